@@ -1,0 +1,1 @@
+"""From a corpus to packed blocks: rows (house, sources) -> segments -> blocks (packing)."""

@@ -1,0 +1,49 @@
+"""What is measured: each metric's unit, direction and meaning, once, for logs, figures and reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One measured quantity.
+
+    Attributes:
+        label: how figures and tables call it.
+        unit: its unit, empty for pure numbers.
+        better: which direction is an improvement; ``none`` for quantities that only inform.
+        help: one sentence for a tooltip.
+    """
+
+    label: str
+    unit: str
+    better: Literal["lower", "higher", "none"]
+    help: str
+
+
+METRICS: dict[str, Metric] = {
+    # Training, every logging step. `loss/x` is the weighted share of a term in the total, `raw/x` the term itself.
+    "loss": Metric("total loss", "", "lower", "Weighted sum of the terms, mean over the counted positions."),
+    "loss/kd": Metric("soft targets, weighted", "", "lower", "w_kd times T squared times the divergence from the teacher."),
+    "loss/hard": Metric("hard labels, weighted", "", "lower", "w_hard times the cross-entropy with the text itself."),
+    "loss/hidden": Metric("hidden states, weighted", "", "lower", "w_hidden times the mean cosine distance of the last hidden states."),
+    "loss/hidden_mse": Metric("matched layers, weighted", "", "lower", "w_hidden_mse times the mean squared error of matched layers."),
+    "raw/kd": Metric("soft targets", "nats/token", "lower", "Divergence of the student from the teacher at temperature T, without T squared."),
+    "raw/hard": Metric("hard labels", "nats/token", "lower", "Cross-entropy with the text itself."),
+    "raw/hidden": Metric("hidden states", "", "lower", "Mean of 1 - cosine similarity of the last hidden states."),
+    "raw/hidden_mse": Metric("matched layers", "", "lower", "Mean squared error between matched hidden states."),
+    "learning_rate": Metric("learning rate", "", "none", "Step size of the optimiser after warm-up and decay."),
+    "grad_norm": Metric("gradient norm", "", "none", "Norm of the gradient before clipping."),
+    "tokens": Metric("tokens", "tokens", "none", "Tokens seen by the student so far."),
+    "tokens_per_second": Metric("speed", "tokens/s", "higher", "Tokens trained per second, evaluation excluded."),
+    "memory_gib": Metric("memory", "GiB", "lower", "Resident memory of the worker, or memory allocated on the GPU."),
+    # Evaluation on held-out items.
+    "eval/cross_entropy": Metric("held-out cross-entropy", "nats/token", "lower", "Mean negative log-likelihood of held-out text."),
+    "eval/perplexity": Metric("held-out perplexity", "", "lower", "exp of the held-out cross-entropy; compare only within one tokenizer."),
+    "eval/bits_per_byte": Metric("bits per byte", "bits/byte", "lower", "Held-out information per byte of text; comparable across tokenizers."),
+    "eval/kl_to_teacher": Metric("KL to teacher", "nats/token", "lower", "KL(teacher || student) at temperature 1 on held-out text."),
+    "eval/agreement": Metric("agreement", "", "higher", "Share of positions where student and teacher have the same most likely token."),
+    "eval/sentiment_accuracy": Metric("sentiment accuracy", "", "higher", "Share of held-out reviews whose label gets the higher log-probability."),
+}
