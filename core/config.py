@@ -1,0 +1,358 @@
+"""One frozen value that says everything about an experiment, and the recipes (YAML) that it is read from.
+
+The first words of every field's description are its unit or its kind: forms and ``--help`` show the same text.
+Widget ranges do not live here: this file only refuses what can never be right.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from core.errors import ConfigError
+
+SECTIONS = ("teacher", "student", "losses", "data", "train", "evaluation")
+
+
+class Config(BaseModel):
+    """Base of all configuration: frozen, no unknown keys, no silent conversion from text to numbers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+# ---------------------------------------------------------------------------------------------------- models
+
+
+class TeacherSpec(Config):
+    """The model whose outputs are the targets."""
+
+    model: str = Field("house-chat", min_length=1, description=(
+        "model reference; a house model, a run, a local folder, a GGUF file, a hub id or a model carried by a package"))
+
+
+class LoraSpec(Config):
+    """Low-rank adapters trained in place of the student's weights (2106.09685)."""
+
+    rank: int = Field(8, ge=1, description="integer; rank of each adapter")
+    alpha: float = Field(16.0, gt=0, description="number; the adapter's output is scaled by alpha / rank")
+    dropout: float = Field(0.0, ge=0, lt=1, description="probability; dropout in front of each adapter")
+
+
+class FreshSpec(Config):
+    """An architecture built from nothing, with a tokenizer trained on the data: how house models begin."""
+
+    architecture: Literal["llama"] = Field("llama", description="name; RMSNorm, rotary positions, gated MLP, tied embeddings")
+    layers: int = Field(8, ge=1, description="blocks; depth")
+    hidden: int = Field(192, ge=8, description="channels; width of the residual stream")
+    heads: int = Field(4, ge=1, description="heads; query heads, the width is divided among them")
+    key_value_heads: int = Field(4, ge=1, description="heads; key and value heads shared by groups of query heads")
+    feed_forward: int = Field(512, ge=8, description="neurons; inner width of the gated MLP")
+    vocabulary: int = Field(4096, ge=300, description="tokens; size of the byte-level BPE vocabulary")
+    positions: int = Field(1024, ge=16, description="tokens; longest sequence")
+
+    @model_validator(mode="after")
+    def _divisible(self) -> FreshSpec:
+        if self.hidden % self.heads or self.heads % self.key_value_heads:
+            raise ValueError(f"hidden ({self.hidden}) must be a multiple of heads ({self.heads}), "
+                             f"and heads a multiple of key_value_heads ({self.key_value_heads})")
+        return self
+
+
+LayerRule = Literal["uniform", "table", "importance", "first"]
+
+
+class StudentSpec(Config):
+    """How the student is built from the teacher."""
+
+    layers: int | None = Field(None, ge=1, description="blocks; depth of the student, from 1 to the teacher's (default: half of it)")
+    layer_map: LayerRule | tuple[int, ...] = Field("uniform", description=(
+        "rule or list; which teacher block becomes which student block: uniform (first and last kept), table (the published "
+        "maps), importance (measured), first, or an explicit list of block numbers from 0"))
+    init: Literal["teacher", "random"] = Field("teacher", description="rule; copy the chosen blocks' weights, or draw new ones")
+    lora: LoraSpec | None = Field(None, description="adapters; train low-rank adapters in place of all weights")
+    fresh: FreshSpec | None = Field(None, description="architecture; build a model from nothing (no teacher needed)")
+
+    @field_validator("layer_map")
+    @classmethod
+    def _ascending(cls, value: Any) -> Any:
+        if isinstance(value, tuple) and (not value or value[0] < 0 or list(value) != sorted(set(value))):
+            raise ValueError(f"an explicit layer map lists block numbers from 0 upwards, each once: got {list(value)}")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> StudentSpec:
+        if isinstance(self.layer_map, tuple) and self.layers not in (None, len(self.layer_map)):
+            raise ValueError(f"layers is {self.layers}, but layer_map lists {len(self.layer_map)} blocks")
+        if self.fresh and (self.layers is not None or self.lora is not None):
+            raise ValueError("a fresh architecture has its own depth and no adapters: remove layers and lora")
+        return self
+
+
+# ---------------------------------------------------------------------------------------------------- losses
+
+
+class Ramp(Config):
+    """A weight that moves linearly from `start` at the first step to `end` at the last."""
+
+    start: float = Field(ge=0, description="number; at the first step")
+    end: float = Field(ge=0, description="number; at the last step")
+
+    def at(self, progress: float) -> float:
+        """The weight at `progress` in [0, 1] of training."""
+        return self.start + (self.end - self.start) * min(max(progress, 0.0), 1.0)
+
+
+def _as_ramp(value: Any) -> Any:
+    return {"start": value, "end": value} if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+
+
+Weight = Annotated[Ramp, BeforeValidator(_as_ramp)]
+
+
+def _constant(value: float) -> Ramp:
+    return Ramp(start=value, end=value)
+
+
+class LossSpec(Config):
+    """Weights and shapes of the loss terms; `core.losses` holds the equations."""
+
+    w_kd: Weight = Field(_constant(1.0), description="number or {start, end}; weight of the soft targets, which are also multiplied by T squared")
+    w_hard: Weight = Field(_constant(0.5), description="number or {start, end}; weight of the cross-entropy with the text itself")
+    w_hidden: Weight = Field(_constant(0.0), description="number or {start, end}; weight of the cosine distance of the last hidden states")
+    w_hidden_mse: Weight = Field(_constant(0.0), description="number or {start, end}; weight of the squared error of matched layers' hidden states")
+    divergence: Literal["forward_kl", "reverse_kl", "jsd"] = Field("forward_kl", description=(
+        "rule; forward_kl = KL(teacher || student), reverse_kl = KL(student || teacher), jsd = generalised Jensen-Shannon"))
+    beta: float = Field(0.5, gt=0, lt=1, description="number between 0 and 1; jsd only: towards 0 it behaves as forward KL, towards 1 as reverse KL")
+    temperature: float = Field(2.0, gt=0, description="number above 0; T of the soft targets, for teacher and student alike")
+
+    @model_validator(mode="after")
+    def _some_weight(self) -> LossSpec:
+        if not any(ramp.start or ramp.end for ramp in self.weights().values()):
+            raise ValueError("all loss weights are zero: nothing would be learnt; set w_kd or w_hard above 0")
+        return self
+
+    def weights(self) -> dict[str, Ramp]:
+        """Term name -> its weight."""
+        return {"kd": self.w_kd, "hard": self.w_hard, "hidden": self.w_hidden, "hidden_mse": self.w_hidden_mse}
+
+    def needs_teacher(self) -> bool:
+        """Whether any term other than the hard labels takes part."""
+        return any(ramp.start or ramp.end for term, ramp in self.weights().items() if term != "hard")
+
+
+# ---------------------------------------------------------------------------------------------------- data, training
+
+
+class DataSpec(Config):
+    """The corpus, how it is read and how it is cut into blocks."""
+
+    source: str = Field("house", min_length=1, description="corpus; 'house' (film reviews), a .txt, .jsonl, .csv or .parquet file, or a hub dataset id")
+    split: str = Field("train", min_length=1, description="name; split of a hub dataset")
+    column: str | None = Field(None, description="name; column that holds the text or the messages (default: found by name)")
+    streaming: bool = Field(False, description="switch; read a hub dataset as it arrives instead of downloading it first")
+    max_rows: int | None = Field(None, ge=1, description="rows; read at most this many training rows (default: all)")
+    block_length: int = Field(256, ge=8, description="tokens; length of the packed training blocks")
+    prompt_weight: float = Field(1.0, ge=0, description="number; how much a token of a prompt counts in the loss, where an answer's token counts 1")
+    label_weight: float = Field(1.0, ge=0, description="number; how much a one-word label answer of the house corpus counts")
+    validation_fraction: float = Field(0.05, gt=0, lt=1, description="share; held out by hash of the text (the house corpus has its own fixed split)")
+
+
+class TrainSpec(Config):
+    """Optimisation, on what, and what is kept."""
+
+    max_steps: int | None = Field(None, ge=1, description="optimiser steps; overrides num_train_epochs")
+    num_train_epochs: float = Field(1.0, gt=0, description="passes; over the training blocks")
+    per_device_train_batch_size: int = Field(8, ge=1, description="blocks; in one forward pass")
+    gradient_accumulation_steps: int = Field(1, ge=1, description="forward passes; added up before each optimiser step")
+    learning_rate: float = Field(5e-4, gt=0, description="number; peak step size of AdamW")
+    lr_scheduler_type: Literal["linear", "cosine", "constant_with_warmup"] = Field("cosine", description="rule; how the step size decays after warm-up")
+    warmup_ratio: float = Field(0.05, ge=0, le=1, description="share of the steps; over which the step size grows from 0")
+    weight_decay: float = Field(0.01, ge=0, description="number; decoupled weight decay")
+    adam_beta2: float = Field(0.98, gt=0, lt=1, description="number; AdamW's second-moment decay")
+    max_grad_norm: float = Field(1.0, gt=0, description="norm; gradients are clipped to it")
+    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="format; auto takes bf16 where the processor or GPU computes it natively")
+    device: str = Field("auto", min_length=1, description="name; auto, cpu, cuda or cuda:N")
+    seed: int = Field(42, ge=0, description="integer; of initialisation, data order and dropout")
+    logging_steps: int = Field(1, ge=1, description="optimiser steps; between two points of the training curves")
+    save_steps: int = Field(200, ge=1, description="optimiser steps; between two checkpoints")
+    report_to: tuple[str, ...] = Field((), description="names; trackers to report to as well: tensorboard, wandb, trackio, mlflow")
+
+
+class EvaluationSpec(Config):
+    """What is measured on held-out items, and how often."""
+
+    eval_steps: int = Field(50, ge=1, description="optimiser steps; between two evaluations")
+    blocks: int = Field(32, ge=1, description="blocks; held-out text for perplexity, KL and agreement")
+    sentiment_items: int = Field(0, ge=0, description="reviews; held-out reviews for sentiment accuracy before and after (0: none)")
+    prompts: tuple[str, ...] = Field(("Write a positive one-line review.",), description="texts; answered at every evaluation")
+    max_new_tokens: int = Field(40, ge=1, description="tokens; longest sampled answer")
+
+
+class ExperimentConfig(Config):
+    """Everything about one experiment."""
+
+    name: str | None = Field(None, description="name; letters, digits, dots, dashes and underscores (default: made from the recipe)")
+    description: str = Field("", description="text; what the experiment is for")
+    teacher: TeacherSpec | None = Field(TeacherSpec(), description="model; null trains a fresh model on the data alone")
+    student: StudentSpec = Field(StudentSpec(), description="model; what is trained")
+    losses: LossSpec = Field(LossSpec(), description="loss; terms and temperature")
+    data: DataSpec = Field(DataSpec(), description="corpus")
+    train: TrainSpec = Field(TrainSpec(), description="optimisation")
+    evaluation: EvaluationSpec = Field(EvaluationSpec(), description="measurement")
+    control: bool = Field(False, description="switch; also train the same student for the same tokens with no teacher")
+
+    @field_validator("name")
+    @classmethod
+    def _plain_name(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", value):
+            raise ValueError(f"{value!r} is not a run name: use 1 to 80 letters, digits, dots, dashes and underscores, "
+                             "starting with a letter or digit")
+        return value
+
+    @model_validator(mode="after")
+    def _teacher_or_fresh(self) -> ExperimentConfig:
+        if self.teacher is None:
+            if self.student.fresh is None:
+                raise ValueError("no teacher and no fresh architecture: set teacher.model, or student.fresh")
+            if self.losses.needs_teacher():
+                raise ValueError("no teacher, so only w_hard can count: set w_kd, w_hidden and w_hidden_mse to 0")
+            if self.control:
+                raise ValueError("without a teacher the run is its own control: set control to false")
+        elif self.student.fresh is not None:
+            raise ValueError("a fresh architecture has a vocabulary of its own and cannot follow a teacher: set teacher to null")
+        return self
+
+    def to_yaml(self) -> str:
+        """The whole configuration as a recipe that `parse_recipe` reads back to an equal value."""
+        return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True, width=100)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data: constant weights as numbers, tuples as lists."""
+        plain = self.model_dump(mode="json")
+        for term, ramp in plain["losses"].items():
+            if isinstance(ramp, dict) and ramp["start"] == ramp["end"]:
+                plain["losses"][term] = ramp["start"]
+        return plain
+
+    def digest(self) -> str:
+        """Twelve hexadecimal digits that change with anything but the name and the description."""
+        told = {key: value for key, value in self.to_dict().items() if key not in ("name", "description")}
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
+
+
+# ---------------------------------------------------------------------------------------------------- recipes
+
+
+def read_recipe(path: str | Path, overrides: Iterable[str] = ()) -> ExperimentConfig:
+    """Read a YAML recipe and apply ``a.b=c`` overrides.
+
+    Raises:
+        ConfigError: no such file, not YAML, an unknown key (the nearest valid one is named), a wrong type or value.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else (error.strerror or "cannot be read").lower()
+        raise ConfigError(f"The recipe '{path}' cannot be used: {reason}.", "A YAML file was expected.",
+                          "Recipes that ship with the project are in assets/recipes/.") from error
+    plain = parse_yaml(text, str(path))
+    return parse_recipe(apply_overrides(plain, overrides))
+
+
+def parse_yaml(text: str, origin: str) -> dict[str, Any]:
+    """Plain data from a recipe's text; `origin` names it in messages."""
+    try:
+        plain = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" at line {where.line + 1}" if where else ""
+        raise ConfigError(f"The recipe '{origin}' is not YAML{line}: {getattr(error, 'problem', None) or error}.",
+                          "Keys and values were expected, as in 'student: {layers: 4}'.") from error
+    if not isinstance(plain, dict):
+        raise ConfigError(f"The recipe '{origin}' holds {'nothing' if plain is None else type(plain).__name__}.",
+                          f"Sections were expected: {', '.join(SECTIONS)}.")
+    return plain
+
+
+def apply_overrides(plain: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """A copy of `plain` with every ``a.b=c`` set; the value is read as YAML, so ``null`` and ``[0, 3]`` work."""
+    result = json.loads(json.dumps(plain, default=str))
+    for override in overrides:
+        path, separator, text = override.partition("=")
+        if not separator or not path.strip():
+            raise ConfigError(f"'--set {override}' was given.", "'--set section.key=value' was expected.",
+                              "For example: --set student.layers=3")
+        *parents, leaf = path.strip().split(".")
+        place = result
+        for parent in parents:
+            if not isinstance(place.setdefault(parent, {}), dict):
+                place[parent] = {}
+            place = place[parent]
+        place[leaf] = _yaml_number(parse_yaml(f"value: {text}", override)["value"])
+    return result
+
+
+def _yaml_number(value: Any) -> Any:
+    # YAML 1.1 reads 5e-4 as text; people write learning rates that way.
+    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
+        return float(value)
+    if isinstance(value, dict):
+        return {key: _yaml_number(item) for key, item in value.items()}
+    return value
+
+
+def parse_recipe(plain: Mapping[str, Any]) -> ExperimentConfig:
+    """Validate plain data. Raises ConfigError that names the field, what was given and what was expected."""
+    try:
+        return ExperimentConfig.model_validate(_yaml_number(dict(plain)))
+    except ValidationError as error:
+        raise ConfigError(*_explain(error)) from error
+
+
+def describe(path: str) -> str:
+    """The description of a field by its dotted path, as ``losses.temperature``."""
+    model: type[BaseModel] = ExperimentConfig
+    *parents, leaf = path.split(".")
+    for parent in parents:
+        model = _section_model(model, parent)
+    return model.model_fields[leaf].description or ""
+
+
+def _section_model(model: type[BaseModel], key: str) -> type[BaseModel] | None:
+    field = model.model_fields.get(key)
+    candidates = [] if field is None else [field.annotation, *get_args(field.annotation)]
+    return next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
+
+
+def _explain(error: ValidationError) -> tuple[str, str, str]:
+    first = error.errors(include_url=False)[0]
+    # Members of a union put their own name into the path; only keys that exist in the recipe are a user's words.
+    location = [str(part) for part in first["loc"] if not re.search(r"[\[\]()]|^(constrained|literal|function|Ramp)", str(part))]
+    path, given = ".".join(location) or "the recipe", first.get("input")
+    if first["type"] == "extra_forbidden":
+        model: type[BaseModel] | None = ExperimentConfig
+        for parent in location[:-1]:
+            model = _section_model(model, parent) if model else None
+        valid = list(model.model_fields) if model else []
+        near = difflib.get_close_matches(location[-1], valid, n=1, cutoff=0.4)
+        prefix = ".".join(location[:-1])
+        fix = f"Did you mean '{prefix + '.' if prefix else ''}{near[0]}'?" if near else ""
+        return f"Unknown key '{path}'.", f"Valid keys there: {', '.join(valid)}.", fix
+    message = first["msg"].removeprefix("Value error, ")
+    shown = json.dumps(given, default=str) if not isinstance(given, (dict, BaseModel)) else ""
+    known = None
+    try:
+        known = describe(path)
+    except (KeyError, AttributeError):
+        pass  # a message about a whole section or an element of a list has no description of its own
+    given_text = f"{path} was given as {shown}." if shown else f"{path[0].upper()}{path[1:]} cannot be used as given."
+    return given_text, f"{message[0].upper()}{message[1:].rstrip('.')}.", f"It means: {known}." if known else ""
