@@ -159,6 +159,7 @@ class DataSpec(Config):
     column: str | None = Field(None, description="name; column that holds the text or the messages (default: found by name)")
     streaming: bool = Field(False, description="switch; read a hub dataset as it arrives instead of downloading it first")
     max_rows: int | None = Field(None, ge=1, description="rows; read at most this many training rows (default: all)")
+    passes: int = Field(1, ge=1, description="passes; house corpus: how often each review is used, each time in another conversation")
     block_length: int = Field(256, ge=8, description="tokens; length of the packed training blocks")
     prompt_weight: float = Field(1.0, ge=0, description="number; how much a token of a prompt counts in the loss, where an answer's token counts 1")
     label_weight: float = Field(1.0, ge=0, description="number; how much a one-word label answer of the house corpus counts")

@@ -1,0 +1,22 @@
+"""How messages become the text that a model reads: by its own chat template, or plainly when it has none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+Message = dict[str, str]
+
+# For base models such as GPT-2. A turn ends with a newline, so that generation can stop there.
+PLAIN_TEMPLATE = (
+    "{% for message in messages %}{{ message['role'] | capitalize }}: {{ message['content'] }}\n"
+    "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}Assistant:{% endif %}"
+)
+
+
+def render(messages: Sequence[Message], tokenizer: Any, *, add_generation_prompt: bool = False) -> str:
+    """The text of a conversation, special tokens included: tokenise it with ``add_special_tokens=False``."""
+    template = None if tokenizer.chat_template else PLAIN_TEMPLATE
+    return tokenizer.apply_chat_template(list(messages), chat_template=template, tokenize=False,
+                                         add_generation_prompt=add_generation_prompt)

@@ -1,0 +1,126 @@
+"""Documents into blocks of equal length, without cutting what fits and almost without padding.
+
+Concatenating and cutting every T tokens separates questions from their answers. Best-fit packing (2404.10830, section 3)
+keeps every document that fits into a block whole and fills the rest with shorter ones; the little padding that remains
+lies at the end of a block, where causal attention needs no mask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+WINDOW = 20_000  # documents packed together: enough for good fits, little enough for memory
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A piece of a document whose tokens count equally in the loss."""
+
+    text: str
+    weight: float
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Packed token blocks.
+
+    Attributes:
+        input_ids: (N, T) int32.
+        weights: (N, T) float32; how much token t counts as a target. Padding counts 0.
+        documents: how many documents went in.
+        tokens: how many tokens are not padding.
+    """
+
+    input_ids: np.ndarray
+    weights: np.ndarray
+    documents: int
+    tokens: int
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+    @property
+    def counted(self) -> int:
+        """Tokens that count at all; the first of a block has nothing before it that could predict it."""
+        return int((self.weights[:, 1:] > 0).sum())
+
+    @property
+    def padding(self) -> float:
+        """Share of the positions that is padding."""
+        return 1.0 - self.tokens / max(self.input_ids.size, 1)
+
+
+def pack(documents: Iterable[list[Segment]], tokenizer: Any, block_length: int) -> Blocks:
+    """Tokenise and pack. Special tokens must already stand in the segments' text; nothing is added.
+
+    Documents longer than a block are cut into pieces of a block's length. An empty input gives zero blocks.
+    """
+    padding = next((token for token in (tokenizer.pad_token_id, tokenizer.eos_token_id) if token is not None), 0)
+    ids: list[np.ndarray] = []
+    weights: list[np.ndarray] = []
+    count = tokens = 0
+    stream = iter(documents)
+    while window := list(islice(stream, WINDOW)):
+        count += len(window)
+        pieces = [piece for document in _tokenise(window, tokenizer) for piece in _cut(*document, block_length)]
+        for bin_ in best_fit([len(piece_ids) for piece_ids, _ in pieces], block_length):
+            block_ids = np.full(block_length, padding, dtype=np.int32)
+            block_weights = np.zeros(block_length, dtype=np.float32)
+            at = 0
+            for piece_ids, piece_weights in (pieces[index] for index in bin_):
+                block_ids[at:at + len(piece_ids)] = piece_ids
+                block_weights[at:at + len(piece_ids)] = piece_weights
+                at += len(piece_ids)
+            tokens += at
+            ids.append(block_ids)
+            weights.append(block_weights)
+    if not ids:
+        empty = np.zeros((0, block_length))
+        return Blocks(empty.astype(np.int32), empty.astype(np.float32), count, 0)
+    return Blocks(np.stack(ids), np.stack(weights), count, tokens)
+
+
+def best_fit(lengths: list[int], capacity: int) -> list[list[int]]:
+    """Best-fit decreasing: each item, longest first, goes where the least room remains after it.
+
+    Returns the bins as lists of item numbers. Bins are found in constant time through a bit mask of the
+    remaining capacities that occur.
+    """
+    bins: list[list[int]] = []
+    by_room: list[list[int]] = [[] for _ in range(capacity + 1)]
+    occurring = 0  # bit r is set when some bin has room r
+    for item in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
+        length = lengths[item]
+        candidates = occurring >> length
+        if candidates:
+            room = length + (candidates & -candidates).bit_length() - 1
+            chosen = by_room[room].pop()
+            if not by_room[room]:
+                occurring ^= 1 << room
+        else:
+            room, chosen = capacity, len(bins)
+            bins.append([])
+        bins[chosen].append(item)
+        by_room[room - length].append(chosen)
+        occurring |= 1 << (room - length)
+    return bins
+
+
+def _tokenise(window: list[list[Segment]], tokenizer: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    texts = [segment.text for document in window for segment in document]
+    encoded = iter(tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"] if texts else ())
+    for document in window:
+        parts = [(next(encoded), segment.weight) for segment in document]
+        ids = np.concatenate([np.asarray(tokens, dtype=np.int32) for tokens, _ in parts])
+        weights = np.concatenate([np.full(len(tokens), weight, dtype=np.float32) for tokens, weight in parts])
+        yield ids, weights
+
+
+def _cut(ids: np.ndarray, weights: np.ndarray, length: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for start in range(0, len(ids), length):
+        yield ids[start:start + length], weights[start:start + length]

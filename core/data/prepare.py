@@ -1,0 +1,141 @@
+"""A data specification into training and validation blocks: rows -> segments -> blocks, kept in a cache."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.chat_format import render
+from core.config import DataSpec
+from core.data import house, sources
+from core.data.packing import Blocks, Segment, pack
+from core.data.rows import Row
+from core.errors import DataError
+
+WORDS_PER_TOKEN = 0.62  # house reviews are cut to this many words a token, so that review and answer share a block
+VALIDATION_ROWS = 4000
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """What training and evaluation read.
+
+    Attributes:
+        digest: twelve hexadecimal digits over specification, tokenizer and blocks.
+    """
+
+    train: Blocks
+    validation: Blocks
+    digest: str
+
+
+def rows(spec: DataSpec, split: str, seed: int) -> Iterator[Row]:
+    """Rows of the training or validation part, whatever the source. Validation rows do not depend on the seed."""
+    limit = spec.max_rows if split == "train" else VALIDATION_ROWS
+    if spec.source == house.HOUSE:
+        words = round(spec.block_length * WORDS_PER_TOKEN)
+        if split == "train":
+            yield from house.rows("train", seed=seed, passes=spec.passes, label_weight=spec.label_weight, words=words, limit=limit)
+        else:
+            yield from house.rows("validation", seed=0, label_weight=spec.label_weight, words=words, limit=limit)
+        return
+    for index, row in enumerate(sources.rows(spec, split)):
+        if limit is not None and index >= limit:
+            return
+        yield row
+
+
+def segments(row: Row, tokenizer: Any, spec: DataSpec) -> list[Segment]:
+    """One document with the weight of each of its parts.
+
+    Answers count `row["weight"]` (1 when absent), prompts `spec.prompt_weight`, plain text 1. A tokenizer that begins
+    texts with a token of its own does so here too; the end of a text is marked wherever there is an end token.
+    """
+    if "messages" in row:
+        return _conversation(row["messages"], row.get("weight", 1.0), tokenizer, spec.prompt_weight)
+    begin, end = _edges(tokenizer)
+    if "prompt" in row:
+        return [Segment(begin + row["prompt"], spec.prompt_weight), Segment(row["completion"] + end, row.get("weight", 1.0))]
+    return [Segment(begin, 0.0), Segment(row["text"] + end, 1.0)] if begin else [Segment(row["text"] + end, 1.0)]
+
+
+def _edges(tokenizer: Any) -> tuple[str, str]:
+    starts_itself = tokenizer.bos_token_id is not None and tokenizer("").input_ids[:1] == [tokenizer.bos_token_id]
+    return (tokenizer.bos_token if starts_itself else ""), (tokenizer.eos_token or "")
+
+
+def _conversation(messages: list[dict[str, str]], answer_weight: float, tokenizer: Any, prompt_weight: float) -> list[Segment]:
+    parts: list[Segment] = []
+    told = ""
+    for index, message in enumerate(messages):
+        if message["role"] != "assistant":
+            continue
+        asked = render(messages[:index], tokenizer, add_generation_prompt=True)
+        answered = render(messages[:index + 1], tokenizer)
+        if not (asked.startswith(told) and answered.startswith(asked)):
+            # Templates that rewrite earlier turns cannot be told apart by prefixes: the whole conversation counts.
+            return [Segment(render(messages, tokenizer), answer_weight)]
+        parts += [Segment(asked[len(told):], prompt_weight), Segment(answered[len(asked):], answer_weight)]
+        told = answered
+    return parts or [Segment(render(messages, tokenizer), prompt_weight)]
+
+
+def prepare(spec: DataSpec, tokenizer: Any, seed: int, cache_dir: Path | None = None) -> PreparedData:
+    """Read, split, tokenise and pack; the result is kept under `cache_dir` and found again for equal input.
+
+    Raises:
+        DataError: unreadable data, or less text than one training and one validation block.
+    """
+    key = _key(spec, tokenizer, seed)
+    cached = cache_dir / f"blocks-{key}.npz" if cache_dir else None
+    if cached and cached.is_file():
+        return _read(cached, key)
+    train = _pack_rows(rows(spec, "train", seed), tokenizer, spec)
+    validation = _pack_rows(rows(spec, "validation", seed), tokenizer, spec)
+    for part, blocks, least in (("training", train, spec.block_length), ("validation", validation, 2)):
+        if blocks.tokens < least or not blocks.counted:
+            raise DataError(f"'{spec.source}' holds too little {part} text for blocks of {spec.block_length} tokens.",
+                            f"At least one full block is needed (tokens found: {blocks.tokens}, counted: {blocks.counted}).",
+                            "Use more text, a smaller data.block_length, or a larger data.validation_fraction.")
+    data = PreparedData(train, validation, key)
+    if cached:
+        _write(cached, data)
+    return data
+
+
+def _pack_rows(some_rows: Iterable[Row], tokenizer: Any, spec: DataSpec) -> Blocks:
+    return pack((segments(row, tokenizer, spec) for row in some_rows), tokenizer, spec.block_length)
+
+
+def _key(spec: DataSpec, tokenizer: Any, seed: int) -> str:
+    told: dict[str, Any] = {"spec": spec.model_dump(mode="json"), "seed": seed, "template": tokenizer.chat_template,
+                            "vocabulary": tokenizer.backend_tokenizer.to_str()}
+    file = Path(spec.source)
+    if file.is_file():
+        told["file"] = (file.stat().st_size, file.stat().st_mtime_ns)
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _write(path: Path, data: PreparedData) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    with partial.open("wb") as file:
+        np.savez(file, train_ids=data.train.input_ids, train_weights=data.train.weights, train_documents=data.train.documents,
+                 validation_ids=data.validation.input_ids, validation_weights=data.validation.weights,
+                 validation_documents=data.validation.documents,
+                 train_tokens=data.train.tokens, validation_tokens=data.validation.tokens)
+    partial.replace(path)
+
+
+def _read(path: Path, key: str) -> PreparedData:
+    with np.load(path, allow_pickle=False) as held:
+        parts = {part: Blocks(held[f"{part}_ids"], held[f"{part}_weights"], int(held[f"{part}_documents"]),
+                              int(held[f"{part}_tokens"])) for part in ("train", "validation")}
+    return PreparedData(digest=key, **parts)

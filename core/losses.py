@@ -1,0 +1,216 @@
+"""The loss terms of distillation and the way they are computed over large vocabularies.
+
+Shapes: N counted positions, V vocabulary, D width. z and v are the student's and the teacher's logits (N, V), float32;
+p = softmax(v / T), q = softmax(z / T).
+
+Every term on logits returns its value per position together with its gradient with respect to z. Both come from the same
+probabilities, so the gradient costs one pass instead of a recorded graph, and `head_loss` can work through the positions
+in chunks and never hold more than one chunk of logits (the idea of fused linear losses, as in Liger-Kernel).
+
+Contract of the total: terms on logits taken at temperature T are multiplied by T squared (1503.02531, section 2), terms that
+know no temperature are not; every term is a weighted mean over positions whose divisor is the sum of the position weights
+over the whole optimiser step, however that step is cut into batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from core.config import LossSpec
+
+CHUNK_ELEMENTS = 1 << 23  # logits held at once: 32 MiB in float32, a few times that with their temporaries
+
+Term = tuple[Tensor, Tensor]  # value (N,), gradient with respect to the student's logits (N, V)
+
+
+def forward_kl(z: Tensor, v: Tensor, temperature: float) -> Term:
+    """KL(p || q) = sum_i p_i (log p_i - log q_i), the soft targets of 1503.02531, section 2.
+
+    Gradient: (q - p) / T.
+    """
+    log_q, log_p = torch.log_softmax(z / temperature, -1), torch.log_softmax(v / temperature, -1)
+    p = log_p.exp()
+    value = log_p.sub_(log_q).mul_(p).sum(-1)
+    return value, log_q.exp_().sub_(p).div_(temperature)
+
+
+def reverse_kl(z: Tensor, v: Tensor, temperature: float) -> Term:
+    """KL(q || p) = sum_i q_i (log q_i - log p_i), as in MiniLLM (2306.08543) and 2605.07783, equation 1.
+
+    Gradient: q (log q - log p - KL(q || p)) / T.
+    """
+    log_q, log_p = torch.log_softmax(z / temperature, -1), torch.log_softmax(v / temperature, -1)
+    q = log_q.exp()
+    ratio = log_q.sub_(log_p)
+    value = (q * ratio).sum(-1)
+    return value, ratio.sub_(value.unsqueeze(-1)).mul_(q).div_(temperature)
+
+
+def generalised_jsd(z: Tensor, v: Tensor, temperature: float, beta: float) -> Term:
+    """beta KL(p || m) + (1 - beta) KL(q || m) with m = beta p + (1 - beta) q (2306.13649, section 2).
+
+    Divided by beta it tends to the forward KL as beta goes to 0; divided by 1 - beta, to the reverse KL as beta goes to 1.
+    Gradient: q (g - sum_i q_i g_i) / T with g = (1 - beta) log(q / m).
+    """
+    log_q, log_p = torch.log_softmax(z / temperature, -1), torch.log_softmax(v / temperature, -1)
+    p, q = log_p.exp(), log_q.exp()
+    log_m = (beta * p + (1 - beta) * q).clamp_min_(torch.finfo(z.dtype).tiny).log_()
+    towards_q = log_q.sub_(log_m)
+    inner = (q * towards_q).sum(-1)
+    value = beta * log_p.sub_(log_m).mul_(p).sum(-1) + (1 - beta) * inner
+    return value, towards_q.sub_(inner.unsqueeze(-1)).mul_(q).mul_((1 - beta) / temperature)
+
+
+def cross_entropy(z: Tensor, targets: Tensor) -> Term:
+    """-log softmax(z)_y, the hard labels. Gradient: softmax(z) - onehot(y).
+
+    Args:
+        targets: (N,) int64 token ids below V.
+    """
+    log_q = torch.log_softmax(z, -1)
+    index = targets.unsqueeze(-1)
+    value = -log_q.gather(-1, index).squeeze(-1)
+    return value, log_q.exp_().scatter_add_(-1, index, z.new_full(index.shape, -1.0))
+
+
+def cosine_distance(student: Tensor, teacher: Tensor) -> Tensor:
+    """1 - cos(h_s, h_t) per position, (N, D) and (N, D) -> (N,); DistilBERT's alignment term (1910.01108, section 2)."""
+    return 1 - F.cosine_similarity(student.float(), teacher.float(), dim=-1)
+
+
+def divergence(spec: LossSpec) -> Callable[[Tensor, Tensor], Term]:
+    """The chosen soft-target term at the chosen temperature."""
+    if spec.divergence == "jsd":
+        return lambda z, v: generalised_jsd(z, v, spec.temperature, spec.beta)
+    term = forward_kl if spec.divergence == "forward_kl" else reverse_kl
+    return lambda z, v: term(z, v, spec.temperature)
+
+
+@dataclass(frozen=True, slots=True)
+class HeadTerms:
+    """Which terms on logits take part, and with which factors.
+
+    Attributes:
+        soft: the divergence, or None when the teacher is not asked.
+        soft_factor: w_kd times T squared.
+        hard_factor: w_hard.
+    """
+
+    soft: Callable[[Tensor, Tensor], Term] | None
+    soft_factor: float
+    hard_factor: float
+
+
+def head_loss(
+    student: Tensor, head: Tensor, teacher: Tensor | None, teacher_head: Tensor | None, targets: Tensor, weights: Tensor, terms: HeadTerms,
+    divisor: float | Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Everything that needs logits, from the hidden states in front of the output heads.
+
+    Logits are computed chunk by chunk; where the two vocabularies are padded to different widths, both are cut to the
+    narrower one.
+
+    Args:
+        student: (N, D) final hidden states; the only input besides `head` that receives a gradient.
+        head: (V, D) the student's output matrix.
+        teacher: (N, D') final hidden states, with `teacher_head` (V', D'); None without soft targets.
+        targets: (N,) next tokens.
+        weights: (N,) float32 position weights.
+        divisor: the sum of weights that the mean is taken over.
+
+    Returns:
+        The scalar loss, and (2,) sums over positions: weights times the divergence, weights times the cross-entropy.
+    """
+    return _HeadLoss.apply(student, head, teacher, teacher_head, targets, weights, terms, divisor)
+
+
+class _HeadLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, student, head, teacher, teacher_head, targets, weights, terms, divisor):  # type: ignore[no-untyped-def]
+        soft = terms.soft if terms.soft_factor else None
+        width = min(len(head), len(teacher_head)) if soft else len(head)
+        matrix = head[:width].to(student.dtype)
+        state_gradient = torch.empty_like(student)
+        head_gradient = torch.zeros(matrix.shape, dtype=torch.float32, device=matrix.device) if head.requires_grad else None
+        sums = torch.zeros(2, dtype=torch.float32, device=student.device)
+        step = max(1, CHUNK_ELEMENTS // width)
+        for start in range(0, len(student), step):
+            part = slice(start, start + step)
+            z = (student[part] @ matrix.T).float()
+            scale = (weights[part] / divisor).unsqueeze(-1)
+            gradient: Tensor | None = None
+            if soft:
+                v = (teacher[part] @ teacher_head[:width].T).float()
+                value, gradient = soft(z, v)
+                sums[0] += (value * weights[part]).sum()
+                gradient.mul_(scale * terms.soft_factor)
+                del v
+            if terms.hard_factor or not soft:
+                value, hard_gradient = cross_entropy(z, targets[part])
+                hard_gradient.mul_(scale * terms.hard_factor)
+                gradient = hard_gradient if gradient is None else gradient.add_(hard_gradient)
+            else:
+                value = F.cross_entropy(z, targets[part], reduction="none")
+            sums[1] += (value * weights[part]).sum()
+            gradient = gradient.to(student.dtype)
+            state_gradient[part] = gradient @ matrix
+            if head_gradient is not None:
+                head_gradient += gradient.T @ student[part]
+        ctx.save_for_backward(state_gradient, head_gradient)
+        ctx.head = (head.shape, head.dtype)
+        ctx.mark_non_differentiable(sums)
+        return (sums[0] * terms.soft_factor + sums[1] * terms.hard_factor) / divisor, sums
+
+    @staticmethod
+    def backward(ctx, upstream, _):  # type: ignore[no-untyped-def]
+        state_gradient, head_gradient = ctx.saved_tensors
+        if head_gradient is not None:
+            shape, dtype = ctx.head
+            head_gradient = (head_gradient * upstream).to(dtype)
+            if len(head_gradient) < shape[0]:
+                head_gradient = F.pad(head_gradient, (0, 0, 0, shape[0] - len(head_gradient)))
+        return (state_gradient * upstream, head_gradient, *[None] * 6)
+
+
+class LayerMatch(nn.Module):
+    """Mean squared error between the outputs of matched blocks (FitNets, 1412.6550; TinyBERT, 1909.10351, section 3.1).
+
+    A learnt projection maps the student's width to the teacher's where they differ. The output of the last block is
+    only seen after the final norm, so the student's last block takes part only where it stands for the teacher's last.
+
+    Args:
+        layer_map: teacher block of each student block.
+        teacher_layers: depth of the teacher.
+        student_width, teacher_width: channels of the two residual streams.
+    """
+
+    def __init__(self, layer_map: Sequence[int], teacher_layers: int, student_width: int, teacher_width: int) -> None:
+        super().__init__()
+        last = len(layer_map) - 1
+        # hidden_states[0] is the embedding, hidden_states[i + 1] the output of block i.
+        self.pairs = [(block + 1, taught + 1) for block, taught in enumerate(layer_map) if (block == last) == (taught == teacher_layers - 1)]
+        self.projections = nn.ModuleList(
+            nn.Linear(student_width, teacher_width, bias=False) for _ in self.pairs) if student_width != teacher_width else None
+
+    def forward(self, student: Sequence[Tensor], teacher: Sequence[Tensor], counted: Tensor) -> Tensor:
+        """Squared error per counted position, mean over channels and pairs.
+
+        Args:
+            student, teacher: hidden states, (B, T, D) each, embeddings first.
+            counted: (B, T) bool.
+
+        Returns:
+            (N,), zeros when no pair can be compared.
+        """
+        total = torch.zeros(int(counted.sum()), device=counted.device)
+        for index, (block, taught) in enumerate(self.pairs):
+            states = student[block][counted].float()
+            if self.projections is not None:
+                states = self.projections[index](states)
+            total = total + (states - teacher[taught][counted].float()).square().mean(-1)
+        return total / max(len(self.pairs), 1)

@@ -1,0 +1,53 @@
+"""A byte-level BPE tokenizer trained on the corpus, with a chat template: the vocabulary of house models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from core.data.rows import Row
+
+BEGIN, END, USER, ASSISTANT, SYSTEM = "<|begin|>", "<|end|>", "<|user|>", "<|assistant|>", "<|system|>"
+PADDING = "<|pad|>"
+
+CHAT_TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}{{ '<|' + message['role'] + '|>' }}"
+    "{% if message['role'] == 'assistant' %}{% generation %}{{ message['content'] + eos_token }}{% endgeneration %}"
+    "{% else %}{{ message['content'] }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+
+
+def texts(rows: Iterable[Row]) -> Iterable[str]:
+    """The plain text of rows, whatever their format."""
+    for row in rows:
+        if "messages" in row:
+            yield from (message["content"] for message in row["messages"])
+        else:
+            yield from (row[key] for key in ("text", "prompt", "completion") if key in row)
+
+
+def train_tokenizer(rows: Iterable[Row], vocabulary: int, positions: int) -> Any:
+    """Train byte-level BPE (1508.07909; bytes as in GPT-2) on the rows and wrap it for Transformers.
+
+    Args:
+        vocabulary: tokens in all, special tokens included.
+        positions: longest sequence of the model that it is for, in tokens.
+
+    Returns:
+        A `PreTrainedTokenizerFast` that begins every plain text with `<|begin|>`.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    special = [PADDING, BEGIN, END, USER, ASSISTANT, SYSTEM]
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.train_from_iterator(texts(rows), trainers.BpeTrainer(
+        vocab_size=vocabulary, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{BEGIN} $A", special_tokens=[(BEGIN, tokenizer.token_to_id(BEGIN))])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token=BEGIN, eos_token=END, pad_token=PADDING, chat_template=CHAT_TEMPLATE,
+        additional_special_tokens=[USER, ASSISTANT, SYSTEM], model_max_length=positions, clean_up_tokenization_spaces=False)

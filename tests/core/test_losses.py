@@ -1,0 +1,165 @@
+"""Every term against a second version written from its definition, and the chunked head against plain autograd."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core import losses
+from core.config import LossSpec
+from core.losses import HeadTerms, LayerMatch, divergence, head_loss
+
+N, V, D = 7, 23, 8
+
+
+def naive_kl(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """sum_i a_i log(a_i / b_i), written with plain loops over positions."""
+    return torch.stack([sum(x * (x.log() - y.log()) for x, y in zip(row_a, row_b, strict=True)) for row_a, row_b in zip(a, b, strict=True)])
+
+
+def naive(name: str, z: torch.Tensor, v: torch.Tensor, temperature: float, beta: float) -> torch.Tensor:
+    p, q = torch.softmax(v / temperature, -1), torch.softmax(z / temperature, -1)
+    if name == "forward_kl":
+        return naive_kl(p, q)
+    if name == "reverse_kl":
+        return naive_kl(q, p)
+    m = beta * p + (1 - beta) * q
+    return beta * naive_kl(p, m) + (1 - beta) * naive_kl(q, m)
+
+
+def logits(seed: int, scale: float = 2.0) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return (scale * torch.randn(N, V, generator=generator, dtype=torch.float64) for _ in range(2))
+
+
+@pytest.mark.parametrize("name", ["forward_kl", "reverse_kl", "jsd"])
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 1000), temperature=st.floats(0.3, 20), beta=st.floats(0.05, 0.95))
+def test_divergences_equal_their_definition_and_its_gradient(name, seed, temperature, beta):
+    z, v = logits(seed)
+    z.requires_grad_()
+    term = divergence(LossSpec(divergence=name, temperature=temperature, beta=beta))
+    value, gradient = term(z.detach().clone(), v.clone())
+    expected = naive(name, z, v, temperature, beta)
+    expected.sum().backward()
+    torch.testing.assert_close(value, expected.detach(), rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(gradient, z.grad, rtol=1e-6, atol=1e-9)
+
+
+def test_cross_entropy_equals_its_definition_and_its_gradient():
+    z, _ = logits(0)
+    z.requires_grad_()
+    targets = torch.arange(N)
+    value, gradient = losses.cross_entropy(z.detach().clone(), targets)
+    expected = torch.stack([-(z[n, y].exp() / z[n].exp().sum()).log() for n, y in enumerate(targets)])
+    expected.sum().backward()
+    torch.testing.assert_close(value, expected.detach())
+    torch.testing.assert_close(gradient, z.grad)
+
+
+@pytest.mark.parametrize("name", ["forward_kl", "reverse_kl", "jsd"])
+def test_identical_logits_give_no_loss_and_no_gradient(name):
+    z, _ = logits(1)
+    value, gradient = divergence(LossSpec(divergence=name, temperature=3.0))(z, z.clone())
+    assert value.abs().max() < 1e-12 and gradient.abs().max() < 1e-12
+
+
+def test_jsd_tends_to_both_kls_at_its_ends():
+    z, v = logits(2)
+    near_zero, near_one = (losses.generalised_jsd(z.clone(), v.clone(), 1.0, beta)[0] for beta in (1e-6, 1 - 1e-6))
+    torch.testing.assert_close(near_zero / 1e-6, losses.forward_kl(z.clone(), v.clone(), 1.0)[0], rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(near_one / 1e-6, losses.reverse_kl(z.clone(), v.clone(), 1.0)[0], rtol=1e-3, atol=1e-5)
+
+
+def test_high_temperature_matches_logits():
+    """T^2 times the gradient tends to the difference of the centred logits over V (1503.02531, section 2.1)."""
+    z, v = logits(3, scale=1.0)
+    z, v = z - z.mean(-1, keepdim=True), v - v.mean(-1, keepdim=True)
+    _, gradient = losses.forward_kl(z.clone(), v.clone(), 100.0)
+    limit = (z - v) / V
+    assert (100.0**2 * gradient - limit).norm() / limit.norm() < 0.01
+
+
+def test_t_squared_keeps_the_gradient_in_scale():
+    z, v = logits(4, scale=1.0)
+    norms = [(t * t * losses.forward_kl(z.clone(), v.clone(), t)[1]).norm() for t in (2.0, 5.0, 20.0)]
+    assert max(norms) / min(norms) < 1.15
+
+
+def head_case(vocabulary: int = V, teacher_vocabulary: int = V):
+    generator = torch.Generator().manual_seed(5)
+    student, teacher = (torch.randn(N, D, generator=generator, dtype=torch.float64) for _ in range(2))
+    head, teacher_head = (torch.randn(size, D, generator=generator, dtype=torch.float64) for size in (vocabulary, teacher_vocabulary))
+    targets = torch.randint(0, min(vocabulary, teacher_vocabulary), (N,), generator=generator)
+    return student, head, teacher, teacher_head, targets, torch.tensor([1.0, 0.0, 2.0, 1.0, 20.0, 1.0, 0.5], dtype=torch.float64)
+
+
+@pytest.mark.parametrize("chunk", [1, 3 * V, 1 << 20])
+@pytest.mark.parametrize(("w_kd", "w_hard"), [(1.0, 0.0), (0.0, 1.0), (0.7, 0.3)])
+def test_chunked_head_equals_autograd_on_the_definition(monkeypatch, chunk, w_kd, w_hard):
+    monkeypatch.setattr(losses, "CHUNK_ELEMENTS", chunk)
+    student, head, teacher, teacher_head, targets, weights = head_case()
+    student.requires_grad_(), head.requires_grad_()
+    spec = LossSpec(w_kd=w_kd, w_hard=w_hard, temperature=2.0)
+    terms = HeadTerms(divergence(spec), w_kd * 4.0, w_hard)
+    loss, sums = head_loss(student, head, teacher, teacher_head, targets, weights, terms, 25.5)
+    got = torch.autograd.grad(loss * 3.0, (student, head))
+
+    z, v = student @ head.T, teacher @ teacher_head.T
+    soft = naive("forward_kl", z, v, 2.0, 0.5)
+    hard = torch.stack([-torch.log_softmax(z[n], -1)[y] for n, y in enumerate(targets)])
+    expected = (w_kd * 4.0 * (weights * soft).sum() + w_hard * (weights * hard).sum()) / 25.5
+    wanted = torch.autograd.grad(expected * 3.0, (student, head))
+    assert math.isclose(loss.item(), expected.item(), rel_tol=1e-5)
+    assert math.isclose(sums[1].item(), (weights * hard).sum().item(), rel_tol=1e-5)
+    for one, other in zip(got, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_weightless_positions_count_nothing():
+    student, head, teacher, teacher_head, targets, weights = head_case()
+    student.requires_grad_()
+    loss, _ = head_loss(student, head, teacher, teacher_head, targets, weights, HeadTerms(divergence(LossSpec()), 4.0, 1.0), 1.0)
+    (gradient,) = torch.autograd.grad(loss, student)
+    assert gradient[1].abs().max() == 0 and gradient[0].abs().max() > 0
+
+
+@pytest.mark.parametrize(("mine", "theirs"), [(V, V + 9), (V + 9, V)])
+def test_padded_vocabularies_are_cut_to_the_common_width(mine, theirs):
+    student, head, teacher, teacher_head, targets, weights = head_case(mine, theirs)
+    head.requires_grad_()
+    terms = HeadTerms(divergence(LossSpec()), 4.0, 0.0)
+    loss, _ = head_loss(student, head, teacher, teacher_head, targets, weights, terms, 1.0)
+    expected, _ = head_loss(student, head[:V].detach(), teacher, teacher_head[:V], targets, weights, terms, 1.0)
+    torch.testing.assert_close(loss, expected)
+    (gradient,) = torch.autograd.grad(loss, head)
+    assert gradient.shape == head.shape and gradient[V:].abs().sum() == 0
+
+
+def test_layer_match_pairs_only_states_at_the_same_norm_point():
+    assert LayerMatch((0, 2, 3), 4, D, D).pairs == [(1, 1), (2, 3), (3, 4)]
+    assert LayerMatch((0, 1), 4, D, D).pairs == [(1, 1)]
+
+
+def test_layer_match_equals_its_definition_and_projects_other_widths():
+    generator = torch.Generator().manual_seed(6)
+    teacher = [torch.randn(2, 3, D, generator=generator) for _ in range(5)]
+    counted = torch.tensor([[True, False, True], [True, True, False]])
+    student = [torch.randn(2, 3, D, generator=generator) for _ in range(3)]
+    got = LayerMatch((0, 3), 4, D, D)(student, teacher, counted)
+    expected = sum(((student[s] - teacher[t]) ** 2).mean(-1)[counted] for s, t in ((1, 1), (2, 4))) / 2
+    torch.testing.assert_close(got, expected)
+    narrow = [states[..., :4] for states in student]
+    match = LayerMatch((0, 3), 4, 4, D)
+    match(narrow, teacher, counted).sum().backward()
+    assert all(projection.weight.grad.abs().sum() > 0 for projection in match.projections)
+
+
+def test_cosine_distance_ranges_from_zero_to_two():
+    states = torch.randn(4, D)
+    torch.testing.assert_close(losses.cosine_distance(states, 3 * states), torch.zeros(4), atol=1e-6, rtol=0)
+    torch.testing.assert_close(losses.cosine_distance(states, -states), torch.full((4,), 2.0))
