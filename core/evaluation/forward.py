@@ -1,0 +1,42 @@
+"""A causal language model in two halves, so that logits need to exist only where they are looked at.
+
+Shapes: B blocks, T positions, D width, V vocabulary, N chosen positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def last_hidden(model: Any, input_ids: Tensor) -> Tensor:
+    """What enters the output head: (B, T) -> (B, T, D), after the final norm.
+
+    No attention mask is passed: padding stands on the right, where causal attention cannot see it from a real position.
+    """
+    # A PeftModel puts its adapters inside the model it wraps, so the inner model computes with them.
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return inner.base_model(input_ids=input_ids, use_cache=False).last_hidden_state
+
+
+def output_head(model: Any) -> Callable[[Tensor], Tensor]:
+    """The map from the last hidden states to logits: (N, D) -> (N, V)."""
+    return model.get_output_embeddings()
+
+
+@contextmanager
+def evaluating(*models: Any) -> Iterator[None]:
+    """Inference mode with dropout off; every model goes back to the mode that it was in."""
+    before = [model.training for model in models]
+    try:
+        for model in models:
+            model.eval()
+        with torch.inference_mode():
+            yield
+    finally:
+        for model, training in zip(models, before, strict=True):
+            model.train(training)

@@ -1,0 +1,127 @@
+"""Sentiment by label log-probability: which of the words *Positive* and *Negative* is the likelier answer?
+
+    score(label) = sum_j log q(label_j | prompt, label_<j),    the answer is the label with the higher score
+
+on held-out reviews, asked in the model's chat template (`core.chat_format`; a model without one reads a plain dialogue).
+Only the positions that predict a label go through the output head. The standard error is that of a proportion,
+sqrt(a (1 - a) / n).
+
+Shapes: B prompts of a batch, T positions, K positions that predict a label.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from core.chat_format import render
+from core.data import house
+from core.data.house import Review
+from core.errors import CompatibilityError
+from core.evaluation.forward import evaluating, last_hidden, output_head
+
+# Tokens of one forward pass, padding included: prompts of like length share a pass, short ones in larger numbers.
+BATCH_TOKENS = 4096
+
+SHORTEST_REVIEW = 4  # words; a context that holds fewer cannot be asked
+
+
+def evaluate_sentiment(model: Any, tokenizer: Any, reviews: Sequence[Review], device: torch.device | str, *,
+                       words: int = 200) -> dict[str, float]:
+    """Share of `reviews` whose own label scores higher: ``sentiment_accuracy`` with its standard error ``stderr`` over
+    ``sentiment_items`` reviews, and ``accuracy_imdb``/``items_imdb``, ``accuracy_rt``/``items_rt`` by origin (an origin
+    that no review has is left out).
+
+    Args:
+        model: a causal language model on `device`, computing in the format of its weights.
+        words: longer reviews lose their middle (`house.fit`), and more of it where the model's context is shorter still.
+
+    Raises:
+        CompatibilityError: the model's context is too short for the question.
+    """
+    if not reviews:
+        raise ValueError("sentiment needs at least one review")
+    labels = label_tokens(tokenizer)
+    room = model.config.max_position_embeddings - max(map(len, labels))
+    prompts = [encode_prompt(review.text, tokenizer, room, words) for review in reviews]
+    scores = label_scores(model, prompts, labels, torch.device(device))  # (reviews, 2)
+    correct = [bool(positive > negative) == review.positive for (positive, negative), review in zip(scores.tolist(), reviews, strict=True)]
+    accuracy = sum(correct) / len(correct)
+    result = {"sentiment_accuracy": accuracy, "sentiment_items": len(correct),
+              "stderr": math.sqrt(accuracy * (1 - accuracy) / len(correct))}
+    for source in sorted({review.source for review in reviews}):
+        of_source = [right for right, review in zip(correct, reviews, strict=True) if review.source == source]
+        result |= {f"accuracy_{source}": sum(of_source) / len(of_source), f"items_{source}": len(of_source)}
+    return result
+
+
+def label_tokens(tokenizer: Any) -> list[list[int]]:
+    """The label words as token ids, with the space in front of them where the template puts one."""
+    asked = render(house.conversation("?"), tokenizer, add_generation_prompt=True)
+    ids = []
+    for label in house.LABELS:
+        answered = render(house.conversation("?", label), tokenizer)
+        space = answered[len(asked):answered.rindex(label)] if answered.startswith(asked) else ""
+        ids.append(tokenizer(space + label, add_special_tokens=False)["input_ids"])
+    return ids
+
+
+def encode_prompt(text: str, tokenizer: Any, room: int, words: int) -> list[int]:
+    """Token ids of the question about at most `words` words of `text`, fewer where it would take more than `room` tokens."""
+    words = min(len(text.split()), words)
+    while True:
+        prompt = render(house.sentiment_prompt(text, words), tokenizer, add_generation_prompt=True)
+        ids = tokenizer(prompt, add_special_tokens=False, verbose=False)["input_ids"]
+        if len(ids) <= room:
+            return ids
+        if words <= SHORTEST_REVIEW:
+            raise CompatibilityError(f"The question about a review takes {len(ids)} tokens.", f"The model has room for {room}.",
+                                     "Set evaluation.sentiment_items to 0 for this model.")
+        words = max(SHORTEST_REVIEW, min(words - 1, words * room // len(ids)))
+
+
+def label_scores(model: Any, prompts: Sequence[Sequence[int]], labels: Sequence[Sequence[int]], device: torch.device) -> Tensor:
+    """Summed log-probability of every label after every prompt: (prompts, labels), on the CPU."""
+    scores = torch.zeros(len(prompts), len(labels))
+    head = output_head(model)
+    # What is fed is the prompt and all but the last token of a label: one pass serves all labels of a single token.
+    prefixes = {tuple(label[:-1]) for label in labels}
+    with evaluating(model):
+        for batch in _by_length(prompts):
+            for prefix in sorted(prefixes):
+                sequences = [[*prompts[index], *prefix] for index in batch]
+                input_ids, lengths = _right_padded(sequences, device)
+                hidden = last_hidden(model, input_ids)  # (B, T, D)
+                back = torch.arange(-1 - len(prefix), 0, device=device)
+                at_BK = lengths[:, None] + back  # positions that predict the label's tokens
+                logp_BKV = torch.log_softmax(head(hidden.gather(1, at_BK[..., None].expand(-1, -1, hidden.shape[-1]))).float(), dim=-1)
+                for column, label in enumerate(labels):
+                    if tuple(label[:-1]) == prefix:
+                        target_BK1 = torch.tensor(label, device=device).expand(len(batch), -1)[..., None]
+                        scores[batch, column] = logp_BKV.gather(2, target_BK1).sum((1, 2)).cpu()
+    return scores
+
+
+def _by_length(prompts: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+    """Indices of prompts in batches of at most BATCH_TOKENS padded tokens, longest first."""
+    batch: list[int] = []
+    for index in sorted(range(len(prompts)), key=lambda i: -len(prompts[i])):
+        if batch and (len(batch) + 1) * len(prompts[batch[0]]) > BATCH_TOKENS:
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
+
+
+def _right_padded(sequences: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
+    """(input_ids (B, T), lengths (B,)); what pads is never looked at, being to the right of every position that counts."""
+    lengths = torch.tensor([len(sequence) for sequence in sequences])
+    input_ids = torch.zeros(len(sequences), int(lengths.max()), dtype=torch.long)
+    for row, sequence in enumerate(sequences):
+        input_ids[row, :len(sequence)] = torch.tensor(sequence)
+    return input_ids.to(device), lengths.to(device)

@@ -1,0 +1,98 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from core.data.packing import Blocks, Segment, pack
+from core.errors import DataError
+from core.evaluation import language
+from core.evaluation.language import evaluate_language, text_bytes
+from tests.core.evaluation.conftest import SENTENCES, make_gpt2, make_llama
+
+OPTIONS = {"batch_size": 2, "device": "cpu"}
+
+
+@pytest.fixture
+def blocks(tokenizer) -> Blocks:
+    documents = [[Segment(text + " ", 0.0), Segment(other + "<|end|>", weight)]
+                 for text, other, weight in zip(SENTENCES, reversed(SENTENCES), [1.0, 0.5, 3.0, 1.0, 1.0], strict=True)]
+    return pack(documents, tokenizer, 48)
+
+
+def naive(student, teacher, blocks: Blocks, tokenizer, width: int) -> dict[str, float]:
+    """One position at a time, straight from the definitions."""
+    nats, text_nats, kl, same, pieces = [], [], [], [], []
+    for row, weights in zip(blocks.input_ids, blocks.weights, strict=True):
+        ids = torch.tensor(row, dtype=torch.long)[None]
+        with torch.no_grad():
+            q = torch.softmax(student(ids).logits[0, :, :width].double(), -1)
+            p = torch.softmax(teacher(ids).logits[0, :, :width].double(), -1)
+        for t in range(1, len(row)):
+            if weights[t] > 0:
+                nats.append(-math.log(q[t - 1, row[t]]))
+                kl.append(sum(float(p[t - 1, i]) * math.log(p[t - 1, i] / q[t - 1, i]) for i in range(width)))
+                same.append(bool(p[t - 1].argmax() == q[t - 1].argmax()))
+                if row[t] != tokenizer.eos_token_id:
+                    text_nats.append(nats[-1])
+                    pieces.append(tokenizer.convert_ids_to_tokens(int(row[t])))
+    size = sum(map(len, pieces))  # a byte-level piece writes every byte as one character
+    ce = sum(nats) / len(nats)
+    return {"cross_entropy": ce, "perplexity": math.exp(ce), "bits_per_byte": sum(text_nats) / math.log(2) / size,
+            "kl_to_teacher": sum(kl) / len(kl), "agreement": sum(same) / len(same), "tokens": len(nats), "bytes": size}
+
+
+@pytest.mark.parametrize("chunk", [300, 7 * 300, 1 << 24])
+def test_equals_the_definition_however_it_is_chunked(blocks, tokenizer, monkeypatch, chunk):
+    monkeypatch.setattr(language, "CHUNK_ELEMENTS", chunk)
+    student, teacher = make_llama(seed=1), make_gpt2(seed=2)
+    found = evaluate_language(student, blocks, teacher, tokenizer=tokenizer, **OPTIONS)
+    assert found == pytest.approx(naive(student, teacher, blocks, tokenizer, 300), rel=1e-4)
+    assert len(blocks) > 2 and 0 < found["tokens"] < blocks.input_ids.size
+
+
+def test_vocabularies_padded_to_different_widths_are_cut_to_the_real_one(blocks, tokenizer):
+    student, teacher = make_llama(320, seed=1), make_llama(304, seed=2)
+    found = evaluate_language(student, blocks, teacher, tokenizer=tokenizer, **OPTIONS)
+    assert found == pytest.approx(naive(student, teacher, blocks, tokenizer, len(tokenizer)), rel=1e-4)
+
+
+def test_a_teacher_agrees_with_itself_and_a_copy_does_too(blocks, tokenizer):
+    teacher = make_llama(seed=1)
+    itself = evaluate_language(teacher, blocks, teacher, tokenizer=tokenizer, **OPTIONS)
+    copy = evaluate_language(make_llama(seed=1), blocks, teacher, tokenizer=tokenizer, **OPTIONS)
+    assert (itself["kl_to_teacher"], itself["agreement"]) == (0.0, 1.0)
+    assert copy == pytest.approx(itself, abs=1e-6)
+
+
+def test_without_a_teacher_nothing_is_compared(blocks, tokenizer):
+    found = evaluate_language(make_llama(), blocks, tokenizer=tokenizer, **OPTIONS)
+    assert {"kl_to_teacher", "agreement"}.isdisjoint(found) and found["cross_entropy"] > 0
+
+
+def test_padding_and_batch_size_change_nothing(blocks, tokenizer):
+    model = make_llama(seed=3)
+    padded = replace(blocks, input_ids=np.pad(blocks.input_ids, ((0, 0), (0, 9))), weights=np.pad(blocks.weights, ((0, 0), (0, 9))))
+    plain = evaluate_language(model, blocks, tokenizer=tokenizer, **OPTIONS)
+    assert evaluate_language(model, padded, tokenizer=tokenizer, batch_size=64, device="cpu") == pytest.approx(plain, rel=1e-5)
+
+
+def test_bytes_are_those_of_the_text(tokenizer):
+    text = "naïve café – " + SENTENCES[0]
+    whole = pack([[Segment("<|end|>", 0.0), Segment(text + "<|end|>", 1.0)]], tokenizer, 128)
+    assert text_bytes(whole, tokenizer) == len(text.encode("utf-8")) > len(text)
+
+
+def test_nothing_counted_is_the_users_to_know(blocks, tokenizer):
+    silent = replace(blocks, weights=np.zeros_like(blocks.weights))
+    with pytest.raises(DataError, match="No held-out position counts"):
+        evaluate_language(make_llama(), silent, tokenizer=tokenizer, **OPTIONS)
+
+
+def test_bf16_comes_close_and_training_mode_is_kept(blocks, tokenizer):
+    model = make_llama(seed=4).train()
+    exact = evaluate_language(model, blocks, tokenizer=tokenizer, **OPTIONS)
+    rounded = evaluate_language(model, blocks, tokenizer=tokenizer, dtype=torch.bfloat16, **OPTIONS)
+    assert rounded["cross_entropy"] == pytest.approx(exact["cross_entropy"], rel=0.02) and rounded != exact
+    assert model.training

@@ -1,0 +1,99 @@
+import math
+
+import pytest
+import torch
+
+from core.chat_format import render
+from core.data import house
+from core.data.house import Review
+from core.errors import CompatibilityError
+from core.evaluation import sentiment
+from core.evaluation.sentiment import evaluate_sentiment, label_scores, label_tokens
+from tests.core.evaluation.conftest import SENTENCES, make_gpt2, make_llama, make_tokenizer
+
+REVIEWS = [Review(" ".join([sentence] * (1 + index % 2)), index % 3 == 0, "imdb" if index % 4 else "rt", "test")
+           for index, sentence in enumerate(SENTENCES * 4)]
+
+
+def naive_score(model, tokenizer, text: str, label: str, space: str) -> float:
+    """The log-probability of the label's tokens, one token and one forward pass at a time."""
+    ids = tokenizer(render(house.sentiment_prompt(text), tokenizer, add_generation_prompt=True), add_special_tokens=False)["input_ids"]
+    total = 0.0
+    for token in tokenizer(space + label, add_special_tokens=False)["input_ids"]:
+        with torch.no_grad():
+            total += float(torch.log_softmax(model(torch.tensor([ids])).logits[0, -1].double(), -1)[token])
+        ids.append(token)
+    return total
+
+
+def naive(model, tokenizer, space: str) -> dict[str, float]:
+    right = [(naive_score(model, tokenizer, r.text, "Positive", space) > naive_score(model, tokenizer, r.text, "Negative", space)) == r.positive
+             for r in REVIEWS]
+    share = sum(right) / len(right)
+    result = {"sentiment_accuracy": share, "sentiment_items": len(right), "stderr": math.sqrt(share * (1 - share) / len(right))}
+    for source in ("imdb", "rt"):
+        of_source = [ok for ok, review in zip(right, REVIEWS, strict=True) if review.source == source]
+        result |= {f"accuracy_{source}": sum(of_source) / len(of_source), f"items_{source}": len(of_source)}
+    return result
+
+
+@pytest.mark.parametrize("template", [True, False], ids=["chat template", "no template"])
+@pytest.mark.parametrize("vocabulary", [259, 400], ids=["labels of many tokens", "labels of one token"])
+@pytest.mark.parametrize("make", [make_llama, make_gpt2])
+def test_equals_the_definition(monkeypatch, template, vocabulary, make):
+    monkeypatch.setattr(sentiment, "BATCH_TOKENS", 300)  # several batches, with padding inside them
+    options = {} if template else {"template": None}
+    tokenizer = make_tokenizer(vocabulary=vocabulary, **options)
+    model = make(len(tokenizer))
+    model.config.max_position_embeddings = 1024
+    if make is make_gpt2:
+        model.transformer.wpe = torch.nn.Embedding(1024, 32)
+    space = "" if template else " "
+    assert label_tokens(tokenizer) == [tokenizer(space + label, add_special_tokens=False)["input_ids"] for label in house.LABELS]
+    assert evaluate_sentiment(model, tokenizer, REVIEWS, "cpu") == pytest.approx(naive(model, tokenizer, space))
+
+
+def test_scores_are_log_probabilities_for_one_and_for_many_tokens():
+    model = make_llama()
+    prompts = [[5, 6, 7, 8], [9, 10], [11] * 20]
+    labels = [[3], [4], [3, 9, 4]]
+    scores = label_scores(model, prompts, labels, torch.device("cpu"))
+    for row, prompt in enumerate(prompts):
+        for column, label in enumerate(labels):
+            with torch.no_grad():
+                logp = torch.log_softmax(model(torch.tensor([prompt + label])).logits[0], -1)
+            expected = sum(float(logp[len(prompt) - 1 + j, token]) for j, token in enumerate(label))
+            assert float(scores[row, column]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_model_that_always_says_positive_is_right_on_the_positive_ones():
+    tokenizer = make_tokenizer(vocabulary=400)
+    (positive,), (_,) = label_tokens(tokenizer)
+    model = make_llama(len(tokenizer))
+    model.lm_head = torch.nn.Linear(32, len(tokenizer))
+    model.lm_head.weight.data.zero_()
+    model.lm_head.bias.data.zero_()[positive] = 5.0
+    found = evaluate_sentiment(model, tokenizer, REVIEWS, "cpu")
+    assert found["sentiment_accuracy"] == sum(review.positive for review in REVIEWS) / len(REVIEWS)
+
+
+def test_long_reviews_are_cut_to_the_context(tokenizer):
+    seen = []
+    model = make_llama()
+    model.register_forward_pre_hook(lambda *_: pytest.fail("the whole model computes logits nobody reads"))
+    model.base_model.register_forward_pre_hook(lambda _, args, kwargs: seen.append(kwargs["input_ids"].shape[1]), with_kwargs=True)
+    evaluate_sentiment(model, tokenizer, [Review("a b " * 500, True, "imdb", "test")], "cpu")
+    assert max(seen) <= model.config.max_position_embeddings
+
+
+def test_a_context_too_short_for_the_question_is_an_error(tokenizer):
+    model = make_llama()
+    model.config.max_position_embeddings = 24
+    with pytest.raises(CompatibilityError, match="sentiment_items"):
+        evaluate_sentiment(model, tokenizer, REVIEWS, "cpu")
+
+
+def test_an_origin_without_reviews_is_left_out(tokenizer):
+    only_rt = [Review("Fine.", True, "rt", "test"), Review("Dull.", False, "rt", "test")]
+    found = evaluate_sentiment(make_llama(), tokenizer, only_rt, "cpu")
+    assert "accuracy_imdb" not in found and found["items_rt"] == 2
