@@ -1,0 +1,179 @@
+"""What a decoder-only transformer is made of, per architecture: the one place where architectures differ.
+
+Everything that cuts, copies or counts parts of a model reads an `Anatomy`; nothing else asks for a model's type.
+torch is not needed to read one, so that forms can count a model's parameters from its files alone.
+
+Verified for every architecture here (see the tests): ``hidden_states[-1]`` of a causal language model is the state that its
+output head multiplies, after the final norm and, for OPT, after the projection to the embedding width. Earlier entries are
+the raw residual stream. So ``head(hidden_states[-1])`` equals the logits.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from core.errors import CorruptModel, UnsupportedModel
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+
+@dataclass(frozen=True, slots=True)
+class Anatomy:
+    """Where an architecture keeps its parts. Module paths are dotted, from the causal language model down.
+
+    Attributes:
+        model_type: the configuration's name of the architecture.
+        base: the module that holds all but the output head; checkpoints saved without a head leave its prefix out.
+        blocks: the list of blocks.
+        embeddings: the token embedding.
+        positions: the learned position embedding, None where positions are rotary.
+        final_norm: the norm after the last block.
+        head: the output head.
+        projections: the weight matrices of a block (attention, then feed-forward), relative to the block.
+        transposed: whether those matrices are stored (in, out), as GPT-2's are, instead of (out, in).
+        depth_key, width_key, heads_key, context_key: the configuration's keys for the number of blocks, the width of the
+            residual stream in channels, the query heads of a block and the longest sequence in tokens.
+        per_block_keys: keys of configuration lists that have one entry a block.
+        threshold_keys: keys of configuration numbers that name a block: those before it behave differently.
+        old_heads: other names of the head in older checkpoints.
+        constants: pattern of checkpoint entries that are no parameters (masks and rotary tables of older checkpoints).
+    """
+
+    model_type: str
+    base: str
+    blocks: str
+    embeddings: str
+    positions: str | None
+    final_norm: str
+    projections: tuple[str, ...]
+    transposed: bool = False
+    head: str = "lm_head"
+    depth_key: str = "num_hidden_layers"
+    width_key: str = "hidden_size"
+    heads_key: str = "num_attention_heads"
+    context_key: str = "max_position_embeddings"
+    per_block_keys: tuple[str, ...] = ()
+    threshold_keys: tuple[str, ...] = ()
+    old_heads: tuple[str, ...] = ()
+    constants: str = r"rotary_emb\.inv_freq$"
+
+    def canonical(self, name: str) -> str | None:
+        """The parameter's name in the causal language model, from its name in any checkpoint; None for constants."""
+        if re.search(self.constants, name):
+            return None
+        for old in self.old_heads:
+            if name.startswith(f"{old}."):
+                return self.head + name.removeprefix(old)
+        if name.startswith((f"{self.base}.", f"{self.head}.")):
+            return name
+        return f"{self.base}.{name}"
+
+    def block_of(self, name: str) -> int | None:
+        """The number of the block that a (canonical) parameter belongs to; None for all that is outside the blocks."""
+        found = re.match(rf"{re.escape(self.blocks)}\.(\d+)\.", name)
+        return int(found[1]) if found else None
+
+    def with_block(self, name: str, block: int) -> str:
+        """The same parameter's (canonical) name in block number `block`."""
+        return re.sub(rf"^({re.escape(self.blocks)})\.\d+\.", rf"\1.{block}.", name)
+
+    def dimension(self, config: Mapping[str, Any], key: str) -> int:
+        """A size from a plain configuration. Raises CorruptModel if it is not there."""
+        value = config.get(key)
+        if not isinstance(value, int) or value < 1:
+            raise CorruptModel(f"The configuration's '{key}' is {value!r}.", f"A {self.model_type} model needs a whole number there.",
+                               "Download or export the model again.")
+        return value
+
+
+_GATED_PROJECTIONS = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
+                      "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
+
+
+def _llama_like(model_type: str, **differences: Any) -> Anatomy:
+    return Anatomy(model_type, base="model", blocks="model.layers", embeddings="model.embed_tokens", positions=None,
+                   final_norm="model.norm", projections=_GATED_PROJECTIONS, **differences)
+
+
+_QWEN_LISTS: dict[str, Any] = {"per_block_keys": ("layer_types",), "threshold_keys": ("max_window_layers",)}
+
+ANATOMIES: dict[str, Anatomy] = {anatomy.model_type: anatomy for anatomy in (
+    _llama_like("llama"),
+    _llama_like("qwen2", **_QWEN_LISTS),
+    _llama_like("qwen3", **_QWEN_LISTS),
+    Anatomy("gpt2", base="transformer", blocks="transformer.h", embeddings="transformer.wte", positions="transformer.wpe",
+            final_norm="transformer.ln_f", projections=("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"), transposed=True,
+            depth_key="n_layer", width_key="n_embd", heads_key="n_head", context_key="n_positions",
+            constants=r"\.attn\.(masked_)?bias$"),
+    Anatomy("gpt_neox", base="gpt_neox", blocks="gpt_neox.layers", embeddings="gpt_neox.embed_in", positions=None,
+            final_norm="gpt_neox.final_layer_norm", old_heads=("embed_out",),
+            projections=("attention.query_key_value", "attention.dense", "mlp.dense_h_to_4h", "mlp.dense_4h_to_h"),
+            constants=r"\.attention\.(masked_bias|bias)$|rotary_emb\.inv_freq$"),
+    Anatomy("opt", base="model", blocks="model.decoder.layers", embeddings="model.decoder.embed_tokens",
+            positions="model.decoder.embed_positions", final_norm="model.decoder.final_layer_norm",
+            projections=("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj", "fc1", "fc2")),
+)}
+
+
+def anatomy_of(config: PreTrainedConfig | Mapping[str, Any]) -> Anatomy:
+    """The anatomy of a model's configuration, as an object or as the plain data of ``config.json``.
+
+    Raises:
+        UnsupportedModel: an architecture that is not described here.
+    """
+    model_type = config.get("model_type") if isinstance(config, Mapping) else config.model_type
+    if model_type not in ANATOMIES:
+        raise UnsupportedModel(f"The model's architecture is '{model_type}'.", f"One of {', '.join(sorted(ANATOMIES))} was expected.",
+                               "Choose a model of one of these families.")
+    return ANATOMIES[model_type]
+
+
+def with_blocks(config: PreTrainedConfig, layer_map: Sequence[int]) -> PreTrainedConfig:
+    """A copy of a configuration for a model that keeps the blocks of `layer_map`, in that order."""
+    anatomy, result = anatomy_of(config), copy.deepcopy(config)
+    setattr(result, anatomy.depth_key, len(layer_map))
+    for key in anatomy.per_block_keys:
+        setattr(result, key, [getattr(config, key)[block] for block in layer_map])
+    for key in anatomy.threshold_keys:
+        setattr(result, key, sum(block < getattr(config, key) for block in layer_map))
+    return result
+
+
+def plain_model(model: nn.Module) -> PreTrainedModel:
+    """The causal language model inside wrappers for several devices, for compilation and for adapters."""
+    from accelerate.utils import extract_model_from_parallel
+    from peft import PeftModel
+
+    model = extract_model_from_parallel(model, keep_torch_compile=False)
+    return model.get_base_model() if isinstance(model, PeftModel) else model
+
+
+def blocks(model: nn.Module) -> nn.ModuleList:
+    """The model's blocks, first to last."""
+    model = plain_model(model)
+    return model.get_submodule(anatomy_of(model.config).blocks)
+
+
+@contextmanager
+def without_block(model: nn.Module, block: int) -> Iterator[None]:
+    """Inside the context, block number `block` passes its input through unchanged."""
+    from torch import nn
+
+    class PassThrough(nn.Module):
+        def forward(self, hidden_states: Any, *args: Any, **kwargs: Any) -> Any:
+            return hidden_states
+
+    layers = blocks(model)
+    kept = layers[block]
+    layers[block] = PassThrough()
+    try:
+        yield
+    finally:
+        layers[block] = kept
