@@ -1,0 +1,41 @@
+# make run [PORT=8601]   install what is needed, start the app
+# make test [ARGS=...]   install what is needed, run all tests
+# make bench             measure, print one table
+# make lint              check the style
+
+PYTHON3 ?= python3
+PORT ?= 8501
+export PORT
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+RUNTIME := $(VENV)/.runtime
+DEVELOPMENT := $(VENV)/.development
+
+.PHONY: run test bench lint browser
+
+run: $(RUNTIME)
+	@$(PYTHON) -m workbench
+
+test: $(DEVELOPMENT) browser
+	$(PYTHON) -m pytest $(ARGS)
+
+bench: $(DEVELOPMENT) browser
+	$(PYTHON) -m tests.benchmarks
+
+lint: $(DEVELOPMENT)
+	$(PYTHON) -m ruff check .
+
+browser:
+	@sh .ci/browser
+
+$(RUNTIME): requirements.txt
+	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; python3 is " + sys.version.split()[0])'
+	@echo "Installing into $(VENV): once, a few minutes."
+	@$(PYTHON3) -m venv $(VENV)
+	@$(PYTHON) -m pip install --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(DEVELOPMENT): requirements-dev.txt $(RUNTIME)
+	@$(PYTHON) -m pip install --disable-pip-version-check -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,30 @@
+"""What every test gets: a home of its own, no hub, one thread a process."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Before torch or a tokenizer is imported: tiny models run fastest on one thread, and tests ask no other host.
+os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1")
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty STILLHOUSE_HOME; nothing of the user's own is seen or touched."""
+    path = tmp_path / "home"
+    monkeypatch.setenv("STILLHOUSE_HOME", str(path))
+    return path
+
+
+@pytest.fixture
+def fresh_streamlit_caches() -> None:
+    """Empty caches: AppTest runs of one process share them."""
+    import streamlit as st
+
+    st.cache_data.clear()
+    st.cache_resource.clear()

@@ -1,0 +1,193 @@
+"""Who may use the app: everybody on this machine, or whoever knows the password.
+
+Both guards stand in front of everything that the server answers: pages, their websocket, the chat pane, uploads, assets.
+A password box inside a page would leave all but the page open.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import html
+import ipaddress
+import os
+import secrets
+import time
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+from starlette.middleware import Middleware
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+PASSWORD_VARIABLE = "STILLHOUSE_PASSWORD"
+COOKIE = "stillhouse"
+LOGIN_PATH, HEALTH_PATH = "/login", "/_stcore/health"
+COOKIE_SECONDS = 12 * 3600
+FAILURES_ALLOWED, FAILURE_WINDOW = 10, 60.0  # wrong passwords from one address, within seconds
+REFUSED_BY_POLICY = 1008  # websocket close code
+
+
+def guards(key_file: Path, base_path: str) -> list[Middleware]:
+    """The guard that the environment asks for, as Starlette middleware."""
+    password = os.environ.get(PASSWORD_VARIABLE, "")
+    if password:
+        return [Middleware(PasswordGate, password=password, key=read_or_make_key(key_file), base_path=base_path)]
+    return [Middleware(LoopbackOnly)]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address means this machine only."""
+    host = host.strip("[]").lower()
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
+
+
+def read_or_make_key(path: Path) -> bytes:
+    """The key that signs cookies, readable by the owner only; it lasts, so that a restart logs nobody out."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+            file.write(secrets.token_hex(32))
+    except FileExistsError:
+        pass
+    return path.read_text(encoding="ascii").encode()
+
+
+async def refuse(scope: Scope, receive: Receive, send: Send, response: Response) -> None:
+    """Answer a request with `response`; close a websocket before it opens."""
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": REFUSED_BY_POLICY})
+    else:
+        await response(scope, receive, send)
+
+
+class LoopbackOnly:
+    """Without a password: only connections made on this machine, to this machine by name.
+
+    The name matters because a page elsewhere can have its own name point to 127.0.0.1 (DNS rebinding) and would then
+    read the app through the visitor's browser.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan" or self._is_local(scope):
+            await self.app(scope, receive, send)
+        else:
+            text = f"Without a password Stillhouse answers this machine only. Set {PASSWORD_VARIABLE} and start it again."
+            await refuse(scope, receive, send, PlainTextResponse(text, 403))
+
+    @staticmethod
+    def _is_local(scope: Scope) -> bool:
+        bound_to, _port = scope.get("server") or ("", None)
+        name = HTTPConnection(scope).headers.get("host", "")
+        name = name if name.endswith("]") else name.rpartition(":")[0] or name
+        return is_loopback(bound_to) and is_loopback(name)
+
+
+class PasswordGate:
+    """One password for everybody, remembered in a signed cookie for half a day.
+
+    Args:
+        app: what is guarded.
+        password: the password.
+        key: secret that signs cookies; the password takes part, so a new password logs everybody out.
+        base_path: prefix of the server's addresses, empty or starting with a slash.
+    """
+
+    def __init__(self, app: ASGIApp, password: str, key: bytes, base_path: str = "") -> None:
+        self.app, self.base_path = app, base_path
+        self._password = password.encode()
+        self._key = hmac.digest(key, self._password, "sha256")
+        self._failures: dict[str, list[float]] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        path = scope["path"].removeprefix(self.base_path)
+        if path == LOGIN_PATH and scope["type"] == "http":
+            response = await self._login(Request(scope, receive))
+            await response(scope, receive, send)
+        elif path == HEALTH_PATH or self._is_signed(HTTPConnection(scope).cookies.get(COOKIE, "")):
+            await self.app(scope, receive, send)
+        else:
+            await refuse(scope, receive, send, self._ask(HTTPConnection(scope)))
+
+    def _ask(self, connection: HTTPConnection) -> Response:
+        if "text/html" not in connection.headers.get("accept", ""):
+            return PlainTextResponse("Log in first.", 401)
+        wanted = connection.url.path + (f"?{connection.url.query}" if connection.url.query else "")
+        return RedirectResponse(f"{self.base_path}{LOGIN_PATH}?{urlencode({'next': wanted})}", 303)
+
+    def _signature(self, expires: str) -> str:
+        return hmac.new(self._key, expires.encode(), hashlib.sha256).hexdigest()
+
+    def _is_signed(self, cookie: str) -> bool:
+        expires, _, signature = cookie.partition(".")
+        return (expires.isdecimal() and hmac.compare_digest(signature.encode(), self._signature(expires).encode())
+                and int(expires) > time.time())
+
+    async def _login(self, request: Request) -> Response:
+        wanted = local_path(request.query_params.get("next", ""), f"{self.base_path}/")
+        if request.method != "POST":
+            return self._form(wanted)
+        address = request.client.host if request.client else ""
+        now = time.monotonic()
+        failures = [then for then in self._failures.pop(address, []) if now - then < FAILURE_WINDOW]
+        if len(failures) >= FAILURES_ALLOWED:
+            self._failures[address] = failures
+            return self._form(wanted, "Too many attempts. Wait a minute, then try again.", 429)
+        given = str((await request.form()).get("password", ""))
+        if not hmac.compare_digest(given.encode(), self._password):
+            self._failures[address] = [*failures, now]
+            return self._form(wanted, "That is not the password.", 403)
+        expires = str(int(time.time()) + COOKIE_SECONDS)
+        response = RedirectResponse(wanted, 303)
+        response.set_cookie(COOKIE, f"{expires}.{self._signature(expires)}", max_age=COOKIE_SECONDS, httponly=True,
+                            samesite="lax", secure=request.url.scheme == "https", path=self.base_path or "/")
+        return response
+
+    def _form(self, wanted: str, message: str = "", status: int = 200) -> Response:
+        action = html.escape(f"{self.base_path}{LOGIN_PATH}?next={quote(wanted)}")
+        return HTMLResponse(LOGIN_PAGE.format(action=action, message=html.escape(message)), status)
+
+
+def local_path(wanted: str, fallback: str) -> str:
+    """`wanted` when it is a path on this server, else `fallback`: a login must not send anybody elsewhere."""
+    is_local = wanted.startswith("/") and not wanted.startswith("//") and "\\" not in wanted and wanted.isprintable()
+    return wanted if is_local else fallback
+
+
+LOGIN_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>Stillhouse</title>
+<style>
+  :root {{ color-scheme: light dark; --accent: light-dark(#0b7a75, #3db5a9); }}
+  body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 20rem; margin: 18vh auto; padding: 0 1rem;
+         background: light-dark(#fff, #14191b); color: light-dark(#1d2527, #e4e9e9); }}
+  h1 {{ font-size: 1.5rem; font-weight: 650; }}
+  input, button {{ font: inherit; width: 100%; box-sizing: border-box; padding: .5rem .7rem; border-radius: .4rem; }}
+  input {{ margin: .3rem 0 .8rem; border: 1px solid light-dark(#8a9699, #7b888c); background: transparent; color: inherit; }}
+  button {{ border: 0; background: var(--accent); color: light-dark(#fff, #0d1416); cursor: pointer; }}
+  :focus-visible {{ outline: 2px solid var(--accent); outline-offset: 2px; }}
+</style>
+<h1>Stillhouse</h1>
+<form method="post" action="{action}">
+  <label for="password">Password</label>
+  <input id="password" name="password" type="password" autocomplete="current-password" required autofocus>
+  <button>Log in</button>
+</form>
+<p role="alert">{message}</p>
+</html>
+"""

@@ -1,0 +1,21 @@
+"""Where the server's own routes lie. Streamlit puts `server.baseUrlPath` before its routes only, so ours add it here."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+
+def base_path() -> str:
+    """The configured prefix of every address, empty or starting with a slash."""
+    base = str(st.get_option("server.baseUrlPath") or "").strip("/")
+    return f"/{base}" if base else ""
+
+
+def chat_path() -> str:
+    """Where the chat pane is mounted. In links add a slash: without it Streamlit's own page answers."""
+    return f"{base_path()}/chat"
+
+
+def asset_path(name: str) -> str:
+    """Address of a file that pages load from this server: `plotly.min.js`."""
+    return f"{base_path()}/assets/{name}"

@@ -1,0 +1,99 @@
+"""Start the app: check the address, take the port, answer, say where."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import socket
+from types import FrameType
+
+from core.errors import StillhouseError
+
+DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8501
+STOP_WITHIN = 2  # seconds that open connections get when the server ends
+
+
+class ServeError(StillhouseError):
+    """The app cannot be served at the address that was asked for."""
+
+
+def main(port: int | None = None, host: str | None = None) -> None:
+    """Serve the app until Ctrl-C or SIGTERM; training runs go on.
+
+    Args:
+        port: TCP port, 0 for any free one (default: the environment variable PORT, else 8501).
+        host: address to listen on (default: STILLHOUSE_HOST, else 127.0.0.1). Others than loopback need a password.
+
+    Raises:
+        ServeError: no such port or address, a port in use, an open address without a password.
+    """
+    signal.signal(signal.SIGTERM, _end_quietly)
+    host = host or os.environ.get("STILLHOUSE_HOST") or DEFAULT_HOST
+    listener = listen(host, parse_port(os.environ.get("PORT") or DEFAULT_PORT) if port is None else parse_port(port))
+    try:
+        _serve(listener, host)
+    except KeyboardInterrupt:
+        pass  # uvicorn has already shut down in order and passes the signal on
+    finally:
+        listener.close()
+
+
+def parse_port(given: str | int) -> int:
+    """A port number. Raises ServeError for anything else."""
+    if str(given).isdecimal() and int(given) < 2**16:
+        return int(given)
+    raise ServeError(f"The port was given as '{given}'.", "A number from 0 to 65535 was expected.", "For example: make run PORT=8601")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises ServeError as `main` says."""
+    from workbench.gate import PASSWORD_VARIABLE, is_loopback
+
+    if not is_loopback(host) and not os.environ.get(PASSWORD_VARIABLE):
+        raise ServeError(f"The address {host} can be reached from other machines.", "A password was expected.",
+                         f"Set {PASSWORD_VARIABLE}, or listen on {DEFAULT_HOST}.")
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family, backlog=2048)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise ServeError(f"Port {port} is in use.", "A free port was expected.",
+                             f"Take another one: make run PORT={port + 100}, or end the program that has it.") from error
+        if error.errno == errno.EACCES:
+            raise ServeError(f"Port {port} may not be used by this account.", "A port from 1024 was expected.") from error
+        raise ServeError(f"The address '{host}' cannot be used: {error.strerror}.", "An address of this machine was expected.",
+                         f"For example: {DEFAULT_HOST}") from error
+
+
+def _serve(listener: socket.socket, host: str) -> None:
+    import uvicorn
+
+    from workbench.app import app
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            print(f"Stillhouse answers at {_address(listener, host)}  (Ctrl-C ends it, runs go on)", flush=True)
+
+    Server(uvicorn.Config(app, log_level="warning", access_log=False, ws="websockets-sansio", ws_max_size=_message_limit(),
+                          timeout_graceful_shutdown=STOP_WITHIN)).run([listener])
+
+
+def _message_limit() -> int:
+    """Bytes of the longest websocket message that Streamlit allows."""
+    import streamlit as st
+
+    return st.get_option("server.maxMessageSize") * 2**20
+
+
+def _address(listener: socket.socket, host: str) -> str:
+    from workbench.mounts import base_path
+
+    shown = socket.gethostname() if host in ("0.0.0.0", "::") else host
+    shown = f"[{shown}]" if ":" in shown else shown
+    return f"http://{shown}:{listener.getsockname()[1]}{base_path()}"
+
+
+def _end_quietly(_signal: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)

@@ -1,0 +1,33 @@
+"""The Streamlit script: page settings and navigation, nothing else. It runs again at every interaction."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+if str(ROOT) not in sys.path:  # Streamlit puts only this folder on the path
+    sys.path.insert(0, str(ROOT))
+
+import streamlit as st  # noqa: E402
+
+LOGO = ROOT / "assets" / "logo.svg"
+
+st.set_page_config(page_title="Stillhouse", page_icon=LOGO, layout="wide")
+st.logo(LOGO, size="large")
+
+
+def _page(name: str, title: str, **options) -> st.Page:
+    return st.Page(ROOT / "pages" / f"{name}.py", title=title, **options)
+
+
+PAGES = [
+    ("home", "Home", {"default": True}),
+    ("new", "New experiment", {}),
+    ("runs", "Runs", {}),
+    ("run", "Run", {"visibility": "hidden"}),  # reached from a run's name, as /run?run=...
+    ("compare", "Compare", {}),
+    ("models", "Models", {}),
+]
+st.navigation([_page(name, title, **options) for name, title, options in PAGES if (ROOT / "pages" / f"{name}.py").exists()],
+              position="top").run()
