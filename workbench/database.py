@@ -1,0 +1,168 @@
+"""The SQLite file under the run store: connections, transactions, migrations, readable failures.
+
+Several processes share the file: the app (or two of them), one worker a device, the command line. Hence WAL, so that
+readers never wait; ``BEGIN IMMEDIATE``, so that two writers queue up instead of failing at an upgrade; short-lived
+connections, so that no forgotten read keeps the WAL from being checkpointed. It must lie on a local disk.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from workbench.errors import StoreUnavailable
+
+# Append only: a released migration is never edited, because stores made with it exist. Entry n leads to version n + 1.
+MIGRATIONS = (
+    """
+    CREATE TABLE runs (
+        id TEXT PRIMARY KEY,
+        name TEXT NOT NULL COLLATE NOCASE UNIQUE,
+        status TEXT NOT NULL,
+        config TEXT NOT NULL,
+        config_hash TEXT NOT NULL,
+        seed INTEGER NOT NULL,
+        command TEXT NOT NULL,
+        parents TEXT NOT NULL,
+        versions TEXT NOT NULL,
+        git_commit TEXT,
+        created REAL NOT NULL,
+        queued REAL NOT NULL,
+        started REAL,
+        finished REAL,
+        deleted REAL,
+        device TEXT,
+        pid INTEGER,
+        pid_started REAL,
+        boot_id TEXT,
+        heartbeat REAL,
+        stop_requested REAL,
+        phase TEXT,
+        arm TEXT,
+        step INTEGER NOT NULL DEFAULT 0,
+        total_steps INTEGER,
+        message TEXT,
+        hint TEXT
+    );
+    CREATE INDEX runs_by_status ON runs (status, queued);
+
+    CREATE TABLE metrics (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        run_id TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+        arm TEXT NOT NULL,
+        name TEXT NOT NULL,
+        step INTEGER NOT NULL,
+        value REAL,
+        UNIQUE (run_id, arm, name, step) ON CONFLICT REPLACE
+    );
+
+    CREATE TABLE events (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        run_id TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+        kind TEXT NOT NULL,
+        arm TEXT,
+        step INTEGER,
+        payload TEXT NOT NULL,
+        time REAL NOT NULL
+    );
+    CREATE INDEX events_by_run ON events (run_id, seq);
+    """,
+)
+
+BUSY_SECONDS = 15.0
+
+
+class Database:
+    """One SQLite file, opened for each use.
+
+    Args:
+        path: the file; it and its folder are made when missing.
+
+    Raises:
+        StoreUnavailable: it cannot be made or written, is not a store, or was made by a newer release.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unavailable(path, (error.strerror or str(error)).lower()) from error
+        self._migrate()
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """A connection for queries."""
+        connection = None
+        try:
+            connection = self._connect()
+            yield connection
+        except sqlite3.Error as error:
+            raise self._readable(error) from error
+        finally:
+            if connection is not None:
+                connection.close()
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """A connection inside one transaction that excludes other writers; committed at the end, or undone on any exception."""
+        with self.read() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
+        try:
+            connection.row_factory = sqlite3.Row
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")  # a committed transaction outlives a power cut
+            connection.execute("PRAGMA foreign_keys = ON")
+        except sqlite3.Error:
+            connection.close()
+            raise
+        return connection
+
+    def _migrate(self) -> None:
+        with self.read() as connection:
+            if _version(connection) == len(MIGRATIONS):
+                return
+        with self.write() as connection:
+            version = _version(connection)  # again: another process may have migrated in between
+            if version > len(MIGRATIONS):
+                raise StoreUnavailable(f"The store {self.path} has version {version}; this release knows up to {len(MIGRATIONS)}.",
+                                       "It was made by a newer release.", "Update this release, or set STILLHOUSE_HOME to another folder.")
+            for migration in MIGRATIONS[version:]:
+                for statement in filter(str.strip, migration.split(";")):  # executescript() would commit behind our back
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+    def _readable(self, error: sqlite3.Error) -> sqlite3.Error | StoreUnavailable:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF  # the low byte is the primary code
+        if code == sqlite3.SQLITE_FULL:
+            return StoreUnavailable(f"The disk is full: {self.path} cannot be written.", "", "Free some space and try again.")
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            return StoreUnavailable(f"The file {self.path} is damaged or is not a run store.", "A SQLite file was expected.",
+                                    "Move it away to start with an empty store; the folders of the runs stay where they are.")
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return StoreUnavailable(f"The store {self.path} stayed locked for {BUSY_SECONDS:.0f} seconds.", "",
+                                    "Another process is writing a lot or hangs; try again.")
+        reasons = {sqlite3.SQLITE_READONLY: "read-only file system or file", sqlite3.SQLITE_CANTOPEN: "it cannot be opened",
+                   sqlite3.SQLITE_IOERR: "the disk reports an error", sqlite3.SQLITE_PERM: "permission denied"}
+        return _unavailable(self.path, reasons[code]) if code in reasons else error
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return connection.execute("PRAGMA user_version").fetchone()[0]
+
+
+def _unavailable(path: Path, reason: str) -> StoreUnavailable:
+    return StoreUnavailable(f"The store {path} cannot be used: {reason}.", f"A folder that can be written was expected: {path.parent}.",
+                            "Set STILLHOUSE_HOME to a folder of yours on a local disk.")

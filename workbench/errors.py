@@ -1,0 +1,33 @@
+"""The application's own errors, under the engine's root.
+
+    StillhouseError (core.errors)
+    └── StoreError                anything the run store refuses
+        ├── StoreUnavailable      the store cannot be read or written: read-only, full, locked, broken, too new
+        ├── RunNotFound           no run of that id or name
+        ├── RunNameTaken          another run has the name
+        └── WrongStatus           the run is not in a state that allows it, as deleting while it trains
+"""
+
+from __future__ import annotations
+
+from core.errors import StillhouseError
+
+
+class StoreError(StillhouseError):
+    """Anything the run store refuses."""
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot be read or written."""
+
+
+class RunNotFound(StoreError):
+    """No run of that id or name."""
+
+
+class RunNameTaken(StoreError):
+    """Another run has the name."""
+
+
+class WrongStatus(StoreError):
+    """The run is not in a state that allows it."""

@@ -1,0 +1,52 @@
+"""Where things are: the project's own folder, and the home of everything that a user makes.
+
+    <home>/                 STILLHOUSE_HOME, default ~/.stillhouse
+    ├── store.sqlite        runs, metrics, events (`workbench.store`)
+    ├── runs/<run id>/      one folder a run: recipe, log, checkpoints, student
+    ├── bin/                run folders on their way out (`Store.purge`)
+    ├── uploads/            corpora given through the browser
+    ├── models/             models fetched or converted once
+    └── cache/              what can be made again
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def home() -> Path:
+    """The folder of all state, absolute; it need not exist yet."""
+    return Path(os.environ.get("STILLHOUSE_HOME") or "~/.stillhouse").expanduser().absolute()
+
+
+def store_path() -> Path:
+    """The SQLite file of the runs."""
+    return home() / "store.sqlite"
+
+
+def runs_dir() -> Path:
+    """The parent of every run's folder."""
+    return home() / "runs"
+
+
+def bin_dir() -> Path:
+    """Where the folders of purged runs are taken apart."""
+    return home() / "bin"
+
+
+def uploads_dir() -> Path:
+    """Corpora given through the browser."""
+    return home() / "uploads"
+
+
+def models_dir() -> Path:
+    """Models fetched or converted once."""
+    return home() / "models"
+
+
+def cache_dir() -> Path:
+    """What can be made again."""
+    return home() / "cache"

@@ -1,0 +1,87 @@
+"""Who is alive: a process is known by its pid, when it started and on which boot of which machine."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import psutil
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process for good: a pid alone is given to another process sooner or later.
+
+    Attributes:
+        pid: process id.
+        started: when it started, in a unit of the operating system that only equality is asked of.
+        boot_id: the boot of the machine (and the pid namespace) in which the pid means something.
+    """
+
+    pid: int
+    started: float
+    boot_id: str
+
+    @classmethod
+    def current(cls) -> Process:
+        """This process."""
+        return cls.of(os.getpid())
+
+    @classmethod
+    def of(cls, pid: int) -> Process:
+        """A process of this machine. Raises psutil.NoSuchProcess when there is none."""
+        return cls(pid, _start_time(pid), boot_id())
+
+    @property
+    def local(self) -> bool:
+        """Whether the pid belongs to this boot of this machine."""
+        return self.boot_id == boot_id()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs here. A zombie, killed but not yet reaped, does not."""
+        if not self.local:
+            return False
+        try:
+            return _start_time(self.pid) == self.started and psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+        except psutil.AccessDenied:
+            return True
+
+    def kill(self) -> None:
+        """End it and all its children, data loaders included, without asking."""
+        if not self.alive:
+            return
+        try:
+            family = [*psutil.Process(self.pid).children(recursive=True), psutil.Process(self.pid)]
+        except psutil.NoSuchProcess:
+            return
+        for member in family:
+            try:
+                member.kill()
+            except psutil.NoSuchProcess:
+                continue
+        psutil.wait_procs(family, timeout=5)
+
+
+@cache
+def boot_id() -> str:
+    """Changes with every boot, and differs between containers that have pids of their own."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return str(int(psutil.boot_time()))
+
+
+def _start_time(pid: int) -> float:
+    try:
+        # Clock ticks since boot. psutil adds the boot time to them, which moves when the clock is set.
+        return float(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    except FileNotFoundError:
+        return psutil.Process(pid).create_time()
+    except ProcessLookupError as error:
+        raise psutil.NoSuchProcess(pid) from error

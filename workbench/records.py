@@ -1,0 +1,118 @@
+"""What the store hands out: runs, their progress and their events, as frozen values."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from core.config import ExperimentConfig, parse_recipe
+from workbench.processes import Process
+
+#   queued -> starting -> running -> finished | failed
+#                  └────> stopping -> stopped             lost: its process is gone without a word
+Status = Literal["queued", "starting", "running", "stopping", "stopped", "finished", "failed", "lost"]
+ACTIVE: tuple[Status, ...] = ("starting", "running", "stopping")
+RESUMABLE: tuple[Status, ...] = ("stopped", "failed", "lost")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run has come.
+
+    Attributes:
+        phase: what it does now, in the engine's words; None before it began.
+        arm: ``student`` or ``control``; None outside training.
+        step: optimiser steps done of this arm.
+        total: optimiser steps to do of this arm; None while unknown.
+    """
+
+    phase: str | None
+    arm: str | None
+    step: int
+    total: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that is not a number; `seq` grows over the whole store, `time` is in seconds since 1970."""
+
+    seq: int
+    kind: str
+    payload: dict[str, Any]
+    time: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """One row of the store. All times are seconds since 1970, or None when it has not happened.
+
+    Attributes:
+        directory: the run's folder.
+        parents: model reference as written in the recipe -> the same reference by run id, for every run it builds on.
+        device: the slot it occupies or occupied, as ``cpu`` or ``cuda:0``; None before the first start.
+        started: when the current attempt began, after a resume the resumed one.
+        heartbeat: when the worker last wrote.
+        message: how it ended, in one sentence; `hint`: what to do about it.
+    """
+
+    id: str
+    name: str
+    status: Status
+    config_json: str
+    config_hash: str
+    seed: int
+    command: str
+    parents: dict[str, str]
+    versions: dict[str, str]
+    git_commit: str | None
+    created: float
+    started: float | None
+    finished: float | None
+    deleted: float | None
+    device: str | None
+    process: Process | None
+    heartbeat: float | None
+    stop_requested: float | None
+    progress: Progress
+    message: str | None
+    hint: str | None
+    directory: Path
+
+    @cached_property
+    def config(self) -> ExperimentConfig:
+        """The whole configuration. Raises ConfigError if a later release no longer accepts it; everything else still works."""
+        return parse_recipe(json.loads(self.config_json))
+
+    @property
+    def active(self) -> bool:
+        """Whether a worker is at it, or about to be."""
+        return self.status in ACTIVE
+
+    @property
+    def resumable(self) -> bool:
+        """Whether `resume` would be accepted."""
+        return self.status in RESUMABLE and self.deleted is None
+
+    @property
+    def output_dir(self) -> Path:
+        """The student's model folder; it exists once training ended."""
+        return self.directory / "student"
+
+    @property
+    def log_path(self) -> Path:
+        """What the worker printed."""
+        return self.directory / "log.txt"
+
+
+def run_from_row(row: sqlite3.Row, runs_dir: Path) -> Run:
+    """The value of one row of the table ``runs``."""
+    process = Process(row["pid"], row["pid_started"], row["boot_id"]) if row["pid"] is not None else None
+    same = ("id", "name", "status", "config_hash", "seed", "command", "git_commit", "created", "started", "finished", "deleted",
+            "device", "heartbeat", "stop_requested", "message", "hint")
+    return Run(**{column: row[column] for column in same}, config_json=row["config"], parents=json.loads(row["parents"]),
+               versions=json.loads(row["versions"]), process=process, directory=runs_dir / row["id"],
+               progress=Progress(row["phase"], row["arm"], row["step"], row["total_steps"]))
