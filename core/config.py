@@ -155,6 +155,7 @@ class DataSpec(Config):
     """The corpus, how it is read and how it is cut into blocks."""
 
     source: str = Field("house", min_length=1, description="corpus; 'house' (film reviews), a .txt, .jsonl, .csv or .parquet file, or a hub dataset id")
+    subset: str | None = Field(None, description="name; subset (configuration) of a hub dataset, where it has several")
     split: str = Field("train", min_length=1, description="name; split of a hub dataset")
     column: str | None = Field(None, description="name; column that holds the text or the messages (default: found by name)")
     streaming: bool = Field(False, description="switch; read a hub dataset as it arrives instead of downloading it first")
