@@ -41,8 +41,8 @@ def devices() -> list[Device]:
     for index in range(torch.cuda.device_count()):
         properties, device = torch.cuda.get_device_properties(index), torch.device("cuda", index)
         gpus.append(Device(str(device), properties.name, properties.total_memory / GIB, native_bf16(device)))
-    cpu = torch.device("cpu")
-    return [*gpus, Device("cpu", torch.cpu.get_capabilities().get("cpu_name") or platform.machine(), psutil.virtual_memory().total / GIB, native_bf16(cpu))]
+    processor = torch.cpu.get_capabilities().get("cpu_name") or platform.machine()
+    return [*gpus, Device("cpu", processor, psutil.virtual_memory().total / GIB, native_bf16(torch.device("cpu")))]
 
 
 def resolve_device(name: str) -> torch.device:
@@ -59,7 +59,8 @@ def resolve_device(name: str) -> torch.device:
     here = ["cpu", *(f"cuda:{index}" for index in range(count))]
     index = "0" if name in ("auto", "cuda") else name.removeprefix("cuda:")
     if f"cuda:{index}" not in here:
-        raise DeviceError(f"The device '{name}' was asked for.", f"This machine has: {', '.join(here)}.", "Use 'auto' to take the best one.")
+        raise DeviceError(f"The device '{name}' was asked for.", f"This machine has: {', '.join(here)}.",
+                          "Use 'auto' to take the best one.")
     return torch.device("cuda", int(index))
 
 

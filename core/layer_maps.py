@@ -110,4 +110,4 @@ def _check_depth(depth: int, teacher_layers: int) -> None:
     if not 1 <= depth <= teacher_layers:
         raise ConfigError(f"A student of {depth} blocks was asked for.",
                           f"The teacher has {teacher_layers} blocks, so 1 to {teacher_layers} were expected.",
-                          f"Set student.layers to at most {teacher_layers}." if depth > teacher_layers else "Set student.layers to 1 or more.")
+                          f"Set student.layers to a number from 1 to {teacher_layers}.")

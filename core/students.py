@@ -52,8 +52,6 @@ def build_student(teacher: PreTrainedModel, spec: StudentSpec, *, seed: int,
         ConfigError: a depth or a layer map that the teacher cannot give.
         UnsupportedModel: an architecture whose anatomy is not described.
     """
-    import torch
-
     teacher = plain_model(teacher)
     importance = None
     if spec.layer_map == "importance":

@@ -38,12 +38,14 @@ def test_every_described_part_is_where_it_is_said_to_be(name: str) -> None:
 def test_names_of_older_checkpoints_are_understood() -> None:
     gpt2, neox, opt = ANATOMIES["gpt2"], ANATOMIES["gpt_neox"], ANATOMIES["opt"]
     assert gpt2.canonical("h.3.attn.c_attn.bias") == "transformer.h.3.attn.c_attn.bias"
-    assert gpt2.canonical("h.3.attn.bias") is None and gpt2.canonical("h.3.attn.masked_bias") is None
+    assert gpt2.canonical("h.3.attn.bias") is None
+    assert gpt2.canonical("h.3.attn.masked_bias") is None
     assert neox.canonical("embed_out.weight") == "lm_head.weight"
     assert neox.canonical("gpt_neox.layers.0.attention.bias") is None
     assert neox.canonical("gpt_neox.layers.0.attention.dense.bias") == "gpt_neox.layers.0.attention.dense.bias"
     assert opt.canonical("decoder.embed_tokens.weight") == "model.decoder.embed_tokens.weight"
-    assert gpt2.block_of("transformer.h.11.ln_1.weight") == 11 and gpt2.block_of("transformer.ln_f.weight") is None
+    assert gpt2.block_of("transformer.h.11.ln_1.weight") == 11
+    assert gpt2.block_of("transformer.ln_f.weight") is None
     assert gpt2.with_block("transformer.h.11.ln_1.weight", 5) == "transformer.h.5.ln_1.weight"
 
 
@@ -76,5 +78,5 @@ def test_wrappers_are_seen_through() -> None:
 
 
 def test_an_unknown_architecture_is_named() -> None:
-    with pytest.raises(UnsupportedModel, match="'mamba'.*gpt2, gpt_neox, llama"):
+    with pytest.raises(UnsupportedModel, match=r"'mamba'.*gpt2, gpt_neox, llama"):
         anatomy_of({"model_type": "mamba"})

@@ -48,7 +48,8 @@ def test_precision_follows_the_processors_instructions(machine) -> None:
 
 def test_this_machine() -> None:
     here = devices.devices()
-    assert here[-1].name == "cpu" and here[-1].description
+    assert here[-1].name == "cpu"
+    assert here[-1].description
     assert here[-1].memory_gib > devices.memory_available(CPU) > 0
     before = devices.memory_in_use(CPU)
     held = torch.ones(2**26)  # 256 MiB

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,9 +13,11 @@ from core.layer_maps import TABLE, layer_map, student_depth, student_map
 def test_uniform_keeps_the_ends_and_spreads_evenly(teacher: int, data: st.DataObject) -> None:
     student = data.draw(st.integers(2, teacher))
     blocks = layer_map("uniform", teacher, student)
-    gaps = {later - earlier for earlier, later in zip(blocks, blocks[1:])}
-    assert len(blocks) == student and (blocks[0], blocks[-1]) == (0, teacher - 1)
-    assert min(gaps) >= 1 and max(gaps) - min(gaps) <= 1
+    gaps = {later - earlier for earlier, later in pairwise(blocks)}
+    assert len(blocks) == student
+    assert (blocks[0], blocks[-1]) == (0, teacher - 1)
+    assert min(gaps) >= 1
+    assert max(gaps) - min(gaps) <= 1
 
 
 def test_uniform_gives_distilberts_map() -> None:

@@ -21,11 +21,13 @@ def test_a_copy_at_the_teachers_depth_is_the_teacher(name: str, tied: bool, tmp_
     teacher, input_ids = tiny_model(name, tied=tied), token_ids()
     student = build_student(teacher, StudentSpec(layers=4), seed=0)
     assert torch.equal(logits(student.model, input_ids), logits(teacher, input_ids))
-    assert student.layer_map == (0, 1, 2, 3) and _is_tied(student.model) == tied
+    assert student.layer_map == (0, 1, 2, 3)
+    assert _is_tied(student.model) == tied
     assert student.parameters == student.trainable_parameters == sum(p.numel() for p in teacher.parameters())
     student.model.save_pretrained(tmp_path)
     reloaded = AutoModelForCausalLM.from_pretrained(tmp_path)
-    assert torch.equal(logits(reloaded, input_ids), logits(teacher, input_ids)) and _is_tied(reloaded) == tied
+    assert torch.equal(logits(reloaded, input_ids), logits(teacher, input_ids))
+    assert _is_tied(reloaded) == tied
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -36,7 +38,8 @@ def test_a_shallower_copy_has_the_chosen_blocks_and_all_else(name: str, tmp_path
         assert all(torch.equal(mine.state_dict()[key], value) for key, value in theirs.state_dict().items())
     anatomy = anatomy_of(teacher.config)
     outside = {key: value for key, value in teacher.state_dict().items() if anatomy.block_of(key) is None}
-    assert outside and all(torch.equal(student.state_dict()[key], value) for key, value in outside.items())
+    assert outside
+    assert all(torch.equal(student.state_dict()[key], value) for key, value in outside.items())
     student.save_pretrained(tmp_path)
     assert torch.equal(logits(AutoModelForCausalLM.from_pretrained(tmp_path), token_ids()), logits(student, token_ids()))
 
@@ -90,7 +93,8 @@ def test_adapters_train_alone_and_merge_into_a_plain_model(name: str, tmp_path) 
     student = build_student(teacher, StudentSpec(layers=4, lora=LoraSpec(rank=2)), seed=0)
     assert torch.equal(logits(student.model, input_ids), logits(teacher, input_ids))
     trainable = {key: parameter for key, parameter in student.model.named_parameters() if parameter.requires_grad}
-    assert trainable and all("lora_" in key for key in trainable)
+    assert trainable
+    assert all("lora_" in key for key in trainable)
     assert len(trainable) == 2 * 4 * len(anatomy_of(teacher.config).projections)
     assert student.trainable_parameters == sum(p.numel() for p in trainable.values())
     assert student.parameters == teacher.num_parameters()
@@ -103,7 +107,8 @@ def test_adapters_train_alone_and_merge_into_a_plain_model(name: str, tmp_path) 
     assert torch.equal(logits(student.model, input_ids), tuned)
     reloaded = AutoModelForCausalLM.from_pretrained(tmp_path)
     torch.testing.assert_close(logits(reloaded, input_ids), tuned, rtol=1e-3, atol=1e-4)
-    assert not any("lora" in key for key in reloaded.state_dict()) and _is_tied(reloaded)
+    assert not any("lora" in key for key in reloaded.state_dict())
+    assert _is_tied(reloaded)
 
 
 def test_merging_a_plain_model_gives_it_back() -> None:
@@ -144,7 +149,8 @@ def test_the_importance_map_keeps_what_matters() -> None:
             blocks(teacher)[block].mlp.down_proj.weight.zero_()
     batches = [(input_ids, torch.ones(input_ids.shape))]
     importance = block_importance(teacher, batches)
-    assert importance[1] == importance[2] == 0 and 0 not in (importance[0], importance[3])
+    assert importance[1] == importance[2] == 0
+    assert 0 not in (importance[0], importance[3])
     spec = StudentSpec(layers=3, layer_map="importance")
     chosen = build_student(teacher, spec, seed=0, calibration=lambda: batches).layer_map
     assert chosen == tuple(sorted(sorted(range(4), key=lambda block: -importance[block])[:3]))
@@ -170,7 +176,9 @@ def test_a_fresh_student_is_untrained_and_tied() -> None:
     input_ids = token_ids(rows=4)
     log_probabilities = logits(model, input_ids).log_softmax(-1)
     assert -log_probabilities.mean().item() == pytest.approx(math.log(301), rel=0.02)
-    assert _is_tied(model) and model.config.vocab_size == 301 and len(blocks(model)) == 2
+    assert _is_tied(model)
+    assert model.config.vocab_size == 301
+    assert len(blocks(model)) == 2
     assert torch.equal(logits(fresh_student(spec, _Tokenizer(), seed=3), input_ids), logits(model, input_ids))
 
 
