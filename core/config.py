@@ -181,6 +181,7 @@ class TrainSpec(Config):
     adam_beta2: float = Field(0.98, gt=0, lt=1, description="number; AdamW's second-moment decay")
     max_grad_norm: float = Field(1.0, gt=0, description="norm; gradients are clipped to it")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="format; auto takes bf16 where the processor or GPU computes it natively")
+    save_precision: Literal["fp32", "bf16"] = Field("fp32", description="format; of the saved weights, which are trained in fp32 whatever they are saved in")
     device: str = Field("auto", min_length=1, description="name; auto, cpu, cuda or cuda:N")
     seed: int = Field(42, ge=0, description="integer; of initialisation, data order and dropout")
     logging_steps: int = Field(1, ge=1, description="optimiser steps; between two points of the training curves")

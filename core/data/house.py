@@ -188,9 +188,10 @@ def _from_long(review: Review, rng: random.Random, label_weight: float, words: i
 
 
 def _from_short(review: Review, rng: random.Random, label_weight: float) -> Iterator[Row]:
+    # Short reviews are few and cheap: each is asked about three times in a pass.
     yield _ask_sentiment(review.text, review, rng, label_weight)
-    if rng.random() < 0.5:
-        yield _ask_recommendation(review.text, review, rng, label_weight)
+    yield _ask_sentiment(review.text, review, rng, label_weight)
+    yield _ask_recommendation(review.text, review, rng, label_weight)
     if rng.random() < 0.8:
         yield _ask_to_write(review.text, review, rng)
 

@@ -49,6 +49,10 @@ class Blocks:
         """Tokens that count at all; the first of a block has nothing before it that could predict it."""
         return int((self.weights[:, 1:] > 0).sum())
 
+    def take(self, count: int) -> Blocks:
+        """The first `count` blocks; the counts of documents and tokens stay those of the whole."""
+        return Blocks(self.input_ids[:count], self.weights[:count], self.documents, self.tokens)
+
     @property
     def padding(self) -> float:
         """Share of the positions that is padding."""

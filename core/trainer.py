@@ -1,0 +1,268 @@
+"""The distillation trainer: `transformers.Trainer` with losses of several terms, counted per token, told to a recorder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+from transformers import PreTrainedModel, PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainingArguments
+
+from core.anatomy import blocks as blocks_of
+from core.anatomy import plain_model
+from core.config import LossSpec, TrainSpec
+from core.data.packing import Blocks
+from core.devices import memory_in_use
+from core.errors import NonFiniteLoss
+from core.losses import HeadTerms, LayerMatch, cosine_distance, divergence, head_loss
+from core.recorder import Recorder
+
+STATE_FILE = "trainer_state.json"  # the last file of a checkpoint that Trainer writes
+
+
+class BlockDataset(Dataset):
+    """Packed blocks as a dataset of tensors."""
+
+    def __init__(self, blocks: Blocks) -> None:
+        self.blocks = blocks
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return {"input_ids": torch.from_numpy(self.blocks.input_ids[index]).long(), "weights": torch.from_numpy(self.blocks.weights[index])}
+
+
+def collate(items: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Blocks have one length: stacking is all."""
+    return {key: torch.stack([item[key] for item in items]) for key in items[0]}
+
+
+def training_arguments(spec: TrainSpec, directory: Path, device: torch.device, *, eval_steps: int) -> TrainingArguments:
+    """The field names are those of Transformers wherever the meaning is the same."""
+    return TrainingArguments(
+        output_dir=str(directory), max_steps=spec.max_steps or -1, num_train_epochs=spec.num_train_epochs,
+        per_device_train_batch_size=spec.per_device_train_batch_size, gradient_accumulation_steps=spec.gradient_accumulation_steps,
+        learning_rate=spec.learning_rate, lr_scheduler_type=spec.lr_scheduler_type, warmup_steps=_warmup(spec.warmup_ratio),
+        weight_decay=spec.weight_decay, adam_beta2=spec.adam_beta2, max_grad_norm=spec.max_grad_norm, optim="adamw_torch_fused",
+        seed=spec.seed, logging_steps=spec.logging_steps, logging_nan_inf_filter=False, eval_strategy="steps", eval_steps=eval_steps,
+        save_steps=spec.save_steps, save_total_limit=2, report_to=list(spec.report_to) or "none", use_cpu=device.type == "cpu",
+        remove_unused_columns=False, disable_tqdm=True, include_num_input_tokens_seen="all", dataloader_pin_memory=device.type != "cpu")
+
+
+def _warmup(ratio: float) -> float:
+    # Trainer reads numbers below 1 as a share of the steps and others as a count.
+    return min(ratio, 0.999)
+
+
+def latest_checkpoint(directory: Path) -> Path | None:
+    """The newest checkpoint that was written to its end."""
+    complete = [path for path in directory.glob("checkpoint-*") if (path / STATE_FILE).is_file()]
+    return max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What is taught, by whom.
+
+    Attributes:
+        losses: the terms and their weights.
+        teacher: in evaluation mode, on the student's device; None where only hard labels count.
+        layer_map: teacher block of each student block; needed for matched layers only.
+    """
+
+    losses: LossSpec
+    teacher: PreTrainedModel | None = None
+    layer_map: tuple[int, ...] | None = None
+
+
+class DistillationTrainer(Trainer):
+    """Trains one arm of an experiment.
+
+    The gradient of an optimiser step does not depend on how its blocks are cut into batches: every term is divided by
+    the weights of all counted positions of the step, over all batches and processes.
+
+    Args:
+        student: the model to train; its parameters stay float32.
+        lesson: losses, teacher and layer map.
+        data: training blocks.
+        arm: the name under which everything is recorded.
+        dtype: format of the matrix products.
+        evaluate: called with the optimiser step every `eval_steps`; returns metrics to record.
+    """
+
+    def __init__(self, student: nn.Module, lesson: Lesson, data: Blocks, arguments: TrainingArguments, *, arm: str, recorder: Recorder,
+                 dtype: torch.dtype, evaluate: Callable[[int], dict[str, float]]) -> None:
+        self.lesson, self.arm, self.recorder, self.dtype = lesson, arm, recorder, dtype
+        self.evaluate_student = evaluate
+        self.divergence = divergence(lesson.losses)
+        self.layer_match = self._layer_match(student) if self._uses("hidden_mse") else None
+        dataset = BlockDataset(data)
+        super().__init__(model=student, args=arguments, train_dataset=dataset, eval_dataset=dataset, data_collator=collate)
+        # The loss is divided by the positions of the whole step already: Trainer must not divide by the number of batches.
+        self.loss_is_scaled_for_ga = True
+        self.remove_callback(PrinterCallback)
+        self.remove_callback(ProgressCallback)
+        self.clock = _Clock()
+        self.add_callback(self.clock)
+        self.add_callback(_Conscience(self))
+        self._forget()
+
+    def _uses(self, term: str) -> bool:
+        weight = self.lesson.losses.weights()[term]
+        return bool(weight.start or weight.end)
+
+    def _layer_match(self, student: nn.Module) -> LayerMatch:
+        teacher, model = self.lesson.teacher, plain_model(student)
+        match = LayerMatch(self.lesson.layer_map, len(blocks_of(teacher)), model.get_input_embeddings().weight.shape[1],
+                           teacher.get_input_embeddings().weight.shape[1]).to(model.device)
+        if match.projections is not None:
+            # As a part of the model the projections are optimised, checkpointed and shared between processes with it.
+            model.add_module("layer_match", match)
+        return match
+
+    def _weights_now(self) -> dict[str, float]:
+        progress = self.state.global_step / max(self.state.max_steps - 1, 1)
+        return {term: ramp.at(progress) for term, ramp in self.lesson.losses.weights().items()}
+
+    # ------------------------------------------------------------------------------------------ loss
+
+    def _get_num_items_in_batch(self, batch_samples: list[dict[str, Tensor]], device: torch.device) -> Tensor:
+        """The sum of the position weights of one optimiser step, over all processes."""
+        total = sum((batch["weights"][:, 1:].sum() for batch in batch_samples), torch.zeros(())).to(device)
+        return self.accelerator.gather(total).sum() if self.args.world_size > 1 else total
+
+    def compute_loss(self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False,
+                     num_items_in_batch: Tensor | None = None) -> Tensor:
+        """Position t scores token t + 1: states and targets are shifted together, and only counted positions go on.
+
+        Args:
+            inputs: input_ids (B, T) and weights (B, T).
+            num_items_in_batch: the divisor from `_get_num_items_in_batch`.
+        """
+        input_ids, weights = inputs["input_ids"], self._weights_now()
+        counted = inputs["weights"][:, 1:] > 0  # (B, T - 1)
+        targets, position_weights = input_ids[:, 1:][counted], inputs["weights"][:, 1:][counted]  # (N,)
+        # Processes average their gradients, while the divisor counts the positions of all of them.
+        divisor = num_items_in_batch.clamp_min(1e-6) / self.args.world_size
+
+        with torch.autocast(input_ids.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            states = _states(model, input_ids)
+        final = states[-1][:, :-1][counted].to(self.dtype)  # (N, D)
+        head = plain_model(model).get_output_embeddings().weight
+        taught = teacher_final = teacher_head = None
+        if self.lesson.teacher is not None:
+            with torch.no_grad():
+                taught = _states(self.lesson.teacher, input_ids)
+                teacher_final = taught[-1][:, :-1][counted]
+                teacher_head = self.lesson.teacher.get_output_embeddings().weight
+
+        soft = self.divergence if taught is not None else None
+        terms = HeadTerms(soft, weights["kd"] * self.lesson.losses.temperature**2, weights["hard"])
+        loss, sums = head_loss(final, head, teacher_final, teacher_head, targets, position_weights, terms, divisor)
+        self._add("kd", weights["kd"] * self.lesson.losses.temperature**2, sums[0])
+        self._add("hard", weights["hard"], sums[1])
+        if self._uses("hidden"):
+            loss = loss + self._weighted("hidden", weights["hidden"], cosine_distance(final, teacher_final), position_weights, divisor)
+        if self.layer_match is not None:
+            cut, taught_cut = ([state[:, :-1] for state in group] for group in (states, taught))
+            distances = self.layer_match(cut, taught_cut, counted)
+            loss = loss + self._weighted("hidden_mse", weights["hidden_mse"], distances, position_weights, divisor)
+        self._counted = self._counted + position_weights.sum()
+        return (loss, {}) if return_outputs else loss
+
+    def _weighted(self, term: str, weight: float, values: Tensor, position_weights: Tensor, divisor: Tensor) -> Tensor:
+        total = (values * position_weights).sum()
+        self._add(term, weight, total.detach())
+        return weight * total / divisor
+
+    # ------------------------------------------------------------------------------------------ what is told
+
+    def _forget(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._counted = torch.zeros(())
+
+    def _add(self, term: str, factor: float, total: Tensor) -> None:
+        if not self._uses(term):
+            return
+        pair = torch.stack([total, total * factor])
+        self._sums[term] = self._sums.get(term, 0) + pair
+
+    def _term_metrics(self) -> dict[str, float]:
+        names = sorted(self._sums)
+        totals = torch.stack([*(self._sums[name] for name in names), self._counted.expand(2).to(self.args.device)])
+        if self.args.world_size > 1:
+            totals = self.accelerator.reduce(totals, "sum")
+        rows = (totals[:-1] / totals[-1].clamp_min(1e-6)).tolist()
+        metrics = {"loss": sum(weighted for _, weighted in rows)}
+        for name, (raw, weighted) in zip(names, rows, strict=True):
+            metrics |= {f"raw/{name}": raw, f"loss/{name}": weighted}
+        return metrics
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Tell the recorder each term, weighted and raw, and Trainer's own trackers the same numbers."""
+        if "loss" in logs:
+            logs |= self._term_metrics()
+            self._forget()
+            logs |= {"tokens": float(self.state.num_input_tokens_seen), "tokens_per_second": self.clock.tokens_per_second(self.state),
+                     "memory_gib": memory_in_use(self.args.device)}
+            if self.is_world_process_zero():
+                self.recorder.log(self.arm, self.state.global_step, {name: value for name, value in logs.items() if name != "epoch"})
+        super().log(logs)
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """The experiment's own measurement in place of Trainer's loop."""
+        metrics = self.evaluate_student(self.state.global_step)
+        if self.is_world_process_zero():
+            self.recorder.log(self.arm, self.state.global_step, metrics)
+        super().log({f"eval_{name.removeprefix('eval/')}": value for name, value in metrics.items()})
+        self.model.train()
+        return {"eval_loss": metrics["eval/cross_entropy"]}
+
+
+def _states(model: nn.Module, input_ids: Tensor) -> tuple[Tensor, ...]:
+    """Hidden states (B, T, D) of the embedding and of every block; the last is what the output head multiplies.
+
+    The whole model is called, so that wrappers for several processes see it; its own head computes one position only.
+    """
+    return model(input_ids=input_ids, output_hidden_states=True, logits_to_keep=1, use_cache=False).hidden_states
+
+
+class _Clock(TrainerCallback):
+    """Training speed without evaluation, saving and the first step, which warms up."""
+
+    def __init__(self) -> None:
+        self.seconds = self._began = 0.0
+        self._tokens_before: float | None = None
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._began = time.perf_counter()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self._tokens_before is None:
+            self._tokens_before = float(state.num_input_tokens_seen)
+        else:
+            self.seconds += time.perf_counter() - self._began
+
+    def tokens_per_second(self, state: Any) -> float:
+        """Tokens a second since the second step of this session; 0 before there is one."""
+        return (state.num_input_tokens_seen - (self._tokens_before or 0.0)) / self.seconds if self.seconds else 0.0
+
+
+class _Conscience(TrainerCallback):
+    """Ends training when the user asks for it, and when going on makes no sense."""
+
+    def __init__(self, trainer: DistillationTrainer) -> None:
+        self.trainer = trainer
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if not all(torch.isfinite(total).all() for total in self.trainer._sums.values()):
+            raise NonFiniteLoss(f"The loss of arm '{self.trainer.arm}' is not a number any more at step {state.global_step}.",
+                                "A finite loss was expected.", "Lower train.learning_rate or train.max_grad_norm, or use train.precision=fp32.")
+        if self.trainer.recorder.should_stop() and state.global_step < state.max_steps:
+            control.should_save = control.should_training_stop = True

@@ -1,0 +1,300 @@
+"""One experiment from its configuration to a student's folder.
+
+    distill(config, recorder, directory)
+        teacher   = load(...)                            catalog
+        data      = prepare(...)                         data
+        for each arm (student, control):
+            student = build_student(...)                 students
+            measure before, train, save, measure after   evaluation, trainer
+        report    = what was measured, beside the student
+
+Everything that takes long leaves its result in the directory, so calling `distill` again on the same directory goes on
+where the last call ended: it is the way a stopped, killed or lost run is resumed.
+
+    directory/
+        student/              the model folder, the same for anybody's from_pretrained
+        control/              the same student trained without the teacher, when asked for
+        checkpoints/<arm>/    what training goes on from
+        progress.json         measurements and seconds so far
+        report.json           the result
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoTokenizer, PreTrainedModel
+
+from core import catalog
+from core.catalog import LoadedModel
+from core.config import ExperimentConfig, LossSpec
+from core.data import house
+from core.data.packing import Blocks
+from core.data.prepare import PreparedData, prepare, rows
+from core.devices import resolve_device, resolve_precision
+from core.errors import CompatibilityError
+from core.evaluation.language import evaluate_language
+from core.evaluation.sentiment import evaluate_sentiment
+from core.generation import generate
+from core.home import cache_dir
+from core.layer_maps import LayerMap
+from core.metrics import METRICS
+from core.recorder import CONTROL, STUDENT, Recorder
+from core.reporting import write_folder_documents
+from core.students import build_student, fresh_student, merged
+from core.tokenizer import train_tokenizer
+from core.trainer import DistillationTrainer, Lesson, latest_checkpoint, training_arguments
+
+CALIBRATION_BLOCKS = 16  # held-out blocks on which block importance is measured
+TOKENIZER_ROWS = 40_000  # rows that a new vocabulary is trained on
+
+Load = Callable[..., LoadedModel]
+
+
+@dataclass
+class Progress:
+    """What is already known of a run, kept in its directory.
+
+    Attributes:
+        measurements: who (teacher, student_before, student_after, control) -> metrics.
+        steps, tokens, speed: arm -> optimiser steps, tokens seen, tokens per second.
+        seconds: working time of all calls so far.
+    """
+
+    path: Path
+    measurements: dict[str, dict[str, float]] = field(default_factory=dict)
+    steps: dict[str, int] = field(default_factory=dict)
+    tokens: dict[str, int] = field(default_factory=dict)
+    speed: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @classmethod
+    def of(cls, directory: Path) -> Progress:
+        path = directory / "progress.json"
+        return cls(path, **json.loads(path.read_text())) if path.is_file() else cls(path)
+
+    def save(self) -> None:
+        _write_json(self.path, {key: value for key, value in vars(self).items() if key != "path"})
+
+
+def distill(config: ExperimentConfig, recorder: Recorder, directory: Path, *, load: Load = catalog.load, command: str = "") -> dict[str, Any]:
+    """Run an experiment, or go on with it.
+
+    Args:
+        recorder: told of every metric and phase; asked whether to stop after every optimiser step.
+        directory: where everything of this run is kept; made if it is not there.
+        load: gives the teacher for its reference.
+        command: the line that repeats the run, for the model card.
+
+    Returns:
+        The report: ``output_dir``, ``teacher``, ``student``, ``metrics``, ``data``, ``tokens``, ``seconds``,
+        ``tokens_per_second`` and ``stopped``. After a stop it holds what is known so far.
+
+    Raises:
+        StillhouseError: whatever the user can do something about; nothing half-made stays under ``student/``.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    return _Experiment(config, recorder, directory, load, command).run()
+
+
+class _Experiment:
+    def __init__(self, config: ExperimentConfig, recorder: Recorder, directory: Path, load: Load, command: str) -> None:
+        self.config, self.recorder, self.directory, self.command = config, recorder, directory, command
+        self.progress = Progress.of(directory)
+        self.device = resolve_device(config.train.device)
+        self.dtype = resolve_precision(config.train.precision, self.device)
+        self.began = time.monotonic() - self.progress.seconds
+        self.teacher: LoadedModel | None = None
+        if config.teacher is not None:
+            with self.phase("load teacher"):
+                self.teacher = load(config.teacher.model, device=self.device, dtype=self.dtype)
+        with self.phase("prepare data"):
+            self.tokenizer = self.teacher.tokenizer if self.teacher else self._new_tokenizer()
+            self._check_length()
+            self.data: PreparedData = prepare(config.data, self.tokenizer, config.train.seed, cache_dir())
+        self.held_out: Blocks = self.data.validation.take(config.evaluation.blocks)
+        self.reviews = house.held_out("validation", config.evaluation.sentiment_items) if config.evaluation.sentiment_items else []
+        self.shape: dict[str, Any] = {}
+
+    def run(self) -> dict[str, Any]:
+        if self.teacher is not None:
+            self.measure("teacher", self.teacher.model)
+        for arm in (STUDENT, CONTROL) if self.config.control else (STUDENT,):
+            if not self.train(arm):
+                return self.report(stopped=True)
+        shutil.rmtree(self.directory / "checkpoints", ignore_errors=True)
+        report = self.report(stopped=False)
+        for arm in (STUDENT, CONTROL) if self.config.control else (STUDENT,):
+            write_folder_documents(self.directory / arm, self.config, report, arm=arm)
+        _write_json(self.directory / "report.json", report)
+        self.recorder.event("report", report)
+        return report
+
+    # ------------------------------------------------------------------------------------------ one arm
+
+    def train(self, arm: str) -> bool:
+        """Build, measure, train and save one arm; False when the user stopped it. A finished arm is not trained again."""
+        torch.manual_seed(self.config.train.seed)
+        model, layer_map, trainable = self.build()
+        plain = merged(model)
+        self.shape = {"parameters": plain.num_parameters(), "trainable_parameters": trainable,
+                      "layers": plain.config.get_text_config().num_hidden_layers, "layer_map": layer_map and list(layer_map)}
+        if arm == STUDENT:
+            self.measure("student_before", model, arm=arm)
+        target = self.directory / arm
+        if not target.is_dir():
+            with self.phase("train", arm=arm):
+                if not self._fit(arm, model, layer_map):
+                    return False
+            self._save(merged(model), target)
+        # What is measured is what was saved: read back, in whatever precision it was saved in.
+        saved = type(plain).from_pretrained(target, dtype=torch.float32).to(self.device)
+        self.measure("student_after" if arm == STUDENT else CONTROL, saved, arm=arm)
+        return True
+
+    def build(self) -> tuple[nn.Module, LayerMap | None, int]:
+        """The student before training, the same for both arms. Its parameters are float32 whatever is computed in."""
+        spec = self.config.student
+        if self.teacher is None:
+            model = fresh_student(spec.fresh, self.tokenizer, self.config.train.seed).to(self.device)
+            return model, None, model.num_parameters()
+        student = build_student(self.teacher.model, spec, seed=self.config.train.seed, calibration=self._calibration, dtype=torch.float32)
+        return student.model, student.layer_map, student.trainable_parameters
+
+    def _fit(self, arm: str, model: nn.Module, layer_map: LayerMap | None) -> bool:
+        spec = self.config.train
+        taught = self.teacher is not None and arm == STUDENT
+        lesson = Lesson(self.config.losses if taught else LossSpec(w_kd=0.0, w_hard=1.0), self.teacher.model if taught else None, layer_map)
+        checkpoints = self.directory / "checkpoints" / arm
+        arguments = training_arguments(spec, checkpoints, self.device, eval_steps=self.config.evaluation.eval_steps)
+        trainer = DistillationTrainer(model, lesson, self.data.train, arguments, arm=arm, recorder=self.recorder, dtype=self.dtype,
+                                      evaluate=lambda step: self._language(arm, model, step))
+        self.recorder.event("phase", {"name": "steps", "arm": arm, "total_steps": _total_steps(trainer)})
+        checkpoint = latest_checkpoint(checkpoints)
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        self.progress.steps[arm] = trainer.state.global_step
+        self.progress.tokens[arm] = int(trainer.state.num_input_tokens_seen)
+        self.progress.speed[arm] = trainer.clock.tokens_per_second(trainer.state) or self.progress.speed.get(arm, 0.0)
+        self._keep_progress()
+        return trainer.state.global_step >= trainer.state.max_steps
+
+    def _save(self, model: PreTrainedModel, target: Path) -> None:
+        partial = target.with_name(f"{target.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        if self.config.train.save_precision == "bf16":
+            model = model.to(torch.bfloat16)
+        model.save_pretrained(partial)
+        self.tokenizer.save_pretrained(partial)
+        partial.replace(target)
+
+    # ------------------------------------------------------------------------------------------ measuring
+
+    def measure(self, who: str, model: nn.Module, arm: str | None = None) -> None:
+        """Measure on held-out items, once: what an earlier call measured is kept."""
+        if who in self.progress.measurements:
+            return
+        with self.phase("evaluate", who=who):
+            metrics = self._measure_language(model)
+            if self.reviews:
+                metrics |= evaluate_sentiment(model, self.tokenizer, self.reviews, self.device)
+        self.progress.measurements[who] = metrics
+        self._keep_progress()
+        self.recorder.event("evaluation", {"who": who, "metrics": metrics})
+        if who == "student_before":
+            for each in (STUDENT, CONTROL) if self.config.control else (STUDENT,):
+                self.recorder.log(each, 0, _curves(metrics))
+        if arm is not None:
+            self._samples(arm, model, 0 if who == "student_before" else self.progress.steps[arm])
+
+    def _measure_language(self, model: nn.Module) -> dict[str, float]:
+        return evaluate_language(model, self.held_out, self.teacher and self.teacher.model, tokenizer=self.tokenizer,
+                                 batch_size=self.config.train.per_device_train_batch_size, device=self.device, dtype=self.dtype)
+
+    def _language(self, arm: str, model: nn.Module, step: int) -> dict[str, float]:
+        metrics = self._measure_language(model)
+        self._samples(arm, model, step)
+        return _curves(metrics)
+
+    def _samples(self, arm: str, model: nn.Module, step: int) -> None:
+        training = model.training
+        model.eval()
+        for prompt in self.config.evaluation.prompts:
+            answer = generate(model, self.tokenizer, house.conversation(prompt), max_new_tokens=self.config.evaluation.max_new_tokens,
+                              sampling_temperature=0.7, seed=self.config.train.seed)
+            self.recorder.event("samples", {"arm": arm, "step": step, "prompt": prompt, "answer": answer.text})
+        model.train(training)
+
+    def report(self, *, stopped: bool) -> dict[str, Any]:
+        """Everything known, in the shape that the command line prints."""
+        teacher = self.teacher and {"name": self.teacher.entry.name, "parameters": self.teacher.entry.parameters,
+                                    "layers": self.teacher.entry.layers}
+        return {
+            "output_dir": str(self.directory / STUDENT), "teacher": teacher,
+            "student": {"name": self.config.name or STUDENT, **self.shape},
+            "metrics": {who: self.progress.measurements.get(who) for who in ("teacher", "student_before", "student_after", CONTROL)},
+            "data": {"digest": self.data.digest, "blocks": len(self.data.train), "documents": self.data.train.documents,
+                     "padding": round(self.data.train.padding, 4)},
+            "seconds": round(time.monotonic() - self.began, 1),
+            "tokens": self.progress.tokens.get(STUDENT, 0), "tokens_per_second": round(self.progress.speed.get(STUDENT, 0.0), 1), "stopped": stopped, "command": self.command,
+        }
+
+    # ------------------------------------------------------------------------------------------ small things
+
+    @contextmanager
+    def phase(self, name: str, **details: Any) -> Iterator[None]:
+        """Tell the recorder what is being done."""
+        self.recorder.event("phase", {"name": name, **details})
+        yield
+
+    def _keep_progress(self) -> None:
+        self.progress.seconds = time.monotonic() - self.began
+        self.progress.save()
+
+    def _new_tokenizer(self) -> Any:
+        kept = self.directory / "tokenizer"
+        if not kept.is_dir():
+            spec, data = self.config.student.fresh, self.config.data.model_copy(update={"max_rows": TOKENIZER_ROWS})
+            tokenizer = train_tokenizer(rows(data, "train", self.config.train.seed), spec.vocabulary, spec.positions)
+            tokenizer.save_pretrained(kept.with_name("tokenizer.partial"))
+            kept.with_name("tokenizer.partial").replace(kept)
+        return AutoTokenizer.from_pretrained(kept)
+
+    def _check_length(self) -> None:
+        spec = self.config.student.fresh
+        positions = spec.positions if spec else self.teacher.entry.context
+        if positions and self.config.data.block_length > positions:
+            raise CompatibilityError(f"data.block_length is {self.config.data.block_length} tokens.",
+                                     f"The model reads {positions} at most.", f"Set data.block_length to {positions} or less.")
+
+    def _calibration(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        blocks, size = self.data.validation.take(CALIBRATION_BLOCKS), self.config.train.per_device_train_batch_size
+        for start in range(0, len(blocks), size):
+            yield (torch.from_numpy(blocks.input_ids[start:start + size]).long(), torch.from_numpy(blocks.weights[start:start + size]))
+
+
+def _curves(metrics: dict[str, float]) -> dict[str, float]:
+    return {f"eval/{name}": value for name, value in metrics.items() if f"eval/{name}" in METRICS}
+
+
+def _total_steps(trainer: DistillationTrainer) -> int:
+    if trainer.args.max_steps > 0:
+        return trainer.args.max_steps
+    batches = math.ceil(len(trainer.train_dataset) / (trainer.args.per_device_train_batch_size * trainer.args.world_size))
+    return math.ceil(max(batches // trainer.args.gradient_accumulation_steps, 1) * trainer.args.num_train_epochs)
+
+
+def _write_json(path: Path, value: Any) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(value, indent=2), encoding="utf-8")
+    os.replace(partial, path)
