@@ -26,9 +26,7 @@ from torch import Tensor
 from core.data.packing import Blocks
 from core.errors import DataError
 from core.evaluation.forward import evaluating, last_hidden, output_head
-
-# Logits live in float32 for this many elements at a time (64 MiB): large enough to keep the head's product efficient.
-CHUNK_ELEMENTS = 1 << 24
+from core.losses import CHUNK_ELEMENTS
 
 
 def evaluate_language(student: Any, blocks: Blocks, teacher: Any = None, *, tokenizer: Any, batch_size: int,

@@ -97,3 +97,12 @@ def test_an_origin_without_reviews_is_left_out(tokenizer):
     only_rt = [Review("Fine.", True, "rt", "test"), Review("Dull.", False, "rt", "test")]
     found = evaluate_sentiment(make_llama(), tokenizer, only_rt, "cpu")
     assert "accuracy_imdb" not in found and found["items_rt"] == 2
+
+
+def test_every_prompt_is_in_one_batch_and_batches_stay_in_their_budget(monkeypatch):
+    monkeypatch.setattr(sentiment, "BATCH_TOKENS", 60)
+    lengths = [7, 50, 3, 70, 20, 20, 20, 1]
+    batches = list(sentiment._by_length([[0] * length for length in lengths]))
+    assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
+    assert all(len(batch) == 1 or len(batch) * max(lengths[index] for index in batch) <= 60 for batch in batches)
+    assert len(batches) == 4
