@@ -1,0 +1,123 @@
+"""Where a student's next-token distribution departs from its teacher's, token by token."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from core.conversation import Conversation, Detokenizer, as_messages, context_length, encode_answer, fit_prompt
+from core.errors import DataError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+LEADING = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A possible next token and its probability at temperature 1."""
+
+    token: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """One token of the teacher's answer and what both models expected in its place.
+
+    Attributes:
+        token: the text of the token that stands there.
+        kl: nats; KL(teacher || student) of the two distributions in front of it.
+        teacher_top5: the teacher's most likely tokens, falling.
+        student_top5: the student's most likely tokens, falling.
+    """
+
+    token: str
+    kl: float
+    teacher_top5: list[Candidate]
+    student_top5: list[Candidate]
+
+
+@dataclass(frozen=True, slots=True)
+class NextToken:
+    """A next-token distribution before any temperature.
+
+    Attributes:
+        tokens: texts of the most likely tokens, falling.
+        logits: of the whole vocabulary, falling, so that ``softmax(logits / T)`` is exact at any temperature.
+    """
+
+    tokens: list[str]
+    logits: list[float]
+
+
+def compare_positions(teacher: PreTrainedModel, student: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
+                      conversation: Conversation, answer: str) -> list[Position]:
+    """Both models' expectations at every token of the teacher's answer.
+
+        KL_t = sum over v of p_t(v) * (log p_t(v) - log q_t(v)),    p teacher, q student, both at temperature 1
+
+    The models must share `tokenizer`; where their embeddings are padded to different widths, only the rows of real
+    tokens take part and each distribution is renormalised over them.
+
+    Raises:
+        DataError: the answer is empty.
+        ConfigError: question and answer together fill the shorter context.
+    """
+    if not answer:
+        raise DataError("The answer is empty.", "An answer of at least one token was expected.", "Ask a question first.")
+    answer_ids = encode_answer(tokenizer, as_messages(conversation), answer)
+    context = min(context_length(teacher), context_length(student))
+    prompt_ids = fit_prompt(tokenizer, conversation, context, len(answer_ids)).token_ids
+    answer_ids = answer_ids[: context - len(prompt_ids)]
+    vocabulary = min(len(tokenizer), teacher.config.vocab_size, student.config.vocab_size)
+    teacher_log = _log_probabilities(teacher, prompt_ids, answer_ids, vocabulary)  # (N, V)
+    student_log = _log_probabilities(student, prompt_ids, answer_ids, vocabulary)
+    kl = (teacher_log.exp() * (teacher_log - student_log)).sum(-1).clamp_min(0)  # rounding can give -1e-8
+    pieces = _pieces(tokenizer, answer_ids)
+    leading = zip(_leading(tokenizer, teacher_log), _leading(tokenizer, student_log), strict=True)
+    return [Position(piece, value, *both) for piece, value, both in zip(pieces, kl.tolist(), leading, strict=True)]
+
+
+def next_token_logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, conversation: Conversation,
+                      count: int = 20) -> NextToken:
+    """What the model would say next, for a picture of how temperature softens it.
+
+    Args:
+        count: tokens; how many of the most likely ones to name.
+
+    Raises:
+        ConfigError: the question fills the context.
+    """
+    token_ids = fit_prompt(tokenizer, conversation, context_length(model), 1).token_ids
+    logits, order = _last_logits(model, token_ids, 1)[0, : len(tokenizer)].sort(descending=True)  # (V,)
+    return NextToken([tokenizer.decode([token_id]) for token_id in order[:count].tolist()], logits.tolist())
+
+
+@torch.inference_mode()
+def _last_logits(model: PreTrainedModel, token_ids: list[int], count: int) -> torch.Tensor:
+    """Logits (count, V) in fp32 on the CPU after each of the last `count` tokens."""
+    output = model(torch.tensor([token_ids], device=model.device), use_cache=False, logits_to_keep=count)
+    return output.logits[0].float().cpu()
+
+
+def _log_probabilities(model: PreTrainedModel, prompt_ids: list[int], answer_ids: list[int], vocabulary: int) -> torch.Tensor:
+    """Log-probabilities (N, V) in front of each of the N answer tokens."""
+    # The token in front of an answer token predicts it, so the last answer token is not read.
+    logits = _last_logits(model, prompt_ids + answer_ids[:-1], len(answer_ids))
+    return logits[:, :vocabulary].log_softmax(-1)
+
+
+def _leading(tokenizer: PreTrainedTokenizerBase, log_probabilities: torch.Tensor) -> list[list[Candidate]]:
+    values, token_ids = log_probabilities.topk(min(LEADING, log_probabilities.shape[-1]), dim=-1)  # (N, 5)
+    return [[Candidate(tokenizer.decode([token_id]), probability) for token_id, probability in zip(ids, row, strict=True)]
+            for ids, row in zip(token_ids.tolist(), values.exp().tolist(), strict=True)]
+
+
+def _pieces(tokenizer: PreTrainedTokenizerBase, token_ids: list[int]) -> list[str]:
+    """The text of each token in its place; tokens that hold only part of a character have none until it is complete."""
+    detokenizer = Detokenizer(tokenizer)
+    return [detokenizer.push(token_id) for token_id in token_ids]

@@ -1,0 +1,42 @@
+"""Tiny random chat models with a byte-level tokenizer of their own, in memory or as folders."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
+
+from core.tokenizer import train_tokenizer
+from tests.core.tiny import tiny_config
+
+SENTENCES = ("A quiet film with a very good script.", "The plot is dull and the jokes are old.",
+             "I liked the naïve café scene, it is touching.", "Is this review positive or negative?", "Write a positive one-line review.")
+
+
+@cache
+def chat_tokenizer(vocabulary: int = 300, positions: int = 64) -> PreTrainedTokenizerFast:
+    return train_tokenizer([{"text": sentence} for sentence in SENTENCES], vocabulary, positions)
+
+
+def chat_model(name: str = "llama", *, layers: int = 2, seed: int = 0, positions: int = 64, width: int | None = None) -> PreTrainedModel:
+    """A model in evaluation mode whose answers do not end by themselves; `width` pads its vocabulary."""
+    tokenizer = chat_tokenizer()
+    config = tiny_config(name, layers)
+    config.update({"vocab_size": width or len(tokenizer), "bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id,
+                   "pad_token_id": tokenizer.pad_token_id, "max_position_embeddings": positions})
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_config(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.2)
+    return model
+
+
+def save_chat_model(folder: Path, *, layers: int = 2, seed: int = 0, positions: int = 512, vocabulary: int = 300) -> Path:
+    """A folder that `from_pretrained` loads."""
+    model = chat_model(layers=layers, seed=seed, positions=positions, width=vocabulary)
+    model.save_pretrained(folder)
+    chat_tokenizer(vocabulary).save_pretrained(folder)
+    return folder
