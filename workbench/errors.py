@@ -1,6 +1,7 @@
 """The application's own errors, under the engine's root.
 
     StillhouseError (core.errors)
+    ├── ServeError                the app cannot answer at the address that was asked for
     └── StoreError                anything the run store refuses
         ├── StoreUnavailable      the store cannot be read or written: read-only, full, locked, broken, too new
         ├── RunNotFound           no run of that id or name
@@ -11,6 +12,10 @@
 from __future__ import annotations
 
 from core.errors import StillhouseError
+
+
+class ServeError(StillhouseError):
+    """The app cannot answer at the address that was asked for."""
 
 
 class StoreError(StillhouseError):

@@ -6,6 +6,7 @@ A password box inside a page would leave all but the page open.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import html
@@ -20,6 +21,8 @@ from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from workbench.errors import ServeError
 
 PASSWORD_VARIABLE = "STILLHOUSE_PASSWORD"
 COOKIE = "stillhouse"
@@ -49,14 +52,20 @@ def is_loopback(host: str) -> bool:
 
 
 def read_or_make_key(path: Path) -> bytes:
-    """The key that signs cookies, readable by the owner only; it lasts, so that a restart logs nobody out."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """The key that signs cookies, readable by its owner only; it lasts, so that a restart logs nobody out.
+
+    Raises:
+        ServeError: the file can be neither read nor made.
+    """
     try:
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-            file.write(secrets.token_hex(32))
-    except FileExistsError:
-        pass
-    return path.read_text(encoding="ascii").encode()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError), open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(secrets.token_bytes(32))
+        return path.read_bytes()
+    except OSError as error:
+        raise ServeError(f"The key for logging in, {path}, cannot be used: {(error.strerror or str(error)).lower()}.",
+                         "A file that this account may read and write was expected.",
+                         "Set STILLHOUSE_HOME to a folder of your own.") from error
 
 
 async def refuse(scope: Scope, receive: Receive, send: Send, response: Response) -> None:
@@ -173,13 +182,13 @@ LOGIN_PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width">
 <title>Stillhouse</title>
 <style>
-  :root {{ color-scheme: light dark; --accent: light-dark(#0b7a75, #3db5a9); }}
+  :root {{ color-scheme: light dark; --accent: light-dark(#0b7a75, #0f857a); }}
   body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 20rem; margin: 18vh auto; padding: 0 1rem;
-         background: light-dark(#fff, #14191b); color: light-dark(#1d2527, #e4e9e9); }}
+         background: light-dark(#fff, #101517); color: light-dark(#1d2527, #e4e9e9); }}
   h1 {{ font-size: 1.5rem; font-weight: 650; }}
   input, button {{ font: inherit; width: 100%; box-sizing: border-box; padding: .5rem .7rem; border-radius: .4rem; }}
   input {{ margin: .3rem 0 .8rem; border: 1px solid light-dark(#8a9699, #7b888c); background: transparent; color: inherit; }}
-  button {{ border: 0; background: var(--accent); color: light-dark(#fff, #0d1416); cursor: pointer; }}
+  button {{ border: 0; background: var(--accent); color: #fff; cursor: pointer; }}
   :focus-visible {{ outline: 2px solid var(--accent); outline-offset: 2px; }}
 </style>
 <h1>Stillhouse</h1>

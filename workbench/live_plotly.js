@@ -15,7 +15,7 @@ function loadPlotly(url) {
 function withThemeColours(layout, element) {
   const css = getComputedStyle(element);
   const value = (name) => css.getPropertyValue(`--st-${name}`).trim();
-  const axis = { gridcolor: value("border-color"), linecolor: value("border-color") };
+  const axis = { gridcolor: value("border-color-light"), linecolor: value("border-color") };
   const template = layout.template.layout;
   Object.assign(template.xaxis, axis);
   Object.assign(template.yaxis, axis);

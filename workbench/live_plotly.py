@@ -1,7 +1,7 @@
 """Figures that keep their zoom while they refresh.
 
 `st.plotly_chart` of the pinned Streamlit makes a new chart, with a new view, whenever its data change. This component
-updates the one that is there. plotly.js comes from the plotly package and is served by `workbench.app`.
+updates the one that is there, with the copy of plotly.js that the plotly package carries.
 """
 
 from __future__ import annotations
@@ -10,8 +10,12 @@ import importlib.metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import plotly
 import streamlit as st
 from plotly.io.json import to_json_plotly
+from starlette.requests import Request
+from starlette.responses import FileResponse
+from starlette.routing import Route
 
 from workbench.mounts import asset_path
 from workbench.theme import PLOTLY_TEMPLATE
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 DEFAULT_HEIGHT = 360  # pixels
+SCRIPT_NAME = "plotly.min.js"
 
 _mount = st.components.v2.component(
     "stillhouse_live_plotly",
@@ -41,7 +46,7 @@ def live_plotly(figure: go.Figure, *, key: str, label: str = "") -> None:
         "figure": figure_json(figure, key),
         "height": figure.layout.height or DEFAULT_HEIGHT,
         "label": label or figure.layout.title.text or "figure",
-        "plotly": f"{asset_path('plotly.min.js')}?v={importlib.metadata.version('plotly')}",
+        "plotly": f"{asset_path(SCRIPT_NAME)}?{importlib.metadata.version('plotly')}",
     })
 
 
@@ -50,3 +55,13 @@ def figure_json(figure: go.Figure, key: str) -> str:
     spec = figure.to_plotly_json()
     spec["layout"] |= {"template": PLOTLY_TEMPLATE, "uirevision": figure.layout.uirevision or key}
     return to_json_plotly(spec)
+
+
+def script_route() -> Route:
+    """The server's route to plotly.js. Its address names the version, so that browsers may keep it."""
+    path = Path(plotly.__file__).with_name("package_data") / SCRIPT_NAME
+
+    async def script(_request: Request) -> FileResponse:
+        return FileResponse(path, headers={"Cache-Control": "public, max-age=31536000, immutable"})
+
+    return Route(asset_path(SCRIPT_NAME), script)

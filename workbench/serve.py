@@ -8,14 +8,11 @@ import signal
 import socket
 from types import FrameType
 
-from core.errors import StillhouseError
+from workbench.errors import ServeError
+from workbench.gate import PASSWORD_VARIABLE, is_loopback
 
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8501
 STOP_WITHIN = 2  # seconds that open connections get when the server ends
-
-
-class ServeError(StillhouseError):
-    """The app cannot be served at the address that was asked for."""
 
 
 def main(port: int | None = None, host: str | None = None) -> None:
@@ -48,8 +45,6 @@ def parse_port(given: str | int) -> int:
 
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket. Raises ServeError as `main` says."""
-    from workbench.gate import PASSWORD_VARIABLE, is_loopback
-
     if not is_loopback(host) and not os.environ.get(PASSWORD_VARIABLE):
         raise ServeError(f"The address {host} can be reached from other machines.", "A password was expected.",
                          f"Set {PASSWORD_VARIABLE}, or listen on {DEFAULT_HOST}.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 TEAL, COPPER, VIOLET, BLUE, ROSE, OLIVE, BROWN, GREY = SERIES = (
-    "#0f8077", "#c8651b", "#8b62c4", "#3f78c4", "#c34f78", "#75871f", "#a26d45", "#7b858c")
+    "#0f857a", "#c8651b", "#8b62c4", "#3f78c4", "#c34f78", "#75871f", "#a26d45", "#7b858c")
 
 # Who is drawn in which colour, on every page: the accent belongs to the student.
 ROLE_COLOURS = {"student": TEAL, "teacher": COPPER, "control": GREY}
@@ -20,13 +20,13 @@ PLOTLY_TEMPLATE: dict[str, Any] = {
         "colorway": list(SERIES),
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "margin": {"l": 56, "r": 16, "t": 40, "b": 44},
+        "margin": {"l": 56, "r": 16, "t": 64, "b": 44},
         "hovermode": "x unified",
         "hoverlabel": {"namelength": -1},
-        "title": {"x": 0, "xref": "paper", "font": {"size": 15}},
+        "title": {"x": 0, "xref": "paper", "y": 0.98, "yanchor": "top", "font": {"size": 15}},
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         "font": {"size": 12},
-        "xaxis": {"automargin": True, "zeroline": False, "title": {"standoff": 8}},
-        "yaxis": {"automargin": True, "zeroline": False, "title": {"standoff": 8}},
+        "xaxis": {"automargin": True, "zeroline": False, "title": {"standoff": 8, "font": {"size": 12}}},
+        "yaxis": {"automargin": True, "zeroline": False, "title": {"standoff": 8, "font": {"size": 12}}},
     },
 }

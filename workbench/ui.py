@@ -11,10 +11,10 @@ if str(ROOT) not in sys.path:  # Streamlit puts only this folder on the path
 
 import streamlit as st  # noqa: E402
 
-LOGO = ROOT / "assets" / "logo.svg"
+ASSETS = ROOT / "assets"
 
-st.set_page_config(page_title="Stillhouse", page_icon=LOGO, layout="wide")
-st.logo(LOGO, size="large")
+st.set_page_config(page_title="Stillhouse", page_icon=ASSETS / "mark.svg", layout="wide")
+st.logo(ASSETS / "logo.svg", size="large")
 
 
 def _page(name: str, title: str, **options) -> st.Page:
