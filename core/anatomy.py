@@ -37,6 +37,7 @@ class Anatomy:
         final_norm: the norm after the last block.
         head: the output head.
         projections: the weight matrices of a block (attention, then feed-forward), relative to the block.
+        tied_by_default: whether the head shares the token embedding's matrix where the configuration does not say.
         transposed: whether those matrices are stored (in, out), as GPT-2's are, instead of (out, in).
         depth_key, width_key, heads_key, context_key: the configuration's keys for the number of blocks, the width of the
             residual stream in channels, the query heads of a block and the longest sequence in tokens.
@@ -53,6 +54,7 @@ class Anatomy:
     positions: str | None
     final_norm: str
     projections: tuple[str, ...]
+    tied_by_default: bool = False
     transposed: bool = False
     head: str = "lm_head"
     depth_key: str = "num_hidden_layers"
@@ -84,6 +86,10 @@ class Anatomy:
         """The same parameter's (canonical) name in block number `block`."""
         return re.sub(rf"^({re.escape(self.blocks)})\.\d+\.", rf"\1.{block}.", name)
 
+    def is_tied(self, config: Mapping[str, Any]) -> bool:
+        """Whether a plain configuration says that the head shares the token embedding's matrix."""
+        return bool(config.get("tie_word_embeddings", self.tied_by_default))
+
     def dimension(self, config: Mapping[str, Any], key: str) -> int:
         """A size from a plain configuration. Raises CorruptModel if it is not there."""
         value = config.get(key)
@@ -109,15 +115,15 @@ ANATOMIES: dict[str, Anatomy] = {anatomy.model_type: anatomy for anatomy in (
     _llama_like("qwen2", **_QWEN_LISTS),
     _llama_like("qwen3", **_QWEN_LISTS),
     Anatomy("gpt2", base="transformer", blocks="transformer.h", embeddings="transformer.wte", positions="transformer.wpe",
-            final_norm="transformer.ln_f", projections=("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"), transposed=True,
-            depth_key="n_layer", width_key="n_embd", heads_key="n_head", context_key="n_positions",
-            constants=r"\.attn\.(masked_)?bias$"),
+            final_norm="transformer.ln_f", projections=("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"),
+            tied_by_default=True, transposed=True, depth_key="n_layer", width_key="n_embd", heads_key="n_head",
+            context_key="n_positions", constants=r"\.attn\.(masked_)?bias$"),
     Anatomy("gpt_neox", base="gpt_neox", blocks="gpt_neox.layers", embeddings="gpt_neox.embed_in", positions=None,
             final_norm="gpt_neox.final_layer_norm", old_heads=("embed_out",),
             projections=("attention.query_key_value", "attention.dense", "mlp.dense_h_to_4h", "mlp.dense_4h_to_h"),
             constants=r"\.attention\.(masked_bias|bias)$|rotary_emb\.inv_freq$"),
     Anatomy("opt", base="model", blocks="model.decoder.layers", embeddings="model.decoder.embed_tokens",
-            positions="model.decoder.embed_positions", final_norm="model.decoder.final_layer_norm",
+            positions="model.decoder.embed_positions", final_norm="model.decoder.final_layer_norm", tied_by_default=True,
             projections=("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj", "fc1", "fc2")),
 )}
 

@@ -1,0 +1,67 @@
+"""Where Stillhouse keeps what it makes: one folder, named by STILLHOUSE_HOME."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from core.errors import DiskFull, StillhouseError
+
+
+def home() -> Path:
+    """The folder of all state: the environment variable STILLHOUSE_HOME, or ``~/.stillhouse``."""
+    return Path(os.environ.get("STILLHOUSE_HOME") or "~/.stillhouse").expanduser().absolute()
+
+
+def models_dir() -> Path:
+    """Where models that were fetched or converted are kept."""
+    return home() / "models"
+
+
+@contextmanager
+def written_whole(target: Path, needed_bytes: int) -> Iterator[Path]:
+    """An empty folder that becomes `target` if the block ends well, and vanishes if it does not.
+
+    When another process has made `target` in the meantime, that one stays and this work is dropped.
+
+    Args:
+        target: the folder to make; its parents are made as needed.
+        needed_bytes: room that the block will need on the disk at its peak.
+
+    Raises:
+        DiskFull: less room than that.
+        StillhouseError: a place that cannot be written to.
+    """
+    with _writable(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        free = shutil.disk_usage(partial).free
+        if free < needed_bytes:
+            raise DiskFull(f"'{target.parent}' has {free / 2**20:.0f} MiB left.", f"{needed_bytes / 2**20:.0f} MiB are needed.",
+                           "Make room, or set STILLHOUSE_HOME to a folder on a larger disk.")
+        with _writable(target.parent):
+            yield partial
+        if not target.exists():
+            partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(f"The disk of '{folder}' is full.", "",
+                           "Make room, or set STILLHOUSE_HOME to a folder on a larger disk.") from error
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR):
+            raise StillhouseError(f"'{folder}' cannot be written to.", "A folder that you may write to was expected.",
+                                  "Set STILLHOUSE_HOME to another folder.") from error
+        raise
