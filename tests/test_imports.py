@@ -1,0 +1,107 @@
+"""Who may import whom, and what the web process must never load.
+
+    core        the engine: no user interface, no store
+    workbench   the application: imports core
+    pages       thin scripts: Streamlit and the workbench
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FILES = {folder: sorted((ROOT / folder).rglob("*.py")) for folder in ("core", "workbench", "pages")}
+
+FORBIDDEN_IN_CORE = {"workbench", "pages", "streamlit", "gradio", "plotly", "altair", "sqlite3", "starlette", "fastapi", "uvicorn"}
+ALLOWED_IN_PAGES = {"workbench", "streamlit"}
+HEAVY = ("torch", "transformers", "datasets", "accelerate", "peft")
+
+# These load the engine on purpose, in processes of their own: the training worker, the generating server, a verb in the terminal.
+OTHER_PROCESSES = {"workbench.worker", "workbench.inference_server", "workbench.cli", "workbench.__main__"}
+# The engine modules that the web process uses.
+LIGHT_CORE = ("core.config", "core.errors", "core.recorder", "core.metrics", "core.catalog", "core.layer_maps", "core.planning",
+              "core.data.house", "core.data.sources")
+
+
+def imported(path: Path, *, module_level: bool = False) -> set[str]:
+    """Dotted names that a file imports; with `module_level`, leaving out imports inside functions and for type checkers."""
+    names: set[str] = set()
+
+    def visit(node: ast.AST) -> None:
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module or "")
+        inside = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)) or (
+            isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"))
+        if not (module_level and inside):
+            for child in ast.iter_child_nodes(node):
+                visit(child)
+
+    visit(ast.parse(path.read_text(encoding="utf-8")))
+    return names
+
+
+def packages(names: set[str]) -> set[str]:
+    return {name.partition(".")[0] for name in names}
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def ids(paths: list[Path]) -> list[str]:
+    return [module_name(path) for path in paths]
+
+
+@pytest.mark.parametrize("path", FILES["core"], ids=ids(FILES["core"]))
+def test_core_never_knows_it_is_being_watched(path: Path) -> None:
+    assert not packages(imported(path)) & FORBIDDEN_IN_CORE
+
+
+@pytest.mark.parametrize("path", FILES["pages"], ids=ids(FILES["pages"]))
+def test_pages_never_do_work(path: Path) -> None:
+    foreign = packages(imported(path)) - ALLOWED_IN_PAGES - set(sys.stdlib_module_names)
+    assert not foreign
+
+
+@pytest.mark.parametrize("path", FILES["workbench"], ids=ids(FILES["workbench"]))
+def test_workbench_imports_no_page(path: Path) -> None:
+    assert "pages" not in packages(imported(path))
+
+
+def test_charts_take_tables_and_nothing_else() -> None:
+    own = {name for name in imported(ROOT / "workbench" / "charts.py") if name.startswith(("workbench", "core"))}
+    assert own <= {"workbench.theme", "core.metrics", "core.recorder"}
+
+
+def test_nothing_imports_the_server_module() -> None:
+    # `streamlit run` loads it under another name: importing it as well would make a second server.
+    importers = [module_name(path) for path in FILES["workbench"] + FILES["pages"] if "workbench.app" in imported(path)]
+    assert importers == ["workbench.serve"]
+
+
+def web_modules() -> list[str]:
+    modules = {module_name(path) for path in FILES["workbench"]} - OTHER_PROCESSES - {"workbench.ui"}
+    return sorted(modules | set(LIGHT_CORE))
+
+
+def test_the_web_process_never_loads_torch(tmp_path: Path) -> None:
+    program = ("import importlib, sys\n"
+               f"for name in {web_modules()!r}:\n"
+               "    importlib.import_module(name)\n"
+               f"    loaded = sorted({set(HEAVY)!r} & set(sys.modules))\n"
+               "    if loaded: sys.exit(f'{name} loads ' + ', '.join(loaded))\n")
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False,
+                          env={"PATH": "", "PYTHONPATH": str(ROOT), "STILLHOUSE_HOME": str(tmp_path), "HOME": str(tmp_path)})
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("path", FILES["pages"], ids=ids(FILES["pages"]))
+def test_pages_load_nothing_heavy_at_their_top(path: Path) -> None:
+    assert not packages(imported(path, module_level=True)) & set(HEAVY)

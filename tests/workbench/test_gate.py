@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from workbench import gate
+from workbench.errors import ServeError
+
+PASSWORD = "copper kettle"
+STREAM = "ws://127.0.0.1:8501/_stcore/stream"
+PROTECTED = ["/", "/new", "/chat/", "/chat/config", "/assets/plotly.min.js", "/_stcore/upload_file/x", "/media/x.png"]
+
+
+def application(home: Path, base_path: str = "") -> Starlette:
+    def page(request):
+        return PlainTextResponse(f"page {request.url.path}")
+
+    async def echo(socket: WebSocket) -> None:
+        await socket.accept()
+        await socket.send_text("hello")
+        await socket.close()
+
+    chat = Starlette(routes=[Route("/{rest:path}", page)])
+    routes = [WebSocketRoute("/_stcore/stream", echo), Mount("/chat", chat), Route("/{rest:path}", page)]
+    return Starlette(routes=routes, middleware=gate.guards(home / "gate.key", base_path))
+
+
+def client(app: Starlette, address: str = "http://127.0.0.1:8501", **headers: str) -> TestClient:
+    return TestClient(app, base_url=address, headers={"accept": "text/html", **headers}, follow_redirects=False)
+
+
+@pytest.fixture
+def with_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(gate.PASSWORD_VARIABLE, PASSWORD)
+
+
+@pytest.fixture
+def without_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(gate.PASSWORD_VARIABLE, raising=False)
+
+
+# ------------------------------------------------------------------------------------------------ this machine only
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "[::1]", "localhost", "LOCALHOST", "::ffff:127.0.0.1"])
+def test_loopback_names(host: str) -> None:
+    assert gate.is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org", "localhost.example.org", "127.0.0.1.example.org", ""])
+def test_other_names(host: str) -> None:
+    assert not gate.is_loopback(host)
+
+
+@pytest.mark.usefixtures("without_password")
+@pytest.mark.parametrize("address", ["http://127.0.0.1:8501", "http://localhost:8501", "http://localhost"])
+def test_this_machine_needs_no_password(home: Path, address: str) -> None:
+    visitor = client(application(home), address)
+    assert visitor.get("/chat/").status_code == 200
+    with visitor.websocket_connect(STREAM) as socket:
+        assert socket.receive_text() == "hello"
+
+
+@pytest.mark.usefixtures("without_password")
+def test_another_name_for_this_machine_is_refused(home: Path) -> None:
+    visitor = client(application(home), host="rebound.example.org:8501")
+    assert visitor.get("/").status_code == 403
+    with pytest.raises(WebSocketDisconnect), visitor.websocket_connect(STREAM):
+        pass
+
+
+@pytest.mark.usefixtures("without_password")
+def test_another_address_of_this_machine_is_refused(home: Path) -> None:
+    answer = client(application(home), "http://192.168.1.5:8501", host="127.0.0.1:8501").get("/")
+    assert answer.status_code == 403
+    assert gate.PASSWORD_VARIABLE in answer.text
+
+
+# ------------------------------------------------------------------------------------------------ password
+
+
+@pytest.mark.usefixtures("with_password")
+@pytest.mark.parametrize("path", PROTECTED)
+def test_without_the_cookie_nothing_is_shown(home: Path, path: str) -> None:
+    visitor = client(application(home))
+    asked = visitor.get(path)
+    assert asked.status_code == 303
+    assert asked.headers["location"].startswith("/login?next=")
+    assert visitor.get(path, headers={"accept": "application/json"}).status_code == 401
+    assert visitor.post(path, headers={"accept": "*/*"}).status_code == 401
+
+
+@pytest.mark.usefixtures("with_password")
+def test_the_websocket_closes_before_it_opens(home: Path) -> None:
+    with pytest.raises(WebSocketDisconnect) as refused, client(application(home)).websocket_connect(STREAM):
+        pass
+    assert refused.value.code == gate.REFUSED_BY_POLICY
+
+
+@pytest.mark.usefixtures("with_password")
+def test_health_stays_open(home: Path) -> None:
+    assert client(application(home)).get("/_stcore/health").status_code == 200
+
+
+@pytest.mark.usefixtures("with_password")
+def test_the_password_opens_everything(home: Path) -> None:
+    visitor = client(application(home))
+    done = visitor.post("/login", params={"next": "/run?run=abc"}, data={"password": PASSWORD})
+    assert (done.status_code, done.headers["location"]) == (303, "/run?run=abc")
+    cookie = done.headers["set-cookie"].lower()
+    assert {"httponly", "samesite=lax"} <= set(cookie.split("; "))
+    assert [visitor.get(path).status_code for path in PROTECTED] == [200] * len(PROTECTED)
+    with visitor.websocket_connect(STREAM) as socket:
+        assert socket.receive_text() == "hello"
+
+
+@pytest.mark.usefixtures("with_password")
+def test_the_asked_page_is_kept_through_the_login(home: Path) -> None:
+    visitor = client(application(home))
+    login = visitor.get("/run?run=a&x=1").headers["location"]
+    assert visitor.get(login).status_code == 200
+    assert visitor.post(login, data={"password": PASSWORD}).headers["location"] == "/run?run=a&x=1"
+
+
+@pytest.mark.usefixtures("with_password")
+@pytest.mark.parametrize("given", ["", "Copper kettle", "copper kettle ", "é"])
+def test_a_wrong_password_opens_nothing(home: Path, given: str) -> None:
+    visitor = client(application(home))
+    assert visitor.post("/login", data={"password": given}).status_code == 403
+    assert visitor.get("/").status_code == 303
+
+
+@pytest.mark.usefixtures("with_password")
+def test_guessing_is_slowed_down(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    visitor = client(application(home))
+    now = 1000.0
+    monkeypatch.setattr(gate.time, "monotonic", lambda: now)
+    codes = [visitor.post("/login", data={"password": "guess"}).status_code for _ in range(gate.FAILURES_ALLOWED + 1)]
+    assert codes == [403] * gate.FAILURES_ALLOWED + [429]
+    assert visitor.post("/login", data={"password": PASSWORD}).status_code == 429
+    now += gate.FAILURE_WINDOW
+    assert visitor.post("/login", data={"password": PASSWORD}).status_code == 303
+
+
+@pytest.mark.usefixtures("with_password")
+@pytest.mark.parametrize("forged", ["", "x", "in", "9999999999", "9999999999.", "9999999999." + "0" * 64, "é.ü", "-1.x"])
+def test_a_forged_cookie_opens_nothing(home: Path, forged: str) -> None:
+    answer = client(application(home)).get("/", headers={"cookie": f"{gate.COOKIE}={forged}".encode("latin-1")})
+    assert answer.status_code == 303
+
+
+@pytest.mark.usefixtures("with_password")
+def test_a_login_ends_after_half_a_day_and_with_the_password(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    visitor = client(application(home))
+    visitor.post("/login", data={"password": PASSWORD})
+    cookie = {"cookie": f"{gate.COOKIE}={visitor.cookies[gate.COOKIE]}"}
+    restarted = client(application(home))
+    assert restarted.get("/", headers=cookie).status_code == 200
+    monkeypatch.setenv(gate.PASSWORD_VARIABLE, "another")
+    assert client(application(home)).get("/", headers=cookie).status_code == 303
+    monkeypatch.setenv(gate.PASSWORD_VARIABLE, PASSWORD)
+    later = gate.time.time() + gate.COOKIE_SECONDS
+    monkeypatch.setattr(gate.time, "time", lambda: later)
+    assert client(application(home)).get("/", headers=cookie).status_code == 303
+
+
+@pytest.mark.parametrize("wanted", ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:x", "", "/\t/evil.example"])
+def test_a_login_never_leads_elsewhere(wanted: str) -> None:
+    assert gate.local_path(wanted, "/home") == "/home"
+
+
+@pytest.mark.usefixtures("with_password")
+def test_the_form_shows_what_it_was_given_as_text(home: Path) -> None:
+    answer = client(application(home)).get("/login", params={"next": '/"><script>alert(1)</script>'})
+    assert "<script>" not in answer.text
+
+
+@pytest.mark.usefixtures("with_password")
+def test_a_prefix_of_all_addresses(home: Path) -> None:
+    visitor = client(application(home, base_path="/lab"))
+    assert visitor.get("/lab/new").headers["location"] == "/lab/login?next=%2Flab%2Fnew"
+    assert visitor.get("/lab/_stcore/health").status_code == 200
+    done = visitor.post("/lab/login", data={"password": PASSWORD})
+    assert done.headers["location"] == "/lab/"
+    assert visitor.get("/lab/new").status_code == 200
+
+
+# ------------------------------------------------------------------------------------------------ key
+
+
+def test_the_key_is_private_and_lasts(home: Path) -> None:
+    path = home / "gate.key"
+    key = gate.read_or_make_key(path)
+    assert len(key) == 32
+    assert gate.read_or_make_key(path) == key
+    if os.name == "posix":
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_key_that_cannot_be_made_is_a_readable_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ServeError, match="STILLHOUSE_HOME"):
+        gate.read_or_make_key(tmp_path / "file" / "gate.key")

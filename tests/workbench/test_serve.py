@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from workbench import serve
+from workbench.errors import ServeError
+from workbench.gate import PASSWORD_VARIABLE
+from workbench.paths import ROOT
+
+posix = pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
+
+
+@pytest.fixture(autouse=True)
+def no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(PASSWORD_VARIABLE, raising=False)
+
+
+# ------------------------------------------------------------------------------------------------ address
+
+
+@pytest.mark.parametrize("given", ["8601", 8601, "0", 65535])
+def test_ports(given: str | int) -> None:
+    assert serve.parse_port(given) == int(given)
+
+
+@pytest.mark.parametrize("given", ["", "http", "-1", "80.5", 65536, " 8501", "\u0662"])
+def test_what_is_no_port(given: str | int) -> None:
+    with pytest.raises(ServeError, match="0 to 65535"):
+        serve.parse_port(given)
+
+
+def test_a_port_in_use_names_another() -> None:
+    with serve.listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ServeError, match=rf"Port {port} is in use.*make run PORT=\d+") as refused:
+            serve.listen("127.0.0.1", port)
+    assert refused.value.exit_code == 2
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
+def test_an_open_address_needs_a_password(host: str) -> None:
+    with pytest.raises(ServeError, match=PASSWORD_VARIABLE):
+        serve.listen(host, 0)
+
+
+def test_an_open_address_with_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PASSWORD_VARIABLE, "copper kettle")
+    with serve.listen("0.0.0.0", 0) as listener:
+        assert listener.getsockname()[0] == "0.0.0.0"
+
+
+def test_an_address_that_is_not_this_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PASSWORD_VARIABLE, "copper kettle")
+    with pytest.raises(ServeError, match="'192.0.2.1' cannot be used"):
+        serve.listen("192.0.2.1", 0)
+
+
+def test_the_listener_is_not_inherited_by_workers() -> None:
+    with serve.listen("127.0.0.1", 0) as listener:
+        assert not listener.get_inheritable()
+
+
+# ------------------------------------------------------------------------------------------------ the process
+
+
+@pytest.fixture
+def app(home: Path, tmp_path: Path) -> Iterator[subprocess.Popen]:
+    """`python -m workbench` on a free port, answering; its address in `.url`, its output in `.log`."""
+    log = tmp_path / "log.txt"
+    environment = {**os.environ, "PORT": "0", "STILLHOUSE_HOME": str(home)}
+    with log.open("wb") as output:
+        process = subprocess.Popen([sys.executable, "-m", "workbench"], cwd=ROOT, env=environment, stdin=subprocess.DEVNULL,
+                                   stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+    process.log = log
+    process.url = wait_for_address(process)
+    yield process
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def wait_for_address(process: subprocess.Popen, seconds: float = 60) -> str:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and process.poll() is None:
+        if found := re.search(r"http://\S+", process.log.read_text()):
+            return found[0]
+        time.sleep(0.05)
+    raise AssertionError(process.log.read_text())
+
+
+@posix
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
+def test_it_says_where_it_is_and_ends_when_told(app: subprocess.Popen, number: signal.Signals) -> None:
+    with urllib.request.urlopen(f"{app.url}/_stcore/health", timeout=10) as answer:
+        assert answer.read() == b"ok"
+    # A tab that stays open must not hold the server back.
+    host, port = app.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as tab:
+        tab.sendall(f"GET /_stcore/stream HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode())
+        assert tab.recv(100).startswith(b"HTTP/1.1 101")
+        app.send_signal(number)
+        assert app.wait(10) == 0
+    assert app.log.read_text().splitlines() == [f"Stillhouse answers at {app.url}  (Ctrl-C ends it, runs go on)"]
+
+
+@posix
+def test_a_mistake_is_one_readable_message(home: Path) -> None:
+    done = subprocess.run([sys.executable, "-m", "workbench"], cwd=ROOT, capture_output=True, text=True, check=False,
+                          env={**os.environ, "STILLHOUSE_HOST": "0.0.0.0", "STILLHOUSE_HOME": str(home)})
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert PASSWORD_VARIABLE in done.stderr
+    assert not home.exists()
