@@ -64,7 +64,7 @@ def pack(documents: Iterable[list[Segment]], tokenizer: Any, block_length: int) 
 
     Documents longer than a block are cut into pieces of a block's length. An empty input gives zero blocks.
     """
-    padding = next((token for token in (tokenizer.pad_token_id, tokenizer.eos_token_id) if token is not None), 0)
+    padding = padding_id(tokenizer)
     ids: list[np.ndarray] = []
     weights: list[np.ndarray] = []
     count = tokens = 0
@@ -87,6 +87,11 @@ def pack(documents: Iterable[list[Segment]], tokenizer: Any, block_length: int) 
         empty = np.zeros((0, block_length))
         return Blocks(empty.astype(np.int32), empty.astype(np.float32), count, 0)
     return Blocks(np.stack(ids), np.stack(weights), count, tokens)
+
+
+def padding_id(tokenizer: Any) -> int:
+    """The token that fills blocks up: the tokenizer's own, else its end token, else 0."""
+    return next((token for token in (tokenizer.pad_token_id, tokenizer.eos_token_id) if token is not None), 0)
 
 
 def best_fit(lengths: list[int], capacity: int) -> list[list[int]]:

@@ -117,7 +117,7 @@ def _pack_rows(some_rows: Iterable[Row], tokenizer: Any, spec: DataSpec) -> Bloc
 def _key(spec: DataSpec, tokenizer: Any, seed: int) -> str:
     told: dict[str, Any] = {"spec": spec.model_dump(mode="json"), "seed": seed, "template": tokenizer.chat_template,
                             "vocabulary": tokenizer.backend_tokenizer.to_str()}
-    file = Path(spec.source)
+    file = Path(spec.source).expanduser()
     if file.is_file():
         told["file"] = (file.stat().st_size, file.stat().st_mtime_ns)
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]

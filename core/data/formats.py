@@ -1,0 +1,151 @@
+"""Which columns of a table hold the text, and one record of them as a row.
+
+    columns                 format              a row of it
+    messages                messages            {"messages": [...]}
+    prompt, completion      prompt+completion   {"prompt": ..., "completion": ...}, or messages when both are lists of them
+    text                    text                {"text": ...}
+    one that was asked for  what it holds       text or messages
+
+The first line that fits decides; upper and lower case are alike.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from core.data.rows import Row
+from core.errors import DataError
+
+KNOWN = (("messages",), ("prompt", "completion"), ("text",))
+ROLES = ("system", "user", "assistant")
+EXAMPLE = '[{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi."}]'
+
+
+def known_columns(available: Sequence[str]) -> tuple[str, ...] | None:
+    """The columns among `available` that a format is recognised by, or None."""
+    by_name = {name.lower(): name for name in reversed(available)}
+    return next((tuple(by_name[name] for name in names) for names in KNOWN if all(name in by_name for name in names)), None)
+
+
+def choose_columns(available: Sequence[str], wanted: str | None, origin: str) -> tuple[str, ...]:
+    """The columns to read: one that holds text or messages, or a prompt's and its completion's.
+
+    Raises:
+        DataError: `wanted` is not there, or no column is known by its name.
+    """
+    listed = ", ".join(_short(name) for name in available) or "none"
+    if wanted is not None:
+        if wanted not in available:
+            near = difflib.get_close_matches(wanted, available, n=1)
+            raise DataError(f"{origin} has no column '{wanted}'.", f"Its columns are: {listed}.",
+                            f"Did you mean --set data.column={near[0]}?" if near else "Set data.column to one of them.")
+        return (wanted,)
+    columns = known_columns(available)
+    if columns is None:
+        raise DataError(f"{origin} has no column that is known to hold text. Its columns are: {listed}.",
+                        "Expected: 'text', 'messages', or 'prompt' and 'completion'.",
+                        "Name the column that holds the text, as in --set data.column=review")
+    return columns
+
+
+def to_row(record: Mapping[str, Any], columns: tuple[str, ...], where: str) -> Row | None:
+    """One record as a row; None when it holds nothing to learn from.
+
+    Args:
+        where: names the record in messages, as "'reviews.csv', line 7".
+
+    Raises:
+        DataError: a column is missing, a value is neither text nor messages, or messages are malformed.
+    """
+    missing = [name for name in columns if name not in record]
+    if missing:
+        raise DataError(f"{where}: '{missing[0]}' is missing.", f"Every row needs {' and '.join(columns)}, as the first one has.",
+                        "Complete that row, or remove it.")
+    values = [_parsed(record[name], name, where) for name in columns]
+    if len(columns) == 2:
+        return _exchange(*values, columns, where)
+    if isinstance(values[0], list):
+        return _conversation(values[0], where)
+    text = _text(values[0], f"{where}: '{columns[0]}'")
+    return {"text": text} if text.strip() else None
+
+
+def row_format(row: Row) -> str:
+    """How the format of a row is called."""
+    return "prompt+completion" if "prompt" in row else next(name for name in ("messages", "text") if name in row)
+
+
+def _parsed(value: Any, column: str, where: str) -> Any:
+    # Tables of plain text, as CSV is, can only hold messages as JSON.
+    if column.lower() != "messages" or not isinstance(value, str) or not value.strip():
+        return value
+    try:
+        parsed = json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}: 'messages' holds text that is not JSON ({error}).", f"Expected: {EXAMPLE}",
+                        "Correct that row; a column of plain text should be called 'text'.") from error
+    if not isinstance(parsed, list):
+        raise _malformed(f"{where}: 'messages' holds {_kind(parsed)}.")
+    return parsed
+
+
+def _exchange(prompt: Any, completion: Any, columns: tuple[str, ...], where: str) -> Row | None:
+    if isinstance(prompt, list) and isinstance(completion, list):
+        return _conversation([*prompt, *completion], where)
+    asked, answered = (_text(value, f"{where}: '{name}'") for value, name in zip((prompt, completion), columns, strict=True))
+    return {"prompt": asked, "completion": answered} if answered.strip() else None
+
+
+def _conversation(messages: list[Any], where: str) -> Row | None:
+    checked = [_message(message, number, where) for number, message in enumerate(messages, start=1)]
+    return {"messages": checked} if any(message["content"].strip() for message in checked) else None
+
+
+def _message(message: Any, number: int, where: str) -> dict[str, str]:
+    where = f"{where}, message {number}"
+    if not isinstance(message, Mapping):
+        raise _malformed(f"{where} is {_kind(message)}.")
+    for key in ("role", "content"):
+        if key not in message:
+            raise _malformed(f"{where} has no '{key}' (its keys: {', '.join(map(_short, message)) or 'none'}).")
+    role = message["role"]
+    if role not in ROLES:
+        raise _malformed(f"{where} has the role {json.dumps(role, default=str)}.")
+    if role == "system" and number > 1:
+        raise _malformed(f"{where} is a system message.", "A system message can only be the first.")
+    if not isinstance(message["content"], str):
+        raise _malformed(f"{where}: the content is {_kind(message['content'])}.")
+    return {"role": role, "content": _text(message["content"], f"{where}: the content")}
+
+
+def _malformed(given: str, expected: str = "") -> DataError:
+    return DataError(given, expected or f"Each message has a role ({', '.join(ROLES)}) and its content as text: {EXAMPLE}",
+                     "Correct that row, or remove it.")
+
+
+def _text(value: Any, what: str) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise DataError(f"{what} holds {_kind(value)}.", "Text was expected.",
+                        "Name the column that holds the text, as in --set data.column=review, or correct that row.")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"{what} holds {ascii(value[error.start])}, half of a character.", "Complete Unicode characters were expected.",
+                        "Correct that row, or remove it.") from error
+    return value.replace("\r\n", "\n")
+
+
+def _kind(value: Any) -> str:
+    names = {type(None): "nothing", bool: "true or false", int: "a number", float: "a number", str: "text", list: "a list", bytes: "bytes"}
+    return names.get(type(value), "an object" if isinstance(value, Mapping) else type(value).__name__)
+
+
+def _short(name: Any) -> str:
+    # A table without a header shows its first record here, which may be long.
+    text = str(name)
+    return text if len(text) <= 40 else f"{text[:37]}..."

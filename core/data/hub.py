@@ -1,0 +1,75 @@
+"""Datasets of the hub as tables. The library is imported when one is asked for, never before."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from core.config import DataSpec
+from core.data.tables import Record, Table
+from core.errors import DataError, NetworkError
+
+if TYPE_CHECKING:
+    from datasets import Dataset, IterableDataset
+
+
+def open_hub(spec: DataSpec) -> Table:
+    """One split of a hub dataset; downloaded into the hub's cache first, or read as it arrives when `spec.streaming`.
+
+    ``HF_HOME``, ``HF_TOKEN`` and ``HF_HUB_OFFLINE`` are honoured; code that a dataset brings is never run.
+
+    Raises:
+        NetworkError: the hub cannot be reached and the cache does not hold the dataset.
+        DataError: unknown id, no access, unknown subset or split, or nothing in it that can be read.
+    """
+    import datasets
+
+    with _explained(spec):
+        dataset = datasets.load_dataset(spec.source, name=spec.subset, split=spec.split, streaming=spec.streaming)
+        columns = dataset.column_names or tuple(next(iter(dataset), {}))  # what streams may not say what it holds
+
+    def read(wanted: tuple[str, ...]) -> Iterator[Record]:
+        with _explained(spec):
+            for number, record in enumerate(dataset.select_columns(list(wanted)), start=1):
+                yield f"row {number}", record
+
+    return Table(f"The dataset '{spec.source}'", tuple(columns), read, _length(dataset), dataset.info.download_size)
+
+
+def _length(dataset: Dataset | IterableDataset) -> int | None:
+    if hasattr(dataset, "num_rows"):
+        return dataset.num_rows
+    declared = (dataset.info.splits or {}).get(str(dataset.split))
+    return declared.num_examples or None if declared else None
+
+
+@contextmanager
+def _explained(spec: DataSpec) -> Iterator[None]:
+    """Turn what the library raises into what the user can act on."""
+    from datasets.exceptions import DatasetNotFoundError, DatasetsError
+    from huggingface_hub.utils import httpx
+
+    try:
+        yield
+    except (ConnectionError, TimeoutError, httpx.HTTPError) as error:
+        raise NetworkError(f"The dataset '{spec.source}' could not be fetched: {_first_line(error)}.",
+                           "A connection to the hub was expected, or a copy of the dataset in its cache.",
+                           "Connect (and unset HF_HUB_OFFLINE), or use a local file or the house corpus: --set data.source=house"
+                           ) from error
+    except DatasetNotFoundError as error:
+        raise DataError(f"{_first_line(error)}.", "A file, or the id of a public hub dataset as owner/name, was expected.",
+                        "Check the spelling; for a private or gated dataset set HF_TOKEN.") from error
+    except (DatasetsError, ValueError, RuntimeError, ImportError, FileNotFoundError) as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ENOSPC:
+            raise error.__cause__ from None  # a full disk is no fault of the data
+        raise DataError(f"The dataset '{spec.source}' cannot be read: {_first_line(error.__cause__ or error)}.",
+                        f"Given were subset {spec.subset or '(none)'} and split '{spec.split}'.",
+                        "Set data.subset and data.split to what the dataset offers.") from error
+
+
+def _first_line(error: BaseException) -> str:
+    # "Config name is missing.\nPlease pick one among ...": the second line says what there is.
+    lines = str(error).split("\nExample of usage")[0].split("\n")
+    return " ".join(line.strip() for line in lines[:2] if line.strip()).rstrip(".") or type(error).__name__

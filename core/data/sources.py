@@ -1,0 +1,140 @@
+"""Rows of anything but the house corpus: local files and hub datasets, read lazily, split by hash of the text."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+from core.config import DataSpec
+from core.data import house
+from core.data.documents import LONGEST, pieces
+from core.data.formats import choose_columns, row_format, to_row
+from core.data.hub import open_hub
+from core.data.rows import Row
+from core.data.tables import READERS, Table, open_file, suffixes
+from core.errors import DataError
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a source holds, as far as a short look shows.
+
+    Attributes:
+        format: ``text``, ``messages``, ``prompt+completion``, or ``house`` (conversations and plain reviews).
+        column: the column that is read; "prompt, completion" when there are two.
+        columns: all columns there are, to choose from.
+        rows: the first rows as training would read them.
+        total_rows: rows of the table (a long text makes several rows of one), or None where only reading all would tell.
+        size: bytes; of the file or of the download, where known.
+    """
+
+    format: str
+    column: str | None
+    columns: tuple[str, ...]
+    rows: list[Row]
+    total_rows: int | None
+    size: int | None
+
+
+def rows(spec: DataSpec, split: Literal["train", "validation"]) -> Iterator[Row]:
+    """The rows of one side of the split, in the source's order, one at a time.
+
+    A row is held out when the hash of its text says so, so equal texts always stand on the same side. With
+    `spec.max_rows`, both sides come from the beginning of the source: the validation rows are those met until that many
+    training rows (and one validation row) were read. Texts longer than `core.data.documents.LONGEST` come in pieces.
+
+    Raises:
+        DataError: anything about the source that the user must mend; see `core.data.tables`, `formats` and `hub`.
+        NetworkError: the hub cannot be reached.
+    """
+    table = open_source(spec)
+    columns = choose_columns(table.columns, spec.column, table.origin)
+    threshold = _threshold(table, columns, spec.validation_fraction)
+    trained = held_out = 0
+    for row in _rows(table, columns):
+        if spec.max_rows is not None and trained >= spec.max_rows and held_out:
+            return
+        if position(row) < threshold:
+            held_out += 1
+            if split == "validation":
+                yield row
+        else:
+            trained += 1
+            if split == "train" and trained <= (spec.max_rows or math.inf):
+                yield row
+
+
+def inspect(spec: DataSpec, limit: int = 20) -> Inspection:
+    """Look at the first `limit` rows, for a form. Files and the house corpus need no heavy import; hub ids do.
+
+    Raises:
+        DataError: as `rows`, for what the first rows show.
+        NetworkError: the hub cannot be reached.
+    """
+    if spec.source == house.HOUSE:
+        sample = list(house.rows("train", seed=0, label_weight=spec.label_weight, limit=limit))
+        return Inspection("house", None, (), sample, None, house.corpus_path().stat().st_size)
+    table = open_source(spec)
+    columns = choose_columns(table.columns, spec.column, table.origin)
+    sample = list(islice(_rows(table, columns), limit))
+    if not sample:
+        raise _nothing(table)
+    return Inspection(row_format(sample[0]), ", ".join(columns), table.columns, sample, table.total_rows, table.size)
+
+
+def open_source(spec: DataSpec) -> Table:
+    """The file or hub dataset that `spec.source` names; what exists or ends like a file is a file."""
+    path = Path(spec.source).expanduser()
+    looks_like_a_file = path.suffix.lower() in READERS or os.path.exists(path)
+    if not looks_like_a_file and re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", spec.source):
+        return open_hub(spec)
+    if looks_like_a_file or len(path.parts) > 1:
+        return open_file(path)
+    raise DataError(f"'{spec.source}' is no file here and no hub id.", f"Expected: 'house', a {suffixes()} file, or owner/name on the hub.",
+                    "Check the path; it counts from the current folder.")
+
+
+def position(row: Row) -> float:
+    """A place between 0 and 1 that depends on the row's text alone, white space aside (SHA-256)."""
+    texts = [message["content"] for message in row["messages"]] if "messages" in row else [
+        row[key] for key in ("text", "prompt", "completion") if key in row]
+    words = "\n".join(" ".join(text.split()) for text in texts)
+    return int.from_bytes(hashlib.sha256(words.encode()).digest()[:6], "big") / 2**48
+
+
+def _rows(table: Table, columns: tuple[str, ...]) -> Iterator[Row]:
+    for where, record in table.read(columns):
+        row = to_row(record, columns, f"{table.origin}, {where}")
+        if row is not None and len(row.get("text", "")) > LONGEST:
+            yield from ({"text": piece.strip()} for piece in pieces(row["text"]) if piece.strip())
+        elif row is not None:
+            yield row
+
+
+def _threshold(table: Table, columns: tuple[str, ...], fraction: float) -> float:
+    """The position below which rows are held out: `fraction`, moved just as far as it takes to leave neither side of a
+    small source empty. Reads until both sides have a row."""
+    lowest, highest = math.inf, -math.inf
+    for row in _rows(table, columns):
+        place = position(row)
+        lowest, highest = min(lowest, place), max(highest, place)
+        if lowest < fraction <= highest:
+            return fraction
+    if lowest > highest:
+        raise _nothing(table)
+    if lowest == highest:
+        raise DataError(f"{table.origin} holds a single text.", "At least two different ones were expected: one to learn from, one held out.",
+                        "Add more, or separate the parts of a .txt file with blank lines.")
+    return math.nextafter(lowest, 1.0) if lowest >= fraction else highest
+
+
+def _nothing(table: Table) -> DataError:
+    return DataError(f"{table.origin} holds no row with text in it.", "At least two rows with text were expected.",
+                     "Choose another column or file.")

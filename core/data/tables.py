@@ -1,0 +1,252 @@
+"""Files of text as tables of records that can be read again and again, a record at a time."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from core.data.documents import documents
+from core.data.formats import known_columns
+from core.errors import DataError
+
+Record = tuple[str, Mapping[str, Any]]  # where it stands ("line 7", "row 7"), and its values by column
+
+DELIMITERS = ",;\t|"
+LONGEST_FIELD = 1 << 26  # characters; a longer CSV field is a quotation mark that was never closed
+HEAD = 1 << 16  # what is looked at before a file is read: bytes, or characters of a CSV file
+BATCH_ROWS = 64  # rows of a Parquet file decoded at a time
+
+
+@dataclass(frozen=True)
+class Table:
+    """Records with named columns.
+
+    Attributes:
+        origin: names the source in messages.
+        columns: what a record holds; of a JSONL file, what its first one holds.
+        read: yields every record anew; it needs to hold the given columns only.
+        total_rows: how many records there are, where that is known without reading them all.
+        size: bytes, where known.
+    """
+
+    origin: str
+    columns: tuple[str, ...]
+    read: Callable[[tuple[str, ...]], Iterator[Record]]
+    total_rows: int | None
+    size: int | None
+
+
+def open_file(path: Path) -> Table:
+    """Recognise a .txt, .jsonl, .csv or .parquet file by its name.
+
+    Raises:
+        DataError: no such file, another kind of file, an empty or unreadable one, not UTF-8, no header. Reading the table
+            raises it too: a line that is not JSON, fields that do not match the header, damaged data.
+    """
+    with _readable(path):
+        if not path.exists():
+            raise _absent(path)
+        if path.is_dir():
+            raise DataError(f"'{path}' is a folder.", f"A {suffixes()} file was expected.", "Name one of its files.")
+        reader = READERS.get(path.suffix.lower())
+        if reader is None:
+            raise DataError(f"'{path}' ends in '{path.suffix}'.", f"A {suffixes()} file was expected.",
+                            "Convert it, or rename it if it is one of these.")
+        if path.stat().st_size == 0:
+            raise _empty(path)
+        return reader(path)
+
+
+def suffixes() -> str:
+    """The kinds of files that can be read, for messages."""
+    *others, last = READERS
+    return f"{', '.join(others)} or {last}"
+
+
+# ---------------------------------------------------------------------------------------------------- kinds of files
+
+
+def _text_table(path: Path) -> Table:
+    _check_text(path)
+
+    def read(_columns: tuple[str, ...]) -> Iterator[Record]:
+        with _open_text(path) as file:
+            for number, document in enumerate(documents(file), start=1):
+                yield f"document {number}", {"text": document}
+
+    return Table(f"'{path}'", ("text",), read, None, path.stat().st_size)
+
+
+def _jsonl_table(path: Path) -> Table:
+    _check_text(path)
+    with _open_text(path) as file:
+        if file.read(HEAD).lstrip().startswith("["):
+            raise DataError(f"'{path}' holds one JSON list.", "A JSONL file holds one object on each line.",
+                            f"Convert it, for example with: jq -c '.[]' '{path.name}' > '{path.stem}-lines.jsonl'")
+    first = next(_json_lines(path), None)
+    if first is None:
+        raise _empty(path)
+    return Table(f"'{path}'", tuple(first[1]), lambda _columns: _json_lines(path), None, path.stat().st_size)
+
+
+def _json_lines(path: Path) -> Iterator[Record]:
+    with _open_text(path) as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise DataError(f"'{path}', line {number} is not JSON: {error}.", "One object on each line was expected.",
+                                "Correct that line, or remove it.") from error
+            if not isinstance(record, dict):
+                raise DataError(f"'{path}', line {number} holds {type(record).__name__}, not an object.",
+                                'An object was expected, as in {"text": "..."}.', "Correct that line, or remove it.")
+            yield f"line {number}", record
+
+
+def _csv_table(path: Path) -> Table:
+    _check_text(path)
+    with _open_text(path, newline="") as file:
+        delimiter, header = _csv_header(file.read(HEAD))
+    if not header:
+        raise _empty(path)
+    return Table(f"'{path}'", header, lambda _columns: _csv_records(path, delimiter, header), None, path.stat().st_size)
+
+
+def _csv_header(beginning: str) -> tuple[str, tuple[str, ...]]:
+    """The delimiter with which the first record has a known column or else the most fields, and the names in it."""
+    found = []
+    for delimiter in DELIMITERS:
+        fields = next(filter(None, csv.reader(io.StringIO(beginning, newline=""), delimiter=delimiter, skipinitialspace=True)), [])
+        names = tuple(field.strip() for field in fields)
+        found.append((known_columns(names) is not None, len(names), delimiter, names))
+    *_, delimiter, names = max(found, key=lambda candidate: candidate[:2])
+    return delimiter, names
+
+
+def _csv_records(path: Path, delimiter: str, header: tuple[str, ...]) -> Iterator[Record]:
+    csv.field_size_limit(LONGEST_FIELD)
+    with _open_text(path, newline="") as file:
+        reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True, strict=True)
+        is_header = True
+        while True:
+            where = f"line {reader.line_num + 1}"
+            try:
+                fields = next(reader, None)
+            except csv.Error as error:
+                raise DataError(f"'{path}', the record that begins at {where} cannot be read: {error}.",
+                                "Fields with quotation marks, delimiters or line ends in them stand between double quotes.",
+                                'Close the quotes, and double those inside a field: "He said ""no"".".') from error
+            if fields is None:
+                return
+            if not fields:
+                continue  # a blank line
+            if is_header:
+                is_header = False
+                continue
+            if any(fields[len(header):]):
+                raise DataError(f"'{path}', {where} has {len(fields)} fields.", f"The first line names {len(header)}.",
+                                f"Put texts that hold '{_visible(delimiter)}' between double quotes, or save the table as .jsonl.")
+            yield where, dict(zip(header, fields, strict=False))
+
+
+def _visible(delimiter: str) -> str:
+    return "\\t" if delimiter == "\t" else delimiter
+
+
+def _parquet_table(path: Path) -> Table:
+    import pyarrow
+    from pyarrow.parquet import ParquetFile
+
+    def damaged(error: Exception) -> DataError:
+        return DataError(f"'{path}' cannot be read as Parquet: {str(error).splitlines()[0].rstrip('.')}.",
+                         "A complete Parquet file was expected.", "Copy or export it again.")
+
+    def read(columns: tuple[str, ...]) -> Iterator[Record]:
+        number = 0
+        try:
+            # The buffer makes a column arrive in small parts: a row group may be as large as the file.
+            with ParquetFile(path, buffer_size=1 << 20) as file:
+                for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=list(columns)):
+                    for record in batch.to_pylist():
+                        number += 1
+                        yield f"row {number}", record
+        except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+            raise damaged(error) from error
+
+    try:
+        with ParquetFile(path) as file:
+            return Table(f"'{path}'", tuple(file.schema_arrow.names), read, file.metadata.num_rows, path.stat().st_size)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise damaged(error) from error
+
+
+READERS: dict[str, Callable[[Path], Table]] = {".txt": _text_table, ".jsonl": _jsonl_table, ".csv": _csv_table, ".parquet": _parquet_table}
+
+
+# ---------------------------------------------------------------------------------------------------- text files
+
+
+@contextmanager
+def _open_text(path: Path, newline: str | None = None) -> Iterator[TextIO]:
+    """UTF-8 text with or without a byte order mark; trouble with it becomes DataError."""
+    with _readable(path):
+        try:
+            with path.open(encoding="utf-8-sig", newline=newline) as file:
+                yield file
+        except UnicodeDecodeError as error:
+            raise _not_utf8(path) from error
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"'{path}' cannot be read: {(error.strerror or str(error)).lower()}.", "A readable file was expected.",
+                        "Check its name and its permissions.") from error
+
+
+def _check_text(path: Path) -> None:
+    """Raise DataError for a file that begins like UTF-16 or like no text at all."""
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise DataError(f"'{path}' is UTF-16 text.", "UTF-8 was expected.", _convert(path, "UTF-16"))
+    if b"\0" in head:
+        raise DataError(f"'{path}' is not text: it holds zero bytes.", "UTF-8 text was expected.",
+                        f"Save it as text, or as one of {suffixes()}.")
+
+
+def _not_utf8(path: Path) -> DataError:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                return DataError(f"'{path}', line {number} is not UTF-8: byte 0x{line[error.start]:02X} at column {error.start + 1}.",
+                                 "UTF-8 was expected.", _convert(path, "WINDOWS-1252"))
+    return DataError(f"'{path}' changed while it was read.", "A file that stays as it is was expected.", "Start again.")
+
+
+def _convert(path: Path, encoding: str) -> str:
+    return f"Save it as UTF-8, for example with: iconv -f {encoding} -t UTF-8 '{path.name}' > '{path.stem}-utf8{path.suffix}'"
+
+
+def _absent(path: Path) -> DataError:
+    siblings = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, siblings, n=1)
+    return DataError(f"There is no file '{path}'.", f"A {suffixes()} file was expected.",
+                     f"Did you mean '{path.with_name(near[0])}'?" if near else "Check the path; it counts from the current folder.")
+
+
+def _empty(path: Path) -> DataError:
+    return DataError(f"'{path}' is empty.", "A file with text in it was expected.", "Choose another file, or export it again.")
