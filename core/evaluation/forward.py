@@ -12,20 +12,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from core.anatomy import plain_model
+
 
 def last_hidden(model: Any, input_ids: Tensor) -> Tensor:
     """What enters the output head: (B, T) -> (B, T, D), after the final norm.
 
     No attention mask is passed: padding stands on the right, where causal attention cannot see it from a real position.
     """
-    # A PeftModel puts its adapters inside the model it wraps, so the inner model computes with them.
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return inner.base_model(input_ids=input_ids, use_cache=False).last_hidden_state
+    # Adapters sit inside the plain model, so it computes with them.
+    return plain_model(model).base_model(input_ids=input_ids, use_cache=False).last_hidden_state
 
 
 def output_head(model: Any) -> Callable[[Tensor], Tensor]:
     """The map from the last hidden states to logits: (N, D) -> (N, V)."""
-    return model.get_output_embeddings()
+    return plain_model(model).get_output_embeddings()
 
 
 @contextmanager

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from core.data.packing import Blocks
-from core.errors import DataError
+from core.errors import DataError, NonFiniteLoss
 from core.evaluation.forward import evaluating, last_hidden, output_head
 from core.losses import CHUNK_ELEMENTS
 
@@ -33,8 +33,9 @@ def evaluate_language(student: Any, blocks: Blocks, teacher: Any = None, *, toke
                       device: torch.device | str, dtype: torch.dtype = torch.float32) -> dict[str, float]:
     """The metrics above, with the counts ``tokens`` (N) and ``bytes``.
 
-    A teacher is compared with itself by definition (KL 0, agreement 1) when `teacher is student`; with no teacher the two
-    comparisons are left out. Where vocabularies are padded to different widths, only the tokenizer's own entries count.
+    A teacher is compared with itself by definition (KL 0, agreement 1) when `teacher is student`. With no teacher the two
+    comparisons are left out, as are bits per byte where no target is text. Where vocabularies are padded to different
+    widths, only the tokenizer's own entries count.
 
     Args:
         student: a causal language model on `device`, with or without adapters.
@@ -43,6 +44,7 @@ def evaluate_language(student: Any, blocks: Blocks, teacher: Any = None, *, toke
 
     Raises:
         DataError: no position of the blocks counts.
+        NonFiniteLoss: the model's log-probabilities are not finite.
     """
     device = torch.device(device)
     compared = teacher is not None and teacher is not student
@@ -71,8 +73,13 @@ def evaluate_language(student: Any, blocks: Blocks, teacher: Any = None, *, toke
                         "Give more text, a larger data.validation_fraction or a shorter data.block_length.")
     size = text_bytes(blocks, tokenizer)
     cross_entropy = nats / tokens
-    result = {"cross_entropy": cross_entropy, "perplexity": math.exp(cross_entropy) if cross_entropy < 700 else math.inf,
-              "bits_per_byte": text_nats / math.log(2) / size if size else math.nan}
+    if not math.isfinite(cross_entropy + kl):
+        raise NonFiniteLoss("The model's predictions on held-out text are not numbers any more.", "Finite log-probabilities were expected.",
+                            "Lower train.learning_rate or train.max_grad_norm, or use train.precision=fp32.")
+    # No model that predicts anything comes near the cap; beyond it exp would overflow.
+    result = {"cross_entropy": cross_entropy, "perplexity": math.exp(min(cross_entropy, 700.0))}
+    if size:
+        result["bits_per_byte"] = text_nats / math.log(2) / size
     if teacher is not None:
         result |= {"kl_to_teacher": kl / tokens, "agreement": agreed / tokens if compared else 1.0}
     return result | {"tokens": tokens, "bytes": size}

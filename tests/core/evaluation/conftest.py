@@ -6,8 +6,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 SENTENCES = ["A quiet film with a very good script.", "The plot is dull and the jokes are old.", "Positive", "Negative",
-             "I liked the naïve café scene – it is touching."]
-TEMPLATE = "{% for m in messages %}<|{{ m['role'] }}|>\n{{ m['content'] }}<|end|>\n{% endfor %}{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+             "I liked the naïve café scene: it is touching."]
+TEMPLATE = ("{% for m in messages %}<|{{ m['role'] }}|>\n{{ m['content'] }}<|end|>\n{% endfor %}"
+            "{% if add_generation_prompt %}<|assistant|>\n{% endif %}")
 
 
 def make_tokenizer(*, vocabulary: int = 300, template: str | None = TEMPLATE) -> PreTrainedTokenizerFast:

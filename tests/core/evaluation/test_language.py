@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from core.data.packing import Blocks, Segment, pack
-from core.errors import DataError
+from core.errors import DataError, NonFiniteLoss
 from core.evaluation import language
 from core.evaluation.language import evaluate_language, text_bytes
 from tests.core.evaluation.conftest import SENTENCES, make_gpt2, make_llama
@@ -49,7 +49,8 @@ def test_equals_the_definition_however_it_is_chunked(blocks, tokenizer, monkeypa
     student, teacher = make_llama(seed=1), make_gpt2(seed=2)
     found = evaluate_language(student, blocks, teacher, tokenizer=tokenizer, **OPTIONS)
     assert found == pytest.approx(naive(student, teacher, blocks, tokenizer, 300), rel=1e-4)
-    assert len(blocks) > 2 and 0 < found["tokens"] < blocks.input_ids.size
+    assert len(blocks) > 2
+    assert 0 < found["tokens"] < blocks.input_ids.size
 
 
 def test_vocabularies_padded_to_different_widths_are_cut_to_the_real_one(blocks, tokenizer):
@@ -68,7 +69,8 @@ def test_a_teacher_agrees_with_itself_and_a_copy_does_too(blocks, tokenizer):
 
 def test_without_a_teacher_nothing_is_compared(blocks, tokenizer):
     found = evaluate_language(make_llama(), blocks, tokenizer=tokenizer, **OPTIONS)
-    assert {"kl_to_teacher", "agreement"}.isdisjoint(found) and found["cross_entropy"] > 0
+    assert {"kl_to_teacher", "agreement"}.isdisjoint(found)
+    assert found["cross_entropy"] > 0
 
 
 def test_padding_and_batch_size_change_nothing(blocks, tokenizer):
@@ -79,7 +81,7 @@ def test_padding_and_batch_size_change_nothing(blocks, tokenizer):
 
 
 def test_bytes_are_those_of_the_text(tokenizer):
-    text = "naïve café – " + SENTENCES[0]
+    text = "naïve café… " + SENTENCES[0]
     whole = pack([[Segment("<|end|>", 0.0), Segment(text + "<|end|>", 1.0)]], tokenizer, 128)
     assert text_bytes(whole, tokenizer) == len(text.encode("utf-8")) > len(text)
 
@@ -94,5 +96,20 @@ def test_bf16_comes_close_and_training_mode_is_kept(blocks, tokenizer):
     model = make_llama(seed=4).train()
     exact = evaluate_language(model, blocks, tokenizer=tokenizer, **OPTIONS)
     rounded = evaluate_language(model, blocks, tokenizer=tokenizer, dtype=torch.bfloat16, **OPTIONS)
-    assert rounded["cross_entropy"] == pytest.approx(exact["cross_entropy"], rel=0.02) and rounded != exact
+    assert rounded["cross_entropy"] == pytest.approx(exact["cross_entropy"], rel=0.02)
+    assert rounded != exact
     assert model.training
+
+
+def test_predictions_that_are_not_numbers_are_an_error(blocks, tokenizer):
+    model = make_llama()
+    model.model.norm.weight.data[0] = math.nan
+    with pytest.raises(NonFiniteLoss):
+        evaluate_language(model, blocks, tokenizer=tokenizer, **OPTIONS)
+
+
+def test_text_of_special_tokens_alone_has_no_bits_per_byte(blocks, tokenizer):
+    only_ends = replace(blocks, weights=(blocks.input_ids == tokenizer.eos_token_id).astype(np.float32))
+    found = evaluate_language(make_llama(), only_ends, tokenizer=tokenizer, **OPTIONS)
+    assert found["bytes"] == 0 < found["tokens"]
+    assert "bits_per_byte" not in found

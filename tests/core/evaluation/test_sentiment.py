@@ -27,8 +27,8 @@ def naive_score(model, tokenizer, text: str, label: str, space: str) -> float:
 
 
 def naive(model, tokenizer, space: str) -> dict[str, float]:
-    right = [(naive_score(model, tokenizer, r.text, "Positive", space) > naive_score(model, tokenizer, r.text, "Negative", space)) == r.positive
-             for r in REVIEWS]
+    scores = [[naive_score(model, tokenizer, review.text, label, space) for label in ("Positive", "Negative")] for review in REVIEWS]
+    right = [(positive > negative) == review.positive for (positive, negative), review in zip(scores, REVIEWS, strict=True)]
     share = sum(right) / len(right)
     result = {"sentiment_accuracy": share, "sentiment_items": len(right), "stderr": math.sqrt(share * (1 - share) / len(right))}
     for source in ("imdb", "rt"):
@@ -96,7 +96,8 @@ def test_a_context_too_short_for_the_question_is_an_error(tokenizer):
 def test_an_origin_without_reviews_is_left_out(tokenizer):
     only_rt = [Review("Fine.", True, "rt", "test"), Review("Dull.", False, "rt", "test")]
     found = evaluate_sentiment(make_llama(), tokenizer, only_rt, "cpu")
-    assert "accuracy_imdb" not in found and found["items_rt"] == 2
+    assert "accuracy_imdb" not in found
+    assert found["items_rt"] == 2
 
 
 def test_every_prompt_is_in_one_batch_and_batches_stay_in_their_budget(monkeypatch):

