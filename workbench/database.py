@@ -62,8 +62,7 @@ MIGRATIONS = (
         seq INTEGER PRIMARY KEY AUTOINCREMENT,
         run_id TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
         kind TEXT NOT NULL,
-        arm TEXT,
-        step INTEGER,
+        identity TEXT,
         payload TEXT NOT NULL,
         time REAL NOT NULL
     );

@@ -11,15 +11,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+
+from core import home as engine
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def home() -> Path:
     """The folder of all state, absolute; it need not exist yet."""
-    return Path(os.environ.get("STILLHOUSE_HOME") or "~/.stillhouse").expanduser().absolute()
+    return engine.home().absolute()
 
 
 def store_path() -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,9 @@ from workbench.processes import Process
 #   queued -> starting -> running -> finished | failed
 #                  └────> stopping -> stopped             lost: its process is gone without a word
 Status = Literal["queued", "starting", "running", "stopping", "stopped", "finished", "failed", "lost"]
+MetricRow = tuple[str, int, str, float]  # arm, step, name, value
+EventRow = tuple[str, Mapping[str, Any], float]  # kind, payload, time
+
 ACTIVE: tuple[Status, ...] = ("starting", "running", "stopping")
 RESUMABLE: tuple[Status, ...] = ("stopped", "failed", "lost")
 
@@ -88,6 +92,11 @@ class Run:
         return parse_recipe(json.loads(self.config_json))
 
     @property
+    def requested_device(self) -> str:
+        """The device that the configuration asks for; readable even when `config` is not."""
+        return json.loads(self.config_json)["train"]["device"]
+
+    @property
     def active(self) -> bool:
         """Whether a worker is at it, or about to be."""
         return self.status in ACTIVE
@@ -106,6 +115,11 @@ class Run:
     def log_path(self) -> Path:
         """What the worker printed."""
         return self.directory / "log.txt"
+
+    @property
+    def journal_path(self) -> Path:
+        """What the worker logged and the store may not have yet."""
+        return self.directory / "journal.jsonl"
 
 
 def run_from_row(row: sqlite3.Row, runs_dir: Path) -> Run:

@@ -25,15 +25,13 @@ from workbench.database import Database
 from workbench.errors import RunNameTaken, RunNotFound, StoreError, StoreUnavailable, WrongStatus
 from workbench.processes import Process
 from workbench.provenance import git_commit, versions
-from workbench.records import ACTIVE, RESUMABLE, Event, Progress, Run, Status, run_from_row
+from workbench.records import ACTIVE, RESUMABLE, Event, EventRow, MetricRow, Progress, Run, Status, run_from_row
 
 if TYPE_CHECKING:
     import pandas
 
 __all__ = ["ACTIVE", "RESUMABLE", "Event", "Progress", "Run", "RunNameTaken", "RunNotFound", "Status", "Store", "StoreError",
            "StoreUnavailable", "WrongStatus"]
-
-MetricRow = tuple[str, int, str, float]  # arm, step, name, value
 
 _ACTIVE_SQL = f"status IN {ACTIVE}"
 
@@ -87,13 +85,15 @@ class Store:
 
     # ------------------------------------------------------------------------------------------------ a run's life
 
-    def create_run(self, config: ExperimentConfig, command: str | None = None, parents: Mapping[str, str] | None = None) -> Run:
+    def create_run(self, config: ExperimentConfig, command: str | None = None, parents: Mapping[str, str] | None = None, *,
+                   device: str | None = None) -> Run:
         """Queue a new run, with a folder that holds its recipe.
 
         Args:
             config: its name, or one derived from its models, is made unique by a number.
             command: the line that repeats it (default: one that names the recipe in its folder).
             parents: model reference in the config -> the same reference by run id.
+            device: claim it at once, for a worker in this process on that device; the queue never sees it.
         """
         run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
         directory = self.runs_dir / run_id
@@ -111,6 +111,8 @@ class Store:
                     "VALUES (?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (run_id, config.name, json.dumps(config.to_dict()), config.digest(), config.train.seed, command,
                      json.dumps(dict(parents or {})), json.dumps(versions()), commit, now, now))
+                if device is not None:
+                    _claim(connection, run_id, device)
         except OSError as error:
             shutil.rmtree(directory, ignore_errors=True)
             raise StoreUnavailable(f"The run's folder {directory} cannot be made: {(error.strerror or str(error)).lower()}.",
@@ -152,14 +154,13 @@ class Store:
 
     def note_launch(self, run_id: str, process: Process) -> None:
         """The launcher's word for a worker that may die before its first: lets `lost` be seen at once."""
-        self._update(run_id, "status = 'starting' AND pid IS NULL", pid=process.pid, pid_started=process.started, boot_id=process.boot_id)
+        self._update(run_id, f"{_ACTIVE_SQL} AND pid IS NULL", pid=process.pid, pid_started=process.started, boot_id=process.boot_id)
 
-    def record(self, run_id: str, process: Process, metrics: Sequence[MetricRow], events: Sequence[tuple[str, Mapping[str, Any], float]],
-               progress: Progress) -> bool:
+    def record(self, run_id: str, process: Process, metrics: Iterable[MetricRow], events: Iterable[EventRow], progress: Progress) -> bool:
         """Write what a worker has gathered, in one transaction; returns whether it should stop.
 
-        A number logged again at the same arm, step and name replaces the earlier one, as after a resume; so does an event of
-        the same kind whose payload has the same ``arm`` and ``step``. A worker that no longer owns the run is told to stop,
+        What a resumed run logs again replaces the earlier: a number of the same arm, step and name; an event of the same kind,
+        arm, step, subject (``who``) and prompt, or of the very same time. A worker that no longer owns the run is told to stop,
         and what it logged is still kept.
         """
         with self._database.write() as connection:
@@ -172,8 +173,10 @@ class Store:
 
     def finish(self, run_id: str, status: Status, message: str = "", hint: str = "", *, process: Process | None = None) -> bool:
         """End an active run as `status`. False if it had ended already, or belongs to another process than the one given."""
-        owner = "" if process is None else f" AND pid = {process.pid}"
-        return self._update(run_id, _ACTIVE_SQL + owner, status=status, message=message, hint=hint, finished=time.time())
+        ending = {"status": status, "message": message, "hint": hint, "finished": time.time(), "phase": None}
+        if process is None:
+            return self._update(run_id, _ACTIVE_SQL, **ending)
+        return self._update(run_id, f"{_ACTIVE_SQL} AND pid = {process.pid}", **ending, pid=None, pid_started=None, boot_id=None)
 
     def request_stop(self, reference: str) -> Run:
         """Ask a run to stop: a queued one is cancelled, a running one saves a checkpoint first. Raises WrongStatus if it has ended."""
@@ -235,6 +238,10 @@ class Store:
         self._update(run.id, "1", deleted=None)
         return self.run(run.id)
 
+    def discard(self, reference: str) -> None:
+        """Remove a run that never came to training, as if it had not been asked for. Raises WrongStatus while it is active."""
+        self.purge(self.delete(reference).id)
+
     def purge(self, reference: str) -> None:
         """Remove a run of the bin for good, with its folder. Raises WrongStatus if it is not in the bin."""
         run = self.run(reference)
@@ -265,12 +272,12 @@ class Store:
     def log_metrics(self, run_id: str, rows: Iterable[MetricRow]) -> None:
         """Write (arm, step, name, value) rows; a value logged again replaces the earlier one. NaN is kept as NaN."""
         with self._database.write() as connection:
-            _insert(connection, run_id, list(rows), [])
+            _insert(connection, run_id, rows, ())
 
-    def log_event(self, run_id: str, kind: str, payload: Mapping[str, Any]) -> None:
-        """Write one event, JSON-serialisable."""
+    def log_events(self, run_id: str, rows: Iterable[EventRow]) -> None:
+        """Write (kind, payload, time) rows, payloads JSON-serialisable; what replaces what: see `record`."""
         with self._database.write() as connection:
-            _insert(connection, run_id, [], [(kind, payload, time.time())])
+            _insert(connection, run_id, (), rows)
 
     def metrics(self, run_id: str, arm: str | None = None, names: Sequence[str] | None = None, *, after_step: int | None = None,
                 after_rowid: int = 0) -> pandas.DataFrame:
@@ -340,16 +347,14 @@ def _claim(connection: sqlite3.Connection, run_id: str, device: str) -> bool:
         (device, time.time(), run_id)).rowcount == 1
 
 
-def _insert(connection: sqlite3.Connection, run_id: str, metrics: Sequence[MetricRow],
-            events: Sequence[tuple[str, Mapping[str, Any], float]]) -> None:
+def _insert(connection: sqlite3.Connection, run_id: str, metrics: Iterable[MetricRow], events: Iterable[EventRow]) -> None:
     connection.executemany("INSERT INTO metrics (run_id, arm, step, name, value) VALUES (?, ?, ?, ?, ?)",
                            [(run_id, *row) for row in metrics])
     for kind, payload, when in events:
-        arm, step = payload.get("arm"), payload.get("step")
-        if step is not None:
-            connection.execute("DELETE FROM events WHERE run_id = ? AND kind = ? AND arm IS ? AND step = ?", (run_id, kind, arm, step))
-        connection.execute("INSERT INTO events (run_id, kind, arm, step, payload, time) VALUES (?, ?, ?, ?, ?, ?)",
-                           (run_id, kind, arm, step, json.dumps(payload), when))
+        identity = json.dumps([payload.get(key) for key in ("arm", "step", "who", "prompt")]) if "step" in payload else None
+        connection.execute("DELETE FROM events WHERE run_id = ? AND kind = ? AND (identity = ? OR time = ?)", (run_id, kind, identity, when))
+        connection.execute("INSERT INTO events (run_id, kind, identity, payload, time) VALUES (?, ?, ?, ?, ?)",
+                           (run_id, kind, identity, json.dumps(payload), when))
 
 
 def _taken(connection: sqlite3.Connection, name: str, except_id: str = "") -> bool:

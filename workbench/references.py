@@ -1,0 +1,119 @@
+"""Model references as the user writes them: everything the catalogue knows, plus runs by name or id.
+
+``name`` means the student of that run, ``name:control`` its control. The engine knows no run store, so a run becomes
+the path of its model folder before the engine sees it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core import catalog
+from core.config import ExperimentConfig
+from core.data.house import HOUSE
+from core.errors import ModelNotFound
+from core.recorder import CONTROL, STUDENT
+from workbench.errors import RunNotFound
+from workbench.records import Run
+from workbench.store import Store
+
+if TYPE_CHECKING:
+    from core.catalog import LoadedModel, ModelEntry
+
+
+def resolve(reference: str, store: Store) -> str:
+    """What the catalogue understands: a run's model folder as a path, anything else unchanged.
+
+    Raises:
+        ModelNotFound: the run is there, but has no such model (yet).
+    """
+    found = _run_of(reference, store)
+    return reference if found is None else str(_folder(*found))
+
+
+def describe(reference: str, store: Store) -> ModelEntry:
+    """What is known of any reference without loading it; a run's model carries the run's name."""
+    found = _run_of(reference, store)
+    return catalog.describe(reference) if found is None else _entry(*found)
+
+
+def entries(store: Store) -> list[ModelEntry]:
+    """Every model that can be picked: the catalogue, then the students and controls of runs, newest first."""
+    trained = [(run, part) for run in store.runs() for part in (STUDENT, CONTROL) if (run.directory / part / "config.json").is_file()]
+    return [*catalog.entries(), *(_entry(run, part) for run, part in trained)]
+
+
+def pin(config: ExperimentConfig, store: Store) -> tuple[ExperimentConfig, dict[str, str]]:
+    """Make a configuration independent of the working directory and of later renaming.
+
+    Returns:
+        The configuration with absolute paths, and the parents: model reference as written -> the same by run id.
+
+    Raises:
+        ModelError, NetworkError: the teacher is not there or cannot be used.
+    """
+    source = Path(config.data.source).expanduser()
+    if config.data.source != HOUSE and source.is_file():
+        config = config.model_copy(update={"data": config.data.model_copy(update={"source": str(source.absolute())})})
+    if config.teacher is None:
+        return config, {}
+    reference = config.teacher.model
+    entry = describe(reference, store)
+    found = _run_of(reference, store)
+    if found is not None:
+        run, part = found
+        return config, {reference: f"{run.id}:{part}"}
+    if entry.kind in ("folder", "gguf"):
+        path = str(Path(reference).expanduser().absolute())
+        config = config.model_copy(update={"teacher": config.teacher.model_copy(update={"model": path})})
+    return config, {}
+
+
+def resolved(config: ExperimentConfig, store: Store) -> ExperimentConfig:
+    """The same configuration with the teacher as the engine understands it."""
+    if config.teacher is None:
+        return config
+    return config.model_copy(update={"teacher": config.teacher.model_copy(update={"model": resolve(config.teacher.model, store)})})
+
+
+def loader(run: Run, store: Store) -> Callable[..., LoadedModel]:
+    """`core.catalog.load` that also understands the references of this run's configuration."""
+    def load(reference: str, **options: Any) -> LoadedModel:
+        found = _run_of(run.parents.get(reference, reference), store)
+        if found is None:
+            return catalog.load(reference, **options)
+        return replace(catalog.load(str(_folder(*found)), **options), entry=_entry(*found))
+
+    return load
+
+
+def _run_of(reference: str, store: Store) -> tuple[Run, str] | None:
+    name, part = re.fullmatch(rf"(.*?)(?::({STUDENT}|{CONTROL}))?", reference, re.DOTALL).groups()
+    if any(entry.name == reference for entry in catalog.entries()):
+        return None
+    try:
+        run = store.run(name)
+    except RunNotFound:
+        return None
+    if run.deleted is not None:
+        raise ModelNotFound(f"The run '{run.name}' is in the bin.", "A run that is not deleted was expected.",
+                            f"Restore it: python -m workbench restore {run.name}")
+    return run, part or STUDENT
+
+
+def _folder(run: Run, part: str) -> Path:
+    folder = run.directory / part
+    if not (folder / "config.json").is_file():
+        what = "a control" if part == CONTROL else "a student"
+        raise ModelNotFound(f"The run '{run.name}' ({run.status}) has no {part} model.", f"A run that has trained {what} to its end was expected.",
+                            "" if run.status == "finished" else f"Let it finish, or resume it: python -m workbench resume {run.name}")
+    return folder
+
+
+def _entry(run: Run, part: str) -> ModelEntry:
+    entry = catalog.describe(str(_folder(run, part)))
+    return replace(entry, name=run.name if part == STUDENT else f"{run.name}:{part}", kind="run")
