@@ -1,18 +1,17 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.app_process import AppProcess, running_app
 from workbench import serve
 from workbench.errors import ServeError
 from workbench.gate import PASSWORD_VARIABLE
@@ -62,7 +61,7 @@ def test_an_open_address_with_a_password(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_an_address_that_is_not_this_machines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(PASSWORD_VARIABLE, "copper kettle")
-    with pytest.raises(ServeError, match="'192.0.2.1' cannot be used"):
+    with pytest.raises(ServeError, match=r"'192\.0\.2\.1' cannot be used"):
         serve.listen("192.0.2.1", 0)
 
 
@@ -75,33 +74,14 @@ def test_the_listener_is_not_inherited_by_workers() -> None:
 
 
 @pytest.fixture
-def app(home: Path, tmp_path: Path) -> Iterator[subprocess.Popen]:
-    """`python -m workbench` on a free port, answering; its address in `.url`, its output in `.log`."""
-    log = tmp_path / "log.txt"
-    environment = {**os.environ, "PORT": "0", "STILLHOUSE_HOME": str(home)}
-    with log.open("wb") as output:
-        process = subprocess.Popen([sys.executable, "-m", "workbench"], cwd=ROOT, env=environment, stdin=subprocess.DEVNULL,
-                                   stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
-    process.log = log
-    process.url = wait_for_address(process)
-    yield process
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-def wait_for_address(process: subprocess.Popen, seconds: float = 60) -> str:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and process.poll() is None:
-        if found := re.search(r"http://\S+", process.log.read_text()):
-            return found[0]
-        time.sleep(0.05)
-    raise AssertionError(process.log.read_text())
+def app(home: Path, tmp_path: Path) -> Iterator[AppProcess]:
+    with running_app(tmp_path, home=home) as running:
+        yield running
 
 
 @posix
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
-def test_it_says_where_it_is_and_ends_when_told(app: subprocess.Popen, number: signal.Signals) -> None:
+def test_it_says_where_it_is_and_ends_when_told(app: AppProcess, number: signal.Signals) -> None:
     with urllib.request.urlopen(f"{app.url}/_stcore/health", timeout=10) as answer:
         assert answer.read() == b"ok"
     # A tab that stays open must not hold the server back.
@@ -110,8 +90,8 @@ def test_it_says_where_it_is_and_ends_when_told(app: subprocess.Popen, number: s
         tab.sendall(f"GET /_stcore/stream HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode())
         assert tab.recv(100).startswith(b"HTTP/1.1 101")
-        app.send_signal(number)
-        assert app.wait(10) == 0
+        app.process.send_signal(number)
+        assert app.process.wait(10) == 0
     assert app.log.read_text().splitlines() == [f"Stillhouse answers at {app.url}  (Ctrl-C ends it, runs go on)"]
 
 
