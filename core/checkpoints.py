@@ -87,13 +87,22 @@ def read_config(folder: Path) -> dict[str, Any]:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise CorruptModel(f"'{path}' is not JSON.", "", "Download or export the model again.") from error
+    check_config(config, str(folder))
+    return config
+
+
+def check_config(config: Any, model: str) -> None:
+    """Refuse a configuration that is none, or that announces what cannot be read; `model` names it in messages.
+
+    Raises:
+        CorruptModel, UnsupportedModel: as `read_config` does.
+    """
     if not isinstance(config, dict):
-        raise CorruptModel(f"'{path}' holds no configuration.", "", "Download or export the model again.")
+        raise CorruptModel(f"The config.json of '{model}' holds no configuration.", "", "Download or export the model again.")
     anatomy_of(config)
     if config.get("quantization_config"):
-        raise UnsupportedModel(f"The weights in '{folder}' are quantised.", "Plain weights in 16 or 32 bits were expected.",
+        raise UnsupportedModel(f"The weights of '{model}' are quantised.", "Plain weights in 16 or 32 bits were expected.",
                                "Use the model's unquantised version, or a GGUF file of it.")
-    return config
 
 
 def weight_files(folder: Path) -> list[Path]:

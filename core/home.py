@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +21,11 @@ def home() -> Path:
 def models_dir() -> Path:
     """Where models that were fetched or converted are kept."""
     return home() / "models"
+
+
+def cache_dir() -> Path:
+    """Where what can be made again is kept: packed blocks."""
+    return home() / "cache"
 
 
 @contextmanager
@@ -39,7 +44,8 @@ def written_whole(target: Path, needed_bytes: int) -> Iterator[Path]:
     """
     with _writable(target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        partial = target.parent / f".{target.name}.{uuid.uuid4().hex}"
+        partial.mkdir()
     try:
         free = shutil.disk_usage(partial).free
         if free < needed_bytes:

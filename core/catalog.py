@@ -1,0 +1,300 @@
+"""Where models come from, and how a reference becomes a model.
+
+    reference                  kind      kept in
+    house-chat                 house     assets/models/, shipped with the project
+    smollm2-135m-instruct      package   downloaded once from the package index, converted, in the home folder
+    ./folder                   folder    any folder that a Transformers model was saved to, trained students included
+    ./model.gguf               gguf      converted once into the home folder
+    owner/name                 hub       the hub's own cache
+
+Only safetensors and GGUF are read, never a pickle, and no code that comes with a model is ever run.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import yaml
+
+from core import checkpoints, gguf_files, hub, packages
+from core.anatomy import anatomy_of
+from core.checkpoints import ParameterCount
+from core.errors import CompatibilityError, CorruptModel, ModelNotFound
+from core.home import models_dir, written_whole
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+HOUSE_MODELS = Path(__file__).resolve().parents[1] / "assets" / "models"
+
+Kind = Literal["house", "package", "folder", "gguf", "hub", "run"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """What is known of a model without loading it.
+
+    Attributes:
+        name: the reference that leads to it.
+        layers, hidden, heads: blocks, channels, query heads a block.
+        parameters: numbers, tied weights once; `counts` has them by part.
+        vocabulary, context: rows of the token embedding, tokens of the longest sequence.
+        licence, source: as far as its card and its origin tell; may be empty.
+        size_bytes: of its weights on disk, or of its download.
+        present: whether it can be loaded without the network.
+        path: its folder or file, None until it is present.
+    """
+
+    name: str
+    kind: Kind
+    architecture: str
+    layers: int
+    hidden: int
+    heads: int
+    parameters: int
+    vocabulary: int
+    context: int
+    licence: str
+    source: str
+    size_bytes: int
+    present: bool
+    path: Path | None
+    description: str
+    counts: ParameterCount
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model in evaluation mode, its tokenizer and its entry."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    entry: ModelEntry
+
+
+def entries() -> list[ModelEntry]:
+    """The house models that are there, then the packaged ones, downloaded or not."""
+    return [*map(_house, _house_folders()), *map(_packaged, packages.PACKAGES.values())]
+
+
+def describe(reference: str) -> ModelEntry:
+    """Everything about a model short of its weights; asks the network only about a hub model that is not here.
+
+    Raises:
+        ModelNotFound: nothing answers to that reference (similar names are given).
+        CorruptModel, UnsafeModel, UnsupportedModel, ModelError: it is there, and cannot be used.
+        NetworkError: a hub model that is not here, and no network.
+    """
+    if reference in _house_folders():
+        return _house(reference)
+    if reference in packages.PACKAGES:
+        return _packaged(packages.PACKAGES[reference])
+    # Unlike their namesakes in pathlib, these answer to anything that was typed, as to names that are too long.
+    path = os.path.expanduser(reference)
+    if os.path.isdir(path):
+        return _folder(Path(path), reference, "folder")
+    if os.path.isfile(path):
+        return _file(Path(path), reference)
+    if hub.ID.fullmatch(reference):
+        return _hub(reference)
+    raise _not_found(reference)
+
+
+def fetch(reference: str, progress: Callable[[int, int], None] | None = None) -> ModelEntry:
+    """Bring a model onto this machine in the form in which it is loaded; nothing happens if it is there.
+
+    Args:
+        progress: called with the bytes so far and in all while something is downloaded.
+
+    Raises:
+        NetworkError: it could not be downloaded.
+        DiskFull: too little room.
+        ModelError: as `describe` does.
+    """
+    entry = describe(reference)
+    if entry.kind == "package":
+        packages.fetch(packages.PACKAGES[entry.name], progress)
+    elif entry.kind == "hub" and not entry.present:
+        hub.download(reference, progress)
+    elif entry.kind == "gguf":
+        _converted(entry)
+    return describe(reference)
+
+
+def load(reference: str, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> LoadedModel:
+    """Load a model in evaluation mode, with its tokenizer; fetched or converted first if need be.
+
+    Args:
+        dtype: of the weights; by default the format that the device computes fastest (see `core.devices`).
+
+    Raises:
+        ModelError, NetworkError, DiskFull: as `fetch` does; also CorruptModel for weights that do not fit the architecture.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from core.devices import resolve_precision
+
+    entry = fetch(reference)
+    folder = _converted(entry) if entry.kind == "gguf" else entry.path
+    device = torch.device(device)
+    try:
+        model, report = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=dtype or resolve_precision("auto", device), use_safetensors=True, trust_remote_code=False,
+            local_files_only=True, ignore_mismatched_sizes=True, output_loading_info=True)
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise CorruptModel(f"'{reference}' cannot be loaded: {str(error).strip().splitlines()[0]}", "",
+                           "Download or export the model again.") from error
+    wrong = sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])})
+    if wrong:
+        raise CorruptModel(f"'{reference}' lacks {len(wrong)} weights of the right shape, as {wrong[0]}.",
+                           f"The architecture {entry.architecture} needs them.", "Download or export the model again.")
+    return LoadedModel(model.to(device).eval(), _tokenizer(folder, reference), entry)
+
+
+def check_compatible(teacher: LoadedModel, student: LoadedModel) -> int:
+    """The number of tokens that both models know, under the same numbers.
+
+    Families pad their embeddings to different widths: logits from that number on are padding, and must be cut off in both
+    models before they are compared.
+
+    Raises:
+        CompatibilityError: the tokenizers differ.
+    """
+    shared = shared_vocabulary(teacher.tokenizer, student.tokenizer)
+    return min(shared, *(loaded.model.get_output_embeddings().weight.shape[0] for loaded in (teacher, student)))
+
+
+def shared_vocabulary(teacher: PreTrainedTokenizerBase, student: PreTrainedTokenizerBase) -> int:
+    """How many tokens two tokenizers have in common, counted from 0. Raises CompatibilityError if they are different ones."""
+    mine, theirs = teacher.get_vocab(), student.get_vocab()
+    shared = min(len(mine), len(theirs))
+    by_number = {number: token for token, number in theirs.items()}
+    different = [number for token, number in mine.items() if number < shared and by_number.get(number) != token]
+    if different:
+        raise CompatibilityError(
+            f"The tokenizers differ: {len(different):,} of {shared:,} numbers stand for different tokens "
+            f"({len(mine):,} tokens in one, {len(theirs):,} in the other).", "Both models must have one tokenizer.",
+            "Choose two models of one family, or a student made from this teacher.")
+    return shared
+
+
+# ---------------------------------------------------------------------------------------------------- one kind each
+
+
+def _house_folders() -> dict[str, Path]:
+    return {path.parent.name: path.parent for path in sorted(HOUSE_MODELS.glob("*/config.json"))}
+
+
+def _house(name: str) -> ModelEntry:
+    return replace(_folder(_house_folders()[name], name, "house"), source="shipped with Stillhouse")
+
+
+def _packaged(model: packages.PackagedModel) -> ModelEntry:
+    entry = ModelEntry(
+        name=model.name, kind="package", architecture=model.architecture, layers=len(model.counts.blocks), hidden=model.hidden,
+        heads=model.heads, parameters=model.counts.total, vocabulary=model.vocabulary, context=model.context, licence=model.licence,
+        source=f"package {model.distribution} {model.version}", size_bytes=model.size_bytes, present=False, path=None,
+        description=model.description, counts=model.counts)
+    if not model.folder.is_dir():
+        return entry
+    here = _folder(model.folder, model.name, "package")
+    return replace(here, licence=entry.licence, source=entry.source, description=entry.description)
+
+
+def _folder(path: Path, name: str, kind: Kind) -> ModelEntry:
+    config = checkpoints.read_config(path)
+    counts = checkpoints.count(checkpoints.parameter_shapes(path), config)
+    if not any((path / file).is_file() for file in checkpoints.TOKENIZER_FILES):
+        raise CorruptModel(f"'{path}' has no tokenizer.", f"One of {', '.join(checkpoints.TOKENIZER_FILES)} was expected.",
+                           "Save the tokenizer into the same folder.")
+    licence, description = _card(path)
+    return _entry(config, counts, name=name, kind=kind, licence=licence, source=str(path), present=True, path=path,
+                  size_bytes=sum(file.stat().st_size for file in checkpoints.weight_files(path)), description=description)
+
+
+def _file(path: Path, name: str) -> ModelEntry:
+    if path.suffix in checkpoints.PICKLE_SUFFIXES:
+        raise checkpoints.unsafe(f"'{path}' is a pickle file.")
+    if path.suffix != ".gguf":
+        raise ModelNotFound(f"'{path}' is a file.", "A model's folder or a .gguf file was expected.",
+                            f"Give its folder: {path.parent}" if path.suffix == ".safetensors" else "")
+    header = gguf_files.read_header(path)
+    config = header.config()
+    licence = header.metadata.get("general.license", "")
+    return _entry(config, checkpoints.count(header.parameter_shapes(), config), name=name, kind="gguf", licence=licence, source=str(path),
+                  present=True, path=path, size_bytes=path.stat().st_size, description=str(header.metadata.get("general.name", "")))
+
+
+def _hub(repository: str) -> ModelEntry:
+    folder = hub.cached(repository)
+    if folder is not None:
+        return replace(_folder(folder, repository, "hub"), source="hub")
+    remote = hub.inspect(repository)
+    return _entry(remote.config, checkpoints.count(remote.shapes, remote.config), name=repository, kind="hub", licence=remote.licence,
+                  source="hub", present=False, path=None, size_bytes=sum(remote.files.values()), description="")
+
+
+def _entry(config: Mapping[str, Any], counts: ParameterCount, **known: Any) -> ModelEntry:
+    anatomy = anatomy_of(config)
+    return ModelEntry(
+        architecture=anatomy.model_type, layers=len(counts.blocks), hidden=anatomy.dimension(config, anatomy.width_key),
+        heads=anatomy.dimension(config, anatomy.heads_key), parameters=counts.total, vocabulary=anatomy.dimension(config, "vocab_size"),
+        context=anatomy.dimension(config, anatomy.context_key), counts=counts, **known)
+
+
+def _not_found(reference: str) -> ModelNotFound:
+    known = [entry.name for entry in entries()]
+    near = difflib.get_close_matches(reference, known, n=2, cutoff=0.5)
+    return ModelNotFound(
+        f"There is no model '{reference}'.",
+        f"One of {', '.join(known)}, a run, a model's folder, a .gguf file or a hub id like owner/name was expected.",
+        f"Did you mean {' or '.join(near)}?" if near else "")
+
+
+def _converted(entry: ModelEntry) -> Path:
+    """The folder made from a GGUF file, made now if it is not there; a file that changed is converted anew."""
+    path = entry.path.resolve()
+    state = path.stat()
+    mark = hashlib.sha256(f"{path} {state.st_size} {state.st_mtime_ns}".encode()).hexdigest()[:12]
+    folder = models_dir() / f"gguf-{path.stem}-{mark}"
+    if not folder.is_dir():
+        with written_whole(folder, 2 * entry.parameters) as partial:
+            gguf_files.convert(path, partial)
+    return folder
+
+
+def _tokenizer(folder: Path, reference: str) -> PreTrainedTokenizerBase:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise CorruptModel(f"The tokenizer of '{reference}' cannot be read: {str(error).strip().splitlines()[0]}", "",
+                           "Download or export the model again.") from error
+
+
+def _card(folder: Path) -> tuple[str, str]:
+    """Licence and first sentence of a model card (README.md); empty where it does not say."""
+    try:
+        text = (folder / "README.md").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return "", ""
+    licence = ""
+    if text.startswith("---"):
+        _, front, text = (*text.split("---", 2), "", "")[:3]
+        try:
+            matter = yaml.safe_load(front)
+        except yaml.YAMLError:
+            matter = None
+        licence = str(matter.get("license") or "") if isinstance(matter, dict) else ""
+    paragraphs = [paragraph.strip() for paragraph in text.split("\n\n")]
+    first = next((" ".join(paragraph.split()) for paragraph in paragraphs if paragraph and paragraph[0].isalpha()), "")
+    return licence, first
