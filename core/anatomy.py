@@ -43,6 +43,9 @@ class Anatomy:
             residual stream in channels, the query heads of a block and the longest sequence in tokens.
         per_block_keys: keys of configuration lists that have one entry a block.
         threshold_keys: keys of configuration numbers that name a block: those before it behave differently.
+        kept: numbers that a block keeps for the backward pass per position, as a multiple of its projections' inputs and outputs
+            (measured in fp32; see `core.footprint`).
+        attention_dropout: whether training drops attention probabilities, which then have to be kept as well.
         old_heads: other names of the head in older checkpoints.
         constants: pattern of checkpoint entries that are no parameters (masks and rotary tables of older checkpoints).
     """
@@ -63,6 +66,8 @@ class Anatomy:
     context_key: str = "max_position_embeddings"
     per_block_keys: tuple[str, ...] = ()
     threshold_keys: tuple[str, ...] = ()
+    kept: float = 1.15
+    attention_dropout: bool = False
     old_heads: tuple[str, ...] = ()
     constants: str = r"rotary_emb\.inv_freq$"
 
@@ -113,18 +118,18 @@ _QWEN_LISTS: dict[str, Any] = {"per_block_keys": ("layer_types",), "threshold_ke
 ANATOMIES: dict[str, Anatomy] = {anatomy.model_type: anatomy for anatomy in (
     _llama_like("llama"),
     _llama_like("qwen2", **_QWEN_LISTS),
-    _llama_like("qwen3", **_QWEN_LISTS),
+    _llama_like("qwen3", kept=1.35, **_QWEN_LISTS),
     Anatomy("gpt2", base="transformer", blocks="transformer.h", embeddings="transformer.wte", positions="transformer.wpe",
             final_norm="transformer.ln_f", projections=("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"),
             tied_by_default=True, transposed=True, depth_key="n_layer", width_key="n_embd", heads_key="n_head",
-            context_key="n_positions", constants=r"\.attn\.(masked_)?bias$"),
+            context_key="n_positions", kept=1.9, attention_dropout=True, constants=r"\.attn\.(masked_)?bias$"),
     Anatomy("gpt_neox", base="gpt_neox", blocks="gpt_neox.layers", embeddings="gpt_neox.embed_in", positions=None,
             final_norm="gpt_neox.final_layer_norm", old_heads=("embed_out",),
             projections=("attention.query_key_value", "attention.dense", "mlp.dense_h_to_4h", "mlp.dense_4h_to_h"),
             constants=r"\.attention\.(masked_bias|bias)$|rotary_emb\.inv_freq$"),
     Anatomy("opt", base="model", blocks="model.decoder.layers", embeddings="model.decoder.embed_tokens",
             positions="model.decoder.embed_positions", final_norm="model.decoder.final_layer_norm", tied_by_default=True,
-            projections=("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj", "fc1", "fc2")),
+            projections=("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj", "fc1", "fc2"), kept=0.8),
 )}
 
 
