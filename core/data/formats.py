@@ -47,7 +47,7 @@ def choose_columns(available: Sequence[str], wanted: str | None, origin: str) ->
     if columns is None:
         raise DataError(f"{origin} has no column that is known to hold text. Its columns are: {listed}.",
                         "Expected: 'text', 'messages', or 'prompt' and 'completion'.",
-                        "Name the column that holds the text, as in --set data.column=review")
+                        "Name the column with the text, as in --set data.column=review (a .csv file names its columns in its first line).")
     return columns
 
 
@@ -135,7 +135,7 @@ def _text(value: Any, what: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise DataError(f"{what} holds {ascii(value[error.start])}, half of a character.", "Complete Unicode characters were expected.",
+        raise DataError(f"{what} holds {value[error.start]!a}, half of a character.", "Complete Unicode characters were expected.",
                         "Correct that row, or remove it.") from error
     return value.replace("\r\n", "\n")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from core.config import DataSpec
 from core.data.tables import Record, Table
-from core.errors import DataError, NetworkError
+from core.errors import DataError, DiskFull, NetworkError
 
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
@@ -22,6 +22,7 @@ def open_hub(spec: DataSpec) -> Table:
 
     Raises:
         NetworkError: the hub cannot be reached and the cache does not hold the dataset.
+        DiskFull: the cache cannot take it.
         DataError: unknown id, no access, unknown subset or split, or nothing in it that can be read.
     """
     import datasets
@@ -61,10 +62,12 @@ def _explained(spec: DataSpec) -> Iterator[None]:
     except DatasetNotFoundError as error:
         raise DataError(f"{_first_line(error)}.", "A file, or the id of a public hub dataset as owner/name, was expected.",
                         "Check the spelling; for a private or gated dataset set HF_TOKEN.") from error
-    except (DatasetsError, ValueError, RuntimeError, ImportError, FileNotFoundError) as error:
-        if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ENOSPC:
-            raise error.__cause__ from None  # a full disk is no fault of the data
-        raise DataError(f"The dataset '{spec.source}' cannot be read: {_first_line(error.__cause__ or error)}.",
+    except (DatasetsError, ValueError, RuntimeError, ImportError, OSError) as error:
+        cause = error.__cause__ or error
+        if getattr(cause, "errno", None) == errno.ENOSPC or "disk space" in str(cause):
+            raise DiskFull(f"The dataset '{spec.source}' does not fit on the disk: {_first_line(cause)}.", "Its cache lies under HF_HOME.",
+                           "Free some space, or read it as it arrives: --set data.streaming=true") from error
+        raise DataError(f"The dataset '{spec.source}' cannot be read: {_first_line(cause)}.",
                         f"Given were subset {spec.subset or '(none)'} and split '{spec.split}'.",
                         "Set data.subset and data.split to what the dataset offers.") from error
 

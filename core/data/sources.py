@@ -95,7 +95,7 @@ def open_source(spec: DataSpec) -> Table:
     looks_like_a_file = path.suffix.lower() in READERS or os.path.exists(path)
     if not looks_like_a_file and re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", spec.source):
         return open_hub(spec)
-    if looks_like_a_file or len(path.parts) > 1:
+    if looks_like_a_file or re.search(r"[/\\]", spec.source):
         return open_file(path)
     raise DataError(f"'{spec.source}' is no file here and no hub id.", f"Expected: 'house', a {suffixes()} file, or owner/name on the hub.",
                     "Check the path; it counts from the current folder.")
@@ -130,7 +130,7 @@ def _threshold(table: Table, columns: tuple[str, ...], fraction: float) -> float
     if lowest > highest:
         raise _nothing(table)
     if lowest == highest:
-        raise DataError(f"{table.origin} holds a single text.", "At least two different ones were expected: one to learn from, one held out.",
+        raise DataError(f"{table.origin} holds a single text.", "At least two were expected: one to learn from, another to hold out.",
                         "Add more, or separate the parts of a .txt file with blank lines.")
     return math.nextafter(lowest, 1.0) if lowest >= fraction else highest
 

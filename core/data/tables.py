@@ -173,8 +173,8 @@ def _parquet_table(path: Path) -> Table:
     def read(columns: tuple[str, ...]) -> Iterator[Record]:
         number = 0
         try:
-            # The buffer makes a column arrive in small parts: a row group may be as large as the file.
-            with ParquetFile(path, buffer_size=1 << 20) as file:
+            # Otherwise a whole row group is fetched at once, and that may be the whole file.
+            with ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
                 for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=list(columns)):
                     for record in batch.to_pylist():
                         number += 1
