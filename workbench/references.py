@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from core import catalog
 from core.config import ExperimentConfig
 from core.data.house import HOUSE
-from core.errors import ModelNotFound
+from core.errors import ModelError, ModelNotFound
 from core.recorder import CONTROL, STUDENT
 from workbench.errors import RunNotFound
 from workbench.records import Run
@@ -43,8 +44,12 @@ def describe(reference: str, store: Store) -> ModelEntry:
 
 def entries(store: Store) -> list[ModelEntry]:
     """Every model that can be picked: the catalogue, then the students and controls of runs, newest first."""
-    trained = [(run, part) for run in store.runs() for part in (STUDENT, CONTROL) if (run.directory / part / "config.json").is_file()]
-    return [*catalog.entries(), *(_entry(run, part) for run, part in trained)]
+    found = catalog.entries()
+    for run in store.runs():
+        for part in (STUDENT, CONTROL):
+            with suppress(ModelError):  # not trained yet, or damaged since: nothing to pick
+                found.append(_entry(run, part))
+    return found
 
 
 def pin(config: ExperimentConfig, store: Store) -> tuple[ExperimentConfig, dict[str, str]]:
@@ -93,11 +98,11 @@ def loader(run: Run, store: Store) -> Callable[..., LoadedModel]:
 
 def _run_of(reference: str, store: Store) -> tuple[Run, str] | None:
     name, part = re.fullmatch(rf"(.*?)(?::({STUDENT}|{CONTROL}))?", reference, re.DOTALL).groups()
-    if any(entry.name == reference for entry in catalog.entries()):
-        return None
     try:
         run = store.run(name)
     except RunNotFound:
+        return None
+    if any(entry.name == reference for entry in catalog.entries()):
         return None
     if run.deleted is not None:
         raise ModelNotFound(f"The run '{run.name}' is in the bin.", "A run that is not deleted was expected.",
@@ -108,12 +113,11 @@ def _run_of(reference: str, store: Store) -> tuple[Run, str] | None:
 def _folder(run: Run, part: str) -> Path:
     folder = run.directory / part
     if not (folder / "config.json").is_file():
-        what = "a control" if part == CONTROL else "a student"
-        raise ModelNotFound(f"The run '{run.name}' ({run.status}) has no {part} model.", f"A run that has trained {what} to its end was expected.",
-                            "" if run.status == "finished" else f"Let it finish, or resume it: python -m workbench resume {run.name}")
+        fix = "" if run.status == "finished" else f"Let it finish, or resume it: python -m workbench resume {run.name}"
+        raise ModelNotFound(f"The run '{run.name}' ({run.status}) has no {part} model.", "A run that trained one to its end was expected.", fix)
     return folder
 
 
 def _entry(run: Run, part: str) -> ModelEntry:
     entry = catalog.describe(str(_folder(run, part)))
-    return replace(entry, name=run.name if part == STUDENT else f"{run.name}:{part}", kind="run")
+    return replace(entry, name=run.name if part == STUDENT else f"{run.name}:{part}", kind="run", source=f"run {run.id}")

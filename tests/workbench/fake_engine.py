@@ -1,0 +1,74 @@
+"""An engine that trains nothing but behaves like one: phases, curves, checkpoints, resume, stop, and failures on request.
+
+``description`` of the config tells it how: a JSON object with ``pause`` (seconds a step), ``fail_at`` (step), ``error``
+(what to raise there) and ``deaf`` (never ask whether to stop). Run as a script it is a worker process with this engine.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from core.config import ExperimentConfig, parse_recipe
+from core.errors import ConfigError, NonFiniteLoss
+from core.recorder import STUDENT, Recorder
+
+
+class OutOfMemoryError(RuntimeError):
+    """Named as torch names its own."""
+
+
+ERRORS = {
+    "bug": lambda: TypeError("unsupported operand"),
+    "disk full": lambda: OSError(errno.ENOSPC, "No space left on device", "model.safetensors"),
+    "disk full in safetensors": lambda: RuntimeError('IoError(Os { code: 28, message: "No space left on device" })'),
+    "no memory": MemoryError,
+    "no memory on the GPU": lambda: OutOfMemoryError("CUDA out of memory"),
+    "no memory in torch": lambda: RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    "not finite": lambda: NonFiniteLoss("The loss became NaN at step 3.", "", "Lower train.learning_rate."),
+    "mistake": lambda: ConfigError("The depth was given as 9.", "At most 8 was expected.", "Set student.layers."),
+    "read-only": lambda: OSError(errno.EROFS, "Read-only file system", "model.safetensors"),
+}
+
+
+def config(steps: int = 5, *, name: str | None = None, device: str = "cpu", **behaviour: Any) -> ExperimentConfig:
+    """A configuration for the fake engine."""
+    return parse_recipe({"name": name, "description": json.dumps(behaviour), "teacher": None, "student": {"fresh": {}}, "losses": {"w_kd": 0},
+                         "train": {"max_steps": steps, "device": device, "save_steps": 10}})
+
+
+def engine(config: ExperimentConfig, recorder: Recorder, directory: Path, **_options: Any) -> dict[str, Any]:
+    """The signature and the habits of `core.training.distill`."""
+    behaviour, total = json.loads(config.description), config.train.max_steps
+    checkpoint = directory / "step"
+    step = int(checkpoint.read_text()) if checkpoint.exists() else 0
+    recorder.event("phase", {"name": "train", "arm": STUDENT, "total_steps": total})
+    if not step:
+        recorder.log(STUDENT, 0, {"eval/perplexity": 100.0})
+    while step < total:
+        step += 1
+        time.sleep(behaviour.get("pause", 0))
+        if step == behaviour.get("fail_at"):
+            raise ERRORS[behaviour["error"]]()
+        recorder.log(STUDENT, step, {"loss": 1 / step, "tokens_per_second": 10.0})
+        if step % config.train.save_steps == 0:
+            checkpoint.write_text(str(step))
+            recorder.event("samples", {"arm": STUDENT, "step": step, "prompt": "?", "answer": "!"})
+        if not behaviour.get("deaf") and recorder.should_stop():
+            checkpoint.write_text(str(step))
+            return {"stopped": True, "output_dir": str(directory / STUDENT)}
+    report = {"stopped": False, "output_dir": str(directory / STUDENT), "metrics": {"teacher": None}, "seconds": 0.1, "pid": os.getpid()}
+    recorder.event("report", report)
+    return report
+
+
+if __name__ == "__main__":
+    from workbench import jobs, worker
+
+    jobs.WORKER = (sys.executable, "-m", "tests.workbench.fake_engine")  # for the next run in the queue
+    raise SystemExit(worker.main(engine=engine))
