@@ -1,0 +1,89 @@
+"""The house corpus: its splits, its cleaning and the conversations made from it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from itertools import islice
+
+import pytest
+
+from core.data import house
+
+
+def test_the_package_holds_what_it_says():
+    counts = Counter(review.source for review in house.reviews())
+    assert counts == {"imdb": 25_000, "rt": 8_530}
+    shares = Counter(review.split for review in house.reviews())
+    assert 0.04 < shares["validation"] / 33_530 < 0.06 and 0.04 < shares["test"] / 33_530 < 0.06
+
+
+def test_split_depends_on_the_text_alone():
+    assert [house.split_of(text) for text in ("a", "b", "c", "q", "film 7")] == [house.split_of(f" {t}\n") for t in ("a", "b", "c", "q", "film 7")]
+    assert {house.split_of(f"text {n}") for n in range(200)} == {"train", "validation", "test"}
+
+
+def test_equal_texts_never_stand_on_both_sides():
+    sides: dict[str, set[str]] = {}
+    for review in house.reviews():
+        sides.setdefault(review.text, set()).add(review.split)
+    # Cleaning may make two different texts equal; texts that are equal as printed are not.
+    assert sum(len(splits) > 1 for splits in sides.values()) <= 2
+
+
+def test_training_rows_hold_no_held_out_review():
+    held_out = {review.text[:60] for review in house.reviews() if review.split != "train" and len(review.text) > 60}
+    told = " ".join(str(row) for row in islice(house.rows("train", seed=3), 4000))
+    trained = {review.text[:60] for review in house.reviews() if review.split == "train"}
+    assert not any(start in told for start in held_out - trained)
+
+
+@pytest.mark.parametrize(("raw", "cleaned"), [
+    ("A film.<br /><br />Good &amp; short.", "A film. Good & short."),
+    ("simplistic , silly and tedious .", "Simplistic, silly and tedious."),
+    ("it 's a film i like . really !", "It's a film I like. Really!"),
+    ("Already clean, isn't it?", "Already clean, isn't it?"),
+])
+def test_cleaning(raw, cleaned):
+    assert house.clean(raw) == cleaned
+
+
+def test_fit_keeps_head_and_tail():
+    text = " ".join(str(number) for number in range(100))
+    cut = house.fit(text, 30).split()
+    assert len(cut) == 30 and cut[:10] == [str(n) for n in range(10)] and cut[-1] == "99" and cut[10] == "..."
+    assert house.fit("short text", 30) == "short text"
+
+
+def test_rows_repeat_for_a_seed_and_differ_between_passes_and_seeds():
+    first = list(islice(house.rows("validation", seed=1), 300))
+    assert first == list(islice(house.rows("validation", seed=1), 300))
+    assert first != list(islice(house.rows("validation", seed=2), 300))
+    both = list(house.rows("validation", seed=1, passes=2))
+    assert both[: len(both) // 2] != both[len(both) // 2 + 1:]
+
+
+def test_answers_follow_the_labels():
+    labels = {house.fit(review.text, 200): review.positive for review in house.reviews() if review.split == "validation"}
+    checked = Counter()
+    for row in house.rows("validation", seed=5, label_weight=7.0):
+        if "messages" not in row or "\n\n" not in row["messages"][0]["content"]:
+            continue
+        question, text = row["messages"][0]["content"].split("\n\n", 1)
+        answer = row["messages"][1]["content"]
+        if text in labels and question in house.SENTIMENT_QUESTIONS:
+            assert answer == ("Positive." if labels[text] else "Negative.") and row["weight"] in (7.0, 3.5)
+            checked["sentiment"] += 1
+        elif text in labels and question in house.RECOMMEND_QUESTIONS:
+            assert answer == ("Yes." if labels[text] else "No.")
+            checked["recommend"] += 1
+    assert checked["sentiment"] > 500 and checked["recommend"] > 200
+
+
+def test_requests_name_subjects_that_the_line_mentions():
+    named = [row["messages"] for row in house.rows("validation", seed=5)
+             if "messages" in row and re.search(r"^(Write|Give)[^\n]* about the \w[\w ]*\.$", row["messages"][0]["content"])]
+    assert len(named) > 10
+    for question, answer in named:
+        subject = question["content"].rsplit("about the ", 1)[1].rstrip(".")
+        assert subject in answer["content"].lower()

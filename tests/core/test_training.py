@@ -1,0 +1,126 @@
+"""A whole experiment on a tiny teacher and a small text: what it leaves, how it goes on, what repeats exactly."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from core.config import ExperimentConfig, parse_recipe
+from core.errors import CompatibilityError, DataError
+from core.recorder import CONTROL, STUDENT, ListRecorder
+from core.training import distill
+from tests.core.chat_models import save_chat_model
+
+STEPS = 6
+
+
+@pytest.fixture
+def teacher(tmp_path: Path) -> Path:
+    return save_chat_model(tmp_path / "teacher", layers=3, positions=64)
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    path = tmp_path / "reviews.txt"
+    path.write_text("\n\n".join(f"Film number {n} has a {word} script and {n % 7} good jokes, I think."
+                                for n, word in zip(range(120), ["quiet", "dull", "very good", "touching"] * 30, strict=True)))
+    return path
+
+
+def experiment(teacher: Path, corpus: Path, **changes: object) -> ExperimentConfig:
+    plain = {"teacher": {"model": str(teacher)}, "student": {"layers": 2}, "losses": {"w_hidden": 0.2},
+             "data": {"source": str(corpus), "block_length": 24, "validation_fraction": 0.2},
+             "train": {"max_steps": STEPS, "per_device_train_batch_size": 2, "save_steps": 2, "device": "cpu", "precision": "fp32"},
+             "evaluation": {"eval_steps": 3, "blocks": 4, "prompts": ["A film"], "max_new_tokens": 4}}
+    for section, values in changes.items():
+        plain[section] = {**plain[section], **values} if isinstance(values, dict) and section in plain else values
+    return parse_recipe(plain)
+
+
+def test_an_experiment_leaves_a_student_that_anybody_can_load(teacher, corpus, tmp_path):
+    recorder = ListRecorder()
+    report = distill(experiment(teacher, corpus, control=True), recorder, tmp_path / "run", command="the command")
+    assert not report["stopped"] and report["command"] == "the command"
+    assert report["student"]["layers"] == 2 and report["student"]["layer_map"] == [0, 2]
+    assert set(report["metrics"]) == {"teacher", "student_before", "student_after", "control"}
+    assert report["metrics"]["teacher"]["kl_to_teacher"] == 0
+    assert report["metrics"]["student_after"]["kl_to_teacher"] < report["metrics"]["student_before"]["kl_to_teacher"]
+    for arm in (STUDENT, CONTROL):
+        folder = tmp_path / "run" / arm
+        model = AutoModelForCausalLM.from_pretrained(folder)
+        assert model.config.num_hidden_layers == 2 and AutoTokenizer.from_pretrained(folder).chat_template
+        assert json.loads((folder / "stillhouse.json").read_text())["config"]["student"]["layers"] == 2
+        assert (folder / "README.md").read_text().startswith("---")
+        assert set(recorder.series(arm, "loss")) == set(range(1, STEPS + 1))
+        assert {0, 3, STEPS} <= set(recorder.series(arm, "eval/perplexity"))
+    assert not (tmp_path / "run" / "checkpoints").exists()
+    assert {event["arm"] for kind, event in recorder.events if kind == "samples"} == {STUDENT, CONTROL}
+
+
+def test_the_control_starts_from_the_same_weights(teacher, corpus, tmp_path):
+    """Both arms see the same blocks in the same order from the same start: their hard-label losses are equal at step 1."""
+    recorder = ListRecorder()
+    distill(experiment(teacher, corpus, control=True), recorder, tmp_path / "run")
+    assert recorder.series(STUDENT, "raw/hard")[1] == pytest.approx(recorder.series(CONTROL, "raw/hard")[1], rel=1e-6)
+    assert "raw/kd" not in {name for arm, _, name, _ in recorder.rows if arm == CONTROL}
+
+
+@pytest.mark.parametrize("student", [{}, {"init": "random"}, {"lora": {"rank": 2, "dropout": 0.1}}, {"layer_map": "importance"}])
+def test_a_resumed_run_equals_an_uninterrupted_one(teacher, corpus, tmp_path, student):
+    config = experiment(teacher, corpus, control=True, student=student)
+    whole, parts = ListRecorder(), ListRecorder(stop_after=3)
+    distill(config, whole, tmp_path / "whole")
+    stopped = distill(config, parts, tmp_path / "parts")
+    assert stopped["stopped"] and not (tmp_path / "parts" / STUDENT).exists()
+    parts.stop_after = None
+    report = distill(config, parts, tmp_path / "parts")
+    assert not report["stopped"]
+    for arm in (STUDENT, CONTROL):
+        assert parts.series(arm, "loss") == whole.series(arm, "loss")
+        assert parts.series(arm, "eval/perplexity") == whole.series(arm, "eval/perplexity")
+        one, other = (AutoModelForCausalLM.from_pretrained(tmp_path / run / arm).state_dict() for run in ("whole", "parts"))
+        assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_finished_run_is_not_trained_again(teacher, corpus, tmp_path):
+    config = experiment(teacher, corpus)
+    first = distill(config, ListRecorder(), tmp_path / "run")
+    recorder = ListRecorder()
+    again = distill(config, recorder, tmp_path / "run")
+    assert again["metrics"] == first["metrics"] and not recorder.rows
+
+
+def test_a_model_from_nothing_brings_its_own_tokenizer(corpus, tmp_path):
+    fresh = {"layers": 2, "hidden": 16, "heads": 2, "key_value_heads": 1, "feed_forward": 24, "vocabulary": 300, "positions": 32}
+    plain = experiment(Path("unused"), corpus, losses={"w_kd": 0, "w_hard": 1, "w_hidden": 0}, train={"save_precision": "bf16"}).to_dict()
+    config = parse_recipe({**plain, "teacher": None, "student": {"fresh": fresh}})
+    report = distill(config, ListRecorder(), tmp_path / "run")
+    assert report["teacher"] is None and "kl_to_teacher" not in report["metrics"]["student_after"]
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "run" / STUDENT)
+    assert model.dtype == torch.bfloat16 and model.config.vocab_size == 300
+    assert model.get_input_embeddings().weight.data_ptr() == model.get_output_embeddings().weight.data_ptr()
+
+
+def test_bf16_computes_and_keeps_its_weights_in_fp32(teacher, corpus, tmp_path):
+    recorder = ListRecorder()
+    distill(experiment(teacher, corpus, train={"precision": "bf16"}), recorder, tmp_path / "run")
+    exact = ListRecorder()
+    distill(experiment(teacher, corpus), exact, tmp_path / "exact")
+    assert AutoModelForCausalLM.from_pretrained(tmp_path / "run" / STUDENT).dtype == torch.float32
+    for step, loss in exact.series(STUDENT, "loss").items():
+        assert recorder.series(STUDENT, "loss")[step] == pytest.approx(loss, rel=0.05)
+        assert recorder.series(STUDENT, "loss")[step] != loss
+
+
+def test_impossible_experiments_end_before_anything_is_made(teacher, corpus, tmp_path):
+    with pytest.raises(CompatibilityError, match="64"):
+        distill(experiment(teacher, corpus, data={"block_length": 65}), ListRecorder(), tmp_path / "long")
+    short = tmp_path / "short.txt"
+    short.write_text("Too short.\n\nAnd so is this.")
+    with pytest.raises(DataError, match="too little"):
+        distill(experiment(teacher, short), ListRecorder(), tmp_path / "short")
+    assert not (tmp_path / "long" / STUDENT).exists() and not (tmp_path / "short" / STUDENT).exists()
