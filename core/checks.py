@@ -1,0 +1,135 @@
+"""The conditions of a run, each with what to change where it does not hold.
+
+A check returns one sentence about what it found, and raises a `StillhouseError` about what cannot be.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from core import footprint
+from core.catalog import LoadedModel
+from core.config import DataSpec, ExperimentConfig
+from core.data import house, sources
+from core.data.tables import READERS
+from core.errors import CompatibilityError, DiskFull, OutOfMemory, StillhouseError
+from core.footprint import Shape
+from core.home import home
+
+GIB = 2**30
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The outcome of one check.
+
+    Attributes:
+        name: teacher, student, text, block length, disk; in a complete plan also device, memory, vocabulary, rehearsal.
+        message: what was found; when it is not `ok`, what was expected too.
+        fix: what to change; may be empty.
+    """
+
+    name: str
+    ok: bool
+    message: str
+    fix: str = ""
+
+
+@dataclass
+class Checks:
+    """Outcomes by name, in the order in which they were first known; a later one replaces an earlier one."""
+
+    by_name: dict[str, Check] = field(default_factory=dict)
+
+    @property
+    def hold(self) -> bool:
+        return all(check.ok for check in self.by_name.values())
+
+    def tell(self, name: str, message: str) -> None:
+        """Record that a condition holds."""
+        self.by_name[name] = Check(name, True, message)
+
+    def take(self, name: str, action: Callable[[], Result], told: Callable[[Result], str] = str) -> Result | None:
+        """Do something that a user's mistake may stop; None if it did. Otherwise `told` words what was found."""
+        try:
+            result = action()
+        except StillhouseError as error:
+            self.by_name[name] = Check(name, False, " ".join(filter(None, (error.given, error.expected))), error.fix)
+            return None
+        self.tell(name, told(result))
+        return result
+
+
+def source(spec: DataSpec) -> str:
+    """A look at the first row of a file; nothing that would take long or need the network."""
+    if spec.source == house.HOUSE:
+        house.corpus_path()
+        return "The house corpus: 33,530 film reviews."
+    path = Path(spec.source).expanduser()
+    if not path.exists() and path.suffix.lower() not in READERS and re.fullmatch(r"[\w.-]+/[\w.-]+", spec.source):
+        return f"'{spec.source}' is taken for a hub dataset."
+    found = sources.inspect(spec, limit=1)
+    return f"'{path.name}' reads as {found.format}, from {found.column}."
+
+
+def block_length(spec: DataSpec, context: int) -> str:
+    """`context`: tokens of the model's longest sequence."""
+    if spec.block_length > context:
+        raise CompatibilityError(f"data.block_length is {spec.block_length} tokens.", f"The model reads {context} at most.",
+                                 f"Set data.block_length to {context} or less.")
+    return f"{spec.block_length} tokens of the {context:,} that the model reads."
+
+
+def disk(needed: int) -> str:
+    """`needed`: bytes in the home folder."""
+    folder = home()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise DiskFull(f"The run writes up to {size(needed)} of checkpoints and models.", f"'{folder}' has {size(free)} left.",
+                       "Make room, or set STILLHOUSE_HOME to a folder on a larger disk.")
+    return f"{size(needed)} at most for checkpoints and models; {size(free)} are free."
+
+
+def memory(config: ExperimentConfig, teacher: Shape | None, student: Shape, compute_bytes: int, available: int) -> str:
+    """`available`: bytes free on the device; the others as in `core.footprint.memory`."""
+    needed = footprint.memory(config, teacher, student, compute_bytes).total
+    if needed > available:
+        raise OutOfMemory(f"A training step takes about {size(needed)}.", f"{size(available)} are free.",
+                          _smaller(config, teacher, student, compute_bytes, available))
+    return f"About {size(needed)} of the {size(available)} that are free."
+
+
+def _smaller(config: ExperimentConfig, teacher: Shape | None, student: Shape, compute_bytes: int, available: int) -> str:
+    """The largest batch that fits; cutting a step into more batches leaves its gradient the same."""
+    batch, steps = config.train.per_device_train_batch_size, config.train.gradient_accumulation_steps
+    while batch % 2 == 0:
+        batch, steps = batch // 2, steps * 2
+        train = config.train.model_copy(update={"per_device_train_batch_size": batch, "gradient_accumulation_steps": steps})
+        if footprint.memory(config.model_copy(update={"train": train}), teacher, student, compute_bytes).total <= available:
+            return f"Set train.per_device_train_batch_size to {batch} and train.gradient_accumulation_steps to {steps}: same gradients."
+    return "Use a smaller teacher, a shallower student, adapters (student.lora) or a shorter data.block_length."
+
+
+def vocabulary(teacher: LoadedModel) -> str:
+    """Whether the model has a row for every token; padding beyond them is cut off in losses and evaluation."""
+    tokens = max(teacher.tokenizer.get_vocab().values()) + 1
+    rows = teacher.model.get_output_embeddings().weight.shape[0]
+    if tokens > rows:
+        raise CompatibilityError(f"The tokenizer of '{teacher.entry.name}' knows {tokens:,} tokens.", f"The model predicts {rows:,}.",
+                                 "Put the tokenizer that the model was trained with into its folder.")
+    padding = f"; {rows - tokens:,} rows of the model are padding" if rows > tokens else ""
+    return f"Teacher and student share {tokens:,} tokens{padding}."
+
+
+def size(count: int) -> str:
+    """Bytes in words."""
+    return f"{count / GIB:,.1f} GiB" if count >= GIB else f"{count / 2**20:,.0f} MiB"

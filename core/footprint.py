@@ -1,0 +1,153 @@
+"""What a training run will hold in memory and write to disk, in bytes, before anything is built.
+
+With P_t, P_s the parameters of teacher and student, R those that are trained, c the bytes of a number in the compute format
+(4 in fp32, 2 in bf16), L, D, H, V depth, width, heads and vocabulary, N = B T tokens of one forward pass:
+
+    teacher       c P_t
+    student       4 P_s, and c P_s more for the rounded copy that bf16 computes with
+    gradients     4 R
+    optimiser     8 R                                           AdamW's two moments
+    activations   4 N L_s kept sum(in + out)                    what the student's blocks keep for the backward pass:
+                  + 12 N L_s H_s T where attention has dropout  a multiple of the projections' inputs and outputs
+                  + c N D_t (L_t + 1)                           the teacher's hidden states
+    logits        32 min(N, C) V                                eight buffers over one chunk of C positions
+                  + 12 V D_s where the head is trained          its gradient and two copies
+    program       libraries and corpus, measured
+
+The run's folder holds two checkpoints of each arm and one more while it is written, 4 P_s (adapters: 4 R) + 8 R each,
+then one model folder for each arm.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from core import checkpoints
+from core.anatomy import ANATOMIES, Anatomy
+from core.catalog import ModelEntry
+from core.checkpoints import ParameterCount
+from core.config import ExperimentConfig, FreshSpec, LoraSpec
+
+FP32 = 4
+CHUNK_ELEMENTS = 1 << 23  # as in core.losses, which cannot be imported without torch
+PROGRAM = 3 * 2**28  # 0.75 GiB: torch, Transformers and the packed house corpus
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A model's sizes.
+
+    Attributes:
+        hidden, heads, vocabulary: channels, query heads a block, rows of the token embedding.
+        projections: inputs plus outputs of a block's weight matrices, one number a block.
+        counts: parameters by part.
+    """
+
+    anatomy: Anatomy
+    hidden: int
+    heads: int
+    vocabulary: int
+    projections: tuple[int, ...]
+    counts: ParameterCount
+
+    @property
+    def layers(self) -> int:
+        return len(self.projections)
+
+    @property
+    def parameters(self) -> int:
+        return self.counts.total
+
+    def with_blocks(self, layer_map: Sequence[int]) -> Shape:
+        """The shape of a student that keeps these blocks."""
+        counts = ParameterCount(self.counts.embeddings, tuple(self.counts.blocks[block] for block in layer_map), self.counts.head,
+                                self.counts.other)
+        return Shape(self.anatomy, self.hidden, self.heads, self.vocabulary, tuple(self.projections[block] for block in layer_map), counts)
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes at the peak of a training step, by what holds them; `total` is their sum."""
+
+    teacher: int
+    student: int
+    gradients: int
+    optimiser: int
+    activations: int
+    logits: int
+    program: int
+    total: int
+
+
+def shape_of(entry: ModelEntry) -> Shape:
+    """The shape of a model of the catalogue, from its files where they are here."""
+    anatomy = ANATOMIES[entry.architecture]
+    if entry.path is not None and entry.path.is_dir():
+        projections = _read_projections(entry, anatomy)
+    else:
+        # One side of nearly every projection is the width D, so a block of n of them with P parameters has n D + P / D.
+        projections = tuple(len(anatomy.projections) * entry.hidden + block // entry.hidden for block in entry.counts.blocks)
+    return Shape(anatomy, entry.hidden, entry.heads, entry.vocabulary, projections, entry.counts)
+
+
+def _read_projections(entry: ModelEntry, anatomy: Anatomy) -> tuple[int, ...]:
+    sums = [0] * entry.layers
+    matrices = tuple(f".{projection}.weight" for projection in anatomy.projections)
+    for name, shape in checkpoints.parameters(checkpoints.parameter_shapes(entry.path), checkpoints.read_config(entry.path)):
+        block = anatomy.block_of(name)
+        if block is not None and name.endswith(matrices):
+            sums[block] += sum(shape)
+    return tuple(sums)
+
+
+def shape_of_fresh(spec: FreshSpec) -> Shape:
+    """The shape of a model built from nothing, at the full size of its vocabulary."""
+    narrow = spec.hidden * spec.key_value_heads // spec.heads
+    sides = [(spec.hidden, spec.hidden)] * 2 + [(spec.hidden, narrow)] * 2 + [(spec.hidden, spec.feed_forward)] * 3
+    block = sum(math.prod(side) for side in sides) + 2 * spec.hidden  # and two norms
+    counts = ParameterCount(spec.vocabulary * spec.hidden, (block,) * spec.layers, 0, spec.hidden)
+    return Shape(ANATOMIES[spec.architecture], spec.hidden, spec.heads, spec.vocabulary, (sum(map(sum, sides)),) * spec.layers, counts)
+
+
+def trainable(student: Shape, lora: LoraSpec | None) -> int:
+    """R: all parameters, or the two matrices of an adapter, rank x in and out x rank, for each projection."""
+    return lora.rank * sum(student.projections) if lora else student.parameters
+
+
+def memory(config: ExperimentConfig, teacher: Shape | None, student: Shape, compute_bytes: int) -> Memory:
+    """The estimate of the module's docstring.
+
+    Args:
+        compute_bytes: c; of a number in the format of the matrix products.
+    """
+    length = config.data.block_length
+    tokens = config.train.per_device_train_batch_size * length
+    trained = trainable(student, config.student.lora)
+    rounded = compute_bytes * student.parameters if compute_bytes < FP32 else 0
+    kept = student.anatomy.kept * sum(student.projections)
+    if student.anatomy.attention_dropout:
+        kept += 3 * student.heads * length * student.layers
+    taught = compute_bytes * tokens * teacher.hidden * (teacher.layers + 1) if teacher else 0
+    chunk = min(tokens, max(1, CHUNK_ELEMENTS // student.vocabulary))
+    head = 0 if config.student.lora else 3 * FP32 * student.vocabulary * student.hidden
+    parts = {
+        "teacher": compute_bytes * teacher.parameters if teacher else 0,
+        "student": FP32 * student.parameters + rounded,
+        "gradients": FP32 * trained,
+        "optimiser": 2 * FP32 * trained,
+        "activations": round(FP32 * tokens * kept) + taught,
+        "logits": 8 * FP32 * chunk * student.vocabulary + head,
+        "program": PROGRAM,
+    }
+    return Memory(**parts, total=sum(parts.values()))
+
+
+def disk(config: ExperimentConfig, student: Shape) -> int:
+    """Bytes that the run's folder grows to, at most."""
+    arms = 2 if config.control else 1
+    trained = trainable(student, config.student.lora)
+    checkpoint = FP32 * (trained if config.student.lora else student.parameters) + 2 * FP32 * trained
+    saved = (FP32 if config.train.save_precision == "fp32" else 2) * student.parameters
+    return (2 * arms + 1) * checkpoint + arms * saved

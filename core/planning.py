@@ -1,0 +1,209 @@
+"""The plan before the run: does it fit, how large is the student, how long will it take, and what to change if not.
+
+`static_plan` is instant and needs no torch: it reads file headers and does arithmetic (`core.footprint`), for forms.
+`plan` goes on from there: it asks for the device, loads the teacher, packs the data and, if asked to, trains for a few steps
+(`core.rehearsal`). What may stand in the way is in `core.checks`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from core import catalog, checks, footprint
+from core.catalog import LoadedModel, ModelEntry
+from core.checks import GIB, Check, Checks
+from core.config import ExperimentConfig, TrainSpec
+from core.footprint import Memory, Shape
+from core.home import cache_dir
+from core.layer_maps import LayerMap, student_depth, student_map
+
+if TYPE_CHECKING:
+    import torch
+
+    from core.rehearsal import Material
+
+SAMPLE_ROWS = 2000  # rows that stand for the corpus where its vocabulary does not exist yet
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSize:
+    """A model of the plan: its name, parameters and blocks."""
+
+    name: str
+    parameters: int
+    layers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run will need. None stands for what is not known (yet).
+
+    Attributes:
+        fits: whether every check holds.
+        layer_map: None for a fresh model, and before importance is measured.
+        tokens_per_step: of one optimiser step, padding included.
+        total_steps: optimiser steps of each arm; without ``max_steps`` it takes packed data to know.
+        memory: the estimate in bytes; in a static plan ``auto`` precision counts as fp32.
+        memory_available: bytes free on the device.
+        disk_bytes: what the run's folder grows to, in bytes.
+        seconds: of training and evaluation of all arms, projected from `measured_steps` real steps of each arm.
+        tokens_per_second: of the student's training steps.
+    """
+
+    fits: bool = False
+    checks: tuple[Check, ...] = ()
+    teacher: ModelSize | None = None
+    student: ModelSize | None = None
+    trainable_parameters: int | None = None
+    layer_map: LayerMap | None = None
+    tokens_per_step: int = 0
+    total_steps: int | None = None
+    memory: Memory | None = None
+    memory_available: int | None = None
+    disk_bytes: int | None = None
+    seconds: float | None = None
+    measured_steps: int = 0
+    tokens_per_second: float | None = None
+
+
+def static_plan(config: ExperimentConfig) -> Plan:
+    """What can be told in an instant. The device is not looked at, and no hub dataset is asked for."""
+    found = Checks()
+    return _concluded(_static(config, found, _models(config, found)), found)
+
+
+def plan(config: ExperimentConfig, *, measure: bool, load: Callable[..., LoadedModel] = catalog.load) -> Plan:
+    """What can be told after loading the teacher and packing the data, either of which may have to be downloaded.
+
+    What a user can mend does not raise: it is a failed check, and what depends on it stays unknown.
+
+    Args:
+        measure: also train for a few steps, on the device, with the code that the run will use.
+        load: gives the teacher for its reference.
+    """
+    from core.devices import memory_available, resolve_device, resolve_precision
+    from core.rehearsal import rehearse
+
+    found = Checks()
+    models = _models(config, found)
+    planned = _static(config, found, models)
+    device = found.take("device", lambda: resolve_device(config.train.device))
+    if models is None or device is None:
+        return _concluded(planned, found)
+    dtype = resolve_precision(config.train.precision, device)
+    found.tell("device", f"Computes on {device} in {str(dtype).removeprefix('torch.')}.")
+    sizes, available = (config, models.teacher, models.student, dtype.itemsize), int(memory_available(device) * GIB)
+    found.take("memory", lambda: checks.memory(*sizes, available))
+    planned = replace(planned, memory=footprint.memory(*sizes), memory_available=available)
+
+    # Nothing is loaded that would not fit.
+    material = _material(config, found, load, device, dtype) if found.hold else None
+    if material is not None and config.teacher is not None:
+        blocks = len(material.data.train)
+        planned = replace(planned, total_steps=total_steps(config.train, blocks))
+        passes = planned.total_steps * planned.tokens_per_step / (blocks * config.data.block_length)
+        found.tell("text", f"{blocks:,} training blocks of {config.data.block_length} tokens, read {passes:.2g} times in "
+                           f"{planned.total_steps:,} steps; {len(material.data.validation):,} blocks held out.")
+    if measure and material is not None and found.hold:
+        rehearsal = found.take("rehearsal", lambda: rehearse(config, material, device, dtype))
+        if rehearsal is not None:
+            seconds = rehearsal.seconds(config, planned.total_steps) if planned.total_steps else None
+            planned = replace(planned, seconds=seconds, measured_steps=rehearsal.steps, tokens_per_second=rehearsal.tokens_per_second)
+    return _concluded(planned, found)
+
+
+def total_steps(spec: TrainSpec, blocks: int) -> int:
+    """Optimiser steps that Trainer takes: an epoch's last step may be short, and the last epoch may be cut."""
+    if spec.max_steps:
+        return spec.max_steps
+    batches = math.ceil(blocks / spec.per_device_train_batch_size)
+    return math.ceil(spec.num_train_epochs * math.ceil(batches / spec.gradient_accumulation_steps))
+
+
+@dataclass(frozen=True, slots=True)
+class _Models:
+    """The models of a run before they are loaded. Entry and teacher are None where a model is built from nothing."""
+
+    entry: ModelEntry | None
+    teacher: Shape | None
+    student: Shape
+    layer_map: LayerMap | None
+    context: int
+
+
+def _models(config: ExperimentConfig, found: Checks) -> _Models | None:
+    """What the run will train, from headers alone; None when it cannot be built."""
+    spec = config.student
+    if spec.fresh:
+        shape = footprint.shape_of_fresh(spec.fresh)
+        found.tell("student", f"{shape.layers} blocks, {shape.parameters:,} parameters, built from nothing.")
+        return _Models(None, None, shape, None, spec.fresh.positions)
+    entry = found.take("teacher", lambda: catalog.describe(config.teacher.model), _about)
+    if entry is None:
+        return None
+    # Importance is measured when the run starts; until then the first blocks stand for those that it will choose.
+    measured = spec.layer_map == "importance"
+    chosen = found.take("student", lambda: tuple(range(student_depth(spec, entry.layers))) if measured
+                        else student_map(spec, entry.layers))
+    if chosen is None:
+        return None
+    teacher = footprint.shape_of(entry)
+    student = teacher.with_blocks(chosen)
+    found.tell("student", f"{student.layers} of {entry.layers} blocks, {student.parameters:,} parameters.")
+    return _Models(entry, teacher, student, None if measured else chosen, entry.context)
+
+
+def _about(entry: ModelEntry) -> str:
+    download = "" if entry.present else f" It will be downloaded first ({checks.size(entry.size_bytes)})."
+    return f"{entry.name}: {entry.layers} blocks, {entry.parameters:,} parameters.{download}"
+
+
+def _static(config: ExperimentConfig, found: Checks, models: _Models | None) -> Plan:
+    train, data = config.train, config.data
+    found.take("text", lambda: checks.source(data))
+    planned = Plan(tokens_per_step=train.per_device_train_batch_size * train.gradient_accumulation_steps * data.block_length,
+                   total_steps=train.max_steps)
+    if models is None:
+        return planned
+    entry, student = models.entry, models.student
+    disk_bytes = footprint.disk(config, student)
+    found.take("block length", lambda: checks.block_length(data, models.context))
+    found.take("disk", lambda: checks.disk(disk_bytes))
+    return replace(
+        planned, teacher=entry and ModelSize(entry.name, entry.parameters, entry.layers), layer_map=models.layer_map,
+        student=ModelSize(config.name or "student", student.parameters, student.layers),
+        trainable_parameters=footprint.trainable(student, config.student.lora), disk_bytes=disk_bytes,
+        memory=footprint.memory(config, models.teacher, student, 2 if train.precision == "bf16" else footprint.FP32))
+
+
+def _concluded(planned: Plan, found: Checks) -> Plan:
+    return replace(planned, fits=found.hold, checks=tuple(found.by_name.values()))
+
+
+def _material(config: ExperimentConfig, found: Checks, load: Callable[..., LoadedModel], device: torch.device,
+              dtype: torch.dtype) -> Material | None:
+    """Load and pack what the run will train with; None when something stands in the way."""
+    from core.data.prepare import prepare
+    from core.rehearsal import Material
+
+    if config.teacher is None:
+        return found.take("text", lambda: _sample(config), lambda _: "The vocabulary and the blocks are made when the run starts.")
+    teacher = found.take("teacher", lambda: load(config.teacher.model, device=device, dtype=dtype), lambda loaded: _about(loaded.entry))
+    if teacher is None or not found.take("vocabulary", lambda: checks.vocabulary(teacher)):
+        return None
+    data = found.take("text", lambda: prepare(config.data, teacher.tokenizer, config.train.seed, cache_dir()))
+    return data and Material(teacher.tokenizer, data, teacher.model)
+
+
+def _sample(config: ExperimentConfig) -> Material:
+    """Rows enough to stand for the corpus, with a vocabulary of their own: the real one takes the whole corpus."""
+    from core.data.prepare import prepare, rows
+    from core.rehearsal import Material
+    from core.tokenizer import train_tokenizer
+
+    spec, seed, fresh = config.data.model_copy(update={"max_rows": SAMPLE_ROWS}), config.train.seed, config.student.fresh
+    tokenizer = train_tokenizer(rows(spec, "train", seed), fresh.vocabulary, fresh.positions)
+    return Material(tokenizer, prepare(spec, tokenizer, seed))
