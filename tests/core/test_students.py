@@ -80,8 +80,13 @@ def test_the_student_keeps_the_teachers_generation_settings() -> None:
     assert build_student(teacher, StudentSpec(), seed=0).model.generation_config.eos_token_id == [5, 7]
 
 
-def test_dtype_of_the_student() -> None:
-    teacher = tiny_model("llama").to(torch.bfloat16)
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_a_copy_is_exact_in_bf16_too(name: str, tmp_path) -> None:
+    tiny_model(name).save_pretrained(tmp_path)
+    teacher = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.bfloat16)
+    student = build_student(teacher, StudentSpec(layers=4), seed=0).model
+    assert student.dtype == torch.bfloat16
+    assert torch.equal(logits(student, token_ids()), logits(teacher, token_ids()))
     assert build_student(teacher, StudentSpec(), seed=0, dtype=torch.float32).model.dtype == torch.float32
 
 
