@@ -47,7 +47,7 @@ def distill(options: argparse.Namespace) -> Answer:
     from workbench.worker import run_worker
 
     store = Store()
-    run = jobs.start_here(_experiment(options), store, _command("distill", options))
+    run = jobs.start_here(_experiment(options), store, _command(options))
     print(f"Run {run.name} ({run.id}) in {run.directory}", file=sys.stderr)
     progress = ProgressLog(sys.stderr)
     try:
@@ -66,7 +66,7 @@ def submit(options: argparse.Namespace) -> Answer:
     from workbench import jobs
     from workbench.store import Store
 
-    return _about(jobs.submit(_experiment(options), Store(), _command("distill", options)))
+    return _about(jobs.submit(_experiment(options), Store(), _command(options)))
 
 
 def plan(options: argparse.Namespace) -> Answer:
@@ -98,11 +98,11 @@ def _experiment(options: argparse.Namespace) -> ExperimentConfig:
     return config.model_copy(update={"name": stem or None})
 
 
-def _command(verb: str, options: argparse.Namespace) -> str:
-    """The line that repeats the experiment."""
+def _command(options: argparse.Namespace) -> str:
+    """The line that repeats the experiment, in the foreground."""
     overrides = [word for override in options.set for word in ("--set", override)]
     name = [] if options.name is None else ["--name", options.name]
-    return shlex.join(["python", "-m", "workbench", verb, options.recipe, *overrides, *name])
+    return shlex.join(["python", "-m", "workbench", "distill", options.recipe, *overrides, *name])
 
 
 def _result(outcome: Outcome) -> Answer:
@@ -219,10 +219,11 @@ def generate(options: argparse.Namespace) -> Answer:
     from workbench import references
     from workbench.store import Store
 
-    reference = references.resolve(options.model, Store())
-    from core import catalog, generation  # imports torch: after the reference is known to be right
+    store = Store()
+    references.describe(options.model, store)  # a wrong reference is told before torch is imported, which takes seconds
+    from core import catalog, generation
 
-    loaded = catalog.load(reference)
+    loaded = catalog.load(references.resolve(options.model, store))
     result = generation.generate(loaded.model, loaded.tokenizer, options.prompt, max_new_tokens=options.max_new_tokens,
                                  sampling_temperature=options.sampling_temperature, seed=options.seed)
     document = {"model": options.model, "prompt": options.prompt, "answer": result.text, "tokens": result.tokens, "seed": options.seed,
