@@ -27,19 +27,21 @@ class AppProcess:
 
 
 @contextlib.contextmanager
-def running_app(folder: Path, *, home: Path | None = None, start_within: float = 60, end_within: float = 15) -> Iterator[AppProcess]:
+def running_app(folder: Path, *, home: Path | None = None, start_within: float = 60, end_within: float = 15,
+                **environment: str) -> Iterator[AppProcess]:
     """`python -m workbench`, answering. Ended by SIGTERM; one that does not end in time is killed, and that is an error.
 
     Args:
         folder: where its output goes, and its home unless `home` is given.
         start_within, end_within: seconds.
+        environment: more variables for it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     home, log = home or folder / "home", folder / "app.log"
     with log.open("wb") as output:
         process = subprocess.Popen([sys.executable, "-m", "workbench"], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output,
                                    stderr=subprocess.STDOUT, start_new_session=True,
-                                   env={**os.environ, "PORT": "0", "STILLHOUSE_HOME": str(home)})
+                                   env={**os.environ, "PORT": "0", "STILLHOUSE_HOME": str(home), **environment})
     try:
         yield AppProcess(process, _address(process, log, start_within), home, log)
     finally:

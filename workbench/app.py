@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ if str(ROOT) not in sys.path:  # under `streamlit run` only this folder is on th
 import streamlit as st  # noqa: E402
 from starlette.routing import Mount  # noqa: E402
 
-from workbench import gate, paths  # noqa: E402
+from workbench import gate, inference, paths  # noqa: E402
 from workbench.chat_mount import ChatMount  # noqa: E402
 from workbench.jobs import Runner  # noqa: E402
 from workbench.live_plotly import script_route  # noqa: E402
@@ -38,6 +39,7 @@ async def lifespan(_app: st.App):
         async with chat.running():
             yield {}
     finally:
+        await asyncio.to_thread(inference.close)
         runner.stop()
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,52 +16,48 @@ WARM_UP_AFTER = 4.0  # seconds; leaves the processor to the first page
 
 
 class ChatMount:
-    """An ASGI application that becomes the chat pane at its first request, or a few seconds after the start.
-
-    One task owns the pane from its start to its end: a mounted application gets no lifespan events of its own.
-    """
+    """An ASGI application that becomes the chat pane at its first request, or a few seconds after the start."""
 
     def __init__(self) -> None:
-        self._owner: asyncio.Task[None] | None = None
         self._pane: asyncio.Future[FastAPI] | None = None
+        self._owner: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        pane = await self.pane()
+        pane = await asyncio.shield(self.begin())
         await pane(scope, receive, send)
 
-    async def pane(self) -> FastAPI:
-        """The running pane, started when nobody has asked for it before."""
+    def begin(self) -> asyncio.Future[FastAPI]:
+        """Start the pane, unless that was done before; the result is there once it runs."""
         if self._pane is None:
             self._pane = asyncio.get_running_loop().create_future()
             self._owner = asyncio.create_task(self._own(self._pane))
-        return await asyncio.shield(self._pane)
+        return self._pane
 
     async def _own(self, pane: asyncio.Future[FastAPI]) -> None:
-        try:
-            application = await asyncio.to_thread(build_pane)
-        except BaseException as error:
-            pane.set_exception(error)  # every request then says why, in the log
-            raise
-        async with application.router.lifespan_context(application):
-            pane.set_result(application)
+        # A mounted application gets no lifespan events: one task runs its lifespan from beginning to end.
+        building = asyncio.create_task(asyncio.to_thread(build_pane))
+        await asyncio.wait([building])
+        if error := building.exception():
+            logging.getLogger(__name__).error("The chat pane could not be started.", exc_info=error)
+            pane.set_exception(error)
+            pane.exception()  # it has been told; asyncio need not report it again
+            return
+        async with building.result().router.lifespan_context(building.result()):
+            pane.set_result(building.result())
             await self._closing.wait()
 
     @contextlib.asynccontextmanager
-    async def running(self):
+    async def running(self) -> AsyncIterator[None]:
         """Start the pane after a while, and end it with the server."""
-        warm_up = asyncio.create_task(self._warm_up())
+        warm_up = asyncio.get_running_loop().call_later(WARM_UP_AFTER, self.begin)
         try:
             yield
         finally:
             warm_up.cancel()
             self._closing.set()
             if self._owner is not None:
-                await asyncio.wait([self._owner])
-
-    async def _warm_up(self) -> None:
-        await asyncio.sleep(WARM_UP_AFTER)
-        await self.pane()
+                await self._owner
 
 
 def build_pane() -> FastAPI:
