@@ -55,13 +55,16 @@ class NextToken:
 
 
 def compare_positions(teacher: PreTrainedModel, student: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
-                      conversation: Conversation, answer: str) -> list[Position]:
+                      conversation: Conversation, answer: str, *, vocabulary: int | None = None) -> list[Position]:
     """Both models' expectations at every token of the teacher's answer.
 
         KL_t = sum over v of p_t(v) * (log p_t(v) - log q_t(v)),    p teacher, q student, both at temperature 1
 
-    The models must share `tokenizer`; where their embeddings are padded to different widths, only the rows of real
-    tokens take part and each distribution is renormalised over them.
+    The models must share `tokenizer`. Families pad their embeddings to different widths: only the rows of real tokens
+    take part, and each distribution is renormalised over them.
+
+    Args:
+        vocabulary: tokens that both models know, counted from 0 (default: the tokenizer's).
 
     Raises:
         DataError: the answer is empty.
@@ -73,7 +76,7 @@ def compare_positions(teacher: PreTrainedModel, student: PreTrainedModel, tokeni
     context = min(context_length(teacher), context_length(student))
     prompt_ids = fit_prompt(tokenizer, conversation, context, len(answer_ids)).token_ids
     answer_ids = answer_ids[: context - len(prompt_ids)]
-    vocabulary = min(len(tokenizer), teacher.config.vocab_size, student.config.vocab_size)
+    vocabulary = len(tokenizer) if vocabulary is None else vocabulary
     teacher_log = _log_probabilities(teacher, prompt_ids, answer_ids, vocabulary)  # (N, V)
     student_log = _log_probabilities(student, prompt_ids, answer_ids, vocabulary)
     kl = (teacher_log.exp() * (teacher_log - student_log)).sum(-1).clamp_min(0)  # rounding can give -1e-8

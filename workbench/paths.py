@@ -6,6 +6,7 @@
     ├── bin/                run folders on their way out (`Store.purge`)
     ├── uploads/            corpora given through the browser
     ├── models/             models fetched or converted once
+    ├── engine.log          what the process in which models answer has to say
     └── cache/              what can be made again
 """
 
@@ -46,6 +47,11 @@ def uploads_dir() -> Path:
 def models_dir() -> Path:
     """Models fetched or converted once."""
     return home() / "models"
+
+
+def engine_log() -> Path:
+    """What the process in which models answer has to say (`workbench.inference`)."""
+    return home() / "engine.log"
 
 
 def cache_dir() -> Path:

@@ -16,8 +16,8 @@ SENTENCES = ("A quiet film with a very good script.", "The plot is dull and the 
 
 
 @cache
-def chat_tokenizer(vocabulary: int = 300, positions: int = 64) -> PreTrainedTokenizerFast:
-    return train_tokenizer([{"text": sentence} for sentence in SENTENCES], vocabulary, positions)
+def chat_tokenizer(sentences: tuple[str, ...] = SENTENCES, positions: int = 64) -> PreTrainedTokenizerFast:
+    return train_tokenizer([{"text": sentence} for sentence in sentences], 300, positions)
 
 
 def chat_model(name: str = "llama", *, layers: int = 2, seed: int = 0, positions: int = 64, width: int | None = None) -> PreTrainedModel:
@@ -34,9 +34,9 @@ def chat_model(name: str = "llama", *, layers: int = 2, seed: int = 0, positions
     return model
 
 
-def save_chat_model(folder: Path, *, layers: int = 2, seed: int = 0, positions: int = 512, vocabulary: int = 300) -> Path:
+def save_chat_model(folder: Path, *, layers: int = 2, seed: int = 0, positions: int = 512,
+                    sentences: tuple[str, ...] = SENTENCES) -> Path:
     """A folder that `from_pretrained` loads."""
-    model = chat_model(layers=layers, seed=seed, positions=positions, width=vocabulary)
-    model.save_pretrained(folder)
-    chat_tokenizer(vocabulary).save_pretrained(folder)
+    chat_model(layers=layers, seed=seed, positions=positions).save_pretrained(folder)
+    chat_tokenizer(sentences).save_pretrained(folder)
     return folder

@@ -1,0 +1,105 @@
+"""What the web process and the engine process say to each other: one JSON object a line.
+
+    request     {"id": 7, "op": "generate", "model": "house-chat", ...}       {"id": 7, "op": "cancel"}
+    message     {"id": 7, "kind": "loaded", "card": {...}}                    the model is ready
+                {"id": 7, "kind": "piece", "text": " a film", "tokens": 2}    more of an answer
+                {"id": 7, "kind": "answer", ...}                              last: the answer is complete
+                {"id": 7, "kind": "value", "value": ...}                      last: the result of any other request
+                {"id": 7, "kind": "error", "error": "ModelNotFound", ...}     last: it failed
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from core import errors
+from core.errors import StillhouseError
+
+LAST = ("answer", "value", "error", "lost")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What really answers.
+
+    Attributes:
+        parameters: number of distinct parameters of the loaded model.
+        layers: its blocks.
+        context: tokens; its longest sequence.
+        weights: 12 hexadecimal digits of the loaded weights.
+        device: where it computes.
+    """
+
+    parameters: int
+    layers: int
+    context: int
+    weights: str
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The model is in memory; what it is."""
+
+    card: ModelCard
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """More of an answer: its text, and how many tokens the answer has so far."""
+
+    text: str
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The end of an answer; fields as in `core.generation.GenerationResult`."""
+
+    text: str
+    tokens: int
+    prompt_tokens: int
+    left_out: int
+    seconds_to_first_token: float
+    tokens_per_second: float
+    finish: str
+
+
+def send(stream: BinaryIO, message: Mapping[str, Any]) -> None:
+    """Write one object. Callers hold a lock: two lines must not mix."""
+    stream.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+    stream.flush()
+
+
+def receive(stream: BinaryIO) -> Iterator[dict[str, Any]]:
+    """Every object until the other side is gone; a line cut short by its end is dropped."""
+    for line in stream:
+        if line.endswith(b"\n"):
+            yield json.loads(line)
+
+
+def read_generation(message: Mapping[str, Any]) -> Loaded | Piece | Answer:
+    """A message of a generation as a value."""
+    fields = {name: value for name, value in message.items() if name not in ("id", "kind")}
+    match message["kind"]:
+        case "loaded":
+            return Loaded(ModelCard(**fields["card"]))
+        case "piece":
+            return Piece(**fields)
+        case "answer":
+            return Answer(**fields)
+    raise ValueError(message["kind"])
+
+
+def write_error(error: StillhouseError) -> dict[str, Any]:
+    """An error as plain data."""
+    return {"kind": "error", "error": type(error).__name__, "given": error.given, "expected": error.expected, "fix": error.fix}
+
+
+def read_error(message: Mapping[str, Any]) -> StillhouseError:
+    """The error that `write_error` wrote; of a class that is not the engine's own, its root."""
+    kind = getattr(errors, message["error"], StillhouseError)
+    return kind(message["given"], message["expected"], message["fix"])
