@@ -65,9 +65,9 @@ def build_pane() -> FastAPI:
     import gradio
     from fastapi import FastAPI
 
-    from workbench.chat import CSS, build_chat
+    from workbench.chat.pane import CSS, THEME, build_chat
 
     application = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     blocks = build_chat().queue(default_concurrency_limit=8, max_size=64, api_open=False)
-    gradio.mount_gradio_app(application, blocks, path="/", css=CSS, footer_links=[], run_history=False, ssr_mode=False)
+    gradio.mount_gradio_app(application, blocks, path="/", css=CSS, theme=THEME, footer_links=[], run_history=False, ssr_mode=False)
     return application

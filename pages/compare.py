@@ -1,0 +1,13 @@
+"""Two or three models side by side, asked the same question with the same seed. ``?models=a,b`` names them."""
+
+import streamlit as st
+
+from workbench import compare_view, views
+
+st.title("Compare", anchor=False)
+with views.errors_shown():
+    models = compare_view.pick()
+    if models:
+        compare_view.pane(models)
+    else:
+        views.empty_state("Pick two or three models: a house model, students and controls of runs, any folder or hub id.", "forum")

@@ -1,0 +1,100 @@
+"""The pane's own HTML: who answers, and the lens. Everything that models or users wrote is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from workbench.chat.turns import FINISHES, Turn
+from workbench.wire import ModelCard
+
+# Nats at which a token is marked more strongly; below the first it is not marked.
+LEVELS = (0.1, 0.5, 1.0, 2.0)
+
+
+def header(name: str, role: str, card: ModelCard | None = None, turn: Turn | None = None, *, note: str = "", error: str = "") -> str:
+    """Who answers in a pane: name, size, the weights that are really loaded, and how fast the last answer came.
+
+    Args:
+        note: what it is doing now.
+        error: why it cannot answer.
+    """
+    facts = [f"{_count(card.parameters)} parameters", f"{card.layers} layers", f"weights <code>{escape(card.weights)}</code>"] if card else []
+    if card and card.device != "cpu":
+        facts.append(escape(card.device))
+    speed = [note] if note else _speed(turn)
+    lines = [f'<p class="name"><span class="role">{escape(role)}</span> <strong title="{escape(name)}">{escape(name)}</strong></p>']
+    if error:
+        lines.append(f'<p class="error" role="alert">{escape(error)}</p>')
+    else:
+        lines.append(f'<p class="facts">{" · ".join(facts) or "&nbsp;"}</p>')
+        lines.append(f'<p class="speed" aria-live="polite">{" · ".join(map(escape, speed)) or "&nbsp;"}</p>')
+    return f'<div class="header">{"".join(lines)}</div>'
+
+
+def _count(parameters: int) -> str:
+    for unit, size in (("B", 10**9), ("M", 10**6), ("k", 10**3)):
+        if parameters >= size:
+            return f"{parameters / size:.3g} {unit}"
+    return str(parameters)
+
+
+def _speed(turn: Turn | None) -> list[str]:
+    if turn is None or turn.answer is None:
+        return []
+    answer = turn.answer
+    said = [f"first token {answer.seconds_to_first_token:.2f} s", f"{answer.tokens_per_second:.1f} tokens/s", f"{answer.tokens} tokens"]
+    if answer.finish in FINISHES:
+        said.append(FINISHES[answer.finish])
+    if answer.left_out:
+        said.append(f"{answer.left_out} oldest messages left out")
+    return said
+
+
+def lens(positions: Sequence[Mapping[str, Any]], teacher: str, student: str, group: str) -> str:
+    """The teacher's answer, each token marked by how far the student departs from the teacher there.
+
+    A mark is a colour and an underline, both stronger with the divergence, whose number is in the tooltip. A click on a
+    token opens the top five of both: plain ``<details>``, of which one in a `group` is open at a time.
+    """
+    mean = sum(position["kl"] for position in positions) / len(positions)
+    largest = max(position["kl"] for position in positions)
+    tokens = "".join(_token(position, teacher, student, group) for position in positions)
+    return (f'<div class="lens"><p class="facts">Where {escape(student)} departs from {escape(teacher)}: KL(teacher ‖ student) '
+            f'{mean:.2f} nats a token on average, {largest:.2f} at most</p>'
+            f'<div class="tokens">{tokens}</div>{_legend()}</div>')
+
+
+def message(text: str) -> str:
+    """Something to say in the place of the lens."""
+    return f'<div class="lens"><p class="facts">{escape(text)}</p></div>'
+
+
+def level(kl: float) -> int:
+    """How strongly a divergence in nats is marked: 0 (not at all) to 4."""
+    return sum(kl >= limit for limit in LEVELS)
+
+
+def _token(position: Mapping[str, Any], teacher: str, student: str, group: str) -> str:
+    text = position["token"]
+    shown = escape(text.replace("\n", "⏎")) or "▫"  # part of a character has no text of its own
+    rows = "".join(f"<tr>{_candidate(mine)}{_candidate(theirs)}</tr>"
+                   for mine, theirs in zip(position["teacher_top5"], position["student_top5"], strict=True))
+    table = (f'<div class="top"><p>In front of <b>{shown}</b>: {position["kl"]:.3f} nats</p><table><thead><tr>'
+             f'<th colspan="2">{escape(teacher)}</th><th colspan="2">{escape(student)}</th></tr></thead><tbody>{rows}</tbody></table></div>')
+    line_end = "<br>" if "\n" in text else ""
+    return (f'<details name="{escape(group)}"><summary class="l{level(position["kl"])}" title="{position["kl"]:.3f} nats">{shown}</summary>'
+            f"{table}</details>{line_end}")
+
+
+def _candidate(candidate: Mapping[str, Any]) -> str:
+    share = candidate["probability"]
+    return (f'<td class="token"><code>{escape(candidate["token"].replace(chr(10), "⏎"))}</code></td>'
+            f'<td class="share" style="--share:{share:.3f}">{share:.1%}</td>')
+
+
+def _legend() -> str:
+    names = [f"under {LEVELS[0]:g}", *(f"{low:g}–{high:g}" for low, high in zip(LEVELS, LEVELS[1:], strict=False)), f"over {LEVELS[-1]:g}"]
+    marks = "".join(f'<span class="l{number}">{name}</span>' for number, name in enumerate(names))
+    return f'<p class="legend">nats: {marks} Click a token for the top five of both.</p>'

@@ -1,0 +1,286 @@
+"""The chat pane as a Gradio application: events in, HTML and messages out.
+
+A tab's state lives in the tab: the models and the chat's id in its address, what was said in hidden text fields. So an
+open tab goes on after a restart of the server, and no tab holds a connection while nothing happens (`gr.State` would).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from core.errors import StillhouseError
+from workbench import inference
+from workbench.chat import markup, turns
+from workbench.chat.sessions import KeptChats, Tabs
+from workbench.chat.turns import Turn
+from workbench.wire import Answer, Loaded, Piece
+
+MAX_MODELS = 3
+STREAMS = 16  # answers of one column at once, over all tabs
+
+CSS = Path(__file__).with_name("pane.css").read_text(encoding="utf-8")
+ACCENT = gr.themes.Color(c50="#eefaf8", c100="#d3f1ed", c200="#a8e2dc", c300="#74cdc5", c400="#3fb1a8", c500="#0f857a", c600="#0b7a75",
+                         c700="#0a625e", c800="#0b4e4b", c900="#0c403e", c950="#052625")
+FONT = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Liberation Sans", "Arial", "sans-serif")
+THEME = gr.themes.Default(primary_hue=ACCENT, secondary_hue=ACCENT, neutral_hue=gr.themes.colors.slate, font=FONT,
+                          font_mono=("ui-monospace", "Menlo", "Consolas", "Liberation Mono", "monospace"), text_size=gr.themes.sizes.text_sm)
+
+EXAMPLES = (
+    "Write a positive one-line review.",
+    "Write a negative one-line review about the acting.",
+    "Is this review positive or negative?\n\nThe plot is thin, but the two leads are a joy to watch.",
+    "Does the reviewer recommend the film?\n\nTwo hours of noise, and not one line worth remembering.",
+    "Continue this review:\n\nI went in expecting very little, and the first scene proved me wrong.",
+)
+
+# name of the sampling field -> its widget
+SAMPLING: dict[str, Callable[[], gr.components.Component]] = {
+    "sampling_temperature": lambda: gr.Slider(0, 2, 0.7, step=0.05, label="Sampling temperature", info="0 takes the most likely token"),
+    "top_p": lambda: gr.Slider(0.05, 1, 0.95, step=0.05, label="Top p", info="leading share of the probability to draw from"),
+    "top_k": lambda: gr.Slider(0, 200, 50, step=1, label="Top k", info="most likely tokens to draw from, 0 for all"),
+    "max_new_tokens": lambda: gr.Slider(8, 1024, 128, step=8, label="Longest answer", info="tokens"),
+    "seed": lambda: gr.Number(0, precision=0, minimum=0, label="Seed", info="the same for every model"),
+}
+WHOLE_NUMBERS = ("top_k", "max_new_tokens", "seed")
+
+DOWNLOAD = """(text) => {
+  if (!text) return;
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([text], {type: "text/markdown"}));
+  link.download = "comparison.md";
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}"""
+
+tabs, kept = Tabs(), KeptChats()
+
+
+@dataclass(frozen=True, slots=True)
+class Pane:
+    """The components of one model's column; `said` holds its turns as text."""
+
+    column: gr.Column
+    header: gr.HTML
+    chat: gr.Chatbot
+    said: gr.Textbox
+    lens: gr.HTML
+
+
+# ------------------------------------------------------------------------------------------------ the address
+
+
+def models_of(request: gr.Request) -> tuple[str, ...]:
+    """The model references in the tab's address, each once, at most three."""
+    names = dict(request.query_params).get("models", "").split(",")
+    return tuple(dict.fromkeys(name.strip() for name in names if name.strip()))[:MAX_MODELS]
+
+
+def chat_of(request: gr.Request) -> str:
+    """The id of the chat in the tab's address; empty when it has none."""
+    identifier = dict(request.query_params).get("c", "")
+    return identifier if re.fullmatch(r"[0-9a-f]{32}", identifier) else ""
+
+
+def _role(index: int) -> str:
+    return "Student" if index else "Teacher"
+
+
+# ------------------------------------------------------------------------------------------------ events
+
+
+def open_chat(request: gr.Request) -> list[Any]:
+    """What a tab shows first: the columns of its models, with what was said before a reload."""
+    models = models_of(request)
+    said = kept.read(chat_of(request), models)
+    updates: list[Any] = [gr.update(visible=not models), gr.update(visible=bool(models) and not any(said))]
+    for index in range(MAX_MODELS):
+        there = index < len(models)
+        text = said[index] if there else ""
+        updates += [gr.update(visible=there), markup.header(models[index], _role(index)) if there else "",
+                    turns.display(turns.loads(text)), text]
+    return updates
+
+
+def describe(index: int) -> Callable[..., Any]:
+    """The event that loads a column's model and says what it is."""
+    def show(said: str, request: gr.Request) -> Iterator[str]:
+        models = models_of(request)
+        if index >= len(models):
+            yield ""
+            return
+        past = turns.loads(said)
+        yield markup.header(models[index], _role(index), note="loading the model")
+        try:
+            card = inference.engine().info(models[index])
+        except StillhouseError as error:
+            yield markup.header(models[index], _role(index), error=str(error))
+        else:
+            yield markup.header(models[index], _role(index), card, past[-1] if past else None)
+
+    return show
+
+
+def ask(text: str, request: gr.Request, event: gr.EventData) -> list[Any]:
+    """Take a question from the text field, or from the example that was clicked."""
+    example = event.target.value if isinstance(event.target, gr.Button) and event.target.elem_id != "send" else None
+    question = (next(known for known in EXAMPLES if _label(known) == example) if example else text or "").strip()
+    if not question or not models_of(request):
+        return [text, "", gr.skip()]
+    if not tabs.take(str(request.session_hash)):
+        gr.Info("The models are still answering. Wait for them, or press Stop.")
+        return [text, "", gr.skip()]
+    return [text if example else "", question, gr.update(visible=False)]
+
+
+def answer(index: int) -> Callable[..., Any]:
+    """The event that answers in one column."""
+    def stream(question: str, said: str, request: gr.Request, *sampling: float) -> Iterator[tuple[Any, Any, Any]]:
+        models = models_of(request)
+        if index >= len(models) or not question:
+            yield gr.skip(), gr.skip(), gr.skip()
+            return
+        name, past = models[index], turns.loads(said)
+        turn = Turn(question, sampling=_drawn(sampling))
+        yield markup.header(name, _role(index), note="loading the model"), turns.display((*past, turn)), gr.skip()
+        try:
+            generation = inference.engine().generate(name, turns.conversation(past, question), **turn.sampling)
+            with tabs.answering(str(request.session_hash), generation):
+                for part in generation:
+                    turn, note = _grown(turn, part)
+                    yield markup.header(name, _role(index), turn.card, turn, note=note), turns.display((*past, turn)), gr.skip()
+        except StillhouseError as error:
+            turn = replace(turn, error=str(error))
+        text = turns.dumps((*past, turn))
+        if chat := chat_of(request):
+            kept.write(chat, models, index, text)
+        yield markup.header(name, _role(index), turn.card, turn), turns.display((*past, turn)), text
+
+    return stream
+
+
+def _drawn(values: tuple[float | None, ...]) -> dict[str, float]:
+    # An emptied number field sends None.
+    return {name: int(value or 0) if name in WHOLE_NUMBERS else value for name, value in zip(SAMPLING, values, strict=True)}
+
+
+def _grown(turn: Turn, part: Loaded | Piece | Answer) -> tuple[Turn, str]:
+    """The turn with one more part of its answer, and what to say of it meanwhile."""
+    match part:
+        case Loaded():
+            return replace(turn, card=part.card), "reading the question"
+        case Piece():
+            return replace(turn, text=turn.text + part.text), f"answering, {part.tokens} tokens"
+        case Answer():
+            return replace(turn, text=part.text, answer=part), ""
+
+
+def look(index: int) -> Callable[..., Any]:
+    """The event that marks the teacher's last answer as the student of one column sees it."""
+    def show(wanted: bool, teacher_said: str, request: gr.Request) -> Iterator[Any]:
+        models = models_of(request)
+        if not wanted or index >= len(models):
+            yield gr.update(value="", visible=False)
+            return
+        past = turns.loads(teacher_said)
+        while past and not past[-1].text:
+            past = past[:-1]
+        if not past:
+            yield gr.update(value=markup.message("The teacher's answer will be marked here, token by token."), visible=True)
+            return
+        yield gr.update(value=markup.message("Comparing token by token …"), visible=True)
+        messages = turns.conversation(past[:-1], past[-1].question)
+        try:
+            positions = inference.engine().lens(models[0], models[index], messages, past[-1].text)
+        except StillhouseError as error:
+            yield gr.update(value=markup.message(str(error)), visible=True)
+        else:
+            yield gr.update(value=markup.lens(positions, models[0], models[index], f"lens{index}"), visible=True)
+
+    return show
+
+
+def stop(request: gr.Request) -> None:
+    """End the tab's answers where they are."""
+    tabs.stop(str(request.session_hash))
+
+
+def clear(request: gr.Request) -> list[Any]:
+    """Forget what was said."""
+    stop(request)
+    kept.forget(chat_of(request), models_of(request))
+    return [gr.update(visible=True), *([[], "", gr.update(value="", visible=False)] * MAX_MODELS)]
+
+
+def export(request: gr.Request, *said: str) -> str:
+    """The transcript; empty when nothing was said."""
+    panes = {name: turns.loads(text) for name, text in zip(models_of(request), said, strict=False)}
+    if not any(panes.values()):
+        gr.Info("There is nothing to export yet: ask a question first.")
+        return ""
+    return turns.transcript(panes)
+
+
+# ------------------------------------------------------------------------------------------------ layout
+
+
+def _label(example: str) -> str:
+    return " ".join(example.split())
+
+
+def _column(index: int) -> Pane:
+    with gr.Column(visible=index < 2, min_width=240, elem_id=f"pane{index}") as column:
+        header = gr.HTML(elem_id=f"header{index}", js_on_load=None)
+        chat = gr.Chatbot(elem_id=f"chat{index}", show_label=False, height="max(15rem, calc(100vh - 23rem))", buttons=["copy"],
+                          render_markdown=False, layout="bubble", latex_delimiters=[], feedback_options=None)
+        lens = gr.HTML(elem_id=f"lens{index}", visible=False, js_on_load=None)
+        said = gr.Textbox(visible="hidden")
+    return Pane(column, header, chat, said, lens)
+
+
+def build_chat() -> gr.Blocks:
+    """The whole pane, to be mounted with `CSS` and `THEME`."""
+    with gr.Blocks(title="Side-by-side chat", analytics_enabled=False, fill_width=True) as blocks:
+        nothing = gr.HTML(markup.message("No model is chosen yet: pick two or three."), visible=False, elem_id="nothing", js_on_load=None)
+        with gr.Row(elem_id="panes", equal_height=False):
+            panes = [_column(index) for index in range(MAX_MODELS)]
+        with gr.Row(visible=False, elem_id="examples") as example_row:
+            examples = [gr.Button(_label(text), size="sm", elem_classes="example") for text in EXAMPLES]
+        with gr.Row(elem_id="ask"):
+            box = gr.Textbox(placeholder="Ask every model the same question", show_label=False, label="Question", lines=1, max_lines=6,
+                             elem_id="question", scale=8, container=False)
+            send = gr.Button("Ask", variant="primary", elem_id="send", scale=1, min_width=72)
+            halt = gr.Button("Stop", elem_id="stop", scale=1, min_width=72)
+        with gr.Row(elem_id="tools"):
+            wanted = gr.Checkbox(label="Mark where students depart from the teacher", elem_id="lens", container=False, scale=6)
+            clearing = gr.Button("Clear", size="sm", elem_id="clear", scale=1, min_width=72)
+            saving = gr.Button("Export", size="sm", elem_id="export", scale=1, min_width=72)
+        with gr.Accordion("Sampling, the same for every model", open=False, elem_id="sampling"), gr.Row():
+            sampling = [widget() for widget in SAMPLING.values()]
+        question, written = gr.Textbox(visible="hidden"), gr.Textbox(visible="hidden")
+
+        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        streamed: dict[str, Any] = {**quiet, "concurrency_limit": STREAMS}
+        opened = blocks.load(open_chat, None, [nothing, example_row, *(part for pane in panes
+                             for part in (pane.column, pane.header, pane.chat, pane.said))], queue=False, **quiet)
+        asked = gr.on([box.submit, send.click, *(example.click for example in examples)], ask, [box], [box, question, example_row],
+                      queue=False, **quiet)
+        answers = [asked.then(answer(index), [question, pane.said, *sampling], [pane.header, pane.chat, pane.said], **streamed)
+                   for index, pane in enumerate(panes)]
+        for index, pane in enumerate(panes):
+            opened.then(describe(index), [pane.said], [pane.header], **streamed)
+            if index:
+                compared = ([wanted, panes[0].said], [pane.lens])
+                answers[0].then(look(index), *compared, **streamed)
+                wanted.change(look(index), *compared, **streamed)
+        halt.click(stop, None, None, queue=False, **quiet)
+        clearing.click(clear, None, [example_row, *(part for pane in panes for part in (pane.chat, pane.said, pane.lens))],
+                       cancels=answers, queue=False, **quiet)
+        exported = saving.click(export, [pane.said for pane in panes], [written], queue=False, **quiet)
+        exported.then(None, [written], None, js=DOWNLOAD, **quiet)
+    return blocks
