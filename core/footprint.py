@@ -4,7 +4,7 @@ With P_t, P_s the parameters of teacher and student, R those that are trained, c
 (4 in fp32, 2 in bf16), L, D, H, V depth, width, heads and vocabulary, N = B T tokens of one forward pass:
 
     teacher       c P_t
-    student       4 P_s, and c P_s more for the rounded copy that bf16 computes with
+    student       4 P_s, 4 R more for adapters, c P_s more for the rounded copy that bf16 computes with
     gradients     4 R
     optimiser     8 R                                           AdamW's two moments
     activations   4 N L_s kept sum(in + out)                    what the student's blocks keep for the backward pass:
@@ -134,7 +134,7 @@ def memory(config: ExperimentConfig, teacher: Shape | None, student: Shape, comp
     head = 0 if config.student.lora else 3 * FP32 * student.vocabulary * student.hidden
     parts = {
         "teacher": compute_bytes * teacher.parameters if teacher else 0,
-        "student": FP32 * student.parameters + rounded,
+        "student": FP32 * student.parameters + rounded + (FP32 * trained if config.student.lora else 0),
         "gradients": FP32 * trained,
         "optimiser": 2 * FP32 * trained,
         "activations": round(FP32 * tokens * kept) + taught,

@@ -1,0 +1,91 @@
+from types import SimpleNamespace
+
+import pytest
+
+from core import checks, footprint
+from core.checks import Checks
+from core.config import DataSpec, FreshSpec, parse_recipe
+from core.errors import CompatibilityError, DataError, DiskFull, OutOfMemory
+from tests.core.chat_models import chat_model, chat_tokenizer
+
+
+def experiment(**train: int):
+    return parse_recipe({"train": train})
+
+
+SHAPE = footprint.shape_of_fresh(FreshSpec())
+
+
+def test_outcomes_keep_their_order_and_the_latest_counts():
+    found = Checks()
+    assert found.take("first", lambda: 3, lambda count: f"{count} blocks") == 3
+    assert found.take("second", lambda: checks.block_length(DataSpec(block_length=64), 32)) is None
+    assert not found.hold
+    found.tell("first", "four blocks")
+    failed = found.by_name["second"]
+    assert [check.name for check in found.by_name.values()] == ["first", "second"]
+    assert found.by_name["first"].message == "four blocks"
+    assert (failed.ok, failed.fix) == (False, "Set data.block_length to 32 or less.")
+    assert "64" in failed.message
+    assert "32" in failed.message
+
+
+def test_a_programming_error_is_not_a_failed_check():
+    with pytest.raises(ZeroDivisionError):
+        Checks().take("any", lambda: 1 / 0)
+
+
+def test_block_length_up_to_the_context():
+    assert checks.block_length(DataSpec(block_length=32), 32)
+    with pytest.raises(CompatibilityError):
+        checks.block_length(DataSpec(block_length=33), 32)
+
+
+def test_sources_are_looked_at_without_network_or_long_reading(tmp_path):
+    good, empty = tmp_path / "good.jsonl", tmp_path / "empty.txt"
+    good.write_text('{"prompt": "a", "completion": "b"}\n')
+    empty.write_text("")
+    assert "prompt, completion" in checks.source(DataSpec(source=str(good)))
+    assert "hub" in checks.source(DataSpec(source="somebody/reviews"))
+    assert "house" in checks.source(DataSpec())
+    for bad in (empty, tmp_path / "absent.txt", tmp_path / "picture.png"):
+        with pytest.raises(DataError):
+            checks.source(DataSpec(source=str(bad)))
+
+
+def test_disk(monkeypatch, home):
+    assert not home.exists()
+    monkeypatch.setattr(checks.shutil, "disk_usage", lambda folder: SimpleNamespace(free=2**30))
+    assert checks.disk(2**30) == "1.0 GiB at most for checkpoints and models; 1.0 GiB are free."
+    with pytest.raises(DiskFull, match="STILLHOUSE_HOME"):
+        checks.disk(2**30 + 1)
+
+
+def test_memory_that_does_not_fit_says_which_batch_would():
+    config = experiment(per_device_train_batch_size=32, gradient_accumulation_steps=3)
+    needed = footprint.memory(config, SHAPE, SHAPE, 4).total
+    assert checks.memory(config, SHAPE, SHAPE, 4, needed)
+    enough = footprint.memory(experiment(per_device_train_batch_size=8), SHAPE, SHAPE, 4).total
+    with pytest.raises(OutOfMemory) as error:
+        checks.memory(config, SHAPE, SHAPE, 4, enough)
+    assert "train.per_device_train_batch_size to 8 and train.gradient_accumulation_steps to 12" in error.value.fix
+    with pytest.raises(OutOfMemory) as error:
+        checks.memory(config, SHAPE, SHAPE, 4, footprint.PROGRAM)
+    assert "smaller teacher" in error.value.fix
+
+
+def test_vocabulary_with_padding_and_with_rows_missing():
+    tokenizer = chat_tokenizer()
+    rows = len(tokenizer)
+
+    def loaded(width: int):
+        return SimpleNamespace(model=chat_model(width=width), tokenizer=tokenizer, entry=SimpleNamespace(name="tiny"))
+
+    assert checks.vocabulary(loaded(rows)) == f"Teacher and student share {rows} tokens."
+    assert "7 rows of the model are padding" in checks.vocabulary(loaded(rows + 7))
+    with pytest.raises(CompatibilityError, match="tiny"):
+        checks.vocabulary(loaded(rows - 1))
+
+
+def test_sizes_in_words():
+    assert [checks.size(count) for count in (3 * 2**20, 2**30, 1536 * 2**30)] == ["3 MiB", "1.0 GiB", "1,536.0 GiB"]

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from core import catalog, devices, planning
+from core.config import ExperimentConfig, TrainSpec, parse_recipe
+from core.data.packing import Blocks
+from core.planning import Plan, plan, static_plan, total_steps
+from core.recorder import STUDENT, ListRecorder
+from core.students import build_student
+from core.trainer import DistillationTrainer, Lesson, training_arguments
+from tests.core.chat_models import save_chat_model
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_chat_model(tmp_path_factory.mktemp("models") / "teacher", layers=4, positions=64)
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    path = tmp_path / "reviews.txt"
+    path.write_text("\n\n".join(f"Film number {n} has a very good script and {n % 7} old jokes." for n in range(100)))
+    return path
+
+
+def experiment(teacher: Path, corpus: Path, /, **changes: object) -> ExperimentConfig:
+    plain = {"teacher": {"model": str(teacher)}, "student": {"layers": 2},
+             "data": {"source": str(corpus), "block_length": 24, "validation_fraction": 0.2},
+             "train": {"per_device_train_batch_size": 2, "device": "cpu", "precision": "fp32"},
+             "evaluation": {"blocks": 4, "max_new_tokens": 2}}
+    for section, values in changes.items():
+        plain[section] = {**plain[section], **values} if isinstance(values, dict) and section in plain else values
+    return parse_recipe(plain)
+
+
+def failed(planned: Plan) -> dict[str, str]:
+    return {check.name: check.fix for check in planned.checks if not check.ok}
+
+
+# ---------------------------------------------------------------------------------------------------- static
+
+
+def test_a_static_plan_needs_no_torch(teacher, corpus):
+    code = ("import sys; from core.config import parse_recipe; from core.planning import static_plan; "
+            f"assert static_plan(parse_recipe({experiment(teacher, corpus).to_dict()!r})).fits; "
+            "assert not {'torch', 'transformers', 'datasets'} & set(sys.modules)")
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize("student", [{"layers": 3}, {"layers": None}, {"layers": None, "layer_map": [1, 3]}, {"layer_map": "first"},
+                                     {"lora": {"rank": 2}}], ids=str)
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+def test_a_static_plan_knows_the_student_that_will_be_built(teacher, corpus, student):
+    config = experiment(teacher, corpus, student=student)
+    planned, built = static_plan(config), build_student(catalog.load(str(teacher)).model, config.student, seed=0)
+    assert planned.fits
+    assert planned.layer_map == built.layer_map
+    assert planned.student.parameters == built.parameters
+    assert planned.trainable_parameters == built.trainable_parameters
+    assert planned.student.layers == len(built.layer_map)
+    assert planned.teacher.layers == 4
+    assert (planned.memory_available, planned.seconds, planned.measured_steps) == (None, None, 0)
+
+
+def test_importance_is_not_known_before_it_is_measured(teacher, corpus):
+    planned = static_plan(experiment(teacher, corpus, student={"layer_map": "importance"}))
+    assert planned.fits
+    assert planned.layer_map is None
+    assert planned.student.layers == 2
+
+
+def test_steps_and_tokens(teacher, corpus):
+    planned = static_plan(experiment(teacher, corpus, train={"gradient_accumulation_steps": 3, "max_steps": 7}))
+    assert (planned.tokens_per_step, planned.total_steps) == (2 * 3 * 24, 7)
+    assert static_plan(experiment(teacher, corpus)).total_steps is None
+
+
+def test_a_fresh_model(corpus):
+    planned = static_plan(parse_recipe({"teacher": None, "student": {"fresh": {"layers": 2}}, "losses": {"w_kd": 0, "w_hard": 1},
+                                        "data": {"source": str(corpus), "block_length": 2000}}))
+    assert planned.teacher is None
+    assert planned.layer_map is None
+    assert planned.student.layers == 2
+    assert failed(planned) == {"block length": "Set data.block_length to 1024 or less."}
+
+
+@pytest.mark.parametrize(("changes", "name"), [
+    ({"teacher": {"model": "hause-chat"}}, "teacher"),
+    ({"student": {"layers": 5}}, "student"),
+    ({"student": {"layer_map": "table"}}, "student"),
+    ({"data": {"block_length": 65}}, "block length"),
+    ({"data": {"source": "absent.csv"}}, "text"),
+])
+def test_what_stands_in_the_way_is_named(teacher, corpus, changes, name):
+    planned = static_plan(experiment(teacher, corpus, **changes))
+    assert not planned.fits
+    assert list(failed(planned)) == [name]
+
+
+# ---------------------------------------------------------------------------------------------------- complete
+
+
+def test_a_complete_plan_with_a_rehearsal(teacher, corpus):
+    config = experiment(teacher, corpus, control=True)
+    planned = plan(config, measure=True)
+    assert planned.fits
+    assert [check.name for check in planned.checks] == [
+        "teacher", "student", "text", "block length", "disk", "device", "memory", "vocabulary", "rehearsal"]
+    assert planned.measured_steps == 5
+    assert planned.total_steps > 5
+    assert planned.seconds > 0
+    assert planned.tokens_per_second > 0
+    assert planned.memory_available > planned.memory.total
+    assert json.loads(json.dumps(asdict(planned)))["layer_map"] == [0, 3]
+
+
+def test_a_complete_plan_without_a_rehearsal_knows_the_steps(teacher, corpus):
+    planned = plan(experiment(teacher, corpus, train={"num_train_epochs": 2.0}), measure=False)
+    text = next(check.message for check in planned.checks if check.name == "text")
+    blocks = int(text.split()[0].replace(",", ""))
+    assert planned.total_steps == 2 * -(-blocks // 2)
+    assert "read 2 times" in text
+    assert (planned.seconds, planned.tokens_per_second) == (None, None)
+
+
+def test_nothing_is_loaded_that_would_not_fit(teacher, corpus, monkeypatch):
+    monkeypatch.setattr(devices, "memory_available", lambda device: 0.01)
+    planned = plan(experiment(teacher, corpus), measure=True, load=lambda *_, **__: pytest.fail("loaded"))
+    assert list(failed(planned)) == ["memory"]
+    assert planned.memory_available == int(0.01 * planning.GIB)
+
+
+def test_a_device_that_is_not_there(teacher, corpus):
+    planned = plan(experiment(teacher, corpus, train={"device": "cuda:7"}), measure=True)
+    assert failed(planned) == {"device": "Use 'auto' to take the best one."}
+    assert planned.student is not None
+
+
+def test_text_shorter_than_a_block(teacher, tmp_path):
+    short = tmp_path / "short.txt"
+    short.write_text("Too short.")
+    planned = plan(experiment(teacher, short), measure=True)
+    assert list(failed(planned)) == ["text"]
+    assert planned.total_steps is None
+
+
+def test_a_fresh_model_is_rehearsed_on_a_sample(corpus):
+    config = parse_recipe({"teacher": None, "student": {"fresh": {"layers": 1, "hidden": 16, "feed_forward": 16, "vocabulary": 300}},
+                           "losses": {"w_kd": 0, "w_hard": 1}, "data": {"source": str(corpus), "block_length": 24},
+                           "train": {"max_steps": 50, "per_device_train_batch_size": 2, "device": "cpu", "precision": "fp32"},
+                           "evaluation": {"blocks": 2, "prompts": []}})
+    planned = plan(config, measure=True)
+    assert planned.fits
+    assert planned.total_steps == 50
+    assert planned.seconds > 0
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+@pytest.mark.parametrize("epochs", [0.5, 1.0, 2.2])
+def test_total_steps_are_those_that_trainer_takes(tmp_path, teacher, corpus, accumulation, epochs):
+    spec = TrainSpec(per_device_train_batch_size=2, gradient_accumulation_steps=accumulation, num_train_epochs=epochs, device="cpu")
+    config = experiment(teacher, corpus)
+    model = catalog.load(str(teacher)).model
+    blocks = Blocks(np.full((5, 8), 9, np.int32), np.ones((5, 8), np.float32), 5, 40)
+    arguments = training_arguments(spec, tmp_path / "run", torch.device("cpu"), eval_steps=99)
+    student, lesson = build_student(model, config.student, seed=0).model, Lesson(config.losses, model, (0, 3))
+    trainer = DistillationTrainer(student, lesson, blocks, arguments, arm=STUDENT, recorder=ListRecorder(), dtype=torch.float32,
+                                  evaluate=lambda _: {"eval/cross_entropy": 0.0})
+    trainer.train()
+    assert total_steps(spec, len(blocks)) == trainer.state.global_step == trainer.state.max_steps
