@@ -1,0 +1,12 @@
+"""The first page: what this is, three ways to begin, what ran lately."""
+
+import streamlit as st
+
+from workbench import home_view, views
+
+st.title("Stillhouse", anchor=False)
+st.markdown("Distil a language model into a shallower student, watch it learn, and compare the two side by side. "
+            "Everything runs on this machine, in the background, and every run can be repeated from one line.")
+with views.errors_shown():
+    home_view.buttons()
+    home_view.recent()

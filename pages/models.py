@@ -1,0 +1,12 @@
+"""Every model: the catalogue, the students of runs, and any other by its reference."""
+
+import streamlit as st
+
+from workbench import models_view, runs_view, views
+
+st.title("Models", anchor=False)
+st.caption("Anything here can teach, be compared in the chat, or be opened with Transformers from its folder.")
+with views.errors_shown():
+    runs_view.undo_offer()
+    models_view.catalogue()
+    models_view.any_reference()

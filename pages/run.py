@@ -1,0 +1,14 @@
+"""One run: what it does now, its curves, results, samples, log and recipe. ``?run=`` names it."""
+
+import streamlit as st
+
+from workbench import run_view, state, views
+
+with views.errors_shown():
+    run = state.run_of_url()
+    if run is None:
+        st.title("Run", anchor=False)
+        views.empty_state("No run is chosen. Pick one from the list.", "list")
+        st.page_link(state.RUNS, label="All runs", icon=":material/arrow_back:")
+    else:
+        run_view.show(run)

@@ -1,0 +1,20 @@
+"""All runs: filter, compare, open; and the bin."""
+
+import streamlit as st
+
+from workbench import runs_view, state, views
+
+st.title("Runs", anchor=False)
+with views.errors_shown():
+    runs_view.undo_offer()
+    runs = state.store().runs()
+    if runs:
+        chosen = runs_view.listing(runs)
+        if chosen:
+            runs_view.overlay(chosen)
+        else:
+            st.caption("Open a run by its name, or tick several to lay their curves over one another.")
+    else:
+        views.empty_state("No runs yet. An experiment that you start appears here, and stays after the app is closed.", "science")
+        st.page_link(state.NEW, label="New experiment", icon=":material/add:")
+    runs_view.bin_contents()

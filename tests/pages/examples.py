@@ -1,0 +1,97 @@
+"""Runs in every state, written into a store as a worker would have written them."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+from core.config import ExperimentConfig, parse_recipe
+from workbench.processes import Process
+from workbench.store import Progress, Run, Store
+
+STEPS = 400
+NAMES = ("perplexity", "kl_to_teacher", "agreement", "bits_per_byte", "cross_entropy", "sentiment_accuracy")
+
+
+def config(name: str, **changes: Any) -> ExperimentConfig:
+    """A small experiment with a control."""
+    plain = {"name": name, "student": {"layers": 4}, "train": {"max_steps": STEPS}, "control": True} | changes
+    return parse_recipe(plain)
+
+
+def queued(store: Store, name: str = "waiting") -> Run:
+    """A run that has not begun."""
+    return store.create_run(config(name))
+
+
+def running(store: Store, name: str = "halfway", *, steps: int = STEPS // 2, process: Process | None = None) -> Run:
+    """A run whose student is at `steps`; `process` is who works at it (default: this process)."""
+    run, process = _started(store, name, process)
+    _tell(store, run, "evaluation", {"who": "teacher", "metrics": measured(0.0)})
+    _train(store, run, "student", steps)
+    store.record(run.id, process, [], [], Progress("steps", "student", steps, STEPS))
+    return store.run(run.id)
+
+
+def finished(store: Store, name: str = "done") -> Run:
+    """A finished run with its control."""
+    run, process = _started(store, name, None)
+    _tell(store, run, "evaluation", {"who": "teacher", "metrics": measured(0.0)})
+    for arm, who, after in (("student", "student_after", 0.25), ("control", "control", 0.6)):
+        _train(store, run, arm, STEPS)
+        _tell(store, run, "evaluation", {"who": who, "metrics": measured(after)})
+    store.record(run.id, process, [], [], Progress("evaluate", "control", STEPS, STEPS))
+    store.finish(run.id, "finished")
+    return store.run(run.id)
+
+
+def failed(store: Store, name: str = "broken") -> Run:
+    """A run that failed at its third step."""
+    run, process = _started(store, name, None)
+    _train(store, run, "student", 3)
+    store.record(run.id, process, [], [], Progress("steps", "student", 3, STEPS))
+    run.log_path.write_text("Traceback (most recent call last):\n  ...\nFloatingPointError: loss is nan at step 3\n", encoding="utf-8")
+    store.finish(run.id, "failed", "The loss became NaN at step 3.", "Lower train.learning_rate, for example to 1e-4.")
+    return store.run(run.id)
+
+
+def measured(distance: float) -> dict[str, float]:
+    """Held-out metrics of a model at this distance (nats/token) from its teacher."""
+    cross_entropy = 3.0 + distance
+    return {"cross_entropy": cross_entropy, "perplexity": math.exp(cross_entropy), "bits_per_byte": cross_entropy / 2.7,
+            "kl_to_teacher": distance, "agreement": math.exp(-distance), "tokens": 8160, "bytes": 30_000,
+            "sentiment_accuracy": 0.5 + 0.35 * math.exp(-distance), "sentiment_items": 400, "stderr": 0.018}
+
+
+def _tell(store: Store, run: Run, kind: str, payload: dict[str, Any]) -> None:
+    store.log_events(run.id, [(kind, payload, time.time())])
+
+
+def _started(store: Store, name: str, process: Process | None) -> tuple[Run, Process]:
+    process = process or Process.current()
+    run = store.create_run(config(name))
+    store.claim(run.id, "cpu")
+    store.report_in(run.id, process)
+    _tell(store, run, "evaluation", {"who": "student_before", "metrics": measured(4.0)})
+    return store.run(run.id), process
+
+
+def _train(store: Store, run: Run, arm: str, steps: int) -> None:
+    rows = []
+    for step in range(steps + 1):
+        distance = (0.25 if arm == "student" else 0.6) + 3.7 * math.exp(-step / 60)
+        wobble = 0.15 * math.sin(step * 1.7) + 0.1 * math.sin(step * 0.37)
+        if step:
+            kd, hard = distance * 1.1 + wobble, 3.0 + distance + wobble
+            values = {"loss": 4 * kd + 0.5 * hard, "loss/kd": 4 * kd, "loss/hard": 0.5 * hard, "raw/kd": kd, "raw/hard": hard}
+            if arm == "control":
+                values = {"loss": hard, "loss/hard": hard, "raw/hard": hard}
+            values |= {"learning_rate": 5e-4 * min(step / 20, math.cos(step / STEPS * 1.5)), "grad_norm": 1.0, "tokens": 2048.0 * step,
+                       "tokens_per_second": 1900 + 60 * math.sin(step / 9), "memory_gib": 1.1 + 0.1 * (step > 50)}
+            rows += [(arm, step, key, value) for key, value in values.items()]
+        if step % 50 == 0:
+            rows += [(arm, step, f"eval/{key}", value) for key, value in measured(distance).items() if key in NAMES]
+            _tell(store, run, "samples", {"arm": arm, "step": step, "prompt": "Write a positive one-line review.",
+                                                "answer": "A warm, funny and <b>surprising</b> film with a fine cast."[: 12 + step // 4]})
+    store.log_metrics(run.id, rows)

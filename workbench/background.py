@@ -1,0 +1,54 @@
+"""Slow questions to the engine process, asked once and answered beside the page: nobody waits for a model to load.
+
+Each function returns the same `Future` for the same question; `waiting` draws the page again when it is done.
+"""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import streamlit as st
+
+from core.config import DataSpec, parse_recipe
+from workbench import inference
+
+POLL_SECONDS = 0.7
+
+
+@st.cache_resource(show_spinner=False)
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(4, thread_name_prefix="question")
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def next_token(model: str, prompt: str) -> Future[dict[str, Any]]:
+    """What `model` would say next: ``tokens`` and ``logits``, falling."""
+    return _pool().submit(inference.engine().next_token_logits, model, prompt)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def measured_plan(config_json: str) -> Future[dict[str, Any]]:
+    """The plan of a configuration with the time of a few real steps."""
+    return _pool().submit(inference.engine().plan, parse_recipe(json.loads(config_json)), measure=True)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def preview(data_json: str, model: str) -> Future[dict[str, Any]]:
+    """Rows of a corpus and its first packed block, decoded."""
+    return _pool().submit(inference.engine().preview, DataSpec.model_validate_json(data_json), model)
+
+
+def waiting(future: Future, text: str) -> bool:
+    """Whether the answer is still to come; shows `text` meanwhile, and draws the page again when it is there."""
+    if future.done():
+        return False
+    st.fragment(_wait, run_every=POLL_SECONDS)(future, text)
+    return True
+
+
+def _wait(future: Future, text: str) -> None:
+    if future.done():
+        st.rerun()
+    st.caption(f":material/hourglass_top: {text}")

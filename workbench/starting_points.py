@@ -1,0 +1,70 @@
+"""Where a new experiment begins: a recipe of the project, one that was uploaded, or the configuration of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.config import ExperimentConfig, apply_overrides, parse_recipe, parse_yaml, read_recipe
+from core.errors import ConfigError
+from workbench.paths import ROOT
+from workbench.store import Store
+
+RECIPES = Path("assets", "recipes")  # relative to the project's folder, as commands name them
+FIRST = "quickstart"
+
+
+@dataclass(frozen=True, slots=True)
+class StartingPoint:
+    """What the form holds before anybody changes it.
+
+    Attributes:
+        label: how the page calls it.
+        config: the whole configuration.
+        recipe: the shipped recipe it comes from, relative to the project's folder; None for uploads and runs.
+    """
+
+    label: str
+    config: ExperimentConfig
+    recipe: Path | None = None
+
+
+def shipped() -> dict[str, Path]:
+    """The project's recipes by name, the quickstart first."""
+    found = {path.stem: path.relative_to(ROOT) for path in sorted((ROOT / RECIPES).glob("*.yaml"))}
+    return {name: found[name] for name in sorted(found, key=lambda name: (name != FIRST, name))}
+
+
+def from_recipe(name: str) -> StartingPoint:
+    """A shipped recipe. Raises ConfigError for a name that is not one."""
+    recipes = shipped()
+    if name not in recipes:
+        raise ConfigError(f"There is no recipe '{name}'.", f"Recipes here: {', '.join(recipes)}.")
+    return StartingPoint(name, read_recipe(ROOT / recipes[name]), recipes[name])
+
+
+def from_upload(file_name: str, content: bytes) -> StartingPoint:
+    """A recipe somebody uploaded. Raises ConfigError that says what is wrong with it."""
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"'{file_name}' is not UTF-8 text.", "A YAML recipe was expected.") from error
+    return StartingPoint(file_name, parse_recipe(parse_yaml(text, file_name)))
+
+
+def from_run(reference: str, store: Store) -> StartingPoint:
+    """The configuration of a run. Raises RunNotFound."""
+    run = store.run(reference)
+    return StartingPoint(f"run {run.name}", store.duplicate(run.id))
+
+
+def from_url(parameters: Mapping[str, str], overrides: Sequence[str], store: Store) -> tuple[StartingPoint, ExperimentConfig]:
+    """What a link asks for: ``from`` names a run, ``recipe`` a shipped recipe, each ``set`` a change to it.
+
+    Returns:
+        The starting point, and the configuration with the changes.
+    """
+    start = from_run(parameters["from"], store) if "from" in parameters else from_recipe(parameters.get("recipe", FIRST))
+    config = parse_recipe(apply_overrides(start.config.to_dict(), overrides)) if overrides else start.config
+    return start, config

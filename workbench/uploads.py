@@ -1,0 +1,29 @@
+"""Corpora given through the browser, kept in the home folder under names that say what is in them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+from workbench import paths
+from workbench.errors import StoreUnavailable
+
+
+def save_upload(name: str, content: bytes) -> Path:
+    """Keep a file; the same content is kept once. Raises StoreUnavailable when it cannot be written."""
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(name).stem)[:60].strip("-.") or "data"
+    path = paths.uploads_dir() / f"{stem}-{hashlib.sha256(content).hexdigest()[:10]}{Path(name).suffix.lower()}"
+    if path.exists():
+        return path
+    partial = path.with_suffix(".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(content)
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise StoreUnavailable(f"'{name}' cannot be kept in {path.parent}: {(error.strerror or str(error)).lower()}.",
+                               "A folder that can be written, with free space, was expected.",
+                               "Free some space and upload it again.") from error
+    return path
