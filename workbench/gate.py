@@ -15,7 +15,7 @@ import os
 import secrets
 import time
 from pathlib import Path
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection, Request
@@ -42,13 +42,20 @@ def guards(key_file: Path, base_path: str) -> list[Middleware]:
 
 def is_loopback(host: str) -> bool:
     """Whether a host name or address means this machine only."""
-    host = host.strip("[]").lower()
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        return host == "localhost"
+        return host.lower() == "localhost"
     mapped = getattr(address, "ipv4_mapped", None)
     return (mapped or address).is_loopback
+
+
+def host_of(url: str) -> str:
+    """The host of an absolute URL, which may lack its scheme; empty when there is none to be read."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:  # an unfinished IPv6 address
+        return ""
 
 
 def read_or_make_key(path: Path) -> bytes:
@@ -78,10 +85,10 @@ async def refuse(scope: Scope, receive: Receive, send: Send, response: Response)
 
 
 class LoopbackOnly:
-    """Without a password: only connections made on this machine, to this machine by name.
+    """Without a password: only connections made on this machine, to this machine by name, from pages of this machine.
 
-    The name matters because a page elsewhere can have its own name point to 127.0.0.1 (DNS rebinding) and would then
-    read the app through the visitor's browser.
+    The name matters because a page elsewhere can have its own name point to 127.0.0.1 (DNS rebinding), the origin because
+    it can send requests to 127.0.0.1; either way it would use the app through the visitor's browser.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -97,9 +104,9 @@ class LoopbackOnly:
     @staticmethod
     def _is_local(scope: Scope) -> bool:
         bound_to, _port = scope.get("server") or ("", None)
-        name = HTTPConnection(scope).headers.get("host", "")
-        name = name if name.endswith("]") else name.rpartition(":")[0] or name
-        return is_loopback(bound_to) and is_loopback(name)
+        headers = HTTPConnection(scope).headers
+        addresses = [f"//{headers.get('host', '')}", *headers.getlist("origin")]
+        return is_loopback(bound_to) and all(is_loopback(host_of(address)) for address in addresses)
 
 
 class PasswordGate:

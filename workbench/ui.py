@@ -12,15 +12,6 @@ if str(ROOT) not in sys.path:  # Streamlit puts only this folder on the path
 import streamlit as st  # noqa: E402
 
 ASSETS = ROOT / "assets"
-
-st.set_page_config(page_title="Stillhouse", page_icon=ASSETS / "mark.svg", layout="wide")
-st.logo(ASSETS / "logo.svg", size="large")
-
-
-def _page(name: str, title: str, **options) -> st.Page:
-    return st.Page(ROOT / "pages" / f"{name}.py", title=title, **options)
-
-
 PAGES = [
     ("home", "Home", {"default": True}),
     ("new", "New experiment", {}),
@@ -29,5 +20,10 @@ PAGES = [
     ("compare", "Compare", {}),
     ("models", "Models", {}),
 ]
-st.navigation([_page(name, title, **options) for name, title, options in PAGES if (ROOT / "pages" / f"{name}.py").exists()],
-              position="top").run()
+
+st.logo(ASSETS / "logo.svg", size="large")
+page = st.navigation([st.Page(ROOT / "pages" / f"{name}.py", title=title, **options) for name, title, options in PAGES
+                      if (ROOT / "pages" / f"{name}.py").exists()],
+                     position="top")
+st.set_page_config(page_title=f"{page.title} · Stillhouse", page_icon=ASSETS / "mark.svg", layout="wide")
+page.run()

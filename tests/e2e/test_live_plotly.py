@@ -7,7 +7,6 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -51,8 +50,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     shutil.copytree(ROOT / "workbench" / ".streamlit", folder / ".streamlit")
     with listen("127.0.0.1", 0) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        process = subprocess.Popen([sys.executable, "-m", "uvicorn", "one_page:app", "--fd", str(listener.fileno()), "--log-level", "error"],
-                                   cwd=folder, env={"PYTHONPATH": str(ROOT), "HOME": str(folder)}, pass_fds=[listener.fileno()])
+        command = [sys.executable, "-m", "uvicorn", "one_page:app", "--fd", str(listener.fileno()), "--log-level", "error"]
+        process = subprocess.Popen(command, cwd=folder, pass_fds=[listener.fileno()], env={"PYTHONPATH": str(ROOT), "HOME": str(folder)})
         try:
             urllib.request.urlopen(f"{url}/_stcore/health", timeout=30).close()  # waits in the listener's queue until it answers
             yield url

@@ -50,7 +50,7 @@ def without_password(monkeypatch: pytest.MonkeyPatch) -> None:
 # ------------------------------------------------------------------------------------------------ this machine only
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "[::1]", "localhost", "LOCALHOST", "::ffff:127.0.0.1"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost", "LOCALHOST", "::ffff:127.0.0.1"])
 def test_loopback_names(host: str) -> None:
     assert gate.is_loopback(host)
 
@@ -61,7 +61,7 @@ def test_other_names(host: str) -> None:
 
 
 @pytest.mark.usefixtures("without_password")
-@pytest.mark.parametrize("address", ["http://127.0.0.1:8501", "http://localhost:8501", "http://localhost"])
+@pytest.mark.parametrize("address", ["http://127.0.0.1:8501", "http://localhost:8501", "http://localhost", "http://[::1]:8501"])
 def test_this_machine_needs_no_password(home: Path, address: str) -> None:
     visitor = client(application(home), address)
     assert visitor.get("/chat/").status_code == 200
@@ -70,11 +70,22 @@ def test_this_machine_needs_no_password(home: Path, address: str) -> None:
 
 
 @pytest.mark.usefixtures("without_password")
-def test_another_name_for_this_machine_is_refused(home: Path) -> None:
-    visitor = client(application(home), host="rebound.example.org:8501")
+@pytest.mark.parametrize("host", ["rebound.example.org:8501", "localhost.example.org", "[::1", "", "127.0.0.1@example.org"])
+def test_another_name_for_this_machine_is_refused(home: Path, host: str) -> None:
+    visitor = client(application(home), host=host)
     assert visitor.get("/").status_code == 403
     with pytest.raises(WebSocketDisconnect), visitor.websocket_connect(STREAM):
         pass
+
+
+@pytest.mark.usefixtures("without_password")
+@pytest.mark.parametrize("origin", ["https://example.org", "http://127.0.0.1.example.org:8501", "null", ""])
+def test_a_page_from_elsewhere_is_refused(home: Path, origin: str) -> None:
+    visitor = client(application(home), origin=origin)
+    assert visitor.post("/chat/", content=b"{}").status_code == 403
+    with pytest.raises(WebSocketDisconnect), visitor.websocket_connect(STREAM):
+        pass
+    assert client(application(home), origin="http://localhost:8501").get("/").status_code == 200
 
 
 @pytest.mark.usefixtures("without_password")

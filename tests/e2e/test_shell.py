@@ -1,0 +1,69 @@
+"""The shell around the pages: every address opens, nothing is asked of other hosts, the password guards it all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.app_process import AppProcess, running_app
+from tests.e2e.conftest import settled
+
+ADDRESSES = ["/", "/new", "/runs", "/run", "/compare", "/models"]
+MENU = ["Home", "New experiment", "Runs", "Compare", "Models"]
+PASSWORD = "copper kettle"
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_every_page_opens_and_asks_no_other_host(server: AppProcess, page: Page, address: str) -> None:
+    asked: set[str] = set()
+    page.on("request", lambda request: asked.add(request.url))
+    page.goto(server.url + address)
+    settled(page)
+    expect(page.get_by_role("heading").first).to_be_visible()
+    expect(page.locator("[data-testid=stException]")).to_have_count(0)
+    assert all(url.startswith((server.url, "data:", "blob:")) for url in asked)
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_no_page_scrolls_sideways_on_a_phone(server: AppProcess, page: Page, address: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(server.url + address)
+    settled(page)
+    expect(page.get_by_role("heading").first).to_be_visible()
+    main = page.get_by_test_id("stMain")
+    assert main.evaluate("element => element.scrollWidth - element.clientWidth") <= 1
+
+
+def test_the_menu_leads_everywhere(server: AppProcess, page: Page) -> None:
+    page.goto(server.url)
+    for name in MENU:
+        page.get_by_test_id("stHeader").get_by_role("link", name=name, exact=True).click()
+        settled(page)
+        expect(page).to_have_title(f"{name} · Stillhouse")
+        expect(page.locator("[data-testid=stException]")).to_have_count(0)
+
+
+@pytest.fixture
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
+    """The app with a password."""
+    with running_app(tmp_path_factory.mktemp("guarded"), STILLHOUSE_PASSWORD=PASSWORD) as app:
+        yield app
+
+
+def test_the_password_opens_pages_websocket_and_chat(guarded: AppProcess, browser: BrowserContext, page: Page) -> None:
+    for address in (*ADDRESSES, "/chat/"):
+        page.goto(guarded.url + address)
+        expect(page).to_have_url(re.compile("/login"))
+    page.goto(f"{guarded.url}/runs")
+    page.get_by_label("Password").fill("wrong")
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("alert")).to_contain_text("not the password")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    expect(page).to_have_url(f"{guarded.url}/runs")
+    settled(page)
+    expect(page.get_by_role("heading", name="Runs").first).to_be_visible()
+    assert browser.request.get(f"{guarded.url}/chat/").ok
