@@ -15,6 +15,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +26,7 @@ import yaml
 from core import checkpoints, gguf_files, hub, packages
 from core.anatomy import anatomy_of
 from core.checkpoints import ParameterCount
-from core.errors import CompatibilityError, CorruptModel, ModelNotFound
+from core.errors import CompatibilityError, CorruptModel, ModelError, ModelNotFound
 from core.home import models_dir, written_whole
 
 if TYPE_CHECKING:
@@ -80,8 +81,14 @@ class LoadedModel:
 
 
 def entries() -> list[ModelEntry]:
-    """The house models that are there, then the packaged ones, downloaded or not."""
-    return [*map(_house, _house_folders()), *map(_packaged, packages.PACKAGES.values())]
+    """The house models, then the packaged ones, downloaded or not; without those that are broken, as `describe` explains."""
+    found = []
+    for name in (*_house_folders(), *packages.PACKAGES):
+        try:
+            found.append(describe(name))
+        except ModelError:
+            continue
+    return found
 
 
 def describe(reference: str) -> ModelEntry:
@@ -283,16 +290,16 @@ def _tokenizer(folder: Path, reference: str) -> PreTrainedTokenizerBase:
 
 
 def _card(folder: Path) -> tuple[str, str]:
-    """Licence and first sentence of a model card (README.md); empty where it does not say."""
+    """Licence and first paragraph of a model card (README.md); empty where it does not say."""
     try:
         text = (folder / "README.md").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return "", ""
-    licence = ""
-    if text.startswith("---"):
-        _, front, text = (*text.split("---", 2), "", "")[:3]
+    front, licence = re.match(r"---\n(.*?)\n---\n?", text, re.DOTALL), ""
+    if front:
+        text = text[front.end():]
         try:
-            matter = yaml.safe_load(front)
+            matter = yaml.safe_load(front[1])
         except yaml.YAMLError:
             matter = None
         licence = str(matter.get("license") or "") if isinstance(matter, dict) else ""

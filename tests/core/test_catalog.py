@@ -14,7 +14,7 @@ import torch
 from core import catalog, checkpoints, packages
 from core.errors import CompatibilityError, CorruptModel, ModelNotFound, StillhouseError, UnsafeModel
 from core.tokenizer import train_tokenizer
-from tests.core.chat_models import chat_model, chat_tokenizer, save_chat_model
+from tests.core.chat_models import SENTENCES, chat_model, chat_tokenizer, save_chat_model
 from tests.core.gguf_models import save_gguf
 from tests.core.tiny import logits, token_ids
 
@@ -51,6 +51,14 @@ def test_house_models_are_known_by_name(house: Path) -> None:
     assert first.present
     assert [entry.name for entry in others] == list(packages.PACKAGES)
     assert catalog.load("house-tiny").entry == first == catalog.describe("house-tiny") == catalog.fetch("house-tiny")
+
+
+def test_a_broken_house_model_does_not_hide_the_others(house: Path) -> None:
+    broken = save_chat_model(house / "house-broken")
+    (broken / "model.safetensors").write_bytes(b"")
+    assert [entry.name for entry in catalog.entries()] == ["house-tiny", *packages.PACKAGES]
+    with pytest.raises(CorruptModel, match="house-broken"):
+        catalog.describe("house-broken")
 
 
 def test_a_gguf_file_is_converted_once(tmp_path: Path, home: Path) -> None:
@@ -161,7 +169,7 @@ def test_code_that_comes_with_a_model_is_not_run(tmp_path: Path) -> None:
     assert type(loaded.model).__name__ == "LlamaForCausalLM"
 
 
-@pytest.mark.parametrize("card", ["", "---", "---\n: [\n---\n", "---\nlicense: [a]\n---", "\xff", "# Title only\n"])
+@pytest.mark.parametrize("card", ["", "---", "---\n: [\n---\n", "---\nlicense: [a]\n---\n", "\xff", "# Title only\n"])
 def test_odd_model_cards_do_no_harm(card: str, tmp_path: Path) -> None:
     folder = save_chat_model(tmp_path / "model")
     (folder / "README.md").write_bytes(card.encode("latin-1"))
@@ -173,15 +181,15 @@ def _loaded(width: int | None = None, tokenizer: object = None) -> SimpleNamespa
 
 
 def test_one_family_padded_to_different_widths_is_compatible() -> None:
-    real = len(chat_tokenizer())
+    real, shorter = len(chat_tokenizer()), train_tokenizer([{"text": sentence} for sentence in SENTENCES], 290, 64)
     assert catalog.check_compatible(_loaded(real + 20), _loaded(real + 52)) == real
     assert catalog.check_compatible(_loaded(real - 3), _loaded(real)) == real - 3
-    assert catalog.check_compatible(_loaded(), _loaded(tokenizer=chat_tokenizer(290))) == 290  # a shorter list of the same tokens
+    assert catalog.check_compatible(_loaded(), _loaded(tokenizer=shorter)) == 290
 
 
 def test_different_tokenizers_are_not() -> None:
     with pytest.raises(CompatibilityError, match="numbers stand for different tokens"):
-        catalog.check_compatible(_loaded(), _loaded(tokenizer=train_tokenizer([{"text": "Vier Kater saßen dort, vier Kater."}], 300, 64)))
+        catalog.check_compatible(_loaded(), _loaded(tokenizer=chat_tokenizer(("Vier Kater saßen dort.",))))
 
 
 def test_tokens_added_at_the_end_are_left_out() -> None:
