@@ -79,11 +79,7 @@ def plan(options: argparse.Namespace) -> Answer:
 
     config = references.resolved(_experiment(options), Store())
     planned = planning.plan(config, measure=True) if options.measure else planning.static_plan(config)
-    document = asdict(planned)
-    lines = [f"{'ok  ' if check['ok'] else 'NO  '}{check['name']}: {check['message']} {check['fix']}".rstrip() for check in document["checks"]]
-    facts = {key: value for key, value in document.items() if key != "checks" and value is not None}
-    lines += [f"{key.replace('_', ' '):<28}{json.dumps(documents.plain(value))}" for key, value in facts.items()]
-    return Answer(document, "\n".join(lines), 0 if planned.fits else 2)
+    return Answer(asdict(planned), documents.plan_text(planned), 0 if planned.fits else 2)
 
 
 def _experiment(options: argparse.Namespace) -> ExperimentConfig:

@@ -14,6 +14,7 @@ from workbench.store import Store
 
 if TYPE_CHECKING:
     from core.catalog import ModelEntry
+    from core.planning import Plan
 
 
 def plain(value: Any) -> Any:
@@ -71,6 +72,22 @@ def model_table(entries: Sequence[ModelEntry]) -> str:
     rows = [(entry.name, entry.kind, entry.layers, entry.hidden, _count(entry.parameters), "yes" if entry.present else "no", entry.source)
             for entry in entries]
     return table(("NAME", "KIND", "LAYERS", "WIDTH", "PARAMETERS", "PRESENT", "SOURCE"), rows)
+
+
+def plan_text(plan: Plan) -> str:
+    """A plan for people: its checks with what to change, then its numbers; what is not known is left out."""
+    lines = []
+    for check in plan.checks:
+        lines.append(f"{'ok' if check.ok else 'NO':<4}{check.name}: {check.message}")
+        if not check.ok and check.fix:
+            lines.append(f"    {check.fix}")
+    facts = [("parameters trained", plan.trainable_parameters, "{:,}"), ("layer map", plan.layer_map, "{}"),
+             ("tokens per step", plan.tokens_per_step, "{:,}"), ("steps", plan.total_steps, "{:,}"),
+             ("memory", plan.memory and plan.memory.total / 2**30, "{:.2f} GiB"),
+             ("memory available", plan.memory_available and plan.memory_available / 2**30, "{:.2f} GiB"),
+             ("disk", plan.disk_bytes and plan.disk_bytes / 2**20, "{:,.0f} MiB"), ("speed", plan.tokens_per_second, "{:,.0f} tokens/s"),
+             ("time", plan.seconds and plan.seconds / 60, f"{{:,.1f}} minutes, from {plan.measured_steps} real steps")]
+    return "\n".join([*lines, "", *(f"{label:<20}{form.format(value)}" for label, value, form in facts if value is not None)])
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

@@ -13,6 +13,7 @@ import threading
 import time
 
 from core.config import ExperimentConfig
+from core.errors import StillhouseError
 from workbench import references
 from workbench.errors import StoreError, StoreUnavailable
 from workbench.paths import ROOT
@@ -34,9 +35,9 @@ def submit(config: ExperimentConfig, store: Store, command: str | None = None) -
         command: the line that repeats it (default: one that names the recipe in the run's folder).
 
     Raises:
-        StillhouseError: a model or a run that the config names is not there; nothing is queued then.
+        StillhouseError: it cannot work, as far as can be told without loading anything; nothing is queued then.
     """
-    config, parents = references.pin(config, store)
+    config, parents = _checked(config, store)
     run = store.create_run(config, command, parents)
     launch_next(store)
     return store.run(run.id)
@@ -44,7 +45,7 @@ def submit(config: ExperimentConfig, store: Store, command: str | None = None) -
 
 def start_here(config: ExperimentConfig, store: Store, command: str | None = None) -> Run:
     """Claim a new run for this process, whatever else is running on its device. Raises as `submit` does."""
-    config, parents = references.pin(config, store)
+    config, parents = _checked(config, store)
     return store.create_run(config, command, parents, device=choose_slot(config.train.device, ()))
 
 
@@ -129,6 +130,17 @@ class Runner:
                 self.problem = error  # a full disk may have room again at the next look
             if self._done.wait(self._interval):
                 return
+
+
+def _checked(config: ExperimentConfig, store: Store) -> tuple[ExperimentConfig, dict[str, str]]:
+    """The pinned configuration and its parents. Raises what `references.pin` raises, and the first check of the plan that fails."""
+    from core.planning import static_plan
+
+    config, parents = references.pin(config, store)
+    for check in static_plan(references.resolved(config, store)).checks:
+        if not check.ok:
+            raise StillhouseError(check.message, "", check.fix)
+    return config, parents
 
 
 def _trouble(run: Run) -> str | None:

@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.config import ExperimentConfig, parse_recipe
+from core.provenance import git_commit, versions
 from workbench import paths
 from workbench.database import Database
 from workbench.errors import RunNameTaken, RunNotFound, StoreError, StoreUnavailable, WrongStatus
 from workbench.processes import Process
-from workbench.provenance import git_commit, versions
 from workbench.records import ACTIVE, RESUMABLE, Event, EventRow, MetricRow, Progress, Run, Status, run_from_row
 
 if TYPE_CHECKING:
