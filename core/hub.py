@@ -124,14 +124,14 @@ def _explained(repository: str) -> Iterator[None]:
     except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
         raise ModelNotFound(f"The hub has no model '{repository}', or only a private one.", "",
                             "Check the spelling; set HF_TOKEN for a private model.") from error
-    except (errors.EntryNotFoundError, errors.NotASafetensorsRepoError, errors.SafetensorsParsingError, json.JSONDecodeError) as error:
-        if isinstance(error, errors.LocalEntryNotFoundError):
-            raise _unreachable(repository) from error
-        raise CorruptModel(f"'{repository}' is incomplete on the hub: {str(error).splitlines()[0]}", "", "Use another model.") from error
-    except (errors.HTTPError, OSError) as error:
-        raise _unreachable(repository) from error
+    except (errors.HTTPError, errors.LocalEntryNotFoundError, errors.FileMetadataError, ConnectionError, TimeoutError) as error:
+        if isinstance(error, errors.RemoteEntryNotFoundError):
+            raise _incomplete(repository, error) from error
+        raise NetworkError(f"'{repository}' is not on this machine, and the hub cannot be reached.", "",
+                           "Connect to the network (and unset HF_HUB_OFFLINE), or use a house model or a local folder.") from error
+    except (errors.NotASafetensorsRepoError, errors.SafetensorsParsingError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise _incomplete(repository, error) from error
 
 
-def _unreachable(repository: str) -> NetworkError:
-    return NetworkError(f"'{repository}' is not on this machine, and the hub cannot be reached.", "",
-                        "Connect to the network (and unset HF_HUB_OFFLINE), or use a house model or a local folder.")
+def _incomplete(repository: str, error: Exception) -> CorruptModel:
+    return CorruptModel(f"'{repository}' is incomplete on the hub: {str(error).splitlines()[0]}", "", "Use another model.")

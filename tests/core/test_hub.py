@@ -1,3 +1,4 @@
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -113,6 +114,12 @@ def test_what_the_hub_answers_is_explained(error: Exception, expected: type[Stil
     with pytest.raises(expected, match=message) as raised:
         catalog.describe(NAME)
     assert type(raised.value) is expected
+
+
+def test_a_full_disk_is_not_taken_for_a_missing_network(remote: Hub) -> None:
+    remote.error = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OSError, match="No space left"):
+        catalog.describe(NAME)
 
 
 def test_pickles_on_the_hub_are_refused(remote: Hub) -> None:
