@@ -56,6 +56,13 @@ def test_only_answers_count_when_prompts_weigh_nothing(tmp_path, tokenizer) -> N
     assert first["tokens"] > first["counted"]
 
 
+def test_the_first_token_of_a_block_is_never_predicted(tmp_path, tokenizer) -> None:
+    spec = DataSpec(source=jsonl(tmp_path, [{"prompt": "2 + 2?", "completion": "4"}, {"prompt": "3 + 3?", "completion": "6"}]), block_length=32)
+    first, *others = preview(spec, tokenizer)["block"]["tokens"]
+    assert (first["weight"], first["counted"]) == (1.0, False)
+    assert all(token["counted"] for token in others)
+
+
 def test_less_text_than_a_block_shows_the_padding(tmp_path, tokenizer) -> None:
     shown = preview(DataSpec(source=jsonl(tmp_path, [{"text": "one"}, {"text": "two"}]), block_length=64), tokenizer)
     tokens = shown["block"]["tokens"]
