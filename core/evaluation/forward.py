@@ -5,12 +5,12 @@ Shapes: B blocks, T positions, D width, V vocabulary, N chosen positions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from core.anatomy import plain_model
 
@@ -24,7 +24,7 @@ def last_hidden(model: Any, input_ids: Tensor) -> Tensor:
     return plain_model(model).base_model(input_ids=input_ids, use_cache=False).last_hidden_state
 
 
-def output_head(model: Any) -> Callable[[Tensor], Tensor]:
+def output_head(model: Any) -> nn.Linear:
     """The map from the last hidden states to logits: (N, D) -> (N, V)."""
     return plain_model(model).get_output_embeddings()
 

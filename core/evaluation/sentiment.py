@@ -16,7 +16,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from core.chat_format import render
 from core.data import house
@@ -89,21 +90,28 @@ def label_scores(model: Any, prompts: Sequence[Sequence[int]], labels: Sequence[
     scores = torch.zeros(len(prompts), len(labels))
     head = output_head(model)
     # What is fed is the prompt and all but the last token of a label: one pass serves all labels of a single token.
-    prefixes = {tuple(label[:-1]) for label in labels}
+    prefixes = sorted({tuple(label[:-1]) for label in labels})
     with evaluating(model):
         for batch in _by_length(prompts):
-            for prefix in sorted(prefixes):
-                sequences = [[*prompts[index], *prefix] for index in batch]
-                input_ids, lengths = _right_padded(sequences, device)
+            for prefix in prefixes:
+                input_ids, lengths = _right_padded([[*prompts[index], *prefix] for index in batch], device)
                 hidden = last_hidden(model, input_ids)  # (B, T, D)
-                back = torch.arange(-1 - len(prefix), 0, device=device)
-                at_BK = lengths[:, None] + back  # positions that predict the label's tokens
-                logp_BKV = torch.log_softmax(head(hidden.gather(1, at_BK[..., None].expand(-1, -1, hidden.shape[-1]))).float(), dim=-1)
+                at_BK = lengths[:, None] + torch.arange(-1 - len(prefix), 0, device=device)  # positions that predict the label's tokens
+                states = hidden.gather(1, at_BK[..., None].expand(-1, -1, hidden.shape[-1]))  # (B, K, D)
+                normaliser_BK = head(states).float().logsumexp(-1)
                 for column, label in enumerate(labels):
                     if tuple(label[:-1]) == prefix:
-                        target_BK1 = torch.tensor(label, device=device).expand(len(batch), -1)[..., None]
-                        scores[batch, column] = logp_BKV.gather(2, target_BK1).sum((1, 2)).cpu()
+                        scores[batch, column] = (_label_logits(head, states, label) - normaliser_BK).sum(1).cpu()
     return scores
+
+
+def _label_logits(head: nn.Linear, states: Tensor, label: Sequence[int]) -> Tensor:
+    """(B, K, D) -> (B, K): the logit of each of the label's tokens where it is predicted, in float32 whatever the model's format.
+
+    The two labels' logits are close: rounded to bf16 they would often be equal.
+    """
+    bias = None if head.bias is None else head.bias[label].float()
+    return F.linear(states.float(), head.weight[label].float(), bias).diagonal(dim1=1, dim2=2)
 
 
 def _by_length(prompts: Sequence[Sequence[int]]) -> Iterator[list[int]]:

@@ -66,6 +66,16 @@ def test_scores_are_log_probabilities_for_one_and_for_many_tokens():
             assert float(scores[row, column]) == pytest.approx(expected, rel=1e-4)
 
 
+def test_labels_are_told_apart_in_bf16():
+    """Rounded to bf16, logits of 2 or more are multiples of 1/64 at best: most of these pairs would be ties."""
+    model = make_llama().to(torch.bfloat16)
+    model.lm_head = torch.nn.Linear(32, 300, bias=False, dtype=torch.bfloat16)
+    model.lm_head.weight.data = torch.full((300, 32), 0.5, dtype=torch.bfloat16)
+    model.lm_head.weight.data[4, 0] += 2**-8
+    positive, negative = label_scores(model, [[token] * 5 for token in range(10, 90)], [[3], [4]], torch.device("cpu")).T
+    assert (positive != negative).all()
+
+
 def test_a_model_that_always_says_positive_is_right_on_the_positive_ones():
     tokenizer = make_tokenizer(vocabulary=400)
     (positive,), (_,) = label_tokens(tokenizer)
