@@ -90,15 +90,23 @@ def inspect(spec: DataSpec, limit: int = 20) -> Inspection:
 
 
 def open_source(spec: DataSpec) -> Table:
-    """The file or hub dataset that `spec.source` names; what exists or ends like a file is a file."""
+    """The file or hub dataset that `spec.source` names. Raises DataError when it can be neither."""
     path = Path(spec.source).expanduser()
-    looks_like_a_file = path.suffix.lower() in READERS or os.path.exists(path)
-    if not looks_like_a_file and re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", spec.source):
+    if is_hub_id(spec.source):
         return open_hub(spec)
-    if looks_like_a_file or re.search(r"[/\\]", spec.source):
+    if _is_file(path) or re.search(r"[/\\]", spec.source):
         return open_file(path)
     raise DataError(f"'{spec.source}' is no file here and no hub id.", f"Expected: 'house', a {suffixes()} file, or owner/name on the hub.",
                     "Check the path; it counts from the current folder.")
+
+
+def is_hub_id(source: str) -> bool:
+    """Whether a source is taken for a hub dataset: owner/name, unless it exists here or ends like a file that can be read."""
+    return re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", source) is not None and not _is_file(Path(source))
+
+
+def _is_file(path: Path) -> bool:
+    return path.suffix.lower() in READERS or os.path.exists(path)  # unlike Path.exists, it takes names of any length
 
 
 def position(row: Row) -> float:

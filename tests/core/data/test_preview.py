@@ -57,7 +57,8 @@ def test_only_answers_count_when_prompts_weigh_nothing(tmp_path, tokenizer) -> N
 
 
 def test_the_first_token_of_a_block_is_never_predicted(tmp_path, tokenizer) -> None:
-    spec = DataSpec(source=jsonl(tmp_path, [{"prompt": "2 + 2?", "completion": "4"}, {"prompt": "3 + 3?", "completion": "6"}]), block_length=32)
+    records = [{"prompt": "2 + 2?", "completion": "4"}, {"prompt": "3 + 3?", "completion": "6"}]
+    spec = DataSpec(source=jsonl(tmp_path, records), block_length=32)
     first, *others = preview(spec, tokenizer)["block"]["tokens"]
     assert (first["weight"], first["counted"]) == (1.0, False)
     assert all(token["counted"] for token in others)

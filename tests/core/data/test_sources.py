@@ -163,6 +163,14 @@ def test_sources_that_are_nothing(source, given) -> None:
     assert caught.value.fix
 
 
+def test_what_is_taken_for_a_hub_id(jsonl, monkeypatch) -> None:
+    monkeypatch.chdir(jsonl(["one", "two"]).parent)
+    Path("owner").mkdir()
+    Path("owner/folder").mkdir()
+    assert [source for source in ("owner/name", "owner/na.me-1_x", "owner/name.csv", "owner/folder", "name", "./name", "a/b/c", "~/name")
+            if sources.is_hub_id(source)] == ["owner/name", "owner/na.me-1_x"]
+
+
 def test_a_tilde_means_the_home_folder(jsonl, monkeypatch) -> None:
     path = jsonl(["one", "two"])
     monkeypatch.setenv("HOME", str(path.parent))
