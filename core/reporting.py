@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from core.config import ExperimentConfig, LossSpec, Ramp
+from core.data.house import HOUSE
 from core.metrics import METRICS
 from core.provenance import git_commit, versions
 from core.recorder import CONTROL, STUDENT
@@ -61,28 +62,36 @@ def model_card(config: ExperimentConfig, report: Report, *, arm: str = STUDENT) 
 
 def front_matter(config: ExperimentConfig, report: Report, name: str, arm: str) -> dict[str, Any]:
     """The card's metadata: ``library_name``, ``base_model``, ``tags`` and a ``model-index`` of the arm's own measurements."""
-    taught = report["teacher"] is not None
-    tags = ["stillhouse", *(["distillation"] if taught and arm == STUDENT else []), *(["control"] if arm == CONTROL else [])]
-    metrics = report["metrics"][_measured_as(arm)]
-    house_items = {"type": "movie-reviews", "name": "movie-reviews"}
-    source = house_items if config.data.source == "house" else dict.fromkeys(("type", "name"), _shown(config.data.source))
-    tasks = ((("text-generation", source, ("perplexity", "cross_entropy", "bits_per_byte", "kl_to_teacher", "agreement"))),
-             (("text-classification", house_items, ("sentiment_accuracy",))))
-    results = [{"task": {"type": task}, "dataset": dataset, "metrics": [
-        {"type": metric, "name": METRICS[f"eval/{metric}"].label, "value": metrics[metric]} for metric in names if metric in metrics]}
-        for task, dataset, names in tasks if any(metric in metrics for metric in names)]
-    return {"library_name": "transformers", "pipeline_tag": "text-generation",
-            **({"base_model": report["teacher"]["name"]} if taught else {}), "tags": tags,
-            "model-index": [{"name": name, "results": results}]}
+    tags = ["stillhouse", *(["distillation"] if _is_distilled(config, arm) else []), *(["control"] if arm == CONTROL else [])]
+    origin = {"base_model": _shown(report["teacher"]["name"])} if report["teacher"] else {}
+    return {"library_name": "transformers", "pipeline_tag": "text-generation", **origin, "tags": tags,
+            "model-index": [{"name": name, "results": _results(config, report["metrics"]["student_after" if arm == STUDENT else CONTROL])}]}
 
 
-def _measured_as(arm: str) -> str:
-    return "student_after" if arm == STUDENT else CONTROL
+def _is_distilled(config: ExperimentConfig, arm: str) -> bool:
+    return arm == STUDENT and config.losses.needs_teacher()
 
 
-def _shown(source: str) -> str:
-    # A card travels: it names a file, not where that file lay.
-    return Path(source).name if Path(source).suffix in (".txt", ".jsonl", ".csv", ".parquet") else source
+def _results(config: ExperimentConfig, metrics: Mapping[str, float]) -> list[dict[str, Any]]:
+    reviews = "movie-reviews"
+    corpus = reviews if config.data.source == HOUSE else _shown(config.data.source)
+    results = []
+    for task, dataset, names in (
+            ("text-generation", corpus, ("perplexity", "cross_entropy", "bits_per_byte", "kl_to_teacher", "agreement")),
+            ("text-classification", reviews, ("sentiment_accuracy",))):
+        values = [{"type": name, "name": METRICS[f"eval/{name}"].label, "value": metrics[name]} for name in names if name in metrics]
+        if values:
+            results.append({"task": {"type": task}, "dataset": {"type": dataset, "name": dataset}, "metrics": values})
+    return results
+
+
+def _shown(reference: str) -> str:
+    """A card travels: it names a file or a folder, not where that lay."""
+    path = Path(reference)
+    if not path.is_absolute() and not reference.startswith((".", "~")):
+        return reference
+    # An arm's folder is called the same in every run, whose folder is not.
+    return f"{path.parent.name}/{path.name}" if path.name in (STUDENT, CONTROL) else path.name
 
 
 def _summary(config: ExperimentConfig, report: Report, arm: str) -> str:
@@ -92,9 +101,10 @@ def _summary(config: ExperimentConfig, report: Report, arm: str) -> str:
         text = f"A language model of {size}, trained from nothing"
     else:
         weights = "its weights" if config.student.init == "teacher" else "new weights"
-        origin = f"{teacher['name']} ({teacher['layers']} blocks, {teacher['parameters']:,} parameters)"
+        origin = f"{_shown(teacher['name'])} ({teacher['layers']} blocks, {teacher['parameters']:,} parameters)"
         text = f"A student of {size}, built from {origin} with {weights}"
-        text += " and distilled from it" if arm == STUDENT else " and trained on the text alone, as the control of a distillation"
+        text += " and distilled from it" if _is_distilled(config, arm) else " and trained on the text alone"
+        text += ", as the control of a distillation," if arm == CONTROL else ""
     return f"{text} with Stillhouse, on {_shown(config.data.source)}.{' ' + config.description if config.description else ''}"
 
 

@@ -52,6 +52,13 @@ def test_the_controls_card_tells_its_own_numbers_and_no_distillation(report):
     assert "distilled from it" not in card.text
 
 
+def test_a_student_of_hard_labels_alone_is_not_called_distilled(report):
+    card = ModelCard(model_card(config(losses={"w_kd": 0, "w_hard": 1}), report))
+    assert card.data.tags == ["stillhouse"]
+    assert card.data.base_model == "house-chat"
+    assert "distilled" not in card.text
+
+
 def test_the_table_has_a_column_for_everything_that_was_measured(report):
     report["metrics"]["control"] = None
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in model_card(config(control=False), report).splitlines()
@@ -78,6 +85,16 @@ def test_a_model_from_nothing_has_no_base_model(report):
     assert card.data.base_model is None
     assert card.data.tags == ["stillhouse"]
     assert "trained from nothing" in card.text
+
+
+@pytest.mark.parametrize(("reference", "shown"), [
+    ("/home/somebody/models/tiny", "tiny"), ("~/models/tiny", "tiny"), ("../tiny", "tiny"), ("owner/tiny", "owner/tiny"), ("tiny", "tiny"),
+    ("/home/somebody/runs/20260101-abc/student", "20260101-abc/student")])
+def test_a_card_names_a_model_but_not_where_it_lay(report, reference, shown):
+    report["teacher"]["name"] = reference
+    text = model_card(config(teacher={"model": reference}), report)
+    assert ModelCard(text).data.base_model == shown
+    assert "somebody" not in text
 
 
 def test_a_card_names_a_file_but_not_where_it_lay(report):
