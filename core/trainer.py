@@ -152,13 +152,13 @@ class DistillationTrainer(Trainer):
         divisor = num_items_in_batch.clamp_min(1e-6) / self.args.world_size
 
         with torch.autocast(input_ids.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            states = _states(model, input_ids)
+            states = _states(model, input_ids, every=self.layer_match is not None)
         final = states[-1][:, :-1][counted].to(self.dtype)  # (N, D)
         head = plain_model(model).get_output_embeddings().weight
         taught = teacher_final = teacher_head = None
         if self.lesson.teacher is not None:
             with torch.no_grad():
-                taught = _states(self.lesson.teacher, input_ids)
+                taught = _states(self.lesson.teacher, input_ids, every=self.layer_match is not None)
                 teacher_final = taught[-1][:, :-1][counted]
                 teacher_head = self.lesson.teacher.get_output_embeddings().weight
 
@@ -225,12 +225,15 @@ class DistillationTrainer(Trainer):
         return {"eval_loss": metrics["eval/cross_entropy"]}
 
 
-def _states(model: nn.Module, input_ids: Tensor) -> tuple[Tensor, ...]:
+def _states(model: nn.Module, input_ids: Tensor, *, every: bool) -> tuple[Tensor | None, ...]:
     """Hidden states (B, T, D) of the embedding and of every block; the last is what the output head multiplies.
 
     The whole model is called, so that wrappers for several processes see it; its own head computes one position only.
+
+    Args:
+        every: keep all of them; otherwise only the last is a tensor.
     """
-    return model(input_ids=input_ids, output_hidden_states=True, logits_to_keep=1, use_cache=False).hidden_states
+    return model(input_ids=input_ids, output_hidden_states=True if every else [-1], logits_to_keep=1, use_cache=False).hidden_states
 
 
 class _Clock(TrainerCallback):
