@@ -22,8 +22,6 @@ PAGES = [
 ]
 
 st.logo(ASSETS / "logo.svg", size="large")
-page = st.navigation([st.Page(ROOT / "pages" / f"{name}.py", title=title, **options) for name, title, options in PAGES
-                      if (ROOT / "pages" / f"{name}.py").exists()],
-                     position="top")
+page = st.navigation([st.Page(ROOT / "pages" / f"{name}.py", title=title, **options) for name, title, options in PAGES], position="top")
 st.set_page_config(page_title=f"{page.title} · Stillhouse", page_icon=ASSETS / "mark.svg", layout="wide")
 page.run()
