@@ -1,6 +1,10 @@
 """``python -m workbench``: the app without a verb, the command line with one."""
 
+import sys
+
 from workbench.cli import main
 
 if __name__ == "__main__":
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # a terminal without UTF-8 shows a question mark instead of ending the command
     raise SystemExit(main())

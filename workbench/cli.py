@@ -86,12 +86,8 @@ def _experiment(options: argparse.Namespace) -> ExperimentConfig:
     from core.config import parse_recipe, read_recipe
 
     config = read_recipe(options.recipe, options.set)
-    if options.name is not None:
-        return parse_recipe({**config.to_dict(), "name": options.name})
-    if config.name is not None:
-        return config
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(options.recipe).stem).strip("-._")[:80]
-    return config.model_copy(update={"name": stem or None})
+    return parse_recipe({**config.to_dict(), "name": options.name or config.name or stem or None})
 
 
 def _command(options: argparse.Namespace) -> str:
@@ -249,7 +245,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="python -m workbench", description=(
         "Stillhouse, a knowledge-distillation workbench. Without a verb it starts the app and prints its address."))
     parser.add_argument("--port", help="number; TCP port of the app (default: PORT in the environment, else 8501)")
-    parser.add_argument("--host", help="address; other than the default only with STILLHOUSE_PASSWORD set (default: STILLHOUSE_HOST, else 127.0.0.1)")
+    parser.add_argument("--host", help=(
+        "address; other than the default only with STILLHOUSE_PASSWORD set (default: STILLHOUSE_HOST, else 127.0.0.1)"))
     verbs = parser.add_subparsers(dest="verb", title="verbs", metavar="VERB")
 
     def verb(action: Callable[[argparse.Namespace], Answer], text: str) -> _Parser:
@@ -291,7 +288,8 @@ def build_parser() -> argparse.ArgumentParser:
     made.add_argument("model", metavar="MODEL", help="reference; a model's name, a run, a folder, a GGUF file or a hub id")
     made.add_argument("--prompt", required=True, help="text; what the model is asked")
     made.add_argument("--max-new-tokens", type=int, default=128, help="tokens; longest answer (default: %(default)s)")
-    made.add_argument("--sampling-temperature", type=float, default=0.7, help="number; 0 takes the most likely token every time (default: %(default)s)")
+    made.add_argument("--sampling-temperature", type=float, default=0.7,
+                      help="number; 0 takes the most likely token every time (default: %(default)s)")
     made.add_argument("--seed", type=int, default=0, help="integer; the same seed gives the same answer (default: %(default)s)")
     return parser
 

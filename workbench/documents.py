@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Sequence
@@ -38,7 +39,8 @@ def run_document(run: Run) -> dict[str, Any]:
 
 def run_details(run: Run, store: Store) -> dict[str, Any]:
     """Everything about a run: its document, configuration, latest numbers and report."""
-    return {**run_document(run), "config": run.config.to_dict(), "latest_metrics": store.latest_metrics(run.id), "report": store.report(run.id)}
+    return {**run_document(run), "config": json.loads(run.config_json), "latest_metrics": store.latest_metrics(run.id),
+            "report": store.report(run.id)}
 
 
 def run_table(runs: Sequence[Run]) -> str:

@@ -12,26 +12,28 @@ from core.errors import DiskFull, OutOfMemory, RunError, StillhouseError
 CROWDED_BYTES = 1 << 20  # with less than this left on the disk, a failed write is a full disk
 
 
-def explain(error: BaseException, directory: Path) -> StillhouseError:
+def explain(error: Exception, directory: Path) -> StillhouseError:
     """The readable form of whatever ended a run whose folder is `directory`."""
-    for cause in _chain(error):
-        if isinstance(cause, StillhouseError):
-            return cause
-        if _is_disk_full(cause, directory):
-            return DiskFull(f"The disk that holds {directory} is full.", "", "Free some space, then resume: everything up to the last checkpoint is kept.")
-        if is_out_of_memory(cause):
-            return OutOfMemory("There was not enough memory.", "", "Lower train.per_device_train_batch_size (and raise train.gradient_accumulation_steps "
-                               "as much), data.block_length or student.layers, or close other programs.")
+    if isinstance(error, StillhouseError):
+        return error
+    causes = list(_chain(error))
+    if any(_is_disk_full(cause, directory) for cause in causes):
+        return DiskFull(f"The disk that holds {directory} is full.", "",
+                        "Free some space, then resume: everything up to the last checkpoint is kept.")
+    if any(map(is_out_of_memory, causes)):
+        return OutOfMemory("There was not enough memory.", "",
+                           "Lower train.per_device_train_batch_size (and raise train.gradient_accumulation_steps as much), "
+                           "data.block_length or student.layers, or close other programs.")
     if isinstance(error, OSError):
-        return RunError(f"The run could not read or write {error.filename or 'a file'}: {(error.strerror or str(error)).lower()}.", "",
-                        "Make it accessible, then resume.")
+        return RunError(f"{error.filename or 'A file'} cannot be read or written: {(error.strerror or str(error)).lower()}.", "",
+                        "Put that right, then resume.")
     return RunError(f"The run failed: {type(error).__name__}: {error}", "", "The end of its log shows where.")
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
-        error = error.__cause__ or error.__context__
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
 def _is_disk_full(error: BaseException, directory: Path) -> bool:

@@ -15,7 +15,7 @@ import time
 from core.config import ExperimentConfig
 from core.errors import StillhouseError
 from workbench import references
-from workbench.errors import StoreError, StoreUnavailable
+from workbench.errors import StoreError, StoreUnavailable, WrongStatus
 from workbench.paths import ROOT
 from workbench.processes import Process
 from workbench.recording import recover
@@ -75,7 +75,8 @@ def reconcile(store: Store) -> list[Run]:
         if problem is None:
             continue
         recover(store, run)
-        if store.finish(run.id, "lost", problem, "Resume goes on from the last checkpoint. The end of the log may say more."):
+        hint = "Resume goes on from the last checkpoint. The end of the log may say more."
+        if store.finish(run.id, "lost", problem, hint, attempt=run.started):
             ended.append(store.run(run.id))
     return ended
 
@@ -85,8 +86,12 @@ def force_stop(reference: str, store: Store) -> Run:
     run = store.request_stop(reference)
     if run.process is not None:
         run.process.kill()
+        if run.process.alive:
+            raise WrongStatus(f"The process of the run '{run.name}' (pid {run.process.pid}) does not end.", "",
+                              "It hangs in the operating system, as in a driver; wait, or restart the machine.")
     recover(store, run)
-    store.finish(run.id, "stopped", f"Ended by force at step {run.progress.step}.", "Resume goes on from the last checkpoint.")
+    store.finish(run.id, "stopped", f"Ended by force at step {run.progress.step}.", "Resume goes on from the last checkpoint.",
+                 attempt=run.started)
     return store.run(run.id)
 
 
@@ -169,7 +174,7 @@ def _spawn(run: Run, store: Store) -> None:
                                        start_new_session=True)  # no Ctrl-C or hang-up of this terminal reaches it
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        store.finish(run.id, "failed", f"Its process could not be started: {reason}.", "Put that right, then resume.")
+        store.finish(run.id, "failed", f"Its process could not be started: {reason}.", "Put that right, then resume.", attempt=run.started)
         raise StoreUnavailable(f"The run '{run.name}' could not be started: {reason}.") from error
     try:
         store.note_launch(run.id, Process.of(process.pid))  # before anybody waits for it, so that the pid is surely its own

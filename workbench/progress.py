@@ -23,9 +23,9 @@ class ProgressLog:
         self._open_line = False
 
     def log(self, arm: str, step: int, metrics: Mapping[str, float]) -> None:
-        evaluation = [f"{name.removeprefix('eval/').replace('_', ' ')} {value:.4g}" for name, value in metrics.items() if name.startswith("eval/")]
-        if evaluation:
-            self._line(f"  {arm} at step {step}: {', '.join(evaluation)}")
+        measured = {name.removeprefix("eval/").replace("_", " "): value for name, value in metrics.items() if name.startswith("eval/")}
+        if measured:
+            self._line(f"  {arm} at step {step}: {', '.join(f'{name} {value:.4g}' for name, value in measured.items())}")
         if "loss" in metrics:
             self._step(arm, step, metrics)
 

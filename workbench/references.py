@@ -114,7 +114,8 @@ def _folder(run: Run, part: str) -> Path:
     folder = run.directory / part
     if not (folder / "config.json").is_file():
         fix = "" if run.status == "finished" else f"Let it finish, or resume it: python -m workbench resume {run.name}"
-        raise ModelNotFound(f"The run '{run.name}' ({run.status}) has no {part} model.", "A run that trained one to its end was expected.", fix)
+        raise ModelNotFound(f"The run '{run.name}' ({run.status}) has no {part} model.",
+                            "A run that trained one to its end was expected.", fix)
     return folder
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
+import os
 import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -26,13 +27,16 @@ from workbench.failures import explain
 from workbench.processes import Process
 from workbench.progress import ProgressLog
 from workbench.recording import StoreRecorder
-from workbench.records import Run
+from workbench.records import Run, Status
 from workbench.store import Store
 
 Engine = Callable[..., dict[str, Any]]  # the signature of `core.training.distill`
 
-RESERVE_BYTES = 1 << 20  # kept on the disk during a run, so that a full one still takes the run's last words
+Ending = tuple[Status, str, str]  # status, message, hint
+FINISHED: Ending = ("finished", "", "")
+RESERVE_BYTES = 1 << 20
 NOT_MINE = 3  # exit code: another worker has the run
+NICENESS = 5  # on a machine with few cores the app stays quick beside a training
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,26 +65,24 @@ def run_worker(run_id: str, store: Store, engine: Engine | None = None, *, watch
     if not store.report_in(run_id, process):
         raise WrongStatus(f"The run {run_id} is {store.run(run_id).status}.", "A run that was claimed for this process was expected.")
     run = store.run(run_id)
-    report, error, interrupted = None, None, False
-    reserve = run.directory / ".reserve"
+    report, error = None, None
     try:
-        reserve.write_bytes(b"\0" * RESERVE_BYTES)
-        with open(run.log_path, "a", buffering=1, encoding="utf-8") as log, StoreRecorder(store, run, process, (ProgressLog(log), *watchers)) as recorder:
-            try:
-                with _signals_stop(recorder):
-                    if run.stop_requested is None:
-                        report = (engine or _distill())(run.config, recorder, run.directory, load=references.loader(run, store), command=run.command)
-            except KeyboardInterrupt:
-                interrupted = True
-            except Exception as failure:  # a row must not stay "running" whatever happened
-                traceback.print_exception(failure, file=log)
-                error = explain(failure, run.directory)
-            finally:
-                reserve.unlink(missing_ok=True)
-    except OSError as failure:
-        reserve.unlink(missing_ok=True)
+        with (open(run.log_path, "a", buffering=1, encoding="utf-8") as log,
+              StoreRecorder(store, run, process, (ProgressLog(log), *watchers)) as recorder,
+              _reserved_space(run.directory), _signals_stop(recorder)):
+            if run.stop_requested is None:
+                train = engine or _distill()
+                report = train(run.config, recorder, run.directory, load=references.loader(run, store), command=run.command)
+        finished = report is not None and not report["stopped"]
+        ending = FINISHED if finished else _stopped("Stopped", store.run(run_id))
+    except KeyboardInterrupt:
+        ending = _stopped("Interrupted, without a checkpoint,", store.run(run_id))
+    except Exception as failure:  # whatever happened, the run must not stay "running"
         error = explain(failure, run.directory)
-    _finish(store, store.run(run_id), process, report, error, interrupted)
+        ending = "failed", " ".join(filter(None, (error.given, error.expected))), error.fix
+        with suppress(OSError), open(run.log_path, "a", encoding="utf-8") as log:
+            traceback.print_exception(failure, file=log)
+    store.finish(run_id, *ending, attempt=run.started)
     return Outcome(store.run(run_id), report, error)
 
 
@@ -90,15 +92,20 @@ def _distill() -> Engine:
     return distill
 
 
-def _finish(store: Store, run: Run, process: Process, report: dict[str, Any] | None, error: StillhouseError | None, interrupted: bool) -> None:
-    if error is not None:
-        store.finish(run.id, "failed", " ".join(filter(None, (error.given, error.expected))), error.fix, process=process)
-    elif report is None or report.get("stopped"):
-        place = f"at step {run.progress.step}" + (f" of {run.progress.total}" if run.progress.total else "")
-        message = f"Interrupted {place}, without a checkpoint of that step." if interrupted else f"Stopped {place}."
-        store.finish(run.id, "stopped", message, "Resume goes on from the last checkpoint.", process=process)
-    else:
-        store.finish(run.id, "finished", process=process)
+def _stopped(how: str, run: Run) -> Ending:
+    total = f" of {run.progress.total}" if run.progress.total else ""
+    return "stopped", f"{how} at step {run.progress.step}{total}.", "Resume goes on from the last checkpoint."
+
+
+@contextmanager
+def _reserved_space(directory: Path) -> Iterator[None]:
+    """Keeps a little of the disk taken meanwhile, so that a full one still takes the run's last words afterwards."""
+    reserve = directory / ".reserve"
+    try:
+        reserve.write_bytes(os.urandom(RESERVE_BYTES))  # random: a file system that compresses would keep zeros for nothing
+        yield
+    finally:
+        reserve.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -126,6 +133,8 @@ def main(arguments: list[str] | None = None, engine: Engine | None = None) -> in
     parser.add_argument("--store", type=Path, help="path; the store's SQLite file (default: the one in STILLHOUSE_HOME)")
     options = parser.parse_args(arguments)
     faulthandler.enable()
+    if hasattr(os, "nice"):
+        os.nice(NICENESS)
     try:
         store = Store(options.store)
         outcome = run_worker(options.run_id, store, engine)

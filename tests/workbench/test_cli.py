@@ -62,7 +62,8 @@ def test_distill_prints_one_document(recipe: Callable[..., str], run_json: Calla
     assert (document["run_id"], document["status"], document["output_dir"]) == (run.id, "finished", str(run.output_dir))
     assert {"metrics", "seconds", "stopped"} <= document.keys()
     assert run.progress.step == 3
-    assert shlex.split(document["command"]) == ["python", "-m", "workbench", "distill", path, "--set", "train.max_steps=3", "--set", "data.column=a b"]
+    assert shlex.split(document["command"]) == ["python", "-m", "workbench", "distill", path,
+                                                "--set", "train.max_steps=3", "--set", "data.column=a b"]
     assert run.device == "cpu"
 
 

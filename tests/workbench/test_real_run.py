@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 from core.config import parse_recipe
 from core.recorder import CONTROL, STUDENT, ListRecorder
@@ -24,9 +25,13 @@ def _last_step(run: Run) -> int:
     return max([run.progress.step, *(step for arm, step, _, _ in read_journal(run.journal_path)[0] if arm == STUDENT)])
 
 
+def _sample(payload: dict[str, Any]) -> tuple[str, int, str]:
+    return payload["arm"], payload["step"], payload["answer"]
+
+
 def test_kill_9_and_resume_give_the_undisturbed_curves(tmp_path: Path):
     corpus = tmp_path / "reviews.txt"
-    corpus.write_text("\n\n".join(f"Film number {n} has a {'quiet' if n % 2 else 'dull'} script and {n % 7} good jokes." for n in range(120)))
+    corpus.write_text("\n\n".join(f"Film number {n} has a quiet script and {n % 7} good jokes, I think." for n in range(120)))
     config = parse_recipe({
         "name": "killed", "teacher": {"model": str(save_chat_model(tmp_path / "teacher", layers=2))}, "student": {"layers": 1},
         "data": {"source": str(corpus), "block_length": 24, "validation_fraction": 0.2}, "control": True,
@@ -60,7 +65,7 @@ def test_kill_9_and_resume_give_the_undisturbed_curves(tmp_path: Path):
             rows = frame[(frame.arm == arm) & (frame.name == name)]
             curve = dict(zip(rows.step.tolist(), rows.value.tolist(), strict=True))
             assert curve == undisturbed.series(arm, name), (arm, name)
-    samples = [(payload["arm"], payload["step"], payload["answer"]) for kind, payload in undisturbed.events if kind == "samples"]
-    assert sorted((event.payload["arm"], event.payload["step"], event.payload["answer"]) for event in store.events(run.id, kind="samples")) \
-        == sorted(set(samples))
+    told = [_sample(event.payload) for event in store.events(run.id, kind="samples")]
+    assert set(told) == {_sample(payload) for kind, payload in undisturbed.events if kind == "samples"}
+    assert len(told) == len(set(told)), "what was replayed is not doubled"
     assert store.report(run.id)["metrics"]["student_after"] is not None

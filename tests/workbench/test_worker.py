@@ -64,7 +64,7 @@ def test_a_finished_run(store: Store):
     ("no memory in torch", "not enough memory", "per_device_train_batch_size", 1),
     ("not finite", "NaN at step 3", "learning_rate", 1),
     ("mistake", "depth was given as 9", "student.layers", 2),
-    ("read-only", "read-only file system", "accessible", 1),
+    ("read-only", "read-only file system", "Put that right", 1),
 ])
 def test_a_failure_says_what_to_do_and_keeps_the_curve(store: Store, error: str, message: str, hint: str, code: int):
     outcome = do(store, config(5, fail_at=4, error=error))
@@ -113,7 +113,7 @@ def test_a_second_ctrl_c_ends_an_engine_that_does_not_listen(store: Store):
     signal_after(0.3, signal.SIGINT, signal.SIGINT)
     outcome = do(store, config(100_000, pause=0.01, deaf=True))
     assert outcome.run.status == "stopped"
-    assert outcome.run.message.startswith("Interrupted at step")
+    assert outcome.run.message.startswith("Interrupted, without a checkpoint, at step")
     assert len(store.metrics(outcome.run.id, "student", ["loss"])) == outcome.run.progress.step
 
 
@@ -147,7 +147,7 @@ def test_a_full_store_gets_its_last_words_from_the_reserve(store: Store, monkeyp
         return finish(*arguments, **options)
 
     def engine_on_a_full_disk(*arguments: Any, **options: Any) -> dict[str, Any]:
-        assert reserve.stat().st_size == 1 << 20
+        assert reserve.stat().st_blocks * 512 >= 1 << 20, "the space is really taken"
         return engine(*arguments, **options)
 
     monkeypatch.setattr(store, "finish", finish_if_there_is_room)
@@ -275,7 +275,8 @@ def test_a_log_has_first_and_last_step_in_lines():
     stream = io.StringIO()
     tell(ProgressLog(stream))
     assert stream.getvalue().splitlines() == [
-        "Train", "  student step 1 of 3  loss 1.0000  1,234 tokens/s", "  student step 3 of 3  loss 0.3333  1,234 tokens/s  about 0:00 left",
+        "Train", "  student step 1 of 3  loss 1.0000  1,234 tokens/s",
+        "  student step 3 of 3  loss 0.3333  1,234 tokens/s  about 0:00 left",
         "  student at step 3: perplexity 12.35, kl to teacher 0.5", "Warning: little data"]
 
 
