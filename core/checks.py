@@ -5,7 +5,6 @@ A check returns one sentence about what it found, and raises a `StillhouseError`
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,7 +15,6 @@ from core import footprint
 from core.catalog import LoadedModel
 from core.config import DataSpec, ExperimentConfig
 from core.data import house, sources
-from core.data.tables import READERS
 from core.errors import CompatibilityError, DiskFull, OutOfMemory, StillhouseError
 from core.footprint import Shape
 from core.home import home
@@ -72,11 +70,10 @@ def source(spec: DataSpec) -> str:
     if spec.source == house.HOUSE:
         house.corpus_path()
         return "The house corpus: 33,530 film reviews."
-    path = Path(spec.source).expanduser()
-    if not path.exists() and path.suffix.lower() not in READERS and re.fullmatch(r"[\w.-]+/[\w.-]+", spec.source):
+    if sources.is_hub_id(spec.source):
         return f"'{spec.source}' is taken for a hub dataset."
     found = sources.inspect(spec, limit=1)
-    return f"'{path.name}' reads as {found.format}, from {found.column}."
+    return f"'{Path(spec.source).name}' reads as {found.format}, from {found.column}."
 
 
 def block_length(spec: DataSpec, context: int) -> str:
