@@ -39,13 +39,14 @@ class Fetch:
 
     def _follow(self) -> None:
         said = ""
-        for line in self._process.stderr:  # universal newlines: the progress line's "\r" ends a line too
-            if found := re.search(r"(\d+) of (\d+) MiB", line):
-                self.share = int(found[1]) / max(int(found[2]), 1)
-            else:
-                said = line.strip() or said
-        document = self._process.stdout.read()
-        if self._process.wait() != 0:
+        with self._process as process:
+            for line in process.stderr:  # universal newlines: the progress line's "\r" ends a line too
+                if found := re.search(r"(\d+) of (\d+) MiB", line):
+                    self.share = int(found[1]) / max(int(found[2]), 1)
+                else:
+                    said = line.strip() or said
+            document = process.stdout.read()
+        if process.returncode != 0:
             self.error = _refusal(document) or NetworkError(f"'{self.name}' could not be fetched: {said or 'no reason was given'}.")
 
 

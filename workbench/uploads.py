@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from pathlib import Path
@@ -22,7 +23,8 @@ def save_upload(name: str, content: bytes) -> Path:
         partial.write_bytes(content)
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
         raise StoreUnavailable(f"'{name}' cannot be kept in {path.parent}: {(error.strerror or str(error)).lower()}.",
                                "A folder that can be written, with free space, was expected.",
                                "Free some space and upload it again.") from error

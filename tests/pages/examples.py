@@ -7,10 +7,11 @@ import time
 from typing import Any
 
 from core.config import ExperimentConfig, parse_recipe
-from workbench.processes import Process
+from workbench.processes import Process, boot_id
 from workbench.store import Progress, Run, Store
 
 STEPS = 400
+GONE = Process(pid=1, started=-1.0, boot_id=boot_id())  # a worker that has ended
 NAMES = ("perplexity", "kl_to_teacher", "agreement", "bits_per_byte", "cross_entropy", "sentiment_accuracy")
 
 
@@ -27,7 +28,8 @@ def queued(store: Store, name: str = "waiting") -> Run:
 
 def running(store: Store, name: str = "halfway", *, steps: int = STEPS // 2, process: Process | None = None) -> Run:
     """A run whose student is at `steps`; `process` is who works at it (default: this process)."""
-    run, process = _started(store, name, process)
+    process = process or Process.current()
+    run = _started(store, name, process)
     _tell(store, run, "evaluation", {"who": "teacher", "metrics": measured(0.0)})
     _train(store, run, "student", steps)
     store.record(run.id, process, [], [], Progress("steps", "student", steps, STEPS))
@@ -36,21 +38,21 @@ def running(store: Store, name: str = "halfway", *, steps: int = STEPS // 2, pro
 
 def finished(store: Store, name: str = "done") -> Run:
     """A finished run with its control."""
-    run, process = _started(store, name, None)
+    run = _started(store, name, GONE)
     _tell(store, run, "evaluation", {"who": "teacher", "metrics": measured(0.0)})
     for arm, who, after in (("student", "student_after", 0.25), ("control", "control", 0.6)):
         _train(store, run, arm, STEPS)
         _tell(store, run, "evaluation", {"who": who, "metrics": measured(after)})
-    store.record(run.id, process, [], [], Progress("evaluate", "control", STEPS, STEPS))
+    store.record(run.id, GONE, [], [], Progress("evaluate", "control", STEPS, STEPS))
     store.finish(run.id, "finished")
     return store.run(run.id)
 
 
 def failed(store: Store, name: str = "broken") -> Run:
     """A run that failed at its third step."""
-    run, process = _started(store, name, None)
+    run = _started(store, name, GONE)
     _train(store, run, "student", 3)
-    store.record(run.id, process, [], [], Progress("steps", "student", 3, STEPS))
+    store.record(run.id, GONE, [], [], Progress("steps", "student", 3, STEPS))
     run.log_path.write_text("Traceback (most recent call last):\n  ...\nFloatingPointError: loss is nan at step 3\n", encoding="utf-8")
     store.finish(run.id, "failed", "The loss became NaN at step 3.", "Lower train.learning_rate, for example to 1e-4.")
     return store.run(run.id)
@@ -68,13 +70,12 @@ def _tell(store: Store, run: Run, kind: str, payload: dict[str, Any]) -> None:
     store.log_events(run.id, [(kind, payload, time.time())])
 
 
-def _started(store: Store, name: str, process: Process | None) -> tuple[Run, Process]:
-    process = process or Process.current()
+def _started(store: Store, name: str, process: Process) -> Run:
     run = store.create_run(config(name))
     store.claim(run.id, "cpu")
     store.report_in(run.id, process)
     _tell(store, run, "evaluation", {"who": "student_before", "metrics": measured(4.0)})
-    return store.run(run.id), process
+    return store.run(run.id)
 
 
 def _train(store: Store, run: Run, arm: str, steps: int) -> None:

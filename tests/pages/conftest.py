@@ -1,0 +1,74 @@
+"""The app's pages, opened as a browser would through the router, with a teacher that is there and no worker that starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.core.chat_models import save_chat_model
+from workbench import background, jobs, state
+from workbench.store import Store
+
+ROOT = Path(__file__).resolve().parents[2]
+Open = Callable[..., AppTest]
+
+
+@pytest.fixture(autouse=True)
+def _no_worker(monkeypatch: pytest.MonkeyPatch, fresh_streamlit_caches: None) -> None:
+    """Runs stay queued, and the engine process is never asked."""
+    monkeypatch.setattr(jobs, "launch_next", lambda store: [])
+    says = {"tokens": [" good", " bad", "\n"], "logits": [2.0, 1.0, 0.0]}
+    monkeypatch.setattr(background, "next_token", lambda model, prompt: answered(says))
+
+
+@pytest.fixture
+def store(home: Path) -> Store:
+    """The store that the pages see."""
+    return Store()
+
+
+@pytest.fixture(scope="session")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A tiny chat model of four blocks, as a folder."""
+    return str(save_chat_model(tmp_path_factory.mktemp("models") / "tiny", layers=4))
+
+
+@pytest.fixture
+def open_page() -> Open:
+    """Opens a page: ``open_page("run", run=...)``; the other arguments are the URL's."""
+    def opened(name: str, **query: str | list[str]) -> AppTest:
+        test = AppTest.from_file(str(ROOT / "workbench" / "ui.py"), default_timeout=60)
+        test.switch_page(getattr(state, name.upper()))
+        for key, value in query.items():
+            test.query_params[key] = value
+        return fault_free(test.run())
+
+    return opened
+
+
+def answered(value: dict) -> Future:
+    """A question to the engine that has its answer already."""
+    future: Future = Future()
+    future.set_result(value)
+    return future
+
+
+def fault_free(test: AppTest) -> AppTest:
+    """The page as it is, after making sure that it shows no traceback."""
+    assert not test.exception, test.exception
+    return test
+
+
+def texts(test: AppTest) -> str:
+    """Everything that the page says in words."""
+    kinds = ("markdown", "caption", "error", "warning", "info", "title", "subheader", "code", "text")
+    return "\n".join(str(element.value) for kind in kinds for element in test.get(kind))
+
+
+def button(test: AppTest, label: str):
+    """The button with this label."""
+    return next(each for each in test.button if each.label == label)

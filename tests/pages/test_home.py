@@ -1,0 +1,41 @@
+"""The first page: ways to begin, and what ran lately."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.pages import examples
+from tests.pages.conftest import Open, button, fault_free, texts
+from workbench.store import Store
+
+
+def test_an_empty_store_says_what_to_do(open_page: Open):
+    page = open_page("home")
+    assert page.title[0].value == "Stillhouse"
+    assert "No runs yet" in texts(page)
+    assert [each.label for each in page.button][:3] == ["Run the quickstart", "New experiment", "Compare models"]
+
+
+def test_recent_runs_show_status_curve_and_numbers(open_page: Open, store: Store):
+    examples.failed(store)
+    examples.running(store)
+    examples.finished(store)
+    said = texts(open_page("home"))
+    assert all(word in said for word in ("finished", "running", "failed", "step 200 of 400"))
+    assert said.count('aria-label="loss of') == 3
+
+
+def test_the_quickstart_is_queued_and_shown(open_page: Open, store: Store):
+    page = open_page("home")
+    fault_free(button(page, "Run the quickstart").click().run())
+    run, = store.runs()
+    assert run.name == "quickstart"
+    assert run.command == "python -m workbench distill assets/recipes/quickstart.yaml"
+    assert page.title[0].value == "quickstart"
+    assert page.query_params["run"] == run.id
+
+
+def test_a_store_that_cannot_be_opened_is_told_without_a_traceback(open_page: Open, home: Path):
+    home.parent.joinpath("home").write_text("a file where a folder should be")
+    page = open_page("home")
+    assert "STILLHOUSE_HOME" in page.error[0].value

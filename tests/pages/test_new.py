@@ -1,0 +1,159 @@
+"""The form of a new experiment, simple and advanced."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from streamlit.testing.v1 import AppTest
+
+from core.config import parse_recipe, read_recipe
+from core.planning import static_plan
+from tests.pages import examples
+from tests.pages.conftest import ROOT, Open, button, fault_free, texts
+from workbench import advanced_form, forms, state, views
+from workbench.store import Store
+
+QUICKSTART = ROOT / "assets" / "recipes" / "quickstart.yaml"
+
+
+@pytest.fixture
+def form(open_page: Open, teacher: str) -> AppTest:
+    """The simple form with the tiny teacher."""
+    return open_page("new", recipe="quickstart", set=[f"teacher.model={teacher}", "student.layers=2"])
+
+
+def written(page: AppTest) -> dict:
+    """The configuration at the bottom of the page."""
+    return yaml.safe_load(page.code[-1].value)
+
+
+def test_it_begins_with_the_recipe_unchanged(open_page: Open):
+    assert parse_recipe(written(open_page("new", recipe="quickstart"))) == read_recipe(QUICKSTART)
+
+
+def test_a_link_carries_changes(form: AppTest):
+    assert written(form)["student"]["layers"] == 2
+    assert "--set student.layers=2" in form.code[0].value
+    assert "set=student.layers%3D2" in form.code[1].value
+
+
+def test_the_depth_changes_map_and_sizes(form: AppTest):
+    page = fault_free(form.slider(key="simple.depth").set_value(3).run())
+    picture = next(each.value for each in page.markdown if "<svg" in each.value)
+    assert "teacher block 3 becomes student block 2" in picture
+    assert written(page)["student"]["layers"] == 3
+    plan = static_plan(parse_recipe(written(page)))
+    assert next(each.value for each in page.metric if each.label == "Student's parameters") == views.count(plan.student.parameters)
+
+
+def test_the_mix_keeps_the_sum_of_the_weights(form: AppTest):
+    page = fault_free(form.slider(key="simple.mix").set_value(50).run())
+    assert written(page)["losses"]["w_kd"] == written(page)["losses"]["w_hard"] == pytest.approx(0.55)
+    assert any(r"0.55\cdot 2^2" in each.value for each in page.latex)
+
+
+def test_the_temperature_moves_equation_and_picture(form: AppTest):
+    page = fault_free(form.slider(key="simple.temperature").set_value(4.0).run())
+    assert any("4^2" in each.value for each in page.latex)
+    assert "at T = 4" in texts(page)
+    assert len(page.get("bidi_component")) == 1
+
+
+def test_start_queues_the_run_and_opens_it(form: AppTest, store: Store, teacher: str):
+    page = fault_free(button(form, "Start").click().run())
+    run, = store.runs()
+    assert run.config.student.layers == 2
+    assert run.config.teacher.model == teacher
+    assert run.command.startswith("python -m workbench distill assets/recipes/quickstart.yaml --set")
+    assert page.title[0].value == run.name
+
+
+def test_the_advanced_form_shows_every_key_that_counts(form: AppTest):
+    page = fault_free(form.button_group(key="form").set_value("Advanced").run())
+    kinds, shown = ("number_input", "selectbox", "toggle", "text_input", "text_area"), ""
+    for tab in advanced_form.TABS:
+        page.session_state["advanced tab"] = tab
+        page = fault_free(page.run())
+        shown += " ".join(each.label for kind in kinds for each in page.get(kind))
+    idle = [path for path in forms.LEAVES if path.startswith(("student.lora.", "student.fresh."))]
+    for path in forms.LEAVES:
+        assert (f"`{path}`" in shown) == (path not in (*advanced_form.ELSEWHERE, *idle, "losses.beta"))
+
+
+def test_what_one_form_changes_the_other_shows(form: AppTest):
+    fault_free(form.slider(key="simple.temperature").set_value(4.0).run())
+    form.button_group(key="form").set_value("Advanced").run()
+    form.session_state["advanced tab"] = "Loss"
+    page = fault_free(form.run())
+    assert page.number_input(key="field.losses.temperature").value == 4.0
+
+
+@pytest.mark.parametrize(("tab", "field", "value", "message"), [
+    ("Loss", "losses.temperature", 0.0, "greater than 0"), ("Training", "train.learning_rate", 0.0, "greater than 0")])
+def test_a_wrong_value_is_told_beside_its_field(form: AppTest, tab: str, field: str, value: float, message: str):
+    form.button_group(key="form").set_value("Advanced").run()
+    form.session_state["advanced tab"] = tab
+    form.run()
+    page = fault_free(form.number_input(key=f"field.{field}").set_value(value).run())
+    assert message in page.error[0].value
+    assert button(page, "Start").disabled
+
+
+def test_a_name_that_leaves_the_folder_is_refused(form: AppTest, store: Store):
+    page = fault_free(form.text_input(key="start.name").set_value("../../etc").run())
+    assert "is not a run name" in page.error[0].value
+    assert button(page, "Start").disabled
+    assert store.runs() == []
+
+
+def test_an_unknown_teacher_is_told_beside_the_picker(open_page: Open):
+    page = open_page("new", recipe="quickstart", set=["teacher.model=no-such-model"])
+    assert "no-such-model" in page.error[0].value
+    assert button(page, "Start").disabled
+
+
+def test_too_deep_a_student_is_told_beside_the_depth(open_page: Open, teacher: str):
+    page = open_page("new", recipe="quickstart", set=[f"teacher.model={teacher}", "student.layers=9"])
+    assert "1 to 4 were expected" in page.error[0].value
+
+
+def test_an_unknown_recipe_or_key_in_a_link(open_page: Open):
+    assert "There is no recipe 'slowstart'" in open_page("new", recipe="slowstart").error[0].value
+    assert "Did you mean 'student.layers'" in open_page("new", recipe="quickstart", set=["student.layer=3"]).error[0].value
+
+
+def test_a_missing_file_is_told_beside_the_corpus(form: AppTest, tmp_path: Path):
+    form.button_group(key="corpus kind").set_value("other").run()
+    page = fault_free(form.text_input(key="field.data.source").set_value(str(tmp_path / "nothing.txt")).run())
+    assert "nothing.txt" in page.error[0].value
+
+
+def test_a_fresh_model_has_no_teacher(open_page: Open):
+    page = open_page("new", recipe="house-chat")
+    assert "without a teacher" in texts(page)
+    assert not button(page, "Start").disabled
+    page.button_group(key="form").set_value("Advanced").run()
+    assert "`student.fresh.vocabulary`" in " ".join(each.label for each in fault_free(page).number_input)
+
+
+def test_switching_the_teacher_off_leaves_a_valid_experiment(form: AppTest):
+    form.button_group(key="form").set_value("Advanced").run()
+    page = fault_free(form.toggle(key="has teacher").set_value(False).run())
+    assert written(page)["teacher"] is None
+    assert written(page)["losses"]["w_kd"] == 0.0
+    assert not page.error
+
+
+def test_what_was_typed_survives_other_pages(form: AppTest):
+    form.slider(key="simple.depth").set_value(3).run()
+    form.switch_page(state.RUNS).run()
+    page = fault_free(form.switch_page(state.NEW).run())
+    assert written(page)["student"]["layers"] == 3
+
+
+def test_a_run_as_the_starting_point(open_page: Open, store: Store):
+    page = open_page("new", **{"from": examples.finished(store).id})
+    assert page.selectbox(key="start from").value == "run done"
+    assert written(page)["train"]["max_steps"] == examples.STEPS

@@ -1,0 +1,137 @@
+"""The page of one run in every state, and what can be done there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.pages import examples
+from tests.pages.conftest import Open, button, fault_free, texts
+from workbench import state
+from workbench.store import Run, Store
+
+
+def labels(page) -> list[str]:
+    return [each.label for each in page.button]
+
+
+def tab(page, run: Run, name: str):
+    """The page with another tab open."""
+    page.session_state[f"tab.{run.id}"] = name
+    return fault_free(page.run())
+
+
+def test_no_run_named(open_page: Open):
+    assert "No run is chosen" in texts(open_page("run"))
+
+
+def test_an_unknown_run_is_named_in_the_message(open_page: Open, store: Store):
+    examples.queued(store, "known")
+    assert "There is no run 'knowm'" in open_page("run", run="knowm").error[0].value
+
+
+@pytest.mark.parametrize(("make", "status", "offered"), [
+    (examples.queued, "queued", "Stop"), (examples.running, "running", "Stop"), (examples.failed, "failed", "Resume"),
+    (examples.finished, "finished", "Compare in chat")])
+def test_every_state_offers_what_it_can(open_page: Open, store: Store, make: Callable[[Store], Run], status: str, offered: str):
+    run = make(store)
+    page = open_page("run", run=run.name)
+    assert page.title[0].value == run.name
+    assert status in texts(page)
+    assert offered in labels(page)
+
+
+def test_a_running_run_shows_progress_curves_and_numbers(open_page: Open, store: Store):
+    run = examples.running(store)
+    page = open_page("run", run=run.id)
+    progress, = page.get("progress")
+    assert "step 200 of 400" in progress.proto.text
+    assert progress.proto.value == 50
+    assert {metric.label for metric in page.metric} >= {"Held-out perplexity", "Agreement", "Speed (tokens/s)"}
+    assert len(page.get("bidi_component")) == 7  # loss, three held-out metrics, three of the machine
+
+
+def test_a_failed_run_says_why_and_shows_its_log(open_page: Open, store: Store):
+    page = open_page("run", run=examples.failed(store).id)
+    assert "NaN at step 3" in page.error[0].value
+    assert "Lower train.learning_rate" in page.error[0].value
+    assert "FloatingPointError" in page.code[0].value
+
+
+def test_a_finished_run_compares_all_that_was_measured(open_page: Open, store: Store):
+    run = examples.finished(store)
+    page = open_page("run", run=run.id)
+    table = page.get("html")[0].proto.body
+    assert all(word in table for word in ("Teacher", "Student before", "Student after", "Control", "8,160 tokens", "400 reviews"))
+    assert "better" in texts(page)
+    assert str(run.output_dir) in [code.value for code in page.code]
+
+
+def test_samples_are_shown_as_plain_text(open_page: Open, store: Store):
+    run = examples.finished(store)
+    table = tab(open_page("run", run=run.id), run, "Samples").get("html")[0].proto.body
+    assert "&lt;b&gt;surprising" in table
+    assert "<b>" not in table
+    assert table.index(">400<") < table.index(">0<")  # newest first
+
+
+def test_the_recipe_tab_repeats_the_run(open_page: Open, store: Store):
+    run = examples.finished(store)
+    shown = [code.value for code in tab(open_page("run", run=run.id), run, "Recipe").code]
+    assert shown[0] == run.command
+    assert "max_steps: 400" in shown[1]
+
+
+def test_stop_asks_the_run_to_stop(open_page: Open, store: Store):
+    run = examples.running(store)
+    page = fault_free(button(open_page("run", run=run.id), "Stop").click().run())
+    assert store.run(run.id).status == "stopping"
+    assert "Stop now" in labels(page)
+
+
+def test_stopping_a_waiting_run_cancels_it(open_page: Open, store: Store):
+    run = examples.queued(store)
+    page = fault_free(button(open_page("run", run=run.id), "Stop").click().run())
+    assert store.run(run.id).status == "stopped"
+    assert "Resume" in labels(page)
+
+
+def test_resume_queues_it_again(open_page: Open, store: Store):
+    run = examples.failed(store)
+    fault_free(button(open_page("run", run=run.id), "Resume").click().run())
+    assert store.run(run.id).status == "queued"
+
+
+def test_renaming(open_page: Open, store: Store):
+    run = examples.finished(store)
+    page = open_page("run", run=run.id)
+    page.text_input(key=f"name.{run.id}").set_value("better-name").run()
+    fault_free(button(page, "Rename").click().run())
+    assert store.run(run.id).name == "better-name"
+
+
+def test_an_impossible_name_is_refused_with_the_reason(open_page: Open, store: Store):
+    run = examples.finished(store)
+    page = open_page("run", run=run.id)
+    page.text_input(key=f"name.{run.id}").set_value("../away").run()
+    fault_free(button(page, "Rename").click().run())
+    assert "is not a run name" in page.error[0].value
+    assert store.run(run.id).name == run.name
+
+
+def test_deleting_can_be_undone(open_page: Open, store: Store):
+    run = examples.finished(store)
+    page = fault_free(button(open_page("run", run=run.id), "Delete").click().run())
+    assert page.title[0].value == "Runs"
+    assert store.run(run.id).deleted is not None
+    page = fault_free(page.switch_page(state.RUNS).run())  # AppTest itself stays on the page where it was
+    fault_free(button(page, "Undo").click().run())
+    assert store.run(run.id).deleted is None
+
+
+def test_a_duplicate_begins_with_the_same_settings(open_page: Open, store: Store):
+    run = examples.finished(store)
+    page = fault_free(button(open_page("run", run=run.id), "Duplicate as new").click().run())
+    assert page.title[0].value == "New experiment"
+    assert page.number_input(key="field.train.max_steps").value == examples.STEPS

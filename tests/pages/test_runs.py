@@ -1,0 +1,51 @@
+"""The list of runs: filter, overlay, bin."""
+
+from __future__ import annotations
+
+from tests.pages import examples
+from tests.pages.conftest import Open, fault_free, texts
+from workbench import runs_view
+from workbench.store import Store
+
+
+def test_an_empty_store_says_what_to_do(open_page: Open):
+    assert "No runs yet" in texts(open_page("runs"))
+
+
+def test_every_state_is_listed_with_its_last_numbers(open_page: Open, store: Store):
+    for make in (examples.queued, examples.running, examples.failed, examples.finished):
+        make(store)
+    table = open_page("runs").dataframe[0].value.set_index("name")
+    assert dict(table["status"]) == {"waiting": "queued", "halfway": "running", "broken": "failed", "done": "finished"}
+    assert table.loc["done", "perplexity"] < table.loc["broken", "perplexity"]
+    assert table.loc["done", "depth"] == 4
+
+
+def test_the_filter_goes_by_name_teacher_and_status(open_page: Open, store: Store):
+    examples.finished(store, "alpha")
+    examples.failed(store, "beta")
+    page = open_page("runs", search="ALPH")
+    assert list(page.dataframe[0].value["name"]) == ["alpha"]
+    page = open_page("runs")
+    page.button_group(key="statuses").set_value(["failed"]).run()
+    assert list(page.dataframe[0].value["name"]) == ["beta"]
+    assert "No run matches" in texts(open_page("runs", search="gamma"))
+
+
+def test_final_metrics_have_one_row_a_model(store: Store, open_page: Open):
+    runs = [examples.finished(store, "one"), examples.running(store, "two")]
+    head, rows = runs_view.final_table(runs)
+    assert head[:2] == ["Run", "held-out perplexity"]
+    assert [row[0] for row in rows] == ["one, student", "one, control"]
+
+
+def test_the_bin_restores_and_empties(open_page: Open, store: Store):
+    first, second = examples.finished(store, "first"), examples.finished(store, "second")
+    store.delete(first.id)
+    store.delete(second.id)
+    page = open_page("runs")
+    fault_free(page.button(key=f"restore.{first.id}").click().run())
+    fault_free(page.button(key=f"purge.{second.id}").click().run())
+    assert [run.name for run in store.runs(include_deleted=True)] == ["first"]
+    assert store.run("first").deleted is None
+    assert "Remove for good" not in [each.label for each in page.button]
