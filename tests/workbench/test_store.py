@@ -509,9 +509,11 @@ def _write_steps(path: Path, run_id: str, arm: str) -> None:
         store.log_metrics(run_id, [(arm, step + i, "loss", 0.1) for i in range(10)])
 
 
-def _claim_all(path: Path, run_ids: list[str], won: multiprocessing.Queue) -> None:
-    store = Store(path)
-    won.put([run_id for run_id in run_ids if store.claim(run_id, "cpu")])
+def _claim_all(path: Path, rival: int, won: multiprocessing.Queue) -> None:
+    store, claimed = Store(path), []
+    while run := store.claim_next(lambda _requested, _busy: f"slot {rival}"):
+        claimed.append(run.id)
+    won.put(claimed)
 
 
 def test_several_processes_write_at_once(store: Store):
@@ -530,7 +532,7 @@ def test_processes_that_claim_the_same_runs_share_them(store: Store):
     ids = [make(store).id for _ in range(20)]
     context = multiprocessing.get_context("spawn")
     won = context.Queue()
-    rivals = [context.Process(target=_claim_all, args=(store.path, ids, won)) for _ in range(3)]
+    rivals = [context.Process(target=_claim_all, args=(store.path, rival, won)) for rival in range(3)]
     for rival in rivals:
         rival.start()
     claimed = [run_id for _ in rivals for run_id in won.get(timeout=30)]
