@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from core.config import ExperimentConfig
-from workbench import controls, experiment_form, experiment_pictures, forms, plan_view
+from workbench import controls, data_view, experiment_form, experiment_pictures, forms, plan_view
 from workbench.controls import bound, control, draft, section_errors
 from workbench.experiment_form import Errors
 
@@ -94,6 +94,8 @@ def _loss(tab: str, config: ExperimentConfig | None, plan: Plan | None, errors: 
 def _data(tab: str, config: ExperimentConfig | None, plan: Plan | None, errors: Errors) -> None:
     experiment_form.corpus(errors)
     _groups(tab, config, plan, errors)
+    if config is not None:
+        data_view.preview(config)
 
 
 def _groups(tab: str, config: ExperimentConfig | None, plan: Plan | None, errors: Errors) -> None:

@@ -10,7 +10,7 @@ import streamlit as st
 from core.config import ExperimentConfig
 from core.data.house import HOUSE
 from core.errors import StillhouseError
-from workbench import controls, experiment_pictures, forms, jobs, plan_view, references, starting_points, state, views
+from workbench import controls, data_view, experiment_pictures, forms, jobs, plan_view, references, starting_points, state, views
 from workbench.controls import bound, control, draft, keep, section_errors
 from workbench.starting_points import StartingPoint
 from workbench.uploads import save_upload
@@ -77,7 +77,7 @@ def simple(config: ExperimentConfig | None, plan: Plan | None, errors: Errors) -
         return
     _models(config, plan, errors)
     _signal(config, errors)
-    _budget(errors)
+    _budget(config, errors)
 
 
 def _models(config: ExperimentConfig | None, plan: Plan | None, errors: Errors) -> None:
@@ -154,7 +154,7 @@ def _signal(config: ExperimentConfig | None, errors: Errors) -> None:
             experiment_pictures.temperature(config)
 
 
-def _budget(errors: Errors) -> None:
+def _budget(config: ExperimentConfig | None, errors: Errors) -> None:
     st.subheader("Data and budget", anchor=False)
     left, right = st.columns(2, gap="large")
     with left:
@@ -162,6 +162,8 @@ def _budget(errors: Errors) -> None:
     with right:
         control("train.max_steps", errors, keys=False)
         control("control", errors, keys=False)
+    if config is not None:
+        data_view.preview(config)
 
 
 def _set_mix(percent: int) -> None:

@@ -75,7 +75,7 @@ def text_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: b
         label: what the table holds, for screen readers.
     """
     side = "right" if numbers else "left"
-    cell = "padding:0.45rem 0.8rem 0.45rem 0;vertical-align:top;border-bottom:1px solid rgba(128,138,140,0.3)"
+    cell = "padding:0.45rem 0.8rem 0.45rem 0;vertical-align:top;white-space:pre-line;border-bottom:1px solid rgba(128,138,140,0.3)"
 
     def line(tag: str, cells: Sequence[str], style: str) -> str:
         return "".join(f'<{tag} style="{cell};{style};text-align:{"left" if index == 0 else side}">{html.escape(text)}</{tag}>'
