@@ -6,6 +6,7 @@ Widget ranges do not live here: this file only refuses what can never be right.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import hashlib
 import json
@@ -124,13 +125,16 @@ def _constant(value: float) -> Ramp:
 class LossSpec(Config):
     """Weights and shapes of the loss terms; `core.losses` holds the equations."""
 
-    w_kd: Weight = Field(_constant(1.0), description="number or {start, end}; weight of the soft targets, which are also multiplied by T squared")
+    w_kd: Weight = Field(_constant(1.0), description=(
+        "number or {start, end}; weight of the soft targets, which are also multiplied by T squared"))
     w_hard: Weight = Field(_constant(0.5), description="number or {start, end}; weight of the cross-entropy with the text itself")
     w_hidden: Weight = Field(_constant(0.0), description="number or {start, end}; weight of the cosine distance of the last hidden states")
-    w_hidden_mse: Weight = Field(_constant(0.0), description="number or {start, end}; weight of the squared error of matched layers' hidden states")
+    w_hidden_mse: Weight = Field(_constant(0.0), description=(
+        "number or {start, end}; weight of the squared error of matched layers' hidden states"))
     divergence: Literal["forward_kl", "reverse_kl", "jsd"] = Field("forward_kl", description=(
         "rule; forward_kl = KL(teacher || student), reverse_kl = KL(student || teacher), jsd = generalised Jensen-Shannon"))
-    beta: float = Field(0.5, gt=0, lt=1, description="number between 0 and 1; jsd only: towards 0 it behaves as forward KL, towards 1 as reverse KL")
+    beta: float = Field(0.5, gt=0, lt=1, description=(
+        "number between 0 and 1; jsd only: towards 0 it behaves as forward KL, towards 1 as reverse KL"))
     temperature: float = Field(2.0, gt=0, description="number above 0; T of the soft targets, for teacher and student alike")
 
     @model_validator(mode="after")
@@ -154,7 +158,8 @@ class LossSpec(Config):
 class DataSpec(Config):
     """The corpus, how it is read and how it is cut into blocks."""
 
-    source: str = Field("house", min_length=1, description="corpus; 'house' (film reviews), a .txt, .jsonl, .csv or .parquet file, or a hub dataset id")
+    source: str = Field("house", min_length=1, description=(
+        "corpus; 'house' (film reviews), a .txt, .jsonl, .csv or .parquet file, or a hub dataset id"))
     subset: str | None = Field(None, description="name; subset (configuration) of a hub dataset, where it has several")
     split: str = Field("train", min_length=1, description="name; split of a hub dataset")
     column: str | None = Field(None, description="name; column that holds the text or the messages (default: found by name)")
@@ -162,9 +167,11 @@ class DataSpec(Config):
     max_rows: int | None = Field(None, ge=1, description="rows; read at most this many training rows (default: all)")
     passes: int = Field(1, ge=1, description="passes; house corpus: how often each review is used, each time in another conversation")
     block_length: int = Field(256, ge=8, description="tokens; length of the packed training blocks")
-    prompt_weight: float = Field(1.0, ge=0, description="number; how much a token of a prompt counts in the loss, where an answer's token counts 1")
+    prompt_weight: float = Field(1.0, ge=0, description=(
+        "number; how much a token of a prompt counts in the loss, where an answer's token counts 1"))
     label_weight: float = Field(1.0, ge=0, description="number; how much a one-word label answer of the house corpus counts")
-    validation_fraction: float = Field(0.05, gt=0, lt=1, description="share; held out by hash of the text (the house corpus has its own fixed split)")
+    validation_fraction: float = Field(0.05, gt=0, lt=1, description=(
+        "share; held out by hash of the text (the house corpus has its own fixed split)"))
 
 
 class TrainSpec(Config):
@@ -175,13 +182,16 @@ class TrainSpec(Config):
     per_device_train_batch_size: int = Field(8, ge=1, description="blocks; in one forward pass")
     gradient_accumulation_steps: int = Field(1, ge=1, description="forward passes; added up before each optimiser step")
     learning_rate: float = Field(5e-4, gt=0, description="number; peak step size of AdamW")
-    lr_scheduler_type: Literal["linear", "cosine", "constant_with_warmup"] = Field("cosine", description="rule; how the step size decays after warm-up")
+    lr_scheduler_type: Literal["linear", "cosine", "constant_with_warmup"] = Field("cosine", description=(
+        "rule; how the step size decays after warm-up"))
     warmup_ratio: float = Field(0.05, ge=0, le=1, description="share of the steps; over which the step size grows from 0")
     weight_decay: float = Field(0.01, ge=0, description="number; decoupled weight decay")
     adam_beta2: float = Field(0.98, gt=0, lt=1, description="number; AdamW's second-moment decay")
     max_grad_norm: float = Field(1.0, gt=0, description="norm; gradients are clipped to it")
-    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="format; auto takes bf16 where the processor or GPU computes it natively")
-    save_precision: Literal["fp32", "bf16"] = Field("fp32", description="format; of the saved weights, which are trained in fp32 whatever they are saved in")
+    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description=(
+        "format; auto takes bf16 where the processor or GPU computes it natively"))
+    save_precision: Literal["fp32", "bf16"] = Field("fp32", description=(
+        "format; of the saved weights, which are trained in fp32 whatever they are saved in"))
     device: str = Field("auto", min_length=1, description="name; auto, cpu, cuda or cuda:N")
     seed: int = Field(42, ge=0, description="integer; of initialisation, data order and dropout")
     logging_steps: int = Field(1, ge=1, description="optimiser steps; between two points of the training curves")
@@ -352,10 +362,9 @@ def _explain(error: ValidationError) -> tuple[str, str, str]:
         return f"Unknown key '{path}'.", f"Valid keys there: {', '.join(valid)}.", fix
     message = first["msg"].removeprefix("Value error, ")
     shown = json.dumps(given, default=str) if not isinstance(given, (dict, BaseModel)) else ""
-    known = None
-    try:
+    known = ""
+    # A message about a whole section or an element of a list has no description of its own.
+    with contextlib.suppress(KeyError, AttributeError):
         known = describe(path)
-    except (KeyError, AttributeError):
-        pass  # a message about a whole section or an element of a list has no description of its own
     given_text = f"{path} was given as {shown}." if shown else f"{path[0].upper()}{path[1:]} cannot be used as given."
     return given_text, f"{message[0].upper()}{message[1:].rstrip('.')}.", f"It means: {known}." if known else ""

@@ -193,7 +193,8 @@ class LayerMatch(nn.Module):
         super().__init__()
         last = len(layer_map) - 1
         # hidden_states[0] is the embedding, hidden_states[i + 1] the output of block i.
-        self.pairs = [(block + 1, taught + 1) for block, taught in enumerate(layer_map) if (block == last) == (taught == teacher_layers - 1)]
+        self.pairs = [(block + 1, taught + 1) for block, taught in enumerate(layer_map)
+                      if (block == last) == (taught == teacher_layers - 1)]
         self.projections = nn.ModuleList(
             nn.Linear(student_width, teacher_width, bias=False) for _ in self.pairs) if student_width != teacher_width else None
 

@@ -30,7 +30,8 @@ METRICS: dict[str, Metric] = {
     "loss/hard": Metric("hard labels, weighted", "", "lower", "w_hard times the cross-entropy with the text itself."),
     "loss/hidden": Metric("hidden states, weighted", "", "lower", "w_hidden times the mean cosine distance of the last hidden states."),
     "loss/hidden_mse": Metric("matched layers, weighted", "", "lower", "w_hidden_mse times the mean squared error of matched layers."),
-    "raw/kd": Metric("soft targets", "nats/token", "lower", "Divergence of the student from the teacher at temperature T, without T squared."),
+    "raw/kd": Metric("soft targets", "nats/token", "lower",
+                     "Divergence of the student from the teacher at temperature T, without T squared."),
     "raw/hard": Metric("hard labels", "nats/token", "lower", "Cross-entropy with the text itself."),
     "raw/hidden": Metric("hidden states", "", "lower", "Mean of 1 - cosine similarity of the last hidden states."),
     "raw/hidden_mse": Metric("matched layers", "", "lower", "Mean squared error between matched hidden states."),
@@ -42,8 +43,10 @@ METRICS: dict[str, Metric] = {
     # Evaluation on held-out items.
     "eval/cross_entropy": Metric("held-out cross-entropy", "nats/token", "lower", "Mean negative log-likelihood of held-out text."),
     "eval/perplexity": Metric("held-out perplexity", "", "lower", "exp of the held-out cross-entropy; compare only within one tokenizer."),
-    "eval/bits_per_byte": Metric("bits per byte", "bits/byte", "lower", "Held-out information per byte of text; comparable across tokenizers."),
+    "eval/bits_per_byte": Metric("bits per byte", "bits/byte", "lower",
+                                 "Held-out information per byte of text; comparable across tokenizers."),
     "eval/kl_to_teacher": Metric("KL to teacher", "nats/token", "lower", "KL(teacher || student) at temperature 1 on held-out text."),
     "eval/agreement": Metric("agreement", "", "higher", "Share of positions where student and teacher have the same most likely token."),
-    "eval/sentiment_accuracy": Metric("sentiment accuracy", "", "higher", "Share of held-out reviews whose label gets the higher log-probability."),
+    "eval/sentiment_accuracy": Metric("sentiment accuracy", "", "higher",
+                                      "Share of held-out reviews whose label gets the higher log-probability."),
 }

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel, TrainerCallback
 
-from core.config import ExperimentConfig, LossSpec
+from core.config import ExperimentConfig
 from core.data import house
 from core.data.prepare import PreparedData
 from core.errors import OutOfMemory
@@ -23,7 +23,7 @@ from core.generation import generate
 from core.layer_maps import LayerMap
 from core.recorder import CONTROL, STUDENT, ListRecorder
 from core.students import build_student, fresh_student
-from core.trainer import DistillationTrainer, Lesson, training_arguments
+from core.trainer import CONTROL_LESSON, DistillationTrainer, Lesson, training_arguments
 
 STEPS = 5  # the first of which warms up and is not timed
 LONGEST = 20.0  # seconds after which an arm's rehearsal ends, once two steps are done
@@ -113,7 +113,7 @@ class _Stage:
 
     def trained(self, arm: str, model: nn.Module, layer_map: LayerMap | None) -> DistillationTrainer:
         spec = self.config.train.model_copy(update={"max_steps": STEPS, "gradient_accumulation_steps": 1, "report_to": ()})
-        lesson = Lesson(LossSpec(w_kd=0.0, w_hard=1.0)) if arm == CONTROL else Lesson(self.config.losses, self.material.teacher, layer_map)
+        lesson = CONTROL_LESSON if arm == CONTROL else Lesson(self.config.losses, self.material.teacher, layer_map)
         with tempfile.TemporaryDirectory() as folder:
             arguments = training_arguments(spec, Path(folder), self.device, eval_steps=STEPS)
             arguments.save_strategy = arguments.eval_strategy = "no"

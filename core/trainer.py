@@ -81,6 +81,9 @@ class Lesson:
     layer_map: tuple[int, ...] | None = None
 
 
+CONTROL_LESSON = Lesson(LossSpec(w_kd=0.0, w_hard=1.0))  # no teacher: the text alone
+
+
 class DistillationTrainer(Trainer):
     """Trains one arm of an experiment.
 
@@ -266,6 +269,7 @@ class _Conscience(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if not all(torch.isfinite(total).all() for total in self.trainer._sums.values()):
             raise NonFiniteLoss(f"The loss of arm '{self.trainer.arm}' is not a number any more at step {state.global_step}.",
-                                "A finite loss was expected.", "Lower train.learning_rate or train.max_grad_norm, or use train.precision=fp32.")
+                                "A finite loss was expected.",
+                                "Lower train.learning_rate or train.max_grad_norm, or use train.precision=fp32.")
         if self.trainer.recorder.should_stop() and state.global_step < state.max_steps:
             control.should_save = control.should_training_stop = True

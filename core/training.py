@@ -22,7 +22,6 @@ where the last call ended: it is the way a stopped, killed or lost run is resume
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
 import time
@@ -38,7 +37,7 @@ from transformers import AutoTokenizer, PreTrainedModel
 
 from core import catalog
 from core.catalog import LoadedModel
-from core.config import ExperimentConfig, LossSpec
+from core.config import ExperimentConfig
 from core.data import house
 from core.data.packing import Blocks
 from core.data.prepare import PreparedData, prepare, rows
@@ -50,11 +49,12 @@ from core.generation import generate
 from core.home import cache_dir
 from core.layer_maps import LayerMap
 from core.metrics import METRICS
+from core.planning import total_steps
 from core.recorder import CONTROL, STUDENT, Recorder
 from core.reporting import write_folder_documents
 from core.students import build_student, fresh_student, merged
 from core.tokenizer import train_tokenizer
-from core.trainer import DistillationTrainer, Lesson, latest_checkpoint, training_arguments
+from core.trainer import CONTROL_LESSON, DistillationTrainer, Lesson, latest_checkpoint, training_arguments
 
 CALIBRATION_BLOCKS = 16  # held-out blocks on which block importance is measured
 TOKENIZER_ROWS = 40_000  # rows that a new vocabulary is trained on
@@ -88,7 +88,8 @@ class Progress:
         _write_json(self.path, {key: value for key, value in vars(self).items() if key != "path"})
 
 
-def distill(config: ExperimentConfig, recorder: Recorder, directory: Path, *, load: Load = catalog.load, command: str = "") -> dict[str, Any]:
+def distill(config: ExperimentConfig, recorder: Recorder, directory: Path, *, load: Load = catalog.load,
+            command: str = "") -> dict[str, Any]:
     """Run an experiment, or go on with it.
 
     Args:
@@ -175,12 +176,12 @@ class _Experiment:
     def _fit(self, arm: str, model: nn.Module, layer_map: LayerMap | None) -> bool:
         spec = self.config.train
         taught = self.teacher is not None and arm == STUDENT
-        lesson = Lesson(self.config.losses if taught else LossSpec(w_kd=0.0, w_hard=1.0), self.teacher.model if taught else None, layer_map)
+        lesson = Lesson(self.config.losses, self.teacher.model, layer_map) if taught else CONTROL_LESSON
         checkpoints = self.directory / "checkpoints" / arm
         arguments = training_arguments(spec, checkpoints, self.device, eval_steps=self.config.evaluation.eval_steps)
         trainer = DistillationTrainer(model, lesson, self.data.train, arguments, arm=arm, recorder=self.recorder, dtype=self.dtype,
                                       evaluate=lambda step: self._language(arm, model, step))
-        self.recorder.event("phase", {"name": "steps", "arm": arm, "total_steps": _total_steps(trainer)})
+        self.recorder.event("phase", {"name": "steps", "arm": arm, "total_steps": total_steps(spec, len(self.data.train))})
         checkpoint = latest_checkpoint(checkpoints)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         self.progress.steps[arm] = trainer.state.global_step
@@ -246,7 +247,8 @@ class _Experiment:
             "data": {"digest": self.data.digest, "blocks": len(self.data.train), "documents": self.data.train.documents,
                      "padding": round(self.data.train.padding, 4)},
             "seconds": round(time.monotonic() - self.began, 1),
-            "tokens": self.progress.tokens.get(STUDENT, 0), "tokens_per_second": round(self.progress.speed.get(STUDENT, 0.0), 1), "stopped": stopped, "command": self.command,
+            "tokens": self.progress.tokens.get(STUDENT, 0), "tokens_per_second": round(self.progress.speed.get(STUDENT, 0.0), 1),
+            "stopped": stopped, "command": self.command,
         }
 
     # ------------------------------------------------------------------------------------------ small things
@@ -285,13 +287,6 @@ class _Experiment:
 
 def _curves(metrics: dict[str, float]) -> dict[str, float]:
     return {f"eval/{name}": value for name, value in metrics.items() if f"eval/{name}" in METRICS}
-
-
-def _total_steps(trainer: DistillationTrainer) -> int:
-    if trainer.args.max_steps > 0:
-        return trainer.args.max_steps
-    batches = math.ceil(len(trainer.train_dataset) / (trainer.args.per_device_train_batch_size * trainer.args.world_size))
-    return math.ceil(max(batches // trainer.args.gradient_accumulation_steps, 1) * trainer.args.num_train_epochs)
 
 
 def _write_json(path: Path, value: Any) -> None:

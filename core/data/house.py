@@ -27,7 +27,8 @@ LABELS = ("Positive", "Negative")
 Split = Literal["train", "validation", "test"]
 # Questions about a review; the first of each is the one that evaluation asks.
 SENTIMENT_QUESTIONS = ("Is this review positive or negative?", "Positive or negative?", "What is the sentiment of this review?")
-RECOMMEND_QUESTIONS = ("Does the reviewer recommend the film?", "Would the reviewer recommend this film?", "Did the reviewer like the film?")
+RECOMMEND_QUESTIONS = ("Does the reviewer recommend the film?", "Would the reviewer recommend this film?",
+                       "Did the reviewer like the film?")
 WRITE_REQUESTS = ("Write a {label} one-line review.", "Write a {label} one-line film review.", "Give me a {label} one-line review.",
                   "Write one {label} sentence about a film.", "Write a short {label} review.")
 CONTINUE_REQUESTS = ("Continue this review:", "Go on with this review:", "How does this review go on?")
@@ -202,7 +203,8 @@ def _ask_sentiment(text: str, review: Review, rng: random.Random, weight: float)
 
 
 def _ask_recommendation(text: str, review: Review, rng: random.Random, weight: float) -> Row:
-    return {"messages": conversation(f"{rng.choice(RECOMMEND_QUESTIONS)}\n\n{text}", "Yes." if review.positive else "No."), "weight": weight}
+    question = rng.choice(RECOMMEND_QUESTIONS)
+    return {"messages": conversation(f"{question}\n\n{text}", "Yes." if review.positive else "No."), "weight": weight}
 
 
 def _ask_to_write(line: str, review: Review, rng: random.Random) -> Row:

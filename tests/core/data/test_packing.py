@@ -28,7 +28,7 @@ def test_best_fit_takes_the_tightest_room():
 
 
 def documents() -> list[list[Segment]]:
-    words = "a quiet film with a very good script that is never dull and always touching".split()
+    words = ["a", "quiet", "film", "with", "a", "very", "good", "script", "that", "is", "never", "dull", "and", "touching"]
     return [[Segment(" ".join(words[: n % 7 + 1]), 0.0), Segment(f" {words[n % 11]}<|end|>", float(n + 1))] for n in range(30)]
 
 
