@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import logging
 import os
 import signal
 import socket
@@ -12,7 +14,7 @@ from workbench.errors import ServeError
 from workbench.gate import PASSWORD_VARIABLE, is_loopback
 
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8501
-STOP_WITHIN = 2  # seconds that open connections get when the server ends
+STOP_WITHIN = 1  # seconds that open connections get when the server ends
 
 
 def main(port: int | None = None, host: str | None = None) -> None:
@@ -71,8 +73,18 @@ def _serve(listener: socket.socket, host: str) -> None:
             await super().startup(sockets)
             print(f"Stillhouse answers at {_address(listener, host)}  (Ctrl-C ends it, runs go on)", flush=True)
 
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            logging.getLogger("uvicorn.error").addFilter(_is_news)
+            await super().shutdown(sockets)
+
     Server(uvicorn.Config(app, log_level="warning", access_log=False, ws="websockets-sansio", ws_max_size=_message_limit(),
                           timeout_graceful_shutdown=STOP_WITHIN)).run([listener])
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    # Streams that are still open are cut short at the end, on purpose.
+    cut_short = record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError)
+    return not cut_short and not record.msg.startswith("Cancel ")
 
 
 def _message_limit() -> int:

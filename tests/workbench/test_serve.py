@@ -96,6 +96,15 @@ def test_it_says_where_it_is_and_ends_when_told(app: AppProcess, number: signal.
 
 
 @posix
+def test_an_endless_stream_does_not_hold_it_back(app: AppProcess) -> None:
+    with urllib.request.urlopen(f"{app.url}/chat/gradio_api/heartbeat/a", timeout=60) as stream:
+        assert stream.readline()
+        app.process.send_signal(signal.SIGTERM)
+        assert app.process.wait(10) == 0
+    assert len(app.log.read_text().splitlines()) == 1
+
+
+@posix
 def test_a_mistake_is_one_readable_message(home: Path) -> None:
     done = subprocess.run([sys.executable, "-m", "workbench"], cwd=ROOT, capture_output=True, text=True, check=False,
                           env={**os.environ, "STILLHOUSE_HOST": "0.0.0.0", "STILLHOUSE_HOME": str(home)})
