@@ -29,10 +29,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
         yield app
 
 
+def find_browser() -> str | None:
+    """The system's Chromium, or what CHROME names."""
+    return os.environ.get("CHROME") or next(filter(None, map(shutil.which, NAMES)), None)
+
+
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext]:
     """Chromium with a fresh profile."""
-    executable = os.environ.get("CHROME") or next(filter(None, map(shutil.which, NAMES)), None)
+    executable = find_browser()
     if executable is None:
         reason = "no Chromium found: install it (Debian: apt-get install chromium) or name it in CHROME"
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
