@@ -173,10 +173,15 @@ def test_kill_9_is_found_loses_nothing_and_can_be_resumed(store: Store):
 
 
 def test_a_pid_that_was_given_to_another_process_is_not_the_run(store: Store):
-    run = store.create_run(config())
-    store.claim(run.id, "cpu")
-    store.report_in(run.id, replace(Process.current(), started=Process.current().started - 1))
-    assert [lost.id for lost in jobs.reconcile(store)] == [run.id]
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        impostor = replace(Process.of(other.pid), started=Process.of(other.pid).started - 1)
+        impostor.kill()
+        assert other.poll() is None, "a process that has nothing to do with us was killed"
+        run = store.create_run(config())
+        store.claim(run.id, "cpu")
+        store.report_in(run.id, impostor)
+        assert [lost.id for lost in jobs.reconcile(store)] == [run.id]
+        other.stdin.write(b"\n")
 
 
 def test_a_run_of_an_earlier_boot_is_lost_once_it_has_been_silent(store: Store, monkeypatch: pytest.MonkeyPatch):

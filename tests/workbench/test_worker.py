@@ -223,8 +223,9 @@ def test_progress_follows_phases_and_steps(store: Store):
     with StoreRecorder(store, run, Process.current()) as recorder:
         recorder.event("phase", {"name": "prepare data"})
         recorder.event("phase", {"name": "train", "arm": "student", "total_steps": 9})
-        recorder.log("student", 0, {"eval/perplexity": 3.0})
         recorder.log("student", 9, {"loss": 3.0})
+        recorder.log("control", 0, {"eval/perplexity": 3.0})
+        assert (recorder.progress.arm, recorder.progress.step) == ("student", 9), "an evaluation before training is no step"
         recorder.event("phase", {"name": "train", "arm": "control", "total_steps": 7})
         recorder.log("control", 4, {"loss": 3.0})
     progress = store.run(run.id).progress
