@@ -67,7 +67,7 @@ def _models(tab: str, config: ExperimentConfig | None, plan: Plan | None, errors
     with right:
         if plan is not None:
             experiment_pictures.layers(config, plan)
-            plan_view.sizes(plan)
+            plan_view.sizes(config, plan)
     section_errors(errors, "student", "student.fresh")
     if not draft()["teacher"]:
         _group("Fresh architecture", TABS[tab]["Fresh architecture"], errors)

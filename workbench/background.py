@@ -1,20 +1,21 @@
-"""Slow questions to the engine process, asked once and answered beside the page: nobody waits for a model to load.
-
-Each function returns the same `Future` for the same question; `waiting` draws the page again when it is done.
-"""
+"""Slow questions to the engine process, asked once and answered beside the page: nobody waits for a model to load."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import streamlit as st
 
 from core.config import DataSpec, parse_recipe
+from core.errors import StillhouseError
 from workbench import inference
 
 POLL_SECONDS = 0.7
+
+Question = Callable[..., "Future[dict[str, Any]]"]
 
 
 @st.cache_resource(show_spinner=False)
@@ -40,15 +41,27 @@ def preview(data_json: str, model: str) -> Future[dict[str, Any]]:
     return _pool().submit(inference.engine().preview, DataSpec.model_validate_json(data_json), model)
 
 
-def waiting(future: Future, text: str) -> bool:
-    """Whether the answer is still to come; shows `text` meanwhile, and draws the page again when it is there."""
-    if future.done():
-        return False
-    st.fragment(_wait, run_every=POLL_SECONDS)(future, text)
-    return True
+def answer(question: Question, *arguments: str, meanwhile: str) -> dict[str, Any] | None:
+    """The answer to one of the questions above; None while it is awaited, and then the page is drawn again when it is there.
+
+    Args:
+        meanwhile: what the page says until then.
+
+    Raises:
+        StillhouseError: what the engine raised. The same question then counts as never asked.
+    """
+    future = question(*arguments)
+    if not future.done():
+        st.fragment(_wait, run_every=POLL_SECONDS)(future, meanwhile)
+        return None
+    try:
+        return future.result()
+    except StillhouseError:
+        question.clear(*arguments)
+        raise
 
 
-def _wait(future: Future, text: str) -> None:
+def _wait(future: Future, meanwhile: str) -> None:
     if future.done():
         st.rerun()
-    st.caption(f":material/hourglass_top: {text}")
+    st.caption(f":material/hourglass_top: {meanwhile}")

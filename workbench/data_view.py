@@ -13,7 +13,7 @@ from core.errors import StillhouseError
 from workbench import background, state, views
 
 SHADE, DARKEST = 0.2, 0.5  # opacity of the mark of a token of weight 1, and at most
-ROW_CHARACTERS = 400  # of a row that are shown
+ROW_CHARACTERS = 240  # of a row that are shown
 
 
 def preview(config: ExperimentConfig) -> None:
@@ -24,16 +24,17 @@ def preview(config: ExperimentConfig) -> None:
         if not expander.open:
             return
         try:
-            future = background.preview(config.data.model_dump_json(), state.resolved(config.teacher.model))
-            if not background.waiting(future, "Reading the corpus and cutting it into tokens …"):
-                _found(future.result())
+            found = background.answer(background.preview, config.data.model_dump_json(), state.resolved(config.teacher.model),
+                                      meanwhile="Reading the corpus and cutting it into tokens …")
+            if found is not None:
+                _found(found)
         except StillhouseError as error:
             views.problem(error)
 
 
 def _found(found: Mapping[str, Any]) -> None:
-    facts = [found["format"], f"from {found['column']}" if found["column"] else "", f"{found['total_rows']:,} rows" if found["total_rows"] else "",
-             views.size(found["size"]) if found["size"] else ""]
+    facts = [found["format"], found["column"] and f"from {found['column']}", found["total_rows"] and f"{found['total_rows']:,} rows",
+             found["size"] and views.size(found["size"])]
     st.caption("  ·  ".join(filter(None, facts)))
     rows = [[row_text(each["row"]), f"{each['tokens']:,}", f"{each['counted']:,}"] for each in found["rows"]]
     views.text_table(["First rows", "Tokens", "Counted"], rows, label="First rows of the corpus")

@@ -92,7 +92,7 @@ def _models(config: ExperimentConfig | None, plan: Plan | None, errors: Errors) 
                           **bound("simple.depth", depth, _set_depth))
             section_errors(errors, "student.layers", "student.layer_map")
         if plan is not None:
-            plan_view.sizes(plan)
+            plan_view.sizes(config, plan)
     with right:
         if plan is not None:
             experiment_pictures.layers(config, plan)

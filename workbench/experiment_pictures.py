@@ -44,12 +44,12 @@ def temperature(config: ExperimentConfig) -> None:
     """The teacher's distribution over the first token of an answer, at T = 1 and at the chosen T."""
     prompt = next(iter(config.evaluation.prompts), PROMPT)
     try:
-        future = background.next_token(state.resolved(config.teacher.model), prompt)
-        if background.waiting(future, "Asking the teacher for its next-token distribution …"):
-            return
-        answer = future.result()
+        answer = background.answer(background.next_token, state.resolved(config.teacher.model), prompt,
+                                   meanwhile="Asking the teacher for its next-token distribution …")
     except StillhouseError as error:
         st.caption(f"The picture of the teacher's distribution is not available. {error}")
+        return
+    if answer is None:
         return
     value = config.losses.temperature
     tokens, entropies = softened(answer["tokens"], np.asarray(answer["logits"]), value)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import yaml
@@ -11,8 +13,9 @@ from streamlit.testing.v1 import AppTest
 from core.config import parse_recipe, read_recipe
 from core.planning import static_plan
 from tests.pages import examples
-from tests.pages.conftest import ROOT, Open, button, fault_free, texts
-from workbench import advanced_form, forms, state, views
+from tests.pages.conftest import ROOT, Open, answered, button, fault_free, texts
+from workbench import advanced_form, background, forms, state, views
+from workbench.inference import EngineLost
 from workbench.store import Store
 
 QUICKSTART = ROOT / "assets" / "recipes" / "quickstart.yaml"
@@ -151,6 +154,46 @@ def test_what_was_typed_survives_other_pages(form: AppTest):
     form.switch_page(state.RUNS).run()
     page = fault_free(form.switch_page(state.NEW).run())
     assert written(page)["student"]["layers"] == 3
+
+
+def test_the_measured_plan_tells_time_and_checks(form: AppTest, monkeypatch: pytest.MonkeyPatch):
+    checks = [{"name": "memory", "ok": True, "message": "About 1 GiB of the 8 GiB that are free.", "fix": ""}]
+    measured = {"total_steps": 150, "memory": {"student": 5 * 10**8}, "seconds": 240.0, "measured_steps": 3, "tokens_per_second": 1234.0,
+                "checks": checks}
+    asked = []
+    monkeypatch.setattr(background, "measured_plan", lambda question: asked.append(question) or answered(measured))
+    page = fault_free(button(form, "Measure on this machine").click().run())
+    shown = {each.label: each.value for each in page.metric}
+    assert (shown["Time"], shown["Training speed"], shown["Memory"]) == ("4 min", "1,234 tokens/s", "500 MB")
+    assert "8 GiB that are free" in texts(page)
+    page = fault_free(page.text_input(key="start.name").set_value("another-name").run())
+    assert len(set(asked)) == 1  # the same plan under another name
+    page = fault_free(page.slider(key="simple.depth").set_value(1).run())
+    assert "Time" not in {each.label for each in page.metric}
+
+
+def test_a_plan_that_cannot_be_measured_says_why_and_can_be_asked_again(form: AppTest, monkeypatch: pytest.MonkeyPatch):
+    lost: Future = Future()
+    lost.set_exception(EngineLost("The process that runs the models ended."))
+    question = Mock(return_value=lost)
+    monkeypatch.setattr(background, "measured_plan", question)
+    page = fault_free(button(form, "Measure on this machine").click().run())
+    assert "process that runs the models ended" in page.error[0].value
+    question.clear.assert_called_once()
+    assert "Measure on this machine" in [each.label for each in fault_free(page.run()).button]
+
+
+def test_the_preview_shows_rows_and_marks_what_counts(form: AppTest, monkeypatch: pytest.MonkeyPatch):
+    tokens = [{"id": 0, "text": "<s>", "weight": 1.0, "counted": False}, {"id": 7, "text": "film", "weight": 1.0, "counted": True}]
+    found = {"format": "text", "column": "text", "total_rows": 12, "size": 3000,
+             "rows": [{"row": {"text": "A film."}, "tokens": 3, "counted": 2}],
+             "block": {"tokens": tokens, "counted": 1, "padding": 0, "length": 2}}
+    monkeypatch.setattr(background, "preview", lambda data, model: answered(found))
+    form.session_state["data preview"] = True
+    page = fault_free(form.run())
+    rows, block = (each.proto.body for each in page.get("html"))
+    assert "A film." in rows
+    assert block.count("<mark") == 1
 
 
 def test_a_run_as_the_starting_point(open_page: Open, store: Store):

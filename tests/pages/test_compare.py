@@ -1,0 +1,61 @@
+"""The Compare page: the address names the models, the frame carries them."""
+
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+PAGE = Path(__file__).resolve().parents[2] / "pages" / "compare.py"
+
+pytestmark = pytest.mark.usefixtures("fresh_streamlit_caches")
+
+
+def page(**query: str) -> AppTest:
+    test = AppTest.from_file(str(PAGE), default_timeout=30)
+    for name, value in query.items():
+        test.query_params[name] = value
+    test.run()
+    assert not test.exception
+    return test
+
+
+def frame(test: AppTest) -> dict[str, str]:
+    address = urlsplit(test.get("iframe")[0].proto.src)
+    assert address.path == "/chat/"
+    return {name: values[0] for name, values in parse_qs(address.query).items()}
+
+
+def test_without_an_address_it_begins_with_what_is_there() -> None:
+    assert page().multiselect[0].value == ["house-chat"]
+
+
+def test_the_address_picks_the_models_and_keeps_the_chat() -> None:
+    chat = "0" * 32
+    test = page(models="house-chat,no-such-model, house-chat", c=chat)
+    assert test.multiselect[0].value == ["house-chat", "no-such-model"]
+    assert frame(test) == {"models": "house-chat,no-such-model", "c": chat, "__theme": "light"}
+
+
+def test_a_fourth_model_is_left_out() -> None:
+    assert page(models="a,b,c,d").multiselect[0].value == ["a", "b", "c"]
+
+
+def test_a_pick_is_written_into_the_address() -> None:
+    test = page(models="house-chat,mine")
+    before = frame(test)["c"]
+    test.multiselect[0].set_value(["mine"]).run()
+    assert test.query_params["models"] == "mine"
+    assert frame(test) == {"models": "mine", "c": before, "__theme": "light"}
+
+
+def test_a_made_up_chat_id_is_replaced() -> None:
+    assert len(frame(page(models="house-chat", c="<script>"))["c"]) == 32
+
+
+def test_with_nothing_picked_it_says_what_to_do() -> None:
+    test = page(models="house-chat")
+    test.multiselect[0].set_value([]).run()
+    assert not test.get("iframe")
+    assert any("Pick two or three models" in text.value for text in test.markdown)
+    assert not test.run().get("iframe")
