@@ -1,4 +1,4 @@
-"""What every test gets: a home of its own, no hub, one thread a process."""
+"""What every test gets: a home of its own, no hub, none of the user's settings, one thread a process."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 # Before torch or a tokenizer is imported: tiny models run fastest on one thread, and tests ask no other host.
 os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1")
-
-ROOT = Path(__file__).resolve().parents[1]
+for variable in ("PORT", "STILLHOUSE_HOST", "STILLHOUSE_PASSWORD"):
+    os.environ.pop(variable, None)
 
 
 @pytest.fixture(autouse=True)

@@ -42,11 +42,6 @@ def with_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(gate.PASSWORD_VARIABLE, PASSWORD)
 
 
-@pytest.fixture
-def without_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(gate.PASSWORD_VARIABLE, raising=False)
-
-
 # ------------------------------------------------------------------------------------------------ this machine only
 
 
@@ -60,7 +55,6 @@ def test_other_names(host: str) -> None:
     assert not gate.is_loopback(host)
 
 
-@pytest.mark.usefixtures("without_password")
 @pytest.mark.parametrize("address", ["http://127.0.0.1:8501", "http://localhost:8501", "http://localhost", "http://[::1]:8501"])
 def test_this_machine_needs_no_password(home: Path, address: str) -> None:
     visitor = client(application(home), address)
@@ -69,7 +63,6 @@ def test_this_machine_needs_no_password(home: Path, address: str) -> None:
         assert socket.receive_text() == "hello"
 
 
-@pytest.mark.usefixtures("without_password")
 @pytest.mark.parametrize("host", ["rebound.example.org:8501", "localhost.example.org", "[::1", "", "127.0.0.1@example.org"])
 def test_another_name_for_this_machine_is_refused(home: Path, host: str) -> None:
     visitor = client(application(home), host=host)
@@ -78,7 +71,6 @@ def test_another_name_for_this_machine_is_refused(home: Path, host: str) -> None
         pass
 
 
-@pytest.mark.usefixtures("without_password")
 @pytest.mark.parametrize("origin", ["https://example.org", "http://127.0.0.1.example.org:8501", "null", ""])
 def test_a_page_from_elsewhere_is_refused(home: Path, origin: str) -> None:
     visitor = client(application(home), origin=origin)
@@ -88,7 +80,6 @@ def test_a_page_from_elsewhere_is_refused(home: Path, origin: str) -> None:
     assert client(application(home), origin="http://localhost:8501").get("/").status_code == 200
 
 
-@pytest.mark.usefixtures("without_password")
 def test_another_address_of_this_machine_is_refused(home: Path) -> None:
     answer = client(application(home), "http://192.168.1.5:8501", host="127.0.0.1:8501").get("/")
     assert answer.status_code == 403

@@ -20,11 +20,6 @@ from workbench.paths import ROOT
 posix = pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
 
 
-@pytest.fixture(autouse=True)
-def no_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(PASSWORD_VARIABLE, raising=False)
-
-
 # ------------------------------------------------------------------------------------------------ address
 
 
