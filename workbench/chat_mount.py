@@ -65,7 +65,8 @@ def build_pane() -> FastAPI:
     import gradio
     from fastapi import FastAPI
 
-    from workbench.chat.pane import CSS, THEME, build_chat
+    from workbench.chat.pane import build_chat
+    from workbench.chat.theme import CSS, THEME
 
     application = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     blocks = build_chat().queue(default_concurrency_limit=8, max_size=64, api_open=False)

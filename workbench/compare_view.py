@@ -19,8 +19,9 @@ PANE_HEIGHT = 780  # pixels
 def pick() -> list[str]:
     """The picker, set by ``?models=a,b`` and written back to it; without one, what this session compared last."""
     known = [entry.name for entry in references.entries(state.store()) if entry.present]
-    linked = _linked() or st.session_state.get(SHOWN) or known[:1]
-    if linked != st.session_state.get(SHOWN) or PICKED not in st.session_state:  # a link was followed, or the page opened anew
+    shown = st.session_state.get(SHOWN)
+    linked = _linked() or (known[:1] if shown is None else shown)
+    if linked != shown or PICKED not in st.session_state:  # a link was followed, or the page opened anew
         st.session_state[PICKED] = linked
     picked = st.multiselect(
         "Models", list(dict.fromkeys([*known, *linked])), key=PICKED, max_selections=MAX_MODELS, accept_new_options=True,

@@ -21,7 +21,7 @@ def chat_tokenizer(sentences: tuple[str, ...] = SENTENCES, positions: int = 64) 
 
 
 def chat_model(name: str = "llama", *, layers: int = 2, seed: int = 0, positions: int = 64, width: int | None = None) -> PreTrainedModel:
-    """A model in evaluation mode whose answers do not end by themselves; `width` pads its vocabulary."""
+    """A model in evaluation mode; `width` pads its vocabulary."""
     tokenizer = chat_tokenizer()
     config = tiny_config(name, layers)
     config.update({"vocab_size": width or len(tokenizer), "bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id,
@@ -35,8 +35,12 @@ def chat_model(name: str = "llama", *, layers: int = 2, seed: int = 0, positions
 
 
 def save_chat_model(folder: Path, *, layers: int = 2, seed: int = 0, positions: int = 512,
-                    sentences: tuple[str, ...] = SENTENCES) -> Path:
-    """A folder that `from_pretrained` loads."""
-    chat_model(layers=layers, seed=seed, positions=positions).save_pretrained(folder)
-    chat_tokenizer(sentences).save_pretrained(folder)
+                    sentences: tuple[str, ...] = SENTENCES, endless: bool = False) -> Path:
+    """A folder that `from_pretrained` loads; an `endless` model never draws its end token."""
+    model, tokenizer = chat_model(layers=layers, seed=seed, positions=positions), chat_tokenizer(sentences)
+    if endless:
+        model.get_output_embeddings().weight.data *= 3
+        model.get_output_embeddings().weight.data[tokenizer.eos_token_id] = 0
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
     return folder

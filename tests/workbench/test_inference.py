@@ -24,8 +24,8 @@ ENDLESS = {"max_new_tokens": 10**6, "sampling_temperature": 1.0, "seed": 3}
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     root = tmp_path_factory.mktemp("models")
-    return {"teacher": str(save_chat_model(root / "teacher", layers=3, positions=4096)),
-            "student": str(save_chat_model(root / "student", seed=1, positions=4096)),
+    return {"teacher": str(save_chat_model(root / "teacher", layers=3, positions=4096, endless=True)),
+            "student": str(save_chat_model(root / "student", seed=1, positions=4096, endless=True)),
             "foreign": str(save_chat_model(root / "foreign", sentences=("Other words, other merges.", "Nothing alike here.")))}
 
 

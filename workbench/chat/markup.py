@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -20,17 +21,26 @@ def header(name: str, role: str, card: ModelCard | None = None, turn: Turn | Non
         note: what it is doing now.
         error: why it cannot answer.
     """
-    facts = [f"{_count(card.parameters)} parameters", f"{card.layers} layers", f"weights <code>{escape(card.weights)}</code>"] if card else []
-    if card and card.device != "cpu":
-        facts.append(escape(card.device))
-    speed = [note] if note else _speed(turn)
-    lines = [f'<p class="name"><span class="role">{escape(role)}</span> <strong title="{escape(name)}">{escape(name)}</strong></p>']
+    lines = [f'<p class="name"><span class="role">{escape(role)}</span> <strong title="{escape(name)}">{escape(short(name))}</strong></p>']
     if error:
         lines.append(f'<p class="error" role="alert">{escape(error)}</p>')
     else:
-        lines.append(f'<p class="facts">{" · ".join(facts) or "&nbsp;"}</p>')
-        lines.append(f'<p class="speed" aria-live="polite">{" · ".join(map(escape, speed)) or "&nbsp;"}</p>')
+        speed = [note] if note else _speed(turn)
+        lines.append(f'<p class="facts">{" · ".join(_facts(card))}</p>')
+        lines.append(f'<p class="speed" aria-live="polite">{" · ".join(map(escape, speed))}</p>')
     return f'<div class="header">{"".join(lines)}</div>'
+
+
+def short(name: str) -> str:
+    """A model's name where space is short: the last part of a path."""
+    return name.rstrip("/").rpartition("/")[2] if name.startswith(("/", ".", "~")) else name
+
+
+def _facts(card: ModelCard | None) -> list[str]:
+    if card is None:
+        return []
+    facts = [f"{_count(card.parameters)} parameters", f"{card.layers} layers", f"weights <code>{escape(card.weights)}</code>"]
+    return facts if card.device == "cpu" else [*facts, escape(card.device)]
 
 
 def _count(parameters: int) -> str:
@@ -58,11 +68,12 @@ def lens(positions: Sequence[Mapping[str, Any]], teacher: str, student: str, gro
     A mark is a colour and an underline, both stronger with the divergence, whose number is in the tooltip. A click on a
     token opens the top five of both: plain ``<details>``, of which one in a `group` is open at a time.
     """
+    teacher, student = short(teacher), short(student)
     mean = sum(position["kl"] for position in positions) / len(positions)
     largest = max(position["kl"] for position in positions)
     tokens = "".join(_token(position, teacher, student, group) for position in positions)
-    return (f'<div class="lens"><p class="facts">Where {escape(student)} departs from {escape(teacher)}: KL(teacher ‖ student) '
-            f'{mean:.2f} nats a token on average, {largest:.2f} at most</p>'
+    return (f'<div class="lens"><p class="facts">The answer of {escape(teacher)}, marked where {escape(student)} departs from it: '
+            f'KL(teacher ‖ student) {mean:.2f} nats a token, {largest:.2f} at most</p>'
             f'<div class="tokens">{tokens}</div>{_legend()}</div>')
 
 
@@ -81,11 +92,12 @@ def _token(position: Mapping[str, Any], teacher: str, student: str, group: str) 
     shown = escape(text.replace("\n", "⏎")) or "▫"  # part of a character has no text of its own
     rows = "".join(f"<tr>{_candidate(mine)}{_candidate(theirs)}</tr>"
                    for mine, theirs in zip(position["teacher_top5"], position["student_top5"], strict=True))
-    table = (f'<div class="top"><p>In front of <b>{shown}</b>: {position["kl"]:.3f} nats</p><table><thead><tr>'
-             f'<th colspan="2">{escape(teacher)}</th><th colspan="2">{escape(student)}</th></tr></thead><tbody>{rows}</tbody></table></div>')
+    head = "".join(f'<th colspan="2">{escape(name)}</th>' for name in (teacher, student))
+    table = (f'<div class="top"><p>In front of <b>{shown}</b>: {position["kl"]:.3f} nats</p>'
+             f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>")
     line_end = "<br>" if "\n" in text else ""
-    return (f'<details name="{escape(group)}"><summary class="l{level(position["kl"])}" title="{position["kl"]:.3f} nats">{shown}</summary>'
-            f"{table}</details>{line_end}")
+    mark = f'class="l{level(position["kl"])}" title="{position["kl"]:.3f} nats"'
+    return f'<details name="{escape(group)}"><summary {mark}>{shown}</summary>{table}</details>{line_end}'
 
 
 def _candidate(candidate: Mapping[str, Any]) -> str:
@@ -95,6 +107,6 @@ def _candidate(candidate: Mapping[str, Any]) -> str:
 
 
 def _legend() -> str:
-    names = [f"under {LEVELS[0]:g}", *(f"{low:g}–{high:g}" for low, high in zip(LEVELS, LEVELS[1:], strict=False)), f"over {LEVELS[-1]:g}"]
+    names = [f"under {LEVELS[0]:g}", *(f"{low:g}–{high:g}" for low, high in itertools.pairwise(LEVELS)), f"over {LEVELS[-1]:g}"]
     marks = "".join(f'<span class="l{number}">{name}</span>' for number, name in enumerate(names))
     return f'<p class="legend">nats: {marks} Click a token for the top five of both.</p>'

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -24,19 +23,11 @@ from workbench.wire import Answer, Loaded, Piece
 MAX_MODELS = 3
 STREAMS = 16  # answers of one column at once, over all tabs
 
-CSS = Path(__file__).with_name("pane.css").read_text(encoding="utf-8")
-ACCENT = gr.themes.Color(c50="#eefaf8", c100="#d3f1ed", c200="#a8e2dc", c300="#74cdc5", c400="#3fb1a8", c500="#0f857a", c600="#0b7a75",
-                         c700="#0a625e", c800="#0b4e4b", c900="#0c403e", c950="#052625")
-FONT = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Liberation Sans", "Arial", "sans-serif")
-THEME = gr.themes.Default(primary_hue=ACCENT, secondary_hue=ACCENT, neutral_hue=gr.themes.colors.slate, font=FONT,
-                          font_mono=("ui-monospace", "Menlo", "Consolas", "Liberation Mono", "monospace"), text_size=gr.themes.sizes.text_sm)
-
 EXAMPLES = (
     "Write a positive one-line review.",
     "Write a negative one-line review about the acting.",
     "Is this review positive or negative?\n\nThe plot is thin, but the two leads are a joy to watch.",
-    "Does the reviewer recommend the film?\n\nTwo hours of noise, and not one line worth remembering.",
-    "Continue this review:\n\nI went in expecting very little, and the first scene proved me wrong.",
+    "Continue this review:\n\nI went in expecting very little.",
 )
 
 # name of the sampling field -> its widget
@@ -236,15 +227,15 @@ def _label(example: str) -> str:
 def _column(index: int) -> Pane:
     with gr.Column(visible=index < 2, min_width=240, elem_id=f"pane{index}") as column:
         header = gr.HTML(elem_id=f"header{index}", js_on_load=None)
-        chat = gr.Chatbot(elem_id=f"chat{index}", show_label=False, height="max(15rem, calc(100vh - 23rem))", buttons=["copy"],
+        chat = gr.Chatbot(elem_id=f"chat{index}", show_label=False, height="max(14rem, calc(100vh - 18.5rem))", buttons=[],
                           render_markdown=False, layout="bubble", latex_delimiters=[], feedback_options=None)
         lens = gr.HTML(elem_id=f"lens{index}", visible=False, js_on_load=None)
-        said = gr.Textbox(visible="hidden")
+    said = gr.Textbox(visible="hidden")  # outside the column: making that visible would show it
     return Pane(column, header, chat, said, lens)
 
 
 def build_chat() -> gr.Blocks:
-    """The whole pane, to be mounted with `CSS` and `THEME`."""
+    """The whole pane, to be mounted with the theme and style sheet of `workbench.chat.theme`."""
     with gr.Blocks(title="Side-by-side chat", analytics_enabled=False, fill_width=True) as blocks:
         nothing = gr.HTML(markup.message("No model is chosen yet: pick two or three."), visible=False, elem_id="nothing", js_on_load=None)
         with gr.Row(elem_id="panes", equal_height=False):
@@ -254,12 +245,12 @@ def build_chat() -> gr.Blocks:
         with gr.Row(elem_id="ask"):
             box = gr.Textbox(placeholder="Ask every model the same question", show_label=False, label="Question", lines=1, max_lines=6,
                              elem_id="question", scale=8, container=False)
-            send = gr.Button("Ask", variant="primary", elem_id="send", scale=1, min_width=72)
-            halt = gr.Button("Stop", elem_id="stop", scale=1, min_width=72)
+            send = gr.Button("Ask", variant="primary", elem_id="send", scale=0, min_width=88)
+            halt = gr.Button("Stop", elem_id="stop", scale=0, min_width=88)
         with gr.Row(elem_id="tools"):
-            wanted = gr.Checkbox(label="Mark where students depart from the teacher", elem_id="lens", container=False, scale=6)
-            clearing = gr.Button("Clear", size="sm", elem_id="clear", scale=1, min_width=72)
-            saving = gr.Button("Export", size="sm", elem_id="export", scale=1, min_width=72)
+            wanted = gr.Checkbox(label="Mark where students depart from the teacher", elem_id="mark", container=False, scale=6)
+            clearing = gr.Button("Clear", size="sm", elem_id="clear", scale=0, min_width=88)
+            saving = gr.Button("Export", size="sm", elem_id="export", scale=0, min_width=88)
         with gr.Accordion("Sampling, the same for every model", open=False, elem_id="sampling"), gr.Row():
             sampling = [widget() for widget in SAMPLING.values()]
         question, written = gr.Textbox(visible="hidden"), gr.Textbox(visible="hidden")
@@ -269,18 +260,19 @@ def build_chat() -> gr.Blocks:
         opened = blocks.load(open_chat, None, [nothing, example_row, *(part for pane in panes
                              for part in (pane.column, pane.header, pane.chat, pane.said))], queue=False, **quiet)
         asked = gr.on([box.submit, send.click, *(example.click for example in examples)], ask, [box], [box, question, example_row],
-                      queue=False, **quiet)
+                      **quiet)
         answers = [asked.then(answer(index), [question, pane.said, *sampling], [pane.header, pane.chat, pane.said], **streamed)
                    for index, pane in enumerate(panes)]
+        cleared = clearing.click(clear, None, [example_row, *(part for pane in panes for part in (pane.chat, pane.said, pane.lens))],
+                                 cancels=answers, queue=False, **quiet)
         for index, pane in enumerate(panes):
-            opened.then(describe(index), [pane.said], [pane.header], **streamed)
+            for event in (opened, cleared):
+                event.then(describe(index), [pane.said], [pane.header], **streamed)
             if index:
                 compared = ([wanted, panes[0].said], [pane.lens])
                 answers[0].then(look(index), *compared, **streamed)
                 wanted.change(look(index), *compared, **streamed)
         halt.click(stop, None, None, queue=False, **quiet)
-        clearing.click(clear, None, [example_row, *(part for pane in panes for part in (pane.chat, pane.said, pane.lens))],
-                       cancels=answers, queue=False, **quiet)
-        exported = saving.click(export, [pane.said for pane in panes], [written], queue=False, **quiet)
+        exported = saving.click(export, [pane.said for pane in panes], [written], **quiet)
         exported.then(None, [written], None, js=DOWNLOAD, **quiet)
     return blocks

@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from workbench.inference import Generation
 
 KEPT_CHATS = 200
-TAKEN_SECONDS = 1.0  # from a question to the events that answer it; longer than a round trip to the browser
+TAKEN_SECONDS = 3.0  # at most, from a question to the events that answer it: a round trip to the browser
+FORGET_SECONDS = 60.0
+
+
+@dataclass(eq=False, slots=True)
+class _Round:
+    """One question of a tab and the answers to it."""
+
+    taken: float
+    under_way: set[Generation] = field(default_factory=set)
+    begun: bool = False
+    stopped: bool = False
+
+    def busy(self, now: float) -> bool:
+        return bool(self.under_way) or (not self.begun and not self.stopped and now < self.taken + TAKEN_SECONDS)
 
 
 class Tabs:
@@ -19,36 +34,41 @@ class Tabs:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._answers: defaultdict[str, set[Generation]] = defaultdict(set)
-        self._taken: dict[str, float] = {}
+        self._rounds: dict[str, _Round] = {}
 
     def take(self, tab: str) -> bool:
         """Begin a question. False while the one before is still being answered."""
+        now = time.monotonic()
         with self._lock:
-            now = time.monotonic()
-            self._taken = {other: until for other, until in self._taken.items() if until > now}
-            if self._answers.get(tab) or tab in self._taken:
+            if tab in self._rounds and self._rounds[tab].busy(now):
                 return False
-            self._taken[tab] = now + TAKEN_SECONDS
+            self._rounds = {other: round_ for other, round_ in self._rounds.items()
+                            if round_.under_way or now < round_.taken + FORGET_SECONDS}
+            self._rounds[tab] = _Round(now)
             return True
 
     @contextmanager
     def answering(self, tab: str, generation: Generation) -> Iterator[None]:
-        """The time during which a generation answers a tab."""
+        """The time during which a generation answers a tab; a question that was stopped before ends it at once."""
         with self._lock:
-            self._answers[tab].add(generation)
+            round_ = self._rounds.setdefault(tab, _Round(time.monotonic()))
+            round_.begun = True
+            round_.under_way.add(generation)
+            stopped = round_.stopped
+        if stopped:
+            generation.stop()
         try:
             yield
         finally:
             with self._lock:
-                self._answers[tab].discard(generation)
-                if not self._answers[tab]:
-                    del self._answers[tab]
+                round_.under_way.discard(generation)
 
     def stop(self, tab: str) -> None:
-        """End all answers of a tab where they are."""
+        """End all answers to a tab's question where they are, those too that have yet to begin."""
         with self._lock:
-            under_way = list(self._answers.get(tab, ()))
+            round_ = self._rounds.get(tab, _Round(0.0))
+            round_.stopped = True
+            under_way = list(round_.under_way)
         for generation in under_way:
             generation.stop()
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from workbench.wire import Answer, ModelCard
 
-FINISHES = {"length": "cut at the longest answer allowed", "context": "cut because the context is full", "stopped": "stopped"}
+FINISHES = {"length": "cut at the limit", "context": "context full", "stopped": "stopped"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,8 @@ def display(turns: Iterable[Turn]) -> list[dict[str, Any]]:
         if turn.text or not turn.error:
             shown.append(_shown("assistant", turn.text or "…"))
         if turn.error:
-            shown.append(_shown("assistant", turn.error) | {"metadata": {"title": "No answer" if not turn.text else "The answer broke off"}})
+            title = "The answer broke off" if turn.text else "No answer"
+            shown.append(_shown("assistant", turn.error) | {"metadata": {"title": title}})
     return shown
 
 
@@ -88,7 +89,8 @@ def transcript(panes: Mapping[str, Turns]) -> str:
     lines = ["# Comparison", ""]
     for name, turns in panes.items():
         card = next((turn.card for turn in reversed(turns) if turn.card), None)
-        lines.append(f"- **{name}**" + (f": {card.parameters:,} parameters, {card.layers} layers, weights `{card.weights}`" if card else ""))
+        facts = f": {card.parameters:,} parameters, {card.layers} layers, weights `{card.weights}`" if card else ""
+        lines.append(f"- **{name}**{facts}")
     for number in range(max((len(turns) for turns in panes.values()), default=0)):
         asked = {name: turns[number] for name, turns in panes.items() if number < len(turns)}
         first = next(iter(asked.values()))

@@ -1,0 +1,91 @@
+"""The chat in a real browser: two models answer side by side, one dies, the next question works."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import urlencode
+
+import psutil
+import pytest
+from playwright.sync_api import FrameLocator, Page, expect
+
+from tests.app_process import AppProcess
+from tests.core.chat_models import save_chat_model
+
+WAIT = 120_000  # milliseconds; the first question starts the engine, seconds on a free machine
+pytestmark = pytest.mark.timeout(400)
+ANSWERED = re.compile(r"first token [\d.]+ s · [\d.]+ tokens/s")
+ANSWERING = re.compile(r"answering, \d+ tokens")
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    root = tmp_path_factory.mktemp("models")
+    return [str(save_chat_model(root / "teacher", layers=4, positions=4096, endless=True)),
+            str(save_chat_model(root / "pupil", seed=1, positions=4096, endless=True))]
+
+
+def open_chat(page: Page, server: AppProcess, models: list[str]) -> FrameLocator:
+    page.goto(f"{server.url}/compare?{urlencode({'models': ','.join(models)})}")
+    return page.frame_locator("iframe[title='Side-by-side chat']")
+
+
+def ask(chat: FrameLocator, question: str) -> None:
+    chat.locator("#question textarea").fill(question)
+    chat.locator("#question textarea").press("Enter")
+
+
+def test_two_models_answer_and_the_lens_marks_where_they_differ(server: AppProcess, page: Page, models: list[str]) -> None:
+    chat = open_chat(page, server, models)
+    for column in (0, 1):
+        expect(chat.locator(f"#header{column}")).to_contain_text(re.compile("parameters · . layers · weights [0-9a-f]{12}"), timeout=WAIT)
+    chat.get_by_role("button", name="Write a positive one-line review.").click()
+    for column in (0, 1):
+        expect(chat.locator(f"#header{column}")).to_contain_text(ANSWERED, timeout=WAIT)
+        expect(chat.locator(f"#chat{column}")).to_contain_text("Write a positive one-line review.")
+    expect(chat.locator("#examples")).to_be_hidden()
+
+    chat.locator("#mark input").check()
+    token = chat.locator("#lens1 summary").nth(2)
+    expect(token).to_have_attribute("title", re.compile("nats"), timeout=WAIT)
+    token.click()
+    expect(chat.locator("#lens1 details[open] tbody tr")).to_have_count(5)
+
+    page.reload()
+    expect(chat.locator("#chat1")).to_contain_text("Write a positive one-line review.", timeout=WAIT)
+    with page.expect_download() as download:
+        chat.locator("#export").click()
+    assert "### " in Path(download.value.path()).read_text(encoding="utf-8")
+    chat.locator("#clear").click()
+    expect(chat.locator("#chat1")).not_to_contain_text("Write a positive one-line review.")
+    expect(chat.locator("#examples")).to_be_visible()
+
+
+def test_a_killed_engine_is_a_message_and_the_next_question_works(server: AppProcess, page: Page, models: list[str]) -> None:
+    chat = open_chat(page, server, models)
+    expect(chat.locator("#header1")).to_contain_text("weights", timeout=WAIT)
+    chat.get_by_text("Sampling, the same for every model").click()
+    chat.get_by_label("number input for Longest answer").fill("1024")
+    chat.get_by_label("number input for Longest answer").press("Tab")
+    ask(chat, "Is it good?")
+    expect(chat.locator("#header0")).to_contain_text(ANSWERING, timeout=WAIT)
+    engine, = (child for child in psutil.Process(server.process.pid).children(recursive=True)
+               if "workbench.inference_server" in " ".join(child.cmdline()))
+    engine.kill()
+    expect(chat.locator("#chat0")).to_contain_text("SIGKILL", timeout=WAIT)
+    expect(chat.locator("#chat0")).to_contain_text("Ask again")
+
+    ask(chat, "And now?")
+    expect(chat.locator("#header0")).to_contain_text(ANSWERING, timeout=WAIT)
+    chat.locator("#stop").click()
+    expect(chat.locator("#header0")).to_contain_text("stopped", timeout=WAIT)
+
+
+def test_a_reference_that_leads_nowhere_is_a_message_in_its_pane(server: AppProcess, page: Page, models: list[str]) -> None:
+    chat = open_chat(page, server, [models[0], "no-such-model"])
+    expect(chat.locator("#header1")).to_contain_text("There is no model 'no-such-model'", timeout=WAIT)
+    ask(chat, "Is it good?")
+    expect(chat.locator("#header0")).to_contain_text(ANSWERED, timeout=WAIT)
+    expect(chat.locator("#chat1")).to_contain_text("There is no model 'no-such-model'")
+    assert page.locator("[data-testid=stException]").count() == 0

@@ -1,0 +1,189 @@
+"""The events of the pane, called as Gradio calls them, with an engine of words in place of models."""
+
+import asyncio
+from dataclasses import replace
+from types import SimpleNamespace
+
+import gradio as gr
+import pytest
+
+from core.errors import CompatibilityError, ModelNotFound
+from tests.workbench.chat.test_markup import position
+from tests.workbench.chat.test_turns import ANSWER, CARD
+from workbench import inference
+from workbench.chat import pane, turns
+from workbench.chat.sessions import KeptChats, Tabs
+from workbench.inference import EngineLost
+from workbench.wire import Loaded, Piece
+
+CHAT = "0123456789abcdef0123456789abcdef"
+SAMPLING = (0.0, 0.95, 50, 128, None)
+
+
+class FakeGeneration:
+    def __init__(self, parts: list) -> None:
+        self.parts = parts
+
+    def __iter__(self):
+        for part in self.parts:
+            if isinstance(part, Exception):
+                raise part
+            yield part
+
+    def stop(self) -> None:
+        pass
+
+
+class FakeEngine:
+    """Answers what `parts` says, and notes what it was asked."""
+
+    def __init__(self) -> None:
+        self.parts: list = [Loaded(CARD), Piece("It ", 1), Piece("is.", 3), ANSWER]
+        self.asked: list = []
+        self.lens_error: Exception | None = None
+
+    def info(self, model: str):
+        if model == "missing":
+            raise ModelNotFound("There is no model 'missing'.", "Another was expected.")
+        return CARD
+
+    def generate(self, model: str, messages: list, **sampling):
+        self.asked.append((model, messages, sampling))
+        return FakeGeneration(self.parts)
+
+    def lens(self, teacher: str, student: str, messages: list, answer: str):
+        self.asked.append((teacher, student, messages, answer))
+        if self.lens_error:
+            raise self.lens_error
+        return [position("It", 0.3), position(" is.", 1.2)]
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
+    fake = FakeEngine()
+    monkeypatch.setattr(inference, "engine", lambda: fake)
+    monkeypatch.setattr(pane, "tabs", Tabs())
+    monkeypatch.setattr(pane, "kept", KeptChats())
+    return fake
+
+
+def tab(models: str = "house-chat,mine", name: str = "tab") -> SimpleNamespace:
+    return SimpleNamespace(query_params={"models": models, "c": CHAT}, session_hash=name)
+
+
+def answer(index: int, question: str = "Is it good?", said: str = "", request: SimpleNamespace | None = None) -> list:
+    return list(pane.answer(index)(question, said, request or tab(), *SAMPLING))
+
+
+def test_the_address_names_at_most_three_models_each_once() -> None:
+    assert pane.models_of(tab(" a,b,,a ,c,d")) == ("a", "b", "c")
+    assert pane.models_of(tab("")) == ()
+    assert pane.chat_of(SimpleNamespace(query_params={"c": "../etc"})) == ""
+
+
+def test_an_answer_grows_and_is_kept(engine) -> None:
+    steps = answer(1)
+    shown = [display[-1]["content"][0]["text"] for _, display, _ in steps]
+    assert shown == ["…", "…", "It ", "It is.", "It is.", "It is."]
+    header, _, said = steps[-1]
+    assert "first token 0.25 s" in header
+    assert turns.loads(said)[0].card == CARD
+    assert pane.kept.read(CHAT, ["house-chat", "mine"]) == ["", said]
+
+
+def test_every_model_gets_the_same_question_seed_and_sampling(engine) -> None:
+    answer(0), answer(1)
+    (first, *same), (second, *too) = engine.asked
+    assert (first, second) == ("house-chat", "mine")
+    assert same == too
+    assert same[1] == {"sampling_temperature": 0.0, "top_p": 0.95, "top_k": 50, "max_new_tokens": 128, "seed": 0}  # an emptied field is 0
+
+
+def test_the_next_question_carries_what_was_said(engine) -> None:
+    said = answer(0)[-1][2]
+    answer(0, "Why?", said)
+    assert [message["content"] for message in engine.asked[-1][1]] == ["Is it good?", "It is.", "Why?"]
+
+
+def test_a_dead_engine_is_a_message_in_the_pane_and_not_part_of_the_next_question(engine) -> None:
+    engine.parts = [Loaded(CARD), EngineLost("It was killed.")]
+    _, display, said = answer(0)[-1]
+    assert display[-1]["content"][0]["text"] == "It was killed."
+    engine.parts = [Loaded(CARD), ANSWER]
+    answer(0, "Why?", said)
+    assert [message["content"] for message in engine.asked[-1][1]] == ["Why?"]
+
+
+def test_columns_without_a_model_and_empty_questions_do_nothing(engine) -> None:
+    skipped = [tuple(part.get("__type__") for part in step) for step in (*answer(2), *answer(0, ""))]
+    assert skipped == [("update",) * 3] * 2
+    assert engine.asked == []
+
+
+def test_describe_tells_what_is_loaded_or_why_not(engine) -> None:
+    assert "0123456789ab" in list(pane.describe(0)("", tab()))[-1]
+    assert "There is no model &#x27;missing&#x27;." in list(pane.describe(1)("", tab("house-chat,missing")))[-1]
+
+
+def ask(text: str, target: object = None, request: SimpleNamespace | None = None) -> list:
+    return pane.ask(text, request or tab(), SimpleNamespace(target=target))
+
+
+def test_a_question_is_taken_once(engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(gr, "Info", told.append)
+    assert ask(" Is it good? ")[:2] == ["", "Is it good?"]
+    assert ask("Again?")[:2] == ["Again?", ""]  # stays in the field
+    assert "still answering" in told[0]
+    assert ask("Other tab?", request=tab(name="other"))[1] == "Other tab?"
+    assert ask("  ", request=tab(name="third"))[1] == ""
+
+
+def test_an_example_is_asked_with_its_line_breaks(engine) -> None:
+    example = next(text for text in pane.EXAMPLES if "\n" in text)
+    assert ask("half a thought", gr.Button(pane._label(example), render=False))[:2] == ["half a thought", example]
+
+
+def test_the_lens_looks_at_the_last_answer_of_the_teacher(engine) -> None:
+    said = answer(0)[-1][2]
+    assert list(pane.look(1)(False, said, tab()))[-1]["visible"] is False
+    update = list(pane.look(1)(True, said, tab()))[-1]
+    assert update["visible"]
+    assert update["value"].count("<details") == 2
+    assert engine.asked[-1] == ("house-chat", "mine", [{"role": "user", "content": "Is it good?"}], "It is.")
+
+
+def test_the_lens_says_why_it_cannot_compare(engine) -> None:
+    said = answer(0)[-1][2]
+    engine.lens_error = CompatibilityError("The tokenizers differ.")
+    assert "The tokenizers differ." in list(pane.look(1)(True, said, tab()))[-1]["value"]
+    failed = turns.dumps([replace(turns.loads(said)[0], text="", answer=None, error="No.")])
+    assert "will be marked here" in list(pane.look(1)(True, failed, tab()))[-1]["value"]
+
+
+def test_a_reload_shows_what_was_said_and_clear_forgets_it(engine) -> None:
+    said = answer(0)[-1][2]
+    nothing, examples, column, _, display, text, *_ = pane.open_chat(tab())
+    assert (nothing["visible"], examples["visible"], column["visible"]) == (False, False, True)
+    assert (display[1]["content"][0]["text"], text) == ("It is.", said)
+    pane.clear(tab())
+    assert pane.open_chat(tab())[1]["visible"]
+    assert pane.open_chat(tab(""))[0]["visible"]
+
+
+def test_export(engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(gr, "Info", told.append)
+    assert pane.export(tab(), "", "", "") == ""
+    assert "nothing to export" in told[0]
+    said = answer(0)[-1][2]
+    assert pane.export(tab(), said, "", "").startswith("# Comparison")
+
+
+def test_the_pane_keeps_no_connection_open_per_tab() -> None:
+    async def build() -> gr.Blocks:  # inside a loop: outside one Gradio makes its own and leaves it open
+        return pane.build_chat()
+
+    blocks = asyncio.run(build())
+    assert not any(isinstance(block, gr.State) for block in blocks.blocks.values())
+    assert blocks.get_config_file()["connect_heartbeat"] is False

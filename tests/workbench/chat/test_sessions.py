@@ -1,0 +1,78 @@
+"""One question at a time in a tab, stops that are never lost, chats that outlive a reload."""
+
+import pytest
+
+from workbench.chat import sessions
+from workbench.chat.sessions import KeptChats, Tabs
+
+
+class FakeGeneration:
+    stopped = False
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch):
+    now = [1000.0]
+    monkeypatch.setattr(sessions.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_a_second_question_waits_for_the_answers_to_the_first(clock) -> None:
+    tabs = Tabs()
+    assert tabs.take("a")
+    assert not tabs.take("a")  # its answers are about to begin
+    assert tabs.take("b")
+    with tabs.answering("a", FakeGeneration()), tabs.answering("a", FakeGeneration()):
+        clock[0] += 100
+        assert not tabs.take("a")
+    assert tabs.take("a")
+
+
+def test_a_question_that_was_never_answered_does_not_block_the_tab(clock) -> None:
+    tabs = Tabs()
+    assert tabs.take("a")
+    clock[0] += sessions.TAKEN_SECONDS + 0.1
+    assert tabs.take("a")
+
+
+def test_stop_ends_the_answers_of_its_tab_only(clock) -> None:
+    tabs, mine, others = Tabs(), FakeGeneration(), FakeGeneration()
+    tabs.take("a"), tabs.take("b")
+    with tabs.answering("a", mine), tabs.answering("b", others):
+        tabs.stop("a")
+    assert mine.stopped
+    assert not others.stopped
+
+
+def test_stop_before_the_first_token_counts(clock) -> None:
+    tabs, late, next_one = Tabs(), FakeGeneration(), FakeGeneration()
+    tabs.take("a")
+    tabs.stop("a")
+    with tabs.answering("a", late):
+        assert late.stopped
+    assert tabs.take("a")
+    with tabs.answering("a", next_one):
+        assert not next_one.stopped
+
+
+def test_a_stop_with_nothing_asked_does_nothing() -> None:
+    Tabs().stop("a")
+
+
+def test_chats_are_found_again_by_id_and_models() -> None:
+    chats = KeptChats()
+    chats.write("id", ["a", "b"], 1, "said")
+    assert chats.read("id", ["a", "b"]) == ["", "said"]
+    assert chats.read("id", ["b", "a"]) == ["", ""]
+    chats.forget("id", ["a", "b"])
+    assert chats.read("id", ["a", "b"]) == ["", ""]
+
+
+def test_only_the_latest_chats_are_kept() -> None:
+    chats = KeptChats(limit=2)
+    for name in ("one", "two", "one", "three"):
+        chats.write(name, ["a"], 0, name)
+    assert [chats.read(name, ["a"]) for name in ("one", "two", "three")] == [["one"], [""], ["three"]]
