@@ -45,7 +45,7 @@ class Anatomy:
         threshold_keys: keys of configuration numbers that name a block: those before it behave differently.
         kept: numbers that a block keeps for the backward pass per position, as a multiple of its projections' inputs and outputs
             (measured in fp32; see `core.footprint`).
-        attention_dropout: whether training drops attention probabilities, which then have to be kept as well.
+        dropout_keys: configuration numbers that make training drop activations; students are trained without.
         old_heads: other names of the head in older checkpoints.
         constants: pattern of checkpoint entries that are no parameters (masks and rotary tables of older checkpoints).
     """
@@ -67,7 +67,7 @@ class Anatomy:
     per_block_keys: tuple[str, ...] = ()
     threshold_keys: tuple[str, ...] = ()
     kept: float = 1.15
-    attention_dropout: bool = False
+    dropout_keys: tuple[str, ...] = ("attention_dropout",)
     old_heads: tuple[str, ...] = ()
     constants: str = r"rotary_emb\.inv_freq$"
 
@@ -122,14 +122,16 @@ ANATOMIES: dict[str, Anatomy] = {anatomy.model_type: anatomy for anatomy in (
     Anatomy("gpt2", base="transformer", blocks="transformer.h", embeddings="transformer.wte", positions="transformer.wpe",
             final_norm="transformer.ln_f", projections=("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"),
             tied_by_default=True, transposed=True, depth_key="n_layer", width_key="n_embd", heads_key="n_head",
-            context_key="n_positions", kept=1.9, attention_dropout=True, constants=r"\.attn\.(masked_)?bias$"),
+            context_key="n_positions", kept=1.9, dropout_keys=("attn_pdrop", "embd_pdrop", "resid_pdrop"),
+            constants=r"\.attn\.(masked_)?bias$"),
     Anatomy("gpt_neox", base="gpt_neox", blocks="gpt_neox.layers", embeddings="gpt_neox.embed_in", positions=None,
             final_norm="gpt_neox.final_layer_norm", old_heads=("embed_out",),
             projections=("attention.query_key_value", "attention.dense", "mlp.dense_h_to_4h", "mlp.dense_4h_to_h"),
-            constants=r"\.attention\.(masked_bias|bias)$|rotary_emb\.inv_freq$"),
+            dropout_keys=("attention_dropout", "hidden_dropout"), constants=r"\.attention\.(masked_bias|bias)$|rotary_emb\.inv_freq$"),
     Anatomy("opt", base="model", blocks="model.decoder.layers", embeddings="model.decoder.embed_tokens",
             positions="model.decoder.embed_positions", final_norm="model.decoder.final_layer_norm", tied_by_default=True,
-            projections=("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj", "fc1", "fc2"), kept=0.8),
+            projections=("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj", "fc1", "fc2"), kept=0.8,
+            dropout_keys=("attention_dropout", "dropout", "layerdrop")),
 )}
 
 
@@ -147,11 +149,16 @@ def anatomy_of(config: PreTrainedConfig | Mapping[str, Any]) -> Anatomy:
 
 
 def with_blocks(config: PreTrainedConfig, layer_map: Sequence[int]) -> PreTrainedConfig:
-    """A copy of a configuration for a model that keeps the blocks of `layer_map`, in that order."""
+    """A copy of a configuration for a student that keeps the blocks of `layer_map`, in that order.
+
+    Dropout is off: a decoder in distillation learns from targets that regularise by themselves, and drops cost agreement.
+    """
     anatomy, result = anatomy_of(config), copy.deepcopy(config)
     setattr(result, anatomy.depth_key, len(layer_map))
     for key in anatomy.per_block_keys:
         setattr(result, key, [getattr(config, key)[block] for block in layer_map])
+    for key in anatomy.dropout_keys:
+        setattr(result, key, 0.0)
     for key in anatomy.threshold_keys:
         setattr(result, key, sum(block < getattr(config, key) for block in layer_map))
     return result

@@ -8,8 +8,8 @@ With P_t, P_s the parameters of teacher and student, R those that are trained, c
     gradients     4 R
     optimiser     8 R                                           AdamW's two moments
     activations   4 N L_s kept sum(in + out)                    what the student's blocks keep for the backward pass:
-                  + 12 N L_s H_s T where attention has dropout  a multiple of the projections' inputs and outputs
-                  + c N D_t (L_t + 1)                           the teacher's hidden states
+                  + c N D_t (L_t + 1)                           a multiple of the projections' inputs and outputs; the
+                                                                teacher's hidden states
     logits        32 min(N, C) V                                eight buffers over one chunk of C positions
                   + 12 V D_s where the head is trained          its gradient and two copies
     program       libraries and corpus, measured
@@ -127,8 +127,6 @@ def memory(config: ExperimentConfig, teacher: Shape | None, student: Shape, comp
     trained = trainable(student, config.student.lora)
     rounded = compute_bytes * student.parameters if compute_bytes < FP32 else 0
     kept = student.anatomy.kept * sum(student.projections)
-    if student.anatomy.attention_dropout:
-        kept += 3 * student.heads * length * student.layers
     taught = compute_bytes * tokens * teacher.hidden * (teacher.layers + 1) if teacher else 0
     chunk = min(tokens, max(1, CHUNK_ELEMENTS // student.vocabulary))
     head = 0 if config.student.lora else 3 * FP32 * student.vocabulary * student.hidden

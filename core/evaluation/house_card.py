@@ -78,7 +78,7 @@ def card(metrics: dict[str, Any], config: ExperimentConfig, recipe: Path, minute
     error = {source: math.sqrt(metrics[f"accuracy_{source}"] * (1 - metrics[f"accuracy_{source}"]) / metrics[f"items_{source}"])
              for source in ("imdb", "rt")}
     rows = [("Parameters", f"{metrics['parameters']:,} (embeddings tied)"),
-            *((f"Sentiment accuracy, {title}", 
+            *((f"Sentiment accuracy, {title}",
                f"{metrics[f'accuracy_{key}']:.1%} ± {error[key]:.1%} of {metrics[f'items_{key}']:,} reviews")
               for key, title in (("imdb", "IMDb"), ("rt", "Rotten Tomatoes"))),
             ("Perplexity of plain reviews", f"{metrics['perplexity']:.1f} over {metrics['tokens']:,} tokens"),

@@ -191,3 +191,10 @@ def test_configurations_are_left_alone() -> None:
     teacher = tiny_model("qwen3")
     build_student(teacher, StudentSpec(layers=2), seed=0)
     assert teacher.config.to_dict() == tiny_config("qwen3").to_dict() | {"dtype": teacher.config.to_dict()["dtype"]}
+
+
+def test_students_are_trained_without_dropout():
+    teacher = tiny_model("gpt2")
+    assert teacher.config.resid_pdrop > 0
+    student = build_student(teacher, StudentSpec(layers=2), seed=0).model
+    assert {module.p for module in student.modules() if isinstance(module, torch.nn.Dropout)} == {0.0}
