@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -88,33 +89,33 @@ def test_a_failed_run_is_resumed_where_it_was(store: Store):
     assert store.metric_series_tail(run.id, "loss") == [(1, 1.0), (2, 0.5), (3, 1 / 3), (5, 0.2)]
 
 
-def signal_after(seconds: float, *numbers: int) -> None:
-    def send() -> None:
-        for number in numbers:
-            time.sleep(seconds)
-            os.kill(os.getpid(), number)
+class Signals(ListRecorder):
+    """Sends this process a signal at certain steps, so surely while the engine runs."""
 
-    threading.Thread(target=send, daemon=True).start()
+    def __init__(self, number: int, *steps: int) -> None:
+        super().__init__()
+        self.number, self.steps = number, steps
+
+    def log(self, arm: str, step: int, metrics: Mapping[str, float]) -> None:
+        if step in self.steps:
+            os.kill(os.getpid(), self.number)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_stops_with_a_checkpoint(store: Store, number: int):
-    run = start(store, config(2000, pause=0.01))
+    run = start(store, config(2000))
     before = signal.getsignal(number)
-    signal_after(0.3, number)
-    outcome = run_worker(run.id, store, engine)
-    assert outcome.run.status == "stopped"
-    assert outcome.run.message == f"Stopped at step {outcome.run.progress.step} of 2000."
-    assert (run.directory / "step").read_text() == str(outcome.run.progress.step)
+    outcome = run_worker(run.id, store, engine, watchers=(Signals(number, 12),))
+    assert (outcome.run.status, outcome.run.message) == ("stopped", "Stopped at step 12 of 2000.")
+    assert (run.directory / "step").read_text() == "12"
     assert signal.getsignal(number) == before
 
 
 def test_a_second_ctrl_c_ends_an_engine_that_does_not_listen(store: Store):
-    signal_after(0.3, signal.SIGINT, signal.SIGINT)
-    outcome = do(store, config(100_000, pause=0.01, deaf=True))
-    assert outcome.run.status == "stopped"
-    assert outcome.run.message.startswith("Interrupted, without a checkpoint, at step")
-    assert len(store.metrics(outcome.run.id, "student", ["loss"])) == outcome.run.progress.step
+    run = start(store, config(100_000, deaf=True))
+    outcome = run_worker(run.id, store, engine, watchers=(Signals(signal.SIGINT, 12, 15),))
+    assert (outcome.run.status, outcome.run.message) == ("stopped", "Interrupted, without a checkpoint, at step 15 of 100000.")
+    assert len(store.metrics(run.id, "student", ["loss"])) == 15
 
 
 def test_a_run_that_was_not_claimed_is_left_alone(store: Store):
