@@ -56,7 +56,7 @@ def _header(run: Run) -> None:
 
 
 def _summary(run: Run) -> str:
-    when = f"finished {views.ago(run.finished)}" if run.finished else f"started {views.ago(run.started)}" if run.started else "waiting"
+    when = f"ended {views.ago(run.finished)}" if run.finished else f"started {views.ago(run.started)}" if run.started else "waiting"
     try:
         config = run.config
     except ConfigError:
@@ -198,7 +198,7 @@ def _samples(run: Run) -> None:
         for step, together in groupby(answers, key=lambda sample: sample["step"]):
             said = {sample["arm"]: sample["answer"] for sample in together}
             rows.append([f"{step:,}", *(said.get(arm, "") for arm in arms)])
-        views.text_table(["Step", *(arm.capitalize() for arm in arms)], rows, label=f"Answers to: {prompt}")
+        views.text_table(["Step", *(arm.capitalize() for arm in arms)], rows, label=f"Answers to: {prompt}", first_width="5rem")
 
 
 def _log(run: Run) -> None:

@@ -67,40 +67,43 @@ def sparkline(values: Sequence[float], label: str) -> None:
                 'stroke-width="1.6" stroke-linejoin="round" vector-effect="non-scaling-stroke"/></svg>', unsafe_allow_html=True)
 
 
-def text_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: bool = False, label: str) -> None:
+def text_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, label: str, numbers: bool = False, first_width: str = "auto") -> None:
     """A table whose cells are plain text that wraps; nothing in a cell is read as markup.
 
     Args:
-        numbers: right-align every column but the first.
         label: what the table holds, for screen readers.
+        numbers: right-align every column but the first.
+        first_width: of the first column, in CSS.
     """
     side = "right" if numbers else "left"
     cell = "padding:0.45rem 0.8rem 0.45rem 0;vertical-align:top;white-space:pre-line;border-bottom:1px solid rgba(128,138,140,0.3)"
 
     def line(tag: str, cells: Sequence[str], style: str) -> str:
-        return "".join(f'<{tag} style="{cell};{style};text-align:{"left" if index == 0 else side}">{html.escape(text)}</{tag}>'
-                       for index, text in enumerate(cells))
+        aligned = ["left", *[side] * (len(cells) - 1)]
+        return "".join(f'<{tag} style="{cell};{style};text-align:{align}">{html.escape(text)}</{tag}>'
+                       for text, align in zip(cells, aligned, strict=True))
 
     body = "".join(f"<tr>{line('td', row, 'font-variant-numeric:tabular-nums')}</tr>" for row in rows)
     st.html(f'<div style="overflow-x:auto"><table aria-label="{html.escape(label)}" style="width:100%;border-collapse:collapse">'
+            f'<colgroup><col style="width:{first_width}"></colgroup>'
             f'<thead><tr>{line("th", head, "font-weight:600;opacity:0.75")}</tr></thead><tbody>{body}</tbody></table></div>')
 
 
-def number(value: float | None, name: str) -> str:
-    """A metric as text: shares as percentages, the rest to four figures; a dash when it was not measured."""
+def number(value: float | None, name: str, digits: int = 4) -> str:
+    """A metric as text: shares as percentages, the rest to `digits` figures; a dash when it was not measured."""
     if value is None or not math.isfinite(value):
         return "–"
     if name in SHARES:
         return f"{value:.1%}"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
 
 
 def metric(name: str, value: float | None, *, delta: float | None = None) -> None:
     """One number with its label and meaning; `delta` is the change since training began."""
     about = METRICS[name]
     direction = {"lower": "inverse", "higher": "normal", "none": "off"}[about.better]
-    change = None if delta is None or not math.isfinite(delta) else f"{'+' if delta >= 0 else '-'}{number(abs(delta), name)}"
-    st.metric(label(name), number(value, name), delta=change, delta_color=direction, help=about.help)
+    change = None if delta is None or not math.isfinite(delta) else f"{'+' if delta >= 0 else '-'}{number(abs(delta), name, 3)}"
+    st.metric(label(name), number(value, name, 3), delta=change, delta_color=direction, help=about.help)
 
 
 def label(name: str) -> str:
