@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from core.config import parse_recipe
 from core.recorder import CONTROL, STUDENT, ListRecorder
 from core.training import distill
@@ -29,6 +31,7 @@ def _sample(payload: dict[str, Any]) -> tuple[str, int, str]:
     return payload["arm"], payload["step"], payload["answer"]
 
 
+@pytest.mark.timeout(600)  # three times torch is imported; a busy machine takes minutes for it
 def test_kill_9_and_resume_give_the_undisturbed_curves(tmp_path: Path):
     corpus = tmp_path / "reviews.txt"
     corpus.write_text("\n\n".join(f"Film number {n} has a quiet script and {n % 7} good jokes, I think." for n in range(120)))
