@@ -59,7 +59,7 @@ def _models(tab: str, config: ExperimentConfig | None, plan: Plan | None, errors
         st.toggle("Teacher  :gray[`teacher`]", help="Off: train a fresh architecture on the data alone.",
                   **bound("has teacher", draft()["teacher"], _set_teacher))
         if draft()["teacher"]:
-            experiment_form.teacher(errors)
+            experiment_form.teacher(errors, keys=True)
             for path in TABS[tab]["Student"]:
                 control(path, errors)
             st.toggle("LoRA adapters  :gray[`student.lora`]", help="adapters; train low-rank adapters in place of all weights",
@@ -92,7 +92,7 @@ def _loss(tab: str, config: ExperimentConfig | None, plan: Plan | None, errors: 
 
 
 def _data(tab: str, config: ExperimentConfig | None, plan: Plan | None, errors: Errors) -> None:
-    experiment_form.corpus(errors)
+    experiment_form.corpus(errors, keys=True)
     _groups(tab, config, plan, errors)
     if config is not None:
         data_view.preview(config)

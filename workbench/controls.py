@@ -101,7 +101,7 @@ def draft() -> Draft:
 
 def bound(key: str, value: Any, on_change: Callable[..., None], *args: Any) -> dict[str, Any]:
     """Arguments that make a widget show `value` and call `on_change(new value, *args)` when a user changes it."""
-    if key not in st.session_state or st.session_state[key] != value:
+    if st.session_state.get(key) != value:
         st.session_state[key] = value
     return {"key": key, "on_change": lambda: on_change(st.session_state[key], *args)}
 
@@ -113,10 +113,14 @@ def section_errors(errors: dict[str, str], *paths: str) -> None:
             st.error(errors[path], icon=":material/error:")
 
 
+def titled(path: str, keys: bool) -> str:
+    """The label of a leaf, with its key beside it if `keys`."""
+    return f"{CONTROLS[path].label}  :gray[`{path}`]" if keys else CONTROLS[path].label
+
+
 def control(path: str, errors: dict[str, str], *, keys: bool = True) -> None:
     """The widget of a leaf, with its key beside the label if `keys`, and its error below."""
-    field, look = LEAVES[path], CONTROLS[path]
-    label = f"{look.label}  :gray[`{path}`]" if keys else look.label
+    field, look, label = LEAVES[path], CONTROLS[path], titled(path, keys)
     if forms.is_weight(path):
         _weight(path, label, field.description)
     elif path == "student.layer_map":

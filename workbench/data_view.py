@@ -24,6 +24,9 @@ def preview(config: ExperimentConfig) -> None:
         if not expander.open:
             return
         try:
+            if not state.describe(config.teacher.model).present:
+                st.caption("The tokens are shown here once the teacher, which cuts them, is on this machine.")
+                return
             found = background.answer(background.preview, config.data.model_dump_json(), state.resolved(config.teacher.model),
                                       meanwhile="Reading the corpus and cutting it into tokens …")
             if found is not None:

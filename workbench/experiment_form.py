@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
@@ -10,8 +11,9 @@ import streamlit as st
 from core.config import ExperimentConfig
 from core.data.house import HOUSE
 from core.errors import StillhouseError
-from workbench import controls, data_view, experiment_pictures, forms, jobs, plan_view, references, starting_points, state, views
-from workbench.controls import bound, control, draft, keep, section_errors
+from workbench import controls, data_view, experiment_pictures, forms, jobs, plan_view, starting_points, state, views
+from workbench.controls import bound, control, draft, keep, section_errors, titled
+from workbench.mounts import base_path
 from workbench.starting_points import StartingPoint
 from workbench.uploads import save_upload
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from core.catalog import ModelEntry
     from core.planning import Plan
 
-START, URL = "starting point", "form URL"
+START, URL, UPLOADED = "starting point", "form URL", "uploaded file"
 SIMPLE, ADVANCED = MODES = ("Simple", "Advanced")
 DATA_TYPES = ("txt", "jsonl", "csv", "parquet")
 Errors = dict[str, str]
@@ -29,13 +31,20 @@ Errors = dict[str, str]
 
 
 def begin() -> StartingPoint:
-    """The starting point that the URL names; what was typed since is kept as long as the URL stays the same."""
+    """The starting point that the URL names; what was typed since is kept as long as the URL stays the same.
+
+    A link that cannot be followed is explained, and the form begins as it would without it.
+    """
     asked = {key: st.query_params[key] for key in ("from", "recipe") if key in st.query_params}
     overrides = st.query_params.get_all("set")
-    if controls.DRAFT not in st.session_state or ((asked or overrides) and st.session_state.get(URL) != (asked, overrides)):
-        start, config = starting_points.from_url(asked, overrides, state.store())
-        st.session_state[URL] = (asked, overrides)
-        load(start, config)
+    if (asked or overrides) and st.session_state.get(URL) != (asked, overrides):
+        try:
+            load(*starting_points.from_url(asked, overrides, state.store()))
+            st.session_state[URL] = (asked, overrides)
+        except StillhouseError as error:
+            views.problem(error)
+    if controls.DRAFT not in st.session_state:
+        load(starting_points.from_recipe(starting_points.FIRST))
     return st.session_state[START]
 
 
@@ -98,12 +107,12 @@ def _models(config: ExperimentConfig | None, plan: Plan | None, errors: Errors) 
             experiment_pictures.layers(config, plan)
 
 
-def teacher(errors: Errors) -> ModelEntry | None:
+def teacher(errors: Errors, *, keys: bool = False) -> ModelEntry | None:
     """The teacher's picker; returns what is known of it, or None after saying why it cannot be used."""
     chosen = draft()["teacher.model"]
-    known = {entry.name: entry for entry in references.entries(state.store())}
+    known = {entry.name: entry for entry in state.models()}
     options = list(known) if chosen in known else [chosen, *known]
-    st.selectbox("Teacher", options, accept_new_options=True, help="A model in the list, or type a path or a hub id.",
+    st.selectbox(titled("teacher.model", keys), options, accept_new_options=True, help="A model in the list, or type a path or a hub id.",
                  format_func=lambda name: _model_label(name, known), **bound("field.teacher", chosen, _set_teacher))
     section_errors(errors, "teacher.model")
     try:
@@ -113,12 +122,12 @@ def teacher(errors: Errors) -> ModelEntry | None:
             views.problem(error)
         return None
     if not entry.present:
-        st.warning(f"{entry.name} is not on this machine yet.", icon=":material/download:")
-        st.page_link(state.MODELS, label="Fetch it on the Models page", icon=":material/arrow_forward:")
+        st.caption(f":material/cloud_download: {views.size(entry.size_bytes)} will be downloaded when the run starts.")
+        st.page_link(state.MODELS, label="Fetch it now on the Models page", icon=":material/arrow_forward:")
     return entry
 
 
-def _model_label(name: str, known: dict) -> str:
+def _model_label(name: str, known: Mapping[str, ModelEntry]) -> str:
     entry = known.get(name)
     if entry is None:
         return name
@@ -127,11 +136,10 @@ def _model_label(name: str, known: dict) -> str:
 
 def _set_teacher(name: str) -> None:
     draft()["teacher.model"] = name
-    draft()["student.layers"] = None  # the new teacher may be shallower
-    draft()["student.layer_map"] = "uniform" if draft()["student.layer_map"] == forms.EXPLICIT else draft()["student.layer_map"]
+    _set_depth(None)  # the new teacher may be shallower
 
 
-def _set_depth(depth: int) -> None:
+def _set_depth(depth: int | None) -> None:
     draft()["student.layers"] = depth
     if draft()["student.layer_map"] == forms.EXPLICIT:
         draft()["student.layer_map"] = "uniform"
@@ -173,11 +181,11 @@ def _set_mix(percent: int) -> None:
 # ------------------------------------------------------------------------------------------------ data
 
 
-def corpus(errors: Errors) -> None:
+def corpus(errors: Errors, *, keys: bool = False) -> None:
     """The house corpus, an upload, or anything else by its name."""
     source = draft()["data.source"]
     kind = "house" if source == HOUSE else "other"
-    st.segmented_control("Corpus", ("house", "other"), required=True, help=forms.LEAVES["data.source"].description,
+    st.segmented_control(titled("data.source", keys), ("house", "other"), required=True, help=forms.LEAVES["data.source"].description,
                          format_func={"house": "Film reviews (house)", "other": "My own data"}.get,
                          **bound("corpus kind", kind, _set_corpus_kind))
     if kind == "other":
@@ -185,12 +193,10 @@ def corpus(errors: Errors) -> None:
                       **bound("field.data.source", source, _set_source))
         file = st.file_uploader("Upload", type=list(DATA_TYPES), key="data file",
                                 help="Text, or rows with text, messages, or prompt and completion.")
-        if file is not None:
-            saved = save_upload(file.name, file.getvalue())
-            if st.session_state.get("uploaded") != file.file_id:
-                st.session_state["uploaded"] = file.file_id
-                draft()["data.source"] = str(saved)
-                st.rerun()
+        if file is not None and st.session_state.get(UPLOADED) != file.file_id:
+            draft()["data.source"] = str(save_upload(file.name, file.getvalue()))
+            st.session_state[UPLOADED] = file.file_id
+            st.rerun()
     section_errors(errors, "data", "data.source", "data.column")
 
 
@@ -216,7 +222,8 @@ def start_button(config: ExperimentConfig | None, start: StartingPoint, errors: 
                 st.switch_page(state.RUN, query_params={"run": run.id})
     section_errors(errors, "name")
     for path, message in errors.items():
-        st.caption(f":red[:material/error: {f'`{path}`: ' if path else ''}{message}]")
+        if path != "name":
+            st.caption(f":red[:material/error: {f'`{path}`: ' if path else ''}{message}]")
 
 
 def terminal(config: ExperimentConfig, start: StartingPoint) -> None:
@@ -226,7 +233,7 @@ def terminal(config: ExperimentConfig, start: StartingPoint) -> None:
         if start.recipe is not None:
             st.caption("A link to this form as it is filled in")
             changed = [("set", change) for change in forms.changes(config, start.config)]
-            st.code(f"/new?{urlencode([('recipe', start.label), *changed])}", language=None, wrap_lines=True)
+            st.code(f"{base_path()}/new?{urlencode([('recipe', start.label), *changed])}", language=None, wrap_lines=True)
         st.caption("The whole configuration")
         st.code(config.to_yaml(), language="yaml", height=320)
         st.download_button("Download the YAML", config.to_yaml(), file_name=f"{config.name or 'experiment'}.yaml", mime="application/yaml",

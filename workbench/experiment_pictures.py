@@ -44,6 +44,9 @@ def temperature(config: ExperimentConfig) -> None:
     """The teacher's distribution over the first token of an answer, at T = 1 and at the chosen T."""
     prompt = next(iter(config.evaluation.prompts), PROMPT)
     try:
+        if not state.describe(config.teacher.model).present:
+            st.caption("The teacher's distribution is drawn here once the teacher is on this machine.")
+            return
         answer = background.answer(background.next_token, state.resolved(config.teacher.model), prompt,
                                    meanwhile="Asking the teacher for its next-token distribution …")
     except StillhouseError as error:

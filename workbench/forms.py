@@ -105,7 +105,7 @@ def check(draft: Mapping[str, Any]) -> tuple[ExperimentConfig | None, dict[str, 
     except ConfigError as error:
         cause = error.__cause__
         if isinstance(cause, ValidationError):
-            return None, {_path_of(detail["loc"]): _sentence(detail["msg"]) for detail in cause.errors(include_url=False)}
+            return None, {_path_of(detail["loc"]): _sentence(detail) for detail in cause.errors(include_url=False)}
         return None, {MAP_LIST: str(error)}
 
 
@@ -191,6 +191,8 @@ def _path_of(location: tuple[int | str, ...]) -> str:
     return ".".join(path)
 
 
-def _sentence(message: str) -> str:
-    message = message.removeprefix("Value error, ")
+def _sentence(detail: Mapping[str, Any]) -> str:
+    if detail["type"] == "string_too_short":
+        return "Something must be given here."
+    message = detail["msg"].removeprefix("Value error, ")
     return f"{message[0].upper()}{message[1:].rstrip('.')}."

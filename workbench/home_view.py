@@ -9,7 +9,7 @@ from workbench.records import Run
 
 RECENT = 6
 POLL_SECONDS = 3.0
-CURVE_POINTS = 120
+CURVE_POINTS, MOST_STEPS = 120, 100_000
 SHOWN = {"eval/perplexity": "perplexity", "eval/kl_to_teacher": "KL", "eval/agreement": "agreement"}
 
 
@@ -28,7 +28,7 @@ def buttons() -> None:
 
 def recent() -> None:
     """The latest runs; drawn anew every few seconds while one of them lives."""
-    lives = any(run.active or run.status == "queued" for run in state.store().runs(limit=RECENT))
+    lives = any(map(state.lives, state.store().runs(limit=RECENT)))
     st.fragment(_recent, run_every=POLL_SECONDS if lives else None)()
 
 
@@ -54,9 +54,21 @@ def _row(run: Run) -> None:
             st.page_link(state.RUN, label=f"**{run.name}**", query_params={"run": run.id})
             views.status_badge(run)
         with curve:
-            points = store.metric_series_tail(run.id, "loss", limit=10_000)
-            views.sparkline([value for _, value in points[:: max(len(points) // CURVE_POINTS, 1)]], f"loss of {run.name}")
+            losses = _losses(run) if state.lives(run) else _final_losses(str(store.path), run.id, run.finished)
+            views.sparkline(losses, f"loss of {run.name}")
         known = [f"{label} {views.number(latest[name], name)}" for name, label in SHOWN.items() if name in latest]
         numbers.caption("  ·  ".join(known) or " ")
         step = f"step {run.progress.step:,} of {run.progress.total:,}" if run.active and run.progress.total else views.ago(run.created)
         when.caption(step)
+
+
+def _losses(run: Run) -> list[float]:
+    """About `CURVE_POINTS` values of the student's loss, over the whole run."""
+    points = state.store().metric_series_tail(run.id, "loss", limit=MOST_STEPS)
+    return [value for _, value in points[:: max(len(points) // CURVE_POINTS, 1)]]
+
+
+@st.cache_resource(max_entries=100, show_spinner=False)
+def _final_losses(store_path: str, run_id: str, finished: float | None) -> list[float]:
+    """The same of a run that has ended, read once."""
+    return _losses(state.store().run(run_id))

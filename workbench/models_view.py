@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from workbench import references, state, views
+from workbench import state, views
 from workbench.fetching import Fetch
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ POLL_SECONDS = 1.0
 
 def catalogue() -> None:
     """The models that ship or can be fetched, then everything that was trained here."""
-    entries = references.entries(state.store())
+    entries = state.models()
     trained = [entry for entry in entries if entry.kind == "run"]
     for entry in entries:
         if entry.kind != "run":
@@ -70,7 +70,7 @@ def _actions(entry: ModelEntry) -> None:
             st.switch_page(state.COMPARE, query_params={"models": entry.name})
         if st.button("Distil", key=f"distil.{entry.name}", icon=":material/science:", help="Use it as the teacher of an experiment."):
             st.switch_page(state.NEW, query_params={"set": [f"teacher.model={entry.name}", "student.layers=null"]})
-    elif entry.kind == "package":
+    else:
         _fetch(entry)
     if entry.kind == "run":
         run = state.store().run(entry.name.partition(":")[0])

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from core.config import ExperimentConfig
 from core.metrics import METRICS
 from workbench.store import Run, Store
 from workbench.views import duration, number
@@ -15,6 +16,13 @@ COLUMNS = {"teacher": "Teacher", "student_before": "Student before", "student_af
 ROWS = ("perplexity", "bits_per_byte", "kl_to_teacher", "agreement", "sentiment_accuracy")
 
 Measurements = Mapping[str, Mapping[str, float]]
+
+
+def student_depth(config: ExperimentConfig) -> int | None:
+    """Blocks of the student as the configuration says it; None for half of the teacher's."""
+    if config.student.fresh is not None:
+        return config.student.fresh.layers
+    return len(config.student.layer_map) if isinstance(config.student.layer_map, tuple) else config.student.layers
 
 
 def measurements(store: Store, run: Run) -> dict[str, dict[str, float]]:

@@ -23,14 +23,14 @@ MESSAGE_BOX = {"failed": st.error, "lost": st.warning, "stopped": st.info}
 
 def show(run: Run) -> None:
     """The whole page; while the run lives it is drawn anew every second or so."""
-    live = run.active or run.status == "queued"
+    live = state.lives(run)
     st.fragment(_body, run_every=POLL_SECONDS if live else None)(run.id, live)
 
 
 def _body(run_id: str, was_live: bool) -> None:
     with views.errors_shown():
         run = state.store().run(run_id)
-        if was_live != (run.active or run.status == "queued"):
+        if was_live != state.lives(run):
             st.rerun()  # the timer of a fragment is set when the page is drawn
         _header(run)
         table = state.curves(run.id)
@@ -61,7 +61,7 @@ def _summary(run: Run) -> str:
         config = run.config
     except ConfigError:
         return when
-    depth = config.student.fresh.layers if config.student.fresh else config.student.layers
+    depth = results.student_depth(config)
     parts = [f"teacher {config.teacher.model}" if config.teacher else "no teacher",
              f"student of {depth} blocks" if depth else "student of half the depth",
              f"T = {config.losses.temperature:g}" if config.teacher else "", "with control" if config.control else "", when]
@@ -109,7 +109,7 @@ def _compared_models(run: Run) -> list[str]:
 
 
 def _progress(run: Run, table: pd.DataFrame) -> None:
-    if not (run.active or run.status == "queued"):
+    if not state.lives(run):
         return
     arm = run.progress.arm or STUDENT
     latest = {name: _last(table, arm, name) for name in ("tokens", "tokens_per_second")}

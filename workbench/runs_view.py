@@ -96,7 +96,7 @@ def bin_contents() -> None:
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.markdown(f"**{run.name}**  :gray[deleted {views.ago(run.deleted)}]", width="stretch")
                 if st.button("Restore", key=f"restore.{run.id}", icon=":material/undo:"):
-                    store.restore(run.id)
+                    state.take_from_bin(run)
                     st.rerun()
                 if st.button("Remove for good", key=f"purge.{run.id}", icon=":material/delete_forever:",
                              help="Its folder and all its numbers go."):
@@ -112,7 +112,7 @@ def undo_offer() -> None:
     with st.container(horizontal=True, vertical_alignment="center", border=True):
         st.markdown(f":material/delete: **{run.name}** is in the bin.", width="stretch")
         if st.button("Undo", key="undo", icon=":material/undo:"):
-            state.store().restore(run.id)
+            state.take_from_bin(run)
             st.rerun()
 
 
@@ -127,4 +127,4 @@ def _settings(run: Run) -> dict[str, object]:
         return {}
     taught = config.teacher is not None
     return {"teacher": config.teacher.model if taught else "none", "temperature": config.losses.temperature if taught else None,
-            "depth": config.student.layers if taught else config.student.fresh.layers}
+            "depth": results.student_depth(config)}

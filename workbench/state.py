@@ -38,6 +38,11 @@ def run_of_url() -> Run | None:
     return store().run(reference) if reference else None
 
 
+def lives(run: Run) -> bool:
+    """Whether there is more to come: it runs, or waits for its turn."""
+    return run.active or run.status == "queued"
+
+
 @dataclass
 class Curves:
     """Every number of one run that was read so far; `fetch` reads only what is new.
@@ -85,7 +90,14 @@ def curves(run_id: str) -> pd.DataFrame:
 def put_into_bin(run: Run) -> None:
     """Delete a run and remember it, so that the next page can offer to undo that."""
     store().delete(run.id)
+    forget_models()
     st.session_state["binned"] = run.id
+
+
+def take_from_bin(run: Run) -> None:
+    """Undo a deletion."""
+    store().restore(run.id)
+    forget_models()
 
 
 def binned() -> Run | None:
@@ -108,9 +120,20 @@ def resolved(reference: str) -> str:
     return references.resolve(reference, store())
 
 
+def models() -> list[ModelEntry]:
+    """Every model that can be picked; looked for anew every few seconds, since each is a file to be read."""
+    return _models(str(store().path))
+
+
 def forget_models() -> None:
-    """Look again at what models there are, after one was fetched, trained or deleted."""
+    """Look again at what models there are, after one was fetched or deleted."""
     _described.clear()
+    _models.clear()
+
+
+@st.cache_resource(ttl=10, show_spinner=False)
+def _models(store_path: str) -> list[ModelEntry]:
+    return references.entries(_open(store_path))
 
 
 @st.cache_resource(ttl=300, max_entries=200, show_spinner=False)

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from streamlit.testing.v1 import AppTest
 
+from core import packages
 from core.config import parse_recipe, read_recipe
 from core.planning import static_plan
 from tests.pages import examples
@@ -75,14 +76,14 @@ def test_start_queues_the_run_and_opens_it(form: AppTest, store: Store, teacher:
 
 def test_the_advanced_form_shows_every_key_that_counts(form: AppTest):
     page = fault_free(form.button_group(key="form").set_value("Advanced").run())
-    kinds, shown = ("number_input", "selectbox", "toggle", "text_input", "text_area"), ""
+    kinds, shown = ("number_input", "selectbox", "toggle", "text_input", "text_area", "button_group"), ""
     for tab in advanced_form.TABS:
         page.session_state["advanced tab"] = tab
         page = fault_free(page.run())
         shown += " ".join(each.label for kind in kinds for each in page.get(kind))
     idle = [path for path in forms.LEAVES if path.startswith(("student.lora.", "student.fresh."))]
     for path in forms.LEAVES:
-        assert (f"`{path}`" in shown) == (path not in (*advanced_form.ELSEWHERE, *idle, "losses.beta"))
+        assert (f"`{path}`" in shown) == (path not in (*idle, "losses.beta", "name")), path
 
 
 def test_what_one_form_changes_the_other_shows(form: AppTest):
@@ -122,8 +123,10 @@ def test_too_deep_a_student_is_told_beside_the_depth(open_page: Open, teacher: s
     assert "1 to 4 were expected" in page.error[0].value
 
 
-def test_an_unknown_recipe_or_key_in_a_link(open_page: Open):
-    assert "There is no recipe 'slowstart'" in open_page("new", recipe="slowstart").error[0].value
+def test_an_unknown_recipe_or_key_in_a_link_leaves_a_usable_form(open_page: Open):
+    page = open_page("new", recipe="slowstart")
+    assert "There is no recipe 'slowstart'" in page.error[0].value
+    assert not button(page, "Start").disabled
     assert "Did you mean 'student.layers'" in open_page("new", recipe="quickstart", set=["student.layer=3"]).error[0].value
 
 
@@ -131,6 +134,26 @@ def test_a_missing_file_is_told_beside_the_corpus(form: AppTest, tmp_path: Path)
     form.button_group(key="corpus kind").set_value("other").run()
     page = fault_free(form.text_input(key="field.data.source").set_value(str(tmp_path / "nothing.txt")).run())
     assert "nothing.txt" in page.error[0].value
+
+
+def test_own_data_asks_for_a_file_first(form: AppTest):
+    page = fault_free(form.button_group(key="corpus kind").set_value("other").run())
+    assert page.error[0].value == "Something must be given here."
+    assert button(page, "Start").disabled
+
+
+def test_an_upload_becomes_the_corpus(form: AppTest):
+    form.button_group(key="corpus kind").set_value("other").run()
+    page = fault_free(form.file_uploader(key="data file").set_value(("reviews.jsonl", b'{"text": "A film."}\n', "application/json")).run())
+    assert written(page)["data"]["source"].endswith(".jsonl")
+    assert Path(written(page)["data"]["source"]).read_bytes() == b'{"text": "A film."}\n'
+
+
+def test_a_teacher_that_is_not_here_is_not_fetched_for_a_picture(open_page: Open, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(background, "next_token", Mock(side_effect=AssertionError("asked")))
+    page = open_page("new", recipe="quickstart", set=[f"teacher.model={next(iter(packages.PACKAGES))}"])
+    assert "will be downloaded when the run starts" in texts(page)
+    assert "once the teacher is on this machine" in texts(page)
 
 
 def test_a_fresh_model_has_no_teacher(open_page: Open):
