@@ -68,6 +68,19 @@ MIGRATIONS = (
     );
     CREATE INDEX events_by_run ON events (run_id, seq);
     """,
+    # The last value of each curve, for lists that are drawn every few seconds. SQLite takes `value` from the row with the maximum.
+    """
+    CREATE TABLE latest (
+        run_id TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+        arm TEXT NOT NULL,
+        name TEXT NOT NULL,
+        step INTEGER NOT NULL,
+        value REAL,
+        PRIMARY KEY (run_id, arm, name)
+    ) WITHOUT ROWID;
+    INSERT INTO latest (run_id, arm, name, step, value)
+        SELECT run_id, arm, name, max(step), value FROM metrics GROUP BY run_id, arm, name;
+    """,
 )
 
 BUSY_SECONDS = 15.0

@@ -69,10 +69,8 @@ class RunLog:
     def latest_metrics(self, run_id: str) -> dict[str, dict[str, float]]:
         """Arm -> name -> the value at its last step."""
         latest: dict[str, dict[str, float]] = {}
-        # SQLite takes the other columns of a group from the row that has the maximum.
-        query = "SELECT arm, name, max(step), value FROM metrics WHERE run_id = ? GROUP BY arm, name"
         with self._database.read() as connection:
-            for row in connection.execute(query, (run_id,)):
+            for row in connection.execute("SELECT arm, name, value FROM latest WHERE run_id = ?", (run_id,)):
                 latest.setdefault(row["arm"], {})[row["name"]] = _number(row)
         return latest
 
@@ -93,7 +91,11 @@ def insert(connection: sqlite3.Connection, run_id: str, metrics: Iterable[Metric
     """Write rows inside a transaction. What a resumed run logs again replaces the earlier: a number of the same arm, step and
     name; an event of the same kind whose payload names the same step (and arm, subject, prompt), or of the very same time."""
     number = "INSERT INTO metrics (run_id, arm, step, name, value) VALUES (?, ?, ?, ?, ?)"
-    connection.executemany(number, ((run_id, *row) for row in metrics))
+    last = ("INSERT INTO latest (run_id, arm, step, name, value) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
+            " SET step = excluded.step, value = excluded.value WHERE excluded.step >= step")
+    rows = [(run_id, *row) for row in metrics]
+    connection.executemany(number, rows)
+    connection.executemany(last, rows)
     earlier = "DELETE FROM events WHERE run_id = ? AND kind = ? AND (identity = ? OR time = ?)"
     event = "INSERT INTO events (run_id, kind, identity, payload, time) VALUES (?, ?, ?, ?, ?)"
     for kind, payload, when in events:

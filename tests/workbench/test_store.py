@@ -380,6 +380,17 @@ def test_tail_and_latest(store: Store):
     assert store.latest_metrics(run.id) == {"student": {"loss": 9.0}, "control": {"loss": -1.0}}
 
 
+def test_latest_is_the_last_step_and_not_the_last_word(store: Store):
+    run = make(store)
+    store.log_metrics(run.id, [("student", 5, "loss", 5.0), ("student", 4, "loss", 4.0)])
+    store.log_metrics(run.id, [("student", 3, "loss", 3.0)])
+    assert store.latest_metrics(run.id) == {"student": {"loss": 5.0}}
+    store.log_metrics(run.id, [("student", 5, "loss", 5.5)])
+    assert store.latest_metrics(run.id) == {"student": {"loss": 5.5}}, "a resumed run logs a step again"
+    store.purge(store.delete(run.id).id)
+    assert store.latest_metrics(run.id) == {}
+
+
 def test_events_are_read_on_from_the_last_one(store: Store):
     run = make(store)
     store.log_events(run.id, [("phase", {"name": "train"}, 1.0), ("warning", {"message": "hm"}, 2.0)])
@@ -413,6 +424,10 @@ def test_ten_thousand_points_are_read_quickly(store: Store):
     assert len(store.metrics(run.id, "student", ["loss"])) == 10_000
     assert store.metrics(run.id, after_rowid=last).empty
     assert time.perf_counter() - began < 0.5
+    began = time.perf_counter()
+    for _ in range(20):  # Home asks for every run that it lists
+        assert len(store.latest_metrics(run.id)["student"]) == 3
+    assert time.perf_counter() - began < 0.1
 
 
 # ------------------------------------------------------------------------------------------------ the file
@@ -431,6 +446,23 @@ def test_a_store_of_the_first_version_opens_with_its_contents(home: Path):
     assert store.latest_metrics(run.id) == {"student": {"loss": 2.5}}
     assert store.report(run.id) == {"seconds": 12.0}
     assert make(store, "new").name == "new"
+
+
+def test_an_upgrade_finds_the_last_values_of_curves_logged_before(home: Path):
+    home.mkdir()
+    connection = sqlite3.connect(home / "store.sqlite")
+    connection.executescript(VERSION_1)
+    rows = [("student", "loss", 3, None), ("student", "loss", 2, 1.5), ("control", "loss", 7, 0.5)]  # NaN is kept as NULL
+    connection.executemany("INSERT INTO metrics (run_id, arm, name, step, value) SELECT id, ?, ?, ?, ? FROM runs", rows)
+    connection.commit()
+    connection.close()
+    store = Store()
+    run_id = store.run("old").id
+    latest = store.latest_metrics(run_id)
+    assert math.isnan(latest["student"]["loss"])
+    assert latest["control"] == {"loss": 0.5}
+    store.log_metrics(run_id, [("student", 4, "loss", 1.0)])
+    assert store.latest_metrics(run_id)["student"] == {"loss": 1.0}
 
 
 def test_an_upgrade_runs_once_and_whole(home: Path, monkeypatch: pytest.MonkeyPatch):
