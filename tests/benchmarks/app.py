@@ -37,18 +37,18 @@ def start_seconds(folder: Path) -> tuple[float, float]:
     return answered, shown
 
 
-def refresh_milliseconds(home: Path) -> float:
-    """Server time of one refresh of a run page whose curves have 10,000 steps, one new step each time: the whole script, median."""
+def refresh_milliseconds(home: Path, steps: int = STEPS) -> float:
+    """Server time of one refresh of a run page whose curves have `steps`, one new step each time: the whole script, median."""
     os.environ["STILLHOUSE_HOME"] = str(home)
     store = Store()
-    run = examples.running(store, steps=STEPS)
+    run = examples.running(store, steps=steps)
     page = AppTest.from_file(str(ROOT / "workbench" / "ui.py"), default_timeout=60).run()
     page.query_params["run"] = run.id
     page.switch_page("../pages/run.py").run()
     assert not page.exception, page.exception
     times = []
     for number in range(REFRESHES):
-        rows = [("student", STEPS + number + 1, name, 1.0, time.time()) for name in ("loss", "loss/kd", "loss/hard", "tokens_per_second")]
+        rows = [("student", steps + number + 1, name, 1.0) for name in ("loss", "loss/kd", "loss/hard", "tokens_per_second")]
         store.record(run.id, Process.current(), rows, [], run.progress)
         began = time.perf_counter()
         page.run()
