@@ -18,7 +18,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 from core.config import DataSpec, ExperimentConfig, TeacherSpec
 from core.errors import StillhouseError
@@ -27,6 +27,7 @@ from workbench.store import Store
 from workbench.wire import Answer, Loaded, ModelCard, Piece
 
 STOP_SECONDS = 2.0  # what the process gets to end by itself
+LARGEST_LOG = 1 << 20  # bytes; a longer one is begun anew with the next process
 
 
 class EngineLost(StillhouseError):
@@ -155,13 +156,11 @@ class _Process:
     """A running server and the inboxes of those who wait for its messages."""
 
     def __init__(self) -> None:
-        log_path = paths.engine_log()
-        log_path.parent.mkdir(parents=True, exist_ok=True)
         environment = {name: value for name, value in os.environ.items() if not name.startswith("STREAMLIT_")}
         # Waiting threads that spin take the cores from a training run, and lose them to it: 1 token a second in place of 17.
-        environment |= {"OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(paths.ROOT)}
-        with log_path.open("ab") as log:
-            self._popen = subprocess.Popen([sys.executable, "-m", "workbench.inference_server"], cwd=paths.ROOT, env=environment,
+        environment |= {"OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(paths.ROOT), "TQDM_DISABLE": "1"}
+        with _open_log() as log:
+            self._popen = subprocess.Popen([sys.executable, "-m", "workbench.inference_server"], env=environment,
                                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
                                            start_new_session=True)  # Ctrl-C is the application's; this ends with its pipe
         self._write_lock, self._inbox_lock = threading.Lock(), threading.Lock()
@@ -234,6 +233,13 @@ class _Process:
     def _close_requests(self) -> None:
         with self._write_lock, contextlib.suppress(BrokenPipeError):  # a request that a dead process did not take
             self._popen.stdin.close()
+
+
+def _open_log() -> BinaryIO:
+    path = paths.engine_log()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    grown = path.exists() and path.stat().st_size > LARGEST_LOG
+    return path.open("wb" if grown else "ab")
 
 
 def _obituary(status: int) -> tuple[str, str, str]:

@@ -11,7 +11,7 @@ from core import catalog
 from core.chat_format import render
 from tests.benchmarks.table import Figure
 from workbench import inference
-from workbench.wire import Piece
+from workbench.wire import Answer
 
 MODEL, TOKENS, ROUNDS = "house-chat", 160, 5
 MESSAGES = [{"role": "user", "content": "Continue this review:\n\nI watched this film with my family last night."}]
@@ -22,7 +22,7 @@ def streamed_speed(seed: int) -> tuple[float, int]:
     """Tokens per second that arrive in the web process, from the question to the end, and how many came."""
     began, tokens = time.perf_counter(), 0
     for part in inference.engine().generate(MODEL, MESSAGES, max_new_tokens=TOKENS, seed=seed, **SAMPLING):
-        if isinstance(part, Piece):
+        if isinstance(part, Answer):
             tokens = part.tokens
     return tokens / (time.perf_counter() - began), tokens
 
