@@ -155,6 +155,13 @@ class LossSpec(Config):
 # ---------------------------------------------------------------------------------------------------- data, training
 
 
+Tracker = Literal["tensorboard", "wandb", "trackio", "mlflow"]
+
+
+def _as_tuple(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
 class DataSpec(Config):
     """The corpus, how it is read and how it is cut into blocks."""
 
@@ -192,11 +199,12 @@ class TrainSpec(Config):
         "format; auto takes bf16 where the processor or GPU computes it natively"))
     save_precision: Literal["fp32", "bf16"] = Field("fp32", description=(
         "format; of the saved weights, which are trained in fp32 whatever they are saved in"))
-    device: str = Field("auto", min_length=1, description="name; auto, cpu, cuda or cuda:N")
-    seed: int = Field(42, ge=0, description="integer; of initialisation, data order and dropout")
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="name; auto, cpu, cuda or cuda:N")
+    seed: int = Field(42, ge=0, lt=2**32, description="integer; of initialisation, data order and dropout")
     logging_steps: int = Field(1, ge=1, description="optimiser steps; between two points of the training curves")
     save_steps: int = Field(200, ge=1, description="optimiser steps; between two checkpoints")
-    report_to: tuple[str, ...] = Field((), description="names; trackers to report to as well: tensorboard, wandb, trackio, mlflow")
+    report_to: Annotated[tuple[Tracker, ...], BeforeValidator(_as_tuple)] = Field((), description=(
+        "names; trackers to report to as well: tensorboard, wandb, trackio, mlflow"))
 
 
 class EvaluationSpec(Config):
@@ -326,7 +334,8 @@ def _yaml_number(value: Any) -> Any:
 def parse_recipe(plain: Mapping[str, Any]) -> ExperimentConfig:
     """Validate plain data. Raises ConfigError that names the field, what was given and what was expected."""
     try:
-        return ExperimentConfig.model_validate(_yaml_number(dict(plain)))
+        # As JSON, lists may be tuples, while text is no number and a switch is no count.
+        return ExperimentConfig.model_validate_json(json.dumps(_yaml_number(dict(plain)), default=str), strict=True)
     except ValidationError as error:
         raise ConfigError(*_explain(error)) from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import platform
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -11,6 +12,7 @@ from core.errors import DeviceError
 
 if TYPE_CHECKING:
     import torch
+    from transformers import TrainingArguments
 
 GIB = 2**30
 
@@ -57,11 +59,25 @@ def resolve_device(name: str) -> torch.device:
     if name == "cpu" or (name == "auto" and count == 0):
         return torch.device("cpu")
     here = ["cpu", *(f"cuda:{index}" for index in range(count))]
-    index = "0" if name in ("auto", "cuda") else name.removeprefix("cuda:")
+    # Of processes that were started together each has its own GPU.
+    index = os.environ.get("LOCAL_RANK", "0") if name in ("auto", "cuda") else name.removeprefix("cuda:")
     if f"cuda:{index}" not in here:
         raise DeviceError(f"The device '{name}' was asked for.", f"This machine has: {', '.join(here)}.",
                           "Use 'auto' to take the best one.")
     return torch.device("cuda", int(index))
+
+
+def use_only(device: torch.device, arguments: TrainingArguments) -> None:
+    """Make Trainer use this GPU and no other: by itself it takes the first one and spreads over all that it sees.
+
+    Processes started together (``accelerate launch``) have a device each already, and keep it.
+    """
+    import torch
+
+    if device.type == "cuda" and arguments.world_size == 1:
+        torch.cuda.set_device(device)
+        arguments._setup_devices = arguments.distributed_state.device = device
+        arguments._n_gpu = 1
 
 
 def resolve_precision(name: Literal["auto", "fp32", "bf16"], device: torch.device) -> torch.dtype:

@@ -148,4 +148,4 @@ def disk(config: ExperimentConfig, student: Shape) -> int:
     trained = trainable(student, config.student.lora)
     checkpoint = FP32 * (trained if config.student.lora else student.parameters) + 2 * FP32 * trained
     saved = (FP32 if config.train.save_precision == "fp32" else 2) * student.parameters
-    return (2 * arms + 1) * checkpoint + arms * saved
+    return (2 * arms + 1) * checkpoint + (arms + 1) * saved

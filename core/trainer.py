@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
-from transformers import PreTrainedModel, PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import PreTrainedModel, PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments
 
 from core.anatomy import blocks as blocks_of
 from core.anatomy import plain_model
 from core.config import LossSpec, TrainSpec
 from core.data.packing import Blocks
-from core.devices import memory_in_use
+from core.devices import memory_in_use, use_only
 from core.errors import NonFiniteLoss
 from core.losses import HeadTerms, LayerMatch, cosine_distance, divergence, head_loss
 from core.recorder import Recorder
@@ -45,7 +45,7 @@ def collate(items: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 def training_arguments(spec: TrainSpec, directory: Path, device: torch.device, *, eval_steps: int) -> TrainingArguments:
     """The field names are those of Transformers wherever the meaning is the same."""
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(directory), max_steps=spec.max_steps or -1, num_train_epochs=spec.num_train_epochs,
         per_device_train_batch_size=spec.per_device_train_batch_size, gradient_accumulation_steps=spec.gradient_accumulation_steps,
         learning_rate=spec.learning_rate, lr_scheduler_type=spec.lr_scheduler_type, warmup_steps=_warmup(spec.warmup_ratio),
@@ -53,6 +53,8 @@ def training_arguments(spec: TrainSpec, directory: Path, device: torch.device, *
         seed=spec.seed, logging_steps=spec.logging_steps, logging_nan_inf_filter=False, eval_strategy="steps", eval_steps=eval_steps,
         save_steps=spec.save_steps, save_total_limit=2, report_to=list(spec.report_to) or "none", use_cpu=device.type == "cpu",
         remove_unused_columns=False, disable_tqdm=True, include_num_input_tokens_seen="all", dataloader_pin_memory=device.type != "cpu")
+    use_only(device, arguments)
+    return arguments
 
 
 def _warmup(ratio: float) -> float:
@@ -63,7 +65,11 @@ def _warmup(ratio: float) -> float:
 def latest_checkpoint(directory: Path) -> Path | None:
     """The newest checkpoint that was written to its end."""
     complete = [path for path in directory.glob("checkpoint-*") if (path / STATE_FILE).is_file()]
-    return max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+    return max(complete, key=_step_of, default=None)
+
+
+def _step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])
 
 
 @dataclass(frozen=True)
@@ -132,6 +138,19 @@ class DistillationTrainer(Trainer):
     def _weights_now(self) -> dict[str, float]:
         progress = self.state.global_step / max(self.state.max_steps - 1, 1)
         return {term: ramp.at(progress) for term, ramp in self.lesson.losses.weights().items()}
+
+    def go_on(self, checkpoint: Path | None) -> None:
+        """Train to the end, or until a stop; from `checkpoint`, if there is one. At its end nothing is trained any more."""
+        if checkpoint is not None and _step_of(checkpoint) >= self._last_step():
+            # Trainer would take one step too many.
+            self._load_from_checkpoint(str(checkpoint), self.model)
+            self.state = TrainerState.load_from_json(str(checkpoint / STATE_FILE))
+        else:
+            self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        plain_model(self.model)._modules.pop("layer_match", None)  # projections are no part of the student
+
+    def _last_step(self) -> int:
+        return self.set_initial_training_values(self.args, self.get_train_dataloader())[-1]
 
     # ------------------------------------------------------------------------------------------ loss
 

