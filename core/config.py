@@ -159,7 +159,7 @@ Tracker = Literal["tensorboard", "wandb", "trackio", "mlflow"]
 
 
 def _as_tuple(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
+    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
 
 class DataSpec(Config):

@@ -1,0 +1,78 @@
+"""Recipes: what is read back, and what is refused with words that help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from core.config import ExperimentConfig, Ramp, apply_overrides, parse_recipe, parse_yaml, read_recipe
+from core.errors import ConfigError
+
+RECIPES = Path(__file__).resolve().parents[2] / "assets" / "recipes"
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_recipes_round_trip(recipe):
+    config = read_recipe(recipe)
+    assert parse_recipe(parse_yaml(config.to_yaml(), "again")) == config
+    assert parse_recipe(config.model_dump(mode="json")) == config
+
+
+def test_defaults_round_trip_and_digest_ignores_the_name():
+    config = ExperimentConfig()
+    assert parse_recipe(config.to_dict()) == config
+    renamed = parse_recipe({**config.to_dict(), "name": "other", "description": "words"})
+    assert renamed.digest() == config.digest() != parse_recipe({"train": {"seed": 1}}).digest()
+
+
+@pytest.mark.parametrize(("override", "path", "value"), [
+    ("student.layers=3", ("student", "layers"), 3),
+    ("student.layer_map=[0, 3, 7]", ("student", "layer_map"), (0, 3, 7)),
+    ("losses.temperature=4", ("losses", "temperature"), 4.0),
+    ("losses.w_kd={start: 1, end: 0}", ("losses", "w_kd"), Ramp(start=1, end=0)),
+    ("train.learning_rate=5e-4", ("train", "learning_rate"), 5e-4),
+    ("train.report_to=tensorboard", ("train", "report_to"), ("tensorboard",)),
+    ("train.max_steps=null", ("train", "max_steps"), None),
+])
+def test_overrides(override, path, value):
+    section, key = path
+    assert getattr(getattr(parse_recipe(apply_overrides({}, [override])), section), key) == value
+
+
+@pytest.mark.parametrize(("overrides", "says"), [
+    (["student.layes=3"], "Did you mean 'student.layers'"),
+    (["trian.max_steps=3"], "Did you mean 'train'"),
+    (["losses.temperature=0"], "greater than 0"),
+    (["losses.temperature=-2"], "greater than 0"),
+    (["losses.w_kd=-1"], "greater than or equal to 0"),
+    (["losses.w_kd=0", "losses.w_hard=0"], "all loss weights are zero"),
+    (["student.layers=0"], "greater than or equal to 1"),
+    (["student.layers=true"], "valid integer"),
+    (["train.max_steps='20'"], "valid integer"),
+    (["student.layer_map=[3, 1]"], "each once"),
+    (["train.device=gpu"], "train.device"),
+    (["train.seed=4294967296"], "less than"),
+    (["train.report_to=papyrus"], "tensorboard"),
+    (["name=../escape"], "not a run name"),
+    (["teacher=null"], "no fresh architecture"),
+    (["losses"], "--set section.key=value"),
+])
+def test_mistakes_are_named(overrides, says):
+    with pytest.raises(ConfigError) as caught:
+        parse_recipe(apply_overrides({}, overrides))
+    assert says.lower() in str(caught.value).lower()
+
+
+@pytest.mark.parametrize(("text", "says"), [("a: [", "not YAML"), ("", "holds nothing"), ("- 1", "holds list")])
+def test_files_that_are_no_recipe(tmp_path, text, says):
+    (tmp_path / "recipe.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=says):
+        read_recipe(tmp_path / "recipe.yaml")
+
+
+def test_a_file_that_is_not_there_or_not_text(tmp_path):
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    for name, says in (("none.yaml", "no such file"), ("binary.yaml", "UTF-8")):
+        with pytest.raises(ConfigError, match=says):
+            read_recipe(tmp_path / name)
