@@ -18,7 +18,7 @@ PANE_HEIGHT = 780  # pixels
 
 def pick() -> list[str]:
     """The picker, set by ``?models=a,b`` and written back to it; without one, what this session compared last."""
-    known = [entry.name for entry in references.entries(state.store()) if entry.present]
+    known = [entry.name for entry in references.entries(state.store(), references.PARTS) if entry.present]
     shown = st.session_state.get(SHOWN)
     linked = _linked() or (known[:1] if shown is None else shown)
     if linked != shown or PICKED not in st.session_state:  # a link was followed, or the page opened anew
@@ -27,7 +27,7 @@ def pick() -> list[str]:
         "Models", list(dict.fromkeys([*known, *linked])), key=PICKED, max_selections=MAX_MODELS, accept_new_options=True,
         placeholder="Pick two or three, or type a folder, a GGUF file or a hub id",
         help="The first one is the teacher: students are marked where they depart from it. `run` is the student of a run, "
-             "`run:control` its control.")
+             "`run:control` its control, `run:before` the student before training.")
     st.session_state[SHOWN] = picked
     st.query_params["models"] = ",".join(picked)
     return picked

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args, get_origin
 import streamlit as st
 from annotated_types import Ge, Le
 
-from workbench import forms
+from workbench import forms, slots
 from workbench.forms import LEAVES, Draft
 
 DRAFT = "draft"
@@ -125,6 +125,8 @@ def control(path: str, errors: dict[str, str], *, keys: bool = True) -> None:
         _weight(path, label, field.description)
     elif path == "student.layer_map":
         _layer_map(path, label, field.description)
+    elif path == "train.device":
+        _device(path, label, field.description)
     else:
         _plain(path, label, field.description, look)
     section_errors(errors, path)
@@ -160,6 +162,19 @@ def _layer_map(path: str, label: str, help_text: str | None) -> None:
     if draft()[path] == forms.EXPLICIT:
         st.text_input("Teacher blocks, from 0", placeholder="0, 3, 7",
                       **bound(f"field.{forms.MAP_LIST}", draft()[forms.MAP_LIST], keep, forms.MAP_LIST))
+
+
+def _device(path: str, label: str, help_text: str | None) -> None:
+    chosen = draft()[path]
+    here = ["auto", "cpu", *(f"cuda:{number}" for number in range(len(slots.visible_gpus())))]
+    st.selectbox(label, here if chosen in here else [*here, chosen], format_func=_device_label, help=help_text,
+                 **bound(f"field.{path}", chosen, keep, path))
+
+
+def _device_label(name: str) -> str:
+    if name.startswith("cuda:"):
+        return f"GPU {name.removeprefix('cuda:')} ({name})"
+    return {"auto": "auto: a free GPU, else the processor", "cpu": "processor (cpu)", "cuda": "any GPU (cuda)"}.get(name, name)
 
 
 def _kind(path: str) -> tuple[Any, bool]:

@@ -1,6 +1,7 @@
 """The application's own errors, under the engine's root.
 
     StillhouseError (core.errors)
+    ├── DesktopError              the file manager cannot show a folder
     ├── ServeError                the app cannot answer at the address that was asked for
     └── StoreError                anything the run store refuses
         ├── StoreUnavailable      the store cannot be read or written: read-only, full, locked, broken, too new
@@ -12,6 +13,10 @@
 from __future__ import annotations
 
 from core.errors import StillhouseError
+
+
+class DesktopError(StillhouseError):
+    """The file manager cannot show a folder."""
 
 
 class ServeError(StillhouseError):

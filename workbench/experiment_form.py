@@ -68,7 +68,7 @@ def starting_point(start: StartingPoint) -> None:
                     load(starting_points.from_upload(file.name, file.getvalue()))
                     st.rerun()
     if start.config.description:
-        st.caption(start.config.description)
+        st.caption(views.plain(start.config.description))
 
 
 def _choose_recipe(name: str) -> None:
@@ -169,6 +169,7 @@ def _budget(config: ExperimentConfig | None, errors: Errors) -> None:
         corpus(errors)
     with right:
         control("train.max_steps", errors, keys=False)
+        control("train.device", errors, keys=False)
         control("control", errors, keys=False)
     if config is not None:
         data_view.preview(config)
@@ -223,7 +224,7 @@ def start_button(config: ExperimentConfig | None, start: StartingPoint, errors: 
     section_errors(errors, "name")
     for path, message in errors.items():
         if path != "name":
-            st.caption(f":red[:material/error: {f'`{path}`: ' if path else ''}{message}]")
+            st.caption(f":red[:material/error: {f'`{path}`: ' if path else ''}{views.no_images(message)}]")
 
 
 def terminal(config: ExperimentConfig, start: StartingPoint) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from workbench import state, views
+from workbench import desktop, state, views
 from workbench.fetching import Fetch
 
 if TYPE_CHECKING:
@@ -42,16 +43,16 @@ def any_reference() -> None:
 def _card(entry: ModelEntry) -> None:
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"#### {entry.name}", width="content", anchors=False)
+            st.markdown(f"#### {views.plain(entry.name)}", width="content", anchors=False)
             if not entry.present:
                 st.badge("not on this machine", color="orange", icon=":material/cloud_download:")
             st.space("stretch")
             _actions(entry)
         if entry.description:
-            st.markdown(entry.description)
-        st.caption("  ·  ".join(facts(entry)))
+            st.text(entry.description)
+        st.caption(views.plain("  ·  ".join(facts(entry))))
         if entry.path is not None:
-            st.code(str(entry.path), language=None)
+            _place(entry.path)
 
 
 def facts(entry: ModelEntry) -> list[str]:
@@ -62,6 +63,15 @@ def facts(entry: ModelEntry) -> list[str]:
         f"licence {entry.licence}" if entry.licence else "", f"{views.size(entry.size_bytes)} {'on disk' if entry.present else 'to fetch'}",
         entry.source]
     return [fact for fact in known if fact]
+
+
+def _place(path: Path) -> None:
+    """The path to copy; where the visitor sits at the machine that has it, also a button that opens it."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.code(str(path), language=None)
+        if state.visitor_is_here() and desktop.file_manager() and st.button("Open folder", key=f"open.{path}", icon=":material/folder_open:"):
+            with views.errors_shown():
+                desktop.open_folder(path if path.is_dir() else path.parent)
 
 
 def _actions(entry: ModelEntry) -> None:

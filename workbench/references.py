@@ -1,13 +1,14 @@
 """Model references as the user writes them: everything the catalogue knows, plus runs by name or id.
 
-``name`` means the student of that run, ``name:control`` its control. The engine knows no run store, so a run becomes
+``name`` means the student of that run, ``name:control`` its control, ``name:before`` the student before its first step. The engine knows no run store, so a run becomes
 the path of its model folder before the engine sees it.
 """
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,10 @@ from workbench.store import Store
 
 if TYPE_CHECKING:
     from core.catalog import LoadedModel, ModelEntry
+
+BEFORE = "before"  # the untrained student, kept by the engine beside the trained ones
+TRAINED = (STUDENT, CONTROL)
+PARTS = {STUDENT: "student model", CONTROL: "control model", BEFORE: "student from before training"}  # folder -> what it holds
 
 
 def resolve(reference: str, store: Store) -> str:
@@ -42,11 +47,11 @@ def describe(reference: str, store: Store) -> ModelEntry:
     return catalog.describe(reference) if found is None else _entry(*found)
 
 
-def entries(store: Store) -> list[ModelEntry]:
-    """Every model that can be picked: the catalogue, then the students and controls of runs, newest first."""
+def entries(store: Store, parts: Collection[str] = TRAINED) -> list[ModelEntry]:
+    """Every model that can be picked: the catalogue, then these `parts` of the runs, newest first."""
     found = catalog.entries()
     for run in store.runs():
-        for part in (STUDENT, CONTROL):
+        for part in parts:
             with suppress(ModelError):  # not trained yet, or damaged since: nothing to pick
                 found.append(_entry(run, part))
     return found
@@ -61,7 +66,7 @@ def pin(config: ExperimentConfig, store: Store) -> tuple[ExperimentConfig, dict[
     Raises:
         ModelError, NetworkError: the teacher is not there or cannot be used.
     """
-    source = Path(config.data.source).expanduser()
+    source = Path(os.path.expanduser(config.data.source))
     if config.data.source != HOUSE and source.is_file():
         config = config.model_copy(update={"data": config.data.model_copy(update={"source": str(source.absolute())})})
     if config.teacher is None:
@@ -73,7 +78,7 @@ def pin(config: ExperimentConfig, store: Store) -> tuple[ExperimentConfig, dict[
         run, part = found
         return config, {reference: f"{run.id}:{part}"}
     if entry.kind in ("folder", "gguf"):
-        path = str(Path(reference).expanduser().absolute())
+        path = str(Path(os.path.expanduser(reference)).absolute())
         config = config.model_copy(update={"teacher": config.teacher.model_copy(update={"model": path})})
     return config, {}
 
@@ -97,7 +102,7 @@ def loader(run: Run, store: Store) -> Callable[..., LoadedModel]:
 
 
 def _run_of(reference: str, store: Store) -> tuple[Run, str] | None:
-    name, part = re.fullmatch(rf"(.*?)(?::({STUDENT}|{CONTROL}))?", reference, re.DOTALL).groups()
+    name, part = re.fullmatch(rf"(.*?)(?::({'|'.join(PARTS)}))?", reference, re.DOTALL).groups()
     try:
         run = store.run(name)
     except RunNotFound:
@@ -114,7 +119,7 @@ def _folder(run: Run, part: str) -> Path:
     folder = run.directory / part
     if not (folder / "config.json").is_file():
         fix = "" if run.status == "finished" else f"Let it finish, or resume it: python -m workbench resume {run.name}"
-        raise ModelNotFound(f"The run '{run.name}' ({run.status}) has no {part} model.",
+        raise ModelNotFound(f"The run '{run.name}' ({run.status}) has no {PARTS[part]}.",
                             "A run that trained one to its end was expected.", fix)
     return folder
 

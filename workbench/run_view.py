@@ -10,7 +10,7 @@ import streamlit as st
 
 from core.errors import ConfigError
 from core.recorder import CONTROL, STUDENT
-from workbench import charts, jobs, results, state, views
+from workbench import charts, jobs, references, results, state, views
 from workbench.live_plotly import live_plotly
 from workbench.records import Run
 
@@ -84,6 +84,11 @@ def _actions(run: Run) -> None:
         st.switch_page(state.COMPARE, query_params={"models": ",".join(_compared_models(run))})
     with st.popover("More", icon=":material/more_horiz:", key="more"):
         _rename(run)
+        untrained = f"{run.name}:{references.BEFORE}"
+        if (run.directory / references.BEFORE).is_dir() and st.button(
+                "Chat with before and after", icon=":material/forum:", key="before", width="stretch", disabled=run.status != "finished",
+                help="The student before its first step, beside the trained one."):
+            st.switch_page(state.COMPARE, query_params={"models": f"{untrained},{run.name}"})
         if st.button("Duplicate as new", icon=":material/content_copy:", key="duplicate", width="stretch"):
             st.switch_page(state.NEW, query_params={"from": run.id})
         if st.button("Delete", icon=":material/delete:", key="delete", width="stretch", disabled=run.active or run.deleted is not None,

@@ -12,6 +12,7 @@ from core.errors import StillhouseError
 from core.metrics import METRICS
 from core.recorder import CONTROL, STUDENT
 from workbench import paths, references
+from workbench.gate import host_of, is_loopback
 from workbench.store import Run, Store
 
 if TYPE_CHECKING:
@@ -123,6 +124,14 @@ def resolved(reference: str) -> str:
 def models() -> list[ModelEntry]:
     """Every model that can be picked; looked for anew every few seconds, since each is a file to be read."""
     return _models(str(store().path))
+
+
+def visitor_is_here() -> bool:
+    """Whether the page is looked at on the machine that serves it, as far as the request tells: straight to it, by its own name."""
+    headers = st.context.headers
+    proxied = any(name in headers for name in ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host"))
+    # Streamlit gives no address for a connection from 127.0.0.1 or ::1.
+    return st.context.ip_address is None and not proxied and is_loopback(host_of(f"//{headers.get('Host', '')}"))
 
 
 def forget_models() -> None:

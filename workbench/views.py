@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -35,7 +36,17 @@ def errors_shown() -> Iterator[None]:
 
 def problem(error: StillhouseError) -> None:
     """One message: what was given, what was expected, what to do."""
-    st.error(" ".join(part for part in (f"**{error.given}**", error.expected, error.fix) if part), icon=":material/error:")
+    st.error(no_images(" ".join(part for part in (f"**{error.given}**", error.expected, error.fix) if part)), icon=":material/error:")
+
+
+def plain(text: str) -> str:
+    """Markdown that shows `text` as it is: for words that come from elsewhere, such as a model's card."""
+    return re.sub(r"([\\`*_{}\[\]<>$~:|#!&@])", r"\\\1", text)
+
+
+def no_images(markdown: str) -> str:
+    """The same Markdown without images: words of others inside it must not make the page ask another host."""
+    return markdown.replace("![", r"!\[")
 
 
 def status_badge(run: Run) -> None:

@@ -1,10 +1,16 @@
 """The Compare page: the address names the models, the frame carries them."""
 
+import shutil
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from streamlit.testing.v1 import AppTest
+
+from core.recorder import CONTROL, STUDENT
+from tests.pages import examples
+from workbench.references import BEFORE
+from workbench.store import Run, Store
 
 PAGE = Path(__file__).resolve().parents[2] / "pages" / "compare.py"
 
@@ -24,6 +30,32 @@ def frame(test: AppTest) -> dict[str, str]:
     address = urlsplit(test.get("iframe")[0].proto.src)
     assert address.path == "/chat/"
     return {name: values[0] for name, values in parse_qs(address.query).items()}
+
+
+def keeping(run: Run, teacher: str, *parts: str) -> None:
+    for part in parts:
+        shutil.copytree(teacher, run.directory / part)
+
+
+def test_with_no_run_the_catalogue_is_offered(store: Store) -> None:
+    assert not [name for name in page().multiselect[0].options if ":" in name]
+
+
+def test_a_running_run_offers_its_student_before_training_only(store: Store, teacher: str) -> None:
+    keeping(examples.running(store), teacher, BEFORE)
+    assert [name for name in page().multiselect[0].options if "halfway" in name] == ["halfway:before"]
+
+
+def test_a_finished_run_offers_all_its_models(store: Store, teacher: str) -> None:
+    keeping(examples.finished(store), teacher, STUDENT, CONTROL, BEFORE)
+    assert page().multiselect[0].options[-3:] == ["done", "done:control", "done:before"]
+    assert frame(page(models="done,done:before"))["models"] == "done,done:before"
+
+
+def test_a_failed_run_offers_nothing_and_a_link_to_it_still_opens(store: Store) -> None:
+    examples.failed(store)
+    assert "broken" not in page().multiselect[0].options
+    assert frame(page(models="house-chat,broken"))["models"] == "house-chat,broken"  # the pane tells why it has no model
 
 
 def test_without_an_address_it_begins_with_what_is_there() -> None:

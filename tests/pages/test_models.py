@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,7 @@ from core import packages
 from core.errors import NetworkError
 from tests.pages import examples
 from tests.pages.conftest import Open, button, fault_free, texts
-from workbench import models_view
+from workbench import desktop, models_view, references, state, views
 from workbench.store import Store
 
 PACKAGED = next(iter(packages.PACKAGES))
@@ -47,6 +48,46 @@ def test_a_finished_run_leaves_its_student_here(open_page: Open, store: Store, t
 def test_a_running_run_has_no_student_yet(open_page: Open, store: Store):
     examples.running(store)
     assert "No student yet" in texts(open_page("models"))
+
+
+def test_a_failed_run_leaves_none(open_page: Open, store: Store, teacher: str):
+    examples.failed(store)
+    shutil.copytree(teacher, examples.finished(store).output_dir)
+    page = open_page("models")
+    assert "#### done" in texts(page)
+    assert "broken" not in texts(page)
+    assert not [each for each in page.button if each.key and "broken" in each.key]
+
+
+def test_the_untrained_student_is_no_result(open_page: Open, store: Store, teacher: str):
+    shutil.copytree(teacher, examples.finished(store).directory / references.BEFORE)
+    assert "No student yet" in texts(open_page("models"))
+
+
+def test_a_card_cannot_make_the_page_ask_another_host(open_page: Open, teacher: str, tmp_path: Path):
+    folder = shutil.copytree(teacher, tmp_path / "mine")
+    image = "![seen](https://example.org/seen.png)"
+    (folder / "README.md").write_text(f"---\nlicense: '{image}'\n---\nA model. {image}\n")
+    page = open_page("models", any=str(folder))
+    assert f"A model. {image}" in [text.value for text in page.text]
+    assert f"licence {views.plain(image)}" in texts(page)
+    assert image not in "".join(each.value for each in (*page.markdown, *page.caption))
+    assert image not in open_page("models", any=image).error[0].value
+
+
+def test_the_folder_opens_on_the_desktop_of_whoever_sits_there(open_page: Open, store: Store, teacher: str, monkeypatch: pytest.MonkeyPatch):
+    run = examples.finished(store)
+    shutil.copytree(teacher, run.output_dir)
+    monkeypatch.setattr(desktop, "file_manager", lambda: ["true"])
+    key = f"open.{run.output_dir}"
+    assert key not in [each.key for each in open_page("models").button], "the request names no host"
+    monkeypatch.setattr(state, "visitor_is_here", lambda: True)
+    opened: list[Path] = []
+    monkeypatch.setattr(desktop, "open_folder", opened.append)
+    fault_free(open_page("models").button(key=key).click().run())
+    assert opened == [run.output_dir]
+    monkeypatch.setattr(desktop, "file_manager", lambda: None)
+    assert key not in [each.key for each in open_page("models").button]
 
 
 def test_fetching_shows_its_progress(open_page: Open, monkeypatch: pytest.MonkeyPatch):

@@ -44,6 +44,17 @@ def test_a_run_is_its_students_folder(store: Store, model: Path):
     assert (entry.name, entry.kind, entry.layers, entry.source) == ("walk:control", "run", 2, f"run {run.id}")
 
 
+def test_the_student_before_training_is_there_for_those_who_ask(store: Store, model: Path):
+    run = trained(store, model, "walk", "student", references.BEFORE)
+    assert references.resolve("walk:before", store) == str(run.directory / references.BEFORE)
+    names = [entry.name for entry in references.entries(store, references.PARTS)]
+    assert names[-2:] == ["walk", "walk:before"]
+    assert "walk:before" not in [entry.name for entry in references.entries(store)]
+    trained(store, model, "older")
+    with pytest.raises(ModelNotFound, match="has no student from before training"):
+        references.resolve("older:before", store)
+
+
 @pytest.mark.parametrize("reference", ["owner/name", "./folder", "C:\\models\\a.gguf", "nobody", "nobody:control"])
 def test_anything_else_is_the_catalogues(store: Store, reference: str):
     assert references.resolve(reference, store) == reference
