@@ -6,6 +6,7 @@ There is no daemon. Whoever looks, the app's `Runner` thread, a verb of the comm
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -15,14 +16,15 @@ import time
 from core.config import ExperimentConfig
 from core.errors import StillhouseError
 from workbench import references
-from workbench.errors import StoreError, StoreUnavailable, WrongStatus
+from workbench.errors import StoreUnavailable, WrongStatus
 from workbench.paths import ROOT
-from workbench.processes import Process
+from workbench.processes import Process, detached
 from workbench.recording import recover
 from workbench.records import ACTIVE, Run
 from workbench.slots import choose_slot, slot_environment
 from workbench.store import Store
 
+LOGGER = logging.getLogger(__name__)
 WORKER = (sys.executable, "-m", "workbench.worker")
 START_SECONDS = 60.0  # how long a launcher may take from claiming a run to naming its process
 SILENT_SECONDS = 60.0  # after this silence a worker on another boot or machine counts as gone
@@ -115,7 +117,7 @@ class Runner:
         self._store, self._interval = store, interval
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="job-runner", daemon=True)
-        self.problem: StoreError | None = None
+        self.problem: Exception | None = None
 
     def start(self) -> None:
         """Begin to look after the queue."""
@@ -131,8 +133,10 @@ class Runner:
             try:
                 launch_next(self._store)
                 self.problem = None
-            except StoreError as error:
-                self.problem = error  # a full disk may have room again at the next look
+            except Exception as error:  # a full disk may have room again at the next look, and a queue that nobody minds is worse
+                if str(error) != str(self.problem):
+                    LOGGER.exception("The queue could not be looked after; trying again every %g s.", self._interval)
+                self.problem = error
             if self._done.wait(self._interval):
                 return
 
@@ -142,8 +146,9 @@ def _checked(config: ExperimentConfig, store: Store) -> tuple[ExperimentConfig, 
     from core.planning import static_plan
 
     config, parents = references.pin(config, store)
+    waits = bool(store.runs(status=ACTIVE))  # what works now gives its memory back before this one starts
     for check in static_plan(references.resolved(config, store)).checks:
-        if not check.ok:
+        if not check.ok and not (waits and check.name == "memory"):
             raise StillhouseError(check.message, "", check.fix)
     return config, parents
 
@@ -164,14 +169,13 @@ def _trouble(run: Run) -> str | None:
 
 def _spawn(run: Run, store: Store) -> None:
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("STREAMLIT_", "GRADIO_"))}
-    environment |= slot_environment(run.requested_device, run.device)
+    environment = slot_environment(run.requested_device, run.device, environment)
     environment |= {"PYTHONUNBUFFERED": "1", "STILLHOUSE_HOME": str(store.home),
                     "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
     try:
         with open(run.log_path, "ab") as log:
             process = subprocess.Popen([*WORKER, run.id, "--store", str(store.path)], cwd=ROOT, env=environment,
-                                       stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-                                       start_new_session=True)  # no Ctrl-C or hang-up of this terminal reaches it
+                                       stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, **detached())
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         store.finish(run.id, "failed", f"Its process could not be started: {reason}.", "Put that right, then resume.", attempt=run.started)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -65,6 +68,13 @@ class Process:
             except psutil.NoSuchProcess:
                 continue
         psutil.wait_procs(family, timeout=5)
+
+
+def detached() -> dict[str, Any]:
+    """Arguments of `subprocess.Popen` for a process that no Ctrl-C or hang-up of this terminal reaches."""
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    return {"start_new_session": True}
 
 
 @cache

@@ -7,14 +7,13 @@ first free GPU and sees no other, so that its own ``auto`` finds exactly that on
 from __future__ import annotations
 
 import os
-import re
-import shutil
-import subprocess
-from collections.abc import Collection
-from functools import cache
-from pathlib import Path
+from collections.abc import Collection, Mapping
 
-VISIBLE = "CUDA_VISIBLE_DEVICES"
+from core import machine
+from core.machine import VISIBLE
+
+GPUS = "STILLHOUSE_GPUS"  # in a worker: CUDA_VISIBLE_DEVICES of whoever began the queue
+ALL = "all"
 
 
 def choose_slot(requested: str, busy: Collection[str]) -> str | None:
@@ -26,34 +25,25 @@ def choose_slot(requested: str, busy: Collection[str]) -> str | None:
     return next((slot for slot in slots if slot not in busy), None)
 
 
-def slot_environment(requested: str, slot: str) -> dict[str, str]:
-    """Environment variables that hold a run with an open choice to its slot."""
-    gpus = visible_gpus()
+def slot_environment(requested: str, slot: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a worker: a run with an open choice is held to its slot, any other counts the GPUs from the first.
+
+    A worker starts the next run too, on any slot, so it is also told which GPUs there were before it was held to one.
+    """
+    mask, gpus = _mask(environment), visible_gpus(environment)
+    changed = {key: value for key, value in environment.items() if key != VISIBLE}
     if requested in ("auto", "cuda") and slot.startswith("cuda:") and gpus:
-        return {VISIBLE: gpus[int(slot.removeprefix("cuda:"))]}
-    return {}
+        changed[VISIBLE] = gpus[int(slot.removeprefix("cuda:"))]
+    elif mask is not None:
+        changed[VISIBLE] = mask
+    return changed | {GPUS: ALL if mask is None else mask}
 
 
-def visible_gpus() -> list[str]:
-    """What CUDA_VISIBLE_DEVICES would call each GPU that a process started here could use."""
-    restricted = os.environ.get(VISIBLE)
-    if restricted is not None:
-        listed = [entry.strip() for entry in restricted.split(",")]
-        # CUDA ignores everything from the first invalid entry on; "" and "-1" are the ways to say none.
-        return listed[:next((i for i, entry in enumerate(listed) if entry in ("", "-1")), len(listed))]
-    return [str(number) for number in range(_gpu_count())]
+def visible_gpus(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """What CUDA_VISIBLE_DEVICES would call each GPU that runs may have."""
+    return machine.visible_gpus(_mask(environment))
 
 
-@cache
-def _gpu_count() -> int:
-    present = [path for path in Path("/dev").glob("nvidia*") if re.fullmatch(r"nvidia\d+", path.name)]
-    if present:
-        return len(present)
-    nvidia_smi = shutil.which("nvidia-smi")  # Windows and WSL have no such device files
-    if nvidia_smi is None:
-        return 0
-    try:
-        listed = subprocess.run([nvidia_smi, "-L"], capture_output=True, text=True, timeout=10, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return 0
-    return len(re.findall(r"^GPU \d+:", listed, re.MULTILINE))
+def _mask(environment: Mapping[str, str]) -> str | None:
+    mask = environment.get(GPUS, environment.get(VISIBLE))
+    return None if mask == ALL else mask

@@ -236,9 +236,10 @@ def test_a_living_process_is_told_from_a_zombie():
 def test_one_run_a_device_and_the_next_when_it_ends(store: Store):
     first = jobs.submit(config(30, pause=0.02), store)
     second = jobs.submit(config(5), store)
-    elsewhere = jobs.submit(config(5, device="cuda:7"), store)
+    elsewhere = store.create_run(config(5, device="cuda:7"))
+    jobs.launch_next(store)
     assert second.status == "queued"
-    assert elsewhere.status != "queued", "another device is free"
+    assert store.run(elsewhere.id).status != "queued", "another device is free"
     wait_for(store, second, "finished")  # nobody polls the queue here: the first worker starts it at its end
     assert store.run(second.id).started >= store.run(first.id).finished
 
@@ -257,11 +258,13 @@ def test_two_apps_start_each_run_once(store: Store):
     assert len({each[0].payload["pid"] for each in reports}) == 4
 
 
-def test_the_runner_goes_on_after_a_store_that_could_not_be_read(store: Store, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("error", [StoreUnavailable("The disk is full."), KeyError("the disk is full")], ids=repr)
+def test_the_runner_goes_on_after_any_failure(store: Store, error: Exception, monkeypatch: pytest.MonkeyPatch,
+                                              caplog: pytest.LogCaptureFixture):
     runner = jobs.Runner(store, interval=0.01)
     with monkeypatch.context() as patch:
         def broken(_store: Store) -> list[Run]:
-            raise StoreUnavailable("The disk is full.")
+            raise error
 
         patch.setattr(jobs, "launch_next", broken)
         runner.start()
@@ -269,6 +272,8 @@ def test_the_runner_goes_on_after_a_store_that_could_not_be_read(store: Store, m
         while runner.problem is None and time.monotonic() < end:
             time.sleep(0.01)
         assert "full" in str(runner.problem)
+        time.sleep(0.1)
+    assert len([record for record in caplog.records if record.exc_info and record.exc_info[1] is error]) == 1, "told once, not every second"
     run = store.create_run(config(3))
     wait_for(store, run, "finished")
     runner.stop()
