@@ -5,17 +5,19 @@ A check returns one sentence about what it found, and raises a `StillhouseError`
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from core import footprint
+from core import footprint, machine
 from core.catalog import LoadedModel
 from core.config import DataSpec, ExperimentConfig
 from core.data import house, sources
-from core.errors import CompatibilityError, DiskFull, OutOfMemory, StillhouseError
+from core.errors import CompatibilityError, ConfigError, DeviceError, DiskFull, OutOfMemory, StillhouseError
 from core.footprint import Shape
 from core.home import home
 
@@ -29,7 +31,7 @@ class Check:
     """The outcome of one check.
 
     Attributes:
-        name: teacher, student, text, block length, disk; in a complete plan also device, memory, vocabulary, rehearsal.
+        name: teacher, student, text, trackers, block length, disk, device, memory; in a complete plan also vocabulary, rehearsal.
         message: what was found; when it is not `ok`, what was expected too.
         fix: what to change; may be empty.
     """
@@ -70,10 +72,30 @@ def source(spec: DataSpec) -> str:
     if spec.source == house.HOUSE:
         house.corpus_path()
         return "The house corpus: 33,530 film reviews."
+    sources.require_end(spec)
     if sources.is_hub_id(spec.source):
         return f"'{spec.source}' is taken for a hub dataset."
     found = sources.inspect(spec, limit=1)
     return f"'{Path(spec.source).name}' reads as {found.format}, from {found.column}."
+
+
+def device(name: str) -> str:
+    """The device that `name` stands for, among the GPUs that the system lists; a complete plan asks whether torch can use it."""
+    gpus = [f"cuda:{number}" for number in range(len(machine.visible_gpus(os.environ.get(machine.VISIBLE))))]
+    wanted = {"auto": gpus[0] if gpus else "cpu", "cuda": "cuda:0"}.get(name, name)
+    if wanted not in ("cpu", *gpus):
+        raise DeviceError(f"The device '{name}' was asked for.", f"This machine has: {', '.join(['cpu', *gpus])}.",
+                          "Use 'auto' to take the best one.")
+    return wanted
+
+
+def trackers(names: Sequence[str]) -> str:
+    """Whether everything that a run shall report to is installed."""
+    for name in names:
+        if importlib.util.find_spec(name) is None:
+            raise ConfigError(f"train.report_to names '{name}'.", "It is not installed.",
+                              f"Install it (pip install {name}), or leave it out.")
+    return f"Also reports to {', '.join(names)}."
 
 
 def block_length(spec: DataSpec, context: int) -> str:

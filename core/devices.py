@@ -8,6 +8,7 @@ import platform
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from core import machine
 from core.errors import DeviceError
 
 if TYPE_CHECKING:
@@ -113,9 +114,8 @@ def memory_in_use(device: torch.device) -> float:
 
 def memory_available(device: torch.device) -> float:
     """GiB that can still be allocated on the device without swapping."""
-    import psutil
     import torch
 
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0] / GIB
-    return psutil.virtual_memory().available / GIB
+    return machine.memory_available() / GIB

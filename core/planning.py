@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from core import catalog, checks, footprint
+from core import catalog, checks, footprint, machine
 from core.catalog import LoadedModel, ModelEntry
 from core.checks import GIB, Check, Checks
 from core.config import ExperimentConfig, TrainSpec
@@ -47,7 +47,7 @@ class Plan:
         tokens_per_step: of one optimiser step, padding included.
         total_steps: optimiser steps of each arm; without ``max_steps`` it takes packed data to know.
         memory: the estimate in bytes; in a static plan ``auto`` precision counts as fp32.
-        memory_available: bytes free on the device.
+        memory_available: bytes free on the device; in a static plan None for a GPU.
         disk_bytes: what the run's folder grows to, in bytes.
         seconds: of training and evaluation of all arms, projected from `measured_steps` real steps of each arm.
         tokens_per_second: of the student's training steps.
@@ -70,9 +70,16 @@ class Plan:
 
 
 def static_plan(config: ExperimentConfig) -> Plan:
-    """What can be told in an instant. The device is not looked at, and no hub dataset is asked for."""
+    """What can be told in an instant. Of a GPU only its being there is looked at, and no hub dataset is asked for."""
     found = Checks()
-    return _concluded(_static(config, found, _models(config, found)), found)
+    models = _models(config, found)
+    planned = _static(config, found, models)
+    here = found.take("device", lambda: checks.device(config.train.device), "Computes on {}.".format)
+    if planned.memory is not None and here == "cpu":
+        available = machine.memory_available()
+        found.take("memory", lambda: checks.memory(config, models.teacher, models.student, _compute_bytes(config.train), available))
+        planned = replace(planned, memory_available=available)
+    return _concluded(planned, found)
 
 
 def plan(config: ExperimentConfig, *, measure: bool, load: Callable[..., LoadedModel] = catalog.load) -> Plan:
@@ -164,6 +171,8 @@ def _about(entry: ModelEntry) -> str:
 def _static(config: ExperimentConfig, found: Checks, models: _Models | None) -> Plan:
     train, data = config.train, config.data
     found.take("text", lambda: checks.source(data))
+    if train.report_to:
+        found.take("trackers", lambda: checks.trackers(train.report_to))
     planned = Plan(tokens_per_step=train.per_device_train_batch_size * train.gradient_accumulation_steps * data.block_length,
                    total_steps=train.max_steps)
     if models is None:
@@ -176,7 +185,12 @@ def _static(config: ExperimentConfig, found: Checks, models: _Models | None) -> 
         planned, teacher=entry and ModelSize(entry.name, entry.parameters, entry.layers), layer_map=models.layer_map,
         student=ModelSize(config.name or "student", student.parameters, student.layers),
         trainable_parameters=footprint.trainable(student, config.student.lora), disk_bytes=disk_bytes,
-        memory=footprint.memory(config, models.teacher, student, 2 if train.precision == "bf16" else footprint.FP32))
+        memory=footprint.memory(config, models.teacher, student, _compute_bytes(train)))
+
+
+def _compute_bytes(train: TrainSpec) -> int:
+    """Bytes of a number as far as the configuration tells: which format ``auto`` takes depends on the device."""
+    return 2 if train.precision == "bf16" else footprint.FP32
 
 
 def _concluded(planned: Plan, found: Checks) -> Plan:

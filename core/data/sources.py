@@ -54,6 +54,7 @@ def rows(spec: DataSpec, split: Literal["train", "validation"]) -> Iterator[Row]
         DataError: anything about the source that the user must mend; see `core.data.tables`, `formats` and `hub`.
         NetworkError: the hub cannot be reached.
     """
+    require_end(spec)
     table = open_source(spec)
     columns = choose_columns(table.columns, spec.column, table.origin)
     threshold = _threshold(table, columns, spec.validation_fraction)
@@ -89,9 +90,16 @@ def inspect(spec: DataSpec, limit: int = 20) -> Inspection:
     return Inspection(row_format(sample[0]), ", ".join(columns), table.columns, sample, table.total_rows, table.size)
 
 
+def require_end(spec: DataSpec) -> None:
+    """Refuse a stream without a limit: a corpus of the size of the web would be read for ever. Raises DataError."""
+    if spec.streaming and spec.max_rows is None and is_hub_id(spec.source):
+        raise DataError(f"'{spec.source}' is to be read as it arrives, without an end.", "data.streaming needs data.max_rows.",
+                        "Set data.max_rows, for example to 100000.")
+
+
 def open_source(spec: DataSpec) -> Table:
     """The file or hub dataset that `spec.source` names. Raises DataError when it can be neither."""
-    path = Path(spec.source).expanduser()
+    path = Path(os.path.expanduser(spec.source))
     if is_hub_id(spec.source):
         return open_hub(spec)
     if _is_file(path) or re.search(r"[/\\]", spec.source):

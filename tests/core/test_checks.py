@@ -2,10 +2,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from core import checks, footprint
+from core import checks, footprint, machine
 from core.checks import Checks
 from core.config import DataSpec, FreshSpec, parse_recipe
-from core.errors import CompatibilityError, DataError, DiskFull, OutOfMemory
+from core.data import sources
+from core.errors import CompatibilityError, ConfigError, DataError, DeviceError, DiskFull, OutOfMemory
 from tests.core.chat_models import chat_model, chat_tokenizer
 
 
@@ -51,6 +52,37 @@ def test_sources_are_looked_at_without_network_or_long_reading(tmp_path):
     for bad in (empty, tmp_path / "absent.txt", tmp_path / "picture.png"):
         with pytest.raises(DataError):
             checks.source(DataSpec(source=str(bad)))
+
+
+def test_a_stream_needs_a_limit():
+    with pytest.raises(DataError, match="max_rows"):
+        checks.source(DataSpec(source="somebody/web", streaming=True))
+    with pytest.raises(DataError, match="max_rows"):
+        next(sources.rows(DataSpec(source="somebody/web", streaming=True), "train"))
+    assert checks.source(DataSpec(source="somebody/web", streaming=True, max_rows=100))
+
+
+def test_devices_are_those_that_the_system_lists(monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(machine, "gpu_count", lambda: 2)
+    assert [checks.device(name) for name in ("auto", "cuda", "cuda:1", "cpu")] == ["cuda:0", "cuda:0", "cuda:1", "cpu"]
+    with pytest.raises(DeviceError, match="This machine has: cpu, cuda:0, cuda:1"):
+        checks.device("cuda:2")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    with pytest.raises(DeviceError, match="This machine has: cpu, cuda:0"):
+        checks.device("cuda:1")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert checks.device("auto") == "cpu"
+    with pytest.raises(DeviceError):
+        checks.device("cuda")
+
+
+def test_trackers_are_installed(monkeypatch):
+    there = {"wandb"}
+    monkeypatch.setattr(checks.importlib.util, "find_spec", lambda name: name in there or None)
+    assert checks.trackers(("wandb",)) == "Also reports to wandb."
+    with pytest.raises(ConfigError, match="pip install mlflow"):
+        checks.trackers(("wandb", "mlflow"))
 
 
 def test_disk(monkeypatch, home):

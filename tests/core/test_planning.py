@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from core import catalog, devices, planning
+from core import catalog, devices, machine, planning
 from core.config import ExperimentConfig, TrainSpec, parse_recipe
 from core.data.packing import Blocks
 from core.planning import Plan, plan, static_plan, total_steps
@@ -70,7 +70,8 @@ def test_a_static_plan_knows_the_student_that_will_be_built(teacher, corpus, stu
     assert planned.trainable_parameters == built.trainable_parameters
     assert planned.student.layers == len(built.layer_map)
     assert planned.teacher.layers == 4
-    assert (planned.memory_available, planned.seconds, planned.measured_steps) == (None, None, 0)
+    assert planned.memory_available > planned.memory.total
+    assert (planned.seconds, planned.measured_steps) == (None, 0)
 
 
 def test_importance_is_not_known_before_it_is_measured(teacher, corpus):
@@ -101,11 +102,24 @@ def test_a_fresh_model(corpus):
     ({"student": {"layer_map": "table"}}, "student"),
     ({"data": {"block_length": 65}}, "block length"),
     ({"data": {"source": "absent.csv"}}, "text"),
+    ({"data": {"source": "somebody/web", "streaming": True}}, "text"),
+    ({"train": {"device": "cuda:63"}}, "device"),
 ])
 def test_what_stands_in_the_way_is_named(teacher, corpus, changes, name):
     planned = static_plan(experiment(teacher, corpus, **changes))
     assert not planned.fits
     assert list(failed(planned)) == [name]
+
+
+def test_a_static_plan_compares_with_the_memory_that_is_free(teacher, corpus, monkeypatch):
+    monkeypatch.setattr(machine, "memory_available", lambda: 2**20)
+    planned = static_plan(experiment(teacher, corpus))
+    assert list(failed(planned)) == ["memory"]
+    assert planned.memory_available == 2**20
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    on_gpu = static_plan(experiment(teacher, corpus, train={"device": "cuda"}))
+    assert on_gpu.fits, "what a GPU has free takes torch to know"
+    assert on_gpu.memory_available is None
 
 
 # ---------------------------------------------------------------------------------------------------- complete
