@@ -10,6 +10,7 @@ from pathlib import Path
 from core.errors import DiskFull, OutOfMemory, RunError, StillhouseError
 
 CROWDED_BYTES = 1 << 20  # with less than this left on the disk, a failed write is a full disk
+REFUSED = "can't allocate memory", "not enough memory: you tried to allocate"  # torch's allocator on the processor; on Windows
 
 
 def explain(error: Exception, directory: Path) -> StillhouseError:
@@ -48,4 +49,4 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether the machine or the device had no memory left."""
     # By name: this module must not import torch. The allocator of the processor raises a plain RuntimeError.
     return (isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-            or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error)))
+            or (isinstance(error, RuntimeError) and any(words in str(error) for words in REFUSED)))

@@ -63,6 +63,7 @@ def test_a_finished_run(store: Store):
     ("no memory", "not enough memory", "per_device_train_batch_size", 1),
     ("no memory on the GPU", "not enough memory", "per_device_train_batch_size", 1),
     ("no memory in torch", "not enough memory", "per_device_train_batch_size", 1),
+    ("no memory in torch on Windows", "There was not enough memory", "per_device_train_batch_size", 1),
     ("not finite", "NaN at step 3", "learning_rate", 1),
     ("mistake", "depth was given as 9", "student.layers", 2),
     ("read-only", "read-only file system", "Put that right", 1),
