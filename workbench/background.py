@@ -10,7 +10,6 @@ from typing import Any
 import streamlit as st
 
 from core.config import DataSpec, parse_recipe
-from core.errors import StillhouseError
 from workbench import inference
 
 POLL_SECONDS = 0.7
@@ -48,17 +47,15 @@ def answer(question: Question, *arguments: str, meanwhile: str) -> dict[str, Any
         meanwhile: what the page says until then.
 
     Raises:
-        StillhouseError: what the engine raised. The same question then counts as never asked.
+        Exception: what the engine raised, mostly a StillhouseError. The same question then counts as never asked.
     """
     future = question(*arguments)
     if not future.done():
         st.fragment(_wait, run_every=POLL_SECONDS)(future, meanwhile)
         return None
-    try:
-        return future.result()
-    except StillhouseError:
+    if future.exception() is not None:
         question.clear(*arguments)
-        raise
+    return future.result()
 
 
 def _wait(future: Future, meanwhile: str) -> None:
