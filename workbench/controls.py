@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args, get_origin
 import streamlit as st
 from annotated_types import Ge, Le
 
-from workbench import forms, slots
+from workbench import forms, slots, views
 from workbench.forms import LEAVES, Draft
 
 DRAFT = "draft"
@@ -110,7 +110,7 @@ def section_errors(errors: dict[str, str], *paths: str) -> None:
     """Show the messages that belong to these paths."""
     for path in paths:
         if path in errors:
-            st.error(errors[path], icon=":material/error:")
+            st.error(views.no_images(errors[path]), icon=":material/error:")
 
 
 def titled(path: str, keys: bool) -> str:

@@ -10,7 +10,7 @@ import streamlit as st
 
 from core.config import ExperimentConfig, LossSpec
 from core.errors import StillhouseError
-from workbench import background, charts, forms, state
+from workbench import background, charts, forms, state, views
 from workbench.layer_picture import layer_picture
 from workbench.live_plotly import live_plotly
 
@@ -50,7 +50,7 @@ def temperature(config: ExperimentConfig) -> None:
         answer = background.answer(background.next_token, state.resolved(config.teacher.model), prompt,
                                    meanwhile="Asking the teacher for its next-token distribution …")
     except StillhouseError as error:
-        st.caption(f"The picture of the teacher's distribution is not available. {error}")
+        st.caption(views.plain(f"The picture of the teacher's distribution is not available. {error}"))
         return
     if answer is None:
         return
@@ -58,7 +58,7 @@ def temperature(config: ExperimentConfig) -> None:
     tokens, entropies = softened(answer["tokens"], np.asarray(answer["logits"]), value)
     live_plotly(charts.temperature(tokens, value), key="temperature",
                 label=f"Next-token distribution of the teacher at T = 1 and T = {value:g}")
-    st.caption(f"First token of the teacher's answer to “{prompt.splitlines()[0]}” Entropy {entropies[0]:.2f} nats at T = 1, "
+    st.caption(f"First token of the teacher's answer to “{views.first_line(prompt)}” Entropy {entropies[0]:.2f} nats at T = 1, "
                f"{entropies[1]:.2f} at T = {value:g}.")
 
 

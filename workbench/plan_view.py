@@ -100,8 +100,8 @@ def _needs(planned: Plan, measured: dict[str, Any] | None) -> None:
 def _checks(checks: list[dict[str, Any]]) -> None:
     for check in checks:
         if not check["ok"]:
-            st.error(f"**{check['name'].capitalize()}.** {check['message']} {check['fix']}", icon=":material/error:")
+            st.error(f"**{check['name'].capitalize()}.** {views.plain(check['message'] + ' ' + check['fix'])}", icon=":material/error:")
     with st.expander("What was checked", icon=":material/checklist:"):
         for check in checks:
             sign = ":green[:material/check:]" if check["ok"] else ":red[:material/close:]"
-            st.markdown(f"{sign} **{check['name'].capitalize()}.** {check['message']}")
+            st.markdown(f"{sign} **{check['name'].capitalize()}.** {views.plain(check['message'])}")

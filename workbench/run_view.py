@@ -47,12 +47,13 @@ def _header(run: Run) -> None:
         st.title(run.name, width="content", anchor=False)
         views.status_badge(run)
         st.space("stretch")
-        _actions(run)
-    st.caption(_summary(run))
+        with st.container(horizontal=True, width="content"):  # they stay together where the line is too short
+            _actions(run)
+    st.caption(views.plain(_summary(run)))
     if run.deleted is not None:
         st.info("This run is in the bin. Restore it from the Runs page to keep it.", icon=":material/delete:")
     if run.message and run.status in MESSAGE_BOX:
-        MESSAGE_BOX[run.status](f"**{run.message}** {run.hint or ''}")
+        MESSAGE_BOX[run.status](views.no_images(f"**{run.message}** {run.hint or ''}"))
 
 
 def _summary(run: Run) -> str:
@@ -197,7 +198,7 @@ def _samples(run: Run) -> None:
         return
     arms = [arm for arm in (STUDENT, CONTROL) if any(sample["arm"] == arm for sample in samples)]
     for prompt in dict.fromkeys(sample["prompt"] for sample in samples):
-        st.subheader(prompt.splitlines()[0], anchor=False)
+        st.subheader(views.first_line(prompt), anchor=False)
         answers = sorted((sample for sample in samples if sample["prompt"] == prompt), key=lambda sample: -sample["step"])
         rows = []
         for step, together in groupby(answers, key=lambda sample: sample["step"]):

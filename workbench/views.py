@@ -49,6 +49,11 @@ def no_images(markdown: str) -> str:
     return markdown.replace("![", r"!\[")
 
 
+def first_line(text: str) -> str:
+    """The beginning of a longer text, for a heading; plain Markdown."""
+    return plain(next(iter(text.strip().splitlines()), "(nothing)"))
+
+
 def status_badge(run: Run) -> None:
     """The run's status as a coloured word with its sign."""
     colour, icon = STATUS_LOOKS[run.status]
