@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from core.config import ExperimentConfig, read_recipe
+from tests.core.chat_models import save_chat_model
 from tests.workbench.fake_engine import config, engine
 from workbench import cli, jobs, serve, worker
 from workbench.paths import ROOT
@@ -22,6 +23,8 @@ from workbench.store import Store
 
 FAKE_CLI = ("import sys; from tests.workbench.fake_engine import engine; from workbench import cli, worker; "
             "worker._distill = lambda: engine; sys.exit(cli.main())")
+
+ENGINE = worker._distill  # the real one
 
 
 @pytest.fixture(autouse=True)
@@ -237,6 +240,77 @@ def test_a_mistake_gets_one_message_and_exit_code_2(mistake: str, recipe: Callab
     assert "Traceback" not in output.err
     assert output.err.count("\n") == 1
     assert Store().runs(include_deleted=True) == [], "nothing half-created"
+
+
+def _no_usable_column(folder: Path) -> list[str]:
+    (folder / "table.csv").write_text("height,width\n1,2\n3,4\n")
+    return ["data.source={folder}/table.csv"]
+
+
+def _text(content: bytes) -> Callable[[Path], list[str]]:
+    def write(folder: Path) -> list[str]:
+        (folder / "text.txt").write_bytes(content)
+        return ["data.source={folder}/text.txt"]
+
+    return write
+
+
+def _teacher(spoil: Callable[[Path], None], *settings: str) -> Callable[[Path], list[str]]:
+    def write(folder: Path) -> list[str]:
+        spoil(save_chat_model(folder / "teacher"))
+        return ["teacher.model={folder}/teacher", "student.fresh=null", "student.layers=1", *settings]
+
+    return write
+
+
+def _truncate(model: Path) -> None:
+    weights = model / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+
+
+def _pickle(model: Path) -> None:
+    (model / "model.safetensors").rename(model / "pytorch_model.bin")
+
+
+UNUSABLE = {
+    "a device that is not there": (lambda folder: ["train.device=cuda:63"], "The device 'cuda:63' was asked for"),
+    "corrupt weights": (_teacher(_truncate), "Its header describes"),
+    "a pickle checkpoint": (_teacher(_pickle), "pickle"),
+    "depth above the teacher's": (_teacher(lambda model: None, "student.layers=9"), "9"),
+    "no network for the teacher": (lambda folder: ["teacher.model=nobody/nothing", "student.fresh=null"], "the hub cannot be reached"),
+    "an empty file": (_text(b""), "text.txt"),
+    "a file that is not UTF-8": (_text("Ein schöner Film.".encode("latin-1")), "UTF-8"),
+    "no usable column": (_no_usable_column, "height"),
+    "a file that is not there": (lambda folder: ["data.source={folder}/absent.txt"], "absent.txt"),
+    "a stream without an end": (lambda folder: ["data.source=somebody/web", "data.streaming=true"], "data.max_rows"),
+}
+
+
+def refused(verb: str, recipe: str, folder: Path, changes: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """Run the command that cannot work; its one line, after a look whether anything was left behind."""
+    settings = [argument for change in changes for argument in ("--set", change.format(folder=folder))]
+    assert cli.main([verb, recipe, *settings]) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "Traceback" not in output.err
+    assert Store().runs(include_deleted=True) == []
+    assert not Store().runs_dir.exists() or list(Store().runs_dir.iterdir()) == [], "nothing half-created"
+    return next(line for line in output.err.splitlines() if line.startswith("error: "))
+
+
+@pytest.mark.parametrize("verb", ["distill", "submit"])
+@pytest.mark.parametrize("unusable", UNUSABLE)
+def test_what_cannot_be_used_is_refused_before_anything_is_made(unusable: str, verb: str, recipe: Callable[..., str], tmp_path: Path,
+                                                                capsys: pytest.CaptureFixture[str]):
+    prepare, expected = UNUSABLE[unusable]
+    assert expected in refused(verb, recipe(3), tmp_path, prepare(tmp_path), capsys)
+
+
+def test_text_shorter_than_a_block_leaves_nothing(recipe: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                                                  monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(worker, "_distill", ENGINE)
+    changes = [*_teacher(lambda model: None, "losses.w_kd=1", "data.block_length=512")(tmp_path), *_text(b"Short.\n\nToo short.")(tmp_path)]
+    assert "block" in refused("distill", recipe(3), tmp_path, changes, capsys)
 
 
 def test_a_mistake_with_json_is_one_document(run_json: Callable[..., tuple[int, Any]]):
