@@ -23,6 +23,7 @@ from typing import Any, BinaryIO
 from core.config import DataSpec, ExperimentConfig, TeacherSpec
 from core.errors import StillhouseError
 from workbench import paths, references, wire
+from workbench.processes import detached
 from workbench.store import Store
 from workbench.wire import Answer, Loaded, ModelCard, Piece
 
@@ -162,7 +163,7 @@ class _Process:
         with _open_log() as log:
             self._popen = subprocess.Popen([sys.executable, "-m", "workbench.inference_server"], env=environment,
                                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
-                                           start_new_session=True)  # Ctrl-C is the application's; this ends with its pipe
+                                           **detached())  # Ctrl-C is the application's; this ends with its pipe
         self._write_lock, self._inbox_lock = threading.Lock(), threading.Lock()
         self._numbers = itertools.count(1)
         self._inboxes: dict[int, queue.SimpleQueue[dict[str, Any]]] = {}
