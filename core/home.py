@@ -15,7 +15,7 @@ from core.errors import DiskFull, StillhouseError
 
 def home() -> Path:
     """The folder of all state: the environment variable STILLHOUSE_HOME, or ``~/.stillhouse``."""
-    return Path(os.environ.get("STILLHOUSE_HOME") or "~/.stillhouse").expanduser().absolute()
+    return Path(os.path.expanduser(os.environ.get("STILLHOUSE_HOME") or "~/.stillhouse")).absolute()
 
 
 def models_dir() -> Path:

@@ -276,12 +276,13 @@ UNUSABLE = {
     "a device that is not there": (lambda folder: ["train.device=cuda:63"], "The device 'cuda:63' was asked for"),
     "corrupt weights": (_teacher(_truncate), "Its header describes"),
     "a pickle checkpoint": (_teacher(_pickle), "pickle"),
-    "depth above the teacher's": (_teacher(lambda model: None, "student.layers=9"), "9"),
+    "depth above the teacher's": (_teacher(lambda model: None, "student.layers=9"), "A student of 9 blocks was asked for"),
     "no network for the teacher": (lambda folder: ["teacher.model=nobody/nothing", "student.fresh=null"], "the hub cannot be reached"),
     "an empty file": (_text(b""), "text.txt"),
     "a file that is not UTF-8": (_text("Ein schöner Film.".encode("latin-1")), "UTF-8"),
     "no usable column": (_no_usable_column, "height"),
     "a file that is not there": (lambda folder: ["data.source={folder}/absent.txt"], "absent.txt"),
+    "the home of a user who is not there": (lambda folder: ["data.source=~no-such-user/text.txt"], "no-such-user"),
     "a stream without an end": (lambda folder: ["data.source=somebody/web", "data.streaming=true"], "data.max_rows"),
 }
 
