@@ -13,7 +13,7 @@ from workbench.mounts import chat_path
 
 MAX_MODELS = 3
 PICKED, SHOWN, CHAT = "compare.models", "compare.shown", "compare.chat"  # in the session state
-PANE_HEIGHT = 780  # pixels
+PANE_HEIGHT = 820  # pixels
 
 
 def pick() -> list[str]:

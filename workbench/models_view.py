@@ -42,12 +42,13 @@ def any_reference() -> None:
 
 def _card(entry: ModelEntry) -> None:
     with st.container(border=True):
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"#### {views.plain(entry.name)}", width="content", anchors=False)
-            if not entry.present:
-                st.badge("not on this machine", color="orange", icon=":material/cloud_download:")
-            st.space("stretch")
-            _actions(entry)
+        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+            with st.container(horizontal=True, vertical_alignment="center", width="content"):
+                st.markdown(f"#### {views.plain(entry.name)}", width="content", anchors=False)
+                if not entry.present:
+                    st.badge("not on this machine", color="orange", icon=":material/cloud_download:")
+            with st.container(horizontal=True, width="content"):  # they stay together where the line is too short
+                _actions(entry)
         if entry.description:
             st.text(entry.description)
         st.caption(views.plain("  ·  ".join(facts(entry))))
@@ -69,7 +70,8 @@ def _place(path: Path) -> None:
     """The path to copy; where the visitor sits at the machine that has it, also a button that opens it."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.code(str(path), language=None)
-        if state.visitor_is_here() and desktop.file_manager() and st.button("Open folder", key=f"open.{path}", icon=":material/folder_open:"):
+        offered = state.visitor_is_here() and desktop.file_manager() is not None
+        if offered and st.button("Open folder", key=f"open.{path}", icon=":material/folder_open:"):
             with views.errors_shown():
                 desktop.open_folder(path if path.is_dir() else path.parent)
 

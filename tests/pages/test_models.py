@@ -75,7 +75,8 @@ def test_a_card_cannot_make_the_page_ask_another_host(open_page: Open, teacher: 
     assert image not in open_page("models", any=image).error[0].value
 
 
-def test_the_folder_opens_on_the_desktop_of_whoever_sits_there(open_page: Open, store: Store, teacher: str, monkeypatch: pytest.MonkeyPatch):
+def test_the_folder_opens_on_the_desktop_of_whoever_sits_there(
+        open_page: Open, store: Store, teacher: str, monkeypatch: pytest.MonkeyPatch):
     run = examples.finished(store)
     shutil.copytree(teacher, run.output_dir)
     monkeypatch.setattr(desktop, "file_manager", lambda: ["true"])

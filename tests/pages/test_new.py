@@ -15,7 +15,7 @@ from core.config import parse_recipe, read_recipe
 from core.planning import static_plan
 from tests.pages import examples
 from tests.pages.conftest import ROOT, Open, answered, button, fault_free, texts
-from workbench import advanced_form, background, forms, state, views
+from workbench import advanced_form, background, forms, slots, state, views
 from workbench.inference import EngineLost
 from workbench.store import Store
 
@@ -128,6 +128,30 @@ def test_an_unknown_recipe_or_key_in_a_link_leaves_a_usable_form(open_page: Open
     assert "There is no recipe 'slowstart'" in page.error[0].value
     assert not button(page, "Start").disabled
     assert "Did you mean 'student.layers'" in open_page("new", recipe="quickstart", set=["student.layer=3"]).error[0].value
+
+
+@pytest.mark.parametrize("mode", ["Simple", "Advanced"])
+def test_the_devices_of_this_machine_are_offered(open_page: Open, monkeypatch: pytest.MonkeyPatch, mode: str):
+    monkeypatch.setattr(slots, "visible_gpus", lambda: ["0", "1"])
+    page = open_page("new", recipe="quickstart", form=mode)
+    if mode == "Advanced":
+        page.session_state["advanced tab"] = "Training"
+        fault_free(page.run())
+    device = page.selectbox(key="field.train.device")
+    assert device.options == ["auto: a free GPU, else the processor", "processor (cpu)", "GPU 0 (cuda:0)", "GPU 1 (cuda:1)"]
+    assert written(fault_free(device.set_value("cuda:1").run()))["train"]["device"] == "cuda:1"
+
+
+def test_a_device_that_this_machine_lacks_stays_chosen(open_page: Open, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(slots, "visible_gpus", list)
+    assert open_page("new", recipe="quickstart", set="train.device=cuda:3").selectbox(key="field.train.device").value == "cuda:3"
+
+
+def test_a_description_cannot_make_the_page_ask_another_host(open_page: Open, store: Store):
+    run = store.create_run(examples.config("described", description="![seen](https://example.org/seen.png)"))
+    page = open_page("new", **{"from": run.id})
+    assert r"\!\[seen\]" in texts(page)
+    assert not [each for each in (*page.markdown, *page.caption) if "![" in each.value]
 
 
 def test_a_missing_file_is_told_beside_the_corpus(form: AppTest, tmp_path: Path):
