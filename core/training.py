@@ -139,7 +139,8 @@ class _Experiment:
         if self.teacher is not None:
             self.measure("teacher", self.teacher.model)
         for arm in (STUDENT, CONTROL) if self.config.control else (STUDENT,):
-            if not self.train(arm):
+            # Measuring takes a while too: a stop that was asked for meanwhile is kept before anything new begins.
+            if self.recorder.should_stop() or not self.train(arm):
                 return self.report(stopped=True)
         shutil.rmtree(self.directory / "checkpoints", ignore_errors=True)
         report = self.report(stopped=False)
@@ -165,7 +166,7 @@ class _Experiment:
         target = self.directory / arm
         if not target.is_dir():
             with self.phase("train", arm=arm):
-                if not self._fit(arm, model, layer_map):
+                if self.recorder.should_stop() or not self._fit(arm, model, layer_map):
                     return False
                 self._save(merged(model), target)
         # What is measured is what was saved: read back, in whatever precision it was saved in.

@@ -89,6 +89,12 @@ def test_a_resumed_run_equals_an_uninterrupted_one(teacher, corpus, tmp_path, st
         assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+def test_a_stop_before_the_first_step_trains_nothing(teacher, corpus, tmp_path):
+    recorder = ListRecorder(stop_after=0)  # step 0 is the measurement before training
+    report = distill(experiment(teacher, corpus, control=True), recorder, tmp_path / "run")
+    assert report["stopped"] and not recorder.series(STUDENT, "loss") and not (tmp_path / "run" / CONTROL).exists()
+
+
 def test_a_finished_run_is_not_trained_again(teacher, corpus, tmp_path):
     config = experiment(teacher, corpus)
     first = distill(config, ListRecorder(), tmp_path / "run")
