@@ -142,6 +142,8 @@ def _plain(path: str, label: str, help_text: str | None, look: Control) -> None:
                         format="%d" if kind is int else "%g", **_range(path, kind), **bound(f"field.{path}", value, keep, path))
     elif get_origin(kind) is Literal:
         st.selectbox(label, get_args(kind), help=help_text, **bound(f"field.{path}", value, keep, path))
+    elif kind is tuple and (options := get_args(get_args(LEAVES[path].annotation)[0])):
+        st.multiselect(label, options, help=help_text, **bound(f"field.{path}", list(value), _keep_choices, path))
     elif kind is tuple:
         st.text_area(label, height=90, help=f"{help_text}. One a line.", **bound(f"field.{path}", "\n".join(value), _keep_lines, path))
     else:
@@ -201,6 +203,10 @@ def keep(value: Any, path: str) -> None:
 
 def _keep_text(value: str, path: str) -> None:
     draft()[path] = value.strip() or (None if _kind(path)[1] else "")
+
+
+def _keep_choices(value: list[str], path: str) -> None:
+    draft()[path] = tuple(value)
 
 
 def _keep_lines(value: str, path: str) -> None:

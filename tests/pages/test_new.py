@@ -76,7 +76,7 @@ def test_start_queues_the_run_and_opens_it(form: AppTest, store: Store, teacher:
 
 def test_the_advanced_form_shows_every_key_that_counts(form: AppTest):
     page = fault_free(form.button_group(key="form").set_value("Advanced").run())
-    kinds, shown = ("number_input", "selectbox", "toggle", "text_input", "text_area", "button_group"), ""
+    kinds, shown = ("number_input", "selectbox", "toggle", "text_input", "text_area", "button_group", "multiselect"), ""
     for tab in advanced_form.TABS:
         page.session_state["advanced tab"] = tab
         page = fault_free(page.run())
@@ -84,6 +84,14 @@ def test_the_advanced_form_shows_every_key_that_counts(form: AppTest):
     idle = [path for path in forms.LEAVES if path.startswith(("student.lora.", "student.fresh."))]
     for path in forms.LEAVES:
         assert (f"`{path}`" in shown) == (path not in (*idle, "losses.beta", "name")), path
+
+
+def test_trackers_are_picked_from_those_there_are(form: AppTest):
+    form.button_group(key="form").set_value("Advanced").run()
+    form.session_state["advanced tab"] = "Training"
+    form.run()
+    page = fault_free(form.multiselect(key="field.train.report_to").set_value(["wandb"]).run())
+    assert written(page)["train"]["report_to"] == ["wandb"]
 
 
 def test_what_one_form_changes_the_other_shows(form: AppTest):
