@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "home"
     monkeypatch.setenv("STILLHOUSE_HOME", str(path))
     return path
+
+
+@pytest.fixture(autouse=True)
+def main_module() -> Iterator[None]:
+    """`__main__` is pytest again afterwards: AppTest puts its script there, and processes that are spawned import it."""
+    kept = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = kept
 
 
 @pytest.fixture
