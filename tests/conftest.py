@@ -15,6 +15,11 @@ for variable in ("PORT", "STILLHOUSE_HOST", "STILLHOUSE_PASSWORD"):
     os.environ.pop(variable, None)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Browser tests last: Playwright keeps an event loop running in this thread until the session ends."""
+    items.sort(key=lambda item: "e2e" in item.path.parts)
+
+
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty STILLHOUSE_HOME; nothing of the user's own is seen or touched."""

@@ -11,7 +11,8 @@ from tests.app_process import AppProcess
 from tests.e2e.conftest import settled
 
 MINUTES = 60_000  # milliseconds
-LOSS_POINTS = "() => { const plot = document.querySelector('.live-plotly.js-plotly-plot'); return plot ? plot.data[0].x.length : 0; }"
+# Points of the first curve that is drawn; a figure stands in the page before it has data.
+LOSS_POINTS = "() => document.querySelector('.live-plotly.js-plotly-plot')?.data?.[0]?.x?.length ?? 0"
 
 
 @pytest.mark.timeout(1200)
