@@ -12,7 +12,7 @@ from tests.e2e.conftest import settled
 
 MINUTES = 60_000  # milliseconds
 # Points of the first curve that is drawn; a figure stands in the page before it has data.
-LOSS_POINTS = "() => document.querySelector('.live-plotly.js-plotly-plot')?.data?.[0]?.x?.length ?? 0"
+LOSS_POINTS = "() => document.querySelector('.live-plotly.js-plotly-plot')?._fullData?.[0]?.x?.length ?? 0"
 
 
 @pytest.mark.timeout(1200)
