@@ -7,7 +7,6 @@ open tab goes on after a restart of the server, and no tab holds a connection wh
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,12 +16,11 @@ import gradio as gr
 from core.errors import StillhouseError
 from workbench import inference
 from workbench.chat import markup, turns
-from workbench.chat.sessions import KeptChats, Round, Tabs
-from workbench.chat.turns import Turn, Turns
+from workbench.chat.sessions import KeptChats, Tabs
+from workbench.chat.turns import Turn
 from workbench.wire import Answer, Loaded, Piece
 
 MAX_MODELS = 3
-REDRAW_SECONDS = 0.08  # between two views of a growing answer: a slow browser must not fall behind the models
 STREAMS = 16  # answers of one column at once, over all tabs
 
 EXAMPLES = (
@@ -139,45 +137,38 @@ def answer(index: int) -> Callable[..., Any]:
             yield gr.skip(), gr.skip(), gr.skip()
             return
         name, past = models[index], turns.loads(said)
-        with tabs.answering(str(request.session_hash)) as round_:
-            for turn, note in _grow(name, past, Turn(question, sampling=_drawn(sampling)), round_):
-                if round_.dropped:
-                    return
-                shown, text = (*past, turn), gr.skip()
-                if not note:
-                    text = turns.dumps(shown)
-                    kept.write(chat_of(request), models, index, text)
-                yield markup.header(name, _role(index), turn.card, turn, note=note), turns.display(shown), text
+        turn = Turn(question, sampling=_drawn(sampling))
+        yield markup.header(name, _role(index), note="loading the model"), turns.display((*past, turn)), gr.skip()
+        try:
+            generation = inference.engine().generate(name, turns.conversation(past, question), **turn.sampling)
+            with tabs.answering(str(request.session_hash), generation):
+                for part in generation:
+                    turn, note = _grown(turn, part)
+                    yield markup.header(name, _role(index), turn.card, turn, note=note), turns.display((*past, turn)), gr.skip()
+        except StillhouseError as error:
+            turn = replace(turn, error=str(error))
+        text = turns.dumps((*past, turn))
+        if chat := chat_of(request):
+            kept.write(chat, models, index, text)
+        yield markup.header(name, _role(index), turn.card, turn), turns.display((*past, turn)), text
 
     return stream
-
-
-def _grow(name: str, past: Turns, turn: Turn, round_: Round) -> Iterator[tuple[Turn, str]]:
-    """An answer step by step: the turn so far, and what to say of it; nothing once it has ended."""
-    yield turn, "loading the model"
-    shown = 0.0
-    try:
-        generation = inference.engine().generate(name, turns.conversation(past, turn.question), **turn.sampling)
-        round_.follow(generation)
-        for part in generation:
-            match part:
-                case Loaded():
-                    turn, note = replace(turn, card=part.card), "reading the question"
-                case Piece():
-                    turn, note = replace(turn, text=turn.text + part.text), "answering"
-                    if time.monotonic() - shown < REDRAW_SECONDS:
-                        continue
-                    shown = time.monotonic()
-                case Answer():
-                    turn, note = replace(turn, text=part.text, answer=part), ""
-            yield turn, note
-    except StillhouseError as error:
-        yield replace(turn, error=str(error)), ""
 
 
 def _drawn(values: tuple[float | None, ...]) -> dict[str, float]:
     # An emptied number field sends None.
     return {name: int(value or 0) if name in WHOLE_NUMBERS else value for name, value in zip(SAMPLING, values, strict=True)}
+
+
+def _grown(turn: Turn, part: Loaded | Piece | Answer) -> tuple[Turn, str]:
+    """The turn with one more part of its answer, and what to say of it meanwhile."""
+    match part:
+        case Loaded():
+            return replace(turn, card=part.card), "reading the question"
+        case Piece():
+            return replace(turn, text=turn.text + part.text), f"answering, {part.tokens} tokens"
+        case Answer():
+            return replace(turn, text=part.text, answer=part), ""
 
 
 def look(index: int) -> Callable[..., Any]:
@@ -212,7 +203,7 @@ def stop(request: gr.Request) -> None:
 
 def clear(request: gr.Request) -> list[Any]:
     """Forget what was said."""
-    tabs.drop(str(request.session_hash))
+    stop(request)
     kept.forget(chat_of(request), models_of(request))
     return [gr.update(visible=True), *([[], "", gr.update(value="", visible=False)] * MAX_MODELS)]
 
@@ -272,9 +263,8 @@ def build_chat() -> gr.Blocks:
                       **quiet)
         answers = [asked.then(answer(index), [question, pane.said, *sampling], [pane.header, pane.chat, pane.said], **streamed)
                    for index, pane in enumerate(panes)]
-        # Through the queue, as the answers are: what they sent before cannot arrive after it.
-        emptied = [example_row, *(part for pane in panes for part in (pane.chat, pane.said, pane.lens))]
-        cleared = clearing.click(clear, None, emptied, **streamed)
+        cleared = clearing.click(clear, None, [example_row, *(part for pane in panes for part in (pane.chat, pane.said, pane.lens))],
+                                 cancels=answers, queue=False, **quiet)
         for index, pane in enumerate(panes):
             for event in (opened, cleared):
                 event.then(describe(index), [pane.said], [pane.header], **streamed)
