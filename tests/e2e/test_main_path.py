@@ -1,4 +1,4 @@
-"""What a newcomer does first: the quickstart, its live curves, a reload on the way, and a reload that loses nothing. Asking two models is tested in test_chat."""
+"""What a newcomer does first: the quickstart, its live curves, and a reload that loses nothing. Asking models: test_chat."""
 
 from __future__ import annotations
 
