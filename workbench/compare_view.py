@@ -39,7 +39,9 @@ def pane(models: list[str]) -> None:
     chat = given if re.fullmatch(r"[0-9a-f]{32}", given) else st.session_state.get(CHAT) or uuid.uuid4().hex
     st.session_state[CHAT] = st.query_params["c"] = chat
     address = urlencode({"models": ",".join(models), "c": chat, "__theme": st.context.theme.type or "light"})
-    st.iframe(f"{chat_path()}/?{address}", height=PANE_HEIGHT, alt="Side-by-side chat")
+    # A frame of its own for each set of models: in one that only changes its address, the browser's Back would go back alone.
+    with st.container(key=f"pane {address}"):
+        st.iframe(f"{chat_path()}/?{address}", height=PANE_HEIGHT, alt="Side-by-side chat")
 
 
 def _linked() -> list[str]:

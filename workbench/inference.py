@@ -130,6 +130,7 @@ class _Request:
     def __init__(self, process: _Process, op: str, arguments: Mapping[str, Any]) -> None:
         self._process = process
         self._inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._held: dict[str, Any] | None = None  # read, not yet handed out
         self._number = process.send(op, arguments, self._inbox)
 
     def cancel(self) -> None:
@@ -140,7 +141,7 @@ class _Request:
         last = False
         try:
             while not last:
-                message = self._inbox.get()
+                message = self._take()
                 last = message["kind"] in wire.LAST
                 if message["kind"] == "error":
                     raise wire.read_error(message)
@@ -151,6 +152,18 @@ class _Request:
             self._process.forget(self._number)
             if not last:
                 self.cancel()
+
+
+    def _take(self) -> dict[str, Any]:
+        """The next message. A reader that lags behind gets fewer and longer pieces of an answer, not a longer lag."""
+        message, self._held = self._held or self._inbox.get(), None
+        while message["kind"] == "piece" and not self._inbox.empty():
+            following = self._inbox.get()
+            if following["kind"] != "piece":
+                self._held = following
+                break
+            message = following | {"text": message["text"] + following["text"]}
+        return message
 
 
 class _Process:

@@ -16,7 +16,6 @@ from tests.core.chat_models import save_chat_model
 WAIT = 120_000  # milliseconds; the first question starts the engine, seconds on a free machine
 pytestmark = pytest.mark.timeout(400)
 ANSWERED = re.compile(r"first token [\d.]+ s · [\d.]+ tokens/s")
-ANSWERING = re.compile(r"answering, \d+ tokens")
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +68,7 @@ def test_a_killed_engine_is_a_message_and_the_next_question_works(server: AppPro
     chat.get_by_label("number input for Longest answer").fill("1024")
     chat.get_by_label("number input for Longest answer").press("Tab")
     ask(chat, "Is it good?")
-    expect(chat.locator("#header0")).to_contain_text(ANSWERING, timeout=WAIT)
+    expect(chat.locator("#header0")).to_contain_text("answering", timeout=WAIT)
     engine, = (child for child in psutil.Process(server.process.pid).children(recursive=True)
                if "workbench.inference_server" in " ".join(child.cmdline()))
     engine.kill()
@@ -77,7 +76,7 @@ def test_a_killed_engine_is_a_message_and_the_next_question_works(server: AppPro
     expect(chat.locator("#chat0")).to_contain_text("Ask again")
 
     ask(chat, "And now?")
-    expect(chat.locator("#header0")).to_contain_text(ANSWERING, timeout=WAIT)
+    expect(chat.locator("#header0")).to_contain_text("answering", timeout=WAIT)
     chat.locator("#stop").click()
     expect(chat.locator("#header0")).to_contain_text("stopped", timeout=WAIT)
 

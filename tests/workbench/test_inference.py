@@ -62,7 +62,18 @@ def test_an_answer_comes_in_pieces_that_join_to_the_whole(engine, folders) -> No
 def test_the_first_token_does_not_wait_for_the_others(engine, folders) -> None:
     generation = iter(engine.generate(folders["teacher"], QUESTION, **ENDLESS))
     next(generation)
-    assert next(generation).tokens < 20
+    assert next(generation).tokens < 1000
+
+
+def test_a_reader_that_lags_gets_longer_pieces(engine, folders) -> None:
+    parts = iter(engine.generate(folders["teacher"], QUESTION, max_new_tokens=150))
+    loaded, first = next(parts), next(parts)
+    ask(engine, folders["teacher"], max_new_tokens=400)  # meanwhile the other answer ends
+    time.sleep(0.5)
+    *rest, answer = parts
+    assert isinstance(loaded, Loaded)
+    assert len(rest) <= 1
+    assert answer.text.startswith("".join(piece.text for piece in (first, *rest)))
 
 
 def test_the_card_is_that_of_the_loaded_weights(engine, folders) -> None:

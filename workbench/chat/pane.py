@@ -7,7 +7,8 @@ open tab goes on after a restart of the server, and no tab holds a connection wh
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,11 +17,12 @@ import gradio as gr
 from core.errors import StillhouseError
 from workbench import inference
 from workbench.chat import markup, turns
-from workbench.chat.sessions import KeptChats, Tabs
-from workbench.chat.turns import Turn
+from workbench.chat.sessions import KeptChats, Round, Tabs
+from workbench.chat.turns import Turn, Turns
 from workbench.wire import Answer, Loaded, Piece
 
 MAX_MODELS = 3
+REDRAW_SECONDS = 0.08  # between two views of a growing answer: a slow browser must not fall behind the models
 STREAMS = 16  # answers of one column at once, over all tabs
 
 EXAMPLES = (
@@ -78,8 +80,8 @@ def chat_of(request: gr.Request) -> str:
     return identifier if re.fullmatch(r"[0-9a-f]{32}", identifier) else ""
 
 
-def _role(index: int) -> str:
-    return "Student" if index else "Teacher"
+def _role(index: int, models: Sequence[str]) -> str:
+    return "Student" if index else "Teacher" if len(models) > 1 else "Model"
 
 
 # ------------------------------------------------------------------------------------------------ events
@@ -93,7 +95,7 @@ def open_chat(request: gr.Request) -> list[Any]:
     for index in range(MAX_MODELS):
         there = index < len(models)
         text = said[index] if there else ""
-        updates += [gr.update(visible=there), markup.header(models[index], _role(index)) if there else "",
+        updates += [gr.update(visible=there), markup.header(models[index], _role(index, models)) if there else "",
                     turns.display(turns.loads(text)), text]
     return updates
 
@@ -106,13 +108,13 @@ def describe(index: int) -> Callable[..., Any]:
             yield ""
             return
         past = turns.loads(said)
-        yield markup.header(models[index], _role(index), note="loading the model")
+        yield markup.header(models[index], _role(index, models), note="loading the model")
         try:
             card = inference.engine().info(models[index])
         except StillhouseError as error:
-            yield markup.header(models[index], _role(index), error=str(error))
+            yield markup.header(models[index], _role(index, models), error=str(error))
         else:
-            yield markup.header(models[index], _role(index), card, past[-1] if past else None)
+            yield markup.header(models[index], _role(index, models), card, past[-1] if past else None)
 
     return show
 
@@ -137,38 +139,45 @@ def answer(index: int) -> Callable[..., Any]:
             yield gr.skip(), gr.skip(), gr.skip()
             return
         name, past = models[index], turns.loads(said)
-        turn = Turn(question, sampling=_drawn(sampling))
-        yield markup.header(name, _role(index), note="loading the model"), turns.display((*past, turn)), gr.skip()
-        try:
-            generation = inference.engine().generate(name, turns.conversation(past, question), **turn.sampling)
-            with tabs.answering(str(request.session_hash), generation):
-                for part in generation:
-                    turn, note = _grown(turn, part)
-                    yield markup.header(name, _role(index), turn.card, turn, note=note), turns.display((*past, turn)), gr.skip()
-        except StillhouseError as error:
-            turn = replace(turn, error=str(error))
-        text = turns.dumps((*past, turn))
-        if chat := chat_of(request):
-            kept.write(chat, models, index, text)
-        yield markup.header(name, _role(index), turn.card, turn), turns.display((*past, turn)), text
+        with tabs.answering(str(request.session_hash)) as round_:
+            for turn, note in _grow(name, past, Turn(question, sampling=_drawn(sampling)), round_):
+                if round_.dropped:
+                    return
+                shown, text = (*past, turn), gr.skip()
+                if not note:
+                    text = turns.dumps(shown)
+                    kept.write(chat_of(request), models, index, text)
+                yield markup.header(name, _role(index, models), turn.card, turn, note=note), turns.display(shown), text
 
     return stream
+
+
+def _grow(name: str, past: Turns, turn: Turn, round_: Round) -> Iterator[tuple[Turn, str]]:
+    """An answer step by step: the turn so far, and what to say of it; nothing once it has ended."""
+    yield turn, "loading the model"
+    shown = 0.0
+    try:
+        generation = inference.engine().generate(name, turns.conversation(past, turn.question), **turn.sampling)
+        round_.follow(generation)
+        for part in generation:
+            match part:
+                case Loaded():
+                    turn, note = replace(turn, card=part.card), "reading the question"
+                case Piece():
+                    turn, note = replace(turn, text=turn.text + part.text), "answering"
+                    if time.monotonic() - shown < REDRAW_SECONDS:
+                        continue
+                    shown = time.monotonic()
+                case Answer():
+                    turn, note = replace(turn, text=part.text, answer=part), ""
+            yield turn, note
+    except StillhouseError as error:
+        yield replace(turn, error=str(error)), ""
 
 
 def _drawn(values: tuple[float | None, ...]) -> dict[str, float]:
     # An emptied number field sends None.
     return {name: int(value or 0) if name in WHOLE_NUMBERS else value for name, value in zip(SAMPLING, values, strict=True)}
-
-
-def _grown(turn: Turn, part: Loaded | Piece | Answer) -> tuple[Turn, str]:
-    """The turn with one more part of its answer, and what to say of it meanwhile."""
-    match part:
-        case Loaded():
-            return replace(turn, card=part.card), "reading the question"
-        case Piece():
-            return replace(turn, text=turn.text + part.text), f"answering, {part.tokens} tokens"
-        case Answer():
-            return replace(turn, text=part.text, answer=part), ""
 
 
 def look(index: int) -> Callable[..., Any]:
@@ -203,7 +212,7 @@ def stop(request: gr.Request) -> None:
 
 def clear(request: gr.Request) -> list[Any]:
     """Forget what was said."""
-    stop(request)
+    tabs.drop(str(request.session_hash))
     kept.forget(chat_of(request), models_of(request))
     return [gr.update(visible=True), *([[], "", gr.update(value="", visible=False)] * MAX_MODELS)]
 
@@ -263,8 +272,9 @@ def build_chat() -> gr.Blocks:
                       **quiet)
         answers = [asked.then(answer(index), [question, pane.said, *sampling], [pane.header, pane.chat, pane.said], **streamed)
                    for index, pane in enumerate(panes)]
-        cleared = clearing.click(clear, None, [example_row, *(part for pane in panes for part in (pane.chat, pane.said, pane.lens))],
-                                 cancels=answers, queue=False, **quiet)
+        # Through the queue, as the answers are: what they sent before cannot arrive after it.
+        emptied = [example_row, *(part for pane in panes for part in (pane.chat, pane.said, pane.lens))]
+        cleared = clearing.click(clear, None, emptied, **streamed)
         for index, pane in enumerate(panes):
             for event in (opened, cleared):
                 event.then(describe(index), [pane.said], [pane.header], **streamed)

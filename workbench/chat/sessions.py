@@ -14,63 +14,90 @@ from workbench.inference import Generation
 KEPT_CHATS = 200
 TAKEN_SECONDS = 3.0  # at most, from a question to the events that answer it: a round trip to the browser
 FORGET_SECONDS = 60.0
+DROP_SECONDS = 1.0
 
 
 @dataclass(eq=False, slots=True)
-class _Round:
-    """One question of a tab and the answers to it."""
+class Round:
+    """One question of a tab and the answers to it.
+
+    Attributes:
+        taken: when it was asked, in seconds of the monotonic clock.
+        begun: whether an answer ever began.
+        columns: how many columns are answering now.
+        stopped: whether its answers should end where they are.
+        dropped: whether nothing more of them should be shown either.
+    """
 
     taken: float
-    under_way: set[Generation] = field(default_factory=set)
     begun: bool = False
+    columns: int = 0
     stopped: bool = False
+    dropped: bool = False
+    _generations: list[Generation] = field(default_factory=list)
+
+    def follow(self, generation: Generation) -> None:
+        """Have a generation stopped with the question, at once if that was stopped before."""
+        self._generations.append(generation)
+        if self.stopped:
+            generation.stop()
+
+    def stop(self) -> None:
+        """End all answers where they are, those too that have yet to begin."""
+        self.stopped = True
+        for generation in tuple(self._generations):
+            generation.stop()
 
     def busy(self, now: float) -> bool:
-        return bool(self.under_way) or (not self.begun and not self.stopped and now < self.taken + TAKEN_SECONDS)
+        """Whether it is being answered, or about to be."""
+        return bool(self.columns) or (not self.begun and not self.stopped and now < self.taken + TAKEN_SECONDS)
 
 
 class Tabs:
-    """The answers under way, by tab. A tab asks one question at a time."""
+    """The rounds of all tabs. A tab asks one question at a time."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._rounds: dict[str, _Round] = {}
+        self._ended = threading.Condition()
+        self._rounds: dict[str, Round] = {}
 
     def take(self, tab: str) -> bool:
         """Begin a question. False while the one before is still being answered."""
         now = time.monotonic()
-        with self._lock:
+        with self._ended:
             if tab in self._rounds and self._rounds[tab].busy(now):
                 return False
             self._rounds = {other: round_ for other, round_ in self._rounds.items()
-                            if round_.under_way or now < round_.taken + FORGET_SECONDS}
-            self._rounds[tab] = _Round(now)
+                            if round_.columns or now < round_.taken + FORGET_SECONDS}
+            self._rounds[tab] = Round(now)
             return True
 
     @contextmanager
-    def answering(self, tab: str, generation: Generation) -> Iterator[None]:
-        """The time during which a generation answers a tab; a question that was stopped before ends it at once."""
-        with self._lock:
-            round_ = self._rounds.setdefault(tab, _Round(time.monotonic()))
+    def answering(self, tab: str) -> Iterator[Round]:
+        """The time during which one column answers the tab's question."""
+        with self._ended:
+            round_ = self._rounds.setdefault(tab, Round(time.monotonic()))
             round_.begun = True
-            round_.under_way.add(generation)
-            stopped = round_.stopped
-        if stopped:
-            generation.stop()
+            round_.columns += 1
         try:
-            yield
+            yield round_
         finally:
-            with self._lock:
-                round_.under_way.discard(generation)
+            with self._ended:
+                round_.columns -= 1
+                self._ended.notify_all()
 
     def stop(self, tab: str) -> None:
-        """End all answers to a tab's question where they are, those too that have yet to begin."""
-        with self._lock:
-            round_ = self._rounds.get(tab, _Round(0.0))
-            round_.stopped = True
-            under_way = list(round_.under_way)
-        for generation in under_way:
-            generation.stop()
+        """End all answers to a tab's question where they are."""
+        if tab in self._rounds:
+            self._rounds[tab].stop()
+
+    def drop(self, tab: str) -> None:
+        """End them and show nothing more of them; they are gone when this returns, unless one is still loading its model."""
+        if tab in self._rounds:
+            round_ = self._rounds[tab]
+            round_.dropped = True
+            round_.stop()
+            with self._ended:
+                self._ended.wait_for(lambda: not round_.columns, DROP_SECONDS)
 
 
 class KeptChats:
@@ -89,7 +116,9 @@ class KeptChats:
             return list(self._chats.get((chat, tuple(models)), [""] * len(models)))
 
     def write(self, chat: str, models: Sequence[str], pane: int, turns: str) -> None:
-        """Keep what one pane says now."""
+        """Keep what one pane says now; nothing for a chat without an id."""
+        if not chat:
+            return
         with self._lock:
             panes = self._chats.setdefault((chat, tuple(models)), [""] * len(models))
             panes[pane] = turns

@@ -68,7 +68,7 @@ def display(turns: Iterable[Turn]) -> list[dict[str, Any]]:
     for turn in turns:
         shown.append(_shown("user", turn.question))
         if turn.text or not turn.error:
-            shown.append(_shown("assistant", turn.text or "…"))
+            shown.append(_shown("assistant", turn.text or ("…" if turn.answer is None else "(empty answer)")))
         if turn.error:
             title = "The answer broke off" if turn.text else "No answer"
             shown.append(_shown("assistant", turn.error) | {"metadata": {"title": title}})

@@ -1,6 +1,8 @@
 """The events of the pane, called as Gradio calls them, with an engine of words in place of models."""
 
 import asyncio
+import threading
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -84,11 +86,18 @@ def test_the_address_names_at_most_three_models_each_once() -> None:
 def test_an_answer_grows_and_is_kept(engine) -> None:
     steps = answer(1)
     shown = [display[-1]["content"][0]["text"] for _, display, _ in steps]
-    assert shown == ["…", "…", "It ", "It is.", "It is.", "It is."]
+    assert shown == ["…", "…", "It ", "It is."]
     header, _, said = steps[-1]
     assert "first token 0.25 s" in header
     assert turns.loads(said)[0].card == CARD
     assert pane.kept.read(CHAT, ["house-chat", "mine"]) == ["", said]
+
+
+def test_a_fast_model_does_not_redraw_the_pane_for_every_piece(engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine.parts = [Loaded(CARD), *(Piece("x", number + 1) for number in range(1000)), ANSWER]
+    assert len(answer(0)) < 30
+    monkeypatch.setattr(pane, "REDRAW_SECONDS", 0.0)
+    assert len(answer(0)) == 1003
 
 
 def test_every_model_gets_the_same_question_seed_and_sampling(engine) -> None:
@@ -169,6 +178,18 @@ def test_a_reload_shows_what_was_said_and_clear_forgets_it(engine) -> None:
     pane.clear(tab())
     assert pane.open_chat(tab())[1]["visible"]
     assert pane.open_chat(tab(""))[0]["visible"]
+
+
+def test_after_clear_an_answer_under_way_shows_nothing_more(engine) -> None:
+    steps = pane.answer(0)("Is it good?", "", tab(), *SAMPLING)
+    next(steps), next(steps)
+    waiting = threading.Thread(target=pane.clear, args=[tab()])
+    waiting.start()
+    while not pane.tabs._rounds["tab"].dropped:
+        time.sleep(0.001)
+    assert list(steps) == []
+    waiting.join()
+    assert pane.kept.read(CHAT, ["house-chat", "mine"]) == ["", ""]
 
 
 def test_export(engine, monkeypatch: pytest.MonkeyPatch) -> None:

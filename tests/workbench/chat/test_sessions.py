@@ -1,5 +1,8 @@
 """One question at a time in a tab, stops that are never lost, chats that outlive a reload."""
 
+import threading
+import time
+
 import pytest
 
 from workbench.chat import sessions
@@ -25,7 +28,7 @@ def test_a_second_question_waits_for_the_answers_to_the_first(clock) -> None:
     assert tabs.take("a")
     assert not tabs.take("a")  # its answers are about to begin
     assert tabs.take("b")
-    with tabs.answering("a", FakeGeneration()), tabs.answering("a", FakeGeneration()):
+    with tabs.answering("a"), tabs.answering("a"):
         clock[0] += 100
         assert not tabs.take("a")
     assert tabs.take("a")
@@ -41,7 +44,8 @@ def test_a_question_that_was_never_answered_does_not_block_the_tab(clock) -> Non
 def test_stop_ends_the_answers_of_its_tab_only(clock) -> None:
     tabs, mine, others = Tabs(), FakeGeneration(), FakeGeneration()
     tabs.take("a"), tabs.take("b")
-    with tabs.answering("a", mine), tabs.answering("b", others):
+    with tabs.answering("a") as first, tabs.answering("b") as second:
+        first.follow(mine), second.follow(others)
         tabs.stop("a")
     assert mine.stopped
     assert not others.stopped
@@ -51,15 +55,39 @@ def test_stop_before_the_first_token_counts(clock) -> None:
     tabs, late, next_one = Tabs(), FakeGeneration(), FakeGeneration()
     tabs.take("a")
     tabs.stop("a")
-    with tabs.answering("a", late):
-        assert late.stopped
+    with tabs.answering("a") as round_:
+        round_.follow(late)
+    assert late.stopped
     assert tabs.take("a")
-    with tabs.answering("a", next_one):
-        assert not next_one.stopped
+    with tabs.answering("a") as round_:
+        round_.follow(next_one)
+    assert not next_one.stopped
 
 
 def test_a_stop_with_nothing_asked_does_nothing() -> None:
     Tabs().stop("a")
+    Tabs().drop("a")
+
+
+def test_drop_waits_until_the_columns_have_ended() -> None:
+    tabs, generation, seen = Tabs(), FakeGeneration(), []
+    tabs.take("a")
+
+    def column() -> None:
+        with tabs.answering("a") as round_:
+            round_.follow(generation)
+            answering.set()
+            while not round_.dropped:
+                time.sleep(0.001)
+            seen.append("ended")
+
+    answering, thread = threading.Event(), threading.Thread(target=column)
+    thread.start()
+    answering.wait()
+    tabs.drop("a")
+    assert seen == ["ended"]
+    assert generation.stopped
+    thread.join()
 
 
 def test_chats_are_found_again_by_id_and_models() -> None:

@@ -34,6 +34,7 @@ def test_an_error_stands_in_the_place_of_the_answer() -> None:
 
 def test_a_question_without_an_answer_yet_shows_that_one_is_coming() -> None:
     assert turns.display([Turn("Why?")])[-1]["content"][0]["text"] == "…"
+    assert turns.display([Turn("Why?", answer=replace(ANSWER, text=""))])[-1]["content"][0]["text"] == "(empty answer)"
 
 
 def test_the_transcript_says_who_answered_and_how_to_repeat_it() -> None:
