@@ -12,7 +12,7 @@ from workbench import references, state
 from workbench.mounts import chat_path
 
 MAX_MODELS = 3
-PICKED, SHOWN, CHAT = "compare.models", "compare.shown", "compare.chat"  # in the session state
+PICKED, SHOWN, CHAT, THEME = "compare.models", "compare.shown", "compare.chat", "compare.theme"  # in the session state
 PANE_HEIGHT = 820  # pixels
 
 
@@ -38,7 +38,9 @@ def pane(models: list[str]) -> None:
     given = st.query_params.get("c", "")
     chat = given if re.fullmatch(r"[0-9a-f]{32}", given) else st.session_state.get(CHAT) or uuid.uuid4().hex
     st.session_state[CHAT] = st.query_params["c"] = chat
-    address = urlencode({"models": ",".join(models), "c": chat, "__theme": st.context.theme.type or "light"})
+    # The theme that it begins with; the pane follows later changes by itself, and an answer under way goes on.
+    theme = st.session_state.setdefault(THEME, st.context.theme.type or "light")
+    address = urlencode({"models": ",".join(models), "c": chat, "__theme": theme})
     # A frame of its own for each set of models: in one that only changes its address, the browser's Back would go back alone.
     with st.container(key=f"pane {address}"):
         st.iframe(f"{chat_path()}/?{address}", height=PANE_HEIGHT, alt="Side-by-side chat")

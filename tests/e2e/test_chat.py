@@ -61,6 +61,14 @@ def test_two_models_answer_and_the_lens_marks_where_they_differ(server: AppProce
     expect(chat.locator("#examples")).to_be_visible()
 
 
+def test_the_pane_follows_the_theme_of_the_page(server: AppProcess, page: Page, models: list[str]) -> None:
+    chat = open_chat(page, server, models)
+    expect(chat.locator("#question textarea")).to_be_visible(timeout=WAIT)
+    for scheme, told in (("dark", re.compile(r"\bdark\b")), ("light", re.compile(r"^(?!.*\bdark\b)"))):
+        page.emulate_media(color_scheme=scheme)  # as the system's own switch
+        expect(chat.locator("body")).to_have_class(told, timeout=WAIT)
+
+
 def test_a_killed_engine_is_a_message_and_the_next_question_works(server: AppProcess, page: Page, models: list[str]) -> None:
     chat = open_chat(page, server, models)
     expect(chat.locator("#header1")).to_contain_text("weights", timeout=WAIT)

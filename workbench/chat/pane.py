@@ -18,6 +18,7 @@ from core.errors import StillhouseError
 from workbench import inference
 from workbench.chat import markup, turns
 from workbench.chat.sessions import KeptChats, Round, Tabs
+from workbench.chat.theme import FOLLOW_PAGE
 from workbench.chat.turns import Turn, Turns
 from workbench.wire import Answer, Loaded, Piece
 
@@ -268,6 +269,7 @@ def build_chat() -> gr.Blocks:
         streamed: dict[str, Any] = {**quiet, "concurrency_limit": STREAMS}
         opened = blocks.load(open_chat, None, [nothing, example_row, *(part for pane in panes
                              for part in (pane.column, pane.header, pane.chat, pane.said))], queue=False, **quiet)
+        blocks.load(None, None, None, js=FOLLOW_PAGE, **quiet)
         asked = gr.on([box.submit, send.click, *(example.click for example in examples)], ask, [box], [box, question, example_row],
                       **quiet)
         answers = [asked.then(answer(index), [question, pane.said, *sampling], [pane.header, pane.chat, pane.said], **streamed)

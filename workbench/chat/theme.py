@@ -1,4 +1,7 @@
-"""How the pane looks: the pages' accent and neutrals as a Gradio theme, and its own style sheet. No font is fetched."""
+"""How the pane looks: the pages' accent and neutrals as a Gradio theme, its own style sheet, light or dark with the page.
+
+No font is fetched from anywhere.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from pathlib import Path
 import gradio as gr
 
 CSS = Path(__file__).with_name("pane.css").read_text(encoding="utf-8")
+FOLLOW_PAGE = Path(__file__).with_name("pane.js").read_text(encoding="utf-8")
 
 # Around the accents and backgrounds of workbench/.streamlit/config.toml.
 ACCENT = gr.themes.Color(c50="#eefaf8", c100="#d3f1ed", c200="#a8e2dc", c300="#74cdc5", c400="#3fb1a8", c500="#0f857a",
