@@ -11,8 +11,10 @@ import csv
 import hashlib
 import html
 import importlib.util
+import math
 import random
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -36,6 +38,12 @@ CONTINUE_REQUESTS = ("Continue this review:", "Go on with this review:", "How do
 # A request may name a subject; a one-liner that mentions it is its answer.
 SUBJECTS = ("comedy", "thriller", "horror", "romance", "documentary", "drama", "action", "acting", "script", "story", "plot", "director",
             "cast", "music", "ending", "characters", "dialogue", "jokes", "sequel", "love story", "war", "animation", "kids", "performance")
+
+RARE = 20  # reviews; words that fewer of them hold say nothing reliable
+CLEAR = 2.0  # nats of log odds; from here on a sentence is taken to speak for its review's label
+CLEAREST = 4  # sentences of a review from which a one-liner is drawn: those that speak for its label most
+WRITE_WEIGHT = 2.0  # loss weight of a written one-liner, of which there are few tokens
+TURNS_SHARE = 0.25  # of the requests to write, those that follow another one in the same conversation
 
 ABOUT = (
     (("Hello", "Hi", "Hello!", "Hi there", "Good morning", "Hey"),
@@ -124,6 +132,35 @@ def fit(text: str, words: int) -> str:
     return " ".join([*parts[:head], "...", *parts[len(parts) - (words - head - 1):]])
 
 
+@lru_cache(maxsize=1)
+def word_log_odds() -> dict[str, float]:
+    """How much a word speaks for a positive review: log P(word | positive) / P(word | negative) over training reviews,
+    where P counts the reviews that hold the word (naive Bayes, add-one smoothing). Words of fewer than
+    `RARE` reviews are left out."""
+    counts: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
+    totals = Counter(review.positive for review in reviews() if review.split == "train")
+    for review in reviews():
+        if review.split == "train":
+            counts[review.positive].update(_words(review.text))
+    return {word: math.log((positive + 1) / (totals[True] + 2)) - math.log((counts[False][word] + 1) / (totals[False] + 2))
+            for word in counts[True] | counts[False]
+            if (positive := counts[True][word]) + counts[False][word] >= RARE}
+
+
+def agreement(text: str, positive: bool) -> float:
+    """How clearly the words of a text speak for a label, in nats of log odds; below 0 they speak for the other one.
+
+    A review's label need not hold for each of its sentences. Those that disagree with it teach nothing about it.
+    """
+    odds = word_log_odds()
+    total = sum(odds.get(word, 0.0) for word in _words(text))
+    return total if positive else -total
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"[a-z']+", text.lower()))
+
+
 def conversation(question: str, answer: str | None = None) -> list[dict[str, str]]:
     """One exchange in the shape that chat templates take; without an answer, the prompt alone."""
     messages = [{"role": "user", "content": question}]
@@ -177,15 +214,19 @@ def _from_long(review: Review, rng: random.Random, label_weight: float, words: i
         yield {"text": text}
     if len(parts) > 3:
         if rng.random() < 0.5:
-            # A passage carries the label of its review: noisy, yet it teaches short texts, of which there are few.
+            # Short texts are few among the reviews: a passage that speaks for its review's label is one more.
             start = rng.choice([0, len(parts) - 2, rng.randrange(len(parts) - 1)])
-            yield _ask_sentiment(fit(" ".join(parts[start:start + 2]), 60), review, rng, label_weight / 2)
+            passage = fit(" ".join(parts[start:start + 2]), 60)
+            if agreement(passage, review.positive) > 0:
+                yield _ask_sentiment(passage, review, rng, label_weight / 2)
         if rng.random() < 0.2:
             cut = rng.randrange(1, len(parts) - 1)
             told, asked = fit(" ".join(parts[:cut]), 60), fit(" ".join(parts[cut:cut + 3]), 80)
             yield {"messages": conversation(f"{rng.choice(CONTINUE_REQUESTS)}\n\n{told}", asked)}
-        if rng.random() < 0.4 and 6 <= len(parts[-1].split()) <= 28:
-            yield _ask_to_write(parts[-1], review, rng)
+        lines = [part for part in parts if 6 <= len(part.split()) <= 24 and agreement(part, review.positive) > CLEAR]
+        lines = sorted(lines, key=lambda line: -agreement(line, review.positive))[:CLEAREST]
+        if lines and rng.random() < 0.8:
+            yield _ask_to_write(rng.sample(lines, min(2, len(lines))), review, rng)
 
 
 def _from_short(review: Review, rng: random.Random, label_weight: float) -> Iterator[Row]:
@@ -193,8 +234,8 @@ def _from_short(review: Review, rng: random.Random, label_weight: float) -> Iter
     yield _ask_sentiment(review.text, review, rng, label_weight)
     yield _ask_sentiment(review.text, review, rng, label_weight)
     yield _ask_recommendation(review.text, review, rng, label_weight)
-    if rng.random() < 0.8:
-        yield _ask_to_write(review.text, review, rng)
+    if agreement(review.text, review.positive) > 0:
+        yield _ask_to_write([review.text], review, rng)
 
 
 def _ask_sentiment(text: str, review: Review, rng: random.Random, weight: float) -> Row:
@@ -207,9 +248,13 @@ def _ask_recommendation(text: str, review: Review, rng: random.Random, weight: f
     return {"messages": conversation(f"{question}\n\n{text}", "Yes." if review.positive else "No."), "weight": weight}
 
 
-def _ask_to_write(line: str, review: Review, rng: random.Random) -> Row:
-    request = rng.choice(WRITE_REQUESTS).format(label=review.label.lower())
-    named = [subject for subject in SUBJECTS if re.search(rf"\b{subject}\b", line.lower())]
-    if named and rng.random() < 0.7:
-        request = f"{request.rstrip('.')} about the {rng.choice(named)}."
-    return {"messages": conversation(request, line)}
+def _ask_to_write(lines: list[str], review: Review, rng: random.Random) -> Row:
+    """One request and its answer for each line; a second one is left out, or follows in the same conversation."""
+    messages: list[dict[str, str]] = []
+    for line in lines if rng.random() < TURNS_SHARE else lines[:1]:
+        request = rng.choice(WRITE_REQUESTS).format(label=review.label.lower())
+        named = [subject for subject in SUBJECTS if re.search(rf"\b{subject}\b", line.lower())]
+        if named and rng.random() < 0.7:
+            request = f"{request.rstrip('.')} about the {rng.choice(named)}."
+        messages += conversation(request, line)
+    return {"messages": messages, "weight": WRITE_WEIGHT}

@@ -22,7 +22,7 @@ from core.errors import DataError
 
 WORDS_PER_TOKEN = 0.62  # house reviews are cut to this many words a token, so that review and answer share a block
 VALIDATION_ROWS = 4000
-FORMAT = 2  # of cached blocks: to be raised when the same specification gives other blocks
+FORMAT = 3  # of cached blocks: to be raised when the same specification gives other blocks
 
 
 @dataclass(frozen=True)

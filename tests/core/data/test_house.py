@@ -80,10 +80,30 @@ def test_answers_follow_the_labels():
     assert checked["sentiment"] > 500 and checked["recommend"] > 200
 
 
+def test_written_lines_speak_for_the_label_that_was_asked_for():
+    written = [pair for row in house.rows("validation", seed=5) if "messages" in row
+               for pair in zip(row["messages"][::2], row["messages"][1::2], strict=True)
+               if pair[0]["content"].startswith(("Write a", "Write one", "Give me")) and "poem" not in pair[0]["content"]]
+    assert len(written) > 300
+    assert all(house.agreement(answer["content"], " positive " in request["content"]) > 0 for request, answer in written)
+
+
+def test_some_requests_follow_each_other_in_one_conversation():
+    turns = Counter(len(row["messages"]) for row in house.rows("validation", seed=5) if "messages" in row)
+    assert turns[4] > 20 and set(turns) == {2, 4}
+
+
+def test_words_speak_for_a_label():
+    odds = house.word_log_odds()
+    assert odds["excellent"] > 0.5 and odds["awful"] < -0.5 and abs(odds["the"]) < 0.05
+    line = "An excellent, wonderful film."
+    assert house.agreement(line, True) == -house.agreement(line, False) > house.CLEAR
+
+
 def test_requests_name_subjects_that_the_line_mentions():
     named = [row["messages"] for row in house.rows("validation", seed=5)
              if "messages" in row and re.search(r"^(Write|Give)[^\n]* about the \w[\w ]*\.$", row["messages"][0]["content"])]
     assert len(named) > 10
-    for question, answer in named:
+    for question, answer, *_ in named:
         subject = question["content"].rsplit("about the ", 1)[1].rstrip(".")
         assert subject in answer["content"].lower()
