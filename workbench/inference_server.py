@@ -31,24 +31,30 @@ FLUSH_SECONDS = 0.05  # between two pieces of an answer: no eye sees more of the
 Message = dict[str, Any]
 
 
+# A smaller model's layers are done before a second thread has begun: two threads make it slower, idle machine or not.
+SMALL = 20_000_000  # parameters
+
+
 class Cores:
     """Divides the processor's cores among the answers under way: more threads than cores slow all of them down."""
 
-    def __init__(self) -> None:
+    def __init__(self, cores: int) -> None:
         self._lock = threading.Lock()
-        self._answers = 0
-        self._cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self._cores, self._answers = cores, 0
 
     @contextlib.contextmanager
-    def share(self) -> Iterator[Callable[[], None]]:
-        """Take part. The function it gives sets the calling thread's share anew; call it once a token."""
+    def share(self, parameters: int = SMALL) -> Iterator[Callable[[], None]]:
+        """Take part with a model of that size, by default one that uses all it gets.
+
+        The function it gives sets the calling thread's share anew: call it once a token.
+        """
         with self._lock:
             self._answers += 1
         threads = 0
 
         def adjust() -> None:
             nonlocal threads
-            share = max(1, self._cores // self._answers)
+            share = 1 if parameters < SMALL else max(1, self._cores // self._answers)
             if share != threads:
                 threads = share
                 torch.set_num_threads(share)  # holds for the calling thread only
@@ -67,7 +73,7 @@ class Server:
     def __init__(self, requests: BinaryIO, messages: BinaryIO) -> None:
         self._requests, self._messages_out = requests, messages
         self._write_lock = threading.Lock()
-        self._pool, self._cores = ModelPool(), Cores()
+        self._pool, self._cores = ModelPool(), Cores(torch.get_num_threads())
         self._cancelled: dict[int, threading.Event] = {}
         self._operations = {"info": self._info, "generate": self._generate, "lens": self._lens, "next_token": self._next_token,
                             "preview": self._preview, "plan": self._plan}
@@ -116,7 +122,7 @@ class Server:
                   sampling: dict[str, Any]) -> Iterator[Message]:
         with self._pool.using(model) as (loaded, card):
             yield {"kind": "loaded", "card": asdict(card)}
-            with self._cores.share() as adjust_threads:
+            with self._cores.share(card.parameters) as adjust_threads:
                 tokens = stream(loaded.model, loaded.tokenizer, messages, stop=cancelled.is_set, **sampling)
                 pending, flushed = "", 0.0
                 for token in tokens:
@@ -129,13 +135,13 @@ class Server:
 
     def _lens(self, _cancelled: threading.Event, teacher: str, student: str, messages: list[dict[str, str]],
               answer: str) -> Iterator[Message]:
-        with self._pool.using(teacher) as (first, _), self._pool.using(student) as (second, _), self._cores.share():
+        with self._pool.using(teacher) as (first, card), self._pool.using(student) as (second, _), self._cores.share(card.parameters):
             positions = compare_positions(first.model, second.model, first.tokenizer, messages, answer,
                                           vocabulary=check_compatible(first, second))
             yield _value([asdict(position) for position in positions])
 
     def _next_token(self, _cancelled: threading.Event, model: str, prompt: str, count: int) -> Iterator[Message]:
-        with self._pool.using(model) as (loaded, _), self._cores.share():
+        with self._pool.using(model) as (loaded, card), self._cores.share(card.parameters):
             told = next_token_logits(loaded.model, loaded.tokenizer, prompt, count)
             yield _value({"tokens": told.tokens, "logits": [round(logit, 3) for logit in told.logits]})
 

@@ -194,3 +194,23 @@ def test_it_ends_when_its_application_is_killed(folders) -> None:
         assert psutil.pid_exists(pid)
         application.kill()
     wait_for(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+
+
+def test_answers_share_the_cores_and_small_models_take_one() -> None:
+    import torch
+
+    from workbench.inference_server import SMALL, Cores
+
+    before, cores = torch.get_num_threads(), Cores(cores=4)
+    try:
+        with cores.share(SMALL) as adjust:
+            assert torch.get_num_threads() == 4
+            with cores.share(SMALL):
+                adjust()
+                assert torch.get_num_threads() == 2
+            adjust()
+            assert torch.get_num_threads() == 4
+        with cores.share(SMALL - 1):
+            assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
