@@ -14,7 +14,7 @@ import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from core.errors import CorruptModel, UnsupportedModel
@@ -48,6 +48,11 @@ class Anatomy:
         dropout_keys: configuration numbers that make training drop activations; students are trained without.
         old_heads: other names of the head in older checkpoints.
         constants: pattern of checkpoint entries that are no parameters (masks and rotary tables of older checkpoints).
+        axes: what the dimensions of each parameter run over, by its name (inside a block, relative to the block); empty where the
+            width cannot be changed. See `AXES`.
+        centred: whether the norms subtract the mean (LayerNorm) or not (RMSNorm).
+        key_value_heads_key, neurons_key, head_size_key: configuration keys of the key and value heads, of the inner width of the
+            feed-forward part and of the channels of one head; None where they follow from the others.
     """
 
     model_type: str
@@ -70,6 +75,21 @@ class Anatomy:
     dropout_keys: tuple[str, ...] = ("attention_dropout",)
     old_heads: tuple[str, ...] = ()
     constants: str = r"rotary_emb\.inv_freq$"
+    axes: Mapping[str, str] = field(default_factory=dict)
+    centred: bool = False
+    key_value_heads_key: str | None = None
+    neurons_key: str = "intermediate_size"
+    head_size_key: str | None = None
+
+    def axes_of(self, name: str) -> tuple[str, ...]:
+        """The axes of a (canonical) parameter. Raises UnsupportedModel where they are not described."""
+        block = self.block_of(name)
+        relative = name if block is None else name.removeprefix(f"{self.blocks}.{block}.")
+        if relative not in self.axes:
+            raise UnsupportedModel(f"The width of a {self.model_type} model was to be changed.",
+                                   f"Widths can be changed in {', '.join(key for key, each in ANATOMIES.items() if each.axes)}.",
+                                   "Keep the teacher's width, and change the depth alone.")
+        return tuple(self.axes[relative].split())
 
     def canonical(self, name: str) -> str | None:
         """The parameter's name in the causal language model, from its name in any checkpoint; None for constants."""
@@ -104,13 +124,57 @@ class Anatomy:
         return value
 
 
+# What a dimension of a parameter runs over:
+#
+#     read       channels of the residual stream, as an input        written   the same as an output
+#     gain       the same, scaled by a norm                          shift     the same, moved by a norm
+#     heads      query heads times channels of a head                kv        key or value heads times channels of a head
+#     qkv        queries, keys, values, one after the other          qkv_head  queries, keys, values of one head after the other's
+#     neurons    inner width of the feed-forward part                -         never changed: vocabulary, positions, channels of a head
+AXES = ("read", "written", "gain", "shift", "heads", "kv", "qkv", "qkv_head", "neurons", "-")
+
+
+def _linear(name: str, output: str, inputs: str) -> dict[str, str]:
+    """A matrix stored (out, in), and its bias where there is one."""
+    return {f"{name}.weight": f"{output} {inputs}", f"{name}.bias": output}
+
+
+def _conv1d(name: str, output: str, inputs: str) -> dict[str, str]:
+    """A matrix stored (in, out), as GPT-2's are, and its bias."""
+    return {f"{name}.weight": f"{inputs} {output}", f"{name}.bias": output}
+
+
+def _norm(*names: str) -> dict[str, str]:
+    return {f"{name}.{part}": axis for name in names for part, axis in (("weight", "gain"), ("bias", "shift"))}
+
+
 _GATED_PROJECTIONS = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
                       "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
+_GATED_AXES = {
+    **_linear("self_attn.q_proj", "heads", "read"), **_linear("self_attn.k_proj", "kv", "read"),
+    **_linear("self_attn.v_proj", "kv", "read"), **_linear("self_attn.o_proj", "written", "heads"),
+    "self_attn.q_norm.weight": "-", "self_attn.k_norm.weight": "-",
+    **_linear("mlp.gate_proj", "neurons", "read"), **_linear("mlp.up_proj", "neurons", "read"),
+    **_linear("mlp.down_proj", "written", "neurons"), **_norm("input_layernorm", "post_attention_layernorm", "model.norm"),
+    "model.embed_tokens.weight": "- written", "lm_head.weight": "- read",
+}
+_GPT2_AXES = {
+    **_conv1d("attn.c_attn", "qkv", "read"), **_conv1d("attn.c_proj", "written", "heads"), **_conv1d("mlp.c_fc", "neurons", "read"),
+    **_conv1d("mlp.c_proj", "written", "neurons"), **_norm("ln_1", "ln_2", "transformer.ln_f"),
+    "transformer.wte.weight": "- written", "transformer.wpe.weight": "- written", "lm_head.weight": "- read",
+}
+_NEOX_AXES = {
+    **_linear("attention.query_key_value", "qkv_head", "read"), **_linear("attention.dense", "written", "heads"),
+    **_linear("mlp.dense_h_to_4h", "neurons", "read"), **_linear("mlp.dense_4h_to_h", "written", "neurons"),
+    **_norm("input_layernorm", "post_attention_layernorm", "gpt_neox.final_layer_norm"),
+    "gpt_neox.embed_in.weight": "- written", "lm_head.weight": "- read",
+}
 
 
 def _llama_like(model_type: str, **differences: Any) -> Anatomy:
     return Anatomy(model_type, base="model", blocks="model.layers", embeddings="model.embed_tokens", positions=None,
-                   final_norm="model.norm", projections=_GATED_PROJECTIONS, **differences)
+                   final_norm="model.norm", projections=_GATED_PROJECTIONS, axes=_GATED_AXES,
+                   key_value_heads_key="num_key_value_heads", head_size_key="head_dim", **differences)
 
 
 _QWEN_LISTS: dict[str, Any] = {"per_block_keys": ("layer_types",), "threshold_keys": ("max_window_layers",)}
@@ -123,15 +187,16 @@ ANATOMIES: dict[str, Anatomy] = {anatomy.model_type: anatomy for anatomy in (
             final_norm="transformer.ln_f", projections=("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"),
             tied_by_default=True, transposed=True, depth_key="n_layer", width_key="n_embd", heads_key="n_head",
             context_key="n_positions", kept=1.9, dropout_keys=("attn_pdrop", "embd_pdrop", "resid_pdrop"),
-            constants=r"\.attn\.(masked_)?bias$"),
+            constants=r"\.attn\.(masked_)?bias$", axes=_GPT2_AXES, centred=True, neurons_key="n_inner"),
     Anatomy("gpt_neox", base="gpt_neox", blocks="gpt_neox.layers", embeddings="gpt_neox.embed_in", positions=None,
             final_norm="gpt_neox.final_layer_norm", old_heads=("embed_out",),
             projections=("attention.query_key_value", "attention.dense", "mlp.dense_h_to_4h", "mlp.dense_4h_to_h"),
-            dropout_keys=("attention_dropout", "hidden_dropout"), constants=r"\.attention\.(masked_bias|bias)$|rotary_emb\.inv_freq$"),
+            dropout_keys=("attention_dropout", "hidden_dropout"), constants=r"\.attention\.(masked_bias|bias)$|rotary_emb\.inv_freq$",
+            axes=_NEOX_AXES, centred=True),
     Anatomy("opt", base="model", blocks="model.decoder.layers", embeddings="model.decoder.embed_tokens",
             positions="model.decoder.embed_positions", final_norm="model.decoder.final_layer_norm", tied_by_default=True,
             projections=("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj", "fc1", "fc2"), kept=0.8,
-            dropout_keys=("attention_dropout", "dropout", "layerdrop")),
+            dropout_keys=("attention_dropout", "dropout", "layerdrop"), centred=True, neurons_key="ffn_dim"),
 )}
 
 

@@ -41,6 +41,6 @@ def save_chat_model(folder: Path, *, layers: int = 2, seed: int = 0, positions: 
     if endless:
         model.get_output_embeddings().weight.data *= 3
         model.get_output_embeddings().weight.data[tokenizer.eos_token_id] = 0
-    model.save_pretrained(folder)
+    model.to(torch.bfloat16).save_pretrained(folder)  # the same weights on machines that load in bf16 and in fp32
     tokenizer.save_pretrained(folder)
     return folder

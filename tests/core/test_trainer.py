@@ -75,7 +75,8 @@ def test_two_processes_train_as_one(tmp_path):
               "trainer = make_trainer(Path(sys.argv[1]), spec(per_device_train_batch_size=int(sys.argv[2]), max_steps=2))\n"
               "trainer.train()\n"
               "weights = trainer.accelerator.unwrap_model(trainer.model).state_dict()\n"
-              "if trainer.is_world_process_zero(): torch.save(weights, sys.argv[1] + '.pt')\n")
+              "if trainer.is_world_process_zero(): torch.save(weights, sys.argv[1] + '.pt')\n"
+              "trainer.accelerator.end_training()\n")  # gloo's threads must be gone before the interpreter is
     (tmp_path / "train.py").write_text(script)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
