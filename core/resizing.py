@@ -174,6 +174,23 @@ def _cut(tensor: Tensor, axes: tuple[str, ...], selection: Selection, position: 
     return tensor.contiguous()
 
 
+def support(weights: Weights, selection: Selection) -> dict[str, Tensor]:
+    """Which weights of the selected model the old one has, as bool tensors by name: all but those of new units and silent blocks."""
+    anatomy, old = weights.anatomy, weights.dimensions
+    there: dict[str, Tensor] = {}
+    for name in select(weights, selection).tensors:
+        position = anatomy.block_of(name) or 0
+        axes = anatomy.axes_of(name)
+        mask = torch.ones((1,) * len(axes), dtype=torch.bool)
+        for dim, axis in enumerate(axes):
+            if axis != "-":
+                known = _index(axis, selection, position, old) != NEW
+                mask = mask & known.view([-1 if each == dim else 1 for each in range(len(axes))])
+        silent = anatomy.block_of(name) is not None and position in selection.silent and "written" in axes
+        there[name] = torch.zeros_like(mask) if silent else mask
+    return there
+
+
 def _index(axis: str, selection: Selection, position: int, old: Dimensions) -> Tensor:
     """The old place of every new place along an axis."""
     if axis in _CHANNELS:

@@ -21,7 +21,7 @@ def chat_tokenizer(sentences: tuple[str, ...] = SENTENCES, positions: int = 64) 
 
 
 def chat_model(name: str = "llama", *, layers: int = 2, seed: int = 0, positions: int = 64, width: int | None = None) -> PreTrainedModel:
-    """A model in evaluation mode; `width` pads its vocabulary."""
+    """A model in evaluation mode; `width` pads its vocabulary. Its weights fit into bf16, so that loading never rounds them."""
     tokenizer = chat_tokenizer()
     config = tiny_config(name, layers)
     config.update({"vocab_size": width or len(tokenizer), "bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id,
@@ -31,6 +31,7 @@ def chat_model(name: str = "llama", *, layers: int = 2, seed: int = 0, positions
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.2)
+            parameter.copy_(parameter.bfloat16())
     return model
 
 
@@ -39,8 +40,8 @@ def save_chat_model(folder: Path, *, layers: int = 2, seed: int = 0, positions: 
     """A folder that `from_pretrained` loads; an `endless` model never draws its end token."""
     model, tokenizer = chat_model(layers=layers, seed=seed, positions=positions), chat_tokenizer(sentences)
     if endless:
-        model.get_output_embeddings().weight.data *= 3
+        model.get_output_embeddings().weight.data *= 4
         model.get_output_embeddings().weight.data[tokenizer.eos_token_id] = 0
-    model.to(torch.bfloat16).save_pretrained(folder)  # the same weights on machines that load in bf16 and in fp32
+    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

@@ -131,7 +131,7 @@ def test_a_long_conversation_loses_its_beginning(model) -> None:
     result = generate(model, TOKENIZER, [*history, {"role": "user", "content": QUESTION}], max_new_tokens=10)
     assert result.left_out > 0
     assert result.left_out % 2 == 0
-    assert result.finish == "length"
+    assert result.prompt_tokens + 10 <= 64  # room for the whole answer was kept
 
 
 def test_a_model_without_a_template_answers_one_line(model) -> None:
