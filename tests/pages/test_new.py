@@ -15,8 +15,10 @@ from core.config import parse_recipe, read_recipe
 from core.planning import static_plan
 from tests.pages import examples
 from tests.pages.conftest import ROOT, Open, answered, button, fault_free, texts
-from workbench import advanced_form, background, forms, slots, state, views
-from workbench.inference import EngineLost
+from workbench.inference.client import EngineLost
+from workbench.runs import slots
+from workbench.screens.new_experiment import advanced_form, forms
+from workbench.screens.shared import background, state, views
 from workbench.store import Store
 
 QUICKSTART = ROOT / "assets" / "recipes" / "quickstart.yaml"

@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from workbench.chat.turns import FINISHES, Turn
-from workbench.wire import ModelCard
+from workbench.inference.wire import ModelCard
 
 # Nats at which a token is marked more strongly; below the first it is not marked.
 LEVELS = (0.1, 0.5, 1.0, 2.0)
