@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any
 
-from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from core.config import ExperimentConfig, Ramp
+from core.config import ExperimentConfig, leaves
 
 
 def settings() -> Iterator[tuple[str, str, Any]]:
     """(dotted key, description, default as plain data) for every key of a recipe."""
     defaults = ExperimentConfig().to_dict()
-    yield from _walk(ExperimentConfig, "", defaults)
+    for path, field in leaves():
+        yield path, field.description or "", _default(field, path, defaults)
 
 
 def settings_text(width: int = 110) -> str:
@@ -29,12 +30,11 @@ def settings_text(width: int = 110) -> str:
     return "\n".join(lines)
 
 
-def _walk(model: type[BaseModel], prefix: str, defaults: dict[str, Any] | None) -> Iterator[tuple[str, str, Any]]:
-    for name, field in model.model_fields.items():
-        default = defaults.get(name) if defaults is not None else field.default
-        section = next((each for each in (field.annotation, *get_args(field.annotation))
-                        if isinstance(each, type) and issubclass(each, BaseModel) and each is not Ramp), None)
-        if section is None:
-            yield prefix + name, field.description or "", None if default is PydanticUndefined else default
-        else:
-            yield from _walk(section, f"{prefix}{name}.", default if isinstance(default, dict) else None)
+def _default(field: FieldInfo, path: str, defaults: Any) -> Any:
+    """The default of a leaf as plain data; inside a section that is absent by default, the section's own."""
+    *sections, leaf = path.split(".")
+    for section in sections:
+        defaults = defaults[section]
+        if defaults is None:
+            return None if field.default is PydanticUndefined else field.default
+    return defaults[leaf]

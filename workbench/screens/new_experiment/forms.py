@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -21,36 +21,19 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from core.config import ExperimentConfig, LayerRule, LossSpec, Ramp, parse_recipe
+from core.config import ExperimentConfig, LayerRule, LossSpec, Ramp, leaves, parse_recipe, section_of
 from core.errors import ConfigError
 
 Draft = dict[str, Any]
 EXPLICIT, MAP_LIST = "explicit", "student.layer_map.list"
 LAYER_RULES = (*get_args(LayerRule), EXPLICIT)
 OPTIONAL_SECTIONS = ("teacher", "student.lora", "student.fresh")
-
-
-def _section(field: FieldInfo) -> type[BaseModel] | None:
-    candidates = (field.annotation, *get_args(field.annotation))
-    return next((each for each in candidates if isinstance(each, type) and issubclass(each, BaseModel)), None)
-
-
-def leaves(model: type[BaseModel] = ExperimentConfig, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """Every leaf of the configuration with its dotted path, in the order of the recipe; a weight counts as one leaf."""
-    for name, field in model.model_fields.items():
-        section = _section(field)
-        if section is not None and section is not Ramp:
-            yield from leaves(section, f"{prefix}{name}.")
-        else:
-            yield prefix + name, field
-
-
 LEAVES: dict[str, FieldInfo] = dict(leaves())
 
 
 def is_weight(path: str) -> bool:
     """Whether the leaf is a loss weight, constant or changing over training."""
-    return _section(LEAVES[path]) is Ramp
+    return section_of(LEAVES[path]) is Ramp
 
 
 def to_draft(config: ExperimentConfig) -> Draft:
@@ -169,7 +152,7 @@ def _reach(config: ExperimentConfig, path: str) -> Any:
     for key in path.split("."):
         field = model.model_fields[key]
         value = getattr(value, key) if value is not None else field.get_default()
-        model = _section(field) or model
+        model = section_of(field) or model
     return value
 
 
