@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from core import catalog, devices
 from core.catalog import LoadedModel
 from core.checkpoints import loaded_hash
-from core.devices import GIB
 from core.errors import OutOfMemory
+from core.quantities import GIB
 from workbench.inference.wire import ModelCard
 
 if TYPE_CHECKING:

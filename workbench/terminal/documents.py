@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core import quantities
 from workbench.store import Store
 from workbench.store.records import Run
 
@@ -71,8 +72,8 @@ def model_document(entry: ModelEntry) -> dict[str, Any]:
 
 def model_table(entries: Sequence[ModelEntry]) -> str:
     """The catalogue as a table."""
-    rows = [(entry.name, entry.kind, entry.layers, entry.hidden, _count(entry.parameters), "yes" if entry.present else "no", entry.source)
-            for entry in entries]
+    rows = [(entry.name, entry.kind, entry.layers, entry.hidden, entry.parameters and quantities.count(entry.parameters),
+             "yes" if entry.present else "no", entry.source) for entry in entries]
     return table(("NAME", "KIND", "LAYERS", "WIDTH", "PARAMETERS", "PRESENT", "SOURCE"), rows)
 
 
@@ -85,10 +86,10 @@ def plan_text(plan: Plan) -> str:
             lines.append(f"    {check.fix}")
     facts = [("parameters trained", plan.trainable_parameters, "{:,}"), ("layer map", plan.layer_map, "{}"),
              ("tokens per step", plan.tokens_per_step, "{:,}"), ("steps", plan.total_steps, "{:,}"),
-             ("memory", plan.memory and plan.memory.total / 2**30, "{:.2f} GiB"),
-             ("memory available", plan.memory_available and plan.memory_available / 2**30, "{:.2f} GiB"),
-             ("disk", plan.disk_bytes and plan.disk_bytes / 2**20, "{:,.0f} MiB"), ("speed", plan.tokens_per_second, "{:,.0f} tokens/s"),
-             ("time", plan.seconds and plan.seconds / 60, f"{{:,.1f}} minutes, from {plan.measured_steps} real steps")]
+             ("memory", plan.memory and quantities.room(plan.memory.total), "{}"),
+             ("memory available", plan.memory_available and quantities.room(plan.memory_available), "{}"),
+             ("disk", plan.disk_bytes and quantities.room(plan.disk_bytes), "{}"), ("speed", plan.tokens_per_second, "{:,.0f} tokens/s"),
+             ("time", plan.seconds and quantities.duration(plan.seconds), f"{{}}, from {plan.measured_steps} real steps")]
     return "\n".join([*lines, "", *(f"{label:<20}{form.format(value)}" for label, value, form in facts if value is not None)])
 
 
@@ -105,9 +106,3 @@ def _progress(run: Run) -> str:
 
 def _clock(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
-
-
-def _count(parameters: int | None) -> str | None:
-    if parameters is None:
-        return None
-    return f"{parameters / 1e6:.1f}M" if parameters < 1e9 else f"{parameters / 1e9:.2f}B"

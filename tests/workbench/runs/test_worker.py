@@ -279,7 +279,7 @@ def test_a_log_has_first_and_last_step_in_lines():
     tell(ProgressLog(stream))
     assert stream.getvalue().splitlines() == [
         "Train", "  student step 1 of 3  loss 1.0000  1,234 tokens/s",
-        "  student step 3 of 3  loss 0.3333  1,234 tokens/s  about 0:00 left",
+        "  student step 3 of 3  loss 0.3333  1,234 tokens/s  about 0 s left",
         "  student at step 3: perplexity 12.35, kl to teacher 0.5", "Warning: little data"]
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from core import quantities
 from workbench.screens.models import desktop
 from workbench.screens.models.fetching import Fetch
 from workbench.screens.shared import state, views
@@ -61,9 +62,9 @@ def facts(entry: ModelEntry) -> list[str]:
     """What is known, in the order in which people ask."""
     known = [
         entry.architecture, f"{entry.layers} blocks", f"width {entry.hidden}", f"{entry.heads} heads",
-        f"{views.count(entry.parameters)} parameters", f"vocabulary {entry.vocabulary:,}", f"context {entry.context:,}",
-        f"licence {entry.licence}" if entry.licence else "", f"{views.size(entry.size_bytes)} {'on disk' if entry.present else 'to fetch'}",
-        entry.source]
+        f"{quantities.count(entry.parameters)} parameters", f"vocabulary {entry.vocabulary:,}", f"context {entry.context:,}",
+        f"licence {entry.licence}" if entry.licence else "",
+        f"{quantities.size(entry.size_bytes)} {'on disk' if entry.present else 'to fetch'}", entry.source]
     return [fact for fact in known if fact]
 
 

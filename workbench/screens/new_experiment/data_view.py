@@ -8,6 +8,7 @@ from typing import Any
 
 import streamlit as st
 
+from core import quantities
 from core.config import ExperimentConfig
 from core.errors import StillhouseError
 from workbench.screens.shared import background, state, views
@@ -37,7 +38,7 @@ def preview(config: ExperimentConfig) -> None:
 
 def _found(found: Mapping[str, Any]) -> None:
     facts = [found["format"], found["column"] and f"from {found['column']}", found["total_rows"] and f"{found['total_rows']:,} rows",
-             found["size"] and views.size(found["size"])]
+             found["size"] and quantities.size(found["size"])]
     st.caption("  ·  ".join(filter(None, facts)))
     rows = [[row_text(each["row"]), f"{each['tokens']:,}", f"{each['counted']:,}"] for each in found["rows"]]
     views.text_table(["First rows", "Tokens", "Counted"], rows, label="First rows of the corpus")

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
+from core import quantities
 from core.config import ExperimentConfig
 from core.data.house import HOUSE
 from core.errors import StillhouseError
@@ -124,7 +125,7 @@ def teacher(errors: Errors, *, keys: bool = False) -> ModelEntry | None:
             views.problem(error)
         return None
     if not entry.present:
-        st.caption(f":material/cloud_download: {views.size(entry.size_bytes)} will be downloaded when the run starts.")
+        st.caption(f":material/cloud_download: {quantities.size(entry.size_bytes)} will be downloaded when the run starts.")
         st.page_link(state.MODELS, label="Fetch it now on the Models page", icon=":material/arrow_forward:")
     return entry
 
@@ -133,7 +134,7 @@ def _model_label(name: str, known: Mapping[str, ModelEntry]) -> str:
     entry = known.get(name)
     if entry is None:
         return name
-    return f"{name}, {entry.layers} blocks, {views.count(entry.parameters)} parameters"
+    return f"{name}, {entry.layers} blocks, {quantities.count(entry.parameters)} parameters"
 
 
 def _set_teacher(name: str) -> None:

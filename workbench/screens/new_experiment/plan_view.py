@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from core import quantities
 from core.config import ExperimentConfig, parse_recipe
 from core.errors import StillhouseError
 from workbench.screens.shared import background, state, views
@@ -49,15 +50,16 @@ def sizes(config: ExperimentConfig, plan: Plan) -> None:
     if plan.student is None:
         return
     with st.container(horizontal=True):
-        st.metric("Student's parameters", views.count(plan.student.parameters))
+        st.metric("Student's parameters", quantities.count(plan.student.parameters))
         width = 2 if config.train.save_precision == "bf16" else 4
-        st.metric("Its weights", views.size(width * plan.student.parameters), help=f"On disk, in {8 * width} bits: train.save_precision.")
+        st.metric("Its weights", quantities.size(width * plan.student.parameters),
+                  help=f"On disk, in {8 * width} bits: train.save_precision.")
         if plan.teacher:
             st.metric("Its speed", f"{plan.teacher.parameters / plan.student.parameters:.2g}×", help=(
                 "Times the teacher's, from the arithmetic that a token costs: two operations a parameter. Small models gain less."))
     if plan.teacher:
         share = plan.student.parameters / plan.teacher.parameters
-        st.caption(f"{share:.0%} of the teacher's {views.count(plan.teacher.parameters)} parameters.")
+        st.caption(f"{share:.0%} of the teacher's {quantities.count(plan.teacher.parameters)} parameters.")
 
 
 def plan(config: ExperimentConfig, planned: Plan) -> None:
@@ -85,15 +87,15 @@ def _needs(planned: Plan, measured: dict[str, Any] | None) -> None:
     known = measured or {}
     steps = known.get("total_steps") or planned.total_steps
     st.metric("Steps", f"{steps:,}" if steps else "by epochs", help="Optimiser steps of each arm.")
-    st.metric("Tokens", views.count(planned.tokens_per_step * steps) if steps else f"{planned.tokens_per_step:,} a step",
+    st.metric("Tokens", quantities.count(planned.tokens_per_step * steps) if steps else f"{planned.tokens_per_step:,} a step",
               help="Tokens that each arm is trained on.")
     if planned.memory is not None:
         memory = sum(known["memory"].values()) if known.get("memory") else planned.memory.total
-        st.metric("Memory", views.size(memory), help="Estimate of the peak during a training step.")
+        st.metric("Memory", quantities.room(memory), help="Estimate of the peak during a training step.")
     if planned.disk_bytes is not None:
-        st.metric("Disk", views.size(planned.disk_bytes), help="Checkpoints and models, at most.")
+        st.metric("Disk", quantities.room(planned.disk_bytes), help="Checkpoints and models, at most.")
     if known.get("seconds"):
-        st.metric("Time", views.duration(known["seconds"]), help=f"Projected from {known['measured_steps']} real steps of each arm.")
+        st.metric("Time", quantities.duration(known["seconds"]), help=f"Projected from {known['measured_steps']} real steps of each arm.")
     if known.get("tokens_per_second"):
         st.metric("Training speed", f"{known['tokens_per_second']:,.0f} tokens/s", help="Of the student, measured.")
 

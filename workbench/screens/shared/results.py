@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from core import quantities
 from core.config import ExperimentConfig
 from core.metrics import METRICS
-from workbench.screens.shared.views import duration, number
+from workbench.screens.shared.views import number
 from workbench.store import Store
 from workbench.store.records import Run
 
@@ -78,7 +79,7 @@ def progress_text(run: Run, seconds_left: float | None) -> str:
     if run.status == "starting" or progress.phase is None:
         return "Starting."
     if progress.phase in ("steps", "train") and progress.total:
-        left = f", about {duration(seconds_left)} of training left" if seconds_left is not None else ""
+        left = f", about {quantities.duration(seconds_left)} of training left" if seconds_left is not None else ""
         return f"Training the {progress.arm}: step {progress.step:,} of {progress.total:,}{left}"
     return f"{progress.phase[0].upper()}{progress.phase[1:]} …"
 

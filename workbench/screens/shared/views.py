@@ -13,6 +13,7 @@ import streamlit as st
 
 from core.errors import StillhouseError
 from core.metrics import METRICS
+from core.quantities import duration
 from workbench.screens.shared.theme import TEAL
 from workbench.store.records import Run
 
@@ -127,37 +128,6 @@ def label(name: str) -> str:
     about = METRICS[name]
     text = about.label[0].upper() + about.label[1:]
     return f"{text} ({about.unit})" if about.unit else text
-
-
-def count(value: float | None) -> str:
-    """7900000 -> 7.9M."""
-    if value is None:
-        return "–"
-    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if value >= size:
-            return f"{value / size:.3g}{letter}"
-    return f"{value:.0f}"
-
-
-def size(count_of_bytes: float | None) -> str:
-    """Bytes in decimal units, as files are shown."""
-    if count_of_bytes is None:
-        return "–"
-    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if count_of_bytes >= unit:
-            return f"{count_of_bytes / unit:.3g} {name}"
-    return f"{count_of_bytes:.0f} B"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them."""
-    seconds = max(seconds, 0)
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes} min"
 
 
 def ago(when: float) -> str:

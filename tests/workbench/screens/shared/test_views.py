@@ -25,13 +25,3 @@ def test_the_first_line_of_anything(text: str, shown: str):
     (None, "loss", "–"), (float("nan"), "loss", "–"), (float("inf"), "eval/perplexity", "–"), (-0.5, "loss", "-0.5")])
 def test_numbers_as_people_read_them(value: float | None, name: str, text: str):
     assert views.number(value, name) == text
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(-3, "0 s"), (59.6, "60 s"), (600, "10 min"), (5400, "1 h 30 min"), (7260, "2 h 1 min")])
-def test_durations(seconds: float, text: str):
-    assert views.duration(seconds) == text
-
-
-def test_counts_and_sizes():
-    assert [views.count(value) for value in (None, 12, 4_330_000, 1_500_000_000)] == ["–", "12", "4.33M", "1.5B"]
-    assert [views.size(value) for value in (None, 12, 8_670_000, 2_890_000_000)] == ["–", "12 B", "8.67 MB", "2.89 GB"]
