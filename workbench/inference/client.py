@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
-import os
 import queue
 import signal
 import subprocess
@@ -25,7 +24,7 @@ from core.errors import StillhouseError
 from workbench import paths
 from workbench.inference import wire
 from workbench.inference.wire import Answer, Loaded, ModelCard, Piece
-from workbench.processes import detached
+from workbench.processes import detached, inherited
 from workbench.store import Store, references
 
 STOP_SECONDS = 2.0  # what the process gets to end by itself
@@ -174,8 +173,7 @@ class _Process:
     """A running server and the inboxes of those who wait for its messages."""
 
     def __init__(self) -> None:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("STREAMLIT_")}
-        environment |= {"GOMP_SPINCOUNT": SPIN, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(paths.ROOT), "TQDM_DISABLE": "1"}
+        environment = inherited() | {"GOMP_SPINCOUNT": SPIN, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(paths.ROOT), "TQDM_DISABLE": "1"}
         with _open_log() as log:
             self._popen = subprocess.Popen([sys.executable, "-m", "workbench.inference.server"], env=environment,
                                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,

@@ -17,7 +17,7 @@ from core.config import ExperimentConfig
 from core.errors import StillhouseError
 from workbench.errors import StoreUnavailable, WrongStatus
 from workbench.paths import ROOT
-from workbench.processes import Process, detached
+from workbench.processes import Process, detached, inherited
 from workbench.runs.recording import recover
 from workbench.runs.slots import choose_slot, slot_environment
 from workbench.store import Store, references
@@ -167,8 +167,7 @@ def _trouble(run: Run) -> str | None:
 
 
 def _spawn(run: Run, store: Store) -> None:
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("STREAMLIT_", "GRADIO_"))}
-    environment = slot_environment(run.requested_device, run.device, environment)
+    environment = slot_environment(run.requested_device, run.device, inherited())
     environment |= {"PYTHONUNBUFFERED": "1", "STILLHOUSE_HOME": str(store.home),
                     "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -11,6 +10,7 @@ import threading
 
 from core.errors import NetworkError, StillhouseError
 from workbench import paths
+from workbench.processes import inherited
 
 
 class Fetch:
@@ -25,9 +25,8 @@ class Fetch:
     def __init__(self, name: str) -> None:
         self.name, self.share = name, 0.0
         self.error: StillhouseError | None = None
-        environment = {key: value for key, value in os.environ.items() if not key.startswith(("STREAMLIT_", "GRADIO_"))}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "workbench", "fetch", name, "--json"], cwd=paths.ROOT, env=environment | {"PYTHONUNBUFFERED": "1"},
+            [sys.executable, "-m", "workbench", "fetch", name, "--json"], cwd=paths.ROOT, env=inherited() | {"PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self._thread = threading.Thread(target=self._follow, name=f"fetch {name}", daemon=True)
         self._thread.start()
