@@ -20,8 +20,7 @@ from core.data import house, sources
 from core.errors import CompatibilityError, ConfigError, DeviceError, DiskFull, OutOfMemory, StillhouseError
 from core.footprint import Shape
 from core.home import home
-
-GIB = 2**30
+from core.quantities import room
 
 Result = TypeVar("Result")
 
@@ -113,18 +112,18 @@ def disk(needed: int) -> str:
         folder = folder.parent
     free = shutil.disk_usage(folder).free
     if free < needed:
-        raise DiskFull(f"The run writes up to {size(needed)} of checkpoints and models.", f"'{folder}' has {size(free)} left.",
+        raise DiskFull(f"The run writes up to {room(needed)} of checkpoints and models.", f"'{folder}' has {room(free)} left.",
                        "Make room, or set STILLHOUSE_HOME to a folder on a larger disk.")
-    return f"{size(needed)} at most for checkpoints and models; {size(free)} are free."
+    return f"{room(needed)} at most for checkpoints and models; {room(free)} are free."
 
 
 def memory(config: ExperimentConfig, teacher: Shape | None, student: Shape, compute_bytes: int, available: int) -> str:
     """`available`: bytes free on the device; the others as in `core.footprint.memory`."""
     needed = footprint.memory(config, teacher, student, compute_bytes).total
     if needed > available:
-        raise OutOfMemory(f"A training step takes about {size(needed)}.", f"{size(available)} are free.",
+        raise OutOfMemory(f"A training step takes about {room(needed)}.", f"{room(available)} are free.",
                           _smaller(config, teacher, student, compute_bytes, available))
-    return f"About {size(needed)} of the {size(available)} that are free."
+    return f"About {room(needed)} of the {room(available)} that are free."
 
 
 def _smaller(config: ExperimentConfig, teacher: Shape | None, student: Shape, compute_bytes: int, available: int) -> str:
@@ -147,8 +146,3 @@ def vocabulary(teacher: LoadedModel) -> str:
                                  "Put the tokenizer that the model was trained with into its folder.")
     padding = f"; {rows - tokens:,} rows of the model are padding" if rows > tokens else ""
     return f"Teacher and student share {tokens:,} tokens{padding}."
-
-
-def size(count: int) -> str:
-    """Bytes in words."""
-    return f"{count / GIB:,.1f} GiB" if count >= GIB else f"{count / 2**20:,.0f} MiB"

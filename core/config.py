@@ -11,12 +11,13 @@ import difflib
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
 
 from core.errors import ConfigError
 
@@ -345,14 +346,24 @@ def describe(path: str) -> str:
     model: type[BaseModel] = ExperimentConfig
     *parents, leaf = path.split(".")
     for parent in parents:
-        model = _section_model(model, parent)
+        model = section_of(model.model_fields[parent])
     return model.model_fields[leaf].description or ""
 
 
-def _section_model(model: type[BaseModel], key: str) -> type[BaseModel] | None:
-    field = model.model_fields.get(key)
-    candidates = [] if field is None else [field.annotation, *get_args(field.annotation)]
-    return next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
+def section_of(field: FieldInfo) -> type[BaseModel] | None:
+    """The model whose fields a field holds, optional or not: a section, or a `Ramp`; None for a plain value."""
+    candidates = (field.annotation, *get_args(field.annotation))
+    return next((each for each in candidates if isinstance(each, type) and issubclass(each, BaseModel)), None)
+
+
+def leaves(model: type[BaseModel] = ExperimentConfig, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Every leaf of the configuration with its dotted path, in the order of the recipe; a weight counts as one leaf."""
+    for name, field in model.model_fields.items():
+        section = section_of(field)
+        if section is None or section is Ramp:
+            yield prefix + name, field
+        else:
+            yield from leaves(section, f"{prefix}{name}.")
 
 
 def _explain(error: ValidationError) -> tuple[str, str, str]:
@@ -363,7 +374,8 @@ def _explain(error: ValidationError) -> tuple[str, str, str]:
     if first["type"] == "extra_forbidden":
         model: type[BaseModel] | None = ExperimentConfig
         for parent in location[:-1]:
-            model = _section_model(model, parent) if model else None
+            field = model.model_fields.get(parent) if model else None
+            model = section_of(field) if field else None
         valid = list(model.model_fields) if model else []
         near = difflib.get_close_matches(location[-1], valid, n=1, cutoff=0.4)
         prefix = ".".join(location[:-1])

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Literal
 
 from core import machine
 from core.errors import DeviceError
+from core.quantities import GIB
 
 if TYPE_CHECKING:
     import torch
     from transformers import TrainingArguments
-
-GIB = 2**30
 
 
 @dataclass(frozen=True, slots=True)

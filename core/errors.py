@@ -16,7 +16,7 @@
         ├── OutOfMemory           the device or the machine had no memory left
         └── DiskFull              nothing could be written any more
 
-The application adds its own branches under the same root (see `workbench.store`).
+The application adds its own branches under the same root (see `workbench.errors`).
 """
 
 from __future__ import annotations

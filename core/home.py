@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from core.errors import DiskFull, StillhouseError
+from core.quantities import room
 
 
 def home() -> Path:
@@ -49,7 +50,7 @@ def written_whole(target: Path, needed_bytes: int) -> Iterator[Path]:
     try:
         free = shutil.disk_usage(partial).free
         if free < needed_bytes:
-            raise DiskFull(f"'{target.parent}' has {free / 2**20:.0f} MiB left.", f"{needed_bytes / 2**20:.0f} MiB are needed.",
+            raise DiskFull(f"'{target.parent}' has {room(free)} left.", f"{room(needed_bytes)} are needed.",
                            "Make room, or set STILLHOUSE_HOME to a folder on a larger disk.")
         with _writable(target.parent):
             yield partial

@@ -12,13 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from core import catalog, checks, footprint, machine
+from core import catalog, checks, footprint, machine, quantities
 from core.catalog import LoadedModel, ModelEntry
-from core.checks import GIB, Check, Checks
+from core.checks import Check, Checks
 from core.config import ExperimentConfig, TrainSpec
 from core.footprint import Memory, Shape
 from core.home import cache_dir
 from core.layer_maps import LayerMap, student_depth, student_map
+from core.quantities import GIB
 
 if TYPE_CHECKING:
     import torch
@@ -164,7 +165,7 @@ def _models(config: ExperimentConfig, found: Checks) -> _Models | None:
 
 
 def _about(entry: ModelEntry) -> str:
-    download = "" if entry.present else f" It will be downloaded first ({checks.size(entry.size_bytes)})."
+    download = "" if entry.present else f" It will be downloaded first ({quantities.size(entry.size_bytes)})."
     return f"{entry.name}: {entry.layers} blocks, {entry.parameters:,} parameters.{download}"
 
 

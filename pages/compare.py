@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from workbench import compare_view, views
+from workbench.screens import compare_view
+from workbench.screens.shared import views
 
 st.title("Compare", anchor=False)
 with views.errors_shown():

@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from workbench import home_view, views
+from workbench.screens import home_view
+from workbench.screens.shared import views
 
 st.title("Stillhouse", anchor=False)
 st.markdown("Distil a language model into a shallower student, watch it learn, and compare the two side by side. "

@@ -2,7 +2,9 @@
 
 import streamlit as st
 
-from workbench import models_view, runs_view, views
+from workbench.screens import runs_view
+from workbench.screens.models import models_view
+from workbench.screens.shared import views
 
 st.title("Models", anchor=False)
 st.caption("Anything here can teach, be compared in the chat, or be opened with Transformers from its folder.")

@@ -2,8 +2,9 @@
 
 import streamlit as st
 
-from workbench import advanced_form, experiment_form, forms, plan_view, views
-from workbench.controls import draft
+from workbench.screens.new_experiment import advanced_form, experiment_form, forms, plan_view
+from workbench.screens.new_experiment.controls import draft
+from workbench.screens.shared import views
 
 with views.errors_shown():
     with st.container(horizontal=True, vertical_alignment="center"):

@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from workbench import run_view, state, views
+from workbench.screens import run_view
+from workbench.screens.shared import state, views
 
 with views.errors_shown():
     run = state.run_of_url()

@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from workbench import runs_view, state, views
+from workbench.screens import runs_view
+from workbench.screens.shared import state, views
 
 st.title("Runs", anchor=False)
 with views.errors_shown():

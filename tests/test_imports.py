@@ -3,6 +3,8 @@
     core        the engine: no user interface, no store
     workbench   the application: imports core
     pages       thin scripts: Streamlit and the workbench
+
+Inside the workbench, packages lie on floors, and imports go down: `FLOORS`.
 """
 
 from __future__ import annotations
@@ -22,10 +24,22 @@ ALLOWED_IN_PAGES = {"workbench", "streamlit"}
 HEAVY = ("torch", "transformers", "datasets", "accelerate", "peft")
 
 # These load the engine on purpose, in processes of their own: the training worker, the generating server, a verb in the terminal.
-OTHER_PROCESSES = {"workbench.worker", "workbench.inference_server", "workbench.cli", "workbench.__main__"}
+OTHER_PROCESSES = {"workbench.runs.worker", "workbench.inference.server", "workbench.terminal.cli", "workbench.__main__"}
 # The engine modules that the web process uses.
 LIGHT_CORE = ("core.config", "core.errors", "core.recorder", "core.metrics", "core.catalog", "core.layer_maps", "core.planning",
               "core.data.house", "core.data.sources")
+
+# The packages of the workbench and the modules beside them, from the ground up; neighbours on one floor do not know each other.
+FLOORS = (
+    ("errors", "failures", "mounts", "paths", "processes"),
+    ("gate", "store"),
+    ("inference", "runs"),
+    ("chat", "screens"),
+    ("app",),
+    ("serve",),
+    ("terminal",),
+    ("__main__", "ui"),
+)
 
 
 def imported(path: Path, *, module_level: bool = False) -> set[str]:
@@ -47,12 +61,28 @@ def imported(path: Path, *, module_level: bool = False) -> set[str]:
     return names
 
 
+def workbench_modules(path: Path) -> set[str]:
+    """Dotted names of the workbench's own modules that a file imports, ``from workbench.store import records`` as its module."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            members = {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= {member if member in MODULES else node.module for member in members}
+    return names & MODULES
+
+
 def packages(names: set[str]) -> set[str]:
     return {name.partition(".")[0] for name in names}
 
 
 def module_name(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {module_name(path) for path in FILES["workbench"]}
+SHARED = sorted((ROOT / "workbench" / "screens" / "shared").glob("*.py"))
 
 
 def ids(paths: list[Path]) -> list[str]:
@@ -75,9 +105,30 @@ def test_workbench_imports_no_page(path: Path) -> None:
     assert "pages" not in packages(imported(path))
 
 
+def floor(module: str) -> int:
+    """The floor of a module by the part of its name after ``workbench``."""
+    return next(number for number, names in enumerate(FLOORS) if module.split(".")[1] in names)
+
+
+@pytest.mark.parametrize("path", FILES["workbench"], ids=ids(FILES["workbench"]))
+def test_imports_inside_the_workbench_go_down(path: Path) -> None:
+    own = module_name(path)
+    if own == "workbench":
+        assert not workbench_modules(path)
+        return
+    others = {name for name in workbench_modules(path) if name.split(".")[1] != own.split(".")[1]}
+    assert not {name for name in others if floor(name) >= floor(own)}
+
+
+@pytest.mark.parametrize("path", SHARED, ids=ids(SHARED))
+def test_shared_pieces_know_no_single_page(path: Path) -> None:
+    screens = {name for name in workbench_modules(path) if name.startswith("workbench.screens")}
+    assert all(name.startswith("workbench.screens.shared") for name in screens)
+
+
 def test_charts_take_tables_and_nothing_else() -> None:
-    own = {name for name in imported(ROOT / "workbench" / "charts.py") if name.startswith(("workbench", "core"))}
-    assert own <= {"workbench.theme", "core.metrics", "core.recorder"}
+    own = {name for name in imported(ROOT / "workbench" / "screens" / "shared" / "charts.py") if name.startswith(("workbench", "core"))}
+    assert own <= {"workbench.screens.shared.theme", "core.metrics", "core.recorder"}
 
 
 def test_nothing_imports_the_server_module() -> None:

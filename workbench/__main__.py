@@ -2,7 +2,7 @@
 
 import sys
 
-from workbench.cli import main
+from workbench.terminal.cli import main
 
 if __name__ == "__main__":
     for stream in (sys.stdout, sys.stderr):

@@ -17,11 +17,12 @@ if str(ROOT) not in sys.path:  # under `streamlit run` only this folder is on th
 import streamlit as st  # noqa: E402
 from starlette.routing import Mount  # noqa: E402
 
-from workbench import gate, inference, paths  # noqa: E402
-from workbench.chat_mount import ChatMount  # noqa: E402
-from workbench.jobs import Runner  # noqa: E402
-from workbench.live_plotly import script_route  # noqa: E402
+from workbench import gate, paths  # noqa: E402
+from workbench.chat.mount import ChatMount  # noqa: E402
+from workbench.inference import client  # noqa: E402
 from workbench.mounts import base_path, chat_path  # noqa: E402
+from workbench.runs.jobs import Runner  # noqa: E402
+from workbench.screens.shared.live_plotly import script_route  # noqa: E402
 from workbench.store import Store  # noqa: E402
 
 SCRIPT = Path(__file__).with_name("ui.py")
@@ -39,7 +40,7 @@ async def lifespan(_app: st.App):
         async with chat.running():
             yield {}
     finally:
-        await asyncio.to_thread(inference.close)
+        await asyncio.to_thread(client.close)
         runner.stop()
 
 

@@ -1,4 +1,4 @@
-"""Who is alive: a process is known by its pid, when it started and on which boot of which machine."""
+"""Who is alive, by pid, start and boot of the machine; and what a process that this one starts gets from it."""
 
 from __future__ import annotations
 
@@ -75,6 +75,11 @@ def detached() -> dict[str, Any]:
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
     return {"start_new_session": True}
+
+
+def inherited() -> dict[str, str]:
+    """The environment for a process that this one starts: its own, without the settings of the servers that run in it."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("STREAMLIT_", "GRADIO_"))}
 
 
 @cache

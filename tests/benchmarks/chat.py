@@ -10,8 +10,8 @@ import torch
 from core import catalog
 from core.chat_format import render
 from tests.benchmarks.table import Figure
-from workbench import inference
-from workbench.wire import Answer
+from workbench.inference import client
+from workbench.inference.wire import Answer
 
 MODEL, TOKENS, ROUNDS = "house-chat", 160, 5
 MESSAGES = [{"role": "user", "content": "Continue this review:\n\nI watched this film with my family last night."}]
@@ -21,7 +21,7 @@ SAMPLING = {"sampling_temperature": 0.7, "top_k": 50, "top_p": 0.95}
 def streamed_speed(seed: int) -> tuple[float, int]:
     """Tokens per second that arrive in the web process, from the question to the end, and how many came."""
     began, tokens = time.perf_counter(), 0
-    for part in inference.engine().generate(MODEL, MESSAGES, max_new_tokens=TOKENS, seed=seed, **SAMPLING):
+    for part in client.engine().generate(MODEL, MESSAGES, max_new_tokens=TOKENS, seed=seed, **SAMPLING):
         if isinstance(part, Answer):
             tokens = part.tokens
     return tokens / (time.perf_counter() - began), tokens
@@ -46,7 +46,7 @@ def figures() -> list[Figure]:
         ours, tokens = streamed_speed(seed)
         if tokens > 1:
             pairs.append((ours, bare_speed(loaded, tokens)))
-    inference.close()
+    client.close()
     ours, bare = (statistics.median(side) for side in zip(*pairs, strict=True))
     return [Figure("chat streaming against bare generate", ours / bare, "times its speed", ">= 0.9", ours >= 0.9 * bare,
                    f"{ours:.0f} and {bare:.0f} tokens/s")]

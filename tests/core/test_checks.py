@@ -117,7 +117,3 @@ def test_vocabulary_with_padding_and_with_rows_missing():
     assert "7 rows of the model are padding" in checks.vocabulary(loaded(rows + 7))
     with pytest.raises(CompatibilityError, match="tiny"):
         checks.vocabulary(loaded(rows - 1))
-
-
-def test_sizes_in_words():
-    assert [checks.size(count) for count in (3 * 2**20, 2**30, 1536 * 2**30)] == ["3 MiB", "1.0 GiB", "1,536.0 GiB"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from core.config import ExperimentConfig, Ramp, apply_overrides, parse_recipe, parse_yaml, read_recipe
+from core.config import ExperimentConfig, Ramp, apply_overrides, describe, leaves, parse_recipe, parse_yaml, read_recipe
 from core.errors import ConfigError
 
 RECIPES = Path(__file__).resolve().parents[2] / "assets" / "recipes"
@@ -76,3 +76,11 @@ def test_a_file_that_is_not_there_or_not_text(tmp_path):
     for name, says in (("none.yaml", "no such file"), ("binary.yaml", "UTF-8")):
         with pytest.raises(ConfigError, match=says):
             read_recipe(tmp_path / name)
+
+
+def test_leaves_are_the_keys_of_a_recipe_with_every_section_there():
+    known = dict(leaves())
+    assert list(known)[:3] == ["name", "description", "teacher.model"]
+    assert {"losses.w_kd", "student.lora.rank", "student.fresh.heads"} <= set(known), "a weight is one leaf; optional sections count"
+    assert not {"losses", "losses.w_kd.start", "student.lora"} & set(known)
+    assert known["losses.temperature"].description == describe("losses.temperature")

@@ -46,7 +46,7 @@ def test_the_first_of_two_writers_wins(tmp_path: Path) -> None:
 
 
 def test_too_little_room_is_known_beforehand(tmp_path: Path) -> None:
-    with pytest.raises(DiskFull, match="MiB are needed"), home.written_whole(tmp_path / "one", 2**60):
+    with pytest.raises(DiskFull, match="GiB are needed"), home.written_whole(tmp_path / "one", 2**60):
         pytest.fail("began without the room")
     assert list(tmp_path.iterdir()) == []
 

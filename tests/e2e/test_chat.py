@@ -78,7 +78,7 @@ def test_a_killed_engine_is_a_message_and_the_next_question_works(server: AppPro
     ask(chat, "Is it good?")
     expect(chat.locator("#header0")).to_contain_text("answering", timeout=WAIT)
     engine, = (child for child in psutil.Process(server.process.pid).children(recursive=True)
-               if "workbench.inference_server" in " ".join(child.cmdline()))
+               if "workbench.inference.server" in " ".join(child.cmdline()))
     engine.kill()
     expect(chat.locator("#chat0")).to_contain_text("SIGKILL", timeout=WAIT)
     expect(chat.locator("#chat0")).to_contain_text("Ask again")

@@ -19,7 +19,7 @@ PAGE = """
 import plotly.graph_objects as go
 import streamlit as st
 
-from workbench.live_plotly import live_plotly
+from workbench.screens.shared.live_plotly import live_plotly
 
 
 @st.fragment(run_every=0.25)
@@ -34,7 +34,7 @@ curve()
 APP = """
 import streamlit as st
 
-from workbench.live_plotly import script_route
+from workbench.screens.shared.live_plotly import script_route
 
 app = st.App("page.py", routes=[script_route()])
 """

@@ -10,7 +10,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.core.chat_models import save_chat_model
-from workbench import background, jobs, state
+from workbench.runs import jobs
+from workbench.screens.shared import background, state
 from workbench.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,7 +8,8 @@ from typing import Any
 
 from core.config import ExperimentConfig, parse_recipe
 from workbench.processes import Process, boot_id
-from workbench.store import Progress, Run, Store
+from workbench.store import Store
+from workbench.store.records import Progress, Run
 
 STEPS = 400
 GONE = Process(pid=1, started=-1.0, boot_id=boot_id())  # a worker that has ended

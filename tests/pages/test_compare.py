@@ -9,8 +9,9 @@ from streamlit.testing.v1 import AppTest
 
 from core.recorder import CONTROL, STUDENT
 from tests.pages import examples
-from workbench.references import BEFORE
-from workbench.store import Run, Store
+from workbench.store import Store
+from workbench.store.records import Run
+from workbench.store.references import BEFORE
 
 PAGE = Path(__file__).resolve().parents[2] / "pages" / "compare.py"
 

@@ -11,8 +11,9 @@ from core import packages
 from core.errors import NetworkError
 from tests.pages import examples
 from tests.pages.conftest import Open, button, fault_free, texts
-from workbench import desktop, models_view, references, state, views
-from workbench.store import Store
+from workbench.screens.models import desktop, models_view
+from workbench.screens.shared import state, views
+from workbench.store import Store, references
 
 PACKAGED = next(iter(packages.PACKAGES))
 

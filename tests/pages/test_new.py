@@ -10,13 +10,15 @@ import pytest
 import yaml
 from streamlit.testing.v1 import AppTest
 
-from core import packages
+from core import packages, quantities
 from core.config import parse_recipe, read_recipe
 from core.planning import static_plan
 from tests.pages import examples
 from tests.pages.conftest import ROOT, Open, answered, button, fault_free, texts
-from workbench import advanced_form, background, forms, slots, state, views
-from workbench.inference import EngineLost
+from workbench.inference.client import EngineLost
+from workbench.runs import slots
+from workbench.screens.new_experiment import advanced_form, forms
+from workbench.screens.shared import background, state
 from workbench.store import Store
 
 QUICKSTART = ROOT / "assets" / "recipes" / "quickstart.yaml"
@@ -49,7 +51,7 @@ def test_the_depth_changes_map_and_sizes(form: AppTest):
     assert "teacher block 3 becomes student block 2" in picture
     assert written(page)["student"]["layers"] == 3
     plan = static_plan(parse_recipe(written(page)))
-    assert next(each.value for each in page.metric if each.label == "Student's parameters") == views.count(plan.student.parameters)
+    assert next(each.value for each in page.metric if each.label == "Student's parameters") == quantities.count(plan.student.parameters)
 
 
 def test_the_mix_keeps_the_sum_of_the_weights(form: AppTest):
@@ -219,7 +221,7 @@ def test_the_measured_plan_tells_time_and_checks(form: AppTest, monkeypatch: pyt
     monkeypatch.setattr(background, "measured_plan", lambda question: asked.append(question) or answered(measured))
     page = fault_free(button(form, "Measure on this machine").click().run())
     shown = {each.label: each.value for each in page.metric}
-    assert (shown["Time"], shown["Training speed"], shown["Memory"]) == ("4 min", "1,234 tokens/s", "500 MB")
+    assert (shown["Time"], shown["Training speed"], shown["Memory"]) == ("4 min", "1,234 tokens/s", "477 MiB")
     assert "8 GiB that are free" in texts(page)
     page = fault_free(page.text_input(key="start.name").set_value("another-name").run())
     assert len(set(asked)) == 1  # the same plan under another name

@@ -8,8 +8,9 @@ import pytest
 
 from tests.pages import examples
 from tests.pages.conftest import Open, button, fault_free, texts
-from workbench import state
-from workbench.store import Run, Store
+from workbench.screens.shared import state
+from workbench.store import Store
+from workbench.store.records import Run
 
 
 def labels(page) -> list[str]:

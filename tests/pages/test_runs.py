@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.pages import examples
 from tests.pages.conftest import Open, fault_free, texts
-from workbench import runs_view
+from workbench.screens import runs_view
 from workbench.store import Store
 
 

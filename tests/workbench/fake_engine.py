@@ -70,7 +70,7 @@ def engine(config: ExperimentConfig, recorder: Recorder, directory: Path, **_opt
 
 
 if __name__ == "__main__":
-    from workbench import jobs, worker
+    from workbench.runs import jobs, worker
 
     jobs.WORKER = (sys.executable, "-m", "tests.workbench.fake_engine")  # for the next run in the queue
     raise SystemExit(worker.main(engine=engine))

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from core import quantities
 from workbench.chat.turns import FINISHES, Turn
-from workbench.wire import ModelCard
+from workbench.inference.wire import ModelCard
 
 # Nats at which a token is marked more strongly; below the first it is not marked.
 LEVELS = (0.1, 0.5, 1.0, 2.0)
@@ -39,15 +40,8 @@ def short(name: str) -> str:
 def _facts(card: ModelCard | None) -> list[str]:
     if card is None:
         return []
-    facts = [f"{_count(card.parameters)} parameters", f"{card.layers} layers", f"weights <code>{escape(card.weights)}</code>"]
+    facts = [f"{quantities.count(card.parameters)} parameters", f"{card.layers} layers", f"weights <code>{escape(card.weights)}</code>"]
     return facts if card.device == "cpu" else [*facts, escape(card.device)]
-
-
-def _count(parameters: int) -> str:
-    for unit, size in (("B", 10**9), ("M", 10**6), ("k", 10**3)):
-        if parameters >= size:
-            return f"{parameters / size:.3g} {unit}"
-    return str(parameters)
 
 
 def _speed(turn: Turn | None) -> list[str]:

@@ -15,12 +15,12 @@ from typing import Any
 import gradio as gr
 
 from core.errors import StillhouseError
-from workbench import inference
 from workbench.chat import markup, turns
 from workbench.chat.sessions import KeptChats, Round, Tabs
 from workbench.chat.theme import FOLLOW_PAGE
 from workbench.chat.turns import Turn, Turns
-from workbench.wire import Answer, Loaded, Piece
+from workbench.inference import client
+from workbench.inference.wire import Answer, Loaded, Piece
 
 MAX_MODELS = 3
 REDRAW_SECONDS = 0.08  # between two views of a growing answer: a slow browser must not fall behind the models
@@ -111,7 +111,7 @@ def describe(index: int) -> Callable[..., Any]:
         past = turns.loads(said)
         yield markup.header(models[index], _role(index, models), note="loading the model")
         try:
-            card = inference.engine().info(models[index])
+            card = client.engine().info(models[index])
         except StillhouseError as error:
             yield markup.header(models[index], _role(index, models), error=str(error))
         else:
@@ -158,7 +158,7 @@ def _grow(name: str, past: Turns, turn: Turn, round_: Round) -> Iterator[tuple[T
     yield turn, "loading the model"
     shown = 0.0
     try:
-        generation = inference.engine().generate(name, turns.conversation(past, turn.question), **turn.sampling)
+        generation = client.engine().generate(name, turns.conversation(past, turn.question), **turn.sampling)
         round_.follow(generation)
         for part in generation:
             match part:
@@ -197,7 +197,7 @@ def look(index: int) -> Callable[..., Any]:
         yield gr.update(value=markup.message("Comparing token by token …"), visible=True)
         messages = turns.conversation(past[:-1], past[-1].question)
         try:
-            positions = inference.engine().lens(models[0], models[index], messages, past[-1].text)
+            positions = client.engine().lens(models[0], models[index], messages, past[-1].text)
         except StillhouseError as error:
             yield gr.update(value=markup.message(str(error)), visible=True)
         else:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from workbench.inference import Generation
+from workbench.inference.client import Generation
 
 KEPT_CHATS = 200
 TAKEN_SECONDS = 3.0  # at most, from a question to the events that answer it: a round trip to the browser

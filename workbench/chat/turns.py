@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from workbench.wire import Answer, ModelCard
+from workbench.inference.wire import Answer, ModelCard
 
 FINISHES = {"length": "cut at the limit", "context": "context full", "stopped": "stopped"}
 

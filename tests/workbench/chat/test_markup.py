@@ -17,7 +17,7 @@ def position(token: str, kl: float) -> dict:
 
 def test_the_header_names_what_really_answers() -> None:
     html = markup.header("house-chat", "Teacher", CARD, SAID)
-    for part in ("Teacher", "house-chat", "4.3 M parameters", "8 layers", "0123456789ab", "first token 0.25 s", "80.0 tokens/s",
+    for part in ("Teacher", "house-chat", "4.3M parameters", "8 layers", "0123456789ab", "first token 0.25 s", "80.0 tokens/s",
                  "cut at the limit"):
         assert part in html
 
@@ -26,7 +26,7 @@ def test_the_header_says_what_the_context_left_out() -> None:
     assert "2 oldest messages left out" in markup.header("m", "Student", CARD, replace(SAID, answer=replace(SAID.answer, left_out=2)))
 
 
-@pytest.mark.parametrize(("parameters", "shown"), [(512, "512 "), (65_700, "65.7 k "), (134_515_008, "135 M "), (7_250_000_000, "7.25 B ")])
+@pytest.mark.parametrize(("parameters", "shown"), [(512, "512 "), (65_700, "65.7k "), (134_515_008, "135M "), (7_250_000_000, "7.25B ")])
 def test_parameters_as_people_say_them(parameters: int, shown: str) -> None:
     assert f">{shown}parameters" in markup.header("m", "Teacher", replace(CARD, parameters=parameters))
 

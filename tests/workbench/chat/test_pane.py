@@ -12,11 +12,11 @@ import pytest
 from core.errors import CompatibilityError, ModelNotFound
 from tests.workbench.chat.test_markup import position
 from tests.workbench.chat.test_turns import ANSWER, CARD
-from workbench import inference
 from workbench.chat import pane, turns
 from workbench.chat.sessions import KeptChats, Tabs
-from workbench.inference import EngineLost
-from workbench.wire import Loaded, Piece
+from workbench.inference import client
+from workbench.inference.client import EngineLost
+from workbench.inference.wire import Loaded, Piece
 
 CHAT = "0123456789abcdef0123456789abcdef"
 SAMPLING = (0.0, 0.95, 50, 128, None)
@@ -63,7 +63,7 @@ class FakeEngine:
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     fake = FakeEngine()
-    monkeypatch.setattr(inference, "engine", lambda: fake)
+    monkeypatch.setattr(client, "engine", lambda: fake)
     monkeypatch.setattr(pane, "tabs", Tabs())
     monkeypatch.setattr(pane, "kept", KeptChats())
     return fake

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from workbench.chat import turns
 from workbench.chat.turns import Turn
-from workbench.wire import Answer, ModelCard
+from workbench.inference.wire import Answer, ModelCard
 
 CARD = ModelCard(parameters=4_300_000, layers=8, context=1024, weights="0123456789ab", device="cpu")
 ANSWER = Answer(text="It is.", tokens=3, prompt_tokens=7, left_out=0, seconds_to_first_token=0.25, tokens_per_second=80.0, finish="length")

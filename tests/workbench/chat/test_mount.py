@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+
+import pytest
+from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette.testclient import TestClient
+
+from workbench.chat import mount
+from workbench.chat.mount import ChatMount
+
+
+class Pane:
+    """A stand-in for the Gradio pane that keeps count of what happens to it."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    def build(self) -> FastAPI:
+        time.sleep(0.05)  # long enough for a second request to arrive
+        self.events.append("built")
+
+        @contextlib.asynccontextmanager
+        async def lifespan(_app: FastAPI):
+            self.events.append("started")
+            yield
+            self.events.append("ended")
+
+        application = FastAPI(lifespan=lifespan)
+        application.get("/")(lambda: "pane")
+        return application
+
+
+@pytest.fixture
+def pane(monkeypatch: pytest.MonkeyPatch) -> Pane:
+    made = Pane()
+    monkeypatch.setattr(mount, "build_pane", made.build)
+    return made
+
+
+def in_server(use: Callable[[ChatMount], object]) -> None:
+    """Run a coroutine function while a mount is running."""
+
+    async def serve() -> None:
+        mount = ChatMount()
+        async with mount.running():
+            await use(mount)
+
+    asyncio.run(serve())
+
+
+def test_requests_reach_the_pane_and_it_ends_with_the_server(pane: Pane) -> None:
+    mount = ChatMount()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette):
+        async with mount.running():
+            yield
+
+    with TestClient(Starlette(routes=[Mount("/chat", app=mount)], lifespan=lifespan)) as client:
+        assert [client.get("/chat/").json() for _ in range(2)] == ["pane", "pane"]
+        assert pane.events == ["built", "started"]
+    assert pane.events == ["built", "started", "ended"]
+
+
+def test_it_is_built_once_however_many_ask(pane: Pane) -> None:
+    async def ask(mount: ChatMount) -> None:
+        first, second = await asyncio.gather(mount.begin(), mount.begin())
+        assert first is second
+
+    in_server(ask)
+    assert pane.events == ["built", "started", "ended"]
+
+
+def test_it_is_not_built_before_its_time(pane: Pane) -> None:
+    in_server(lambda _mount: asyncio.sleep(0.1))
+    assert pane.events == []
+
+
+def test_it_warms_up_by_itself(pane: Pane, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mount, "WARM_UP_AFTER", 0.01)
+
+    async def wait(_mount: ChatMount) -> None:
+        for _ in range(200):
+            if "started" in pane.events:
+                return
+            await asyncio.sleep(0.01)
+
+    in_server(wait)
+    assert pane.events == ["built", "started", "ended"]
+
+
+def test_a_visitor_who_leaves_does_not_take_the_pane_along(pane: Pane) -> None:
+    async def leave(mount: ChatMount) -> None:
+        visitor = asyncio.create_task(mount({}, None, None))
+        await asyncio.sleep(0.01)
+        visitor.cancel()
+        assert await mount.begin() is not None
+
+    in_server(leave)
+    assert pane.events == ["built", "started", "ended"]
+
+
+def test_every_visitor_and_the_log_are_told_that_it_could_not_be_built(
+        monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    def broken() -> FastAPI:
+        raise RuntimeError("no pane today")
+
+    monkeypatch.setattr(mount, "build_pane", broken)
+
+    async def ask(mount: ChatMount) -> None:
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="no pane today"):
+                await mount({}, None, None)
+
+    in_server(ask)
+    assert [record.message for record in caplog.records] == ["The chat pane could not be started."]

@@ -1,0 +1,216 @@
+"""The engine process: streams, stops, dies, comes back, and ends with its application."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from core.errors import CompatibilityError, ConfigError, ModelNotFound
+from tests.core.chat_models import save_chat_model
+from workbench import paths
+from workbench.inference.client import Engine, EngineLost
+from workbench.inference.wire import Answer, Loaded, Piece
+
+QUESTION = [{"role": "user", "content": "Is it good?"}]
+ENDLESS = {"max_new_tokens": 10**6, "sampling_temperature": 1.0, "seed": 3}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    root = tmp_path_factory.mktemp("models")
+    return {"teacher": str(save_chat_model(root / "teacher", layers=3, positions=4096, endless=True)),
+            "student": str(save_chat_model(root / "student", seed=1, positions=4096, endless=True)),
+            "foreign": str(save_chat_model(root / "foreign", sentences=("Other words, other merges.", "Nothing alike here.")))}
+
+
+@pytest.fixture(scope="module")
+def engine():
+    engine = Engine(lambda reference: reference)
+    yield engine
+    engine.close()
+
+
+def ask(engine: Engine, model: str, **sampling) -> list:
+    return list(engine.generate(model, QUESTION, **{"max_new_tokens": 20, **sampling}))
+
+
+def wait_for(condition, seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.01)
+
+
+def test_an_answer_comes_in_pieces_that_join_to_the_whole(engine, folders) -> None:
+    loaded, *pieces, answer = ask(engine, folders["teacher"], max_new_tokens=200)
+    assert isinstance(loaded, Loaded)
+    assert isinstance(answer, Answer)
+    assert all(isinstance(piece, Piece) for piece in pieces)
+    assert (loaded.card.layers, loaded.card.device) == (3, "cpu")
+    assert answer.text.startswith("".join(piece.text for piece in pieces))
+    assert len(pieces) > 1
+    assert 0 < answer.tokens <= 200
+    assert answer.tokens_per_second > 0
+
+
+def test_the_first_token_does_not_wait_for_the_others(engine, folders) -> None:
+    generation = iter(engine.generate(folders["teacher"], QUESTION, **ENDLESS))
+    next(generation)
+    assert next(generation).tokens < 1000
+
+
+def test_a_reader_that_lags_gets_longer_pieces(engine, folders) -> None:
+    parts = iter(engine.generate(folders["teacher"], QUESTION, max_new_tokens=150))
+    loaded, first = next(parts), next(parts)
+    ask(engine, folders["teacher"], max_new_tokens=400)  # meanwhile the other answer ends
+    time.sleep(0.5)
+    *rest, answer = parts
+    assert isinstance(loaded, Loaded)
+    assert len(rest) <= 1
+    assert answer.text.startswith("".join(piece.text for piece in (first, *rest)))
+
+
+def test_the_card_is_that_of_the_loaded_weights(engine, folders) -> None:
+    from core.checkpoints import weights_hash
+
+    assert engine.info(folders["teacher"]).weights == weights_hash(Path(folders["teacher"])) != engine.info(folders["student"]).weights
+
+
+def test_a_model_that_was_saved_anew_is_read_anew(engine, tmp_path) -> None:
+    folder = save_chat_model(tmp_path / "model", seed=5)
+    before = engine.info(str(folder))
+    save_chat_model(folder, seed=6)
+    os.utime(folder / "model.safetensors")
+    assert engine.info(str(folder)).weights != before.weights
+
+
+def test_streams_run_side_by_side_and_agree_with_streams_alone(engine, folders) -> None:
+    alone = {name: ask(engine, folders[name], seed=7, max_new_tokens=60)[-1].text for name in ("teacher", "student")}
+    together: dict[int, str] = {}
+
+    def run(i: int, name: str) -> None:
+        together[i] = ask(engine, folders[name], seed=7, max_new_tokens=60)[-1].text
+
+    threads = [threading.Thread(target=run, args=(i, name)) for i, name in enumerate(("teacher", "student") * 3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [together[i] for i in range(6)] == [alone["teacher"], alone["student"]] * 3
+
+
+def test_stop_gives_the_answer_so_far(engine, folders) -> None:
+    generation = engine.generate(folders["teacher"], QUESTION, **ENDLESS)
+    seen = []
+    for part in generation:
+        seen.append(part)
+        if isinstance(part, Piece) and part.tokens > 5:
+            generation.stop()
+            stopped = time.monotonic()
+    assert seen[-1].finish == "stopped"
+    assert time.monotonic() - stopped < 1
+    assert seen[-1].tokens < 4000
+
+
+def test_leaving_an_iteration_ends_the_generation(engine, folders) -> None:
+    messages = iter(engine.generate(folders["teacher"], QUESTION, **ENDLESS))
+    next(messages)
+    server = psutil.Process(engine.pid)
+    busy = server.num_threads()
+    del messages
+    wait_for(lambda: server.num_threads() < busy)
+
+
+def test_errors_keep_their_class_and_their_words(engine, folders) -> None:
+    with pytest.raises(ModelNotFound) as not_found:
+        ask(engine, "house-chta")
+    assert "house-chta" in not_found.value.given
+    assert not_found.value.expected
+    with pytest.raises(ConfigError, match="top_p"):
+        ask(engine, folders["teacher"], top_p=7)
+    with pytest.raises(ConfigError, match="question has"):
+        list(engine.generate(folders["teacher"], [{"role": "user", "content": "good " * 5000}]))
+
+
+def test_the_lens_compares_and_refuses_other_vocabularies(engine, folders) -> None:
+    positions = engine.lens(folders["teacher"], folders["student"], QUESTION, "It is good.")
+    assert "".join(position["token"] for position in positions) == "It is good."
+    assert all(position["kl"] > 0 and len(position["student_top5"]) == 5 for position in positions)
+    with pytest.raises(CompatibilityError, match="tokenizers differ"):
+        engine.lens(folders["teacher"], folders["foreign"], QUESTION, "It is good.")
+
+
+def test_next_token_logits(engine, folders) -> None:
+    told = engine.next_token_logits(folders["teacher"], "Is it good?", count=3)
+    assert len(told["tokens"]) == 3
+    assert len(told["logits"]) == 300
+
+
+def test_killed_in_mid_answer_says_so_and_the_next_question_works(engine, folders) -> None:
+    generation = iter(engine.generate(folders["teacher"], QUESTION, **ENDLESS))
+    next(generation)
+    os.kill(engine.pid, signal.SIGKILL)
+    with pytest.raises(EngineLost, match=r"SIGKILL.*out of memory.*new process") as lost:
+        list(generation)
+    assert "Traceback" not in str(lost.value)
+    assert ask(engine, folders["student"])[-1].tokens > 0
+
+
+def test_one_process_whoever_asks_first_and_close_frees_whoever_waits(folders) -> None:
+    engine, pids, lost = Engine(lambda reference: reference), set(), []
+
+    def run() -> None:
+        generation = engine.generate(folders["teacher"], QUESTION, **ENDLESS)
+        pids.add(engine.pid)
+        try:
+            list(generation)
+        except EngineLost as error:
+            lost.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    wait_for(lambda: pids)
+    engine.close()
+    for thread in threads:
+        thread.join()
+    assert (len(pids), len(lost)) == (1, 3)
+    assert not psutil.pid_exists(next(iter(pids)))
+    with pytest.raises(EngineLost):
+        engine.info(folders["student"])
+
+
+def test_it_ends_when_its_application_is_killed(folders) -> None:
+    program = ("import time\nfrom workbench.inference.client import Engine\nengine = Engine(str)\n"
+               f"engine.generate({folders['student']!r}, [])\nprint(engine.pid, flush=True)\ntime.sleep(60)\n")
+    with subprocess.Popen([sys.executable, "-c", program], cwd=paths.ROOT, stdout=subprocess.PIPE, text=True) as application:
+        pid = int(application.stdout.readline())
+        assert psutil.pid_exists(pid)
+        application.kill()
+    wait_for(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+
+
+def test_answers_share_the_cores_and_small_models_take_one() -> None:
+    import torch
+
+    from workbench.inference.server import SMALL, Cores
+
+    before, cores = torch.get_num_threads(), Cores(cores=4)
+    try:
+        with cores.share(SMALL) as adjust:
+            assert torch.get_num_threads() == 4
+            with cores.share(SMALL):
+                adjust()
+                assert torch.get_num_threads() == 2
+            adjust()
+            assert torch.get_num_threads() == 4
+        with cores.share(SMALL - 1):
+            assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)

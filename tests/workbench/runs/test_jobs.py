@@ -1,0 +1,296 @@
+"""Runs as real processes: started, stopped, killed, resumed, queued. The engine is a fake one; the processes are not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import psutil
+import pytest
+
+from core.config import parse_recipe
+from core.errors import ModelNotFound
+from tests.workbench.fake_engine import config
+from workbench.errors import StoreUnavailable, WrongStatus
+from workbench.paths import ROOT
+from workbench.processes import Process, boot_id
+from workbench.runs import jobs
+from workbench.store import Store
+from workbench.store.records import ACTIVE, Run
+
+FAKE_WORKER = (sys.executable, "-m", "tests.workbench.fake_engine")
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """A store whose runs are done by the fake engine; none of them outlives the test."""
+    monkeypatch.setattr(jobs, "WORKER", FAKE_WORKER)
+    store = Store()
+    yield store
+    for run in store.runs(status=("queued", *ACTIVE), include_deleted=True):
+        jobs.force_stop(run.id, store)
+
+
+def wait(store: Store, run: Run, reached: Callable[[Run], bool], seconds: float = 30) -> Run:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        run = store.run(run.id)
+        if reached(run):
+            return run
+        if run.status not in ("queued", *ACTIVE):
+            break
+        time.sleep(0.05)
+    raise AssertionError(f"{run.status}: {run.message} {run.progress}\n{jobs.log_tail(run)}")
+
+
+def wait_for(store: Store, run: Run, status: str) -> Run:
+    return wait(store, run, lambda run: run.status == status)
+
+
+def running_at(store: Store, run: Run, step: int) -> Run:
+    return wait(store, run, lambda run: run.status == "running" and run.progress.step >= step)
+
+
+def curve(store: Store, run: Run) -> dict[int, float]:
+    frame = store.metrics(run.id, "student", ["loss"])
+    assert not frame.duplicated("step").any()
+    return dict(zip(frame.step.tolist(), frame.value.tolist(), strict=True))
+
+
+# ------------------------------------------------------------------------------------------------ the ordinary way
+
+
+def test_a_run_from_queue_to_end(store: Store):
+    run = wait_for(store, jobs.submit(config(25, name="walk"), store), "finished")
+    assert curve(store, run) == {step: 1 / step for step in range(1, 26)}
+    assert store.latest_metrics(run.id)["student"]["eval/perplexity"] == 100.0
+    assert (run.progress.step, run.progress.total, run.progress.arm) == (25, 25, "student")
+    report = store.report(run.id)
+    assert report["pid"] != os.getpid()
+    assert "Train" in jobs.log_tail(run)
+    assert sorted(path.name for path in run.directory.iterdir()) == ["journal.jsonl", "log.txt", "recipe.yaml", "step"]
+    assert run.process is None
+
+
+def test_the_process_is_detached_from_its_launcher(store: Store):
+    code = ("from tests.workbench.fake_engine import config; from workbench.runs import jobs; from workbench.store import Store\n"
+            f"jobs.WORKER = {FAKE_WORKER!r}; jobs.submit(config(400, name='walk', pause=0.02), Store())")
+    launcher = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, start_new_session=True)
+    assert launcher.wait(timeout=30) == 0
+    run = running_at(store, store.run("walk"), 5)
+    assert os.getsid(run.process.pid) == run.process.pid, "a session of its own: no hang-up, no Ctrl-C"
+    jobs.launch_next(store)  # what an app does that starts now
+    assert store.run(run.id).status == "running"
+
+
+def test_a_kill_of_the_launcher_does_not_touch_the_run(store: Store):
+    code = ("from tests.workbench.fake_engine import config; from workbench.runs import jobs; from workbench.store import Store\n"
+            f"jobs.WORKER = {FAKE_WORKER!r}; store = Store(); runner = jobs.Runner(store); runner.start()\n"
+            "jobs.submit(config(400, name='walk', pause=0.02), store); print('ready', flush=True); import time; time.sleep(60)")
+    app = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, start_new_session=True)
+    assert app.stdout.readline() == b"ready\n"
+    run = running_at(store, store.run("walk"), 5)
+    os.killpg(app.pid, signal.SIGKILL)
+    app.wait()
+    app.stdout.close()
+    step = store.run(run.id).progress.step
+    assert running_at(store, run, step + 50).status == "running"
+    assert jobs.reconcile(store) == []
+
+
+# ------------------------------------------------------------------------------------------------ stopping
+
+
+def test_stop_saves_and_resume_goes_on_under_the_same_id(store: Store):
+    run = running_at(store, jobs.submit(config(150, name="walk", pause=0.03), store), 3)
+    asked = time.monotonic()
+    assert store.request_stop("walk").status == "stopping"
+    stopped = wait_for(store, run, "stopped")
+    assert time.monotonic() - asked < 5
+    reached = stopped.progress.step
+    assert 3 <= reached < 150
+    assert (run.directory / "step").read_text() == str(reached)
+    assert sorted(curve(store, run)) == list(range(1, reached + 1)), "everything logged before the stop is there"
+    assert jobs.resume("walk", store).id == run.id
+    wait_for(store, run, "finished")
+    assert curve(store, run) == {step: 1 / step for step in range(1, 151)}
+
+
+def test_sigterm_is_a_stop(store: Store):
+    run = running_at(store, jobs.submit(config(400, pause=0.02), store), 3)
+    os.kill(run.process.pid, signal.SIGTERM)
+    stopped = wait_for(store, run, "stopped")
+    assert (run.directory / "step").read_text() == str(stopped.progress.step)
+
+
+def test_stop_during_the_start_never_trains(store: Store):
+    run = jobs.submit(config(400, pause=0.02), store)
+    assert store.request_stop(run.id).status == "stopping"
+    stopped = wait_for(store, run, "stopped")
+    assert stopped.progress.step == 0
+    assert not (run.directory / "step").exists()
+
+
+def test_force_ends_a_run_that_does_not_listen(store: Store):
+    run = running_at(store, jobs.submit(config(10_000, pause=0.01, deaf=True), store), 3)
+    store.request_stop(run.id)
+    ended = jobs.force_stop(run.id, store)
+    assert ended.status == "stopped"
+    assert ended.resumable
+    assert not psutil.pid_exists(run.process.pid) or psutil.Process(run.process.pid).status() == psutil.STATUS_ZOMBIE
+    with pytest.raises(WrongStatus, match="stopped"):
+        jobs.force_stop(run.id, store)
+
+
+# ------------------------------------------------------------------------------------------------ dying
+
+
+def test_kill_9_is_found_loses_nothing_and_can_be_resumed(store: Store):
+    run = running_at(store, jobs.submit(config(80, name="walk", pause=0.02), store), 12)
+    time.sleep(0.3)  # into the second that the store has not seen yet
+    os.kill(run.process.pid, signal.SIGKILL)
+    logged = wait(store, run, lambda _: not run.process.alive) and (run.directory / "journal.jsonl").read_text().count("loss")
+    in_store = len(curve(store, run))
+    assert [lost.id for lost in jobs.reconcile(store)] == [run.id]
+    lost = store.run(run.id)
+    assert lost.status == "lost"
+    assert lost.resumable
+    assert "without a word" in lost.message
+    kept = curve(store, run)
+    assert logged, "killed too early to show anything"
+    assert len(kept) > in_store, "the journal gave back what the store had not seen"
+    assert sorted(kept) == list(range(1, len(kept) + 1))
+    assert jobs.reconcile(store) == []
+    assert jobs.resume("walk", store).id == run.id
+    wait_for(store, run, "finished")
+    assert curve(store, run) == {step: 1 / step for step in range(1, 81)}
+    assert len(store.events(run.id, kind="samples")) == 8, "replayed events are not doubled"
+
+
+def test_a_pid_that_was_given_to_another_process_is_not_the_run(store: Store):
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        impostor = replace(Process.of(other.pid), started=Process.of(other.pid).started - 1)
+        impostor.kill()
+        assert other.poll() is None, "a process that has nothing to do with us was killed"
+        run = store.create_run(config())
+        store.claim(run.id, "cpu")
+        store.report_in(run.id, impostor)
+        assert [lost.id for lost in jobs.reconcile(store)] == [run.id]
+        other.stdin.write(b"\n")
+
+
+def test_a_run_of_an_earlier_boot_is_lost_once_it_has_been_silent(store: Store, monkeypatch: pytest.MonkeyPatch):
+    run = store.create_run(config())
+    store.claim(run.id, "cpu")
+    store.report_in(run.id, replace(Process.current(), boot_id="another boot"))
+    assert jobs.reconcile(store) == [], "another container on this machine may be at it"
+    monkeypatch.setattr(jobs, "SILENT_SECONDS", -1.0)
+    assert [lost.message for lost in jobs.reconcile(store)] == ["The machine was restarted while it ran."]
+
+
+def test_a_launcher_that_died_between_claim_and_start(store: Store, monkeypatch: pytest.MonkeyPatch):
+    run = store.create_run(config())
+    store.claim(run.id, "cpu")
+    assert jobs.reconcile(store) == []
+    monkeypatch.setattr(jobs, "START_SECONDS", -1.0)
+    assert [lost.message for lost in jobs.reconcile(store)] == ["Its process was never started."]
+    assert wait_for(store, jobs.resume(run.id, store), "finished")
+
+
+def test_a_worker_that_dies_before_its_first_word(store: Store, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(jobs, "WORKER", (sys.executable, "-c", "raise SystemExit('no such module')"))
+    run = jobs.submit(config(), store)
+    lost = wait(store, run, lambda run: jobs.reconcile(store) is not None and store.run(run.id).status == "lost")
+    assert "no such module" in jobs.log_tail(lost)
+
+
+def test_a_worker_that_cannot_be_started(store: Store, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(jobs, "WORKER", ("/no/such/python",))
+    with pytest.raises(StoreUnavailable, match="could not be started"):
+        jobs.submit(config(name="walk"), store)
+    assert store.run("walk").status == "failed"
+
+
+def test_a_living_process_is_told_from_a_zombie():
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    process = Process.of(child.pid)
+    assert process.alive
+    child.kill()
+    while psutil.Process(child.pid).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    assert not process.alive, "killed, not yet reaped"
+    child.wait()
+    child.stdin.close()
+    assert not process.alive
+    assert process.boot_id == boot_id()
+
+
+# ------------------------------------------------------------------------------------------------ the queue
+
+
+def test_one_run_a_device_and_the_next_when_it_ends(store: Store):
+    first = jobs.submit(config(30, pause=0.02), store)
+    second = jobs.submit(config(5), store)
+    elsewhere = store.create_run(config(5, device="cuda:7"))
+    jobs.launch_next(store)
+    assert second.status == "queued"
+    assert store.run(elsewhere.id).status != "queued", "another device is free"
+    wait_for(store, second, "finished")  # nobody polls the queue here: the first worker starts it at its end
+    assert store.run(second.id).started >= store.run(first.id).finished
+
+
+def test_two_apps_start_each_run_once(store: Store):
+    runners = [jobs.Runner(Store(), interval=0.01) for _ in range(3)]
+    for runner in runners:
+        runner.start()
+    runs = [store.create_run(config(3)) for _ in range(4)]
+    try:
+        reports = [wait_for(store, run, "finished") and store.events(run.id, kind="report") for run in runs]
+    finally:
+        for runner in runners:
+            runner.stop()
+    assert [len(each) for each in reports] == [1] * 4
+    assert len({each[0].payload["pid"] for each in reports}) == 4
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("The disk is full."), KeyError("the disk is full")], ids=repr)
+def test_the_runner_goes_on_after_any_failure(store: Store, error: Exception, monkeypatch: pytest.MonkeyPatch,
+                                              caplog: pytest.LogCaptureFixture):
+    runner = jobs.Runner(store, interval=0.01)
+    with monkeypatch.context() as patch:
+        def broken(_store: Store) -> list[Run]:
+            raise error
+
+        patch.setattr(jobs, "launch_next", broken)
+        runner.start()
+        end = time.monotonic() + 10
+        while runner.problem is None and time.monotonic() < end:
+            time.sleep(0.01)
+        assert "full" in str(runner.problem)
+        time.sleep(0.1)
+    assert len([record for record in caplog.records if record.exc_info and record.exc_info[1] is error]) == 1, "told once, not every second"
+    run = store.create_run(config(3))
+    wait_for(store, run, "finished")
+    runner.stop()
+    assert runner.problem is None
+
+
+def test_a_teacher_that_is_not_there_queues_nothing(store: Store):
+    wanted = parse_recipe({"teacher": {"model": "no-such-model"}})
+    with pytest.raises(ModelNotFound):
+        jobs.submit(wanted, store)
+    assert store.runs() == []
+    assert not store.runs_dir.exists() or not any(store.runs_dir.iterdir())
+
+
+def test_log_tail_shows_what_a_terminal_would(store: Store):
+    run = store.create_run(config())
+    assert jobs.log_tail(run) == ""
+    run.log_path.write_bytes("10%\r50%\r100%\r\ndone é\nlast".encode())
+    assert jobs.log_tail(run) == "100%\ndone é\nlast"
+    assert jobs.log_tail(run, limit=4) == "last"

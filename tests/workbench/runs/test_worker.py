@@ -1,0 +1,291 @@
+"""The worker in this process, with a fake engine: what it writes, and how each way to end is reported."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import math
+import os
+import signal
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.config import ExperimentConfig
+from core.recorder import ListRecorder, Recorder
+from tests.workbench.fake_engine import config, engine
+from workbench.errors import StoreUnavailable, WrongStatus
+from workbench.processes import Process
+from workbench.runs import recording
+from workbench.runs.journal import Journal, read_journal
+from workbench.runs.progress import ProgressLog
+from workbench.runs.recording import StoreRecorder, recover
+from workbench.runs.worker import Outcome, run_worker
+from workbench.store import Store
+from workbench.store.records import Run
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+def start(store: Store, config: ExperimentConfig) -> Run:
+    return store.create_run(config, device="cpu")
+
+
+def do(store: Store, config: ExperimentConfig) -> Outcome:
+    return run_worker(start(store, config).id, store, engine)
+
+
+# ------------------------------------------------------------------------------------------------ endings
+
+
+def test_a_finished_run(store: Store):
+    watcher = ListRecorder()
+    run = start(store, config(5))
+    outcome = run_worker(run.id, store, engine, watchers=(watcher,))
+    assert (outcome.run.status, outcome.error, outcome.report["stopped"]) == ("finished", None, False)
+    assert store.latest_metrics(run.id) == {"student": {"eval/perplexity": 100.0, "loss": 0.2, "tokens_per_second": 10.0}}
+    assert watcher.series("student", "loss") == {step: 1 / step for step in range(1, 6)}
+    assert outcome.run.process is None
+
+
+@pytest.mark.parametrize(("error", "message", "hint", "code"), [
+    ("bug", "TypeError: unsupported operand", "log", 1),
+    ("disk full", "disk that holds", "Free some space", 1),
+    ("disk full in safetensors", "disk that holds", "Free some space", 1),
+    ("no memory", "not enough memory", "per_device_train_batch_size", 1),
+    ("no memory on the GPU", "not enough memory", "per_device_train_batch_size", 1),
+    ("no memory in torch", "not enough memory", "per_device_train_batch_size", 1),
+    ("no memory in torch on Windows", "There was not enough memory", "per_device_train_batch_size", 1),
+    ("not finite", "NaN at step 3", "learning_rate", 1),
+    ("mistake", "depth was given as 9", "student.layers", 2),
+    ("read-only", "read-only file system", "Put that right", 1),
+])
+def test_a_failure_says_what_to_do_and_keeps_the_curve(store: Store, error: str, message: str, hint: str, code: int):
+    outcome = do(store, config(5, fail_at=4, error=error))
+    assert outcome.run.status == "failed"
+    assert message in outcome.run.message
+    assert hint in outcome.run.hint
+    assert outcome.error.exit_code == code
+    assert "Traceback" not in outcome.run.message
+    assert "Traceback" in outcome.run.log_path.read_text(), "for whoever reads the code"
+    assert len(store.metrics(outcome.run.id, "student", ["loss"])) == 3
+    assert outcome.run.resumable
+
+
+def test_a_failed_run_is_resumed_where_it_was(store: Store):
+    run = do(store, config(5, fail_at=4, error="no memory")).run
+    (run.directory / "step").write_text("4")  # the memory is there now
+    store.requeue(run.id)
+    store.claim(run.id, "cpu")
+    outcome = run_worker(run.id, store, engine)
+    assert (outcome.run.status, outcome.run.message) == ("finished", "")
+    assert store.metric_series_tail(run.id, "loss") == [(1, 1.0), (2, 0.5), (3, 1 / 3), (5, 0.2)]
+
+
+class Signals(ListRecorder):
+    """Sends this process a signal at certain steps, so surely while the engine runs."""
+
+    def __init__(self, number: int, *steps: int) -> None:
+        super().__init__()
+        self.number, self.steps = number, steps
+
+    def log(self, arm: str, step: int, metrics: Mapping[str, float]) -> None:
+        if step in self.steps:
+            os.kill(os.getpid(), self.number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_stops_with_a_checkpoint(store: Store, number: int):
+    run = start(store, config(2000))
+    before = signal.getsignal(number)
+    outcome = run_worker(run.id, store, engine, watchers=(Signals(number, 12),))
+    assert (outcome.run.status, outcome.run.message) == ("stopped", "Stopped at step 12 of 2000.")
+    assert (run.directory / "step").read_text() == "12"
+    assert signal.getsignal(number) == before
+
+
+def test_a_second_ctrl_c_ends_an_engine_that_does_not_listen(store: Store):
+    run = start(store, config(100_000, deaf=True))
+    outcome = run_worker(run.id, store, engine, watchers=(Signals(signal.SIGINT, 12, 15),))
+    assert (outcome.run.status, outcome.run.message) == ("stopped", "Interrupted, without a checkpoint, at step 15 of 100000.")
+    assert len(store.metrics(run.id, "student", ["loss"])) == 15
+
+
+def test_a_run_that_was_not_claimed_is_left_alone(store: Store):
+    run = store.create_run(config())
+    with pytest.raises(WrongStatus, match="queued"):
+        run_worker(run.id, store, engine)
+    assert store.run(run.id).status == "queued"
+
+
+def test_a_run_taken_away_meanwhile_is_left_as_it_is(store: Store, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(recording, "FLUSH_SECONDS", 0.05)
+
+    def engine_that_is_given_up(config: ExperimentConfig, recorder: Recorder, directory: Path, **options: Any) -> dict[str, Any]:
+        store.finish(run.id, "lost", "gone")
+        return engine(config, recorder, directory, **options)
+
+    run = start(store, config(100_000, pause=0.01))
+    outcome = run_worker(run.id, store, engine_that_is_given_up)
+    assert (outcome.run.status, outcome.run.message) == ("lost", "gone")
+    assert outcome.report["stopped"], "it noticed and stopped"
+
+
+def test_a_full_store_gets_its_last_words_from_the_reserve(store: Store, monkeypatch: pytest.MonkeyPatch):
+    run = start(store, config(5, fail_at=4, error="disk full"))
+    reserve = run.directory / ".reserve"
+    finish = store.finish
+
+    def finish_if_there_is_room(*arguments: Any, **options: Any) -> bool:
+        assert not reserve.exists(), "the room was not given back before the last words"
+        return finish(*arguments, **options)
+
+    def engine_on_a_full_disk(*arguments: Any, **options: Any) -> dict[str, Any]:
+        assert reserve.stat().st_blocks * 512 >= 1 << 20, "the space is really taken"
+        return engine(*arguments, **options)
+
+    monkeypatch.setattr(store, "finish", finish_if_there_is_room)
+    assert run_worker(run.id, store, engine_on_a_full_disk).run.status == "failed"
+
+
+def test_a_disk_that_is_full_from_the_start_fails_the_run(store: Store, monkeypatch: pytest.MonkeyPatch):
+    def full(_self: Path, _content: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    run = start(store, config())
+    monkeypatch.setattr(Path, "write_bytes", full)
+    outcome = run_worker(run.id, store, engine)
+    assert outcome.run.status == "failed"
+    assert "full" in outcome.run.message
+
+
+# ------------------------------------------------------------------------------------------------ recording
+
+
+def test_a_killed_recorder_loses_nothing(store: Store):
+    run = start(store, config())
+    store.report_in(run.id, Process.current())
+    recorder = StoreRecorder(store, run, Process.current())  # its thread never runs: the process was killed at once
+    recorder.log("student", 1, {"loss": 2.0, "raw/kd": math.nan})
+    recorder.event("samples", {"arm": "student", "step": 1, "prompt": "?", "answer": "ü"})
+    assert store.metrics(run.id).empty
+    with open(run.journal_path, "a") as journal:
+        journal.write('["metrics", [["student", 2, "lo')  # a line cut by the kill
+    for _ in range(2):  # two apps may notice
+        recover(store, run)
+    assert store.metric_series_tail(run.id, "loss") == [(1, 2.0)]
+    assert math.isnan(store.metric_series_tail(run.id, "raw/kd")[0][1])
+    assert [event.payload["answer"] for event in store.events(run.id)] == ["ü"]
+
+
+def test_the_next_recorder_begins_with_what_the_last_one_left(store: Store):
+    run = start(store, config())
+    store.report_in(run.id, Process.current())
+    StoreRecorder(store, run, Process.current()).log("student", 1, {"loss": 2.0})
+    with StoreRecorder(store, run, Process.current()) as recorder:
+        assert store.metric_series_tail(run.id, "loss") == [(1, 2.0)]
+        recorder.log("student", 2, {"loss": 1.0})
+    assert store.metric_series_tail(run.id, "loss") == [(1, 2.0), (2, 1.0)]
+    assert read_journal(run.journal_path) == ([], []), "handed over"
+
+
+def test_rows_wait_while_the_store_is_locked(store: Store, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(recording, "FLUSH_SECONDS", 0.02)
+    run = start(store, config())
+    store.report_in(run.id, Process.current())
+    record, refused = store.record, threading.Event()
+
+    def locked_at_first(*arguments: Any) -> bool:
+        if not refused.is_set():
+            refused.set()
+            raise StoreUnavailable("The store stayed locked.")
+        return record(*arguments)
+
+    monkeypatch.setattr(store, "record", locked_at_first)
+    with StoreRecorder(store, run, Process.current()) as recorder:
+        recorder.log("student", 1, {"loss": 2.0})
+        assert refused.wait(5)
+        end = time.monotonic() + 5
+        while store.metrics(run.id).empty and time.monotonic() < end:
+            time.sleep(0.02)
+        assert store.metric_series_tail(run.id, "loss") == [(1, 2.0)]
+
+
+def test_progress_follows_phases_and_steps(store: Store):
+    run = start(store, config())
+    store.report_in(run.id, Process.current())
+    with StoreRecorder(store, run, Process.current()) as recorder:
+        recorder.event("phase", {"name": "prepare data"})
+        recorder.event("phase", {"name": "train", "arm": "student", "total_steps": 9})
+        recorder.log("student", 9, {"loss": 3.0})
+        recorder.log("control", 0, {"eval/perplexity": 3.0})
+        assert (recorder.progress.arm, recorder.progress.step) == ("student", 9), "an evaluation before training is no step"
+        recorder.event("phase", {"name": "train", "arm": "control", "total_steps": 7})
+        recorder.log("control", 4, {"loss": 3.0})
+    progress = store.run(run.id).progress
+    assert (progress.phase, progress.arm, progress.step, progress.total) == ("train", "control", 4, 7)
+    assert store.run(run.id).heartbeat == pytest.approx(time.time(), abs=5)
+
+
+def test_logging_a_step_is_cheap(store: Store):
+    run = start(store, config())
+    store.report_in(run.id, Process.current())
+    with StoreRecorder(store, run, Process.current()) as recorder:
+        began = time.perf_counter()
+        for step in range(1, 1001):
+            recorder.log("student", step, dict.fromkeys(("loss", "raw/kd", "raw/hard", "learning_rate", "tokens"), 0.5))
+        seconds = time.perf_counter() - began
+    assert seconds < 0.5, "half a millisecond a step"
+    assert len(store.metrics(run.id)) == 5000
+
+
+def test_a_partly_written_line_is_completed_or_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    journal = Journal(tmp_path / "journal.jsonl")
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda file, data: write(file, data[:7]))
+    journal.metrics([("student", 1, "loss", 0.5)])
+    journal.close()
+    assert read_journal(tmp_path / "journal.jsonl") == ([("student", 1, "loss", 0.5)], [])
+    assert read_journal(tmp_path / "nothing") == ([], [])
+
+
+# ------------------------------------------------------------------------------------------------ progress as text
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def tell(log: ProgressLog) -> None:
+    log.event("phase", {"name": "train", "arm": "student", "total_steps": 3})
+    for step in (1, 2, 3):
+        log.log("student", step, {"loss": 1 / step, "tokens_per_second": 1234.5})
+    log.log("student", 3, {"eval/perplexity": 12.3456, "eval/kl_to_teacher": 0.5})
+    log.event("warning", {"message": "little data"})
+    log.close()
+
+
+def test_a_log_has_first_and_last_step_in_lines():
+    stream = io.StringIO()
+    tell(ProgressLog(stream))
+    assert stream.getvalue().splitlines() == [
+        "Train", "  student step 1 of 3  loss 1.0000  1,234 tokens/s",
+        "  student step 3 of 3  loss 0.3333  1,234 tokens/s  about 0 s left",
+        "  student at step 3: perplexity 12.35, kl to teacher 0.5", "Warning: little data"]
+
+
+def test_a_terminal_rewrites_one_line():
+    stream = Terminal()
+    tell(ProgressLog(stream))
+    assert "\r\x1b[K  student step 3 of 3" in stream.getvalue()
+    assert stream.getvalue().endswith("little data\n")
+    assert json.dumps(stream.getvalue().splitlines()[-2]).startswith('"  student at step 3')

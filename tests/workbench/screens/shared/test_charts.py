@@ -1,0 +1,90 @@
+"""Figures from tables."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from workbench.screens.shared import charts
+
+
+def table(**curves: list[float]) -> pd.DataFrame:
+    """Curves by ``arm__name``, with "/" written as "_per_"; steps from 1."""
+    rows = [(arm, name.replace("_per_", "/"), step, value) for key, values in curves.items() for arm, _, name in [key.partition("__")]
+            for step, value in enumerate(values, 1)]
+    return pd.DataFrame(rows, columns=["arm", "name", "step", "value"])
+
+
+def trace(figure, name: str):
+    """The trace of that name that stands in the legend."""
+    return next(each for each in figure.data if each.name == name and each.showlegend is not False)
+
+
+@pytest.mark.parametrize("count", [10, 1500, 1501, 10_000, 123_457])
+def test_downsampling_keeps_ends_and_extremes(count: int):
+    values = np.sin(np.arange(count) / 50)
+    values[count // 3], values[count // 2] = 9.0, -9.0
+    kept = charts.downsample(pd.DataFrame({"step": np.arange(count), "value": values}))
+    assert len(kept) <= min(count, charts.POINTS + 2)
+    assert {0, count - 1, count // 3, count // 2} <= set(kept["step"])
+    assert kept["step"].is_monotonic_increasing
+
+
+def test_downsampling_survives_missing_values():
+    values = np.full(4000, np.nan)
+    values[2000] = 1.0
+    assert 1.0 in set(charts.downsample(pd.DataFrame({"step": np.arange(4000), "value": values}))["value"])
+
+
+def test_each_term_has_its_curve_and_the_control_its_own():
+    figure = charts.term_losses(table(student__loss=[3, 2], student__loss_per_kd=[2, 1], student__loss_per_hard=[1, 1],
+                                      student__loss_per_hidden=[0, 0], control__loss_per_hard=[2, 2]))
+    assert {each.name for each in figure.data} == {"soft targets", "hard labels", "hard labels (control)", "total"}
+    assert list(trace(figure, "soft targets").y) == [2, 1]
+    assert trace(figure, "hard labels (control)").line.dash == "dash"
+
+
+def test_raw_terms_have_no_total_and_a_unit():
+    figure = charts.term_losses(table(student__loss=[3, 2], student__raw_per_kd=[0.5, 0.4], student__raw_per_hard=[1, 1]), weighted=False)
+    assert {each.name for each in figure.data} == {"soft targets", "hard labels"}
+    assert figure.layout.yaxis.title.text == "nats/token"
+
+
+def test_long_curves_are_drawn_under_their_average():
+    rough = [1.0, 3.0] * 100
+    figure = charts.term_losses(table(student__raw_per_kd=rough), weighted=False)
+    logged, average = figure.data
+    assert logged.showlegend is False
+    assert list(logged.y) == rough
+    assert np.ptp(np.asarray(average.y)[20:]) < 1.0
+
+
+def test_an_evaluation_shows_both_arms_and_the_teachers_level():
+    curves = table(student__eval_per_perplexity=[90, 30], control__eval_per_perplexity=[90, 40])
+    figure = charts.evaluation(curves, "eval/perplexity", teacher=20)
+    assert [each.name for each in figure.data] == ["student", "control"]
+    assert figure.layout.yaxis.type == "log"
+    assert figure.layout.shapes[0].y0 == 20
+    assert figure.layout.annotations[0].y == pytest.approx(math.log10(20))  # plotly reads annotations, not shapes, in powers of ten
+
+
+def test_a_curve_that_is_not_there_is_not_drawn():
+    assert len(charts.single(table(student__loss=[1.0]), "memory_gib").data) == 0
+
+
+def test_overlaid_runs_keep_their_names_and_colours():
+    runs = pd.concat([table(student__eval_per_agreement=[0.1, 0.2]).assign(run=name) for name in ("b", "a")])
+    figure = charts.overlay(runs, "eval/agreement")
+    assert [each.name for each in figure.data] == ["b", "a"]
+    assert figure.data[0].line.color != figure.data[1].line.color
+
+
+def test_two_tokens_that_read_the_same_keep_their_own_bars():
+    tokens = pd.DataFrame({"token": ["a", "a"], "plain": [0.9, 0.1], "softened": [0.7, 0.3]})
+    figure = charts.temperature(tokens, 2.5)
+    assert list(figure.data[0].x) == [0, 1]
+    assert list(figure.layout.xaxis.ticktext) == ["a", "a"]
+    assert figure.data[1].name == "T = 2.5"

@@ -1,0 +1,49 @@
+"""The table of results and what is said about it."""
+
+from __future__ import annotations
+
+from tests.pages import examples
+from workbench.screens.shared import results
+from workbench.store import Store
+
+
+def test_the_table_says_what_was_measured_on_how_much():
+    measured = {"teacher": examples.measured(0.0), "student_after": examples.measured(0.2)}
+    head, rows = results.result_table(measured)
+    assert head == ["", "Teacher", "Student after", "Measured on"]
+    assert rows[0] == ["held-out perplexity", "20.09", "24.53", "8,160 tokens"]
+    assert rows[-1] == ["sentiment accuracy", "85.0% ± 1.8%", "78.7% ± 1.8%", "400 reviews"]
+
+
+def test_a_student_that_lost_to_its_control_is_told_so():
+    said = results.verdict({"student_after": examples.measured(0.6), "control": examples.measured(0.2)})
+    assert said.startswith("Compared with the control")
+    assert "held-out perplexity: 36.6 against 24.53, worse" in said
+    assert "better" not in said
+
+
+def test_a_difference_within_chance_is_no_difference():
+    said = results.verdict({"student_after": examples.measured(0.50), "control": examples.measured(0.55)})
+    assert "sentiment accuracy: 71.2% against 70.2%, no difference beyond chance" in said
+
+
+def test_without_a_control_nothing_is_claimed_for_the_teacher():
+    said = results.verdict({"student_before": examples.measured(4.0), "student_after": examples.measured(0.2)})
+    assert "before training" in said
+    assert "does not show what the teacher added" in said
+    assert results.verdict({"teacher": examples.measured(0.0)}) == ""
+
+
+def test_what_is_left_counts_the_control_too():
+    store = Store()
+    run = examples.running(store, steps=100)
+    latest = {"tokens": 200_000.0, "tokens_per_second": 1000.0}  # 2,000 tokens a step
+    assert results.remaining_seconds(run, latest) == (300 + 400) * 2.0
+    assert results.remaining_seconds(run, {"tokens": None, "tokens_per_second": None}) is None
+
+
+def test_progress_in_words():
+    store = Store()
+    run = examples.running(store, steps=100)
+    assert results.progress_text(run, 90) == "Training the student: step 100 of 400, about 2 min of training left"
+    assert results.progress_text(examples.queued(store), None).startswith("Waiting for its turn")

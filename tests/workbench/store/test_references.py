@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from core import catalog
+from core.config import parse_recipe
+from core.errors import ModelNotFound
+from core.recorder import CONTROL
+from tests.core.chat_models import save_chat_model
+from workbench.processes import Process
+from workbench.store import Store, references
+from workbench.store.records import Run
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_chat_model(tmp_path_factory.mktemp("model") / "model", layers=2)
+
+
+def trained(store: Store, model: Path, name: str = "walk", *parts: str) -> Run:
+    run = store.create_run(parse_recipe({"name": name}), device="cpu")
+    store.report_in(run.id, Process.current())
+    for part in parts or ("student",):
+        shutil.copytree(model, run.directory / part)
+    store.finish(run.id, "finished")
+    return store.run(run.id)
+
+
+def test_a_run_is_its_students_folder(store: Store, model: Path):
+    run = trained(store, model, "walk", "student", "control")
+    for reference in ("walk", run.id, "walk:student"):
+        assert references.resolve(reference, store) == str(run.directory / "student")
+    assert references.resolve("walk:control", store) == str(run.directory / CONTROL)
+    entry = references.describe("walk:control", store)
+    assert (entry.name, entry.kind, entry.layers, entry.source) == ("walk:control", "run", 2, f"run {run.id}")
+
+
+def test_the_student_before_training_is_there_for_those_who_ask(store: Store, model: Path):
+    run = trained(store, model, "walk", "student", references.BEFORE)
+    assert references.resolve("walk:before", store) == str(run.directory / references.BEFORE)
+    names = [entry.name for entry in references.entries(store, references.PARTS)]
+    assert names[-2:] == ["walk", "walk:before"]
+    assert "walk:before" not in [entry.name for entry in references.entries(store)]
+    trained(store, model, "older")
+    with pytest.raises(ModelNotFound, match="has no student from before training"):
+        references.resolve("older:before", store)
+
+
+@pytest.mark.parametrize("reference", ["owner/name", "./folder", "C:\\models\\a.gguf", "nobody", "nobody:control"])
+def test_anything_else_is_the_catalogues(store: Store, reference: str):
+    assert references.resolve(reference, store) == reference
+
+
+def test_the_catalogue_comes_before_a_run_of_the_same_name(store: Store, model: Path):
+    name = catalog.entries()[0].name
+    trained(store, model, name)
+    assert references.resolve(name, store) == name
+    assert references.resolve(f"{name}:student", store) != name
+
+
+def test_a_run_without_the_model_says_so(store: Store, model: Path):
+    store.create_run(parse_recipe({"name": "waiting"}))
+    with pytest.raises(ModelNotFound, match=r"'waiting' \(queued\) has no student model"):
+        references.resolve("waiting", store)
+    trained(store, model, "walk")
+    with pytest.raises(ModelNotFound, match="no control model"):
+        references.resolve("walk:control", store)
+    store.delete("walk")
+    with pytest.raises(ModelNotFound, match="Restore it"):
+        references.resolve("walk", store)
+
+
+def test_entries_are_the_catalogue_and_what_was_trained(store: Store, model: Path):
+    trained(store, model, "old", "student", "control")
+    store.create_run(parse_recipe({"name": "waiting"}))
+    damaged = trained(store, model, "damaged")
+    (damaged.output_dir / "model.safetensors").write_bytes(b"torn")
+    store.delete(trained(store, model, "gone").id)
+    known = len(catalog.entries())
+    assert [entry.name for entry in references.entries(store)[known:]] == ["old", "old:control"]
+
+
+def test_pinning_survives_another_folder_and_another_name(store: Store, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    run = trained(store, model, "walk")
+    (tmp_path / "text.txt").write_text("words")
+    shutil.copytree(model, tmp_path / "teacher")
+    monkeypatch.chdir(tmp_path)
+    config, parents = references.pin(parse_recipe({"teacher": {"model": "walk:student"}, "data": {"source": "text.txt"}}), store)
+    assert config.data.source == str(tmp_path / "text.txt")
+    assert config.teacher.model == "walk:student"
+    assert parents == {"walk:student": f"{run.id}:student"}
+    child = store.create_run(config, parents=parents)
+    store.rename("walk", "renamed")
+    loaded = references.loader(store.run(child.id), store)("walk:student")
+    assert (loaded.entry.name, loaded.entry.layers, loaded.model.config.num_hidden_layers) == ("renamed", 2, 2)
+    config, parents = references.pin(parse_recipe({"teacher": {"model": "teacher"}}), store)
+    assert (config.teacher.model, parents) == (str(tmp_path / "teacher"), {})
+    assert references.loader(child, store)(config.teacher.model).entry.kind == "folder"
+
+
+def test_names_stay_names(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "house").write_text("a file that happens to be called like the corpus")
+    fresh = {"teacher": None, "student": {"fresh": {}}, "losses": {"w_kd": 0}}
+    for source in ("house", "owner/data", "missing.txt"):
+        config, _ = references.pin(parse_recipe({**fresh, "data": {"source": source}}), store)
+        assert config.data.source == source
+
+
+def test_resolved_is_what_the_engine_understands(store: Store, model: Path):
+    run = trained(store, model, "walk")
+    config = references.resolved(parse_recipe({"teacher": {"model": "walk"}}), store)
+    assert config.teacher.model == str(run.output_dir)

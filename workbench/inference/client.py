@@ -1,0 +1,287 @@
+"""Ask models from the web process: a client of the one process per application in which models answer.
+
+The web process never imports torch. The first question starts `workbench.inference.server`; when that process dies, from
+lack of memory for instance, whoever waits for it gets a readable error and the next question starts a new one. Both sides
+talk in lines of JSON over the server's standard input and output (`workbench.inference.wire`), so there is no port to guard, and
+each side sees at once when the other is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, BinaryIO
+
+from core.config import DataSpec, ExperimentConfig, TeacherSpec
+from core.errors import StillhouseError
+from workbench import paths
+from workbench.inference import wire
+from workbench.inference.wire import Answer, Loaded, ModelCard, Piece
+from workbench.processes import detached, inherited
+from workbench.store import Store, references
+
+STOP_SECONDS = 2.0  # what the process gets to end by itself
+# Turns for which a waiting thread of a model keeps its core. By default it does for milliseconds, which beside a training
+# run on the same cores makes answers up to thirty times slower; with no turns at all a lone answer takes twice as long.
+SPIN = "10000"
+LARGEST_LOG = 1 << 20  # bytes; a longer one is begun anew with the next process
+
+
+class EngineLost(StillhouseError):
+    """The process in which models answer ended in the middle of something."""
+
+
+class Engine:
+    """One engine process, started when first needed and again after it died. Every method may be called from any thread.
+
+    All methods raise what the engine raised, by its own class, and `EngineLost`.
+
+    Args:
+        resolve: turns a reference as users write it, runs included, into one that `core.catalog` knows.
+    """
+
+    def __init__(self, resolve: Callable[[str], str]) -> None:
+        self._resolve = resolve
+        self._lock = threading.Lock()
+        self._process: _Process | None = None
+        self._closed = False
+
+    def info(self, model: str) -> ModelCard:
+        """Load a model and tell what it is."""
+        return ModelCard(**self._call("info", model=self._resolve(model)))
+
+    def generate(self, model: str, messages: Sequence[Mapping[str, str]], **sampling: float) -> Generation:
+        """Answer a conversation; the answer is the iteration over what is returned.
+
+        Args:
+            sampling: the fields of `core.generation.Sampling`.
+        """
+        return Generation(self._ask("generate", model=self._resolve(model), messages=list(messages), sampling=sampling))
+
+    def lens(self, teacher: str, student: str, messages: Sequence[Mapping[str, str]], answer: str) -> list[dict[str, Any]]:
+        """`core.lens.compare_positions` as plain data."""
+        return self._call("lens", teacher=self._resolve(teacher), student=self._resolve(student), messages=list(messages), answer=answer)
+
+    def next_token_logits(self, model: str, prompt: str, count: int = 20) -> dict[str, Any]:
+        """`core.lens.next_token_logits` as plain data: ``tokens`` (texts) and ``logits`` (all, falling)."""
+        return self._call("next_token", model=self._resolve(model), prompt=prompt, count=count)
+
+    def preview(self, data: DataSpec, model: str, rows: int = 5) -> dict[str, Any]:
+        """`core.data.preview.preview` with the tokenizer of `model`."""
+        return self._call("preview", data=data.model_dump(mode="json"), model=self._resolve(model), rows=rows)
+
+    def plan(self, config: ExperimentConfig, *, measure: bool) -> dict[str, Any]:
+        """`core.planning.plan` as plain data."""
+        if config.teacher is not None:
+            config = config.model_copy(update={"teacher": TeacherSpec(model=self._resolve(config.teacher.model))})
+        return self._call("plan", config=config.to_dict(), measure=measure)
+
+    @property
+    def pid(self) -> int | None:
+        """The process that answers now, if there is one."""
+        return self._process.pid if self._process is not None and self._process.alive else None
+
+    def close(self) -> None:
+        """End the process. Whoever waits for it gets `EngineLost`, and nothing starts it again."""
+        with self._lock:
+            self._closed = True
+            if self._process is not None:
+                self._process.end()
+
+    def _call(self, op: str, **arguments: Any) -> Any:
+        return next(message["value"] for message in self._ask(op, **arguments).messages())
+
+    def _ask(self, op: str, **arguments: Any) -> _Request:
+        return _Request(self._running(), op, arguments)
+
+    def _running(self) -> _Process:
+        with self._lock:
+            if self._closed:
+                raise EngineLost("The application is ending.")
+            if self._process is None or not self._process.alive:
+                self._process = _Process()
+            return self._process
+
+
+class Generation:
+    """An answer under way: `Loaded` once, `Piece` about twenty times a second, `Answer` at the end.
+
+    Leaving the iteration early ends the generation too.
+    """
+
+    def __init__(self, request: _Request) -> None:
+        self._request = request
+
+    def __iter__(self) -> Iterator[Loaded | Piece | Answer]:
+        return map(wire.read_generation, self._request.messages())
+
+    def stop(self) -> None:
+        """End it within a token, from any thread: the iteration goes on to the `Answer`, which then is shorter."""
+        self._request.cancel()
+
+
+class _Request:
+    """Something asked of an engine process, and the inbox for its messages."""
+
+    def __init__(self, process: _Process, op: str, arguments: Mapping[str, Any]) -> None:
+        self._process = process
+        self._inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._held: dict[str, Any] | None = None  # read, not yet handed out
+        self._number = process.send(op, arguments, self._inbox)
+
+    def cancel(self) -> None:
+        self._process.cancel(self._number)
+
+    def messages(self) -> Iterator[dict[str, Any]]:
+        """Every message to the last, once. Raises what the engine raised, or EngineLost."""
+        last = False
+        try:
+            while not last:
+                message = self._take()
+                last = message["kind"] in wire.LAST
+                if message["kind"] == "error":
+                    raise wire.read_error(message)
+                if message["kind"] == "lost":
+                    raise EngineLost(*_obituary(self._process.wait()))
+                yield message
+        finally:
+            self._process.forget(self._number)
+            if not last:
+                self.cancel()
+
+
+    def _take(self) -> dict[str, Any]:
+        """The next message. A reader that lags behind gets fewer and longer pieces of an answer, not a longer lag."""
+        message, self._held = self._held or self._inbox.get(), None
+        while message["kind"] == "piece" and not self._inbox.empty():
+            following = self._inbox.get()
+            if following["kind"] != "piece":
+                self._held = following
+                break
+            message = following | {"text": message["text"] + following["text"]}
+        return message
+
+
+class _Process:
+    """A running server and the inboxes of those who wait for its messages."""
+
+    def __init__(self) -> None:
+        environment = inherited() | {"GOMP_SPINCOUNT": SPIN, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(paths.ROOT), "TQDM_DISABLE": "1"}
+        with _open_log() as log:
+            self._popen = subprocess.Popen([sys.executable, "-m", "workbench.inference.server"], env=environment,
+                                           stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+                                           **detached())  # Ctrl-C is the application's; this ends with its pipe
+        self._write_lock, self._inbox_lock = threading.Lock(), threading.Lock()
+        self._numbers = itertools.count(1)
+        self._inboxes: dict[int, queue.SimpleQueue[dict[str, Any]]] = {}
+        self.alive = True
+        threading.Thread(target=self._read, name="engine messages", daemon=True).start()
+
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    def send(self, op: str, arguments: Mapping[str, Any], inbox: queue.SimpleQueue[dict[str, Any]]) -> int:
+        """Send a request, whose messages will arrive in the inbox; the last of them is ``lost`` if the process dies.
+
+        Returns:
+            The request's number, by which it is cancelled and forgotten.
+        """
+        number = next(self._numbers)
+        with self._inbox_lock:
+            self._inboxes[number] = inbox
+            if not self.alive:
+                inbox.put({"kind": "lost"})
+        self._write({"id": number, "op": op, **arguments})
+        return number
+
+    def cancel(self, number: int) -> None:
+        """Tell the process that an answer need not go on."""
+        self._write({"id": number, "op": "cancel"})
+
+    def forget(self, number: int) -> None:
+        """Drop an inbox."""
+        with self._inbox_lock:
+            self._inboxes.pop(number, None)
+
+    def wait(self) -> int:
+        """The exit status of a process that is gone, negative for a signal."""
+        return self._popen.wait()
+
+    def end(self) -> None:
+        """Close the request pipe, at which the process ends, and make sure that it does."""
+        self._close_requests()
+        try:
+            self._popen.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._popen.kill()
+            self._popen.wait()
+
+    def _write(self, request: dict[str, Any]) -> None:
+        try:
+            with self._write_lock:
+                wire.send(self._popen.stdin, request)
+        except (BrokenPipeError, ValueError):  # dead, or closed: the reading thread tells everyone who waits
+            logging.getLogger(__name__).info("The engine process %d takes no more requests.", self.pid)
+
+    def _read(self) -> None:
+        for message in wire.receive(self._popen.stdout):
+            with self._inbox_lock:
+                inbox = self._inboxes.get(message["id"])
+            if inbox is not None:
+                inbox.put(message)
+        with self._inbox_lock:
+            self.alive = False
+            for inbox in self._inboxes.values():
+                inbox.put({"kind": "lost"})
+        self._popen.wait()
+        self._popen.stdout.close()
+        self._close_requests()
+
+    def _close_requests(self) -> None:
+        with self._write_lock, contextlib.suppress(BrokenPipeError):  # a request that a dead process did not take
+            self._popen.stdin.close()
+
+
+def _open_log() -> BinaryIO:
+    path = paths.engine_log()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    grown = path.exists() and path.stat().st_size > LARGEST_LOG
+    return path.open("wb" if grown else "ab")
+
+
+def _obituary(status: int) -> tuple[str, str, str]:
+    again = "Ask again: a new process starts by itself."
+    if status < 0:
+        killed = status == -signal.SIGKILL
+        return (f"The process that runs the models was ended by the system ({signal.Signals(-status).name}).", "",
+                f"{'It was probably out of memory: choose a smaller model or close other programs. ' if killed else ''}{again}")
+    return (f"The process that runs the models ended unexpectedly (exit status {status}).", "", f"{again} Its log is {paths.engine_log()}.")
+
+
+_lock = threading.Lock()
+_engine: Engine | None = None
+
+
+def engine() -> Engine:
+    """The application's one engine; `close` ends it. Raises StoreError when the run store cannot be opened."""
+    global _engine
+    with _lock:
+        if _engine is None:
+            store = Store(paths.store_path())
+            _engine = Engine(lambda reference: references.resolve(reference, store))
+        return _engine
+
+
+def close() -> None:
+    """End the application's engine, if there is one. Call it when the application ends."""
+    with _lock:
+        if _engine is not None:
+            _engine.close()

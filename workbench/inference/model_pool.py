@@ -1,0 +1,116 @@
+"""Models kept in memory between questions; the one not used for longest makes room. Lives in the engine process."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core import catalog, devices
+from core.catalog import LoadedModel
+from core.checkpoints import loaded_hash
+from core.errors import OutOfMemory
+from core.quantities import GIB
+from workbench.inference.wire import ModelCard
+
+if TYPE_CHECKING:
+    import torch
+
+ROOM = 1.5  # times the weights: reading them and answering takes memory beside them
+RESERVE_GIB = 0.5  # never taken: the rest of the machine goes on
+
+
+@dataclass(eq=False)
+class PooledModel:
+    """A loaded model.
+
+    Attributes:
+        path: the files that it was read from, None for a model that was downloaded just now.
+        stamp: when they last changed; a run that trained on has newer ones.
+        users: how many requests are using it now; 0 means that it may be dropped.
+        used: when a request last began to use it, in seconds of the monotonic clock.
+    """
+
+    loaded: LoadedModel
+    card: ModelCard
+    path: Path | None
+    stamp: int
+    users: int = 0
+    used: float = 0.0
+
+
+class ModelPool:
+    """Loads models when they are first asked for. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._models: dict[str, PooledModel] = {}
+        self._lock = threading.Lock()  # guards the table
+        self._loading = threading.Lock()  # one load at a time, so that two do not count on the same free memory
+
+    @contextmanager
+    def using(self, reference: str) -> Iterator[tuple[LoadedModel, ModelCard]]:
+        """The model that a reference names and what it is, kept in memory for as long as the block runs.
+
+        Raises:
+            ModelError, NetworkError: see `core.catalog.load`.
+            OutOfMemory: it would not fit, even alone.
+        """
+        pooled = self._take(reference)
+        if pooled is None:
+            with self._loading:
+                pooled = self._take(reference) or self._load(reference)
+        try:
+            yield pooled.loaded, pooled.card
+        finally:
+            with self._lock:
+                pooled.users -= 1
+
+    def _take(self, reference: str) -> PooledModel | None:
+        with self._lock:
+            pooled = self._models.get(reference)
+            if pooled is None or pooled.stamp != _stamp(pooled.path):
+                return None
+            pooled.users, pooled.used = pooled.users + 1, time.monotonic()
+            return pooled
+
+    def _load(self, reference: str) -> PooledModel:
+        entry, device = catalog.describe(reference), devices.resolve_device("auto")
+        dtype = devices.resolve_precision("auto", device)
+        with self._lock:
+            self._models.pop(reference, None)  # an outdated copy; whoever still uses it keeps it until done
+        self._make_room(entry.parameters * dtype.itemsize / GIB, device)
+        stamp = _stamp(entry.path)  # before reading: files that change meanwhile make this copy outdated
+        loaded = catalog.load(reference, device=device, dtype=dtype)
+        card = ModelCard(parameters=loaded.model.num_parameters(), layers=loaded.entry.layers, context=loaded.entry.context,
+                         weights=loaded_hash(loaded.model), device=str(device))
+        pooled = PooledModel(loaded, card, entry.path, stamp, users=1, used=time.monotonic())
+        with self._lock:
+            self._models[reference] = pooled
+        return pooled
+
+    def _make_room(self, needed_gib: float, device: torch.device) -> None:
+        import torch
+
+        while (free := devices.memory_available(device)) < needed_gib * ROOM + RESERVE_GIB:
+            with self._lock:
+                idle = [reference for reference, pooled in self._models.items() if not pooled.users]
+                if not idle:
+                    raise OutOfMemory(f"The model needs about {needed_gib * ROOM:.1f} GiB of memory to answer.",
+                                      f"{max(free - RESERVE_GIB, 0):.1f} GiB can be used on {device}.",
+                                      "Choose a smaller model, compare fewer models, or close other programs.")
+                del self._models[min(idle, key=lambda reference: self._models[reference].used)]
+            gc.collect()
+            torch.cuda.empty_cache()  # on a GPU the allocator keeps what it freed; elsewhere this does nothing
+
+
+def _stamp(path: Path | None) -> int:
+    """When a model's weights last changed, in nanoseconds; 0 where there are none to look at."""
+    if path is None:
+        return 0
+    files = path.glob("*.safetensors") if path.is_dir() else path.parent.glob(path.name)
+    return max((file.stat().st_mtime_ns for file in files), default=0)

@@ -1,0 +1,175 @@
+"""The process in which models answer: `python -m workbench.inference.server`, started by `workbench.inference.client`.
+
+It reads requests from standard input and writes messages to standard output (`workbench.inference.wire`); standard error is its
+log. One thread a request. It ends when its input does, that is, with the application, however that ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from typing import Any, BinaryIO
+
+import torch
+
+from core.catalog import check_compatible
+from core.config import DataSpec, parse_recipe
+from core.errors import OutOfMemory, StillhouseError
+from core.generation import stream
+from core.lens import compare_positions, next_token_logits
+from workbench import paths
+from workbench.failures import is_out_of_memory
+from workbench.inference import wire
+from workbench.inference.model_pool import ModelPool
+
+FLUSH_SECONDS = 0.05  # between two pieces of an answer: no eye sees more of them, and each costs both processes time
+
+Message = dict[str, Any]
+
+
+# A smaller model's layers are done before a second thread has begun: two threads make it slower, idle machine or not.
+SMALL = 20_000_000  # parameters
+
+
+class Cores:
+    """Divides the processor's cores among the answers under way: more threads than cores slow all of them down."""
+
+    def __init__(self, cores: int) -> None:
+        self._lock = threading.Lock()
+        self._cores, self._answers = cores, 0
+
+    @contextlib.contextmanager
+    def share(self, parameters: int = SMALL) -> Iterator[Callable[[], None]]:
+        """Take part with a model of that size, by default one that uses all it gets.
+
+        The function it gives sets the calling thread's share anew: call it once a token.
+        """
+        with self._lock:
+            self._answers += 1
+        threads = 0
+
+        def adjust() -> None:
+            nonlocal threads
+            share = 1 if parameters < SMALL else max(1, self._cores // self._answers)
+            if share != threads:
+                threads = share
+                torch.set_num_threads(share)  # holds for the calling thread only
+
+        adjust()
+        try:
+            yield adjust
+        finally:
+            with self._lock:
+                self._answers -= 1
+
+
+class Server:
+    """Answers requests until its input ends."""
+
+    def __init__(self, requests: BinaryIO, messages: BinaryIO) -> None:
+        self._requests, self._messages_out = requests, messages
+        self._write_lock = threading.Lock()
+        self._pool, self._cores = ModelPool(), Cores(torch.get_num_threads())
+        self._cancelled: dict[int, threading.Event] = {}
+        self._operations = {"info": self._info, "generate": self._generate, "lens": self._lens, "next_token": self._next_token,
+                            "preview": self._preview, "plan": self._plan}
+
+    def serve(self) -> None:
+        """Start a thread for every request; return when there can be no more."""
+        for request in wire.receive(self._requests):
+            number, op = request.pop("id"), request.pop("op")
+            if op == "cancel":
+                self._cancelled.get(number, threading.Event()).set()  # it may have ended by now
+                continue
+            self._cancelled[number] = threading.Event()
+            threading.Thread(target=self._answer, args=(number, op, request), name=f"{op} {number}", daemon=True).start()
+
+    def _answer(self, number: int, op: str, arguments: Message) -> None:
+        # An unexpected exception goes on to the log; whoever waits is told this all the same.
+        outcome = wire.write_error(StillhouseError(f"The engine failed at '{op}'.", "", f"Its log shows where: {paths.engine_log()}"))
+        try:
+            for message in self._operations[op](self._cancelled[number], **arguments):
+                if message["kind"] in wire.LAST:
+                    outcome = message
+                else:
+                    self._send(number, message)
+        except StillhouseError as error:
+            outcome = wire.write_error(error)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            outcome = wire.write_error(OutOfMemory("There was not enough memory to answer.", "",
+                                                   "Choose a smaller model, compare fewer models, or close other programs."))
+        finally:
+            del self._cancelled[number]
+            self._send(number, outcome)
+
+    def _send(self, number: int, message: Message) -> None:
+        with self._write_lock:
+            wire.send(self._messages_out, {"id": number, **message})
+
+    # -------------------------------------------------------------------------------------------- operations
+
+    def _info(self, _cancelled: threading.Event, model: str) -> Iterator[Message]:
+        with self._pool.using(model) as (_, card):
+            yield _value(asdict(card))
+
+    def _generate(self, cancelled: threading.Event, model: str, messages: list[dict[str, str]],
+                  sampling: dict[str, Any]) -> Iterator[Message]:
+        with self._pool.using(model) as (loaded, card):
+            yield {"kind": "loaded", "card": asdict(card)}
+            with self._cores.share(card.parameters) as adjust_threads:
+                tokens = stream(loaded.model, loaded.tokenizer, messages, stop=cancelled.is_set, **sampling)
+                pending, flushed = "", 0.0
+                for token in tokens:
+                    adjust_threads()
+                    pending += token.text
+                    if pending and time.perf_counter() - flushed >= FLUSH_SECONDS:
+                        yield {"kind": "piece", "text": pending, "tokens": token.index + 1}
+                        pending, flushed = "", time.perf_counter()
+                yield {"kind": "answer", **asdict(tokens.result())}
+
+    def _lens(self, _cancelled: threading.Event, teacher: str, student: str, messages: list[dict[str, str]],
+              answer: str) -> Iterator[Message]:
+        with self._pool.using(teacher) as (first, card), self._pool.using(student) as (second, _), self._cores.share(card.parameters):
+            positions = compare_positions(first.model, second.model, first.tokenizer, messages, answer,
+                                          vocabulary=check_compatible(first, second))
+            yield _value([asdict(position) for position in positions])
+
+    def _next_token(self, _cancelled: threading.Event, model: str, prompt: str, count: int) -> Iterator[Message]:
+        with self._pool.using(model) as (loaded, card), self._cores.share(card.parameters):
+            told = next_token_logits(loaded.model, loaded.tokenizer, prompt, count)
+            yield _value({"tokens": told.tokens, "logits": [round(logit, 3) for logit in told.logits]})
+
+    def _preview(self, _cancelled: threading.Event, data: dict[str, Any], model: str, rows: int) -> Iterator[Message]:
+        from core.data.preview import preview  # here, so that a chat does not wait for the data readers to load
+
+        with self._pool.using(model) as (loaded, _):
+            yield _value(preview(DataSpec.model_validate(data), loaded.tokenizer, rows))
+
+    def _plan(self, _cancelled: threading.Event, config: dict[str, Any], measure: bool) -> Iterator[Message]:
+        from core import planning
+
+        with self._cores.share():
+            yield _value(asdict(planning.plan(parse_recipe(config), measure=measure)))
+
+
+def _value(value: Any) -> Message:
+    return {"kind": "value", "value": value}
+
+
+def main() -> None:
+    """Serve this process's standard input and output."""
+    messages = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints belongs into the log
+    Server(sys.stdin.buffer, messages).serve()
+    os._exit(0)  # answers under way have nobody to read them
+
+
+if __name__ == "__main__":
+    main()

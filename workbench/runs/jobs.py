@@ -1,0 +1,185 @@
+"""The job runner: queued runs become detached processes, dead ones are noticed, living ones are asked to stop.
+
+There is no daemon. Whoever looks, the app's `Runner` thread, a verb of the command line or a worker at its end, calls
+`launch_next`; the store sees to it that each run is started once and that each device has one run at a time.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+
+from core.config import ExperimentConfig
+from core.errors import StillhouseError
+from workbench.errors import StoreUnavailable, WrongStatus
+from workbench.paths import ROOT
+from workbench.processes import Process, detached, inherited
+from workbench.runs.recording import recover
+from workbench.runs.slots import choose_slot, slot_environment
+from workbench.store import Store, references
+from workbench.store.records import ACTIVE, Run
+
+LOGGER = logging.getLogger(__name__)
+WORKER = (sys.executable, "-m", "workbench.runs.worker")
+START_SECONDS = 60.0  # how long a launcher may take from claiming a run to naming its process
+SILENT_SECONDS = 60.0  # after this silence a worker on another boot or machine counts as gone
+
+
+def submit(config: ExperimentConfig, store: Store, command: str | None = None) -> Run:
+    """Queue a new run and start it at once if its device is free.
+
+    Args:
+        command: the line that repeats it (default: one that names the recipe in the run's folder).
+
+    Raises:
+        StillhouseError: it cannot work, as far as can be told without loading anything; nothing is queued then.
+    """
+    config, parents = _checked(config, store)
+    run = store.create_run(config, command, parents)
+    launch_next(store)
+    return store.run(run.id)
+
+
+def start_here(config: ExperimentConfig, store: Store, command: str | None = None) -> Run:
+    """Claim a new run for this process, whatever else is running on its device. Raises as `submit` does."""
+    config, parents = _checked(config, store)
+    return store.create_run(config, command, parents, device=choose_slot(config.train.device, ()))
+
+
+def resume(reference: str, store: Store) -> Run:
+    """Queue a stopped, failed or lost run again, under the same id, from its last checkpoint. Raises WrongStatus."""
+    reconcile(store)
+    run = store.requeue(reference)
+    launch_next(store)
+    return store.run(run.id)
+
+
+def launch_next(store: Store) -> list[Run]:
+    """Start queued runs, longest waiting first, for as long as there is one whose device is free."""
+    reconcile(store)
+    launched = []
+    while run := store.claim_next(choose_slot):
+        _spawn(run, store)
+        launched.append(store.run(run.id))
+    return launched
+
+
+def reconcile(store: Store) -> list[Run]:
+    """End runs whose process is gone, keeping everything that it logged. Cheap and safe to call at any time."""
+    ended = []
+    for run in store.runs(status=ACTIVE):
+        problem = _trouble(run)
+        if problem is None:
+            continue
+        recover(store, run)
+        hint = "Resume goes on from the last checkpoint. The end of the log may say more."
+        if store.finish(run.id, "lost", problem, hint, attempt=run.started):
+            ended.append(store.run(run.id))
+    return ended
+
+
+def force_stop(reference: str, store: Store) -> Run:
+    """End a run's process without waiting for its checkpoint; the run is then stopped and can be resumed. Raises WrongStatus."""
+    run = store.request_stop(reference)
+    if run.process is not None:
+        run.process.kill()
+        if run.process.alive:
+            raise WrongStatus(f"The process of the run '{run.name}' (pid {run.process.pid}) does not end.", "",
+                              "It hangs in the operating system, as in a driver; wait, or restart the machine.")
+    recover(store, run)
+    store.finish(run.id, "stopped", f"Ended by force at step {run.progress.step}.", "Resume goes on from the last checkpoint.",
+                 attempt=run.started)
+    return store.run(run.id)
+
+
+def log_tail(run: Run, limit: int = 16_000) -> str:
+    """The last `limit` bytes of what the worker printed, as a terminal would show it; empty before it printed anything."""
+    try:
+        with open(run.log_path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - limit))
+            text = file.read().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ""
+    lines = text.replace("\r\n", "\n").split("\n")
+    return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in lines)  # a progress bar rewrites its line after "\r"
+
+
+class Runner:
+    """A thread that looks after the queue once a second for as long as the app runs. Runs outlive it."""
+
+    def __init__(self, store: Store, interval: float = 1.0) -> None:
+        self._store, self._interval = store, interval
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="job-runner", daemon=True)
+        self.problem: Exception | None = None
+
+    def start(self) -> None:
+        """Begin to look after the queue."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop looking after it; no process is touched."""
+        self._done.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while True:
+            try:
+                launch_next(self._store)
+                self.problem = None
+            except Exception as error:  # a full disk may have room again at the next look, and a queue that nobody minds is worse
+                if str(error) != str(self.problem):
+                    LOGGER.exception("The queue could not be looked after; trying again every %g s.", self._interval)
+                self.problem = error
+            if self._done.wait(self._interval):
+                return
+
+
+def _checked(config: ExperimentConfig, store: Store) -> tuple[ExperimentConfig, dict[str, str]]:
+    """The pinned configuration and its parents. Raises what `references.pin` raises, and the first check of the plan that fails."""
+    from core.planning import static_plan
+
+    config, parents = references.pin(config, store)
+    waits = bool(store.runs(status=ACTIVE))  # what works now gives its memory back before this one starts
+    for check in static_plan(references.resolved(config, store)).checks:
+        if not check.ok and not (waits and check.name == "memory"):
+            raise StillhouseError(check.message, "", check.fix)
+    return config, parents
+
+
+def _trouble(run: Run) -> str | None:
+    """Why the process of an active run must be gone; None while it may be alive."""
+    now = time.time()
+    if run.process is None:
+        return "Its process was never started." if now - run.started > START_SECONDS else None
+    if run.process.alive:
+        return None
+    if run.process.local:
+        return "Its process ended without a word: killed, out of memory, or crashed."
+    if abs(now - (run.heartbeat or run.started)) > SILENT_SECONDS:
+        return "The machine was restarted while it ran."
+    return None
+
+
+def _spawn(run: Run, store: Store) -> None:
+    environment = slot_environment(run.requested_device, run.device, inherited())
+    environment |= {"PYTHONUNBUFFERED": "1", "STILLHOUSE_HOME": str(store.home),
+                    "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
+    try:
+        with open(run.log_path, "ab") as log:
+            process = subprocess.Popen([*WORKER, run.id, "--store", str(store.path)], cwd=ROOT, env=environment,
+                                       stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, **detached())
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        store.finish(run.id, "failed", f"Its process could not be started: {reason}.", "Put that right, then resume.", attempt=run.started)
+        raise StoreUnavailable(f"The run '{run.name}' could not be started: {reason}.") from error
+    try:
+        store.note_launch(run.id, Process.of(process.pid))  # before anybody waits for it, so that the pid is surely its own
+    finally:
+        # An ended child that nobody waits for stays behind as a zombie.
+        threading.Thread(target=process.wait, name=f"reap {run.id}", daemon=True).start()

@@ -1,0 +1,115 @@
+"""The recorder of a worker: into the journal at once, into the store once a second, and back the wish to stop."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from types import TracebackType
+from typing import Any
+
+from core.recorder import Recorder
+from workbench.errors import StoreError
+from workbench.processes import Process
+from workbench.runs.journal import Journal, read_journal
+from workbench.store import Store
+from workbench.store.records import EventRow, MetricRow, Progress, Run
+
+FLUSH_SECONDS = 1.0
+
+
+class StoreRecorder:
+    """A `core.recorder.Recorder` that keeps what a run logs, even if the process is killed the next moment.
+
+    A thread writes to the store once a second, which is also the heartbeat, so it goes on during a long step. While the
+    store cannot be written (locked, disk full) the rows wait in memory and in the journal.
+
+    Args:
+        watchers: recorders that are told the same, as a progress line.
+    """
+
+    def __init__(self, store: Store, run: Run, process: Process, watchers: tuple[Recorder, ...] = ()) -> None:
+        self._store, self._run, self._process, self._watchers = store, run, process, watchers
+        recover(store, run)
+        self._journal = Journal(run.journal_path)
+        self._journal.clear()
+        self._metrics: list[MetricRow] = []
+        self._events: list[EventRow] = []
+        self._progress = run.progress
+        self._lock = threading.Lock()
+        self._stop = False  # a plain flag, since a signal handler sets it and may not wait for a lock
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="recorder", daemon=True)
+
+    def __enter__(self) -> StoreRecorder:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._done.set()
+        self._thread.join()
+        self.flush()
+        self._journal.close()
+
+    @property
+    def progress(self) -> Progress:
+        """How far the run has come."""
+        return self._progress
+
+    def log(self, arm: str, step: int, metrics: Mapping[str, float]) -> None:
+        rows: list[MetricRow] = [(arm, step, name, float(value)) for name, value in metrics.items()]
+        with self._lock:
+            self._journal.metrics(rows)
+            self._metrics += rows
+            if step > 0:
+                self._progress = replace(self._progress, arm=arm, step=step)
+        for watcher in self._watchers:
+            watcher.log(arm, step, metrics)
+
+    def event(self, kind: str, payload: Mapping[str, Any]) -> None:
+        row: EventRow = (kind, dict(payload), time.time())
+        with self._lock:
+            self._journal.event(row)
+            self._events.append(row)
+            if kind == "phase":
+                self._progress = _entered(self._progress, payload)
+        for watcher in self._watchers:
+            watcher.event(kind, payload)
+
+    def should_stop(self) -> bool:
+        return self._stop
+
+    def request_stop(self) -> None:
+        """Make `should_stop` true; safe in a signal handler."""
+        self._stop = True
+
+    def flush(self) -> None:
+        """Hand everything to the store. Raises StoreUnavailable, and keeps the rows for the next time."""
+        with self._lock:
+            metrics, events, progress = list(self._metrics), list(self._events), self._progress
+        stop = self._store.record(self._run.id, self._process, metrics, events, progress)
+        with self._lock:
+            del self._metrics[:len(metrics)], self._events[:len(events)]
+            if not self._metrics and not self._events:
+                self._journal.clear()
+        self._stop = self._stop or stop
+
+    def _beat(self) -> None:
+        while not self._done.wait(FLUSH_SECONDS):
+            try:
+                self.flush()
+            except StoreError as error:
+                print(f"The store could not be written, trying again: {error}", flush=True)
+
+
+def recover(store: Store, run: Run) -> None:
+    """Bring into the store what a killed worker had noted and not yet handed over; does no harm a second time."""
+    metrics, events = read_journal(run.journal_path)
+    store.log_metrics(run.id, metrics)
+    store.log_events(run.id, events)
+
+
+def _entered(progress: Progress, phase: Mapping[str, Any]) -> Progress:
+    arm = phase.get("arm") or progress.arm
+    return Progress(phase["name"], arm, progress.step if arm == progress.arm else 0, phase.get("total_steps") or progress.total)

@@ -1,0 +1,149 @@
+"""One run in one process: ``python -m workbench.runs.worker RUN_ID`` in the background, or in the foreground by the command line.
+
+The launcher has claimed the run; the worker reports in, trains, and has the last word on how it ended. Only what the
+operating system kills without asking ends as ``lost``, by `jobs.reconcile`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from core.errors import StillhouseError
+from core.recorder import Recorder
+from workbench.errors import StoreError, WrongStatus
+from workbench.failures import explain
+from workbench.processes import Process
+from workbench.runs import jobs
+from workbench.runs.progress import ProgressLog
+from workbench.runs.recording import StoreRecorder
+from workbench.store import Store, references
+from workbench.store.records import Run, Status
+
+Engine = Callable[..., dict[str, Any]]  # the signature of `core.training.distill`
+
+Ending = tuple[Status, str, str]  # status, message, hint
+FINISHED: Ending = ("finished", "", "")
+RESERVE_BYTES = 1 << 20
+NOT_MINE = 3  # exit code: another worker has the run
+NICENESS = 5  # on a machine with few cores the app stays quick beside a training
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended: the run as the store has it, the engine's report if there is one, and what went wrong if anything did."""
+
+    run: Run
+    report: dict[str, Any] | None
+    error: StillhouseError | None
+
+
+def run_worker(run_id: str, store: Store, engine: Engine | None = None, *, watchers: tuple[Recorder, ...] = ()) -> Outcome:
+    """Do a claimed run in this process, from reporting in to its last status.
+
+    SIGTERM, and Ctrl-C once, ask it to stop with a checkpoint; Ctrl-C again ends it at the last checkpoint.
+
+    Args:
+        engine: what trains (default: `core.training.distill`).
+        watchers: recorders that are told everything too, as a progress line.
+
+    Raises:
+        WrongStatus: the run was not waiting for a worker.
+        StoreUnavailable: the store cannot be written any more, not even with the reserved space.
+    """
+    process = Process.current()
+    if not store.report_in(run_id, process):
+        raise WrongStatus(f"The run {run_id} is {store.run(run_id).status}.", "A run that was claimed for this process was expected.")
+    run = store.run(run_id)
+    report, error = None, None
+    try:
+        with (open(run.log_path, "a", buffering=1, encoding="utf-8") as log,
+              StoreRecorder(store, run, process, (ProgressLog(log), *watchers)) as recorder,
+              _reserved_space(run.directory), _signals_stop(recorder)):
+            if run.stop_requested is None:
+                train = engine or _distill()
+                report = train(run.config, recorder, run.directory, load=references.loader(run, store), command=run.command)
+        finished = report is not None and not report["stopped"]
+        ending = FINISHED if finished else _stopped("Stopped", store.run(run_id))
+    except KeyboardInterrupt:
+        ending = _stopped("Interrupted, without a checkpoint,", store.run(run_id))
+    except Exception as failure:  # whatever happened, the run must not stay "running"
+        error = explain(failure, run.directory)
+        ending = "failed", " ".join(filter(None, (error.given, error.expected))), error.fix
+        with suppress(OSError), open(run.log_path, "a", encoding="utf-8") as log:
+            traceback.print_exception(failure, file=log)
+    store.finish(run_id, *ending, attempt=run.started)
+    return Outcome(store.run(run_id), report, error)
+
+
+def _distill() -> Engine:
+    from core.training import distill
+
+    return distill
+
+
+def _stopped(how: str, run: Run) -> Ending:
+    total = f" of {run.progress.total}" if run.progress.total else ""
+    return "stopped", f"{how} at step {run.progress.step}{total}.", "Resume goes on from the last checkpoint."
+
+
+@contextmanager
+def _reserved_space(directory: Path) -> Iterator[None]:
+    """Keeps a little of the disk taken meanwhile, so that a full one still takes the run's last words afterwards."""
+    reserve = directory / ".reserve"
+    try:
+        reserve.write_bytes(os.urandom(RESERVE_BYTES))  # random: a file system that compresses would keep zeros for nothing
+        yield
+    finally:
+        reserve.unlink(missing_ok=True)
+
+
+@contextmanager
+def _signals_stop(recorder: StoreRecorder) -> Iterator[None]:
+    """Within it, the signals that end a process ask for a stop; a second Ctrl-C raises KeyboardInterrupt."""
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        recorder.request_stop()
+        if number == signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            print("\nStopping after this step, with a checkpoint. Ctrl-C again to end at once.", file=sys.stderr, flush=True)
+
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.signal(number, on_signal) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def main(arguments: list[str] | None = None, engine: Engine | None = None) -> int:
+    """The worker process; its standard output and error are the run's log. Afterwards it starts the next run in the queue."""
+    parser = argparse.ArgumentParser(prog="python -m workbench.runs.worker", description="Do one claimed run. The job runner starts this.")
+    parser.add_argument("run_id", help="id; a run that was claimed for this process")
+    parser.add_argument("--store", type=Path, help="path; the store's SQLite file (default: the one in STILLHOUSE_HOME)")
+    options = parser.parse_args(arguments)
+    faulthandler.enable()
+    if hasattr(os, "nice"):
+        os.nice(NICENESS)
+    try:
+        store = Store(options.store)
+        outcome = run_worker(options.run_id, store, engine)
+        jobs.launch_next(store)
+    except StoreError as error:
+        print(error, flush=True)
+        return NOT_MINE if isinstance(error, WrongStatus) else 1
+    return 0 if outcome.error is None else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,76 @@
+"""The first page: three ways to begin, and what ran lately."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from workbench.runs import jobs
+from workbench.screens.new_experiment import forms, starting_points
+from workbench.screens.shared import state, views
+from workbench.store.records import Run
+
+RECENT = 6
+POLL_SECONDS = 3.0
+CURVE_POINTS, MOST_STEPS = 120, 100_000
+SHOWN = {"eval/perplexity": "perplexity", "eval/kl_to_teacher": "KL", "eval/agreement": "agreement"}
+
+
+def buttons() -> None:
+    """Run the quickstart, fill in a form, or talk to models."""
+    with st.container(horizontal=True, key="ways"):
+        if st.button("Run the quickstart", type="primary", icon=":material/play_arrow:", key="quickstart"):
+            start = starting_points.from_recipe(starting_points.FIRST)
+            run = jobs.submit(start.config, state.store(), forms.command(start.config, start.config, start.recipe))
+            st.switch_page(state.RUN, query_params={"run": run.id})
+        if st.button("New experiment", icon=":material/add:", key="new"):
+            st.switch_page(state.NEW)
+        if st.button("Compare models", icon=":material/forum:", key="compare"):
+            st.switch_page(state.COMPARE)
+
+
+def recent() -> None:
+    """The latest runs; drawn anew every few seconds while one of them lives."""
+    lives = any(map(state.lives, state.store().runs(limit=RECENT)))
+    st.fragment(_recent, run_every=POLL_SECONDS if lives else None)()
+
+
+def _recent() -> None:
+    with views.errors_shown():
+        runs = state.store().runs(limit=RECENT)
+        if not runs:
+            views.empty_state("No runs yet. The quickstart takes a few minutes on a laptop and shows the whole way: a teacher, a student "
+                              "of half its depth, live curves, and both models side by side.", "rocket_launch")
+            return
+        st.subheader("Recent runs", anchor=False)
+        for run in runs:
+            _row(run)
+        st.page_link(state.RUNS, label="All runs", icon=":material/arrow_forward:")
+
+
+def _row(run: Run) -> None:
+    store = state.store()
+    latest = store.latest_metrics(run.id).get("student", {})
+    with st.container(border=True):
+        name, curve, numbers, when = st.columns([3, 2, 4, 2], vertical_alignment="center")
+        with name, st.container(horizontal=True, vertical_alignment="center"):
+            st.page_link(state.RUN, label=f"**{run.name}**", query_params={"run": run.id})
+            views.status_badge(run)
+        with curve:
+            losses = _losses(run) if state.lives(run) else _final_losses(str(store.path), run.id, run.finished)
+            views.sparkline(losses, f"loss of {run.name}")
+        known = [f"{label} {views.number(latest[name], name)}" for name, label in SHOWN.items() if name in latest]
+        numbers.caption("  ·  ".join(known) or " ")
+        step = f"step {run.progress.step:,} of {run.progress.total:,}" if run.active and run.progress.total else views.ago(run.created)
+        when.caption(step)
+
+
+def _losses(run: Run) -> list[float]:
+    """About `CURVE_POINTS` values of the student's loss, over the whole run."""
+    points = state.store().metric_series_tail(run.id, "loss", limit=MOST_STEPS)
+    return [value for _, value in points[:: max(len(points) // CURVE_POINTS, 1)]]
+
+
+@st.cache_resource(max_entries=100, show_spinner=False)
+def _final_losses(store_path: str, run_id: str, finished: float | None) -> list[float]:
+    """The same of a run that has ended, read once."""
+    return _losses(state.store().run(run_id))

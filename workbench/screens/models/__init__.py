@@ -1,0 +1,1 @@
+"""The Models page: the catalogue, fetching a model, opening its folder."""

@@ -1,0 +1,124 @@
+"""The catalogue and the students of runs: what each is, where it lies, and what can be done with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from core import quantities
+from workbench.screens.models import desktop
+from workbench.screens.models.fetching import Fetch
+from workbench.screens.shared import state, views
+
+if TYPE_CHECKING:
+    from core.catalog import ModelEntry
+
+POLL_SECONDS = 1.0
+
+
+def catalogue() -> None:
+    """The models that ship or can be fetched, then everything that was trained here."""
+    entries = state.models()
+    trained = [entry for entry in entries if entry.kind == "run"]
+    for entry in entries:
+        if entry.kind != "run":
+            _card(entry)
+    st.subheader("Trained here", anchor=False)
+    for entry in trained:
+        _card(entry)
+    if not trained:
+        views.empty_state("No student yet. Each finished run leaves one here, as an ordinary model folder.", "school")
+        st.page_link(state.NEW, label="New experiment", icon=":material/add:")
+
+
+def any_reference() -> None:
+    """What is known of a model that is not in the list."""
+    st.subheader("Any other model", anchor=False)
+    reference = st.text_input("Folder, GGUF file or hub id", placeholder="a path, or an id as owner/name", key="any", bind="query-params")
+    if reference:
+        with views.errors_shown():
+            _card(state.describe(reference.strip()))
+
+
+def _card(entry: ModelEntry) -> None:
+    with st.container(border=True):
+        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+            with st.container(horizontal=True, vertical_alignment="center", width="content"):
+                st.markdown(f"#### {views.plain(entry.name)}", width="content", anchors=False)
+                if not entry.present:
+                    st.badge("not on this machine", color="orange", icon=":material/cloud_download:")
+            with st.container(horizontal=True, width="content"):  # they stay together where the line is too short
+                _actions(entry)
+        if entry.description:
+            st.text(entry.description)
+        st.caption(views.plain("  ·  ".join(facts(entry))))
+        if entry.path is not None:
+            _place(entry.path)
+
+
+def facts(entry: ModelEntry) -> list[str]:
+    """What is known, in the order in which people ask."""
+    known = [
+        entry.architecture, f"{entry.layers} blocks", f"width {entry.hidden}", f"{entry.heads} heads",
+        f"{quantities.count(entry.parameters)} parameters", f"vocabulary {entry.vocabulary:,}", f"context {entry.context:,}",
+        f"licence {entry.licence}" if entry.licence else "",
+        f"{quantities.size(entry.size_bytes)} {'on disk' if entry.present else 'to fetch'}", entry.source]
+    return [fact for fact in known if fact]
+
+
+def _place(path: Path) -> None:
+    """The path to copy; where the visitor sits at the machine that has it, also a button that opens it."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.code(str(path), language=None)
+        offered = state.visitor_is_here() and desktop.file_manager() is not None
+        if offered and st.button("Open folder", key=f"open.{path}", icon=":material/folder_open:"):
+            with views.errors_shown():
+                desktop.open_folder(path if path.is_dir() else path.parent)
+
+
+def _actions(entry: ModelEntry) -> None:
+    if entry.present:
+        if st.button("Chat", key=f"chat.{entry.name}", icon=":material/forum:"):
+            st.switch_page(state.COMPARE, query_params={"models": entry.name})
+        if st.button("Distil", key=f"distil.{entry.name}", icon=":material/science:", help="Use it as the teacher of an experiment."):
+            st.switch_page(state.NEW, query_params={"set": [f"teacher.model={entry.name}", "student.layers=null"]})
+    else:
+        _fetch(entry)
+    if entry.kind == "run":
+        run = state.store().run(entry.name.partition(":")[0])
+        if st.button("Run", key=f"run.{entry.name}", icon=":material/show_chart:"):
+            st.switch_page(state.RUN, query_params={"run": run.id})
+        if st.button("Delete", key=f"delete.{entry.name}", icon=":material/delete:", disabled=run.active,
+                     help="Moves the run and its models to the bin."):
+            state.put_into_bin(run)
+            st.rerun()
+
+
+@st.cache_resource(show_spinner=False)
+def _fetches() -> dict[str, Fetch]:
+    """Shared by all pages: two visitors who fetch the same model see the same download."""
+    return {}
+
+
+def _fetch(entry: ModelEntry) -> None:
+    fetches = _fetches()
+    if entry.name in fetches and fetches[entry.name].error is None:
+        st.fragment(_fetch_progress, run_every=POLL_SECONDS)(entry.name)
+        return
+    if st.button("Fetch", key=f"fetch.{entry.name}", type="primary", icon=":material/download:"):
+        fetches[entry.name] = Fetch(entry.name)
+        st.rerun()
+    if entry.name in fetches:
+        views.problem(fetches[entry.name].error)
+
+
+def _fetch_progress(name: str) -> None:
+    fetch = _fetches()[name]
+    if fetch.done:
+        if fetch.error is None:
+            del _fetches()[name]
+        state.forget_models()
+        st.rerun()
+    st.progress(fetch.share, text="Converting …" if fetch.share >= 1 else f"Downloading, {fetch.share:.0%}", width=240)

@@ -1,0 +1,124 @@
+"""Every field of the configuration, in tabs, with its key beside the label."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from core.config import ExperimentConfig
+from workbench.screens.new_experiment import controls, data_view, experiment_form, forms, pictures, plan_view
+from workbench.screens.new_experiment.controls import bound, control, draft, section_errors
+from workbench.screens.new_experiment.experiment_form import Errors
+
+if TYPE_CHECKING:
+    from core.planning import Plan
+
+# Tab -> groups of fields; the teacher, the corpus and the switches of optional sections have widgets of their own.
+TABS: dict[str, dict[str, tuple[str, ...]]] = {
+    "Models": {
+        "Student": ("student.layers", "student.layer_map", "student.init"),
+        "Adapters": ("student.lora.rank", "student.lora.alpha", "student.lora.dropout"),
+        "Fresh architecture": tuple(path for path in forms.LEAVES if path.startswith("student.fresh.")),
+    },
+    "Loss": {
+        "Weights": ("losses.w_kd", "losses.w_hard", "losses.w_hidden", "losses.w_hidden_mse"),
+        "Soft targets": ("losses.temperature", "losses.divergence", "losses.beta"),
+    },
+    "Data": {
+        "Reading": ("data.split", "data.subset", "data.column", "data.streaming", "data.max_rows", "data.passes"),
+        "Blocks": ("data.block_length", "data.prompt_weight", "data.label_weight", "data.validation_fraction"),
+    },
+    "Training": {
+        "Budget": ("train.max_steps", "train.num_train_epochs", "control", "train.per_device_train_batch_size",
+                   "train.gradient_accumulation_steps"),
+        "Optimiser": ("train.learning_rate", "train.lr_scheduler_type", "train.warmup_ratio", "train.weight_decay", "train.adam_beta2",
+                      "train.max_grad_norm"),
+        "Machine": ("train.device", "train.precision", "train.save_precision", "train.seed"),
+        "Records": ("train.logging_steps", "train.save_steps", "train.report_to"),
+    },
+    "Evaluation": {
+        "Held-out items": ("evaluation.eval_steps", "evaluation.blocks", "evaluation.sentiment_items"),
+        "Samples": ("evaluation.prompts", "evaluation.max_new_tokens", "description"),
+    },
+}
+ELSEWHERE = ("teacher.model", "data.source", "name")  # drawn by `experiment_form`
+
+
+def advanced(config: ExperimentConfig | None, plan: Plan | None, errors: Errors) -> None:
+    """The tabs; only the open one is drawn."""
+    for tab, container in zip(TABS, st.tabs(list(TABS), on_change="rerun", key="advanced tab"), strict=True):
+        if container.open:
+            with container:
+                {"Models": _models, "Loss": _loss, "Data": _data}.get(tab, _groups)(tab, config, plan, errors)
+
+
+def _models(tab: str, config: ExperimentConfig | None, plan: Plan | None, errors: Errors) -> None:
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.toggle("Teacher  :gray[`teacher`]", help="Off: train a fresh architecture on the data alone.",
+                  **bound("has teacher", draft()["teacher"], _set_teacher))
+        if draft()["teacher"]:
+            experiment_form.teacher(errors, keys=True)
+            for path in TABS[tab]["Student"]:
+                control(path, errors)
+            st.toggle("LoRA adapters  :gray[`student.lora`]", help="adapters; train low-rank adapters in place of all weights",
+                      **bound("has lora", draft()["student.lora"], controls.keep, "student.lora"))
+    with right:
+        if plan is not None:
+            pictures.layers(config, plan)
+            plan_view.sizes(config, plan)
+    section_errors(errors, "student", "student.fresh")
+    if not draft()["teacher"]:
+        _group("Fresh architecture", TABS[tab]["Fresh architecture"], errors)
+    elif draft()["student.lora"]:
+        _group("Adapters", TABS[tab]["Adapters"], errors)
+
+
+def _loss(tab: str, config: ExperimentConfig | None, plan: Plan | None, errors: Errors) -> None:
+    left, right = st.columns(2, gap="large")
+    with left:
+        section_errors(errors, "losses")
+        for path in TABS[tab]["Weights"]:
+            control(path, errors)
+    with right:
+        for path in TABS[tab]["Soft targets"]:
+            if path != "losses.beta" or draft()["losses.divergence"] == "jsd":
+                control(path, errors)
+        if config is not None:
+            pictures.equation(config.losses)
+            if config.teacher is not None:
+                pictures.temperature(config)
+
+
+def _data(tab: str, config: ExperimentConfig | None, plan: Plan | None, errors: Errors) -> None:
+    experiment_form.corpus(errors, keys=True)
+    _groups(tab, config, plan, errors)
+    if config is not None:
+        data_view.preview(config)
+
+
+def _groups(tab: str, config: ExperimentConfig | None, plan: Plan | None, errors: Errors) -> None:
+    for title, paths in TABS[tab].items():
+        _group(title, paths, errors)
+
+
+def _group(title: str, paths: tuple[str, ...], errors: Errors) -> None:
+    st.markdown(f"**{title}**")
+    columns = st.columns(3, gap="medium")
+    for index, path in enumerate(paths):
+        with columns[index % 3]:
+            control(path, errors)
+
+
+def _set_teacher(there: bool) -> None:
+    """Without a teacher only the hard labels of a fresh architecture are left."""
+    values = draft()
+    values["teacher"], values["student.fresh"] = there, not there
+    if not there:
+        values["control"] = values["student.lora"] = False
+        values["student.layer_map"] = "uniform"
+        for term in ("w_kd", "w_hidden", "w_hidden_mse"):
+            values[f"losses.{term}.start"] = values[f"losses.{term}.end"] = 0.0
+        if not values["losses.w_hard.start"]:
+            values["losses.w_hard.start"] = values["losses.w_hard.end"] = 1.0

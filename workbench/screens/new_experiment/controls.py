@@ -1,0 +1,215 @@
+"""One widget for each leaf of the configuration. The kind of widget follows from the field's type, the help text from its
+description; what the form adds is a label and a sensible range.
+
+The draft in the session is the state of record: a widget writes into it when it changes, and shows what is in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
+
+import streamlit as st
+from annotated_types import Ge, Le
+
+from workbench.runs import slots
+from workbench.screens.new_experiment import forms
+from workbench.screens.new_experiment.forms import LEAVES, Draft
+from workbench.screens.shared import views
+
+DRAFT = "draft"
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """How a leaf is shown: its label, the step of its buttons, and what stands in an empty widget."""
+
+    label: str
+    step: float | None = None
+    placeholder: str | None = None
+
+
+CONTROLS: dict[str, Control] = {
+    "name": Control("Name", placeholder="made from the recipe"),
+    "description": Control("Description"),
+    "control": Control("Control without a teacher"),
+    "teacher.model": Control("Teacher"),
+    "student.layers": Control("Student depth", placeholder="half of the teacher's"),
+    "student.layer_map": Control("Layer map"),
+    "student.init": Control("Initial weights"),
+    "student.lora.rank": Control("LoRA rank"),
+    "student.lora.alpha": Control("LoRA alpha", step=1.0),
+    "student.lora.dropout": Control("LoRA dropout", step=0.05),
+    "student.fresh.architecture": Control("Architecture"),
+    "student.fresh.layers": Control("Blocks"),
+    "student.fresh.hidden": Control("Width", step=8),
+    "student.fresh.heads": Control("Heads"),
+    "student.fresh.key_value_heads": Control("Key and value heads"),
+    "student.fresh.feed_forward": Control("Feed-forward width", step=8),
+    "student.fresh.vocabulary": Control("Vocabulary", step=256),
+    "student.fresh.positions": Control("Positions", step=64),
+    "losses.w_kd": Control("Soft targets", step=0.1),
+    "losses.w_hard": Control("Hard labels", step=0.1),
+    "losses.w_hidden": Control("Last hidden state", step=0.1),
+    "losses.w_hidden_mse": Control("Matched layers", step=0.1),
+    "losses.divergence": Control("Divergence"),
+    "losses.beta": Control("Beta", step=0.1),
+    "losses.temperature": Control("Temperature T", step=0.5),
+    "data.source": Control("Corpus"),
+    "data.split": Control("Split"),
+    "data.subset": Control("Subset", placeholder="the only one"),
+    "data.column": Control("Column", placeholder="found by name"),
+    "data.streaming": Control("Stream a hub dataset"),
+    "data.max_rows": Control("Rows", step=1000, placeholder="all"),
+    "data.passes": Control("Passes over the house corpus"),
+    "data.block_length": Control("Block length", step=32),
+    "data.prompt_weight": Control("Weight of a prompt's tokens", step=0.1),
+    "data.label_weight": Control("Weight of a label's tokens", step=1.0),
+    "data.validation_fraction": Control("Held-out share", step=0.01),
+    "train.max_steps": Control("Steps", step=50, placeholder="as many as the epochs need"),
+    "train.num_train_epochs": Control("Epochs", step=0.5),
+    "train.per_device_train_batch_size": Control("Batch size"),
+    "train.gradient_accumulation_steps": Control("Gradient accumulation"),
+    "train.learning_rate": Control("Learning rate", step=1e-4),
+    "train.lr_scheduler_type": Control("Schedule"),
+    "train.warmup_ratio": Control("Warm-up", step=0.01),
+    "train.weight_decay": Control("Weight decay", step=0.01),
+    "train.adam_beta2": Control("AdamW beta 2", step=0.01),
+    "train.max_grad_norm": Control("Gradient clipping", step=0.5),
+    "train.precision": Control("Precision"),
+    "train.save_precision": Control("Saved weights"),
+    "train.device": Control("Device"),
+    "train.seed": Control("Seed"),
+    "train.logging_steps": Control("Steps between points"),
+    "train.save_steps": Control("Steps between checkpoints", step=50),
+    "train.report_to": Control("Also report to"),
+    "evaluation.eval_steps": Control("Steps between evaluations", step=10),
+    "evaluation.blocks": Control("Held-out blocks", step=8),
+    "evaluation.sentiment_items": Control("Held-out reviews", step=100),
+    "evaluation.prompts": Control("Prompts"),
+    "evaluation.max_new_tokens": Control("Longest answer", step=10),
+}
+LAYER_RULE_LABELS = {"uniform": "uniform: spread evenly, first and last kept", "table": "table: the published maps",
+                     "importance": "importance: measured before the run", "first": "first: the first blocks",
+                     forms.EXPLICIT: "an explicit list"}
+
+
+def draft() -> Draft:
+    """The draft of this session."""
+    return st.session_state[DRAFT]
+
+
+def bound(key: str, value: Any, on_change: Callable[..., None], *args: Any) -> dict[str, Any]:
+    """Arguments that make a widget show `value` and call `on_change(new value, *args)` when a user changes it."""
+    if st.session_state.get(key) != value:
+        st.session_state[key] = value
+    return {"key": key, "on_change": lambda: on_change(st.session_state[key], *args)}
+
+
+def section_errors(errors: dict[str, str], *paths: str) -> None:
+    """Show the messages that belong to these paths."""
+    for path in paths:
+        if path in errors:
+            st.error(views.no_images(errors[path]), icon=":material/error:")
+
+
+def titled(path: str, keys: bool) -> str:
+    """The label of a leaf, with its key beside it if `keys`."""
+    return f"{CONTROLS[path].label}  :gray[`{path}`]" if keys else CONTROLS[path].label
+
+
+def control(path: str, errors: dict[str, str], *, keys: bool = True) -> None:
+    """The widget of a leaf, with its key beside the label if `keys`, and its error below."""
+    field, look, label = LEAVES[path], CONTROLS[path], titled(path, keys)
+    if forms.is_weight(path):
+        _weight(path, label, field.description)
+    elif path == "student.layer_map":
+        _layer_map(path, label, field.description)
+    elif path == "train.device":
+        _device(path, label, field.description)
+    else:
+        _plain(path, label, field.description, look)
+    section_errors(errors, path)
+
+
+def _plain(path: str, label: str, help_text: str | None, look: Control) -> None:
+    kind, optional = _kind(path)
+    value = draft()[path]
+    if kind is bool:
+        st.toggle(label, help=help_text, **bound(f"field.{path}", value, keep, path))
+    elif kind in (int, float):
+        st.number_input(label, value=None if optional else "min", step=kind(look.step or 1), help=help_text, placeholder=look.placeholder,
+                        format="%d" if kind is int else "%g", **_range(path, kind), **bound(f"field.{path}", value, keep, path))
+    elif get_origin(kind) is Literal:
+        st.selectbox(label, get_args(kind), help=help_text, **bound(f"field.{path}", value, keep, path))
+    elif kind is tuple and (options := get_args(get_args(LEAVES[path].annotation)[0])):
+        st.multiselect(label, options, help=help_text, **bound(f"field.{path}", list(value), _keep_choices, path))
+    elif kind is tuple:
+        st.text_area(label, height=90, help=f"{help_text}. One a line.", **bound(f"field.{path}", "\n".join(value), _keep_lines, path))
+    else:
+        st.text_input(label, help=help_text, placeholder=look.placeholder, **bound(f"field.{path}", value or "", _keep_text, path))
+
+
+def _weight(path: str, label: str, help_text: str | None) -> None:
+    first, last = st.columns(2)
+    for column, end, when in ((first, "start", "first step"), (last, "end", "last step")):
+        key = f"{path}.{end}"
+        column.number_input(label if end == "start" else f"… at the {when}", min_value=0.0, step=CONTROLS[path].step, format="%g",
+                            help=help_text, **bound(f"field.{key}", draft()[key], keep, key))
+
+
+def _layer_map(path: str, label: str, help_text: str | None) -> None:
+    st.selectbox(label, forms.LAYER_RULES, format_func=LAYER_RULE_LABELS.get, help=help_text,
+                 **bound(f"field.{path}", draft()[path], keep, path))
+    if draft()[path] == forms.EXPLICIT:
+        st.text_input("Teacher blocks, from 0", placeholder="0, 3, 7",
+                      **bound(f"field.{forms.MAP_LIST}", draft()[forms.MAP_LIST], keep, forms.MAP_LIST))
+
+
+def _device(path: str, label: str, help_text: str | None) -> None:
+    chosen = draft()[path]
+    here = ["auto", "cpu", *(f"cuda:{number}" for number in range(len(slots.visible_gpus())))]
+    st.selectbox(label, here if chosen in here else [*here, chosen], format_func=_device_label, help=help_text,
+                 **bound(f"field.{path}", chosen, keep, path))
+
+
+def _device_label(name: str) -> str:
+    if name.startswith("cuda:"):
+        return f"GPU {name.removeprefix('cuda:')} ({name})"
+    return {"auto": "auto: a free GPU, else the processor", "cpu": "processor (cpu)", "cuda": "any GPU (cuda)"}.get(name, name)
+
+
+def _kind(path: str) -> tuple[Any, bool]:
+    """The Python type of a leaf, and whether None is a value of it; ``tuple`` for a list of texts."""
+    annotation = LEAVES[path].annotation
+    members = [member for member in get_args(annotation) if member is not NoneType]
+    optional = NoneType in get_args(annotation)
+    kind = members[0] if optional else annotation
+    return (tuple if get_origin(kind) is tuple else kind), optional
+
+
+def _range(path: str, kind: type) -> dict[str, Any]:
+    """Inclusive bounds of the field; an exclusive one is left to the validation, which says why."""
+    bounds = LEAVES[path].metadata
+    low = next((kind(each.ge) for each in bounds if isinstance(each, Ge)), None)
+    high = next((kind(each.le) for each in bounds if isinstance(each, Le)), None)
+    return {"min_value": low, "max_value": high}
+
+
+def keep(value: Any, path: str) -> None:
+    """Write a widget's value into the draft."""
+    draft()[path] = value
+
+
+def _keep_text(value: str, path: str) -> None:
+    draft()[path] = value.strip() or (None if _kind(path)[1] else "")
+
+
+def _keep_choices(value: list[str], path: str) -> None:
+    draft()[path] = tuple(value)
+
+
+def _keep_lines(value: str, path: str) -> None:
+    draft()[path] = tuple(line.strip() for line in value.splitlines() if line.strip())

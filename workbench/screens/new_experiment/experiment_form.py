@@ -1,0 +1,248 @@
+"""The form of a new experiment: where it begins, a simple and an advanced way to fill it in, and the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from core import quantities
+from core.config import ExperimentConfig
+from core.data.house import HOUSE
+from core.errors import StillhouseError
+from workbench.mounts import base_path
+from workbench.runs import jobs
+from workbench.screens.new_experiment import controls, data_view, forms, pictures, plan_view, starting_points
+from workbench.screens.new_experiment.controls import bound, control, draft, keep, section_errors, titled
+from workbench.screens.new_experiment.starting_points import StartingPoint
+from workbench.screens.new_experiment.uploads import save_upload
+from workbench.screens.shared import state, views
+
+if TYPE_CHECKING:
+    from core.catalog import ModelEntry
+    from core.planning import Plan
+
+START, URL, UPLOADED = "starting point", "form URL", "uploaded file"
+SIMPLE, ADVANCED = MODES = ("Simple", "Advanced")
+DATA_TYPES = ("txt", "jsonl", "csv", "parquet")
+Errors = dict[str, str]
+
+
+# ------------------------------------------------------------------------------------------------ beginning
+
+
+def begin() -> StartingPoint:
+    """The starting point that the URL names; what was typed since is kept as long as the URL stays the same.
+
+    A link that cannot be followed is explained, and the form begins as it would without it.
+    """
+    asked = {key: st.query_params[key] for key in ("from", "recipe") if key in st.query_params}
+    overrides = st.query_params.get_all("set")
+    if (asked or overrides) and st.session_state.get(URL) != (asked, overrides):
+        try:
+            load(*starting_points.from_url(asked, overrides, state.store()))
+            st.session_state[URL] = (asked, overrides)
+        except StillhouseError as error:
+            views.problem(error)
+    if controls.DRAFT not in st.session_state:
+        load(starting_points.from_recipe(starting_points.FIRST))
+    return st.session_state[START]
+
+
+def load(start: StartingPoint, config: ExperimentConfig | None = None) -> None:
+    """Fill the form in; `config` is the starting point's own unless a link changes it."""
+    st.session_state[START] = start
+    st.session_state[controls.DRAFT] = forms.to_draft(config or start.config)
+
+
+def starting_point(start: StartingPoint) -> None:
+    """The picker of recipes, and the upload of one."""
+    names = list(starting_points.shipped())
+    options = names if start.label in names else [start.label, *names]
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.selectbox("Start from", options, width=360, help="A recipe fills in every field; change what you like.",
+                     **bound("start from", start.label, _choose_recipe))
+        with st.popover("Upload a recipe", icon=":material/upload:"):
+            file = st.file_uploader("YAML recipe", type=["yaml", "yml"], key="recipe file")
+            if file is not None and st.button("Use it", type="primary", key="use recipe"):
+                with views.errors_shown():
+                    load(starting_points.from_upload(file.name, file.getvalue()))
+                    st.rerun()
+    if start.config.description:
+        st.caption(views.plain(start.config.description))
+
+
+def _choose_recipe(name: str) -> None:
+    if name in starting_points.shipped():
+        load(starting_points.from_recipe(name))
+
+
+# ------------------------------------------------------------------------------------------------ simple
+
+
+def simple(config: ExperimentConfig | None, plan: Plan | None, errors: Errors) -> None:
+    """What an instructor needs: models, loss mix, temperature, data, budget, control."""
+    if not draft()["teacher"]:
+        st.info("This recipe trains a model from nothing, without a teacher. Its fields are in the advanced form.", icon=":material/info:")
+        return
+    _models(config, plan, errors)
+    _signal(config, errors)
+    _budget(config, errors)
+
+
+def _models(config: ExperimentConfig | None, plan: Plan | None, errors: Errors) -> None:
+    st.subheader("Teacher and student", anchor=False)
+    left, right = st.columns(2, gap="large")
+    with left:
+        entry = teacher(errors)
+        if entry is not None:
+            depth = draft()["student.layers"] or max(1, entry.layers // 2)
+            if entry.layers > 1:
+                st.slider("Student depth (blocks)", 1, max(entry.layers, depth), help=forms.LEAVES["student.layers"].description,
+                          **bound("simple.depth", depth, _set_depth))
+            section_errors(errors, "student.layers", "student.layer_map")
+        if plan is not None:
+            plan_view.sizes(config, plan)
+    with right:
+        if plan is not None:
+            pictures.layers(config, plan)
+
+
+def teacher(errors: Errors, *, keys: bool = False) -> ModelEntry | None:
+    """The teacher's picker; returns what is known of it, or None after saying why it cannot be used."""
+    chosen = draft()["teacher.model"]
+    known = {entry.name: entry for entry in state.models()}
+    options = list(known) if chosen in known else [chosen, *known]
+    st.selectbox(titled("teacher.model", keys), options, accept_new_options=True, help="A model in the list, or type a path or a hub id.",
+                 format_func=lambda name: _model_label(name, known), **bound("field.teacher", chosen, _set_teacher))
+    section_errors(errors, "teacher.model")
+    try:
+        entry = state.describe(chosen)
+    except StillhouseError as error:
+        if "teacher.model" not in errors:  # the plan says the same
+            views.problem(error)
+        return None
+    if not entry.present:
+        st.caption(f":material/cloud_download: {quantities.size(entry.size_bytes)} will be downloaded when the run starts.")
+        st.page_link(state.MODELS, label="Fetch it now on the Models page", icon=":material/arrow_forward:")
+    return entry
+
+
+def _model_label(name: str, known: Mapping[str, ModelEntry]) -> str:
+    entry = known.get(name)
+    if entry is None:
+        return name
+    return f"{name}, {entry.layers} blocks, {quantities.count(entry.parameters)} parameters"
+
+
+def _set_teacher(name: str) -> None:
+    draft()["teacher.model"] = name
+    _set_depth(None)  # the new teacher may be shallower
+
+
+def _set_depth(depth: int | None) -> None:
+    draft()["student.layers"] = depth
+    if draft()["student.layer_map"] == forms.EXPLICIT:
+        draft()["student.layer_map"] = "uniform"
+
+
+def _signal(config: ExperimentConfig | None, errors: Errors) -> None:
+    st.subheader("What the student learns from", anchor=False)
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.slider("Soft targets against hard labels", 0, 100, step=5, format="%d%% soft",
+                  help="Soft targets are the teacher's whole distribution over the next token; hard labels are the text itself.",
+                  **bound("simple.mix", round(100 * forms.soft_share(draft())), _set_mix))
+        st.slider("Temperature T", 0.5, 10.0, step=0.5, format="%g", help=forms.LEAVES["losses.temperature"].description,
+                  **bound("simple.temperature", min(max(float(draft()["losses.temperature"]), 0.5), 10.0), keep, "losses.temperature"))
+        section_errors(errors, "losses", "losses.temperature", "losses.w_kd", "losses.w_hard")
+        if config is not None:
+            pictures.equation(config.losses)
+    with right:
+        if config is not None:
+            pictures.temperature(config)
+
+
+def _budget(config: ExperimentConfig | None, errors: Errors) -> None:
+    st.subheader("Data and budget", anchor=False)
+    left, right = st.columns(2, gap="large")
+    with left:
+        corpus(errors)
+    with right:
+        control("train.max_steps", errors, keys=False)
+        control("train.device", errors, keys=False)
+        control("control", errors, keys=False)
+    if config is not None:
+        data_view.preview(config)
+
+
+def _set_mix(percent: int) -> None:
+    forms.set_mix(draft(), percent / 100)
+
+
+# ------------------------------------------------------------------------------------------------ data
+
+
+def corpus(errors: Errors, *, keys: bool = False) -> None:
+    """The house corpus, an upload, or anything else by its name."""
+    source = draft()["data.source"]
+    kind = "house" if source == HOUSE else "other"
+    st.segmented_control(titled("data.source", keys), ("house", "other"), required=True, help=forms.LEAVES["data.source"].description,
+                         format_func={"house": "Film reviews (house)", "other": "My own data"}.get,
+                         **bound("corpus kind", kind, _set_corpus_kind))
+    if kind == "other":
+        st.text_input("File or hub dataset", placeholder="a path, or an id as owner/name",
+                      **bound("field.data.source", source, _set_source))
+        file = st.file_uploader("Upload", type=list(DATA_TYPES), key="data file",
+                                help="Text, or rows with text, messages, or prompt and completion.")
+        if file is not None and st.session_state.get(UPLOADED) != file.file_id:
+            draft()["data.source"] = str(save_upload(file.name, file.getvalue()))
+            st.session_state[UPLOADED] = file.file_id
+            st.rerun()
+    section_errors(errors, "data", "data.source", "data.column")
+
+
+def _set_corpus_kind(kind: str) -> None:
+    draft()["data.source"] = HOUSE if kind == "house" else ""
+
+
+def _set_source(text: str) -> None:
+    draft()["data.source"] = text.strip()
+
+
+# ------------------------------------------------------------------------------------------------ the way out
+
+
+def start_button(config: ExperimentConfig | None, start: StartingPoint, errors: Errors) -> None:
+    """Name and start; the run's page opens at once."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.text_input("Name", placeholder="made from the recipe", width=280, **bound("start.name", draft()["name"] or "", _set_name))
+        if st.button("Start", type="primary", icon=":material/play_arrow:", key="start", disabled=config is None or bool(errors)):
+            with views.errors_shown():
+                command = forms.command(config, start.config, start.recipe) if start.recipe else None
+                run = jobs.submit(config, state.store(), command)
+                st.switch_page(state.RUN, query_params={"run": run.id})
+    section_errors(errors, "name")
+    for path, message in errors.items():
+        if path != "name":
+            st.caption(f":red[:material/error: {f'`{path}`: ' if path else ''}{views.no_images(message)}]")
+
+
+def terminal(config: ExperimentConfig, start: StartingPoint) -> None:
+    """The same experiment as a command, a link and a recipe."""
+    with st.expander("The same from a terminal", icon=":material/terminal:"):
+        st.code(forms.command(config, start.config, start.recipe), language="bash", wrap_lines=True)
+        if start.recipe is not None:
+            st.caption("A link to this form as it is filled in")
+            changed = [("set", change) for change in forms.changes(config, start.config)]
+            st.code(f"{base_path()}/new?{urlencode([('recipe', start.label), *changed])}", language=None, wrap_lines=True)
+        st.caption("The whole configuration")
+        st.code(config.to_yaml(), language="yaml", height=320)
+        st.download_button("Download the YAML", config.to_yaml(), file_name=f"{config.name or 'experiment'}.yaml", mime="application/yaml",
+                           icon=":material/download:", on_click="ignore")
+
+
+def _set_name(text: str) -> None:
+    draft()["name"] = text.strip() or None

@@ -1,0 +1,181 @@
+"""Between the configuration and a form: a *draft* is a flat dictionary with one entry per leaf of `ExperimentConfig`.
+
+Keys are dotted paths, as ``train.learning_rate``. What is not a plain leaf has its own entries:
+
+    teacher, student.lora, student.fresh      True when that optional section is there; its leaves are always kept
+    losses.w_kd.start, losses.w_kd.end        the two ends of a weight; equal when it is constant
+    student.layer_map                         a rule, or ``explicit``; then student.layer_map.list is the text "0, 3, 7"
+
+No Streamlit here: `controls` draws the widgets.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from core.config import ExperimentConfig, LayerRule, LossSpec, Ramp, leaves, parse_recipe, section_of
+from core.errors import ConfigError
+
+Draft = dict[str, Any]
+EXPLICIT, MAP_LIST = "explicit", "student.layer_map.list"
+LAYER_RULES = (*get_args(LayerRule), EXPLICIT)
+OPTIONAL_SECTIONS = ("teacher", "student.lora", "student.fresh")
+LEAVES: dict[str, FieldInfo] = dict(leaves())
+
+
+def is_weight(path: str) -> bool:
+    """Whether the leaf is a loss weight, constant or changing over training."""
+    return section_of(LEAVES[path]) is Ramp
+
+
+def to_draft(config: ExperimentConfig) -> Draft:
+    """The draft that `to_plain` turns back into `config`; absent optional sections are filled with their defaults."""
+    draft: Draft = {}
+    for path in LEAVES:
+        value = _reach(config, path)
+        if is_weight(path):
+            draft[f"{path}.start"], draft[f"{path}.end"] = value.start, value.end
+        elif path == "student.layer_map":
+            explicit = isinstance(value, tuple)
+            draft[path] = EXPLICIT if explicit else value
+            draft[MAP_LIST] = ", ".join(map(str, value)) if explicit else ""
+        else:
+            draft[path] = value
+    return draft | {section: _reach(config, section) is not None for section in OPTIONAL_SECTIONS}
+
+
+def to_plain(draft: Mapping[str, Any]) -> dict[str, Any]:
+    """The draft as a recipe's plain data, not validated yet.
+
+    Raises:
+        ConfigError: the explicit layer map is not a list of numbers.
+    """
+    plain: dict[str, Any] = {}
+    for path in LEAVES:
+        if any(path.startswith(f"{section}.") and not draft[section] for section in OPTIONAL_SECTIONS):
+            continue
+        if is_weight(path):
+            start, end = draft[f"{path}.start"], draft[f"{path}.end"]
+            value = start if start == end else {"start": start, "end": end}
+        elif path == "student.layer_map" and draft[path] == EXPLICIT:
+            value = _block_numbers(draft[MAP_LIST])
+        else:
+            value = list(draft[path]) if isinstance(draft[path], tuple) else draft[path]
+        *sections, leaf = path.split(".")
+        place = plain
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[leaf] = value
+    if not draft["teacher"]:
+        plain["teacher"] = None
+    if draft["student.fresh"]:
+        plain["student"] |= {"layers": None, "lora": None}
+    return plain
+
+
+def check(draft: Mapping[str, Any]) -> tuple[ExperimentConfig | None, dict[str, str]]:
+    """The configuration, or None and the messages by the dotted path of the field (or section) they belong to."""
+    try:
+        return parse_recipe(to_plain(draft)), {}
+    except ConfigError as error:
+        cause = error.__cause__
+        if isinstance(cause, ValidationError):
+            return None, {_path_of(detail["loc"]): _sentence(detail) for detail in cause.errors(include_url=False)}
+        return None, {MAP_LIST: str(error)}
+
+
+def changes(config: ExperimentConfig, start: ExperimentConfig) -> list[str]:
+    """``path=value`` for everything in which `config` departs from `start`, as ``--set`` and links take it."""
+    before, missing = _flat(start.to_dict()), object()
+    return [f"{path}={_as_yaml(value)}" for path, value in _flat(config.to_dict()).items() if before.get(path, missing) != value]
+
+
+def command(config: ExperimentConfig, start: ExperimentConfig, recipe: Path | None) -> str:
+    """The line that repeats the experiment in a terminal; without a shipped `recipe` it names the downloaded file."""
+    words = ["python", "-m", "workbench", "distill", str(recipe) if recipe else f"{config.name or 'experiment'}.yaml"]
+    for change in changes(config, start) if recipe else ():
+        words += ["--set", change]
+    return shlex.join(words)
+
+
+def set_mix(draft: Draft, soft_share: float) -> None:
+    """Divide the weight of soft targets and hard labels anew; their sum stays what it was."""
+    total = draft["losses.w_kd.start"] + draft["losses.w_hard.start"] or 1.0
+    for term, share in (("w_kd", soft_share), ("w_hard", 1 - soft_share)):
+        draft[f"losses.{term}.start"] = draft[f"losses.{term}.end"] = round(total * share, 3)
+
+
+def soft_share(draft: Mapping[str, Any]) -> float:
+    """Share of the soft targets in the weight of soft targets and hard labels at the first step, from 0 to 1."""
+    soft, hard = draft["losses.w_kd.start"], draft["losses.w_hard.start"]
+    return soft / (soft + hard) if soft + hard else 0.0
+
+
+def equation(losses: LossSpec) -> str:
+    """The loss in LaTeX with the numbers of `losses`: p the teacher's distribution, q the student's; terms of weight 0 are left out."""
+    soft = {"forward_kl": r"\mathrm{KL}(p^T \,\|\, q^T)", "reverse_kl": r"\mathrm{KL}(q^T \,\|\, p^T)",
+            "jsd": rf"\mathrm{{JSD}}_{{{losses.beta:g}}}(p^T, q^T)"}[losses.divergence]
+    terms = ((losses.w_kd, rf"{losses.temperature:g}^2\,{soft}", "soft targets"), (losses.w_hard, r"\mathrm{CE}(y, q)", "hard labels"),
+             (losses.w_hidden, r"(1-\cos(h_s, h_t))", "hidden states"), (losses.w_hidden_mse, r"\mathrm{MSE}(h_s, h_t)", "matched layers"))
+    shown = [rf"\underbrace{{{_weight(ramp)}\cdot {term}}}_{{\text{{{label}}}}}" for ramp, term, label in terms if ramp.start or ramp.end]
+    return r"\mathcal{L} = " + " + ".join(shown)
+
+
+def _weight(ramp: Ramp) -> str:
+    return f"{ramp.start:g}" if ramp.start == ramp.end else rf"({ramp.start:g} \to {ramp.end:g})"
+
+
+def _flat(plain: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in plain.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return flat
+
+
+def _as_yaml(value: Any) -> str:
+    plain_text = isinstance(value, str) and value and "\n" not in value and yaml.safe_load(value) == value
+    return value if plain_text else json.dumps(value, ensure_ascii=False)
+
+
+def _reach(config: ExperimentConfig, path: str) -> Any:
+    """The value at a dotted path; inside an absent optional section, the section's own default."""
+    value: Any = config
+    model: type[BaseModel] = ExperimentConfig
+    for key in path.split("."):
+        field = model.model_fields[key]
+        value = getattr(value, key) if value is not None else field.get_default()
+        model = section_of(field) or model
+    return value
+
+
+def _block_numbers(text: str) -> list[int]:
+    try:
+        return [int(number) for number in text.replace(",", " ").split()]
+    except ValueError as error:
+        raise ConfigError(f"The layer map was given as '{text}'.", "Block numbers from 0 were expected.", "For example: 0, 3, 7") from error
+
+
+def _path_of(location: tuple[int | str, ...]) -> str:
+    """Dotted path of a field in a validation error; members of a union put their own names there, which are no keys."""
+    path: list[str] = []
+    for part in location:
+        candidate = ".".join([*path, str(part)])
+        if not any(known == candidate or known.startswith(f"{candidate}.") for known in LEAVES):
+            break
+        path.append(str(part))
+    return ".".join(path)
+
+
+def _sentence(detail: Mapping[str, Any]) -> str:
+    if detail["type"] == "string_too_short":
+        return "Something must be given here."
+    message = detail["msg"].removeprefix("Value error, ")
+    return f"{message[0].upper()}{message[1:].rstrip('.')}."

@@ -1,0 +1,110 @@
+"""The plan of an experiment beside its form: sizes at once, the time after a few real steps."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from core import quantities
+from core.config import ExperimentConfig, parse_recipe
+from core.errors import StillhouseError
+from workbench.screens.shared import background, state, views
+from workbench.store import references
+
+if TYPE_CHECKING:
+    from core.planning import Plan
+
+# Beside which field a failed check is shown.
+PLACES = {"teacher": "teacher.model", "student": "student.layers", "text": "data.source", "block length": "data.block_length"}
+ASKED = "measured plan"  # the configuration whose measurement this session asked for
+STATIC_SECONDS = 60  # how long an instant plan is believed: a hub id costs a request, a file may be put right
+
+
+def static(config: ExperimentConfig) -> Plan:
+    """What can be told in an instant. Raises ModelNotFound for a run that has no such model."""
+    return _static(_question(config))
+
+
+def _question(config: ExperimentConfig) -> str:
+    """What decides the plan, as text; a name does not."""
+    config = config.model_copy(update={"name": None, "description": ""})
+    return json.dumps(references.resolved(config, state.store()).to_dict())
+
+
+@st.cache_resource(ttl=STATIC_SECONDS, max_entries=100, show_spinner=False)
+def _static(config_json: str) -> Plan:
+    from core.planning import static_plan
+
+    return static_plan(parse_recipe(json.loads(config_json)))
+
+
+def failures(plan: Plan) -> dict[str, str]:
+    """Failed checks by the dotted path of the field that they belong to."""
+    return {PLACES.get(check.name, ""): f"{check.message} {check.fix}".strip() for check in plan.checks if not check.ok}
+
+
+def sizes(config: ExperimentConfig, plan: Plan) -> None:
+    """How large the student is, and how much less it computes."""
+    if plan.student is None:
+        return
+    with st.container(horizontal=True):
+        st.metric("Student's parameters", quantities.count(plan.student.parameters))
+        width = 2 if config.train.save_precision == "bf16" else 4
+        st.metric("Its weights", quantities.size(width * plan.student.parameters),
+                  help=f"On disk, in {8 * width} bits: train.save_precision.")
+        if plan.teacher:
+            st.metric("Its speed", f"{plan.teacher.parameters / plan.student.parameters:.2g}×", help=(
+                "Times the teacher's, from the arithmetic that a token costs: two operations a parameter. Small models gain less."))
+    if plan.teacher:
+        share = plan.student.parameters / plan.teacher.parameters
+        st.caption(f"{share:.0%} of the teacher's {quantities.count(plan.teacher.parameters)} parameters.")
+
+
+def plan(config: ExperimentConfig, planned: Plan) -> None:
+    """What the run will need, and the button that measures how long it takes here."""
+    st.subheader("Plan", anchor=False)
+    numbers = st.container(horizontal=True)
+    question, measured = _question(config), None
+    if st.session_state.get(ASKED) == question:
+        try:
+            measured = background.answer(background.measured_plan, question, meanwhile="Loading the models and training a few steps …")
+        except StillhouseError as error:
+            del st.session_state[ASKED]
+            views.problem(error)
+    elif st.button("Measure on this machine", icon=":material/timer:", key="measure", disabled=not planned.fits, help=(
+            "Loads the models, packs the data and takes a few real steps, then throws them away.")):
+        st.session_state[ASKED] = question
+        st.rerun()
+    with numbers:
+        _needs(planned, measured)
+    if measured is not None:
+        _checks(measured["checks"])
+
+
+def _needs(planned: Plan, measured: dict[str, Any] | None) -> None:
+    known = measured or {}
+    steps = known.get("total_steps") or planned.total_steps
+    st.metric("Steps", f"{steps:,}" if steps else "by epochs", help="Optimiser steps of each arm.")
+    st.metric("Tokens", quantities.count(planned.tokens_per_step * steps) if steps else f"{planned.tokens_per_step:,} a step",
+              help="Tokens that each arm is trained on.")
+    if planned.memory is not None:
+        memory = sum(known["memory"].values()) if known.get("memory") else planned.memory.total
+        st.metric("Memory", quantities.room(memory), help="Estimate of the peak during a training step.")
+    if planned.disk_bytes is not None:
+        st.metric("Disk", quantities.room(planned.disk_bytes), help="Checkpoints and models, at most.")
+    if known.get("seconds"):
+        st.metric("Time", quantities.duration(known["seconds"]), help=f"Projected from {known['measured_steps']} real steps of each arm.")
+    if known.get("tokens_per_second"):
+        st.metric("Training speed", f"{known['tokens_per_second']:,.0f} tokens/s", help="Of the student, measured.")
+
+
+def _checks(checks: list[dict[str, Any]]) -> None:
+    for check in checks:
+        if not check["ok"]:
+            st.error(f"**{check['name'].capitalize()}.** {views.plain(check['message'] + ' ' + check['fix'])}", icon=":material/error:")
+    with st.expander("What was checked", icon=":material/checklist:"):
+        for check in checks:
+            sign = ":green[:material/check:]" if check["ok"] else ":red[:material/close:]"
+            st.markdown(f"{sign} **{check['name'].capitalize()}.** {views.plain(check['message'])}")

@@ -1,0 +1,229 @@
+"""The page of one run: what it does now, its curves, results, samples, log and recipe, and what can be done with it."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from core.errors import ConfigError
+from core.recorder import CONTROL, STUDENT
+from workbench.runs import jobs
+from workbench.screens.shared import charts, results, state, views
+from workbench.screens.shared.live_plotly import live_plotly
+from workbench.store import references
+from workbench.store.records import Run
+
+POLL_SECONDS = 1.5
+EVALUATIONS = ("eval/perplexity", "eval/kl_to_teacher", "eval/agreement")
+MACHINE = ("learning_rate", "tokens_per_second", "memory_gib")
+WEIGHTED, RAW = "weighted", "raw"
+MESSAGE_BOX = {"failed": st.error, "lost": st.warning, "stopped": st.info}
+
+
+def show(run: Run) -> None:
+    """The whole page; while the run lives it is drawn anew every second or so."""
+    live = state.lives(run)
+    st.fragment(_body, run_every=POLL_SECONDS if live else None)(run.id, live)
+
+
+def _body(run_id: str, was_live: bool) -> None:
+    with views.errors_shown():
+        run = state.store().run(run_id)
+        if was_live != state.lives(run):
+            st.rerun()  # the timer of a fragment is set when the page is drawn
+        _header(run)
+        table = state.curves(run.id)
+        _progress(run, table)
+        _numbers(table)
+        _tabs(run, table)
+
+
+# ------------------------------------------------------------------------------------------------ head
+
+
+def _header(run: Run) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.title(run.name, width="content", anchor=False)
+        views.status_badge(run)
+        st.space("stretch")
+        with st.container(horizontal=True, width="content"):  # they stay together where the line is too short
+            _actions(run)
+    st.caption(views.plain(_summary(run)))
+    if run.deleted is not None:
+        st.info("This run is in the bin. Restore it from the Runs page to keep it.", icon=":material/delete:")
+    if run.message and run.status in MESSAGE_BOX:
+        MESSAGE_BOX[run.status](views.no_images(f"**{run.message}** {run.hint or ''}"))
+
+
+def _summary(run: Run) -> str:
+    when = f"ended {views.ago(run.finished)}" if run.finished else f"started {views.ago(run.started)}" if run.started else "waiting"
+    try:
+        config = run.config
+    except ConfigError:
+        return when
+    depth = results.student_depth(config)
+    parts = [f"teacher {config.teacher.model}" if config.teacher else "no teacher",
+             f"student of {depth} blocks" if depth else "student of half the depth",
+             f"T = {config.losses.temperature:g}" if config.teacher else "", "with control" if config.control else "", when]
+    return "  ·  ".join(filter(None, parts))
+
+
+def _actions(run: Run) -> None:
+    store = state.store()
+    if run.status in ("queued", "starting", "running") and st.button("Stop", icon=":material/stop:", key="stop"):
+        store.request_stop(run.id)
+        st.rerun()
+    if run.status == "stopping" and st.button("Stop now", icon=":material/stop:", key="force", help=(
+            "The run is finishing its step and saving a checkpoint. This ends it at once; the last saved checkpoint stays.")):
+        jobs.force_stop(run.id, store)
+        st.rerun()
+    if run.resumable and st.button("Resume", type="primary", icon=":material/play_arrow:", key="resume"):
+        jobs.resume(run.id, store)
+        st.rerun()
+    if run.status == "finished" and st.button("Compare in chat", type="primary", icon=":material/forum:", key="compare"):
+        st.switch_page(state.COMPARE, query_params={"models": ",".join(_compared_models(run))})
+    with st.popover("More", icon=":material/more_horiz:", key="more"):
+        _rename(run)
+        untrained = f"{run.name}:{references.BEFORE}"
+        if (run.directory / references.BEFORE).is_dir() and st.button(
+                "Chat with before and after", icon=":material/forum:", key="before", width="stretch", disabled=run.status != "finished",
+                help="The student before its first step, beside the trained one."):
+            st.switch_page(state.COMPARE, query_params={"models": f"{untrained},{run.name}"})
+        if st.button("Duplicate as new", icon=":material/content_copy:", key="duplicate", width="stretch"):
+            st.switch_page(state.NEW, query_params={"from": run.id})
+        if st.button("Delete", icon=":material/delete:", key="delete", width="stretch", disabled=run.active or run.deleted is not None,
+                     help="Stop it first." if run.active else "Moves it to the bin."):
+            state.put_into_bin(run)
+            st.switch_page(state.RUNS)
+
+
+def _rename(run: Run) -> None:
+    name = st.text_input("Name", value=run.name, key=f"name.{run.id}")
+    if st.button("Rename", icon=":material/edit:", key="rename", width="stretch", disabled=not name or name == run.name):
+        with views.errors_shown():
+            state.store().rename(run.id, name)
+            st.rerun()
+
+
+def _compared_models(run: Run) -> list[str]:
+    teacher = [run.config.teacher.model] if run.config.teacher else []
+    return [*teacher, run.name, *([f"{run.name}:control"] if run.config.control else [])][:3]
+
+
+# ------------------------------------------------------------------------------------------------ now
+
+
+def _progress(run: Run, table: pd.DataFrame) -> None:
+    if not state.lives(run):
+        return
+    arm = run.progress.arm or STUDENT
+    latest = {name: _last(table, arm, name) for name in ("tokens", "tokens_per_second")}
+    share = run.progress.step / run.progress.total if run.progress.total else 0.0
+    st.progress(min(share, 1.0), text=results.progress_text(run, results.remaining_seconds(run, latest)))
+
+
+def _numbers(table: pd.DataFrame) -> None:
+    if table.empty:
+        return
+    with st.container(horizontal=True, key="numbers"):
+        for name in (*EVALUATIONS, "tokens_per_second", "memory_gib"):
+            curve = charts.select(table, STUDENT, name)["value"]
+            if len(curve):
+                change = curve.iloc[-1] - curve.iloc[0] if name in EVALUATIONS and len(curve) > 1 else None
+                views.metric(name, curve.iloc[-1], delta=change)
+
+
+def _last(table: pd.DataFrame, arm: str, name: str) -> float | None:
+    curve = charts.select(table, arm, name)["value"]
+    return float(curve.iloc[-1]) if len(curve) else None
+
+
+# ------------------------------------------------------------------------------------------------ tabs
+
+
+def _tabs(run: Run, table: pd.DataFrame) -> None:
+    draw = {"Curves": lambda: _curves(run, table), "Results": lambda: _results(run), "Samples": lambda: _samples(run),
+            "Log": lambda: _log(run), "Recipe": lambda: _recipe(run)}
+    first = {"finished": "Results", "failed": "Log", "lost": "Log"}.get(run.status, "Curves")
+    # Only the open tab is drawn: figures in a hidden one would be sized wrongly, and cost time at every refresh.
+    for tab, name in zip(st.tabs(list(draw), default=first, key=f"tab.{run.id}", on_change="rerun"), draw, strict=True):
+        if tab.open:
+            with tab:
+                draw[name]()
+
+
+def _curves(run: Run, table: pd.DataFrame) -> None:
+    if table.empty:
+        views.empty_state("No step has been logged yet. The curves appear here while the run goes on.", "show_chart")
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader("Loss", anchor=False, width="content")
+        terms = st.segmented_control("Terms", (WEIGHTED, RAW), default=WEIGHTED, required=True, key="terms", label_visibility="collapsed")
+        logarithmic = st.toggle("Logarithmic", key="logarithmic")
+    st.caption("Each term's share of the total." if terms == WEIGHTED else "Each term itself, without its weight and T squared.")
+    live_plotly(charts.term_losses(table, weighted=terms == WEIGHTED, logarithmic=logarithmic), key=f"loss.{run.id}",
+                label="Loss terms over the steps")
+    st.subheader("On held-out text", anchor=False)
+    teacher = results.measurements(state.store(), run).get("teacher", {})
+    for column, name in zip(st.columns(3), EVALUATIONS, strict=True):
+        with column:
+            live_plotly(charts.evaluation(table, name, teacher=teacher.get("perplexity") if name == "eval/perplexity" else None),
+                        key=f"{name}.{run.id}", label=f"{charts.axis_label(name)} over the steps")
+    st.subheader("Machine", anchor=False)
+    for column, name in zip(st.columns(3), MACHINE, strict=True):
+        with column:
+            live_plotly(charts.single(table, name), key=f"{name}.{run.id}", label=f"{charts.axis_label(name)} over the steps")
+
+
+def _results(run: Run) -> None:
+    measured = results.measurements(state.store(), run)
+    if not measured:
+        views.empty_state("Nothing has been measured yet. The teacher comes first, then the student before and after training.",
+                          "table_chart")
+        return
+    head, rows = results.result_table(measured)
+    views.text_table(head, rows, numbers=True, label="Results")
+    if summary := results.verdict(measured):
+        st.markdown(summary)
+    if run.status == "finished":
+        st.caption("The student is an ordinary model folder:")
+        st.code(str(run.output_dir), language=None)
+
+
+def _samples(run: Run) -> None:
+    samples = [event.payload for event in state.store().events(run.id, kind="samples")]
+    if not samples:
+        views.empty_state("No answer has been sampled yet. The prompts of the recipe are answered at every evaluation.", "chat")
+        return
+    arms = [arm for arm in (STUDENT, CONTROL) if any(sample["arm"] == arm for sample in samples)]
+    for prompt in dict.fromkeys(sample["prompt"] for sample in samples):
+        st.subheader(views.first_line(prompt), anchor=False)
+        answers = sorted((sample for sample in samples if sample["prompt"] == prompt), key=lambda sample: -sample["step"])
+        rows = []
+        for step, together in groupby(answers, key=lambda sample: sample["step"]):
+            said = {sample["arm"]: sample["answer"] for sample in together}
+            rows.append([f"{step:,}", *(said.get(arm, "") for arm in arms)])
+        views.text_table(["Step", *(arm.capitalize() for arm in arms)], rows, label=f"Answers to: {prompt}", first_width="5rem")
+
+
+def _log(run: Run) -> None:
+    text = jobs.log_tail(run)
+    if text:
+        st.code(text, language=None, height=420, wrap_lines=True)
+    else:
+        views.empty_state("The worker has not printed anything yet.", "terminal")
+
+
+def _recipe(run: Run) -> None:
+    st.caption("The line that repeats this run")
+    st.code(run.command, language="bash", wrap_lines=True)
+    recipe = Path(run.directory, "recipe.yaml")
+    text = recipe.read_text(encoding="utf-8") if recipe.is_file() else run.config.to_yaml()
+    st.caption("The whole configuration")
+    st.code(text, language="yaml", height=360)
+    st.download_button("Download the YAML", text, file_name=f"{run.name}.yaml", mime="application/yaml", icon=":material/download:",
+                       on_click="ignore")
+    views.text_table(["", ""], [[name, str(value)] for name, value in results.details(run).items()], label="Details")

@@ -1,0 +1,130 @@
+"""The list of runs: filter, choose, lay curves over one another, compare final metrics; and the bin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from core.errors import ConfigError
+from core.metrics import METRICS
+from workbench.screens.shared import charts, results, state, views
+from workbench.screens.shared.live_plotly import live_plotly
+from workbench.store.records import Run
+
+OVERLAYS = ("eval/perplexity", "eval/kl_to_teacher", "eval/agreement", "eval/sentiment_accuracy", "eval/bits_per_byte", "loss",
+            "raw/kd", "raw/hard", "tokens_per_second")
+LISTED = ("perplexity", "kl_to_teacher", "agreement", "sentiment_accuracy")
+MOST_OVERLAID = 8  # as many colours can be told apart
+
+
+def listing(runs: Sequence[Run]) -> list[Run]:
+    """The filter and the table; returns the runs that are ticked."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        text = st.text_input("Search", placeholder="name or teacher", key="search", bind="query-params", width=280)
+        present = [status for status in views.STATUS_LOOKS if any(run.status == status for run in runs)]
+        wanted = st.pills("Status", present, selection_mode="multi", key="statuses", format_func=str.capitalize) if len(present) > 1 else []
+    shown = [run for run in runs if matches(run, text, wanted)]
+    if not shown:
+        views.empty_state("No run matches. Change the search or the status.", "search_off")
+        return []
+    table = summary(shown)
+    event = st.dataframe(
+        table, hide_index=True, on_select="rerun", selection_mode="multi-row", key="chosen", placeholder="",
+        column_config={
+            "name": st.column_config.ButtonColumn("Name", type="tertiary", key="open", on_click=lambda: _open(shown), pinned=True,
+                                                  alignment="left"),
+            "status": "Status", "teacher": "Teacher", "depth": st.column_config.NumberColumn("Depth", help="Blocks of the student."),
+            "temperature": st.column_config.NumberColumn("T", format="%g", help="Temperature of the soft targets."),
+            "steps": st.column_config.NumberColumn("Steps"), "created": st.column_config.DatetimeColumn("Created", format="distance"),
+            **{name: st.column_config.NumberColumn(views.label(f"eval/{name}"), help=METRICS[f"eval/{name}"].help,
+                                                   format="percent" if f"eval/{name}" in views.SHARES else "%.4g") for name in LISTED}})
+    return [shown[row] for row in event.selection.rows]
+
+
+def matches(run: Run, text: str, statuses: Sequence[str]) -> bool:
+    """Whether the filter lets a run through; `text` may be part of its name or of its teacher's."""
+    known = f"{run.name} {run.config_json}".lower() if text else ""
+    return (not statuses or run.status in statuses) and text.lower().strip() in known
+
+
+def summary(runs: Sequence[Run]) -> pd.DataFrame:
+    """One row a run: its settings and the last held-out metrics of its student."""
+    rows = []
+    for run in runs:
+        latest = state.store().latest_metrics(run.id).get("student", {})
+        rows.append({"name": run.name, "status": run.status, **_settings(run), "steps": run.progress.step or None,
+                     **{name: latest.get(f"eval/{name}") for name in LISTED}, "created": pd.Timestamp(run.created, unit="s", tz="UTC")})
+    return pd.DataFrame(rows).dropna(axis="columns", how="all")
+
+
+def overlay(runs: Sequence[Run]) -> None:
+    """The curves of the ticked runs over one another, and their final metrics side by side."""
+    chosen = runs[:MOST_OVERLAID]
+    if len(runs) > MOST_OVERLAID:
+        st.caption(f"The first {MOST_OVERLAID} of the {len(runs)} ticked runs are drawn.")
+    tables = pd.concat([state.curves(run.id).assign(run=run.name) for run in chosen], ignore_index=True)
+    logged = [name for name in OVERLAYS if (tables["name"] == name).any()]
+    if not logged:
+        views.empty_state("These runs have not logged anything yet.", "show_chart")
+        return
+    name = st.selectbox("Metric", logged, format_func=charts.axis_label, key="overlaid", width=320)
+    live_plotly(charts.overlay(tables, name), key="overlay", label=f"{charts.axis_label(name)} of {', '.join(run.name for run in chosen)}")
+    st.subheader("Final metrics", anchor=False)
+    head, rows = final_table(chosen)
+    views.text_table(head, rows, numbers=True, label="Final metrics of the ticked runs")
+
+
+def final_table(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
+    """Head and rows: one row a run and model (student, control), one column a metric."""
+    measured = [(run, results.measurements(state.store(), run)) for run in runs]
+    names = [name for name in results.ROWS if any(name in metrics for _, who in measured for metrics in who.values())]
+    rows = [[f"{run.name}, {label}", *(views.number(who[each].get(name), f"eval/{name}") for name in names)]
+            for run, who in measured for each, label in (("student_after", "student"), ("control", "control")) if each in who]
+    return ["Run", *(METRICS[f"eval/{name}"].label for name in names)], rows
+
+
+def bin_contents() -> None:
+    """Deleted runs, each to be restored or removed for good."""
+    store = state.store()
+    deleted = [run for run in store.runs(include_deleted=True) if run.deleted is not None]
+    if not deleted:
+        return
+    with st.expander(f"Bin ({len(deleted)})", icon=":material/delete:"):
+        for run in deleted:
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.markdown(f"**{run.name}**  :gray[deleted {views.ago(run.deleted)}]", width="stretch")
+                if st.button("Restore", key=f"restore.{run.id}", icon=":material/undo:"):
+                    state.take_from_bin(run)
+                    st.rerun()
+                if st.button("Remove for good", key=f"purge.{run.id}", icon=":material/delete_forever:",
+                             help="Its folder and all its numbers go."):
+                    store.purge(run.id)
+                    st.rerun()
+
+
+def undo_offer() -> None:
+    """After a deletion: what went, and a button that takes it back."""
+    run = state.binned()
+    if run is None:
+        return
+    with st.container(horizontal=True, vertical_alignment="center", border=True):
+        st.markdown(f":material/delete: **{run.name}** is in the bin.", width="stretch")
+        if st.button("Undo", key="undo", icon=":material/undo:"):
+            state.take_from_bin(run)
+            st.rerun()
+
+
+def _open(shown: Sequence[Run]) -> None:
+    st.switch_page(state.RUN, query_params={"run": shown[st.session_state["open"]["row"]].id})
+
+
+def _settings(run: Run) -> dict[str, object]:
+    try:
+        config = run.config
+    except ConfigError:  # written by another release
+        return {}
+    taught = config.teacher is not None
+    return {"teacher": config.teacher.model if taught else "none", "temperature": config.losses.temperature if taught else None,
+            "depth": results.student_depth(config)}

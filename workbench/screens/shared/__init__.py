@@ -1,0 +1,1 @@
+"""What several pages need: the session's state, figures, numbers and small pieces."""

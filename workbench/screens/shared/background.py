@@ -1,0 +1,64 @@
+"""Slow questions to the engine process, asked once and answered beside the page: nobody waits for a model to load."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import streamlit as st
+
+from core.config import DataSpec, parse_recipe
+from workbench.inference import client
+
+POLL_SECONDS = 0.7
+
+Question = Callable[..., "Future[dict[str, Any]]"]
+
+
+@st.cache_resource(show_spinner=False)
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(4, thread_name_prefix="question")
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def next_token(model: str, prompt: str) -> Future[dict[str, Any]]:
+    """What `model` would say next: ``tokens`` and ``logits``, falling."""
+    return _pool().submit(client.engine().next_token_logits, model, prompt)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def measured_plan(config_json: str) -> Future[dict[str, Any]]:
+    """The plan of a configuration with the time of a few real steps."""
+    return _pool().submit(client.engine().plan, parse_recipe(json.loads(config_json)), measure=True)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def preview(data_json: str, model: str) -> Future[dict[str, Any]]:
+    """Rows of a corpus and its first packed block, decoded."""
+    return _pool().submit(client.engine().preview, DataSpec.model_validate_json(data_json), model)
+
+
+def answer(question: Question, *arguments: str, meanwhile: str) -> dict[str, Any] | None:
+    """The answer to one of the questions above; None while it is awaited, and then the page is drawn again when it is there.
+
+    Args:
+        meanwhile: what the page says until then.
+
+    Raises:
+        Exception: what the engine raised, mostly a StillhouseError. The same question then counts as never asked.
+    """
+    future = question(*arguments)
+    if not future.done():
+        st.fragment(_wait, run_every=POLL_SECONDS)(future, meanwhile)
+        return None
+    if future.exception() is not None:
+        question.clear(*arguments)
+    return future.result()
+
+
+def _wait(future: Future, meanwhile: str) -> None:
+    if future.done():
+        st.rerun()
+    st.caption(f":material/hourglass_top: {meanwhile}")

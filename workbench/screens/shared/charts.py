@@ -1,0 +1,151 @@
+"""Figures: a DataFrame goes in, a plotly figure comes out; one function a figure, and nothing is read or written here.
+
+Curves arrive as a long table with the columns ``arm`` (student or control), ``name`` (a key of `core.metrics.METRICS`),
+``step`` (optimiser steps) and ``value`` (in the metric's unit), steps ascending within each curve.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from core.metrics import METRICS
+from core.recorder import CONTROL, STUDENT
+from workbench.screens.shared.theme import BLUE, GREY, ROLE_COLOURS, ROSE, SERIES, TEAL, VIOLET
+
+Trace = dict[str, Any]  # plain data of a plotly object
+
+POINTS = 1500  # per curve and refresh: more cannot be told apart on a screen and cost the browser long tasks
+TERM_COLOURS = {"kd": TEAL, "hard": BLUE, "hidden": VIOLET, "hidden_mse": ROSE}
+TICKS = {"learning_rate": {"tickformat": ".1e"}, "eval/agreement": {"tickformat": ".0%"}, "eval/sentiment_accuracy": {"tickformat": ".0%"}}
+SMOOTHING_FROM = 60  # points; shorter curves are drawn as they are
+
+
+def downsample(curve: pd.DataFrame, points: int = POINTS) -> pd.DataFrame:
+    """At most `points` rows (plus the ends) that keep the lowest and the highest value of each stretch, so spikes stay visible."""
+    count = len(curve)
+    if count <= points:
+        return curve
+    values = curve["value"].to_numpy(dtype=float)
+    stretch = -(-count // (points // 2))
+    padded = np.full(-(-count // stretch) * stretch, np.nan)
+    padded[:count] = values
+    rows = padded.reshape(-1, stretch)
+    starts = np.arange(len(rows)) * stretch
+    lowest = starts + np.where(np.isnan(rows), np.inf, rows).argmin(axis=1)
+    highest = starts + np.where(np.isnan(rows), -np.inf, rows).argmax(axis=1)
+    keep = np.unique(np.concatenate(([0], lowest, highest, [count - 1])))
+    return curve.iloc[keep[keep < count]]
+
+
+def term_losses(curves: pd.DataFrame, *, weighted: bool = True, logarithmic: bool = False) -> go.Figure:
+    """One curve per loss term, and their sum when `weighted`; the control's dashed."""
+    traces: list[Trace] = []
+    for arm in (STUDENT, CONTROL):
+        for term, colour in TERM_COLOURS.items():
+            curve = select(curves, arm, f"{'loss' if weighted else 'raw'}/{term}")
+            if curve["value"].any():
+                label = METRICS[f"raw/{term}"].label
+                traces += _smoothed(curve, label if arm == STUDENT else f"{label} (control)", colour, dashed=arm == CONTROL)
+    total = select(curves, STUDENT, "loss")
+    if weighted and len({trace["name"] for trace in traces}) > 1 and len(total):
+        traces += _smoothed(total, "total", GREY)
+    return _figure(traces, height=340, y_title="loss" if weighted else "nats/token", logarithmic=logarithmic, legend=True)
+
+
+def evaluation(curves: pd.DataFrame, name: str, *, teacher: float | None = None) -> go.Figure:
+    """One held-out metric over the steps: the student, the control when there is one, the teacher's level dotted."""
+    traces = []
+    for arm, dash in ((STUDENT, "solid"), (CONTROL, "dash")):
+        curve = select(curves, arm, name)
+        if len(curve):
+            traces.append(_line(curve, arm, ROLE_COLOURS[arm], dash=dash) | {"mode": "lines+markers", "marker": {"size": 5}})
+    logarithmic, level = name == "eval/perplexity", {}  # its logarithm is the cross-entropy
+    if teacher is not None:
+        line = {"color": ROLE_COLOURS["teacher"], "width": 1, "dash": "dot"}
+        level["shapes"] = [{"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": teacher, "y1": teacher, "line": line}]
+        level["annotations"] = [{"text": "teacher", "xref": "paper", "x": 1, "xanchor": "right", "yanchor": "bottom",
+                                 "showarrow": False, "font": {"color": ROLE_COLOURS["teacher"], "size": 11},
+                                 "y": math.log10(teacher) if logarithmic else teacher}]
+    return _figure(traces, height=230, y_title=axis_label(name), legend=len(traces) > 1, logarithmic=logarithmic,
+                   y_axis=TICKS.get(name), **level)
+
+
+def single(curves: pd.DataFrame, name: str) -> go.Figure:
+    """A small figure of one training metric of each arm."""
+    found = {arm: downsample(select(curves, arm, name)) for arm in (STUDENT, CONTROL)}
+    traces = [_line(curve, arm, ROLE_COLOURS[arm]) for arm, curve in found.items() if len(curve)]
+    return _figure(traces, height=190, y_title=axis_label(name), legend=len(traces) > 1, y_axis=TICKS.get(name))
+
+
+def overlay(curves: pd.DataFrame, name: str) -> go.Figure:
+    """The same metric of several runs; `curves` has one more column, ``run``, with each run's name."""
+    traces = []
+    for index, (run, table) in enumerate(curves.groupby("run", sort=False)):
+        for arm, dash in ((STUDENT, "solid"), (CONTROL, "dash")):
+            curve = select(table, arm, name)
+            if len(curve):
+                curve = downsample(smooth(curve) if len(curve) >= SMOOTHING_FROM else curve)
+                label = run if arm == STUDENT else f"{run} (control)"
+                traces.append(_line(curve, label, SERIES[index % len(SERIES)], dash=dash))
+    return _figure(traces, height=360, y_title=axis_label(name), legend=True, logarithmic=name == "eval/perplexity", y_axis=TICKS.get(name))
+
+
+def temperature(tokens: pd.DataFrame, value: float) -> go.Figure:
+    """A next-token distribution at T = 1 and softened at T = `value`.
+
+    Args:
+        tokens: columns ``token`` (text), ``plain`` (probability at T = 1) and ``softened`` (probability at T), most likely first.
+        value: the temperature T.
+    """
+    places = list(range(len(tokens)))  # two tokens may read the same
+    bars = (("plain", "T = 1", GREY, 0.55), ("softened", f"T = {value:g}", TEAL, 1.0))
+    traces = [{"type": "bar", "x": places, "y": tokens[column].to_numpy(), "name": label, "opacity": opacity, "hovertemplate": "%{y:.2%}",
+               "marker": {"color": colour, "line": {"width": 0}}} for column, label, colour, opacity in bars]
+    return _figure(traces, height=260, y_title="probability", x_title="", legend=True, barmode="group", bargap=0.25,
+                   x_axis={"tickvals": places, "ticktext": tokens["token"].tolist(), "tickangle": -40},
+                   y_axis={"tickformat": ".0%", "rangemode": "tozero"})
+
+
+def select(curves: pd.DataFrame, arm: str, name: str) -> pd.DataFrame:
+    """One curve of the table."""
+    return curves[(curves["name"] == name) & (curves["arm"] == arm)]
+
+
+def smooth(curve: pd.DataFrame) -> pd.DataFrame:
+    """Exponential moving average over about a fiftieth of the curve."""
+    return curve.assign(value=curve["value"].ewm(span=max(len(curve) / 50, 2)).mean())
+
+
+def axis_label(name: str) -> str:
+    """Label of a metric with its unit."""
+    metric = METRICS[name]
+    return f"{metric.label} ({metric.unit})" if metric.unit else metric.label
+
+
+def _smoothed(curve: pd.DataFrame, label: str, colour: str, *, dashed: bool = False) -> list[Trace]:
+    """The curve as it was logged, faint, under its moving average; a short curve as it is."""
+    dash = "dash" if dashed else "solid"
+    if len(curve) < SMOOTHING_FROM:
+        return [_line(curve, label, colour, dash=dash)]
+    logged = _line(downsample(curve), label, colour, width=1) | {"opacity": 0.25, "showlegend": False, "hoverinfo": "skip"}
+    return [logged, _line(downsample(smooth(curve)), label, colour, dash=dash)]
+
+
+def _line(curve: pd.DataFrame, label: str, colour: str, *, width: float = 2, dash: str = "solid") -> Trace:
+    steps, values = curve["step"].to_numpy(), curve["value"].to_numpy()
+    line = {"color": colour, "width": width, "dash": dash}
+    return {"type": "scatter", "mode": "lines", "x": steps, "y": values, "name": label, "legendgroup": label, "line": line}
+
+
+def _figure(traces: list[Trace], *, height: int, y_title: str, x_title: str = "step", legend: bool, logarithmic: bool = False,
+            x_axis: Trace | None = None, y_axis: Trace | None = None, **layout: Any) -> go.Figure:
+    """All at once: changing a plotly figure afterwards costs ten times as much as making it."""
+    x_axis = {"title": {"text": x_title, "font": {"size": 12}}} | (x_axis or {})
+    y_axis = {"title": {"text": y_title, "font": {"size": 12}}, "type": "log" if logarithmic else "linear"} | (y_axis or {})
+    margin = {"l": 8, "r": 8, "t": 30 if legend else 10, "b": 8}
+    return go.Figure(traces, {"height": height, "margin": margin, "showlegend": legend, "xaxis": x_axis, "yaxis": y_axis} | layout)

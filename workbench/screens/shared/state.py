@@ -1,0 +1,154 @@
+"""What pages remember: the store, the run that the URL names, the curves read so far, the last run put into the bin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import streamlit as st
+
+from core.errors import StillhouseError
+from core.metrics import METRICS
+from core.recorder import CONTROL, STUDENT
+from workbench import paths
+from workbench.gate import host_of, is_loopback
+from workbench.store import Store, references
+from workbench.store.records import Run
+
+if TYPE_CHECKING:
+    from core.catalog import ModelEntry
+
+HOME, NEW, RUNS, RUN, COMPARE, MODELS = (f"../pages/{name}.py" for name in ("home", "new", "runs", "run", "compare", "models"))
+ARMS, NAMES = pd.CategoricalDtype([STUDENT, CONTROL]), pd.CategoricalDtype(list(METRICS))  # ten times faster to select by than text
+KEPT_CURVES = 12  # runs; what one session keeps in memory of the curves it looked at
+
+
+def store() -> Store:
+    """The run store of the home folder. Raises StoreUnavailable."""
+    return _open(str(paths.store_path()))
+
+
+@st.cache_resource(show_spinner=False)
+def _open(path: str) -> Store:
+    return Store(paths.Path(path))
+
+
+def run_of_url() -> Run | None:
+    """The run that ``?run=`` names, or None when the URL names none. Raises RunNotFound."""
+    reference = st.query_params.get("run")
+    return store().run(reference) if reference else None
+
+
+def lives(run: Run) -> bool:
+    """Whether there is more to come: it runs, or waits for its turn."""
+    return run.active or run.status == "queued"
+
+
+@dataclass
+class Curves:
+    """Every number of one run that was read so far; `fetch` reads only what is new.
+
+    Attributes:
+        table: columns ``rowid, arm, step, name, value``; steps ascend within each curve.
+        last: the largest rowid read.
+        ends: (arm, name) -> the last step of that curve.
+    """
+
+    table: pd.DataFrame | None = None
+    last: int = 0
+    ends: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def fetch(self, source: Store, run_id: str) -> pd.DataFrame:
+        """Read what came since the last call, and return the whole table."""
+        new = source.metrics(run_id, after_rowid=self.last).astype({"arm": ARMS, "name": NAMES})
+        if self.table is not None and new.empty:
+            return self.table
+        # Steps come again after a resume: their new values replace the old ones.
+        spans = new.groupby(["arm", "name"], observed=True)["step"].agg(["min", "max"])
+        again = any(first <= self.ends.get(curve, -1) for curve, first in spans["min"].items())
+        if self.table is None:
+            self.table = new.sort_values("step", kind="stable", ignore_index=True)
+        else:
+            self.table = pd.concat([self.table, new], ignore_index=True)
+            if again:
+                newest = self.table.drop_duplicates(["arm", "name", "step"], keep="last")
+                self.table = newest.sort_values("step", kind="stable", ignore_index=True)
+        for curve, last_step in spans["max"].items():
+            self.ends[curve] = max(last_step, self.ends.get(curve, -1))
+        self.last = int(new["rowid"].max()) if len(new) else self.last
+        return self.table
+
+
+def curves(run_id: str) -> pd.DataFrame:
+    """All numbers of a run, for `charts`; this session's own copy, brought up to date."""
+    kept: dict[str, Curves] = st.session_state.setdefault("curves", {})
+    kept[run_id] = kept.pop(run_id, None) or Curves()  # the one used last stands last
+    while len(kept) > KEPT_CURVES:
+        kept.pop(next(iter(kept)))
+    return kept[run_id].fetch(store(), run_id)
+
+
+def put_into_bin(run: Run) -> None:
+    """Delete a run and remember it, so that the next page can offer to undo that."""
+    store().delete(run.id)
+    forget_models()
+    st.session_state["binned"] = run.id
+
+
+def take_from_bin(run: Run) -> None:
+    """Undo a deletion."""
+    store().restore(run.id)
+    forget_models()
+
+
+def binned() -> Run | None:
+    """The run that this session deleted last, while it is still in the bin."""
+    run_id = st.session_state.get("binned")
+    run = store().run(run_id) if run_id else None
+    return run if run and run.deleted is not None else None
+
+
+def describe(reference: str) -> ModelEntry:
+    """What is known of a model, remembered for a few minutes: a hub id costs a request. Raises what `references.describe` raises."""
+    found = _described(str(store().path), reference)
+    if isinstance(found, StillhouseError):
+        raise found
+    return found
+
+
+def resolved(reference: str) -> str:
+    """A model reference as the engine process understands it. Raises ModelNotFound for a run that has no such model."""
+    return references.resolve(reference, store())
+
+
+def models() -> list[ModelEntry]:
+    """Every model that can be picked; looked for anew every few seconds, since each is a file to be read."""
+    return _models(str(store().path))
+
+
+def visitor_is_here() -> bool:
+    """Whether the page is looked at on the machine that serves it, as far as the request tells: straight to it, by its own name."""
+    headers = st.context.headers
+    proxied = any(name in headers for name in ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host"))
+    # Streamlit gives no address for a connection from 127.0.0.1 or ::1.
+    return st.context.ip_address is None and not proxied and is_loopback(host_of(f"//{headers.get('Host', '')}"))
+
+
+def forget_models() -> None:
+    """Look again at what models there are, after one was fetched or deleted."""
+    _described.clear()
+    _models.clear()
+
+
+@st.cache_resource(ttl=10, show_spinner=False)
+def _models(store_path: str) -> list[ModelEntry]:
+    return references.entries(_open(store_path))
+
+
+@st.cache_resource(ttl=300, max_entries=200, show_spinner=False)
+def _described(store_path: str, reference: str) -> ModelEntry | StillhouseError:
+    try:
+        return references.describe(reference, _open(store_path))
+    except StillhouseError as error:
+        return error  # remembered too: the form asks again at every change

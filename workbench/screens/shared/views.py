@@ -1,0 +1,136 @@
+"""Small pieces that several pages draw: errors, statuses, empty states, tables of text, numbers as people read them."""
+
+from __future__ import annotations
+
+import html
+import math
+import re
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import streamlit as st
+
+from core.errors import StillhouseError
+from core.metrics import METRICS
+from core.quantities import duration
+from workbench.screens.shared.theme import TEAL
+from workbench.store.records import Run
+
+STATUS_LOOKS = {  # colour, icon
+    "queued": ("gray", "schedule"), "starting": ("blue", "hourglass_top"), "running": ("primary", "play_circle"),
+    "stopping": ("orange", "pause_circle"), "stopped": ("gray", "stop_circle"), "finished": ("green", "check_circle"),
+    "failed": ("red", "error"), "lost": ("orange", "link_off"),
+}
+
+SHARES = ("eval/agreement", "eval/sentiment_accuracy")  # shown as percentages
+
+
+@contextmanager
+def errors_shown() -> Iterator[None]:
+    """Show what a user can act on in place of a traceback; anything else is a fault and goes through."""
+    try:
+        yield
+    except StillhouseError as error:
+        problem(error)
+
+
+def problem(error: StillhouseError) -> None:
+    """One message: what was given, what was expected, what to do."""
+    st.error(no_images(" ".join(part for part in (f"**{error.given}**", error.expected, error.fix) if part)), icon=":material/error:")
+
+
+def plain(text: str) -> str:
+    """Markdown that shows `text` as it is: for words that come from elsewhere, such as a model's card."""
+    return re.sub(r"([\\`*_{}\[\]<>$~:|#!&@])", r"\\\1", text)
+
+
+def no_images(markdown: str) -> str:
+    """The same Markdown without images: words of others inside it must not make the page ask another host."""
+    return markdown.replace("![", r"!\[")
+
+
+def first_line(text: str) -> str:
+    """The beginning of a longer text, for a heading; plain Markdown."""
+    return plain(next(iter(text.strip().splitlines()), "(nothing)"))
+
+
+def status_badge(run: Run) -> None:
+    """The run's status as a coloured word with its sign."""
+    colour, icon = STATUS_LOOKS[run.status]
+    st.badge(run.status, color=colour, icon=f":material/{icon}:")
+
+
+def empty_state(text: str, icon: str = "inbox") -> None:
+    """A frame that says what would stand here and what to do next; put the button below it."""
+    with st.container(border=True, horizontal_alignment="center"):
+        st.space("small")
+        st.markdown(f":gray[:material/{icon}:]", width="content")
+        st.markdown(text, text_alignment="center")
+        st.space("small")
+
+
+def sparkline(values: Sequence[float], label: str) -> None:
+    """A small curve with no axes, in the page's own markup; `label` is its accessible name."""
+    finite = [value for value in values if math.isfinite(value)]
+    if len(finite) < 2:
+        st.caption("no curve yet")
+        return
+    low, high = min(finite), max(finite)
+    scale = (high - low) or 1.0
+    points = " ".join(f"{100 * index / (len(finite) - 1):.1f},{22 - 20 * (value - low) / scale:.1f}" for index, value in enumerate(finite))
+    st.markdown(f'<svg viewBox="0 0 100 24" preserveAspectRatio="none" role="img" aria-label="{html.escape(label)}" '
+                f'style="width:100%;max-width:170px;height:28px;display:block"><polyline points="{points}" fill="none" stroke="{TEAL}" '
+                'stroke-width="1.6" stroke-linejoin="round" vector-effect="non-scaling-stroke"/></svg>', unsafe_allow_html=True)
+
+
+def text_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, label: str, numbers: bool = False, first_width: str = "auto") -> None:
+    """A table whose cells are plain text that wraps; nothing in a cell is read as markup.
+
+    Args:
+        label: what the table holds, for screen readers.
+        numbers: right-align every column but the first.
+        first_width: of the first column, in CSS.
+    """
+    side = "right" if numbers else "left"
+    cell = "padding:0.45rem 0.8rem 0.45rem 0;vertical-align:top;white-space:pre-line;border-bottom:1px solid rgba(128,138,140,0.3)"
+
+    def line(tag: str, cells: Sequence[str], style: str) -> str:
+        aligned = ["left", *[side] * (len(cells) - 1)]
+        return "".join(f'<{tag} style="{cell};{style};text-align:{align}">{html.escape(text)}</{tag}>'
+                       for text, align in zip(cells, aligned, strict=True))
+
+    body = "".join(f"<tr>{line('td', row, 'font-variant-numeric:tabular-nums')}</tr>" for row in rows)
+    st.html(f'<div style="overflow-x:auto"><table aria-label="{html.escape(label)}" style="width:100%;border-collapse:collapse">'
+            f'<colgroup><col style="width:{first_width}"></colgroup>'
+            f'<thead><tr>{line("th", head, "font-weight:600;opacity:0.75")}</tr></thead><tbody>{body}</tbody></table></div>')
+
+
+def number(value: float | None, name: str, digits: int = 4) -> str:
+    """A metric as text: shares as percentages, the rest to `digits` figures; a dash when it was not measured."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    if name in SHARES:
+        return f"{value:.1%}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
+
+
+def metric(name: str, value: float | None, *, delta: float | None = None) -> None:
+    """One number with its label and meaning; `delta` is the change since training began."""
+    about = METRICS[name]
+    direction = {"lower": "inverse", "higher": "normal", "none": "off"}[about.better]
+    change = None if delta is None or not math.isfinite(delta) else f"{'+' if delta >= 0 else '-'}{number(abs(delta), name, 3)}"
+    st.metric(label(name), number(value, name, 3), delta=change, delta_color=direction, help=about.help)
+
+
+def label(name: str) -> str:
+    """A metric's name for a heading, with its unit."""
+    about = METRICS[name]
+    text = about.label[0].upper() + about.label[1:]
+    return f"{text} ({about.unit})" if about.unit else text
+
+
+def ago(when: float) -> str:
+    """How long ago a moment (seconds since 1970) was."""
+    passed = time.time() - when
+    return "just now" if passed < 10 else f"{duration(passed)} ago" if passed < 86_400 else time.strftime("%d %b %Y", time.localtime(when))

@@ -1,0 +1,108 @@
+"""Numbers and events of runs, in the store: written by workers, read by pages that poll."""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from workbench.store.database import Database
+from workbench.store.records import Event, EventRow, MetricRow
+
+if TYPE_CHECKING:
+    import pandas
+
+SAME_EVENT = ("arm", "step", "who", "prompt")  # keys of a payload with a step that say which event it is
+
+
+class RunLog:
+    """The part of the store that grows while runs train."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def log_metrics(self, run_id: str, rows: Iterable[MetricRow]) -> None:
+        """Write (arm, step, name, value) rows; a value logged again replaces the earlier one. NaN is kept as NaN."""
+        with self._database.write() as connection:
+            insert(connection, run_id, rows, ())
+
+    def log_events(self, run_id: str, rows: Iterable[EventRow]) -> None:
+        """Write (kind, payload, time) rows, payloads JSON-serialisable; what replaces what: see `insert`."""
+        with self._database.write() as connection:
+            insert(connection, run_id, (), rows)
+
+    def metrics(self, run_id: str, arm: str | None = None, names: Sequence[str] | None = None, *, after_step: int | None = None,
+                after_rowid: int = 0) -> pandas.DataFrame:
+        """Logged numbers as columns ``rowid, arm, step, name, value``, in the order of writing.
+
+        Pass the largest ``rowid`` seen so far to read only what came since. A replaced value comes again under a new rowid:
+        append, then ``drop_duplicates(["arm", "name", "step"], keep="last")``.
+        """
+        import pandas
+
+        # The unary plus keeps an incremental read on the rowid; the index on run_id would walk through the whole run.
+        conditions, values = [f"{'+' if after_rowid else ''}run_id = ?", "id > ?"], [run_id, after_rowid]
+        if arm is not None:
+            conditions.append("arm = ?")
+            values.append(arm)
+        if names is not None:
+            conditions.append(f"name IN ({', '.join('?' * len(names))})")
+            values += names
+        if after_step is not None:
+            conditions.append("step > ?")
+            values.append(after_step)
+        query = f"SELECT id, arm, step, name, value FROM metrics WHERE {' AND '.join(conditions)} ORDER BY id"
+        with self._database.read() as connection:
+            rows = [tuple(row) for row in connection.execute(query, values)]
+        frame = pandas.DataFrame(rows, columns=["rowid", "arm", "step", "name", "value"])
+        return frame.astype({"rowid": "int64", "step": "int64", "value": "float64"})
+
+    def metric_series_tail(self, run_id: str, name: str, *, arm: str = "student", limit: int = 100) -> list[tuple[int, float]]:
+        """The last points of one curve as (step, value), oldest first."""
+        query = "SELECT step, value FROM metrics WHERE run_id = ? AND arm = ? AND name = ? ORDER BY step DESC LIMIT ?"
+        with self._database.read() as connection:
+            rows = connection.execute(query, (run_id, arm, name, limit)).fetchall()
+        return [(row["step"], _number(row)) for row in reversed(rows)]
+
+    def latest_metrics(self, run_id: str) -> dict[str, dict[str, float]]:
+        """Arm -> name -> the value at its last step."""
+        latest: dict[str, dict[str, float]] = {}
+        with self._database.read() as connection:
+            for row in connection.execute("SELECT arm, name, value FROM latest WHERE run_id = ?", (run_id,)):
+                latest.setdefault(row["arm"], {})[row["name"]] = _number(row)
+        return latest
+
+    def events(self, run_id: str, *, after: int = 0, kind: str | None = None) -> list[Event]:
+        """Events in the order of writing, later than the `seq` given."""
+        query = "SELECT seq, kind, payload, time FROM events WHERE run_id = ? AND seq > ? AND (? IS NULL OR kind = ?) ORDER BY seq"
+        with self._database.read() as connection:
+            rows = connection.execute(query, (run_id, after, kind, kind)).fetchall()
+        return [Event(row["seq"], row["kind"], json.loads(row["payload"]), row["time"]) for row in rows]
+
+    def report(self, run_id: str) -> dict[str, Any] | None:
+        """The engine's report of a finished run; None before."""
+        reports = self.events(run_id, kind="report")
+        return reports[-1].payload if reports else None
+
+
+def insert(connection: sqlite3.Connection, run_id: str, metrics: Iterable[MetricRow], events: Iterable[EventRow]) -> None:
+    """Write rows inside a transaction. What a resumed run logs again replaces the earlier: a number of the same arm, step and
+    name; an event of the same kind whose payload names the same step (and arm, subject, prompt), or of the very same time."""
+    number = "INSERT INTO metrics (run_id, arm, step, name, value) VALUES (?, ?, ?, ?, ?)"
+    last = ("INSERT INTO latest (run_id, arm, step, name, value) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
+            " SET step = excluded.step, value = excluded.value WHERE excluded.step >= step")
+    rows = [(run_id, *row) for row in metrics]
+    connection.executemany(number, rows)
+    connection.executemany(last, rows)
+    earlier = "DELETE FROM events WHERE run_id = ? AND kind = ? AND (identity = ? OR time = ?)"
+    event = "INSERT INTO events (run_id, kind, identity, payload, time) VALUES (?, ?, ?, ?, ?)"
+    for kind, payload, when in events:
+        identity = json.dumps([payload.get(key) for key in SAME_EVENT]) if "step" in payload else None
+        connection.execute(earlier, (run_id, kind, identity, when))
+        connection.execute(event, (run_id, kind, identity, json.dumps(payload), when))
+
+
+def _number(row: sqlite3.Row) -> float:
+    return math.nan if row["value"] is None else row["value"]  # SQLite keeps NaN as NULL

@@ -1,0 +1,309 @@
+"""The run store: what was asked for, how it went, every number that was logged. Safe to share between processes.
+
+Each change of status is one guarded UPDATE, so of two processes that try, one succeeds. Times are seconds since 1970.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import re
+import secrets
+import shlex
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from core.config import ExperimentConfig, parse_recipe
+from core.provenance import git_commit, versions
+from workbench import paths
+from workbench.errors import RunNameTaken, RunNotFound, StoreError, StoreUnavailable, WrongStatus
+from workbench.processes import Process
+from workbench.store.database import Database
+from workbench.store.records import ACTIVE, RESUMABLE, Event, EventRow, MetricRow, Progress, Run, Status, run_from_row
+from workbench.store.run_log import RunLog, insert
+
+__all__ = ["ACTIVE", "RESUMABLE", "Event", "Progress", "Run", "RunNameTaken", "RunNotFound", "Status", "Store", "StoreError",
+           "StoreUnavailable", "WrongStatus"]
+
+RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{4,8}")
+IS_ACTIVE, IS_RESUMABLE = f"status IN {ACTIVE}", f"status IN {RESUMABLE} AND deleted IS NULL"
+
+
+class Store(RunLog):
+    """All runs of one home folder.
+
+    Args:
+        path: the SQLite file; runs' folders lie in ``runs/`` beside it. Default: the store of `paths.home()`.
+
+    Raises:
+        StoreUnavailable: from any method, when the file cannot be read or written.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path or paths.store_path()
+        self.home = self.path.parent
+        self.runs_dir = self.home / "runs"
+        super().__init__(Database(self.path))
+
+    # ------------------------------------------------------------------------------------------------ finding
+
+    def run(self, reference: str) -> Run:
+        """The run of that id, name, or unambiguous beginning of an id (4 characters or more). Raises RunNotFound."""
+        with self._database.read() as connection:
+            rows = connection.execute("SELECT * FROM runs WHERE id = ? OR name = ?", (reference, reference)).fetchall()
+            if not rows and len(reference) >= 4:
+                rows = connection.execute("SELECT * FROM runs WHERE substr(id, 1, ?) = ? LIMIT 2", (len(reference), reference)).fetchall()
+            names = [row["name"] for row in connection.execute("SELECT name FROM runs WHERE deleted IS NULL")] if not rows else []
+        if len(rows) == 1:
+            return run_from_row(rows[0], self.runs_dir)
+        if rows:
+            raise RunNotFound(f"More than one run's id begins with '{reference}'.", "A whole id or a name was expected.",
+                              "See: python -m workbench runs")
+        near = difflib.get_close_matches(reference, names, n=1, cutoff=0.5)
+        raise RunNotFound(f"There is no run '{reference}'.", "A run's id or name was expected.",
+                          f"Did you mean '{near[0]}'?" if near else "See: python -m workbench runs")
+
+    def runs(self, *, include_deleted: bool = False, status: Status | Iterable[Status] | None = None,
+             limit: int | None = None) -> list[Run]:
+        """Runs, newest first."""
+        conditions, values = ["1"], []
+        if not include_deleted:
+            conditions.append("deleted IS NULL")
+        if status is not None:
+            wanted = [status] if isinstance(status, str) else list(status)
+            conditions.append(f"status IN ({', '.join('?' * len(wanted))})")
+            values += wanted
+        query = f"SELECT * FROM runs WHERE {' AND '.join(conditions)} ORDER BY created DESC, id DESC LIMIT ?"
+        with self._database.read() as connection:
+            return [run_from_row(row, self.runs_dir) for row in connection.execute(query, (*values, -1 if limit is None else limit))]
+
+    # ------------------------------------------------------------------------------------------------ a run's life
+
+    def create_run(self, config: ExperimentConfig, command: str | None = None, parents: Mapping[str, str] | None = None, *,
+                   device: str | None = None) -> Run:
+        """Queue a new run, with a folder that holds its recipe.
+
+        Args:
+            config: its name, or one derived from its models, is made unique by a number.
+            command: the line that repeats it (default: one that names the recipe in its folder).
+            parents: model reference in the config -> the same reference by run id.
+            device: claim it at once, for a worker in this process on that device; the queue never sees it.
+        """
+        run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+        directory = self.runs_dir / run_id
+        recipe = directory / "recipe.yaml"
+        command = command or f"python -m workbench distill {shlex.quote(str(recipe))}"
+        code = json.dumps(versions()), git_commit()
+        try:
+            directory.mkdir(parents=True)
+            with self._database.write() as connection:
+                config = config.model_copy(update={"name": _free_name(connection, config.name or _default_name(config))})
+                _write_durably(recipe, config.to_yaml())
+                now = time.time()
+                connection.execute(
+                    "INSERT INTO runs (id, name, status, config, config_hash, seed, command, parents, versions, git_commit, created,"
+                    " queued) VALUES (?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    (run_id, config.name, json.dumps(config.to_dict()), config.digest(), config.train.seed, command,
+                     json.dumps(dict(parents or {})), *code, now, now))
+                if device is not None:
+                    _claim(connection, run_id, device)
+        except OSError as error:
+            shutil.rmtree(directory, ignore_errors=True)
+            raise StoreUnavailable(f"The run's folder {directory} cannot be made: {(error.strerror or str(error)).lower()}.",
+                                   "A folder that can be written, with free space, was expected.",
+                                   "Free some space, or set STILLHOUSE_HOME to another folder.") from error
+        except StoreError:
+            shutil.rmtree(directory, ignore_errors=True)
+            raise
+        return self.run(run_id)
+
+    def claim(self, run_id: str, device: str) -> bool:
+        """Take a queued run for this device: ``queued`` -> ``starting``. False if somebody else was faster."""
+        with self._database.write() as connection:
+            return _claim(connection, run_id, device)
+
+    def claim_next(self, choose_slot: Callable[[str, set[str]], str | None]) -> Run | None:
+        """Take the queued run that waits longest among those whose device is free.
+
+        Args:
+            choose_slot: (device asked for in the config, slots in use) -> the slot to occupy, or None while none is free.
+        """
+        with self._database.write() as connection:
+            busy = {row["device"] for row in connection.execute(f"SELECT device FROM runs WHERE {IS_ACTIVE}")}
+            queued = connection.execute("SELECT id, config FROM runs WHERE status = 'queued' AND deleted IS NULL ORDER BY queued, id")
+            for row in queued.fetchall():
+                slot = choose_slot(json.loads(row["config"])["train"]["device"], busy)
+                if slot is not None and _claim(connection, row["id"], slot):
+                    break
+            else:
+                return None
+        return self.run(row["id"])
+
+    def report_in(self, run_id: str, process: Process) -> bool:
+        """The worker's first word: ``starting`` -> ``running``. False if another worker was first or the run was taken back."""
+        return self._execute(
+            "UPDATE runs SET status = CASE WHEN stop_requested IS NULL THEN 'running' ELSE 'stopping' END, pid = ?, pid_started = ?,"
+            f" boot_id = ?, heartbeat = ?, versions = ?, git_commit = ? WHERE id = ? AND {IS_ACTIVE} AND heartbeat IS NULL",
+            process.pid, process.started, process.boot_id, time.time(), json.dumps(versions()), git_commit(), run_id)
+
+    def note_launch(self, run_id: str, process: Process) -> None:
+        """The launcher's word for a worker that may die before its first: lets `lost` be seen at once."""
+        self._update(run_id, f"{IS_ACTIVE} AND pid IS NULL", pid=process.pid, pid_started=process.started, boot_id=process.boot_id)
+
+    def record(self, run_id: str, process: Process, metrics: Iterable[MetricRow], events: Iterable[EventRow], progress: Progress) -> bool:
+        """Write what a worker has gathered, in one transaction; returns whether it should stop.
+
+        What replaces what: see `run_log.insert`. A worker that no longer owns the run is told to stop, and what it logged is
+        still kept.
+        """
+        with self._database.write() as connection:
+            insert(connection, run_id, metrics, events)
+            owned = connection.execute(
+                "UPDATE runs SET heartbeat = ?, phase = ?, arm = ?, step = ?, total_steps = ?"
+                f" WHERE id = ? AND pid = ? AND {IS_ACTIVE} RETURNING stop_requested",
+                (time.time(), progress.phase, progress.arm, progress.step, progress.total, run_id, process.pid)).fetchone()
+        return owned is None or owned["stop_requested"] is not None
+
+    def finish(self, run_id: str, status: Status, message: str = "", hint: str = "", *, attempt: float | None = None) -> bool:
+        """End an active run as `status`. False if it had ended already.
+
+        Args:
+            attempt: `Run.started` of the attempt that is meant; a run that was resumed in the meantime is left alone.
+        """
+        condition = IS_ACTIVE if attempt is None else f"{IS_ACTIVE} AND started = {attempt!r}"
+        return self._update(run_id, condition, status=status, message=message, hint=hint, finished=time.time(), phase=None, pid=None,
+                            pid_started=None, boot_id=None)
+
+    def request_stop(self, reference: str) -> Run:
+        """Ask a run to stop: a queued one is cancelled, a running one saves a checkpoint first. Raises WrongStatus if it has ended."""
+        run = self.run(reference)
+        now = time.time()
+        if self._update(run.id, "status = 'queued'", status="stopped", message="Cancelled before it started.", hint="", finished=now):
+            return self.run(run.id)
+        if self._update(run.id, IS_ACTIVE, status="stopping", stop_requested=now):
+            return self.run(run.id)
+        raise WrongStatus(f"The run '{run.name}' is {self.run(run.id).status}.", "Only a queued or running run can be stopped.")
+
+    def requeue(self, reference: str) -> Run:
+        """Queue a stopped, failed or lost run again under its own id; it goes on from its last checkpoint. Raises WrongStatus."""
+        run = self.run(reference)
+        if self._update(run.id, IS_RESUMABLE, status="queued", queued=time.time(), finished=None, message=None, hint=None,
+                        stop_requested=None, heartbeat=None):
+            return self.run(run.id)
+        run = self.run(run.id)
+        expected = f"Only a run that is {', '.join(RESUMABLE[:-1])} or {RESUMABLE[-1]} can be resumed."
+        if run.deleted is not None:
+            raise WrongStatus(f"The run '{run.name}' is in the bin.", expected, f"Restore it first: python -m workbench restore {run.name}")
+        raise WrongStatus(f"The run '{run.name}' is {run.status}.", expected, "To train it again, start a new run from its recipe.")
+
+    # ------------------------------------------------------------------------------------------------ keeping house
+
+    def rename(self, reference: str, name: str) -> Run:
+        """Give a run another name. Raises ConfigError for an impossible name, RunNameTaken."""
+        run = self.run(reference)
+        parse_recipe({"name": name})  # says what is wrong with it
+        config = json.loads(run.config_json) | {"name": name}
+        with self._database.write() as connection:
+            if _taken(connection, name, except_id=run.id):
+                raise RunNameTaken(f"Another run is called '{name}'.", "Names are unique, the bin included.", "Choose another name.")
+            connection.execute("UPDATE runs SET name = ?, config = ? WHERE id = ?", (name, json.dumps(config), run.id))
+        return self.run(run.id)
+
+    def duplicate(self, reference: str) -> ExperimentConfig:
+        """The configuration of a run, to start a new one from; `create_run` numbers the name."""
+        return self.run(reference).config
+
+    def delete(self, reference: str) -> Run:
+        """Put a run into the bin; `restore` undoes it, `purge` empties it. Raises WrongStatus while it is active."""
+        run = self.run(reference)
+        if self._execute("UPDATE runs SET deleted = ?, status = CASE status WHEN 'queued' THEN 'stopped' ELSE status END"
+                         f" WHERE id = ? AND NOT {IS_ACTIVE} AND deleted IS NULL", time.time(), run.id):
+            return self.run(run.id)
+        run = self.run(run.id)
+        if run.deleted is not None:
+            return run
+        raise WrongStatus(f"The run '{run.name}' is {run.status}.", "A run that has ended was expected.",
+                          f"Stop it first: python -m workbench stop {run.name}")
+
+    def restore(self, reference: str) -> Run:
+        """Take a run out of the bin."""
+        run = self.run(reference)
+        self._update(run.id, "1", deleted=None)
+        return self.run(run.id)
+
+    def discard(self, reference: str) -> None:
+        """Remove a run that never came to training, as if it had not been asked for. Raises WrongStatus while it is active."""
+        self.purge(self.delete(reference).id)
+
+    def purge(self, reference: str) -> None:
+        """Remove a run of the bin for good, with its folder. Raises WrongStatus if it is not in the bin."""
+        run = self.run(reference)
+        if run.deleted is None:
+            raise WrongStatus(f"The run '{run.name}' is not in the bin.", "Only a deleted run can be purged.",
+                              f"Delete it first: python -m workbench delete {run.name}")
+        if run.directory.parent != self.runs_dir or not RUN_ID.fullmatch(run.id):
+            raise StoreError(f"The folder {run.directory} is not a run's folder.", f"A folder directly in {self.runs_dir} was expected.",
+                             "The store was changed by hand; nothing was removed.")
+        bin_dir = self.home / "bin"
+        try:
+            bin_dir.mkdir(exist_ok=True)
+            with self._database.write() as connection:
+                connection.execute("DELETE FROM runs WHERE id = ? AND deleted IS NOT NULL", (run.id,))
+                if os.path.lexists(run.directory):
+                    os.replace(run.directory, bin_dir / run.id)  # one step: no half-removed folder is ever a run's
+            for leftover in bin_dir.iterdir():  # also what an earlier, interrupted purge left behind
+                with suppress(FileNotFoundError):  # another process may be at it too
+                    leftover.unlink() if leftover.is_symlink() else shutil.rmtree(leftover)
+        except OSError as error:
+            raise StoreUnavailable(f"The folder of '{run.name}' cannot be removed: {(error.strerror or str(error)).lower()}.", "",
+                                   f"Close what uses {error.filename or run.directory} and purge again.") from error
+
+    # ------------------------------------------------------------------------------------------------
+
+    def _update(self, run_id: str, condition: str, **columns: Any) -> bool:
+        assignments = ", ".join(f"{column} = ?" for column in columns)
+        return self._execute(f"UPDATE runs SET {assignments} WHERE id = ? AND {condition}", *columns.values(), run_id)
+
+    def _execute(self, statement: str, *values: Any) -> bool:
+        """One UPDATE in a transaction of its own; whether it found its run."""
+        with self._database.write() as connection:
+            return connection.execute(statement, values).rowcount == 1
+
+
+def _claim(connection: sqlite3.Connection, run_id: str, device: str) -> bool:
+    return connection.execute(
+        "UPDATE runs SET status = 'starting', device = ?, started = ? WHERE id = ? AND status = 'queued' AND deleted IS NULL",
+        (device, time.time(), run_id)).rowcount == 1
+
+
+def _taken(connection: sqlite3.Connection, name: str, except_id: str = "") -> bool:
+    return connection.execute("SELECT 1 FROM runs WHERE (name = ? OR id = ?) AND id != ?", (name, name, except_id)).fetchone() is not None
+
+
+def _free_name(connection: sqlite3.Connection, wanted: str) -> str:
+    stem, number = re.fullmatch(r"(.+?)(?:-(\d{1,4}))?", wanted).groups()
+    name, count = wanted, int(number or 1)
+    while _taken(connection, name):
+        count += 1
+        name = f"{stem[:74]}-{count}"
+    return name
+
+
+def _write_durably(path: Path, text: str) -> None:
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _default_name(config: ExperimentConfig) -> str:
+    if config.teacher is None:
+        return "fresh"
+    model = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(config.teacher.model).name).strip("-._") or "model"
+    return f"{model[:60]}-{config.student.layers}-layers" if config.student.layers else f"{model[:60]}-student"

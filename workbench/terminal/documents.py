@@ -1,0 +1,108 @@
+"""Runs and models as the command line shows them: plain data for ``--json``, lines and tables for people."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core import quantities
+from workbench.store import Store
+from workbench.store.records import Run
+
+if TYPE_CHECKING:
+    from core.catalog import ModelEntry
+    from core.planning import Plan
+
+
+def plain(value: Any) -> Any:
+    """The same as strict JSON knows it: paths as text; NaN and infinity, which JSON lacks, as null."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value
+
+
+def run_document(run: Run) -> dict[str, Any]:
+    """What is known of a run, its numbers and its configuration apart."""
+    same = ("name", "status", "message", "hint", "created", "started", "finished", "deleted", "device", "seed", "config_hash", "command",
+            "parents", "versions", "git_commit", "directory", "output_dir")
+    return {"run_id": run.id, **{key: getattr(run, key) for key in same}, "progress": asdict(run.progress),
+            "pid": run.process.pid if run.process else None}
+
+
+def run_details(run: Run, store: Store) -> dict[str, Any]:
+    """Everything about a run: its document, configuration, latest numbers and report."""
+    return {**run_document(run), "config": json.loads(run.config_json), "latest_metrics": store.latest_metrics(run.id),
+            "report": store.report(run.id)}
+
+
+def run_table(runs: Sequence[Run]) -> str:
+    """Runs as a table, or what to do when there is none."""
+    if not runs:
+        return "No runs yet. Start one: python -m workbench distill assets/recipes/quickstart.yaml"
+    rows = [(run.name, run.status, _progress(run), _clock(run.created), run.id) for run in runs]
+    return table(("NAME", "STATUS", "STEP", "CREATED", "ID"), rows)
+
+
+def run_text(run: Run, store: Store) -> str:
+    """A run in full, for people."""
+    facts = [("run", f"{run.name}  ({run.id})"), ("status", run.status), ("step", _progress(run)), ("device", run.device),
+             ("created", _clock(run.created)), ("started", run.started and _clock(run.started)),
+             ("finished", run.finished and _clock(run.finished)), ("message", run.message), ("to do", run.hint),
+             ("folder", run.directory), ("log", run.log_path), ("command", run.command)]
+    lines = [f"{label:<10}{value}" for label, value in facts if value]
+    for arm, values in store.latest_metrics(run.id).items():
+        lines += ["", f"{arm}, latest values"]
+        lines += [f"  {name:<26}{value:.6g}" for name, value in sorted(values.items())]
+    return "\n".join(lines)
+
+
+def model_document(entry: ModelEntry) -> dict[str, Any]:
+    """One entry of the catalogue."""
+    return asdict(entry)
+
+
+def model_table(entries: Sequence[ModelEntry]) -> str:
+    """The catalogue as a table."""
+    rows = [(entry.name, entry.kind, entry.layers, entry.hidden, entry.parameters and quantities.count(entry.parameters),
+             "yes" if entry.present else "no", entry.source) for entry in entries]
+    return table(("NAME", "KIND", "LAYERS", "WIDTH", "PARAMETERS", "PRESENT", "SOURCE"), rows)
+
+
+def plan_text(plan: Plan) -> str:
+    """A plan for people: its checks with what to change, then its numbers; what is not known is left out."""
+    lines = []
+    for check in plan.checks:
+        lines.append(f"{'ok' if check.ok else 'NO':<4}{check.name}: {check.message}")
+        if not check.ok and check.fix:
+            lines.append(f"    {check.fix}")
+    facts = [("parameters trained", plan.trainable_parameters, "{:,}"), ("layer map", plan.layer_map, "{}"),
+             ("tokens per step", plan.tokens_per_step, "{:,}"), ("steps", plan.total_steps, "{:,}"),
+             ("memory", plan.memory and quantities.room(plan.memory.total), "{}"),
+             ("memory available", plan.memory_available and quantities.room(plan.memory_available), "{}"),
+             ("disk", plan.disk_bytes and quantities.room(plan.disk_bytes), "{}"), ("speed", plan.tokens_per_second, "{:,.0f} tokens/s"),
+             ("time", plan.seconds and quantities.duration(plan.seconds), f"{{}}, from {plan.measured_steps} real steps")]
+    return "\n".join([*lines, "", *(f"{label:<20}{form.format(value)}" for label, value, form in facts if value is not None)])
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Left-aligned columns, as wide as their widest cell; None is shown as a dash."""
+    cells = [[("-" if value is None else str(value)) for value in row] for row in (header, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells)
+
+
+def _progress(run: Run) -> str:
+    return f"{run.progress.step}/{run.progress.total}" if run.progress.total else "-"
+
+
+def _clock(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
