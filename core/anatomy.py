@@ -229,6 +229,18 @@ def with_blocks(config: PreTrainedConfig, layer_map: Sequence[int]) -> PreTraine
     return result
 
 
+def with_tying(config: PreTrainedConfig, tied: bool) -> PreTrainedConfig:
+    """A copy that says what holds: a checkpoint may keep two matrices although its configuration says tied."""
+    result = copy.deepcopy(config)
+    result.tie_word_embeddings = tied
+    return result
+
+
+def is_tied(model: PreTrainedModel) -> bool:
+    """Whether the output head shares the token embedding's matrix."""
+    return model.get_input_embeddings().weight.data_ptr() == model.get_output_embeddings().weight.data_ptr()
+
+
 def plain_model(model: nn.Module) -> PreTrainedModel:
     """The causal language model inside wrappers for several devices, for compilation and for adapters."""
     from accelerate.utils import extract_model_from_parallel

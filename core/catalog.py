@@ -26,14 +26,13 @@ import yaml
 from core import checkpoints, gguf_files, hub, packages
 from core.anatomy import anatomy_of
 from core.checkpoints import ParameterCount
+from core.dimensions import Dimensions
 from core.errors import CompatibilityError, CorruptModel, ModelError, ModelNotFound
-from core.home import models_dir, written_whole
+from core.home import HOUSE_MODELS, models_dir, written_whole
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-HOUSE_MODELS = Path(__file__).resolve().parents[1] / "assets" / "models"
 
 Kind = Literal["house", "package", "folder", "gguf", "hub", "run"]
 
@@ -47,6 +46,7 @@ class ModelEntry:
         layers, hidden, heads: blocks, channels, query heads a block.
         parameters: numbers, tied weights once; `counts` has them by part.
         vocabulary, context: rows of the token embedding, tokens of the longest sequence.
+        dimensions: all sizes; None for a packaged model that is not here yet.
         licence, source: as far as its card and its origin tell; may be empty.
         size_bytes: of its weights on disk, or of its download.
         present: whether it can be loaded without the network.
@@ -69,6 +69,7 @@ class ModelEntry:
     path: Path | None
     description: str
     counts: ParameterCount
+    dimensions: Dimensions | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +256,7 @@ def _entry(config: Mapping[str, Any], counts: ParameterCount, **known: Any) -> M
     return ModelEntry(
         architecture=anatomy.model_type, layers=len(counts.blocks), hidden=anatomy.dimension(config, anatomy.width_key),
         heads=anatomy.dimension(config, anatomy.heads_key), parameters=counts.total, vocabulary=anatomy.dimension(config, "vocab_size"),
-        context=anatomy.dimension(config, anatomy.context_key), counts=counts, **known)
+        context=anatomy.dimension(config, anatomy.context_key), counts=counts, dimensions=Dimensions.of(config), **known)
 
 
 def _not_found(reference: str) -> ModelNotFound:

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from core import footprint, machine
 from core.catalog import LoadedModel
-from core.config import DataSpec, ExperimentConfig
+from core.config import DataSpec, ExperimentConfig, LossSpec
 from core.data import house, sources
 from core.errors import CompatibilityError, ConfigError, DeviceError, DiskFull, OutOfMemory, StillhouseError
 from core.footprint import Shape
@@ -103,6 +103,14 @@ def block_length(spec: DataSpec, context: int) -> str:
         raise CompatibilityError(f"data.block_length is {spec.block_length} tokens.", f"The model reads {context} at most.",
                                  f"Set data.block_length to {context} or less.")
     return f"{spec.block_length} tokens of the {context:,} that the model reads."
+
+
+def widths(losses: LossSpec, teacher: int, student: int) -> str:
+    """`teacher`, `student`: channels. The cosine of two hidden states needs equal widths; matched layers have a projection."""
+    if teacher != student and (losses.w_hidden.start or losses.w_hidden.end):
+        raise CompatibilityError(f"losses.w_hidden compares states of {teacher} and {student} channels.", "Equal widths were expected.",
+                                 "Set losses.w_hidden to 0, or use losses.w_hidden_mse, which learns a projection.")
+    return f"States of {teacher} and {student} channels."
 
 
 def disk(needed: int) -> str:

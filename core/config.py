@@ -78,7 +78,15 @@ class StudentSpec(Config):
     layer_map: LayerRule | tuple[int, ...] = Field("uniform", description=(
         "rule or list; which teacher block becomes which student block: uniform (first and last kept), table (the published "
         "maps), importance (measured), first, or an explicit list of block numbers from 0"))
+    hidden: int | None = Field(None, ge=8, description=(
+        "channels; width of the student, in whole groups of attention heads (default: the teacher's)"))
+    feed_forward: int | None = Field(None, ge=8, description=(
+        "neurons; inner width of the feed-forward part (default: the teacher's ratio to the width)"))
+    units: Literal["importance", "first"] = Field("importance", description=(
+        "rule; which channels, heads and neurons a narrower student keeps: the most important (measured), or the first"))
     init: Literal["teacher", "random"] = Field("teacher", description="rule; copy the chosen blocks' weights, or draw new ones")
+    model: str | None = Field(None, min_length=1, description=(
+        "model reference; train this model on as it is, in place of a copy of the teacher's blocks (default: none)"))
     lora: LoraSpec | None = Field(None, description="adapters; train low-rank adapters in place of all weights")
     fresh: FreshSpec | None = Field(None, description="architecture; build a model from nothing (no teacher needed)")
 
@@ -93,9 +101,18 @@ class StudentSpec(Config):
     def _consistent(self) -> StudentSpec:
         if isinstance(self.layer_map, tuple) and self.layers not in (None, len(self.layer_map)):
             raise ValueError(f"layers is {self.layers}, but layer_map lists {len(self.layer_map)} blocks")
-        if self.fresh and (self.layers is not None or self.lora is not None):
-            raise ValueError("a fresh architecture has its own depth and no adapters: remove layers and lora")
+        if self.fresh and (self.layers is not None or self.lora is not None or self.narrower):
+            raise ValueError("a fresh architecture has its own depth and width, no adapters: "
+                             "remove layers, hidden, feed_forward and lora")
+        if self.model and (self.layers is not None or self.narrower or self.fresh or self.layer_map != "uniform" or self.init != "teacher"):
+            raise ValueError("a model that is trained on has its own depth, width and weights: remove layers, layer_map, hidden, "
+                             "feed_forward, init and fresh")
         return self
+
+    @property
+    def narrower(self) -> bool:
+        """Whether the student has widths of its own."""
+        return self.hidden is not None or self.feed_forward is not None
 
 
 # ---------------------------------------------------------------------------------------------------- losses
@@ -132,6 +149,9 @@ class LossSpec(Config):
     w_hidden: Weight = Field(_constant(0.0), description="number or {start, end}; weight of the cosine distance of the last hidden states")
     w_hidden_mse: Weight = Field(_constant(0.0), description=(
         "number or {start, end}; weight of the squared error of matched layers' hidden states"))
+    hidden_layers: Literal["origin", "ends"] = Field("origin", description=(
+        "rule; which teacher block's output each student block is matched with: that of the block it came from, or that of the last "
+        "of the run of blocks that it stands for"))
     divergence: Literal["forward_kl", "reverse_kl", "jsd"] = Field("forward_kl", description=(
         "rule; forward_kl = KL(teacher || student), reverse_kl = KL(student || teacher), jsd = generalised Jensen-Shannon"))
     beta: float = Field(0.5, gt=0, lt=1, description=(
@@ -218,6 +238,44 @@ class EvaluationSpec(Config):
     max_new_tokens: int = Field(40, ge=1, description="tokens; longest sampled answer")
 
 
+# ---------------------------------------------------------------------------------------------------- chains
+
+
+class AnchorSpec(Config):
+    """One anchor of a chain, by its sizes, by a parameter count, or as a checkpoint that exists."""
+
+    layers: int | None = Field(None, ge=1, description="blocks; depth (default: its predecessor's)")
+    hidden: int | None = Field(None, ge=8, description="channels; width, in whole groups of heads (default: its predecessor's)")
+    feed_forward: int | None = Field(None, ge=8, description="neurons; inner width (default: its predecessor's ratio to the width)")
+    parameters: int | None = Field(None, ge=1, description="numbers; the sizes nearest to this count, in place of the three above")
+    model: str | None = Field(None, min_length=1, description="model reference; begin as this checkpoint, in independent chains")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> AnchorSpec:
+        sizes = any(value is not None for value in (self.layers, self.hidden, self.feed_forward))
+        if sizes + (self.parameters is not None) + (self.model is not None) != 1:
+            raise ValueError("an anchor is given by its sizes (layers, hidden, feed_forward), by parameters, or as a model: by one of them")
+        return self
+
+
+class ChainSpec(Config):
+    """A chain of anchors below the teacher, largest first (2605.07783)."""
+
+    anchors: tuple[AnchorSpec, ...] = Field(min_length=1, description="list; the anchors below the teacher, descending in size")
+    mode: Literal["nested", "independent"] = Field("nested", description=(
+        "rule; nested: every anchor begins as the most important units of its predecessor, so that all share one coordinate system; "
+        "independent: every anchor begins as a checkpoint of its own, or from new weights"))
+    order: Literal["stepwise", "direct"] = Field("stepwise", description=(
+        "rule; who teaches an anchor: its predecessor, or the largest anchor"))
+    curve_points: int = Field(9, ge=0, description="sizes; between neighbouring anchors, measured when the chain is complete")
+
+    @model_validator(mode="after")
+    def _beginnings(self) -> ChainSpec:
+        if self.mode == "nested" and any(anchor.model for anchor in self.anchors):
+            raise ValueError("anchors of a nested chain begin as parts of their predecessor: set mode to independent to give models")
+        return self
+
+
 class ExperimentConfig(Config):
     """Everything about one experiment."""
 
@@ -229,6 +287,7 @@ class ExperimentConfig(Config):
     data: DataSpec = Field(DataSpec(), description="corpus")
     train: TrainSpec = Field(TrainSpec(), description="optimisation")
     evaluation: EvaluationSpec = Field(EvaluationSpec(), description="measurement")
+    chain: ChainSpec | None = Field(None, description="chain; train a chain of anchors below the teacher, in place of one student")
     control: bool = Field(False, description="switch; also train the same student for the same tokens with no teacher")
 
     @field_validator("name")
@@ -250,6 +309,15 @@ class ExperimentConfig(Config):
                 raise ValueError("without a teacher the run is its own control: set control to false")
         elif self.student.fresh is not None:
             raise ValueError("a fresh architecture has a vocabulary of its own and cannot follow a teacher: set teacher to null")
+        return self
+
+    @model_validator(mode="after")
+    def _chain_alone(self) -> ExperimentConfig:
+        if self.chain is not None:
+            if self.teacher is None:
+                raise ValueError("a chain begins with a teacher: set teacher.model")
+            if self.student != StudentSpec() or self.control:
+                raise ValueError("a chain describes its students itself: remove student and control")
         return self
 
     def to_yaml(self) -> str:
@@ -357,8 +425,13 @@ def section_of(field: FieldInfo) -> type[BaseModel] | None:
 
 
 def leaves(model: type[BaseModel] = ExperimentConfig, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """Every leaf of the configuration with its dotted path, in the order of the recipe; a weight counts as one leaf."""
+    """Every leaf of the configuration with its dotted path, in the order of the recipe; a weight counts as one leaf.
+
+    Chains are left out: they hold a list of anchors, which no dotted path reaches.
+    """
     for name, field in model.model_fields.items():
+        if name == "chain":
+            continue
         section = section_of(field)
         if section is None or section is Ramp:
             yield prefix + name, field

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from core.anatomy import anatomy_of
+from core.config import StudentSpec
 from core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -86,6 +87,19 @@ class Dimensions:
         return self.hidden // math.gcd(self.hidden, self.key_value_heads)
 
 
+def student_dimensions(spec: StudentSpec, teacher: Dimensions) -> Dimensions:
+    """The widths of a student, at the teacher's depth.
+
+    Raises:
+        ConfigError: wider than the teacher, or a width that no whole number of head groups fills.
+    """
+    for name, wanted, there in (("hidden", spec.hidden, teacher.hidden), ("feed_forward", spec.feed_forward, teacher.neurons)):
+        if wanted is not None and wanted > there:
+            raise ConfigError(f"student.{name} is {wanted}.", f"The teacher has {there}, so {there} at most was expected.",
+                              f"Set student.{name} to {there} or less.")
+    return teacher.with_width(spec.hidden, spec.feed_forward)
+
+
 def with_dimensions(config: PreTrainedConfig, wanted: Dimensions) -> PreTrainedConfig:
     """A copy of a configuration with other widths; the depth is `core.anatomy.with_blocks`' business.
 
@@ -106,6 +120,18 @@ def with_dimensions(config: PreTrainedConfig, wanted: Dimensions) -> PreTrainedC
     return result
 
 
+def shapes_at(shapes: Mapping[str, tuple[int, ...]], config: Mapping[str, Any], wanted: Dimensions) -> dict[str, tuple[int, ...]]:
+    """The shapes of a model's parameters at other widths and the same depth.
+
+    Args:
+        shapes: by canonical name, as `core.checkpoints.parameters` gives them.
+        config: the plain data of its ``config.json``.
+    """
+    anatomy = anatomy_of(config)
+    return {name: tuple(length if axis == "-" else wanted.size(axis) for length, axis in zip(shape, anatomy.axes_of(name), strict=True))
+            for name, shape in shapes.items()}
+
+
 class Sizer:
     """Counts the parameters of models of one family at any dimensions.
 
@@ -114,18 +140,13 @@ class Sizer:
         config: the plain data of its ``config.json``.
     """
 
-    def __init__(self, shapes: Iterable[tuple[str, tuple[int, ...]]], config: Mapping[str, Any]) -> None:
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]) -> None:
         anatomy = anatomy_of(config)
-        outer: list[tuple[int, tuple[str, ...]]] = []
-        inner: list[tuple[int, tuple[str, ...]]] = []
-        for name, shape in shapes:
-            block, axes = anatomy.block_of(name), anatomy.axes_of(name)
-            fixed = math.prod(length for length, axis in zip(shape, axes, strict=True) if axis == "-")
-            if block in (None, 0):
-                (outer if block is None else inner).append((fixed, tuple(axis for axis in axes if axis != "-")))
-        self._outer, self._inner = outer, inner
+        self._config = config
+        self._outer = {name: shape for name, shape in shapes.items() if anatomy.block_of(name) is None}
+        self._inner = {name: shape for name, shape in shapes.items() if anatomy.block_of(name) == 0}
 
     def __call__(self, dimensions: Dimensions) -> int:
         """Parameters, tied weights once."""
-        outer, inner = (sum(fixed * math.prod(map(dimensions.size, axes)) for fixed, axes in part) for part in (self._outer, self._inner))
+        outer, inner = (sum(map(math.prod, shapes_at(part, self._config, dimensions).values())) for part in (self._outer, self._inner))
         return outer + dimensions.layers * inner

@@ -21,7 +21,7 @@ then one model folder for each arm.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from core import checkpoints
@@ -29,6 +29,8 @@ from core.anatomy import ANATOMIES, Anatomy
 from core.catalog import ModelEntry
 from core.checkpoints import ParameterCount
 from core.config import ExperimentConfig, FreshSpec, LoraSpec
+from core.dimensions import Dimensions, shapes_at
+from core.errors import ModelError
 
 FP32 = 4
 CHUNK_ELEMENTS = 1 << 23  # as in core.losses, which cannot be imported without torch
@@ -92,10 +94,32 @@ def shape_of(entry: ModelEntry) -> Shape:
     return Shape(anatomy, entry.hidden, entry.heads, entry.vocabulary, projections, entry.counts)
 
 
+def narrowed(entry: ModelEntry, wanted: Dimensions) -> Shape:
+    """The shape of a model of the catalogue at other widths and its own depth.
+
+    Raises:
+        ModelError: its files are not here, so that its matrices are not known.
+        UnsupportedModel: an architecture whose widths are not described.
+    """
+    if entry.path is None or not entry.path.is_dir():
+        raise ModelError(f"The files of '{entry.name}' are not here as a folder.", "A width is planned from a model's own matrices.",
+                         f"Fetch it first: python -m workbench fetch {entry.name}")
+    config = checkpoints.read_config(entry.path)
+    shapes = shapes_at(dict(checkpoints.parameters(checkpoints.parameter_shapes(entry.path), config)), config, wanted)
+    anatomy = ANATOMIES[entry.architecture]
+    return Shape(anatomy, wanted.hidden, wanted.heads, entry.vocabulary, _projections(shapes, anatomy, entry.layers),
+                 checkpoints.count(shapes, config))
+
+
 def _read_projections(entry: ModelEntry, anatomy: Anatomy) -> tuple[int, ...]:
-    sums = [0] * entry.layers
+    shapes = dict(checkpoints.parameters(checkpoints.parameter_shapes(entry.path), checkpoints.read_config(entry.path)))
+    return _projections(shapes, anatomy, entry.layers)
+
+
+def _projections(shapes: Mapping[str, tuple[int, ...]], anatomy: Anatomy, layers: int) -> tuple[int, ...]:
+    sums = [0] * layers
     matrices = tuple(f".{projection}.weight" for projection in anatomy.projections)
-    for name, shape in checkpoints.parameters(checkpoints.parameter_shapes(entry.path), checkpoints.read_config(entry.path)):
+    for name, shape in shapes.items():
         block = anatomy.block_of(name)
         if block is not None and name.endswith(matrices):
             sums[block] += sum(shape)

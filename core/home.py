@@ -13,6 +13,8 @@ from pathlib import Path
 from core.errors import DiskFull, StillhouseError
 from core.quantities import room
 
+HOUSE_MODELS = Path(__file__).resolve().parents[1] / "assets" / "models"  # what ships with the project
+
 
 def home() -> Path:
     """The folder of all state: the environment variable STILLHOUSE_HOME, or ``~/.stillhouse``."""

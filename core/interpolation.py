@@ -26,17 +26,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from core.dimensions import Dimensions, Sizer
+from core.dimensions import Dimensions
 from core.errors import CompatibilityError, ConfigError
+from core.layer_maps import run_ends
 from core.resizing import Selection, Weights, resized, select, support
-
-TOLERANCE = 0.05  # relative; a parameter count that no shape comes this near to is refused
-NEURON_STEPS = 16  # shapes between two inner widths that the solver looks at
-
-
-def run_ends(teacher_layers: int, student_layers: int) -> tuple[int, ...]:
-    """The last teacher block of the run that each student block speaks for: runs as equal as they can be, none empty."""
-    return tuple(((block + 1) * teacher_layers + student_layers // 2) // student_layers - 1 for block in range(student_layers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +39,7 @@ class Bracket:
     Attributes:
         small, large: their weights, `small` with fewer or narrower blocks.
         ends: the last block of `large` that each block of `small` speaks for; None where hidden states were not aligned.
-        gains: what swapping a block of `small` back for its run changes in held-out cross-entropy, in nats per token, each alone.
+        gains: what swapping a block of `small` back for its run changes in held-out cross-entropy, nats per token, each alone.
     """
 
     small: Weights
@@ -59,7 +52,8 @@ class Bracket:
         if self.small.config.model_type != self.large.config.model_type or small.head_size != large.head_size:
             raise CompatibilityError(
                 f"The anchors are a {self.small.config.model_type} with heads of {small.head_size} channels and a "
-                f"{self.large.config.model_type} with heads of {large.head_size}.", "Anchors of one chain share architecture and head size.")
+                f"{self.large.config.model_type} with heads of {large.head_size}.",
+                "Anchors of one chain share architecture and head size.")
         if self.small.config.vocab_size != self.large.config.vocab_size:
             raise CompatibilityError(f"The anchors know {self.small.config.vocab_size:,} and {self.large.config.vocab_size:,} tokens.",
                                      "Anchors of one chain share their vocabulary.", "Bridge to the other vocabulary first.")
@@ -83,15 +77,6 @@ class Bracket:
 
 Depth = Literal["identity", "replicate"]
 Support = Literal["zero", "aware"]
-
-
-def default_alpha(small: int, target: int, large: int) -> float:
-    """The relative distance in parameters, (P_B - P_t) / (P_B - P_S): 1 at the small anchor, 0 at the large one.
-
-    The paper says that alpha follows "the relative distance in the parameter space" and no more; this rule gives its
-    best values for two of five targets (0.908 where it found 0.9).
-    """
-    return (large - target) / (large - small) if large != small else 1.0
 
 
 def interpolate(bracket: Bracket, target: Dimensions, alpha: float, *, depth: Depth = "identity", fill: Support = "zero") -> Weights:
@@ -119,8 +104,8 @@ def interpolate(bracket: Bracket, target: Dimensions, alpha: float, *, depth: De
     selection = Selection.resize(bracket.small.dimensions, target, small_layers, silent if depth == "identity" else ())
     small = select(bracket.small, selection)
     there = support(bracket.small, selection) if fill == "aware" else {}
-    return Weights(large.config, {name: _mix(small.tensors[name], tensor, alpha, there.get(name)) for name, tensor in large.tensors.items()},
-                   large.origin)
+    mixed = {name: _mix(small.tensors[name], tensor, alpha, there.get(name)) for name, tensor in large.tensors.items()}
+    return Weights(large.config, mixed, large.origin)
 
 
 def _mix(small: Tensor, large: Tensor, alpha: float, there: Tensor | None) -> Tensor:
@@ -173,7 +158,8 @@ def substitute(bracket: Bracket, target: Dimensions, swapped: Sequence[int] | No
     anatomy = small.anatomy
     tensors = {name: tensor for name, tensor in small.tensors.items() if anatomy.block_of(name) is None}
     for position, (source, block) in enumerate(order):
-        tensors |= {anatomy.with_block(name, position): tensor for name, tensor in source.tensors.items() if anatomy.block_of(name) == block}
+        tensors |= {anatomy.with_block(name, position): tensor for name, tensor in source.tensors.items()
+                    if anatomy.block_of(name) == block}
     origin = tuple(source.origin[block] for source, block in order)
     config = select(small, Selection.resize(small.dimensions, replace(target, layers=len(order)), [0] * len(order))).config
     made = Weights(config, tensors, origin)
@@ -206,54 +192,3 @@ def check_between(target: Dimensions, bracket: Bracket) -> None:
         if not low <= wanted <= high:
             raise ConfigError(f"The target has {name.replace('_', ' ')} {wanted}.", f"The anchors have {low} and {high}.",
                               "Ask for a size between two anchors.")
-
-
-def lawful_shapes(small: Dimensions, large: Dimensions) -> list[Dimensions]:
-    """All sizes between two anchors: any depth, widths in whole groups of heads, inner widths in even steps.
-
-    Where the anchors' inner width keeps its ratio to the width, so does the target's (table 8 of 2605.07783); where only the
-    inner width differs, it moves by itself.
-    """
-    widths = range(small.hidden, large.hidden + 1, large.width_step)
-    shapes = []
-    for layers in range(small.layers, large.layers + 1):
-        for hidden in widths:
-            wide = large.with_width(hidden, layers=layers)
-            for neurons in _inner_widths(small, large, wide):
-                shapes.append(replace(wide, neurons=neurons))
-    return shapes
-
-
-def _inner_widths(small: Dimensions, large: Dimensions, wide: Dimensions) -> Sequence[int]:
-    if small.hidden != large.hidden:
-        return (min(max(wide.neurons, small.neurons), large.neurons),)
-    step = max(1, -(-(large.neurons - small.neurons) // NEURON_STEPS))
-    return sorted({*range(small.neurons, large.neurons + 1, step), large.neurons})
-
-
-def solve(parameters: int, small: Dimensions, large: Dimensions, sizer: Sizer) -> Dimensions:
-    """The sizes between two anchors whose parameter count is nearest; among equally near ones (within 1%), those that grow
-    depth and width together, as a straight line between the anchors does.
-
-    Raises:
-        ConfigError: no shape comes within `TOLERANCE`; the nearest two are named.
-    """
-    shapes = sorted(lawful_shapes(small, large), key=lambda shape: abs(sizer(shape) - parameters))
-    best = abs(sizer(shapes[0]) - parameters)
-    if best > TOLERANCE * parameters:
-        counts = sorted({sizer(shape) for shape in shapes})
-        below, above = (next((count for count in side if test(count)), None) for side, test in (
-            (reversed(counts), lambda count: count <= parameters), (counts, lambda count: count > parameters)))
-        raise ConfigError(f"{parameters:,} parameters were asked for.",
-                          f"The nearest sizes between these anchors are {' and '.join(f'{each:,}' for each in (below, above) if each)}.",
-                          "Ask for one of them, or give the depth and width.")
-    near = [shape for shape in shapes if abs(sizer(shape) - parameters) <= best + 0.01 * parameters]
-    share = (parameters - sizer(small)) / max(sizer(large) - sizer(small), 1)
-    return min(near, key=lambda shape: (_crookedness(shape, small, large, share), abs(sizer(shape) - parameters)))
-
-
-def _crookedness(shape: Dimensions, small: Dimensions, large: Dimensions, share: float) -> float:
-    """Largest distance of a size from the straight line between the anchors, as a share of its own range."""
-    distances = [abs((getattr(shape, name) - getattr(small, name)) / span - share)
-                 for name in ("layers", "hidden", "neurons") if (span := getattr(large, name) - getattr(small, name))]
-    return round(max(distances, default=0.0), 3)

@@ -82,6 +82,11 @@ def layer_map(rule: LayerRule | LayerMap, teacher_layers: int, student_layers: i
     return tuple(sorted(by_importance[:student_layers]))
 
 
+def run_ends(teacher_layers: int, student_layers: int) -> tuple[int, ...]:
+    """The last teacher block of the run that each student block speaks for: runs as equal as they can be, none empty."""
+    return tuple(((block + 1) * teacher_layers + student_layers // 2) // student_layers - 1 for block in range(student_layers))
+
+
 def _uniform(teacher_layers: int, student_layers: int) -> LayerMap:
     """round(linspace(0, L_T - 1, L_S)) in exact arithmetic; a single block is the first one."""
     if student_layers == 1:

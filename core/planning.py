@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 from core import catalog, checks, footprint, machine, quantities
 from core.catalog import LoadedModel, ModelEntry
 from core.checks import Check, Checks
-from core.config import ExperimentConfig, TrainSpec
+from core.config import ExperimentConfig, StudentSpec, TrainSpec
+from core.dimensions import student_dimensions
+from core.errors import ConfigError
 from core.footprint import Memory, Shape
 from core.home import cache_dir
 from core.layer_maps import LayerMap, student_depth, student_map
@@ -152,16 +154,31 @@ def _models(config: ExperimentConfig, found: Checks) -> _Models | None:
     entry = found.take("teacher", lambda: catalog.describe(config.teacher.model), _about)
     if entry is None:
         return None
+    teacher = footprint.shape_of(entry)
+    if spec.model is not None:
+        started = found.take("student", lambda: catalog.describe(spec.model), lambda model: f"Begins as {_about(model)}")
+        return started and _Models(entry, teacher, footprint.shape_of(started), None, min(entry.context, started.context))
     # Importance is measured when the run starts; until then the first blocks stand for those that it will choose.
     measured = spec.layer_map == "importance"
     chosen = found.take("student", lambda: tuple(range(student_depth(spec, entry.layers))) if measured
                         else student_map(spec, entry.layers))
-    if chosen is None:
+    wide = found.take("student", lambda: _widths(entry, teacher, spec)) if chosen is not None else None
+    if wide is None:
         return None
-    teacher = footprint.shape_of(entry)
-    student = teacher.with_blocks(chosen)
-    found.tell("student", f"{student.layers} of {entry.layers} blocks, {student.parameters:,} parameters.")
+    student = wide.with_blocks(chosen)
+    width = f" {student.hidden} of {entry.hidden} channels," if spec.narrower else ""
+    found.tell("student", f"{student.layers} of {entry.layers} blocks,{width} {student.parameters:,} parameters.")
     return _Models(entry, teacher, student, None if measured else chosen, entry.context)
+
+
+def _widths(entry: ModelEntry, teacher: Shape, spec: StudentSpec) -> Shape:
+    """The teacher's shape at the student's widths."""
+    if not spec.narrower:
+        return teacher
+    if entry.dimensions is None:
+        raise ConfigError("A narrower student was asked for.", f"The sizes of '{entry.name}' are known once it is here.",
+                          f"Fetch it first: python -m workbench fetch {entry.name}")
+    return footprint.narrowed(entry, student_dimensions(spec, entry.dimensions))
 
 
 def _about(entry: ModelEntry) -> str:
@@ -182,6 +199,8 @@ def _static(config: ExperimentConfig, found: Checks, models: _Models | None) -> 
     disk_bytes = footprint.disk(config, student)
     found.take("block length", lambda: checks.block_length(data, models.context))
     found.take("disk", lambda: checks.disk(disk_bytes))
+    if models.teacher is not None and models.teacher.hidden != student.hidden:
+        found.take("widths", lambda: checks.widths(config.losses, models.teacher.hidden, student.hidden))
     return replace(
         planned, teacher=entry and ModelSize(entry.name, entry.parameters, entry.layers), layer_map=models.layer_map,
         student=ModelSize(config.name or "student", student.parameters, student.layers),

@@ -13,6 +13,8 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel, TrainerCallback
 
+from core import catalog
+from core.anatomy import blocks
 from core.config import ExperimentConfig
 from core.data import house
 from core.data.prepare import PreparedData
@@ -22,7 +24,7 @@ from core.evaluation.sentiment import evaluate_sentiment
 from core.generation import generate
 from core.layer_maps import LayerMap
 from core.recorder import CONTROL, STUDENT, ListRecorder
-from core.students import build_student, fresh_student
+from core.students import build_student, fresh_student, started_student
 from core.trainer import CONTROL_LESSON, DistillationTrainer, Lesson, training_arguments
 
 STEPS = 5  # the first of which warms up and is not timed
@@ -106,9 +108,13 @@ class _Stage:
         spec, seed = self.config.student, self.config.train.seed
         if spec.fresh:
             return fresh_student(spec.fresh, self.material.tokenizer, seed).to(self.device), None
-        if spec.layer_map == "importance":
-            spec = spec.model_copy(update={"layer_map": "first"})  # blocks cost alike, and measuring importance takes long
-        student = build_student(self.material.teacher, spec, seed=seed, dtype=torch.float32)
+        if spec.model is not None:
+            student = started_student(catalog.load(spec.model, self.device, torch.float32).model,
+                                      len(blocks(self.material.teacher)), spec, seed=seed)
+            return student.model, student.layer_map
+        # Blocks and units cost alike whichever they are, and measuring importance takes long.
+        cheap = {"units": "first"} | ({"layer_map": "first"} if spec.layer_map == "importance" else {})
+        student = build_student(self.material.teacher, spec.model_copy(update=cheap), seed=seed, dtype=torch.float32)
         return student.model, student.layer_map
 
     def trained(self, arm: str, model: nn.Module, layer_map: LayerMap | None) -> DistillationTrainer:

@@ -15,7 +15,6 @@ Shapes: L blocks, D channels, H query heads, K key and value heads, S channels o
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +23,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from core.anatomy import Anatomy, anatomy_of, plain_model, with_blocks
+from core.anatomy import Anatomy, anatomy_of, is_tied, plain_model, with_blocks, with_tying
 from core.dimensions import Dimensions, with_dimensions
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ class Weights:
     def of(cls, model: PreTrainedModel, origin: Sequence[int] | None = None) -> Weights:
         """The weights of a model, shared with it. By default it is itself the largest of its family."""
         model = plain_model(model)
-        config = copy_of(model.config, tied=is_tied(model))
+        config = with_tying(model.config, is_tied(model))
         head = f"{anatomy_of(config).head}.weight"
         tensors = {name: tensor for name, tensor in model.state_dict().items() if not (config.tie_word_embeddings and name == head)}
         return cls(config, tensors, tuple(range(Dimensions.of(config).layers)) if origin is None else tuple(origin))
@@ -73,18 +72,6 @@ class Weights:
             tensors[f"{self.anatomy.head}.weight"] = tensors[f"{self.anatomy.embeddings}.weight"]
         model.load_state_dict(tensors)
         return model.eval()
-
-
-def copy_of(config: PreTrainedConfig, *, tied: bool) -> PreTrainedConfig:
-    """A copy that says what holds: a checkpoint may keep two matrices although its configuration says tied."""
-    result = copy.deepcopy(config)
-    result.tie_word_embeddings = tied
-    return result
-
-
-def is_tied(model: PreTrainedModel) -> bool:
-    """Whether the output head shares the token embedding's matrix."""
-    return model.get_input_embeddings().weight.data_ptr() == model.get_output_embeddings().weight.data_ptr()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +106,9 @@ class Selection:
         group, place = torch.arange(new.heads) // new.group, torch.arange(new.heads) % new.group
         heads = torch.where((group < old.key_value_heads) & (place < old.group), group * old.group + place, NEW)
         rows = (len(layers), 1)
-        return cls(layers, _first(new.hidden, old.hidden), heads.repeat(rows), _first(new.key_value_heads, old.key_value_heads).repeat(rows),
-                   _first(new.neurons, old.neurons).repeat(rows), frozenset(silent))
+        key_value_heads, neurons = _first(new.key_value_heads, old.key_value_heads), _first(new.neurons, old.neurons)
+        return cls(layers, _first(new.hidden, old.hidden), heads.repeat(rows), key_value_heads.repeat(rows), neurons.repeat(rows),
+                   frozenset(silent))
 
 
 def _first(wanted: int, there: int) -> Tensor:
@@ -154,11 +142,13 @@ def select(weights: Weights, selection: Selection) -> Weights:
         for name, tensor in by_block[block].items():
             axes = anatomy.axes_of(name)
             cut = _cut(tensor, axes, selection, position, old, anatomy.centred, gain)
-            tensors[anatomy.with_block(name, position)] = torch.zeros_like(cut) if position in selection.silent and "written" in axes else cut
+            silent = position in selection.silent and "written" in axes
+            tensors[anatomy.with_block(name, position)] = torch.zeros_like(cut) if silent else cut
     return Weights(config, tensors, tuple(weights.origin[block] for block in selection.layers))
 
 
-def _cut(tensor: Tensor, axes: tuple[str, ...], selection: Selection, position: int, old: Dimensions, centred: bool, gain: float) -> Tensor:
+def _cut(tensor: Tensor, axes: tuple[str, ...], selection: Selection, position: int, old: Dimensions, centred: bool,
+         gain: float) -> Tensor:
     """Choose along every dimension of one parameter."""
     for dim, axis in enumerate(axes):
         if axis == "-":

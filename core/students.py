@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from core.anatomy import anatomy_of, blocks, plain_model, with_blocks, without_block
+from core import layer_maps
+from core.anatomy import anatomy_of, blocks, is_tied, plain_model, with_blocks, with_tying, without_block
 from core.config import FreshSpec, LoraSpec, StudentSpec
+from core.dimensions import Dimensions, student_dimensions, with_dimensions
 from core.layer_maps import LayerMap, student_map
 
 if TYPE_CHECKING:
@@ -45,11 +47,11 @@ def build_student(teacher: PreTrainedModel, spec: StudentSpec, *, seed: int,
 
     Args:
         seed: of new weights and adapters.
-        calibration: gives batches for `block_importance`; needed only where the layer map is ``importance``.
+        calibration: gives batches for `block_importance` and `core.unit_order`; needed only where importance decides.
         dtype: of the student's weights (default: the teacher's).
 
     Raises:
-        ConfigError: a depth or a layer map that the teacher cannot give.
+        ConfigError: a depth, a width or a layer map that the teacher cannot give.
         UnsupportedModel: an architecture whose anatomy is not described.
     """
     teacher = plain_model(teacher)
@@ -59,20 +61,55 @@ def build_student(teacher: PreTrainedModel, spec: StudentSpec, *, seed: int,
             raise ValueError("the layer map 'importance' is measured: calibration is needed")
         importance = block_importance(teacher, calibration())
     layer_map = student_map(spec, len(blocks(teacher)), importance)
-    config = with_blocks(teacher.config, layer_map)
-    # A checkpoint may hold two matrices although its configuration says tied; then the loaded model is what counts.
-    config.tie_word_embeddings = _is_tied(teacher)
     with _seeded(seed):
-        model = _new_model(config, dtype or teacher.dtype)
+        model = _shallower(teacher, spec, layer_map, dtype or teacher.dtype, calibration)
         model.generation_config = copy.deepcopy(teacher.generation_config)
-        if spec.init == "teacher":
-            _copy_weights(teacher, model, layer_map)
-        parameters = model.num_parameters()
-        student = model.to(teacher.device)
-        if spec.lora is not None:
-            student = _with_adapters(student, spec.lora)
+        return _ready(model.to(teacher.device), spec, layer_map)
+
+
+def started_student(model: PreTrainedModel, teacher_layers: int, spec: StudentSpec, *, seed: int) -> Student:
+    """A student that begins as a given model, whatever its sizes; its blocks are matched with the teacher's evenly.
+
+    Args:
+        model: in the format that it is trained in, on its device.
+        teacher_layers: depth of the teacher.
+    """
+    depth = len(blocks(model))
+    # A student deeper than its teacher has no such map; nothing but matched layers would need one.
+    layer_map = layer_maps.layer_map("uniform", teacher_layers, depth) if depth <= teacher_layers else tuple(range(depth))
+    with _seeded(seed):
+        return _ready(model, spec, layer_map)
+
+
+def _ready(model: PreTrainedModel, spec: StudentSpec, layer_map: LayerMap) -> Student:
+    parameters = model.num_parameters()
+    student = _with_adapters(model, spec.lora) if spec.lora is not None else model
     trainable = sum(parameter.numel() for parameter in student.parameters() if parameter.requires_grad)
     return Student(student.train(), layer_map, trainable, parameters)
+
+
+def _shallower(teacher: PreTrainedModel, spec: StudentSpec, layer_map: LayerMap, dtype: torch.dtype,
+               calibration: Callable[[], Iterable[Batch]] | None) -> PreTrainedModel:
+    """The teacher's blocks of `layer_map` at the widths of `spec`, with its weights or new ones."""
+    from core.resizing import Weights, resized
+    from core.unit_order import in_order, unit_importance
+
+    # A checkpoint may hold two matrices although its configuration says tied; then the loaded model is what counts.
+    config = with_tying(with_blocks(teacher.config, layer_map), is_tied(teacher))
+    if not spec.narrower:
+        model = _new_model(config, dtype)
+        if spec.init == "teacher":
+            _copy_weights(teacher, model, layer_map)
+        return model
+    widths = student_dimensions(spec, Dimensions.of(teacher.config))
+    if spec.init == "random":
+        return _new_model(with_dimensions(config, widths), dtype)
+    weights = Weights.of(teacher)
+    if spec.units == "importance":
+        if calibration is None:
+            raise ValueError("the importance of units is measured: calibration is needed")
+        weights = in_order(weights, unit_importance(teacher, (input_ids for input_ids, _ in calibration())))
+    return resized(weights, replace(widths, layers=len(layer_map)), layer_map).model(dtype)
 
 
 def fresh_student(spec: FreshSpec, tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:
@@ -163,10 +200,6 @@ def _with_adapters(model: PreTrainedModel, spec: LoraSpec) -> nn.Module:
     return get_peft_model(model, LoraConfig(
         r=spec.rank, lora_alpha=spec.alpha, lora_dropout=spec.dropout, target_modules=list(anatomy.projections),
         fan_in_fan_out=anatomy.transposed, task_type=TaskType.CAUSAL_LM))
-
-
-def _is_tied(model: PreTrainedModel) -> bool:
-    return model.get_input_embeddings().weight.data_ptr() == model.get_output_embeddings().weight.data_ptr()
 
 
 @contextmanager

@@ -49,12 +49,12 @@ from core.evaluation.language import evaluate_language
 from core.evaluation.sentiment import evaluate_sentiment
 from core.generation import generate
 from core.home import cache_dir
-from core.layer_maps import LayerMap
+from core.layer_maps import LayerMap, run_ends
 from core.metrics import METRICS
 from core.planning import total_steps
 from core.recorder import CONTROL, STUDENT, Recorder
 from core.reporting import write_folder_documents
-from core.students import build_student, fresh_student, merged
+from core.students import build_student, fresh_student, merged, started_student
 from core.tokenizer import train_tokenizer
 from core.trainer import CONTROL_LESSON, DistillationTrainer, Lesson, latest_checkpoint, training_arguments
 
@@ -116,7 +116,7 @@ def distill(config: ExperimentConfig, recorder: Recorder, directory: Path, *, lo
 
 class _Experiment:
     def __init__(self, config: ExperimentConfig, recorder: Recorder, directory: Path, load: Load, command: str) -> None:
-        self.config, self.recorder, self.directory, self.command = config, recorder, directory, command
+        self.config, self.recorder, self.directory, self.load, self.command = config, recorder, directory, load, command
         self.progress = Progress.of(directory)
         self.device = resolve_device(config.train.device)
         self.dtype = resolve_precision(config.train.precision, self.device)
@@ -180,12 +180,18 @@ class _Experiment:
         if self.teacher is None:
             model = fresh_student(spec.fresh, self.tokenizer, self.config.train.seed).to(self.device)
             return model, None, model.num_parameters()
-        student = build_student(self.teacher.model, spec, seed=self.config.train.seed, calibration=self._calibration, dtype=torch.float32)
+        seed = self.config.train.seed
+        if spec.model is not None:
+            started = self.load(spec.model, device=self.device, dtype=torch.float32)
+            catalog.check_compatible(self.teacher, started)
+            student = started_student(started.model, self.teacher.entry.layers, spec, seed=seed)
+        else:
+            student = build_student(self.teacher.model, spec, seed=seed, calibration=self._calibration, dtype=torch.float32)
         return student.model, student.layer_map, student.trainable_parameters
 
     def _fit(self, arm: str, model: nn.Module, layer_map: LayerMap | None) -> bool:
         spec = self.config.train
-        lesson = Lesson(self.config.losses, self.teacher and self.teacher.model, layer_map) if arm == STUDENT else CONTROL_LESSON
+        lesson = self._lesson(layer_map) if arm == STUDENT else CONTROL_LESSON
         checkpoints = self.directory / "checkpoints" / arm
         arguments = training_arguments(spec, checkpoints, self.device, eval_steps=self.config.evaluation.eval_steps)
         trainer = DistillationTrainer(model, lesson, self.data.train, arguments, arm=arm, recorder=self.recorder, dtype=self.dtype,
@@ -197,6 +203,14 @@ class _Experiment:
         self.progress.speed[arm] = trainer.clock.tokens_per_second(trainer.state) or self.progress.speed.get(arm, 0.0)
         self._keep_progress()
         return trainer.state.global_step >= trainer.state.max_steps
+
+    def _lesson(self, layer_map: LayerMap | None) -> Lesson:
+        if self.teacher is None:
+            return Lesson(self.config.losses)
+        matched = layer_map
+        if layer_map is not None and self.config.losses.hidden_layers == "ends":
+            matched = run_ends(self.teacher.entry.layers, len(layer_map))
+        return Lesson(self.config.losses, self.teacher.model, matched)
 
     def _save(self, model: PreTrainedModel, target: Path) -> None:
         if target.is_dir():

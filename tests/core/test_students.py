@@ -1,5 +1,6 @@
 import copy
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -7,7 +8,9 @@ from transformers import AutoModelForCausalLM
 
 from core.anatomy import anatomy_of, blocks
 from core.config import FreshSpec, LoraSpec, StudentSpec
-from core.students import block_importance, build_student, fresh_student, merged
+from core.dimensions import Dimensions
+from core.errors import ConfigError
+from core.students import block_importance, build_student, fresh_student, merged, started_student
 from tests.core.tiny import ARCHITECTURES, logits, tiny_config, tiny_model, token_ids
 
 
@@ -198,3 +201,39 @@ def test_students_are_trained_without_dropout():
     assert teacher.config.resid_pdrop > 0
     student = build_student(teacher, StudentSpec(layers=2), seed=0).model
     assert {module.p for module in student.modules() if isinstance(module, torch.nn.Dropout)} == {0.0}
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama", "qwen2", "qwen3", "gpt_neox"])
+def test_a_narrower_student_keeps_the_most_important_units(name: str, tmp_path) -> None:
+    teacher = tiny_model(name)
+    batches = [(token_ids(), torch.ones(2, 12))]
+    spec = StudentSpec(layers=2, hidden=16)
+    student = build_student(teacher, spec, seed=0, calibration=lambda: batches)
+    dimensions = Dimensions.of(student.model.config)
+    assert (dimensions.layers, dimensions.hidden, dimensions.heads) == (2, 16, 2)
+    assert dimensions.neurons == Dimensions.of(teacher.config).neurons // 2
+    student.model.save_pretrained(tmp_path)
+    assert torch.equal(logits(AutoModelForCausalLM.from_pretrained(tmp_path), token_ids()), logits(student.model, token_ids()))
+    first = build_student(teacher, spec.model_copy(update={"units": "first"}), seed=0).model
+    assert torch.equal(first.get_input_embeddings().weight[:, :1], teacher.get_input_embeddings().weight[:, :1])
+    assert not torch.equal(first.get_input_embeddings().weight, student.model.get_input_embeddings().weight)
+    random = build_student(teacher, spec.model_copy(update={"init": "random"}), seed=0).model
+    assert Dimensions.of(random.config) == dimensions
+
+
+def test_a_narrower_inner_width_alone() -> None:
+    teacher = tiny_model("llama")
+    student = build_student(teacher, StudentSpec(layers=4, feed_forward=24, units="first"), seed=0).model
+    assert Dimensions.of(student.config) == replace(Dimensions.of(teacher.config), neurons=24)
+    assert torch.equal(blocks(student)[2].mlp.down_proj.weight, blocks(teacher)[2].mlp.down_proj.weight[:, :24])
+
+
+def test_wider_than_the_teacher_is_refused() -> None:
+    with pytest.raises(ConfigError, match="32 at most"):
+        build_student(tiny_model("llama"), StudentSpec(hidden=48), seed=0)
+
+
+def test_a_student_may_start_as_any_model() -> None:
+    model = tiny_model("llama", layers=3, seed=5)
+    student = started_student(model, 4, StudentSpec(model="somewhere"), seed=0)
+    assert student.model is model and student.layer_map == (0, 2, 3) and student.model.training

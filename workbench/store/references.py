@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -64,30 +64,41 @@ def pin(config: ExperimentConfig, store: Store) -> tuple[ExperimentConfig, dict[
         The configuration with absolute paths, and the parents: model reference as written -> the same by run id.
 
     Raises:
-        ModelError, NetworkError: the teacher is not there or cannot be used.
+        ModelError, NetworkError: a model that it names is not there or cannot be used.
     """
     source = Path(os.path.expanduser(config.data.source))
     if config.data.source != HOUSE and source.is_file():
         config = config.model_copy(update={"data": config.data.model_copy(update={"source": str(source.absolute())})})
-    if config.teacher is None:
-        return config, {}
-    reference = config.teacher.model
-    entry = describe(reference, store)
-    found = _run_of(reference, store)
-    if found is not None:
-        run, part = found
-        return config, {reference: f"{run.id}:{part}"}
-    if entry.kind in ("folder", "gguf"):
-        path = str(Path(os.path.expanduser(reference)).absolute())
-        config = config.model_copy(update={"teacher": config.teacher.model_copy(update={"model": path})})
-    return config, {}
+    parents: dict[str, str] = {}
+    for section, reference in _models_of(config):
+        entry = describe(reference, store)
+        found = _run_of(reference, store)
+        if found is not None:
+            run, part = found
+            parents[reference] = f"{run.id}:{part}"
+        elif entry.kind in ("folder", "gguf"):
+            config = _with_model(config, section, str(Path(os.path.expanduser(reference)).absolute()))
+    return config, parents
 
 
 def resolved(config: ExperimentConfig, store: Store) -> ExperimentConfig:
-    """The same configuration with the teacher as the engine understands it."""
-    if config.teacher is None:
-        return config
-    return config.model_copy(update={"teacher": config.teacher.model_copy(update={"model": resolve(config.teacher.model, store)})})
+    """The same configuration with its models as the engine understands them."""
+    for section, reference in _models_of(config):
+        config = _with_model(config, section, resolve(reference, store))
+    return config
+
+
+def _models_of(config: ExperimentConfig) -> Iterator[tuple[str, str]]:
+    """The sections of a configuration that name a model, with the references."""
+    for section in ("teacher", "student"):
+        spec = getattr(config, section)
+        if spec is not None and spec.model is not None:
+            yield section, spec.model
+
+
+def _with_model(config: ExperimentConfig, section: str, reference: str) -> ExperimentConfig:
+    spec = getattr(config, section).model_copy(update={"model": reference})
+    return config.model_copy(update={section: spec})
 
 
 def loader(run: Run, store: Store) -> Callable[..., LoadedModel]:

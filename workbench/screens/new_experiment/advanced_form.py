@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 # Tab -> groups of fields; the teacher, the corpus and the switches of optional sections have widgets of their own.
 TABS: dict[str, dict[str, tuple[str, ...]]] = {
     "Models": {
-        "Student": ("student.layers", "student.layer_map", "student.init"),
+        "Student": ("student.layers", "student.layer_map", "student.hidden", "student.feed_forward", "student.units", "student.init",
+                    "student.model"),
         "Adapters": ("student.lora.rank", "student.lora.alpha", "student.lora.dropout"),
         "Fresh architecture": tuple(path for path in forms.LEAVES if path.startswith("student.fresh.")),
     },
     "Loss": {
-        "Weights": ("losses.w_kd", "losses.w_hard", "losses.w_hidden", "losses.w_hidden_mse"),
+        "Weights": ("losses.w_kd", "losses.w_hard", "losses.w_hidden", "losses.w_hidden_mse", "losses.hidden_layers"),
         "Soft targets": ("losses.temperature", "losses.divergence", "losses.beta"),
     },
     "Data": {

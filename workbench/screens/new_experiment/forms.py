@@ -4,6 +4,7 @@ Keys are dotted paths, as ``train.learning_rate``. What is not a plain leaf has 
 
     teacher, student.lora, student.fresh      True when that optional section is there; its leaves are always kept
     losses.w_kd.start, losses.w_kd.end        the two ends of a weight; equal when it is constant
+    chain                                     the section as it is; it has a page of its own
     student.layer_map                         a rule, or ``explicit``; then student.layer_map.list is the text "0, 3, 7"
 
 No Streamlit here: `controls` draws the widgets.
@@ -49,7 +50,8 @@ def to_draft(config: ExperimentConfig) -> Draft:
             draft[MAP_LIST] = ", ".join(map(str, value)) if explicit else ""
         else:
             draft[path] = value
-    return draft | {section: _reach(config, section) is not None for section in OPTIONAL_SECTIONS}
+    chain = config.chain and config.chain.model_dump(mode="json")
+    return draft | {section: _reach(config, section) is not None for section in OPTIONAL_SECTIONS} | {"chain": chain}
 
 
 def to_plain(draft: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,8 +79,8 @@ def to_plain(draft: Mapping[str, Any]) -> dict[str, Any]:
     if not draft["teacher"]:
         plain["teacher"] = None
     if draft["student.fresh"]:
-        plain["student"] |= {"layers": None, "lora": None}
-    return plain
+        plain["student"] |= {"layers": None, "hidden": None, "feed_forward": None, "lora": None}
+    return plain | {"chain": draft["chain"]}
 
 
 def check(draft: Mapping[str, Any]) -> tuple[ExperimentConfig | None, dict[str, str]]:

@@ -1,0 +1,289 @@
+"""Chain-based distillation (2605.07783): anchors in descending size, each taught by its predecessor.
+
+    largest = teacher, its units in order of importance            nested chains: C.6 of our reading of the paper's appendix
+    for each anchor:
+        student = prefix of its predecessor, or a checkpoint       core.students
+        distil from the predecessor                                core.training; reverse KL as published (equation 1)
+    measure every anchor, every swap, and the curve between them   core.on_demand
+
+A chain is a run like any other: calling `build_chain` again on the same directory goes on where the last call ended, within
+an anchor at its last checkpoint. The result is the folder that `core.chains` opens.
+
+What the paper leaves unsaid and is decided here: nested anchors are prefixes of one sorted model, so that all share their
+channels, heads and neurons; and when the losses match hidden layers by ``ends``, each block learns to speak for a run of its
+teacher's blocks, which makes the sizes between two anchors usable without training (`core.interpolation.substitute`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from core import catalog, checkpoints, checks
+from core.catalog import LoadedModel
+from core.chains import FILE, FORMAT, VALIDATION, Anchor, Chain, Target, open_chain
+from core.config import AnchorSpec, ExperimentConfig, StudentSpec, TeacherSpec
+from core.data.packing import Blocks
+from core.data.prepare import prepare
+from core.devices import resolve_device
+from core.dimensions import Dimensions
+from core.errors import ConfigError
+from core.home import cache_dir, written_whole
+from core.layer_maps import layer_map, run_ends
+from core.on_demand import load_bracket, loss_of, measure_point, swap_gains
+from core.provenance import git_commit, versions
+from core.recorder import STUDENT, Recorder
+from core.resizing import Weights
+from core.sizes import lawful_shapes, solve
+from core.training import distill
+from core.unit_order import in_order, unit_importance
+
+CALIBRATION_BLOCKS = 16
+Load = Callable[..., LoadedModel]
+
+
+def build_chain(config: ExperimentConfig, recorder: Recorder, directory: Path, *, load: Load = catalog.load,
+                command: str = "") -> dict[str, Any]:
+    """Build a chain, or go on with it.
+
+    Args:
+        config: with its section ``chain``; ``teacher`` is the largest anchor, ``losses``, ``data``, ``train`` and
+            ``evaluation`` hold for every step, ``train.max_steps`` for each of them.
+        recorder, directory, load, command: as in `core.training.distill`.
+
+    Returns:
+        The report: ``output_dir``, ``teacher``, ``anchors``, ``curve``, ``ledger``, ``seconds``, ``tokens`` and ``stopped``.
+
+    Raises:
+        StillhouseError: whatever the user can do something about; an anchor is there whole or not at all.
+    """
+    return _Build(config, recorder, directory, load, command).run()
+
+
+@dataclass(frozen=True)
+class _StepRecorder:
+    """Shows the steps of a chain as one training, one anchor after the other."""
+
+    recorder: Recorder
+    number: int
+    anchors: int
+    steps_before: int
+
+    def log(self, arm: str, step: int, metrics: Mapping[str, float]) -> None:
+        if step or not self.steps_before:
+            self.recorder.log(STUDENT, step + self.steps_before, metrics)
+
+    def event(self, kind: str, payload: Mapping[str, Any]) -> None:
+        told = dict(payload)
+        if kind == "report":
+            return
+        if kind == "phase":
+            told["anchor"] = f"{self.number} of {self.anchors}"
+            if told.get("total_steps"):
+                told["total_steps"] = told["total_steps"] * self.anchors
+        if "step" in told:
+            told["step"] += self.steps_before
+        if kind == "evaluation":
+            told["who"] = f"anchor {self.number}: {told['who']}"
+        self.recorder.event(kind, told)
+
+    def should_stop(self) -> bool:
+        return self.recorder.should_stop()
+
+
+class _Build:
+    def __init__(self, config: ExperimentConfig, recorder: Recorder, directory: Path, load: Load, command: str) -> None:
+        assert config.chain is not None
+        self.config, self.chain, self.recorder, self.directory, self.command = config, config.chain, recorder, directory, command
+        self.load = load
+        self.began = time.monotonic()
+        directory.mkdir(parents=True, exist_ok=True)
+
+    def run(self) -> dict[str, Any]:
+        anchors = [self.largest()]
+        for number, spec in enumerate(self.chain.anchors, 1):
+            anchor = None if self.recorder.should_stop() else self.step(number, spec, anchors)
+            if anchor is None:
+                return self.report(anchors, stopped=True)
+            anchors.append(anchor)
+        measured = self.measure(anchors)
+        if measured is None:
+            return self.report(anchors, stopped=True)
+        report = self.report(list(measured.anchors), stopped=False, curve=len(measured.curve))
+        self.recorder.event("report", report)
+        return report
+
+    # ------------------------------------------------------------------------------------------ anchors
+
+    def largest(self) -> Anchor:
+        """Anchor 0: the teacher with its units in order of importance; as it is in an independent chain."""
+        folder = self.directory / "anchors" / "0"
+        if not folder.is_dir():
+            self._phase("load teacher")
+            loaded = self.load(self.config.teacher.model, device=resolve_device(self.config.train.device), dtype=torch.float32)
+            checks.vocabulary(loaded)
+            weights = Weights.of(loaded.model)
+            data = self._held_out(loaded.tokenizer)
+            if self.chain.mode == "nested":
+                self._phase("order units")
+                ids = torch.from_numpy(data.input_ids[:CALIBRATION_BLOCKS]).long()
+                weights = in_order(weights, unit_importance(loaded.model, ids.split(self.config.train.per_device_train_batch_size)))
+            np.savez_compressed(self.directory / VALIDATION, input_ids=data.input_ids.astype(np.int32), weights=data.weights)
+            with written_whole(folder, 5 * loaded.entry.parameters) as partial:
+                loaded.tokenizer.save_pretrained(partial)
+                model = weights.model()
+                model.generation_config = loaded.model.generation_config
+                self._saved(model, partial)
+        layers = tuple(range(self._dimensions(folder).layers))
+        return self._anchor(0, origin=layers, ends=layers)
+
+    def step(self, number: int, spec: AnchorSpec, anchors: list[Anchor]) -> Anchor | None:
+        """Train one anchor; None when the user stopped it."""
+        teacher = anchors[-1] if self.chain.order == "stepwise" else anchors[0]
+        student = self.student(spec, teacher, anchors[-1])
+        folder, work = self.directory / "anchors" / str(number), self.directory / "steps" / str(number)
+        cost = {"tokens": 0, "seconds": 0.0}
+        if not folder.is_dir():
+            config = self.config.model_copy(update={
+                "name": f"{self.config.name or 'chain'}-{number}", "chain": None, "student": student,
+                "teacher": TeacherSpec(model=str(self.directory / teacher.folder))})
+            recorder = _StepRecorder(self.recorder, number, len(self.chain.anchors), (number - 1) * (self.config.train.max_steps or 0))
+            report = distill(config, recorder, work, load=self.load)
+            if report["stopped"]:
+                return None
+            (work / STUDENT / "cost.json").write_text(json.dumps({key: report[key] for key in cost}))
+            os.replace(work / STUDENT, folder)
+            shutil.rmtree(work)
+        if (folder / "cost.json").is_file():
+            cost = json.loads((folder / "cost.json").read_text())
+        apart = self.chain.mode == "independent"
+        depth = self._dimensions(folder).layers
+        kept = student.layer_map if isinstance(student.layer_map, tuple) else tuple(range(depth))
+        aligned = self.config.losses.w_hidden_mse.start > 0 and self.config.losses.hidden_layers == "ends"
+        ends = run_ends(teacher.dimensions.layers, depth) if aligned and depth <= teacher.dimensions.layers else ()
+        return replace(self._anchor(number, origin=() if apart else tuple(teacher.origin[block] for block in kept),
+                                    ends=tuple(teacher.ends[block] for block in ends)), **cost)
+
+    def student(self, spec: AnchorSpec, teacher: Anchor, above: Anchor) -> StudentSpec:
+        """How an anchor begins.
+
+        Raises:
+            ConfigError: it is not smaller than the anchor above it.
+        """
+        if spec.model is not None:
+            return StudentSpec(model=spec.model)
+        wanted = self._wanted(spec, above)
+        if wanted == above.dimensions or any(getattr(wanted, name) > getattr(above.dimensions, name) for name in ("layers", "hidden", "neurons")):
+            raise ConfigError(f"An anchor of {wanted.layers} blocks, {wanted.hidden} channels and {wanted.neurons} neurons was asked for.",
+                              f"The anchor above it has {above.dimensions.layers}, {above.dimensions.hidden} and {above.dimensions.neurons}.",
+                              "Give the anchors in descending size.")
+        narrower = (wanted.hidden, wanted.neurons) != (teacher.dimensions.hidden, teacher.dimensions.neurons)
+        return StudentSpec(
+            layer_map=layer_map("uniform", teacher.dimensions.layers, wanted.layers), units="first",
+            hidden=wanted.hidden if narrower else None, feed_forward=wanted.neurons if narrower else None,
+            init="teacher" if self.chain.mode == "nested" else "random")
+
+    def _wanted(self, spec: AnchorSpec, above: Anchor) -> Dimensions:
+        there = above.dimensions
+        if spec.parameters is None:
+            return there.with_width(spec.hidden, spec.feed_forward, spec.layers) if spec.hidden else replace(
+                there, layers=spec.layers or there.layers, neurons=spec.feed_forward or there.neurons)
+        smallest = there.with_width(there.width_step, layers=1)
+        sizer = self._chain([above]).sizer
+        if not sizer(smallest) <= spec.parameters < above.parameters:
+            raise ConfigError(f"An anchor of {spec.parameters:,} parameters was asked for.",
+                              f"Below the anchor above it there are {sizer(smallest):,} to {above.parameters:,}.")
+        return solve(spec.parameters, smallest, there, sizer)
+
+    # ------------------------------------------------------------------------------------------ measuring
+
+    def measure(self, anchors: list[Anchor]) -> Chain | None:
+        """Every anchor's loss, every swap, the curve; and the record that makes the folder a chain. None after a stop."""
+        if (self.directory / FILE).is_file():
+            return open_chain(str(self.directory))
+        self._phase("measure anchors")
+        chain = self._chain(anchors)
+        anchors = [replace(anchor, validation_loss=loss_of(catalog.load(str(chain.folder(anchor.number)), dtype=torch.float32).model, chain))
+                   for anchor in anchors]
+        points = []
+        for number in range(len(anchors) - 1):
+            chain = self._chain(anchors)
+            bracket = load_bracket(chain, number)
+            if chain.ends(number) is not None:
+                anchors[number + 1] = replace(anchors[number + 1], gains=tuple(round(gain, 5) for gain in swap_gains(bracket, chain)))
+                bracket = replace(bracket, gains=anchors[number + 1].gains)
+            for target in self._targets(chain, number):
+                self._phase("measure curve", parameters=target.parameters)
+                if self.recorder.should_stop():
+                    return None
+                points.append(measure_point(chain, target, bracket))
+        record = {"format": FORMAT, "name": self.config.name, "anchors": [asdict(anchor) for anchor in anchors],
+                  "curve": [asdict(point) for point in points], "config": self.config.to_dict(), "command": self.command,
+                  "versions": versions(), "git_commit": git_commit()}
+        partial = self.directory / f"{FILE}.partial"
+        partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        os.replace(partial, self.directory / FILE)
+        return open_chain(str(self.directory))
+
+    def _targets(self, chain: Chain, number: int) -> list[Target]:
+        """Sizes evenly between two anchors, nearest first to the larger one; those that no shape comes near to are left out."""
+        large, small = chain.anchors[number], chain.anchors[number + 1]
+        shapes = {chain.sizer(shape) for shape in lawful_shapes(small.dimensions, large.dimensions)}
+        found: dict[Dimensions, Target] = {}
+        for place in range(1, self.chain.curve_points + 1):
+            wanted = large.parameters + (small.parameters - large.parameters) * place / (self.chain.curve_points + 1)
+            nearest = min(shapes, key=lambda count: abs(count - wanted))
+            shape = solve(nearest, small.dimensions, large.dimensions, chain.sizer)
+            if shape not in (large.dimensions, small.dimensions):
+                found[shape] = Target(shape, chain.sizer(shape), number)
+        return list(found.values())
+
+    # ------------------------------------------------------------------------------------------ small things
+
+    def report(self, anchors: list[Anchor], *, stopped: bool, curve: int = 0) -> dict[str, Any]:
+        tokens, seconds = sum(anchor.tokens for anchor in anchors), time.monotonic() - self.began
+        top = anchors[0]
+        return {
+            "output_dir": str(self.directory), "teacher": {"name": self.config.teacher.model, "parameters": top.parameters,
+                                                           "layers": top.dimensions.layers},
+            "anchors": [_told(anchor) for anchor in anchors], "curve_points": curve, "tokens": tokens, "seconds": round(seconds, 1),
+            "tokens_per_second": round(tokens / seconds, 1), "stopped": stopped, "command": self.command}
+
+    def _anchor(self, number: int, *, origin: tuple[int, ...], ends: tuple[int, ...]) -> Anchor:
+        folder = self.directory / "anchors" / str(number)
+        counts = checkpoints.count(checkpoints.parameter_shapes(folder), checkpoints.read_config(folder))
+        return Anchor(number, f"anchors/{number}", counts.total, self._dimensions(folder), origin, ends, (), float("nan"))
+
+    def _dimensions(self, folder: Path) -> Dimensions:
+        return Dimensions.of(checkpoints.read_config(folder))
+
+    def _chain(self, anchors: list[Anchor]) -> Chain:
+        return Chain(self.config.name or "chain", self.directory, tuple(anchors), (), {})
+
+    def _held_out(self, tokenizer: Any) -> Blocks:
+        self._phase("prepare data")
+        return prepare(self.config.data, tokenizer, self.config.train.seed, cache_dir()).validation.take(self.config.evaluation.blocks)
+
+    def _saved(self, model: Any, folder: Path) -> None:
+        bf16 = self.config.train.save_precision == "bf16"
+        (model.to(torch.bfloat16) if bf16 else model).save_pretrained(folder)
+
+    def _phase(self, name: str, **details: Any) -> None:
+        self.recorder.event("phase", {"name": name, **details})
+
+
+def _told(anchor: Anchor) -> dict[str, Any]:
+    """An anchor as reports and the command line show it."""
+    sizes = anchor.dimensions
+    return {"number": anchor.number, "parameters": anchor.parameters, "layers": sizes.layers, "hidden": sizes.hidden,
+            "heads": sizes.heads, "feed_forward": sizes.neurons, "validation_loss": anchor.validation_loss,
+            "tokens": anchor.tokens, "seconds": anchor.seconds}
