@@ -30,6 +30,7 @@ from core.dimensions import Dimensions
 from core.errors import CompatibilityError, ConfigError
 from core.layer_maps import run_ends
 from core.resizing import Selection, Weights, resized, select, support
+from core.sizes import LEANEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +190,7 @@ def check_between(target: Dimensions, bracket: Bracket) -> None:
     small, large = bracket.small.dimensions, bracket.large.dimensions
     for name in ("layers", "hidden", "heads", "key_value_heads", "neurons"):
         low, wanted, high = (getattr(each, name) for each in (small, target, large))
+        low = round(LEANEST * low) if name == "neurons" else low
         if not low <= wanted <= high:
             raise ConfigError(f"The target has {name.replace('_', ' ')} {wanted}.", f"The anchors have {low} and {high}.",
                               "Ask for a size between two anchors.")

@@ -9,7 +9,8 @@ from core.dimensions import Dimensions, Sizer
 from core.errors import ConfigError
 
 TOLERANCE = 0.05  # relative; a parameter count that no shape comes this near to is refused
-NEURON_STEPS = 16  # shapes between two inner widths that the solver looks at
+NEURON_STEP = 8  # neurons
+LEANEST = 0.75  # of the smaller anchor's inner width: one more block is worth more than the neurons that pay for it
 
 
 def default_alpha(small: int, target: int, large: int) -> float:
@@ -21,27 +22,26 @@ def default_alpha(small: int, target: int, large: int) -> float:
     return (large - target) / (large - small) if large != small else 1.0
 
 
-def lawful_shapes(small: Dimensions, large: Dimensions) -> list[Dimensions]:
+def lawful_shapes(small: Dimensions, large: Dimensions, sizer: Sizer) -> list[Dimensions]:
     """All sizes between two anchors: any depth, widths in whole groups of heads, inner widths in even steps.
 
-    Where the anchors' inner width keeps its ratio to the width, so does the target's (table 8 of 2605.07783); where only the
-    inner width differs, it moves by itself.
+    Where the anchors differ in width, the inner width keeps its ratio to it (table 8 of 2605.07783). Where only depth and inner
+    width differ, the inner width may fall a little below the smaller anchor's, as long as the parameters do not.
     """
-    widths = range(small.hidden, large.hidden + 1, large.width_step)
-    shapes = []
+    shapes = {small, large}
     for layers in range(small.layers, large.layers + 1):
-        for hidden in widths:
+        for hidden in range(small.hidden, large.hidden + 1, large.width_step):
             wide = large.with_width(hidden, layers=layers)
-            for neurons in _inner_widths(small, large, wide):
-                shapes.append(replace(wide, neurons=neurons))
-    return shapes
+            shapes |= {replace(wide, neurons=neurons) for neurons in _inner_widths(small, large, wide)}
+    return sorted(shape for shape in shapes if sizer(small) <= sizer(shape) <= sizer(large))
 
 
 def _inner_widths(small: Dimensions, large: Dimensions, wide: Dimensions) -> Sequence[int]:
     if small.hidden != large.hidden:
         return (min(max(wide.neurons, small.neurons), large.neurons),)
-    step = max(1, -(-(large.neurons - small.neurons) // NEURON_STEPS))
-    return sorted({*range(small.neurons, large.neurons + 1, step), large.neurons})
+    if small.neurons == large.neurons:
+        return (small.neurons,)
+    return (*range(-(-round(LEANEST * small.neurons) // NEURON_STEP) * NEURON_STEP, large.neurons, NEURON_STEP), large.neurons)
 
 
 def solve(parameters: int, small: Dimensions, large: Dimensions, sizer: Sizer) -> Dimensions:
@@ -51,7 +51,7 @@ def solve(parameters: int, small: Dimensions, large: Dimensions, sizer: Sizer) -
     Raises:
         ConfigError: no shape comes within `TOLERANCE`; the nearest two are named.
     """
-    shapes = sorted(lawful_shapes(small, large), key=lambda shape: abs(sizer(shape) - parameters))
+    shapes = sorted(lawful_shapes(small, large, sizer), key=lambda shape: abs(sizer(shape) - parameters))
     best = abs(sizer(shapes[0]) - parameters)
     if best > TOLERANCE * parameters:
         counts = sorted({sizer(shape) for shape in shapes})

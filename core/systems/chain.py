@@ -39,7 +39,7 @@ from core.dimensions import Dimensions
 from core.errors import ConfigError
 from core.home import cache_dir, written_whole
 from core.layer_maps import layer_map, run_ends
-from core.on_demand import load_bracket, loss_of, measure_point, swap_gains
+from core.on_demand import load_anchor, load_bracket, loss_of, measure_point, swap_gains
 from core.provenance import git_commit, versions
 from core.recorder import STUDENT, Recorder
 from core.resizing import Weights
@@ -182,9 +182,10 @@ class _Build:
         if spec.model is not None:
             return StudentSpec(model=spec.model)
         wanted = self._wanted(spec, above)
-        if wanted == above.dimensions or any(getattr(wanted, name) > getattr(above.dimensions, name) for name in ("layers", "hidden", "neurons")):
+        there = above.dimensions
+        if wanted == there or any(getattr(wanted, name) > getattr(there, name) for name in ("layers", "hidden", "neurons")):
             raise ConfigError(f"An anchor of {wanted.layers} blocks, {wanted.hidden} channels and {wanted.neurons} neurons was asked for.",
-                              f"The anchor above it has {above.dimensions.layers}, {above.dimensions.hidden} and {above.dimensions.neurons}.",
+                              f"The anchor above it has {there.layers}, {there.hidden} and {there.neurons}.",
                               "Give the anchors in descending size.")
         narrower = (wanted.hidden, wanted.neurons) != (teacher.dimensions.hidden, teacher.dimensions.neurons)
         return StudentSpec(
@@ -212,8 +213,7 @@ class _Build:
             return open_chain(str(self.directory))
         self._phase("measure anchors")
         chain = self._chain(anchors)
-        anchors = [replace(anchor, validation_loss=loss_of(catalog.load(str(chain.folder(anchor.number)), dtype=torch.float32).model, chain))
-                   for anchor in anchors]
+        anchors = [replace(anchor, validation_loss=loss_of(load_anchor(chain, anchor.number), chain)) for anchor in anchors]
         points = []
         for number in range(len(anchors) - 1):
             chain = self._chain(anchors)
@@ -237,7 +237,7 @@ class _Build:
     def _targets(self, chain: Chain, number: int) -> list[Target]:
         """Sizes evenly between two anchors, nearest first to the larger one; those that no shape comes near to are left out."""
         large, small = chain.anchors[number], chain.anchors[number + 1]
-        shapes = {chain.sizer(shape) for shape in lawful_shapes(small.dimensions, large.dimensions)}
+        shapes = {chain.sizer(shape) for shape in lawful_shapes(small.dimensions, large.dimensions, chain.sizer)}
         found: dict[Dimensions, Target] = {}
         for place in range(1, self.chain.curve_points + 1):
             wanted = large.parameters + (small.parameters - large.parameters) * place / (self.chain.curve_points + 1)
