@@ -166,8 +166,8 @@ def test_independent_anchors_have_no_origin(tmp_path: Path, built: Path) -> None
 
 
 @pytest.mark.parametrize(("chain", "words"), [
-    ({"anchors": []}, "at least 1"), ({"anchors": [{"layers": 2, "parameters": 5}]}, "by one of them"), ({"anchors": [{}]}, "by one of them"),
-    ({"anchors": [{"model": "x"}]}, "independent")])
+    ({"anchors": []}, "at least 1"), ({"anchors": [{"layers": 2, "parameters": 5}]}, "by one of them"),
+    ({"anchors": [{}]}, "by one of them"), ({"anchors": [{"model": "x"}]}, "independent")])
 def test_recipes_that_describe_no_chain_are_refused(tmp_path: Path, chain: dict, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         recipe(tmp_path, chain=chain)
