@@ -135,8 +135,7 @@ class SmallChain:
 
     def shapes_between(self, bracket: Bracket) -> list[Dimensions]:
         """All shapes strictly between two anchors, ascending in parameters."""
-        ends = bracket.small.dimensions, bracket.large.dimensions
-        return sorted((shape for shape in lawful_shapes(*ends) if shape not in ends), key=self.sizer)
+        return self._between(bracket.small.dimensions, bracket.large.dimensions)
 
     def interpolated(self) -> Weights:
         """The target at the default alpha, without training."""
@@ -290,8 +289,14 @@ class SmallChain:
         layers, hidden = self.setting.sizes[number]
         return first.with_width(hidden, layers=layers)
 
+    def _between(self, small: Dimensions, large: Dimensions) -> list[Dimensions]:
+        return sorted((shape for shape in lawful_shapes(small, large) if shape not in (small, large)), key=self.sizer)
+
     def _middle(self, small: Dimensions, large: Dimensions) -> Dimensions:
-        return solve((self.sizer(small) + self.sizer(large)) // 2, small, large, self.sizer)
+        # Shapes of models as small as these are few: the middle is the size that exists and is nearest to it.
+        middle = (self.sizer(small) + self.sizer(large)) / 2
+        nearest = min(map(self.sizer, self._between(small, large)), key=lambda count: abs(count - middle))
+        return solve(nearest, small, large, self.sizer)
 
     # ------------------------------------------------------------------------------------------ small things
 
