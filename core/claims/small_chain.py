@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoTokenizer, PreTrainedModel
 
 from core.claims.claim import Stopped
 from core.config import DataSpec, FreshSpec, LossSpec, TrainSpec
@@ -51,7 +52,7 @@ DATA_SEED = 0  # tokenizer and blocks are the same for all seeds; the order of t
 APART = 10_000  # added to the seed of a model that shall share nothing with the others
 EVALUATIONS = 20  # of a recovery, evenly spread
 CPU = torch.device("cpu")
-HISTORY = "history.json"  # beside a kept model: where its blocks come from, and its curves
+TENSORS, HISTORY = "model.safetensors", "history.json"  # of a kept model: its weights; where its blocks come from, and its curves
 MODEL_BYTES = 64 << 20  # room on the disk for one of these models, generously
 
 Start = Literal["interpolated", "random", "nearest", "alone", "mixed"]
@@ -256,7 +257,7 @@ class SmallChain:
         model, watch = begin.model(), _Watch(self.recorder)
         lesson = CONTROL_LESSON if teacher is None else Lesson(LossSpec(divergence="reverse_kl", temperature=1), teacher.model())
         spec = TrainSpec(max_steps=steps, per_device_train_batch_size=self.setting.batch, device="cpu", precision="fp32", seed=seed,
-                         learning_rate=self.setting.text_rate if teacher is None else self.setting.distil_rate, save_steps=steps + 1)
+                         learning_rate=self.setting.text_rate if teacher is None else self.setting.distil_rate)
         held_out = {0: self._cross_entropy(model, "judging")} if followed else {}
 
         def measure(step: int) -> dict[str, float]:
@@ -266,6 +267,7 @@ class SmallChain:
         self._phase(f"Train {name} ({_words(begin.dimensions)}, seed {self.seed})", steps)
         with tempfile.TemporaryDirectory() as checkpoints:
             arguments = training_arguments(spec, Path(checkpoints), CPU, eval_steps=max(1, steps // EVALUATIONS) if followed else steps + 1)
+            arguments.set_save(strategy="no")  # what is kept is kept at the end
             trainer = DistillationTrainer(model, lesson, self.data.train, arguments, arm=STUDENT, recorder=watch, dtype=torch.float32,
                                           evaluate=measure)
             trainer.go_on(None)
@@ -273,9 +275,11 @@ class SmallChain:
             raise Stopped
         if followed and steps not in held_out:
             measure(steps)
+        made = Weights.of(model, begin.origin)
         with written_whole(folder, MODEL_BYTES) as partial:
-            model.save_pretrained(partial)
-            history = {"origin": begin.origin, "losses": watch.losses, "held_out": held_out}
+            made.config.save_pretrained(partial)
+            save_file(dict(made.tensors), partial / TENSORS)
+            history = {"origin": made.origin, "losses": watch.losses, "held_out": held_out}
             (partial / HISTORY).write_text(json.dumps(history), encoding="utf-8")
 
     def _fresh(self, shape: Dimensions, seed: int) -> Weights:
@@ -333,7 +337,7 @@ class _Watch:
 
 def _read(folder: Path) -> Trained:
     history = json.loads((folder / HISTORY).read_text(encoding="utf-8"))
-    weights = Weights.of(AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval(), history["origin"])
+    weights = Weights(AutoConfig.from_pretrained(folder), load_file(folder / TENSORS), tuple(history["origin"]))
     return Trained(weights, tuple(history["losses"]), {int(step): value for step, value in history["held_out"].items()})
 
 

@@ -13,14 +13,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from core.claims import outcomes
+from core.claims import outcomes, registry
 from core.claims.claim import DEFAULT_SEEDS
-from core.claims.registry import CLAIMS
 from workbench.errors import CheckError
 from workbench.paths import ROOT, home
 from workbench.processes import Process, detached, inherited
@@ -66,7 +64,7 @@ def start(name: str, seeds: int = DEFAULT_SEEDS) -> None:
     Raises:
         CheckError: another check runs, or the process cannot be started.
     """
-    busy = running(CLAIMS)
+    busy = running()
     if busy is not None:
         raise CheckError(f"{busy.claim} is being checked.", "One check runs at a time: they would slow each other down.",
                          "Wait for it, or stop it.")
@@ -104,9 +102,9 @@ def latest(name: str) -> Check | None:
     return check
 
 
-def running(names: Iterable[str]) -> Check | None:
-    """The check that runs among these claims."""
-    return next((check for check in map(latest, names) if check is not None and check.state == "running"), None)
+def running() -> Check | None:
+    """The check that runs now."""
+    return next((check for check in map(latest, registry.CLAIMS) if check is not None and check.state == "running"), None)
 
 
 def note(check: Check) -> None:

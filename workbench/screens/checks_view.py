@@ -6,10 +6,9 @@ from itertools import groupby
 
 import streamlit as st
 
-from core.claims import outcomes
+from core.claims import outcomes, registry
 from core.claims.claim import Claim, Figure
 from core.claims.outcomes import Number, Outcome
-from core.claims.registry import CLAIMS
 from core.claims.rules import STANDARD_ERRORS
 from core.quantities import duration
 from workbench.checks import background
@@ -24,8 +23,8 @@ HEADLINES = 2  # numbers of a claim that its card shows; the others wait below
 
 def claims() -> None:
     """A card for each claim, system by system."""
-    busy = background.running(CLAIMS)
-    for system, members in groupby(CLAIMS.values(), key=lambda claim: claim.system):
+    busy = background.running()
+    for system, members in groupby(registry.CLAIMS.values(), key=lambda claim: claim.system):
         st.subheader(system, anchor=False)
         for claim in members:
             _card(claim, busy)
