@@ -185,7 +185,7 @@ CLAIMS = (
          Figure("margin_to_uniform", "ln V - 1 - CE of the interpolated model", NATS),
          Figure("interpolated", "CE, interpolated, step 0", NATS), Figure("random_after", "CE, random, after the budget", NATS),
          Figure("random_before", "CE, random, step 0", NATS), Figure("uniform", "ln V", NATS)),
-        every(above("margin_to_uniform"), above("margin_to_random")), SETTING, 360, before_training,
+        every(above("margin_to_uniform"), above("margin_to_random")), SETTING, 180, before_training,
         (SAME_CORPUS, "alpha follows its rule and is not tuned.")),
     Claim(
         "C2", "Better after the same tokens", SYSTEM,
@@ -198,7 +198,7 @@ CLAIMS = (
          Figure("gain_over_nearest", "CE of the nearest anchor, trained on - CE of interpolated, whole budget", NATS),
          *(Figure(f"{start}_{share}", f"CE, {start}, {share}% of the budget", NATS)
            for start in ("interpolated", "random", "nearest") for share in SHARES)),
-        every(above("gain"), above("time_ratio", 1.0)), SETTING, 420, equal_tokens,
+        every(above("gain"), above("time_ratio", 1.0)), SETTING, 220, equal_tokens,
         (SAME_CORPUS, "All three take the learning rate that suits random weights, which speaks against the claim.",
          "Where interpolated is past the target at step 0, the ratio counts one step: it is then a lower bound.")),
     Claim(
@@ -211,7 +211,7 @@ CLAIMS = (
          *(Figure(f"alpha_{place}", f"alpha* of target {place}, ascending in size") for place in range(1, 5)),
          *(Figure(f"gain_over_small_{place}", f"CE(1) - CE(alpha*) of target {place}", NATS) for place in range(1, 5)),
          *(Figure(f"parameters_{place}", f"parameters of target {place}") for place in range(1, 5))),
-        trend("spearman", lambda value: value <= -0.8, "is at most -0.8"), SETTING, 260, nearer_anchor,
+        trend("spearman", lambda value: value <= -0.8, "is at most -0.8"), SETTING, 150, nearer_anchor,
         ("Where the large anchor's slice is poor, alpha* sticks to the smaller anchor for every size: the share that does is shown.",
          "alpha* near 1 is no evidence by itself, since exact expansion makes alpha = 1 as good as the smaller anchor.")),
     Claim(
@@ -224,7 +224,7 @@ CLAIMS = (
          Figure("mixed", "CE(alpha*), step 0", NATS), Figure("alone", "CE(1), step 0", NATS),
          Figure("gain_after_budget", "CE(1) - CE(alpha*), after the same tokens", NATS),
          Figure("mixed_after", "CE(alpha*), after the budget", NATS), Figure("alone_after", "CE(1), after the budget", NATS)),
-        above("gain"), SETTING, 400, better_than_expansion,
+        above("gain"), SETTING, 210, better_than_expansion,
         ("alpha = 1 is the smaller anchor exactly, silent blocks and channels included; the paper shows no such baseline.",)),
     Claim(
         "C5", "A denser chain is better", SYSTEM,
@@ -238,7 +238,7 @@ CLAIMS = (
          Figure("dense", "CE, four anchors", NATS), Figure("sparse", "CE, two anchors", NATS),
          Figure("sparse_same_updates", "CE, two anchors, as many updates", NATS), Figure("alpha_dense", "alpha*, four anchors"),
          Figure("alpha_sparse", "alpha*, two anchors"), Figure("alpha_sparse_same_updates", "alpha*, two anchors, as many updates")),
-        trend("gain"), SETTING, 470, denser_chain,
+        trend("gain"), SETTING, 280, denser_chain,
         ("Four anchors cost more training than two: the comparison at equal updates stands beside it.",)),
     Claim(
         "C6", "Step by step beats straight down", SYSTEM,
@@ -254,7 +254,7 @@ CLAIMS = (
          Figure("stepwise_loss_wobble", "standard deviation of the loss from step to step, step by step", NATS),
          Figure("direct_loss_wobble", "the same, direct", NATS),
          Figure("direct_same_compute_loss_wobble", "the same, direct, longer", NATS)),
-        trend("gain"), SETTING, 450, step_by_step,
+        trend("gain"), SETTING, 290, step_by_step,
         ("At equal updates of the student the chain has had more training in all: the comparison at equal compute stands beside it.",
          "Reverse KL is taken on the corpus, not on the student's own samples as in the paper.")),
     Claim(
@@ -268,6 +268,6 @@ CLAIMS = (
          *(Figure(f"{kind}_{end}", f"CE, {words}, {where}", NATS)
            for kind, words in (("independent", "trained apart"), ("nested", "nested"))
            for end, where in (("large", "alpha = 0"), ("half", "alpha = 1/2"), ("small", "alpha = 1")))),
-        every(above("barrier_independent"), below("barrier_nested")), SETTING, 330, barrier,
+        every(above("barrier_independent"), below("barrier_nested")), SETTING, 190, barrier,
         ("The models trained apart differ in seed and size alone: same corpus, tokenizer and family.",)),
 )

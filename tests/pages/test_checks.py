@@ -19,7 +19,7 @@ from workbench.processes import Process
 
 @pytest.fixture(autouse=True)
 def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
-    put_in_place(monkeypatch, fake("X1"), fake("X2"))
+    put_in_place(monkeypatch, fake("X1", title="Walking* helps"), fake("X2"))
     monkeypatch.setattr(outcomes, "SHIPPED", outcomes.Path("/nowhere"))
 
 
@@ -32,15 +32,12 @@ def checked(state: str, process: Process = GONE, **details: Any) -> None:
     background.note(Check("X1", state, process, time.time(), **details))
 
 
-def badges(page: Any) -> list[str]:
-    return [each.value for each in page.markdown if "-badge[" in each.value]
-
-
 def test_empty(open_page: Open) -> None:
     page = open_page("checks")
     said = texts(page)
     assert page.title[0].value == "Paper checks"
     assert "Walking is better than standing." in said and "12.3 against 4.5" in said and "https://arxiv.org/abs/0000.00000" in said
+    assert "Walking\\* helps" in said  # no italics
     assert said.count("not yet run here") == 2 and "python -m workbench claim X1" in said
     assert [page.button(key=f"check.{name}").label for name in ("X1", "X2")] == ["Check", "Check"]
 
@@ -50,6 +47,7 @@ def test_running(open_page: Open) -> None:
     page = open_page("checks")
     assert page.get("progress")[0].proto.text.replace("\\", "") == "1 of 3 seeds done · Walk: step 3 of 5"
     assert page.button(key="check.X2").disabled
+    assert texts(page).count("not yet run here") == 1
     fault_free(page.button(key="stop.X1").click().run())
     assert background.stop_file("X1").exists() and page.button(key="stop.X1").disabled
     assert page.get("progress")[0].proto.text.startswith("stopping")

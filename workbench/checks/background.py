@@ -79,7 +79,9 @@ def start(name: str, seeds: int = DEFAULT_SEEDS) -> None:
                                        stdout=log, stderr=subprocess.STDOUT, **detached())
     except OSError as error:
         raise CheckError(f"The check of {name} could not be started: {(error.strerror or str(error)).lower()}.") from error
-    note(Check(name, "running", Process.of(process.pid), time.time(), seeds=seeds))
+    told = latest(name)
+    if told is None or told.process.pid != process.pid:  # it may have told of itself already
+        note(Check(name, "running", Process.of(process.pid), time.time(), seeds=seeds))
     # An ended child that nobody waits for stays behind as a zombie.
     threading.Thread(target=process.wait, name=f"reap {name}", daemon=True).start()
 

@@ -34,25 +34,27 @@ def _card(claim: Claim, busy: Check | None) -> None:
     found, check = outcomes.latest(claim), background.latest(claim.name)
     with st.container(border=True, key=f"claim-{claim.name}"):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"**{claim.name} · {claim.title}**", width="content")
-            _verdict(found and found[0])
+            st.markdown(f"**{claim.name} · {views.plain(claim.title)}**", width="content")
+            _verdict(found and found[0], check)
             st.space("stretch")
             _button(claim, found is not None, check, busy)
-        st.markdown(claim.statement)
+        st.markdown(views.plain(claim.statement))
         _state(claim, check)
         paper, ours = st.columns(2, gap="medium")
         with paper:
             st.caption("Paper")
-            st.markdown(f"{views.plain(claim.published)}")
-            st.caption(f"[arXiv {claim.source.arxiv}]({claim.source.url}), {claim.source.place}")
+            st.markdown(views.plain(claim.published))
+            st.caption(f"[arXiv {claim.source.arxiv}]({claim.source.url}), {views.plain(claim.source.place)}")
         with ours:
             st.caption("Ours")
             _ours(claim, found)
         _details(claim, found and found[0])
 
 
-def _verdict(outcome: Outcome | None) -> None:
-    if outcome is None:
+def _verdict(outcome: Outcome | None, check: Check | None) -> None:
+    if check is not None and check.state == "running":
+        st.badge("running", color="primary", icon=":material/play_circle:")
+    elif outcome is None:
         st.badge("not yet run here", color="gray", icon=":material/schedule:")
     else:
         colour, icon, words = VERDICT_LOOKS[outcome.verdict]
@@ -104,7 +106,7 @@ def _ours(claim: Claim, found: tuple[Outcome, str] | None) -> None:
         return
     outcome, place = found
     for figure in claim.figures[:HEADLINES]:
-        st.markdown(f"{views.plain(interval(outcome.numbers[figure.name], figure))}  :gray[{views.plain(figure.words)}]")
+        st.markdown(f"**{views.plain(interval(outcome.numbers[figure.name], figure))}**  :gray[{views.plain(figure.words)}]")
     seeds = f"{len(outcome.seeds)} seed{'s' if len(outcome.seeds) > 1 else ''}"
     st.caption(f"{seeds} · {outcome.date[:10]} · {'checked here' if place == 'here' else 'comes with the app'}")
 
