@@ -6,6 +6,7 @@
     ├── bin/                run folders on their way out (`Store.purge`)
     ├── uploads/            corpora given through the browser
     ├── models/             models fetched or converted once
+    ├── claims/<NAME>/      what came of a claim that was checked here (`core.claims.outcomes`)
     ├── engine.log          what the process in which models answer has to say
     └── cache/              what can be made again
 """

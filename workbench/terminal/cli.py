@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from core.claims.claim import DEFAULT_SEEDS
 from core.errors import ConfigError, StillhouseError
 
 if TYPE_CHECKING:
@@ -247,6 +248,36 @@ def generate(options: argparse.Namespace) -> Answer:
     return Answer(document, result.text)
 
 
+# ---------------------------------------------------------------------------------------------------- claims
+
+
+def claim(options: argparse.Namespace) -> Answer:
+    """Check what papers claim, or list the claims."""
+    from core.claims import outcomes, registry
+    from core.claims.claim import seeds_of
+    from core.claims.running import run_claim
+    from workbench.runs.progress import ProgressLog
+    from workbench.terminal import documents
+
+    if options.seeds < 1:
+        raise ConfigError(f"--seeds {options.seeds} was given.", "1 or more were expected; fewer than 3 give no verdict.")
+    if not options.names:
+        known = [(each, outcomes.latest(each)) for each in registry.CLAIMS.values()]
+        return Answer([documents.claim_document(*each) for each in known], documents.claim_table(known))
+    claims = list(dict.fromkeys(map(registry.find, options.names)))  # all names are right before the first check begins
+    progress, made = ProgressLog(sys.stderr), []
+    try:
+        for each in claims:
+            made.append((each, run_claim(each.name, seeds_of(options.seeds), progress)))
+    except KeyboardInterrupt:
+        print("\nSeeds that had ended are kept: the same command goes on after them.", file=sys.stderr)
+        raise
+    finally:
+        progress.close()
+    told = [documents.outcome_document(*each) for each in made]
+    return Answer(told if len(told) > 1 else told[0], "\n\n".join(documents.outcome_text(*each) for each in made))
+
+
 # ---------------------------------------------------------------------------------------------------- parsing
 
 
@@ -329,6 +360,12 @@ def build_parser() -> argparse.ArgumentParser:
     made.add_argument("--sampling-temperature", type=float, default=0.7,
                       help="number; 0 takes the most likely token every time (default: %(default)s)")
     made.add_argument("--seed", type=int, default=0, help="integer; the same seed gives the same answer (default: %(default)s)")
+
+    made = verb(claim, "Check what the papers claim, here, by rules that were fixed beforehand; without a name, list the claims. "
+                       "A claim that does not hold is a result too: the exit code is 0.")
+    made.add_argument("names", nargs="*", metavar="NAME", help="name; of a claim, as C1")
+    made.add_argument("--seeds", type=int, default=DEFAULT_SEEDS, help=(
+        "seeds; how many times to repeat it, from seed 42 on; fewer than 3 give no verdict (default: %(default)s)"))
     return parser
 
 
