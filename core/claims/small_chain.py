@@ -34,11 +34,12 @@ from core.data.prepare import PreparedData, prepare, rows
 from core.dimensions import Dimensions, Sizer
 from core.evaluation.language import evaluate_language
 from core.home import cache_dir, written_whole
-from core.interpolation import Bracket, default_alpha, interpolate, lawful_shapes, solve
+from core.interpolation import Bracket, interpolate
 from core.layer_maps import layer_map
 from core.provenance import versions
 from core.recorder import STUDENT, Recorder
 from core.resizing import NEW, Weights, resized
+from core.sizes import default_alpha, lawful_shapes, solve
 from core.students import fresh_student
 from core.tokenizer import train_tokenizer
 from core.trainer import CONTROL_LESSON, DistillationTrainer, Lesson, training_arguments
@@ -204,7 +205,7 @@ class SmallChain:
     def sizer(self) -> Sizer:
         """Parameters of any shape of the family."""
         largest = self._fresh(self._dimensions(0), self.seed)
-        return Sizer([(name, tuple(tensor.shape)) for name, tensor in largest.tensors.items()], largest.config.to_dict())
+        return Sizer({name: tuple(tensor.shape) for name, tensor in largest.tensors.items()}, largest.config.to_dict())
 
     # ------------------------------------------------------------------------------------------ data
 
@@ -294,7 +295,7 @@ class SmallChain:
         return first.with_width(hidden, layers=layers)
 
     def _between(self, small: Dimensions, large: Dimensions) -> list[Dimensions]:
-        return sorted((shape for shape in lawful_shapes(small, large) if shape not in (small, large)), key=self.sizer)
+        return sorted((shape for shape in lawful_shapes(small, large, self.sizer) if shape not in (small, large)), key=self.sizer)
 
     def _middle(self, small: Dimensions, large: Dimensions) -> Dimensions:
         # Shapes of models as small as these are few: the middle is the size that exists and is nearest to it.
