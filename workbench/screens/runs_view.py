@@ -11,6 +11,7 @@ from core.errors import ConfigError
 from core.metrics import METRICS
 from workbench.screens.shared import charts, results, state, views
 from workbench.screens.shared.live_plotly import live_plotly
+from workbench.store import references
 from workbench.store.records import Run
 
 OVERLAYS = ("eval/perplexity", "eval/kl_to_teacher", "eval/agreement", "eval/sentiment_accuracy", "eval/bits_per_byte", "loss",
@@ -122,7 +123,7 @@ def _open(shown: Sequence[Run]) -> None:
 
 def _settings(run: Run) -> dict[str, object]:
     try:
-        config = run.config
+        config = references.duplicate(run, state.store())
     except ConfigError:  # written by another release
         return {}
     taught = config.teacher is not None

@@ -215,10 +215,6 @@ class Store(RunLog):
             connection.execute("UPDATE runs SET name = ?, config = ? WHERE id = ?", (name, json.dumps(config), run.id))
         return self.run(run.id)
 
-    def duplicate(self, reference: str) -> ExperimentConfig:
-        """The configuration of a run, to start a new one from; `create_run` numbers the name."""
-        return self.run(reference).config
-
     def delete(self, reference: str) -> Run:
         """Put a run into the bin; `restore` undoes it, `purge` empties it. Raises WrongStatus while it is active."""
         run = self.run(reference)

@@ -238,9 +238,9 @@ def test_a_taken_name_is_refused(store: Store):
             store.rename("run", taken)
 
 
-def test_duplicate_gives_the_config_of_a_new_run(store: Store):
+def test_a_run_with_the_same_config_gets_a_name_of_its_own(store: Store):
     run = make(store, "walk", train={"seed": 3})
-    again = store.create_run(store.duplicate("walk"))
+    again = store.create_run(run.config)
     assert (again.name, again.config_hash) == ("walk-2", run.config_hash)
 
 
