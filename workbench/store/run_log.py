@@ -89,19 +89,24 @@ class RunLog:
 
 def insert(connection: sqlite3.Connection, run_id: str, metrics: Iterable[MetricRow], events: Iterable[EventRow]) -> None:
     """Write rows inside a transaction. What a resumed run logs again replaces the earlier: a number of the same arm, step and
-    name; an event of the same kind whose payload names the same step (and arm, subject, prompt), or of the very same time."""
+    name; an event of the same kind whose payload names the same step (and arm, subject, prompt); the same event at the same time
+    where a payload names no step. Two that fall into one tick of the clock stay two."""
     number = "INSERT INTO metrics (run_id, arm, step, name, value) VALUES (?, ?, ?, ?, ?)"
     last = ("INSERT INTO latest (run_id, arm, step, name, value) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
             " SET step = excluded.step, value = excluded.value WHERE excluded.step >= step")
     rows = [(run_id, *row) for row in metrics]
     connection.executemany(number, rows)
     connection.executemany(last, rows)
-    earlier = "DELETE FROM events WHERE run_id = ? AND kind = ? AND (identity = ? OR time = ?)"
+    same = "DELETE FROM events WHERE run_id = ? AND kind = ? AND"
     event = "INSERT INTO events (run_id, kind, identity, payload, time) VALUES (?, ?, ?, ?, ?)"
     for kind, payload, when in events:
         identity = json.dumps([payload.get(key) for key in SAME_EVENT]) if "step" in payload else None
-        connection.execute(earlier, (run_id, kind, identity, when))
-        connection.execute(event, (run_id, kind, identity, json.dumps(payload), when))
+        text = json.dumps(payload)
+        if identity is not None:
+            connection.execute(f"{same} identity = ?", (run_id, kind, identity))
+        else:
+            connection.execute(f"{same} time = ? AND payload = ?", (run_id, kind, when, text))
+        connection.execute(event, (run_id, kind, identity, text, when))
 
 
 def _number(row: sqlite3.Row) -> float:

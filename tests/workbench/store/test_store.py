@@ -415,6 +415,15 @@ def test_replayed_samples_replace_only_their_own(store: Store):
     assert [event.time for event in store.events(run.id, kind="phase")] == [3.0, 5.0], "the same moment is the same event"
 
 
+def test_events_of_one_tick_of_the_clock_are_all_kept(store: Store):
+    run = make(store)
+    rows = [("samples", {"arm": "student", "step": 10, "prompt": prompt, "answer": "!"}, 1.0) for prompt in "ab"]
+    rows += [("evaluation", {"who": who, "metrics": {"perplexity": 2.5}}, 1.0) for who in ("teacher", "student_before")]
+    for _ in range(2):  # the second time as from the journal of a worker that was killed
+        store.log_events(run.id, rows)
+        assert [event.payload for event in store.events(run.id)] == [payload for _, payload, _ in rows]
+
+
 def test_ten_thousand_points_are_read_quickly(store: Store):
     run = make(store)
     store.log_metrics(run.id, [("student", step, name, 0.5) for step in range(10_000) for name in ("loss", "raw/kd", "raw/hard")])
