@@ -280,6 +280,22 @@ def test_the_runner_goes_on_after_any_failure(store: Store, error: Exception, mo
     assert runner.problem is None
 
 
+def test_the_runner_tells_of_every_run_that_begins_once(store: Store):
+    told: list[str] = []
+    runner = jobs.Runner(store, interval=0.01, begun=lambda run: told.append(run.id))
+    runner.start()
+    first = store.create_run(config(1000, pause=0.02))
+    wait_for(store, first, "running")
+    end = time.monotonic() + 10
+    while not told and time.monotonic() < end:
+        time.sleep(0.01)
+    time.sleep(0.1)
+    assert told == [first.id]
+    store.request_stop(first.id)
+    wait_for(store, first, "stopped")
+    runner.stop()
+
+
 def test_a_teacher_that_is_not_there_queues_nothing(store: Store):
     wanted = parse_recipe({"teacher": {"model": "no-such-model"}})
     with pytest.raises(ModelNotFound):

@@ -108,7 +108,8 @@ def test_pinning_survives_another_folder_and_another_name(store: Store, model: P
 
 def test_a_duplicate_keeps_its_teacher_when_that_is_renamed(store: Store, model: Path):
     teacher = trained(store, model, "walk", "student", "control")
-    config, parents = references.pin(parse_recipe({"name": "child", "teacher": {"model": "walk"}, "student": {"model": "walk:control"}}), store)
+    wanted = parse_recipe({"name": "child", "teacher": {"model": "walk"}, "student": {"model": "walk:control"}})
+    config, parents = references.pin(wanted, store)
     child = store.create_run(config, parents=parents)
     assert references.duplicate(child, store) == child.config
     store.rename(teacher.id, "better")
