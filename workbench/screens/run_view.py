@@ -105,6 +105,7 @@ def _rename(run: Run) -> None:
     if st.button("Rename", icon=":material/edit:", key="rename", width="stretch", disabled=not name or name == run.name):
         with views.errors_shown():
             state.store().rename(run.id, name)
+            state.forget_models()
             st.rerun()
 
 

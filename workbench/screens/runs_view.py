@@ -52,9 +52,9 @@ def matches(run: Run, text: str, statuses: Sequence[str]) -> bool:
 
 def summary(runs: Sequence[Run]) -> pd.DataFrame:
     """One row a run: its settings and the last held-out metrics of its student."""
-    rows = []
+    rows, all_latest = [], state.store().latest_of_all([f"eval/{name}" for name in LISTED])
     for run in runs:
-        latest = state.store().latest_metrics(run.id).get("student", {})
+        latest = all_latest.get(run.id, {})
         rows.append({"name": run.name, "status": run.status, **_settings(run), "steps": run.progress.step or None,
                      **{name: latest.get(f"eval/{name}") for name in LISTED}, "created": pd.Timestamp(run.created, unit="s", tz="UTC")})
     return pd.DataFrame(rows).dropna(axis="columns", how="all")

@@ -74,6 +74,15 @@ class RunLog:
                 latest.setdefault(row["arm"], {})[row["name"]] = _number(row)
         return latest
 
+    def latest_of_all(self, names: Sequence[str], *, arm: str = "student") -> dict[str, dict[str, float]]:
+        """Run id -> name -> the value at its last step, of every run at once."""
+        query = f"SELECT run_id, name, value FROM latest WHERE arm = ? AND name IN ({', '.join('?' * len(names))})"
+        latest: dict[str, dict[str, float]] = {}
+        with self._database.read() as connection:
+            for row in connection.execute(query, (arm, *names)):
+                latest.setdefault(row["run_id"], {})[row["name"]] = _number(row)
+        return latest
+
     def events(self, run_id: str, *, after: int = 0, kind: str | None = None) -> list[Event]:
         """Events in the order of writing, later than the `seq` given."""
         query = "SELECT seq, kind, payload, time FROM events WHERE run_id = ? AND seq > ? AND (? IS NULL OR kind = ?) ORDER BY seq"
