@@ -6,6 +6,7 @@ Curves arrive as a long table with the columns ``arm`` (student or control), ``n
 
 from __future__ import annotations
 
+import html
 import math
 from typing import Any
 
@@ -103,11 +104,12 @@ def temperature(tokens: pd.DataFrame, value: float) -> go.Figure:
         value: the temperature T.
     """
     places = list(range(len(tokens)))  # two tokens may read the same
+    shown = [html.escape(token, quote=False) for token in tokens["token"]]  # plotly reads <b> or <br> in a label as markup
     bars = (("plain", "T = 1", GREY, 0.55), ("softened", f"T = {value:g}", TEAL, 1.0))
     traces = [{"type": "bar", "x": places, "y": tokens[column].to_numpy(), "name": label, "opacity": opacity, "hovertemplate": "%{y:.2%}",
                "marker": {"color": colour, "line": {"width": 0}}} for column, label, colour, opacity in bars]
     return _figure(traces, height=260, y_title="probability", x_title="", legend=True, barmode="group", bargap=0.25,
-                   x_axis={"tickvals": places, "ticktext": tokens["token"].tolist(), "tickangle": -40},
+                   x_axis={"tickvals": places, "ticktext": shown, "tickangle": -40},
                    y_axis={"tickformat": ".0%", "rangemode": "tozero"})
 
 
