@@ -149,5 +149,5 @@ def _figure(traces: list[Trace], *, height: int, y_title: str, x_title: str = "s
     """All at once: changing a plotly figure afterwards costs ten times as much as making it."""
     x_axis = {"title": {"text": x_title, "font": {"size": 12}}} | (x_axis or {})
     y_axis = {"title": {"text": y_title, "font": {"size": 12}}, "type": "log" if logarithmic else "linear"} | (y_axis or {})
-    margin = {"l": 8, "r": 8, "t": 30 if legend else 10, "b": 8}
+    margin = {"l": 8, "r": 34, "t": 30 if legend else 10, "b": 8}
     return go.Figure(traces, {"height": height, "margin": margin, "showlegend": legend, "xaxis": x_axis, "yaxis": y_axis} | layout)
