@@ -25,11 +25,8 @@ from workbench import paths
 from workbench.errors import RunNameTaken, RunNotFound, StoreError, StoreUnavailable, WrongStatus
 from workbench.processes import Process
 from workbench.store.database import Database
-from workbench.store.records import ACTIVE, RESUMABLE, Event, EventRow, MetricRow, Progress, Run, Status, run_from_row
+from workbench.store.records import ACTIVE, RESUMABLE, EventRow, MetricRow, Progress, Run, Status, run_from_row
 from workbench.store.run_log import RunLog, insert
-
-__all__ = ["ACTIVE", "RESUMABLE", "Event", "Progress", "Run", "RunNameTaken", "RunNotFound", "Status", "Store", "StoreError",
-           "StoreUnavailable", "WrongStatus"]
 
 RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{4,8}")
 IS_ACTIVE, IS_RESUMABLE = f"status IN {ACTIVE}", f"status IN {RESUMABLE} AND deleted IS NULL"
