@@ -126,6 +126,8 @@ class Runner:
 
     def start(self) -> None:
         """Begin to look after the queue."""
+        global _runner
+        _runner = self
         self._thread.start()
 
     def stop(self) -> None:
@@ -152,6 +154,14 @@ class Runner:
         for attempt in active.keys() - self._known:
             begun(active[attempt])
         self._known = set(active)
+
+
+_runner: Runner | None = None
+
+
+def queue_problem() -> Exception | None:
+    """Why this process cannot look after the queue at the moment; None while it can, and where another process does."""
+    return _runner.problem if _runner is not None else None
 
 
 def _checked(config: ExperimentConfig, store: Store) -> tuple[ExperimentConfig, dict[str, str]]:
@@ -182,7 +192,7 @@ def _trouble(run: Run) -> str | None:
 
 def _spawn(run: Run, store: Store) -> None:
     environment = slot_environment(run.requested_device, run.device, inherited())
-    environment |= {"PYTHONUNBUFFERED": "1", "STILLHOUSE_HOME": str(store.home),
+    environment |= {"PYTHONUNBUFFERED": "1", "TQDM_DISABLE": "1", "STILLHOUSE_HOME": str(store.home),
                     "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
     try:
         with open(run.log_path, "ab") as log:
