@@ -30,31 +30,11 @@ def store_path() -> Path:
     return home() / "store.sqlite"
 
 
-def runs_dir() -> Path:
-    """The parent of every run's folder."""
-    return home() / "runs"
-
-
-def bin_dir() -> Path:
-    """Where the folders of purged runs are taken apart."""
-    return home() / "bin"
-
-
 def uploads_dir() -> Path:
     """Corpora given through the browser."""
     return home() / "uploads"
 
 
-def models_dir() -> Path:
-    """Models fetched or converted once."""
-    return home() / "models"
-
-
 def engine_log() -> Path:
     """What the process in which models answer has to say (`workbench.inference`)."""
     return home() / "engine.log"
-
-
-def cache_dir() -> Path:
-    """What can be made again."""
-    return home() / "cache"

