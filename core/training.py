@@ -253,11 +253,14 @@ class _Experiment:
         self.progress.measurements[who] = metrics
         self._keep_progress()
         self.recorder.event("evaluation", {"who": who, "metrics": metrics})
+        if arm is None:
+            return
+        step, arms = self.progress.steps.get(arm, 0), (arm,)
         if who == "student_before":
-            for each in (STUDENT, CONTROL) if self.config.control else (STUDENT,):
-                self.recorder.log(each, 0, _curves(metrics))
-        if arm is not None:
-            self._samples(arm, model, 0 if who == "student_before" else self.progress.steps[arm])
+            step, arms = 0, (STUDENT, CONTROL) if self.config.control else (STUDENT,)
+        for each in arms:
+            self.recorder.log(each, step, _curves(metrics))
+        self._samples(arm, model, step)
 
     def _measure_language(self, model: nn.Module) -> dict[str, float]:
         return evaluate_language(model, self.held_out, self.teacher and self.teacher.model, tokenizer=self.tokenizer,
@@ -265,7 +268,8 @@ class _Experiment:
 
     def _language(self, arm: str, model: nn.Module, step: int) -> dict[str, float]:
         metrics = self._measure_language(model)
-        self._samples(arm, model, step)
+        if step < total_steps(self.config.train, len(self.data.train)):  # the last answers are those of the saved student
+            self._samples(arm, model, step)
         return _curves(metrics)
 
     def _samples(self, arm: str, model: nn.Module, step: int) -> None:

@@ -64,6 +64,18 @@ def test_an_experiment_leaves_a_student_that_anybody_can_load(teacher, corpus, t
     assert {event["arm"] for kind, event in recorder.events if kind == "samples"} == {STUDENT, CONTROL}
 
 
+def test_the_curves_end_with_what_the_report_says(teacher, corpus, tmp_path):
+    """The saved student is rounded to bf16 here, so the trainer's own last evaluation measures something else."""
+    recorder = ListRecorder()
+    config = experiment(teacher, corpus, control=True, train={"save_precision": "bf16"}, evaluation={"sentiment_items": 6})
+    report = distill(config, recorder, tmp_path / "run")
+    for arm, who in ((STUDENT, "student_after"), (CONTROL, "control")):
+        for name in ("cross_entropy", "kl_to_teacher", "sentiment_accuracy"):
+            assert recorder.series(arm, f"eval/{name}")[STEPS] == report["metrics"][who][name]
+        answers = [event for kind, event in recorder.events if kind == "samples" and (event["arm"], event["step"]) == (arm, STEPS)]
+        assert len(answers) == 1
+
+
 def test_the_control_starts_from_the_same_weights(teacher, corpus, tmp_path):
     """Both arms see the same blocks in the same order from the same start: their hard-label losses are equal at step 1."""
     recorder = ListRecorder()
