@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -64,8 +65,15 @@ def _warmup(ratio: float) -> float:
 
 def latest_checkpoint(directory: Path) -> Path | None:
     """The newest checkpoint that was written to its end."""
-    complete = [path for path in directory.glob("checkpoint-*") if (path / STATE_FILE).is_file()]
-    return max(complete, key=_step_of, default=None)
+    return next((path for path in sorted(directory.glob("checkpoint-*"), key=_step_of, reverse=True) if _is_complete(path)), None)
+
+
+def _is_complete(checkpoint: Path) -> bool:
+    # The file is there before all of it is: a crash or a full disk may leave it empty or cut.
+    try:
+        return isinstance(json.loads((checkpoint / STATE_FILE).read_bytes()), dict)
+    except (OSError, ValueError):
+        return False
 
 
 def _step_of(checkpoint: Path) -> int:

@@ -144,9 +144,10 @@ def test_stop_finishes_the_step_and_leaves_a_checkpoint(tmp_path):
 
 
 def test_an_unfinished_checkpoint_is_not_taken(tmp_path):
-    for step in (10, 9):
+    for step, state in ((9, b"{}"), (10, None), (11, b""), (12, b'{"global_step": 12, "log_hi'), (13, bytes(16))):
         (tmp_path / f"checkpoint-{step}").mkdir()
-    (tmp_path / "checkpoint-9" / "trainer_state.json").write_text("{}")
+        if state is not None:
+            (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_bytes(state)
     assert latest_checkpoint(tmp_path).name == "checkpoint-9"
 
 
