@@ -9,6 +9,7 @@ import torch
 
 from core.conversation import Conversation, Detokenizer, as_messages, context_length, encode_answer, fit_prompt
 from core.errors import DataError
+from core.tokenizer import vocabulary_size
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -76,7 +77,7 @@ def compare_positions(teacher: PreTrainedModel, student: PreTrainedModel, tokeni
     context = min(context_length(teacher), context_length(student))
     prompt_ids = fit_prompt(tokenizer, conversation, context, len(answer_ids)).token_ids
     answer_ids = answer_ids[: context - len(prompt_ids)]
-    vocabulary = len(tokenizer) if vocabulary is None else vocabulary
+    vocabulary = vocabulary_size(tokenizer) if vocabulary is None else vocabulary
     teacher_log = _log_probabilities(teacher, prompt_ids, answer_ids, vocabulary)  # (N, V)
     student_log = _log_probabilities(student, prompt_ids, answer_ids, vocabulary)
     kl = (teacher_log.exp() * (teacher_log - student_log)).sum(-1).clamp_min(0)  # rounding can give -1e-8
@@ -96,7 +97,7 @@ def next_token_logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
         ConfigError: the question fills the context.
     """
     token_ids = fit_prompt(tokenizer, conversation, context_length(model), 1).token_ids
-    logits, order = _last_logits(model, token_ids, 1)[0, : len(tokenizer)].sort(descending=True)  # (V,)
+    logits, order = _last_logits(model, token_ids, 1)[0, : vocabulary_size(tokenizer)].sort(descending=True)  # (V,)
     return NextToken([tokenizer.decode([token_id]) for token_id in order[:count].tolist()], logits.tolist())
 
 

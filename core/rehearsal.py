@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from core.generation import generate
 from core.layer_maps import LayerMap
 from core.recorder import CONTROL, STUDENT, ListRecorder
 from core.students import build_student, fresh_student, started_student
+from core.tokenizer import real_width
 from core.trainer import CONTROL_LESSON, DistillationTrainer, Lesson, training_arguments
 
 STEPS = 5  # the first of which warms up and is not timed
@@ -120,6 +121,7 @@ class _Stage:
     def trained(self, arm: str, model: nn.Module, layer_map: LayerMap | None) -> DistillationTrainer:
         spec = self.config.train.model_copy(update={"max_steps": STEPS, "gradient_accumulation_steps": 1, "report_to": ()})
         lesson = CONTROL_LESSON if arm == CONTROL else Lesson(self.config.losses, self.material.teacher, layer_map)
+        lesson = replace(lesson, vocabulary=real_width(self.material.tokenizer, model))
         with tempfile.TemporaryDirectory() as folder:
             arguments = training_arguments(spec, Path(folder), self.device, eval_steps=STEPS)
             arguments.save_strategy = arguments.eval_strategy = "no"

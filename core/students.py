@@ -13,6 +13,7 @@ from core.anatomy import anatomy_of, blocks, is_tied, plain_model, with_blocks, 
 from core.config import FreshSpec, LoraSpec, StudentSpec
 from core.dimensions import Dimensions, student_dimensions, with_dimensions
 from core.layer_maps import LayerMap, student_map
+from core.tokenizer import vocabulary_size
 
 if TYPE_CHECKING:
     import torch
@@ -118,7 +119,7 @@ def fresh_student(spec: FreshSpec, tokenizer: PreTrainedTokenizerBase, seed: int
     from transformers import LlamaConfig
 
     config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=spec.hidden, intermediate_size=spec.feed_forward, num_hidden_layers=spec.layers,
+        vocab_size=vocabulary_size(tokenizer), hidden_size=spec.hidden, intermediate_size=spec.feed_forward, num_hidden_layers=spec.layers,
         num_attention_heads=spec.heads, num_key_value_heads=spec.key_value_heads, max_position_embeddings=spec.positions,
         tie_word_embeddings=True, initializer_range=0.02, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id)

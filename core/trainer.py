@@ -88,11 +88,13 @@ class Lesson:
         losses: the terms and their weights.
         teacher: in evaluation mode, on the student's device; None where only hard labels count.
         layer_map: teacher block of each student block; needed for matched layers only.
+        vocabulary: logits that stand for tokens, as `core.tokenizer.real_width` says (default: all).
     """
 
     losses: LossSpec
     teacher: PreTrainedModel | None = None
     layer_map: tuple[int, ...] | None = None
+    vocabulary: int | None = None
 
 
 CONTROL_LESSON = Lesson(LossSpec(w_kd=0.0, w_hard=1.0))  # no teacher: the text alone
@@ -194,7 +196,8 @@ class DistillationTrainer(Trainer):
 
         soft = self.divergence if taught is not None else None
         terms = HeadTerms(soft, weights["kd"] * self.lesson.losses.temperature**2, weights["hard"])
-        loss, sums = head_loss(final, head, teacher_final, teacher_head, targets, position_weights, terms, divisor)
+        loss, sums = head_loss(final, head, teacher_final, teacher_head, targets, position_weights, terms, divisor,
+                               self.lesson.vocabulary)
         self._add("kd", weights["kd"] * self.lesson.losses.temperature**2, sums[0])
         self._add("hard", weights["hard"], sums[1])
         if self._uses("hidden"):

@@ -29,7 +29,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ from core.recorder import CONTROL, STUDENT, Recorder
 from core.reporting import write_folder_documents
 from core.students import build_student, fresh_student, merged, started_student
 from core.systems.bridge import write_texts
-from core.tokenizer import train_tokenizer
+from core.tokenizer import real_width, train_tokenizer
 from core.trainer import CONTROL_LESSON, DistillationTrainer, Lesson, latest_checkpoint, training_arguments
 
 BEFORE = "before"  # the folder of the untrained student
@@ -209,6 +209,9 @@ class _Experiment:
     def _fit(self, arm: str, model: nn.Module, layer_map: LayerMap | None) -> bool:
         spec = self.config.train
         lesson = self._lesson(layer_map) if arm == STUDENT else CONTROL_LESSON
+        # The control learns from the very logits that it is measured on, as the student does.
+        models = (model, self.teacher.model) if self.teacher else (model,)
+        lesson = replace(lesson, vocabulary=real_width(self.tokenizer, *models))
         checkpoints = self.directory / "checkpoints" / arm
         arguments = training_arguments(spec, checkpoints, self.device, eval_steps=self.config.evaluation.eval_steps)
         trainer = DistillationTrainer(model, lesson, self.data.train, arguments, arm=arm, recorder=self.recorder, dtype=self.dtype,

@@ -27,6 +27,7 @@ from core.data.packing import Blocks
 from core.errors import DataError, NonFiniteLoss
 from core.evaluation.forward import evaluating, last_hidden, output_head
 from core.losses import CHUNK_ELEMENTS
+from core.tokenizer import real_width
 
 
 def evaluate_language(student: Any, blocks: Blocks, teacher: Any = None, *, tokenizer: Any, batch_size: int,
@@ -49,7 +50,7 @@ def evaluate_language(student: Any, blocks: Blocks, teacher: Any = None, *, toke
     device = torch.device(device)
     compared = teacher is not None and teacher is not student
     models = (student, teacher) if compared else (student,)
-    width = _real_width(tokenizer, *models)
+    width = real_width(tokenizer, *models)
     heads = [output_head(model) for model in models]
     special = torch.tensor(sorted(_special_ids(tokenizer)), device=device)
     nats = text_nats = kl = 0.0
@@ -105,11 +106,6 @@ def _runs(row: np.ndarray, counts: np.ndarray) -> Iterator[np.ndarray]:
 
 def _special_ids(tokenizer: Any) -> set[int]:
     return {*tokenizer.all_special_ids, *(index for index, token in tokenizer.added_tokens_decoder.items() if token.special)}
-
-
-def _real_width(tokenizer: Any, *models: Any) -> int:
-    entries = max(tokenizer.get_vocab().values()) + 1
-    return min(entries, *(model.get_output_embeddings().weight.shape[0] for model in models))
 
 
 def _batches(blocks: Blocks, batch_size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:

@@ -24,6 +24,7 @@ from core.data import house
 from core.data.house import Review
 from core.errors import CompatibilityError
 from core.evaluation.forward import evaluating, last_hidden, output_head
+from core.tokenizer import real_width
 
 # Tokens of one forward pass, padding included: prompts of like length share a pass, short ones in larger numbers.
 BATCH_TOKENS = 4096
@@ -49,7 +50,7 @@ def evaluate_sentiment(model: Any, tokenizer: Any, reviews: Sequence[Review], de
     labels = label_tokens(tokenizer)
     room = model.config.max_position_embeddings - max(map(len, labels))
     prompts = [encode_prompt(review.text, tokenizer, room, words) for review in reviews]
-    scores = label_scores(model, prompts, labels, torch.device(device))  # (reviews, 2)
+    scores = label_scores(model, prompts, labels, torch.device(device), real_width(tokenizer, model))  # (reviews, 2)
     correct = [bool(positive > negative) == review.positive for (positive, negative), review in zip(scores.tolist(), reviews, strict=True)]
     accuracy = sum(correct) / len(correct)
     result = {"sentiment_accuracy": accuracy, "sentiment_items": len(correct),
@@ -85,8 +86,9 @@ def encode_prompt(text: str, tokenizer: Any, room: int, words: int) -> list[int]
         words = max(SHORTEST_REVIEW, min(words - 1, words * room // len(ids)))
 
 
-def label_scores(model: Any, prompts: Sequence[Sequence[int]], labels: Sequence[Sequence[int]], device: torch.device) -> Tensor:
-    """Summed log-probability of every label after every prompt: (prompts, labels), on the CPU."""
+def label_scores(model: Any, prompts: Sequence[Sequence[int]], labels: Sequence[Sequence[int]], device: torch.device,
+                 width: int | None = None) -> Tensor:
+    """Summed log-probability of every label after every prompt: (prompts, labels), on the CPU; logits beyond `width` are padding."""
     scores = torch.zeros(len(prompts), len(labels))
     head = output_head(model)
     # What is fed is the prompt and all but the last token of a label: one pass serves all labels of a single token.
@@ -98,7 +100,7 @@ def label_scores(model: Any, prompts: Sequence[Sequence[int]], labels: Sequence[
                 hidden = last_hidden(model, input_ids)  # (B, T, D)
                 at_BK = lengths[:, None] + torch.arange(-1 - len(prefix), 0, device=device)  # positions that predict the label's tokens
                 states = hidden.gather(1, at_BK[..., None].expand(-1, -1, hidden.shape[-1]))  # (B, K, D)
-                normaliser_BK = head(states).float().logsumexp(-1)
+                normaliser_BK = head(states)[..., :width].float().logsumexp(-1)
                 for column, label in enumerate(labels):
                     if tuple(label[:-1]) == prefix:
                         scores[batch, column] = (_label_logits(head, states, label) - normaliser_BK).sum(1).cpu()

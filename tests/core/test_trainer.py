@@ -15,9 +15,12 @@ import torch
 from core.config import LossSpec, StudentSpec, TrainSpec
 from core.data.packing import Blocks
 from core.errors import NonFiniteLoss
+from core.evaluation.language import evaluate_language
 from core.recorder import STUDENT, ListRecorder
 from core.students import build_student
+from core.tokenizer import real_width
 from core.trainer import DistillationTrainer, Lesson, latest_checkpoint, training_arguments
+from tests.core.chat_models import chat_model, chat_tokenizer
 from tests.core.tiny import VOCABULARY, tiny_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,6 +111,23 @@ def test_every_term_is_told_raw_and_weighted(tmp_path):
         assert value[f"loss/{term}"] == pytest.approx(factor * value[f"raw/{term}"], rel=1e-5)
     assert value["loss"] == pytest.approx(sum(value[f"loss/{term}"] for term in factors), rel=1e-5)
     assert value["tokens"] == 8 * LENGTH
+
+
+@pytest.mark.parametrize("init", ["teacher", "random"])
+def test_training_and_evaluation_agree_about_a_padded_model(tmp_path, init):
+    """Rows beyond the tokenizer are no tokens: what the first step is told equals what evaluation finds on the same blocks."""
+    tokenizer, recorder, blocks = chat_tokenizer(), ListRecorder(), make_blocks()
+    blocks.weights[blocks.weights > 0] = 1.0  # evaluation counts positions, training weighs them
+    teacher = chat_model(layers=4, width=len(tokenizer) + 20)
+    student = build_student(teacher, StudentSpec(layers=2, init=init), seed=1).model
+    measured = evaluate_language(student, blocks, teacher, tokenizer=tokenizer, batch_size=8, device="cpu")
+    padding = student.get_output_embeddings().weight[len(tokenizer):].detach().clone()
+    lesson = Lesson(LossSpec(w_kd=1.0, w_hard=0.5, temperature=1.0), teacher, vocabulary=real_width(tokenizer, student, teacher))
+    DistillationTrainer(student, lesson, blocks, training_arguments(spec(weight_decay=0.0), tmp_path, torch.device("cpu"), eval_steps=99),
+                        arm=STUDENT, recorder=recorder, dtype=torch.float32, evaluate=lambda step: {"eval/cross_entropy": 0.0}).train()
+    assert recorder.series(STUDENT, "raw/hard")[1] == pytest.approx(measured["cross_entropy"], rel=1e-5)
+    assert recorder.series(STUDENT, "raw/kd")[1] == pytest.approx(measured["kl_to_teacher"], rel=1e-4)
+    assert torch.equal(student.get_output_embeddings().weight[len(tokenizer):], padding)
 
 
 def test_weights_move_along_their_ramp(tmp_path):

@@ -16,7 +16,7 @@ from core.config import ExperimentConfig, parse_recipe
 from core.errors import CompatibilityError, DataError
 from core.recorder import CONTROL, STUDENT, ListRecorder
 from core.training import distill
-from tests.core.chat_models import chat_tokenizer, save_chat_model
+from tests.core.chat_models import chat_model, chat_tokenizer, save_chat_model
 
 STEPS = 6
 
@@ -74,6 +74,21 @@ def test_the_curves_end_with_what_the_report_says(teacher, corpus, tmp_path):
             assert recorder.series(arm, f"eval/{name}")[STEPS] == report["metrics"][who][name]
         answers = [event for kind, event in recorder.events if kind == "samples" and (event["arm"], event["step"]) == (arm, STEPS)]
         assert len(answers) == 1
+
+
+def test_both_arms_learn_from_the_tokens_alone(corpus, tmp_path, monkeypatch):
+    tokenizer, lessons = chat_tokenizer(), []
+    chat_model(layers=3, width=len(tokenizer) + 20).save_pretrained(tmp_path / "padded")
+    tokenizer.save_pretrained(tmp_path / "padded")
+
+    class Spy(training.DistillationTrainer):
+        def __init__(self, model, lesson, *others, **more):
+            lessons.append(lesson)
+            super().__init__(model, lesson, *others, **more)
+
+    monkeypatch.setattr(training, "DistillationTrainer", Spy)
+    distill(experiment(tmp_path / "padded", corpus, control=True), ListRecorder(), tmp_path / "run")
+    assert [lesson.vocabulary for lesson in lessons] == [len(tokenizer)] * 2
 
 
 def test_the_control_starts_from_the_same_weights(teacher, corpus, tmp_path):
