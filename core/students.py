@@ -155,21 +155,21 @@ def block_importance(model: PreTrainedModel, batches: Iterable[Batch]) -> list[f
 
 def _mean_loss(model: PreTrainedModel, batches: list[Batch]) -> float:
     """Cross-entropy with the next token, weighted mean over all batches, in nats per token."""
-    import torch
-    from torch.nn.functional import cross_entropy
+    from core.evaluation.forward import chunks, evaluating, last_hidden, log_softmax, output_head
 
-    was_training = model.training
-    model.eval()
+    head = output_head(model)
+    width = head.weight.shape[0]
     loss = weight = 0.0
-    with torch.no_grad():
+    with evaluating(model):
         for input_ids_BT, weights_BT in batches:
             input_ids_BT, weights_BT = input_ids_BT.to(model.device), weights_BT.to(model.device)
-            logits_BTV = model(input_ids=input_ids_BT, use_cache=False).logits[:, :-1].float()
-            losses_N = cross_entropy(logits_BTV.flatten(0, 1), input_ids_BT[:, 1:].flatten().long(), reduction="none")
-            weights_N = weights_BT[:, 1:].flatten().float()
-            loss += (losses_N * weights_N).sum().item()
+            counted = weights_BT[:, 1:] > 0
+            targets_N, weights_N = input_ids_BT[:, 1:][counted].long(), weights_BT[:, 1:][counted].float()
+            hidden_ND = last_hidden(model, input_ids_BT)[:, :-1][counted]
+            for span in chunks(len(targets_N), width):
+                nll_N = -log_softmax(head, hidden_ND[span], width).gather(1, targets_N[span, None]).squeeze(1)
+                loss += (nll_N * weights_N[span]).sum().item()
             weight += weights_N.sum().item()
-    model.train(was_training)
     if weight == 0:
         raise ValueError("the calibration slice counts no token")
     return loss / weight

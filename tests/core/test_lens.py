@@ -7,6 +7,7 @@ import torch
 
 from core.conversation import encode, encode_answer
 from core.errors import DataError
+from core.evaluation import forward
 from core.lens import compare_positions, next_token_logits
 from tests.core.chat_models import chat_model, chat_tokenizer
 
@@ -41,6 +42,17 @@ def test_kl_is_the_definition(teacher, student) -> None:
     positions = compare_positions(teacher, student, TOKENIZER, MESSAGES, ANSWER)
     assert [position.kl for position in positions] == pytest.approx(naive(teacher, student), rel=1e-3)
     assert "".join(position.token for position in positions) == ANSWER
+
+
+def test_logits_exist_in_chunks_only(teacher, student, monkeypatch) -> None:
+    at_once = compare_positions(teacher, student, TOKENIZER, MESSAGES, ANSWER)
+    monkeypatch.setattr(forward, "CHUNK_ELEMENTS", 3 * 300)
+    sizes = []
+    with teacher.get_output_embeddings().register_forward_hook(lambda *call: sizes.append(call[-1].numel())):
+        chunked = compare_positions(teacher, student, TOKENIZER, MESSAGES, ANSWER)
+    assert [position.kl for position in chunked] == pytest.approx([position.kl for position in at_once], rel=1e-4)
+    assert [position.token for position in chunked] == [position.token for position in at_once]
+    assert sizes and max(sizes) <= 3 * 300
 
 
 def test_a_model_does_not_depart_from_itself(teacher) -> None:
