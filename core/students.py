@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from core.unit_order import Importance
+
     Batch = tuple[torch.Tensor, torch.Tensor]  # token ids (B, T) and the weight of each as a target (B, T)
 
 
@@ -41,7 +43,8 @@ class Student:
 
 
 def build_student(teacher: PreTrainedModel, spec: StudentSpec, *, seed: int,
-                  calibration: Callable[[], Iterable[Batch]] | None = None, dtype: torch.dtype | None = None) -> Student:
+                  calibration: Callable[[], Iterable[Batch]] | None = None, units: Importance | None = None,
+                  dtype: torch.dtype | None = None) -> Student:
     """A student with the teacher's embeddings, norms and head, and the blocks that `spec` chooses.
 
     At the teacher's depth a copy gives exactly the teacher's logits. The global random state is left alone.
@@ -49,6 +52,7 @@ def build_student(teacher: PreTrainedModel, spec: StudentSpec, *, seed: int,
     Args:
         seed: of new weights and adapters.
         calibration: gives batches for `block_importance` and `core.unit_order`; needed only where importance decides.
+        units: what each unit is worth, where that was measured before.
         dtype: of the student's weights (default: the teacher's).
 
     Raises:
@@ -63,7 +67,7 @@ def build_student(teacher: PreTrainedModel, spec: StudentSpec, *, seed: int,
         importance = block_importance(teacher, calibration())
     layer_map = student_map(spec, len(blocks(teacher)), importance)
     with _seeded(seed):
-        model = _shallower(teacher, spec, layer_map, dtype or teacher.dtype, calibration)
+        model = _shallower(teacher, spec, layer_map, dtype or teacher.dtype, calibration, units)
         model.generation_config = copy.deepcopy(teacher.generation_config)
         return _ready(model.to(teacher.device), spec, layer_map)
 
@@ -90,7 +94,7 @@ def _ready(model: PreTrainedModel, spec: StudentSpec, layer_map: LayerMap) -> St
 
 
 def _shallower(teacher: PreTrainedModel, spec: StudentSpec, layer_map: LayerMap, dtype: torch.dtype,
-               calibration: Callable[[], Iterable[Batch]] | None) -> PreTrainedModel:
+               calibration: Callable[[], Iterable[Batch]] | None, units: Importance | None) -> PreTrainedModel:
     """The teacher's blocks of `layer_map` at the widths of `spec`, with its weights or new ones."""
     from core.resizing import Weights, resized
     from core.unit_order import in_order, unit_importance
@@ -107,9 +111,9 @@ def _shallower(teacher: PreTrainedModel, spec: StudentSpec, layer_map: LayerMap,
         return _new_model(with_dimensions(config, widths), dtype)
     weights = Weights.of(teacher)
     if spec.units == "importance":
-        if calibration is None:
+        if units is None and calibration is None:
             raise ValueError("the importance of units is measured: calibration is needed")
-        weights = in_order(weights, unit_importance(teacher, (input_ids for input_ids, _ in calibration())))
+        weights = in_order(weights, units or unit_importance(teacher, (input_ids for input_ids, _ in calibration())))
     return resized(weights, replace(widths, layers=len(layer_map)), layer_map).model(dtype)
 
 

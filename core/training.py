@@ -16,7 +16,8 @@ where the last call ended: it is the way a stopped, killed or lost run is resume
         before/               the student before training
         control/              the same student trained without the teacher, when asked for
         checkpoints/<arm>/    what training goes on from
-        progress.json         measurements and seconds so far
+        progress.json         measurements, layer map and seconds so far
+        units.safetensors     what each of the teacher's units is worth, where a narrower student keeps the most important
         report.json           the result
 """
 
@@ -29,11 +30,12 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoTokenizer, PreTrainedModel
 
@@ -58,6 +60,7 @@ from core.students import build_student, fresh_student, merged, started_student
 from core.systems.bridge import write_texts
 from core.tokenizer import real_width, train_tokenizer
 from core.trainer import CONTROL_LESSON, DistillationTrainer, Lesson, latest_checkpoint, training_arguments
+from core.unit_order import Importance, unit_importance
 
 BEFORE = "before"  # the folder of the untrained student
 CALIBRATION_BLOCKS = 16  # held-out blocks on which block importance is measured
@@ -74,6 +77,7 @@ class Progress:
         data: digest of the blocks that it began with.
         measurements: who (teacher, student_before, student_after, control) -> metrics.
         steps, tokens, speed: arm -> optimiser steps, tokens seen, tokens per second.
+        layer_map: where it was measured; kept, so that both arms and every call build the same student.
         seconds: working time of all calls so far.
     """
 
@@ -83,6 +87,7 @@ class Progress:
     steps: dict[str, int] = field(default_factory=dict)
     tokens: dict[str, int] = field(default_factory=dict)
     speed: dict[str, float] = field(default_factory=dict)
+    layer_map: list[int] | None = None
     seconds: float = 0.0
 
     @classmethod
@@ -203,7 +208,13 @@ class _Experiment:
                 catalog.check_compatible(self.teacher, started)
             student = started_student(started.model, (self.teacher or started).entry.layers, spec, seed=seed)
         else:
-            student = build_student(self.teacher.model, spec, seed=seed, calibration=self._calibration, dtype=torch.float32)
+            if self.progress.layer_map is not None:
+                spec = spec.model_copy(update={"layer_map": tuple(self.progress.layer_map)})
+            student = build_student(self.teacher.model, spec, seed=seed, calibration=self._calibration, units=self._units(),
+                                    dtype=torch.float32)
+            if spec.layer_map == "importance":
+                self.progress.layer_map = list(student.layer_map)
+                self._keep_progress()
         return student.model, student.layer_map, student.trainable_parameters
 
     def _fit(self, arm: str, model: nn.Module, layer_map: LayerMap | None) -> bool:
@@ -326,6 +337,17 @@ class _Experiment:
                             f"The blocks were {self.progress.data}, and are {self.data.digest} now.",
                             "Put the old data back, or start the experiment as a new run.")
         self.progress.data = self.data.digest
+
+    def _units(self) -> Importance | None:
+        """What each of the teacher's units is worth, measured once; None where that decides nothing."""
+        spec, kept = self.config.student, self.directory / "units.safetensors"
+        if not spec.narrower or spec.units != "importance" or spec.init != "teacher":
+            return None
+        if not kept.is_file():
+            save_file(asdict(unit_importance(self.teacher.model, (input_ids for input_ids, _ in self._calibration()))),
+                      kept.with_suffix(".partial"))
+            os.replace(kept.with_suffix(".partial"), kept)
+        return Importance(**load_file(kept))
 
     def _calibration(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         blocks, size = self.data.validation.take(CALIBRATION_BLOCKS), self.config.train.per_device_train_batch_size

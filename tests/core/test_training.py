@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from core import training
+from core import students, training
 from core.config import ExperimentConfig, parse_recipe
 from core.errors import CompatibilityError, DataError
 from core.recorder import CONTROL, STUDENT, ListRecorder
@@ -114,6 +114,21 @@ def test_a_resumed_run_equals_an_uninterrupted_one(teacher, corpus, tmp_path, st
         assert parts.series(arm, "eval/perplexity") == whole.series(arm, "eval/perplexity")
         one, other = (AutoModelForCausalLM.from_pretrained(tmp_path / run / arm).state_dict() for run in ("whole", "parts"))
         assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize(("student", "module", "measure"), [
+    ({"layer_map": "importance"}, students, "block_importance"),
+    ({"hidden": 16, "lora": {"rank": 2}}, training, "unit_importance")])
+def test_importance_is_measured_once_for_both_arms_and_all_calls(teacher, corpus, tmp_path, monkeypatch, student, module, measure):
+    config = experiment(teacher, corpus, control=True, student=student, losses={"w_hidden": 0}, evaluation={"prompts": []})
+    calls, original = [], getattr(module, measure)
+    monkeypatch.setattr(module, measure, lambda *given: (calls.append(given), original(*given))[1])
+    recorder = ListRecorder(stop_after=3)
+    assert distill(config, recorder, tmp_path / "run")["stopped"]
+    recorder.stop_after = None
+    report = distill(config, recorder, tmp_path / "run")
+    assert not report["stopped"] and len(calls) == 1
+    assert recorder.series(STUDENT, "raw/hard")[1] == pytest.approx(recorder.series(CONTROL, "raw/hard")[1], rel=1e-6)
 
 
 def test_a_stop_before_the_first_step_trains_nothing(teacher, corpus, tmp_path):
