@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel, PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments
@@ -24,6 +25,7 @@ from core.losses import HeadTerms, LayerMatch, cosine_distance, divergence, head
 from core.recorder import Recorder
 
 STATE_FILE = "trainer_state.json"  # the last file of a checkpoint that Trainer writes
+OWN_STATE = "stillhouse.safetensors"  # in a checkpoint: what Trainer does not know of
 
 
 class BlockDataset(Dataset):
@@ -162,6 +164,32 @@ class DistillationTrainer(Trainer):
     def _last_step(self) -> int:
         return self.set_initial_training_values(self.args, self.get_train_dataloader())[-1]
 
+    # ------------------------------------------------------------------------------------------ checkpoints
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """The model, and what else training goes on from: projections, which checkpoints of adapters leave out, and the
+        sums of the steps since the last point of the curves."""
+        super().save_model(output_dir, _internal_call)
+        names, totals = self._totals()
+        if self.args.should_save:
+            own = {f"sums.{name}": total for name, total in zip((*names, "counted"), totals, strict=True)}
+            if self.layer_match is not None:
+                own |= {f"layer_match.{name}": tensor for name, tensor in self.layer_match.state_dict().items()}
+            own = {name: tensor.cpu().contiguous() for name, tensor in own.items()}
+            save_file(own, Path(output_dir or self.args.output_dir) / OWN_STATE)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        path = Path(resume_from_checkpoint) / OWN_STATE
+        own = load_file(path) if path.is_file() else {"sums.counted": torch.zeros(2)}  # checkpoints of earlier releases lack it
+        if self.layer_match is not None and path.is_file():
+            self.layer_match.load_state_dict({name.removeprefix("layer_match."): tensor for name, tensor in own.items()
+                                              if name.startswith("layer_match.")})
+        if self.is_world_process_zero():  # the sums are those of all processes
+            sums = {name.removeprefix("sums."): tensor.to(self.args.device) for name, tensor in own.items() if name.startswith("sums.")}
+            self._counted = sums.pop("counted")[0]
+            self._sums = sums
+
     # ------------------------------------------------------------------------------------------ loss
 
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Tensor]], device: torch.device) -> Tensor:
@@ -226,11 +254,14 @@ class DistillationTrainer(Trainer):
         pair = torch.stack([total, total * factor])
         self._sums[term] = self._sums.get(term, 0) + pair
 
-    def _term_metrics(self) -> dict[str, float]:
+    def _totals(self) -> tuple[list[str], Tensor]:
+        """The names of the terms; and for each its sum and its weighted sum, then the counted weight twice, over all processes."""
         names = sorted(self._sums)
         totals = torch.stack([*(self._sums[name] for name in names), self._counted.expand(2).to(self.args.device)])
-        if self.args.world_size > 1:
-            totals = self.accelerator.reduce(totals, "sum")
+        return names, self.accelerator.reduce(totals, "sum") if self.args.world_size > 1 else totals
+
+    def _term_metrics(self) -> dict[str, float]:
+        names, totals = self._totals()
         rows = (totals[:-1] / totals[-1].clamp_min(1e-6)).tolist()
         metrics = {"loss": sum(weighted for _, weighted in rows)}
         for name, (raw, weighted) in zip(names, rows, strict=True):

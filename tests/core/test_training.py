@@ -131,6 +131,36 @@ def test_importance_is_measured_once_for_both_arms_and_all_calls(teacher, corpus
     assert recorder.series(STUDENT, "raw/hard")[1] == pytest.approx(recorder.series(CONTROL, "raw/hard")[1], rel=1e-6)
 
 
+class StopsAfter(ListRecorder):
+    """Asks to stop after so many optimiser steps, whether they are logged or not."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.asked, self.steps = 0, steps
+
+    def should_stop(self) -> bool:
+        self.asked += 1  # twice before the first step, then after each
+        return self.asked == self.steps + 2
+
+
+@pytest.mark.parametrize(("student", "losses", "logging_steps", "stop"), [
+    ({}, {}, 10, 7),  # the sums of seven steps go on to ten
+    # Projections are no part of the adapters' checkpoints.
+    ({"hidden": 16, "units": "first", "layer_map": [0, 2], "lora": {"rank": 2}}, {"w_hidden": 0, "w_hidden_mse": 1.0}, 1, 3)])
+def test_what_trainer_does_not_keep_is_kept(teacher, corpus, tmp_path, student, losses, logging_steps, stop):
+    config = experiment(teacher, corpus, student=student, losses=losses, evaluation={"prompts": [], "eval_steps": 50},
+                        train={"max_steps": 10, "logging_steps": logging_steps, "save_steps": 50})
+    whole, parts = ListRecorder(), StopsAfter(stop)
+    distill(config, whole, tmp_path / "whole")
+    assert distill(config, parts, tmp_path / "parts")["stopped"]
+    assert not distill(config, parts, tmp_path / "parts")["stopped"]
+    for name in ("loss", "raw/hard", "raw/hidden_mse", "raw/hidden"):
+        assert parts.series(STUDENT, name) == whole.series(STUDENT, name)
+    assert 10 in whole.series(STUDENT, "loss")
+    one, other = (AutoModelForCausalLM.from_pretrained(tmp_path / run / STUDENT).state_dict() for run in ("whole", "parts"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
 def test_a_stop_before_the_first_step_trains_nothing(teacher, corpus, tmp_path):
     recorder = ListRecorder(stop_after=0)  # step 0 is the measurement before training
     report = distill(experiment(teacher, corpus, control=True), recorder, tmp_path / "run")
