@@ -133,7 +133,7 @@ def head_loss(
 class _HeadLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx, student, head, teacher, teacher_head, targets, weights, terms, divisor, vocabulary):  # type: ignore[no-untyped-def]
-        soft = terms.soft if terms.soft_factor else None
+        soft = terms.soft  # also where its factor is 0, at an end of a ramp: its value is told all the same
         width = min(vocabulary or len(head), len(head), len(teacher_head) if soft else len(head))
         matrix = head[:width].to(student.dtype)
         state_gradient = torch.empty_like(student)

@@ -222,7 +222,7 @@ class DistillationTrainer(Trainer):
                 teacher_final = taught[-1][:, :-1][counted]
                 teacher_head = self.lesson.teacher.get_output_embeddings().weight
 
-        soft = self.divergence if taught is not None else None
+        soft = self.divergence if self._uses("kd") else None
         terms = HeadTerms(soft, weights["kd"] * self.lesson.losses.temperature**2, weights["hard"])
         loss, sums = head_loss(final, head, teacher_final, teacher_head, targets, position_weights, terms, divisor,
                                self.lesson.vocabulary)

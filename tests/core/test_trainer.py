@@ -137,6 +137,7 @@ def test_weights_move_along_their_ramp(tmp_path):
     shares = [recorder.series(STUDENT, "loss/hard")[step] / recorder.series(STUDENT, "raw/hard")[step] for step in (1, 2, 3)]
     assert shares == pytest.approx([0.0, 1.0, 2.0])
     assert recorder.series(STUDENT, "loss/kd")[3] == 0.0
+    assert all(value > 0 for value in recorder.series(STUDENT, "raw/kd").values())  # the term itself has no weight
 
 
 @pytest.mark.parametrize("lora", [None, {"rank": 2}])
