@@ -120,7 +120,8 @@ class _Stage:
 
     def trained(self, arm: str, model: nn.Module, layer_map: LayerMap | None) -> DistillationTrainer:
         spec = self.config.train.model_copy(update={"max_steps": STEPS, "gradient_accumulation_steps": 1, "report_to": ()})
-        lesson = CONTROL_LESSON if arm == CONTROL else Lesson(self.config.losses, self.material.teacher, layer_map)
+        teacher = self.material.teacher if self.config.losses.needs_teacher() else None
+        lesson = CONTROL_LESSON if arm == CONTROL else Lesson(self.config.losses, teacher, layer_map)
         lesson = replace(lesson, vocabulary=real_width(self.material.tokenizer, model))
         with tempfile.TemporaryDirectory() as folder:
             arguments = training_arguments(spec, Path(folder), self.device, eval_steps=STEPS)

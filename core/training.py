@@ -236,8 +236,8 @@ class _Experiment:
         return trainer.state.global_step >= trainer.state.max_steps
 
     def _lesson(self, layer_map: LayerMap | None) -> Lesson:
-        if self.teacher is None:
-            return Lesson(self.config.losses)
+        if self.teacher is None or not self.config.losses.needs_teacher():
+            return Lesson(self.config.losses)  # a teacher that no term asks would only cost time
         matched = layer_map
         if layer_map is not None and self.config.losses.hidden_layers == "ends":
             matched = run_ends(self.teacher.entry.layers, len(layer_map))

@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from core import students, training
+from core import students, trainer, training
 from core.config import ExperimentConfig, parse_recipe
 from core.errors import CompatibilityError, DataError
 from core.recorder import CONTROL, STUDENT, ListRecorder
@@ -159,6 +159,16 @@ def test_what_trainer_does_not_keep_is_kept(teacher, corpus, tmp_path, student, 
     assert 10 in whole.series(STUDENT, "loss")
     one, other = (AutoModelForCausalLM.from_pretrained(tmp_path / run / STUDENT).state_dict() for run in ("whole", "parts"))
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_hard_labels_alone_do_not_ask_the_teacher(teacher, corpus, tmp_path, monkeypatch):
+    """Evaluation still compares with it."""
+    asked, states = [], trainer._states
+    monkeypatch.setattr(trainer, "_states", lambda model, *given, **more: (asked.append(model), states(model, *given, **more))[1])
+    config = experiment(teacher, corpus, losses={"w_kd": 0, "w_hard": 1, "w_hidden": 0}, train={"max_steps": 2}, evaluation={"prompts": []})
+    report = distill(config, ListRecorder(), tmp_path / "run")
+    assert len(asked) == 2 and asked[0] is asked[1]
+    assert report["metrics"]["student_after"]["kl_to_teacher"] > 0
 
 
 def test_a_stop_before_the_first_step_trains_nothing(teacher, corpus, tmp_path):
