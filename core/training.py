@@ -264,8 +264,12 @@ class _Experiment:
             metrics = self._measure_language(model)
             if self.reviews:
                 metrics |= evaluate_sentiment(model, self.tokenizer, self.reviews, self.device)
+        self._tell(who, model, metrics, arm)
+        # Kept only now: what a run that dies in between has not told is measured and told again.
         self.progress.measurements[who] = metrics
         self._keep_progress()
+
+    def _tell(self, who: str, model: nn.Module, metrics: dict[str, float], arm: str | None) -> None:
         self.recorder.event("evaluation", {"who": who, "metrics": metrics})
         if arm is None:
             return

@@ -206,6 +206,23 @@ def test_a_run_that_dies_between_its_last_step_and_saving_takes_no_step_more(tea
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.parametrize("kind", ["evaluation", "samples"])
+def test_what_was_not_told_when_a_run_died_is_told_when_it_goes_on(teacher, corpus, tmp_path, kind):
+    class Dies(ListRecorder):
+        def event(self, told, payload):
+            if told == kind:
+                raise KeyboardInterrupt
+            super().event(told, payload)
+
+    config, recorder = experiment(teacher, corpus, train={"max_steps": 1}), ListRecorder()
+    with pytest.raises(KeyboardInterrupt):
+        distill(config, Dies(), tmp_path / "run")
+    distill(config, recorder, tmp_path / "run")
+    told = {event.get("who", event.get("step")) for name, event in recorder.events if name == kind}
+    assert told >= ({"teacher", "student_before"} if kind == "evaluation" else {0})
+    assert 0 in recorder.series(STUDENT, "eval/perplexity")
+
+
 def test_a_corpus_that_changed_is_not_trained_on_unnoticed(teacher, corpus, tmp_path):
     config = experiment(teacher, corpus)
     distill(config, ListRecorder(stop_after=2), tmp_path / "run")
