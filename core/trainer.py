@@ -130,8 +130,9 @@ class DistillationTrainer(Trainer):
         self.remove_callback(PrinterCallback)
         self.remove_callback(ProgressCallback)
         self.clock = _Clock()
-        self.add_callback(self.clock)
+        # In this order: the conscience waits for the GPU to finish the step, and the clock must not stop before that.
         self.add_callback(_Conscience(self))
+        self.add_callback(self.clock)
         self._forget()
 
     def _uses(self, term: str) -> bool:

@@ -172,6 +172,13 @@ def test_an_unfinished_checkpoint_is_not_taken(tmp_path):
     assert latest_checkpoint(tmp_path).name == "checkpoint-9"
 
 
+def test_the_clock_stops_after_the_step_was_waited_for(tmp_path):
+    """The first look at a loss waits for the GPU; a clock that stops before it measures how fast work is queued."""
+    trainer = make_trainer(tmp_path, spec())
+    order = [type(callback).__name__ for callback in trainer.callback_handler.callbacks]
+    assert order.index("_Conscience") < order.index("_Clock")
+
+
 def test_a_loss_that_is_no_number_ends_training(tmp_path):
     trainer = make_trainer(tmp_path, spec(max_steps=3))
     with torch.no_grad():
