@@ -46,10 +46,15 @@ def collate(items: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     return {key: torch.stack([item[key] for item in items]) for key in items[0]}
 
 
-def training_arguments(spec: TrainSpec, directory: Path, device: torch.device, *, eval_steps: int) -> TrainingArguments:
-    """The field names are those of Transformers wherever the meaning is the same."""
+def training_arguments(spec: TrainSpec, directory: Path, device: torch.device, *, eval_steps: int,
+                       run_name: str | None = None) -> TrainingArguments:
+    """The field names are those of Transformers wherever the meaning is the same.
+
+    Args:
+        run_name: what trackers call this training.
+    """
     arguments = TrainingArguments(
-        output_dir=str(directory), max_steps=spec.max_steps or -1, num_train_epochs=spec.num_train_epochs,
+        output_dir=str(directory), run_name=run_name, max_steps=spec.max_steps or -1, num_train_epochs=spec.num_train_epochs,
         per_device_train_batch_size=spec.per_device_train_batch_size, gradient_accumulation_steps=spec.gradient_accumulation_steps,
         learning_rate=spec.learning_rate, lr_scheduler_type=spec.lr_scheduler_type, warmup_steps=_warmup(spec.warmup_ratio),
         weight_decay=spec.weight_decay, adam_beta2=spec.adam_beta2, max_grad_norm=spec.max_grad_norm, optim="adamw_torch_fused",

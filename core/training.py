@@ -16,6 +16,7 @@ where the last call ended: it is the way a stopped, killed or lost run is resume
         before/               the student before training
         control/              the same student trained without the teacher, when asked for
         checkpoints/<arm>/    what training goes on from
+        logs/<arm>/           what trackers write, when there are any
         progress.json         measurements, layer map and seconds so far
         units.safetensors     what each of the teacher's units is worth, where a narrower student keeps the most important
         report.json           the result
@@ -59,6 +60,7 @@ from core.reporting import write_folder_documents
 from core.students import build_student, fresh_student, merged, started_student
 from core.systems.bridge import write_texts
 from core.tokenizer import real_width, train_tokenizer
+from core.trackers import tracked
 from core.trainer import CONTROL_LESSON, DistillationTrainer, Lesson, latest_checkpoint, training_arguments
 from core.unit_order import Importance, unit_importance
 
@@ -224,11 +226,13 @@ class _Experiment:
         models = (model, self.teacher.model) if self.teacher else (model,)
         lesson = replace(lesson, vocabulary=real_width(self.tokenizer, *models))
         checkpoints = self.directory / "checkpoints" / arm
-        arguments = training_arguments(spec, checkpoints, self.device, eval_steps=self.config.evaluation.eval_steps)
-        trainer = DistillationTrainer(model, lesson, self.data.train, arguments, arm=arm, recorder=self.recorder, dtype=self.dtype,
-                                      evaluate=lambda step: self._language(arm, model, step))
-        self.recorder.event("phase", {"name": "steps", "arm": arm, "total_steps": total_steps(spec, len(self.data.train))})
-        trainer.go_on(latest_checkpoint(checkpoints))
+        arguments = training_arguments(spec, checkpoints, self.device, eval_steps=self.config.evaluation.eval_steps,
+                                       run_name=f"{self.config.name or self.directory.name}-{arm}")
+        with tracked(spec.report_to, self.directory / "logs" / arm):
+            trainer = DistillationTrainer(model, lesson, self.data.train, arguments, arm=arm, recorder=self.recorder, dtype=self.dtype,
+                                          evaluate=lambda step: self._language(arm, model, step))
+            self.recorder.event("phase", {"name": "steps", "arm": arm, "total_steps": total_steps(spec, len(self.data.train))})
+            trainer.go_on(latest_checkpoint(checkpoints))
         self.progress.steps[arm] = trainer.state.global_step
         self.progress.tokens[arm] = int(trainer.state.num_input_tokens_seen)
         self.progress.speed[arm] = trainer.clock.tokens_per_second(trainer.state) or self.progress.speed.get(arm, 0.0)

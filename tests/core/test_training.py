@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -221,6 +222,23 @@ def test_what_was_not_told_when_a_run_died_is_told_when_it_goes_on(teacher, corp
     told = {event.get("who", event.get("step")) for name, event in recorder.events if name == kind}
     assert told >= ({"teacher", "student_before"} if kind == "evaluation" else {0})
     assert 0 in recorder.series(STUDENT, "eval/perplexity")
+
+
+def test_trackers_have_a_folder_and_a_name_for_each_arm(teacher, corpus, tmp_path, monkeypatch):
+    seen = []
+
+    class Spy(training.DistillationTrainer):
+        def __init__(self, model, lesson, data, arguments, **more):
+            seen.append((arguments.report_to, arguments.run_name, os.environ["TENSORBOARD_LOGGING_DIR"]))
+            arguments.report_to = []  # it need not be installed
+            super().__init__(model, lesson, data, arguments, **more)
+
+    monkeypatch.setattr(training, "DistillationTrainer", Spy)
+    monkeypatch.delenv("TENSORBOARD_LOGGING_DIR", raising=False)
+    config = experiment(teacher, corpus, name="films", control=True, train={"max_steps": 1, "report_to": ["tensorboard"]})
+    distill(config, ListRecorder(), tmp_path / "run")
+    assert seen == [(["tensorboard"], f"films-{arm}", str(tmp_path / "run" / "logs" / arm)) for arm in (STUDENT, CONTROL)]
+    assert (tmp_path / "run" / "logs" / CONTROL).is_dir()
 
 
 def test_a_corpus_that_changed_is_not_trained_on_unnoticed(teacher, corpus, tmp_path):
