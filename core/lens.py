@@ -72,9 +72,9 @@ def compare_positions(teacher: PreTrainedModel, student: PreTrainedModel, tokeni
         DataError: the answer is empty.
         ConfigError: question and answer together fill the shorter context.
     """
-    if not answer:
+    answer_ids = encode_answer(tokenizer, as_messages(conversation), answer) if answer else []
+    if not answer_ids:
         raise DataError("The answer is empty.", "An answer of at least one token was expected.", "Ask a question first.")
-    answer_ids = encode_answer(tokenizer, as_messages(conversation), answer)
     context = min(context_length(teacher), context_length(student))
     prompt_ids = fit_prompt(tokenizer, conversation, context, len(answer_ids)).token_ids
     answer_ids = answer_ids[: context - len(prompt_ids)]
