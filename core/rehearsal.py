@@ -18,6 +18,7 @@ from core.anatomy import blocks
 from core.config import ExperimentConfig
 from core.data import house
 from core.data.prepare import PreparedData
+from core.devices import is_out_of_memory
 from core.errors import OutOfMemory
 from core.evaluation.language import evaluate_language
 from core.evaluation.sentiment import evaluate_sentiment
@@ -80,7 +81,9 @@ def rehearse(config: ExperimentConfig, material: Material, device: torch.device,
     """
     try:
         return _Stage(config, material, device, dtype).rehearse()
-    except (MemoryError, torch.OutOfMemoryError) as error:
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
         raise OutOfMemory("A training step ran out of memory.", "",
                           "Halve train.per_device_train_batch_size and double train.gradient_accumulation_steps: "
                           "the gradients stay the same.") from error
