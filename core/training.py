@@ -47,7 +47,7 @@ from core.data import house
 from core.data.packing import Blocks
 from core.data.prepare import PreparedData, prepare, rows
 from core.devices import resolve_device, resolve_precision
-from core.errors import DataError
+from core.errors import DataError, DeviceError
 from core.evaluation.language import evaluate_language
 from core.evaluation.sentiment import evaluate_sentiment
 from core.generation import generate
@@ -117,7 +117,9 @@ def distill(config: ExperimentConfig, recorder: Recorder, directory: Path, *, lo
 
     Raises:
         StillhouseError: whatever the user can do something about; nothing half-made stays under ``student/``.
+        DeviceError: one of several processes; `core.trainer` could train in them, what is around it could not.
     """
+    _require_one_process()
     directory.mkdir(parents=True, exist_ok=True)
     if config.bridge is not None:
         harvest = write_texts(config.bridge, recorder, cache_dir(), seed=config.train.seed, device=config.train.device, load=load)
@@ -126,6 +128,15 @@ def distill(config: ExperimentConfig, recorder: Recorder, directory: Path, *, lo
         recorder.event("bridge", {"kept": harvest.kept, "left_out": harvest.left_out})
         config = config.model_copy(update={"data": config.data.model_copy(update={"source": str(harvest.path)})})
     return _Experiment(config, recorder, directory, load, command).run()
+
+
+def _require_one_process() -> None:
+    """Processes of one launch would write the same files, and the first to be done would remove what the others read."""
+    processes = os.environ.get("WORLD_SIZE", "1")
+    if processes not in ("", "1"):
+        raise DeviceError(f"This process is one of {processes} that were started together (WORLD_SIZE).",
+                          "An experiment runs in one process, on one device.",
+                          "Start it without accelerate launch or torchrun, and choose the GPU with train.device.")
 
 
 def _nothing_yet(directory: Path, command: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from core import students, trainer, training
 from core.config import ExperimentConfig, parse_recipe
-from core.errors import CompatibilityError, DataError
+from core.errors import CompatibilityError, DataError, DeviceError
 from core.recorder import CONTROL, STUDENT, ListRecorder
 from core.training import distill
 from tests.core.chat_models import chat_model, chat_tokenizer, save_chat_model
@@ -247,6 +247,13 @@ def test_a_corpus_that_changed_is_not_trained_on_unnoticed(teacher, corpus, tmp_
     corpus.write_text(corpus.read_text().replace("quiet", "loud"))
     with pytest.raises(DataError, match="changed since this run began"):
         distill(config, ListRecorder(), tmp_path / "run")
+
+
+def test_several_processes_are_refused(teacher, corpus, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(DeviceError, match="one of 2"):
+        distill(experiment(teacher, corpus), ListRecorder(), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_untrained_student_is_kept(teacher, corpus, tmp_path):
