@@ -66,7 +66,7 @@ from core.unit_order import Importance, unit_importance
 
 BEFORE = "before"  # the folder of the untrained student
 CALIBRATION_BLOCKS = 16  # held-out blocks on which block importance is measured
-TOKENIZER_ROWS = 40_000  # rows that a new vocabulary is trained on
+TOKENIZER_ROWS = 40_000  # rows at most that a new vocabulary is trained on
 
 Load = Callable[..., LoadedModel]
 
@@ -344,7 +344,8 @@ class _Experiment:
     def _new_tokenizer(self) -> Any:
         kept = self.directory / "tokenizer"
         if not kept.is_dir():
-            spec, data = self.config.student.fresh, self.config.data.model_copy(update={"max_rows": TOKENIZER_ROWS})
+            limit = min(self.config.data.max_rows or TOKENIZER_ROWS, TOKENIZER_ROWS)
+            spec, data = self.config.student.fresh, self.config.data.model_copy(update={"max_rows": limit})
             tokenizer = train_tokenizer(rows(data, "train", self.config.train.seed), spec.vocabulary, spec.positions)
             tokenizer.save_pretrained(kept.with_name("tokenizer.partial"))
             kept.with_name("tokenizer.partial").replace(kept)

@@ -284,6 +284,26 @@ def test_a_model_from_nothing_brings_its_own_tokenizer(corpus, tmp_path):
     assert model.get_input_embeddings().weight.data_ptr() == model.get_output_embeddings().weight.data_ptr()
 
 
+@pytest.mark.parametrize(("max_rows", "expected"), [(None, 40), (7, 7), (90, 40)])
+def test_a_new_vocabulary_reads_no_more_rows_than_training(corpus, tmp_path, monkeypatch, max_rows, expected):
+    fresh = {"layers": 1, "hidden": 16, "heads": 2, "key_value_heads": 1, "feed_forward": 24, "vocabulary": 300, "positions": 32}
+    plain = experiment(Path("unused"), corpus, losses={"w_kd": 0, "w_hard": 1, "w_hidden": 0}, data={"max_rows": max_rows}).to_dict()
+    config, read = parse_recipe({**plain, "teacher": None, "student": {"fresh": fresh}}), []
+
+    class Read(Exception):
+        pass
+
+    def train(rows, vocabulary, positions):
+        read.extend(rows)
+        raise Read
+
+    monkeypatch.setattr(training, "TOKENIZER_ROWS", 40)
+    monkeypatch.setattr(training, "train_tokenizer", train)
+    with pytest.raises(Read):
+        distill(config, ListRecorder(), tmp_path / "run")
+    assert len(read) == expected
+
+
 def test_bf16_computes_and_keeps_its_weights_in_fp32(teacher, corpus, tmp_path):
     recorder = ListRecorder()
     distill(experiment(teacher, corpus, train={"precision": "bf16"}), recorder, tmp_path / "run")
