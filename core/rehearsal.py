@@ -23,7 +23,7 @@ from core.errors import OutOfMemory
 from core.evaluation.language import evaluate_language
 from core.evaluation.sentiment import evaluate_sentiment
 from core.generation import generate
-from core.layer_maps import LayerMap
+from core.layer_maps import LayerMap, matched_blocks, student_depth
 from core.recorder import CONTROL, STUDENT, ListRecorder
 from core.students import build_student, fresh_student, started_student
 from core.tokenizer import real_width
@@ -116,14 +116,18 @@ class _Stage:
             started = catalog.load(spec.model, self.device, torch.float32).model
             student = started_student(started, len(blocks(self.material.teacher or started)), spec, seed=seed)
             return student.model, student.layer_map
-        # Blocks and units cost alike whichever they are, and measuring importance takes long.
-        cheap = {"units": "first"} | ({"layer_map": "first"} if spec.layer_map == "importance" else {})
+        # Blocks and units cost alike whichever they are, and measuring importance takes long. The last blocks can be matched at any depth.
+        layers = len(blocks(self.material.teacher))
+        last = tuple(range(layers - student_depth(spec, layers), layers))
+        cheap = {"units": "first"} | ({"layer_map": last} if spec.layer_map == "importance" else {})
         student = build_student(self.material.teacher, spec.model_copy(update=cheap), seed=seed, dtype=torch.float32)
         return student.model, student.layer_map
 
     def trained(self, arm: str, model: nn.Module, layer_map: LayerMap | None) -> DistillationTrainer:
         spec = self.config.train.model_copy(update={"max_steps": STEPS, "gradient_accumulation_steps": 1, "report_to": ()})
         teacher = self.material.teacher if self.config.losses.needs_teacher() else None
+        if teacher is not None and layer_map is not None:
+            layer_map = matched_blocks(self.config.losses.hidden_layers, layer_map, len(blocks(teacher)))
         lesson = CONTROL_LESSON if arm == CONTROL else Lesson(self.config.losses, teacher, layer_map)
         lesson = replace(lesson, vocabulary=real_width(self.material.tokenizer, model))
         with tempfile.TemporaryDirectory() as folder:

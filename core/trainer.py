@@ -20,7 +20,7 @@ from core.anatomy import plain_model
 from core.config import LossSpec, TrainSpec
 from core.data.packing import Blocks
 from core.devices import memory_in_use, use_only
-from core.errors import NonFiniteLoss
+from core.errors import CompatibilityError, NonFiniteLoss
 from core.losses import HeadTerms, LayerMatch, cosine_distance, divergence, head_loss
 from core.recorder import Recorder
 
@@ -146,8 +146,14 @@ class DistillationTrainer(Trainer):
 
     def _layer_match(self, student: nn.Module) -> LayerMatch:
         teacher, model = self.lesson.teacher, plain_model(student)
-        match = LayerMatch(self.lesson.layer_map, len(blocks_of(teacher)), model.get_input_embeddings().weight.shape[1],
+        layers = len(blocks_of(teacher))
+        match = LayerMatch(self.lesson.layer_map, layers, model.get_input_embeddings().weight.shape[1],
                            teacher.get_input_embeddings().weight.shape[1]).to(model.device)
+        if not match.pairs or max(self.lesson.layer_map) >= layers:
+            raise CompatibilityError(f"losses.w_hidden_mse matches student blocks with the teacher blocks {list(self.lesson.layer_map)}.",
+                                     f"At least one pair of blocks of the {layers} that the teacher has was expected; a last block is "
+                                     "matched with a last block only.",
+                                     "Set losses.hidden_layers to ends, choose another student.layer_map, or set losses.w_hidden_mse to 0.")
         if match.projections is not None:
             # As a part of the model the projections are optimised, checkpointed and shared between processes with it.
             model.add_module("layer_match", match)

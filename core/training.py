@@ -52,7 +52,7 @@ from core.evaluation.language import evaluate_language
 from core.evaluation.sentiment import evaluate_sentiment
 from core.generation import generate
 from core.home import cache_dir
-from core.layer_maps import LayerMap, run_ends
+from core.layer_maps import LayerMap, matched_blocks
 from core.metrics import METRICS
 from core.planning import total_steps
 from core.recorder import CONTROL, STUDENT, Recorder
@@ -253,9 +253,7 @@ class _Experiment:
     def _lesson(self, layer_map: LayerMap | None) -> Lesson:
         if self.teacher is None or not self.config.losses.needs_teacher():
             return Lesson(self.config.losses)  # a teacher that no term asks would only cost time
-        matched = layer_map
-        if layer_map is not None and self.config.losses.hidden_layers == "ends":
-            matched = run_ends(self.teacher.entry.layers, len(layer_map))
+        matched = layer_map and matched_blocks(self.config.losses.hidden_layers, layer_map, self.teacher.entry.layers)
         return Lesson(self.config.losses, self.teacher.model, matched)
 
     def _save(self, model: PreTrainedModel, target: Path) -> None:

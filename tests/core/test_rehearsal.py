@@ -97,6 +97,14 @@ def test_a_slow_rehearsal_ends_after_two_steps(config, monkeypatch):
     assert run(config).steps == 2
 
 
+@pytest.mark.parametrize("student", [{"layers": 1, "layer_map": "importance"}, {"layers": 1, "layer_map": "first"}])
+def test_a_single_block_can_be_matched_in_a_rehearsal(config, student):
+    ends = changed(config, student=student, losses={"w_hidden_mse": 1.0, "hidden_layers": "ends"})
+    assert run(ends).steps == rehearsal.STEPS
+    if student["layer_map"] == "importance":
+        assert run(changed(config, student=student, losses={"w_hidden_mse": 1.0})).steps == rehearsal.STEPS
+
+
 def test_importance_is_not_measured_for_a_rehearsal(config):
     assert run(changed(config, student={"layer_map": "importance"})).steps == rehearsal.STEPS
 

@@ -14,7 +14,7 @@ import torch
 
 from core.config import LossSpec, StudentSpec, TrainSpec
 from core.data.packing import Blocks
-from core.errors import NonFiniteLoss
+from core.errors import CompatibilityError, NonFiniteLoss
 from core.evaluation.language import evaluate_language
 from core.recorder import STUDENT, ListRecorder
 from core.students import build_student
@@ -177,6 +177,16 @@ def test_the_clock_stops_after_the_step_was_waited_for(tmp_path):
     trainer = make_trainer(tmp_path, spec())
     order = [type(callback).__name__ for callback in trainer.callback_handler.callbacks]
     assert order.index("_Conscience") < order.index("_Clock")
+
+
+@pytest.mark.parametrize("layer_map", [(0,), (0, 1, 2, 3, 4)])
+def test_matched_layers_without_a_pair_are_refused(tmp_path, layer_map):
+    """A single block that came from the teacher's first has no counterpart; a deeper student asks for blocks that are not there."""
+    teacher, student = tiny_model("llama", layers=4), tiny_model("llama", layers=len(layer_map))
+    arguments = training_arguments(spec(), tmp_path, torch.device("cpu"), eval_steps=9)
+    with pytest.raises(CompatibilityError, match="w_hidden_mse"):
+        DistillationTrainer(student, Lesson(LossSpec(w_hidden_mse=1.0), teacher, layer_map), make_blocks(), arguments, arm=STUDENT,
+                            recorder=ListRecorder(), dtype=torch.float32, evaluate=lambda step: {})
 
 
 def test_a_loss_that_is_no_number_ends_training(tmp_path):
