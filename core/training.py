@@ -41,6 +41,7 @@ from torch import nn
 from transformers import AutoTokenizer, PreTrainedModel
 
 from core import catalog, checks
+from core.anatomy import plain_model
 from core.catalog import LoadedModel
 from core.config import ExperimentConfig
 from core.data import house
@@ -228,6 +229,10 @@ class _Experiment:
             if spec.layer_map == "importance":
                 self.progress.layer_map = list(student.layer_map)
                 self._keep_progress()
+        if self.teacher is not None:
+            # The states that are compared are those that the output heads read.
+            checks.widths(self.config.losses, *(model.get_output_embeddings().weight.shape[1]
+                                                for model in (self.teacher.model, plain_model(student.model))))
         return student.model, student.layer_map, student.trainable_parameters
 
     def _fit(self, arm: str, model: nn.Module, layer_map: LayerMap | None) -> bool:

@@ -315,6 +315,12 @@ def test_bf16_computes_and_keeps_its_weights_in_fp32(teacher, corpus, tmp_path):
         assert recorder.series(STUDENT, "loss")[step] != loss
 
 
+def test_states_of_unequal_widths_are_refused_before_the_first_step(teacher, corpus, tmp_path):
+    with pytest.raises(CompatibilityError, match="states of 32 and 16 channels"):
+        distill(experiment(teacher, corpus, student={"hidden": 16, "units": "first"}), ListRecorder(), tmp_path / "run")
+    assert not (tmp_path / "run" / training.BEFORE).exists()
+
+
 def test_impossible_experiments_end_before_anything_is_made(teacher, corpus, tmp_path):
     with pytest.raises(CompatibilityError, match="64"):
         distill(experiment(teacher, corpus, data={"block_length": 65}), ListRecorder(), tmp_path / "long")
