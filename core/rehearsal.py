@@ -148,7 +148,8 @@ class _Stage:
     def sentiment(self, model: nn.Module) -> float:
         items = self.config.evaluation.sentiment_items
         some = house.held_out("validation", min(items, SENTIMENT_ITEMS)) if items else []
-        return items / len(some) * _timed(lambda: evaluate_sentiment(model, self.material.tokenizer, some, self.device)) if some else 0.0
+        return items / len(some) * _timed(lambda: evaluate_sentiment(
+            model, self.material.tokenizer, some, self.device, dtype=self.dtype)) if some else 0.0
 
     def answers(self, model: nn.Module) -> float:
         spec = self.config.evaluation

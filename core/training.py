@@ -281,7 +281,7 @@ class _Experiment:
         with self.phase("evaluate", who=who):
             metrics = self._measure_language(model)
             if self.reviews:
-                metrics |= evaluate_sentiment(model, self.tokenizer, self.reviews, self.device)
+                metrics |= evaluate_sentiment(model, self.tokenizer, self.reviews, self.device, dtype=self.dtype)
         self._tell(who, model, metrics, arm)
         # Kept only now: what a run that dies in between has not told is measured and told again.
         self.progress.measurements[who] = metrics

@@ -315,6 +315,14 @@ def test_bf16_computes_and_keeps_its_weights_in_fp32(teacher, corpus, tmp_path):
         assert recorder.series(STUDENT, "loss")[step] != loss
 
 
+def test_sentiment_is_asked_in_the_runs_format(teacher, corpus, tmp_path, monkeypatch):
+    asked, evaluate = [], training.evaluate_sentiment
+    monkeypatch.setattr(training, "evaluate_sentiment", lambda *given, **more: (asked.append(more["dtype"]), evaluate(*given, **more))[1])
+    config = experiment(teacher, corpus, train={"max_steps": 1, "precision": "bf16"}, evaluation={"sentiment_items": 2, "prompts": []})
+    distill(config, ListRecorder(), tmp_path / "run")
+    assert asked == [torch.bfloat16] * 3  # teacher, student before, student after
+
+
 def test_states_of_unequal_widths_are_refused_before_the_first_step(teacher, corpus, tmp_path):
     with pytest.raises(CompatibilityError, match="states of 32 and 16 channels"):
         distill(experiment(teacher, corpus, student={"hidden": 16, "units": "first"}), ListRecorder(), tmp_path / "run")
