@@ -66,6 +66,15 @@ def test_scores_are_log_probabilities_for_one_and_for_many_tokens():
             assert float(scores[row, column]) == pytest.approx(expected, rel=1e-4)
 
 
+def test_logits_beyond_the_tokenizer_take_no_part():
+    model, prompts, labels = make_llama(320), [list(range(10, 40))], [[3, 5], [4]]
+    found = label_scores(model, prompts, labels, torch.device("cpu"), 300)
+    with torch.no_grad():
+        logp = torch.log_softmax(model(torch.tensor([prompts[0] + [3]])).logits[0, -2:, :300], -1)
+    torch.testing.assert_close(found, torch.stack([logp[0, 3] + logp[1, 5], logp[0, 4]])[None])
+    assert not torch.allclose(found, label_scores(model, prompts, labels, torch.device("cpu")))
+
+
 def test_products_are_computed_in_the_given_format():
     """Whatever format the weights are kept in: a run's teacher and its students are asked in one."""
     model, prompts, labels = make_llama(), [list(range(10, 40)), list(range(50, 65))], [[3], [4]]
