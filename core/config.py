@@ -104,6 +104,9 @@ class StudentSpec(Config):
         if self.fresh and (self.layers is not None or self.lora is not None or self.narrower):
             raise ValueError("a fresh architecture has its own depth and width, no adapters: "
                              "remove layers, hidden, feed_forward and lora")
+        if self.lora and self.init == "random":
+            raise ValueError("adapters change weights that are learnt already, and new ones would stay random: set init to teacher, "
+                             "or remove lora")
         if self.model and (self.layers is not None or self.narrower or self.fresh or self.layer_map != "uniform" or self.init != "teacher"):
             raise ValueError("a model that is trained on has its own depth, width and weights: remove layers, layer_map, hidden, "
                              "feed_forward, init and fresh")

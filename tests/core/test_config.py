@@ -41,6 +41,7 @@ def test_overrides(override, path, value):
 
 
 @pytest.mark.parametrize(("overrides", "says"), [
+    (["student.init=random", "student.lora={rank: 2}"], "new ones would stay random"),
     (["student.layes=3"], "Did you mean 'student.layers'"),
     (["trian.max_steps=3"], "Did you mean 'train'"),
     (["losses.temperature=0"], "greater than 0"),
