@@ -59,7 +59,6 @@ from core.planning import total_steps
 from core.recorder import CONTROL, STUDENT, Recorder
 from core.reporting import write_folder_documents
 from core.students import build_student, fresh_student, merged, started_student
-from core.systems.bridge import write_texts
 from core.tokenizer import real_width, train_tokenizer
 from core.trackers import tracked
 from core.trainer import CONTROL_LESSON, DistillationTrainer, Lesson, latest_checkpoint, training_arguments
@@ -122,12 +121,6 @@ def distill(config: ExperimentConfig, recorder: Recorder, directory: Path, *, lo
     """
     _require_one_process()
     directory.mkdir(parents=True, exist_ok=True)
-    if config.bridge is not None:
-        harvest = write_texts(config.bridge, recorder, cache_dir(), seed=config.train.seed, device=config.train.device, load=load)
-        if harvest is None:
-            return _nothing_yet(directory, command)
-        recorder.event("bridge", {"kept": harvest.kept, "left_out": harvest.left_out})
-        config = config.model_copy(update={"data": config.data.model_copy(update={"source": str(harvest.path)})})
     return _Experiment(config, recorder, directory, load, command).run()
 
 
@@ -138,13 +131,6 @@ def _require_one_process() -> None:
         raise DeviceError(f"This process is one of {processes} that were started together (WORLD_SIZE).",
                           "An experiment runs in one process, on one device.",
                           "Start it without accelerate launch or torchrun, and choose the GPU with train.device.")
-
-
-def _nothing_yet(directory: Path, command: str) -> dict[str, Any]:
-    """The report of a run that was stopped before there was anything to train on."""
-    who = ("teacher", "student_before", "student_after", CONTROL)
-    return {"output_dir": str(directory / STUDENT), "teacher": None, "student": {"name": STUDENT}, "metrics": dict.fromkeys(who),
-            "data": None, "seconds": 0.0, "tokens": 0, "tokens_per_second": 0.0, "stopped": True, "command": command}
 
 
 class _Experiment:

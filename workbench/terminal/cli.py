@@ -86,7 +86,7 @@ def plan(options: argparse.Namespace) -> Answer:
 
 def chain(options: argparse.Namespace) -> Answer:
     """Build a chain of anchors in the foreground; Ctrl-C stops with a checkpoint."""
-    if _recipe(options).chain is None:
+    if read_recipe(options.recipe, options.set).chain is None:
         raise ConfigError(f"The recipe '{options.recipe}' describes no chain.", "A section 'chain' with its anchors was expected.",
                           "See assets/recipes/house-chain.yaml, or use: python -m workbench distill")
     return distill(options)
@@ -101,21 +101,11 @@ def interpolate(options: argparse.Namespace) -> Answer:
 
 
 def _experiment(options: argparse.Namespace) -> ExperimentConfig:
-    from core.config import parse_recipe
+    from core.config import parse_recipe, read_recipe
 
-    config = _recipe(options)
+    config = read_recipe(options.recipe, options.set)
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(options.recipe).stem).strip("-._")[:80]
     return parse_recipe({**config.to_dict(), "name": options.name or config.name or stem or None})
-
-
-def _recipe(options: argparse.Namespace) -> ExperimentConfig:
-    from core.config import read_recipe
-
-    try:
-        return read_recipe(options.recipe, options.set)
-    except RecursionError as error:
-        raise ConfigError(f"The recipe '{options.recipe}' is nested too deeply to be read.",
-                          "Sections with settings were expected, as in assets/recipes/.") from error
 
 
 def _command(options: argparse.Namespace) -> str:
