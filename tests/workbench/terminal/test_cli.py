@@ -437,3 +437,9 @@ def test_an_answer_is_computed_on_the_best_device(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(catalog, "load", lambda reference, **options: asked.append(options["device"]) or load(reference, **options))
     assert cli.main(["generate", str(save_chat_model(tmp_path / "tiny")), "--prompt", "Hi", "--max-new-tokens", "2"]) == 0
     assert asked == ["auto", "cpu"]
+
+
+def test_chain_refuses_a_recipe_of_one_student(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "one.yaml").write_text("student: {layers: 2}\n")
+    assert cli.main(["chain", str(tmp_path / "one.yaml")]) == 2
+    assert "describes no chain" in capsys.readouterr().err
