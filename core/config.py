@@ -201,6 +201,7 @@ class DataSpec(Config):
     prompt_weight: float = Field(1.0, ge=0, description=(
         "number; how much a token of a prompt counts in the loss, where an answer's token counts 1"))
     label_weight: float = Field(1.0, ge=0, description="number; how much a one-word label answer of the house corpus counts")
+    small_talk: int = Field(100, ge=1, description="reviews; house corpus: one question about the model itself after so many of them")
     validation_fraction: float = Field(0.05, gt=0, lt=1, description=(
         "share; held out by hash of the text (the house corpus has its own fixed split)"))
 

@@ -172,7 +172,7 @@ def sentiment_prompt(text: str, words: int = 200) -> list[dict[str, str]]:
     return conversation(f"{SENTIMENT_QUESTIONS[0]}\n\n{fit(text, words)}")
 
 
-def rows(split: Split, *, seed: int, passes: int = 1, label_weight: float = 1.0, words: int = 200,
+def rows(split: Split, *, seed: int, passes: int = 1, label_weight: float = 1.0, words: int = 200, small_talk: int = 100,
          limit: int | None = None) -> Iterator[Row]:
     """The conversations and plain texts made from one split, shuffled anew for each pass.
 
@@ -181,24 +181,26 @@ def rows(split: Split, *, seed: int, passes: int = 1, label_weight: float = 1.0,
     of tokens of review text a single label token would hardly be learnt.
 
     Args:
+        small_talk: one question about the model itself after so many reviews.
         limit: stop after this many rows.
         words: reviews longer than this are cut by `fit`.
     """
-    made = (row for number in range(passes) for row in _one_pass(split, random.Random(f"{seed}/{split}/{number}"), label_weight, words))
+    made = (row for number in range(passes)
+            for row in _one_pass(split, random.Random(f"{seed}/{split}/{number}"), label_weight, words, small_talk))
     for index, row in enumerate(made):
         if limit is not None and index >= limit:
             return
         yield row
 
 
-def _one_pass(split: Split, rng: random.Random, label_weight: float, words: int) -> Iterator[Row]:
+def _one_pass(split: Split, rng: random.Random, label_weight: float, words: int, small_talk: int) -> Iterator[Row]:
     chosen = [review for review in reviews() if review.split == split]
     rng.shuffle(chosen)
     for index, review in enumerate(chosen):
         made = list(_from_long(review, rng, label_weight, words) if review.source == "imdb" else _from_short(review, rng, label_weight))
         rng.shuffle(made)
         yield from made
-        if index % 100 == 0:
+        if index % small_talk == 0:
             questions, answer = rng.choice(ABOUT)
             yield {"messages": conversation(rng.choice(questions), answer)}
 

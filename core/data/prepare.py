@@ -53,7 +53,8 @@ def rows(spec: DataSpec, split: str, seed: int) -> Iterator[Row]:
     if spec.source == house.HOUSE:
         words = round(spec.block_length * WORDS_PER_TOKEN)
         if split == "train":
-            yield from house.rows("train", seed=seed, passes=spec.passes, label_weight=spec.label_weight, words=words, limit=limit)
+            yield from house.rows("train", seed=seed, passes=spec.passes, label_weight=spec.label_weight, words=words,
+                                  small_talk=spec.small_talk, limit=limit)
         else:
             yield from house.rows("validation", seed=0, label_weight=spec.label_weight, words=words, limit=limit)
         return

@@ -27,7 +27,8 @@ TABS: dict[str, dict[str, tuple[str, ...]]] = {
         "Soft targets": ("losses.temperature", "losses.divergence", "losses.beta"),
     },
     "Data": {
-        "Reading": ("data.split", "data.subset", "data.column", "data.streaming", "data.max_rows", "data.passes"),
+        "Reading": ("data.split", "data.subset", "data.column", "data.streaming", "data.max_rows", "data.passes",
+                    "data.small_talk"),
         "Blocks": ("data.block_length", "data.prompt_weight", "data.label_weight", "data.validation_fraction"),
     },
     "Training": {

@@ -72,6 +72,7 @@ CONTROLS: dict[str, Control] = {
     "data.block_length": Control("Block length", step=32),
     "data.prompt_weight": Control("Weight of a prompt's tokens", step=0.1),
     "data.label_weight": Control("Weight of a label's tokens", step=1.0),
+    "data.small_talk": Control("Reviews for one word about itself", step=5),
     "data.validation_fraction": Control("Held-out share", step=0.01),
     "train.max_steps": Control("Steps", step=50, placeholder="as many as the epochs need"),
     "train.num_train_epochs": Control("Epochs", step=0.5),
