@@ -6,6 +6,7 @@
     ├── bin/                run folders on their way out (`Store.purge`)
     ├── uploads/            corpora given through the browser
     ├── models/             models fetched or converted once
+    ├── made/<chain>/       models of any size, made on demand from a chain
     ├── engine.log          what the process in which models answer has to say
     └── cache/              what can be made again
 """
@@ -47,6 +48,11 @@ def uploads_dir() -> Path:
 def models_dir() -> Path:
     """Models fetched or converted once."""
     return home() / "models"
+
+
+def made_dir() -> Path:
+    """Models of any size, made on demand: a folder a chain."""
+    return home() / "made"
 
 
 def engine_log() -> Path:
