@@ -92,20 +92,26 @@ def _listed(known: list[ChainPlace]) -> str:
 # ---------------------------------------------------------------------------------------------------- made models
 
 
-def made_name(chain: Chain, target: Target, method: str, alpha: float | None) -> str:
-    """The name of a model before it is made: the same size by the same method has the same name."""
-    size = quantities.count(target.parameters)
-    twins = {anchor.parameters for anchor in chain.anchors if quantities.count(anchor.parameters) == size}
-    exact = str(target.parameters) if twins - {target.parameters} else size
-    stem = Path(chain.reference).name
-    return f"{stem}-{exact}" if method == "substitution" else f"{stem}-{exact}-alpha{alpha:.3g}"
-
-
 def made(place: ChainPlace) -> list[MadeModel]:
-    """The models made from a chain, newest first; those made before it was built anew are left out."""
-    since = (place.path / FILE).stat().st_mtime
+    """The models made from a chain, newest first."""
     folders = sorted(_folders(place.made_dir), key=lambda folder: -folder.stat().st_mtime)
-    return [model for folder in folders if folder.stat().st_mtime >= since and (model := read_made(folder)) is not None]
+    return [model for folder in folders if (model := read_made(folder)) is not None]
+
+
+def made_name(place: ChainPlace, target: Target, method: str, alpha: float | None) -> str:
+    """The name that a model is made under: a readable size, or the exact one where another model of the chain has that name."""
+    way = "" if alpha is None else f"-alpha{alpha:.3g}"
+    for size in (quantities.count(target.parameters), str(target.parameters)):
+        name = f"{Path(place.name).name}-{size}{way}"
+        there = read_made(place.made_dir / name)
+        if there is None or (there.target, there.method, there.alpha) == (target, method, alpha):
+            break
+    return name
+
+
+def outdated(model: MadeModel, place: ChainPlace) -> bool:
+    """Whether the chain was built anew since the model was made from it."""
+    return (model.folder / RECORD).stat().st_mtime < (place.path / FILE).stat().st_mtime
 
 
 def read_made(folder: Path) -> MadeModel | None:
