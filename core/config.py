@@ -276,6 +276,20 @@ class ChainSpec(Config):
         return self
 
 
+class BridgeSpec(Config):
+    """Texts of a teacher with another vocabulary, which become the data that a student is trained on (2605.07783, equation 2)."""
+
+    model: str = Field(min_length=1, description="model reference; the teacher that writes, with a chat template of its own")
+    prompts: str = Field("house", min_length=1, description=(
+        "source; 'house' (requests about film reviews), or a .txt, .jsonl, .csv or .parquet file whose prompts are taken"))
+    texts: int = Field(2000, ge=1, description="texts; that the teacher writes, before any is left out")
+    max_new_tokens: int = Field(64, ge=1, description="tokens; longest answer, in the teacher's vocabulary")
+    batch_size: int = Field(32, ge=1, description="prompts; answered in one pass")
+    sampling_temperature: float = Field(0.8, ge=0, description="number; 0 takes the most likely token, which makes texts repeat themselves")
+    top_k: int = Field(50, ge=1, description="tokens; only that many of the most likely ones can be drawn")
+    top_p: float = Field(0.95, gt=0, le=1, description="probability; of those, the leading set that holds this much of it")
+
+
 class ExperimentConfig(Config):
     """Everything about one experiment."""
 
@@ -287,6 +301,7 @@ class ExperimentConfig(Config):
     data: DataSpec = Field(DataSpec(), description="corpus")
     train: TrainSpec = Field(TrainSpec(), description="optimisation")
     evaluation: EvaluationSpec = Field(EvaluationSpec(), description="measurement")
+    bridge: BridgeSpec | None = Field(None, description="bridge; train student.model on texts that a teacher of any vocabulary writes")
     chain: ChainSpec | None = Field(None, description="chain; train a chain of anchors below the teacher, in place of one student")
     control: bool = Field(False, description="switch; also train the same student for the same tokens with no teacher")
 
@@ -300,9 +315,11 @@ class ExperimentConfig(Config):
 
     @model_validator(mode="after")
     def _teacher_or_fresh(self) -> ExperimentConfig:
+        if self.bridge is not None and (self.teacher is not None or self.student.model is None):
+            raise ValueError("a bridge trains student.model on texts alone: set teacher to null and student.model to the proxy")
         if self.teacher is None:
-            if self.student.fresh is None:
-                raise ValueError("no teacher and no fresh architecture: set teacher.model, or student.fresh")
+            if self.student.fresh is None and self.student.model is None:
+                raise ValueError("no teacher and no fresh architecture: set teacher.model, student.fresh or student.model")
             if self.losses.needs_teacher():
                 raise ValueError("no teacher, so only w_hard can count: set w_kd, w_hidden and w_hidden_mse to 0")
             if self.control:
@@ -427,10 +444,10 @@ def section_of(field: FieldInfo) -> type[BaseModel] | None:
 def leaves(model: type[BaseModel] = ExperimentConfig, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
     """Every leaf of the configuration with its dotted path, in the order of the recipe; a weight counts as one leaf.
 
-    Chains are left out: they hold a list of anchors, which no dotted path reaches.
+    Chains and bridges are left out: they have forms of their own.
     """
     for name, field in model.model_fields.items():
-        if name == "chain":
+        if prefix == "" and name in ("chain", "bridge"):
             continue
         section = section_of(field)
         if section is None or section is Ramp:

@@ -166,6 +166,9 @@ def _models(config: ExperimentConfig, found: Checks) -> _Models | None:
         shape = footprint.shape_of_fresh(spec.fresh)
         found.tell("student", f"{shape.layers} blocks, {shape.parameters:,} parameters, built from nothing.")
         return _Models(None, None, shape, None, spec.fresh.positions)
+    if config.teacher is None:
+        started = found.take("student", lambda: catalog.describe(spec.model), lambda model: f"Begins as {_about(model)}")
+        return started and _Models(None, None, footprint.shape_of(started), None, started.context)
     entry = found.take("teacher", lambda: catalog.describe(config.teacher.model), _about)
     if entry is None:
         return None
@@ -240,8 +243,18 @@ def _material(config: ExperimentConfig, found: Checks, load: Callable[..., Loade
     from core.data.prepare import prepare
     from core.rehearsal import Material
 
-    if config.teacher is None:
+    if config.bridge is not None:
+        found.tell("text", f"Up to {config.bridge.texts:,} texts, which {config.bridge.model} writes when the run starts.")
+        return None
+    if config.teacher is None and config.student.fresh is not None:
         return found.take("text", lambda: _sample(config), lambda _: "The vocabulary and the blocks are made when the run starts.")
+    if config.teacher is None:
+        import torch
+
+        started = found.take("student", lambda: load(config.student.model, device=device, dtype=torch.float32),
+                             lambda loaded: _about(loaded.entry))
+        data = started and found.take("text", lambda: prepare(config.data, started.tokenizer, config.train.seed, cache_dir()))
+        return data and Material(started.tokenizer, data)
     teacher = found.take("teacher", lambda: load(config.teacher.model, device=device, dtype=dtype), lambda loaded: _about(loaded.entry))
     if teacher is None or not found.take("vocabulary", lambda: checks.vocabulary(teacher)):
         return None

@@ -109,8 +109,8 @@ class _Stage:
         if spec.fresh:
             return fresh_student(spec.fresh, self.material.tokenizer, seed).to(self.device), None
         if spec.model is not None:
-            student = started_student(catalog.load(spec.model, self.device, torch.float32).model,
-                                      len(blocks(self.material.teacher)), spec, seed=seed)
+            started = catalog.load(spec.model, self.device, torch.float32).model
+            student = started_student(started, len(blocks(self.material.teacher or started)), spec, seed=seed)
             return student.model, student.layer_map
         # Blocks and units cost alike whichever they are, and measuring importance takes long.
         cheap = {"units": "first"} | ({"layer_map": "first"} if spec.layer_map == "importance" else {})

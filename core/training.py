@@ -55,6 +55,7 @@ from core.planning import total_steps
 from core.recorder import CONTROL, STUDENT, Recorder
 from core.reporting import write_folder_documents
 from core.students import build_student, fresh_student, merged, started_student
+from core.systems.bridge import write_texts
 from core.tokenizer import train_tokenizer
 from core.trainer import CONTROL_LESSON, DistillationTrainer, Lesson, latest_checkpoint, training_arguments
 
@@ -111,7 +112,20 @@ def distill(config: ExperimentConfig, recorder: Recorder, directory: Path, *, lo
         StillhouseError: whatever the user can do something about; nothing half-made stays under ``student/``.
     """
     directory.mkdir(parents=True, exist_ok=True)
+    if config.bridge is not None:
+        harvest = write_texts(config.bridge, recorder, cache_dir(), seed=config.train.seed, device=config.train.device, load=load)
+        if harvest is None:
+            return _nothing_yet(directory, command)
+        recorder.event("bridge", {"kept": harvest.kept, "left_out": harvest.left_out})
+        config = config.model_copy(update={"data": config.data.model_copy(update={"source": str(harvest.path)})})
     return _Experiment(config, recorder, directory, load, command).run()
+
+
+def _nothing_yet(directory: Path, command: str) -> dict[str, Any]:
+    """The report of a run that was stopped before there was anything to train on."""
+    who = ("teacher", "student_before", "student_after", CONTROL)
+    return {"output_dir": str(directory / STUDENT), "teacher": None, "student": {"name": STUDENT}, "metrics": dict.fromkeys(who),
+            "data": None, "seconds": 0.0, "tokens": 0, "tokens_per_second": 0.0, "stopped": True, "command": command}
 
 
 class _Experiment:
@@ -126,9 +140,11 @@ class _Experiment:
             with self.phase("load teacher"):
                 self.teacher = load(config.teacher.model, device=self.device, dtype=self.dtype)
                 checks.vocabulary(self.teacher)
+        # Without a teacher, what is trained on brings its own vocabulary.
+        speaker = self.teacher or (load(config.student.model, device=self.device, dtype=torch.float32) if config.student.model else None)
         with self.phase("prepare data"):
-            self.tokenizer = self.teacher.tokenizer if self.teacher else self._new_tokenizer()
-            checks.block_length(config.data, config.student.fresh.positions if config.student.fresh else self.teacher.entry.context)
+            self.tokenizer = speaker.tokenizer if speaker else self._new_tokenizer()
+            checks.block_length(config.data, config.student.fresh.positions if config.student.fresh else speaker.entry.context)
             self.data: PreparedData = prepare(config.data, self.tokenizer, config.train.seed, cache_dir())
             self._same_data_as_before()
         self.held_out: Blocks = self.data.validation.take(config.evaluation.blocks)
@@ -177,14 +193,15 @@ class _Experiment:
     def build(self) -> tuple[nn.Module, LayerMap | None, int]:
         """The student before training, the same for both arms. Its parameters are float32 whatever is computed in."""
         spec = self.config.student
-        if self.teacher is None:
-            model = fresh_student(spec.fresh, self.tokenizer, self.config.train.seed).to(self.device)
-            return model, None, model.num_parameters()
         seed = self.config.train.seed
+        if spec.fresh is not None:
+            model = fresh_student(spec.fresh, self.tokenizer, seed).to(self.device)
+            return model, None, model.num_parameters()
         if spec.model is not None:
             started = self.load(spec.model, device=self.device, dtype=torch.float32)
-            catalog.check_compatible(self.teacher, started)
-            student = started_student(started.model, self.teacher.entry.layers, spec, seed=seed)
+            if self.teacher is not None:
+                catalog.check_compatible(self.teacher, started)
+            student = started_student(started.model, (self.teacher or started).entry.layers, spec, seed=seed)
         else:
             student = build_student(self.teacher.model, spec, seed=seed, calibration=self._calibration, dtype=torch.float32)
         return student.model, student.layer_map, student.trainable_parameters

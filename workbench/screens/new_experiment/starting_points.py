@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,9 +31,10 @@ class StartingPoint:
     recipe: Path | None = None
 
 
+@functools.cache
 def shipped() -> dict[str, Path]:
-    """The project's recipes by name, the quickstart first."""
-    found = {path.stem: path.relative_to(ROOT) for path in sorted((ROOT / RECIPES).glob("*.yaml"))}
+    """The project's recipes of one student by name, the quickstart first; chains have a page of their own."""
+    found = {path.stem: path.relative_to(ROOT) for path in sorted((ROOT / RECIPES).glob("*.yaml")) if read_recipe(path).chain is None}
     return {name: found[name] for name in sorted(found, key=lambda name: (name != FIRST, name))}
 
 

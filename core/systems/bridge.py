@@ -1,0 +1,182 @@
+"""The bridge between vocabularies (2605.07783, equation 2): a teacher writes, a proxy learns from what it wrote.
+
+    L = E_{x, y ~ teacher} [ -log P_proxy(y | x) ]
+
+Distributions over different vocabularies cannot be compared position by position, but text can be read by anybody: sequence-
+level distillation (1606.07947). The proxy, "anchor zero", then speaks the chain's vocabulary and teaches the chain below it.
+
+The texts are kept as JSON lines in the cache, one conversation a line, under a name made from everything that they depend on.
+Writing them goes on where it was interrupted, and is never repeated.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from core import catalog
+from core.batched_generation import Candidates, generate_batch
+from core.catalog import LoadedModel
+from core.config import BridgeSpec, DataSpec
+from core.conversation import context_length, encode
+from core.data import house, sources
+from core.devices import resolve_device
+from core.errors import CompatibilityError, DataError
+from core.recorder import Recorder
+
+SHORTEST = 3  # words; a shorter answer says nothing
+REPEATED = 4  # words in a row; an answer of which a third or more repeats such a run is left out
+LARGEST_SHARE = 1 / 3
+HOUSE_REQUESTS = ("Write a {label} review of a film in one sentence.",
+                  "In one sentence, say something {label} about the {subject} of a film.",
+                  "Give a {label} opinion of a {genre} film, in one sentence.", "Describe a {genre} film in one sentence.",
+                  "Write one {label} sentence about the {subject} of a {genre} film.")
+LABELS = ("positive", "negative")
+SUBJECTS = ("acting", "plot", "ending", "music", "dialogue", "characters", "direction", "humour", "story", "pace", "photography", "script")
+GENRES = ("horror", "comedy", "drama", "romantic", "war", "science fiction", "crime", "family", "action", "documentary", "animated",
+          "western")
+
+
+@dataclass(frozen=True, slots=True)
+class Harvest:
+    """What a teacher wrote.
+
+    Attributes:
+        path: JSON lines; a data source of conversations.
+        kept: texts that can be learnt from.
+        left_out: reason (empty, repetitive, duplicate) -> texts.
+    """
+
+    path: Path
+    kept: int
+    left_out: dict[str, int]
+
+
+def write_texts(spec: BridgeSpec, recorder: Recorder, cache: Path, *, seed: int, device: str = "auto",
+                load: Callable[..., LoadedModel] = catalog.load) -> Harvest | None:
+    """Let the teacher answer its prompts, or go on with it; None when the user stopped it.
+
+    Args:
+        cache: where the texts are kept.
+
+    Raises:
+        CompatibilityError: a teacher without a chat template.
+        DataError: a source without prompts, or a teacher that wrote nothing to learn from.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    raw = cache / f"bridge-{_key(spec, seed)}.raw.jsonl"
+    done = _complete_lines(raw)
+    if done < spec.texts:
+        recorder.event("phase", {"name": "load bridge teacher"})
+        teacher = load(spec.model, device=resolve_device(device))
+        if not teacher.tokenizer.chat_template:
+            raise CompatibilityError(f"The bridge's teacher '{spec.model}' has no chat template.", "A model that answers was expected.",
+                                     "Choose an instruction-tuned model.")
+        if not _write(spec, teacher, raw, done, recorder, seed):
+            return None
+    return _filtered(raw, raw.with_suffix("").with_suffix(".jsonl"), spec)
+
+
+def _write(spec: BridgeSpec, teacher: LoadedModel, raw: Path, done: int, recorder: Recorder, seed: int) -> bool:
+    prompts = list(_prompts(spec, seed))
+    candidates = Candidates(spec.sampling_temperature, spec.top_k, spec.top_p)
+    room = context_length(teacher.model) - spec.max_new_tokens
+    with raw.open("a", encoding="utf-8") as file:
+        for start in range(done, len(prompts), spec.batch_size):
+            recorder.event("phase", {"name": "write texts", "done": start, "texts": len(prompts)})
+            batch = prompts[start:start + spec.batch_size]
+            ids = [encode(teacher.tokenizer, house.conversation(prompt))[-room:] for prompt in batch]
+            # A seed of its own for each batch: where writing was interrupted makes no difference.
+            generator = torch.Generator().manual_seed(seed * 1_000_003 + start)
+            answers = generate_batch(teacher.model, teacher.tokenizer, ids, max_new_tokens=spec.max_new_tokens, candidates=candidates,
+                                     generator=generator, stop=recorder.should_stop)
+            if answers is None:
+                return False
+            for prompt, answer in zip(batch, answers, strict=True):
+                text = teacher.tokenizer.decode(answer, skip_special_tokens=True).strip()
+                whole = len(answer) < spec.max_new_tokens
+                file.write(json.dumps({"prompt": prompt, "answer": text, "whole": whole}, ensure_ascii=False) + "\n")
+            file.flush()
+    return True
+
+
+def _prompts(spec: BridgeSpec, seed: int) -> Iterator[str]:
+    if spec.prompts == house.HOUSE:
+        rng = random.Random(f"bridge/{seed}")
+        for _ in range(spec.texts):
+            yield rng.choice(HOUSE_REQUESTS).format(label=rng.choice(LABELS), subject=rng.choice(SUBJECTS), genre=rng.choice(GENRES))
+        return
+    count = 0
+    for row in sources.rows(DataSpec(source=spec.prompts), "train"):
+        prompt = row.get("prompt") or next((each["content"] for each in row.get("messages", ()) if each["role"] == "user"), None)
+        prompt = prompt or row.get("text")
+        if prompt and count < spec.texts:
+            count += 1
+            yield prompt
+    if not count:
+        raise DataError(f"'{spec.prompts}' holds no prompts.", "Rows with a prompt, messages or text were expected.")
+
+
+def _filtered(raw: Path, target: Path, spec: BridgeSpec) -> Harvest:
+    """Leave out what teaches nothing: the empty, the repetitive, the same again; answers cut off end at their last sentence."""
+    left_out: Counter[str] = Counter()
+    seen: set[str] = set()
+    kept = []
+    for line in raw.read_text(encoding="utf-8").splitlines()[:spec.texts]:
+        row = json.loads(line)
+        answer = row["answer"] if row["whole"] else _whole_sentences(row["answer"])
+        reason = reason_to_leave_out(answer, seen)
+        if reason:
+            left_out[reason] += 1
+            continue
+        seen.add(answer.lower())
+        kept.append(json.dumps({"messages": house.conversation(row["prompt"], answer)}, ensure_ascii=False))
+    if not kept:
+        raise DataError(f"Of {spec.texts} texts of '{spec.model}' none can be learnt from.", f"Left out: {dict(left_out)}.",
+                        "Choose another teacher, or a higher bridge.sampling_temperature.")
+    target.write_text("\n".join(kept) + "\n", encoding="utf-8")
+    return Harvest(target, len(kept), dict(left_out))
+
+
+def reason_to_leave_out(answer: str, seen: set[str]) -> str | None:
+    """``empty``, ``repetitive`` or ``duplicate``; None for an answer to learn from.
+
+    Args:
+        seen: lower-case answers that were kept before.
+    """
+    words = answer.lower().split()
+    if len(words) < SHORTEST:
+        return "empty"
+    runs = [tuple(words[start:start + REPEATED]) for start in range(len(words) - REPEATED + 1)]
+    if runs and 1 - len(set(runs)) / len(runs) >= LARGEST_SHARE:
+        return "repetitive"
+    return "duplicate" if answer.lower() in seen else None
+
+
+def _whole_sentences(text: str) -> str:
+    parts = house.sentences(text)
+    return " ".join(parts if text.endswith((".", "!", "?")) else parts[:-1])
+
+
+def _complete_lines(path: Path) -> int:
+    """Lines written to their end; a line that a killed process left half-written is cut off."""
+    if not path.is_file():
+        return 0
+    data = path.read_bytes()
+    whole = data[:data.rfind(b"\n") + 1]
+    if len(whole) < len(data):
+        path.write_bytes(whole)
+    return whole.count(b"\n")
+
+
+def _key(spec: BridgeSpec, seed: int) -> str:
+    told: dict[str, Any] = {"spec": spec.model_dump(mode="json"), "seed": seed, "requests": (HOUSE_REQUESTS, LABELS, SUBJECTS, GENRES)}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]

@@ -1,0 +1,127 @@
+"""The verbs of chains: build one, ask it for any size."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core import quantities
+from core.chains import FILE, Anchor, Chain, house_chains, open_chain
+from core.errors import ConfigError
+from workbench.errors import RunNotFound
+from workbench.store import Store
+from workbench.terminal import documents
+
+if TYPE_CHECKING:
+    from core.on_demand import Made
+
+
+def find(reference: str, store: Store) -> Chain:
+    """A house chain, a chain's folder, or the chain of a run. Raises ModelNotFound, CorruptModel."""
+    if reference not in house_chains() and not (Path(reference).expanduser() / FILE).is_file():
+        try:
+            return open_chain(str(store.run(reference).directory))
+        except RunNotFound:
+            pass
+    return open_chain(reference)
+
+
+def is_chain(reference: str) -> bool:
+    """Whether a reference names a chain that is not a run."""
+    return reference in house_chains() or (Path(reference).expanduser() / FILE).is_file()
+
+
+def parameters(text: str) -> int:
+    """A parameter count as people write it: 4200000, 4.2M, 1.1B. Raises ConfigError."""
+    factors = {"k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9}
+    number, factor = (text[:-1], factors[text[-1].lower()]) if text and text[-1].lower() in factors else (text, 1)
+    try:
+        count = round(float(number.replace(",", "").replace("_", "")) * factor)
+    except (ValueError, OverflowError) as error:
+        raise ConfigError(f"'--params {text}' was given.", "A number of parameters was expected, as 4.2M or 4200000.") from error
+    if count < 1:
+        raise ConfigError(f"'--params {text}' was given.", "A number above 0 was expected.")
+    return count
+
+
+def alpha(text: str) -> float | None:
+    """The share of the smaller anchor; None for ``auto``. Raises ConfigError."""
+    if text == "auto":
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise ConfigError(f"'--alpha {text}' was given.",
+                          "'auto' or a number from 0 (the larger anchor) to 1 (the smaller one) was expected.")
+    return value
+
+
+def interpolate(options: argparse.Namespace, store: Store) -> tuple[dict[str, Any], str]:
+    """Make a model of any size; the document and the text to show."""
+    share = alpha(options.alpha)
+    if (options.params is None) == (options.layers is None):
+        raise ConfigError("No size was given." if options.params is None else "Two sizes were given: --params and --layers.",
+                          "One of --params and --layers was expected.", "For example: --params 3M")
+    if options.method == "substitution" and share is not None:
+        raise ConfigError("--method substitution and --alpha were given.", "alpha belongs to interpolation.", "Leave one of them out.")
+    chain = find(options.chain, store)
+    target = chain.target(parameters=options.params and parameters(options.params), layers=options.layers, hidden=options.hidden,
+                          feed_forward=options.feed_forward)
+    method = None if options.method == "auto" else options.method
+    from core.on_demand import make
+
+    made = make(chain, target, Path(options.out).expanduser(), method=method, alpha=share)
+    return made_document(made, chain, options.out), made_text(made, options.out)
+
+
+def made_document(made: Made, chain: Chain, out: str) -> dict[str, Any]:
+    """A model that was made, with what it is held against."""
+    large, small = (chain.anchors[number] for number in (made.target.bracket, made.target.bracket + 1))
+    return {"chain": made.chain, "output_dir": str(Path(out).expanduser().absolute()), "parameters": made.target.parameters,
+            **shape_document(made.target.dimensions), "method": made.method, "alpha": made.alpha, "swapped": made.swapped,
+            "bracket": [anchor_document(large), anchor_document(small)], "validation_loss": made.losses["this"],
+            "baselines": {name: loss for name, loss in made.losses.items() if name != "this"}, "seconds": made.seconds}
+
+
+def made_text(made: Made, out: str) -> str:
+    """The same for people."""
+    sizes = made.target.dimensions
+    how = f"alpha {made.alpha:.3g}" if made.alpha is not None else f"blocks swapped back: {', '.join(map(str, made.swapped)) or 'none'}"
+    rows = [(name.replace("_", " "), f"{loss:.4f}") for name, loss in made.losses.items()]
+    return (f"{out}: {made.target.parameters:,} parameters, {sizes.layers} blocks x {sizes.hidden} x {sizes.neurons}, "
+            f"by {made.method} ({how}), {made.seconds:.2f} s\n\n{documents.table(('MODEL', 'VALIDATION LOSS'), rows)}")
+
+
+def chain_document(chain: Chain) -> dict[str, Any]:
+    """A chain with its anchors in descending size, and its measured curve."""
+    return {"chain": chain.reference, "folder": str(chain.path), "aligned": chain.aligned,
+            "anchors": [anchor_document(anchor) for anchor in chain.anchors], "curve": [asdict(point) for point in chain.curve],
+            "config": chain.record["config"], "command": chain.record["command"]}
+
+
+def chain_text(chain: Chain) -> str:
+    """The same for people."""
+    rows = [(f"{chain.reference}:{anchor.number}", quantities.count(anchor.parameters), anchor.dimensions.layers, anchor.dimensions.hidden,
+             anchor.dimensions.neurons, f"{anchor.validation_loss:.4f}", quantities.duration(anchor.seconds) if anchor.seconds else None)
+            for anchor in chain.anchors]
+    low, high = chain.anchors[-1].parameters, chain.anchors[0].parameters
+    return "\n".join([
+        documents.table(("ANCHOR", "PARAMETERS", "LAYERS", "WIDTH", "INNER WIDTH", "VALIDATION LOSS", "TRAINED"), rows), "",
+        f"Any size from {quantities.count(low)} to {quantities.count(high)}: "
+        f"python -m workbench interpolate {chain.reference} --params N --out DIR"])
+
+
+def anchor_document(anchor: Anchor) -> dict[str, Any]:
+    """One anchor."""
+    return {"number": anchor.number, "parameters": anchor.parameters, **shape_document(anchor.dimensions),
+            "validation_loss": anchor.validation_loss, "tokens": anchor.tokens, "seconds": anchor.seconds}
+
+
+def shape_document(sizes: Any) -> dict[str, int]:
+    """Sizes under the names of recipes."""
+    return {"layers": sizes.layers, "hidden": sizes.hidden, "heads": sizes.heads, "key_value_heads": sizes.key_value_heads,
+            "feed_forward": sizes.neurons}
