@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 from collections.abc import Iterator
@@ -41,18 +42,30 @@ class ChainPlace:
         return (self.path / FILE).is_file()
 
     @property
+    def built(self) -> float:
+        """When it was completed, in seconds since 1970. Raises OSError while it is not."""
+        return (self.path / FILE).stat().st_mtime
+
+    @property
     def made_dir(self) -> Path:
         """Where the models that are made from it lie; a run may be renamed, its id stays."""
         return paths.made_dir() / (self.run.id if self.run else self.name)
 
     def open(self) -> Chain:
         """Raises ModelNotFound for an unfinished chain, CorruptModel for a damaged one."""
-        return replace(open_chain(str(self.path)), reference=self.name)
+        chain = replace(open_chain(str(self.path)), reference=self.name)
+        # Whoever moves a slider asks for the same few hundred shapes at every step.
+        chain.__dict__["sizer"] = functools.cache(chain.sizer)
+        return chain
 
 
 @dataclass(frozen=True, slots=True)
 class MadeModel:
-    """A model that was made on demand; the fields are those of `core.on_demand.Made`."""
+    """A model that was made on demand; the other fields are those of `core.on_demand.Made`.
+
+    Attributes:
+        asked: the parameter count that was wished for, for which the solver gives this size.
+    """
 
     name: str
     folder: Path
@@ -61,6 +74,7 @@ class MadeModel:
     alpha: float | None
     swapped: tuple[int, ...] | None
     losses: dict[str, float]
+    asked: int
 
 
 def places(store: Store) -> list[ChainPlace]:
@@ -111,7 +125,7 @@ def made_name(place: ChainPlace, target: Target, method: str, alpha: float | Non
 
 def outdated(model: MadeModel, place: ChainPlace) -> bool:
     """Whether the chain was built anew since the model was made from it."""
-    return (model.folder / RECORD).stat().st_mtime < (place.path / FILE).stat().st_mtime
+    return model.folder.stat().st_mtime < place.built
 
 
 def read_made(folder: Path) -> MadeModel | None:
@@ -120,18 +134,19 @@ def read_made(folder: Path) -> MadeModel | None:
         plain: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))["made_from"]
         target = Target(**{**plain["target"], "dimensions": Dimensions(**plain["target"]["dimensions"])})
         swapped = plain["swapped"]
-        return MadeModel(folder.name, folder, target, plain["method"], plain["alpha"], swapped and tuple(swapped), plain["losses"])
+        return MadeModel(folder.name, folder, target, plain["method"], plain["alpha"], swapped if swapped is None else tuple(swapped),
+                         plain["losses"], plain.get("asked", target.parameters))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def note_losses(model: MadeModel, losses: dict[str, float]) -> None:
-    """Keep what was measured beside the weights."""
-    record = json.loads((model.folder / RECORD).read_text(encoding="utf-8"))
-    record["made_from"]["losses"] = losses
-    partial = model.folder / f"{RECORD}.partial"
+def note(folder: Path, **known: Any) -> None:
+    """Keep what became known of a made model (``losses``, ``asked``) beside its weights."""
+    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    record["made_from"] |= known
+    partial = folder / f"{RECORD}.partial"
     partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    partial.replace(model.folder / RECORD)
+    partial.replace(folder / RECORD)
 
 
 def made_folder(name: str) -> Path | None:

@@ -165,7 +165,8 @@ def _folder(run: Run, part: str) -> Path:
 
 def _anchor(run: Run, part: str) -> Path:
     if not part.isdecimal():
-        raise ModelNotFound(f"The run '{run.name}' builds a chain.", "One model was expected.", f"Name one of its anchors, as {run.name}:0.")
+        raise ModelNotFound(f"The run '{run.name}' builds a chain.", "One model was expected.",
+                            f"Name one of its anchors, as {run.name}:0.")
     folder = run.directory / "anchors" / part
     if not (folder / "config.json").is_file():
         there = ", ".join(reference for reference, _ in chains.anchors(chains.ChainPlace(run.name, run.directory, run)))

@@ -44,8 +44,8 @@ def size_quality(chain: Chain, *, size: int, expected: float | None, made: Mappi
         if len(table) and (baselines or name not in BASELINES):
             steps = {"shape": "hvh"} if name == "nearest" else {}
             mode = "lines+markers" if name in ("substitution", "interpolation") else "lines"
-            traces.append(_scatter(table["parameters"], table["loss"], label, mode, line={"color": colour, "dash": dash, "width": width, **steps},
-                                   marker={"size": 5}, legendgroup="baselines" if name in BASELINES else name))
+            traces.append(_scatter(table["parameters"], table["loss"], label, mode, marker={"size": 5},
+                                   line={"color": colour, "dash": dash, "width": width, **steps}))
     anchors = chain.anchors
     traces.append(_scatter([each.parameters for each in anchors], [each.validation_loss for each in anchors], "anchors", "markers+text",
                            text=[str(each.number) for each in anchors], textposition="middle center",
@@ -64,9 +64,8 @@ def size_quality(chain: Chain, *, size: int, expected: float | None, made: Mappi
     notes = [_note("teacher", COPPER, x=0, xref="paper", xanchor="left", y=level, yanchor="top"),
              _note(f"expected {expected:.2f}" if expected is not None else "", TEAL, x=place, y=1, yref="paper", yanchor="top",
                    xanchor="left" if size < (anchors[0].parameters + anchors[-1].parameters) / 2 else "right")]
-    return figure(traces, height=430, y_title=LOSS, x_title="parameters", legend=True, shapes=shapes, annotations=notes,
-                  x_axis={"type": "log" if logarithmic else "linear", "tickformat": ".2s" if logarithmic else "~s", "nticks": 8},
-                  legend_layout={"y": -0.18, "yanchor": "top"}, hovermode="closest")
+    return figure(traces, height=430, y_title=LOSS, x_title="parameters", legend={"y": -0.16, "yanchor": "top"},
+                  shapes=shapes, annotations=notes, x_axis={"type": "log" if logarithmic else "linear", "tickformat": ".2s" if logarithmic else "~s", "nticks": 8}, hovermode="closest")
 
 
 def random_level(chain: Chain) -> float | None:

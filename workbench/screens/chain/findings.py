@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -75,13 +76,20 @@ def composition(chain: Chain, target: Target) -> list[tuple[int, int] | None]:
 
 
 def curve(chain: Chain, method: str) -> pd.DataFrame:
-    """Measured sizes of one method, ascending: columns ``parameters`` and ``loss``; the anchors are on the curve of every method
-    that gives them back."""
-    rows = [(point.target.parameters, point.losses.get(method)) for point in chain.curve]
-    if method in (SUBSTITUTION, INTERPOLATION, "best_alpha", "nearest"):
-        rows += [(anchor.parameters, anchor.validation_loss) for anchor in chain.anchors]
-    table = pd.DataFrame(rows, columns=["parameters", "loss"]).dropna()
-    return table.astype(float).sort_values("parameters", ignore_index=True)
+    """Measured sizes of one method, ascending: columns ``parameters`` and ``loss``.
+
+    Anchors are on the curve where the method gives them back. The larger anchor cut down does not become the smaller one, nor the
+    other way round: between two such stretches stands a row of nothing, so that no line joins them.
+    """
+    pieces: list[tuple[float, float]] = []
+    for large, small in zip(chain.anchors[-2::-1], chain.anchors[:0:-1], strict=True):
+        measured = sorted((point.target.parameters, point.losses[method]) for point in chain.curve
+                          if point.target.bracket == large.number and point.losses.get(method) is not None)
+        if measured:
+            below = [(small.parameters, small.validation_loss)] if method != "alpha_0" else []
+            above = [(large.parameters, large.validation_loss)] if method != "alpha_1" else []
+            pieces += [*below, *measured, *above, *([(math.nan, math.nan)] if method in ("alpha_0", "alpha_1") else [])]
+    return pd.DataFrame(pieces, columns=["parameters", "loss"], dtype=float).drop_duplicates(ignore_index=True)
 
 
 def expected_loss(chain: Chain, parameters: int, method: str) -> float | None:

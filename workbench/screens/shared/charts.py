@@ -142,10 +142,15 @@ def _line(curve: pd.DataFrame, label: str, colour: str, *, width: float = 2, das
     return {"type": "scatter", "mode": "lines", "x": steps, "y": values, "name": label, "legendgroup": label, "line": line}
 
 
-def figure(traces: list[Trace], *, height: int, y_title: str, x_title: str = "step", legend: bool, logarithmic: bool = False,
+def figure(traces: list[Trace], *, height: int, y_title: str, x_title: str = "step", legend: bool | Trace, logarithmic: bool = False,
            x_axis: Trace | None = None, y_axis: Trace | None = None, **layout: Any) -> go.Figure:
-    """A figure of the project's look, all at once: changing a plotly figure afterwards costs ten times as much as making it."""
+    """A figure of the project's look, all at once: changing a plotly figure afterwards costs ten times as much as making it.
+
+    Args:
+        legend: whether there is one; where it stands, if not above the figure.
+    """
+    layout |= {"legend": legend} if isinstance(legend, dict) else {}
     x_axis = {"title": {"text": x_title, "font": {"size": 12}}} | (x_axis or {})
     y_axis = {"title": {"text": y_title, "font": {"size": 12}}, "type": "log" if logarithmic else "linear"} | (y_axis or {})
-    margin = {"l": 8, "r": 8, "t": 30 if legend else 10, "b": 8}
-    return go.Figure(traces, {"height": height, "margin": margin, "showlegend": legend, "xaxis": x_axis, "yaxis": y_axis} | layout)
+    margin = {"l": 8, "r": 8, "t": 30 if legend is True else 10, "b": 8}
+    return go.Figure(traces, {"height": height, "margin": margin, "showlegend": bool(legend), "xaxis": x_axis, "yaxis": y_axis} | layout)
