@@ -52,7 +52,6 @@ def show(place: ChainPlace) -> None:
     st.markdown(pictures.lineage(chain, teacher.get("model", "teacher"), chains.made(place)), unsafe_allow_html=True)
     size_view.sizes(place, chain)
     made_view.made_models(place, chain)
-    _sweep(place, chain)
     _costs(chain)
 
 
@@ -112,21 +111,7 @@ def _how_far(run: Run) -> str:
         f"This chain was not finished: {there} of {wanted} anchors are there. Resume its run to go on from the last checkpoint.")
 
 
-# ------------------------------------------------------------------------------------------------ alpha, costs
-
-
-def _sweep(place: ChainPlace, chain: Chain) -> None:
-    asked = st.query_params.get("size", "")
-    if not chain.curve or not asked.isdecimal():
-        return
-    target = size_view.target_of(chain, place, int(asked))
-    point = findings.nearest_point(chain, target)
-    if point is None or not point.alphas:
-        return
-    st.subheader("Averaging weights: the sweep of alpha", anchor=False)
-    st.markdown(findings.sweep_finding(chain, point))
-    live_plotly(figures.alpha_sweep(chain, point), key=f"sweep.{chain.reference}", label="Validation loss over alpha")
-    st.caption(f"At {quantities.count(point.target.parameters)} parameters, the measured size nearest to the slider.")
+# ------------------------------------------------------------------------------------------------ costs
 
 
 def _costs(chain: Chain) -> None:

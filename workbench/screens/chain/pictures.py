@@ -16,7 +16,7 @@ from workbench.screens.chain import findings
 from workbench.screens.shared.theme import COPPER, TEAL
 from workbench.store.chains import MadeModel
 
-CARD, GAP, HEIGHT = 168.0, 92.0, 66.0  # viewBox units, which are pixels on a wide page
+CARD, GAP, HEIGHT = 190.0, 130.0, 66.0  # viewBox units, which are pixels on a wide page
 CHIP_HEIGHT, CHIP_PITCH, MOST_CHIPS = 48.0, 58.0, 3
 TOP, CHIPS_TOP = 6.0, 116.0
 BLOCK, ROW = 26.0, 62.0
@@ -47,7 +47,7 @@ def lineage(chain: Chain, teacher: str, made: Sequence[MadeModel]) -> str:
     words = "; ".join([*(f"anchor {each.number}: {_size(each.parameters, each.dimensions)}, {_quality(each.validation_loss)}"
                          for each in chain.anchors), *(f"made: {model.name}" for model in made)])
     return (f'<div style="overflow-x:auto"><svg viewBox="-2 0 {width + 4:g} {height:g}" role="img" aria-label="Lineage. '
-            f'{html.escape(words)}" style="width:100%;min-width:{min(width, 620):g}px;max-width:{width + 4:g}px;height:auto;display:block">'
+            f'{html.escape(words)}" style="width:100%;min-width:{min(width, 660):g}px;max-width:{width + 4:g}px;height:auto;display:block">'
             f'{"".join(parts)}</svg></div>')
 
 
@@ -85,14 +85,15 @@ def describe(chain: Chain, target: Target) -> str:
     back, spans = findings.swapped(chain, target), findings.runs(chain, target.bracket)
     if not back:
         return f"All {small.dimensions.layers} blocks of anchor {small.number}, at another inner width."
-    swaps = ", ".join(f"block {block} for block{'s' if len(spans[block]) > 1 else ''} {_span(spans[block])}" for block in back)
+    swaps = [f"block {block} for {_span(spans[block])}" for block in back]
+    listed = " and ".join(filter(None, (", ".join(swaps[:-1]), swaps[-1])))
     silent = findings.composition(chain, target).count(None)
     rest = f" {silent} silent block{'s' if silent > 1 else ''} fill{'s' if silent == 1 else ''} it up." if silent else ""
-    return f"Anchor {small.number} with {swaps} of anchor {large.number} swapped back.{rest}"
+    return f"Anchor {small.number} with blocks swapped back for those of anchor {large.number} that they stand for: {listed}.{rest}"
 
 
 def _span(run: range) -> str:
-    return f"{run[0]}" if len(run) == 1 else f"{run[0]} to {run[-1]}"
+    return f"block {run[0]}" if len(run) == 1 else f"blocks {run[0]} to {run[-1]}"
 
 
 def _taught(anchor: Anchor) -> str:

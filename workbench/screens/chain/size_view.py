@@ -35,7 +35,7 @@ def _sizes(place: ChainPlace, chain: Chain) -> None:
             method, alpha = _answer(chain, target)
             _make(place, chain, target, asked, method, alpha)
         with right:
-            _curve(place, chain, target, method)
+            _figures(place, chain, target, method)
 
 
 def target_of(chain: Chain, place: ChainPlace, parameters: int) -> Target:
@@ -163,10 +163,27 @@ def measured(place: ChainPlace, chain: Chain, model: chains.MadeModel) -> dict[s
 # ---------------------------------------------------------------------------------------------------- the curve
 
 
-def _curve(place: ChainPlace, chain: Chain, target: Target, method: str) -> None:
+def _figures(place: ChainPlace, chain: Chain, target: Target, method: str) -> None:
     if not chain.curve:
         views.empty_state("No curve was measured for this chain: chain.curve_points was 0.", "show_chart")
         return
+    draw = {"Size and quality": lambda: _curve(place, chain, target, method), "Alpha": lambda: _sweep(chain, target)}
+    for tab, name in zip(st.tabs(list(draw), key="chain.figures", on_change="rerun"), draw, strict=True):
+        if tab.open:  # a figure in a hidden tab would be sized wrongly
+            with tab:
+                draw[name]()
+
+
+def _sweep(chain: Chain, target: Target) -> None:
+    point = findings.nearest_point(chain, target)
+    if point is None or not point.alphas:
+        views.empty_state("No alpha was tried between these anchors.", "show_chart")
+        return
+    live_plotly(figures.alpha_sweep(chain, point), key=f"sweep.{chain.reference}", label="Validation loss over alpha")
+    st.markdown(findings.sweep_finding(chain, point))
+
+
+def _curve(place: ChainPlace, chain: Chain, target: Target, method: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         logarithmic = st.toggle("Logarithmic", key="chain.logarithmic")
         baselines = st.toggle("Baselines", value=True, key="chain.baselines", help="What a size must be held against, all measured.")
@@ -176,6 +193,10 @@ def _curve(place: ChainPlace, chain: Chain, target: Target, method: str) -> None
                                      baselines=baselines),
                 key=f"curve.{chain.reference}.{logarithmic}", label=f"Validation loss over parameters of the chain {chain.reference}")
     level = figures.random_level(chain)
+    if expected is not None and findings.anchor_at(chain, target) is None:
+        large, small = findings.bracket(chain, target)
+        st.markdown(f"By {method} a loss of about **{expected:.2f}** is expected here, on the line between measured sizes; "
+                    f"anchor {large.number} has {large.validation_loss:.2f} and anchor {small.number} {small.validation_loss:.2f}.")
     if level is not None:
-        st.caption(f"All sizes without any training after the anchors. New weights of the same shapes have a loss of {level:.2f}, far "
-                   "above this figure.")
+        st.caption(f"No size has been trained after the anchors. New weights of the same shapes have a loss of {level:.2f}, far above "
+                   "this figure.")
