@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -49,7 +50,11 @@ class ChainPlace:
     @property
     def made_dir(self) -> Path:
         """Where the models that are made from it lie; a run may be renamed, its id stays."""
-        return paths.made_dir() / (self.run.id if self.run else self.name)
+        if self.run is not None:
+            return paths.made_dir() / self.run.id
+        where = Path(self.name)
+        mark = "" if where.name == self.name else f"-{hashlib.sha256(str(self.path).encode()).hexdigest()[:6]}"
+        return paths.made_dir() / f"{where.name}{mark}"  # a folder is known by its last name, of which there may be several
 
     def open(self) -> Chain:
         """Raises ModelNotFound for an unfinished chain, CorruptModel for a damaged one."""

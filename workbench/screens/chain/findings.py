@@ -12,6 +12,7 @@ import pandas as pd
 from core import quantities
 from core.chains import Anchor, Chain, Point, Target
 from core.layer_maps import run_ends
+from core.sizes import lawful_shapes
 
 SUBSTITUTION, INTERPOLATION = "substitution", "interpolation"
 SLIDER_STEPS = 160
@@ -21,11 +22,13 @@ SLIDER_STEPS = 160
 
 
 def wishes(chain: Chain) -> list[int]:
-    """Parameter counts that the slider offers, ascending: evenly over the range, the anchors exactly."""
-    counts = [anchor.parameters for anchor in chain.anchors]
-    even = np.linspace(counts[-1], counts[0], SLIDER_STEPS + 1).round().astype(int).tolist()
-    kept = [each for each in even if all(abs(each - count) > (counts[0] - counts[-1]) / SLIDER_STEPS / 2 for count in counts)]
-    return sorted({*kept, *counts})
+    """Parameter counts that the slider offers, ascending: the anchors, and sizes that exist, as evenly as they lie."""
+    anchors = [anchor.parameters for anchor in chain.anchors]
+    there = {chain.sizer(shape) for large, small in zip(chain.anchors[:-1], chain.anchors[1:], strict=True)
+             for shape in lawful_shapes(small.dimensions, large.dimensions, chain.sizer)}
+    counts = np.array(sorted({*there, *anchors}))
+    even = np.linspace(counts[0], counts[-1], SLIDER_STEPS + 1)
+    return sorted({*anchors, *(int(counts[np.abs(counts - each).argmin()]) for each in even)})
 
 
 def nearest(options: Sequence[int], wanted: int) -> int:

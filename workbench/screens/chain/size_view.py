@@ -28,7 +28,7 @@ def sizes(place: ChainPlace, chain: Chain) -> None:
 
 def _sizes(place: ChainPlace, chain: Chain) -> None:
     with views.errors_shown():
-        asked = _slider(chain)
+        asked = _slider(chain, _wishes(str(place.path), place.built, _chain=chain))
         target = target_of(chain, place, asked)
         left, right = st.columns([5, 7], gap="large")
         with left:
@@ -48,9 +48,14 @@ def _target(path: str, built: float, parameters: int, _chain: Chain) -> Target:
     return _chain.target(parameters=parameters)
 
 
-def _slider(chain: Chain) -> int:
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _wishes(path: str, built: float, _chain: Chain) -> list[int]:
+    return findings.wishes(_chain)
+
+
+def _slider(chain: Chain, options: list[int]) -> int:
     """The parameter count that is wished for; the page's address carries it."""
-    options, key = findings.wishes(chain), f"size.{chain.reference}"
+    key = f"size.{chain.reference}"
     linked = st.query_params.get("size", "")
     if linked.isdecimal() and st.session_state.get(FOLLOWED) != (chain.reference, linked):  # a link, not what the slider wrote
         st.session_state[key] = findings.nearest(options, int(linked))
