@@ -73,7 +73,7 @@ def test_chains_are_house_chains_runs_and_folders(store: Store, tiny_chain: Path
         assert place.open().reference == (run.name if reference == run.id else reference)
     with pytest.raises(ModelNotFound, match="'a' builds no chain"):
         chains.place("a", store)
-    with pytest.raises(ModelNotFound, match="no chain 'b'.*pocket-chain, walk"):
+    with pytest.raises(ModelNotFound, match=r"no chain 'b'.*pocket-chain, walk"):
         chains.place("b", store)
     store.delete(run.id)
     assert [place.name for place in chains.places(store)] == [house]

@@ -75,7 +75,7 @@ def table(losses: dict[str, float], chain: Chain, model: MadeModel) -> list[list
     large, small = findings.bracket(chain, model.target)
     counts = {"larger_anchor": large.parameters, "smaller_anchor": small.parameters}
     return [[label.format(large=large.number, small=small.number), quantities.count(counts.get(who, model.target.parameters)),
-             f"{losses[who]:.3f}", f"{math.exp(losses[who]):,.4g}" if losses[who] < 20 else "–"]
+             f"{losses[who]:.3f}", f"{math.exp(losses[who]):,.1f}" if losses[who] < 20 else "–"]
             for who, label in WHO.items() if who in losses]
 
 

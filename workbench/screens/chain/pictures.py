@@ -111,11 +111,11 @@ def _card(left: float, anchor: Anchor, name: str) -> str:
 
 def _chip(middle: float, top: float, model: MadeModel) -> str:
     left = middle - CARD / 2
-    loss = model.losses.get("this")
+    loss, way = model.losses.get("this"), "" if model.alpha is None else f"alpha {model.alpha:.2f} · "
     return (f'<rect x="{left:g}" y="{top:g}" width="{CARD:g}" height="{CHIP_HEIGHT:g}" rx="7" fill="{TEAL}" fill-opacity="0.1" '
             f'stroke="{TEAL}" stroke-width="1.2"/>'
             + _text(left + 11, top + 19, f"{_size(model.target.parameters, model.target.dimensions)}", weight=600, opacity=1)
-            + _text(left + 11, top + 36, f"{model.method}, {_quality(loss)}" if loss is not None else model.method, opacity=0.85))
+            + _text(left + 11, top + 36, f"{way}{_quality(loss)}" if loss is not None else model.method, opacity=0.85))
 
 
 def _size(parameters: int, sizes: object) -> str:

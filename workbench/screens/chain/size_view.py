@@ -80,16 +80,17 @@ def _answer(chain: Chain, target: Target) -> tuple[str, float | None]:
     """What the solver gives, and by which method it would be made; returns the method and alpha."""
     shape, anchor = target.dimensions, findings.anchor_at(chain, target)
     large, small = findings.bracket(chain, target)
-    facts = {"Blocks": shape.layers, "Width": shape.hidden, "Heads": shape.heads, "Inner width": shape.neurons,
+    facts = {"Blocks": shape.layers, "Width": shape.hidden, "Inner width": shape.neurons,
              "Parameters": quantities.count(target.parameters), "In 16 bit": quantities.size(2 * target.parameters)}
-    with st.container(horizontal=True, gap="medium", key="answer"):
+    with st.container(horizontal=True, gap="small", key="answer"):
         for label, value in facts.items():
             st.metric(label, value, width="content")
     if anchor is not None:
         st.markdown(f"This is **anchor {anchor.number}** itself.")
         return (SUBSTITUTION if chain.aligned else INTERPOLATION), None if chain.aligned else chain.default_alpha(target)
     st.caption(f"Between anchor {large.number} ({quantities.count(large.parameters)}, {large.dimensions.layers} blocks) and anchor "
-               f"{small.number} ({quantities.count(small.parameters)}, {small.dimensions.layers} blocks).")
+               f"{small.number} ({quantities.count(small.parameters)}, {small.dimensions.layers} blocks); {shape.heads} heads of "
+               f"{shape.head_size} channels.")
     picture = st.container()
     method, alpha = _method(chain, target)
     with picture:
