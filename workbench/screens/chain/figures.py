@@ -64,7 +64,7 @@ def size_quality(chain: Chain, *, size: int, expected: float | None, made: Mappi
     notes = [_note("teacher", COPPER, x=0, xref="paper", xanchor="left", y=level, yanchor="top"),
              _note(f"expected {expected:.2f}" if expected is not None else "", TEAL, x=place, y=1, yref="paper", yanchor="top",
                    xanchor="left" if size < (anchors[0].parameters + anchors[-1].parameters) / 2 else "right")]
-    return figure(traces, height=430, y_title=LOSS, x_title="parameters", legend={"y": -0.16, "yanchor": "top"},
+    return figure(traces, height=460, y_title=LOSS, x_title="parameters", legend={"y": -0.16, "yanchor": "top"},
                   shapes=shapes, annotations=notes, hovermode="closest",
                   x_axis={"type": "log" if logarithmic else "linear", "tickformat": ".2s" if logarithmic else "~s", "nticks": 8})
 

@@ -48,7 +48,7 @@ def _model(place: ChainPlace, chain: Chain, model: MadeModel) -> None:
         if losses is not None:
             rows = table(losses, chain, model)
             views.text_table(["On the chain's held-out text", "Parameters", "Loss (nats/token)", "Perplexity"], rows, numbers=True,
-                             label=f"Losses of {model.name} and what it is held against", first_width="45%")
+                             label=f"Losses of {model.name} and what it is held against")
     with st.container(horizontal=True):
         if st.button("Chat with it beside its neighbours", key=f"chat.{model.name}", type="primary", icon=":material/forum:"):
             st.switch_page(state.COMPARE, query_params={"models": ",".join(

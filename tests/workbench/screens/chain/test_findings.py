@@ -57,10 +57,11 @@ def test_a_size_is_made_of_runs_blocks_and_silence(chain: Chain):
     uneven = replace(chain, anchors=tuple(anchors))
     sizes = Dimensions(2, 32, 4, 2, 8, 32)
     made = {layers: findings.composition(uneven, Target(replace(sizes, layers=layers), 0, 0)) for layers in (2, 3, 4)}
-    assert made[2] == [(1, 0), (1, 1)]
-    assert made[3] == [(1, 0), (1, 1), None], "the run of three blocks adds two, the run of one adds none"
-    assert made[4] == [(0, 0), (0, 1), (0, 2), (0, 3)] or made[4] == [(0, 0), (0, 1), (0, 2), (1, 1)]
-    assert "1 silent block fills it up" in pictures.describe(uneven, Target(replace(sizes, layers=3), 0, 0)) or made[3][2] is None
+    assert made[2] == [(1, 0), (0, 3)], "a run of one block costs no depth and gains"
+    assert made[3] == [(1, 0), (0, 3), None], "a run of three blocks would add two"
+    assert made[4] == [(0, 0), (0, 1), (0, 2), (0, 3)]
+    said = pictures.describe(uneven, Target(replace(sizes, layers=3), 0, 0))
+    assert "block 1 for block 3. 1 silent block fills it up." in said
     assert pictures.composition(uneven, Target(replace(sizes, layers=3), 0, 0)).count("<rect") == 4 + 3 + 2
 
 
