@@ -71,7 +71,7 @@ def run_worker(run_id: str, store: Store, engine: Engine | None = None, *, watch
               StoreRecorder(store, run, process, (ProgressLog(log), *watchers)) as recorder,
               _reserved_space(run.directory), _signals_stop(recorder)):
             if run.stop_requested is None:
-                train = engine or _engine_of(run)
+                train = engine or (_build_chain() if run.builds_chain else _distill())
                 report = train(run.config, recorder, run.directory, load=references.loader(run, store), command=run.command)
         finished = report is not None and not report["stopped"]
         ending = FINISHED if finished else _stopped("Stopped", store.run(run_id))
@@ -86,15 +86,16 @@ def run_worker(run_id: str, store: Store, engine: Engine | None = None, *, watch
     return Outcome(store.run(run_id), report, error)
 
 
-def _engine_of(run: Run) -> Engine:
-    """What trains this run: one student, or the anchors of a chain."""
-    if run.builds_chain:
-        from core.systems.chain import build_chain
-
-        return build_chain
+def _distill() -> Engine:
     from core.training import distill
 
     return distill
+
+
+def _build_chain() -> Engine:
+    from core.systems.chain import build_chain
+
+    return build_chain
 
 
 def _stopped(how: str, run: Run) -> Ending:
