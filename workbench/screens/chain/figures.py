@@ -90,7 +90,8 @@ def alpha_sweep(chain: Chain, point: Point) -> go.Figure:
         levels.append((point.losses["substitution"], "substitution", TEAL))
     for level, label, colour in levels:
         shapes.append(_level(level, colour))
-        notes.append(_note(label, colour, x=1, xref="paper", xanchor="right", y=level, yanchor="bottom"))
+        side = "left" if level == small.validation_loss else "right"  # the curve begins at the larger anchor's end, and ends at this one's
+        notes.append(_note(label, colour, x=int(side == "right"), xref="paper", xanchor=side, y=level, yanchor="bottom"))
     return figure(traces, height=330, y_title=LOSS, x_title="alpha: share of the smaller anchor", legend=True, shapes=shapes,
                   annotations=notes, x_axis={"range": [-0.04, 1.04]}, hovermode="closest")
 
