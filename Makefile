@@ -29,13 +29,13 @@ lint: $(DEVELOPMENT)
 browser:
 	@sh .ci/browser
 
-$(RUNTIME): requirements.txt
+$(RUNTIME): requirements.txt constraints.txt
 	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; python3 is " + sys.version.split()[0])'
 	@echo "Installing into $(VENV): once, a few minutes."
 	@$(PYTHON3) -m venv $(VENV)
-	@$(PYTHON) -m pip install --disable-pip-version-check -r requirements.txt
+	@$(PYTHON) -m pip install --disable-pip-version-check -r requirements.txt -c constraints.txt
 	@touch $@
 
 $(DEVELOPMENT): requirements-dev.txt $(RUNTIME)
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
 	@touch $@

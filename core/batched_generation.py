@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from core.generation import end_token_ids
+from core.tokenizer import vocabulary_size
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -54,7 +55,7 @@ def generate_batch(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, p
         mask[row, longest - len(ids):] = 1
     input_ids, mask = input_ids.to(model.device), mask.to(model.device)
     positions = (mask.cumsum(1) - 1).clamp_min(0)
-    vocabulary = len(tokenizer)  # rows beyond it only pad the embedding
+    vocabulary = vocabulary_size(tokenizer)  # rows beyond it only pad the embedding
     written = torch.zeros(len(prompts), 0, dtype=torch.long, device=model.device)
     ended = torch.zeros(len(prompts), dtype=torch.bool, device=model.device)
     pending, cache = input_ids, None

@@ -29,6 +29,7 @@ from core.checkpoints import ParameterCount
 from core.dimensions import Dimensions
 from core.errors import CompatibilityError, CorruptModel, ModelError, ModelNotFound
 from core.home import HOUSE_MODELS, models_dir, written_whole
+from core.tokenizer import real_width, vocabulary_size
 
 if TYPE_CHECKING:
     import torch
@@ -178,13 +179,13 @@ def check_compatible(teacher: LoadedModel, student: LoadedModel) -> int:
         CompatibilityError: the tokenizers differ.
     """
     shared = shared_vocabulary(teacher.tokenizer, student.tokenizer)
-    return min(shared, *(loaded.model.get_output_embeddings().weight.shape[0] for loaded in (teacher, student)))
+    return min(shared, *(real_width(loaded.tokenizer, loaded.model) for loaded in (teacher, student)))
 
 
 def shared_vocabulary(teacher: PreTrainedTokenizerBase, student: PreTrainedTokenizerBase) -> int:
     """How many tokens two tokenizers have in common, counted from 0. Raises CompatibilityError if they are different ones."""
     mine, theirs = teacher.get_vocab(), student.get_vocab()
-    shared = min(len(mine), len(theirs))
+    shared = min(vocabulary_size(teacher), vocabulary_size(student))
     by_number = {number: token for token, number in theirs.items()}
     different = [number for token, number in mine.items() if number < shared and by_number.get(number) != token]
     if different:

@@ -70,15 +70,17 @@ def read_config(folder: Path) -> dict[str, Any]:
 
     Raises:
         ModelNotFound: the folder holds no model.
-        ModelError: it holds adapters only.
+        ModelError: it holds adapters, alone or beside a model.
         CorruptModel: not JSON.
         UnsupportedModel: an architecture that is not described, or quantised weights.
     """
     path = folder / "config.json"
+    if (folder / "adapter_config.json").is_file():
+        # Beside a model, Transformers would load them with it, and it would not be the model that the files describe.
+        where = "beside a model" if path.is_file() else "without the model they belong to"
+        raise ModelError(f"'{folder}' holds adapters {where}.", "A whole model, and nothing else, was expected.",
+                         "Merge the adapters into their model and save that.")
     if not path.is_file():
-        if (folder / "adapter_config.json").is_file():
-            raise ModelError(f"'{folder}' holds adapters without the model they belong to.", "A whole model was expected.",
-                             "Merge the adapters into their model and save that.")
         files = sorted(folder.glob("*.gguf"))
         raise ModelNotFound(f"'{folder}' holds no model: there is no config.json.",
                             "A folder that a Transformers model was saved to was expected.",

@@ -21,6 +21,7 @@ from core.errors import CompatibilityError, ConfigError, DeviceError, DiskFull, 
 from core.footprint import Shape
 from core.home import home
 from core.quantities import room
+from core.tokenizer import vocabulary_size
 
 Result = TypeVar("Result")
 
@@ -147,7 +148,7 @@ def _smaller(config: ExperimentConfig, teacher: Shape | None, student: Shape, co
 
 def vocabulary(teacher: LoadedModel) -> str:
     """Whether the model has a row for every token; padding beyond them is cut off in losses and evaluation."""
-    tokens = max(teacher.tokenizer.get_vocab().values()) + 1
+    tokens = vocabulary_size(teacher.tokenizer)
     rows = teacher.model.get_output_embeddings().weight.shape[0]
     if tokens > rows:
         raise CompatibilityError(f"The tokenizer of '{teacher.entry.name}' knows {tokens:,} tokens.", f"The model predicts {rows:,}.",

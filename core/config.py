@@ -104,6 +104,9 @@ class StudentSpec(Config):
         if self.fresh and (self.layers is not None or self.lora is not None or self.narrower):
             raise ValueError("a fresh architecture has its own depth and width, no adapters: "
                              "remove layers, hidden, feed_forward and lora")
+        if self.lora and self.init == "random":
+            raise ValueError("adapters change weights that are learnt already, and new ones would stay random: set init to teacher, "
+                             "or remove lora")
         if self.model and (self.layers is not None or self.narrower or self.fresh or self.layer_map != "uniform" or self.init != "teacher"):
             raise ValueError("a model that is trained on has its own depth, width and weights: remove layers, layer_map, hidden, "
                              "feed_forward, init and fresh")
@@ -375,10 +378,20 @@ def read_recipe(path: str | Path, overrides: Iterable[str] = ()) -> ExperimentCo
     return parse_recipe(apply_overrides(plain, overrides))
 
 
+class _RecipeLoader(yaml.SafeLoader):
+    """YAML 1.1 reads 5e-4 as text; people write learning rates that way."""
+
+
+_RecipeLoader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+$"), list("+-0123456789"))
+
+
 def parse_yaml(text: str, origin: str) -> dict[str, Any]:
     """Plain data from a recipe's text; `origin` names it in messages."""
     try:
-        plain = yaml.safe_load(text)
+        plain = yaml.load(text, Loader=_RecipeLoader)
+    except RecursionError as error:
+        raise ConfigError(f"The recipe '{origin}' is nested too deeply to be read.",
+                          "Sections with keys and values were expected.") from error
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f" at line {where.line + 1}" if where else ""
@@ -404,24 +417,22 @@ def apply_overrides(plain: Mapping[str, Any], overrides: Iterable[str]) -> dict[
             if not isinstance(place.setdefault(parent, {}), dict):
                 place[parent] = {}
             place = place[parent]
-        place[leaf] = _yaml_number(parse_yaml(f"value: {text}", override)["value"])
+        value = parse_yaml(f"value: {text}", override)["value"]
+        place[leaf] = text.strip() if _is_text(path.strip()) and isinstance(value, (int, float)) else value
     return result
 
 
-def _yaml_number(value: Any) -> Any:
-    # YAML 1.1 reads 5e-4 as text; people write learning rates that way.
-    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
-        return float(value)
-    if isinstance(value, dict):
-        return {key: _yaml_number(item) for key, item in value.items()}
-    return value
+def _is_text(path: str) -> bool:
+    """Whether the field at a dotted path holds text, which YAML must not read as a number or a switch."""
+    field = dict(leaves()).get(path)
+    return field is not None and str in (field.annotation, *get_args(field.annotation)) and int not in get_args(field.annotation)
 
 
 def parse_recipe(plain: Mapping[str, Any]) -> ExperimentConfig:
     """Validate plain data. Raises ConfigError that names the field, what was given and what was expected."""
     try:
         # As JSON, lists may be tuples, while text is no number and a switch is no count.
-        return ExperimentConfig.model_validate_json(json.dumps(_yaml_number(dict(plain)), default=str), strict=True)
+        return ExperimentConfig.model_validate_json(json.dumps(dict(plain), default=str), strict=True)
     except ValidationError as error:
         raise ConfigError(*_explain(error)) from error
 

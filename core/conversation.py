@@ -49,9 +49,9 @@ def encode_answer(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message
     """Token ids of an answer where it stands in the conversation: with the space that the template puts in front of it."""
     asked = render(messages, tokenizer, add_generation_prompt=True)
     answered = render([*messages, {"role": "assistant", "content": answer}], tokenizer)
-    end = answered.rfind(answer) + len(answer)
-    # Templates that rewrite earlier text have no such place; the bare answer is what their models generate.
-    return _token_ids(tokenizer, answered[len(asked):end] if answered.startswith(asked) else answer)
+    place = answered.find(answer, len(asked)) if answered.startswith(asked) else -1
+    # Templates that rewrite earlier text, or trim the answer, have no such place; the bare answer is what their models generate.
+    return _token_ids(tokenizer, answered[len(asked):place + len(answer)] if place >= 0 else answer)
 
 
 def _token_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:

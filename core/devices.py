@@ -17,6 +17,17 @@ if TYPE_CHECKING:
     from transformers import TrainingArguments
 
 
+# What a RuntimeError says when memory was refused: torch's allocator on the processor, and on Windows; CUDA; cuBLAS.
+REFUSED = ("can't allocate memory", "not enough memory: you tried to allocate", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the machine or the device had no memory left."""
+    # By name: whoever asks need not have imported torch.
+    return (isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+            or (isinstance(error, RuntimeError) and any(words in str(error) for words in REFUSED)))
+
+
 @dataclass(frozen=True, slots=True)
 class Device:
     """One device of this machine.

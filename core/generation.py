@@ -16,6 +16,7 @@ import torch
 
 from core.conversation import Conversation, Detokenizer, context_length, fit_prompt
 from core.errors import ConfigError, CorruptModel
+from core.tokenizer import vocabulary_size
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -155,7 +156,7 @@ class TokenStream:
     def _token_ids(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self._sampling.seed)
         end_tokens = end_token_ids(self._model, self._tokenizer)
-        vocabulary = len(self._tokenizer)  # rows beyond it only pad the embedding
+        vocabulary = vocabulary_size(self._tokenizer)  # rows beyond it only pad the embedding
         pending, cache = self._prompt.token_ids, None
         for _ in range(self._room):
             if self._stop():

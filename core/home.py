@@ -57,7 +57,11 @@ def written_whole(target: Path, needed_bytes: int) -> Iterator[Path]:
         with _writable(target.parent):
             yield partial
         if not target.exists():
-            partial.rename(target)
+            try:
+                partial.rename(target)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another process was done at the same moment
+                    raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.checkpoints import INDEX, PICKLE_SUFFIXES, WEIGHTS, check_config, unsafe, weight_files
+from core.checkpoints import INDEX, PICKLE_SUFFIXES, TOKENIZER_FILES, WEIGHTS, check_config, unsafe, weight_files
 from core.errors import CorruptModel, ModelError, ModelNotFound, NetworkError
 
 ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
@@ -53,7 +53,8 @@ def cached(repository: str) -> Path | None:
         weight_files(folder)
     except ModelError:
         return None
-    return folder
+    # A client that wanted the weights alone leaves such a snapshot.
+    return folder if any((folder / name).is_file() for name in TOKENIZER_FILES) else None
 
 
 def inspect(repository: str) -> RemoteModel:
@@ -109,6 +110,9 @@ def _wanted(files: dict[str, int], repository: str) -> dict[str, int]:
     else:
         raise ModelError(f"'{repository}' offers no weights in Transformers' own layout.", f"A file {WEIGHTS} was expected.",
                          "If it offers GGUF files, download one and give its path." if any(n.endswith(".gguf") for n in files) else "")
+    if not any(name in files for name in TOKENIZER_FILES):
+        raise ModelError(f"'{repository}' offers no tokenizer.", f"One of {', '.join(TOKENIZER_FILES)} was expected.",
+                         "Use another model, or download it and save a tokenizer into the same folder.")
     return {name: files[name] for name in (*_BESIDE_THE_WEIGHTS, *weights) if name in files}
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import Literal
 
 from core.config import LayerRule, StudentSpec
 from core.errors import ConfigError
@@ -85,6 +86,11 @@ def layer_map(rule: LayerRule | LayerMap, teacher_layers: int, student_layers: i
 def run_ends(teacher_layers: int, student_layers: int) -> tuple[int, ...]:
     """The last teacher block of the run that each student block speaks for: runs as equal as they can be, none empty."""
     return tuple(((block + 1) * teacher_layers + student_layers // 2) // student_layers - 1 for block in range(student_layers))
+
+
+def matched_blocks(rule: Literal["origin", "ends"], layer_map: LayerMap, teacher_layers: int) -> LayerMap:
+    """The teacher block whose output each student block is matched with, by ``losses.hidden_layers``."""
+    return run_ends(teacher_layers, len(layer_map)) if rule == "ends" else layer_map
 
 
 def _uniform(teacher_layers: int, student_layers: int) -> LayerMap:

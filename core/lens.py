@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 
 from core.conversation import Conversation, Detokenizer, as_messages, context_length, encode_answer, fit_prompt
 from core.errors import DataError
+from core.evaluation.forward import chunks, last_hidden, log_softmax, output_head
+from core.tokenizer import vocabulary_size
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -70,19 +72,23 @@ def compare_positions(teacher: PreTrainedModel, student: PreTrainedModel, tokeni
         DataError: the answer is empty.
         ConfigError: question and answer together fill the shorter context.
     """
-    if not answer:
+    answer_ids = encode_answer(tokenizer, as_messages(conversation), answer) if answer else []
+    if not answer_ids:
         raise DataError("The answer is empty.", "An answer of at least one token was expected.", "Ask a question first.")
-    answer_ids = encode_answer(tokenizer, as_messages(conversation), answer)
     context = min(context_length(teacher), context_length(student))
     prompt_ids = fit_prompt(tokenizer, conversation, context, len(answer_ids)).token_ids
     answer_ids = answer_ids[: context - len(prompt_ids)]
-    vocabulary = len(tokenizer) if vocabulary is None else vocabulary
-    teacher_log = _log_probabilities(teacher, prompt_ids, answer_ids, vocabulary)  # (N, V)
-    student_log = _log_probabilities(student, prompt_ids, answer_ids, vocabulary)
-    kl = (teacher_log.exp() * (teacher_log - student_log)).sum(-1).clamp_min(0)  # rounding can give -1e-8
-    pieces = _pieces(tokenizer, answer_ids)
-    leading = zip(_leading(tokenizer, teacher_log), _leading(tokenizer, student_log), strict=True)
-    return [Position(piece, value, *both) for piece, value, both in zip(pieces, kl.tolist(), leading, strict=True)]
+    vocabulary = vocabulary_size(tokenizer) if vocabulary is None else vocabulary
+    # The token in front of an answer token predicts it, so the last answer token is not read.
+    states = [_last_states(model, prompt_ids + answer_ids[:-1], len(answer_ids)) for model in (teacher, student)]  # (N, D) each
+    positions: list[Position] = []
+    for span in chunks(len(answer_ids), vocabulary):
+        teacher_log, student_log = (_log_probabilities(model, state[span], vocabulary)  # (chunk, V)
+                                    for model, state in zip((teacher, student), states, strict=True))
+        kl = (teacher_log.exp() * (teacher_log - student_log)).sum(-1).clamp_min(0)  # rounding can give -1e-8
+        leading = zip(_leading(tokenizer, teacher_log), _leading(tokenizer, student_log), strict=True)
+        positions += [Position("", value, *both) for value, both in zip(kl.tolist(), leading, strict=True)]
+    return [replace(position, token=piece) for position, piece in zip(positions, _pieces(tokenizer, answer_ids), strict=True)]
 
 
 def next_token_logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, conversation: Conversation,
@@ -96,22 +102,22 @@ def next_token_logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
         ConfigError: the question fills the context.
     """
     token_ids = fit_prompt(tokenizer, conversation, context_length(model), 1).token_ids
-    logits, order = _last_logits(model, token_ids, 1)[0, : len(tokenizer)].sort(descending=True)  # (V,)
+    with torch.inference_mode():
+        last = output_head(model)(_last_states(model, token_ids, 1))[0].float().cpu()
+    logits, order = last[: vocabulary_size(tokenizer)].sort(descending=True)  # (V,)
     return NextToken([tokenizer.decode([token_id]) for token_id in order[:count].tolist()], logits.tolist())
 
 
 @torch.inference_mode()
-def _last_logits(model: PreTrainedModel, token_ids: list[int], count: int) -> torch.Tensor:
-    """Logits (count, V) in fp32 on the CPU after each of the last `count` tokens."""
-    output = model(torch.tensor([token_ids], device=model.device), use_cache=False, logits_to_keep=count)
-    return output.logits[0].float().cpu()
+def _last_states(model: PreTrainedModel, token_ids: list[int], count: int) -> torch.Tensor:
+    """What enters the output head (count, D) after each of the last `count` tokens."""
+    return last_hidden(model, torch.tensor([token_ids], device=model.device))[0, -count:]
 
 
-def _log_probabilities(model: PreTrainedModel, prompt_ids: list[int], answer_ids: list[int], vocabulary: int) -> torch.Tensor:
-    """Log-probabilities (N, V) in front of each of the N answer tokens."""
-    # The token in front of an answer token predicts it, so the last answer token is not read.
-    logits = _last_logits(model, prompt_ids + answer_ids[:-1], len(answer_ids))
-    return logits[:, :vocabulary].log_softmax(-1)
+@torch.inference_mode()
+def _log_probabilities(model: PreTrainedModel, states: torch.Tensor, vocabulary: int) -> torch.Tensor:
+    """Log-probabilities (N, V) on the CPU from states (N, D) in front of the output head."""
+    return log_softmax(output_head(model), states, vocabulary).cpu()
 
 
 def _leading(tokenizer: PreTrainedTokenizerBase, log_probabilities: torch.Tensor) -> list[list[Candidate]]:

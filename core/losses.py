@@ -108,12 +108,12 @@ class HeadTerms:
 
 def head_loss(
     student: Tensor, head: Tensor, teacher: Tensor | None, teacher_head: Tensor | None, targets: Tensor, weights: Tensor, terms: HeadTerms,
-    divisor: float | Tensor,
+    divisor: float | Tensor, vocabulary: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Everything that needs logits, from the hidden states in front of the output heads.
 
     Logits are computed chunk by chunk; where the two vocabularies are padded to different widths, both are cut to the
-    narrower one.
+    narrower one, and rows beyond the tokenizer take no part: they receive no gradient.
 
     Args:
         student: (N, D) final hidden states; the only input besides `head` that receives a gradient.
@@ -122,18 +122,19 @@ def head_loss(
         targets: (N,) next tokens.
         weights: (N,) float32 position weights.
         divisor: the sum of weights that the mean is taken over.
+        vocabulary: rows that stand for tokens (default: all).
 
     Returns:
         The scalar loss, and (2,) sums over positions: weights times the divergence, weights times the cross-entropy.
     """
-    return _HeadLoss.apply(student, head, teacher, teacher_head, targets, weights, terms, divisor)
+    return _HeadLoss.apply(student, head, teacher, teacher_head, targets, weights, terms, divisor, vocabulary)
 
 
 class _HeadLoss(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, student, head, teacher, teacher_head, targets, weights, terms, divisor):  # type: ignore[no-untyped-def]
-        soft = terms.soft if terms.soft_factor else None
-        width = min(len(head), len(teacher_head)) if soft else len(head)
+    def forward(ctx, student, head, teacher, teacher_head, targets, weights, terms, divisor, vocabulary):  # type: ignore[no-untyped-def]
+        soft = terms.soft  # also where its factor is 0, at an end of a ramp: its value is told all the same
+        width = min(vocabulary or len(head), len(head), len(teacher_head) if soft else len(head))
         matrix = head[:width].to(student.dtype)
         state_gradient = torch.empty_like(student)
         head_gradient = torch.zeros(matrix.shape, dtype=torch.float32, device=matrix.device) if head.requires_grad else None
@@ -174,7 +175,7 @@ class _HeadLoss(torch.autograd.Function):
             head_gradient = (head_gradient * upstream).to(dtype)
             if len(head_gradient) < shape[0]:
                 head_gradient = F.pad(head_gradient, (0, 0, 0, shape[0] - len(head_gradient)))
-        return (state_gradient * upstream, head_gradient, *[None] * 6)
+        return (state_gradient * upstream, head_gradient, *[None] * 7)
 
 
 class LayerMatch(nn.Module):

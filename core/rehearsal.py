@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,15 @@ from core.anatomy import blocks
 from core.config import ExperimentConfig
 from core.data import house
 from core.data.prepare import PreparedData
+from core.devices import is_out_of_memory
 from core.errors import OutOfMemory
 from core.evaluation.language import evaluate_language
 from core.evaluation.sentiment import evaluate_sentiment
 from core.generation import generate
-from core.layer_maps import LayerMap
+from core.layer_maps import LayerMap, matched_blocks, student_depth
 from core.recorder import CONTROL, STUDENT, ListRecorder
 from core.students import build_student, fresh_student, started_student
+from core.tokenizer import real_width
 from core.trainer import CONTROL_LESSON, DistillationTrainer, Lesson, training_arguments
 
 STEPS = 5  # the first of which warms up and is not timed
@@ -79,7 +81,9 @@ def rehearse(config: ExperimentConfig, material: Material, device: torch.device,
     """
     try:
         return _Stage(config, material, device, dtype).rehearse()
-    except (MemoryError, torch.OutOfMemoryError) as error:
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
         raise OutOfMemory("A training step ran out of memory.", "",
                           "Halve train.per_device_train_batch_size and double train.gradient_accumulation_steps: "
                           "the gradients stay the same.") from error
@@ -112,14 +116,20 @@ class _Stage:
             started = catalog.load(spec.model, self.device, torch.float32).model
             student = started_student(started, len(blocks(self.material.teacher or started)), spec, seed=seed)
             return student.model, student.layer_map
-        # Blocks and units cost alike whichever they are, and measuring importance takes long.
-        cheap = {"units": "first"} | ({"layer_map": "first"} if spec.layer_map == "importance" else {})
+        # Blocks and units cost alike whichever they are, and measuring importance takes long. The last blocks can be matched at any depth.
+        layers = len(blocks(self.material.teacher))
+        last = tuple(range(layers - student_depth(spec, layers), layers))
+        cheap = {"units": "first"} | ({"layer_map": last} if spec.layer_map == "importance" else {})
         student = build_student(self.material.teacher, spec.model_copy(update=cheap), seed=seed, dtype=torch.float32)
         return student.model, student.layer_map
 
     def trained(self, arm: str, model: nn.Module, layer_map: LayerMap | None) -> DistillationTrainer:
         spec = self.config.train.model_copy(update={"max_steps": STEPS, "gradient_accumulation_steps": 1, "report_to": ()})
-        lesson = CONTROL_LESSON if arm == CONTROL else Lesson(self.config.losses, self.material.teacher, layer_map)
+        teacher = self.material.teacher if self.config.losses.needs_teacher() else None
+        if teacher is not None and layer_map is not None:
+            layer_map = matched_blocks(self.config.losses.hidden_layers, layer_map, len(blocks(teacher)))
+        lesson = CONTROL_LESSON if arm == CONTROL else Lesson(self.config.losses, teacher, layer_map)
+        lesson = replace(lesson, vocabulary=real_width(self.material.tokenizer, model))
         with tempfile.TemporaryDirectory() as folder:
             arguments = training_arguments(spec, Path(folder), self.device, eval_steps=STEPS)
             arguments.save_strategy = arguments.eval_strategy = "no"
@@ -138,7 +148,8 @@ class _Stage:
     def sentiment(self, model: nn.Module) -> float:
         items = self.config.evaluation.sentiment_items
         some = house.held_out("validation", min(items, SENTIMENT_ITEMS)) if items else []
-        return items / len(some) * _timed(lambda: evaluate_sentiment(model, self.material.tokenizer, some, self.device)) if some else 0.0
+        return items / len(some) * _timed(lambda: evaluate_sentiment(
+            model, self.material.tokenizer, some, self.device, dtype=self.dtype)) if some else 0.0
 
     def answers(self, model: nn.Module) -> float:
         spec = self.config.evaluation

@@ -13,11 +13,14 @@ from core.anatomy import anatomy_of, blocks, is_tied, plain_model, with_blocks, 
 from core.config import FreshSpec, LoraSpec, StudentSpec
 from core.dimensions import Dimensions, student_dimensions, with_dimensions
 from core.layer_maps import LayerMap, student_map
+from core.tokenizer import vocabulary_size
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from core.unit_order import Importance
 
     Batch = tuple[torch.Tensor, torch.Tensor]  # token ids (B, T) and the weight of each as a target (B, T)
 
@@ -40,7 +43,8 @@ class Student:
 
 
 def build_student(teacher: PreTrainedModel, spec: StudentSpec, *, seed: int,
-                  calibration: Callable[[], Iterable[Batch]] | None = None, dtype: torch.dtype | None = None) -> Student:
+                  calibration: Callable[[], Iterable[Batch]] | None = None, units: Importance | None = None,
+                  dtype: torch.dtype | None = None) -> Student:
     """A student with the teacher's embeddings, norms and head, and the blocks that `spec` chooses.
 
     At the teacher's depth a copy gives exactly the teacher's logits. The global random state is left alone.
@@ -48,6 +52,7 @@ def build_student(teacher: PreTrainedModel, spec: StudentSpec, *, seed: int,
     Args:
         seed: of new weights and adapters.
         calibration: gives batches for `block_importance` and `core.unit_order`; needed only where importance decides.
+        units: what each unit is worth, where that was measured before.
         dtype: of the student's weights (default: the teacher's).
 
     Raises:
@@ -62,7 +67,7 @@ def build_student(teacher: PreTrainedModel, spec: StudentSpec, *, seed: int,
         importance = block_importance(teacher, calibration())
     layer_map = student_map(spec, len(blocks(teacher)), importance)
     with _seeded(seed):
-        model = _shallower(teacher, spec, layer_map, dtype or teacher.dtype, calibration)
+        model = _shallower(teacher, spec, layer_map, dtype or teacher.dtype, calibration, units)
         model.generation_config = copy.deepcopy(teacher.generation_config)
         return _ready(model.to(teacher.device), spec, layer_map)
 
@@ -89,7 +94,7 @@ def _ready(model: PreTrainedModel, spec: StudentSpec, layer_map: LayerMap) -> St
 
 
 def _shallower(teacher: PreTrainedModel, spec: StudentSpec, layer_map: LayerMap, dtype: torch.dtype,
-               calibration: Callable[[], Iterable[Batch]] | None) -> PreTrainedModel:
+               calibration: Callable[[], Iterable[Batch]] | None, units: Importance | None) -> PreTrainedModel:
     """The teacher's blocks of `layer_map` at the widths of `spec`, with its weights or new ones."""
     from core.resizing import Weights, resized
     from core.unit_order import in_order, unit_importance
@@ -106,9 +111,9 @@ def _shallower(teacher: PreTrainedModel, spec: StudentSpec, layer_map: LayerMap,
         return _new_model(with_dimensions(config, widths), dtype)
     weights = Weights.of(teacher)
     if spec.units == "importance":
-        if calibration is None:
+        if units is None and calibration is None:
             raise ValueError("the importance of units is measured: calibration is needed")
-        weights = in_order(weights, unit_importance(teacher, (input_ids for input_ids, _ in calibration())))
+        weights = in_order(weights, units or unit_importance(teacher, (input_ids for input_ids, _ in calibration())))
     return resized(weights, replace(widths, layers=len(layer_map)), layer_map).model(dtype)
 
 
@@ -118,7 +123,7 @@ def fresh_student(spec: FreshSpec, tokenizer: PreTrainedTokenizerBase, seed: int
     from transformers import LlamaConfig
 
     config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=spec.hidden, intermediate_size=spec.feed_forward, num_hidden_layers=spec.layers,
+        vocab_size=vocabulary_size(tokenizer), hidden_size=spec.hidden, intermediate_size=spec.feed_forward, num_hidden_layers=spec.layers,
         num_attention_heads=spec.heads, num_key_value_heads=spec.key_value_heads, max_position_embeddings=spec.positions,
         tie_word_embeddings=True, initializer_range=0.02, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id)
@@ -154,21 +159,21 @@ def block_importance(model: PreTrainedModel, batches: Iterable[Batch]) -> list[f
 
 def _mean_loss(model: PreTrainedModel, batches: list[Batch]) -> float:
     """Cross-entropy with the next token, weighted mean over all batches, in nats per token."""
-    import torch
-    from torch.nn.functional import cross_entropy
+    from core.evaluation.forward import chunks, evaluating, last_hidden, log_softmax, output_head
 
-    was_training = model.training
-    model.eval()
+    head = output_head(model)
+    width = head.weight.shape[0]
     loss = weight = 0.0
-    with torch.no_grad():
+    with evaluating(model):
         for input_ids_BT, weights_BT in batches:
             input_ids_BT, weights_BT = input_ids_BT.to(model.device), weights_BT.to(model.device)
-            logits_BTV = model(input_ids=input_ids_BT, use_cache=False).logits[:, :-1].float()
-            losses_N = cross_entropy(logits_BTV.flatten(0, 1), input_ids_BT[:, 1:].flatten().long(), reduction="none")
-            weights_N = weights_BT[:, 1:].flatten().float()
-            loss += (losses_N * weights_N).sum().item()
+            counted = weights_BT[:, 1:] > 0
+            targets_N, weights_N = input_ids_BT[:, 1:][counted].long(), weights_BT[:, 1:][counted].float()
+            hidden_ND = last_hidden(model, input_ids_BT)[:, :-1][counted]
+            for span in chunks(len(targets_N), width):
+                nll_N = -log_softmax(head, hidden_ND[span], width).gather(1, targets_N[span, None]).squeeze(1)
+                loss += (nll_N * weights_N[span]).sum().item()
             weight += weights_N.sum().item()
-    model.train(was_training)
     if weight == 0:
         raise ValueError("the calibration slice counts no token")
     return loss / weight

@@ -27,6 +27,16 @@ def texts(rows: Iterable[Row]) -> Iterable[str]:
             yield from (row[key] for key in ("text", "prompt", "completion") if key in row)
 
 
+def vocabulary_size(tokenizer: Any) -> int:
+    """Rows of logits that stand for tokens: the highest number of a token and one. Numbers may have gaps; len() would miss the end."""
+    return max(tokenizer.get_vocab().values()) + 1
+
+
+def real_width(tokenizer: Any, *models: Any) -> int:
+    """Logits that count wherever `models` are trained or compared: families pad their embeddings beyond the tokenizer."""
+    return min(vocabulary_size(tokenizer), *(model.get_output_embeddings().weight.shape[0] for model in models))
+
+
 def train_tokenizer(rows: Iterable[Row], vocabulary: int, positions: int) -> Any:
     """Train byte-level BPE (1508.07909; bytes as in GPT-2) on the rows and wrap it for Transformers.
 

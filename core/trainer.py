@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel, PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments
@@ -18,11 +20,12 @@ from core.anatomy import plain_model
 from core.config import LossSpec, TrainSpec
 from core.data.packing import Blocks
 from core.devices import memory_in_use, use_only
-from core.errors import NonFiniteLoss
+from core.errors import CompatibilityError, NonFiniteLoss
 from core.losses import HeadTerms, LayerMatch, cosine_distance, divergence, head_loss
 from core.recorder import Recorder
 
 STATE_FILE = "trainer_state.json"  # the last file of a checkpoint that Trainer writes
+OWN_STATE = "stillhouse.safetensors"  # in a checkpoint: what Trainer does not know of
 
 
 class BlockDataset(Dataset):
@@ -43,10 +46,15 @@ def collate(items: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     return {key: torch.stack([item[key] for item in items]) for key in items[0]}
 
 
-def training_arguments(spec: TrainSpec, directory: Path, device: torch.device, *, eval_steps: int) -> TrainingArguments:
-    """The field names are those of Transformers wherever the meaning is the same."""
+def training_arguments(spec: TrainSpec, directory: Path, device: torch.device, *, eval_steps: int,
+                       run_name: str | None = None) -> TrainingArguments:
+    """The field names are those of Transformers wherever the meaning is the same.
+
+    Args:
+        run_name: what trackers call this training.
+    """
     arguments = TrainingArguments(
-        output_dir=str(directory), max_steps=spec.max_steps or -1, num_train_epochs=spec.num_train_epochs,
+        output_dir=str(directory), run_name=run_name, max_steps=spec.max_steps or -1, num_train_epochs=spec.num_train_epochs,
         per_device_train_batch_size=spec.per_device_train_batch_size, gradient_accumulation_steps=spec.gradient_accumulation_steps,
         learning_rate=spec.learning_rate, lr_scheduler_type=spec.lr_scheduler_type, warmup_steps=_warmup(spec.warmup_ratio),
         weight_decay=spec.weight_decay, adam_beta2=spec.adam_beta2, max_grad_norm=spec.max_grad_norm, optim="adamw_torch_fused",
@@ -64,8 +72,15 @@ def _warmup(ratio: float) -> float:
 
 def latest_checkpoint(directory: Path) -> Path | None:
     """The newest checkpoint that was written to its end."""
-    complete = [path for path in directory.glob("checkpoint-*") if (path / STATE_FILE).is_file()]
-    return max(complete, key=_step_of, default=None)
+    return next((path for path in sorted(directory.glob("checkpoint-*"), key=_step_of, reverse=True) if _is_complete(path)), None)
+
+
+def _is_complete(checkpoint: Path) -> bool:
+    # The file is there before all of it is: a crash or a full disk may leave it empty or cut.
+    try:
+        return isinstance(json.loads((checkpoint / STATE_FILE).read_bytes()), dict)
+    except (OSError, ValueError):
+        return False
 
 
 def _step_of(checkpoint: Path) -> int:
@@ -80,11 +95,13 @@ class Lesson:
         losses: the terms and their weights.
         teacher: in evaluation mode, on the student's device; None where only hard labels count.
         layer_map: teacher block of each student block; needed for matched layers only.
+        vocabulary: logits that stand for tokens, as `core.tokenizer.real_width` says (default: all).
     """
 
     losses: LossSpec
     teacher: PreTrainedModel | None = None
     layer_map: tuple[int, ...] | None = None
+    vocabulary: int | None = None
 
 
 CONTROL_LESSON = Lesson(LossSpec(w_kd=0.0, w_hard=1.0))  # no teacher: the text alone
@@ -118,8 +135,9 @@ class DistillationTrainer(Trainer):
         self.remove_callback(PrinterCallback)
         self.remove_callback(ProgressCallback)
         self.clock = _Clock()
-        self.add_callback(self.clock)
+        # In this order: the conscience waits for the GPU to finish the step, and the clock must not stop before that.
         self.add_callback(_Conscience(self))
+        self.add_callback(self.clock)
         self._forget()
 
     def _uses(self, term: str) -> bool:
@@ -128,8 +146,14 @@ class DistillationTrainer(Trainer):
 
     def _layer_match(self, student: nn.Module) -> LayerMatch:
         teacher, model = self.lesson.teacher, plain_model(student)
-        match = LayerMatch(self.lesson.layer_map, len(blocks_of(teacher)), model.get_input_embeddings().weight.shape[1],
+        layers = len(blocks_of(teacher))
+        match = LayerMatch(self.lesson.layer_map, layers, model.get_input_embeddings().weight.shape[1],
                            teacher.get_input_embeddings().weight.shape[1]).to(model.device)
+        if not match.pairs or max(self.lesson.layer_map) >= layers:
+            raise CompatibilityError(f"losses.w_hidden_mse matches student blocks with the teacher blocks {list(self.lesson.layer_map)}.",
+                                     f"At least one pair of blocks of the {layers} that the teacher has was expected; a last block is "
+                                     "matched with a last block only.",
+                                     "Set losses.hidden_layers to ends, choose another student.layer_map, or set losses.w_hidden_mse to 0.")
         if match.projections is not None:
             # As a part of the model the projections are optimised, checkpointed and shared between processes with it.
             model.add_module("layer_match", match)
@@ -151,6 +175,32 @@ class DistillationTrainer(Trainer):
 
     def _last_step(self) -> int:
         return self.set_initial_training_values(self.args, self.get_train_dataloader())[-1]
+
+    # ------------------------------------------------------------------------------------------ checkpoints
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """The model, and what else training goes on from: projections, which checkpoints of adapters leave out, and the
+        sums of the steps since the last point of the curves."""
+        super().save_model(output_dir, _internal_call)
+        names, totals = self._totals()
+        if self.args.should_save:
+            own = {f"sums.{name}": total for name, total in zip((*names, "counted"), totals, strict=True)}
+            if self.layer_match is not None:
+                own |= {f"layer_match.{name}": tensor for name, tensor in self.layer_match.state_dict().items()}
+            own = {name: tensor.cpu().contiguous() for name, tensor in own.items()}
+            save_file(own, Path(output_dir or self.args.output_dir) / OWN_STATE)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        path = Path(resume_from_checkpoint) / OWN_STATE
+        own = load_file(path) if path.is_file() else {"sums.counted": torch.zeros(2)}  # checkpoints of earlier releases lack it
+        if self.layer_match is not None and path.is_file():
+            self.layer_match.load_state_dict({name.removeprefix("layer_match."): tensor for name, tensor in own.items()
+                                              if name.startswith("layer_match.")})
+        if self.is_world_process_zero():  # the sums are those of all processes
+            sums = {name.removeprefix("sums."): tensor.to(self.args.device) for name, tensor in own.items() if name.startswith("sums.")}
+            self._counted = sums.pop("counted")[0]
+            self._sums = sums
 
     # ------------------------------------------------------------------------------------------ loss
 
@@ -184,9 +234,10 @@ class DistillationTrainer(Trainer):
                 teacher_final = taught[-1][:, :-1][counted]
                 teacher_head = self.lesson.teacher.get_output_embeddings().weight
 
-        soft = self.divergence if taught is not None else None
+        soft = self.divergence if self._uses("kd") else None
         terms = HeadTerms(soft, weights["kd"] * self.lesson.losses.temperature**2, weights["hard"])
-        loss, sums = head_loss(final, head, teacher_final, teacher_head, targets, position_weights, terms, divisor)
+        loss, sums = head_loss(final, head, teacher_final, teacher_head, targets, position_weights, terms, divisor,
+                               self.lesson.vocabulary)
         self._add("kd", weights["kd"] * self.lesson.losses.temperature**2, sums[0])
         self._add("hard", weights["hard"], sums[1])
         if self._uses("hidden"):
@@ -215,11 +266,14 @@ class DistillationTrainer(Trainer):
         pair = torch.stack([total, total * factor])
         self._sums[term] = self._sums.get(term, 0) + pair
 
-    def _term_metrics(self) -> dict[str, float]:
+    def _totals(self) -> tuple[list[str], Tensor]:
+        """The names of the terms; and for each its sum and its weighted sum, then the counted weight twice, over all processes."""
         names = sorted(self._sums)
         totals = torch.stack([*(self._sums[name] for name in names), self._counted.expand(2).to(self.args.device)])
-        if self.args.world_size > 1:
-            totals = self.accelerator.reduce(totals, "sum")
+        return names, self.accelerator.reduce(totals, "sum") if self.args.world_size > 1 else totals
+
+    def _term_metrics(self) -> dict[str, float]:
+        names, totals = self._totals()
         rows = (totals[:-1] / totals[-1].clamp_min(1e-6)).tolist()
         metrics = {"loss": sum(weighted for _, weighted in rows)}
         for name, (raw, weighted) in zip(names, rows, strict=True):

@@ -16,7 +16,9 @@ where the last call ended: it is the way a stopped, killed or lost run is resume
         before/               the student before training
         control/              the same student trained without the teacher, when asked for
         checkpoints/<arm>/    what training goes on from
-        progress.json         measurements and seconds so far
+        logs/<arm>/           what trackers write, when there are any
+        progress.json         measurements, layer map and seconds so far
+        units.safetensors     what each of the teacher's units is worth, where a narrower student keeps the most important
         report.json           the result
 """
 
@@ -29,39 +31,42 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoTokenizer, PreTrainedModel
 
 from core import catalog, checks
+from core.anatomy import plain_model
 from core.catalog import LoadedModel
 from core.config import ExperimentConfig
 from core.data import house
 from core.data.packing import Blocks
 from core.data.prepare import PreparedData, prepare, rows
 from core.devices import resolve_device, resolve_precision
-from core.errors import DataError
+from core.errors import DataError, DeviceError
 from core.evaluation.language import evaluate_language
 from core.evaluation.sentiment import evaluate_sentiment
 from core.generation import generate
 from core.home import cache_dir
-from core.layer_maps import LayerMap, run_ends
+from core.layer_maps import LayerMap, matched_blocks
 from core.metrics import METRICS
 from core.planning import total_steps
 from core.recorder import CONTROL, STUDENT, Recorder
 from core.reporting import write_folder_documents
 from core.students import build_student, fresh_student, merged, started_student
-from core.systems.bridge import write_texts
-from core.tokenizer import train_tokenizer
+from core.tokenizer import real_width, train_tokenizer
+from core.trackers import tracked
 from core.trainer import CONTROL_LESSON, DistillationTrainer, Lesson, latest_checkpoint, training_arguments
+from core.unit_order import Importance, unit_importance
 
 BEFORE = "before"  # the folder of the untrained student
 CALIBRATION_BLOCKS = 16  # held-out blocks on which block importance is measured
-TOKENIZER_ROWS = 40_000  # rows that a new vocabulary is trained on
+TOKENIZER_ROWS = 40_000  # rows at most that a new vocabulary is trained on
 
 Load = Callable[..., LoadedModel]
 
@@ -74,6 +79,7 @@ class Progress:
         data: digest of the blocks that it began with.
         measurements: who (teacher, student_before, student_after, control) -> metrics.
         steps, tokens, speed: arm -> optimiser steps, tokens seen, tokens per second.
+        layer_map: where it was measured; kept, so that both arms and every call build the same student.
         seconds: working time of all calls so far.
     """
 
@@ -83,6 +89,7 @@ class Progress:
     steps: dict[str, int] = field(default_factory=dict)
     tokens: dict[str, int] = field(default_factory=dict)
     speed: dict[str, float] = field(default_factory=dict)
+    layer_map: list[int] | None = None
     seconds: float = 0.0
 
     @classmethod
@@ -110,22 +117,20 @@ def distill(config: ExperimentConfig, recorder: Recorder, directory: Path, *, lo
 
     Raises:
         StillhouseError: whatever the user can do something about; nothing half-made stays under ``student/``.
+        DeviceError: one of several processes; `core.trainer` could train in them, what is around it could not.
     """
+    _require_one_process()
     directory.mkdir(parents=True, exist_ok=True)
-    if config.bridge is not None:
-        harvest = write_texts(config.bridge, recorder, cache_dir(), seed=config.train.seed, device=config.train.device, load=load)
-        if harvest is None:
-            return _nothing_yet(directory, command)
-        recorder.event("bridge", {"kept": harvest.kept, "left_out": harvest.left_out})
-        config = config.model_copy(update={"data": config.data.model_copy(update={"source": str(harvest.path)})})
     return _Experiment(config, recorder, directory, load, command).run()
 
 
-def _nothing_yet(directory: Path, command: str) -> dict[str, Any]:
-    """The report of a run that was stopped before there was anything to train on."""
-    who = ("teacher", "student_before", "student_after", CONTROL)
-    return {"output_dir": str(directory / STUDENT), "teacher": None, "student": {"name": STUDENT}, "metrics": dict.fromkeys(who),
-            "data": None, "seconds": 0.0, "tokens": 0, "tokens_per_second": 0.0, "stopped": True, "command": command}
+def _require_one_process() -> None:
+    """Processes of one launch would write the same files, and the first to be done would remove what the others read."""
+    processes = os.environ.get("WORLD_SIZE", "1")
+    if processes not in ("", "1"):
+        raise DeviceError(f"This process is one of {processes} that were started together (WORLD_SIZE).",
+                          "An experiment runs in one process, on one device.",
+                          "Start it without accelerate launch or torchrun, and choose the GPU with train.device.")
 
 
 class _Experiment:
@@ -203,18 +208,33 @@ class _Experiment:
                 catalog.check_compatible(self.teacher, started)
             student = started_student(started.model, (self.teacher or started).entry.layers, spec, seed=seed)
         else:
-            student = build_student(self.teacher.model, spec, seed=seed, calibration=self._calibration, dtype=torch.float32)
+            if self.progress.layer_map is not None:
+                spec = spec.model_copy(update={"layer_map": tuple(self.progress.layer_map)})
+            student = build_student(self.teacher.model, spec, seed=seed, calibration=self._calibration, units=self._units(),
+                                    dtype=torch.float32)
+            if spec.layer_map == "importance":
+                self.progress.layer_map = list(student.layer_map)
+                self._keep_progress()
+        if self.teacher is not None:
+            # The states that are compared are those that the output heads read.
+            checks.widths(self.config.losses, *(model.get_output_embeddings().weight.shape[1]
+                                                for model in (self.teacher.model, plain_model(student.model))))
         return student.model, student.layer_map, student.trainable_parameters
 
     def _fit(self, arm: str, model: nn.Module, layer_map: LayerMap | None) -> bool:
         spec = self.config.train
         lesson = self._lesson(layer_map) if arm == STUDENT else CONTROL_LESSON
+        # The control learns from the very logits that it is measured on, as the student does.
+        models = (model, self.teacher.model) if self.teacher else (model,)
+        lesson = replace(lesson, vocabulary=real_width(self.tokenizer, *models))
         checkpoints = self.directory / "checkpoints" / arm
-        arguments = training_arguments(spec, checkpoints, self.device, eval_steps=self.config.evaluation.eval_steps)
-        trainer = DistillationTrainer(model, lesson, self.data.train, arguments, arm=arm, recorder=self.recorder, dtype=self.dtype,
-                                      evaluate=lambda step: self._language(arm, model, step))
-        self.recorder.event("phase", {"name": "steps", "arm": arm, "total_steps": total_steps(spec, len(self.data.train))})
-        trainer.go_on(latest_checkpoint(checkpoints))
+        arguments = training_arguments(spec, checkpoints, self.device, eval_steps=self.config.evaluation.eval_steps,
+                                       run_name=f"{self.config.name or self.directory.name}-{arm}")
+        with tracked(spec.report_to, self.directory / "logs" / arm):
+            trainer = DistillationTrainer(model, lesson, self.data.train, arguments, arm=arm, recorder=self.recorder, dtype=self.dtype,
+                                          evaluate=lambda step: self._language(arm, model, step))
+            self.recorder.event("phase", {"name": "steps", "arm": arm, "total_steps": total_steps(spec, len(self.data.train))})
+            trainer.go_on(latest_checkpoint(checkpoints))
         self.progress.steps[arm] = trainer.state.global_step
         self.progress.tokens[arm] = int(trainer.state.num_input_tokens_seen)
         self.progress.speed[arm] = trainer.clock.tokens_per_second(trainer.state) or self.progress.speed.get(arm, 0.0)
@@ -222,11 +242,9 @@ class _Experiment:
         return trainer.state.global_step >= trainer.state.max_steps
 
     def _lesson(self, layer_map: LayerMap | None) -> Lesson:
-        if self.teacher is None:
-            return Lesson(self.config.losses)
-        matched = layer_map
-        if layer_map is not None and self.config.losses.hidden_layers == "ends":
-            matched = run_ends(self.teacher.entry.layers, len(layer_map))
+        if self.teacher is None or not self.config.losses.needs_teacher():
+            return Lesson(self.config.losses)  # a teacher that no term asks would only cost time
+        matched = layer_map and matched_blocks(self.config.losses.hidden_layers, layer_map, self.teacher.entry.layers)
         return Lesson(self.config.losses, self.teacher.model, matched)
 
     def _save(self, model: PreTrainedModel, target: Path) -> None:
@@ -249,15 +267,22 @@ class _Experiment:
         with self.phase("evaluate", who=who):
             metrics = self._measure_language(model)
             if self.reviews:
-                metrics |= evaluate_sentiment(model, self.tokenizer, self.reviews, self.device)
+                metrics |= evaluate_sentiment(model, self.tokenizer, self.reviews, self.device, dtype=self.dtype)
+        self._tell(who, model, metrics, arm)
+        # Kept only now: what a run that dies in between has not told is measured and told again.
         self.progress.measurements[who] = metrics
         self._keep_progress()
+
+    def _tell(self, who: str, model: nn.Module, metrics: dict[str, float], arm: str | None) -> None:
         self.recorder.event("evaluation", {"who": who, "metrics": metrics})
+        if arm is None:
+            return
+        step, arms = self.progress.steps.get(arm, 0), (arm,)
         if who == "student_before":
-            for each in (STUDENT, CONTROL) if self.config.control else (STUDENT,):
-                self.recorder.log(each, 0, _curves(metrics))
-        if arm is not None:
-            self._samples(arm, model, 0 if who == "student_before" else self.progress.steps[arm])
+            step, arms = 0, (STUDENT, CONTROL) if self.config.control else (STUDENT,)
+        for each in arms:
+            self.recorder.log(each, step, _curves(metrics))
+        self._samples(arm, model, step)
 
     def _measure_language(self, model: nn.Module) -> dict[str, float]:
         return evaluate_language(model, self.held_out, self.teacher and self.teacher.model, tokenizer=self.tokenizer,
@@ -265,7 +290,8 @@ class _Experiment:
 
     def _language(self, arm: str, model: nn.Module, step: int) -> dict[str, float]:
         metrics = self._measure_language(model)
-        self._samples(arm, model, step)
+        if step < total_steps(self.config.train, len(self.data.train)):  # the last answers are those of the saved student
+            self._samples(arm, model, step)
         return _curves(metrics)
 
     def _samples(self, arm: str, model: nn.Module, step: int) -> None:
@@ -307,7 +333,8 @@ class _Experiment:
     def _new_tokenizer(self) -> Any:
         kept = self.directory / "tokenizer"
         if not kept.is_dir():
-            spec, data = self.config.student.fresh, self.config.data.model_copy(update={"max_rows": TOKENIZER_ROWS})
+            limit = min(self.config.data.max_rows or TOKENIZER_ROWS, TOKENIZER_ROWS)
+            spec, data = self.config.student.fresh, self.config.data.model_copy(update={"max_rows": limit})
             tokenizer = train_tokenizer(rows(data, "train", self.config.train.seed), spec.vocabulary, spec.positions)
             tokenizer.save_pretrained(kept.with_name("tokenizer.partial"))
             kept.with_name("tokenizer.partial").replace(kept)
@@ -319,6 +346,17 @@ class _Experiment:
                             f"The blocks were {self.progress.data}, and are {self.data.digest} now.",
                             "Put the old data back, or start the experiment as a new run.")
         self.progress.data = self.data.digest
+
+    def _units(self) -> Importance | None:
+        """What each of the teacher's units is worth, measured once; None where that decides nothing."""
+        spec, kept = self.config.student, self.directory / "units.safetensors"
+        if not spec.narrower or spec.units != "importance" or spec.init != "teacher":
+            return None
+        if not kept.is_file():
+            save_file(asdict(unit_importance(self.teacher.model, (input_ids for input_ids, _ in self._calibration()))),
+                      kept.with_suffix(".partial"))
+            os.replace(kept.with_suffix(".partial"), kept)
+        return Importance(**load_file(kept))
 
     def _calibration(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         blocks, size = self.data.validation.take(CALIBRATION_BLOCKS), self.config.train.per_device_train_batch_size

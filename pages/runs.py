@@ -7,6 +7,7 @@ from workbench.screens.shared import state, views
 
 st.title("Runs", anchor=False)
 with views.errors_shown():
+    views.queue_warning()
     runs_view.undo_offer()
     runs = state.store().runs()
     if runs:

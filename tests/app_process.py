@@ -13,6 +13,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from workbench.errors import WrongStatus
+from workbench.runs import jobs
+from workbench.store import Store
+from workbench.store.records import ACTIVE
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -53,6 +58,16 @@ def running_app(folder: Path, *, home: Path | None = None, start_within: float =
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             raise
+
+
+def end_runs(home: Path) -> None:
+    """End every run of this home, workers included: they are detached and outlive the app."""
+    if not (home / "store.sqlite").exists():
+        return
+    store = Store(home / "store.sqlite")
+    for run in store.runs(status=("queued", *ACTIVE), include_deleted=True):
+        with contextlib.suppress(WrongStatus):  # it ended in the meantime
+            jobs.force_stop(run.id, store)
 
 
 def _address(process: subprocess.Popen, log: Path, seconds: float) -> str:

@@ -27,13 +27,13 @@ HEAVY = ("torch", "transformers", "datasets", "accelerate", "peft")
 OTHER_PROCESSES = {"workbench.runs.worker", "workbench.inference.server", "workbench.terminal.cli", "workbench.__main__"}
 # The engine modules that the web process uses.
 LIGHT_CORE = ("core.config", "core.errors", "core.recorder", "core.metrics", "core.catalog", "core.layer_maps", "core.planning",
-              "core.data.house", "core.data.sources")
+              "core.claims.registry", "core.claims.running", "core.claims.outcomes", "core.data.house", "core.data.sources")
 
 # The packages of the workbench and the modules beside them, from the ground up; neighbours on one floor do not know each other.
 FLOORS = (
     ("errors", "failures", "mounts", "paths", "processes"),
     ("gate", "store"),
-    ("inference", "runs"),
+    ("checks", "inference", "runs"),
     ("chat", "screens"),
     ("app",),
     ("serve",),

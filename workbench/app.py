@@ -24,11 +24,20 @@ from workbench.mounts import base_path, chat_path  # noqa: E402
 from workbench.runs.jobs import Runner  # noqa: E402
 from workbench.screens.shared.live_plotly import script_route  # noqa: E402
 from workbench.store import Store  # noqa: E402
+from workbench.store.records import Run  # noqa: E402
 
 SCRIPT = Path(__file__).with_name("ui.py")
 
 st.App(SCRIPT)  # the first one pins the folder whose .streamlit/config.toml is read; the routes below depend on it
-runner = Runner(Store(paths.store_path()))
+
+
+def make_room(run: Run) -> None:
+    """A GPU that a run begins to train on is not shared with models that nobody is asking."""
+    if (run.device or "").startswith("cuda"):
+        client.release()
+
+
+runner = Runner(Store(paths.store_path()), begun=make_room)
 chat = ChatMount()
 
 

@@ -1,6 +1,7 @@
 """The application's own errors, under the engine's root.
 
     StillhouseError (core.errors)
+    ├── CheckError                the check of a claim cannot be started
     ├── DesktopError              the file manager cannot show a folder
     ├── ServeError                the app cannot answer at the address that was asked for
     └── StoreError                anything the run store refuses
@@ -13,6 +14,10 @@
 from __future__ import annotations
 
 from core.errors import StillhouseError
+
+
+class CheckError(StillhouseError):
+    """The check of a claim cannot be started."""
 
 
 class DesktopError(StillhouseError):

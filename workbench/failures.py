@@ -7,10 +7,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from core.devices import is_out_of_memory
 from core.errors import DiskFull, OutOfMemory, RunError, StillhouseError
 
 CROWDED_BYTES = 1 << 20  # with less than this left on the disk, a failed write is a full disk
-REFUSED = "can't allocate memory", "not enough memory: you tried to allocate"  # torch's allocator on the processor; on Windows
 
 
 def explain(error: Exception, directory: Path) -> StillhouseError:
@@ -43,10 +43,3 @@ def _is_disk_full(error: BaseException, directory: Path) -> bool:
     # safetensors and torch report a failed write by exceptions of their own, torch without its reason.
     text = str(error)
     return "No space left on device" in text or ("PytorchStreamWriter" in text and shutil.disk_usage(directory).free < CROWDED_BYTES)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the machine or the device had no memory left."""
-    # By name: this module must not import torch. The allocator of the processor raises a plain RuntimeError.
-    return (isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-            or (isinstance(error, RuntimeError) and any(words in str(error) for words in REFUSED)))

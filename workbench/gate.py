@@ -6,7 +6,6 @@ A password box inside a page would leave all but the page open.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import hmac
 import html
@@ -14,8 +13,9 @@ import ipaddress
 import os
 import secrets
 import time
+import uuid
 from pathlib import Path
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection, Request
@@ -29,6 +29,8 @@ COOKIE = "stillhouse"
 LOGIN_PATH, HEALTH_PATH = "/login", "/_stcore/health"
 COOKIE_SECONDS = 12 * 3600
 FAILURES_ALLOWED, FAILURE_WINDOW = 10, 60.0  # wrong passwords from one address, within seconds
+LARGEST_FORM = 1 << 14  # bytes
+KEY_BYTES = 32
 REFUSED_BY_POLICY = 1008  # websocket close code
 
 
@@ -66,13 +68,35 @@ def read_or_make_key(path: Path) -> bytes:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError), open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(secrets.token_bytes(32))
-        return path.read_bytes()
+        if not path.exists():
+            _make_key(path)
+        key = path.read_bytes()
     except OSError as error:
         raise ServeError(f"The key for logging in, {path}, cannot be used: {(error.strerror or str(error)).lower()}.",
                          "A file that this account may read and write was expected.",
                          "Set STILLHOUSE_HOME to a folder of your own.") from error
+    if len(key) < KEY_BYTES:  # with an empty one anybody could sign
+        raise ServeError(f"The key for logging in, {path}, is {len(key)} bytes long.", f"At least {KEY_BYTES} were expected.",
+                         "Remove it and start again: a new one is made.")
+    return key
+
+
+def _make_key(path: Path) -> None:
+    """Write a key aside and give it its name whole, unless another process was first: nobody ever reads half a key."""
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(secrets.token_bytes(KEY_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(aside, path)
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without links
+            os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 async def refuse(scope: Scope, receive: Receive, send: Send, response: Response) -> None:
@@ -156,15 +180,18 @@ class PasswordGate:
         wanted = local_path(request.query_params.get("next", ""), f"{self.base_path}/")
         if request.method != "POST":
             return self._form(wanted)
+        given = await _password_of(request)
+        if given is None:
+            return self._form(wanted, "That is too long for a password.", 413)
+        # From here to the verdict nothing waits, so that requests side by side cannot pass the count together.
         address = request.client.host if request.client else ""
         now = time.monotonic()
-        failures = [then for then in self._failures.pop(address, []) if now - then < FAILURE_WINDOW]
-        if len(failures) >= FAILURES_ALLOWED:
-            self._failures[address] = failures
+        self._failures = {who: recent for who, times in self._failures.items()
+                          if (recent := [then for then in times if now - then < FAILURE_WINDOW])}
+        if len(self._failures.get(address, ())) >= FAILURES_ALLOWED:
             return self._form(wanted, "Too many attempts. Wait a minute, then try again.", 429)
-        given = str((await request.form()).get("password", ""))
         if not hmac.compare_digest(given.encode(), self._password):
-            self._failures[address] = [*failures, now]
+            self._failures.setdefault(address, []).append(now)
             return self._form(wanted, "That is not the password.", 403)
         expires = str(int(time.time()) + COOKIE_SECONDS)
         response = RedirectResponse(wanted, 303)
@@ -175,6 +202,16 @@ class PasswordGate:
     def _form(self, wanted: str, message: str = "", status: int = 200) -> Response:
         action = html.escape(f"{self.base_path}{LOGIN_PATH}?next={quote(wanted)}")
         return HTMLResponse(LOGIN_PAGE.format(action=action, message=html.escape(message)), status)
+
+
+async def _password_of(request: Request) -> str | None:
+    """What was typed into the form; None for more than a form of this page ever is."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > LARGEST_FORM:
+            return None
+    return parse_qs(body.decode(errors="replace")).get("password", [""])[0]
 
 
 def local_path(wanted: str, fallback: str) -> str:

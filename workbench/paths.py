@@ -7,6 +7,7 @@
     ├── uploads/            corpora given through the browser
     ├── models/             models fetched or converted once
     ├── made/<chain>/       models of any size, made on demand from a chain
+    ├── claims/<NAME>/      what came of a claim that was checked here (`core.claims.outcomes`)
     ├── engine.log          what the process in which models answer has to say
     └── cache/              what can be made again
 """
@@ -30,24 +31,9 @@ def store_path() -> Path:
     return home() / "store.sqlite"
 
 
-def runs_dir() -> Path:
-    """The parent of every run's folder."""
-    return home() / "runs"
-
-
-def bin_dir() -> Path:
-    """Where the folders of purged runs are taken apart."""
-    return home() / "bin"
-
-
 def uploads_dir() -> Path:
     """Corpora given through the browser."""
     return home() / "uploads"
-
-
-def models_dir() -> Path:
-    """Models fetched or converted once."""
-    return home() / "models"
 
 
 def made_dir() -> Path:
@@ -58,8 +44,3 @@ def made_dir() -> Path:
 def engine_log() -> Path:
     """What the process in which models answer has to say (`workbench.inference`)."""
     return home() / "engine.log"
-
-
-def cache_dir() -> Path:
-    """What can be made again."""
-    return home() / "cache"

@@ -73,7 +73,8 @@ class Process:
 def detached() -> dict[str, Any]:
     """Arguments of `subprocess.Popen` for a process that no Ctrl-C or hang-up of this terminal reaches."""
     if sys.platform == "win32":
-        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+        # A group of its own keeps Ctrl-C away; no window of its own means another console, so closing this one leaves it alone.
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
     return {"start_new_session": True}
 
 

@@ -20,6 +20,7 @@ PAGES = [
     ("run", "Run", {"visibility": "hidden"}),  # reached from a run's name, as /run?run=...
     ("compare", "Compare", {}),
     ("models", "Models", {}),
+    ("checks", "Paper checks", {}),
 ]
 
 st.logo(ASSETS / "logo.svg", size="large")

@@ -39,6 +39,21 @@ def open_hub(spec: DataSpec) -> Table:
     return Table(f"The dataset '{spec.source}'", tuple(columns), read, _length(dataset), dataset.info.download_size)
 
 
+def hub_revision(spec: DataSpec) -> str:
+    """What changes when the records of a hub dataset do: the fingerprint of its copy in the cache, or of a stream its commit.
+
+    Raises:
+        NetworkError, DiskFull, DataError: as `open_hub`.
+    """
+    import datasets
+    from huggingface_hub import HfApi
+
+    with _explained(spec):
+        if spec.streaming:
+            return HfApi().dataset_info(spec.source).sha or ""
+        return datasets.load_dataset(spec.source, name=spec.subset, split=spec.split)._fingerprint
+
+
 def _length(dataset: Dataset | IterableDataset) -> int | None:
     if hasattr(dataset, "num_rows"):
         return dataset.num_rows

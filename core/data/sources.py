@@ -21,6 +21,9 @@ from core.data.rows import Row
 from core.data.tables import READERS, Table, open_file, suffixes
 from core.errors import DataError
 
+# A path that ends like this is a file, here or missing, whether it can be read or not.
+FILE_SUFFIXES = {*READERS, ".json", ".tsv", ".text", ".md", ".ndjson", ".arrow", ".xlsx", ".gz", ".zip", ".zst"}
+
 
 @dataclass(frozen=True)
 class Inspection:
@@ -109,12 +112,12 @@ def open_source(spec: DataSpec) -> Table:
 
 
 def is_hub_id(source: str) -> bool:
-    """Whether a source is taken for a hub dataset: owner/name, unless it exists here or ends like a file that can be read."""
+    """Whether a source is taken for a hub dataset: owner/name, unless it exists here or ends like a file of data."""
     return re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", source) is not None and not _is_file(Path(source))
 
 
 def _is_file(path: Path) -> bool:
-    return path.suffix.lower() in READERS or os.path.exists(path)  # unlike Path.exists, it takes names of any length
+    return path.suffix.lower() in FILE_SUFFIXES or os.path.exists(path)  # unlike Path.exists, it takes names of any length
 
 
 def position(row: Row) -> float:

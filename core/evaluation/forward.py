@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from core.anatomy import plain_model
+from core.losses import CHUNK_ELEMENTS
 
 
 def last_hidden(model: Any, input_ids: Tensor) -> Tensor:
@@ -27,6 +28,17 @@ def last_hidden(model: Any, input_ids: Tensor) -> Tensor:
 def output_head(model: Any) -> nn.Linear:
     """The map from the last hidden states to logits: (N, D) -> (N, V)."""
     return plain_model(model).get_output_embeddings()
+
+
+def chunks(positions: int, width: int) -> Iterator[slice]:
+    """Slices of so many positions that their logits stay small, whatever the vocabulary."""
+    step = max(1, CHUNK_ELEMENTS // width)
+    return (slice(start, start + step) for start in range(0, positions, step))
+
+
+def log_softmax(head: Any, hidden_ND: Tensor, width: int) -> Tensor:
+    """Float32 log-probabilities (N, width) from states in front of the output head; logits beyond `width` are padding."""
+    return torch.log_softmax(head(hidden_ND)[:, :width].float(), dim=-1)
 
 
 @contextmanager

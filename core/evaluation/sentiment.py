@@ -24,6 +24,7 @@ from core.data import house
 from core.data.house import Review
 from core.errors import CompatibilityError
 from core.evaluation.forward import evaluating, last_hidden, output_head
+from core.tokenizer import real_width
 
 # Tokens of one forward pass, padding included: prompts of like length share a pass, short ones in larger numbers.
 BATCH_TOKENS = 4096
@@ -32,14 +33,15 @@ SHORTEST_REVIEW = 4  # words; a context that holds fewer cannot be asked
 
 
 def evaluate_sentiment(model: Any, tokenizer: Any, reviews: Sequence[Review], device: torch.device | str, *,
-                       words: int = 200) -> dict[str, float]:
+                       words: int = 200, dtype: torch.dtype = torch.float32) -> dict[str, float]:
     """Share of `reviews` whose own label scores higher: ``sentiment_accuracy`` with its standard error ``stderr`` over
     ``sentiment_items`` reviews, and ``accuracy_imdb``/``items_imdb``, ``accuracy_rt``/``items_rt`` by origin (an origin
     that no review has is left out).
 
     Args:
-        model: a causal language model on `device`, computing in the format of its weights.
+        model: a causal language model on `device`.
         words: longer reviews lose their middle (`house.fit`), and more of it where the model's context is shorter still.
+        dtype: the format of the matrix products, as for language: models with weights in several formats are compared in one.
 
     Raises:
         CompatibilityError: the model's context is too short for the question.
@@ -49,7 +51,7 @@ def evaluate_sentiment(model: Any, tokenizer: Any, reviews: Sequence[Review], de
     labels = label_tokens(tokenizer)
     room = model.config.max_position_embeddings - max(map(len, labels))
     prompts = [encode_prompt(review.text, tokenizer, room, words) for review in reviews]
-    scores = label_scores(model, prompts, labels, torch.device(device))  # (reviews, 2)
+    scores = label_scores(model, prompts, labels, torch.device(device), real_width(tokenizer, model), dtype)  # (reviews, 2)
     correct = [bool(positive > negative) == review.positive for (positive, negative), review in zip(scores.tolist(), reviews, strict=True)]
     accuracy = sum(correct) / len(correct)
     result = {"sentiment_accuracy": accuracy, "sentiment_items": len(correct),
@@ -85,20 +87,21 @@ def encode_prompt(text: str, tokenizer: Any, room: int, words: int) -> list[int]
         words = max(SHORTEST_REVIEW, min(words - 1, words * room // len(ids)))
 
 
-def label_scores(model: Any, prompts: Sequence[Sequence[int]], labels: Sequence[Sequence[int]], device: torch.device) -> Tensor:
-    """Summed log-probability of every label after every prompt: (prompts, labels), on the CPU."""
+def label_scores(model: Any, prompts: Sequence[Sequence[int]], labels: Sequence[Sequence[int]], device: torch.device,
+                 width: int | None = None, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Summed log-probability of every label after every prompt: (prompts, labels), on the CPU; logits beyond `width` are padding."""
     scores = torch.zeros(len(prompts), len(labels))
     head = output_head(model)
     # What is fed is the prompt and all but the last token of a label: one pass serves all labels of a single token.
     prefixes = sorted({tuple(label[:-1]) for label in labels})
-    with evaluating(model):
+    with evaluating(model), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
         for batch in _by_length(prompts):
             for prefix in prefixes:
                 input_ids, lengths = _right_padded([[*prompts[index], *prefix] for index in batch], device)
                 hidden = last_hidden(model, input_ids)  # (B, T, D)
                 at_BK = lengths[:, None] + torch.arange(-1 - len(prefix), 0, device=device)  # positions that predict the label's tokens
                 states = hidden.gather(1, at_BK[..., None].expand(-1, -1, hidden.shape[-1]))  # (B, K, D)
-                normaliser_BK = head(states).float().logsumexp(-1)
+                normaliser_BK = head(states)[..., :width].float().logsumexp(-1)
                 for column, label in enumerate(labels):
                     if tuple(label[:-1]) == prefix:
                         scores[batch, column] = (_label_logits(head, states, label) - normaliser_BK).sum(1).cpu()
@@ -111,7 +114,8 @@ def _label_logits(head: nn.Linear, states: Tensor, label: Sequence[int]) -> Tens
     The two labels' logits are close: rounded to bf16 they would often be equal.
     """
     bias = None if head.bias is None else head.bias[label].float()
-    return F.linear(states.float(), head.weight[label].float(), bias).diagonal(dim1=1, dim2=2)
+    with torch.autocast(states.device.type, enabled=False):
+        return F.linear(states.float(), head.weight[label].float(), bias).diagonal(dim1=1, dim2=2)
 
 
 def _by_length(prompts: Sequence[Sequence[int]]) -> Iterator[list[int]]:

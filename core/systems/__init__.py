@@ -1,1 +1,24 @@
-"""The systems that papers describe, each as a module that reads like its paper."""
+"""The systems that papers describe, each as a module that reads like its paper, and which of them carries an experiment out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from core.config import ExperimentConfig
+
+
+def engine_for(config: ExperimentConfig) -> Callable[..., dict[str, Any]]:
+    """What carries an experiment out: a chain, a bridge, or the distillation of one student. All are called alike; see
+    `core.training.distill`."""
+    if config.chain is not None:
+        from core.systems.chain import build_chain
+
+        return build_chain
+    if config.bridge is not None:
+        from core.systems.bridge import cross_bridge
+
+        return cross_bridge
+    from core.training import distill
+
+    return distill

@@ -15,7 +15,7 @@ import hashlib
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,14 @@ import torch
 from core import catalog
 from core.batched_generation import Candidates, generate_batch
 from core.catalog import LoadedModel
-from core.config import BridgeSpec, DataSpec
+from core.config import BridgeSpec, DataSpec, ExperimentConfig
 from core.conversation import context_length, encode
 from core.data import house, sources
 from core.devices import resolve_device
 from core.errors import CompatibilityError, DataError
-from core.recorder import Recorder
+from core.home import cache_dir
+from core.recorder import STUDENT, Recorder
+from core.training import Load, distill
 
 SHORTEST = 3  # words; a shorter answer says nothing
 REPEATED = 4  # words in a row; an answer of which a third or more repeats such a run is left out
@@ -60,8 +62,28 @@ class Harvest:
     left_out: dict[str, int]
 
 
+def cross_bridge(config: ExperimentConfig, recorder: Recorder, directory: Path, *, load: Load = catalog.load,
+                 command: str = "") -> dict[str, Any]:
+    """Let the teacher write, then train ``student.model`` on its texts; or go on with either.
+
+    Args:
+        config: with its section ``bridge``; its data are the texts, whatever ``data.source`` says.
+        recorder, directory, load, command: as in `core.training.distill`, whose report this returns.
+
+    Raises:
+        StillhouseError: as `write_texts` and `core.training.distill`.
+    """
+    harvest = write_texts(config.bridge, recorder, cache_dir(), seed=config.train.seed, device=config.train.device, load=load)
+    if harvest is None:
+        return {"output_dir": str(directory / STUDENT), "teacher": None, "student": {"name": config.name or STUDENT}, "metrics": {},
+                "seconds": 0.0, "tokens": 0, "tokens_per_second": 0.0, "stopped": True, "command": command}
+    recorder.event("bridge", {"kept": harvest.kept, "left_out": harvest.left_out})
+    data = config.data.model_copy(update={"source": str(harvest.path)})
+    return distill(config.model_copy(update={"data": data}), recorder, directory, load=load, command=command)
+
+
 def write_texts(spec: BridgeSpec, recorder: Recorder, cache: Path, *, seed: int, device: str = "auto",
-                load: Callable[..., LoadedModel] = catalog.load) -> Harvest | None:
+                load: Load = catalog.load) -> Harvest | None:
     """Let the teacher answer its prompts, or go on with it; None when the user stopped it.
 
     Args:

@@ -20,7 +20,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,6 @@ import numpy as np
 import torch
 
 from core import catalog, checkpoints, checks
-from core.catalog import LoadedModel
 from core.chains import FILE, FORMAT, VALIDATION, Anchor, Chain, Target, open_chain
 from core.config import AnchorSpec, ExperimentConfig, StudentSpec, TeacherSpec
 from core.data.packing import Blocks
@@ -44,12 +43,10 @@ from core.provenance import git_commit, versions
 from core.recorder import STUDENT, Recorder
 from core.resizing import Weights
 from core.sizes import lawful_shapes, solve
-from core.training import distill
+from core.training import Load, distill
 from core.unit_order import in_order, unit_importance
 
 CALIBRATION_BLOCKS = 16
-Load = Callable[..., LoadedModel]
-
 
 def build_chain(config: ExperimentConfig, recorder: Recorder, directory: Path, *, load: Load = catalog.load,
                 command: str = "") -> dict[str, Any]:

@@ -11,9 +11,8 @@ import torch
 from core.config import BridgeSpec, parse_recipe
 from core.errors import CompatibilityError, ConfigError, DataError
 from core.recorder import ListRecorder
-from core.systems import bridge
+from core.systems import bridge, engine_for
 from core.systems.bridge import reason_to_leave_out, write_texts
-from core.training import distill
 from tests.core.chat_models import SENTENCES, save_chat_model
 
 FOREIGN = ("Other words, other merges.", "Nothing alike here.", "A language of its own.")
@@ -100,7 +99,7 @@ def test_a_proxy_learns_another_vocabularys_texts(teacher: str, tmp_path: Path, 
         "data": {"block_length": 32, "validation_fraction": 0.2},
         "train": {"max_steps": 12, "per_device_train_batch_size": 4, "learning_rate": 3e-3, "precision": "fp32", "device": "cpu"},
         "evaluation": {"eval_steps": 50, "blocks": 4, "prompts": []}})
-    report = distill(config, ListRecorder(), tmp_path / "run")
+    report = engine_for(config)(config, ListRecorder(), tmp_path / "run")
     before, after = (report["metrics"][who]["cross_entropy"] for who in ("student_before", "student_after"))
     assert after < before - 0.1
 

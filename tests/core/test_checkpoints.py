@@ -165,7 +165,14 @@ def test_configurations_that_cannot_be_used(folder: Path) -> None:
     with pytest.raises(ModelNotFound, match="holds no model"):
         checkpoints.read_config(folder)
     (folder / "adapter_config.json").write_text("{}")
-    with pytest.raises(ModelError, match="holds adapters"):
+    with pytest.raises(ModelError, match="holds adapters without"):
+        checkpoints.read_config(folder)
+
+
+def test_adapters_beside_a_whole_model_are_refused(folder: Path) -> None:
+    checkpoints.read_config(folder)
+    (folder / "adapter_config.json").write_text("{}")
+    with pytest.raises(ModelError, match="holds adapters beside a model"):
         checkpoints.read_config(folder)
 
 

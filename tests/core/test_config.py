@@ -41,6 +41,7 @@ def test_overrides(override, path, value):
 
 
 @pytest.mark.parametrize(("overrides", "says"), [
+    (["student.init=random", "student.lora={rank: 2}"], "new ones would stay random"),
     (["student.layes=3"], "Did you mean 'student.layers'"),
     (["trian.max_steps=3"], "Did you mean 'train'"),
     (["losses.temperature=0"], "greater than 0"),
@@ -84,3 +85,14 @@ def test_leaves_are_the_keys_of_a_recipe_with_every_section_there():
     assert {"losses.w_kd", "student.lora.rank", "student.fresh.heads"} <= set(known), "a weight is one leaf; optional sections count"
     assert not {"losses", "losses.w_kd.start", "student.lora"} & set(known)
     assert known["losses.temperature"].description == describe("losses.temperature")
+
+
+@pytest.mark.parametrize("name", ["1e5", "007", "true", "x1"])
+def test_names_are_text_however_they_look(name):
+    assert parse_recipe(apply_overrides({}, [f"name={name}"])).name == name
+    assert parse_recipe({"name": name}).name == name
+
+
+def test_learning_rates_may_be_written_as_people_do():
+    assert parse_recipe(parse_yaml("train: {learning_rate: 5e-4}", "x")).train.learning_rate == 5e-4
+    assert parse_recipe(apply_overrides({}, ["train.learning_rate=1e-3"])).train.learning_rate == 1e-3

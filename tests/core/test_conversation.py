@@ -77,3 +77,10 @@ def test_an_answer_is_encoded_where_it_stands(tokenizer) -> None:
     bare = chat_tokenizer.__wrapped__()
     bare.chat_template = None  # plain lines: "Assistant: It is."
     assert encode_answer(bare, [QUESTION], "It is.") == bare(" It is.", add_special_tokens=False).input_ids
+
+
+@pytest.mark.parametrize("answer", ["It is.", "It is.\n", " It is."])
+def test_an_answer_that_its_template_trims_is_encoded_as_it_is(answer) -> None:
+    trims = chat_tokenizer.__wrapped__()
+    trims.chat_template = trims.chat_template.replace("message['content'] + eos_token", "message['content'] | trim + eos_token")
+    assert encode_answer(trims, [QUESTION], answer) == trims(answer, add_special_tokens=False).input_ids

@@ -55,3 +55,13 @@ def test_this_machine() -> None:
     held = torch.ones(2**26)  # 256 MiB
     assert devices.memory_in_use(CPU) - before == pytest.approx(0.25, abs=0.05)
     del held
+
+
+@pytest.mark.parametrize(("error", "expected"), [
+    (MemoryError(), True), (torch.OutOfMemoryError("CUDA out of memory"), True), (RuntimeError("CUDA error: out of memory"), True),
+    (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+    (RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes"), True),
+    (RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 99 bytes"), True),
+    (RuntimeError("CUDA error: device-side assert triggered"), False), (ValueError("can't allocate memory"), False)])
+def test_running_out_of_memory_is_known_by_all_its_names(error, expected) -> None:
+    assert devices.is_out_of_memory(error) == expected

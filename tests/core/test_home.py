@@ -45,6 +45,18 @@ def test_the_first_of_two_writers_wins(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_two_writers_may_be_done_at_the_same_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "one"
+    with home.written_whole(target, 0) as mine:
+        (mine / "file").write_text("mine")
+        target.mkdir()
+        (target / "file").write_text("theirs")
+        monkeypatch.setattr(Path, "exists", lambda self: False)  # asked a moment before it was there
+    monkeypatch.undo()
+    assert (target / "file").read_text() == "theirs"
+    assert list(tmp_path.iterdir()) == [target]
+
+
 def test_too_little_room_is_known_beforehand(tmp_path: Path) -> None:
     with pytest.raises(DiskFull, match="GiB are needed"), home.written_whole(tmp_path / "one", 2**60):
         pytest.fail("began without the room")

@@ -95,6 +95,17 @@ def test_a_download_cut_short_is_not_a_model(remote: Hub) -> None:
     assert not catalog.describe(NAME).present
 
 
+def test_a_snapshot_without_a_tokenizer_is_not_a_model(remote: Hub) -> None:
+    catalog.fetch(NAME)
+    (remote.cache / "tokenizer.json").unlink()
+    assert not catalog.describe(NAME).present
+    assert catalog.load(NAME).tokenizer("A film").input_ids
+    (remote.folder / "tokenizer.json").unlink()
+    (remote.cache / "tokenizer.json").unlink()
+    with pytest.raises(ModelError, match="offers no tokenizer"):
+        catalog.load(NAME)
+
+
 def _response(status: int) -> httpx2.Response:
     return httpx2.Response(status, request=httpx2.Request("GET", "http://hub.test"))
 

@@ -5,8 +5,10 @@ import math
 import pytest
 import torch
 
+from core import lens
 from core.conversation import encode, encode_answer
 from core.errors import DataError
+from core.evaluation import forward
 from core.lens import compare_positions, next_token_logits
 from tests.core.chat_models import chat_model, chat_tokenizer
 
@@ -43,8 +45,21 @@ def test_kl_is_the_definition(teacher, student) -> None:
     assert "".join(position.token for position in positions) == ANSWER
 
 
+def test_logits_exist_in_chunks_only(teacher, student, monkeypatch) -> None:
+    at_once = compare_positions(teacher, student, TOKENIZER, MESSAGES, ANSWER)
+    monkeypatch.setattr(forward, "CHUNK_ELEMENTS", 3 * 300)
+    sizes = []
+    with teacher.get_output_embeddings().register_forward_hook(lambda *call: sizes.append(call[-1].numel())):
+        chunked = compare_positions(teacher, student, TOKENIZER, MESSAGES, ANSWER)
+    assert [position.kl for position in chunked] == pytest.approx([position.kl for position in at_once], rel=1e-4)
+    assert [position.token for position in chunked] == [position.token for position in at_once]
+    assert sizes and max(sizes) <= 3 * 300
+
+
 def test_a_model_does_not_depart_from_itself(teacher) -> None:
-    for position in compare_positions(teacher, teacher, TOKENIZER, MESSAGES, ANSWER):
+    positions = compare_positions(teacher, teacher, TOKENIZER, MESSAGES, ANSWER)
+    assert len(positions) == len(encode_answer(TOKENIZER, MESSAGES, ANSWER)) > 10
+    for position in positions:
         assert position.kl == pytest.approx(0, abs=1e-6)
         assert position.teacher_top5 == position.student_top5
 
@@ -75,6 +90,12 @@ def test_padding_of_the_vocabulary_takes_no_part(teacher) -> None:
 def test_an_empty_answer_is_refused(teacher, student) -> None:
     with pytest.raises(DataError, match="empty"):
         compare_positions(teacher, student, TOKENIZER, MESSAGES, "")
+
+
+def test_an_answer_without_a_token_is_refused(teacher, student, monkeypatch) -> None:
+    monkeypatch.setattr(lens, "encode_answer", lambda *_: [])  # as of a tokenizer that drops white space
+    with pytest.raises(DataError, match="empty"):
+        compare_positions(teacher, student, TOKENIZER, MESSAGES, " ")
 
 
 def test_a_long_answer_is_cut_to_the_shorter_context(teacher) -> None:

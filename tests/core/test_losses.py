@@ -128,6 +128,19 @@ def test_weightless_positions_count_nothing():
     assert gradient[1].abs().max() == 0 and gradient[0].abs().max() > 0
 
 
+@pytest.mark.parametrize("w_kd", [0.0, 1.0])
+def test_rows_beyond_the_tokenizer_take_no_part(w_kd):
+    student, head, teacher, teacher_head, targets, weights = head_case(V + 9, V + 4)
+    targets = targets.clamp_max(V - 1)
+    head.requires_grad_()
+    terms = HeadTerms(divergence(LossSpec()), 4.0 * w_kd, 1.0)
+    loss, sums = head_loss(student, head, teacher, teacher_head, targets, weights, terms, 1.0, V)
+    expected, cut = head_loss(student, head[:V].detach(), teacher, teacher_head[:V], targets, weights, terms, 1.0)
+    torch.testing.assert_close((loss, sums), (expected, cut))
+    (gradient,) = torch.autograd.grad(loss, head)
+    assert gradient.shape == head.shape and gradient[V:].abs().sum() == 0 and gradient[:V].abs().sum() > 0
+
+
 @pytest.mark.parametrize(("mine", "theirs"), [(V, V + 9), (V + 9, V)])
 def test_padded_vocabularies_are_cut_to_the_common_width(mine, theirs):
     student, head, teacher, teacher_head, targets, weights = head_case(mine, theirs)

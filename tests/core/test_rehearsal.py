@@ -97,15 +97,35 @@ def test_a_slow_rehearsal_ends_after_two_steps(config, monkeypatch):
     assert run(config).steps == 2
 
 
+@pytest.mark.parametrize("student", [{"layers": 1, "layer_map": "importance"}, {"layers": 1, "layer_map": "first"}])
+def test_a_single_block_can_be_matched_in_a_rehearsal(config, student):
+    ends = changed(config, student=student, losses={"w_hidden_mse": 1.0, "hidden_layers": "ends"})
+    assert run(ends).steps == rehearsal.STEPS
+    if student["layer_map"] == "importance":
+        assert run(changed(config, student=student, losses={"w_hidden_mse": 1.0})).steps == rehearsal.STEPS
+
+
 def test_importance_is_not_measured_for_a_rehearsal(config):
     assert run(changed(config, student={"layer_map": "importance"})).steps == rehearsal.STEPS
 
 
-@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError()])
+@pytest.mark.parametrize("error", [
+    MemoryError(), torch.OutOfMemoryError(), RuntimeError("CUDA error: out of memory"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")])
 def test_running_out_of_memory_says_what_to_change(config, monkeypatch, error):
     def fail(self):
         raise error
 
     monkeypatch.setattr(rehearsal._Stage, "rehearse", fail)
     with pytest.raises(OutOfMemory, match="per_device_train_batch_size"):
+        run(config)
+
+
+def test_another_failure_is_not_taken_for_it(config, monkeypatch):
+    def fail(self):
+        raise RuntimeError("shapes cannot be multiplied")
+
+    monkeypatch.setattr(rehearsal._Stage, "rehearse", fail)
+    with pytest.raises(RuntimeError, match="shapes"):
         run(config)

@@ -10,8 +10,9 @@ from core.anatomy import anatomy_of, blocks
 from core.config import FreshSpec, LoraSpec, StudentSpec
 from core.dimensions import Dimensions
 from core.errors import ConfigError
+from core.evaluation import forward
 from core.students import block_importance, build_student, fresh_student, merged, started_student
-from tests.core.tiny import ARCHITECTURES, logits, tiny_config, tiny_model, token_ids
+from tests.core.tiny import ARCHITECTURES, VOCABULARY, logits, tiny_config, tiny_model, token_ids
 
 
 def _is_tied(model: torch.nn.Module) -> bool:
@@ -166,6 +167,16 @@ def test_the_importance_map_keeps_what_matters() -> None:
         build_student(teacher, spec, seed=0)
 
 
+def test_importance_never_holds_the_logits_of_a_whole_batch(monkeypatch) -> None:
+    teacher, batch = tiny_model("llama"), (token_ids(rows=4), torch.ones(4, 12))
+    at_once = block_importance(teacher, [batch])
+    monkeypatch.setattr(forward, "CHUNK_ELEMENTS", 3 * VOCABULARY)
+    sizes = []
+    teacher.get_output_embeddings().register_forward_hook(lambda *call: sizes.append(call[-1].numel()))
+    assert block_importance(teacher, [batch]) == pytest.approx(at_once, abs=1e-5)
+    assert sizes and max(sizes) <= 3 * VOCABULARY
+
+
 def test_importance_needs_counted_tokens() -> None:
     with pytest.raises(ValueError, match="counts no token"):
         block_importance(tiny_model("gpt2"), [(token_ids(), torch.zeros(2, 12))])
@@ -174,8 +185,8 @@ def test_importance_needs_counted_tokens() -> None:
 class _Tokenizer:
     bos_token_id, eos_token_id, pad_token_id = 0, 0, 1
 
-    def __len__(self) -> int:
-        return 301
+    def get_vocab(self) -> dict[str, int]:
+        return {str(number): number for number in range(301)}
 
 
 def test_a_fresh_student_is_untrained_and_tied() -> None:

@@ -14,10 +14,13 @@ import torch
 
 from core.config import LossSpec, StudentSpec, TrainSpec
 from core.data.packing import Blocks
-from core.errors import NonFiniteLoss
+from core.errors import CompatibilityError, NonFiniteLoss
+from core.evaluation.language import evaluate_language
 from core.recorder import STUDENT, ListRecorder
 from core.students import build_student
+from core.tokenizer import real_width
 from core.trainer import DistillationTrainer, Lesson, latest_checkpoint, training_arguments
+from tests.core.chat_models import chat_model, chat_tokenizer
 from tests.core.tiny import VOCABULARY, tiny_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -110,6 +113,23 @@ def test_every_term_is_told_raw_and_weighted(tmp_path):
     assert value["tokens"] == 8 * LENGTH
 
 
+@pytest.mark.parametrize("init", ["teacher", "random"])
+def test_training_and_evaluation_agree_about_a_padded_model(tmp_path, init):
+    """Rows beyond the tokenizer are no tokens: what the first step is told equals what evaluation finds on the same blocks."""
+    tokenizer, recorder, blocks = chat_tokenizer(), ListRecorder(), make_blocks()
+    blocks.weights[blocks.weights > 0] = 1.0  # evaluation counts positions, training weighs them
+    teacher = chat_model(layers=4, width=len(tokenizer) + 20)
+    student = build_student(teacher, StudentSpec(layers=2, init=init), seed=1).model
+    measured = evaluate_language(student, blocks, teacher, tokenizer=tokenizer, batch_size=8, device="cpu")
+    padding = student.get_output_embeddings().weight[len(tokenizer):].detach().clone()
+    lesson = Lesson(LossSpec(w_kd=1.0, w_hard=0.5, temperature=1.0), teacher, vocabulary=real_width(tokenizer, student, teacher))
+    DistillationTrainer(student, lesson, blocks, training_arguments(spec(weight_decay=0.0), tmp_path, torch.device("cpu"), eval_steps=99),
+                        arm=STUDENT, recorder=recorder, dtype=torch.float32, evaluate=lambda step: {"eval/cross_entropy": 0.0}).train()
+    assert recorder.series(STUDENT, "raw/hard")[1] == pytest.approx(measured["cross_entropy"], rel=1e-5)
+    assert recorder.series(STUDENT, "raw/kd")[1] == pytest.approx(measured["kl_to_teacher"], rel=1e-4)
+    assert torch.equal(student.get_output_embeddings().weight[len(tokenizer):], padding)
+
+
 def test_weights_move_along_their_ramp(tmp_path):
     recorder = ListRecorder()
     losses = LossSpec(w_kd={"start": 1.0, "end": 0.0}, w_hard={"start": 0.0, "end": 2.0}, temperature=1.0)
@@ -117,6 +137,7 @@ def test_weights_move_along_their_ramp(tmp_path):
     shares = [recorder.series(STUDENT, "loss/hard")[step] / recorder.series(STUDENT, "raw/hard")[step] for step in (1, 2, 3)]
     assert shares == pytest.approx([0.0, 1.0, 2.0])
     assert recorder.series(STUDENT, "loss/kd")[3] == 0.0
+    assert all(value > 0 for value in recorder.series(STUDENT, "raw/kd").values())  # the term itself has no weight
 
 
 @pytest.mark.parametrize("lora", [None, {"rank": 2}])
@@ -144,10 +165,28 @@ def test_stop_finishes_the_step_and_leaves_a_checkpoint(tmp_path):
 
 
 def test_an_unfinished_checkpoint_is_not_taken(tmp_path):
-    for step in (10, 9):
+    for step, state in ((9, b"{}"), (10, None), (11, b""), (12, b'{"global_step": 12, "log_hi'), (13, bytes(16))):
         (tmp_path / f"checkpoint-{step}").mkdir()
-    (tmp_path / "checkpoint-9" / "trainer_state.json").write_text("{}")
+        if state is not None:
+            (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_bytes(state)
     assert latest_checkpoint(tmp_path).name == "checkpoint-9"
+
+
+def test_the_clock_stops_after_the_step_was_waited_for(tmp_path):
+    """The first look at a loss waits for the GPU; a clock that stops before it measures how fast work is queued."""
+    trainer = make_trainer(tmp_path, spec())
+    order = [type(callback).__name__ for callback in trainer.callback_handler.callbacks]
+    assert order.index("_Conscience") < order.index("_Clock")
+
+
+@pytest.mark.parametrize("layer_map", [(0,), (0, 1, 2, 3, 4)])
+def test_matched_layers_without_a_pair_are_refused(tmp_path, layer_map):
+    """A single block that came from the teacher's first has no counterpart; a deeper student asks for blocks that are not there."""
+    teacher, student = tiny_model("llama", layers=4), tiny_model("llama", layers=len(layer_map))
+    arguments = training_arguments(spec(), tmp_path, torch.device("cpu"), eval_steps=9)
+    with pytest.raises(CompatibilityError, match="w_hidden_mse"):
+        DistillationTrainer(student, Lesson(LossSpec(w_hidden_mse=1.0), teacher, layer_map), make_blocks(), arguments, arm=STUDENT,
+                            recorder=ListRecorder(), dtype=torch.float32, evaluate=lambda step: {})
 
 
 def test_a_loss_that_is_no_number_ends_training(tmp_path):

@@ -5,18 +5,19 @@ from __future__ import annotations
 import copy
 import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from core import training
+from core import students, trainer, training
 from core.config import ExperimentConfig, parse_recipe
-from core.errors import CompatibilityError, DataError
+from core.errors import CompatibilityError, DataError, DeviceError
 from core.recorder import CONTROL, STUDENT, ListRecorder
 from core.training import distill
-from tests.core.chat_models import chat_tokenizer, save_chat_model
+from tests.core.chat_models import chat_model, chat_tokenizer, save_chat_model
 
 STEPS = 6
 
@@ -64,6 +65,33 @@ def test_an_experiment_leaves_a_student_that_anybody_can_load(teacher, corpus, t
     assert {event["arm"] for kind, event in recorder.events if kind == "samples"} == {STUDENT, CONTROL}
 
 
+def test_the_curves_end_with_what_the_report_says(teacher, corpus, tmp_path):
+    """The saved student is rounded to bf16 here, so the trainer's own last evaluation measures something else."""
+    recorder = ListRecorder()
+    config = experiment(teacher, corpus, control=True, train={"save_precision": "bf16"}, evaluation={"sentiment_items": 6})
+    report = distill(config, recorder, tmp_path / "run")
+    for arm, who in ((STUDENT, "student_after"), (CONTROL, "control")):
+        for name in ("cross_entropy", "kl_to_teacher", "sentiment_accuracy"):
+            assert recorder.series(arm, f"eval/{name}")[STEPS] == report["metrics"][who][name]
+        answers = [event for kind, event in recorder.events if kind == "samples" and (event["arm"], event["step"]) == (arm, STEPS)]
+        assert len(answers) == 1
+
+
+def test_both_arms_learn_from_the_tokens_alone(corpus, tmp_path, monkeypatch):
+    tokenizer, lessons = chat_tokenizer(), []
+    chat_model(layers=3, width=len(tokenizer) + 20).save_pretrained(tmp_path / "padded")
+    tokenizer.save_pretrained(tmp_path / "padded")
+
+    class Spy(training.DistillationTrainer):
+        def __init__(self, model, lesson, *others, **more):
+            lessons.append(lesson)
+            super().__init__(model, lesson, *others, **more)
+
+    monkeypatch.setattr(training, "DistillationTrainer", Spy)
+    distill(experiment(tmp_path / "padded", corpus, control=True), ListRecorder(), tmp_path / "run")
+    assert [lesson.vocabulary for lesson in lessons] == [len(tokenizer)] * 2
+
+
 def test_the_control_starts_from_the_same_weights(teacher, corpus, tmp_path):
     """Both arms see the same blocks in the same order from the same start: their hard-label losses are equal at step 1."""
     recorder = ListRecorder()
@@ -87,6 +115,61 @@ def test_a_resumed_run_equals_an_uninterrupted_one(teacher, corpus, tmp_path, st
         assert parts.series(arm, "eval/perplexity") == whole.series(arm, "eval/perplexity")
         one, other = (AutoModelForCausalLM.from_pretrained(tmp_path / run / arm).state_dict() for run in ("whole", "parts"))
         assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize(("student", "module", "measure"), [
+    ({"layer_map": "importance"}, students, "block_importance"),
+    ({"hidden": 16, "lora": {"rank": 2}}, training, "unit_importance")])
+def test_importance_is_measured_once_for_both_arms_and_all_calls(teacher, corpus, tmp_path, monkeypatch, student, module, measure):
+    config = experiment(teacher, corpus, control=True, student=student, losses={"w_hidden": 0}, evaluation={"prompts": []})
+    calls, original = [], getattr(module, measure)
+    monkeypatch.setattr(module, measure, lambda *given: (calls.append(given), original(*given))[1])
+    recorder = ListRecorder(stop_after=3)
+    assert distill(config, recorder, tmp_path / "run")["stopped"]
+    recorder.stop_after = None
+    report = distill(config, recorder, tmp_path / "run")
+    assert not report["stopped"] and len(calls) == 1
+    assert recorder.series(STUDENT, "raw/hard")[1] == pytest.approx(recorder.series(CONTROL, "raw/hard")[1], rel=1e-6)
+
+
+class StopsAfter(ListRecorder):
+    """Asks to stop after so many optimiser steps, whether they are logged or not."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.asked, self.steps = 0, steps
+
+    def should_stop(self) -> bool:
+        self.asked += 1  # twice before the first step, then after each
+        return self.asked == self.steps + 2
+
+
+@pytest.mark.parametrize(("student", "losses", "logging_steps", "stop"), [
+    ({}, {}, 10, 7),  # the sums of seven steps go on to ten
+    # Projections are no part of the adapters' checkpoints.
+    ({"hidden": 16, "units": "first", "layer_map": [0, 2], "lora": {"rank": 2}}, {"w_hidden": 0, "w_hidden_mse": 1.0}, 1, 3)])
+def test_what_trainer_does_not_keep_is_kept(teacher, corpus, tmp_path, student, losses, logging_steps, stop):
+    config = experiment(teacher, corpus, student=student, losses=losses, evaluation={"prompts": [], "eval_steps": 50},
+                        train={"max_steps": 10, "logging_steps": logging_steps, "save_steps": 50})
+    whole, parts = ListRecorder(), StopsAfter(stop)
+    distill(config, whole, tmp_path / "whole")
+    assert distill(config, parts, tmp_path / "parts")["stopped"]
+    assert not distill(config, parts, tmp_path / "parts")["stopped"]
+    for name in ("loss", "raw/hard", "raw/hidden_mse", "raw/hidden"):
+        assert parts.series(STUDENT, name) == whole.series(STUDENT, name)
+    assert 10 in whole.series(STUDENT, "loss")
+    one, other = (AutoModelForCausalLM.from_pretrained(tmp_path / run / STUDENT).state_dict() for run in ("whole", "parts"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_hard_labels_alone_do_not_ask_the_teacher(teacher, corpus, tmp_path, monkeypatch):
+    """Evaluation still compares with it."""
+    asked, states = [], trainer._states
+    monkeypatch.setattr(trainer, "_states", lambda model, *given, **more: (asked.append(model), states(model, *given, **more))[1])
+    config = experiment(teacher, corpus, losses={"w_kd": 0, "w_hard": 1, "w_hidden": 0}, train={"max_steps": 2}, evaluation={"prompts": []})
+    report = distill(config, ListRecorder(), tmp_path / "run")
+    assert len(asked) == 2 and asked[0] is asked[1]
+    assert report["metrics"]["student_after"]["kl_to_teacher"] > 0
 
 
 def test_a_stop_before_the_first_step_trains_nothing(teacher, corpus, tmp_path):
@@ -124,12 +207,53 @@ def test_a_run_that_dies_between_its_last_step_and_saving_takes_no_step_more(tea
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.parametrize("kind", ["evaluation", "samples"])
+def test_what_was_not_told_when_a_run_died_is_told_when_it_goes_on(teacher, corpus, tmp_path, kind):
+    class Dies(ListRecorder):
+        def event(self, told, payload):
+            if told == kind:
+                raise KeyboardInterrupt
+            super().event(told, payload)
+
+    config, recorder = experiment(teacher, corpus, train={"max_steps": 1}), ListRecorder()
+    with pytest.raises(KeyboardInterrupt):
+        distill(config, Dies(), tmp_path / "run")
+    distill(config, recorder, tmp_path / "run")
+    told = {event.get("who", event.get("step")) for name, event in recorder.events if name == kind}
+    assert told >= ({"teacher", "student_before"} if kind == "evaluation" else {0})
+    assert 0 in recorder.series(STUDENT, "eval/perplexity")
+
+
+def test_trackers_have_a_folder_and_a_name_for_each_arm(teacher, corpus, tmp_path, monkeypatch):
+    seen = []
+
+    class Spy(training.DistillationTrainer):
+        def __init__(self, model, lesson, data, arguments, **more):
+            seen.append((arguments.report_to, arguments.run_name, os.environ["TENSORBOARD_LOGGING_DIR"]))
+            arguments.report_to = []  # it need not be installed
+            super().__init__(model, lesson, data, arguments, **more)
+
+    monkeypatch.setattr(training, "DistillationTrainer", Spy)
+    monkeypatch.delenv("TENSORBOARD_LOGGING_DIR", raising=False)
+    config = experiment(teacher, corpus, name="films", control=True, train={"max_steps": 1, "report_to": ["tensorboard"]})
+    distill(config, ListRecorder(), tmp_path / "run")
+    assert seen == [(["tensorboard"], f"films-{arm}", str(tmp_path / "run" / "logs" / arm)) for arm in (STUDENT, CONTROL)]
+    assert (tmp_path / "run" / "logs" / CONTROL).is_dir()
+
+
 def test_a_corpus_that_changed_is_not_trained_on_unnoticed(teacher, corpus, tmp_path):
     config = experiment(teacher, corpus)
     distill(config, ListRecorder(stop_after=2), tmp_path / "run")
     corpus.write_text(corpus.read_text().replace("quiet", "loud"))
     with pytest.raises(DataError, match="changed since this run began"):
         distill(config, ListRecorder(), tmp_path / "run")
+
+
+def test_several_processes_are_refused(teacher, corpus, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(DeviceError, match="one of 2"):
+        distill(experiment(teacher, corpus), ListRecorder(), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_untrained_student_is_kept(teacher, corpus, tmp_path):
@@ -160,6 +284,26 @@ def test_a_model_from_nothing_brings_its_own_tokenizer(corpus, tmp_path):
     assert model.get_input_embeddings().weight.data_ptr() == model.get_output_embeddings().weight.data_ptr()
 
 
+@pytest.mark.parametrize(("max_rows", "expected"), [(None, 40), (7, 7), (90, 40)])
+def test_a_new_vocabulary_reads_no_more_rows_than_training(corpus, tmp_path, monkeypatch, max_rows, expected):
+    fresh = {"layers": 1, "hidden": 16, "heads": 2, "key_value_heads": 1, "feed_forward": 24, "vocabulary": 300, "positions": 32}
+    plain = experiment(Path("unused"), corpus, losses={"w_kd": 0, "w_hard": 1, "w_hidden": 0}, data={"max_rows": max_rows}).to_dict()
+    config, read = parse_recipe({**plain, "teacher": None, "student": {"fresh": fresh}}), []
+
+    class Read(Exception):
+        pass
+
+    def train(rows, vocabulary, positions):
+        read.extend(rows)
+        raise Read
+
+    monkeypatch.setattr(training, "TOKENIZER_ROWS", 40)
+    monkeypatch.setattr(training, "train_tokenizer", train)
+    with pytest.raises(Read):
+        distill(config, ListRecorder(), tmp_path / "run")
+    assert len(read) == expected
+
+
 def test_bf16_computes_and_keeps_its_weights_in_fp32(teacher, corpus, tmp_path):
     recorder = ListRecorder()
     distill(experiment(teacher, corpus, train={"precision": "bf16"}), recorder, tmp_path / "run")
@@ -169,6 +313,20 @@ def test_bf16_computes_and_keeps_its_weights_in_fp32(teacher, corpus, tmp_path):
     for step, loss in exact.series(STUDENT, "loss").items():
         assert recorder.series(STUDENT, "loss")[step] == pytest.approx(loss, rel=0.05)
         assert recorder.series(STUDENT, "loss")[step] != loss
+
+
+def test_sentiment_is_asked_in_the_runs_format(teacher, corpus, tmp_path, monkeypatch):
+    asked, evaluate = [], training.evaluate_sentiment
+    monkeypatch.setattr(training, "evaluate_sentiment", lambda *given, **more: (asked.append(more["dtype"]), evaluate(*given, **more))[1])
+    config = experiment(teacher, corpus, train={"max_steps": 1, "precision": "bf16"}, evaluation={"sentiment_items": 2, "prompts": []})
+    distill(config, ListRecorder(), tmp_path / "run")
+    assert asked == [torch.bfloat16] * 3  # teacher, student before, student after
+
+
+def test_states_of_unequal_widths_are_refused_before_the_first_step(teacher, corpus, tmp_path):
+    with pytest.raises(CompatibilityError, match="states of 32 and 16 channels"):
+        distill(experiment(teacher, corpus, student={"hidden": 16, "units": "first"}), ListRecorder(), tmp_path / "run")
+    assert not (tmp_path / "run" / training.BEFORE).exists()
 
 
 def test_impossible_experiments_end_before_anything_is_made(teacher, corpus, tmp_path):

@@ -1,7 +1,7 @@
 """A real server and a real browser: what the tests of this folder share.
 
-The server is started once, on a free port, with a home of its own; the browser is the system's Chromium. Without one the
-tests are skipped, except where CI is set: there a missing browser is a failure.
+The server is started once, on a free port, with a home of its own, whose runs end with the tests; the browser is the
+system's Chromium. Without one the tests are skipped, except where CI is set: there a missing browser is a failure.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
 
-from tests.app_process import AppProcess, running_app
+from tests.app_process import AppProcess, end_runs, running_app
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 ARGUMENTS = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
@@ -27,6 +27,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
     """The app, as `make run` starts it."""
     with running_app(tmp_path_factory.mktemp("app")) as app:
         yield app
+    end_runs(app.home)
 
 
 def find_browser() -> str | None:

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 from core.chains import house_chains
 from core.recorder import CONTROL, STUDENT
 from tests.pages import examples
-from workbench.store import Store
+from workbench.store import Store, references
 from workbench.store.records import Run
 from workbench.store.references import BEFORE
 
@@ -52,6 +52,15 @@ def test_a_finished_run_offers_all_its_models(store: Store, teacher: str) -> Non
     keeping(examples.finished(store), teacher, STUDENT, CONTROL, BEFORE)
     assert page().multiselect[0].options[-3:] == ["done", "done:control", "done:before"]
     assert frame(page(models="done,done:before"))["models"] == "done,done:before"
+
+
+def test_a_page_drawn_again_reads_no_model_twice(store: Store, teacher: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    keeping(examples.finished(store), teacher, STUDENT)
+    test, read = page(), []
+    monkeypatch.setattr(references.catalog, "describe", lambda reference: read.append(reference))
+    monkeypatch.setattr(references.catalog, "entries", lambda: read.append("catalogue") or [])
+    assert "done" in test.run().multiselect[0].options
+    assert read == []
 
 
 def test_a_failed_run_offers_nothing_and_a_link_to_it_still_opens(store: Store) -> None:

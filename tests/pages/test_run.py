@@ -8,6 +8,8 @@ import pytest
 
 from tests.pages import examples
 from tests.pages.conftest import Open, button, fault_free, texts
+from workbench.screens import run_view, runs_view
+from workbench.screens.new_experiment import starting_points
 from workbench.screens.shared import state
 from workbench.store import Store
 from workbench.store.records import Run
@@ -119,6 +121,20 @@ def test_an_impossible_name_is_refused_with_the_reason(open_page: Open, store: S
     fault_free(button(page, "Rename").click().run())
     assert "is not a run name" in page.error[0].value
     assert store.run(run.id).name == run.name
+
+
+def test_a_renamed_teacher_is_compared_and_another_run_of_its_old_name_is_not(open_page: Open, store: Store):
+    parent = examples.finished(store, "parent")
+    run = store.create_run(examples.config("child", teacher={"model": "parent"}), parents={"parent": f"{parent.id}:student"})
+    store.claim(run.id, "cpu")
+    store.finish(run.id, "finished")
+    store.rename(parent.id, "better")
+    examples.finished(store, "parent")
+    page = open_page("run", run=run.id)
+    assert "teacher better:student" in texts(page).replace("\\", "")
+    assert run_view._compared_models(store.run(run.id)) == ["better:student", "child", "child:control"]
+    assert runs_view.summary([store.run(run.id)])["teacher"].tolist() == ["better:student"]
+    assert starting_points.from_run(run.id, store).config.teacher.model == "better:student"
 
 
 def test_deleting_can_be_undone(open_page: Open, store: Store):

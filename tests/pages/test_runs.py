@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import pytest
+
 from tests.pages import examples
 from tests.pages.conftest import Open, fault_free, texts
+from workbench.errors import StoreUnavailable
+from workbench.runs import jobs
 from workbench.screens import runs_view
 from workbench.store import Store
 
@@ -19,6 +25,26 @@ def test_every_state_is_listed_with_its_last_numbers(open_page: Open, store: Sto
     assert dict(table["status"]) == {"waiting": "queued", "halfway": "running", "broken": "failed", "done": "finished"}
     assert table.loc["done", "perplexity"] < table.loc["broken", "perplexity"]
     assert table.loc["done", "depth"] == 4
+
+
+def test_the_table_asks_the_store_once_for_all_numbers(open_page: Open, store: Store, monkeypatch: pytest.MonkeyPatch):
+    for name in ("one", "two"):
+        examples.finished(store, name)
+    asked, read = [], Store.latest_of_all
+    monkeypatch.setattr(Store, "latest_of_all", lambda self, *names: asked.append(names) or read(self, *names))
+    monkeypatch.setattr(Store, "latest_metrics", lambda self, run_id: pytest.fail("one run at a time"))
+    assert open_page("runs").dataframe[0].value["perplexity"].notna().all()
+    assert len(asked) == 1
+
+
+def test_a_queue_that_cannot_be_looked_after_is_told(open_page: Open, store: Store, monkeypatch: pytest.MonkeyPatch):
+    examples.finished(store)
+    monkeypatch.setattr(jobs, "_runner", SimpleNamespace(problem=StoreUnavailable("The disk is full.", "", "Free some space.")))
+    for page in ("home", "runs"):
+        said, = open_page(page).warning
+        assert "cannot be started" in said.value and "The disk is full. Free some space." in said.value
+    monkeypatch.setattr(jobs, "_runner", SimpleNamespace(problem=None))
+    assert not open_page("runs").warning
 
 
 def test_the_filter_goes_by_name_teacher_and_status(open_page: Open, store: Store):

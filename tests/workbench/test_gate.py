@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -153,6 +155,51 @@ def test_guessing_is_slowed_down(home: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.usefixtures("with_password")
+def test_requests_side_by_side_get_no_more_guesses(home: Path) -> None:
+    """Twenty requests begin at once and their bodies come later; between them others never send one."""
+    app = application(home)
+    codes: list[int] = []
+    sending = asyncio.Event()
+
+    async def visit(body: bytes | None) -> None:
+        async def receive() -> dict[str, object]:
+            if body is None:
+                await asyncio.Event().wait()
+            await sending.wait()
+            return {"type": "http.request", "body": body}
+
+        async def send(message: dict[str, object]) -> None:
+            if message["type"] == "http.response.start":
+                codes.append(message["status"])
+
+        await app({"type": "http", "method": "POST", "path": "/login", "query_string": b"", "headers": [], "scheme": "http",
+                   "server": ("127.0.0.1", 8501), "client": ("10.0.0.9", 4242)}, receive, send)
+
+    async def attack() -> None:
+        silent = [asyncio.create_task(visit(None)) for _ in range(3)]
+        guesses = [asyncio.create_task(visit(b"password=guess")) for _ in range(20)]
+        await asyncio.sleep(0)
+        sending.set()
+        await asyncio.gather(*guesses)
+        for _ in range(3):  # a request without a body must not take the count away
+            silent.append(asyncio.create_task(visit(None)))
+            await asyncio.sleep(0)
+            await visit(b"password=guess")
+        for task in silent:
+            task.cancel()
+
+    asyncio.run(attack())
+    assert sorted(codes) == [403] * gate.FAILURES_ALLOWED + [429] * 13
+
+
+@pytest.mark.usefixtures("with_password")
+def test_a_form_without_end_is_not_read(home: Path) -> None:
+    visitor = client(application(home))
+    assert visitor.post("/login", data={"password": "x" * gate.LARGEST_FORM}).status_code == 413
+    assert visitor.post("/login", data={"password": PASSWORD, "more": "x" * 1000}).status_code == 303
+
+
+@pytest.mark.usefixtures("with_password")
 @pytest.mark.parametrize("forged", ["", "x", "in", "9999999999", "9999999999.", "9999999999." + "0" * 64, "é.ü", "-1.x"])
 def test_a_forged_cookie_opens_nothing(home: Path, forged: str) -> None:
     answer = client(application(home)).get("/", headers={"cookie": f"{gate.COOKIE}={forged}".encode("latin-1")})
@@ -211,3 +258,47 @@ def test_a_key_that_cannot_be_made_is_a_readable_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ServeError, match="STILLHOUSE_HOME"):
         gate.read_or_make_key(tmp_path / "file" / "gate.key")
+
+
+def test_nobody_reads_half_a_key(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process looks while the key is being written."""
+    path, seen = home / "gate.key", []
+    random = gate.secrets.token_bytes
+
+    def slow(count: int) -> bytes:
+        if not seen:
+            seen.append(None)
+            other = threading.Thread(target=lambda: seen.append(gate.read_or_make_key(path)))
+            other.start()
+            other.join()
+        return random(count)
+
+    monkeypatch.setattr(gate.secrets, "token_bytes", slow)
+    key = gate.read_or_make_key(path)
+    assert seen == [None, key] and len(key) == gate.KEY_BYTES
+    assert [each.name for each in home.iterdir()] == ["gate.key"]
+
+
+def test_a_disk_that_is_full_leaves_no_key(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gate.os, "fsync", full)
+        with pytest.raises(ServeError, match="no space left"):
+            gate.read_or_make_key(home / "gate.key")
+    assert list(home.iterdir()) == []
+    assert len(gate.read_or_make_key(home / "gate.key")) == gate.KEY_BYTES
+
+
+def test_a_key_anybody_could_guess_is_refused(home: Path) -> None:
+    home.mkdir()
+    (home / "gate.key").write_bytes(b"")
+    with pytest.raises(ServeError, match="0 bytes long"):
+        gate.read_or_make_key(home / "gate.key")
+
+
+def test_without_links_the_key_is_renamed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate.os, "link", lambda *_: (_ for _ in ()).throw(PermissionError(1, "Operation not permitted")))
+    assert gate.read_or_make_key(home / "gate.key") == gate.read_or_make_key(home / "gate.key")
+    assert [each.name for each in home.iterdir()] == ["gate.key"]

@@ -97,6 +97,13 @@ class Engine:
         """The validation losses of a made model (``this``) and of all that `core.on_demand.compare` holds it against."""
         return self._call("measure_size", chain=_told(chain), target=asdict(target), folder=str(folder))
 
+    def release(self) -> None:
+        """Let go of the models that nobody asks at the moment: somebody else needs the memory. Does not wait, starts nothing."""
+        with self._lock:
+            process = self._process
+        if process is not None and process.alive:
+            process.release()
+
     @property
     def pid(self) -> int | None:
         """The process that answers now, if there is one."""
@@ -220,6 +227,10 @@ class _Process:
         """Tell the process that an answer need not go on."""
         self._write({"id": number, "op": "cancel"})
 
+    def release(self) -> None:
+        """Tell the process to drop the models that are not in use."""
+        self._write({"id": 0, "op": "release"})
+
     def forget(self, number: int) -> None:
         """Drop an inbox."""
         with self._inbox_lock:
@@ -296,6 +307,14 @@ def engine() -> Engine:
             store = Store(paths.store_path())
             _engine = Engine(lambda reference: references.resolve(reference, store))
         return _engine
+
+
+def release() -> None:
+    """Have the application's engine give memory back, if there is one."""
+    with _lock:
+        current = _engine
+    if current is not None:
+        current.release()
 
 
 def close() -> None:

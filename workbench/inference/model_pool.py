@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 ROOM = 1.5  # times the weights: reading them and answering takes memory beside them
 RESERVE_GIB = 0.5  # never taken: the rest of the machine goes on
+IDLE_SECONDS = 600.0  # a model that nobody asks for this long gives its memory back, to a training for instance
 
 
 @dataclass(eq=False)
@@ -33,7 +34,7 @@ class PooledModel:
         path: the files that it was read from, None for a model that was downloaded just now.
         stamp: when they last changed; a run that trained on has newer ones.
         users: how many requests are using it now; 0 means that it may be dropped.
-        used: when a request last began to use it, in seconds of the monotonic clock.
+        used: when a request last used it, in seconds of the monotonic clock.
     """
 
     loaded: LoadedModel
@@ -68,7 +69,17 @@ class ModelPool:
             yield pooled.loaded, pooled.card
         finally:
             with self._lock:
-                pooled.users -= 1
+                pooled.users, pooled.used = pooled.users - 1, time.monotonic()
+
+    def drop_idle(self, seconds: float = IDLE_SECONDS) -> None:
+        """Give back the memory of every model that nobody has used for so long; 0 for all that nobody uses now."""
+        latest = time.monotonic() - seconds
+        with self._lock:
+            idle = [reference for reference, pooled in self._models.items() if not pooled.users and pooled.used <= latest]
+            for reference in idle:
+                del self._models[reference]
+        if idle:
+            free_memory()
 
     def _take(self, reference: str) -> PooledModel | None:
         with self._lock:
@@ -94,8 +105,6 @@ class ModelPool:
         return pooled
 
     def _make_room(self, needed_gib: float, device: torch.device) -> None:
-        import torch
-
         while (free := devices.memory_available(device)) < needed_gib * ROOM + RESERVE_GIB:
             with self._lock:
                 idle = [reference for reference, pooled in self._models.items() if not pooled.users]
@@ -104,8 +113,15 @@ class ModelPool:
                                       f"{max(free - RESERVE_GIB, 0):.1f} GiB can be used on {device}.",
                                       "Choose a smaller model, compare fewer models, or close other programs.")
                 del self._models[min(idle, key=lambda reference: self._models[reference].used)]
-            gc.collect()
-            torch.cuda.empty_cache()  # on a GPU the allocator keeps what it freed; elsewhere this does nothing
+            free_memory()
+
+
+def free_memory() -> None:
+    """Hand back to the system what nothing refers to any more: on a GPU the allocator keeps what it freed."""
+    import torch
+
+    gc.collect()
+    torch.cuda.empty_cache()  # does nothing where there is no GPU
 
 
 def _stamp(path: Path | None) -> int:

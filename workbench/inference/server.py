@@ -29,9 +29,11 @@ from core.lens import compare_positions, next_token_logits
 from workbench import paths
 from workbench.failures import is_out_of_memory
 from workbench.inference import wire
-from workbench.inference.model_pool import ModelPool
+from workbench.inference.model_pool import ModelPool, free_memory
 
 FLUSH_SECONDS = 0.05  # between two pieces of an answer: no eye sees more of them, and each costs both processes time
+TIDY_SECONDS = 30.0  # between two looks for models that nobody uses
+POOLED = ("info", "generate", "lens", "next_token", "preview")  # operations on models of the pool; the others load their own
 
 Message = dict[str, Any]
 
@@ -85,10 +87,14 @@ class Server:
 
     def serve(self) -> None:
         """Start a thread for every request; return when there can be no more."""
+        threading.Thread(target=self._tidy, name="tidy", daemon=True).start()
         for request in wire.receive(self._requests):
             number, op = request.pop("id"), request.pop("op")
             if op == "cancel":
                 self._cancelled.get(number, threading.Event()).set()  # it may have ended by now
+                continue
+            if op == "release":
+                self._pool.drop_idle(0)
                 continue
             self._cancelled[number] = threading.Event()
             threading.Thread(target=self._answer, args=(number, op, request), name=f"{op} {number}", daemon=True).start()
@@ -112,6 +118,13 @@ class Server:
         finally:
             del self._cancelled[number]
             self._send(number, outcome)
+        if op not in POOLED:
+            free_memory()
+
+    def _tidy(self) -> None:
+        while True:
+            time.sleep(TIDY_SECONDS)
+            self._pool.drop_idle()
 
     def _send(self, number: int, message: Message) -> None:
         with self._write_lock:

@@ -1,6 +1,7 @@
 """What the web process and the engine process say to each other: one JSON object a line.
 
     request     {"id": 7, "op": "generate", "model": "house-chat", ...}       {"id": 7, "op": "cancel"}
+                {"id": 0, "op": "release"}                                    nobody answers: unused models go
     message     {"id": 7, "kind": "loaded", "card": {...}}                    the model is ready
                 {"id": 7, "kind": "piece", "text": " a film", "tokens": 2}    more of an answer
                 {"id": 7, "kind": "answer", ...}                              last: the answer is complete

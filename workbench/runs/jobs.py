@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 from core.config import ExperimentConfig
 from core.errors import StillhouseError
@@ -110,16 +111,23 @@ def log_tail(run: Run, limit: int = 16_000) -> str:
 
 
 class Runner:
-    """A thread that looks after the queue once a second for as long as the app runs. Runs outlive it."""
+    """A thread that looks after the queue once a second for as long as the app runs. Runs outlive it.
 
-    def __init__(self, store: Store, interval: float = 1.0) -> None:
-        self._store, self._interval = store, interval
+    Args:
+        begun: told of every run that was started, by whomever, while its worker is still loading.
+    """
+
+    def __init__(self, store: Store, interval: float = 1.0, begun: Callable[[Run], None] | None = None) -> None:
+        self._store, self._interval, self._begun = store, interval, begun
+        self._known: set[tuple[str, float | None]] = set()  # attempts that `begun` was told of
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="job-runner", daemon=True)
         self.problem: Exception | None = None
 
     def start(self) -> None:
         """Begin to look after the queue."""
+        global _runner
+        _runner = self
         self._thread.start()
 
     def stop(self) -> None:
@@ -131,6 +139,8 @@ class Runner:
         while True:
             try:
                 launch_next(self._store)
+                if self._begun is not None:
+                    self._tell_of_new(self._begun)
                 self.problem = None
             except Exception as error:  # a full disk may have room again at the next look, and a queue that nobody minds is worse
                 if str(error) != str(self.problem):
@@ -138,6 +148,20 @@ class Runner:
                 self.problem = error
             if self._done.wait(self._interval):
                 return
+
+    def _tell_of_new(self, begun: Callable[[Run], None]) -> None:
+        active = {(run.id, run.started): run for run in self._store.runs(status=ACTIVE)}
+        for attempt in active.keys() - self._known:
+            begun(active[attempt])
+        self._known = set(active)
+
+
+_runner: Runner | None = None
+
+
+def queue_problem() -> Exception | None:
+    """Why this process cannot look after the queue at the moment; None while it can, and where another process does."""
+    return _runner.problem if _runner is not None else None
 
 
 def _checked(config: ExperimentConfig, store: Store) -> tuple[ExperimentConfig, dict[str, str]]:
@@ -168,7 +192,7 @@ def _trouble(run: Run) -> str | None:
 
 def _spawn(run: Run, store: Store) -> None:
     environment = slot_environment(run.requested_device, run.device, inherited())
-    environment |= {"PYTHONUNBUFFERED": "1", "STILLHOUSE_HOME": str(store.home),
+    environment |= {"PYTHONUNBUFFERED": "1", "TQDM_DISABLE": "1", "STILLHOUSE_HOME": str(store.home),
                     "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
     try:
         with open(run.log_path, "ab") as log:

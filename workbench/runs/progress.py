@@ -35,6 +35,9 @@ class ProgressLog:
             self._progress = Progress(payload["name"], payload.get("arm"), 0, payload.get("total_steps"))
             self._began = 0.0
             self._line(payload["name"].capitalize())
+        elif kind == "claim":
+            seed = "all seeds" if payload["seed"] is None else f"seed {payload['seed']}"
+            self._line(f"{payload['name']}, {seed}: {payload['done']} of {payload['seeds']} done")
         elif kind == "warning":
             self._line(f"Warning: {payload['message']}")
 

@@ -19,7 +19,7 @@ PANE_HEIGHT = 820  # pixels
 
 def pick() -> list[str]:
     """The picker, set by ``?models=a,b`` and written back to it; without one, what this session compared last."""
-    known = [entry.name for entry in references.entries(state.store(), references.PARTS) if entry.present]
+    known = [entry.name for entry in state.models(tuple(references.PARTS)) if entry.present]
     shown = st.session_state.get(SHOWN)
     linked = _linked() or (known[:1] if shown is None else shown)
     if linked != shown or PICKED not in st.session_state:  # a link was followed, or the page opened anew

@@ -36,6 +36,7 @@ def recent() -> None:
 
 def _recent() -> None:
     with views.errors_shown():
+        views.queue_warning()
         runs = state.store().runs(limit=RECENT)
         if not runs:
             views.empty_state("No runs yet. The quickstart takes a few minutes on a laptop and shows the whole way: a teacher, a student "

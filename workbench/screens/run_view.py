@@ -61,7 +61,7 @@ def _header(run: Run) -> None:
 def _summary(run: Run) -> str:
     when = f"ended {views.ago(run.finished)}" if run.finished else f"started {views.ago(run.started)}" if run.started else "waiting"
     try:
-        config = run.config
+        config = references.duplicate(run, state.store())
     except ConfigError:
         return when
     depth = results.student_depth(config)
@@ -109,14 +109,16 @@ def _rename(run: Run) -> None:
     if st.button("Rename", icon=":material/edit:", key="rename", width="stretch", disabled=not name or name == run.name):
         with views.errors_shown():
             state.store().rename(run.id, name)
+            state.forget_models()
             st.rerun()
 
 
 def _compared_models(run: Run) -> list[str]:
     if run.builds_chain:
         return [f"{run.name}:{number}" for number in range(1 + len(run.config.chain.anchors))][:3]
-    teacher = [run.config.teacher.model] if run.config.teacher else []
-    return [*teacher, run.name, *([f"{run.name}:control"] if run.config.control else [])][:3]
+    config = references.duplicate(run, state.store())
+    teacher = [config.teacher.model] if config.teacher else []
+    return [*teacher, run.name, *([f"{run.name}:control"] if config.control else [])][:3]
 
 
 # ------------------------------------------------------------------------------------------------ now

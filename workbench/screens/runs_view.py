@@ -11,6 +11,7 @@ from core.errors import ConfigError
 from core.metrics import METRICS
 from workbench.screens.shared import charts, results, state, views
 from workbench.screens.shared.live_plotly import live_plotly
+from workbench.store import references
 from workbench.store.records import Run
 
 OVERLAYS = ("eval/perplexity", "eval/kl_to_teacher", "eval/agreement", "eval/sentiment_accuracy", "eval/bits_per_byte", "loss",
@@ -51,9 +52,9 @@ def matches(run: Run, text: str, statuses: Sequence[str]) -> bool:
 
 def summary(runs: Sequence[Run]) -> pd.DataFrame:
     """One row a run: its settings and the last held-out metrics of its student."""
-    rows = []
+    rows, all_latest = [], state.store().latest_of_all([f"eval/{name}" for name in LISTED])
     for run in runs:
-        latest = state.store().latest_metrics(run.id).get("student", {})
+        latest = all_latest.get(run.id, {})
         rows.append({"name": run.name, "status": run.status, **_settings(run), "steps": run.progress.step or None,
                      **{name: latest.get(f"eval/{name}") for name in LISTED}, "created": pd.Timestamp(run.created, unit="s", tz="UTC")})
     return pd.DataFrame(rows).dropna(axis="columns", how="all")
@@ -122,7 +123,7 @@ def _open(shown: Sequence[Run]) -> None:
 
 def _settings(run: Run) -> dict[str, object]:
     try:
-        config = run.config
+        config = references.duplicate(run, state.store())
     except ConfigError:  # written by another release
         return {}
     taught = config.teacher is not None

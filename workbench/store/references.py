@@ -91,6 +91,25 @@ def pin(config: ExperimentConfig, store: Store) -> tuple[ExperimentConfig, dict[
     return config, parents
 
 
+def duplicate(run: Run, store: Store) -> ExperimentConfig:
+    """The configuration of a run with its models as they are called today: a parent may have been renamed since, and another run
+    may have taken its name. `Store.create_run` numbers the run's own name."""
+    config = run.config
+    for section, reference in _models_of(config):
+        if reference in run.parents:
+            config = _with_model(config, section, _called_today(reference, run.parents[reference], store))
+    return config
+
+
+def _called_today(reference: str, parent: str, store: Store) -> str:
+    run_id, _, part = parent.partition(":")
+    try:
+        name = store.run(run_id).name
+    except RunNotFound:  # removed for good: its id names nothing else, while its name may
+        return parent
+    return reference if reference in (name, f"{name}:{part}", parent) else f"{name}:{part}"
+
+
 def resolved(config: ExperimentConfig, store: Store) -> ExperimentConfig:
     """The same configuration with its models as the engine understands them."""
     for section, reference in _models_of(config):

@@ -74,6 +74,15 @@ class RunLog:
                 latest.setdefault(row["arm"], {})[row["name"]] = _number(row)
         return latest
 
+    def latest_of_all(self, names: Sequence[str], *, arm: str = "student") -> dict[str, dict[str, float]]:
+        """Run id -> name -> the value at its last step, of every run at once."""
+        query = f"SELECT run_id, name, value FROM latest WHERE arm = ? AND name IN ({', '.join('?' * len(names))})"
+        latest: dict[str, dict[str, float]] = {}
+        with self._database.read() as connection:
+            for row in connection.execute(query, (arm, *names)):
+                latest.setdefault(row["run_id"], {})[row["name"]] = _number(row)
+        return latest
+
     def events(self, run_id: str, *, after: int = 0, kind: str | None = None) -> list[Event]:
         """Events in the order of writing, later than the `seq` given."""
         query = "SELECT seq, kind, payload, time FROM events WHERE run_id = ? AND seq > ? AND (? IS NULL OR kind = ?) ORDER BY seq"
@@ -89,19 +98,24 @@ class RunLog:
 
 def insert(connection: sqlite3.Connection, run_id: str, metrics: Iterable[MetricRow], events: Iterable[EventRow]) -> None:
     """Write rows inside a transaction. What a resumed run logs again replaces the earlier: a number of the same arm, step and
-    name; an event of the same kind whose payload names the same step (and arm, subject, prompt), or of the very same time."""
+    name; an event of the same kind whose payload names the same step (and arm, subject, prompt); the same event at the same time
+    where a payload names no step. Two that fall into one tick of the clock stay two."""
     number = "INSERT INTO metrics (run_id, arm, step, name, value) VALUES (?, ?, ?, ?, ?)"
     last = ("INSERT INTO latest (run_id, arm, step, name, value) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
             " SET step = excluded.step, value = excluded.value WHERE excluded.step >= step")
     rows = [(run_id, *row) for row in metrics]
     connection.executemany(number, rows)
     connection.executemany(last, rows)
-    earlier = "DELETE FROM events WHERE run_id = ? AND kind = ? AND (identity = ? OR time = ?)"
+    same = "DELETE FROM events WHERE run_id = ? AND kind = ? AND"
     event = "INSERT INTO events (run_id, kind, identity, payload, time) VALUES (?, ?, ?, ?, ?)"
     for kind, payload, when in events:
         identity = json.dumps([payload.get(key) for key in SAME_EVENT]) if "step" in payload else None
-        connection.execute(earlier, (run_id, kind, identity, when))
-        connection.execute(event, (run_id, kind, identity, json.dumps(payload), when))
+        text = json.dumps(payload)
+        if identity is not None:
+            connection.execute(f"{same} identity = ?", (run_id, kind, identity))
+        else:
+            connection.execute(f"{same} time = ? AND payload = ?", (run_id, kind, when, text))
+        connection.execute(event, (run_id, kind, identity, text, when))
 
 
 def _number(row: sqlite3.Row) -> float:

@@ -25,11 +25,8 @@ from workbench import paths
 from workbench.errors import RunNameTaken, RunNotFound, StoreError, StoreUnavailable, WrongStatus
 from workbench.processes import Process
 from workbench.store.database import Database
-from workbench.store.records import ACTIVE, RESUMABLE, Event, EventRow, MetricRow, Progress, Run, Status, run_from_row
+from workbench.store.records import ACTIVE, RESUMABLE, EventRow, MetricRow, Progress, Run, Status, run_from_row
 from workbench.store.run_log import RunLog, insert
-
-__all__ = ["ACTIVE", "RESUMABLE", "Event", "Progress", "Run", "RunNameTaken", "RunNotFound", "Status", "Store", "StoreError",
-           "StoreUnavailable", "WrongStatus"]
 
 RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{4,8}")
 IS_ACTIVE, IS_RESUMABLE = f"status IN {ACTIVE}", f"status IN {RESUMABLE} AND deleted IS NULL"
@@ -214,10 +211,6 @@ class Store(RunLog):
                 raise RunNameTaken(f"Another run is called '{name}'.", "Names are unique, the bin included.", "Choose another name.")
             connection.execute("UPDATE runs SET name = ?, config = ? WHERE id = ?", (name, json.dumps(config), run.id))
         return self.run(run.id)
-
-    def duplicate(self, reference: str) -> ExperimentConfig:
-        """The configuration of a run, to start a new one from; `create_run` numbers the name."""
-        return self.run(reference).config
 
     def delete(self, reference: str) -> Run:
         """Put a run into the bin; `restore` undoes it, `purge` empties it. Raises WrongStatus while it is active."""

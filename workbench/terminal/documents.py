@@ -16,6 +16,8 @@ from workbench.store.records import Run
 
 if TYPE_CHECKING:
     from core.catalog import ModelEntry
+    from core.claims.claim import Claim
+    from core.claims.outcomes import Outcome
     from core.planning import Plan
 
 
@@ -91,6 +93,41 @@ def plan_text(plan: Plan) -> str:
              ("disk", plan.disk_bytes and quantities.room(plan.disk_bytes), "{}"), ("speed", plan.tokens_per_second, "{:,.0f} tokens/s"),
              ("time", plan.seconds and quantities.duration(plan.seconds), f"{{}}, from {plan.measured_steps} real steps")]
     return "\n".join([*lines, "", *(f"{label:<20}{form.format(value)}" for label, value, form in facts if value is not None)])
+
+
+def claim_document(claim: Claim, found: tuple[Outcome, str] | None) -> dict[str, Any]:
+    """A claim and what came of it, if it was checked."""
+    known = {key: getattr(claim, key) for key in ("title", "system", "statement", "published", "check", "pitfalls", "seconds")}
+    document = {"claim": claim.name, **known, "source": asdict(claim.source), "rule": claim.rule.words, "verdict": None}
+    if found is None:
+        return document
+    outcome, place = found
+    return {**document, **outcome.to_dict(), "made": place}
+
+
+def outcome_document(claim: Claim, outcome: Outcome) -> dict[str, Any]:
+    """What came of a claim just now."""
+    return {**outcome.to_dict(), "title": claim.title, "published": claim.published, "source": asdict(claim.source),
+            "rule": claim.rule.words}
+
+
+def claim_table(claims: Sequence[tuple[Claim, tuple[Outcome, str] | None]]) -> str:
+    """The claims with their verdicts."""
+    rows = [(claim.name, found and found[0].verdict, found and len(found[0].seeds), found and found[0].date[:10],
+             quantities.duration(claim.seconds * len(claim.default_seeds)), claim.title) for claim, found in claims]
+    return table(("NAME", "VERDICT", "SEEDS", "DATE", "TAKES ABOUT", "CLAIM"), rows)
+
+
+def outcome_text(claim: Claim, outcome: Outcome) -> str:
+    """What came of a claim, for people: means with their standard errors."""
+    lines = [f"{claim.name}  {claim.title}: {outcome.verdict}", f"rule      {claim.rule.words}",
+             f"paper     {claim.published} ({claim.source.arxiv}, {claim.source.place})",
+             f"seeds     {', '.join(map(str, outcome.seeds))}; {quantities.duration(outcome.seconds)}", ""]
+    for figure in claim.figures:
+        number = outcome.numbers[figure.name]
+        error = "" if number.standard_error is None else f" ± {number.standard_error:.2g}"
+        lines.append(f"  {figure.name:<28}{f'{number.mean:.4g}{error} {figure.unit}'.strip():<30}  {figure.words}")
+    return "\n".join(lines)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

@@ -3,12 +3,13 @@
 import errno
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from core.config import DataSpec
 from core.data import sources
-from core.data.hub import open_hub
+from core.data.hub import hub_revision, open_hub
 from core.errors import DataError, DiskFull, NetworkError
 
 datasets = pytest.importorskip("datasets")
@@ -48,6 +49,16 @@ def test_both_sides_together_are_the_split(hub, streaming) -> None:
     assert sorted(row["text"] for row in train + validation) == sorted(f"Review {number}." for number in range(40))
     assert train
     assert validation
+
+
+def test_the_revision_changes_with_the_records(hub, monkeypatch) -> None:
+    spec = DataSpec(source="films/reviews")
+    first = hub_revision(spec)
+    assert first and hub_revision(spec) == first
+    (hub / "films/reviews/train.jsonl").write_text(json.dumps({"text": "Another.", "stars": 1}))
+    assert hub_revision(spec) != first
+    monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", lambda self, name: SimpleNamespace(sha=f"commit of {name}"))
+    assert hub_revision(DataSpec(source="films/reviews", streaming=True, max_rows=9)) == "commit of films/reviews"
 
 
 @pytest.mark.parametrize("streaming", [False, True])

@@ -153,6 +153,7 @@ def test_inspection_of_the_house_corpus() -> None:
     ("./reviews", "There is no file 'reviews'"),
     ("a/b/c", "There is no file"),
     ("owner/reviews.csv", "There is no file"),
+    ("data/train.json", "There is no file"),
     ("x" * 5000, "no file here"),
     ("/" + "x" * 5000, "cannot be read: file name too long"),
 ])
@@ -167,7 +168,8 @@ def test_what_is_taken_for_a_hub_id(jsonl, monkeypatch) -> None:
     monkeypatch.chdir(jsonl(["one", "two"]).parent)
     Path("owner").mkdir()
     Path("owner/folder").mkdir()
-    assert [source for source in ("owner/name", "owner/na.me-1_x", "owner/name.csv", "owner/folder", "name", "./name", "a/b/c", "~/name")
+    assert [source for source in ("owner/name", "owner/na.me-1_x", "owner/name.csv", "data/train.json", "data/train.tsv",
+            "data/train.jsonl.gz", "owner/folder", "name", "./name", "a/b/c", "~/name")
             if sources.is_hub_id(source)] == ["owner/name", "owner/na.me-1_x"]
 
 

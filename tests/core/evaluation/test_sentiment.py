@@ -66,13 +66,33 @@ def test_scores_are_log_probabilities_for_one_and_for_many_tokens():
             assert float(scores[row, column]) == pytest.approx(expected, rel=1e-4)
 
 
-def test_labels_are_told_apart_in_bf16():
+def test_logits_beyond_the_tokenizer_take_no_part():
+    model, prompts, labels = make_llama(320), [list(range(10, 40))], [[3, 5], [4]]
+    found = label_scores(model, prompts, labels, torch.device("cpu"), 300)
+    with torch.no_grad():
+        logp = torch.log_softmax(model(torch.tensor([prompts[0] + [3]])).logits[0, -2:, :300], -1)
+    torch.testing.assert_close(found, torch.stack([logp[0, 3] + logp[1, 5], logp[0, 4]])[None])
+    assert not torch.allclose(found, label_scores(model, prompts, labels, torch.device("cpu")))
+
+
+def test_products_are_computed_in_the_given_format():
+    """Whatever format the weights are kept in: a run's teacher and its students are asked in one."""
+    model, prompts, labels = make_llama(), [list(range(10, 40)), list(range(50, 65))], [[3], [4]]
+    exact = label_scores(model, prompts, labels, torch.device("cpu"))
+    rounded = label_scores(model, prompts, labels, torch.device("cpu"), dtype=torch.bfloat16)
+    assert not torch.equal(exact, rounded)
+    torch.testing.assert_close(exact, rounded, rtol=0.1, atol=0.1)
+
+
+@pytest.mark.parametrize("weights", [torch.bfloat16, torch.float32])
+def test_labels_are_told_apart_in_bf16(weights):
     """Rounded to bf16, logits of 2 or more are multiples of 1/64 at best: most of these pairs would be ties."""
-    model = make_llama().to(torch.bfloat16)
-    model.lm_head = torch.nn.Linear(32, 300, bias=False, dtype=torch.bfloat16)
-    model.lm_head.weight.data = torch.full((300, 32), 0.5, dtype=torch.bfloat16)
+    model = make_llama().to(weights)
+    model.lm_head = torch.nn.Linear(32, 300, bias=False, dtype=weights)
+    model.lm_head.weight.data = torch.full((300, 32), 0.5, dtype=weights)
     model.lm_head.weight.data[4, 0] += 2**-8
-    positive, negative = label_scores(model, [[token] * 5 for token in range(10, 90)], [[3], [4]], torch.device("cpu")).T
+    prompts = [[token] * 5 for token in range(10, 90)]
+    positive, negative = label_scores(model, prompts, [[3], [4]], torch.device("cpu"), dtype=torch.bfloat16).T
     assert (positive != negative).all()
 
 

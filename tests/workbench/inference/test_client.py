@@ -105,6 +105,17 @@ def test_streams_run_side_by_side_and_agree_with_streams_alone(engine, folders) 
     assert [together[i] for i in range(6)] == [alone["teacher"], alone["student"]] * 3
 
 
+def test_letting_go_starts_nothing_and_the_next_question_loads_again(engine, folders) -> None:
+    idle = Engine(str)
+    idle.release()
+    assert idle.pid is None
+    before = engine.info(folders["teacher"])
+    pid = engine.pid
+    engine.release()
+    assert engine.info(folders["teacher"]) == before
+    assert engine.pid == pid
+
+
 def test_stop_gives_the_answer_so_far(engine, folders) -> None:
     generation = engine.generate(folders["teacher"], QUESTION, **ENDLESS)
     seen = []

@@ -15,6 +15,7 @@ import pytest
 
 from core.config import parse_recipe
 from core.errors import ModelNotFound
+from tests.app_process import end_runs
 from tests.workbench.fake_engine import config
 from workbench.errors import StoreUnavailable, WrongStatus
 from workbench.paths import ROOT
@@ -272,12 +273,51 @@ def test_the_runner_goes_on_after_any_failure(store: Store, error: Exception, mo
         while runner.problem is None and time.monotonic() < end:
             time.sleep(0.01)
         assert "full" in str(runner.problem)
+        assert jobs.queue_problem() is runner.problem
         time.sleep(0.1)
     assert len([record for record in caplog.records if record.exc_info and record.exc_info[1] is error]) == 1, "told once, not every second"
     run = store.create_run(config(3))
     wait_for(store, run, "finished")
     runner.stop()
     assert runner.problem is None
+
+
+def test_the_runner_tells_of_every_run_that_begins_once(store: Store):
+    told: list[str] = []
+    runner = jobs.Runner(store, interval=0.01, begun=lambda run: told.append(run.id))
+    runner.start()
+    first = store.create_run(config(1000, pause=0.02))
+    wait_for(store, first, "running")
+    end = time.monotonic() + 10
+    while not told and time.monotonic() < end:
+        time.sleep(0.01)
+    time.sleep(0.1)
+    assert told == [first.id]
+    store.request_stop(first.id)
+    wait_for(store, first, "stopped")
+    runner.stop()
+
+
+def test_a_worker_is_told_to_draw_no_bars_into_its_log(store: Store, monkeypatch: pytest.MonkeyPatch):
+    seen: dict[str, str] = {}
+
+    def started(_command: list[str], *, env: dict[str, str], **_options: object) -> None:
+        seen.update(env)
+        raise OSError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(jobs.subprocess, "Popen", started)
+    with pytest.raises(StoreUnavailable):
+        jobs.submit(config(1), store)
+    assert seen["TQDM_DISABLE"] == "1"
+
+
+def test_the_runs_of_a_home_are_ended_with_their_processes(store: Store):
+    """What `tests/e2e/conftest.py` does at the end."""
+    working = running_at(store, jobs.submit(config(10_000, pause=0.02), store), 1)
+    waiting = jobs.submit(config(10_000), store)
+    end_runs(store.home)
+    assert not working.process.alive
+    assert [store.run(run.id).status for run in (working, waiting)] == ["stopped", "stopped"]
 
 
 def test_a_teacher_that_is_not_there_queues_nothing(store: Store):

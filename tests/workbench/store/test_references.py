@@ -106,6 +106,24 @@ def test_pinning_survives_another_folder_and_another_name(store: Store, model: P
     assert references.loader(child, store)(config.teacher.model).entry.kind == "folder"
 
 
+def test_a_duplicate_keeps_its_teacher_when_that_is_renamed(store: Store, model: Path):
+    teacher = trained(store, model, "walk", "student", "control")
+    wanted = parse_recipe({"name": "child", "teacher": {"model": "walk"}, "student": {"model": "walk:control"}})
+    config, parents = references.pin(wanted, store)
+    child = store.create_run(config, parents=parents)
+    assert references.duplicate(child, store) == child.config
+    store.rename(teacher.id, "better")
+    trained(store, model, "walk")  # another run under the old name
+    again = references.duplicate(child, store)
+    assert (again.teacher.model, again.student.model) == ("better:student", "better:control")
+    assert set(references.pin(again, store)[1].values()) == set(child.parents.values())
+    store.delete(teacher.id)
+    with pytest.raises(ModelNotFound, match="Restore it"):
+        references.resolve(references.duplicate(child, store).teacher.model, store)
+    store.purge(teacher.id)
+    assert references.duplicate(child, store).teacher.model == f"{teacher.id}:student"
+
+
 def test_names_stay_names(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "house").write_text("a file that happens to be called like the corpus")

@@ -238,9 +238,9 @@ def test_a_taken_name_is_refused(store: Store):
             store.rename("run", taken)
 
 
-def test_duplicate_gives_the_config_of_a_new_run(store: Store):
+def test_a_run_with_the_same_config_gets_a_name_of_its_own(store: Store):
     run = make(store, "walk", train={"seed": 3})
-    again = store.create_run(store.duplicate("walk"))
+    again = store.create_run(run.config)
     assert (again.name, again.config_hash) == ("walk-2", run.config_hash)
 
 
@@ -413,6 +413,15 @@ def test_replayed_samples_replace_only_their_own(store: Store):
     answers = {event.payload["prompt"]: event.payload["answer"] for event in store.events(run.id, kind="samples")}
     assert answers == {"a": "second", "b": "first"}
     assert [event.time for event in store.events(run.id, kind="phase")] == [3.0, 5.0], "the same moment is the same event"
+
+
+def test_events_of_one_tick_of_the_clock_are_all_kept(store: Store):
+    run = make(store)
+    rows = [("samples", {"arm": "student", "step": 10, "prompt": prompt, "answer": "!"}, 1.0) for prompt in "ab"]
+    rows += [("evaluation", {"who": who, "metrics": {"perplexity": 2.5}}, 1.0) for who in ("teacher", "student_before")]
+    for _ in range(2):  # the second time as from the journal of a worker that was killed
+        store.log_events(run.id, rows)
+        assert [event.payload for event in store.events(run.id)] == [payload for _, payload, _ in rows]
 
 
 def test_ten_thousand_points_are_read_quickly(store: Store):

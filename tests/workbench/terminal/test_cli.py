@@ -396,3 +396,50 @@ def test_without_a_verb_the_app_starts(monkeypatch: pytest.MonkeyPatch):
     assert cli.main(["--port", "8601"]) == 0
     assert cli.main([]) == 0
     assert asked == [("8601", None), (None, None)]
+
+
+# ------------------------------------------------------------------------------------------------ words and models
+
+
+def test_a_prompt_may_be_the_name_of_an_option(capsys: pytest.CaptureFixture[str]):
+    assert cli.main(["generate", "no-such-model", "--prompt=--json"]) == 2
+    assert capsys.readouterr().out == ""
+    assert cli.main(["generate", "no-such-model", "--prompt", "--json"]) == 2, "argparse takes it for an option, and says so"
+    output = capsys.readouterr()
+    assert output.out == "" and "--prompt" in output.err
+    for arguments in (["generate", "no-such-model", "--prompt", "x", "--js"], ["generate", "--json"], ["plan", "--measure", "--json"]):
+        assert cli.main(arguments) == 2
+        assert "error" in json.loads(capsys.readouterr().out)
+
+
+def test_a_recipe_nested_without_end_is_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    path = tmp_path / "deep.yaml"
+    path.write_text("student: " + "[" * 5000)
+    assert cli.main(["plan", str(path)]) == 2
+    assert "nested too deeply" in capsys.readouterr().err
+
+
+def test_fetching_a_run_says_that_it_is_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    store = Store()
+    run = store.create_run(config(1, name="walk"), device="cpu")
+    save_chat_model(run.output_dir)
+    store.finish(run.id, "finished")
+    assert cli.main(["fetch", "walk"]) == 0
+    assert f"walk is here already: {run.output_dir}" in capsys.readouterr().out
+
+
+def test_an_answer_is_computed_on_the_best_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    from core import catalog, devices
+
+    asked: list[object] = []
+    monkeypatch.setattr(devices, "resolve_device", lambda name: asked.append(name) or "cpu")
+    load = catalog.load
+    monkeypatch.setattr(catalog, "load", lambda reference, **options: asked.append(options["device"]) or load(reference, **options))
+    assert cli.main(["generate", str(save_chat_model(tmp_path / "tiny")), "--prompt", "Hi", "--max-new-tokens", "2"]) == 0
+    assert asked == ["auto", "cpu"]
+
+
+def test_chain_refuses_a_recipe_of_one_student(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "one.yaml").write_text("student: {layers: 2}\n")
+    assert cli.main(["chain", str(tmp_path / "one.yaml")]) == 2
+    assert "describes no chain" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from pathlib import Path
 from core.config import ExperimentConfig, apply_overrides, parse_recipe, parse_yaml, read_recipe
 from core.errors import ConfigError
 from workbench.paths import ROOT
-from workbench.store import Store
+from workbench.store import Store, references
 
 RECIPES = Path("assets", "recipes")  # relative to the project's folder, as commands name them
 FIRST = "quickstart"
@@ -58,7 +58,7 @@ def from_upload(file_name: str, content: bytes) -> StartingPoint:
 def from_run(reference: str, store: Store) -> StartingPoint:
     """The configuration of a run. Raises RunNotFound."""
     run = store.run(reference)
-    return StartingPoint(f"run {run.name}", store.duplicate(run.id))
+    return StartingPoint(f"run {run.name}", references.duplicate(run, store))
 
 
 def from_url(parameters: Mapping[str, str], overrides: Sequence[str], store: Store) -> tuple[StartingPoint, ExperimentConfig]:

@@ -6,6 +6,7 @@ Curves arrive as a long table with the columns ``arm`` (student or control), ``n
 
 from __future__ import annotations
 
+import html
 import math
 from typing import Any
 
@@ -103,11 +104,12 @@ def temperature(tokens: pd.DataFrame, value: float) -> go.Figure:
         value: the temperature T.
     """
     places = list(range(len(tokens)))  # two tokens may read the same
+    shown = [html.escape(token, quote=False) for token in tokens["token"]]  # plotly reads <b> or <br> in a label as markup
     bars = (("plain", "T = 1", GREY, 0.55), ("softened", f"T = {value:g}", TEAL, 1.0))
     traces = [{"type": "bar", "x": places, "y": tokens[column].to_numpy(), "name": label, "opacity": opacity, "hovertemplate": "%{y:.2%}",
                "marker": {"color": colour, "line": {"width": 0}}} for column, label, colour, opacity in bars]
     return figure(traces, height=260, y_title="probability", x_title="", legend=True, barmode="group", bargap=0.25,
-                   x_axis={"tickvals": places, "ticktext": tokens["token"].tolist(), "tickangle": -40},
+                  x_axis={"tickvals": places, "ticktext": shown, "tickangle": -40},
                    y_axis={"tickformat": ".0%", "rangemode": "tozero"})
 
 
@@ -152,5 +154,5 @@ def figure(traces: list[Trace], *, height: int, y_title: str, x_title: str = "st
     layout |= {"legend": legend} if isinstance(legend, dict) else {}
     x_axis = {"title": {"text": x_title, "font": {"size": 12}}} | (x_axis or {})
     y_axis = {"title": {"text": y_title, "font": {"size": 12}}, "type": "log" if logarithmic else "linear"} | (y_axis or {})
-    margin = {"l": 8, "r": 8, "t": 30 if legend is True else 10, "b": 8}
+    margin = {"l": 8, "r": 34, "t": 30 if legend is True else 10, "b": 8}
     return go.Figure(traces, {"height": height, "margin": margin, "showlegend": bool(legend), "xaxis": x_axis, "yaxis": y_axis} | layout)

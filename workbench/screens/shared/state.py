@@ -19,8 +19,8 @@ from workbench.store.records import Run
 if TYPE_CHECKING:
     from core.catalog import ModelEntry
 
-HOME, NEW, CHAIN, RUNS, RUN, COMPARE, MODELS = (
-    f"../pages/{name}.py" for name in ("home", "new", "chain", "runs", "run", "compare", "models"))
+HOME, NEW, CHAIN, RUNS, RUN, COMPARE, MODELS, CHECKS = (
+    f"../pages/{name}.py" for name in ("home", "new", "chain", "runs", "run", "compare", "models", "checks"))
 ARMS, NAMES = pd.CategoricalDtype([STUDENT, CONTROL]), pd.CategoricalDtype(list(METRICS))  # ten times faster to select by than text
 KEPT_CURVES = 12  # runs; what one session keeps in memory of the curves it looked at
 
@@ -123,9 +123,9 @@ def resolved(reference: str) -> str:
     return references.resolve(reference, store())
 
 
-def models() -> list[ModelEntry]:
-    """Every model that can be picked; looked for anew every few seconds, since each is a file to be read."""
-    return _models(str(store().path))
+def models(parts: tuple[str, ...] = references.TRAINED) -> list[ModelEntry]:
+    """Every model that can be picked, with these parts of the runs; looked for anew every few seconds, since each is a file to be read."""
+    return _models(str(store().path), parts)
 
 
 def visitor_is_here() -> bool:
@@ -143,8 +143,8 @@ def forget_models() -> None:
 
 
 @st.cache_resource(ttl=10, show_spinner=False)
-def _models(store_path: str) -> list[ModelEntry]:
-    return references.entries(_open(store_path))
+def _models(store_path: str, parts: tuple[str, ...]) -> list[ModelEntry]:
+    return references.entries(_open(store_path), parts)
 
 
 @st.cache_resource(ttl=300, max_entries=200, show_spinner=False)

@@ -20,7 +20,9 @@ PLOTLY_TEMPLATE: dict[str, Any] = {
         "colorway": list(SERIES),
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "margin": {"l": 56, "r": 16, "t": 64, "b": 44},
+        "margin": {"l": 56, "r": 34, "t": 64, "b": 44},
+        # In the right margin: lying, it would cover the legend. Standing, its ground is not clear by itself.
+        "modebar": {"orientation": "v", "bgcolor": "rgba(0,0,0,0)", "color": GREY, "activecolor": TEAL},
         "hovermode": "x unified",
         "hoverlabel": {"namelength": -1},
         "title": {"x": 0, "xref": "paper", "y": 0.98, "yanchor": "top", "font": {"size": 15}},

@@ -14,6 +14,7 @@ import streamlit as st
 from core.errors import StillhouseError
 from core.metrics import METRICS
 from core.quantities import duration
+from workbench.runs import jobs
 from workbench.screens.shared.theme import TEAL
 from workbench.store.records import Run
 
@@ -38,6 +39,15 @@ def errors_shown() -> Iterator[None]:
 def problem(error: StillhouseError) -> None:
     """One message: what was given, what was expected, what to do."""
     st.error(no_images(" ".join(part for part in (f"**{error.given}**", error.expected, error.fix) if part)), icon=":material/error:")
+
+
+def queue_warning() -> None:
+    """A warning while the queue cannot be looked after: runs then neither start nor are seen to end."""
+    error = jobs.queue_problem()
+    if error is not None:
+        said = str(error) if isinstance(error, StillhouseError) else f"{type(error).__name__}: {error}"
+        st.warning(f"**Waiting runs cannot be started at the moment.** {plain(said)} It is tried again every second.",
+                   icon=":material/warning:")
 
 
 def plain(text: str) -> str:

@@ -11,6 +11,19 @@ import pytest
 from workbench.screens.shared import charts
 
 
+def test_tokens_that_look_like_markup_are_shown_as_they_are():
+    tokens = pd.DataFrame({"token": ["<br>", "<b>bold", "&lt;", "plain"], "plain": [0.4, 0.3, 0.2, 0.1], "softened": [0.25] * 4})
+    assert charts.temperature(tokens, 2.0).layout.xaxis.ticktext == ("&lt;br&gt;", "&lt;b&gt;bold", "&amp;lt;", "plain")
+
+
+def test_the_toolbar_stands_in_a_margin_where_it_covers_neither_legend_nor_curves():
+    from workbench.screens.shared.theme import PLOTLY_TEMPLATE
+
+    assert PLOTLY_TEMPLATE["layout"]["modebar"]["orientation"] == "v"
+    tokens = pd.DataFrame({"token": ["a"], "plain": [1.0], "softened": [1.0]})
+    assert charts.temperature(tokens, 2.0).layout.margin.r >= 34  # pixels; plotly's buttons are 32 wide
+
+
 def table(**curves: list[float]) -> pd.DataFrame:
     """Curves by ``arm__name``, with "/" written as "_per_"; steps from 1."""
     rows = [(arm, name.replace("_per_", "/"), step, value) for key, values in curves.items() for arm, _, name in [key.partition("__")]

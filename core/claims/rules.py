@@ -1,0 +1,97 @@
+"""Pass rules: pure functions from numbers to a verdict, fixed before anything is run.
+
+With x_s the number that a protocol gives for seed s, n seeds, m their mean and SE its standard error,
+
+    m = 1/n sum_s x_s        SE = sqrt(sum_s (x_s - m)^2 / (n (n - 1)))
+
+Differences are paired: a protocol subtracts within a seed, so that x_s is a difference already.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Verdict = Literal["pass", "fail", "inconclusive"]
+Measured = Mapping[str, Sequence[float]]  # name of a number -> its value for each seed
+
+FEWEST_SEEDS = 3  # fewer say nothing about chance
+STANDARD_ERRORS = 2.0
+SHARE = 2 / 3  # of the seeds that must agree on a trend
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What must hold for a claim to pass.
+
+    Attributes:
+        words: the rule as a sentence's predicate, for people.
+        judge: the rule itself.
+    """
+
+    words: str
+    judge: Callable[[Measured], Verdict]
+
+
+def mean(values: Sequence[float]) -> float:
+    """Their mean."""
+    return math.fsum(values) / len(values)
+
+
+def standard_error(values: Sequence[float]) -> float | None:
+    """Standard error of the mean; None for one value, which tells nothing about chance."""
+    if len(values) < 2:
+        return None
+    middle = mean(values)
+    return math.sqrt(math.fsum((value - middle) ** 2 for value in values) / (len(values) * (len(values) - 1)))
+
+
+def above(name: str, threshold: float = 0.0) -> Rule:
+    """The default rule: m - threshold > 2 SE passes, m - threshold < -2 SE fails, anything between is within the noise."""
+    return Rule(f"{name} is above {threshold:g} by more than {STANDARD_ERRORS:g} standard errors",
+                lambda measured: _distance(measured[name], threshold, 1.0))
+
+
+def below(name: str, threshold: float = 0.0) -> Rule:
+    """The same in the other direction."""
+    return Rule(f"{name} is below {threshold:g} by more than {STANDARD_ERRORS:g} standard errors",
+                lambda measured: _distance(measured[name], threshold, -1.0))
+
+
+def trend(name: str, holds: Callable[[float], bool] = lambda value: value > 0, words: str = "is above 0") -> Rule:
+    """At least two thirds of the seeds pass, at most one third fails.
+
+    Args:
+        holds: what one seed must show.
+    """
+    def judge(measured: Measured) -> Verdict:
+        values = measured[name]
+        if len(values) < FEWEST_SEEDS:
+            return "inconclusive"
+        share = sum(map(holds, values)) / len(values)
+        return "pass" if share >= SHARE - 1e-9 else "fail" if share <= 1 - SHARE + 1e-9 else "inconclusive"
+
+    return Rule(f"{name} {words} in at least two thirds of the seeds", judge)
+
+
+def always(name: str, holds: Callable[[float], bool], words: str) -> Rule:
+    """An exact statement: every seed shows it, or it is false. One seed is enough."""
+    return Rule(f"{name} {words} for every seed", lambda measured: "pass" if all(map(holds, measured[name])) else "fail")
+
+
+def every(*rules: Rule) -> Rule:
+    """All of them: one that fails fails the whole, and one that is open leaves it open."""
+    def judge(measured: Measured) -> Verdict:
+        verdicts = {rule.judge(measured) for rule in rules}
+        return "fail" if "fail" in verdicts else "inconclusive" if "inconclusive" in verdicts else "pass"
+
+    return Rule(", and ".join(rule.words for rule in rules), judge)
+
+
+def _distance(values: Sequence[float], threshold: float, sign: float) -> Verdict:
+    if len(values) < FEWEST_SEEDS:
+        return "inconclusive"
+    distance, margin = sign * (mean(values) - threshold), STANDARD_ERRORS * standard_error(values)
+    return "pass" if distance > margin else "fail" if distance < -margin else "inconclusive"

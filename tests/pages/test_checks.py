@@ -1,0 +1,98 @@
+"""Paper checks: nothing run yet, running, finished, stopped, failed."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from core.claims import outcomes, registry
+from core.claims.running import judged
+from tests.core.claims.fake_claims import fake, put_in_place
+from tests.pages.conftest import Open, fault_free, texts
+from tests.pages.examples import GONE
+from workbench.checks import background
+from workbench.checks.background import Check
+from workbench.processes import Process
+
+
+@pytest.fixture(autouse=True)
+def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    put_in_place(monkeypatch, fake("X1", title="Walking* helps"), fake("X2"))
+    monkeypatch.setattr(outcomes, "SHIPPED", outcomes.Path("/nowhere"))
+
+
+def finished(gain: float = 1.0) -> None:
+    numbers = {seed: {"gain": gain + seed % 3 / 10, "steps": 5} for seed in (42, 43, 44)}
+    outcomes.keep(judged(registry.CLAIMS["X1"], numbers, registry.CLAIMS["X1"].setting, 83.0))
+
+
+def checked(state: str, process: Process = GONE, **details: Any) -> None:
+    background.note(Check("X1", state, process, time.time(), **details))
+
+
+def test_empty(open_page: Open) -> None:
+    page = open_page("checks")
+    said = texts(page)
+    assert page.title[0].value == "Paper checks"
+    assert "Walking is better than standing." in said and "12.3 against 4.5" in said and "https://arxiv.org/abs/0000.00000" in said
+    assert "Walking\\* helps" in said  # no italics
+    assert said.count("not yet run here") == 2 and "python -m workbench claim X1" in said
+    assert [page.button(key=f"check.{name}").label for name in ("X1", "X2")] == ["Check", "Check"]
+
+
+def test_running(open_page: Open) -> None:
+    checked("running", Process.current(), done=1, text="Walk: step 3 of 5")
+    page = open_page("checks")
+    assert page.get("progress")[0].proto.text.replace("\\", "") == "1 of 3 seeds done · Walk: step 3 of 5"
+    assert page.button(key="check.X2").disabled
+    assert texts(page).count("not yet run here") == 1
+    fault_free(page.button(key="stop.X1").click().run())
+    assert background.stop_file("X1").exists() and page.button(key="stop.X1").disabled
+    assert page.get("progress")[0].proto.text.startswith("stopping")
+
+
+def test_finished(open_page: Open) -> None:
+    finished()
+    page = open_page("checks")
+    said = texts(page)
+    assert "holds here" in said and "1.1 ± 0.12 m" in said and "3 seeds" in said and "checked here" in said
+    assert "the walking - standing is above 0 by more than 2 standard errors" in said
+    assert page.button(key="check.X1").label == "Check again"
+
+
+@pytest.mark.parametrize(("gain", "words"), [(-2.0, "does not hold here"), (-0.1, "inconclusive")])
+def test_other_verdicts(open_page: Open, gain: float, words: str) -> None:
+    finished(gain)
+    assert words in texts(open_page("checks"))
+
+
+def test_failed_beside_an_earlier_outcome(open_page: Open) -> None:
+    finished()
+    checked("failed", message="There was not enough memory.", hint="Close other programs.")
+    (outcomes.folder("X1") / "log.txt").write_text("Traceback: no memory\n")
+    page = open_page("checks")
+    assert "There was not enough memory" in page.error[0].value and "Close other programs" in page.error[0].value
+    assert "Traceback: no memory" in texts(page) and "holds here" in texts(page)
+
+
+@pytest.mark.parametrize(("state", "kind"), [("stopped", "info"), ("running", "warning")])
+def test_stopped_or_lost_goes_on(open_page: Open, state: str, kind: str) -> None:
+    checked(state, message="Stopped.")
+    page = open_page("checks")
+    assert len(page.get(kind)) == 1
+    assert page.button(key="check.X1").label == "Go on"
+
+
+def test_the_button_starts_it_and_says_why_it_cannot(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+    monkeypatch.setattr(background, "start", started.append)
+    page = open_page("checks")
+    fault_free(page.button(key="check.X2").click().run())
+    assert started == ["X2"]
+    monkeypatch.undo()
+    put_in_place(monkeypatch, fake("X1"))
+    monkeypatch.setattr(background, "WORKER", ("/no/such/program",))
+    page = fault_free(open_page("checks").button(key="check.X1").click().run())
+    assert "could not be started" in page.error[0].value

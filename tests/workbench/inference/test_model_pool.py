@@ -1,0 +1,68 @@
+"""Models in the engine process: which stay in memory and for how long, and what is handed back."""
+
+from __future__ import annotations
+
+import gc
+import io
+import json
+import weakref
+
+import pytest
+
+from tests.core.chat_models import save_chat_model
+from workbench.inference import model_pool, server
+from workbench.inference.model_pool import IDLE_SECONDS, ModelPool
+from workbench.inference.server import Server
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(save_chat_model(tmp_path_factory.mktemp("models") / "tiny"))
+
+
+@pytest.fixture
+def freed(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """One entry for every time that a GPU would have got its memory back."""
+    import torch
+
+    times: list[None] = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: times.append(None))
+    return times
+
+
+def test_a_model_that_nobody_asks_goes_after_a_while(folder: str, freed: list[None], monkeypatch: pytest.MonkeyPatch) -> None:
+    now, pool = 1000.0, ModelPool()
+    monkeypatch.setattr(model_pool.time, "monotonic", lambda: now)
+    with pool.using(folder) as (loaded, _):
+        now += 2 * IDLE_SECONDS
+        pool.drop_idle()
+        kept = weakref.ref(loaded.model)
+        del loaded
+        gc.collect()
+        assert kept() is not None, "a long answer is use"
+    now += IDLE_SECONDS - 1
+    pool.drop_idle()
+    gc.collect()
+    assert kept() is not None and not freed, "counted from the end of the answer"
+    now += 1
+    pool.drop_idle()
+    assert kept() is None and len(freed) == 1
+
+
+def test_all_that_nobody_uses_goes_at_once_when_a_run_begins(folder: str, freed: list[None], monkeypatch: pytest.MonkeyPatch) -> None:
+    answering = Server(io.BytesIO(b'{"id": 0, "op": "release"}\n'), io.BytesIO())
+    with answering._pool.using(folder):
+        pass
+    answering.serve()
+    assert not answering._pool._models and len(freed) == 1
+
+
+def test_a_plan_hands_its_memory_back(freed: list[None], monkeypatch: pytest.MonkeyPatch) -> None:
+    messages = io.BytesIO()
+    answering = Server(io.BytesIO(), messages)
+    monkeypatch.setattr(answering, "_operations", {op: lambda _cancelled: iter([server._value(1)]) for op in ("plan", "info")})
+    for op in ("plan", "info"):
+        answering._cancelled[7] = server.threading.Event()
+        answering._answer(7, op, {})
+        assert json.loads(messages.getvalue().splitlines()[-1]) == {"id": 7, "kind": "value", "value": 1}
+        assert len(freed) == 1, "a model of the pool stays where it is"

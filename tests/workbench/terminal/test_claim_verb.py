@@ -1,0 +1,98 @@
+"""The verb `claim`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from core.claims import outcomes
+from core.claims.claim import Claim
+from tests.core.claims.fake_claims import Scale, fake, put_in_place
+from workbench.terminal import cli
+
+RunJson = Callable[..., tuple[int, Any]]
+
+
+@pytest.fixture(autouse=True)
+def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    put_in_place(monkeypatch, fake("X1"), fake("X2"), fake("Y7"))
+
+
+@pytest.fixture
+def run_json(capsys: pytest.CaptureFixture[str]) -> RunJson:
+    def run(*arguments: str) -> tuple[int, Any]:
+        code = cli.main(["claim", *arguments, "--json"])
+        return code, json.loads(capsys.readouterr().out)
+
+    return run
+
+
+def test_one_claim_is_one_document(run_json: RunJson) -> None:
+    code, document = run_json("X1")
+    assert code == 0
+    assert (document["claim"], document["verdict"], document["seeds"]) == ("X1", "pass", [42, 43, 44])
+    assert document["numbers"]["gain"] == {"values": [1.0, 1.1, 1.2], "mean": pytest.approx(1.1),
+                                           "standard_error": pytest.approx(0.0577, 0.01)}
+    assert document["source"] == {"arxiv": "0000.00000", "place": "table 1"} and "above 0" in document["rule"]
+
+
+def test_several_are_a_list_each_once_with_as_many_seeds_as_asked_for(run_json: RunJson) -> None:
+    code, documents = run_json("X1", "y7", "X1", "--seeds", "2")
+    assert code == 0
+    assert [(each["claim"], each["seeds"], each["verdict"]) for each in documents] == [
+        ("X1", [42, 43], "inconclusive"), ("Y7", [42, 43], "inconclusive")]
+
+
+def test_without_a_name_the_claims_are_listed(run_json: RunJson, capsys: pytest.CaptureFixture[str]) -> None:
+    run_json("X2")
+    code, documents = run_json()
+    assert code == 0
+    assert [(each["claim"], each["verdict"]) for each in documents] == [("X1", None), ("X2", "pass"), ("Y7", None)]
+    assert documents[1]["made"] == "here" and documents[0]["published"] == "12.3 against 4.5"
+    cli.main(["claim"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[:2] == ["NAME", "VERDICT"] and lines[2].split()[:3] == ["X2", "pass", "3"]
+
+
+def test_a_claim_that_fails_is_a_result(monkeypatch: pytest.MonkeyPatch, run_json: RunJson) -> None:
+    put_in_place(monkeypatch, fake("X1", protocol=lambda seed, setting, recorder: {"gain": -1.0, "steps": 1.0}))
+    assert run_json("X1")[0] == 0
+    assert run_json("X1")[1]["verdict"] == "fail"
+
+
+def test_people_read_means_units_and_the_rule(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["claim", "X1"]) == 0
+    told = capsys.readouterr()
+    assert "X1  Walking helps: pass" in told.out and "1.1 ± 0.058 m" in told.out and "12.3 against 4.5 (0000.00000, table 1)" in told.out
+    assert "X1, seed 43: 1 of 3 done" in told.err
+
+
+def test_unknown_names_are_refused_with_the_nearest_before_anything_runs(run_json: RunJson) -> None:
+    code, document = run_json("X1", "X11")
+    assert code == 2
+    assert document["error"]["given"] == "There is no claim 'X11'." and "X1" in document["error"]["fix"]
+    assert outcomes.latest(fake("X1")) is None
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "many"])
+def test_seeds_are_counted_from_one(run_json: RunJson, count: str) -> None:
+    code, document = run_json("X1", "--seeds", count)
+    assert code == 2 and "seeds" in document["error"]["given"]
+
+
+def test_a_protocol_that_breaks_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    claim: Claim = fake("X1", setting=Scale(fails_at=43))
+    put_in_place(monkeypatch, claim)
+    with pytest.raises(FloatingPointError):
+        cli.main(["claim", "X1"])
+    assert outcomes.latest(claim) is None
+
+
+def test_help_says_units_and_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["claim", "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "seeds; how many" in told and "(default: 3)" in told and "name; of a claim" in told

@@ -1,0 +1,141 @@
+"""The claims of the papers: what each says, the published number, ours with its interval and verdict, and a button that checks again."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+import streamlit as st
+
+from core.claims import outcomes, registry
+from core.claims.claim import Claim, Figure
+from core.claims.outcomes import Number, Outcome
+from core.claims.rules import STANDARD_ERRORS
+from core.quantities import duration
+from workbench.checks import background
+from workbench.checks.background import Check
+from workbench.screens.shared import views
+
+POLL_SECONDS = 1.5
+VERDICT_LOOKS = {"pass": ("green", "check_circle", "holds here"), "fail": ("red", "cancel", "does not hold here"),
+                 "inconclusive": ("orange", "help", "inconclusive")}
+HEADLINES = 2  # numbers of a claim that its card shows; the others wait below
+
+
+def claims() -> None:
+    """A card for each claim, system by system."""
+    busy = background.running()
+    for system, members in groupby(registry.CLAIMS.values(), key=lambda claim: claim.system):
+        st.subheader(system, anchor=False)
+        for claim in members:
+            _card(claim, busy)
+
+
+def _card(claim: Claim, busy: Check | None) -> None:
+    found, check = outcomes.latest(claim), background.latest(claim.name)
+    with st.container(border=True, key=f"claim-{claim.name}"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"**{claim.name} · {views.plain(claim.title)}**", width="content")
+            _verdict(found and found[0], check)
+            st.space("stretch")
+            _button(claim, found is not None, check, busy)
+        st.markdown(views.plain(claim.statement))
+        _state(claim, check)
+        paper, ours = st.columns(2, gap="medium")
+        with paper:
+            st.caption("Paper")
+            st.markdown(views.plain(claim.published))
+            st.caption(f"[arXiv {claim.source.arxiv}]({claim.source.url}), {views.plain(claim.source.place)}")
+        with ours:
+            st.caption("Ours")
+            _ours(claim, found)
+        _details(claim, found and found[0])
+
+
+def _verdict(outcome: Outcome | None, check: Check | None) -> None:
+    if check is not None and check.state == "running":
+        st.badge("running", color="primary", icon=":material/play_circle:")
+    elif outcome is None:
+        st.badge("not yet run here", color="gray", icon=":material/schedule:")
+    else:
+        colour, icon, words = VERDICT_LOOKS[outcome.verdict]
+        st.badge(words, color=colour, icon=f":material/{icon}:")
+
+
+def _button(claim: Claim, checked: bool, check: Check | None, busy: Check | None) -> None:
+    if check is not None and check.state == "running":
+        if st.button("Stop", icon=":material/stop:", key=f"stop.{claim.name}", disabled=check.stopping,
+                     help="Ends after the current step. Seeds that had ended are kept."):
+            background.stop(claim.name)
+            st.rerun()
+        return
+    label = "Go on" if check is not None and check.state in ("stopped", "lost") else "Check again" if checked else "Check"
+    takes = f"About {duration(claim.seconds * len(claim.default_seeds))} on one quiet core, less where another claim has made its models."
+    if st.button(label, icon=":material/play_arrow:", key=f"check.{claim.name}", disabled=busy is not None,
+                 help=f"{busy.claim} is being checked, one at a time." if busy else takes):
+        with views.errors_shown():
+            background.start(claim.name)
+            st.rerun()
+
+
+def _state(claim: Claim, check: Check | None) -> None:
+    if check is None or check.state == "finished":
+        return
+    if check.state == "running":
+        st.fragment(_progress, run_every=POLL_SECONDS)(claim.name)
+        return
+    box = {"failed": st.error, "lost": st.warning, "stopped": st.info}[check.state]
+    box(views.no_images(f"**{views.plain(check.message)}** {views.plain(check.hint)}"))
+    log = background.log_tail(claim.name) if check.state != "stopped" else ""
+    if log:
+        with st.expander("Log", key=f"log.{claim.name}"):
+            st.code(log, language=None, height=240)
+
+
+def _progress(name: str) -> None:
+    check = background.latest(name)
+    if check is None or check.state != "running":
+        st.rerun()  # the card is drawn anew, with what came of it
+        return
+    stopping = "stopping · " if check.stopping else ""
+    st.progress(check.done / check.seeds, text=f"{stopping}{check.done} of {check.seeds} seeds done · {views.plain(check.text)}")
+
+
+def _ours(claim: Claim, found: tuple[Outcome, str] | None) -> None:
+    if found is None:
+        st.markdown("Nothing yet: the check runs in the background and the page may be closed meanwhile.")
+        return
+    outcome, place = found
+    for figure in claim.figures[:HEADLINES]:
+        st.markdown(f"**{views.plain(interval(outcome.numbers[figure.name], figure))}**  :gray[{views.plain(figure.words)}]")
+    seeds = f"{len(outcome.seeds)} seed{'s' if len(outcome.seeds) > 1 else ''}"
+    st.caption(f"{seeds} · {outcome.date[:10]} · {'checked here' if place == 'here' else 'comes with the app'}")
+
+
+def interval(number: Number, figure: Figure) -> str:
+    """The mean with two standard errors to either side."""
+    error = "" if number.standard_error is None else f" ± {STANDARD_ERRORS * number.standard_error:.2g}"
+    mean = f"{number.mean:,.0f}" if abs(number.mean) >= 1000 else f"{number.mean:.3g}"
+    return f"{mean}{error} {figure.unit}".strip()
+
+
+def _details(claim: Claim, outcome: Outcome | None) -> None:
+    with st.expander("How it is checked", key=f"details.{claim.name}"):
+        st.markdown(views.plain(claim.check))
+        st.markdown(f"**It holds if** {_readable_rule(claim)}.")
+        for pitfall in claim.pitfalls:
+            st.markdown(f"- {views.plain(pitfall)}")
+        if outcome is not None:
+            rows = [[figure.words, interval(outcome.numbers[figure.name], figure)] for figure in claim.figures]
+            views.text_table(["Number", "Mean ± 2 SE"], rows, numbers=True, label=f"Numbers of {claim.name}", first_width="62%")
+            versions = outcome.environment["versions"]
+            st.caption(views.plain(f"{outcome.environment['processor']}, torch {versions.get('torch')}, transformers "
+                                   f"{versions.get('transformers')}, {duration(outcome.seconds)} of work"))
+        st.code(f"python -m workbench claim {claim.name}", language="bash")
+
+
+def _readable_rule(claim: Claim) -> str:
+    """The rule with the numbers' words in place of their keys."""
+    words = claim.rule.words
+    for figure in claim.figures:
+        words = words.replace(f"{figure.name} is", f"the {figure.words} is")
+    return views.plain(words)
