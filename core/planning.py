@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from core.catalog import LoadedModel, ModelEntry
 from core.checks import Check, Checks
 from core.config import ExperimentConfig, StudentSpec, TrainSpec
 from core.dimensions import student_dimensions
-from core.errors import ConfigError
+from core.errors import ConfigError, ModelError, NetworkError
 from core.footprint import Memory, Shape
 from core.home import cache_dir
 from core.layer_maps import LayerMap, student_depth, student_map
@@ -74,7 +75,7 @@ class Plan:
 
 def static_plan(config: ExperimentConfig) -> Plan:
     """What can be told in an instant. Of a GPU only its being there is looked at, and no hub dataset is asked for."""
-    found = Checks()
+    config, found = first_step(config), Checks()
     models = _models(config, found)
     planned = _static(config, found, models)
     here = found.take("device", lambda: checks.device(config.train.device), "Computes on {}.".format)
@@ -97,7 +98,7 @@ def plan(config: ExperimentConfig, *, measure: bool, load: Callable[..., LoadedM
     from core.devices import memory_available, resolve_device, resolve_precision
     from core.rehearsal import rehearse
 
-    found = Checks()
+    config, found = first_step(config), Checks()
     models = _models(config, found)
     planned = _static(config, found, models)
     device = found.take("device", lambda: resolve_device(config.train.device))
@@ -123,6 +124,20 @@ def plan(config: ExperimentConfig, *, measure: bool, load: Callable[..., LoadedM
             seconds = rehearsal.seconds(config, planned.total_steps) if planned.total_steps else None
             planned = replace(planned, seconds=seconds, measured_steps=rehearsal.steps, tokens_per_second=rehearsal.tokens_per_second)
     return _concluded(planned, found)
+
+
+def first_step(config: ExperimentConfig) -> ExperimentConfig:
+    """The largest distillation of a chain as an experiment of its own: what it needs, the later steps need less of. An anchor that
+    is given by its parameters counts as half of the teacher."""
+    if config.chain is None:
+        return config
+    anchor = config.chain.anchors[0]
+    student = StudentSpec(model=anchor.model) if anchor.model else StudentSpec(
+        layers=anchor.layers, hidden=anchor.hidden, feed_forward=anchor.feed_forward)
+    if anchor.layers is None and student.narrower and config.teacher is not None:
+        with contextlib.suppress(ModelError, NetworkError):  # the check of the teacher says so
+            student = student.model_copy(update={"layers": catalog.describe(config.teacher.model).layers})
+    return config.model_copy(update={"student": student})
 
 
 def total_steps(spec: TrainSpec, blocks: int) -> int:
@@ -200,6 +215,8 @@ def _static(config: ExperimentConfig, found: Checks, models: _Models | None) -> 
         return planned
     entry, student = models.entry, models.student
     disk_bytes = footprint.disk(config, student)
+    if config.chain is not None and models.teacher is not None:  # anchors that stay beside the step; none is larger than the teacher
+        disk_bytes += len(config.chain.anchors) * models.teacher.parameters * (4 if config.train.save_precision == "fp32" else 2)
     found.take("block length", lambda: checks.block_length(data, models.context))
     found.take("disk", lambda: checks.disk(disk_bytes))
     if models.teacher is not None and models.teacher.hidden != student.hidden:

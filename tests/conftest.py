@@ -36,6 +36,14 @@ def main_module() -> Iterator[None]:
     sys.modules["__main__"] = kept
 
 
+@pytest.fixture(scope="session")
+def tiny_chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a chain of tiny models; nobody changes it."""
+    from tests.tiny_chains import build_tiny_chain
+
+    return build_tiny_chain(tmp_path_factory.mktemp("chain"))
+
+
 @pytest.fixture
 def fresh_streamlit_caches() -> None:
     """Empty caches: AppTest runs of one process share them."""

@@ -6,6 +6,7 @@
     ├── bin/                run folders on their way out (`Store.purge`)
     ├── uploads/            corpora given through the browser
     ├── models/             models fetched or converted once
+    ├── made/<chain>/       models of any size, made on demand from a chain
     ├── claims/<NAME>/      what came of a claim that was checked here (`core.claims.outcomes`)
     ├── engine.log          what the process in which models answer has to say
     └── cache/              what can be made again
@@ -33,6 +34,11 @@ def store_path() -> Path:
 def uploads_dir() -> Path:
     """Corpora given through the browser."""
     return home() / "uploads"
+
+
+def made_dir() -> Path:
+    """Models of any size, made on demand: a folder a chain."""
+    return home() / "made"
 
 
 def engine_log() -> Path:

@@ -193,3 +193,15 @@ def test_total_steps_are_those_that_trainer_takes(tmp_path, teacher, corpus, acc
                                   evaluate=lambda _: {"eval/cross_entropy": 0.0})
     trainer.train()
     assert total_steps(spec, len(blocks)) == trainer.state.global_step == trainer.state.max_steps
+
+
+def test_a_chain_is_planned_as_its_first_step_with_room_for_all_anchors():
+    anchors = [{"layers": 4, "feed_forward": 384}, {"layers": 2}]
+    chain = static_plan(parse_recipe({"chain": {"anchors": anchors}}))
+    step = static_plan(parse_recipe({"student": {"layers": 4, "feed_forward": 384}}))
+    assert chain.fits
+    assert chain.student.parameters == step.student.parameters
+    assert chain.disk_bytes == step.disk_bytes + 2 * 4 * chain.teacher.parameters
+    assert static_plan(parse_recipe({"chain": {"anchors": [{"feed_forward": 256}]}})).student.layers == chain.teacher.layers
+    too_deep = static_plan(parse_recipe({"chain": {"anchors": [{"layers": 99}]}}))
+    assert "student" in [check.name for check in too_deep.checks if not check.ok]

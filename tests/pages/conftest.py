@@ -22,6 +22,7 @@ Open = Callable[..., AppTest]
 def _no_worker(monkeypatch: pytest.MonkeyPatch, fresh_streamlit_caches: None) -> None:
     """Runs stay queued, and the engine process is never asked."""
     monkeypatch.setattr(jobs, "launch_next", lambda store: [])
+    monkeypatch.setattr(background, "warmed", lambda model: None)
     says = {"tokens": [" good", " bad", "\n"], "logits": [2.0, 1.0, 0.0]}
     monkeypatch.setattr(background, "next_token", lambda model, prompt: answered(says))
 

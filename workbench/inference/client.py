@@ -17,7 +17,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, BinaryIO
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from core.config import DataSpec, ExperimentConfig, TeacherSpec
 from core.errors import StillhouseError
@@ -26,6 +28,9 @@ from workbench.inference import wire
 from workbench.inference.wire import Answer, Loaded, ModelCard, Piece
 from workbench.processes import detached, inherited
 from workbench.store import Store, references
+
+if TYPE_CHECKING:
+    from core.chains import Chain, Target
 
 STOP_SECONDS = 2.0  # what the process gets to end by itself
 # Turns for which a waiting thread of a model keeps its core. By default it does for milliseconds, which beside a training
@@ -82,6 +87,15 @@ class Engine:
         if config.teacher is not None:
             config = config.model_copy(update={"teacher": TeacherSpec(model=self._resolve(config.teacher.model))})
         return self._call("plan", config=config.to_dict(), measure=measure)
+
+    def make_size(self, chain: Chain, target: Target, folder: Path, *, method: str | None = None,
+                  alpha: float | None = None) -> dict[str, Any]:
+        """`core.on_demand.make` without its measurements, as plain data; `folder` then holds the model."""
+        return self._call("make_size", chain=_told(chain), target=asdict(target), folder=str(folder), method=method, alpha=alpha)
+
+    def measure_size(self, chain: Chain, target: Target, folder: Path) -> dict[str, float]:
+        """The validation losses of a made model (``this``) and of all that `core.on_demand.compare` holds it against."""
+        return self._call("measure_size", chain=_told(chain), target=asdict(target), folder=str(folder))
 
     def release(self) -> None:
         """Let go of the models that nobody asks at the moment: somebody else needs the memory. Does not wait, starts nothing."""
@@ -259,6 +273,10 @@ class _Process:
     def _close_requests(self) -> None:
         with self._write_lock, contextlib.suppress(BrokenPipeError):  # a request that a dead process did not take
             self._popen.stdin.close()
+
+
+def _told(chain: Chain) -> dict[str, str]:
+    return {"path": str(chain.path), "name": chain.reference}
 
 
 def _open_log() -> BinaryIO:

@@ -12,13 +12,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
 
+from core import catalog
 from core.catalog import check_compatible
+from core.chains import Chain, Target, open_chain
 from core.config import DataSpec, parse_recipe
+from core.dimensions import Dimensions
 from core.errors import OutOfMemory, StillhouseError
 from core.generation import stream
 from core.lens import compare_positions, next_token_logits
@@ -79,7 +83,7 @@ class Server:
         self._pool, self._cores = ModelPool(), Cores(torch.get_num_threads())
         self._cancelled: dict[int, threading.Event] = {}
         self._operations = {"info": self._info, "generate": self._generate, "lens": self._lens, "next_token": self._next_token,
-                            "preview": self._preview, "plan": self._plan}
+                            "preview": self._preview, "plan": self._plan, "make_size": self._make_size, "measure_size": self._measure_size}
 
     def serve(self) -> None:
         """Start a thread for every request; return when there can be no more."""
@@ -170,6 +174,32 @@ class Server:
 
         with self._cores.share():
             yield _value(asdict(planning.plan(parse_recipe(config), measure=measure)))
+
+
+    def _make_size(self, _cancelled: threading.Event, chain: dict[str, str], target: dict[str, Any], folder: str, method: str | None,
+                   alpha: float | None) -> Iterator[Message]:
+        from core import on_demand
+
+        with self._cores.share(target["parameters"]):
+            made = on_demand.make(_chain(**chain), _target(target), Path(folder), method=method, alpha=alpha, measure=False)
+            yield _value(asdict(made))
+
+    def _measure_size(self, _cancelled: threading.Event, chain: dict[str, str], target: dict[str, Any], folder: str) -> Iterator[Message]:
+        from core import on_demand
+
+        opened, size = _chain(**chain), _target(target)
+        with self._cores.share(size.parameters):
+            own = on_demand.loss_of(catalog.load(folder, dtype=torch.float32).model, opened)
+            yield _value({"this": own, **on_demand.compare(opened, size, on_demand.load_bracket(opened, size.bracket))})
+
+
+def _chain(path: str, name: str) -> Chain:
+    """An opened chain under the name that users know it by."""
+    return replace(open_chain(path), reference=name)
+
+
+def _target(plain: dict[str, Any]) -> Target:
+    return Target(**{**plain, "dimensions": Dimensions(**plain["dimensions"])})
 
 
 def _value(value: Any) -> Message:

@@ -54,7 +54,7 @@ def run_worker(run_id: str, store: Store, engine: Engine | None = None, *, watch
     SIGTERM, and Ctrl-C once, ask it to stop with a checkpoint; Ctrl-C again ends it at the last checkpoint.
 
     Args:
-        engine: what trains (default: `core.training.distill`).
+        engine: what trains (default: `core.training.distill`, or `core.systems.chain.build_chain` where the run is a chain).
         watchers: recorders that are told everything too, as a progress line.
 
     Raises:
@@ -71,7 +71,7 @@ def run_worker(run_id: str, store: Store, engine: Engine | None = None, *, watch
               StoreRecorder(store, run, process, (ProgressLog(log), *watchers)) as recorder,
               _reserved_space(run.directory), _signals_stop(recorder)):
             if run.stop_requested is None:
-                train = engine or _distill()
+                train = engine or (_build_chain() if run.builds_chain else _distill())
                 report = train(run.config, recorder, run.directory, load=references.loader(run, store), command=run.command)
         finished = report is not None and not report["stopped"]
         ending = FINISHED if finished else _stopped("Stopped", store.run(run_id))
@@ -90,6 +90,12 @@ def _distill() -> Engine:
     from core.training import distill
 
     return distill
+
+
+def _build_chain() -> Engine:
+    from core.systems.chain import build_chain
+
+    return build_chain
 
 
 def _stopped(how: str, run: Run) -> Ending:

@@ -65,8 +65,9 @@ def _summary(run: Run) -> str:
     except ConfigError:
         return when
     depth = results.student_depth(config)
-    parts = [f"teacher {config.teacher.model}" if config.teacher else "no teacher",
-             f"student of {depth} blocks" if depth else "student of half the depth",
+    trained = (f"chain of {1 + len(config.chain.anchors)} anchors" if config.chain else
+               f"student of {depth} blocks" if depth else "student of half the depth")
+    parts = [f"teacher {config.teacher.model}" if config.teacher else "no teacher", trained,
              f"T = {config.losses.temperature:g}" if config.teacher else "", "with control" if config.control else "", when]
     return "  ·  ".join(filter(None, parts))
 
@@ -83,7 +84,10 @@ def _actions(run: Run) -> None:
     if run.resumable and st.button("Resume", type="primary", icon=":material/play_arrow:", key="resume"):
         jobs.resume(run.id, store)
         st.rerun()
-    if run.status == "finished" and st.button("Compare in chat", type="primary", icon=":material/forum:", key="compare"):
+    if run.status == "finished" and run.builds_chain and st.button("Open the chain", type="primary", icon=":material/link:", key="chain"):
+        st.switch_page(state.CHAIN, query_params={"chain": run.name})
+    looks = "secondary" if run.builds_chain else "primary"
+    if run.status == "finished" and st.button("Compare in chat", type=looks, icon=":material/forum:", key="compare"):
         st.switch_page(state.COMPARE, query_params={"models": ",".join(_compared_models(run))})
     with st.popover("More", icon=":material/more_horiz:", key="more"):
         _rename(run)
@@ -110,6 +114,8 @@ def _rename(run: Run) -> None:
 
 
 def _compared_models(run: Run) -> list[str]:
+    if run.builds_chain:
+        return [f"{run.name}:{number}" for number in range(1 + len(run.config.chain.anchors))][:3]
     config = references.duplicate(run, state.store())
     teacher = [config.teacher.model] if config.teacher else []
     return [*teacher, run.name, *([f"{run.name}:control"] if config.control else [])][:3]
@@ -186,13 +192,16 @@ def _results(run: Run) -> None:
         views.empty_state("Nothing has been measured yet. The teacher comes first, then the student before and after training.",
                           "table_chart")
         return
-    head, rows = results.result_table(measured)
+    head, rows = results.chain_table(measured) if run.builds_chain else results.result_table(measured)
     views.text_table(head, rows, numbers=True, label="Results")
-    if summary := results.verdict(measured):
+    if run.builds_chain:
+        st.caption("Each anchor against the one that taught it, before and after its training, on held-out text.")
+    elif summary := results.verdict(measured):
         st.markdown(summary)
     if run.status == "finished":
-        st.caption("The student is an ordinary model folder:")
-        st.code(str(run.output_dir), language=None)
+        st.caption("The chain's folder; each anchor in it is an ordinary model folder:" if run.builds_chain else
+                   "The student is an ordinary model folder:")
+        st.code(str(run.directory if run.builds_chain else run.output_dir), language=None)
 
 
 def _samples(run: Run) -> None:

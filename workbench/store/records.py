@@ -97,6 +97,11 @@ class Run:
         return json.loads(self.config_json)["train"]["device"]
 
     @property
+    def builds_chain(self) -> bool:
+        """Whether it trains a chain of anchors in place of one student; readable even when `config` is not."""
+        return json.loads(self.config_json).get("chain") is not None
+
+    @property
     def active(self) -> bool:
         """Whether a worker is at it, or about to be."""
         return self.status in ACTIVE

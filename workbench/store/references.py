@@ -1,25 +1,28 @@
-"""Model references as the user writes them: everything the catalogue knows, plus runs by name or id.
+"""Model references as the user writes them: everything the catalogue knows, runs by name or id, what chains hold.
 
-``name`` means the student of that run, ``name:control`` its control, ``name:before`` the student before its first step. The
-engine knows no run store, so a run becomes the path of its model folder before the engine sees it.
+``name`` means the student of that run, ``name:control`` its control, ``name:before`` the student before its first step;
+``name:0`` is the largest anchor of a chain, which is a run's or ships with the project, and ``chain-3.03M`` a model made from
+one (`workbench.store.chains`). The engine knows no run store, so each becomes the path of its model folder before it sees it.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core import catalog
-from core.config import ExperimentConfig
+from core.chains import anchor_folder, house_chains
+from core.config import AnchorSpec, ExperimentConfig
 from core.data.house import HOUSE
 from core.errors import ModelError, ModelNotFound
 from core.recorder import CONTROL, STUDENT
 from workbench.errors import RunNotFound
+from workbench.store import chains
 from workbench.store.records import Run
 from workbench.store.store import Store
 
@@ -32,29 +35,36 @@ PARTS = {STUDENT: "student model", CONTROL: "control model", BEFORE: "student fr
 
 
 def resolve(reference: str, store: Store) -> str:
-    """What the catalogue understands: a run's model folder as a path, anything else unchanged.
+    """What the catalogue understands: the model folder of a run, an anchor or a made model as a path, anything else unchanged.
 
     Raises:
-        ModelNotFound: the run is there, but has no such model (yet).
+        ModelNotFound: the run or the chain is there, but has no such model (yet).
     """
     found = _run_of(reference, store)
-    return reference if found is None else str(_folder(*found))
+    return str(_folder(*found)) if found else str(_of_chain(reference) or reference)
 
 
 def describe(reference: str, store: Store) -> ModelEntry:
     """What is known of any reference without loading it; a run's model carries the run's name."""
     found = _run_of(reference, store)
-    return catalog.describe(reference) if found is None else _entry(*found)
+    if found is not None:
+        return _entry(*found)
+    folder = _of_chain(reference)
+    return catalog.describe(reference) if folder is None else _chain_entry(reference, folder)
 
 
 def entries(store: Store, parts: Collection[str] = TRAINED) -> list[ModelEntry]:
-    """Every model that can be picked: the catalogue, then these `parts` of the runs, newest first."""
+    """Every model that can be picked: the catalogue, the anchors of house chains, then these `parts` and the anchors of the runs,
+    newest first, and what was made from chains."""
     found = catalog.entries()
+    known = chains.places(store)
+    anchors = {place.run.id: chains.anchors(place) for place in known if place.run is not None}
+    found += _chain_entries(pair for place in known if place.run is None for pair in chains.anchors(place))
     for run in store.runs():
-        for part in parts:
+        for part in parts if not run.builds_chain else (reference.rpartition(":")[2] for reference, _ in anchors[run.id]):
             with suppress(ModelError):  # not trained yet, or damaged since: nothing to pick
                 found.append(_entry(run, part))
-    return found
+    return [*found, *_chain_entries((folder.name, folder) for folder in chains.made_folders())]
 
 
 def pin(config: ExperimentConfig, store: Store) -> tuple[ExperimentConfig, dict[str, str]]:
@@ -77,7 +87,7 @@ def pin(config: ExperimentConfig, store: Store) -> tuple[ExperimentConfig, dict[
             run, part = found
             parents[reference] = f"{run.id}:{part}"
         elif entry.kind in ("folder", "gguf"):
-            config = _with_model(config, section, str(Path(os.path.expanduser(reference)).absolute()))
+            config = _with_model(config, section, str(chains.made_folder(reference) or Path(os.path.expanduser(reference)).absolute()))
     return config, parents
 
 
@@ -108,14 +118,21 @@ def resolved(config: ExperimentConfig, store: Store) -> ExperimentConfig:
 
 
 def _models_of(config: ExperimentConfig) -> Iterator[tuple[str, str]]:
-    """The sections of a configuration that name a model, with the references."""
+    """The sections of a configuration that name a model, with the references; an anchor's section is its number."""
     for section in ("teacher", "student"):
         spec = getattr(config, section)
         if spec is not None and spec.model is not None:
             yield section, spec.model
+    for number, anchor in enumerate(config.chain.anchors if config.chain else ()):
+        if anchor.model is not None:
+            yield str(number), anchor.model
 
 
 def _with_model(config: ExperimentConfig, section: str, reference: str) -> ExperimentConfig:
+    if section.isdecimal():
+        anchors = list(config.chain.anchors)
+        anchors[int(section)] = AnchorSpec(model=reference)
+        return config.model_copy(update={"chain": config.chain.model_copy(update={"anchors": tuple(anchors)})})
     spec = getattr(config, section).model_copy(update={"model": reference})
     return config.model_copy(update={section: spec})
 
@@ -125,14 +142,16 @@ def loader(run: Run, store: Store) -> Callable[..., LoadedModel]:
     def load(reference: str, **options: Any) -> LoadedModel:
         found = _run_of(run.parents.get(reference, reference), store)
         if found is None:
-            return catalog.load(reference, **options)
+            folder = _of_chain(reference)
+            loaded = catalog.load(str(folder or reference), **options)
+            return loaded if folder is None else replace(loaded, entry=_chain_entry(reference, folder))
         return replace(catalog.load(str(_folder(*found)), **options), entry=_entry(*found))
 
     return load
 
 
 def _run_of(reference: str, store: Store) -> tuple[Run, str] | None:
-    name, part = re.fullmatch(rf"(.*?)(?::({'|'.join(PARTS)}))?", reference, re.DOTALL).groups()
+    name, part = re.fullmatch(rf"(.*?)(?::({'|'.join(PARTS)}|\d+))?", reference, re.DOTALL).groups()
     try:
         run = store.run(name)
     except RunNotFound:
@@ -145,13 +164,49 @@ def _run_of(reference: str, store: Store) -> tuple[Run, str] | None:
     return run, part or STUDENT
 
 
+def _of_chain(reference: str) -> Path | None:
+    """The folder of a house chain's anchor or of a made model; None for anything else. Raises ModelNotFound for a whole chain."""
+    if reference in house_chains():
+        raise ModelNotFound(f"'{reference}' is a chain.", "One model was expected.", f"Name one of its anchors, as {reference}:0.")
+    return anchor_folder(reference) or chains.made_folder(reference)
+
+
 def _folder(run: Run, part: str) -> Path:
+    if run.builds_chain:
+        return _anchor(run, part)
     folder = run.directory / part
     if not (folder / "config.json").is_file():
         fix = "" if run.status == "finished" else f"Let it finish, or resume it: python -m workbench resume {run.name}"
         raise ModelNotFound(f"The run '{run.name}' ({run.status}) has no {PARTS[part]}.",
                             "A run that trained one to its end was expected.", fix)
     return folder
+
+
+def _anchor(run: Run, part: str) -> Path:
+    if not part.isdecimal():
+        raise ModelNotFound(f"The run '{run.name}' builds a chain.", "One model was expected.",
+                            f"Name one of its anchors, as {run.name}:0.")
+    folder = run.directory / "anchors" / part
+    if not (folder / "config.json").is_file():
+        there = ", ".join(reference for reference, _ in chains.anchors(chains.ChainPlace(run.name, run.directory, run)))
+        raise ModelNotFound(f"The chain '{run.name}' ({run.status}) has no anchor {part}.", f"It has {there or 'none yet'}.",
+                            "" if run.status == "finished" else f"Let it finish, or resume it: python -m workbench resume {run.name}")
+    return folder
+
+
+def _chain_entries(found: Iterable[tuple[str, Path]]) -> Iterator[ModelEntry]:
+    for reference, folder in found:
+        with suppress(ModelError):  # damaged since: nothing to pick
+            yield _chain_entry(reference, folder)
+
+
+def _chain_entry(reference: str, folder: Path) -> ModelEntry:
+    """An anchor of a house chain, or a made model, which has a folder of its own and counts as one."""
+    entry = catalog.describe(str(folder))
+    chain, _, number = reference.partition(":")
+    if number.isdecimal():
+        return replace(entry, name=reference, kind="house", source=f"anchor {number} of {chain}", description="")
+    return replace(entry, name=reference, source="made on demand", description="")
 
 
 def _entry(run: Run, part: str) -> ModelEntry:

@@ -95,7 +95,7 @@ class Store(RunLog):
         run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
         directory = self.runs_dir / run_id
         recipe = directory / "recipe.yaml"
-        command = command or f"python -m workbench distill {shlex.quote(str(recipe))}"
+        command = command or f"python -m workbench {'chain' if config.chain else 'distill'} {shlex.quote(str(recipe))}"
         code = json.dumps(versions()), git_commit()
         try:
             directory.mkdir(parents=True)
@@ -299,4 +299,6 @@ def _default_name(config: ExperimentConfig) -> str:
     if config.teacher is None:
         return "fresh"
     model = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(config.teacher.model).name).strip("-._") or "model"
+    if config.chain is not None:
+        return f"{model[:60]}-chain"
     return f"{model[:60]}-{config.student.layers}-layers" if config.student.layers else f"{model[:60]}-student"

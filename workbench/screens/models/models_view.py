@@ -22,8 +22,9 @@ def catalogue() -> None:
     """The models that ship or can be fetched, then everything that was trained here."""
     entries = state.models()
     trained = [entry for entry in entries if entry.kind == "run"]
+    made = [entry for entry in entries if entry.kind == "folder"]
     for entry in entries:
-        if entry.kind != "run":
+        if entry.kind not in ("run", "folder"):
             _card(entry)
     st.subheader("Trained here", anchor=False)
     for entry in trained:
@@ -31,6 +32,10 @@ def catalogue() -> None:
     if not trained:
         views.empty_state("No student yet. Each finished run leaves one here, as an ordinary model folder.", "school")
         st.page_link(state.NEW, label="New experiment", icon=":material/add:")
+    if made:
+        st.subheader("Made on demand", anchor=False)
+        for entry in made:
+            _card(entry)
 
 
 def any_reference() -> None:

@@ -97,7 +97,13 @@ def _models(config: ExperimentConfig | None, plan: Plan | None, errors: Errors) 
     left, right = st.columns(2, gap="large")
     with left:
         entry = teacher(errors)
-        if entry is not None:
+        if draft()["chain"]:
+            st.info(f"This recipe builds a chain of {len(draft()['chain']['anchors'])} anchors below the teacher, not one student.",
+                    icon=":material/link:")
+            st.page_link(state.CHAIN, label="Chains have a page of their own", icon=":material/arrow_forward:")
+        elif draft()["student.model"]:
+            _begins_as()
+        elif entry is not None:
             depth = draft()["student.layers"] or max(1, entry.layers // 2)
             if entry.layers > 1:
                 st.slider("Student depth (blocks)", 1, max(entry.layers, depth), help=forms.LEAVES["student.layers"].description,
@@ -108,6 +114,16 @@ def _models(config: ExperimentConfig | None, plan: Plan | None, errors: Errors) 
     with right:
         if plan is not None:
             pictures.layers(config, plan)
+
+
+def _begins_as() -> None:
+    """The student is a model that is trained on: which, and the way back to a copy of the teacher's blocks."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"The student begins as **{views.plain(draft()['student.model'].rstrip('/').rpartition('/')[2])}**", width="content",
+                    help=views.plain(draft()["student.model"]))
+        if st.button("Begin as a part of the teacher", key="simple.no model", icon=":material/undo:", type="tertiary"):
+            draft()["student.model"] = None
+            st.rerun()
 
 
 def teacher(errors: Errors, *, keys: bool = False) -> ModelEntry | None:

@@ -26,6 +26,9 @@ def layers(config: ExperimentConfig, plan: Plan) -> None:
     """Which teacher block becomes which student block."""
     if plan.student is None:
         return
+    if config.student.model is not None:
+        st.caption("The student keeps its own blocks and weights, and is trained on.")
+        return
     copied = config.student.init == "teacher" and plan.teacher is not None
     depth = plan.teacher.layers if plan.teacher else 0
     st.markdown(layer_picture(depth, plan.student.layers, plan.layer_map, copied=copied), unsafe_allow_html=True)

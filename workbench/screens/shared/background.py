@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
 from core.config import DataSpec, parse_recipe
 from workbench.inference import client
+from workbench.store import chains
 
 POLL_SECONDS = 0.7
 
@@ -38,6 +40,23 @@ def measured_plan(config_json: str) -> Future[dict[str, Any]]:
 def preview(data_json: str, model: str) -> Future[dict[str, Any]]:
     """Rows of a corpus and its first packed block, decoded."""
     return _pool().submit(client.engine().preview, DataSpec.model_validate_json(data_json), model)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def measured_size(chain: str, name: str, folder: str) -> Future[dict[str, Any]]:
+    """The validation losses of a made model and of what it must be held against.
+
+    Args:
+        chain, name: the chain's folder, and what it is called.
+    """
+    place, model = chains.ChainPlace(name, Path(chain)), chains.read_made(Path(folder))
+    return _pool().submit(client.engine().measure_size, place.open(), model.target, model.folder)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def warmed(model: Path) -> Future[Any]:
+    """Starts the engine process with a model in it, for a page on which something will be asked of it; nobody waits."""
+    return _pool().submit(client.engine().info, str(model))
 
 
 def answer(question: Question, *arguments: str, meanwhile: str) -> dict[str, Any] | None:

@@ -55,7 +55,7 @@ def term_losses(curves: pd.DataFrame, *, weighted: bool = True, logarithmic: boo
     total = select(curves, STUDENT, "loss")
     if weighted and len({trace["name"] for trace in traces}) > 1 and len(total):
         traces += _smoothed(total, "total", GREY)
-    return _figure(traces, height=340, y_title="loss" if weighted else "nats/token", logarithmic=logarithmic, legend=True)
+    return figure(traces, height=340, y_title="loss" if weighted else "nats/token", logarithmic=logarithmic, legend=True)
 
 
 def evaluation(curves: pd.DataFrame, name: str, *, teacher: float | None = None) -> go.Figure:
@@ -72,7 +72,7 @@ def evaluation(curves: pd.DataFrame, name: str, *, teacher: float | None = None)
         level["annotations"] = [{"text": "teacher", "xref": "paper", "x": 1, "xanchor": "right", "yanchor": "bottom",
                                  "showarrow": False, "font": {"color": ROLE_COLOURS["teacher"], "size": 11},
                                  "y": math.log10(teacher) if logarithmic else teacher}]
-    return _figure(traces, height=230, y_title=axis_label(name), legend=len(traces) > 1, logarithmic=logarithmic,
+    return figure(traces, height=230, y_title=axis_label(name), legend=len(traces) > 1, logarithmic=logarithmic,
                    y_axis=TICKS.get(name), **level)
 
 
@@ -80,7 +80,7 @@ def single(curves: pd.DataFrame, name: str) -> go.Figure:
     """A small figure of one training metric of each arm."""
     found = {arm: downsample(select(curves, arm, name)) for arm in (STUDENT, CONTROL)}
     traces = [_line(curve, arm, ROLE_COLOURS[arm]) for arm, curve in found.items() if len(curve)]
-    return _figure(traces, height=190, y_title=axis_label(name), legend=len(traces) > 1, y_axis=TICKS.get(name))
+    return figure(traces, height=190, y_title=axis_label(name), legend=len(traces) > 1, y_axis=TICKS.get(name))
 
 
 def overlay(curves: pd.DataFrame, name: str) -> go.Figure:
@@ -93,7 +93,7 @@ def overlay(curves: pd.DataFrame, name: str) -> go.Figure:
                 curve = downsample(smooth(curve) if len(curve) >= SMOOTHING_FROM else curve)
                 label = run if arm == STUDENT else f"{run} (control)"
                 traces.append(_line(curve, label, SERIES[index % len(SERIES)], dash=dash))
-    return _figure(traces, height=360, y_title=axis_label(name), legend=True, logarithmic=name == "eval/perplexity", y_axis=TICKS.get(name))
+    return figure(traces, height=360, y_title=axis_label(name), legend=True, logarithmic=name == "eval/perplexity", y_axis=TICKS.get(name))
 
 
 def temperature(tokens: pd.DataFrame, value: float) -> go.Figure:
@@ -108,8 +108,8 @@ def temperature(tokens: pd.DataFrame, value: float) -> go.Figure:
     bars = (("plain", "T = 1", GREY, 0.55), ("softened", f"T = {value:g}", TEAL, 1.0))
     traces = [{"type": "bar", "x": places, "y": tokens[column].to_numpy(), "name": label, "opacity": opacity, "hovertemplate": "%{y:.2%}",
                "marker": {"color": colour, "line": {"width": 0}}} for column, label, colour, opacity in bars]
-    return _figure(traces, height=260, y_title="probability", x_title="", legend=True, barmode="group", bargap=0.25,
-                   x_axis={"tickvals": places, "ticktext": shown, "tickangle": -40},
+    return figure(traces, height=260, y_title="probability", x_title="", legend=True, barmode="group", bargap=0.25,
+                  x_axis={"tickvals": places, "ticktext": shown, "tickangle": -40},
                    y_axis={"tickformat": ".0%", "rangemode": "tozero"})
 
 
@@ -144,10 +144,15 @@ def _line(curve: pd.DataFrame, label: str, colour: str, *, width: float = 2, das
     return {"type": "scatter", "mode": "lines", "x": steps, "y": values, "name": label, "legendgroup": label, "line": line}
 
 
-def _figure(traces: list[Trace], *, height: int, y_title: str, x_title: str = "step", legend: bool, logarithmic: bool = False,
-            x_axis: Trace | None = None, y_axis: Trace | None = None, **layout: Any) -> go.Figure:
-    """All at once: changing a plotly figure afterwards costs ten times as much as making it."""
+def figure(traces: list[Trace], *, height: int, y_title: str, x_title: str = "step", legend: bool | Trace, logarithmic: bool = False,
+           x_axis: Trace | None = None, y_axis: Trace | None = None, **layout: Any) -> go.Figure:
+    """A figure of the project's look, all at once: changing a plotly figure afterwards costs ten times as much as making it.
+
+    Args:
+        legend: whether there is one; where it stands, if not above the figure.
+    """
+    layout |= {"legend": legend} if isinstance(legend, dict) else {}
     x_axis = {"title": {"text": x_title, "font": {"size": 12}}} | (x_axis or {})
     y_axis = {"title": {"text": y_title, "font": {"size": 12}}, "type": "log" if logarithmic else "linear"} | (y_axis or {})
-    margin = {"l": 8, "r": 34, "t": 30 if legend else 10, "b": 8}
-    return go.Figure(traces, {"height": height, "margin": margin, "showlegend": legend, "xaxis": x_axis, "yaxis": y_axis} | layout)
+    margin = {"l": 8, "r": 34, "t": 30 if legend is True else 10, "b": 8}
+    return go.Figure(traces, {"height": height, "margin": margin, "showlegend": bool(legend), "xaxis": x_axis, "yaxis": y_axis} | layout)

@@ -43,6 +43,18 @@ def result_table(measured: Measurements) -> tuple[list[str], list[list[str]]]:
     return ["", *(COLUMNS[each] for each in who), "Measured on"], rows
 
 
+def chain_table(measured: Measurements) -> tuple[list[str], list[list[str]]]:
+    """Head and rows for a run that builds a chain: one row an anchor below the largest, as far as they were measured."""
+    names = ("perplexity", "kl_to_teacher", "agreement")
+    numbers = sorted({int(who.split()[1].rstrip(":")) for who in measured if who.startswith("anchor ")})
+    rows = []
+    for each in numbers:
+        before, after = (measured.get(f"anchor {each}: {who}", {}) for who in ("student_before", "student_after"))
+        rows.append([f"Anchor {each}", *(f"{_cell(before, name)} → {_cell(after, name)}" for name in names),
+                     _cell(measured.get(f"anchor {each}: teacher", {}), "perplexity")])
+    return ["", *(METRICS[f"eval/{name}"].label.capitalize() for name in names), "Its teacher's perplexity"], rows
+
+
 def verdict(measured: Measurements) -> str:
     """Markdown: what distillation added over the control, or over the student before training; empty while that is not known."""
     after = measured.get("student_after")

@@ -1,0 +1,25 @@
+"""A chain of anchors: its lineage, any size between them, what it cost; and the form that builds one. ``?chain=&size=``."""
+
+import streamlit as st
+
+from workbench.screens.chain import build_view, chain_view
+from workbench.screens.shared import state, views
+from workbench.store import chains
+
+with views.errors_shown():
+    place = None
+    known = chains.places(state.store())
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.title("Chain", anchor=False, width="content")
+        st.space("stretch")
+        with views.errors_shown():
+            place = chain_view.pick(known)
+    st.caption("A chain is a teacher and a few anchors of descending size, trained once. Every size between them can then be made in a "
+               "moment, without training.")
+    if place is not None:
+        with views.errors_shown():
+            chain_view.show(place)
+    elif not known:
+        views.empty_state("No chain yet. Build one below: it takes a few minutes for a small teacher, and then serves any number of sizes.",
+                          "link")
+    build_view.form(opened=not known)

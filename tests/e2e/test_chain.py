@@ -1,0 +1,49 @@
+"""A size from the slider in a real browser: made in a moment, then asked the same question as its neighbours."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.app_process import AppProcess
+from tests.e2e.conftest import settled
+
+WAIT = 120_000  # milliseconds; the first size starts the engine, seconds on a free machine
+ANSWERED = re.compile(r"first token [\d.]+ s")
+pytestmark = pytest.mark.timeout(600)
+
+
+def test_the_slider_makes_a_size_that_answers_beside_its_neighbours(server: AppProcess, page: Page, tiny_chain: Path) -> None:
+    page.goto(f"{server.url}/chain?{urlencode({'chain': str(tiny_chain)})}")
+    settled(page)
+    slider = page.get_by_role("slider", name="Parameters")
+    expect(slider).to_be_visible()
+    before = page.url
+    slider.focus()
+    page.keyboard.press("Home")
+    expect(page.get_by_text("This is anchor 2 itself.")).to_be_visible()
+    expect(page).not_to_have_url(before)
+    for _ in range(2):
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("End")
+    expect(page.get_by_text("This is anchor 0 itself.")).to_be_visible()
+    page.keyboard.press("ArrowLeft")
+    expect(page.get_by_text("Between anchor 0")).to_be_visible()
+    settled(page)
+
+    page.get_by_role("button", name="Make this size").click()
+    expect(page.get_by_role("cell", name="this model")).to_be_visible(timeout=WAIT)
+    page.get_by_role("button", name="Chat with it beside its neighbours").click()
+    expect(page).to_have_url(re.compile("/compare"))
+    chat = page.frame_locator("iframe[title='Side-by-side chat']")
+    for column in range(3):
+        expect(chat.locator(f"#header{column}")).to_contain_text(re.compile("weights [0-9a-f]{12}"), timeout=WAIT)
+    chat.locator("#question textarea").fill("Is it good?")
+    chat.locator("#question textarea").press("Enter")
+    for column in range(3):
+        expect(chat.locator(f"#header{column}")).to_contain_text(ANSWERED, timeout=WAIT)
+    expect(page.locator("[data-testid=stException]")).to_have_count(0)

@@ -1,0 +1,161 @@
+"""The Chain page: no chain, one under way, one that failed, one that is there; sizes made, removed, recovered; the form."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import core.chains
+from core import on_demand
+from core.chains import Chain, Target
+from tests.pages.conftest import Open, answered, button, fault_free, texts
+from tests.tiny_chains import chain_recipe
+from workbench.inference import client
+from workbench.processes import Process
+from workbench.screens.chain import made_view
+from workbench.screens.shared import background, state, views
+from workbench.store import Store, chains, references
+from workbench.store.records import Progress, Run
+
+LOSSES = {"this": 3.25, "larger_anchor": 3.0, "smaller_anchor": 4.0, "alpha_0": 3.5, "alpha_1": 4.0, "random": 9.0}
+
+
+class FakeEngine:
+    """Makes sizes in this process."""
+
+    def make_size(self, chain: Chain, target: Target, folder: Path, **how: Any) -> dict[str, Any]:
+        on_demand.make(chain, target, folder, measure=False, **how)
+        return {}
+
+
+class Measured:
+    """The question for a made model's losses, answered at once."""
+
+    def __call__(self, *arguments: str) -> Any:
+        return answered(LOSSES)
+
+    def clear(self, *arguments: str) -> None:
+        pass
+
+
+@pytest.fixture(autouse=True)
+def _engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No house chain, and an engine that needs no process."""
+    (tmp_path / "shipped").mkdir()
+    monkeypatch.setattr(core.chains, "HOUSE_MODELS", tmp_path / "shipped")
+    monkeypatch.setattr(client, "engine", FakeEngine)
+    monkeypatch.setattr(background, "measured_size", Measured())
+
+
+@pytest.fixture
+def house(tiny_chain: Path, tmp_path: Path, _engine: None) -> str:
+    """The tiny chain as one that ships with the project."""
+    (tmp_path / "shipped" / "pocket-chain").symlink_to(tiny_chain)
+    return "pocket-chain"
+
+
+def chain_run(store: Store, tiny_chain: Path, status: str, anchors: int) -> Run:
+    run = store.create_run(chain_recipe(tiny_chain.parent, "walk"), device="cpu")
+    store.report_in(run.id, Process.current())
+    for number in range(anchors):
+        shutil.copytree(tiny_chain / "anchors" / str(number), run.directory / "anchors" / str(number))
+    store.log_metrics(run.id, [("student", step, "loss", 5.0 - step) for step in (1, 2)])
+    store.record(run.id, Process.current(), [], [], Progress("steps", "student", 2, 6))
+    if status == "finished":
+        for file in ("chain.json", "validation.npz"):
+            shutil.copy(tiny_chain / file, run.directory)
+    if status != "running":
+        store.finish(run.id, status, "The loss became NaN at step 2." if status == "failed" else "")
+    return store.run(run.id)
+
+
+def test_no_chain_yet_opens_the_form(open_page: Open):
+    page = open_page("chain")
+    assert "No chain yet" in texts(page)
+    assert button(page, "Build it")
+    assert "python -m workbench chain chain.yaml" in texts(page)
+
+
+def test_a_chain_under_way_says_how_far_it_is(open_page: Open, store: Store, tiny_chain: Path):
+    run = chain_run(store, tiny_chain, "running", 2)
+    page = open_page("chain", chain=run.id)
+    assert "2 of 3 anchors are there" in texts(page)
+    assert "step 2 of 6" in page.get("progress")[0].proto.text
+    assert page.query_params["chain"] == "walk"
+    assert "Training" in open_page("run", run="walk").get("progress")[0].proto.text
+
+
+def test_a_failed_chain_says_what_to_do(open_page: Open, store: Store, tiny_chain: Path):
+    chain_run(store, tiny_chain, "failed", 1)
+    said = texts(open_page("chain"))
+    assert "was not finished: 1 of 3 anchors are there. Resume" in said
+    assert "NaN at step 2" in said
+
+
+def test_a_finished_run_is_a_chain_and_its_page_leads_here(open_page: Open, store: Store, tiny_chain: Path):
+    run = chain_run(store, tiny_chain, "finished", 3)
+    page = open_page("run", run="walk")
+    assert "chain of 3 anchors" in texts(page)
+    assert button(page, "Open the chain")
+    assert [entry for entry in references.entries(store) if entry.name == "walk:2"]
+    assert f"#### {views.plain('walk:2')}" in texts(open_page("models"))
+    fault_free(open_page("runs"))
+    fault_free(open_page("home"))
+    page = open_page("chain", chain="walk")
+    assert "3 anchors of 4 → 2 → 1 blocks" in texts(page)
+    assert page.query_params["chain"] == run.name
+
+
+def test_an_unknown_chain_is_a_message(open_page: Open, house: str):
+    assert "no chain 'pocket'" in open_page("chain", chain="pocket").error[0].value
+
+
+def test_a_size_is_made_shown_and_removed(open_page: Open, house: str, store: Store):
+    place = chains.place(house, store)
+    target = next(point.target for point in place.open().curve if point.target.bracket == 0)
+    page = open_page("chain", chain=house, size=str(target.parameters))
+    slider, = page.select_slider
+    assert page.query_params["size"] == str(slider.value)
+    assert {metric.label for metric in page.metric} >= {"Blocks", "Width", "Inner width", "Parameters", "In 16 bit"}
+    assert "By substitution a loss of about" in texts(page)
+    fault_free(button(page, "Make this size").click().run())
+    model, = chains.made(place)
+    assert model.losses == LOSSES
+    assert model.asked == slider.value
+    assert f"--params {model.asked} --out {model.name}" in texts(page)
+    assert "Made from this chain" in texts(page)
+    assert references.resolve(model.name, store) == str(model.folder)
+    assert f"#### {views.plain(model.name)}" in texts(open_page("models"))
+    fault_free(button(page, "Remove for good").click().run())
+    assert chains.made(place) == []
+
+
+def test_recovery_opens_a_form_that_can_be_started(open_page: Open, house: str, store: Store):
+    place = chains.place(house, store)
+    chain = place.open()
+    target = next(point.target for point in chain.curve if point.target.bracket == 0)
+    on_demand.make(chain, target, place.made_dir / "pocket", measure=False)
+    model, = chains.made(place)
+    changes = [*made_view.recovery(place, model, target.bracket), "data.block_length=64"]
+    page = open_page("new", recipe="quickstart", set=changes)
+    assert not page.error, [error.value for error in page.error]
+    assert "The student begins as **pocket**" in texts(page)
+    assert not page.button(key="start").disabled
+    fault_free(page.button(key="start").click().run())
+    run, = store.runs()
+    assert (run.config.teacher.model, run.config.student.model) == (f"{house}:0", str(model.folder))
+    assert run.config.control
+
+
+def test_the_form_queues_a_chain(open_page: Open, store: Store, teacher: str, monkeypatch: pytest.MonkeyPatch):
+    page = open_page("chain")
+    fault_free(page.text_input(key="build.name").set_value("mine").run())
+    fault_free(button(page, "Build it").click().run())
+    run, = store.runs()
+    assert (run.name, run.builds_chain) == ("mine", True)
+    assert [(anchor.layers, anchor.feed_forward) for anchor in run.config.chain.anchors] == [(4, 384), (2, 256)]
+    assert run.command.startswith("python -m workbench chain ")
+    assert state.CHAIN.endswith("chain.py")

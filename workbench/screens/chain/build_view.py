@@ -1,0 +1,130 @@
+"""The form that builds a chain: teacher, anchors, steps; the rest is that of the house chain's recipe."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from core import checkpoints, quantities
+from core.config import ExperimentConfig, describe, parse_recipe, read_recipe
+from core.dimensions import Dimensions, Sizer
+from core.errors import StillhouseError
+from workbench.paths import ROOT
+from workbench.runs import jobs
+from workbench.screens.shared import state, views
+
+if TYPE_CHECKING:
+    from core.catalog import ModelEntry
+
+RECIPE = ROOT / "assets" / "recipes" / "house-chain.yaml"
+MOST_ANCHORS = 4
+INNER_SHARES = (0.75, 0.5)  # of the teacher's inner width, for the first anchor and the others
+
+
+def form(*, opened: bool) -> None:
+    """The whole form, folded away unless `opened`."""
+    with st.expander("Build a chain", icon=":material/add_link:", expanded=opened, key="build"), views.errors_shown():
+        st.caption("Each anchor is taught by the one before it and learns to stand for runs of its blocks. It runs in the background, "
+                   "as any experiment does.")
+        entry = _teacher()
+        if entry is None:
+            return
+        left, right = st.columns([3, 2], gap="large")
+        with left:
+            sizes = _anchors(entry)
+        with right:
+            steps = st.number_input("Steps for each anchor", 1, 1_000_000, read_recipe(RECIPE).train.max_steps, step=100, key="build.steps",
+                                    help=describe("train.max_steps"))
+            seed = st.number_input("Seed", 0, 2**32 - 1, 42, key="build.seed", help=describe("train.seed"))
+            name = st.text_input("Name", placeholder=f"{entry.name.partition(':')[0].rpartition('/')[2]}-chain", key="build.name")
+        config = recipe(entry.name, sizes, steps, seed, name.strip())
+        problem = shrinking_problem(entry.dimensions, sizes)
+        if problem:
+            st.caption(f":red[:material/error: {problem}]")
+        _out(config, disabled=bool(problem))
+
+
+def _teacher() -> ModelEntry | None:
+    entries = {entry.name: entry for entry in state.models()
+               if entry.dimensions is not None and entry.layers > 1 and entry.path is not None and entry.path.is_dir()}
+    if not entries:
+        views.empty_state("No model is here that could teach.", "school")
+        return None
+    chosen = st.selectbox("Teacher, which becomes the largest anchor", list(entries), key="build.teacher", width=420, help=(
+        "Any model of this machine with at least two blocks."), format_func=lambda name: (
+        f"{name}, {entries[name].layers} blocks, {quantities.count(entries[name].parameters)} parameters"))
+    return entries[chosen]
+
+
+def _anchors(entry: ModelEntry) -> list[Dimensions]:
+    """Depth and inner width of every anchor, with the parameters that they give."""
+    there, sizer = entry.dimensions, sizer_of(entry)
+    most = min(MOST_ANCHORS, there.layers - 1)
+    count = min(2, most)
+    if most > 1:
+        count = st.segmented_control("Anchors below it", range(1, most + 1), default=count, required=True, key=f"build.count.{most}")
+    sizes = []
+    for number, suggested in enumerate(defaults(there, count), 1):
+        key = f"build.{entry.name}.{count}.{number}"
+        depth, width, told = st.columns([2, 2, 2], vertical_alignment="bottom")
+        layers = depth.number_input(f"Anchor {number}: blocks", 1, there.layers, suggested.layers, key=f"{key}.layers")
+        neurons = width.number_input("Inner width", 8, max(there.neurons, 8), suggested.neurons, step=8, key=f"{key}.neurons",
+                                     help=describe("student.feed_forward"))
+        sizes.append(Dimensions(layers, there.hidden, there.heads, there.key_value_heads, there.head_size, neurons))
+        told.metric("Parameters", quantities.count(sizer(sizes[-1])))
+    return sizes
+
+
+def sizer_of(entry: ModelEntry) -> Sizer:
+    """Counts parameters of any model of the teacher's family."""
+    config = checkpoints.read_config(entry.path)
+    return Sizer(dict(checkpoints.parameters(checkpoints.parameter_shapes(entry.path), config)), config)
+
+
+def defaults(teacher: Dimensions, count: int) -> list[Dimensions]:
+    """Half of the depth, a quarter of it and so on, at three quarters and then half of the inner width."""
+    suggested, depth = [], teacher.layers
+    for number in range(count):
+        depth = max(1, min(depth // 2, depth - 1))
+        share = INNER_SHARES[min(number, len(INNER_SHARES) - 1)]
+        neurons = max(8, round(share * teacher.neurons / 8) * 8)
+        suggested.append(Dimensions(depth, teacher.hidden, teacher.heads, teacher.key_value_heads, teacher.head_size, neurons))
+    return suggested
+
+
+def shrinking_problem(teacher: Dimensions, sizes: list[Dimensions]) -> str:
+    """What is wrong with the order of the anchors; empty when each is smaller than the one above it."""
+    for number, (above, below) in enumerate(zip([teacher, *sizes], sizes, strict=False), 1):
+        if below == above or below.layers > above.layers or below.neurons > above.neurons:
+            return f"Anchor {number} must have no more blocks and neurons than the one above it, and fewer of one of them."
+    return ""
+
+
+def recipe(teacher: str, sizes: list[Dimensions], steps: int, seed: int, name: str) -> ExperimentConfig:
+    """The house chain's recipe with these anchors. Raises ConfigError for an impossible name."""
+    plain = read_recipe(RECIPE).to_dict()
+    plain |= {"name": name or None, "description": "", "teacher": {"model": teacher}}
+    plain["chain"]["anchors"] = [{"layers": each.layers, "feed_forward": each.neurons} for each in sizes]
+    plain["train"] |= {"max_steps": steps, "seed": seed}
+    return parse_recipe(plain)
+
+
+def _out(config: ExperimentConfig, *, disabled: bool) -> None:
+    tokens = config.train.max_steps * config.train.per_device_train_batch_size * config.data.block_length
+    with st.container(horizontal=True, vertical_alignment="center"):
+        start = st.button("Build it", type="primary", icon=":material/play_arrow:", key="build.start", disabled=disabled)
+        st.caption(f"{quantities.count(tokens)} tokens for each anchor, then the curve is measured.", width="content")
+    if start:
+        try:
+            run = jobs.submit(config, state.store())
+        except StillhouseError as error:
+            views.problem(error)
+        else:
+            st.switch_page(state.RUN, query_params={"run": run.id})
+    file = f"{config.name or 'chain'}.yaml"
+    st.caption("The same from a terminal, with this recipe:")
+    st.code(f"python -m workbench chain {file}", language="bash")
+    st.code(config.to_yaml(), language="yaml", height=220)
+    st.download_button("Download the YAML", config.to_yaml(), file_name=file, mime="application/yaml", icon=":material/download:",
+                       key="build.yaml", on_click="ignore")

@@ -1,0 +1,128 @@
+"""The page of one chain: which one, how far it is, its lineage, its sizes, what it cost."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from core import quantities
+from core.chains import Chain
+from workbench.screens.chain import figures, findings, made_view, pictures, size_view
+from workbench.screens.shared import results, state, views
+from workbench.screens.shared.live_plotly import live_plotly
+from workbench.store import chains
+from workbench.store.chains import ChainPlace
+from workbench.store.records import Run
+
+POLL_SECONDS = 2.0
+PICKED, SHOWN = "chain.picked", "chain.shown"  # in the session state
+MOST_SIZES = 12  # of the cost figure
+
+
+def pick(known: list[ChainPlace]) -> ChainPlace | None:
+    """The picker, set by ``?chain=`` and written back to it; None when there is no chain at all. Raises ModelNotFound."""
+    linked, names = st.query_params.get("chain"), [place.name for place in known]
+    place = chains.place(linked, state.store()) if linked else None
+    if place is not None and place.name not in names:
+        known, names = [*known, place], [*names, place.name]  # a folder
+    if not known:
+        return None
+    if place is not None and linked != st.session_state.get(SHOWN):  # a link was followed
+        st.session_state[PICKED] = place.name
+    if st.session_state.get(PICKED) not in names:
+        st.session_state[PICKED] = next((each.name for each in known if each.complete), names[0])
+    if len(known) > 1:
+        st.selectbox("Chain", names, key=PICKED, width=320, label_visibility="collapsed")
+    name = st.session_state[PICKED]
+    if name != st.session_state.get(SHOWN):
+        if st.session_state.get(SHOWN) is not None and linked == st.session_state[SHOWN]:
+            st.query_params.pop("size", None)  # it was a size of the other chain
+        st.session_state[SHOWN] = name
+    st.query_params["chain"] = name
+    return known[names.index(name)]
+
+
+def show(place: ChainPlace) -> None:
+    """Everything about one chain. Raises CorruptModel for a damaged one."""
+    if not place.complete:
+        _unfinished(place)
+        return
+    chain = _opened(str(place.path), place.name, place.built, _place=place)
+    _summary(place, chain)
+    teacher = (chain.record.get("config") or {}).get("teacher") or {}
+    st.markdown(pictures.lineage(chain, teacher.get("model", "teacher"), chains.made(place)), unsafe_allow_html=True)
+    size_view.sizes(place, chain)
+    made_view.made_models(place, chain)
+    _costs(chain)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _opened(path: str, name: str, built: float, _place: ChainPlace) -> Chain:
+    return _place.open()
+
+
+def _summary(place: ChainPlace, chain: Chain) -> None:
+    spec = (chain.record.get("config") or {}).get("chain") or {}
+    depths = " → ".join(str(anchor.dimensions.layers) for anchor in chain.anchors)
+    taught = {"stepwise": "each taught by the one before", "direct": "all taught by the largest"}.get(spec.get("order", ""), "")
+    aligned = "hidden states aligned" if chain.aligned else "hidden states not aligned"
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(views.plain("  ·  ".join(filter(None, (
+            f"{len(chain.anchors)} anchors of {depths} blocks",
+            f"{quantities.count(chain.anchors[-1].parameters)} to {quantities.count(chain.anchors[0].parameters)} parameters",
+            spec.get("mode", ""), taught, aligned)))), width="content")
+        if place.run is not None:
+            st.page_link(state.RUN, label="its run", query_params={"run": place.run.id}, icon=":material/show_chart:")
+
+
+# ------------------------------------------------------------------------------------------------ not there yet
+
+
+def _unfinished(place: ChainPlace) -> None:
+    if place.run is None:
+        views.empty_state("This folder holds no finished chain.", "link_off")
+        return
+    lives = state.lives(place.run)
+    st.fragment(_progress, run_every=POLL_SECONDS if lives else None)(place.run.id, lives)
+
+
+def _progress(run_id: str, was_live: bool) -> None:
+    with views.errors_shown():
+        run = state.store().run(run_id)
+        if was_live != state.lives(run):
+            st.rerun()
+        with st.container(border=True):
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.markdown(f"**{run.name}**", width="content")
+                views.status_badge(run)
+            st.markdown(_how_far(run))
+            if was_live:
+                share = run.progress.step / run.progress.total if run.progress.total else 0.0
+                st.progress(min(share, 1.0), text=results.progress_text(run, None))
+            elif run.message:
+                st.caption(views.no_images(f"{run.message} {run.hint or ''}"))
+            st.page_link(state.RUN, label="Open its run", query_params={"run": run.id}, icon=":material/show_chart:")
+
+
+def _how_far(run: Run) -> str:
+    there = len(chains.anchors(ChainPlace(run.name, run.directory, run)))
+    wanted = 1 + len(run.config.chain.anchors)
+    then = "Sizes can be made when all of them are trained and measured."
+    return f"{there} of {wanted} anchors are there. {then}" if state.lives(run) else (
+        f"This chain was not finished: {there} of {wanted} anchors are there. Resume its run to go on from the last checkpoint.")
+
+
+# ------------------------------------------------------------------------------------------------ costs
+
+
+def _costs(chain: Chain) -> None:
+    spent = findings.costs(chain)
+    if spent is None:
+        return
+    st.subheader("What it cost", anchor=False)
+    st.markdown(findings.cost_finding(spent, MOST_SIZES))
+    for column, unit in zip(st.columns(2, gap="large"), ("tokens", "seconds"), strict=True):
+        with column:
+            live_plotly(figures.ledger(spent, unit, MOST_SIZES), key=f"ledger.{unit}", label=f"Cost in {unit} over the number of sizes")
+    st.caption("The chain's costs are measured. A direct distillation is taken at the mean cost of a step of this chain; it would give a "
+               "model trained at its size, where a size made on demand has had no training of its own. The teacher reads every token that "
+               "the student reads.")

@@ -1,0 +1,176 @@
+"""What the numbers of a chain say: expectations between measured sizes, what a size is made of, what it all cost. No Streamlit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from core import quantities
+from core.chains import Anchor, Chain, Point, Target
+from core.layer_maps import run_ends
+from core.sizes import lawful_shapes
+
+SUBSTITUTION, INTERPOLATION = "substitution", "interpolation"
+SLIDER_STEPS = 160
+
+
+# ---------------------------------------------------------------------------------------------------- sizes
+
+
+def wishes(chain: Chain) -> list[int]:
+    """Parameter counts that the slider offers, ascending: the anchors, and sizes that exist, as evenly as they lie."""
+    anchors = [anchor.parameters for anchor in chain.anchors]
+    there = {chain.sizer(shape) for large, small in zip(chain.anchors[:-1], chain.anchors[1:], strict=True)
+             for shape in lawful_shapes(small.dimensions, large.dimensions, chain.sizer)}
+    counts = np.array(sorted({*there, *anchors}))
+    even = np.linspace(counts[0], counts[-1], SLIDER_STEPS + 1)
+    return sorted({*anchors, *(int(counts[np.abs(counts - each).argmin()]) for each in even)})
+
+
+def nearest(options: Sequence[int], wanted: int) -> int:
+    """The option that is closest to a wish."""
+    return min(options, key=lambda option: abs(option - wanted))
+
+
+def bracket(chain: Chain, target: Target) -> tuple[Anchor, Anchor]:
+    """The larger and the smaller of the two anchors that a size lies between."""
+    return chain.anchors[target.bracket], chain.anchors[target.bracket + 1]
+
+
+def anchor_at(chain: Chain, target: Target) -> Anchor | None:
+    """The anchor that has exactly these sizes, if one does."""
+    return next((anchor for anchor in bracket(chain, target) if anchor.dimensions == target.dimensions), None)
+
+
+def runs(chain: Chain, number: int) -> list[range]:
+    """The blocks of anchor `number` that each block of the next one speaks for."""
+    depths = [chain.anchors[each].dimensions.layers for each in (number, number + 1)]
+    ends = chain.ends(number) or run_ends(*depths)
+    return [range(start, end + 1) for start, end in zip((0, *(end + 1 for end in ends[:-1])), ends, strict=True)]
+
+
+def swapped(chain: Chain, target: Target) -> tuple[int, ...]:
+    """The blocks of the smaller anchor that substitution swaps back: `core.interpolation.swap`, which cannot be imported without
+    torch. Adding whole runs comes as near to the depth from below as it can, at the lowest sum of measured gains."""
+    lengths = [len(run) - 1 for run in runs(chain, target.bracket)]
+    small = chain.anchors[target.bracket + 1]
+    gains = small.gains or (0.0,) * len(lengths)
+    best: dict[int, tuple[float, tuple[int, ...]]] = {0: (0.0, ())}  # blocks added -> lowest sum of gains, and how
+    for block, length in enumerate(lengths):
+        for added, (total, chosen) in sorted(best.items(), reverse=True):
+            candidate = (total + gains[block], (*chosen, block))
+            best[added + length] = min(best.get(added + length, candidate), candidate)
+    return best[max(added for added in best if added <= target.dimensions.layers - len(lengths))][1]
+
+
+def composition(chain: Chain, target: Target) -> list[tuple[int, int] | None]:
+    """For every block of a model made by substitution: its anchor's number and its block there; None for a silent block."""
+    swaps = set(swapped(chain, target))
+    made = [(target.bracket, block) if number in swaps else (target.bracket + 1, number)
+            for number, run in enumerate(runs(chain, target.bracket)) for block in (run if number in swaps else (0,))]
+    return [*made, *[None] * (target.dimensions.layers - len(made))]
+
+
+# ---------------------------------------------------------------------------------------------------- the curve
+
+
+def curve(chain: Chain, method: str) -> pd.DataFrame:
+    """Measured sizes of one method, ascending: columns ``parameters`` and ``loss``.
+
+    Anchors are on the curve where the method gives them back. The larger anchor cut down does not become the smaller one, nor the
+    other way round: between two such stretches stands a row of nothing, so that no line joins them.
+    """
+    pieces: list[tuple[float, float]] = []
+    for large, small in zip(chain.anchors[-2::-1], chain.anchors[:0:-1], strict=True):
+        measured = sorted((point.target.parameters, point.losses[method]) for point in chain.curve
+                          if point.target.bracket == large.number and point.losses.get(method) is not None)
+        if measured:
+            below = [(small.parameters, small.validation_loss)] if method != "alpha_0" else []
+            above = [(large.parameters, large.validation_loss)] if method != "alpha_1" else []
+            pieces += [*below, *measured, *above, *([(math.nan, math.nan)] if method in ("alpha_0", "alpha_1") else [])]
+    return pd.DataFrame(pieces, columns=["parameters", "loss"], dtype=float).drop_duplicates(ignore_index=True)
+
+
+def expected_loss(chain: Chain, parameters: int, method: str) -> float | None:
+    """The loss on the straight line between the measured sizes around it; None where nothing was measured."""
+    table = curve(chain, method)
+    return float(np.interp(parameters, table["parameters"], table["loss"])) if len(table) else None
+
+
+def nearest_point(chain: Chain, target: Target) -> Point | None:
+    """The measured size closest to a size, between the same anchors."""
+    points = [point for point in chain.curve if point.target.bracket == target.bracket]
+    return min(points, key=lambda point: abs(point.target.parameters - target.parameters), default=None)
+
+
+def sweep_finding(chain: Chain, point: Point) -> str:
+    """What the sweep of alpha says at one size, in Markdown."""
+    _, small = bracket(chain, point.target)
+    level, formula = small.validation_loss, point.losses[INTERPOLATION]
+    name, size = f"anchor {small.number}", quantities.count(point.target.parameters)
+    alpha, best = min(((float(alpha), loss) for alpha, loss in point.alphas.items()), key=lambda pair: pair[1])
+    parts = [f"At {size} parameters the published formula with alpha = {point.alpha:.2f} has a loss of {formula:.3f}, "
+             f"**{_against(formula, level)} than simply using {name}** ({level:.3f})."]
+    if best < level - 0.0005:
+        parts.append(f"The best alpha of the sweep, {alpha:g}, is {_against(best, level)} than it.")
+    else:
+        parts.append(f"No alpha of the sweep is better than {name}.")
+    swap = point.losses.get(SUBSTITUTION)
+    if swap is not None:
+        parts.append(f"Substitution has {swap:.3f}, {_against(swap, level)} than {name} and {_against(swap, best)} than the best alpha.")
+    return " ".join(parts)
+
+
+def _against(loss: float, other: float) -> str:
+    difference = loss - other
+    if abs(difference) < 0.0005:
+        return "no different"
+    return f"{abs(difference):.3f} {'worse' if difference > 0 else 'better'}"
+
+
+# ---------------------------------------------------------------------------------------------------- what it cost
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What a chain's anchors cost.
+
+    Attributes:
+        steps: anchors that were trained.
+        tokens: that the students read, and their teachers too.
+        seconds: wall time of training and evaluation.
+    """
+
+    steps: int
+    tokens: int
+    seconds: float
+
+    def direct(self, sizes: int) -> tuple[float, float]:
+        """Tokens and seconds of this many direct distillations, each at the mean cost of a step of the chain."""
+        return sizes * self.tokens / self.steps, sizes * self.seconds / self.steps
+
+    @property
+    def break_even(self) -> int:
+        """From this many sizes on the chain costs less."""
+        return self.steps + 1
+
+
+def costs(chain: Chain) -> Costs | None:
+    """None where no cost was recorded, as in a chain of checkpoints that existed before."""
+    trained = [anchor for anchor in chain.anchors if anchor.tokens]
+    if not trained:
+        return None
+    return Costs(len(trained), sum(anchor.tokens for anchor in trained), sum(anchor.seconds for anchor in trained))
+
+
+def cost_finding(spent: Costs, sizes: int) -> str:
+    """The ledger in one sentence, in Markdown."""
+    tokens, seconds = spent.direct(sizes)
+    return (f"Training the {spent.steps} anchors below the largest took {quantities.count(spent.tokens)} tokens and "
+            f"{quantities.duration(spent.seconds)}, whatever the number of sizes made afterwards. {sizes} direct distillations would take "
+            f"{quantities.count(tokens)} tokens and {quantities.duration(seconds)}: **{tokens / spent.tokens:.3g} times as much**. "
+            f"The chain costs less from {spent.break_even} sizes on.")

@@ -1,0 +1,208 @@
+"""Any size between the anchors: the slider, what the solver answers, the curve that it lies on, and the button that makes it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from core import quantities
+from core.chains import Chain, Target
+from core.errors import StillhouseError
+from workbench.inference import client
+from workbench.screens.chain import figures, findings, pictures
+from workbench.screens.chain.findings import INTERPOLATION, SUBSTITUTION
+from workbench.screens.shared import background, state, views
+from workbench.screens.shared.live_plotly import live_plotly
+from workbench.store import chains
+from workbench.store.chains import ChainPlace
+
+FOLLOWED, MADE_LAST = "chain.followed", "chain.made last"  # in the session state
+METHODS = {SUBSTITUTION: "Substitution", INTERPOLATION: "Interpolation"}
+
+
+def sizes(place: ChainPlace, chain: Chain) -> None:
+    """The section; moving the slider draws it alone anew."""
+    background.warmed(chain.folder(len(chain.anchors) - 1))  # the first size then does not wait for torch
+    st.subheader("Any size between the anchors", anchor=False)
+    st.fragment(_sizes)(place, chain)
+
+
+def _sizes(place: ChainPlace, chain: Chain) -> None:
+    with views.errors_shown():
+        asked = _slider(chain, _wishes(str(place.path), place.built, _chain=chain))
+        target = target_of(chain, place, asked)
+        left, right = st.columns([5, 7], gap="large")
+        with left:
+            method, alpha = _answer(chain, target)
+            _make(place, chain, target, asked, method, alpha)
+        with right:
+            _figures(place, chain, target, method)
+
+
+def target_of(chain: Chain, place: ChainPlace, parameters: int) -> Target:
+    """`Chain.target`, remembered: it goes through every lawful shape."""
+    return _target(str(place.path), place.built, parameters, _chain=chain)
+
+
+@st.cache_resource(max_entries=2000, show_spinner=False)
+def _target(path: str, built: float, parameters: int, _chain: Chain) -> Target:
+    return _chain.target(parameters=parameters)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _wishes(path: str, built: float, _chain: Chain) -> list[int]:
+    return findings.wishes(_chain)
+
+
+def _slider(chain: Chain, options: list[int]) -> int:
+    """The parameter count that is wished for; the page's address carries it."""
+    key = f"size.{chain.reference}"
+    linked = st.query_params.get("size", "")
+    if linked.isdecimal() and st.session_state.get(FOLLOWED) != (chain.reference, linked):  # a link, not what the slider wrote
+        st.session_state[key] = findings.nearest(options, int(linked))
+    elif key not in st.session_state:
+        st.session_state[key] = findings.nearest(options, _beginning(chain))
+    asked = st.select_slider("Parameters", options, key=key, format_func=quantities.count,
+                             help="From the smallest to the largest anchor. The solver takes the lawful shape that comes nearest.")
+    st.query_params["size"] = str(asked)
+    st.session_state[FOLLOWED] = (chain.reference, str(asked))
+    return asked
+
+
+def _beginning(chain: Chain) -> int:
+    """Half-way between the two largest anchors: a size that is neither."""
+    return (chain.anchors[0].parameters + chain.anchors[1].parameters) // 2
+
+
+# ---------------------------------------------------------------------------------------------------- the answer
+
+
+def _answer(chain: Chain, target: Target) -> tuple[str, float | None]:
+    """What the solver gives, and by which method it would be made; returns the method and alpha."""
+    shape, anchor = target.dimensions, findings.anchor_at(chain, target)
+    large, small = findings.bracket(chain, target)
+    facts = {"Blocks": shape.layers, "Width": shape.hidden, "Inner width": shape.neurons,
+             "Parameters": quantities.count(target.parameters), "In 16 bit": quantities.size(2 * target.parameters)}
+    with st.container(horizontal=True, gap="small", key="answer"):
+        for label, value in facts.items():
+            st.metric(label, value, width="content")
+    if anchor is not None:
+        st.markdown(f"This is **anchor {anchor.number}** itself.")
+        return (SUBSTITUTION if chain.aligned else INTERPOLATION), None if chain.aligned else chain.default_alpha(target)
+    st.caption(f"Between anchor {large.number} ({quantities.count(large.parameters)}, {large.dimensions.layers} blocks) and anchor "
+               f"{small.number} ({quantities.count(small.parameters)}, {small.dimensions.layers} blocks); {shape.heads} heads of "
+               f"{shape.head_size} channels.")
+    picture = st.container()
+    method, alpha = _method(chain, target)
+    with picture:
+        if method == SUBSTITUTION:
+            st.markdown(pictures.composition(chain, target), unsafe_allow_html=True)
+            st.caption(pictures.describe(chain, target))
+        else:
+            st.latex(rf"\theta = {alpha:.2f}\,\mathrm{{Trans}}(\theta_{{\mathrm{{anchor\ {small.number}}}}}) + "
+                     rf"{1 - alpha:.2f}\,\mathrm{{Trans}}(\theta_{{\mathrm{{anchor\ {large.number}}}}})")
+    return method, alpha
+
+
+def _method(chain: Chain, target: Target) -> tuple[str, float | None]:
+    offered = [SUBSTITUTION, INTERPOLATION] if chain.ends(target.bracket) is not None else [INTERPOLATION]
+    default = round(chain.default_alpha(target), 2)
+    with st.expander("Method", icon=":material/tune:", expanded=len(offered) == 1):
+        method = st.segmented_control("Method", offered, default=offered[0], required=True, key="chain.method", format_func=METHODS.get,
+                                      label_visibility="collapsed")
+        if method == SUBSTITUTION:
+            st.caption("Blocks of the smaller anchor are swapped back for the blocks of the larger one that they were taught to stand "
+                       "for. No weights are averaged.")
+            return method, None
+        st.caption("The weights of both anchors, brought to this shape, are averaged (2605.07783, equation 3).")
+        own = st.toggle("Choose alpha", key="chain.own alpha", help="Off: by the relative distance in parameters.")
+        alpha = st.slider("alpha: share of the smaller anchor", 0.0, 1.0, default, 0.01, key=f"alpha.{target.parameters}", disabled=not own)
+    return method, alpha if own else chain.default_alpha(target)
+
+
+# ---------------------------------------------------------------------------------------------------- making it
+
+
+def _make(place: ChainPlace, chain: Chain, target: Target, asked: int, method: str, alpha: float | None) -> None:
+    name = chains.made_name(place, target, method, alpha)
+    model = chains.read_made(place.made_dir / name)
+    there = model is not None and not chains.outdated(model, place)
+    if there:
+        st.success(f"Made: **{views.plain(name)}**, below with its numbers.", icon=":material/check_circle:")
+        return
+    if st.button("Make this size", type="primary", icon=":material/bolt:", key="make", help="Made from the two anchors, without training."):
+        with views.errors_shown():
+            make(place, chain, target, asked, method, alpha)
+            st.rerun()
+
+
+def make(place: ChainPlace, chain: Chain, target: Target, asked: int, method: str, alpha: float | None) -> None:
+    """Have the engine make a model, and remember it as the one that the page shows. Raises what the engine raises."""
+    name = chains.made_name(place, target, method, alpha)
+    folder = place.made_dir / name
+    model = chains.read_made(folder)
+    if model is not None and chains.outdated(model, place):
+        chains.remove_made(model)
+    with st.spinner("Making it …", show_time=True):
+        client.engine().make_size(chain, target, folder, method=method, alpha=alpha)
+    chains.note(folder, asked=asked)
+    background.measured_size.clear()  # an earlier model may have had the same folder
+    state.forget_models()
+    st.session_state[MADE_LAST] = name
+
+
+def measured(place: ChainPlace, chain: Chain, model: chains.MadeModel) -> dict[str, float] | None:
+    """Its losses and those that it must be held against; None while they are being measured."""
+    if model.losses:
+        return model.losses
+    try:
+        losses = background.answer(background.measured_size, str(place.path), chain.reference, str(model.folder),
+                                   meanwhile="Measuring it and its baselines on held-out text …")
+    except StillhouseError as error:
+        views.problem(error)
+        return None
+    if losses is not None:
+        chains.note(model.folder, losses=losses)
+        st.rerun()  # the lineage and the curve stand above
+    return None
+
+
+# ---------------------------------------------------------------------------------------------------- the curve
+
+
+def _figures(place: ChainPlace, chain: Chain, target: Target, method: str) -> None:
+    if not chain.curve:
+        views.empty_state("No curve was measured for this chain: chain.curve_points was 0.", "show_chart")
+        return
+    draw = {"Size and quality": lambda: _curve(place, chain, target, method), "Alpha": lambda: _sweep(chain, target)}
+    for tab, name in zip(st.tabs(list(draw), key="chain.figures", on_change="rerun"), draw, strict=True):
+        if tab.open:  # a figure in a hidden tab would be sized wrongly
+            with tab:
+                draw[name]()
+
+
+def _sweep(chain: Chain, target: Target) -> None:
+    point = findings.nearest_point(chain, target)
+    if point is None or not point.alphas:
+        views.empty_state("No alpha was tried between these anchors.", "show_chart")
+        return
+    live_plotly(figures.alpha_sweep(chain, point), key=f"sweep.{chain.reference}", label="Validation loss over alpha")
+    st.markdown(findings.sweep_finding(chain, point))
+
+
+def _curve(place: ChainPlace, chain: Chain, target: Target, method: str) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        logarithmic = st.toggle("Logarithmic", key="chain.logarithmic")
+        baselines = st.toggle("Baselines", value=True, key="chain.baselines", help="What a size must be held against, all measured.")
+    expected = findings.expected_loss(chain, target.parameters, method)
+    made = {model.name: (model.target.parameters, model.losses["this"]) for model in chains.made(place) if model.losses}
+    live_plotly(figures.size_quality(chain, size=target.parameters, expected=expected, made=made, method=method, logarithmic=logarithmic,
+                                     baselines=baselines),
+                key=f"curve.{chain.reference}.{logarithmic}", label=f"Validation loss over parameters of the chain {chain.reference}")
+    level = figures.random_level(chain)
+    if expected is not None and findings.anchor_at(chain, target) is None:
+        large, small = findings.bracket(chain, target)
+        st.markdown(f"By {method} a loss of about **{expected:.2f}** is expected here, on the line between measured sizes; "
+                    f"anchor {large.number} has {large.validation_loss:.2f} and anchor {small.number} {small.validation_loss:.2f}.")
+    if level is not None:
+        st.caption(f"No size has been trained after the anchors. New weights of the same shapes have a loss of {level:.2f}, far above "
+                   "this figure.")

@@ -1,0 +1,198 @@
+"""Chains by name, and the models of any size that were made from them.
+
+    house-chain, a run's name     a chain: one that ships with the project, or a finished run that built one
+    house-chain:1, run:1          one of its anchors, 0 the largest
+    house-chain-3.03M             a model that was made from it; its folder lies in ``<home>/made/<chain>/``
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from core import quantities
+from core.chains import FILE, Chain, Target, house_chains, open_chain
+from core.dimensions import Dimensions
+from core.errors import ModelNotFound, StillhouseError
+from workbench import paths
+from workbench.errors import RunNotFound, StoreError
+from workbench.store.records import Run
+from workbench.store.store import Store
+
+RECORD = "stillhouse.json"  # beside the weights of every model that the engine saves
+
+
+@dataclass(frozen=True, slots=True)
+class ChainPlace:
+    """A chain that can be named: where it lies, and the run that builds or built it."""
+
+    name: str
+    path: Path
+    run: Run | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether every anchor is trained and measured."""
+        return (self.path / FILE).is_file()
+
+    @property
+    def built(self) -> float:
+        """When it was completed, in seconds since 1970. Raises OSError while it is not."""
+        return (self.path / FILE).stat().st_mtime
+
+    @property
+    def made_dir(self) -> Path:
+        """Where the models that are made from it lie; a run may be renamed, its id stays."""
+        if self.run is not None:
+            return paths.made_dir() / self.run.id
+        where = Path(self.name)
+        mark = "" if where.name == self.name else f"-{hashlib.sha256(str(self.path).encode()).hexdigest()[:6]}"
+        return paths.made_dir() / f"{where.name}{mark}"  # a folder is known by its last name, of which there may be several
+
+    def open(self) -> Chain:
+        """Raises ModelNotFound for an unfinished chain, CorruptModel for a damaged one."""
+        chain = replace(open_chain(str(self.path)), reference=self.name)
+        # Whoever moves a slider asks for the same few hundred shapes at every step.
+        chain.__dict__["sizer"] = functools.cache(chain.sizer)
+        return chain
+
+
+@dataclass(frozen=True, slots=True)
+class MadeModel:
+    """A model that was made on demand; the other fields are those of `core.on_demand.Made`.
+
+    Attributes:
+        asked: the parameter count that was wished for, for which the solver gives this size.
+    """
+
+    name: str
+    folder: Path
+    target: Target
+    method: str
+    alpha: float | None
+    swapped: tuple[int, ...] | None
+    losses: dict[str, float]
+    asked: int
+
+
+def places(store: Store) -> list[ChainPlace]:
+    """The chains that ship with the project, then those of runs, newest first, finished or not."""
+    return [*(ChainPlace(name, path) for name, path in house_chains().items()),
+            *(ChainPlace(run.name, run.directory, run) for run in store.runs() if run.builds_chain)]
+
+
+def place(reference: str, store: Store) -> ChainPlace:
+    """A chain by its name, its run's id, or its folder. Raises ModelNotFound."""
+    known = places(store)
+    for each in known:
+        if reference == each.name or (each.run and reference == each.run.id):
+            return each
+    path = Path(reference).expanduser()
+    if (path / FILE).is_file():
+        return ChainPlace(reference, path.absolute())
+    with suppress(RunNotFound):
+        run = store.run(reference)
+        raise ModelNotFound(f"The run '{run.name}' is in the bin." if run.builds_chain else f"The run '{run.name}' builds no chain.",
+                            f"One of {_listed(known)} was expected.")
+    raise ModelNotFound(f"There is no chain '{reference}'.", f"One of {_listed(known)}, or a chain's folder, was expected.")
+
+
+def _listed(known: list[ChainPlace]) -> str:
+    return ", ".join(each.name for each in known) or "no chains yet"
+
+
+# ---------------------------------------------------------------------------------------------------- made models
+
+
+def made(place: ChainPlace) -> list[MadeModel]:
+    """The models made from a chain, newest first."""
+    folders = sorted(_folders(place.made_dir), key=lambda folder: -folder.stat().st_mtime)
+    return [model for folder in folders if (model := read_made(folder)) is not None]
+
+
+def made_name(place: ChainPlace, target: Target, method: str, alpha: float | None) -> str:
+    """The name that a model is made under: a readable size, or the exact one where another model of the chain has that name."""
+    way = "" if alpha is None else f"-alpha{alpha:.3g}"
+    for size in (quantities.count(target.parameters), str(target.parameters)):
+        name = f"{Path(place.name).name}-{size}{way}"
+        there = read_made(place.made_dir / name)
+        if there is None or (there.target, there.method, there.alpha) == (target, method, alpha):
+            break
+    return name
+
+
+def outdated(model: MadeModel, place: ChainPlace) -> bool:
+    """Whether the chain was built anew since the model was made from it."""
+    return model.folder.stat().st_mtime < place.built
+
+
+def read_made(folder: Path) -> MadeModel | None:
+    """What is known of a made model; None for a folder that is not one."""
+    try:
+        plain: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))["made_from"]
+        target = Target(**{**plain["target"], "dimensions": Dimensions(**plain["target"]["dimensions"])})
+        swapped = plain["swapped"]
+        return MadeModel(folder.name, folder, target, plain["method"], plain["alpha"], swapped if swapped is None else tuple(swapped),
+                         plain["losses"], plain.get("asked", target.parameters))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def note(folder: Path, **known: Any) -> None:
+    """Keep what became known of a made model (``losses``, ``asked``) beside its weights."""
+    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    record["made_from"] |= known
+    partial = folder / f"{RECORD}.partial"
+    partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    partial.replace(folder / RECORD)
+
+
+def made_folder(name: str) -> Path | None:
+    """The folder of a made model by its name; the newest where several chains have one."""
+    found = [folder for folder in _folders(*_subfolders(paths.made_dir())) if folder.name == name]
+    return max(found, key=lambda folder: folder.stat().st_mtime, default=None)
+
+
+def made_folders() -> list[Path]:
+    """The folders of all made models, newest first."""
+    return sorted(_folders(*_subfolders(paths.made_dir())), key=lambda folder: -folder.stat().st_mtime)
+
+
+def remove_made(model: MadeModel) -> None:
+    """Remove a made model for good; it can be made again in a moment. Raises StoreError."""
+    if paths.made_dir() not in model.folder.parents:
+        raise StoreError(f"'{model.folder}' is not a made model's folder.", f"A folder in {paths.made_dir()} was expected.")
+    try:
+        shutil.rmtree(model.folder)
+    except OSError as error:
+        raise StoreError(f"'{model.folder}' cannot be removed: {(error.strerror or str(error)).lower()}.") from error
+
+
+def _folders(*parents: Path) -> Iterator[Path]:
+    for parent in parents:
+        for folder in _subfolders(parent):
+            if (folder / RECORD).is_file():
+                yield folder
+
+
+def _subfolders(parent: Path) -> list[Path]:
+    """Folders in a folder that may not be there; those that are being written begin with a dot."""
+    return [each for each in parent.iterdir() if each.is_dir() and not each.name.startswith(".")] if parent.is_dir() else []
+
+
+def anchors(place: ChainPlace) -> list[tuple[str, Path]]:
+    """Reference and folder of every anchor that is there; empty for a chain that cannot be read."""
+    if place.complete:
+        with suppress(StillhouseError):
+            chain = place.open()
+            return [(f"{place.name}:{anchor.number}", chain.folder(anchor.number)) for anchor in chain.anchors]
+        return []
+    trained = sorted((folder for folder in _subfolders(place.path / "anchors") if folder.name.isdecimal()), key=lambda each: int(each.name))
+    return [(f"{place.name}:{folder.name}", folder) for folder in trained]
