@@ -143,10 +143,16 @@ class Sizer:
     def __init__(self, shapes: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]) -> None:
         anatomy = anatomy_of(config)
         self._config = config
+        self._known: dict[Dimensions, int] = {}
         self._outer = {name: shape for name, shape in shapes.items() if anatomy.block_of(name) is None}
         self._inner = {name: shape for name, shape in shapes.items() if anatomy.block_of(name) == 0}
 
     def __call__(self, dimensions: Dimensions) -> int:
         """Parameters, tied weights once."""
+        if dimensions not in self._known:
+            self._known[dimensions] = self._count(dimensions)
+        return self._known[dimensions]
+
+    def _count(self, dimensions: Dimensions) -> int:
         outer, inner = (sum(map(math.prod, shapes_at(part, self._config, dimensions).values())) for part in (self._outer, self._inner))
         return outer + dimensions.layers * inner

@@ -60,7 +60,8 @@ def solve(parameters: int, small: Dimensions, large: Dimensions, sizer: Sizer) -
         raise ConfigError(f"{parameters:,} parameters were asked for.",
                           f"The nearest sizes between these anchors are {' and '.join(f'{each:,}' for each in (below, above) if each)}.",
                           "Ask for one of them, or give the depth and width.")
-    near = [shape for shape in shapes if abs(sizer(shape) - parameters) <= best + 0.01 * parameters]
+    slack = 0.01 * parameters if best else 0  # a count that exists is given exactly, so that asking for it again changes nothing
+    near = [shape for shape in shapes if abs(sizer(shape) - parameters) <= best + slack]
     share = (parameters - sizer(small)) / max(sizer(large) - sizer(small), 1)
     return min(near, key=lambda shape: (_crookedness(shape, small, large, share), abs(sizer(shape) - parameters)))
 

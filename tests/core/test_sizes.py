@@ -76,3 +76,9 @@ def test_alpha_is_the_distance_to_the_large_anchor() -> None:
     assert default_alpha(100, 100, 200) == 1
     assert default_alpha(100, 200, 200) == 0
     assert default_alpha(117, 138, 345) == pytest.approx(0.908, abs=1e-3)  # the paper's best was 0.9
+
+
+@pytest.mark.parametrize("small", [DEEP, WIDE])
+def test_a_count_that_was_given_gives_the_same_count_again(small: Dimensions) -> None:
+    for shape in lawful_shapes(small, LARGE, SIZER):
+        assert SIZER(solve(SIZER(shape), small, LARGE, SIZER)) == SIZER(shape)

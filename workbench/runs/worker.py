@@ -21,6 +21,7 @@ from typing import Any
 
 from core.errors import StillhouseError
 from core.recorder import Recorder
+from core.systems import engine_for
 from workbench.errors import StoreError, WrongStatus
 from workbench.failures import explain
 from workbench.processes import Process
@@ -54,7 +55,7 @@ def run_worker(run_id: str, store: Store, engine: Engine | None = None, *, watch
     SIGTERM, and Ctrl-C once, ask it to stop with a checkpoint; Ctrl-C again ends it at the last checkpoint.
 
     Args:
-        engine: what trains (default: `core.training.distill`, or `core.systems.chain.build_chain` where the run is a chain).
+        engine: what trains (default: what `core.systems` has for the run's configuration).
         watchers: recorders that are told everything too, as a progress line.
 
     Raises:
@@ -71,7 +72,7 @@ def run_worker(run_id: str, store: Store, engine: Engine | None = None, *, watch
               StoreRecorder(store, run, process, (ProgressLog(log), *watchers)) as recorder,
               _reserved_space(run.directory), _signals_stop(recorder)):
             if run.stop_requested is None:
-                train = engine or (_build_chain() if run.builds_chain else _distill())
+                train = engine or engine_for(run.config)
                 report = train(run.config, recorder, run.directory, load=references.loader(run, store), command=run.command)
         finished = report is not None and not report["stopped"]
         ending = FINISHED if finished else _stopped("Stopped", store.run(run_id))
@@ -84,18 +85,6 @@ def run_worker(run_id: str, store: Store, engine: Engine | None = None, *, watch
             traceback.print_exception(failure, file=log)
     store.finish(run_id, *ending, attempt=run.started)
     return Outcome(store.run(run_id), report, error)
-
-
-def _distill() -> Engine:
-    from core.training import distill
-
-    return distill
-
-
-def _build_chain() -> Engine:
-    from core.systems.chain import build_chain
-
-    return build_chain
 
 
 def _stopped(how: str, run: Run) -> Ending:

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import shutil
@@ -58,10 +57,7 @@ class ChainPlace:
 
     def open(self) -> Chain:
         """Raises ModelNotFound for an unfinished chain, CorruptModel for a damaged one."""
-        chain = replace(open_chain(str(self.path)), reference=self.name)
-        # Whoever moves a slider asks for the same few hundred shapes at every step.
-        chain.__dict__["sizer"] = functools.cache(chain.sizer)
-        return chain
+        return replace(open_chain(str(self.path)), reference=self.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,24 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core import quantities
-from core.chains import FILE, Anchor, Chain, house_chains, open_chain
+from core.chains import FILE, Anchor, Chain, house_chains
 from core.errors import ConfigError
-from workbench.errors import RunNotFound
 from workbench.store import Store
+from workbench.store.chains import place
 from workbench.terminal import documents
 
 if TYPE_CHECKING:
     from core.on_demand import Made
-
-
-def find(reference: str, store: Store) -> Chain:
-    """A house chain, a chain's folder, or the chain of a run. Raises ModelNotFound, CorruptModel."""
-    if reference not in house_chains() and not (Path(reference).expanduser() / FILE).is_file():
-        try:
-            return open_chain(str(store.run(reference).directory))
-        except RunNotFound:
-            pass
-    return open_chain(reference)
 
 
 def is_chain(reference: str) -> bool:
@@ -68,7 +58,7 @@ def interpolate(options: argparse.Namespace, store: Store) -> tuple[dict[str, An
                           "One of --params and --layers was expected.", "For example: --params 3M")
     if options.method == "substitution" and share is not None:
         raise ConfigError("--method substitution and --alpha were given.", "alpha belongs to interpolation.", "Leave one of them out.")
-    chain = find(options.chain, store)
+    chain = place(options.chain, store).open()
     target = chain.target(parameters=options.params and parameters(options.params), layers=options.layers, hidden=options.hidden,
                           feed_forward=options.feed_forward)
     method = None if options.method == "auto" else options.method

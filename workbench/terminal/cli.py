@@ -149,10 +149,11 @@ def show(options: argparse.Namespace) -> Answer:
     """One run in full, or one chain."""
     from workbench.runs import jobs
     from workbench.store import Store
+    from workbench.store.chains import place
     from workbench.terminal import chains, documents
 
     if chains.is_chain(options.run):
-        found = chains.find(options.run, Store())
+        found = place(options.run, Store()).open()
         return Answer(chains.chain_document(found), chains.chain_text(found))
     store = Store()
     jobs.reconcile(store)
