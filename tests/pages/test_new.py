@@ -206,6 +206,15 @@ def test_switching_the_teacher_off_leaves_a_valid_experiment(form: AppTest):
     assert not page.error
 
 
+def test_switching_the_teacher_back_on_restores_what_was_there(form: AppTest):
+    before = written(form)
+    form.button_group(key="form").set_value("Advanced").run()
+    form.toggle(key="has teacher").set_value(False).run()
+    page = fault_free(form.toggle(key="has teacher").set_value(True).run())
+    assert written(page) == before
+    assert before["control"] and before["losses"]["w_kd"] == 1.0
+
+
 def test_what_was_typed_survives_other_pages(form: AppTest):
     form.slider(key="simple.depth").set_value(3).run()
     form.switch_page(state.RUNS).run()

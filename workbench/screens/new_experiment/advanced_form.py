@@ -113,13 +113,4 @@ def _group(title: str, paths: tuple[str, ...], errors: Errors) -> None:
 
 
 def _set_teacher(there: bool) -> None:
-    """Without a teacher only the hard labels of a fresh architecture are left."""
-    values = draft()
-    values["teacher"], values["student.fresh"] = there, not there
-    if not there:
-        values["control"] = values["student.lora"] = False
-        values["student.layer_map"] = "uniform"
-        for term in ("w_kd", "w_hidden", "w_hidden_mse"):
-            values[f"losses.{term}.start"] = values[f"losses.{term}.end"] = 0.0
-        if not values["losses.w_hard.start"]:
-            values["losses.w_hard.start"] = values["losses.w_hard.end"] = 1.0
+    forms.set_teacher(draft(), there)

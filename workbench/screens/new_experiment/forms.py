@@ -6,6 +6,7 @@ Keys are dotted paths, as ``train.learning_rate``. What is not a plain leaf has 
     losses.w_kd.start, losses.w_kd.end        the two ends of a weight; equal when it is constant
     chain, bridge                             the sections as they are; no field of this form belongs to them
     student.layer_map                         a rule, or ``explicit``; then student.layer_map.list is the text "0, 3, 7"
+    with teacher                              after the teacher was switched off: what to restore when it comes back
 
 No Streamlit here: `controls` draws the widgets.
 """
@@ -27,6 +28,7 @@ from core.errors import ConfigError
 
 Draft = dict[str, Any]
 EXPLICIT, MAP_LIST = "explicit", "student.layer_map.list"
+WITH_TEACHER = "with teacher"
 LAYER_RULES = (*get_args(LayerRule), EXPLICIT)
 OPTIONAL_SECTIONS = ("teacher", "student.lora", "student.fresh")
 WHOLE_SECTIONS = ("chain", "bridge")
@@ -107,6 +109,22 @@ def command(config: ExperimentConfig, start: ExperimentConfig, recipe: Path | No
     for change in changes(config, start) if recipe else ():
         words += ["--set", change]
     return shlex.join(words)
+
+
+def set_teacher(draft: Draft, there: bool) -> None:
+    """Switch the teacher on or off. Without one only the hard labels of a fresh architecture are left; what that replaces
+    comes back with the teacher."""
+    needs_teacher = ("control", "student.lora", "student.layer_map", *(key for key in draft if key.startswith("losses.w_")))
+    if there:
+        draft |= draft.pop(WITH_TEACHER, None) or {key: value for key, value in to_draft(ExperimentConfig()).items() if key in needs_teacher}
+    else:
+        draft[WITH_TEACHER] = {key: draft[key] for key in needs_teacher}
+        draft |= {"control": False, "student.lora": False, "student.layer_map": "uniform"}
+        for term in ("w_kd", "w_hidden", "w_hidden_mse"):
+            draft[f"losses.{term}.start"] = draft[f"losses.{term}.end"] = 0.0
+        if not draft["losses.w_hard.start"]:
+            draft["losses.w_hard.start"] = draft["losses.w_hard.end"] = 1.0
+    draft["teacher"], draft["student.fresh"] = there, not there
 
 
 def set_mix(draft: Draft, soft_share: float) -> None:
