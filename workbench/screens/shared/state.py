@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pandas as pd
 import streamlit as st
@@ -133,6 +134,12 @@ def visitor_is_here() -> bool:
     proxied = any(name in headers for name in ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host"))
     # Streamlit gives no address for a connection from 127.0.0.1 or ::1.
     return st.context.ip_address is None and not proxied and is_loopback(host_of(f"//{headers.get('Host', '')}"))
+
+
+def origin() -> str:
+    """Scheme and host of the page's address, as the visitor's browser knows them; empty where that is not known."""
+    address = urlsplit(st.context.url or "")
+    return f"{address.scheme}://{address.netloc}" if address.netloc else ""
 
 
 def forget_models() -> None:
