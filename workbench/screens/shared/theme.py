@@ -25,6 +25,8 @@ PLOTLY_TEMPLATE: dict[str, Any] = {
         "hoverlabel": {"namelength": -1},
         "title": {"x": 0, "xref": "paper", "y": 0.98, "yanchor": "top", "font": {"size": 15}},
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        # As the background is transparent, plotly would take the toolbar for one on black.
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": GREY, "activecolor": TEAL},
         "font": {"size": 12},
         "xaxis": {"automargin": True, "zeroline": False, "title": {"standoff": 8, "font": {"size": 12}}},
         "yaxis": {"automargin": True, "zeroline": False, "title": {"standoff": 8, "font": {"size": 12}}},
