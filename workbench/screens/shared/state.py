@@ -90,24 +90,25 @@ def curves(run_id: str) -> pd.DataFrame:
     return kept[run_id].fetch(store(), run_id)
 
 
-def put_into_bin(run: Run) -> None:
-    """Delete a run and remember it, so that the next page can offer to undo that."""
-    store().delete(run.id)
+def put_into_bin(*runs: Run) -> None:
+    """Delete runs and remember them, so that the next page can offer to undo that."""
+    for run in runs:
+        store().delete(run.id)
     forget_models()
-    st.session_state["binned"] = run.id
+    st.session_state["binned"] = [run.id for run in runs]
 
 
-def take_from_bin(run: Run) -> None:
+def take_from_bin(*runs: Run) -> None:
     """Undo a deletion."""
-    store().restore(run.id)
+    for run in runs:
+        store().restore(run.id)
     forget_models()
 
 
-def binned() -> Run | None:
-    """The run that this session deleted last, while it is still in the bin."""
-    run_id = st.session_state.get("binned")
-    run = store().run(run_id) if run_id else None
-    return run if run and run.deleted is not None else None
+def binned() -> list[Run]:
+    """The runs that this session deleted last, those of them that are still in the bin."""
+    last = st.session_state.get("binned", ())
+    return [run for run in store().runs(include_deleted=True) if run.id in last and run.deleted is not None] if last else []
 
 
 def describe(reference: str) -> ModelEntry:
