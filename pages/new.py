@@ -2,8 +2,9 @@
 
 import streamlit as st
 
-from workbench.screens.new_experiment import advanced_form, experiment_form, forms, plan_view
-from workbench.screens.new_experiment.controls import draft
+from workbench.screens.new_experiment import advanced_form, data_view, experiment_form, forms, plan_view
+from workbench.screens.new_experiment.controls import TOLD, draft
+from workbench.screens.new_experiment.data_view import Survey
 from workbench.screens.shared import views
 
 with views.errors_shown():
@@ -15,15 +16,20 @@ with views.errors_shown():
     start = experiment_form.begin()
     experiment_form.starting_point(start)
     config, errors = forms.check(draft())
-    plan = plan_view.static(config) if config else None
-    if plan is not None:
-        errors |= plan_view.failures(plan)
+    plan, failed = plan_view.static(config) if config else (None, {})
+    errors |= failed
+    survey = data_view.survey(config) if config and not failed else Survey()
+    if survey.problem:
+        errors["data.source"] = survey.problem
+    st.session_state[TOLD] = set()
+    drawn, drawn_plan = experiment_form.drawable(config, plan, errors)
     if mode == experiment_form.SIMPLE:
-        experiment_form.simple(config, plan, errors)
+        experiment_form.simple(drawn, drawn_plan, errors)
     else:
-        advanced_form.advanced(config, plan, errors)
-    if config is not None:
-        plan_view.plan(config, plan)
-    experiment_form.start_button(config, start, errors)
+        advanced_form.advanced(drawn, drawn_plan, errors)
+    if drawn_plan is not None:
+        plan_view.plan(drawn, drawn_plan, mended=drawn is not config and set(errors) != {"name"}, ready=not errors,
+                       note=data_view.passes(drawn, survey.found or {}))
+    experiment_form.start_button(config, start, errors, survey)
     if config is not None:
         experiment_form.terminal(config, start)

@@ -13,6 +13,7 @@ with views.errors_shown():
     if runs:
         chosen = runs_view.listing(runs)
         if chosen:
+            runs_view.actions(chosen)
             runs_view.overlay(chosen)
         else:
             st.caption("Open a run by its name, or tick several to lay their curves over one another.")

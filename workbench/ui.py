@@ -26,4 +26,6 @@ PAGES = [
 st.logo(ASSETS / "logo.svg", size="large")
 page = st.navigation([st.Page(ROOT / "pages" / f"{name}.py", title=title, **options) for name, title, options in PAGES], position="top")
 st.set_page_config(page_title=f"{page.title} · Stillhouse", page_icon=ASSETS / "mark.svg", layout="wide")
+# Streamlit's own status, with a Stop of its own, means nothing here: pages refresh by themselves, and a run has its Stop.
+st.html("<style>[data-testid=stStatusWidget] { display: none; }</style>")
 page.run()

@@ -13,6 +13,7 @@ def test_an_empty_store_says_what_to_do(open_page: Open):
     page = open_page("home")
     assert page.title[0].value == "Stillhouse"
     assert "No runs yet" in texts(page)
+    assert "<svg" in texts(page)  # the quickstart's layers
     assert [each.label for each in page.button][:3] == ["Run the quickstart", "New experiment", "Compare models"]
 
 
@@ -21,7 +22,7 @@ def test_recent_runs_show_status_curve_and_numbers(open_page: Open, store: Store
     examples.running(store)
     examples.finished(store)
     said = texts(open_page("home"))
-    assert all(word in said for word in ("finished", "running", "failed", "step 200 of 400"))
+    assert all(word in said for word in ("finished", "running", "failed", "student 200/400"))
     assert said.count('aria-label="loss of') == 3
 
 

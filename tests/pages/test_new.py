@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import Future
 from pathlib import Path
 from unittest.mock import Mock
@@ -12,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from core import packages, quantities
 from core.config import parse_recipe, read_recipe
+from core.errors import DataError
 from core.planning import static_plan
 from tests.pages import examples
 from tests.pages.conftest import ROOT, Open, answered, button, fault_free, texts
@@ -82,7 +84,8 @@ def test_the_advanced_form_shows_every_key_that_counts(form: AppTest):
     for tab in advanced_form.TABS:
         page.session_state["advanced tab"] = tab
         page = fault_free(page.run())
-        shown += " ".join(each.label for kind in kinds for each in page.get(kind))
+        shown += " ".join(each.help or "" for kind in kinds for each in page.get(kind))
+        assert not [each.label for kind in kinds for each in page.get(kind) if "`" in each.label]  # it names the help's button
     idle = [path for path in forms.LEAVES if path.startswith(("student.lora.", "student.fresh."))]
     for path in forms.LEAVES:
         assert (f"`{path}`" in shown) == (path not in (*idle, "losses.beta", "name")), path
@@ -170,10 +173,92 @@ def test_a_missing_file_is_told_beside_the_corpus(form: AppTest, tmp_path: Path)
     assert "nothing.txt" in page.error[0].value
 
 
+def own_data(form: AppTest, path: Path, content: str) -> AppTest:
+    """The form with a file of the user's as its corpus."""
+    path.write_text(content)
+    form.button_group(key="corpus kind").set_value("other").run()
+    return fault_free(form.text_input(key="field.data.source").set_value(str(path)).run())
+
+
 def test_own_data_asks_for_a_file_first(form: AppTest):
     page = fault_free(form.button_group(key="corpus kind").set_value("other").run())
-    assert page.error[0].value == "Something must be given here."
+    assert not page.error
+    assert "Upload a file, or name one" in texts(page)
+    assert "Start waits for: Corpus" in texts(page)
     assert button(page, "Start").disabled
+
+
+def test_one_wrong_field_leaves_the_pictures_and_the_plan(form: AppTest):
+    form.button_group(key="corpus kind").set_value("other").run()
+    page = fault_free(form.slider(key="simple.depth").set_value(3).run())
+    assert "teacher block 3 becomes student block 2" in texts(page)
+    assert {"Student's parameters", "Steps"} <= {each.label for each in page.metric}
+    assert page.latex
+    assert "the last value that was valid" in texts(page)
+    assert button(page, "Start").disabled
+
+
+def test_an_explicit_list_begins_with_the_map_and_follows_the_depth(form: AppTest):
+    form.slider(key="simple.depth").set_value(3).run()
+    form.button_group(key="form").set_value("Advanced").run()
+    page = fault_free(form.selectbox(key="field.student.layer_map").set_value("explicit").run())
+    chosen = static_plan(parse_recipe(written(page))).layer_map
+    assert page.text_input(key="field.student.layer_map.list").value == ", ".join(map(str, chosen))
+    page = fault_free(form.number_input(key="field.student.layers").set_value(2).run())
+    assert written(page)["student"]["layer_map"] == [0, 3]
+    assert "followed the depth" in texts(page)
+    page = fault_free(form.text_input(key="field.student.layer_map.list").set_value("0, 1, 3").run())
+    assert written(page)["student"] | {"layers": 3, "layer_map": [0, 1, 3]} == written(page)["student"]
+    page = fault_free(form.text_input(key="field.student.layer_map.list").set_value("0, b").run())
+    assert [each.value for each in page.error if "0, b" in each.value]
+    assert "<svg" in texts(page)
+
+
+def test_a_file_is_read_to_its_end_before_the_start(form: AppTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    reading: Future = Future()
+    monkeypatch.setattr(background, "survey", Mock(return_value=reading))
+    page = own_data(form, tmp_path / "mine.txt", "One film.\n\nAnother film.\n")
+    assert button(page, "Start").disabled
+    assert "to its end before the start" in texts(page)
+    reading.set_result({"rows": 95, "held_out": 5, "blocks": 30})
+    page = fault_free(page.run())
+    assert not button(page, "Start").disabled
+    assert "About 30 blocks of 256 tokens: 150 steps read them 40 times" in texts(page)
+
+
+def test_a_file_with_a_broken_line_cannot_be_started(form: AppTest, monkeypatch: pytest.MonkeyPatch):
+    broken: Future = Future()
+
+    def survey(data_json: str, *_: object) -> Future:
+        broken.set_exception(DataError(f"'{json.loads(data_json)['source']}', line 3 is not JSON: oh.", "One object.", "Fix it."))
+        return broken
+
+    monkeypatch.setattr(background, "survey", Mock(side_effect=survey))
+    form.button_group(key="corpus kind").set_value("other").run()
+    content = b'{"text": "A film."}\n{"text": "B"}\n{'
+    page = fault_free(form.file_uploader(key="data file").set_value(("mine.jsonl", content, "application/json")).run())
+    assert [each.value for each in page.error] == ["'mine.jsonl', line 3 is not JSON: oh. One object. Fix it."]
+    assert texts(page).count("line 3 is not JSON") == 1
+    assert button(page, "Start").disabled
+
+
+def test_a_table_without_a_known_column_asks_for_one(form: AppTest, tmp_path: Path):
+    page = own_data(form, tmp_path / "mine.csv", "title,review\nA,Good film\nB,Bad film\n")
+    assert "under 'Column'" in page.error[0].value
+    assert "--set" not in texts(page).replace(page.code[0].value if page.code else "", "")
+    page = fault_free(page.selectbox(key="simple.column").set_value("review").run())
+    assert written(page)["data"]["column"] == "review"
+    assert not page.error
+    assert not button(page, "Start").disabled
+
+
+def test_lora_shows_in_the_simple_form(open_page: Open, teacher: str):
+    page = open_page("new", recipe="quickstart", set=[f"teacher.model={teacher}", "student.layers=2", "student.lora.rank=4"])
+    assert "LoRA adapters of rank 4 are trained" in texts(page)
+
+
+def test_the_mix_names_the_weights(form: AppTest):
+    assert "Weights: 1 on soft targets, 0.1 on hard labels." in texts(form)
 
 
 def test_an_upload_becomes_the_corpus(form: AppTest):
@@ -195,7 +280,7 @@ def test_a_fresh_model_has_no_teacher(open_page: Open):
     assert "without a teacher" in texts(page)
     assert not button(page, "Start").disabled
     page.button_group(key="form").set_value("Advanced").run()
-    assert "`student.fresh.vocabulary`" in " ".join(each.label for each in fault_free(page).number_input)
+    assert "`student.fresh.vocabulary`" in " ".join(each.help for each in fault_free(page).number_input)
 
 
 def test_switching_the_teacher_off_leaves_a_valid_experiment(form: AppTest):
@@ -204,6 +289,15 @@ def test_switching_the_teacher_off_leaves_a_valid_experiment(form: AppTest):
     assert written(page)["teacher"] is None
     assert written(page)["losses"]["w_kd"] == 0.0
     assert not page.error
+
+
+def test_switching_the_teacher_back_on_restores_what_was_there(form: AppTest):
+    before = written(form)
+    form.button_group(key="form").set_value("Advanced").run()
+    form.toggle(key="has teacher").set_value(False).run()
+    page = fault_free(form.toggle(key="has teacher").set_value(True).run())
+    assert written(page) == before
+    assert before["control"] and before["losses"]["w_kd"] == 1.0
 
 
 def test_what_was_typed_survives_other_pages(form: AppTest):

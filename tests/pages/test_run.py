@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
 
 from tests.pages import examples
 from tests.pages.conftest import Open, button, fault_free, texts
+from workbench.processes import Process
 from workbench.screens import run_view, runs_view
 from workbench.screens.new_experiment import starting_points
-from workbench.screens.shared import state
+from workbench.screens.shared import results, state
 from workbench.store import Store
-from workbench.store.records import Run
+from workbench.store.records import Progress, Run
 
 
 def labels(page) -> list[str]:
@@ -49,10 +51,45 @@ def test_a_running_run_shows_progress_curves_and_numbers(open_page: Open, store:
     run = examples.running(store)
     page = open_page("run", run=run.id)
     progress, = page.get("progress")
-    assert "step 200 of 400" in progress.proto.text
-    assert progress.proto.value == 50
+    assert "Training the student: step 200 of 400" in progress.proto.text
+    assert progress.proto.value == 25  # the control is to come
     assert {metric.label for metric in page.metric} >= {"Held-out perplexity", "Agreement", "Speed (tokens/s)"}
     assert len(page.get("bidi_component")) == 7  # loss, three held-out metrics, three of the machine
+
+
+def test_the_progress_of_a_control_counts_both_arms(open_page: Open, store: Store):
+    run = examples.running(store)
+    now = time.time()
+    store.log_events(run.id, [("phase", {"name": "steps", "arm": "control"}, now - 100)])
+    store.record(run.id, Process.current(), [], [], Progress("steps", "control", 100, 400))
+    progress, = open_page("run", run=run.id).get("progress")
+    assert progress.proto.value == 62
+    assert "Student 400/400, then the control: step 100 of 400, about 5 min left with its evaluations" in progress.proto.text
+    assert "student 400/400, control 100/400" in texts(open_page("home"))
+
+
+def test_the_first_evaluation_says_whom_it_measures(open_page: Open, store: Store):
+    run = store.create_run(examples.config("early"))
+    store.claim(run.id, "cpu")
+    store.report_in(run.id, Process.current())
+    store.log_events(run.id, [("phase", {"name": "evaluate", "who": "teacher"}, time.time())])
+    store.record(run.id, Process.current(), [], [], Progress("evaluate", None, 0, None))
+    assert "Measuring the teacher on held-out text" in open_page("run", run=run.id).get("progress")[0].proto.text
+
+
+def test_a_waiting_run_says_for_which_and_its_place(open_page: Open, store: Store):
+    examples.running(store, "busy")
+    examples.queued(store, "first")
+    run = examples.queued(store, "second")
+    said = open_page("run", run=run.id).get("progress")[0].proto.text
+    assert "Waiting for busy to end. Place 2 of 2" in said
+
+
+def test_a_stopped_run_tells_the_steps_of_both_arms(open_page: Open, store: Store):
+    run = examples.running(store)
+    store.record(run.id, Process.current(), [], [], Progress("steps", "control", 52, 400))
+    store.finish(run.id, "stopped", "Stopped at step 52 of 400.", "Resume goes on.")
+    assert "student 400/400, control 52/400" in open_page("run", run=run.id).info[0].value
 
 
 def test_a_failed_run_says_why_and_shows_its_log(open_page: Open, store: Store):
@@ -69,6 +106,23 @@ def test_a_finished_run_compares_all_that_was_measured(open_page: Open, store: S
     assert all(word in table for word in ("Teacher", "Student before", "Student after", "Control", "8,160 tokens", "400 reviews"))
     assert "better" in texts(page)
     assert str(run.output_dir) in [code.value for code in page.code]
+
+
+def test_the_results_can_be_downloaded(store: Store):
+    run = examples.finished(store)
+    lines = results.final_csv(results.measurements(store, run)).splitlines()
+    assert lines[0] == "model,metric,value"
+    assert "control,kl_to_teacher,0.6" in lines
+    curves = results.curves_csv(state.Curves().fetch(store, run.id)).splitlines()
+    assert curves[0] == "arm,step,metric,value"
+    assert sum(line.startswith("control,") and ",loss," in line for line in curves) == examples.STEPS
+
+
+def test_the_address_names_the_tab(open_page: Open, store: Store):
+    run = examples.finished(store)
+    page = open_page("run", run=run.id, tab="Recipe")
+    assert "The line that repeats this run" in texts(page)
+    assert "The line that repeats this run" not in texts(open_page("run", run=run.id))
 
 
 def test_samples_are_shown_as_plain_text(open_page: Open, store: Store):

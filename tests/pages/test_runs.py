@@ -65,6 +65,36 @@ def test_final_metrics_have_one_row_a_model(store: Store, open_page: Open):
     assert [row[0] for row in rows] == ["one, student", "one, control"]
 
 
+def ticked(page, rows: list[int]):
+    """The page with these rows of the list ticked."""
+    page.session_state["chosen"] = {"selection": {"rows": rows, "columns": [], "cells": []}}
+    return fault_free(page.run())
+
+
+def test_the_list_tells_the_steps_of_both_arms(open_page: Open, store: Store):
+    examples.finished(store)
+    assert open_page("runs").dataframe[0].value["steps"][0] == "student 400/400, control 400/400"
+
+
+def test_ticked_runs_go_into_the_bin_and_come_back(open_page: Open, store: Store):
+    runs = [examples.finished(store, "one"), examples.running(store, "busy"), examples.failed(store, "three")]
+    page = ticked(open_page("runs"), [0, 1, 2])
+    fault_free(page.button(key="bin ticked").click().run())
+    assert [store.run(run.id).deleted is not None for run in runs] == [True, False, True]
+    fault_free(page.button(key="undo").click().run())
+    assert [run.deleted for run in store.runs()] == [None, None, None]
+
+
+def test_the_models_of_ticked_runs_are_compared(open_page: Open, store: Store):
+    for name in ("one", "two"):
+        folder = examples.finished(store, name).output_dir
+        folder.mkdir()
+        (folder / "config.json").write_text("{}")
+    page = ticked(open_page("runs"), [0, 1])
+    page = fault_free(page.button(key="compare ticked").click().run())
+    assert page.query_params["models"] == "two,one"
+
+
 def test_the_bin_restores_and_empties(open_page: Open, store: Store):
     first, second = examples.finished(store, "first"), examples.finished(store, "second")
     store.delete(first.id)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
 from core import quantities
+from core.errors import StillhouseError
 from workbench.chat.turns import FINISHES, Turn
 from workbench.inference.wire import ModelCard
 
@@ -30,6 +32,11 @@ def header(name: str, role: str, card: ModelCard | None = None, turn: Turn | Non
         lines.append(f'<p class="facts">{" · ".join(_facts(card))}</p>')
         lines.append(f'<p class="speed" aria-live="polite">{" · ".join(map(escape, speed))}</p>')
     return f'<div class="header">{"".join(lines)}</div>'
+
+
+def on_screen(error: StillhouseError) -> str:
+    """An error in words for a page: without the command lines that a terminal would be told."""
+    return re.sub(r"(:|, as in|, or)? *python -m workbench [^.]*?(\.|$)", ".", str(error)).replace("..", ".")
 
 
 def short(name: str) -> str:

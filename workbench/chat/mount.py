@@ -8,9 +8,11 @@ import logging
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
+from starlette.datastructures import Headers, MutableHeaders
+
 if TYPE_CHECKING:
     from fastapi import FastAPI
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 WARM_UP_AFTER = 4.0  # seconds; leaves the processor to the first page
 
@@ -60,6 +62,41 @@ class ChatMount:
                 await self._owner
 
 
+class QuietStart:
+    """Puts a line of text in the place of Gradio's logo and progress while the pane is built in the browser."""
+
+    STYLE = (b"<style>body:not(:has(#panes)) gradio-app { visibility: hidden }"
+             b"body:not(:has(#panes))::before { content: 'The chat opens \\2026'; position: fixed; inset: 0; display: grid; "
+             b"place-items: center; color: #7b858c; font: 0.95rem system-ui, sans-serif }"
+             b"body:not(:has(#panes)) { background: transparent !important }</style>")
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        start: Message | None = None
+        body = b""
+
+        async def styled(message: Message) -> None:
+            nonlocal start, body
+            if message["type"] == "http.response.start":
+                headers = Headers(raw=message["headers"])
+                if headers.get("content-type", "").startswith("text/html") and "content-encoding" not in headers:
+                    start = message
+                    return
+            elif start is not None:
+                body += message.get("body", b"")
+                if message.get("more_body"):
+                    return
+                body = body.replace(b"</head>", self.STYLE + b"</head>", 1)
+                MutableHeaders(raw=start["headers"])["content-length"] = str(len(body))
+                await send(start)
+                message = {"type": "http.response.body", "body": body}
+            await send(message)
+
+        await self._app(scope, receive, styled)
+
+
 def build_pane() -> FastAPI:
     """The Gradio pane as an application of its own, without documentation pages and without calls to other hosts."""
     import gradio
@@ -70,5 +107,6 @@ def build_pane() -> FastAPI:
 
     application = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     blocks = build_chat().queue(default_concurrency_limit=8, max_size=64, api_open=False)
+    application.add_middleware(QuietStart)
     gradio.mount_gradio_app(application, blocks, path="/", css=CSS, theme=THEME, footer_links=[], run_history=False, ssr_mode=False)
     return application

@@ -41,6 +41,7 @@ SAMPLING: dict[str, Callable[[], gr.components.Component]] = {
     "max_new_tokens": lambda: gr.Slider(8, 1024, 128, step=8, label="Longest answer", info="tokens"),
     "seed": lambda: gr.Number(0, precision=0, minimum=0, label="Seed", info="the same for every model"),
 }
+PARTS = {"control": "Control", "before": "Untrained student"}  # of a run -> its badge
 WHOLE_NUMBERS = ("top_k", "max_new_tokens", "seed")
 
 DOWNLOAD = """(text) => {
@@ -52,7 +53,17 @@ DOWNLOAD = """(text) => {
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }"""
 
+# The field is emptied by the browser, and only if it still holds what was asked: somebody may be typing the next question.
+EMPTIED = "(now, asked) => (now ?? '').trim() === (asked ?? '').trim() ? '' : now"
+
 tabs, kept = Tabs(), KeptChats()
+
+
+class Refused(gr.Error):
+    """A question that is not taken: it changes nothing, and no answer follows. The field keeps it."""
+
+    def __init__(self) -> None:
+        super().__init__("The question was not taken.", visible=False, print_exception=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +93,8 @@ def chat_of(request: gr.Request) -> str:
 
 
 def _role(index: int, models: Sequence[str]) -> str:
-    return "Student" if index else "Teacher" if len(models) > 1 else "Model"
+    part = PARTS.get(models[index].rpartition(":")[2]) if ":" in models[index] else None
+    return part or ("Student" if index else "Teacher" if len(models) > 1 else "Model")
 
 
 # ------------------------------------------------------------------------------------------------ events
@@ -113,7 +125,7 @@ def describe(index: int) -> Callable[..., Any]:
         try:
             card = client.engine().info(models[index])
         except StillhouseError as error:
-            yield markup.header(models[index], _role(index, models), error=str(error))
+            yield markup.header(models[index], _role(index, models), error=markup.on_screen(error))
         else:
             yield markup.header(models[index], _role(index, models), card, past[-1] if past else None)
 
@@ -121,15 +133,15 @@ def describe(index: int) -> Callable[..., Any]:
 
 
 def ask(text: str, request: gr.Request, event: gr.EventData) -> list[Any]:
-    """Take a question from the text field, or from the example that was clicked."""
+    """Take a question from the text field, or from the example that was clicked. Raises Refused while one is being answered."""
     example = event.target.value if isinstance(event.target, gr.Button) and event.target.elem_id != "send" else None
     question = (next(known for known in EXAMPLES if _label(known) == example) if example else text or "").strip()
     if not question or not models_of(request):
-        return [text, "", gr.skip()]
+        raise Refused
     if not tabs.take(str(request.session_hash)):
-        gr.Info("The models are still answering. Wait for them, or press Stop.")
-        return [text, "", gr.skip()]
-    return [text if example else "", question, gr.update(visible=False)]
+        gr.Info("The models are still answering. Your question stays in its field: ask it when they are done, or press Stop.")
+        raise Refused
+    return [question, gr.update(visible=False)]
 
 
 def answer(index: int) -> Callable[..., Any]:
@@ -173,7 +185,7 @@ def _grow(name: str, past: Turns, turn: Turn, round_: Round) -> Iterator[tuple[T
                     turn, note = replace(turn, text=part.text, answer=part), ""
             yield turn, note
     except StillhouseError as error:
-        yield replace(turn, error=str(error)), ""
+        yield replace(turn, error=markup.on_screen(error)), ""
 
 
 def _drawn(values: tuple[float | None, ...]) -> dict[str, float]:
@@ -199,7 +211,7 @@ def look(index: int) -> Callable[..., Any]:
         try:
             positions = client.engine().lens(models[0], models[index], messages, past[-1].text)
         except StillhouseError as error:
-            yield gr.update(value=markup.message(str(error)), visible=True)
+            yield gr.update(value=markup.message(markup.on_screen(error)), visible=True)
         else:
             yield gr.update(value=markup.lens(positions, models[0], models[index], f"lens{index}"), visible=True)
 
@@ -237,7 +249,7 @@ def _label(example: str) -> str:
 def _column(index: int) -> Pane:
     with gr.Column(visible=index < 2, min_width=240, elem_id=f"pane{index}") as column:
         header = gr.HTML(elem_id=f"header{index}", js_on_load=None)
-        chat = gr.Chatbot(elem_id=f"chat{index}", show_label=False, height="max(14rem, calc(100vh - 18.5rem))", buttons=[],
+        chat = gr.Chatbot(elem_id=f"chat{index}", show_label=False, height="max(9rem, calc(100vh - 18.5rem))", buttons=[],
                           render_markdown=False, layout="bubble", latex_delimiters=[], feedback_options=None)
         lens = gr.HTML(elem_id=f"lens{index}", visible=False, js_on_load=None)
     said = gr.Textbox(visible="hidden")  # outside the column: making that visible would show it
@@ -270,9 +282,10 @@ def build_chat() -> gr.Blocks:
         opened = blocks.load(open_chat, None, [nothing, example_row, *(part for pane in panes
                              for part in (pane.column, pane.header, pane.chat, pane.said))], queue=False, **quiet)
         blocks.load(None, None, None, js=FOLLOW_PAGE, **quiet)
-        asked = gr.on([box.submit, send.click, *(example.click for example in examples)], ask, [box], [box, question, example_row],
-                      **quiet)
-        answers = [asked.then(answer(index), [question, pane.said, *sampling], [pane.header, pane.chat, pane.said], **streamed)
+        asked = gr.on([box.submit, send.click, *(example.click for example in examples)], ask, [box], [question, example_row],
+                      trigger_mode="multiple", **quiet)
+        asked.success(None, [box, question], [box], js=EMPTIED, **quiet)
+        answers = [asked.success(answer(index), [question, pane.said, *sampling], [pane.header, pane.chat, pane.said], **streamed)
                    for index, pane in enumerate(panes)]
         # Through the queue, as the answers are: what they sent before cannot arrive after it.
         emptied = [example_row, *(part for pane in panes for part in (pane.chat, pane.said, pane.lens))]

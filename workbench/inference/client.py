@@ -82,6 +82,10 @@ class Engine:
         """`core.data.preview.preview` with the tokenizer of `model`."""
         return self._call("preview", data=data.model_dump(mode="json"), model=self._resolve(model), rows=rows)
 
+    def survey(self, data: DataSpec, model: str | None, seed: int) -> dict[str, Any]:
+        """`workbench.inference.survey.survey`, with the tokenizer of `model` if one is named."""
+        return self._call("survey", data=data.model_dump(mode="json"), model=model and self._resolve(model), seed=seed)
+
     def plan(self, config: ExperimentConfig, *, measure: bool) -> dict[str, Any]:
         """`core.planning.plan` as plain data."""
         if config.teacher is not None:

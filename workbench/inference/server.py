@@ -83,7 +83,8 @@ class Server:
         self._pool, self._cores = ModelPool(), Cores(torch.get_num_threads())
         self._cancelled: dict[int, threading.Event] = {}
         self._operations = {"info": self._info, "generate": self._generate, "lens": self._lens, "next_token": self._next_token,
-                            "preview": self._preview, "plan": self._plan, "make_size": self._make_size, "measure_size": self._measure_size}
+                            "preview": self._preview, "survey": self._survey, "plan": self._plan, "make_size": self._make_size,
+                            "measure_size": self._measure_size}
 
     def serve(self) -> None:
         """Start a thread for every request; return when there can be no more."""
@@ -168,6 +169,16 @@ class Server:
 
         with self._pool.using(model) as (loaded, _):
             yield _value(preview(DataSpec.model_validate(data), loaded.tokenizer, rows))
+
+    def _survey(self, _cancelled: threading.Event, data: dict[str, Any], model: str | None, seed: int) -> Iterator[Message]:
+        from workbench.inference.survey import survey
+
+        spec = DataSpec.model_validate(data)
+        if model is None:
+            yield _value(survey(spec, None, seed))
+            return
+        with self._pool.using(model) as (loaded, _):
+            yield _value(survey(spec, loaded.tokenizer, seed))
 
     def _plan(self, _cancelled: threading.Event, config: dict[str, Any], measure: bool) -> Iterator[Message]:
         from core import planning

@@ -5,8 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from workbench.runs import jobs
-from workbench.screens.new_experiment import forms, starting_points
-from workbench.screens.shared import state, views
+from workbench.screens.new_experiment import forms, plan_view, starting_points
+from workbench.screens.new_experiment.layer_picture import layer_picture
+from workbench.screens.shared import results, state, views
 from workbench.store.records import Run
 
 RECENT = 6
@@ -39,13 +40,31 @@ def _recent() -> None:
         views.queue_warning()
         runs = state.store().runs(limit=RECENT)
         if not runs:
-            views.empty_state("No runs yet. The quickstart takes a few minutes on a laptop and shows the whole way: a teacher, a student "
-                              "of half its depth, live curves, and both models side by side.", "rocket_launch")
+            _what_will_happen()
             return
         st.subheader("Recent runs", anchor=False)
         for run in runs:
             _row(run)
         st.page_link(state.RUNS, label="All runs", icon=":material/arrow_forward:")
+
+
+def _what_will_happen() -> None:
+    """In the place of runs: the quickstart as a picture, and its three acts."""
+    config = starting_points.from_recipe(starting_points.FIRST).config
+    plan, _ = plan_view.static(config)
+    st.space("small")
+    with st.container(border=True, key="what will happen"):
+        picture, acts = st.columns([5, 6], gap="large", vertical_alignment="center")
+        with picture:
+            if plan is not None and plan.student is not None and plan.teacher is not None:
+                st.markdown(layer_picture(plan.teacher.layers, plan.student.layers, plan.layer_map), unsafe_allow_html=True)
+        with acts:
+            st.markdown("**No runs yet.** The quickstart shows the whole way in a few minutes on a laptop:")
+            st.markdown(
+                f":material/school: **A teacher.** The model {config.teacher.model} is measured on film reviews that it never saw.\n\n"
+                f":material/content_copy: **A student.** Half of its blocks are copied and taught for {config.train.max_steps} steps, "
+                "with live curves; a control learns from the same text without the teacher.\n\n"
+                ":material/forum: **Side by side.** Ask both the same question, and see token by token where they differ.")
 
 
 def _row(run: Run) -> None:
@@ -61,8 +80,8 @@ def _row(run: Run) -> None:
             views.sparkline(losses, f"loss of {run.name}")
         known = [f"{label} {views.number(latest[name], name)}" for name, label in SHOWN.items() if name in latest]
         numbers.caption("  ·  ".join(known) or " ")
-        step = f"step {run.progress.step:,} of {run.progress.total:,}" if run.active and run.progress.total else views.ago(run.created)
-        when.caption(step)
+        step = results.steps_text(run) if run.active else ""
+        when.caption(step or views.ago(run.created))
 
 
 def _losses(run: Run) -> list[float]:

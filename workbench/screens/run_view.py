@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from workbench.runs import jobs
 from workbench.screens.shared import charts, results, state, views
 from workbench.screens.shared.live_plotly import live_plotly
 from workbench.store import references
-from workbench.store.records import Run
+from workbench.store.records import ACTIVE, Run
 
 POLL_SECONDS = 1.5
 EVALUATIONS = ("eval/perplexity", "eval/kl_to_teacher", "eval/agreement")
@@ -36,7 +37,7 @@ def _body(run_id: str, was_live: bool) -> None:
             st.rerun()  # the timer of a fragment is set when the page is drawn
         _header(run)
         table = state.curves(run.id)
-        _progress(run, table)
+        _progress(run)
         _numbers(table)
         _tabs(run, table)
 
@@ -55,7 +56,8 @@ def _header(run: Run) -> None:
     if run.deleted is not None:
         st.info("This run is in the bin. Restore it from the Runs page to keep it.", icon=":material/delete:")
     if run.message and run.status in MESSAGE_BOX:
-        MESSAGE_BOX[run.status](views.no_images(f"**{run.message}** {run.hint or ''}"))
+        steps = f" Steps: {results.steps_text(run)}." if results.has_control(run) and results.steps_text(run) else ""
+        MESSAGE_BOX[run.status](views.no_images(f"**{run.message}**{steps} {run.hint or ''}"))
 
 
 def _summary(run: Run) -> str:
@@ -124,13 +126,25 @@ def _compared_models(run: Run) -> list[str]:
 # ------------------------------------------------------------------------------------------------ now
 
 
-def _progress(run: Run, table: pd.DataFrame) -> None:
+def _progress(run: Run) -> None:
     if not state.lives(run):
         return
-    arm = run.progress.arm or STUDENT
-    latest = {name: _last(table, arm, name) for name in ("tokens", "tokens_per_second")}
-    share = run.progress.step / run.progress.total if run.progress.total else 0.0
-    st.progress(min(share, 1.0), text=results.progress_text(run, results.remaining_seconds(run, latest)))
+    st.progress(results.share_done(run), text=_now(run))
+
+
+def _now(run: Run) -> str:
+    """What the run does, or waits for."""
+    store = state.store()
+    if run.status != "queued":
+        return results.progress_text(run, store.events(run.id, kind="phase"))
+    return queue_text(run, store.queue(), store.runs(status=ACTIVE))
+
+
+def queue_text(run: Run, queue: Sequence[Run], active: Sequence[Run]) -> str:
+    """Which run a waiting one waits for, and its place among those that wait."""
+    place = next((number for number, each in enumerate(queue, start=1) if each.id == run.id), 1)
+    ends = f"Waiting for {' and '.join(views.plain(each.name) for each in active)} to end." if active else "Waiting for its turn."
+    return f"{ends} Place {place} of {len(queue)} in the queue: one run at a time on each device."
 
 
 def _numbers(table: pd.DataFrame) -> None:
@@ -144,20 +158,18 @@ def _numbers(table: pd.DataFrame) -> None:
                 views.metric(name, curve.iloc[-1], delta=change)
 
 
-def _last(table: pd.DataFrame, arm: str, name: str) -> float | None:
-    curve = charts.select(table, arm, name)["value"]
-    return float(curve.iloc[-1]) if len(curve) else None
-
-
 # ------------------------------------------------------------------------------------------------ tabs
 
 
 def _tabs(run: Run, table: pd.DataFrame) -> None:
-    draw = {"Curves": lambda: _curves(run, table), "Results": lambda: _results(run), "Samples": lambda: _samples(run),
+    draw = {"Curves": lambda: _curves(run, table), "Results": lambda: _results(run, table), "Samples": lambda: _samples(run),
             "Log": lambda: _log(run), "Recipe": lambda: _recipe(run)}
     first = {"finished": "Results", "failed": "Log", "lost": "Log"}.get(run.status, "Curves")
     # Only the open tab is drawn: figures in a hidden one would be sized wrongly, and cost time at every refresh.
-    for tab, name in zip(st.tabs(list(draw), default=first, key=f"tab.{run.id}", on_change="rerun"), draw, strict=True):
+    key, linked = f"tab.{run.id}", st.query_params.get("tab")
+    tabs = st.tabs(list(draw), default=linked if linked in draw else first, key=key,
+                   on_change=lambda: st.query_params.update(tab=st.session_state[key]))
+    for tab, name in zip(tabs, draw, strict=True):
         if tab.open:
             with tab:
                 draw[name]()
@@ -165,7 +177,8 @@ def _tabs(run: Run, table: pd.DataFrame) -> None:
 
 def _curves(run: Run, table: pd.DataFrame) -> None:
     if table.empty:
-        views.empty_state("No step has been logged yet. The curves appear here while the run goes on.", "show_chart")
+        doing = f"{views.plain(_now(run))} " if run.active else ""
+        views.empty_state(f"{doing}No step has been logged yet. The curves appear here while the run goes on.", "show_chart")
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader("Loss", anchor=False, width="content")
@@ -186,7 +199,7 @@ def _curves(run: Run, table: pd.DataFrame) -> None:
             live_plotly(charts.single(table, name), key=f"{name}.{run.id}", label=f"{charts.axis_label(name)} over the steps")
 
 
-def _results(run: Run) -> None:
+def _results(run: Run, table: pd.DataFrame) -> None:
     measured = results.measurements(state.store(), run)
     if not measured:
         views.empty_state("Nothing has been measured yet. The teacher comes first, then the student before and after training.",
@@ -198,6 +211,11 @@ def _results(run: Run) -> None:
         st.caption("Each anchor against the one that taught it, before and after its training, on held-out text.")
     elif summary := results.verdict(measured):
         st.markdown(summary)
+    with st.container(horizontal=True):
+        st.download_button("Final metrics (CSV)", lambda: results.final_csv(measured), file_name=f"{run.name}-results.csv", mime="text/csv",
+                           icon=":material/download:", on_click="ignore", key="results csv")
+        st.download_button("Curves (CSV)", lambda: results.curves_csv(table), file_name=f"{run.name}-curves.csv", mime="text/csv",
+                           icon=":material/download:", on_click="ignore", key="curves csv", disabled=table.empty)
     if run.status == "finished":
         st.caption("The chain's folder; each anchor in it is an ordinary model folder:" if run.builds_chain else
                    "The student is an ordinary model folder:")

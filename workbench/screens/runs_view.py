@@ -16,7 +16,8 @@ from workbench.store.records import Run
 
 OVERLAYS = ("eval/perplexity", "eval/kl_to_teacher", "eval/agreement", "eval/sentiment_accuracy", "eval/bits_per_byte", "loss",
             "raw/kd", "raw/hard", "tokens_per_second")
-LISTED = ("perplexity", "kl_to_teacher", "agreement", "sentiment_accuracy")
+LISTED = {"perplexity": "Perplexity", "kl_to_teacher": "KL", "agreement": "Agreement", "sentiment_accuracy": "Sentiment"}
+MOST_COMPARED = 3  # models side by side in the chat
 MOST_OVERLAID = 8  # as many colours can be told apart
 
 
@@ -36,11 +37,14 @@ def listing(runs: Sequence[Run]) -> list[Run]:
         column_config={
             "name": st.column_config.ButtonColumn("Name", type="tertiary", key="open", on_click=lambda: _open(shown), pinned=True,
                                                   alignment="left"),
-            "status": "Status", "teacher": "Teacher", "depth": st.column_config.NumberColumn("Depth", help="Blocks of the student."),
-            "temperature": st.column_config.NumberColumn("T", format="%g", help="Temperature of the soft targets."),
-            "steps": st.column_config.NumberColumn("Steps"), "created": st.column_config.DatetimeColumn("Created", format="distance"),
-            **{name: st.column_config.NumberColumn(views.label(f"eval/{name}"), help=METRICS[f"eval/{name}"].help,
-                                                   format="percent" if f"eval/{name}" in views.SHARES else "%.4g") for name in LISTED}})
+            "status": st.column_config.TextColumn("Status", width=80), "teacher": "Teacher",
+            "depth": st.column_config.NumberColumn("Depth", help="Blocks of the student.", width=60),
+            "temperature": st.column_config.NumberColumn("T", format="%g", help="Temperature of the soft targets.", width=45),
+            "steps": st.column_config.TextColumn("Steps", help="Done of each arm."),
+            "created": st.column_config.DatetimeColumn("Created", format="distance", width=110),
+            **{name: st.column_config.NumberColumn(short, help=f"{views.label(f'eval/{name}')}: {METRICS[f'eval/{name}'].help}", width=85,
+                                                   format="percent" if f"eval/{name}" in views.SHARES else "%.4g")
+               for name, short in LISTED.items()}})
     return [shown[row] for row in event.selection.rows]
 
 
@@ -55,9 +59,24 @@ def summary(runs: Sequence[Run]) -> pd.DataFrame:
     rows, all_latest = [], state.store().latest_of_all([f"eval/{name}" for name in LISTED])
     for run in runs:
         latest = all_latest.get(run.id, {})
-        rows.append({"name": run.name, "status": run.status, **_settings(run), "steps": run.progress.step or None,
+        rows.append({"name": run.name, "status": run.status, **_settings(run), "steps": results.steps_text(run) or None,
                      **{name: latest.get(f"eval/{name}") for name in LISTED}, "created": pd.Timestamp(run.created, unit="s", tz="UTC")})
     return pd.DataFrame(rows).dropna(axis="columns", how="all")
+
+
+def actions(runs: Sequence[Run]) -> None:
+    """What can be done with the ticked runs besides looking at their curves."""
+    trained = [run for run in runs if (run.output_dir / "config.json").is_file()]
+    idle = [run for run in runs if not run.active]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        offer = f"The first {MOST_COMPARED} of the trained students, side by side." if trained else "None has a trained student."
+        if st.button("Compare their models", icon=":material/forum:", key="compare ticked", disabled=not trained, help=offer):
+            st.switch_page(state.COMPARE, query_params={"models": ",".join(run.name for run in trained[:MOST_COMPARED])})
+        if st.button("Move to the bin", icon=":material/delete:", key="bin ticked", disabled=not idle, help=(
+                "Runs that are at work stay; stop them first." if len(idle) < len(runs) else "Can be undone.")):
+            state.put_into_bin(*idle)
+            st.session_state.pop("chosen", None)
+            st.rerun()
 
 
 def overlay(runs: Sequence[Run]) -> None:
@@ -107,13 +126,14 @@ def bin_contents() -> None:
 
 def undo_offer() -> None:
     """After a deletion: what went, and a button that takes it back."""
-    run = state.binned()
-    if run is None:
+    runs = state.binned()
+    if not runs:
         return
     with st.container(horizontal=True, vertical_alignment="center", border=True):
-        st.markdown(f":material/delete: **{run.name}** is in the bin.", width="stretch")
+        names = ", ".join(f"**{run.name}**" for run in runs)
+        st.markdown(f":material/delete: {names} {'is' if len(runs) == 1 else 'are'} in the bin.", width="stretch")
         if st.button("Undo", key="undo", icon=":material/undo:"):
-            state.take_from_bin(run)
+            state.take_from_bin(*runs)
             st.rerun()
 
 

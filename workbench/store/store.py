@@ -80,6 +80,12 @@ class Store(RunLog):
         with self._database.read() as connection:
             return [run_from_row(row, self.runs_dir) for row in connection.execute(query, (*values, -1 if limit is None else limit))]
 
+    def queue(self) -> list[Run]:
+        """Runs that wait for a device, in the order in which they will be taken."""
+        with self._database.read() as connection:
+            rows = connection.execute("SELECT * FROM runs WHERE status = 'queued' AND deleted IS NULL ORDER BY queued, id").fetchall()
+        return [run_from_row(row, self.runs_dir) for row in rows]
+
     # ------------------------------------------------------------------------------------------------ a run's life
 
     def create_run(self, config: ExperimentConfig, command: str | None = None, parents: Mapping[str, str] | None = None, *,

@@ -12,7 +12,7 @@ import pytest
 from core.errors import CompatibilityError, ModelNotFound
 from tests.workbench.chat.test_markup import position
 from tests.workbench.chat.test_turns import ANSWER, CARD
-from workbench.chat import pane, turns
+from workbench.chat import markup, pane, turns
 from workbench.chat.sessions import KeptChats, Tabs
 from workbench.inference import client
 from workbench.inference.client import EngineLost
@@ -141,16 +141,27 @@ def ask(text: str, target: object = None, request: SimpleNamespace | None = None
 def test_a_question_is_taken_once(engine, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     monkeypatch.setattr(gr, "Info", told.append)
-    assert ask(" Is it good? ")[:2] == ["", "Is it good?"]
-    assert ask("Again?")[:2] == ["Again?", ""]  # stays in the field
+    assert ask(" Is it good? ")[0] == "Is it good?"
+    with pytest.raises(pane.Refused):  # and nothing is written: the field keeps it, the question before goes on
+        ask("Again?")
     assert "still answering" in told[0]
-    assert ask("Other tab?", request=tab(name="other"))[1] == "Other tab?"
-    assert ask("  ", request=tab(name="third"))[1] == ""
+    assert ask("Other tab?", request=tab(name="other"))[0] == "Other tab?"
+    with pytest.raises(pane.Refused):
+        ask("  ", request=tab(name="third"))
+    assert len(told) == 1
+
+
+def test_a_control_is_called_one_and_its_absence_told_without_a_command(engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    models = ("house-chat", "mine", "mine:control")
+    assert [pane._role(index, models) for index in range(3)] == ["Teacher", "Student", "Control"]
+    error = ModelNotFound("The run 'mine' (stopped) has no control model.", "Another was expected.",
+                          "Let it finish, or resume it: python -m workbench resume mine")
+    assert markup.on_screen(error).endswith("Let it finish, or resume it.")
 
 
 def test_an_example_is_asked_with_its_line_breaks(engine) -> None:
     example = next(text for text in pane.EXAMPLES if "\n" in text)
-    assert ask("half a thought", gr.Button(pane._label(example), render=False))[:2] == ["half a thought", example]
+    assert ask("half a thought", gr.Button(pane._label(example), render=False))[0] == example
 
 
 def test_the_lens_looks_at_the_last_answer_of_the_teacher(engine) -> None:

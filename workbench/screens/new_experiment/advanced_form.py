@@ -1,4 +1,4 @@
-"""Every field of the configuration, in tabs, with its key beside the label."""
+"""Every field of the configuration, in tabs, with its key in recipes in the help."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ def advanced(config: ExperimentConfig | None, plan: Plan | None, errors: Errors)
 def _models(tab: str, config: ExperimentConfig | None, plan: Plan | None, errors: Errors) -> None:
     left, right = st.columns(2, gap="large")
     with left:
-        st.toggle("Teacher  :gray[`teacher`]", help="Off: train a fresh architecture on the data alone.",
+        st.toggle("Teacher", help="Off: train a fresh architecture on the data alone.\n\nIn recipes: `teacher`",
                   **bound("has teacher", draft()["teacher"], _set_teacher))
         if draft()["teacher"]:
             experiment_form.teacher(errors, keys=True)
             for path in TABS[tab]["Student"]:
                 control(path, errors)
-            st.toggle("LoRA adapters  :gray[`student.lora`]", help="adapters; train low-rank adapters in place of all weights",
+            st.toggle("LoRA adapters", help="adapters; train low-rank adapters in place of all weights\n\nIn recipes: `student.lora`",
                       **bound("has lora", draft()["student.lora"], controls.keep, "student.lora"))
     with right:
         if plan is not None:
@@ -96,8 +96,7 @@ def _loss(tab: str, config: ExperimentConfig | None, plan: Plan | None, errors: 
 def _data(tab: str, config: ExperimentConfig | None, plan: Plan | None, errors: Errors) -> None:
     experiment_form.corpus(errors, keys=True)
     _groups(tab, config, plan, errors)
-    if config is not None:
-        data_view.preview(config)
+    data_view.preview(config, errors)
 
 
 def _groups(tab: str, config: ExperimentConfig | None, plan: Plan | None, errors: Errors) -> None:
@@ -114,13 +113,4 @@ def _group(title: str, paths: tuple[str, ...], errors: Errors) -> None:
 
 
 def _set_teacher(there: bool) -> None:
-    """Without a teacher only the hard labels of a fresh architecture are left."""
-    values = draft()
-    values["teacher"], values["student.fresh"] = there, not there
-    if not there:
-        values["control"] = values["student.lora"] = False
-        values["student.layer_map"] = "uniform"
-        for term in ("w_kd", "w_hidden", "w_hidden_mse"):
-            values[f"losses.{term}.start"] = values[f"losses.{term}.end"] = 0.0
-        if not values["losses.w_hard.start"]:
-            values["losses.w_hard.start"] = values["losses.w_hard.end"] = 1.0
+    forms.set_teacher(draft(), there)

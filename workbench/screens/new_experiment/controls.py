@@ -20,6 +20,8 @@ from workbench.screens.new_experiment.forms import LEAVES, Draft
 from workbench.screens.shared import views
 
 DRAFT = "draft"
+TOLD = "told errors"  # paths whose message the page being drawn shows beside their field
+SHOWN_MAP, TEACHER_DEPTH = "shown layer map", "teacher's depth"  # of the last plan that could be drawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,28 +117,37 @@ def bound(key: str, value: Any, on_change: Callable[..., None], *args: Any) -> d
 
 
 def section_errors(errors: dict[str, str], *paths: str) -> None:
-    """Show the messages that belong to these paths."""
+    """Show the messages that belong to these paths; what is only missing yet is no error."""
     for path in paths:
         if path in errors:
-            st.error(views.no_images(errors[path]), icon=":material/error:")
+            st.session_state.setdefault(TOLD, set()).add(path)
+            if errors[path] == forms.NO_DATA:
+                st.caption(f":material/info: {errors[path]}")
+            else:
+                st.error(views.no_images(errors[path]), icon=":material/error:")
 
 
-def titled(path: str, keys: bool) -> str:
-    """The label of a leaf, with its key beside it if `keys`."""
-    return f"{CONTROLS[path].label}  :gray[`{path}`]" if keys else CONTROLS[path].label
+def helped(path: str, keys: bool = True) -> str:
+    """The help text of a leaf, with its key in recipes if `keys`; the label stays plain, as it also names the help's button."""
+    text = LEAVES[path].description or ""
+    return f"{text}\n\nIn recipes: `{path}`" if keys else text
 
 
 def control(path: str, errors: dict[str, str], *, keys: bool = True) -> None:
-    """The widget of a leaf, with its key beside the label if `keys`, and its error below."""
-    field, look, label = LEAVES[path], CONTROLS[path], titled(path, keys)
+    """The widget of a leaf, with its key in the help if `keys`, and its error below."""
+    look, help_text = CONTROLS[path], helped(path, keys)
     if forms.is_weight(path):
-        _weight(path, label, field.description)
+        _weight(path, look.label, help_text)
     elif path == "student.layer_map":
-        _layer_map(path, label, field.description)
+        _layer_map(path, look.label, help_text)
+        section_errors(errors, forms.MAP_LIST)
     elif path == "train.device":
-        _device(path, label, field.description)
+        _device(path, look.label, help_text)
+    elif path == "student.layers":
+        st.number_input(look.label, value=None, step=1, min_value=1, help=help_text, placeholder=look.placeholder, format="%d",
+                        **bound(f"field.{path}", draft()[path], set_depth))
     else:
-        _plain(path, label, field.description, look)
+        _plain(path, look.label, help_text, look)
     section_errors(errors, path)
 
 
@@ -168,10 +179,28 @@ def _weight(path: str, label: str, help_text: str | None) -> None:
 
 def _layer_map(path: str, label: str, help_text: str | None) -> None:
     st.selectbox(label, forms.LAYER_RULES, format_func=LAYER_RULE_LABELS.get, help=help_text,
-                 **bound(f"field.{path}", draft()[path], keep, path))
+                 **bound(f"field.{path}", draft()[path], _set_layer_rule))
     if draft()[path] == forms.EXPLICIT:
         st.text_input("Teacher blocks, from 0", placeholder="0, 3, 7",
-                      **bound(f"field.{forms.MAP_LIST}", draft()[forms.MAP_LIST], keep, forms.MAP_LIST))
+                      **bound(f"field.{forms.MAP_LIST}", draft()[forms.MAP_LIST], _set_map_list))
+        if note := draft().get(forms.MAP_NOTE):
+            st.caption(f":material/info: {note}")
+
+
+def _set_layer_rule(rule: str) -> None:
+    if rule == forms.EXPLICIT and st.session_state.get(SHOWN_MAP):
+        draft()[forms.MAP_LIST] = ", ".join(map(str, st.session_state[SHOWN_MAP]))
+    draft()["student.layer_map"] = rule
+    draft().pop(forms.MAP_NOTE, None)
+
+
+def _set_map_list(text: str) -> None:
+    forms.set_map_list(draft(), text)
+
+
+def set_depth(depth: int | None) -> None:
+    """Change the student's depth; a list of blocks follows it."""
+    forms.set_depth(draft(), depth, st.session_state.get(TEACHER_DEPTH))
 
 
 def _device(path: str, label: str, help_text: str | None) -> None:

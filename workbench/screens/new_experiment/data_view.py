@@ -3,24 +3,107 @@
 from __future__ import annotations
 
 import html
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
 from core import quantities
-from core.config import ExperimentConfig
+from core.config import DataSpec, ExperimentConfig
+from core.data import sources
+from core.data.formats import known_columns
+from core.data.house import HOUSE
 from core.errors import StillhouseError
+from workbench.screens.new_experiment import wording
 from workbench.screens.shared import background, state, views
 
 SHADE, DARKEST = 0.2, 0.5  # opacity of the mark of a token of weight 1, and at most
 ROW_CHARACTERS = 240  # of a row that are shown
 
 
-def preview(config: ExperimentConfig) -> None:
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """The user's own file, read to its end before anything waits in the queue for it.
+
+    Attributes:
+        found: rows, held_out, blocks, as `workbench.inference.survey.survey` tells them; None while it is read, and for other sources.
+        waiting: the answer that is awaited.
+        problem: why it cannot be used.
+    """
+
+    found: Mapping[str, Any] | None = None
+    waiting: Future | None = None
+    problem: str = ""
+
+
+def survey(config: ExperimentConfig) -> Survey:
+    """Have a file read by the engine process, once for each file and settings."""
+    stamp = _stamp(config.data.source)
+    if not stamp:
+        return Survey()
+    try:
+        here = config.teacher is not None and state.describe(config.teacher.model).present
+        question = (config.data.model_dump_json(), state.resolved(config.teacher.model) if here else "", config.train.seed, stamp)
+        future = background.survey(*question)
+        if not future.done():
+            return Survey(waiting=future)
+        if future.exception() is not None and not isinstance(future.exception(), StillhouseError):
+            background.survey.clear(*question)
+        return Survey(found=future.result())
+    except StillhouseError as error:
+        return Survey(problem=wording.in_form(str(error), config.data.source))
+
+
+def passes(config: ExperimentConfig, found: Mapping[str, Any]) -> str:
+    """How many blocks a file gives, and how often the steps go through them; empty where that is not known."""
+    if not found.get("blocks"):
+        return ""
+    train, blocks = config.train, found["blocks"]
+    text = f"About {blocks:,} {'block' if blocks == 1 else 'blocks'} of {config.data.block_length} tokens"
+    if train.max_steps:
+        read = train.max_steps * train.per_device_train_batch_size * train.gradient_accumulation_steps / blocks
+        times = f"{read:,.0f}" if read >= 10 else f"{read:.2g}"
+        text += f": {train.max_steps:,} steps read them {times} times"
+    return f"{text}."
+
+
+def columns(source: str) -> tuple[str, ...]:
+    """The columns of a file with a table; empty for anything else."""
+    stamp = _stamp(source)
+    return _columns(source, stamp) if stamp and Path(source).suffix.lower() != ".txt" else ()
+
+
+def column_is_asked(source: str) -> bool:
+    """Whether nothing but a choice tells which column of a file holds the text."""
+    found = columns(source)
+    return bool(found) and known_columns(found) is None
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _columns(source: str, stamp: str) -> tuple[str, ...]:
+    try:
+        return tuple(sources.open_source(DataSpec(source=source)).columns)
+    except StillhouseError:
+        return ()  # the plan says why
+
+
+def _stamp(source: str) -> str:
+    """What changes with a file; empty for what is no file here."""
+    path = Path(os.path.expanduser(source))
+    if source in ("", HOUSE) or not os.path.isfile(path):
+        return ""
+    about = path.stat()
+    return f"{about.st_mtime_ns} {about.st_size}"
+
+
+def preview(config: ExperimentConfig | None, errors: Mapping[str, str]) -> None:
     """An expander that asks for the preview when it is opened."""
-    if config.teacher is None:
-        return  # the vocabulary that cuts the text into tokens does not exist yet
+    if config is None or config.teacher is None or any(path.split(".")[0] == "data" for path in errors):
+        return  # the vocabulary that cuts the text into tokens does not exist yet, or the form says already what is wrong
     with st.expander("Preview the data", icon=":material/visibility:", key="data preview", on_change="rerun") as expander:
         if not expander.open:
             return
@@ -33,7 +116,7 @@ def preview(config: ExperimentConfig) -> None:
             if found is not None:
                 _found(found)
         except StillhouseError as error:
-            views.problem(error)
+            st.error(views.no_images(wording.in_form(str(error), config.data.source)), icon=":material/error:")
 
 
 def _found(found: Mapping[str, Any]) -> None:

@@ -14,17 +14,18 @@ from core.data.house import HOUSE
 from core.errors import StillhouseError
 from workbench.mounts import base_path
 from workbench.runs import jobs
-from workbench.screens.new_experiment import controls, data_view, forms, pictures, plan_view, starting_points
-from workbench.screens.new_experiment.controls import bound, control, draft, keep, section_errors, titled
+from workbench.screens.new_experiment import controls, data_view, forms, pictures, plan_view, starting_points, wording
+from workbench.screens.new_experiment.controls import CONTROLS, bound, control, draft, helped, keep, section_errors
+from workbench.screens.new_experiment.data_view import Survey
 from workbench.screens.new_experiment.starting_points import StartingPoint
-from workbench.screens.new_experiment.uploads import save_upload
-from workbench.screens.shared import state, views
+from workbench.screens.new_experiment.uploads import is_upload, save_upload, shown_name
+from workbench.screens.shared import background, state, views
 
 if TYPE_CHECKING:
     from core.catalog import ModelEntry
     from core.planning import Plan
 
-START, URL, UPLOADED = "starting point", "form URL", "uploaded file"
+START, URL, UPLOADED, VALID = "starting point", "form URL", "uploaded file", "valid draft"
 SIMPLE, ADVANCED = MODES = ("Simple", "Advanced")
 DATA_TYPES = ("txt", "jsonl", "csv", "parquet")
 Errors = dict[str, str]
@@ -54,6 +55,7 @@ def begin() -> StartingPoint:
 def load(start: StartingPoint, config: ExperimentConfig | None = None) -> None:
     """Fill the form in; `config` is the starting point's own unless a link changes it."""
     st.session_state[START] = start
+    st.session_state.pop(VALID, None)
     st.session_state[controls.DRAFT] = forms.to_draft(config or start.config)
 
 
@@ -72,6 +74,25 @@ def starting_point(start: StartingPoint) -> None:
                     st.rerun()
     if start.config.description:
         st.caption(views.plain(start.config.description))
+
+
+def drawable(config: ExperimentConfig | None, plan: Plan | None, errors: Errors) -> tuple[ExperimentConfig | None, Plan | None]:
+    """What pictures and numbers are drawn from: the form as it is or, while something in it is wrong, with that as it last
+    was valid, so that one field does not take the rest of the page with it."""
+    if plan is None or plan.student is None:
+        before = st.session_state.get(VALID) or forms.to_draft(st.session_state[START].config)
+        for mended in forms.mended(draft(), before, errors):
+            config, _ = forms.check(mended)
+            plan, _ = plan_view.static(config) if config else (None, {})
+            if plan is not None and plan.student is not None:
+                break
+        else:
+            return None, None
+    else:
+        st.session_state[VALID] = dict(draft())
+    st.session_state[controls.SHOWN_MAP] = plan.layer_map or st.session_state.get(controls.SHOWN_MAP)
+    st.session_state[controls.TEACHER_DEPTH] = plan.teacher and plan.teacher.layers
+    return config, plan
 
 
 def _choose_recipe(name: str) -> None:
@@ -107,8 +128,8 @@ def _models(config: ExperimentConfig | None, plan: Plan | None, errors: Errors) 
             depth = draft()["student.layers"] or max(1, entry.layers // 2)
             if entry.layers > 1:
                 st.slider("Student depth (blocks)", 1, max(entry.layers, depth), help=forms.LEAVES["student.layers"].description,
-                          **bound("simple.depth", depth, _set_depth))
-            section_errors(errors, "student.layers", "student.layer_map")
+                          **bound("simple.depth", depth, controls.set_depth))
+            section_errors(errors, "student.layers", "student.layer_map", forms.MAP_LIST)
         if plan is not None:
             plan_view.sizes(config, plan)
     with right:
@@ -131,14 +152,16 @@ def teacher(errors: Errors, *, keys: bool = False) -> ModelEntry | None:
     chosen = draft()["teacher.model"]
     known = {entry.name: entry for entry in state.models()}
     options = list(known) if chosen in known else [chosen, *known]
-    st.selectbox(titled("teacher.model", keys), options, accept_new_options=True, help="A model in the list, or type a path or a hub id.",
+    about = "A model in the list, or type a path or a hub id."
+    st.selectbox(CONTROLS["teacher.model"].label, options, accept_new_options=True,
+                 help=f"{about}\n\nIn recipes: `teacher.model`" if keys else about,
                  format_func=lambda name: _model_label(name, known), **bound("field.teacher", chosen, _set_teacher))
     section_errors(errors, "teacher.model")
     try:
         entry = state.describe(chosen)
     except StillhouseError as error:
         if "teacher.model" not in errors:  # the plan says the same
-            views.problem(error)
+            st.error(wording.in_form(str(error)), icon=":material/error:")
         return None
     if not entry.present:
         st.caption(f":material/cloud_download: {quantities.size(entry.size_bytes)} will be downloaded when the run starts.")
@@ -154,14 +177,10 @@ def _model_label(name: str, known: Mapping[str, ModelEntry]) -> str:
 
 
 def _set_teacher(name: str) -> None:
-    draft()["teacher.model"] = name
-    _set_depth(None)  # the new teacher may be shallower
-
-
-def _set_depth(depth: int | None) -> None:
-    draft()["student.layers"] = depth
-    if draft()["student.layer_map"] == forms.EXPLICIT:
-        draft()["student.layer_map"] = "uniform"
+    values = draft()
+    values["teacher.model"], values["student.layers"] = name, None  # the new teacher may be shallower
+    if values["student.layer_map"] == forms.EXPLICIT:
+        values["student.layer_map"] = "uniform"
 
 
 def _signal(config: ExperimentConfig | None, errors: Errors) -> None:
@@ -171,6 +190,7 @@ def _signal(config: ExperimentConfig | None, errors: Errors) -> None:
         st.slider("Soft targets against hard labels", 0, 100, step=5, format="%d%% soft",
                   help="Soft targets are the teacher's whole distribution over the next token; hard labels are the text itself.",
                   **bound("simple.mix", round(100 * forms.soft_share(draft())), _set_mix))
+        st.caption(forms.weights_text(draft()))
         st.slider("Temperature T", 0.5, 10.0, step=0.5, format="%g", help=forms.LEAVES["losses.temperature"].description,
                   **bound("simple.temperature", min(max(float(draft()["losses.temperature"]), 0.5), 10.0), keep, "losses.temperature"))
         section_errors(errors, "losses", "losses.temperature", "losses.w_kd", "losses.w_hard")
@@ -190,8 +210,7 @@ def _budget(config: ExperimentConfig | None, errors: Errors) -> None:
         control("train.max_steps", errors, keys=False)
         control("train.device", errors, keys=False)
         control("control", errors, keys=False)
-    if config is not None:
-        data_view.preview(config)
+    data_view.preview(config, errors)
 
 
 def _set_mix(percent: int) -> None:
@@ -205,18 +224,22 @@ def corpus(errors: Errors, *, keys: bool = False) -> None:
     """The house corpus, an upload, or anything else by its name."""
     source = draft()["data.source"]
     kind = "house" if source == HOUSE else "other"
-    st.segmented_control(titled("data.source", keys), ("house", "other"), required=True, help=forms.LEAVES["data.source"].description,
+    st.segmented_control(CONTROLS["data.source"].label, ("house", "other"), required=True, help=helped("data.source", keys),
                          format_func={"house": "Film reviews (house)", "other": "My own data"}.get,
                          **bound("corpus kind", kind, _set_corpus_kind))
     if kind == "other":
         st.text_input("File or hub dataset", placeholder="a path, or an id as owner/name",
-                      **bound("field.data.source", source, _set_source))
+                      **bound("field.data.source", "" if is_upload(source) else source, _set_source))
         file = st.file_uploader("Upload", type=list(DATA_TYPES), key="data file",
                                 help="Text, or rows with text, messages, or prompt and completion.")
         if file is not None and st.session_state.get(UPLOADED) != file.file_id:
-            draft()["data.source"] = str(save_upload(file.name, file.getvalue()))
+            _set_source(str(save_upload(file.name, file.getvalue())))
             st.session_state[UPLOADED] = file.file_id
             st.rerun()
+        if is_upload(source):
+            st.caption(f":material/description: {views.plain(shown_name(source))}")
+        if not keys and (draft()["data.column"] or data_view.column_is_asked(source)):
+            _column(source)
     section_errors(errors, "data", "data.source", "data.column")
 
 
@@ -224,26 +247,49 @@ def _set_corpus_kind(kind: str) -> None:
     draft()["data.source"] = HOUSE if kind == "house" else ""
 
 
+def _column(source: str) -> None:
+    """Which column of a table holds the text, where its name does not tell."""
+    chosen, found = draft()["data.column"], data_view.columns(source)
+    st.selectbox(CONTROLS["data.column"].label, found if chosen is None or chosen in found else [chosen, *found], index=None,
+                 placeholder="Choose the column with the text", help=helped("data.column", keys=False),
+                 **bound("simple.column", chosen, keep, "data.column"))
+
+
 def _set_source(text: str) -> None:
     draft()["data.source"] = text.strip()
+    if draft()["data.column"] not in data_view.columns(text.strip()):
+        draft()["data.column"] = None
 
 
 # ------------------------------------------------------------------------------------------------ the way out
 
 
-def start_button(config: ExperimentConfig | None, start: StartingPoint, errors: Errors) -> None:
-    """Name and start; the run's page opens at once."""
+def start_button(config: ExperimentConfig | None, start: StartingPoint, errors: Errors, survey: Survey) -> None:
+    """Name and start; the run's page opens at once. Nothing starts while something is wrong, or before a file was read."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.text_input("Name", placeholder="made from the recipe", width=280, **bound("start.name", draft()["name"] or "", _set_name))
-        if st.button("Start", type="primary", icon=":material/play_arrow:", key="start", disabled=config is None or bool(errors)):
+        if st.button("Start", type="primary", icon=":material/play_arrow:", key="start",
+                     disabled=config is None or bool(errors) or survey.waiting is not None):
             with views.errors_shown():
                 command = forms.command(config, start.config, start.recipe) if start.recipe else None
                 run = jobs.submit(config, state.store(), command)
                 st.switch_page(state.RUN, query_params={"run": run.id})
     section_errors(errors, "name")
+    if survey.waiting is not None:
+        background.wait(survey.waiting, f"Reading {views.plain(shown_name(config.data.source))} to its end before the start …")
+    told = [path for path in errors if path in st.session_state.get(controls.TOLD, ()) and path != "name"]
     for path, message in errors.items():
-        if path != "name":
-            st.caption(f":red[:material/error: {f'`{path}`: ' if path else ''}{views.no_images(message)}]")
+        if path not in told and path != "name":  # its field stands in another tab, or in the other form
+            label = f"**{_called(path)}**: " if path else ""
+            st.caption(f":red[:material/error: {label}{views.no_images(message)}]")
+    if told:
+        st.caption(f":material/arrow_upward: Start waits for: {', '.join(dict.fromkeys(map(_called, told)))}.")
+
+
+def _called(path: str) -> str:
+    """How the form calls a field or a section."""
+    path = "student.layer_map" if path == forms.MAP_LIST else path
+    return CONTROLS[path].label if path in CONTROLS else path.split(".")[0].capitalize()
 
 
 def terminal(config: ExperimentConfig, start: StartingPoint) -> None:
@@ -253,7 +299,7 @@ def terminal(config: ExperimentConfig, start: StartingPoint) -> None:
         if start.recipe is not None:
             st.caption("A link to this form as it is filled in")
             changed = [("set", change) for change in forms.changes(config, start.config)]
-            st.code(f"{base_path()}/new?{urlencode([('recipe', start.label), *changed])}", language=None, wrap_lines=True)
+            st.code(f"{state.origin()}{base_path()}/new?{urlencode([('recipe', start.label), *changed])}", language=None, wrap_lines=True)
         st.caption("The whole configuration")
         st.code(config.to_yaml(), language="yaml", height=320)
         st.download_button("Download the YAML", config.to_yaml(), file_name=f"{config.name or 'experiment'}.yaml", mime="application/yaml",

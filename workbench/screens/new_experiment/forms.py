@@ -6,6 +6,8 @@ Keys are dotted paths, as ``train.learning_rate``. What is not a plain leaf has 
     losses.w_kd.start, losses.w_kd.end        the two ends of a weight; equal when it is constant
     chain, bridge                             the sections as they are; no field of this form belongs to them
     student.layer_map                         a rule, or ``explicit``; then student.layer_map.list is the text "0, 3, 7"
+    student.layer_map.note                    what to say beside the list, after the form changed it
+    with teacher                              after the teacher was switched off: what to restore when it comes back
 
 No Streamlit here: `controls` draws the widgets.
 """
@@ -14,7 +16,8 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
 
@@ -24,9 +27,13 @@ from pydantic.fields import FieldInfo
 
 from core.config import ExperimentConfig, LayerRule, LossSpec, Ramp, leaves, parse_recipe, section_of
 from core.errors import ConfigError
+from core.layer_maps import layer_map
 
 Draft = dict[str, Any]
 EXPLICIT, MAP_LIST = "explicit", "student.layer_map.list"
+WITH_TEACHER = "with teacher"
+MAP_NOTE = "student.layer_map.note"
+NO_DATA = "Upload a file, or name one, or a dataset of the hub."
 LAYER_RULES = (*get_args(LayerRule), EXPLICIT)
 OPTIONAL_SECTIONS = ("teacher", "student.lora", "student.fresh")
 WHOLE_SECTIONS = ("chain", "bridge")
@@ -91,7 +98,8 @@ def check(draft: Mapping[str, Any]) -> tuple[ExperimentConfig | None, dict[str, 
     except ConfigError as error:
         cause = error.__cause__
         if isinstance(cause, ValidationError):
-            return None, {_path_of(detail["loc"]): _sentence(detail) for detail in cause.errors(include_url=False)}
+            messages = {_path_of(detail["loc"]): _sentence(detail) for detail in cause.errors(include_url=False)}
+            return None, messages | ({} if draft["data.source"] else {"data.source": NO_DATA})
         return None, {MAP_LIST: str(error)}
 
 
@@ -109,11 +117,64 @@ def command(config: ExperimentConfig, start: ExperimentConfig, recipe: Path | No
     return shlex.join(words)
 
 
+def set_teacher(draft: Draft, there: bool) -> None:
+    """Switch the teacher on or off. Without one only the hard labels of a fresh architecture are left; what that replaces
+    comes back with the teacher."""
+    needs_teacher = ("control", "student.lora", "student.layer_map", *(key for key in draft if key.startswith("losses.w_")))
+    if there:
+        usual = to_draft(ExperimentConfig())
+        draft |= draft.pop(WITH_TEACHER, None) or {key: usual[key] for key in needs_teacher}
+    else:
+        draft[WITH_TEACHER] = {key: draft[key] for key in needs_teacher}
+        draft |= {"control": False, "student.lora": False, "student.layer_map": "uniform"}
+        for term in ("w_kd", "w_hidden", "w_hidden_mse"):
+            draft[f"losses.{term}.start"] = draft[f"losses.{term}.end"] = 0.0
+        if not draft["losses.w_hard.start"]:
+            draft["losses.w_hard.start"] = draft["losses.w_hard.end"] = 1.0
+    draft["teacher"], draft["student.fresh"] = there, not there
+
+
+def set_depth(draft: Draft, depth: int | None, teacher_layers: int | None) -> None:
+    """Change the student's depth. An explicit list that no longer fits is spread anew, and says so."""
+    draft["student.layers"] = depth
+    if draft["student.layer_map"] != EXPLICIT or depth is None or teacher_layers is None or not 1 <= depth <= teacher_layers:
+        return
+    spread = layer_map("uniform", teacher_layers, depth)
+    if len(draft[MAP_LIST].replace(",", " ").split()) != depth:
+        draft[MAP_LIST] = ", ".join(map(str, spread))
+        draft[MAP_NOTE] = f"The list followed the depth: {depth} of {teacher_layers} blocks, spread evenly."
+
+
+def set_map_list(draft: Draft, text: str) -> None:
+    """Change the explicit list; a depth that was given follows its length."""
+    draft[MAP_LIST] = text
+    draft.pop(MAP_NOTE, None)
+    with suppress(ConfigError):
+        if draft["student.layers"] is not None and _block_numbers(text):
+            draft["student.layers"] = len(_block_numbers(text))
+
+
+def mended(draft: Mapping[str, Any], before: Mapping[str, Any], errors: Collection[str]) -> Iterator[Draft]:
+    """Copies of `draft` in which ever more is as it was in the valid draft `before`: the fields that the messages belong to,
+    their sections, everything."""
+    for group in (lambda path: path in errors or any(path.startswith(f"{error}.") for error in errors if error),
+                  lambda path: path.split(".")[0] in {error.split(".")[0] for error in errors},
+                  lambda path: True):
+        yield {**draft, **{path: value for path, value in before.items() if group(path)}}
+
+
 def set_mix(draft: Draft, soft_share: float) -> None:
     """Divide the weight of soft targets and hard labels anew; their sum stays what it was."""
     total = draft["losses.w_kd.start"] + draft["losses.w_hard.start"] or 1.0
     for term, share in (("w_kd", soft_share), ("w_hard", 1 - soft_share)):
         draft[f"losses.{term}.start"] = draft[f"losses.{term}.end"] = round(total * share, 3)
+
+
+def weights_text(draft: Mapping[str, Any]) -> str:
+    """The weights of soft targets and hard labels as they are, ramps included."""
+    ends = ((draft[f"losses.{term}.start"], draft[f"losses.{term}.end"]) for term in ("w_kd", "w_hard"))
+    soft, hard = (f"{start:g}" if start == end else f"{start:g} → {end:g}" for start, end in ends)
+    return f"Weights: {soft} on soft targets, {hard} on hard labels."
 
 
 def soft_share(draft: Mapping[str, Any]) -> float:

@@ -62,6 +62,8 @@ def temperature(config: ExperimentConfig) -> None:
     tokens, entropies = softened(answer["tokens"], np.asarray(answer["logits"]), value)
     live_plotly(charts.temperature(tokens, value), key="temperature",
                 label=f"Next-token distribution of the teacher at T = 1 and T = {value:g}")
+    if charts.is_cut(tokens):
+        st.caption("Bars with ↑ are cut off at the top; their share stands in them.")
     st.caption(f"First token of the teacher's answer to “{views.first_line(prompt)}” Entropy {entropies[0]:.2f} nats at T = 1, "
                f"{entropies[1]:.2f} at T = {value:g}.")
 

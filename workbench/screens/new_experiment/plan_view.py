@@ -10,6 +10,7 @@ import streamlit as st
 from core import quantities
 from core.config import ExperimentConfig, parse_recipe
 from core.errors import StillhouseError
+from workbench.screens.new_experiment import wording
 from workbench.screens.shared import background, state, views
 from workbench.store import references
 
@@ -22,9 +23,14 @@ ASKED = "measured plan"  # the configuration whose measurement this session aske
 STATIC_SECONDS = 60  # how long an instant plan is believed: a hub id costs a request, a file may be put right
 
 
-def static(config: ExperimentConfig) -> Plan:
-    """What can be told in an instant. Raises ModelNotFound for a run that has no such model."""
-    return _static(_question(config))
+def static(config: ExperimentConfig) -> tuple[Plan | None, dict[str, str]]:
+    """What can be told in an instant, and the messages of its failed checks by the field that they belong to. No plan for a
+    run that has no such model."""
+    try:
+        plan = _static(_question(config))
+    except StillhouseError as error:
+        return None, {"teacher.model": wording.in_form(str(error))}
+    return plan, _failures(plan, config)
 
 
 def _question(config: ExperimentConfig) -> str:
@@ -40,9 +46,9 @@ def _static(config_json: str) -> Plan:
     return static_plan(parse_recipe(json.loads(config_json)))
 
 
-def failures(plan: Plan) -> dict[str, str]:
-    """Failed checks by the dotted path of the field that they belong to."""
-    return {PLACES.get(check.name, ""): f"{check.message} {check.fix}".strip() for check in plan.checks if not check.ok}
+def _failures(plan: Plan, config: ExperimentConfig) -> dict[str, str]:
+    return {PLACES.get(check.name, ""): wording.in_form(f"{check.message} {check.fix}".strip(), config.data.source)
+            for check in plan.checks if not check.ok}
 
 
 def sizes(config: ExperimentConfig, plan: Plan) -> None:
@@ -52,19 +58,30 @@ def sizes(config: ExperimentConfig, plan: Plan) -> None:
     with st.container(horizontal=True):
         st.metric("Student's parameters", quantities.count(plan.student.parameters))
         width = 2 if config.train.save_precision == "bf16" else 4
-        st.metric("Its weights", quantities.size(width * plan.student.parameters),
-                  help=f"On disk, in {8 * width} bits: train.save_precision.")
+        st.metric(f"Its weights, {8 * width} bit", quantities.size(width * plan.student.parameters),
+                  help="On disk. 'Saved weights' in the advanced form chooses between 32 and 16 bits.")
         if plan.teacher:
             st.metric("Its speed", f"{plan.teacher.parameters / plan.student.parameters:.2g}×", help=(
                 "Times the teacher's, from the arithmetic that a token costs: two operations a parameter. Small models gain less."))
     if plan.teacher:
         share = plan.student.parameters / plan.teacher.parameters
         st.caption(f"{share:.0%} of the teacher's {quantities.count(plan.teacher.parameters)} parameters.")
+    if config.student.lora is not None and plan.trainable_parameters is not None:
+        st.caption(f":material/layers: LoRA adapters of rank {config.student.lora.rank} are trained, "
+                   f"{quantities.count(plan.trainable_parameters)} parameters; the rest keeps its weights.")
 
 
-def plan(config: ExperimentConfig, planned: Plan) -> None:
-    """What the run will need, and the button that measures how long it takes here."""
+def plan(config: ExperimentConfig, planned: Plan, *, mended: bool, ready: bool, note: str = "") -> None:
+    """What the run will need, and the button that measures how long it takes here.
+
+    Args:
+        mended: whether fields that are marked as wrong are left out.
+        ready: whether nothing is wrong, so that it can be measured.
+        note: one more line.
+    """
     st.subheader("Plan", anchor=False)
+    if mended:
+        st.caption(":material/info: What is marked above is not in the pictures and numbers: they show the last value that was valid.")
     numbers = st.container(horizontal=True)
     question, measured = _question(config), None
     if st.session_state.get(ASKED) == question:
@@ -73,12 +90,14 @@ def plan(config: ExperimentConfig, planned: Plan) -> None:
         except StillhouseError as error:
             del st.session_state[ASKED]
             views.problem(error)
-    elif st.button("Measure on this machine", icon=":material/timer:", key="measure", disabled=not planned.fits, help=(
+    elif st.button("Measure on this machine", icon=":material/timer:", key="measure", disabled=not (ready and planned.fits), help=(
             "Loads the models, packs the data and takes a few real steps, then throws them away.")):
         st.session_state[ASKED] = question
         st.rerun()
     with numbers:
         _needs(planned, measured)
+    if note:
+        st.caption(note)
     if measured is not None:
         _checks(measured["checks"])
 

@@ -11,6 +11,16 @@ from workbench import paths
 from workbench.errors import StoreUnavailable
 
 
+def is_upload(source: str) -> bool:
+    """Whether a corpus came through the browser."""
+    return Path(source).parent == paths.uploads_dir()
+
+
+def shown_name(source: str) -> str:
+    """What a user calls a corpus: an upload by the name that it came with, anything else as it was given."""
+    return re.sub(r"-[0-9a-f]{10}(?=\.\w+$)", "", Path(source).name) if is_upload(source) else source
+
+
 def save_upload(name: str, content: bytes) -> Path:
     """Keep a file; the same content is kept once. Raises StoreUnavailable when it cannot be written."""
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(name).stem)[:60].strip("-.") or "data"

@@ -59,6 +59,12 @@ def warmed(model: Path) -> Future[Any]:
     return _pool().submit(client.engine().info, str(model))
 
 
+@st.cache_resource(max_entries=64, show_spinner=False)
+def survey(data_json: str, model: str, seed: int, stamp: str) -> Future[dict[str, Any]]:
+    """All rows of a corpus read once; `stamp` changes with the file. An empty `model` cuts no tokens."""
+    return _pool().submit(client.engine().survey, DataSpec.model_validate_json(data_json), model or None, seed)
+
+
 def answer(question: Question, *arguments: str, meanwhile: str) -> dict[str, Any] | None:
     """The answer to one of the questions above; None while it is awaited, and then the page is drawn again when it is there.
 
@@ -70,11 +76,16 @@ def answer(question: Question, *arguments: str, meanwhile: str) -> dict[str, Any
     """
     future = question(*arguments)
     if not future.done():
-        st.fragment(_wait, run_every=POLL_SECONDS)(future, meanwhile)
+        wait(future, meanwhile)
         return None
     if future.exception() is not None:
         question.clear(*arguments)
     return future.result()
+
+
+def wait(future: Future, meanwhile: str) -> None:
+    """Say `meanwhile`, and draw the page again when there is an answer."""
+    st.fragment(_wait, run_every=POLL_SECONDS)(future, meanwhile)
 
 
 def _wait(future: Future, meanwhile: str) -> None:

@@ -22,7 +22,10 @@ Trace = dict[str, Any]  # plain data of a plotly object
 
 POINTS = 1500  # per curve and refresh: more cannot be told apart on a screen and cost the browser long tasks
 TERM_COLOURS = {"kd": TEAL, "hard": BLUE, "hidden": VIOLET, "hidden_mse": ROSE}
-TICKS = {"learning_rate": {"tickformat": ".1e"}, "eval/agreement": {"tickformat": ".0%"}, "eval/sentiment_accuracy": {"tickformat": ".0%"}}
+TICKS = {"learning_rate": {"tickformat": "~g", "nticks": 5}, "eval/agreement": {"tickformat": ".0%"},
+         "eval/sentiment_accuracy": {"tickformat": ".0%"}}
+TOOLBAR, LEGEND = 28, 26  # pixels above the plot: the toolbar lies over the legend, not on it
+TALLEST = 12  # bars of the distribution at T = 1 end at that many times the highest softened one, which else would vanish
 SMOOTHING_FROM = 60  # points; shorter curves are drawn as they are
 
 
@@ -55,7 +58,7 @@ def term_losses(curves: pd.DataFrame, *, weighted: bool = True, logarithmic: boo
     total = select(curves, STUDENT, "loss")
     if weighted and len({trace["name"] for trace in traces}) > 1 and len(total):
         traces += _smoothed(total, "total", GREY)
-    return figure(traces, height=340, y_title="loss" if weighted else "nats/token", logarithmic=logarithmic, legend=True)
+    return figure(traces, height=360, y_title="loss" if weighted else "nats/token", logarithmic=logarithmic, legend=True)
 
 
 def evaluation(curves: pd.DataFrame, name: str, *, teacher: float | None = None) -> go.Figure:
@@ -72,7 +75,7 @@ def evaluation(curves: pd.DataFrame, name: str, *, teacher: float | None = None)
         level["annotations"] = [{"text": "teacher", "xref": "paper", "x": 1, "xanchor": "right", "yanchor": "bottom",
                                  "showarrow": False, "font": {"color": ROLE_COLOURS["teacher"], "size": 11},
                                  "y": math.log10(teacher) if logarithmic else teacher}]
-    return figure(traces, height=230, y_title=axis_label(name), legend=len(traces) > 1, logarithmic=logarithmic,
+    return figure(traces, height=250, y_title=axis_label(name), legend=len(traces) > 1, logarithmic=logarithmic,
                    y_axis=TICKS.get(name), **level)
 
 
@@ -80,7 +83,7 @@ def single(curves: pd.DataFrame, name: str) -> go.Figure:
     """A small figure of one training metric of each arm."""
     found = {arm: downsample(select(curves, arm, name)) for arm in (STUDENT, CONTROL)}
     traces = [_line(curve, arm, ROLE_COLOURS[arm]) for arm, curve in found.items() if len(curve)]
-    return figure(traces, height=190, y_title=axis_label(name), legend=len(traces) > 1, y_axis=TICKS.get(name))
+    return figure(traces, height=215, y_title=axis_label(name), legend=len(traces) > 1, y_axis=TICKS.get(name))
 
 
 def overlay(curves: pd.DataFrame, name: str) -> go.Figure:
@@ -93,7 +96,7 @@ def overlay(curves: pd.DataFrame, name: str) -> go.Figure:
                 curve = downsample(smooth(curve) if len(curve) >= SMOOTHING_FROM else curve)
                 label = run if arm == STUDENT else f"{run} (control)"
                 traces.append(_line(curve, label, SERIES[index % len(SERIES)], dash=dash))
-    return figure(traces, height=360, y_title=axis_label(name), legend=True, logarithmic=name == "eval/perplexity", y_axis=TICKS.get(name))
+    return figure(traces, height=380, y_title=axis_label(name), legend=True, logarithmic=name == "eval/perplexity", y_axis=TICKS.get(name))
 
 
 def temperature(tokens: pd.DataFrame, value: float) -> go.Figure:
@@ -106,11 +109,22 @@ def temperature(tokens: pd.DataFrame, value: float) -> go.Figure:
     places = list(range(len(tokens)))  # two tokens may read the same
     shown = [html.escape(token, quote=False) for token in tokens["token"]]  # plotly reads <b> or <br> in a label as markup
     bars = (("plain", "T = 1", GREY, 0.55), ("softened", f"T = {value:g}", TEAL, 1.0))
-    traces = [{"type": "bar", "x": places, "y": tokens[column].to_numpy(), "name": label, "opacity": opacity, "hovertemplate": "%{y:.2%}",
-               "marker": {"color": colour, "line": {"width": 0}}} for column, label, colour, opacity in bars]
-    return figure(traces, height=260, y_title="probability", x_title="", legend=True, barmode="group", bargap=0.25,
-                  x_axis={"tickvals": places, "ticktext": shown, "tickangle": -40},
-                   y_axis={"tickformat": ".0%", "rangemode": "tozero"})
+    top = TALLEST * tokens["softened"].max()
+    traces = []
+    for column, label, colour, opacity in bars:
+        shares = tokens[column].to_numpy()
+        cut = [f"{share:.0%} ↑" if share > top else "" for share in shares]
+        traces.append({"type": "bar", "x": places, "y": np.minimum(shares, top), "name": label, "opacity": opacity,
+                       "customdata": shares, "hovertemplate": "%{customdata:.2%}", "text": cut, "textposition": "inside",
+                       "insidetextanchor": "end", "textangle": -90, "marker": {"color": colour, "line": {"width": 0}}})
+    return figure(traces, height=270, y_title="probability", x_title="", legend=True, barmode="group", bargap=0.25,
+                   x_axis={"tickvals": places, "ticktext": shown, "tickangle": -40},
+                   y_axis={"tickformat": "~%", "rangemode": "tozero"})
+
+
+def is_cut(tokens: pd.DataFrame) -> bool:
+    """Whether `temperature` ends a bar before its value."""
+    return bool(tokens["plain"].max() > TALLEST * tokens["softened"].max())
 
 
 def select(curves: pd.DataFrame, arm: str, name: str) -> pd.DataFrame:
@@ -153,6 +167,7 @@ def figure(traces: list[Trace], *, height: int, y_title: str, x_title: str = "st
     """
     layout |= {"legend": legend} if isinstance(legend, dict) else {}
     x_axis = {"title": {"text": x_title, "font": {"size": 12}}} | (x_axis or {})
-    y_axis = {"title": {"text": y_title, "font": {"size": 12}}, "type": "log" if logarithmic else "linear"} | (y_axis or {})
-    margin = {"l": 8, "r": 34, "t": 30 if legend is True else 10, "b": 8}
+    scale = {"type": "log", "tickformat": "~g"} if logarithmic else {"type": "linear"}  # else minor ticks are single digits
+    y_axis = {"title": {"text": y_title, "font": {"size": 12}}} | scale | (y_axis or {})
+    margin = {"l": 8, "r": 8, "t": TOOLBAR + (LEGEND if legend is True else 0), "b": 8}
     return go.Figure(traces, {"height": height, "margin": margin, "showlegend": bool(legend), "xaxis": x_axis, "yaxis": y_axis} | layout)

@@ -1,4 +1,5 @@
-// Draws a figure in place: zoom, pan and hidden legend entries stay while new points arrive.
+// Draws a figure in place: zoom, pan and hidden legend entries stay while new points arrive. The zoom also outlives the
+// element, which goes with its tab, and a reload of the page.
 
 function loadPlotly(url) {
   window.stillhousePlotly ??= new Promise((resolve, reject) => {
@@ -28,20 +29,58 @@ function withThemeColours(layout, element) {
   return { ...layout, autosize: true };
 }
 
+const AXES = ["xaxis", "yaxis"];
+
+function keptView(key) {
+  try {
+    return JSON.parse(sessionStorage.getItem(key)) ?? {};
+  } catch {
+    return {}; // a browser that keeps nothing
+  }
+}
+
+function keepView(key, change) {
+  const view = keptView(key);
+  for (const axis of AXES) {
+    if (change[`${axis}.autorange`]) delete view[axis];
+    else if (`${axis}.range[0]` in change) view[axis] = [change[`${axis}.range[0]`], change[`${axis}.range[1]`]];
+    else if (change[`${axis}.range`]) view[axis] = change[`${axis}.range`];
+  }
+  try {
+    sessionStorage.setItem(key, JSON.stringify(view));
+  } catch {
+    // full, or forbidden: the zoom ends with the element
+  }
+}
+
+// A logarithmic axis counts in powers of ten: a range kept on the other scale means something else.
+function viewKey(figure) {
+  return `figure ${figure.layout.uirevision} ${figure.layout.yaxis?.type ?? ""} ${figure.layout.yaxis?.title?.text ?? ""}`;
+}
+
 export default function ({ data, parentElement }) {
   const element = parentElement.querySelector(".live-plotly");
   const figure = JSON.parse(data.figure);
   const layout = withThemeColours(figure.layout, parentElement);
   element.style.height = `${data.height}px`;
   element.setAttribute("aria-label", data.label);
+  element.dataset.view = viewKey(figure);
+  for (const [axis, range] of Object.entries(keptView(element.dataset.view))) {
+    layout[axis] = { ...layout[axis], range, autorange: false };
+  }
   let mounted = true;
   loadPlotly(data.plotly).then((Plotly) => {
     if (mounted) {
       Plotly.react(element, figure.data, layout, {
         responsive: true,
         displaylogo: false,
-        modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+        displayModeBar: !window.matchMedia("(hover: none)").matches, // fingers zoom without it
+        modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d", "sendChartToCloud"],
       });
+      if (!element.keepsView) {
+        element.keepsView = true;
+        element.on("plotly_relayout", (change) => keepView(element.dataset.view, change));
+      }
     }
   });
   // No Plotly.purge: this also runs before every update.

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import pandas as pd
 
 from core import quantities
 from core.config import ExperimentConfig
 from core.metrics import METRICS
+from core.recorder import CONTROL, STUDENT
 from workbench.screens.shared.views import number
 from workbench.store import Store
-from workbench.store.records import Run
+from workbench.store.records import Event, Run
 
 # Who is measured, in the order of the columns, and how the table calls it.
 COLUMNS = {"teacher": "Teacher", "student_before": "Student before", "student_after": "Student after", "control": "Control"}
 ROWS = ("perplexity", "bits_per_byte", "kl_to_teacher", "agreement", "sentiment_accuracy")
+
+# What the engine calls a phase, and whom it measures -> how a page says it.
+PHASES = {"load teacher": "Loading the teacher", "prepare data": "Reading the data and cutting it into blocks",
+          "train": "Preparing the training", "steps": "Training", "evaluate": "Measuring {who} on held-out text"}
+MEASURED = {"teacher": "the teacher", "student_before": "the student before training", "student_after": "the trained student",
+            "control": "the trained control"}
 
 Measurements = Mapping[str, Mapping[str, float]]
 
@@ -55,6 +65,18 @@ def chain_table(measured: Measurements) -> tuple[list[str], list[list[str]]]:
     return ["", *(METRICS[f"eval/{name}"].label.capitalize() for name in names), "Its teacher's perplexity"], rows
 
 
+def final_csv(measured: Measurements) -> str:
+    """Everything that was measured, unrounded: one line a metric and model."""
+    rows = [(who, name, value) for who in COLUMNS for name, value in measured.get(who, {}).items()]
+    return pd.DataFrame(rows, columns=["model", "metric", "value"]).to_csv(index=False)
+
+
+def curves_csv(curves: pd.DataFrame) -> str:
+    """Every logged number: one line an arm, step and metric."""
+    table = curves.sort_values(["arm", "name", "step"])[["arm", "step", "name", "value"]]
+    return table.rename(columns={"name": "metric"}).to_csv(index=False)
+
+
 def verdict(measured: Measurements) -> str:
     """Markdown: what distillation added over the control, or over the student before training; empty while that is not known."""
     after = measured.get("student_after")
@@ -70,30 +92,63 @@ def verdict(measured: Measurements) -> str:
     return f"Compared with {against}:\n\n" + "\n".join(lines) + note
 
 
-def remaining_seconds(run: Run, latest: Mapping[str, float]) -> float | None:
-    """Training time left from the speed so far, evaluation excluded; None while it cannot be told.
+def has_control(run: Run) -> bool:
+    """Whether a control is trained after the student; readable whatever release wrote the run."""
+    return bool(json.loads(run.config_json).get("control"))
+
+
+def share_done(run: Run) -> float:
+    """How much of the steps of all arms is done, from 0 to 1."""
+    progress = run.progress
+    if not progress.total:
+        return 0.0
+    arms = 2 if has_control(run) else 1
+    before = progress.total if progress.arm == CONTROL else 0
+    return min((before + progress.step) / (arms * progress.total), 1.0)
+
+
+def steps_text(run: Run) -> str:
+    """The steps of every arm, as ``student 150/150, control 52/150``; without a control ``52/150``; empty before the first."""
+    progress = run.progress
+    if not progress.total:
+        return ""
+    if not has_control(run):
+        return f"{progress.step:,}/{progress.total:,}"
+    student, control = (progress.total, progress.step) if progress.arm == CONTROL else (progress.step, 0)
+    return f"student {student:,}/{progress.total:,}, control {control:,}/{progress.total:,}"
+
+
+def remaining_seconds(run: Run, phases: Sequence[Event]) -> tuple[float, float] | None:
+    """Seconds that the arm in training still needs, and that all arms need, both with their evaluations: from the time that
+    its steps took, as the log tells it. None while that cannot be told, as after a resume.
 
     Args:
-        latest: the last value of each metric of the arm that is being trained.
+        phases: the run's events of that kind, in their order.
     """
-    progress, speed, tokens = run.progress, latest.get("tokens_per_second"), latest.get("tokens")
-    if not (progress.total and progress.step and speed and tokens):
-        return None
-    steps = progress.total - progress.step + (progress.total if progress.arm == "student" and run.config.control else 0)
-    return steps * tokens / progress.step / speed
-
-
-def progress_text(run: Run, seconds_left: float | None) -> str:
-    """What the run is doing, in words."""
     progress = run.progress
-    if run.status == "queued":
-        return "Waiting for its turn: one run at a time on each device."
+    began = [event for event in phases if event.payload["name"] == "steps" and event.payload.get("arm") == progress.arm]
+    if not (progress.total and progress.step and run.heartbeat and len(began) == 1):
+        return None
+    pace = (run.heartbeat - began[0].time) / progress.step
+    here = pace * (progress.total - progress.step)
+    return here, here + (pace * progress.total if progress.arm == STUDENT and has_control(run) else 0.0)
+
+
+def progress_text(run: Run, phases: Sequence[Event] = ()) -> str:
+    """What a run that was started does now, in words."""
+    progress = run.progress
     if run.status == "starting" or progress.phase is None:
         return "Starting."
     if progress.phase in ("steps", "train") and progress.total:
-        left = f", about {quantities.duration(seconds_left)} of training left" if seconds_left is not None else ""
-        return f"Training the {progress.arm}: step {progress.step:,} of {progress.total:,}{left}"
-    return f"{progress.phase[0].upper()}{progress.phase[1:]} …"
+        left, seconds = "", remaining_seconds(run, phases)
+        if seconds is not None:
+            here, everything = map(quantities.duration, seconds)
+            left = f", about {here} left with its evaluations" + (f", {everything} with the control" if everything != here else "")
+        before = f"Student {progress.total:,}/{progress.total:,}, then the control" if progress.arm == CONTROL else "Training the student"
+        return f"{before}: step {progress.step:,} of {progress.total:,}{left}"
+    who = phases[-1].payload.get("who") if phases and phases[-1].payload["name"] == progress.phase else None
+    words = PHASES.get(progress.phase, f"{progress.phase[0].upper()}{progress.phase[1:]}")
+    return f"{words.format(who=MEASURED.get(who, 'a model'))} …"
 
 
 def _cell(metrics: Mapping[str, float], name: str) -> str:

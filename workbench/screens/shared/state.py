@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pandas as pd
 import streamlit as st
@@ -90,24 +91,25 @@ def curves(run_id: str) -> pd.DataFrame:
     return kept[run_id].fetch(store(), run_id)
 
 
-def put_into_bin(run: Run) -> None:
-    """Delete a run and remember it, so that the next page can offer to undo that."""
-    store().delete(run.id)
+def put_into_bin(*runs: Run) -> None:
+    """Delete runs and remember them, so that the next page can offer to undo that."""
+    for run in runs:
+        store().delete(run.id)
     forget_models()
-    st.session_state["binned"] = run.id
+    st.session_state["binned"] = [run.id for run in runs]
 
 
-def take_from_bin(run: Run) -> None:
+def take_from_bin(*runs: Run) -> None:
     """Undo a deletion."""
-    store().restore(run.id)
+    for run in runs:
+        store().restore(run.id)
     forget_models()
 
 
-def binned() -> Run | None:
-    """The run that this session deleted last, while it is still in the bin."""
-    run_id = st.session_state.get("binned")
-    run = store().run(run_id) if run_id else None
-    return run if run and run.deleted is not None else None
+def binned() -> list[Run]:
+    """The runs that this session deleted last, those of them that are still in the bin."""
+    last = st.session_state.get("binned", ())
+    return [run for run in store().runs(include_deleted=True) if run.id in last and run.deleted is not None] if last else []
 
 
 def describe(reference: str) -> ModelEntry:
@@ -134,6 +136,12 @@ def visitor_is_here() -> bool:
     proxied = any(name in headers for name in ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host"))
     # Streamlit gives no address for a connection from 127.0.0.1 or ::1.
     return st.context.ip_address is None and not proxied and is_loopback(host_of(f"//{headers.get('Host', '')}"))
+
+
+def origin() -> str:
+    """Scheme and host of the page's address, as the visitor's browser knows them; empty where that is not known."""
+    address = urlsplit(st.context.url or "")
+    return f"{address.scheme}://{address.netloc}" if address.netloc else ""
 
 
 def forget_models() -> None:

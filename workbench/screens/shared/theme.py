@@ -21,12 +21,12 @@ PLOTLY_TEMPLATE: dict[str, Any] = {
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "margin": {"l": 56, "r": 34, "t": 64, "b": 44},
-        # In the right margin: lying, it would cover the legend. Standing, its ground is not clear by itself.
-        "modebar": {"orientation": "v", "bgcolor": "rgba(0,0,0,0)", "color": GREY, "activecolor": TEAL},
         "hovermode": "x unified",
         "hoverlabel": {"namelength": -1},
         "title": {"x": 0, "xref": "paper", "y": 0.98, "yanchor": "top", "font": {"size": 15}},
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        # As the background is transparent, plotly would take the toolbar for one on black.
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": GREY, "activecolor": TEAL},
         "font": {"size": 12},
         "xaxis": {"automargin": True, "zeroline": False, "title": {"standoff": 8, "font": {"size": 12}}},
         "yaxis": {"automargin": True, "zeroline": False, "title": {"standoff": 8, "font": {"size": 12}}},

@@ -101,3 +101,20 @@ def test_two_tokens_that_read_the_same_keep_their_own_bars():
     assert list(figure.data[0].x) == [0, 1]
     assert list(figure.layout.xaxis.ticktext) == ["a", "a"]
     assert figure.data[1].name == "T = 2.5"
+
+
+def test_bars_of_a_sharp_distribution_end_where_the_softened_ones_are_still_seen():
+    tokens = pd.DataFrame({"token": ["a", "b"], "plain": [0.95, 0.002], "softened": [0.003, 0.002]})
+    figure = charts.temperature(tokens, 10.0)
+    plain, softened = figure.data
+    assert max(plain.y) == pytest.approx(12 * 0.003)
+    assert list(plain.customdata) == [0.95, 0.002]
+    assert plain.text == ("95% ↑", "")
+    assert list(softened.y) == [0.003, 0.002]
+    assert charts.is_cut(tokens)
+    assert not charts.is_cut(tokens.assign(softened=[0.5, 0.1]))
+
+
+def test_a_logarithmic_axis_writes_its_minor_ticks_in_full():
+    curves = pd.DataFrame({"arm": "student", "name": "loss/kd", "step": [1, 2], "value": [1.0, 30.0]})
+    assert charts.term_losses(curves, logarithmic=True).layout.yaxis.tickformat == "~g"

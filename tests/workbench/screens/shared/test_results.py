@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.pages import examples
 from workbench.screens.shared import results
 from workbench.store import Store
+from workbench.store.records import Event
 
 
 def test_the_table_says_what_was_measured_on_how_much():
@@ -34,16 +37,23 @@ def test_without_a_control_nothing_is_claimed_for_the_teacher():
     assert results.verdict({"teacher": examples.measured(0.0)}) == ""
 
 
+def steps_phase(when: float) -> Event:
+    return Event(1, "phase", {"name": "steps", "arm": "student", "total_steps": 400}, when)
+
+
 def test_what_is_left_counts_the_control_too():
     store = Store()
     run = examples.running(store, steps=100)
-    latest = {"tokens": 200_000.0, "tokens_per_second": 1000.0}  # 2,000 tokens a step
-    assert results.remaining_seconds(run, latest) == (300 + 400) * 2.0
-    assert results.remaining_seconds(run, {"tokens": None, "tokens_per_second": None}) is None
+    began = steps_phase(run.heartbeat - 200)  # 2 seconds a step
+    assert results.remaining_seconds(run, [began]) == pytest.approx((300 * 2.0, (300 + 400) * 2.0))
+    assert results.remaining_seconds(run, []) is None
+    assert results.remaining_seconds(run, [began, began]) is None  # resumed: how many steps it took since is not known
 
 
 def test_progress_in_words():
     store = Store()
     run = examples.running(store, steps=100)
-    assert results.progress_text(run, 90) == "Training the student: step 100 of 400, about 2 min of training left"
-    assert results.progress_text(examples.queued(store), None).startswith("Waiting for its turn")
+    assert results.progress_text(run, [steps_phase(run.heartbeat - 30)]) == (
+        "Training the student: step 100 of 400, about 2 min left with its evaluations, 4 min with the control")
+    assert results.progress_text(run).endswith("step 100 of 400")
+    assert results.steps_text(run) == "student 100/400, control 0/400"

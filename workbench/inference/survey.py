@@ -1,0 +1,47 @@
+"""A corpus read from its first row to its last, before a run waits in the queue for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from core.config import DataSpec
+from core.data import prepare
+from core.data.packing import pack
+from core.data.rows import Row
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+SAMPLE = 200  # rows whose tokens stand for those of all
+
+
+def survey(spec: DataSpec, tokenizer: PreTrainedTokenizerBase | None, seed: int) -> dict[str, Any]:
+    """Read every row of both sides of the split, and estimate how many blocks they fill.
+
+    Returns:
+        rows, held_out: how many rows there are to train on and to measure with;
+        blocks: about how many training blocks, from the tokens of the first rows; None without a tokenizer.
+
+    Raises:
+        DataError, NetworkError: as `core.data.sources.rows`, for any row.
+    """
+    sampled, characters, total = [], 0, 0
+    count = 0
+    for row in prepare.rows(spec, "train", seed):
+        count += 1
+        total += _length(row)
+        if len(sampled) < SAMPLE and tokenizer is not None:
+            sampled.append(prepare.segments(row, tokenizer, spec))
+            characters += _length(row)
+    held_out = sum(1 for _ in prepare.rows(spec, "validation", seed))
+    blocks = None
+    if sampled and characters:
+        tokens = pack(sampled, tokenizer, spec.block_length).tokens
+        blocks = max(1, round(tokens * total / characters / spec.block_length))
+    return {"rows": count, "held_out": held_out, "blocks": blocks}
+
+
+def _length(row: Row) -> int:
+    texts = [message["content"] for message in row["messages"]] if "messages" in row else [
+        row[key] for key in ("text", "prompt", "completion") if key in row]
+    return sum(map(len, texts))
