@@ -94,7 +94,7 @@ def test_bars_of_a_sharp_distribution_end_where_the_softened_ones_are_still_seen
     tokens = pd.DataFrame({"token": ["a", "b"], "plain": [0.95, 0.002], "softened": [0.003, 0.002]})
     figure = charts.temperature(tokens, 10.0)
     plain, softened = figure.data
-    assert max(plain.y) == pytest.approx(12 * 0.003)
+    assert max(plain.y) == pytest.approx(25 * 0.003)
     assert list(plain.customdata) == [0.95, 0.002]
     assert plain.text == ("95% ↑", "")
     assert list(softened.y) == [0.003, 0.002]
