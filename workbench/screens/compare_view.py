@@ -25,7 +25,8 @@ LAYOUT = """<style>
 @media (min-width: 641px) {
   [data-testid=stMainBlockContainer]:has(iframe[title="Side-by-side chat"]) { padding-bottom: 0; padding-top: 4.25rem; }
   iframe[title="Side-by-side chat"] { height: max(24rem, calc(100vh - 15.25rem)) !important; }
-  div:has(> iframe[title="Side-by-side chat"]), div:has(> div > iframe[title="Side-by-side chat"]) { height: auto !important; flex: 0 0 auto; }
+  div:has(> iframe[title="Side-by-side chat"]), div:has(> div > iframe[title="Side-by-side chat"]) {
+    height: auto !important; flex: 0 0 auto; }
 }
 iframe[title="Side-by-side chat"] { color-scheme: normal; }
 </style>"""

@@ -114,7 +114,8 @@ def temperature(tokens: pd.DataFrame, value: float) -> go.Figure:
         cut = [f"{share:.0%} ↑" if share > top else "" for share in shares]
         traces.append({"type": "bar", "x": places, "y": np.minimum(shares, top), "name": label, "opacity": opacity,
                        "customdata": shares, "hovertemplate": "%{customdata:.2%}", "text": cut, "textposition": "inside",
-                       "insidetextanchor": "end", "textangle": -90, "constraintext": "none", "textfont": {"size": 10}, "marker": {"color": colour, "line": {"width": 0}}})
+                       "insidetextanchor": "end", "textangle": -90, "constraintext": "none", "textfont": {"size": 10},
+                       "marker": {"color": colour, "line": {"width": 0}}})
     return _figure(traces, height=270, y_title="probability", x_title="", legend=True, barmode="group", bargap=0.25,
                    x_axis={"tickvals": places, "ticktext": tokens["token"].tolist(), "tickangle": -40},
                    y_axis={"tickformat": "~%", "rangemode": "tozero"})
