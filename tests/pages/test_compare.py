@@ -96,6 +96,28 @@ def test_a_made_up_chat_id_is_replaced() -> None:
     assert len(frame(page(models="house-chat", c="<script>"))["c"]) == 32
 
 
+def test_one_model_alone_gets_a_hint() -> None:
+    hint = "Add a second model"
+    assert any(hint in text.value for text in page(models="house-chat").caption)
+    assert not any(hint in text.value for text in page(models="house-chat,mine").caption)
+
+
+def test_a_control_that_is_yet_to_be_trained_is_waited_for(store: Store, teacher: str) -> None:
+    run = examples.running(store)
+    keeping(run, teacher, STUDENT)
+    test = page(models="halfway,halfway:control")
+    assert any("Not trained yet: halfway\\:control" in text.value for text in test.caption)
+    assert frame(test)["missing"] == "1"
+    keeping(run, teacher, CONTROL)
+    test.run()
+    assert not any("Not trained yet" in text.value for text in test.caption)
+    assert "missing" not in frame(test)  # another address: the pane asks for it anew
+
+
+def test_no_more_than_three_can_be_taken_at_once() -> None:
+    assert not page().multiselect[0].proto.select_all
+
+
 def test_with_nothing_picked_it_says_what_to_do() -> None:
     test = page(models="house-chat")
     test.multiselect[0].set_value([]).run()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from fastapi import FastAPI
 from starlette.applications import Starlette
+from starlette.responses import HTMLResponse, PlainTextResponse
 from starlette.routing import Mount
 from starlette.testclient import TestClient
 
@@ -120,3 +121,13 @@ def test_every_visitor_and_the_log_are_told_that_it_could_not_be_built(
 
     in_server(ask)
     assert [record.message for record in caplog.records] == ["The chat pane could not be started."]
+
+
+def test_gradios_own_beginning_is_hidden_in_pages_and_nowhere_else() -> None:
+    def client(response) -> TestClient:
+        return TestClient(mount.QuietStart(response))
+
+    page = client(HTMLResponse("<html><head></head><body>…</body></html>")).get("/")
+    assert "The chat opens" in page.text.partition("</head>")[0]
+    assert page.headers["content-length"] == str(len(page.content))
+    assert client(PlainTextResponse("</head>")).get("/").text == "</head>"

@@ -25,7 +25,7 @@ TERM_COLOURS = {"kd": TEAL, "hard": BLUE, "hidden": VIOLET, "hidden_mse": ROSE}
 TICKS = {"learning_rate": {"tickformat": "~g", "nticks": 5}, "eval/agreement": {"tickformat": ".0%"},
          "eval/sentiment_accuracy": {"tickformat": ".0%"}}
 TOOLBAR, LEGEND = 28, 26  # pixels above the plot: the toolbar lies over the legend, not on it
-TALLEST = 12  # bars of the distribution at T = 1 end at that many times the highest softened one, which else would vanish
+TALLEST = 25  # bars of the distribution at T = 1 end at that many times the highest softened one, which else would vanish
 SMOOTHING_FROM = 60  # points; shorter curves are drawn as they are
 
 
@@ -116,10 +116,11 @@ def temperature(tokens: pd.DataFrame, value: float) -> go.Figure:
         cut = [f"{share:.0%} ↑" if share > top else "" for share in shares]
         traces.append({"type": "bar", "x": places, "y": np.minimum(shares, top), "name": label, "opacity": opacity,
                        "customdata": shares, "hovertemplate": "%{customdata:.2%}", "text": cut, "textposition": "inside",
-                       "insidetextanchor": "end", "textangle": -90, "marker": {"color": colour, "line": {"width": 0}}})
+                       "insidetextanchor": "end", "textangle": -90, "constraintext": "none", "textfont": {"size": 10},
+                       "marker": {"color": colour, "line": {"width": 0}}})
     return figure(traces, height=270, y_title="probability", x_title="", legend=True, barmode="group", bargap=0.25,
-                   x_axis={"tickvals": places, "ticktext": shown, "tickangle": -40},
-                   y_axis={"tickformat": "~%", "rangemode": "tozero"})
+                  x_axis={"tickvals": places, "ticktext": shown, "tickangle": -40},
+                  y_axis={"tickformat": "~%", "rangemode": "tozero"})
 
 
 def is_cut(tokens: pd.DataFrame) -> bool:

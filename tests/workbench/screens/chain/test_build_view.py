@@ -27,7 +27,7 @@ def test_each_anchor_must_be_smaller_than_the_one_above():
 
 
 def test_the_recipe_is_the_house_chains_with_these_anchors():
-    config = build_view.recipe("house-chat", build_view.defaults(TEACHER, 2), 800, 42, "mine")
+    config = build_view.recipe("house-chat", build_view.defaults(TEACHER, 2), 1000, 42, "mine")
     house = read_recipe(build_view.RECIPE)
     assert config == house.model_copy(update={"name": "mine", "description": ""})
     assert build_view.recipe("house-chat", build_view.defaults(TEACHER, 1), 5, 7, "").name is None

@@ -16,14 +16,6 @@ def test_tokens_that_look_like_markup_are_shown_as_they_are():
     assert charts.temperature(tokens, 2.0).layout.xaxis.ticktext == ("&lt;br&gt;", "&lt;b&gt;bold", "&amp;lt;", "plain")
 
 
-def test_the_toolbar_stands_in_a_margin_where_it_covers_neither_legend_nor_curves():
-    from workbench.screens.shared.theme import PLOTLY_TEMPLATE
-
-    assert PLOTLY_TEMPLATE["layout"]["modebar"]["orientation"] == "v"
-    tokens = pd.DataFrame({"token": ["a"], "plain": [1.0], "softened": [1.0]})
-    assert charts.temperature(tokens, 2.0).layout.margin.r >= 34  # pixels; plotly's buttons are 32 wide
-
-
 def table(**curves: list[float]) -> pd.DataFrame:
     """Curves by ``arm__name``, with "/" written as "_per_"; steps from 1."""
     rows = [(arm, name.replace("_per_", "/"), step, value) for key, values in curves.items() for arm, _, name in [key.partition("__")]
@@ -107,7 +99,7 @@ def test_bars_of_a_sharp_distribution_end_where_the_softened_ones_are_still_seen
     tokens = pd.DataFrame({"token": ["a", "b"], "plain": [0.95, 0.002], "softened": [0.003, 0.002]})
     figure = charts.temperature(tokens, 10.0)
     plain, softened = figure.data
-    assert max(plain.y) == pytest.approx(12 * 0.003)
+    assert max(plain.y) == pytest.approx(25 * 0.003)
     assert list(plain.customdata) == [0.95, 0.002]
     assert plain.text == ("95% ↑", "")
     assert list(softened.y) == [0.003, 0.002]
