@@ -4,6 +4,7 @@
         chain.json            anchors in descending size, how they were made, what they cost, the measured curve
         anchors/0, 1, ...     model folders; 0 is the largest, with its units in order of importance
         validation.npz        the held-out slice on which every loss here was measured
+        calibration.npz       a slice of the training text on which cut feed-forward parts are refitted
 
 `core.systems.chain` builds such a folder; `core.on_demand` makes models of any size from it.
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,10 @@ from core import checkpoints
 from core.dimensions import Dimensions, Sizer
 from core.errors import ConfigError, CorruptModel, ModelNotFound
 from core.home import HOUSE_MODELS
-from core.sizes import default_alpha, solve, straight
+from core.layer_maps import run_ends, runs
+from core.sizes import NEAR, cheapest_swaps, default_alpha, lawful_shapes, solve, straight
 
-FILE, VALIDATION = "chain.json", "validation.npz"
+FILE, VALIDATION, CALIBRATION = "chain.json", "validation.npz", "calibration.npz"
 FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ class Chain:
         reference: what it was asked for by.
         path: its folder.
         record: the plain data of ``chain.json``.
+        grid: shapes between the anchors with the validation loss that substitution gives them; the solver chooses by it.
     """
 
     reference: str
@@ -101,6 +104,7 @@ class Chain:
     anchors: tuple[Anchor, ...]
     curve: tuple[Point, ...]
     record: Mapping[str, Any]
+    grid: tuple[tuple[Dimensions, float], ...] = ()
 
     # ------------------------------------------------------------------------------------------ sizes
 
@@ -135,7 +139,7 @@ class Chain:
                 raise ConfigError(f"A model of {parameters:,} parameters was asked for.",
                                   f"The chain '{self.reference}' reaches from {low:,} to {high:,}.", "Ask for a number between them.")
             bracket = max(number for number, anchor in enumerate(self.anchors[:-1]) if anchor.parameters >= parameters)
-            shape = solve(parameters, self.anchors[bracket + 1].dimensions, self.anchors[bracket].dimensions, self.sizer)
+            shape = self._best(parameters, bracket)
             return Target(shape, self.sizer(shape), bracket)
         low, high = self.anchors[-1].dimensions.layers, self.anchors[0].dimensions.layers
         if layers is None or not low <= layers <= high:
@@ -144,6 +148,41 @@ class Chain:
         bracket = max(number for number, anchor in enumerate(self.anchors[:-1]) if anchor.dimensions.layers >= layers)
         shape = straight(layers, self.anchors[bracket + 1].dimensions, self.anchors[bracket].dimensions, hidden, feed_forward)
         return Target(shape, self.sizer(shape), bracket)
+
+    def _best(self, parameters: int, bracket: int) -> Dimensions:
+        """Of the shapes near a count, the one with the lowest expected loss; where nothing was measured, the solver's."""
+        small, large = self.anchors[bracket + 1], self.anchors[bracket]
+        solved = solve(parameters, small.dimensions, large.dimensions, self.sizer)
+        if solved in (small.dimensions, large.dimensions):
+            return solved
+        near = [shape for shape in lawful_shapes(small.dimensions, large.dimensions, self.sizer)
+                if abs(self.sizer(shape) - parameters) <= NEAR * parameters and self.expected(shape) is not None]
+        return min(near, default=solved, key=lambda shape: (
+            round(min(self.expected(shape), small.validation_loss), 3), abs(self.sizer(shape) - parameters)))
+
+    def runs(self, number: int) -> list[range]:
+        """The blocks of anchor `number` that each block of the next one speaks for."""
+        depths = (self.anchors[each].dimensions.layers for each in (number, number + 1))
+        return runs(self.ends(number) or run_ends(*depths))
+
+    def swaps(self, target: Target) -> tuple[int, ...]:
+        """The blocks of the smaller anchor that substitution swaps back for a size. None where measured losses say that the smaller
+        anchor is better left as it is: then all that is added is silent, and the model is as good as that anchor."""
+        small, expected = self.anchors[target.bracket + 1], self.expected(target.dimensions)
+        if expected is not None and expected > small.validation_loss:
+            return ()
+        return cheapest_swaps(self.runs(target.bracket), small.gains, target.dimensions.layers)
+
+    def expected(self, shape: Dimensions) -> float | None:
+        """The validation loss that substitution will give a shape, between the two measured shapes around it that differ from it in
+        inner width alone; None where there are none."""
+        alike = sorted((measured.neurons, loss) for measured, loss in self.grid if replace(measured, neurons=shape.neurons) == shape)
+        below = max((each for each in alike if each[0] <= shape.neurons), default=None)
+        above = min((each for each in alike if each[0] >= shape.neurons), default=None)
+        if below is None or above is None:
+            return None
+        span = above[0] - below[0]
+        return below[1] + ((shape.neurons - below[0]) / span * (above[1] - below[1]) if span else 0.0)
 
     def default_alpha(self, target: Target) -> float:
         """Alpha by the relative distance in parameters; see `core.sizes.default_alpha`."""
@@ -181,13 +220,14 @@ def open_chain(reference: str) -> Chain:
         record = json.loads((path / FILE).read_text(encoding="utf-8"))
         anchors = tuple(_anchor(each) for each in record["anchors"])
         curve = tuple(_point(each) for each in record["curve"])
+        grid = tuple((Dimensions(**shape), loss) for shape, loss in record["grid"])
     except (ValueError, KeyError, TypeError) as error:
         raise CorruptModel(f"'{path / FILE}' cannot be read: {error}.", "", "Build the chain again.") from error
     for anchor in anchors:
         if not (path / anchor.folder / "config.json").is_file():
             raise CorruptModel(f"Anchor {anchor.number} of the chain '{reference}' is missing.",
                                f"A model folder was expected at {path / anchor.folder}.", "Resume the chain's run, or build it again.")
-    return Chain(reference, path, anchors, curve, record)
+    return Chain(reference, path, anchors, curve, record, grid)
 
 
 def anchor_folder(reference: str) -> Path | None:

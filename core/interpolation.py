@@ -20,7 +20,7 @@ Shapes: L blocks, D channels, F neurons.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -28,9 +28,10 @@ from torch import Tensor
 
 from core.dimensions import Dimensions
 from core.errors import CompatibilityError, ConfigError
-from core.layer_maps import run_ends
+from core.layer_maps import run_ends, runs
+from core.refit import neuron_grams, with_fewer_neurons
 from core.resizing import Selection, Weights, resized, select, support
-from core.sizes import LEANEST
+from core.sizes import cheapest_swaps
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +42,25 @@ class Bracket:
         small, large: their weights, `small` with fewer or narrower blocks.
         ends: the last block of `large` that each block of `small` speaks for; None where hidden states were not aligned.
         gains: what swapping a block of `small` back for its run changes in held-out cross-entropy, nats per token, each alone.
+        calibration: token ids (B, T) on which cut feed-forward parts are refitted (`core.refit`); None to cut and leave it at that.
     """
 
     small: Weights
     large: Weights
     ends: tuple[int, ...] | None = None
     gains: tuple[float, ...] | None = None
+    calibration: Tensor | None = None
+    _grams: dict[int, dict[int, Tensor]] = field(default_factory=dict, repr=False, compare=False)
+
+    def with_neurons(self, weights: Weights, neurons: int) -> Weights:
+        """One of the two anchors with fewer neurons, refitted where there is a calibration slice; as it is where it has no more."""
+        if neurons >= weights.dimensions.neurons:
+            return weights
+        if self.calibration is None:
+            return resized(weights, replace(weights.dimensions, neurons=neurons))
+        if id(weights) not in self._grams:
+            self._grams[id(weights)] = neuron_grams(weights, self.calibration)
+        return with_fewer_neurons(weights, neurons, self._grams[id(weights)])
 
     def __post_init__(self) -> None:
         small, large = self.small.dimensions, self.large.dimensions
@@ -70,8 +84,7 @@ class Bracket:
 
     def runs(self) -> list[range]:
         """The blocks of `large` that each block of `small` speaks for."""
-        ends = self.ends or run_ends(self.large.dimensions.layers, self.small.dimensions.layers)
-        return [range(start, end + 1) for start, end in zip((0, *(end + 1 for end in ends[:-1])), ends, strict=True)]
+        return runs(self.ends or run_ends(self.large.dimensions.layers, self.small.dimensions.layers))
 
 
 # ---------------------------------------------------------------------------------------------------- equation 3
@@ -151,8 +164,9 @@ def substitute(bracket: Bracket, target: Dimensions, swapped: Sequence[int] | No
         return bracket.large
     runs = bracket.runs()
     swapped = swap(bracket, target.layers) if swapped is None else swapped
-    small = resized(bracket.small, replace(target, layers=len(runs)))
-    large = resized(bracket.large, replace(target, layers=bracket.large.dimensions.layers))
+    small = resized(bracket.with_neurons(bracket.small, target.neurons), replace(target, layers=len(runs)))
+    large = bracket.with_neurons(bracket.large, target.neurons)
+    large = resized(large, replace(target, layers=large.dimensions.layers))
     order = [(large, block) if number in set(swapped) else (small, number)
              for number, run in enumerate(runs) for block in (run if number in set(swapped) else (0,))]
     missing = target.layers - len(order)
@@ -170,16 +184,8 @@ def substitute(bracket: Bracket, target: Dimensions, swapped: Sequence[int] | No
 
 
 def swap(bracket: Bracket, layers: int) -> tuple[int, ...]:
-    """The blocks of the small anchor to swap back for a depth of `layers`: the lowest sum of `Bracket.gains` among the choices
-    that come as near to it from below as any does."""
-    lengths = [len(run) - 1 for run in bracket.runs()]
-    gains = bracket.gains or (0.0,) * len(lengths)
-    best: dict[int, tuple[float, tuple[int, ...]]] = {0: (0.0, ())}  # blocks added -> lowest sum of gains, and how
-    for block, length in enumerate(lengths):
-        for added, (total, chosen) in sorted(best.items(), reverse=True):
-            candidate = (total + gains[block], (*chosen, block))
-            best[added + length] = min(best.get(added + length, candidate), candidate)
-    return best[max(added for added in best if added <= layers - len(lengths))][1]
+    """The blocks of the small anchor to swap back for a depth of `layers`; see `core.sizes.cheapest_swaps`."""
+    return cheapest_swaps(bracket.runs(), bracket.gains, layers)
 
 
 # ---------------------------------------------------------------------------------------------------- sizes
@@ -190,7 +196,6 @@ def check_between(target: Dimensions, bracket: Bracket) -> None:
     small, large = bracket.small.dimensions, bracket.large.dimensions
     for name in ("layers", "hidden", "heads", "key_value_heads", "neurons"):
         low, wanted, high = (getattr(each, name) for each in (small, target, large))
-        low = round(LEANEST * low) if name == "neurons" else low
         if not low <= wanted <= high:
             raise ConfigError(f"The target has {name.replace('_', ' ')} {wanted}.", f"The anchors have {low} and {high}.",
                               "Ask for a size between two anchors.")

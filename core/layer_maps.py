@@ -93,6 +93,11 @@ def matched_blocks(rule: Literal["origin", "ends"], layer_map: LayerMap, teacher
     return run_ends(teacher_layers, len(layer_map)) if rule == "ends" else layer_map
 
 
+def runs(ends: Sequence[int]) -> list[range]:
+    """The teacher blocks that each student block speaks for, from the last one of each run."""
+    return [range(start, end + 1) for start, end in zip((0, *(end + 1 for end in ends[:-1])), ends, strict=True)]
+
+
 def _uniform(teacher_layers: int, student_layers: int) -> LayerMap:
     """round(linspace(0, L_T - 1, L_S)) in exact arithmetic; a single block is the first one."""
     if student_layers == 1:

@@ -15,13 +15,13 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedModel
 
 from core import catalog
-from core.chains import VALIDATION, Chain, Point, Target
+from core.chains import CALIBRATION, VALIDATION, Chain, Point, Target
 from core.data.packing import Blocks
 from core.devices import resolve_precision
 from core.errors import ConfigError
 from core.evaluation.language import evaluate_language
 from core.home import written_whole
-from core.interpolation import Bracket, interpolate, substitute, swap
+from core.interpolation import Bracket, interpolate, substitute
 from core.resizing import Weights
 
 Method = Literal["substitution", "interpolation"]
@@ -69,7 +69,7 @@ def make(chain: Chain, target: Target, folder: Path, *, method: Method | None = 
     bracket = load_bracket(chain, target.bracket)
     began, swapped = time.perf_counter(), None
     if method == "substitution":
-        alpha, swapped = None, swap(bracket, target.dimensions.layers)
+        alpha, swapped = None, chain.swaps(target)
         weights = substitute(bracket, target.dimensions, swapped)
     else:
         alpha = chain.default_alpha(target) if alpha is None else alpha
@@ -93,7 +93,8 @@ def save_model(model: PreTrainedModel, folder: Path, *, like: Path) -> None:
 
 def load_bracket(chain: Chain, number: int) -> Bracket:
     """Anchor `number` and the next smaller one."""
-    return Bracket(load_anchor(chain, number + 1), load_anchor(chain, number), chain.ends(number), chain.anchors[number + 1].gains or None)
+    return Bracket(load_anchor(chain, number + 1), load_anchor(chain, number), chain.ends(number), chain.anchors[number + 1].gains or None,
+                   torch.from_numpy(read_slice(chain.path / CALIBRATION).input_ids).long())
 
 
 def load_anchor(chain: Chain, number: int) -> Weights:
@@ -108,16 +109,21 @@ def load_anchor(chain: Chain, number: int) -> Weights:
 def loss_of(model: PreTrainedModel | Weights, chain: Chain, blocks: Blocks | None = None) -> float:
     """Cross-entropy on the chain's held-out slice, in nats per token."""
     model = model.model() if isinstance(model, Weights) else model
-    return evaluate_language(model, blocks or validation(chain.path), tokenizer=_tokenizer(chain.folder(0)), batch_size=8,
+    return evaluate_language(model, blocks or read_slice(chain.path / VALIDATION), tokenizer=_tokenizer(chain.folder(0)), batch_size=8,
                              device=model.device, dtype=resolve_precision("auto", model.device))["cross_entropy"]
 
 
-@lru_cache(maxsize=4)
-def validation(chain_folder: Path) -> Blocks:
-    """The held-out slice of a chain."""
-    with np.load(chain_folder / VALIDATION, allow_pickle=False) as held:
+@lru_cache(maxsize=8)
+def read_slice(path: Path) -> Blocks:
+    """A slice that a chain keeps: held-out blocks, or training blocks for calibration."""
+    with np.load(path, allow_pickle=False) as held:
         ids, weights = held["input_ids"].astype(np.int32), held["weights"].astype(np.float32)
     return Blocks(ids, weights, documents=0, tokens=int(ids.size))
+
+
+def write_slice(path: Path, blocks: Blocks) -> None:
+    """Keep a slice; see `read_slice`."""
+    np.savez_compressed(path, input_ids=blocks.input_ids.astype(np.int32), weights=blocks.weights)
 
 
 @lru_cache(maxsize=4)
@@ -160,7 +166,7 @@ def measure_point(chain: Chain, target: Target, bracket: Bracket, *, seeds: Sequ
     aligned = chain.ends(target.bracket) is not None
     config = interpolate(bracket, shape, 0.0).config
     losses = {
-        "substitution": loss_of(substitute(bracket, shape), chain) if aligned else None,
+        "substitution": loss_of(substitute(bracket, shape, chain.swaps(target)), chain) if aligned else None,
         "interpolation": loss_of(interpolate(bracket, shape, alpha), chain),
         "best_alpha": min(sweep.values()), "alpha_0": sweep["0"], "alpha_1": sweep["1"], "nearest": nearest.validation_loss,
         "random": sum(loss_of(new_weights(config, seed), chain) for seed in seeds) / len(seeds),

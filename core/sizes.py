@@ -10,7 +10,7 @@ from core.errors import ConfigError
 
 TOLERANCE = 0.05  # relative; a parameter count that no shape comes this near to is refused
 NEURON_STEP = 8  # neurons
-LEANEST = 0.75  # of the smaller anchor's inner width: one more block is worth more than the neurons that pay for it
+NEAR = 0.03  # relative; among shapes this near to a wish, a chain chooses by what it measured
 
 
 def default_alpha(small: int, target: int, large: int) -> float:
@@ -25,8 +25,7 @@ def default_alpha(small: int, target: int, large: int) -> float:
 def lawful_shapes(small: Dimensions, large: Dimensions, sizer: Sizer) -> list[Dimensions]:
     """All sizes between two anchors: any depth, widths in whole groups of heads, inner widths in even steps.
 
-    Where the anchors differ in width, the inner width keeps its ratio to it (table 8 of 2605.07783). Where only depth and inner
-    width differ, the inner width may fall a little below the smaller anchor's, as long as the parameters do not.
+    Where the anchors differ in width, the inner width keeps its ratio to it (table 8 of 2605.07783).
     """
     shapes = {small, large}
     for layers in range(small.layers, large.layers + 1):
@@ -41,7 +40,7 @@ def _inner_widths(small: Dimensions, large: Dimensions, wide: Dimensions) -> Seq
         return (min(max(wide.neurons, small.neurons), large.neurons),)
     if small.neurons == large.neurons:
         return (small.neurons,)
-    return (*range(-(-round(LEANEST * small.neurons) // NEURON_STEP) * NEURON_STEP, large.neurons, NEURON_STEP), large.neurons)
+    return (*range(small.neurons, large.neurons, NEURON_STEP), large.neurons)
 
 
 def solve(parameters: int, small: Dimensions, large: Dimensions, sizer: Sizer) -> Dimensions:
@@ -95,3 +94,16 @@ def straight(layers: int, small: Dimensions, large: Dimensions, hidden: int | No
         raise ConfigError(f"An inner width of {neurons} was asked for.", f"Around {layers} blocks the chain has {small.neurons} to "
                           f"{large.neurons}.", "Ask for a width between them.")
     return replace(wide, neurons=neurons)
+
+
+def cheapest_swaps(runs: Sequence[range], gains: Sequence[float] | None, layers: int) -> tuple[int, ...]:
+    """The blocks of a small anchor to swap back for the runs of a large one that they speak for, to reach a depth of `layers`: the
+    lowest sum of `gains` (see `core.interpolation.Bracket`) among the choices that come as near to it from below as any does."""
+    lengths = [len(run) - 1 for run in runs]
+    gains = gains or (0.0,) * len(lengths)
+    best: dict[int, tuple[float, tuple[int, ...]]] = {0: (0.0, ())}  # blocks added -> lowest sum of gains, and how
+    for block, length in enumerate(lengths):
+        for added, (total, chosen) in sorted(best.items(), reverse=True):
+            candidate = (total + gains[block], (*chosen, block))
+            best[added + length] = min(best.get(added + length, candidate), candidate)
+    return best[max(added for added in best if added <= layers - len(lengths))][1]

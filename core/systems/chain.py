@@ -25,11 +25,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from core import catalog, checkpoints, checks
-from core.chains import FILE, FORMAT, VALIDATION, Anchor, Chain, Target, open_chain
+from core.chains import CALIBRATION, FILE, FORMAT, VALIDATION, Anchor, Chain, Target, open_chain
 from core.config import AnchorSpec, ExperimentConfig, StudentSpec, TeacherSpec
 from core.data.packing import Blocks
 from core.data.prepare import prepare
@@ -37,8 +36,9 @@ from core.devices import resolve_device
 from core.dimensions import Dimensions
 from core.errors import ConfigError
 from core.home import cache_dir, written_whole
+from core.interpolation import substitute
 from core.layer_maps import layer_map, run_ends
-from core.on_demand import load_anchor, load_bracket, loss_of, measure_point, swap_gains
+from core.on_demand import load_anchor, load_bracket, loss_of, measure_point, swap_gains, write_slice
 from core.provenance import git_commit, versions
 from core.recorder import STUDENT, Recorder
 from core.resizing import Weights
@@ -47,6 +47,7 @@ from core.training import Load, distill
 from core.unit_order import in_order, unit_importance
 
 CALIBRATION_BLOCKS = 16
+GRID_WIDTHS = 4  # steps of the inner width between two anchors at which shapes are measured
 
 def build_chain(config: ExperimentConfig, recorder: Recorder, directory: Path, *, load: Load = catalog.load,
                 command: str = "") -> dict[str, Any]:
@@ -129,12 +130,13 @@ class _Build:
             loaded = self.load(self.config.teacher.model, device=resolve_device(self.config.train.device), dtype=torch.float32)
             checks.vocabulary(loaded)
             weights = Weights.of(loaded.model)
-            data = self._held_out(loaded.tokenizer)
+            held_out, calibration = self._slices(loaded.tokenizer)
             if self.chain.mode == "nested":
                 self._phase("order units")
-                ids = torch.from_numpy(data.input_ids[:CALIBRATION_BLOCKS]).long()
+                ids = torch.from_numpy(calibration.input_ids).long()
                 weights = in_order(weights, unit_importance(loaded.model, ids.split(self.config.train.per_device_train_batch_size)))
-            np.savez_compressed(self.directory / VALIDATION, input_ids=data.input_ids.astype(np.int32), weights=data.weights)
+            write_slice(self.directory / VALIDATION, held_out)
+            write_slice(self.directory / CALIBRATION, calibration)
             with written_whole(folder, 5 * loaded.entry.parameters) as partial:
                 loaded.tokenizer.save_pretrained(partial)
                 model = weights.model()
@@ -211,20 +213,27 @@ class _Build:
         self._phase("measure anchors")
         chain = self._chain(anchors)
         anchors = [replace(anchor, validation_loss=loss_of(load_anchor(chain, anchor.number), chain)) for anchor in anchors]
-        points = []
+        points, grid = [], []
         for number in range(len(anchors) - 1):
             chain = self._chain(anchors)
             bracket = load_bracket(chain, number)
             if chain.ends(number) is not None:
                 anchors[number + 1] = replace(anchors[number + 1], gains=tuple(round(gain, 5) for gain in swap_gains(bracket, chain)))
                 bracket = replace(bracket, gains=anchors[number + 1].gains)
+                for shape in _grid(bracket.small.dimensions, bracket.large.dimensions):
+                    self._phase("measure shapes", layers=shape.layers, feed_forward=shape.neurons)
+                    if self.recorder.should_stop():
+                        return None
+                    grid.append((shape, loss_of(substitute(bracket, shape), chain)))
+            chain = replace(self._chain(anchors), grid=tuple(grid))
             for target in self._targets(chain, number):
                 self._phase("measure curve", parameters=target.parameters)
                 if self.recorder.should_stop():
                     return None
                 points.append(measure_point(chain, target, bracket))
         record = {"format": FORMAT, "name": self.config.name, "anchors": [asdict(anchor) for anchor in anchors],
-                  "curve": [asdict(point) for point in points], "config": self.config.to_dict(), "command": self.command,
+                  "curve": [asdict(point) for point in points], "grid": [(asdict(shape), round(loss, 5)) for shape, loss in grid],
+                  "config": self.config.to_dict(), "command": self.command,
                   "versions": versions(), "git_commit": git_commit()}
         partial = self.directory / f"{FILE}.partial"
         partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
@@ -234,14 +243,13 @@ class _Build:
     def _targets(self, chain: Chain, number: int) -> list[Target]:
         """Sizes evenly between two anchors, nearest first to the larger one; those that no shape comes near to are left out."""
         large, small = chain.anchors[number], chain.anchors[number + 1]
-        shapes = {chain.sizer(shape) for shape in lawful_shapes(small.dimensions, large.dimensions, chain.sizer)}
+        counts = {chain.sizer(shape) for shape in lawful_shapes(small.dimensions, large.dimensions, chain.sizer)}
         found: dict[Dimensions, Target] = {}
         for place in range(1, self.chain.curve_points + 1):
             wanted = large.parameters + (small.parameters - large.parameters) * place / (self.chain.curve_points + 1)
-            nearest = min(shapes, key=lambda count: abs(count - wanted))
-            shape = solve(nearest, small.dimensions, large.dimensions, chain.sizer)
-            if shape not in (large.dimensions, small.dimensions):
-                found[shape] = Target(shape, chain.sizer(shape), number)
+            target = chain.target(parameters=min(counts, key=lambda count: abs(count - wanted)))
+            if target.dimensions not in (large.dimensions, small.dimensions):
+                found[target.dimensions] = target
         return list(found.values())
 
     # ------------------------------------------------------------------------------------------ small things
@@ -266,9 +274,11 @@ class _Build:
     def _chain(self, anchors: list[Anchor]) -> Chain:
         return Chain(self.config.name or "chain", self.directory, tuple(anchors), (), {})
 
-    def _held_out(self, tokenizer: Any) -> Blocks:
+    def _slices(self, tokenizer: Any) -> tuple[Blocks, Blocks]:
+        """Held-out blocks, on which everything is measured, and training blocks for calibration."""
         self._phase("prepare data")
-        return prepare(self.config.data, tokenizer, self.config.train.seed, cache_dir()).validation.take(self.config.evaluation.blocks)
+        data = prepare(self.config.data, tokenizer, self.config.train.seed, cache_dir())
+        return data.validation.take(self.config.evaluation.blocks), data.train.take(CALIBRATION_BLOCKS)
 
     def _saved(self, model: Any, folder: Path) -> None:
         bf16 = self.config.train.save_precision == "bf16"
@@ -276,6 +286,15 @@ class _Build:
 
     def _phase(self, name: str, **details: Any) -> None:
         self.recorder.event("phase", {"name": name, **details})
+
+
+def _grid(small: Dimensions, large: Dimensions) -> list[Dimensions]:
+    """Every depth at a few inner widths; only where the anchors share their width, since others are fixed by their ratio to it."""
+    if small.hidden != large.hidden:
+        return []
+    step = max(1, (large.neurons - small.neurons) // GRID_WIDTHS)
+    widths = sorted({*range(small.neurons, large.neurons, step), large.neurons})
+    return [replace(large, layers=layers, neurons=neurons) for layers in range(small.layers, large.layers + 1) for neurons in widths]
 
 
 def _told(anchor: Anchor) -> dict[str, Any]:

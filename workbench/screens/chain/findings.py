@@ -11,7 +11,6 @@ import pandas as pd
 
 from core import quantities
 from core.chains import Anchor, Chain, Point, Target
-from core.layer_maps import run_ends
 from core.sizes import lawful_shapes
 
 SUBSTITUTION, INTERPOLATION = "substitution", "interpolation"
@@ -46,32 +45,11 @@ def anchor_at(chain: Chain, target: Target) -> Anchor | None:
     return next((anchor for anchor in bracket(chain, target) if anchor.dimensions == target.dimensions), None)
 
 
-def runs(chain: Chain, number: int) -> list[range]:
-    """The blocks of anchor `number` that each block of the next one speaks for."""
-    depths = [chain.anchors[each].dimensions.layers for each in (number, number + 1)]
-    ends = chain.ends(number) or run_ends(*depths)
-    return [range(start, end + 1) for start, end in zip((0, *(end + 1 for end in ends[:-1])), ends, strict=True)]
-
-
-def swapped(chain: Chain, target: Target) -> tuple[int, ...]:
-    """The blocks of the smaller anchor that substitution swaps back: `core.interpolation.swap`, which cannot be imported without
-    torch. Adding whole runs comes as near to the depth from below as it can, at the lowest sum of measured gains."""
-    lengths = [len(run) - 1 for run in runs(chain, target.bracket)]
-    small = chain.anchors[target.bracket + 1]
-    gains = small.gains or (0.0,) * len(lengths)
-    best: dict[int, tuple[float, tuple[int, ...]]] = {0: (0.0, ())}  # blocks added -> lowest sum of gains, and how
-    for block, length in enumerate(lengths):
-        for added, (total, chosen) in sorted(best.items(), reverse=True):
-            candidate = (total + gains[block], (*chosen, block))
-            best[added + length] = min(best.get(added + length, candidate), candidate)
-    return best[max(added for added in best if added <= target.dimensions.layers - len(lengths))][1]
-
-
 def composition(chain: Chain, target: Target) -> list[tuple[int, int] | None]:
     """For every block of a model made by substitution: its anchor's number and its block there; None for a silent block."""
-    swaps = set(swapped(chain, target))
+    swaps = set(chain.swaps(target))
     made = [(target.bracket, block) if number in swaps else (target.bracket + 1, number)
-            for number, run in enumerate(runs(chain, target.bracket)) for block in (run if number in swaps else (0,))]
+            for number, run in enumerate(chain.runs(target.bracket)) for block in (run if number in swaps else (0,))]
     return [*made, *[None] * (target.dimensions.layers - len(made))]
 
 

@@ -82,7 +82,7 @@ def composition(chain: Chain, target: Target) -> str:
 def describe(chain: Chain, target: Target) -> str:
     """The same in words."""
     large, small = findings.bracket(chain, target)
-    back, spans = findings.swapped(chain, target), findings.runs(chain, target.bracket)
+    back, spans = chain.swaps(target), chain.runs(target.bracket)
     if not back:
         return f"All {small.dimensions.layers} blocks of anchor {small.number}, at another inner width."
     swaps = [f"block {block} for {_span(spans[block])}" for block in back]

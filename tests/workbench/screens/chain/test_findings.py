@@ -45,10 +45,10 @@ def test_the_slider_offers_the_anchors_and_sizes_that_exist(chain: Chain):
 def test_blocks_are_swapped_as_the_engine_swaps_them(chain: Chain):
     for number in range(len(chain.anchors) - 1):
         pair = load_bracket(chain, number)
-        assert findings.runs(chain, number) == pair.runs()
+        assert chain.runs(number) == pair.runs()
         for layers in range(pair.small.dimensions.layers, pair.large.dimensions.layers + 1):
             target = Target(replace(pair.large.dimensions, layers=layers), 0, number)
-            assert findings.swapped(chain, target) == swap(pair, layers)
+            assert replace(chain, grid=()).swaps(target) == swap(pair, layers)
 
 
 def test_a_size_is_made_of_runs_blocks_and_silence(chain: Chain):
