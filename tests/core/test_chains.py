@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from core.config import ExperimentConfig, parse_recipe
 from core.errors import ConfigError, CorruptModel, ModelNotFound
 from core.on_demand import load_anchor, loss_of, make
 from core.recorder import ListRecorder
+from core.sizes import lawful_shapes
 from core.systems.chain import build_chain
 from tests.core.chat_models import SENTENCES, save_chat_model
 from tests.core.tiny import logits, token_ids
@@ -171,3 +173,24 @@ def test_independent_anchors_have_no_origin(tmp_path: Path, built: Path) -> None
 def test_recipes_that_describe_no_chain_are_refused(tmp_path: Path, chain: dict, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         recipe(tmp_path, chain=chain)
+
+
+def test_a_size_is_never_worse_than_the_smaller_anchor(built: Path) -> None:
+    """Where what was measured speaks against swapping, nothing is swapped and the rest is silent."""
+    chain = open_chain(str(built))
+    target = chain.target(layers=3)
+    assert chain.expected(target.dimensions) is not None
+    loss = chain.anchors[target.bracket + 1].validation_loss
+    good, bad = (replace(chain, grid=((target.dimensions, loss + change),)) for change in (-0.1, 0.1))
+    assert good.swaps(target) and bad.swaps(target) == ()
+
+
+def test_a_count_is_answered_by_the_best_measured_shape_near_it(built: Path) -> None:
+    chain = open_chain(str(built))
+    shapes = lawful_shapes(chain.anchors[1].dimensions, chain.anchors[0].dimensions, chain.sizer)
+    wanted = shapes[len(shapes) // 2]
+    near = [shape for shape in shapes if abs(chain.sizer(shape) - chain.sizer(wanted)) <= 0.03 * chain.sizer(wanted)]
+    for best in near:
+        measured = replace(chain, grid=tuple((shape, 1.0 if shape == best else 2.0) for shape in shapes))
+        if best not in (chain.anchors[0].dimensions, chain.anchors[1].dimensions):
+            assert measured.target(parameters=chain.sizer(wanted)).dimensions == best

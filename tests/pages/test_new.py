@@ -276,7 +276,7 @@ def test_a_teacher_that_is_not_here_is_not_fetched_for_a_picture(open_page: Open
 
 
 def test_a_fresh_model_has_no_teacher(open_page: Open):
-    page = open_page("new", recipe="house-chat")
+    page = open_page("new", recipe="house-base")
     assert "without a teacher" in texts(page)
     assert not button(page, "Start").disabled
     page.button_group(key="form").set_value("Advanced").run()

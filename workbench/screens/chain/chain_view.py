@@ -97,7 +97,7 @@ def _progress(run_id: str, was_live: bool) -> None:
             st.markdown(_how_far(run))
             if was_live:
                 share = run.progress.step / run.progress.total if run.progress.total else 0.0
-                st.progress(min(share, 1.0), text=results.progress_text(run, None))
+                st.progress(min(share, 1.0), text=results.progress_text(run, state.store().events(run.id, kind="phase")))
             elif run.message:
                 st.caption(views.no_images(f"{run.message} {run.hint or ''}"))
             st.page_link(state.RUN, label="Open its run", query_params={"run": run.id}, icon=":material/show_chart:")

@@ -54,7 +54,7 @@ def test_blocks_are_swapped_as_the_engine_swaps_them(chain: Chain):
 def test_a_size_is_made_of_runs_blocks_and_silence(chain: Chain):
     ends, gains = [(0, 1, 2, 3), (2, 3)], [(), (-0.1, -0.2)]
     anchors = [replace(anchor, ends=end, gains=gain) for anchor, end, gain in zip(chain.anchors, ends, gains, strict=False)]
-    uneven = replace(chain, anchors=tuple(anchors))
+    uneven = replace(chain, anchors=tuple(anchors), grid=())
     sizes = Dimensions(2, 32, 4, 2, 8, 32)
     made = {layers: findings.composition(uneven, Target(replace(sizes, layers=layers), 0, 0)) for layers in (2, 3, 4)}
     assert made[2] == [(1, 0), (0, 3)], "a run of one block costs no depth and gains"
