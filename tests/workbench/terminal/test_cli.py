@@ -24,14 +24,14 @@ from workbench.terminal import cli
 from workbench.terminal.settings_help import settings
 
 FAKE_CLI = ("import sys; from tests.workbench.fake_engine import engine; "
-            "from workbench.runs import worker; from workbench.terminal import cli; worker._distill = lambda: engine; sys.exit(cli.main())")
+            "from workbench.runs import worker; from workbench.terminal import cli; worker.engine_for = lambda _: engine; sys.exit(cli.main())")
 
-ENGINE = worker._distill  # the real one
+ENGINE = worker.engine_for  # the real one
 
 
 @pytest.fixture(autouse=True)
 def fake_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "_distill", lambda: engine)
+    monkeypatch.setattr(worker, "engine_for", lambda _: engine)
     monkeypatch.setattr(jobs, "WORKER", (sys.executable, "-m", "tests.workbench.fake_engine"))
 
 
@@ -101,7 +101,7 @@ def test_what_an_engine_prints_is_not_part_of_the_document(recipe: Callable[...,
         print("loading ...")
         return {**engine(*arguments, **options), "tokens_per_second": float("nan"), "metrics": {"control": {"perplexity": float("inf")}}}
 
-    monkeypatch.setattr(worker, "_distill", lambda: chatty)
+    monkeypatch.setattr(worker, "engine_for", lambda _: chatty)
     code, document = run_json("distill", recipe(1))
     assert code == 0
     assert document["tokens_per_second"] is None, "JSON knows no NaN"
@@ -311,7 +311,7 @@ def test_what_cannot_be_used_is_refused_before_anything_is_made(unusable: str, v
 
 def test_text_shorter_than_a_block_leaves_nothing(recipe: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str],
                                                   monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(worker, "_distill", ENGINE)
+    monkeypatch.setattr(worker, "engine_for", ENGINE)
     changes = [*_teacher(lambda model: None, "losses.w_kd=1", "data.block_length=512")(tmp_path), *_text(b"Short.\n\nToo short.")(tmp_path)]
     assert "block" in refused("distill", recipe(3), tmp_path, changes, capsys)
 
