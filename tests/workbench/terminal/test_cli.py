@@ -24,7 +24,8 @@ from workbench.terminal import cli
 from workbench.terminal.settings_help import settings
 
 FAKE_CLI = ("import sys; from tests.workbench.fake_engine import engine; "
-            "from workbench.runs import worker; from workbench.terminal import cli; worker.engine_for = lambda _: engine; sys.exit(cli.main())")
+            "from workbench.runs import worker; from workbench.terminal import cli; "
+            "worker.engine_for = lambda _: engine; sys.exit(cli.main())")
 
 ENGINE = worker.engine_for  # the real one
 
