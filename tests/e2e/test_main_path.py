@@ -1,4 +1,4 @@
-"""What a newcomer does first: the quickstart, its live curves, and a reload that loses nothing. Asking models: test_chat."""
+"""What a newcomer does first: the quickstart, its live curves, a reload that loses nothing, and a question to teacher and student."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOSS_POINTS = "() => document.querySelector('.live-plotly.js-plotly-plot')?._ful
 
 
 @pytest.mark.timeout(1200)
-def test_quickstart_from_the_page_with_a_reload(server: AppProcess, page: Page) -> None:
+def test_quickstart_from_the_page_with_a_reload_and_a_question(server: AppProcess, page: Page) -> None:
     page.goto(server.url)
     settled(page)
     page.get_by_role("button", name="Run the quickstart").click()
@@ -29,4 +29,16 @@ def test_quickstart_from_the_page_with_a_reload(server: AppProcess, page: Page) 
     page.reload()
     settled(page)
     page.wait_for_function(f"() => ({LOSS_POINTS})() > {early}", timeout=2 * MINUTES)
+    expect(page.locator("[data-testid=stException]")).to_have_count(0)
+
+    # The student from before its training is there while the run goes on.
+    page.goto(f"{server.url}/compare?models=house-chat,quickstart:before")
+    chat = page.frame_locator("iframe[title='Side-by-side chat']")
+    for column in (0, 1):
+        expect(chat.locator(f"#header{column}")).to_contain_text(re.compile("weights [0-9a-f]{12}"), timeout=2 * MINUTES)
+    chat.locator("#question textarea").fill("Write a positive one-line review.")
+    chat.locator("#question textarea").press("Enter")
+    for column in (0, 1):
+        expect(chat.locator(f"#header{column}")).to_contain_text(re.compile(r"first token [\d.]+ s"), timeout=2 * MINUTES)
+        expect(chat.locator(f"#chat{column}")).to_contain_text("Write a positive one-line review.")
     expect(page.locator("[data-testid=stException]")).to_have_count(0)
