@@ -18,4 +18,4 @@ def test_prompts_and_answers_of_several_lines_stay_whole():
     text = card({**METRICS, "samples": samples}, STAGES, 75.4)
     assert "**Is it good?**\n\n**The story is thin.**\n\n> No.\n>\n> Not at all.\n" in text
     assert "**Write.**\n\n> (nothing)\n" in text
-    assert "Together 75 minutes on two cores" in text and all(f"distill {name}`" in text for name in STAGES)
+    assert "Together 75 minutes on a machine of two cores" in text and all(f"distill {name}`" in text for name in STAGES)
