@@ -1,11 +1,14 @@
-"""What a decoder-only transformer is made of, per architecture: the one place where architectures differ.
+"""What a transformer is made of, per architecture: the one place where architectures differ.
 
 Everything that cuts, copies or counts parts of a model reads an `Anatomy`; nothing else asks for a model's type.
 torch is not needed to read one, so that forms can count a model's parameters from its files alone.
 
+Two objectives: a *causal* model reads to the left and predicts the next token, a *masked* one reads both ways and fills blanks.
+
 Verified for every architecture here (see the tests): ``hidden_states[-1]`` of a causal language model is the state that its
 output head multiplies, after the final norm and, for OPT, after the projection to the embedding width. Earlier entries are
-the raw residual stream. So ``head(hidden_states[-1])`` equals the logits.
+the raw residual stream. So ``head(hidden_states[-1])`` equals the logits. A masked model transforms ``hidden_states[-1]``
+once more in front of its head, which has a bias (see `core.evaluation.forward`).
 """
 
 from __future__ import annotations
@@ -15,9 +18,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from core.errors import CorruptModel, UnsupportedModel
+from core.errors import ConfigError, CorruptModel, UnsupportedModel
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Anatomy:
-    """Where an architecture keeps its parts. Module paths are dotted, from the causal language model down.
+    """Where an architecture keeps its parts. Module paths are dotted, from the language model with its output head down.
 
     Attributes:
         model_type: the configuration's name of the architecture.
@@ -34,7 +37,7 @@ class Anatomy:
         blocks: the list of blocks.
         embeddings: the token embedding.
         positions: the learned position embedding, None where positions are rotary.
-        final_norm: the norm after the last block.
+        final_norm: the norm after the last block; None where every block ends with a norm of its own.
         head: the output head.
         projections: the weight matrices of a block (attention, then feed-forward), relative to the block.
         tied_by_default: whether the head shares the token embedding's matrix where the configuration does not say.
@@ -48,6 +51,13 @@ class Anatomy:
         dropout_keys: configuration numbers that make training drop activations; students are trained without.
         old_heads: other names of the head in older checkpoints.
         constants: pattern of checkpoint entries that are no parameters (masks and rotary tables of older checkpoints).
+        objective: what the language model predicts: the next token, or the masked ones.
+        token_types: the embedding of sentence A or B, None where there is none.
+        beside_base: names of modules outside `base`, besides the head: what stands in front of it, and the heads of labelled tasks.
+        aliases: other name in checkpoints -> canonical name, of single parameters.
+        unused: pattern of checkpoint entries that the language model leaves out (heads of other training objectives).
+        first_block_differs: whether block 0 lacks a part that the others have, so that only itself can take its place.
+        reads_padding: whether positions are counted from behind the padding token's number, which costs that many positions.
         axes: what the dimensions of each parameter run over, by its name (inside a block, relative to the block); empty where the
             width cannot be changed. See `AXES`.
         centred: whether the norms subtract the mean (LayerNorm) or not (RMSNorm).
@@ -60,7 +70,7 @@ class Anatomy:
     blocks: str
     embeddings: str
     positions: str | None
-    final_norm: str
+    final_norm: str | None
     projections: tuple[str, ...]
     tied_by_default: bool = False
     transposed: bool = False
@@ -75,6 +85,13 @@ class Anatomy:
     dropout_keys: tuple[str, ...] = ("attention_dropout",)
     old_heads: tuple[str, ...] = ()
     constants: str = r"rotary_emb\.inv_freq$"
+    objective: Literal["causal", "masked"] = "causal"
+    token_types: str | None = None
+    beside_base: tuple[str, ...] = ()
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    unused: str = r"^$"
+    first_block_differs: bool = False
+    reads_padding: bool = False
     axes: Mapping[str, str] = field(default_factory=dict)
     centred: bool = False
     key_value_heads_key: str | None = None
@@ -92,13 +109,15 @@ class Anatomy:
         return tuple(self.axes[relative].split())
 
     def canonical(self, name: str) -> str | None:
-        """The parameter's name in the causal language model, from its name in any checkpoint; None for constants."""
+        """The parameter's name in the language model, from its name in any checkpoint; None for constants."""
         if re.search(self.constants, name):
             return None
         for old in self.old_heads:
             if name.startswith(f"{old}."):
                 return self.head + name.removeprefix(old)
-        if name.startswith((f"{self.base}.", f"{self.head}.")):
+        if name in self.aliases:
+            return self.aliases[name]
+        if name.startswith(tuple(f"{part}." for part in (self.base, self.head, *self.beside_base))):
             return name
         return f"{self.base}.{name}"
 
@@ -114,6 +133,11 @@ class Anatomy:
     def is_tied(self, config: Mapping[str, Any]) -> bool:
         """Whether a plain configuration says that the head shares the token embedding's matrix."""
         return bool(config.get("tie_word_embeddings", self.tied_by_default))
+
+    def context(self, config: Mapping[str, Any]) -> int:
+        """The longest sequence in tokens, from a plain configuration. Raises CorruptModel if it is not there."""
+        taken = (config.get("pad_token_id") or 0) + 1 if self.reads_padding else 0
+        return self.dimension(config, self.context_key) - taken
 
     def dimension(self, config: Mapping[str, Any], key: str) -> int:
         """A size from a plain configuration. Raises CorruptModel if it is not there."""
@@ -177,6 +201,19 @@ def _llama_like(model_type: str, **differences: Any) -> Anatomy:
                    key_value_heads_key="num_key_value_heads", head_size_key="head_dim", **differences)
 
 
+def _bert_like(model_type: str, head: str, **differences: Any) -> Anatomy:
+    """Post-norm blocks with learnt positions, as in BERT (1810.04805)."""
+    embeddings = f"{model_type}.embeddings"
+    return Anatomy(model_type, base=model_type, blocks=f"{model_type}.encoder.layer", embeddings=f"{embeddings}.word_embeddings",
+                   positions=f"{embeddings}.position_embeddings", token_types=f"{embeddings}.token_type_embeddings", final_norm=None,
+                   projections=("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense",
+                                "intermediate.dense", "output.dense"),
+                   tied_by_default=True, head=head, centred=True, objective="masked", kept=1.9,
+                   dropout_keys=("hidden_dropout_prob", "attention_probs_dropout_prob"), constants=r"\.position_ids$", **differences)
+
+
+_TASK_HEADS = ("classifier", "qa_outputs")
+
 _QWEN_LISTS: dict[str, Any] = {"per_block_keys": ("layer_types",), "threshold_keys": ("max_window_layers",)}
 
 ANATOMIES: dict[str, Anatomy] = {anatomy.model_type: anatomy for anatomy in (
@@ -197,6 +234,22 @@ ANATOMIES: dict[str, Anatomy] = {anatomy.model_type: anatomy for anatomy in (
             positions="model.decoder.embed_positions", final_norm="model.decoder.final_layer_norm", tied_by_default=True,
             projections=("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj", "fc1", "fc2"), kept=0.8,
             dropout_keys=("attention_dropout", "dropout", "layerdrop"), centred=True, neurons_key="ffn_dim"),
+    _bert_like("bert", head="cls.predictions.decoder", beside_base=("cls", *_TASK_HEADS), unused=r"^bert\.pooler\.|^cls\.seq_relationship\.",
+               aliases={"cls.predictions.bias": "cls.predictions.decoder.bias"}),
+    _bert_like("roberta", head="lm_head.decoder", beside_base=("lm_head", *_TASK_HEADS), unused=r"^roberta\.pooler\.",
+               aliases={"lm_head.bias": "lm_head.decoder.bias"}, reads_padding=True),
+    _bert_like("electra", head="generator_lm_head", beside_base=("generator_predictions", *_TASK_HEADS),
+               unused=r"^discriminator_predictions\."),
+    Anatomy("distilbert", base="distilbert", blocks="distilbert.transformer.layer", embeddings="distilbert.embeddings.word_embeddings",
+            positions="distilbert.embeddings.position_embeddings", final_norm=None, head="vocab_projector", tied_by_default=True,
+            projections=("attention.q_lin", "attention.k_lin", "attention.v_lin", "attention.out_lin", "ffn.lin1", "ffn.lin2"),
+            depth_key="n_layers", width_key="dim", heads_key="n_heads", neurons_key="hidden_dim", centred=True, objective="masked",
+            dropout_keys=("dropout", "attention_dropout"), kept=1.9, constants=r"\.position_ids$",
+            beside_base=("vocab_transform", "vocab_layer_norm", "pre_classifier", *_TASK_HEADS)),
+    Anatomy("modernbert", base="model", blocks="model.layers", embeddings="model.embeddings.tok_embeddings", positions=None,
+            final_norm="model.final_norm", head="decoder", tied_by_default=True, projections=("attn.Wqkv", "attn.Wo", "mlp.Wi", "mlp.Wo"),
+            per_block_keys=("layer_types",), centred=True, objective="masked", kept=1.4, beside_base=("head", *_TASK_HEADS),
+            dropout_keys=("attention_dropout", "mlp_dropout", "embedding_dropout"), first_block_differs=True),
 )}
 
 
@@ -216,14 +269,23 @@ def anatomy_of(config: PreTrainedConfig | Mapping[str, Any]) -> Anatomy:
 def with_blocks(config: PreTrainedConfig, layer_map: Sequence[int]) -> PreTrainedConfig:
     """A copy of a configuration for a student that keeps the blocks of `layer_map`, in that order.
 
-    Dropout is off: a decoder in distillation learns from targets that regularise by themselves, and drops cost agreement.
+    Dropout of a decoder is off: in distillation it learns from targets that regularise by themselves, and drops cost agreement.
+    An encoder keeps its teacher's, as DistilBERT does (1910.01108, section 3).
+
+    Raises:
+        ConfigError: the first block can only be replaced by itself, and is not the first of the map.
     """
     anatomy, result = anatomy_of(config), copy.deepcopy(config)
+    if anatomy.first_block_differs and (layer_map[0] != 0 or 0 in layer_map[1:]):
+        raise ConfigError(f"The student's blocks were to be the teacher's {list(layer_map)}.",
+                          f"The first block of a {anatomy.model_type} model is built differently and can only come first.",
+                          "Let student.layer_map begin with 0.")
     setattr(result, anatomy.depth_key, len(layer_map))
     for key in anatomy.per_block_keys:
         setattr(result, key, [getattr(config, key)[block] for block in layer_map])
-    for key in anatomy.dropout_keys:
-        setattr(result, key, 0.0)
+    if anatomy.objective == "causal":
+        for key in anatomy.dropout_keys:
+            setattr(result, key, 0.0)
     for key in anatomy.threshold_keys:
         setattr(result, key, sum(block < getattr(config, key) for block in layer_map))
     return result
@@ -242,7 +304,7 @@ def is_tied(model: PreTrainedModel) -> bool:
 
 
 def plain_model(model: nn.Module) -> PreTrainedModel:
-    """The causal language model inside wrappers for several devices, for compilation and for adapters."""
+    """The language model inside wrappers for several devices, for compilation and for adapters."""
     from accelerate.utils import extract_model_from_parallel
     from peft import PeftModel
 

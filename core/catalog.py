@@ -25,7 +25,7 @@ import yaml
 
 from core import checkpoints, gguf_files, hub, packages
 from core.anatomy import anatomy_of
-from core.checkpoints import ParameterCount
+from core.checkpoints import ParameterCount, Task
 from core.dimensions import Dimensions
 from core.errors import CompatibilityError, CorruptModel, ModelError, ModelNotFound
 from core.home import HOUSE_MODELS, models_dir, written_whole
@@ -50,6 +50,7 @@ class ModelEntry:
         dimensions: all sizes; None for a packaged model that is not here yet.
         licence, source: as far as its card and its origin tell; may be empty.
         size_bytes: of its weights on disk, or of its download.
+        task: what its head is for.
         present: whether it can be loaded without the network.
         path: its folder or file, None until it is present.
     """
@@ -70,6 +71,7 @@ class ModelEntry:
     path: Path | None
     description: str
     counts: ParameterCount
+    task: Task = "causal"
     dimensions: Dimensions | None = None
 
 
@@ -148,7 +150,6 @@ def load(reference: str, device: torch.device | str = "cpu", dtype: torch.dtype 
     """
     import torch
     from huggingface_hub.errors import StrictDataclassError
-    from transformers import AutoModelForCausalLM
 
     from core.devices import resolve_precision
 
@@ -156,17 +157,31 @@ def load(reference: str, device: torch.device | str = "cpu", dtype: torch.dtype 
     folder = _converted(entry) if entry.kind == "gguf" else entry.path
     device = torch.device(device)
     try:
-        model, report = AutoModelForCausalLM.from_pretrained(
+        model, report = model_class(entry.task).from_pretrained(
             folder, dtype=dtype or resolve_precision("auto", device), use_safetensors=True, trust_remote_code=False,
             local_files_only=True, ignore_mismatched_sizes=True, output_loading_info=True)
     except (StrictDataclassError, ValueError, KeyError, TypeError, OSError) as error:
         raise CorruptModel(f"'{reference}' cannot be loaded: {str(error).strip().splitlines()[0]}", "",
                            "Download or export the model again.") from error
     wrong = sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])})
+    beside = anatomy_of(model.config).beside_base
+    if wrong and entry.task == "masked" and all(key.startswith(tuple(f"{part}." for part in beside)) for key in report["missing_keys"]):
+        raise CompatibilityError(f"'{reference}' has no masked-language head: it cannot fill a blank.",
+                                 "A checkpoint with the head that its encoder was trained with was expected.",
+                                 "Choose one that was saved as a masked-language model.")
     if wrong:
         raise CorruptModel(f"'{reference}' lacks {len(wrong)} weights of the right shape, as {wrong[0]}.",
                            f"The architecture {entry.architecture} needs them.", "Download or export the model again.")
     return LoadedModel(model.to(device).eval(), _tokenizer(folder, reference), entry)
+
+
+def model_class(task: Task) -> Any:
+    """The class of Transformers that loads and builds models with such a head."""
+    import transformers
+
+    return {"causal": transformers.AutoModelForCausalLM, "masked": transformers.AutoModelForMaskedLM,
+            "classification": transformers.AutoModelForSequenceClassification,
+            "question_answering": transformers.AutoModelForQuestionAnswering}[task]
 
 
 def check_compatible(teacher: LoadedModel, student: LoadedModel) -> int:
@@ -257,7 +272,7 @@ def _entry(config: Mapping[str, Any], counts: ParameterCount, **known: Any) -> M
     return ModelEntry(
         architecture=anatomy.model_type, layers=len(counts.blocks), hidden=anatomy.dimension(config, anatomy.width_key),
         heads=anatomy.dimension(config, anatomy.heads_key), parameters=counts.total, vocabulary=anatomy.dimension(config, "vocab_size"),
-        context=anatomy.dimension(config, anatomy.context_key), counts=counts, dimensions=Dimensions.of(config), **known)
+        context=anatomy.context(config), counts=counts, dimensions=Dimensions.of(config), task=checkpoints.task_of(config), **known)
 
 
 def _not_found(reference: str) -> ModelNotFound:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from core.anatomy import anatomy_of
 from core.errors import CorruptModel, ModelError, ModelNotFound, UnsafeModel, UnsupportedModel
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 Tensor = TypeVar("Tensor")
+Task = Literal["causal", "masked", "classification", "question_answering"]  # what a model's head is for
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
@@ -45,10 +47,10 @@ class ParameterCount:
     """Numbers of parameters, by part.
 
     Attributes:
-        embeddings: token embedding and learned positions.
+        embeddings: token embedding, learned positions and token types.
         blocks: one number a block.
         head: output head; 0 where it is tied to the token embedding.
-        other: final norm and projections outside the blocks.
+        other: norms, projections and task heads outside the blocks.
     """
 
     embeddings: int
@@ -101,10 +103,29 @@ def check_config(config: Any, model: str) -> None:
     """
     if not isinstance(config, dict):
         raise CorruptModel(f"The config.json of '{model}' holds no configuration.", "", "Download or export the model again.")
-    anatomy_of(config)
+    task_of(config)
     if config.get("quantization_config"):
         raise UnsupportedModel(f"The weights of '{model}' are quantised.", "Plain weights in 16 or 32 bits were expected.",
                                "Use the model's unquantised version, or a GGUF file of it.")
+
+
+def task_of(config: Mapping[str, Any]) -> Task:
+    """What a model's head is for, from the plain data of its ``config.json``: its class says it, else its architecture.
+
+    Raises:
+        UnsupportedModel: a head of another kind.
+    """
+    name = next(iter(config.get("architectures") or ()), "")
+    objective = anatomy_of(config).objective
+    heads: dict[str, Task] = {"ForMaskedLM": "masked", "ForPreTraining": "masked", "ForSequenceClassification": "classification",
+                              "ForQuestionAnswering": "question_answering", "Model": objective}
+    known = next((task for ending, task in heads.items() if name.endswith(ending)), None)
+    if objective == "causal" and known in (None, "causal"):
+        return "causal"
+    if name and (known is None or objective == "causal"):
+        raise UnsupportedModel(f"The model is a {name}.", "A language model, a sequence classifier or an extractive question answerer "
+                               "was expected.", "Choose another checkpoint of this family.")
+    return known or objective
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -188,7 +209,7 @@ def count(shapes: Mapping[str, Sequence[int]], config: Mapping[str, Any]) -> Par
             blocks[block] += numbers
         elif name.startswith(f"{anatomy.head}."):
             head += numbers
-        elif name.startswith(tuple(f"{part}." for part in (anatomy.embeddings, anatomy.positions) if part)):
+        elif name.startswith(tuple(f"{part}." for part in (anatomy.embeddings, anatomy.positions, anatomy.token_types) if part)):
             embeddings += numbers
         else:
             other += numbers
@@ -199,12 +220,16 @@ def count(shapes: Mapping[str, Sequence[int]], config: Mapping[str, Any]) -> Par
 
 
 def parameters(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
-    """The parameters among a checkpoint's tensors by canonical name: no constants, tied weights once."""
-    anatomy = anatomy_of(config)
+    """The parameters among a checkpoint's tensors by canonical name: no constants, tied weights once, no parts of other heads."""
+    anatomy, seen = anatomy_of(config), set()
+    tied = {f"{anatomy.head}.weight"} if anatomy.is_tied(config) else set()
+    language_model = task_of(config) in ("causal", "masked")
     for name, tensor in tensors.items():
         canonical = anatomy.canonical(name)
-        if canonical is not None and not (canonical == f"{anatomy.head}.weight" and anatomy.is_tied(config)):
-            yield canonical, tensor
+        if canonical is None or canonical in tied | seen or (language_model and re.search(anatomy.unused, canonical)):
+            continue
+        seen.add(canonical)
+        yield canonical, tensor
 
 
 def weights_hash(folder: Path) -> str:

@@ -21,7 +21,7 @@ from pydantic.fields import FieldInfo
 
 from core.errors import ConfigError
 
-SECTIONS = ("teacher", "student", "losses", "data", "train", "evaluation")
+SECTIONS = ("teacher", "student", "losses", "data", "masking", "train", "evaluation")
 
 
 class Config(BaseModel):
@@ -51,13 +51,14 @@ class LoraSpec(Config):
 class FreshSpec(Config):
     """An architecture built from nothing, with a tokenizer trained on the data: how house models begin."""
 
-    architecture: Literal["llama"] = Field("llama", description="name; RMSNorm, rotary positions, gated MLP, tied embeddings")
+    architecture: Literal["llama", "bert"] = Field("llama", description=(
+        "name; llama: reads to the left, RMSNorm, rotary positions, gated MLP; bert: fills blanks, LayerNorm, learnt positions"))
     layers: int = Field(8, ge=1, description="blocks; depth")
     hidden: int = Field(192, ge=8, description="channels; width of the residual stream")
     heads: int = Field(4, ge=1, description="heads; query heads, the width is divided among them")
     key_value_heads: int = Field(4, ge=1, description="heads; key and value heads shared by groups of query heads")
-    feed_forward: int = Field(512, ge=8, description="neurons; inner width of the gated MLP")
-    vocabulary: int = Field(4096, ge=300, description="tokens; size of the byte-level BPE vocabulary")
+    feed_forward: int = Field(512, ge=8, description="neurons; inner width of the feed-forward part")
+    vocabulary: int = Field(4096, ge=300, description="tokens; size of the vocabulary, byte-level BPE (llama) or WordPiece (bert)")
     positions: int = Field(1024, ge=16, description="tokens; longest sequence")
 
     @model_validator(mode="after")
@@ -65,6 +66,8 @@ class FreshSpec(Config):
         if self.hidden % self.heads or self.heads % self.key_value_heads:
             raise ValueError(f"hidden ({self.hidden}) must be a multiple of heads ({self.heads}), "
                              f"and heads a multiple of key_value_heads ({self.key_value_heads})")
+        if self.architecture == "bert" and self.key_value_heads != self.heads:
+            raise ValueError(f"in a bert model every head has its own keys and values: set key_value_heads to {self.heads}")
         return self
 
 
@@ -84,6 +87,10 @@ class StudentSpec(Config):
         "neurons; inner width of the feed-forward part (default: the teacher's ratio to the width)"))
     units: Literal["importance", "first"] = Field("importance", description=(
         "rule; which channels, heads and neurons a narrower student keeps: the most important (measured), or the first"))
+    architecture: Literal["teacher", "distilbert"] = Field("teacher", description=(
+        "name; the teacher's own architecture, or DistilBERT's for a BERT teacher: no token types, no pooler"))
+    dropout: float | None = Field(None, ge=0, lt=1, description=(
+        "probability; dropout while the student is trained (default: none in causal models, the teacher's own in masked ones)"))
     init: Literal["teacher", "random"] = Field("teacher", description="rule; copy the chosen blocks' weights, or draw new ones")
     model: str | None = Field(None, min_length=1, description=(
         "model reference; train this model on as it is, in place of a copy of the teacher's blocks (default: none)"))
@@ -160,6 +167,8 @@ class LossSpec(Config):
     beta: float = Field(0.5, gt=0, lt=1, description=(
         "number between 0 and 1; jsd only: towards 0 it behaves as forward KL, towards 1 as reverse KL"))
     temperature: float = Field(2.0, gt=0, description="number above 0; T of the soft targets, for teacher and student alike")
+    kd_positions: Literal["all", "masked"] = Field("all", description=(
+        "rule; masked models only: where teacher and student are compared, at all tokens but padding or at the masked ones alone"))
 
     @model_validator(mode="after")
     def _some_weight(self) -> LossSpec:
@@ -206,6 +215,23 @@ class DataSpec(Config):
         "share; held out by hash of the text (the house corpus has its own fixed split)"))
 
 
+class MaskingSpec(Config):
+    """How a masked-language model's training text is masked, anew at every step (1910.01108; 1810.04805, section 3.1)."""
+
+    fraction: float = Field(0.15, gt=0, lt=1, description="share; of a batch's tokens that are to be predicted")
+    mask: float = Field(0.8, ge=0, le=1, description="share; of those that are replaced by the mask token")
+    random: float = Field(0.1, ge=0, le=1, description="share; of those that are replaced by any token; the rest stays as it is")
+    rarity: float = Field(0.7, ge=0, description=(
+        "number; how much rare tokens are favoured: chosen in proportion to count to the power of minus this (0: all alike)"))
+    whole_words: bool = Field(False, description="switch; mask all tokens of a word together")
+
+    @model_validator(mode="after")
+    def _shares(self) -> MaskingSpec:
+        if self.mask + self.random > 1:
+            raise ValueError(f"mask ({self.mask:g}) and random ({self.random:g}) are shares of the same tokens: together 1 at most")
+        return self
+
+
 class TrainSpec(Config):
     """Optimisation, on what, and what is kept."""
 
@@ -238,7 +264,8 @@ class EvaluationSpec(Config):
     eval_steps: int = Field(50, ge=1, description="optimiser steps; between two evaluations")
     blocks: int = Field(32, ge=1, description="blocks; held-out text for perplexity, KL and agreement")
     sentiment_items: int = Field(0, ge=0, description="reviews; held-out reviews for sentiment accuracy before and after (0: none)")
-    prompts: tuple[str, ...] = Field(("Write a positive one-line review.",), description="texts; answered at every evaluation")
+    prompts: tuple[str, ...] = Field(("Write a positive one-line review.",), description=(
+        "texts; answered at every evaluation, or filled in where a text holds a [MASK]"))
     max_new_tokens: int = Field(40, ge=1, description="tokens; longest sampled answer")
 
 
@@ -303,6 +330,7 @@ class ExperimentConfig(Config):
     student: StudentSpec = Field(StudentSpec(), description="model; what is trained")
     losses: LossSpec = Field(LossSpec(), description="loss; terms and temperature")
     data: DataSpec = Field(DataSpec(), description="corpus")
+    masking: MaskingSpec = Field(MaskingSpec(), description="masking; of the text that masked models are trained on")
     train: TrainSpec = Field(TrainSpec(), description="optimisation")
     evaluation: EvaluationSpec = Field(EvaluationSpec(), description="measurement")
     bridge: BridgeSpec | None = Field(None, description="bridge; train student.model on texts that a teacher of any vocabulary writes")
