@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
 
+Objective = Literal["causal", "masked"]
+
+
 @dataclass(frozen=True, slots=True)
 class Anatomy:
     """Where an architecture keeps its parts. Module paths are dotted, from the language model with its output head down.
@@ -85,7 +88,7 @@ class Anatomy:
     dropout_keys: tuple[str, ...] = ("attention_dropout",)
     old_heads: tuple[str, ...] = ()
     constants: str = r"rotary_emb\.inv_freq$"
-    objective: Literal["causal", "masked"] = "causal"
+    objective: Objective = "causal"
     token_types: str | None = None
     beside_base: tuple[str, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)

@@ -8,8 +8,9 @@ probabilities, so the gradient costs one pass instead of a recorded graph, and `
 in chunks and never hold more than one chunk of logits (the idea of fused linear losses, as in Liger-Kernel).
 
 Contract of the total: terms on logits taken at temperature T are multiplied by T squared (1503.02531, section 2), terms that
-know no temperature are not; every term is a weighted mean over positions whose divisor is the sum of the position weights
-over the whole optimiser step, however that step is cut into batches.
+know no temperature are not; every term is a weighted mean over positions whose divisor is the sum of its position weights
+over the whole optimiser step, however that step is cut into batches. A causal model is compared and asked at the same
+positions; a masked one is compared at more of them than it is asked at (see `core.objectives`).
 """
 
 from __future__ import annotations
@@ -106,76 +107,118 @@ class HeadTerms:
     hard_factor: float
 
 
-def head_loss(
-    student: Tensor, head: Tensor, teacher: Tensor | None, teacher_head: Tensor | None, targets: Tensor, weights: Tensor, terms: HeadTerms,
-    divisor: float | Tensor, vocabulary: int | None = None,
-) -> tuple[Tensor, Tensor]:
+@dataclass(frozen=True, slots=True)
+class Head:
+    """States in front of an output head, and the head.
+
+    Attributes:
+        states: (N, D).
+        weight: (V, D).
+        bias: (V,), or None.
+    """
+
+    states: Tensor
+    weight: Tensor
+    bias: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How much each position counts.
+
+    Attributes:
+        soft, hard: (N,) float32 weights where the distributions are compared, and where the right token is asked for.
+        soft_divisor, hard_divisor: the sums of weights that the means are taken over.
+    """
+
+    soft: Tensor
+    hard: Tensor
+    soft_divisor: float | Tensor
+    hard_divisor: float | Tensor
+
+
+def head_loss(student: Head, teacher: Head | None, targets: Tensor, counts: Counts, terms: HeadTerms,
+              vocabulary: int | None = None) -> tuple[Tensor, Tensor]:
     """Everything that needs logits, from the hidden states in front of the output heads.
 
     Logits are computed chunk by chunk; where the two vocabularies are padded to different widths, both are cut to the
     narrower one, and rows beyond the tokenizer take no part: they receive no gradient.
 
     Args:
-        student: (N, D) final hidden states; the only input besides `head` that receives a gradient.
-        head: (V, D) the student's output matrix.
-        teacher: (N, D') final hidden states, with `teacher_head` (V', D'); None without soft targets.
-        targets: (N,) next tokens.
-        weights: (N,) float32 position weights.
-        divisor: the sum of weights that the mean is taken over.
+        student: its three tensors are all that receive a gradient.
+        teacher: None without soft targets.
+        targets: (N,) the right tokens.
         vocabulary: rows that stand for tokens (default: all).
 
     Returns:
         The scalar loss, and (2,) sums over positions: weights times the divergence, weights times the cross-entropy.
     """
-    return _HeadLoss.apply(student, head, teacher, teacher_head, targets, weights, terms, divisor, vocabulary)
+    return _HeadLoss.apply(student.states, student.weight, student.bias, teacher, targets, counts, terms, vocabulary)
 
 
 class _HeadLoss(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, student, head, teacher, teacher_head, targets, weights, terms, divisor, vocabulary):  # type: ignore[no-untyped-def]
+    def forward(ctx, states, weight, bias, teacher, targets, counts, terms, vocabulary):  # type: ignore[no-untyped-def]
         soft = terms.soft  # also where its factor is 0, at an end of a ramp: its value is told all the same
-        width = min(vocabulary or len(head), len(head), len(teacher_head) if soft else len(head))
-        matrix = head[:width].to(student.dtype)
-        state_gradient = torch.empty_like(student)
-        head_gradient = torch.zeros(matrix.shape, dtype=torch.float32, device=matrix.device) if head.requires_grad else None
-        sums = torch.zeros(2, dtype=torch.float32, device=student.device)
+        width = min(vocabulary or len(weight), len(weight), len(teacher.weight) if soft else len(weight))
+        matrix = weight[:width].to(states.dtype)
+        shift = None if bias is None else bias[:width].float()
+        state_gradient = torch.empty_like(states)
+        head_gradient = torch.zeros(matrix.shape, dtype=torch.float32, device=matrix.device) if weight.requires_grad else None
+        shift_gradient = torch.zeros_like(shift) if bias is not None and bias.requires_grad else None
+        sums = torch.zeros(2, dtype=torch.float32, device=states.device)
         step = max(1, CHUNK_ELEMENTS // width)
-        for start in range(0, len(student), step):
+        for start in range(0, len(states), step):
             part = slice(start, start + step)
-            z = (student[part] @ matrix.T).float()
-            scale = (weights[part] / divisor).unsqueeze(-1)
+            z = _logits(states[part], matrix, shift)
             gradient: Tensor | None = None
             if soft:
-                v = (teacher[part] @ teacher_head[:width].T).float()
+                v = _logits(teacher.states[part], teacher.weight[:width], None if teacher.bias is None else teacher.bias[:width].float())
                 value, gradient = soft(z, v)
-                sums[0] += (value * weights[part]).sum()
-                gradient.mul_(scale * terms.soft_factor)
+                sums[0] += (value * counts.soft[part]).sum()
+                gradient.mul_((counts.soft[part] / counts.soft_divisor).unsqueeze(-1) * terms.soft_factor)
                 del v
+            asked = counts.hard[part]
+            rows = asked.nonzero().squeeze(-1) if soft and not asked.all() else slice(None)
             if terms.hard_factor or not soft:
-                value, hard_gradient = cross_entropy(z, targets[part])
-                hard_gradient.mul_(scale * terms.hard_factor)
-                gradient = hard_gradient if gradient is None else gradient.add_(hard_gradient)
+                value, hard_gradient = cross_entropy(z[rows], targets[part][rows])
+                hard_gradient.mul_((asked[rows] / counts.hard_divisor).unsqueeze(-1) * terms.hard_factor)
+                gradient = hard_gradient if gradient is None else _added(gradient, rows, hard_gradient)
             else:
-                value = F.cross_entropy(z, targets[part], reduction="none")
-            sums[1] += (value * weights[part]).sum()
-            gradient = gradient.to(student.dtype)
+                value = F.cross_entropy(z[rows], targets[part][rows], reduction="none")
+            sums[1] += (value * asked[rows]).sum()
+            if shift_gradient is not None:
+                shift_gradient += gradient.sum(0)
+            gradient = gradient.to(states.dtype)
             state_gradient[part] = gradient @ matrix
             if head_gradient is not None:
-                head_gradient += gradient.T @ student[part]
-        ctx.save_for_backward(state_gradient, head_gradient)
-        ctx.head = (head.shape, head.dtype)
+                head_gradient += gradient.T @ states[part]
+        ctx.save_for_backward(state_gradient, head_gradient, shift_gradient)
+        ctx.head = (len(weight), weight.dtype)
         ctx.mark_non_differentiable(sums)
-        return (sums[0] * terms.soft_factor + sums[1] * terms.hard_factor) / divisor, sums
+        return sums[0] * terms.soft_factor / counts.soft_divisor + sums[1] * terms.hard_factor / counts.hard_divisor, sums
 
     @staticmethod
     def backward(ctx, upstream, _):  # type: ignore[no-untyped-def]
-        state_gradient, head_gradient = ctx.saved_tensors
-        if head_gradient is not None:
-            shape, dtype = ctx.head
-            head_gradient = (head_gradient * upstream).to(dtype)
-            if len(head_gradient) < shape[0]:
-                head_gradient = F.pad(head_gradient, (0, 0, 0, shape[0] - len(head_gradient)))
-        return (state_gradient * upstream, head_gradient, *[None] * 7)
+        state_gradient, *others = ctx.saved_tensors
+        length, dtype = ctx.head
+        of_head = (None if gradient is None else _padded((gradient * upstream).to(dtype), length) for gradient in others)
+        return (state_gradient * upstream, *of_head, *[None] * 5)
+
+
+def _logits(states: Tensor, matrix: Tensor, shift: Tensor | None) -> Tensor:
+    """(N, D) -> (N, V) in float32."""
+    logits = (states @ matrix.T).float()
+    return logits if shift is None else logits.add_(shift)
+
+
+def _added(gradient: Tensor, rows: Tensor | slice, more: Tensor) -> Tensor:
+    return gradient.add_(more) if isinstance(rows, slice) else gradient.index_add_(0, rows, more)
+
+
+def _padded(gradient: Tensor, length: int) -> Tensor:
+    """Zero rows at the end: those of no token."""
+    return gradient if len(gradient) == length else F.pad(gradient, (*[0, 0] * (gradient.dim() - 1), 0, length - len(gradient)))
 
 
 class LayerMatch(nn.Module):

@@ -1,4 +1,4 @@
-"""A byte-level BPE tokenizer trained on the corpus, with a chat template: the vocabulary of house models."""
+"""Tokenizers trained on the corpus, the vocabularies of house models: byte-level BPE with a chat template, and WordPiece with a mask."""
 
 from __future__ import annotations
 
@@ -35,6 +35,33 @@ def vocabulary_size(tokenizer: Any) -> int:
 def real_width(tokenizer: Any, *models: Any) -> int:
     """Logits that count wherever `models` are trained or compared: families pad their embeddings beyond the tokenizer."""
     return min(vocabulary_size(tokenizer), *(model.get_output_embeddings().weight.shape[0] for model in models))
+
+
+def train_masked_tokenizer(rows: Iterable[Row], vocabulary: int, positions: int) -> Any:
+    """Train WordPiece (1810.04805, section 3) on the rows, lower-cased, and wrap it for Transformers.
+
+    Args:
+        vocabulary: tokens in all, special tokens included.
+        positions: longest sequence of the model that it is for, in tokens.
+
+    Returns:
+        A `PreTrainedTokenizerFast` that puts every text between ``[CLS]`` and ``[SEP]`` and knows ``[MASK]``.
+    """
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.train_from_iterator(texts(rows), trainers.WordPieceTrainer(vocab_size=vocabulary, special_tokens=special, show_progress=False))
+    begin, end = ((token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]"))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[begin, end])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]", mask_token="[MASK]",
+        model_max_length=positions, model_input_names=["input_ids", "token_type_ids", "attention_mask"], clean_up_tokenization_spaces=False)
 
 
 def train_tokenizer(rows: Iterable[Row], vocabulary: int, positions: int) -> Any:

@@ -193,6 +193,11 @@ def rows(split: Split, *, seed: int, passes: int = 1, label_weight: float = 1.0,
         yield row
 
 
+def texts(split: Split, *, seed: int, limit: int | None = None) -> Iterator[Row]:
+    """The reviews of one split as plain texts, whole and shuffled: what masked models read."""
+    yield from ({"text": review.text} for review in held_out(split, limit, seed))
+
+
 def _one_pass(split: Split, rng: random.Random, label_weight: float, words: int, small_talk: int) -> Iterator[Row]:
     chosen = [review for review in reviews() if review.split == split]
     rng.shuffle(chosen)

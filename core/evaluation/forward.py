@@ -1,4 +1,6 @@
-"""A causal language model in two halves, so that logits need to exist only where they are looked at.
+"""A language model in two halves, so that logits need to exist only where they are looked at.
+
+    logits = head(states),    states = hidden_states[-1] in causal models, transform(hidden_states[-1]) in masked ones
 
 Shapes: B blocks, T positions, D width, V vocabulary, N chosen positions.
 """
@@ -7,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from core.anatomy import plain_model
+from core.anatomy import anatomy_of, plain_model
 from core.losses import CHUNK_ELEMENTS
 
 
@@ -39,6 +42,53 @@ def chunks(positions: int, width: int) -> Iterator[slice]:
 def log_softmax(head: Any, hidden_ND: Tensor, width: int) -> Tensor:
     """Float32 log-probabilities (N, width) from states in front of the output head; logits beyond `width` are padding."""
     return torch.log_softmax(head(hidden_ND)[:, :width].float(), dim=-1)
+
+
+@dataclass(frozen=True, slots=True)
+class States:
+    """What a forward pass leaves.
+
+    Attributes:
+        hidden: (B, T, D) of the embedding and of every block; all but the last are None unless they were asked for.
+        before_head: (B, T, D'); what the output head multiplies.
+    """
+
+    hidden: tuple[Tensor | None, ...]
+    before_head: Tensor
+
+    @property
+    def last(self) -> Tensor:
+        """(B, T, D); the last block's states."""
+        return self.hidden[-1]
+
+
+def forward(model: nn.Module, input_ids: Tensor, attention_mask: Tensor | None = None, *, every: bool = False) -> States:
+    """Run a model whose output head computes one position only.
+
+    The whole model is called, so that wrappers for several processes see it.
+
+    Args:
+        input_ids: (B, T).
+        attention_mask: (B, T), 1 at tokens and 0 at padding; masked models need it. A causal model does without: padding stands on the
+            right, where causal attention cannot see it from a real position.
+        every: keep the states of all blocks.
+    """
+    asked = True if every else [-1]
+    if anatomy_of(plain_model(model).config).objective == "causal":
+        hidden = model(input_ids=input_ids, output_hidden_states=asked, logits_to_keep=1, use_cache=False).hidden_states
+        return States(hidden, hidden[-1])
+    seen: list[Tensor] = []
+
+    def keep(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        seen.append(inputs[0])
+        return (inputs[0][:, :1],)
+
+    handle = output_head(model).register_forward_pre_hook(keep)
+    try:
+        hidden = model(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=asked).hidden_states
+    finally:
+        handle.remove()
+    return States(hidden, seen[0])
 
 
 @contextmanager

@@ -1,0 +1,79 @@
+"""How well a masked-language model fills held-out text, and how close it is to its teacher there.
+
+Over the N positions that are masked, the same for every model and every time, with student q and teacher p at temperature 1:
+
+    cross_entropy   -1/N sum_n log q(x_n)                           nats/token
+    perplexity      exp(cross_entropy); compare only within one tokenizer
+    masked_accuracy share of positions with argmax q = x_n
+    kl_to_teacher   1/N sum_n sum_i p_i (log p_i - log q_i)         nats/token
+    agreement       share of positions with argmax p = argmax q
+
+Shapes: B blocks, T positions, D width, V vocabulary, N masked positions of a batch.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from core.data.packing import Blocks, padding_id
+from core.errors import DataError, NonFiniteLoss
+from core.evaluation.forward import chunks, evaluating, forward, log_softmax, output_head
+from core.masking import Masker
+from core.tokenizer import real_width
+
+HELD_OUT_SEED = (0, 0)  # of the masks of held-out text: no training step's
+
+
+def evaluate_masked(student: Any, blocks: Blocks, teacher: Any = None, *, tokenizer: Any, masker: Masker, batch_size: int,
+                    device: torch.device | str, dtype: torch.dtype = torch.float32) -> dict[str, float]:
+    """The metrics above, with the count ``tokens`` (N). A teacher is compared with itself by definition when `teacher is student`.
+
+    Args:
+        student: a masked-language model on `device`, with or without adapters.
+        masker: how text is masked; what is masked depends on the blocks alone, not on `batch_size`.
+        dtype: the format of the matrix products; log-softmax is always float32.
+
+    Raises:
+        DataError: no position of the blocks is masked.
+        NonFiniteLoss: the model's log-probabilities are not finite.
+    """
+    device = torch.device(device)
+    compared = teacher is not None and teacher is not student
+    models = (student, teacher) if compared else (student,)
+    width = real_width(tokenizer, *models)
+    masked = masker.mask(blocks.input_ids, blocks.weights > 0, HELD_OUT_SEED)
+    if not masked.chosen.any():
+        raise DataError("No held-out position is masked.", "Evaluation needs text whose tokens have a weight above 0.",
+                        "Give more text, or a larger data.validation_fraction.")
+    real = blocks.input_ids != padding_id(tokenizer)
+    nats = kl = 0.0
+    tokens = right = agreed = 0
+    with evaluating(*models), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+        for start in range(0, len(blocks), batch_size):
+            part = slice(start, start + batch_size)
+            ids, mask, chosen, truth = (torch.from_numpy(each[part]).to(device)
+                                        for each in (masked.input_ids, real, masked.chosen, blocks.input_ids))
+            targets_N = truth[chosen].long()
+            states = [forward(model, ids, mask.long()).before_head[chosen] for model in models]  # (N, D) each; D may differ
+            for span in chunks(len(targets_N), width):
+                logq_NV = log_softmax(output_head(student), states[0][span], width)
+                nats -= logq_NV.gather(1, targets_N[span, None]).sum(dtype=torch.float64).item()
+                guess_N = logq_NV.argmax(1)
+                right += int((guess_N == targets_N[span]).sum())
+                if compared:
+                    logp_NV = log_softmax(output_head(teacher), states[1][span], width)
+                    kl += F.kl_div(logq_NV, logp_NV, log_target=True, reduction="sum").item()
+                    agreed += int((guess_N == logp_NV.argmax(1)).sum())
+            tokens += len(targets_N)
+    cross_entropy = nats / tokens
+    if not math.isfinite(cross_entropy + kl):
+        raise NonFiniteLoss("The model's predictions on held-out text are not numbers any more.", "Finite log-probabilities were expected.",
+                            "Lower train.learning_rate or train.max_grad_norm, or use train.precision=fp32.")
+    result = {"cross_entropy": cross_entropy, "perplexity": math.exp(min(cross_entropy, 700.0)), "masked_accuracy": right / tokens}
+    if teacher is not None:
+        result |= {"kl_to_teacher": kl / tokens, "agreement": agreed / tokens if compared else 1.0}
+    return result | {"tokens": tokens}

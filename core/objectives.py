@@ -1,0 +1,185 @@
+"""What a model is trained to predict and how that is measured: the next token (causal), or the masked ones (masked).
+
+An objective turns packed blocks into batches that say what counts where, so that the trainer need not know which one it serves:
+
+    causal    position t is asked for token t + 1, and compared with the teacher there, with that token's weight
+    masked    chosen positions are asked for the token that was there; teacher and student are compared at all tokens but
+              padding, or at the chosen ones alone (1910.01108 does the former in its code)
+
+Shapes: B blocks, T positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core import anatomy
+from core.config import ExperimentConfig, LossSpec, MaskingSpec
+from core.data import house
+from core.data.packing import Blocks, padding_id
+from core.errors import CompatibilityError, ConfigError
+from core.evaluation.blanks import fill_blanks
+from core.evaluation.language import evaluate_language
+from core.evaluation.masked import evaluate_masked
+from core.generation import generate
+from core.masking import Masker, token_counts
+from core.tokenizer import vocabulary_size
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+MASK = "[MASK]"  # how a blank is written in prompts, whatever the tokenizer's own mask token
+BLANKS = (f"The film was {MASK}.", f"I {MASK} this movie.", f"The {MASK} was the best part of the film.")
+FILLED = 3  # fills that a sample shows
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one forward pass is trained on.
+
+    Attributes:
+        input_ids: (B, T) int64, as the models see them.
+        attention_mask: (B, T) int64, 1 at tokens; None where padding cannot be seen.
+        targets: (B, T) int64; the right token of each position that is asked.
+        soft, hard: (B, T) float32; how much each position counts where models are compared, and where they are asked.
+    """
+
+    input_ids: Tensor
+    attention_mask: Tensor | None
+    targets: Tensor
+    soft: Tensor
+    hard: Tensor
+
+
+class Objective(Protocol):
+    """What the trainer and the experiment ask of an objective."""
+
+    name: anatomy.Objective
+
+    def batches(self, blocks: Sequence[dict[str, Tensor]], seed: tuple[int, ...]) -> list[Batch]:
+        """The forward passes of one optimiser step.
+
+        Args:
+            blocks: for each pass ``input_ids`` and ``weights``, (B, T).
+            seed: of all that is drawn for this step.
+        """
+
+    def measure(self, model: Any, blocks: Blocks, teacher: Any, *, batch_size: int, device: torch.device,
+                dtype: torch.dtype) -> dict[str, float]:
+        """The metrics of a model on held-out blocks, with ``cross_entropy`` among them."""
+
+    def answer(self, model: PreTrainedModel, prompt: str, *, max_new_tokens: int, seed: int) -> str:
+        """What the model makes of a prompt, to be looked at while it learns."""
+
+    def prompts(self, asked: Sequence[str]) -> tuple[str, ...]:
+        """Those of the prompts that this objective can answer, or its own."""
+
+
+@dataclass(frozen=True)
+class Causal:
+    """The next token."""
+
+    tokenizer: Any
+    name = "causal"
+
+    def batches(self, blocks: Sequence[dict[str, Tensor]], seed: tuple[int, ...]) -> list[Batch]:
+        return [self._batch(each["input_ids"], each["weights"]) for each in blocks]
+
+    @staticmethod
+    def _batch(input_ids: Tensor, weights: Tensor) -> Batch:
+        # The last position predicts what the block does not hold.
+        targets, counts = (torch.nn.functional.pad(each[:, 1:], (0, 1)) for each in (input_ids, weights))
+        return Batch(input_ids, None, targets, counts, counts)
+
+    def measure(self, model: Any, blocks: Blocks, teacher: Any, *, batch_size: int, device: torch.device,
+                dtype: torch.dtype) -> dict[str, float]:
+        return evaluate_language(model, blocks, teacher, tokenizer=self.tokenizer, batch_size=batch_size, device=device, dtype=dtype)
+
+    def answer(self, model: PreTrainedModel, prompt: str, *, max_new_tokens: int, seed: int) -> str:
+        return generate(model, self.tokenizer, house.conversation(prompt), max_new_tokens=max_new_tokens, sampling_temperature=0.7,
+                        seed=seed).text
+
+    def prompts(self, asked: Sequence[str]) -> tuple[str, ...]:
+        return tuple(asked)
+
+
+@dataclass(frozen=True)
+class MaskedLanguage:
+    """The masked tokens.
+
+    Attributes:
+        masker: of training, and of held-out text with seeds of its own.
+        compared: where models are compared, ``losses.kd_positions``.
+    """
+
+    tokenizer: Any
+    masker: Masker
+    compared: str = "all"
+    name = "masked"
+
+    @classmethod
+    def of(cls, spec: MaskingSpec, losses: LossSpec, tokenizer: Any, train: Blocks) -> MaskedLanguage:
+        """Rare are those tokens that are rare in the training blocks."""
+        counts = token_counts(train.input_ids, vocabulary_size(tokenizer))
+        return cls(tokenizer, Masker(spec, tokenizer, counts), losses.kd_positions)
+
+    def batches(self, blocks: Sequence[dict[str, Tensor]], seed: tuple[int, ...]) -> list[Batch]:
+        # All passes of a step are masked as one, so that the step does not depend on how it is cut.
+        ids = np.concatenate([each["input_ids"].cpu().numpy() for each in blocks])
+        weights = np.concatenate([each["weights"].cpu().numpy() for each in blocks])
+        masked = self.masker.mask(ids, weights > 0, seed)
+        real = ids != padding_id(self.tokenizer)
+        hard = np.where(masked.chosen, weights, 0)
+        soft = hard if self.compared == "masked" else real
+        parts = (masked.input_ids, real.astype(np.int64), ids.astype(np.int64), soft.astype(np.float32), hard.astype(np.float32))
+        sizes = [len(each["input_ids"]) for each in blocks]
+        device = blocks[0]["input_ids"].device
+        return [Batch(*passes) for passes in zip(*(torch.from_numpy(part).to(device).split(sizes) for part in parts), strict=True)]
+
+    def measure(self, model: Any, blocks: Blocks, teacher: Any, *, batch_size: int, device: torch.device,
+                dtype: torch.dtype) -> dict[str, float]:
+        return evaluate_masked(model, blocks, teacher, tokenizer=self.tokenizer, masker=self.masker, batch_size=batch_size, device=device,
+                               dtype=dtype)
+
+    def answer(self, model: PreTrainedModel, prompt: str, *, max_new_tokens: int, seed: int) -> str:
+        blanks = fill_blanks(model, self.tokenizer, prompt.replace(MASK, self.tokenizer.mask_token), FILLED)
+        return "; ".join(", ".join(f"{fill.token} {fill.probability:.0%}" for fill in fills) for fills in blanks)
+
+    def prompts(self, asked: Sequence[str]) -> tuple[str, ...]:
+        return tuple(prompt for prompt in asked if MASK in prompt or self.tokenizer.mask_token in prompt) or (BLANKS if asked else ())
+
+
+def objective_for(config: ExperimentConfig, objective: anatomy.Objective, tokenizer: Any, train: Blocks) -> Objective:
+    """The objective of an experiment's models.
+
+    Raises:
+        ConfigError, CompatibilityError: as `check_objective`.
+    """
+    check_objective(config, objective)
+    return Causal(tokenizer) if objective == "causal" else MaskedLanguage.of(config.masking, config.losses, tokenizer, train)
+
+
+def check_objective(config: ExperimentConfig, objective: anatomy.Objective) -> None:
+    """Refuse settings that mean something to models of the other kind only.
+
+    Raises:
+        CompatibilityError: a recipe for masked models with a causal one.
+        ConfigError: questions to a model that fills blanks.
+    """
+    masked_only = [name for name, differs in (
+        ("masking", config.masking != MaskingSpec()), ("losses.kd_positions", config.losses.kd_positions != "all"),
+        ("student.architecture", config.student.architecture != "teacher")) if differs]
+    if objective == "causal" and masked_only:
+        raise CompatibilityError(f"{' and '.join(masked_only)} belong to masked-language models, and this one predicts the next token.",
+                                 "A BERT-type model with its masked-language head was expected.",
+                                 "Choose another teacher, or remove these settings.")
+    if objective == "masked" and config.evaluation.sentiment_items:
+        raise ConfigError(f"evaluation.sentiment_items is {config.evaluation.sentiment_items}.",
+                          "A masked-language model fills blanks and answers no question.",
+                          "Set it to 0; evaluation.retention fine-tunes the models and measures that.")
