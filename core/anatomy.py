@@ -301,6 +301,14 @@ def with_tying(config: PreTrainedConfig, tied: bool) -> PreTrainedConfig:
     return result
 
 
+def with_dropout(config: PreTrainedConfig, rate: float | None) -> PreTrainedConfig:
+    """A copy with one rate for all kinds of dropout; None leaves them as they are."""
+    result = copy.deepcopy(config)
+    for key in anatomy_of(config).dropout_keys if rate is not None else ():
+        setattr(result, key, rate)
+    return result
+
+
 def is_tied(model: PreTrainedModel) -> bool:
     """Whether the output head shares the token embedding's matrix."""
     return model.get_input_embeddings().weight.data_ptr() == model.get_output_embeddings().weight.data_ptr()

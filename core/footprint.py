@@ -128,11 +128,22 @@ def _projections(shapes: Mapping[str, tuple[int, ...]], anatomy: Anatomy, layers
 
 def shape_of_fresh(spec: FreshSpec) -> Shape:
     """The shape of a model built from nothing, at the full size of its vocabulary."""
+    if spec.architecture == "bert":
+        return _shape_of_fresh_bert(spec)
     narrow = spec.hidden * spec.key_value_heads // spec.heads
     sides = [(spec.hidden, spec.hidden)] * 2 + [(spec.hidden, narrow)] * 2 + [(spec.hidden, spec.feed_forward)] * 3
     block = sum(math.prod(side) for side in sides) + 2 * spec.hidden  # and two norms
     counts = ParameterCount(spec.vocabulary * spec.hidden, (block,) * spec.layers, 0, spec.hidden)
     return Shape(ANATOMIES[spec.architecture], spec.hidden, spec.heads, spec.vocabulary, (sum(map(sum, sides)),) * spec.layers, counts)
+
+
+def _shape_of_fresh_bert(spec: FreshSpec) -> Shape:
+    sides = [(spec.hidden, spec.hidden)] * 4 + [(spec.hidden, spec.feed_forward)] * 2
+    block = sum(math.prod(side) for side in sides) + 9 * spec.hidden + spec.feed_forward  # biases, and two norms of two vectors
+    transform = spec.hidden * (spec.hidden + 3)  # in front of the head: a matrix, its bias and a norm
+    counts = ParameterCount((spec.vocabulary + spec.positions + 2) * spec.hidden, (block,) * spec.layers, spec.vocabulary,
+                            2 * spec.hidden + transform)
+    return Shape(ANATOMIES["bert"], spec.hidden, spec.heads, spec.vocabulary, (sum(map(sum, sides)),) * spec.layers, counts)
 
 
 def trainable(student: Shape, lora: LoraSpec | None) -> int:

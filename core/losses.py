@@ -167,6 +167,7 @@ class _HeadLoss(torch.autograd.Function):
         head_gradient = torch.zeros(matrix.shape, dtype=torch.float32, device=matrix.device) if weight.requires_grad else None
         shift_gradient = torch.zeros_like(shift) if bias is not None and bias.requires_grad else None
         sums = torch.zeros(2, dtype=torch.float32, device=states.device)
+        everywhere = not soft or bool(counts.hard.all())
         step = max(1, CHUNK_ELEMENTS // width)
         for start in range(0, len(states), step):
             part = slice(start, start + step)
@@ -179,7 +180,7 @@ class _HeadLoss(torch.autograd.Function):
                 gradient.mul_((counts.soft[part] / counts.soft_divisor).unsqueeze(-1) * terms.soft_factor)
                 del v
             asked = counts.hard[part]
-            rows = asked.nonzero().squeeze(-1) if soft and not asked.all() else slice(None)
+            rows = slice(None) if everywhere else asked.nonzero().squeeze(-1)
             if terms.hard_factor or not soft:
                 value, hard_gradient = cross_entropy(z[rows], targets[part][rows])
                 hard_gradient.mul_((asked[rows] / counts.hard_divisor).unsqueeze(-1) * terms.hard_factor)

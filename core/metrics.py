@@ -43,6 +43,7 @@ METRICS: dict[str, Metric] = {
     # Evaluation on held-out items.
     "eval/cross_entropy": Metric("held-out cross-entropy", "nats/token", "lower", "Mean negative log-likelihood of held-out text."),
     "eval/perplexity": Metric("held-out perplexity", "", "lower", "exp of the held-out cross-entropy; compare only within one tokenizer."),
+    "eval/masked_accuracy": Metric("masked accuracy", "", "higher", "Share of held-out masked tokens that are the model's first guess."),
     "eval/bits_per_byte": Metric("bits per byte", "bits/byte", "lower",
                                  "Held-out information per byte of text; comparable across tokenizers."),
     "eval/kl_to_teacher": Metric("KL to teacher", "nats/token", "lower", "KL(teacher || student) at temperature 1 on held-out text."),

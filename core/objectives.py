@@ -11,12 +11,13 @@ Shapes: B blocks, T positions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from core import anatomy
@@ -39,15 +40,13 @@ BLANKS = (f"The film was {MASK}.", f"I {MASK} this movie.", f"The {MASK} was the
 FILLED = 3  # fills that a sample shows
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(TypedDict):
     """What one forward pass is trained on.
 
-    Attributes:
-        input_ids: (B, T) int64, as the models see them.
-        attention_mask: (B, T) int64, 1 at tokens; None where padding cannot be seen.
-        targets: (B, T) int64; the right token of each position that is asked.
-        soft, hard: (B, T) float32; how much each position counts where models are compared, and where they are asked.
+    input_ids: (B, T) int64, as the models see them.
+    attention_mask: (B, T) int64, 1 at tokens; None where padding cannot be seen.
+    targets: (B, T) int64; the right token of each position that is asked.
+    soft, hard: (B, T) float32; how much each position counts where models are compared, and where they are asked.
     """
 
     input_ids: Tensor
@@ -55,6 +54,18 @@ class Batch:
     targets: Tensor
     soft: Tensor
     hard: Tensor
+
+
+Batches = Callable[[Sequence[dict[str, Tensor]], tuple[int, ...]], list[Batch]]
+
+
+def next_token(blocks: Sequence[dict[str, Tensor]], _seed: tuple[int, ...] = ()) -> list[Batch]:
+    """Causal batches of blocks; the last position predicts what the block does not hold."""
+    made: list[Batch] = []
+    for block in blocks:
+        targets, counts = (F.pad(block[part][:, 1:], (0, 1)) for part in ("input_ids", "weights"))
+        made.append(Batch(input_ids=block["input_ids"], attention_mask=None, targets=targets, soft=counts, hard=counts))
+    return made
 
 
 class Objective(Protocol):
@@ -89,13 +100,7 @@ class Causal:
     name = "causal"
 
     def batches(self, blocks: Sequence[dict[str, Tensor]], seed: tuple[int, ...]) -> list[Batch]:
-        return [self._batch(each["input_ids"], each["weights"]) for each in blocks]
-
-    @staticmethod
-    def _batch(input_ids: Tensor, weights: Tensor) -> Batch:
-        # The last position predicts what the block does not hold.
-        targets, counts = (torch.nn.functional.pad(each[:, 1:], (0, 1)) for each in (input_ids, weights))
-        return Batch(input_ids, None, targets, counts, counts)
+        return next_token(blocks, seed)
 
     def measure(self, model: Any, blocks: Blocks, teacher: Any, *, batch_size: int, device: torch.device,
                 dtype: torch.dtype) -> dict[str, float]:
@@ -137,10 +142,12 @@ class MaskedLanguage:
         real = ids != padding_id(self.tokenizer)
         hard = np.where(masked.chosen, weights, 0)
         soft = hard if self.compared == "masked" else real
-        parts = (masked.input_ids, real.astype(np.int64), ids.astype(np.int64), soft.astype(np.float32), hard.astype(np.float32))
-        sizes = [len(each["input_ids"]) for each in blocks]
-        device = blocks[0]["input_ids"].device
-        return [Batch(*passes) for passes in zip(*(torch.from_numpy(part).to(device).split(sizes) for part in parts), strict=True)]
+        whole = Batch(input_ids=torch.from_numpy(masked.input_ids), attention_mask=torch.from_numpy(real.astype(np.int64)),
+                      targets=torch.from_numpy(ids), soft=torch.from_numpy(soft.astype(np.float32)),
+                      hard=torch.from_numpy(hard.astype(np.float32)))
+        sizes, device = [len(each["input_ids"]) for each in blocks], blocks[0]["input_ids"].device
+        cut = {name: part.to(device).split(sizes) for name, part in whole.items()}
+        return [Batch(**{name: parts[number] for name, parts in cut.items()}) for number in range(len(blocks))]
 
     def measure(self, model: Any, blocks: Blocks, teacher: Any, *, batch_size: int, device: torch.device,
                 dtype: torch.dtype) -> dict[str, float]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from core import catalog, checks, footprint, machine, quantities
+from core.anatomy import anatomy_of
 from core.catalog import LoadedModel, ModelEntry
 from core.checks import Check, Checks
 from core.config import ExperimentConfig, StudentSpec, TrainSpec
@@ -26,6 +27,7 @@ from core.quantities import GIB
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedModel
 
     from core.rehearsal import Material
 
@@ -240,9 +242,6 @@ def _concluded(planned: Plan, found: Checks) -> Plan:
 def _material(config: ExperimentConfig, found: Checks, load: Callable[..., LoadedModel], device: torch.device,
               dtype: torch.dtype) -> Material | None:
     """Load and pack what the run will train with; None when something stands in the way."""
-    from core.data.prepare import prepare
-    from core.rehearsal import Material
-
     if config.bridge is not None:
         found.tell("text", f"Up to {config.bridge.texts:,} texts, which {config.bridge.model} writes when the run starts.")
         return None
@@ -253,21 +252,34 @@ def _material(config: ExperimentConfig, found: Checks, load: Callable[..., Loade
 
         started = found.take("student", lambda: load(config.student.model, device=device, dtype=torch.float32),
                              lambda loaded: _about(loaded.entry))
-        data = started and found.take("text", lambda: prepare(config.data, started.tokenizer, config.train.seed, cache_dir()))
-        return data and Material(started.tokenizer, data)
+        return started and _packed(config, found, started)
     teacher = found.take("teacher", lambda: load(config.teacher.model, device=device, dtype=dtype), lambda loaded: _about(loaded.entry))
     if teacher is None or not found.take("vocabulary", lambda: checks.vocabulary(teacher)):
         return None
-    data = found.take("text", lambda: prepare(config.data, teacher.tokenizer, config.train.seed, cache_dir()))
-    return data and Material(teacher.tokenizer, data, teacher.model)
+    return _packed(config, found, teacher, teacher.model)
+
+
+def _packed(config: ExperimentConfig, found: Checks, speaker: LoadedModel, teacher: PreTrainedModel | None = None) -> Material | None:
+    """The data in a model's vocabulary, and what it is to predict."""
+    from core.data.prepare import prepare
+    from core.objectives import objective_for
+    from core.rehearsal import Material
+
+    kind, tokenizer = anatomy_of(speaker.model.config).objective, speaker.tokenizer
+    data = found.take("text", lambda: prepare(config.data, tokenizer, config.train.seed, cache_dir(), kind))
+    objective = data and found.take("objective", lambda: objective_for(config, kind, tokenizer, data.train))
+    return objective and Material(tokenizer, data, objective, teacher)
 
 
 def _sample(config: ExperimentConfig) -> Material:
     """Rows enough to stand for the corpus, with a vocabulary of their own: the real one takes the whole corpus."""
     from core.data.prepare import prepare, rows
+    from core.objectives import objective_for
     from core.rehearsal import Material
-    from core.tokenizer import train_tokenizer
+    from core.students import fresh_tokenizer, objective_of_fresh
 
     spec, seed, fresh = config.data.model_copy(update={"max_rows": SAMPLE_ROWS}), config.train.seed, config.student.fresh
-    tokenizer = train_tokenizer(rows(spec, "train", seed), fresh.vocabulary, fresh.positions)
-    return Material(tokenizer, prepare(spec, tokenizer, seed))
+    kind = objective_of_fresh(fresh)
+    tokenizer = fresh_tokenizer(fresh, rows(spec, "train", seed, kind))
+    data = prepare(spec, tokenizer, seed, objective=kind)
+    return Material(tokenizer, data, objective_for(config, kind, tokenizer, data.train))

@@ -20,10 +20,9 @@ from core.data import house
 from core.data.prepare import PreparedData
 from core.devices import is_out_of_memory
 from core.errors import OutOfMemory
-from core.evaluation.language import evaluate_language
 from core.evaluation.sentiment import evaluate_sentiment
-from core.generation import generate
 from core.layer_maps import LayerMap, matched_blocks, student_depth
+from core.objectives import Objective
 from core.recorder import CONTROL, STUDENT, ListRecorder
 from core.students import build_student, fresh_student, started_student
 from core.tokenizer import real_width
@@ -36,10 +35,11 @@ SENTIMENT_ITEMS = 8
 
 @dataclass(frozen=True)
 class Material:
-    """What a run trains with: a tokenizer, packed data, and the teacher where there is one."""
+    """What a run trains with: a tokenizer, packed data, what is predicted, and the teacher where there is one."""
 
     tokenizer: Any
     data: PreparedData
+    objective: Objective
     teacher: PreTrainedModel | None = None
 
 
@@ -134,7 +134,7 @@ class _Stage:
             arguments = training_arguments(spec, Path(folder), self.device, eval_steps=STEPS)
             arguments.save_strategy = arguments.eval_strategy = "no"
             trainer = DistillationTrainer(model, lesson, self.material.data.train, arguments, arm=arm, recorder=ListRecorder(),
-                                          dtype=self.dtype, evaluate=lambda _: {})
+                                          dtype=self.dtype, evaluate=lambda _: {}, batches=self.material.objective.batches)
             trainer.add_callback(_Deadline())
             trainer.train()
         return trainer
@@ -142,8 +142,8 @@ class _Stage:
     def language(self, model: nn.Module) -> float:
         batch, held_out = self.config.train.per_device_train_batch_size, self.material.data.validation.take(self.config.evaluation.blocks)
         some = held_out.take(batch)
-        return len(held_out) / len(some) * _timed(lambda: evaluate_language(
-            model, some, self.material.teacher, tokenizer=self.material.tokenizer, batch_size=batch, device=self.device, dtype=self.dtype))
+        return len(held_out) / len(some) * _timed(lambda: self.material.objective.measure(
+            model, some, self.material.teacher, batch_size=batch, device=self.device, dtype=self.dtype))
 
     def sentiment(self, model: nn.Module) -> float:
         items = self.config.evaluation.sentiment_items
@@ -154,9 +154,9 @@ class _Stage:
     def answers(self, model: nn.Module) -> float:
         spec = self.config.evaluation
         model.eval()
-        return len(spec.prompts) * _timed(lambda: generate(
-            model, self.material.tokenizer, house.conversation(spec.prompts[0]), max_new_tokens=spec.max_new_tokens,
-            sampling_temperature=0.7)) if spec.prompts else 0.0
+        prompts = self.material.objective.prompts(spec.prompts)
+        return len(prompts) * _timed(lambda: self.material.objective.answer(
+            model, prompts[0], max_new_tokens=spec.max_new_tokens, seed=0)) if prompts else 0.0
 
 
 class _Deadline(TrainerCallback):

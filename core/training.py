@@ -41,7 +41,7 @@ from torch import nn
 from transformers import AutoTokenizer, PreTrainedModel
 
 from core import catalog, checks
-from core.anatomy import plain_model
+from core.anatomy import anatomy_of, plain_model
 from core.catalog import LoadedModel
 from core.config import ExperimentConfig
 from core.data import house
@@ -49,17 +49,16 @@ from core.data.packing import Blocks
 from core.data.prepare import PreparedData, prepare, rows
 from core.devices import resolve_device, resolve_precision
 from core.errors import DataError, DeviceError
-from core.evaluation.language import evaluate_language
 from core.evaluation.sentiment import evaluate_sentiment
-from core.generation import generate
 from core.home import cache_dir
 from core.layer_maps import LayerMap, matched_blocks
 from core.metrics import METRICS
+from core.objectives import check_objective, objective_for
 from core.planning import total_steps
 from core.recorder import CONTROL, STUDENT, Recorder
 from core.reporting import write_folder_documents
-from core.students import build_student, fresh_student, merged, started_student
-from core.tokenizer import real_width, train_tokenizer
+from core.students import build_student, fresh_student, fresh_tokenizer, merged, objective_of_fresh, started_student
+from core.tokenizer import real_width
 from core.trackers import tracked
 from core.trainer import CONTROL_LESSON, DistillationTrainer, Lesson, latest_checkpoint, training_arguments
 from core.unit_order import Importance, unit_importance
@@ -150,8 +149,11 @@ class _Experiment:
         with self.phase("prepare data"):
             self.tokenizer = speaker.tokenizer if speaker else self._new_tokenizer()
             checks.block_length(config.data, config.student.fresh.positions if config.student.fresh else speaker.entry.context)
-            self.data: PreparedData = prepare(config.data, self.tokenizer, config.train.seed, cache_dir())
+            kind = anatomy_of(speaker.model.config).objective if speaker else objective_of_fresh(config.student.fresh)
+            check_objective(config, kind)
+            self.data: PreparedData = prepare(config.data, self.tokenizer, config.train.seed, cache_dir(), kind)
             self._same_data_as_before()
+            self.objective = objective_for(config, kind, self.tokenizer, self.data.train)
         self.held_out: Blocks = self.data.validation.take(config.evaluation.blocks)
         self.reviews = house.held_out("validation", config.evaluation.sentiment_items) if config.evaluation.sentiment_items else []
         self.shape: dict[str, Any] = {}
@@ -211,7 +213,7 @@ class _Experiment:
             if self.progress.layer_map is not None:
                 spec = spec.model_copy(update={"layer_map": tuple(self.progress.layer_map)})
             student = build_student(self.teacher.model, spec, seed=seed, calibration=self._calibration, units=self._units(),
-                                    dtype=torch.float32)
+                                    block_loss=self._block_loss, dtype=torch.float32)
             if spec.layer_map == "importance":
                 self.progress.layer_map = list(student.layer_map)
                 self._keep_progress()
@@ -232,7 +234,7 @@ class _Experiment:
                                        run_name=f"{self.config.name or self.directory.name}-{arm}")
         with tracked(spec.report_to, self.directory / "logs" / arm):
             trainer = DistillationTrainer(model, lesson, self.data.train, arguments, arm=arm, recorder=self.recorder, dtype=self.dtype,
-                                          evaluate=lambda step: self._language(arm, model, step))
+                                          evaluate=lambda step: self._language(arm, model, step), batches=self.objective.batches)
             self.recorder.event("phase", {"name": "steps", "arm": arm, "total_steps": total_steps(spec, len(self.data.train))})
             trainer.go_on(latest_checkpoint(checkpoints))
         self.progress.steps[arm] = trainer.state.global_step
@@ -285,8 +287,8 @@ class _Experiment:
         self._samples(arm, model, step)
 
     def _measure_language(self, model: nn.Module) -> dict[str, float]:
-        return evaluate_language(model, self.held_out, self.teacher and self.teacher.model, tokenizer=self.tokenizer,
-                                 batch_size=self.config.train.per_device_train_batch_size, device=self.device, dtype=self.dtype)
+        return self.objective.measure(model, self.held_out, self.teacher and self.teacher.model, device=self.device, dtype=self.dtype,
+                                      batch_size=self.config.train.per_device_train_batch_size)
 
     def _language(self, arm: str, model: nn.Module, step: int) -> dict[str, float]:
         metrics = self._measure_language(model)
@@ -297,10 +299,9 @@ class _Experiment:
     def _samples(self, arm: str, model: nn.Module, step: int) -> None:
         training = model.training
         model.eval()
-        for prompt in self.config.evaluation.prompts:
-            answer = generate(model, self.tokenizer, house.conversation(prompt), max_new_tokens=self.config.evaluation.max_new_tokens,
-                              sampling_temperature=0.7, seed=self.config.train.seed)
-            self.recorder.event("samples", {"arm": arm, "step": step, "prompt": prompt, "answer": answer.text})
+        for prompt in self.objective.prompts(self.config.evaluation.prompts):
+            answer = self.objective.answer(model, prompt, max_new_tokens=self.config.evaluation.max_new_tokens, seed=self.config.train.seed)
+            self.recorder.event("samples", {"arm": arm, "step": step, "prompt": prompt, "answer": answer})
         model.train(training)
 
     def report(self, *, stopped: bool) -> dict[str, Any]:
@@ -335,7 +336,7 @@ class _Experiment:
         if not kept.is_dir():
             limit = min(self.config.data.max_rows or TOKENIZER_ROWS, TOKENIZER_ROWS)
             spec, data = self.config.student.fresh, self.config.data.model_copy(update={"max_rows": limit})
-            tokenizer = train_tokenizer(rows(data, "train", self.config.train.seed), spec.vocabulary, spec.positions)
+            tokenizer = fresh_tokenizer(spec, rows(data, "train", self.config.train.seed, objective_of_fresh(spec)))
             tokenizer.save_pretrained(kept.with_name("tokenizer.partial"))
             kept.with_name("tokenizer.partial").replace(kept)
         return AutoTokenizer.from_pretrained(kept)
@@ -357,6 +358,12 @@ class _Experiment:
                       kept.with_suffix(".partial"))
             os.replace(kept.with_suffix(".partial"), kept)
         return Importance(**load_file(kept))
+
+    def _block_loss(self) -> float:
+        """The teacher's loss as it is right now, on the calibration blocks: what a block is worth is measured without it."""
+        blocks = self.data.validation.take(CALIBRATION_BLOCKS)
+        return self.objective.measure(self.teacher.model, blocks, None, batch_size=self.config.train.per_device_train_batch_size,
+                                      device=self.device, dtype=self.dtype)["cross_entropy"]
 
     def _calibration(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         blocks, size = self.data.validation.take(CALIBRATION_BLOCKS), self.config.train.per_device_train_batch_size
