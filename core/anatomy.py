@@ -341,6 +341,7 @@ def without_block(model: nn.Module, block: int) -> Iterator[None]:
     layers = blocks(model)
     kept = layers[block]
     layers[block] = PassThrough()
+    vars(layers[block]).update({key: value for key, value in vars(kept).items() if not key.startswith("_")})  # some models read them
     try:
         yield
     finally:

@@ -222,10 +222,12 @@ def count(shapes: Mapping[str, Sequence[int]], config: Mapping[str, Any]) -> Par
 def parameters(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
     """The parameters among a checkpoint's tensors by canonical name: no constants, tied weights once, no parts of other heads."""
     anatomy, seen = anatomy_of(config), set()
-    tied = {f"{anatomy.head}.weight"} if anatomy.is_tied(config) else set()
+    is_tied = anatomy.is_tied(config)
+    tied = {f"{anatomy.head}.weight"} if is_tied else set()
     language_model = task_of(config) in ("causal", "masked")
     for name, tensor in tensors.items():
-        canonical = anatomy.canonical(name)
+        # Untied, what an alias names is a tensor of its own.
+        canonical = anatomy.canonical(name) if is_tied or name not in anatomy.aliases else name
         if canonical is None or canonical in tied | seen or (language_model and re.search(anatomy.unused, canonical)):
             continue
         seen.add(canonical)

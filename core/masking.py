@@ -17,6 +17,7 @@ Shapes: B sequences, T positions.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,7 +64,7 @@ class Masker:
         self._log_weight[self._ordinary] = -spec.rarity * np.log(frequency[self._ordinary])
         self._begins_word = _word_beginnings(tokenizer, size) if spec.whole_words else None
 
-    def mask(self, input_ids: np.ndarray, countable: np.ndarray, seed: tuple[int, ...]) -> Masked:
+    def mask(self, input_ids: np.ndarray, countable: np.ndarray, seed: Sequence[int]) -> Masked:
         """Mask a batch; the same seed gives the same masks.
 
         Args:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypedDict
 
 import numpy as np
 import torch
@@ -44,7 +44,7 @@ class Batch(TypedDict):
     """What one forward pass is trained on.
 
     input_ids: (B, T) int64, as the models see them.
-    attention_mask: (B, T) int64, 1 at tokens; None where padding cannot be seen.
+    attention_mask: (B, T) int64, 1 at tokens, or (B, 1, T, T) bool, what each position sees; None where padding cannot be seen.
     targets: (B, T) int64; the right token of each position that is asked.
     soft, hard: (B, T) float32; how much each position counts where models are compared, and where they are asked.
     """
@@ -56,10 +56,18 @@ class Batch(TypedDict):
     hard: Tensor
 
 
-Batches = Callable[[Sequence[dict[str, Tensor]], tuple[int, ...]], list[Batch]]
+class Draw(NamedTuple):
+    """What everything that is drawn for a step depends on: the run's seed, the optimiser step and the process."""
+
+    seed: int
+    step: int
+    process: int = 0
 
 
-def next_token(blocks: Sequence[dict[str, Tensor]], _seed: tuple[int, ...] = ()) -> list[Batch]:
+Batches = Callable[[Sequence[dict[str, Tensor]], Draw], list[Batch]]
+
+
+def next_token(blocks: Sequence[dict[str, Tensor]], _draw: Draw | None = None) -> list[Batch]:
     """Causal batches of blocks; the last position predicts what the block does not hold."""
     made: list[Batch] = []
     for block in blocks:
@@ -73,12 +81,11 @@ class Objective(Protocol):
 
     name: anatomy.Objective
 
-    def batches(self, blocks: Sequence[dict[str, Tensor]], seed: tuple[int, ...]) -> list[Batch]:
+    def batches(self, blocks: Sequence[dict[str, Tensor]], draw: Draw) -> list[Batch]:
         """The forward passes of one optimiser step.
 
         Args:
             blocks: for each pass ``input_ids`` and ``weights``, (B, T).
-            seed: of all that is drawn for this step.
         """
 
     def measure(self, model: Any, blocks: Blocks, teacher: Any, *, batch_size: int, device: torch.device,
@@ -99,8 +106,8 @@ class Causal:
     tokenizer: Any
     name = "causal"
 
-    def batches(self, blocks: Sequence[dict[str, Tensor]], seed: tuple[int, ...]) -> list[Batch]:
-        return next_token(blocks, seed)
+    def batches(self, blocks: Sequence[dict[str, Tensor]], draw: Draw) -> list[Batch]:
+        return next_token(blocks, draw)
 
     def measure(self, model: Any, blocks: Blocks, teacher: Any, *, batch_size: int, device: torch.device,
                 dtype: torch.dtype) -> dict[str, float]:
@@ -134,11 +141,13 @@ class MaskedLanguage:
         counts = token_counts(train.input_ids, vocabulary_size(tokenizer))
         return cls(tokenizer, Masker(spec, tokenizer, counts), losses.kd_positions)
 
-    def batches(self, blocks: Sequence[dict[str, Tensor]], seed: tuple[int, ...]) -> list[Batch]:
+    def batches(self, blocks: Sequence[dict[str, Tensor]], draw: Draw) -> list[Batch]:
+        if draw.step < self.masker.spec.left_to_right:
+            return self._left_to_right(blocks)
         # All passes of a step are masked as one, so that the step does not depend on how it is cut.
         ids = np.concatenate([each["input_ids"].cpu().numpy() for each in blocks])
         weights = np.concatenate([each["weights"].cpu().numpy() for each in blocks])
-        masked = self.masker.mask(ids, weights > 0, seed)
+        masked = self.masker.mask(ids, weights > 0, draw)
         real = ids != padding_id(self.tokenizer)
         hard = np.where(masked.chosen, weights, 0)
         soft = hard if self.compared == "masked" else real
@@ -148,6 +157,15 @@ class MaskedLanguage:
         sizes, device = [len(each["input_ids"]) for each in blocks], blocks[0]["input_ids"].device
         cut = {name: part.to(device).split(sizes) for name, part in whole.items()}
         return [Batch(**{name: parts[number] for name, parts in cut.items()}) for number in range(len(blocks))]
+
+    def _left_to_right(self, blocks: Sequence[dict[str, Tensor]]) -> list[Batch]:
+        """Every next token, which an encoder can be asked for as long as it is kept from looking ahead."""
+        batches = next_token(blocks)
+        for batch in batches:
+            ids = batch["input_ids"]
+            before = torch.ones(ids.shape[1], ids.shape[1], dtype=torch.bool, device=ids.device).tril()
+            batch["attention_mask"] = before & (ids != padding_id(self.tokenizer))[:, None, None, :]
+        return batches
 
     def measure(self, model: Any, blocks: Blocks, teacher: Any, *, batch_size: int, device: torch.device,
                 dtype: torch.dtype) -> dict[str, float]:

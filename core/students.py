@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -130,12 +131,30 @@ def fresh_student(spec: FreshSpec, tokenizer: PreTrainedTokenizerBase, seed: int
 
     shared = {"vocab_size": vocabulary_size(tokenizer), "hidden_size": spec.hidden, "intermediate_size": spec.feed_forward,
               "num_hidden_layers": spec.layers, "num_attention_heads": spec.heads, "max_position_embeddings": spec.positions,
-              "tie_word_embeddings": True, "initializer_range": 0.02, "pad_token_id": tokenizer.pad_token_id}
-    config = LlamaConfig(
-        **shared, num_key_value_heads=spec.key_value_heads, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
-    ) if spec.architecture == "llama" else BertConfig(**shared, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+              "tie_word_embeddings": True, "pad_token_id": tokenizer.pad_token_id}
+    if spec.architecture == "llama":
+        config = LlamaConfig(**shared, num_key_value_heads=spec.key_value_heads, initializer_range=0.02,
+                             bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id)
+    else:
+        # BERT's 0.02 belongs to its 768 channels: what enters attention shall be as large in a narrower model.
+        config = BertConfig(**shared, initializer_range=0.02 * math.sqrt(768 / spec.hidden), hidden_dropout_prob=0.0,
+                            attention_probs_dropout_prob=0.0)
     with _seeded(seed):
-        return _new_model(config, torch.float32).train()
+        model = _new_model(config, torch.float32)
+    if spec.architecture == "bert":
+        _begin_with_waves(model.get_submodule(anatomy_of(config).positions).weight, config.initializer_range)
+    return model.train()
+
+
+def _begin_with_waves(positions: torch.Tensor, spread: float) -> None:
+    """Learnt positions (T, D) begin as the sinusoids of 1706.03762, section 3.5, with standard deviation `spread`: neighbours can then be
+    told from each other at once, which independent random vectors would have to learn."""
+    import torch
+
+    length, width = positions.shape
+    angles = torch.arange(length)[:, None] * 10_000 ** (-torch.arange(0, width, 2) / width)
+    with torch.no_grad():
+        positions[:, 0::2], positions[:, 1::2] = angles.sin() * spread * 2**0.5, angles.cos()[:, :width // 2] * spread * 2**0.5
 
 
 def fresh_tokenizer(spec: FreshSpec, rows: Iterable[Row]) -> PreTrainedTokenizerBase:

@@ -24,7 +24,7 @@ from core.devices import memory_in_use, use_only
 from core.errors import CompatibilityError, NonFiniteLoss
 from core.evaluation.forward import forward, output_head
 from core.losses import Counts, Head, HeadTerms, LayerMatch, cosine_distance, divergence, head_loss
-from core.objectives import Batch, Batches, next_token
+from core.objectives import Batch, Batches, Draw, next_token
 from core.recorder import Recorder
 
 STATE_FILE = "trainer_state.json"  # the last file of a checkpoint that Trainer writes
@@ -213,7 +213,7 @@ class DistillationTrainer(Trainer):
         processes, where models are compared and where they are asked."""
         blocks = list(islice(epoch_iterator, num_batches))
         # What is drawn depends on the step alone, so a resumed run draws what an uninterrupted one would have drawn.
-        batches = self.batches(blocks, (self.args.seed, self.state.global_step, self.args.process_index)) if blocks else []
+        batches = self.batches(blocks, Draw(self.args.seed, self.state.global_step, self.args.process_index)) if blocks else []
         totals = torch.stack([sum((batch[part].sum() for batch in batches), torch.zeros((), device=device)) for part in ("soft", "hard")])
         return batches, self.accelerator.reduce(totals, "sum") if self.args.world_size > 1 else totals
 

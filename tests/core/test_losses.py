@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from core import losses
 from core.config import LossSpec
-from core.losses import HeadTerms, LayerMatch, divergence, head_loss
+from core.losses import Counts, Head, HeadTerms, LayerMatch, divergence, head_loss
 
 N, V, D = 7, 23, 8
 
@@ -106,7 +106,7 @@ def test_chunked_head_equals_autograd_on_the_definition(monkeypatch, chunk, w_kd
     student.requires_grad_(), head.requires_grad_()
     spec = LossSpec(w_kd=w_kd, w_hard=w_hard, temperature=2.0)
     terms = HeadTerms(divergence(spec), w_kd * 4.0, w_hard)
-    loss, sums = head_loss(student, head, teacher, teacher_head, targets, weights, terms, 25.5)
+    loss, sums = head_loss(Head(student, head), Head(teacher, teacher_head), targets, alike(weights, 25.5), terms)
     got = torch.autograd.grad(loss * 3.0, (student, head))
 
     z, v = student @ head.T, teacher @ teacher_head.T
@@ -120,10 +120,16 @@ def test_chunked_head_equals_autograd_on_the_definition(monkeypatch, chunk, w_kd
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
+def alike(weights: torch.Tensor, divisor: float) -> Counts:
+    """Compared and asked at the same positions, as causal models are."""
+    return Counts(weights, weights, divisor, divisor)
+
+
 def test_weightless_positions_count_nothing():
     student, head, teacher, teacher_head, targets, weights = head_case()
     student.requires_grad_()
-    loss, _ = head_loss(student, head, teacher, teacher_head, targets, weights, HeadTerms(divergence(LossSpec()), 4.0, 1.0), 1.0)
+    loss, _ = head_loss(Head(student, head), Head(teacher, teacher_head), targets, alike(weights, 1.0),
+                        HeadTerms(divergence(LossSpec()), 4.0, 1.0))
     (gradient,) = torch.autograd.grad(loss, student)
     assert gradient[1].abs().max() == 0 and gradient[0].abs().max() > 0
 
@@ -134,8 +140,8 @@ def test_rows_beyond_the_tokenizer_take_no_part(w_kd):
     targets = targets.clamp_max(V - 1)
     head.requires_grad_()
     terms = HeadTerms(divergence(LossSpec()), 4.0 * w_kd, 1.0)
-    loss, sums = head_loss(student, head, teacher, teacher_head, targets, weights, terms, 1.0, V)
-    expected, cut = head_loss(student, head[:V].detach(), teacher, teacher_head[:V], targets, weights, terms, 1.0)
+    loss, sums = head_loss(Head(student, head), Head(teacher, teacher_head), targets, alike(weights, 1.0), terms, V)
+    expected, cut = head_loss(Head(student, head[:V].detach()), Head(teacher, teacher_head[:V]), targets, alike(weights, 1.0), terms)
     torch.testing.assert_close((loss, sums), (expected, cut))
     (gradient,) = torch.autograd.grad(loss, head)
     assert gradient.shape == head.shape and gradient[V:].abs().sum() == 0 and gradient[:V].abs().sum() > 0
@@ -146,11 +152,33 @@ def test_padded_vocabularies_are_cut_to_the_common_width(mine, theirs):
     student, head, teacher, teacher_head, targets, weights = head_case(mine, theirs)
     head.requires_grad_()
     terms = HeadTerms(divergence(LossSpec()), 4.0, 0.0)
-    loss, _ = head_loss(student, head, teacher, teacher_head, targets, weights, terms, 1.0)
-    expected, _ = head_loss(student, head[:V].detach(), teacher, teacher_head[:V], targets, weights, terms, 1.0)
+    loss, _ = head_loss(Head(student, head), Head(teacher, teacher_head), targets, alike(weights, 1.0), terms)
+    expected, _ = head_loss(Head(student, head[:V].detach()), Head(teacher, teacher_head[:V]), targets, alike(weights, 1.0), terms)
     torch.testing.assert_close(loss, expected)
     (gradient,) = torch.autograd.grad(loss, head)
     assert gradient.shape == head.shape and gradient[V:].abs().sum() == 0
+
+
+@pytest.mark.parametrize(("w_kd", "w_hard"), [(5.0, 2.0), (0.0, 2.0), (5.0, 0.0)])
+def test_masked_positions_are_asked_and_all_others_are_compared(w_kd, w_hard, monkeypatch):
+    """Two sets of positions with divisors of their own, and heads with a bias, against plain autograd."""
+    monkeypatch.setattr(losses, "CHUNK_ELEMENTS", 3 * V)
+    student, head, teacher, teacher_head, targets, _ = head_case()
+    bias, teacher_bias = torch.randn(2, V, generator=torch.Generator().manual_seed(9))
+    soft, hard = torch.tensor([1.0, 1, 0, 1, 1, 1, 1]), torch.tensor([0.0, 1, 1, 0, 0, 0, 1])
+    student, head, teacher, teacher_head = (each.float() for each in (student, head, teacher, teacher_head))
+    for tensor in (student, head, bias):
+        tensor.requires_grad_()
+    loss, sums = head_loss(Head(student, head, bias), Head(teacher, teacher_head, teacher_bias), targets, Counts(soft, hard, 11.0, 3.0),
+                           HeadTerms(divergence(LossSpec()), 4 * w_kd, w_hard))
+    z, v = student @ head.T + bias, teacher @ teacher_head.T + teacher_bias
+    kl = naive("forward_kl", z, v, 2.0, 0.5)
+    ce = -torch.log_softmax(z, -1).gather(1, targets[:, None]).squeeze(1)
+    expected = 4 * w_kd * (kl * soft).sum() / 11 + w_hard * (ce * hard).sum() / 3
+    torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-6)
+    assert sums[1].item() == pytest.approx((ce * hard).sum().item(), rel=1e-5)
+    for got, wanted in zip(torch.autograd.grad(loss, (student, head, bias)), torch.autograd.grad(expected, (student, head, bias)), strict=True):
+        torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_layer_match_pairs_only_states_at_the_same_norm_point():

@@ -11,6 +11,7 @@ from core.config import ExperimentConfig, parse_recipe
 from core.data.prepare import prepare
 from core.errors import OutOfMemory
 from core.recorder import CONTROL, STUDENT
+from core.objectives import Causal
 from core.rehearsal import Material, Rehearsal, rehearse
 from tests.core.chat_models import save_chat_model
 
@@ -28,7 +29,7 @@ def config(tmp_path: Path) -> ExperimentConfig:
 
 def material(config: ExperimentConfig) -> Material:
     loaded = catalog.load(config.teacher.model)
-    return Material(loaded.tokenizer, prepare(config.data, loaded.tokenizer, 0), loaded.model)
+    return Material(loaded.tokenizer, prepare(config.data, loaded.tokenizer, 0), Causal(loaded.tokenizer), loaded.model)
 
 
 def run(config: ExperimentConfig) -> Rehearsal:

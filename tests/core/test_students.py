@@ -125,29 +125,19 @@ def test_merging_a_plain_model_gives_it_back() -> None:
     assert merged(model) is model
 
 
+def mean_loss(model: torch.nn.Module, input_ids: torch.Tensor) -> float:
+    log_probabilities = logits(model, input_ids).log_softmax(-1)[:, :-1]
+    return -log_probabilities.gather(-1, input_ids[:, 1:, None]).mean().item()
+
+
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_importance_is_the_loss_without_a_block_minus_the_loss_with_all(name: str) -> None:
-    teacher = tiny_model(name, spread=0.05)
-    input_ids = token_ids(rows=3)
-    weights = torch.ones_like(input_ids, dtype=torch.float32)
-    weights[0, 6:] = 0
-    weights[1] = 2
-    found = block_importance(teacher, [(input_ids[:2], weights[:2]), (input_ids[2:], weights[2:])])
-
-    def loss(model: torch.nn.Module) -> float:
-        total = counted = 0.0
-        for row, weight in zip(input_ids, weights, strict=True):
-            log_probabilities = logits(model, row[None])[0].log_softmax(-1)
-            for position in range(1, len(row)):
-                total -= weight[position].item() * log_probabilities[position - 1, row[position]].item()
-                counted += weight[position].item()
-        return total / counted
-
-    complete = loss(teacher)
+    teacher, input_ids = tiny_model(name, spread=0.05), token_ids(rows=3)
+    found = block_importance(teacher, lambda: mean_loss(teacher, input_ids))
     for block in range(4):
         others = tuple(other for other in range(4) if other != block)
         without = build_student(teacher, StudentSpec(layer_map=others), seed=0).model
-        assert found[block] == pytest.approx(loss(without) - complete, abs=1e-5)
+        assert found[block] == pytest.approx(mean_loss(without, input_ids) - mean_loss(teacher, input_ids), abs=1e-5)
 
 
 def test_the_importance_map_keeps_what_matters() -> None:
@@ -156,30 +146,18 @@ def test_the_importance_map_keeps_what_matters() -> None:
         for block in (1, 2):
             blocks(teacher)[block].self_attn.o_proj.weight.zero_()
             blocks(teacher)[block].mlp.down_proj.weight.zero_()
-    batches = [(input_ids, torch.ones(input_ids.shape))]
-    importance = block_importance(teacher, batches)
+
+    def loss() -> float:
+        return mean_loss(teacher, input_ids)
+
+    importance = block_importance(teacher, loss)
     assert importance[1] == importance[2] == 0
     assert 0 not in (importance[0], importance[3])
     spec = StudentSpec(layers=3, layer_map="importance")
-    chosen = build_student(teacher, spec, seed=0, calibration=lambda: batches).layer_map
+    chosen = build_student(teacher, spec, seed=0, block_loss=loss).layer_map
     assert chosen == tuple(sorted(sorted(range(4), key=lambda block: -importance[block])[:3]))
-    with pytest.raises(ValueError, match="calibration is needed"):
+    with pytest.raises(ValueError, match="block_loss is needed"):
         build_student(teacher, spec, seed=0)
-
-
-def test_importance_never_holds_the_logits_of_a_whole_batch(monkeypatch) -> None:
-    teacher, batch = tiny_model("llama"), (token_ids(rows=4), torch.ones(4, 12))
-    at_once = block_importance(teacher, [batch])
-    monkeypatch.setattr(forward, "CHUNK_ELEMENTS", 3 * VOCABULARY)
-    sizes = []
-    teacher.get_output_embeddings().register_forward_hook(lambda *call: sizes.append(call[-1].numel()))
-    assert block_importance(teacher, [batch]) == pytest.approx(at_once, abs=1e-5)
-    assert sizes and max(sizes) <= 3 * VOCABULARY
-
-
-def test_importance_needs_counted_tokens() -> None:
-    with pytest.raises(ValueError, match="counts no token"):
-        block_importance(tiny_model("gpt2"), [(token_ids(), torch.zeros(2, 12))])
 
 
 class _Tokenizer:

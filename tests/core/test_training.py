@@ -164,8 +164,8 @@ def test_what_trainer_does_not_keep_is_kept(teacher, corpus, tmp_path, student, 
 
 def test_hard_labels_alone_do_not_ask_the_teacher(teacher, corpus, tmp_path, monkeypatch):
     """Evaluation still compares with it."""
-    asked, states = [], trainer._states
-    monkeypatch.setattr(trainer, "_states", lambda model, *given, **more: (asked.append(model), states(model, *given, **more))[1])
+    asked, forward = [], trainer.forward
+    monkeypatch.setattr(trainer, "forward", lambda model, *given, **more: (asked.append(model), forward(model, *given, **more))[1])
     config = experiment(teacher, corpus, losses={"w_kd": 0, "w_hard": 1, "w_hidden": 0}, train={"max_steps": 2}, evaluation={"prompts": []})
     report = distill(config, ListRecorder(), tmp_path / "run")
     assert len(asked) == 2 and asked[0] is asked[1]
@@ -298,7 +298,7 @@ def test_a_new_vocabulary_reads_no_more_rows_than_training(corpus, tmp_path, mon
         raise Read
 
     monkeypatch.setattr(training, "TOKENIZER_ROWS", 40)
-    monkeypatch.setattr(training, "train_tokenizer", train)
+    monkeypatch.setattr(students, "train_tokenizer", train)
     with pytest.raises(Read):
         distill(config, ListRecorder(), tmp_path / "run")
     assert len(read) == expected

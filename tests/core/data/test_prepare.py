@@ -18,7 +18,7 @@ def key(monkeypatch: Any, revision: str = "one", **tokens: str) -> str:
     for name, token in tokens.items():
         setattr(tokenizer, name, token)
     monkeypatch.setattr(module, "hub_revision", lambda spec: revision)
-    return _key(SPEC, tokenizer, 1)
+    return _key(SPEC, tokenizer, 1, "causal")
 
 
 def test_the_key_tells_special_tokens_and_revisions_apart(monkeypatch):

@@ -1,0 +1,81 @@
+"""Masked metrics against their definitions, and blanks."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from core.config import MaskingSpec
+from core.data.packing import Blocks
+from core.errors import DataError
+from core.evaluation.blanks import blank_divergence, fill_blanks
+from core.evaluation.masked import HELD_OUT_SEED, evaluate_masked
+from core.masking import Masker
+from tests.core.masked_models import TEXTS, masked_model, masked_tokenizer
+
+TOKENIZER = masked_tokenizer()
+
+
+def blocks() -> Blocks:
+    ids = TOKENIZER(list(TEXTS), padding="longest", return_tensors="np")["input_ids"].astype(np.int32)
+    return Blocks(ids, (~np.isin(ids, TOKENIZER.all_special_ids)).astype(np.float32), len(ids), ids.size)
+
+
+def test_metrics_equal_their_definitions():
+    student, teacher, held_out, masker = masked_model(2), masked_model(4, seed=1), blocks(), Masker(MaskingSpec(fraction=0.4), TOKENIZER)
+    found = evaluate_masked(student, held_out, teacher, tokenizer=TOKENIZER, masker=masker, batch_size=2, device="cpu")
+    masked = masker.mask(held_out.input_ids, held_out.weights > 0, HELD_OUT_SEED)
+    nats, kl, right, agreed = [], [], [], []
+    for row, chosen, truth in zip(masked.input_ids, masked.chosen, held_out.input_ids, strict=True):
+        real = int((truth != TOKENIZER.pad_token_id).sum())
+        with torch.no_grad():
+            q, p = (model(input_ids=torch.from_numpy(row[None, :real])).logits[0].log_softmax(-1) for model in (student, teacher))
+        for position in np.flatnonzero(chosen):
+            nats.append(-q[position, truth[position]].item())
+            kl.append((p[position].exp() * (p[position] - q[position])).sum().item())
+            right.append(q[position].argmax().item() == truth[position])
+            agreed.append(q[position].argmax() == p[position].argmax())
+    assert found["tokens"] == len(nats) and found["cross_entropy"] == pytest.approx(np.mean(nats), rel=1e-4)
+    assert found["perplexity"] == pytest.approx(math.exp(np.mean(nats)), rel=1e-4)
+    assert found["kl_to_teacher"] == pytest.approx(np.mean(kl), rel=1e-3)
+    assert (found["masked_accuracy"], found["agreement"]) == (pytest.approx(np.mean(right)), pytest.approx(np.mean(agreed)))
+
+
+def test_masks_do_not_depend_on_the_batch():
+    model, masker = masked_model(2), Masker(MaskingSpec(), TOKENIZER)
+    one, other = (evaluate_masked(model, blocks(), tokenizer=TOKENIZER, masker=masker, batch_size=size, device="cpu") for size in (1, 6))
+    assert one["cross_entropy"] == pytest.approx(other["cross_entropy"], rel=1e-5)
+
+
+def test_text_without_a_position_to_mask_is_told():
+    empty = Blocks(blocks().input_ids, np.zeros_like(blocks().weights), 1, 1)
+    with pytest.raises(DataError, match="No held-out position"):
+        evaluate_masked(masked_model(1), empty, tokenizer=TOKENIZER, masker=Masker(MaskingSpec(), TOKENIZER), batch_size=2, device="cpu")
+
+
+def test_fills_are_the_most_likely_tokens_of_each_blank():
+    model = masked_model(2)
+    text = "the [MASK] was [MASK]"
+    fills = fill_blanks(model, TOKENIZER, text, 4)
+    assert [len(each) for each in fills] == [4, 4]
+    ids = TOKENIZER(text, return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        expected = model(input_ids=ids).logits[0, 2].softmax(-1)  # [CLS] the [MASK]
+    assert fills[0][0].token == TOKENIZER.decode([expected.argmax().item()]) and fills[0][0].probability == pytest.approx(expected.max().item())
+    assert [fill.probability for fill in fills[1]] == sorted((fill.probability for fill in fills[1]), reverse=True)
+
+
+def test_divergence_at_a_blank():
+    teacher, student = masked_model(4), masked_model(2)
+    assert blank_divergence(teacher, teacher, TOKENIZER, "the [MASK]") == [pytest.approx(0, abs=1e-6)]
+    assert blank_divergence(teacher, student, TOKENIZER, "the [MASK]")[0] > 0
+
+
+@pytest.mark.parametrize(("text", "told"), [("no blank here", "There is no blank"), ("[MASK] " * 60, "reads 48 at most")])
+def test_what_cannot_be_filled_is_told(text, told):
+    with pytest.raises(DataError) as error:
+        fill_blanks(masked_model(1), TOKENIZER, text)
+    assert told in str(error.value)

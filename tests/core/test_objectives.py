@@ -1,0 +1,152 @@
+"""Objectives: where positions count, for the next token and for masked ones; a masked experiment from end to end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForMaskedLM
+
+from core.config import ExperimentConfig, LossSpec, MaskingSpec, parse_recipe
+from core.data.packing import Blocks
+from core.data.prepare import prepare
+from core.errors import CompatibilityError, ConfigError
+from core.objectives import Draw, MaskedLanguage, check_objective, next_token
+from core.recorder import CONTROL, STUDENT, ListRecorder
+from core.training import distill
+from tests.core.masked_models import corpus, masked_model, masked_tokenizer, save
+
+TOKENIZER = masked_tokenizer()
+LENGTH = 24
+
+
+def packed(folder: Path) -> Blocks:
+    config = ExperimentConfig(data={"source": str(corpus(folder)), "block_length": LENGTH})
+    return prepare(config.data, TOKENIZER, 0, objective="masked").train
+
+
+def batches_of(blocks: Blocks, rows: tuple[int, ...], losses: LossSpec = LossSpec(), seed: int = 0):
+    objective = MaskedLanguage.of(MaskingSpec(fraction=0.3), losses, TOKENIZER, blocks)
+    cut, start = [], 0
+    for count in rows:
+        part = slice(start, start + count)
+        cut.append({"input_ids": torch.from_numpy(blocks.input_ids[part]).long(), "weights": torch.from_numpy(blocks.weights[part])})
+        start += count
+    return objective.batches(cut, Draw(0, seed))
+
+
+def test_the_next_token_is_asked_where_it_is_predicted():
+    ids, weights = torch.tensor([[5, 6, 7, 8]]), torch.tensor([[0.0, 1.0, 0.0, 2.0]])
+    (batch,) = next_token([{"input_ids": ids, "weights": weights}])
+    assert batch["targets"].tolist() == [[6, 7, 8, 0]] and batch["hard"].tolist() == [[1.0, 0.0, 2.0, 0.0]]
+    assert batch["soft"] is batch["hard"] and batch["attention_mask"] is None
+
+
+def test_texts_stand_between_their_tokens_and_padding_is_not_seen(tmp_path):
+    blocks = packed(tmp_path)
+    (batch,) = batches_of(blocks, (len(blocks),))
+    ids, real = blocks.input_ids, blocks.input_ids != TOKENIZER.pad_token_id
+    assert (ids[:, 0] == TOKENIZER.cls_token_id).all()
+    assert ((ids == TOKENIZER.cls_token_id).sum(1) == (ids == TOKENIZER.sep_token_id).sum(1)).all()
+    assert np.array_equal(batch["attention_mask"].numpy() == 1, real) and not real.all()
+    assert np.array_equal(batch["soft"].numpy() > 0, real)  # compared at all tokens but padding
+    asked = batch["hard"].numpy() > 0
+    assert asked.any() and not np.isin(ids[asked], TOKENIZER.all_special_ids).any()
+    assert np.array_equal(batch["targets"].numpy()[asked], ids[asked])
+
+
+def test_models_may_be_compared_at_the_masked_tokens_alone(tmp_path):
+    (batch,) = batches_of(packed(tmp_path), (4,), LossSpec(kd_positions="masked"))
+    assert torch.equal(batch["soft"], batch["hard"])
+
+
+def test_masks_do_not_depend_on_how_a_step_is_cut(tmp_path):
+    blocks = packed(tmp_path)
+    whole, cut = batches_of(blocks, (4,)), batches_of(blocks, (1, 3))
+    assert torch.equal(whole[0]["input_ids"], torch.cat([batch["input_ids"] for batch in cut]))
+    assert not torch.equal(whole[0]["input_ids"], batches_of(blocks, (4,), seed=1)[0]["input_ids"])
+
+
+def test_a_fresh_model_may_begin_by_reading_to_the_left(tmp_path):
+    blocks = packed(tmp_path)
+    objective = MaskedLanguage.of(MaskingSpec(left_to_right=2), LossSpec(), TOKENIZER, blocks)
+    pair = [{"input_ids": torch.from_numpy(blocks.input_ids[:2]).long(), "weights": torch.from_numpy(blocks.weights[:2])}]
+    (reads,), (fills,) = (objective.batches(pair, Draw(0, step)) for step in (1, 2))
+    ids, mask = reads["input_ids"], reads["attention_mask"]
+    assert torch.equal(ids, pair[0]["input_ids"]) and torch.equal(reads["targets"][:, :-1], ids[:, 1:])
+    assert mask.shape == (2, 1, LENGTH, LENGTH) and not mask[0, 0].triu(1).any() and fills["attention_mask"].shape == (2, LENGTH)
+    model = masked_model()
+    with torch.no_grad():  # what stands behind a position changes nothing there
+        changed = ids.clone()
+        changed[:, 10:] = TOKENIZER.unk_token_id
+        one, other = (model(input_ids=each, attention_mask=mask).logits[:, :10] for each in (ids, changed))
+    torch.testing.assert_close(one, other)
+
+
+@pytest.fixture
+def teacher(tmp_path) -> Path:
+    return save(masked_model(spread=0.3), tmp_path / "teacher")
+
+
+def experiment(model: Path, folder: Path, **changes: object) -> ExperimentConfig:
+    plain = {"teacher": {"model": str(model)}, "student": {"layers": 2, "architecture": "distilbert"},
+             "losses": {"w_kd": 5, "w_hard": 2, "w_hidden": 1, "temperature": 2}, "masking": {"fraction": 0.3}, "control": True,
+             "data": {"source": str(corpus(folder)), "block_length": LENGTH, "validation_fraction": 0.2},
+             "train": {"max_steps": 6, "learning_rate": 3e-3, "per_device_train_batch_size": 4, "device": "cpu", "precision": "fp32", "save_steps": 2},
+             "evaluation": {"eval_steps": 3, "blocks": 8, "prompts": ["the film was [MASK]"]}}
+    return parse_recipe({**plain, **changes})
+
+
+def test_a_masked_experiment_leaves_a_distilbert(teacher, tmp_path):
+    recorder = ListRecorder()
+    report = distill(experiment(teacher, tmp_path), recorder, tmp_path / "run")
+    model = AutoModelForMaskedLM.from_pretrained(tmp_path / "run" / STUDENT)
+    assert model.config.model_type == "distilbert" and report["student"]["layers"] == 2
+    metrics = report["metrics"]
+    assert metrics["teacher"]["agreement"] == 1 and metrics["teacher"]["kl_to_teacher"] == 0
+    assert metrics["student_after"]["kl_to_teacher"] < metrics["student_before"]["kl_to_teacher"]
+    assert 0 <= metrics["student_after"]["masked_accuracy"] <= 1 and metrics[CONTROL]["tokens"] == metrics["teacher"]["tokens"]
+    for step in (1, 6):
+        value = {name: recorder.series(STUDENT, name)[step] for name in ("loss", "loss/kd", "raw/kd", "loss/hard", "raw/hard", "loss/hidden")}
+        assert value["loss/kd"] == pytest.approx(5 * 4 * value["raw/kd"], rel=1e-5)
+        assert value["loss/hard"] == pytest.approx(2 * value["raw/hard"], rel=1e-5)
+        assert value["loss"] == pytest.approx(value["loss/kd"] + value["loss/hard"] + value["loss/hidden"], rel=1e-5)
+    samples = [payload for kind, payload in recorder.events if kind == "samples"]
+    assert samples[0]["prompt"] == "the film was [MASK]" and samples[0]["answer"].count("%") == 3
+    card = (tmp_path / "run" / STUDENT / "README.md").read_text()
+    assert "fill-mask" in card and "AutoModelForMaskedLM" in card and "masked accuracy" in card
+
+
+@pytest.mark.parametrize("student", [{"layers": 2}, {"layers": 2, "init": "random"}, {"layers": 2, "lora": {"rank": 2}},
+                                     {"layers": 2, "layer_map": "importance", "architecture": "distilbert", "dropout": 0.1}])
+def test_a_resumed_masked_run_equals_an_uninterrupted_one(teacher, tmp_path, student):
+    config = experiment(teacher, tmp_path, student=student, control=False)
+    whole, parts = ListRecorder(), ListRecorder(stop_after=3)
+    distill(config, whole, tmp_path / "whole")
+    assert distill(config, parts, tmp_path / "parts")["stopped"]
+    parts.stop_after = None
+    assert not distill(config, parts, tmp_path / "parts")["stopped"]
+    assert parts.series(STUDENT, "loss") == whole.series(STUDENT, "loss") and len(whole.series(STUDENT, "loss")) == 6
+    one, other = (AutoModelForMaskedLM.from_pretrained(tmp_path / run / STUDENT).state_dict() for run in ("whole", "parts"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_masked_model_is_made_from_nothing(tmp_path):
+    fresh = {"architecture": "bert", "layers": 1, "hidden": 16, "heads": 2, "key_value_heads": 2, "feed_forward": 24, "vocabulary": 300,
+             "positions": 32}
+    config = experiment(tmp_path, tmp_path, teacher=None, student={"fresh": fresh}, control=False, losses={"w_kd": 0, "w_hard": 1},
+                        masking={"left_to_right": 3})
+    report = distill(config, ListRecorder(), tmp_path / "run")
+    model = AutoModelForMaskedLM.from_pretrained(tmp_path / "run" / STUDENT)
+    assert model.config.model_type == "bert" and report["metrics"]["student_after"]["masked_accuracy"] >= 0
+
+
+@pytest.mark.parametrize(("changes", "objective", "error", "told"), [
+    ({"masking": {"fraction": 0.3}}, "causal", CompatibilityError, "masking belong"),
+    ({"student": {"architecture": "distilbert"}}, "causal", CompatibilityError, "student.architecture"),
+    ({"evaluation": {"sentiment_items": 5}}, "masked", ConfigError, "answers no question")])
+def test_settings_of_the_other_kind_are_told(changes, objective, error, told):
+    with pytest.raises(error, match=told):
+        check_objective(parse_recipe(changes), objective)
