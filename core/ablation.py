@@ -1,0 +1,72 @@
+"""What each part of a recipe is worth: the recipe without it, with the same seeds (1910.01108, table 4).
+
+    full           the recipe
+    minus_kd       without the soft targets
+    minus_hard     without the hard labels
+    minus_hidden   without the cosine of the last hidden states
+    random         with new weights in place of the teacher's blocks
+
+A part that a recipe does not use has no variant. What was trained is kept in the cache and found again by its whole configuration,
+so that an ablation goes on where it was stopped, and claims that need the same students share them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from core import catalog
+from core.config import ExperimentConfig, Ramp
+from core.errors import ConfigError
+from core.home import cache_dir
+from core.provenance import versions
+from core.recorder import Recorder
+from core.training import Load, distill
+
+FULL, RANDOM = "full", "random"
+TERMS = {"minus_kd": "w_kd", "minus_hidden": "w_hidden", "minus_hard": "w_hard"}
+NONE = Ramp(start=0, end=0)
+
+
+def variants(config: ExperimentConfig) -> dict[str, ExperimentConfig]:
+    """Name of a variant -> its configuration, the whole recipe first. None trains a control beside it.
+
+    Raises:
+        ConfigError: a recipe without a teacher, or one that uses a single part.
+    """
+    if config.teacher is None or config.chain is not None:
+        raise ConfigError("The recipe distils no single student from a teacher.", "A teacher, and losses that ask it, were expected.",
+                          "See assets/recipes/distilbert.yaml.")
+    plain = config.model_copy(update={"control": False})
+    made = {FULL: plain}
+    for name, weight in TERMS.items():
+        losses = config.losses.model_copy(update={weight: NONE})
+        if getattr(config.losses, weight) != NONE and any(ramp != NONE for ramp in losses.weights().values()):
+            made[name] = plain.model_copy(update={"losses": losses})
+    if config.student.init == "teacher" and config.student.model is None and config.student.lora is None:
+        made[RANDOM] = plain.model_copy(update={"student": config.student.model_copy(update={"init": "random"})})
+    if len(made) == 1:
+        raise ConfigError("The recipe has no part that could be left out.", "Two loss terms, or weights copied from the teacher, were expected.",
+                          "Set a second weight of losses above 0.")
+    return made
+
+
+def with_seed(config: ExperimentConfig, seed: int) -> ExperimentConfig:
+    """The same experiment with other weights and another order of the data."""
+    return config.model_copy(update={"train": config.train.model_copy(update={"seed": seed})})
+
+
+def trained(config: ExperimentConfig, recorder: Recorder, *, load: Load = catalog.load) -> dict[str, Any]:
+    """The report of an experiment, from the cache or trained now; its ``output_dir`` holds the student. After a stop it says so, and the
+    next call goes on."""
+    folder = folder_of(config)
+    kept = folder / "report.json"
+    return json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else distill(config, recorder, folder, load=load)
+
+
+def folder_of(config: ExperimentConfig) -> Path:
+    """Where an experiment is kept. What it depends on besides its configuration are the releases of the libraries."""
+    key = hashlib.sha256(json.dumps([config.digest(), versions()], sort_keys=True).encode()).hexdigest()[:12]
+    return cache_dir() / "experiments" / key

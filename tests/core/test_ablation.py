@@ -1,0 +1,56 @@
+"""Variants of a recipe: each leaves out one part and nothing else; what was trained is found again."""
+
+from __future__ import annotations
+
+import pytest
+
+from core import ablation
+from core.ablation import trained, variants, with_seed
+from core.config import parse_recipe
+from core.errors import ConfigError
+from core.recorder import ListRecorder
+
+TRIPLE = {"losses": {"w_kd": 5, "w_hard": 2, "w_hidden": 1}, "control": True}
+
+
+def test_each_variant_leaves_out_one_part():
+    made = variants(parse_recipe(TRIPLE))
+    assert list(made) == ["full", "minus_kd", "minus_hidden", "minus_hard", "random"]
+    assert not any(config.control for config in made.values())
+    full = made["full"].to_dict()
+    for name, weight in ablation.TERMS.items():
+        without = made[name].to_dict()
+        assert without["losses"] == {**full["losses"], weight: 0.0} and without["student"] == full["student"]
+    assert made["random"].to_dict() == {**full, "student": {**full["student"], "init": "random"}}
+
+
+@pytest.mark.parametrize(("recipe", "names"), [
+    ({}, ["full", "minus_kd", "minus_hard", "random"]), ({"losses": {"w_hard": 0}}, ["full", "random"]),
+    ({"losses": {"w_hard": 1, "w_kd": 2}, "student": {"init": "random"}}, ["full", "minus_kd", "minus_hard"])])
+def test_parts_that_a_recipe_does_not_use_have_no_variant(recipe, names):
+    assert list(variants(parse_recipe(recipe))) == names
+
+
+@pytest.mark.parametrize("recipe", [
+    {"losses": {"w_hard": 0}, "student": {"init": "random"}},
+    {"teacher": None, "student": {"fresh": {}}, "losses": {"w_kd": 0, "w_hard": 1}}])
+def test_nothing_to_leave_out_is_told(recipe):
+    with pytest.raises(ConfigError):
+        variants(parse_recipe(recipe))
+
+
+def test_what_was_trained_is_found_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("STILLHOUSE_HOME", str(tmp_path))
+    calls = []
+
+    def distill(config, recorder, folder, *, load):
+        calls.append(config.train.seed)
+        folder.mkdir(parents=True)
+        (folder / "report.json").write_text('{"stopped": false}')
+        return {"stopped": False}
+
+    monkeypatch.setattr(ablation, "distill", distill)
+    config = parse_recipe(TRIPLE)
+    for seed in (1, 1, 2, 1):
+        assert not trained(with_seed(config, seed), ListRecorder())["stopped"]
+    assert calls == [1, 2]
