@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import difflib
 
-from core.claims import bridge, chain, expansion
+from core.claims import bridge, chain, distilbert, expansion
 from core.claims.claim import Claim
 from core.errors import ConfigError
 
-SYSTEMS = (chain, bridge, expansion)
+SYSTEMS = (chain, bridge, expansion, distilbert)
 
 CLAIMS: dict[str, Claim] = {claim.name: claim for system in SYSTEMS for claim in system.CLAIMS}
 
