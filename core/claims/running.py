@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from core.claims import registry, rules
-from core.claims.claim import Claim, Setting, Stopped
+from core.claims.claim import Claim, Setting
 from core.claims.outcomes import Number, Outcome, folder, keep, write
 from core.errors import ConfigError
 from core.provenance import git_commit, versions
-from core.recorder import Recorder
+from core.recorder import Recorder, Stopped
 
 
 def run_claim(name: str, seeds: Sequence[int] | None = None, recorder: Recorder | None = None, *,

@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 
 from core.claims import outcomes, registry
-from core.claims.claim import Stopped
 from core.claims.outcomes import Outcome
 from core.claims.running import run_claim
 from core.errors import ConfigError
-from core.recorder import ListRecorder
+from core.recorder import ListRecorder, Stopped
 from tests.core.claims.fake_claims import Scale, fake, put_in_place, walk
 
 
