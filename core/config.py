@@ -261,6 +261,25 @@ class TrainSpec(Config):
         "names; trackers to report to as well: tensorboard, wandb, trackio, mlflow"))
 
 
+class RetentionSpec(Config):
+    """The retention card: what the student keeps of its teacher on labelled tasks, and what it saves in size and time."""
+
+    tasks: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = Field(("imdb", "rt"), description=(
+        "names; labelled tasks on which each model is fine-tuned and scored ([]: size and speed alone)"))
+    train_items: int = Field(2000, ge=1, description="items; of a task's training part, at most")
+    epochs: float = Field(2.0, gt=0, description="passes; over them in one fine-tuning")
+    seeds: int = Field(3, ge=1, description="seeds; fine-tunings of each model on each task, paired between the models")
+    seconds: float = Field(60.0, gt=0, description="seconds; for timing the models beside each other")
+    length: int = Field(128, ge=1, description="tokens; of the sequences that are timed")
+
+    @field_validator("tasks")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError(f"each task is scored once: got {list(value)}")
+        return value
+
+
 class EvaluationSpec(Config):
     """What is measured on held-out items, and how often."""
 
@@ -270,6 +289,7 @@ class EvaluationSpec(Config):
     prompts: tuple[str, ...] = Field(("Write a positive one-line review.",), description=(
         "texts; answered at every evaluation, or filled in where a text holds a [MASK]"))
     max_new_tokens: int = Field(40, ge=1, description="tokens; longest sampled answer")
+    retention: RetentionSpec | None = Field(None, description="card; what the finished student keeps of its teacher (default: not measured)")
 
 
 # ---------------------------------------------------------------------------------------------------- chains

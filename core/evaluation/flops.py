@@ -59,19 +59,20 @@ def forward_flops(shapes: Mapping[str, Sequence[int]], config: Mapping[str, Any]
     Raises:
         UnsupportedModel, CorruptModel: as `core.dimensions.Dimensions.of` does.
     """
-    anatomy, sizes, positions = anatomy_of(config), Dimensions.of(config), batch * length
-    embeddings = tuple(f"{part}." for part in (anatomy.embeddings, anatomy.positions) if part)
+    anatomy, sizes, task = anatomy_of(config), Dimensions.of(config), checkpoints.task_of(config)
+    looked_up = tuple(f"{part}." for part in (anatomy.embeddings, anatomy.positions, anatomy.token_types) if part)
     inner = outer = 0
     for name, shape in checkpoints.parameters(shapes, config):
         if len(shape) != 2:
             continue
         if anatomy.block_of(name) is not None:
             inner += math.prod(shape)
-        elif not name.startswith(embeddings):
+        elif not name.startswith(looked_up):
             outer += math.prod(shape)
-        elif anatomy.is_tied(config) and name == f"{anatomy.embeddings}.weight":
+        elif name == f"{anatomy.embeddings}.weight" and anatomy.is_tied(config) and task in ("causal", "masked"):
             outer += math.prod(shape)  # the head multiplies by the matrix that the embedding looks up
-    return ForwardFlops(2 * positions * inner, 4 * batch * length**2 * sizes.heads * sizes.head_size * sizes.layers, 2 * positions * outer)
+    read = batch if task == "classification" else batch * length  # a classifier reads one position
+    return ForwardFlops(2 * batch * length * inner, 4 * batch * length**2 * sizes.heads * sizes.head_size * sizes.layers, 2 * read * outer)
 
 
 def folder_flops(folder: Path, *, length: int, batch: int = 1) -> ForwardFlops:
