@@ -51,6 +51,11 @@ class ModelSpeed:
     faster: Estimate
     more: Estimate
 
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> ModelSpeed:
+        """From the plain data that `dataclasses.asdict` gives."""
+        return cls(**{key: Estimate.from_dict(value) for key, value in plain.items()})
+
 
 @dataclass(frozen=True, slots=True)
 class Speed:
@@ -79,9 +84,7 @@ class Speed:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Speed:
-        models = {name: ModelSpeed(**{key: Estimate.from_dict(value) for key, value in each.items()})
-                  for name, each in plain["models"].items()}
-        return cls(**{**plain, "models": models})
+        return cls(**{**plain, "models": {name: ModelSpeed.from_dict(each) for name, each in plain["models"].items()}})
 
 
 def measure_speed(models: Mapping[str, Forward], recorder: Recorder, *, vocabulary: int, length: int = LENGTH, batch: int = BATCH,
