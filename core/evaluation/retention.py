@@ -158,7 +158,7 @@ class Card:
         rows: the teacher first.
         seeds: of the fine-tunings.
         timing: None where nothing was timed.
-        train_items, epochs: of each fine-tuning, at most.
+        train_items, epochs: of each fine-tuning, at most; None where the models were asked as they are.
         date: when it was finished, UTC, in ISO 8601.
     """
 
@@ -305,10 +305,13 @@ def notes(card: Card) -> list[str]:
     if card.tasks:
         items = {task: next(each.items for row in card.rows if (each := row.of_task(task))) for task in card.tasks}
         counts = ", ".join(f"{task_name(task)} {count:,} items" for task, count in items.items())
-        tuned = f", after fine-tuning on up to {card.train_items:,} items for {card.epochs:g} epochs" if card.train_items else ""
-        seeds = f"{len(card.seeds)} seed{'s' if len(card.seeds) != 1 else ''} ({', '.join(map(str, card.seeds))})"
-        said.append(f"Scores: {counts}{tuned}; {seeds}, ± one standard error over them. Retained: mean score over the teacher's on the "
-                    "same items, two standard errors to either side over paired seeds; macro: of the mean over the tasks.")
+        tuned = (f"after fine-tuning on up to {card.train_items:,} items for {card.epochs:g} epochs" if card.train_items
+                 else "asked for the likelier label, without fine-tuning")
+        several = len(card.seeds) > 1
+        spread = f"; seeds {', '.join(map(str, card.seeds))}, ± one standard error over them" if several else ""
+        margin = ", two standard errors to either side over paired seeds" if several else ""
+        said.append(f"Scores: {counts}, {tuned}{spread}. Retained: mean score over the teacher's on the same items{margin}; macro: of the "
+                    "mean over the tasks.")
     if card.row("control") is not None:
         said.append(f"{KINDS['control']}: the same student trained on the same tokens without the teacher.")
     said.append(f"{card.published.name}: {card.published.teacher} is its teacher; arXiv {card.published.arxiv}, {card.published.place}.")

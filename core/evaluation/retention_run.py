@@ -13,48 +13,47 @@ import datetime
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from core import catalog, checkpoints
-from core.catalog import LoadedModel, ModelEntry
+from core.catalog import ModelEntry
 from core.config import RetentionSpec
 from core.evaluation.flops import folder_flops
 from core.evaluation.retention import Card, Row, Score, TaskScores, Timing
 from core.evaluation.speed import Speed, forward_of, measure_speed
+from core.evaluation.task_scores import Load, Scoring
 from core.json_files import read_json, write_json
 from core.recorder import Recorder, Stopped
 
-Load = Callable[..., LoadedModel]
-Scorer = Callable[[str, str, int], Score]  # (model reference, task, seed) -> what it reached
 FORMATS = {"F32": "fp32", "F16": "fp16", "BF16": "bf16", "F64": "fp64"}
 SPEED, SCORES, CARD = "speed.json", "scores.json", "card.json"
 
 
-def measure_retention(models: Mapping[str, str], spec: RetentionSpec, recorder: Recorder, directory: Path, *, score: Scorer,
-                      names: Mapping[str, str] | None = None, seed: int = 0, load: Load = catalog.load) -> Card:
+def measure_retention(models: Mapping[str, str], spec: RetentionSpec, recorder: Recorder, directory: Path, scoring: Scoring, *,
+                      names: Mapping[str, str] | None = None, load: Load = catalog.load) -> Card:
     """Measure the card, or go on with it.
 
     Args:
         models: who (``teacher`` first, ``student``, ``control``) -> model reference: a folder, or any that `load` takes.
         recorder: told ``phase`` (name, who, task, seed, done, total); asked whether to stop between what is kept.
         directory: where everything of this card is kept; of one run, whose models do not change.
-        score: fine-tunes and scores; raises `Stopped` soon after the recorder asks for it.
+        scoring: how they are scored, as `core.evaluation.task_scores.scoring` gives it.
         names: who -> name for people (default: the model's own).
-        seed: the first of the seeds.
 
     Raises:
         Stopped: the recorder asked for it; what had ended is kept.
         StillhouseError: a model that cannot be used, or what a task cannot go on with.
     """
-    names, seeds = names or {}, tuple(range(seed, seed + spec.seeds)) if spec.tasks else ()
+    names, seeds = names or {}, scoring.seeds if spec.tasks else ()
     speed, entries = _speed(models, spec, recorder, directory / SPEED, load)
-    scores = _scores(models, spec, seeds, recorder, directory / SCORES, score)
+    scores = _scores(models, spec, seeds, recorder, directory / SCORES, scoring)
     rows = tuple(_row(who, names.get(who, entry.name), entry, spec, speed, scores, seeds) for who, entry in entries.items())
     timing = Timing(speed.length, speed.batch, speed.threads, speed.rounds, speed.batch_rounds, speed.processor)
-    card = Card(rows, seeds, timing, spec.train_items, spec.epochs, datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"))
+    tuning = (spec.train_items, spec.epochs) if scoring.tuned and seeds else (None, None)
+    card = Card(rows, seeds, timing, *tuning, datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"))
     write_json(directory / CARD, card.to_dict())
     recorder.event("retention", card.to_dict())
     return card
@@ -78,9 +77,9 @@ def _speed(models: Mapping[str, str], spec: RetentionSpec, recorder: Recorder, p
 
 
 def _scores(models: Mapping[str, str], spec: RetentionSpec, seeds: tuple[int, ...], recorder: Recorder, path: Path,
-            score: Scorer) -> dict[str, Score]:
+            scoring: Scoring) -> dict[str, Score]:
     """``who/task/seed`` -> score; each is written down as it ends."""
-    settings = hashlib.sha256(json.dumps([spec.train_items, spec.epochs]).encode()).hexdigest()[:12]
+    settings = hashlib.sha256(json.dumps([spec.train_items, spec.epochs, spec.learning_rate]).encode()).hexdigest()[:12]
     kept: dict[str, Any] = read_json(path) or {}
     found = kept["scores"] if kept.get("settings") == settings else {}
     wanted = [(who, task, seed) for seed in seeds for task in spec.tasks for who in models]
@@ -90,7 +89,7 @@ def _scores(models: Mapping[str, str], spec: RetentionSpec, seeds: tuple[int, ..
         if recorder.should_stop():
             raise Stopped
         recorder.event("phase", {"name": "retention", "who": who, "task": task, "seed": seed, "done": done, "total": len(wanted)})
-        found[_key(who, task, seed)] = asdict(score(models[who], task, seed))
+        found[_key(who, task, seed)] = asdict(scoring.score(models[who], task, seed))
         write_json(path, {"settings": settings, "scores": found})
     return {key: Score(**plain) for key, plain in found.items()}
 

@@ -11,11 +11,13 @@ from core.config import RetentionSpec
 from core.evaluation.flops import folder_flops
 from core.evaluation.retention import Card, Score
 from core.evaluation.retention_run import CARD, SCORES, SPEED, measure_retention, weights_format
+from core.evaluation.task_scores import Scoring
 from core.json_files import read_json, write_json
 from core.recorder import ListRecorder, Stopped
 from tests.core.chat_models import save_chat_model
 
 SPEC = RetentionSpec(seeds=2, seconds=0.2, length=16)
+SEEDS = (5, 6)
 
 
 @pytest.fixture
@@ -41,7 +43,7 @@ class Scorer:
 
 def test_a_card_holds_sizes_times_and_scores(models: dict[str, str], tmp_path: Path) -> None:
     scorer, recorder = Scorer(), ListRecorder()
-    card = measure_retention(models, SPEC, recorder, tmp_path / "card", score=scorer, names={"student": "mine"}, seed=5)
+    card = measure_retention(models, SPEC, recorder, tmp_path / "card", Scoring(scorer, SEEDS), names={"student": "mine"})
     teacher, student, control = card.rows
     assert [row.kind for row in card.rows] == ["teacher", "student", "control"] and student.name == "mine"
     entry = catalog.describe(models["student"])
@@ -61,10 +63,10 @@ def test_a_card_holds_sizes_times_and_scores(models: dict[str, str], tmp_path: P
 
 def test_a_stopped_card_goes_on_after_what_had_ended(models: dict[str, str], tmp_path: Path) -> None:
     with pytest.raises(Stopped):
-        measure_retention(models, SPEC, ListRecorder(), tmp_path / "card", score=Scorer(fail_after=5))
+        measure_retention(models, SPEC, ListRecorder(), tmp_path / "card", Scoring(Scorer(fail_after=5), SEEDS))
     assert not (tmp_path / "card" / CARD).exists()
     speed, again, recorder = read_json(tmp_path / "card" / SPEED), Scorer(), ListRecorder()
-    card = measure_retention(models, SPEC, recorder, tmp_path / "card", score=again)
+    card = measure_retention(models, SPEC, recorder, tmp_path / "card", Scoring(again, SEEDS))
     assert len(again.asked) == 12 - 5
     assert {payload["name"] for kind, payload in recorder.events if kind == "phase"} == {"retention"}
     assert read_json(tmp_path / "card" / SPEED) == speed and len(card.row("student").of_task("imdb").values) == 2
@@ -78,34 +80,40 @@ def test_a_stop_between_scores_is_heard(models: dict[str, str], tmp_path: Path) 
             return len(scorer.asked) == 3
 
     with pytest.raises(Stopped):
-        measure_retention(models, SPEC, Impatient(), tmp_path / "card", score=scorer)
+        measure_retention(models, SPEC, Impatient(), tmp_path / "card", Scoring(scorer, SEEDS))
     assert len(read_json(tmp_path / "card" / SCORES)["scores"]) == 3
 
 
 def test_other_settings_score_anew(models: dict[str, str], tmp_path: Path) -> None:
-    measure_retention(models, SPEC, ListRecorder(), tmp_path / "card", score=Scorer())
+    measure_retention(models, SPEC, ListRecorder(), tmp_path / "card", Scoring(Scorer(), SEEDS))
     scorer = Scorer()
-    measure_retention(models, SPEC.model_copy(update={"epochs": 3.0}), ListRecorder(), tmp_path / "card", score=scorer)
+    measure_retention(models, SPEC.model_copy(update={"epochs": 3.0}), ListRecorder(), tmp_path / "card", Scoring(scorer, SEEDS))
     assert len(scorer.asked) == 12
     more = Scorer()
-    measure_retention(models, SPEC.model_copy(update={"epochs": 3.0, "seeds": 3}), ListRecorder(), tmp_path / "card", score=more)
-    assert {seed for _, _, seed in more.asked} == {2}
+    measure_retention(models, SPEC.model_copy(update={"epochs": 3.0}), ListRecorder(), tmp_path / "card", Scoring(more, (5, 6, 7)))
+    assert {seed for _, _, seed in more.asked} == {7}
 
 
 def test_a_file_that_was_cut_off_counts_as_none(models: dict[str, str], tmp_path: Path) -> None:
     write_json(tmp_path / "card" / SCORES, {})
     (tmp_path / "card" / SPEED).write_text('{"settings":', encoding="utf-8")
-    assert measure_retention(models, SPEC, ListRecorder(), tmp_path / "card", score=Scorer()).macro
+    assert measure_retention(models, SPEC, ListRecorder(), tmp_path / "card", Scoring(Scorer(), SEEDS)).macro
+
+
+def test_models_that_are_asked_were_not_fine_tuned(models: dict[str, str], tmp_path: Path) -> None:
+    card = measure_retention(models, SPEC, ListRecorder(), tmp_path / "card", Scoring(Scorer(), (5,), tuned=False))
+    assert (card.train_items, card.epochs, card.seeds) == (None, None, (5,)) and card.macro(card.row("student")).low is None
 
 
 def test_without_tasks_nothing_is_scored(models: dict[str, str], tmp_path: Path) -> None:
-    card = measure_retention(models, SPEC.model_copy(update={"tasks": ()}), ListRecorder(), tmp_path / "card", score=Scorer(fail_after=0))
+    sizes = SPEC.model_copy(update={"tasks": ()})
+    card = measure_retention(models, sizes, ListRecorder(), tmp_path / "card", Scoring(Scorer(fail_after=0), SEEDS))
     assert card.seeds == () and card.tasks == () and card.faster(card.row("student")) is not None
 
 
 def test_a_short_context_is_timed_at_its_own_length(models: dict[str, str], tmp_path: Path) -> None:
     spec = SPEC.model_copy(update={"tasks": (), "length": 500})
-    card = measure_retention(models, spec, ListRecorder(), tmp_path / "card", score=Scorer())
+    card = measure_retention(models, spec, ListRecorder(), tmp_path / "card", Scoring(Scorer(), SEEDS))
     assert card.timing.length == 64
 
 
