@@ -11,6 +11,7 @@ is a row, whether a student, its control (the same size trained without the teac
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -217,7 +218,8 @@ class Card:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that `from_dict` reads back, with what follows from it under ``summary``."""
-        return asdict(self) | {"summary": {row.kind: self._summary(row) for row in self.rows}}
+        plain = asdict(self) | {"summary": {row.kind: self._summary(row) for row in self.rows}}
+        return json.loads(json.dumps(plain))  # lists for tuples, as it is read back from a file
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Card:
