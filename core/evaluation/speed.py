@@ -111,7 +111,7 @@ def measure_speed(models: Mapping[str, Forward], recorder: Recorder, *, vocabula
         raise ValueError("at least one model is timed")
     generator = torch.Generator().manual_seed(seed)
     threads = torch.get_num_threads()
-    kinds = (("time one sequence", models, 1, 1), (f"time {batch} sequences", batched or models, batch, threads))
+    kinds = (("time one sequence", models, 1, 1), ("time a batch", batched or models, batch, threads))
     found: list[dict[str, list[float]]] = []
     for name, forwards, count, used in kinds:
         recorder.event("phase", {"name": name, "models": list(models)})

@@ -38,7 +38,7 @@ def test_known_times_are_found() -> None:
     assert student.throughput.value == pytest.approx(8 / 0.01, rel=0.3) and student.more.value == pytest.approx(3, rel=0.3)
     assert teacher.faster.value == teacher.faster.low == teacher.more.high == 1
     assert (found.rounds, found.batch_rounds, found.length, found.batch) == (6, 6, 16, 8)
-    assert [event["name"] for kind, event in recorder.events if kind == "phase"] == ["time one sequence", "time 8 sequences"]
+    assert [event["name"] for kind, event in recorder.events if kind == "phase"] == ["time one sequence", "time a batch"]
     assert Speed.from_dict(json.loads(json.dumps(found.to_dict()))) == found
 
 
