@@ -273,7 +273,7 @@ def table(card: Card) -> tuple[list[str], list[list[str]]]:
         return [label, *(DASH if row is card.teacher else _share(share(row)) for row in card.rows), paper]
 
     body = [line("Parameters", lambda row: row.parameters, quantities.count, _pair(*map(quantities.count, published.parameters))),
-            line("without embeddings", lambda row: row.without_embeddings, quantities.count),
+            line("Parameters, no embeddings", lambda row: row.without_embeddings, quantities.count),
             line("On disk", lambda row: row.size_bytes, quantities.size, after=lambda row: f" {row.format}".rstrip())]
     if card.timing is not None:
         body += [line("Latency", lambda row: row.speed and row.speed.latency.value, _milliseconds,
@@ -285,10 +285,11 @@ def table(card: Card) -> tuple[list[str], list[list[str]]]:
         paper = published.tasks.get(task)
         body += [[f"{task_name(task)}, {metric}", *(_score(row.of_task(task)) for row in card.rows),
                   _pair(*(f"{each:.1f}%" for each in paper)) if paper else DASH],
-                 shares("retained", lambda row, task=task: card.retained(row, task), f"{paper[0] / paper[1]:.1%}" if paper else DASH)]
+                 shares(f"{task_name(task)}, retained", lambda row, task=task: card.retained(row, task),
+                        f"{paper[0] / paper[1]:.1%}" if paper else DASH)]
     body.append(shares("Smaller", card.smaller, f"{published.smaller:.0%}"))
     if card.timing is not None:
-        body += [shares("Faster", card.faster, f"{published.faster:.0%}"), shares("as operations predict", card.predicted_faster)]
+        body += [shares("Faster", card.faster, f"{published.faster:.0%}"), shares("Faster, predicted", card.predicted_faster)]
     if card.tasks:
         body.append(shares("Retained, macro", card.macro, f"{published.retained:.0%}, GLUE"))
     return ["", *(row.title for row in card.rows), f"{published.name}, published"], body

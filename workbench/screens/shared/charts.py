@@ -152,8 +152,11 @@ def intervals(points: pd.DataFrame, *, x_title: str, colours: Mapping[str, str],
                        "hovertemplate": f"%{{text}}: %{{x:{tick_format}}}"})
     shapes = [] if reference is None else [{"type": "line", "yref": "paper", "y0": 0, "y1": 1, "x0": reference, "x1": reference,
                                             "layer": "below", "line": {"color": GREY, "width": 1.2, "dash": "dot"}}]
+    ends = [*points[["low", "value", "high"]].stack().dropna(), *([] if reference is None else [reference])]
+    room = 0.05 * ((max(ends) - min(ends)) or 1.0)
     return figure(traces, height=TOOLBAR + LEGEND + 60 + DOT_ROW * len(labels), x_title=x_title, y_title="", legend=len(shown) > 1,
-                  shapes=shapes, hovermode="closest", x_axis={"tickformat": tick_format, "nticks": 7},
+                  shapes=shapes, hovermode="closest",
+                  x_axis={"tickformat": tick_format, "nticks": 5, "range": [min(ends) - room, max(ends) + room]},
                   y_axis={"tickvals": list(range(len(labels))), "ticktext": [html.escape(each, quote=False) for each in labels],
                           "range": [len(labels) - 0.5, -0.5], "showgrid": False})
 

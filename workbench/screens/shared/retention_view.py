@@ -29,10 +29,10 @@ def show(card: Card, *, name: str) -> None:
     if len(points):
         st.subheader("What is retained", anchor=False)
         live_plotly(charts.intervals(points, x_title="share of the teacher's score", colours=series_colours(card), reference=1.0,
-                                     hollow={card.published.name}, tick_format=".1%"),
+                                     hollow={card.published.name}, tick_format=".1~%"),
                     key=f"retained.{name}", label="Share of the teacher's score on each task")
     head, body = retention.table(card)
-    views.text_table(head, body, numbers=True, label="Retention card", first_width="11rem")
+    views.text_table(head, body, numbers=True, label="Retention card", first_width="13rem")
     for note in retention.notes(card):
         st.caption(views.plain(note))
     with st.container(horizontal=True):
