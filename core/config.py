@@ -261,6 +261,27 @@ class TrainSpec(Config):
         "names; trackers to report to as well: tensorboard, wandb, trackio, mlflow"))
 
 
+class RetentionSpec(Config):
+    """The retention card: what the student keeps of its teacher on labelled tasks, and what it saves in size and time."""
+
+    tasks: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = Field(("imdb", "rt"), description=(
+        "names; labelled tasks on which each model is fine-tuned and scored ([]: size and speed alone)"))
+    train_items: int = Field(2000, ge=1, description="items; of a task's training part, at most")
+    epochs: float = Field(2.0, gt=0, description="passes; over them in one fine-tuning")
+    learning_rate: float = Field(3e-4, gt=0, description=(
+        "number; peak step size of a fine-tuning, the same for all models (3e-5 suits encoders of 100 million parameters and more)"))
+    seeds: int = Field(3, ge=1, description="seeds; fine-tunings of each model on each task, paired between the models")
+    seconds: float = Field(60.0, gt=0, description="seconds; for timing the models beside each other")
+    length: int = Field(128, ge=1, description="tokens; of the sequences that are timed")
+
+    @field_validator("tasks")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError(f"each task is scored once: got {list(value)}")
+        return value
+
+
 class EvaluationSpec(Config):
     """What is measured on held-out items, and how often."""
 
@@ -270,6 +291,7 @@ class EvaluationSpec(Config):
     prompts: tuple[str, ...] = Field(("Write a positive one-line review.",), description=(
         "texts; answered at every evaluation, or filled in where a text holds a [MASK]"))
     max_new_tokens: int = Field(40, ge=1, description="tokens; longest sampled answer")
+    retention: RetentionSpec | None = Field(None, description="card; what the student keeps of its teacher (default: not measured)")
 
 
 # ---------------------------------------------------------------------------------------------------- chains
@@ -359,6 +381,8 @@ class ExperimentConfig(Config):
                 raise ValueError("no teacher, so only w_hard can count: set w_kd, w_hidden and w_hidden_mse to 0")
             if self.control:
                 raise ValueError("without a teacher the run is its own control: set control to false")
+            if self.evaluation.retention:
+                raise ValueError("without a teacher there is nothing to retain: set evaluation.retention to null")
         if self.masking.left_to_right and (self.student.fresh is None or self.student.fresh.architecture != "bert"):
             raise ValueError("masking.left_to_right is a beginning for fresh bert models: set it to 0")
         if self.teacher is not None and self.student.fresh is not None:
@@ -370,8 +394,8 @@ class ExperimentConfig(Config):
         if self.chain is not None:
             if self.teacher is None:
                 raise ValueError("a chain begins with a teacher: set teacher.model")
-            if self.student != StudentSpec() or self.control:
-                raise ValueError("a chain describes its students itself: remove student and control")
+            if self.student != StudentSpec() or self.control or self.evaluation.retention:
+                raise ValueError("a chain describes its students itself: remove student, control and evaluation.retention")
         return self
 
     def to_yaml(self) -> str:

@@ -12,6 +12,10 @@ from typing import Any, Protocol
 STUDENT, CONTROL = "student", "control"
 
 
+class Stopped(Exception):
+    """The user asked to stop, and what was under way left it at that. What had ended before is kept, and calling it again goes on."""
+
+
 class Recorder(Protocol):
     """What `core.training.distill` needs from whoever watches it."""
 

@@ -16,6 +16,7 @@ import yaml
 
 from core.config import ExperimentConfig, LossSpec, Ramp
 from core.data.house import HOUSE
+from core.evaluation import retention
 from core.metrics import METRICS
 from core.provenance import git_commit, versions
 from core.recorder import CONTROL, STUDENT
@@ -46,6 +47,7 @@ def record(config: ExperimentConfig, report: Report, *, arm: str = STUDENT) -> d
         "lineage": {"teacher": report["teacher"], "layer_map": report["student"]["layer_map"], "data": report["data"],
                     "seed": config.train.seed, "versions": versions(), "git_commit": git_commit()},
         **{key: report[key] for key in ("student", "metrics", "tokens", "seconds", "tokens_per_second", "command")},
+        "retention": report.get("retention"),
     }
 
 
@@ -54,10 +56,16 @@ def model_card(config: ExperimentConfig, report: Report, *, arm: str = STUDENT) 
     name = report["student"]["name"] if arm == STUDENT else f"{report['student']['name']}-{arm}"
     header = yaml.safe_dump(front_matter(config, report, name, arm), sort_keys=False, allow_unicode=True)
     parts = [f"---\n{header}---\n\n# {name}", _summary(config, report, arm), "## Measured on held-out items", _table(report["metrics"]),
-             _footnotes(config, report["metrics"]), "## How it was made", _making(config, report, arm), "## Use", _usage(report["metrics"]["student_after"]),
+             _footnotes(config, report["metrics"]), *_retention(report), "## How it was made", _making(config, report, arm), "## Use", _usage(report["metrics"]["student_after"]),
              "## Repeat", f"```\n{report['command'] or 'python -m workbench distill recipe.yaml'}\n```\n\n"
              "`recipe.yaml` beside this card is the whole configuration; `stillhouse.json` adds lineage, versions and every number."]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _retention(report: Report) -> list[str]:
+    """The section of the retention card, where there is one."""
+    card = report.get("retention")
+    return ["## What it keeps, and what it saves", retention.markdown(retention.Card.from_dict(card))] if card else []
 
 
 def front_matter(config: ExperimentConfig, report: Report, name: str, arm: str) -> dict[str, Any]:

@@ -18,7 +18,8 @@ where the last call ended: it is the way a stopped, killed or lost run is resume
         checkpoints/<arm>/    what training goes on from
         logs/<arm>/           what trackers write, when there are any
         progress.json         measurements, layer map and seconds so far
-        units.safetensors     what each of the teacher's units is worth, where a narrower student keeps the most important
+        retention/            scores, times and the retention card, when asked for
+    units.safetensors     what each of the teacher's units is worth, where a narrower student keeps the most important
         report.json           the result
 """
 
@@ -49,13 +50,15 @@ from core.data.packing import Blocks
 from core.data.prepare import PreparedData, prepare, rows
 from core.devices import resolve_device, resolve_precision
 from core.errors import DataError, DeviceError
+from core.evaluation.retention_run import measure_retention
 from core.evaluation.sentiment import evaluate_sentiment
+from core.evaluation.task_scores import scoring
 from core.home import cache_dir
 from core.layer_maps import LayerMap, matched_blocks
 from core.metrics import METRICS
 from core.objectives import check_objective, objective_for
 from core.planning import total_steps
-from core.recorder import CONTROL, STUDENT, Recorder
+from core.recorder import CONTROL, STUDENT, Recorder, Stopped
 from core.reporting import write_folder_documents
 from core.students import build_student, fresh_student, fresh_tokenizer, merged, objective_of_fresh, started_student
 from core.tokenizer import real_width
@@ -112,7 +115,7 @@ def distill(config: ExperimentConfig, recorder: Recorder, directory: Path, *, lo
 
     Returns:
         The report: ``output_dir``, ``teacher``, ``student``, ``metrics``, ``data``, ``tokens``, ``seconds``,
-        ``tokens_per_second`` and ``stopped``. After a stop it holds what is known so far.
+        ``tokens_per_second``, ``retention`` (the card, or None) and ``stopped``. After a stop it holds what is known so far.
 
     Raises:
         StillhouseError: whatever the user can do something about; nothing half-made stays under ``student/``.
@@ -156,6 +159,9 @@ class _Experiment:
             self.objective = objective_for(config, kind, self.tokenizer, self.data.train)
         self.held_out: Blocks = self.data.validation.take(config.evaluation.blocks)
         self.reviews = house.held_out("validation", config.evaluation.sentiment_items) if config.evaluation.sentiment_items else []
+        retention = config.evaluation.retention
+        # Made now: a task that cannot be read shows before anything is trained.
+        self.scoring = retention and scoring(retention, kind, recorder, seed=config.train.seed, device=self.device, load=load)
         self.shape: dict[str, Any] = {}
 
     def run(self) -> dict[str, Any]:
@@ -166,7 +172,11 @@ class _Experiment:
             if self.recorder.should_stop() or not self.train(arm):
                 return self.report(stopped=True)
         shutil.rmtree(self.directory / "checkpoints", ignore_errors=True)
-        report = self.report(stopped=False)
+        try:
+            card = self.retention()
+        except Stopped:
+            return self.report(stopped=True)
+        report = self.report(stopped=False) | {"retention": card}
         for arm in (STUDENT, CONTROL) if self.config.control else (STUDENT,):
             write_folder_documents(self.directory / arm, self.config, report, arm=arm)
         _write_json(self.directory / "report.json", report)
@@ -286,6 +296,16 @@ class _Experiment:
             self.recorder.log(each, step, _curves(metrics))
         self._samples(arm, model, step)
 
+    def retention(self) -> dict[str, Any] | None:
+        """The retention card as plain data, where one is asked for. Raises Stopped."""
+        if self.scoring is None:
+            return None
+        arms = (STUDENT, CONTROL) if self.config.control else (STUDENT,)
+        models = {"teacher": self.config.teacher.model, **{arm: str(self.directory / arm) for arm in arms}}
+        names = {"teacher": self.teacher.entry.name, STUDENT: self.config.name or STUDENT, CONTROL: CONTROL}
+        return measure_retention(models, self.config.evaluation.retention, self.recorder, self.directory / "retention", self.scoring,
+                                 names=names, load=self.load).to_dict()
+
     def _measure_language(self, model: nn.Module) -> dict[str, float]:
         return self.objective.measure(model, self.held_out, self.teacher and self.teacher.model, device=self.device, dtype=self.dtype,
                                       batch_size=self.config.train.per_device_train_batch_size)
@@ -316,7 +336,7 @@ class _Experiment:
                      "padding": round(self.data.train.padding, 4)},
             "seconds": round(time.monotonic() - self.began, 1),
             "tokens": self.progress.tokens.get(STUDENT, 0), "tokens_per_second": round(self.progress.speed.get(STUDENT, 0.0), 1),
-            "stopped": stopped, "command": self.command,
+            "stopped": stopped, "command": self.command, "retention": None,
         }
 
     # ------------------------------------------------------------------------------------------ small things

@@ -27,7 +27,8 @@ HEAVY = ("torch", "transformers", "datasets", "accelerate", "peft")
 OTHER_PROCESSES = {"workbench.runs.worker", "workbench.inference.server", "workbench.terminal.cli", "workbench.__main__"}
 # The engine modules that the web process uses.
 LIGHT_CORE = ("core.config", "core.errors", "core.recorder", "core.metrics", "core.catalog", "core.layer_maps", "core.planning",
-              "core.claims.registry", "core.claims.running", "core.claims.outcomes", "core.data.house", "core.data.sources")
+              "core.claims.registry", "core.claims.running", "core.claims.outcomes", "core.data.house", "core.data.sources",
+              "core.evaluation.retention", "core.evaluation.flops")
 
 # The packages of the workbench and the modules beside them, from the ground up; neighbours on one floor do not know each other.
 FLOORS = (

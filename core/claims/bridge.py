@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.claims.claim import Claim, Figure, Numbers, Setting, Source, Stopped
+from core.claims.claim import Claim, Figure, Numbers, Setting, Source
 from core.claims.rules import above, every
-from core.recorder import Recorder
+from core.recorder import Recorder, Stopped
 
 if TYPE_CHECKING:
     from core.config import ExperimentConfig

@@ -14,10 +14,6 @@ from core.recorder import Recorder
 DEFAULT_SEEDS, FIRST_SEED = 3, 42
 
 
-class Stopped(Exception):
-    """The user asked to stop. Seeds that had ended are kept, and running the claim again goes on after them."""
-
-
 @dataclass(frozen=True)
 class Setting:
     """The scale of a protocol: sizes, steps, items. Each system has its own; a protocol reads nothing else but the seed."""

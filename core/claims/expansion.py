@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from core.claims.claim import Claim, Figure, Numbers, Setting, Source, Stopped
+from core.claims.claim import Claim, Figure, Numbers, Setting, Source
 from core.claims.rules import always, every
-from core.recorder import Recorder
+from core.recorder import Recorder, Stopped
 
 if TYPE_CHECKING:
     from core.resizing import Weights

@@ -7,8 +7,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any, Literal
 from core.claims.claim import Claim
 from core.claims.rules import Verdict
 from core.home import home
+from core.json_files import read_json, write_json
 
 SHIPPED = Path(__file__).resolve().parents[2] / "assets" / "results" / "claims"
 
@@ -80,7 +79,7 @@ def folder(name: str) -> Path:
 def keep(outcome: Outcome) -> Path:
     """Write it under the home folder; it is what `latest` gives from now on."""
     path = folder(outcome.claim) / "outcome.json"
-    write(path, outcome.to_dict())
+    write_json(path, outcome.to_dict())
     return path
 
 
@@ -91,17 +90,9 @@ def latest(claim: Claim) -> tuple[Outcome, Literal["here", "shipped"]] | None:
     """
     for place, path in (("here", folder(claim.name) / "outcome.json"), ("shipped", SHIPPED / f"{claim.name}.json")):
         try:
-            outcome = Outcome.from_dict(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, KeyError, TypeError):
+            outcome = Outcome.from_dict(read_json(path) or {})
+        except (KeyError, TypeError, AttributeError):
             continue
         if outcome.version == claim.version:
             return outcome, place
     return None
-
-
-def write(path: Path, plain: Mapping[str, Any]) -> None:
-    """JSON that is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text(json.dumps(plain, indent=1), encoding="utf-8")
-    os.replace(partial, path)

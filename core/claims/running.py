@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from core.claims import registry, rules
-from core.claims.claim import Claim, Setting, Stopped
-from core.claims.outcomes import Number, Outcome, folder, keep, write
+from core.claims.claim import Claim, Setting
+from core.claims.outcomes import Number, Outcome, folder, keep
 from core.errors import ConfigError
+from core.json_files import read_json, write_json
 from core.provenance import git_commit, versions
-from core.recorder import Recorder
+from core.recorder import Recorder, Stopped
 
 
 def run_claim(name: str, seeds: Sequence[int] | None = None, recorder: Recorder | None = None, *,
@@ -68,7 +69,7 @@ def environment() -> dict[str, Any]:
 
 def _measure(claim: Claim, seed: int, place: tuple[int, int], setting: Setting, recorder: Recorder) -> dict[str, Any]:
     path = _seeds_dir(claim) / f"{_key(claim, setting)}-{seed}.json"
-    if (found := _read(path)) is not None:
+    if (found := read_json(path)) is not None:
         return found
     if recorder.should_stop():
         raise Stopped
@@ -76,7 +77,7 @@ def _measure(claim: Claim, seed: int, place: tuple[int, int], setting: Setting, 
     began = time.monotonic()
     numbers = {name: float(value) for name, value in claim.protocol(seed, setting, recorder).items()}
     result = {"numbers": numbers, "seconds": time.monotonic() - began}
-    write(path, result)
+    write_json(path, result)
     return result
 
 
@@ -96,13 +97,6 @@ def _key(claim: Claim, setting: Setting) -> str:
     # Numbers of another release of the libraries do not belong into one outcome with those of this one.
     told = [claim.version, setting.digest(), versions()]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
 
 
 class _Nobody:

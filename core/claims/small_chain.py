@@ -27,7 +27,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel
 
-from core.claims.claim import Stopped
 from core.config import DataSpec, FreshSpec, LossSpec, TrainSpec
 from core.data.packing import Blocks
 from core.data.prepare import PreparedData, prepare, rows
@@ -37,7 +36,7 @@ from core.home import cache_dir, written_whole
 from core.interpolation import Bracket, interpolate
 from core.layer_maps import layer_map
 from core.provenance import versions
-from core.recorder import STUDENT, Recorder
+from core.recorder import STUDENT, Recorder, Stopped
 from core.resizing import NEW, Weights, resized
 from core.sizes import default_alpha, lawful_shapes, solve
 from core.students import fresh_student

@@ -14,7 +14,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from core import students, trainer, training
 from core.config import ExperimentConfig, parse_recipe
-from core.errors import CompatibilityError, DataError, DeviceError
+from core.data import house
+from core.errors import CompatibilityError, ConfigError, DataError, DeviceError
+from core.evaluation.retention import Card
 from core.recorder import CONTROL, STUDENT, ListRecorder
 from core.training import distill
 from tests.core.chat_models import chat_model, chat_tokenizer, save_chat_model
@@ -337,3 +339,44 @@ def test_impossible_experiments_end_before_anything_is_made(teacher, corpus, tmp
     with pytest.raises(DataError, match="too little"):
         distill(experiment(teacher, short), ListRecorder(), tmp_path / "short")
     assert not (tmp_path / "long" / STUDENT).exists() and not (tmp_path / "short" / STUDENT).exists()
+
+
+RETENTION = {"retention": {"tasks": ["imdb", "rt"], "seconds": 0.2, "length": 16}}
+
+
+@pytest.fixture
+def few_reviews(monkeypatch: pytest.MonkeyPatch) -> None:
+    held_out = house.held_out
+    monkeypatch.setattr(house, "held_out", lambda split, limit=None: held_out(split, 20))
+
+
+def test_a_retention_card_is_measured_of_what_was_saved(teacher, corpus, tmp_path, few_reviews):
+    recorder = ListRecorder()
+    report = distill(experiment(teacher, corpus, control=True, name="small", evaluation=RETENTION), recorder, tmp_path / "run")
+    card = Card.from_dict(json.loads(json.dumps(report["retention"])))
+    assert [(row.kind, row.name) for row in card.rows] == [("teacher", str(teacher)), ("student", "small"), ("control", "control")]
+    assert 0 < card.smaller(card.row("student")) < 1 and card.tasks == ("imdb", "rt")
+    assert "## What it keeps, and what it saves" in (tmp_path / "run" / "student" / "README.md").read_text()
+    assert json.loads((tmp_path / "run" / "student" / "stillhouse.json").read_text())["retention"] == report["retention"]
+    assert distill(experiment(teacher, corpus), ListRecorder(), tmp_path / "without")["retention"] is None
+
+
+def test_a_run_stopped_while_its_card_is_measured_goes_on_with_it(teacher, corpus, tmp_path, few_reviews):
+    class Impatient(ListRecorder):
+        def should_stop(self) -> bool:
+            return any(kind == "phase" and payload["name"] == "retention" for kind, payload in self.events)
+
+    config = experiment(teacher, corpus, evaluation=RETENTION)
+    assert distill(config, Impatient(), tmp_path / "run")["stopped"] and not (tmp_path / "run" / "report.json").exists()
+    again = ListRecorder()
+    report = distill(config, again, tmp_path / "run")
+    assert not report["stopped"] and report["retention"]["rows"][1]["scores"]
+    assert not again.series(STUDENT, "loss"), "nothing is trained again"
+    assert not any(payload["name"].startswith("time ") for kind, payload in again.events if kind == "phase"), "nothing is timed again"
+
+
+def test_a_task_that_cannot_be_asked_is_refused_before_training(teacher, corpus, tmp_path):
+    recorder = ListRecorder()
+    with pytest.raises(ConfigError, match="squad"):
+        distill(experiment(teacher, corpus, evaluation={"retention": {"tasks": ["squad"]}}), recorder, tmp_path / "run")
+    assert not recorder.rows

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from core.config import ExperimentConfig, parse_recipe
+from core.evaluation.retention import Card
 from workbench.processes import Process, boot_id
 from workbench.store import Store
 from workbench.store.records import Progress, Run
@@ -37,9 +38,9 @@ def running(store: Store, name: str = "halfway", *, steps: int = STEPS // 2, pro
     return store.run(run.id)
 
 
-def finished(store: Store, name: str = "done") -> Run:
+def finished(store: Store, name: str = "done", **changes: Any) -> Run:
     """A finished run with its control."""
-    run = _started(store, name, GONE)
+    run = _started(store, name, GONE, **changes)
     _tell(store, run, "evaluation", {"who": "teacher", "metrics": measured(0.0)})
     for arm, who, after in (("student", "student_after", 0.25), ("control", "control", 0.6)):
         _train(store, run, arm, STEPS)
@@ -47,6 +48,14 @@ def finished(store: Store, name: str = "done") -> Run:
     store.record(run.id, GONE, [], [], Progress("evaluate", "control", STEPS, STEPS))
     store.finish(run.id, "finished")
     return store.run(run.id)
+
+
+def with_card(store: Store, name: str = "carded", card: Card | None = None) -> Run:
+    """A finished run that asked for a retention card, with the card once it is given."""
+    run = finished(store, name, evaluation={"retention": {}})
+    if card is not None:
+        _tell(store, run, "retention", card.to_dict())
+    return run
 
 
 def failed(store: Store, name: str = "broken") -> Run:
@@ -71,8 +80,8 @@ def _tell(store: Store, run: Run, kind: str, payload: dict[str, Any]) -> None:
     store.log_events(run.id, [(kind, payload, time.time())])
 
 
-def _started(store: Store, name: str, process: Process) -> Run:
-    run = store.create_run(config(name))
+def _started(store: Store, name: str, process: Process, **changes: Any) -> Run:
+    run = store.create_run(config(name, **changes))
     store.claim(run.id, "cpu")
     store.report_in(run.id, process)
     _tell(store, run, "evaluation", {"who": "student_before", "metrics": measured(4.0)})

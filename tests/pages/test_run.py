@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.core.evaluation.cards import card
 from tests.pages import examples
 from tests.pages.conftest import Open, button, fault_free, texts
 from workbench.processes import Process
@@ -206,3 +207,22 @@ def test_a_duplicate_begins_with_the_same_settings(open_page: Open, store: Store
     page = fault_free(button(open_page("run", run=run.id), "Duplicate as new").click().run())
     assert page.title[0].value == "New experiment"
     assert page.number_input(key="field.train.max_steps").value == examples.STEPS
+
+
+def test_a_retention_card_stands_in_a_tab_of_its_own(open_page: Open, store: Store):
+    run = examples.with_card(store, card=card())
+    page = tab(open_page("run", run=run.name), run, "Retention")
+    shown = {each.label: (each.value, each.delta) for each in page.metric}
+    assert shown["Smaller"] == ("45.0%", "DistilBERT: 40%") and shown["Faster"] == ("60.0%", "DistilBERT: 60%")
+    assert shown["Retained"] == ("97.7%", "DistilBERT: 97%")
+    help_text = next(each.help for each in page.metric if each.label == "Faster")
+    assert "predict 67%" in help_text and "within 15%" in help_text
+    assert "1,250 items" in texts(page) and "arXiv 1910" in texts(page)
+    assert any(each.label == "Retention card (CSV)" for each in page.get("download_button"))
+
+
+def test_a_card_that_is_not_there_yet_is_announced(open_page: Open, store: Store):
+    run = examples.with_card(store)
+    assert "The card is measured once" in texts(tab(open_page("run", run=run.name), run, "Retention"))
+    other = examples.finished(store, "plain")
+    assert not any(each.label == "Retention" for each in open_page("run", run=other.name).get("tab"))

@@ -19,6 +19,7 @@ from typing import Literal
 
 from core.claims import outcomes, registry
 from core.claims.claim import DEFAULT_SEEDS
+from core.json_files import write_json
 from workbench.errors import CheckError
 from workbench.paths import ROOT, home
 from workbench.processes import Process, detached, inherited
@@ -111,7 +112,7 @@ def running() -> Check | None:
 
 def note(check: Check) -> None:
     """Write down what a check is at."""
-    outcomes.write(_check_file(check.claim), asdict(check))
+    write_json(_check_file(check.claim), asdict(check))
 
 
 def log_tail(name: str) -> str:

@@ -12,8 +12,9 @@ from dataclasses import replace
 from typing import Any
 
 from core.claims import outcomes
-from core.claims.claim import DEFAULT_SEEDS, Stopped, seeds_of
+from core.claims.claim import DEFAULT_SEEDS, seeds_of
 from core.claims.running import run_claim
+from core.recorder import Stopped
 from workbench.checks import background
 from workbench.checks.background import Check
 from workbench.failures import explain

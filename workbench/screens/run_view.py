@@ -12,7 +12,7 @@ import streamlit as st
 from core.errors import ConfigError
 from core.recorder import CONTROL, STUDENT
 from workbench.runs import jobs
-from workbench.screens.shared import charts, results, state, views
+from workbench.screens.shared import charts, results, retention_view, state, views
 from workbench.screens.shared.live_plotly import live_plotly
 from workbench.store import references
 from workbench.store.records import ACTIVE, Run
@@ -162,7 +162,8 @@ def _numbers(table: pd.DataFrame) -> None:
 
 
 def _tabs(run: Run, table: pd.DataFrame) -> None:
-    draw = {"Curves": lambda: _curves(run, table), "Results": lambda: _results(run, table), "Samples": lambda: _samples(run),
+    card = {"Retention": lambda: _retention(run)} if results.asks_for_card(run) else {}
+    draw = {"Curves": lambda: _curves(run, table), "Results": lambda: _results(run, table), **card, "Samples": lambda: _samples(run),
             "Log": lambda: _log(run), "Recipe": lambda: _recipe(run)}
     first = {"finished": "Results", "failed": "Log", "lost": "Log"}.get(run.status, "Curves")
     # Only the open tab is drawn: figures in a hidden one would be sized wrongly, and cost time at every refresh.
@@ -220,6 +221,16 @@ def _results(run: Run, table: pd.DataFrame) -> None:
         st.caption("The chain's folder; each anchor in it is an ordinary model folder:" if run.builds_chain else
                    "The student is an ordinary model folder:")
         st.code(str(run.directory if run.builds_chain else run.output_dir), language=None)
+
+
+def _retention(run: Run) -> None:
+    card = results.retention_card(state.store(), run)
+    if card is None:
+        doing = f"{views.plain(_now(run))} " if run.active else ""
+        views.empty_state(f"{doing}The card is measured once teacher, student and control are all there: their sizes, their times side by "
+                          "side, then their scores on each task.", "fact_check")
+    else:
+        retention_view.show(card, name=run.name)
 
 
 def _samples(run: Run) -> None:

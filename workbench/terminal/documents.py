@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import textwrap
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core import quantities
+from core.evaluation import retention
+from core.evaluation.retention import Card
 from workbench.store import Store
 from workbench.store.records import Run
 
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from core.claims.claim import Claim
     from core.claims.outcomes import Outcome
     from core.planning import Plan
+
+WIDTH = 110  # characters of a line of text
 
 
 def plain(value: Any) -> Any:
@@ -64,7 +69,15 @@ def run_text(run: Run, store: Store) -> str:
     for arm, values in store.latest_metrics(run.id).items():
         lines += ["", f"{arm}, latest values"]
         lines += [f"  {name:<26}{value:.6g}" for name, value in sorted(values.items())]
-    return "\n".join(lines)
+    card = (store.report(run.id) or {}).get("retention")
+    return "\n".join([*lines, *(["", card_text(Card.from_dict(card))] if card else [])])
+
+
+def card_text(card: Card) -> str:
+    """A retention card for people."""
+    head, rows = retention.table(card)
+    return "\n\n".join(["retention card", table([each.upper() for each in head], rows),
+                        *(textwrap.fill(note, WIDTH) for note in retention.notes(card))])
 
 
 def model_document(entry: ModelEntry) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from core.claims import registry
-from core.claims.claim import Claim, Figure, Numbers, Setting, Source, Stopped
+from core.claims.claim import Claim, Figure, Numbers, Setting, Source
 from core.claims.rules import above
-from core.recorder import Recorder
+from core.recorder import Recorder, Stopped
 
 
 @dataclass(frozen=True)

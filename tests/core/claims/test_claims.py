@@ -12,10 +12,10 @@ import torch
 
 from core.claims import chain, outcomes
 from core.claims.chain import ChainSetting, spearman
-from core.claims.claim import Claim, Stopped
+from core.claims.claim import Claim
 from core.claims.registry import CLAIMS, SYSTEMS
 from core.claims.running import run_claim
-from core.recorder import ListRecorder
+from core.recorder import ListRecorder, Stopped
 
 TINY = ChainSetting(sizes=((4, 32), (3, 24), (2, 16), (1, 8)), feed_forward=48, vocabulary=300, block_length=32, rows=200, batch=4,
                     anchor_steps=6, chain_steps=4, recovery_steps=4, calibration_blocks=4, evaluation_blocks=4, alphas=(0.0, 0.5, 1.0))

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from core.claims import outcomes, registry
-from core.claims.claim import Stopped
 from core.claims.outcomes import Outcome
 from core.claims.running import run_claim
 from core.errors import ConfigError
-from core.recorder import ListRecorder
+from core.json_files import write_json
+from core.recorder import ListRecorder, Stopped
 from tests.core.claims.fake_claims import Scale, fake, put_in_place, walk
 
 
@@ -120,7 +120,7 @@ def test_what_was_made_here_wins_and_what_another_protocol_made_is_not_shown(mon
     outcome = run_claim("X1")
     monkeypatch.setattr(outcomes, "SHIPPED", tmp_path)
     shipped = replace(outcome, verdict="fail")
-    outcomes.write(tmp_path / "X1.json", shipped.to_dict())
+    write_json(tmp_path / "X1.json", shipped.to_dict())
     assert outcomes.latest(claim) == (outcome, "here")
     outcomes.keep(replace(outcome, version=2))
     assert outcomes.latest(claim) == (shipped, "shipped")

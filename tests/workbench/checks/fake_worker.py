@@ -7,7 +7,7 @@ import sys
 import time
 
 from core.claims import registry
-from core.claims.claim import Stopped
+from core.recorder import Stopped
 from tests.core.claims.fake_claims import fake
 from workbench.checks import worker
 

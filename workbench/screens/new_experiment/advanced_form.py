@@ -42,6 +42,7 @@ TABS: dict[str, dict[str, tuple[str, ...]]] = {
     "Evaluation": {
         "Held-out items": ("evaluation.eval_steps", "evaluation.blocks", "evaluation.sentiment_items"),
         "Samples": ("evaluation.prompts", "evaluation.max_new_tokens", "description"),
+        "Retention card": tuple(path for path in forms.LEAVES if path.startswith(f"{forms.RETENTION}.")),
     },
 }
 ELSEWHERE = ("teacher.model", "data.source", "name")  # drawn by `experiment_form`
@@ -52,7 +53,7 @@ def advanced(config: ExperimentConfig | None, plan: Plan | None, errors: Errors)
     for tab, container in zip(TABS, st.tabs(list(TABS), on_change="rerun", key="advanced tab"), strict=True):
         if container.open:
             with container:
-                {"Models": _models, "Loss": _loss, "Data": _data}.get(tab, _groups)(tab, config, plan, errors)
+                {"Models": _models, "Loss": _loss, "Data": _data, "Evaluation": _evaluation}.get(tab, _groups)(tab, config, plan, errors)
 
 
 def _models(tab: str, config: ExperimentConfig | None, plan: Plan | None, errors: Errors) -> None:
@@ -97,6 +98,18 @@ def _data(tab: str, config: ExperimentConfig | None, plan: Plan | None, errors: 
     experiment_form.corpus(errors, keys=True)
     _groups(tab, config, plan, errors)
     data_view.preview(config, errors)
+
+
+def _evaluation(tab: str, config: ExperimentConfig | None, plan: Plan | None, errors: Errors) -> None:
+    for title in ("Held-out items", "Samples"):
+        _group(title, TABS[tab][title], errors)
+    if draft()["teacher"]:
+        st.toggle("Retention card", help="After training: what the student keeps of its teacher on labelled tasks, and how much "
+                  f"smaller and faster it is, beside the published figures.\n\nIn recipes: `{forms.RETENTION}`",
+                  **bound("has retention", draft()[forms.RETENTION], controls.keep, forms.RETENTION))
+    section_errors(errors, forms.RETENTION)
+    if draft()["teacher"] and draft()[forms.RETENTION]:
+        _group("Retention card", TABS[tab]["Retention card"], errors)
 
 
 def _groups(tab: str, config: ExperimentConfig | None, plan: Plan | None, errors: Errors) -> None:

@@ -98,6 +98,13 @@ CONTROLS: dict[str, Control] = {
     "evaluation.sentiment_items": Control("Held-out reviews", step=100),
     "evaluation.prompts": Control("Prompts"),
     "evaluation.max_new_tokens": Control("Longest answer", step=10),
+    "evaluation.retention.tasks": Control("Tasks"),
+    "evaluation.retention.train_items": Control("Training items", step=500),
+    "evaluation.retention.epochs": Control("Epochs of a fine-tuning", step=1.0),
+    "evaluation.retention.learning_rate": Control("Learning rate of a fine-tuning", step=1e-4),
+    "evaluation.retention.seeds": Control("Seeds of each task"),
+    "evaluation.retention.seconds": Control("Seconds of timing", step=10.0),
+    "evaluation.retention.length": Control("Tokens of a timed sequence", step=32),
 }
 LAYER_RULE_LABELS = {"uniform": "uniform: spread evenly, first and last kept", "table": "table: the published maps",
                      "importance": "importance: measured before the run", "first": "first: the first blocks",

@@ -2,7 +2,8 @@
 
 Keys are dotted paths, as ``train.learning_rate``. What is not a plain leaf has its own entries:
 
-    teacher, student.lora, student.fresh      True when that optional section is there; its leaves are always kept
+    teacher, student.lora, student.fresh,
+    evaluation.retention                      True when that optional section is there; its leaves are always kept
     losses.w_kd.start, losses.w_kd.end        the two ends of a weight; equal when it is constant
     chain, bridge                             the sections as they are; no field of this form belongs to them
     student.layer_map                         a rule, or ``explicit``; then student.layer_map.list is the text "0, 3, 7"
@@ -35,7 +36,8 @@ WITH_TEACHER = "with teacher"
 MAP_NOTE = "student.layer_map.note"
 NO_DATA = "Upload a file, or name one, or a dataset of the hub."
 LAYER_RULES = (*get_args(LayerRule), EXPLICIT)
-OPTIONAL_SECTIONS = ("teacher", "student.lora", "student.fresh")
+RETENTION = "evaluation.retention"
+OPTIONAL_SECTIONS = ("teacher", "student.lora", "student.fresh", RETENTION)
 WHOLE_SECTIONS = ("chain", "bridge")
 LEAVES: dict[str, FieldInfo] = dict(leaves())
 
@@ -120,13 +122,13 @@ def command(config: ExperimentConfig, start: ExperimentConfig, recipe: Path | No
 def set_teacher(draft: Draft, there: bool) -> None:
     """Switch the teacher on or off. Without one only the hard labels of a fresh architecture are left; what that replaces
     comes back with the teacher."""
-    needs_teacher = ("control", "student.lora", "student.layer_map", *(key for key in draft if key.startswith("losses.w_")))
+    needs_teacher = ("control", RETENTION, "student.lora", "student.layer_map", *(key for key in draft if key.startswith("losses.w_")))
     if there:
         usual = to_draft(ExperimentConfig())
         draft |= draft.pop(WITH_TEACHER, None) or {key: usual[key] for key in needs_teacher}
     else:
         draft[WITH_TEACHER] = {key: draft[key] for key in needs_teacher}
-        draft |= {"control": False, "student.lora": False, "student.layer_map": "uniform"}
+        draft |= {"control": False, RETENTION: False, "student.lora": False, "student.layer_map": "uniform"}
         for term in ("w_kd", "w_hidden", "w_hidden_mse"):
             draft[f"losses.{term}.start"] = draft[f"losses.{term}.end"] = 0.0
         if not draft["losses.w_hard.start"]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import math
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ TICKS = {"learning_rate": {"tickformat": "~g", "nticks": 5}, "eval/agreement": {
 TOOLBAR, LEGEND = 28, 26  # pixels above the plot: the toolbar lies over the legend, not on it
 TALLEST = 25  # bars of the distribution at T = 1 end at that many times the highest softened one, which else would vanish
 SMOOTHING_FROM = 60  # points; shorter curves are drawn as they are
+DOT_ROW, DOT_SPACING = 46, 0.22  # pixels of a line of dots; distance between two series, in lines
 
 
 def downsample(curve: pd.DataFrame, points: int = POINTS) -> pd.DataFrame:
@@ -121,6 +123,42 @@ def temperature(tokens: pd.DataFrame, value: float) -> go.Figure:
     return figure(traces, height=270, y_title="probability", x_title="", legend=True, barmode="group", bargap=0.25,
                   x_axis={"tickvals": places, "ticktext": shown, "tickangle": -40},
                   y_axis={"tickformat": "~%", "rangemode": "tozero"})
+
+
+def intervals(points: pd.DataFrame, *, x_title: str, colours: Mapping[str, str], hollow: Collection[str] = (),
+              reference: float | None = None, tick_format: str = "~g") -> go.Figure:
+    """Dots with their intervals, one line for each label and within it one dot for each series.
+
+    Args:
+        points: columns ``label``, ``series``, ``value``, ``low`` and ``high`` (NaN where there is no interval); labels stand from top to
+            bottom as they first occur.
+        colours: series -> colour, in the order of the legend.
+        hollow: series that were not measured here, drawn as open diamonds.
+        reference: where a dotted line stands, such as no difference.
+        tick_format: of the numbers, in d3's notation.
+    """
+    labels, shown = list(dict.fromkeys(points["label"])), [each for each in colours if each in set(points["series"])]
+    traces = []
+    for index, series in enumerate(shown):
+        table = points[points["series"] == series]
+        offset = (index - (len(shown) - 1) / 2) * DOT_SPACING
+        values = table["value"].to_numpy(dtype=float)
+        error = {"type": "data", "symmetric": False, "array": table["high"].to_numpy(dtype=float) - values,
+                 "arrayminus": values - table["low"].to_numpy(dtype=float), "thickness": 1.6, "width": 4, "color": colours[series]}
+        marker = {"size": 10, "color": colours[series]} | ({"symbol": "diamond-open", "line": {"width": 2}} if series in hollow else {})
+        traces.append({"type": "scatter", "mode": "markers", "x": values, "y": [labels.index(each) + offset for each in table["label"]],
+                       "name": series, "marker": marker, "error_x": error,
+                       "text": [html.escape(each, quote=False) for each in table["label"]],
+                       "hovertemplate": f"%{{text}}: %{{x:{tick_format}}}"})
+    shapes = [] if reference is None else [{"type": "line", "yref": "paper", "y0": 0, "y1": 1, "x0": reference, "x1": reference,
+                                            "layer": "below", "line": {"color": GREY, "width": 1.2, "dash": "dot"}}]
+    ends = [*points[["low", "value", "high"]].stack().dropna(), *([] if reference is None else [reference])]
+    room = 0.05 * ((max(ends) - min(ends)) or 1.0)
+    return figure(traces, height=TOOLBAR + LEGEND + 60 + DOT_ROW * len(labels), x_title=x_title, y_title="", legend=len(shown) > 1,
+                  shapes=shapes, hovermode="closest",
+                  x_axis={"tickformat": tick_format, "nticks": 5, "range": [min(ends) - room, max(ends) + room]},
+                  y_axis={"tickvals": list(range(len(labels))), "ticktext": [html.escape(each, quote=False) for each in labels],
+                          "range": [len(labels) - 0.5, -0.5], "showgrid": False})
 
 
 def is_cut(tokens: pd.DataFrame) -> bool:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from core import quantities
 from core.config import ExperimentConfig
+from core.evaluation.retention import Card
 from core.metrics import METRICS
 from core.recorder import CONTROL, STUDENT
 from workbench.screens.shared.views import number
@@ -23,9 +24,11 @@ ROWS = ("perplexity", "bits_per_byte", "kl_to_teacher", "agreement", "sentiment_
 
 # What the engine calls a phase, and whom it measures -> how a page says it.
 PHASES = {"load teacher": "Loading the teacher", "prepare data": "Reading the data and cutting it into blocks",
-          "train": "Preparing the training", "steps": "Training", "evaluate": "Measuring {who} on held-out text"}
-MEASURED = {"teacher": "the teacher", "student_before": "the student before training", "student_after": "the trained student",
-            "control": "the trained control"}
+          "train": "Preparing the training", "steps": "Training", "evaluate": "Measuring {who} on held-out text",
+          "time one sequence": "Timing the models, one sequence at a time", "time a batch": "Timing the models, a batch at a time",
+          "retention": "Scoring {who} on a labelled task{place}"}
+MEASURED = {"teacher": "the teacher", "student": "the student", "student_before": "the student before training",
+            "student_after": "the trained student", "control": "the trained control"}
 
 Measurements = Mapping[str, Mapping[str, float]]
 
@@ -40,6 +43,17 @@ def student_depth(config: ExperimentConfig) -> int | None:
 def measurements(store: Store, run: Run) -> dict[str, dict[str, float]]:
     """Who -> metrics, of everything that has been measured so far."""
     return {event.payload["who"]: event.payload["metrics"] for event in store.events(run.id, kind="evaluation")}
+
+
+def asks_for_card(run: Run) -> bool:
+    """Whether a retention card is measured at the end; readable whatever release wrote the run."""
+    return bool(json.loads(run.config_json).get("evaluation", {}).get("retention"))
+
+
+def retention_card(store: Store, run: Run) -> Card | None:
+    """The retention card, once it is measured."""
+    told = store.events(run.id, kind="retention")
+    return Card.from_dict(told[-1].payload) if told else None
 
 
 def result_table(measured: Measurements) -> tuple[list[str], list[list[str]]]:
@@ -146,9 +160,10 @@ def progress_text(run: Run, phases: Sequence[Event] = ()) -> str:
             left = f", about {here} left with its evaluations" + (f", {everything} with the control" if everything != here else "")
         before = f"Student {progress.total:,}/{progress.total:,}, then the control" if progress.arm == CONTROL else "Training the student"
         return f"{before}: step {progress.step:,} of {progress.total:,}{left}"
-    who = phases[-1].payload.get("who") if phases and phases[-1].payload["name"] == progress.phase else None
+    told = phases[-1].payload if phases and phases[-1].payload["name"] == progress.phase else {}
     words = PHASES.get(progress.phase, f"{progress.phase[0].upper()}{progress.phase[1:]}")
-    return f"{words.format(who=MEASURED.get(who, 'a model'))} …"
+    place = f", {told['done'] + 1} of {told['total']}" if "done" in told else ""
+    return f"{words.format(who=MEASURED.get(told.get('who'), 'a model'), place=place)} …"
 
 
 def _cell(metrics: Mapping[str, float], name: str) -> str:

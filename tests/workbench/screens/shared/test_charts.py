@@ -110,3 +110,19 @@ def test_bars_of_a_sharp_distribution_end_where_the_softened_ones_are_still_seen
 def test_a_logarithmic_axis_writes_its_minor_ticks_in_full():
     curves = pd.DataFrame({"arm": "student", "name": "loss/kd", "step": [1, 2], "value": [1.0, 30.0]})
     assert charts.term_losses(curves, logarithmic=True).layout.yaxis.tickformat == "~g"
+
+
+def test_intervals_stand_around_their_dots_and_series_side_by_side():
+    rows = [("IMDb", "Student", 0.97, 0.95, 0.98), ("IMDb", "Control", 0.90, math.nan, math.nan), ("<b>mine", "Student", 0.8, 0.7, 0.9)]
+    points = pd.DataFrame(rows, columns=["label", "series", "value", "low", "high"])
+    figure = charts.intervals(points, x_title="share", colours={"Student": "#111111", "Nobody": "#222222", "Control": "#333333"},
+                              hollow={"Control"}, reference=1.0)
+    student, control = figure.data
+    assert list(student.x - student.error_x.arrayminus) == pytest.approx([0.95, 0.7])
+    assert list(student.x + student.error_x.array) == pytest.approx([0.98, 0.9])
+    assert np.isnan(control.error_x.array).all() and control.marker.symbol == "diamond-open"
+    assert student.y[0] < control.y[0] < 0.5 and student.y[1] - student.y[0] == 1
+    assert figure.layout.yaxis.ticktext == ("IMDb", "&lt;b&gt;mine") and figure.layout.yaxis.range == (1.5, -0.5)
+    assert figure.layout.shapes[0].x0 == 1.0 and figure.layout.showlegend
+    single = charts.intervals(points[points["series"] == "Student"], x_title="share", colours={"Student": "#111111"})
+    assert not single.layout.shapes and not single.layout.showlegend and set(single.data[0].y) == {0.0, 1.0}

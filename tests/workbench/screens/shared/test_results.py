@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.pages import examples
+from workbench.processes import Process
 from workbench.screens.shared import results
 from workbench.store import Store
-from workbench.store.records import Event
+from workbench.store.records import Event, Progress
 
 
 def test_the_table_says_what_was_measured_on_how_much():
@@ -57,3 +58,11 @@ def test_progress_in_words():
         "Training the student: step 100 of 400, about 2 min left with its evaluations, 4 min with the control")
     assert results.progress_text(run).endswith("step 100 of 400")
     assert results.steps_text(run) == "student 100/400, control 0/400"
+
+
+def test_scoring_says_whom_and_how_far():
+    store = Store()
+    run = examples.running(store)
+    told = {"name": "retention", "who": "student", "task": "imdb", "seed": 42, "done": 3, "total": 18}
+    store.record(run.id, Process.current(), [], [], Progress("retention", "student", 400, 400))
+    assert results.progress_text(store.run(run.id), [Event(1, "phase", told, 0.0)]) == "Scoring the student on a labelled task, 4 of 18 …"

@@ -1,0 +1,80 @@
+"""What one forward pass costs, by part, known from a model's files before anything is loaded.
+
+For B sequences of T positions, in floating-point operations; a multiplication and an addition are two:
+
+    blocks      2 B T W + 4 B T^2 H d L     W: entries of the blocks' weight matrices; then scores and weighted values of H query
+                                            heads of d channels, every position with every position
+    head        2 B T (V D + M)             the output matrix, at every position, and the matrices M between blocks and output
+    embeddings  0                           rows are looked up
+
+Norms, activations, softmax and biases grow with T D alone and are left out, as in the counts that papers print. Two models of
+one family take times in the ratio of these sums where matrix products fill the time (methods A4): embeddings cost
+nothing, and the head, which no student shrinks, costs the same in both.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core import checkpoints
+from core.anatomy import anatomy_of
+from core.dimensions import Dimensions
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardFlops:
+    """Floating-point operations of one forward pass, by part.
+
+    Attributes:
+        projections: matrix products of the blocks' weights.
+        attention: scores and weighted values.
+        head: everything between the last block and the logits.
+    """
+
+    projections: float
+    attention: float
+    head: float
+
+    @property
+    def blocks(self) -> float:
+        return self.projections + self.attention
+
+    @property
+    def total(self) -> float:
+        return self.blocks + self.head
+
+
+def forward_flops(shapes: Mapping[str, Sequence[int]], config: Mapping[str, Any], *, length: int, batch: int = 1) -> ForwardFlops:
+    """Count them.
+
+    Args:
+        shapes: the tensors' shapes by name, as `core.checkpoints.parameter_shapes` gives them.
+        config: the plain data of ``config.json``.
+        length, batch: T and B.
+
+    Raises:
+        UnsupportedModel, CorruptModel: as `core.dimensions.Dimensions.of` does.
+    """
+    anatomy, sizes, task = anatomy_of(config), Dimensions.of(config), checkpoints.task_of(config)
+    looked_up = tuple(f"{part}." for part in (anatomy.embeddings, anatomy.positions, anatomy.token_types) if part)
+    inner = outer = 0
+    for name, shape in checkpoints.parameters(shapes, config):
+        if len(shape) != 2:
+            continue
+        if anatomy.block_of(name) is not None:
+            inner += math.prod(shape)
+        elif not name.startswith(looked_up):
+            outer += math.prod(shape)
+        elif name == f"{anatomy.embeddings}.weight" and anatomy.is_tied(config) and task in ("causal", "masked"):
+            outer += math.prod(shape)  # the head multiplies by the matrix that the embedding looks up
+    read = batch if task == "classification" else batch * length  # a classifier reads one position
+    return ForwardFlops(2 * batch * length * inner, 4 * batch * length**2 * sizes.heads * sizes.head_size * sizes.layers, 2 * read * outer)
+
+
+def folder_flops(folder: Path, *, length: int, batch: int = 1) -> ForwardFlops:
+    """The same for a model's folder, from the headers of its files."""
+    return forward_flops(checkpoints.parameter_shapes(folder), checkpoints.read_config(folder), length=length, batch=batch)

@@ -1,0 +1,176 @@
+"""How fast models are beside each other: latency of one sequence on one thread, throughput of many on all threads.
+
+Models are timed in one run, round by round: every round times each model once, in an order drawn anew, so that whatever else
+the machine does falls on all of them alike. A ratio is taken within a round and its median over the rounds is what is told,
+with its bootstrap interval (`core.evaluation.intervals`).
+
+    latency      seconds of one forward pass of 1 sequence, on 1 thread
+    throughput   sequences a second in a forward pass of `batch` sequences, on all threads
+    faster       latency of the first model / latency of this one
+
+A pass is whatever the callable does: for a language model here, its whole forward pass with logits at every position
+(`forward_of`). `core.evaluation.flops` predicts the ratio.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from core.evaluation.intervals import Estimate, around_median
+from core.recorder import Recorder, Stopped
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Forward = Callable[["Tensor", "Tensor"], object]  # (input_ids (B, T), attention_mask (B, T)) -> anything, once it is computed
+
+LENGTH, BATCH = 128, 32  # positions; sequences at once for the throughput
+MOST_ROUNDS, FEWEST_ROUNDS = 100, 5
+WARM_UP = 3  # passes of each model that are not timed: memory is allocated and kernels are chosen in the first
+SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpeed:
+    """The times of one model.
+
+    Attributes:
+        latency: seconds a sequence.
+        throughput: sequences a second.
+        faster: how many times this model's latency fits into the first model's, round by round.
+        more: this model's throughput over the first model's, round by round.
+    """
+
+    latency: Estimate
+    throughput: Estimate
+    faster: Estimate
+    more: Estimate
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> ModelSpeed:
+        """From the plain data that `dataclasses.asdict` gives."""
+        return cls(**{key: Estimate.from_dict(value) for key, value in plain.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """What one measurement found.
+
+    Attributes:
+        models: name -> its times; the first is what the others are held against.
+        length: positions of a sequence.
+        batch: sequences at once for the throughput.
+        threads: those of the throughput.
+        rounds, batch_rounds: how often each was timed.
+        processor: the machine's own name of it.
+    """
+
+    models: Mapping[str, ModelSpeed]
+    length: int
+    batch: int
+    threads: int
+    rounds: int
+    batch_rounds: int
+    processor: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data that `from_dict` reads back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Speed:
+        return cls(**{**plain, "models": {name: ModelSpeed.from_dict(each) for name, each in plain["models"].items()}})
+
+
+def measure_speed(models: Mapping[str, Forward], recorder: Recorder, *, vocabulary: int, length: int = LENGTH, batch: int = BATCH,
+                  seconds: float = SECONDS, rounds: int = MOST_ROUNDS, batched: Mapping[str, Forward] | None = None,
+                  seed: int = 0) -> Speed:
+    """Time models beside each other on the processor.
+
+    Args:
+        models: name -> its forward pass; the first is what the others are held against.
+        recorder: told ``phase`` twice; asked whether to stop before every pass.
+        vocabulary: token numbers are drawn below it.
+        seconds: budget of all rounds; a few rounds are timed whatever it is, so that there is an interval.
+        rounds: at most so many of each kind.
+        batched: other passes for the throughput, where the number of threads is fixed when a model is loaded.
+
+    Raises:
+        Stopped: the recorder asked for it.
+    """
+    import torch
+
+    from core.devices import devices
+
+    if not models:
+        raise ValueError("at least one model is timed")
+    generator = torch.Generator().manual_seed(seed)
+    threads = torch.get_num_threads()
+    kinds = (("time one sequence", models, 1, 1), ("time a batch", batched or models, batch, threads))
+    found: list[dict[str, list[float]]] = []
+    for name, forwards, count, used in kinds:
+        recorder.event("phase", {"name": name, "models": list(models)})
+        input_ids = torch.randint(vocabulary, (count, length), generator=generator)
+        with torch.inference_mode(), on_threads(used):
+            found.append(_rounds(forwards, (input_ids, torch.ones_like(input_ids)), seconds / len(kinds), rounds, recorder, generator))
+    one, many = found
+    first = next(iter(models))
+    speeds = {name: ModelSpeed(around_median(one[name]), around_median([batch / taken for taken in many[name]]),
+                               around_median(_ratios(one[first], one[name])), around_median(_ratios(many[first], many[name])))
+              for name in models}
+    return Speed(speeds, length, batch, threads, len(one[first]), len(many[first]), devices()[-1].description)
+
+
+def forward_of(model: Any) -> Forward:
+    """The whole forward pass of a Transformers model, logits included and no cache kept: what a text that is read at once costs."""
+    options = {"use_cache": False} if "use_cache" in inspect.signature(model.forward).parameters else {}
+    return lambda input_ids, attention_mask: model(input_ids=input_ids, attention_mask=attention_mask, **options)
+
+
+@contextmanager
+def on_threads(count: int) -> Iterator[None]:
+    """Inside it torch computes on so many threads."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _rounds(models: Mapping[str, Forward], inputs: tuple[Tensor, Tensor], budget: float, most: int, recorder: Recorder,
+            generator: Any) -> dict[str, list[float]]:
+    """Name -> seconds of its pass in each round."""
+    import torch
+
+    def timed(name: str) -> float:
+        if recorder.should_stop():
+            raise Stopped
+        began = time.perf_counter()
+        models[name](*inputs)
+        return time.perf_counter() - began
+
+    names, taken = list(models), {name: [] for name in models}
+    began = time.perf_counter()
+    for name in names:
+        for _ in range(WARM_UP):
+            timed(name)
+            if time.perf_counter() - began > budget / 4:  # a large model is warm after one long pass
+                break
+    for done in range(most):
+        if done >= FEWEST_ROUNDS and time.perf_counter() - began > budget:
+            break
+        for index in torch.randperm(len(names), generator=generator).tolist():
+            taken[names[index]].append(timed(names[index]))
+    return taken
+
+
+def _ratios(first: Sequence[float], other: Sequence[float]) -> list[float]:
+    return [before / after for before, after in zip(first, other, strict=True)]

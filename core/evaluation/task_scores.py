@@ -1,0 +1,132 @@
+"""How a model is scored on a labelled task, for the retention card.
+
+    encoders        fine-tuned on the task with each seed, then measured on its held-out items (`core.tasks`)
+    causal models   asked, without training: the label with the higher log-probability (`core.evaluation.sentiment`)
+
+A task is named by its source: ``imdb`` and ``rt`` (the house reviews), a file, or a hub dataset with its subset behind a colon, as
+``nyu-mll/glue:sst2``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from core import catalog
+from core.catalog import LoadedModel
+from core.config import RetentionSpec
+from core.data import house
+from core.data.sources import is_hub_id
+from core.errors import ConfigError
+from core.evaluation.retention import Score
+from core.recorder import Recorder
+
+if TYPE_CHECKING:
+    import torch
+
+    from core.config import TaskSpec
+
+Load = Callable[..., LoadedModel]
+ASKED = ("imdb", "rt")  # what a causal model can be asked
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """How the models of a card are scored.
+
+    Attributes:
+        score: (model reference, task, seed) -> what it reached; raises `core.recorder.Stopped` soon after a stop is asked for.
+        seeds: for each of which every model is scored; one where nothing is drawn.
+        tuned: whether the models are fine-tuned on the tasks.
+    """
+
+    score: Callable[[str, str, int], Score]
+    seeds: tuple[int, ...]
+    tuned: bool = True
+
+
+def scoring(spec: RetentionSpec, objective: Literal["causal", "masked"], recorder: Recorder, *, seed: int,
+            device: torch.device | str, load: Load = catalog.load) -> Scoring:
+    """How models of this objective are scored; reads the tasks, so that a mistake shows before anything is trained.
+
+    Args:
+        recorder: asked whether to stop; hears nothing of the fine-tunings, whose curves are not the run's.
+        seed: the first of the seeds.
+
+    Raises:
+        ConfigError: a task that a causal model cannot be asked.
+        DataError, NetworkError: a task that cannot be read.
+    """
+    if objective == "causal":
+        return _asked(spec, seed, device, load)
+    from core.tasks.data import load_task
+
+    tasks = {name: load_task(task_spec(name, spec.train_items)) for name in spec.tasks}
+    return Scoring(_FineTuned(spec, tasks, _OnlyStops(recorder), device, load), tuple(range(seed, seed + spec.seeds)))
+
+
+def task_spec(name: str, train_items: int) -> TaskSpec:
+    """The task that a name stands for."""
+    from core.config import TaskSpec
+
+    source, _, subset = name.partition(":")
+    if subset and is_hub_id(source):
+        return TaskSpec(source=source, subset=subset, max_train_items=train_items)
+    return TaskSpec(source=name, max_train_items=train_items)
+
+
+class _FineTuned:
+    def __init__(self, spec: RetentionSpec, tasks: Mapping[str, Any], recorder: Recorder, device: torch.device | str, load: Load) -> None:
+        self.spec, self.tasks, self.recorder, self.device, self.load = spec, tasks, recorder, device, load
+
+    def __call__(self, reference: str, task: str, seed: int) -> Score:
+        import torch
+
+        from core.tasks.fine_tuning import QUICK, tuned_accuracy
+
+        train = QUICK.model_copy(update={"learning_rate": self.spec.learning_rate, "num_train_epochs": self.spec.epochs})
+        start = self.load(reference, device=self.device, dtype=torch.float32)
+        _, metrics = tuned_accuracy(start, self.tasks[task], seed=seed, spec=train, recorder=self.recorder)
+        metric = headline_metric(self.tasks[task])
+        return Score(metrics[metric], len(self.tasks[task].validation), metric)
+
+
+def headline_metric(task: Any) -> str:
+    """What a task is judged by: its own metric where it has one (GLUE's Matthews correlation or F1), else accuracy; F1 of answers."""
+    if task.kind == "question_answering":
+        return "answer_f1"
+    return task.metrics[0] if task.metrics else "accuracy"
+
+
+def _asked(spec: RetentionSpec, seed: int, device: torch.device | str, load: Load) -> Scoring:
+    import torch
+
+    from core.evaluation.sentiment import evaluate_sentiment
+
+    unknown = [task for task in spec.tasks if task not in ASKED]
+    if unknown:
+        raise ConfigError(f"evaluation.retention.tasks names {', '.join(unknown)}.",
+                          f"A causal model is asked without fine-tuning, about: {', '.join(ASKED)}.",
+                          "Keep these, or set evaluation.retention.tasks to [] for size and speed alone.")
+    reviews = {task: [review for review in house.held_out("validation") if review.source == task] for task in spec.tasks}
+
+    def score(reference: str, task: str, _seed: int) -> Score:
+        loaded = load(reference, device=device, dtype=torch.float32)
+        measured = evaluate_sentiment(loaded.model, loaded.tokenizer, reviews[task], device)
+        return Score(measured["sentiment_accuracy"], measured["sentiment_items"])
+
+    return Scoring(score, (seed,), tuned=False)
+
+
+class _OnlyStops:
+    """Passes on the wish to stop and nothing else."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.should_stop = recorder.should_stop
+
+    def log(self, arm: str, step: int, metrics: Mapping[str, float]) -> None:
+        pass
+
+    def event(self, kind: str, payload: Mapping[str, Any]) -> None:
+        pass

@@ -1,0 +1,118 @@
+"""A retention card on a page: three figures against the published ones, what is kept of each task, and the whole table."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from core.evaluation import retention
+from core.evaluation.intervals import Estimate
+from core.evaluation.retention import TOLERANCE, Card, Row
+from workbench.screens.shared import charts, views
+from workbench.screens.shared.live_plotly import live_plotly
+from workbench.screens.shared.theme import BLUE, BROWN, OLIVE, ROLE_COLOURS, ROSE, VIOLET
+
+MACRO = "All tasks"
+EXPORTS = (BLUE, ROSE, OLIVE, BROWN)  # rows that are neither student nor control
+
+
+def show(card: Card, *, name: str) -> None:
+    """Draw it.
+
+    Args:
+        name: of what it belongs to, for the file that is downloaded.
+    """
+    student = card.row("student")
+    if student is not None:
+        _headlines(card, student)
+    points = retained_points(card)
+    if len(points):
+        st.subheader("What is retained", anchor=False)
+        live_plotly(charts.intervals(points, x_title="share of the teacher's score", colours=series_colours(card), reference=1.0,
+                                     hollow={card.published.name}, tick_format=".1~%"),
+                    key=f"retained.{name}", label="Share of the teacher's score on each task")
+    head, body = retention.table(card)
+    views.text_table(head, body, numbers=True, label="Retention card", first_width="13rem")
+    for note in retention.notes(card):
+        st.caption(views.plain(note))
+    with st.container(horizontal=True):
+        st.download_button("Retention card (CSV)", lambda: card_csv(card), file_name=f"{name}-retention.csv", mime="text/csv",
+                           icon=":material/download:", on_click="ignore", key="retention csv")
+
+
+def _headlines(card: Card, student: Row) -> None:
+    paper = card.published
+    with st.container(horizontal=True, key="retention headlines"):
+        _headline("Smaller", card.smaller(student), paper.smaller, paper.name, "Share of the teacher's parameters that it does without.")
+        _headline("Faster", card.faster(student), paper.faster, paper.name,
+                  f"Teacher's latency over the student's, less one; one sequence on one thread.{_prediction(card, student)}")
+        if card.tasks:
+            _headline("Retained", card.macro(student), paper.retained, paper.name, "Its mean score over the tasks, over the teacher's.")
+
+
+def _prediction(card: Card, student: Row) -> str:
+    """Whether the time agrees with the operations, in a sentence."""
+    predicted, off = card.predicted_faster(student), card.off_prediction(student)
+    if predicted is None or off is None:
+        return ""
+    agrees = f"within {TOLERANCE:.0%} of that" if abs(off) <= TOLERANCE else f"{abs(off):.0%} {'above' if off > 0 else 'below'} that"
+    return f" The operations of one pass predict {predicted:.0%}; the measured ratio of times is {agrees}."
+
+
+def _headline(label: str, share: Estimate | float | None, published: float, name: str, meaning: str) -> None:
+    value = share.value if isinstance(share, Estimate) else share
+    between = f" Between {share.low:.1%} and {share.high:.1%}." if isinstance(share, Estimate) and share.low is not None else ""
+    st.metric(label, retention.DASH if value is None else f"{value:.1%}", delta=f"{name}: {published:.0%}", delta_color="off",
+              delta_arrow="off", help=f"{meaning}{between}")
+
+
+def retained_points(card: Card) -> pd.DataFrame:
+    """What `charts.intervals` draws: the share of the teacher's score that each row keeps of each task and of all together."""
+    found: list[tuple[str, str, Estimate | None]] = []
+    for task in card.tasks:
+        found += [(retention.task_name(task), row.title, card.retained(row, task)) for row in card.rows[1:]]
+        if scores := card.published.tasks.get(task):
+            found.append((retention.task_name(task), card.published.name, Estimate(scores[0] / scores[1])))
+    found += [(MACRO, row.title, card.macro(row)) for row in card.rows[1:]] if card.tasks else []
+    if found:
+        found.append((MACRO, card.published.name, Estimate(card.published.macro[0] / card.published.macro[1])))
+    rows = [(label, series, each.value, each.low, each.high) for label, series, each in found if each is not None]
+    return pd.DataFrame(rows, columns=["label", "series", "value", "low", "high"]).astype({"value": float, "low": float, "high": float})
+
+
+def series_colours(card: Card) -> dict[str, str]:
+    """Each row's colour by its title, and the published one's."""
+    exports = iter(EXPORTS * len(card.rows))
+    own = {row.title: ROLE_COLOURS.get(row.kind) or next(exports) for row in card.rows[1:]}
+    return own | {card.published.name: VIOLET}
+
+
+def card_csv(card: Card) -> str:
+    """Everything on the card, unrounded: one line a model and quantity."""
+    lines: list[tuple[str, str, str, float | None, float | None, float | None]] = []
+
+    def tell(row: Row, quantity: str, value: Estimate | float | None) -> None:
+        if value is not None:
+            each = value if isinstance(value, Estimate) else Estimate(value)
+            lines.append((row.kind, row.name, quantity, each.value, each.low, each.high))
+
+    for row in card.rows:
+        for quantity in ("parameters", "without_embeddings", "size_bytes", "flops"):
+            tell(row, quantity, getattr(row, quantity))
+        if row.speed is not None:
+            tell(row, "latency_seconds", row.speed.latency)
+            tell(row, "sequences_per_second", row.speed.throughput)
+            tell(row, "throughput_ratio", row.speed.more)
+        tell(row, "smaller", card.smaller(row))
+        tell(row, "faster", card.faster(row))
+        tell(row, "faster_predicted", card.predicted_faster(row))
+        for scores in row.scores:
+            for seed, value in zip(card.seeds, scores.values, strict=True):
+                tell(row, f"{scores.task} {scores.metric}, seed {seed}", value)
+            tell(row, f"{scores.task} items", scores.items)
+            tell(row, f"{scores.task} retained", card.retained(row, scores.task))
+        tell(row, "macro retained", card.macro(row))
+    paper = card.published
+    for quantity, value in (("smaller", paper.smaller), ("faster", paper.faster), ("macro retained", paper.retained)):
+        lines.append(("published", paper.name, quantity, value, None, None))
+    return pd.DataFrame(lines, columns=["kind", "name", "quantity", "value", "low", "high"]).to_csv(index=False)
