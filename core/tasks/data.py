@@ -407,7 +407,7 @@ def _drawn(items: list[Any], limit: int | None) -> list[Any]:
     return items[:limit]
 
 
-def majority_share(task: TaskData) -> float:
+def majority_share(train: Sequence[Example], validation: Sequence[Example]) -> float:
     """The share of held-out items in the class that most items that are learnt from have: what a model that reads nothing gets."""
-    most = Counter(item.label for item in task.train).most_common(1)[0][0]
-    return sum(item.label == most for item in task.validation) / len(task.validation)
+    most = Counter(item.label for item in train).most_common(1)[0][0]
+    return sum(item.label == most for item in validation) / len(validation)
