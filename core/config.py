@@ -21,7 +21,7 @@ from pydantic.fields import FieldInfo
 
 from core.errors import ConfigError
 
-SECTIONS = ("teacher", "student", "losses", "data", "masking", "train", "evaluation")
+SECTIONS = ("teacher", "student", "losses", "data", "masking", "task", "train", "evaluation")
 
 
 class Config(BaseModel):
@@ -235,6 +235,30 @@ class MaskingSpec(Config):
         return self
 
 
+class TaskSpec(Config):
+    """A labelled dataset that a pretrained encoder is fine-tuned on, with or without a fine-tuned teacher (1910.01108, section 4)."""
+
+    source: str = Field("house", min_length=1, description=(
+        "dataset; 'house' (labelled film reviews), 'imdb' or 'rt' (those of one origin), a .csv, .tsv, .jsonl or .parquet file, "
+        "SQuAD's own .json, or a hub dataset id"))
+    subset: str | None = Field(None, description="name; subset of a hub dataset, as sst2 of nyu-mll/glue")
+    split: str = Field("train", min_length=1, description="name; split of a hub dataset that is learnt from")
+    validation: str | None = Field(None, min_length=1, description=(
+        "split or file; what is measured on: a split of a hub dataset (default: validation, or test), validation or test of the house "
+        "reviews (default: validation), or a second file (default: held out of the first by hash)"))
+    text_column: str | None = Field(None, description="name; column of the text, or of the context of questions (default: by name)")
+    pair_column: str | None = Field(None, description="name; column of the second text, or of the question (default: by name)")
+    label_column: str | None = Field(None, description="name; column of the label, or of the answers (default: by name)")
+    kind: Literal["auto", "classification", "question_answering"] = Field("auto", description=(
+        "rule; classification, or question_answering by a span of a context; auto tells by the columns"))
+    max_length: int = Field(128, ge=8, description=(
+        "tokens; most of an item that is read. Longer single texts lose their middle, pairs their ends; contexts are read in windows"))
+    doc_stride: int = Field(64, ge=0, description="tokens; shared by two neighbouring windows of a long context")
+    max_train_items: int | None = Field(None, ge=2, description="items; learn from this many, drawn at random (default: all)")
+    max_items: int | None = Field(None, ge=1, description="items; measure on this many, drawn at random (default: all)")
+    validation_fraction: float = Field(0.1, gt=0, lt=1, description="share; of a single file, held out by hash of the text")
+
+
 class TrainSpec(Config):
     """Optimisation, on what, and what is kept."""
 
@@ -359,6 +383,7 @@ class ExperimentConfig(Config):
     train: TrainSpec = Field(TrainSpec(), description="optimisation")
     evaluation: EvaluationSpec = Field(EvaluationSpec(), description="measurement")
     bridge: BridgeSpec | None = Field(None, description="bridge; train student.model on texts that a teacher of any vocabulary writes")
+    task: TaskSpec | None = Field(None, description="task; fine-tune student.model on a labelled dataset, with or without a teacher")
     chain: ChainSpec | None = Field(None, description="chain; train a chain of anchors below the teacher, in place of one student")
     control: bool = Field(False, description="switch; also train the same student for the same tokens with no teacher")
 
@@ -369,6 +394,17 @@ class ExperimentConfig(Config):
             raise ValueError(f"{value!r} is not a run name: use 1 to 80 letters, digits, dots, dashes and underscores, "
                              "starting with a letter or digit")
         return value
+
+    @model_validator(mode="after")
+    def _task_alone(self) -> ExperimentConfig:
+        if self.task is not None:
+            if self.chain is not None or self.bridge is not None or self.control:
+                raise ValueError("a task is fine-tuned by itself: remove chain, bridge and control")
+            if self.student.model is None:
+                raise ValueError("fine-tuning begins with a pretrained encoder: set student.model to one")
+            if any(getattr(self.losses, name) != _constant(0.0) for name in ("w_hidden", "w_hidden_mse")):
+                raise ValueError("a task is taught by the teacher's answers alone: set losses.w_hidden and losses.w_hidden_mse to 0")
+        return self
 
     @model_validator(mode="after")
     def _teacher_or_fresh(self) -> ExperimentConfig:
@@ -490,9 +526,18 @@ def parse_recipe(plain: Mapping[str, Any]) -> ExperimentConfig:
     """Validate plain data. Raises ConfigError that names the field, what was given and what was expected."""
     try:
         # As JSON, lists may be tuples, while text is no number and a switch is no count.
-        return ExperimentConfig.model_validate_json(json.dumps(dict(plain), default=str), strict=True)
+        return ExperimentConfig.model_validate_json(json.dumps(_task_defaults(plain), default=str), strict=True)
     except ValidationError as error:
         raise ConfigError(*_explain(error)) from error
+
+
+def _task_defaults(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """What a recipe with a task leaves unsaid: no teacher unless one is named; with one, the published weights (1910.01108's second
+    step: half and half)."""
+    if plain.get("task") is None:
+        return dict(plain)
+    weights = {"w_kd": 0.0, "w_hard": 1.0} if plain.get("teacher") is None else {"w_kd": 0.5, "w_hard": 0.5}
+    return {"teacher": None, "losses": weights, **plain}
 
 
 def describe(path: str) -> str:

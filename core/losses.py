@@ -26,6 +26,8 @@ from core.config import LossSpec
 
 CHUNK_ELEMENTS = 1 << 23  # logits held at once: 32 MiB in float32, a few times that with their temporaries
 
+IMPOSSIBLE = -1e30  # the logit of what cannot be
+
 Term = tuple[Tensor, Tensor]  # value (N,), gradient with respect to the student's logits (N, V)
 
 
@@ -220,6 +222,55 @@ def _added(gradient: Tensor, rows: Tensor | slice, more: Tensor) -> Tensor:
 def _padded(gradient: Tensor, length: int) -> Tensor:
     """Zero rows at the end: those of no token."""
     return gradient if len(gradient) == length else F.pad(gradient, (*[0, 0] * (gradient.dim() - 1), 0, length - len(gradient)))
+
+
+def masked_logits(logits: Tensor, valid: Tensor) -> Tensor:
+    """Logits in float32 whose invalid places have no probability: the softmax over a span leaves padding out.
+
+    A finite number stands for minus infinity: its probability is exactly 0 as well, and 0 times a difference of two of them is 0
+    where infinities give no number.
+
+    Args:
+        logits, valid: (N, T) each; every row has a valid place.
+    """
+    return logits.float().masked_fill(~valid, IMPOSSIBLE)
+
+
+def logit_loss(z: Tensor, v: Tensor | None, targets: Tensor, terms: HeadTerms, divisor: float | Tensor) -> tuple[Tensor, Tensor]:
+    """Hard labels and soft targets on the logits of a task: of classes, or of the places of a span (1910.01108, section 4).
+
+        L = sum_n (w_kd T^2 D(p_n, q_n) + w_hard CE(q_n, y_n)) / divisor
+
+    Beginnings and ends of spans are rows of their own, so a window counts two rows and the divisor counts both.
+
+    Args:
+        z: (N, C) the student's logits, float32; v: the teacher's, None without soft targets.
+        targets: (N,) class or place.
+
+    Returns:
+        The scalar loss, and (2,) sums over rows: the divergence, the cross-entropy.
+    """
+    return _LogitLoss.apply(z, v, targets, terms, divisor)
+
+
+class _LogitLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, z, v, targets, terms, divisor):  # type: ignore[no-untyped-def]
+        value, gradient = cross_entropy(z, targets)
+        sums = torch.stack([torch.zeros((), device=z.device), value.sum()])
+        gradient.mul_(terms.hard_factor)
+        if terms.soft:
+            value, soft_gradient = terms.soft(z, v)
+            sums[0] = value.sum()
+            gradient.add_(soft_gradient, alpha=terms.soft_factor)
+        ctx.save_for_backward(gradient.div_(divisor))
+        ctx.mark_non_differentiable(sums)
+        return (sums[0] * terms.soft_factor + sums[1] * terms.hard_factor) / divisor, sums
+
+    @staticmethod
+    def backward(ctx, upstream, _):  # type: ignore[no-untyped-def]
+        gradient, = ctx.saved_tensors
+        return gradient * upstream, None, None, None, None
 
 
 class LayerMatch(nn.Module):

@@ -23,10 +23,11 @@ from core.errors import OutOfMemory
 from core.evaluation.sentiment import evaluate_sentiment
 from core.layer_maps import LayerMap, matched_blocks, student_depth
 from core.objectives import Objective
+from core.recorded_trainer import training_arguments
 from core.recorder import CONTROL, STUDENT, ListRecorder
 from core.students import build_student, fresh_student, started_student
 from core.tokenizer import real_width
-from core.trainer import CONTROL_LESSON, DistillationTrainer, Lesson, training_arguments
+from core.trainer import CONTROL_LESSON, DistillationTrainer, Lesson
 
 STEPS = 5  # the first of which warms up and is not timed
 LONGEST = 20.0  # seconds after which an arm's rehearsal ends, once two steps are done

@@ -1,34 +1,27 @@
-"""The distillation trainer: `transformers.Trainer` with losses of several terms, counted per token, told to a recorder."""
+"""The distillation trainer: losses of several terms, counted per token."""
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import Dataset
-from transformers import PreTrainedModel, PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments
+from transformers import PreTrainedModel, TrainingArguments
 
 from core.anatomy import blocks as blocks_of
 from core.anatomy import plain_model
-from core.config import LossSpec, TrainSpec
+from core.config import LossSpec
 from core.data.packing import Blocks
-from core.devices import memory_in_use, use_only
-from core.errors import CompatibilityError, NonFiniteLoss
+from core.errors import CompatibilityError
 from core.evaluation.forward import forward, output_head
 from core.losses import Counts, Head, HeadTerms, LayerMatch, cosine_distance, divergence, head_loss
 from core.objectives import Batch, Batches, Draw, next_token
+from core.recorded_trainer import RecordedTrainer
 from core.recorder import Recorder
-
-STATE_FILE = "trainer_state.json"  # the last file of a checkpoint that Trainer writes
-OWN_STATE = "stillhouse.safetensors"  # in a checkpoint: what Trainer does not know of
 
 
 class BlockDataset(Dataset):
@@ -47,47 +40,6 @@ class BlockDataset(Dataset):
 def collate(items: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     """Blocks have one length: stacking is all."""
     return {key: torch.stack([item[key] for item in items]) for key in items[0]}
-
-
-def training_arguments(spec: TrainSpec, directory: Path, device: torch.device, *, eval_steps: int,
-                       run_name: str | None = None) -> TrainingArguments:
-    """The field names are those of Transformers wherever the meaning is the same.
-
-    Args:
-        run_name: what trackers call this training.
-    """
-    arguments = TrainingArguments(
-        output_dir=str(directory), run_name=run_name, max_steps=spec.max_steps or -1, num_train_epochs=spec.num_train_epochs,
-        per_device_train_batch_size=spec.per_device_train_batch_size, gradient_accumulation_steps=spec.gradient_accumulation_steps,
-        learning_rate=spec.learning_rate, lr_scheduler_type=spec.lr_scheduler_type, warmup_steps=_warmup(spec.warmup_ratio),
-        weight_decay=spec.weight_decay, adam_beta2=spec.adam_beta2, max_grad_norm=spec.max_grad_norm, optim="adamw_torch_fused",
-        seed=spec.seed, logging_steps=spec.logging_steps, logging_nan_inf_filter=False, eval_strategy="steps", eval_steps=eval_steps,
-        save_steps=spec.save_steps, save_total_limit=2, report_to=list(spec.report_to) or "none", use_cpu=device.type == "cpu",
-        remove_unused_columns=False, disable_tqdm=True, include_num_input_tokens_seen="all", dataloader_pin_memory=device.type != "cpu")
-    use_only(device, arguments)
-    return arguments
-
-
-def _warmup(ratio: float) -> float:
-    # Trainer reads numbers below 1 as a share of the steps and others as a count.
-    return min(ratio, 0.999)
-
-
-def latest_checkpoint(directory: Path) -> Path | None:
-    """The newest checkpoint that was written to its end."""
-    return next((path for path in sorted(directory.glob("checkpoint-*"), key=_step_of, reverse=True) if _is_complete(path)), None)
-
-
-def _is_complete(checkpoint: Path) -> bool:
-    # The file is there before all of it is: a crash or a full disk may leave it empty or cut.
-    try:
-        return isinstance(json.loads((checkpoint / STATE_FILE).read_bytes()), dict)
-    except (OSError, ValueError):
-        return False
-
-
-def _step_of(checkpoint: Path) -> int:
-    return int(checkpoint.name.rpartition("-")[2])
 
 
 @dataclass(frozen=True)
@@ -110,7 +62,7 @@ class Lesson:
 CONTROL_LESSON = Lesson(LossSpec(w_kd=0.0, w_hard=1.0))  # no teacher: the text alone
 
 
-class DistillationTrainer(Trainer):
+class DistillationTrainer(RecordedTrainer):
     """Trains one arm of an experiment.
 
     The gradient of an optimiser step does not depend on how its blocks are cut into batches: every term is divided by
@@ -128,25 +80,11 @@ class DistillationTrainer(Trainer):
 
     def __init__(self, student: nn.Module, lesson: Lesson, data: Blocks, arguments: TrainingArguments, *, arm: str, recorder: Recorder,
                  dtype: torch.dtype, evaluate: Callable[[int], dict[str, float]], batches: Batches = next_token) -> None:
-        self.lesson, self.arm, self.recorder, self.dtype, self.batches = lesson, arm, recorder, dtype, batches
-        self.evaluate_student = evaluate
-        self.divergence = divergence(lesson.losses)
-        self.layer_match = self._layer_match(student) if self._uses("hidden_mse") else None
-        dataset = BlockDataset(data)
-        super().__init__(model=student, args=arguments, train_dataset=dataset, eval_dataset=dataset, data_collator=collate)
-        # The loss is divided by the positions of the whole step already: Trainer must not divide by the number of batches.
-        self.loss_is_scaled_for_ga = True
-        self.remove_callback(PrinterCallback)
-        self.remove_callback(ProgressCallback)
-        self.clock = _Clock()
-        # In this order: the conscience waits for the GPU to finish the step, and the clock must not stop before that.
-        self.add_callback(_Conscience(self))
-        self.add_callback(self.clock)
-        self._forget()
-
-    def _uses(self, term: str) -> bool:
-        weight = self.lesson.losses.weights()[term]
-        return bool(weight.start or weight.end)
+        self.lesson, self.batches, self.divergence = lesson, batches, divergence(lesson.losses)
+        matched = lesson.losses.w_hidden_mse
+        self.layer_match = self._layer_match(student) if matched.start or matched.end else None
+        super().__init__(student, lesson.losses, BlockDataset(data), collate, arguments, arm=arm, recorder=recorder, dtype=dtype,
+                         evaluate=evaluate)
 
     def _layer_match(self, student: nn.Module) -> LayerMatch:
         teacher, model = self.lesson.teacher, plain_model(student)
@@ -163,47 +101,20 @@ class DistillationTrainer(Trainer):
             model.add_module("layer_match", match)
         return match
 
-    def _weights_now(self) -> dict[str, float]:
-        progress = self.state.global_step / max(self.state.max_steps - 1, 1)
-        return {term: ramp.at(progress) for term, ramp in self.lesson.losses.weights().items()}
-
     def go_on(self, checkpoint: Path | None) -> None:
-        """Train to the end, or until a stop; from `checkpoint`, if there is one. At its end nothing is trained any more."""
-        if checkpoint is not None and _step_of(checkpoint) >= self._last_step():
-            # Trainer would take one step too many.
-            self._load_from_checkpoint(str(checkpoint), self.model)
-            self.state = TrainerState.load_from_json(str(checkpoint / STATE_FILE))
-        else:
-            self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        super().go_on(checkpoint)
         plain_model(self.model)._modules.pop("layer_match", None)  # projections are no part of the student
 
-    def _last_step(self) -> int:
-        return self.set_initial_training_values(self.args, self.get_train_dataloader())[-1]
+    def own_state(self) -> dict[str, Tensor]:
+        """The projections too, which checkpoints of adapters leave out."""
+        matched = self.layer_match.state_dict() if self.layer_match is not None else {}
+        return super().own_state() | {f"layer_match.{name}": tensor for name, tensor in matched.items()}
 
-    # ------------------------------------------------------------------------------------------ checkpoints
-
-    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """The model, and what else training goes on from: projections, which checkpoints of adapters leave out, and the
-        sums of the steps since the last point of the curves."""
-        super().save_model(output_dir, _internal_call)
-        totals = self._totals()
-        if self.args.should_save:
-            own = {f"sums.{name}": total for name, total in totals.items()}
-            if self.layer_match is not None:
-                own |= {f"layer_match.{name}": tensor for name, tensor in self.layer_match.state_dict().items()}
-            own = {name: tensor.cpu().contiguous() for name, tensor in own.items()}
-            save_file(own, Path(output_dir or self.args.output_dir) / OWN_STATE)
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        super()._load_from_checkpoint(resume_from_checkpoint, model)
-        path = Path(resume_from_checkpoint) / OWN_STATE
-        own = load_file(path) if path.is_file() else {}  # checkpoints of earlier releases lack it
-        if self.layer_match is not None and path.is_file():
+    def load_own_state(self, own: dict[str, Tensor]) -> None:
+        super().load_own_state(own)
+        if self.layer_match is not None and own:
             self.layer_match.load_state_dict({name.removeprefix("layer_match."): tensor for name, tensor in own.items()
                                               if name.startswith("layer_match.")})
-        if self.is_world_process_zero():  # the sums are those of all processes
-            self._sums = {name.removeprefix("sums."): tensor.to(self.args.device) for name, tensor in own.items()
-                          if name.startswith("sums.") and len(tensor) == 3}
 
     # ------------------------------------------------------------------------------------------ loss
 
@@ -225,9 +136,9 @@ class DistillationTrainer(Trainer):
         Args:
             num_items_in_batch: the divisors from `get_batch_samples`.
         """
-        weights, teacher, every = self._weights_now(), self.lesson.teacher, self.layer_match is not None
+        weights, teacher, every = self.weights_now(), self.lesson.teacher, self.layer_match is not None
         compared, asked = inputs["soft"] > 0, inputs["hard"] > 0  # (B, T)
-        if self._uses("kd"):
+        if self.uses("kd"):
             asked = asked | compared
         # Processes average their gradients, while the divisors count the positions of all of them.
         divisors = num_items_in_batch.clamp_min(1e-6) / self.args.world_size
@@ -240,14 +151,14 @@ class DistillationTrainer(Trainer):
             with torch.no_grad():
                 taught = forward(teacher, inputs["input_ids"], inputs["attention_mask"], every=every)
 
-        terms = HeadTerms(self.divergence if self._uses("kd") else None, weights["kd"] * self.lesson.losses.temperature**2,
+        terms = HeadTerms(self.divergence if self.uses("kd") else None, weights["kd"] * self.lesson.losses.temperature**2,
                           weights["hard"])
         loss, sums = head_loss(_head(model, states.before_head[asked].to(self.dtype)),
                                _head(teacher, taught.before_head[asked]) if taught else None,
                                inputs["targets"][asked], counts, terms, self.lesson.vocabulary)
-        self._add("kd", terms.soft_factor, sums[0], counts.soft)
-        self._add("hard", terms.hard_factor, sums[1], counts.hard)
-        if self._uses("hidden"):
+        self.add_term("kd", terms.soft_factor, sums[0], counts.soft.sum())
+        self.add_term("hard", terms.hard_factor, sums[1], counts.hard.sum())
+        if self.uses("hidden"):
             distances = cosine_distance(states.last[compared], taught.last[compared])
             loss = loss + self._weighted("hidden", weights["hidden"], distances, inputs["soft"][compared], divisors[0])
         if self.layer_match is not None:
@@ -257,90 +168,10 @@ class DistillationTrainer(Trainer):
 
     def _weighted(self, term: str, weight: float, values: Tensor, counts: Tensor, divisor: Tensor) -> Tensor:
         total = (values * counts).sum()
-        self._add(term, weight, total.detach(), counts)
+        self.add_term(term, weight, total.detach(), counts.sum())
         return weight * total / divisor
-
-    # ------------------------------------------------------------------------------------------ what is told
-
-    def _forget(self) -> None:
-        self._sums: dict[str, Tensor] = {}
-
-    def _add(self, term: str, factor: float, total: Tensor, counts: Tensor) -> None:
-        if self._uses(term):
-            self._sums[term] = self._sums.get(term, 0) + torch.stack([total, total * factor, counts.sum()])
-
-    def _totals(self) -> dict[str, Tensor]:
-        """Term -> (3,): its sum, its weighted sum and the weight of the positions that it was summed over, over all processes."""
-        names = sorted(self._sums)
-        if not names or self.args.world_size == 1:
-            return self._sums
-        return dict(zip(names, self.accelerator.reduce(torch.stack([self._sums[name] for name in names]), "sum"), strict=True))
-
-    def _term_metrics(self) -> dict[str, float]:
-        metrics = {"loss": 0.0}
-        for name, (raw, weighted, counted) in ((name, total.tolist()) for name, total in self._totals().items()):
-            of_all = max(counted, 1e-6)
-            metrics |= {f"raw/{name}": raw / of_all, f"loss/{name}": weighted / of_all}
-            metrics["loss"] += weighted / of_all
-        return metrics
-
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Tell the recorder each term, weighted and raw, and Trainer's own trackers the same numbers."""
-        if "loss" in logs:
-            logs |= self._term_metrics()
-            self._forget()
-            logs |= {"tokens": float(self.state.num_input_tokens_seen), "tokens_per_second": self.clock.tokens_per_second(self.state),
-                     "memory_gib": memory_in_use(self.args.device)}
-            if self.is_world_process_zero():
-                self.recorder.log(self.arm, self.state.global_step, {name: value for name, value in logs.items() if name != "epoch"})
-        super().log(logs)
-
-    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """The experiment's own measurement in place of Trainer's loop."""
-        metrics = self.evaluate_student(self.state.global_step)
-        if self.is_world_process_zero():
-            self.recorder.log(self.arm, self.state.global_step, metrics)
-        super().log({f"eval_{name.removeprefix('eval/')}": value for name, value in metrics.items()})
-        self.model.train()
-        return {"eval_loss": metrics["eval/cross_entropy"]}
 
 
 def _head(model: nn.Module, states: Tensor) -> Head:
     head = output_head(model)
     return Head(states, head.weight, head.bias)
-
-
-class _Clock(TrainerCallback):
-    """Training speed without evaluation, saving and the first step, which warms up."""
-
-    def __init__(self) -> None:
-        self.seconds = self._began = 0.0
-        self._tokens_before: float | None = None
-
-    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._began = time.perf_counter()
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if self._tokens_before is None:
-            self._tokens_before = float(state.num_input_tokens_seen)
-        else:
-            self.seconds += time.perf_counter() - self._began
-
-    def tokens_per_second(self, state: Any) -> float:
-        """Tokens a second since the second step of this session; 0 before there is one."""
-        return (state.num_input_tokens_seen - (self._tokens_before or 0.0)) / self.seconds if self.seconds else 0.0
-
-
-class _Conscience(TrainerCallback):
-    """Ends training when the user asks for it, and when going on makes no sense."""
-
-    def __init__(self, trainer: DistillationTrainer) -> None:
-        self.trainer = trainer
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if not all(torch.isfinite(total).all() for total in self.trainer._sums.values()):
-            raise NonFiniteLoss(f"The loss of arm '{self.trainer.arm}' is not a number any more at step {state.global_step}.",
-                                "A finite loss was expected.",
-                                "Lower train.learning_rate or train.max_grad_norm, or use train.precision=fp32.")
-        if self.trainer.recorder.should_stop() and state.global_step < state.max_steps:
-            control.should_save = control.should_training_stop = True

@@ -58,12 +58,13 @@ from core.layer_maps import LayerMap, matched_blocks
 from core.metrics import METRICS
 from core.objectives import check_objective, objective_for
 from core.planning import total_steps
+from core.recorded_trainer import latest_checkpoint, training_arguments
 from core.recorder import CONTROL, STUDENT, Recorder, Stopped
 from core.reporting import write_folder_documents
 from core.students import build_student, fresh_student, fresh_tokenizer, merged, objective_of_fresh, started_student
 from core.tokenizer import real_width
 from core.trackers import tracked
-from core.trainer import CONTROL_LESSON, DistillationTrainer, Lesson, latest_checkpoint, training_arguments
+from core.trainer import CONTROL_LESSON, DistillationTrainer, Lesson
 from core.unit_order import Importance, unit_importance
 
 BEFORE = "before"  # the folder of the untrained student

@@ -36,12 +36,13 @@ from core.home import cache_dir, written_whole
 from core.interpolation import Bracket, interpolate
 from core.layer_maps import layer_map
 from core.provenance import versions
+from core.recorded_trainer import training_arguments
 from core.recorder import STUDENT, Recorder, Stopped
 from core.resizing import NEW, Weights, resized
 from core.sizes import default_alpha, lawful_shapes, solve
 from core.students import fresh_student
 from core.tokenizer import train_tokenizer
-from core.trainer import CONTROL_LESSON, DistillationTrainer, Lesson, training_arguments
+from core.trainer import CONTROL_LESSON, DistillationTrainer, Lesson
 from core.unit_order import in_order, unit_importance
 
 if TYPE_CHECKING:

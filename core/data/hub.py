@@ -29,6 +29,29 @@ def open_hub(spec: DataSpec) -> Table:
 
     with _explained(spec):
         dataset = datasets.load_dataset(spec.source, name=spec.subset, split=spec.split, streaming=spec.streaming)
+    return _table(spec, dataset, f"The dataset '{spec.source}'")
+
+
+def open_splits(spec: DataSpec, section: str) -> dict[str, Table]:
+    """Every split of a hub dataset by its name, whatever `spec.split` says; downloaded into the hub's cache first.
+
+    Args:
+        section: of the recipe that names the dataset, for messages.
+
+    Raises:
+        NetworkError, DiskFull, DataError: as `open_hub`.
+    """
+    import datasets
+
+    with _explained(spec, section):
+        splits = datasets.load_dataset(spec.source, name=spec.subset)
+    return {str(name): _table(spec, dataset, f"The split '{name}' of '{spec.source}'") for name, dataset in splits.items()}
+
+
+def _table(spec: DataSpec, dataset: Dataset | IterableDataset, origin: str) -> Table:
+    import datasets
+
+    with _explained(spec):
         columns = dataset.column_names or tuple(next(iter(dataset), {}))  # what streams may not say what it holds
 
     def read(wanted: tuple[str, ...]) -> Iterator[Record]:
@@ -36,7 +59,8 @@ def open_hub(spec: DataSpec) -> Table:
             for number, record in enumerate(dataset.select_columns(list(wanted)), start=1):
                 yield f"row {number}", record
 
-    return Table(f"The dataset '{spec.source}'", tuple(columns), read, _length(dataset), dataset.info.download_size)
+    classes = {name: tuple(feature.names) for name, feature in (dataset.features or {}).items() if isinstance(feature, datasets.ClassLabel)}
+    return Table(origin, tuple(columns), read, _length(dataset), dataset.info.download_size, classes)
 
 
 def hub_revision(spec: DataSpec) -> str:
@@ -62,7 +86,7 @@ def _length(dataset: Dataset | IterableDataset) -> int | None:
 
 
 @contextmanager
-def _explained(spec: DataSpec) -> Iterator[None]:
+def _explained(spec: DataSpec, section: str = "data") -> Iterator[None]:
     """Turn what the library raises into what the user can act on."""
     from datasets.exceptions import DatasetNotFoundError, DatasetsError
     from huggingface_hub.utils import httpx
@@ -72,7 +96,7 @@ def _explained(spec: DataSpec) -> Iterator[None]:
     except (ConnectionError, TimeoutError, httpx.HTTPError) as error:
         raise NetworkError(f"The dataset '{spec.source}' could not be fetched: {_first_line(error)}.",
                            "A connection to the hub was expected, or a copy of the dataset in its cache.",
-                           "Connect (and unset HF_HUB_OFFLINE), or use a local file or the house corpus: --set data.source=house"
+                           f"Connect (and unset HF_HUB_OFFLINE), or use a local file or the house corpus: --set {section}.source=house"
                            ) from error
     except DatasetNotFoundError as error:
         raise DataError(f"{_first_line(error)}.", "A file, or the id of a public hub dataset as owner/name, was expected.",
@@ -81,10 +105,12 @@ def _explained(spec: DataSpec) -> Iterator[None]:
         cause = error.__cause__ or error
         if getattr(cause, "errno", None) == errno.ENOSPC or "disk space" in str(cause):
             raise DiskFull(f"The dataset '{spec.source}' does not fit on the disk: {_first_line(cause)}.", "Its cache lies under HF_HOME.",
-                           "Free some space, or read it as it arrives: --set data.streaming=true") from error
-        raise DataError(f"The dataset '{spec.source}' cannot be read: {_first_line(cause)}.",
-                        f"Given were subset {spec.subset or '(none)'} and split '{spec.split}'.",
-                        "Set data.subset and data.split to what the dataset offers.") from error
+                           "Free some space" + (", or read it as it arrives: --set data.streaming=true" if section == "data" else ".")
+                           ) from error
+        given = f"subset {spec.subset or '(none)'}" + (f" and split '{spec.split}'" if section == "data" else "")
+        raise DataError(f"The dataset '{spec.source}' cannot be read: {_first_line(cause)}.", f"Given was {given}.",
+                        f"Set {'data.subset and data.split' if section == 'data' else f'{section}.subset'} to what the dataset offers."
+                        ) from error
 
 
 def _first_line(error: BaseException) -> str:

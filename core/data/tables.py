@@ -8,7 +8,8 @@ import io
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -34,6 +35,7 @@ class Table:
         read: yields every record anew; it needs to hold the given columns only.
         total_rows: how many records there are, where that is known without reading them all.
         size: bytes, where known.
+        classes: column -> the names of its numbered values, where the source declares them.
     """
 
     origin: str
@@ -41,10 +43,11 @@ class Table:
     read: Callable[[tuple[str, ...]], Iterator[Record]]
     total_rows: int | None
     size: int | None
+    classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def open_file(path: Path) -> Table:
-    """Recognise a .txt, .jsonl, .csv or .parquet file by its name.
+    """Recognise a .txt, .jsonl, .csv, .tsv or .parquet file by its name.
 
     Raises:
         DataError: no such file, another kind of file, an empty or unreadable one, not UTF-8, no header. Reading the table
@@ -158,6 +161,36 @@ def _csv_records(path: Path, delimiter: str, header: tuple[str, ...]) -> Iterato
             yield where, dict(zip(header, fields, strict=False))
 
 
+def _tsv_table(path: Path) -> Table:
+    """Tab-separated values know no quotes: a quotation mark is text, unless it encloses the whole field as spreadsheets write it."""
+    _check_text(path)
+    header = next((fields for _, fields in _tsv_lines(path)), [])
+    if not header:
+        raise _empty(path)
+    return Table(f"'{path}'", tuple(header), lambda _columns: _tsv_records(path, header), None, path.stat().st_size)
+
+
+def _tsv_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+    with _open_text(path) as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                yield number, [_unquoted(part.strip()) for part in line.rstrip("\n").split("\t")]
+
+
+def _unquoted(text: str) -> str:
+    inner = text[1:-1]
+    enclosed = len(text) > 1 and text[0] == text[-1] == '"' and '"' not in inner.replace('""', "")
+    return inner.replace('""', '"') if enclosed else text
+
+
+def _tsv_records(path: Path, header: list[str]) -> Iterator[Record]:
+    for number, fields in islice(_tsv_lines(path), 1, None):
+        if len(fields) > len(header):
+            raise DataError(f"'{path}', line {number} has {len(fields)} fields.", f"The first line names {len(header)}.",
+                            "Remove the tabs inside its texts, or save the table as .jsonl.")
+        yield f"line {number}", dict(zip(header, fields, strict=False))
+
+
 def _visible(delimiter: str) -> str:
     return "\\t" if delimiter == "\t" else delimiter
 
@@ -189,7 +222,8 @@ def _parquet_table(path: Path) -> Table:
         raise damaged(error) from error
 
 
-READERS: dict[str, Callable[[Path], Table]] = {".txt": _text_table, ".jsonl": _jsonl_table, ".csv": _csv_table, ".parquet": _parquet_table}
+READERS: dict[str, Callable[[Path], Table]] = {".txt": _text_table, ".jsonl": _jsonl_table, ".csv": _csv_table, ".tsv": _tsv_table,
+                                               ".parquet": _parquet_table}
 
 
 # ---------------------------------------------------------------------------------------------------- text files

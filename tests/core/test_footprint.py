@@ -15,9 +15,10 @@ from core.anatomy import anatomy_of, blocks
 from core.config import ExperimentConfig, FreshSpec, LoraSpec, StudentSpec, parse_recipe
 from core.data.packing import Blocks
 from core.footprint import Shape
+from core.recorded_trainer import latest_checkpoint, training_arguments
 from core.recorder import STUDENT, ListRecorder
 from core.students import build_student, fresh_student
-from core.trainer import DistillationTrainer, Lesson, latest_checkpoint, training_arguments
+from core.trainer import DistillationTrainer, Lesson
 from tests.core.chat_models import chat_tokenizer
 from tests.core.tiny import ARCHITECTURES, tiny_config, tiny_model
 

@@ -14,9 +14,10 @@ from core import catalog, devices, machine, planning
 from core.config import ExperimentConfig, TrainSpec, parse_recipe
 from core.data.packing import Blocks
 from core.planning import Plan, plan, static_plan, total_steps
+from core.recorded_trainer import training_arguments
 from core.recorder import STUDENT, ListRecorder
 from core.students import build_student
-from core.trainer import DistillationTrainer, Lesson, training_arguments
+from core.trainer import DistillationTrainer, Lesson
 from tests.core.chat_models import save_chat_model
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -16,10 +16,11 @@ from core.config import LossSpec, StudentSpec, TrainSpec
 from core.data.packing import Blocks
 from core.errors import CompatibilityError, NonFiniteLoss
 from core.evaluation.language import evaluate_language
+from core.recorded_trainer import latest_checkpoint, training_arguments
 from core.recorder import STUDENT, ListRecorder
 from core.students import build_student
 from core.tokenizer import real_width
-from core.trainer import DistillationTrainer, Lesson, latest_checkpoint, training_arguments
+from core.trainer import DistillationTrainer, Lesson
 from tests.core.chat_models import chat_model, chat_tokenizer
 from tests.core.tiny import VOCABULARY, tiny_model
 

@@ -5,7 +5,7 @@ Keys are dotted paths, as ``train.learning_rate``. What is not a plain leaf has 
     teacher, student.lora, student.fresh,
     evaluation.retention                      True when that optional section is there; its leaves are always kept
     losses.w_kd.start, losses.w_kd.end        the two ends of a weight; equal when it is constant
-    chain, bridge                             the sections as they are; no field of this form belongs to them
+    chain, bridge, task                       the sections as they are; no field of this form belongs to them
     student.layer_map                         a rule, or ``explicit``; then student.layer_map.list is the text "0, 3, 7"
     student.layer_map.note                    what to say beside the list, after the form changed it
     with teacher                              after the teacher was switched off: what to restore when it comes back
@@ -38,8 +38,8 @@ NO_DATA = "Upload a file, or name one, or a dataset of the hub."
 LAYER_RULES = (*get_args(LayerRule), EXPLICIT)
 RETENTION = "evaluation.retention"
 OPTIONAL_SECTIONS = ("teacher", "student.lora", "student.fresh", RETENTION)
-WHOLE_SECTIONS = ("chain", "bridge")
-LEAVES: dict[str, FieldInfo] = dict(leaves())
+WHOLE_SECTIONS = ("chain", "bridge", "task")
+LEAVES: dict[str, FieldInfo] = {path: field for path, field in leaves() if not path.startswith("task.")}
 
 
 def is_weight(path: str) -> bool:

@@ -1,0 +1,1 @@
+"""Labelled tasks: their data, fine-tuning of pretrained encoders on them, and task-level distillation."""

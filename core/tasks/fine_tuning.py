@@ -1,0 +1,213 @@
+"""Fine-tuning a pretrained encoder on a labelled task, alone or with a fine-tuned teacher (1910.01108, section 4).
+
+    L = w_hard CE(y, q) + w_kd T^2 KL(p || q)
+
+over classes; for questions the mean of the same over the beginnings and the ends of spans, whose softmax leaves padding out. With a
+teacher the published weights are one half each and T = 2.
+
+Nothing here needs an experiment: `tuned_accuracy` fine-tunes and measures in one call, and returns a model that can teach.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from core import catalog
+from core.anatomy import plain_model
+from core.catalog import LoadedModel
+from core.config import LoraSpec, LossSpec, TrainSpec
+from core.devices import resolve_precision
+from core.evaluation.forward import evaluating
+from core.planning import total_steps
+from core.recorded_trainer import latest_checkpoint, training_arguments
+from core.recorder import STUDENT, ListRecorder, Recorder
+from core.students import merged
+from core.tasks.data import TaskData, majority_share
+from core.tasks.encoding import Feature, by_length, collate, encode
+from core.tasks.heads import check_teacher, label_order, positions, takes_token_types, with_adapters, with_head
+from core.tasks.metrics import answer_metrics, best_span, classification_metrics
+from core.tasks.trainer import Collator, Item, TaskTrainer, logits_of
+
+HARD = LossSpec(w_kd=0.0, w_hard=1.0)
+TAUGHT = LossSpec(w_kd=0.5, w_hard=0.5, temperature=2.0)  # as published for DistilBERT (D)
+QUICK = TrainSpec(learning_rate=3e-4, per_device_train_batch_size=32, num_train_epochs=1, lr_scheduler_type="linear", warmup_ratio=0.1,
+                  logging_steps=10)
+CURVE_ITEMS = 256  # held-out items of the curve while training goes on; the end is measured on all
+
+
+class Stopped(Exception):
+    """The recorder asked to stop; what was learnt is in the last checkpoint, if there is a directory for one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """A fine-tuned model.
+
+    Attributes:
+        model: in evaluation mode, adapters merged.
+        steps, tokens: optimiser steps and tokens of all calls on this directory, padding included.
+        tokens_per_second: of training; 0 where a finished training was only read again.
+    """
+
+    model: nn.Module
+    steps: int
+    tokens: int
+    tokens_per_second: float
+
+
+def tuned_accuracy(model: LoadedModel | str | Path, task: TaskData, *, seed: int, spec: TrainSpec = QUICK,
+                   teacher: LoadedModel | None = None, losses: LossSpec | None = None, lora: LoraSpec | None = None,
+                   recorder: Recorder | None = None) -> tuple[LoadedModel, dict[str, float]]:
+    """Fine-tune a pretrained model and measure it on the held-out items.
+
+    Args:
+        model: as loaded, or a reference; it is not changed.
+        seed: of the new head, the order of the items and dropout.
+        spec: optimisation; its own seed, tracker and checkpoints do not count.
+        teacher: fine-tuned on the same labels, with the same tokenizer, as this function returns it.
+        losses: weights and temperature (default: hard labels alone; with a teacher the published halves).
+
+    Returns:
+        The fine-tuned model, which can teach, and what `evaluate_task` gives.
+
+    Raises:
+        Stopped: the recorder asked to.
+        CompatibilityError: a model that is no encoder, a teacher with other labels or another tokenizer.
+    """
+    start = model if isinstance(model, LoadedModel) else catalog.load(str(model), dtype=torch.float32)
+    tuned = fine_tune(start, task, train=spec.model_copy(update={"seed": seed}), losses=losses or (TAUGHT if teacher else HARD),
+                      teacher=teacher, lora=lora, recorder=recorder)
+    made = replace(start, model=tuned.model, entry=replace(start.entry, task=task.kind))
+    return made, evaluate_task(made, task, dtype=resolve_precision(spec.precision, tuned.model.device))
+
+
+def fine_tune(start: LoadedModel, task: TaskData, *, train: TrainSpec, losses: LossSpec = HARD, teacher: LoadedModel | None = None,
+              lora: LoraSpec | None = None, recorder: Recorder | None = None, directory: Path | None = None, arm: str = STUDENT,
+              eval_steps: int | None = None, before: Callable[[nn.Module], None] | None = None, name: str | None = None) -> Tuned:
+    """Put a head on a pretrained encoder and train both, or go on with it.
+
+    Args:
+        start: on the device on which it is trained; it is not changed.
+        teacher: on any device; asked once for every training item.
+        directory: of checkpoints; without one nothing is written, and a stop loses what was learnt.
+        eval_steps: optimiser steps between two points of the held-out curve (default: none).
+        before: called with the model before its first step.
+        name: what trackers call this training.
+
+    Raises:
+        Stopped: the recorder asked to.
+        CompatibilityError: as `tuned_accuracy`; also questions for a model that reads too little.
+    """
+    recorder, device = recorder or ListRecorder(), start.model.device
+    dtype = resolve_precision(train.precision, device)
+    order = None
+    if teacher is not None:
+        order = label_order(teacher, task)
+        check_teacher(teacher, start)
+    model = with_head(start, task, train.seed)
+    if lora is not None:
+        model = with_adapters(model, lora, train.seed)
+    reads = positions(*(each.model for each in (start, teacher) if each))
+    if task.max_length > reads:
+        recorder.event("warning", {"message": f"task.max_length is {task.max_length} tokens; the models read {reads}."})
+    learnt = encode(task.train, task, start.tokenizer, reads)
+    if before is not None:
+        before(model)
+    taught: Sequence[np.ndarray | None] = [None] * len(learnt)
+    if teacher is not None and losses.needs_teacher():
+        recorder.event("phase", {"name": "ask teacher", "items": len(learnt)})
+        taught = answers(teacher.model, learnt, teacher.tokenizer, dtype, recorder.should_stop)
+        if task.kind == "classification":
+            taught = [each[order] for each in taught]
+    curve = encode(task.validation[:CURVE_ITEMS], task, start.tokenizer, reads)
+    torch.manual_seed(train.seed)  # of dropout
+
+    def measure(_step: int) -> dict[str, float]:
+        metrics = _measured(model, curve, task, start.tokenizer, dtype)
+        return {f"eval/{each}": value for each, value in metrics.items() if each in ("accuracy", "exact_match", "answer_f1")}
+
+    with TemporaryDirectory() as elsewhere:
+        steps = total_steps(train, len(learnt))
+        arguments = training_arguments(train, directory or Path(elsewhere), device, eval_steps=eval_steps or steps, run_name=name)
+        if directory is None:
+            arguments.save_strategy = "no"
+        if eval_steps is None:
+            arguments.eval_strategy = "no"
+        data: list[Item] = list(zip(learnt, taught, strict=True))
+        trainer = TaskTrainer(model, losses, data, Collator(start.tokenizer.pad_token_id, takes_token_types(plain_model(model))), arguments,
+                              arm=arm, recorder=recorder, dtype=dtype, evaluate=measure)
+        recorder.event("phase", {"name": "steps", "arm": arm, "total_steps": steps})
+        trainer.go_on(latest_checkpoint(directory) if directory else None)
+    if trainer.state.global_step < trainer.state.max_steps:
+        raise Stopped
+    return Tuned(merged(model).eval(), trainer.state.global_step, int(trainer.state.num_input_tokens_seen),
+                 trainer.clock.tokens_per_second(trainer.state))
+
+
+def evaluate_task(loaded: LoadedModel, task: TaskData, *, dtype: torch.dtype = torch.float32, items: int | None = None) -> dict[str, float]:
+    """Measure a fine-tuned model on the held-out items; see `core.tasks.metrics`.
+
+    Args:
+        items: the first so many only.
+
+    Raises:
+        CompatibilityError: a model without such a head, or with other labels.
+    """
+    order = label_order(loaded, task)
+    features = encode(task.validation[:items], task, loaded.tokenizer, positions(loaded.model))
+    return _measured(loaded.model, features, task, loaded.tokenizer, dtype, order, items)
+
+
+def _measured(model: nn.Module, features: Sequence[Feature], task: TaskData, tokenizer: Any, dtype: torch.dtype,
+              order: Sequence[int] | None = None, items: int | None = None) -> dict[str, float]:
+    logits = answers(model, features, tokenizer, dtype)
+    if task.kind == "question_answering":
+        return _answered(logits, features, task)
+    predicted = np.stack(logits)[:, list(order)] if order else np.stack(logits)
+    right = np.array([feature.targets[0] for feature in features])
+    metrics = classification_metrics(predicted.argmax(1), right, task.labels, task.metrics)
+    return metrics | {"majority_share": majority_share(task.train, task.validation[:len(features)])}
+
+
+def _answered(logits: Sequence[np.ndarray], features: Sequence[Feature], task: TaskData) -> dict[str, float]:
+    best: dict[int, tuple[float, str]] = {}
+    for (start, end), feature in zip(logits, features, strict=True):
+        score, first, last = best_span(start, end, feature.spans)
+        if score >= best.get(feature.item, (-math.inf, ""))[0]:
+            best[feature.item] = score, task.validation[feature.item].context[first:last]
+    numbers = sorted(best)
+    return answer_metrics([best[number][1] for number in numbers],
+                          [[text for text, _ in task.validation[number].answers] for number in numbers])
+
+
+def answers(model: nn.Module, features: Sequence[Feature], tokenizer: Any, dtype: torch.dtype,
+            stop: Callable[[], bool] = lambda: False) -> list[np.ndarray]:
+    """A model's logits for every sequence, in float32: (classes,) or (2, tokens).
+
+    Args:
+        stop: asked before every batch.
+
+    Raises:
+        Stopped: it said so.
+    """
+    plain = plain_model(model)
+    device, token_types = plain.device, takes_token_types(plain)
+    found: list[np.ndarray] = [np.empty(0)] * len(features)
+    with evaluating(model), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+        for batch in by_length(features):
+            if stop():
+                raise Stopped
+            inputs = collate([features[number] for number in batch], tokenizer.pad_token_id, token_types)
+            rows = logits_of(model, {name: tensor.to(device) for name, tensor in inputs.items()}).float().cpu().numpy()
+            for row, number in enumerate(batch):
+                found[number] = rows[row] if len(rows) == len(batch) else rows[[row, row + len(batch)], :len(features[number])]
+    return found

@@ -1,0 +1,113 @@
+"""A pretrained encoder with a new head for a task, and what must agree between it and a fine-tuned teacher."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from core import catalog
+from core.anatomy import anatomy_of
+from core.catalog import LoadedModel
+from core.config import LoraSpec
+from core.errors import CompatibilityError
+from core.tasks.data import TaskData
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def with_head(start: LoadedModel, task: TaskData, seed: int) -> PreTrainedModel:
+    """A model of its own in float32 and in training mode: the encoder's weights, and every other part that fits; the rest is new.
+
+    What a masked-language checkpoint lacks is drawn from `seed`: the classifier, BERT's pooler, DistilBERT's layer in front of the
+    classifier. A model that was fine-tuned on as many labels before keeps its head.
+
+    Raises:
+        CompatibilityError: a model that is no encoder.
+    """
+    require_encoder(start)
+    config = copy.deepcopy(start.model.config)
+    if task.kind == "classification":
+        config.num_labels = len(task.labels)
+        config.id2label, config.label2id = dict(enumerate(task.labels)), {label: number for number, label in enumerate(task.labels)}
+        config.problem_type = "single_label_classification"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = catalog.model_class(task.kind).from_config(config, dtype=torch.float32)
+    ours, theirs = model.state_dict(), start.model.state_dict()
+    fitting = {name: tensor for name, tensor in theirs.items() if name in ours and tensor.shape == ours[name].shape}
+    model.load_state_dict(fitting, strict=False)
+    return model.to(start.model.device).train()
+
+
+def require_encoder(start: LoadedModel) -> None:
+    """Raise CompatibilityError for a model that reads to the left only."""
+    anatomy = anatomy_of(start.model.config)
+    if anatomy.objective != "masked":
+        raise CompatibilityError(f"'{start.entry.name}' is a {anatomy.model_type} model: it predicts the next token.",
+                                 "An encoder was expected, as BERT, RoBERTa, DistilBERT, ELECTRA or ModernBERT.",
+                                 "Choose a masked-language model for student.model.")
+
+
+def with_adapters(model: PreTrainedModel, spec: LoraSpec, seed: int) -> nn.Module:
+    """Low-rank adapters in the blocks; the parts outside of them that are the task's own are trained in full."""
+    from peft import LoraConfig, get_peft_model
+
+    anatomy = anatomy_of(model.config)
+    own = [name for name, module in model.named_children() if name != anatomy.base and any(True for _ in module.parameters())]
+    pooler = ["pooler"] if getattr(model.get_submodule(anatomy.base), "pooler", None) is not None else []
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return get_peft_model(model, LoraConfig(r=spec.rank, lora_alpha=spec.alpha, lora_dropout=spec.dropout,
+                                                target_modules=list(anatomy.projections), modules_to_save=[*own, *pooler])).train()
+
+
+def takes_token_types(model: PreTrainedModel) -> bool:
+    """Whether the model tells two texts of a pair apart by a type of their tokens."""
+    return "token_type_ids" in inspect.signature(model.forward).parameters and getattr(model.config, "type_vocab_size", 0) > 1
+
+
+def positions(*models: Any) -> int:
+    """Tokens of the longest sequence that all of them read."""
+    return min(anatomy_of(model.config).context(model.config.to_dict()) for model in models)
+
+
+def label_order(teacher: LoadedModel, task: TaskData) -> list[int]:
+    """For each label of the task the number that the teacher gives it.
+
+    Raises:
+        CompatibilityError: a teacher without such a head, or with other labels.
+    """
+    if teacher.entry.task != task.kind:
+        raise CompatibilityError(f"'{teacher.entry.name}' is a {teacher.entry.task.replace('_', ' ')} model.",
+                                 f"A teacher that was fine-tuned for {task.kind.replace('_', ' ')} was expected.",
+                                 "Fine-tune it on the task first, as assets/recipes/house-sentiment.yaml does, and name that run.")
+    if task.kind == "question_answering":
+        return []
+    config = teacher.model.config
+    named = {str(label).lower(): number for number, label in config.id2label.items()}
+    if {label.lower() for label in task.labels} == set(named):
+        return [named[label.lower()] for label in task.labels]
+    # Checkpoints without names call their labels LABEL_0, LABEL_1: in the order of the data set.
+    if config.num_labels == len(task.labels) and all(label.startswith("label_") for label in named):
+        return list(range(config.num_labels))
+    raise CompatibilityError(f"'{teacher.entry.name}' tells apart {', '.join(map(str, config.id2label.values()))}.",
+                             f"The labels of '{task.name}' are {', '.join(task.labels)}.",
+                             "Choose a teacher that was fine-tuned on this dataset.")
+
+
+def check_teacher(teacher: LoadedModel, start: LoadedModel) -> None:
+    """Teacher and student read the same token ids.
+
+    Raises:
+        CompatibilityError: tokenizers that differ, or a teacher that lacks rows for the student's tokens.
+    """
+    catalog.shared_vocabulary(teacher.tokenizer, start.tokenizer)
+    mine, theirs = (len(loaded.tokenizer.get_vocab()) for loaded in (start, teacher))
+    if mine != theirs:
+        raise CompatibilityError(f"The tokenizer of '{start.entry.name}' knows {mine:,} tokens, that of '{teacher.entry.name}' {theirs:,}.",
+                                 "Teacher and student must have one tokenizer.", "Choose two models of one family.")

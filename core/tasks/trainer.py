@@ -1,0 +1,102 @@
+"""The trainer of tasks: hard labels and the teacher's answers on the logits of a class or of a span's two ends.
+
+A teacher's answers do not change while the student learns: they are asked for once, and kept beside the items.
+
+Shapes: B items of a batch, T positions, C classes, N rows of logits: B for classes, 2B (beginnings, then ends) for spans.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Sampler
+
+from core.losses import HeadTerms, divergence, logit_loss, masked_logits
+from core.recorded_trainer import RecordedTrainer
+from core.tasks.encoding import Feature, LikeLengths, collate
+
+Item = tuple[Feature, np.ndarray | None]  # a sequence and the teacher's logits for it: (C,), or (2, T)
+
+
+class Collator:
+    """Batches of items, padded on the right.
+
+    Args:
+        padding: the padding token's number.
+        token_types: whether the model takes them.
+    """
+
+    def __init__(self, padding: int, token_types: bool) -> None:
+        self.padding, self.token_types = padding, token_types
+
+    def __call__(self, items: Sequence[Item]) -> dict[str, Tensor]:
+        """What `collate` gives, with ``targets`` (N,) and, where a teacher was asked, ``taught`` (N, C) or (N, T)."""
+        batch = collate([feature for feature, _ in items], self.padding, self.token_types)
+        batch["targets"] = torch.tensor([target for targets in zip(*(feature.targets for feature, _ in items), strict=True)
+                                         for target in targets])
+        if items[0][1] is not None:
+            batch["taught"] = torch.from_numpy(_stacked([taught for _, taught in items]))
+        return batch
+
+
+def _stacked(answers: Sequence[np.ndarray]) -> np.ndarray:
+    if answers[0].ndim == 1:
+        return np.stack(answers)
+    padded = np.zeros((2, len(answers), max(each.shape[1] for each in answers)), np.float32)
+    for row, each in enumerate(answers):
+        padded[:, row, :each.shape[1]] = each
+    return padded.reshape(-1, padded.shape[-1])
+
+
+class TaskTrainer(RecordedTrainer):
+    """Trains an encoder with its new head.
+
+    The gradient of an optimiser step does not depend on how its items are cut into batches: every term is divided by the rows of the
+    whole step. Batches hold items of like length. Arguments are those of `RecordedTrainer`; `data` is a list of items.
+    """
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.divergence = divergence(self.losses)
+
+    def _get_train_sampler(self, _dataset: Any = None) -> Sampler:
+        return LikeLengths([len(feature) for feature, _ in self.train_dataset], self.args.train_batch_size, self.args.seed)
+
+    def get_batch_samples(self, epoch_iterator: Iterator[dict[str, Tensor]], num_batches: int,
+                          device: torch.device) -> tuple[list[dict[str, Tensor]], Tensor]:
+        """The forward passes of one optimiser step, and its rows in all processes."""
+        batches = list(islice(epoch_iterator, num_batches))
+        rows = torch.tensor(float(sum(len(batch["targets"]) for batch in batches)), device=device)
+        return batches, self.accelerator.reduce(rows, "sum") if self.args.world_size > 1 else rows
+
+    def compute_loss(self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False,
+                     num_items_in_batch: Tensor | None = None) -> Tensor:
+        """w_kd T^2 KL + w_hard CE, each a mean over the rows of the step.
+
+        Args:
+            num_items_in_batch: the divisor from `get_batch_samples`.
+        """
+        weights, inputs = self.weights_now(), dict(inputs)
+        targets, taught = inputs.pop("targets"), inputs.pop("taught", None)
+        with torch.autocast(targets.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            logits = logits_of(model, inputs)
+        if len(logits) > len(inputs["input_ids"]):  # places of a span: padding is none
+            valid = (inputs["attention_mask"] > 0).repeat(2, 1)
+            logits, taught = masked_logits(logits, valid), None if taught is None else masked_logits(taught, valid)
+        asked = taught is not None and self.uses("kd")
+        terms = HeadTerms(self.divergence if asked else None, weights["kd"] * self.losses.temperature**2, weights["hard"])
+        loss, sums = logit_loss(logits.float(), taught, targets, terms, num_items_in_batch / self.args.world_size)
+        for term, factor, total in zip(("kd", "hard"), (terms.soft_factor, terms.hard_factor), sums, strict=True):
+            self.add_term(term, factor, total, torch.tensor(float(len(targets)), device=total.device))
+        return (loss, {}) if return_outputs else loss
+
+
+def logits_of(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
+    """The rows of logits of a batch: (B, C), or (2B, T) with the beginnings first."""
+    outputs = model(**inputs)
+    return torch.cat([outputs.start_logits, outputs.end_logits]) if "start_logits" in outputs else outputs.logits
