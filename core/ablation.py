@@ -48,8 +48,8 @@ def variants(config: ExperimentConfig) -> dict[str, ExperimentConfig]:
     if config.student.init == "teacher" and config.student.model is None and config.student.lora is None:
         made[RANDOM] = plain.model_copy(update={"student": config.student.model_copy(update={"init": "random"})})
     if len(made) == 1:
-        raise ConfigError("The recipe has no part that could be left out.", "Two loss terms, or weights copied from the teacher, were expected.",
-                          "Set a second weight of losses above 0.")
+        raise ConfigError("The recipe has no part that could be left out.",
+                          "Two loss terms, or weights copied from the teacher, were expected.", "Set a second weight of losses above 0.")
     return made
 
 

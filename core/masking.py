@@ -77,10 +77,8 @@ class Masker:
         # Gumbel noise turns the largest keys into a draw without replacement in proportion to the weights.
         noise = rng.gumbel(size=ids.shape)
         budget = math.ceil(self.spec.fraction * countable.sum())
-        if self._begins_word is None:
-            chosen = _largest(log_weight + noise, budget)
-        else:
-            chosen = self._whole_words(ids, log_weight, noise, budget)
+        words = self._begins_word is not None
+        chosen = self._whole_words(ids, log_weight, noise, budget) if words else _largest(log_weight + noise, budget)
         fate = rng.random(ids.shape)
         masked = np.where(chosen & (fate < self.spec.mask), self.mask_token, ids)
         swapped = chosen & (fate >= self.spec.mask) & (fate < self.spec.mask + self.spec.random)

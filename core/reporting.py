@@ -56,7 +56,8 @@ def model_card(config: ExperimentConfig, report: Report, *, arm: str = STUDENT) 
     name = report["student"]["name"] if arm == STUDENT else f"{report['student']['name']}-{arm}"
     header = yaml.safe_dump(front_matter(config, report, name, arm), sort_keys=False, allow_unicode=True)
     parts = [f"---\n{header}---\n\n# {name}", _summary(config, report, arm), "## Measured on held-out items", _table(report["metrics"]),
-             _footnotes(config, report["metrics"]), *_retention(report), "## How it was made", _making(config, report, arm), "## Use", _usage(report["metrics"]["student_after"]),
+             _footnotes(config, report["metrics"]), *_retention(report), "## How it was made", _making(config, report, arm),
+             "## Use", _usage(report["metrics"]["student_after"]),
              "## Repeat", f"```\n{report['command'] or 'python -m workbench distill recipe.yaml'}\n```\n\n"
              "`recipe.yaml` beside this card is the whole configuration; `stillhouse.json` adds lineage, versions and every number."]
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -55,7 +55,8 @@ def train_masked_tokenizer(rows: Iterable[Row], vocabulary: int, positions: int)
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    tokenizer.train_from_iterator(texts(rows), trainers.WordPieceTrainer(vocab_size=vocabulary, special_tokens=special, show_progress=False))
+    tokenizer.train_from_iterator(texts(rows), trainers.WordPieceTrainer(
+        vocab_size=vocabulary, special_tokens=special, show_progress=False))
     begin, end = ((token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]"))
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[begin, end])

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.claims.claim import Claim, Figure, Numbers, Setting, Source, Stopped
+from core.claims.claim import Claim, Figure, Numbers, Setting, Source
 from core.claims.rules import above, below, every, trend
-from core.recorder import Recorder
+from core.recorder import Recorder, Stopped
 
 if TYPE_CHECKING:
     from core.catalog import LoadedModel
@@ -185,11 +185,13 @@ def smaller_and_faster(seed: int, setting: DistilBertSetting, recorder: Recorder
     report = _trained(seed, "full", setting, recorder)
     teacher, student = (catalog.load(model, dtype=torch.float32) for model in (setting.teacher, report["output_dir"]))
     speed = measure_speed({"teacher": forward_of(teacher.model), "student": forward_of(student.model)}, recorder,
-                          vocabulary=teacher.entry.vocabulary, seconds=setting.speed_seconds, seed=seed)
+                          vocabulary=teacher.entry.vocabulary, length=min(LENGTH, teacher.entry.context), seconds=setting.speed_seconds,
+                          seed=seed)
     measured = speed.models["student"].faster.value
-    predicted, in_blocks = (operations(teacher.entry.path) / operations(student.entry.path) for operations in (
-        lambda folder: folder_flops(folder, length=LENGTH).total, lambda folder: folder_flops(folder, length=LENGTH).blocks))
-    return {"off_prediction": abs(measured / predicted - 1), "faster": measured, "predicted": predicted, "predicted_blocks": in_blocks,
+    large, small = (folder_flops(loaded.entry.path, length=speed.length) for loaded in (teacher, student))
+    predicted = large.total / small.total
+    return {"off_prediction": abs(measured / predicted - 1), "faster": measured, "predicted": predicted,
+            "predicted_blocks": large.blocks / small.blocks,
             "smaller": 1 - student.entry.parameters / teacher.entry.parameters,
             "smaller_blocks": 1 - sum(student.entry.counts.blocks) / sum(teacher.entry.counts.blocks)}
 

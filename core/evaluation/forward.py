@@ -69,8 +69,8 @@ def forward(model: nn.Module, input_ids: Tensor, attention_mask: Tensor | None =
 
     Args:
         input_ids: (B, T).
-        attention_mask: (B, T), 1 at tokens and 0 at padding, or (B, 1, T, T), what each position sees; masked models need it. A causal model does without: padding stands on the
-            right, where causal attention cannot see it from a real position.
+        attention_mask: (B, T), 1 at tokens and 0 at padding, or (B, 1, T, T), what each position sees; masked models need it. A causal
+            model does without: padding stands on the right, where causal attention cannot see it from a real position.
         every: keep the states of all blocks.
     """
     asked = True if every else [-1]

@@ -24,8 +24,9 @@ def masked_tokenizer() -> Any:
 def masked_model(layers: int = 4, width: int | None = None, seed: int = 0, spread: float = 0.05) -> PreTrainedModel:
     tokenizer = masked_tokenizer()
     torch.manual_seed(seed)
-    config = BertConfig(vocab_size=width or len(tokenizer), hidden_size=32, intermediate_size=48, num_attention_heads=4, num_hidden_layers=layers,
-                        max_position_embeddings=POSITIONS, pad_token_id=tokenizer.pad_token_id, hidden_dropout_prob=0.0,
+    config = BertConfig(vocab_size=width or len(tokenizer), hidden_size=32, intermediate_size=48, num_attention_heads=4,
+                        num_hidden_layers=layers, max_position_embeddings=POSITIONS, pad_token_id=tokenizer.pad_token_id,
+                        hidden_dropout_prob=0.0,
                         attention_probs_dropout_prob=0.0)
     model = AutoModelForMaskedLM.from_config(config)
     with torch.no_grad():

@@ -38,7 +38,8 @@ def test_half_the_blocks_are_those_of_the_map():
     teacher = tiny_encoder("bert")
     student = build_student(teacher, StudentSpec(layers=2, architecture="distilbert"), seed=1)
     assert student.layer_map == (0, 3)
-    for mine, theirs in zip(student.model.distilbert.transformer.layer, (teacher.bert.encoder.layer[block] for block in (0, 3)), strict=True):
+    originals = [teacher.bert.encoder.layer[block] for block in (0, 3)]
+    for mine, theirs in zip(student.model.distilbert.transformer.layer, originals, strict=True):
         assert torch.equal(mine.ffn.lin2.weight, theirs.output.dense.weight)
         assert torch.equal(mine.attention.k_lin.bias, theirs.attention.self.key.bias)
 

@@ -177,7 +177,8 @@ def test_masked_positions_are_asked_and_all_others_are_compared(w_kd, w_hard, mo
     expected = 4 * w_kd * (kl * soft).sum() / 11 + w_hard * (ce * hard).sum() / 3
     torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-6)
     assert sums[1].item() == pytest.approx((ce * hard).sum().item(), rel=1e-5)
-    for got, wanted in zip(torch.autograd.grad(loss, (student, head, bias)), torch.autograd.grad(expected, (student, head, bias)), strict=True):
+    found, naively = (torch.autograd.grad(each, (student, head, bias)) for each in (loss, expected))
+    for got, wanted in zip(found, naively, strict=True):
         torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-5)
 
 

@@ -27,8 +27,8 @@ def packed(folder: Path) -> Blocks:
     return prepare(config.data, TOKENIZER, 0, objective="masked").train
 
 
-def batches_of(blocks: Blocks, rows: tuple[int, ...], losses: LossSpec = LossSpec(), seed: int = 0):
-    objective = MaskedLanguage.of(MaskingSpec(fraction=0.3), losses, TOKENIZER, blocks)
+def batches_of(blocks: Blocks, rows: tuple[int, ...], losses: LossSpec | None = None, seed: int = 0):
+    objective = MaskedLanguage.of(MaskingSpec(fraction=0.3), losses or LossSpec(), TOKENIZER, blocks)
     cut, start = [], 0
     for count in rows:
         part = slice(start, start + count)
@@ -94,7 +94,8 @@ def experiment(model: Path, folder: Path, **changes: object) -> ExperimentConfig
     plain = {"teacher": {"model": str(model)}, "student": {"layers": 2, "architecture": "distilbert"},
              "losses": {"w_kd": 5, "w_hard": 2, "w_hidden": 1, "temperature": 2}, "masking": {"fraction": 0.3}, "control": True,
              "data": {"source": str(corpus(folder)), "block_length": LENGTH, "validation_fraction": 0.2},
-             "train": {"max_steps": 6, "learning_rate": 3e-3, "per_device_train_batch_size": 4, "device": "cpu", "precision": "fp32", "save_steps": 2},
+             "train": {"max_steps": 6, "learning_rate": 3e-3, "per_device_train_batch_size": 4, "device": "cpu", "precision": "fp32",
+                       "save_steps": 2},
              "evaluation": {"eval_steps": 3, "blocks": 8, "prompts": ["the film was [MASK]"]}}
     return parse_recipe({**plain, **changes})
 
@@ -109,7 +110,8 @@ def test_a_masked_experiment_leaves_a_distilbert(teacher, tmp_path):
     assert metrics["student_after"]["kl_to_teacher"] < metrics["student_before"]["kl_to_teacher"]
     assert 0 <= metrics["student_after"]["masked_accuracy"] <= 1 and metrics[CONTROL]["tokens"] == metrics["teacher"]["tokens"]
     for step in (1, 6):
-        value = {name: recorder.series(STUDENT, name)[step] for name in ("loss", "loss/kd", "raw/kd", "loss/hard", "raw/hard", "loss/hidden")}
+        names = ("loss", "loss/kd", "raw/kd", "loss/hard", "raw/hard", "loss/hidden")
+        value = {name: recorder.series(STUDENT, name)[step] for name in names}
         assert value["loss/kd"] == pytest.approx(5 * 4 * value["raw/kd"], rel=1e-5)
         assert value["loss/hard"] == pytest.approx(2 * value["raw/hard"], rel=1e-5)
         assert value["loss"] == pytest.approx(value["loss/kd"] + value["loss/hard"] + value["loss/hidden"], rel=1e-5)

@@ -10,8 +10,8 @@ from core import catalog, rehearsal
 from core.config import ExperimentConfig, parse_recipe
 from core.data.prepare import prepare
 from core.errors import OutOfMemory
-from core.recorder import CONTROL, STUDENT
 from core.objectives import Causal
+from core.recorder import CONTROL, STUDENT
 from core.rehearsal import Material, Rehearsal, rehearse
 from tests.core.chat_models import save_chat_model
 

@@ -10,9 +10,8 @@ from core.anatomy import anatomy_of, blocks
 from core.config import FreshSpec, LoraSpec, StudentSpec
 from core.dimensions import Dimensions
 from core.errors import ConfigError
-from core.evaluation import forward
 from core.students import block_importance, build_student, fresh_student, merged, started_student
-from tests.core.tiny import ARCHITECTURES, VOCABULARY, logits, tiny_config, tiny_model, token_ids
+from tests.core.tiny import ARCHITECTURES, logits, tiny_config, tiny_model, token_ids
 
 
 def _is_tied(model: torch.nn.Module) -> bool:

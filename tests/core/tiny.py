@@ -34,7 +34,8 @@ ENCODERS = ("bert", "roberta", "distilbert", "electra", "modernbert")
 
 
 def tiny_encoder_config(name: str, layers: int = 4, tied: bool = True) -> PreTrainedConfig:
-    shared: dict[str, Any] = {"vocab_size": VOCABULARY, "pad_token_id": 1, "tie_word_embeddings": tied, "max_position_embeddings": POSITIONS}
+    shared: dict[str, Any] = {"vocab_size": VOCABULARY, "pad_token_id": 1, "tie_word_embeddings": tied,
+                              "max_position_embeddings": POSITIONS}
     usual = {**shared, "hidden_size": WIDTH, "intermediate_size": 48, "num_attention_heads": 4, "num_hidden_layers": layers}
     match name:
         case "bert":

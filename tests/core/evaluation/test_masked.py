@@ -64,7 +64,8 @@ def test_fills_are_the_most_likely_tokens_of_each_blank():
     ids = TOKENIZER(text, return_tensors="pt")["input_ids"]
     with torch.no_grad():
         expected = model(input_ids=ids).logits[0, 2].softmax(-1)  # [CLS] the [MASK]
-    assert fills[0][0].token == TOKENIZER.decode([expected.argmax().item()]) and fills[0][0].probability == pytest.approx(expected.max().item())
+    assert fills[0][0].token == TOKENIZER.decode([expected.argmax().item()])
+    assert fills[0][0].probability == pytest.approx(expected.max().item())
     assert [fill.probability for fill in fills[1]] == sorted((fill.probability for fill in fills[1]), reverse=True)
 
 
