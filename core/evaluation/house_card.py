@@ -75,7 +75,7 @@ def _reading_speed(model: Any, blocks: Blocks) -> float:
 def card(metrics: dict[str, Any], stages: dict[str, ExperimentConfig], minutes: float) -> str:
     """The text of README.md."""
     fresh = next(iter(stages.values())).student.fresh
-    made = "\n".join(_stage(recipe, config) for recipe, config in stages.items())
+    made = "\n".join(stage(recipe, config) for recipe, config in stages.items())
     header = yaml.safe_dump({"library_name": "transformers", "license": "apache-2.0", "language": "en", "pipeline_tag": "text-generation",
                              "tags": ["stillhouse"]}, sort_keys=False)
     error = {source: math.sqrt(metrics[f"accuracy_{source}"] * (1 - metrics[f"accuracy_{source}"]) / metrics[f"items_{source}"])
@@ -128,7 +128,8 @@ Small and narrow: it repeats what reviewers write, invents films and people, and
 """
 
 
-def _stage(recipe: str, config: ExperimentConfig) -> str:
+def stage(recipe: str, config: ExperimentConfig) -> str:
+    """A training in one line: its command, its tokens, its optimiser."""
     train, data = config.train, config.data
     tokens = train.max_steps * train.per_device_train_batch_size * data.block_length
     return (f"- `python -m workbench distill {recipe}`: {train.max_steps:,} steps of {train.per_device_train_batch_size} blocks of "
