@@ -46,7 +46,6 @@ def test_what_a_causal_model_cannot_be_asked_is_refused_beforehand() -> None:
     ("imdb", "imdb", None), ("nyu-mll/glue:sst2", "nyu-mll/glue", "sst2"), ("squad.json", "squad.json", None),
     ("C:\\data\\reviews.csv", "C:\\data\\reviews.csv", None)])
 def test_a_task_is_named_by_its_source(name: str, source: str, subset: str | None) -> None:
-    pytest.importorskip("core.tasks.data")
     spec = task_spec(name, 500)
     assert (spec.source, spec.subset, spec.max_train_items) == (source, subset, 500)
 
@@ -63,7 +62,6 @@ def labelled(folder: Path) -> str:
 
 
 def test_an_encoder_is_fine_tuned_with_each_seed_on_the_same_items(encoder: str, tmp_path: Path) -> None:
-    pytest.importorskip("core.tasks.data")
     task, recorder = labelled(tmp_path), ListRecorder()
     how = scoring(RetentionSpec(tasks=(task,), seeds=2, epochs=8, learning_rate=2e-3), "masked", recorder, seed=7, device="cpu")
     assert how.seeds == (7, 8) and how.tuned
@@ -77,8 +75,6 @@ def test_an_encoder_is_fine_tuned_with_each_seed_on_the_same_items(encoder: str,
 
 
 def test_a_stop_ends_a_fine_tuning(encoder: str, tmp_path: Path) -> None:
-    pytest.importorskip("core.tasks.data")
-
     class Impatient(ListRecorder):
         def should_stop(self) -> bool:
             return True
@@ -89,6 +85,5 @@ def test_a_stop_ends_a_fine_tuning(encoder: str, tmp_path: Path) -> None:
 
 
 def test_a_task_that_cannot_be_read_is_refused_beforehand() -> None:
-    pytest.importorskip("core.tasks.data")
     with pytest.raises(DataError, match="nowhere"):
         scoring(RetentionSpec(tasks=("nowhere.csv",)), "masked", ListRecorder(), seed=0, device="cpu")
