@@ -15,15 +15,18 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core import catalog
 from core.config import ExperimentConfig, Ramp
 from core.errors import ConfigError
 from core.home import cache_dir
+from core.json_files import read_json
 from core.provenance import versions
 from core.recorder import Recorder
-from core.training import Load, distill
+
+if TYPE_CHECKING:
+    from core.training import Load
 
 FULL, RANDOM = "full", "random"
 TERMS = {"minus_kd": "w_kd", "minus_hidden": "w_hidden", "minus_hard": "w_hard"}
@@ -31,7 +34,7 @@ NONE = Ramp(start=0, end=0)
 
 
 def variants(config: ExperimentConfig) -> dict[str, ExperimentConfig]:
-    """Name of a variant -> its configuration, the whole recipe first. None trains a control beside it.
+    """Name of a variant -> its configuration, the whole recipe first. None trains a control beside it, or measures a retention card.
 
     Raises:
         ConfigError: a recipe without a teacher, or one that uses a single part.
@@ -39,7 +42,7 @@ def variants(config: ExperimentConfig) -> dict[str, ExperimentConfig]:
     if config.teacher is None or config.chain is not None:
         raise ConfigError("The recipe distils no single student from a teacher.", "A teacher, and losses that ask it, were expected.",
                           "See assets/recipes/distilbert.yaml.")
-    plain = config.model_copy(update={"control": False})
+    plain = config.model_copy(update={"control": False, "evaluation": config.evaluation.model_copy(update={"retention": None})})
     made = {FULL: plain}
     for name, weight in TERMS.items():
         losses = config.losses.model_copy(update={weight: NONE})
@@ -49,7 +52,12 @@ def variants(config: ExperimentConfig) -> dict[str, ExperimentConfig]:
         made[RANDOM] = plain.model_copy(update={"student": config.student.model_copy(update={"init": "random"})})
     if len(made) == 1:
         raise ConfigError("The recipe has no part that could be left out.",
+<<<<<<< HEAD
                           "Two loss terms, or weights copied from the teacher, were expected.", "Set a second weight of losses above 0.")
+=======
+                          "Two loss terms, or weights copied from the teacher, were expected.",
+                          "Set a second weight of losses above 0.")
+>>>>>>> retention4
     return made
 
 
@@ -61,9 +69,10 @@ def with_seed(config: ExperimentConfig, seed: int) -> ExperimentConfig:
 def trained(config: ExperimentConfig, recorder: Recorder, *, load: Load = catalog.load) -> dict[str, Any]:
     """The report of an experiment, from the cache or trained now; its ``output_dir`` holds the student. After a stop it says so, and the
     next call goes on."""
+    from core import training
+
     folder = folder_of(config)
-    kept = folder / "report.json"
-    return json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else distill(config, recorder, folder, load=load)
+    return read_json(folder / "report.json") or training.distill(config, recorder, folder, load=load)
 
 
 def folder_of(config: ExperimentConfig) -> Path:

@@ -404,6 +404,8 @@ class ExperimentConfig(Config):
                 raise ValueError("fine-tuning begins with a pretrained encoder: set student.model to one")
             if any(getattr(self.losses, name) != _constant(0.0) for name in ("w_hidden", "w_hidden_mse")):
                 raise ValueError("a task is taught by the teacher's answers alone: set losses.w_hidden and losses.w_hidden_mse to 0")
+            if self.evaluation.retention:
+                raise ValueError("the retention card is of a language model's student: set evaluation.retention to null")
         return self
 
     @model_validator(mode="after")

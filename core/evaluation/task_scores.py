@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from core import catalog
 from core.catalog import LoadedModel
-from core.config import RetentionSpec
+from core.config import RetentionSpec, TaskSpec
 from core.data import house
 from core.data.sources import is_hub_id
 from core.errors import ConfigError
@@ -25,7 +25,7 @@ from core.recorder import Recorder
 if TYPE_CHECKING:
     import torch
 
-    from core.config import TaskSpec
+    from core.tasks.data import TaskData
 
 Load = Callable[..., LoadedModel]
 ASKED = ("imdb", "rt")  # what a causal model can be asked
@@ -68,8 +68,6 @@ def scoring(spec: RetentionSpec, objective: Literal["causal", "masked"], recorde
 
 def task_spec(name: str, train_items: int) -> TaskSpec:
     """The task that a name stands for."""
-    from core.config import TaskSpec
-
     source, _, subset = name.partition(":")
     if subset and is_hub_id(source):
         return TaskSpec(source=source, subset=subset, max_train_items=train_items)
@@ -77,7 +75,7 @@ def task_spec(name: str, train_items: int) -> TaskSpec:
 
 
 class _FineTuned:
-    def __init__(self, spec: RetentionSpec, tasks: Mapping[str, Any], recorder: Recorder, device: torch.device | str, load: Load) -> None:
+    def __init__(self, spec: RetentionSpec, tasks: Mapping[str, TaskData], recorder: Recorder, device: torch.device | str, load: Load) -> None:
         self.spec, self.tasks, self.recorder, self.device, self.load = spec, tasks, recorder, device, load
 
     def __call__(self, reference: str, task: str, seed: int) -> Score:
@@ -92,7 +90,7 @@ class _FineTuned:
         return Score(metrics[metric], len(self.tasks[task].validation), metric)
 
 
-def headline_metric(task: Any) -> str:
+def headline_metric(task: TaskData) -> str:
     """What a task is judged by: its own metric where it has one (GLUE's Matthews correlation or F1), else accuracy; F1 of answers."""
     if task.kind == "question_answering":
         return "answer_f1"

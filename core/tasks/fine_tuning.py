@@ -29,7 +29,7 @@ from core.devices import resolve_precision
 from core.evaluation.forward import evaluating
 from core.planning import total_steps
 from core.recorded_trainer import latest_checkpoint, training_arguments
-from core.recorder import STUDENT, ListRecorder, Recorder
+from core.recorder import STUDENT, ListRecorder, Recorder, Stopped
 from core.students import merged
 from core.tasks.data import TaskData, majority_share
 from core.tasks.encoding import Feature, by_length, collate, encode
@@ -42,10 +42,6 @@ TAUGHT = LossSpec(w_kd=0.5, w_hard=0.5, temperature=2.0)  # as published for Dis
 QUICK = TrainSpec(learning_rate=3e-4, per_device_train_batch_size=32, num_train_epochs=1, lr_scheduler_type="linear", warmup_ratio=0.1,
                   logging_steps=10)
 CURVE_ITEMS = 256  # held-out items of the curve while training goes on; the end is measured on all
-
-
-class Stopped(Exception):
-    """The recorder asked to stop; what was learnt is in the last checkpoint, if there is a directory for one."""
 
 
 @dataclass(frozen=True, slots=True)

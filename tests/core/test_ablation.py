@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core import ablation
+from core import ablation, training
 from core.ablation import trained, variants, with_seed
 from core.config import parse_recipe
 from core.errors import ConfigError
@@ -49,7 +49,7 @@ def test_what_was_trained_is_found_again(tmp_path, monkeypatch):
         (folder / "report.json").write_text('{"stopped": false}')
         return {"stopped": False}
 
-    monkeypatch.setattr(ablation, "distill", distill)
+    monkeypatch.setattr(training, "distill", distill)
     config = parse_recipe(TRIPLE)
     for seed in (1, 1, 2, 1):
         assert not trained(with_seed(config, seed), ListRecorder())["stopped"]
