@@ -52,12 +52,8 @@ def variants(config: ExperimentConfig) -> dict[str, ExperimentConfig]:
         made[RANDOM] = plain.model_copy(update={"student": config.student.model_copy(update={"init": "random"})})
     if len(made) == 1:
         raise ConfigError("The recipe has no part that could be left out.",
-<<<<<<< HEAD
-                          "Two loss terms, or weights copied from the teacher, were expected.", "Set a second weight of losses above 0.")
-=======
                           "Two loss terms, or weights copied from the teacher, were expected.",
                           "Set a second weight of losses above 0.")
->>>>>>> retention4
     return made
 
 
