@@ -225,8 +225,8 @@ class MaskingSpec(Config):
         "number; how much rare tokens are favoured: chosen in proportion to count to the power of minus this (0: all alike)"))
     whole_words: bool = Field(False, description="switch; mask all tokens of a word together")
     left_to_right: int = Field(0, ge=0, description=(
-        "optimiser steps; of a fresh model, at the beginning, that predict every next token from what stands before it, which is learnt "
-        "sooner (2507.00994); then masks begin"))
+        "optimiser steps; of a fresh model, at the beginning, that fill in every token from what stands before it, which is learnt sooner "
+        "(2507.00994); then masks begin"))
 
     @model_validator(mode="after")
     def _shares(self) -> MaskingSpec:

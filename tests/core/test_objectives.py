@@ -13,6 +13,7 @@ from core.config import ExperimentConfig, LossSpec, MaskingSpec, parse_recipe
 from core.data.packing import Blocks
 from core.data.prepare import prepare
 from core.errors import CompatibilityError, ConfigError
+from core.evaluation.forward import forward
 from core.objectives import Draw, MaskedLanguage, check_objective, next_token
 from core.recorder import CONTROL, STUDENT, ListRecorder
 from core.training import distill
@@ -74,15 +75,27 @@ def test_a_fresh_model_may_begin_by_reading_to_the_left(tmp_path):
     objective = MaskedLanguage.of(MaskingSpec(left_to_right=2), LossSpec(), TOKENIZER, blocks)
     pair = [{"input_ids": torch.from_numpy(blocks.input_ids[:2]).long(), "weights": torch.from_numpy(blocks.weights[:2])}]
     (reads,), (fills,) = (objective.batches(pair, Draw(0, step)) for step in (1, 2))
-    ids, mask = reads["input_ids"], reads["attention_mask"]
-    assert torch.equal(ids, pair[0]["input_ids"]) and torch.equal(reads["targets"][:, :-1], ids[:, 1:])
-    assert mask.shape == (2, 1, LENGTH, LENGTH) and not mask[0, 0].triu(1).any() and fills["attention_mask"].shape == (2, LENGTH)
+    assert fills["attention_mask"].shape == (2, LENGTH) and "position_ids" not in fills
+    ids = pair[0]["input_ids"]
+    assert torch.equal(reads["input_ids"][:, :LENGTH], ids) and (reads["input_ids"][:, LENGTH:] == TOKENIZER.mask_token_id).all()
+    assert torch.equal(reads["targets"][:, LENGTH:], ids) and not reads["hard"][:, :LENGTH].any()
+    assert torch.equal(reads["hard"][:, LENGTH:], pair[0]["weights"])
+
     model = masked_model()
-    with torch.no_grad():  # what stands behind a position changes nothing there
-        changed = ids.clone()
-        changed[:, 10:] = TOKENIZER.unk_token_id
-        one, other = (model(input_ids=each, attention_mask=mask).logits[:, :10] for each in (ids, changed))
-    torch.testing.assert_close(one, other)
+
+    def filled(text: torch.Tensor) -> torch.Tensor:
+        given = torch.cat([text, reads["input_ids"][:, LENGTH:]], 1)
+        with torch.no_grad():
+            return forward(model, given, reads["attention_mask"], reads["position_ids"]).before_head[:, LENGTH:]
+
+    changed = ids.clone()
+    changed[:, 10:] = TOKENIZER.unk_token_id
+    whole, cut = filled(ids), filled(changed)
+    torch.testing.assert_close(whole[:, :11], cut[:, :11])  # what stands at a position or behind it changes nothing there
+    assert (whole[:, 11:] - cut[:, 11:]).abs().max() > 1e-3
+    with torch.no_grad():  # the first blank sees nothing but itself: as a text of one mask token
+        alone = forward(model, reads["input_ids"][:, -1:], torch.ones(2, 1, dtype=torch.long)).before_head[:, 0]
+    torch.testing.assert_close(whole[:, 0], alone)
 
 
 @pytest.fixture
