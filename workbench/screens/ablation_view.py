@@ -79,7 +79,8 @@ def _form(busy: Path | None) -> None:
         if st.button("Start", type="primary", icon=":material/play_arrow:", key="start", disabled=busy is not None,
                      help="Another ablation runs." if busy else None):
             with views.errors_shown():
-                ablations.start(references.resolved(config, state.store()), seeds, line)
+                pinned, _ = references.pin(config, state.store())
+                ablations.start(references.resolved(pinned, state.store()), seeds, line)
                 st.rerun()
         st.code(line, language="bash", wrap_lines=True)
 
@@ -107,11 +108,14 @@ def _card(folder: Path, busy: Path | None) -> None:
     with st.container(border=True, key=f"ablation-{folder.name}"):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**{views.plain(ablation_results.name_of(config))}**", width="content")
-            if trial is not None:
-                colour, icon = LOOKS[trial.state]
-                st.badge(trial.state, color=colour, icon=f":material/{icon}:")
+            status = trial.state if trial is not None else "finished" if _whole(result, seeds) else "stopped"
+            colour, icon = LOOKS[status]
+            st.badge(status, color=colour, icon=f":material/{icon}:")
             st.space("stretch")
-            _button(folder, config, len(seeds), trial, busy)
+            if status == "running":
+                _stop_button(folder)
+            elif not _whole(result, seeds):
+                _go_on_button(folder, config, len(seeds), busy)
         st.caption(views.plain(_summary(config, len(seeds), result)))
         _state(folder, trial)
         if result is not None:
@@ -129,14 +133,20 @@ def _summary(config: ExperimentConfig, seeds: int, result: Ablation | None) -> s
     return "  ·  ".join(parts)
 
 
-def _button(folder: Path, config: ExperimentConfig, seeds: int, trial: Trial | None, busy: Path | None) -> None:
-    if trial is not None and trial.state == "running":
-        if st.button("Stop", icon=":material/stop:", key=f"stop.{folder.name}", disabled=ablations.stopping(folder),
-                     help="Ends after the current step. Trainings that had ended are kept."):
-            ablations.stop(folder)
-            st.rerun()
-    elif (trial is None or trial.state != "finished") and st.button(
-            "Go on", icon=":material/play_arrow:", key=f"on.{folder.name}", disabled=busy is not None):
+def _whole(result: Ablation | None, seeds: tuple[int, ...]) -> bool:
+    return result is not None and result.seeds == seeds
+
+
+def _stop_button(folder: Path) -> None:
+    if st.button("Stop", icon=":material/stop:", key=f"stop.{folder.name}", disabled=ablations.stopping(folder),
+                 help="Ends after the current step. Trainings that had ended are kept."):
+        ablations.stop(folder)
+        st.rerun()
+
+
+def _go_on_button(folder: Path, config: ExperimentConfig, seeds: int, busy: Path | None) -> None:
+    if st.button("Go on", icon=":material/play_arrow:", key=f"on.{folder.name}", disabled=busy is not None,
+                 help="Another ablation runs." if busy else "Goes on after the trainings that had ended."):
         with views.errors_shown():
             ablations.start(config, seeds)
             st.rerun()

@@ -96,6 +96,7 @@ def chain(options: argparse.Namespace) -> Answer:
 
 def ablate(options: argparse.Namespace) -> Answer:
     """What each part of a recipe is worth, in the foreground."""
+    from core.ablation import variants
     from core.ablation_results import note
     from core.ablation_run import run_ablation
     from core.claims.claim import seeds_of
@@ -105,7 +106,10 @@ def ablate(options: argparse.Namespace) -> Answer:
 
     if options.seeds < 1:
         raise ConfigError(f"--seeds {options.seeds} was given.", "1 or more were expected; fewer than 3 say little about chance.")
-    config, progress = references.resolved(_experiment(options), Store()), ProgressLog(sys.stderr)
+    store, progress = Store(), ProgressLog(sys.stderr)
+    config, _ = references.pin(_experiment(options), store)  # what is not there is told before anything is written
+    config = references.resolved(config, store)
+    variants(config)
     try:
         note(config, options.seeds, _command(options))
         found = run_ablation(config, seeds_of(options.seeds), progress)
