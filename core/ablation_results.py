@@ -105,11 +105,22 @@ def folder_of(config: ExperimentConfig) -> Path:
     return _all() / f"{name_of(config)}-{config.digest()[:8]}"
 
 
-def note(config: ExperimentConfig, seeds: int = DEFAULT_SEEDS) -> Path:
-    """Write down what is to be done, for the process that does it and for the page; returns the folder."""
+def note(config: ExperimentConfig, seeds: int = DEFAULT_SEEDS, command: str = "") -> Path:
+    """Write down what is to be done, for the process that does it and for the page; returns the folder.
+
+    Args:
+        command: the line that repeats it; a later call without one keeps it.
+    """
     folder = folder_of(config)
-    write_json(folder / RECIPE, {"config": config.to_dict(), "seeds": seeds, "noted": time.time()})
+    command = command or command_of(folder)
+    write_json(folder / RECIPE, {"config": config.to_dict(), "seeds": seeds, "command": command, "noted": time.time()})
     return folder
+
+
+def command_of(folder: Path) -> str:
+    """The line that repeats an ablation; empty where it is not known."""
+    plain = read_json(folder / RECIPE)
+    return plain.get("command", "") if isinstance(plain, dict) else ""
 
 
 def noted(folder: Path) -> tuple[ExperimentConfig, tuple[int, ...]] | None:

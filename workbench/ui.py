@@ -20,6 +20,7 @@ PAGES = [
     ("run", "Run", {"visibility": "hidden"}),  # reached from a run's name, as /run?run=...
     ("compare", "Compare", {}),
     ("models", "Models", {}),
+    ("ablation", "Ablation", {}),
     ("checks", "Paper checks", {}),
 ]
 

@@ -8,10 +8,7 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
-import threading
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,12 +17,11 @@ from typing import Literal
 from core.claims import outcomes, registry
 from core.claims.claim import DEFAULT_SEEDS
 from core.json_files import write_json
+from workbench.checks import work
 from workbench.errors import CheckError
-from workbench.paths import ROOT, home
-from workbench.processes import Process, detached, inherited
+from workbench.processes import Process
 
 WORKER = (sys.executable, "-m", "workbench.checks.worker")
-LOG_BYTES = 16_000
 
 State = Literal["running", "stopped", "finished", "failed", "lost"]
 
@@ -69,22 +65,13 @@ def start(name: str, seeds: int = DEFAULT_SEEDS) -> None:
     if busy is not None:
         raise CheckError(f"{busy.claim} is being checked.", "One check runs at a time: they would slow each other down.",
                          "Wait for it, or stop it.")
-    folder = outcomes.folder(name)
-    folder.mkdir(parents=True, exist_ok=True)
-    stop_file(name).unlink(missing_ok=True)
-    environment = inherited() | {"PYTHONUNBUFFERED": "1", "STILLHOUSE_HOME": str(home()),
-                                 "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
     try:
-        with open(folder / "log.txt", "wb") as log:
-            process = subprocess.Popen([*WORKER, name, "--seeds", str(seeds)], cwd=ROOT, env=environment, stdin=subprocess.DEVNULL,
-                                       stdout=log, stderr=subprocess.STDOUT, **detached())
+        pid = work.launch([*WORKER, name, "--seeds", str(seeds)], outcomes.folder(name))
     except OSError as error:
         raise CheckError(f"The check of {name} could not be started: {(error.strerror or str(error)).lower()}.") from error
     told = latest(name)
-    if told is None or told.process.pid != process.pid:  # it may have told of itself already
-        note(Check(name, "running", Process.of(process.pid), time.time(), seeds=seeds))
-    # An ended child that nobody waits for stays behind as a zombie.
-    threading.Thread(target=process.wait, name=f"reap {name}", daemon=True).start()
+    if told is None or told.process.pid != pid:  # it may have told of itself already
+        note(Check(name, "running", Process.of(pid), time.time(), seeds=seeds))
 
 
 def stop(name: str) -> None:
@@ -117,17 +104,12 @@ def note(check: Check) -> None:
 
 def log_tail(name: str) -> str:
     """The end of what its process printed."""
-    try:
-        with open(outcomes.folder(name) / "log.txt", "rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - LOG_BYTES))
-            return file.read().decode("utf-8", "replace")
-    except FileNotFoundError:
-        return ""
+    return work.log_tail(outcomes.folder(name))
 
 
 def stop_file(name: str) -> Path:
     """There while a stop is asked for: a file, because not every system has a signal that can be answered."""
-    return outcomes.folder(name) / "stop"
+    return outcomes.folder(name) / work.STOP
 
 
 def _check_file(name: str) -> Path:

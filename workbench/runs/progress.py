@@ -38,6 +38,9 @@ class ProgressLog:
         elif kind == "claim":
             seed = "all seeds" if payload["seed"] is None else f"seed {payload['seed']}"
             self._line(f"{payload['name']}, {seed}: {payload['done']} of {payload['seeds']} done")
+        elif kind == "ablation":
+            variant = payload["variant"].replace("_", " ")
+            self._line(f"{variant}, seed {payload['seed']}: {payload['done']} of {payload['total']} trainings done")
         elif kind == "warning":
             self._line(f"Warning: {payload['message']}")
 

@@ -94,6 +94,33 @@ def chain(options: argparse.Namespace) -> Answer:
     return distill(options)
 
 
+def ablate(options: argparse.Namespace) -> Answer:
+    """What each part of a recipe is worth, in the foreground."""
+    from core.ablation import variants
+    from core.ablation_results import note
+    from core.ablation_run import run_ablation
+    from core.claims.claim import seeds_of
+    from workbench.runs.progress import ProgressLog
+    from workbench.store import Store, references
+    from workbench.terminal import documents
+
+    if options.seeds < 1:
+        raise ConfigError(f"--seeds {options.seeds} was given.", "1 or more were expected; fewer than 3 say little about chance.")
+    store, progress = Store(), ProgressLog(sys.stderr)
+    config, _ = references.pin(_experiment(options), store)  # what is not there is told before anything is written
+    config = references.resolved(config, store)
+    variants(config)
+    try:
+        note(config, options.seeds, _command(options))
+        found = run_ablation(config, seeds_of(options.seeds), progress)
+    except KeyboardInterrupt:
+        print("\nTrainings that had ended are kept: the same command goes on after them.", file=sys.stderr)
+        raise
+    finally:
+        progress.close()
+    return Answer(found.to_dict(), documents.ablation_text(found))
+
+
 def interpolate(options: argparse.Namespace) -> Answer:
     """A model of any size."""
     from workbench.store import Store
@@ -114,8 +141,9 @@ def _command(options: argparse.Namespace) -> str:
     """The line that repeats the experiment, in the foreground."""
     overrides = [word for override in options.set for word in ("--set", override)]
     name = [] if options.name is None else ["--name", options.name]
-    verb = "chain" if options.verb == "chain" else "distill"
-    return shlex.join(["python", "-m", "workbench", verb, options.recipe, *overrides, *name])
+    verb = options.verb if options.verb in ("ablate", "chain") else "distill"
+    seeds = ["--seeds", str(options.seeds)] if options.verb == "ablate" else []
+    return shlex.join(["python", "-m", "workbench", verb, options.recipe, *overrides, *name, *seeds])
 
 
 def _result(outcome: Outcome) -> Answer:
@@ -320,6 +348,8 @@ def build_parser() -> argparse.ArgumentParser:
 
     for action, text in ((distill, "Train in the foreground. Ctrl-C stops with a checkpoint, to be resumed later."),
                          (chain, "Build a chain of anchors in the foreground, each taught by its predecessor. Ctrl-C stops."),
+                         (ablate, "Train a recipe, then without each of its parts, with paired seeds, and say what each part is worth. "
+                                  "Ctrl-C stops; the same command goes on."),
                          (submit, "Queue a training, or a chain, for the background and return at once."),
                          (plan, "Say what a training would need and whether it fits, without starting it.")):
         made = verb(action, text)
@@ -327,6 +357,9 @@ def build_parser() -> argparse.ArgumentParser:
         made.add_argument("recipe", metavar="RECIPE", help="file; a YAML recipe, as in assets/recipes/")
         made.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="setting; overrides the recipe, may be repeated")
         made.add_argument("--name", help="name; of the run (default: the recipe's)")
+        if action is ablate:
+            made.add_argument("--seeds", type=int, default=DEFAULT_SEEDS, help=(
+                "seeds; trainings of each variant, from seed 42 on; fewer than 3 say little about chance (default: %(default)s)"))
         if action is plan:
             made.add_argument("--measure", action="store_true", help="switch; load the models and time a few real steps")
 

@@ -11,7 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core import quantities
+from core import ablation_results, quantities
+from core.ablation_results import Ablation
 from core.evaluation import retention
 from core.evaluation.retention import Card
 from workbench.store import Store
@@ -141,6 +142,15 @@ def outcome_text(claim: Claim, outcome: Outcome) -> str:
         error = "" if number.standard_error is None else f" ± {number.standard_error:.2g}"
         lines.append(f"  {figure.name:<28}{f'{number.mean:.4g}{error} {figure.unit}'.strip():<30}  {figure.words}")
     return "\n".join(lines)
+
+
+def ablation_text(found: Ablation) -> str:
+    """An ablation for people: means of the whole recipe, then what leaving out each part changes."""
+    head, rows = ablation_results.table(found)
+    facts = (f"{found.name}: what leaving out each part changes; seeds {', '.join(map(str, found.seeds))}, paired; ± two standard "
+             f"errors; {quantities.duration(found.seconds)} of training. Published: GLUE macro, arXiv {ablation_results.PAPER}, "
+             f"{ablation_results.PLACE}.")
+    return "\n\n".join([textwrap.fill(facts, WIDTH), table(head, rows), "\n".join(ablation_results.verdicts(found))])
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

@@ -1,0 +1,215 @@
+"""Ablations: choose a recipe and begin, what runs, and what each part was worth, with intervals over paired seeds."""
+
+from __future__ import annotations
+
+import functools
+import shlex
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from core import ablation_results
+from core.ablation import variants
+from core.ablation_results import FULL, PAPER, PLACE, PUBLISHED, WORDS, Ablation
+from core.claims.claim import DEFAULT_SEEDS
+from core.config import ExperimentConfig, parse_recipe, read_recipe
+from core.errors import ConfigError
+from core.metrics import METRICS
+from core.quantities import duration
+from workbench.checks import ablations, work
+from workbench.checks.ablations import Trial
+from workbench.paths import ROOT
+from workbench.screens.shared import charts, state, views
+from workbench.screens.shared.live_plotly import live_plotly
+from workbench.screens.shared.theme import TEAL
+from workbench.store import references
+
+POLL_SECONDS = 1.5
+FIRST = "distilbert"  # the recipe whose parts the paper took away
+RECIPES = Path("assets", "recipes")  # relative to the project's folder, as commands name them
+DIFFERENCE = "difference"
+LOOKS = {"running": ("primary", "play_circle"), "finished": ("green", "check_circle"), "stopped": ("gray", "stop_circle"),
+         "failed": ("red", "error"), "lost": ("orange", "link_off")}
+
+
+def show() -> None:
+    """The form, then every ablation that was begun here, the latest first."""
+    busy = ablations.running()
+    _form(busy)
+    folders = ablation_results.folders()
+    if not folders:
+        views.empty_state("No ablation yet. Choose a recipe above and start it: it goes on in the background, and the page may be closed "
+                          "meanwhile.", "science")
+    for folder in folders:
+        _card(folder, busy)
+
+
+@functools.cache
+def recipes() -> dict[str, ExperimentConfig]:
+    """The project's recipes with parts that can be left out, by name; the paper's own first."""
+    found = {}
+    for path in sorted((ROOT / RECIPES).glob("*.yaml")):
+        config = read_recipe(path)
+        try:
+            variants(config)
+        except ConfigError:
+            continue
+        found[path.stem] = config
+    return {name: found[name] for name in sorted(found, key=lambda name: (name != FIRST, name))}
+
+
+def _form(busy: Path | None) -> None:
+    known = recipes()
+    linked = st.query_params.get("recipe")
+    with st.container(border=True, key="ablation form"):
+        left, middle, right = st.columns([2, 1, 1], gap="medium", vertical_alignment="bottom")
+        name = left.selectbox("Recipe", list(known), index=list(known).index(linked) if linked in known else 0, key="recipe",
+                              help="One student, a teacher, and parts that can be left out.")
+        usual = known[name].train.max_steps
+        steps = middle.number_input("Steps of each training", min_value=1, value=usual, step=50, key=f"steps.{name}",
+                                    placeholder="as in the recipe", help="In recipes: `train.max_steps`")
+        seeds = right.number_input("Seeds", min_value=1, value=DEFAULT_SEEDS, key="seeds", help="Fewer than 3 say little about chance.")
+        config = with_steps(known[name], name, steps)
+        made = variants(config)
+        left_out = ", ".join(WORDS[each] for each in made if each != FULL)
+        st.caption(f"{len(made)} variants × {seeds} seed{'s' if seeds > 1 else ''} = {len(made) * seeds} trainings with "
+                   f"{views.plain(config.teacher.model)} as the teacher: {WORDS[FULL]}, {left_out}.")
+        line = command(name, None if steps == usual else steps, seeds)
+        if st.button("Start", type="primary", icon=":material/play_arrow:", key="start", disabled=busy is not None,
+                     help="Another ablation runs." if busy else None):
+            with views.errors_shown():
+                pinned, _ = references.pin(config, state.store())
+                ablations.start(references.resolved(pinned, state.store()), seeds, line)
+                st.rerun()
+        st.code(line, language="bash", wrap_lines=True)
+
+
+def with_steps(config: ExperimentConfig, name: str, steps: int | None) -> ExperimentConfig:
+    """The recipe under its file's name, with so many steps a training."""
+    plain = config.to_dict()
+    return parse_recipe({**plain, "name": config.name or name, "train": {**plain["train"], "max_steps": steps}})
+
+
+def command(name: str, steps: int | None, seeds: int) -> str:
+    """The line that does the same in a terminal."""
+    override = [] if steps is None else ["--set", f"train.max_steps={steps}"]
+    return shlex.join(["python", "-m", "workbench", "ablate", (RECIPES / f"{name}.yaml").as_posix(), *override, "--seeds", str(seeds)])
+
+
+# ------------------------------------------------------------------------------------------------ one ablation
+
+
+def _card(folder: Path, busy: Path | None) -> None:
+    task, trial, result = ablation_results.noted(folder), ablations.latest(folder), ablation_results.result_of(folder)
+    if task is None:
+        return  # another release began it
+    config, seeds = task
+    with st.container(border=True, key=f"ablation-{folder.name}"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"**{views.plain(ablation_results.name_of(config))}**", width="content")
+            status = trial.state if trial is not None else "finished" if _whole(result, seeds) else "stopped"
+            colour, icon = LOOKS[status]
+            st.badge(status, color=colour, icon=f":material/{icon}:")
+            st.space("stretch")
+            if status == "running":
+                _stop_button(folder)
+            elif not _whole(result, seeds):
+                _go_on_button(folder, config, len(seeds), busy)
+        st.caption(views.plain(_summary(config, len(seeds), result)))
+        _state(folder, trial)
+        if result is not None:
+            _result(folder, result)
+        if line := ablation_results.command_of(folder):
+            st.code(line, language="bash", wrap_lines=True)
+
+
+def _summary(config: ExperimentConfig, seeds: int, result: Ablation | None) -> str:
+    steps = f"{config.train.max_steps:,} steps each" if config.train.max_steps else f"{config.train.num_train_epochs:g} epochs each"
+    parts = [f"teacher {Path(config.teacher.model).name}", steps, f"{seeds} seed{'s' if seeds > 1 else ''}"]
+    if result is not None:
+        known = "" if len(result.seeds) == seeds else f", {len(result.seeds)} of {seeds} seeds so far"
+        parts.append(f"{result.date[:10]}, {duration(result.seconds)} of training{known}")
+    return "  ·  ".join(parts)
+
+
+def _whole(result: Ablation | None, seeds: tuple[int, ...]) -> bool:
+    return result is not None and result.seeds == seeds
+
+
+def _stop_button(folder: Path) -> None:
+    if st.button("Stop", icon=":material/stop:", key=f"stop.{folder.name}", disabled=ablations.stopping(folder),
+                 help="Ends after the current step. Trainings that had ended are kept."):
+        ablations.stop(folder)
+        st.rerun()
+
+
+def _go_on_button(folder: Path, config: ExperimentConfig, seeds: int, busy: Path | None) -> None:
+    if st.button("Go on", icon=":material/play_arrow:", key=f"on.{folder.name}", disabled=busy is not None,
+                 help="Another ablation runs." if busy else "Goes on after the trainings that had ended."):
+        with views.errors_shown():
+            ablations.start(config, seeds)
+            st.rerun()
+
+
+def _state(folder: Path, trial: Trial | None) -> None:
+    if trial is None or trial.state == "finished":
+        return
+    if trial.state == "running":
+        st.fragment(_progress, run_every=POLL_SECONDS)(folder, trial.done)
+        return
+    box = {"failed": st.error, "lost": st.warning, "stopped": st.info}[trial.state]
+    box(views.no_images(f"**{views.plain(trial.message)}** {views.plain(trial.hint)}"))
+    log = work.log_tail(folder) if trial.state != "stopped" else ""
+    if log:
+        with st.expander("Log", key=f"log.{folder.name}"):
+            st.code(log, language=None, height=240)
+
+
+def _progress(folder: Path, done: int) -> None:
+    trial = ablations.latest(folder)
+    if trial is None or trial.state != "running" or trial.done != done:
+        st.rerun()  # the card is drawn anew, with what is known by now
+        return
+    stopping = "stopping · " if ablations.stopping(folder) else ""
+    total = trial.total or 1
+    st.progress(trial.done / total, text=f"{stopping}{trial.done} of {trial.total or '?'} trainings done · {views.plain(trial.text)}")
+
+
+def _result(folder: Path, result: Ablation) -> None:
+    metric = result.metrics[0]
+    if len(result.metrics) > 1:
+        metric = st.segmented_control("Measured by", result.metrics, default=metric, required=True, key=f"metric.{folder.name}",
+                                      format_func=lambda name: METRICS[f"eval/{name}"].label, label_visibility="collapsed")
+    about = METRICS[f"eval/{metric}"]
+    unit = f" ({about.unit})" if about.unit else ""
+    live_plotly(charts.intervals(difference_points(result, metric), x_title=f"change of the {about.label}{unit}",
+                                 colours={DIFFERENCE: TEAL}, reference=0.0, tick_format="~g"),
+                key=f"differences.{folder.name}.{metric}", label=f"Change of the {about.label} when a part is left out")
+    which = "to the right is worse" if about.better == "lower" else "to the left is worse"
+    st.caption(f"Each variant less the whole recipe, mean over {len(result.seeds)} paired seed{'s' if len(result.seeds) > 1 else ''}, two "
+               f"standard errors to either side; {which}.")
+    head, rows = ablation_results.table(result)
+    views.text_table(head, rows, numbers=True, label=f"Ablation of {result.name}", first_width="12rem")
+    st.markdown("\n".join(f"- {views.plain(each)}" for each in ablation_results.verdicts(result)))
+    st.caption(f"Published: change of the GLUE macro score in points, [arXiv {PAPER}](https://arxiv.org/abs/{PAPER}), {PLACE}, without a "
+               "spread over seeds. The order of the parts is comparable, the numbers are not.")
+    st.download_button("Differences (CSV)", lambda: differences_csv(result), file_name=f"{result.name}-ablation.csv", mime="text/csv",
+                       icon=":material/download:", on_click="ignore", key=f"csv.{folder.name}")
+
+
+def difference_points(result: Ablation, metric: str) -> pd.DataFrame:
+    """What `charts.intervals` draws."""
+    found = ((variant, result.difference(variant, metric)) for variant in result.parts)
+    rows = [(WORDS[variant], DIFFERENCE, each.value, each.low, each.high) for variant, each in found]
+    return pd.DataFrame(rows, columns=["label", "series", "value", "low", "high"]).astype({"value": float, "low": float, "high": float})
+
+
+def differences_csv(result: Ablation) -> str:
+    """Every value of every seed, its difference to the whole recipe, and the published one."""
+    rows = []
+    for variant, metrics in result.values.items():
+        for metric, values in metrics.items():
+            rows += [(variant, metric, seed, value, value - whole, PUBLISHED.get(variant))
+                     for seed, value, whole in zip(result.seeds, values, result.values[FULL][metric], strict=True)]
+    return pd.DataFrame(rows, columns=["variant", "metric", "seed", "value", "difference", "published GLUE points"]).to_csv(index=False)
