@@ -78,7 +78,8 @@ class Point:
 
     Attributes:
         losses: method -> loss: ``substitution`` (None where hidden states were not aligned), ``interpolation`` at the default
-            alpha, ``best_alpha``, ``alpha_0`` (the large anchor cut down), ``alpha_1`` (single expansion of the small one),
+            alpha, ``best_alpha``, ``alpha_0`` (the large anchor cut down), ``alpha_1`` and ``copied`` (the small one alone, expanded by
+            silent blocks or by copies of its own),
             ``nearest`` (the nearest anchor as it is), ``random`` (new weights, mean over seeds).
         alphas: alpha -> loss of the sweep.
         random: losses of new weights, one a seed.

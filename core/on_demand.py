@@ -133,11 +133,13 @@ def _tokenizer(folder: Path) -> Any:
 
 def compare(chain: Chain, target: Target, bracket: Bracket) -> dict[str, float]:
     """What a model between two anchors must be held against, as validation losses: both anchors as they are, the larger one
-    cut down (``alpha_0``), the smaller one expanded (``alpha_1``), and new weights of the same shape."""
+    cut down (``alpha_0``), the smaller one expanded by silent blocks (``alpha_1``) and by copied ones (``copied``), and new weights
+    of the same shape."""
     shape = target.dimensions
     return {"larger_anchor": chain.anchors[target.bracket].validation_loss,
             "smaller_anchor": chain.anchors[target.bracket + 1].validation_loss,
             "alpha_0": loss_of(interpolate(bracket, shape, 0.0), chain), "alpha_1": loss_of(interpolate(bracket, shape, 1.0), chain),
+            "copied": loss_of(interpolate(bracket, shape, 1.0, depth="replicate"), chain),
             "random": loss_of(new_weights(interpolate(bracket, shape, 0.0).config), chain)}
 
 
@@ -170,7 +172,8 @@ def measure_point(chain: Chain, target: Target, bracket: Bracket, *, seeds: Sequ
     losses = {
         "substitution": loss_of(substitute(bracket, shape, chain.swaps(target)), chain) if aligned else None,
         "interpolation": loss_of(interpolate(bracket, shape, alpha), chain),
-        "best_alpha": min(sweep.values()), "alpha_0": sweep["0"], "alpha_1": sweep["1"], "nearest": nearest.validation_loss,
+        "best_alpha": min(sweep.values()), "alpha_0": sweep["0"], "alpha_1": sweep["1"],
+        "copied": loss_of(interpolate(bracket, shape, 1.0, depth="replicate"), chain), "nearest": nearest.validation_loss,
         "random": sum(random) / len(random),
     }
     return Point(target, alpha, losses, sweep, random)

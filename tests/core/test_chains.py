@@ -77,7 +77,7 @@ def test_every_loss_is_measured_on_the_same_slice(built: Path) -> None:
         assert loss_of(load_anchor(chain, anchor.number), chain) == pytest.approx(anchor.validation_loss)
     assert len(chain.curve) >= 2
     for point in chain.curve:
-        assert set(point.losses) == {"substitution", "interpolation", "best_alpha", "alpha_0", "alpha_1", "nearest", "random"}
+        assert set(point.losses) == {"substitution", "interpolation", "best_alpha", "alpha_0", "alpha_1", "copied", "nearest", "random"}
         assert point.losses["best_alpha"] == min(point.alphas.values())
         assert len(set(point.random)) == 3 and point.losses["random"] == pytest.approx(sum(point.random) / 3)
         assert chain.sizer(point.target.dimensions) == point.target.parameters

@@ -20,7 +20,7 @@ from workbench.screens.shared import background, state, views
 from workbench.store import Store, chains, references
 from workbench.store.records import Progress, Run
 
-LOSSES = {"this": 3.25, "larger_anchor": 3.0, "smaller_anchor": 4.0, "alpha_0": 3.5, "alpha_1": 4.0, "random": 9.0}
+LOSSES = {"this": 3.25, "larger_anchor": 3.0, "smaller_anchor": 4.0, "alpha_0": 3.5, "alpha_1": 4.0, "copied": 4.2, "random": 9.0}
 
 
 class FakeEngine:

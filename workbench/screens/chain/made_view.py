@@ -21,6 +21,7 @@ RECOVERY_STEPS = 200
 # Who is in the table, in this order; {large} and {small} are the numbers of the anchors.
 WHO = {"this": "this model", "larger_anchor": "anchor {large}, the larger one", "smaller_anchor": "anchor {small}, the smaller one",
        "alpha_0": "anchor {large} cut down to this size", "alpha_1": "anchor {small} expanded to this size",
+       "copied": "anchor {small} expanded by copies of its blocks",
        "random": "new weights of this shape"}
 
 
