@@ -20,6 +20,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic.fields import FieldInfo
 
 from core.errors import ConfigError
+from core.validation_words import sentence
 
 SECTIONS = ("teacher", "student", "losses", "data", "masking", "task", "train", "evaluation")
 
@@ -587,11 +588,11 @@ def _explain(error: ValidationError) -> tuple[str, str, str]:
         prefix = ".".join(location[:-1])
         fix = f"Did you mean '{prefix + '.' if prefix else ''}{near[0]}'?" if near else ""
         return f"Unknown key '{path}'.", f"Valid keys there: {', '.join(valid)}.", fix
-    message = first["msg"].removeprefix("Value error, ")
     shown = json.dumps(given, default=str) if not isinstance(given, (dict, BaseModel)) else ""
     known = ""
     # A message about a whole section or an element of a list has no description of its own.
     with contextlib.suppress(KeyError, AttributeError):
         known = describe(path)
-    given_text = f"{path} was given as {shown}." if shown else f"{path[0].upper()}{path[1:]} cannot be used as given."
-    return given_text, f"{message[0].upper()}{message[1:].rstrip('.')}.", f"It means: {known}." if known else ""
+    given_text = (f"{path} was not given." if first["type"] == "missing" else f"{path} was given as {shown}." if shown else
+                  f"{path[0].upper()}{path[1:]} cannot be used as given.")
+    return given_text, sentence(first), f"It means: {known}." if known else ""
