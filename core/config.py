@@ -92,7 +92,8 @@ class StudentSpec(Config):
         "name; the teacher's own architecture, or DistilBERT's for a BERT teacher: no token types, no pooler"))
     dropout: float | None = Field(None, ge=0, lt=1, description=(
         "probability; dropout while the student is trained (default: none in causal models, the teacher's own in masked ones)"))
-    init: Literal["teacher", "random"] = Field("teacher", description="rule; copy the chosen blocks' weights, or draw new ones")
+    init: Literal["teacher", "random"] = Field("teacher", description=(
+        "rule; copy the chosen blocks' weights, or draw new ones; with a model of one's own, keep its weights or only its shape"))
     model: str | None = Field(None, min_length=1, description=(
         "model reference; train this model on as it is, in place of a copy of the teacher's blocks (default: none)"))
     lora: LoraSpec | None = Field(None, description="adapters; train low-rank adapters in place of all weights")
@@ -115,9 +116,9 @@ class StudentSpec(Config):
         if self.lora and self.init == "random":
             raise ValueError("adapters change weights that are learnt already, and new ones would stay random: set init to teacher, "
                              "or remove lora")
-        if self.model and (self.layers is not None or self.narrower or self.fresh or self.layer_map != "uniform" or self.init != "teacher"):
-            raise ValueError("a model that is trained on has its own depth, width and weights: remove layers, layer_map, hidden, "
-                             "feed_forward, init and fresh")
+        if self.model and (self.layers is not None or self.narrower or self.fresh or self.layer_map != "uniform"):
+            raise ValueError("a model that is trained on has its own depth and width: remove layers, layer_map, hidden, "
+                             "feed_forward and fresh")
         return self
 
     @property

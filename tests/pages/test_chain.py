@@ -15,7 +15,7 @@ from tests.pages.conftest import Open, answered, button, fault_free, texts
 from tests.tiny_chains import chain_recipe
 from workbench.inference import client
 from workbench.processes import Process
-from workbench.screens.chain import made_view
+from workbench.screens.chain import recovery, recovery_view
 from workbench.screens.shared import background, state, views
 from workbench.store import Store, chains, references
 from workbench.store.records import Progress, Run
@@ -129,8 +129,14 @@ def test_a_size_is_made_shown_and_removed(open_page: Open, house: str, store: St
     assert "Made from this chain" in texts(page)
     assert references.resolve(model.name, store) == str(model.folder)
     assert f"#### {views.plain(model.name)}" in texts(open_page("models"))
-    fault_free(button(page, "Remove for good").click().run())
+    fault_free(button(page, "Remove").click().run())
     assert chains.made(place) == []
+    assert f"**{views.plain(model.name)}** is in the bin" in texts(page)
+    fault_free(button(page, "Undo").click().run())
+    assert chains.made(place) == [model] and chains.binned_made(place) == []
+    fault_free(button(page, "Remove").click().run())
+    fault_free(button(page, "Remove for good").click().run())
+    assert chains.made(place) == chains.binned_made(place) == []
 
 
 def test_recovery_opens_a_form_that_can_be_started(open_page: Open, house: str, store: Store):
@@ -139,7 +145,7 @@ def test_recovery_opens_a_form_that_can_be_started(open_page: Open, house: str, 
     target = next(point.target for point in chain.curve if point.target.bracket == 0)
     on_demand.make(chain, target, place.made_dir / "pocket", measure=False)
     model, = chains.made(place)
-    changes = [*made_view.recovery(place, model, target.bracket), "data.block_length=64"]
+    changes = [*recovery_view.link(place, model, target.bracket), "data.block_length=64"]
     page = open_page("new", recipe="quickstart", set=changes)
     assert not page.error, [error.value for error in page.error]
     assert "The student begins as **pocket**" in texts(page)
@@ -148,6 +154,68 @@ def test_recovery_opens_a_form_that_can_be_started(open_page: Open, house: str, 
     run, = store.runs()
     assert (run.config.teacher.model, run.config.student.model) == (f"{house}:0", str(model.folder))
     assert run.config.control
+
+
+@pytest.fixture
+def pocket(house: str, store: Store) -> chains.MadeModel:
+    """A model that was made from the tiny chain, and measured."""
+    place = chains.place(house, store)
+    chain = place.open()
+    target = next(point.target for point in chain.curve if point.target.bracket == 0)
+    on_demand.make(chain, target, place.made_dir / "pocket", measure=False)
+    chains.note(place.made_dir / "pocket", losses=LOSSES)
+    return chains.made(place)[0]
+
+
+def ended(store: Store, run_id: str, losses: dict[int, float], status: str = "finished") -> None:
+    """A training that went as these held-out losses say."""
+    store.claim(run_id, "cpu")
+    store.report_in(run_id, Process.current())
+    store.log_metrics(run_id, [("student", step, "eval/cross_entropy", loss) for step, loss in losses.items()])
+    store.log_metrics(run_id, [("student", max(losses), "tokens", 64.0 * max(losses))])
+    if status != "running":
+        store.finish(run_id, status)
+
+
+def test_recovery_is_begun_with_what_it_is_held_against_and_read_together(open_page: Open, house: str, store: Store,
+                                                                          pocket: chains.MadeModel):
+    page = open_page("chain", chain=house)
+    fault_free(page.number_input(key="recovery.pocket.tokens").set_value(100 * 256).run())
+    fault_free(button(page, "Start all three").click().run())
+    runs = {run.name: run for run in store.runs()}
+    assert set(runs) == {"pocket-recovered", "pocket-recovered-random", "pocket-recovered-nearest"}
+    config = {name: run.config for name, run in runs.items()}
+    assert {each.teacher.model for each in config.values()} == {f"{house}:0"}
+    assert len({(each.train.max_steps, each.train.seed, each.data) for each in config.values()}) == 1
+    assert config["pocket-recovered"].train.max_steps == 100 and config["pocket-recovered"].data.block_length == 32
+    assert [(each.student.model, each.student.init) for each in map(config.get, sorted(config))] == [
+        (str(pocket.folder), "teacher"), (f"{house}:{recovery.nearest(chains.place(house, store).open(), pocket.target).number}", "teacher"),
+        (str(pocket.folder), "random")]
+    assert "Nothing has been measured yet" in texts(page) and "Recovered with a little training" in texts(page)
+
+    ids = chains.read_made(pocket.folder).recoveries[0]
+    ended(store, ids["made"], {0: 4.0, 50: 3.0, 100: 2.5})
+    ended(store, ids["random"], {0: 9.0, 50: 5.0, 100: 3.5})
+    ended(store, ids["nearest"], {0: 3.8, 50: 2.6, 100: 2.4})
+    said = texts(open_page("chain", chain=house))
+    assert "this model has a loss of 2.500, 1.000 lower than new weights of its shape and 0.100 higher than anchor" in said
+    assert "It is where new weights end after 50 of 100 steps: **2 times sooner**." in said
+    assert "It does not get to where anchor" in said
+
+
+def test_a_recovery_that_broke_says_so_and_one_in_the_bin_is_left_out(open_page: Open, house: str, store: Store, pocket: chains.MadeModel):
+    place = chains.place(house, store)
+    recovery_view.start(place, place.open(), pocket, taught=False, tokens=10_000, seed=1)
+    ids = chains.read_made(pocket.folder).recoveries[0]
+    assert store.run(ids["made"]).config.teacher is None
+    store.claim(ids["random"], "cpu")
+    store.report_in(ids["random"], Process.current())
+    store.finish(ids["random"], "failed", "The loss became NaN at step 2.")
+    store.delete(ids["nearest"])
+    said = texts(open_page("chain", chain=house))
+    assert "NaN at step 2" in said
+    store.delete(ids["made"])
+    assert "Recovered" not in texts(open_page("chain", chain=house))
 
 
 def test_the_form_queues_a_chain(open_page: Open, store: Store, teacher: str, monkeypatch: pytest.MonkeyPatch):

@@ -6,7 +6,7 @@ import streamlit as st
 
 from core import quantities
 from core.chains import Chain
-from workbench.screens.chain import figures, findings, made_view, pictures, size_view
+from workbench.screens.chain import figures, findings, made_view, pictures, recovery_view, size_view
 from workbench.screens.shared import results, state, views
 from workbench.screens.shared.live_plotly import live_plotly
 from workbench.store import chains
@@ -52,6 +52,7 @@ def show(place: ChainPlace) -> None:
     st.markdown(pictures.lineage(chain, teacher.get("model", "teacher"), chains.made(place)), unsafe_allow_html=True)
     size_view.sizes(place, chain)
     made_view.made_models(place, chain)
+    recovery_view.recoveries(place, chain)
     _costs(chain)
 
 
