@@ -188,9 +188,9 @@ def test_recovery_is_begun_with_what_it_is_held_against_and_read_together(open_p
     assert {each.teacher.model for each in config.values()} == {f"{house}:0"}
     assert len({(each.train.max_steps, each.train.seed, each.data) for each in config.values()}) == 1
     assert config["pocket-recovered"].train.max_steps == 100 and config["pocket-recovered"].data.block_length == 32
+    anchor = recovery.nearest(chains.place(house, store).open(), pocket.target)
     assert [(each.student.model, each.student.init) for each in map(config.get, sorted(config))] == [
-        (str(pocket.folder), "teacher"), (f"{house}:{recovery.nearest(chains.place(house, store).open(), pocket.target).number}", "teacher"),
-        (str(pocket.folder), "random")]
+        (str(pocket.folder), "teacher"), (f"{house}:{anchor.number}", "teacher"), (str(pocket.folder), "random")]
     assert "Nothing has been measured yet" in texts(page) and "Recovered with a little training" in texts(page)
 
     ids = chains.read_made(pocket.folder).recoveries[0]
