@@ -17,6 +17,7 @@ from core import footprint, machine
 from core.catalog import LoadedModel, ModelEntry
 from core.config import DataSpec, ExperimentConfig, LossSpec
 from core.data import house, sources
+from core.data.formats import known_columns
 from core.errors import CompatibilityError, ConfigError, DeviceError, DiskFull, OutOfMemory, StillhouseError
 from core.footprint import Shape
 from core.home import home
@@ -89,6 +90,15 @@ def writer(model: ModelEntry) -> str:
             raise mute(model.name)
     download = "" if model.present else f" It will be downloaded first ({size(model.size_bytes)})."
     return f"{model.name} writes the texts.{download}"
+
+
+def prompts(source: str) -> DataSpec:
+    """How a bridge's prompts are read: a file may have a column of them and no answers. Raises DataError."""
+    spec = DataSpec(source=source)
+    if source == house.HOUSE or sources.is_hub_id(source):
+        return spec
+    columns = sources.open_source(spec).columns
+    return spec.model_copy(update={"column": "prompt"}) if "prompt" in columns and known_columns(columns) is None else spec
 
 
 def mute(model: str) -> CompatibilityError:

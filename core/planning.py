@@ -17,7 +17,7 @@ from core import catalog, checks, footprint, machine, quantities
 from core.anatomy import anatomy_of
 from core.catalog import LoadedModel, ModelEntry
 from core.checks import Check, Checks
-from core.config import DataSpec, ExperimentConfig, StudentSpec, TrainSpec
+from core.config import ExperimentConfig, StudentSpec, TrainSpec
 from core.dimensions import student_dimensions
 from core.errors import ConfigError, ModelError, NetworkError
 from core.footprint import Memory, Shape
@@ -212,7 +212,7 @@ def _static(config: ExperimentConfig, found: Checks, models: _Models | None) -> 
         found.take("text", lambda: checks.source(data))
     else:
         found.take("writer", lambda: checks.writer(catalog.describe(config.bridge.model)))
-        found.take("prompts", lambda: checks.source(DataSpec(source=config.bridge.prompts)))
+        found.take("prompts", lambda: checks.source(checks.prompts(config.bridge.prompts)))
     if train.report_to:
         found.take("trackers", lambda: checks.trackers(train.report_to))
     planned = Plan(tokens_per_step=train.per_device_train_batch_size * train.gradient_accumulation_steps * data.block_length,

@@ -25,7 +25,7 @@ import torch
 from core import catalog, checks
 from core.batched_generation import Candidates, generate_batch
 from core.catalog import LoadedModel
-from core.config import BridgeSpec, DataSpec, ExperimentConfig
+from core.config import BridgeSpec, ExperimentConfig
 from core.conversation import context_length, encode
 from core.data import house, sources
 from core.devices import resolve_device
@@ -167,7 +167,7 @@ def _prompts(spec: BridgeSpec, seed: int) -> Iterator[str]:
             yield rng.choice(HOUSE_REQUESTS).format(label=rng.choice(LABELS), subject=rng.choice(SUBJECTS), genre=rng.choice(GENRES))
         return
     count = 0
-    for row in sources.rows(DataSpec(source=spec.prompts), "train"):
+    for row in sources.rows(checks.prompts(spec.prompts), "train"):
         prompt = row.get("prompt") or next((each["content"] for each in row.get("messages", ()) if each["role"] == "user"), None)
         prompt = prompt or row.get("text")
         if prompt and count < spec.texts:

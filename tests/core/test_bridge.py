@@ -94,8 +94,9 @@ def test_what_teaches_nothing_is_left_out(answer: str, reason: str | None) -> No
     assert reason_to_leave_out(answer, {"seen it before today."}) == reason
 
 
-def test_prompts_come_from_a_file(teacher: str, tmp_path: Path) -> None:
-    (tmp_path / "prompts.jsonl").write_text("\n".join(json.dumps({"prompt": f"Question {n}?", "completion": "x"}) for n in range(30)))
+@pytest.mark.parametrize("rest", [{"completion": "x"}, {}])
+def test_prompts_come_from_a_file(teacher: str, tmp_path: Path, rest: dict) -> None:
+    (tmp_path / "prompts.jsonl").write_text("\n".join(json.dumps({"prompt": f"Question {n}?", **rest}) for n in range(30)))
     write_texts(spec(teacher, prompts=str(tmp_path / "prompts.jsonl")), ListRecorder(), tmp_path, seed=1)
     rows = [json.loads(line) for line in next(tmp_path.glob("bridge*.raw.jsonl")).read_text().splitlines()]
     assert len(rows) == 12 and all(row["prompt"].startswith("Question") for row in rows)

@@ -232,6 +232,8 @@ def _block_numbers(text: str) -> list[int]:
 
 def _path_of(location: tuple[int | str, ...]) -> str:
     """Dotted path of a field in a validation error; members of a union put their own names there, which are no keys."""
+    if location and location[0] in WHOLE_SECTIONS:
+        return ".".join(map(str, location[:2])) if location[0] == "bridge" else str(location[0])
     path: list[str] = []
     for part in location:
         candidate = ".".join([*path, str(part)])
