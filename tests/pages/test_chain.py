@@ -11,6 +11,7 @@ import pytest
 import core.chains
 from core import on_demand
 from core.chains import Chain, Target
+from core.config import parse_recipe
 from tests.pages.conftest import Open, answered, button, fault_free, texts
 from tests.tiny_chains import chain_recipe
 from workbench.inference import client
@@ -227,3 +228,59 @@ def test_the_form_queues_a_chain(open_page: Open, store: Store, teacher: str, mo
     assert [(anchor.layers, anchor.feed_forward) for anchor in run.config.chain.anchors] == [(4, 384), (2, 256)]
     assert run.command.startswith("python -m workbench chain ")
     assert state.CHAIN.endswith("chain.py")
+
+
+def test_a_chain_is_duplicated_in_its_own_form(open_page: Open, store: Store, tiny_chain: Path):
+    run = chain_run(store, tiny_chain, "finished", 3)
+    page = open_page("run", run="walk")
+    fault_free(button(page, "Duplicate as new").click().run())
+    page = open_page("chain", **{"from": run.id})
+    assert "Filled in as the run **walk**" in texts(page)
+    fault_free(page.number_input(key="build.steps.walk").set_value(7).run())
+    fault_free(button(page, "Build it").click().run())
+    again = store.runs()[0]
+    assert again.builds_chain and again.id != run.id
+    assert again.config == run.config.model_copy(update={
+        "name": again.name, "train": run.config.train.model_copy(update={"max_steps": 7}), "chain": again.config.chain})
+    assert [(each.layers, each.feed_forward) for each in again.config.chain.anchors] == [(2, 32), (1, 32)]
+
+
+def test_anchors_that_the_form_cannot_show_are_kept(open_page: Open, store: Store, tiny_chain: Path):
+    config = chain_recipe(tiny_chain.parent, "counted").to_dict()
+    config["chain"]["anchors"] = [{"parameters": 20_000}]
+    run = store.create_run(parse_recipe(config))
+    page = open_page("chain", **{"from": run.id})
+    assert any("parameters 20,000" in each.proto.body for each in page.get("html"))
+    fault_free(button(page, "Build it").click().run())
+    assert store.runs()[0].config.chain == run.config.chain and len(store.runs()) == 2
+
+
+def test_only_a_chains_run_can_be_taken_over(open_page: Open, store: Store):
+    run = store.create_run(parse_recipe({"name": "a"}))
+    assert "builds no chain" in open_page("chain", **{"from": run.id}).error[0].value
+    assert "no run 'gone'" in open_page("chain", **{"from": "gone"}).error[0].value
+
+
+def test_a_bridged_model_heads_a_chain(open_page: Open, store: Store, teacher: str):
+    run = store.create_run(parse_recipe({"name": "crossed", "teacher": None, "student": {"model": teacher}, "bridge": {"model": teacher},
+                                         "losses": {"w_kd": 0, "w_hard": 1}}), device="cpu")
+    store.report_in(run.id, Process.current())
+    told = {"name": "write texts", "done": 40, "texts": 100, "kept": 30, "left_out": {"empty": 2, "repetitive": 8}}
+    store.record(run.id, Process.current(), [], [("phase", told, 1.0)], Progress("write texts", None, 0, None))
+    page = open_page("run", run="crossed")
+    bar, = page.get("progress")
+    assert bar.proto.text == "40 of 100 texts are written, 30 to learn from; left out: 8 repetitive, 2 empty"
+    assert bar.proto.value == 40
+    assert "texts of" in texts(page) and "read by" in texts(page)
+    store.record(run.id, Process.current(), [], [("bridge", {"kept": 80, "left_out": {"empty": 20}}, 2.0)],
+                 Progress("steps", "student", 1, 1))
+    shutil.copytree(teacher, run.output_dir)
+    store.finish(run.id, "finished")
+    page = open_page("run", run="crossed")
+    assert "Learnt from **80 texts**; left out: 20 empty." in texts(page)
+    fault_free(button(page, "Build a chain below it").click().run())
+    page = open_page("chain", teacher="crossed")
+    assert page.selectbox(key="build.teacher").value == "crossed"
+    fault_free(button(page, "Build it").click().run())
+    chain = store.runs()[0]
+    assert chain.config.teacher.model == "crossed" and chain.parents == {"crossed": f"{run.id}:student"}
