@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import streamlit as st
 
 from core import quantities
 from core.chains import Chain
+from core.errors import ConfigError
+from workbench.errors import RunNotFound
 from workbench.screens.chain import figures, findings, made_view, pictures, recovery_view, size_view
 from workbench.screens.shared import results, state, views
 from workbench.screens.shared.live_plotly import live_plotly
-from workbench.store import chains
+from workbench.store import Store, chains
 from workbench.store.chains import ChainPlace
 from workbench.store.records import Run
 
@@ -49,11 +53,24 @@ def show(place: ChainPlace) -> None:
     chain = _opened(str(place.path), place.name, place.built, _place=place)
     _summary(place, chain)
     teacher = (chain.record.get("config") or {}).get("teacher") or {}
-    st.markdown(pictures.lineage(chain, teacher.get("model", "teacher"), chains.made(place)), unsafe_allow_html=True)
+    st.markdown(pictures.lineage(chain, teacher.get("model", "teacher"), chains.made(place), bridge_of(place, state.store())),
+                unsafe_allow_html=True)
     size_view.sizes(place, chain)
     made_view.made_models(place, chain)
     recovery_view.recoveries(place, chain)
     _costs(chain)
+
+
+def bridge_of(place: ChainPlace, store: Store) -> str:
+    """Who wrote what the largest anchor learnt from, where that one crossed a bridge; empty otherwise."""
+    for parent in place.run.parents.values() if place.run is not None else ():
+        with suppress(RunNotFound, ConfigError):
+            run = store.run(parent.partition(":")[0])
+            if run.config.bridge is not None:
+                told = store.events(run.id, kind="bridge")
+                texts = told[-1].payload["kept"] if told else run.config.bridge.texts
+                return f"{run.config.bridge.model.rstrip('/').rpartition('/')[2]} wrote {texts:,} texts"
+    return ""
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
