@@ -25,5 +25,6 @@ with views.errors_shown():
     elif not known:
         views.empty_state("No chain yet. Build one below: it takes a few minutes for a small teacher, and then serves any number of sizes.",
                           "link")
+    chain_view.lesson()
     if not build_view.linked():
         build_view.form(opened=not known)

@@ -110,6 +110,11 @@ def test_a_finished_run_is_a_chain_and_its_page_leads_here(open_page: Open, stor
     assert page.query_params["chain"] == run.name
 
 
+def test_the_lesson_is_at_hand(open_page: Open, house: str):
+    said = texts(open_page("chain", chain=house))
+    assert "#### Any size on demand: what worked and what did not" in said and "##### What did not work" in said
+
+
 def test_an_unknown_chain_is_a_message(open_page: Open, house: str):
     assert "no chain 'pocket'" in open_page("chain", chain="pocket").error[0].value
 

@@ -10,6 +10,7 @@ from core import quantities
 from core.chains import Chain
 from core.errors import ConfigError
 from workbench.errors import RunNotFound
+from workbench.paths import ROOT
 from workbench.screens.chain import figures, findings, made_view, pictures, recovery_view, size_view
 from workbench.screens.shared import results, state, views
 from workbench.screens.shared.live_plotly import live_plotly
@@ -20,6 +21,7 @@ from workbench.store.records import Run
 POLL_SECONDS = 2.0
 PICKED, SHOWN = "chain.picked", "chain.shown"  # in the session state
 MOST_SIZES = 12  # of the cost figure
+LESSON = ROOT / "assets" / "lessons" / "chains.md"
 
 
 def pick(known: list[ChainPlace]) -> ChainPlace | None:
@@ -90,6 +92,13 @@ def _summary(place: ChainPlace, chain: Chain) -> None:
             spec.get("mode", ""), taught, aligned)))), width="content")
         if place.run is not None:
             st.page_link(state.RUN, label="its run", query_params={"run": place.run.id}, icon=":material/show_chart:")
+
+
+def lesson() -> None:
+    """What worked and what did not, for a class; folded away."""
+    with st.expander("What works and what does not", icon=":material/school:", key="lesson"):
+        title, _, text = LESSON.read_text(encoding="utf-8").partition("\n")
+        st.markdown(f"#### {title.removeprefix('# ')}\n" + text.replace("\n## ", "\n##### "), width=820)
 
 
 # ------------------------------------------------------------------------------------------------ not there yet
