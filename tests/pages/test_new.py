@@ -109,7 +109,7 @@ def test_what_one_form_changes_the_other_shows(form: AppTest):
 
 
 @pytest.mark.parametrize(("tab", "field", "value", "message"), [
-    ("Loss", "losses.temperature", 0.0, "number above 0"), ("Training", "train.learning_rate", 0.0, "greater than 0")])
+    ("Loss", "losses.temperature", 0.0, "number above 0"), ("Training", "train.learning_rate", 0.0, "number above 0")])
 def test_a_wrong_value_is_told_beside_its_field(form: AppTest, tab: str, field: str, value: float, message: str):
     form.button_group(key="form").set_value("Advanced").run()
     form.session_state["advanced tab"] = tab
