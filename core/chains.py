@@ -3,7 +3,8 @@
     chain/
         chain.json            anchors in descending size, how they were made, what they cost, the measured curve
         anchors/0, 1, ...     model folders; 0 is the largest, with its units in order of importance
-        validation.npz        the held-out slice on which every loss here was measured
+        validation.npz        the held-out slice on which every loss here was measured, but for those below
+        choosing.npz          another held-out slice, on which swaps and shapes were chosen: `gains` and the grid
         calibration.npz       a slice of the training text on which cut feed-forward parts are refitted
 
 `core.systems.chain` builds such a folder; `core.on_demand` makes models of any size from it.
@@ -26,7 +27,7 @@ from core.home import HOUSE_MODELS
 from core.layer_maps import run_ends, runs
 from core.sizes import NEAR, cheapest_swaps, default_alpha, lawful_shapes, solve, straight
 
-FILE, VALIDATION, CALIBRATION = "chain.json", "validation.npz", "calibration.npz"
+FILE, VALIDATION, CHOOSING, CALIBRATION = "chain.json", "validation.npz", "choosing.npz", "calibration.npz"
 FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Anchor:
         dimensions: all sizes.
         origin: for every block, the block of the largest anchor that it was built from; empty where it was trained apart.
         ends: for every block, the last block of the largest anchor whose output it was aligned with; empty without alignment.
-        gains: for every block, what swapping it back for its run in the anchor above changes in validation loss.
+        gains: for every block, what swapping it back for its run in the anchor above changes in loss, on the choosing slice.
         validation_loss: nats per token, on the chain's slice.
         tokens, seconds: spent on training it: tokens that the student read, and the teacher too; wall time.
     """
@@ -77,15 +78,18 @@ class Point:
 
     Attributes:
         losses: method -> loss: ``substitution`` (None where hidden states were not aligned), ``interpolation`` at the default
-            alpha, ``best_alpha``, ``alpha_0`` (the large anchor cut down), ``alpha_1`` (single expansion of the small one),
-            ``nearest`` (the nearest anchor as it is), ``random`` (new weights).
+            alpha, ``best_alpha``, ``alpha_0`` (the large anchor cut down), ``alpha_1`` and ``copied`` (the small one alone, expanded by
+            silent blocks or by copies of its own),
+            ``nearest`` (the nearest anchor as it is), ``random`` (new weights, mean over seeds).
         alphas: alpha -> loss of the sweep.
+        random: losses of new weights, one a seed.
     """
 
     target: Target
     alpha: float
     losses: dict[str, float | None]
     alphas: dict[str, float] = field(default_factory=dict)
+    random: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ class Chain:
         reference: what it was asked for by.
         path: its folder.
         record: the plain data of ``chain.json``.
-        grid: shapes between the anchors with the validation loss that substitution gives them; the solver chooses by it.
+        grid: shapes between the anchors with the loss that substitution gives them on the choosing slice; the solver chooses by it.
     """
 
     reference: str
@@ -158,7 +162,7 @@ class Chain:
         near = [shape for shape in lawful_shapes(small.dimensions, large.dimensions, self.sizer)
                 if abs(self.sizer(shape) - parameters) <= NEAR * parameters and self.expected(shape) is not None]
         return min(near, default=solved, key=lambda shape: (
-            round(min(self.expected(shape), small.validation_loss), 3), abs(self.sizer(shape) - parameters)))
+            round(min(self.expected(shape), self._as_it_is(small)), 3), abs(self.sizer(shape) - parameters)))
 
     def runs(self, number: int) -> list[range]:
         """The blocks of anchor `number` that each block of the next one speaks for."""
@@ -169,13 +173,13 @@ class Chain:
         """The blocks of the smaller anchor that substitution swaps back for a size. None where measured losses say that the smaller
         anchor is better left as it is: then all that is added is silent, and the model is as good as that anchor."""
         small, expected = self.anchors[target.bracket + 1], self.expected(target.dimensions)
-        if expected is not None and expected > small.validation_loss:
+        if expected is not None and expected > self._as_it_is(small):
             return ()
         return cheapest_swaps(self.runs(target.bracket), small.gains, target.dimensions.layers)
 
     def expected(self, shape: Dimensions) -> float | None:
-        """The validation loss that substitution will give a shape, between the two measured shapes around it that differ from it in
-        inner width alone; None where there are none."""
+        """The loss that substitution will give a shape on the choosing slice, between the two measured shapes around it that differ
+        from it in inner width alone; None where there are none. An anchor's is its own."""
         alike = sorted((measured.neurons, loss) for measured, loss in self.grid if replace(measured, neurons=shape.neurons) == shape)
         below = max((each for each in alike if each[0] <= shape.neurons), default=None)
         above = min((each for each in alike if each[0] >= shape.neurons), default=None)
@@ -183,6 +187,11 @@ class Chain:
             return None
         span = above[0] - below[0]
         return below[1] + ((shape.neurons - below[0]) / span * (above[1] - below[1]) if span else 0.0)
+
+    def _as_it_is(self, anchor: Anchor) -> float:
+        """An anchor's loss on the slice that the grid was measured on."""
+        loss = self.expected(anchor.dimensions)
+        return anchor.validation_loss if loss is None else loss
 
     def default_alpha(self, target: Target) -> float:
         """Alpha by the relative distance in parameters; see `core.sizes.default_alpha`."""
@@ -249,4 +258,5 @@ def _anchor(plain: Mapping[str, Any]) -> Anchor:
 
 def _point(plain: Mapping[str, Any]) -> Point:
     target = plain["target"]
-    return Point(**{**plain, "target": Target(Dimensions(**target["dimensions"]), target["parameters"], target["bracket"])})
+    return Point(**{**plain, "random": tuple(plain.get("random", ())),
+                    "target": Target(Dimensions(**target["dimensions"]), target["parameters"], target["bracket"])})

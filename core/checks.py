@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from core import footprint, machine
-from core.catalog import LoadedModel
+from core.catalog import LoadedModel, ModelEntry
 from core.config import DataSpec, ExperimentConfig, LossSpec
 from core.data import house, sources
+from core.data.formats import known_columns
 from core.errors import CompatibilityError, ConfigError, DeviceError, DiskFull, OutOfMemory, StillhouseError
 from core.footprint import Shape
 from core.home import home
-from core.quantities import room
+from core.quantities import room, size
 from core.tokenizer import vocabulary_size
 
 Result = TypeVar("Result")
@@ -31,7 +32,8 @@ class Check:
     """The outcome of one check.
 
     Attributes:
-        name: teacher, student, text, trackers, block length, disk, device, memory; in a complete plan also vocabulary, rehearsal.
+        name: teacher, student, writer, prompts, text, trackers, block length, disk, device, memory; in a complete plan also
+            vocabulary, rehearsal.
         message: what was found; when it is not `ok`, what was expected too.
         fix: what to change; may be empty.
     """
@@ -77,6 +79,32 @@ def source(spec: DataSpec) -> str:
         return f"'{spec.source}' is taken for a hub dataset."
     found = sources.inspect(spec, limit=1)
     return f"'{Path(spec.source).name}' reads as {found.format}, from {found.column}."
+
+
+def writer(model: ModelEntry) -> str:
+    """Whether a bridge's teacher can be asked, as far as the files of a model folder tell; others are looked at when they are loaded."""
+    folder = model.path
+    if folder is not None and folder.is_dir() and not any(folder.glob("chat_template*")):
+        settings = folder / "tokenizer_config.json"
+        if settings.is_file() and '"chat_template"' not in settings.read_text(encoding="utf-8"):
+            raise mute(model.name)
+    download = "" if model.present else f" It will be downloaded first ({size(model.size_bytes)})."
+    return f"{model.name} writes the texts.{download}"
+
+
+def prompts(source: str) -> DataSpec:
+    """How a bridge's prompts are read: a file may have a column of them and no answers. Raises DataError."""
+    spec = DataSpec(source=source)
+    if source == house.HOUSE or sources.is_hub_id(source):
+        return spec
+    columns = sources.open_source(spec).columns
+    return spec.model_copy(update={"column": "prompt"}) if "prompt" in columns and known_columns(columns) is None else spec
+
+
+def mute(model: str) -> CompatibilityError:
+    """The error of a bridge's teacher that nobody can ask."""
+    return CompatibilityError(f"The bridge's teacher '{model}' has no chat template.", "A model that answers was expected.",
+                              "Choose an instruction-tuned model.")
 
 
 def device(name: str) -> str:

@@ -20,6 +20,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic.fields import FieldInfo
 
 from core.errors import ConfigError
+from core.validation_words import sentence
 
 SECTIONS = ("teacher", "student", "losses", "data", "masking", "task", "train", "evaluation")
 
@@ -91,7 +92,8 @@ class StudentSpec(Config):
         "name; the teacher's own architecture, or DistilBERT's for a BERT teacher: no token types, no pooler"))
     dropout: float | None = Field(None, ge=0, lt=1, description=(
         "probability; dropout while the student is trained (default: none in causal models, the teacher's own in masked ones)"))
-    init: Literal["teacher", "random"] = Field("teacher", description="rule; copy the chosen blocks' weights, or draw new ones")
+    init: Literal["teacher", "random"] = Field("teacher", description=(
+        "rule; copy the chosen blocks' weights, or draw new ones; with a model of one's own, keep its weights or only its shape"))
     model: str | None = Field(None, min_length=1, description=(
         "model reference; train this model on as it is, in place of a copy of the teacher's blocks (default: none)"))
     lora: LoraSpec | None = Field(None, description="adapters; train low-rank adapters in place of all weights")
@@ -114,9 +116,9 @@ class StudentSpec(Config):
         if self.lora and self.init == "random":
             raise ValueError("adapters change weights that are learnt already, and new ones would stay random: set init to teacher, "
                              "or remove lora")
-        if self.model and (self.layers is not None or self.narrower or self.fresh or self.layer_map != "uniform" or self.init != "teacher"):
-            raise ValueError("a model that is trained on has its own depth, width and weights: remove layers, layer_map, hidden, "
-                             "feed_forward, init and fresh")
+        if self.model and (self.layers is not None or self.narrower or self.fresh or self.layer_map != "uniform"):
+            raise ValueError("a model that is trained on has its own depth and width: remove layers, layer_map, hidden, "
+                             "feed_forward and fresh")
         return self
 
     @property
@@ -587,11 +589,11 @@ def _explain(error: ValidationError) -> tuple[str, str, str]:
         prefix = ".".join(location[:-1])
         fix = f"Did you mean '{prefix + '.' if prefix else ''}{near[0]}'?" if near else ""
         return f"Unknown key '{path}'.", f"Valid keys there: {', '.join(valid)}.", fix
-    message = first["msg"].removeprefix("Value error, ")
     shown = json.dumps(given, default=str) if not isinstance(given, (dict, BaseModel)) else ""
     known = ""
     # A message about a whole section or an element of a list has no description of its own.
     with contextlib.suppress(KeyError, AttributeError):
         known = describe(path)
-    given_text = f"{path} was given as {shown}." if shown else f"{path[0].upper()}{path[1:]} cannot be used as given."
-    return given_text, f"{message[0].upper()}{message[1:].rstrip('.')}.", f"It means: {known}." if known else ""
+    given_text = (f"{path} was not given." if first["type"] == "missing" else f"{path} was given as {shown}." if shown else
+                  f"{path[0].upper()}{path[1:]} cannot be used as given.")
+    return given_text, sentence(first), f"It means: {known}." if known else ""

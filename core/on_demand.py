@@ -15,7 +15,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedModel
 
 from core import catalog
-from core.chains import CALIBRATION, VALIDATION, Chain, Point, Target
+from core.chains import CALIBRATION, CHOOSING, VALIDATION, Chain, Point, Target
 from core.data.packing import Blocks
 from core.devices import resolve_precision
 from core.errors import ConfigError
@@ -133,11 +133,13 @@ def _tokenizer(folder: Path) -> Any:
 
 def compare(chain: Chain, target: Target, bracket: Bracket) -> dict[str, float]:
     """What a model between two anchors must be held against, as validation losses: both anchors as they are, the larger one
-    cut down (``alpha_0``), the smaller one expanded (``alpha_1``), and new weights of the same shape."""
+    cut down (``alpha_0``), the smaller one expanded by silent blocks (``alpha_1``) and by copied ones (``copied``), and new weights
+    of the same shape."""
     shape = target.dimensions
     return {"larger_anchor": chain.anchors[target.bracket].validation_loss,
             "smaller_anchor": chain.anchors[target.bracket + 1].validation_loss,
             "alpha_0": loss_of(interpolate(bracket, shape, 0.0), chain), "alpha_1": loss_of(interpolate(bracket, shape, 1.0), chain),
+            "copied": loss_of(interpolate(bracket, shape, 1.0, depth="replicate"), chain),
             "random": loss_of(new_weights(interpolate(bracket, shape, 0.0).config), chain)}
 
 
@@ -149,15 +151,16 @@ def new_weights(config: Any, seed: int = 0) -> PreTrainedModel:
 
 
 def swap_gains(bracket: Bracket, chain: Chain) -> tuple[float, ...]:
-    """What swapping each block of the smaller anchor back for its run changes in validation loss, each alone."""
+    """What swapping each block of the smaller anchor back for its run changes in loss on the choosing slice, each alone."""
     small, large = bracket.small.dimensions, bracket.large.dimensions
-    before = loss_of(bracket.small, chain)
-    return tuple(loss_of(substitute(bracket, replace(large, layers=small.layers + len(run) - 1), [block]), chain) - before
+    blocks = read_slice(chain.path / CHOOSING)
+    before = loss_of(bracket.small, chain, blocks)
+    return tuple(loss_of(substitute(bracket, replace(large, layers=small.layers + len(run) - 1), [block]), chain, blocks) - before
                  for block, run in enumerate(bracket.runs()))
 
 
 def measure_point(chain: Chain, target: Target, bracket: Bracket, *, seeds: Sequence[int] = (0, 1, 2)) -> Point:
-    """One size by every method; new weights are drawn once for each seed and averaged."""
+    """One size by every method; new weights are drawn once for each seed."""
     shape = target.dimensions
     alpha = chain.default_alpha(target)
     sweep = {f"{each:g}": loss_of(interpolate(bracket, shape, each), chain) for each in SWEEP}
@@ -165,10 +168,12 @@ def measure_point(chain: Chain, target: Target, bracket: Bracket, *, seeds: Sequ
     nearest = min(anchors, key=lambda anchor: abs(anchor.parameters - target.parameters))
     aligned = chain.ends(target.bracket) is not None
     config = interpolate(bracket, shape, 0.0).config
+    random = tuple(loss_of(new_weights(config, seed), chain) for seed in seeds)
     losses = {
         "substitution": loss_of(substitute(bracket, shape, chain.swaps(target)), chain) if aligned else None,
         "interpolation": loss_of(interpolate(bracket, shape, alpha), chain),
-        "best_alpha": min(sweep.values()), "alpha_0": sweep["0"], "alpha_1": sweep["1"], "nearest": nearest.validation_loss,
-        "random": sum(loss_of(new_weights(config, seed), chain) for seed in seeds) / len(seeds),
+        "best_alpha": min(sweep.values()), "alpha_0": sweep["0"], "alpha_1": sweep["1"],
+        "copied": loss_of(interpolate(bracket, shape, 1.0, depth="replicate"), chain), "nearest": nearest.validation_loss,
+        "random": sum(random) / len(random),
     }
-    return Point(target, alpha, losses, sweep)
+    return Point(target, alpha, losses, sweep, random)

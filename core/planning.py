@@ -208,7 +208,11 @@ def _about(entry: ModelEntry) -> str:
 
 def _static(config: ExperimentConfig, found: Checks, models: _Models | None) -> Plan:
     train, data = config.train, config.data
-    found.take("text", lambda: checks.source(data))
+    if config.bridge is None:
+        found.take("text", lambda: checks.source(data))
+    else:
+        found.take("writer", lambda: checks.writer(catalog.describe(config.bridge.model)))
+        found.take("prompts", lambda: checks.source(checks.prompts(config.bridge.prompts)))
     if train.report_to:
         found.take("trackers", lambda: checks.trackers(train.report_to))
     planned = Plan(tokens_per_step=train.per_device_train_batch_size * train.gradient_accumulation_steps * data.block_length,

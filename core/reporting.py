@@ -112,13 +112,16 @@ def _shown(reference: str) -> str:
 def _summary(config: ExperimentConfig, report: Report, arm: str) -> str:
     student, teacher = report["student"], report["teacher"]
     size = f"{student['layers']} blocks and {student['parameters']:,} parameters"
+    given = config.student.model
+    begun = given and (f"begun as {_shown(given)}" if config.student.init == "teacher" else
+                       f"in the shape of {_shown(given)} with new weights")
     if teacher is None:
         kind = "masked-language" if _pipeline(report["metrics"]["student_after"]) == "fill-mask" else "language"
-        text = f"A {kind} model of {size}, trained from nothing"
+        text = f"A {kind} model of {size}, {f'{begun}, trained on text' if begun else 'trained from nothing'}"
     else:
         weights = "its weights" if config.student.init == "teacher" else "new weights"
         origin = f"{_shown(teacher['name'])} ({teacher['layers']} blocks, {teacher['parameters']:,} parameters)"
-        text = f"A student of {size}, built from {origin} with {weights}"
+        text = f"A student of {size}, {f'{begun}, with {origin} as teacher' if begun else f'built from {origin} with {weights}'}"
         text += " and distilled from it" if _is_distilled(config, arm) else " and trained on the text alone"
         text += ", as the control of a distillation," if arm == CONTROL else ""
     return f"{text} with Stillhouse, on {_shown(config.data.source)}.{' ' + config.description if config.description else ''}"

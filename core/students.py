@@ -78,7 +78,8 @@ def build_student(teacher: PreTrainedModel, spec: StudentSpec, *, seed: int, blo
 
 
 def started_student(model: PreTrainedModel, teacher_layers: int, spec: StudentSpec, *, seed: int) -> Student:
-    """A student that begins as a given model, whatever its sizes; its blocks are matched with the teacher's evenly.
+    """A student that begins as a given model, whatever its sizes, or with new weights in its shape; its blocks are matched with the
+    teacher's evenly.
 
     Args:
         model: in the format that it is trained in, on its device.
@@ -88,6 +89,11 @@ def started_student(model: PreTrainedModel, teacher_layers: int, spec: StudentSp
     # A student deeper than its teacher has no such map; nothing but matched layers would need one.
     layer_map = layer_maps.layer_map("uniform", teacher_layers, depth) if depth <= teacher_layers else tuple(range(depth))
     with _seeded(seed):
+        if spec.init == "random":
+            new = _new_model(with_tying(model.config, is_tied(model)), model.dtype).to(model.device)
+            if hasattr(model, "generation_config"):
+                new.generation_config = copy.deepcopy(model.generation_config)
+            model = new
         return _ready(model, spec, layer_map)
 
 

@@ -1,4 +1,5 @@
-"""A chain of anchors: its lineage, any size between them, what it cost; and the form that builds one. ``?chain=&size=``."""
+"""A chain of anchors: its lineage, any size between them, what it cost; and the form that builds one. ``?chain=&size=``,
+``?teacher=`` or ``?from=`` for the form."""
 
 import streamlit as st
 
@@ -16,10 +17,14 @@ with views.errors_shown():
             place = chain_view.pick(known)
     st.caption("A chain is a teacher and a few anchors of descending size, trained once. Every size between them can then be made in a "
                "moment, without training.")
+    if build_view.linked():
+        build_view.form(opened=True)
     if place is not None:
         with views.errors_shown():
             chain_view.show(place)
     elif not known:
         views.empty_state("No chain yet. Build one below: it takes a few minutes for a small teacher, and then serves any number of sizes.",
                           "link")
-    build_view.form(opened=not known)
+    chain_view.lesson()
+    if not build_view.linked():
+        build_view.form(opened=not known)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from core.claims.claim import Claim, Figure, Numbers, Setting, Source
 from core.claims.rules import above, below, every, trend
+from core.evaluation.time_to_target import time_to_target
 from core.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -76,15 +77,14 @@ def before_training(seed: int, setting: ChainSetting, recorder: Recorder) -> Num
 def equal_tokens(seed: int, setting: ChainSetting, recorder: Recorder) -> Numbers:
     """C2. The same tokens from three beginnings; how much sooner the interpolated one is where Rand ends.
 
-    time-to-target ratio = B / max(1, first step with CE <= CE_Rand(B)), B the budget in steps; 0 where it never gets there.
+    The time-to-target ratio is that of `core.evaluation.time_to_target`.
     """
     chain = _chain(seed, setting, recorder)
     curves = {start: chain.recovered(start).held_out for start in ("interpolated", "random", "nearest")}
     budget = setting.recovery_steps
-    target = curves["random"][budget]
-    there = [step for step, value in sorted(curves["interpolated"].items()) if value <= target]
     at = {share: min(curves["random"], key=lambda step: abs(step - budget * share / 100)) for share in SHARES}
-    return {"gain": target - curves["interpolated"][budget], "time_ratio": budget / max(1, there[0]) if there else 0.0,
+    return {"gain": curves["random"][budget] - curves["interpolated"][budget],
+            "time_ratio": time_to_target(curves["interpolated"], curves["random"]),
             "gain_over_nearest": curves["nearest"][budget] - curves["interpolated"][budget],
             **{f"{start}_{share}": curve[at[share]] for start, curve in curves.items() for share in SHARES}}
 

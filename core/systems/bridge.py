@@ -16,20 +16,20 @@ import json
 import random
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from core import catalog
+from core import catalog, checks
 from core.batched_generation import Candidates, generate_batch
 from core.catalog import LoadedModel
-from core.config import BridgeSpec, DataSpec, ExperimentConfig
+from core.config import BridgeSpec, ExperimentConfig
 from core.conversation import context_length, encode
 from core.data import house, sources
 from core.devices import resolve_device
-from core.errors import CompatibilityError, DataError
+from core.errors import DataError
 from core.home import cache_dir
 from core.recorder import STUDENT, Recorder
 from core.training import Load, distill
@@ -100,20 +100,42 @@ def write_texts(spec: BridgeSpec, recorder: Recorder, cache: Path, *, seed: int,
         recorder.event("phase", {"name": "load bridge teacher"})
         teacher = load(spec.model, device=resolve_device(device))
         if not teacher.tokenizer.chat_template:
-            raise CompatibilityError(f"The bridge's teacher '{spec.model}' has no chat template.", "A model that answers was expected.",
-                                     "Choose an instruction-tuned model.")
-        if not _write(spec, teacher, raw, done, recorder, seed):
+            raise checks.mute(spec.model)
+        if not _write(spec, teacher, raw, recorder, seed):
             return None
     return _filtered(raw, raw.with_suffix("").with_suffix(".jsonl"), spec)
 
 
-def _write(spec: BridgeSpec, teacher: LoadedModel, raw: Path, done: int, recorder: Recorder, seed: int) -> bool:
-    prompts = list(_prompts(spec, seed))
+@dataclass
+class _Sieve:
+    """Leaves out what teaches nothing: the empty, the repetitive, the same again; answers cut off end at their last sentence."""
+
+    kept: list[str] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+    seen: set[str] = field(default_factory=set)
+
+    def take(self, line: str) -> None:
+        """One line as the teacher left it."""
+        row = json.loads(line)
+        answer = row["answer"] if row["whole"] else _whole_sentences(row["answer"])
+        reason = reason_to_leave_out(answer, self.seen)
+        if reason:
+            self.left_out[reason] += 1
+        else:
+            self.seen.add(answer.lower())
+            self.kept.append(json.dumps({"messages": house.conversation(row["prompt"], answer)}, ensure_ascii=False))
+
+
+def _write(spec: BridgeSpec, teacher: LoadedModel, raw: Path, recorder: Recorder, seed: int) -> bool:
+    prompts, sieve = list(_prompts(spec, seed)), _Sieve()
+    for line in _lines(raw) if raw.is_file() else ():
+        sieve.take(line)
+    done = sum(sieve.left_out.values()) + len(sieve.kept)
+    _tell(recorder, sieve, done, len(prompts))
     candidates = Candidates(spec.sampling_temperature, spec.top_k, spec.top_p)
     room = context_length(teacher.model) - spec.max_new_tokens
     with raw.open("a", encoding="utf-8") as file:
         for start in range(done, len(prompts), spec.batch_size):
-            recorder.event("phase", {"name": "write texts", "done": start, "texts": len(prompts)})
             batch = prompts[start:start + spec.batch_size]
             ids = [encode(teacher.tokenizer, house.conversation(prompt))[-room:] for prompt in batch]
             # A seed of its own for each batch: where writing was interrupted makes no difference.
@@ -125,9 +147,17 @@ def _write(spec: BridgeSpec, teacher: LoadedModel, raw: Path, done: int, recorde
             for prompt, answer in zip(batch, answers, strict=True):
                 text = teacher.tokenizer.decode(answer, skip_special_tokens=True).strip()
                 whole = len(answer) < spec.max_new_tokens
-                file.write(json.dumps({"prompt": prompt, "answer": text, "whole": whole}, ensure_ascii=False) + "\n")
+                line = json.dumps({"prompt": prompt, "answer": text, "whole": whole}, ensure_ascii=False)
+                file.write(f"{line}\n")
+                sieve.take(line)
             file.flush()
+            _tell(recorder, sieve, start + len(batch), len(prompts))
     return True
+
+
+def _tell(recorder: Recorder, sieve: _Sieve, done: int, texts: int) -> None:
+    recorder.event("phase", {"name": "write texts", "done": done, "texts": texts, "kept": len(sieve.kept),
+                             "left_out": dict(sieve.left_out)})
 
 
 def _prompts(spec: BridgeSpec, seed: int) -> Iterator[str]:
@@ -137,7 +167,7 @@ def _prompts(spec: BridgeSpec, seed: int) -> Iterator[str]:
             yield rng.choice(HOUSE_REQUESTS).format(label=rng.choice(LABELS), subject=rng.choice(SUBJECTS), genre=rng.choice(GENRES))
         return
     count = 0
-    for row in sources.rows(DataSpec(source=spec.prompts), "train"):
+    for row in sources.rows(checks.prompts(spec.prompts), "train"):
         prompt = row.get("prompt") or next((each["content"] for each in row.get("messages", ()) if each["role"] == "user"), None)
         prompt = prompt or row.get("text")
         if prompt and count < spec.texts:
@@ -148,24 +178,20 @@ def _prompts(spec: BridgeSpec, seed: int) -> Iterator[str]:
 
 
 def _filtered(raw: Path, target: Path, spec: BridgeSpec) -> Harvest:
-    """Leave out what teaches nothing: the empty, the repetitive, the same again; answers cut off end at their last sentence."""
-    left_out: Counter[str] = Counter()
-    seen: set[str] = set()
-    kept = []
-    for line in raw.read_text(encoding="utf-8").splitlines()[:spec.texts]:
-        row = json.loads(line)
-        answer = row["answer"] if row["whole"] else _whole_sentences(row["answer"])
-        reason = reason_to_leave_out(answer, seen)
-        if reason:
-            left_out[reason] += 1
-            continue
-        seen.add(answer.lower())
-        kept.append(json.dumps({"messages": house.conversation(row["prompt"], answer)}, ensure_ascii=False))
-    if not kept:
-        raise DataError(f"Of {spec.texts} texts of '{spec.model}' none can be learnt from.", f"Left out: {dict(left_out)}.",
+    """Everything that was written, without what teaches nothing."""
+    sieve = _Sieve()
+    for line in _lines(raw)[:spec.texts]:
+        sieve.take(line)
+    if not sieve.kept:
+        raise DataError(f"Of {spec.texts} texts of '{spec.model}' none can be learnt from.", f"Left out: {dict(sieve.left_out)}.",
                         "Choose another teacher, or a higher bridge.sampling_temperature.")
-    target.write_text("\n".join(kept) + "\n", encoding="utf-8")
-    return Harvest(target, len(kept), dict(left_out))
+    target.write_text("\n".join(sieve.kept) + "\n", encoding="utf-8")
+    return Harvest(target, len(sieve.kept), dict(sieve.left_out))
+
+
+def _lines(raw: Path) -> list[str]:
+    """One JSON document a line; texts may hold other signs that end lines, which JSON leaves as they are."""
+    return raw.read_text(encoding="utf-8").split("\n")[:-1]
 
 
 def reason_to_leave_out(answer: str, seen: set[str]) -> str | None:

@@ -4,7 +4,8 @@
     for each anchor:
         student = prefix of its predecessor, or a checkpoint       core.students
         distil from the predecessor                                core.training; reverse KL as published (equation 1)
-    measure every anchor, every swap, and the curve between them   core.on_demand
+    measure every swap and shape on one held-out slice             core.on_demand
+    measure every anchor, and the curve between them, on another
 
 A chain is a run like any other: calling `build_chain` again on the same directory goes on where the last call ended, within
 an anchor at its last checkpoint. The result is the folder that `core.chains` opens.
@@ -28,7 +29,7 @@ from typing import Any
 import torch
 
 from core import catalog, checkpoints, checks
-from core.chains import CALIBRATION, FILE, FORMAT, VALIDATION, Anchor, Chain, Target, open_chain
+from core.chains import CALIBRATION, CHOOSING, FILE, FORMAT, VALIDATION, Anchor, Chain, Target, open_chain
 from core.config import AnchorSpec, ExperimentConfig, StudentSpec, TeacherSpec
 from core.data.packing import Blocks
 from core.data.prepare import prepare
@@ -38,7 +39,7 @@ from core.errors import ConfigError
 from core.home import cache_dir, written_whole
 from core.interpolation import substitute
 from core.layer_maps import layer_map, run_ends
-from core.on_demand import load_anchor, load_bracket, loss_of, measure_point, swap_gains, write_slice
+from core.on_demand import load_anchor, load_bracket, loss_of, measure_point, read_slice, swap_gains, write_slice
 from core.provenance import git_commit, versions
 from core.recorder import STUDENT, Recorder
 from core.resizing import Weights
@@ -130,18 +131,18 @@ class _Build:
             loaded = self.load(self.config.teacher.model, device=resolve_device(self.config.train.device), dtype=torch.float32)
             checks.vocabulary(loaded)
             weights = Weights.of(loaded.model)
-            held_out, calibration = self._slices(loaded.tokenizer)
+            self._keep_slices(loaded.tokenizer)
             if self.chain.mode == "nested":
                 self._phase("order units")
-                ids = torch.from_numpy(calibration.input_ids).long()
+                ids = torch.from_numpy(read_slice(self.directory / CALIBRATION).input_ids).long()
                 weights = in_order(weights, unit_importance(loaded.model, ids.split(self.config.train.per_device_train_batch_size)))
-            write_slice(self.directory / VALIDATION, held_out)
-            write_slice(self.directory / CALIBRATION, calibration)
             with written_whole(folder, 5 * loaded.entry.parameters) as partial:
                 loaded.tokenizer.save_pretrained(partial)
                 model = weights.model()
                 model.generation_config = loaded.model.generation_config
                 self._saved(model, partial)
+        elif not (self.directory / CHOOSING).is_file():  # begun by a release that chose and measured on one slice
+            self._keep_slices(catalog.load(str(folder)).tokenizer)
         layers = tuple(range(self._dimensions(folder).layers))
         return self._anchor(0, origin=layers, ends=layers)
 
@@ -220,11 +221,12 @@ class _Build:
             if chain.ends(number) is not None:
                 anchors[number + 1] = replace(anchors[number + 1], gains=tuple(round(gain, 5) for gain in swap_gains(bracket, chain)))
                 bracket = replace(bracket, gains=anchors[number + 1].gains)
+                choosing = read_slice(self.directory / CHOOSING)
                 for shape in _grid(bracket.small.dimensions, bracket.large.dimensions):
                     self._phase("measure shapes", layers=shape.layers, feed_forward=shape.neurons)
                     if self.recorder.should_stop():
                         return None
-                    grid.append((shape, loss_of(substitute(bracket, shape), chain)))
+                    grid.append((shape, loss_of(substitute(bracket, shape), chain, choosing)))
             chain = replace(self._chain(anchors), grid=tuple(grid))
             for target in self._targets(chain, number):
                 self._phase("measure curve", parameters=target.parameters)
@@ -274,11 +276,14 @@ class _Build:
     def _chain(self, anchors: list[Anchor]) -> Chain:
         return Chain(self.config.name or "chain", self.directory, tuple(anchors), (), {})
 
-    def _slices(self, tokenizer: Any) -> tuple[Blocks, Blocks]:
-        """Held-out blocks, on which everything is measured, and training blocks for calibration."""
+    def _keep_slices(self, tokenizer: Any) -> None:
+        """Held-out blocks on which everything is measured, others on which swaps and shapes are chosen, and training blocks for
+        calibration."""
         self._phase("prepare data")
         data = prepare(self.config.data, tokenizer, self.config.train.seed, cache_dir())
-        return data.validation.take(self.config.evaluation.blocks), data.train.take(CALIBRATION_BLOCKS)
+        shown, choosing = _halves(data.validation, self.config.evaluation.blocks)
+        for name, blocks in ((VALIDATION, shown), (CHOOSING, choosing), (CALIBRATION, data.train.take(CALIBRATION_BLOCKS))):
+            write_slice(self.directory / name, blocks)
 
     def _saved(self, model: Any, folder: Path) -> None:
         bf16 = self.config.train.save_precision == "bf16"
@@ -286,6 +291,13 @@ class _Build:
 
     def _phase(self, name: str, **details: Any) -> None:
         self.recorder.event("phase", {"name": name, **details})
+
+
+def _halves(held_out: Blocks, count: int) -> tuple[Blocks, Blocks]:
+    """Two slices that share no block, of `count` blocks or of half of what there is; a single block has to serve as both."""
+    size = min(count, len(held_out) // 2) or 1
+    rest = replace(held_out, input_ids=held_out.input_ids[size:], weights=held_out.weights[size:])
+    return held_out.take(size), rest.take(size) if len(rest) else held_out
 
 
 def _grid(small: Dimensions, large: Dimensions) -> list[Dimensions]:

@@ -10,6 +10,7 @@ import torch
 
 from core.config import BridgeSpec, parse_recipe
 from core.errors import CompatibilityError, ConfigError, DataError
+from core.planning import static_plan
 from core.recorder import ListRecorder
 from core.systems import bridge, engine_for
 from core.systems.bridge import reason_to_leave_out, write_texts
@@ -60,6 +61,23 @@ def test_writing_goes_on_where_it_was_interrupted(teacher: str, tmp_path: Path) 
     assert write_texts(spec(teacher), ListRecorder(), tmp_path / "part", seed=1).path.read_text() == whole.path.read_text()
 
 
+def test_progress_tells_what_was_written_kept_and_left_out(teacher: str, tmp_path: Path) -> None:
+    recorder = ListRecorder()
+    harvest = write_texts(spec(teacher), recorder, tmp_path, seed=1)
+    told = [payload for kind, payload in recorder.events if kind == "phase" and payload["name"] == "write texts"]
+    assert [each["done"] for each in told] == [0, 4, 8, 12] and {each["texts"] for each in told} == {12}
+    assert all(each["kept"] + sum(each["left_out"].values()) == each["done"] for each in told)
+    assert (told[-1]["kept"], told[-1]["left_out"]) == (harvest.kept, harvest.left_out)
+
+
+def test_a_text_may_hold_signs_that_end_lines_elsewhere(teacher: str, tmp_path: Path) -> None:
+    write_texts(spec(teacher, texts=4), ListRecorder(), tmp_path, seed=1)
+    raw, = tmp_path.glob("*.raw.jsonl")
+    raw.write_text("".join(json.dumps({"prompt": "Say.", "answer": f"One film\u2028that was number {n}.", "whole": True},
+                                      ensure_ascii=False) + "\n" for n in range(4)), encoding="utf-8")
+    assert write_texts(spec(teacher, texts=4), ListRecorder(), tmp_path, seed=1).kept == 4
+
+
 def test_a_stop_keeps_what_is_written(teacher: str, tmp_path: Path) -> None:
     class Impatient(ListRecorder):
         def should_stop(self) -> bool:
@@ -76,8 +94,9 @@ def test_what_teaches_nothing_is_left_out(answer: str, reason: str | None) -> No
     assert reason_to_leave_out(answer, {"seen it before today."}) == reason
 
 
-def test_prompts_come_from_a_file(teacher: str, tmp_path: Path) -> None:
-    (tmp_path / "prompts.jsonl").write_text("\n".join(json.dumps({"prompt": f"Question {n}?", "completion": "x"}) for n in range(30)))
+@pytest.mark.parametrize("rest", [{"completion": "x"}, {}])
+def test_prompts_come_from_a_file(teacher: str, tmp_path: Path, rest: dict) -> None:
+    (tmp_path / "prompts.jsonl").write_text("\n".join(json.dumps({"prompt": f"Question {n}?", **rest}) for n in range(30)))
     write_texts(spec(teacher, prompts=str(tmp_path / "prompts.jsonl")), ListRecorder(), tmp_path, seed=1)
     rows = [json.loads(line) for line in next(tmp_path.glob("bridge*.raw.jsonl")).read_text().splitlines()]
     assert len(rows) == 12 and all(row["prompt"].startswith("Question") for row in rows)
@@ -88,6 +107,13 @@ def test_a_teacher_without_a_chat_template_is_refused(teacher: str, tmp_path: Pa
     (folder / "chat_template.jinja").unlink()
     with pytest.raises(CompatibilityError, match="chat template"):
         write_texts(spec(str(folder)), ListRecorder(), tmp_path, seed=1)
+    config = parse_recipe({"teacher": None, "student": {"model": teacher}, "losses": {"w_kd": 0, "w_hard": 1},
+                           "bridge": {"model": str(folder)}, "data": {"block_length": 32}})
+    checks = {check.name: check for check in static_plan(config).checks}
+    assert not checks["writer"].ok and "chat template" in checks["writer"].message and checks["prompts"].ok
+    told = config.model_copy(update={"bridge": spec(teacher, prompts=str(tmp_path / "none.jsonl"))})
+    checks = {check.name: check for check in static_plan(told).checks}
+    assert checks["writer"].ok and not checks["prompts"].ok
 
 
 def test_a_proxy_learns_another_vocabularys_texts(teacher: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

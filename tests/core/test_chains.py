@@ -6,17 +6,20 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from core.chains import FILE, anchor_folder, open_chain
+from core.chains import CHOOSING, FILE, VALIDATION, anchor_folder, open_chain
 from core.config import ExperimentConfig, parse_recipe
+from core.data.packing import Blocks
 from core.errors import ConfigError, CorruptModel, ModelNotFound
-from core.on_demand import load_anchor, loss_of, make
+from core.interpolation import substitute
+from core.on_demand import load_anchor, load_bracket, loss_of, make, read_slice
 from core.recorder import ListRecorder
 from core.sizes import lawful_shapes
-from core.systems.chain import build_chain
+from core.systems.chain import _halves, build_chain
 from tests.core.chat_models import SENTENCES, save_chat_model
 from tests.core.tiny import logits, token_ids
 
@@ -74,9 +77,32 @@ def test_every_loss_is_measured_on_the_same_slice(built: Path) -> None:
         assert loss_of(load_anchor(chain, anchor.number), chain) == pytest.approx(anchor.validation_loss)
     assert len(chain.curve) >= 2
     for point in chain.curve:
-        assert set(point.losses) == {"substitution", "interpolation", "best_alpha", "alpha_0", "alpha_1", "nearest", "random"}
+        assert set(point.losses) == {"substitution", "interpolation", "best_alpha", "alpha_0", "alpha_1", "copied", "nearest", "random"}
         assert point.losses["best_alpha"] == min(point.alphas.values())
+        assert len(set(point.random)) == 3 and point.losses["random"] == pytest.approx(sum(point.random) / 3)
         assert chain.sizer(point.target.dimensions) == point.target.parameters
+
+
+def test_swaps_and_shapes_are_chosen_on_text_that_the_curve_is_not_measured_on(built: Path) -> None:
+    chain = open_chain(str(built))
+    shown, chosen = (read_slice(built / name) for name in (VALIDATION, CHOOSING))
+    assert len(shown) == len(chosen) and not np.array_equal(shown.input_ids, chosen.input_ids)
+    bracket = load_bracket(chain, 0)
+    shape, loss = next((shape, loss) for shape, loss in chain.grid if shape.layers == 3)
+    assert loss == pytest.approx(loss_of(substitute(bracket, shape), chain, chosen), abs=1e-5)
+    assert loss != pytest.approx(loss_of(substitute(bracket, shape), chain, shown), abs=1e-5)
+    alone = replace(bracket.large.dimensions, layers=3)
+    gain = loss_of(substitute(bracket, alone, [0]), chain, chosen) - loss_of(bracket.small, chain, chosen)
+    assert chain.anchors[1].gains[0] == pytest.approx(gain, abs=1e-5)
+
+
+def test_few_held_out_blocks_are_halved() -> None:
+    def held_out(count: int) -> Blocks:
+        return Blocks(np.arange(2 * count, dtype=np.int32).reshape(count, 2), np.ones((count, 2), np.float32), 1, 2 * count)
+
+    for there, wanted, shown, chosen in ((9, 4, [0, 2, 4, 6], [8, 10, 12, 14]), (5, 4, [0, 2], [4, 6]), (1, 4, [0], [0])):
+        slices = _halves(held_out(there), wanted)
+        assert [blocks.input_ids[:, 0].tolist() for blocks in slices] == [shown, chosen]
 
 
 def test_any_size_is_an_ordinary_model_folder(built: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from core.config import ExperimentConfig, Ramp, apply_overrides, describe, leaves, parse_recipe, parse_yaml, read_recipe
 from core.errors import ConfigError
+from core.validation_words import PATTERNS
 
 RECIPES = Path(__file__).resolve().parents[2] / "assets" / "recipes"
 
@@ -44,17 +45,26 @@ def test_overrides(override, path, value):
     (["student.init=random", "student.lora={rank: 2}"], "new ones would stay random"),
     (["student.layes=3"], "Did you mean 'student.layers'"),
     (["trian.max_steps=3"], "Did you mean 'train'"),
-    (["losses.temperature=0"], "greater than 0"),
-    (["losses.temperature=-2"], "greater than 0"),
-    (["losses.w_kd=-1"], "greater than or equal to 0"),
+    (["losses.temperature=0"], "number above 0"),
+    (["losses.temperature=-2"], "number above 0"),
+    (["losses.w_kd=-1"], "number of 0 or more"),
     (["losses.w_kd=0", "losses.w_hard=0"], "all loss weights are zero"),
-    (["student.layers=0"], "greater than or equal to 1"),
-    (["student.layers=true"], "valid integer"),
-    (["train.max_steps='20'"], "valid integer"),
+    (["student.layers=0"], "number of 1 or more"),
+    (["student.layers=true"], "A whole number was expected"),
+    (["train.max_steps='20'"], "A whole number was expected"),
     (["student.layer_map=[3, 1]"], "each once"),
-    (["train.device=gpu"], "train.device"),
-    (["train.seed=4294967296"], "less than"),
-    (["train.report_to=papyrus"], "tensorboard"),
+    (["train.device=gpu"], "One of auto, cpu, cuda or cuda:N was expected"),
+    (["train.seed=4294967296"], "A number below 4294967296 was expected"),
+    (["train.report_to=papyrus"], "One of tensorboard, wandb, trackio or mlflow was expected"),
+    (["losses.w_kd=heavy"], "A number, or start and end, was expected"),
+    (["losses.w_kd={start: 1}"], "losses.w_kd.end was not given. Something must be given here."),
+    (["evaluation.prompts=[1]"], "Text was expected: put it in quotes"),
+    (["evaluation.prompts=1"], "A list was expected"),
+    (["teacher.model=null"], "Text was expected."),
+    (["train=null"], "A section with keys and values was expected"),
+    (["chain.anchors=[]"], "A list of at least 1 was expected"),
+    (["train.warmup_ratio=2"], "A number of at most 1 was expected"),
+    (["data.source=''"], "Something must be given here"),
     (["name=../escape"], "not a run name"),
     (["teacher=null"], "no fresh architecture"),
     (["losses"], "--set section.key=value"),
@@ -63,6 +73,11 @@ def test_mistakes_are_named(overrides, says):
     with pytest.raises(ConfigError) as caught:
         parse_recipe(apply_overrides({}, overrides))
     assert says.lower() in str(caught.value).lower()
+
+
+def test_text_of_a_certain_form_has_words_for_it() -> None:
+    patterns = {each.pattern for _, field in leaves() for each in field.metadata if getattr(each, "pattern", None)}
+    assert patterns and patterns <= PATTERNS.keys()
 
 
 @pytest.mark.parametrize(("text", "says"), [("a: [", "not YAML"), ("", "holds nothing"), ("- 1", "holds list")])

@@ -225,3 +225,12 @@ def test_a_student_may_start_as_any_model() -> None:
     model = tiny_model("llama", layers=3, seed=5)
     student = started_student(model, 4, StudentSpec(model="somewhere"), seed=0)
     assert student.model is model and student.layer_map == (0, 2, 3) and student.model.training
+
+
+def test_a_student_may_take_only_a_models_shape() -> None:
+    model = tiny_model("llama", layers=3, seed=5)
+    first, again, other = (started_student(model, 4, StudentSpec(model="somewhere", init="random"), seed=seed).model for seed in (1, 1, 2))
+    assert [value.shape for value in first.state_dict().values()] == [value.shape for value in model.state_dict().values()]
+    weights = [each.get_input_embeddings().weight for each in (model, first, again, other)]
+    assert torch.equal(weights[1], weights[2]) and not any(torch.equal(weights[1], each) for each in (weights[0], weights[3]))
+    assert first.training and first is not model

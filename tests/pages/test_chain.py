@@ -11,16 +11,17 @@ import pytest
 import core.chains
 from core import on_demand
 from core.chains import Chain, Target
+from core.config import parse_recipe
 from tests.pages.conftest import Open, answered, button, fault_free, texts
 from tests.tiny_chains import chain_recipe
 from workbench.inference import client
 from workbench.processes import Process
-from workbench.screens.chain import made_view
+from workbench.screens.chain import recovery, recovery_view
 from workbench.screens.shared import background, state, views
 from workbench.store import Store, chains, references
 from workbench.store.records import Progress, Run
 
-LOSSES = {"this": 3.25, "larger_anchor": 3.0, "smaller_anchor": 4.0, "alpha_0": 3.5, "alpha_1": 4.0, "random": 9.0}
+LOSSES = {"this": 3.25, "larger_anchor": 3.0, "smaller_anchor": 4.0, "alpha_0": 3.5, "alpha_1": 4.0, "copied": 4.2, "random": 9.0}
 
 
 class FakeEngine:
@@ -109,6 +110,11 @@ def test_a_finished_run_is_a_chain_and_its_page_leads_here(open_page: Open, stor
     assert page.query_params["chain"] == run.name
 
 
+def test_the_lesson_is_at_hand(open_page: Open, house: str):
+    said = texts(open_page("chain", chain=house))
+    assert "#### Any size on demand: what worked and what did not" in said and "##### What did not work" in said
+
+
 def test_an_unknown_chain_is_a_message(open_page: Open, house: str):
     assert "no chain 'pocket'" in open_page("chain", chain="pocket").error[0].value
 
@@ -129,8 +135,14 @@ def test_a_size_is_made_shown_and_removed(open_page: Open, house: str, store: St
     assert "Made from this chain" in texts(page)
     assert references.resolve(model.name, store) == str(model.folder)
     assert f"#### {views.plain(model.name)}" in texts(open_page("models"))
-    fault_free(button(page, "Remove for good").click().run())
+    fault_free(button(page, "Remove").click().run())
     assert chains.made(place) == []
+    assert f"**{views.plain(model.name)}** is in the bin" in texts(page)
+    fault_free(button(page, "Undo").click().run())
+    assert chains.made(place) == [model] and chains.binned_made(place) == []
+    fault_free(button(page, "Remove").click().run())
+    fault_free(button(page, "Remove for good").click().run())
+    assert chains.made(place) == chains.binned_made(place) == []
 
 
 def test_recovery_opens_a_form_that_can_be_started(open_page: Open, house: str, store: Store):
@@ -139,7 +151,7 @@ def test_recovery_opens_a_form_that_can_be_started(open_page: Open, house: str, 
     target = next(point.target for point in chain.curve if point.target.bracket == 0)
     on_demand.make(chain, target, place.made_dir / "pocket", measure=False)
     model, = chains.made(place)
-    changes = [*made_view.recovery(place, model, target.bracket), "data.block_length=64"]
+    changes = [*recovery_view.link(place, model, target.bracket), "data.block_length=64"]
     page = open_page("new", recipe="quickstart", set=changes)
     assert not page.error, [error.value for error in page.error]
     assert "The student begins as **pocket**" in texts(page)
@@ -148,6 +160,68 @@ def test_recovery_opens_a_form_that_can_be_started(open_page: Open, house: str, 
     run, = store.runs()
     assert (run.config.teacher.model, run.config.student.model) == (f"{house}:0", str(model.folder))
     assert run.config.control
+
+
+@pytest.fixture
+def pocket(house: str, store: Store) -> chains.MadeModel:
+    """A model that was made from the tiny chain, and measured."""
+    place = chains.place(house, store)
+    chain = place.open()
+    target = next(point.target for point in chain.curve if point.target.bracket == 0)
+    on_demand.make(chain, target, place.made_dir / "pocket", measure=False)
+    chains.note(place.made_dir / "pocket", losses=LOSSES)
+    return chains.made(place)[0]
+
+
+def ended(store: Store, run_id: str, losses: dict[int, float], status: str = "finished") -> None:
+    """A training that went as these held-out losses say."""
+    store.claim(run_id, "cpu")
+    store.report_in(run_id, Process.current())
+    store.log_metrics(run_id, [("student", step, "eval/cross_entropy", loss) for step, loss in losses.items()])
+    store.log_metrics(run_id, [("student", max(losses), "tokens", 64.0 * max(losses))])
+    if status != "running":
+        store.finish(run_id, status)
+
+
+def test_recovery_is_begun_with_what_it_is_held_against_and_read_together(open_page: Open, house: str, store: Store,
+                                                                          pocket: chains.MadeModel):
+    page = open_page("chain", chain=house)
+    fault_free(page.number_input(key="recovery.pocket.tokens").set_value(100 * 256).run())
+    fault_free(button(page, "Start all three").click().run())
+    runs = {run.name: run for run in store.runs()}
+    assert set(runs) == {"pocket-recovered", "pocket-recovered-random", "pocket-recovered-nearest"}
+    config = {name: run.config for name, run in runs.items()}
+    assert {each.teacher.model for each in config.values()} == {f"{house}:0"}
+    assert len({(each.train.max_steps, each.train.seed, each.data) for each in config.values()}) == 1
+    assert config["pocket-recovered"].train.max_steps == 100 and config["pocket-recovered"].data.block_length == 32
+    anchor = recovery.nearest(chains.place(house, store).open(), pocket.target)
+    assert [(each.student.model, each.student.init) for each in map(config.get, sorted(config))] == [
+        (str(pocket.folder), "teacher"), (f"{house}:{anchor.number}", "teacher"), (str(pocket.folder), "random")]
+    assert "Nothing has been measured yet" in texts(page) and "Recovered with a little training" in texts(page)
+
+    ids = chains.read_made(pocket.folder).recoveries[0]
+    ended(store, ids["made"], {0: 4.0, 50: 3.0, 100: 2.5})
+    ended(store, ids["random"], {0: 9.0, 50: 5.0, 100: 3.5})
+    ended(store, ids["nearest"], {0: 3.8, 50: 2.6, 100: 2.4})
+    said = texts(open_page("chain", chain=house))
+    assert "this model has a loss of 2.500, 1.000 lower than new weights of its shape and 0.100 higher than anchor" in said
+    assert "It is where new weights end after 50 of 100 steps: **2 times sooner**." in said
+    assert "It does not get to where anchor" in said
+
+
+def test_a_recovery_that_broke_says_so_and_one_in_the_bin_is_left_out(open_page: Open, house: str, store: Store, pocket: chains.MadeModel):
+    place = chains.place(house, store)
+    recovery_view.start(place, place.open(), pocket, taught=False, tokens=10_000, seed=1)
+    ids = chains.read_made(pocket.folder).recoveries[0]
+    assert store.run(ids["made"]).config.teacher is None
+    store.claim(ids["random"], "cpu")
+    store.report_in(ids["random"], Process.current())
+    store.finish(ids["random"], "failed", "The loss became NaN at step 2.")
+    store.delete(ids["nearest"])
+    said = texts(open_page("chain", chain=house))
+    assert "NaN at step 2" in said
+    store.delete(ids["made"])
+    assert "Recovered" not in texts(open_page("chain", chain=house))
 
 
 def test_the_form_queues_a_chain(open_page: Open, store: Store, teacher: str, monkeypatch: pytest.MonkeyPatch):
@@ -159,3 +233,59 @@ def test_the_form_queues_a_chain(open_page: Open, store: Store, teacher: str, mo
     assert [(anchor.layers, anchor.feed_forward) for anchor in run.config.chain.anchors] == [(4, 384), (2, 256)]
     assert run.command.startswith("python -m workbench chain ")
     assert state.CHAIN.endswith("chain.py")
+
+
+def test_a_chain_is_duplicated_in_its_own_form(open_page: Open, store: Store, tiny_chain: Path):
+    run = chain_run(store, tiny_chain, "finished", 3)
+    page = open_page("run", run="walk")
+    fault_free(button(page, "Duplicate as new").click().run())
+    page = open_page("chain", **{"from": run.id})
+    assert "Filled in as the run **walk**" in texts(page)
+    fault_free(page.number_input(key="build.steps.walk").set_value(7).run())
+    fault_free(button(page, "Build it").click().run())
+    again = store.runs()[0]
+    assert again.builds_chain and again.id != run.id
+    assert again.config == run.config.model_copy(update={
+        "name": again.name, "train": run.config.train.model_copy(update={"max_steps": 7}), "chain": again.config.chain})
+    assert [(each.layers, each.feed_forward) for each in again.config.chain.anchors] == [(2, 32), (1, 32)]
+
+
+def test_anchors_that_the_form_cannot_show_are_kept(open_page: Open, store: Store, tiny_chain: Path):
+    config = chain_recipe(tiny_chain.parent, "counted").to_dict()
+    config["chain"]["anchors"] = [{"parameters": 20_000}]
+    run = store.create_run(parse_recipe(config))
+    page = open_page("chain", **{"from": run.id})
+    assert any("parameters 20,000" in each.proto.body for each in page.get("html"))
+    fault_free(button(page, "Build it").click().run())
+    assert store.runs()[0].config.chain == run.config.chain and len(store.runs()) == 2
+
+
+def test_only_a_chains_run_can_be_taken_over(open_page: Open, store: Store):
+    run = store.create_run(parse_recipe({"name": "a"}))
+    assert "builds no chain" in open_page("chain", **{"from": run.id}).error[0].value
+    assert "no run 'gone'" in open_page("chain", **{"from": "gone"}).error[0].value
+
+
+def test_a_bridged_model_heads_a_chain(open_page: Open, store: Store, teacher: str):
+    run = store.create_run(parse_recipe({"name": "crossed", "teacher": None, "student": {"model": teacher}, "bridge": {"model": teacher},
+                                         "losses": {"w_kd": 0, "w_hard": 1}}), device="cpu")
+    store.report_in(run.id, Process.current())
+    told = {"name": "write texts", "done": 40, "texts": 100, "kept": 30, "left_out": {"empty": 2, "repetitive": 8}}
+    store.record(run.id, Process.current(), [], [("phase", told, 1.0)], Progress("write texts", None, 0, None))
+    page = open_page("run", run="crossed")
+    bar, = page.get("progress")
+    assert bar.proto.text == "40 of 100 texts are written, 30 to learn from; left out: 8 repetitive, 2 empty"
+    assert bar.proto.value == 40
+    assert "texts of" in texts(page) and "read by" in texts(page)
+    store.record(run.id, Process.current(), [], [("bridge", {"kept": 80, "left_out": {"empty": 20}}, 2.0)],
+                 Progress("steps", "student", 1, 1))
+    shutil.copytree(teacher, run.output_dir)
+    store.finish(run.id, "finished")
+    page = open_page("run", run="crossed")
+    assert "Learnt from **80 texts**; left out: 20 empty." in texts(page)
+    fault_free(button(page, "Build a chain below it").click().run())
+    page = open_page("chain", teacher="crossed")
+    assert page.selectbox(key="build.teacher").value == "crossed"
+    fault_free(button(page, "Build it").click().run())
+    chain = store.runs()[0]
+    assert chain.config.teacher.model == "crossed" and chain.parents == {"crossed": f"{run.id}:student"}

@@ -67,8 +67,11 @@ def _summary(run: Run) -> str:
     except ConfigError:
         return when
     depth = results.student_depth(config)
+    if config.bridge is not None:
+        return "  ·  ".join((f"texts of {config.bridge.model}", f"read by {config.student.model}", when))
     trained = (f"chain of {1 + len(config.chain.anchors)} anchors" if config.chain else
-               f"student of {depth} blocks" if depth else "student of half the depth")
+               f"{'shape of ' if config.student.init == 'random' else ''}{config.student.model.rstrip('/').rpartition('/')[2]} trained on"
+               if config.student.model else f"student of {depth} blocks" if depth else "student of half the depth")
     parts = [f"teacher {config.teacher.model}" if config.teacher else "no teacher", trained,
              f"T = {config.losses.temperature:g}" if config.teacher else "", "with control" if config.control else "", when]
     return "  ·  ".join(filter(None, parts))
@@ -88,6 +91,9 @@ def _actions(run: Run) -> None:
         st.rerun()
     if run.status == "finished" and run.builds_chain and st.button("Open the chain", type="primary", icon=":material/link:", key="chain"):
         st.switch_page(state.CHAIN, query_params={"chain": run.name})
+    if run.status == "finished" and run.crosses_bridge and st.button(
+            "Build a chain below it", icon=":material/add_link:", key="chain below", help="Opens the chain builder, this model on top."):
+        st.switch_page(state.CHAIN, query_params={"teacher": run.name})
     looks = "secondary" if run.builds_chain else "primary"
     if run.status == "finished" and st.button("Compare in chat", type=looks, icon=":material/forum:", key="compare"):
         st.switch_page(state.COMPARE, query_params={"models": ",".join(_compared_models(run))})
@@ -99,7 +105,7 @@ def _actions(run: Run) -> None:
                 help="The student before its first step, beside the trained one."):
             st.switch_page(state.COMPARE, query_params={"models": f"{untrained},{run.name}"})
         if st.button("Duplicate as new", icon=":material/content_copy:", key="duplicate", width="stretch"):
-            st.switch_page(state.NEW, query_params={"from": run.id})
+            st.switch_page(state.CHAIN if run.builds_chain else state.NEW, query_params={"from": run.id})
         if st.button("Delete", icon=":material/delete:", key="delete", width="stretch", disabled=run.active or run.deleted is not None,
                      help="Stop it first." if run.active else "Moves it to the bin."):
             state.put_into_bin(run)
@@ -129,7 +135,8 @@ def _compared_models(run: Run) -> list[str]:
 def _progress(run: Run) -> None:
     if not state.lives(run):
         return
-    st.progress(results.share_done(run), text=_now(run))
+    phases = state.store().events(run.id, kind="phase") if run.status != "queued" else ()
+    st.progress(results.share_done(run, phases), text=_now(run))
 
 
 def _now(run: Run) -> str:
@@ -201,6 +208,9 @@ def _curves(run: Run, table: pd.DataFrame) -> None:
 
 
 def _results(run: Run, table: pd.DataFrame) -> None:
+    for texts in [event.payload for event in state.store().events(run.id, kind="bridge")][-1:]:
+        left_out = results.left_out_text(texts["left_out"])
+        st.markdown(f"Learnt from **{texts['kept']:,} texts**" + (f"; left out: {left_out}." if left_out else "; none was left out."))
     measured = results.measurements(state.store(), run)
     if not measured:
         views.empty_state("Nothing has been measured yet. The teacher comes first, then the student before and after training.",

@@ -147,5 +147,6 @@ def _settings(run: Run) -> dict[str, object]:
     except ConfigError:  # written by another release
         return {}
     taught = config.teacher is not None
-    return {"teacher": config.teacher.model if taught else "none", "temperature": config.losses.temperature if taught else None,
+    teacher = config.teacher or config.bridge
+    return {"teacher": teacher.model if teacher else "none", "temperature": config.losses.temperature if taught else None,
             "depth": results.student_depth(config)}

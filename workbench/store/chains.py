@@ -2,16 +2,19 @@
 
     house-chain, a run's name     a chain: one that ships with the project, or a finished run that built one
     house-chain:1, run:1          one of its anchors, 0 the largest
-    house-chain-3.03M             a model that was made from it; its folder lies in ``<home>/made/<chain>/``
+    house-chain-3.03M             a model that was made from it; its folder lies in ``<home>/made/<chain>/``, and after it was
+                                  removed in ``.bin/<when>/`` there
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,7 @@ from workbench.store.records import Run
 from workbench.store.store import Store
 
 RECORD = "stillhouse.json"  # beside the weights of every model that the engine saves
+BIN = ".bin"  # in a chain's folder of made models; what begins with a dot is no model
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,7 @@ class MadeModel:
 
     Attributes:
         asked: the parameter count that was wished for, for which the solver gives this size.
+        recoveries: the trainings that it began together with what they are held against: role -> run id, oldest first.
     """
 
     name: str
@@ -76,6 +81,15 @@ class MadeModel:
     swapped: tuple[int, ...] | None
     losses: dict[str, float]
     asked: int
+    recoveries: tuple[dict[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BinnedModel:
+    """A made model in the bin, and when it went there, in seconds since 1970."""
+
+    model: MadeModel
+    deleted: float
 
 
 def places(store: Store) -> list[ChainPlace]:
@@ -136,13 +150,13 @@ def read_made(folder: Path) -> MadeModel | None:
         target = Target(**{**plain["target"], "dimensions": Dimensions(**plain["target"]["dimensions"])})
         swapped = plain["swapped"]
         return MadeModel(folder.name, folder, target, plain["method"], plain["alpha"], swapped if swapped is None else tuple(swapped),
-                         plain["losses"], plain.get("asked", target.parameters))
+                         plain["losses"], plain.get("asked", target.parameters), tuple(plain.get("recoveries", ())))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
 def note(folder: Path, **known: Any) -> None:
-    """Keep what became known of a made model (``losses``, ``asked``) beside its weights."""
+    """Keep what became known of a made model (``losses``, ``asked``, ``recoveries``) beside its weights."""
     record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     record["made_from"] |= known
     partial = folder / f"{RECORD}.partial"
@@ -161,14 +175,48 @@ def made_folders() -> list[Path]:
     return sorted(_folders(*_subfolders(paths.made_dir())), key=lambda folder: -folder.stat().st_mtime)
 
 
-def remove_made(model: MadeModel) -> None:
-    """Remove a made model for good; it can be made again in a moment. Raises StoreError."""
+def bin_made(model: MadeModel) -> BinnedModel:
+    """Put a made model into its chain's bin; `restore_made` undoes it. Raises StoreError."""
+    now = time.time_ns()
+    folder = model.folder.parent / BIN / str(now) / model.name
+    with _removing(model):
+        folder.parent.mkdir(parents=True)
+        os.replace(model.folder, folder)
+    return BinnedModel(replace(model, folder=folder), now / 1e9)
+
+
+def binned_made(place: ChainPlace) -> list[BinnedModel]:
+    """What is in a chain's bin, the latest first."""
+    stamps = sorted((each for each in _subfolders(place.made_dir / BIN) if each.name.isdecimal()), key=lambda each: -int(each.name))
+    return [BinnedModel(model, int(stamp.name) / 1e9) for stamp in stamps for folder in _folders(stamp) if (model := read_made(folder))]
+
+
+def restore_made(binned: BinnedModel) -> None:
+    """Take a made model out of the bin. Raises StoreError where another one has its name by now."""
+    stamp = binned.model.folder.parent
+    home = stamp.parent.parent / binned.model.name
+    if home.exists():
+        raise StoreError(f"'{binned.model.name}' was made again since it went into the bin.", "A name that is free was expected.",
+                         "Remove the newer one first.")
+    with _removing(binned.model):
+        os.replace(binned.model.folder, home)
+        stamp.rmdir()
+
+
+def remove_made(binned: BinnedModel) -> None:
+    """Remove a made model of the bin for good. Raises StoreError."""
+    with _removing(binned.model):
+        shutil.rmtree(binned.model.folder.parent)
+
+
+@contextmanager
+def _removing(model: MadeModel) -> Iterator[None]:
     if paths.made_dir() not in model.folder.parents:
         raise StoreError(f"'{model.folder}' is not a made model's folder.", f"A folder in {paths.made_dir()} was expected.")
     try:
-        shutil.rmtree(model.folder)
+        yield
     except OSError as error:
-        raise StoreError(f"'{model.folder}' cannot be removed: {(error.strerror or str(error)).lower()}.") from error
+        raise StoreError(f"'{model.folder}' cannot be moved or removed: {(error.strerror or str(error)).lower()}.") from error
 
 
 def _folders(*parents: Path) -> Iterator[Path]:

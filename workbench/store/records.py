@@ -102,6 +102,11 @@ class Run:
         return json.loads(self.config_json).get("chain") is not None
 
     @property
+    def crosses_bridge(self) -> bool:
+        """Whether a teacher of any vocabulary writes what it learns from; readable even when `config` is not."""
+        return json.loads(self.config_json).get("bridge") is not None
+
+    @property
     def active(self) -> bool:
         """Whether a worker is at it, or about to be."""
         return self.status in ACTIVE

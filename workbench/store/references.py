@@ -79,6 +79,9 @@ def pin(config: ExperimentConfig, store: Store) -> tuple[ExperimentConfig, dict[
     source = Path(os.path.expanduser(config.data.source))
     if config.data.source != HOUSE and source.is_file():
         config = config.model_copy(update={"data": config.data.model_copy(update={"source": str(source.absolute())})})
+    prompts = config.bridge and Path(os.path.expanduser(config.bridge.prompts))
+    if prompts and config.bridge.prompts != HOUSE and prompts.is_file():
+        config = config.model_copy(update={"bridge": config.bridge.model_copy(update={"prompts": str(prompts.absolute())})})
     parents: dict[str, str] = {}
     for section, reference in _models_of(config):
         entry = describe(reference, store)
@@ -119,7 +122,7 @@ def resolved(config: ExperimentConfig, store: Store) -> ExperimentConfig:
 
 def _models_of(config: ExperimentConfig) -> Iterator[tuple[str, str]]:
     """The sections of a configuration that name a model, with the references; an anchor's section is its number."""
-    for section in ("teacher", "student"):
+    for section in ("teacher", "student", "bridge"):
         spec = getattr(config, section)
         if spec is not None and spec.model is not None:
             yield section, spec.model

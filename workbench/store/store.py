@@ -302,9 +302,12 @@ def _write_durably(path: Path, text: str) -> None:
 
 
 def _default_name(config: ExperimentConfig) -> str:
-    if config.teacher is None:
+    teacher = config.bridge or config.teacher
+    if teacher is None:
         return "fresh"
-    model = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(config.teacher.model).name).strip("-._") or "model"
+    model = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(teacher.model).name).strip("-._") or "model"
+    if config.bridge is not None:
+        return f"{model[:60]}-bridge"
     if config.chain is not None:
         return f"{model[:60]}-chain"
     return f"{model[:60]}-{config.student.layers}-layers" if config.student.layers else f"{model[:60]}-student"

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from core import __version__
 from core.claims.claim import DEFAULT_SEEDS
 from core.errors import ConfigError, StillhouseError
 
@@ -167,6 +168,8 @@ def runs(options: argparse.Namespace) -> Answer:
     from workbench.store import Store
     from workbench.terminal import documents
 
+    if options.limit < 1:
+        raise ConfigError(f"--limit {options.limit} was given.", "1 or more were expected.")
     store = Store()
     jobs.reconcile(store)
     found = store.runs(include_deleted=options.deleted, limit=options.limit)
@@ -209,13 +212,18 @@ def resume(options: argparse.Namespace) -> Answer:
 
 def delete(options: argparse.Namespace) -> Answer:
     """Into the bin, or out of the world."""
+    from workbench.errors import WrongStatus
     from workbench.runs import jobs
     from workbench.store import Store
     from workbench.terminal import documents
 
     store = Store()
     jobs.reconcile(store)
-    run = store.delete(options.run)
+    run = store.run(options.run)
+    if run.deleted is not None and not options.purge:
+        raise WrongStatus(f"The run '{run.name}' is in the bin already.", "A run that is not in it was expected.",
+                          f"To remove it for good: python -m workbench delete {run.name} --purge")
+    run = store.delete(run.id)
     document = documents.run_document(run)
     if options.purge:
         store.purge(run.id)
@@ -225,9 +233,15 @@ def delete(options: argparse.Namespace) -> Answer:
 
 def restore(options: argparse.Namespace) -> Answer:
     """Undo a deletion."""
+    from workbench.errors import WrongStatus
     from workbench.store import Store
 
-    return _about(Store().restore(options.run))
+    store = Store()
+    run = store.run(options.run)
+    if run.deleted is None:
+        raise WrongStatus(f"The run '{run.name}' is not in the bin.", "A run that was deleted was expected.",
+                          "See: python -m workbench runs --deleted")
+    return _about(store.restore(run.id))
 
 
 def _about(run: Any) -> Answer:
@@ -338,6 +352,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", help="number; TCP port of the app (default: PORT in the environment, else 8501)")
     parser.add_argument("--host", help=(
         "address; other than the default only with STILLHOUSE_PASSWORD set (default: STILLHOUSE_HOST, else 127.0.0.1)"))
+    parser.add_argument("--version", action="version", version=f"Stillhouse {__version__}", help="switch; print the release and leave")
     verbs = parser.add_subparsers(dest="verb", title="verbs", metavar="VERB")
 
     def verb(action: Callable[[argparse.Namespace], Answer], text: str) -> _Parser:

@@ -34,7 +34,7 @@ def test_a_size_is_made_measured_and_refused_when_it_is_there(engine: Engine, ti
     assert (model.target, model.swapped) == (target, tuple(told["swapped"]))
 
     losses = engine.measure_size(chain, target, folder)
-    assert set(losses) == {"this", "larger_anchor", "smaller_anchor", "alpha_0", "alpha_1", "random"}
+    assert set(losses) == {"this", "larger_anchor", "smaller_anchor", "alpha_0", "alpha_1", "copied", "random"}
     assert losses["this"] == pytest.approx(loss_of(catalog.load(str(folder)).model.float(), chain), rel=1e-3)
     assert losses["larger_anchor"] == chain.anchors[0].validation_loss
 

@@ -151,10 +151,40 @@ def test_what_becomes_known_of_a_made_model_is_kept(store: Store, tiny_chain: Pa
     assert not chains.outdated(model, place)
     os.utime(folder, (0, 0))
     assert chains.outdated(model, place)
-    with pytest.raises(StoreError, match="not a made model's folder"):
-        chains.remove_made(chains.MadeModel("x", tiny_chain, target, "substitution", None, None, {}, 0))
-    chains.remove_made(model)
-    assert chains.made(place) == []
+
+
+def test_a_made_model_goes_to_the_bin_and_comes_back(store: Store, house: str):
+    place = chains.place(house, store)
+    target = between(place)
+    folder = made(place, target, "one")
+    chains.note(folder, losses={"this": 5.0}, recoveries=[{"made": "a"}])
+    (model,) = chains.made(place)
+    assert model.recoveries == ({"made": "a"},)
+    binned = chains.bin_made(model)
+    assert chains.made(place) == [] and chains.made_folders() == [] and chains.made_folder("one") is None
+    assert chains.binned_made(place) == [binned] and binned.model.name == "one"
+    chains.restore_made(binned)
+    assert chains.made(place) == [model] and chains.binned_made(place) == []
+
+
+def test_a_name_that_was_given_again_keeps_the_older_one_in_the_bin(store: Store, tiny_chain: Path, house: str):
+    place = chains.place(house, store)
+    target = between(place)
+    binned = []
+    for _ in range(2):
+        made(place, target, "one")
+        binned.insert(0, chains.bin_made(chains.made(place)[0]))
+    assert chains.binned_made(place) == binned
+    made(place, target, "one")
+    with pytest.raises(StoreError, match="'one' was made again"):
+        chains.restore_made(binned[0])
+    chains.remove_made(binned[0])
+    assert chains.binned_made(place) == binned[1:]
+    assert len(chains.made(place)) == 1
+    elsewhere = chains.MadeModel("x", tiny_chain, target, "substitution", None, None, {}, 0)
+    for act in (chains.bin_made, lambda model: chains.remove_made(chains.BinnedModel(model, 0.0))):
+        with pytest.raises(StoreError, match="not a made model's folder"):
+            act(elsewhere)
     assert tiny_chain.is_dir()
 
 

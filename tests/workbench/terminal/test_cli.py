@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from core import __version__
 from core.config import ExperimentConfig, read_recipe
 from tests.core.chat_models import save_chat_model
 from tests.workbench.fake_engine import config, engine
@@ -178,9 +179,27 @@ def test_runs_show_delete_restore(recipe: Callable[..., str], run_json: Callable
     assert run_json("delete", "a-walk")[0] == 0
     assert run_json("runs")[1] == []
     assert len(run_json("runs", "--deleted")[1]) == 1
+    code, document = run_json("delete", "a-walk")
+    assert code == 2 and "in the bin already" in document["error"]["given"] and "--purge" in document["error"]["fix"]
     assert run_json("restore", "a-walk")[1]["deleted"] is None
+    code, document = run_json("restore", "a-walk")
+    assert code == 2 and document["error"]["given"] == "The run 'a-walk' is not in the bin."
     assert run_json("delete", "a-walk", "--purge")[1]["purged"]
     assert run_json("show", "a-walk")[0] == 2
+
+
+def test_a_run_of_the_bin_is_removed_for_good(recipe: Callable[..., str], run_json: Callable[..., tuple[int, Any]]):
+    run_json("distill", recipe(1))
+    run_json("delete", "a-walk")
+    assert run_json("delete", "a-walk", "--purge")[1]["purged"]
+    assert run_json("runs", "--deleted")[1] == []
+
+
+def test_the_release_is_told(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"Stillhouse {__version__}\n"
 
 
 def test_deleting_a_running_run_asks_to_stop_it(recipe: Callable[..., str], run_json: Callable[..., tuple[int, Any]]):
@@ -224,6 +243,8 @@ MISTAKES = {
     "unknown teacher": (["submit", "{recipe}", "--set", "teacher.model=smollm2-135m-instrukt", "--set", "student.fresh=null"],
                         "Did you mean smollm2-135m-instruct"),
     "unknown run": (["show", "../../etc/passwd"], "There is no run"),
+    "no runs": (["runs", "--limit", "0"], "--limit 0 was given. 1 or more were expected"),
+    "fewer than no runs": (["runs", "--limit", "-3"], "--limit -3 was given"),
     "unknown verb": (["frobnicate"], "frobnicate"),
     "missing argument": (["show"], "See: python -m workbench show --help"),
     "unknown model": (["generate", "no-such-model", "--prompt", "Hello"], "no-such-model"),

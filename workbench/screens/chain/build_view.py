@@ -1,25 +1,37 @@
-"""The form that builds a chain: teacher, anchors, steps; the rest is that of the house chain's recipe."""
+"""The form that builds a chain: teacher, anchors, steps; the rest is that of the house chain's recipe.
+
+A link may name the teacher, ``?teacher=``, or a chain's run of which everything is taken, ``?from=``.
+"""
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from core import checkpoints, quantities
-from core.config import ExperimentConfig, describe, parse_recipe, read_recipe
+from core.config import AnchorSpec, ExperimentConfig, describe, parse_recipe, read_recipe
 from core.dimensions import Dimensions, Sizer
-from core.errors import StillhouseError
+from core.errors import ConfigError, StillhouseError
 from workbench.paths import ROOT
 from workbench.runs import jobs
 from workbench.screens.shared import state, views
+from workbench.store import references
 
 if TYPE_CHECKING:
     from core.catalog import ModelEntry
 
 RECIPE = ROOT / "assets" / "recipes" / "house-chain.yaml"
+LINKED = "build.linked"  # in the session state: the link that the form was filled in by
 MOST_ANCHORS = 4
 INNER_SHARES = (0.75, 0.5)  # of the teacher's inner width, for the first anchor and the others
+
+
+def linked() -> bool:
+    """Whether the page's address asks for this form."""
+    return any(name in st.query_params for name in ("teacher", "from"))
 
 
 def form(*, opened: bool) -> None:
@@ -27,53 +39,105 @@ def form(*, opened: bool) -> None:
     with st.expander("Build a chain", icon=":material/add_link:", expanded=opened, key="build"), views.errors_shown():
         st.caption("Each anchor is taught by the one before it and learns to stand for runs of its blocks. It runs in the background, "
                    "as any experiment does.")
-        entry = _teacher()
+        st.page_link(state.NEW, label="The teacher has another vocabulary? Bridge to one of your models first", icon=":material/translate:",
+                     query_params={"recipe": "house-bridge"})
+        base, told = beginning()
+        if told:
+            st.info(f"Filled in as the run **{views.plain(told)}**.", icon=":material/content_copy:")
+        entry = _teacher(base)
         if entry is None:
             return
         left, right = st.columns([3, 2], gap="large")
         with left:
-            sizes = _anchors(entry)
+            sizes = _anchors(entry, base)
         with right:
-            steps = st.number_input("Steps for each anchor", 1, 1_000_000, read_recipe(RECIPE).train.max_steps, step=100, key="build.steps",
-                                    help=describe("train.max_steps"))
-            seed = st.number_input("Seed", 0, 2**32 - 1, 42, key="build.seed", help=describe("train.seed"))
+            steps = st.number_input("Steps for each anchor", 1, 1_000_000, base.train.max_steps or 1000, step=100,
+                                    key=f"build.steps.{told}", help=describe("train.max_steps"))
+            seed = st.number_input("Seed", 0, 2**32 - 1, base.train.seed, key=f"build.seed.{told}", help=describe("train.seed"))
             name = st.text_input("Name", placeholder=f"{entry.name.partition(':')[0].rpartition('/')[2]}-chain", key="build.name")
-        config = recipe(entry.name, sizes, steps, seed, name.strip())
-        problem = shrinking_problem(entry.dimensions, sizes)
+        config = recipe(entry.name, sizes, steps, seed, name.strip(), base)
+        problem = "" if sizes is None else shrinking_problem(entry.dimensions, sizes)
         if problem:
             st.caption(f":red[:material/error: {problem}]")
         _out(config, disabled=bool(problem))
 
 
-def _teacher() -> ModelEntry | None:
+def beginning() -> tuple[ExperimentConfig, str]:
+    """What the form begins with, and the name of the run that it is taken from; the house chain's recipe where no link names one."""
+    reference = st.query_params.get("from")
+    if reference is not None:
+        with views.errors_shown():
+            run = state.store().run(reference)
+            if not run.builds_chain:
+                raise ConfigError(f"The run '{run.name}' builds no chain.", "The run of a chain was expected.")
+            return references.duplicate(run, state.store()), run.name
+    return read_recipe(RECIPE), ""
+
+
+def _teacher(base: ExperimentConfig) -> ModelEntry | None:
     entries = {entry.name: entry for entry in state.models()
                if entry.dimensions is not None and entry.layers > 1 and entry.path is not None and entry.path.is_dir()}
+    wanted = st.query_params.get("teacher") or base.teacher.model
+    if wanted not in entries:
+        with suppress(StillhouseError):  # a folder or a hub model; where it is gone, the first of the others takes its place
+            entry = state.describe(wanted)
+            if entry.dimensions is not None and entry.path is not None and entry.path.is_dir():
+                entries[wanted] = entry
     if not entries:
         views.empty_state("No model is here that could teach.", "school")
         return None
+    linked = (st.query_params.get("teacher"), st.query_params.get("from"))
+    if wanted in entries and st.session_state.get(LINKED, (None, None)) != linked:  # a link was followed
+        st.session_state["build.teacher"] = wanted
+    st.session_state[LINKED] = linked
     chosen = st.selectbox("Teacher, which becomes the largest anchor", list(entries), key="build.teacher", width=420, help=(
         "Any model of this machine with at least two blocks."), format_func=lambda name: (
         f"{name}, {entries[name].layers} blocks, {quantities.count(entries[name].parameters)} parameters"))
     return entries[chosen]
 
 
-def _anchors(entry: ModelEntry) -> list[Dimensions]:
-    """Depth and inner width of every anchor, with the parameters that they give."""
+def _anchors(entry: ModelEntry, base: ExperimentConfig) -> list[Dimensions] | None:
+    """Depth and inner width of every anchor, with the parameters that they give. None for a chain whose anchors have other sizes
+    than these, or are checkpoints: they are shown, and stay as they are."""
     there, sizer = entry.dimensions, sizer_of(entry)
+    own = anchors_of(base, there) if "from" in st.query_params else defaults(there, 2)
+    if own is None:
+        st.caption("Its anchors, which this form keeps as they are:")
+        views.text_table(["Anchor", "Given by"], [[str(number), given_by(anchor)] for number, anchor in enumerate(base.chain.anchors, 1)],
+                         label="Anchors of the chain")
+        return None
     most = min(MOST_ANCHORS, there.layers - 1)
-    count = min(2, most)
+    count = min(len(own), most)
     if most > 1:
-        count = st.segmented_control("Anchors below it", range(1, most + 1), default=count, required=True, key=f"build.count.{most}")
+        count = st.segmented_control("Anchors below it", range(1, most + 1), default=count, required=True,
+                                     key=f"build.count.{most}.{st.query_params.get('from', '')}")
     sizes = []
-    for number, suggested in enumerate(defaults(there, count), 1):
-        key = f"build.{entry.name}.{count}.{number}"
+    for number, suggested in enumerate(own if len(own) == count else defaults(there, count), 1):
+        key = f"build.{entry.name}.{count}.{number}.{st.query_params.get('from', '')}"
         depth, width, told = st.columns([2, 2, 2], vertical_alignment="bottom")
-        layers = depth.number_input(f"Anchor {number}: blocks", 1, there.layers, suggested.layers, key=f"{key}.layers")
-        neurons = width.number_input("Inner width", 8, max(there.neurons, 8), suggested.neurons, step=8, key=f"{key}.neurons",
-                                     help=describe("student.feed_forward"))
+        layers = depth.number_input(f"Anchor {number}: blocks", 1, there.layers, min(suggested.layers, there.layers), key=f"{key}.layers")
+        neurons = width.number_input("Inner width", 8, max(there.neurons, 8), min(suggested.neurons, max(there.neurons, 8)), step=8,
+                                     key=f"{key}.neurons", help=describe("student.feed_forward"))
         sizes.append(Dimensions(layers, there.hidden, there.heads, there.key_value_heads, there.head_size, neurons))
         told.metric("Parameters", quantities.count(sizer(sizes[-1])))
     return sizes
+
+
+def anchors_of(base: ExperimentConfig, teacher: Dimensions) -> list[Dimensions] | None:
+    """The anchors of a recipe, where depth and inner width say everything about them."""
+    sizes, above = [], teacher
+    for anchor in base.chain.anchors:
+        if anchor.model or anchor.parameters or anchor.hidden or base.chain.mode != "nested":
+            return None
+        above = replace(above, layers=anchor.layers or above.layers, neurons=anchor.feed_forward or above.neurons)
+        sizes.append(above)
+    return sizes if len(sizes) <= MOST_ANCHORS else None
+
+
+def given_by(anchor: AnchorSpec) -> str:
+    """An anchor in words."""
+    told = {key: value for key, value in anchor.model_dump().items() if value is not None}
+    return ", ".join(f"{key.replace('_', ' ')} {value:,}" if isinstance(value, int) else f"{key} {value}" for key, value in told.items())
 
 
 def sizer_of(entry: ModelEntry) -> Sizer:
@@ -101,11 +165,13 @@ def shrinking_problem(teacher: Dimensions, sizes: list[Dimensions]) -> str:
     return ""
 
 
-def recipe(teacher: str, sizes: list[Dimensions], steps: int, seed: int, name: str) -> ExperimentConfig:
-    """The house chain's recipe with these anchors. Raises ConfigError for an impossible name."""
-    plain = read_recipe(RECIPE).to_dict()
+def recipe(teacher: str, sizes: list[Dimensions] | None, steps: int, seed: int, name: str,
+           base: ExperimentConfig | None = None) -> ExperimentConfig:
+    """The recipe of `base`, or the house chain's, with these anchors, or its own. Raises ConfigError for an impossible name."""
+    plain = (base or read_recipe(RECIPE)).to_dict()
     plain |= {"name": name or None, "description": "", "teacher": {"model": teacher}}
-    plain["chain"]["anchors"] = [{"layers": each.layers, "feed_forward": each.neurons} for each in sizes]
+    if sizes is not None:
+        plain["chain"]["anchors"] = [{"layers": each.layers, "feed_forward": each.neurons} for each in sizes]
     plain["train"] |= {"max_steps": steps, "seed": seed}
     return parse_recipe(plain)
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import streamlit as st
 
 from core import quantities
 from core.chains import Chain
-from workbench.screens.chain import figures, findings, made_view, pictures, size_view
+from core.errors import ConfigError
+from workbench.errors import RunNotFound
+from workbench.paths import ROOT
+from workbench.screens.chain import figures, findings, made_view, pictures, recovery_view, size_view
 from workbench.screens.shared import results, state, views
 from workbench.screens.shared.live_plotly import live_plotly
-from workbench.store import chains
+from workbench.store import Store, chains
 from workbench.store.chains import ChainPlace
 from workbench.store.records import Run
 
 POLL_SECONDS = 2.0
 PICKED, SHOWN = "chain.picked", "chain.shown"  # in the session state
 MOST_SIZES = 12  # of the cost figure
+LESSON = ROOT / "assets" / "lessons" / "chains.md"
 
 
 def pick(known: list[ChainPlace]) -> ChainPlace | None:
@@ -49,10 +55,24 @@ def show(place: ChainPlace) -> None:
     chain = _opened(str(place.path), place.name, place.built, _place=place)
     _summary(place, chain)
     teacher = (chain.record.get("config") or {}).get("teacher") or {}
-    st.markdown(pictures.lineage(chain, teacher.get("model", "teacher"), chains.made(place)), unsafe_allow_html=True)
+    st.markdown(pictures.lineage(chain, teacher.get("model", "teacher"), chains.made(place), bridge_of(place, state.store())),
+                unsafe_allow_html=True)
     size_view.sizes(place, chain)
     made_view.made_models(place, chain)
+    recovery_view.recoveries(place, chain)
     _costs(chain)
+
+
+def bridge_of(place: ChainPlace, store: Store) -> str:
+    """Who wrote what the largest anchor learnt from, where that one crossed a bridge; empty otherwise."""
+    for parent in place.run.parents.values() if place.run is not None else ():
+        with suppress(RunNotFound, ConfigError):
+            run = store.run(parent.partition(":")[0])
+            if run.config.bridge is not None:
+                told = store.events(run.id, kind="bridge")
+                texts = told[-1].payload["kept"] if told else run.config.bridge.texts
+                return f"{run.config.bridge.model.rstrip('/').rpartition('/')[2]} wrote {texts:,} texts"
+    return ""
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -72,6 +92,13 @@ def _summary(place: ChainPlace, chain: Chain) -> None:
             spec.get("mode", ""), taught, aligned)))), width="content")
         if place.run is not None:
             st.page_link(state.RUN, label="its run", query_params={"run": place.run.id}, icon=":material/show_chart:")
+
+
+def lesson() -> None:
+    """What worked and what did not, for a class; folded away."""
+    with st.expander("What works and what does not", icon=":material/school:", key="lesson"):
+        title, _, text = LESSON.read_text(encoding="utf-8").partition("\n")
+        st.markdown(f"#### {title.removeprefix('# ')}\n" + text.replace("\n## ", "\n##### "), width=820)
 
 
 # ------------------------------------------------------------------------------------------------ not there yet

@@ -22,9 +22,10 @@ CURVES = {
     "best_alpha": ("interpolation, best alpha", VIOLET, "dot", 1.5),
     "alpha_0": ("alpha 0: larger anchor cut down", GREY, "dash", 1.3),
     "alpha_1": ("alpha 1: smaller anchor expanded", GREY, "dot", 1.3),
+    "copied": ("smaller anchor expanded by copies", GREY, "dashdot", 1.3),
     "nearest": ("nearest anchor as it is", GREY, "solid", 1.3),
 }
-BASELINES = ("best_alpha", "alpha_0", "alpha_1", "nearest")
+BASELINES = ("best_alpha", "alpha_0", "alpha_1", "copied", "nearest")
 
 
 def size_quality(chain: Chain, *, size: int, expected: float | None, made: Mapping[str, tuple[int, float]], method: str,

@@ -14,6 +14,7 @@ from core.chains import Anchor, Chain, Point, Target
 from core.sizes import lawful_shapes
 
 SUBSTITUTION, INTERPOLATION = "substitution", "interpolation"
+EXPANSIONS = ("alpha_1", "copied")  # of the smaller anchor alone, which never becomes the larger one
 SLIDER_STEPS = 160
 
 
@@ -68,8 +69,8 @@ def curve(chain: Chain, method: str) -> pd.DataFrame:
                           if point.target.bracket == large.number and point.losses.get(method) is not None)
         if measured:
             below = [(small.parameters, small.validation_loss)] if method != "alpha_0" else []
-            above = [(large.parameters, large.validation_loss)] if method != "alpha_1" else []
-            pieces += [*below, *measured, *above, *([(math.nan, math.nan)] if method in ("alpha_0", "alpha_1") else [])]
+            above = [(large.parameters, large.validation_loss)] if method not in EXPANSIONS else []
+            pieces += [*below, *measured, *above, *([(math.nan, math.nan)] if method in ("alpha_0", *EXPANSIONS) else [])]
     return pd.DataFrame(pieces, columns=["parameters", "loss"], dtype=float).drop_duplicates(ignore_index=True)
 
 

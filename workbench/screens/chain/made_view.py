@@ -12,24 +12,68 @@ import streamlit as st
 
 from core import quantities
 from core.chains import Chain
-from workbench.screens.chain import findings, size_view
+from workbench.screens.chain import findings, recovery_view, size_view
 from workbench.screens.shared import state, views
 from workbench.store import chains
-from workbench.store.chains import ChainPlace, MadeModel
+from workbench.store.chains import BinnedModel, ChainPlace, MadeModel
 
-RECOVERY_STEPS = 200
+BINNED = "chain.binned"  # in the session state: the folder of the model that went into the bin last
 # Who is in the table, in this order; {large} and {small} are the numbers of the anchors.
 WHO = {"this": "this model", "larger_anchor": "anchor {large}, the larger one", "smaller_anchor": "anchor {small}, the smaller one",
        "alpha_0": "anchor {large} cut down to this size", "alpha_1": "anchor {small} expanded to this size",
+       "copied": "anchor {small} expanded by copies of its blocks",
        "random": "new weights of this shape"}
 
 
 def made_models(place: ChainPlace, chain: Chain) -> None:
-    """One frame a model, the one made last open."""
-    models = chains.made(place)
+    """One frame a model, the one made last open; then the bin."""
+    models, binned = chains.made(place), chains.binned_made(place)
+    if models or binned:
+        st.subheader("Made from this chain", anchor=False)
+    _undo_offer(binned)
+    _models(place, chain, models)
+    _bin(binned)
+
+
+def _undo_offer(binned: list[BinnedModel]) -> None:
+    """After a removal: what went, and a button that takes it back."""
+    last = next((each for each in binned if str(each.model.folder) == st.session_state.get(BINNED)), None)
+    if last is None:
+        return
+    with st.container(horizontal=True, vertical_alignment="center", border=True):
+        st.markdown(f":material/delete: **{views.plain(last.model.name)}** is in the bin.", width="stretch")
+        if st.button("Undo", key="undo.made", icon=":material/undo:"):
+            _restore(last)
+
+
+def _restore(binned: BinnedModel) -> None:
+    with views.errors_shown():
+        chains.restore_made(binned)
+        st.session_state[size_view.MADE_LAST] = binned.model.name
+        state.forget_models()
+        st.rerun()
+
+
+def _bin(binned: list[BinnedModel]) -> None:
+    """Removed models, each to be restored or removed for good."""
+    if not binned:
+        return
+    with st.expander(f"Bin ({len(binned)})", icon=":material/delete:", key="bin.made"):
+        for each in binned:
+            stamp = each.model.folder.parent.name
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.markdown(f"**{views.plain(each.model.name)}**  :gray[removed {views.ago(each.deleted)}]", width="stretch")
+                if st.button("Restore", key=f"restore.{stamp}", icon=":material/undo:"):
+                    _restore(each)
+                if st.button("Remove for good", key=f"purge.{stamp}", icon=":material/delete_forever:", help="Its folder goes."):
+                    with views.errors_shown():
+                        chains.remove_made(each)
+                        st.rerun()
+
+
+def _models(place: ChainPlace, chain: Chain, models: list[MadeModel]) -> None:
     if not models:
         return
-    st.subheader("Made from this chain", anchor=False)
     last = st.session_state.get(size_view.MADE_LAST, models[0].name)
     for model in models:
         sizes = model.target.dimensions
@@ -53,16 +97,14 @@ def _model(place: ChainPlace, chain: Chain, model: MadeModel) -> None:
         if st.button("Chat with it beside its neighbours", key=f"chat.{model.name}", type="primary", icon=":material/forum:"):
             st.switch_page(state.COMPARE, query_params={"models": ",".join(
                 (f"{place.name}:{large.number}", model.name, f"{place.name}:{small.number}"))})
-        if st.button("Recover it", key=f"recover.{model.name}", icon=":material/healing:",
-                     help=f"A short distillation from anchor {large.number}, with a control: opens the form, filled in."):
-            st.switch_page(state.NEW, query_params={"recipe": "quickstart", "set": recovery(place, model, large.number)})
+        with st.popover("Recover it", icon=":material/healing:", key=f"recover.{model.name}"):
+            recovery_view.form(place, chain, model)
         st.download_button("Export", lambda: zipped(model.folder), file_name=f"{model.name}.zip", mime="application/zip",
                            key=f"export.{model.name}", icon=":material/download:", on_click="ignore",
                            help="The model folder as a zip; Transformers loads it.")
-        with st.popover("Remove", icon=":material/delete:", key=f"remove.{model.name}"):
-            st.markdown(f"Removes the folder of **{views.plain(model.name)}**. It can be made again.")
-            if st.button("Remove for good", key=f"removed.{model.name}", icon=":material/delete_forever:"):
-                chains.remove_made(model)
+        if st.button("Remove", key=f"remove.{model.name}", icon=":material/delete:", help="Moves it to the bin."):
+            with views.errors_shown():
+                st.session_state[BINNED] = str(chains.bin_made(model).model.folder)
                 state.forget_models()
                 st.rerun()
     st.caption("Its folder, and the line that makes it again:")
@@ -77,12 +119,6 @@ def table(losses: dict[str, float], chain: Chain, model: MadeModel) -> list[list
     return [[label.format(large=large.number, small=small.number), quantities.count(counts.get(who, model.target.parameters)),
              f"{losses[who]:.3f}", f"{math.exp(losses[who]):,.1f}" if losses[who] < 20 else "–"]
             for who, label in WHO.items() if who in losses]
-
-
-def recovery(place: ChainPlace, model: MadeModel, teacher: int) -> list[str]:
-    """What a link sets in the form of a new experiment to train a made model on: a short run from the larger anchor."""
-    return [f"name={model.name}-recovered", f"teacher.model={place.name}:{teacher}", f"student.model={model.folder}", "student.layers=null",
-            f"train.max_steps={RECOVERY_STEPS}", "control=true"]
 
 
 def command(place: ChainPlace, model: MadeModel) -> str:

@@ -23,11 +23,16 @@ BLOCK, ROW = 26.0, 62.0
 LONGEST = 22  # letters of a name in a card
 
 
-def lineage(chain: Chain, teacher: str, made: Sequence[MadeModel]) -> str:
-    """The teacher and its anchors from left to right, and below each pair of neighbours what was made from them."""
+def lineage(chain: Chain, teacher: str, made: Sequence[MadeModel], bridge: str = "") -> str:
+    """The teacher and its anchors from left to right, and below each pair of neighbours what was made from them.
+
+    Args:
+        bridge: who wrote what the teacher learnt from, where it crossed a bridge; it stands before the others.
+    """
+    before = (CARD + GAP) * bool(bridge)
     count = len(chain.anchors)
-    lefts = [number * (CARD + GAP) for number in range(count)]
-    width, parts, deepest = count * CARD + (count - 1) * GAP, [], 0
+    lefts = [before + number * (CARD + GAP) for number in range(count)]
+    width, parts, deepest = before + count * CARD + (count - 1) * GAP, _bridge(bridge) if bridge else [], 0
     for large, small in zip(chain.anchors[:-1], chain.anchors[1:], strict=True):
         parts.append(_arrow(lefts[large.number] + CARD, lefts[small.number], _taught(small)))
         below = [model for model in made if model.target.bracket == large.number]
@@ -44,8 +49,9 @@ def lineage(chain: Chain, teacher: str, made: Sequence[MadeModel]) -> str:
         name = f"anchor 0 · {_short(teacher)}" if anchor.number == 0 else f"anchor {anchor.number}"
         parts.append(_card(lefts[anchor.number], anchor, name))
     height = CHIPS_TOP + deepest * CHIP_PITCH if deepest else TOP + HEIGHT + 8
-    words = "; ".join([*(f"anchor {each.number}: {_size(each.parameters, each.dimensions)}, {_quality(each.validation_loss)}"
-                         for each in chain.anchors), *(f"made: {model.name}" for model in made)])
+    words = "; ".join([*filter(None, [bridge]), *(
+        f"anchor {each.number}: {_size(each.parameters, each.dimensions)}, {_quality(each.validation_loss)}" for each in chain.anchors),
+        *(f"made: {model.name}" for model in made)])
     return (f'<div style="overflow-x:auto"><svg viewBox="-2 0 {width + 4:g} {height:g}" role="img" aria-label="Lineage. '
             f'{html.escape(words)}" style="width:100%;min-width:{min(width, 660):g}px;max-width:{width + 4:g}px;height:auto;display:block">'
             f'{"".join(parts)}</svg></div>')
@@ -109,6 +115,15 @@ def _card(left: float, anchor: Anchor, name: str) -> str:
             + _text(left + 11, TOP + 54, _quality(anchor.validation_loss), opacity=0.85))
 
 
+def _bridge(words: str) -> list[str]:
+    name, _, wrote = words.partition(" wrote ")
+    return [f'<rect x="0" y="{TOP:g}" width="{CARD:g}" height="{HEIGHT:g}" rx="7" fill="none" stroke="currentColor" stroke-opacity="0.5" '
+            'stroke-width="1.2" stroke-dasharray="5 3"/>',
+            _text(11, TOP + 19, name if len(name) <= LONGEST else f"{name[:LONGEST - 1]}…", size=12.5, weight=600, opacity=1),
+            _text(11, TOP + 37, f"wrote {wrote}", opacity=0.85), _text(11, TOP + 54, "another vocabulary", opacity=0.85),
+            _arrow(CARD, CARD + GAP, "read as text", above="bridge")]
+
+
 def _chip(middle: float, top: float, model: MadeModel) -> str:
     left = middle - CARD / 2
     loss, way = model.losses.get("this"), "" if model.alpha is None else f"alpha {model.alpha:.2f} · "
@@ -131,11 +146,11 @@ def _short(name: str) -> str:
     return tail if len(tail) <= LONGEST - 8 else f"{tail[:LONGEST - 9]}…"
 
 
-def _arrow(start: float, end: float, label: str) -> str:
+def _arrow(start: float, end: float, label: str, *, above: str = "distilled") -> str:
     y = TOP + HEIGHT / 2
     return (f'<path d="M{start + 4:g} {y:g} H{end - 7:g} m-5 -4 l6 4 l-6 4" fill="none" stroke="currentColor" stroke-opacity="0.5" '
             f'stroke-width="1.4" stroke-linecap="round" stroke-linejoin="round"/>'
-            + _text((start + end) / 2, y - 8, "distilled", anchor="middle", size=10.5)
+            + _text((start + end) / 2, y - 8, above, anchor="middle", size=10.5)
             + _text((start + end) / 2, y + 16, label, anchor="middle", size=10.5))
 
 

@@ -141,7 +141,7 @@ def make(place: ChainPlace, chain: Chain, target: Target, asked: int, method: st
     folder = place.made_dir / name
     model = chains.read_made(folder)
     if model is not None and chains.outdated(model, place):
-        chains.remove_made(model)
+        chains.bin_made(model)
     with st.spinner("Making it …", show_time=True):
         client.engine().make_size(chain, target, folder, method=method, alpha=alpha)
     chains.note(folder, asked=asked)

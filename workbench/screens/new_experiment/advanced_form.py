@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from core.config import ExperimentConfig
-from workbench.screens.new_experiment import controls, data_view, experiment_form, forms, pictures, plan_view
+from workbench.screens.new_experiment import bridge_view, controls, data_view, experiment_form, forms, pictures, plan_view
 from workbench.screens.new_experiment.controls import bound, control, draft, section_errors
 from workbench.screens.new_experiment.experiment_form import Errors
 
@@ -57,6 +57,9 @@ def advanced(config: ExperimentConfig | None, plan: Plan | None, errors: Errors)
 
 
 def _models(tab: str, config: ExperimentConfig | None, plan: Plan | None, errors: Errors) -> None:
+    if draft()["bridge"]:
+        bridge_view.bridge(errors)
+        return
     left, right = st.columns(2, gap="large")
     with left:
         st.toggle("Teacher", help="Off: train a fresh architecture on the data alone.\n\nIn recipes: `teacher`",

@@ -43,7 +43,7 @@ class Survey:
 def survey(config: ExperimentConfig) -> Survey:
     """Have a file read by the engine process, once for each file and settings."""
     stamp = _stamp(config.data.source)
-    if not stamp:
+    if not stamp or config.bridge is not None:
         return Survey()
     try:
         here = config.teacher is not None and state.describe(config.teacher.model).present

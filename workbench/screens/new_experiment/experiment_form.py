@@ -14,7 +14,7 @@ from core.data.house import HOUSE
 from core.errors import StillhouseError
 from workbench.mounts import base_path
 from workbench.runs import jobs
-from workbench.screens.new_experiment import controls, data_view, forms, pictures, plan_view, starting_points, wording
+from workbench.screens.new_experiment import bridge_view, controls, data_view, forms, pictures, plan_view, starting_points, wording
 from workbench.screens.new_experiment.controls import CONTROLS, bound, control, draft, helped, keep, section_errors
 from workbench.screens.new_experiment.data_view import Survey
 from workbench.screens.new_experiment.starting_points import StartingPoint
@@ -74,6 +74,12 @@ def starting_point(start: StartingPoint) -> None:
                     st.rerun()
     if start.config.description:
         st.caption(views.plain(start.config.description))
+    if draft()["chain"]:
+        with st.container(border=True):
+            st.markdown(f":material/link: **This recipe builds a chain** of {len(draft()['chain']['anchors'])} anchors below the teacher, "
+                        "not one student. Its anchors are kept as they are; this form changes the rest.")
+            query = {"from": st.query_params["from"]} if "from" in st.query_params else {}
+            st.page_link(state.CHAIN, label="Build it on the Chain page", query_params=query, icon=":material/arrow_forward:")
 
 
 def drawable(config: ExperimentConfig | None, plan: Plan | None, errors: Errors) -> tuple[ExperimentConfig | None, Plan | None]:
@@ -105,6 +111,10 @@ def _choose_recipe(name: str) -> None:
 
 def simple(config: ExperimentConfig | None, plan: Plan | None, errors: Errors) -> None:
     """What an instructor needs: models, loss mix, temperature, data, budget, control."""
+    if draft()["bridge"]:
+        bridge_view.bridge(errors)
+        _bridge_budget(errors)
+        return
     if not draft()["teacher"]:
         st.info("This recipe trains a model from nothing, without a teacher. Its fields are in the advanced form.", icon=":material/info:")
         return
@@ -118,13 +128,9 @@ def _models(config: ExperimentConfig | None, plan: Plan | None, errors: Errors) 
     left, right = st.columns(2, gap="large")
     with left:
         entry = teacher(errors)
-        if draft()["chain"]:
-            st.info(f"This recipe builds a chain of {len(draft()['chain']['anchors'])} anchors below the teacher, not one student.",
-                    icon=":material/link:")
-            st.page_link(state.CHAIN, label="Chains have a page of their own", icon=":material/arrow_forward:")
-        elif draft()["student.model"]:
+        if draft()["student.model"]:
             _begins_as()
-        elif entry is not None:
+        elif entry is not None and not draft()["chain"]:
             depth = draft()["student.layers"] or max(1, entry.layers // 2)
             if entry.layers > 1:
                 st.slider("Student depth (blocks)", 1, max(entry.layers, depth), help=forms.LEAVES["student.layers"].description,
@@ -211,6 +217,13 @@ def _budget(config: ExperimentConfig | None, errors: Errors) -> None:
         control("train.device", errors, keys=False)
         control("control", errors, keys=False)
     data_view.preview(config, errors)
+
+
+def _bridge_budget(errors: Errors) -> None:
+    st.subheader("Training on the texts", anchor=False)
+    for column, path in zip(st.columns(2, gap="large"), ("train.max_steps", "train.device"), strict=True):
+        with column:
+            control(path, errors, keys=False)
 
 
 def _set_mix(percent: int) -> None:

@@ -29,6 +29,7 @@ from pydantic.fields import FieldInfo
 from core.config import ExperimentConfig, LayerRule, LossSpec, Ramp, leaves, parse_recipe, section_of
 from core.errors import ConfigError
 from core.layer_maps import layer_map
+from core.validation_words import sentence
 
 Draft = dict[str, Any]
 EXPLICIT, MAP_LIST = "explicit", "student.layer_map.list"
@@ -100,7 +101,7 @@ def check(draft: Mapping[str, Any]) -> tuple[ExperimentConfig | None, dict[str, 
     except ConfigError as error:
         cause = error.__cause__
         if isinstance(cause, ValidationError):
-            messages = {_path_of(detail["loc"]): _sentence(detail) for detail in cause.errors(include_url=False)}
+            messages = {_path_of(detail["loc"]): sentence(detail) for detail in cause.errors(include_url=False)}
             return None, messages | ({} if draft["data.source"] else {"data.source": NO_DATA})
         return None, {MAP_LIST: str(error)}
 
@@ -231,6 +232,8 @@ def _block_numbers(text: str) -> list[int]:
 
 def _path_of(location: tuple[int | str, ...]) -> str:
     """Dotted path of a field in a validation error; members of a union put their own names there, which are no keys."""
+    if location and location[0] in WHOLE_SECTIONS:
+        return ".".join(map(str, location[:2])) if location[0] == "bridge" else str(location[0])
     path: list[str] = []
     for part in location:
         candidate = ".".join([*path, str(part)])
@@ -238,10 +241,3 @@ def _path_of(location: tuple[int | str, ...]) -> str:
             break
         path.append(str(part))
     return ".".join(path)
-
-
-def _sentence(detail: Mapping[str, Any]) -> str:
-    if detail["type"] == "string_too_short":
-        return "Something must be given here."
-    message = detail["msg"].removeprefix("Value error, ")
-    return f"{message[0].upper()}{message[1:].rstrip('.')}."

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from core.planning import Plan
 
 # Beside which field a failed check is shown.
-PLACES = {"teacher": "teacher.model", "student": "student.layers", "text": "data.source", "block length": "data.block_length"}
+PLACES = {"teacher": "teacher.model", "student": "student.layers", "writer": "bridge.model", "prompts": "bridge.prompts",
+          "text": "data.source", "block length": "data.block_length"}
 ASKED = "measured plan"  # the configuration whose measurement this session asked for
 STATIC_SECONDS = 60  # how long an instant plan is believed: a hub id costs a request, a file may be put right
 
@@ -29,7 +30,7 @@ def static(config: ExperimentConfig) -> tuple[Plan | None, dict[str, str]]:
     try:
         plan = _static(_question(config))
     except StillhouseError as error:
-        return None, {"teacher.model": wording.in_form(str(error))}
+        return None, {"teacher.model" if config.bridge is None else "bridge.model": wording.in_form(str(error))}
     return plan, _failures(plan, config)
 
 
@@ -47,7 +48,8 @@ def _static(config_json: str) -> Plan:
 
 
 def _failures(plan: Plan, config: ExperimentConfig) -> dict[str, str]:
-    return {PLACES.get(check.name, ""): wording.in_form(f"{check.message} {check.fix}".strip(), config.data.source)
+    places = PLACES | ({"student": "student.model"} if config.student.model else {})
+    return {places.get(check.name, ""): wording.in_form(f"{check.message} {check.fix}".strip(), config.data.source)
             for check in plan.checks if not check.ok}
 
 

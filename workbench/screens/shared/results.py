@@ -24,6 +24,7 @@ ROWS = ("perplexity", "bits_per_byte", "kl_to_teacher", "agreement", "sentiment_
 
 # What the engine calls a phase, and whom it measures -> how a page says it.
 PHASES = {"load teacher": "Loading the teacher", "prepare data": "Reading the data and cutting it into blocks",
+          "load bridge teacher": "Loading the teacher that writes",
           "train": "Preparing the training", "steps": "Training", "evaluate": "Measuring {who} on held-out text",
           "time one sequence": "Timing the models, one sequence at a time", "time a batch": "Timing the models, a batch at a time",
           "retention": "Scoring {who} on a labelled task{place}"}
@@ -111,9 +112,22 @@ def has_control(run: Run) -> bool:
     return bool(json.loads(run.config_json).get("control"))
 
 
-def share_done(run: Run) -> float:
-    """How much of the steps of all arms is done, from 0 to 1."""
-    progress = run.progress
+def written(phases: Sequence[Event]) -> dict[str, Any] | None:
+    """How far a bridge's teacher has come with its texts: ``done``, ``texts``, ``kept``, ``left_out``; None when it is not writing."""
+    last = phases[-1].payload if phases else {}
+    return last if last.get("name") == "write texts" else None
+
+
+def left_out_text(left_out: Mapping[str, int]) -> str:
+    """Why texts were left out, as ``12 repetitive, 3 empty``."""
+    return ", ".join(f"{count:,} {reason}" for reason, count in sorted(left_out.items(), key=lambda item: -item[1]))
+
+
+def share_done(run: Run, phases: Sequence[Event] = ()) -> float:
+    """How much of the steps of all arms is done, from 0 to 1; while a bridge's teacher writes, how much of its texts."""
+    progress, texts = run.progress, written(phases)
+    if texts is not None and progress.phase == "write texts":
+        return min(texts["done"] / texts["texts"], 1.0)
     if not progress.total:
         return 0.0
     arms = 2 if has_control(run) else 1
@@ -160,6 +174,11 @@ def progress_text(run: Run, phases: Sequence[Event] = ()) -> str:
             left = f", about {here} left with its evaluations" + (f", {everything} with the control" if everything != here else "")
         before = f"Student {progress.total:,}/{progress.total:,}, then the control" if progress.arm == CONTROL else "Training the student"
         return f"{before}: step {progress.step:,} of {progress.total:,}{left}"
+    texts = written(phases)
+    if texts is not None and progress.phase == "write texts":
+        left_out = left_out_text(texts.get("left_out", {}))
+        return (f"{texts['done']:,} of {texts['texts']:,} texts are written, {texts.get('kept', 0):,} to learn from"
+                + (f"; left out: {left_out}" if left_out else ""))
     told = phases[-1].payload if phases and phases[-1].payload["name"] == progress.phase else {}
     words = PHASES.get(progress.phase, f"{progress.phase[0].upper()}{progress.phase[1:]}")
     place = f", {told['done'] + 1} of {told['total']}" if "done" in told else ""

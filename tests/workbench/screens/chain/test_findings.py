@@ -12,7 +12,8 @@ from core.interpolation import swap
 from core.on_demand import load_bracket
 from workbench.screens.chain import figures, findings, pictures
 
-PARAMETERS = {"substitution": 3.2, "interpolation": 3.9, "best_alpha": 3.5, "alpha_0": 3.6, "alpha_1": 4.0, "nearest": 4.0, "random": 9.0}
+PARAMETERS = {"substitution": 3.2, "interpolation": 3.9, "best_alpha": 3.5, "alpha_0": 3.6, "alpha_1": 4.0, "copied": 4.2,
+              "nearest": 4.0, "random": 9.0}
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +111,7 @@ def test_new_weights_do_not_squash_the_figure(told: Chain):
     assert max(max(filter(np.isfinite, trace.y)) for trace in figure.data) < PARAMETERS["random"]
     assert figures.random_level(told) == PARAMETERS["random"]
     names = [trace.name for trace in figure.data]
-    assert names[:6] == [label for label, *_ in figures.CURVES.values()]
+    assert names[:len(figures.CURVES)] == [label for label, *_ in figures.CURVES.values()]
     fewer = figures.size_quality(told, size=10_000, expected=None, made={}, method="substitution", baselines=False)
     assert [trace.name for trace in fewer.data] == ["substitution", "interpolation, default alpha", "anchors"]
 
@@ -129,3 +130,6 @@ def test_the_lineage_names_everybody_and_shows_words_as_they_are(told: Chain):
     assert drawn.count("<rect") == 3
     assert "<b>" not in drawn
     assert "loss 4.00 · ppl 54.6" in drawn
+    crossed = pictures.lineage(told, "proxy", [], "<i>writer</i> wrote 2,731 texts")
+    assert crossed.count("<rect") == 4 and "<i>" not in crossed
+    assert ">wrote 2,731 texts<" in crossed and ">bridge<" in crossed

@@ -30,8 +30,8 @@ def test_every_leaf_has_a_control_and_a_place_in_the_advanced_form():
 
 
 @pytest.mark.parametrize(("changes", "path", "words"), [
-    ({"losses.temperature": 0.0}, "losses.temperature", "greater than 0"),
-    ({"losses.w_kd.start": -1.0}, "losses.w_kd", "greater than or equal to 0"),
+    ({"losses.temperature": 0.0}, "losses.temperature", "number above 0"),
+    ({"losses.w_kd.start": -1.0}, "losses.w_kd", "number of 0 or more"),
     ({"name": "../x"}, "name", "is not a run name"),
     ({"student.layer_map": "explicit", forms.MAP_LIST: "0, 3, 2"}, "student.layer_map", "each once"),
     ({"student.layer_map": "explicit", forms.MAP_LIST: "0, x"}, forms.MAP_LIST, "Block numbers"),

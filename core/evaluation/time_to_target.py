@@ -1,0 +1,24 @@
+"""How much sooner one training reaches what another one ends at.
+
+    time-to-target ratio = B / max(1, first measured step with CE <= CE of the other at B)
+
+B is the other's last step. Where the target is passed before the first step, the ratio counts one step: it is then a lower bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+Curve = Mapping[int, float]  # optimiser step -> held-out cross-entropy, nats per token
+
+
+def first_step(curve: Curve, target: float) -> int | None:
+    """The first measured step at which `curve` is at `target` or below; None where it never is."""
+    return min((step for step, loss in curve.items() if loss <= target), default=None)
+
+
+def time_to_target(curve: Curve, other: Curve) -> float:
+    """The ratio above for two curves that are not empty; 0 where `curve` never gets there."""
+    budget = max(other)
+    there = first_step(curve, other[budget])
+    return 0.0 if there is None else budget / max(1, there)

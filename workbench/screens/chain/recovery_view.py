@@ -1,0 +1,141 @@
+"""The form that trains a made model together with what it is held against, and the panel that lays their curves over one another."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from core.chains import Chain
+from core.recorder import STUDENT
+from workbench.errors import RunNotFound
+from workbench.runs import jobs
+from workbench.screens.chain import findings, recovery
+from workbench.screens.shared import charts, results, state, views
+from workbench.screens.shared.live_plotly import live_plotly
+from workbench.store import chains
+from workbench.store.chains import ChainPlace, MadeModel
+from workbench.store.records import Run
+
+POLL_SECONDS = 2.0
+METRIC = "eval/cross_entropy"
+SHOWN = "chain.recovery"  # in the session state: the recovery that the panel shows
+
+
+def form(place: ChainPlace, chain: Chain, model: MadeModel) -> None:
+    """How many tokens, from whom; the start of all three; and the way to the whole form for one alone."""
+    large, _ = findings.bracket(chain, model.target)
+    key, per_step = f"recovery.{model.name}", recovery.tokens_per_step(chain)
+    called = recovery.names(chain, model.target)
+    st.markdown(f"Trains **{views.plain(model.name)}** and what it is held against, each for the same tokens in the same order: "
+                f"{called[recovery.RANDOM]}; {called[recovery.NEAREST]}.")
+    tokens = st.number_input("Tokens of each", per_step, None, recovery.STEPS * per_step, step=50 * per_step, key=f"{key}.tokens")
+    taught = st.segmented_control("Learns from", (True, False), default=True, required=True, key=f"{key}.taught",
+                                  format_func={True: f"anchor {large.number}", False: "the text alone"}.get)
+    seed = st.number_input("Seed", 0, 2**32 - 1, 42, key=f"{key}.seed")
+    st.caption(f"{max(1, round(tokens / per_step)):,} steps each, one training after the other, in the background.")
+    if st.button("Start all three", type="primary", icon=":material/play_arrow:", key=f"{key}.start", width="stretch"):
+        with views.errors_shown():
+            start(place, chain, model, taught=taught, tokens=tokens, seed=seed)
+            st.rerun()
+    if st.button("Only this one, in the form", icon=":material/tune:", key=f"{key}.form", type="tertiary",
+                 help=f"A distillation from anchor {large.number} with a control: opens the form, filled in."):
+        st.switch_page(state.NEW, query_params={"recipe": "quickstart", "set": link(place, model, large.number)})
+
+
+def start(place: ChainPlace, chain: Chain, model: MadeModel, *, taught: bool, tokens: int, seed: int) -> None:
+    """Queue the three trainings and remember which they are. Raises what `jobs.submit` raises."""
+    begun: dict[str, str] = {}
+    try:
+        for role, config in recovery.configs(place, chain, model, taught=taught, tokens=tokens, seed=seed).items():
+            begun[role] = jobs.submit(config, state.store()).id
+    finally:
+        if begun:
+            chains.note(model.folder, recoveries=[*model.recoveries, begun])
+            st.session_state.pop(SHOWN, None)
+
+
+def link(place: ChainPlace, model: MadeModel, teacher: int) -> list[str]:
+    """What a link sets in the form of a new experiment to train a made model on: a short run from the larger anchor."""
+    return [f"name={model.name}-recovered", f"teacher.model={place.name}:{teacher}", f"student.model={model.folder}", "student.layers=null",
+            f"train.max_steps={recovery.STEPS}", "control=true"]
+
+
+# ---------------------------------------------------------------------------------------------------- what came of it
+
+
+def recoveries(place: ChainPlace, chain: Chain) -> None:
+    """The latest recovery, or the one that is picked; nothing when there is none."""
+    found = {ids[recovery.MADE]: (model, runs) for model in chains.made(place) for ids in reversed(model.recoveries)
+             if (runs := _runs(ids)).get(recovery.MADE)}
+    if not found:
+        return
+    newest_first = sorted(found, key=lambda run_id: -found[run_id][1][recovery.MADE].created)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader("Recovered with a little training", anchor=False, width="content")
+        st.space("stretch")
+        if st.session_state.get(SHOWN) not in newest_first:
+            st.session_state[SHOWN] = newest_first[0]
+        if len(newest_first) > 1:
+            st.selectbox("Recovery", newest_first, key=SHOWN, width=320, label_visibility="collapsed",
+                         format_func=lambda run_id: found[run_id][1][recovery.MADE].name)
+    model, runs = found[st.session_state[SHOWN]]
+    lives = any(map(state.lives, runs.values()))
+    called = recovery.names(chain, model.target)
+    st.fragment(_panel, run_every=POLL_SECONDS if lives else None)({role: run.id for role, run in runs.items()}, called, lives)
+
+
+def _runs(ids: dict[str, str]) -> dict[str, Run]:
+    """The runs of a recovery that are still there and not in the bin."""
+    there = {}
+    for role, run_id in ids.items():
+        try:
+            run = state.store().run(run_id)
+        except RunNotFound:
+            continue
+        if run.deleted is None:
+            there[role] = run
+    return there
+
+
+def _panel(ids: dict[str, str], called: dict[str, str], was_live: bool) -> None:
+    with views.errors_shown():
+        runs = _runs(ids)
+        if not runs or was_live != any(map(state.lives, runs.values())):
+            st.rerun()
+        tables = {role: state.curves(run.id) for role, run in runs.items()}
+        curves = {role: _curve(table) for role, table in tables.items()}
+        left, right = st.columns([7, 5], gap="large")
+        with left:
+            if any(curves.values()):
+                drawn = pd.concat([table.assign(run=called[role]) for role, table in tables.items()], ignore_index=True)
+                live_plotly(charts.overlay(drawn, METRIC), key=f"recovery.{runs[next(iter(runs))].id}",
+                            label="Held-out cross-entropy over the steps of the three trainings")
+            else:
+                views.empty_state("Nothing has been measured yet. The curves appear here while the trainings go on.", "show_chart")
+        with right:
+            for role, run in runs.items():
+                _line(run, called[role])
+            ended = all(run.status == "finished" for run in runs.values()) and len(runs) == len(recovery.ROLES)
+            done = recovery.RANDOM in runs and runs[recovery.RANDOM].status == "finished"
+            head, rows = recovery.table(curves, called, ended=done)
+            views.text_table(head, rows, numbers=True, label="Losses of the three trainings and their time-to-target ratios")
+            if ended:
+                made = charts.select(tables[recovery.MADE], STUDENT, "tokens")["value"]
+                st.markdown(recovery.finding(curves, called, int(made.iloc[-1]) if len(made) else 0))
+            st.caption("Time ratio: steps that new weights took, over steps until the model was where they ended, measured at "
+                       f"{recovery.EVALUATIONS} places; ≥ where it was there before its first step. One seed.")
+
+
+def _line(run: Run, called: str) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.page_link(state.RUN, label=called, query_params={"run": run.id}, icon=":material/show_chart:")
+        views.status_badge(run)
+    if run.active:
+        st.progress(results.share_done(run), text=results.progress_text(run))
+    elif run.message and run.status != "finished":
+        st.caption(views.no_images(f"{run.message} {run.hint or ''}"))
+
+
+def _curve(table: pd.DataFrame) -> dict[int, float]:
+    found = charts.select(table, STUDENT, METRIC)
+    return dict(zip(found["step"].astype(int).tolist(), found["value"].astype(float).tolist(), strict=True))

@@ -1,0 +1,110 @@
+"""The part of the form that a bridge has in place of a teacher: who writes, to what prompts, how much, and who learns from it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from core import quantities
+from core.config import describe
+from core.data.house import HOUSE
+from core.errors import StillhouseError
+from workbench.screens.new_experiment import wording
+from workbench.screens.new_experiment.controls import bound, draft, section_errors
+from workbench.screens.new_experiment.uploads import is_upload, save_upload, shown_name
+from workbench.screens.shared import state, views
+
+UPLOADED = "uploaded prompts"  # in the session state
+DATA_TYPES = ("txt", "jsonl", "csv", "parquet")
+
+
+def bridge(errors: dict[str, str]) -> None:
+    """The section of both forms."""
+    st.subheader("Bridge from another vocabulary", anchor=False)
+    st.caption("A teacher of any vocabulary and architecture writes texts, and a model of yours, the proxy, learns from them. "
+               "The proxy can then head a chain that speaks its own vocabulary.")
+    left, right = st.columns(2, gap="large")
+    with left:
+        _model("Writing teacher", "bridge.model", draft()["bridge"]["model"], _set_writer, errors)
+        _model("Proxy, which learns from the texts", "student.model", draft()["student.model"], _set_proxy, errors)
+    with right:
+        _prompts(errors)
+        for key, label, low, step in (("texts", "Texts", 1, 100), ("max_new_tokens", "Longest answer (tokens)", 1, 8)):
+            st.number_input(label, low, None, step=step, help=describe(f"bridge.{key}"), **_bound(key))
+    with st.expander("How it writes", icon=":material/edit_note:"):
+        columns = st.columns(4)
+        for column, (key, label, bounds, step) in zip(columns, (
+                ("sampling_temperature", "Sampling temperature", (0.0, None), 0.1), ("top_k", "Top k", (1, None), 10),
+                ("top_p", "Top p", (0.01, 1.0), 0.05), ("batch_size", "Prompts in one pass", (1, None), 8)), strict=True):
+            column.number_input(label, *bounds, step=step, help=describe(f"bridge.{key}"), **_bound(key))
+    section_errors(errors, "bridge", "student", "losses")
+    st.caption("What is written is kept: texts that were asked for before are not written again. The empty, the repetitive and the same "
+               "again are left out, and counted.")
+
+
+def _model(label: str, path: str, chosen: str | None, keep: Any, errors: dict[str, str]) -> None:
+    known = {entry.name: entry for entry in state.models()}
+    st.selectbox(label, list(known) if chosen in known or not chosen else [chosen, *known], accept_new_options=True, help=describe(path),
+                 index=None, format_func=lambda name: _label(name, known), **bound(f"bridge.{path}", chosen or None, keep))
+    section_errors(errors, path)
+    if not chosen or path in errors:
+        return
+    try:
+        entry = state.describe(chosen)
+    except StillhouseError as error:
+        st.error(wording.in_form(str(error)), icon=":material/error:")
+        return
+    if not entry.present:
+        st.caption(f":material/cloud_download: {quantities.size(entry.size_bytes)} will be downloaded when the run starts.")
+        st.page_link(state.MODELS, label="Fetch it now on the Models page", icon=":material/arrow_forward:")
+
+
+def _label(name: str, known: dict[str, Any]) -> str:
+    entry = known.get(name)
+    if entry is None:
+        return name.rstrip("/").rpartition("/")[2]
+    tokens = f", {entry.vocabulary:,} tokens" if entry.vocabulary else ""
+    return f"{name}, {quantities.count(entry.parameters)} parameters{tokens}"
+
+
+def _prompts(errors: dict[str, str]) -> None:
+    source = draft()["bridge"]["prompts"]
+    st.segmented_control("Prompts", ("house", "other"), required=True, help=describe("bridge.prompts"),
+                         format_func={"house": "Requests about films (house)", "other": "My own"}.get,
+                         **bound("bridge.prompts kind", "house" if source == HOUSE else "other", _set_prompts_kind))
+    if source != HOUSE:
+        st.text_input("File with prompts", placeholder="a path to .txt, .jsonl, .csv or .parquet",
+                      **bound("bridge.prompts", "" if is_upload(source) else source, _set_prompts))
+        file = st.file_uploader("Upload prompts", type=list(DATA_TYPES), key="prompts file")
+        if file is not None and st.session_state.get(UPLOADED) != file.file_id:
+            _set_prompts(str(save_upload(file.name, file.getvalue())))
+            st.session_state[UPLOADED] = file.file_id
+            st.rerun()
+        if is_upload(source):
+            st.caption(f":material/description: {views.plain(shown_name(source))}")
+    section_errors(errors, "bridge.prompts")
+
+
+def _bound(key: str) -> dict[str, Any]:
+    return bound(f"bridge.{key}", draft()["bridge"][key], _keep, key)
+
+
+def _keep(value: Any, key: str) -> None:
+    draft()["bridge"] = {**draft()["bridge"], key: value}
+
+
+def _set_writer(name: str | None) -> None:
+    _keep(name or "", "model")
+
+
+def _set_proxy(name: str | None) -> None:
+    draft()["student.model"] = name or None
+
+
+def _set_prompts_kind(kind: str) -> None:
+    _keep(HOUSE if kind == "house" else "", "prompts")
+
+
+def _set_prompts(text: str) -> None:
+    _keep(text.strip(), "prompts")
