@@ -17,13 +17,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from core.data.house import held_out
-from core.export.graph import Task
 
 if TYPE_CHECKING:
     import numpy as np
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from core.export.sessions import OnnxModel
+    from core.checkpoints import Task
 
 TEXTS, TOKENS, BATCH = 48, 64, 8  # validation reviews, their longest length, and how many at once
 MASK_EVERY = 7  # tokens: the customary 15%
@@ -63,17 +62,20 @@ def batches(tokenizer: PreTrainedTokenizerBase, task: Task, context: int, texts:
     import numpy as np
 
     texts = [review.text for review in held_out("validation", TEXTS)] if texts is None else texts
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    for start in range(0, len(texts), BATCH):
-        encoded = tokenizer(list(texts[start:start + BATCH]), truncation=True, max_length=min(TOKENS, context), padding=True,
-                            padding_side="right", return_special_tokens_mask=True, return_tensors="np")
-        ids, mask, special = (encoded[name].astype(np.int64) for name in ("input_ids", "attention_mask", "special_tokens_mask"))
-        counted = mask.astype(bool)
+    encoded = [tokenizer(text, truncation=True, max_length=min(TOKENS, context))["input_ids"] for text in texts]
+    padding = tokenizer.pad_token_id or 0
+    for start in range(0, len(encoded), BATCH):
+        rows = encoded[start:start + BATCH]
+        ids = np.full((len(rows), max(map(len, rows))), padding, np.int64)
+        real = np.zeros(ids.shape, bool)
+        for index, row in enumerate(rows):
+            ids[index, :len(row)], real[index, :len(row)] = row, True
+        counted = real
         if task == "masked":
-            counted &= (special == 0) & (np.arange(ids.shape[1]) % MASK_EVERY == MASK_EVERY // 2)
+            ordinary = real & ~np.isin(ids, tokenizer.all_special_ids)
+            counted = ordinary & (np.arange(ids.shape[1]) % MASK_EVERY == MASK_EVERY // 2)
             ids = np.where(counted, tokenizer.mask_token_id, ids)
-        yield Batch(ids, mask, counted)
+        yield Batch(ids, real.astype(np.int64), counted)
 
 
 def torch_answers(model: PreTrainedModel) -> Answering:

@@ -8,57 +8,48 @@ import io
 import logging
 import warnings
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from core.errors import ExportError, UnsupportedModel
 
 if TYPE_CHECKING:
     import onnx
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel
 
-Task = Literal["masked", "classification", "causal"]
+    from core.checkpoints import Task
 
-# The end of a model class's name -> what its logits are about.
-HEADS: dict[str, Task] = {"ForMaskedLM": "masked", "ForSequenceClassification": "classification", "ForCausalLM": "causal",
-                          "LMHeadModel": "causal"}
+EXPORTED = ("masked", "classification", "causal")  # tasks whose heads give logits, one tensor
 OUTPUT = "logits"
 LARGEST_FILE = 2**31 - 2**20  # bytes; protobuf, the form of ONNX files, ends at 2 GiB
 BATCH, LENGTH = 2, 8  # of the example that is traced; both stay open in the graph
 
 
-def task_of(model: PreTrainedModel) -> Task:
-    """What the model's logits are about. Raises UnsupportedModel for a head that is not exported."""
-    name = type(model).__name__
-    for ending, task in HEADS.items():
-        if name.endswith(ending):
-            return task
-    raise UnsupportedModel(f"The model is a {name}.", "One with a masked-language head, a sequence classifier's or a causal one was expected.",
-                           "Export it as a folder: --format folder")
-
-
-def input_names(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
-    """The graph's inputs: what the tokenizer gives and the model tells apart (RoBERTa has one token type: its input is left out)."""
-    taken = inspect.signature(model.forward).parameters
-    types = "token_type_ids" in taken and "token_type_ids" in tokenizer.model_input_names and getattr(model.config, "type_vocab_size", 0) > 1
+def input_names(model: PreTrainedModel) -> tuple[str, ...]:
+    """The graph's inputs; token types where the model tells them apart, whether its tokenizer writes them or not (RoBERTa has one)."""
+    types = "token_type_ids" in inspect.signature(model.forward).parameters and getattr(model.config, "type_vocab_size", 0) > 1
     return ("input_ids", "attention_mask", *(("token_type_ids",) if types else ()))
 
 
-def to_onnx(model: PreTrainedModel, inputs: tuple[str, ...]) -> onnx.ModelProto:
+def to_onnx(model: PreTrainedModel, task: Task, inputs: tuple[str, ...]) -> onnx.ModelProto:
     """The float32 graph of a model on the processor in float32 and evaluation mode.
 
     A matrix that embedding and output head share is stored once: the head reads it through a Transpose, which runtimes
     carry out when they load the file.
 
     Args:
+        task: what its head is for.
         inputs: as `input_names` gives them; all int64 ``(batch, length)``. The output is ``logits``.
 
     Raises:
         ExportError: an operator, or a step that depends on values, has no form in ONNX.
-        UnsupportedModel: larger than one ONNX file can be.
+        UnsupportedModel: a head without logits, or larger than one ONNX file can be.
     """
     import torch
 
+    if task not in EXPORTED:
+        raise UnsupportedModel(f"The model is a {type(model).__name__}.", f"One of these heads was expected: {', '.join(EXPORTED)}.",
+                               "Export it as a folder: --format folder")
     weights = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
     if weights > LARGEST_FILE:
         raise UnsupportedModel(f"The model's weights take {weights / 2**30:.1f} GiB.", "An ONNX file ends at 2 GiB.",
@@ -67,7 +58,7 @@ def to_onnx(model: PreTrainedModel, inputs: tuple[str, ...]) -> onnx.ModelProto:
     with torch.no_grad(), _plain_attention(model), _quiet():
         try:
             program = torch.onnx.export(
-                _Logits(model, inputs), example, dynamo=True, verbose=False, input_names=inputs, output_names=[OUTPUT],
+                _Logits(model, task, inputs), example, dynamo=True, verbose=False, input_names=inputs, output_names=[OUTPUT],
                 dynamic_shapes={"values": tuple({0: "batch", 1: "length"} for _ in inputs)})
         except (torch.onnx.OnnxExporterError, torch.onnx.errors.UnsupportedOperatorError) as error:
             raise _refusal(model, error) from error
@@ -85,7 +76,7 @@ def _refusal(model: PreTrainedModel, error: BaseException) -> ExportError:
                        "A model whose every operator has a form in ONNX was expected.", "Export it as a folder: --format folder")
 
 
-def _Logits(model: PreTrainedModel, inputs: tuple[str, ...]) -> torch.nn.Module:  # noqa: N802 - a class, made here to import torch late
+def _Logits(model: PreTrainedModel, task: Task, inputs: tuple[str, ...]) -> torch.nn.Module:  # noqa: N802 - a class, made here to import torch late
     """The model as a function of its inputs in order, with its logits alone as the result."""
     import torch
 
@@ -93,7 +84,7 @@ def _Logits(model: PreTrainedModel, inputs: tuple[str, ...]) -> torch.nn.Module:
         def __init__(self) -> None:
             super().__init__()
             self.model = model
-            self.options = {"use_cache": False} if task_of(model) == "causal" else {}
+            self.options = {"use_cache": False} if task == "causal" else {}
 
         def forward(self, *values: torch.Tensor) -> torch.Tensor:
             return self.model(**dict(zip(inputs, values, strict=True)), **self.options).logits
