@@ -133,7 +133,8 @@ def read_exported(folder: Path) -> Exported:
                  for form, told in plain["forms"].items()}
         return Exported(**{**plain, "forms": forms})
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CorruptModel(f"'{folder}' holds no export.", f"A readable file {RECORD} was expected.", "Export the model again.") from error
+        raise CorruptModel(f"'{folder}' holds no export.", f"A readable file {RECORD} was expected.",
+                           "Remove that folder, and export the model again.") from error
 
 
 # ---------------------------------------------------------------------------------------------------- ONNX
