@@ -1,4 +1,4 @@
-"""The server: Streamlit's pages, the chat pane, the pane for the visitor's own device, the assets and the job runner, behind one guard on one port.
+"""The server: Streamlit's pages, the two panes, the assets and the job runner, behind one guard on one port.
 
 `workbench.serve` runs it; `streamlit run workbench/app.py` and `uvicorn workbench.app:app` work too.
 """

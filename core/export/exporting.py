@@ -242,7 +242,8 @@ def _record(entry: ModelEntry, name: str, form: Form) -> Exported:
     from core.checkpoints import weights_hash
 
     weights = weights_hash(entry.path) if entry.path is not None and entry.path.is_dir() else ""
-    return Exported(name, form, None, entry.task, entry.architecture, entry.parameters, weights, entry.context, {}, versions(), git_commit())
+    return Exported(model=name, form=form, file=None, task=entry.task, architecture=entry.architecture, parameters=entry.parameters,
+                    weights=weights, context=entry.context, forms={}, versions=versions(), git_commit=git_commit())
 
 
 def _write_record(exported: Exported, folder: Path) -> None:

@@ -58,7 +58,7 @@ def to_onnx(model: PreTrainedModel, task: Task, inputs: tuple[str, ...]) -> onnx
     with torch.no_grad(), _plain_attention(model), _quiet():
         try:
             program = torch.onnx.export(
-                _Logits(model, task, inputs), example, dynamo=True, verbose=False, input_names=inputs, output_names=[OUTPUT],
+                _logits_only(model, task, inputs), example, dynamo=True, verbose=False, input_names=inputs, output_names=[OUTPUT],
                 dynamic_shapes={"values": tuple({0: "batch", 1: "length"} for _ in inputs)})
         except (torch.onnx.OnnxExporterError, torch.onnx.errors.UnsupportedOperatorError) as error:
             raise _refusal(model, error) from error
@@ -76,7 +76,7 @@ def _refusal(model: PreTrainedModel, error: BaseException) -> ExportError:
                        "A model whose every operator has a form in ONNX was expected.", "Export it as a folder: --format folder")
 
 
-def _Logits(model: PreTrainedModel, task: Task, inputs: tuple[str, ...]) -> torch.nn.Module:  # noqa: N802 - a class, made here to import torch late
+def _logits_only(model: PreTrainedModel, task: Task, inputs: tuple[str, ...]) -> torch.nn.Module:
     """The model as a function of its inputs in order, with its logits alone as the result."""
     import torch
 

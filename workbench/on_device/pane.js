@@ -67,7 +67,8 @@ function make(tag, text = "", name = "") {
   return element;
 }
 
-const time = (milliseconds) => (milliseconds < 1000 ? `${milliseconds.toPrecision(2)} ms` : `${(milliseconds / 1000).toFixed(1)} s`);
+const time = (milliseconds) => (milliseconds >= 1000 ? `${(milliseconds / 1000).toFixed(1)} s`
+  : `${milliseconds >= 10 ? Math.round(milliseconds) : milliseconds.toPrecision(2)} ms`);
 const size = (bytes) => `${(bytes / 1e6).toPrecision(3)} MB`;
 const millions = (count) => `${(count / 1e6).toPrecision(3)}M`;
 
@@ -84,7 +85,11 @@ function thisDevice() {
 function followPage() {
   const page = window.parent === window ? null : window.parent.document.querySelector("[data-testid=stApp]");
   if (!page) return;
-  const follow = () => (document.documentElement.className = getComputedStyle(page).colorScheme === "dark" ? "dark" : "light");
+  const follow = () => {
+    const scheme = getComputedStyle(page).colorScheme === "dark" ? "dark" : "light";
+    document.documentElement.className = scheme;
+    window.frameElement.style.colorScheme = scheme;  // a frame of another scheme than its document's is not transparent
+  };
   follow();
   new MutationObserver(follow).observe(page, {attributes: true, attributeFilter: ["class", "style"]});
   new ResizeObserver(() => (window.frameElement.style.height = `${document.body.offsetHeight + 4}px`)).observe(document.body);

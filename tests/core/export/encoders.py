@@ -24,7 +24,6 @@ from transformers import (
 from core.data.house import held_out
 
 VOCABULARY, WIDTH, POSITIONS = 600, 32, 64
-SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 ENCODERS = ("bert", "roberta", "distilbert", "electra", "modernbert")
 CLASSES = {"masked": AutoModelForMaskedLM, "classification": AutoModelForSequenceClassification,
            "question_answering": AutoModelForQuestionAnswering}
@@ -59,7 +58,8 @@ def tiny_tokenizer(mask: bool = True) -> PreTrainedTokenizerFast:
     """The same for all: what a text becomes is not what these tests are about."""
     from tokenizers import Tokenizer
 
-    names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"} | ({"mask_token": "[MASK]"} if mask else {})
+    names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    names |= {"mask_token": "[MASK]"} if mask else {}
     return PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(_trained_tokenizer()), model_max_length=POSITIONS, **names)
 
 

@@ -58,7 +58,7 @@ def test_int8_is_small_and_near(tmp_path: Path, name: str) -> None:
     assert 1e-5 < agreement.logit_difference < 2
     assert agreement.mean_probability_difference <= agreement.largest_probability_difference < 0.2
     weights = {tensor.name: tensor for tensor in onnx.load(tmp_path / "out" / "model.int8.onnx").graph.initializer}
-    stored = [tensor for tensor in weights.values() if VOCABULARY in tensor.dims and len(tensor.dims) == 2 and max(tensor.dims) != sum(tensor.dims) - 1]
+    stored = [tensor for tensor in weights.values() if VOCABULARY in tensor.dims and len(tensor.dims) == 2 and 1 not in tensor.dims]
     assert [tensor.data_type for tensor in stored] == [onnx.TensorProto.INT8], "the vocabulary is stored once, in int8"
     assert made.forms["onnx-int8"].bytes == (tmp_path / "out" / "model.int8.onnx").stat().st_size
     numbers_stored = sum(np.prod(tensor.dims, dtype=int) for tensor in weights.values() if tensor.data_type == onnx.TensorProto.FLOAT)

@@ -22,7 +22,6 @@ POLL_SECONDS = 1.0
 # The pane sets the frame's height; Streamlit's own boxes around it must not.
 LAYOUT = """<style>
 div:has(> iframe[title="Fill the blank"]), div:has(> div > iframe[title="Fill the blank"]) { height: auto !important; flex: 0 0 auto; }
-iframe[title="Fill the blank"] { color-scheme: normal; }
 </style>"""
 
 
@@ -121,9 +120,9 @@ def _runtime() -> None:
         st.fragment(_progress, run_every=POLL_SECONDS)()
         return
     names = " and ".join(f"{package.name} {package.version}" for package in missing)
-    views.empty_state(f"To run in a browser, an exported model needs {views.plain(names)}: {size(sum(each.size_bytes for each in missing))} "
-                      "from the npm registry, once. They are checked by their hash and kept on this machine; pages load nothing from elsewhere.",
-                      "download")
+    amount = size(sum(package.size_bytes for package in missing))
+    views.empty_state(f"To run in a browser, an exported model needs {views.plain(names)}: {amount} from the npm registry, once, checked "
+                      "by its hash and kept on this machine.", "download")
     if st.button("Download", type="primary", icon=":material/download:"):
         fetches[npm.RUNTIME] = Fetch(npm.RUNTIME)
         st.rerun()
