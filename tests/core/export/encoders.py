@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import torch
 from tokenizers import BertWordPieceTokenizer
@@ -12,39 +11,15 @@ from transformers import (
     AutoModelForMaskedLM,
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
-    BertConfig,
-    DistilBertConfig,
-    ElectraConfig,
-    ModernBertConfig,
-    PreTrainedConfig,
     PreTrainedTokenizerFast,
-    RobertaConfig,
 )
 
 from core.data.house import held_out
+from tests.core.tiny import POSITIONS, tiny_encoder_config
 
-VOCABULARY, WIDTH, POSITIONS = 600, 32, 64
-ENCODERS = ("bert", "roberta", "distilbert", "electra", "modernbert")
+VOCABULARY = 600
 CLASSES = {"masked": AutoModelForMaskedLM, "classification": AutoModelForSequenceClassification,
            "question_answering": AutoModelForQuestionAnswering}
-
-
-def tiny_encoder_config(name: str, layers: int = 2) -> PreTrainedConfig:
-    ids: dict[str, Any] = {"vocab_size": VOCABULARY, "pad_token_id": 0}
-    sizes: dict[str, Any] = {**ids, "hidden_size": WIDTH, "num_hidden_layers": layers, "num_attention_heads": 4, "intermediate_size": 48}
-    match name:
-        case "bert":
-            return BertConfig(**sizes, max_position_embeddings=POSITIONS)
-        case "roberta":
-            return RobertaConfig(**sizes, max_position_embeddings=POSITIONS + 1, type_vocab_size=1)
-        case "distilbert":
-            return DistilBertConfig(**ids, dim=WIDTH, n_layers=layers, n_heads=4, hidden_dim=48, max_position_embeddings=POSITIONS)
-        case "electra":
-            return ElectraConfig(**sizes, embedding_size=16, max_position_embeddings=POSITIONS)
-        case "modernbert":
-            return ModernBertConfig(**sizes, max_position_embeddings=POSITIONS, local_attention=8, global_attn_every_n_layers=2,
-                                    bos_token_id=2, eos_token_id=3, cls_token_id=2, sep_token_id=3)
-    raise ValueError(name)
 
 
 @lru_cache(maxsize=1)
@@ -65,8 +40,12 @@ def tiny_tokenizer(mask: bool = True) -> PreTrainedTokenizerFast:
 
 def save_encoder(folder: Path, name: str, task: str = "masked", mask: bool = True, layers: int = 2) -> Path:
     """A folder as `save_pretrained` writes it; every parameter is random, so that any mix-up shows."""
+    config = tiny_encoder_config(name, layers)
+    config.update({"vocab_size": VOCABULARY, "pad_token_id": 0})
+    if name == "modernbert":
+        config.update({"local_attention": 8})  # shorter than the texts, so that both kinds of attention are met
     torch.manual_seed(0)
-    model = CLASSES[task].from_config(tiny_encoder_config(name, layers)).eval()
+    model = CLASSES[task].from_config(config).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)

@@ -14,7 +14,8 @@ from core.errors import CompatibilityError, ConfigError, CorruptModel, ExportErr
 from core.export import FORMS, exporting, graph
 from core.export.sessions import OnnxModel
 from tests.core.chat_models import chat_model, chat_tokenizer
-from tests.core.export.encoders import ENCODERS, VOCABULARY, save_encoder
+from tests.core.export.encoders import VOCABULARY, save_encoder
+from tests.core.tiny import ENCODERS
 
 TEXTS = ("A film about nothing, and a good one.", "I liked it.")
 
