@@ -6,7 +6,8 @@
     │   ├── ModelNotFound         nothing of that name, folder or id
     │   ├── CorruptModel          files missing, truncated or not what they claim to be
     │   ├── UnsafeModel           needs pickle or remote code, which are never read
-    │   └── UnsupportedModel      an architecture whose anatomy is not described
+    │   ├── UnsupportedModel      an architecture whose anatomy is not described
+    │   └── ExportError           it cannot be written in the form that was asked for
     ├── CompatibilityError        two models that cannot be distilled or compared
     ├── DataError                 a dataset that cannot be read or holds too little
     ├── DeviceError               a device that is not there
@@ -60,6 +61,10 @@ class UnsafeModel(ModelError):
 
 class UnsupportedModel(ModelError):
     """An architecture whose anatomy is not described."""
+
+
+class ExportError(ModelError):
+    """The model cannot be written in the form that was asked for."""
 
 
 class CompatibilityError(StillhouseError):

@@ -11,7 +11,8 @@ from pathlib import Path
 from core import __version__
 
 ROOT = Path(__file__).resolve().parents[1]
-LIBRARIES = ("torch", "transformers", "datasets", "accelerate", "peft", "tokenizers", "safetensors", "numpy")
+LIBRARIES = ("torch", "transformers", "datasets", "accelerate", "peft", "tokenizers", "safetensors", "numpy", "onnx",
+             "onnxruntime")
 
 
 def versions() -> dict[str, str]:

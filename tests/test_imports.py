@@ -28,14 +28,14 @@ OTHER_PROCESSES = {"workbench.runs.worker", "workbench.inference.server", "workb
 # The engine modules that the web process uses.
 LIGHT_CORE = ("core.config", "core.errors", "core.recorder", "core.metrics", "core.catalog", "core.layer_maps", "core.planning",
               "core.claims.registry", "core.claims.running", "core.claims.outcomes", "core.data.house", "core.data.sources",
-              "core.evaluation.retention", "core.evaluation.flops")
+              "core.export.exporting", "core.npm", "core.evaluation.retention", "core.evaluation.flops")
 
 # The packages of the workbench and the modules beside them, from the ground up; neighbours on one floor do not know each other.
 FLOORS = (
     ("errors", "failures", "mounts", "paths", "processes"),
     ("gate", "store"),
     ("checks", "inference", "runs"),
-    ("chat", "screens"),
+    ("chat", "on_device", "screens"),
     ("app",),
     ("serve",),
     ("terminal",),

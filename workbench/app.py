@@ -1,4 +1,4 @@
-"""The server: Streamlit's pages, the chat pane, the assets and the job runner, behind one guard on one port.
+"""The server: Streamlit's pages, the two panes, the assets and the job runner, behind one guard on one port.
 
 `workbench.serve` runs it; `streamlit run workbench/app.py` and `uvicorn workbench.app:app` work too.
 """
@@ -20,7 +20,8 @@ from starlette.routing import Mount  # noqa: E402
 from workbench import gate, paths  # noqa: E402
 from workbench.chat.mount import ChatMount  # noqa: E402
 from workbench.inference import client  # noqa: E402
-from workbench.mounts import base_path, chat_path  # noqa: E402
+from workbench.mounts import base_path, chat_path, on_device_path  # noqa: E402
+from workbench.on_device.mount import pane  # noqa: E402
 from workbench.runs.jobs import Runner  # noqa: E402
 from workbench.screens.shared.live_plotly import script_route  # noqa: E402
 from workbench.store import Store  # noqa: E402
@@ -56,6 +57,6 @@ async def lifespan(_app: st.App):
 app = st.App(
     SCRIPT,
     lifespan=lifespan,
-    routes=[script_route(), Mount(chat_path(), app=chat)],
+    routes=[script_route(), Mount(chat_path(), app=chat), Mount(on_device_path(), app=pane())],
     middleware=gate.guards(paths.home() / "gate.key", base_path()),
 )

@@ -16,6 +16,11 @@ def chat_path() -> str:
     return f"{base_path()}/chat"
 
 
+def on_device_path() -> str:
+    """Where the pane that runs an exported model in the browser is mounted, and what it loads; in links add a slash."""
+    return f"{base_path()}/on-device"
+
+
 def asset_path(name: str) -> str:
     """Address of a file that pages load from this server: `plotly.min.js`."""
     return f"{base_path()}/assets/{name}"

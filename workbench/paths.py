@@ -7,6 +7,8 @@
     ├── uploads/            corpora given through the browser
     ├── models/             models fetched or converted once
     ├── made/<chain>/       models of any size, made on demand from a chain
+    ├── exports/<name>/     models exported for the browser (`core.export`)
+    ├── browser/            what runs them there (`core.npm`)
     ├── claims/<NAME>/      what came of a claim that was checked here (`core.claims.outcomes`)
     ├── engine.log          what the process in which models answer has to say
     └── cache/              what can be made again
@@ -39,6 +41,11 @@ def uploads_dir() -> Path:
 def made_dir() -> Path:
     """Models of any size, made on demand: a folder a chain."""
     return home() / "made"
+
+
+def exports_dir() -> Path:
+    """Models exported for the browser: a folder each."""
+    return home() / "exports"
 
 
 def engine_log() -> Path:

@@ -19,6 +19,7 @@ PAGES = [
     ("runs", "Runs", {}),
     ("run", "Run", {"visibility": "hidden"}),  # reached from a run's name, as /run?run=...
     ("compare", "Compare", {}),
+    ("device", "On device", {}),
     ("models", "Models", {}),
     ("ablation", "Ablation", {}),
     ("checks", "Paper checks", {}),

@@ -11,8 +11,8 @@ from playwright.sync_api import BrowserContext, Page, expect
 from tests.app_process import AppProcess, running_app
 from tests.e2e.conftest import settled
 
-ADDRESSES = ["/", "/new", "/chain", "/runs", "/run", "/compare", "/models", "/checks"]
-MENU = ["Home", "New experiment", "Chain", "Runs", "Compare", "Models", "Paper checks"]
+ADDRESSES = ["/", "/new", "/chain", "/runs", "/run", "/compare", "/device", "/models", "/checks"]
+MENU = ["Home", "New experiment", "Chain", "Runs", "Compare", "On device", "Models", "Paper checks"]
 PASSWORD = "copper kettle"
 
 

@@ -101,6 +101,10 @@ class Engine:
         """The validation losses of a made model (``this``) and of all that `core.on_demand.compare` holds it against."""
         return self._call("measure_size", chain=_told(chain), target=asdict(target), folder=str(folder))
 
+    def export(self, model: str, form: str, folder: Path) -> dict[str, Any]:
+        """`core.export.exporting.export` as plain data; `folder` then holds the export."""
+        return self._call("export", model=self._resolve(model), form=form, folder=str(folder), name=model)
+
     def release(self) -> None:
         """Let go of the models that nobody asks at the moment: somebody else needs the memory. Does not wait, starts nothing."""
         with self._lock:

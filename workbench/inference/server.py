@@ -24,6 +24,7 @@ from core.chains import Chain, Target, open_chain
 from core.config import DataSpec, parse_recipe
 from core.dimensions import Dimensions
 from core.errors import OutOfMemory, StillhouseError
+from core.export import Form
 from core.generation import stream
 from core.lens import compare_positions, next_token_logits
 from workbench import paths
@@ -84,7 +85,7 @@ class Server:
         self._cancelled: dict[int, threading.Event] = {}
         self._operations = {"info": self._info, "generate": self._generate, "lens": self._lens, "next_token": self._next_token,
                             "preview": self._preview, "survey": self._survey, "plan": self._plan, "make_size": self._make_size,
-                            "measure_size": self._measure_size}
+                            "measure_size": self._measure_size, "export": self._export}
 
     def serve(self) -> None:
         """Start a thread for every request; return when there can be no more."""
@@ -202,6 +203,13 @@ class Server:
         with self._cores.share(size.parameters):
             own = on_demand.loss_of(catalog.load(folder, dtype=torch.float32).model, opened)
             yield _value({"this": own, **on_demand.compare(opened, size, on_demand.load_bracket(opened, size.bracket))})
+
+
+    def _export(self, _cancelled: threading.Event, model: str, form: Form, folder: str, name: str) -> Iterator[Message]:
+        from core.export import exporting
+
+        with self._cores.share():
+            yield _value(asdict(exporting.export(model, form, Path(folder), name=name)))
 
 
 def _chain(path: str, name: str) -> Chain:

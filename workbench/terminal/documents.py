@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from core.catalog import ModelEntry
     from core.claims.claim import Claim
     from core.claims.outcomes import Outcome
+    from core.export.exporting import Exported
     from core.planning import Plan
 
 WIDTH = 110  # characters of a line of text
@@ -107,6 +108,23 @@ def plan_text(plan: Plan) -> str:
              ("disk", plan.disk_bytes and quantities.room(plan.disk_bytes), "{}"), ("speed", plan.tokens_per_second, "{:,.0f} tokens/s"),
              ("time", plan.seconds and quantities.duration(plan.seconds), f"{{}}, from {plan.measured_steps} real steps")]
     return "\n".join([*lines, "", *(f"{label:<20}{form.format(value)}" for label, value, form in facts if value is not None)])
+
+
+def export_document(made: Exported, out: Path) -> dict[str, Any]:
+    """An export: what it is, where it lies, and how near each form comes to the model."""
+    return {**asdict(made), "output_dir": str(out)}
+
+
+def export_text(made: Exported, out: Path) -> str:
+    """An export for people: sizes, times on one thread, and agreement with torch."""
+    rows = []
+    for form, told in made.forms.items():
+        agreement = told.agreement
+        rows.append((form, quantities.size(told.bytes), f"{told.milliseconds:.2f} ms", *((None,) * 3 if agreement is None else (
+            f"{agreement.top1:.1%} of {agreement.positions}", f"{agreement.largest_probability_difference:.2g}",
+            f"{agreement.mean_probability_difference:.2g}"))))
+    head = ("FORM", "SIZE", "ONE TEXT", "SAME TOP-1", "LARGEST DIFFERENCE", "MEAN DIFFERENCE")
+    return "\n".join([f"{made.model} as {made.form}: {out}", *(["", table(head, rows)] if rows else [])])
 
 
 def claim_document(claim: Claim, found: tuple[Outcome, str] | None) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import pytest
 from core import __version__
 from core.config import ExperimentConfig, read_recipe
 from tests.core.chat_models import save_chat_model
+from tests.core.export.encoders import save_encoder
 from tests.workbench.fake_engine import config, engine
 from workbench import serve
 from workbench.paths import ROOT
@@ -465,3 +466,40 @@ def test_chain_refuses_a_recipe_of_one_student(tmp_path: Path, capsys: pytest.Ca
     (tmp_path / "one.yaml").write_text("student: {layers: 2}\n")
     assert cli.main(["chain", str(tmp_path / "one.yaml")]) == 2
     assert "describes no chain" in capsys.readouterr().err
+
+
+def test_an_export_is_told_in_full(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    source, out = save_encoder(tmp_path / "tiny", "distilbert", layers=1), tmp_path / "out"
+    assert cli.main(["export", str(source), "--format", "onnx-int8", "--out", str(out), "--json"]) == 0
+    output = capsys.readouterr()
+    told = json.loads(output.out)
+    assert (told["output_dir"], told["file"], told["task"]) == (str(out), "model.int8.onnx", "masked")
+    assert list(told["forms"]) == ["torch", "onnx", "onnx-int8"]
+    assert "Quantising ..." in output.err
+    assert cli.main(["export", str(source), "--format", "onnx-int8", "--out", str(out)]) == 2
+    assert "is there already" in capsys.readouterr().err
+    assert cli.main(["export", str(source), "--format", "gguf", "--out", str(tmp_path / "other")]) == 2
+    assert "onnx-int8" in capsys.readouterr().err
+
+
+def test_an_export_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    source = save_encoder(tmp_path / "tiny", "distilbert", layers=1)
+    assert cli.main(["export", str(source), "--format", "onnx", "--out", str(tmp_path / "out")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{source} as onnx: {tmp_path / 'out'}"
+    assert [line.split()[0] for line in lines[2:]] == ["FORM", "torch", "onnx"]
+    assert "100.0% of" in lines[-1]
+
+
+def test_what_runs_exports_in_a_browser_is_fetched(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    from core import npm
+
+    def fetched(progress: Callable[[int, int], None]) -> list[Path]:
+        progress(2**20, 2**21)
+        return [Path("kept")]
+
+    monkeypatch.setattr(npm, "fetch", fetched)
+    assert cli.main(["fetch", "browser-runtime", "--json"]) == 0
+    output = capsys.readouterr()
+    assert json.loads(output.out)["folders"] == ["kept"]
+    assert "1 of 2 MiB" in output.err

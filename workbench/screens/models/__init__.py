@@ -1,1 +1,1 @@
-"""The Models page: the catalogue, fetching a model, opening its folder."""
+"""The Models page: the catalogue, opening a model's folder."""

