@@ -226,9 +226,6 @@ class MaskingSpec(Config):
     rarity: float = Field(0.7, ge=0, description=(
         "number; how much rare tokens are favoured: chosen in proportion to count to the power of minus this (0: all alike)"))
     whole_words: bool = Field(False, description="switch; mask all tokens of a word together")
-    left_to_right: int = Field(0, ge=0, description=(
-        "optimiser steps; of a fresh model, at the beginning, that fill in every token from what stands before it, which is learnt sooner "
-        "(2507.00994); then masks begin"))
 
     @model_validator(mode="after")
     def _shares(self) -> MaskingSpec:
@@ -423,9 +420,7 @@ class ExperimentConfig(Config):
                 raise ValueError("without a teacher the run is its own control: set control to false")
             if self.evaluation.retention:
                 raise ValueError("without a teacher there is nothing to retain: set evaluation.retention to null")
-        if self.masking.left_to_right and (self.student.fresh is None or self.student.fresh.architecture != "bert"):
-            raise ValueError("masking.left_to_right is a beginning for fresh bert models: set it to 0")
-        if self.teacher is not None and self.student.fresh is not None:
+        elif self.student.fresh is not None:
             raise ValueError("a fresh architecture has a vocabulary of its own and cannot follow a teacher: set teacher to null")
         return self
 

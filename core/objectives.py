@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, NotRequired, Protocol, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypedDict
 
 import numpy as np
 import torch
@@ -44,15 +44,13 @@ class Batch(TypedDict):
     """What one forward pass is trained on.
 
     input_ids: (B, T) int64, as the models see them.
-    attention_mask: (B, T) int64, 1 at tokens, or (B, 1, T, T) bool, what each position sees; None where padding cannot be seen.
-    position_ids: (B, T) int64; absent where positions follow one another.
+    attention_mask: (B, T) int64, 1 at tokens; None where padding cannot be seen.
     targets: (B, T) int64; the right token of each position that is asked.
     soft, hard: (B, T) float32; how much each position counts where models are compared, and where they are asked.
     """
 
     input_ids: Tensor
     attention_mask: Tensor | None
-    position_ids: NotRequired[Tensor]
     targets: Tensor
     soft: Tensor
     hard: Tensor
@@ -144,8 +142,6 @@ class MaskedLanguage:
         return cls(tokenizer, Masker(spec, tokenizer, counts), losses.kd_positions)
 
     def batches(self, blocks: Sequence[dict[str, Tensor]], draw: Draw) -> list[Batch]:
-        if draw.step < self.masker.spec.left_to_right:
-            return self._left_to_right(blocks)
         # All passes of a step are masked as one, so that the step does not depend on how it is cut.
         ids = np.concatenate([each["input_ids"].cpu().numpy() for each in blocks])
         weights = np.concatenate([each["weights"].cpu().numpy() for each in blocks])
@@ -159,26 +155,6 @@ class MaskedLanguage:
         sizes, device = [len(each["input_ids"]) for each in blocks], blocks[0]["input_ids"].device
         cut = {name: part.to(device).split(sizes) for name, part in whole.items()}
         return [Batch(**{name: parts[number] for name, parts in cut.items()}) for number in range(len(blocks))]
-
-    def _left_to_right(self, blocks: Sequence[dict[str, Tensor]]) -> list[Batch]:
-        """Every token, filled in from what stands before it, in one pass: behind the text (B, T) stands a mask token for each of its
-        positions, which sees the text in front of that position and itself. The text sees itself to the left (two streams, 1906.08237,
-        section 2.3)."""
-        batches = []
-        for block in blocks:
-            ids, weights = block["input_ids"], block["weights"]
-            length, nothing = ids.shape[1], torch.zeros_like(weights)
-            to_the_left = torch.ones(length, length, dtype=torch.bool, device=ids.device).tril()
-            itself = torch.eye(length, dtype=torch.bool, device=ids.device)
-            sees = torch.cat([torch.cat([to_the_left, torch.zeros_like(itself)], 1),
-                              torch.cat([to_the_left & ~itself, itself], 1)])  # (2 T, 2 T)
-            real = torch.cat([ids != padding_id(self.tokenizer), torch.ones_like(ids, dtype=torch.bool)], 1)  # (B, 2 T)
-            places = torch.arange(length, device=ids.device).repeat(2).expand(len(ids), -1)
-            counts = torch.cat([nothing, weights], 1)
-            batches.append(Batch(
-                input_ids=torch.cat([ids, torch.full_like(ids, self.masker.mask_token)], 1), position_ids=places,
-                attention_mask=sees & real[:, None, None, :], targets=torch.cat([ids, ids], 1), soft=counts, hard=counts))
-        return batches
 
     def measure(self, model: Any, blocks: Blocks, teacher: Any, *, batch_size: int, device: torch.device,
                 dtype: torch.dtype) -> dict[str, float]:

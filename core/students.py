@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     Batch = tuple[torch.Tensor, torch.Tensor]  # token ids (B, T) and the weight of each as a target (B, T)
 
+LONGEST_WAVE = 100  # of the positions of a new encoder, in radians a turn: words depend on those near to them
+
 
 @dataclass(frozen=True, slots=True)
 class Student:
@@ -147,20 +149,26 @@ def fresh_student(spec: FreshSpec, tokenizer: PreTrainedTokenizerBase, seed: int
                             attention_probs_dropout_prob=0.0)
     with _seeded(seed):
         model = _new_model(config, torch.float32)
-    if spec.architecture == "bert":
-        _begin_with_waves(model.get_submodule(anatomy_of(config).positions).weight, config.initializer_range)
+        if spec.architecture == "bert":
+            _begin_near(model)
     return model.train()
 
 
-def _begin_with_waves(positions: torch.Tensor, spread: float) -> None:
-    """Learnt positions (T, D) begin as the sinusoids of 1706.03762, section 3.5, with standard deviation `spread`: neighbours can then be
-    told from each other at once, which independent random vectors would have to learn."""
+def _begin_near(model: PreTrainedModel) -> None:
+    """A new encoder begins by looking at near positions, which it would take many steps to find out: its learnt positions begin as
+    sinusoids (1706.03762, section 3.5) and its keys as its queries (2305.09828), so that near positions are alike and attract each other."""
     import torch
 
+    positions = model.get_submodule(anatomy_of(model.config).positions).weight  # (T, D)
     length, width = positions.shape
-    angles = torch.arange(length)[:, None] * 10_000 ** (-torch.arange(0, width, 2) / width)
+    angles = torch.arange(length)[:, None] * LONGEST_WAVE ** (-torch.arange(0, width, 2) / width)
+    scale = math.sqrt(2) * model.config.initializer_range  # a wave's standard deviation is 1 / sqrt(2)
     with torch.no_grad():
-        positions[:, 0::2], positions[:, 1::2] = angles.sin() * spread * 2**0.5, angles.cos()[:, :width // 2] * spread * 2**0.5
+        positions[:, 0::2], positions[:, 1::2] = scale * angles.sin(), scale * angles.cos()[:, :width // 2]
+        for block in blocks(model):
+            attention = block.attention.self
+            attention.query.weight.normal_(std=1 / math.sqrt(width))
+            attention.key.weight.copy_(attention.query.weight)
 
 
 def fresh_tokenizer(spec: FreshSpec, rows: Iterable[Row]) -> PreTrainedTokenizerBase:

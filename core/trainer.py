@@ -137,7 +137,6 @@ class DistillationTrainer(RecordedTrainer):
             num_items_in_batch: the divisors from `get_batch_samples`.
         """
         weights, teacher, every = self.weights_now(), self.lesson.teacher, self.layer_match is not None
-        seen = (inputs["input_ids"], inputs["attention_mask"], inputs.get("position_ids"))
         compared, asked = inputs["soft"] > 0, inputs["hard"] > 0  # (B, T)
         if self.uses("kd"):
             asked = asked | compared
@@ -146,11 +145,11 @@ class DistillationTrainer(RecordedTrainer):
         counts = Counts(inputs["soft"][asked], inputs["hard"][asked], *divisors)
 
         with torch.autocast(asked.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            states = forward(model, *seen, every=every)
+            states = forward(model, inputs["input_ids"], inputs["attention_mask"], every=every)
         taught = None
         if teacher is not None:
             with torch.no_grad():
-                taught = forward(teacher, *seen, every=every)
+                taught = forward(teacher, inputs["input_ids"], inputs["attention_mask"], every=every)
 
         terms = HeadTerms(self.divergence if self.uses("kd") else None, weights["kd"] * self.lesson.losses.temperature**2,
                           weights["hard"])

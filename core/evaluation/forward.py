@@ -62,17 +62,15 @@ class States:
         return self.hidden[-1]
 
 
-def forward(model: nn.Module, input_ids: Tensor, attention_mask: Tensor | None = None, position_ids: Tensor | None = None, *,
-            every: bool = False) -> States:
+def forward(model: nn.Module, input_ids: Tensor, attention_mask: Tensor | None = None, *, every: bool = False) -> States:
     """Run a model whose output head computes one position only.
 
     The whole model is called, so that wrappers for several processes see it.
 
     Args:
         input_ids: (B, T).
-        attention_mask: (B, T), 1 at tokens and 0 at padding, or (B, 1, T, T), what each position sees; masked models need it. A causal
-            model does without: padding stands on the right, where causal attention cannot see it from a real position.
-        position_ids: (B, T), of masked models whose positions do not follow one another.
+        attention_mask: (B, T), 1 at tokens and 0 at padding; masked models need it. A causal model does without: padding stands on the
+            right, where causal attention cannot see it from a real position.
         every: keep the states of all blocks.
     """
     asked = True if every else [-1]
@@ -87,9 +85,7 @@ def forward(model: nn.Module, input_ids: Tensor, attention_mask: Tensor | None =
 
     handle = output_head(model).register_forward_pre_hook(keep)
     try:
-        # DistilBERT takes no positions at all.
-        places = {} if position_ids is None else {"position_ids": position_ids}
-        hidden = model(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=asked, **places).hidden_states
+        hidden = model(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=asked).hidden_states
     finally:
         handle.remove()
     return States(hidden, seen[0])

@@ -13,7 +13,6 @@ from core.config import ExperimentConfig, LossSpec, MaskingSpec, parse_recipe
 from core.data.packing import Blocks
 from core.data.prepare import prepare
 from core.errors import CompatibilityError, ConfigError
-from core.evaluation.forward import forward
 from core.objectives import Draw, MaskedLanguage, check_objective, next_token
 from core.recorder import CONTROL, STUDENT, ListRecorder
 from core.training import distill
@@ -70,34 +69,6 @@ def test_masks_do_not_depend_on_how_a_step_is_cut(tmp_path):
     assert not torch.equal(whole[0]["input_ids"], batches_of(blocks, (4,), seed=1)[0]["input_ids"])
 
 
-def test_a_fresh_model_may_begin_by_reading_to_the_left(tmp_path):
-    blocks = packed(tmp_path)
-    objective = MaskedLanguage.of(MaskingSpec(left_to_right=2), LossSpec(), TOKENIZER, blocks)
-    pair = [{"input_ids": torch.from_numpy(blocks.input_ids[:2]).long(), "weights": torch.from_numpy(blocks.weights[:2])}]
-    (reads,), (fills,) = (objective.batches(pair, Draw(0, step)) for step in (1, 2))
-    assert fills["attention_mask"].shape == (2, LENGTH) and "position_ids" not in fills
-    ids = pair[0]["input_ids"]
-    assert torch.equal(reads["input_ids"][:, :LENGTH], ids) and (reads["input_ids"][:, LENGTH:] == TOKENIZER.mask_token_id).all()
-    assert torch.equal(reads["targets"][:, LENGTH:], ids) and not reads["hard"][:, :LENGTH].any()
-    assert torch.equal(reads["hard"][:, LENGTH:], pair[0]["weights"])
-
-    model = masked_model()
-
-    def filled(text: torch.Tensor) -> torch.Tensor:
-        given = torch.cat([text, reads["input_ids"][:, LENGTH:]], 1)
-        with torch.no_grad():
-            return forward(model, given, reads["attention_mask"], reads["position_ids"]).before_head[:, LENGTH:]
-
-    changed = ids.clone()
-    changed[:, 10:] = TOKENIZER.unk_token_id
-    whole, cut = filled(ids), filled(changed)
-    torch.testing.assert_close(whole[:, :11], cut[:, :11])  # what stands at a position or behind it changes nothing there
-    assert (whole[:, 11:] - cut[:, 11:]).abs().max() > 1e-3
-    with torch.no_grad():  # the first blank sees nothing but itself: as a text of one mask token
-        alone = forward(model, reads["input_ids"][:, -1:], torch.ones(2, 1, dtype=torch.long)).before_head[:, 0]
-    torch.testing.assert_close(whole[:, 0], alone)
-
-
 @pytest.fixture
 def teacher(tmp_path) -> Path:
     return save(masked_model(spread=0.3), tmp_path / "teacher")
@@ -151,8 +122,7 @@ def test_a_resumed_masked_run_equals_an_uninterrupted_one(teacher, tmp_path, stu
 def test_a_masked_model_is_made_from_nothing(tmp_path):
     fresh = {"architecture": "bert", "layers": 1, "hidden": 16, "heads": 2, "key_value_heads": 2, "feed_forward": 24, "vocabulary": 300,
              "positions": 32}
-    config = experiment(tmp_path, tmp_path, teacher=None, student={"fresh": fresh}, control=False, losses={"w_kd": 0, "w_hard": 1},
-                        masking={"left_to_right": 3})
+    config = experiment(tmp_path, tmp_path, teacher=None, student={"fresh": fresh}, control=False, losses={"w_kd": 0, "w_hard": 1})
     report = distill(config, ListRecorder(), tmp_path / "run")
     model = AutoModelForMaskedLM.from_pretrained(tmp_path / "run" / STUDENT)
     assert model.config.model_type == "bert" and report["metrics"]["student_after"]["masked_accuracy"] >= 0
