@@ -156,7 +156,8 @@ def fresh_student(spec: FreshSpec, tokenizer: PreTrainedTokenizerBase, seed: int
 
 def _begin_near(model: PreTrainedModel) -> None:
     """A new encoder begins by looking at near positions, which it would take many steps to find out: its learnt positions begin as
-    sinusoids (1706.03762, section 3.5) and its keys as its queries (2305.09828), so that near positions are alike and attract each other."""
+    sinusoids (1706.03762, section 3.5) and its keys as its queries (2305.09828), so that near positions are alike and attract each
+    other."""
     import torch
 
     positions = model.get_submodule(anatomy_of(model.config).positions).weight  # (T, D)

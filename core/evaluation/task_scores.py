@@ -75,7 +75,8 @@ def task_spec(name: str, train_items: int) -> TaskSpec:
 
 
 class _FineTuned:
-    def __init__(self, spec: RetentionSpec, tasks: Mapping[str, TaskData], recorder: Recorder, device: torch.device | str, load: Load) -> None:
+    def __init__(self, spec: RetentionSpec, tasks: Mapping[str, TaskData], recorder: Recorder, device: torch.device | str,
+                 load: Load) -> None:
         self.spec, self.tasks, self.recorder, self.device, self.load = spec, tasks, recorder, device, load
 
     def __call__(self, reference: str, task: str, seed: int) -> Score:
