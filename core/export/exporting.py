@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -29,6 +30,8 @@ TOLERANCE = 1e-3  # logits; float32 in another order of operations differs by ab
 COPIED = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.md", "LICENSE*", "*.yaml")  # of a model folder; never a pickle
 
 Say = Callable[[str], None]
+
+_one_at_a_time = threading.Lock()  # torch's exporter keeps state for the whole process
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +98,8 @@ def export(reference: str, form: Form, out: Path, *, name: str | None = None, sa
     name = name or reference
     if form == "folder":
         return _copy(reference, out, name)
-    loaded = _load(reference, say)
-    made = {"onnx": ("onnx",), "onnx-int8": ("onnx", "onnx-int8")}[form]
-    with written_whole(out, _room(loaded.entry, made)) as folder, _scratch(out) as scratch:
-        forms, _ = _make(loaded, scratch, made, say)
-        shutil.move(scratch / FILES[form], folder / FILES[form])
-        loaded.model.config.save_pretrained(folder)
-        loaded.tokenizer.save_pretrained(folder)
-        _copy_files(loaded.entry, folder, ("README.md", "LICENSE*"))
-        exported = replace(_record(loaded.entry, name, form), file=FILES[form], forms=forms)
-        _write_record(exported, folder)
-    return exported
+    with _one_at_a_time:
+        return _export_onnx(_load(reference, say), form, out, name, say)
 
 
 def onnx_models(reference: str, work: Path, *, threads: int = 1, say: Say = lambda text: None) -> dict[str, OnnxModel]:
@@ -121,7 +115,8 @@ def onnx_models(reference: str, work: Path, *, threads: int = 1, say: Say = lamb
     Raises:
         As `export` does.
     """
-    _, models = _make(_load(reference, say), work, ("onnx", "onnx-int8"), say, threads)
+    with _one_at_a_time:
+        _, models = _make(_load(reference, say), work, ("onnx", "onnx-int8"), say, threads)
     return models
 
 
@@ -149,6 +144,19 @@ def _load(reference: str, say: Say) -> LoadedModel:
         raise CompatibilityError(f"The tokenizer of '{reference}' has no mask token.", "A masked-language model's tokenizer was expected.",
                                  "Save the tokenizer that the model was trained with into its folder.")
     return loaded
+
+
+def _export_onnx(loaded: LoadedModel, form: Form, out: Path, name: str, say: Say) -> Exported:
+    made = ("onnx",) if form == "onnx" else ("onnx", "onnx-int8")
+    with written_whole(out, _room(loaded.entry, made)) as folder, _scratch(out) as scratch:
+        forms, _ = _make(loaded, scratch, made, say)
+        shutil.move(scratch / FILES[form], folder / FILES[form])
+        loaded.model.config.save_pretrained(folder)
+        loaded.tokenizer.save_pretrained(folder)
+        _copy_files(loaded.entry, folder, ("README.md", "LICENSE*"))
+        exported = replace(_record(loaded.entry, name, form), file=FILES[form], forms=forms)
+        _write_record(exported, folder)
+    return exported
 
 
 def _make(loaded: LoadedModel, work: Path, forms: tuple[str, ...], say: Say,

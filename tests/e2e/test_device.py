@@ -24,6 +24,7 @@ from tests.core.export.encoders import save_encoder
 from tests.e2e.conftest import settled
 
 SENTENCE = "The Film was ABSOLUTELY [MASK], naïve and un[MASK]."
+EXPORTING = 240_000  # milliseconds; two models, and torch's exporter to be loaded first
 PANE = "iframe[title='Fill the blank']"
 
 
@@ -71,6 +72,7 @@ def expected(export: Path, blank: int) -> list[tuple[str, float]]:
     return [(tokenizer.decode([token]), 100 * float(shares[token])) for token in np.argsort(-logits)[:10]]
 
 
+@pytest.mark.timeout(400)
 def test_a_blank_is_filled_in_the_browser(app: AppProcess, page: Page, models: list[Path]) -> None:
     asked: set[str] = set()
     page.on("request", lambda request: asked.add(request.url))
@@ -78,7 +80,7 @@ def test_a_blank_is_filled_in_the_browser(app: AppProcess, page: Page, models: l
     settled(page)
     page.get_by_role("button", name="Export", exact=True).click()
     pane = page.frame_locator(PANE)
-    expect(pane.locator("section")).to_have_count(2)
+    expect(pane.locator("section")).to_have_count(2, timeout=EXPORTING)
     expect(page.get_by_role("table", name="Sizes, times and agreement").locator("tbody tr")).to_have_count(6)
 
     pane.get_by_label("A sentence with a blank").fill(SENTENCE)
@@ -90,7 +92,7 @@ def test_a_blank_is_filled_in_the_browser(app: AppProcess, page: Page, models: l
         for blank in (0, 1):
             found, wanted = shown(pane, card, blank), expected(folder, blank)
             # Kernels of the browser and of this machine round int8 sums alike, and float sums nearly so.
-            assert [share for _, share in found] == pytest.approx([share for _, share in wanted], abs=0.2)
+            assert [share for _, share in found] == pytest.approx([share for _, share in wanted], abs=0.06)  # shown to one decimal
             assert found[0][0] == wanted[0][0]
     assert all(url.startswith((app.url, "data:", "blob:")) for url in asked), "nothing comes from elsewhere"
     assert any(url.endswith(".wasm") for url in asked)

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import onnx
@@ -33,37 +34,66 @@ def torch_logits(folder: Path, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
         return model(input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask)).logits.numpy()
 
 
-@pytest.mark.parametrize("name", ENCODERS)
-def test_a_masked_model_says_the_same_as_onnx(tmp_path: Path, name: str) -> None:
-    source = save_encoder(tmp_path / "model", name)
-    made = exporting.export(str(source), "onnx", tmp_path / "out", name="tiny")
-    assert made == exporting.read_exported(tmp_path / "out")
-    assert (made.model, made.form, made.file, made.task) == ("tiny", "onnx", "model.onnx", "masked")
-    agreement = made.forms["onnx"].agreement
-    assert agreement.positions > 200
-    assert agreement.logit_difference < 1e-4
-    assert agreement.top1 == 1
-    ids, mask = numbers(tmp_path / "out")
-    difference = np.abs(OnnxModel(tmp_path / "out" / "model.onnx")(ids, mask) - torch_logits(source, ids, mask))
+class Exports(NamedTuple):
+    """A masked model's folder, and both of its files in memory."""
+
+    source: Path
+    models: dict[str, OnnxModel]
+
+
+@pytest.fixture(scope="module", params=ENCODERS)
+def exports(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exports:
+    folder = tmp_path_factory.mktemp(request.param)
+    source = save_encoder(folder / "model", request.param)
+    return Exports(source, exporting.onnx_models(str(source), folder))
+
+
+def test_a_masked_model_says_the_same_as_onnx(exports: Exports) -> None:
+    ids, mask = numbers(exports.source)
+    difference = np.abs(exports.models["onnx"](ids, mask) - torch_logits(exports.source, ids, mask))
     assert difference[mask.astype(bool)].max() < 1e-4
-    assert {path.name for path in tmp_path.iterdir()} == {"model", "out"}, "nothing is left beside it"
 
 
-@pytest.mark.parametrize("name", ENCODERS)
-def test_int8_is_small_and_near(tmp_path: Path, name: str) -> None:
-    source = save_encoder(tmp_path / "model", name)
-    made = exporting.export(str(source), "onnx-int8", tmp_path / "out")
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"model.int8.onnx", "config.json", "tokenizer.json",
-                                                                     "tokenizer_config.json", "export.json"}
-    agreement = made.forms["onnx-int8"].agreement
-    assert 1e-5 < agreement.logit_difference < 2
-    assert agreement.mean_probability_difference <= agreement.largest_probability_difference < 0.2
-    weights = {tensor.name: tensor for tensor in onnx.load(tmp_path / "out" / "model.int8.onnx").graph.initializer}
-    stored = [tensor for tensor in weights.values() if VOCABULARY in tensor.dims and len(tensor.dims) == 2 and 1 not in tensor.dims]
-    assert [tensor.data_type for tensor in stored] == [onnx.TensorProto.INT8], "the vocabulary is stored once, in int8"
-    assert made.forms["onnx-int8"].bytes == (tmp_path / "out" / "model.int8.onnx").stat().st_size
-    numbers_stored = sum(np.prod(tensor.dims, dtype=int) for tensor in weights.values() if tensor.data_type == onnx.TensorProto.FLOAT)
-    assert numbers_stored < 0.25 * made.parameters
+def test_int8_is_near(exports: Exports) -> None:
+    ids, mask = numbers(exports.source)
+    difference = np.abs(exports.models["onnx-int8"](ids, mask) - torch_logits(exports.source, ids, mask))[mask.astype(bool)]
+    assert 1e-5 < difference.max() < 2
+    assert difference.mean() < 0.2
+
+
+def test_int8_is_small(exports: Exports) -> None:
+    float32, int8 = (onnx.load(exports.models[form].path).graph.initializer for form in ("onnx", "onnx-int8"))
+    tables = [tensor.data_type for tensor in int8 if VOCABULARY in tensor.dims and len(tensor.dims) == 2 and 1 not in tensor.dims]
+    assert tables == [onnx.TensorProto.INT8], "the vocabulary is stored once, in int8"
+    before, after = (sum(np.prod(tensor.dims, dtype=int) for tensor in tensors if tensor.data_type == onnx.TensorProto.FLOAT)
+                     for tensors in (float32, int8))
+    assert after < 0.25 * before
+    assert exports.models["onnx-int8"].bytes == exports.models["onnx-int8"].path.stat().st_size < exports.models["onnx"].bytes
+
+
+def test_no_file_tells_where_it_was_made(exports: Exports) -> None:
+    for model in exports.models.values():
+        assert b"site-packages" not in model.path.read_bytes()
+
+
+def test_what_stands_in_the_folder(tmp_path: Path) -> None:
+    source = save_encoder(tmp_path / "model", "bert")
+    (source / "README.md").write_text("A card.\n")
+    for form, file in (("onnx", "model.onnx"), ("onnx-int8", "model.int8.onnx")):
+        said: list[str] = []
+        made = exporting.export(str(source), form, tmp_path / form, name="tiny", say=said.append)
+        assert made == exporting.read_exported(tmp_path / form)
+        assert (made.model, made.form, made.file, made.task) == ("tiny", form, file, "masked")
+        assert {path.name for path in (tmp_path / form).iterdir()} == {file, "config.json", "tokenizer.json", "tokenizer_config.json",
+                                                                       "export.json", "README.md"}
+        assert made.forms[form].bytes == (tmp_path / form / file).stat().st_size
+        assert list(made.forms) == (["torch", "onnx"] if form == "onnx" else ["torch", "onnx", "onnx-int8"])
+        agreement = made.forms["onnx"].agreement
+        assert agreement.positions > 200
+        assert agreement.logit_difference < 1e-4
+        assert agreement.top1 == 1
+        assert said[0] == "Loading the model"
+    assert {path.name for path in tmp_path.iterdir()} == {"model", "onnx", "onnx-int8"}, "nothing is left beside them"
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -110,16 +140,6 @@ def test_a_folder_is_copied(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "README.md").read_text() == "A card.\n"
     ids, mask = numbers(tmp_path / "out")
     assert np.array_equal(torch_logits(tmp_path / "out", ids, mask), torch_logits(source, ids, mask))
-
-
-def test_models_to_call_and_time(tmp_path: Path) -> None:
-    source, work = save_encoder(tmp_path / "model", "distilbert"), tmp_path / "work"
-    work.mkdir()
-    models = exporting.onnx_models(str(source), work)
-    assert list(models) == ["onnx", "onnx-int8"]
-    assert models["onnx-int8"].bytes < models["onnx"].bytes
-    ids, mask = numbers(source)
-    assert np.abs(models["onnx"](ids, mask) - torch_logits(source, ids, mask))[mask.astype(bool)].max() < 1e-4
 
 
 # ---------------------------------------------------------------------------------------------------- refused

@@ -51,7 +51,7 @@ def offer(entry: ModelEntry) -> Offer:
 def export_folder(entry: ModelEntry) -> Path:
     """The folder of a model's export; weights that changed since, and another release of this project, get another one."""
     marks = [__version__, *(f"{path.resolve()} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in weight_files(entry.path))]
-    stem = re.sub(r"[^A-Za-z0-9]+", "-", entry.name).strip("-")[-40:] or "model"
+    stem = re.sub(r"[^A-Za-z0-9.]+", "-", re.split(r"[/\\]", entry.name)[-1])[:40].strip("-.") or "model"
     return paths.exports_dir() / f"{stem}-{hashlib.sha256(' '.join(marks).encode()).hexdigest()[:12]}"
 
 
