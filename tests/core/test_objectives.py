@@ -13,6 +13,7 @@ from core.config import ExperimentConfig, LossSpec, MaskingSpec, parse_recipe
 from core.data.packing import Blocks
 from core.data.prepare import prepare
 from core.errors import CompatibilityError, ConfigError
+from core.evaluation.retention import Card
 from core.objectives import Draw, MaskedLanguage, check_objective, next_token
 from core.recorder import CONTROL, STUDENT, ListRecorder
 from core.training import distill
@@ -103,6 +104,23 @@ def test_a_masked_experiment_leaves_a_distilbert(teacher, tmp_path):
     assert samples[0]["prompt"] == "the film was [MASK]" and samples[0]["answer"].count("%") == 3
     card = (tmp_path / "run" / STUDENT / "README.md").read_text()
     assert "fill-mask" in card and "AutoModelForMaskedLM" in card and "masked accuracy" in card
+
+
+def test_a_masked_run_ends_with_its_retention_card(teacher, tmp_path):
+    """Teacher, DistilBERT and its control, each fine-tuned on a task with two seeds, timed side by side."""
+    task = tmp_path / "labelled.csv"
+    task.write_text("text,label\n" + "".join(f"a {word} film {number},{word}\n" for number in range(40) for word in ("good", "bad")))
+    retention = {"tasks": [str(task)], "seeds": 2, "epochs": 6, "learning_rate": 2e-3, "seconds": 0.3, "length": 16}
+    config = experiment(teacher, tmp_path, evaluation={"eval_steps": 6, "blocks": 4, "prompts": [], "retention": retention})
+    recorder = ListRecorder()
+    card = Card.from_dict(distill(config, recorder, tmp_path / "run")["retention"])
+    assert [row.kind for row in card.rows] == ["teacher", STUDENT, CONTROL] and card.seeds == (42, 43)
+    student = card.row(STUDENT)
+    assert 0 < card.smaller(student) < 1 and card.predicted_faster(student) > 0 and student.flops < card.teacher.flops
+    assert all(row.of_task(str(task)).mean > 0.8 for row in card.rows), "the label stands in the text"
+    assert card.macro(student) == card.retained(student, str(task))
+    assert set(recorder.series(STUDENT, "loss")) == set(range(1, 7)), "fine-tunings are no part of the run's curves"
+    assert "Same size, not distilled" in (tmp_path / "run" / STUDENT / "README.md").read_text()
 
 
 @pytest.mark.parametrize("student", [{"layers": 2}, {"layers": 2, "init": "random"}, {"layers": 2, "lora": {"rank": 2}},

@@ -125,7 +125,8 @@ def _card(folder: Path, busy: Path | None) -> None:
 
 
 def _summary(config: ExperimentConfig, seeds: int, result: Ablation | None) -> str:
-    steps = f"{config.train.max_steps:,} steps each" if config.train.max_steps else f"{config.train.num_train_epochs:g} epochs each"
+    epochs = config.train.num_train_epochs
+    steps = f"{config.train.max_steps:,} steps each" if config.train.max_steps else f"{epochs:g} epoch{'s' if epochs != 1 else ''} each"
     parts = [f"teacher {Path(config.teacher.model).name}", steps, f"{seeds} seed{'s' if seeds > 1 else ''}"]
     if result is not None:
         known = "" if len(result.seeds) == seeds else f", {len(result.seeds)} of {seeds} seeds so far"
@@ -183,8 +184,7 @@ def _result(folder: Path, result: Ablation) -> None:
                                       format_func=lambda name: METRICS[f"eval/{name}"].label, label_visibility="collapsed")
     about = METRICS[f"eval/{metric}"]
     unit = f" ({about.unit})" if about.unit else ""
-    live_plotly(charts.intervals(difference_points(result, metric), x_title=f"change of the {about.label}{unit}",
-                                 colours={DIFFERENCE: TEAL}, reference=0.0, tick_format="~g"),
+    live_plotly(charts.intervals(difference_points(result, metric), x_title=f"change{unit}", colours={DIFFERENCE: TEAL}, reference=0.0),
                 key=f"differences.{folder.name}.{metric}", label=f"Change of the {about.label} when a part is left out")
     which = "to the right is worse" if about.better == "lower" else "to the left is worse"
     st.caption(f"Each variant less the whole recipe, mean over {len(result.seeds)} paired seed{'s' if len(result.seeds) > 1 else ''}, two "
