@@ -89,7 +89,7 @@ def table(curves: Mapping[str, Curve], called: Mapping[str, str], *, ended: bool
             continue
         reached = _reached(curve, curves[RANDOM]) if ended and curves.get(RANDOM) else ("–", "–")
         rows.append([called[role], f"{curve[min(curve)]:.3f}", f"{curve[max(curve)]:.3f}", *reached])
-    return ["Held-out loss (nats/token)", "Before", "After" if ended else "Now", "Where new weights end, after", "Time ratio"], rows
+    return ["Held-out loss", "Before", "After" if ended else "Now", "To target", "Ratio"], rows
 
 
 def _reached(curve: Curve, other: Curve) -> tuple[str, str]:

@@ -107,8 +107,11 @@ def _panel(ids: dict[str, str], called: dict[str, str], was_live: bool) -> None:
         left, right = st.columns([7, 5], gap="large")
         with left:
             if any(curves.values()):
-                drawn = pd.concat([table.assign(run=called[role]) for role, table in tables.items()], ignore_index=True)
-                live_plotly(charts.overlay(drawn, METRIC), key=f"recovery.{runs[next(iter(runs))].id}",
+                everything = st.toggle("New weights", value=True, key="recovery.random",
+                                       help="They lie far above the others: switch them off to see those.")
+                shown = [role for role in tables if everything or role != recovery.RANDOM]
+                drawn = pd.concat([tables[role].assign(run=called[role]) for role in shown], ignore_index=True)
+                live_plotly(charts.overlay(drawn, METRIC), key=f"recovery.{runs[next(iter(runs))].id}.{everything}",
                             label="Held-out cross-entropy over the steps of the three trainings")
             else:
                 views.empty_state("Nothing has been measured yet. The curves appear here while the trainings go on.", "show_chart")
@@ -122,8 +125,9 @@ def _panel(ids: dict[str, str], called: dict[str, str], was_live: bool) -> None:
             if ended:
                 made = charts.select(tables[recovery.MADE], STUDENT, "tokens")["value"]
                 st.markdown(recovery.finding(curves, called, int(made.iloc[-1]) if len(made) else 0))
-            st.caption("Time ratio: steps that new weights took, over steps until the model was where they ended, measured at "
-                       f"{recovery.EVALUATIONS} places; ≥ where it was there before its first step. One seed.")
+            st.caption("Loss in nats per token. Target: the loss at which new weights end. Ratio: the steps that they took, over the steps "
+                       f"that a model takes to it, measured at {recovery.EVALUATIONS} places; ≥ where it was there before its first step. "
+                       "One seed.")
 
 
 def _line(run: Run, called: str) -> None:
