@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from core import ablation
+from core import training
 from core.claims import distilbert, registry
 from core.claims.claim import Claim
 from core.claims.distilbert import DistilBertSetting
@@ -44,7 +44,7 @@ def test_every_figure_is_measured(claim: Claim, setting):
 
 def test_claims_share_their_students(setting, monkeypatch):
     distilbert.copied_blocks(7, setting, ListRecorder())
-    monkeypatch.setattr(ablation, "distill", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(training, "distill", lambda *_, **__: pytest.fail("trained again"))
     distilbert.copied_blocks(7, setting, ListRecorder())
 
 
