@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,16 @@ import pytest
 import torch
 from transformers import AutoModelForMaskedLM
 
-from core.config import ExperimentConfig, LossSpec, MaskingSpec, parse_recipe
+from core.config import ExperimentConfig, LossSpec, MaskingSpec, StudentSpec, TrainSpec, parse_recipe
 from core.data.packing import Blocks
 from core.data.prepare import prepare
 from core.errors import CompatibilityError, ConfigError
 from core.evaluation.retention import Card
 from core.objectives import Draw, MaskedLanguage, check_objective, next_token
+from core.recorded_trainer import training_arguments
 from core.recorder import CONTROL, STUDENT, ListRecorder
+from core.students import build_student
+from core.trainer import DistillationTrainer, Lesson
 from core.training import distill
 from tests.core.masked_models import corpus, masked_model, masked_tokenizer, save
 
@@ -68,6 +72,39 @@ def test_masks_do_not_depend_on_how_a_step_is_cut(tmp_path):
     whole, cut = batches_of(blocks, (4,)), batches_of(blocks, (1, 3))
     assert torch.equal(whole[0]["input_ids"], torch.cat([batch["input_ids"] for batch in cut]))
     assert not torch.equal(whole[0]["input_ids"], batches_of(blocks, (4,), seed=1)[0]["input_ids"])
+
+
+def test_the_triple_loss_equals_its_definition_term_by_term(tmp_path):
+    """5 T^2 KL(p || q) over all tokens + 2 CE over the masked ones + 1 - cos of the last states, from whole logits and nothing shared
+    with the engine but the masks."""
+    blocks = packed(tmp_path)
+    blocks = blocks.take(4)
+    teacher, spec = masked_model(spread=0.3), TrainSpec(max_steps=1, per_device_train_batch_size=4, device="cpu", precision="fp32", seed=3)
+    student = build_student(teacher, StudentSpec(layers=2, architecture="distilbert", dropout=0.0), seed=1).model
+    losses = LossSpec(w_kd=5, w_hard=2, w_hidden=1, temperature=2)
+    objective, recorder = MaskedLanguage.of(MaskingSpec(), losses, TOKENIZER, blocks), ListRecorder()
+    seen = []
+
+    def batches(given, draw):
+        seen.extend(objective.batches(given, draw))
+        return seen
+
+    before = copy.deepcopy(student).eval()
+    arguments = training_arguments(spec, tmp_path / "run", torch.device("cpu"), eval_steps=9)
+    DistillationTrainer(student, Lesson(losses, teacher), blocks, arguments, arm=STUDENT, recorder=recorder, dtype=torch.float32,
+                        evaluate=lambda _: {}, batches=batches).train()
+    (batch,) = seen
+    with torch.no_grad():
+        given = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"], "output_hidden_states": True}
+        mine, theirs = before(**given), teacher(**given)
+    real, asked = batch["attention_mask"] == 1, batch["hard"] > 0
+    p, q = (torch.softmax(each.logits[real] / 2, -1) for each in (theirs, mine))
+    expected = {"kd": (p * (p / q).log()).sum(-1).mean(),
+                "hard": torch.nn.functional.cross_entropy(mine.logits[asked], batch["targets"][asked]),
+                "hidden": 1 - torch.cosine_similarity(mine.hidden_states[-1][real], theirs.hidden_states[-1][real], dim=-1).mean()}
+    for term, factor in (("kd", 20.0), ("hard", 2.0), ("hidden", 1.0)):
+        assert recorder.series(STUDENT, f"raw/{term}")[1] == pytest.approx(expected[term].item(), rel=1e-4)
+        assert recorder.series(STUDENT, f"loss/{term}")[1] == pytest.approx(factor * expected[term].item(), rel=1e-4)
 
 
 @pytest.fixture
