@@ -108,7 +108,8 @@ def verdict(measured: Measurements) -> str:
         return ""
     both = [name for name in ROWS if name in after and name in other and name not in ("bits_per_byte", "majority_share")]
     lines = [f"- {_compared(name, after, other)}" for name in both]
-    note = "" if control or "teacher" not in measured else "\n\nWithout a control this does not show what the teacher added."
+    fine_tuned_alone = "items" in after and "teacher" not in measured
+    note = "" if control or fine_tuned_alone else "\n\nWithout a control this does not show what the teacher added."
     return f"Compared with {against}:\n\n" + "\n".join(lines) + note
 
 
