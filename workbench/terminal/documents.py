@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from core.catalog import ModelEntry
     from core.claims.claim import Claim
     from core.claims.outcomes import Outcome
-    from core.export.exporting import Exported
     from core.evaluation.measure import Measurement
+    from core.export.exporting import Exported
     from core.planning import Plan
 
 WIDTH = 110  # characters of a line of text

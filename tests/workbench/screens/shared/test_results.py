@@ -69,7 +69,8 @@ def test_scoring_says_whom_and_how_far():
 
 
 def test_a_task_is_told_in_shares_of_its_items() -> None:
-    before, after = ({"accuracy": value, "stderr": 0.02, "items": 500, "majority_share": 0.52, "recall_good": value} for value in (0.5, 0.8))
+    before, after = ({"accuracy": value, "stderr": 0.02, "items": 500, "majority_share": 0.52, "recall_good": value}
+                     for value in (0.5, 0.8))
     head, rows = results.result_table({"student_before": before, "student_after": after})
     assert head == ["", "Student before", "Student after", "Measured on"]
     assert rows == [["accuracy", "50.0% ± 2.0%", "80.0% ± 2.0%", "500 items"], ["most frequent label", "52.0%", "52.0%", "500 items"]]
