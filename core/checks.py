@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from core import footprint, machine
 from core.catalog import LoadedModel, ModelEntry
-from core.config import DataSpec, ExperimentConfig, LossSpec
+from core.config import DataSpec, ExperimentConfig, LossSpec, TaskSpec
 from core.data import house, sources
 from core.data.formats import known_columns
 from core.errors import CompatibilityError, ConfigError, DeviceError, DiskFull, OutOfMemory, StillhouseError
@@ -105,6 +105,31 @@ def mute(model: str) -> CompatibilityError:
     """The error of a bridge's teacher that nobody can ask."""
     return CompatibilityError(f"The bridge's teacher '{model}' has no chat template.", "A model that answers was expected.",
                               "Choose an instruction-tuned model.")
+
+
+def task_source(spec: TaskSpec) -> str:
+    """Whether a labelled dataset is there: a look at a local file's columns, nothing of the hub."""
+    from core.tasks.data import look
+
+    return look(spec)
+
+
+def encoder(model: ModelEntry) -> ModelEntry:
+    """The model, if it reads both ways."""
+    if model.task == "causal":
+        raise CompatibilityError(f"'{model.name}' is a {model.architecture} model: it predicts the next token.",
+                                 "An encoder was expected, as BERT, RoBERTa, DistilBERT, ELECTRA or ModernBERT.",
+                                 "Choose a masked-language model for student.model.")
+    return model
+
+
+def task_teacher(model: ModelEntry) -> ModelEntry:
+    """The model, if it was fine-tuned on a task."""
+    if model.task not in ("classification", "question_answering"):
+        raise CompatibilityError(f"'{model.name}' is a {model.task} language model.",
+                                 "A teacher that was fine-tuned on the task was expected.",
+                                 "Fine-tune it first, as assets/recipes/house-sentiment.yaml does, and name that run.")
+    return model
 
 
 def device(name: str) -> str:

@@ -50,4 +50,11 @@ METRICS: dict[str, Metric] = {
     "eval/agreement": Metric("agreement", "", "higher", "Share of positions where student and teacher have the same most likely token."),
     "eval/sentiment_accuracy": Metric("sentiment accuracy", "", "higher",
                                       "Share of held-out reviews whose label gets the higher log-probability."),
+    "eval/accuracy": Metric("accuracy", "", "higher", "Share of held-out items that got the right label."),
+    "eval/majority_share": Metric("most frequent label", "", "none",
+                                  "Accuracy of always giving the label that is most frequent in training."),
+    "eval/matthews": Metric("Matthews correlation", "", "higher", "Correlation of given and right labels, from -1 to 1; GLUE's for CoLA."),
+    "eval/f1": Metric("F1", "", "higher", "Harmonic mean of precision and recall of label 1; GLUE's for MRPC and QQP."),
+    "eval/exact_match": Metric("exact match", "", "higher", "Share of answers equal to a right one, after SQuAD's normalisation."),
+    "eval/answer_f1": Metric("answer F1", "", "higher", "Overlap of the words of an answer with a right one's, mean over questions."),
 }

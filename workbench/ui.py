@@ -15,6 +15,7 @@ ASSETS = ROOT / "assets"
 PAGES = [
     ("home", "Home", {"default": True}),
     ("new", "New experiment", {}),
+    ("tune", "Fine-tune", {}),
     ("chain", "Chain", {}),
     ("runs", "Runs", {}),
     ("run", "Run", {"visibility": "hidden"}),  # reached from a run's name, as /run?run=...

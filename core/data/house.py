@@ -25,6 +25,7 @@ from core.data.rows import Row
 from core.errors import DataError
 
 HOUSE = "house"
+HOUSE_SOURCES = {HOUSE: ("imdb", "rt"), "imdb": ("imdb",), "rt": ("rt",)}  # the names of labelled reviews -> their origins
 LABELS = ("Positive", "Negative")
 Split = Literal["train", "validation", "test"]
 # Questions about a review; the first of each is the one that evaluation asks.

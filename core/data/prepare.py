@@ -137,6 +137,15 @@ def prepare(spec: DataSpec, tokenizer: Any, seed: int, cache_dir: Path | None = 
     return data
 
 
+def held_out_blocks(spec: DataSpec, tokenizer: Any, objective: Objective = "causal") -> Blocks:
+    """The validation blocks that `prepare` gives, without reading what is learnt from. Raises DataError as `prepare`."""
+    blocks = _pack_rows(rows(spec, "validation", 0, objective), tokenizer, spec, objective)
+    if not blocks.counted:
+        raise DataError(f"'{spec.source}' holds no held-out text.", "At least one block with text was expected.",
+                        "Use more text, or a larger data.validation_fraction.")
+    return blocks
+
+
 def _pack_rows(some_rows: Iterable[Row], tokenizer: Any, spec: DataSpec, objective: Objective) -> Blocks:
     if objective == "masked":
         edges = (tokenizer.cls_token_id, tokenizer.sep_token_id)

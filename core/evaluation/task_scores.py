@@ -66,8 +66,8 @@ def scoring(spec: RetentionSpec, objective: Literal["causal", "masked"], recorde
     return Scoring(_FineTuned(spec, tasks, _OnlyStops(recorder), device, load), tuple(range(seed, seed + spec.seeds)))
 
 
-def task_spec(name: str, train_items: int) -> TaskSpec:
-    """The task that a name stands for."""
+def task_spec(name: str, train_items: int | None) -> TaskSpec:
+    """The task that a name stands for; `train_items`: learnt from at most (None: all)."""
     source, _, subset = name.partition(":")
     if subset and is_hub_id(source):
         return TaskSpec(source=source, subset=subset, max_train_items=train_items)

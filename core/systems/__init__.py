@@ -9,8 +9,8 @@ from core.config import ExperimentConfig
 
 
 def engine_for(config: ExperimentConfig) -> Callable[..., dict[str, Any]]:
-    """What carries an experiment out: a chain, a bridge, or the distillation of one student. All are called alike; see
-    `core.training.distill`."""
+    """What carries an experiment out: a chain, a bridge, fine-tuning on a task, or the distillation of one student. All are called
+    alike; see `core.training.distill`."""
     if config.chain is not None:
         from core.systems.chain import build_chain
 
@@ -19,6 +19,10 @@ def engine_for(config: ExperimentConfig) -> Callable[..., dict[str, Any]]:
         from core.systems.bridge import cross_bridge
 
         return cross_bridge
+    if config.task is not None:
+        from core.systems.fine_tuning import tune
+
+        return tune
     from core.training import distill
 
     return distill

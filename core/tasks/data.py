@@ -37,7 +37,6 @@ from core.data.tables import READERS, Table, open_file
 from core.errors import DataError
 
 Kind = Literal["classification", "question_answering"]
-HOUSE_SOURCES = {house.HOUSE: ("imdb", "rt"), "imdb": ("imdb",), "rt": ("rt",)}
 HOUSE_LABELS = ("negative", "positive")
 MEASURED = ("validation", "validation_matched", "dev", "test")  # splits of hub datasets, the first that is there
 PAIRS = (("sentence1", "sentence2"), ("premise", "hypothesis"), ("question1", "question2"), ("question", "sentence"), ("text_a", "text_b"),
@@ -111,7 +110,7 @@ def load_task(spec: TaskSpec) -> TaskData:
             one class only, numbers and text mixed, numbers that are no classes, answers that their context does not hold.
         NetworkError, DiskFull: a hub dataset that cannot be fetched.
     """
-    if spec.source in HOUSE_SOURCES:
+    if spec.source in house.HOUSE_SOURCES:
         return _house_task(spec)
     train, validation, origin = _parts(spec)
     wanted = (spec.text_column, spec.pair_column, spec.label_column)
@@ -141,12 +140,28 @@ def load_task(spec: TaskSpec) -> TaskData:
     return TaskData(name, columns.kind, names, train_items, held_out, spec.max_length, spec.doc_stride, metrics)
 
 
+def look(spec: TaskSpec) -> str:
+    """One sentence about a source: a file's columns are looked at, a hub dataset is not asked for. Raises DataError as `load_task`."""
+    if spec.source in house.HOUSE_SOURCES:
+        house.corpus_path()
+        return "Labelled film reviews of the house corpus."
+    if sources.is_hub_id(spec.source):
+        return f"'{spec.source}' is taken for a hub dataset."
+    table = _open(spec.source)
+    found = _choose(table.columns, spec.kind, (spec.text_column, spec.pair_column, spec.label_column), table.origin)
+    if spec.validation is not None:
+        _open(spec.validation)
+    if found.kind == "question_answering":
+        return f"Questions from '{found.pair}' about '{found.text}', answers from '{found.label}'."
+    return f"Texts from '{found.text}'{f' and {found.pair!r}' if found.pair else ''}, labels from '{found.label}'."
+
+
 def _house_task(spec: TaskSpec) -> TaskData:
     split = spec.validation or "validation"
     if split not in ("validation", "test"):
         raise DataError(f"task.validation is '{split}'.", "The house reviews have two held-out splits: validation and test.",
                         "Choose one of them.")
-    origins = HOUSE_SOURCES[spec.source]
+    origins = house.HOUSE_SOURCES[spec.source]
     learnt, measured = ([Example(review.text, int(review.positive)) for review in house.held_out(part) if review.source in origins][:limit]
                         for part, limit in (("train", spec.max_train_items), (split, spec.max_items)))
     return TaskData(spec.source, "classification", HOUSE_LABELS, tuple(learnt), tuple(measured), spec.max_length, spec.doc_stride)
@@ -176,7 +191,8 @@ def _open(source: str) -> Table:
     if path.suffix.lower() in READERS or path.exists() or re.search(r"[/\\]", source):
         return open_file(path)
     raise DataError(f"'{source}' is no file here and no hub id.",
-                    f"Expected: {', '.join(map(repr, HOUSE_SOURCES))}, a .csv, .tsv, .jsonl or .parquet file, or owner/name on the hub.",
+                    f"Expected: {', '.join(map(repr, house.HOUSE_SOURCES))}, a .csv, .tsv, .jsonl or .parquet file, "
+                    "or owner/name on the hub.",
                     "Check the path; it counts from the current folder.")
 
 

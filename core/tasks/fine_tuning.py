@@ -88,7 +88,7 @@ def tuned_accuracy(model: LoadedModel | str | Path, task: TaskData, *, seed: int
 
 def fine_tune(start: LoadedModel, task: TaskData, *, train: TrainSpec, losses: LossSpec = HARD, teacher: LoadedModel | None = None,
               lora: LoraSpec | None = None, recorder: Recorder | None = None, directory: Path | None = None, arm: str = STUDENT,
-              eval_steps: int | None = None, before: Callable[[nn.Module], None] | None = None, name: str | None = None) -> Tuned:
+              eval_steps: int | None = None, before: Callable[[nn.Module, int], None] | None = None, name: str | None = None) -> Tuned:
     """Put a head on a pretrained encoder and train both, or go on with it.
 
     Args:
@@ -96,7 +96,7 @@ def fine_tune(start: LoadedModel, task: TaskData, *, train: TrainSpec, losses: L
         teacher: on any device; asked once for every training item.
         directory: of checkpoints; without one nothing is written, and a stop loses what was learnt.
         eval_steps: optimiser steps between two points of the held-out curve (default: none).
-        before: called with the model before its first step.
+        before: called with the model before its first step, and the tokens of an item that are read.
         name: what trackers call this training.
 
     Raises:
@@ -117,7 +117,7 @@ def fine_tune(start: LoadedModel, task: TaskData, *, train: TrainSpec, losses: L
         recorder.event("warning", {"message": f"task.max_length is {task.max_length} tokens; the models read {reads}."})
     learnt = encode(task.train, task, start.tokenizer, reads)
     if before is not None:
-        before(model)
+        before(model, reads)
     taught: Sequence[np.ndarray | None] = [None] * len(learnt)
     if teacher is not None and losses.needs_teacher():
         recorder.event("phase", {"name": "ask teacher", "items": len(learnt)})
@@ -128,7 +128,7 @@ def fine_tune(start: LoadedModel, task: TaskData, *, train: TrainSpec, losses: L
     torch.manual_seed(train.seed)  # of dropout
 
     def measure(_step: int) -> dict[str, float]:
-        metrics = _measured(model, curve, task, start.tokenizer, dtype)
+        metrics = measure_items(model, curve, task, start.tokenizer, dtype)
         return {f"eval/{each}": value for each, value in metrics.items() if each in ("accuracy", "exact_match", "answer_f1")}
 
     with TemporaryDirectory() as elsewhere:
@@ -160,11 +160,16 @@ def evaluate_task(loaded: LoadedModel, task: TaskData, *, dtype: torch.dtype = t
     """
     order = label_order(loaded, task)
     features = encode(task.validation[:items], task, loaded.tokenizer, positions(loaded.model))
-    return _measured(loaded.model, features, task, loaded.tokenizer, dtype, order, items)
+    return measure_items(loaded.model, features, task, loaded.tokenizer, dtype, order)
 
 
-def _measured(model: nn.Module, features: Sequence[Feature], task: TaskData, tokenizer: Any, dtype: torch.dtype,
-              order: Sequence[int] | None = None, items: int | None = None) -> dict[str, float]:
+def measure_items(model: nn.Module, features: Sequence[Feature], task: TaskData, tokenizer: Any, dtype: torch.dtype,
+                  order: Sequence[int] | None = None) -> dict[str, float]:
+    """Measure any model with the task's head on encoded held-out items.
+
+    Args:
+        order: for each label the number that the model gives it (default: the task's own).
+    """
     logits = answers(model, features, tokenizer, dtype)
     if task.kind == "question_answering":
         return _answered(logits, features, task)
@@ -174,15 +179,36 @@ def _measured(model: nn.Module, features: Sequence[Feature], task: TaskData, tok
     return metrics | {"majority_share": majority_share(task.train, task.validation[:len(features)])}
 
 
+def shown_answers(model: nn.Module, features: Sequence[Feature], task: TaskData, tokenizer: Any,
+                  dtype: torch.dtype) -> list[tuple[str, str]]:
+    """What a model makes of encoded held-out items, to be looked at: (what it was asked, its answer and the right one)."""
+    logits = answers(model, features, tokenizer, dtype)
+    if task.kind == "question_answering":
+        given = _spans(logits, features, task)
+        return [(f"{task.validation[item].text}\n\n{task.validation[item].context}",
+                 f"{given[item] or '(nothing)'} (right: {task.validation[item].answers[0][0]})") for item in sorted(given)]
+    told = []
+    for row, feature in zip(logits, features, strict=True):
+        item, likely = task.validation[feature.item], np.exp(row - np.logaddexp.reduce(row))
+        told.append((item.text if item.pair is None else f"{item.text}\n\n{item.pair}",
+                     f"{task.labels[int(likely.argmax())]}, {likely.max():.0%} (right: {task.labels[item.label]})"))
+    return told
+
+
 def _answered(logits: Sequence[np.ndarray], features: Sequence[Feature], task: TaskData) -> dict[str, float]:
+    given = _spans(logits, features, task)
+    return answer_metrics([given[item] for item in sorted(given)],
+                          [[text for text, _ in task.validation[item].answers] for item in sorted(given)])
+
+
+def _spans(logits: Sequence[np.ndarray], features: Sequence[Feature], task: TaskData) -> dict[int, str]:
+    """Question -> the likeliest answer over its windows."""
     best: dict[int, tuple[float, str]] = {}
     for (start, end), feature in zip(logits, features, strict=True):
         score, first, last = best_span(start, end, feature.spans)
         if score >= best.get(feature.item, (-math.inf, ""))[0]:
             best[feature.item] = score, task.validation[feature.item].context[first:last]
-    numbers = sorted(best)
-    return answer_metrics([best[number][1] for number in numbers],
-                          [[text for text, _ in task.validation[number].answers] for number in numbers])
+    return {item: text for item, (_, text) in best.items()}
 
 
 def answers(model: nn.Module, features: Sequence[Feature], tokenizer: Any, dtype: torch.dtype,

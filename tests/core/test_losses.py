@@ -6,12 +6,13 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core import losses
 from core.config import LossSpec
-from core.losses import Counts, Head, HeadTerms, LayerMatch, divergence, head_loss
+from core.losses import Counts, Head, HeadTerms, LayerMatch, divergence, head_loss, logit_loss, masked_logits
 
 N, V, D = 7, 23, 8
 
@@ -205,3 +206,44 @@ def test_cosine_distance_ranges_from_zero_to_two():
     states = torch.randn(4, D)
     torch.testing.assert_close(losses.cosine_distance(states, 3 * states), torch.zeros(4), atol=1e-6, rtol=0)
     torch.testing.assert_close(losses.cosine_distance(states, -states), torch.full((4,), 2.0))
+
+
+@pytest.mark.parametrize("kind", ["forward_kl", "reverse_kl", "jsd"])
+def test_the_loss_of_a_task_against_its_definition(kind):
+    """Rows of logits of which some places are padding: as if those were not there."""
+    generator = torch.Generator().manual_seed(3)
+    z, v = torch.randn(4, 7, generator=generator).mul(3), torch.randn(4, 7, generator=generator).mul(3)
+    lengths, targets = torch.tensor([7, 5, 2, 6]), torch.tensor([6, 0, 1, 3])
+    valid = torch.arange(7) < lengths[:, None]
+    z = torch.where(valid, z, 50.0).requires_grad_()  # whatever padding says has no part
+    spec = LossSpec(divergence=kind, temperature=1.7, beta=0.3)
+    terms = HeadTerms(divergence(spec), 0.6 * 1.7**2, 0.4)
+    loss, sums = logit_loss(masked_logits(z, valid), masked_logits(v, valid), targets, terms, 4.0)
+    loss.backward()
+
+    reference = z.detach().clone().requires_grad_()
+    soft = hard = 0.0
+    for row in range(4):
+        cut, taught = reference[row, :lengths[row]], v[row, :lengths[row]]
+        q, p = (torch.softmax(each / 1.7, -1) for each in (cut, taught))
+        m = 0.3 * p + 0.7 * q
+        soft = soft + {"forward_kl": (p * (p / q).log()).sum(), "reverse_kl": (q * (q / p).log()).sum(),
+                       "jsd": 0.3 * (p * (p / m).log()).sum() + 0.7 * (q * (q / m).log()).sum()}[kind]
+        hard = hard - torch.log_softmax(cut, -1)[targets[row]]
+    total = (0.6 * 1.7**2 * soft + 0.4 * hard) / 4
+    total.backward()
+    torch.testing.assert_close(loss, total)
+    torch.testing.assert_close(sums, torch.stack([soft, hard]).detach())
+    torch.testing.assert_close(z.grad, reference.grad, atol=1e-6, rtol=1e-4)
+    assert (z.grad[~valid] == 0).all()
+
+
+def test_a_task_without_a_teacher_and_with_an_identical_one():
+    z = torch.randn(3, 5, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    targets = torch.tensor([0, 4, 2])
+    loss, sums = logit_loss(z, None, targets, HeadTerms(None, 0.0, 1.0), 3.0)
+    torch.testing.assert_close(loss, F.cross_entropy(z, targets))
+    assert sums[0] == 0
+    same, sums = logit_loss(z, z.detach(), targets, HeadTerms(divergence(LossSpec()), 4.0, 0.0), 3.0)
+    same.backward()
+    assert same == 0 and sums[0] == 0 and z.grad.abs().max() < 1e-6

@@ -35,7 +35,7 @@ WAIT_SECONDS = 4.0  # between two looks whether a model is there
 
 def pick() -> list[str]:
     """The picker, set by ``?models=a,b`` and written back to it; without one, what this session compared last."""
-    known = [entry.name for entry in state.models(tuple(references.PARTS)) if entry.present]
+    known = [entry.name for entry in state.models(tuple(references.PARTS)) if entry.present and entry.task == "causal"]
     shown = st.session_state.get(SHOWN)
     linked = _linked() or (known[:1] if shown is None else shown)
     if linked != shown or PICKED not in st.session_state:  # a link was followed, or the page opened anew

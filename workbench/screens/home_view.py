@@ -13,7 +13,8 @@ from workbench.store.records import Run
 RECENT = 6
 POLL_SECONDS = 3.0
 CURVE_POINTS, MOST_STEPS = 120, 100_000
-SHOWN = {"eval/perplexity": "perplexity", "eval/kl_to_teacher": "KL", "eval/agreement": "agreement"}
+SHOWN = {"eval/perplexity": "perplexity", "eval/kl_to_teacher": "KL", "eval/agreement": "agreement",
+         "eval/accuracy": "accuracy", "eval/answer_f1": "answer F1"}
 
 
 def buttons() -> None:

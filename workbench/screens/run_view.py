@@ -12,6 +12,7 @@ import streamlit as st
 from core.errors import ConfigError
 from core.recorder import CONTROL, STUDENT
 from workbench.runs import jobs
+from workbench.screens.new_experiment.uploads import shown_name
 from workbench.screens.shared import charts, results, retention_view, state, views
 from workbench.screens.shared.live_plotly import live_plotly
 from workbench.store import references
@@ -19,6 +20,7 @@ from workbench.store.records import ACTIVE, Run
 
 POLL_SECONDS = 1.5
 EVALUATIONS = ("eval/perplexity", "eval/kl_to_teacher", "eval/agreement")
+TASK_EVALUATIONS = ("eval/accuracy", "eval/exact_match", "eval/answer_f1", "eval/matthews", "eval/f1")  # those that the task has
 MACHINE = ("learning_rate", "tokens_per_second", "memory_gib")
 WEIGHTED, RAW = "weighted", "raw"
 MESSAGE_BOX = {"failed": st.error, "lost": st.warning, "stopped": st.info}
@@ -66,6 +68,10 @@ def _summary(run: Run) -> str:
         config = references.duplicate(run, state.store())
     except ConfigError:
         return when
+    if config.task is not None:
+        data = ":".join(filter(None, (shown_name(config.task.source), config.task.subset)))
+        taught = f"teacher {config.teacher.model}  ·  T = {config.losses.temperature:g}" if config.teacher else "no teacher"
+        return f"{config.student.model} fine-tuned on {data}  ·  {taught}  ·  {when}"
     depth = results.student_depth(config)
     if config.bridge is not None:
         return "  ·  ".join((f"texts of {config.bridge.model}", f"read by {config.student.model}", when))
@@ -95,7 +101,8 @@ def _actions(run: Run) -> None:
             "Build a chain below it", icon=":material/add_link:", key="chain below", help="Opens the chain builder, this model on top."):
         st.switch_page(state.CHAIN, query_params={"teacher": run.name})
     looks = "secondary" if run.builds_chain else "primary"
-    if run.status == "finished" and st.button("Compare in chat", type=looks, icon=":material/forum:", key="compare"):
+    talks = run.status == "finished" and run.config.task is None
+    if talks and st.button("Compare in chat", type=looks, icon=":material/forum:", key="compare"):
         st.switch_page(state.COMPARE, query_params={"models": ",".join(_compared_models(run))})
     with st.popover("More", icon=":material/more_horiz:", key="more"):
         _rename(run)
@@ -105,7 +112,8 @@ def _actions(run: Run) -> None:
                 help="The student before its first step, beside the trained one."):
             st.switch_page(state.COMPARE, query_params={"models": f"{untrained},{run.name}"})
         if st.button("Duplicate as new", icon=":material/content_copy:", key="duplicate", width="stretch"):
-            st.switch_page(state.CHAIN if run.builds_chain else state.NEW, query_params={"from": run.id})
+            form = state.CHAIN if run.builds_chain else state.NEW if run.config.task is None else state.TUNE
+            st.switch_page(form, query_params={"from": run.id})
         if st.button("Delete", icon=":material/delete:", key="delete", width="stretch", disabled=run.active or run.deleted is not None,
                      help="Stop it first." if run.active else "Moves it to the bin."):
             state.put_into_bin(run)
@@ -158,10 +166,11 @@ def _numbers(table: pd.DataFrame) -> None:
     if table.empty:
         return
     with st.container(horizontal=True, key="numbers"):
-        for name in (*EVALUATIONS, "tokens_per_second", "memory_gib"):
+        shown = (*EVALUATIONS, *TASK_EVALUATIONS)
+        for name in (*shown, "tokens_per_second", "memory_gib"):
             curve = charts.select(table, STUDENT, name)["value"]
             if len(curve):
-                change = curve.iloc[-1] - curve.iloc[0] if name in EVALUATIONS and len(curve) > 1 else None
+                change = curve.iloc[-1] - curve.iloc[0] if name in shown and len(curve) > 1 else None
                 views.metric(name, curve.iloc[-1], delta=change)
 
 
@@ -195,11 +204,13 @@ def _curves(run: Run, table: pd.DataFrame) -> None:
     st.caption("Each term's share of the total." if terms == WEIGHTED else "Each term itself, without its weight and T squared.")
     live_plotly(charts.term_losses(table, weighted=terms == WEIGHTED, logarithmic=logarithmic), key=f"loss.{run.id}",
                 label="Loss terms over the steps")
-    st.subheader("On held-out text", anchor=False)
+    task = [name for name in TASK_EVALUATIONS if len(charts.select(table, STUDENT, name))]
+    st.subheader("On held-out items" if task else "On held-out text", anchor=False)
     teacher = results.measurements(state.store(), run).get("teacher", {})
-    for column, name in zip(st.columns(3), EVALUATIONS, strict=True):
+    for column, name in zip(st.columns(3), task or EVALUATIONS, strict=False):
         with column:
-            live_plotly(charts.evaluation(table, name, teacher=teacher.get("perplexity") if name == "eval/perplexity" else None),
+            level = teacher.get(name.removeprefix("eval/")) if task or name == "eval/perplexity" else None
+            live_plotly(charts.evaluation(table, name, teacher=level),
                         key=f"{name}.{run.id}", label=f"{charts.axis_label(name)} over the steps")
     st.subheader("Machine", anchor=False)
     for column, name in zip(st.columns(3), MACHINE, strict=True):

@@ -14,9 +14,10 @@ from workbench.screens.shared.live_plotly import live_plotly
 from workbench.store import references
 from workbench.store.records import Run
 
-OVERLAYS = ("eval/perplexity", "eval/kl_to_teacher", "eval/agreement", "eval/sentiment_accuracy", "eval/bits_per_byte", "loss",
-            "raw/kd", "raw/hard", "tokens_per_second")
-LISTED = {"perplexity": "Perplexity", "kl_to_teacher": "KL", "agreement": "Agreement", "sentiment_accuracy": "Sentiment"}
+OVERLAYS = ("eval/perplexity", "eval/kl_to_teacher", "eval/agreement", "eval/sentiment_accuracy", "eval/bits_per_byte",
+            "eval/accuracy", "eval/answer_f1", "loss", "raw/kd", "raw/hard", "tokens_per_second")
+LISTED = {"perplexity": "Perplexity", "kl_to_teacher": "KL", "agreement": "Agreement", "sentiment_accuracy": "Sentiment",
+          "accuracy": "Accuracy", "answer_f1": "Answer F1"}
 MOST_COMPARED = 3  # models side by side in the chat
 MOST_OVERLAID = 8  # as many colours can be told apart
 

@@ -82,6 +82,10 @@ def pin(config: ExperimentConfig, store: Store) -> tuple[ExperimentConfig, dict[
     prompts = config.bridge and Path(os.path.expanduser(config.bridge.prompts))
     if prompts and config.bridge.prompts != HOUSE and prompts.is_file():
         config = config.model_copy(update={"bridge": config.bridge.model_copy(update={"prompts": str(prompts.absolute())})})
+    if config.task is not None:
+        files = {name: Path(os.path.expanduser(named)) for name in ("source", "validation") if (named := getattr(config.task, name))}
+        absolute = {name: str(path.absolute()) for name, path in files.items() if path.is_file()}
+        config = config.model_copy(update={"task": config.task.model_copy(update=absolute)})
     parents: dict[str, str] = {}
     for section, reference in _models_of(config):
         entry = describe(reference, store)

@@ -318,6 +318,27 @@ def export(options: argparse.Namespace) -> Answer:
     return Answer(documents.export_document(made, out), documents.export_text(made, out))
 
 
+def evaluate(options: argparse.Namespace) -> Answer:
+    """Measure models on labelled tasks, or on held-out text."""
+    from workbench.store import Store, references
+    from workbench.terminal import documents
+
+    store = Store()
+    entries = {name: references.describe(name, store) for name in options.models}  # a wrong reference is told before torch is imported
+    from core import catalog, devices
+    from core.evaluation import measure
+
+    device = devices.resolve_device("auto")
+    tasks = [name.strip() for name in options.tasks.split(",") if name.strip()] if options.tasks else []
+    found = []
+    for name, entry in entries.items():
+        print(f"Measuring {name} ...", file=sys.stderr)
+        loaded = catalog.load(references.resolve(name, store), device=device)
+        for task in tasks or measure.default_tasks(entry):
+            found.append(measure.measure(name, loaded, task, split=options.split, items=options.items, text=options.text))
+    return Answer([documents.measurement_document(each) for each in found], documents.measurement_table(found))
+
+
 # ---------------------------------------------------------------------------------------------------- claims
 
 
@@ -442,6 +463,15 @@ def build_parser() -> argparse.ArgumentParser:
     made.add_argument("--format", required=True, choices=FORMS, help=(
         "form; folder copies the Transformers folder, onnx is float32, onnx-int8 has int8 weights and runs in a browser"))
     made.add_argument("--out", required=True, metavar="PATH", help="folder; made for the export, must not exist yet")
+
+    made = verb(evaluate, "Measure models: classifiers and question answerers on labelled tasks, language models on held-out text.")
+    made.add_argument("models", nargs="+", metavar="MODEL", help="reference; a model's name, a run, a folder or a hub id")
+    made.add_argument("--tasks", metavar="T1,T2", help=(
+        "names; language (held-out text), house, imdb or rt (labelled film reviews), a file, or a hub dataset as nyu-mll/glue:sst2 "
+        "(default: what the model was fine-tuned on; of a language model its language)"))
+    made.add_argument("--split", metavar="NAME", help="split or file; measured on, as task.validation in recipes (default: validation)")
+    made.add_argument("--items", type=int, metavar="N", help="items; measure on at most this many (default: all)")
+    made.add_argument("--text", default="house", metavar="SOURCE", help="corpus; of the task language (default: %(default)s)")
 
     made = verb(claim, "Check what the papers claim, here, by rules that were fixed beforehand; without a name, list the claims. "
                        "A claim that does not hold is a result too: the exit code is 0.")

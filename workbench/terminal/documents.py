@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from core.catalog import ModelEntry
     from core.claims.claim import Claim
     from core.claims.outcomes import Outcome
+    from core.evaluation.measure import Measurement
     from core.export.exporting import Exported
     from core.planning import Plan
 
@@ -125,6 +126,23 @@ def export_text(made: Exported, out: Path) -> str:
             f"{agreement.mean_probability_difference:.2g}"))))
     head = ("FORM", "SIZE", "ONE TEXT", "SAME TOP-1", "LARGEST DIFFERENCE", "MEAN DIFFERENCE")
     return "\n".join([f"{made.model} as {made.form}: {out}", *(["", table(head, rows)] if rows else [])])
+
+
+def measurement_document(measured: Measurement) -> dict[str, Any]:
+    """What one model reached on one task."""
+    return asdict(measured)
+
+
+def measurement_table(measured: Sequence[Measurement]) -> str:
+    """One line a model and task: the score that it is judged by with its standard error, then the others."""
+    rows = []
+    for each in measured:
+        others = [f"{name} {value:.4g}" for name, value in each.metrics.items()
+                  if name not in (each.headline, "stderr", "tokens", "bytes") and "items" not in name]
+        error = f" ± {each.metrics['stderr']:.3f}" if "stderr" in each.metrics else ""
+        rows.append((each.model, each.task, f"{each.headline} {each.metrics[each.headline]:.4g}{error}", f"{each.counted:,} {each.unit}",
+                     ", ".join(others)))
+    return table(("MODEL", "TASK", "SCORE", "MEASURED ON", "ALSO"), rows)
 
 
 def claim_document(claim: Claim, found: tuple[Outcome, str] | None) -> dict[str, Any]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from core.catalog import ModelEntry
 
 POLL_SECONDS = 1.0
+LANGUAGE = ("causal", "masked")  # what a language model's head is for; others are answers to one task
 
 
 def catalogue() -> None:
@@ -85,9 +86,13 @@ def _place(path: Path) -> None:
 
 def _actions(entry: ModelEntry) -> None:
     if entry.present:
-        if st.button("Chat", key=f"chat.{entry.name}", icon=":material/forum:"):
+        if entry.task == "causal" and st.button("Chat", key=f"chat.{entry.name}", icon=":material/forum:"):
             st.switch_page(state.COMPARE, query_params={"models": entry.name})
-        if st.button("Distil", key=f"distil.{entry.name}", icon=":material/science:", help="Use it as the teacher of an experiment."):
+        if entry.task == "masked" and st.button("Fine-tune", key=f"tune.{entry.name}", icon=":material/tune:",
+                                                help="Train it on a labelled task."):
+            st.switch_page(state.TUNE, query_params={"model": entry.name})
+        if entry.task in LANGUAGE and st.button("Distil", key=f"distil.{entry.name}", icon=":material/science:",
+                                                help="Use it as the teacher of an experiment."):
             st.switch_page(state.NEW, query_params={"set": [f"teacher.model={entry.name}", "student.layers=null"]})
     else:
         _fetch(entry)

@@ -156,7 +156,7 @@ def _begins_as() -> None:
 def teacher(errors: Errors, *, keys: bool = False) -> ModelEntry | None:
     """The teacher's picker; returns what is known of it, or None after saying why it cannot be used."""
     chosen = draft()["teacher.model"]
-    known = {entry.name: entry for entry in state.models()}
+    known = {entry.name: entry for entry in state.models() if entry.task in ("causal", "masked")}
     options = list(known) if chosen in known else [chosen, *known]
     about = "A model in the list, or type a path or a hub id."
     st.selectbox(CONTROLS["teacher.model"].label, options, accept_new_options=True,

@@ -33,8 +33,9 @@ class StartingPoint:
 
 @functools.cache
 def shipped() -> dict[str, Path]:
-    """The project's recipes of one student by name, the quickstart first; chains have a page of their own."""
-    found = {path.stem: path.relative_to(ROOT) for path in sorted((ROOT / RECIPES).glob("*.yaml")) if read_recipe(path).chain is None}
+    """The project's recipes of one student by name, the quickstart first; chains and tasks have pages of their own."""
+    read = {path: read_recipe(path) for path in sorted((ROOT / RECIPES).glob("*.yaml"))}
+    found = {path.stem: path.relative_to(ROOT) for path, config in read.items() if config.chain is None and config.task is None}
     return {name: found[name] for name in sorted(found, key=lambda name: (name != FIRST, name))}
 
 

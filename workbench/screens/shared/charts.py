@@ -23,8 +23,9 @@ Trace = dict[str, Any]  # plain data of a plotly object
 
 POINTS = 1500  # per curve and refresh: more cannot be told apart on a screen and cost the browser long tasks
 TERM_COLOURS = {"kd": TEAL, "hard": BLUE, "hidden": VIOLET, "hidden_mse": ROSE}
-TICKS = {"learning_rate": {"tickformat": "~g", "nticks": 5}, "eval/agreement": {"tickformat": ".0%"},
-         "eval/sentiment_accuracy": {"tickformat": ".0%"}}
+PERCENT = {"tickformat": ".0%"}
+TICKS = {"learning_rate": {"tickformat": "~g", "nticks": 5}, "eval/agreement": PERCENT, "eval/sentiment_accuracy": PERCENT,
+         "eval/accuracy": PERCENT, "eval/exact_match": PERCENT, "eval/answer_f1": PERCENT, "eval/f1": PERCENT}
 TOOLBAR, LEGEND = 28, 26  # pixels above the plot: the toolbar lies over the legend, not on it
 TALLEST = 25  # bars of the distribution at T = 1 end at that many times the highest softened one, which else would vanish
 SMOOTHING_FROM = 60  # points; shorter curves are drawn as they are

@@ -20,16 +20,20 @@ from workbench.store.records import Event, Run
 
 # Who is measured, in the order of the columns, and how the table calls it.
 COLUMNS = {"teacher": "Teacher", "student_before": "Student before", "student_after": "Student after", "control": "Control"}
-ROWS = ("perplexity", "bits_per_byte", "kl_to_teacher", "agreement", "sentiment_accuracy")
+ROWS = ("perplexity", "bits_per_byte", "kl_to_teacher", "agreement", "sentiment_accuracy", "accuracy", "exact_match", "answer_f1",
+        "matthews", "f1", "majority_share")
 
 # What the engine calls a phase, and whom it measures -> how a page says it.
-PHASES = {"load teacher": "Loading the teacher", "prepare data": "Reading the data and cutting it into blocks",
+PHASES = {"load teacher": "Loading the teacher", "load models": "Loading the models",
           "load bridge teacher": "Loading the teacher that writes",
+          "prepare data": "Reading the data and cutting it into blocks", "ask teacher": "Asking the teacher",
           "train": "Preparing the training", "steps": "Training", "evaluate": "Measuring {who} on held-out text",
           "time one sequence": "Timing the models, one sequence at a time", "time a batch": "Timing the models, a batch at a time",
           "retention": "Scoring {who} on a labelled task{place}"}
 MEASURED = {"teacher": "the teacher", "student": "the student", "student_before": "the student before training",
             "student_after": "the trained student", "control": "the trained control"}
+
+COUNTED = ("sentiment_accuracy", "accuracy", "answer_f1")  # shares of items: their standard error is the measurement's own
 
 Measurements = Mapping[str, Mapping[str, float]]
 
@@ -102,8 +106,10 @@ def verdict(measured: Measurements) -> str:
         measured.get("student_before"), "the same student before training")
     if other is None:
         return ""
-    lines = [f"- {_compared(name, after, other)}" for name in ROWS if name in after and name in other and name != "bits_per_byte"]
-    note = "" if control else "\n\nWithout a control this does not show what the teacher added."
+    both = [name for name in ROWS if name in after and name in other and name not in ("bits_per_byte", "majority_share")]
+    lines = [f"- {_compared(name, after, other)}" for name in both]
+    fine_tuned_alone = "items" in after and "teacher" not in measured
+    note = "" if control or fine_tuned_alone else "\n\nWithout a control this does not show what the teacher added."
     return f"Compared with {against}:\n\n" + "\n".join(lines) + note
 
 
@@ -187,11 +193,13 @@ def progress_text(run: Run, phases: Sequence[Event] = ()) -> str:
 
 def _cell(metrics: Mapping[str, float], name: str) -> str:
     text = number(metrics.get(name), f"eval/{name}")
-    return f"{text} ± {metrics['stderr']:.1%}" if name == "sentiment_accuracy" and "stderr" in metrics else text
+    return f"{text} ± {metrics['stderr']:.1%}" if name in COUNTED and "stderr" in metrics else text
 
 
 def _items(measured: Measurements, name: str) -> str:
     key, unit = ("sentiment_items", "reviews") if name == "sentiment_accuracy" else ("tokens", "tokens")
+    if any("items" in metrics for metrics in measured.values()):
+        key = unit = "items"
     counts = {int(metrics[key]) for metrics in measured.values() if key in metrics}
     return f"{', '.join(f'{each:,}' for each in sorted(counts))} {unit}" if counts else ""
 
@@ -203,7 +211,7 @@ def _compared(name: str, after: Mapping[str, float], other: Mapping[str, float])
     if shown == than:
         better = "the same"
     # Both were measured on the same reviews, so this interval is wider than a paired one: it claims too little, never too much.
-    elif name == "sentiment_accuracy" and abs(after[name] - other[name]) < 1.96 * math.hypot(after["stderr"], other["stderr"]):
+    elif name in COUNTED and abs(after[name] - other[name]) < 1.96 * math.hypot(after["stderr"], other["stderr"]):
         better = "no difference beyond chance"
     return f"{metric.label}: {shown} against {than}, {better}"
 

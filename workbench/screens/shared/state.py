@@ -20,8 +20,9 @@ from workbench.store.records import Run
 if TYPE_CHECKING:
     from core.catalog import ModelEntry
 
-HOME, NEW, CHAIN, RUNS, RUN, COMPARE, DEVICE, MODELS, CHECKS, ABLATION = (
-    f"../pages/{name}.py" for name in ("home", "new", "chain", "runs", "run", "compare", "device", "models", "checks", "ablation"))
+HOME, NEW, TUNE, CHAIN, RUNS, RUN, COMPARE, DEVICE, MODELS, CHECKS, ABLATION = (
+    f"../pages/{name}.py"
+    for name in ("home", "new", "tune", "chain", "runs", "run", "compare", "device", "models", "checks", "ablation"))
 ARMS, NAMES = pd.CategoricalDtype([STUDENT, CONTROL]), pd.CategoricalDtype(list(METRICS))  # ten times faster to select by than text
 KEPT_CURVES = 12  # runs; what one session keeps in memory of the curves it looked at
 

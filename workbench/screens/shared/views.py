@@ -24,7 +24,9 @@ STATUS_LOOKS = {  # colour, icon
     "failed": ("red", "error"), "lost": ("orange", "link_off"),
 }
 
-SHARES = ("eval/agreement", "eval/sentiment_accuracy")  # shown as percentages
+# Shown as percentages.
+SHARES = ("eval/agreement", "eval/sentiment_accuracy", "eval/accuracy", "eval/majority_share", "eval/f1", "eval/exact_match",
+          "eval/answer_f1")
 
 
 @contextmanager

@@ -66,3 +66,15 @@ def test_scoring_says_whom_and_how_far():
     told = {"name": "retention", "who": "student", "task": "imdb", "seed": 42, "done": 3, "total": 18}
     store.record(run.id, Process.current(), [], [], Progress("retention", "student", 400, 400))
     assert results.progress_text(store.run(run.id), [Event(1, "phase", told, 0.0)]) == "Scoring the student on a labelled task, 4 of 18 …"
+
+
+def test_a_task_is_told_in_shares_of_its_items() -> None:
+    before, after = ({"accuracy": value, "stderr": 0.02, "items": 500, "majority_share": 0.52, "recall_good": value}
+                     for value in (0.5, 0.8))
+    head, rows = results.result_table({"student_before": before, "student_after": after})
+    assert head == ["", "Student before", "Student after", "Measured on"]
+    assert rows == [["accuracy", "50.0% ± 2.0%", "80.0% ± 2.0%", "500 items"], ["most frequent label", "52.0%", "52.0%", "500 items"]]
+    said = results.verdict({"student_before": before, "student_after": after})
+    assert "accuracy: 80.0% against 50.0%, better" in said and "teacher" not in said and "frequent" not in said
+    taught = results.verdict({"teacher": after, "student_before": before, "student_after": before | {"accuracy": 0.53}})
+    assert "no difference beyond chance" in taught and "does not show what the teacher added" in taught

@@ -1,0 +1,124 @@
+"""Any model on any task that it can be measured on, by the names of the command line.
+
+    language          held-out text of a corpus: perplexity and bits per byte, or how well blanks are filled
+    house, imdb, rt   labelled film reviews: a classifier labels them, a causal model is asked (`core.evaluation.sentiment`)
+    anything else     a labelled file or hub dataset, as `core.evaluation.task_scores` names them, for a model fine-tuned on it
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from core.catalog import LoadedModel, ModelEntry
+from core.config import DataSpec, MaskingSpec, TaskSpec, parse_recipe
+from core.data import house
+from core.errors import CompatibilityError, ConfigError, StillhouseError
+from core.evaluation.task_scores import headline_metric, task_spec
+
+if TYPE_CHECKING:
+    from core.data.packing import Blocks
+
+LANGUAGE = "language"
+BLOCKS, BLOCK_LENGTH, BATCH = 64, 256, 16  # held-out blocks, tokens of each, blocks of a forward pass
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What one model reached on one task.
+
+    Attributes:
+        headline: the metric that it is judged by.
+        counted, unit: on how much it was measured.
+    """
+
+    model: str
+    task: str
+    headline: str
+    counted: int
+    unit: str
+    metrics: dict[str, float]
+
+
+def default_tasks(entry: ModelEntry) -> list[str | TaskSpec]:
+    """What a model is measured on when nothing is asked for: its own task, or its language.
+
+    Raises:
+        ConfigError: a model with a task's head that does not say which.
+    """
+    if entry.task in ("causal", "masked"):
+        return [LANGUAGE]
+    try:
+        recorded = parse_recipe(json.loads((entry.path / "stillhouse.json").read_text(encoding="utf-8"))["config"]).task
+    except (OSError, ValueError, KeyError, TypeError, StillhouseError):
+        recorded = None
+    if recorded is None:
+        raise ConfigError(f"'{entry.name}' does not say what it was fine-tuned on.", "A model of a run of this project records it.",
+                          "Name it: --tasks house, or a file, or a hub dataset as nyu-mll/glue:sst2")
+    return [recorded]
+
+
+def measure(name: str, loaded: LoadedModel, task: str | TaskSpec, *, split: str | None = None, items: int | None = None,
+            text: str = house.HOUSE) -> Measurement:
+    """Measure one model on one task.
+
+    Args:
+        name: how the model was called.
+        split: a split or a second file, in place of the task's own.
+        items: at most so many.
+        text: the corpus of the task ``language``.
+
+    Raises:
+        CompatibilityError: a task that this model cannot do.
+        DataError, NetworkError: data that cannot be read.
+    """
+    if task == LANGUAGE:
+        return _language(name, loaded, text)
+    spec = task if isinstance(task, TaskSpec) else task_spec(task, None)
+    spec = spec.model_copy(update={"validation": split or spec.validation, "max_items": items or spec.max_items})
+    if loaded.entry.task == "causal":
+        return _asked(name, loaded, spec)
+    from core.tasks.data import load_task
+    from core.tasks.fine_tuning import evaluate_task
+
+    if loaded.entry.task == "masked":
+        raise CompatibilityError(f"'{name}' fills blanks and has no head for '{spec.source}'.",
+                                 "A model that was fine-tuned on the task was expected.",
+                                 "Fine-tune it first, as assets/recipes/house-sentiment.yaml does, or measure its language.")
+    data = load_task(spec)
+    metrics = evaluate_task(loaded, data, dtype=loaded.model.dtype)
+    return Measurement(name, data.name, headline_metric(data), int(metrics["items"]), "items", metrics)
+
+
+def _asked(name: str, loaded: LoadedModel, spec: TaskSpec) -> Measurement:
+    from core.evaluation.sentiment import evaluate_sentiment
+
+    if spec.source not in house.HOUSE_SOURCES:
+        raise CompatibilityError(f"'{name}' is a causal model and was to be measured on '{spec.source}'.",
+                                 f"Without fine-tuning it can be asked about film reviews: {', '.join(house.HOUSE_SOURCES)}.",
+                                 f"Use one of these, or {LANGUAGE}.")
+    reviews = [review for review in house.held_out(spec.validation or "validation") if review.source in house.HOUSE_SOURCES[spec.source]]
+    metrics = evaluate_sentiment(loaded.model, loaded.tokenizer, reviews[:spec.max_items], loaded.model.device, dtype=loaded.model.dtype)
+    return Measurement(name, spec.source, "sentiment_accuracy", int(metrics["sentiment_items"]), "reviews", metrics)
+
+
+def _language(name: str, loaded: LoadedModel, source: str) -> Measurement:
+    from core.data.prepare import held_out_blocks
+    from core.evaluation.language import evaluate_language
+    from core.evaluation.masked import evaluate_masked
+    from core.masking import Masker
+
+    objective = loaded.entry.task
+    if objective not in ("causal", "masked"):
+        raise CompatibilityError(f"'{name}' was fine-tuned for {objective.replace('_', ' ')} and has no language head any more.",
+                                 "A language model was expected.", "Name a labelled task: --tasks house")
+    model, tokenizer = loaded.model, loaded.tokenizer
+    spec = DataSpec(source=source, block_length=min(BLOCK_LENGTH, loaded.entry.context))
+    blocks: Blocks = held_out_blocks(spec, tokenizer, objective).take(BLOCKS)
+    shared = {"tokenizer": tokenizer, "batch_size": BATCH, "device": model.device, "dtype": model.dtype}
+    if objective == "masked":  # every token alike, so that the number depends on the text alone
+        metrics = evaluate_masked(model, blocks, masker=Masker(MaskingSpec(rarity=0), tokenizer), **shared)
+    else:
+        metrics = evaluate_language(model, blocks, **shared)
+    return Measurement(name, LANGUAGE, "perplexity", int(metrics["tokens"]), "tokens", metrics)

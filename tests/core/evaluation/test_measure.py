@@ -1,0 +1,63 @@
+"""Any model on any task that it can be measured on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from core import catalog
+from core.config import parse_recipe
+from core.errors import CompatibilityError, ConfigError
+from core.evaluation.measure import LANGUAGE, default_tasks, measure
+from core.recorder import STUDENT, ListRecorder
+from core.systems.fine_tuning import tune
+from tests.core.chat_models import save_chat_model
+from tests.core.tasks.encoders import encoder
+
+
+@pytest.fixture
+def tuned(tmp_path: Path) -> Path:
+    encoder(tmp_path / "enc")
+    config = parse_recipe({"student": {"model": str(tmp_path / "enc")}, "task": {"source": "rt", "max_train_items": 16, "max_items": 12},
+                           "train": {"max_steps": 1, "device": "cpu", "precision": "fp32"}})
+    tune(config, ListRecorder(), tmp_path / "run")
+    return tmp_path / "run" / STUDENT
+
+
+def test_a_classifier_is_measured_on_what_it_was_fine_tuned_on(tuned) -> None:
+    loaded = catalog.load(str(tuned), dtype=torch.float32)
+    task, = default_tasks(loaded.entry)
+    found = measure("it", loaded, task)
+    assert (found.task, found.headline, found.counted, found.unit) == ("rt", "accuracy", 12, "items")
+    report = json.loads((tuned.parent / "report.json").read_text())
+    assert found.metrics == report["metrics"]["student_after"]
+    assert measure("it", loaded, "rt", split="test", items=5).counted == 5
+    with pytest.raises(CompatibilityError, match="no language head any more"):
+        measure("it", loaded, LANGUAGE)
+    (tuned / "stillhouse.json").unlink()
+    with pytest.raises(ConfigError, match=r"does not say what it was fine-tuned on.*--tasks house"):
+        default_tasks(loaded.entry)
+
+
+def test_a_masked_model_fills_blanks_and_labels_nothing(tmp_path) -> None:
+    loaded = encoder(tmp_path / "enc")
+    assert default_tasks(loaded.entry) == [LANGUAGE]
+    text = tmp_path / "text.txt"
+    text.write_text("\n\n".join(f"the film was good and great {number}" for number in range(60)))
+    found = measure("it", loaded, LANGUAGE, text=str(text))
+    assert found.headline == "perplexity" and found.metrics["masked_accuracy"] >= 0 and found.unit == "tokens"
+    with pytest.raises(CompatibilityError, match="has no head for 'rt'"):
+        measure("it", loaded, "rt")
+
+
+def test_a_causal_model_reads_text_and_is_asked(tmp_path) -> None:
+    loaded = catalog.load(str(save_chat_model(tmp_path / "chat")), dtype=torch.float32)
+    text = tmp_path / "text.txt"
+    text.write_text("\n\n".join(f"a film {number}" for number in range(60)))
+    assert measure("it", loaded, LANGUAGE, text=str(text)).metrics["bits_per_byte"] > 0
+    assert measure("it", loaded, "rt", items=4).counted == 4
+    with pytest.raises(CompatibilityError, match="can be asked about film reviews: house, imdb, rt"):
+        measure("it", loaded, "owner/name")

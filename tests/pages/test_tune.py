@@ -1,0 +1,97 @@
+"""The Fine-tune page: nothing to tune, a run started from it, mistakes beside their fields, and what is offered elsewhere."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from core.config import parse_recipe
+from tests.core.tasks.encoders import encoder, sentiment
+from tests.pages.conftest import Open, button, fault_free, texts
+from workbench.screens.shared import state
+from workbench.store import Store
+
+
+@pytest.fixture(scope="session")
+def masked(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A tiny encoder, as a folder."""
+    folder = tmp_path_factory.mktemp("encoders") / "tiny-encoder"
+    encoder(folder)
+    return str(folder)
+
+
+def test_without_an_encoder(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state, "models", list)
+    page = open_page("tune")
+    assert "No encoder is here yet" in texts(page) and "Choose a model and a dataset" in texts(page)
+
+
+def test_the_defaults_start_a_run(open_page: Open, masked: str, store: Store) -> None:
+    page = open_page("tune", model=masked)
+    assert not page.error
+    fault_free(button(page, "Start").click().run())
+    run, = store.runs()
+    config = run.config
+    assert run.name == "tiny-encoder-task" and config.teacher is None and config.student.model == masked
+    assert (config.task.source, config.losses.w_hard.start, config.losses.w_kd.start, config.student.lora) == ("house", 1, 0, None)
+
+
+def test_a_teacher_adapters_and_a_file(open_page: Open, masked: str, store: Store, tmp_path: Path) -> None:
+    from core.tasks.heads import with_head
+
+    start = encoder(Path(masked))
+    with_head(start, sentiment(), 1).save_pretrained(tmp_path / "teacher")
+    start.tokenizer.save_pretrained(tmp_path / "teacher")
+    data = tmp_path / "films.jsonl"
+    data.write_text("".join(json.dumps({"text": f"text {number}", "label": number % 2}) + "\n" for number in range(20)))
+    begun = store.create_run(parse_recipe({"name": "before", "student": {"model": masked}, "task": {},
+                                           "teacher": {"model": str(tmp_path / "teacher")}}))
+    page = open_page("tune", **{"from": begun.id})
+    page.toggle(key="tune.lora").set_value(True)
+    page.get_by_key("tune.kind").set_value("other")
+    fault_free(page.run())
+    page.text_input(key="tune.source").set_value(str(data))
+    page.number_input(key="tune.epochs").set_value(3.0)
+    page.text_input(key="tune.name").set_value("films")
+    fault_free(page.run())
+    fault_free(button(page, "Start").click().run())
+    run = store.run("films")
+    config = run.config
+    assert run.name == "films" and config.student.lora.rank == 8 and config.train.num_train_epochs == 3
+    assert (config.teacher.model, config.task.source) == (str(tmp_path / "teacher"), str(data))
+    assert (config.losses.w_kd.start, config.losses.w_hard.start, config.losses.temperature) == (0.5, 0.5, 2)
+
+
+def test_mistakes_stand_beside_their_fields(open_page: Open, masked: str, teacher: str, tmp_path: Path) -> None:
+    page = open_page("tune", model=teacher)
+    assert "it predicts the next token" in texts(page) and button(page, "Start").disabled
+    data = tmp_path / "films.jsonl"
+    data.write_text(json.dumps({"words": "good", "stars": 1}) + "\n")
+    page = open_page("tune", model=masked)
+    page.get_by_key("tune.kind").set_value("other")
+    fault_free(page.run())
+    assert "Choose a model and a dataset" in texts(page)
+    page.text_input(key="tune.source").set_value(str(data))
+    fault_free(page.run())
+    assert "words, stars" in texts(page) and "Column of the label" in texts(page) and button(page, "Start").disabled
+    page.text_input(key="tune.label_column").set_value("stars")
+    page.text_input(key="tune.text_column").set_value("words")
+    fault_free(page.run())
+    assert not button(page, "Start").disabled
+
+
+def test_a_run_can_be_begun_from(open_page: Open, masked: str, store: Store) -> None:
+    run = store.create_run(parse_recipe({"name": "first", "student": {"model": masked, "lora": {"rank": 4}}, "task": {"source": "rt"},
+                                         "train": {"num_train_epochs": 4}}))
+    page = open_page("tune", **{"from": run.id})
+    assert page.number_input(key="tune.epochs").value == 4 and page.toggle(key="tune.lora").value
+    assert page.get_by_key("tune.kind").value == "rt" and page.selectbox(key="tune.model").value == masked
+
+
+def test_models_that_answer_one_task_are_not_offered_for_chat_and_as_teachers(open_page: Open, masked: str) -> None:
+    page = open_page("models", any=masked)
+    labels = [each.label for each in page.button]
+    assert "Fine-tune" in labels
+    assert page.get_by_key(f"tune.{masked}").label == "Fine-tune"

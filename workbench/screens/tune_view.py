@@ -1,0 +1,182 @@
+"""The form that fine-tunes an encoder on a labelled task, as `core.systems.fine_tuning` carries it out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from core import quantities
+from core.config import ExperimentConfig, describe, parse_recipe, read_recipe
+from core.data.house import HOUSE_SOURCES
+from core.errors import StillhouseError
+from workbench.paths import ROOT
+from workbench.runs import jobs
+from workbench.screens.new_experiment.uploads import is_upload, save_upload, shown_name
+from workbench.screens.shared import state, views
+from workbench.store import references
+
+if TYPE_CHECKING:
+    from core.catalog import ModelEntry
+
+RECIPE = ROOT / "assets" / "recipes" / "house-sentiment.yaml"  # what the form does not ask for is as there
+STAGE2 = ROOT / "assets" / "recipes" / "house-sentiment-stage2.yaml"  # with its weights and temperature
+DATA_TYPES = ("csv", "tsv", "jsonl", "parquet")
+OTHER = "other"
+SOURCES = {"house": "All film reviews", "imdb": "IMDb reviews", "rt": "Rotten Tomatoes one-liners", OTHER: "My own data"}
+NO_TEACHER = "No teacher: labels alone"
+COLUMNS = {"text_column": "Column of the text", "pair_column": "Column of the second text", "label_column": "Column of the label"}
+
+
+def form() -> None:
+    """Everything, from the model to the start."""
+    begun = _begun()
+    models = [entry for entry in state.models() if entry.task == "masked" and entry.present]
+    asked = st.query_params.get("model") or (begun.student.model if begun else None)
+    if not models and not asked:
+        views.empty_state("No encoder is here yet. Train the house encoder, or type the id of one below.", "school")
+    left, right = st.columns(2, gap="large")
+    with left:
+        plain: dict[str, Any] = {"student": {"model": _model(models, asked)}}
+        below_model = st.container()
+        plain["teacher"], below_teacher = _teacher(begun)
+        lora = st.toggle("LoRA adapters", value=bool(begun and begun.student.lora), key="tune.lora", help=describe("student.lora"))
+        plain["student"] |= {"lora": {"rank": 8} if lora else None}
+    with right:
+        plain["task"] = _task(begun)
+        below_data = st.container()
+        plain["train"] = _budget(begun)
+        name = st.text_input("Name", placeholder="made from the recipe", key="tune.name").strip()
+    if not plain["student"]["model"] or not plain["task"]["source"]:
+        st.caption(":material/info: Choose a model and a dataset.")
+        return
+    places = {"student": below_model, "teacher": below_teacher, "text": below_data}
+    try:
+        config = recipe(plain, name)
+        problems = _problems(config)
+    except StillhouseError as error:
+        views.problem(error)
+        return
+    for check, message in problems.items():
+        places.get(check, st.container()).caption(f":red[:material/error: {views.no_images(_worded(message, config))}]")
+    _out(config, disabled=bool(problems))
+
+
+def recipe(plain: dict[str, Any], name: str) -> ExperimentConfig:
+    """The house recipe with what the form says. Raises ConfigError for what can never be."""
+    base = read_recipe(STAGE2 if plain["teacher"] else RECIPE).to_dict()
+    base |= {"name": name or f"{plain['student']['model'].partition(':')[0].rstrip('/').rpartition('/')[2]}-task", "description": ""}
+    for section in ("student", "task", "train"):
+        base[section] |= plain[section]
+    return parse_recipe(base | {"teacher": plain["teacher"] and {"model": plain["teacher"]}})
+
+
+def _begun() -> ExperimentConfig | None:
+    """The configuration of the run that the URL names."""
+    if "from" not in st.query_params:
+        return None
+    config = references.duplicate(state.store().run(st.query_params["from"]), state.store())
+    return config if config.task is not None else None
+
+
+def _model(models: Sequence[ModelEntry], asked: str | None) -> str:
+    known = {entry.name: entry for entry in models}
+    options = list(known) if asked is None or asked in known else [asked, *known]
+    chosen = st.selectbox("Encoder", options, index=options.index(asked) if asked else 0 if options else None, key="tune.model",
+                          accept_new_options=True, placeholder="Type a folder or a hub id", format_func=lambda name: _label(name, known),
+                          help="A masked-language model of the list, or type a path or a hub id.")
+    return (chosen or "").strip()
+
+
+def _teacher(begun: ExperimentConfig | None) -> tuple[str | None, Any]:
+    """The fine-tuned teacher, or None; and where to say what is wrong with it."""
+    known = {entry.name: entry for entry in state.models() if entry.task in ("classification", "question_answering") and entry.present}
+    asked = begun.teacher.model if begun and begun.teacher else None
+    options = [NO_TEACHER, *([asked] if asked and asked not in known else []), *known]
+    chosen = st.selectbox("Teacher", options, index=options.index(asked) if asked else 0, key="tune.teacher", accept_new_options=True,
+                          format_func=lambda name: _label(name, known), help=(
+        "A model that was fine-tuned on the same labels, with the same tokenizer. The student then learns half from the labels and half "
+        "from the teacher's answers at T = 2 (1910.01108)."))
+    return None if chosen in (NO_TEACHER, None) else chosen.strip(), st.container()
+
+
+def _label(name: str, known: dict[str, ModelEntry]) -> str:
+    entry = known.get(name)
+    return f"{name}, {entry.layers} blocks, {quantities.count(entry.parameters)} parameters" if entry else name
+
+
+def _task(begun: ExperimentConfig | None) -> dict[str, Any]:
+    source = begun.task.source if begun else "house"
+    kind = st.segmented_control("Dataset", list(SOURCES), default=source if source in HOUSE_SOURCES else OTHER, required=True,
+                                format_func=SOURCES.get, key="tune.kind", help=describe("task.source"))
+    if kind != OTHER:
+        return {"source": kind}
+    typed = st.text_input("File or hub dataset", value="" if source in HOUSE_SOURCES or is_upload(source) else source, key="tune.source",
+                          placeholder="a path, or an id as owner/name", help=describe("task.source")).strip()
+    file = st.file_uploader("Upload", type=list(DATA_TYPES), key="tune.file", help=(
+        "Rows with a text (or a pair) and a label, or with context, question and answers. A tenth is held out by hash of the text."))
+    if file is not None:
+        source = str(save_upload(file.name, file.getvalue()))
+        st.caption(f":material/description: {views.plain(shown_name(source))}")
+    elif typed or not is_upload(source):
+        source = typed
+    task: dict[str, Any] = {"source": source}
+    with st.expander("Columns, subset, length"):
+        subset = st.text_input("Subset of a hub dataset", value=(begun and begun.task.subset) or "", key="tune.subset",
+                               placeholder="as sst2")
+        task["subset"] = subset.strip() or None
+        for field, label in COLUMNS.items():
+            given = st.text_input(label, value=(begun and getattr(begun.task, field)) or "", key=f"tune.{field}",
+                                  placeholder="found by its name")
+            task[field] = given.strip() or None
+    return task
+
+
+def _budget(begun: ExperimentConfig | None) -> dict[str, Any]:
+    base = begun or read_recipe(RECIPE)
+    epochs, rate = st.columns(2)
+    passes = epochs.number_input("Epochs", 0.1, 50.0, float(base.train.num_train_epochs), step=1.0, format="%g", key="tune.epochs",
+                                 help="passes; over the items that are learnt from")
+    learning_rate = rate.number_input("Learning rate", 1e-7, 1e-1, base.train.learning_rate, format="%.1e", key="tune.rate", help=(
+        "number; peak step size. 5e-5 for a model as large as BERT, more for a small one"))
+    return {"num_train_epochs": float(passes), "learning_rate": float(learning_rate)}
+
+
+def _problems(config: ExperimentConfig) -> dict[str, str]:
+    """What stands in the way, by the check that says so."""
+    resolved = references.resolved(config, state.store())
+    return {name: message for name, message in _checks(json.dumps(resolved.model_copy(update={"name": None}).to_dict())) if message}
+
+
+@st.cache_resource(ttl=20, max_entries=50, show_spinner=False)
+def _checks(config_json: str) -> list[tuple[str, str]]:
+    from core.planning import static_plan
+
+    checks = static_plan(parse_recipe(json.loads(config_json))).checks
+    return [(check.name, "" if check.ok else f"{check.message} {check.fix}".strip()) for check in checks]
+
+
+def _worded(message: str, config: ExperimentConfig) -> str:
+    """The user's own file by its own name, and fields as the form calls them."""
+    message = message.replace(config.task.source, shown_name(config.task.source))
+    for field, label in COLUMNS.items():
+        message = message.replace(f"--set task.{field}=", f"'{label}': ").replace(f"task.{field}", f"'{label}'")
+    return message.replace("student.model", "'Encoder'")
+
+
+def _out(config: ExperimentConfig, *, disabled: bool) -> None:
+    if st.button("Start", type="primary", icon=":material/play_arrow:", key="tune.start", disabled=disabled):
+        try:
+            run = jobs.submit(config, state.store())
+        except StillhouseError as error:
+            views.problem(error)
+        else:
+            st.switch_page(state.RUN, query_params={"run": run.id})
+    with st.expander("The same from a terminal", icon=":material/terminal:"):
+        file = f"{config.name}.yaml"
+        st.code(f"python -m workbench distill {file}", language="bash")
+        st.code(config.to_yaml(), language="yaml", height=260)
+        st.download_button("Download the YAML", config.to_yaml(), file_name=file, mime="application/yaml", icon=":material/download:",
+                           key="tune.yaml", on_click="ignore")
