@@ -38,7 +38,7 @@ SENTENCES = ("The film was [MASK].", "I [MASK] this movie.", "The [MASK] was the
              "It is based on a true [MASK].", "I would not [MASK] it to anyone.", "The special [MASK] are impressive.")
 TASKS = {"imdb": "IMDb", "rt": "Rotten Tomatoes"}
 SEEDS = (42, 43, 44)
-EPOCHS, LENGTH = 2, 256  # of the fine-tuning: passes over all training reviews of a task's origin, and tokens of a review
+TRAIN_ITEMS, EPOCHS, LENGTH = 6000, 2, 128  # of the fine-tuning: training reviews of a task's origin, passes over them, tokens of a review
 
 
 def measure(folder: Path, config: ExperimentConfig) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def measure(folder: Path, config: ExperimentConfig) -> dict[str, Any]:
                                               device="cpu")
     metrics |= {"parameters": loaded.entry.parameters, "embeddings": loaded.entry.counts.embeddings}
     for task in TASKS:
-        labelled = load_task(TaskSpec(source=task, validation="test", max_length=LENGTH))
+        labelled = load_task(TaskSpec(source=task, validation="test", max_train_items=TRAIN_ITEMS, max_length=LENGTH))
         spec = QUICK.model_copy(update={"num_train_epochs": EPOCHS})
         found = [tuned_accuracy(loaded, labelled, seed=seed, spec=spec)[1] for seed in SEEDS]
         metrics |= {f"accuracy_{task}": [each["accuracy"] for each in found], f"items_{task}": len(labelled.validation)}
@@ -91,8 +91,8 @@ On the test part of the corpus: reviews that were never trained on and on which 
 | --- | --- |
 {table}
 
-15% of the tokens are masked (80% by the mask token, 10% by another token, 10% not at all). Fine-tuned: {EPOCHS} passes over all training
-reviews of that origin, {LENGTH} tokens of each at most, seeds {', '.join(map(str, SEEDS))}; ± is one standard error. Measured on
+15% of the tokens are masked (80% by the mask token, 10% by another token, 10% not at all). Fine-tuned: {EPOCHS} passes over {TRAIN_ITEMS:,}
+training reviews of that origin, {LENGTH} tokens of each at most, seeds {', '.join(map(str, SEEDS))}; ± is one standard error. Measured on
 {os.cpu_count()} cores, {devices()[-1].description}, {platform.system()}, torch {versions()['torch']}.
 
 ## Blanks, unselected
