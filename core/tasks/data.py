@@ -16,36 +16,31 @@ parts are drawn in a fixed shuffled order, so that a source sorted by label give
 
 from __future__ import annotations
 
-import contextlib
-import difflib
 import hashlib
-import json
 import math
-import os
 import random
-import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from core.config import DataSpec, TaskSpec
+from core.config import TaskSpec
 from core.data import house, sources
-from core.data.hub import open_splits
-from core.data.tables import READERS, Table, open_file
 from core.errors import DataError
+from core.tasks.reading import (
+    Kind,
+    Question,
+    choose,
+    labelled,
+    open_labelled,
+    ordered_labels,
+    questions,
+    require_several,
+    short_name,
+    source_tables,
+)
 
-Kind = Literal["classification", "question_answering"]
 HOUSE_LABELS = ("negative", "positive")
-MEASURED = ("validation", "validation_matched", "dev", "test")  # splits of hub datasets, the first that is there
-PAIRS = (("sentence1", "sentence2"), ("premise", "hypothesis"), ("question1", "question2"), ("question", "sentence"), ("text_a", "text_b"),
-         ("text1", "text2"))
-TEXTS = ("text", "sentence", "review", "content", "document", "comment", "tweet", "body")
-LABELS = ("label", "labels", "sentiment", "class", "category", "target")
-ANSWERS = ("answers", "answer")
-MOST_LABELS = 1000
-UNLABELLED = -1  # what hub datasets hold where a declared label is kept back
 
 # What GLUE reports beside accuracy (1804.07461, section 3), by its subset's name.
 GLUE_METRICS: dict[str, tuple[str, ...]] = {"cola": ("matthews",), "mrpc": ("f1",), "qqp": ("f1",)}
@@ -58,20 +53,6 @@ class Example:
     text: str
     label: int
     pair: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A question about a context.
-
-    Attributes:
-        answers: (text, character of the context at which it begins) each; any of them is right.
-    """
-
-    number: str
-    text: str
-    context: str
-    answers: tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,27 +93,27 @@ def load_task(spec: TaskSpec) -> TaskData:
     """
     if spec.source in house.HOUSE_SOURCES:
         return _house_task(spec)
-    train, validation, origin = _parts(spec)
+    train, validation, origin = source_tables(spec)
     wanted = (spec.text_column, spec.pair_column, spec.label_column)
-    columns = _choose(train.columns, spec.kind, wanted, origin)
-    read: Callable[..., list[Any]] = _questions if columns.kind == "question_answering" else _labelled
+    columns = choose(train.columns, spec.kind, wanted, origin)
+    read: Callable[..., list[Any]] = questions if columns.kind == "question_answering" else labelled
     learnt = read(train, columns)
     if validation is None:
         learnt, measured = _split(learnt, spec.validation_fraction, origin)
     else:
-        measured = read(validation, _choose(validation.columns, columns.kind, columns.names, validation.origin))
+        measured = read(validation, choose(validation.columns, columns.kind, columns.names, validation.origin))
     for items, table in ((learnt, train), (measured, validation or train)):
         if not items:
             raise DataError(f"{table.origin} holds no item with a {'question' if columns.kind == 'question_answering' else 'label'}.",
                             "At least one was expected in what is learnt from and in what is measured on.",
                             "Choose another split or file; test splits often keep their labels back.")
-    name = f"{_short(spec.source)}:{spec.subset}" if spec.subset else _short(spec.source)
+    name = f"{short_name(spec.source)}:{spec.subset}" if spec.subset else short_name(spec.source)
     if columns.kind == "question_answering":
         return TaskData(name, columns.kind, (), tuple(_drawn(learnt, spec.max_train_items)), tuple(_drawn(measured, spec.max_items)),
                         spec.max_length, spec.doc_stride)
-    labels = _labels(learnt, measured, train.classes.get(columns.label), columns.label)
+    labels = ordered_labels(learnt, measured, train.classes.get(columns.label), columns.label)
     learnt, measured = _drawn(learnt, spec.max_train_items), _drawn(measured, spec.max_items)
-    _several([item.label for item in learnt], columns.label, origin)
+    require_several([item.label for item in learnt], columns.label, origin)
     numbers = {label: number for number, label in enumerate(labels)}
     names = tuple(train.classes.get(columns.label) or (str(label) for label in labels))
     train_items, held_out = (tuple(Example(item.text, numbers[item.label], item.pair) for item in items) for items in (learnt, measured))
@@ -147,10 +128,10 @@ def look(spec: TaskSpec) -> str:
         return "Labelled film reviews of the house corpus."
     if sources.is_hub_id(spec.source):
         return f"'{spec.source}' is taken for a hub dataset."
-    table = _open(spec.source)
-    found = _choose(table.columns, spec.kind, (spec.text_column, spec.pair_column, spec.label_column), table.origin)
+    table = open_labelled(spec.source)
+    found = choose(table.columns, spec.kind, (spec.text_column, spec.pair_column, spec.label_column), table.origin)
     if spec.validation is not None:
-        _open(spec.validation)
+        open_labelled(spec.validation)
     if found.kind == "question_answering":
         return f"Questions from '{found.pair}' about '{found.text}', answers from '{found.label}'."
     return f"Texts from '{found.text}'{f' and {found.pair!r}' if found.pair else ''}, labels from '{found.label}'."
@@ -165,240 +146,6 @@ def _house_task(spec: TaskSpec) -> TaskData:
     learnt, measured = ([Example(review.text, int(review.positive)) for review in house.held_out(part) if review.source in origins][:limit]
                         for part, limit in (("train", spec.max_train_items), (split, spec.max_items)))
     return TaskData(spec.source, "classification", HOUSE_LABELS, tuple(learnt), tuple(measured), spec.max_length, spec.doc_stride)
-
-
-# ---------------------------------------------------------------------------------------------------- tables
-
-
-def _parts(spec: TaskSpec) -> tuple[Table, Table | None, str]:
-    """What is learnt from; what is measured on, or None where it is held out of the first; and how messages call it."""
-    if sources.is_hub_id(spec.source):
-        splits = open_splits(DataSpec(source=spec.source, subset=spec.subset), "task")
-        measured = spec.validation or next((name for name in MEASURED if name in splits), None)
-        for name in (spec.split, measured):
-            if name is not None and name not in splits:
-                raise DataError(f"'{spec.source}' has no split '{name}'.", f"Its splits are: {', '.join(splits)}.",
-                                "Set task.split and task.validation to two of them.")
-        return splits[spec.split], splits[measured] if measured and measured != spec.split else None, f"'{spec.source}'"
-    first = _open(spec.source)
-    return first, _open(spec.validation) if spec.validation else None, first.origin
-
-
-def _open(source: str) -> Table:
-    path = Path(os.path.expanduser(source))
-    if path.suffix.lower() == ".json" and path.is_file():
-        return _squad_table(path)
-    if path.suffix.lower() in READERS or path.exists() or re.search(r"[/\\]", source):
-        return open_file(path)
-    raise DataError(f"'{source}' is no file here and no hub id.",
-                    f"Expected: {', '.join(map(repr, house.HOUSE_SOURCES))}, a .csv, .tsv, .jsonl or .parquet file, "
-                    "or owner/name on the hub.",
-                    "Check the path; it counts from the current folder.")
-
-
-def _squad_table(path: Path) -> Table:
-    """SQuAD's own file: articles of paragraphs of questions (1606.05250)."""
-    try:
-        articles = json.loads(path.read_text(encoding="utf-8"))["data"]
-        records = [{"id": asked["id"], "context": paragraph["context"], "question": asked["question"], "answers": asked["answers"]}
-                   for article in articles for paragraph in article["paragraphs"] for asked in paragraph["qas"]]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DataError(f"'{path}' cannot be read as a SQuAD file: {error!r}.", '{"data": [{"paragraphs": [...]}, ...]} was expected.',
-                        "Give a .jsonl file with one object on each line.") from error
-    return Table(f"'{path}'", ("id", "context", "question", "answers"),
-                 lambda _columns: ((f"question {number}", record) for number, record in enumerate(records, start=1)), len(records),
-                 path.stat().st_size)
-
-
-def _short(source: str) -> str:
-    return source if sources.is_hub_id(source) else Path(source).stem
-
-
-@dataclass(frozen=True, slots=True)
-class _Columns:
-    """What is read: `text` is the context and `pair` the question where questions are answered."""
-
-    kind: Kind
-    text: str
-    pair: str | None
-    label: str
-
-    @property
-    def names(self) -> tuple[str | None, ...]:
-        return self.text, self.pair, self.label
-
-
-def _choose(available: Sequence[str], kind: str, wanted: Sequence[str | None], origin: str) -> _Columns:
-    text, pair, label = wanted
-    for setting, name in zip(("text_column", "pair_column", "label_column"), wanted, strict=True):
-        if name is not None and name not in available:
-            near = difflib.get_close_matches(name, available, n=1)
-            raise DataError(f"{origin} has no column '{name}'.", f"Its columns are: {', '.join(available)}.",
-                            f"Did you mean --set task.{setting}={near[0]}?" if near else f"Set task.{setting} to one of them.")
-    by_name = {name.lower(): name for name in reversed(available)}
-    answers = label or next((by_name[name] for name in ANSWERS if name in by_name), None)
-    asked = (text or by_name.get("context"), pair or by_name.get("question"))
-    if kind == "question_answering" or (kind == "auto" and None not in (*asked, answers) and answers.lower() in ANSWERS):
-        if None in (*asked, answers):
-            raise _no_column(origin, available, "'context', 'question' and 'answers'")
-        return _Columns("question_answering", *asked, answers)
-    label = label or next((by_name[name] for name in LABELS if name in by_name), None)
-    if label is None:
-        raise _no_column(origin, available, f"a label: one of {', '.join(LABELS)}", "label")
-    if text is None and pair is None:
-        found = next((tuple(by_name[name] for name in names) for names in PAIRS if all(name in by_name for name in names)), None)
-        text, pair = found or (next((by_name[name] for name in TEXTS if name in by_name and by_name[name] != label), None), None)
-    if text is None:
-        raise _no_column(origin, available, f"a text: one of {', '.join(TEXTS)}, or a pair as {' and '.join(PAIRS[0])}")
-    return _Columns("classification", text, pair, label)
-
-
-def _no_column(origin: str, available: Sequence[str], expected: str, which: str = "text") -> DataError:
-    return DataError(f"{origin} has the columns {', '.join(available) or '(none)'}.", f"Expected by name: {expected}.",
-                     f"Name it, as in --set task.{which}_column={available[0] if available else 'review'}")
-
-
-# ---------------------------------------------------------------------------------------------------- labels
-
-
-@dataclass(frozen=True, slots=True)
-class _Labelled:
-    """An example whose label is as the source has it."""
-
-    text: str
-    pair: str | None
-    label: Any
-    where: str
-
-
-def _labelled(table: Table, columns: _Columns) -> list[_Labelled]:
-    declared = columns.label in table.classes
-    items = []
-    for where, record in table.read(tuple(name for name in columns.names if name)):
-        where = f"{table.origin}, {where}"
-        text, pair = _text(record, columns.text, where), _text(record, columns.pair, where) if columns.pair else None
-        label = record.get(columns.label)
-        if declared and label in (None, UNLABELLED):
-            continue
-        if label is None or (isinstance(label, str) and not label.strip()):
-            raise DataError(f"{where}: the label '{columns.label}' is missing.", "Every item needs one.",
-                            "Complete that row, or remove it.")
-        if text.strip() or (pair or "").strip():
-            items.append(_Labelled(text, pair, label.strip() if isinstance(label, str) else label, where))
-    return _as_numbers(items, columns.label)
-
-
-def _as_numbers(items: list[_Labelled], column: str) -> list[_Labelled]:
-    """Labels that are all numbers, as text files hold them, become numbers; text and numbers mixed are refused."""
-    first: dict[bool, _Labelled] = {}
-    for item in items:
-        if not isinstance(item.label, (str, int, float)):
-            raise DataError(f"{item.where}: the label '{column}' holds {type(item.label).__name__}.",
-                            "A word or a whole number was expected.", "Name another column: --set task.label_column=...")
-        first.setdefault(_number(item.label) is not None, item)
-    if len(first) == 2:
-        raise DataError(f"The labels in '{column}' mix text and numbers: {first[False].label!r} ({first[False].where}) and "
-                        f"{first[True].label!r} ({first[True].where}).", "One kind of label was expected.",
-                        "Write the same label the same way everywhere.")
-    if False in first or not items:
-        return items
-    numbers = [_number(item.label) for item in items]
-    fractional = next((item for item, number in zip(items, numbers, strict=True) if number != int(number)), None)
-    if fractional is not None:
-        raise DataError(f"The label '{column}' is a measurement: {fractional.label} ({fractional.where}).",
-                        "Classes were expected; scores, as in STS-B, are not learnt here.", "Choose a dataset with classes.")
-    return [_Labelled(item.text, item.pair, int(number), item.where) for item, number in zip(items, numbers, strict=True)]
-
-
-def _number(label: Any) -> float | None:
-    if isinstance(label, str) and not re.fullmatch(r"[+-]?\d+(\.\d+)?", label):
-        return None
-    number = float(label)
-    return number if math.isfinite(number) else None
-
-
-def _labels(learnt: Sequence[_Labelled], measured: Sequence[_Labelled], declared: Sequence[str] | None, column: str) -> list[Any]:
-    """Every label, in the order of the model's outputs."""
-    if declared:
-        return list(range(len(declared)))
-    known = {item.label for item in learnt}
-    strange = next((item for item in measured if item.label not in known), None)
-    if strange is not None:
-        raise DataError(f"The label {strange.label!r} ({strange.where}) stands nowhere in what is learnt from.",
-                        f"Known are: {', '.join(map(repr, sorted(known)[:10]))}.",
-                        "Write labels alike in both parts, and give each of them several items.")
-    if len(known) > MOST_LABELS or (len(known) > 20 and len(known) > len(learnt) / 2):
-        raise DataError(f"'{column}' holds {len(known):,} different labels in {len(learnt):,} items.",
-                        f"At most {MOST_LABELS:,} classes, each with several items, were expected.",
-                        "Name the column of the label: --set task.label_column=...")
-    return sorted(known)
-
-
-def _several(labels: Sequence[Any], column: str, origin: str) -> None:
-    if len(set(labels)) < 2:
-        raise DataError(f"The label '{column}' of {origin} is {labels[0]!r} in all {len(labels):,} items that are learnt from.",
-                        "At least two classes were expected: with one there is nothing to tell apart.",
-                        "Choose another column or file, or raise task.max_train_items.")
-
-
-def _text(record: Mapping[str, Any], column: str, where: str) -> str:
-    value = record.get(column)
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise DataError(f"{where}: '{column}' holds {type(value).__name__}.", "Text was expected.",
-                        "Name the column that holds the text: --set task.text_column=...")
-    return value
-
-
-# ---------------------------------------------------------------------------------------------------- questions
-
-
-def _questions(table: Table, columns: _Columns) -> list[Question]:
-    started = next((name for name in table.columns if name.lower() == "answer_start"), None)
-    number = next((name for name in table.columns if name.lower() == "id"), None)
-    wanted = tuple(name for name in (*columns.names, started, number) if name)
-    found = []
-    for count, (where, record) in enumerate(table.read(wanted), start=1):
-        where = f"{table.origin}, {where}"
-        context, asked = _text(record, columns.text, where), _text(record, columns.pair, where)
-        answers = tuple(_located(text, start, context, where)
-                        for text, start in _answers(record.get(columns.label), record.get(started) if started else None, where))
-        if not answers:
-            raise DataError(f"{where}: the question has no answer.", "Every question needs one that its context holds, as in SQuAD 1.1.",
-                            "Remove questions without an answer.")
-        found.append(Question(str(record.get(number) or count) if number else str(count), asked.strip(), context, answers))
-    return found
-
-
-def _answers(value: Any, start: Any, where: str) -> Iterator[tuple[str, int | None]]:
-    """(text, start or None) of each answer, from {"text": [...], "answer_start": [...]}, a list of such pairs, or plain text."""
-    if isinstance(value, str) and value.lstrip().startswith(("{", "[{")):
-        with contextlib.suppress(ValueError):  # an answer may begin with a bracket
-            value = json.loads(value)  # tables of plain text can only hold it as JSON
-    if isinstance(value, str) and value.strip():
-        yield value, int(start) if isinstance(start, int) or (isinstance(start, str) and start.strip().isdecimal()) else None
-    elif isinstance(value, Mapping) and isinstance(value.get("text"), str):
-        yield value["text"], value.get("answer_start")
-    elif isinstance(value, Mapping) and isinstance(value.get("text"), Sequence):
-        starts = value.get("answer_start") or [None] * len(value["text"])
-        yield from zip(value["text"], starts, strict=False)
-    elif isinstance(value, list):
-        for each in value:
-            yield from _answers(each, None, where)
-    elif value not in (None, ""):
-        raise DataError(f"{where}: the answers hold {type(value).__name__}.",
-                        'Text, or {"text": [...], "answer_start": [...]}, was expected.', "Correct that row, or remove it.")
-
-
-def _located(text: str, start: int | None, context: str, where: str) -> tuple[str, int]:
-    if start is None or context[start:start + len(text)] != text:
-        found = context.find(text) if start is None else -1
-        if found < 0:
-            raise DataError(f"{where}: the answer '{text[:60]}' does not stand in the context{'' if start is None else f' at {start}'}.",
-                            "An answer is a part of its context, letter by letter.", "Correct that row, or remove it.")
-        start = found
-    return text, start
 
 
 # ---------------------------------------------------------------------------------------------------- split and draw
