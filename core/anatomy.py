@@ -133,6 +133,13 @@ class Anatomy:
         """The same parameter's (canonical) name in block number `block`."""
         return re.sub(rf"^({re.escape(self.blocks)})\.\d+\.", rf"\1.{block}.", name)
 
+    def check_map(self, layer_map: Sequence[int]) -> None:
+        """Raises ConfigError where the first block, which only itself can replace, is not the first of a student's blocks."""
+        if self.first_block_differs and (layer_map[0] != 0 or 0 in layer_map[1:]):
+            raise ConfigError(f"The student's blocks were to be the teacher's {list(layer_map)}.",
+                              f"The first block of a {self.model_type} model is built differently and can only come first.",
+                              "Let student.layer_map begin with 0.")
+
     def is_tied(self, config: Mapping[str, Any]) -> bool:
         """Whether a plain configuration says that the head shares the token embedding's matrix."""
         return bool(config.get("tie_word_embeddings", self.tied_by_default))
@@ -211,7 +218,7 @@ def _bert_like(model_type: str, head: str, **differences: Any) -> Anatomy:
                    positions=f"{embeddings}.position_embeddings", token_types=f"{embeddings}.token_type_embeddings", final_norm=None,
                    projections=("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense",
                                 "intermediate.dense", "output.dense"),
-                   tied_by_default=True, head=head, centred=True, objective="masked", kept=1.9,
+                   tied_by_default=True, head=head, centred=True, objective="masked", kept=0.9,
                    dropout_keys=("hidden_dropout_prob", "attention_probs_dropout_prob"), constants=r"\.position_ids$", **differences)
 
 
@@ -247,7 +254,7 @@ ANATOMIES: dict[str, Anatomy] = {anatomy.model_type: anatomy for anatomy in (
             positions="distilbert.embeddings.position_embeddings", final_norm=None, head="vocab_projector", tied_by_default=True,
             projections=("attention.q_lin", "attention.k_lin", "attention.v_lin", "attention.out_lin", "ffn.lin1", "ffn.lin2"),
             depth_key="n_layers", width_key="dim", heads_key="n_heads", neurons_key="hidden_dim", centred=True, objective="masked",
-            dropout_keys=("dropout", "attention_dropout"), kept=1.9, constants=r"\.position_ids$",
+            dropout_keys=("dropout", "attention_dropout"), kept=0.9, constants=r"\.position_ids$",
             beside_base=("vocab_transform", "vocab_layer_norm", "pre_classifier", *_TASK_HEADS)),
     Anatomy("modernbert", base="model", blocks="model.layers", embeddings="model.embeddings.tok_embeddings", positions=None,
             final_norm="model.final_norm", head="decoder", tied_by_default=True, projections=("attn.Wqkv", "attn.Wo", "mlp.Wi", "mlp.Wo"),
@@ -276,13 +283,10 @@ def with_blocks(config: PreTrainedConfig, layer_map: Sequence[int]) -> PreTraine
     An encoder keeps its teacher's, as DistilBERT does (1910.01108, section 3).
 
     Raises:
-        ConfigError: the first block can only be replaced by itself, and is not the first of the map.
+        ConfigError: as `Anatomy.check_map`.
     """
     anatomy, result = anatomy_of(config), copy.deepcopy(config)
-    if anatomy.first_block_differs and (layer_map[0] != 0 or 0 in layer_map[1:]):
-        raise ConfigError(f"The student's blocks were to be the teacher's {list(layer_map)}.",
-                          f"The first block of a {anatomy.model_type} model is built differently and can only come first.",
-                          "Let student.layer_map begin with 0.")
+    anatomy.check_map(layer_map)
     setattr(result, anatomy.depth_key, len(layer_map))
     for key in anatomy.per_block_keys:
         setattr(result, key, [getattr(config, key)[block] for block in layer_map])

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from core import footprint, machine
+from core.anatomy import Objective
 from core.catalog import LoadedModel, ModelEntry
-from core.config import DataSpec, ExperimentConfig, LossSpec, TaskSpec
+from core.checkpoints import DOES
+from core.config import DataSpec, ExperimentConfig, LossSpec, MaskingSpec, TaskSpec
 from core.data import house, sources
 from core.data.formats import known_columns
 from core.errors import CompatibilityError, ConfigError, DeviceError, DiskFull, OutOfMemory, StillhouseError
@@ -32,8 +34,8 @@ class Check:
     """The outcome of one check.
 
     Attributes:
-        name: teacher, student, writer, prompts, text, trackers, block length, disk, device, memory; in a complete plan also
-            vocabulary, rehearsal.
+        name: teacher, student, objective, writer, prompts, text, trackers, block length, disk, device, memory; in a complete plan
+            also vocabulary, rehearsal.
         message: what was found; when it is not `ok`, what was expected too.
         fix: what to change; may be empty.
     """
@@ -83,7 +85,7 @@ def source(spec: DataSpec) -> str:
 
 def writer(model: ModelEntry) -> str:
     """Whether a bridge's teacher can be asked, as far as the files of a model folder tell; others are looked at when they are loaded."""
-    folder = model.path
+    folder = predicts_next(model, "bridge").path
     if folder is not None and folder.is_dir() and not any(folder.glob("chat_template*")):
         settings = folder / "tokenizer_config.json"
         if settings.is_file() and '"chat_template"' not in settings.read_text(encoding="utf-8"):
@@ -130,6 +132,52 @@ def task_teacher(model: ModelEntry) -> ModelEntry:
                                  "A teacher that was fine-tuned on the task was expected.",
                                  "Fine-tune it first, as assets/recipes/house-sentiment.yaml does, and name that run.")
     return model
+
+
+def language_model(entry: ModelEntry) -> ModelEntry:
+    """The same entry. Refuses a model whose head was made for a labelled task: it predicts no tokens, and so teaches none."""
+    if entry.task not in ("causal", "masked"):
+        raise CompatibilityError(f"'{entry.name}' {DOES[entry.task]}.", "A model that predicts tokens was expected.",
+                                 "Choose the language model that it was made from. A classifier teaches its own task: give one in 'task'.")
+    return entry
+
+
+def predicts_next(entry: ModelEntry, what: str) -> ModelEntry:
+    """The same entry. Refuses any model but a causal one, where `what` (a chain, a bridge) is made of those alone."""
+    if entry.task != "causal":
+        raise CompatibilityError(f"'{entry.name}' {DOES[entry.task]}.", f"A {what} is made of models that predict the next token.",
+                                 f"Choose another model for the {what}, or distil '{entry.name}' into one student.")
+    return entry
+
+
+def same_kind(teacher: ModelEntry, student: ModelEntry) -> ModelEntry:
+    """The student's entry. Refuses a student that predicts something else than its teacher does."""
+    if teacher.task != student.task:
+        raise CompatibilityError(f"The teacher '{teacher.name}' {DOES[teacher.task]}, and '{student.name}' {DOES[student.task]}.",
+                                 "Teacher and student must predict the same.", "Choose a student.model of the teacher's kind, or none.")
+    return student
+
+
+def objective(config: ExperimentConfig, kind: Objective) -> str:
+    """Refuses settings that mean something to models of the other kind only.
+
+    Raises:
+        CompatibilityError: a recipe for masked models with a causal one.
+        ConfigError: questions to a model that fills blanks.
+    """
+    masked_only = [name for name, differs in (
+        ("masking", config.masking != MaskingSpec()), ("losses.kd_positions", config.losses.kd_positions != "all"),
+        ("student.architecture", config.student.architecture != "teacher")) if differs]
+    if kind == "causal" and masked_only:
+        verb = "belongs" if len(masked_only) == 1 else "belong"
+        raise CompatibilityError(f"{' and '.join(masked_only)} {verb} to masked-language models, and this one predicts the next token.",
+                                 "A BERT-type model with its masked-language head was expected.",
+                                 "Choose another teacher, or remove these settings.")
+    if kind == "masked" and config.evaluation.sentiment_items:
+        raise ConfigError(f"evaluation.sentiment_items is {config.evaluation.sentiment_items}.",
+                          "A masked-language model fills blanks and answers no question.",
+                          "Set it to 0; evaluation.retention fine-tunes the models and measures that.")
+    return f"The model {DOES[kind]}."
 
 
 def device(name: str) -> str:
@@ -179,22 +227,25 @@ def disk(needed: int) -> str:
     return f"{room(needed)} at most for checkpoints and models; {room(free)} are free."
 
 
-def memory(config: ExperimentConfig, teacher: Shape | None, student: Shape, compute_bytes: int, available: int) -> str:
+def memory(config: ExperimentConfig, teacher: Shape | None, student: Shape, compute_bytes: int, available: int, *,
+           on_gpu: bool = False) -> str:
     """`available`: bytes free on the device; the others as in `core.footprint.memory`."""
-    needed = footprint.memory(config, teacher, student, compute_bytes).total
-    if needed > available:
-        raise OutOfMemory(f"A training step takes about {room(needed)}.", f"{room(available)} are free.",
-                          _smaller(config, teacher, student, compute_bytes, available))
-    return f"About {room(needed)} of the {room(available)} that are free."
+    def needs(config: ExperimentConfig) -> int:
+        return footprint.memory(config, teacher, student, compute_bytes, on_gpu=on_gpu).total
+
+    if needs(config) > available:
+        raise OutOfMemory(f"A training step takes about {room(needs(config))}.", f"{room(available)} are free.",
+                          _smaller(config, needs, available))
+    return f"About {room(needs(config))} of the {room(available)} that are free."
 
 
-def _smaller(config: ExperimentConfig, teacher: Shape | None, student: Shape, compute_bytes: int, available: int) -> str:
+def _smaller(config: ExperimentConfig, needs: Callable[[ExperimentConfig], int], available: int) -> str:
     """The largest batch that fits; cutting a step into more batches leaves its gradient the same."""
     batch, steps = config.train.per_device_train_batch_size, config.train.gradient_accumulation_steps
     while batch % 2 == 0:
         batch, steps = batch // 2, steps * 2
         train = config.train.model_copy(update={"per_device_train_batch_size": batch, "gradient_accumulation_steps": steps})
-        if footprint.memory(config.model_copy(update={"train": train}), teacher, student, compute_bytes).total <= available:
+        if needs(config.model_copy(update={"train": train})) <= available:
             return f"Set train.per_device_train_batch_size to {batch} and train.gradient_accumulation_steps to {steps}: same gradients."
     return "Use a smaller teacher, a shallower student, adapters (student.lora) or a shorter data.block_length."
 

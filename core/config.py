@@ -110,15 +110,16 @@ class StudentSpec(Config):
     def _consistent(self) -> StudentSpec:
         if isinstance(self.layer_map, tuple) and self.layers not in (None, len(self.layer_map)):
             raise ValueError(f"layers is {self.layers}, but layer_map lists {len(self.layer_map)} blocks")
-        if self.fresh and (self.layers is not None or self.lora is not None or self.narrower):
+        if self.fresh and (self.layers is not None or self.lora is not None or self.narrower or self.architecture != "teacher"):
             raise ValueError("a fresh architecture has its own depth and width, no adapters: "
-                             "remove layers, hidden, feed_forward and lora")
+                             "remove layers, hidden, feed_forward, architecture and lora")
         if self.lora and self.init == "random":
             raise ValueError("adapters change weights that are learnt already, and new ones would stay random: set init to teacher, "
                              "or remove lora")
-        if self.model and (self.layers is not None or self.narrower or self.fresh or self.layer_map != "uniform"):
+        if self.model and (self.layers is not None or self.narrower or self.fresh or self.layer_map != "uniform"
+                           or self.architecture != "teacher"):
             raise ValueError("a model that is trained on has its own depth and width: remove layers, layer_map, hidden, "
-                             "feed_forward and fresh")
+                             "feed_forward, architecture and fresh")
         return self
 
     @property

@@ -31,6 +31,27 @@ OUTSIDE = {"bert.embeddings.word_embeddings": "distilbert.embeddings.word_embedd
            "cls.predictions.transform.LayerNorm": "vocab_layer_norm", "cls.predictions.decoder": "vocab_projector"}
 
 
+def check_student(spec: StudentSpec, model_type: str, activation: str | None) -> None:
+    """Whether a teacher can have the DistilBERT student that `spec` asks for; known from its configuration alone.
+
+    Args:
+        model_type: the teacher's architecture.
+        activation: of its feed-forward parts; None where that is not known.
+
+    Raises:
+        ConfigError: a teacher that is no BERT, or whose activation DistilBERT does not have; a width of its own.
+    """
+    if model_type != "bert":
+        raise ConfigError(f"student.architecture is distilbert, and the teacher is a {model_type} model.",
+                          "A BERT teacher was expected.", "Set student.architecture to teacher.")
+    if activation not in ("gelu", "relu", None):
+        raise ConfigError(f"The teacher's activation is {activation}.", "DistilBERT has gelu and relu.",
+                          "Set student.architecture to teacher.")
+    if spec.narrower:
+        raise ConfigError("A DistilBERT student with a width of its own was asked for.", "It keeps its teacher's width.",
+                          "Remove student.hidden and student.feed_forward.")
+
+
 def distilbert_student(teacher: PreTrainedModel, layer_map: Sequence[int], spec: StudentSpec, dtype: torch.dtype) -> PreTrainedModel:
     """A DistilBERT of the teacher's blocks in `layer_map`, with its weights or new ones.
 
@@ -39,13 +60,11 @@ def distilbert_student(teacher: PreTrainedModel, layer_map: Sequence[int], spec:
         dtype: of the student's weights.
 
     Raises:
-        ConfigError: a teacher that is no BERT, or whose activation DistilBERT does not have; a width of its own.
+        ConfigError: as `check_student`.
     """
     from transformers import AutoModelForMaskedLM
 
-    if spec.narrower:
-        raise ConfigError("A DistilBERT student with a width of its own was asked for.", "It keeps its teacher's width.",
-                          "Remove student.hidden and student.feed_forward.")
+    check_student(spec, teacher.config.model_type, teacher.config.hidden_act)
     model = AutoModelForMaskedLM.from_config(distilbert_config(teacher.config, len(layer_map), spec.dropout), dtype=dtype)
     if spec.init == "teacher":
         model.load_state_dict(converted(teacher.state_dict(), layer_map))
@@ -53,15 +72,9 @@ def distilbert_student(teacher: PreTrainedModel, layer_map: Sequence[int], spec:
 
 
 def distilbert_config(bert: PreTrainedConfig, layers: int, dropout: float | None) -> PreTrainedConfig:
-    """The configuration of a DistilBERT with a BERT's sizes. Raises ConfigError as `distilbert_student`."""
+    """The configuration of a DistilBERT with a BERT's sizes."""
     from transformers import DistilBertConfig
 
-    if bert.model_type != "bert":
-        raise ConfigError(f"student.architecture is distilbert, and the teacher is a {bert.model_type} model.",
-                          "A BERT teacher was expected.", "Set student.architecture to teacher.")
-    if bert.hidden_act not in ("gelu", "relu"):
-        raise ConfigError(f"The teacher's activation is {bert.hidden_act}.", "DistilBERT has gelu and relu.",
-                          "Set student.architecture to teacher.")
     rates = {"dropout": bert.hidden_dropout_prob, "attention_dropout": bert.attention_probs_dropout_prob}
     return DistilBertConfig(
         vocab_size=bert.vocab_size, max_position_embeddings=bert.max_position_embeddings, n_layers=layers, n_heads=bert.num_attention_heads,

@@ -8,8 +8,11 @@ With P_t, P_s the parameters of teacher and student, R those that are trained, c
     gradients     4 R
     optimiser     8 R                                           AdamW's two moments
     activations   4 N L_s kept sum(in + out)                    what the student's blocks keep for the backward pass:
-                  + c N D_t (L_t + 1)                           a multiple of the projections' inputs and outputs; the
-                                                                teacher's hidden states
+                  + 4 N L_s (3 H T + 2 D_s) where it drops      a multiple of the projections' inputs and outputs; with
+                  + c N D_t (L_t + 1)                           dropout also the attention's probabilities, drawn and
+                                                                dropped (3 H T, on the processor: a GPU's kernels draw
+                                                                them anew), and what blocks end with; the teacher's
+                                                                hidden states
     logits        32 min(N, C) V                                eight buffers over one chunk of C positions
                   + 12 V D_s where the head is trained          its gradient and two copies
     program       libraries and corpus, measured
@@ -22,7 +25,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core import checkpoints
 from core.anatomy import ANATOMIES, Anatomy
@@ -45,6 +48,8 @@ class Shape:
         hidden, heads, vocabulary: channels, query heads a block, rows of the token embedding.
         projections: inputs plus outputs of a block's weight matrices, one number a block.
         counts: parameters by part.
+        token_types: parameters of the embedding of sentence A or B, which `counts.embeddings` holds too.
+        drops: whether training drops activations.
     """
 
     anatomy: Anatomy
@@ -53,6 +58,8 @@ class Shape:
     vocabulary: int
     projections: tuple[int, ...]
     counts: ParameterCount
+    token_types: int = 0
+    drops: bool = False
 
     @property
     def layers(self) -> int:
@@ -63,10 +70,16 @@ class Shape:
         return self.counts.total
 
     def with_blocks(self, layer_map: Sequence[int]) -> Shape:
-        """The shape of a student that keeps these blocks."""
-        counts = ParameterCount(self.counts.embeddings, tuple(self.counts.blocks[block] for block in layer_map), self.counts.head,
-                                self.counts.other)
-        return Shape(self.anatomy, self.hidden, self.heads, self.vocabulary, tuple(self.projections[block] for block in layer_map), counts)
+        """The shape of a student that keeps these blocks, with the dropout that `core.anatomy.with_blocks` leaves it."""
+        counts = replace(self.counts, blocks=tuple(self.counts.blocks[block] for block in layer_map))
+        return replace(self, projections=tuple(self.projections[block] for block in layer_map), counts=counts,
+                       drops=self.drops and self.anatomy.objective == "masked")
+
+    def as_distilbert(self) -> Shape:
+        """The shape of a BERT's DistilBERT, which has no token types; see `core.distilbert`."""
+        unused = self.vocabulary if self.counts.head > self.vocabulary else 0  # untied, BERT's head has its bias twice
+        counts = replace(self.counts, embeddings=self.counts.embeddings - self.token_types, other=self.counts.other - unused)
+        return replace(self, anatomy=ANATOMIES["distilbert"], counts=counts, token_types=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +100,17 @@ def shape_of(entry: ModelEntry) -> Shape:
     """The shape of a model of the catalogue, from its files where they are here."""
     anatomy = ANATOMIES[entry.architecture]
     if entry.path is not None and entry.path.is_dir():
-        projections = _read_projections(entry, anatomy)
+        config = checkpoints.read_config(entry.path)
+        shapes = dict(checkpoints.parameters(checkpoints.parameter_shapes(entry.path), config))
+        projections = _projections(shapes, anatomy, entry.layers)
+        token_types = sum(math.prod(shape) for name, shape in shapes.items() if name == f"{anatomy.token_types}.weight")
+        drops = any(config.get(key) for key in anatomy.dropout_keys)
     else:
         # One side of nearly every projection is the width D, so a block of n of them with P parameters has n D + P / D.
         projections = tuple(len(anatomy.projections) * entry.hidden + block // entry.hidden for block in entry.counts.blocks)
-    return Shape(anatomy, entry.hidden, entry.heads, entry.vocabulary, projections, entry.counts)
+        # As published BERT models have them.
+        token_types, drops = 2 * entry.hidden if anatomy.token_types else 0, anatomy.objective == "masked"
+    return Shape(anatomy, entry.hidden, entry.heads, entry.vocabulary, projections, entry.counts, token_types, drops)
 
 
 def narrowed(entry: ModelEntry, wanted: Dimensions) -> Shape:
@@ -109,11 +128,6 @@ def narrowed(entry: ModelEntry, wanted: Dimensions) -> Shape:
     anatomy = ANATOMIES[entry.architecture]
     return Shape(anatomy, wanted.hidden, wanted.heads, entry.vocabulary, _projections(shapes, anatomy, entry.layers),
                  checkpoints.count(shapes, config))
-
-
-def _read_projections(entry: ModelEntry, anatomy: Anatomy) -> tuple[int, ...]:
-    shapes = dict(checkpoints.parameters(checkpoints.parameter_shapes(entry.path), checkpoints.read_config(entry.path)))
-    return _projections(shapes, anatomy, entry.layers)
 
 
 def _projections(shapes: Mapping[str, tuple[int, ...]], anatomy: Anatomy, layers: int) -> tuple[int, ...]:
@@ -151,17 +165,20 @@ def trainable(student: Shape, lora: LoraSpec | None) -> int:
     return lora.rank * sum(student.projections) if lora else student.parameters
 
 
-def memory(config: ExperimentConfig, teacher: Shape | None, student: Shape, compute_bytes: int) -> Memory:
+def memory(config: ExperimentConfig, teacher: Shape | None, student: Shape, compute_bytes: int, *, on_gpu: bool = False) -> Memory:
     """The estimate of the module's docstring.
 
     Args:
         compute_bytes: c; of a number in the format of the matrix products.
+        on_gpu: whether a GPU computes, whose attention keeps no probabilities.
     """
     length = config.data.block_length
     tokens = config.train.per_device_train_batch_size * length
     trained = trainable(student, config.student.lora)
     rounded = compute_bytes * student.parameters if compute_bytes < FP32 else 0
     kept = student.anatomy.kept * sum(student.projections)
+    if student.drops:
+        kept += student.layers * ((0 if on_gpu else 3 * student.heads * length) + 2 * student.hidden)
     taught = compute_bytes * tokens * teacher.hidden * (teacher.layers + 1) if teacher else 0
     chunk = min(tokens, max(1, CHUNK_ELEMENTS // student.vocabulary))
     head = 0 if config.student.lora else 3 * FP32 * student.vocabulary * student.hidden

@@ -64,6 +64,11 @@ class Bracket:
 
     def __post_init__(self) -> None:
         small, large = self.small.dimensions, self.large.dimensions
+        for anchor in (self.large, self.small):
+            if anchor.anatomy.objective != "causal":
+                raise CompatibilityError(f"One of the anchors is a {anchor.config.model_type} model, which fills blanks.",
+                                         "Models are made between two that predict the next token.",
+                                         "Distil a masked-language model into the depth that you want.")
         if self.small.config.model_type != self.large.config.model_type or small.head_size != large.head_size:
             raise CompatibilityError(
                 f"The anchors are a {self.small.config.model_type} with heads of {small.head_size} channels and a "

@@ -27,6 +27,9 @@ from core.config import MaskingSpec
 from core.errors import CompatibilityError
 from core.tokenizer import vocabulary_size
 
+MASK = "[MASK]"  # how a blank is written in prompts, whatever the tokenizer's own mask token
+BLANKS = (f"The film was {MASK}.", f"I {MASK} this movie.", f"The {MASK} was the best part of the film.")
+
 
 @dataclass(frozen=True, slots=True)
 class Masked:

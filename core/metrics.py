@@ -58,3 +58,21 @@ METRICS: dict[str, Metric] = {
     "eval/exact_match": Metric("exact match", "", "higher", "Share of answers equal to a right one, after SQuAD's normalisation."),
     "eval/answer_f1": Metric("answer F1", "", "higher", "Overlap of the words of an answer with a right one's, mean over questions."),
 }
+
+# What some of them are in runs whose models fill blanks, where the text itself is what stands behind the masks.
+MASKED: dict[str, Metric] = {
+    "loss/hard": Metric("masked tokens, weighted", "", "lower", "w_hard times the cross-entropy with the tokens behind the masks."),
+    "raw/hard": Metric("masked tokens", "nats/token", "lower", "Cross-entropy with the tokens behind the masks."),
+    "eval/cross_entropy": Metric("masked cross-entropy", "nats/token", "lower",
+                                 "Mean negative log-likelihood of held-out masked tokens, the same ones every time."),
+    "eval/perplexity": Metric("masked perplexity", "", "lower",
+                              "exp of the cross-entropy of held-out masked tokens; compare only within one tokenizer and one way of masking."),
+    "eval/kl_to_teacher": Metric("KL to teacher", "nats/token", "lower",
+                                 "KL(teacher || student) at temperature 1 over held-out masked tokens."),
+    "eval/agreement": Metric("agreement", "", "higher", "Share of held-out masked tokens for which student and teacher have the same first guess."),
+}
+
+
+def metric(name: str, *, masked: bool = False) -> Metric:
+    """One metric; `masked` says whether the run's models fill blanks."""
+    return MASKED.get(name, METRICS[name]) if masked else METRICS[name]

@@ -20,23 +20,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from core import anatomy
+from core import anatomy, checks
 from core.config import ExperimentConfig, LossSpec, MaskingSpec
 from core.data import house
 from core.data.packing import Blocks, padding_id
-from core.errors import CompatibilityError, ConfigError
 from core.evaluation.blanks import fill_blanks
 from core.evaluation.language import evaluate_language
 from core.evaluation.masked import evaluate_masked
 from core.generation import generate
-from core.masking import Masker, token_counts
+from core.masking import BLANKS, MASK, Masker, token_counts
 from core.tokenizer import vocabulary_size
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-MASK = "[MASK]"  # how a blank is written in prompts, whatever the tokenizer's own mask token
-BLANKS = (f"The film was {MASK}.", f"I {MASK} this movie.", f"The {MASK} was the best part of the film.")
 FILLED = 3  # fills that a sample shows
 
 
@@ -173,27 +170,7 @@ def objective_for(config: ExperimentConfig, objective: anatomy.Objective, tokeni
     """The objective of an experiment's models.
 
     Raises:
-        ConfigError, CompatibilityError: as `check_objective`.
+        ConfigError, CompatibilityError: as `core.checks.objective`.
     """
-    check_objective(config, objective)
+    checks.objective(config, objective)
     return Causal(tokenizer) if objective == "causal" else MaskedLanguage.of(config.masking, config.losses, tokenizer, train)
-
-
-def check_objective(config: ExperimentConfig, objective: anatomy.Objective) -> None:
-    """Refuse settings that mean something to models of the other kind only.
-
-    Raises:
-        CompatibilityError: a recipe for masked models with a causal one.
-        ConfigError: questions to a model that fills blanks.
-    """
-    masked_only = [name for name, differs in (
-        ("masking", config.masking != MaskingSpec()), ("losses.kd_positions", config.losses.kd_positions != "all"),
-        ("student.architecture", config.student.architecture != "teacher")) if differs]
-    if objective == "causal" and masked_only:
-        raise CompatibilityError(f"{' and '.join(masked_only)} belong to masked-language models, and this one predicts the next token.",
-                                 "A BERT-type model with its masked-language head was expected.",
-                                 "Choose another teacher, or remove these settings.")
-    if objective == "masked" and config.evaluation.sentiment_items:
-        raise ConfigError(f"evaluation.sentiment_items is {config.evaluation.sentiment_items}.",
-                          "A masked-language model fills blanks and answers no question.",
-                          "Set it to 0; evaluation.retention fine-tunes the models and measures that.")

@@ -13,13 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from core import catalog, checks, footprint, machine, quantities
+from core import catalog, checkpoints, checks, footprint, machine, quantities
 from core.anatomy import anatomy_of
 from core.catalog import LoadedModel, ModelEntry
 from core.checks import Check, Checks
 from core.config import ExperimentConfig, StudentSpec, TrainSpec
 from core.dimensions import student_dimensions
-from core.errors import ConfigError, ModelError, NetworkError
+from core.distilbert import check_student
+from core.errors import ConfigError, DeviceError, ModelError, NetworkError
 from core.footprint import Memory, Shape
 from core.home import cache_dir
 from core.layer_maps import LayerMap, student_depth, student_map
@@ -112,9 +113,10 @@ def plan(config: ExperimentConfig, *, measure: bool, load: Callable[..., LoadedM
         return _concluded(planned, found)
     dtype = resolve_precision(config.train.precision, device)
     found.tell("device", f"Computes on {device} in {str(dtype).removeprefix('torch.')}.")
-    sizes, available = (config, models.teacher, models.student, dtype.itemsize), int(memory_available(device) * GIB)
-    found.take("memory", lambda: checks.memory(*sizes, available))
-    planned = replace(planned, memory=footprint.memory(*sizes), memory_available=available)
+    available, on_gpu = int(memory_available(device) * GIB), device.type != "cpu"
+    sizes = (config, models.teacher, models.student, dtype.itemsize)
+    found.take("memory", lambda: checks.memory(*sizes, available, on_gpu=on_gpu))
+    planned = replace(planned, memory=footprint.memory(*sizes, on_gpu=on_gpu), memory_available=available)
 
     # Nothing is loaded that would not fit.
     material = _material(config, found, load, device, dtype) if found.hold else None
@@ -191,28 +193,53 @@ def _models(config: ExperimentConfig, found: Checks) -> _Models | None:
     if spec.fresh:
         shape = footprint.shape_of_fresh(spec.fresh)
         found.tell("student", f"{shape.layers} blocks, {shape.parameters:,} parameters, built from nothing.")
+        found.take("objective", lambda: checks.objective(config, shape.anatomy.objective))
         return _Models(None, None, shape, None, spec.fresh.positions)
     if config.teacher is None:
-        started = found.take("student", lambda: catalog.describe(spec.model), lambda model: f"Begins as {_about(model)}")
-        return started and _Models(None, None, footprint.shape_of(started), None, started.context)
-    entry = found.take("teacher", lambda: catalog.describe(config.teacher.model), _about)
+        started = found.take("student", lambda: _allowed(config, catalog.describe(spec.model)), lambda model: f"Begins as {_about(model)}")
+        if started is None:
+            return None
+        found.take("objective", lambda: checks.objective(config, started.task))
+        return _Models(None, None, footprint.shape_of(started), None, started.context)
+    entry = found.take("teacher", lambda: _allowed(config, catalog.describe(config.teacher.model)), _about)
     if entry is None:
         return None
+    found.take("objective", lambda: checks.objective(config, entry.task))
     teacher = footprint.shape_of(entry)
     if spec.model is not None:
-        started = found.take("student", lambda: catalog.describe(spec.model), lambda model: f"Begins as {_about(model)}")
+        started = found.take("student", lambda: checks.same_kind(entry, catalog.describe(spec.model)),
+                             lambda model: f"Begins as {_about(model)}")
         return started and _Models(entry, teacher, footprint.shape_of(started), None, min(entry.context, started.context))
     # Importance is measured when the run starts; until then the first blocks stand for those that it will choose.
     measured = spec.layer_map == "importance"
     chosen = found.take("student", lambda: tuple(range(student_depth(spec, entry.layers))) if measured
                         else student_map(spec, entry.layers))
-    wide = found.take("student", lambda: _widths(entry, teacher, spec)) if chosen is not None else None
-    if wide is None:
+    student = found.take("student", lambda: _student(entry, teacher, spec, chosen)) if chosen is not None else None
+    if student is None:
         return None
-    student = wide.with_blocks(chosen)
     width = f" {student.hidden} of {entry.hidden} channels," if spec.narrower else ""
     found.tell("student", f"{student.layers} of {entry.layers} blocks,{width} {student.parameters:,} parameters.")
     return _Models(entry, teacher, student, None if measured else chosen, entry.context)
+
+
+def _allowed(config: ExperimentConfig, entry: ModelEntry) -> ModelEntry:
+    """The same model, where an experiment can be made with models of its kind."""
+    if config.chain is not None or config.bridge is not None:
+        return checks.predicts_next(entry, "chain" if config.chain is not None else "bridge")
+    return checks.language_model(entry)
+
+
+def _student(entry: ModelEntry, teacher: Shape, spec: StudentSpec, chosen: LayerMap) -> Shape:
+    """What will be built of a teacher's blocks."""
+    teacher.anatomy.check_map(chosen)
+    distilbert = spec.architecture == "distilbert" and entry.task == "masked" and entry.architecture != "distilbert"
+    if distilbert:
+        here = entry.path is not None and entry.path.is_dir()
+        check_student(spec, entry.architecture, checkpoints.read_config(entry.path).get("hidden_act") if here else None)
+    student = _widths(entry, teacher, spec).with_blocks(chosen)
+    if spec.dropout is not None:
+        student = replace(student, drops=spec.dropout > 0)
+    return student.as_distilbert() if distilbert else student
 
 
 def _widths(entry: ModelEntry, teacher: Shape, spec: StudentSpec) -> Shape:
@@ -255,12 +282,20 @@ def _static(config: ExperimentConfig, found: Checks, models: _Models | None) -> 
         planned, teacher=entry and ModelSize(entry.name, entry.parameters, entry.layers), layer_map=models.layer_map,
         student=ModelSize(config.name or "student", student.parameters, student.layers),
         trainable_parameters=footprint.trainable(student, config.student.lora), disk_bytes=disk_bytes,
-        memory=footprint.memory(config, models.teacher, student, _compute_bytes(train)))
+        memory=footprint.memory(config, models.teacher, student, _compute_bytes(train), on_gpu=_on_gpu(train)))
 
 
 def _compute_bytes(train: TrainSpec) -> int:
     """Bytes of a number as far as the configuration tells: which format ``auto`` takes depends on the device."""
     return 2 if train.precision == "bf16" else footprint.FP32
+
+
+def _on_gpu(train: TrainSpec) -> bool:
+    """Whether a GPU will compute, as far as the system tells."""
+    try:
+        return checks.device(train.device) != "cpu"
+    except DeviceError:
+        return train.device != "cpu"
 
 
 def _concluded(planned: Plan, found: Checks) -> Plan:
@@ -295,7 +330,8 @@ def _packed(config: ExperimentConfig, found: Checks, speaker: LoadedModel, teach
 
     kind, tokenizer = anatomy_of(speaker.model.config).objective, speaker.tokenizer
     data = found.take("text", lambda: prepare(config.data, tokenizer, config.train.seed, cache_dir(), kind))
-    objective = data and found.take("objective", lambda: objective_for(config, kind, tokenizer, data.train))
+    objective = data and found.take("objective", lambda: objective_for(config, kind, tokenizer, data.train),
+                                    lambda _: checks.objective(config, kind))
     return objective and Material(tokenizer, data, objective, teacher)
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from transformers import PreTrainedModel, TrainerCallback
 
 from core import catalog
-from core.anatomy import blocks
+from core.anatomy import anatomy_of, blocks
 from core.config import ExperimentConfig
 from core.data import house
 from core.data.prepare import PreparedData
@@ -120,6 +120,8 @@ class _Stage:
         # Blocks and units cost alike whichever they are, and measuring importance takes long. The last blocks can be matched at any depth.
         layers = len(blocks(self.material.teacher))
         last = tuple(range(layers - student_depth(spec, layers), layers))
+        if anatomy_of(self.material.teacher.config).first_block_differs:
+            last = (0, *last[1:])
         cheap = {"units": "first"} | ({"layer_map": last} if spec.layer_map == "importance" else {})
         student = build_student(self.material.teacher, spec.model_copy(update=cheap), seed=seed, dtype=torch.float32)
         return student.model, student.layer_map

@@ -71,6 +71,8 @@ def build_student(teacher: PreTrainedModel, spec: StudentSpec, *, seed: int, blo
         if block_loss is None:
             raise ValueError("the layer map 'importance' is measured: block_loss is needed")
         importance = block_importance(teacher, block_loss)
+        if anatomy_of(teacher.config).first_block_differs:
+            importance[0] = math.inf  # nothing can stand in its place
     layer_map = student_map(spec, len(blocks(teacher)), importance)
     with _seeded(seed):
         model = _shallower(teacher, spec, layer_map, dtype or teacher.dtype, calibration, units)

@@ -56,7 +56,7 @@ from core.evaluation.task_scores import scoring
 from core.home import cache_dir
 from core.layer_maps import LayerMap, matched_blocks
 from core.metrics import METRICS
-from core.objectives import check_objective, objective_for
+from core.objectives import objective_for
 from core.planning import total_steps
 from core.recorded_trainer import latest_checkpoint, training_arguments
 from core.recorder import CONTROL, STUDENT, Recorder, Stopped
@@ -149,14 +149,17 @@ class _Experiment:
         if config.teacher is not None:
             with self.phase("load teacher"):
                 self.teacher = load(config.teacher.model, device=self.device, dtype=self.dtype)
+                checks.language_model(self.teacher.entry)
                 checks.vocabulary(self.teacher)
         # Without a teacher, what is trained on brings its own vocabulary.
         speaker = self.teacher or (load(config.student.model, device=self.device, dtype=torch.float32) if config.student.model else None)
+        if speaker is not None and self.teacher is None:
+            checks.language_model(speaker.entry)
         with self.phase("prepare data"):
             self.tokenizer = speaker.tokenizer if speaker else self._new_tokenizer()
             checks.block_length(config.data, config.student.fresh.positions if config.student.fresh else speaker.entry.context)
             kind = anatomy_of(speaker.model.config).objective if speaker else objective_of_fresh(config.student.fresh)
-            check_objective(config, kind)
+            checks.objective(config, kind)
             self.data: PreparedData = prepare(config.data, self.tokenizer, config.train.seed, cache_dir(), kind)
             self._same_data_as_before()
             self.objective = objective_for(config, kind, self.tokenizer, self.data.train)
@@ -220,6 +223,7 @@ class _Experiment:
         if spec.model is not None:
             started = self.load(spec.model, device=self.device, dtype=torch.float32)
             if self.teacher is not None:
+                checks.same_kind(self.teacher.entry, started.entry)
                 catalog.check_compatible(self.teacher, started)
             student = started_student(started.model, (self.teacher or started).entry.layers, spec, seed=seed)
         else:

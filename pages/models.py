@@ -7,7 +7,7 @@ from workbench.screens.models import models_view
 from workbench.screens.shared import views
 
 st.title("Models", anchor=False)
-st.caption("Anything here can teach, be compared in the chat, or be opened with Transformers from its folder.")
+st.caption("What writes or fills blanks can teach, and be compared with its students; everything opens with Transformers from its folder.")
 with views.errors_shown():
     runs_view.undo_offer()
     models_view.catalogue()

@@ -92,6 +92,17 @@ def plain_segments(row: Row) -> list[Segment]:
     return [Segment("\n".join(texts([row])), 1.0)]
 
 
+def document(row: Row, tokenizer: Any, spec: DataSpec, objective: Objective) -> list[Segment]:
+    """What models of that objective read of a row."""
+    return plain_segments(row) if objective == "masked" else segments(row, tokenizer, spec)
+
+
+def packed(documents: Iterable[list[Segment]], tokenizer: Any, spec: DataSpec, objective: Objective) -> Blocks:
+    """Documents as blocks; a masked model's texts stand between the tokens that its tokenizer begins and ends them with."""
+    edges = (tokenizer.cls_token_id, tokenizer.sep_token_id)
+    return pack(documents, tokenizer, spec.block_length, None if objective == "causal" or None in edges else edges)
+
+
 def _edges(tokenizer: Any) -> tuple[str, str]:
     starts_itself = tokenizer.bos_token_id is not None and tokenizer("").input_ids[:1] == [tokenizer.bos_token_id]
     return (tokenizer.bos_token if starts_itself else ""), (tokenizer.eos_token or "")
@@ -125,7 +136,7 @@ def prepare(spec: DataSpec, tokenizer: Any, seed: int, cache_dir: Path | None = 
     cached = cache_dir / f"blocks-{_key(spec, tokenizer, seed, objective)}.npz" if cache_dir else None
     if cached and cached.is_file():
         return _read(cached)
-    train, validation = (_pack_rows(rows(spec, split, seed, objective), tokenizer, spec, objective) for split in ("train", "validation"))
+    train, validation = (_packed_rows(spec, split, tokenizer, seed, objective) for split in ("train", "validation"))
     for part, blocks, least in (("training", train, spec.block_length), ("validation", validation, 2)):
         if blocks.tokens < least or not blocks.counted:
             raise DataError(f"'{spec.source}' holds too little {part} text for blocks of {spec.block_length} tokens.",
@@ -139,18 +150,15 @@ def prepare(spec: DataSpec, tokenizer: Any, seed: int, cache_dir: Path | None = 
 
 def held_out_blocks(spec: DataSpec, tokenizer: Any, objective: Objective = "causal") -> Blocks:
     """The validation blocks that `prepare` gives, without reading what is learnt from. Raises DataError as `prepare`."""
-    blocks = _pack_rows(rows(spec, "validation", 0, objective), tokenizer, spec, objective)
+    blocks = _packed_rows(spec, "validation", tokenizer, 0, objective)
     if not blocks.counted:
         raise DataError(f"'{spec.source}' holds no held-out text.", "At least one block with text was expected.",
                         "Use more text, or a larger data.validation_fraction.")
     return blocks
 
 
-def _pack_rows(some_rows: Iterable[Row], tokenizer: Any, spec: DataSpec, objective: Objective) -> Blocks:
-    if objective == "masked":
-        edges = (tokenizer.cls_token_id, tokenizer.sep_token_id)
-        return pack(map(plain_segments, some_rows), tokenizer, spec.block_length, None if None in edges else edges)
-    return pack((segments(row, tokenizer, spec) for row in some_rows), tokenizer, spec.block_length)
+def _packed_rows(spec: DataSpec, split: str, tokenizer: Any, seed: int, objective: Objective) -> Blocks:
+    return packed((document(row, tokenizer, spec, objective) for row in rows(spec, split, seed, objective)), tokenizer, spec, objective)
 
 
 def _key(spec: DataSpec, tokenizer: Any, seed: int, objective: Objective) -> str:

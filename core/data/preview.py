@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from core.anatomy import Objective
 from core.config import DataSpec
 from core.conversation import Detokenizer
 from core.data import prepare, sources
-from core.data.packing import Blocks, Segment, pack, padding_id
+from core.data.packing import Blocks, Segment, padding_id
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -15,14 +16,15 @@ if TYPE_CHECKING:
 CHARACTERS_PER_TOKEN = 8  # more than any common text has, so that the rows read fill a block
 
 
-def preview(spec: DataSpec, tokenizer: PreTrainedTokenizerBase, rows: int = 5, seed: int = 42) -> dict[str, Any]:
+def preview(spec: DataSpec, tokenizer: PreTrainedTokenizerBase, rows: int = 5, seed: int = 42,
+            objective: Objective = "causal") -> dict[str, Any]:
     """The first training rows and the first block packed from as many rows as fill one, ready for JSON.
 
     Training packs all rows together, so its own first block may hold others; how they are cut and counted is the same.
 
     Returns:
         source, format, column, columns, total_rows, size: see `sources.Inspection`;
-        rows: list of {"row", "tokens", "counted"}; counted are the tokens whose prediction enters the loss;
+        rows: list of {"row", "tokens", "counted"}; counted are the tokens whose prediction enters the loss, or that can be masked;
         block: {"tokens": list of {"id", "text", "weight", "counted"}, "counted", "padding", "length"}; padding is left out of
             the list. The texts joined are the decoded block.
 
@@ -33,18 +35,18 @@ def preview(spec: DataSpec, tokenizer: PreTrainedTokenizerBase, rows: int = 5, s
     documents: list[list[Segment]] = []
     shown: list[dict[str, Any]] = []
     characters = 0
-    for row in prepare.rows(spec, "train", seed):
+    for row in prepare.rows(spec, "train", seed, objective):
         if len(shown) >= rows and characters >= CHARACTERS_PER_TOKEN * spec.block_length:
             break
-        document = prepare.segments(row, tokenizer, spec)
+        document = prepare.document(row, tokenizer, spec, objective)
         documents.append(document)
         characters += sum(len(segment.text) for segment in document)
         if len(shown) < rows:
-            alone = pack([document], tokenizer, spec.block_length)
+            alone = prepare.packed([document], tokenizer, spec, objective)
             shown.append({"row": row, "tokens": alone.tokens, "counted": alone.counted})
     return {"source": spec.source, "format": found.format, "column": found.column, "columns": list(found.columns),
             "total_rows": found.total_rows, "size": found.size, "rows": shown,
-            "block": _first_block(pack(documents, tokenizer, spec.block_length), tokenizer)}
+            "block": _first_block(prepare.packed(documents, tokenizer, spec, objective), tokenizer)}
 
 
 def _first_block(blocks: Blocks, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from core.config import BridgeSpec, ExperimentConfig
 from core.conversation import context_length, encode
 from core.data import house, sources
 from core.devices import resolve_device
-from core.errors import DataError
+from core.errors import DataError, ModelNotFound
 from core.home import cache_dir
 from core.recorder import STUDENT, Recorder
 from core.training import Load, distill
@@ -73,6 +73,7 @@ def cross_bridge(config: ExperimentConfig, recorder: Recorder, directory: Path, 
     Raises:
         StillhouseError: as `write_texts` and `core.training.distill`.
     """
+    _require_reader(config.student.model, load)
     harvest = write_texts(config.bridge, recorder, cache_dir(), seed=config.train.seed, device=config.train.device, load=load)
     if harvest is None:
         return {"output_dir": str(directory / STUDENT), "teacher": None, "student": {"name": config.name or STUDENT}, "metrics": {},
@@ -80,6 +81,15 @@ def cross_bridge(config: ExperimentConfig, recorder: Recorder, directory: Path, 
     recorder.event("bridge", {"kept": harvest.kept, "left_out": harvest.left_out})
     data = config.data.model_copy(update={"source": str(harvest.path)})
     return distill(config.model_copy(update={"data": data}), recorder, directory, load=load, command=command)
+
+
+def _require_reader(proxy: str, load: Load) -> None:
+    """Refuse a proxy that cannot learn the next token before anything is written for it."""
+    try:
+        entry = catalog.describe(proxy)
+    except ModelNotFound:  # a run's model, which only `load` knows
+        entry = load(proxy).entry
+    checks.predicts_next(entry, "bridge")
 
 
 def write_texts(spec: BridgeSpec, recorder: Recorder, cache: Path, *, seed: int, device: str = "auto",
@@ -90,7 +100,7 @@ def write_texts(spec: BridgeSpec, recorder: Recorder, cache: Path, *, seed: int,
         cache: where the texts are kept.
 
     Raises:
-        CompatibilityError: a teacher without a chat template.
+        CompatibilityError: a teacher that does not write, or has no chat template.
         DataError: a source without prompts, or a teacher that wrote nothing to learn from.
     """
     cache.mkdir(parents=True, exist_ok=True)
@@ -99,6 +109,7 @@ def write_texts(spec: BridgeSpec, recorder: Recorder, cache: Path, *, seed: int,
     if done < spec.texts:
         recorder.event("phase", {"name": "load bridge teacher"})
         teacher = load(spec.model, device=resolve_device(device))
+        checks.predicts_next(teacher.entry, "bridge")
         if not teacher.tokenizer.chat_template:
             raise checks.mute(spec.model)
         if not _write(spec, teacher, raw, recorder, seed):

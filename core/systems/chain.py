@@ -129,6 +129,7 @@ class _Build:
         if not folder.is_dir():
             self._phase("load teacher")
             loaded = self.load(self.config.teacher.model, device=resolve_device(self.config.train.device), dtype=torch.float32)
+            checks.predicts_next(loaded.entry, "chain")
             checks.vocabulary(loaded)
             weights = Weights.of(loaded.model)
             self._keep_slices(loaded.tokenizer)

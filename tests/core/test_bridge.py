@@ -15,6 +15,7 @@ from core.recorder import ListRecorder
 from core.systems import bridge, engine_for
 from core.systems.bridge import reason_to_leave_out, write_texts
 from tests.core.chat_models import SENTENCES, save_chat_model
+from tests.core.masked_models import masked_model, save
 
 FOREIGN = ("Other words, other merges.", "Nothing alike here.", "A language of its own.")
 
@@ -140,3 +141,15 @@ def test_a_bridge_needs_a_proxy_and_no_other_teacher(plain: dict) -> None:
 def test_a_teacher_that_writes_nothing_is_told(teacher: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="none can be learnt from"):
         write_texts(spec(teacher, max_new_tokens=1), ListRecorder(), tmp_path, seed=1)
+
+
+@pytest.mark.parametrize("place", ["proxy", "writer"])
+def test_an_encoder_neither_writes_nor_reads_across_the_bridge(teacher: str, tmp_path: Path, place: str) -> None:
+    encoder = str(save(masked_model(), tmp_path / "encoder"))
+    proxy, writer = (encoder, teacher) if place == "proxy" else (teacher, encoder)
+    config = parse_recipe({"teacher": None, "student": {"model": proxy}, "bridge": {"model": writer, "texts": 4},
+                           "losses": {"w_kd": 0, "w_hard": 1}, "train": {"device": "cpu"}})
+    recorder = ListRecorder()
+    with pytest.raises(CompatibilityError, match="A bridge is made of models that predict the next token"):
+        engine_for(config)(config, recorder, tmp_path / "run")
+    assert not [payload for kind, payload in recorder.events if payload.get("name") == "write texts"]

@@ -12,15 +12,16 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from core.chains import CHOOSING, FILE, VALIDATION, anchor_folder, open_chain
-from core.config import ExperimentConfig, parse_recipe
+from core.config import ExperimentConfig, TeacherSpec, parse_recipe
 from core.data.packing import Blocks
-from core.errors import ConfigError, CorruptModel, ModelNotFound
+from core.errors import CompatibilityError, ConfigError, CorruptModel, ModelNotFound
 from core.interpolation import substitute
 from core.on_demand import load_anchor, load_bracket, loss_of, make, read_slice
 from core.recorder import ListRecorder
 from core.sizes import lawful_shapes
 from core.systems.chain import _halves, build_chain
 from tests.core.chat_models import SENTENCES, save_chat_model
+from tests.core.masked_models import masked_model, save
 from tests.core.tiny import logits, token_ids
 
 
@@ -220,3 +221,10 @@ def test_a_count_is_answered_by_the_best_measured_shape_near_it(built: Path) -> 
         measured = replace(chain, grid=tuple((shape, 1.0 if shape == best else 2.0) for shape in shapes))
         if best not in (chain.anchors[0].dimensions, chain.anchors[1].dimensions):
             assert measured.target(parameters=chain.sizer(wanted)).dimensions == best
+
+
+def test_an_encoder_begins_no_chain(tmp_path: Path) -> None:
+    config = recipe(tmp_path).model_copy(update={"teacher": TeacherSpec(model=str(save(masked_model(), tmp_path / "encoder")))})
+    with pytest.raises(CompatibilityError, match="A chain is made of models that predict the next token"):
+        build_chain(config, ListRecorder(), tmp_path / "run")
+    assert not (tmp_path / "run" / "anchors").exists()

@@ -117,3 +117,13 @@ def test_vocabulary_with_padding_and_with_rows_missing():
     assert "7 rows of the model are padding" in checks.vocabulary(loaded(rows + 7))
     with pytest.raises(CompatibilityError, match="tiny"):
         checks.vocabulary(loaded(rows - 1))
+
+
+@pytest.mark.parametrize(("changes", "kind", "error", "told"), [
+    ({"masking": {"fraction": 0.3}}, "causal", CompatibilityError, "masking belongs"),
+    ({"losses": {"kd_positions": "masked"}, "masking": {"rarity": 0}}, "causal", CompatibilityError, "losses.kd_positions belong "),
+    ({"student": {"architecture": "distilbert"}}, "causal", CompatibilityError, "student.architecture"),
+    ({"evaluation": {"sentiment_items": 5}}, "masked", ConfigError, "answers no question")])
+def test_settings_of_the_other_kind_are_told(changes, kind, error, told):
+    with pytest.raises(error, match=told):
+        checks.objective(parse_recipe(changes), kind)

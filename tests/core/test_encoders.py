@@ -116,3 +116,9 @@ def test_checkpoints_of_other_objectives_count_as_the_language_model_that_they_h
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["architectures"] == ["BertForPreTraining"] and anatomy_of(config).objective == "masked"
     assert checkpoints.count(checkpoints.parameter_shapes(tmp_path), config).total == model.num_parameters()
+
+
+def test_importance_keeps_a_first_block_that_only_itself_can_replace():
+    losses = iter([3.0, 2.9, 5.0, 4.0, 3.5])  # with all blocks, then without each: the first is worth least
+    student = build_student(tiny_encoder("modernbert"), StudentSpec(layers=2, layer_map="importance"), seed=0, block_loss=lambda: next(losses))
+    assert student.layer_map == (0, 1)

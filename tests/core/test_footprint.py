@@ -8,19 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, PreTrainedModel
 
 from core import catalog, footprint, losses
-from core.anatomy import anatomy_of, blocks
+from core.anatomy import anatomy_of, blocks, with_blocks
 from core.config import ExperimentConfig, FreshSpec, LoraSpec, StudentSpec, parse_recipe
 from core.data.packing import Blocks
+from core.evaluation.forward import forward
 from core.footprint import Shape
 from core.recorded_trainer import latest_checkpoint, training_arguments
 from core.recorder import STUDENT, ListRecorder
 from core.students import build_student, fresh_student
 from core.trainer import DistillationTrainer, Lesson
 from tests.core.chat_models import chat_tokenizer
-from tests.core.tiny import ARCHITECTURES, tiny_config, tiny_model
+from tests.core.masked_models import masked_tokenizer
+from tests.core.tiny import ARCHITECTURES, ENCODERS, tiny_config, tiny_encoder, tiny_encoder_config, tiny_model
 
 
 def saved(model: PreTrainedModel, folder: Path) -> Shape:
@@ -60,15 +62,36 @@ def test_a_fresh_model_is_counted_before_it_is_built(spec):
     assert shape.projections == (naive,) * spec.layers
 
 
+def test_a_fresh_bert_is_counted_before_it_is_built():
+    spec = FreshSpec(architecture="bert", layers=2, hidden=32, heads=2, key_value_heads=2, feed_forward=48, vocabulary=400, positions=40)
+    shape, tokenizer = footprint.shape_of_fresh(spec), masked_tokenizer()
+    model = fresh_student(spec, tokenizer, seed=0)
+    assert shape.parameters - (spec.vocabulary - len(tokenizer)) * (spec.hidden + 1) == model.num_parameters()  # the head has a bias
+    naive = [sum(sum(block.get_submodule(path).weight.shape) for path in anatomy_of(model.config).projections) for block in blocks(model)]
+    assert list(shape.projections) == naive
+    assert not shape.drops
+
+
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 @pytest.mark.parametrize("lora", [None, LoraSpec(rank=3)], ids=["whole", "adapters"])
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", [*ARCHITECTURES, *ENCODERS])
 def test_students_are_counted_before_they_are_built(tmp_path, name, lora):
-    teacher = tiny_model(name)
+    teacher = tiny_encoder(name) if name in ENCODERS else tiny_model(name)
     shape = saved(teacher, tmp_path).with_blocks((0, 3))
     student = build_student(teacher, StudentSpec(layer_map=(0, 3), lora=lora), seed=0)
     assert (shape.layers, shape.parameters) == (2, student.parameters)
     assert footprint.trainable(shape, lora) == student.trainable_parameters
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_distilbert_is_counted_before_it_is_built(tmp_path, tied):
+    teacher = tiny_encoder("bert", tied=tied)
+    shape = saved(teacher, tmp_path).with_blocks((0, 3)).as_distilbert()
+    student = build_student(teacher, StudentSpec(layer_map=(0, 3), architecture="distilbert"), seed=0)
+    assert shape.parameters == student.parameters
+    naive = sum(sum(blocks(student.model)[0].get_submodule(path).weight.shape) for path in shape.anatomy.projections)
+    assert shape.projections == (naive, naive)
+    assert shape.drops, "BERT's dropout stays"
 
 
 def kept_bytes(model: PreTrainedModel, input_ids: torch.Tensor) -> int:
@@ -81,7 +104,7 @@ def kept_bytes(model: PreTrainedModel, input_ids: torch.Tensor) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        states = model(input_ids=input_ids, output_hidden_states=True, logits_to_keep=1, use_cache=False).hidden_states
+        states = forward(model, input_ids, torch.ones_like(input_ids), every=True).hidden
     for state in states:
         note(state)
     return sum(storage.nbytes() for address, storage in storages.items() if address not in parameters)
@@ -102,6 +125,30 @@ def test_activations_are_those_that_autograd_keeps(tmp_path, name):
         kept.append(kept_bytes(AutoModelForCausalLM.from_config(config).train(), input_ids))
         estimated.append(footprint.memory(experiment(), None, shape.with_blocks(range(depth)), 4).activations)
     assert 0.95 < (estimated[1] - estimated[0]) / (kept[1] - kept[0]) < 1.25
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1], ids=["whole", "dropped"])
+@pytest.mark.parametrize("name", ENCODERS)
+def test_activations_of_encoders_are_those_that_autograd_keeps(tmp_path, name, rate):
+    config = tiny_encoder_config(name)
+    config.update({"dim": 128, "hidden_dim": 384} if name == "distilbert" else {"hidden_size": 128, "intermediate_size": 384})
+    config.update(dict.fromkeys(anatomy_of(config).dropout_keys, rate))
+    shape = saved(AutoModelForMaskedLM.from_config(config), tmp_path)
+    assert shape.drops == (rate > 0)
+    input_ids = torch.randint(4, 90, (4, 56))
+    plan = experiment(data={"block_length": 56})
+    kept, estimated = [], []
+    for depth in (1, 4):
+        student = with_blocks(config, range(depth))
+        kept.append(kept_bytes(AutoModelForMaskedLM.from_config(student).train(), input_ids))
+        estimated.append(footprint.memory(plan, None, shape.with_blocks(range(depth)), 4).activations)
+    assert 0.95 < (estimated[1] - estimated[0]) / (kept[1] - kept[0]) < 1.25
+
+
+def test_a_gpu_keeps_no_probabilities_of_attention(tmp_path):
+    shape = saved(tiny_encoder("bert"), tmp_path)
+    here, there = (footprint.memory(experiment(), None, shape, 4, on_gpu=on_gpu).activations for on_gpu in (False, True))
+    assert here - there == 4 * (4 * 64) * 4 * (3 * 4 * 64)  # bytes x tokens x blocks x three rows of T for each of four heads
 
 
 def test_memory_is_the_sum_of_its_formulae(tmp_path):

@@ -11,6 +11,7 @@ from core.errors import CompatibilityError, ConfigError
 from core.interpolation import Bracket, depth_maps, interpolate, substitute, swap
 from core.layer_maps import run_ends
 from core.resizing import Weights, resized
+from tests.core.masked_models import masked_model
 from tests.core.test_resizing import WIDE
 from tests.core.tiny import logits, tiny_model, token_ids
 
@@ -144,3 +145,9 @@ def test_a_mixed_model_is_tied_and_saved_like_any_other(tmp_path) -> None:
     assert model.get_input_embeddings().weight.data_ptr() == model.get_output_embeddings().weight.data_ptr()
     model.save_pretrained(tmp_path)
     assert torch.equal(logits(AutoModelForCausalLM.from_pretrained(tmp_path), token_ids()), logits(model, token_ids()))
+
+
+def test_nothing_lies_between_two_encoders() -> None:
+    large, small = (Weights.of(masked_model(layers)) for layers in (4, 2))
+    with pytest.raises(CompatibilityError, match="bert model, which fills blanks"):
+        Bracket(small, large)

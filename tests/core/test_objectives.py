@@ -13,9 +13,8 @@ from transformers import AutoModelForMaskedLM
 from core.config import ExperimentConfig, LossSpec, MaskingSpec, StudentSpec, TrainSpec, parse_recipe
 from core.data.packing import Blocks
 from core.data.prepare import prepare
-from core.errors import CompatibilityError, ConfigError
 from core.evaluation.retention import Card
-from core.objectives import Draw, MaskedLanguage, check_objective, next_token
+from core.objectives import Draw, MaskedLanguage, next_token
 from core.recorded_trainer import training_arguments
 from core.recorder import CONTROL, STUDENT, ListRecorder
 from core.students import build_student
@@ -182,12 +181,3 @@ def test_a_masked_model_is_made_from_nothing(tmp_path):
     report = distill(config, ListRecorder(), tmp_path / "run")
     model = AutoModelForMaskedLM.from_pretrained(tmp_path / "run" / STUDENT)
     assert model.config.model_type == "bert" and report["metrics"]["student_after"]["masked_accuracy"] >= 0
-
-
-@pytest.mark.parametrize(("changes", "objective", "error", "told"), [
-    ({"masking": {"fraction": 0.3}}, "causal", CompatibilityError, "masking belong"),
-    ({"student": {"architecture": "distilbert"}}, "causal", CompatibilityError, "student.architecture"),
-    ({"evaluation": {"sentiment_items": 5}}, "masked", ConfigError, "answers no question")])
-def test_settings_of_the_other_kind_are_told(changes, objective, error, told):
-    with pytest.raises(error, match=told):
-        check_objective(parse_recipe(changes), objective)

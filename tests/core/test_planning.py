@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from transformers import AutoModelForSequenceClassification
 
 from core import catalog, devices, machine, planning
 from core.config import ExperimentConfig, TrainSpec, parse_recipe
@@ -19,6 +20,8 @@ from core.recorder import STUDENT, ListRecorder
 from core.students import build_student
 from core.trainer import DistillationTrainer, Lesson
 from tests.core.chat_models import save_chat_model
+from tests.core.masked_models import masked_model, masked_tokenizer, save
+from tests.core.tiny import tiny_encoder
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -97,6 +100,93 @@ def test_a_fresh_model(corpus):
     assert failed(planned) == {"block length": "Set data.block_length to 1024 or less."}
 
 
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(masked_model(), tmp_path_factory.mktemp("models") / "encoder")
+
+
+DISTILBERT = {"student": {"architecture": "distilbert"}, "losses": {"w_kd": 5, "w_hard": 2, "w_hidden": 1}}
+
+
+@pytest.mark.parametrize("student", [{}, {"architecture": "distilbert"}, {"architecture": "distilbert", "layers": 3, "dropout": 0.0},
+                                     {"lora": {"rank": 2}}], ids=str)
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+def test_a_static_plan_knows_the_student_of_an_encoder(encoder, corpus, student):
+    config = experiment(encoder, corpus, student=student)
+    planned, built = static_plan(config), build_student(catalog.load(str(encoder)).model, config.student, seed=0)
+    assert planned.fits, failed(planned)
+    assert planned.layer_map == built.layer_map
+    assert planned.student.parameters == built.parameters
+    assert planned.trainable_parameters == built.trainable_parameters
+    assert "fills blanks" in next(check.message for check in planned.checks if check.name == "objective")
+
+
+@pytest.mark.parametrize(("changes", "name", "told"), [
+    ({"evaluation": {"sentiment_items": 9}}, "objective", "answers no question"),
+    ({"data": {"block_length": 49}}, "block length", "reads 48 at most"),
+    ({"student": {"hidden": 64}}, "student", "32 at most was expected"),
+    ({"student": {"hidden": 16}}, "student", "width of a bert model"),
+    ({"student": {"layers": 5}}, "student", "1 to 4"),
+    ({"student": {"hidden": 16, "architecture": "distilbert"}}, "student", "keeps its teacher's width"),
+    ({"chain": {"anchors": [{"layers": 2}]}, "student": {"layers": None}}, "teacher", "A chain is made of models that predict the next"),
+])
+def test_what_does_not_fit_an_encoder_is_told_at_once(encoder, corpus, changes, name, told):
+    planned = static_plan(experiment(encoder, corpus, **changes))
+    wrong, = (check for check in planned.checks if not check.ok)
+    assert wrong.name == name
+    assert told in wrong.message
+
+
+@pytest.mark.parametrize("changes", [{"masking": {"fraction": 0.3}}, {"losses": {"kd_positions": "masked"}}, DISTILBERT], ids=str)
+def test_settings_of_masked_models_are_told_with_a_causal_teacher(teacher, corpus, changes):
+    planned = static_plan(experiment(teacher, corpus, **changes))
+    wrong, = (check for check in planned.checks if not check.ok)
+    assert wrong.name == "objective"
+    assert "to masked-language models, and this one predicts the next token" in wrong.message
+
+
+@pytest.mark.parametrize(("name", "student", "told"), [
+    ("roberta", {"architecture": "distilbert"}, "the teacher is a roberta model"),
+    ("modernbert", {"layer_map": [1, 2], "layers": None}, "can only come first")])
+def test_what_an_architecture_cannot_give_is_told_at_once(tmp_path, corpus, name, student, told):
+    folder = save(tiny_encoder(name), tmp_path / name)
+    planned = static_plan(experiment(folder, corpus, student=student))
+    wrong, = (check for check in planned.checks if not check.ok)
+    assert (wrong.name, told in wrong.message) == ("student", True)
+
+
+def test_an_activation_that_distilbert_lacks_is_told_at_once(tmp_path, corpus):
+    model = masked_model()
+    model.config.hidden_act = "silu"
+    planned = static_plan(experiment(save(model, tmp_path / "silu"), corpus, **DISTILBERT))
+    assert failed(planned) == {"student": "Set student.architecture to teacher."}
+
+
+def test_a_classifier_teaches_no_language(tmp_path, corpus):
+    folder = tmp_path / "classifier"
+    AutoModelForSequenceClassification.from_config(masked_model().config).save_pretrained(folder)
+    masked_tokenizer().save_pretrained(folder)
+    planned = static_plan(experiment(folder, corpus))
+    wrong, = (check for check in planned.checks if not check.ok)
+    assert (wrong.name, "classifies texts" in wrong.message) == ("teacher", True)
+
+
+def test_teacher_and_student_predict_the_same(teacher, encoder, corpus):
+    planned = static_plan(experiment(teacher, corpus, student={"model": str(encoder), "layers": None}))
+    wrong, = (check for check in planned.checks if not check.ok)
+    assert (wrong.name, "must predict the same" in wrong.message) == ("student", True)
+
+
+@pytest.mark.parametrize("place", ["proxy", "writer"])
+def test_a_bridge_of_an_encoder_is_told_at_once(teacher, encoder, corpus, place):
+    proxy, writer = (encoder, teacher) if place == "proxy" else (teacher, encoder)
+    planned = static_plan(experiment(teacher, corpus, teacher=None, student={"model": str(proxy), "layers": None},
+                                     losses={"w_kd": 0, "w_hard": 1}, bridge={"model": str(writer)}))
+    wrong, = (check for check in planned.checks if not check.ok)
+    assert wrong.name == {"proxy": "student", "writer": "writer"}[place]
+    assert "A bridge is made of models that predict the next token." in wrong.message
+
+
 @pytest.mark.parametrize(("changes", "name"), [
     ({"teacher": {"model": "hause-chat"}}, "teacher"),
     ({"student": {"layers": 5}}, "student"),
@@ -131,7 +221,7 @@ def test_a_complete_plan_with_a_rehearsal(teacher, corpus):
     planned = plan(config, measure=True)
     assert planned.fits
     assert [check.name for check in planned.checks] == [
-        "teacher", "student", "text", "block length", "disk", "device", "memory", "vocabulary", "objective", "rehearsal"]
+        "teacher", "objective", "student", "text", "block length", "disk", "device", "memory", "vocabulary", "rehearsal"]
     assert planned.measured_steps == 5
     assert planned.total_steps > 5
     assert planned.seconds > 0
@@ -194,6 +284,13 @@ def test_total_steps_are_those_that_trainer_takes(tmp_path, teacher, corpus, acc
                                   evaluate=lambda _: {"eval/cross_entropy": 0.0})
     trainer.train()
     assert total_steps(spec, len(blocks)) == trainer.state.global_step == trainer.state.max_steps
+
+
+def test_an_encoder_is_rehearsed(encoder, corpus):
+    planned = plan(experiment(encoder, corpus, **DISTILBERT), measure=True)
+    assert planned.fits, failed(planned)
+    assert planned.seconds > 0 or planned.total_steps is None
+    assert "fills blanks" in next(check.message for check in planned.checks if check.name == "objective")
 
 
 def test_a_chain_is_planned_as_its_first_step_with_room_for_all_anchors():

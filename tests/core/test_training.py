@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from core import students, trainer, training
 from core.config import ExperimentConfig, parse_recipe
@@ -20,6 +20,7 @@ from core.evaluation.retention import Card
 from core.recorder import CONTROL, STUDENT, ListRecorder
 from core.training import distill
 from tests.core.chat_models import chat_model, chat_tokenizer, save_chat_model
+from tests.core.masked_models import masked_model, masked_tokenizer, save
 
 STEPS = 6
 
@@ -380,3 +381,18 @@ def test_a_task_that_cannot_be_asked_is_refused_before_training(teacher, corpus,
     with pytest.raises(ConfigError, match="squad"):
         distill(experiment(teacher, corpus, evaluation={"retention": {"tasks": ["squad"]}}), recorder, tmp_path / "run")
     assert not recorder.rows
+
+
+def test_a_classifier_teaches_no_language(corpus, tmp_path):
+    folder = tmp_path / "classifier"
+    AutoModelForSequenceClassification.from_config(masked_model().config).save_pretrained(folder)
+    masked_tokenizer().save_pretrained(folder)
+    with pytest.raises(CompatibilityError, match=r"classifies texts\. A model that predicts tokens was expected"):
+        distill(experiment(folder, corpus), ListRecorder(), tmp_path / "run")
+
+
+def test_a_student_of_another_kind_than_its_teacher_is_refused(teacher, corpus, tmp_path):
+    encoder = save(masked_model(), tmp_path / "encoder")
+    config = experiment(teacher, corpus, student={"model": str(encoder), "layers": None}, losses={"w_hidden": 0})
+    with pytest.raises(CompatibilityError, match="must predict the same"):
+        distill(config, ListRecorder(), tmp_path / "run")

@@ -10,6 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.core.chat_models import save_chat_model
+from tests.core.masked_models import masked_model, save
 from workbench.runs import jobs
 from workbench.screens.shared import background, state
 from workbench.store import Store
@@ -38,6 +39,12 @@ def store(home: Path) -> Store:
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A tiny chat model of four blocks, as a folder."""
     return str(save_chat_model(tmp_path_factory.mktemp("models") / "tiny", layers=4))
+
+
+@pytest.fixture(scope="session")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A tiny BERT of four blocks, as a folder."""
+    return str(save(masked_model(), tmp_path_factory.mktemp("models") / "encoder"))
 
 
 @pytest.fixture

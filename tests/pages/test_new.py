@@ -11,16 +11,19 @@ from unittest.mock import Mock
 import pytest
 import yaml
 from streamlit.testing.v1 import AppTest
+from transformers import AutoModelForSequenceClassification
 
 from core import packages, quantities
 from core.config import parse_recipe, read_recipe
 from core.errors import DataError
 from core.planning import static_plan
+from tests.core.masked_models import masked_model, masked_tokenizer, save
+from tests.core.tiny import tiny_encoder
 from tests.pages import examples
 from tests.pages.conftest import ROOT, Open, answered, button, fault_free, texts
 from workbench.inference.client import EngineLost
 from workbench.runs import slots
-from workbench.screens.new_experiment import advanced_form, forms
+from workbench.screens.new_experiment import advanced_form, forms, kinds
 from workbench.screens.shared import background, state
 from workbench.store import Store
 
@@ -79,17 +82,23 @@ def test_start_queues_the_run_and_opens_it(form: AppTest, store: Store, teacher:
     assert page.title[0].value == run.name
 
 
-def test_the_advanced_form_shows_every_key_that_counts(form: AppTest):
+def keys_shown(form: AppTest) -> str:
+    """The help of every field of the advanced form."""
     page = fault_free(form.button_group(key="form").set_value("Advanced").run())
-    kinds, shown = ("number_input", "selectbox", "toggle", "text_input", "text_area", "button_group", "multiselect"), ""
+    widgets, shown = ("number_input", "selectbox", "toggle", "text_input", "text_area", "button_group", "multiselect"), ""
     for tab in advanced_form.TABS:
         page.session_state["advanced tab"] = tab
         page = fault_free(page.run())
-        shown += " ".join(each.help or "" for kind in kinds for each in page.get(kind))
-        assert not [each.label for kind in kinds for each in page.get(kind) if "`" in each.label]  # it names the help's button
-    idle = [path for path in forms.LEAVES if path.startswith(("student.lora.", "student.fresh."))]
+        shown += " ".join(each.help or "" for widget in widgets for each in page.get(widget))
+        assert not [each.label for widget in widgets for each in page.get(widget) if "`" in each.label]  # it names the help's button
+    return shown
+
+
+def test_the_advanced_form_shows_every_key_that_counts(form: AppTest):
+    shown = keys_shown(form)
+    idle = [path for path in forms.LEAVES if path.startswith(("student.lora.", "student.fresh.", f"{forms.RETENTION}."))]
     for path in forms.LEAVES:
-        assert (f"`{path}`" in shown) == (path not in (*idle, "losses.beta", "name")), path
+        assert (f"`{path}`" in shown) == (path not in (*idle, *kinds.MASKED_ONLY, "losses.beta", "name")), path
 
 
 def test_trackers_are_picked_from_those_there_are(form: AppTest):
@@ -412,3 +421,135 @@ def test_a_chain_in_the_form_is_said_in_both_of_its_ways(open_page: Open, store:
     assert "This recipe builds a chain" in texts(page)
     page = fault_free(page.button_group(key="form").set_value("Advanced").run())
     assert "This recipe builds a chain" in texts(page)
+
+
+# ---------------------------------------------------------------------------------------------------- models that fill blanks
+
+
+def trained(store: Store, name: str, folder: str) -> str:
+    """A finished run whose student is a copy of this model: the teacher's picker offers it."""
+    shutil.copytree(folder, examples.finished(store, name, control=False).output_dir)
+    return name
+
+
+@pytest.fixture
+def masked_form(store: Store, open_page: Open, encoder: str) -> AppTest:
+    """The quickstart's form after an encoder was chosen in the teacher's picker."""
+    trained(store, "filler", encoder)
+    return fault_free(open_page("new", recipe="quickstart").selectbox(key="field.teacher").set_value("filler").run())
+
+
+def test_a_masked_teacher_brings_the_triple_loss(masked_form: AppTest, encoder: str):
+    plain = written(masked_form)
+    assert plain["teacher"]["model"] == "filler"
+    assert (plain["student"]["layers"], plain["student"]["architecture"], plain["student"]["layer_map"]) == (None, "distilbert", "uniform")
+    assert {term: plain["losses"][term] for term in ("w_kd", "w_hard", "w_hidden", "temperature")} == {
+        "w_kd": 5.0, "w_hard": 2.0, "w_hidden": 1.0, "temperature": 2.0}
+    assert {part: plain["masking"][part] for part in ("fraction", "mask", "random")} == {"fraction": 0.15, "mask": 0.8, "random": 0.1}
+    assert plain["evaluation"]["sentiment_items"] == 0
+    assert all("[MASK]" in prompt for prompt in plain["evaluation"]["prompts"])
+    assert plain["train"]["max_steps"] == 150, "the budget stays"
+    assert static_plan(parse_recipe(plain | {"teacher": {"model": encoder}, "data": plain["data"] | {"block_length": 48}})).fits
+
+
+def test_the_masked_form_speaks_of_blanks(masked_form: AppTest):
+    latex, = (each.value for each in masked_form.latex)
+    assert r"5\cdot 2^2" in latex and "masked tokens" in latex and r"1\cdot (1-\cos(h_s, h_t))" in latex
+    said = texts(masked_form)
+    assert "y are the tokens behind the masks" in said
+    assert "15% of the tokens are asked for, rare ones more often: 80% of them are masked, 10% are replaced by any token" in said
+    assert "folded into the positions" in said
+    assert "for the first blank of “The film was" in said
+    assert "the text itself" not in said
+
+
+def test_a_block_longer_than_the_encoder_reads_is_told(masked_form: AppTest):
+    assert "The model reads 48 at most" in texts(masked_form)
+    assert button(masked_form, "Start").disabled
+
+
+def test_the_three_weights_move_the_equation_and_the_way_back_is_the_preset(masked_form: AppTest):
+    assert not [each for each in masked_form.button if each.label == "DistilBERT (triple loss)"], "the form follows it already"
+    page = fault_free(masked_form.number_input(key="simple.losses.w_hidden").set_value(3.0).run())
+    assert written(page)["losses"]["w_hidden"] == 3.0
+    assert any(r"3\cdot (1-\cos" in each.value for each in page.latex)
+    page = fault_free(button(page, "DistilBERT (triple loss)").click().run())
+    assert written(page)["losses"]["w_hidden"] == 1.0
+
+
+def test_start_queues_a_masked_run(open_page: Open, store: Store, encoder: str):
+    page = open_page("new", recipe="distilbert", set=[f"teacher.model={encoder}", "student.layers=null", "data.block_length=48"])
+    fault_free(button(page, "Start").click().run())
+    run, = store.runs()
+    assert (run.config.student.architecture, run.config.losses.w_hidden.start) == ("distilbert", 1.0)
+
+
+def test_going_back_to_a_causal_teacher_brings_its_settings_back(masked_form: AppTest):
+    before = read_recipe(QUICKSTART).to_dict()
+    fault_free(masked_form.number_input(key="simple.losses.w_kd").set_value(4.0).run())
+    page = fault_free(masked_form.selectbox(key="field.teacher").set_value("house-chat").run())
+    assert written(page) == before | {"student": before["student"] | {"layers": None}}
+    page = fault_free(page.selectbox(key="field.teacher").set_value("filler").run())
+    assert (written(page)["student"]["architecture"], written(page)["losses"]["w_kd"]) == ("distilbert", 4.0)
+
+
+def test_a_masked_recipe_turns_to_the_quickstart_with_a_causal_teacher(open_page: Open, encoder: str):
+    page = open_page("new", recipe="distilbert", set=[f"teacher.model={encoder}"])
+    page = fault_free(page.selectbox(key="field.teacher").set_value("house-chat").run())
+    start = read_recipe(QUICKSTART).to_dict()
+    assert written(page)["losses"] == start["losses"]
+    assert written(page)["masking"] == start["masking"]
+    assert not page.error
+
+
+def test_an_encoder_that_is_no_bert_keeps_its_architecture(masked_form: AppTest, store: Store, tmp_path: Path):
+    trained(store, "other-filler", str(save(tiny_encoder("roberta"), tmp_path / "roberta")))
+    state.forget_models()
+    page = fault_free(masked_form.run().selectbox(key="field.teacher").set_value("other-filler").run())
+    assert written(page)["student"]["architecture"] == "teacher"
+    assert written(page)["losses"]["w_kd"] == 5.0
+
+
+def test_the_advanced_form_of_an_encoder_shows_what_counts_for_it(masked_form: AppTest):
+    shown = keys_shown(masked_form)
+    for path in kinds.MASKED_ONLY:
+        assert f"`{path}`" in shown, path
+    assert not [path for path in kinds.CAUSAL_ONLY if f"`{path}`" in shown]
+
+
+def test_a_link_that_asks_questions_of_an_encoder_is_told_and_put_right(open_page: Open, encoder: str):
+    page = open_page("new", recipe="quickstart", set=[f"teacher.model={encoder}", "student.layers=2", "data.block_length=48"])
+    assert "A masked-language model fills blanks and answers no question" in page.error[0].value
+    assert button(page, "Start").disabled
+    page = fault_free(button(page, "DistilBERT (triple loss)").click().run())
+    assert not page.error
+    assert not button(page, "Start").disabled
+
+
+def test_settings_of_encoders_with_a_causal_teacher_are_told(open_page: Open, teacher: str):
+    page = open_page("new", recipe="distilbert", set=[f"teacher.model={teacher}", "data.block_length=48"])
+    assert "belongs to masked-language models, and this one predicts the next token" in page.error[0].value
+    assert button(page, "Start").disabled
+
+
+def test_classifiers_are_not_offered_as_teachers(open_page: Open, store: Store, tmp_path: Path):
+    AutoModelForSequenceClassification.from_config(masked_model().config).save_pretrained(tmp_path / "model")
+    masked_tokenizer().save_pretrained(tmp_path / "model")
+    trained(store, "classifier", str(tmp_path / "model"))
+    page = open_page("new", recipe="quickstart")
+    assert not [option for option in page.selectbox(key="field.teacher").options if option.startswith("classifier")]
+    page = open_page("new", recipe="quickstart", set=["teacher.model=classifier"])
+    assert "classifies texts. A model that predicts tokens was expected" in texts(page)
+    assert button(page, "Start").disabled
+
+
+def test_an_encoder_from_nothing_keeps_its_masking(masked_form: AppTest):
+    masked_form.button_group(key="form").set_value("Advanced").run()
+    page = fault_free(masked_form.toggle(key="has teacher").set_value(False).run())
+    plain = written(page)
+    assert plain["teacher"] is None
+    assert plain["student"]["fresh"]["architecture"] == "bert"
+    assert plain["masking"]["fraction"] == 0.15
+    assert not page.error
+    page.session_state["advanced tab"] = "Data"
+    assert "`masking.fraction`" in " ".join(each.help for each in fault_free(page.run()).number_input)

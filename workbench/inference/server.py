@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 import torch
 
 from core import catalog
+from core.anatomy import anatomy_of
 from core.catalog import check_compatible
 from core.chains import Chain, Target, open_chain
 from core.config import DataSpec, parse_recipe
@@ -169,7 +170,8 @@ class Server:
         from core.data.preview import preview  # here, so that a chat does not wait for the data readers to load
 
         with self._pool.using(model) as (loaded, _):
-            yield _value(preview(DataSpec.model_validate(data), loaded.tokenizer, rows))
+            objective = anatomy_of(loaded.model.config).objective
+            yield _value(preview(DataSpec.model_validate(data), loaded.tokenizer, rows, objective=objective))
 
     def _survey(self, _cancelled: threading.Event, data: dict[str, Any], model: str | None, seed: int) -> Iterator[Message]:
         from workbench.inference.survey import survey
@@ -179,7 +181,7 @@ class Server:
             yield _value(survey(spec, None, seed))
             return
         with self._pool.using(model) as (loaded, _):
-            yield _value(survey(spec, loaded.tokenizer, seed))
+            yield _value(survey(spec, loaded.tokenizer, seed, anatomy_of(loaded.model.config).objective))
 
     def _plan(self, _cancelled: threading.Event, config: dict[str, Any], measure: bool) -> Iterator[Message]:
         from core import planning

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from core.anatomy import Objective
 from core.config import DataSpec
 from core.data import prepare
-from core.data.packing import pack
 from core.data.rows import Row
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 SAMPLE = 200  # rows whose tokens stand for those of all
 
 
-def survey(spec: DataSpec, tokenizer: PreTrainedTokenizerBase | None, seed: int) -> dict[str, Any]:
+def survey(spec: DataSpec, tokenizer: PreTrainedTokenizerBase | None, seed: int, objective: Objective = "causal") -> dict[str, Any]:
     """Read every row of both sides of the split, and estimate how many blocks they fill.
 
     Returns:
@@ -27,16 +27,16 @@ def survey(spec: DataSpec, tokenizer: PreTrainedTokenizerBase | None, seed: int)
     """
     sampled, characters, total = [], 0, 0
     count = 0
-    for row in prepare.rows(spec, "train", seed):
+    for row in prepare.rows(spec, "train", seed, objective):
         count += 1
         total += _length(row)
         if len(sampled) < SAMPLE and tokenizer is not None:
-            sampled.append(prepare.segments(row, tokenizer, spec))
+            sampled.append(prepare.document(row, tokenizer, spec, objective))
             characters += _length(row)
-    held_out = sum(1 for _ in prepare.rows(spec, "validation", seed))
+    held_out = sum(1 for _ in prepare.rows(spec, "validation", seed, objective))
     blocks = None
     if sampled and characters:
-        tokens = pack(sampled, tokenizer, spec.block_length).tokens
+        tokens = prepare.packed(sampled, tokenizer, spec, objective).tokens
         blocks = max(1, round(tokens * total / characters / spec.block_length))
     return {"rows": count, "held_out": held_out, "blocks": blocks}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from workbench.runs import jobs
-from workbench.screens.new_experiment import forms, plan_view, starting_points
+from workbench.screens.new_experiment import forms, kinds, plan_view, starting_points
 from workbench.screens.new_experiment.layer_picture import layer_picture
 from workbench.screens.shared import results, state, views
 from workbench.store.records import Run
@@ -13,8 +13,8 @@ from workbench.store.records import Run
 RECENT = 6
 POLL_SECONDS = 3.0
 CURVE_POINTS, MOST_STEPS = 120, 100_000
-SHOWN = {"eval/perplexity": "perplexity", "eval/kl_to_teacher": "KL", "eval/agreement": "agreement",
-         "eval/accuracy": "accuracy", "eval/answer_f1": "answer F1"}
+SHOWN = {"eval/masked_accuracy": "masked accuracy", "eval/perplexity": "perplexity", "eval/kl_to_teacher": "KL",
+         "eval/agreement": "agreement", "eval/accuracy": "accuracy", "eval/answer_f1": "answer F1"}
 
 
 def buttons() -> None:
@@ -66,6 +66,12 @@ def _what_will_happen() -> None:
                 f":material/content_copy: **A student.** Half of its blocks are copied and taught for {config.train.max_steps} steps, "
                 "with live curves; a control learns from the same text without the teacher.\n\n"
                 ":material/forum: **Side by side.** Ask both the same question, and see token by token where they differ.")
+    recipe = starting_points.from_recipe(kinds.DISTILBERT).config
+    if any(entry.name == recipe.teacher.model for entry in state.models()):
+        with st.container(border=True, key="or an encoder"):
+            st.markdown(f"**Or a model that fills blanks.** DistilBERT's triple loss teaches half of {recipe.teacher.model}'s blocks by soft "
+                        "targets, masked tokens and hidden states, and you see the three terms live.")
+            st.page_link(state.NEW, label="Distil an encoder", icon=":material/arrow_forward:", query_params={"recipe": kinds.DISTILBERT})
 
 
 def _row(run: Run) -> None:

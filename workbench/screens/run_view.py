@@ -20,6 +20,7 @@ from workbench.store.records import ACTIVE, Run
 
 POLL_SECONDS = 1.5
 EVALUATIONS = ("eval/perplexity", "eval/kl_to_teacher", "eval/agreement")
+OF_BLANKS = ("eval/masked_accuracy", *EVALUATIONS)  # of models that fill blanks
 TASK_EVALUATIONS = ("eval/accuracy", "eval/exact_match", "eval/answer_f1", "eval/matthews", "eval/f1")  # those that the task has
 MACHINE = ("learning_rate", "tokens_per_second", "memory_gib")
 WEIGHTED, RAW = "weighted", "raw"
@@ -39,9 +40,10 @@ def _body(run_id: str, was_live: bool) -> None:
             st.rerun()  # the timer of a fragment is set when the page is drawn
         _header(run)
         table = state.curves(run.id)
+        masked = results.is_masked(results.measurements(state.store(), run))
         _progress(run)
-        _numbers(table)
-        _tabs(run, table)
+        _numbers(table, masked=masked)
+        _tabs(run, table, masked=masked)
 
 
 # ------------------------------------------------------------------------------------------------ head
@@ -101,16 +103,19 @@ def _actions(run: Run) -> None:
             "Build a chain below it", icon=":material/add_link:", key="chain below", help="Opens the chain builder, this model on top."):
         st.switch_page(state.CHAIN, query_params={"teacher": run.name})
     looks = "secondary" if run.builds_chain else "primary"
+    masked = results.is_masked(results.measurements(store, run))
+    ask = ("Compare how they fill blanks", ":material/text_select_start:") if masked else ("Compare in chat", ":material/forum:")
     talks = run.status == "finished" and run.config.task is None
-    if talks and st.button("Compare in chat", type=looks, icon=":material/forum:", key="compare"):
-        st.switch_page(state.COMPARE, query_params={"models": ",".join(_compared_models(run))})
+    if talks and st.button(ask[0], type=looks, icon=ask[1], key="compare"):
+        st.switch_page(state.COMPARE, query_params=state.comparison(_compared_models(run), masked=masked))
     with st.popover("More", icon=":material/more_horiz:", key="more"):
         _rename(run)
         untrained = f"{run.name}:{references.BEFORE}"
         if (run.directory / references.BEFORE).is_dir() and st.button(
-                "Chat with before and after", icon=":material/forum:", key="before", width="stretch", disabled=run.status != "finished",
+                "Compare before and after" if masked else "Chat with before and after", icon=ask[1], key="before", width="stretch",
+                disabled=run.status != "finished",
                 help="The student before its first step, beside the trained one."):
-            st.switch_page(state.COMPARE, query_params={"models": f"{untrained},{run.name}"})
+            st.switch_page(state.COMPARE, query_params=state.comparison([untrained, run.name], masked=masked))
         if st.button("Duplicate as new", icon=":material/content_copy:", key="duplicate", width="stretch"):
             form = state.CHAIN if run.builds_chain else state.NEW if run.config.task is None else state.TUNE
             st.switch_page(form, query_params={"from": run.id})
@@ -162,24 +167,24 @@ def queue_text(run: Run, queue: Sequence[Run], active: Sequence[Run]) -> str:
     return f"{ends} Place {place} of {len(queue)} in the queue: one run at a time on each device."
 
 
-def _numbers(table: pd.DataFrame) -> None:
+def _numbers(table: pd.DataFrame, *, masked: bool) -> None:
     if table.empty:
         return
     with st.container(horizontal=True, key="numbers"):
-        shown = (*EVALUATIONS, *TASK_EVALUATIONS)
+        shown = (*(OF_BLANKS if masked else EVALUATIONS), *TASK_EVALUATIONS)
         for name in (*shown, "tokens_per_second", "memory_gib"):
             curve = charts.select(table, STUDENT, name)["value"]
             if len(curve):
                 change = curve.iloc[-1] - curve.iloc[0] if name in shown and len(curve) > 1 else None
-                views.metric(name, curve.iloc[-1], delta=change)
+                views.metric(name, curve.iloc[-1], delta=change, masked=masked)
 
 
 # ------------------------------------------------------------------------------------------------ tabs
 
 
-def _tabs(run: Run, table: pd.DataFrame) -> None:
+def _tabs(run: Run, table: pd.DataFrame, *, masked: bool) -> None:
     card = {"Retention": lambda: _retention(run)} if results.asks_for_card(run) else {}
-    draw = {"Curves": lambda: _curves(run, table), "Results": lambda: _results(run, table), **card, "Samples": lambda: _samples(run),
+    draw = {"Curves": lambda: _curves(run, table, masked=masked), "Results": lambda: _results(run, table), **card, "Samples": lambda: _samples(run),
             "Log": lambda: _log(run), "Recipe": lambda: _recipe(run)}
     first = {"finished": "Results", "failed": "Log", "lost": "Log"}.get(run.status, "Curves")
     # Only the open tab is drawn: figures in a hidden one would be sized wrongly, and cost time at every refresh.
@@ -192,7 +197,7 @@ def _tabs(run: Run, table: pd.DataFrame) -> None:
                 draw[name]()
 
 
-def _curves(run: Run, table: pd.DataFrame) -> None:
+def _curves(run: Run, table: pd.DataFrame, *, masked: bool) -> None:
     if table.empty:
         doing = f"{views.plain(_now(run))} " if run.active else ""
         views.empty_state(f"{doing}No step has been logged yet. The curves appear here while the run goes on.", "show_chart")
@@ -202,16 +207,19 @@ def _curves(run: Run, table: pd.DataFrame) -> None:
         terms = st.segmented_control("Terms", (WEIGHTED, RAW), default=WEIGHTED, required=True, key="terms", label_visibility="collapsed")
         logarithmic = st.toggle("Logarithmic", key="logarithmic")
     st.caption("Each term's share of the total." if terms == WEIGHTED else "Each term itself, without its weight and T squared.")
-    live_plotly(charts.term_losses(table, weighted=terms == WEIGHTED, logarithmic=logarithmic), key=f"loss.{run.id}",
+    live_plotly(charts.term_losses(table, weighted=terms == WEIGHTED, logarithmic=logarithmic, masked=masked), key=f"loss.{run.id}",
                 label="Loss terms over the steps")
+    if now := results.terms_now(table, masked=masked):
+        st.caption(f"At the last step: {now}.")
     task = [name for name in TASK_EVALUATIONS if len(charts.select(table, STUDENT, name))]
-    st.subheader("On held-out items" if task else "On held-out text", anchor=False)
+    st.subheader("On held-out items" if task else "On held-out masked tokens" if masked else "On held-out text", anchor=False)
     teacher = results.measurements(state.store(), run).get("teacher", {})
-    for column, name in zip(st.columns(3), task or EVALUATIONS, strict=False):
+    shown = task or (OF_BLANKS if masked else EVALUATIONS)
+    for column, name in zip(st.columns(max(len(shown), 3)), shown, strict=False):
+        level = teacher.get(name.removeprefix("eval/")) if task or name in ("eval/perplexity", "eval/masked_accuracy") else None
         with column:
-            level = teacher.get(name.removeprefix("eval/")) if task or name == "eval/perplexity" else None
-            live_plotly(charts.evaluation(table, name, teacher=level),
-                        key=f"{name}.{run.id}", label=f"{charts.axis_label(name)} over the steps")
+            live_plotly(charts.evaluation(table, name, teacher=level, masked=masked), key=f"{name}.{run.id}",
+                        label=f"{charts.axis_label(name, masked=masked)} over the steps")
     st.subheader("Machine", anchor=False)
     for column, name in zip(st.columns(3), MACHINE, strict=True):
         with column:
@@ -257,7 +265,8 @@ def _retention(run: Run) -> None:
 def _samples(run: Run) -> None:
     samples = [event.payload for event in state.store().events(run.id, kind="samples")]
     if not samples:
-        views.empty_state("No answer has been sampled yet. The prompts of the recipe are answered at every evaluation.", "chat")
+        views.empty_state("Nothing has been sampled yet. At every evaluation the prompts of the recipe are answered, or their blanks filled.",
+                          "chat")
         return
     arms = [arm for arm in (STUDENT, CONTROL) if any(sample["arm"] == arm for sample in samples)]
     for prompt in dict.fromkeys(sample["prompt"] for sample in samples):
@@ -267,7 +276,7 @@ def _samples(run: Run) -> None:
         for step, together in groupby(answers, key=lambda sample: sample["step"]):
             said = {sample["arm"]: sample["answer"] for sample in together}
             rows.append([f"{step:,}", *(said.get(arm, "") for arm in arms)])
-        views.text_table(["Step", *(arm.capitalize() for arm in arms)], rows, label=f"Answers to: {prompt}", first_width="5rem")
+        views.text_table(["Step", *(arm.capitalize() for arm in arms)], rows, label=f"Samples of: {prompt}", first_width="5rem")
 
 
 def _log(run: Run) -> None:

@@ -14,10 +14,10 @@ from workbench.screens.shared.live_plotly import live_plotly
 from workbench.store import references
 from workbench.store.records import Run
 
-OVERLAYS = ("eval/perplexity", "eval/kl_to_teacher", "eval/agreement", "eval/sentiment_accuracy", "eval/bits_per_byte",
-            "eval/accuracy", "eval/answer_f1", "loss", "raw/kd", "raw/hard", "tokens_per_second")
+OVERLAYS = ("eval/perplexity", "eval/kl_to_teacher", "eval/agreement", "eval/sentiment_accuracy", "eval/masked_accuracy",
+            "eval/bits_per_byte", "eval/accuracy", "eval/answer_f1", "loss", "raw/kd", "raw/hard", "raw/hidden", "tokens_per_second")
 LISTED = {"perplexity": "Perplexity", "kl_to_teacher": "KL", "agreement": "Agreement", "sentiment_accuracy": "Sentiment",
-          "accuracy": "Accuracy", "answer_f1": "Answer F1"}
+          "masked_accuracy": "Masked", "accuracy": "Accuracy", "answer_f1": "Answer F1"}
 MOST_COMPARED = 3  # models side by side in the chat
 MOST_OVERLAID = 8  # as many colours can be told apart
 
@@ -72,7 +72,9 @@ def actions(runs: Sequence[Run]) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         offer = f"The first {MOST_COMPARED} of the trained students, side by side." if trained else "None has a trained student."
         if st.button("Compare their models", icon=":material/forum:", key="compare ticked", disabled=not trained, help=offer):
-            st.switch_page(state.COMPARE, query_params={"models": ",".join(run.name for run in trained[:MOST_COMPARED])})
+            asked = trained[:MOST_COMPARED]
+            masked = all(results.is_masked(results.measurements(state.store(), run)) for run in asked)
+            st.switch_page(state.COMPARE, query_params=state.comparison([run.name for run in asked], masked=masked))
         if st.button("Move to the bin", icon=":material/delete:", key="bin ticked", disabled=not idle, help=(
                 "Runs that are at work stay; stop them first." if len(idle) < len(runs) else "Can be undone.")):
             state.put_into_bin(*idle)

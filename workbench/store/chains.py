@@ -19,10 +19,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from core import quantities
+from core import catalog, checks, quantities
 from core.chains import FILE, Chain, Target, house_chains, open_chain
 from core.dimensions import Dimensions
-from core.errors import ModelNotFound, StillhouseError
+from core.errors import ModelError, ModelNotFound, StillhouseError
 from workbench import paths
 from workbench.errors import RunNotFound, StoreError
 from workbench.store.records import Run
@@ -99,7 +99,8 @@ def places(store: Store) -> list[ChainPlace]:
 
 
 def place(reference: str, store: Store) -> ChainPlace:
-    """A chain by its name, its run's id, or its folder. Raises ModelNotFound."""
+    """A chain by its name, its run's id, or its folder. Raises ModelNotFound, or CompatibilityError for a model of
+    which no chain can be made."""
     known = places(store)
     for each in known:
         if reference == each.name or (each.run and reference == each.run.id):
@@ -111,6 +112,9 @@ def place(reference: str, store: Store) -> ChainPlace:
         run = store.run(reference)
         raise ModelNotFound(f"The run '{run.name}' is in the bin." if run.builds_chain else f"The run '{run.name}' builds no chain.",
                             f"One of {_listed(known)} was expected.")
+    if path.is_dir() or any(reference == entry.name for entry in catalog.entries()):
+        with suppress(ModelError):  # no model either: only chains are named then
+            checks.predicts_next(catalog.describe(reference), "chain")
     raise ModelNotFound(f"There is no chain '{reference}'.", f"One of {_listed(known)}, or a chain's folder, was expected.")
 
 

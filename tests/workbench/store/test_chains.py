@@ -11,8 +11,9 @@ import pytest
 import core.chains
 from core.chains import Target, open_chain
 from core.config import parse_recipe
-from core.errors import ModelNotFound
+from core.errors import CompatibilityError, ModelNotFound
 from core.on_demand import Made
+from tests.core.masked_models import masked_model, save
 from tests.tiny_chains import chain_recipe
 from workbench import paths
 from workbench.errors import StoreError
@@ -193,3 +194,9 @@ def test_folders_of_the_same_name_keep_their_models_apart(tiny_chain: Path):
     folders = {place.made_dir for place in places}
     assert len(folders) == 2
     assert {folder.parent for folder in folders} == {paths.made_dir()}
+
+
+def test_an_encoder_is_told_to_be_no_chain(store: Store, tmp_path: Path) -> None:
+    encoder = save(masked_model(), tmp_path / "encoder")
+    with pytest.raises(CompatibilityError, match=r"fills blanks\. A chain is made of models that predict the next token"):
+        chains.place(str(encoder), store)

@@ -9,6 +9,7 @@ import streamlit as st
 
 from core import quantities
 from workbench.screens.models import desktop
+from workbench.screens.new_experiment import kinds
 from workbench.screens.shared import state, views
 from workbench.screens.shared.fetching import Fetch
 
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     from core.catalog import ModelEntry
 
 POLL_SECONDS = 1.0
-LANGUAGE = ("causal", "masked")  # what a language model's head is for; others are answers to one task
+KINDS = {"causal": ("writes", "gray", "forum"), "masked": ("fills blanks", "blue", "text_select_start"),
+         "classification": ("classifies texts", "violet", "label"),
+         "question_answering": ("finds answers", "violet", "find_in_page")}  # by the task of its head: words, colour, icon
 
 
 def catalogue() -> None:
@@ -53,6 +56,8 @@ def _card(entry: ModelEntry) -> None:
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
             with st.container(horizontal=True, vertical_alignment="center", width="content"):
                 st.markdown(f"#### {views.plain(entry.name)}", width="content", anchors=False)
+                words, colour, icon = KINDS[entry.task]
+                st.badge(words, color=colour, icon=f":material/{icon}:")
                 if not entry.present:
                     st.badge("not on this machine", color="orange", icon=":material/cloud_download:")
             with st.container(horizontal=True, width="content"):  # they stay together where the line is too short
@@ -86,14 +91,16 @@ def _place(path: Path) -> None:
 
 def _actions(entry: ModelEntry) -> None:
     if entry.present:
+        masked = entry.task == "masked"
+        if masked and st.button("Fill a blank", key=f"fill.{entry.name}", icon=":material/text_select_start:"):
+            st.switch_page(state.COMPARE, query_params=state.comparison([entry.name], masked=True))
         if entry.task == "causal" and st.button("Chat", key=f"chat.{entry.name}", icon=":material/forum:"):
-            st.switch_page(state.COMPARE, query_params={"models": entry.name})
-        if entry.task == "masked" and st.button("Fine-tune", key=f"tune.{entry.name}", icon=":material/tune:",
-                                                help="Train it on a labelled task."):
+            st.switch_page(state.COMPARE, query_params=state.comparison([entry.name], masked=False))
+        if masked and st.button("Fine-tune", key=f"tune.{entry.name}", icon=":material/tune:", help="Train it on a labelled task."):
             st.switch_page(state.TUNE, query_params={"model": entry.name})
-        if entry.task in LANGUAGE and st.button("Distil", key=f"distil.{entry.name}", icon=":material/science:",
-                                                help="Use it as the teacher of an experiment."):
-            st.switch_page(state.NEW, query_params={"set": [f"teacher.model={entry.name}", "student.layers=null"]})
+        if kinds.of_model(entry) and st.button("Distil", key=f"distil.{entry.name}", icon=":material/science:",
+                                               help="Use it as the teacher of an experiment."):
+            st.switch_page(state.NEW, query_params=kinds.link_to_distil(entry))
     else:
         _fetch(entry)
     if entry.kind == "run":

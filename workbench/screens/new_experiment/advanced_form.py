@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from core.config import ExperimentConfig
-from workbench.screens.new_experiment import bridge_view, controls, data_view, experiment_form, forms, pictures, plan_view
+from workbench.screens.new_experiment import bridge_view, controls, data_view, experiment_form, forms, kinds, pictures, plan_view
 from workbench.screens.new_experiment.controls import bound, control, draft, section_errors
 from workbench.screens.new_experiment.experiment_form import Errors
 
@@ -17,19 +18,20 @@ if TYPE_CHECKING:
 # Tab -> groups of fields; the teacher, the corpus and the switches of optional sections have widgets of their own.
 TABS: dict[str, dict[str, tuple[str, ...]]] = {
     "Models": {
-        "Student": ("student.layers", "student.layer_map", "student.hidden", "student.feed_forward", "student.units", "student.init",
-                    "student.model"),
+        "Student": ("student.layers", "student.layer_map", "student.hidden", "student.feed_forward", "student.units", "student.architecture",
+                    "student.dropout", "student.init", "student.model"),
         "Adapters": ("student.lora.rank", "student.lora.alpha", "student.lora.dropout"),
         "Fresh architecture": tuple(path for path in forms.LEAVES if path.startswith("student.fresh.")),
     },
     "Loss": {
         "Weights": ("losses.w_kd", "losses.w_hard", "losses.w_hidden", "losses.w_hidden_mse", "losses.hidden_layers"),
-        "Soft targets": ("losses.temperature", "losses.divergence", "losses.beta"),
+        "Soft targets": ("losses.temperature", "losses.divergence", "losses.beta", "losses.kd_positions"),
     },
     "Data": {
         "Reading": ("data.split", "data.subset", "data.column", "data.streaming", "data.max_rows", "data.passes",
                     "data.small_talk"),
         "Blocks": ("data.block_length", "data.prompt_weight", "data.label_weight", "data.validation_fraction"),
+        "Masking": tuple(path for path in forms.LEAVES if path.startswith("masking.")),
     },
     "Training": {
         "Budget": ("train.max_steps", "train.num_train_epochs", "control", "train.per_device_train_batch_size",
@@ -66,14 +68,15 @@ def _models(tab: str, config: ExperimentConfig | None, plan: Plan | None, errors
                   **bound("has teacher", draft()["teacher"], _set_teacher))
         if draft()["teacher"]:
             experiment_form.teacher(errors, keys=True)
-            for path in TABS[tab]["Student"]:
-                control(path, errors)
+            _fields(TABS[tab]["Student"], errors)
+            if experiment_form.kind() == "masked":
+                st.caption(":material/info: A student of an encoder keeps its teacher's width.")
             st.toggle("LoRA adapters", help="adapters; train low-rank adapters in place of all weights\n\nIn recipes: `student.lora`",
                       **bound("has lora", draft()["student.lora"], controls.keep, "student.lora"))
     with right:
         if plan is not None:
             pictures.layers(config, plan)
-            plan_view.sizes(config, plan)
+            plan_view.sizes(config, plan, masked=experiment_form.kind() == "masked")
     section_errors(errors, "student", "student.fresh")
     if not draft()["teacher"]:
         _group("Fresh architecture", TABS[tab]["Fresh architecture"], errors)
@@ -85,16 +88,15 @@ def _loss(tab: str, config: ExperimentConfig | None, plan: Plan | None, errors: 
     left, right = st.columns(2, gap="large")
     with left:
         section_errors(errors, "losses")
-        for path in TABS[tab]["Weights"]:
-            control(path, errors)
+        _fields(TABS[tab]["Weights"], errors)
     with right:
-        for path in TABS[tab]["Soft targets"]:
-            if path != "losses.beta" or draft()["losses.divergence"] == "jsd":
-                control(path, errors)
+        idle = () if draft()["losses.divergence"] == "jsd" else ("losses.beta",)
+        _fields([path for path in TABS[tab]["Soft targets"] if path not in idle], errors)
         if config is not None:
-            pictures.equation(config.losses)
+            masked = experiment_form.kind() == "masked"
+            pictures.equation(config.losses, masked=masked)
             if config.teacher is not None:
-                pictures.temperature(config)
+                pictures.temperature(config, masked=masked)
 
 
 def _data(tab: str, config: ExperimentConfig | None, plan: Plan | None, errors: Errors) -> None:
@@ -106,6 +108,9 @@ def _data(tab: str, config: ExperimentConfig | None, plan: Plan | None, errors: 
 def _evaluation(tab: str, config: ExperimentConfig | None, plan: Plan | None, errors: Errors) -> None:
     for title in ("Held-out items", "Samples"):
         _group(title, TABS[tab][title], errors)
+    if experiment_form.kind() == "masked":
+        st.caption(":material/info: A model that fills blanks answers no questions. What it understood of reviews is measured by the "
+                   "retention card, which fine-tunes teacher and student alike.")
     if draft()["teacher"]:
         st.toggle("Retention card", help="After training: what the student keeps of its teacher on labelled tasks, and how much "
                   f"smaller and faster it is, beside the published figures.\n\nIn recipes: `{forms.RETENTION}`",
@@ -121,12 +126,29 @@ def _groups(tab: str, config: ExperimentConfig | None, plan: Plan | None, errors
 
 
 def _group(title: str, paths: tuple[str, ...], errors: Errors) -> None:
+    """A titled group of fields in three columns; none that mean nothing to the models of the form, and no empty group."""
+    offered = _offered(paths)
+    if not offered:
+        return
     st.markdown(f"**{title}**")
     columns = st.columns(3, gap="medium")
-    for index, path in enumerate(paths):
+    for index, path in enumerate(offered):
         with columns[index % 3]:
-            control(path, errors)
+            control(path, errors, masked=experiment_form.kind() == "masked")
+
+
+def _fields(paths: Sequence[str], errors: Errors) -> None:
+    for path in _offered(paths):
+        control(path, errors, masked=experiment_form.kind() == "masked")
+
+
+def _offered(paths: Sequence[str]) -> list[str]:
+    kind = experiment_form.kind()
+    return [path for path in paths if kinds.offered(path, kind)]
 
 
 def _set_teacher(there: bool) -> None:
+    kind = experiment_form.kind()
     forms.set_teacher(draft(), there)
+    if not there and kind == "masked":
+        draft().update({"student.fresh.architecture": "bert", "student.fresh.key_value_heads": draft()["student.fresh.heads"]})

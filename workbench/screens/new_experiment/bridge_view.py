@@ -44,7 +44,7 @@ def bridge(errors: dict[str, str]) -> None:
 
 
 def _model(label: str, path: str, chosen: str | None, keep: Any, errors: dict[str, str]) -> None:
-    known = {entry.name: entry for entry in state.models()}
+    known = {entry.name: entry for entry in state.models() if entry.task == "causal"}
     st.selectbox(label, list(known) if chosen in known or not chosen else [chosen, *known], accept_new_options=True, help=describe(path),
                  index=None, format_func=lambda name: _label(name, known), **bound(f"bridge.{path}", chosen or None, keep))
     section_errors(errors, path)

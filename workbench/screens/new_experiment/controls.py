@@ -7,7 +7,7 @@ The draft in the session is the state of record: a widget writes into it when it
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
@@ -43,6 +43,8 @@ CONTROLS: dict[str, Control] = {
     "student.hidden": Control("Student width", step=32, placeholder="the teacher's"),
     "student.feed_forward": Control("Student feed-forward width", step=32, placeholder="the teacher's ratio"),
     "student.units": Control("Units that a narrower student keeps"),
+    "student.architecture": Control("Student's architecture"),
+    "student.dropout": Control("Dropout", step=0.05, placeholder="the teacher's own"),
     "student.init": Control("Initial weights"),
     "student.model": Control("Train this model on", placeholder="a copy of the teacher's blocks"),
     "student.lora.rank": Control("LoRA rank"),
@@ -64,6 +66,7 @@ CONTROLS: dict[str, Control] = {
     "losses.divergence": Control("Divergence"),
     "losses.beta": Control("Beta", step=0.1),
     "losses.temperature": Control("Temperature T", step=0.5),
+    "losses.kd_positions": Control("Teacher and student are compared at"),
     "data.source": Control("Corpus"),
     "data.split": Control("Split"),
     "data.subset": Control("Subset", placeholder="the only one"),
@@ -76,6 +79,11 @@ CONTROLS: dict[str, Control] = {
     "data.label_weight": Control("Weight of a label's tokens", step=1.0),
     "data.small_talk": Control("Reviews for one word about itself", step=5),
     "data.validation_fraction": Control("Held-out share", step=0.01),
+    "masking.fraction": Control("Tokens that are asked for", step=0.05),
+    "masking.mask": Control("Of those, masked", step=0.1),
+    "masking.random": Control("Of those, replaced at random", step=0.1),
+    "masking.rarity": Control("Rare tokens are favoured", step=0.1),
+    "masking.whole_words": Control("Whole words"),
     "train.max_steps": Control("Steps", step=50, placeholder="as many as the epochs need"),
     "train.num_train_epochs": Control("Epochs", step=0.5),
     "train.per_device_train_batch_size": Control("Batch size"),
@@ -106,6 +114,7 @@ CONTROLS: dict[str, Control] = {
     "evaluation.retention.seconds": Control("Seconds of timing", step=10.0),
     "evaluation.retention.length": Control("Tokens of a timed sequence", step=32),
 }
+MASKED_LABELS = {"losses.w_hard": "Masked tokens", "evaluation.prompts": "Texts with blanks"}  # what a leaf is called with masked models
 LAYER_RULE_LABELS = {"uniform": "uniform: spread evenly, first and last kept", "table": "table: the published maps",
                      "importance": "importance: measured before the run", "first": "first: the first blocks",
                      forms.EXPLICIT: "an explicit list"}
@@ -140,9 +149,15 @@ def helped(path: str, keys: bool = True) -> str:
     return f"{text}\n\nIn recipes: `{path}`" if keys else text
 
 
-def control(path: str, errors: dict[str, str], *, keys: bool = True) -> None:
-    """The widget of a leaf, with its key in the help if `keys`, and its error below."""
+def control(path: str, errors: dict[str, str], *, keys: bool = True, masked: bool = False) -> None:
+    """The widget of a leaf, with its key in the help if `keys`, and its error below.
+
+    Args:
+        masked: whether the models fill blanks, for whom some leaves have names of their own.
+    """
     look, help_text = CONTROLS[path], helped(path, keys)
+    if masked:
+        look = replace(look, label=MASKED_LABELS.get(path, look.label))
     if forms.is_weight(path):
         _weight(path, look.label, help_text)
     elif path == "student.layer_map":

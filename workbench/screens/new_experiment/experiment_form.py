@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 import streamlit as st
 
 from core import quantities
+from core.anatomy import Objective
+from core.checkpoints import DOES
 from core.config import ExperimentConfig
 from core.data.house import HOUSE
 from core.errors import StillhouseError
 from workbench.mounts import base_path
 from workbench.runs import jobs
-from workbench.screens.new_experiment import bridge_view, controls, data_view, forms, pictures, plan_view, starting_points, wording
-from workbench.screens.new_experiment.controls import CONTROLS, bound, control, draft, helped, keep, section_errors
+from workbench.screens.new_experiment import bridge_view, controls, data_view, forms, kinds, pictures, plan_view, starting_points, wording
+from workbench.screens.new_experiment.controls import CONTROLS, MASKED_LABELS, bound, control, draft, helped, keep, section_errors
 from workbench.screens.new_experiment.data_view import Survey
 from workbench.screens.new_experiment.starting_points import StartingPoint
 from workbench.screens.new_experiment.uploads import is_upload, save_upload, shown_name
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 
 START, URL, UPLOADED, VALID = "starting point", "form URL", "uploaded file", "valid draft"
 SIMPLE, ADVANCED = MODES = ("Simple", "Advanced")
+TRIPLE_HELP = ("Soft targets, masked tokens and the direction of the last hidden states, weighted 5, 2 and 1 at T = 2; half the blocks; 15 % of "
+               "the tokens asked for, 80 % of them masked, 10 % replaced at random. As published (1910.01108).")
 DATA_TYPES = ("txt", "jsonl", "csv", "parquet")
 Errors = dict[str, str]
 
@@ -106,6 +111,15 @@ def _choose_recipe(name: str) -> None:
         load(starting_points.from_recipe(name))
 
 
+def kind() -> Objective:
+    """What the models of the form predict: as the teacher, or what is trained on, tells; else as the settings do."""
+    reference = draft()["teacher.model"] if draft()["teacher"] else draft()["student.model"]
+    if reference:
+        with suppress(StillhouseError):  # the plan says what is wrong with it
+            return kinds.of_model(state.describe(reference)) or kinds.of_settings(draft())
+    return kinds.of_settings(draft())
+
+
 # ------------------------------------------------------------------------------------------------ simple
 
 
@@ -118,12 +132,15 @@ def simple(config: ExperimentConfig | None, plan: Plan | None, errors: Errors) -
     if not draft()["teacher"]:
         st.info("This recipe trains a model from nothing, without a teacher. Its fields are in the advanced form.", icon=":material/info:")
         return
-    _models(config, plan, errors)
-    _signal(config, errors)
+    entry = _models(config, plan, errors)
+    if kind() == "masked":
+        _triple_loss(config, entry, errors)
+    else:
+        _signal(config, errors)
     _budget(config, errors)
 
 
-def _models(config: ExperimentConfig | None, plan: Plan | None, errors: Errors) -> None:
+def _models(config: ExperimentConfig | None, plan: Plan | None, errors: Errors) -> ModelEntry | None:
     st.subheader("Teacher and student", anchor=False)
     left, right = st.columns(2, gap="large")
     with left:
@@ -137,10 +154,11 @@ def _models(config: ExperimentConfig | None, plan: Plan | None, errors: Errors) 
                           **bound("simple.depth", depth, controls.set_depth))
             section_errors(errors, "student.layers", "student.layer_map", forms.MAP_LIST)
         if plan is not None:
-            plan_view.sizes(config, plan)
+            plan_view.sizes(config, plan, masked=kind() == "masked")
     with right:
         if plan is not None:
             pictures.layers(config, plan)
+    return entry
 
 
 def _begins_as() -> None:
@@ -156,9 +174,9 @@ def _begins_as() -> None:
 def teacher(errors: Errors, *, keys: bool = False) -> ModelEntry | None:
     """The teacher's picker; returns what is known of it, or None after saying why it cannot be used."""
     chosen = draft()["teacher.model"]
-    known = {entry.name: entry for entry in state.models() if entry.task in ("causal", "masked")}
+    known = {entry.name: entry for entry in state.models() if kinds.of_model(entry)}
     options = list(known) if chosen in known else [chosen, *known]
-    about = "A model in the list, or type a path or a hub id."
+    about = "A model in the list, or type a path or a hub id. Models that fill blanks, as BERT does, are taught by DistilBERT's triple loss."
     st.selectbox(CONTROLS["teacher.model"].label, options, accept_new_options=True,
                  help=f"{about}\n\nIn recipes: `teacher.model`" if keys else about,
                  format_func=lambda name: _model_label(name, known), **bound("field.teacher", chosen, _set_teacher))
@@ -179,14 +197,17 @@ def _model_label(name: str, known: Mapping[str, ModelEntry]) -> str:
     entry = known.get(name)
     if entry is None:
         return name
-    return f"{name}, {entry.layers} blocks, {quantities.count(entry.parameters)} parameters"
+    fills = f", {DOES[entry.task]}" if entry.task == "masked" else ""
+    return f"{name}, {entry.layers} blocks, {quantities.count(entry.parameters)} parameters{fills}"
 
 
 def _set_teacher(name: str) -> None:
-    values = draft()
+    values, before = draft(), kind()
     values["teacher.model"], values["student.layers"] = name, None  # the new teacher may be shallower
     if values["student.layer_map"] == forms.EXPLICIT:
         values["student.layer_map"] = "uniform"
+    with suppress(StillhouseError):  # of a model that is not known, the plan says so
+        kinds.turn(values, before, state.describe(name))
 
 
 def _signal(config: ExperimentConfig | None, errors: Errors) -> None:
@@ -197,14 +218,48 @@ def _signal(config: ExperimentConfig | None, errors: Errors) -> None:
                   help="Soft targets are the teacher's whole distribution over the next token; hard labels are the text itself.",
                   **bound("simple.mix", round(100 * forms.soft_share(draft())), _set_mix))
         st.caption(forms.weights_text(draft()))
-        st.slider("Temperature T", 0.5, 10.0, step=0.5, format="%g", help=forms.LEAVES["losses.temperature"].description,
-                  **bound("simple.temperature", min(max(float(draft()["losses.temperature"]), 0.5), 10.0), keep, "losses.temperature"))
-        section_errors(errors, "losses", "losses.temperature", "losses.w_kd", "losses.w_hard")
+        _temperature(errors)
         if config is not None:
             pictures.equation(config.losses)
     with right:
         if config is not None:
             pictures.temperature(config)
+
+
+def _triple_loss(config: ExperimentConfig | None, entry: ModelEntry | None, errors: Errors) -> None:
+    """The three terms of a model that fills blanks, and the way to the published weights."""
+    st.subheader("What the student learns from", anchor=False)
+    left, right = st.columns(2, gap="large")
+    with left:
+        if entry is not None:
+            _preset(entry)
+        for column, path in zip(st.columns(3), ("losses.w_kd", "losses.w_hard", "losses.w_hidden"), strict=True):
+            with column:
+                st.number_input(MASKED_LABELS.get(path, CONTROLS[path].label), min_value=0.0, step=0.5, format="%g", help=helped(path, False),
+                                **bound(f"simple.{path}", float(draft()[f"{path}.start"]), forms.set_weight, draft(), path))
+        _temperature(errors)
+        section_errors(errors, "losses.w_hidden")
+        if config is not None:
+            pictures.equation(config.losses, masked=True)
+            st.caption(f":material/visibility_off: {wording.masking(config.masking)}")
+    with right:
+        if config is not None:
+            pictures.temperature(config, masked=True)
+
+
+def _preset(entry: ModelEntry) -> None:
+    """DistilBERT's recipe for this teacher: a button, or the word that the form follows it."""
+    if kinds.is_triple_loss(draft(), entry):
+        st.badge("DistilBERT (triple loss)", icon=":material/check:", color="green", help=TRIPLE_HELP)
+    elif st.button("DistilBERT (triple loss)", icon=":material/auto_fix_high:", key="triple loss", help=TRIPLE_HELP):
+        kinds.triple_loss(draft(), entry)
+        st.rerun()
+
+
+def _temperature(errors: Errors) -> None:
+    st.slider("Temperature T", 0.5, 10.0, step=0.5, format="%g", help=forms.LEAVES["losses.temperature"].description,
+              **bound("simple.temperature", min(max(float(draft()["losses.temperature"]), 0.5), 10.0), keep, "losses.temperature"))
+    section_errors(errors, "losses", "losses.temperature", "losses.w_kd", "losses.w_hard")
 
 
 def _budget(config: ExperimentConfig | None, errors: Errors) -> None:

@@ -123,13 +123,15 @@ def command(config: ExperimentConfig, start: ExperimentConfig, recipe: Path | No
 def set_teacher(draft: Draft, there: bool) -> None:
     """Switch the teacher on or off. Without one only the hard labels of a fresh architecture are left; what that replaces
     comes back with the teacher."""
-    needs_teacher = ("control", RETENTION, "student.lora", "student.layer_map", *(key for key in draft if key.startswith("losses.w_")))
+    needs_teacher = ("control", RETENTION, "student.lora", "student.layer_map", "student.architecture", "student.dropout",
+                     "losses.kd_positions", *(key for key in draft if key.startswith("losses.w_")))
     if there:
         usual = to_draft(ExperimentConfig())
         draft |= draft.pop(WITH_TEACHER, None) or {key: usual[key] for key in needs_teacher}
     else:
         draft[WITH_TEACHER] = {key: draft[key] for key in needs_teacher}
-        draft |= {"control": False, RETENTION: False, "student.lora": False, "student.layer_map": "uniform"}
+        draft |= {"control": False, RETENTION: False, "student.lora": False, "student.layer_map": "uniform",
+                  "student.architecture": "teacher", "student.dropout": None, "losses.kd_positions": "all"}
         for term in ("w_kd", "w_hidden", "w_hidden_mse"):
             draft[f"losses.{term}.start"] = draft[f"losses.{term}.end"] = 0.0
         if not draft["losses.w_hard.start"]:
@@ -173,6 +175,11 @@ def set_mix(draft: Draft, soft_share: float) -> None:
         draft[f"losses.{term}.start"] = draft[f"losses.{term}.end"] = round(total * share, 3)
 
 
+def set_weight(value: float, draft: Draft, path: str) -> None:
+    """Change a loss weight to one that stays as it is over training."""
+    draft[f"{path}.start"] = draft[f"{path}.end"] = value
+
+
 def weights_text(draft: Mapping[str, Any]) -> str:
     """The weights of soft targets and hard labels as they are, ramps included."""
     ends = ((draft[f"losses.{term}.start"], draft[f"losses.{term}.end"]) for term in ("w_kd", "w_hard"))
@@ -186,13 +193,19 @@ def soft_share(draft: Mapping[str, Any]) -> float:
     return soft / (soft + hard) if soft + hard else 0.0
 
 
-def equation(losses: LossSpec) -> str:
-    """The loss in LaTeX with the numbers of `losses`: p the teacher's distribution, q the student's; terms of weight 0 are left out."""
+def equation(losses: LossSpec, *, masked: bool = False) -> str:
+    """The loss in LaTeX with the numbers of `losses`: p the teacher's distribution, q the student's; terms of weight 0 are left out.
+
+    Args:
+        masked: whether the models fill blanks: then the labels are the masked tokens.
+    """
     soft = {"forward_kl": r"\mathrm{KL}(p^T \,\|\, q^T)", "reverse_kl": r"\mathrm{KL}(q^T \,\|\, p^T)",
             "jsd": rf"\mathrm{{JSD}}_{{{losses.beta:g}}}(p^T, q^T)"}[losses.divergence]
-    terms = ((losses.w_kd, rf"{losses.temperature:g}^2\,{soft}", "soft targets"), (losses.w_hard, r"\mathrm{CE}(y, q)", "hard labels"),
+    terms = ((losses.w_kd, rf"{losses.temperature:g}^2\,{soft}", "soft targets"), (losses.w_hard, r"\mathrm{CE}(y, q)", "masked tokens" if masked else "hard labels"),
              (losses.w_hidden, r"(1-\cos(h_s, h_t))", "hidden states"), (losses.w_hidden_mse, r"\mathrm{MSE}(h_s, h_t)", "matched layers"))
     shown = [rf"\underbrace{{{_weight(ramp)}\cdot {term}}}_{{\text{{{label}}}}}" for ramp, term, label in terms if ramp.start or ramp.end]
+    if masked and len(shown) > 2:  # one below the other: the line is wider than a phone
+        return r"\begin{aligned}\mathcal{L} =\;& " + r" \\[4pt] +\;& ".join(shown) + r"\end{aligned}"
     return r"\mathcal{L} = " + " + ".join(shown)
 
 

@@ -10,6 +10,7 @@ import streamlit as st
 
 from core.config import ExperimentConfig, LossSpec
 from core.errors import StillhouseError
+from core.masking import BLANKS, MASK
 from workbench.screens.new_experiment import forms
 from workbench.screens.new_experiment.layer_picture import layer_picture
 from workbench.screens.shared import background, charts, state, views
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 TOKENS_SHOWN = 12
 PROMPT = "Write a positive one-line review."
+FIRST_TOKEN, FIRST_BLANK = "First token of the teacher's answer to", "The teacher's guesses for the first blank of"
 
 
 def layers(config: ExperimentConfig, plan: Plan) -> None:
@@ -33,26 +35,35 @@ def layers(config: ExperimentConfig, plan: Plan) -> None:
     depth = plan.teacher.layers if plan.teacher else 0
     st.markdown(layer_picture(depth, plan.student.layers, plan.layer_map, copied=copied), unsafe_allow_html=True)
     if plan.teacher is not None:
-        st.caption("Embeddings, final norm and output head are copied too." if copied else
-                   "Every weight begins at random; dashed lines only pair the layers.")
+        rest = ("Embeddings, final norm and output head are copied too." if config.student.architecture == "teacher" else
+                "Embeddings and the masked-language head are copied too; what BERT adds to every token of a single text is folded into the "
+                "positions, so that nothing is lost with the token types.")
+        st.caption(rest if copied else "Every weight begins at random; dashed lines only pair the layers.")
 
 
-def equation(losses: LossSpec) -> None:
+def equation(losses: LossSpec, *, masked: bool = False) -> None:
     """The loss with the chosen numbers."""
-    st.latex(forms.equation(losses))
+    st.latex(forms.equation(losses, masked=masked))
+    if masked:
+        where = "at every token but padding" if losses.kd_positions == "all" else "where tokens are masked"
+        st.caption(f"p is the teacher's distribution over the token of a position and q the student's, at temperature T where marked, compared "
+                   f"{where}; y are the tokens behind the masks; h are the last hidden states. Multiplying by T² keeps the soft targets' "
+                   "gradients at their size when T changes.")
+        return
     st.caption("p is the teacher's distribution over the next token and q the student's, at temperature T where marked; y is the text "
                "itself. Multiplying by T² keeps the soft targets' gradients at their size when T changes.")
 
 
-def temperature(config: ExperimentConfig) -> None:
-    """The teacher's distribution over the first token of an answer, at T = 1 and at the chosen T."""
-    prompt = next(iter(config.evaluation.prompts), PROMPT)
+def temperature(config: ExperimentConfig, *, masked: bool = False) -> None:
+    """The teacher's distribution over the first token of an answer, or over a blank, at T = 1 and at the chosen T."""
+    prompts = [prompt for prompt in config.evaluation.prompts if MASK in prompt or not masked]
+    prompt = next(iter(prompts), BLANKS[0] if masked else PROMPT)
     try:
         if not state.describe(config.teacher.model).present:
             st.caption("The teacher's distribution is drawn here once the teacher is on this machine.")
             return
         answer = background.answer(background.next_token, state.resolved(config.teacher.model), prompt,
-                                   meanwhile="Asking the teacher for its next-token distribution …")
+                                   meanwhile=f"Asking the teacher for its distribution over the {'blank' if masked else 'next token'} …")
     except StillhouseError as error:
         st.caption(views.plain(f"The picture of the teacher's distribution is not available. {error}"))
         return
@@ -61,10 +72,10 @@ def temperature(config: ExperimentConfig) -> None:
     value = config.losses.temperature
     tokens, entropies = softened(answer["tokens"], np.asarray(answer["logits"]), value)
     live_plotly(charts.temperature(tokens, value), key="temperature",
-                label=f"Next-token distribution of the teacher at T = 1 and T = {value:g}")
+                label=f"The teacher's distribution over the {'blank' if masked else 'next token'} at T = 1 and T = {value:g}")
     if charts.is_cut(tokens):
         st.caption("Bars with ↑ are cut off at the top; their share stands in them.")
-    st.caption(f"First token of the teacher's answer to “{views.first_line(prompt)}” Entropy {entropies[0]:.2f} nats at T = 1, "
+    st.caption(f"{FIRST_BLANK if masked else FIRST_TOKEN} “{views.first_line(prompt)}” Entropy {entropies[0]:.2f} nats at T = 1, "
                f"{entropies[1]:.2f} at T = {value:g}.")
 
 

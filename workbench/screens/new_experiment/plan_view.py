@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from core.planning import Plan
 
 # Beside which field a failed check is shown.
-PLACES = {"teacher": "teacher.model", "student": "student.layers", "writer": "bridge.model", "prompts": "bridge.prompts",
-          "text": "data.source", "block length": "data.block_length"}
+PLACES = {"teacher": "teacher.model", "objective": "teacher.model", "student": "student.layers", "writer": "bridge.model",
+          "prompts": "bridge.prompts", "text": "data.source", "block length": "data.block_length"}
 ASKED = "measured plan"  # the configuration whose measurement this session asked for
 STATIC_SECONDS = 60  # how long an instant plan is believed: a hub id costs a request, a file may be put right
 
@@ -53,8 +53,8 @@ def _failures(plan: Plan, config: ExperimentConfig) -> dict[str, str]:
             for check in plan.checks if not check.ok}
 
 
-def sizes(config: ExperimentConfig, plan: Plan) -> None:
-    """How large the student is, and how much less it computes."""
+def sizes(config: ExperimentConfig, plan: Plan, *, masked: bool = False) -> None:
+    """How large the student is, and how much less it computes; `masked` says whether the models fill blanks."""
     if plan.student is None:
         return
     with st.container(horizontal=True):
@@ -62,7 +62,11 @@ def sizes(config: ExperimentConfig, plan: Plan) -> None:
         width = 2 if config.train.save_precision == "bf16" else 4
         st.metric(f"Its weights, {8 * width} bit", quantities.size(width * plan.student.parameters),
                   help="On disk. 'Saved weights' in the advanced form chooses between 32 and 16 bits.")
-        if plan.teacher:
+        if plan.teacher and masked and config.student.model is None:
+            st.metric("Its speed", f"{plan.teacher.layers / plan.student.layers:.2g}×", help=(
+                "Times the teacher's, from the blocks' arithmetic: embeddings are looked up, and the head is asked where blanks are. Small "
+                "models gain less."))
+        elif plan.teacher:
             st.metric("Its speed", f"{plan.teacher.parameters / plan.student.parameters:.2g}×", help=(
                 "Times the teacher's, from the arithmetic that a token costs: two operations a parameter. Small models gain less."))
     if plan.teacher:

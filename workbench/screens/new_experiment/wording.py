@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from core.config import MaskingSpec
 from workbench.screens.new_experiment.controls import CONTROLS
 from workbench.screens.new_experiment.uploads import shown_name
 
@@ -33,3 +34,12 @@ def in_form(message: str, source: str = "") -> str:
         if "." in path:
             message = re.sub(rf"(?<![\w.]){re.escape(path)}(?![\w]|\.\w)", f"'{CONTROLS[path].label}'", message)
     return message
+
+
+def masking(spec: MaskingSpec) -> str:
+    """How a text is masked, in one sentence."""
+    kept = round(1 - spec.mask - spec.random, 6)
+    rest = f" and {kept:.0%} stay as they are" if kept else ""
+    rare = ", rare ones more often" if spec.rarity else ""
+    return (f"At every step {spec.fraction:.0%} of the {'words' if spec.whole_words else 'tokens'} are asked for{rare}: {spec.mask:.0%} of them "
+            f"are masked, {spec.random:.0%} are replaced by any token{rest}.")

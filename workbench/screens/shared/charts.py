@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from core.metrics import METRICS
+from core.metrics import metric
 from core.recorder import CONTROL, STUDENT
 from workbench.screens.shared.theme import BLUE, GREY, ROLE_COLOURS, ROSE, SERIES, TEAL, VIOLET
 
@@ -25,7 +25,8 @@ POINTS = 1500  # per curve and refresh: more cannot be told apart on a screen an
 TERM_COLOURS = {"kd": TEAL, "hard": BLUE, "hidden": VIOLET, "hidden_mse": ROSE}
 PERCENT = {"tickformat": ".0%"}
 TICKS = {"learning_rate": {"tickformat": "~g", "nticks": 5}, "eval/agreement": PERCENT, "eval/sentiment_accuracy": PERCENT,
-         "eval/accuracy": PERCENT, "eval/exact_match": PERCENT, "eval/answer_f1": PERCENT, "eval/f1": PERCENT}
+         "eval/masked_accuracy": PERCENT, "eval/accuracy": PERCENT, "eval/exact_match": PERCENT, "eval/answer_f1": PERCENT,
+         "eval/f1": PERCENT}
 TOOLBAR, LEGEND = 28, 26  # pixels above the plot: the toolbar lies over the legend, not on it
 TALLEST = 25  # bars of the distribution at T = 1 end at that many times the highest softened one, which else would vanish
 SMOOTHING_FROM = 60  # points; shorter curves are drawn as they are
@@ -49,22 +50,28 @@ def downsample(curve: pd.DataFrame, points: int = POINTS) -> pd.DataFrame:
     return curve.iloc[keep[keep < count]]
 
 
-def term_losses(curves: pd.DataFrame, *, weighted: bool = True, logarithmic: bool = False) -> go.Figure:
-    """One curve per loss term, and their sum when `weighted`; the control's dashed."""
+def term_losses(curves: pd.DataFrame, *, weighted: bool = True, logarithmic: bool = False, masked: bool = False) -> go.Figure:
+    """One curve per loss term, and their sum when `weighted`; the control's dashed.
+
+    Args:
+        masked: as in `core.metrics.metric`.
+    """
     traces: list[Trace] = []
     for arm in (STUDENT, CONTROL):
         for term, colour in TERM_COLOURS.items():
             curve = select(curves, arm, f"{'loss' if weighted else 'raw'}/{term}")
             if curve["value"].any():
-                label = METRICS[f"raw/{term}"].label
+                label = metric(f"raw/{term}", masked=masked).label
                 traces += _smoothed(curve, label if arm == STUDENT else f"{label} (control)", colour, dashed=arm == CONTROL)
     total = select(curves, STUDENT, "loss")
     if weighted and len({trace["name"] for trace in traces}) > 1 and len(total):
         traces += _smoothed(total, "total", GREY)
-    return figure(traces, height=360, y_title="loss" if weighted else "nats/token", logarithmic=logarithmic, legend=True)
+    states = any(curves["name"].isin(("raw/hidden", "raw/hidden_mse")))  # which are no nats
+    raw = "nats/token (hidden states: no unit)" if states else "nats/token"
+    return figure(traces, height=360, y_title="loss" if weighted else raw, logarithmic=logarithmic, legend=True)
 
 
-def evaluation(curves: pd.DataFrame, name: str, *, teacher: float | None = None) -> go.Figure:
+def evaluation(curves: pd.DataFrame, name: str, *, teacher: float | None = None, masked: bool = False) -> go.Figure:
     """One held-out metric over the steps: the student, the control when there is one, the teacher's level dotted."""
     traces = []
     for arm, dash in ((STUDENT, "solid"), (CONTROL, "dash")):
@@ -78,7 +85,7 @@ def evaluation(curves: pd.DataFrame, name: str, *, teacher: float | None = None)
         level["annotations"] = [{"text": "teacher", "xref": "paper", "x": 1, "xanchor": "right", "yanchor": "bottom",
                                  "showarrow": False, "font": {"color": ROLE_COLOURS["teacher"], "size": 11},
                                  "y": math.log10(teacher) if logarithmic else teacher}]
-    return figure(traces, height=250, y_title=axis_label(name), legend=len(traces) > 1, logarithmic=logarithmic,
+    return figure(traces, height=250, y_title=axis_label(name, masked=masked), legend=len(traces) > 1, logarithmic=logarithmic,
                    y_axis=TICKS.get(name), **level)
 
 
@@ -177,10 +184,10 @@ def smooth(curve: pd.DataFrame) -> pd.DataFrame:
     return curve.assign(value=curve["value"].ewm(span=max(len(curve) / 50, 2)).mean())
 
 
-def axis_label(name: str) -> str:
+def axis_label(name: str, *, masked: bool = False) -> str:
     """Label of a metric with its unit."""
-    metric = METRICS[name]
-    return f"{metric.label} ({metric.unit})" if metric.unit else metric.label
+    about = metric(name, masked=masked)
+    return f"{about.label} ({about.unit})" if about.unit else about.label
 
 
 def _smoothed(curve: pd.DataFrame, label: str, colour: str, *, dashed: bool = False) -> list[Trace]:

@@ -12,7 +12,7 @@ import pandas as pd
 from core import quantities
 from core.config import ExperimentConfig
 from core.evaluation.retention import Card
-from core.metrics import METRICS
+from core.metrics import metric
 from core.recorder import CONTROL, STUDENT
 from workbench.screens.shared.views import number
 from workbench.store import Store
@@ -20,8 +20,9 @@ from workbench.store.records import Event, Run
 
 # Who is measured, in the order of the columns, and how the table calls it.
 COLUMNS = {"teacher": "Teacher", "student_before": "Student before", "student_after": "Student after", "control": "Control"}
-ROWS = ("perplexity", "bits_per_byte", "kl_to_teacher", "agreement", "sentiment_accuracy", "accuracy", "exact_match", "answer_f1",
-        "matthews", "f1", "majority_share")
+ROWS = ("perplexity", "masked_accuracy", "bits_per_byte", "kl_to_teacher", "agreement", "sentiment_accuracy", "accuracy", "exact_match",
+        "answer_f1", "matthews", "f1", "majority_share")
+TERMS = ("kd", "hard", "hidden", "hidden_mse")
 
 # What the engine calls a phase, and whom it measures -> how a page says it.
 PHASES = {"load teacher": "Loading the teacher", "load models": "Loading the models",
@@ -50,6 +51,11 @@ def measurements(store: Store, run: Run) -> dict[str, dict[str, float]]:
     return {event.payload["who"]: event.payload["metrics"] for event in store.events(run.id, kind="evaluation")}
 
 
+def is_masked(measured: Measurements) -> bool:
+    """Whether the run's models fill blanks, as what was measured on them tells."""
+    return any("masked_accuracy" in metrics for metrics in measured.values())
+
+
 def asks_for_card(run: Run) -> bool:
     """Whether a retention card is measured at the end; readable whatever release wrote the run."""
     return bool(json.loads(run.config_json).get("evaluation", {}).get("retention"))
@@ -67,8 +73,8 @@ def result_table(measured: Measurements) -> tuple[list[str], list[list[str]]]:
     rows = []
     for name in ROWS:
         if any(name in measured[each] for each in who):
-            label, unit = METRICS[f"eval/{name}"].label, METRICS[f"eval/{name}"].unit
-            rows.append([f"{label} ({unit})" if unit else label, *(_cell(measured[each], name) for each in who), _items(measured, name)])
+            about = metric(f"eval/{name}", masked=is_masked(measured))
+            rows.append([f"{about.label} ({about.unit})" if about.unit else about.label, *(_cell(measured[each], name) for each in who), _items(measured, name)])
     return ["", *(COLUMNS[each] for each in who), "Measured on"], rows
 
 
@@ -81,7 +87,7 @@ def chain_table(measured: Measurements) -> tuple[list[str], list[list[str]]]:
         before, after = (measured.get(f"anchor {each}: {who}", {}) for who in ("student_before", "student_after"))
         rows.append([f"Anchor {each}", *(f"{_cell(before, name)} → {_cell(after, name)}" for name in names),
                      _cell(measured.get(f"anchor {each}: teacher", {}), "perplexity")])
-    return ["", *(METRICS[f"eval/{name}"].label.capitalize() for name in names), "Its teacher's perplexity"], rows
+    return ["", *(metric(f"eval/{name}").label.capitalize() for name in names), "Its teacher's perplexity"], rows
 
 
 def final_csv(measured: Measurements) -> str:
@@ -107,10 +113,18 @@ def verdict(measured: Measurements) -> str:
     if other is None:
         return ""
     both = [name for name in ROWS if name in after and name in other and name not in ("bits_per_byte", "majority_share")]
-    lines = [f"- {_compared(name, after, other)}" for name in both]
+    lines = [f"- {_compared(name, after, other, masked=is_masked(measured))}" for name in both]
     fine_tuned_alone = "items" in after and "teacher" not in measured
     note = "" if control or fine_tuned_alone else "\n\nWithout a control this does not show what the teacher added."
     return f"Compared with {against}:\n\n" + "\n".join(lines) + note
+
+
+def terms_now(curves: pd.DataFrame, *, masked: bool) -> str:
+    """The student's loss at its last logged step, term by term with the share of each; empty before the first step, and for one term."""
+    latest = {name: values.iloc[-1] for name in (*(f"loss/{term}" for term in TERMS), "loss")
+              if len(values := curves[(curves["name"] == name) & (curves["arm"] == STUDENT)]["value"])}
+    shares = [f"{latest[f'loss/{term}']:.3g} {metric(f'raw/{term}', masked=masked).label}" for term in TERMS if latest.get(f"loss/{term}")]
+    return f"{' + '.join(shares)} = {latest['loss']:.3g}" if len(shares) > 1 and "loss" in latest else ""
 
 
 def has_control(run: Run) -> bool:
@@ -197,23 +211,24 @@ def _cell(metrics: Mapping[str, float], name: str) -> str:
 
 
 def _items(measured: Measurements, name: str) -> str:
-    key, unit = ("sentiment_items", "reviews") if name == "sentiment_accuracy" else ("tokens", "tokens")
+    key, unit = ("sentiment_items", "reviews") if name == "sentiment_accuracy" else (
+        "tokens", "masked tokens" if is_masked(measured) else "tokens")
     if any("items" in metrics for metrics in measured.values()):
         key = unit = "items"
     counts = {int(metrics[key]) for metrics in measured.values() if key in metrics}
     return f"{', '.join(f'{each:,}' for each in sorted(counts))} {unit}" if counts else ""
 
 
-def _compared(name: str, after: Mapping[str, float], other: Mapping[str, float]) -> str:
-    metric = METRICS[f"eval/{name}"]
+def _compared(name: str, after: Mapping[str, float], other: Mapping[str, float], *, masked: bool) -> str:
+    about = metric(f"eval/{name}", masked=masked)
     shown, than = number(after[name], f"eval/{name}"), number(other[name], f"eval/{name}")
-    better = "better" if (after[name] < other[name]) == (metric.better == "lower") else "worse"
+    better = "better" if (after[name] < other[name]) == (about.better == "lower") else "worse"
     if shown == than:
         better = "the same"
     # Both were measured on the same reviews, so this interval is wider than a paired one: it claims too little, never too much.
     elif name in COUNTED and abs(after[name] - other[name]) < 1.96 * math.hypot(after["stderr"], other["stderr"]):
         better = "no difference beyond chance"
-    return f"{metric.label}: {shown} against {than}, {better}"
+    return f"{about.label}: {shown} against {than}, {better}"
 
 
 def details(run: Run) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -129,6 +130,11 @@ def resolved(reference: str) -> str:
 def models(parts: tuple[str, ...] = references.TRAINED) -> list[ModelEntry]:
     """Every model that can be picked, with these parts of the runs; looked for anew every few seconds, since each is a file to be read."""
     return _models(str(store().path), parts)
+
+
+def comparison(models: Sequence[str], *, masked: bool) -> dict[str, str]:
+    """The address of the Compare page with these models, in the pane that asks them what they can do: chat, or fill blanks."""
+    return {"models": ",".join(models)} | ({"pane": "blanks"} if masked else {})
 
 
 def visitor_is_here() -> bool:

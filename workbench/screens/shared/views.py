@@ -11,8 +11,8 @@ from contextlib import contextmanager
 
 import streamlit as st
 
+from core import metrics
 from core.errors import StillhouseError
-from core.metrics import METRICS
 from core.quantities import duration
 from workbench.runs import jobs
 from workbench.screens.shared.theme import TEAL
@@ -25,8 +25,8 @@ STATUS_LOOKS = {  # colour, icon
 }
 
 # Shown as percentages.
-SHARES = ("eval/agreement", "eval/sentiment_accuracy", "eval/accuracy", "eval/majority_share", "eval/f1", "eval/exact_match",
-          "eval/answer_f1")
+SHARES = ("eval/agreement", "eval/sentiment_accuracy", "eval/masked_accuracy", "eval/accuracy", "eval/majority_share", "eval/f1",
+          "eval/exact_match", "eval/answer_f1")
 
 
 @contextmanager
@@ -127,17 +127,17 @@ def number(value: float | None, name: str, digits: int = 4) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
 
 
-def metric(name: str, value: float | None, *, delta: float | None = None) -> None:
-    """One number with its label and meaning; `delta` is the change since training began."""
-    about = METRICS[name]
+def metric(name: str, value: float | None, *, delta: float | None = None, masked: bool = False) -> None:
+    """One number with its label and meaning; `delta` is the change since training began, `masked` as in `core.metrics.metric`."""
+    about = metrics.metric(name, masked=masked)
     direction = {"lower": "inverse", "higher": "normal", "none": "off"}[about.better]
     change = None if delta is None or not math.isfinite(delta) else f"{'+' if delta >= 0 else '-'}{number(abs(delta), name, 3)}"
-    st.metric(label(name), number(value, name, 3), delta=change, delta_color=direction, help=about.help)
+    st.metric(label(name, masked=masked), number(value, name, 3), delta=change, delta_color=direction, help=about.help)
 
 
-def label(name: str) -> str:
+def label(name: str, *, masked: bool = False) -> str:
     """A metric's name for a heading, with its unit."""
-    about = METRICS[name]
+    about = metrics.metric(name, masked=masked)
     text = about.label[0].upper() + about.label[1:]
     return f"{text} ({about.unit})" if about.unit else text
 
