@@ -123,7 +123,7 @@ class MaskedLanguage:
     """The masked tokens.
 
     Attributes:
-        masker: of training, and of held-out text with seeds of its own.
+        masker: of training; held-out text is masked as `core.evaluation.masked` says, whatever training does.
         compared: where models are compared, ``losses.kd_positions``.
     """
 
@@ -155,8 +155,7 @@ class MaskedLanguage:
 
     def measure(self, model: Any, blocks: Blocks, teacher: Any, *, batch_size: int, device: torch.device,
                 dtype: torch.dtype) -> dict[str, float]:
-        return evaluate_masked(model, blocks, teacher, tokenizer=self.tokenizer, masker=self.masker, batch_size=batch_size, device=device,
-                               dtype=dtype)
+        return evaluate_masked(model, blocks, teacher, tokenizer=self.tokenizer, batch_size=batch_size, device=device, dtype=dtype)
 
     def answer(self, model: PreTrainedModel, prompt: str, *, max_new_tokens: int, seed: int) -> str:
         blanks = fill_blanks(model, self.tokenizer, prompt.replace(MASK, self.tokenizer.mask_token), FILLED)

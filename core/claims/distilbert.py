@@ -34,7 +34,7 @@ class DistilBertSetting(Setting):
     """Sizes and steps of the students.
 
     Attributes:
-        steps, rate: optimiser steps of every student, and its peak learning rate.
+        steps: optimiser steps of every student.
         blocks: held-out blocks of 128 tokens.
         tasks: that models are fine-tuned on; `core.config.TaskSpec` names them.
         train_items, items: reviews that are learnt from, and those that are measured on.
@@ -44,7 +44,6 @@ class DistilBertSetting(Setting):
     teacher: str = "house-encoder"
     layers: int = 3
     steps: int = 150
-    rate: float = 1e-3
     blocks: int = 64
     tasks: tuple[str, ...] = ("imdb", "rt")
     train_items: int = 3000
@@ -57,8 +56,8 @@ def _recipe(seed: int, setting: DistilBertSetting) -> ExperimentConfig:
 
     return read_recipe(RECIPE, [
         f"teacher.model={setting.teacher}", f"student.layers={setting.layers}", f"train.max_steps={setting.steps}", f"train.seed={seed}",
-        f"train.learning_rate={setting.rate}", f"evaluation.eval_steps={setting.steps}", f"evaluation.blocks={setting.blocks}",
-        "evaluation.prompts=[]", "evaluation.retention=null", "control=false"])
+        f"evaluation.eval_steps={setting.steps}", f"evaluation.blocks={setting.blocks}", "evaluation.prompts=[]",
+        "evaluation.retention=null", "control=false"])
 
 
 def _variant(seed: int, name: str, setting: DistilBertSetting) -> ExperimentConfig:
@@ -99,21 +98,18 @@ def _elsewhere(folder: str, seed: int, setting: DistilBertSetting) -> float:
     """CE of a model on text that is no film review."""
     import pydoc_data.topics
 
-    import numpy as np
     import torch
 
     from core import catalog
     from core.data.packing import pack
     from core.data.prepare import plain_segments
     from core.evaluation.masked import evaluate_masked
-    from core.masking import Masker
 
     loaded, spec = catalog.load(folder, dtype=torch.float32), _recipe(seed, setting)
     texts = [{"text": text} for _, text in sorted(pydoc_data.topics.topics.items())]
     edges = (loaded.tokenizer.cls_token_id, loaded.tokenizer.sep_token_id)
     blocks = pack(map(plain_segments, texts), loaded.tokenizer, spec.data.block_length, edges).take(setting.blocks)
-    masker = Masker(spec.masking, loaded.tokenizer, np.ones(loaded.entry.vocabulary))
-    return evaluate_masked(loaded.model, blocks, tokenizer=loaded.tokenizer, masker=masker, batch_size=8, device="cpu")["cross_entropy"]
+    return evaluate_masked(loaded.model, blocks, tokenizer=loaded.tokenizer, batch_size=8, device="cpu")["cross_entropy"]
 
 
 def _fine_tuned(model: str, task: str, seed: int, setting: DistilBertSetting, recorder: Recorder,

@@ -22,13 +22,11 @@ from core.claims.rules import mean, standard_error
 from core.config import ExperimentConfig, TaskSpec, read_recipe
 from core.data import house
 from core.data.packing import pack
-from core.data.prepare import plain_segments, prepare
+from core.data.prepare import plain_segments
 from core.devices import devices
 from core.evaluation.blanks import fill_blanks
 from core.evaluation.house_card import stage
 from core.evaluation.masked import evaluate_masked
-from core.home import cache_dir
-from core.objectives import MaskedLanguage
 from core.provenance import versions
 from core.tasks.data import load_task
 from core.tasks.fine_tuning import QUICK, tuned_accuracy
@@ -44,12 +42,10 @@ TRAIN_ITEMS, EPOCHS, LENGTH = 6000, 2, 128  # of the fine-tuning: training revie
 def measure(folder: Path, config: ExperimentConfig) -> dict[str, Any]:
     """Everything on the card that is a number."""
     loaded = catalog.load(str(folder), dtype=torch.float32)
-    tokenizer, data = loaded.tokenizer, prepare(config.data, loaded.tokenizer, config.train.seed, cache_dir(), "masked")
-    objective = MaskedLanguage.of(config.masking.model_copy(update={"fraction": 0.15}), config.losses, tokenizer, data.train)
+    tokenizer = loaded.tokenizer
     texts = ({"text": review.text} for review in house.held_out("test"))
     blocks = pack(map(plain_segments, texts), tokenizer, config.data.block_length, (tokenizer.cls_token_id, tokenizer.sep_token_id))
-    metrics: dict[str, Any] = evaluate_masked(loaded.model, blocks, tokenizer=tokenizer, masker=objective.masker, batch_size=16,
-                                              device="cpu")
+    metrics: dict[str, Any] = evaluate_masked(loaded.model, blocks, tokenizer=tokenizer, batch_size=16, device="cpu")
     metrics |= {"parameters": loaded.entry.parameters, "embeddings": loaded.entry.counts.embeddings}
     for task in TASKS:
         labelled = load_task(TaskSpec(source=task, validation="test", max_train_items=TRAIN_ITEMS, max_length=LENGTH))

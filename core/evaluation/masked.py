@@ -1,6 +1,8 @@
 """How well a masked-language model fills held-out text, and how close it is to its teacher there.
 
-Over the N positions that are masked, the same for every model and every time, with student q and teacher p at temperature 1:
+Over the N positions that are masked, the same for every model and every time, with student q and teacher p at temperature 1. They are
+chosen as BERT's were, 15% of the tokens and all alike (1810.04805, section 3.1), whatever training does: so models compare that were
+trained with masks of different kinds.
 
     cross_entropy   -1/N sum_n log q(x_n)                           nats/token
     perplexity      exp(cross_entropy); compare only within one tokenizer
@@ -19,23 +21,25 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from core.config import MaskingSpec
 from core.data.packing import Blocks, padding_id
 from core.errors import DataError, NonFiniteLoss
 from core.evaluation.forward import chunks, evaluating, forward, log_softmax, output_head
 from core.masking import Masker
 from core.tokenizer import real_width
 
+HELD_OUT = MaskingSpec(rarity=0)
 HELD_OUT_SEED = (0, 0)  # of the masks of held-out text: no training step's
 
 
-def evaluate_masked(student: Any, blocks: Blocks, teacher: Any = None, *, tokenizer: Any, masker: Masker, batch_size: int,
-                    device: torch.device | str, dtype: torch.dtype = torch.float32) -> dict[str, float]:
+def evaluate_masked(student: Any, blocks: Blocks, teacher: Any = None, *, tokenizer: Any, batch_size: int, device: torch.device | str,
+                    dtype: torch.dtype = torch.float32, masking: MaskingSpec = HELD_OUT) -> dict[str, float]:
     """The metrics above, with the count ``tokens`` (N). A teacher is compared with itself by definition when `teacher is student`.
 
     Args:
         student: a masked-language model on `device`, with or without adapters.
-        masker: how text is masked; what is masked depends on the blocks alone, not on `batch_size`.
         dtype: the format of the matrix products; log-softmax is always float32.
+        masking: how text is masked. What is masked depends on the blocks alone, not on `batch_size`.
 
     Raises:
         DataError: no position of the blocks is masked.
@@ -45,7 +49,7 @@ def evaluate_masked(student: Any, blocks: Blocks, teacher: Any = None, *, tokeni
     compared = teacher is not None and teacher is not student
     models = (student, teacher) if compared else (student,)
     width = real_width(tokenizer, *models)
-    masked = masker.mask(blocks.input_ids, blocks.weights > 0, HELD_OUT_SEED)
+    masked = Masker(masking, tokenizer).mask(blocks.input_ids, blocks.weights > 0, HELD_OUT_SEED)
     if not masked.chosen.any():
         raise DataError("No held-out position is masked.", "Evaluation needs text whose tokens have a weight above 0.",
                         "Give more text, or a larger data.validation_fraction.")

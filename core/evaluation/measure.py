@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from core.catalog import LoadedModel, ModelEntry
-from core.config import DataSpec, MaskingSpec, TaskSpec, parse_recipe
+from core.config import DataSpec, TaskSpec, parse_recipe
 from core.data import house
 from core.errors import CompatibilityError, ConfigError, StillhouseError
 from core.evaluation.task_scores import headline_metric, task_spec
@@ -107,7 +107,6 @@ def _language(name: str, loaded: LoadedModel, source: str) -> Measurement:
     from core.data.prepare import held_out_blocks
     from core.evaluation.language import evaluate_language
     from core.evaluation.masked import evaluate_masked
-    from core.masking import Masker
 
     objective = loaded.entry.task
     if objective not in ("causal", "masked"):
@@ -118,7 +117,7 @@ def _language(name: str, loaded: LoadedModel, source: str) -> Measurement:
     blocks: Blocks = held_out_blocks(spec, tokenizer, objective).take(BLOCKS)
     shared = {"tokenizer": tokenizer, "batch_size": BATCH, "device": model.device, "dtype": model.dtype}
     if objective == "masked":  # every token alike, so that the number depends on the text alone
-        metrics = evaluate_masked(model, blocks, masker=Masker(MaskingSpec(rarity=0), tokenizer), **shared)
+        metrics = evaluate_masked(model, blocks, **shared)
     else:
         metrics = evaluate_language(model, blocks, **shared)
     return Measurement(name, LANGUAGE, "perplexity", int(metrics["tokens"]), "tokens", metrics)

@@ -25,9 +25,10 @@ def blocks() -> Blocks:
 
 
 def test_metrics_equal_their_definitions():
-    student, teacher, held_out, masker = masked_model(2), masked_model(4, seed=1), blocks(), Masker(MaskingSpec(fraction=0.4), TOKENIZER)
-    found = evaluate_masked(student, held_out, teacher, tokenizer=TOKENIZER, masker=masker, batch_size=2, device="cpu")
-    masked = masker.mask(held_out.input_ids, held_out.weights > 0, HELD_OUT_SEED)
+    student, teacher, held_out = masked_model(2), masked_model(4, seed=1), blocks()
+    masking = MaskingSpec(fraction=0.4, rarity=0)
+    found = evaluate_masked(student, held_out, teacher, tokenizer=TOKENIZER, masking=masking, batch_size=2, device="cpu")
+    masked = Masker(masking, TOKENIZER).mask(held_out.input_ids, held_out.weights > 0, HELD_OUT_SEED)
     nats, kl, right, agreed = [], [], [], []
     for row, chosen, truth in zip(masked.input_ids, masked.chosen, held_out.input_ids, strict=True):
         real = int((truth != TOKENIZER.pad_token_id).sum())
@@ -45,15 +46,15 @@ def test_metrics_equal_their_definitions():
 
 
 def test_masks_do_not_depend_on_the_batch():
-    model, masker = masked_model(2), Masker(MaskingSpec(), TOKENIZER)
-    one, other = (evaluate_masked(model, blocks(), tokenizer=TOKENIZER, masker=masker, batch_size=size, device="cpu") for size in (1, 6))
+    model = masked_model(2)
+    one, other = (evaluate_masked(model, blocks(), tokenizer=TOKENIZER, batch_size=size, device="cpu") for size in (1, 6))
     assert one["cross_entropy"] == pytest.approx(other["cross_entropy"], rel=1e-5)
 
 
 def test_text_without_a_position_to_mask_is_told():
     empty = Blocks(blocks().input_ids, np.zeros_like(blocks().weights), 1, 1)
     with pytest.raises(DataError, match="No held-out position"):
-        evaluate_masked(masked_model(1), empty, tokenizer=TOKENIZER, masker=Masker(MaskingSpec(), TOKENIZER), batch_size=2, device="cpu")
+        evaluate_masked(masked_model(1), empty, tokenizer=TOKENIZER, batch_size=2, device="cpu")
 
 
 def test_fills_are_the_most_likely_tokens_of_each_blank():
