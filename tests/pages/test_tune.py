@@ -50,7 +50,7 @@ def test_a_teacher_adapters_and_a_file(open_page: Open, masked: str, store: Stor
                                            "teacher": {"model": str(tmp_path / "teacher")}}))
     page = open_page("tune", **{"from": begun.id})
     page.toggle(key="tune.lora").set_value(True)
-    page.get_by_key("tune.kind").set_value("other")
+    page.radio(key="tune.kind").set_value("other")
     fault_free(page.run())
     page.text_input(key="tune.source").set_value(str(data))
     page.number_input(key="tune.epochs").set_value(3.0)
@@ -70,7 +70,7 @@ def test_mistakes_stand_beside_their_fields(open_page: Open, masked: str, teache
     data = tmp_path / "films.jsonl"
     data.write_text(json.dumps({"words": "good", "stars": 1}) + "\n")
     page = open_page("tune", model=masked)
-    page.get_by_key("tune.kind").set_value("other")
+    page.radio(key="tune.kind").set_value("other")
     fault_free(page.run())
     assert "Choose a model and a dataset" in texts(page)
     page.text_input(key="tune.source").set_value(str(data))
@@ -87,7 +87,7 @@ def test_a_run_can_be_begun_from(open_page: Open, masked: str, store: Store) -> 
                                          "train": {"num_train_epochs": 4}}))
     page = open_page("tune", **{"from": run.id})
     assert page.number_input(key="tune.epochs").value == 4 and page.toggle(key="tune.lora").value
-    assert page.get_by_key("tune.kind").value == "rt" and page.selectbox(key="tune.model").value == masked
+    assert page.radio(key="tune.kind").value == "rt" and page.selectbox(key="tune.model").value == masked
 
 
 def test_models_that_answer_one_task_are_not_offered_for_chat_and_as_teachers(open_page: Open, masked: str) -> None:

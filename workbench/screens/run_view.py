@@ -207,11 +207,11 @@ def _curves(run: Run, table: pd.DataFrame, *, masked: bool) -> None:
         terms = st.segmented_control("Terms", (WEIGHTED, RAW), default=WEIGHTED, required=True, key="terms", label_visibility="collapsed")
         logarithmic = st.toggle("Logarithmic", key="logarithmic")
     st.caption("Each term's share of the total." if terms == WEIGHTED else "Each term itself, without its weight and T squared.")
-    live_plotly(charts.term_losses(table, weighted=terms == WEIGHTED, logarithmic=logarithmic, masked=masked), key=f"loss.{run.id}",
-                label="Loss terms over the steps")
+    task = [name for name in TASK_EVALUATIONS if len(charts.select(table, STUDENT, name))]
+    live_plotly(charts.term_losses(table, weighted=terms == WEIGHTED, logarithmic=logarithmic, masked=masked,
+                                   per="item" if task else "token"), key=f"loss.{run.id}", label="Loss terms over the steps")
     if now := results.terms_now(table, masked=masked):
         st.caption(f"At the last step: {now}.")
-    task = [name for name in TASK_EVALUATIONS if len(charts.select(table, STUDENT, name))]
     st.subheader("On held-out items" if task else "On held-out masked tokens" if masked else "On held-out text", anchor=False)
     teacher = results.measurements(state.store(), run).get("teacher", {})
     shown = task or (OF_BLANKS if masked else EVALUATIONS)

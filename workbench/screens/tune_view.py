@@ -25,7 +25,7 @@ RECIPE = ROOT / "assets" / "recipes" / "house-sentiment.yaml"  # what the form d
 STAGE2 = ROOT / "assets" / "recipes" / "house-sentiment-stage2.yaml"  # with its weights and temperature
 DATA_TYPES = ("csv", "tsv", "jsonl", "parquet")
 OTHER = "other"
-SOURCES = {"house": "All film reviews", "imdb": "IMDb reviews", "rt": "Rotten Tomatoes one-liners", OTHER: "My own data"}
+SOURCES = {"house": "All film reviews", "imdb": "IMDb", "rt": "Rotten Tomatoes", OTHER: "My own data"}
 NO_TEACHER = "No teacher: labels alone"
 COLUMNS = {"text_column": "Column of the text", "pair_column": "Column of the second text", "label_column": "Column of the label"}
 
@@ -109,8 +109,9 @@ def _label(name: str, known: dict[str, ModelEntry]) -> str:
 
 def _task(begun: ExperimentConfig | None) -> dict[str, Any]:
     source = begun.task.source if begun else "house"
-    kind = st.segmented_control("Dataset", list(SOURCES), default=source if source in HOUSE_SOURCES else OTHER, required=True,
-                                format_func=SOURCES.get, key="tune.kind", help=describe("task.source"))
+    kinds = list(SOURCES)
+    kind = st.radio("Dataset", kinds, index=kinds.index(source if source in HOUSE_SOURCES else OTHER), horizontal=True,
+                    format_func=SOURCES.get, key="tune.kind", help=describe("task.source"))
     if kind != OTHER:
         return {"source": kind}
     typed = st.text_input("File or hub dataset", value="" if source in HOUSE_SOURCES or is_upload(source) else source, key="tune.source",

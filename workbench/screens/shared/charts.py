@@ -50,11 +50,13 @@ def downsample(curve: pd.DataFrame, points: int = POINTS) -> pd.DataFrame:
     return curve.iloc[keep[keep < count]]
 
 
-def term_losses(curves: pd.DataFrame, *, weighted: bool = True, logarithmic: bool = False, masked: bool = False) -> go.Figure:
+def term_losses(curves: pd.DataFrame, *, weighted: bool = True, logarithmic: bool = False, masked: bool = False,
+                per: str = "token") -> go.Figure:
     """One curve per loss term, and their sum when `weighted`; the control's dashed.
 
     Args:
         masked: as in `core.metrics.metric`.
+        per: what raw terms are a mean over.
     """
     traces: list[Trace] = []
     for arm in (STUDENT, CONTROL):
@@ -67,7 +69,7 @@ def term_losses(curves: pd.DataFrame, *, weighted: bool = True, logarithmic: boo
     if weighted and len({trace["name"] for trace in traces}) > 1 and len(total):
         traces += _smoothed(total, "total", GREY)
     states = any(curves["name"].isin(("raw/hidden", "raw/hidden_mse")))  # which are no nats
-    raw = "nats/token (hidden states: no unit)" if states else "nats/token"
+    raw = f"nats/{per} (hidden states: no unit)" if states else f"nats/{per}"
     return figure(traces, height=360, y_title="loss" if weighted else raw, logarithmic=logarithmic, legend=True)
 
 
