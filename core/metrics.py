@@ -66,10 +66,11 @@ MASKED: dict[str, Metric] = {
     "eval/cross_entropy": Metric("masked cross-entropy", "nats/token", "lower",
                                  "Mean negative log-likelihood of held-out masked tokens, the same ones every time."),
     "eval/perplexity": Metric("masked perplexity", "", "lower",
-                              "exp of the cross-entropy of held-out masked tokens; compare only within one tokenizer and one way of masking."),
+                              "exp of the masked cross-entropy; compare only within one tokenizer and one way of masking."),
     "eval/kl_to_teacher": Metric("KL to teacher", "nats/token", "lower",
                                  "KL(teacher || student) at temperature 1 over held-out masked tokens."),
-    "eval/agreement": Metric("agreement", "", "higher", "Share of held-out masked tokens for which student and teacher have the same first guess."),
+    "eval/agreement": Metric("agreement", "", "higher",
+                             "Share of held-out masked tokens for which student and teacher have the same first guess."),
 }
 
 

@@ -120,5 +120,6 @@ def test_checkpoints_of_other_objectives_count_as_the_language_model_that_they_h
 
 def test_importance_keeps_a_first_block_that_only_itself_can_replace():
     losses = iter([3.0, 2.9, 5.0, 4.0, 3.5])  # with all blocks, then without each: the first is worth least
-    student = build_student(tiny_encoder("modernbert"), StudentSpec(layers=2, layer_map="importance"), seed=0, block_loss=lambda: next(losses))
+    spec = StudentSpec(layers=2, layer_map="importance")
+    student = build_student(tiny_encoder("modernbert"), spec, seed=0, block_loss=lambda: next(losses))
     assert student.layer_map == (0, 1)

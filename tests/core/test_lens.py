@@ -11,6 +11,7 @@ from core.errors import DataError
 from core.evaluation import forward
 from core.lens import compare_positions, next_token_logits
 from tests.core.chat_models import chat_model, chat_tokenizer
+from tests.core.masked_models import masked_model, masked_tokenizer
 
 TOKENIZER = chat_tokenizer()
 MESSAGES = [{"role": "user", "content": "Is it good?"}]
@@ -113,3 +114,15 @@ def test_next_token_logits_give_any_temperature_exactly(teacher) -> None:
     assert told.tokens[0] == TOKENIZER.decode([int(logits.argmax())])
     softened = (logits / 3).softmax(-1).topk(7).values
     assert (torch.tensor(told.logits) / 3).softmax(-1)[:7].tolist() == pytest.approx(softened.tolist(), rel=1e-4)
+
+
+def test_a_blank_is_asked_of_a_model_that_fills_them():
+    model, tokenizer = masked_model(), masked_tokenizer()
+    told = next_token_logits(model, tokenizer, "the film was [MASK] and [MASK]", count=3)
+    ids = tokenizer("the film was [MASK] and [MASK]", return_tensors="pt").input_ids
+    with torch.no_grad():
+        expected = model(input_ids=ids).logits[0, 4].sort(descending=True)  # [CLS] the film was [MASK]
+    torch.testing.assert_close(torch.tensor(told.logits), expected.values)
+    assert told.tokens == [tokenizer.decode([token]) for token in expected.indices[:3].tolist()]
+    with pytest.raises(DataError, match="no blank"):
+        next_token_logits(model, tokenizer, "the film was good")

@@ -50,6 +50,27 @@ def finished(store: Store, name: str = "done", **changes: Any) -> Run:
     return store.run(run.id)
 
 
+def masked(store: Store, name: str = "filled") -> Run:
+    """A finished run of a model that fills blanks, by the triple loss."""
+    run = _started(store, name, GONE, student={"layers": 3, "architecture": "distilbert"},
+                   losses={"w_kd": 5, "w_hard": 2, "w_hidden": 1}, control=False)
+    metrics = {"cross_entropy": 2.0, "perplexity": math.exp(2.0), "masked_accuracy": 0.4, "kl_to_teacher": 0.3, "agreement": 0.7,
+               "tokens": 900}
+    for who, accuracy in (("teacher", 0.5), ("student_before", 0.1), ("student_after", 0.4)):
+        _tell(store, run, "evaluation", {"who": who, "metrics": metrics | {"masked_accuracy": accuracy}})
+    terms = {"kd": (20, 0.15), "hard": (2, 2.2), "hidden": (1, 0.05)}
+    rows = [("student", step, f"{kind}/{term}", raw * (weight if kind == "loss" else 1))
+            for step in (1, 2) for term, (weight, raw) in terms.items() for kind in ("loss", "raw")]
+    rows += [("student", step, "loss", sum(weight * raw for weight, raw in terms.values())) for step in (1, 2)]
+    rows += [("student", step, f"eval/{key}", value) for step in (0, 2) for key, value in metrics.items() if key != "tokens"]
+    store.log_metrics(run.id, rows)
+    for step, answer in ((0, "the 5%, a 4%, . 3%"), (2, "good 31%, bad 12%, great 9%")):
+        _tell(store, run, "samples", {"arm": "student", "step": step, "prompt": "The film was [MASK].", "answer": answer})
+    store.record(run.id, GONE, [], [], Progress("evaluate", "student", STEPS, STEPS))
+    store.finish(run.id, "finished")
+    return store.run(run.id)
+
+
 def with_card(store: Store, name: str = "carded", card: Card | None = None) -> Run:
     """A finished run that asked for a retention card, with the card once it is given."""
     run = finished(store, name, evaluation={"retention": {}})

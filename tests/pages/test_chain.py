@@ -289,3 +289,9 @@ def test_a_bridged_model_heads_a_chain(open_page: Open, store: Store, teacher: s
     fault_free(button(page, "Build it").click().run())
     chain = store.runs()[0]
     assert chain.config.teacher.model == "crossed" and chain.parents == {"crossed": f"{run.id}:student"}
+
+
+def test_an_encoder_heads_no_chain(open_page: Open, encoder: str):
+    page = open_page("chain", teacher=encoder)
+    assert "A chain is made of models that predict the next token" in page.error[0].value
+    assert "house-chat" in page.selectbox(key="build.teacher").value

@@ -6,9 +6,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
+from transformers import AutoModelForSequenceClassification
 
 from core import packages
 from core.errors import NetworkError
+from tests.core.masked_models import masked_model, masked_tokenizer
 from tests.pages import examples
 from tests.pages.conftest import Open, button, fault_free, texts
 from workbench.screens.models import desktop, models_view
@@ -110,3 +113,27 @@ def test_a_failed_fetch_says_why_and_offers_another_try(open_page: Open, monkeyp
 def test_any_other_model_by_its_reference(open_page: Open, teacher: str):
     assert "4 blocks" in texts(open_page("models", any=teacher))
     assert "nowhere" in open_page("models", any="/nowhere/at/all").error[0].value
+
+
+def test_each_model_says_what_it_does_and_offers_what_fits(open_page: Open, store: Store, teacher: str, encoder: str, tmp_path: Path):
+    AutoModelForSequenceClassification.from_config(masked_model().config).save_pretrained(tmp_path / "model")
+    masked_tokenizer().save_pretrained(tmp_path / "model")
+    for name, folder in (("chatty", teacher), ("filler", encoder), ("judge", tmp_path / "model")):
+        shutil.copytree(folder, examples.finished(store, name, control=False).output_dir)
+    page = open_page("models")
+    offered = {name: [each.label for each in page.button if each.key and each.key.partition(".")[2] == name] for name in (
+        "chatty", "filler", "judge")}
+    assert offered["chatty"][:2] == ["Chat", "Distil"]
+    assert offered["filler"][:3] == ["Fill a blank", "Fine-tune", "Distil"]
+    assert not {"Chat", "Distil", "Fill a blank"} & set(offered["judge"])
+    said = texts(page)
+    assert all(words in said for words in ("writes]", "fills blanks]", "classifies texts]"))
+
+
+def test_distilling_an_encoder_opens_the_triple_loss(open_page: Open, store: Store, encoder: str):
+    shutil.copytree(encoder, examples.finished(store, "filler", control=False).output_dir)
+    page = fault_free(open_page("models").button(key="distil.filler").click().run())
+    assert page.title[0].value == "New experiment"
+    plain = yaml.safe_load(page.code[-1].value)
+    assert (plain["teacher"]["model"], plain["student"]["architecture"], plain["data"]["block_length"]) == ("filler", "distilbert", 48)
+    assert not button(page, "Start").disabled

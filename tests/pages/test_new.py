@@ -477,6 +477,16 @@ def test_the_three_weights_move_the_equation_and_the_way_back_is_the_preset(mask
     assert written(page)["losses"]["w_hidden"] == 1.0
 
 
+def test_the_preview_of_an_encoder_shows_what_can_be_masked(masked_form: AppTest, monkeypatch: pytest.MonkeyPatch):
+    tokens = [{"id": 0, "text": "[CLS]", "weight": 0.0, "counted": False}, {"id": 7, "text": "film", "weight": 1.0, "counted": True}]
+    found = {"format": "text", "column": "text", "total_rows": 12, "size": 3000, "rows": [],
+             "block": {"tokens": tokens, "counted": 1, "padding": 0, "length": 2}}
+    monkeypatch.setattr(background, "preview", lambda data, model: answered(found))
+    masked_form.session_state["data preview"] = True
+    masked_form.session_state["draft"]["data.block_length"] = 48  # what is too long for the model hides the preview
+    assert "1 of 2 tokens can be masked and are shaded" in texts(fault_free(masked_form.run()))
+
+
 def test_start_queues_a_masked_run(open_page: Open, store: Store, encoder: str):
     page = open_page("new", recipe="distilbert", set=[f"teacher.model={encoder}", "student.layers=null", "data.block_length=48"])
     fault_free(button(page, "Start").click().run())

@@ -226,3 +226,30 @@ def test_a_card_that_is_not_there_yet_is_announced(open_page: Open, store: Store
     assert "The card is measured once" in texts(tab(open_page("run", run=run.name), run, "Retention"))
     other = examples.finished(store, "plain")
     assert not any(each.label == "Retention" for each in open_page("run", run=other.name).get("tab"))
+
+
+def test_a_masked_run_shows_its_three_terms_and_speaks_of_blanks(open_page: Open, store: Store):
+    run = examples.masked(store)
+    page = open_page("run", run=run.id, tab="Curves")
+    said = texts(page)
+    assert "At the last step: 3 soft targets + 4.4 masked tokens + 0.05 hidden states = 7.45." in said
+    assert "On held-out masked tokens" in said
+    shown = {each.label: each.value for each in page.metric}
+    assert (shown["Masked accuracy"], shown["Masked perplexity"], shown["Agreement"]) == ("40.0%", "7.39", "70.0%")
+    assert len(page.get("bidi_component")) == 1 + 4 + 3  # the terms, what is held out, the machine
+    assert "Compare in chat" not in [each.label for each in page.button]
+
+
+def test_a_masked_run_tells_what_was_filled_and_measured(open_page: Open, store: Store):
+    run = examples.masked(store)
+    tables = " ".join(each.proto.body for each in open_page("run", run=run.id, tab="Samples").get("html"))
+    assert "good 31%, bad 12%, great 9%" in tables
+    tables = " ".join(each.proto.body for each in open_page("run", run=run.id, tab="Results").get("html"))
+    assert "masked accuracy" in tables and "900 masked tokens" in tables and "held-out perplexity" not in tables
+
+
+def test_models_that_fill_blanks_are_compared_by_filling_them(open_page: Open, store: Store):
+    run = examples.masked(store)
+    page = open_page("run", run=run.id)
+    fault_free(button(page, "Compare how they fill blanks").click().run())
+    assert page.query_params["pane"] == ["blanks"] or page.query_params["pane"] == "blanks"

@@ -69,8 +69,8 @@ def _what_will_happen() -> None:
     recipe = starting_points.from_recipe(kinds.DISTILBERT).config
     if any(entry.name == recipe.teacher.model for entry in state.models()):
         with st.container(border=True, key="or an encoder"):
-            st.markdown(f"**Or a model that fills blanks.** DistilBERT's triple loss teaches half of {recipe.teacher.model}'s blocks by soft "
-                        "targets, masked tokens and hidden states, and you see the three terms live.")
+            st.markdown(f"**Or a model that fills blanks.** DistilBERT's triple loss teaches half of {recipe.teacher.model}'s blocks "
+                        "by soft targets, masked tokens and hidden states, and you see the three terms live.")
             st.page_link(state.NEW, label="Distil an encoder", icon=":material/arrow_forward:", query_params={"recipe": kinds.DISTILBERT})
 
 

@@ -184,8 +184,8 @@ def _numbers(table: pd.DataFrame, *, masked: bool) -> None:
 
 def _tabs(run: Run, table: pd.DataFrame, *, masked: bool) -> None:
     card = {"Retention": lambda: _retention(run)} if results.asks_for_card(run) else {}
-    draw = {"Curves": lambda: _curves(run, table, masked=masked), "Results": lambda: _results(run, table), **card, "Samples": lambda: _samples(run),
-            "Log": lambda: _log(run), "Recipe": lambda: _recipe(run)}
+    draw = {"Curves": lambda: _curves(run, table, masked=masked), "Results": lambda: _results(run, table), **card,
+            "Samples": lambda: _samples(run), "Log": lambda: _log(run), "Recipe": lambda: _recipe(run)}
     first = {"finished": "Results", "failed": "Log", "lost": "Log"}.get(run.status, "Curves")
     # Only the open tab is drawn: figures in a hidden one would be sized wrongly, and cost time at every refresh.
     key, linked = f"tab.{run.id}", st.query_params.get("tab")
@@ -265,8 +265,8 @@ def _retention(run: Run) -> None:
 def _samples(run: Run) -> None:
     samples = [event.payload for event in state.store().events(run.id, kind="samples")]
     if not samples:
-        views.empty_state("Nothing has been sampled yet. At every evaluation the prompts of the recipe are answered, or their blanks filled.",
-                          "chat")
+        views.empty_state("Nothing has been sampled yet. At every evaluation the prompts of the recipe are answered, or their blanks "
+                          "filled.", "chat")
         return
     arms = [arm for arm in (STUDENT, CONTROL) if any(sample["arm"] == arm for sample in samples)]
     for prompt in dict.fromkeys(sample["prompt"] for sample in samples):

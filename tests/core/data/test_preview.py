@@ -10,6 +10,7 @@ from core.data import prepare
 from core.data.preview import preview
 from core.errors import DataError
 from tests.core.chat_models import chat_tokenizer
+from tests.core.masked_models import masked_tokenizer
 
 
 @pytest.fixture
@@ -93,3 +94,17 @@ def test_the_house_corpus(tokenizer) -> None:
 def test_errors_of_the_source_arrive(tmp_path, tokenizer) -> None:
     with pytest.raises(DataError, match="review"):
         preview(DataSpec(source=jsonl(tmp_path, [{"review": "one"}])), tokenizer)
+
+
+def test_masked_models_read_texts_between_their_edges(tmp_path) -> None:
+    tokenizer = masked_tokenizer()
+    records = [{"messages": [{"role": "user", "content": "the film"}, {"role": "assistant", "content": f"was good {number}"}]}
+               for number in range(40)]
+    spec = DataSpec(source=jsonl(tmp_path, records), block_length=24)
+    shown = preview(spec, tokenizer, objective="masked")
+    ids = [token["id"] for token in shown["block"]["tokens"]]
+    assert (ids[0], ids[-1]) == (tokenizer.cls_token_id, tokenizer.sep_token_id)
+    assert [token["counted"] for token in shown["block"]["tokens"]] == [number not in (tokenizer.cls_token_id, tokenizer.sep_token_id)
+                                                                        for number in ids]
+    prepared = prepare.prepare(spec, tokenizer, 42, objective="masked").train.input_ids
+    assert ids in [[number for number in row if number != tokenizer.pad_token_id] for row in prepared.tolist()]

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from core import checkpoints, quantities
+from core import checkpoints, checks, quantities
 from core.config import AnchorSpec, ExperimentConfig, describe, parse_recipe, read_recipe
 from core.dimensions import Dimensions, Sizer
-from core.errors import ConfigError, StillhouseError
+from core.errors import CompatibilityError, ConfigError, ModelError, NetworkError, StillhouseError
 from workbench.paths import ROOT
 from workbench.runs import jobs
 from workbench.screens.shared import state, views
@@ -75,13 +75,13 @@ def beginning() -> tuple[ExperimentConfig, str]:
 
 
 def _teacher(base: ExperimentConfig) -> ModelEntry | None:
-    entries = {entry.name: entry for entry in state.models()
-               if entry.dimensions is not None and entry.layers > 1 and entry.path is not None and entry.path.is_dir()}
+    entries = {entry.name: entry for entry in state.models() if entry.task == "causal"
+               and entry.dimensions is not None and entry.layers > 1 and entry.path is not None and entry.path.is_dir()}
     wanted = st.query_params.get("teacher") or base.teacher.model
     if wanted not in entries:
-        with suppress(StillhouseError):  # a folder or a hub model; where it is gone, the first of the others takes its place
-            entry = state.describe(wanted)
-            if entry.dimensions is not None and entry.path is not None and entry.path.is_dir():
+        with suppress(ModelError, NetworkError):  # a folder or a hub model; where it is gone, the first of the others takes its place
+            entry = _described(wanted)
+            if entry is not None and entry.dimensions is not None and entry.path is not None and entry.path.is_dir():
                 entries[wanted] = entry
     if not entries:
         views.empty_state("No model is here that could teach.", "school")
@@ -94,6 +94,15 @@ def _teacher(base: ExperimentConfig) -> ModelEntry | None:
         "Any model of this machine with at least two blocks."), format_func=lambda name: (
         f"{name}, {entries[name].layers} blocks, {quantities.count(entries[name].parameters)} parameters"))
     return entries[chosen]
+
+
+def _described(reference: str) -> ModelEntry | None:
+    """What is known of a model that a link names; None after saying why no chain can begin with it."""
+    try:
+        return checks.predicts_next(state.describe(reference), "chain")
+    except CompatibilityError as error:
+        views.problem(error)
+        return None
 
 
 def _anchors(entry: ModelEntry, base: ExperimentConfig) -> list[Dimensions] | None:

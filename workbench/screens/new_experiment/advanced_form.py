@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 # Tab -> groups of fields; the teacher, the corpus and the switches of optional sections have widgets of their own.
 TABS: dict[str, dict[str, tuple[str, ...]]] = {
     "Models": {
-        "Student": ("student.layers", "student.layer_map", "student.hidden", "student.feed_forward", "student.units", "student.architecture",
-                    "student.dropout", "student.init", "student.model"),
+        "Student": ("student.layers", "student.layer_map", "student.hidden", "student.feed_forward", "student.units",
+                    "student.architecture", "student.dropout", "student.init", "student.model"),
         "Adapters": ("student.lora.rank", "student.lora.alpha", "student.lora.dropout"),
         "Fresh architecture": tuple(path for path in forms.LEAVES if path.startswith("student.fresh.")),
     },

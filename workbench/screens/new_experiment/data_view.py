@@ -108,26 +108,27 @@ def preview(config: ExperimentConfig | None, errors: Mapping[str, str]) -> None:
         if not expander.open:
             return
         try:
-            if not state.describe(config.teacher.model).present:
+            teacher = state.describe(config.teacher.model)
+            if not teacher.present:
                 st.caption("The tokens are shown here once the teacher, which cuts them, is on this machine.")
                 return
             found = background.answer(background.preview, config.data.model_dump_json(), state.resolved(config.teacher.model),
                                       meanwhile="Reading the corpus and cutting it into tokens …")
             if found is not None:
-                _found(found)
+                _found(found, masked=teacher.task == "masked")
         except StillhouseError as error:
             st.error(views.no_images(wording.in_form(str(error), config.data.source)), icon=":material/error:")
 
 
-def _found(found: Mapping[str, Any]) -> None:
+def _found(found: Mapping[str, Any], *, masked: bool) -> None:
     facts = [found["format"], found["column"] and f"from {found['column']}", found["total_rows"] and f"{found['total_rows']:,} rows",
              found["size"] and quantities.size(found["size"])]
     st.caption("  ·  ".join(filter(None, facts)))
     rows = [[row_text(each["row"]), f"{each['tokens']:,}", f"{each['counted']:,}"] for each in found["rows"]]
-    views.text_table(["First rows", "Tokens", "Counted"], rows, label="First rows of the corpus")
+    views.text_table(["First rows", "Tokens", "Can be masked" if masked else "Counted"], rows, label="First rows of the corpus")
     block = found["block"]
-    st.caption(f"The first packed block: {block['counted']:,} of {block['length']:,} tokens count in the loss and are shaded, "
-               f"the darker the more; {block['padding']:,} are padding.")
+    counted = "can be masked and are shaded" if masked else "count in the loss and are shaded, the darker the more"
+    st.caption(f"The first packed block: {block['counted']:,} of {block['length']:,} tokens {counted}; {block['padding']:,} are padding.")
     st.html(marked(block["tokens"]))
 
 

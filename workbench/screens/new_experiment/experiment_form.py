@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 START, URL, UPLOADED, VALID = "starting point", "form URL", "uploaded file", "valid draft"
 SIMPLE, ADVANCED = MODES = ("Simple", "Advanced")
-TRIPLE_HELP = ("Soft targets, masked tokens and the direction of the last hidden states, weighted 5, 2 and 1 at T = 2; half the blocks; 15 % of "
-               "the tokens asked for, 80 % of them masked, 10 % replaced at random. As published (1910.01108).")
+TRIPLE_HELP = ("Soft targets, masked tokens and the direction of the last hidden states, weighted 5, 2 and 1 at T = 2; half the blocks; "
+               "15 % of the tokens asked for, 80 % of them masked, 10 % replaced at random. As published (1910.01108).")
 DATA_TYPES = ("txt", "jsonl", "csv", "parquet")
 Errors = dict[str, str]
 
@@ -176,7 +176,7 @@ def teacher(errors: Errors, *, keys: bool = False) -> ModelEntry | None:
     chosen = draft()["teacher.model"]
     known = {entry.name: entry for entry in state.models() if kinds.of_model(entry)}
     options = list(known) if chosen in known else [chosen, *known]
-    about = "A model in the list, or type a path or a hub id. Models that fill blanks, as BERT does, are taught by DistilBERT's triple loss."
+    about = "A model in the list, or type a path or a hub id. One that fills blanks, as BERT does, teaches by DistilBERT's triple loss."
     st.selectbox(CONTROLS["teacher.model"].label, options, accept_new_options=True,
                  help=f"{about}\n\nIn recipes: `teacher.model`" if keys else about,
                  format_func=lambda name: _model_label(name, known), **bound("field.teacher", chosen, _set_teacher))
@@ -235,7 +235,8 @@ def _triple_loss(config: ExperimentConfig | None, entry: ModelEntry | None, erro
             _preset(entry)
         for column, path in zip(st.columns(3), ("losses.w_kd", "losses.w_hard", "losses.w_hidden"), strict=True):
             with column:
-                st.number_input(MASKED_LABELS.get(path, CONTROLS[path].label), min_value=0.0, step=0.5, format="%g", help=helped(path, False),
+                st.number_input(MASKED_LABELS.get(path, CONTROLS[path].label), min_value=0.0, step=0.5, format="%g",
+                                help=helped(path, keys=False),
                                 **bound(f"simple.{path}", float(draft()[f"{path}.start"]), forms.set_weight, draft(), path))
         _temperature(errors)
         section_errors(errors, "losses.w_hidden")

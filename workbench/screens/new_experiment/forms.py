@@ -201,7 +201,8 @@ def equation(losses: LossSpec, *, masked: bool = False) -> str:
     """
     soft = {"forward_kl": r"\mathrm{KL}(p^T \,\|\, q^T)", "reverse_kl": r"\mathrm{KL}(q^T \,\|\, p^T)",
             "jsd": rf"\mathrm{{JSD}}_{{{losses.beta:g}}}(p^T, q^T)"}[losses.divergence]
-    terms = ((losses.w_kd, rf"{losses.temperature:g}^2\,{soft}", "soft targets"), (losses.w_hard, r"\mathrm{CE}(y, q)", "masked tokens" if masked else "hard labels"),
+    terms = ((losses.w_kd, rf"{losses.temperature:g}^2\,{soft}", "soft targets"),
+             (losses.w_hard, r"\mathrm{CE}(y, q)", "masked tokens" if masked else "hard labels"),
              (losses.w_hidden, r"(1-\cos(h_s, h_t))", "hidden states"), (losses.w_hidden_mse, r"\mathrm{MSE}(h_s, h_t)", "matched layers"))
     shown = [rf"\underbrace{{{_weight(ramp)}\cdot {term}}}_{{\text{{{label}}}}}" for ramp, term, label in terms if ramp.start or ramp.end]
     if masked and len(shown) > 2:  # one below the other: the line is wider than a phone

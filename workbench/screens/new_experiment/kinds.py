@@ -27,8 +27,8 @@ CAUSAL_ONLY = ("student.hidden", "student.feed_forward", "student.units", "data.
                "data.small_talk", "evaluation.sentiment_items", "evaluation.max_new_tokens")
 MASKED_ONLY = ("student.architecture", "student.dropout", "losses.kd_positions", *(path for path in LEAVES if path.startswith("masking.")))
 # What the triple loss says, as its recipe has it; the rest of the experiment stays.
-TRIPLE = tuple(path for path in LEAVES if path.startswith(("losses.", "masking."))) + (
-    "student.layers", "student.layer_map", "student.init", "student.architecture", "student.dropout")
+TRIPLE = (*(path for path in LEAVES if path.startswith(("losses.", "masking."))), "student.layers", "student.layer_map", "student.init",
+          "student.architecture", "student.dropout")
 DEPENDENT = (*CAUSAL_ONLY, *TRIPLE, "evaluation.prompts")
 
 

@@ -46,9 +46,9 @@ def equation(losses: LossSpec, *, masked: bool = False) -> None:
     st.latex(forms.equation(losses, masked=masked))
     if masked:
         where = "at every token but padding" if losses.kd_positions == "all" else "where tokens are masked"
-        st.caption(f"p is the teacher's distribution over the token of a position and q the student's, at temperature T where marked, compared "
-                   f"{where}; y are the tokens behind the masks; h are the last hidden states. Multiplying by T² keeps the soft targets' "
-                   "gradients at their size when T changes.")
+        st.caption("p is the teacher's distribution over the token of a position and q the student's, at temperature T where marked, "
+                   f"compared {where}; y are the tokens behind the masks; h are the last hidden states. Multiplying by T² keeps the soft "
+                   "targets' gradients at their size when T changes.")
         return
     st.caption("p is the teacher's distribution over the next token and q the student's, at temperature T where marked; y is the text "
                "itself. Multiplying by T² keeps the soft targets' gradients at their size when T changes.")

@@ -41,5 +41,5 @@ def masking(spec: MaskingSpec) -> str:
     kept = round(1 - spec.mask - spec.random, 6)
     rest = f" and {kept:.0%} stay as they are" if kept else ""
     rare = ", rare ones more often" if spec.rarity else ""
-    return (f"At every step {spec.fraction:.0%} of the {'words' if spec.whole_words else 'tokens'} are asked for{rare}: {spec.mask:.0%} of them "
-            f"are masked, {spec.random:.0%} are replaced by any token{rest}.")
+    return (f"At every step {spec.fraction:.0%} of the {'words' if spec.whole_words else 'tokens'} are asked for{rare}: {spec.mask:.0%} of "
+            f"them are masked, {spec.random:.0%} are replaced by any token{rest}.")

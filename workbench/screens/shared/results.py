@@ -74,7 +74,8 @@ def result_table(measured: Measurements) -> tuple[list[str], list[list[str]]]:
     for name in ROWS:
         if any(name in measured[each] for each in who):
             about = metric(f"eval/{name}", masked=is_masked(measured))
-            rows.append([f"{about.label} ({about.unit})" if about.unit else about.label, *(_cell(measured[each], name) for each in who), _items(measured, name)])
+            label = f"{about.label} ({about.unit})" if about.unit else about.label
+            rows.append([label, *(_cell(measured[each], name) for each in who), _items(measured, name)])
     return ["", *(COLUMNS[each] for each in who), "Measured on"], rows
 
 

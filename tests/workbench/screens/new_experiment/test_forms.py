@@ -86,3 +86,12 @@ def test_the_equation_shows_the_numbers_of_the_terms_that_count():
     assert r"(1 \to 0.5)\cdot 3^2" in latex
     assert r"2\cdot (1-\cos(h_s, h_t))" in latex
     assert "hard labels" not in latex
+
+
+def test_the_triple_loss_stands_one_term_below_the_other():
+    losses = parse_recipe({"losses": {"w_kd": 5, "w_hard": 2, "w_hidden": 1}}).losses
+    latex = forms.equation(losses, masked=True)
+    assert latex.count(r"\\") == 2
+    assert [latex.index(label) for label in ("soft targets", "masked tokens", "hidden states")] == sorted(
+        latex.index(label) for label in ("soft targets", "masked tokens", "hidden states"))
+    assert "hard labels" not in latex

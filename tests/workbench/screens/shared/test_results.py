@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 
 from tests.pages import examples
@@ -78,3 +79,19 @@ def test_a_task_is_told_in_shares_of_its_items() -> None:
     assert "accuracy: 80.0% against 50.0%, better" in said and "teacher" not in said and "frequent" not in said
     taught = results.verdict({"teacher": after, "student_before": before, "student_after": before | {"accuracy": 0.53}})
     assert "no difference beyond chance" in taught and "does not show what the teacher added" in taught
+
+
+def test_what_is_measured_on_blanks_is_called_so():
+    measured = {"teacher": {"perplexity": 5.0, "masked_accuracy": 0.5, "tokens": 303},
+                "student_after": {"perplexity": 6.0, "masked_accuracy": 0.4}}
+    assert results.is_masked(measured) and not results.is_masked({"teacher": examples.measured(0.0)})
+    _, rows = results.result_table(measured)
+    assert rows == [["masked perplexity", "5", "6", "303 masked tokens"], ["masked accuracy", "50.0%", "40.0%", "303 masked tokens"]]
+
+
+def test_the_terms_of_the_last_step_add_up():
+    terms = {"loss/kd": 3.0, "loss/hard": 4.4, "loss/hidden": 0.05, "loss": 7.45}
+    curves = pd.DataFrame([("student", step, name, value * step) for step in (2, 1) for name, value in terms.items()],
+                          columns=["arm", "step", "name", "value"])
+    assert results.terms_now(curves, masked=True) == "3 soft targets + 4.4 masked tokens + 0.05 hidden states = 7.45"
+    assert results.terms_now(curves[curves["name"].isin(("loss/hard", "loss"))], masked=False) == ""
