@@ -297,6 +297,7 @@ class RetentionSpec(Config):
     seeds: int = Field(3, ge=1, description="seeds; fine-tunings of each model on each task, paired between the models")
     seconds: float = Field(60.0, gt=0, description="seconds; for timing the models beside each other")
     length: int = Field(128, ge=1, description="tokens; of the sequences that are timed")
+    exports: bool = Field(False, description="switch; also export teacher and student to ONNX, in float32 and in int8, and time those")
 
     @field_validator("tasks")
     @classmethod

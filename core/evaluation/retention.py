@@ -22,7 +22,9 @@ from core.evaluation.intervals import Estimate, ratio_of_means
 from core.evaluation.speed import ModelSpeed
 
 TEACHER = "teacher"
-KINDS = {TEACHER: "Teacher", "student": "Student", "control": "Same size, not distilled"}  # an export has a name of its own
+KINDS = {TEACHER: "Teacher", "student": "Student", "control": "Same size, not distilled",
+         **{f"{who} {form}": f"{who.capitalize()}, {words}" for who in (TEACHER, "student")
+            for form, words in (("onnx", "ONNX"), ("onnx-int8", "ONNX int8"))}}
 TASK_NAMES = {"imdb": "IMDb", "rt": "Rotten Tomatoes", "sst2": "SST-2", "squad": "SQuAD"}
 TOLERANCE = 0.15  # of the measured ratio around the predicted one (methods A4)
 DASH = quantities.UNKNOWN
@@ -106,7 +108,7 @@ class Row:
     """One model of a card.
 
     Attributes:
-        kind: ``teacher``, ``student``, ``control``, or a word for an export.
+        kind: one of `KINDS`; an export is its model's kind and its form.
         name: of the model, as people know it.
         parameters, without_embeddings: numbers, tied weights once; None where it is not known.
         size_bytes: of its weights on disk.

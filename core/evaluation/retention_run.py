@@ -14,19 +14,23 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 from core import catalog, checkpoints
 from core.catalog import ModelEntry
 from core.config import RetentionSpec
 from core.evaluation.flops import folder_flops
 from core.evaluation.retention import Card, Row, Score, TaskScores, Timing
-from core.evaluation.speed import Speed, forward_of, measure_speed
+from core.evaluation.speed import Forward, Speed, forward_of, measure_speed
 from core.evaluation.task_scores import Load, Scoring
 from core.json_files import read_json, write_json
 from core.recorder import Recorder, Stopped
+
+if TYPE_CHECKING:
+    from core.export.sessions import OnnxModel
 
 FORMATS = {"F32": "fp32", "F16": "fp16", "BF16": "bf16", "F64": "fp64"}
 SPEED, SCORES, CARD = "speed.json", "scores.json", "card.json"
@@ -48,9 +52,11 @@ def measure_retention(models: Mapping[str, str], spec: RetentionSpec, recorder: 
         StillhouseError: a model that cannot be used, or what a task cannot go on with.
     """
     names, seeds = names or {}, scoring.seeds if spec.tasks else ()
-    speed, entries = _speed(models, spec, recorder, directory / SPEED, load)
+    speed, entries, exports = _speed(models, spec, recorder, directory / SPEED, load)
     scores = _scores(models, spec, seeds, recorder, directory / SCORES, scoring)
     rows = tuple(_row(who, names.get(who, entry.name), entry, spec, speed, scores, seeds) for who, entry in entries.items())
+    of = {row.kind: row for row in rows}
+    rows += tuple(_exported_row(of[kind.split()[0]], kind, size, speed) for kind, size in exports.items())
     timing = Timing(speed.length, speed.batch, speed.threads, speed.rounds, speed.batch_rounds, speed.processor)
     tuning = (spec.train_items, spec.epochs) if scoring.tuned and seeds else (None, None)
     card = Card(rows, seeds, timing, *tuning, datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"))
@@ -60,20 +66,47 @@ def measure_retention(models: Mapping[str, str], spec: RetentionSpec, recorder: 
 
 
 def _speed(models: Mapping[str, str], spec: RetentionSpec, recorder: Recorder, path: Path,
-           load: Load) -> tuple[Speed, dict[str, ModelEntry]]:
-    """The times, and what the catalogue knows of the models; they are in memory together while they are timed, and only then."""
+           load: Load) -> tuple[Speed, dict[str, ModelEntry], dict[str, int]]:
+    """The times, what the catalogue knows of the models, and the bytes of what was exported of them. All are in memory together while
+    they are timed, and only then."""
     import torch
 
     loaded = {who: load(reference, device="cpu", dtype=torch.float32) for who, reference in models.items()}
-    entries, settings = {who: each.entry for who, each in loaded.items()}, [list(models), spec.seconds, spec.length]
+    entries = {who: each.entry for who, each in loaded.items()}
+    settings = [list(models), spec.seconds, spec.length, spec.exports]
     kept = read_json(path)
     if kept is not None and kept["settings"] == settings:
-        return Speed.from_dict(kept["speed"]), entries
+        return Speed.from_dict(kept["speed"]), entries, kept["exports"]
     length = min([spec.length, *(entry.context for entry in entries.values())])
-    speed = measure_speed({who: forward_of(each.model) for who, each in loaded.items()}, recorder, length=length, seconds=spec.seconds,
-                          vocabulary=min(entry.vocabulary for entry in entries.values()))
-    write_json(path, {"settings": settings, "speed": speed.to_dict()})
-    return speed, entries
+    timed = {who: forward_of(each.model) for who, each in loaded.items()}
+    with TemporaryDirectory() as work:
+        single, several = _exports(models, Path(work), recorder, torch.get_num_threads()) if spec.exports else ({}, {})
+        speed = measure_speed(timed | {kind: _forward_of_export(each) for kind, each in single.items()}, recorder, length=length,
+                              batched=timed | {kind: _forward_of_export(each) for kind, each in several.items()}, seconds=spec.seconds,
+                              vocabulary=min(entry.vocabulary for entry in entries.values()))
+        sizes = {kind: each.bytes for kind, each in single.items()}
+    write_json(path, {"settings": settings, "speed": speed.to_dict(), "exports": sizes})
+    return speed, entries, sizes
+
+
+def _exports(models: Mapping[str, str], work: Path, recorder: Recorder,
+             threads: int) -> tuple[dict[str, OnnxModel], dict[str, OnnxModel]]:
+    """Kind of row -> what was exported of teacher and student, on one thread, and on all."""
+    from core.export.exporting import onnx_models
+    from core.export.sessions import OnnxModel
+
+    single: dict[str, OnnxModel] = {}
+    for who in ("teacher", "student"):
+        if recorder.should_stop():
+            raise Stopped
+        recorder.event("phase", {"name": "export", "who": who})
+        (work / who).mkdir()
+        single |= {f"{who} {form}": each for form, each in onnx_models(models[who], work / who).items()}
+    return single, {kind: OnnxModel(each.path, threads) for kind, each in single.items()}
+
+
+def _forward_of_export(model: OnnxModel) -> Forward:
+    return lambda input_ids, attention_mask: model(input_ids.numpy(), attention_mask.numpy())
 
 
 def _scores(models: Mapping[str, str], spec: RetentionSpec, seeds: tuple[int, ...], recorder: Recorder, path: Path,
@@ -104,6 +137,11 @@ def _row(who: str, name: str, entry: ModelEntry, spec: RetentionSpec, speed: Spe
     return Row(who, name, entry.parameters, entry.parameters - entry.counts.embeddings - entry.counts.head, entry.size_bytes,
                weights_format(folder) if folder else "gguf", folder and folder_flops(folder, length=speed.length).total,
                speed.models[who], tuple(tasks))
+
+
+def _exported_row(row: Row, kind: str, size: int, speed: Speed) -> Row:
+    """The row of what was exported of a model: as many parameters and operations, other bytes and times."""
+    return replace(row, kind=kind, size_bytes=size, format="int8" if kind.endswith("int8") else "fp32", speed=speed.models[kind], scores=())
 
 
 def weights_format(folder: Path) -> str:

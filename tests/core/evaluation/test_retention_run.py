@@ -9,12 +9,13 @@ import pytest
 from core import catalog
 from core.config import RetentionSpec
 from core.evaluation.flops import folder_flops
-from core.evaluation.retention import Card, Score
+from core.evaluation.retention import Card, Score, markdown
 from core.evaluation.retention_run import CARD, SCORES, SPEED, measure_retention, weights_format
 from core.evaluation.task_scores import Scoring
 from core.json_files import read_json, write_json
 from core.recorder import ListRecorder, Stopped
 from tests.core.chat_models import save_chat_model
+from tests.core.masked_models import masked_model, save
 
 SPEC = RetentionSpec(seeds=2, seconds=0.2, length=16)
 SEEDS = (5, 6)
@@ -115,6 +116,21 @@ def test_a_short_context_is_timed_at_its_own_length(models: dict[str, str], tmp_
     spec = SPEC.model_copy(update={"tasks": (), "length": 500})
     card = measure_retention(models, spec, ListRecorder(), tmp_path / "card", Scoring(Scorer(), SEEDS))
     assert card.timing.length == 64
+
+
+def test_exports_stand_in_the_same_table(tmp_path: Path) -> None:
+    folders = {who: str(save(masked_model(layers), tmp_path / who)) for who, layers in (("teacher", 4), ("student", 2))}
+    spec = RetentionSpec(tasks=(), seconds=0.2, length=16, exports=True)
+    scoring = Scoring((), lambda *_: pytest.fail("nothing is scored"), tuned=True)
+    card = measure_retention(folders, spec, ListRecorder(), tmp_path / "card", scoring)
+    by_kind = {row.kind: row for row in card.rows}
+    assert list(by_kind) == ["teacher", "student", "teacher onnx", "teacher onnx-int8", "student onnx", "student onnx-int8"]
+    assert by_kind["student onnx-int8"].size_bytes < by_kind["student onnx"].size_bytes
+    assert by_kind["student onnx"].parameters == by_kind["student"].parameters and by_kind["teacher onnx-int8"].format == "int8"
+    assert all(row.speed.latency.value > 0 and row.speed.throughput.value > 0 for row in card.rows)
+    assert "Student, ONNX int8" in markdown(card) and Card.from_dict(card.to_dict()) == card
+    again = measure_retention(folders, spec, ListRecorder(), tmp_path / "card", scoring)
+    assert [row.speed for row in again.rows] == [row.speed for row in card.rows]
 
 
 def test_the_format_is_that_of_most_bytes(tmp_path: Path) -> None:
