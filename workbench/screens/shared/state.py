@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -20,6 +21,7 @@ from workbench.store.records import Run
 
 if TYPE_CHECKING:
     from core.catalog import ModelEntry
+    from core.checkpoints import Task
 
 HOME, NEW, TUNE, CHAIN, RUNS, RUN, COMPARE, DEVICE, MODELS, CHECKS, ABLATION = (
     f"../pages/{name}.py"
@@ -120,6 +122,20 @@ def describe(reference: str) -> ModelEntry:
     if isinstance(found, StillhouseError):
         raise found
     return found
+
+
+def entry_of(reference: str) -> ModelEntry | None:
+    """What is known of a model, None where nothing is: it is yet to be trained, or not there."""
+    listed = next((entry for entry in models(tuple(references.PARTS)) if entry.name == reference), None)
+    with suppress(StillhouseError):
+        return listed or describe(reference)
+    return None
+
+
+def task_of(reference: str) -> Task | None:
+    """What a model's head is for; None where that is not known."""
+    entry = entry_of(reference)
+    return entry and entry.task
 
 
 def resolved(reference: str) -> str:

@@ -1,0 +1,47 @@
+"""The panes of the Compare page: which models each is for, and what buttons call it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from core.checkpoints import Task
+from workbench.screens.shared import state
+
+
+@dataclass(frozen=True, slots=True)
+class Pane:
+    """One way to compare models.
+
+    Attributes:
+        key: its name in the page's address.
+        task: what its models' heads are for.
+        action: what a button says that opens it with one model.
+        comparison: what a button says that opens it with several.
+        recipes: of assets/recipes, that train such a model and a student of it.
+    """
+
+    key: str
+    task: Task
+    title: str
+    icon: str
+    action: str
+    comparison: str
+    recipes: tuple[str, str]
+
+
+CHAT = Pane("chat", "causal", "Chat", "forum", "Chat", "Compare in chat", ("house-chat", "quickstart"))
+BLANKS = Pane("blanks", "masked", "Fill in the blank", "edit_note", "Fill in", "Compare in a blank", ("house-encoder", "distilbert"))
+CLASSES = Pane("classes", "classification", "Classify", "category", "Classify", "Compare their classes",
+               ("house-sentiment", "house-sentiment-stage2"))
+PANES = {pane.key: pane for pane in (CHAT, BLANKS, CLASSES)}
+
+
+def of_task(task: Task | None) -> Pane | None:
+    """The pane for models with such a head; there is none yet for those that answer questions about a text."""
+    return next((pane for pane in PANES.values() if pane.task == task), None)
+
+
+def of_models(references: Iterable[str]) -> Pane:
+    """The pane for these models: that of the first one whose head is known, else the chat."""
+    return next(filter(None, (of_task(state.task_of(reference)) for reference in references)), CHAT)
