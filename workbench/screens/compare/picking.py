@@ -26,7 +26,7 @@ def pane() -> Pane:
     models = _linked()
     linked = st.query_params.get("pane")
     if linked not in PANES:
-        linked = panes.of_models(models).key if models else st.session_state.get(SHOWN, CHAT.key)
+        linked = (panes.of_models(models) or CHAT).key if models else st.session_state.get(SHOWN, CHAT.key)
     if linked != st.session_state.get(SHOWN) or PANE not in st.session_state:  # a link was followed, or the page opened anew
         st.session_state[PANE] = linked
     chosen = st.segmented_control("Pane", list(PANES), key=PANE, required=True, on_change=_switched, label_visibility="collapsed",

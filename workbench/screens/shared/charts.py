@@ -189,8 +189,10 @@ def ranked(bars: pd.DataFrame, *, colour: str, longest: float) -> go.Figure:
     trace: Trace = {"type": "bar", "orientation": "h", "x": bars["value"].to_numpy(dtype=float), "y": places, "marker": marker,
                     "text": texts, "textposition": "outside", "cliponaxis": False, "customdata": labels,
                     "hovertemplate": "%{customdata}: %{x:.2%}<extra></extra>"}
+    # Nothing to zoom into: a finger that lands here scrolls the page.
+    still = {"dragmode": False, "modebar": {"remove": ["zoom", "pan", "resetScale", "toImage"]}}
     return figure([trace], height=TOOLBAR + 44 + BAR_ROW * len(bars), x_title="probability", y_title="", legend=False, hovermode="closest",
-                  bargap=0.3, x_axis={"range": [0, longest * BAR_ROOM], "tickformat": "~%", "nticks": 5},
+                  bargap=0.3, **still, x_axis={"range": [0, longest * BAR_ROOM], "tickformat": "~%", "nticks": 5},
                   y_axis={"tickvals": places, "ticktext": labels, "range": [len(bars) - 0.4, -0.6], "showgrid": False})
 
 

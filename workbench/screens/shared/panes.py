@@ -31,8 +31,8 @@ class Pane:
 
 
 CHAT = Pane("chat", "causal", "Chat", "forum", "Chat", "Compare in chat", ("house-chat", "quickstart"))
-BLANKS = Pane("blanks", "masked", "Fill in the blank", "edit_note", "Fill in", "Compare in a blank", ("house-encoder", "distilbert"))
-CLASSES = Pane("classes", "classification", "Classify", "category", "Classify", "Compare their classes",
+BLANKS = Pane("blanks", "masked", "Fill in the blank", "text_select_start", "Fill a blank", "Compare how they fill blanks", ("house-encoder", "distilbert"))
+CLASSES = Pane("classes", "classification", "Classify", "category", "Classify", "Compare how they classify",
                ("house-sentiment", "house-sentiment-stage2"))
 PANES = {pane.key: pane for pane in (CHAT, BLANKS, CLASSES)}
 
@@ -42,6 +42,6 @@ def of_task(task: Task | None) -> Pane | None:
     return next((pane for pane in PANES.values() if pane.task == task), None)
 
 
-def of_models(references: Iterable[str]) -> Pane:
-    """The pane for these models: that of the first one whose head is known, else the chat."""
-    return next(filter(None, (of_task(state.task_of(reference)) for reference in references)), CHAT)
+def of_models(references: Iterable[str]) -> Pane | None:
+    """The pane for these models: that of the first one whose head is known, the chat where none is."""
+    return of_task(next(filter(None, map(state.task_of, references)), CHAT.task))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -146,11 +145,6 @@ def resolved(reference: str) -> str:
 def models(parts: tuple[str, ...] = references.TRAINED) -> list[ModelEntry]:
     """Every model that can be picked, with these parts of the runs; looked for anew every few seconds, since each is a file to be read."""
     return _models(str(store().path), parts)
-
-
-def comparison(models: Sequence[str], *, masked: bool) -> dict[str, str]:
-    """The address of the Compare page with these models, in the pane that asks them what they can do: chat, or fill blanks."""
-    return {"models": ",".join(models)} | ({"pane": "blanks"} if masked else {})
 
 
 def visitor_is_here() -> bool:
