@@ -104,7 +104,7 @@ def _actions(run: Run) -> None:
         st.switch_page(state.CHAIN, query_params={"teacher": run.name})
     looks = "secondary" if run.builds_chain else "primary"
     compared = _compared_models(run)
-    pane = panes.of_models(compared) if run.status == "finished" else None
+    pane = panes.of_models([run.name, *compared]) if run.status == "finished" else None
     if pane is not None and st.button(pane.comparison, type=looks, icon=f":material/{pane.icon}:", key="compare"):
         st.switch_page(state.COMPARE, query_params={"pane": pane.key, "models": ",".join(compared)})
     with st.popover("More", icon=":material/more_horiz:", key="more"):
