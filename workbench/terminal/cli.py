@@ -302,7 +302,9 @@ def generate(options: argparse.Namespace) -> Answer:
         catalog.check_task(entry, "causal")
     from core import devices
 
-    loaded = catalog.load(references.resolve(options.model, store), device=devices.resolve_device("auto"))
+    device = devices.resolve_device("auto")
+    dtype = devices.resolve_precision("auto" if entry.task == "causal" else "fp32", device)  # probabilities are told: as exact as they are
+    loaded = catalog.load(references.resolve(options.model, store), device=device, dtype=dtype)
     answered = {"causal": _continued, "masked": _filled, "classification": _classified}[entry.task](loaded, options)
     return Answer({"model": options.model, "prompt": options.prompt, **answered.document}, answered.text)
 
