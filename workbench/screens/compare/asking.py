@@ -86,10 +86,12 @@ def answers(question: Question, *arguments: Any, meanwhile: str) -> dict[str, An
     return background.answer(question, *arguments, meanwhile=meanwhile)
 
 
-def heading(participant: Participant, seconds: float) -> None:
-    """Who answers, with which weights, and how long it takes."""
+def heading(participant: Participant, seconds: float | None) -> None:
+    """Who answers; with which weights and how long it takes, unless that was said before."""
     card = participant.card
     st.markdown(f"**{participant.role}** · {views.plain(references.short(participant.name))}")
+    if seconds is None:
+        return
     st.caption(f"{quantities.count(card.parameters)} parameters · {card.layers} layers · weights `{card.weights}` · "
                f"**{1000 * seconds:.3g} ms**{'' if card.device == 'cpu' else f' · {views.plain(card.device)}'}")
 

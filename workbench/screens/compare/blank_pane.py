@@ -72,7 +72,7 @@ def _blanks(text: str, found: Mapping[str, Any], participants: Sequence[Particip
             st.markdown(_with_blank(text, number))
         for index, (column, each) in enumerate(zip(st.columns(len(participants), gap="medium"), participants, strict=True)):
             with column:
-                asking.heading(each, found["seconds"][index])
+                asking.heading(each, None if number else found["seconds"][index])
                 words = differences.marked_words(blank, index, roles)
                 live_plotly(charts.ranked(words, colour=each.colour, longest=longest), key=f"blank.{number}.{index}",
                             label=f"Blank {number + 1}, {each.role}: " + ", ".join(f"{word} {share:.1%}" for word, share in

@@ -30,7 +30,7 @@ def pane() -> Pane:
     if linked != st.session_state.get(SHOWN) or PANE not in st.session_state:  # a link was followed, or the page opened anew
         st.session_state[PANE] = linked
     chosen = st.segmented_control("Pane", list(PANES), key=PANE, required=True, on_change=_switched, label_visibility="collapsed",
-                                  format_func=lambda key: f":material/{PANES[key].icon}: {PANES[key].title}")
+                                  format_func=lambda key: PANES[key].title)
     st.session_state[SHOWN] = st.query_params["pane"] = chosen
     return PANES[chosen]
 

@@ -184,15 +184,16 @@ def ranked(bars: pd.DataFrame, *, colour: str, longest: float) -> go.Figure:
     places, alone = list(range(len(bars))), bars["mark"].isin(["new", "lost"])
     labels = [html.escape(label, quote=False) for label in bars["label"]]
     texts = [f"{value:.1%}  {html.escape(note, quote=False)}".rstrip() for value, note in zip(bars["value"], bars["note"], strict=True)]
-    marker = {"color": np.where(alone, ROSE, colour), "opacity": np.where(bars["mark"] == "moved", 0.55, 1.0),
+    marker = {"color": np.where(alone, ROSE, colour), "opacity": np.where(bars["mark"] == "moved", 0.65, 1.0),
               "pattern": {"shape": np.where(alone, "/", ""), "solidity": 0.25}, "line": {"width": 0}}
     trace: Trace = {"type": "bar", "orientation": "h", "x": bars["value"].to_numpy(dtype=float), "y": places, "marker": marker,
                     "text": texts, "textposition": "outside", "cliponaxis": False, "customdata": labels,
                     "hovertemplate": "%{customdata}: %{x:.2%}<extra></extra>"}
     # Nothing to zoom into: a finger that lands here scrolls the page.
     still = {"dragmode": False, "modebar": {"remove": ["zoom", "pan", "resetScale", "toImage"]}}
-    return figure([trace], height=TOOLBAR + 44 + BAR_ROW * len(bars), x_title="probability", y_title="", legend=False, hovermode="closest",
-                  bargap=0.3, **still, x_axis={"range": [0, longest * BAR_ROOM], "tickformat": "~%", "nticks": 5},
+    return figure([trace], height=52 + BAR_ROW * len(bars), x_title="probability", y_title="", legend=False, hovermode="closest", bargap=0.3,
+                  margin={"l": 8, "r": 8, "t": 4, "b": 8}, **still,
+                  x_axis={"range": [0, longest * BAR_ROOM], "tickformat": "~%", "nticks": 5},
                   y_axis={"tickvals": places, "ticktext": labels, "range": [len(bars) - 0.4, -0.6], "showgrid": False})
 
 
