@@ -82,7 +82,7 @@ def fill_blanks(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text
         CompatibilityError: the tokenizer has no mask token.
         CorruptModel: the model's logits are not numbers.
     """
-    shares = _logits(model, tokenizer, text).softmax(-1)  # (N, V)
+    shares = blank_logits(model, tokenizer, text).softmax(-1)  # (N, V)
     values, tokens = shares.topk(min(count, shares.shape[1]))  # (N, count)
     return [[Fill(tokenizer.decode([token]).strip(), value) for token, value in zip(row, numbers, strict=True)]
             for row, numbers in zip(tokens.tolist(), values.tolist(), strict=True)]
@@ -101,7 +101,7 @@ def compare_blanks(models: Sequence[LoadedModel], text: str, count: int = FIRST)
     Raises:
         DataError, CompatibilityError, CorruptModel: as `fill_blanks`.
     """
-    logits = [_logits(each.model, each.tokenizer, text) for each in models]  # (N, V) each
+    logits = [blank_logits(each.model, each.tokenizer, text) for each in models]  # (N, V) each
     families = [next(number for number, other in enumerate(models) if same_vocabulary(other.tokenizer, each.tokenizer))
                 for each in models]
     widths = [check_compatible(models[0], each) if family == 0 else 0 for each, family in zip(models, families, strict=True)]
@@ -126,10 +126,10 @@ def encode_blanks(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, te
     return ids, (ids[0] == tokenizer.mask_token_id).nonzero().squeeze(-1)
 
 
-def _logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str) -> torch.Tensor:
-    """Float32 logits (N, V) of real tokens at every blank, on the CPU.
+def blank_logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str) -> torch.Tensor:
+    """Float32 logits (N, V) of real tokens at every blank, on the CPU. Raises as `fill_blanks`.
 
-    Of the whole text at once: hooks that keep the head from the other positions would not be safe where threads share a model.
+    The head computes the whole text: hooks that keep it from other positions would not be safe where threads share a model.
     """
     ids, blanks = encode_blanks(model, tokenizer, text)
     with evaluating(model):

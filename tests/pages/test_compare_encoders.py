@@ -5,12 +5,10 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from core import catalog
 from core.errors import DataError, OutOfMemory, StillhouseError
 from core.recorder import CONTROL, STUDENT
 from tests.core.masked_models import classifier, masked_model, save
@@ -70,15 +68,8 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> dict[str, Question]:
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     root = tmp_path_factory.mktemp("encoders")
-    return {"masked": str(save(masked_model(4), root / "house-masked")), "pupil": str(save(masked_model(2), root / "pupil")),
+    return {"masked": str(save(masked_model(4), root / "masked")), "pupil": str(save(masked_model(2), root / "pupil")),
             "judge": str(save(classifier(), root / "judge")), "other": str(save(classifier(seed=1), root / "other"))}
-
-
-@pytest.fixture
-def house(monkeypatch: pytest.MonkeyPatch, folders: dict[str, str]) -> None:
-    """A masked model ships with the project."""
-    found = catalog._house_folders()
-    monkeypatch.setattr(catalog, "_house_folders", lambda: {**found, "house-masked": Path(folders["masked"])})
 
 
 def trained(store: Store, folder: str, name: str = "taught", *parts: str) -> None:
@@ -94,19 +85,18 @@ def labels(page: Any) -> list[str]:
 # ------------------------------------------------------------------------------------------------ fill in the blank
 
 
-@pytest.mark.usefixtures("house")
 def test_it_begins_with_the_house_encoder_and_the_newest_student(open_page: Open, store: Store, folders: dict[str, str],
                                                                  engine: dict[str, Question]):
     trained(store, folders["pupil"], "older")
     trained(store, folders["pupil"], "newer", STUDENT, CONTROL)
     page = open_page("compare", pane="blanks")
     picker = page.multiselect[0]
-    assert picker.value[-2:] == ["house-masked", "newer"] or picker.value == ["house-encoder", "house-masked"]
+    assert picker.value == ["house-encoder", "newer"]
     assert {"newer", "newer:control", "older"} <= set(picker.options) and "house-chat" not in picker.options
     models, text, first, _ = engine["blanks"].asked[-1]
     assert (list(models), text, first) == (picker.value, blank_pane.EXAMPLES[0], 10)
     said = texts(page)
-    assert "**Teacher** · house" in said and "12.3 ms" in said and "0123456789ab" in said
+    assert "**Teacher** · house-encoder" in said and "12.3 ms" in said and "0123456789ab" in said
     assert "2 of 2 words shared, the same first word" in said
     assert len(page.get("bidi_component")) == 2
     assert page.query_params["pane"] == "blanks" and page.query_params["models"] == ",".join(picker.value)
@@ -169,7 +159,7 @@ def test_a_model_that_cannot_be_loaded_leaves_the_others(open_page: Open, folder
     page = open_page("compare", models=f"{folders['masked']},{folders['pupil']}")
     assert "needs 9 GiB" in page.error[0].value
     assert engine["blanks"].asked[-1][0] == (folders["masked"],)
-    assert "**Model** · house-masked" in texts(page)
+    assert "**Model** · masked" in texts(page)
 
 
 def test_a_model_that_is_being_loaded_is_named(open_page: Open, folders: dict[str, str], monkeypatch: pytest.MonkeyPatch,
@@ -243,7 +233,7 @@ def test_a_classifier_in_the_chat_is_told(open_page: Open, folders: dict[str, st
 
 
 @pytest.mark.parametrize(("kind", "action", "comparison", "pane"), [
-    ("masked", "Fill in", "Compare in a blank", "blanks"), ("judge", "Classify", "Compare their classes", "classes")])
+    ("masked", "Fill a blank", "Compare how they fill blanks", "blanks"), ("judge", "Classify", "Compare how they classify", "classes")])
 def test_models_and_runs_lead_to_the_pane_of_their_kind(open_page: Open, store: Store, folders: dict[str, str], kind: str, action: str,
                                                         comparison: str, pane: str):
     trained(store, folders[kind], "taught", STUDENT, CONTROL)

@@ -96,17 +96,11 @@ def heading(participant: Participant, seconds: float | None) -> None:
                f"**{1000 * seconds:.3g} ms**{'' if card.device == 'cpu' else f' · {views.plain(card.device)}'}")
 
 
-def second_model(models: Sequence[str], pane: Pane) -> None:
-    """What to add where one model stands alone, and how to make it."""
-    if len(models) == 1:
-        st.caption(":material/add: Add a second model above to see where the two differ. A student of the first is trained by this:")
-        recipe(pane.recipes[1])
-
-
-def recipe(name: str) -> None:
-    """The command that runs a recipe, and the form that holds it."""
+def recipe(name: str, form: str) -> None:
+    """The command that runs a recipe, and the page whose form holds it."""
     st.code(f"python -m workbench distill assets/recipes/{name}.yaml", language="bash", wrap_lines=True)
-    st.page_link(state.NEW, label="Open it as an experiment", icon=":material/science:", query_params={"recipe": name})
+    st.page_link(form, label="Open it as an experiment", icon=":material/science:",
+                 query_params={"recipe": name} if form == state.NEW else None)
 
 
 def _stamp(name: str) -> str:

@@ -12,7 +12,7 @@ from core.masking import BLANKS, MASK, blanked
 from workbench.screens.compare import asking, differences, picking
 from workbench.screens.compare.asking import Participant
 from workbench.screens.compare.differences import FIRST
-from workbench.screens.shared import background, charts, panes, views
+from workbench.screens.shared import background, charts, panes, state, views
 from workbench.screens.shared.live_plotly import live_plotly
 
 SENTENCE = "compare.sentence"  # in the session state
@@ -26,7 +26,7 @@ def show(models: Sequence[str]) -> None:
     """The sentence, and what the models put into its blanks."""
     if not models:
         views.empty_state("Pick two or three models that fill blanks. The house encoder is one; this trains it:", panes.BLANKS.icon)
-        asking.recipe(panes.BLANKS.recipes[0])
+        asking.recipe("house-encoder", state.NEW)
         return
     sentence, again = _sentence()
     with st.container():  # what is wrong, or awaited, stands beside the field
@@ -44,7 +44,9 @@ def show(models: Sequence[str]) -> None:
             return
     if found is not None:
         _blanks(text, found, participants)
-        asking.second_model(models, panes.BLANKS)
+        if len(models) == 1:
+            st.caption(":material/add: Add a second model above to see where the two differ. This trains a student of the first:")
+            asking.recipe("distilbert", state.NEW)
 
 
 def _sentence() -> tuple[str, bool]:

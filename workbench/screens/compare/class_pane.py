@@ -10,7 +10,7 @@ import streamlit as st
 from core.errors import StillhouseError
 from workbench.screens.compare import asking, differences, picking
 from workbench.screens.compare.asking import Participant
-from workbench.screens.shared import background, charts, panes, views
+from workbench.screens.shared import background, charts, panes, state, views
 from workbench.screens.shared.live_plotly import live_plotly
 
 TEXT, PAIR = "compare.review", "compare.pair"  # in the session state
@@ -23,7 +23,7 @@ def show(models: Sequence[str]) -> None:
     if not models:
         views.empty_state("Pick two or three classifiers. A pretrained encoder becomes one when it is fine-tuned on labelled texts:",
                           panes.CLASSES.icon)
-        asking.recipe(panes.CLASSES.recipes[0])
+        asking.recipe("house-sentiment", state.TUNE)
         return
     text, pair, again = _texts()
     with st.container():  # what is wrong, or awaited, stands beside the field
@@ -40,7 +40,9 @@ def show(models: Sequence[str]) -> None:
             return
     if found is not None:
         _classes(found, participants)
-        asking.second_model(models, panes.CLASSES)
+        if len(models) == 1:
+            st.caption(":material/add: Add a second model above to see where the two differ. This trains a student of the first:")
+            asking.recipe("house-sentiment-stage2", state.TUNE)
 
 
 def _texts() -> tuple[str, str, bool]:

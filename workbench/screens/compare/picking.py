@@ -48,15 +48,16 @@ def pick(chosen: Pane) -> list[str]:
         The models that were picked and belong to the pane, as far as that is known; the others are told.
     """
     known = [entry for entry in state.models(tuple(references.PARTS)) if entry.present and entry.task == chosen.task]
-    default = [entry.name for entry in known[:1]]
+    names = [entry.name for entry in known]
+    default = names[:1]
     if chosen is not CHAT:  # a shipped model and the newest student; where either is missing, the first two
+        shipped = [entry.name for entry in known if entry.kind == "house"]
         students = [entry.name for entry in known if entry.kind == "run" and ":" not in entry.name]
-        default = list(dict.fromkeys([*(entry.name for entry in known if entry.kind == "house"), *students,
-                                      *(entry.name for entry in known)]))[:2]
+        default = list(dict.fromkeys([*shipped[:1], *students[:1], *names]))[:2]
     key = f"compare.models.{chosen.key}"
     follow(key, _linked(), default)
     picked = st.multiselect(
-        "Models", list(dict.fromkeys([*(entry.name for entry in known), *st.session_state[key]])), key=key, max_selections=MAX_MODELS,
+        "Models", list(dict.fromkeys([*names, *st.session_state[key]])), key=key, max_selections=MAX_MODELS,
         accept_new_options=True, placeholder="Pick two or three, or type a folder, a GGUF file or a hub id", select_all=False,
         help="The first one is the teacher: students are marked where they depart from it. `run` is the student of a run, "
              "`run:control` its control, `run:before` the student before training.")

@@ -191,8 +191,8 @@ def ranked(bars: pd.DataFrame, *, colour: str, longest: float) -> go.Figure:
                     "hovertemplate": "%{customdata}: %{x:.2%}<extra></extra>"}
     # Nothing to zoom into: a finger that lands here scrolls the page.
     still = {"dragmode": False, "modebar": {"remove": ["zoom", "pan", "resetScale", "toImage"]}}
-    return figure([trace], height=52 + BAR_ROW * len(bars), x_title="probability", y_title="", legend=False, hovermode="closest", bargap=0.3,
-                  margin={"l": 8, "r": 8, "t": 4, "b": 8}, **still,
+    return figure([trace], height=52 + BAR_ROW * len(bars), x_title="probability", y_title="", legend=False, hovermode="closest",
+                  bargap=0.3, margin={"l": 8, "r": 8, "t": 4, "b": 8}, **still,
                   x_axis={"range": [0, longest * BAR_ROOM], "tickformat": "~%", "nticks": 5},
                   y_axis={"tickvals": places, "ticktext": labels, "range": [len(bars) - 0.4, -0.6], "showgrid": False})
 

@@ -18,7 +18,6 @@ class Pane:
         task: what its models' heads are for.
         action: what a button says that opens it with one model.
         comparison: what a button says that opens it with several.
-        recipes: of assets/recipes, that train such a model and a student of it.
     """
 
     key: str
@@ -27,13 +26,11 @@ class Pane:
     icon: str
     action: str
     comparison: str
-    recipes: tuple[str, str]
 
 
-CHAT = Pane("chat", "causal", "Chat", "forum", "Chat", "Compare in chat", ("house-chat", "quickstart"))
-BLANKS = Pane("blanks", "masked", "Fill in the blank", "text_select_start", "Fill a blank", "Compare how they fill blanks", ("house-encoder", "distilbert"))
-CLASSES = Pane("classes", "classification", "Classify", "category", "Classify", "Compare how they classify",
-               ("house-sentiment", "house-sentiment-stage2"))
+CHAT = Pane("chat", "causal", "Chat", "forum", "Chat", "Compare in chat")
+BLANKS = Pane("blanks", "masked", "Fill in the blank", "text_select_start", "Fill a blank", "Compare how they fill blanks")
+CLASSES = Pane("classes", "classification", "Classify", "category", "Classify", "Compare how they classify")
 PANES = {pane.key: pane for pane in (CHAT, BLANKS, CLASSES)}
 
 
