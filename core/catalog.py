@@ -37,6 +37,13 @@ if TYPE_CHECKING:
 
 Kind = Literal["house", "package", "folder", "gguf", "hub", "run"]
 
+# What a model with a head for a task does, and one that does it.
+DOES: dict[Task, str] = {"causal": "goes on with a text", "masked": "fills blanks", "classification": "tells classes of texts apart",
+                         "question_answering": "finds the answer to a question in a text"}
+EXAMPLES: dict[Task, str] = {"causal": "a causal language model, as house-chat", "masked": "a masked-language model, as house-encoder",
+                             "classification": "a model that was fine-tuned on labelled texts",
+                             "question_answering": "a model that was fine-tuned on questions"}
+
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
@@ -184,6 +191,13 @@ def model_class(task: Task) -> Any:
             "question_answering": transformers.AutoModelForQuestionAnswering}[task]
 
 
+def check_task(entry: ModelEntry, task: Task) -> None:
+    """Refuse a model whose head is for something else. Raises CompatibilityError."""
+    if entry.task != task:
+        raise CompatibilityError(f"'{entry.name}' {DOES[entry.task]}.", f"A model that {DOES[task]} was expected.",
+                                 f"Choose {EXAMPLES[task]}.")
+
+
 def check_compatible(teacher: LoadedModel, student: LoadedModel) -> int:
     """The number of tokens that both models know, under the same numbers.
 
@@ -195,6 +209,15 @@ def check_compatible(teacher: LoadedModel, student: LoadedModel) -> int:
     """
     shared = shared_vocabulary(teacher.tokenizer, student.tokenizer)
     return min(shared, *(real_width(loaded.tokenizer, loaded.model) for loaded in (teacher, student)))
+
+
+def same_vocabulary(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase) -> bool:
+    """Whether two tokenizers give their tokens the same numbers, so that models can be held against each other token by token."""
+    try:
+        shared_vocabulary(one, other)
+    except CompatibilityError:
+        return False
+    return True
 
 
 def shared_vocabulary(teacher: PreTrainedTokenizerBase, student: PreTrainedTokenizerBase) -> int:

@@ -10,9 +10,8 @@ import torch
 from core.anatomy import anatomy_of
 from core.conversation import Conversation, Detokenizer, as_messages, context_length, encode_answer, fit_prompt
 from core.errors import DataError
-from core.evaluation.blanks import encode_blanks
-from core.evaluation.forward import chunks, evaluating, forward, last_hidden, log_softmax, output_head
-from core.masking import MASK
+from core.evaluation.blanks import blank_logits
+from core.evaluation.forward import chunks, last_hidden, log_softmax, output_head
 from core.tokenizer import vocabulary_size
 
 if TYPE_CHECKING:
@@ -107,20 +106,13 @@ def next_token_logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
         DataError: there is no blank for a model that fills them.
     """
     if anatomy_of(model.config).objective == "masked":
-        states = _blank_states(model, tokenizer, conversation)
+        last = blank_logits(model, tokenizer, conversation)[0]
     else:
-        states = _last_states(model, fit_prompt(tokenizer, conversation, context_length(model), 1).token_ids, 1)
-    with torch.inference_mode():
-        last = output_head(model)(states)[0].float().cpu()
+        token_ids = fit_prompt(tokenizer, conversation, context_length(model), 1).token_ids
+        with torch.inference_mode():
+            last = output_head(model)(_last_states(model, token_ids, 1))[0].float().cpu()
     logits, order = last[: vocabulary_size(tokenizer)].sort(descending=True)  # (V,)
     return NextToken([tokenizer.decode([token_id]) for token_id in order[:count].tolist()], logits.tolist())
-
-
-def _blank_states(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str) -> torch.Tensor:
-    """What enters the output head (1, D) at the first blank of a text."""
-    ids, blanks = encode_blanks(model, tokenizer, text.replace(MASK, tokenizer.mask_token))
-    with evaluating(model):
-        return forward(model, ids, torch.ones_like(ids)).before_head[0, blanks[:1]]
 
 
 @torch.inference_mode()

@@ -17,6 +17,7 @@ Shapes: B sequences, T positions.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,10 +25,11 @@ from typing import Any
 import numpy as np
 
 from core.config import MaskingSpec
-from core.errors import CompatibilityError
+from core.errors import CompatibilityError, DataError
 from core.tokenizer import vocabulary_size
 
 MASK = "[MASK]"  # how a blank is written in prompts, whatever the tokenizer's own mask token
+WRITTEN = re.compile(r"\[mask\]|<mask>", re.IGNORECASE)  # what counts as one
 BLANKS = (f"The film was {MASK}.", f"I {MASK} this movie.", f"The {MASK} was the best part of the film.")
 
 
@@ -106,6 +108,14 @@ class Masker:
         if not taken.any() and np.isfinite(keys[order[0]]):
             taken[order[0]] = True  # a batch of one long word is still asked for it
         return taken[word].reshape(ids.shape) & candidate
+
+
+def blanked(text: str, mask_token: str = MASK) -> str:
+    """The text with every blank written as a tokenizer knows it. Raises DataError for a text without one."""
+    if not WRITTEN.search(text):
+        raise DataError(f"There is no blank in '{text[:60]}'." if text.strip() else "There is no text.",
+                        f"A sentence with {MASK} was expected.", f"Write {MASK} in place of a word.")
+    return WRITTEN.sub(lambda _: mask_token, text)
 
 
 def token_counts(input_ids: np.ndarray, size: int) -> np.ndarray:

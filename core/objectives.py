@@ -158,7 +158,7 @@ class MaskedLanguage:
         return evaluate_masked(model, blocks, teacher, tokenizer=self.tokenizer, batch_size=batch_size, device=device, dtype=dtype)
 
     def answer(self, model: PreTrainedModel, prompt: str, *, max_new_tokens: int, seed: int) -> str:
-        blanks = fill_blanks(model, self.tokenizer, prompt.replace(MASK, self.tokenizer.mask_token), FILLED)
+        blanks = fill_blanks(model, self.tokenizer, prompt, FILLED)
         return "; ".join(", ".join(f"{fill.token} {fill.probability:.0%}" for fill in fills) for fills in blanks)
 
     def prompts(self, asked: Sequence[str]) -> tuple[str, ...]:

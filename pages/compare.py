@@ -1,14 +1,5 @@
-"""Two or three models side by side, asked the same question with the same seed. ``?models=a,b`` names them."""
+"""Two or three models side by side, asked the same thing: ``?pane=chat|blanks|classes``, ``?models=a,b`` names the models."""
 
-import streamlit as st
+from workbench.screens.compare import compare_view
 
-from workbench.screens import compare_view
-from workbench.screens.shared import views
-
-st.title("Compare", anchor=False)
-with views.errors_shown():
-    models = compare_view.pick()
-    if models:
-        compare_view.pane(models)
-    else:
-        views.empty_state("Pick two or three models: a house model, students and controls of runs, any folder or hub id.", "forum")
+compare_view.show()

@@ -19,10 +19,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from core.evaluation.intervals import Estimate, around_median
-from core.recorder import Recorder, Stopped
+from core.recorder import ListRecorder, Recorder, Stopped
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -124,6 +125,21 @@ def measure_speed(models: Mapping[str, Forward], recorder: Recorder, *, vocabula
                                around_median(_ratios(one[first], one[name])), around_median(_ratios(many[first], many[name])))
               for name in models}
     return Speed(speeds, length, batch, threads, len(one[first]), len(many[first]), devices()[-1].description)
+
+
+def quick_latencies(passes: Sequence[Callable[[], object]], seconds: float = 0.3, rounds: int = 15) -> list[float]:
+    """Median seconds of a pass of each, timed beside each other on the threads that are set: to be told beside an answer.
+
+    Args:
+        seconds: budget of all rounds; a few are timed whatever it is.
+    """
+    import torch
+
+    named: dict[str, Forward] = {str(number): lambda *_, run=run: run() for number, run in enumerate(passes)}
+    with torch.inference_mode():
+        nothing = torch.empty(0)
+        taken = _rounds(named, (nothing, nothing), seconds, rounds, ListRecorder(), torch.Generator().manual_seed(0))
+    return [median(each) for each in taken.values()]
 
 
 def forward_of(model: Any) -> Forward:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForMaskedLM, BertConfig, PreTrainedModel
+from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification, BertConfig, PreTrainedModel
 
 from core.tokenizer import train_masked_tokenizer
 
@@ -29,6 +29,17 @@ def masked_model(layers: int = 4, width: int | None = None, seed: int = 0, sprea
                         hidden_dropout_prob=0.0,
                         attention_probs_dropout_prob=0.0)
     model = AutoModelForMaskedLM.from_config(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * spread)
+    return model.eval()
+
+
+def classifier(labels: tuple[str, ...] = ("negative", "positive"), seed: int = 0, spread: float = 0.2, **config: Any) -> PreTrainedModel:
+    torch.manual_seed(seed)
+    plain = masked_model(2).config.to_dict() | {"architectures": None, "id2label": dict(enumerate(labels)),
+                                                "label2id": {label: number for number, label in enumerate(labels)}, **config}
+    model = AutoModelForSequenceClassification.from_config(BertConfig.from_dict(plain))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * spread)

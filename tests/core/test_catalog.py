@@ -216,3 +216,9 @@ def test_describing_needs_no_torch(tmp_path: Path) -> None:
     code = ("import sys; from core import catalog; catalog.entries(); catalog.describe(sys.argv[1]); "
             "sys.exit(any(name in sys.modules for name in ('torch', 'transformers', 'datasets')))")
     subprocess.run([sys.executable, "-c", code, str(folder)], check=True, timeout=60)
+
+
+def test_vocabularies_are_the_same_if_their_numbers_mean_the_same() -> None:
+    foreign = train_tokenizer(({"text": text} for text in ("Other words, other merges.", "Nothing alike here.")), 300, 64)
+    assert catalog.same_vocabulary(chat_tokenizer(), chat_tokenizer())
+    assert not catalog.same_vocabulary(chat_tokenizer(), foreign)

@@ -12,6 +12,7 @@ from core import quantities
 from core.errors import StillhouseError
 from workbench.chat.turns import FINISHES, Turn
 from workbench.inference.wire import ModelCard
+from workbench.store.references import short
 
 # Nats at which a token is marked more strongly; below the first it is not marked.
 LEVELS = (0.1, 0.5, 1.0, 2.0)
@@ -37,11 +38,6 @@ def header(name: str, role: str, card: ModelCard | None = None, turn: Turn | Non
 def on_screen(error: StillhouseError) -> str:
     """An error in words for a page: without the command lines that a terminal would be told."""
     return re.sub(r"(:|, as in|, or)? *python -m workbench [^.]*?(\.|$)", ".", str(error)).replace("..", ".")
-
-
-def short(name: str) -> str:
-    """A model's name where space is short: the last part of a path."""
-    return name.rstrip("/").rpartition("/")[2] if name.startswith(("/", ".", "~")) else name
 
 
 def _facts(card: ModelCard | None) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from workbench.chat.theme import FOLLOW_PAGE
 from workbench.chat.turns import Turn, Turns
 from workbench.inference import client
 from workbench.inference.wire import Answer, Loaded, Piece
+from workbench.store.references import role
 
 MAX_MODELS = 3
 REDRAW_SECONDS = 0.08  # between two views of a growing answer: a slow browser must not fall behind the models
@@ -41,7 +42,6 @@ SAMPLING: dict[str, Callable[[], gr.components.Component]] = {
     "max_new_tokens": lambda: gr.Slider(8, 1024, 128, step=8, label="Longest answer", info="tokens"),
     "seed": lambda: gr.Number(0, precision=0, minimum=0, label="Seed", info="the same for every model"),
 }
-PARTS = {"control": "Control", "before": "Untrained student"}  # of a run -> its badge
 WHOLE_NUMBERS = ("top_k", "max_new_tokens", "seed")
 
 DOWNLOAD = """(text) => {
@@ -92,11 +92,6 @@ def chat_of(request: gr.Request) -> str:
     return identifier if re.fullmatch(r"[0-9a-f]{32}", identifier) else ""
 
 
-def _role(index: int, models: Sequence[str]) -> str:
-    part = PARTS.get(models[index].rpartition(":")[2]) if ":" in models[index] else None
-    return part or ("Student" if index else "Teacher" if len(models) > 1 else "Model")
-
-
 # ------------------------------------------------------------------------------------------------ events
 
 
@@ -108,7 +103,7 @@ def open_chat(request: gr.Request) -> list[Any]:
     for index in range(MAX_MODELS):
         there = index < len(models)
         text = said[index] if there else ""
-        updates += [gr.update(visible=there), markup.header(models[index], _role(index, models)) if there else "",
+        updates += [gr.update(visible=there), markup.header(models[index], role(index, models)) if there else "",
                     turns.display(turns.loads(text)), text]
     return updates
 
@@ -121,13 +116,13 @@ def describe(index: int) -> Callable[..., Any]:
             yield ""
             return
         past = turns.loads(said)
-        yield markup.header(models[index], _role(index, models), note="loading the model")
+        yield markup.header(models[index], role(index, models), note="loading the model")
         try:
-            card = client.engine().info(models[index])
+            card = client.engine().info(models[index], "causal")
         except StillhouseError as error:
-            yield markup.header(models[index], _role(index, models), error=markup.on_screen(error))
+            yield markup.header(models[index], role(index, models), error=markup.on_screen(error))
         else:
-            yield markup.header(models[index], _role(index, models), card, past[-1] if past else None)
+            yield markup.header(models[index], role(index, models), card, past[-1] if past else None)
 
     return show
 
@@ -160,7 +155,7 @@ def answer(index: int) -> Callable[..., Any]:
                 if not note:
                     text = turns.dumps(shown)
                     kept.write(chat_of(request), models, index, text)
-                yield markup.header(name, _role(index, models), turn.card, turn, note=note), turns.display(shown), text
+                yield markup.header(name, role(index, models), turn.card, turn, note=note), turns.display(shown), text
 
     return stream
 

@@ -31,6 +31,7 @@ from workbench.store import Store, references
 
 if TYPE_CHECKING:
     from core.chains import Chain, Target
+    from core.checkpoints import Task
 
 STOP_SECONDS = 2.0  # what the process gets to end by itself
 # Turns for which a waiting thread of a model keeps its core. By default it does for milliseconds, which beside a training
@@ -58,9 +59,9 @@ class Engine:
         self._process: _Process | None = None
         self._closed = False
 
-    def info(self, model: str) -> ModelCard:
-        """Load a model and tell what it is."""
-        return ModelCard(**self._call("info", model=self._resolve(model)))
+    def info(self, model: str, task: Task | None = None) -> ModelCard:
+        """Load a model and tell what it is. Raises CompatibilityError if a task is named and its head is for another."""
+        return ModelCard(**self._call("info", model=self._resolve(model), task=task))
 
     def generate(self, model: str, messages: Sequence[Mapping[str, str]], **sampling: float) -> Generation:
         """Answer a conversation; the answer is the iteration over what is returned.
@@ -77,6 +78,24 @@ class Engine:
     def next_token_logits(self, model: str, prompt: str, count: int = 20) -> dict[str, Any]:
         """`core.lens.next_token_logits` as plain data: ``tokens`` (texts) and ``logits`` (all, falling)."""
         return self._call("next_token", model=self._resolve(model), prompt=prompt, count=count)
+
+    def blanks(self, models: Sequence[str], text: str, count: int = 10) -> dict[str, Any]:
+        """What masked models, the teacher first, put into the blanks of a text: the first `count` tokens of each.
+
+        Returns:
+            blanks: `core.evaluation.blanks.compare_blanks` as plain data;
+            seconds: what one answer takes each model, reading the text included.
+        """
+        return self._call("blanks", models=list(map(self._resolve, models)), text=text, count=count)
+
+    def classes(self, models: Sequence[str], text: str, pair: str = "") -> dict[str, Any]:
+        """What classifiers make of a text, or of two.
+
+        Returns:
+            classes: for each model `core.evaluation.classes.class_probabilities` as plain data;
+            seconds: as of `blanks`.
+        """
+        return self._call("classes", models=list(map(self._resolve, models)), text=text, pair=pair)
 
     def preview(self, data: DataSpec, model: str, rows: int = 5) -> dict[str, Any]:
         """`core.data.preview.preview` with the tokenizer of `model`."""

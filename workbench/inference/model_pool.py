@@ -91,7 +91,8 @@ class ModelPool:
 
     def _load(self, reference: str) -> PooledModel:
         entry, device = catalog.describe(reference), devices.resolve_device("auto")
-        dtype = devices.resolve_precision("auto", device)
+        # Encoders are small, and their answers are probabilities side by side: in bf16 many would tie, and ranks be chance.
+        dtype = devices.resolve_precision("auto" if entry.task == "causal" else "fp32", device)
         with self._lock:
             self._models.pop(reference, None)  # an outdated copy; whoever still uses it keeps it until done
         self._make_room(entry.parameters * dtype.itemsize / GIB, device)

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,11 +21,15 @@ import torch
 
 from core import catalog
 from core.anatomy import anatomy_of
-from core.catalog import check_compatible
+from core.catalog import LoadedModel, check_compatible, check_task
 from core.chains import Chain, Target, open_chain
+from core.checkpoints import Task
 from core.config import DataSpec, parse_recipe
 from core.dimensions import Dimensions
 from core.errors import OutOfMemory, StillhouseError
+from core.evaluation.blanks import compare_blanks, fill_blanks
+from core.evaluation.classes import class_probabilities
+from core.evaluation.speed import quick_latencies
 from core.export import Form
 from core.generation import stream
 from core.lens import compare_positions, next_token_logits
@@ -35,7 +40,8 @@ from workbench.inference.model_pool import ModelPool, free_memory
 
 FLUSH_SECONDS = 0.05  # between two pieces of an answer: no eye sees more of them, and each costs both processes time
 TIDY_SECONDS = 30.0  # between two looks for models that nobody uses
-POOLED = ("info", "generate", "lens", "next_token", "preview")  # operations on models of the pool; the others load their own
+# Operations on models of the pool; the others load their own.
+POOLED = ("info", "generate", "lens", "next_token", "blanks", "classes", "preview")
 
 Message = dict[str, Any]
 
@@ -85,8 +91,9 @@ class Server:
         self._pool, self._cores = ModelPool(), Cores(torch.get_num_threads())
         self._cancelled: dict[int, threading.Event] = {}
         self._operations = {"info": self._info, "generate": self._generate, "lens": self._lens, "next_token": self._next_token,
-                            "preview": self._preview, "survey": self._survey, "plan": self._plan, "make_size": self._make_size,
-                            "measure_size": self._measure_size, "export": self._export}
+                            "blanks": self._blanks, "classes": self._classes, "preview": self._preview, "survey": self._survey,
+                            "plan": self._plan, "make_size": self._make_size, "measure_size": self._measure_size,
+                            "export": self._export}
 
     def serve(self) -> None:
         """Start a thread for every request; return when there can be no more."""
@@ -135,13 +142,16 @@ class Server:
 
     # -------------------------------------------------------------------------------------------- operations
 
-    def _info(self, _cancelled: threading.Event, model: str) -> Iterator[Message]:
-        with self._pool.using(model) as (_, card):
+    def _info(self, _cancelled: threading.Event, model: str, task: Task | None) -> Iterator[Message]:
+        with self._pool.using(model) as (loaded, card):
+            if task is not None:
+                check_task(loaded.entry, task)
             yield _value(asdict(card))
 
     def _generate(self, cancelled: threading.Event, model: str, messages: list[dict[str, str]],
                   sampling: dict[str, Any]) -> Iterator[Message]:
         with self._pool.using(model) as (loaded, card):
+            check_task(loaded.entry, "causal")
             yield {"kind": "loaded", "card": asdict(card)}
             with self._cores.share(card.parameters) as adjust_threads:
                 tokens = stream(loaded.model, loaded.tokenizer, messages, stop=cancelled.is_set, **sampling)
@@ -157,6 +167,8 @@ class Server:
     def _lens(self, _cancelled: threading.Event, teacher: str, student: str, messages: list[dict[str, str]],
               answer: str) -> Iterator[Message]:
         with self._pool.using(teacher) as (first, card), self._pool.using(student) as (second, _), self._cores.share(card.parameters):
+            check_task(first.entry, "causal")
+            check_task(second.entry, "causal")
             positions = compare_positions(first.model, second.model, first.tokenizer, messages, answer,
                                           vocabulary=check_compatible(first, second))
             yield _value([asdict(position) for position in positions])
@@ -165,6 +177,28 @@ class Server:
         with self._pool.using(model) as (loaded, card), self._cores.share(card.parameters):
             told = next_token_logits(loaded.model, loaded.tokenizer, prompt, count)
             yield _value({"tokens": told.tokens, "logits": [round(logit, 3) for logit in told.logits]})
+
+    def _blanks(self, _cancelled: threading.Event, models: list[str], text: str, count: int) -> Iterator[Message]:
+        with self._asked(models, "masked") as loaded:
+            blanks = compare_blanks(loaded, text, count)
+            passes = [partial(fill_blanks, each.model, each.tokenizer, text) for each in loaded]
+            yield _value({"blanks": [asdict(blank) for blank in blanks], "seconds": quick_latencies(passes)})
+
+    def _classes(self, _cancelled: threading.Event, models: list[str], text: str, pair: str) -> Iterator[Message]:
+        with self._asked(models, "classification") as loaded:
+            passes = [partial(class_probabilities, each.model, each.tokenizer, text, pair) for each in loaded]
+            classes = [[asdict(share) for share in run()] for run in passes]
+            yield _value({"classes": classes, "seconds": quick_latencies(passes)})
+
+    @contextlib.contextmanager
+    def _asked(self, models: list[str], task: Task) -> Iterator[list[LoadedModel]]:
+        """Several models at once, none of which makes room for another. Raises CompatibilityError for one with another task."""
+        with contextlib.ExitStack() as stack:
+            pooled = [stack.enter_context(self._pool.using(model)) for model in models]
+            for loaded, _ in pooled:
+                check_task(loaded.entry, task)
+            stack.enter_context(self._cores.share(max(card.parameters for _, card in pooled)))
+            yield [loaded for loaded, _ in pooled]
 
     def _preview(self, _cancelled: threading.Event, data: dict[str, Any], model: str, rows: int) -> Iterator[Message]:
         from core.data.preview import preview  # here, so that a chat does not wait for the data readers to load

@@ -13,7 +13,7 @@ from core.errors import ConfigError
 from core.recorder import CONTROL, STUDENT
 from workbench.runs import jobs
 from workbench.screens.new_experiment.uploads import shown_name
-from workbench.screens.shared import charts, results, retention_view, state, views
+from workbench.screens.shared import charts, panes, results, retention_view, state, views
 from workbench.screens.shared.live_plotly import live_plotly
 from workbench.store import references
 from workbench.store.records import ACTIVE, Run
@@ -103,19 +103,17 @@ def _actions(run: Run) -> None:
             "Build a chain below it", icon=":material/add_link:", key="chain below", help="Opens the chain builder, this model on top."):
         st.switch_page(state.CHAIN, query_params={"teacher": run.name})
     looks = "secondary" if run.builds_chain else "primary"
-    masked = results.is_masked(results.measurements(store, run))
-    ask = ("Compare how they fill blanks", ":material/text_select_start:") if masked else ("Compare in chat", ":material/forum:")
-    talks = run.status == "finished" and run.config.task is None
-    if talks and st.button(ask[0], type=looks, icon=ask[1], key="compare"):
-        st.switch_page(state.COMPARE, query_params=state.comparison(_compared_models(run), masked=masked))
+    compared = _compared_models(run)
+    pane = panes.of_models([run.name, *compared]) if run.status == "finished" else None
+    if pane is not None and st.button(pane.comparison, type=looks, icon=f":material/{pane.icon}:", key="compare"):
+        st.switch_page(state.COMPARE, query_params={"pane": pane.key, "models": ",".join(compared)})
     with st.popover("More", icon=":material/more_horiz:", key="more"):
         _rename(run)
         untrained = f"{run.name}:{references.BEFORE}"
         if (run.directory / references.BEFORE).is_dir() and st.button(
-                "Compare before and after" if masked else "Chat with before and after", icon=ask[1], key="before", width="stretch",
-                disabled=run.status != "finished",
-                help="The student before its first step, beside the trained one."):
-            st.switch_page(state.COMPARE, query_params=state.comparison([untrained, run.name], masked=masked))
+                "Compare before and after", icon=":material/compare_arrows:", key="before", width="stretch",
+                disabled=run.status != "finished", help="The student before its first step, beside the trained one."):
+            st.switch_page(state.COMPARE, query_params={"models": f"{untrained},{run.name}"})
         if st.button("Duplicate as new", icon=":material/content_copy:", key="duplicate", width="stretch"):
             form = state.CHAIN if run.builds_chain else state.NEW if run.config.task is None else state.TUNE
             st.switch_page(form, query_params={"from": run.id})

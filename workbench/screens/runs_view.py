@@ -72,9 +72,7 @@ def actions(runs: Sequence[Run]) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         offer = f"The first {MOST_COMPARED} of the trained students, side by side." if trained else "None has a trained student."
         if st.button("Compare their models", icon=":material/forum:", key="compare ticked", disabled=not trained, help=offer):
-            asked = trained[:MOST_COMPARED]
-            masked = all(results.is_masked(results.measurements(state.store(), run)) for run in asked)
-            st.switch_page(state.COMPARE, query_params=state.comparison([run.name for run in asked], masked=masked))
+            st.switch_page(state.COMPARE, query_params={"models": ",".join(run.name for run in trained[:MOST_COMPARED])})
         if st.button("Move to the bin", icon=":material/delete:", key="bin ticked", disabled=not idle, help=(
                 "Runs that are at work stay; stop them first." if len(idle) < len(runs) else "Can be undone.")):
             state.put_into_bin(*idle)

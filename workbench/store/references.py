@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +32,19 @@ if TYPE_CHECKING:
 BEFORE = "before"  # the untrained student, kept by the engine beside the trained ones
 TRAINED = (STUDENT, CONTROL)
 PARTS = {STUDENT: "student model", CONTROL: "control model", BEFORE: "student from before training"}  # folder -> what it holds
+ROLES = {CONTROL: "Control", BEFORE: "Untrained student"}  # of a run's models that are compared
+
+
+def role(number: int, compared: Sequence[str]) -> str:
+    """What a model is among those that are compared: the first is the teacher, a run's control is one wherever it stands."""
+    name, _, part = compared[number].rpartition(":")
+    own = ROLES.get(part) if name else None
+    return own or ("Student" if number else "Teacher" if len(compared) > 1 else "Model")
+
+
+def short(reference: str) -> str:
+    """A model's name where space is short: the last part of a path."""
+    return reference.rstrip("/").rpartition("/")[2] if reference.startswith(("/", ".", "~")) else reference
 
 
 def resolve(reference: str, store: Store) -> str:

@@ -14,7 +14,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -25,6 +25,7 @@ from core.export import FORMS
 from core.npm import RUNTIME
 
 if TYPE_CHECKING:
+    from core.catalog import LoadedModel
     from core.config import ExperimentConfig
     from workbench.runs.worker import Outcome
 
@@ -76,8 +77,6 @@ def submit(options: argparse.Namespace) -> Answer:
 
 def plan(options: argparse.Namespace) -> Answer:
     """What a run would need, and whether it fits."""
-    from dataclasses import asdict
-
     from core import planning
     from workbench.store import Store, references
     from workbench.terminal import documents
@@ -289,19 +288,50 @@ def fetch(options: argparse.Namespace) -> Answer:
 
 
 def generate(options: argparse.Namespace) -> Answer:
-    """Answer a prompt."""
+    """Answer a prompt: go on with it, fill its blanks or tell its class, as the model does."""
     from workbench.store import Store, references
 
     store = Store()
-    references.describe(options.model, store)  # a wrong reference is told before torch is imported, which takes seconds
-    from core import catalog, devices, generation
+    # What can be wrong is told before torch is imported, which takes seconds.
+    entry = references.describe(options.model, store)
+    from core import catalog, masking
 
-    loaded = catalog.load(references.resolve(options.model, store), device=devices.resolve_device("auto"))
+    if entry.task == "masked":
+        masking.blanked(options.prompt)
+    if entry.task not in ("masked", "classification"):
+        catalog.check_task(entry, "causal")
+    from core import devices
+
+    device = devices.resolve_device("auto")
+    dtype = devices.resolve_precision("auto" if entry.task == "causal" else "fp32", device)  # probabilities are told: as exact as they are
+    loaded = catalog.load(references.resolve(options.model, store), device=device, dtype=dtype)
+    answered = {"causal": _continued, "masked": _filled, "classification": _classified}[entry.task](loaded, options)
+    return Answer({"model": options.model, "prompt": options.prompt, **answered.document}, answered.text)
+
+
+def _continued(loaded: LoadedModel, options: argparse.Namespace) -> Answer:
+    from core import generation
+
     result = generation.generate(loaded.model, loaded.tokenizer, options.prompt, max_new_tokens=options.max_new_tokens,
                                  sampling_temperature=options.sampling_temperature, seed=options.seed)
-    document = {"model": options.model, "prompt": options.prompt, "answer": result.text, "tokens": result.tokens, "seed": options.seed,
-                "seconds_to_first_token": result.seconds_to_first_token, "tokens_per_second": result.tokens_per_second}
-    return Answer(document, result.text)
+    return Answer({"answer": result.text, "tokens": result.tokens, "seed": options.seed,
+                   "seconds_to_first_token": result.seconds_to_first_token, "tokens_per_second": result.tokens_per_second}, result.text)
+
+
+def _filled(loaded: LoadedModel, options: argparse.Namespace) -> Answer:
+    from core.evaluation.blanks import fill_blanks
+    from workbench.terminal import documents
+
+    blanks = fill_blanks(loaded.model, loaded.tokenizer, options.prompt)
+    return Answer({"blanks": [[asdict(fill) for fill in fills] for fills in blanks]}, documents.blanks_text(blanks))
+
+
+def _classified(loaded: LoadedModel, options: argparse.Namespace) -> Answer:
+    from core.evaluation.classes import class_probabilities
+    from workbench.terminal import documents
+
+    shares = class_probabilities(loaded.model, loaded.tokenizer, options.prompt)
+    return Answer({"classes": [asdict(share) for share in shares]}, documents.classes_text(shares))
 
 
 def export(options: argparse.Namespace) -> Answer:
@@ -450,9 +480,11 @@ def build_parser() -> argparse.ArgumentParser:
     made.add_argument("--alpha", default="auto", metavar="A", help=(
         "share of the smaller anchor, 0 to 1, for interpolation; auto: by the distance in parameters (default: %(default)s)"))
     made.add_argument("--out", required=True, metavar="DIR", help="folder; made for the model, must not exist yet")
-    made = verb(generate, "Answer a prompt with a model.")
+    made = verb(generate, "Answer a prompt with a model: a causal one goes on with it, a masked one fills its blanks, a classifier tells "
+                          "its class. The options of sampling are for causal models.")
     made.add_argument("model", metavar="MODEL", help="reference; a model's name, a run, a folder, a GGUF file or a hub id")
-    made.add_argument("--prompt", required=True, help="text; what the model is asked")
+    made.add_argument("--prompt", required=True, help=(
+        "text; what the model is asked; for a masked model a sentence with [MASK] in place of words, as \"The film was [MASK].\""))
     made.add_argument("--max-new-tokens", type=int, default=128, help="tokens; longest answer (default: %(default)s)")
     made.add_argument("--sampling-temperature", type=float, default=0.7,
                       help="number; 0 takes the most likely token every time (default: %(default)s)")

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from core.catalog import ModelEntry
     from core.claims.claim import Claim
     from core.claims.outcomes import Outcome
+    from core.evaluation.blanks import Fill
+    from core.evaluation.classes import ClassShare
     from core.evaluation.measure import Measurement
     from core.export.exporting import Exported
     from core.planning import Plan
@@ -93,6 +95,18 @@ def model_table(entries: Sequence[ModelEntry]) -> str:
     rows = [(entry.name, entry.kind, entry.layers, entry.hidden, entry.parameters and quantities.count(entry.parameters),
              "yes" if entry.present else "no", entry.source) for entry in entries]
     return table(("NAME", "KIND", "LAYERS", "WIDTH", "PARAMETERS", "PRESENT", "SOURCE"), rows)
+
+
+def blanks_text(blanks: Sequence[Sequence[Fill]]) -> str:
+    """The fills of every blank, for people."""
+    tables = [table(("TOKEN", "PROBABILITY"), [(fill.token, f"{fill.probability:.2%}") for fill in fills]) for fills in blanks]
+    return tables[0] if len(tables) == 1 else "\n\n".join(f"blank {number}\n{each}" for number, each in enumerate(tables, start=1))
+
+
+def classes_text(shares: Sequence[ClassShare]) -> str:
+    """The classes of a text, the likeliest first, for people."""
+    falling = sorted(shares, key=lambda share: -share.probability)
+    return table(("CLASS", "PROBABILITY"), [(share.label, f"{share.probability:.2%}") for share in falling])
 
 
 def plan_text(plan: Plan) -> str:

@@ -11,7 +11,6 @@ import torch
 from core.config import MaskingSpec
 from core.data.packing import Blocks
 from core.errors import DataError
-from core.evaluation.blanks import blank_divergence, fill_blanks
 from core.evaluation.masked import HELD_OUT_SEED, evaluate_masked
 from core.masking import Masker
 from tests.core.masked_models import TEXTS, masked_model, masked_tokenizer
@@ -55,29 +54,3 @@ def test_text_without_a_position_to_mask_is_told():
     empty = Blocks(blocks().input_ids, np.zeros_like(blocks().weights), 1, 1)
     with pytest.raises(DataError, match="No held-out position"):
         evaluate_masked(masked_model(1), empty, tokenizer=TOKENIZER, batch_size=2, device="cpu")
-
-
-def test_fills_are_the_most_likely_tokens_of_each_blank():
-    model = masked_model(2)
-    text = "the [MASK] was [MASK]"
-    fills = fill_blanks(model, TOKENIZER, text, 4)
-    assert [len(each) for each in fills] == [4, 4]
-    ids = TOKENIZER(text, return_tensors="pt")["input_ids"]
-    with torch.no_grad():
-        expected = model(input_ids=ids).logits[0, 2].softmax(-1)  # [CLS] the [MASK]
-    assert fills[0][0].token == TOKENIZER.decode([expected.argmax().item()])
-    assert fills[0][0].probability == pytest.approx(expected.max().item())
-    assert [fill.probability for fill in fills[1]] == sorted((fill.probability for fill in fills[1]), reverse=True)
-
-
-def test_divergence_at_a_blank():
-    teacher, student = masked_model(4), masked_model(2)
-    assert blank_divergence(teacher, teacher, TOKENIZER, "the [MASK]") == [pytest.approx(0, abs=1e-6)]
-    assert blank_divergence(teacher, student, TOKENIZER, "the [MASK]")[0] > 0
-
-
-@pytest.mark.parametrize(("text", "told"), [("no blank here", "There is no blank"), ("[MASK] " * 60, "reads 48 at most")])
-def test_what_cannot_be_filled_is_told(text, told):
-    with pytest.raises(DataError) as error:
-        fill_blanks(masked_model(1), TOKENIZER, text)
-    assert told in str(error.value)

@@ -11,7 +11,7 @@ from transformers import BertConfig, BertForMaskedLM
 
 from core.evaluation import speed
 from core.evaluation.flops import forward_flops
-from core.evaluation.speed import Speed, forward_of, measure_speed, on_threads
+from core.evaluation.speed import Speed, forward_of, measure_speed, on_threads, quick_latencies
 from core.recorder import ListRecorder, Stopped
 from tests.core.tiny import tiny_model
 
@@ -90,6 +90,21 @@ def test_other_passes_may_stand_in_for_the_batch() -> None:
     measure_speed({"a": sleeping(0, calls, "one")}, ListRecorder(), vocabulary=9, length=4, batch=3, rounds=5,
                   batched={"a": sleeping(0, calls, "many")})
     assert {(name, shape) for name, shape, _ in calls} == {("one", (1, 4)), ("many", (3, 4))}
+
+
+def test_quick_latencies_are_medians_of_a_few_passes_timed_in_turn() -> None:
+    calls: list[str] = []
+
+    def passing(name: str, seconds: float):
+        def run() -> None:
+            calls.append(name)
+            time.sleep(seconds * (20 if len(calls) == 9 else 1))  # one pass that something else held up
+        return run
+
+    slow, quick = quick_latencies([passing("slow", 0.02), passing("quick", 0.004)], seconds=0)
+    assert slow == pytest.approx(0.02, rel=0.5) and quick == pytest.approx(0.004, rel=0.9)
+    assert slow > 2 * quick
+    assert calls.count("slow") == calls.count("quick") == 1 + speed.FEWEST_ROUNDS, "one pass to warm up, whatever the budget"
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2"])

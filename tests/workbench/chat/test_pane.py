@@ -17,6 +17,7 @@ from workbench.chat.sessions import KeptChats, Tabs
 from workbench.inference import client
 from workbench.inference.client import EngineLost
 from workbench.inference.wire import Loaded, Piece
+from workbench.store.references import role
 
 CHAT = "0123456789abcdef0123456789abcdef"
 SAMPLING = (0.0, 0.95, 50, 128, None)
@@ -44,7 +45,8 @@ class FakeEngine:
         self.asked: list = []
         self.lens_error: Exception | None = None
 
-    def info(self, model: str):
+    def info(self, model: str, task: str):
+        assert task == "causal", "only what goes on with a text can chat"
         if model == "missing":
             raise ModelNotFound("There is no model 'missing'.", "Another was expected.")
         return CARD
@@ -153,7 +155,7 @@ def test_a_question_is_taken_once(engine, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_control_is_called_one_and_its_absence_told_without_a_command(engine, monkeypatch: pytest.MonkeyPatch) -> None:
     models = ("house-chat", "mine", "mine:control")
-    assert [pane._role(index, models) for index in range(3)] == ["Teacher", "Student", "Control"]
+    assert [role(index, models) for index in range(3)] == ["Teacher", "Student", "Control"]
     error = ModelNotFound("The run 'mine' (stopped) has no control model.", "Another was expected.",
                           "Let it finish, or resume it: python -m workbench resume mine")
     assert markup.on_screen(error).endswith("Let it finish, or resume it.")

@@ -137,3 +137,14 @@ def test_resolved_is_what_the_engine_understands(store: Store, model: Path):
     run = trained(store, model, "walk")
     config = references.resolved(parse_recipe({"teacher": {"model": "walk"}}), store)
     assert config.teacher.model == str(run.output_dir)
+
+
+def test_who_is_the_teacher_and_who_the_student_among_those_compared():
+    compared = ("house-chat", "walk", "walk:control", "walk:before")
+    assert [references.role(number, compared) for number in range(4)] == ["Teacher", "Student", "Control", "Untrained student"]
+    assert references.role(0, ("control",)) == "Model", "a run may be called so"
+
+
+def test_a_path_is_short_by_its_last_part():
+    assert [references.short(name) for name in ("/home/me/mine/", "./mine", "owner/name", "walk:control")] == [
+        "mine", "mine", "owner/name", "walk:control"]

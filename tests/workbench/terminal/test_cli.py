@@ -15,8 +15,10 @@ import pytest
 
 from core import __version__
 from core.config import ExperimentConfig, read_recipe
+from core.evaluation.blanks import fill_blanks
 from tests.core.chat_models import save_chat_model
 from tests.core.export.encoders import save_encoder
+from tests.core.masked_models import classifier, masked_model, masked_tokenizer, save
 from tests.workbench.fake_engine import config, engine
 from workbench import serve
 from workbench.paths import ROOT
@@ -452,14 +454,50 @@ def test_fetching_a_run_says_that_it_is_here(tmp_path: Path, capsys: pytest.Capt
 
 
 def test_an_answer_is_computed_on_the_best_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    import torch
+
     from core import catalog, devices
 
     asked: list[object] = []
-    monkeypatch.setattr(devices, "resolve_device", lambda name: asked.append(name) or "cpu")
+    monkeypatch.setattr(devices, "resolve_device", lambda name: asked.append(name) or torch.device("cpu"))
     load = catalog.load
     monkeypatch.setattr(catalog, "load", lambda reference, **options: asked.append(options["device"]) or load(reference, **options))
     assert cli.main(["generate", str(save_chat_model(tmp_path / "tiny")), "--prompt", "Hi", "--max-new-tokens", "2"]) == 0
-    assert asked == ["auto", "cpu"]
+    assert asked == ["auto", torch.device("cpu")]
+
+
+def test_a_masked_model_fills_the_blanks_of_a_prompt(tmp_path: Path, run_json, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, prompt = str(save(masked_model(2), tmp_path / "encoder")), "the [MASK] was [mask]"
+    code, document = run_json("generate", folder, "--prompt", prompt)
+    expected = fill_blanks(masked_model(2), masked_tokenizer(), prompt)
+    assert code == 0 and list(document) == ["model", "prompt", "blanks"] and (document["model"], document["prompt"]) == (folder, prompt)
+    assert [[fill["token"] for fill in blank] for blank in document["blanks"]] == [[fill.token for fill in blank] for blank in expected]
+    assert [len(blank) for blank in document["blanks"]] == [10, 10] and set(document["blanks"][0][0]) == {"token", "probability"}
+    assert document["blanks"][1][0]["probability"] == pytest.approx(expected[1][0].probability, rel=1e-4)
+    assert cli.main(["generate", folder, "--prompt", prompt]) == 0
+    said = capsys.readouterr().out
+    assert "blank 2" in said and f"{expected[1][0].token} " in said
+    assert cli.main(["generate", folder, "--prompt", "the film was good"]) == 2
+    assert "Write [MASK] in place of a word" in capsys.readouterr().err
+
+
+def test_a_classifier_tells_the_classes_of_a_prompt(tmp_path: Path, run_json, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = str(save(classifier(), tmp_path / "judge"))
+    code, document = run_json("generate", folder, "--prompt", "the film was good")
+    assert code == 0 and list(document) == ["model", "prompt", "classes"]
+    assert [share["label"] for share in document["classes"]] == ["negative", "positive"]
+    assert sum(share["probability"] for share in document["classes"]) == pytest.approx(1)
+    assert cli.main(["generate", folder, "--prompt", "the film was good"]) == 0
+    likeliest = max(document["classes"], key=lambda share: share["probability"])["label"]
+    assert capsys.readouterr().out.splitlines()[1].startswith(likeliest)
+
+
+def test_a_model_that_answers_questions_about_a_text_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = save(masked_model(2), tmp_path / "reader")
+    plain = json.loads((folder / "config.json").read_text()) | {"architectures": ["BertForQuestionAnswering"]}
+    (folder / "config.json").write_text(json.dumps(plain))
+    assert cli.main(["generate", str(folder), "--prompt", "Who?"]) == 2
+    assert "finds the answer to a question in a text" in capsys.readouterr().err
 
 
 def test_chain_refuses_a_recipe_of_one_student(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

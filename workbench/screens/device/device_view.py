@@ -103,7 +103,7 @@ def pane(ready: list[Offer]) -> None:
         return
     st.html(LAYOUT)
     address = urlencode({"models": ",".join(offer.folder.name for offer in ready)}, safe=",")
-    with st.container(key=f"pane {address}"):  # another frame for other models: see compare_view
+    with st.container(key=f"pane {address}"):  # another frame for other models: see chat_pane
         st.iframe(f"{on_device_path()}/pane.html?{address}", height=PANE_HEIGHT, alt="Fill the blank")
 
 

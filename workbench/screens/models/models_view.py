@@ -10,7 +10,7 @@ import streamlit as st
 from core import quantities
 from workbench.screens.models import desktop
 from workbench.screens.new_experiment import kinds
-from workbench.screens.shared import state, views
+from workbench.screens.shared import panes, state, views
 from workbench.screens.shared.fetching import Fetch
 
 if TYPE_CHECKING:
@@ -91,12 +91,11 @@ def _place(path: Path) -> None:
 
 def _actions(entry: ModelEntry) -> None:
     if entry.present:
-        masked = entry.task == "masked"
-        if masked and st.button("Fill a blank", key=f"fill.{entry.name}", icon=":material/text_select_start:"):
-            st.switch_page(state.COMPARE, query_params=state.comparison([entry.name], masked=True))
-        if entry.task == "causal" and st.button("Chat", key=f"chat.{entry.name}", icon=":material/forum:"):
-            st.switch_page(state.COMPARE, query_params=state.comparison([entry.name], masked=False))
-        if masked and st.button("Fine-tune", key=f"tune.{entry.name}", icon=":material/tune:", help="Train it on a labelled task."):
+        pane = panes.of_task(entry.task)
+        if pane is not None and st.button(pane.action, key=f"{pane.key}.{entry.name}", icon=f":material/{pane.icon}:"):
+            st.switch_page(state.COMPARE, query_params={"pane": pane.key, "models": entry.name})
+        if entry.task == "masked" and st.button("Fine-tune", key=f"tune.{entry.name}", icon=":material/tune:",
+                                                help="Train it on a labelled task."):
             st.switch_page(state.TUNE, query_params={"model": entry.name})
         if kinds.of_model(entry) and st.button("Distil", key=f"distil.{entry.name}", icon=":material/science:",
                                                help="Use it as the teacher of an experiment."):

@@ -10,8 +10,10 @@ from typing import Any
 
 import streamlit as st
 
+from core.checkpoints import Task
 from core.config import DataSpec, parse_recipe
 from workbench.inference import client
+from workbench.inference.wire import ModelCard
 from workbench.store import chains
 
 POLL_SECONDS = 0.7
@@ -66,12 +68,30 @@ def warmed(model: Path) -> Future[Any]:
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
+def card(model: str, task: Task, stamp: str) -> Future[ModelCard]:
+    """What a model is, once it is in the engine's memory; `stamp` changes with its weights. Fails for one with another task."""
+    return _pool().submit(client.engine().info, model, task)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def blanks(models: tuple[str, ...], text: str, count: int, stamps: tuple[str, ...]) -> Future[dict[str, Any]]:
+    """The first `count` tokens that each of several models puts into the blanks of a text; `stamps` change with their weights."""
+    return _pool().submit(client.engine().blanks, models, text, count)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def classes(models: tuple[str, ...], text: str, pair: str, stamps: tuple[str, ...]) -> Future[dict[str, Any]]:
+    """What several classifiers make of a text, or of two; `stamps` change with their weights."""
+    return _pool().submit(client.engine().classes, models, text, pair)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
 def survey(data_json: str, model: str, seed: int, stamp: str) -> Future[dict[str, Any]]:
     """All rows of a corpus read once; `stamp` changes with the file. An empty `model` cuts no tokens."""
     return _pool().submit(client.engine().survey, DataSpec.model_validate_json(data_json), model or None, seed)
 
 
-def answer(question: Question, *arguments: str, meanwhile: str) -> dict[str, Any] | None:
+def answer(question: Question, *arguments: Any, meanwhile: str) -> dict[str, Any] | None:
     """The answer to one of the questions above; None while it is awaited, and then the page is drawn again when it is there.
 
     Args:

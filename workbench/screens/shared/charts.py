@@ -27,6 +27,7 @@ PERCENT = {"tickformat": ".0%"}
 TICKS = {"learning_rate": {"tickformat": "~g", "nticks": 5}, "eval/agreement": PERCENT, "eval/sentiment_accuracy": PERCENT,
          "eval/masked_accuracy": PERCENT, "eval/accuracy": PERCENT, "eval/exact_match": PERCENT, "eval/answer_f1": PERCENT,
          "eval/f1": PERCENT}
+BAR_ROW, BAR_ROOM = 25, 1.5  # pixels of a bar; the axis in bars of the longest, with room for the words behind it
 TOOLBAR, LEGEND = 28, 26  # pixels above the plot: the toolbar lies over the legend, not on it
 TALLEST = 25  # bars of the distribution at T = 1 end at that many times the highest softened one, which else would vanish
 SMOOTHING_FROM = 60  # points; shorter curves are drawn as they are
@@ -169,6 +170,31 @@ def intervals(points: pd.DataFrame, *, x_title: str, colours: Mapping[str, str],
                   x_axis={"tickformat": tick_format, "nticks": 5, "range": [min(ends) - room, max(ends) + room]},
                   y_axis={"tickvals": list(range(len(labels))), "ticktext": [html.escape(each, quote=False) for each in labels],
                           "range": [len(labels) - 0.5, -0.5], "showgrid": False})
+
+
+def ranked(bars: pd.DataFrame, *, colour: str, longest: float) -> go.Figure:
+    """Horizontal bars from top to bottom, each with its probability and what there is to note; figures beside each other share a scale.
+
+    Args:
+        bars: columns ``label``, ``value`` (probability), ``mark`` (same, moved, new or lost: the bar is full, paler or striped in rose)
+            and ``note`` (words behind the probability).
+        colour: of bars that stand in both lists.
+        longest: probability of the longest bar of all figures.
+    """
+    places, alone = list(range(len(bars))), bars["mark"].isin(["new", "lost"])
+    labels = [html.escape(label, quote=False) for label in bars["label"]]
+    texts = [f"{value:.1%}  {html.escape(note, quote=False)}".rstrip() for value, note in zip(bars["value"], bars["note"], strict=True)]
+    marker = {"color": np.where(alone, ROSE, colour), "opacity": np.where(bars["mark"] == "moved", 0.65, 1.0),
+              "pattern": {"shape": np.where(alone, "/", ""), "solidity": 0.25}, "line": {"width": 0}}
+    trace: Trace = {"type": "bar", "orientation": "h", "x": bars["value"].to_numpy(dtype=float), "y": places, "marker": marker,
+                    "text": texts, "textposition": "outside", "cliponaxis": False, "customdata": labels,
+                    "hovertemplate": "%{customdata}: %{x:.2%}<extra></extra>"}
+    # Nothing to zoom into: a finger that lands here scrolls the page.
+    still = {"dragmode": False, "modebar": {"remove": ["zoom", "pan", "resetScale", "toImage"]}}
+    return figure([trace], height=52 + BAR_ROW * len(bars), x_title="probability", y_title="", legend=False, hovermode="closest",
+                  bargap=0.3, margin={"l": 8, "r": 8, "t": 4, "b": 8}, **still,
+                  x_axis={"range": [0, longest * BAR_ROOM], "tickformat": "~%", "nticks": 5},
+                  y_axis={"tickvals": places, "ticktext": labels, "range": [len(bars) - 0.4, -0.6], "showgrid": False})
 
 
 def is_cut(tokens: pd.DataFrame) -> bool:

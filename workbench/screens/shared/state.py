@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -20,6 +20,7 @@ from workbench.store.records import Run
 
 if TYPE_CHECKING:
     from core.catalog import ModelEntry
+    from core.checkpoints import Task
 
 HOME, NEW, TUNE, CHAIN, RUNS, RUN, COMPARE, DEVICE, MODELS, CHECKS, ABLATION = (
     f"../pages/{name}.py"
@@ -122,6 +123,20 @@ def describe(reference: str) -> ModelEntry:
     return found
 
 
+def entry_of(reference: str) -> ModelEntry | None:
+    """What is known of a model, None where nothing is: it is yet to be trained, or not there."""
+    listed = next((entry for entry in models(tuple(references.PARTS)) if entry.name == reference), None)
+    with suppress(StillhouseError):
+        return listed or describe(reference)
+    return None
+
+
+def task_of(reference: str) -> Task | None:
+    """What a model's head is for; None where that is not known."""
+    entry = entry_of(reference)
+    return entry and entry.task
+
+
 def resolved(reference: str) -> str:
     """A model reference as the engine process understands it. Raises ModelNotFound for a run that has no such model."""
     return references.resolve(reference, store())
@@ -130,11 +145,6 @@ def resolved(reference: str) -> str:
 def models(parts: tuple[str, ...] = references.TRAINED) -> list[ModelEntry]:
     """Every model that can be picked, with these parts of the runs; looked for anew every few seconds, since each is a file to be read."""
     return _models(str(store().path), parts)
-
-
-def comparison(models: Sequence[str], *, masked: bool) -> dict[str, str]:
-    """The address of the Compare page with these models, in the pane that asks them what they can do: chat, or fill blanks."""
-    return {"models": ",".join(models)} | ({"pane": "blanks"} if masked else {})
 
 
 def visitor_is_here() -> bool:

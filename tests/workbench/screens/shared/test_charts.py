@@ -126,3 +126,17 @@ def test_intervals_stand_around_their_dots_and_series_side_by_side():
     assert figure.layout.shapes[0].x0 == 1.0 and figure.layout.showlegend
     single = charts.intervals(points[points["series"] == "Student"], x_title="share", colours={"Student": "#111111"})
     assert not single.layout.shapes and not single.layout.showlegend and set(single.data[0].y) == {0.0, 1.0}
+
+
+def test_ranked_bars_stand_from_the_top_and_say_what_differs_in_colour_pattern_and_words():
+    bars = pd.DataFrame({"label": ["good", "<b>bad", "good"], "value": [0.5, 0.2, 0.1], "mark": ["same", "moved", "new"],
+                         "note": ["", "▲ 2", "new"]})
+    figure = charts.ranked(bars, colour="#111111", longest=0.6)
+    trace, = figure.data
+    assert list(trace.y) == [0, 1, 2] and figure.layout.yaxis.range[0] > figure.layout.yaxis.range[1]
+    assert figure.layout.yaxis.ticktext == ("good", "&lt;b&gt;bad", "good")
+    assert trace.text == ("50.0%", "20.0%  ▲ 2", "10.0%  new")
+    assert list(trace.marker.color) == ["#111111", "#111111", charts.ROSE]
+    assert list(trace.marker.pattern.shape) == ["", "", "/"] and trace.marker.opacity[1] < 1
+    assert figure.layout.xaxis.range == (0, 0.6 * charts.BAR_ROOM)
+    assert figure.layout.dragmode is False

@@ -1,0 +1,62 @@
+"""What classifiers make of one text: the probability of every class.
+
+Shapes: T tokens, C classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from core.errors import CompatibilityError, DataError
+from core.evaluation.blanks import check_finite
+from core.evaluation.forward import evaluating
+from core.tasks.heads import positions, takes_token_types
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True, slots=True)
+class ClassShare:
+    """A class and its probability."""
+
+    label: str
+    probability: float
+
+
+def class_probabilities(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str, pair: str | None = None) -> list[ClassShare]:
+    """The probabilities of all classes, in the model's own order: softmax of the logits; of a model that was trained to give any
+    number of labels at once, the sigmoid of each.
+
+    Args:
+        pair: the second text, for models that judge two.
+
+    Raises:
+        DataError: no text, or more than the model can read.
+        CompatibilityError: a model that gives a number and no classes.
+        CorruptModel: the model's logits are not numbers.
+    """
+    inputs = encode_text(model, tokenizer, text, pair)
+    with evaluating(model):
+        logits = model(**inputs).logits[0].float().cpu()  # (C,)
+    check_finite(logits)
+    shares = logits.sigmoid() if model.config.problem_type == "multi_label_classification" else logits.softmax(-1)
+    return [ClassShare(str(model.config.id2label[number]), share) for number, share in enumerate(shares.tolist())]
+
+
+def encode_text(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str, pair: str | None = None) -> dict[str, Any]:
+    """What the model reads of a text, or of two: tensors (1, T) on its device. Raises as `class_probabilities`."""
+    if model.config.num_labels < 2:
+        raise CompatibilityError("The model gives a single number.", "A model that tells at least two classes apart was expected.",
+                                 "Choose another model.")
+    if not text.strip():
+        raise DataError("There is no text.", "A sentence or a review was expected.", "Write one.")
+    inputs: dict[str, torch.Tensor] = dict(tokenizer(text, pair or None, return_tensors="pt", verbose=False))
+    if not takes_token_types(model):
+        inputs.pop("token_type_ids", None)
+    count, room = inputs["input_ids"].shape[1], positions(model)
+    if count > room:
+        raise DataError(f"The text takes {count} tokens.", f"The model reads {room} at most.", "Shorten it.")
+    return {name: tensor.to(model.device) for name, tensor in inputs.items()}

@@ -1,0 +1,74 @@
+"""Class probabilities against the definition, and what cannot be classified."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification
+
+from core import catalog
+from core.errors import CompatibilityError, CorruptModel, DataError
+from core.evaluation.classes import class_probabilities
+from tests.core.masked_models import classifier, masked_tokenizer, save
+from tests.core.tiny import tiny_encoder_config
+
+TOKENIZER = masked_tokenizer()
+
+
+def test_probabilities_are_the_softmax_in_the_models_own_order():
+    model = classifier(("bad", "fair", "good"))
+    shares = class_probabilities(model, TOKENIZER, "the film was good")
+    with torch.no_grad():
+        exact = model(**TOKENIZER("the film was good", return_tensors="pt")).logits[0].softmax(-1)
+    assert [share.label for share in shares] == ["bad", "fair", "good"]
+    assert [share.probability for share in shares] == pytest.approx(exact.tolist())
+
+
+def test_labels_that_do_not_exclude_each_other_have_their_own_probabilities():
+    model = classifier(problem_type="multi_label_classification")
+    with torch.no_grad():
+        exact = model(**TOKENIZER("good", return_tensors="pt")).logits[0].sigmoid()
+    assert [share.probability for share in class_probabilities(model, TOKENIZER, "good")] == pytest.approx(exact.tolist())
+
+
+def test_the_second_text_counts_as_one():
+    model = classifier(spread=0.5)
+    alone, apart, joined = (class_probabilities(model, TOKENIZER, *texts) for texts in (
+        ("the film was good",), ("the film", "was good"), ("the film [SEP] was good",)))
+    assert alone != apart
+    assert apart != joined, "the types of the tokens tell the two texts apart"
+    assert class_probabilities(model, TOKENIZER, "the film was good", "") == alone
+
+
+@pytest.mark.parametrize("family", ["roberta", "distilbert", "electra", "modernbert"])
+def test_every_family_is_asked_with_what_it_takes(family: str):
+    config = tiny_encoder_config(family)
+    config.vocab_size = len(TOKENIZER)
+    model = AutoModelForSequenceClassification.from_config(config).eval()
+    assert sum(share.probability for share in class_probabilities(model, TOKENIZER, "the film", "was good")) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("text", "told"), [(" ", "There is no text"), ("good " * 60, "The text takes 62 tokens. The model reads 48")])
+def test_what_cannot_be_classified_is_told(text: str, told: str):
+    with pytest.raises(DataError) as error:
+        class_probabilities(classifier(), TOKENIZER, text)
+    assert told in str(error.value)
+
+
+def test_a_model_that_gives_a_number_and_broken_weights_are_told():
+    with pytest.raises(CompatibilityError, match="single number"):
+        class_probabilities(classifier(("score",)), TOKENIZER, "good")
+    broken = classifier()
+    with torch.no_grad():
+        broken.classifier.bias.fill_(float("inf"))
+    with pytest.raises(CorruptModel):
+        class_probabilities(broken, TOKENIZER, "good")
+
+
+def test_a_saved_classifier_is_one_in_the_catalogue_and_nothing_else(tmp_path: Path):
+    entry = catalog.load(str(save(classifier(), tmp_path / "judge"))).entry
+    catalog.check_task(entry, "classification")
+    with pytest.raises(CompatibilityError, match=r"tells classes of texts apart\. A model that fills blanks was expected"):
+        catalog.check_task(entry, "masked")

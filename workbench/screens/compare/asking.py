@@ -1,0 +1,112 @@
+"""Models asked side by side: loaded one by one, with what is wrong with each of them told, then asked all at once."""
+
+from __future__ import annotations
+
+import concurrent.futures
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from core import quantities
+from core.errors import StillhouseError
+from workbench.inference.wire import ModelCard
+from workbench.screens.compare import picking
+from workbench.screens.shared import background, state, views
+from workbench.screens.shared.background import Question
+from workbench.screens.shared.panes import Pane
+from workbench.screens.shared.theme import BLUE, ROLE_COLOURS, TEAL, VIOLET
+from workbench.store import references
+
+PATIENCE = 0.6  # seconds to wait in place for an answer that mostly takes less
+COLOURS = {"Teacher": ROLE_COLOURS["teacher"], "Control": ROLE_COLOURS["control"], "Untrained student": VIOLET, "Second student": BLUE}
+
+
+@dataclass(frozen=True, slots=True)
+class Participant:
+    """A model that is asked.
+
+    Attributes:
+        role: what it is among the others, each in its own words.
+        stamp: changes with its weights.
+    """
+
+    name: str
+    role: str
+    card: ModelCard
+    stamp: str
+
+    @property
+    def colour(self) -> str:
+        return COLOURS.get(self.role, TEAL)
+
+
+def loaded(models: Sequence[str], pane: Pane) -> list[Participant] | None:
+    """The models in memory, without those that are not there (yet), which the page tells of.
+
+    Returns:
+        None while one is being loaded; then the page is drawn again when it is done.
+    """
+    missing = picking.awaited(models)
+    asked = [(name, pane.task, _stamp(name)) for name in models if name not in missing]
+    cards = [background.card(*each) for each in asked]
+    concurrent.futures.wait(cards, PATIENCE)
+    loading = [number for number, card in enumerate(cards) if not card.done()]
+    if loading:
+        names = " and ".join(views.plain(references.short(asked[number][0])) for number in loading)
+        background.wait(cards[loading[0]], f"Loading {names}: {len(cards) - len(loading)} of {len(cards)} models are ready.")
+        return None
+    there = []
+    for each, card in zip(asked, cards, strict=True):
+        error = card.exception()
+        if error is None:
+            there.append((each, card.result()))
+            continue
+        background.card.clear(*each)  # asked again when the page is drawn again
+        if not isinstance(error, StillhouseError):
+            raise error
+        views.problem(error)
+    roles = distinct_roles([name for (name, *_), _ in there])
+    return [Participant(name, role, card, stamp) for ((name, _, stamp), card), role in zip(there, roles, strict=True)]
+
+
+def distinct_roles(models: Sequence[str]) -> list[str]:
+    """The role of each model; where two have the same, the later one is the second."""
+    roles: list[str] = []
+    for number in range(len(models)):
+        role = references.role(number, models)
+        roles.append(f"Second {role.lower()}" if role in roles else role)
+    return roles
+
+
+def answers(question: Question, *arguments: Any, meanwhile: str) -> dict[str, Any] | None:
+    """As `background.answer`, for questions that are mostly answered at once: the page then has the answer without being drawn twice."""
+    concurrent.futures.wait([question(*arguments)], PATIENCE)
+    return background.answer(question, *arguments, meanwhile=meanwhile)
+
+
+def heading(participant: Participant, seconds: float | None) -> None:
+    """Who answers; with which weights and how long it takes, unless that was said before."""
+    card = participant.card
+    st.markdown(f"**{participant.role}** · {views.plain(references.short(participant.name))}")
+    if seconds is None:
+        return
+    st.caption(f"{quantities.count(card.parameters)} parameters · {card.layers} layers · weights `{card.weights}` · "
+               f"**{1000 * seconds:.3g} ms**{'' if card.device == 'cpu' else f' · {views.plain(card.device)}'}")
+
+
+def recipe(name: str, form: str) -> None:
+    """The command that runs a recipe, and the page whose form holds it."""
+    st.code(f"python -m workbench distill assets/recipes/{name}.yaml", language="bash", wrap_lines=True)
+    st.page_link(form, label="Open it as an experiment", icon=":material/science:",
+                 query_params={"recipe": name} if form == state.NEW else None)
+
+
+def _stamp(name: str) -> str:
+    """When the weights of a model last changed; empty where there are no files to look at yet."""
+    entry = state.entry_of(name)
+    if entry is None or entry.path is None:
+        return ""
+    files = entry.path.glob("*.safetensors") if entry.path.is_dir() else (entry.path,)
+    return str(max((file.stat().st_mtime_ns for file in files), default=0))

@@ -1,0 +1,80 @@
+"""Classify: what classifiers make of a text, class by class and side by side, with their agreement in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from core.errors import StillhouseError
+from workbench.screens.compare import asking, differences, picking
+from workbench.screens.compare.asking import Participant
+from workbench.screens.shared import background, charts, panes, state, views
+from workbench.screens.shared.live_plotly import live_plotly
+
+TEXT, PAIR = "compare.review", "compare.pair"  # in the session state
+EXAMPLES = ("A joy from the first scene to the last.", "Two hours of my life that nobody will give back to me.",
+            "The plot is thin, but the two leads are a joy to watch.", "Not bad at all, if you forget the ending.")
+
+
+def show(models: Sequence[str]) -> None:
+    """The text, and the classes that the models see in it."""
+    if not models:
+        views.empty_state("Pick two or three classifiers. A pretrained encoder becomes one when it is fine-tuned on labelled texts:",
+                          panes.CLASSES.icon)
+        asking.recipe("house-sentiment", state.TUNE)
+        return
+    text, pair, again = _texts()
+    with st.container():  # what is wrong, or awaited, stands beside the field
+        try:
+            participants = asking.loaded(models, panes.CLASSES)
+            if not participants:
+                return
+            question = (tuple(each.name for each in participants), text, pair, tuple(each.stamp for each in participants))
+            if again:
+                background.classes.clear(*question)
+            found = asking.answers(background.classes, *question, meanwhile="Classifying …")
+        except StillhouseError as error:
+            views.problem(error)
+            return
+    if found is not None:
+        _classes(found, participants)
+        if len(models) == 1:
+            st.caption(":material/add: Add a second model above to see where the two differ. This trains a student of the first:")
+            asking.recipe("house-sentiment-stage2", state.TUNE)
+
+
+def _texts() -> tuple[str, str, bool]:
+    """The text, the second one if there is one, and whether they are to be asked again though they did not change."""
+    picking.follow(TEXT, st.query_params.get("text"), EXAMPLES[0])
+    picking.follow(PAIR, st.query_params.get("pair"), "")
+    text = st.text_area("Text", key=TEXT, height=100, placeholder="A sentence or a review")
+    with st.container(horizontal=True, key="reviews"):
+        for number, example in enumerate(EXAMPLES):
+            st.button(views.plain(example), key=f"review.{number}", on_click=st.session_state.update, args=({TEXT: example},))
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        pair = st.text_input("Second text", key=PAIR, placeholder="empty for models that judge a single text",
+                             help="For models that were fine-tuned on pairs, as two sentences that may say the same.")
+        again = st.button("Classify", type="primary", icon=f":material/{panes.CLASSES.icon}:", key="classify")
+    picking.keep(TEXT, "text", text, text)
+    picking.keep(PAIR, "pair", pair, pair)
+    return text, pair, again
+
+
+def _classes(found: Mapping[str, Any], participants: Sequence[Participant]) -> None:
+    answers, roles = found["classes"], [each.role for each in participants]
+    for index, (column, each) in enumerate(zip(st.columns(len(participants), gap="medium"), participants, strict=True)):
+        with column:
+            asking.heading(each, found["seconds"][index])
+            shares = differences.marked_classes(answers, index)
+            live_plotly(charts.ranked(shares, colour=each.colour, longest=1.0), key=f"classes.{index}",
+                        label=f"{each.role}: " + ", ".join(f"{label} {share:.1%}" for label, share in
+                                                           zip(shares["label"], shares["value"], strict=True)))
+            if index:
+                agrees = differences.class_agreement(answers, index)
+                icon = "check" if agrees.startswith("Agrees") else "close"
+                st.markdown(f":material/{icon}: {views.plain(agrees)}")
+    with st.expander("The classes as a table", icon=":material/table:", key="classes table"):
+        head, rows = differences.class_table(answers, roles)
+        views.text_table(head, rows, label="Classes", numbers=True)
