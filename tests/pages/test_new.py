@@ -457,7 +457,7 @@ def test_the_masked_form_speaks_of_blanks(masked_form: AppTest):
     assert r"5\cdot 2^2" in latex and "masked tokens" in latex and r"1\cdot (1-\cos(h_s, h_t))" in latex
     said = texts(masked_form)
     assert "y are the tokens behind the masks" in said
-    assert "15% of the tokens are asked for, rare ones more often: 80% of them are masked, 10% are replaced by any token" in said
+    assert "15% of the tokens are asked for: 80% of them are masked, 10% are replaced by any token" in said
     assert "folded into the positions" in said
     assert "for the first blank of “The film was" in said
     assert "the text itself" not in said
@@ -538,7 +538,7 @@ def test_a_link_that_asks_questions_of_an_encoder_is_told_and_put_right(open_pag
 
 def test_settings_of_encoders_with_a_causal_teacher_are_told(open_page: Open, teacher: str):
     page = open_page("new", recipe="distilbert", set=[f"teacher.model={teacher}", "data.block_length=48"])
-    assert "belongs to masked-language models, and this one predicts the next token" in page.error[0].value
+    assert "belong to masked-language models, and this one predicts the next token" in page.error[0].value
     assert button(page, "Start").disabled
 
 

@@ -113,6 +113,7 @@ CONTROLS: dict[str, Control] = {
     "evaluation.retention.seeds": Control("Seeds of each task"),
     "evaluation.retention.seconds": Control("Seconds of timing", step=10.0),
     "evaluation.retention.length": Control("Tokens of a timed sequence", step=32),
+    "evaluation.retention.exports": Control("ONNX exports beside them"),
 }
 MASKED_LABELS = {"losses.w_hard": "Masked tokens", "evaluation.prompts": "Texts with blanks"}  # what a leaf is called with masked models
 LAYER_RULE_LABELS = {"uniform": "uniform: spread evenly, first and last kept", "table": "table: the published maps",
