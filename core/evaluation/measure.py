@@ -116,8 +116,5 @@ def _language(name: str, loaded: LoadedModel, source: str) -> Measurement:
     spec = DataSpec(source=source, block_length=min(BLOCK_LENGTH, loaded.entry.context))
     blocks: Blocks = held_out_blocks(spec, tokenizer, objective).take(BLOCKS)
     shared = {"tokenizer": tokenizer, "batch_size": BATCH, "device": model.device, "dtype": model.dtype}
-    if objective == "masked":  # every token alike, so that the number depends on the text alone
-        metrics = evaluate_masked(model, blocks, **shared)
-    else:
-        metrics = evaluate_language(model, blocks, **shared)
+    metrics = (evaluate_masked if objective == "masked" else evaluate_language)(model, blocks, **shared)
     return Measurement(name, LANGUAGE, "perplexity", int(metrics["tokens"]), "tokens", metrics)
