@@ -14,16 +14,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core import catalog
+from filelock import FileLock, Timeout
+
+from core import catalog, checkpoints
 from core.config import ExperimentConfig, Ramp
-from core.errors import ConfigError
+from core.errors import ConfigError, ModelError, NetworkError
 from core.home import cache_dir
 from core.json_files import read_json
 from core.provenance import versions
-from core.recorder import Recorder
+from core.recorder import Recorder, Stopped
 
 if TYPE_CHECKING:
     from core.training import Load
@@ -64,14 +69,51 @@ def with_seed(config: ExperimentConfig, seed: int) -> ExperimentConfig:
 
 def trained(config: ExperimentConfig, recorder: Recorder, *, load: Load = catalog.load) -> dict[str, Any]:
     """The report of an experiment, from the cache or trained now; its ``output_dir`` holds the student. After a stop it says so, and the
-    next call goes on."""
+    next call goes on. Another process that trains the same experiment is waited for.
+
+    Raises:
+        Stopped: while it waited.
+    """
     from core import training
 
     folder = folder_of(config)
-    return read_json(folder / "report.json") or training.distill(config, recorder, folder, load=load)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(folder.with_suffix(".lock"), recorder):
+        return read_json(folder / "report.json") or training.distill(config, recorder, folder, load=load)
+
+
+@contextmanager
+def _alone(path: Path, recorder: Recorder) -> Iterator[None]:
+    lock = FileLock(path)
+    while not lock.is_locked:
+        if recorder.should_stop():
+            raise Stopped
+        with suppress(Timeout):
+            lock.acquire(timeout=1)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def folder_of(config: ExperimentConfig) -> Path:
-    """Where an experiment is kept. What it depends on besides its configuration are the releases of the libraries."""
-    key = hashlib.sha256(json.dumps([config.digest(), versions()], sort_keys=True).encode()).hexdigest()[:12]
+    """Where an experiment is kept. What it depends on besides its configuration are the releases of the libraries, the weights of the
+    models that it names and the file that it reads."""
+    models = [spec.model for spec in (config.teacher, config.student) if spec is not None and spec.model]
+    told = [config.digest(), versions(), *map(_weights, models), _file(config.data.source)]
+    key = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
     return cache_dir() / "experiments" / key
+
+
+def _weights(reference: str) -> str:
+    """What tells the weights of a model that is here; a reference that leads to no folder stands for itself."""
+    try:
+        path = catalog.describe(reference).path
+    except (ModelError, NetworkError):
+        path = None
+    return checkpoints.weights_hash(path) if path is not None and path.is_dir() else reference
+
+
+def _file(source: str) -> tuple[int, int] | None:
+    path = Path(os.path.expanduser(source))
+    return (path.stat().st_size, path.stat().st_mtime_ns) if path.is_file() else None

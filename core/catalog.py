@@ -171,8 +171,9 @@ def load(reference: str, device: torch.device | str = "cpu", dtype: torch.dtype 
         raise CorruptModel(f"'{reference}' cannot be loaded: {str(error).strip().splitlines()[0]}", "",
                            "Download or export the model again.") from error
     wrong = sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])})
-    beside = anatomy_of(model.config).beside_base
-    if wrong and entry.task == "masked" and all(key.startswith(tuple(f"{part}." for part in beside)) for key in report["missing_keys"]):
+    anatomy = anatomy_of(model.config)
+    of_head = tuple(f"{part}." for part in (*anatomy.beside_base, anatomy.head))
+    if wrong and entry.task == "masked" and all(key.startswith(of_head) for key in report["missing_keys"]):
         raise CompatibilityError(f"'{reference}' has no masked-language head: it cannot fill a blank.",
                                  "A checkpoint with the head that its encoder was trained with was expected.",
                                  "Choose one that was saved as a masked-language model.")

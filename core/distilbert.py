@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedConfig, PreTrainedModel
 
+NORM_EPSILON = 1e-12  # of DistilBERT's norms, which no configuration changes
+
 # What a BERT model calls its parts, and what DistilBERT does: inside a block, and outside.
 IN_BLOCK = {"attention.self.query": "attention.q_lin", "attention.self.key": "attention.k_lin", "attention.self.value": "attention.v_lin",
             "attention.output.dense": "attention.out_lin", "attention.output.LayerNorm": "sa_layer_norm",
@@ -75,6 +77,10 @@ def distilbert_config(bert: PreTrainedConfig, layers: int, dropout: float | None
     """The configuration of a DistilBERT with a BERT's sizes."""
     from transformers import DistilBertConfig
 
+    if bert.layer_norm_eps != NORM_EPSILON:
+        raise ConfigError(f"The teacher's norms add {bert.layer_norm_eps:g} to the variance.",
+                          f"DistilBERT's add {NORM_EPSILON:g}: a copy would not say what the teacher says.",
+                          "Set student.architecture to teacher.")
     rates = {"dropout": bert.hidden_dropout_prob, "attention_dropout": bert.attention_probs_dropout_prob}
     return DistilBertConfig(
         vocab_size=bert.vocab_size, max_position_embeddings=bert.max_position_embeddings, n_layers=layers, n_heads=bert.num_attention_heads,

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel, TrainingArguments
 
+from core.anatomy import anatomy_of, plain_model
 from core.anatomy import blocks as blocks_of
-from core.anatomy import plain_model
 from core.config import LossSpec
 from core.data.packing import Blocks
 from core.errors import CompatibilityError
@@ -89,8 +89,7 @@ class DistillationTrainer(RecordedTrainer):
     def _layer_match(self, student: nn.Module) -> LayerMatch:
         teacher, model = self.lesson.teacher, plain_model(student)
         layers = len(blocks_of(teacher))
-        match = LayerMatch(self.lesson.layer_map, layers, model.get_input_embeddings().weight.shape[1],
-                           teacher.get_input_embeddings().weight.shape[1]).to(model.device)
+        match = LayerMatch(self.lesson.layer_map, layers, _width(model), _width(teacher)).to(model.device)
         if not match.pairs or max(self.lesson.layer_map) >= layers:
             raise CompatibilityError(f"losses.w_hidden_mse matches student blocks with the teacher blocks {list(self.lesson.layer_map)}.",
                                      f"At least one pair of blocks of the {layers} that the teacher has was expected; a last block is "
@@ -170,6 +169,14 @@ class DistillationTrainer(RecordedTrainer):
         total = (values * counts).sum()
         self.add_term(term, weight, total.detach(), counts.sum())
         return weight * total / divisor
+
+
+def _width(model: PreTrainedModel) -> int:
+    """Channels of the states that are matched: those of the residual stream, or of the embedding to which OPT leads its last ones back."""
+    anatomy = anatomy_of(model.config)
+    if anatomy.objective == "masked":
+        return anatomy.dimension(model.config.to_dict(), anatomy.width_key)
+    return model.get_input_embeddings().weight.shape[1]
 
 
 def _head(model: nn.Module, states: Tensor) -> Head:

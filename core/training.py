@@ -19,7 +19,7 @@ where the last call ended: it is the way a stopped, killed or lost run is resume
         logs/<arm>/           what trackers write, when there are any
         progress.json         measurements, layer map and seconds so far
         retention/            scores, times and the retention card, when asked for
-    units.safetensors     what each of the teacher's units is worth, where a narrower student keeps the most important
+        units.safetensors     what each of the teacher's units is worth, where a narrower student keeps the most important
         report.json           the result
 """
 
@@ -54,6 +54,7 @@ from core.evaluation.retention_run import measure_retention
 from core.evaluation.sentiment import evaluate_sentiment
 from core.evaluation.task_scores import scoring
 from core.home import cache_dir
+from core.json_files import write_json
 from core.layer_maps import LayerMap, matched_blocks
 from core.metrics import METRICS
 from core.objectives import objective_for
@@ -178,16 +179,22 @@ class _Experiment:
             if self.recorder.should_stop() or not self.train(arm):
                 return self.report(stopped=True)
         shutil.rmtree(self.directory / "checkpoints", ignore_errors=True)
+        report = self.report(stopped=False)
+        self._document(report)  # whatever becomes of the card, what was trained is whole
         try:
             card = self.retention()
         except Stopped:
             return self.report(stopped=True)
-        report = self.report(stopped=False) | {"retention": card}
-        for arm in (STUDENT, CONTROL) if self.config.control else (STUDENT,):
-            write_folder_documents(self.directory / arm, self.config, report, arm=arm)
+        if card is not None:
+            report = self.report(stopped=False) | {"retention": card}
+            self._document(report)
         write_json(self.directory / "report.json", report)
         self.recorder.event("report", report)
         return report
+
+    def _document(self, report: dict[str, Any]) -> None:
+        for arm in (STUDENT, CONTROL) if self.config.control else (STUDENT,):
+            write_folder_documents(self.directory / arm, self.config, report, arm=arm)
 
     # ------------------------------------------------------------------------------------------ one arm
 
@@ -402,8 +409,3 @@ def _curves(metrics: dict[str, float]) -> dict[str, float]:
     return {f"eval/{name}": value for name, value in metrics.items() if f"eval/{name}" in METRICS}
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write a file whole or not at all."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(value, indent=2), encoding="utf-8")
-    os.replace(partial, path)

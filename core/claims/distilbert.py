@@ -116,15 +116,12 @@ def _fine_tuned(model: str, task: str, seed: int, setting: DistilBertSetting, re
                 teacher: LoadedModel | None = None) -> tuple[LoadedModel, float]:
     """A model fine-tuned on a task, and its accuracy."""
     from core.config import TaskSpec
-    from core.tasks import fine_tuning
     from core.tasks.data import load_task
+    from core.tasks.fine_tuning import tuned_accuracy
 
     recorder.event("phase", {"name": f"Fine-tune on {task}"})
     data = load_task(TaskSpec(source=task, max_train_items=setting.train_items, max_items=setting.items, validation="test"))
-    try:
-        tuned, metrics = fine_tuning.tuned_accuracy(model, data, seed=seed, teacher=teacher, recorder=recorder)
-    except fine_tuning.Stopped as error:
-        raise Stopped from error
+    tuned, metrics = tuned_accuracy(model, data, seed=seed, teacher=teacher, recorder=recorder)
     return tuned, metrics["accuracy"]
 
 

@@ -20,8 +20,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from core import catalog, checkpoints
-from core.catalog import ModelEntry
+from core.catalog import LoadedModel, ModelEntry
 from core.config import RetentionSpec
+from core.errors import CompatibilityError, ExportError, UnsupportedModel
 from core.evaluation.flops import folder_flops
 from core.evaluation.retention import Card, Row, Score, TaskScores, Timing
 from core.evaluation.speed import Forward, Speed, forward_of, measure_speed
@@ -80,7 +81,7 @@ def _speed(models: Mapping[str, str], spec: RetentionSpec, recorder: Recorder, p
     length = min([spec.length, *(entry.context for entry in entries.values())])
     timed = {who: forward_of(each.model) for who, each in loaded.items()}
     with TemporaryDirectory() as work:
-        single, several = _exports(models, Path(work), recorder, torch.get_num_threads()) if spec.exports else ({}, {})
+        single, several = _exports(loaded, Path(work), recorder, torch.get_num_threads()) if spec.exports else ({}, {})
         speed = measure_speed(timed | {kind: _forward_of_export(each) for kind, each in single.items()}, recorder, length=length,
                               batched=timed | {kind: _forward_of_export(each) for kind, each in several.items()}, seconds=spec.seconds,
                               vocabulary=min(entry.vocabulary for entry in entries.values()))
@@ -89,9 +90,10 @@ def _speed(models: Mapping[str, str], spec: RetentionSpec, recorder: Recorder, p
     return speed, entries, sizes
 
 
-def _exports(models: Mapping[str, str], work: Path, recorder: Recorder,
+def _exports(loaded: Mapping[str, LoadedModel], work: Path, recorder: Recorder,
              threads: int) -> tuple[dict[str, OnnxModel], dict[str, OnnxModel]]:
-    """Kind of row -> what was exported of teacher and student, on one thread, and on all."""
+    """Kind of row -> what was exported of teacher and student, on one thread, and on all. A model that cannot be exported has no such
+    row, and the recorder is told why."""
     from core.export.exporting import onnx_models
     from core.export.sessions import OnnxModel
 
@@ -101,7 +103,10 @@ def _exports(models: Mapping[str, str], work: Path, recorder: Recorder,
             raise Stopped
         recorder.event("phase", {"name": "export", "who": who})
         (work / who).mkdir()
-        single |= {f"{who} {form}": each for form, each in onnx_models(models[who], work / who).items()}
+        try:
+            single |= {f"{who} {form}": each for form, each in onnx_models(loaded[who], work / who).items()}
+        except (ExportError, UnsupportedModel, CompatibilityError) as error:
+            recorder.event("warning", {"message": f"The card has no exports of the {who}: {error}"})
     return single, {kind: OnnxModel(each.path, threads) for kind, each in single.items()}
 
 

@@ -102,10 +102,11 @@ def export(reference: str, form: Form, out: Path, *, name: str | None = None, sa
         return _export_onnx(_load(reference, say), form, out, name, say)
 
 
-def onnx_models(reference: str, work: Path, *, threads: int = 1, say: Say = lambda text: None) -> dict[str, OnnxModel]:
+def onnx_models(loaded: LoadedModel, work: Path, *, threads: int = 1, say: Say = lambda text: None) -> dict[str, OnnxModel]:
     """A model as ``onnx`` and ``onnx-int8``, checked against torch and ready to be called and timed.
 
     Args:
+        loaded: on the processor, in float32.
         work: an existing folder; the two files stay there for as long as the models are used.
         threads: that each computes with.
 
@@ -116,7 +117,7 @@ def onnx_models(reference: str, work: Path, *, threads: int = 1, say: Say = lamb
         As `export` does.
     """
     with _one_at_a_time:
-        _, models = _make(_load(reference, say), work, ("onnx", "onnx-int8"), say, threads)
+        _, models = _make(_with_mask(loaded), work, ("onnx", "onnx-int8"), say, threads)
     return models
 
 
@@ -139,9 +140,13 @@ def _load(reference: str, say: Say) -> LoadedModel:
     import torch
 
     say("Loading the model")
-    loaded = catalog.load(reference, dtype=torch.float32)
+    return _with_mask(catalog.load(reference, dtype=torch.float32))
+
+
+def _with_mask(loaded: LoadedModel) -> LoadedModel:
     if loaded.entry.task == "masked" and loaded.tokenizer.mask_token_id is None:
-        raise CompatibilityError(f"The tokenizer of '{reference}' has no mask token.", "A masked-language model's tokenizer was expected.",
+        raise CompatibilityError(f"The tokenizer of '{loaded.entry.name}' has no mask token.",
+                                 "A masked-language model's tokenizer was expected.",
                                  "Save the tokenizer that the model was trained with into its folder.")
     return loaded
 

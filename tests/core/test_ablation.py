@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from filelock import FileLock
 
 from core import ablation, training
 from core.ablation import trained, variants, with_seed
 from core.config import parse_recipe
 from core.errors import ConfigError
-from core.recorder import ListRecorder
+from core.recorder import ListRecorder, Stopped
+from tests.core.masked_models import masked_model, save
 
 TRIPLE = {"losses": {"w_kd": 5, "w_hard": 2, "w_hidden": 1}, "control": True}
 
@@ -54,3 +56,27 @@ def test_what_was_trained_is_found_again(tmp_path, monkeypatch):
     for seed in (1, 1, 2, 1):
         assert not trained(with_seed(config, seed), ListRecorder())["stopped"]
     assert calls == [1, 2]
+
+
+def test_other_weights_of_the_same_folder_are_another_experiment(tmp_path):
+    config = parse_recipe({**TRIPLE, "teacher": {"model": str(save(masked_model(seed=1), tmp_path / "teacher"))}})
+    first = ablation.folder_of(config)
+    assert ablation.folder_of(config) == first
+    save(masked_model(seed=2), tmp_path / "teacher")
+    assert ablation.folder_of(config) != first
+
+
+def test_another_process_that_trains_it_is_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setenv("STILLHOUSE_HOME", str(tmp_path))
+    config = parse_recipe(TRIPLE)
+    folder = ablation.folder_of(config)
+    folder.mkdir(parents=True)
+    with FileLock(folder.with_suffix(".lock")), pytest.raises(Stopped):
+        trained(config, _Stops())
+
+
+class _Stops(ListRecorder):
+    """Asks to stop as soon as it is asked."""
+
+    def should_stop(self) -> bool:
+        return True

@@ -64,3 +64,10 @@ def test_what_it_cannot_be_made_from_is_told(name, spec, told):
     with pytest.raises(ConfigError) as error:
         build_student(tiny_encoder(name), spec, seed=1)
     assert told.lower() in str(error.value).lower()
+
+
+def test_norms_of_another_kind_are_told():
+    teacher = tiny_encoder("bert")
+    teacher.config.layer_norm_eps = 1e-5
+    with pytest.raises(ConfigError, match="add 1e-05 to the variance"):
+        build_student(teacher, SAME_DEPTH, seed=1)

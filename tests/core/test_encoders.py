@@ -98,12 +98,12 @@ def test_the_head_tells_the_task(tmp_path):
         task_of({"model_type": "bert", "architectures": ["BertForTokenClassification"]})
 
 
-def test_an_encoder_without_its_head_is_told(tmp_path):
-    folder = tmp_path / "headless"
-    masked_model().bert.save_pretrained(folder)
-    masked_tokenizer().save_pretrained(folder)
+@pytest.mark.parametrize("name", ENCODERS)
+def test_an_encoder_without_its_head_is_told(name, tmp_path):
+    tiny_encoder(name).base_model.save_pretrained(tmp_path)
+    masked_tokenizer().save_pretrained(tmp_path)
     with pytest.raises(CompatibilityError, match="no masked-language head"):
-        catalog.load(str(folder))
+        catalog.load(str(tmp_path))
 
 
 def test_checkpoints_of_other_objectives_count_as_the_language_model_that_they_hold(tmp_path):

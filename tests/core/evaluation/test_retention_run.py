@@ -8,10 +8,12 @@ import pytest
 
 from core import catalog
 from core.config import RetentionSpec
+from core.errors import ExportError
 from core.evaluation.flops import folder_flops
 from core.evaluation.retention import Card, Score, markdown
 from core.evaluation.retention_run import CARD, SCORES, SPEED, measure_retention, weights_format
 from core.evaluation.task_scores import Scoring
+from core.export import exporting
 from core.json_files import read_json, write_json
 from core.recorder import ListRecorder, Stopped
 from tests.core.chat_models import save_chat_model
@@ -131,6 +133,25 @@ def test_exports_stand_in_the_same_table(tmp_path: Path) -> None:
     assert "Student, ONNX int8" in markdown(card) and Card.from_dict(card.to_dict()) == card
     again = measure_retention(folders, spec, ListRecorder(), tmp_path / "card", scoring)
     assert [row.speed for row in again.rows] == [row.speed for row in card.rows]
+
+
+def test_names_that_only_the_loader_knows_are_exported_and_failures_leave_the_rest(tmp_path: Path, monkeypatch) -> None:
+    folders = {who: str(save(masked_model(layers), tmp_path / who)) for who, layers in (("teacher", 4), ("student", 2))}
+    exported = exporting.onnx_models
+
+    def onnx_models(loaded, work, **more):
+        if loaded.entry.layers == 4:
+            raise ExportError("An operator is missing.", "")
+        return exported(loaded, work, **more)
+
+    monkeypatch.setattr(exporting, "onnx_models", onnx_models)
+    recorder = ListRecorder()
+    spec = RetentionSpec(tasks=(), seconds=0.1, length=16, exports=True)
+    card = measure_retention({"teacher": "a run", "student": "another"}, spec, recorder, tmp_path / "card", Scoring((), lambda *_: pytest.fail("nothing is scored")),
+                             load=lambda name, **more: catalog.load(folders["teacher" if name == "a run" else "student"], **more))
+    assert [row.kind for row in card.rows] == ["teacher", "student", "student onnx", "student onnx-int8"]
+    assert [payload["message"] for kind, payload in recorder.events if kind == "warning"] == [
+        "The card has no exports of the teacher: An operator is missing."]
 
 
 def test_the_format_is_that_of_most_bytes(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ class Exports(NamedTuple):
 def exports(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exports:
     folder = tmp_path_factory.mktemp(request.param)
     source = save_encoder(folder / "model", request.param)
-    return Exports(source, exporting.onnx_models(str(source), folder))
+    return Exports(source, exporting.onnx_models(catalog.load(str(source), dtype=torch.float32), folder))
 
 
 def test_a_masked_model_says_the_same_as_onnx(exports: Exports) -> None:
