@@ -147,8 +147,9 @@ def test_names_that_only_the_loader_knows_are_exported_and_failures_leave_the_re
     monkeypatch.setattr(exporting, "onnx_models", onnx_models)
     recorder = ListRecorder()
     spec = RetentionSpec(tasks=(), seconds=0.1, length=16, exports=True)
-    card = measure_retention({"teacher": "a run", "student": "another"}, spec, recorder, tmp_path / "card", Scoring((), lambda *_: pytest.fail("nothing is scored")),
-                             load=lambda name, **more: catalog.load(folders["teacher" if name == "a run" else "student"], **more))
+    card = measure_retention(
+        {"teacher": "a run", "student": "another"}, spec, recorder, tmp_path / "card", Scoring((), lambda *_: pytest.fail("not scored")),
+        load=lambda name, **more: catalog.load(folders["teacher" if name == "a run" else "student"], **more))
     assert [row.kind for row in card.rows] == ["teacher", "student", "student onnx", "student onnx-int8"]
     assert [payload["message"] for kind, payload in recorder.events if kind == "warning"] == [
         "The card has no exports of the teacher: An operator is missing."]
