@@ -457,7 +457,7 @@ def test_the_masked_form_speaks_of_blanks(masked_form: AppTest):
     assert r"5\cdot 2^2" in latex and "masked tokens" in latex and r"1\cdot (1-\cos(h_s, h_t))" in latex
     said = texts(masked_form)
     assert "y are the tokens behind the masks" in said
-    assert "15% of the tokens are asked for: 80% of them are masked, 10% are replaced by any token" in said
+    assert "15% of the tokens are asked for: 80% of them are masked, 10% are replaced by any token and 10% stay as they are" in said
     assert "folded into the positions" in said
     assert "for the first blank of “The film was" in said
     assert "the text itself" not in said
