@@ -29,7 +29,7 @@ from core.errors import CompatibilityError, DataError
 from core.tokenizer import vocabulary_size
 
 MASK = "[MASK]"  # how a blank is written in prompts, whatever the tokenizer's own mask token
-WRITTEN = re.compile(r"\[mask\]|<mask>", re.IGNORECASE)  # what counts as one
+WRITTEN = re.compile(r"\[mask\]|<mask>|_{2,}", re.IGNORECASE)  # what counts as one; workbench/on_device/worker.js says the same
 BLANKS = (f"The film was {MASK}.", f"I {MASK} this movie.", f"The {MASK} was the best part of the film.")
 
 
@@ -110,11 +110,16 @@ class Masker:
         return taken[word].reshape(ids.shape) & candidate
 
 
+def has_blank(text: str) -> bool:
+    """Whether a blank is written in the text."""
+    return WRITTEN.search(text) is not None
+
+
 def blanked(text: str, mask_token: str = MASK) -> str:
     """The text with every blank written as a tokenizer knows it. Raises DataError for a text without one."""
-    if not WRITTEN.search(text):
+    if not has_blank(text):
         raise DataError(f"There is no blank in '{text[:60]}'." if text.strip() else "There is no text.",
-                        f"A sentence with {MASK} was expected.", f"Write {MASK} in place of a word.")
+                        f"A sentence with {MASK} was expected.", f"Write {MASK} or ___ in place of a word.")
     return WRITTEN.sub(lambda _: mask_token, text)
 
 

@@ -139,7 +139,13 @@ def _download(package: NpmPackage) -> Iterator[bytes]:
 
     try:
         with urllib.request.urlopen(package.address, timeout=TIMEOUT) as answer:
+            done = 0
             while chunk := answer.read(CHUNK):
+                done += len(chunk)
+                if done > package.size_bytes:  # what is pinned has a size: anything longer is something else, however long
+                    raise NetworkError(f"What was downloaded as {package.name} {package.version} does not end where it should.",
+                                       f"{package.size_bytes:,} bytes were expected.",
+                                       "Do not use it; try again later or from another registry.")
                 yield chunk
     except (OSError, http.client.HTTPException, ValueError) as error:  # the last one: an address that is none
         reason = f"HTTP {error.code}" if isinstance(error, urllib.error.HTTPError) else str(getattr(error, "reason", error))

@@ -28,7 +28,7 @@ from core.evaluation.blanks import fill_blanks
 from core.evaluation.language import evaluate_language
 from core.evaluation.masked import evaluate_masked
 from core.generation import generate
-from core.masking import BLANKS, MASK, Masker, token_counts
+from core.masking import BLANKS, Masker, has_blank, token_counts
 from core.tokenizer import vocabulary_size
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ class MaskedLanguage:
         return "; ".join(", ".join(f"{fill.token} {fill.probability:.0%}" for fill in fills) for fills in blanks)
 
     def prompts(self, asked: Sequence[str]) -> tuple[str, ...]:
-        return tuple(prompt for prompt in asked if MASK in prompt or self.tokenizer.mask_token in prompt) or (BLANKS if asked else ())
+        return tuple(prompt for prompt in asked if has_blank(prompt) or self.tokenizer.mask_token in prompt) or (BLANKS if asked else ())
 
 
 def objective_for(config: ExperimentConfig, objective: anatomy.Objective, tokenizer: Any, train: Blocks) -> Objective:

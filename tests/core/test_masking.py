@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from core.config import MaskingSpec
-from core.errors import CompatibilityError
-from core.masking import Masker, token_counts
+from core.errors import CompatibilityError, DataError
+from core.masking import WRITTEN, Masker, blanked, has_blank, token_counts
 from tests.core.chat_models import chat_tokenizer
 from tests.core.masked_models import TEXTS, masked_tokenizer
 
@@ -77,3 +79,19 @@ def test_whole_words_are_masked_whole():
 def test_a_tokenizer_without_a_mask_is_told():
     with pytest.raises(CompatibilityError, match="no mask token"):
         Masker(MaskingSpec(), chat_tokenizer())
+
+
+@pytest.mark.parametrize("blank", ["[MASK]", "[mask]", "<mask>", "__", "_______"])
+def test_a_blank_is_written_in_one_of_a_few_ways(blank: str):
+    assert has_blank(f"The film was {blank}.")
+    assert blanked(f"The film was {blank}, and so {blank}.", "<m>") == "The film was <m>, and so <m>."
+
+
+def test_a_text_without_a_blank():
+    with pytest.raises(DataError, match=r"no blank in 'A snake_case film.'.*Write \[MASK\] or ___"):
+        blanked("A snake_case film.")
+
+
+def test_browsers_read_blanks_by_the_same_rule():
+    worker = (Path(__file__).parents[2] / "workbench" / "on_device" / "worker.js").read_text(encoding="utf-8")
+    assert re.search(r"BLANK = /(.*)/gi;", worker)[1].lower() == WRITTEN.pattern

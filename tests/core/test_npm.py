@@ -76,6 +76,16 @@ def test_nothing_else_is_used(package: NpmPackage, home: Path) -> None:
     assert list((home / "browser").iterdir()) == []
 
 
+def test_an_endless_download_is_cut_off(package: NpmPackage, registry: Path, home: Path) -> None:
+    with (registry / "@scope" / "tiny" / "-" / "tiny-1.2.3.tgz").open("ab") as file:
+        file.write(bytes(10 * npm.CHUNK))
+    told: list[int] = []
+    with pytest.raises(NetworkError, match=rf"does not end where it should\. {package.size_bytes:,} bytes were expected"):
+        npm.fetch((package,), lambda done, total: told.append(done))
+    assert told == [], "nothing of the first chunk was kept, and no further one read"
+    assert list((home / "browser").iterdir()) == []
+
+
 def test_a_release_that_is_not_there(package: NpmPackage, home: Path) -> None:
     with pytest.raises(NetworkError, match=r"@scope/tiny 9\.9\.9 could not be downloaded: HTTP 404"):
         npm.fetch((replace(package, version="9.9.9"),))

@@ -113,6 +113,17 @@ def test_what_cannot_be_filled_is_told(app: AppProcess, page: Page, models: list
     expect(pane.locator("li")).to_have_count(10)
 
 
+def test_a_model_that_cannot_be_loaded_does_not_hold_up_the_others(app: AppProcess, page: Page) -> None:
+    """Follows the export of the first test."""
+    name = next(folder.name for folder in (app.home / "exports").iterdir() if "student" in folder.name)
+    page.goto(f"{app.url}/on-device/pane.html?models=gone-1,{name}")
+    expect(page.locator("section").first).to_contain_text("exports/gone-1/export.json could not be loaded (404)")
+    expect(page.locator("li")).to_have_count(10)
+    page.get_by_label("A sentence with a blank").fill("A ___ film and a ___ plot.")
+    expect(page.locator("li")).to_have_count(20)
+    expect(page.get_by_role("status")).to_be_empty()
+
+
 def test_the_pane_is_behind_the_password(tmp_path: Path, browser: BrowserContext) -> None:
     with running_app(tmp_path, STILLHOUSE_PASSWORD="copper kettle") as guarded:
         for name in ("pane.html", "worker.js", "runtime.json", "exports/a/export.json"):

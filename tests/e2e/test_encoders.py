@@ -37,7 +37,7 @@ def test_two_models_fill_the_same_blank(server: AppProcess, page: Page, models: 
     field = page.get_by_role("textbox", name="Sentence")
     field.fill("There is no gap.")
     field.press("Enter")
-    expect(page.get_by_role("alert")).to_contain_text("Write [MASK] in place of a word.")
+    expect(page.get_by_role("alert")).to_contain_text("Write [MASK] or ___ in place of a word.")
     expect(page.locator(".live-plotly")).to_have_count(0)
 
     page.get_by_role("button", name="The acting was [MASK], but the plot was [MASK].").click()

@@ -134,7 +134,7 @@ def test_a_sentence_without_a_blank_says_what_to_write_and_asks_nothing(open_pag
                                                                         engine: dict[str, Question], sentence: str):
     page = open_page("compare", models=folders["masked"])
     fault_free(page.text_input(key="compare.sentence").set_value(sentence).run())
-    assert "Write [MASK] in place of a word." in page.error[0].value
+    assert "Write [MASK] or ___ in place of a word." in page.error[0].value
     assert not page.get("bidi_component")
     assert {asked[1] for asked in engine["blanks"].asked} == {blank_pane.EXAMPLES[0]}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from core.export import exporting
 from tests.core.export.encoders import save_encoder
 from tests.pages.conftest import Open, button, fault_free, texts
 from workbench.screens.device import device_view, exports
-from workbench.screens.shared import background
+from workbench.screens.shared import background, fetch_button
 
 
 class FakeFetch:
@@ -22,7 +23,7 @@ class FakeFetch:
     share, done, error = 0.4, False, None
 
     def __init__(self, name: str) -> None:
-        assert name == npm.RUNTIME
+        assert name in (npm.RUNTIME, "org/tiny")
 
 
 @pytest.fixture(scope="session")
@@ -53,8 +54,18 @@ def test_no_masked_model_yet(open_page: Open, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_model_that_fills_no_blanks(open_page: Open) -> None:
     page = open_page("device", models="house-chat")
-    assert "no masked-language head" in page.error[0].value
+    assert "'house-chat' goes on with a text" in page.error[0].value
     assert not page.get("iframe")
+
+
+def test_a_model_that_is_not_here_yet_is_fetched_first(open_page: Open, encoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    remote = replace(catalog.describe(encoder), name="org/tiny", kind="hub", present=False, path=None, size_bytes=12_000_000)
+    monkeypatch.setattr(device_view.state, "describe", lambda name: remote)
+    monkeypatch.setattr(fetch_button, "Fetch", FakeFetch)
+    page = open_page("device", models="org/tiny")
+    assert "org/tiny is not on this machine: 12 MB to download" in texts(page)
+    fault_free(button(page, "Fetch").click().run())
+    assert page.get("progress")[0].proto.text == "Downloading, 40%"
 
 
 def test_not_exported_yet_then_under_way(open_page: Open, encoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +102,7 @@ def test_what_runs_it_is_not_here(open_page: Open, exported: Path, encoder: str,
     page = open_page("device", models=encoder)
     assert "33.2 MB from the npm registry" in texts(page)
     assert not page.get("iframe")
-    monkeypatch.setattr(device_view, "Fetch", FakeFetch)
+    monkeypatch.setattr(fetch_button, "Fetch", FakeFetch)
     fault_free(button(page, "Download").click().run())
     assert page.get("progress")[0].proto.text == "Downloading, 40%"
 
@@ -99,7 +110,7 @@ def test_what_runs_it_is_not_here(open_page: Open, exported: Path, encoder: str,
 def test_a_download_that_failed(open_page: Open, exported: Path, encoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeFetch, "error", NetworkError("No network.", "", "Connect."))
     monkeypatch.setattr(FakeFetch, "done", True)
-    monkeypatch.setattr(device_view, "Fetch", FakeFetch)
+    monkeypatch.setattr(fetch_button, "Fetch", FakeFetch)
     page = open_page("device", models=encoder)
     fault_free(button(page, "Download").click().run())
     assert "No network." in page.error[0].value

@@ -14,8 +14,8 @@ from core.errors import NetworkError
 from tests.core.masked_models import masked_model, masked_tokenizer
 from tests.pages import examples
 from tests.pages.conftest import Open, button, fault_free, texts
-from workbench.screens.models import desktop, models_view
-from workbench.screens.shared import state, views
+from workbench.screens.models import desktop
+from workbench.screens.shared import fetch_button, state, views
 from workbench.store import Store, references
 
 PACKAGED = next(iter(packages.PACKAGES))
@@ -96,13 +96,13 @@ def test_the_folder_opens_on_the_desktop_of_whoever_sits_there(
 
 
 def test_fetching_shows_its_progress(open_page: Open, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(models_view, "Fetch", FakeFetch)
+    monkeypatch.setattr(fetch_button, "Fetch", FakeFetch)
     page = fault_free(open_page("models").button(key=f"fetch.{PACKAGED}").click().run())
     assert page.get("progress")[0].proto.text == "Downloading, 40%"
 
 
 def test_a_failed_fetch_says_why_and_offers_another_try(open_page: Open, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(models_view, "Fetch", FakeFetch)
+    monkeypatch.setattr(fetch_button, "Fetch", FakeFetch)
     monkeypatch.setattr(FakeFetch, "done", True)
     monkeypatch.setattr(FakeFetch, "error", NetworkError("The model could not be downloaded: no network."))
     page = fault_free(open_page("models").button(key=f"fetch.{PACKAGED}").click().run())

@@ -15,8 +15,9 @@ from pathlib import Path
 from core import ablation_results
 from core.config import ExperimentConfig
 from core.json_files import read_json, write_json
-from workbench.checks import background, work
+from workbench.checks import work
 from workbench.checks.background import State
+from workbench.checks.turns import require_turn
 from workbench.errors import CheckError
 from workbench.processes import Process
 
@@ -63,10 +64,7 @@ def start(config: ExperimentConfig, seeds: int, command: str = "") -> Path:
     from core.ablation import variants
 
     variants(config)
-    busy, check = running(), background.running()
-    if busy is not None or check is not None:
-        raise CheckError(f"{f'The ablation {busy.name}' if busy else f'The check of {check.claim}'} runs.",
-                         "One runs at a time: they would slow each other down.", "Wait for it, or stop it.")
+    require_turn()
     folder = ablation_results.note(config, seeds, command)
     try:
         pid = work.launch([*WORKER, str(folder)], folder)

@@ -18,6 +18,7 @@ from core.claims import outcomes, registry
 from core.claims.claim import DEFAULT_SEEDS
 from core.json_files import write_json
 from workbench.checks import work
+from workbench.checks.turns import require_turn
 from workbench.errors import CheckError
 from workbench.processes import Process
 
@@ -59,12 +60,9 @@ def start(name: str, seeds: int = DEFAULT_SEEDS) -> None:
     """Check a claim in a process that outlives this one; goes on after seeds that had ended before a stop.
 
     Raises:
-        CheckError: another check runs, or the process cannot be started.
+        CheckError: another check runs, or an ablation; or the process cannot be started.
     """
-    busy = running()
-    if busy is not None:
-        raise CheckError(f"{busy.claim} is being checked.", "One check runs at a time: they would slow each other down.",
-                         "Wait for it, or stop it.")
+    require_turn()
     try:
         pid = work.launch([*WORKER, name, "--seeds", str(seeds)], outcomes.folder(name))
     except OSError as error:

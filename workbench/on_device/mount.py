@@ -27,27 +27,30 @@ from workbench import paths
 TYPES = {".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8",
          ".mjs": "text/javascript; charset=utf-8", ".json": "application/json", ".wasm": "application/wasm",
          ".onnx": "application/octet-stream"}
+# An export holds files of strangers beside its own, as a licence: none of them may become a page or a program of this origin.
+PANE, RUNTIME, EXPORTS = frozenset({".html", ".css", ".js"}), frozenset({".mjs", ".wasm"}), frozenset({".json", ".onnx"})
 FOR_GOOD = "private, max-age=31536000, immutable"  # behind an address that names a release
 ASK_AGAIN = "private, no-cache"  # kept as well, and asked for by its tag
 
 
 class Files(StaticFiles):
-    """The files of one folder that have a type of `TYPES`; no other ones, no listing. The folder need not exist yet.
+    """The files of one folder that end in one of a few ways; no other ones, no listing. The folder need not exist yet.
 
     Args:
         folder: which.
+        suffixes: keys of `TYPES`.
         caching: what browsers may do with them.
     """
 
-    def __init__(self, folder: Path, caching: str) -> None:
+    def __init__(self, folder: Path, suffixes: frozenset[str], caching: str) -> None:
         super().__init__(directory=folder, check_dir=False)
         self.config_checked = True  # a folder that comes into being later is no mistake of the server's configuration
-        self._caching = caching
+        self._suffixes, self._caching = suffixes, caching
 
     def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
-        """The file behind an address, as Starlette asks for it; files of other types are not there."""
+        """The file behind an address, as Starlette asks for it; other files are not there."""
         full_path, found = super().lookup_path(path)
-        return (full_path, found) if Path(path).suffix in TYPES else ("", None)
+        return (full_path, found) if Path(path).suffix in self._suffixes else ("", None)
 
     def file_response(self, full_path: str | os.PathLike[str], stat_result: os.stat_result, scope: Scope,
                       status_code: int = 200) -> Response:
@@ -56,13 +59,15 @@ class Files(StaticFiles):
         if response.status_code != 304:
             response.headers["content-type"] = TYPES[Path(full_path).suffix]
         response.headers["cache-control"] = self._caching
+        response.headers["x-content-type-options"] = "nosniff"
         return response
 
 
 def pane() -> Starlette:
     """The application to mount at `workbench.mounts.on_device_path`."""
-    return Starlette(routes=[Route("/runtime.json", _libraries), Mount("/runtime", Files(runtime_dir(), FOR_GOOD)),
-                             Mount("/exports", Files(paths.exports_dir(), ASK_AGAIN)), Mount("/", Files(Path(__file__).parent, ASK_AGAIN))])
+    return Starlette(routes=[Route("/runtime.json", _libraries), Mount("/runtime", Files(runtime_dir(), RUNTIME, FOR_GOOD)),
+                             Mount("/exports", Files(paths.exports_dir(), EXPORTS, ASK_AGAIN)),
+                             Mount("/", Files(Path(__file__).parent, PANE, ASK_AGAIN))])
 
 
 async def _libraries(_request: Request) -> JSONResponse:

@@ -6,7 +6,7 @@ const PAUSE = 350;  // milliseconds without a key after which the sentence is fi
 const {sentence, message, models, device, ask, insert, examples} = Object.fromEntries(
   ["sentence", "message", "models", "device", "ask", "insert", "examples"].map((id) => [id, document.getElementById(id)]));
 const worker = new Worker("worker.js", {type: "module"});
-const names = (new URLSearchParams(location.search).get("models") ?? "").split(",").filter((name) => /^[\w.-]+$/.test(name));
+let names = (new URLSearchParams(location.search).get("models") ?? "").split(",").filter((name) => /^[\w.-]+$/.test(name));
 const cards = new Map(names.map((name) => [name, models.appendChild(document.createElement("section"))]));
 let number = 0, waiting = 0, again = false, pause;
 
@@ -17,15 +17,26 @@ worker.onmessage = ({data}) => {
     card.append(make("h2", record.model), make("p", [
       `${record.architecture}, ${millions(record.parameters)} parameters`, `${size(record.forms[record.form].bytes)} in int8`,
       `loaded in ${time(data.milliseconds)}`].join(" · "), "facts"), make("div", "", "answer"));
-    if (![...cards.values()].some((each) => !each.firstChild)) fill();
+    fillOnceLoaded();
     return;
   }
-  if (data.number === undefined) { tell(data.text, true); return; }  // it could not be loaded
+  if (data.number === undefined) {  // it could not be loaded: the others go on without it
+    card.append(make("h2", data.model), make("p", data.text, "wrong"));
+    cards.delete(data.model);
+    names = names.filter((name) => name !== data.model);
+    if (!names.length) tell("");
+    fillOnceLoaded();
+    return;
+  }
   waiting -= 1;
   if (data.number === number && data.kind === "wrong") tell(data.text, true);
   if (data.number === number && data.kind === "filled") show(card, data);
   if (!waiting && again) fill();
 };
+
+function fillOnceLoaded() {
+  if (![...cards.values()].some((each) => !each.firstChild)) fill();
+}
 
 function fill() {
   if (!names.length || (again = waiting > 0)) return;

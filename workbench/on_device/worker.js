@@ -7,7 +7,7 @@
 
 const SHOWN = 10;  // fills of a blank
 const RUNS = {most: 9, least: 3, within: 600};  // of one sentence, for the median; milliseconds after which no further one begins
-const BLANK = /\[MASK\]|<mask>|_{2,}/gi;  // as people write it
+const BLANK = /\[MASK\]|<mask>|_{2,}/gi;  // as people write it; core/masking.py says the same
 
 const models = new Map();
 const libraries = fetchJson("runtime.json").then(async (places) => {

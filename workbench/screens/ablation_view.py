@@ -17,7 +17,7 @@ from core.config import ExperimentConfig, parse_recipe, read_recipe
 from core.errors import ConfigError
 from core.metrics import METRICS
 from core.quantities import duration
-from workbench.checks import ablations, work
+from workbench.checks import ablations, turns, work
 from workbench.checks.ablations import Trial
 from workbench.paths import ROOT
 from workbench.screens.shared import charts, state, views
@@ -35,7 +35,7 @@ LOOKS = {"running": ("primary", "play_circle"), "finished": ("green", "check_cir
 
 def show() -> None:
     """The form, then every ablation that was begun here, the latest first."""
-    busy = ablations.running()
+    busy = turns.busy()
     _form(busy)
     folders = ablation_results.folders()
     if not folders:
@@ -59,7 +59,7 @@ def recipes() -> dict[str, ExperimentConfig]:
     return {name: found[name] for name in sorted(found, key=lambda name: (name != FIRST, name))}
 
 
-def _form(busy: Path | None) -> None:
+def _form(busy: str | None) -> None:
     known = recipes()
     linked = st.query_params.get("recipe")
     with st.container(border=True, key="ablation form"):
@@ -77,7 +77,7 @@ def _form(busy: Path | None) -> None:
                    f"{views.plain(config.teacher.model)} as the teacher: {WORDS[FULL]}, {left_out}.")
         line = command(name, None if steps == usual else steps, seeds)
         if st.button("Start", type="primary", icon=":material/play_arrow:", key="start", disabled=busy is not None,
-                     help="Another ablation runs." if busy else None):
+                     help=f"{busy}, one at a time." if busy else None):
             with views.errors_shown():
                 pinned, _ = references.pin(config, state.store())
                 ablations.start(references.resolved(pinned, state.store()), seeds, line)
@@ -100,7 +100,7 @@ def command(name: str, steps: int | None, seeds: int) -> str:
 # ------------------------------------------------------------------------------------------------ one ablation
 
 
-def _card(folder: Path, busy: Path | None) -> None:
+def _card(folder: Path, busy: str | None) -> None:
     task, trial, result = ablation_results.noted(folder), ablations.latest(folder), ablation_results.result_of(folder)
     if task is None:
         return  # another release began it
@@ -145,9 +145,9 @@ def _stop_button(folder: Path) -> None:
         st.rerun()
 
 
-def _go_on_button(folder: Path, config: ExperimentConfig, seeds: int, busy: Path | None) -> None:
+def _go_on_button(folder: Path, config: ExperimentConfig, seeds: int, busy: str | None) -> None:
     if st.button("Go on", icon=":material/play_arrow:", key=f"on.{folder.name}", disabled=busy is not None,
-                 help="Another ablation runs." if busy else "Goes on after the trainings that had ended."):
+                 help=f"{busy}, one at a time." if busy else "Goes on after the trainings that had ended."):
         with views.errors_shown():
             ablations.start(config, seeds)
             st.rerun()

@@ -11,7 +11,7 @@ from core.claims.claim import Claim, Figure
 from core.claims.outcomes import Number, Outcome
 from core.claims.rules import STANDARD_ERRORS
 from core.quantities import duration
-from workbench.checks import background
+from workbench.checks import background, turns
 from workbench.checks.background import Check
 from workbench.screens.shared import views
 
@@ -23,14 +23,14 @@ HEADLINES = 2  # numbers of a claim that its card shows; the others wait below
 
 def claims() -> None:
     """A card for each claim, system by system."""
-    busy = background.running()
+    busy = turns.busy()
     for system, members in groupby(registry.CLAIMS.values(), key=lambda claim: claim.system):
         st.subheader(system, anchor=False)
         for claim in members:
             _card(claim, busy)
 
 
-def _card(claim: Claim, busy: Check | None) -> None:
+def _card(claim: Claim, busy: str | None) -> None:
     found, check = outcomes.latest(claim), background.latest(claim.name)
     with st.container(border=True, key=f"claim-{claim.name}"):
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -61,7 +61,7 @@ def _verdict(outcome: Outcome | None, check: Check | None) -> None:
         st.badge(words, color=colour, icon=f":material/{icon}:")
 
 
-def _button(claim: Claim, checked: bool, check: Check | None, busy: Check | None) -> None:
+def _button(claim: Claim, checked: bool, check: Check | None, busy: str | None) -> None:
     if check is not None and check.state == "running":
         if st.button("Stop", icon=":material/stop:", key=f"stop.{claim.name}", disabled=check.stopping,
                      help="Ends after the current step. Seeds that had ended are kept."):
@@ -71,7 +71,7 @@ def _button(claim: Claim, checked: bool, check: Check | None, busy: Check | None
     label = "Go on" if check is not None and check.state in ("stopped", "lost") else "Check again" if checked else "Check"
     takes = f"About {duration(claim.seconds * len(claim.default_seeds))} on one quiet core, less where another claim has made its models."
     if st.button(label, icon=":material/play_arrow:", key=f"check.{claim.name}", disabled=busy is not None,
-                 help=f"{busy.claim} is being checked, one at a time." if busy else takes):
+                 help=f"{busy}, one at a time." if busy else takes):
         with views.errors_shown():
             background.start(claim.name)
             st.rerun()

@@ -8,12 +8,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from core.claims import outcomes, registry
 from tests.core.claims.fake_claims import fake, put_in_place
-from workbench.checks import background
+from workbench.checks import ablations, background
 from workbench.checks.background import Check
 from workbench.errors import CheckError
 from workbench.processes import Process
@@ -72,6 +73,13 @@ def test_one_check_runs_at_a_time() -> None:
     with pytest.raises(CheckError, match="ENDLESS is being checked"):
         background.start("X1")
     assert background.running().claim == "ENDLESS"
+    assert background.latest("X1") is None
+
+
+def test_a_check_waits_for_an_ablation(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(ablations, "running", lambda: tmp_path / "distilbert-1")
+    with pytest.raises(CheckError, match="The ablation distilbert-1 runs"):
+        background.start("X1")
     assert background.latest("X1") is None
 
 

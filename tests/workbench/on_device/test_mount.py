@@ -23,6 +23,7 @@ def test_the_pane(client: TestClient, name: str, kind: str) -> None:
     answer = client.get(f"/{name}")
     assert answer.headers["content-type"] == f"{kind}; charset=utf-8"
     assert answer.headers["cache-control"] == mount.ASK_AGAIN
+    assert answer.headers["x-content-type-options"] == "nosniff"
     assert client.get(f"/{name}", headers={"if-none-match": answer.headers["etag"]}).status_code == 304
 
 
@@ -42,6 +43,14 @@ def test_what_comes_into_being_later_is_served(client: TestClient) -> None:
     assert (answer.content, answer.headers["content-type"]) == (b"graph", "application/octet-stream")
     assert client.get("/exports/tiny-1/secret.txt").status_code == 404
     assert client.get("/exports/../store.sqlite").status_code == 404
+
+
+@pytest.mark.parametrize("name", ["LICENSE.html", "LICENSE.js", "LICENSE.mjs", "LICENSE.css", "LICENSE.wasm", "LICENSE"])
+def test_a_models_own_files_become_no_page_of_this_origin(client: TestClient, name: str) -> None:
+    folder = paths.exports_dir() / "tiny-1"
+    folder.mkdir(parents=True)
+    (folder / name).write_text("<script>alert(1)</script>")
+    assert client.get(f"/exports/tiny-1/{name}").status_code == 404
 
 
 def test_libraries_may_be_kept_for_good(client: TestClient) -> None:

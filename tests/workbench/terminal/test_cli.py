@@ -478,7 +478,7 @@ def test_a_masked_model_fills_the_blanks_of_a_prompt(tmp_path: Path, run_json, c
     said = capsys.readouterr().out
     assert "blank 2" in said and f"{expected[1][0].token} " in said
     assert cli.main(["generate", folder, "--prompt", "the film was good"]) == 2
-    assert "Write [MASK] in place of a word" in capsys.readouterr().err
+    assert "Write [MASK] or ___ in place of a word" in capsys.readouterr().err
 
 
 def test_a_classifier_tells_the_classes_of_a_prompt(tmp_path: Path, run_json, capsys: pytest.CaptureFixture[str]) -> None:

@@ -54,7 +54,7 @@ def _sentence() -> tuple[str, bool]:
     picking.follow(SENTENCE, st.query_params.get("text"), EXAMPLES[0])
     with st.container(horizontal=True, vertical_alignment="bottom"):
         sentence = st.text_input("Sentence", key=SENTENCE, placeholder=f"A sentence with {MASK} in place of a word", help=(
-            f"Write {MASK} in place of each word that is to be guessed; there may be several."))
+            f"Write {MASK} or ___ in place of each word that is to be guessed; there may be several."))
         again = st.button("Fill in", type="primary", icon=f":material/{panes.BLANKS.icon}:", key="fill in")
     picking.keep(SENTENCE, "text", sentence, sentence)
     with st.container(horizontal=True, key="sentences"):

@@ -13,12 +13,11 @@ from workbench.mounts import on_device_path
 from workbench.screens.device import exports
 from workbench.screens.device.exports import Offer
 from workbench.screens.shared import background, state, views
-from workbench.screens.shared.fetching import Fetch
+from workbench.screens.shared.fetch_button import fetch_button
 
 MAX_MODELS = 3
 PICKED, ASKED = "device.models", "device.asked"  # in the session state
 PANE_HEIGHT = 560  # pixels, until the pane says how high it is
-POLL_SECONDS = 1.0
 # The pane sets the frame's height; Streamlit's own boxes around it must not.
 LAYOUT = """<style>
 div:has(> iframe[title="Fill the blank"]), div:has(> div > iframe[title="Fill the blank"]) { height: auto !important; flex: 0 0 auto; }
@@ -43,7 +42,13 @@ def pick() -> list[Offer]:
     found = []
     for name in picked:
         with views.errors_shown():
-            found.append(exports.offer(state.describe(name)))
+            entry = state.describe(name)
+            offered = exports.offer(entry)
+            if offered is not None:
+                found.append(offered)
+            else:
+                st.markdown(f"{views.plain(name)} is not on this machine: {size(entry.size_bytes)} to download, once.")
+                fetch_button(name)
     return found
 
 
@@ -107,33 +112,11 @@ def pane(ready: list[Offer]) -> None:
         st.iframe(f"{on_device_path()}/pane.html?{address}", height=PANE_HEIGHT, alt="Fill the blank")
 
 
-@st.cache_resource(show_spinner=False)
-def _fetches() -> dict[str, Fetch]:
-    """Shared by all pages: two visitors who ask see the same download."""
-    return {}
-
-
 def _runtime() -> None:
     """What a browser needs to run the files is not here: what it is, and the button that brings it."""
-    fetches, missing = _fetches(), [package for package in npm.PACKAGES if not package.present]
-    if npm.RUNTIME in fetches and fetches[npm.RUNTIME].error is None:
-        st.fragment(_progress, run_every=POLL_SECONDS)()
-        return
+    missing = [package for package in npm.PACKAGES if not package.present]
     names = " and ".join(f"{package.name} {package.version}" for package in missing)
     amount = size(sum(package.size_bytes for package in missing))
     views.empty_state(f"To run in a browser, an exported model needs {views.plain(names)}: {amount} from the npm registry, once, checked "
                       "by its hash and kept on this machine.", "download")
-    if st.button("Download", type="primary", icon=":material/download:"):
-        fetches[npm.RUNTIME] = Fetch(npm.RUNTIME)
-        st.rerun()
-    if npm.RUNTIME in fetches:
-        views.problem(fetches[npm.RUNTIME].error)
-
-
-def _progress() -> None:
-    fetch = _fetches()[npm.RUNTIME]
-    if fetch.done:
-        if fetch.error is None:
-            del _fetches()[npm.RUNTIME]
-        st.rerun()
-    st.progress(fetch.share, text=f"Downloading, {fetch.share:.0%}")
+    fetch_button(npm.RUNTIME, "Download")

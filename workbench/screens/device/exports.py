@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core import __version__
+from core import __version__, catalog
 from core.checkpoints import weight_files
-from core.errors import CompatibilityError
 from core.export.exporting import Exported, read_exported
 from core.quantities import size
 from workbench import paths
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 FORM = "onnx-int8"  # what a browser runs
 NAMES = {"torch": "Transformers folder, run by torch", "onnx": "ONNX, float32", "onnx-int8": "ONNX, int8"}
-PURPOSES = {"causal": "writing on", "classification": "classifying", "question_answering": "answering questions"}
 HEAD = ("Model and form", "Size", "One text", "Same top-1", "Largest difference", "Mean difference")
 
 
@@ -34,16 +32,16 @@ class Offer:
     made: Exported | None
 
 
-def offer(entry: ModelEntry) -> Offer:
-    """What the page has of a model.
+def offer(entry: ModelEntry) -> Offer | None:
+    """What the page has of a model; None of one that must be fetched first.
 
     Raises:
-        CompatibilityError: a model without a masked-language head.
+        CompatibilityError: a model that fills no blanks.
         CorruptModel: the folder of its export is damaged.
     """
-    if entry.task != "masked":
-        raise CompatibilityError(f"'{entry.name}' is a model for {PURPOSES[entry.task]}: it has no masked-language head.",
-                                 "A model that fills blanks was expected, as BERT or DistilBERT.", "Pick another one.")
+    catalog.check_task(entry, "masked")
+    if entry.path is None:
+        return None
     folder = export_folder(entry)
     return Offer(entry, folder, read_exported(folder) if folder.is_dir() else None)
 

@@ -11,12 +11,12 @@ from core import quantities
 from workbench.screens.models import desktop
 from workbench.screens.new_experiment import kinds
 from workbench.screens.shared import panes, state, views
-from workbench.screens.shared.fetching import Fetch
+from workbench.screens.shared.fetch_button import fetch_button
 
 if TYPE_CHECKING:
     from core.catalog import ModelEntry
 
-POLL_SECONDS = 1.0
+PROGRESS_WIDTH = 240  # pixels
 KINDS = {"causal": ("writes", "gray", "forum"), "masked": ("fills blanks", "blue", "text_select_start"),
          "classification": ("classifies texts", "violet", "label"),
          "question_answering": ("finds answers", "violet", "find_in_page")}  # by the task of its head: words, colour, icon
@@ -101,7 +101,7 @@ def _actions(entry: ModelEntry) -> None:
                                                help="Use it as the teacher of an experiment."):
             st.switch_page(state.NEW, query_params=kinds.link_to_distil(entry))
     else:
-        _fetch(entry)
+        fetch_button(entry.name, width=PROGRESS_WIDTH)
     if entry.kind == "run":
         run = state.store().run(entry.name.partition(":")[0])
         if st.button("Run", key=f"run.{entry.name}", icon=":material/show_chart:"):
@@ -110,31 +110,3 @@ def _actions(entry: ModelEntry) -> None:
                      help="Moves the run and its models to the bin."):
             state.put_into_bin(run)
             st.rerun()
-
-
-@st.cache_resource(show_spinner=False)
-def _fetches() -> dict[str, Fetch]:
-    """Shared by all pages: two visitors who fetch the same model see the same download."""
-    return {}
-
-
-def _fetch(entry: ModelEntry) -> None:
-    fetches = _fetches()
-    if entry.name in fetches and fetches[entry.name].error is None:
-        st.fragment(_fetch_progress, run_every=POLL_SECONDS)(entry.name)
-        return
-    if st.button("Fetch", key=f"fetch.{entry.name}", type="primary", icon=":material/download:"):
-        fetches[entry.name] = Fetch(entry.name)
-        st.rerun()
-    if entry.name in fetches:
-        views.problem(fetches[entry.name].error)
-
-
-def _fetch_progress(name: str) -> None:
-    fetch = _fetches()[name]
-    if fetch.done:
-        if fetch.error is None:
-            del _fetches()[name]
-        state.forget_models()
-        st.rerun()
-    st.progress(fetch.share, text="Converting …" if fetch.share >= 1 else f"Downloading, {fetch.share:.0%}", width=240)

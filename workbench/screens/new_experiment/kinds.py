@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from core.anatomy import ANATOMIES, Objective
 from core.config import ExperimentConfig
-from core.masking import BLANKS
+from core.masking import BLANKS, has_blank
 from workbench.screens.new_experiment import forms, starting_points
 from workbench.screens.new_experiment.forms import LEAVES, Draft
 
@@ -82,7 +82,7 @@ def triple_loss(draft: Draft, entry: ModelEntry) -> None:
     draft["student.model"] = None
     usual = forms.to_draft(ExperimentConfig())
     draft |= {path: usual[path] for path in CAUSAL_ONLY}
-    if not any("[MASK]" in prompt for prompt in draft["evaluation.prompts"]):
+    if not any(map(has_blank, draft["evaluation.prompts"])):
         draft["evaluation.prompts"] = BLANKS
 
 

@@ -10,7 +10,7 @@ import streamlit as st
 
 from core.config import ExperimentConfig, LossSpec
 from core.errors import StillhouseError
-from core.masking import BLANKS, MASK
+from core.masking import BLANKS, has_blank
 from workbench.screens.new_experiment import forms
 from workbench.screens.new_experiment.layer_picture import layer_picture
 from workbench.screens.shared import background, charts, state, views
@@ -56,7 +56,7 @@ def equation(losses: LossSpec, *, masked: bool = False) -> None:
 
 def temperature(config: ExperimentConfig, *, masked: bool = False) -> None:
     """The teacher's distribution over the first token of an answer, or over a blank, at T = 1 and at the chosen T."""
-    prompts = [prompt for prompt in config.evaluation.prompts if MASK in prompt or not masked]
+    prompts = [prompt for prompt in config.evaluation.prompts if not masked or has_blank(prompt)]
     prompt = next(iter(prompts), BLANKS[0] if masked else PROMPT)
     try:
         if not state.describe(config.teacher.model).present:

@@ -1,0 +1,44 @@
+"""The button that brings what is not on this machine, and how far that is."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from workbench.screens.shared import state, views
+from workbench.screens.shared.fetching import Fetch
+
+POLL_SECONDS = 1.0
+
+
+def fetch_button(name: str, label: str = "Fetch", *, width: int | None = None) -> None:
+    """The button; while it comes, its progress; after a failure, the reason below the button. Once it is here the page runs anew.
+
+    Args:
+        name: as the verb `fetch` takes it.
+        width: pixels of the progress bar (default: all there are).
+    """
+    fetches = _fetches()
+    if name in fetches and fetches[name].error is None:
+        st.fragment(_progress, run_every=POLL_SECONDS)(name, width)
+        return
+    if st.button(label, key=f"fetch.{name}", type="primary", icon=":material/download:"):
+        fetches[name] = Fetch(name)
+        st.rerun()
+    if name in fetches:
+        views.problem(fetches[name].error)
+
+
+@st.cache_resource(show_spinner=False)
+def _fetches() -> dict[str, Fetch]:
+    """Shared by all pages: two visitors who fetch the same thing see the same download."""
+    return {}
+
+
+def _progress(name: str, width: int | None) -> None:
+    fetch = _fetches().get(name)  # None: another page saw it end
+    if fetch is None or fetch.done:
+        if fetch is not None and fetch.error is None:
+            _fetches().pop(name, None)
+        state.forget_models()
+        st.rerun()
+    st.progress(fetch.share, text="Converting …" if fetch.share >= 1 else f"Downloading, {fetch.share:.0%}", width=width or "stretch")
