@@ -24,7 +24,8 @@ def with_head(start: LoadedModel, task: TaskData, seed: int) -> PreTrainedModel:
     """A model of its own in float32 and in training mode: the encoder's weights, and every other part that fits; the rest is new.
 
     What a masked-language checkpoint lacks is drawn from `seed`: the classifier, BERT's pooler, DistilBERT's layer in front of the
-    classifier. A model that was fine-tuned on as many labels before keeps its head.
+    classifier. A model that was fine-tuned on the same labels before keeps its head, in the order of the task's labels; a head that
+    was made for other labels is drawn anew.
 
     Raises:
         CompatibilityError: a model that is no encoder.
@@ -32,16 +33,41 @@ def with_head(start: LoadedModel, task: TaskData, seed: int) -> PreTrainedModel:
     require_encoder(start)
     config = copy.deepcopy(start.model.config)
     if task.kind == "classification":
-        config.num_labels = len(task.labels)
-        config.id2label, config.label2id = dict(enumerate(task.labels)), {label: number for number, label in enumerate(task.labels)}
-        config.problem_type = "single_label_classification"
+        labels, config.problem_type = task.labels, "single_label_classification"
+    else:  # where a span begins and where it ends
+        labels, config.problem_type = ("LABEL_0", "LABEL_1"), None
+    config.num_labels = len(labels)
+    config.id2label, config.label2id = dict(enumerate(labels)), {label: number for number, label in enumerate(labels)}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = catalog.model_class(task.kind).from_config(config, dtype=torch.float32)
-    ours, theirs = model.state_dict(), start.model.state_dict()
+    ours, theirs = model.state_dict(), dict(start.model.state_dict())
+    rows = _kept_rows(start, task)
+    for name in _output(model):
+        if rows is None:
+            theirs.pop(name, None)
+        elif name in theirs:
+            theirs[name] = theirs[name][rows]
     fitting = {name: tensor for name, tensor in theirs.items() if name in ours and tensor.shape == ours[name].shape}
     model.load_state_dict(fitting, strict=False)
     return model.to(start.model.device).train()
+
+
+def _kept_rows(start: LoadedModel, task: TaskData) -> list[int] | None:
+    """For each output of the task's head the row of the model's own head; None for a model without a head for this task."""
+    try:
+        order = label_order(start, task)
+    except CompatibilityError:
+        return None
+    return order if task.kind == "classification" else [0, 1]
+
+
+def _output(model: PreTrainedModel) -> list[str]:
+    """The parameters of the task's last layer, a row for each output."""
+    base = f"{anatomy_of(model.config).base}."
+    last = [name for name, module in model.named_modules()
+            if isinstance(module, nn.Linear) and not name.startswith(base) and module.out_features == model.config.num_labels][-1]
+    return [f"{last}.{name}" for name, _ in model.get_submodule(last).named_parameters()]
 
 
 def require_encoder(start: LoadedModel) -> None:

@@ -45,8 +45,8 @@ def sentiment(train: int = 48, held_out: int = 16, **changes: Any) -> TaskData:
         return Example(("the film was ", "a story with a ", "anna wrote a ")[number % 3] + word + " film" * (number % 5), label)
 
     made = [example(number) for number in range(train + held_out)]
-    known = {"max_length": 32, **changes}
-    return TaskData("sentiment", "classification", ("negative", "positive"), tuple(made[:train]), tuple(made[train:]), **known)
+    known = {"labels": ("negative", "positive"), "max_length": 32, **changes}
+    return TaskData("sentiment", "classification", train=tuple(made[:train]), validation=tuple(made[train:]), **known)
 
 
 def questions(train: int = 24, held_out: int = 8, **changes: Any) -> TaskData:

@@ -64,6 +64,39 @@ def test_a_fine_tuned_model_goes_on_with_its_head(tmp_path) -> None:
     assert torch.equal(with_head(made, sentiment(), seed=9).classifier.weight, made.model.classifier.weight)
 
 
+@pytest.mark.parametrize("name", ENCODERS)
+def test_a_head_is_kept_where_it_names_the_same_labels(tmp_path, name) -> None:
+    start, task = encoder(tmp_path / name, name), sentiment()
+    made, _ = tuned_accuracy(start, task, seed=1, spec=ONE)
+    features = encode(task.validation, task, tokenizer(), 64)
+    own = answers(made.model, features, tokenizer(), torch.float32)
+    # The same labels in another order: the rows move with their labels.
+    turned = with_head(made, replace(task, labels=("positive", "negative")), seed=9).eval()
+    assert turned.config.id2label == {0: "positive", 1: "negative"}
+    for mine, theirs in zip(answers(turned, features, tokenizer(), torch.float32), own, strict=True):
+        assert mine == pytest.approx(theirs[::-1], abs=1e-5)
+    # Other labels, as many of them: nothing of the old head says anything about them.
+    strange = with_head(made, replace(task, labels=("no", "yes")), seed=9).state_dict()
+    fresh = with_head(start, replace(task, labels=("no", "yes")), seed=9).state_dict()
+    output = "classifier.out_proj.weight" if "classifier.out_proj.weight" in fresh else "classifier.weight"
+    assert torch.equal(strange[output], fresh[output])
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("labels", [("a", "b"), ("a", "b", "c")])
+def test_questions_after_a_classifier_get_a_head_of_their_own(tmp_path, name, labels) -> None:
+    start, task = encoder(tmp_path / name, name), questions()
+    classifier = replace(start, model=with_head(start, sentiment(labels=labels), seed=1),
+                         entry=replace(start.entry, task="classification"))
+    made, _ = tuned_accuracy(classifier, task, seed=2, spec=ONE)
+    assert made.model.config.num_labels == 2 and made.model.config.id2label == {0: "LABEL_0", 1: "LABEL_1"}
+    after, fresh = with_head(classifier, task, seed=2).state_dict(), with_head(start, task, seed=2).state_dict()
+    output = "qa_outputs.weight" if "qa_outputs.weight" in fresh else "classifier.weight"
+    assert torch.equal(after[output], fresh[output])
+    again = with_head(made, task, seed=5).state_dict()
+    assert torch.equal(again[output], made.model.state_dict()[output]), "a question answerer goes on with its head"
+
+
 def test_roberta_counts_positions_from_behind_its_padding(tmp_path) -> None:
     start = encoder(tmp_path / "r", "roberta")
     assert positions(start.model) == 63 - tokenizer().pad_token_id
