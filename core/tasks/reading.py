@@ -254,7 +254,8 @@ def questions(table: Table, columns: Columns) -> list[Question]:
         where = f"{table.origin}, {where}"
         context, asked = _text(record, columns.text, where), _text(record, columns.pair, where)
         answers = tuple(_located(text, start, context, where)
-                        for text, start in _answers(record.get(columns.label), record.get(started) if started else None, where))
+                        for text, start in _answers(_plain(record.get(columns.label), ("{", "[{")),
+                                                    _plain(record.get(started)) if started else None, where))
         if not answers:
             raise DataError(f"{where}: the question has no answer.", "Every question needs one that its context holds, as in SQuAD 1.1.",
                             "Remove questions without an answer.")
@@ -262,24 +263,48 @@ def questions(table: Table, columns: Columns) -> list[Question]:
     return found
 
 
+def _plain(value: Any, beginnings: tuple[str, ...] = ("",)) -> Any:
+    """A cell as the value that it holds: tables of plain text can only hold numbers and objects as JSON."""
+    if not isinstance(value, str) or not value.strip():
+        return None if isinstance(value, str) else value
+    if value.lstrip().startswith(beginnings):
+        with contextlib.suppress(ValueError, RecursionError):  # an answer may begin with a bracket
+            return json.loads(value)
+    return value
+
+
 def _answers(value: Any, start: Any, where: str) -> Iterator[tuple[str, int | None]]:
-    """(text, start or None) of each answer, from {"text": [...], "answer_start": [...]}, a list of such pairs, or plain text."""
-    if isinstance(value, str) and value.lstrip().startswith(("{", "[{")):
-        with contextlib.suppress(ValueError):  # an answer may begin with a bracket
-            value = json.loads(value)  # tables of plain text can only hold it as JSON
+    """(text, start or None) of each answer, from {"text": [...], "answer_start": [...]}, a list of such pairs, or plain text with the
+    cell of its start. Raises DataError for anything else, and for starts that are not one for each text."""
+    if isinstance(value, Mapping):
+        value, start = value.get("text"), value.get("answer_start")
+        if not isinstance(value, (str, list, tuple)):
+            raise _no_answer(where, value)
+    if value in (None, ""):
+        return
     if isinstance(value, str) and value.strip():
-        yield value, int(start) if isinstance(start, int) or (isinstance(start, str) and start.strip().isdecimal()) else None
-    elif isinstance(value, Mapping) and isinstance(value.get("text"), str):
-        yield value["text"], value.get("answer_start")
-    elif isinstance(value, Mapping) and isinstance(value.get("text"), Sequence):
-        starts = value.get("answer_start") or [None] * len(value["text"])
-        yield from zip(value["text"], starts, strict=False)
-    elif isinstance(value, list):
-        for each in value:
-            yield from _answers(each, None, where)
-    elif value not in (None, ""):
-        raise DataError(f"{where}: the answers hold {type(value).__name__}.",
-                        'Text, or {"text": [...], "answer_start": [...]}, was expected.', "Correct that row, or remove it.")
+        if start is not None and (not isinstance(start, int) or isinstance(start, bool) or start < 0):
+            raise DataError(f"{where}: the answer '{value[:60]}' begins at {start!r}.",
+                            "A whole number was expected, the characters of the context in front of it.",
+                            "Correct that row, or leave the start out: the first place in the context counts then.")
+        yield value, start
+    elif isinstance(value, (list, tuple)):
+        # Pairs bring their own starts; texts have a list of as many beside them, or none.
+        bare = start in (None, [], ()) or all(isinstance(each, Mapping) for each in value)
+        if not bare and not (isinstance(start, (list, tuple)) and len(start) == len(value)):
+            raise DataError(f"{where}: {len(value)} answers have the starts {start!r}.", "A start for each text was expected.",
+                            "Correct that row, or leave the starts out.")
+        for text, begins in zip(value, [None] * len(value) if bare else start, strict=True):
+            if not isinstance(text, (str, Mapping)):
+                raise _no_answer(where, text)
+            yield from _answers(text, begins, where)
+    else:
+        raise _no_answer(where, value)
+
+
+def _no_answer(where: str, value: Any) -> DataError:
+    return DataError(f"{where}: the answers hold {type(value).__name__}.",
+                     'Text, or {"text": [...], "answer_start": [...]}, was expected.', "Correct that row, or remove it.")
 
 
 def _located(text: str, start: int | None, context: str, where: str) -> tuple[str, int]:
