@@ -534,11 +534,12 @@ def parse_recipe(plain: Mapping[str, Any]) -> ExperimentConfig:
 
 def _task_defaults(plain: Mapping[str, Any]) -> dict[str, Any]:
     """What a recipe with a task leaves unsaid: no teacher unless one is named; with one, the published weights (1910.01108's second
-    step: half and half)."""
+    step: half and half). Each weight that is given counts, beside the default of the other."""
     if plain.get("task") is None:
         return dict(plain)
     weights = {"w_kd": 0.0, "w_hard": 1.0} if plain.get("teacher") is None else {"w_kd": 0.5, "w_hard": 0.5}
-    return {"teacher": None, "losses": weights, **plain}
+    losses = plain.get("losses") or {}
+    return {"teacher": None, **plain, "losses": weights | losses if isinstance(losses, Mapping) else losses}
 
 
 def describe(path: str) -> str:

@@ -111,3 +111,17 @@ def test_names_are_text_however_they_look(name):
 def test_learning_rates_may_be_written_as_people_do():
     assert parse_recipe(parse_yaml("train: {learning_rate: 5e-4}", "x")).train.learning_rate == 5e-4
     assert parse_recipe(apply_overrides({}, ["train.learning_rate=1e-3"])).train.learning_rate == 1e-3
+
+
+@pytest.mark.parametrize(("losses", "teacher", "weights"), [
+    ({"temperature": 4}, {"model": "fine-tuned"}, (0.5, 0.5)), ({"temperature": 4}, None, (0, 1)),
+    ({"w_kd": 0.8}, {"model": "fine-tuned"}, (0.8, 0.5)), (None, None, (0, 1)), ({}, {"model": "fine-tuned"}, (0.5, 0.5))])
+def test_a_task_completes_the_losses_that_are_given(losses, teacher, weights):
+    config = parse_recipe({"student": {"model": "encoder"}, "teacher": teacher, "task": {"source": "rt"}, "losses": losses})
+    assert (config.losses.w_kd.start, config.losses.w_hard.start) == weights
+    assert config.losses.temperature == (4 if losses and "temperature" in losses else parse_recipe({}).losses.temperature)
+
+
+def test_losses_of_a_task_that_are_no_section():
+    with pytest.raises(ConfigError, match="losses"):
+        parse_recipe({"student": {"model": "encoder"}, "task": {}, "losses": 3})
