@@ -66,15 +66,22 @@ def measure(name: str, loaded: LoadedModel, task: str | TaskSpec, *, split: str 
     Args:
         name: how the model was called.
         split: a split or a second file, in place of the task's own.
-        items: at most so many.
+        items: at most so many: reviews, items, questions, or blocks of text.
         text: the corpus of the task ``language``.
 
     Raises:
+        ConfigError: less than one item, or a split of the task ``language``, which has none.
         CompatibilityError: a task that this model cannot do.
         DataError, NetworkError: data that cannot be read.
     """
+    if items is not None and items < 1:
+        raise ConfigError(f"Measuring on {items} items was asked for.", "At least 1 was expected.", "Leave --items out to measure on all.")
     if task == LANGUAGE:
-        return _language(name, loaded, text)
+        if split is not None:
+            raise ConfigError(f"The split '{split}' of the task {LANGUAGE} was asked for.",
+                              "Language is measured on the held-out part of a corpus, which is the only one.",
+                              "Leave --split out, or name a corpus: --text FILE")
+        return _language(name, loaded, text, items or BLOCKS)
     spec = task if isinstance(task, TaskSpec) else task_spec(task, None)
     spec = spec.model_copy(update={"validation": split or spec.validation, "max_items": items or spec.max_items})
     if loaded.entry.task == "causal":
@@ -93,17 +100,18 @@ def measure(name: str, loaded: LoadedModel, task: str | TaskSpec, *, split: str 
 
 def _asked(name: str, loaded: LoadedModel, spec: TaskSpec) -> Measurement:
     from core.evaluation.sentiment import evaluate_sentiment
+    from core.tasks.data import house_split
 
     if spec.source not in house.HOUSE_SOURCES:
         raise CompatibilityError(f"'{name}' is a causal model and was to be measured on '{spec.source}'.",
                                  f"Without fine-tuning it can be asked about film reviews: {', '.join(house.HOUSE_SOURCES)}.",
                                  f"Use one of these, or {LANGUAGE}.")
-    reviews = [review for review in house.held_out(spec.validation or "validation") if review.source in house.HOUSE_SOURCES[spec.source]]
+    reviews = [review for review in house.held_out(house_split(spec)) if review.source in house.HOUSE_SOURCES[spec.source]]
     metrics = evaluate_sentiment(loaded.model, loaded.tokenizer, reviews[:spec.max_items], loaded.model.device, dtype=loaded.model.dtype)
     return Measurement(name, spec.source, "sentiment_accuracy", int(metrics["sentiment_items"]), "reviews", metrics)
 
 
-def _language(name: str, loaded: LoadedModel, source: str) -> Measurement:
+def _language(name: str, loaded: LoadedModel, source: str, count: int) -> Measurement:
     from core.data.prepare import held_out_blocks
     from core.evaluation.language import evaluate_language
     from core.evaluation.masked import evaluate_masked
@@ -114,7 +122,7 @@ def _language(name: str, loaded: LoadedModel, source: str) -> Measurement:
                                  "A language model was expected.", "Name a labelled task: --tasks house")
     model, tokenizer = loaded.model, loaded.tokenizer
     spec = DataSpec(source=source, block_length=min(BLOCK_LENGTH, loaded.entry.context))
-    blocks: Blocks = held_out_blocks(spec, tokenizer, objective).take(BLOCKS)
+    blocks: Blocks = held_out_blocks(spec, tokenizer, objective).take(count)
     shared = {"tokenizer": tokenizer, "batch_size": BATCH, "device": model.device, "dtype": model.dtype}
     metrics = evaluate_masked(model, blocks, **shared) if objective == "masked" else evaluate_language(model, blocks, **shared)
     return Measurement(name, LANGUAGE, "perplexity", int(metrics["tokens"]), "tokens", metrics)

@@ -22,7 +22,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from core.config import TaskSpec
 from core.data import house, sources
@@ -138,14 +138,20 @@ def look(spec: TaskSpec) -> str:
 
 
 def _house_task(spec: TaskSpec) -> TaskData:
-    split = spec.validation or "validation"
-    if split not in ("validation", "test"):
-        raise DataError(f"task.validation is '{split}'.", "The house reviews have two held-out splits: validation and test.",
-                        "Choose one of them.")
+    split = house_split(spec)
     origins = house.HOUSE_SOURCES[spec.source]
     learnt, measured = ([Example(review.text, int(review.positive)) for review in house.held_out(part) if review.source in origins][:limit]
                         for part, limit in (("train", spec.max_train_items), (split, spec.max_items)))
     return TaskData(spec.source, "classification", HOUSE_LABELS, tuple(learnt), tuple(measured), spec.max_length, spec.doc_stride)
+
+
+def house_split(spec: TaskSpec) -> Literal["validation", "test"]:
+    """The split of the house reviews that is measured on. Raises DataError for any other."""
+    split = spec.validation or "validation"
+    if split not in ("validation", "test"):
+        raise DataError(f"task.validation is '{split}'.", "The house reviews have two held-out splits: validation and test.",
+                        "Choose one of them.")
+    return split
 
 
 # ---------------------------------------------------------------------------------------------------- split and draw

@@ -501,8 +501,10 @@ def build_parser() -> argparse.ArgumentParser:
     made.add_argument("--tasks", metavar="T1,T2", help=(
         "names; language (held-out text), house, imdb or rt (labelled film reviews), a file, or a hub dataset as nyu-mll/glue:sst2 "
         "(default: what the model was fine-tuned on; of a language model its language)"))
-    made.add_argument("--split", metavar="NAME", help="split or file; measured on, as task.validation in recipes (default: validation)")
-    made.add_argument("--items", type=int, metavar="N", help="items; measure on at most this many (default: all)")
+    made.add_argument("--split", metavar="NAME", help=(
+        "split or file; of a labelled task, measured on, as task.validation in recipes (default: validation)"))
+    made.add_argument("--items", type=int, metavar="N", help=(
+        "items; measure on at most this many (default: all), of held-out text on so many blocks (default: 64)"))
     made.add_argument("--text", default="house", metavar="SOURCE", help="corpus; of the task language (default: %(default)s)")
 
     made = verb(claim, "Check what the papers claim, here, by rules that were fixed beforehand; without a name, list the claims. "

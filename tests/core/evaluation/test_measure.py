@@ -10,7 +10,7 @@ import torch
 
 from core import catalog
 from core.config import parse_recipe
-from core.errors import CompatibilityError, ConfigError
+from core.errors import CompatibilityError, ConfigError, DataError
 from core.evaluation.measure import LANGUAGE, default_tasks, measure
 from core.recorder import STUDENT, ListRecorder
 from core.systems.fine_tuning import tune
@@ -56,8 +56,17 @@ def test_a_masked_model_fills_blanks_and_labels_nothing(tmp_path) -> None:
 def test_a_causal_model_reads_text_and_is_asked(tmp_path) -> None:
     loaded = catalog.load(str(save_chat_model(tmp_path / "chat")), dtype=torch.float32)
     text = tmp_path / "text.txt"
-    text.write_text("\n\n".join(f"a film {number}" for number in range(60)))
+    text.write_text("\n\n".join(f"a film {number} of many" for number in range(600)))
     assert measure("it", loaded, LANGUAGE, text=str(text)).metrics["bits_per_byte"] > 0
+    assert measure("it", loaded, LANGUAGE, text=str(text), items=1).counted < measure("it", loaded, LANGUAGE, text=str(text)).counted
     assert measure("it", loaded, "rt", items=4).counted == 4
+    for items in (0, -3):
+        with pytest.raises(ConfigError, match=rf"{items} items.*At least 1"):
+            measure("it", loaded, "rt", items=items)
+    with pytest.raises(ConfigError, match="split 'test' of the task language"):
+        measure("it", loaded, LANGUAGE, text=str(text), split="test")
+    for split in ("train", "tset"):
+        with pytest.raises(DataError, match=f"'{split}'.*validation and test"):
+            measure("it", loaded, "rt", split=split)
     with pytest.raises(CompatibilityError, match="can be asked about film reviews: house, imdb, rt"):
         measure("it", loaded, "owner/name")
