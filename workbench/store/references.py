@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from core import catalog
 from core.chains import anchor_folder, house_chains
 from core.config import AnchorSpec, ExperimentConfig
-from core.data.house import HOUSE
+from core.data.house import HOUSE, HOUSE_SOURCES
 from core.errors import ModelError, ModelNotFound
 from core.recorder import CONTROL, STUDENT
 from workbench.errors import RunNotFound
@@ -96,9 +96,12 @@ def pin(config: ExperimentConfig, store: Store) -> tuple[ExperimentConfig, dict[
     if prompts and config.bridge.prompts != HOUSE and prompts.is_file():
         config = config.model_copy(update={"bridge": config.bridge.model_copy(update={"prompts": str(prompts.absolute())})})
     if config.task is not None:
-        files = {name: Path(os.path.expanduser(named)) for name in ("source", "validation") if (named := getattr(config.task, name))}
-        absolute = {name: str(path.absolute()) for name, path in files.items() if path.is_file()}
+        absolute = {name: _absolute(named) for name in ("source", "validation") if (named := getattr(config.task, name))}
         config = config.model_copy(update={"task": config.task.model_copy(update=absolute)})
+    retention = config.evaluation.retention
+    if retention is not None:
+        retention = retention.model_copy(update={"tasks": tuple(map(_absolute, retention.tasks))})
+        config = config.model_copy(update={"evaluation": config.evaluation.model_copy(update={"retention": retention})})
     parents: dict[str, str] = {}
     for section, reference in _models_of(config):
         entry = describe(reference, store)
@@ -109,6 +112,12 @@ def pin(config: ExperimentConfig, store: Store) -> tuple[ExperimentConfig, dict[
         elif entry.kind in ("folder", "gguf"):
             config = _with_model(config, section, str(chains.made_folder(reference) or Path(os.path.expanduser(reference)).absolute()))
     return config, parents
+
+
+def _absolute(named: str) -> str:
+    """A labelled dataset that is a file here as an absolute path; any other name unchanged."""
+    path = Path(os.path.expanduser(named))
+    return str(path.absolute()) if named not in HOUSE_SOURCES and path.is_file() else named
 
 
 def duplicate(run: Run, store: Store) -> ExperimentConfig:

@@ -106,6 +106,20 @@ def test_pinning_survives_another_folder_and_another_name(store: Store, model: P
     assert references.loader(child, store)(config.teacher.model).entry.kind == "folder"
 
 
+def test_files_of_labels_become_absolute(store: Store, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("films.csv", "rt"):
+        (tmp_path / name).write_text("text,label")
+    card = {"tasks": ["films.csv", "rt", "nyu-mll/glue:sst2"]}
+    config, _ = references.pin(parse_recipe({"teacher": {"model": str(model)}, "evaluation": {"retention": card}}), store)
+    assert config.evaluation.retention.tasks == (str(tmp_path / "films.csv"), "rt", "nyu-mll/glue:sst2")
+    task = {"source": "films.csv", "validation": "films.csv"}
+    config, _ = references.pin(parse_recipe({"student": {"model": str(model)}, "task": task}), store)
+    assert (config.task.source, config.task.validation) == (str(tmp_path / "films.csv"),) * 2
+    config, _ = references.pin(parse_recipe({"student": {"model": str(model)}, "task": {"source": "rt"}}), store)
+    assert config.task.source == "rt"
+
+
 def test_a_duplicate_keeps_its_teacher_when_that_is_renamed(store: Store, model: Path):
     teacher = trained(store, model, "walk", "student", "control")
     wanted = parse_recipe({"name": "child", "teacher": {"model": "walk"}, "student": {"model": "walk:control"}})
