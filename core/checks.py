@@ -207,6 +207,14 @@ def block_length(spec: DataSpec, context: int) -> str:
     return f"{spec.block_length} tokens of the {context:,} that the model reads."
 
 
+def task_length(spec: TaskSpec, context: int) -> str:
+    """`context`: tokens of the longest sequence that all models read. Longer items lose what is too much; nothing fails."""
+    if spec.max_length > context:
+        return (f"task.max_length is {spec.max_length} tokens; the models read {context:,} at most, and so much of an item is read. "
+                f"Set task.max_length to {context} to say so.")
+    return f"{spec.max_length} tokens of the {context:,} that the models read."
+
+
 def widths(losses: LossSpec, teacher: int, student: int) -> str:
     """`teacher`, `student`: channels. The cosine of two hidden states needs equal widths; matched layers have a projection."""
     if teacher != student and (losses.w_hidden.start or losses.w_hidden.end):
@@ -247,6 +255,8 @@ def _smaller(config: ExperimentConfig, needs: Callable[[ExperimentConfig], int],
         train = config.train.model_copy(update={"per_device_train_batch_size": batch, "gradient_accumulation_steps": steps})
         if needs(config.model_copy(update={"train": train})) <= available:
             return f"Set train.per_device_train_batch_size to {batch} and train.gradient_accumulation_steps to {steps}: same gradients."
+    if config.task is not None:
+        return "Use a smaller teacher, a smaller model, adapters (student.lora) or a shorter task.max_length."
     return "Use a smaller teacher, a shallower student, adapters (student.lora) or a shorter data.block_length."
 
 

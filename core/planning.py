@@ -140,7 +140,7 @@ def _task_plan(config: ExperimentConfig, found: Checks) -> Plan:
                        lambda model: f"Begins as {_about(model)}")
     teacher = config.teacher and found.take("teacher", lambda: checks.task_teacher(catalog.describe(config.teacher.model)), _about)
     found.take("text", lambda: checks.task_source(config.task))
-    found.take("device", lambda: checks.device(config.train.device), "Computes on {}.".format)
+    here = found.take("device", lambda: checks.device(config.train.device), "Computes on {}.".format)
     if config.train.report_to:
         found.take("trackers", lambda: checks.trackers(config.train.report_to))
     planned = Plan(tokens_per_step=config.train.per_device_train_batch_size * config.train.gradient_accumulation_steps
@@ -151,7 +151,25 @@ def _task_plan(config: ExperimentConfig, found: Checks) -> Plan:
         found.take("disk", lambda: checks.disk(disk_bytes))
         planned = replace(planned, student=ModelSize(config.name or "student", start.parameters, start.layers), disk_bytes=disk_bytes,
                           trainable_parameters=footprint.trainable(footprint.shape_of(start), config.student.lora))
+        reads = min(entry.context for entry in (start, teacher) if entry is not None)
+        found.tell("block length", checks.task_length(config.task, reads))
+        planned = _task_memory(config, found, planned, start, teacher, min(config.task.max_length, reads), here)
     return _concluded(planned, found)
+
+
+def _task_memory(config: ExperimentConfig, found: Checks, planned: Plan, start: ModelEntry, teacher: ModelEntry | None, length: int,
+                 here: str | None) -> Plan:
+    """The plan with the memory of a step over items of `length` tokens. A task's head has a few outputs for each item: next to a
+    language head's they count as none."""
+    config = config.model_copy(update={"data": config.data.model_copy(update={"block_length": length})})
+    student = replace(footprint.shape_of(start), vocabulary=1)
+    sizes = config, teacher and footprint.shape_of(teacher), student, _compute_bytes(config.train)
+    planned = replace(planned, memory=footprint.memory(*sizes, on_gpu=_on_gpu(config.train)))
+    if here == "cpu":
+        available = machine.memory_available()
+        found.take("memory", lambda: checks.memory(*sizes, available))
+        planned = replace(planned, memory_available=available)
+    return planned
 
 
 def first_step(config: ExperimentConfig) -> ExperimentConfig:

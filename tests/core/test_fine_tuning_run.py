@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import AutoModelForQuestionAnswering, AutoModelForSequenceClassification, AutoTokenizer
 
+from core import machine
 from core.config import ExperimentConfig, parse_recipe
 from core.errors import CompatibilityError, ConfigError, DataError
 from core.metrics import METRICS
@@ -141,3 +142,20 @@ def test_the_plan_refuses_what_cannot_be_fine_tuned(tmp_path, films) -> None:
 def test_recipes_that_cannot_be(changes, words) -> None:
     with pytest.raises(ConfigError, match=words):
         recipe("enc", "house", **changes)
+
+
+def test_a_plan_tells_the_length_that_is_read_and_the_memory_that_a_step_takes(tmp_path, films, monkeypatch) -> None:
+    encoder(tmp_path / "enc")
+    config = recipe(tmp_path / "enc", films, task={"source": films, "max_length": 48})
+    planned = static_plan(config)
+    checks = {check.name: check for check in planned.checks}
+    assert planned.fits and "48 tokens of the 64" in checks["block length"].message
+    assert planned.memory.total <= planned.memory_available and checks["memory"].ok
+    longer = static_plan(recipe(tmp_path / "enc", films, task={"source": films, "max_length": 512}))
+    told = next(check for check in longer.checks if check.name == "block length")
+    assert longer.fits and "512 tokens; the models read 64 at most" in told.message
+    assert longer.memory.activations > planned.memory.activations
+    monkeypatch.setattr(machine, "memory_available", lambda: 10_000)
+    small = static_plan(config)
+    refused = next(check for check in small.checks if check.name == "memory")
+    assert not small.fits and not refused.ok and "task.max_length" in refused.fix
