@@ -90,6 +90,60 @@ def test_a_run_can_be_begun_from(open_page: Open, masked: str, store: Store) -> 
     assert page.radio(key="tune.kind").value == "rt" and page.selectbox(key="tune.model").value == masked
 
 
+def test_a_run_that_is_begun_from_keeps_all_of_its_settings(open_page: Open, masked: str, store: Store) -> None:
+    first = store.create_run(parse_recipe({
+        "name": "first", "student": {"model": masked, "lora": {"rank": 4, "alpha": 32}},
+        "task": {"source": "rt", "max_length": 48, "max_train_items": 20, "max_items": 10, "validation": "test"},
+        "train": {"per_device_train_batch_size": 4, "seed": 7, "weight_decay": 0.3, "max_steps": 5}, "evaluation": {"eval_steps": 3}}))
+    page = open_page("tune", **{"from": first.id})
+    page.text_input(key="tune.name").set_value("second")
+    fault_free(button(page.run(), "Start").click().run())
+    assert store.run("second").config.model_copy(update={"name": "first"}) == first.config
+    page = open_page("tune", **{"from": first.id})
+    page.number_input(key="tune.batch").set_value(16)
+    page.number_input(key="tune.epochs").set_value(2.0)
+    page.radio(key="tune.kind").set_value("imdb")
+    page.text_input(key="tune.name").set_value("third")
+    fault_free(button(page.run(), "Start").click().run())
+    config = store.run("third").config
+    assert (config.train.per_device_train_batch_size, config.train.weight_decay, config.train.max_steps) == (16, 0.3, None)
+    assert config.task.source == "imdb" and config.evaluation.eval_steps == 3
+
+
+def test_own_data_are_read_whole_unless_a_limit_is_set(open_page: Open, masked: str, store: Store, tmp_path: Path) -> None:
+    data = tmp_path / "films.jsonl"
+    data.write_text("".join(json.dumps({"text": f"text {number}", "label": number % 2}) + "\n" for number in range(20)))
+    page = open_page("tune", model=masked)
+    assert page.number_input(key="tune.max_train_items.house").value == 8000
+    page.radio(key="tune.kind").set_value("other")
+    fault_free(page.run())
+    page.text_input(key="tune.source").set_value(str(data))
+    fault_free(page.run())
+    page.number_input(key="tune.max_items.other").set_value(3)
+    page.number_input(key="tune.max_length.other").set_value(40)
+    page.number_input(key="tune.seed").set_value(5)
+    page.text_input(key="tune.validation").set_value(str(data))
+    page.text_input(key="tune.name").set_value("films")
+    fault_free(button(page.run(), "Start").click().run())
+    config = store.run("films").config
+    assert (config.task.max_train_items, config.task.max_items, config.task.max_length) == (None, 3, 40)
+    assert (config.task.validation, config.train.seed) == (str(data), 5)
+
+
+def test_squads_own_file_can_be_uploaded(open_page: Open, masked: str, store: Store) -> None:
+    asked = [{"id": str(number), "question": "Who?", "answers": [{"text": "Ben", "answer_start": 0}]} for number in range(3)]
+    squad = {"data": [{"paragraphs": [{"context": f"Ben read it {number}.", "qas": asked} for number in range(3)]}]}
+    page = open_page("tune", model=masked)
+    page.radio(key="tune.kind").set_value("other")
+    fault_free(page.run())
+    page.file_uploader(key="tune.file").set_value(("dev-v1.1.json", json.dumps(squad).encode(), "application/json"))
+    fault_free(page.run())
+    page.text_input(key="tune.name").set_value("squad")
+    fault_free(button(page.run(), "Start").click().run())
+    config = store.run("squad").config
+    assert config.task.source.endswith(".json") and config.task.max_items is None
+
+
 def test_models_that_answer_one_task_are_not_offered_for_chat_and_as_teachers(open_page: Open, masked: str) -> None:
     page = open_page("models", any=masked)
     labels = [each.label for each in page.button]

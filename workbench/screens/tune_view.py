@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from core import quantities
-from core.config import ExperimentConfig, describe, parse_recipe, read_recipe
+from core.config import ExperimentConfig, LoraSpec, TaskSpec, describe, parse_recipe, read_recipe
 from core.data.house import HOUSE_SOURCES
 from core.errors import StillhouseError
 from workbench.paths import ROOT
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 RECIPE = ROOT / "assets" / "recipes" / "house-sentiment.yaml"  # what the form does not ask for is as there
 STAGE2 = ROOT / "assets" / "recipes" / "house-sentiment-stage2.yaml"  # with its weights and temperature
-DATA_TYPES = ("csv", "tsv", "jsonl", "parquet")
+HELD_OUT = ("validation", "test")  # of the house reviews
+DATA_TYPES = ("csv", "tsv", "jsonl", "parquet", "json")  # .json: SQuAD's own file
 OTHER = "other"
 SOURCES = {"house": "All film reviews", "imdb": "IMDb", "rt": "Rotten Tomatoes", OTHER: "My own data"}
 NO_TEACHER = "No teacher: labels alone"
@@ -43,18 +44,21 @@ def form() -> None:
         below_model = st.container()
         plain["teacher"], below_teacher = _teacher(begun)
         lora = st.toggle("LoRA adapters", value=bool(begun and begun.student.lora), key="tune.lora", help=describe("student.lora"))
-        plain["student"] |= {"lora": {"rank": 8} if lora else None}
+        plain["student"] |= {"lora": ((begun and begun.student.lora) or LoraSpec(rank=8)).model_dump() if lora else None}
     with right:
         plain["task"] = _task(begun)
         below_data = st.container()
         plain["train"] = _budget(begun)
+        details, steps = _details(begun, plain["task"]["source"])
+        plain["task"] |= details
+        plain["train"] |= steps
         name = st.text_input("Name", placeholder="made from the recipe", key="tune.name").strip()
     if not plain["student"]["model"] or not plain["task"]["source"]:
         st.caption(":material/info: Choose a model and a dataset.")
         return
     places = {"student": below_model, "teacher": below_teacher, "text": below_data}
     try:
-        config = recipe(plain, name)
+        config = recipe(plain, name, begun)
         problems = _problems(config)
     except StillhouseError as error:
         views.problem(error)
@@ -64,13 +68,28 @@ def form() -> None:
     _out(config, disabled=bool(problems))
 
 
-def recipe(plain: dict[str, Any], name: str) -> ExperimentConfig:
-    """The house recipe with what the form says. Raises ConfigError for what can never be."""
-    base = read_recipe(STAGE2 if plain["teacher"] else RECIPE).to_dict()
+def recipe(plain: dict[str, Any], name: str, begun: ExperimentConfig | None = None) -> ExperimentConfig:
+    """The run that is begun from, or the house recipe, with what the form says. Raises ConfigError for what can never be."""
+    taught = plain["teacher"] is not None
+    house = read_recipe(STAGE2 if taught else RECIPE)
+    base = (begun or house).to_dict()
+    if begun is not None and (begun.teacher is not None) != taught:  # its weights are of the other kind of run
+        base["losses"] = house.to_dict()["losses"]
     base |= {"name": name or f"{plain['student']['model'].partition(':')[0].rstrip('/').rpartition('/')[2]}-task", "description": ""}
+    base["task"] = _task_base(begun, plain["task"]["source"]).model_dump(mode="json")
+    if begun is not None and plain["train"].get("num_train_epochs") != begun.train.num_train_epochs:
+        base["train"]["max_steps"] = None  # it would override the epochs that were asked for
     for section in ("student", "task", "train"):
         base[section] |= plain[section]
     return parse_recipe(base | {"teacher": plain["teacher"] and {"model": plain["teacher"]}})
+
+
+def _task_base(begun: ExperimentConfig | None, source: str) -> TaskSpec:
+    """What the fields of a dataset begin with: those of the run that is begun from where it has the same data; the house recipe's
+    limits where the reviews are meant, and none for anything else."""
+    if begun is not None and begun.task.source == source:
+        return begun.task
+    return read_recipe(RECIPE).task.model_copy(update={"source": source}) if source in HOUSE_SOURCES else TaskSpec(source=source or OTHER)
 
 
 def _begun() -> ExperimentConfig | None:
@@ -123,16 +142,49 @@ def _task(begun: ExperimentConfig | None) -> dict[str, Any]:
         st.caption(f":material/description: {views.plain(shown_name(source))}")
     elif typed or not is_upload(source):
         source = typed
-    task: dict[str, Any] = {"source": source}
-    with st.expander("Columns, subset, length"):
-        subset = st.text_input("Subset of a hub dataset", value=(begun and begun.task.subset) or "", key="tune.subset",
-                               placeholder="as sst2")
-        task["subset"] = subset.strip() or None
-        for field, label in COLUMNS.items():
-            given = st.text_input(label, value=(begun and getattr(begun.task, field)) or "", key=f"tune.{field}",
-                                  placeholder="found by its name")
-            task[field] = given.strip() or None
-    return task
+    return {"source": source}
+
+
+def _details(begun: ExperimentConfig | None, source: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What is read of the data, and how a step is cut: fields of the task and of the training."""
+    base, train = _task_base(begun, source), (begun or read_recipe(RECIPE)).train
+    of = "house" if source in HOUSE_SOURCES else OTHER  # each keeps what was typed for it
+    task: dict[str, Any] = {}
+    with st.expander("Length, limits, batch, seed" if of == "house" else "Columns, split, length, limits, batch, seed"):
+        if of == "house":
+            measured = base.validation or HELD_OUT[0]
+            task["validation"] = st.selectbox("Measured on", HELD_OUT, index=HELD_OUT.index(measured) if measured in HELD_OUT else 0,
+                                              key="tune.validation.house", help=describe("task.validation"))
+        else:
+            task |= _typed_details(base)
+        length, batch, seed = st.columns(3)
+        task["max_length"] = int(length.number_input("Tokens", 8, 1_000_000, base.max_length, key=f"tune.max_length.{of}",
+                                                     help=describe("task.max_length")))
+        steps = {"per_device_train_batch_size": int(batch.number_input(
+            "Batch size", 1, 100_000, train.per_device_train_batch_size, key="tune.batch",
+            help=describe("train.per_device_train_batch_size").replace("blocks", "items")))}
+        steps["seed"] = int(seed.number_input("Seed", 0, 2**32 - 1, train.seed, key="tune.seed", help=describe("train.seed")))
+        for column, (field, label, least) in zip(st.columns(2), (("max_train_items", "Learn from at most", 2),
+                                                                 ("max_items", "Measure on at most", 1)), strict=True):
+            limit = column.number_input(label, least, 10**9, getattr(base, field), placeholder="all items", key=f"tune.{field}.{of}",
+                                        help=describe(f"task.{field}"))
+            task[field] = None if limit is None else int(limit)
+    return task, steps
+
+
+def _typed_details(base: TaskSpec) -> dict[str, Any]:
+    """Of a file or a hub dataset: what its parts and its columns are called."""
+    parts, measured = st.columns(2)
+    subset = parts.text_input("Subset of a hub dataset", value=base.subset or "", key="tune.subset", placeholder="as sst2",
+                              help=describe("task.subset"))
+    split = parts.text_input("Split of a hub dataset", value=base.split, key="tune.split", help=describe("task.split"))
+    validation = measured.text_input("Measured on", value=base.validation or "", key="tune.validation", placeholder="held out",
+                                     help=describe("task.validation"))
+    found = {"subset": subset.strip() or None, "split": split.strip() or "train", "validation": validation.strip() or None}
+    for field, label in COLUMNS.items():
+        given = st.text_input(label, value=getattr(base, field) or "", key=f"tune.{field}", placeholder="found by its name")
+        found[field] = given.strip() or None
+    return found
 
 
 def _budget(begun: ExperimentConfig | None) -> dict[str, Any]:
