@@ -16,7 +16,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,10 +86,11 @@ def trained(config: ExperimentConfig, recorder: Recorder, *, load: Load = catalo
 def _alone(path: Path, recorder: Recorder) -> Iterator[None]:
     lock = FileLock(path)
     while not lock.is_locked:
-        if recorder.should_stop():
-            raise Stopped
-        with suppress(Timeout):
+        try:
             lock.acquire(timeout=1)
+        except Timeout as error:
+            if recorder.should_stop():
+                raise Stopped from error
     try:
         yield
     finally:

@@ -233,7 +233,8 @@ CLAIMS = (
         "CE of a student from new weights, trained on the text alone - CE of the distilled one, after equal steps: on held-out reviews and "
         "elsewhere; and the mean accuracy of both after fine-tuning.",
         (Figure("gain", "CE, alone - CE, distilled", NATS), Figure("gain_elsewhere", "the same on technical English", NATS),
-         Figure("gain_tasks", "mean accuracy, distilled - alone"), Figure("distilled", "CE, distilled", NATS),
+         Figure("gain_tasks", "mean accuracy, distilled - alone"), Figure("distilled_tasks", "mean accuracy, distilled"),
+         Figure("scratch_tasks", "mean accuracy, alone"), Figure("distilled", "CE, distilled", NATS),
          Figure("scratch", "CE, alone", NATS), Figure("distilled_elsewhere", "CE elsewhere, distilled", NATS),
          Figure("scratch_elsewhere", "CE elsewhere, alone", NATS), Figure("distilled_imdb", "IMDb, distilled"),
          Figure("scratch_imdb", "IMDb, alone"), Figure("distilled_rt", "Rotten Tomatoes, distilled"),
@@ -282,7 +283,8 @@ CLAIMS = (
         "Fine-tuned with the fine-tuned teacher's soft targets, the student is better on the task than fine-tuned alone.",
         "SQuAD v1.1: 79.1 EM and 86.9 F1 with, 77.7 and 85.8 without", Source(PAPER, "table 2"),
         "Mean accuracy of the student fine-tuned with the teacher (half soft targets at T = 2, half labels) - fine-tuned alone.",
-        (Figure("gain", "mean accuracy, taught - alone"),
+        (Figure("gain", "mean accuracy, taught - alone"), Figure("taught", "mean accuracy, taught"),
+         Figure("alone", "mean accuracy, alone"),
          *(Figure(f"{how}_{task}", f"{words}, {how}") for task, words in (("imdb", "IMDb"), ("rt", "Rotten Tomatoes"))
            for how in ("teacher", "taught", "alone"))),
         trend("gain"), SETTING, 450, second_distillation, (SMALL, "Classification of reviews stands for answering questions.")),
