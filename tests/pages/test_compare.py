@@ -92,6 +92,12 @@ def test_a_pick_is_written_into_the_address() -> None:
     assert frame(test) == {"models": "mine", "c": before, "__theme": "light"}
 
 
+def test_another_link_in_the_same_session_is_followed() -> None:
+    test = page(models="house-chat,mine")
+    test.query_params["models"] = "other"
+    assert test.run().multiselect[0].value == ["other"]
+
+
 def test_a_made_up_chat_id_is_replaced() -> None:
     assert len(frame(page(models="house-chat", c="<script>"))["c"]) == 32
 
