@@ -127,18 +127,20 @@ def measure_speed(models: Mapping[str, Forward], recorder: Recorder, *, vocabula
     return Speed(speeds, length, batch, threads, len(one[first]), len(many[first]), devices()[-1].description)
 
 
-def quick_latencies(passes: Sequence[Callable[[], object]], seconds: float = 0.3, rounds: int = 15) -> list[float]:
+def quick_latencies(passes: Sequence[Callable[[], object]], seconds: float = 0.3, rounds: int = 15,
+                    clock: Callable[[], float] = time.perf_counter) -> list[float]:
     """Median seconds of a pass of each, timed beside each other on the threads that are set: to be told beside an answer.
 
     Args:
         seconds: budget of all rounds; a few are timed whatever it is.
+        clock: seconds since whenever.
     """
     import torch
 
     named: dict[str, Forward] = {str(number): lambda *_, run=run: run() for number, run in enumerate(passes)}
     with torch.inference_mode():
         nothing = torch.empty(0)
-        taken = _rounds(named, (nothing, nothing), seconds, rounds, ListRecorder(), torch.Generator().manual_seed(0))
+        taken = _rounds(named, (nothing, nothing), seconds, rounds, ListRecorder(), torch.Generator().manual_seed(0), clock)
     return [median(each) for each in taken.values()]
 
 
@@ -162,26 +164,26 @@ def on_threads(count: int) -> Iterator[None]:
 
 
 def _rounds(models: Mapping[str, Forward], inputs: tuple[Tensor, Tensor], budget: float, most: int, recorder: Recorder,
-            generator: Any) -> dict[str, list[float]]:
+            generator: Any, clock: Callable[[], float] = time.perf_counter) -> dict[str, list[float]]:
     """Name -> seconds of its pass in each round."""
     import torch
 
     def timed(name: str) -> float:
         if recorder.should_stop():
             raise Stopped
-        began = time.perf_counter()
+        began = clock()
         models[name](*inputs)
-        return time.perf_counter() - began
+        return clock() - began
 
     names, taken = list(models), {name: [] for name in models}
-    began = time.perf_counter()
+    began = clock()
     for name in names:
         for _ in range(WARM_UP):
             timed(name)
-            if time.perf_counter() - began > budget / 4:  # a large model is warm after one long pass
+            if clock() - began > budget / 4:  # a large model is warm after one long pass
                 break
     for done in range(most):
-        if done >= FEWEST_ROUNDS and time.perf_counter() - began > budget:
+        if done >= FEWEST_ROUNDS and clock() - began > budget:
             break
         for index in torch.randperm(len(names), generator=generator).tolist():
             taken[names[index]].append(timed(names[index]))
