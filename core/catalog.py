@@ -25,7 +25,7 @@ import yaml
 
 from core import checkpoints, gguf_files, hub, packages
 from core.anatomy import anatomy_of
-from core.checkpoints import ParameterCount, Task
+from core.checkpoints import DOES, ParameterCount, Task
 from core.dimensions import Dimensions
 from core.errors import CompatibilityError, CorruptModel, ModelError, ModelNotFound
 from core.home import HOUSE_MODELS, models_dir, written_whole
@@ -37,9 +37,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["house", "package", "folder", "gguf", "hub", "run"]
 
-# What a model with a head for a task does, and one that does it.
-DOES: dict[Task, str] = {"causal": "goes on with a text", "masked": "fills blanks", "classification": "tells classes of texts apart",
-                         "question_answering": "finds the answer to a question in a text"}
+# A model with a head for a task.
 EXAMPLES: dict[Task, str] = {"causal": "a causal language model, as house-chat", "masked": "a masked-language model, as house-encoder",
                              "classification": "a model that was fine-tuned on labelled texts",
                              "question_answering": "a model that was fine-tuned on questions"}

@@ -21,8 +21,7 @@ from core import catalog
 from core.claims.rules import mean, standard_error
 from core.config import ExperimentConfig, TaskSpec, read_recipe
 from core.data import house
-from core.data.packing import pack
-from core.data.prepare import plain_segments
+from core.data.prepare import packed, plain_segments
 from core.devices import devices
 from core.evaluation.blanks import fill_blanks
 from core.evaluation.house_card import stage
@@ -44,7 +43,7 @@ def measure(folder: Path, config: ExperimentConfig) -> dict[str, Any]:
     loaded = catalog.load(str(folder), dtype=torch.float32)
     tokenizer = loaded.tokenizer
     texts = ({"text": review.text} for review in house.held_out("test"))
-    blocks = pack(map(plain_segments, texts), tokenizer, config.data.block_length, (tokenizer.cls_token_id, tokenizer.sep_token_id))
+    blocks = packed(map(plain_segments, texts), tokenizer, config.data, "masked")
     metrics: dict[str, Any] = evaluate_masked(loaded.model, blocks, tokenizer=tokenizer, batch_size=16, device="cpu")
     metrics |= {"parameters": loaded.entry.parameters, "embeddings": loaded.entry.counts.embeddings}
     for task in TASKS:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from core import catalog
 from core.errors import CompatibilityError, ConfigError, CorruptModel, ExportError
+from core.evaluation.speed import on_threads
 from core.export import FORMS, Form
 from core.export.agreement import Agreement
 from core.home import written_whole
@@ -183,7 +184,7 @@ def _make(loaded: LoadedModel, work: Path, forms: tuple[str, ...], say: Say,
     given = list(agreement.batches(loaded.tokenizer, entry.task, entry.context))
     found = dict(zip(forms, agreement.compare(reference, list(models.values()), entry.task, given), strict=True))
     _check(found, type(model).__name__)
-    with _torch_threads(threads):
+    with on_threads(threads):
         times = agreement.milliseconds([reference, *models.values()], given[0])
     told = {form: Measured(answering.bytes, taken, found[form]) for (form, answering), taken in zip(models.items(), times[1:], strict=True)}
     return {"torch": Measured(entry.size_bytes, times[0], None), **told}, models
@@ -197,18 +198,6 @@ def _check(found: dict[str, Agreement], model: str) -> None:
                           "Export it as a folder: --format folder")
     if not all(math.isfinite(told.logit_difference) for told in found.values()):
         raise ExportError(f"The int8 form of {model} gives no numbers.", "", "Export it in float32: --format onnx")
-
-
-@contextmanager
-def _torch_threads(threads: int) -> Iterator[None]:
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

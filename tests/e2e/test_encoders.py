@@ -56,7 +56,7 @@ def test_two_classifiers_judge_the_same_text_and_the_chat_leads_to_them(server: 
                                                                         models: dict[str, list[str]]) -> None:
     page.goto(f"{server.url}/compare?{urlencode({'pane': 'chat', 'models': models['classes'][0]})}")
     settled(page)
-    expect(page.get_by_role("alert")).to_contain_text("tells classes of texts apart")
+    expect(page.get_by_role("alert")).to_contain_text("classifies texts")
     page.get_by_role("button", name="Classify with judge").click()
     expect(page).to_have_url(re.compile("pane=classes"))
     expect(page.get_by_role("img", name=re.compile("Model: negative [0-9.]+%, positive"))).to_be_visible(timeout=WAIT)

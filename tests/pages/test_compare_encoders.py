@@ -176,7 +176,7 @@ def test_a_model_that_is_being_loaded_is_named(open_page: Open, folders: dict[st
 
 def test_a_model_of_another_kind_is_told_and_led_to_its_pane(open_page: Open, folders: dict[str, str], engine: dict[str, Question]):
     page = open_page("compare", pane="blanks", models=f"house-chat,{folders['masked']}")
-    assert "'house-chat' goes on with a text" in page.error[0].value and "A model that fills blanks was expected" in page.error[0].value
+    assert "'house-chat' predicts the next token" in page.error[0].value and "A model that fills blanks was expected" in page.error[0].value
     assert engine["blanks"].asked[-1][0] == (folders["masked"],)
     fault_free(button(page, "Chat with house-chat").click().run())
     assert page.query_params["pane"] == "chat" and page.multiselect[0].value == ["house-chat"]
@@ -224,7 +224,7 @@ def test_runs_of_classifiers_are_offered_there_and_not_in_the_chat(open_page: Op
 
 def test_a_classifier_in_the_chat_is_told(open_page: Open, folders: dict[str, str]):
     page = open_page("compare", pane="chat", models=folders["judge"])
-    assert "tells classes of texts apart" in page.error[0].value
+    assert "classifies texts" in page.error[0].value
     assert not page.get("iframe")
     assert "Pick two or three models" in texts(page)
 

@@ -54,7 +54,7 @@ def test_no_masked_model_yet(open_page: Open, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_model_that_fills_no_blanks(open_page: Open) -> None:
     page = open_page("device", models="house-chat")
-    assert "'house-chat' goes on with a text" in page.error[0].value
+    assert "'house-chat' predicts the next token" in page.error[0].value
     assert not page.get("iframe")
 
 

@@ -70,7 +70,7 @@ def test_what_cannot_be_asked_is_told(engine: Engine, folders: dict[str, str]) -
         engine.classes([folders["judge"]], "good " * 60)
 
 
-@pytest.mark.parametrize(("model", "does"), [("teacher", "fills blanks"), ("judge", "tells classes of texts apart")])
+@pytest.mark.parametrize(("model", "does"), [("teacher", "fills blanks"), ("judge", "classifies texts")])
 def test_encoders_do_not_chat(engine: Engine, folders: dict[str, str], model: str, does: str) -> None:
     messages = [{"role": "user", "content": "Is it good?"}]
     with pytest.raises(CompatibilityError, match=does):
@@ -85,7 +85,7 @@ def test_encoders_do_not_chat(engine: Engine, folders: dict[str, str], model: st
 
 def test_a_causal_model_fills_no_blank_and_knows_no_class(engine: Engine, folders: dict[str, str]) -> None:
     for ask in (engine.blanks, engine.classes):
-        with pytest.raises(CompatibilityError, match="goes on with a text"):
+        with pytest.raises(CompatibilityError, match="predicts the next token"):
             ask([folders["chat"]], SENTENCE)
     with pytest.raises(CompatibilityError, match="A model that fills blanks was expected"):
         engine.info(folders["chat"], "masked")

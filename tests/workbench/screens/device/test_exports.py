@@ -53,5 +53,5 @@ def test_a_model_without_a_masked_language_head(tmp_path: Path, task: str) -> No
     entry = catalog.describe(str(save_encoder(tmp_path / "model", "bert", task)))
     with pytest.raises(CompatibilityError, match="A model that fills blanks was expected"):
         exports.offer(entry)
-    with pytest.raises(CompatibilityError, match="'house-chat' goes on with a text"):
+    with pytest.raises(CompatibilityError, match="'house-chat' predicts the next token"):
         exports.offer(catalog.describe("house-chat"))
