@@ -25,6 +25,7 @@ import yaml
 
 from core import checkpoints, gguf_files, hub, packages
 from core.anatomy import anatomy_of
+from core.building import read_model
 from core.checkpoints import DOES, ParameterCount, Task
 from core.dimensions import Dimensions
 from core.errors import CompatibilityError, CorruptModel, ModelError, ModelNotFound
@@ -162,8 +163,8 @@ def load(reference: str, device: torch.device | str = "cpu", dtype: torch.dtype 
     folder = _converted(entry) if entry.kind == "gguf" else entry.path
     device = torch.device(device)
     try:
-        model, report = model_class(entry.task).from_pretrained(
-            folder, dtype=dtype or resolve_precision("auto", device), use_safetensors=True, trust_remote_code=False,
+        model, report = read_model(
+            folder, entry.task, dtype or resolve_precision("auto", device), use_safetensors=True, trust_remote_code=False,
             local_files_only=True, ignore_mismatched_sizes=True, output_loading_info=True)
     except (StrictDataclassError, ValueError, KeyError, TypeError, OSError) as error:
         raise CorruptModel(f"'{reference}' cannot be loaded: {str(error).strip().splitlines()[0]}", "",
@@ -179,15 +180,6 @@ def load(reference: str, device: torch.device | str = "cpu", dtype: torch.dtype 
         raise CorruptModel(f"'{reference}' lacks {len(wrong)} weights of the right shape, as {wrong[0]}.",
                            f"The architecture {entry.architecture} needs them.", "Download or export the model again.")
     return LoadedModel(model.to(device).eval(), _tokenizer(folder, reference), entry)
-
-
-def model_class(task: Task) -> Any:
-    """The class of Transformers that loads and builds models with such a head."""
-    import transformers
-
-    return {"causal": transformers.AutoModelForCausalLM, "masked": transformers.AutoModelForMaskedLM,
-            "classification": transformers.AutoModelForSequenceClassification,
-            "question_answering": transformers.AutoModelForQuestionAnswering}[task]
 
 
 def check_task(entry: ModelEntry, task: Task) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from core.anatomy import ANATOMIES
+from core.building import new_model
 from core.config import StudentSpec
 from core.errors import ConfigError
 
@@ -64,10 +65,8 @@ def distilbert_student(teacher: PreTrainedModel, layer_map: Sequence[int], spec:
     Raises:
         ConfigError: as `check_student`.
     """
-    from transformers import AutoModelForMaskedLM
-
     check_student(spec, teacher.config.model_type, teacher.config.hidden_act)
-    model = AutoModelForMaskedLM.from_config(distilbert_config(teacher.config, len(layer_map), spec.dropout), dtype=dtype)
+    model = new_model(distilbert_config(teacher.config, len(layer_map), spec.dropout), "masked", dtype)
     if spec.init == "teacher":
         model.load_state_dict(converted(teacher.state_dict(), layer_map))
     return model

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from core.anatomy import ANATOMIES, Anatomy
+from core.building import read_model
 from core.errors import CorruptModel, UnsupportedModel
 
 # Those of ANATOMIES that the GGUF format and Transformers' reader share, under the same name in both.
@@ -96,13 +97,13 @@ def convert(source: Path, folder: Path) -> None:
         CorruptModel: the file lacks weights that its architecture needs.
     """
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers import AutoTokenizer, GgufConfig
 
     tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
     _set_pre_tokenizer(tokenizer, read_header(source).metadata.get("tokenizer.ggml.pre"))
     # Dequantised while it loads, the model is a plain one; otherwise it would refuse to be saved.
-    model, report = AutoModelForCausalLM.from_pretrained(
-        source.parent, gguf_file=source.name, dtype=torch.float16, quantization_config=GgufConfig(dequantize=True),
+    model, report = read_model(
+        source.parent, "causal", torch.float16, gguf_file=source.name, quantization_config=GgufConfig(dequantize=True),
         output_loading_info=True)
     if report["missing_keys"]:
         raise CorruptModel(f"'{source}' lacks {len(report['missing_keys'])} weights, as {sorted(report['missing_keys'])[0]}.", "",

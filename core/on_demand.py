@@ -12,9 +12,10 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedModel
+from transformers import AutoTokenizer, GenerationConfig, PreTrainedModel
 
 from core import catalog
+from core.building import new_model
 from core.chains import CALIBRATION, CHOOSING, VALIDATION, Chain, Point, Target
 from core.data.packing import Blocks
 from core.devices import resolve_precision
@@ -145,9 +146,7 @@ def compare(chain: Chain, target: Target, bracket: Bracket) -> dict[str, float]:
 
 def new_weights(config: Any, seed: int = 0) -> PreTrainedModel:
     """A model that was never trained."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    return new_model(config, "causal", torch.float32, seed).eval()
 
 
 def swap_gains(bracket: Bracket, chain: Chain) -> tuple[float, ...]:

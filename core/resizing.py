@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from core.anatomy import Anatomy, anatomy_of, is_tied, plain_model, with_blocks, with_tying
+from core.building import new_model
 from core.dimensions import Dimensions, with_dimensions
 
 if TYPE_CHECKING:
@@ -64,9 +65,7 @@ class Weights:
 
     def model(self, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
         """A model of its own with these weights, in evaluation mode."""
-        from transformers import AutoModelForCausalLM
-
-        model = AutoModelForCausalLM.from_config(self.config, dtype=dtype)
+        model = new_model(self.config, "causal", dtype)
         tensors = dict(self.tensors)
         if self.config.tie_word_embeddings:
             tensors[f"{self.anatomy.head}.weight"] = tensors[f"{self.anatomy.embeddings}.weight"]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from core import layer_maps
 from core.anatomy import Objective, anatomy_of, blocks, is_tied, plain_model, with_blocks, with_dropout, with_tying, without_block
+from core.building import new_model
 from core.config import FreshSpec, LoraSpec, StudentSpec
 from core.dimensions import Dimensions, student_dimensions, with_dimensions
 from core.distilbert import distilbert_student
@@ -210,9 +211,7 @@ def block_importance(model: PreTrainedModel, loss: Callable[[], float]) -> list[
 
 
 def _new_model(config: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
-    from core.catalog import model_class
-
-    return model_class(anatomy_of(config).objective).from_config(config, dtype=dtype)
+    return new_model(config, anatomy_of(config).objective, dtype)
 
 
 def _copy_weights(teacher: PreTrainedModel, student: PreTrainedModel, layer_map: LayerMap) -> None:

@@ -43,6 +43,7 @@ from transformers import AutoTokenizer, PreTrainedModel
 
 from core import catalog, checks
 from core.anatomy import anatomy_of, plain_model
+from core.building import read_model
 from core.catalog import LoadedModel
 from core.config import ExperimentConfig
 from core.data import house
@@ -216,7 +217,7 @@ class _Experiment:
                     return False
                 self._save(merged(model), target)
         # What is measured is what was saved: read back, in whatever precision it was saved in.
-        saved = type(plain).from_pretrained(target, dtype=torch.float32).to(self.device)
+        saved = read_model(target, anatomy_of(plain.config).objective, torch.float32).to(self.device)
         self.measure("student_after" if arm == STUDENT else CONTROL, saved, arm=arm)
         return True
 

@@ -132,6 +132,16 @@ def test_charts_take_tables_and_nothing_else() -> None:
     assert own <= {"workbench.screens.shared.theme", "core.metrics", "core.recorder"}
 
 
+def test_models_are_made_and_read_in_one_place() -> None:
+    def names(path: Path) -> set[str]:
+        tree = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        return {alias.name for node in tree if isinstance(node, ast.ImportFrom) for alias in node.names} | {
+            node.attr for node in tree if isinstance(node, ast.Attribute)}
+
+    makers = [module_name(path) for path in FILES["core"] + FILES["workbench"] if any(name.startswith("AutoModel") for name in names(path))]
+    assert makers == ["core.building"]
+
+
 def test_nothing_imports_the_server_module() -> None:
     # `streamlit run` loads it under another name: importing it as well would make a second server.
     importers = [module_name(path) for path in FILES["workbench"] + FILES["pages"] if "workbench.app" in imported(path)]

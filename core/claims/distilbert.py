@@ -101,14 +101,12 @@ def _elsewhere(folder: str, seed: int, setting: DistilBertSetting) -> float:
     import torch
 
     from core import catalog
-    from core.data.packing import pack
-    from core.data.prepare import plain_segments
+    from core.data.prepare import packed, plain_segments
     from core.evaluation.masked import evaluate_masked
 
     loaded, spec = catalog.load(folder, dtype=torch.float32), _recipe(seed, setting)
     texts = [{"text": text} for _, text in sorted(pydoc_data.topics.topics.items())]
-    edges = (loaded.tokenizer.cls_token_id, loaded.tokenizer.sep_token_id)
-    blocks = pack(map(plain_segments, texts), loaded.tokenizer, spec.data.block_length, edges).take(setting.blocks)
+    blocks = packed(map(plain_segments, texts), loaded.tokenizer, spec.data, "masked").take(setting.blocks)
     return evaluate_masked(loaded.model, blocks, tokenizer=loaded.tokenizer, batch_size=8, device="cpu")["cross_entropy"]
 
 

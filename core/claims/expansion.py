@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from core.building import new_model
 from core.claims.claim import Claim, Figure, Numbers, Setting, Source
 from core.claims.rules import always, every
 from core.recorder import Recorder, Stopped
@@ -61,11 +62,10 @@ def exact_expansion(seed: int, setting: ExpansionSetting, recorder: Recorder) ->
 
 def _random_model(name: str, blocks: int, width: int, tied: bool, setting: ExpansionSetting, seed: int) -> Any:
     import torch
-    from transformers import AutoModelForCausalLM
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = AutoModelForCausalLM.from_config(_config(name, blocks, width, tied, setting)).eval()
+        model = new_model(_config(name, blocks, width, tied, setting), "causal", torch.float32).eval()
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.add_(torch.randn_like(parameter) * setting.spread)

@@ -24,6 +24,7 @@ from transformers import PreTrainedModel
 
 from core import catalog
 from core.anatomy import plain_model
+from core.building import read_model
 from core.catalog import LoadedModel
 from core.config import ExperimentConfig
 from core.devices import resolve_device, resolve_precision
@@ -101,7 +102,7 @@ class _FineTuning:
             return self.report(stopped=True)
         if "student_after" not in self.progress.measurements:
             # What is measured is what was saved: read back, in whatever precision it was saved in.
-            saved = catalog.model_class(self.task.kind).from_pretrained(target, dtype=torch.float32).to(self.device).eval()
+            saved = read_model(target, self.task.kind, torch.float32).to(self.device).eval()
             loaded = replace(self.start, model=saved, entry=replace(self.start.entry, task=self.task.kind))
             with self.phase("evaluate", who="student_after"):
                 self._tell("student_after", evaluate_task(loaded, self.task, dtype=self.dtype), self.progress.steps[STUDENT])

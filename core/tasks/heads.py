@@ -11,6 +11,7 @@ from torch import nn
 
 from core import catalog
 from core.anatomy import anatomy_of
+from core.building import new_model
 from core.catalog import LoadedModel
 from core.config import LoraSpec
 from core.errors import CompatibilityError
@@ -38,9 +39,7 @@ def with_head(start: LoadedModel, task: TaskData, seed: int) -> PreTrainedModel:
         labels, config.problem_type = ("LABEL_0", "LABEL_1"), None
     config.num_labels = len(labels)
     config.id2label, config.label2id = dict(enumerate(labels)), {label: number for number, label in enumerate(labels)}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = catalog.model_class(task.kind).from_config(config, dtype=torch.float32)
+    model = new_model(config, task.kind, torch.float32, seed)
     ours, theirs = model.state_dict(), dict(start.model.state_dict())
     rows = _kept_rows(start, task)
     for name in _output(model):

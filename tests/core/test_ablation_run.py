@@ -13,11 +13,10 @@ from core.config import ExperimentConfig, parse_recipe
 from core.errors import ConfigError
 from core.recorder import ListRecorder, Stopped
 from tests.core.chat_models import save_chat_model
-from tests.core.test_training import corpus  # noqa: F401
 
 
 @pytest.fixture
-def config(tmp_path: Path, corpus: Path) -> ExperimentConfig:  # noqa: F811
+def config(tmp_path: Path, corpus: Path) -> ExperimentConfig:
     teacher = save_chat_model(tmp_path / "teacher", layers=3, positions=64)
     return parse_recipe({
         "name": "tiny", "teacher": {"model": str(teacher)}, "student": {"layers": 2, "init": "random"}, "control": True,

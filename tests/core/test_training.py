@@ -30,14 +30,6 @@ def teacher(tmp_path: Path) -> Path:
     return save_chat_model(tmp_path / "teacher", layers=3, positions=64)
 
 
-@pytest.fixture
-def corpus(tmp_path: Path) -> Path:
-    path = tmp_path / "reviews.txt"
-    path.write_text("\n\n".join(f"Film number {n} has a {word} script and {n % 7} good jokes, I think."
-                                for n, word in zip(range(120), ["quiet", "dull", "very good", "touching"] * 30, strict=True)))
-    return path
-
-
 def experiment(teacher: Path, corpus: Path, **changes: object) -> ExperimentConfig:
     plain = {"teacher": {"model": str(teacher)}, "student": {"layers": 2}, "losses": {"w_hidden": 0.2},
              "data": {"source": str(corpus), "block_length": 24, "validation_fraction": 0.2},
