@@ -119,6 +119,17 @@ def test_an_unknown_chain_is_a_message(open_page: Open, house: str):
     assert "no chain 'pocket'" in open_page("chain", chain="pocket").error[0].value
 
 
+def test_a_slider_that_was_moved_again_before_the_address_came_stays_where_it_is(open_page: Open, house: str, store: Store):
+    page = open_page("chain", chain=house)
+    first = page.query_params["size"]
+    smallest, largest = (chains.place(house, store).open().anchors[number].parameters for number in (-1, 0))
+    page.select_slider[0].set_value(smallest).run()
+    page.select_slider[0].set_value(largest)
+    page.query_params["size"] = first  # as the browser sends it while it has heard of nothing newer
+    fault_free(page.run())
+    assert page.select_slider[0].value == largest and page.query_params["size"] == str(largest)
+
+
 def test_a_size_is_made_shown_and_removed(open_page: Open, house: str, store: Store):
     place = chains.place(house, store)
     target = next(point.target for point in place.open().curve if point.target.bracket == 0)

@@ -12,14 +12,14 @@ from core.errors import ConfigError
 from workbench.errors import RunNotFound
 from workbench.paths import ROOT
 from workbench.screens.chain import figures, findings, made_view, pictures, recovery_view, size_view
-from workbench.screens.shared import results, state, views
+from workbench.screens.shared import links, results, state, views
 from workbench.screens.shared.live_plotly import live_plotly
 from workbench.store import Store, chains
 from workbench.store.chains import ChainPlace
 from workbench.store.records import Run
 
 POLL_SECONDS = 2.0
-PICKED, SHOWN = "chain.picked", "chain.shown"  # in the session state
+PICKED = "chain.picked"  # in the session state
 MOST_SIZES = 12  # of the cost figure
 LESSON = ROOT / "assets" / "lessons" / "chains.md"
 
@@ -32,18 +32,15 @@ def pick(known: list[ChainPlace]) -> ChainPlace | None:
         known, names = [*known, place], [*names, place.name]  # a folder
     if not known:
         return None
-    if place is not None and linked != st.session_state.get(SHOWN):  # a link was followed
-        st.session_state[PICKED] = place.name
-    if st.session_state.get(PICKED) not in names:
-        st.session_state[PICKED] = next((each.name for each in known if each.complete), names[0])
-    if len(known) > 1:
-        st.selectbox("Chain", names, key=PICKED, width=320, label_visibility="collapsed")
+    default = next((each.name for each in known if each.complete), names[0])
+    links.follow(PICKED, "chain", default, lambda _: place and place.name)
+    if st.session_state[PICKED] not in names:
+        st.session_state[PICKED] = default
+    if len(known) > 1:  # the address holds a size of the chain that was shown so far
+        st.selectbox("Chain", names, key=PICKED, width=320, label_visibility="collapsed",
+                     on_change=lambda: st.query_params.pop("size", None))
     name = st.session_state[PICKED]
-    if name != st.session_state.get(SHOWN):
-        if st.session_state.get(SHOWN) is not None and linked == st.session_state[SHOWN]:
-            st.query_params.pop("size", None)  # it was a size of the other chain
-        st.session_state[SHOWN] = name
-    st.query_params["chain"] = name
+    links.keep(PICKED, "chain", name)
     return known[names.index(name)]
 
 

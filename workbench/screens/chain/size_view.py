@@ -10,12 +10,12 @@ from core.errors import StillhouseError
 from workbench.inference import client
 from workbench.screens.chain import figures, findings, pictures
 from workbench.screens.chain.findings import INTERPOLATION, SUBSTITUTION
-from workbench.screens.shared import background, state, views
+from workbench.screens.shared import background, links, state, views
 from workbench.screens.shared.live_plotly import live_plotly
 from workbench.store import chains
 from workbench.store.chains import ChainPlace
 
-FOLLOWED, MADE_LAST = "chain.followed", "chain.made last"  # in the session state
+MADE_LAST = "chain.made last"  # in the session state
 METHODS = {SUBSTITUTION: "Substitution", INTERPOLATION: "Interpolation"}
 
 
@@ -56,15 +56,13 @@ def _wishes(path: str, built: float, _chain: Chain) -> list[int]:
 def _slider(chain: Chain, options: list[int]) -> int:
     """The parameter count that is wished for; the page's address carries it."""
     key = f"size.{chain.reference}"
-    linked = st.query_params.get("size", "")
-    if linked.isdecimal() and st.session_state.get(FOLLOWED) != (chain.reference, linked):  # a link, not what the slider wrote
-        st.session_state[key] = findings.nearest(options, int(linked))
-    elif key not in st.session_state:
-        st.session_state[key] = findings.nearest(options, _beginning(chain))
+    links.follow(key, "size", findings.nearest(options, _beginning(chain)),
+                 lambda text: findings.nearest(options, int(text)) if text.isdecimal() else None)
+    if st.session_state[key] not in options:  # the chain was built anew
+        st.session_state[key] = findings.nearest(options, st.session_state[key])
     asked = st.select_slider("Parameters", options, key=key, format_func=quantities.count,
                              help="From the smallest to the largest anchor. The solver takes the lawful shape that comes nearest.")
-    st.query_params["size"] = str(asked)
-    st.session_state[FOLLOWED] = (chain.reference, str(asked))
+    links.keep(key, "size", asked, str(asked))
     return asked
 
 

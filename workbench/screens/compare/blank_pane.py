@@ -9,10 +9,10 @@ import streamlit as st
 
 from core.errors import StillhouseError
 from core.masking import BLANKS, MASK, blanked
-from workbench.screens.compare import asking, differences, picking
+from workbench.screens.compare import asking, differences
 from workbench.screens.compare.asking import Participant
 from workbench.screens.compare.differences import FIRST
-from workbench.screens.shared import background, charts, panes, state, views
+from workbench.screens.shared import background, charts, links, panes, state, views
 from workbench.screens.shared.live_plotly import live_plotly
 
 SENTENCE = "compare.sentence"  # in the session state
@@ -51,12 +51,12 @@ def show(models: Sequence[str]) -> None:
 
 def _sentence() -> tuple[str, bool]:
     """The text of the field, and whether it is to be asked again though it did not change."""
-    picking.follow(SENTENCE, st.query_params.get("text"), EXAMPLES[0])
+    links.follow(SENTENCE, "text", EXAMPLES[0])
     with st.container(horizontal=True, vertical_alignment="bottom"):
         sentence = st.text_input("Sentence", key=SENTENCE, placeholder=f"A sentence with {MASK} in place of a word", help=(
             f"Write {MASK} or ___ in place of each word that is to be guessed; there may be several."))
         again = st.button("Fill in", type="primary", icon=f":material/{panes.BLANKS.icon}:", key="fill in")
-    picking.keep(SENTENCE, "text", sentence, sentence)
+    links.keep(SENTENCE, "text", sentence)
     with st.container(horizontal=True, key="sentences"):
         for number, example in enumerate(EXAMPLES):
             st.button(views.plain(example), key=f"sentence.{number}", on_click=st.session_state.update, args=({SENTENCE: example},))

@@ -8,9 +8,9 @@ from typing import Any
 import streamlit as st
 
 from core.errors import StillhouseError
-from workbench.screens.compare import asking, differences, picking
+from workbench.screens.compare import asking, differences
 from workbench.screens.compare.asking import Participant
-from workbench.screens.shared import background, charts, panes, state, views
+from workbench.screens.shared import background, charts, links, panes, state, views
 from workbench.screens.shared.live_plotly import live_plotly
 
 TEXT, PAIR = "compare.review", "compare.pair"  # in the session state
@@ -47,8 +47,8 @@ def show(models: Sequence[str]) -> None:
 
 def _texts() -> tuple[str, str, bool]:
     """The text, the second one if there is one, and whether they are to be asked again though they did not change."""
-    picking.follow(TEXT, st.query_params.get("text"), EXAMPLES[0])
-    picking.follow(PAIR, st.query_params.get("pair"), "")
+    links.follow(TEXT, "text", EXAMPLES[0])
+    links.follow(PAIR, "pair", "")
     text = st.text_area("Text", key=TEXT, height=100, placeholder="A sentence or a review")
     with st.container(horizontal=True, key="reviews"):
         for number, example in enumerate(EXAMPLES):
@@ -57,8 +57,8 @@ def _texts() -> tuple[str, str, bool]:
         pair = st.text_input("Second text", key=PAIR, placeholder="empty for models that judge a single text",
                              help="For models that were fine-tuned on pairs, as two sentences that may say the same.")
         again = st.button("Classify", type="primary", icon=f":material/{panes.CLASSES.icon}:", key="classify")
-    picking.keep(TEXT, "text", text, text)
-    picking.keep(PAIR, "pair", pair, pair)
+    links.keep(TEXT, "text", text)
+    links.keep(PAIR, "pair", pair)
     return text, pair, again
 
 

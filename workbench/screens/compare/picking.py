@@ -4,34 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
 
 import streamlit as st
 
 from core.catalog import check_task
 from core.errors import CompatibilityError, ModelNotFound
 from workbench.errors import RunNotFound
-from workbench.screens.shared import panes, state, views
+from workbench.screens.shared import links, panes, state, views
 from workbench.screens.shared.panes import CHAT, PANES, Pane
 from workbench.store import references
 
 MAX_MODELS = 3
-PANE, SHOWN = "compare.pane", "compare.shown"  # in the session state: the widget, and what was last drawn
+PANE = "compare.pane"  # in the session state
 OF_PANE = ("models", "text", "pair", "c")  # of the address, given up when another pane is chosen
 WAIT_SECONDS = 4.0  # between two looks whether a model is there
 
 
 def pane() -> Pane:
     """Where they are chosen, set by ``?pane=`` and written back to it; without one, by the kind of the models that are named."""
-    models = _linked()
-    linked = st.query_params.get("pane")
-    if linked not in PANES:
-        linked = (panes.of_models(models) or CHAT).key if models else st.session_state.get(SHOWN, CHAT.key)
-    if linked != st.session_state.get(SHOWN) or PANE not in st.session_state:  # a link was followed, or the page opened anew
-        st.session_state[PANE] = linked
+    if "pane" in st.query_params:
+        links.follow(PANE, "pane", CHAT.key, lambda text: text if text in PANES else None)
+    else:
+        links.follow(PANE, "models", CHAT.key, lambda text: (panes.of_models(_names(text)) or CHAT).key if text else None)
     chosen = st.segmented_control("Pane", list(PANES), key=PANE, required=True, on_change=_switched, label_visibility="collapsed",
                                   format_func=lambda key: PANES[key].title)
-    st.session_state[SHOWN] = st.query_params["pane"] = chosen
+    links.keep(PANE, "pane", chosen)
     return PANES[chosen]
 
 
@@ -54,29 +51,15 @@ def pick(chosen: Pane) -> list[str]:
         shipped = [entry.name for entry in known if entry.kind == "house"]
         students = [entry.name for entry in known if entry.kind == "run" and ":" not in entry.name]
         default = list(dict.fromkeys([*shipped[:1], *students[:1], *names]))[:2]
-    key = f"compare.models.{chosen.key}"
-    follow(key, _linked(), default)
+    key = _models_key(chosen)
+    links.follow(key, "models", default, _names)
     picked = st.multiselect(
         "Models", list(dict.fromkeys([*names, *st.session_state[key]])), key=key, max_selections=MAX_MODELS,
         accept_new_options=True, placeholder="Pick two or three, or type a folder, a GGUF file or a hub id", select_all=False,
         help="The first one is the teacher: students are marked where they depart from it. `run` is the student of a run, "
              "`run:control` its control, `run:before` the student before training.")
-    keep(key, "models", picked, ",".join(picked))
+    links.keep(key, "models", picked, ",".join(picked))
     return [name for name in picked if _fits(name, chosen)]
-
-
-def follow(key: str, linked: Any, default: Any) -> None:
-    """Set a widget to what the address says, where that is new; otherwise it shows what this session showed last, or the default."""
-    shown = st.session_state.get(f"{key}.shown")
-    value = linked or (default if shown is None else shown)
-    if value != shown or key not in st.session_state:  # a link was followed, or the page opened anew
-        st.session_state[key] = value
-
-
-def keep(key: str, parameter: str, value: Any, written: str) -> None:
-    """Remember what a widget shows, and write it into the address."""
-    st.session_state[f"{key}.shown"] = value
-    st.query_params[parameter] = written
 
 
 def awaited(models: Sequence[str]) -> list[str]:
@@ -91,6 +74,8 @@ def open_link(chosen: Pane, models: Sequence[str]) -> None:
     """Go to a pane with these models, as a link would; for a button of this page."""
     for name in OF_PANE:
         st.query_params.pop(name, None)
+    for key in (PANE, _models_key(chosen)):
+        st.session_state.pop(key, None)
     st.query_params.update(pane=chosen.key, models=",".join(models))
 
 
@@ -131,6 +116,9 @@ def _missing(models: Sequence[str]) -> list[str]:
     return missing
 
 
-def _linked() -> list[str]:
-    names = st.query_params.get("models", "").split(",")
-    return list(dict.fromkeys(name.strip() for name in names if name.strip()))[:MAX_MODELS]
+def _models_key(chosen: Pane) -> str:
+    return f"compare.models.{chosen.key}"
+
+
+def _names(text: str) -> list[str]:
+    return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))[:MAX_MODELS]
