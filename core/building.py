@@ -2,7 +2,8 @@
 
 While Transformers makes or reads a model it exchanges functions of its own classes (`tie_weights`), torch's initialisers and the
 default dtype of the whole process, and afterwards puts back what it found. Two threads at once put back each other's
-replacements, and from then on no model of that process ties its embeddings. Whoever makes or reads a model does it here.
+replacements, and from then on no model of that process ties its embeddings. Whoever makes or reads a model does it here; torch's
+exporter, which keeps what it traces in a state of the process that Transformers' initialisers pass through, waits in the same line.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedConfig, PreTrainedModel
 
-_one_at_a_time = threading.RLock()
+one_at_a_time = threading.RLock()
 
 
 def new_model(config: PreTrainedConfig, task: Task, dtype: torch.dtype, seed: int | None = None) -> PreTrainedModel:
@@ -30,7 +31,7 @@ def new_model(config: PreTrainedConfig, task: Task, dtype: torch.dtype, seed: in
     """
     import torch
 
-    with _one_at_a_time, contextlib.ExitStack() as stack:
+    with one_at_a_time, contextlib.ExitStack() as stack:
         if seed is not None:
             stack.enter_context(torch.random.fork_rng(devices=[]))
             torch.manual_seed(seed)
@@ -39,7 +40,7 @@ def new_model(config: PreTrainedConfig, task: Task, dtype: torch.dtype, seed: in
 
 def read_model(folder: Path, task: Task, dtype: torch.dtype, **options: Any) -> Any:
     """What `from_pretrained` gives for that folder and these options: a model in evaluation mode, with its report if one is asked for."""
-    with _one_at_a_time:
+    with one_at_a_time:
         return _auto_class(task).from_pretrained(folder, dtype=dtype, **options)
 
 

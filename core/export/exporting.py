@@ -6,7 +6,6 @@ import json
 import math
 import shutil
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -31,8 +30,6 @@ TOLERANCE = 1e-3  # logits; float32 in another order of operations differs by ab
 COPIED = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.md", "LICENSE*", "*.yaml")  # of a model folder; never a pickle
 
 Say = Callable[[str], None]
-
-_one_at_a_time = threading.Lock()  # torch's exporter keeps state for the whole process
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +96,7 @@ def export(reference: str, form: Form, out: Path, *, name: str | None = None, sa
     name = name or reference
     if form == "folder":
         return _copy(reference, out, name)
-    with _one_at_a_time:
-        return _export_onnx(_load(reference, say), form, out, name, say)
+    return _export_onnx(_load(reference, say), form, out, name, say)
 
 
 def onnx_models(loaded: LoadedModel, work: Path, *, threads: int = 1, say: Say = lambda text: None) -> dict[str, OnnxModel]:
@@ -117,9 +113,7 @@ def onnx_models(loaded: LoadedModel, work: Path, *, threads: int = 1, say: Say =
     Raises:
         As `export` does.
     """
-    with _one_at_a_time:
-        _, models = _make(_with_mask(loaded), work, ("onnx", "onnx-int8"), say, threads)
-    return models
+    return _make(_with_mask(loaded), work, ("onnx", "onnx-int8"), say, threads)[1]
 
 
 def read_exported(folder: Path) -> Exported:

@@ -7,6 +7,7 @@ log. One thread a request. It ends when its input does, that is, with the applic
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import sys
 import threading
@@ -42,6 +43,9 @@ FLUSH_SECONDS = 0.05  # between two pieces of an answer: no eye sees more of the
 TIDY_SECONDS = 30.0  # between two looks for models that nobody uses
 # Operations on models of the pool; the others load their own.
 POOLED = ("info", "generate", "lens", "next_token", "blanks", "classes", "preview")
+
+# Imported before the first request: two threads that import parts of Transformers at once break each other's imports.
+BEFOREHAND = ("transformers.models.auto.modeling_auto", "core.on_demand", "core.rehearsal", "core.data.preview", "core.export.graph")
 
 Message = dict[str, Any]
 
@@ -223,7 +227,6 @@ class Server:
         with self._cores.share():
             yield _value(asdict(planning.plan(parse_recipe(config), measure=measure)))
 
-
     def _make_size(self, _cancelled: threading.Event, chain: dict[str, str], target: dict[str, Any], folder: str, method: str | None,
                    alpha: float | None) -> Iterator[Message]:
         from core import on_demand
@@ -239,7 +242,6 @@ class Server:
         with self._cores.share(size.parameters):
             own = on_demand.loss_of(catalog.load(folder, dtype=torch.float32).model, opened)
             yield _value({"this": own, **on_demand.compare(opened, size, on_demand.load_bracket(opened, size.bracket))})
-
 
     def _export(self, _cancelled: threading.Event, model: str, form: Form, folder: str, name: str) -> Iterator[Message]:
         from core.export import exporting
@@ -265,6 +267,8 @@ def main() -> None:
     """Serve this process's standard input and output."""
     messages = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints belongs into the log
+    for module in BEFOREHAND:
+        importlib.import_module(module)
     Server(sys.stdin.buffer, messages).serve()
     os._exit(0)  # answers under way have nobody to read them
 

@@ -1,6 +1,8 @@
 """Exports of tiny random models: what is written says what the model says, and nothing is written half."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,6 +54,27 @@ def test_a_masked_model_says_the_same_as_onnx(exports: Exports) -> None:
     ids, mask = numbers(exports.source)
     difference = np.abs(exports.models["onnx"](ids, mask) - torch_logits(exports.source, ids, mask))
     assert difference[mask.astype(bool)].max() < 1e-4
+
+
+def test_models_are_read_while_another_is_exported(tmp_path: Path) -> None:
+    source, ended = save_encoder(tmp_path / "model", "bert"), threading.Event()
+    loaded = catalog.load(str(source), dtype=torch.float32)
+
+    def read() -> int:
+        count = 0
+        while not ended.is_set():
+            catalog.load(str(source), dtype=torch.float32)
+            count += 1
+        return count
+
+    with ThreadPoolExecutor(2) as threads:
+        readers = [threads.submit(read) for _ in range(2)]
+        try:
+            for _ in range(3):
+                graph.to_onnx(loaded.model, "masked", graph.input_names(loaded.model))
+        finally:
+            ended.set()
+        assert all(reader.result() > 0 for reader in readers)
 
 
 def test_int8_is_near(exports: Exports) -> None:

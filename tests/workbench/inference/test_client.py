@@ -6,13 +6,17 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
 
+from core.config import read_recipe
 from core.errors import CompatibilityError, ConfigError, ModelNotFound
 from tests.core.chat_models import save_chat_model
+from tests.core.export.encoders import save_encoder
 from workbench import paths
 from workbench.inference.client import Engine, EngineLost
 from workbench.inference.wire import Answer, Loaded, Piece
@@ -103,6 +107,21 @@ def test_streams_run_side_by_side_and_agree_with_streams_alone(engine, folders) 
     for thread in threads:
         thread.join()
     assert [together[i] for i in range(6)] == [alone["teacher"], alone["student"]] * 3
+
+
+def test_the_first_requests_of_a_new_engine_may_come_all_at_once(folders, tmp_path) -> None:
+    encoder = str(save_encoder(tmp_path / "encoder", "bert"))
+    engine = Engine(lambda reference: reference)
+    recipe = read_recipe(paths.ROOT / "assets" / "recipes" / "quickstart.yaml")
+    requests = [partial(engine.info, folders["teacher"]), partial(engine.plan, recipe, measure=False),
+                partial(engine.export, encoder, "onnx", tmp_path / "export"), partial(engine.preview, recipe.data, folders["student"]),
+                partial(engine.info, folders["foreign"]), partial(engine.info, encoder)]
+    try:
+        with ThreadPoolExecutor(len(requests)) as threads:
+            for answer in [threads.submit(request) for request in requests]:
+                assert answer.result()
+    finally:
+        engine.close()
 
 
 def test_letting_go_starts_nothing_and_the_next_question_loads_again(engine, folders) -> None:
