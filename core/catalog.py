@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import json
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -57,6 +58,7 @@ class ModelEntry:
         licence, source: as far as its card and its origin tell; may be empty.
         size_bytes: of its weights on disk, or of its download.
         task: what its head is for.
+        trained_length: tokens of the sequences that it was trained on last, where Stillhouse trained it; longer ones are new to it.
         present: whether it can be loaded without the network.
         path: its folder or file, None until it is present.
     """
@@ -79,6 +81,7 @@ class ModelEntry:
     counts: ParameterCount
     task: Task = "causal"
     dimensions: Dimensions | None = None
+    trained_length: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +259,17 @@ def _folder(path: Path, name: str, kind: Kind) -> ModelEntry:
                            "Save the tokenizer into the same folder.")
     licence, description = _card(path)
     return _entry(config, counts, name=name, kind=kind, licence=licence, source=str(path), present=True, path=path,
-                  size_bytes=sum(file.stat().st_size for file in checkpoints.weight_files(path)), description=description)
+                  size_bytes=sum(file.stat().st_size for file in checkpoints.weight_files(path)), description=description,
+                  trained_length=_trained_length(path))
+
+
+def _trained_length(folder: Path) -> int | None:
+    """From the record that Stillhouse saves with what it trains; None where there is none, or an experiment of another sort."""
+    try:
+        length = json.loads((folder / "stillhouse.json").read_text(encoding="utf-8"))["config"]["data"]["block_length"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return length if isinstance(length, int) and length > 0 else None
 
 
 def _file(path: Path, name: str) -> ModelEntry:

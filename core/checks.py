@@ -34,16 +34,18 @@ class Check:
     """The outcome of one check.
 
     Attributes:
-        name: teacher, student, objective, writer, prompts, text, trackers, block length, disk, device, memory; in a complete plan
-            also vocabulary, rehearsal.
+        name: teacher, student, objective, writer, prompts, text, trackers, block length, trained length, disk, device, memory; in a
+            complete plan also vocabulary, rehearsal.
         message: what was found; when it is not `ok`, what was expected too.
         fix: what to change; may be empty.
+        caution: nothing stands in the way, but it may not be what was meant.
     """
 
     name: str
     ok: bool
     message: str
     fix: str = ""
+    caution: bool = False
 
 
 @dataclass
@@ -59,6 +61,10 @@ class Checks:
     def tell(self, name: str, message: str) -> None:
         """Record that a condition holds."""
         self.by_name[name] = Check(name, True, message)
+
+    def warn(self, name: str, message: str, fix: str) -> None:
+        """Record that a condition holds, and that a user should know of something all the same."""
+        self.by_name[name] = Check(name, True, message, fix, caution=True)
 
     def take(self, name: str, action: Callable[[], Result], told: Callable[[Result], str] = str) -> Result | None:
         """Do something that a user's mistake may stop; None if it did. Otherwise `told` words what was found."""

@@ -293,6 +293,10 @@ def _static(config: ExperimentConfig, found: Checks, models: _Models | None) -> 
     if config.chain is not None and models.teacher is not None:  # anchors that stay beside the step; none is larger than the teacher
         disk_bytes += len(config.chain.anchors) * models.teacher.parameters * (4 if config.train.save_precision == "fp32" else 2)
     found.take("block length", lambda: checks.block_length(data, models.context))
+    trained = entry.trained_length if entry is not None else None
+    if trained is not None and trained < data.block_length <= models.context:
+        found.warn("trained length", f"'{entry.name}' was trained on blocks of {trained} tokens, and may understand blocks of "
+                                     f"{data.block_length} worse.", f"Set data.block_length to {trained} or less.")
     found.take("disk", lambda: checks.disk(disk_bytes))
     if models.teacher is not None and models.teacher.hidden != student.hidden:
         found.take("widths", lambda: checks.widths(config.losses, models.teacher.hidden, student.hidden))

@@ -121,7 +121,7 @@ def _language(name: str, loaded: LoadedModel, source: str, count: int) -> Measur
         raise CompatibilityError(f"'{name}' was fine-tuned for {objective.replace('_', ' ')} and has no language head any more.",
                                  "A language model was expected.", "Name a labelled task: --tasks house")
     model, tokenizer = loaded.model, loaded.tokenizer
-    spec = DataSpec(source=source, block_length=min(BLOCK_LENGTH, loaded.entry.context))
+    spec = DataSpec(source=source, block_length=min(BLOCK_LENGTH, loaded.entry.context, loaded.entry.trained_length or BLOCK_LENGTH))
     blocks: Blocks = held_out_blocks(spec, tokenizer, objective).take(count)
     shared = {"tokenizer": tokenizer, "batch_size": BATCH, "device": model.device, "dtype": model.dtype}
     metrics = evaluate_masked(model, blocks, **shared) if objective == "masked" else evaluate_language(model, blocks, **shared)

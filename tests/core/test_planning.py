@@ -202,6 +202,17 @@ def test_what_stands_in_the_way_is_named(teacher, corpus, changes, name):
     assert list(failed(planned)) == [name]
 
 
+def test_blocks_longer_than_the_teacher_was_trained_on_are_allowed_and_told(tmp_path, corpus):
+    folder = save_chat_model(tmp_path / "teacher")
+    (folder / "stillhouse.json").write_text('{"config": {"data": {"block_length": 32}}}')
+    for length in (32, 48):
+        planned = static_plan(experiment(folder, corpus, data={"source": str(corpus), "block_length": length}))
+        cautions = [check for check in planned.checks if check.caution]
+        assert planned.fits
+        assert [(check.name, check.fix) for check in cautions] == (
+            [] if length == 32 else [("trained length", "Set data.block_length to 32 or less.")])
+
+
 def test_a_static_plan_compares_with_the_memory_that_is_free(teacher, corpus, monkeypatch):
     monkeypatch.setattr(machine, "memory_available", lambda: 2**20)
     planned = static_plan(experiment(teacher, corpus))

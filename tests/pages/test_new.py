@@ -449,7 +449,8 @@ def test_a_masked_teacher_brings_the_triple_loss(masked_form: AppTest, encoder: 
     assert plain["evaluation"]["sentiment_items"] == 0
     assert all("[MASK]" in prompt for prompt in plain["evaluation"]["prompts"])
     assert plain["train"]["max_steps"] == 150, "the budget stays"
-    assert static_plan(parse_recipe(plain | {"teacher": {"model": encoder}, "data": plain["data"] | {"block_length": 48}})).fits
+    assert plain["data"]["block_length"] == 48, "all that this encoder reads"
+    assert static_plan(parse_recipe(plain | {"teacher": {"model": encoder}, "data": plain["data"]})).fits
 
 
 def test_the_masked_form_speaks_of_blanks(masked_form: AppTest):
@@ -464,8 +465,25 @@ def test_the_masked_form_speaks_of_blanks(masked_form: AppTest):
 
 
 def test_a_block_longer_than_the_encoder_reads_is_told(masked_form: AppTest):
-    assert "The model reads 48 at most" in texts(masked_form)
-    assert button(masked_form, "Start").disabled
+    masked_form.session_state["draft"]["data.block_length"] = 64
+    page = fault_free(masked_form.run())
+    assert "The model reads 48 at most" in texts(page)
+    assert button(page, "Start").disabled
+
+
+def test_an_encoder_gets_blocks_as_long_as_those_it_was_trained_on_and_the_chat_model_its_own_back(
+        store: Store, open_page: Open, encoder: str):
+    trained(store, "filler", encoder)
+    record = Path(store.run("filler").output_dir) / "stillhouse.json"
+    record.write_text(json.dumps({"config": {"data": {"block_length": 32}}}))
+    page = fault_free(open_page("new", recipe="quickstart").selectbox(key="field.teacher").set_value("filler").run())
+    assert written(page)["data"]["block_length"] == 32
+    page.session_state["draft"]["data.block_length"] = 48
+    page = fault_free(page.run())
+    assert any("was trained on blocks of 32 tokens, and may understand blocks of 48 worse" in each.value for each in page.warning)
+    assert not button(page, "Start").disabled
+    page = fault_free(page.selectbox(key="field.teacher").set_value("house-chat").run())
+    assert written(page)["data"]["block_length"] == 256
 
 
 def test_the_three_weights_move_the_equation_and_the_way_back_is_the_preset(masked_form: AppTest):
@@ -483,7 +501,6 @@ def test_the_preview_of_an_encoder_shows_what_can_be_masked(masked_form: AppTest
              "block": {"tokens": tokens, "counted": 1, "padding": 0, "length": 2}}
     monkeypatch.setattr(background, "preview", lambda data, model: answered(found))
     masked_form.session_state["data preview"] = True
-    masked_form.session_state["draft"]["data.block_length"] = 48  # what is too long for the model hides the preview
     assert "1 of 2 tokens can be masked and are shaded" in texts(fault_free(masked_form.run()))
 
 

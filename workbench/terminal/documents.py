@@ -113,8 +113,9 @@ def plan_text(plan: Plan) -> str:
     """A plan for people: its checks with what to change, then its numbers; what is not known is left out."""
     lines = []
     for check in plan.checks:
-        lines.append(f"{'ok' if check.ok else 'NO':<4}{check.name}: {check.message}")
-        if not check.ok and check.fix:
+        sign = "!" if check.caution else "ok" if check.ok else "NO"
+        lines.append(f"{sign:<4}{check.name}: {check.message}")
+        if check.fix:
             lines.append(f"    {check.fix}")
     facts = [("parameters trained", plan.trainable_parameters, "{:,}"), ("layer map", plan.layer_map, "{}"),
              ("tokens per step", plan.tokens_per_step, "{:,}"), ("steps", plan.total_steps, "{:,}"),

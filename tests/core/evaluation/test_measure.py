@@ -10,6 +10,7 @@ import torch
 
 from core import catalog
 from core.config import parse_recipe
+from core.data import prepare
 from core.errors import CompatibilityError, ConfigError, DataError
 from core.evaluation.measure import LANGUAGE, default_tasks, measure
 from core.recorder import STUDENT, ListRecorder
@@ -70,3 +71,14 @@ def test_a_causal_model_reads_text_and_is_asked(tmp_path) -> None:
             measure("it", loaded, "rt", split=split)
     with pytest.raises(CompatibilityError, match="can be asked about film reviews: house, imdb, rt"):
         measure("it", loaded, "owner/name")
+
+
+def test_text_is_read_in_blocks_no_longer_than_those_of_its_training(tmp_path, monkeypatch) -> None:
+    folder, text, lengths = save_chat_model(tmp_path / "chat"), tmp_path / "text.txt", []
+    text.write_text("\n\n".join(f"a film {number} of many" for number in range(600)))
+    held_out_blocks = prepare.held_out_blocks
+    monkeypatch.setattr(prepare, "held_out_blocks", lambda spec, *rest: lengths.append(spec.block_length) or held_out_blocks(spec, *rest))
+    for length in (64, 512):
+        (folder / "stillhouse.json").write_text(json.dumps({"config": {"data": {"block_length": length}}}))
+        measure("it", catalog.load(str(folder), dtype=torch.float32), LANGUAGE, text=str(text))
+    assert lengths == [64, 256]

@@ -29,7 +29,7 @@ MASKED_ONLY = ("student.architecture", "student.dropout", "losses.kd_positions",
 # What the triple loss says, as its recipe has it; the rest of the experiment stays.
 TRIPLE = (*(path for path in LEAVES if path.startswith(("losses.", "masking."))), "student.layers", "student.layer_map", "student.init",
           "student.architecture", "student.dropout")
-DEPENDENT = (*CAUSAL_ONLY, *TRIPLE, "evaluation.prompts")
+DEPENDENT = (*CAUSAL_ONLY, *TRIPLE, "evaluation.prompts", "data.block_length")
 
 
 def of_model(entry: ModelEntry) -> Objective | None:
@@ -63,6 +63,7 @@ def turn(draft: Draft, before: Objective, entry: ModelEntry) -> None:
             draft |= aside.pop(after)
         elif after == "masked":
             triple_loss(draft, entry)
+            draft["data.block_length"] = min(draft["data.block_length"], entry.trained_length or entry.context)
         else:
             start = forms.to_draft(starting_points.from_recipe(starting_points.FIRST).config)
             draft |= {key: start[key] for key in _keys(draft, DEPENDENT)}

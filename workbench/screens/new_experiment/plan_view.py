@@ -102,6 +102,9 @@ def plan(config: ExperimentConfig, planned: Plan, *, mended: bool, ready: bool, 
         st.rerun()
     with numbers:
         _needs(planned, measured)
+    for check in planned.checks:
+        if check.caution:
+            st.warning(views.plain(wording.in_form(f"{check.message} {check.fix}", config.data.source)), icon=":material/warning:")
     if note:
         st.caption(note)
     if measured is not None:
