@@ -17,7 +17,7 @@ from core import footprint, machine
 from core.anatomy import Objective
 from core.catalog import LoadedModel, ModelEntry
 from core.checkpoints import DOES
-from core.config import DataSpec, ExperimentConfig, LossSpec, MaskingSpec, TaskSpec
+from core.config import DataSpec, ExperimentConfig, LossSpec, MaskingSpec, RetentionSpec, TaskSpec
 from core.data import house, sources
 from core.data.formats import known_columns
 from core.errors import CompatibilityError, ConfigError, DeviceError, DiskFull, OutOfMemory, StillhouseError
@@ -34,8 +34,8 @@ class Check:
     """The outcome of one check.
 
     Attributes:
-        name: teacher, student, objective, writer, prompts, text, trackers, block length, trained length, disk, device, memory; in a
-            complete plan also vocabulary, rehearsal.
+        name: teacher, student, objective, writer, prompts, text, trackers, block length, trained length, retention tasks, disk, device,
+            memory; in a complete plan also vocabulary, rehearsal.
         message: what was found; when it is not `ok`, what was expected too.
         fix: what to change; may be empty.
         caution: nothing stands in the way, but it may not be what was meant.
@@ -120,6 +120,14 @@ def task_source(spec: TaskSpec) -> str:
     from core.tasks.data import look
 
     return look(spec)
+
+
+def retention_tasks(spec: RetentionSpec, objective: Objective) -> str:
+    """Whether the tasks of the retention card are there; a look at names and local files, nothing of the hub."""
+    from core.evaluation.task_scores import check_tasks
+
+    check_tasks(spec, objective)
+    return f"The retention card is measured on {', '.join(spec.tasks)}." if spec.tasks else "The retention card has no tasks."
 
 
 def encoder(model: ModelEntry) -> ModelEntry:

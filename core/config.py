@@ -590,8 +590,9 @@ def _explain(error: ValidationError) -> tuple[str, str, str]:
     shown = json.dumps(given, default=str) if not isinstance(given, (dict, BaseModel)) else ""
     known = ""
     # A message about a whole section or an element of a list has no description of its own.
-    with contextlib.suppress(KeyError, AttributeError):
-        known = describe(path)
+    if not isinstance(given, (dict, BaseModel)):
+        with contextlib.suppress(KeyError, AttributeError):
+            known = describe(path)
     given_text = (f"{path} was not given." if first["type"] == "missing" else f"{path} was given as {shown}." if shown else
                   f"{path[0].upper()}{path[1:]} cannot be used as given.")
     return given_text, sentence(first), f"It means: {known}." if known else ""

@@ -297,6 +297,8 @@ def _static(config: ExperimentConfig, found: Checks, models: _Models | None) -> 
     if trained is not None and trained < data.block_length <= models.context:
         found.warn("trained length", f"'{entry.name}' was trained on blocks of {trained} tokens, and may understand blocks of "
                                      f"{data.block_length} worse.", f"Set data.block_length to {trained} or less.")
+    if config.evaluation.retention is not None:
+        found.take("retention tasks", lambda: checks.retention_tasks(config.evaluation.retention, student.anatomy.objective))
     found.take("disk", lambda: checks.disk(disk_bytes))
     if models.teacher is not None and models.teacher.hidden != student.hidden:
         found.take("widths", lambda: checks.widths(config.losses, models.teacher.hidden, student.hidden))

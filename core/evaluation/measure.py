@@ -59,6 +59,14 @@ def default_tasks(entry: ModelEntry) -> list[str | TaskSpec]:
     return [recorded]
 
 
+def check_task_name(task: str) -> None:
+    """Refuse a task that is nowhere before a model is loaded; a hub dataset is not asked for. Raises DataError."""
+    from core.tasks.data import look
+
+    if task != LANGUAGE:
+        look(task_spec(task, None))
+
+
 def measure(name: str, loaded: LoadedModel, task: str | TaskSpec, *, split: str | None = None, items: int | None = None,
             text: str = house.HOUSE) -> Measurement:
     """Measure one model on one task.

@@ -58,12 +58,31 @@ def scoring(spec: RetentionSpec, objective: Literal["causal", "masked"], recorde
         ConfigError: a task that a causal model cannot be asked.
         DataError, NetworkError: a task that cannot be read.
     """
+    check_tasks(spec, objective)
     if objective == "causal":
         return _asked(spec, seed, device, load)
     from core.tasks.data import load_task
 
     tasks = {name: load_task(task_spec(name, spec.train_items)) for name in spec.tasks}
     return Scoring(_FineTuned(spec, tasks, _OnlyStops(recorder), device, load), tuple(range(seed, seed + spec.seeds)))
+
+
+def check_tasks(spec: RetentionSpec, objective: Literal["causal", "masked"]) -> None:
+    """Whether the tasks of a card are there, and can be asked of such models: names and local files alone, nothing of the hub.
+
+    Raises:
+        ConfigError: a task that a causal model cannot be asked.
+        DataError: a file that is not there or cannot be read.
+    """
+    unknown = [task for task in spec.tasks if task not in ASKED]
+    if objective == "causal" and unknown:
+        raise ConfigError(f"evaluation.retention.tasks names {', '.join(unknown)}.",
+                          f"A causal model is asked without fine-tuning, about: {', '.join(ASKED)}.",
+                          "Keep these, or set evaluation.retention.tasks to [] for size and speed alone.")
+    from core.tasks.data import look
+
+    for task in spec.tasks:
+        look(task_spec(task, spec.train_items))
 
 
 def task_spec(name: str, train_items: int | None) -> TaskSpec:
@@ -103,11 +122,6 @@ def _asked(spec: RetentionSpec, seed: int, device: torch.device | str, load: Loa
 
     from core.evaluation.sentiment import evaluate_sentiment
 
-    unknown = [task for task in spec.tasks if task not in ASKED]
-    if unknown:
-        raise ConfigError(f"evaluation.retention.tasks names {', '.join(unknown)}.",
-                          f"A causal model is asked without fine-tuning, about: {', '.join(ASKED)}.",
-                          "Keep these, or set evaluation.retention.tasks to [] for size and speed alone.")
     reviews = {task: [review for review in house.held_out("validation") if review.source == task] for task in spec.tasks}
 
     def score(reference: str, task: str, _seed: int) -> Score:

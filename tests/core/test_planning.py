@@ -127,6 +127,7 @@ def test_a_static_plan_knows_the_student_of_an_encoder(encoder, corpus, student)
     ({"student": {"hidden": 64}}, "student", "32 at most was expected"),
     ({"student": {"hidden": 16}}, "student", "width of a bert model"),
     ({"student": {"layers": 5}}, "student", "1 to 4"),
+    ({"evaluation": {"retention": {"tasks": ["rt", "rtt"]}}}, "retention tasks", "'rtt' is no file here and no hub id"),
     ({"student": {"hidden": 16, "architecture": "distilbert"}}, "student", "keeps its teacher's width"),
     ({"chain": {"anchors": [{"layers": 2}]}, "student": {"layers": None}}, "teacher", "A chain is made of models that predict the next"),
 ])

@@ -34,7 +34,7 @@ class ProgressLog:
         if kind == "phase":
             self._progress = Progress(payload["name"], payload.get("arm"), 0, payload.get("total_steps"))
             self._began = 0.0
-            self._line(payload["name"].capitalize())
+            self._line(_phase(payload))
         elif kind == "claim":
             seed = "all seeds" if payload["seed"] is None else f"seed {payload['seed']}"
             self._line(f"{payload['name']}, {seed}: {payload['done']} of {payload['seeds']} done")
@@ -74,3 +74,11 @@ class ProgressLog:
             return
         self.close()
         print(text, file=self._stream, flush=True)
+
+
+def _phase(payload: Mapping[str, Any]) -> str:
+    """What a phase does and, where it says so, to whom and how far that is."""
+    text, who = payload["name"].capitalize(), payload.get("who", "").replace("_", " ")
+    if "task" in payload:
+        return f"{text} {payload['done'] + 1} of {payload['total']}: {who} on {payload['task']}, seed {payload['seed']}"
+    return f"{text}: {who}" if who else text

@@ -360,6 +360,8 @@ def evaluate(options: argparse.Namespace) -> Answer:
 
     device = devices.resolve_device("auto")
     tasks = [name.strip() for name in options.tasks.split(",") if name.strip()] if options.tasks else []
+    for task in tasks:
+        measure.check_task_name(task)
     found = []
     for name, entry in entries.items():
         print(f"Measuring {name} ...", file=sys.stderr)

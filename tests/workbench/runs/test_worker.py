@@ -271,6 +271,8 @@ def tell(log: ProgressLog) -> None:
         log.log("student", step, {"loss": 1 / step, "tokens_per_second": 1234.5})
     log.log("student", 3, {"eval/perplexity": 12.3456, "eval/kl_to_teacher": 0.5})
     log.event("warning", {"message": "little data"})
+    log.event("phase", {"name": "evaluate", "who": "student_after"})
+    log.event("phase", {"name": "retention", "who": "control", "task": "rt", "seed": 7, "done": 3, "total": 9})
     log.close()
 
 
@@ -280,12 +282,13 @@ def test_a_log_has_first_and_last_step_in_lines():
     assert stream.getvalue().splitlines() == [
         "Train", "  student step 1 of 3  loss 1.0000  1,234 tokens/s",
         "  student step 3 of 3  loss 0.3333  1,234 tokens/s  about 0 s left",
-        "  student at step 3: perplexity 12.35, kl to teacher 0.5", "Warning: little data"]
+        "  student at step 3: perplexity 12.35, kl to teacher 0.5", "Warning: little data",
+        "Evaluate: student after", "Retention 4 of 9: control on rt, seed 7"]
 
 
 def test_a_terminal_rewrites_one_line():
     stream = Terminal()
     tell(ProgressLog(stream))
     assert "\r\x1b[K  student step 3 of 3" in stream.getvalue()
-    assert stream.getvalue().endswith("little data\n")
-    assert json.dumps(stream.getvalue().splitlines()[-2]).startswith('"  student at step 3')
+    assert stream.getvalue().endswith("rt, seed 7\n")
+    assert json.dumps(stream.getvalue().splitlines()[-4]).startswith('"  student at step 3')

@@ -68,6 +68,9 @@ def turn(draft: Draft, before: Objective, entry: ModelEntry) -> None:
             start = forms.to_draft(starting_points.from_recipe(starting_points.FIRST).config)
             draft |= {key: start[key] for key in _keys(draft, DEPENDENT)}
         draft["student.layers"] = None
+        if draft["description"] in (starting_points.from_recipe(name).config.description for name in starting_points.shipped()):
+            recipe = DISTILBERT if after == "masked" else starting_points.FIRST
+            draft["description"] = starting_points.from_recipe(recipe).config.description
     if draft["student.architecture"] == DISTILBERT and not has_distilbert(entry):
         draft["student.architecture"] = "teacher"
 

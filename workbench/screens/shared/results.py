@@ -35,6 +35,7 @@ MEASURED = {"teacher": "the teacher", "student": "the student", "student_before"
             "student_after": "the trained student", "control": "the trained control"}
 
 COUNTED = ("sentiment_accuracy", "accuracy", "answer_f1")  # shares of items: their standard error is the measurement's own
+OF_TOKENS = ("masked_accuracy", "agreement")  # shares of tokens
 
 Measurements = Mapping[str, Mapping[str, float]]
 
@@ -220,14 +221,21 @@ def _items(measured: Measurements, name: str) -> str:
     return f"{', '.join(f'{each:,}' for each in sorted(counts))} {unit}" if counts else ""
 
 
+def _standard_error(name: str, metrics: Mapping[str, float]) -> float:
+    """Of a share; 0 for what is no share."""
+    if name in COUNTED:
+        return metrics["stderr"]
+    return math.sqrt(metrics[name] * (1 - metrics[name]) / metrics["tokens"]) if name in OF_TOKENS else 0.0
+
+
 def _compared(name: str, after: Mapping[str, float], other: Mapping[str, float], *, masked: bool) -> str:
     about = metric(f"eval/{name}", masked=masked)
     shown, than = number(after[name], f"eval/{name}"), number(other[name], f"eval/{name}")
     better = "better" if (after[name] < other[name]) == (about.better == "lower") else "worse"
     if shown == than:
         better = "the same"
-    # Both were measured on the same reviews, so this interval is wider than a paired one: it claims too little, never too much.
-    elif name in COUNTED and abs(after[name] - other[name]) < 1.96 * math.hypot(after["stderr"], other["stderr"]):
+    # Both were measured on the same text, so this interval is wider than a paired one: it claims too little, hardly ever too much.
+    elif abs(after[name] - other[name]) < 1.96 * math.hypot(_standard_error(name, after), _standard_error(name, other)):
         better = "no difference beyond chance"
     return f"{about.label}: {shown} against {than}, {better}"
 

@@ -32,6 +32,12 @@ def test_a_difference_within_chance_is_no_difference():
     assert "sentiment accuracy: 71.2% against 70.2%, no difference beyond chance" in said
 
 
+@pytest.mark.parametrize(("tokens", "said"), [(1207, "no difference beyond chance"), (120_700, "better")])
+def test_shares_of_tokens_differ_by_chance_too(tokens: int, said: str):
+    after, control = ({"masked_accuracy": share, "tokens": tokens} for share in (0.31, 0.30))
+    assert f"31.0% against 30.0%, {said}" in results.verdict({"student_after": after, "control": control})
+
+
 def test_without_a_control_nothing_is_claimed_for_the_teacher():
     said = results.verdict({"student_before": examples.measured(4.0), "student_after": examples.measured(0.2)})
     assert "before training" in said
