@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from core.claims.claim import Claim, Figure, Numbers, Setting, Source
 from core.claims.rules import above, below, every, trend
 from core.recorder import Recorder, Stopped
+from core.statistics import mean
 
 if TYPE_CHECKING:
     from core.catalog import LoadedModel
@@ -123,10 +124,6 @@ def _fine_tuned(model: str, task: str, seed: int, setting: DistilBertSetting, re
     return tuned, metrics["accuracy"]
 
 
-def _mean(values: list[float]) -> float:
-    return math.fsum(values) / len(values)
-
-
 # ---------------------------------------------------------------------------------------------------- protocols
 
 
@@ -138,7 +135,7 @@ def better_than_scratch(seed: int, setting: DistilBertSetting, recorder: Recorde
         numbers |= {name: _cross_entropy(report), f"{name}_elsewhere": _elsewhere(report["output_dir"], seed, setting)}
         accuracies = {task: _fine_tuned(report["output_dir"], task, seed, setting, recorder)[1] for task in setting.tasks}
         numbers |= {f"{name}_{task}": accuracy for task, accuracy in accuracies.items()}
-        numbers[f"{name}_tasks"] = _mean(list(accuracies.values()))
+        numbers[f"{name}_tasks"] = mean(list(accuracies.values()))
     return {"gain": numbers["scratch"] - numbers["distilled"],
             "gain_elsewhere": numbers["scratch_elsewhere"] - numbers["distilled_elsewhere"],
             "gain_tasks": numbers["distilled_tasks"] - numbers["scratch_tasks"], **numbers}
@@ -195,7 +192,7 @@ def second_distillation(seed: int, setting: DistilBertSetting, recorder: Recorde
         teacher, numbers[f"teacher_{task}"] = _fine_tuned(setting.teacher, task, seed, setting, recorder)
         numbers[f"alone_{task}"] = _fine_tuned(student, task, seed, setting, recorder)[1]
         numbers[f"taught_{task}"] = _fine_tuned(student, task, seed, setting, recorder, teacher)[1]
-    alone, taught = (_mean([numbers[f"{how}_{task}"] for task in setting.tasks]) for how in ("alone", "taught"))
+    alone, taught = (mean([numbers[f"{how}_{task}"] for task in setting.tasks]) for how in ("alone", "taught"))
     return {"gain": taught - alone, "alone": alone, "taught": taught, **numbers}
 
 

@@ -1,24 +1,21 @@
 """Pass rules: pure functions from numbers to a verdict, fixed before anything is run.
 
-With x_s the number that a protocol gives for seed s, n seeds, m their mean and SE its standard error,
-
-    m = 1/n sum_s x_s        SE = sqrt(sum_s (x_s - m)^2 / (n (n - 1)))
-
-Differences are paired: a protocol subtracts within a seed, so that x_s is a difference already.
+A protocol gives one number for each seed; rules hold their mean against its standard error (`core.statistics`). Differences are
+paired: a protocol subtracts within a seed, so that its number is a difference already.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from core.statistics import STANDARD_ERRORS, mean, standard_error
 
 Verdict = Literal["pass", "fail", "inconclusive"]
 Measured = Mapping[str, Sequence[float]]  # name of a number -> its value for each seed
 
 FEWEST_SEEDS = 3  # fewer say nothing about chance
-STANDARD_ERRORS = 2.0
 SHARE = 2 / 3  # of the seeds that must agree on a trend
 
 
@@ -33,19 +30,6 @@ class Rule:
 
     words: str
     judge: Callable[[Measured], Verdict]
-
-
-def mean(values: Sequence[float]) -> float:
-    """Their mean."""
-    return math.fsum(values) / len(values)
-
-
-def standard_error(values: Sequence[float]) -> float | None:
-    """Standard error of the mean; None for one value, which tells nothing about chance."""
-    if len(values) < 2:
-        return None
-    middle = mean(values)
-    return math.sqrt(math.fsum((value - middle) ** 2 for value in values) / (len(values) * (len(values) - 1)))
 
 
 def above(name: str, threshold: float = 0.0) -> Rule:

@@ -19,7 +19,6 @@ import yaml
 
 from core import catalog
 from core.catalog import LoadedModel
-from core.claims.rules import mean, standard_error
 from core.config import DataSpec, ExperimentConfig, TaskSpec, read_recipe
 from core.data import house
 from core.data.prepare import packed, plain_segments
@@ -28,6 +27,7 @@ from core.evaluation.blanks import fill_blanks
 from core.evaluation.house_card import stage
 from core.evaluation.masked import evaluate_masked
 from core.provenance import versions
+from core.statistics import mean, standard_error
 from core.tasks.data import load_task
 from core.tasks.fine_tuning import QUICK, tuned_accuracy
 

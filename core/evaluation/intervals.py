@@ -4,7 +4,7 @@
     mean       m ± 2 SE, with SE = sqrt(sum_s (x_s - m)^2 / (n (n - 1)))
     ratio      R = mean(y) / mean(x) over paired values, R ± 2 SE of the linearised residuals (y_s - R x_s) / mean(x)
 
-Two standard errors are this project's margin everywhere (`core.claims.rules`). One value has no interval.
+Two standard errors are this project's margin everywhere (`core.statistics`). One value has no interval.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from core.claims.rules import STANDARD_ERRORS, mean, standard_error
+from core.statistics import STANDARD_ERRORS, mean, standard_error
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95

@@ -17,9 +17,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from core import quantities
-from core.claims.rules import mean, standard_error
 from core.evaluation.intervals import Estimate, ratio_of_means
 from core.evaluation.speed import ModelSpeed
+from core.statistics import mean, standard_error
 
 TEACHER = "teacher"
 KINDS = {TEACHER: "Teacher", "student": "Student", "control": "Same size, not distilled",

@@ -22,7 +22,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from core import catalog
+from core import catalog, checks
 from core.anatomy import plain_model
 from core.building import read_model
 from core.catalog import LoadedModel
@@ -36,7 +36,7 @@ from core.students import merged
 from core.tasks.data import TaskData, load_task
 from core.tasks.encoding import encode
 from core.tasks.fine_tuning import evaluate_task, fine_tune, measure_items, shown_answers
-from core.tasks.heads import check_teacher, label_order, positions, require_encoder
+from core.tasks.heads import check_teacher, label_order, positions
 from core.trackers import tracked
 from core.training import Load, Progress, require_one_process, write_json
 
@@ -73,7 +73,7 @@ class _FineTuning:
         self.teacher: LoadedModel | None = None
         with self.phase("load models"):
             self.start: LoadedModel = load(config.student.model, device=self.device, dtype=torch.float32)
-            require_encoder(self.start)
+            checks.encoder(self.start.entry)
             if config.teacher is not None:
                 self.teacher = load(config.teacher.model, device=self.device, dtype=self.dtype)
                 check_teacher(self.teacher, self.start)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from core import catalog
+from core import catalog, checks
 from core.anatomy import anatomy_of
 from core.building import new_model
 from core.catalog import LoadedModel
@@ -31,7 +31,7 @@ def with_head(start: LoadedModel, task: TaskData, seed: int) -> PreTrainedModel:
     Raises:
         CompatibilityError: a model that is no encoder.
     """
-    require_encoder(start)
+    checks.encoder(start.entry)
     config = copy.deepcopy(start.model.config)
     if task.kind == "classification":
         labels, config.problem_type = task.labels, "single_label_classification"
@@ -67,15 +67,6 @@ def _output(model: PreTrainedModel) -> list[str]:
     last = [name for name, module in model.named_modules()
             if isinstance(module, nn.Linear) and not name.startswith(base) and module.out_features == model.config.num_labels][-1]
     return [f"{last}.{name}" for name, _ in model.get_submodule(last).named_parameters()]
-
-
-def require_encoder(start: LoadedModel) -> None:
-    """Raise CompatibilityError for a model that reads to the left only."""
-    anatomy = anatomy_of(start.model.config)
-    if anatomy.objective != "masked":
-        raise CompatibilityError(f"'{start.entry.name}' is a {anatomy.model_type} model: it predicts the next token.",
-                                 "An encoder was expected, as BERT, RoBERTa, DistilBERT, ELECTRA or ModernBERT.",
-                                 "Choose a masked-language model for student.model.")
 
 
 def with_adapters(model: PreTrainedModel, spec: LoraSpec, seed: int) -> nn.Module:

@@ -9,8 +9,8 @@ import streamlit as st
 from core.claims import outcomes, registry
 from core.claims.claim import Claim, Figure
 from core.claims.outcomes import Number, Outcome
-from core.claims.rules import STANDARD_ERRORS
 from core.quantities import duration
+from core.statistics import STANDARD_ERRORS
 from workbench.checks import background, turns
 from workbench.checks.background import Check
 from workbench.screens.shared import views

@@ -6,7 +6,8 @@ import statistics
 
 import pytest
 
-from core.claims.rules import above, always, below, every, mean, standard_error, trend
+from core.claims.rules import above, always, below, every, trend
+from core.statistics import mean, standard_error
 
 
 def test_mean_and_standard_error_are_those_of_the_textbook() -> None:
