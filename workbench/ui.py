@@ -26,9 +26,12 @@ PAGES = [
     ("checks", "Paper checks", {}),
 ]
 
+ACCENT_AS_TEXT = "button[role=radio][aria-checked=true], [data-testid=stTab][aria-selected=true], [data-testid=stSliderThumbValue]"
+
 st.logo(ASSETS / "logo.svg", size="large")
 page = st.navigation([st.Page(ROOT / "pages" / f"{name}.py", title=title, **options) for name, title, options in PAGES], position="top")
 st.set_page_config(page_title=f"{page.title} · Stillhouse", page_icon=ASSETS / "mark.svg", layout="wide")
-# Streamlit's own status, with a Stop of its own, means nothing here: pages refresh by themselves, and a run has its Stop.
-st.html("<style>[data-testid=stStatusWidget] { display: none; }</style>")
+st.html(ROOT / "workbench" / "screens" / "shared" / "pages.css")
+if st.context.theme.type == "dark":  # the accent carries white labels there, and is too dark to be text itself
+    st.html(f"<style>:is({ACCENT_AS_TEXT}) p {{ color: {st.get_option('theme.dark.linkColor')}; }}</style>")
 page.run()

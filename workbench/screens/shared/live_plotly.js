@@ -30,6 +30,7 @@ function withThemeColours(layout, element) {
 }
 
 const AXES = ["xaxis", "yaxis"];
+const NARROW = 480; // pixels
 
 function keptView(key) {
   try {
@@ -74,7 +75,8 @@ export default function ({ data, parentElement }) {
       Plotly.react(element, figure.data, layout, {
         responsive: true,
         displaylogo: false,
-        displayModeBar: !window.matchMedia("(hover: none)").matches, // fingers zoom without it
+        // Fingers zoom without it; on a narrow page it would lie over the legend.
+        displayModeBar: !window.matchMedia("(hover: none)").matches && element.clientWidth >= NARROW,
         modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d", "sendChartToCloud"],
       });
       if (!element.keepsView) {
