@@ -3,7 +3,10 @@
 While Transformers makes or reads a model it exchanges functions of its own classes (`tie_weights`), torch's initialisers and the
 default dtype of the whole process, and afterwards puts back what it found. Two threads at once put back each other's
 replacements, and from then on no model of that process ties its embeddings. Whoever makes or reads a model does it here; torch's
-exporter, which keeps what it traces in a state of the process that Transformers' initialisers pass through, waits in the same line.
+exporter, which keeps what it traces in a state of the process that Transformers' initialisers pass through, waits in the same line,
+and so a model may wait some seconds for an export's graph.
+
+What other threads compute goes on meanwhile. Tensors that they make must name their dtype: the default may be another one's.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedConfig, PreTrainedModel
 
-one_at_a_time = threading.RLock()
+one_at_a_time = threading.Lock()
 
 
 def new_model(config: PreTrainedConfig, task: Task, dtype: torch.dtype, seed: int | None = None) -> PreTrainedModel:
@@ -27,7 +30,8 @@ def new_model(config: PreTrainedConfig, task: Task, dtype: torch.dtype, seed: in
 
     Args:
         task: what its head is for.
-        seed: of the weights, which then leave torch's generator as it was; None draws them from that generator.
+        seed: of the weights, the same for the same seed as long as no other thread draws; torch's generator is then left as it
+            was. None draws them from that generator.
     """
     import torch
 

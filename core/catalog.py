@@ -264,12 +264,13 @@ def _folder(path: Path, name: str, kind: Kind) -> ModelEntry:
 
 
 def _trained_length(folder: Path) -> int | None:
-    """From the record that Stillhouse saves with what it trains; None where there is none, or an experiment of another sort."""
+    """From the record that Stillhouse saves with what it trains; None where there is none, or one of a labelled task."""
     try:
-        length = json.loads((folder / "stillhouse.json").read_text(encoding="utf-8"))["config"]["data"]["block_length"]
+        config = json.loads((folder / "stillhouse.json").read_text(encoding="utf-8"))["config"]
+        length = config["data"]["block_length"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return length if isinstance(length, int) and length > 0 else None
+    return length if isinstance(length, int) and length > 0 and not config.get("task") else None
 
 
 def _file(path: Path, name: str) -> ModelEntry:

@@ -215,7 +215,7 @@ def draw(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator) -
     last = len(cumulative) - 1
     if sampling.top_p < 1:  # the leading set ends with the token that lifts its sum to top_p
         last = min(int(torch.searchsorted(cumulative, sampling.top_p)), last)
-    uniform = torch.rand((), generator=generator) * cumulative[last]
+    uniform = torch.rand((), generator=generator, dtype=torch.float32) * cumulative[last]
     return int(token_ids[min(int(torch.searchsorted(cumulative, uniform, right=True)), last)])
 
 

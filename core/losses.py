@@ -257,7 +257,7 @@ class _LogitLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx, z, v, targets, terms, divisor):  # type: ignore[no-untyped-def]
         value, gradient = cross_entropy(z, targets)
-        sums = torch.stack([torch.zeros((), device=z.device), value.sum()])
+        sums = torch.stack([torch.zeros((), dtype=torch.float32, device=z.device), value.sum()])
         gradient.mul_(terms.hard_factor)
         if terms.soft:
             value, soft_gradient = terms.soft(z, v)
@@ -304,7 +304,7 @@ class LayerMatch(nn.Module):
         Returns:
             (N,), zeros when no pair can be compared.
         """
-        total = torch.zeros(int(counted.sum()), device=counted.device)
+        total = torch.zeros(int(counted.sum()), dtype=torch.float32, device=counted.device)
         for index, (block, taught) in enumerate(self.pairs):
             states = student[block][counted].float()
             if self.projections is not None:

@@ -61,7 +61,7 @@ def with_fewer_neurons(weights: Weights, neurons: int, grams: dict[int, Tensor])
             matrix_FD = (tensor if transposed else tensor.T).float()
             gram = grams[weights.anatomy.block_of(name)]
             kept = gram[:neurons, :neurons]
-            ridge = RIDGE * kept.diagonal().mean().clamp_min(1e-12) * torch.eye(neurons)
+            ridge = RIDGE * kept.diagonal().mean().clamp_min(1e-12) * torch.eye(neurons, dtype=torch.float32)
             refitted = torch.linalg.solve(kept + ridge, gram[:neurons] @ matrix_FD).to(tensor.dtype)
             tensors[name] = refitted if transposed else refitted.T.contiguous()
     return Weights(cut.config, tensors, cut.origin)

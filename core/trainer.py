@@ -124,7 +124,8 @@ class DistillationTrainer(RecordedTrainer):
         blocks = list(islice(epoch_iterator, num_batches))
         # What is drawn depends on the step alone, so a resumed run draws what an uninterrupted one would have drawn.
         batches = self.batches(blocks, Draw(self.args.seed, self.state.global_step, self.args.process_index)) if blocks else []
-        totals = torch.stack([sum((batch[part].sum() for batch in batches), torch.zeros((), device=device)) for part in ("soft", "hard")])
+        nothing = torch.zeros((), dtype=torch.float32, device=device)
+        totals = torch.stack([sum((batch[part].sum() for batch in batches), nothing) for part in ("soft", "hard")])
         return batches, self.accelerator.reduce(totals, "sum") if self.args.world_size > 1 else totals
 
     def compute_loss(self, model: nn.Module, inputs: Batch, return_outputs: bool = False,

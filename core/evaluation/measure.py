@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -68,7 +69,7 @@ def check_task_name(task: str) -> None:
 
 
 def measure(name: str, loaded: LoadedModel, task: str | TaskSpec, *, split: str | None = None, items: int | None = None,
-            text: str = house.HOUSE) -> Measurement:
+            text: str = house.HOUSE, block_length: int | None = None) -> Measurement:
     """Measure one model on one task.
 
     Args:
@@ -76,6 +77,7 @@ def measure(name: str, loaded: LoadedModel, task: str | TaskSpec, *, split: str 
         split: a split or a second file, in place of the task's own.
         items: at most so many: reviews, items, questions, or blocks of text.
         text: the corpus of the task ``language``.
+        block_length: tokens that the model reads of it at once, by default as `block_length_for` gives it.
 
     Raises:
         ConfigError: less than one item, or a split of the task ``language``, which has none.
@@ -89,7 +91,7 @@ def measure(name: str, loaded: LoadedModel, task: str | TaskSpec, *, split: str 
             raise ConfigError(f"The split '{split}' of the task {LANGUAGE} was asked for.",
                               "Language is measured on the held-out part of a corpus, which is the only one.",
                               "Leave --split out, or name a corpus: --text FILE")
-        return _language(name, loaded, text, items or BLOCKS)
+        return _language(name, loaded, text, items or BLOCKS, block_length or block_length_for([loaded.entry]))
     spec = task if isinstance(task, TaskSpec) else task_spec(task, None)
     spec = spec.model_copy(update={"validation": split or spec.validation, "max_items": items or spec.max_items})
     if loaded.entry.task == "causal":
@@ -119,7 +121,12 @@ def _asked(name: str, loaded: LoadedModel, spec: TaskSpec) -> Measurement:
     return Measurement(name, spec.source, "sentiment_accuracy", int(metrics["sentiment_items"]), "reviews", metrics)
 
 
-def _language(name: str, loaded: LoadedModel, source: str, count: int) -> Measurement:
+def block_length_for(entries: Iterable[ModelEntry]) -> int:
+    """Tokens that every one of these models can read at once, and is used to: what a model predicts depends on how much it sees."""
+    return min(BLOCK_LENGTH, *(min(entry.context, entry.trained_length or entry.context) for entry in entries))
+
+
+def _language(name: str, loaded: LoadedModel, source: str, count: int, block_length: int) -> Measurement:
     from core.data.prepare import held_out_blocks
     from core.evaluation.language import evaluate_language
     from core.evaluation.masked import evaluate_masked
@@ -129,8 +136,8 @@ def _language(name: str, loaded: LoadedModel, source: str, count: int) -> Measur
         raise CompatibilityError(f"'{name}' was fine-tuned for {objective.replace('_', ' ')} and has no language head any more.",
                                  "A language model was expected.", "Name a labelled task: --tasks house")
     model, tokenizer = loaded.model, loaded.tokenizer
-    spec = DataSpec(source=source, block_length=min(BLOCK_LENGTH, loaded.entry.context, loaded.entry.trained_length or BLOCK_LENGTH))
+    spec = DataSpec(source=source, block_length=block_length)
     blocks: Blocks = held_out_blocks(spec, tokenizer, objective).take(count)
     shared = {"tokenizer": tokenizer, "batch_size": BATCH, "device": model.device, "dtype": model.dtype}
     metrics = evaluate_masked(model, blocks, **shared) if objective == "masked" else evaluate_language(model, blocks, **shared)
-    return Measurement(name, LANGUAGE, "perplexity", int(metrics["tokens"]), "tokens", metrics)
+    return Measurement(name, LANGUAGE, "perplexity", int(metrics["tokens"]), f"tokens in blocks of {block_length}", metrics)

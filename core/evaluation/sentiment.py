@@ -90,7 +90,7 @@ def encode_prompt(text: str, tokenizer: Any, room: int, words: int) -> list[int]
 def label_scores(model: Any, prompts: Sequence[Sequence[int]], labels: Sequence[Sequence[int]], device: torch.device,
                  width: int | None = None, dtype: torch.dtype = torch.float32) -> Tensor:
     """Summed log-probability of every label after every prompt: (prompts, labels), on the CPU; logits beyond `width` are padding."""
-    scores = torch.zeros(len(prompts), len(labels))
+    scores = torch.zeros(len(prompts), len(labels), dtype=torch.float32)
     head = output_head(model)
     # What is fed is the prompt and all but the last token of a label: one pass serves all labels of a single token.
     prefixes = sorted({tuple(label[:-1]) for label in labels})

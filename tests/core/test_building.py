@@ -70,7 +70,7 @@ def test_models_read_and_made_at_once_are_all_whole(entered: list[int], tmp_path
     assert torch.get_default_dtype() == torch.float32
 
 
-def test_a_seed_makes_the_same_weights_in_every_thread_and_touches_no_other_draw() -> None:
+def test_a_seed_makes_the_same_weights_in_every_thread_and_touches_no_other_draw(entered: list[int]) -> None:
     config = tiny_config("llama", 2, True)
     torch.manual_seed(1)
     expected = torch.rand(3)
@@ -79,3 +79,4 @@ def test_a_seed_makes_the_same_weights_in_every_thread_and_touches_no_other_draw
     first, second, third, fourth = (model.lm_head.weight for model in found)
     assert torch.equal(first, third) and torch.equal(second, fourth) and not torch.equal(first, second)
     assert torch.equal(torch.rand(3), expected)
+    assert entered == [1] * THREADS

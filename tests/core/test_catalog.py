@@ -47,7 +47,8 @@ def test_a_folder_is_described_and_loaded(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("record", "length"), [
     ('{"config": {"data": {"block_length": 64}}}', 64), ('{"config": {"data": {"block_length": "long"}}}', None),
-    ('{"made_from": {}}', None), ("[]", None), ("{", None)])
+    ('{"config": {"data": {"block_length": 64}, "task": {"max_length": 32}}}', None), ('{"made_from": {}}', None),
+    ("[]", None), ("{", None)])
 def test_the_length_that_a_model_was_trained_on_is_read_from_its_record(record: str, length: int | None, tmp_path: Path) -> None:
     folder = save_chat_model(tmp_path / "model")
     assert catalog.describe(str(folder)).trained_length is None

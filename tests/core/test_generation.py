@@ -63,6 +63,18 @@ def test_a_seed_gives_one_answer(model) -> None:
     assert answers[0] == answers[1] != answers[2]
 
 
+def test_a_model_that_is_read_meanwhile_changes_no_answer(model) -> None:
+    """While Transformers reads a model in bf16, that is the default dtype of the whole process."""
+    question = {"seed": 1, "sampling_temperature": 1.0, "max_new_tokens": 40}
+    expected = generate(model, TOKENIZER, QUESTION, **question).text
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        assert generate(model, TOKENIZER, QUESTION, **question).text == expected
+    finally:
+        torch.set_default_dtype(before)
+
+
 def test_streams_side_by_side_do_not_disturb_each_other(model) -> None:
     alone = [generate(model, TOKENIZER, QUESTION, seed=seed, sampling_temperature=1.0, max_new_tokens=25).text for seed in range(4)]
     together: dict[int, str] = {}

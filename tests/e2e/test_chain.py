@@ -51,3 +51,21 @@ def test_the_slider_makes_a_size_that_answers_beside_its_neighbours(server: AppP
     for column in range(3):
         expect(chat.locator(f"#header{column}")).to_contain_text(ANSWERED, timeout=WAIT)
     expect(page.locator("[data-testid=stException]")).to_have_count(0)
+
+
+def test_back_takes_the_slider_along(server: AppProcess, page: Page, tiny_chain: Path) -> None:
+    page.goto(f"{server.url}/chain?{urlencode({'chain': str(tiny_chain)})}")
+    settled(page)
+    slider, addresses = page.get_by_role("slider", name="Parameters"), []
+    for key in ("End", "Home"):
+        slider.focus()
+        page.keyboard.press(key)
+        expect(page.get_by_text(f"This is anchor {0 if key == 'End' else 2} itself.")).to_be_visible()
+        settled(page)
+        addresses.append(page.url)
+    page.go_back()
+    expect(page.get_by_text("This is anchor 0 itself.")).to_be_visible()
+    settled(page)
+    assert page.url == addresses[0]
+    page.go_forward()
+    expect(page.get_by_text("This is anchor 2 itself.")).to_be_visible()

@@ -318,7 +318,7 @@ def test_what_was_typed_survives_other_pages(form: AppTest):
 
 
 def test_the_measured_plan_tells_time_and_checks(form: AppTest, monkeypatch: pytest.MonkeyPatch):
-    checks = [{"name": "memory", "ok": True, "message": "About 1 GiB of the 8 GiB that are free.", "fix": ""}]
+    checks = [{"name": "memory", "ok": True, "message": "About 1 GiB of the 8 GiB that are free.", "fix": "", "caution": False}]
     measured = {"total_steps": 150, "memory": {"student": 5 * 10**8}, "seconds": 240.0, "measured_steps": 3, "tokens_per_second": 1234.0,
                 "checks": checks}
     asked = []
@@ -476,7 +476,9 @@ def test_an_encoder_gets_blocks_as_long_as_those_it_was_trained_on_and_the_chat_
     trained(store, "filler", encoder)
     record = Path(store.run("filler").output_dir) / "stillhouse.json"
     record.write_text(json.dumps({"config": {"data": {"block_length": 32}}}))
-    page = fault_free(open_page("new", recipe="quickstart").selectbox(key="field.teacher").set_value("filler").run())
+    page = open_page("new", recipe="quickstart")
+    start = written(page)["description"]
+    page = fault_free(page.selectbox(key="field.teacher").set_value("filler").run())
     assert written(page)["data"]["block_length"] == 32
     page.session_state["draft"]["data.block_length"] = 48
     page = fault_free(page.run())
@@ -486,6 +488,12 @@ def test_an_encoder_gets_blocks_as_long_as_those_it_was_trained_on_and_the_chat_
     page.session_state["draft"]["description"] = "My own words."
     page = fault_free(page.selectbox(key="field.teacher").set_value("house-chat").run())
     assert (written(page)["data"]["block_length"], written(page)["description"]) == (256, "My own words.")
+    page.session_state["draft"]["description"] = start
+    page = fault_free(page.run())
+    page = fault_free(page.selectbox(key="field.teacher").set_value("filler").run())
+    assert written(page)["data"]["block_length"] == 32, "what was put aside is still too long for it"
+    page = fault_free(page.selectbox(key="field.teacher").set_value("house-chat").run())
+    assert written(page)["description"] == start
 
 
 def test_the_three_weights_move_the_equation_and_the_way_back_is_the_preset(masked_form: AppTest):

@@ -45,7 +45,7 @@ TIDY_SECONDS = 30.0  # between two looks for models that nobody uses
 POOLED = ("info", "generate", "lens", "next_token", "blanks", "classes", "preview")
 
 # Imported before the first request: two threads that import parts of Transformers at once break each other's imports.
-BEFOREHAND = ("transformers.models.auto.modeling_auto", "core.on_demand", "core.rehearsal", "core.data.preview", "core.export.graph")
+BEFOREHAND = ("transformers.models.auto.modeling_auto", "core.on_demand", "core.rehearsal")
 
 Message = dict[str, Any]
 
@@ -93,6 +93,9 @@ class Server:
         self._requests, self._messages_out = requests, messages
         self._write_lock = threading.Lock()
         self._pool, self._cores = ModelPool(), Cores(torch.get_num_threads())
+        # Held by exports and by trial steps of training: torch's exporter and its optimisers share a state of the process, and two
+        # exports at once would spoil each other's times and need the memory of both.
+        self._alone = threading.Lock()
         self._cancelled: dict[int, threading.Event] = {}
         self._operations = {"info": self._info, "generate": self._generate, "lens": self._lens, "next_token": self._next_token,
                             "blanks": self._blanks, "classes": self._classes, "preview": self._preview, "survey": self._survey,
@@ -205,7 +208,7 @@ class Server:
             yield [loaded for loaded, _ in pooled]
 
     def _preview(self, _cancelled: threading.Event, data: dict[str, Any], model: str, rows: int) -> Iterator[Message]:
-        from core.data.preview import preview  # here, so that a chat does not wait for the data readers to load
+        from core.data.preview import preview
 
         with self._pool.using(model) as (loaded, _):
             objective = anatomy_of(loaded.model.config).objective
@@ -224,7 +227,7 @@ class Server:
     def _plan(self, _cancelled: threading.Event, config: dict[str, Any], measure: bool) -> Iterator[Message]:
         from core import planning
 
-        with self._cores.share():
+        with self._alone if measure else contextlib.nullcontext(), self._cores.share():
             yield _value(asdict(planning.plan(parse_recipe(config), measure=measure)))
 
     def _make_size(self, _cancelled: threading.Event, chain: dict[str, str], target: dict[str, Any], folder: str, method: str | None,
@@ -246,7 +249,7 @@ class Server:
     def _export(self, _cancelled: threading.Event, model: str, form: Form, folder: str, name: str) -> Iterator[Message]:
         from core.export import exporting
 
-        with self._cores.share():
+        with self._alone, self._cores.share():
             yield _value(asdict(exporting.export(model, form, Path(folder), name=name)))
 
 

@@ -362,12 +362,13 @@ def evaluate(options: argparse.Namespace) -> Answer:
     tasks = [name.strip() for name in options.tasks.split(",") if name.strip()] if options.tasks else []
     for task in tasks:
         measure.check_task_name(task)
-    found = []
+    length, found = measure.block_length_for(entries.values()), []
     for name, entry in entries.items():
         print(f"Measuring {name} ...", file=sys.stderr)
         loaded = catalog.load(references.resolve(name, store), device=device)
         for task in tasks or measure.default_tasks(entry):
-            found.append(measure.measure(name, loaded, task, split=options.split, items=options.items, text=options.text))
+            found.append(measure.measure(name, loaded, task, split=options.split, items=options.items, text=options.text,
+                                         block_length=length))
     return Answer([documents.measurement_document(each) for each in found], documents.measurement_table(found))
 
 

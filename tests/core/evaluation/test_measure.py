@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from core import catalog
 from core.config import parse_recipe
 from core.data import prepare
 from core.errors import CompatibilityError, ConfigError, DataError
-from core.evaluation.measure import LANGUAGE, default_tasks, measure
+from core.evaluation.measure import LANGUAGE, block_length_for, default_tasks, measure
 from core.recorder import STUDENT, ListRecorder
 from core.systems.fine_tuning import tune
 from tests.core.chat_models import save_chat_model
@@ -49,7 +50,8 @@ def test_a_masked_model_fills_blanks_and_labels_nothing(tmp_path) -> None:
     text = tmp_path / "text.txt"
     text.write_text("\n\n".join(f"the film was good and great {number}" for number in range(60)))
     found = measure("it", loaded, LANGUAGE, text=str(text))
-    assert found.headline == "perplexity" and found.metrics["masked_accuracy"] >= 0 and found.unit == "tokens"
+    assert found.headline == "perplexity" and found.metrics["masked_accuracy"] >= 0
+    assert found.unit == f"tokens in blocks of {loaded.entry.context}"
     with pytest.raises(CompatibilityError, match="has no head for 'rt'"):
         measure("it", loaded, "rt")
 
@@ -82,3 +84,6 @@ def test_text_is_read_in_blocks_no_longer_than_those_of_its_training(tmp_path, m
         (folder / "stillhouse.json").write_text(json.dumps({"config": {"data": {"block_length": length}}}))
         measure("it", catalog.load(str(folder), dtype=torch.float32), LANGUAGE, text=str(text))
     assert lengths == [64, 256]
+    entry = catalog.describe(str(folder))
+    others = [replace(entry, trained_length=length) for length in (None, 96)]
+    assert block_length_for(others) == 96 and block_length_for([replace(entry, context=80), *others]) == 80

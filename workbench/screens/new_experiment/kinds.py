@@ -57,22 +57,36 @@ def turn(draft: Draft, before: Objective, entry: ModelEntry) -> None:
     if after is None:
         return
     if after != before:
-        aside = draft.setdefault(PUT_ASIDE, {})
-        aside[before] = {key: draft[key] for key in _keys(draft, DEPENDENT)}
-        if after in aside:
-            draft |= aside.pop(after)
-        elif after == "masked":
-            triple_loss(draft, entry)
-            draft["data.block_length"] = min(draft["data.block_length"], entry.trained_length or entry.context)
-        else:
-            start = forms.to_draft(starting_points.from_recipe(starting_points.FIRST).config)
-            draft |= {key: start[key] for key in _keys(draft, DEPENDENT)}
-        draft["student.layers"] = None
-        if draft["description"] in (starting_points.from_recipe(name).config.description for name in starting_points.shipped()):
-            recipe = DISTILBERT if after == "masked" else starting_points.FIRST
-            draft["description"] = starting_points.from_recipe(recipe).config.description
+        _change_kind(draft, before, after, entry)
     if draft["student.architecture"] == DISTILBERT and not has_distilbert(entry):
         draft["student.architecture"] = "teacher"
+
+
+def _change_kind(draft: Draft, before: Objective, after: Objective, entry: ModelEntry) -> None:
+    aside, recipe = draft.setdefault(PUT_ASIDE, {}), DISTILBERT if after == "masked" else starting_points.FIRST
+    aside[before] = {key: draft[key] for key in _keys(draft, DEPENDENT)}
+    if _is_shipped(draft["description"]):  # somebody's own words stay
+        aside[before]["description"] = draft["description"]
+        draft["description"] = starting_points.from_recipe(recipe).config.description
+    if after in aside:
+        draft |= aside.pop(after)
+    elif after == "masked":
+        triple_loss(draft, entry)
+    else:
+        start = forms.to_draft(starting_points.from_recipe(recipe).config)
+        draft |= {key: start[key] for key in _keys(draft, DEPENDENT)}
+    draft["student.layers"] = None
+    if after == "masked":
+        draft["data.block_length"] = min(draft["data.block_length"], _reads(entry))
+
+
+def _reads(entry: ModelEntry) -> int:
+    """Tokens of the longest sequence that a model is used to."""
+    return entry.trained_length or entry.context
+
+
+def _is_shipped(description: str) -> bool:
+    return any(description == starting_points.from_recipe(name).config.description for name in starting_points.shipped())
 
 
 def has_distilbert(entry: ModelEntry) -> bool:
@@ -103,8 +117,8 @@ def link_to_distil(entry: ModelEntry) -> dict[str, str | list[str]]:
     recipe = starting_points.from_recipe(DISTILBERT).config
     if not has_distilbert(entry):
         changes.append("student.architecture=teacher")
-    if entry.context < recipe.data.block_length:
-        changes.append(f"data.block_length={entry.context}")
+    if _reads(entry) < recipe.data.block_length:
+        changes.append(f"data.block_length={_reads(entry)}")
     return {"recipe": DISTILBERT, "set": changes}
 
 

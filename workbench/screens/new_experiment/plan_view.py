@@ -134,5 +134,6 @@ def _checks(checks: list[dict[str, Any]]) -> None:
             st.error(f"**{check['name'].capitalize()}.** {views.plain(check['message'] + ' ' + check['fix'])}", icon=":material/error:")
     with st.expander("What was checked", icon=":material/checklist:"):
         for check in checks:
-            sign = ":green[:material/check:]" if check["ok"] else ":red[:material/close:]"
+            sign = (":orange[:material/warning:]" if check["caution"] else ":green[:material/check:]" if check["ok"]
+                    else ":red[:material/close:]")
             st.markdown(f"{sign} **{check['name'].capitalize()}.** {views.plain(check['message'])}")

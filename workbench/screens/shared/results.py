@@ -222,10 +222,11 @@ def _items(measured: Measurements, name: str) -> str:
 
 
 def _standard_error(name: str, metrics: Mapping[str, float]) -> float:
-    """Of a share; 0 for what is no share."""
+    """Of a share; 0 for what is no share, and for one that is not known to be of how many."""
     if name in COUNTED:
         return metrics["stderr"]
-    return math.sqrt(metrics[name] * (1 - metrics[name]) / metrics["tokens"]) if name in OF_TOKENS else 0.0
+    tokens = metrics.get("tokens", 0) if name in OF_TOKENS else 0
+    return math.sqrt(metrics[name] * (1 - metrics[name]) / tokens) if tokens else 0.0
 
 
 def _compared(name: str, after: Mapping[str, float], other: Mapping[str, float], *, masked: bool) -> str:
@@ -234,7 +235,8 @@ def _compared(name: str, after: Mapping[str, float], other: Mapping[str, float],
     better = "better" if (after[name] < other[name]) == (about.better == "lower") else "worse"
     if shown == than:
         better = "the same"
-    # Both were measured on the same text, so this interval is wider than a paired one: it claims too little, hardly ever too much.
+    # Both were measured on the same text, so this interval is wider than a paired one. Tokens count as independent of each other,
+    # which makes theirs narrower than it should be.
     elif abs(after[name] - other[name]) < 1.96 * math.hypot(_standard_error(name, after), _standard_error(name, other)):
         better = "no difference beyond chance"
     return f"{about.label}: {shown} against {than}, {better}"
