@@ -64,10 +64,9 @@ def turn(draft: Draft, before: Objective, entry: ModelEntry) -> None:
 
 def _change_kind(draft: Draft, before: Objective, after: Objective, entry: ModelEntry) -> None:
     aside, recipe = draft.setdefault(PUT_ASIDE, {}), DISTILBERT if after == "masked" else starting_points.FIRST
-    aside[before] = {key: draft[key] for key in _keys(draft, DEPENDENT)}
-    if _is_shipped(draft["description"]):  # somebody's own words stay
-        aside[before]["description"] = draft["description"]
-        draft["description"] = starting_points.from_recipe(recipe).config.description
+    words = draft["description"]
+    aside[before] = {key: draft[key] for key in (*_keys(draft, DEPENDENT), "description")}
+    draft["description"] = starting_points.from_recipe(recipe).config.description
     if after in aside:
         draft |= aside.pop(after)
     elif after == "masked":
@@ -78,6 +77,8 @@ def _change_kind(draft: Draft, before: Objective, after: Objective, entry: Model
     draft["student.layers"] = None
     if after == "masked":
         draft["data.block_length"] = min(draft["data.block_length"], _reads(entry))
+    if not _is_shipped(words):  # somebody's own
+        draft["description"] = words
 
 
 def _reads(entry: ModelEntry) -> int:
