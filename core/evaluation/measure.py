@@ -7,15 +7,17 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from core.catalog import LoadedModel, ModelEntry
 from core.config import DataSpec, TaskSpec, parse_recipe
 from core.data import house
-from core.errors import CompatibilityError, ConfigError, StillhouseError
+from core.errors import CompatibilityError, ConfigError, DataError, StillhouseError
 from core.evaluation.task_scores import headline_metric, task_spec
 
 if TYPE_CHECKING:
@@ -60,12 +62,35 @@ def default_tasks(entry: ModelEntry) -> list[str | TaskSpec]:
     return [recorded]
 
 
-def check_task_name(task: str) -> None:
-    """Refuse a task that is nowhere before a model is loaded; a hub dataset is not asked for. Raises DataError."""
+def check(name: str, entry: ModelEntry, task: str | TaskSpec) -> None:
+    """What can be told before the model is loaded; a hub dataset is not asked for.
+
+    Raises:
+        CompatibilityError: a task that this model cannot do.
+        DataError: a task that is nowhere.
+    """
     from core.tasks.data import look
 
-    if task != LANGUAGE:
-        look(task_spec(task, None))
+    if task == LANGUAGE:
+        if entry.task not in ("causal", "masked"):
+            raise CompatibilityError(f"'{name}' was fine-tuned for {entry.task.replace('_', ' ')} and has no language head any more.",
+                                     "A language model was expected.", "Name a labelled task: --tasks house")
+        return
+    spec = task if isinstance(task, TaskSpec) else task_spec(task, None)
+    near = difflib.get_close_matches(spec.source.lower(), [LANGUAGE, *house.HOUSE_SOURCES], n=1)
+    if spec.source not in house.HOUSE_SOURCES and near and not Path(spec.source).exists():
+        raise DataError(f"There is no task '{spec.source}'.",
+                        f"One of {LANGUAGE}, {', '.join(house.HOUSE_SOURCES)}, a labelled file, or owner/name on the hub was expected.",
+                        f"Did you mean {near[0]}?")
+    look(spec)
+    if entry.task == "masked":
+        raise CompatibilityError(f"'{name}' fills blanks and has no head for '{spec.source}'.",
+                                 "A model that was fine-tuned on the task was expected.",
+                                 "Fine-tune it first, as assets/recipes/house-sentiment.yaml does, or measure its language.")
+    if entry.task == "causal" and spec.source not in house.HOUSE_SOURCES:
+        raise CompatibilityError(f"'{name}' is a causal model and was to be measured on '{spec.source}'.",
+                                 f"Without fine-tuning it can be asked about film reviews: {', '.join(house.HOUSE_SOURCES)}.",
+                                 f"Use one of these, or {LANGUAGE}.")
 
 
 def measure(name: str, loaded: LoadedModel, task: str | TaskSpec, *, split: str | None = None, items: int | None = None,
@@ -91,7 +116,9 @@ def measure(name: str, loaded: LoadedModel, task: str | TaskSpec, *, split: str 
             raise ConfigError(f"The split '{split}' of the task {LANGUAGE} was asked for.",
                               "Language is measured on the held-out part of a corpus, which is the only one.",
                               "Leave --split out, or name a corpus: --text FILE")
+        check(name, loaded.entry, LANGUAGE)
         return _language(name, loaded, text, items or BLOCKS, block_length or block_length_for([loaded.entry]))
+    check(name, loaded.entry, task)
     spec = task if isinstance(task, TaskSpec) else task_spec(task, None)
     spec = spec.model_copy(update={"validation": split or spec.validation, "max_items": items or spec.max_items})
     if loaded.entry.task == "causal":
@@ -99,10 +126,6 @@ def measure(name: str, loaded: LoadedModel, task: str | TaskSpec, *, split: str 
     from core.tasks.data import load_task
     from core.tasks.fine_tuning import evaluate_task
 
-    if loaded.entry.task == "masked":
-        raise CompatibilityError(f"'{name}' fills blanks and has no head for '{spec.source}'.",
-                                 "A model that was fine-tuned on the task was expected.",
-                                 "Fine-tune it first, as assets/recipes/house-sentiment.yaml does, or measure its language.")
     data = load_task(spec)
     metrics = evaluate_task(loaded, data, dtype=loaded.model.dtype)
     return Measurement(name, data.name, headline_metric(data), int(metrics["items"]), "items", metrics)
@@ -112,10 +135,6 @@ def _asked(name: str, loaded: LoadedModel, spec: TaskSpec) -> Measurement:
     from core.evaluation.sentiment import evaluate_sentiment
     from core.tasks.data import house_split
 
-    if spec.source not in house.HOUSE_SOURCES:
-        raise CompatibilityError(f"'{name}' is a causal model and was to be measured on '{spec.source}'.",
-                                 f"Without fine-tuning it can be asked about film reviews: {', '.join(house.HOUSE_SOURCES)}.",
-                                 f"Use one of these, or {LANGUAGE}.")
     reviews = [review for review in house.held_out(house_split(spec)) if review.source in house.HOUSE_SOURCES[spec.source]]
     metrics = evaluate_sentiment(loaded.model, loaded.tokenizer, reviews[:spec.max_items], loaded.model.device, dtype=loaded.model.dtype)
     return Measurement(name, spec.source, "sentiment_accuracy", int(metrics["sentiment_items"]), "reviews", metrics)
@@ -131,10 +150,7 @@ def _language(name: str, loaded: LoadedModel, source: str, count: int, block_len
     from core.evaluation.language import evaluate_language
     from core.evaluation.masked import evaluate_masked
 
-    objective = loaded.entry.task
-    if objective not in ("causal", "masked"):
-        raise CompatibilityError(f"'{name}' was fine-tuned for {objective.replace('_', ' ')} and has no language head any more.",
-                                 "A language model was expected.", "Name a labelled task: --tasks house")
+    objective: Any = loaded.entry.task
     model, tokenizer = loaded.model, loaded.tokenizer
     spec = DataSpec(source=source, block_length=block_length)
     blocks: Blocks = held_out_blocks(spec, tokenizer, objective).take(count)

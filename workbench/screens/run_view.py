@@ -106,14 +106,14 @@ def _actions(run: Run) -> None:
     compared = _compared_models(run)
     pane = panes.of_models([run.name, *compared]) if run.status == "finished" else None
     if pane is not None and st.button(pane.comparison, type=looks, icon=f":material/{pane.icon}:", key="compare"):
-        st.switch_page(state.COMPARE, query_params={"pane": pane.key, "models": ",".join(compared)})
+        panes.open_with(compared, pane)
     with st.popover("More", icon=":material/more_horiz:", key="more"):
         _rename(run)
         untrained = f"{run.name}:{references.BEFORE}"
         if (run.directory / references.BEFORE).is_dir() and st.button(
                 "Compare before and after", icon=":material/compare_arrows:", key="before", width="stretch",
                 disabled=run.status != "finished", help="The student before its first step, beside the trained one."):
-            st.switch_page(state.COMPARE, query_params={"models": f"{untrained},{run.name}"})
+            panes.open_with([untrained, run.name], pane or panes.CHAT)
         if st.button("Duplicate as new", icon=":material/content_copy:", key="duplicate", width="stretch"):
             form = state.CHAIN if run.builds_chain else state.NEW if run.config.task is None else state.TUNE
             st.switch_page(form, query_params={"from": run.id})

@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.errors import ConfigError
 from core.metrics import METRICS
-from workbench.screens.shared import charts, results, state, views
+from workbench.screens.shared import charts, panes, results, state, views
 from workbench.screens.shared.live_plotly import live_plotly
 from workbench.store import references
 from workbench.store.records import Run
@@ -72,7 +72,8 @@ def actions(runs: Sequence[Run]) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         offer = f"The first {MOST_COMPARED} of the trained students, side by side." if trained else "None has a trained student."
         if st.button("Compare their models", icon=":material/forum:", key="compare ticked", disabled=not trained, help=offer):
-            st.switch_page(state.COMPARE, query_params={"models": ",".join(run.name for run in trained[:MOST_COMPARED])})
+            names = [run.name for run in trained[:MOST_COMPARED]]
+            panes.open_with(names, panes.of_models(names) or panes.CHAT)
         if st.button("Move to the bin", icon=":material/delete:", key="bin ticked", disabled=not idle, help=(
                 "Runs that are at work stay; stop them first." if len(idle) < len(runs) else "Can be undone.")):
             state.put_into_bin(*idle)

@@ -195,6 +195,12 @@ def binned_made(place: ChainPlace) -> list[BinnedModel]:
     return [BinnedModel(model, int(stamp.name) / 1e9) for stamp in stamps for folder in _folders(stamp) if (model := read_made(folder))]
 
 
+def is_binned(name: str) -> bool:
+    """Whether a made model of that name is in some chain's bin."""
+    stamps = (stamp for place in _subfolders(paths.made_dir()) for stamp in _subfolders(place / BIN))
+    return any(folder.name == name for folder in _folders(*stamps))
+
+
 def restore_made(binned: BinnedModel) -> None:
     """Take a made model out of the bin. Raises StoreError where another one has its name by now."""
     stamp = binned.model.folder.parent

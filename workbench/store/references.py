@@ -194,10 +194,15 @@ def _run_of(reference: str, store: Store) -> tuple[Run, str] | None:
 
 
 def _of_chain(reference: str) -> Path | None:
-    """The folder of a house chain's anchor or of a made model; None for anything else. Raises ModelNotFound for a whole chain."""
+    """The folder of a house chain's anchor or of a made model; None for anything else. Raises ModelNotFound for a whole chain, and
+    for a made model that is in the bin."""
     if reference in house_chains():
         raise ModelNotFound(f"'{reference}' is a chain.", "One model was expected.", f"Name one of its anchors, as {reference}:0.")
-    return anchor_folder(reference) or chains.made_folder(reference)
+    folder = anchor_folder(reference) or chains.made_folder(reference)
+    if folder is None and chains.is_binned(reference):
+        raise ModelNotFound(f"'{reference}' is in the bin of its chain.", "A model that was not removed was expected.",
+                            "Restore it on the Chain page.")
+    return folder
 
 
 def _folder(run: Run, part: str) -> Path:

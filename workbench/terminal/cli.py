@@ -360,8 +360,9 @@ def evaluate(options: argparse.Namespace) -> Answer:
 
     device = devices.resolve_device("auto")
     tasks = [name.strip() for name in options.tasks.split(",") if name.strip()] if options.tasks else []
-    for task in tasks:
-        measure.check_task_name(task)
+    for name, entry in entries.items():  # all before the first is loaded
+        for task in tasks:
+            measure.check(name, entry, task)
     length, found = measure.block_length_for(entries.values()), []
     for name, entry in entries.items():
         print(f"Measuring {name} ...", file=sys.stderr)

@@ -13,7 +13,7 @@ import streamlit as st
 from core import quantities
 from core.chains import Chain
 from workbench.screens.chain import findings, recovery_view, size_view
-from workbench.screens.shared import state, views
+from workbench.screens.shared import panes, state, views
 from workbench.store import chains
 from workbench.store.chains import BinnedModel, ChainPlace, MadeModel
 
@@ -95,8 +95,7 @@ def _model(place: ChainPlace, chain: Chain, model: MadeModel) -> None:
                              label=f"Losses of {model.name} and what it is held against")
     with st.container(horizontal=True):
         if st.button("Chat with it beside its neighbours", key=f"chat.{model.name}", type="primary", icon=":material/forum:"):
-            st.switch_page(state.COMPARE, query_params={"models": ",".join(
-                (f"{place.name}:{large.number}", model.name, f"{place.name}:{small.number}"))})
+            panes.open_with([f"{place.name}:{large.number}", model.name, f"{place.name}:{small.number}"])
         with st.popover("Recover it", icon=":material/healing:", key=f"recover.{model.name}"):
             recovery_view.form(place, chain, model)
         st.download_button("Export", lambda: zipped(model.folder), file_name=f"{model.name}.zip", mime="application/zip",

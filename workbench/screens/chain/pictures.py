@@ -52,7 +52,7 @@ def lineage(chain: Chain, teacher: str, made: Sequence[MadeModel], bridge: str =
     words = "; ".join([*filter(None, [bridge]), *(
         f"anchor {each.number}: {_size(each.parameters, each.dimensions)}, {_quality(each.validation_loss)}" for each in chain.anchors),
         *(f"made: {model.name}" for model in made)])
-    return (f'<div style="overflow-x:auto"><svg viewBox="-2 0 {width + 4:g} {height:g}" role="img" aria-label="Lineage. '
+    return (f'<div class="wide"><svg viewBox="-2 0 {width + 4:g} {height:g}" role="img" aria-label="Lineage. '
             f'{html.escape(words)}" style="width:100%;min-width:{min(width, 660):g}px;max-width:{width + 4:g}px;height:auto;display:block">'
             f'{"".join(parts)}</svg></div>')
 

@@ -127,7 +127,9 @@ def _make(place: ChainPlace, chain: Chain, target: Target, asked: int, method: s
     if there:
         st.success(f"Made: **{views.plain(name)}**, below with its numbers.", icon=":material/check_circle:")
         return
-    if st.button("Make this size", type="primary", icon=":material/bolt:", key="make", help="Made from the two anchors, without training."):
+    anchor = findings.anchor_at(chain, target)
+    about = "Made from the two anchors, without training." if anchor is None else f"This size is there: anchor {anchor.number}."
+    if st.button("Make this size", type="primary", icon=":material/bolt:", key="make", help=about, disabled=anchor is not None):
         with views.errors_shown():
             make(place, chain, target, asked, method, alpha)
             st.rerun()

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-import uuid
 from urllib.parse import urlencode
 
 import streamlit as st
 
 from workbench.mounts import chat_path
 from workbench.screens.compare import picking
-from workbench.screens.shared import views
+from workbench.screens.shared import panes, views
 
-CHAT, THEME = "compare.chat", "compare.theme"  # in the session state
+THEME = "compare.theme"  # in the session state
 PANE_HEIGHT = 820  # pixels, where the style sheet below does not count
 # The frame ends where the window ends, so that the question is in sight without scrolling; on a phone its columns stand below
 # one another and it is as high as they are.
@@ -33,8 +32,9 @@ def show(models: list[str]) -> None:
         views.empty_state("Pick two or three models: a house model, students and controls of runs, any folder or hub id.", "forum")
         return
     given = st.query_params.get("c", "")
-    chat = given if re.fullmatch(r"[0-9a-f]{32}", given) else st.session_state.get(CHAT) or uuid.uuid4().hex
-    st.session_state[CHAT] = st.query_params["c"] = chat
+    if re.fullmatch(r"[0-9a-f]{32}", given):
+        st.session_state[panes.CHAT_ID] = given
+    chat = st.query_params["c"] = panes.chat_id()
     # The theme that it begins with; the pane follows later changes by itself, and an answer under way goes on.
     theme = st.session_state.setdefault(THEME, st.context.theme.type or "light")
     if len(models) == 1:

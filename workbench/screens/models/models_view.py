@@ -93,7 +93,7 @@ def _actions(entry: ModelEntry) -> None:
     if entry.present:
         pane = panes.of_task(entry.task)
         if pane is not None and st.button(pane.action, key=f"{pane.key}.{entry.name}", icon=f":material/{pane.icon}:"):
-            st.switch_page(state.COMPARE, query_params={"pane": pane.key, "models": entry.name})
+            panes.open_with([entry.name], pane)
         if entry.task == "masked" and st.button("Fine-tune", key=f"tune.{entry.name}", icon=":material/tune:",
                                                 help="Train it on a labelled task."):
             st.switch_page(state.TUNE, query_params={"model": entry.name})

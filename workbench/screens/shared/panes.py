@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import uuid
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NoReturn
+
+import streamlit as st
 
 from core.checkpoints import Task
 from workbench.screens.shared import state
+
+CHAT_ID = "compare.chat"  # in the session state
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +48,13 @@ def of_task(task: Task | None) -> Pane | None:
 def of_models(references: Iterable[str]) -> Pane | None:
     """The pane for these models: that of the first one whose head is known, the chat where none is."""
     return of_task(next(filter(None, map(state.task_of, references)), CHAT.task))
+
+
+def chat_id() -> str:
+    """The conversation of this session."""
+    return st.session_state.setdefault(CHAT_ID, uuid.uuid4().hex)
+
+
+def open_with(models: Sequence[str], pane: Pane = CHAT) -> NoReturn:
+    """Go to the Compare page with these models. The address is complete, so that the page adds nothing to the browser's history."""
+    st.switch_page(state.COMPARE, query_params={"pane": pane.key, "models": ",".join(models)} | ({"c": chat_id()} if pane is CHAT else {}))

@@ -26,6 +26,7 @@ HOME, NEW, TUNE, CHAIN, RUNS, RUN, COMPARE, DEVICE, MODELS, CHECKS, ABLATION = (
     f"../pages/{name}.py"
     for name in ("home", "new", "tune", "chain", "runs", "run", "compare", "device", "models", "checks", "ablation"))
 ARMS, NAMES = pd.CategoricalDtype([STUDENT, CONTROL]), pd.CategoricalDtype(list(METRICS))  # ten times faster to select by than text
+RUN_SHOWN = "run.shown"  # in the session state
 KEPT_CURVES = 12  # runs; what one session keeps in memory of the curves it looked at
 
 
@@ -40,9 +41,13 @@ def _open(path: str) -> Store:
 
 
 def run_of_url() -> Run | None:
-    """The run that ``?run=`` names, or None when the URL names none. Raises RunNotFound."""
-    reference = st.query_params.get("run")
-    return store().run(reference) if reference else None
+    """The run that ``?run=`` names, or else the one that this session looked at last: on the way from one page to another Streamlit
+    leaves addresses of this page with the next page's parameters in the browser's history. None for none. Raises RunNotFound."""
+    reference = st.query_params.get("run") or st.session_state.get(RUN_SHOWN)
+    if not reference:
+        return None
+    st.session_state[RUN_SHOWN] = reference
+    return store().run(reference)
 
 
 def lives(run: Run) -> bool:

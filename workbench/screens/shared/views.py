@@ -113,7 +113,7 @@ def text_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, label: str
                        for text, align in zip(cells, aligned, strict=True))
 
     body = "".join(f"<tr>{line('td', row, 'font-variant-numeric:tabular-nums')}</tr>" for row in rows)
-    st.html(f'<div class="wide-table"><table aria-label="{html.escape(label)}" style="width:100%;border-collapse:collapse">'
+    st.html(f'<div class="wide"><table aria-label="{html.escape(label)}" style="width:100%;border-collapse:collapse">'
             f'<colgroup><col style="width:{first_width}"></colgroup>'
             f'<thead><tr>{line("th", head, "font-weight:600;opacity:0.75")}</tr></thead><tbody>{body}</tbody></table></div>')
 
