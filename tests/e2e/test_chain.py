@@ -33,6 +33,7 @@ def test_the_slider_makes_a_size_that_answers_beside_its_neighbours(server: AppP
     slider.focus()
     page.keyboard.press("End")
     expect(page.get_by_text("This is anchor 0 itself.")).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("button", name="Make this size")).to_be_disabled()
     settled(page)
     slider.focus()
     page.keyboard.press("ArrowLeft")
@@ -51,6 +52,8 @@ def test_the_slider_makes_a_size_that_answers_beside_its_neighbours(server: AppP
     for column in range(3):
         expect(chat.locator(f"#header{column}")).to_contain_text(ANSWERED, timeout=WAIT)
     expect(page.locator("[data-testid=stException]")).to_have_count(0)
+    page.go_back()
+    expect(page.get_by_role("heading", name="Chain", exact=True)).to_be_visible()
 
 
 def test_back_takes_the_slider_along(server: AppProcess, page: Page, tiny_chain: Path) -> None:

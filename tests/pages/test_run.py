@@ -33,6 +33,14 @@ def test_no_run_named(open_page: Open):
     assert "No run is chosen" in texts(open_page("run"))
 
 
+def test_an_address_with_the_next_page_s_parameters_shows_the_run_of_before(open_page: Open, store: Store):
+    run = examples.finished(store)
+    page = open_page("run", run=run.id)
+    del page.query_params["run"]
+    page.query_params["models"] = "house-chat"
+    assert fault_free(page.run()).title[0].value == run.name
+
+
 def test_an_unknown_run_is_named_in_the_message(open_page: Open, store: Store):
     examples.queued(store, "known")
     assert "There is no run 'knowm'" in open_page("run", run="knowm").error[0].value

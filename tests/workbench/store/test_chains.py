@@ -164,6 +164,8 @@ def test_a_made_model_goes_to_the_bin_and_comes_back(store: Store, house: str):
     binned = chains.bin_made(model)
     assert chains.made(place) == [] and chains.made_folders() == [] and chains.made_folder("one") is None
     assert chains.binned_made(place) == [binned] and binned.model.name == "one"
+    with pytest.raises(ModelNotFound, match=r"'one' is in the bin of its chain.*Restore it on the Chain page"):
+        references.resolve("one", Store())
     chains.restore_made(binned)
     assert chains.made(place) == [model] and chains.binned_made(place) == []
 

@@ -54,11 +54,12 @@ def test_distil_a_task_then_evaluate_and_teach(recipe, tmp_path, capsys) -> None
 def test_what_cannot_be_evaluated_is_one_message(recipe, tmp_path, capsys) -> None:
     assert main(["evaluate", str(tmp_path / "enc"), "--tasks", "rt", "--json"]) == 2
     captured = capsys.readouterr()
-    assert "has no head for 'rt'" in json.loads(captured.out)["error"]["given"]
+    assert "has no head for 'rt'" in json.loads(captured.out)["error"]["given"] and "Measuring" not in captured.err
     for task in ("rtt", "rtt.csv"):
         assert main(["evaluate", str(tmp_path / "enc"), "--tasks", task]) == 2
         told = capsys.readouterr().err
         assert f"'{task}'" in told and "Measuring" not in told
+        assert ("Did you mean rt?" in told) == (task == "rtt")
     assert main(["evaluate", "nobody-here"]) == 2
     assert "There is no model 'nobody-here'" in capsys.readouterr().err
 
