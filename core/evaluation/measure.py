@@ -11,8 +11,7 @@ import difflib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from core.catalog import LoadedModel, ModelEntry
 from core.config import DataSpec, TaskSpec, parse_recipe
@@ -77,12 +76,13 @@ def check(name: str, entry: ModelEntry, task: str | TaskSpec) -> None:
                                      "A language model was expected.", "Name a labelled task: --tasks house")
         return
     spec = task if isinstance(task, TaskSpec) else task_spec(task, None)
-    near = difflib.get_close_matches(spec.source.lower(), [LANGUAGE, *house.HOUSE_SOURCES], n=1)
-    if spec.source not in house.HOUSE_SOURCES and near and not Path(spec.source).exists():
-        raise DataError(f"There is no task '{spec.source}'.",
-                        f"One of {LANGUAGE}, {', '.join(house.HOUSE_SOURCES)}, a labelled file, or owner/name on the hub was expected.",
-                        f"Did you mean {near[0]}?")
-    look(spec)
+    try:
+        look(spec)
+    except DataError as error:
+        near = difflib.get_close_matches(spec.source.lower(), [LANGUAGE, *house.HOUSE_SOURCES], n=1)
+        if not near:
+            raise
+        raise DataError(error.given, error.expected, f"Did you mean {near[0]}? {error.fix}") from error
     if entry.task == "masked":
         raise CompatibilityError(f"'{name}' fills blanks and has no head for '{spec.source}'.",
                                  "A model that was fine-tuned on the task was expected.",
@@ -150,7 +150,7 @@ def _language(name: str, loaded: LoadedModel, source: str, count: int, block_len
     from core.evaluation.language import evaluate_language
     from core.evaluation.masked import evaluate_masked
 
-    objective: Any = loaded.entry.task
+    objective = loaded.entry.task
     model, tokenizer = loaded.model, loaded.tokenizer
     spec = DataSpec(source=source, block_length=block_length)
     blocks: Blocks = held_out_blocks(spec, tokenizer, objective).take(count)

@@ -71,8 +71,11 @@ def test_a_causal_model_reads_text_and_is_asked(tmp_path) -> None:
     for split in ("train", "tset"):
         with pytest.raises(DataError, match=f"'{split}'.*validation and test"):
             measure("it", loaded, "rt", split=split)
-    with pytest.raises(CompatibilityError, match="can be asked about film reviews: house, imdb, rt"):
-        measure("it", loaded, "owner/name")
+    for dataset in ("owner/name", "hf/imdb"):  # ids of the hub, however much like a name of ours
+        with pytest.raises(CompatibilityError, match="can be asked about film reviews: house, imdb, rt"):
+            measure("it", loaded, dataset)
+    with pytest.raises(DataError, match=r"'IMBD' is no file here.*Did you mean imdb\?"):
+        measure("it", loaded, "IMBD")
 
 
 def test_text_is_read_in_blocks_no_longer_than_those_of_its_training(tmp_path, monkeypatch) -> None:
