@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 Conversation = str | Sequence[Message]
 
 INCOMPLETE = "\N{REPLACEMENT CHARACTER}"  # what byte-level vocabularies decode the first bytes of a character to
+CHARACTER_BYTES = 4  # the longest character's in UTF-8
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +101,13 @@ class Detokenizer:
         """The text that `token_id` completes; empty while a character is incomplete."""
         self._window.append(token_id)
         text = self._decode()
-        if text.endswith(INCOMPLETE) or len(text) <= len(self._known_text):
+        # No more tokens than that wait for the rest of a character: what is left then are bytes that never become one.
+        waiting = text.endswith(INCOMPLETE) and len(self._window) - self._known_tokens < CHARACTER_BYTES
+        piece = _settled(text)[len(self._known_text):]
+        if waiting or not piece:
             return ""
-        piece = text[len(self._known_text):]
         del self._window[: self._known_tokens]
-        self._known_tokens, self._known_text = len(self._window), self._decode()
+        self._known_tokens, self._known_text = len(self._window), _settled(self._decode())
         return piece
 
     def flush(self) -> str:
@@ -113,3 +116,8 @@ class Detokenizer:
 
     def _decode(self) -> str:
         return self._tokenizer.decode(self._window, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+
+def _settled(text: str) -> str:
+    """`text` as far as later tokens cannot change it: its last character may be the beginning of another."""
+    return text.removesuffix(INCOMPLETE)

@@ -27,6 +27,22 @@ def test_pieces_join_to_the_decoded_whole(text: str) -> None:
     assert "".join(pieces) + detokenizer.flush() == tokenizer.decode(token_ids, clean_up_tokenization_spaces=False)
 
 
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.integers(0, len(chat_tokenizer()) - 1)))
+def test_pieces_of_any_tokens_join_to_the_decoded_whole(token_ids: list[int]) -> None:
+    tokenizer = chat_tokenizer()
+    token_ids = [token_id for token_id in token_ids if token_id not in tokenizer.all_special_ids]
+    detokenizer = Detokenizer(tokenizer)
+    pieces = [detokenizer.push(token_id) for token_id in token_ids]
+    assert "".join(pieces) + detokenizer.flush() == tokenizer.decode(token_ids)
+
+
+def test_bytes_that_become_no_character_do_not_hold_up_the_text(tokenizer) -> None:
+    middle = tokenizer("🎬", add_special_tokens=False).input_ids[2]
+    detokenizer = Detokenizer(tokenizer)
+    assert len("".join(detokenizer.push(middle) for _ in range(100))) > 90
+
+
 def test_half_a_character_waits_for_its_other_half(tokenizer) -> None:
     token_ids = tokenizer("é🎬", add_special_tokens=False).input_ids
     assert len(token_ids) > 2

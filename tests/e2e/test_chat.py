@@ -20,8 +20,9 @@ ANSWERED = re.compile(r"first token [\d.]+ s · [\d.]+ tokens/s")
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """So deep a teacher that its longest answer lasts long enough to be interrupted."""
     root = tmp_path_factory.mktemp("models")
-    return [str(save_chat_model(root / "teacher", layers=4, positions=4096, endless=True)),
+    return [str(save_chat_model(root / "teacher", layers=40, positions=4096, endless=True)),
             str(save_chat_model(root / "pupil", seed=1, positions=4096, endless=True))]
 
 
@@ -38,7 +39,7 @@ def ask(chat: FrameLocator, question: str) -> None:
 def test_two_models_answer_and_the_lens_marks_where_they_differ(server: AppProcess, page: Page, models: list[str]) -> None:
     chat = open_chat(page, server, models)
     for column in (0, 1):
-        expect(chat.locator(f"#header{column}")).to_contain_text(re.compile("parameters · . layers · weights [0-9a-f]{12}"), timeout=WAIT)
+        expect(chat.locator(f"#header{column}")).to_contain_text(re.compile("parameters · [0-9]+ layers · weights [0-9a-f]{12}"), timeout=WAIT)
     chat.get_by_role("button", name="Write a positive one-line review.").click()
     for column in (0, 1):
         expect(chat.locator(f"#header{column}")).to_contain_text(ANSWERED, timeout=WAIT)

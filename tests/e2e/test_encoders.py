@@ -23,8 +23,6 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
             "classes": [str(save(classifier(), root / "judge")), str(save(classifier(seed=1), root / "pupil"))]}
 
 
-
-
 def test_two_models_fill_the_same_blank(server: AppProcess, page: Page, models: dict[str, list[str]]) -> None:
     page.goto(f"{server.url}/compare?{urlencode({'models': ','.join(models['blanks'])})}")
     settled(page)

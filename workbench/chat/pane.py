@@ -278,7 +278,7 @@ def build_chat() -> gr.Blocks:
                              for part in (pane.column, pane.header, pane.chat, pane.said))], queue=False, **quiet)
         blocks.load(None, None, None, js=FOLLOW_PAGE, **quiet)
         asked = gr.on([box.submit, send.click, *(example.click for example in examples)], ask, [box], [question, example_row],
-                      trigger_mode="multiple", **quiet)
+                      trigger_mode="multiple", **streamed)
         asked.success(None, [box, question], [box], js=EMPTIED, **quiet)
         answers = [asked.success(answer(index), [question, pane.said, *sampling], [pane.header, pane.chat, pane.said], **streamed)
                    for index, pane in enumerate(panes)]

@@ -15,6 +15,7 @@ KEPT_CHATS = 200
 TAKEN_SECONDS = 3.0  # at most, from a question to the events that answer it: a round trip to the browser
 FORGET_SECONDS = 60.0
 DROP_SECONDS = 1.0
+ENDING_SECONDS = 0.5  # at most, from the last view of an answer, or from Stop, to its end
 
 
 @dataclass(eq=False, slots=True)
@@ -61,9 +62,10 @@ class Tabs:
         self._rounds: dict[str, Round] = {}
 
     def take(self, tab: str) -> bool:
-        """Begin a question. False while the one before is still being answered."""
-        now = time.monotonic()
+        """Begin a question, after a moment if the answers to the one before are ending. False while they go on."""
         with self._ended:
+            self._ended.wait_for(lambda: tab not in self._rounds or not self._rounds[tab].columns, ENDING_SECONDS)
+            now = time.monotonic()
             if tab in self._rounds and self._rounds[tab].busy(now):
                 return False
             self._rounds = {other: round_ for other, round_ in self._rounds.items()

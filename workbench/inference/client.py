@@ -204,7 +204,6 @@ class _Request:
             if not last:
                 self.cancel()
 
-
     def _take(self) -> dict[str, Any]:
         """The next message. A reader that lags behind gets fewer and longer pieces of an answer, not a longer lag."""
         message, self._held = self._held or self._inbox.get(), None

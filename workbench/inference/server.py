@@ -166,7 +166,8 @@ class Server:
                 for token in tokens:
                     adjust_threads()
                     pending += token.text
-                    if pending and time.perf_counter() - flushed >= FLUSH_SECONDS:
+                    # A piece without text too: the answer has begun, though no character of it is whole.
+                    if time.perf_counter() - flushed >= FLUSH_SECONDS:
                         yield {"kind": "piece", "text": pending, "tokens": token.index + 1}
                         pending, flushed = "", time.perf_counter()
                 yield {"kind": "answer", **asdict(tokens.result())}

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -32,6 +33,23 @@ def test_a_second_question_waits_for_the_answers_to_the_first(clock) -> None:
         clock[0] += 100
         assert not tabs.take("a")
     assert tabs.take("a")
+
+
+def test_a_question_asked_when_the_last_word_is_on_the_screen_is_taken() -> None:
+    tabs, shown, ended = Tabs(), threading.Event(), threading.Event()
+
+    def column() -> None:
+        with tabs.answering("a"):
+            shown.set()
+            ended.wait(0.1)
+
+    tabs.take("a")
+    thread = threading.Thread(target=column)
+    thread.start()
+    shown.wait()
+    with ThreadPoolExecutor(2) as threads:
+        assert sorted(threads.map(tabs.take, ["a", "a"])) == [False, True], "and of two that wait for it one"
+    thread.join()
 
 
 def test_a_question_that_was_never_answered_does_not_block_the_tab(clock) -> None:
