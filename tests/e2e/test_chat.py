@@ -15,6 +15,7 @@ from tests.core.chat_models import save_chat_model
 
 WAIT = 120_000  # milliseconds; the first question starts the engine, seconds on a free machine
 pytestmark = pytest.mark.timeout(400)
+LOADED = re.compile("parameters · [0-9]+ layers · weights [0-9a-f]{12}")
 ANSWERED = re.compile(r"first token [\d.]+ s · [\d.]+ tokens/s")
 
 
@@ -39,7 +40,7 @@ def ask(chat: FrameLocator, question: str) -> None:
 def test_two_models_answer_and_the_lens_marks_where_they_differ(server: AppProcess, page: Page, models: list[str]) -> None:
     chat = open_chat(page, server, models)
     for column in (0, 1):
-        expect(chat.locator(f"#header{column}")).to_contain_text(re.compile("parameters · [0-9]+ layers · weights [0-9a-f]{12}"), timeout=WAIT)
+        expect(chat.locator(f"#header{column}")).to_contain_text(LOADED, timeout=WAIT)
     chat.get_by_role("button", name="Write a positive one-line review.").click()
     for column in (0, 1):
         expect(chat.locator(f"#header{column}")).to_contain_text(ANSWERED, timeout=WAIT)

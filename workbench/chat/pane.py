@@ -280,8 +280,10 @@ def build_chat() -> gr.Blocks:
         asked = gr.on([box.submit, send.click, *(example.click for example in examples)], ask, [box], [question, example_row],
                       trigger_mode="multiple", **streamed)
         asked.success(None, [box, question], [box], js=EMPTIED, **quiet)
-        answers = [asked.success(answer(index), [question, pane.said, *sampling], [pane.header, pane.chat, pane.said], **streamed)
-                   for index, pane in enumerate(panes)]
+        # "multiple": an answer's last view is on the screen a moment before its event has ended, and by default a question asked
+        # right then would start no event of that column. That a tab answers one question at a time is the business of `tabs`.
+        answers = [asked.success(answer(index), [question, pane.said, *sampling], [pane.header, pane.chat, pane.said],
+                                 trigger_mode="multiple", **streamed) for index, pane in enumerate(panes)]
         # Through the queue, as the answers are: what they sent before cannot arrive after it.
         emptied = [example_row, *(part for pane in panes for part in (pane.chat, pane.said, pane.lens))]
         cleared = clearing.click(clear, None, emptied, **streamed)
@@ -290,7 +292,7 @@ def build_chat() -> gr.Blocks:
                 event.then(describe(index), [pane.said], [pane.header], **streamed)
             if index:
                 compared = ([wanted, panes[0].said], [pane.lens])
-                answers[0].then(look(index), *compared, **streamed)
+                answers[0].then(look(index), *compared, trigger_mode="always_last", **streamed)  # the marks are those of the last answer
                 wanted.change(look(index), *compared, **streamed)
         halt.click(stop, None, None, queue=False, **quiet)
         exported = saving.click(export, [pane.said for pane in panes], [written], **quiet)

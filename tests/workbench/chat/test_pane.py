@@ -214,10 +214,20 @@ def test_export(engine, monkeypatch: pytest.MonkeyPatch) -> None:
     assert pane.export(tab(), said, "", "").startswith("# Comparison")
 
 
-def test_the_pane_keeps_no_connection_open_per_tab() -> None:
+@pytest.fixture(scope="module")
+def blocks() -> gr.Blocks:
     async def build() -> gr.Blocks:  # inside a loop: outside one Gradio makes its own and leaves it open
         return pane.build_chat()
 
-    blocks = asyncio.run(build())
+    return asyncio.run(build())
+
+
+def test_the_pane_keeps_no_connection_open_per_tab(blocks: gr.Blocks) -> None:
     assert not any(isinstance(block, gr.State) for block in blocks.blocks.values())
     assert blocks.get_config_file()["connect_heartbeat"] is False
+
+
+def test_a_browser_starts_every_answer_even_while_the_one_before_is_ending(blocks: gr.Blocks) -> None:
+    columns = [event for event in blocks.get_config_file()["dependencies"] if event["api_name"] == "stream"
+               or str(event["api_name"]).startswith("stream_")]
+    assert [event["trigger_mode"] for event in columns] == ["multiple"] * pane.MAX_MODELS
