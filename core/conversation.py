@@ -101,13 +101,16 @@ class Detokenizer:
         """The text that `token_id` completes; empty while a character is incomplete."""
         self._window.append(token_id)
         text = self._decode()
-        # No more tokens than that wait for the rest of a character: what is left then are bytes that never become one.
-        waiting = text.endswith(INCOMPLETE) and len(self._window) - self._known_tokens < CHARACTER_BYTES
-        piece = _settled(text)[len(self._known_text):]
-        if waiting or not piece:
+        # No more tokens than that wait for the rest of a character: what is left then are bytes that never become one,
+        # except for the last of them, with which a character may begin.
+        broken = text.endswith(INCOMPLETE)
+        if broken and len(self._window) - self._known_tokens < CHARACTER_BYTES:
             return ""
-        del self._window[: self._known_tokens]
-        self._known_tokens, self._known_text = len(self._window), _settled(self._decode())
+        piece = _settled(text)[len(self._known_text):]
+        if piece:
+            del self._window[: self._known_tokens]
+            self._known_tokens = len(self._window) - (CHARACTER_BYTES - 1 if broken else 0)
+            self._known_text = _settled(self._decode())
         return piece
 
     def flush(self) -> str:

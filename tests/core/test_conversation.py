@@ -27,8 +27,11 @@ def test_pieces_join_to_the_decoded_whole(text: str) -> None:
     assert "".join(pieces) + detokenizer.flush() == tokenizer.decode(token_ids, clean_up_tokenization_spaces=False)
 
 
-@settings(deadline=None, max_examples=50)
-@given(st.lists(st.integers(0, len(chat_tokenizer()) - 1)))
+BYTES = st.sampled_from(chat_tokenizer()("🎬🎭€é", add_special_tokens=False).input_ids)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(BYTES | st.integers(0, len(chat_tokenizer()) - 1), max_size=20))
 def test_pieces_of_any_tokens_join_to_the_decoded_whole(token_ids: list[int]) -> None:
     tokenizer = chat_tokenizer()
     token_ids = [token_id for token_id in token_ids if token_id not in tokenizer.all_special_ids]
