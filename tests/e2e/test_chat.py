@@ -91,6 +91,21 @@ def test_a_killed_engine_is_a_message_and_the_next_question_works(server: AppPro
     expect(chat.locator("#header0")).to_contain_text("stopped", timeout=WAIT)
 
 
+def test_no_question_is_lost_that_is_asked_the_moment_an_answer_ends(server: AppProcess, page: Page, models: list[str]) -> None:
+    chat = open_chat(page, server, models)
+    expect(chat.locator("#header1")).to_contain_text("weights", timeout=WAIT)
+    chat.get_by_text("Sampling, the same for every model").click()
+    chat.get_by_label("number input for Longest answer").fill("16")
+    chat.get_by_label("number input for Longest answer").press("Tab")
+    frame = page.locator("iframe[title='Side-by-side chat']").element_handle().content_frame()
+    for number in range(15):
+        ask(chat, f"Question {number}?")
+        for column in (0, 1):
+            expect(chat.locator(f"#chat{column}")).to_contain_text(f"Question {number}?", timeout=WAIT)
+        frame.wait_for_function("() => [0, 1].every(n => document.getElementById(`header${n}`).innerText.includes('first token'))",
+                                polling="raf", timeout=WAIT)
+
+
 def test_a_reference_that_leads_nowhere_is_a_message_in_its_pane(server: AppProcess, page: Page, models: list[str]) -> None:
     chat = open_chat(page, server, [models[0], "no-such-model"])
     expect(chat.locator("#header1")).to_contain_text("There is no model 'no-such-model'", timeout=WAIT)

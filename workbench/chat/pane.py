@@ -56,6 +56,10 @@ DOWNLOAD = """(text) => {
 # The field is emptied by the browser, and only if it still holds what was asked: somebody may be typing the next question.
 EMPTIED = "(now, asked) => (now ?? '').trim() === (asked ?? '').trim() ? '' : now"
 
+# Gradio's server closes a tab's stream of messages when all its events have ended. An event that the browser sends before it has
+# read of that gets no new stream, and what the server has to say of it waits until some later event opens one: this is that event.
+LATER = "() => new Promise((resolve) => setTimeout(resolve, 400))"
+
 tabs, kept = Tabs(), KeptChats()
 
 
@@ -213,6 +217,10 @@ def look(index: int) -> Callable[..., Any]:
     return show
 
 
+def reopen_stream() -> None:
+    """The event that follows another a moment later, so that its messages are read: see `LATER`."""
+
+
 def stop(request: gr.Request) -> None:
     """End the tab's answers where they are."""
     tabs.stop(str(request.session_hash))
@@ -277,8 +285,9 @@ def build_chat() -> gr.Blocks:
         opened = blocks.load(open_chat, None, [nothing, example_row, *(part for pane in panes
                              for part in (pane.column, pane.header, pane.chat, pane.said))], queue=False, **quiet)
         blocks.load(None, None, None, js=FOLLOW_PAGE, **quiet)
-        asked = gr.on([box.submit, send.click, *(example.click for example in examples)], ask, [box], [question, example_row],
-                      trigger_mode="multiple", **streamed)
+        asking = [box.submit, send.click, *(example.click for example in examples)]
+        asked = gr.on(asking, ask, [box], [question, example_row], trigger_mode="multiple", **streamed)
+        gr.on([*asking, clearing.click, wanted.change], reopen_stream, None, None, js=LATER, trigger_mode="multiple", **streamed)
         asked.success(None, [box, question], [box], js=EMPTIED, **quiet)
         # "multiple": an answer's last view is on the screen a moment before its event has ended, and by default a question asked
         # right then would start no event of that column. That a tab answers one question at a time is the business of `tabs`.
