@@ -37,6 +37,15 @@ def ask(chat: FrameLocator, question: str) -> None:
     chat.locator("#question textarea").press("Enter")
 
 
+def set_longest_answer(chat: FrameLocator, tokens: int) -> None:
+    """Once the models are there."""
+    expect(chat.locator("#header1")).to_contain_text("weights", timeout=WAIT)
+    chat.get_by_text("Sampling, the same for every model").click()
+    field = chat.get_by_label("number input for Longest answer")
+    field.fill(str(tokens))
+    field.press("Tab")
+
+
 def test_two_models_answer_and_the_lens_marks_where_they_differ(server: AppProcess, page: Page, models: list[str]) -> None:
     chat = open_chat(page, server, models)
     for column in (0, 1):
@@ -73,10 +82,7 @@ def test_the_pane_follows_the_theme_of_the_page(server: AppProcess, page: Page, 
 
 def test_a_killed_engine_is_a_message_and_the_next_question_works(server: AppProcess, page: Page, models: list[str]) -> None:
     chat = open_chat(page, server, models)
-    expect(chat.locator("#header1")).to_contain_text("weights", timeout=WAIT)
-    chat.get_by_text("Sampling, the same for every model").click()
-    chat.get_by_label("number input for Longest answer").fill("1024")
-    chat.get_by_label("number input for Longest answer").press("Tab")
+    set_longest_answer(chat, 1024)
     ask(chat, "Is it good?")
     expect(chat.locator("#header0")).to_contain_text("answering", timeout=WAIT)
     engine, = (child for child in psutil.Process(server.process.pid).children(recursive=True)
@@ -93,10 +99,7 @@ def test_a_killed_engine_is_a_message_and_the_next_question_works(server: AppPro
 
 def test_no_question_is_lost_that_is_asked_the_moment_an_answer_ends(server: AppProcess, page: Page, models: list[str]) -> None:
     chat = open_chat(page, server, models)
-    expect(chat.locator("#header1")).to_contain_text("weights", timeout=WAIT)
-    chat.get_by_text("Sampling, the same for every model").click()
-    chat.get_by_label("number input for Longest answer").fill("16")
-    chat.get_by_label("number input for Longest answer").press("Tab")
+    set_longest_answer(chat, 16)
     frame = page.locator("iframe[title='Side-by-side chat']").element_handle().content_frame()
     for number in range(15):
         ask(chat, f"Question {number}?")
