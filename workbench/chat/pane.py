@@ -57,8 +57,9 @@ DOWNLOAD = """(text) => {
 EMPTIED = "(now, asked) => (now ?? '').trim() === (asked ?? '').trim() ? '' : now"
 
 # Gradio's server closes a tab's stream of messages when all its events have ended. An event that the browser sends before it has
-# read of that gets no new stream, and what the server has to say of it waits until some later event opens one: this is that event.
-LATER = "() => new Promise((resolve) => setTimeout(resolve, 400))"
+# read of that gets no new stream, and what the server has to say of it waits until some later event opens one. These are such
+# events: a first one for the question, more for the answers, which begin when the first one's stream may be closing again.
+REOPENINGS = (0.4, 1.0, 2.2, 4.6, 9.4)  # seconds after what was asked
 
 tabs, kept = Tabs(), KeptChats()
 
@@ -218,7 +219,7 @@ def look(index: int) -> Callable[..., Any]:
 
 
 def reopen_stream() -> None:
-    """The event that follows another a moment later, so that its messages are read: see `LATER`."""
+    """The event that follows another a moment later, so that its messages are read: see `REOPENINGS`."""
 
 
 def stop(request: gr.Request) -> None:
@@ -287,7 +288,9 @@ def build_chat() -> gr.Blocks:
         blocks.load(None, None, None, js=FOLLOW_PAGE, **quiet)
         asking = [box.submit, send.click, *(example.click for example in examples)]
         asked = gr.on(asking, ask, [box], [question, example_row], trigger_mode="multiple", **streamed)
-        gr.on([*asking, clearing.click, wanted.change], reopen_stream, None, None, js=LATER, trigger_mode="multiple", **streamed)
+        for seconds in REOPENINGS:
+            gr.on([*asking, clearing.click, wanted.change], reopen_stream, None, None, trigger_mode="multiple", **streamed,
+                  js=f"() => new Promise((resolve) => setTimeout(resolve, {1000 * seconds:.0f}))")
         asked.success(None, [box, question], [box], js=EMPTIED, **quiet)
         # "multiple": an answer's last view is on the screen a moment before its event has ended, and by default a question asked
         # right then would start no event of that column. That a tab answers one question at a time is the business of `tabs`.
