@@ -58,9 +58,9 @@ class TrialRecorder:
         self._stop = True
 
     def end(self, **how: Any) -> None:
-        """Write down the last word."""
-        self._note(replace(self.trial, text="", **how))
+        """Write down the last word, last: who reads it may start the work again."""
         (self.folder / ablations.work.STOP).unlink(missing_ok=True)
+        self._note(replace(self.trial, text="", **how))
 
     def _note(self, trial: Trial) -> None:
         self.trial, self._noted = trial, time.monotonic()

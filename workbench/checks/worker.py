@@ -58,9 +58,9 @@ class CheckRecorder:
         self._stop = True
 
     def end(self, **how: Any) -> None:
-        """Write down the last word."""
-        self._note(replace(self.check, text="", **how))
+        """Write down the last word, last: who reads it may start the work again."""
         background.stop_file(self.check.claim).unlink(missing_ok=True)
+        self._note(replace(self.check, text="", **how))
 
     def _note(self, check: Check) -> None:
         self.check, self._noted = check, time.monotonic()
