@@ -34,7 +34,7 @@ LIGHT_CORE = ("core.config", "core.errors", "core.recorder", "core.metrics", "co
 FLOORS = (
     ("errors", "failures", "mounts", "paths", "processes"),
     ("gate", "store"),
-    ("checks", "inference", "runs"),
+    ("inference", "runs", "studies"),
     ("chat", "on_device", "screens"),
     ("app",),
     ("serve",),

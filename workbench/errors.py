@@ -1,7 +1,7 @@
 """The application's own errors, under the engine's root.
 
     StillhouseError (core.errors)
-    ├── CheckError                the check of a claim cannot be started
+    ├── StudyError                a check of a claim, or an ablation, cannot be started
     ├── DesktopError              the file manager cannot show a folder
     ├── ServeError                the app cannot answer at the address that was asked for
     └── StoreError                anything the run store refuses
@@ -16,8 +16,8 @@ from __future__ import annotations
 from core.errors import StillhouseError
 
 
-class CheckError(StillhouseError):
-    """The check of a claim cannot be started."""
+class StudyError(StillhouseError):
+    """A check of a claim, or an ablation, cannot be started."""
 
 
 class DesktopError(StillhouseError):

@@ -17,11 +17,11 @@ from core.json_files import write_json
 from tests.core.ablations import result
 from tests.pages.conftest import Open, button, fault_free, texts
 from tests.pages.examples import GONE
-from workbench.checks import ablations, work
-from workbench.checks.ablations import Trial
-from workbench.errors import CheckError
+from workbench.errors import StudyError
 from workbench.processes import Process
 from workbench.screens import ablation_view
+from workbench.studies import background
+from workbench.studies.jobs import AblationJob, JobState
 
 COMMAND = "python -m workbench ablate assets/recipes/distilbert.yaml --seeds 3"
 
@@ -34,7 +34,7 @@ def begun(seeds: int = 3, *, found: bool = False) -> Path:
 
 
 def told(folder: Path, state: str, process: Process = GONE, **details: object) -> None:
-    ablations.note(folder, Trial(state, process, time.time(), **details))
+    AblationJob(folder).save_state(JobState(state, process, time.time(), **details))
 
 
 def test_empty(open_page: Open) -> None:
@@ -56,7 +56,7 @@ def test_the_form_says_what_it_would_train(open_page: Open) -> None:
 
 def test_start_hands_over_the_recipe_that_the_form_shows(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[tuple[ExperimentConfig, int, str]] = []
-    monkeypatch.setattr(ablations, "start", lambda *given: started.append(given))
+    monkeypatch.setattr(background, "start_ablation", lambda *given: started.append(given))
     page = open_page("ablation", recipe="quickstart")
     page.number_input(key="steps.quickstart").set_value(7)
     fault_free(button(fault_free(page.run()), "Start").click().run())
@@ -66,9 +66,9 @@ def test_start_hands_over_the_recipe_that_the_form_shows(open_page: Open, monkey
 
 def test_what_stands_in_the_way_is_told(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_given: object) -> None:
-        raise CheckError("The check of C1 runs.", "One runs at a time.", "Wait for it.")
+        raise StudyError("The check of C1 runs.", "One runs at a time.", "Wait for it.")
 
-    monkeypatch.setattr(ablations, "start", refuse)
+    monkeypatch.setattr(background, "start_ablation", refuse)
     page = fault_free(button(open_page("ablation", recipe="quickstart"), "Start").click().run())
     assert "The check of C1 runs." in page.error[0].value
 
@@ -80,7 +80,7 @@ def test_running(open_page: Open) -> None:
     assert page.get("progress")[0].proto.text.replace("\\", "") == "4 of 15 trainings done · without soft targets, seed 42: step 3 of 5"
     assert button(page, "Start").disabled
     fault_free(page.button(key=f"stop.{folder.name}").click().run())
-    assert (folder / work.STOP).exists() and page.button(key=f"stop.{folder.name}").disabled
+    assert AblationJob(folder).stop_file.exists() and page.button(key=f"stop.{folder.name}").disabled
     assert page.get("progress")[0].proto.text.startswith("stopping")
 
 
@@ -99,7 +99,7 @@ def test_finished(open_page: Open) -> None:
 @pytest.mark.parametrize(("state", "kind"), [("stopped", "info"), ("failed", "error"), ("lost", "warning")])
 def test_an_end_before_the_end_says_why_and_goes_on(open_page: Open, monkeypatch: pytest.MonkeyPatch, state: str, kind: str) -> None:
     started: list[tuple] = []
-    monkeypatch.setattr(ablations, "start", lambda *given: started.append(given))
+    monkeypatch.setattr(background, "start_ablation", lambda *given: started.append(given))
     folder = begun(seeds=5, found=True)
     told(folder, state, message="It ended.", hint="Do this.")
     page = open_page("ablation")
@@ -126,5 +126,5 @@ def test_every_recipe_of_the_form_has_parts_to_leave_out() -> None:
 
 def test_nothing_begins_that_has_no_parts() -> None:
     with pytest.raises(ConfigError):
-        ablations.start(parse_recipe({"losses": {"w_hard": 0}, "student": {"init": "random"}}), 3)
+        background.start_ablation(parse_recipe({"losses": {"w_hard": 0}, "student": {"init": "random"}}), 3)
     assert ablation_results.folders() == []

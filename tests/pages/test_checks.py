@@ -12,9 +12,9 @@ from core.claims.running import judged
 from tests.core.claims.fake_claims import fake, put_in_place
 from tests.pages.conftest import Open, fault_free, texts
 from tests.pages.examples import GONE
-from workbench.checks import background
-from workbench.checks.background import Check
 from workbench.processes import Process
+from workbench.studies import background
+from workbench.studies.jobs import ClaimJob, JobState
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def finished(gain: float = 1.0) -> None:
 
 
 def checked(state: str, process: Process = GONE, **details: Any) -> None:
-    background.note(Check("X1", state, process, time.time(), **details))
+    ClaimJob.of("X1").save_state(JobState(state, process, time.time(), **details))
 
 
 def test_empty(open_page: Open) -> None:
@@ -43,13 +43,13 @@ def test_empty(open_page: Open) -> None:
 
 
 def test_running(open_page: Open) -> None:
-    checked("running", Process.current(), done=1, text="Walk: step 3 of 5")
+    checked("running", Process.current(), done=1, total=3, text="Walk: step 3 of 5")
     page = open_page("checks")
     assert page.get("progress")[0].proto.text.replace("\\", "") == "1 of 3 seeds done · Walk: step 3 of 5"
     assert page.button(key="check.X2").disabled
     assert texts(page).count("not yet run here") == 1
     fault_free(page.button(key="stop.X1").click().run())
-    assert background.stop_file("X1").exists() and page.button(key="stop.X1").disabled
+    assert ClaimJob.of("X1").stop_file.exists() and page.button(key="stop.X1").disabled
     assert page.get("progress")[0].proto.text.startswith("stopping")
 
 
@@ -87,7 +87,7 @@ def test_stopped_or_lost_goes_on(open_page: Open, state: str, kind: str) -> None
 
 def test_the_button_starts_it_and_says_why_it_cannot(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     started = []
-    monkeypatch.setattr(background, "start", started.append)
+    monkeypatch.setattr(background, "start_claim", started.append)
     page = open_page("checks")
     fault_free(page.button(key="check.X2").click().run())
     assert started == ["X2"]

@@ -17,13 +17,13 @@ from core.config import ExperimentConfig, parse_recipe, read_recipe
 from core.errors import ConfigError
 from core.metrics import METRICS
 from core.quantities import duration
-from workbench.checks import ablations, turns, work
-from workbench.checks.ablations import Trial
 from workbench.paths import ROOT
 from workbench.screens.shared import charts, state, views
 from workbench.screens.shared.live_plotly import live_plotly
 from workbench.screens.shared.theme import TEAL
 from workbench.store import references
+from workbench.studies import background
+from workbench.studies.jobs import AblationJob, JobState
 
 POLL_SECONDS = 1.5
 FIRST = "distilbert"  # the recipe whose parts the paper took away
@@ -35,7 +35,7 @@ LOOKS = {"running": ("primary", "play_circle"), "finished": ("green", "check_cir
 
 def show() -> None:
     """The form, then every ablation that was begun here, the latest first."""
-    busy = turns.busy()
+    busy = background.running_job()
     _form(busy)
     folders = ablation_results.folders()
     if not folders:
@@ -80,7 +80,7 @@ def _form(busy: str | None) -> None:
                      help=f"{busy}, one at a time." if busy else None):
             with views.errors_shown():
                 pinned, _ = references.pin(config, state.store())
-                ablations.start(references.resolved(pinned, state.store()), seeds, line)
+                background.start_ablation(references.resolved(pinned, state.store()), seeds, line)
                 st.rerun()
         st.code(line, language="bash", wrap_lines=True)
 
@@ -101,23 +101,24 @@ def command(name: str, steps: int | None, seeds: int) -> str:
 
 
 def _card(folder: Path, busy: str | None) -> None:
-    task, trial, result = ablation_results.noted(folder), ablations.latest(folder), ablation_results.result_of(folder)
+    task, result, job = ablation_results.noted(folder), ablation_results.result_of(folder), AblationJob(folder)
     if task is None:
         return  # another release began it
     config, seeds = task
+    latest = job.load_state()
     with st.container(border=True, key=f"ablation-{folder.name}"):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**{views.plain(ablation_results.name_of(config))}**", width="content")
-            status = trial.state if trial is not None else "finished" if _whole(result, seeds) else "stopped"
+            status = latest.state if latest is not None else "finished" if _whole(result, seeds) else "stopped"
             colour, icon = LOOKS[status]
             st.badge(status, color=colour, icon=f":material/{icon}:")
             st.space("stretch")
             if status == "running":
-                _stop_button(folder)
+                _stop_button(job)
             elif not _whole(result, seeds):
                 _go_on_button(folder, config, len(seeds), busy)
         st.caption(views.plain(_summary(config, len(seeds), result)))
-        _state(folder, trial)
+        _state(job, latest)
         if result is not None:
             _result(folder, result)
         if line := ablation_results.command_of(folder):
@@ -138,10 +139,10 @@ def _whole(result: Ablation | None, seeds: tuple[int, ...]) -> bool:
     return result is not None and result.seeds == seeds
 
 
-def _stop_button(folder: Path) -> None:
-    if st.button("Stop", icon=":material/stop:", key=f"stop.{folder.name}", disabled=ablations.stopping(folder),
+def _stop_button(job: AblationJob) -> None:
+    if st.button("Stop", icon=":material/stop:", key=f"stop.{job.folder.name}", disabled=job.stop_file.exists(),
                  help="Ends after the current step. Trainings that had ended are kept."):
-        ablations.stop(folder)
+        job.stop_file.touch()
         st.rerun()
 
 
@@ -149,32 +150,32 @@ def _go_on_button(folder: Path, config: ExperimentConfig, seeds: int, busy: str 
     if st.button("Go on", icon=":material/play_arrow:", key=f"on.{folder.name}", disabled=busy is not None,
                  help=f"{busy}, one at a time." if busy else "Goes on after the trainings that had ended."):
         with views.errors_shown():
-            ablations.start(config, seeds)
+            background.start_ablation(config, seeds)
             st.rerun()
 
 
-def _state(folder: Path, trial: Trial | None) -> None:
-    if trial is None or trial.state == "finished":
+def _state(job: AblationJob, latest: JobState | None) -> None:
+    if latest is None or latest.state == "finished":
         return
-    if trial.state == "running":
-        st.fragment(_progress, run_every=POLL_SECONDS)(folder, trial.done)
+    if latest.state == "running":
+        st.fragment(_progress, run_every=POLL_SECONDS)(job, latest.done)
         return
-    box = {"failed": st.error, "lost": st.warning, "stopped": st.info}[trial.state]
-    box(views.no_images(f"**{views.plain(trial.message)}** {views.plain(trial.hint)}"))
-    log = work.log_tail(folder) if trial.state != "stopped" else ""
+    box = {"failed": st.error, "lost": st.warning, "stopped": st.info}[latest.state]
+    box(views.no_images(f"**{views.plain(latest.message)}** {views.plain(latest.hint)}"))
+    log = job.log_tail() if latest.state != "stopped" else ""
     if log:
-        with st.expander("Log", key=f"log.{folder.name}"):
+        with st.expander("Log", key=f"log.{job.folder.name}"):
             st.code(log, language=None, height=240)
 
 
-def _progress(folder: Path, done: int) -> None:
-    trial = ablations.latest(folder)
-    if trial is None or trial.state != "running" or trial.done != done:
-        st.rerun()  # the card is drawn anew, with what is known by now
+def _progress(job: AblationJob, done: int) -> None:
+    latest = job.load_state()
+    if latest is None or latest.state != "running" or latest.done != done:
+        st.rerun()  # redraws the whole card, with the results so far
         return
-    stopping = "stopping · " if ablations.stopping(folder) else ""
-    total = trial.total or 1
-    st.progress(trial.done / total, text=f"{stopping}{trial.done} of {trial.total or '?'} trainings done · {views.plain(trial.text)}")
+    stopping = "stopping · " if job.stop_file.exists() else ""
+    st.progress(latest.done / (latest.total or 1),
+                text=f"{stopping}{latest.done} of {latest.total or '?'} trainings done · {views.plain(latest.text)}")
 
 
 def _result(folder: Path, result: Ablation) -> None:

@@ -11,9 +11,9 @@ from core.claims.claim import Claim, Figure
 from core.claims.outcomes import Number, Outcome
 from core.quantities import duration
 from core.statistics import STANDARD_ERRORS
-from workbench.checks import background, turns
-from workbench.checks.background import Check
 from workbench.screens.shared import views
+from workbench.studies import background
+from workbench.studies.jobs import ClaimJob, JobState
 
 POLL_SECONDS = 1.5
 VERDICT_LOOKS = {"pass": ("green", "check_circle", "holds here"), "fail": ("red", "cancel", "does not hold here"),
@@ -23,7 +23,7 @@ HEADLINES = 2  # numbers of a claim that its card shows; the others wait below
 
 def claims() -> None:
     """A card for each claim, system by system."""
-    busy = turns.busy()
+    busy = background.running_job()
     for system, members in groupby(registry.CLAIMS.values(), key=lambda claim: claim.system):
         st.subheader(system, anchor=False)
         for claim in members:
@@ -31,15 +31,16 @@ def claims() -> None:
 
 
 def _card(claim: Claim, busy: str | None) -> None:
-    found, check = outcomes.latest(claim), background.latest(claim.name)
+    found, job = outcomes.latest(claim), ClaimJob.of(claim.name)
+    check = job.load_state()
     with st.container(border=True, key=f"claim-{claim.name}"):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**{claim.name} · {views.plain(claim.title)}**", width="content")
             _verdict(found and found[0], check)
             st.space("stretch")
-            _button(claim, found is not None, check, busy)
+            _button(claim, found is not None, job, check, busy)
         st.markdown(views.plain(claim.statement))
-        _state(claim, check)
+        _state(job, check)
         paper, ours = st.columns(2, gap="medium")
         with paper:
             st.caption("Paper")
@@ -51,7 +52,7 @@ def _card(claim: Claim, busy: str | None) -> None:
         _details(claim, found and found[0])
 
 
-def _verdict(outcome: Outcome | None, check: Check | None) -> None:
+def _verdict(outcome: Outcome | None, check: JobState | None) -> None:
     if check is not None and check.state == "running":
         st.badge("running", color="primary", icon=":material/play_circle:")
     elif outcome is None:
@@ -61,11 +62,11 @@ def _verdict(outcome: Outcome | None, check: Check | None) -> None:
         st.badge(words, color=colour, icon=f":material/{icon}:")
 
 
-def _button(claim: Claim, checked: bool, check: Check | None, busy: str | None) -> None:
+def _button(claim: Claim, checked: bool, job: ClaimJob, check: JobState | None, busy: str | None) -> None:
     if check is not None and check.state == "running":
-        if st.button("Stop", icon=":material/stop:", key=f"stop.{claim.name}", disabled=check.stopping,
+        if st.button("Stop", icon=":material/stop:", key=f"stop.{claim.name}", disabled=job.stop_file.exists(),
                      help="Ends after the current step. Seeds that had ended are kept."):
-            background.stop(claim.name)
+            job.stop_file.touch()
             st.rerun()
         return
     label = "Go on" if check is not None and check.state in ("stopped", "lost") else "Check again" if checked else "Check"
@@ -73,31 +74,32 @@ def _button(claim: Claim, checked: bool, check: Check | None, busy: str | None) 
     if st.button(label, icon=":material/play_arrow:", key=f"check.{claim.name}", disabled=busy is not None,
                  help=f"{busy}, one at a time." if busy else takes):
         with views.errors_shown():
-            background.start(claim.name)
+            background.start_claim(claim.name)
             st.rerun()
 
 
-def _state(claim: Claim, check: Check | None) -> None:
+def _state(job: ClaimJob, check: JobState | None) -> None:
     if check is None or check.state == "finished":
         return
     if check.state == "running":
-        st.fragment(_progress, run_every=POLL_SECONDS)(claim.name)
+        st.fragment(_progress, run_every=POLL_SECONDS)(job)
         return
     box = {"failed": st.error, "lost": st.warning, "stopped": st.info}[check.state]
     box(views.no_images(f"**{views.plain(check.message)}** {views.plain(check.hint)}"))
-    log = background.log_tail(claim.name) if check.state != "stopped" else ""
+    log = job.log_tail() if check.state != "stopped" else ""
     if log:
-        with st.expander("Log", key=f"log.{claim.name}"):
+        with st.expander("Log", key=f"log.{job.folder.name}"):
             st.code(log, language=None, height=240)
 
 
-def _progress(name: str) -> None:
-    check = background.latest(name)
+def _progress(job: ClaimJob) -> None:
+    check = job.load_state()
     if check is None or check.state != "running":
         st.rerun()  # the card is drawn anew, with what came of it
         return
-    stopping = "stopping · " if check.stopping else ""
-    st.progress(check.done / check.seeds, text=f"{stopping}{check.done} of {check.seeds} seeds done · {views.plain(check.text)}")
+    stopping = "stopping · " if job.stop_file.exists() else ""
+    st.progress(check.done / (check.total or 1),
+                text=f"{stopping}{check.done} of {check.total or '?'} seeds done · {views.plain(check.text)}")
 
 
 def _ours(claim: Claim, found: tuple[Outcome, str] | None) -> None:

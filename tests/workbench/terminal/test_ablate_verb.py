@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from core import ablation_results, ablation_run
-from tests.workbench.checks.fake_ablation_worker import trained
+from tests.workbench.studies.fake_worker import trained
 from workbench.terminal import cli
 
 RunJson = Callable[..., tuple[int, Any]]

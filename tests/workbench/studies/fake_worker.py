@@ -1,0 +1,60 @@
+"""``python -m tests.workbench.studies.fake_worker KIND FOLDER SEEDS``: the worker, with claims and trainings that take no time, never
+end or fail, by the claim's or the recipe's name."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from core import ablation_run
+from core.claims import registry
+from core.config import ExperimentConfig
+from core.errors import NonFiniteLoss
+from core.recorder import Recorder, Stopped
+from tests.core.claims.fake_claims import fake
+from workbench.studies import worker
+
+
+def endless(seed, setting, recorder):
+    recorder.event("phase", {"name": "Walk", "arm": "student", "total_steps": None})
+    step = 0
+    while not recorder.should_stop():
+        step += 1
+        recorder.log("student", step, {"loss": 1.0})
+        time.sleep(0.02)
+    raise Stopped
+
+
+def broken(seed, setting, recorder):
+    raise FloatingPointError("stumbled")
+
+
+def killed(seed, setting, recorder):
+    os._exit(9)
+
+
+PROTOCOLS = {"ENDLESS": endless, "BROKEN": broken, "KILLED": killed}
+
+
+def trained(config: ExperimentConfig, recorder: Recorder, **_rest: Any) -> Mapping[str, Any]:
+    recorder.event("phase", {"name": "steps", "total_steps": 1000})
+    if config.name == "broken":
+        raise NonFiniteLoss("The loss became NaN.", "", "Lower the rate.")
+    step = 0
+    while config.name == "endless":
+        step += 1
+        time.sleep(0.02)
+        recorder.log("student", step, {"loss": 1.0})
+        if recorder.should_stop():
+            return {"stopped": True}
+    return {"stopped": False, "seconds": 0.1, "metrics": {"student_after": {"cross_entropy": 3.0 + config.losses.w_kd.start}}}
+
+
+if __name__ == "__main__":
+    registry.CLAIMS.clear()
+    registry.CLAIMS.update({"X1": fake("X1")} | {name: fake(name, protocol=protocol) for name, protocol in PROTOCOLS.items()})
+    ablation_run.trained = trained
+    sys.exit(worker.main())

@@ -1,0 +1,148 @@
+"""A study as a background job: its state in a file that any page finds again after a reload, and in what claims and ablations differ.
+
+    <home>/claims/<NAME>/check.json           state of the check of a claim
+    <home>/ablations/<folder>/state.json      state of an ablation
+    <folder of either>/log.txt                output of its process
+    <folder of either>/stop                   exists while a stop is requested
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from core import ablation_results
+from core.ablation_run import run_ablation
+from core.claims import outcomes, registry
+from core.claims.claim import seeds_of
+from core.claims.running import run_claim
+from core.errors import ConfigError
+from core.json_files import read_json, write_json
+from core.recorder import Recorder
+from workbench.processes import Process
+
+LOG, STOP = "log.txt", "stop"
+LOG_BYTES = 16_000  # of the end of a log that a page shows
+
+State = Literal["running", "stopped", "finished", "failed", "lost"]
+
+
+@dataclass(frozen=True, slots=True)
+class JobState:
+    """The state of a job, or how it ended.
+
+    Attributes:
+        state: ``lost`` when its process vanished without recording an end.
+        process: the process that carries it out, or did.
+        began: seconds since 1970.
+        done, total: parts (seeds of a claim, trainings of an ablation) that have finished, and all of them; 0 in all: not known yet.
+        text: current activity.
+        message, hint: why it ended, and what to do next.
+    """
+
+    state: State
+    process: Process
+    began: float
+    done: int = 0
+    total: int = 0
+    text: str = "Starting"
+    message: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Job(ABC):
+    """A study that runs in a process of its own, identified by its folder. The class variables say how one kind differs from another."""
+
+    folder: Path
+
+    STATE_FILE: ClassVar[str]
+    KIND: ClassVar[str]  # the event that begins a part, and the word for the worker's command line
+    TOTAL_KEY: ClassVar[str]  # of that event's payload: parts in all
+    RUNNING: ClassVar[str]  # sentence about a running job, with {} for its name
+    RESUME_HINT: ClassVar[str]
+
+    @abstractmethod
+    def run(self, seeds: int, recorder: Recorder) -> None:
+        """Carry it out in this process, resuming after parts that have finished. Raises Stopped on request."""
+
+    def part_name(self, payload: Mapping[str, Any]) -> str:
+        """Return what the state calls the part that an event of `KIND` begins."""
+        return ""
+
+    def load_state(self) -> JobState | None:
+        """Return the latest state; None where it was never started, or the file cannot be read."""
+        plain = read_json(self.folder / self.STATE_FILE)
+        try:
+            # Checks of claims were once saved with the claim's name, and their total as "seeds".
+            known = {"total" if key == "seeds" else key: value for key, value in plain.items() if key != "claim"}
+            state = JobState(**known | {"process": Process(**plain["process"])})
+        except (AttributeError, KeyError, TypeError):
+            return None
+        if state.state == "running" and not state.process.alive:
+            return replace(state, state="lost", message="Its process ended without a word: killed, out of memory, or crashed.",
+                           hint=self.RESUME_HINT)
+        return state
+
+    def save_state(self, state: JobState) -> None:
+        """Replace the state file."""
+        write_json(self.folder / self.STATE_FILE, asdict(state))
+
+    @property
+    def stop_file(self) -> Path:
+        """Its presence requests a stop after the current step: a file, because not every system has a signal that can be handled."""
+        return self.folder / STOP
+
+    def log_tail(self) -> str:
+        """Return the end of its process's output."""
+        try:
+            with open(self.folder / LOG, "rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - LOG_BYTES))
+                return file.read().decode("utf-8", "replace")
+        except FileNotFoundError:
+            return ""
+
+
+class ClaimJob(Job):
+    """The check of the claim that its folder is named after."""
+
+    STATE_FILE, KIND, TOTAL_KEY = "check.json", "claim", "seeds"
+    RUNNING, RESUME_HINT = "{} is being checked", "Finished seeds are kept: check again to resume after them."
+
+    @classmethod
+    def of(cls, name: str) -> ClaimJob:
+        """Return the job of a claim."""
+        return cls(outcomes.folder(name))
+
+    def run(self, seeds: int, recorder: Recorder) -> None:
+        run_claim(self.folder.name, seeds_of(seeds), recorder)
+
+
+class AblationJob(Job):
+    """The ablation whose recipe and seeds lie in its folder."""
+
+    STATE_FILE, KIND, TOTAL_KEY = "state.json", "ablation", "total"
+    RUNNING, RESUME_HINT = "The ablation {} is running", "Finished trainings are kept: start it again to resume after them."
+
+    def run(self, seeds: int, recorder: Recorder) -> None:
+        request = ablation_results.noted(self.folder)
+        if request is None:
+            raise ConfigError(f"'{self.folder}' holds no ablation.", "A recipe that this release reads was expected.",
+                              "Start the ablation again from its recipe.")
+        run_ablation(*request, recorder)
+
+    def part_name(self, payload: Mapping[str, Any]) -> str:
+        return f"{ablation_results.WORDS[payload['variant']]}, seed {payload['seed']}"
+
+
+KINDS: Mapping[str, type[Job]] = {kind.KIND: kind for kind in (ClaimJob, AblationJob)}
+
+
+def jobs() -> Iterator[Job]:
+    """Yield the job of every claim, and of every ablation that was begun here."""
+    yield from map(ClaimJob.of, registry.CLAIMS)
+    yield from map(AblationJob, ablation_results.folders())

@@ -1,0 +1,93 @@
+"""One study in one process, started by `workbench.studies.background`; its standard output and error are the log."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from core.recorder import Stopped
+from workbench.failures import explain
+from workbench.processes import Process
+from workbench.studies.jobs import KINDS, Job, JobState, State
+
+NICENESS = 5  # keeps the app responsive on a machine with few cores
+SAVE_SECONDS = 1.0  # between two states that differ in their training step only
+
+
+class JobRecorder:
+    """A `core.recorder.Recorder` that saves the state of a job and reads stop requests."""
+
+    def __init__(self, job: Job) -> None:
+        self.job, self.state = job, JobState("running", Process.current(), time.time())
+        self._stop, self._saved, self._polled = False, 0.0, 0.0
+        self._part = self._phase = self._steps = ""
+        self._save()
+
+    def log(self, arm: str, step: int, metrics: Mapping[str, float]) -> None:
+        if time.monotonic() - self._saved > SAVE_SECONDS:
+            self._save(text=f"{self._part or self._phase}: step {step:,}{self._steps}")
+
+    def event(self, kind: str, payload: Mapping[str, Any]) -> None:
+        if kind == self.job.KIND:
+            self._part = self.job.part_name(payload)
+            self._save(done=payload["done"], total=payload[self.job.TOTAL_KEY], text=self._part or self.state.text)
+        elif kind == "phase":
+            self._phase, steps = payload["name"], payload.get("total_steps")
+            self._steps = f" of {steps:,}" if steps else ""
+            self._save(text=": ".join(filter(None, (self._part, self._phase))))
+            print(time.strftime("%H:%M:%S"), self.state.text, flush=True)
+
+    def should_stop(self) -> bool:
+        if not self._stop and time.monotonic() - self._polled > SAVE_SECONDS / 2:
+            self._stop, self._polled = self.job.stop_file.exists(), time.monotonic()
+        return self._stop
+
+    def request_stop(self, *_: Any) -> None:
+        """Make `should_stop` true; safe in a signal handler."""
+        self._stop = True
+
+    def end(self, state: State, **changes: Any) -> None:
+        """Save the final state, last of all: whoever reads it may start the job again."""
+        self.job.stop_file.unlink(missing_ok=True)
+        self._save(state=state, text="", **changes)
+
+    def _save(self, **changes: Any) -> None:
+        self.state, self._saved = replace(self.state, **changes), time.monotonic()
+        self.job.save_state(self.state)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Carry out the study; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m workbench.studies.worker", description="Run one study. The pages start this.")
+    parser.add_argument("kind", choices=KINDS)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("seeds", type=int, help="of a claim; an ablation has them in its folder")
+    options = parser.parse_args(arguments)
+    if hasattr(os, "nice"):
+        os.nice(NICENESS)
+    job = KINDS[options.kind](options.folder)
+    recorder = JobRecorder(job)
+    signal.signal(signal.SIGTERM, recorder.request_stop)
+    try:
+        job.run(options.seeds, recorder)
+    except Stopped:
+        recorder.end("stopped", message="Stopped.", hint=job.RESUME_HINT)
+    except Exception as failure:  # whatever happened, the state must not stay "running"
+        traceback.print_exception(failure)
+        error = explain(failure, job.folder)
+        recorder.end("failed", message=" ".join(filter(None, (error.given, error.expected))), hint=error.fix)
+        return 1
+    else:
+        recorder.end("finished", done=recorder.state.total)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
