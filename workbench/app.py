@@ -17,7 +17,7 @@ if str(ROOT) not in sys.path:  # under `streamlit run` only this folder is on th
 import streamlit as st  # noqa: E402
 from starlette.routing import Mount  # noqa: E402
 
-from workbench import gate, paths  # noqa: E402
+from workbench import auth, paths  # noqa: E402
 from workbench.chat.mount import ChatMount  # noqa: E402
 from workbench.inference import client  # noqa: E402
 from workbench.mounts import base_path, chat_path, on_device_path  # noqa: E402
@@ -58,5 +58,5 @@ app = st.App(
     SCRIPT,
     lifespan=lifespan,
     routes=[script_route(), Mount(chat_path(), app=chat), Mount(on_device_path(), app=pane())],
-    middleware=gate.guards(paths.home() / "gate.key", base_path()),
+    middleware=auth.auth_middleware(paths.home() / "gate.key", base_path()),
 )

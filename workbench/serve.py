@@ -10,8 +10,8 @@ import signal
 import socket
 from types import FrameType
 
+from workbench.auth import PASSWORD_VARIABLE, is_loopback
 from workbench.errors import ServeError
-from workbench.gate import PASSWORD_VARIABLE, is_loopback
 
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8501
 STOP_WITHIN = 1  # seconds that open connections get when the server ends

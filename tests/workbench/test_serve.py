@@ -13,8 +13,8 @@ import pytest
 
 from tests.app_process import AppProcess, running_app
 from workbench import serve
+from workbench.auth import PASSWORD_VARIABLE
 from workbench.errors import ServeError
-from workbench.gate import PASSWORD_VARIABLE
 from workbench.paths import ROOT
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")

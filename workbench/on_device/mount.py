@@ -5,7 +5,7 @@
     /on-device/runtime/...              onnxruntime-web and the tokenizers, kept by `core.npm`
     /on-device/exports/ID/...           a model that was exported (`core.export`): int8 graph, tokenizer, configuration, record
 
-They lie behind the same guard as the pages (`workbench.gate`).
+They lie behind the same guard as the pages (`workbench.auth`).
 """
 
 from __future__ import annotations

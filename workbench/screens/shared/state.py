@@ -14,7 +14,7 @@ from core.errors import StillhouseError
 from core.metrics import METRICS
 from core.recorder import CONTROL, STUDENT
 from workbench import paths
-from workbench.gate import host_of, is_loopback
+from workbench.auth import host_of, is_loopback
 from workbench.store import Store, references
 from workbench.store.records import Run
 

@@ -1,19 +1,22 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import os
 import stat
 import threading
+import time
 from pathlib import Path
 
 import pytest
+from itsdangerous import TimestampSigner
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from workbench import gate
+from workbench import auth
 from workbench.errors import ServeError
 
 PASSWORD = "copper kettle"
@@ -32,7 +35,7 @@ def application(home: Path, base_path: str = "") -> Starlette:
 
     chat = Starlette(routes=[Route("/{rest:path}", page)])
     routes = [WebSocketRoute("/_stcore/stream", echo), Mount("/chat", chat), Route("/{rest:path}", page)]
-    return Starlette(routes=routes, middleware=gate.guards(home / "gate.key", base_path))
+    return Starlette(routes=routes, middleware=auth.auth_middleware(home / "gate.key", base_path))
 
 
 def client(app: Starlette, address: str = "http://127.0.0.1:8501", **headers: str) -> TestClient:
@@ -41,7 +44,7 @@ def client(app: Starlette, address: str = "http://127.0.0.1:8501", **headers: st
 
 @pytest.fixture
 def with_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(gate.PASSWORD_VARIABLE, PASSWORD)
+    monkeypatch.setenv(auth.PASSWORD_VARIABLE, PASSWORD)
 
 
 # ------------------------------------------------------------------------------------------------ this machine only
@@ -49,12 +52,12 @@ def with_password(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost", "LOCALHOST", "::ffff:127.0.0.1"])
 def test_loopback_names(host: str) -> None:
-    assert gate.is_loopback(host)
+    assert auth.is_loopback(host)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org", "localhost.example.org", "127.0.0.1.example.org", ""])
 def test_other_names(host: str) -> None:
-    assert not gate.is_loopback(host)
+    assert not auth.is_loopback(host)
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:8501", "http://localhost:8501", "http://localhost", "http://[::1]:8501"])
@@ -85,7 +88,7 @@ def test_a_page_from_elsewhere_is_refused(home: Path, origin: str) -> None:
 def test_another_address_of_this_machine_is_refused(home: Path) -> None:
     answer = client(application(home), "http://192.168.1.5:8501", host="127.0.0.1:8501").get("/")
     assert answer.status_code == 403
-    assert gate.PASSWORD_VARIABLE in answer.text
+    assert auth.PASSWORD_VARIABLE in answer.text
 
 
 # ------------------------------------------------------------------------------------------------ password
@@ -106,7 +109,7 @@ def test_without_the_cookie_nothing_is_shown(home: Path, path: str) -> None:
 def test_the_websocket_closes_before_it_opens(home: Path) -> None:
     with pytest.raises(WebSocketDisconnect) as refused, client(application(home)).websocket_connect(STREAM):
         pass
-    assert refused.value.code == gate.REFUSED_BY_POLICY
+    assert refused.value.code == auth.REFUSED_BY_POLICY
 
 
 @pytest.mark.usefixtures("with_password")
@@ -146,11 +149,11 @@ def test_a_wrong_password_opens_nothing(home: Path, given: str) -> None:
 def test_guessing_is_slowed_down(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     visitor = client(application(home))
     now = 1000.0
-    monkeypatch.setattr(gate.time, "monotonic", lambda: now)
-    codes = [visitor.post("/login", data={"password": "guess"}).status_code for _ in range(gate.FAILURES_ALLOWED + 1)]
-    assert codes == [403] * gate.FAILURES_ALLOWED + [429]
+    monkeypatch.setattr(auth.time, "monotonic", lambda: now)
+    codes = [visitor.post("/login", data={"password": "guess"}).status_code for _ in range(auth.FAILURES_ALLOWED + 1)]
+    assert codes == [403] * auth.FAILURES_ALLOWED + [429]
     assert visitor.post("/login", data={"password": PASSWORD}).status_code == 429
-    now += gate.FAILURE_WINDOW
+    now += auth.FAILURE_WINDOW
     assert visitor.post("/login", data={"password": PASSWORD}).status_code == 303
 
 
@@ -189,41 +192,77 @@ def test_requests_side_by_side_get_no_more_guesses(home: Path) -> None:
             task.cancel()
 
     asyncio.run(attack())
-    assert sorted(codes) == [403] * gate.FAILURES_ALLOWED + [429] * 13
+    assert sorted(codes) == [403] * auth.FAILURES_ALLOWED + [429] * 13
 
 
 @pytest.mark.usefixtures("with_password")
 def test_a_form_without_end_is_not_read(home: Path) -> None:
     visitor = client(application(home))
-    assert visitor.post("/login", data={"password": "x" * gate.LARGEST_FORM}).status_code == 413
+    assert visitor.post("/login", data={"password": "x" * auth.LARGEST_FORM}).status_code == 413
     assert visitor.post("/login", data={"password": PASSWORD, "more": "x" * 1000}).status_code == 303
 
 
 @pytest.mark.usefixtures("with_password")
 @pytest.mark.parametrize("forged", ["", "x", "in", "9999999999", "9999999999.", "9999999999." + "0" * 64, "é.ü", "-1.x"])
 def test_a_forged_cookie_opens_nothing(home: Path, forged: str) -> None:
-    answer = client(application(home)).get("/", headers={"cookie": f"{gate.COOKIE}={forged}".encode("latin-1")})
+    answer = client(application(home)).get("/", headers={"cookie": f"{auth.COOKIE}={forged}".encode("latin-1")})
     assert answer.status_code == 303
+
+
+@pytest.mark.usefixtures("with_password")
+def test_a_cookie_with_a_signature_of_something_else_opens_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    visitor = client(application(home))
+    visitor.get("/login")  # makes the key
+    key = hmac.digest((home / "gate.key").read_bytes(), PASSWORD.encode(), "sha256")
+
+    def signed(key: bytes, salt: bytes = b"stillhouse login") -> str:
+        return TimestampSigner(key, salt=salt, key_derivation="hmac", digest_method="sha256").sign("login").decode()
+
+    def status(cookie: str) -> int:
+        return visitor.get("/", headers={"cookie": f"{auth.COOKIE}={cookie}"}).status_code
+
+    genuine, tomorrow = signed(key), time.time() + 86400
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: tomorrow)
+        of_tomorrow = signed(key)
+    value, moment, signature = genuine.split(".")
+    forged = {"another key": signed(b"x" * 32), "the password alone": signed(PASSWORD.encode()), "another salt": signed(key, b"x"),
+              "another value": f"admin.{moment}.{signature}", "another time": f"{value}.{of_tomorrow.split('.')[1]}.{signature}",
+              "a time to come": of_tomorrow, "no time": f"{value}.{signature}"}
+    assert {name: status(cookie) for name, cookie in forged.items()} == dict.fromkeys(forged, 303)
+    assert status(genuine) == 200
+
+
+@pytest.mark.usefixtures("with_password")
+def test_a_cookie_of_an_earlier_release_asks_for_the_password_again(home: Path) -> None:
+    """It was the second at which it expired, with a hexadecimal HMAC."""
+    visitor = client(application(home))
+    visitor.get("/login")  # makes the key
+    key = hmac.digest((home / "gate.key").read_bytes(), PASSWORD.encode(), "sha256")
+    expires = str(int(time.time()) + auth.COOKIE_SECONDS)
+    cookie = f"{expires}.{hmac.new(key, expires.encode(), 'sha256').hexdigest()}"
+    answer = visitor.get("/", headers={"cookie": f"{auth.COOKIE}={cookie}"})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/login?next=%2F")
 
 
 @pytest.mark.usefixtures("with_password")
 def test_a_login_ends_after_half_a_day_and_with_the_password(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     visitor = client(application(home))
     visitor.post("/login", data={"password": PASSWORD})
-    cookie = {"cookie": f"{gate.COOKIE}={visitor.cookies[gate.COOKIE]}"}
+    cookie = {"cookie": f"{auth.COOKIE}={visitor.cookies[auth.COOKIE]}"}
     restarted = client(application(home))
     assert restarted.get("/", headers=cookie).status_code == 200
-    monkeypatch.setenv(gate.PASSWORD_VARIABLE, "another")
+    monkeypatch.setenv(auth.PASSWORD_VARIABLE, "another")
     assert client(application(home)).get("/", headers=cookie).status_code == 303
-    monkeypatch.setenv(gate.PASSWORD_VARIABLE, PASSWORD)
-    later = gate.time.time() + gate.COOKIE_SECONDS
-    monkeypatch.setattr(gate.time, "time", lambda: later)
+    monkeypatch.setenv(auth.PASSWORD_VARIABLE, PASSWORD)
+    later = auth.time.time() + auth.COOKIE_SECONDS
+    monkeypatch.setattr(auth.time, "time", lambda: later)
     assert client(application(home)).get("/", headers=cookie).status_code == 303
 
 
 @pytest.mark.parametrize("wanted", ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:x", "", "/\t/evil.example"])
 def test_a_login_never_leads_elsewhere(wanted: str) -> None:
-    assert gate.local_path(wanted, "/home") == "/home"
+    assert auth.local_path(wanted, "/home") == "/home"
 
 
 @pytest.mark.usefixtures("with_password")
@@ -247,9 +286,9 @@ def test_a_prefix_of_all_addresses(home: Path) -> None:
 
 def test_the_key_is_private_and_lasts(home: Path) -> None:
     path = home / "gate.key"
-    key = gate.read_or_make_key(path)
+    key = auth.read_or_make_key(path)
     assert len(key) == 32
-    assert gate.read_or_make_key(path) == key
+    assert auth.read_or_make_key(path) == key
     if os.name == "posix":
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
@@ -257,25 +296,25 @@ def test_the_key_is_private_and_lasts(home: Path) -> None:
 def test_a_key_that_cannot_be_made_is_a_readable_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ServeError, match="STILLHOUSE_HOME"):
-        gate.read_or_make_key(tmp_path / "file" / "gate.key")
+        auth.read_or_make_key(tmp_path / "file" / "gate.key")
 
 
 def test_nobody_reads_half_a_key(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another process looks while the key is being written."""
     path, seen = home / "gate.key", []
-    random = gate.secrets.token_bytes
+    random = auth.secrets.token_bytes
 
     def slow(count: int) -> bytes:
         if not seen:
             seen.append(None)
-            other = threading.Thread(target=lambda: seen.append(gate.read_or_make_key(path)))
+            other = threading.Thread(target=lambda: seen.append(auth.read_or_make_key(path)))
             other.start()
             other.join()
         return random(count)
 
-    monkeypatch.setattr(gate.secrets, "token_bytes", slow)
-    key = gate.read_or_make_key(path)
-    assert seen == [None, key] and len(key) == gate.KEY_BYTES
+    monkeypatch.setattr(auth.secrets, "token_bytes", slow)
+    key = auth.read_or_make_key(path)
+    assert seen == [None, key] and len(key) == auth.KEY_BYTES
     assert [each.name for each in home.iterdir()] == ["gate.key"]
 
 
@@ -284,21 +323,21 @@ def test_a_disk_that_is_full_leaves_no_key(home: Path, monkeypatch: pytest.Monke
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(gate.os, "fsync", full)
+        patch.setattr(auth.os, "fsync", full)
         with pytest.raises(ServeError, match="no space left"):
-            gate.read_or_make_key(home / "gate.key")
+            auth.read_or_make_key(home / "gate.key")
     assert list(home.iterdir()) == []
-    assert len(gate.read_or_make_key(home / "gate.key")) == gate.KEY_BYTES
+    assert len(auth.read_or_make_key(home / "gate.key")) == auth.KEY_BYTES
 
 
 def test_a_key_anybody_could_guess_is_refused(home: Path) -> None:
     home.mkdir()
     (home / "gate.key").write_bytes(b"")
     with pytest.raises(ServeError, match="0 bytes long"):
-        gate.read_or_make_key(home / "gate.key")
+        auth.read_or_make_key(home / "gate.key")
 
 
 def test_without_links_the_key_is_renamed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate.os, "link", lambda *_: (_ for _ in ()).throw(PermissionError(1, "Operation not permitted")))
-    assert gate.read_or_make_key(home / "gate.key") == gate.read_or_make_key(home / "gate.key")
+    monkeypatch.setattr(auth.os, "link", lambda *_: (_ for _ in ()).throw(PermissionError(1, "Operation not permitted")))
+    assert auth.read_or_make_key(home / "gate.key") == auth.read_or_make_key(home / "gate.key")
     assert [each.name for each in home.iterdir()] == ["gate.key"]

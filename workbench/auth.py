@@ -1,6 +1,6 @@
-"""Who may use the app: everybody on this machine, or whoever knows the password.
+"""Authentication: without a password only this machine is served, with one whoever knows it.
 
-Both guards stand in front of everything that the server answers: pages, their websocket, the chat pane, uploads, assets.
+Either middleware stands in front of everything that the server serves: pages, their websocket, the chat pane, uploads, assets.
 A password box inside a page would leave all but the page open.
 """
 
@@ -17,6 +17,7 @@ import uuid
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
+from itsdangerous import TimestampSigner
 from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
@@ -34,11 +35,11 @@ KEY_BYTES = 32
 REFUSED_BY_POLICY = 1008  # websocket close code
 
 
-def guards(key_file: Path, base_path: str) -> list[Middleware]:
-    """The guard that the environment asks for, as Starlette middleware."""
+def auth_middleware(key_file: Path, base_path: str) -> list[Middleware]:
+    """Return the Starlette middleware that the environment calls for: `PasswordAuth` where a password is set, else `LoopbackOnly`."""
     password = os.environ.get(PASSWORD_VARIABLE, "")
     if password:
-        return [Middleware(PasswordGate, password=password, key=read_or_make_key(key_file), base_path=base_path)]
+        return [Middleware(PasswordAuth, password=password, key=read_or_make_key(key_file), base_path=base_path)]
     return [Middleware(LoopbackOnly)]
 
 
@@ -133,20 +134,21 @@ class LoopbackOnly:
         return is_loopback(bound_to) and all(is_loopback(host_of(address)) for address in addresses)
 
 
-class PasswordGate:
+class PasswordAuth:
     """One password for everybody, remembered in a signed cookie for half a day.
 
     Args:
-        app: what is guarded.
+        app: the application to protect.
         password: the password.
-        key: secret that signs cookies; the password takes part, so a new password logs everybody out.
+        key: secret that signs cookies; the password is mixed in, so a new password logs everybody out.
         base_path: prefix of the server's addresses, empty or starting with a slash.
     """
 
     def __init__(self, app: ASGIApp, password: str, key: bytes, base_path: str = "") -> None:
         self.app, self.base_path = app, base_path
         self._password = password.encode()
-        self._key = hmac.digest(key, self._password, "sha256")
+        self._signer = TimestampSigner(hmac.digest(key, self._password, "sha256"), salt=b"stillhouse login", key_derivation="hmac",
+                                       digest_method=hashlib.sha256)
         self._failures: dict[str, list[float]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -157,7 +159,7 @@ class PasswordGate:
         if path == LOGIN_PATH and scope["type"] == "http":
             response = await self._login(Request(scope, receive))
             await response(scope, receive, send)
-        elif path == HEALTH_PATH or self._is_signed(HTTPConnection(scope).cookies.get(COOKIE, "")):
+        elif path == HEALTH_PATH or self._is_logged_in(HTTPConnection(scope).cookies.get(COOKIE, "")):
             await self.app(scope, receive, send)
         else:
             await refuse(scope, receive, send, self._ask(HTTPConnection(scope)))
@@ -168,13 +170,8 @@ class PasswordGate:
         wanted = connection.url.path + (f"?{connection.url.query}" if connection.url.query else "")
         return RedirectResponse(f"{self.base_path}{LOGIN_PATH}?{urlencode({'next': wanted})}", 303)
 
-    def _signature(self, expires: str) -> str:
-        return hmac.new(self._key, expires.encode(), hashlib.sha256).hexdigest()
-
-    def _is_signed(self, cookie: str) -> bool:
-        expires, _, signature = cookie.partition(".")
-        return (expires.isdecimal() and hmac.compare_digest(signature.encode(), self._signature(expires).encode())
-                and int(expires) > time.time())
+    def _is_logged_in(self, cookie: str) -> bool:
+        return self._signer.validate(cookie, max_age=COOKIE_SECONDS - 1)  # an age of max_age seconds is still valid
 
     async def _login(self, request: Request) -> Response:
         wanted = local_path(request.query_params.get("next", ""), f"{self.base_path}/")
@@ -183,7 +180,7 @@ class PasswordGate:
         given = await _password_of(request)
         if given is None:
             return self._form(wanted, "That is too long for a password.", 413)
-        # From here to the verdict nothing waits, so that requests side by side cannot pass the count together.
+        # Nothing below awaits, so that requests side by side cannot pass the count together.
         address = request.client.host if request.client else ""
         now = time.monotonic()
         self._failures = {who: recent for who, times in self._failures.items()
@@ -193,9 +190,8 @@ class PasswordGate:
         if not hmac.compare_digest(given.encode(), self._password):
             self._failures.setdefault(address, []).append(now)
             return self._form(wanted, "That is not the password.", 403)
-        expires = str(int(time.time()) + COOKIE_SECONDS)
         response = RedirectResponse(wanted, 303)
-        response.set_cookie(COOKIE, f"{expires}.{self._signature(expires)}", max_age=COOKIE_SECONDS, httponly=True,
+        response.set_cookie(COOKIE, self._signer.sign("login").decode(), max_age=COOKIE_SECONDS, httponly=True,
                             samesite="lax", secure=request.url.scheme == "https", path=self.base_path or "/")
         return response
 
