@@ -1,0 +1,20 @@
+"""The files of release 0.1.0 in a home folder of one's own."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+RELEASE = Path(__file__).parent / "release_0_1_0"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--record-json-shapes", action="store_true", help="write tests/compatibility/json_shapes/ from this code's output")
+
+
+@pytest.fixture
+def release_home(home: Path) -> Path:
+    """A copy of the home folder that release 0.1.0 left, in place of the empty one."""
+    return shutil.copytree(RELEASE / "home", home)
