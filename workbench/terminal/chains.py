@@ -12,7 +12,7 @@ from core.chains import FILE, Anchor, Chain, house_chains
 from core.errors import ConfigError
 from workbench.store import Store
 from workbench.store.chains import place
-from workbench.terminal import documents
+from workbench.terminal import output
 
 if TYPE_CHECKING:
     from core.on_demand import Made
@@ -83,7 +83,7 @@ def made_text(made: Made, out: str) -> str:
     how = f"alpha {made.alpha:.3g}" if made.alpha is not None else f"blocks swapped back: {', '.join(map(str, made.swapped)) or 'none'}"
     rows = [(name.replace("_", " "), f"{loss:.4f}") for name, loss in made.losses.items()]
     return (f"{out}: {made.target.parameters:,} parameters, {sizes.layers} blocks x {sizes.hidden} x {sizes.neurons}, "
-            f"by {made.method} ({how}), {made.seconds:.2f} s\n\n{documents.table(('MODEL', 'VALIDATION LOSS'), rows)}")
+            f"by {made.method} ({how}), {made.seconds:.2f} s\n\n{output.table(('MODEL', 'VALIDATION LOSS'), rows)}")
 
 
 def chain_document(chain: Chain) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def chain_text(chain: Chain) -> str:
             for anchor in chain.anchors]
     low, high = chain.anchors[-1].parameters, chain.anchors[0].parameters
     return "\n".join([
-        documents.table(("ANCHOR", "PARAMETERS", "LAYERS", "WIDTH", "INNER WIDTH", "VALIDATION LOSS", "TRAINED"), rows), "",
+        output.table(("ANCHOR", "PARAMETERS", "LAYERS", "WIDTH", "INNER WIDTH", "VALIDATION LOSS", "TRAINED"), rows), "",
         f"Any size from {quantities.count(low)} to {quantities.count(high)}: "
         f"python -m workbench interpolate {chain.reference} --params N --out DIR"])
 

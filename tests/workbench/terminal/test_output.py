@@ -7,20 +7,20 @@ import time
 from tests.core.evaluation.cards import card
 from tests.pages import examples
 from workbench.store import Store
-from workbench.terminal import documents
+from workbench.terminal import output
 
 
 def test_a_run_is_shown_with_its_retention_card() -> None:
     store = Store()
     run = examples.with_card(store, "carded", card())
-    assert "retention card" not in documents.run_text(run, store)
+    assert "retention card" not in output.run_text(run, store)
     store.log_events(run.id, [("report", {"retention": card().to_dict()}, time.time())])
-    text = documents.run_text(run, store)
+    text = output.run_text(run, store)
     line = next(each for each in text.splitlines() if each.startswith("Retained, macro"))
     assert "97.7% [" in line and line.endswith("97%, GLUE")
     assert "arXiv 1910.01108" in text
 
 
 def test_lines_of_a_card_fit_a_terminal() -> None:
-    text = documents.card_text(card())
+    text = output.card_text(card())
     assert max(map(len, text.splitlines())) <= 120

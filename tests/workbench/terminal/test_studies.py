@@ -95,4 +95,4 @@ def test_help_says_units_and_defaults(capsys: pytest.CaptureFixture[str]) -> Non
     with pytest.raises(SystemExit):
         cli.main(["claim", "--help"])
     told = " ".join(capsys.readouterr().out.split())
-    assert "seeds; how many" in told and "(default: 3)" in told and "name; of a claim" in told
+    assert "number of seeds, from 42 on" in told and "(default: 3)" in told and "name of a claim" in told

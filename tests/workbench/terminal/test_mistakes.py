@@ -1,0 +1,169 @@
+"""Mistakes: one message, exit code 2, and nothing half-created."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.core.chat_models import save_chat_model
+from workbench.runs import worker
+from workbench.store import Store
+from workbench.terminal import cli
+
+ENGINE = worker.engine_for  # the real one
+
+pytestmark = pytest.mark.usefixtures("fake_engine")
+
+
+MISTAKES = {
+    "no such recipe": (["distill", "no-such.yaml"], "no-such.yaml"),
+    "unknown key": (["distill", "{recipe}", "--set", "losses.temprature=2"], "Did you mean 'losses.temperature'"),
+    "depth 0": (["distill", "{recipe}", "--set", "student.fresh=null", "--set", "student.layers=0"], "student.layers was given as 0"),
+    "temperature 0": (["distill", "{recipe}", "--set", "losses.temperature=0"], "losses.temperature was given as 0"),
+    "temperature below 0": (["distill", "{recipe}", "--set", "losses.temperature=-1"], "losses.temperature was given as -1"),
+    "no weight at all": (["distill", "{recipe}", "--set", "losses.w_hard=0"], "all loss weights are zero|All loss weights are zero"),
+    "a negative weight": (["distill", "{recipe}", "--set", "losses.w_hard=-1"], "losses.w_hard"),
+    "not a setting": (["distill", "{recipe}", "--set", "seed"], "section.key=value"),
+    "path in a name": (["distill", "{recipe}", "--name", "../../etc/passwd"], "name was given"),
+    "unknown teacher": (["submit", "{recipe}", "--set", "teacher.model=smollm2-135m-instrukt", "--set", "student.fresh=null"],
+                        "Did you mean smollm2-135m-instruct"),
+    "unknown run": (["show", "../../etc/passwd"], "There is no run"),
+    "no runs": (["runs", "--limit", "0"], "--limit 0 was given. 1 or more were expected"),
+    "fewer than no runs": (["runs", "--limit", "-3"], "--limit -3 was given"),
+    "unknown verb": (["frobnicate"], "frobnicate"),
+    "missing argument": (["show"], "See: python -m workbench show --help"),
+    "unknown model": (["generate", "no-such-model", "--prompt", "Hello"], "no-such-model"),
+    "not a number": (["generate", "house-chat", "--prompt", "Hello", "--seed", "many"], "many"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_gets_one_message_and_exit_code_2(mistake: str, recipe: Callable[..., str], capsys: pytest.CaptureFixture[str]):
+    arguments, expected = MISTAKES[mistake]
+    arguments = [argument.format(recipe=recipe(3)) for argument in arguments]
+    assert cli.main(arguments) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith("error: ")
+    assert any(part in output.err for part in expected.split("|"))
+    assert "Traceback" not in output.err
+    assert output.err.count("\n") == 1
+    assert Store().runs(include_deleted=True) == [], "nothing half-created"
+
+
+def _no_usable_column(folder: Path) -> list[str]:
+    (folder / "table.csv").write_text("height,width\n1,2\n3,4\n")
+    return ["data.source={folder}/table.csv"]
+
+
+def _text(content: bytes) -> Callable[[Path], list[str]]:
+    def write(folder: Path) -> list[str]:
+        (folder / "text.txt").write_bytes(content)
+        return ["data.source={folder}/text.txt"]
+
+    return write
+
+
+def _teacher(spoil: Callable[[Path], None], *settings: str) -> Callable[[Path], list[str]]:
+    def write(folder: Path) -> list[str]:
+        spoil(save_chat_model(folder / "teacher"))
+        return ["teacher.model={folder}/teacher", "student.fresh=null", "student.layers=1", *settings]
+
+    return write
+
+
+def _truncate(model: Path) -> None:
+    weights = model / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+
+
+def _pickle(model: Path) -> None:
+    (model / "model.safetensors").rename(model / "pytorch_model.bin")
+
+
+UNUSABLE = {
+    "a device that is not there": (lambda folder: ["train.device=cuda:63"], "The device 'cuda:63' was asked for"),
+    "corrupt weights": (_teacher(_truncate), "Its header describes"),
+    "a pickle checkpoint": (_teacher(_pickle), "pickle"),
+    "depth above the teacher's": (_teacher(lambda model: None, "student.layers=9"), "A student of 9 blocks was asked for"),
+    "no network for the teacher": (lambda folder: ["teacher.model=nobody/nothing", "student.fresh=null"], "the hub cannot be reached"),
+    "an empty file": (_text(b""), "text.txt"),
+    "a file that is not UTF-8": (_text("Ein schöner Film.".encode("latin-1")), "UTF-8"),
+    "no usable column": (_no_usable_column, "height"),
+    "a file that is not there": (lambda folder: ["data.source={folder}/absent.txt"], "absent.txt"),
+    "the home of a user who is not there": (lambda folder: ["data.source=~no-such-user/text.txt"], "no-such-user"),
+    "a stream without an end": (lambda folder: ["data.source=somebody/web", "data.streaming=true"], "data.max_rows"),
+}
+
+
+def refused(verb: str, recipe: str, folder: Path, changes: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """Run the command that cannot work; its one line, after a look whether anything was left behind."""
+    settings = [argument for change in changes for argument in ("--set", change.format(folder=folder))]
+    assert cli.main([verb, recipe, *settings]) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "Traceback" not in output.err
+    assert Store().runs(include_deleted=True) == []
+    assert not Store().runs_dir.exists() or list(Store().runs_dir.iterdir()) == [], "nothing half-created"
+    return next(line for line in output.err.splitlines() if line.startswith("error: "))
+
+
+@pytest.mark.parametrize("verb", ["distill", "submit"])
+@pytest.mark.parametrize("unusable", UNUSABLE)
+def test_what_cannot_be_used_is_refused_before_anything_is_made(unusable: str, verb: str, recipe: Callable[..., str], tmp_path: Path,
+                                                                capsys: pytest.CaptureFixture[str]):
+    prepare, expected = UNUSABLE[unusable]
+    assert expected in refused(verb, recipe(3), tmp_path, prepare(tmp_path), capsys)
+
+
+def test_text_shorter_than_a_block_leaves_nothing(recipe: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                                                  monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(worker, "engine_for", ENGINE)
+    changes = [*_teacher(lambda model: None, "losses.w_kd=1", "data.block_length=512")(tmp_path), *_text(b"Short.\n\nToo short.")(tmp_path)]
+    assert "block" in refused("distill", recipe(3), tmp_path, changes, capsys)
+
+
+def test_a_mistake_with_json_is_one_document(run_json: Callable[..., tuple[int, Any]]):
+    code, document = run_json("show", "nothing")
+    assert code == 2
+    assert document == {"error": {"given": "There is no run 'nothing'.", "expected": "A run's id or name was expected.",
+                                  "fix": "See: python -m workbench runs"}}
+
+
+@pytest.mark.parametrize(("number", "said"), [(errno.ENOSPC, "is full"), (errno.EROFS, "read-only"), (errno.EACCES, "permission denied")])
+def test_a_disk_that_refuses_gets_a_message(number: int, said: str, recipe: Callable[..., str], capsys: pytest.CaptureFixture[str],
+                                            monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_arguments: Any, **_options: Any) -> None:
+        raise OSError(number, os.strerror(number), "somewhere")
+
+    path = recipe(3)
+    Store()
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "mkdir", refuse)
+        assert cli.main(["submit", path]) == 2
+    monkeypatch.setattr(Store, "runs", refuse)
+    assert cli.main(["runs"]) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 2
+    assert all(line.startswith("error: ") for line in errors)
+    assert os.strerror(number).lower() in errors[0]
+    assert said in errors[1]
+
+
+def test_a_home_that_is_a_file_gets_a_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("STILLHOUSE_HOME", str(tmp_path / "file"))
+    assert cli.main(["runs"]) == 2
+    assert "STILLHOUSE_HOME" in capsys.readouterr().err
+
+
+def test_a_recipe_nested_without_end_is_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    path = tmp_path / "deep.yaml"
+    path.write_text("student: " + "[" * 5000)
+    assert cli.main(["plan", str(path)]) == 2
+    assert "nested too deeply" in capsys.readouterr().err

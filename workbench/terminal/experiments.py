@@ -1,0 +1,133 @@
+"""The verbs that carry out experiments, in the foreground or in the queue."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.errors import ConfigError
+from workbench.terminal.answer import INTERRUPTED, Answer, about_run, print_error
+
+if TYPE_CHECKING:
+    from core.config import ExperimentConfig
+    from workbench.runs.worker import Outcome
+
+
+def distill(options: argparse.Namespace) -> Answer:
+    """Train in the foreground; Ctrl-C stops with a checkpoint."""
+    from workbench.runs import jobs
+    from workbench.runs.progress import ProgressLog
+    from workbench.runs.worker import run_worker
+    from workbench.store import Store
+
+    store = Store()
+    run = jobs.start_here(_read_experiment(options), store, _command(options))
+    print(f"Run {run.name} ({run.id}) in {run.directory}", file=sys.stderr)
+    progress = ProgressLog(sys.stderr)
+    try:
+        outcome = run_worker(run.id, store, watchers=(progress,))
+    finally:
+        progress.close()
+    jobs.launch_next(store)
+    if outcome.error is not None and outcome.error.exit_code == 2 and outcome.run.progress.step == 0:
+        store.discard(run.id)  # a mistake that shows only once the models are loaded leaves nothing behind either
+        raise outcome.error
+    return _about_outcome(outcome)
+
+
+def submit(options: argparse.Namespace) -> Answer:
+    """Queue for the background."""
+    from workbench.runs import jobs
+    from workbench.store import Store
+
+    return about_run(jobs.submit(_read_experiment(options), Store(), _command(options)))
+
+
+def plan(options: argparse.Namespace) -> Answer:
+    """Estimate memory, disk and time."""
+    from core import planning
+    from workbench.store import Store, references
+    from workbench.terminal import output
+
+    config = references.resolved(_read_experiment(options), Store())
+    planned = planning.plan(config, measure=True) if options.measure else planning.static_plan(config)
+    return Answer(asdict(planned), output.plan_text(planned), 0 if planned.fits else 2)
+
+
+def chain(options: argparse.Namespace) -> Answer:
+    """Build a chain of anchors in the foreground; Ctrl-C stops with a checkpoint."""
+    from core.config import read_recipe
+
+    if read_recipe(options.recipe, options.set).chain is None:
+        raise ConfigError(f"The recipe '{options.recipe}' describes no chain.", "A section 'chain' with its anchors was expected.",
+                          "See assets/recipes/house-chain.yaml, or use: python -m workbench distill")
+    return distill(options)
+
+
+def ablate(options: argparse.Namespace) -> Answer:
+    """Train a recipe with and without each of its parts, in the foreground."""
+    from core.ablation import variants
+    from core.ablation_results import note
+    from core.ablation_run import run_ablation
+    from core.claims.claim import seeds_of
+    from workbench.runs.progress import ProgressLog
+    from workbench.store import Store, references
+    from workbench.terminal import output
+
+    if options.seeds < 1:
+        raise ConfigError(f"--seeds {options.seeds} was given.", "1 or more were expected; fewer than 3 say little about chance.")
+    store, progress = Store(), ProgressLog(sys.stderr)
+    config, _ = references.pin(_read_experiment(options), store)  # a missing model is reported before anything is written
+    config = references.resolved(config, store)
+    variants(config)
+    try:
+        note(config, options.seeds, _command(options))
+        found = run_ablation(config, seeds_of(options.seeds), progress)
+    except KeyboardInterrupt:
+        print("\nFinished trainings are kept: the same command resumes after them.", file=sys.stderr)
+        raise
+    finally:
+        progress.close()
+    return Answer(found.to_dict(), output.ablation_text(found))
+
+
+def interpolate(options: argparse.Namespace) -> Answer:
+    """Create a model of any size from a chain."""
+    from workbench.store import Store
+    from workbench.terminal import chains
+
+    return Answer(*chains.interpolate(options, Store()))
+
+
+def _read_experiment(options: argparse.Namespace) -> ExperimentConfig:
+    from core.config import parse_recipe, read_recipe
+
+    config = read_recipe(options.recipe, options.set)
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(options.recipe).stem).strip("-._")[:80]
+    return parse_recipe({**config.to_dict(), "name": options.name or config.name or stem or None})
+
+
+def _command(options: argparse.Namespace) -> str:
+    """Return the command line that repeats the experiment in the foreground."""
+    overrides = [word for override in options.set for word in ("--set", override)]
+    name = [] if options.name is None else ["--name", options.name]
+    verb = options.verb if options.verb in ("ablate", "chain") else "distill"
+    seeds = ["--seeds", str(options.seeds)] if options.verb == "ablate" else []
+    return shlex.join(["python", "-m", "workbench", verb, options.recipe, *overrides, *name, *seeds])
+
+
+def _about_outcome(outcome: Outcome) -> Answer:
+    run = outcome.run
+    document = {"run_id": run.id, "name": run.name, "status": run.status, "message": run.message, "hint": run.hint,
+                "output_dir": run.output_dir, **(outcome.report or {}), "command": run.command}
+    if outcome.error is not None:
+        print_error(outcome.error)
+        return Answer(document, f"{run.name} failed. Its log: {run.log_path}", 1)
+    if run.status != "finished":
+        return Answer(document, f"{run.name}: {run.message} Resume it: python -m workbench resume {run.name}", INTERRUPTED)
+    return Answer(document, f"{run.name} finished: {run.output_dir}\nShow it: python -m workbench show {run.name}")
