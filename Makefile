@@ -2,6 +2,7 @@
 # make test [ARGS=...]   install what is needed, run all tests
 # make bench             measure, print one table
 # make lint              check the style
+# make reference         write docs/reference/ from the code
 
 PYTHON3 ?= python3
 PORT ?= 8501
@@ -12,7 +13,7 @@ PYTHON := $(VENV)/bin/python
 RUNTIME := $(VENV)/.runtime
 DEVELOPMENT := $(VENV)/.development
 
-.PHONY: run test bench lint browser
+.PHONY: run test bench lint reference browser
 
 run: $(RUNTIME)
 	@$(PYTHON) -m workbench
@@ -25,6 +26,9 @@ bench: $(DEVELOPMENT) browser
 
 lint: $(DEVELOPMENT)
 	$(PYTHON) -m ruff check .
+
+reference: $(DEVELOPMENT)
+	$(PYTHON) -m workbench.terminal.reference
 
 browser:
 	@sh .ci/browser

@@ -32,7 +32,7 @@ LIGHT_CORE = ("core.config", "core.errors", "core.recorder", "core.metrics", "co
 
 # The packages of the workbench and the modules beside them, from the ground up; neighbours on one floor do not know each other.
 FLOORS = (
-    ("errors", "failures", "mounts", "paths", "processes"),
+    ("errors", "failures", "mounts", "paths", "processes", "settings"),
     ("auth", "store"),
     ("inference", "runs", "studies"),
     ("chat", "on_device", "screens"),

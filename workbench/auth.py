@@ -23,9 +23,9 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from workbench import settings
 from workbench.errors import ServeError
 
-PASSWORD_VARIABLE = "STILLHOUSE_PASSWORD"
 COOKIE = "stillhouse"
 LOGIN_PATH, HEALTH_PATH = "/login", "/_stcore/health"
 COOKIE_SECONDS = 12 * 3600
@@ -37,7 +37,7 @@ REFUSED_BY_POLICY = 1008  # websocket close code
 
 def auth_middleware(key_file: Path, base_path: str) -> list[Middleware]:
     """Return the Starlette middleware that the environment calls for: `PasswordAuth` where a password is set, else `LoopbackOnly`."""
-    password = os.environ.get(PASSWORD_VARIABLE, "")
+    password = settings.PASSWORD.read()
     if password:
         return [Middleware(PasswordAuth, password=password, key=read_or_make_key(key_file), base_path=base_path)]
     return [Middleware(LoopbackOnly)]
@@ -75,7 +75,7 @@ def read_or_make_key(path: Path) -> bytes:
     except OSError as error:
         raise ServeError(f"The key for logging in, {path}, cannot be used: {(error.strerror or str(error)).lower()}.",
                          "A file that this account may read and write was expected.",
-                         "Set STILLHOUSE_HOME to a folder of your own.") from error
+                         f"Set {settings.HOME.variable} to a folder of your own.") from error
     if len(key) < KEY_BYTES:  # with an empty one anybody could sign
         raise ServeError(f"The key for logging in, {path}, is {len(key)} bytes long.", f"At least {KEY_BYTES} were expected.",
                          "Remove it and start again: a new one is made.")
@@ -123,7 +123,7 @@ class LoopbackOnly:
         if scope["type"] == "lifespan" or self._is_local(scope):
             await self.app(scope, receive, send)
         else:
-            text = f"Without a password Stillhouse answers this machine only. Set {PASSWORD_VARIABLE} and start it again."
+            text = f"Without a password Stillhouse answers this machine only. Set {settings.PASSWORD.variable} and start it again."
             await refuse(scope, receive, send, PlainTextResponse(text, 403))
 
     @staticmethod

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import os
 import signal
 import socket
 from types import FrameType
 
-from workbench.auth import PASSWORD_VARIABLE, is_loopback
+from workbench import settings
+from workbench.auth import is_loopback
 from workbench.errors import ServeError
 
-DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8501
 STOP_WITHIN = 1  # seconds that open connections get when the server ends
 
 
@@ -28,8 +27,8 @@ def main(port: int | None = None, host: str | None = None) -> None:
         ServeError: no such port or address, a port in use, an open address without a password.
     """
     signal.signal(signal.SIGTERM, _end_quietly)
-    host = host or os.environ.get("STILLHOUSE_HOST") or DEFAULT_HOST
-    listener = listen(host, parse_port(os.environ.get("PORT") or DEFAULT_PORT) if port is None else parse_port(port))
+    host = host or settings.HOST.read()
+    listener = listen(host, parse_port(settings.PORT.read() if port is None else port))
     try:
         _serve(listener, host)
     except KeyboardInterrupt:
@@ -47,9 +46,9 @@ def parse_port(given: str | int) -> int:
 
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket. Raises ServeError as `main` says."""
-    if not is_loopback(host) and not os.environ.get(PASSWORD_VARIABLE):
+    if not is_loopback(host) and not settings.PASSWORD.read():
         raise ServeError(f"The address {host} can be reached from other machines.", "A password was expected.",
-                         f"Set {PASSWORD_VARIABLE}, or listen on {DEFAULT_HOST}.")
+                         f"Set {settings.PASSWORD.variable}, or listen on {settings.HOST.default}.")
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=2048)
@@ -60,7 +59,7 @@ def listen(host: str, port: int) -> socket.socket:
         if error.errno == errno.EACCES:
             raise ServeError(f"Port {port} may not be used by this account.", "A port from 1024 was expected.") from error
         raise ServeError(f"The address '{host}' cannot be used: {error.strerror}.", "An address of this machine was expected.",
-                         f"For example: {DEFAULT_HOST}") from error
+                         f"For example: {settings.HOST.default}") from error
 
 
 def _serve(listener: socket.socket, host: str) -> None:

@@ -16,7 +16,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from workbench import auth
+from workbench import auth, settings
 from workbench.errors import ServeError
 
 PASSWORD = "copper kettle"
@@ -44,7 +44,7 @@ def client(app: Starlette, address: str = "http://127.0.0.1:8501", **headers: st
 
 @pytest.fixture
 def with_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(auth.PASSWORD_VARIABLE, PASSWORD)
+    monkeypatch.setenv(settings.PASSWORD.variable, PASSWORD)
 
 
 # ------------------------------------------------------------------------------------------------ this machine only
@@ -88,7 +88,7 @@ def test_a_page_from_elsewhere_is_refused(home: Path, origin: str) -> None:
 def test_another_address_of_this_machine_is_refused(home: Path) -> None:
     answer = client(application(home), "http://192.168.1.5:8501", host="127.0.0.1:8501").get("/")
     assert answer.status_code == 403
-    assert auth.PASSWORD_VARIABLE in answer.text
+    assert settings.PASSWORD.variable in answer.text
 
 
 # ------------------------------------------------------------------------------------------------ password
@@ -252,9 +252,9 @@ def test_a_login_ends_after_half_a_day_and_with_the_password(home: Path, monkeyp
     cookie = {"cookie": f"{auth.COOKIE}={visitor.cookies[auth.COOKIE]}"}
     restarted = client(application(home))
     assert restarted.get("/", headers=cookie).status_code == 200
-    monkeypatch.setenv(auth.PASSWORD_VARIABLE, "another")
+    monkeypatch.setenv(settings.PASSWORD.variable, "another")
     assert client(application(home)).get("/", headers=cookie).status_code == 303
-    monkeypatch.setenv(auth.PASSWORD_VARIABLE, PASSWORD)
+    monkeypatch.setenv(settings.PASSWORD.variable, PASSWORD)
     later = auth.time.time() + auth.COOKIE_SECONDS
     monkeypatch.setattr(auth.time, "time", lambda: later)
     assert client(application(home)).get("/", headers=cookie).status_code == 303

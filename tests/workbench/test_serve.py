@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.app_process import AppProcess, running_app
-from workbench import serve
-from workbench.auth import PASSWORD_VARIABLE
+from workbench import serve, settings
 from workbench.errors import ServeError
 from workbench.paths import ROOT
 
@@ -44,18 +43,18 @@ def test_a_port_in_use_names_another() -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
 def test_an_open_address_needs_a_password(host: str) -> None:
-    with pytest.raises(ServeError, match=PASSWORD_VARIABLE):
+    with pytest.raises(ServeError, match=settings.PASSWORD.variable):
         serve.listen(host, 0)
 
 
 def test_an_open_address_with_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(PASSWORD_VARIABLE, "copper kettle")
+    monkeypatch.setenv(settings.PASSWORD.variable, "copper kettle")
     with serve.listen("0.0.0.0", 0) as listener:
         assert listener.getsockname()[0] == "0.0.0.0"
 
 
 def test_an_address_that_is_not_this_machines(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(PASSWORD_VARIABLE, "copper kettle")
+    monkeypatch.setenv(settings.PASSWORD.variable, "copper kettle")
     with pytest.raises(ServeError, match=r"'192\.0\.2\.1' cannot be used"):
         serve.listen("192.0.2.1", 0)
 
@@ -105,5 +104,5 @@ def test_a_mistake_is_one_readable_message(home: Path) -> None:
                           env={**os.environ, "STILLHOUSE_HOST": "0.0.0.0", "STILLHOUSE_HOME": str(home)})
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
-    assert PASSWORD_VARIABLE in done.stderr
+    assert settings.PASSWORD.variable in done.stderr
     assert not home.exists()

@@ -19,6 +19,7 @@ from core.claims.claim import DEFAULT_SEEDS
 from core.errors import ConfigError, StillhouseError
 from core.export import FORMS
 from core.npm import RUNTIME
+from workbench.settings import HOST, PASSWORD, PORT, Setting
 from workbench.terminal.answer import INTERRUPTED, Answer, about_error
 from workbench.terminal.experiments import ablate, chain, distill, interpolate, plan, submit
 from workbench.terminal.models import evaluate, export, fetch, generate, models
@@ -53,9 +54,9 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all verbs with their options."""
     parser = _Parser(prog="python -m workbench", description=(
         "Stillhouse, a knowledge-distillation workbench. Without a verb it starts the app and prints its address."))
-    parser.add_argument("--port", help="TCP port of the app (default: the environment variable PORT, else 8501)")
-    parser.add_argument("--host", help=("address to listen on; one that other machines reach needs STILLHOUSE_PASSWORD "
-                                        "(default: the environment variable STILLHOUSE_HOST, else 127.0.0.1)"))
+    parser.add_argument("--port", help=f"TCP port of the app (default: {_environment(PORT)})")
+    parser.add_argument("--host", help=(
+        f"address to listen on; one that other machines reach needs {PASSWORD.variable} (default: {_environment(HOST)})"))
     parser.add_argument("--version", action="version", version=f"Stillhouse {__version__}", help="print the version and exit")
     verbs = parser.add_subparsers(dest="verb", title="verbs", metavar="VERB")
 
@@ -70,6 +71,10 @@ def build_parser() -> argparse.ArgumentParser:
     _add_models(add_verb)
     _add_studies(add_verb)
     return parser
+
+
+def _environment(setting: Setting) -> str:
+    return f"the environment variable {setting.variable}, else {setting.default}"
 
 
 def _add_experiments(add_verb: AddVerb) -> None:

@@ -1,0 +1,33 @@
+"""The settings that the app reads from environment variables."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """An environment variable.
+
+    Attributes:
+        variable: its name.
+        meaning: what it sets.
+        default: used where it is not set, or empty; empty itself where there is none.
+    """
+
+    variable: str
+    meaning: str
+    default: str = ""
+
+    def read(self) -> str:
+        """Return the value in the environment, else the default."""
+        return os.environ.get(self.variable) or self.default
+
+
+PORT = Setting("PORT", "TCP port of the app; 0 takes any free one", "8501")
+HOME = Setting("STILLHOUSE_HOME", "folder of runs, uploads and fetched models", "~/.stillhouse")  # read by the engine too
+HOST = Setting("STILLHOUSE_HOST", "address to listen on; one that other machines reach needs a password", "127.0.0.1")
+PASSWORD = Setting("STILLHOUSE_PASSWORD", "password for everything that the app serves; needed behind a proxy as well")
+
+SETTINGS = (PORT, HOME, HOST, PASSWORD)
