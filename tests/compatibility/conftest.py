@@ -14,7 +14,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--record-json-shapes", action="store_true", help="write tests/compatibility/json_shapes/ from this code's output")
 
 
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Packed blocks for all tests: they need the same few."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture
-def release_home(home: Path) -> Path:
+def release_home(home: Path, shared_cache: Path) -> Path:
     """A copy of the home folder that release 0.1.0 left, in place of the empty one."""
-    return shutil.copytree(RELEASE / "home", home)
+    shutil.copytree(RELEASE / "home", home)
+    (home / "cache").symlink_to(shared_cache)
+    return home
