@@ -20,6 +20,10 @@ ARGUMENTS = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-bac
              "--disable-sync", *(["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else [])]
 PATIENCE = 60_000  # milliseconds; a busy machine is slow, not wrong
 SETTLED = "[data-testid=stApp][data-test-connection-state=CONNECTED][data-test-script-state=notRunning]"
+# Streamlit shows a skeleton where the code of an element is still being loaded.
+DRAWN = """() => !document.querySelector("[data-testid=stSkeleton]")
+  && [...document.querySelectorAll(".live-plotly")].every(figure => !figure.clientWidth
+    || (figure._fullLayout && Math.abs(figure._fullLayout.width - figure.clientWidth) <= 1))"""
 
 
 @pytest.fixture(scope="session")
@@ -61,5 +65,22 @@ def page(browser: BrowserContext) -> Iterator[Page]:
 
 
 def settled(page: Page) -> None:
-    """Wait until Streamlit is connected and no script runs."""
+    """Wait until Streamlit is connected, no script runs, and every element that was sent is drawn, figures at their own width."""
     page.wait_for_selector(SETTLED)
+    page.wait_for_function(DRAWN)
+
+
+def measure_overflow(page: Page) -> None:
+    """Keep, from the first paint on, the most pixels by which the page was ever wider than its window: `widest_overflow`."""
+    page.add_init_script("""
+        window.widestOverflow = 0;
+        (function look() {
+          const main = document.querySelector("[data-testid=stMain]");
+          if (main) window.widestOverflow = Math.max(window.widestOverflow, main.scrollWidth - main.clientWidth);
+          requestAnimationFrame(look);
+        })();""")
+
+
+def widest_overflow(page: Page) -> int:
+    """The pixels that `measure_overflow` has seen, the frame that is shown now included."""
+    return page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(window.widestOverflow))))")

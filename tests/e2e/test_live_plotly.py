@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -9,10 +10,10 @@ import urllib.request
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.app_process import ROOT
-from tests.e2e.conftest import settled
+from tests.e2e.conftest import SETTLED, measure_overflow, settled, widest_overflow
 from workbench.serve import listen
 
 PAGE = """
@@ -30,6 +31,10 @@ def curve():
 
 
 curve()
+tab, = st.tabs(["first", "second"])[1:]
+with tab:
+    live_plotly(go.Figure(go.Scatter(y=[1, 2])), key="hidden", label="in a closed tab")
+st.write("Below the figures")
 """
 APP = """
 import streamlit as st
@@ -39,6 +44,7 @@ from workbench.screens.shared.live_plotly import script_route
 app = st.App("page.py", routes=[script_route()])
 """
 FIGURE = ".live-plotly"
+COMPONENT_SCRIPT = re.compile(r"/static/js/BidiComponent\.")
 
 
 @pytest.fixture(scope="module")
@@ -60,12 +66,43 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             process.wait()
 
 
+def test_a_figure_that_was_drawn_in_a_closed_tab_has_the_width_of_the_page(address: str, page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    measure_overflow(page)
+    page.goto(address)
+    settled(page)
+    hidden = page.get_by_label("in a closed tab")
+    expect(hidden).to_be_hidden()
+    page.get_by_role("tab", name="second").click()
+    expect(hidden).to_be_visible()
+    settled(page)
+    assert hidden.evaluate("figure => figure._fullLayout.width") < 390
+    assert widest_overflow(page) <= 1
+
+
+def test_what_stands_below_a_figure_has_its_place_before_the_figure_is_there(address: str, page: Page) -> None:
+    waiting: list[Route] = []
+    page.route(COMPONENT_SCRIPT, lambda route: waiting.append(route))
+    page.goto(address, wait_until="commit")
+    page.wait_for_selector(SETTLED)
+    below = page.get_by_text("Below the figures")
+    expect(below).to_be_visible()
+    before = below.bounding_box()
+    assert waiting, "the figures were held back"
+    for route in waiting:
+        route.continue_()
+    page.unroute(COMPONENT_SCRIPT)
+    expect(page.locator(f"{FIGURE} .xtick").first).to_be_visible()
+    settled(page)
+    assert below.bounding_box() == before
+
+
 def points(page: Page) -> int:
-    return page.locator(FIGURE).evaluate("figure => figure.data[0].x.length")
+    return page.locator(FIGURE).first.evaluate("figure => figure.data[0].x.length")
 
 
 def shown_range(page: Page) -> list[float]:
-    return page.locator(FIGURE).evaluate("figure => figure.layout.xaxis.range.slice()")
+    return page.locator(FIGURE).first.evaluate("figure => figure.layout.xaxis.range.slice()")
 
 
 def draws_more(page: Page, count: int = 4) -> None:
@@ -78,7 +115,7 @@ def test_zoom_and_node_stay_while_points_arrive(address: str, page: Page) -> Non
     settled(page)
     area = page.locator(f"{FIGURE} .nsewdrag").first
     expect(area).to_be_visible()
-    page.locator(FIGURE).evaluate("figure => { figure.mark = 'the same node'; }")
+    page.locator(FIGURE).first.evaluate("figure => { figure.mark = 'the same node'; }")
     before = shown_range(page)
     draws_more(page)
     assert shown_range(page)[1] > before[1], "without a zoom the figure grows with its data"
@@ -94,7 +131,7 @@ def test_zoom_and_node_stay_while_points_arrive(address: str, page: Page) -> Non
 
     draws_more(page)
     assert shown_range(page) == zoomed
-    assert page.locator(FIGURE).evaluate("figure => figure.mark") == "the same node"
+    assert page.locator(FIGURE).first.evaluate("figure => figure.mark") == "the same node"
 
 
 @pytest.mark.parametrize(("scheme", "colour"), [("light", "rgb(29, 37, 39)"), ("dark", "rgb(228, 233, 233)")])

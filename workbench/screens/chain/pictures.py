@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from core import quantities
 from core.chains import Anchor, Chain, Target
 from workbench.screens.chain import findings
+from workbench.screens.shared import views
 from workbench.screens.shared.theme import COPPER, TEAL
 from workbench.store.chains import MadeModel
 
@@ -52,9 +53,9 @@ def lineage(chain: Chain, teacher: str, made: Sequence[MadeModel], bridge: str =
     words = "; ".join([*filter(None, [bridge]), *(
         f"anchor {each.number}: {_size(each.parameters, each.dimensions)}, {_quality(each.validation_loss)}" for each in chain.anchors),
         *(f"made: {model.name}" for model in made)])
-    return (f'<div class="wide"><svg viewBox="-2 0 {width + 4:g} {height:g}" role="img" aria-label="Lineage. '
-            f'{html.escape(words)}" style="width:100%;min-width:{min(width, 660):g}px;max-width:{width + 4:g}px;height:auto;display:block">'
-            f'{"".join(parts)}</svg></div>')
+    return views.scrollable(
+        f'<svg viewBox="-2 0 {width + 4:g} {height:g}" role="img" aria-label="Lineage. {html.escape(words)}" '
+        f'style="width:100%;min-width:{min(width, 660):g}px;max-width:{width + 4:g}px;height:auto;display:block">{"".join(parts)}</svg>')
 
 
 def composition(chain: Chain, target: Target) -> str:

@@ -54,6 +54,11 @@ function keepView(key, change) {
   }
 }
 
+function fit(Plotly, element) {
+  const width = element.clientWidth;
+  if (width > 0 && Math.abs(width - element._fullLayout.width) > 1) Plotly.Plots.resize(element);
+}
+
 // A logarithmic axis counts in powers of ten: a range kept on the other scale means something else.
 function viewKey(figure) {
   return `figure ${figure.layout.uirevision} ${figure.layout.yaxis?.type ?? ""} ${figure.layout.yaxis?.title?.text ?? ""}`;
@@ -82,6 +87,8 @@ export default function ({ data, parentElement }) {
       if (!element.keepsView) {
         element.keepsView = true;
         element.on("plotly_relayout", (change) => keepView(element.dataset.view, change));
+        // Plotly itself follows the window only; one drawn where it had no width, as in a closed tab, is 700 pixels wide.
+        new ResizeObserver(() => fit(Plotly, element)).observe(element);
       }
     }
   });

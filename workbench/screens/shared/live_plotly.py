@@ -28,7 +28,7 @@ SCRIPT_NAME = "plotly.min.js"
 
 _mount = st.components.v2.component(
     "stillhouse_live_plotly",
-    html='<div class="live-plotly" role="img"></div>',
+    html='<div class="live-plotly" role="img" style="overflow:hidden"></div>',  # a figure never makes the page wider
     js=Path(__file__).with_suffix(".js").read_text(encoding="utf-8"),
     isolate_styles=False,  # plotly.js puts its own style sheet into the page's head
 )
@@ -42,9 +42,10 @@ def live_plotly(figure: go.Figure, *, key: str, label: str = "") -> None:
         key: identity of the figure on the page; zoom is kept as long as it stays the same.
         label: what the figure shows, for screen readers; its title when empty.
     """
-    _mount(key=key, data={
+    height = figure.layout.height or DEFAULT_HEIGHT
+    _mount(key=key, height=int(height), data={  # what stands below it has its place before the figure is drawn
         "figure": figure_json(figure, key),
-        "height": figure.layout.height or DEFAULT_HEIGHT,
+        "height": height,
         "label": label or figure.layout.title.text or "figure",
         "plotly": f"{asset_path(SCRIPT_NAME)}?{importlib.metadata.version('plotly')}",
     })

@@ -113,9 +113,18 @@ def text_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, label: str
                        for text, align in zip(cells, aligned, strict=True))
 
     body = "".join(f"<tr>{line('td', row, 'font-variant-numeric:tabular-nums')}</tr>" for row in rows)
-    st.html(f'<div class="wide"><table aria-label="{html.escape(label)}" style="width:100%;border-collapse:collapse">'
-            f'<colgroup><col style="width:{first_width}"></colgroup>'
-            f'<thead><tr>{line("th", head, "font-weight:600;opacity:0.75")}</tr></thead><tbody>{body}</tbody></table></div>')
+    st.html(scrollable(f'<table aria-label="{html.escape(label)}" style="width:100%;border-collapse:collapse">'
+                       f'<colgroup><col style="width:{first_width}"></colgroup>'
+                       f'<thead><tr>{line("th", head, "font-weight:600;opacity:0.75")}</tr></thead><tbody>{body}</tbody></table>'))
+
+
+def scrollable(markup: str) -> str:
+    """Return the markup inside a box that scrolls sideways where the page is narrower than it.
+
+    That it scrolls stands in the markup itself: the browser may get `pages.css`, which fades its end out, after the page is drawn,
+    and until then the whole page would be as wide as the box.
+    """
+    return f'<div class="wide" style="overflow-x:auto">{markup}</div>'
 
 
 def number(value: float | None, name: str, digits: int = 4) -> str:
