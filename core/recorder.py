@@ -17,7 +17,7 @@ class Stopped(Exception):
 
 
 class Recorder(Protocol):
-    """What `core.training.distill` needs from whoever watches it."""
+    """What `core.methods.distillation.distill` needs from whoever watches it."""
 
     def log(self, arm: str, step: int, metrics: Mapping[str, float]) -> None:
         """Record numbers at an optimiser step (1-based; 0 is before training). Names are those of `core.metrics`.

@@ -4,7 +4,8 @@
     workbench   the application: imports core
     pages       thin scripts: Streamlit and the workbench
 
-Inside the workbench, packages lie on floors, and imports go down: `FLOORS`.
+Inside `core/` and inside the workbench, packages lie on floors, and imports go down: `CORE_FLOORS`, `FLOORS`. Imports inside
+functions and under TYPE_CHECKING count too, so that no circle hides in them.
 """
 
 from __future__ import annotations
@@ -26,9 +27,23 @@ HEAVY = ("torch", "transformers", "datasets", "accelerate", "peft")
 # These load the engine on purpose, in processes of their own: the training worker, the generating server, a verb in the terminal.
 OTHER_PROCESSES = {"workbench.runs.worker", "workbench.inference.server", "workbench.terminal.cli", "workbench.__main__"}
 # The engine modules that the web process uses.
-LIGHT_CORE = ("core.config", "core.errors", "core.recorder", "core.metrics", "core.catalog", "core.layer_maps", "core.planning",
-              "core.claims.registry", "core.claims.running", "core.claims.outcomes", "core.data.house", "core.data.sources",
-              "core.export.exporting", "core.npm", "core.evaluation.retention", "core.evaluation.flops")
+LIGHT_CORE = ("core.config", "core.errors", "core.recorder", "core.metrics", "core.models.catalog", "core.students.layer_maps",
+              "core.planning.plan", "core.studies.claims.registry", "core.studies.claims.running", "core.studies.claims.outcomes",
+              "core.data.movie_reviews", "core.data.sources", "core.export.exporting", "core.export.browser_runtime",
+              "core.reports.retention_card", "core.evaluation.flops")
+
+# The packages of the engine and the modules beside them, from the ground up; neighbours on one floor do not know each other.
+CORE_FLOORS = (
+    ("config", "errors", "metrics", "recorder"),
+    ("recipes", "system"),
+    ("models",),
+    ("data",),
+    ("export", "generation", "students", "training"),
+    ("evaluation", "tasks"),
+    ("chains", "reports"),
+    ("methods",),
+    ("planning", "studies"),
+)
 
 # The packages of the workbench and the modules beside them, from the ground up; neighbours on one floor do not know each other.
 FLOORS = (
@@ -62,16 +77,21 @@ def imported(path: Path, *, module_level: bool = False) -> set[str]:
     return names
 
 
-def workbench_modules(path: Path) -> set[str]:
-    """Dotted names of the workbench's own modules that a file imports, ``from workbench.store import records`` as its module."""
+def own_modules(path: Path, modules: set[str]) -> set[str]:
+    """Those of `modules` that a file imports anywhere, ``from workbench.store import records`` as the module it names."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             members = {f"{node.module}.{alias.name}" for alias in node.names}
-            names |= {member if member in MODULES else node.module for member in members}
-    return names & MODULES
+            names |= {member if member in modules else node.module for member in members}
+    return names & modules
+
+
+def workbench_modules(path: Path) -> set[str]:
+    """Modules of the workbench that a file imports."""
+    return own_modules(path, MODULES)
 
 
 def packages(names: set[str]) -> set[str]:
@@ -83,6 +103,7 @@ def module_name(path: Path) -> str:
 
 
 MODULES = {module_name(path) for path in FILES["workbench"]}
+CORE_MODULES = {module_name(path) for path in FILES["core"]}
 SHARED = sorted((ROOT / "workbench" / "screens" / "shared").glob("*.py"))
 
 
@@ -106,9 +127,47 @@ def test_workbench_imports_no_page(path: Path) -> None:
     assert "pages" not in packages(imported(path))
 
 
-def floor(module: str) -> int:
-    """The floor of a module by the part of its name after ``workbench``."""
-    return next(number for number, names in enumerate(FLOORS) if module.split(".")[1] in names)
+def floor(module: str, floors: tuple[tuple[str, ...], ...] = FLOORS) -> int:
+    """The floor of a module by the second part of its name."""
+    return next(number for number, names in enumerate(floors) if module.split(".")[1] in names)
+
+
+def circles(arrows: dict[str, set[str]]) -> list[list[str]]:
+    """The modules that reach each other, in groups of two and more; `arrows` maps a module to those that it imports."""
+    def reached(start: str) -> set[str]:
+        found: set[str] = set()
+        ahead = [start]
+        while ahead:
+            new = arrows[ahead.pop()] - found
+            found |= new
+            ahead.extend(new)
+        return found
+
+    reach = {module: reached(module) for module in arrows}
+    groups = {frozenset({module} | {other for other in reach[module] if module in reach[other]})
+              for module in arrows if module in reach[module]}
+    return sorted(sorted(group) for group in groups)
+
+
+@pytest.mark.parametrize("path", FILES["core"], ids=ids(FILES["core"]))
+def test_imports_inside_the_engine_go_down(path: Path) -> None:
+    own = module_name(path)
+    if own == "core":
+        assert not own_modules(path, CORE_MODULES)
+        return
+    others = {name for name in own_modules(path, CORE_MODULES) if name != "core" and name.split(".")[1] != own.split(".")[1]}
+    assert not {name for name in others if floor(name, CORE_FLOORS) >= floor(own, CORE_FLOORS)}
+
+
+@pytest.mark.parametrize("folder", ["core", "workbench"])
+def test_no_circle_of_files(folder: str) -> None:
+    modules = {module_name(path) for path in FILES[folder]}
+    assert not circles({module_name(path): own_modules(path, modules) - {module_name(path)} for path in FILES[folder]})
+
+
+def test_every_module_of_the_engine_lies_in_a_package_or_on_the_ground() -> None:
+    loose = {path.stem for path in (ROOT / "core").glob("*.py")} - {"__init__"}
+    assert loose == {"config", "errors", "metrics", "recorder", "recipes"}
 
 
 @pytest.mark.parametrize("path", FILES["workbench"], ids=ids(FILES["workbench"]))
@@ -139,7 +198,7 @@ def test_models_are_made_and_read_in_one_place() -> None:
                   and node.attr in ("from_pretrained", "from_config")}
         return bool(owners - {"AutoTokenizer", "AutoConfig", "GenerationConfig"})
 
-    assert [module_name(path) for path in FILES["core"] + FILES["workbench"] if makes_models(path)] == ["core.building"]
+    assert [module_name(path) for path in FILES["core"] + FILES["workbench"] if makes_models(path)] == ["core.models.loading"]
 
 
 def test_nothing_imports_the_server_module() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from core.chains import Chain, open_chain
+from core.chains.folder import Chain, open_chain
 from tests.benchmarks import size_quality
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from core.config import leaves
 from core.metrics import METRICS
+from core.recipes import leaves
 from workbench.paths import ROOT, home
 from workbench.settings import HOME, PORT, SETTINGS, Setting
 from workbench.terminal import reference

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from core.config import ExperimentConfig, parse_recipe
+from core.config import ExperimentConfig
+from core.recipes import parse_recipe
 from core.recorder import ListRecorder
 from tests.core.chat_models import SENTENCES, save_chat_model
 
@@ -26,7 +27,7 @@ def chain_recipe(folder: Path, name: str = "tiny-chain") -> ExperimentConfig:
 
 def build_tiny_chain(folder: Path) -> Path:
     """The chain's folder."""
-    from core.systems.chain import build_chain
+    from core.methods.chain import build_chain
 
     build_chain(chain_recipe(folder), ListRecorder(), folder / "tiny-chain")
     return folder / "tiny-chain"

@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from core.devices import is_out_of_memory
 from core.errors import DiskFull, OutOfMemory, RunError, StillhouseError
+from core.system.devices import is_out_of_memory
 
 CROWDED_BYTES = 1 << 20  # with less than this left on the disk, a failed write is a full disk
 

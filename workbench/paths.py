@@ -8,8 +8,8 @@
     ├── models/             models fetched or converted once
     ├── made/<chain>/       models of any size, made on demand from a chain
     ├── exports/<name>/     models exported for the browser (`core.export`)
-    ├── browser/            what runs them there (`core.npm`)
-    ├── claims/<NAME>/      what came of a claim that was checked here (`core.claims.outcomes`)
+    ├── browser/            what runs them there (`core.export.browser_runtime`)
+    ├── claims/<NAME>/      what came of a claim that was checked here (`core.studies.claims.outcomes`)
     ├── engine.log          what the process in which models answer has to say
     └── cache/              what can be made again
 """
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from core import home as engine
+from core.system import paths as engine
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -17,15 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from core.anatomy import Objective
-from core.chat_format import render
 from core.config import DataSpec
-from core.data import house, sources
-from core.data.hub import hub_revision
+from core.data import movie_reviews, sources
+from core.data.chat_template import render
+from core.data.hub_datasets import hub_revision
 from core.data.packing import Blocks, Segment, pack
 from core.data.rows import Row
+from core.data.tokenizers import texts
 from core.errors import DataError
-from core.tokenizer import texts
+from core.models.architectures import Objective
 
 WORDS_PER_TOKEN = 0.62  # house reviews are cut to this many words a token, so that review and answer share a block
 VALIDATION_ROWS = 4000
@@ -56,16 +56,16 @@ class PreparedData:
 def rows(spec: DataSpec, split: str, seed: int, objective: Objective = "causal") -> Iterator[Row]:
     """Rows of the training or validation part, whatever the source. Validation rows do not depend on the seed."""
     limit = spec.max_rows if split == "train" else VALIDATION_ROWS
-    if spec.source == house.HOUSE and objective == "masked":
-        yield from house.texts(split, seed=seed if split == "train" else 0, limit=limit)
+    if spec.source == movie_reviews.HOUSE and objective == "masked":
+        yield from movie_reviews.texts(split, seed=seed if split == "train" else 0, limit=limit)
         return
-    if spec.source == house.HOUSE:
+    if spec.source == movie_reviews.HOUSE:
         words = round(spec.block_length * WORDS_PER_TOKEN)
         if split == "train":
-            yield from house.rows("train", seed=seed, passes=spec.passes, label_weight=spec.label_weight, words=words,
+            yield from movie_reviews.rows("train", seed=seed, passes=spec.passes, label_weight=spec.label_weight, words=words,
                                   small_talk=spec.small_talk, limit=limit)
         else:
-            yield from house.rows("validation", seed=0, label_weight=spec.label_weight, words=words, limit=limit)
+            yield from movie_reviews.rows("validation", seed=0, label_weight=spec.label_weight, words=words, limit=limit)
         return
     for index, row in enumerate(sources.rows(spec, split)):
         if limit is not None and index >= limit:
@@ -168,7 +168,7 @@ def _key(spec: DataSpec, tokenizer: Any, seed: int, objective: Objective) -> str
     if objective == "masked":
         told["objective"] = objective
     file = Path(os.path.expanduser(spec.source))
-    if spec.source == house.HOUSE:
+    if spec.source == movie_reviews.HOUSE:
         told["package"] = importlib.metadata.version("movie-reviews")
     elif file.is_file():
         told["file"] = (file.stat().st_size, file.stat().st_mtime_ns)

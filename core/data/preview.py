@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from core.anatomy import Objective
 from core.config import DataSpec
-from core.conversation import Detokenizer
 from core.data import prepare, sources
+from core.data.conversation import Detokenizer
 from core.data.packing import Blocks, Segment, padding_id
+from core.models.architectures import Objective
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Literal
 
 from core.config import DataSpec
-from core.data import house
+from core.data import movie_reviews, sources
 from core.data.documents import LONGEST, pieces
-from core.data.formats import choose_columns, row_format, to_row
-from core.data.hub import open_hub
+from core.data.formats import choose_columns, known_columns, row_format, to_row
+from core.data.hub_datasets import open_hub
 from core.data.rows import Row
 from core.data.tables import READERS, Table, open_file, suffixes
 from core.errors import DataError
@@ -82,9 +82,9 @@ def inspect(spec: DataSpec, limit: int = 20) -> Inspection:
         DataError: as `rows`, for what the first rows show.
         NetworkError: the hub cannot be reached.
     """
-    if spec.source == house.HOUSE:
-        sample = list(house.rows("train", seed=0, label_weight=spec.label_weight, limit=limit))
-        return Inspection("house", None, (), sample, None, house.corpus_path().stat().st_size)
+    if spec.source == movie_reviews.HOUSE:
+        sample = list(movie_reviews.rows("train", seed=0, label_weight=spec.label_weight, limit=limit))
+        return Inspection("house", None, (), sample, None, movie_reviews.corpus_path().stat().st_size)
     table = open_source(spec)
     columns = choose_columns(table.columns, spec.column, table.origin)
     sample = list(islice(_rows(table, columns), limit))
@@ -157,3 +157,12 @@ def _threshold(table: Table, columns: tuple[str, ...], fraction: float) -> float
 def _nothing(table: Table) -> DataError:
     return DataError(f"{table.origin} holds no row with text in it.", "At least two rows with text were expected.",
                      "Choose another column or file.")
+
+
+def prompts(source: str) -> DataSpec:
+    """How a bridge's prompts are read: a file may have a column of them and no answers. Raises DataError."""
+    spec = DataSpec(source=source)
+    if source == movie_reviews.HOUSE or sources.is_hub_id(source):
+        return spec
+    columns = sources.open_source(spec).columns
+    return spec.model_copy(update={"column": "prompt"}) if "prompt" in columns and known_columns(columns) is None else spec

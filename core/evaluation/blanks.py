@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from core.anatomy import anatomy_of
-from core.catalog import LoadedModel, check_compatible, same_vocabulary
+from core.data.masking import blanked
 from core.errors import CompatibilityError, CorruptModel, DataError
-from core.evaluation.forward import evaluating
-from core.masking import blanked
-from core.tokenizer import real_width
+from core.models.architectures import anatomy_of
+from core.models.catalog import LoadedModel
+from core.models.compatibility import check_compatible, same_vocabulary
+from core.models.forward import evaluating
+from core.models.vocabulary import real_width
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import CompatibilityError, DataError
 from core.evaluation.blanks import check_finite
-from core.evaluation.forward import evaluating
-from core.tasks.heads import positions, takes_token_types
+from core.models.forward import evaluating, positions, takes_token_types
 
 if TYPE_CHECKING:
     import torch

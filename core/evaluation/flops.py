@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core import checkpoints
-from core.anatomy import anatomy_of
-from core.dimensions import Dimensions
+from core.models import checkpoints
+from core.models.architectures import anatomy_of
+from core.models.dimensions import Dimensions
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +52,12 @@ def forward_flops(shapes: Mapping[str, Sequence[int]], config: Mapping[str, Any]
     """Count them.
 
     Args:
-        shapes: the tensors' shapes by name, as `core.checkpoints.parameter_shapes` gives them.
+        shapes: the tensors' shapes by name, as `core.models.checkpoints.parameter_shapes` gives them.
         config: the plain data of ``config.json``.
         length, batch: T and B.
 
     Raises:
-        UnsupportedModel, CorruptModel: as `core.dimensions.Dimensions.of` does.
+        UnsupportedModel, CorruptModel: as `core.models.dimensions.Dimensions.of` does.
     """
     anatomy, sizes, task = anatomy_of(config), Dimensions.of(config), checkpoints.task_of(config)
     looked_up = tuple(f"{part}." for part in (anatomy.embeddings, anatomy.positions, anatomy.token_types) if part)

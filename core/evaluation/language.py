@@ -25,8 +25,9 @@ from torch import Tensor
 
 from core.data.packing import Blocks
 from core.errors import DataError, NonFiniteLoss
-from core.evaluation.forward import chunks, evaluating, last_hidden, log_softmax, output_head
-from core.tokenizer import real_width
+from core.models.chunking import chunks
+from core.models.forward import evaluating, last_hidden, log_softmax, output_head
+from core.models.vocabulary import real_width
 
 
 def evaluate_language(student: Any, blocks: Blocks, teacher: Any = None, *, tokenizer: Any, batch_size: int,

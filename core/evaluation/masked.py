@@ -22,11 +22,12 @@ import torch
 import torch.nn.functional as F
 
 from core.config import MaskingSpec
+from core.data.masking import Masker
 from core.data.packing import Blocks, padding_id
 from core.errors import DataError, NonFiniteLoss
-from core.evaluation.forward import chunks, evaluating, forward, log_softmax, output_head
-from core.masking import Masker
-from core.tokenizer import real_width
+from core.models.chunking import chunks
+from core.models.forward import evaluating, forward, log_softmax, output_head
+from core.models.vocabulary import real_width
 
 HELD_OUT = MaskingSpec(rarity=0)
 HELD_OUT_SEED = (0, 0)  # of the masks of held-out text: no training step's

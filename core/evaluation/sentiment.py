@@ -2,7 +2,7 @@
 
     score(label) = sum_j log q(label_j | prompt, label_<j),    the answer is the label with the higher score
 
-on held-out reviews, asked in the model's chat template (`core.chat_format`; a model without one reads a plain dialogue).
+on held-out reviews, asked in the model's chat template (`core.data.chat_template`; a model without one reads a plain dialogue).
 Only the positions that predict a label go through the output head. The standard error is that of a proportion,
 sqrt(a (1 - a) / n).
 
@@ -19,12 +19,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.chat_format import render
-from core.data import house
-from core.data.house import Review
+from core.data import movie_reviews
+from core.data.chat_template import render
+from core.data.movie_reviews import Review
 from core.errors import CompatibilityError
-from core.evaluation.forward import evaluating, last_hidden, output_head
-from core.tokenizer import real_width
+from core.models.forward import evaluating, last_hidden, output_head
+from core.models.vocabulary import real_width
 
 # Tokens of one forward pass, padding included: prompts of like length share a pass, short ones in larger numbers.
 BATCH_TOKENS = 4096
@@ -64,10 +64,10 @@ def evaluate_sentiment(model: Any, tokenizer: Any, reviews: Sequence[Review], de
 
 def label_tokens(tokenizer: Any) -> list[list[int]]:
     """The label words as token ids, with the space in front of them where the template puts one."""
-    asked = render(house.conversation("?"), tokenizer, add_generation_prompt=True)
+    asked = render(movie_reviews.conversation("?"), tokenizer, add_generation_prompt=True)
     ids = []
-    for label in house.LABELS:
-        answered = render(house.conversation("?", label), tokenizer)
+    for label in movie_reviews.LABELS:
+        answered = render(movie_reviews.conversation("?", label), tokenizer)
         space = answered[len(asked):answered.rindex(label)] if answered.startswith(asked) else ""
         ids.append(tokenizer(space + label, add_special_tokens=False)["input_ids"])
     return ids
@@ -77,7 +77,7 @@ def encode_prompt(text: str, tokenizer: Any, room: int, words: int) -> list[int]
     """Token ids of the question about at most `words` words of `text`, fewer where it would take more than `room` tokens."""
     words = min(len(text.split()), words)
     while True:
-        prompt = render(house.sentiment_prompt(text, words), tokenizer, add_generation_prompt=True)
+        prompt = render(movie_reviews.sentiment_prompt(text, words), tokenizer, add_generation_prompt=True)
         ids = tokenizer(prompt, add_special_tokens=False, verbose=False)["input_ids"]
         if len(ids) <= room:
             return ids

@@ -16,14 +16,14 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from core.evaluation.intervals import Estimate, around_median
+from core.evaluation.statistics import Estimate, around_median
 from core.recorder import ListRecorder, Recorder, Stopped
+from core.system.devices import on_threads
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -106,7 +106,7 @@ def measure_speed(models: Mapping[str, Forward], recorder: Recorder, *, vocabula
     """
     import torch
 
-    from core.devices import devices
+    from core.system.devices import devices
 
     if not models:
         raise ValueError("at least one model is timed")
@@ -148,19 +148,6 @@ def forward_of(model: Any) -> Forward:
     """The whole forward pass of a Transformers model, logits included and no cache kept: what a text that is read at once costs."""
     options = {"use_cache": False} if "use_cache" in inspect.signature(model.forward).parameters else {}
     return lambda input_ids, attention_mask: model(input_ids=input_ids, attention_mask=attention_mask, **options)
-
-
-@contextmanager
-def on_threads(count: int) -> Iterator[None]:
-    """Inside it torch computes on so many threads."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _rounds(models: Mapping[str, Forward], inputs: tuple[Tensor, Tensor], budget: float, most: int, recorder: Recorder,

@@ -16,13 +16,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from core.data.house import held_out
+from core.data.movie_reviews import held_out
 
 if TYPE_CHECKING:
     import numpy as np
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from core.checkpoints import Task
+    from core.models.checkpoints import Task
 
 TEXTS, TOKENS, BATCH = 48, 64, 8  # validation reviews, their longest length, and how many at once
 MASK_EVERY = 7  # tokens: the customary 15%

@@ -12,17 +12,17 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core import catalog
 from core.errors import CompatibilityError, ConfigError, CorruptModel, ExportError
-from core.evaluation.speed import on_threads
 from core.export import FORMS, Form
 from core.export.agreement import Agreement
-from core.home import written_whole
-from core.provenance import git_commit, versions
+from core.models import catalog
+from core.system.devices import on_threads
+from core.system.files import written_whole
+from core.system.provenance import git_commit, versions
 
 if TYPE_CHECKING:
-    from core.catalog import LoadedModel, ModelEntry
     from core.export.sessions import OnnxModel
+    from core.models.catalog import LoadedModel, ModelEntry
 
 FILES = {"onnx": "model.onnx", "onnx-int8": "model.int8.onnx"}
 RECORD = "export.json"
@@ -78,14 +78,14 @@ def export(reference: str, form: Form, out: Path, *, name: str | None = None, sa
     """Write a model in another form into the new folder `out`.
 
     Args:
-        reference: as `core.catalog` knows it.
+        reference: as `core.models.catalog` knows it.
         name: what it is called in the record (default: the reference).
         say: called with what is done now.
 
     Raises:
         ConfigError: a folder that is there already.
         ExportError: it cannot be written as ONNX, or what was written does not say what the model says; nothing is left behind.
-        ModelError, NetworkError, DiskFull: as `core.catalog.load` does.
+        ModelError, NetworkError, DiskFull: as `core.models.catalog.load` does.
         CompatibilityError: a masked-language model whose tokenizer has no mask token.
     """
     if form not in FORMS:
@@ -235,7 +235,7 @@ def _copy_files(entry: ModelEntry, folder: Path, patterns: tuple[str, ...]) -> N
 
 
 def _record(entry: ModelEntry, name: str, form: Form) -> Exported:
-    from core.checkpoints import weights_hash
+    from core.models.checkpoints import weights_hash
 
     weights = weights_hash(entry.path) if entry.path is not None and entry.path.is_dir() else ""
     return Exported(model=name, form=form, file=None, task=entry.task, architecture=entry.architecture, parameters=entry.parameters,

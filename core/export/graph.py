@@ -10,15 +10,15 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from core.building import one_at_a_time
 from core.errors import ExportError, UnsupportedModel
+from core.models.loading import one_at_a_time
 
 if TYPE_CHECKING:
     import onnx
     import torch
     from transformers import PreTrainedModel
 
-    from core.checkpoints import Task
+    from core.models.checkpoints import Task
 
 EXPORTED = ("masked", "classification", "causal")  # tasks whose heads give logits, one tensor
 OUTPUT = "logits"

@@ -25,9 +25,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from core.config import TaskSpec
-from core.data import house, sources
+from core.data import movie_reviews, sources
+from core.data.sources import is_hub_id
 from core.errors import DataError
-from core.tasks.reading import (
+from core.tasks.columns import (
     Kind,
     Question,
     choose,
@@ -91,7 +92,7 @@ def load_task(spec: TaskSpec) -> TaskData:
             one class only, numbers and text mixed, numbers that are no classes, answers that their context does not hold.
         NetworkError, DiskFull: a hub dataset that cannot be fetched.
     """
-    if spec.source in house.HOUSE_SOURCES:
+    if spec.source in movie_reviews.HOUSE_SOURCES:
         return _house_task(spec)
     train, validation, origin = source_tables(spec)
     wanted = (spec.text_column, spec.pair_column, spec.label_column)
@@ -123,8 +124,8 @@ def load_task(spec: TaskSpec) -> TaskData:
 
 def look(spec: TaskSpec) -> str:
     """One sentence about a source: a file's columns are looked at, a hub dataset is not asked for. Raises DataError as `load_task`."""
-    if spec.source in house.HOUSE_SOURCES:
-        house.corpus_path()
+    if spec.source in movie_reviews.HOUSE_SOURCES:
+        movie_reviews.corpus_path()
         return "Labelled film reviews of the house corpus."
     if sources.is_hub_id(spec.source):
         return f"'{spec.source}' is taken for a hub dataset."
@@ -139,8 +140,9 @@ def look(spec: TaskSpec) -> str:
 
 def _house_task(spec: TaskSpec) -> TaskData:
     split = house_split(spec)
-    origins = house.HOUSE_SOURCES[spec.source]
-    learnt, measured = ([Example(review.text, int(review.positive)) for review in house.held_out(part) if review.source in origins][:limit]
+    origins = movie_reviews.HOUSE_SOURCES[spec.source]
+    learnt, measured = ([Example(review.text, int(review.positive)) for review in movie_reviews.held_out(part)
+                         if review.source in origins][:limit]
                         for part, limit in (("train", spec.max_train_items), (split, spec.max_items)))
     return TaskData(spec.source, "classification", HOUSE_LABELS, tuple(learnt), tuple(measured), spec.max_length, spec.doc_stride)
 
@@ -180,3 +182,18 @@ def majority_share(train: Sequence[Example], validation: Sequence[Example]) -> f
     """The share of held-out items in the class that most items that are learnt from have: what a model that reads nothing gets."""
     most = Counter(item.label for item in train).most_common(1)[0][0]
     return sum(item.label == most for item in validation) / len(validation)
+
+
+def task_spec(name: str, train_items: int | None) -> TaskSpec:
+    """The task that a name stands for; `train_items`: learnt from at most (None: all)."""
+    source, _, subset = name.partition(":")
+    if subset and is_hub_id(source):
+        return TaskSpec(source=source, subset=subset, max_train_items=train_items)
+    return TaskSpec(source=name, max_train_items=train_items)
+
+
+def headline_metric(task: TaskData) -> str:
+    """What a task is judged by: its own metric where it has one (GLUE's Matthews correlation or F1), else accuracy; F1 of answers."""
+    if task.kind == "question_answering":
+        return "answer_f1"
+    return task.metrics[0] if task.metrics else "accuracy"

@@ -21,21 +21,20 @@ import numpy as np
 import torch
 from torch import nn
 
-from core import catalog
-from core.anatomy import plain_model
-from core.catalog import LoadedModel
-from core.config import LoraSpec, LossSpec, TrainSpec
-from core.devices import resolve_precision
-from core.evaluation.forward import evaluating
-from core.planning import total_steps
-from core.recorded_trainer import latest_checkpoint, training_arguments
+from core.config import LoraSpec, LossSpec, TrainSpec, total_steps
+from core.models import catalog
+from core.models.adapters import merged, with_adapters
+from core.models.architectures import plain_model
+from core.models.catalog import LoadedModel
+from core.models.forward import evaluating, positions, takes_token_types
 from core.recorder import STUDENT, ListRecorder, Recorder, Stopped
-from core.students import merged
+from core.system.devices import resolve_precision
 from core.tasks.data import TaskData, majority_share
 from core.tasks.encoding import Feature, by_length, collate, encode
-from core.tasks.heads import check_teacher, label_order, positions, takes_token_types, with_adapters, with_head
+from core.tasks.heads import check_teacher, label_order, with_head
 from core.tasks.metrics import answer_metrics, best_span, classification_metrics
 from core.tasks.trainer import Collator, Item, TaskTrainer, logits_of
+from core.training.base_trainer import latest_checkpoint, training_arguments
 
 HARD = LossSpec(w_kd=0.0, w_hard=1.0)
 TAUGHT = LossSpec(w_kd=0.5, w_hard=0.5, temperature=2.0)  # as published for DistilBERT (D)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import copy
-import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-from core import catalog, checks
-from core.anatomy import anatomy_of
-from core.building import new_model
-from core.catalog import LoadedModel
-from core.config import LoraSpec
 from core.errors import CompatibilityError
+from core.models import compatibility
+from core.models.architectures import anatomy_of
+from core.models.catalog import LoadedModel
+from core.models.loading import new_model
 from core.tasks.data import TaskData
 
 if TYPE_CHECKING:
@@ -31,7 +29,7 @@ def with_head(start: LoadedModel, task: TaskData, seed: int) -> PreTrainedModel:
     Raises:
         CompatibilityError: a model that is no encoder.
     """
-    checks.encoder(start.entry)
+    compatibility.encoder(start.entry)
     config = copy.deepcopy(start.model.config)
     if task.kind == "classification":
         labels, config.problem_type = task.labels, "single_label_classification"
@@ -69,29 +67,6 @@ def _output(model: PreTrainedModel) -> list[str]:
     return [f"{last}.{name}" for name, _ in model.get_submodule(last).named_parameters()]
 
 
-def with_adapters(model: PreTrainedModel, spec: LoraSpec, seed: int) -> nn.Module:
-    """Low-rank adapters in the blocks; the parts outside of them that are the task's own are trained in full."""
-    from peft import LoraConfig, get_peft_model
-
-    anatomy = anatomy_of(model.config)
-    own = [name for name, module in model.named_children() if name != anatomy.base and any(True for _ in module.parameters())]
-    pooler = ["pooler"] if getattr(model.get_submodule(anatomy.base), "pooler", None) is not None else []
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return get_peft_model(model, LoraConfig(r=spec.rank, lora_alpha=spec.alpha, lora_dropout=spec.dropout,
-                                                target_modules=list(anatomy.projections), modules_to_save=[*own, *pooler])).train()
-
-
-def takes_token_types(model: PreTrainedModel) -> bool:
-    """Whether the model tells two texts of a pair apart by a type of their tokens."""
-    return "token_type_ids" in inspect.signature(model.forward).parameters and getattr(model.config, "type_vocab_size", 0) > 1
-
-
-def positions(*models: Any) -> int:
-    """Tokens of the longest sequence that all of them read."""
-    return min(anatomy_of(model.config).context(model.config.to_dict()) for model in models)
-
-
 def label_order(teacher: LoadedModel, task: TaskData) -> list[int]:
     """For each label of the task the number that the teacher gives it.
 
@@ -122,7 +97,7 @@ def check_teacher(teacher: LoadedModel, start: LoadedModel) -> None:
     Raises:
         CompatibilityError: tokenizers that differ, or a teacher that lacks rows for the student's tokens.
     """
-    catalog.shared_vocabulary(teacher.tokenizer, start.tokenizer)
+    compatibility.shared_vocabulary(teacher.tokenizer, start.tokenizer)
     mine, theirs = (len(loaded.tokenizer.get_vocab()) for loaded in (start, teacher))
     if mine != theirs:
         raise CompatibilityError(f"The tokenizer of '{start.entry.name}' knows {mine:,} tokens, that of '{teacher.entry.name}' {theirs:,}.",

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Sampler
 
-from core.losses import HeadTerms, divergence, logit_loss, masked_logits
-from core.recorded_trainer import RecordedTrainer
 from core.tasks.encoding import Feature, LikeLengths, collate
+from core.training.base_trainer import RecordedTrainer
+from core.training.losses import HeadTerms, divergence, logit_loss, masked_logits
 
 Item = tuple[Feature, np.ndarray | None]  # a sequence and the teacher's logits for it: (C,), or (2, T)
 

@@ -9,8 +9,8 @@ import sys
 import tempfile
 from datetime import date
 
-from core.devices import devices
-from core.provenance import versions
+from core.system.devices import devices
+from core.system.provenance import versions
 from tests.benchmarks.table import markdown
 
 PARTS = ("engine", "app", "chat")

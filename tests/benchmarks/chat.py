@@ -7,8 +7,8 @@ import time
 
 import torch
 
-from core import catalog
-from core.chat_format import render
+from core.data.chat_template import render
+from core.models import catalog
 from tests.benchmarks.table import Figure
 from workbench.inference import client
 from workbench.inference.wire import Answer

@@ -22,11 +22,11 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from core.config import LossSpec, StudentSpec, TrainSpec
 from core.data.packing import Blocks
-from core.devices import resolve_precision
-from core.recorded_trainer import training_arguments
 from core.recorder import STUDENT, ListRecorder
-from core.students import build_student
-from core.trainer import DistillationTrainer, Lesson
+from core.students.build import build_student
+from core.system.devices import resolve_precision
+from core.training.base_trainer import training_arguments
+from core.training.distillation_trainer import DistillationTrainer, Lesson
 from tests.benchmarks.table import ROOT, Figure
 
 BATCH, LENGTH, TEMPERATURE, ROUNDS = 8, 256, 2.0, 3

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from core.chains import Chain, open_chain
+from core.chains.folder import Chain, open_chain
 from workbench.screens.chain import findings
 from workbench.screens.shared.theme import BLUE, BROWN, COPPER, GREY, OLIVE, ROSE, TEAL, VIOLET
 

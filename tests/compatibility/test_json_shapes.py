@@ -18,7 +18,7 @@ from jsonschema import Draft202012Validator
 
 from tests.compatibility.conftest import RELEASE
 from tests.compatibility.json_schemas import schema_of
-from tests.core.claims.fake_claims import fake, put_in_place
+from tests.core.studies.claims.fake_claims import fake, put_in_place
 from workbench.processes import Process
 from workbench.runs.progress import ProgressLog
 from workbench.store import Store
@@ -117,9 +117,9 @@ def checked_claim(claims: None, release_home: Path, capsys: pytest.CaptureFixtur
 
 @pytest.fixture
 def browser_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
-    from core import npm
+    from core.export import browser_runtime
 
-    monkeypatch.setattr(npm, "fetch", lambda progress: [Path("folder")])
+    monkeypatch.setattr(browser_runtime, "fetch", lambda progress: [Path("folder")])
 
 
 @pytest.fixture

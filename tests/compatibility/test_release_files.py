@@ -54,7 +54,7 @@ def answer(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> An
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_a_recipe_is_read_as_before(path: Path) -> None:
-    from core.config import read_recipe
+    from core.recipes import read_recipe
 
     before = dict(leaves(json.loads(path.with_suffix(".json").read_text())))
     given = set(dict(leaves(yaml.safe_load(path.read_text()))))
@@ -64,14 +64,14 @@ def test_a_recipe_is_read_as_before(path: Path) -> None:
         # A default that this kind of experiment has no use for may be gone; what the recipe says must be there.
         assert today.get(name, None if key in given else expected) == expected, f"{key}, today {name}"
     # Written out and read again it is the same.
-    from core.config import parse_recipe
+    from core.recipes import parse_recipe
 
     assert parse_recipe(read_recipe(path).to_dict()) == read_recipe(path)
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_settings_of_the_command_line_have_their_old_names(path: Path, tmp_path: Path) -> None:
-    from core.config import read_recipe
+    from core.recipes import read_recipe
 
     plain = yaml.safe_load(path.read_text())
     settings = [f"{key}={json.dumps(value)}" for key, value in leaves(plain)]
@@ -110,7 +110,7 @@ def test_a_run_is_shown_as_before(name: str, release_home: Path, capsys: pytest.
 
 @pytest.mark.parametrize("name", RUNS)
 def test_a_runs_configuration_is_that_of_its_recipe(name: str, release_home: Path) -> None:
-    from core.config import read_recipe
+    from core.recipes import read_recipe
 
     run = Store().run(name)
     assert run.config == read_recipe(run.directory / "recipe.yaml")
@@ -231,14 +231,14 @@ def test_an_exported_model_says_what_its_torch_model_says(form: str, file: str, 
 
 
 def test_an_ablation_is_found_with_its_result(release_home: Path) -> None:
-    from core import ablation_results
+    from core.studies.ablation import results
     from workbench.studies.jobs import AblationJob
 
-    folder, = ablation_results.folders()
-    config, seeds = ablation_results.noted(folder)
-    assert (config.name, seeds, ablation_results.command_of(folder)) == (
+    folder, = results.folders()
+    config, seeds = results.noted(folder)
+    assert (config.name, seeds, results.command_of(folder)) == (
         "ablated", (42, 43), "python -m workbench ablate ablate.yaml --seeds 2")
-    result = ablation_results.result_of(folder)
+    result = results.result_of(folder)
     assert result.parts == ("minus_kd", "minus_hard", "random")
     stored = json.loads((folder / "result.json").read_text())
     assert result.difference("random", "cross_entropy").value == stored["differences"]["random"]["cross_entropy"]["value"] > 1
@@ -247,7 +247,7 @@ def test_an_ablation_is_found_with_its_result(release_home: Path) -> None:
 
 
 def test_the_outcome_of_a_claim_is_found(release_home: Path) -> None:
-    from core.claims import outcomes, registry
+    from core.studies.claims import outcomes, registry
     from workbench.studies.jobs import ClaimJob
 
     outcome, place = outcomes.latest(registry.CLAIMS["C9"])

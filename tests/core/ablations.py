@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from core.ablation_results import Ablation
-from core.config import parse_recipe
+from core.recipes import parse_recipe
+from core.studies.ablation.results import Ablation
 
 SEEDS = (42, 43, 44)
 _HARDNESS = (0.0, 0.1, 0.2)  # of the seeds, the same for all variants

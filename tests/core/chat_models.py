@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
-from core.tokenizer import train_tokenizer
+from core.data.tokenizers import train_tokenizer
 from tests.core.tiny import tiny_config
 
 SENTENCES = ("A quiet film with a very good script.", "The plot is dull and the jokes are old.",

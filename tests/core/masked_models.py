@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification, BertConfig, PreTrainedModel
 
-from core.tokenizer import train_masked_tokenizer
+from core.data.tokenizers import train_masked_tokenizer
 
 TEXTS = ("the film was good and the plot was great", "the acting was bad and the story was boring", "I loved this movie", "I hated it",
          "a wonderful little film with a great cast", "a terrible waste of time")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from core.config import ExperimentConfig, Ramp, apply_overrides, describe, leaves, parse_recipe, parse_yaml, read_recipe
+from core.config import ExperimentConfig, Ramp
 from core.errors import ConfigError
-from core.validation_words import PATTERNS
+from core.recipes import PATTERNS, apply_overrides, describe, leaves, parse_recipe, parse_yaml, read_recipe
 
 RECIPES = Path(__file__).resolve().parents[2] / "assets" / "recipes"
 

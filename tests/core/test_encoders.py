@@ -7,13 +7,14 @@ import json
 import pytest
 import torch
 
-from core import catalog, checkpoints
-from core.anatomy import ANATOMIES, anatomy_of, blocks, without_block
-from core.checkpoints import task_of
 from core.config import StudentSpec
 from core.errors import CompatibilityError, ConfigError, UnsupportedModel
-from core.evaluation.forward import forward, output_head
-from core.students import build_student, merged
+from core.models import catalog, checkpoints
+from core.models.adapters import merged
+from core.models.architectures import ANATOMIES, anatomy_of, blocks, without_block
+from core.models.checkpoints import task_of
+from core.models.forward import forward, output_head
+from core.students.build import build_student
 from tests.core.masked_models import masked_model, masked_tokenizer, save
 from tests.core.tiny import ENCODERS, POSITIONS, tiny_encoder, token_ids
 

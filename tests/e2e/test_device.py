@@ -16,8 +16,8 @@ import pytest
 from playwright.sync_api import BrowserContext, FrameLocator, Page, expect
 from transformers import AutoTokenizer
 
-from core import npm
 from core.errors import NetworkError
+from core.export import browser_runtime
 from core.export.sessions import OnnxModel
 from tests.app_process import AppProcess, running_app
 from tests.core.export.encoders import save_encoder
@@ -33,13 +33,13 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
     """The app with what runs in browsers in its home."""
     folder = tmp_path_factory.mktemp("device")
     with pytest.MonkeyPatch.context() as patch:
-        kept = npm.runtime_dir()  # of the user: fetched before, by hand or by an earlier test
+        kept = browser_runtime.runtime_dir()  # of the user: fetched before, by hand or by an earlier test
         patch.setenv("STILLHOUSE_HOME", str(folder / "home"))
-        if all((kept / package.folder.name).is_dir() for package in npm.PACKAGES):
-            shutil.copytree(kept, npm.runtime_dir())
+        if all((kept / package.folder.name).is_dir() for package in browser_runtime.PACKAGES):
+            shutil.copytree(kept, browser_runtime.runtime_dir())
         else:
             try:
-                npm.fetch()
+                browser_runtime.fetch()
             except NetworkError as error:
                 pytest.skip(f"the npm packages are not here: {error}")
     with running_app(folder, home=folder / "home") as running:

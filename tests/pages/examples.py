@@ -6,8 +6,9 @@ import math
 import time
 from typing import Any
 
-from core.config import ExperimentConfig, parse_recipe
-from core.evaluation.retention import Card
+from core.config import ExperimentConfig
+from core.recipes import parse_recipe
+from core.reports.retention_card import Card
 from workbench.processes import Process, boot_id
 from workbench.store import Store
 from workbench.store.records import Progress, Run

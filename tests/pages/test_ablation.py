@@ -9,11 +9,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from core import ablation_results
-from core.ablation_results import RESULT
-from core.config import ExperimentConfig, parse_recipe
+from core.config import ExperimentConfig
 from core.errors import ConfigError
-from core.json_files import write_json
+from core.recipes import parse_recipe
+from core.studies.ablation import results
+from core.studies.ablation.results import RESULT
+from core.system.files import write_json
 from tests.core.ablations import result
 from tests.pages.conftest import Open, button, fault_free, texts
 from tests.pages.examples import GONE
@@ -27,7 +28,7 @@ COMMAND = "python -m workbench ablate assets/recipes/distilbert.yaml --seeds 3"
 
 
 def begun(seeds: int = 3, *, found: bool = False) -> Path:
-    folder = ablation_results.note(parse_recipe(result().config), seeds, COMMAND)
+    folder = results.note(parse_recipe(result().config), seeds, COMMAND)
     if found:
         write_json(folder / RESULT, result().to_dict())
     return folder
@@ -109,7 +110,7 @@ def test_an_end_before_the_end_says_why_and_goes_on(open_page: Open, monkeypatch
 
 
 def test_what_another_release_began_is_left_out(open_page: Open, home: Path) -> None:
-    write_json(home / "ablations" / "old" / ablation_results.RECIPE, {"config": {"what": 1}, "seeds": 3, "noted": 1})
+    write_json(home / "ablations" / "old" / results.RECIPE, {"config": {"what": 1}, "seeds": 3, "noted": 1})
     assert "finished" not in texts(open_page("ablation"))
 
 
@@ -127,4 +128,4 @@ def test_every_recipe_of_the_form_has_parts_to_leave_out() -> None:
 def test_nothing_begins_that_has_no_parts() -> None:
     with pytest.raises(ConfigError):
         background.start_ablation(parse_recipe({"losses": {"w_hard": 0}, "student": {"init": "random"}}), 3)
-    assert ablation_results.folders() == []
+    assert results.folders() == []

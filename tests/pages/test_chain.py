@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-import core.chains
-from core import on_demand
-from core.chains import Chain, Target
-from core.config import parse_recipe
+from core.chains import folder, on_demand
+from core.chains.folder import Chain, Target
+from core.recipes import parse_recipe
 from tests.pages.conftest import Open, answered, button, fault_free, texts
 from tests.tiny_chains import chain_recipe
 from workbench.inference import client
@@ -46,7 +45,7 @@ class Measured:
 def _engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No house chain, and an engine that needs no process."""
     (tmp_path / "shipped").mkdir()
-    monkeypatch.setattr(core.chains, "HOUSE_MODELS", tmp_path / "shipped")
+    monkeypatch.setattr(folder, "HOUSE_MODELS", tmp_path / "shipped")
     monkeypatch.setattr(client, "engine", FakeEngine)
     monkeypatch.setattr(background, "measured_size", Measured())
 

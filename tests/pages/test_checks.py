@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from core.claims import outcomes, registry
-from core.claims.running import judged
-from tests.core.claims.fake_claims import fake, put_in_place
+from core.studies.claims import outcomes, registry
+from core.studies.claims.running import judged
+from tests.core.studies.claims.fake_claims import fake, put_in_place
 from tests.pages.conftest import Open, fault_free, texts
 from tests.pages.examples import GONE
 from workbench.processes import Process

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.chains import house_chains
+from core.chains.folder import house_chains
 from core.recorder import CONTROL, STUDENT
 from tests.pages import examples
 from workbench.store import Store, references

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from core import catalog, npm
 from core.errors import ExportError, NetworkError
-from core.export import exporting
+from core.export import browser_runtime, exporting
+from core.models import catalog
 from tests.core.export.encoders import save_encoder
 from tests.pages.conftest import Open, button, fault_free, texts
 from workbench.screens.device import device_view, exports
@@ -23,7 +23,7 @@ class FakeFetch:
     share, done, error = 0.4, False, None
 
     def __init__(self, name: str) -> None:
-        assert name in (npm.RUNTIME, "org/tiny")
+        assert name in (browser_runtime.RUNTIME, "org/tiny")
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +41,7 @@ def exported(encoder: str, home: Path) -> Path:
 
 @pytest.fixture
 def runtime(home: Path) -> None:
-    for package in npm.PACKAGES:
+    for package in browser_runtime.PACKAGES:
         package.folder.mkdir(parents=True)
 
 

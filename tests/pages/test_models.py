@@ -9,8 +9,8 @@ import pytest
 import yaml
 from transformers import AutoModelForSequenceClassification
 
-from core import packages
 from core.errors import NetworkError
+from core.models import pypi
 from tests.core.masked_models import masked_model, masked_tokenizer
 from tests.pages import examples
 from tests.pages.conftest import Open, button, fault_free, texts
@@ -18,7 +18,7 @@ from workbench.screens.models import desktop
 from workbench.screens.shared import fetch_button, state, views
 from workbench.store import Store, references
 
-PACKAGED = next(iter(packages.PACKAGES))
+PACKAGED = next(iter(pypi.PACKAGES))
 
 
 class FakeFetch:

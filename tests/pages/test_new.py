@@ -13,10 +13,11 @@ import yaml
 from streamlit.testing.v1 import AppTest
 from transformers import AutoModelForSequenceClassification
 
-from core import packages, quantities
-from core.config import parse_recipe, read_recipe
 from core.errors import DataError
-from core.planning import static_plan
+from core.models import pypi
+from core.planning.plan import static_plan
+from core.recipes import parse_recipe, read_recipe
+from core.system import units
 from tests.core.masked_models import masked_model, masked_tokenizer, save
 from tests.core.tiny import tiny_encoder
 from tests.pages import examples
@@ -57,7 +58,7 @@ def test_the_depth_changes_map_and_sizes(form: AppTest):
     assert "teacher block 3 becomes student block 2" in picture
     assert written(page)["student"]["layers"] == 3
     plan = static_plan(parse_recipe(written(page)))
-    assert next(each.value for each in page.metric if each.label == "Student's parameters") == quantities.count(plan.student.parameters)
+    assert next(each.value for each in page.metric if each.label == "Student's parameters") == units.count(plan.student.parameters)
 
 
 def test_the_mix_keeps_the_sum_of_the_weights(form: AppTest):
@@ -280,7 +281,7 @@ def test_an_upload_becomes_the_corpus(form: AppTest):
 
 def test_a_teacher_that_is_not_here_is_not_fetched_for_a_picture(open_page: Open, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(background, "next_token", Mock(side_effect=AssertionError("asked")))
-    page = open_page("new", recipe="quickstart", set=[f"teacher.model={next(iter(packages.PACKAGES))}"])
+    page = open_page("new", recipe="quickstart", set=[f"teacher.model={next(iter(pypi.PACKAGES))}"])
     assert "will be downloaded when the run starts" in texts(page)
     assert "once the teacher is on this machine" in texts(page)
 

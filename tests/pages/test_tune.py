@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from core.config import parse_recipe
+from core.recipes import parse_recipe
 from tests.core.tasks.encoders import encoder, sentiment
 from tests.pages.conftest import Open, button, fault_free, texts
 from workbench.screens.shared import state

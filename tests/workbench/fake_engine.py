@@ -14,8 +14,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from core.config import ExperimentConfig, parse_recipe
+from core.config import ExperimentConfig
 from core.errors import ConfigError, NonFiniteLoss
+from core.recipes import parse_recipe
 from core.recorder import STUDENT, Recorder
 
 
@@ -45,7 +46,7 @@ def config(steps: int = 5, *, name: str | None = None, device: str = "cpu", **be
 
 
 def engine(config: ExperimentConfig, recorder: Recorder, directory: Path, **_options: Any) -> dict[str, Any]:
-    """The signature and the habits of `core.training.distill`."""
+    """The signature and the habits of `core.methods.distillation.distill`."""
     behaviour, total = json.loads(config.description), config.train.max_steps
     checkpoint = directory / "step"
     step = int(checkpoint.read_text()) if checkpoint.exists() else 0

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from core import quantities
 from core.errors import StillhouseError
+from core.system import units
 from workbench.chat.turns import FINISHES, Turn
 from workbench.inference.wire import ModelCard
 from workbench.store.references import short
@@ -43,7 +43,7 @@ def on_screen(error: StillhouseError) -> str:
 def _facts(card: ModelCard | None) -> list[str]:
     if card is None:
         return []
-    facts = [f"{quantities.count(card.parameters)} parameters", f"{card.layers} layers", f"weights <code>{escape(card.weights)}</code>"]
+    facts = [f"{units.count(card.parameters)} parameters", f"{card.layers} layers", f"weights <code>{escape(card.weights)}</code>"]
     return facts if card.device == "cpu" else [*facts, escape(card.device)]
 
 

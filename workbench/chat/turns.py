@@ -22,7 +22,7 @@ class Turn:
         error: why there is none, or why it broke off.
         card: the model that answered, once it was loaded.
         answer: how the answer ended; None while it is under way or when it failed.
-        sampling: how its tokens were drawn, by the names of `core.generation.Sampling`.
+        sampling: how its tokens were drawn, by the names of `core.generation.streaming.Sampling`.
     """
 
     question: str

@@ -30,8 +30,8 @@ from workbench.processes import detached, inherited
 from workbench.store import Store, references
 
 if TYPE_CHECKING:
-    from core.chains import Chain, Target
-    from core.checkpoints import Task
+    from core.chains.folder import Chain, Target
+    from core.models.checkpoints import Task
 
 STOP_SECONDS = 2.0  # what the process gets to end by itself
 # Turns for which a waiting thread of a model keeps its core. By default it does for milliseconds, which beside a training
@@ -50,7 +50,7 @@ class Engine:
     All methods raise what the engine raised, by its own class, and `EngineLost`.
 
     Args:
-        resolve: turns a reference as users write it, runs included, into one that `core.catalog` knows.
+        resolve: turns a reference as users write it, runs included, into one that `core.models.catalog` knows.
     """
 
     def __init__(self, resolve: Callable[[str], str]) -> None:
@@ -67,16 +67,16 @@ class Engine:
         """Answer a conversation; the answer is the iteration over what is returned.
 
         Args:
-            sampling: the fields of `core.generation.Sampling`.
+            sampling: the fields of `core.generation.streaming.Sampling`.
         """
         return Generation(self._ask("generate", model=self._resolve(model), messages=list(messages), sampling=sampling))
 
     def lens(self, teacher: str, student: str, messages: Sequence[Mapping[str, str]], answer: str) -> list[dict[str, Any]]:
-        """`core.lens.compare_positions` as plain data."""
+        """`core.evaluation.token_divergence.compare_positions` as plain data."""
         return self._call("lens", teacher=self._resolve(teacher), student=self._resolve(student), messages=list(messages), answer=answer)
 
     def next_token_logits(self, model: str, prompt: str, count: int = 20) -> dict[str, Any]:
-        """`core.lens.next_token_logits` as plain data: ``tokens`` (texts) and ``logits`` (all, falling)."""
+        """`core.evaluation.token_divergence.next_token_logits` as plain data: ``tokens`` (texts) and ``logits`` (all, falling)."""
         return self._call("next_token", model=self._resolve(model), prompt=prompt, count=count)
 
     def blanks(self, models: Sequence[str], text: str, count: int = 10) -> dict[str, Any]:
@@ -106,18 +106,18 @@ class Engine:
         return self._call("survey", data=data.model_dump(mode="json"), model=model and self._resolve(model), seed=seed)
 
     def plan(self, config: ExperimentConfig, *, measure: bool) -> dict[str, Any]:
-        """`core.planning.plan` as plain data."""
+        """`core.planning.plan.plan` as plain data."""
         if config.teacher is not None:
             config = config.model_copy(update={"teacher": TeacherSpec(model=self._resolve(config.teacher.model))})
         return self._call("plan", config=config.to_dict(), measure=measure)
 
     def make_size(self, chain: Chain, target: Target, folder: Path, *, method: str | None = None,
                   alpha: float | None = None) -> dict[str, Any]:
-        """`core.on_demand.make` without its measurements, as plain data; `folder` then holds the model."""
+        """`core.chains.on_demand.make` without its measurements, as plain data; `folder` then holds the model."""
         return self._call("make_size", chain=_told(chain), target=asdict(target), folder=str(folder), method=method, alpha=alpha)
 
     def measure_size(self, chain: Chain, target: Target, folder: Path) -> dict[str, float]:
-        """The validation losses of a made model (``this``) and of all that `core.on_demand.compare` holds it against."""
+        """The validation losses of a made model (``this``) and of all that `core.chains.on_demand.compare` holds it against."""
         return self._call("measure_size", chain=_told(chain), target=asdict(target), folder=str(folder))
 
     def export(self, model: str, form: str, folder: Path) -> dict[str, Any]:

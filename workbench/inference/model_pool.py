@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core import catalog, devices
-from core.catalog import LoadedModel
-from core.checkpoints import loaded_hash
 from core.errors import OutOfMemory
-from core.quantities import GIB
+from core.models import catalog
+from core.models.catalog import LoadedModel
+from core.models.checkpoints import loaded_hash
+from core.system import devices
+from core.system.units import GIB
 from workbench.inference.wire import ModelCard
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class ModelPool:
         """The model that a reference names and what it is, kept in memory for as long as the block runs.
 
         Raises:
-            ModelError, NetworkError: see `core.catalog.load`.
+            ModelError, NetworkError: see `core.models.catalog.load`.
             OutOfMemory: it would not fit, even alone.
         """
         pooled = self._take(reference)

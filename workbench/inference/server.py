@@ -20,20 +20,22 @@ from typing import Any, BinaryIO
 
 import torch
 
-from core import catalog
-from core.anatomy import anatomy_of
-from core.catalog import LoadedModel, check_compatible, check_task
-from core.chains import Chain, Target, open_chain
-from core.checkpoints import Task
-from core.config import DataSpec, parse_recipe
-from core.dimensions import Dimensions
+from core.chains.folder import Chain, Target, open_chain
+from core.config import DataSpec
 from core.errors import OutOfMemory, StillhouseError
 from core.evaluation.blanks import compare_blanks, fill_blanks
 from core.evaluation.classes import class_probabilities
 from core.evaluation.speed import quick_latencies
+from core.evaluation.token_divergence import compare_positions, next_token_logits
 from core.export import Form
-from core.generation import stream
-from core.lens import compare_positions, next_token_logits
+from core.generation.streaming import stream
+from core.models import catalog
+from core.models.architectures import anatomy_of
+from core.models.catalog import LoadedModel
+from core.models.checkpoints import Task
+from core.models.compatibility import check_compatible, check_task
+from core.models.dimensions import Dimensions
+from core.recipes import parse_recipe
 from workbench import paths
 from workbench.failures import is_out_of_memory
 from workbench.inference import wire
@@ -45,7 +47,7 @@ TIDY_SECONDS = 30.0  # between two looks for models that nobody uses
 POOLED = ("info", "generate", "lens", "next_token", "blanks", "classes", "preview")
 
 # Imported before the first request: two threads that import parts of Transformers at once break each other's imports.
-BEFOREHAND = ("transformers.models.auto.modeling_auto", "core.on_demand", "core.rehearsal")
+BEFOREHAND = ("transformers.models.auto.modeling_auto", "core.chains.on_demand", "core.planning.dry_run")
 
 Message = dict[str, Any]
 
@@ -226,21 +228,21 @@ class Server:
             yield _value(survey(spec, loaded.tokenizer, seed, anatomy_of(loaded.model.config).objective))
 
     def _plan(self, _cancelled: threading.Event, config: dict[str, Any], measure: bool) -> Iterator[Message]:
-        from core import planning
+        from core.planning import plan
 
         with self._alone if measure else contextlib.nullcontext(), self._cores.share():
-            yield _value(asdict(planning.plan(parse_recipe(config), measure=measure)))
+            yield _value(asdict(plan.plan(parse_recipe(config), measure=measure)))
 
     def _make_size(self, _cancelled: threading.Event, chain: dict[str, str], target: dict[str, Any], folder: str, method: str | None,
                    alpha: float | None) -> Iterator[Message]:
-        from core import on_demand
+        from core.chains import on_demand
 
         with self._cores.share(target["parameters"]):
             made = on_demand.make(_chain(**chain), _target(target), Path(folder), method=method, alpha=alpha, measure=False)
             yield _value(asdict(made))
 
     def _measure_size(self, _cancelled: threading.Event, chain: dict[str, str], target: dict[str, Any], folder: str) -> Iterator[Message]:
-        from core import on_demand
+        from core.chains import on_demand
 
         opened, size = _chain(**chain), _target(target)
         with self._cores.share(size.parameters):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from core.anatomy import Objective
 from core.config import DataSpec
 from core.data import prepare
 from core.data.rows import Row
+from core.models.architectures import Objective
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -58,7 +58,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The end of an answer; fields as in `core.generation.GenerationResult`."""
+    """The end of an answer; fields as in `core.generation.streaming.GenerationResult`."""
 
     text: str
     tokens: int

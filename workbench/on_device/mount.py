@@ -2,7 +2,7 @@
 
     /on-device/pane.html?models=ID,ID   the pane, with pane.js, pane.css and worker.js beside it
     /on-device/runtime.json             where the libraries of the pinned releases lie
-    /on-device/runtime/...              onnxruntime-web and the tokenizers, kept by `core.npm`
+    /on-device/runtime/...              onnxruntime-web and the tokenizers, kept by `core.export.browser_runtime`
     /on-device/exports/ID/...           a model that was exported (`core.export`): int8 graph, tokenizer, configuration, record
 
 They lie behind the same guard as the pages (`workbench.auth`).
@@ -20,7 +20,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from core.npm import ONNX_RUNTIME, TOKENIZERS, runtime_dir
+from core.export.browser_runtime import ONNX_RUNTIME, TOKENIZERS, runtime_dir
 from workbench import paths
 
 # By the end of a name: what the system's own tables say of these varies, and browsers start no module of another type.

@@ -166,7 +166,7 @@ def queue_problem() -> Exception | None:
 
 def _checked(config: ExperimentConfig, store: Store) -> tuple[ExperimentConfig, dict[str, str]]:
     """The pinned configuration and its parents. Raises what `references.pin` raises, and the first check of the plan that fails."""
-    from core.planning import static_plan
+    from core.planning.plan import static_plan
 
     config, parents = references.pin(config, store)
     waits = bool(store.runs(status=ACTIVE))  # what works now gives its memory back before this one starts

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, TextIO
 
-from core import quantities
+from core.system import units
 from workbench.store.records import Progress
 
 LOG_SECONDS, TERMINAL_SECONDS = 10.0, 0.5  # between two reports of a step
@@ -64,7 +64,7 @@ class ProgressLog:
         if "tokens_per_second" in metrics:
             parts.append(f"{metrics['tokens_per_second']:,.0f} tokens/s")
         if total and step > self._first_step:
-            parts.append(f"about {quantities.duration((now - self._began) / (step - self._first_step) * (total - step))} left")
+            parts.append(f"about {units.duration((now - self._began) / (step - self._first_step) * (total - step))} left")
         self._line("  ".join(parts), rewritable=True)
 
     def _line(self, text: str, rewritable: bool = False) -> None:

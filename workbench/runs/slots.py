@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping
 
-from core import machine
-from core.machine import VISIBLE
+from core.system import machine
+from core.system.machine import VISIBLE
 
 GPUS = "STILLHOUSE_GPUS"  # in a worker: CUDA_VISIBLE_DEVICES of whoever began the queue
 ALL = "all"

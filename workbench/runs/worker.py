@@ -20,8 +20,8 @@ from types import FrameType
 from typing import Any
 
 from core.errors import StillhouseError
+from core.methods import engine_for
 from core.recorder import Recorder
-from core.systems import engine_for
 from workbench.errors import StoreError, WrongStatus
 from workbench.failures import explain
 from workbench.processes import Process
@@ -31,7 +31,7 @@ from workbench.runs.recording import StoreRecorder
 from workbench.store import Store, references
 from workbench.store.records import Run, Status
 
-Engine = Callable[..., dict[str, Any]]  # the signature of `core.training.distill`
+Engine = Callable[..., dict[str, Any]]  # the signature of `core.methods.distillation.distill`
 
 Ending = tuple[Status, str, str]  # status, message, hint
 FINISHED: Ending = ("finished", "", "")
@@ -55,7 +55,7 @@ def run_worker(run_id: str, store: Store, engine: Engine | None = None, *, watch
     SIGTERM, and Ctrl-C once, ask it to stop with a checkpoint; Ctrl-C again ends it at the last checkpoint.
 
     Args:
-        engine: what trains (default: what `core.systems` has for the run's configuration).
+        engine: what trains (default: what `core.methods` has for the run's configuration).
         watchers: recorders that are told everything too, as a progress line.
 
     Raises:

@@ -9,14 +9,15 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from core import ablation_results
-from core.ablation import variants
-from core.ablation_results import FULL, PAPER, PLACE, PUBLISHED, WORDS, Ablation
-from core.claims.claim import DEFAULT_SEEDS
-from core.config import ExperimentConfig, parse_recipe, read_recipe
+from core.config import ExperimentConfig
 from core.errors import ConfigError
 from core.metrics import METRICS
-from core.quantities import duration
+from core.recipes import parse_recipe, read_recipe
+from core.studies.ablation import results
+from core.studies.ablation.results import FULL, PAPER, PLACE, PUBLISHED, WORDS, Ablation
+from core.studies.ablation.variants import variants
+from core.studies.seeds import DEFAULT_SEEDS
+from core.system.units import duration
 from workbench.paths import ROOT
 from workbench.screens.shared import charts, state, views
 from workbench.screens.shared.live_plotly import live_plotly
@@ -37,7 +38,7 @@ def show() -> None:
     """The form, then every ablation that was begun here, the latest first."""
     busy = background.running_job()
     _form(busy)
-    folders = ablation_results.folders()
+    folders = results.folders()
     if not folders:
         views.empty_state("No ablation yet. Choose a recipe above and start it: it goes on in the background, and the page may be closed "
                           "meanwhile.", "science")
@@ -101,14 +102,14 @@ def command(name: str, steps: int | None, seeds: int) -> str:
 
 
 def _card(folder: Path, busy: str | None) -> None:
-    task, result, job = ablation_results.noted(folder), ablation_results.result_of(folder), AblationJob(folder)
+    task, result, job = results.noted(folder), results.result_of(folder), AblationJob(folder)
     if task is None:
         return  # another release began it
     config, seeds = task
     latest = job.load_state()
     with st.container(border=True, key=f"ablation-{folder.name}"):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"**{views.plain(ablation_results.name_of(config))}**", width="content")
+            st.markdown(f"**{views.plain(results.name_of(config))}**", width="content")
             status = latest.state if latest is not None else "finished" if _whole(result, seeds) else "stopped"
             colour, icon = LOOKS[status]
             st.badge(status, color=colour, icon=f":material/{icon}:")
@@ -121,7 +122,7 @@ def _card(folder: Path, busy: str | None) -> None:
         _state(job, latest)
         if result is not None:
             _result(folder, result)
-        if line := ablation_results.command_of(folder):
+        if line := results.command_of(folder):
             st.code(line, language="bash", wrap_lines=True)
 
 
@@ -190,9 +191,9 @@ def _result(folder: Path, result: Ablation) -> None:
     which = "to the right is worse" if about.better == "lower" else "to the left is worse"
     st.caption(f"Each variant less the whole recipe, mean over {len(result.seeds)} paired seed{'s' if len(result.seeds) > 1 else ''}, two "
                f"standard errors to either side; {which}.")
-    head, rows = ablation_results.table(result)
+    head, rows = results.table(result)
     views.text_table(head, rows, numbers=True, label=f"Ablation of {result.name}", first_width="12rem")
-    st.markdown("\n".join(f"- {views.plain(each)}" for each in ablation_results.verdicts(result)))
+    st.markdown("\n".join(f"- {views.plain(each)}" for each in results.verdicts(result)))
     st.caption(f"Published: change of the GLUE macro score in points, [arXiv {PAPER}](https://arxiv.org/abs/{PAPER}), {PLACE}, without a "
                "spread over seeds. The order of the parts is comparable, the numbers are not.")
     st.download_button("Differences (CSV)", lambda: differences_csv(result), file_name=f"{result.name}-ablation.csv", mime="text/csv",

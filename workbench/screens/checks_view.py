@@ -6,11 +6,11 @@ from itertools import groupby
 
 import streamlit as st
 
-from core.claims import outcomes, registry
-from core.claims.claim import Claim, Figure
-from core.claims.outcomes import Number, Outcome
-from core.quantities import duration
-from core.statistics import STANDARD_ERRORS
+from core.evaluation.statistics import STANDARD_ERRORS
+from core.studies.claims import outcomes, registry
+from core.studies.claims.claim import Claim, Figure
+from core.studies.claims.outcomes import Number, Outcome
+from core.system.units import duration
 from workbench.screens.shared import views
 from workbench.studies import background
 from workbench.studies.jobs import ClaimJob, JobState

@@ -1,4 +1,4 @@
-"""The form that fine-tunes an encoder on a labelled task, as `core.systems.fine_tuning` carries it out."""
+"""The form that fine-tunes an encoder on a labelled task, as `core.methods.fine_tuning` carries it out."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from core import quantities
-from core.config import ExperimentConfig, LoraSpec, TaskSpec, describe, parse_recipe, read_recipe
-from core.data.house import HOUSE_SOURCES
+from core.config import ExperimentConfig, LoraSpec, TaskSpec
+from core.data.movie_reviews import HOUSE_SOURCES
 from core.errors import StillhouseError
+from core.recipes import describe, parse_recipe, read_recipe
+from core.system import units
 from workbench.paths import ROOT
 from workbench.runs import jobs
 from workbench.screens.new_experiment.uploads import is_upload, save_upload, shown_name
@@ -19,7 +20,7 @@ from workbench.screens.shared import state, views
 from workbench.store import references
 
 if TYPE_CHECKING:
-    from core.catalog import ModelEntry
+    from core.models.catalog import ModelEntry
 
 RECIPE = ROOT / "assets" / "recipes" / "house-sentiment.yaml"  # what the form does not ask for is as there
 STAGE2 = ROOT / "assets" / "recipes" / "house-sentiment-stage2.yaml"  # with its weights and temperature
@@ -123,7 +124,7 @@ def _teacher(begun: ExperimentConfig | None) -> tuple[str | None, Any]:
 
 def _label(name: str, known: dict[str, ModelEntry]) -> str:
     entry = known.get(name)
-    return f"{name}, {entry.layers} blocks, {quantities.count(entry.parameters)} parameters" if entry else name
+    return f"{name}, {entry.layers} blocks, {units.count(entry.parameters)} parameters" if entry else name
 
 
 def _task(begun: ExperimentConfig | None) -> dict[str, Any]:
@@ -205,7 +206,7 @@ def _problems(config: ExperimentConfig) -> dict[str, str]:
 
 @st.cache_resource(ttl=20, max_entries=50, show_spinner=False)
 def _checks(config_json: str) -> list[tuple[str, str]]:
-    from core.planning import static_plan
+    from core.planning.plan import static_plan
 
     checks = static_plan(parse_recipe(json.loads(config_json))).checks
     return [(check.name, "" if check.ok else f"{check.message} {check.fix}".strip()) for check in checks]

@@ -19,10 +19,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from core import catalog, checks, quantities
-from core.chains import FILE, Chain, Target, house_chains, open_chain
-from core.dimensions import Dimensions
+from core.chains.folder import FILE, Chain, Target, house_chains, open_chain
 from core.errors import ModelError, ModelNotFound, StillhouseError
+from core.models import catalog, compatibility
+from core.models.dimensions import Dimensions
+from core.system import units
 from workbench import paths
 from workbench.errors import RunNotFound, StoreError
 from workbench.store.records import Run
@@ -66,7 +67,7 @@ class ChainPlace:
 
 @dataclass(frozen=True, slots=True)
 class MadeModel:
-    """A model that was made on demand; the other fields are those of `core.on_demand.Made`.
+    """A model that was made on demand; the other fields are those of `core.chains.on_demand.Made`.
 
     Attributes:
         asked: the parameter count that was wished for, for which the solver gives this size.
@@ -114,7 +115,7 @@ def place(reference: str, store: Store) -> ChainPlace:
                             f"One of {_listed(known)} was expected.")
     if path.is_dir() or any(reference == entry.name for entry in catalog.entries()):
         with suppress(ModelError):  # no model either: only chains are named then
-            checks.predicts_next(catalog.describe(reference), "chain")
+            compatibility.predicts_next(catalog.describe(reference), "chain")
     raise ModelNotFound(f"There is no chain '{reference}'.", f"One of {_listed(known)}, or a chain's folder, was expected.")
 
 
@@ -134,7 +135,7 @@ def made(place: ChainPlace) -> list[MadeModel]:
 def made_name(place: ChainPlace, target: Target, method: str, alpha: float | None) -> str:
     """The name that a model is made under: a readable size, or the exact one where another model of the chain has that name."""
     way = "" if alpha is None else f"-alpha{alpha:.3g}"
-    for size in (quantities.count(target.parameters), str(target.parameters)):
+    for size in (units.count(target.parameters), str(target.parameters)):
         name = f"{Path(place.name).name}-{size}{way}"
         there = read_made(place.made_dir / name)
         if there is None or (there.target, there.method, there.alpha) == (target, method, alpha):

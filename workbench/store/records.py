@@ -10,7 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from core.config import ExperimentConfig, parse_recipe
+from core.config import ExperimentConfig
+from core.recipes import parse_recipe
 from workbench.processes import Process
 
 #   queued -> starting -> running -> finished | failed

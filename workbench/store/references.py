@@ -15,11 +15,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core import catalog
-from core.chains import anchor_folder, house_chains
+from core.chains.folder import anchor_folder, house_chains
 from core.config import AnchorSpec, ExperimentConfig
-from core.data.house import HOUSE, HOUSE_SOURCES
+from core.data.movie_reviews import HOUSE, HOUSE_SOURCES
 from core.errors import ModelError, ModelNotFound
+from core.models import catalog
 from core.recorder import CONTROL, STUDENT
 from workbench.errors import RunNotFound
 from workbench.store import chains
@@ -27,7 +27,7 @@ from workbench.store.records import Run
 from workbench.store.store import Store
 
 if TYPE_CHECKING:
-    from core.catalog import LoadedModel, ModelEntry
+    from core.models.catalog import LoadedModel, ModelEntry
 
 BEFORE = "before"  # the untrained student, kept by the engine beside the trained ones
 TRAINED = (STUDENT, CONTROL)
@@ -167,7 +167,7 @@ def _with_model(config: ExperimentConfig, section: str, reference: str) -> Exper
 
 
 def loader(run: Run, store: Store) -> Callable[..., LoadedModel]:
-    """`core.catalog.load` that also understands the references of this run's configuration."""
+    """`core.models.catalog.load` that also understands the references of this run's configuration."""
     def load(reference: str, **options: Any) -> LoadedModel:
         found = _run_of(run.parents.get(reference, reference), store)
         if found is None:

@@ -19,8 +19,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from core.config import ExperimentConfig, parse_recipe
-from core.provenance import git_commit, versions
+from core.config import ExperimentConfig
+from core.recipes import parse_recipe
+from core.system.provenance import git_commit, versions
 from workbench import paths
 from workbench.errors import RunNameTaken, RunNotFound, StoreError, StoreUnavailable, WrongStatus
 from workbench.processes import Process

@@ -8,10 +8,10 @@ import sys
 import threading
 import time
 
-from core import ablation_results
-from core.ablation import variants
-from core.claims.claim import DEFAULT_SEEDS
 from core.config import ExperimentConfig
+from core.studies.ablation import results
+from core.studies.ablation.variants import variants
+from core.studies.seeds import DEFAULT_SEEDS
 from workbench.errors import StudyError
 from workbench.paths import ROOT, home
 from workbench.processes import Process, detached, inherited
@@ -42,7 +42,7 @@ def start_ablation(config: ExperimentConfig, seeds: int, command: str = "") -> A
     """
     variants(config)
     require_idle()
-    job = AblationJob(ablation_results.note(config, seeds, command))
+    job = AblationJob(results.note(config, seeds, command))
     _launch(job, seeds)
     return job
 

@@ -15,14 +15,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from core import ablation_results
-from core.ablation_run import run_ablation
-from core.claims import outcomes, registry
-from core.claims.claim import seeds_of
-from core.claims.running import run_claim
 from core.errors import ConfigError
-from core.json_files import read_json, write_json
 from core.recorder import Recorder
+from core.studies.ablation import results
+from core.studies.ablation.run import run_ablation
+from core.studies.claims import outcomes, registry
+from core.studies.claims.running import run_claim
+from core.studies.seeds import seeds_of
+from core.system.files import read_json, write_json
 from workbench.processes import Process
 
 LOG, STOP = "log.txt", "stop"
@@ -129,14 +129,14 @@ class AblationJob(Job):
     RUNNING, RESUME_HINT = "The ablation {} is running", "Finished trainings are kept: start it again to resume after them."
 
     def run(self, seeds: int, recorder: Recorder) -> None:
-        request = ablation_results.noted(self.folder)
+        request = results.noted(self.folder)
         if request is None:
             raise ConfigError(f"'{self.folder}' holds no ablation.", "A recipe that this release reads was expected.",
                               "Start the ablation again from its recipe.")
         run_ablation(*request, recorder)
 
     def part_name(self, payload: Mapping[str, Any]) -> str:
-        return f"{ablation_results.WORDS[payload['variant']]}, seed {payload['seed']}"
+        return f"{results.WORDS[payload['variant']]}, seed {payload['seed']}"
 
 
 KINDS: Mapping[str, type[Job]] = {kind.KIND: kind for kind in (ClaimJob, AblationJob)}
@@ -145,4 +145,4 @@ KINDS: Mapping[str, type[Job]] = {kind.KIND: kind for kind in (ClaimJob, Ablatio
 def jobs() -> Iterator[Job]:
     """Yield the job of every claim, and of every ablation that was begun here."""
     yield from map(ClaimJob.of, registry.CLAIMS)
-    yield from map(AblationJob, ablation_results.folders())
+    yield from map(AblationJob, results.folders())

@@ -7,15 +7,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core import quantities
-from core.chains import FILE, Anchor, Chain, house_chains
+from core.chains.folder import FILE, Anchor, Chain, house_chains
 from core.errors import ConfigError
+from core.system import units
 from workbench.store import Store
 from workbench.store.chains import place
 from workbench.terminal import output
 
 if TYPE_CHECKING:
-    from core.on_demand import Made
+    from core.chains.on_demand import Made
 
 
 def is_chain(reference: str) -> bool:
@@ -62,7 +62,7 @@ def interpolate(options: argparse.Namespace, store: Store) -> tuple[dict[str, An
     target = chain.target(parameters=options.params and parameters(options.params), layers=options.layers, hidden=options.hidden,
                           feed_forward=options.feed_forward)
     method = None if options.method == "auto" else options.method
-    from core.on_demand import make
+    from core.chains.on_demand import make
 
     made = make(chain, target, Path(options.out).expanduser(), method=method, alpha=share)
     return made_document(made, chain, options.out), made_text(made, options.out)
@@ -95,13 +95,13 @@ def chain_document(chain: Chain) -> dict[str, Any]:
 
 def chain_text(chain: Chain) -> str:
     """The same for people."""
-    rows = [(f"{chain.reference}:{anchor.number}", quantities.count(anchor.parameters), anchor.dimensions.layers, anchor.dimensions.hidden,
-             anchor.dimensions.neurons, f"{anchor.validation_loss:.4f}", quantities.duration(anchor.seconds) if anchor.seconds else None)
+    rows = [(f"{chain.reference}:{anchor.number}", units.count(anchor.parameters), anchor.dimensions.layers, anchor.dimensions.hidden,
+             anchor.dimensions.neurons, f"{anchor.validation_loss:.4f}", units.duration(anchor.seconds) if anchor.seconds else None)
             for anchor in chain.anchors]
     low, high = chain.anchors[-1].parameters, chain.anchors[0].parameters
     return "\n".join([
         output.table(("ANCHOR", "PARAMETERS", "LAYERS", "WIDTH", "INNER WIDTH", "VALIDATION LOSS", "TRAINED"), rows), "",
-        f"Any size from {quantities.count(low)} to {quantities.count(high)}: "
+        f"Any size from {units.count(low)} to {units.count(high)}: "
         f"python -m workbench interpolate {chain.reference} --params N --out DIR"])
 
 

@@ -15,10 +15,10 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from core import __version__
-from core.claims.claim import DEFAULT_SEEDS
 from core.errors import ConfigError, StillhouseError
 from core.export import FORMS
-from core.npm import RUNTIME
+from core.export.browser_runtime import RUNTIME
+from core.studies.seeds import DEFAULT_SEEDS
 from workbench.settings import HOST, PASSWORD, PORT, Setting
 from workbench.terminal.answer import INTERRUPTED, Answer, about_error
 from workbench.terminal.experiments import ablate, chain, distill, interpolate, plan, submit

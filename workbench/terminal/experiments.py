@@ -50,18 +50,18 @@ def submit(options: argparse.Namespace) -> Answer:
 
 def plan(options: argparse.Namespace) -> Answer:
     """Estimate memory, disk and time."""
-    from core import planning
+    from core.planning import plan
     from workbench.store import Store, references
     from workbench.terminal import output
 
     config = references.resolved(_read_experiment(options), Store())
-    planned = planning.plan(config, measure=True) if options.measure else planning.static_plan(config)
+    planned = plan.plan(config, measure=True) if options.measure else plan.static_plan(config)
     return Answer(asdict(planned), output.plan_text(planned), 0 if planned.fits else 2)
 
 
 def chain(options: argparse.Namespace) -> Answer:
     """Build a chain of anchors in the foreground; Ctrl-C stops with a checkpoint."""
-    from core.config import read_recipe
+    from core.recipes import read_recipe
 
     if read_recipe(options.recipe, options.set).chain is None:
         raise ConfigError(f"The recipe '{options.recipe}' describes no chain.", "A section 'chain' with its anchors was expected.",
@@ -71,10 +71,10 @@ def chain(options: argparse.Namespace) -> Answer:
 
 def ablate(options: argparse.Namespace) -> Answer:
     """Train a recipe with and without each of its parts, in the foreground."""
-    from core.ablation import variants
-    from core.ablation_results import note
-    from core.ablation_run import run_ablation
-    from core.claims.claim import seeds_of
+    from core.studies.ablation.results import note
+    from core.studies.ablation.run import run_ablation
+    from core.studies.ablation.variants import variants
+    from core.studies.seeds import seeds_of
     from workbench.runs.progress import ProgressLog
     from workbench.store import Store, references
     from workbench.terminal import output
@@ -105,7 +105,7 @@ def interpolate(options: argparse.Namespace) -> Answer:
 
 
 def _read_experiment(options: argparse.Namespace) -> ExperimentConfig:
-    from core.config import parse_recipe, read_recipe
+    from core.recipes import parse_recipe, read_recipe
 
     config = read_recipe(options.recipe, options.set)
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(options.recipe).stem).strip("-._")[:80]

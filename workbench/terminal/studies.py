@@ -11,9 +11,9 @@ from workbench.terminal.answer import Answer
 
 def claim(options: argparse.Namespace) -> Answer:
     """Reproduce claims of papers, or list them."""
-    from core.claims import outcomes, registry
-    from core.claims.claim import seeds_of
-    from core.claims.running import run_claim
+    from core.studies.claims import outcomes, registry
+    from core.studies.claims.running import run_claim
+    from core.studies.seeds import seeds_of
     from workbench.runs.progress import ProgressLog
     from workbench.terminal import output
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from core.evaluation.intervals import Estimate
-from core.evaluation.retention import Card, Row, TaskScores, Timing
 from core.evaluation.speed import ModelSpeed
+from core.evaluation.statistics import Estimate
+from core.reports.retention_card import Card, Row, TaskScores, Timing
 
 SEEDS = (42, 43, 44)
 

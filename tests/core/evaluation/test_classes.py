@@ -8,9 +8,9 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from core import catalog
 from core.errors import CompatibilityError, CorruptModel, DataError
 from core.evaluation.classes import class_probabilities
+from core.models import catalog, compatibility
 from tests.core.masked_models import classifier, masked_tokenizer, save
 from tests.core.tiny import tiny_encoder_config
 
@@ -69,6 +69,6 @@ def test_a_model_that_gives_a_number_and_broken_weights_are_told():
 
 def test_a_saved_classifier_is_one_in_the_catalogue_and_nothing_else(tmp_path: Path):
     entry = catalog.load(str(save(classifier(), tmp_path / "judge"))).entry
-    catalog.check_task(entry, "classification")
+    compatibility.check_task(entry, "classification")
     with pytest.raises(CompatibilityError, match=r"classifies texts\. A model that fills blanks was expected"):
-        catalog.check_task(entry, "masked")
+        compatibility.check_task(entry, "masked")

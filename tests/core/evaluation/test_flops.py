@@ -17,8 +17,8 @@ from transformers import (
     RobertaConfig,
 )
 
-from core.anatomy import ANATOMIES
 from core.evaluation.flops import folder_flops, forward_flops
+from core.models.architectures import ANATOMIES
 from tests.core.tiny import ARCHITECTURES, VOCABULARY, tiny_config
 
 SIZES = {"vocab_size": VOCABULARY, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 48,

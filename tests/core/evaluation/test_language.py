@@ -7,8 +7,8 @@ import torch
 
 from core.data.packing import Blocks, Segment, pack
 from core.errors import DataError, NonFiniteLoss
-from core.evaluation import forward
 from core.evaluation.language import evaluate_language, text_bytes
+from core.models import chunking
 from tests.core.evaluation.conftest import SENTENCES, make_gpt2, make_llama
 
 OPTIONS = {"batch_size": 2, "device": "cpu"}
@@ -45,7 +45,7 @@ def naive(student, teacher, blocks: Blocks, tokenizer, width: int) -> dict[str, 
 
 @pytest.mark.parametrize("chunk", [300, 7 * 300, 1 << 24])
 def test_equals_the_definition_however_it_is_chunked(blocks, tokenizer, monkeypatch, chunk):
-    monkeypatch.setattr(forward, "CHUNK_ELEMENTS", chunk)
+    monkeypatch.setattr(chunking, "CHUNK_ELEMENTS", chunk)
     student, teacher = make_llama(seed=1), make_gpt2(seed=2)
     found = evaluate_language(student, blocks, teacher, tokenizer=tokenizer, **OPTIONS)
     assert found == pytest.approx(naive(student, teacher, blocks, tokenizer, 300), rel=1e-4)

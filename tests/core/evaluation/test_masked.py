@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from core.config import MaskingSpec
+from core.data.masking import Masker
 from core.data.packing import Blocks
 from core.errors import DataError
 from core.evaluation.masked import HELD_OUT_SEED, evaluate_masked
-from core.masking import Masker
 from tests.core.masked_models import TEXTS, masked_model, masked_tokenizer
 
 TOKENIZER = masked_tokenizer()

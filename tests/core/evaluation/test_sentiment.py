@@ -3,9 +3,9 @@ import math
 import pytest
 import torch
 
-from core.chat_format import render
-from core.data import house
-from core.data.house import Review
+from core.data import movie_reviews
+from core.data.chat_template import render
+from core.data.movie_reviews import Review
 from core.errors import CompatibilityError
 from core.evaluation import sentiment
 from core.evaluation.sentiment import evaluate_sentiment, label_scores, label_tokens
@@ -17,7 +17,8 @@ REVIEWS = [Review(" ".join([sentence] * (1 + index % 2)), index % 3 == 0, "imdb"
 
 def naive_score(model, tokenizer, text: str, label: str, space: str) -> float:
     """The log-probability of the label's tokens, one token and one forward pass at a time."""
-    ids = tokenizer(render(house.sentiment_prompt(text), tokenizer, add_generation_prompt=True), add_special_tokens=False)["input_ids"]
+    prompt = render(movie_reviews.sentiment_prompt(text), tokenizer, add_generation_prompt=True)
+    ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
     total = 0.0
     for token in tokenizer(space + label, add_special_tokens=False)["input_ids"]:
         with torch.no_grad():
@@ -49,7 +50,7 @@ def test_equals_the_definition(monkeypatch, template, vocabulary, make):
     if make is make_gpt2:
         model.transformer.wpe = torch.nn.Embedding(1024, 32)
     space = "" if template else " "
-    assert label_tokens(tokenizer) == [tokenizer(space + label, add_special_tokens=False)["input_ids"] for label in house.LABELS]
+    assert label_tokens(tokenizer) == [tokenizer(space + label, add_special_tokens=False)["input_ids"] for label in movie_reviews.LABELS]
     assert evaluate_sentiment(model, tokenizer, REVIEWS, "cpu") == pytest.approx(naive(model, tokenizer, space))
 
 

@@ -11,8 +11,9 @@ from transformers import BertConfig, BertForMaskedLM
 
 from core.evaluation import speed
 from core.evaluation.flops import forward_flops
-from core.evaluation.speed import Speed, forward_of, measure_speed, on_threads, quick_latencies
+from core.evaluation.speed import Speed, forward_of, measure_speed, quick_latencies
 from core.recorder import ListRecorder, Stopped
+from core.system.devices import on_threads
 from tests.core.tiny import tiny_model
 
 

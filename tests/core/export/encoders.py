@@ -14,7 +14,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from core.data.house import held_out
+from core.data.movie_reviews import held_out
 from tests.core.tiny import POSITIONS, tiny_encoder_config
 
 VOCABULARY = 600

@@ -12,10 +12,10 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from core import catalog
 from core.errors import CompatibilityError, ConfigError, CorruptModel, ExportError, StillhouseError, UnsupportedModel
 from core.export import FORMS, exporting, graph
 from core.export.sessions import OnnxModel
+from core.models import catalog
 from tests.core.chat_models import chat_model, chat_tokenizer
 from tests.core.export.encoders import VOCABULARY, save_encoder
 from tests.core.tiny import ENCODERS

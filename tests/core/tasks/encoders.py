@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from transformers import AutoModelForMaskedLM
 
-from core import catalog
-from core.catalog import LoadedModel
+from core.data.tokenizers import train_masked_tokenizer
+from core.models import catalog
+from core.models.catalog import LoadedModel
 from core.tasks.data import Example, Question, TaskData
-from core.tokenizer import train_masked_tokenizer
 from tests.core.tiny import tiny_encoder_config
 
 GOOD, BAD = ("good", "great", "lovely"), ("bad", "boring", "awful")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from core.config import TaskSpec
-from core.data import house
+from core.data import movie_reviews
 from core.errors import DataError, NetworkError
 from core.tasks.data import Example, load_task, majority_share
 
@@ -38,7 +38,7 @@ def reviews(count: int = 40, labels: tuple = ("bad", "good")) -> list[dict]:
 
 def test_house_reviews_keep_their_split() -> None:
     task = load_task(TaskSpec(source="rt", max_train_items=50, max_items=30))
-    split = {review.text: (review.split, review.positive) for review in house.reviews() if review.source == "rt"}
+    split = {review.text: (review.split, review.positive) for review in movie_reviews.reviews() if review.source == "rt"}
     assert task.labels == ("negative", "positive") and len(task.train) == 50 and len(task.validation) == 30
     assert all(split[item.text] == ("train", bool(item.label)) for item in task.train)
     assert all(split[item.text] == ("validation", bool(item.label)) for item in task.validation)

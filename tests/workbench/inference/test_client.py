@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from core.config import read_recipe
 from core.errors import CompatibilityError, ConfigError, ModelNotFound
+from core.recipes import read_recipe
 from tests.core.chat_models import save_chat_model
 from tests.core.export.encoders import save_encoder
 from workbench import paths
@@ -81,7 +81,7 @@ def test_a_reader_that_lags_gets_longer_pieces(engine, folders) -> None:
 
 
 def test_the_card_is_that_of_the_loaded_weights(engine, folders) -> None:
-    from core.checkpoints import weights_hash
+    from core.models.checkpoints import weights_hash
 
     assert engine.info(folders["teacher"]).weights == weights_hash(Path(folders["teacher"])) != engine.info(folders["student"]).weights
 

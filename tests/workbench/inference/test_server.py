@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from core.generation import GeneratedToken, GenerationResult
+from core.generation.streaming import GeneratedToken, GenerationResult
 from tests.core.chat_models import save_chat_model
 from workbench.inference import server
 from workbench.inference.server import Server

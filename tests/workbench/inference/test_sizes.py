@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from core import catalog
+from core.chains.on_demand import loss_of
 from core.errors import ConfigError
-from core.on_demand import loss_of
+from core.models import catalog
 from workbench.inference.client import Engine
 from workbench.store import chains
 

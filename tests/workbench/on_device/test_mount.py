@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from core import npm
+from core.export import browser_runtime
 from workbench import paths
 from workbench.on_device import mount
 
@@ -33,7 +33,7 @@ def test_code_is_not_served(client: TestClient) -> None:
 
 
 def test_what_comes_into_being_later_is_served(client: TestClient) -> None:
-    for address in ("/exports/tiny-1/model.int8.onnx", f"/runtime/{npm.ONNX_RUNTIME.folder.name}/ort.mjs"):
+    for address in ("/exports/tiny-1/model.int8.onnx", f"/runtime/{browser_runtime.ONNX_RUNTIME.folder.name}/ort.mjs"):
         assert client.get(address).status_code == 404
     folder = paths.exports_dir() / "tiny-1"
     folder.mkdir(parents=True)
@@ -54,7 +54,7 @@ def test_a_models_own_files_become_no_page_of_this_origin(client: TestClient, na
 
 
 def test_libraries_may_be_kept_for_good(client: TestClient) -> None:
-    for package in npm.PACKAGES:
+    for package in browser_runtime.PACKAGES:
         package.folder.mkdir(parents=True)
         for _, name in package.files:
             (package.folder / name).write_bytes(b"x")

@@ -13,8 +13,8 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from core.config import parse_recipe
 from core.errors import ModelNotFound
+from core.recipes import parse_recipe
 from tests.app_process import end_runs
 from tests.workbench.fake_engine import config
 from workbench.errors import StoreUnavailable, WrongStatus

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.chains import open_chain
-from core.config import parse_recipe
-from core.systems import bridge
+from core.chains.folder import open_chain
+from core.methods import bridge
+from core.recipes import parse_recipe
 from tests.core.chat_models import SENTENCES, save_chat_model
 from tests.tiny_chains import chain_recipe
 from workbench.runs import jobs

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from core.config import parse_recipe
+from core.methods.distillation import distill
+from core.recipes import parse_recipe
 from core.recorder import CONTROL, STUDENT, ListRecorder
-from core.training import distill
 from tests.core.chat_models import save_chat_model
 from workbench.runs import jobs
 from workbench.runs.journal import read_journal

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from core import machine as hardware
+from core.system import machine as hardware
 from workbench.runs.slots import choose_slot, slot_environment, visible_gpus
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-import core.chains
-from core.chains import Target, open_chain
-from core.config import parse_recipe
+from core.chains import folder
+from core.chains.folder import Target, open_chain
+from core.chains.on_demand import Made
 from core.errors import CompatibilityError, ModelNotFound
-from core.on_demand import Made
+from core.recipes import parse_recipe
 from tests.core.masked_models import masked_model, save
 from tests.tiny_chains import chain_recipe
 from workbench import paths
@@ -32,7 +32,7 @@ def house(tiny_chain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """The tiny chain as one that ships with the project."""
     (tmp_path / "shipped").mkdir()
     (tmp_path / "shipped" / "pocket-chain").symlink_to(tiny_chain)
-    monkeypatch.setattr(core.chains, "HOUSE_MODELS", tmp_path / "shipped")
+    monkeypatch.setattr(folder, "HOUSE_MODELS", tmp_path / "shipped")
     return "pocket-chain"
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from core import catalog
-from core.config import parse_recipe
 from core.errors import ModelNotFound
+from core.models import catalog
+from core.recipes import parse_recipe
 from core.recorder import CONTROL
 from tests.core.chat_models import save_chat_model
 from workbench.processes import Process

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from core.config import parse_recipe, parse_yaml
 from core.errors import ConfigError
+from core.recipes import parse_recipe, parse_yaml
 from workbench.errors import RunNameTaken, RunNotFound, StoreError, StoreUnavailable, WrongStatus
 from workbench.processes import Process
 from workbench.store import Store, database

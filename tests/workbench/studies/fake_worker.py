@@ -9,12 +9,12 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from core import ablation_run
-from core.claims import registry
 from core.config import ExperimentConfig
 from core.errors import NonFiniteLoss
 from core.recorder import Recorder, Stopped
-from tests.core.claims.fake_claims import fake
+from core.studies.ablation import run
+from core.studies.claims import registry
+from tests.core.studies.claims.fake_claims import fake
 from workbench.studies import worker
 
 
@@ -56,5 +56,5 @@ def trained(config: ExperimentConfig, recorder: Recorder, **_rest: Any) -> Mappi
 if __name__ == "__main__":
     registry.CLAIMS.clear()
     registry.CLAIMS.update({"X1": fake("X1")} | {name: fake(name, protocol=protocol) for name, protocol in PROTOCOLS.items()})
-    ablation_run.trained = trained
+    run.trained = trained
     sys.exit(worker.main())

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from core import ablation_results
-from core.claims import registry
-from core.config import ExperimentConfig, parse_recipe
-from core.json_files import write_json
+from core.config import ExperimentConfig
+from core.recipes import parse_recipe
+from core.studies.ablation import results
+from core.studies.claims import registry
+from core.system.files import write_json
 from tests.workbench.studies.waiting import FAKE_WORKER, ended, training, wait_for
 from workbench.errors import StudyError
 from workbench.processes import Process
@@ -26,7 +27,7 @@ from workbench.studies.jobs import AblationJob, ClaimJob, JobState
 def fakes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(background, "WORKER", (sys.executable, "-m", FAKE_WORKER))
     yield
-    for folder in ablation_results.folders():
+    for folder in results.folders():
         if (state := AblationJob(folder).load_state()) is not None:
             state.process.kill()
 
@@ -39,9 +40,9 @@ def test_it_ends_with_a_result() -> None:
     job = background.start_ablation(recipe("short"), 2, "the command")
     state = wait_for(job, ended)
     assert (state.state, state.done, state.total, state.message) == ("finished", 6, 6, "")
-    found = ablation_results.result_of(job.folder)
+    found = results.result_of(job.folder)
     assert found.seeds == (42, 43) and found.parts == ("minus_kd", "minus_hard")
-    assert "without soft targets, seed 42" in job.log_tail() and ablation_results.command_of(job.folder) == "the command"
+    assert "without soft targets, seed 42" in job.log_tail() and results.command_of(job.folder) == "the command"
 
 
 def test_it_stops_on_request_and_can_be_resumed() -> None:
@@ -80,7 +81,7 @@ def test_an_ablation_waits_for_a_check() -> None:
     ClaimJob.of(next(iter(registry.CLAIMS))).save_state(JobState("running", Process.current(), time.time()))
     with pytest.raises(StudyError, match="is being checked"):
         background.start_ablation(recipe("short"), 1)
-    assert ablation_results.folders() == []
+    assert results.folders() == []
 
 
 def test_a_folder_without_a_recipe_fails_readably(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from core.claims import outcomes, registry
-from core.json_files import write_json
-from tests.core.claims.fake_claims import fake, put_in_place
+from core.studies.claims import outcomes, registry
+from core.system.files import write_json
+from tests.core.studies.claims.fake_claims import fake, put_in_place
 from tests.workbench.studies.waiting import FAKE_WORKER, ended, training, wait_for
 from workbench.errors import StudyError
 from workbench.processes import Process
@@ -72,7 +72,7 @@ def test_one_check_runs_at_a_time() -> None:
 def test_a_check_waits_for_an_ablation(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     job = AblationJob(tmp_path / "distilbert-1")
     job.save_state(JobState("running", Process.current(), time.time()))
-    monkeypatch.setattr("workbench.studies.jobs.ablation_results.folders", lambda: [job.folder])
+    monkeypatch.setattr("workbench.studies.jobs.results.folders", lambda: [job.folder])
     with pytest.raises(StudyError, match="The ablation distilbert-1 is running"):
         background.start_claim("X1")
     assert ClaimJob.of("X1").load_state() is None

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from core import ablation_results, ablation_run
+from core.studies.ablation import results
+from core.studies.ablation import run as ablation_run
 from tests.workbench.studies.fake_worker import trained
 from workbench.terminal import cli
 
@@ -43,8 +44,8 @@ def test_an_ablation_is_one_document(run_json: RunJson, recipe: str) -> None:
     assert (document["name"], document["seeds"], document["config"]["losses"]["w_kd"]) == ("short", [42, 43], 3.0)
     assert document["differences"]["minus_kd"]["cross_entropy"] == {"value": -3.0, "low": -3.0, "high": -3.0}
     assert document["published"]["glue_points"]["minus_kd"] == -2.96
-    folder = ablation_results.folders()[0]
-    assert ablation_results.command_of(folder) == f"python -m workbench ablate {recipe} --set losses.w_kd=3 --seeds 2"
+    folder = results.folders()[0]
+    assert results.command_of(folder) == f"python -m workbench ablate {recipe} --set losses.w_kd=3 --seeds 2"
 
 
 def test_people_get_a_table_and_sentences(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -60,4 +61,4 @@ def test_people_get_a_table_and_sentences(recipe: str, capsys: pytest.CaptureFix
 def test_mistakes_are_told_and_leave_nothing(run_json: RunJson, recipe: str, arguments: list[str], words: str) -> None:
     code, document = run_json(recipe, *arguments)
     assert code == 2 and words in json.dumps(document["error"])
-    assert ablation_results.folders() == []
+    assert results.folders() == []

@@ -29,7 +29,8 @@ def test_fetching_a_run_says_that_it_is_here(tmp_path: Path, capsys: pytest.Capt
 def test_an_answer_is_computed_on_the_best_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     import torch
 
-    from core import catalog, devices
+    from core.models import catalog
+    from core.system import devices
 
     asked: list[object] = []
     monkeypatch.setattr(devices, "resolve_device", lambda name: asked.append(name) or torch.device("cpu"))
@@ -97,13 +98,13 @@ def test_an_export_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
 
 
 def test_what_runs_exports_in_a_browser_is_fetched(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    from core import npm
+    from core.export import browser_runtime
 
     def fetched(progress: Callable[[int, int], None]) -> list[Path]:
         progress(2**20, 2**21)
         return [Path("kept")]
 
-    monkeypatch.setattr(npm, "fetch", fetched)
+    monkeypatch.setattr(browser_runtime, "fetch", fetched)
     assert cli.main(["fetch", "browser-runtime", "--json"]) == 0
     output = capsys.readouterr()
     assert json.loads(output.out)["folders"] == ["kept"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from core.config import ExperimentConfig, read_recipe
+from core.config import ExperimentConfig
+from core.recipes import read_recipe
 from workbench.terminal.settings_help import settings
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from core.claims import outcomes
-from core.claims.claim import Claim
-from tests.core.claims.fake_claims import Scale, fake, put_in_place
+from core.studies.claims import outcomes
+from core.studies.claims.claim import Claim
+from tests.core.studies.claims.fake_claims import Scale, fake, put_in_place
 from workbench.terminal import cli
 
 RunJson = Callable[..., tuple[int, Any]]

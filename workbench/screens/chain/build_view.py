@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from core import checkpoints, checks, quantities
-from core.config import AnchorSpec, ExperimentConfig, describe, parse_recipe, read_recipe
-from core.dimensions import Dimensions, Sizer
+from core.config import AnchorSpec, ExperimentConfig
 from core.errors import CompatibilityError, ConfigError, ModelError, NetworkError, StillhouseError
+from core.models import checkpoints, compatibility
+from core.models.dimensions import Dimensions, Sizer
+from core.recipes import describe, parse_recipe, read_recipe
+from core.system import units
 from workbench.paths import ROOT
 from workbench.runs import jobs
 from workbench.screens.shared import state, views
 from workbench.store import references
 
 if TYPE_CHECKING:
-    from core.catalog import ModelEntry
+    from core.models.catalog import ModelEntry
 
 RECIPE = ROOT / "assets" / "recipes" / "house-chain.yaml"
 LINKED = "build.linked"  # in the session state: the link that the form was filled in by
@@ -92,14 +94,14 @@ def _teacher(base: ExperimentConfig) -> ModelEntry | None:
     st.session_state[LINKED] = linked
     chosen = st.selectbox("Teacher, which becomes the largest anchor", list(entries), key="build.teacher", width=420, help=(
         "Any model of this machine with at least two blocks."), format_func=lambda name: (
-        f"{name}, {entries[name].layers} blocks, {quantities.count(entries[name].parameters)} parameters"))
+        f"{name}, {entries[name].layers} blocks, {units.count(entries[name].parameters)} parameters"))
     return entries[chosen]
 
 
 def _described(reference: str) -> ModelEntry | None:
     """What is known of a model that a link names; None after saying why no chain can begin with it."""
     try:
-        return checks.predicts_next(state.describe(reference), "chain")
+        return compatibility.predicts_next(state.describe(reference), "chain")
     except CompatibilityError as error:
         views.problem(error)
         return None
@@ -128,7 +130,7 @@ def _anchors(entry: ModelEntry, base: ExperimentConfig) -> list[Dimensions] | No
         neurons = width.number_input("Inner width", 8, max(there.neurons, 8), min(suggested.neurons, max(there.neurons, 8)), step=8,
                                      key=f"{key}.neurons", help=describe("student.feed_forward"))
         sizes.append(Dimensions(layers, there.hidden, there.heads, there.key_value_heads, there.head_size, neurons))
-        told.metric("Parameters", quantities.count(sizer(sizes[-1])))
+        told.metric("Parameters", units.count(sizer(sizes[-1])))
     return sizes
 
 
@@ -189,7 +191,7 @@ def _out(config: ExperimentConfig, *, disabled: bool) -> None:
     tokens = config.train.max_steps * config.train.per_device_train_batch_size * config.data.block_length
     with st.container(horizontal=True, vertical_alignment="center"):
         start = st.button("Build it", type="primary", icon=":material/play_arrow:", key="build.start", disabled=disabled)
-        st.caption(f"{quantities.count(tokens)} tokens for each anchor, then the curve is measured.", width="content")
+        st.caption(f"{units.count(tokens)} tokens for each anchor, then the curve is measured.", width="content")
     if start:
         try:
             run = jobs.submit(config, state.store())

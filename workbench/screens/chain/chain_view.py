@@ -6,9 +6,9 @@ from contextlib import suppress
 
 import streamlit as st
 
-from core import quantities
-from core.chains import Chain
+from core.chains.folder import Chain
 from core.errors import ConfigError
+from core.system import units
 from workbench.errors import RunNotFound
 from workbench.paths import ROOT
 from workbench.screens.chain import figures, findings, made_view, pictures, recovery_view, size_view
@@ -85,7 +85,7 @@ def _summary(place: ChainPlace, chain: Chain) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(views.plain("  ·  ".join(filter(None, (
             f"{len(chain.anchors)} anchors of {depths} blocks",
-            f"{quantities.count(chain.anchors[-1].parameters)} to {quantities.count(chain.anchors[0].parameters)} parameters",
+            f"{units.count(chain.anchors[-1].parameters)} to {units.count(chain.anchors[0].parameters)} parameters",
             spec.get("mode", ""), taught, aligned)))), width="content")
         if place.run is not None:
             st.page_link(state.RUN, label="its run", query_params={"run": place.run.id}, icon=":material/show_chart:")

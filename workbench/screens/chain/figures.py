@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from core.chains import Chain, Point
+from core.chains.folder import Chain, Point
 from workbench.screens.chain import findings
 from workbench.screens.shared.charts import Trace, figure
 from workbench.screens.shared.theme import COPPER, GREY, TEAL, VIOLET

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from core import quantities
-from core.chains import Anchor, Chain, Point, Target
-from core.sizes import lawful_shapes
+from core.chains.folder import Anchor, Chain, Point, Target
+from core.chains.sizes import lawful_shapes
+from core.system import units
 
 SUBSTITUTION, INTERPOLATION = "substitution", "interpolation"
 EXPANSIONS = ("alpha_1", "copied")  # of the smaller anchor alone, which never becomes the larger one
@@ -90,7 +90,7 @@ def sweep_finding(chain: Chain, point: Point) -> str:
     """What the sweep of alpha says at one size, in Markdown."""
     _, small = bracket(chain, point.target)
     level, formula = small.validation_loss, point.losses[INTERPOLATION]
-    name, size = f"anchor {small.number}", quantities.count(point.target.parameters)
+    name, size = f"anchor {small.number}", units.count(point.target.parameters)
     alpha, best = min(((float(alpha), loss) for alpha, loss in point.alphas.items()), key=lambda pair: pair[1])
     parts = [f"At {size} parameters the published formula with alpha = {point.alpha:.2f} has a loss of {formula:.3f}, "
              f"**{_against(formula, level)} than simply using {name}** ({level:.3f})."]
@@ -149,7 +149,7 @@ def costs(chain: Chain) -> Costs | None:
 def cost_finding(spent: Costs, sizes: int) -> str:
     """The ledger in one sentence, in Markdown."""
     tokens, seconds = spent.direct(sizes)
-    return (f"Training the {spent.steps} anchors below the largest took {quantities.count(spent.tokens)} tokens and "
-            f"{quantities.duration(spent.seconds)}, whatever the number of sizes made afterwards. {sizes} direct distillations would take "
-            f"{quantities.count(tokens)} tokens and {quantities.duration(seconds)}: **{tokens / spent.tokens:.3g} times as much**. "
+    return (f"Training the {spent.steps} anchors below the largest took {units.count(spent.tokens)} tokens and "
+            f"{units.duration(spent.seconds)}, whatever the number of sizes made afterwards. {sizes} direct distillations would take "
+            f"{units.count(tokens)} tokens and {units.duration(seconds)}: **{tokens / spent.tokens:.3g} times as much**. "
             f"The chain costs less from {spent.break_even} sizes on.")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from core import quantities
-from core.chains import Chain
+from core.chains.folder import Chain
+from core.system import units
 from workbench.screens.chain import findings, recovery_view, size_view
 from workbench.screens.shared import panes, state, views
 from workbench.store import chains
@@ -115,7 +115,7 @@ def table(losses: dict[str, float], chain: Chain, model: MadeModel) -> list[list
     """The rows of a made model's table: itself, both anchors, the baselines of its size."""
     large, small = findings.bracket(chain, model.target)
     counts = {"larger_anchor": large.parameters, "smaller_anchor": small.parameters}
-    return [[label.format(large=large.number, small=small.number), quantities.count(counts.get(who, model.target.parameters)),
+    return [[label.format(large=large.number, small=small.number), units.count(counts.get(who, model.target.parameters)),
              f"{losses[who]:.3f}", f"{math.exp(losses[who]):,.1f}" if losses[who] < 20 else "–"]
             for who, label in WHO.items() if who in losses]
 

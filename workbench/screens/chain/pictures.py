@@ -10,8 +10,8 @@ import html
 import math
 from collections.abc import Sequence
 
-from core import quantities
-from core.chains import Anchor, Chain, Target
+from core.chains.folder import Anchor, Chain, Target
+from core.system import units
 from workbench.screens.chain import findings
 from workbench.screens.shared import views
 from workbench.screens.shared.theme import COPPER, TEAL
@@ -104,7 +104,7 @@ def _span(run: range) -> str:
 
 
 def _taught(anchor: Anchor) -> str:
-    return f"{quantities.count(anchor.tokens)} tokens" if anchor.tokens else "as it was"
+    return f"{units.count(anchor.tokens)} tokens" if anchor.tokens else "as it was"
 
 
 def _card(left: float, anchor: Anchor, name: str) -> str:
@@ -135,7 +135,7 @@ def _chip(middle: float, top: float, model: MadeModel) -> str:
 
 
 def _size(parameters: int, sizes: object) -> str:
-    return f"{quantities.count(parameters)} · {sizes.layers} × {sizes.hidden} × {sizes.neurons}"
+    return f"{units.count(parameters)} · {sizes.layers} × {sizes.hidden} × {sizes.neurons}"
 
 
 def _quality(loss: float) -> str:

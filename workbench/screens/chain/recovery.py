@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from core import quantities
-from core.chains import Anchor, Chain, Target
-from core.config import ExperimentConfig, parse_recipe, read_recipe
+from core.chains.folder import Anchor, Chain, Target
+from core.config import ExperimentConfig
 from core.evaluation.time_to_target import Curve, first_step, time_to_target
+from core.recipes import parse_recipe, read_recipe
+from core.system import units
 from workbench.paths import ROOT
 from workbench.store.chains import ChainPlace, MadeModel
 
@@ -103,7 +104,7 @@ def finding(curves: Mapping[str, Curve], called: Mapping[str, str], tokens: int)
     """What the three curves say when all have ended, in Markdown."""
     made, random, other = (curves[role] for role in ROLES)
     last = made[max(made)]
-    parts = [f"After {quantities.count(tokens)} tokens this model has a loss of {last:.3f}, {_against(last, random[max(random)])} than new "
+    parts = [f"After {units.count(tokens)} tokens this model has a loss of {last:.3f}, {_against(last, random[max(random)])} than new "
              f"weights of its shape and {_against(last, other[max(other)])} than {called[NEAREST]}, trained alike."]
     parts.append(_sooner(made, random, "new weights end"))
     parts.append(_sooner(made, other, f"{called[NEAREST]} ends"))

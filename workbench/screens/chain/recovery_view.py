@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from core.chains import Chain
+from core.chains.folder import Chain
 from core.recorder import STUDENT
 from workbench.errors import RunNotFound
 from workbench.runs import jobs

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core import quantities
-from core.chains import Chain, Target
+from core.chains.folder import Chain, Target
 from core.errors import StillhouseError
+from core.system import units
 from workbench.inference import client
 from workbench.screens.chain import figures, findings, pictures
 from workbench.screens.chain.findings import INTERPOLATION, SUBSTITUTION
@@ -60,7 +60,7 @@ def _slider(chain: Chain, options: list[int]) -> int:
                  lambda text: findings.nearest(options, int(text)) if text.isdecimal() else None)
     if st.session_state[key] not in options:  # the chain was built anew
         st.session_state[key] = findings.nearest(options, st.session_state[key])
-    asked = st.select_slider("Parameters", options, key=key, format_func=quantities.count,
+    asked = st.select_slider("Parameters", options, key=key, format_func=units.count,
                              help="From the smallest to the largest anchor. The solver takes the lawful shape that comes nearest.")
     links.keep(key, "size", asked, str(asked))
     return asked
@@ -79,15 +79,15 @@ def _answer(chain: Chain, target: Target) -> tuple[str, float | None]:
     shape, anchor = target.dimensions, findings.anchor_at(chain, target)
     large, small = findings.bracket(chain, target)
     facts = {"Blocks": shape.layers, "Width": shape.hidden, "Inner width": shape.neurons,
-             "Parameters": quantities.count(target.parameters), "In 16 bit": quantities.size(2 * target.parameters)}
+             "Parameters": units.count(target.parameters), "In 16 bit": units.size(2 * target.parameters)}
     with st.container(horizontal=True, gap="small", key="answer"):
         for label, value in facts.items():
             st.metric(label, value, width="content")
     if anchor is not None:
         st.markdown(f"This is **anchor {anchor.number}** itself.")
         return (SUBSTITUTION if chain.aligned else INTERPOLATION), None if chain.aligned else chain.default_alpha(target)
-    st.caption(f"Between anchor {large.number} ({quantities.count(large.parameters)}, {large.dimensions.layers} blocks) and anchor "
-               f"{small.number} ({quantities.count(small.parameters)}, {small.dimensions.layers} blocks); {shape.heads} heads of "
+    st.caption(f"Between anchor {large.number} ({units.count(large.parameters)}, {large.dimensions.layers} blocks) and anchor "
+               f"{small.number} ({units.count(small.parameters)}, {small.dimensions.layers} blocks); {shape.heads} heads of "
                f"{shape.head_size} channels.")
     picture = st.container()
     method, alpha = _method(chain, target)

@@ -9,8 +9,8 @@ from typing import Any
 
 import streamlit as st
 
-from core import quantities
 from core.errors import StillhouseError
+from core.system import units
 from workbench.inference.wire import ModelCard
 from workbench.screens.compare import picking
 from workbench.screens.shared import background, state, views
@@ -92,7 +92,7 @@ def heading(participant: Participant, seconds: float | None) -> None:
     st.markdown(f"**{participant.role}** · {views.plain(references.short(participant.name))}")
     if seconds is None:
         return
-    st.caption(f"{quantities.count(card.parameters)} parameters · {card.layers} layers · weights `{card.weights}` · "
+    st.caption(f"{units.count(card.parameters)} parameters · {card.layers} layers · weights `{card.weights}` · "
                f"**{1000 * seconds:.3g} ms**{'' if card.device == 'cpu' else f' · {views.plain(card.device)}'}")
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import streamlit as st
 
+from core.data.masking import BLANKS, MASK, blanked
 from core.errors import StillhouseError
-from core.masking import BLANKS, MASK, blanked
 from workbench.screens.compare import asking, differences
 from workbench.screens.compare.asking import Participant
 from workbench.screens.compare.differences import FIRST

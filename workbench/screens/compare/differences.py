@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from core.quantities import UNKNOWN
+from core.system.units import UNKNOWN
 
 FIRST = 10  # words of a list
 SAME, MOVED, NEW, LOST = "same", "moved", "new", "lost"

@@ -7,8 +7,8 @@ from contextlib import suppress
 
 import streamlit as st
 
-from core.catalog import check_task
 from core.errors import CompatibilityError, ModelNotFound
+from core.models.compatibility import check_task
 from workbench.errors import RunNotFound
 from workbench.screens.shared import links, panes, state, views
 from workbench.screens.shared.panes import CHAT, PANES, Pane

@@ -7,8 +7,8 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from core import npm
-from core.quantities import size
+from core.export import browser_runtime
+from core.system.units import size
 from workbench.mounts import on_device_path
 from workbench.screens.device import exports
 from workbench.screens.device.exports import Offer
@@ -103,7 +103,7 @@ def figures(ready: list[Offer]) -> None:
 
 def pane(ready: list[Offer]) -> None:
     """The frame in which the models run, once what runs them is on this machine."""
-    if not all(package.present for package in npm.PACKAGES):
+    if not all(package.present for package in browser_runtime.PACKAGES):
         _runtime()
         return
     st.html(LAYOUT)
@@ -114,9 +114,9 @@ def pane(ready: list[Offer]) -> None:
 
 def _runtime() -> None:
     """What a browser needs to run the files is not here: what it is, and the button that brings it."""
-    missing = [package for package in npm.PACKAGES if not package.present]
+    missing = [package for package in browser_runtime.PACKAGES if not package.present]
     names = " and ".join(f"{package.name} {package.version}" for package in missing)
     amount = size(sum(package.size_bytes for package in missing))
     views.empty_state(f"To run in a browser, an exported model needs {views.plain(names)}: {amount} from the npm registry, once, checked "
                       "by its hash and kept on this machine.", "download")
-    fetch_button(npm.RUNTIME, "Download")
+    fetch_button(browser_runtime.RUNTIME, "Download")

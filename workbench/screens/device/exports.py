@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core import __version__, catalog
-from core.checkpoints import weight_files
+from core import __version__
 from core.export.exporting import Exported, read_exported
-from core.quantities import size
+from core.models import compatibility
+from core.models.checkpoints import weight_files
+from core.system.units import size
 from workbench import paths
 
 if TYPE_CHECKING:
-    from core.catalog import ModelEntry
     from core.export.agreement import Agreement
+    from core.models.catalog import ModelEntry
 
 FORM = "onnx-int8"  # what a browser runs
 NAMES = {"torch": "Transformers folder, run by torch", "onnx": "ONNX, float32", "onnx-int8": "ONNX, int8"}
@@ -39,7 +40,7 @@ def offer(entry: ModelEntry) -> Offer | None:
         CompatibilityError: a model that fills no blanks.
         CorruptModel: the folder of its export is damaged.
     """
-    catalog.check_task(entry, "masked")
+    compatibility.check_task(entry, "masked")
     if entry.path is None:
         return None
     folder = export_folder(entry)

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from core import quantities
+from core.system import units
 from workbench.screens.models import desktop
 from workbench.screens.new_experiment import kinds
 from workbench.screens.shared import panes, state, views
 from workbench.screens.shared.fetch_button import fetch_button
 
 if TYPE_CHECKING:
-    from core.catalog import ModelEntry
+    from core.models.catalog import ModelEntry
 
 PROGRESS_WIDTH = 240  # pixels
 KINDS = {"causal": ("writes", "gray", "forum"), "masked": ("fills blanks", "blue", "text_select_start"),
@@ -73,9 +73,9 @@ def facts(entry: ModelEntry) -> list[str]:
     """What is known, in the order in which people ask."""
     known = [
         entry.architecture, f"{entry.layers} blocks", f"width {entry.hidden}", f"{entry.heads} heads",
-        f"{quantities.count(entry.parameters)} parameters", f"vocabulary {entry.vocabulary:,}", f"context {entry.context:,}",
+        f"{units.count(entry.parameters)} parameters", f"vocabulary {entry.vocabulary:,}", f"context {entry.context:,}",
         f"licence {entry.licence}" if entry.licence else "",
-        f"{quantities.size(entry.size_bytes)} {'on disk' if entry.present else 'to fetch'}", entry.source]
+        f"{units.size(entry.size_bytes)} {'on disk' if entry.present else 'to fetch'}", entry.source]
     return [fact for fact in known if fact]
 
 

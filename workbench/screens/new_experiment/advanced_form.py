@@ -13,7 +13,7 @@ from workbench.screens.new_experiment.controls import bound, control, draft, sec
 from workbench.screens.new_experiment.experiment_form import Errors
 
 if TYPE_CHECKING:
-    from core.planning import Plan
+    from core.planning.plan import Plan
 
 # Tab -> groups of fields; the teacher, the corpus and the switches of optional sections have widgets of their own.
 TABS: dict[str, dict[str, tuple[str, ...]]] = {

@@ -6,10 +6,10 @@ from typing import Any
 
 import streamlit as st
 
-from core import quantities
-from core.config import describe
-from core.data.house import HOUSE
+from core.data.movie_reviews import HOUSE
 from core.errors import StillhouseError
+from core.recipes import describe
+from core.system import units
 from workbench.screens.new_experiment import wording
 from workbench.screens.new_experiment.controls import bound, draft, section_errors
 from workbench.screens.new_experiment.uploads import is_upload, save_upload, shown_name
@@ -56,7 +56,7 @@ def _model(label: str, path: str, chosen: str | None, keep: Any, errors: dict[st
         st.error(wording.in_form(str(error)), icon=":material/error:")
         return
     if not entry.present:
-        st.caption(f":material/cloud_download: {quantities.size(entry.size_bytes)} will be downloaded when the run starts.")
+        st.caption(f":material/cloud_download: {units.size(entry.size_bytes)} will be downloaded when the run starts.")
         st.page_link(state.MODELS, label="Fetch it now on the Models page", icon=":material/arrow_forward:")
 
 
@@ -65,7 +65,7 @@ def _label(name: str, known: dict[str, Any]) -> str:
     if entry is None:
         return name.rstrip("/").rpartition("/")[2]
     tokens = f", {entry.vocabulary:,} tokens" if entry.vocabulary else ""
-    return f"{name}, {quantities.count(entry.parameters)} parameters{tokens}"
+    return f"{name}, {units.count(entry.parameters)} parameters{tokens}"
 
 
 def _prompts(errors: dict[str, str]) -> None:

@@ -9,12 +9,12 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from core import quantities
-from core.anatomy import Objective
-from core.checkpoints import DOES
 from core.config import ExperimentConfig
-from core.data.house import HOUSE
+from core.data.movie_reviews import HOUSE
 from core.errors import StillhouseError
+from core.models.architectures import Objective
+from core.models.checkpoints import DOES
+from core.system import units
 from workbench.mounts import base_path
 from workbench.runs import jobs
 from workbench.screens.new_experiment import bridge_view, controls, data_view, forms, kinds, pictures, plan_view, starting_points, wording
@@ -25,8 +25,8 @@ from workbench.screens.new_experiment.uploads import is_upload, save_upload, sho
 from workbench.screens.shared import background, state, views
 
 if TYPE_CHECKING:
-    from core.catalog import ModelEntry
-    from core.planning import Plan
+    from core.models.catalog import ModelEntry
+    from core.planning.plan import Plan
 
 START, URL, UPLOADED, VALID = "starting point", "form URL", "uploaded file", "valid draft"
 SIMPLE, ADVANCED = MODES = ("Simple", "Advanced")
@@ -188,7 +188,7 @@ def teacher(errors: Errors, *, keys: bool = False) -> ModelEntry | None:
             st.error(wording.in_form(str(error)), icon=":material/error:")
         return None
     if not entry.present:
-        st.caption(f":material/cloud_download: {quantities.size(entry.size_bytes)} will be downloaded when the run starts.")
+        st.caption(f":material/cloud_download: {units.size(entry.size_bytes)} will be downloaded when the run starts.")
         st.page_link(state.MODELS, label="Fetch it now on the Models page", icon=":material/arrow_forward:")
     return entry
 
@@ -198,7 +198,7 @@ def _model_label(name: str, known: Mapping[str, ModelEntry]) -> str:
     if entry is None:
         return name
     fills = f", {DOES[entry.task]}" if entry.task == "masked" else ""
-    return f"{name}, {entry.layers} blocks, {quantities.count(entry.parameters)} parameters{fills}"
+    return f"{name}, {entry.layers} blocks, {units.count(entry.parameters)} parameters{fills}"
 
 
 def _set_teacher(name: str) -> None:

@@ -26,10 +26,10 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from core.config import ExperimentConfig, LayerRule, LossSpec, Ramp, leaves, parse_recipe, section_of
+from core.config import ExperimentConfig, LayerRule, LossSpec, Ramp
 from core.errors import ConfigError
-from core.layer_maps import layer_map
-from core.validation_words import sentence
+from core.recipes import leaves, parse_recipe, section_of, sentence
+from core.students.layer_maps import layer_map
 
 Draft = dict[str, Any]
 EXPLICIT, MAP_LIST = "explicit", "student.layer_map.list"

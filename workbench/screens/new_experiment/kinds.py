@@ -11,14 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from core.anatomy import ANATOMIES, Objective
 from core.config import ExperimentConfig
-from core.masking import BLANKS, has_blank
+from core.data.masking import BLANKS, has_blank
+from core.models.architectures import ANATOMIES, Objective
 from workbench.screens.new_experiment import forms, starting_points
 from workbench.screens.new_experiment.forms import LEAVES, Draft
 
 if TYPE_CHECKING:
-    from core.catalog import ModelEntry
+    from core.models.catalog import ModelEntry
 
 DISTILBERT = "distilbert"  # the recipe of the triple loss, and the architecture
 PUT_ASIDE = "settings of other kinds"  # in a draft: kind -> what was set for it

@@ -9,15 +9,15 @@ import pandas as pd
 import streamlit as st
 
 from core.config import ExperimentConfig, LossSpec
+from core.data.masking import BLANKS, has_blank
 from core.errors import StillhouseError
-from core.masking import BLANKS, has_blank
 from workbench.screens.new_experiment import forms
 from workbench.screens.new_experiment.layer_picture import layer_picture
 from workbench.screens.shared import background, charts, state, views
 from workbench.screens.shared.live_plotly import live_plotly
 
 if TYPE_CHECKING:
-    from core.planning import Plan
+    from core.planning.plan import Plan
 
 TOKENS_SHOWN = 12
 PROMPT = "Write a positive one-line review."

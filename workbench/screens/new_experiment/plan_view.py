@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from core import quantities
-from core.config import ExperimentConfig, parse_recipe
+from core.config import ExperimentConfig
 from core.errors import StillhouseError
+from core.recipes import parse_recipe
+from core.system import units
 from workbench.screens.new_experiment import wording
 from workbench.screens.shared import background, state, views
 from workbench.store import references
 
 if TYPE_CHECKING:
-    from core.planning import Plan
+    from core.planning.plan import Plan
 
 # Beside which field a failed check is shown.
 PLACES = {"teacher": "teacher.model", "objective": "teacher.model", "student": "student.layers", "writer": "bridge.model",
@@ -42,7 +43,7 @@ def _question(config: ExperimentConfig) -> str:
 
 @st.cache_resource(ttl=STATIC_SECONDS, max_entries=100, show_spinner=False)
 def _static(config_json: str) -> Plan:
-    from core.planning import static_plan
+    from core.planning.plan import static_plan
 
     return static_plan(parse_recipe(json.loads(config_json)))
 
@@ -58,9 +59,9 @@ def sizes(config: ExperimentConfig, plan: Plan, *, masked: bool = False) -> None
     if plan.student is None:
         return
     with st.container(horizontal=True):
-        st.metric("Student's parameters", quantities.count(plan.student.parameters))
+        st.metric("Student's parameters", units.count(plan.student.parameters))
         width = 2 if config.train.save_precision == "bf16" else 4
-        st.metric(f"Its weights, {8 * width} bit", quantities.size(width * plan.student.parameters),
+        st.metric(f"Its weights, {8 * width} bit", units.size(width * plan.student.parameters),
                   help="On disk. 'Saved weights' in the advanced form chooses between 32 and 16 bits.")
         if plan.teacher and masked and config.student.model is None:
             st.metric("Its speed", f"{plan.teacher.layers / plan.student.layers:.2g}×", help=(
@@ -71,10 +72,10 @@ def sizes(config: ExperimentConfig, plan: Plan, *, masked: bool = False) -> None
                 "Times the teacher's, from the arithmetic that a token costs: two operations a parameter. Small models gain less."))
     if plan.teacher:
         share = plan.student.parameters / plan.teacher.parameters
-        st.caption(f"{share:.0%} of the teacher's {quantities.count(plan.teacher.parameters)} parameters.")
+        st.caption(f"{share:.0%} of the teacher's {units.count(plan.teacher.parameters)} parameters.")
     if config.student.lora is not None and plan.trainable_parameters is not None:
         st.caption(f":material/layers: LoRA adapters of rank {config.student.lora.rank} are trained, "
-                   f"{quantities.count(plan.trainable_parameters)} parameters; the rest keeps its weights.")
+                   f"{units.count(plan.trainable_parameters)} parameters; the rest keeps its weights.")
 
 
 def plan(config: ExperimentConfig, planned: Plan, *, mended: bool, ready: bool, note: str = "") -> None:
@@ -115,15 +116,15 @@ def _needs(planned: Plan, measured: dict[str, Any] | None) -> None:
     known = measured or {}
     steps = known.get("total_steps") or planned.total_steps
     st.metric("Steps", f"{steps:,}" if steps else "by epochs", help="Optimiser steps of each arm.")
-    st.metric("Tokens", quantities.count(planned.tokens_per_step * steps) if steps else f"{planned.tokens_per_step:,} a step",
+    st.metric("Tokens", units.count(planned.tokens_per_step * steps) if steps else f"{planned.tokens_per_step:,} a step",
               help="Tokens that each arm is trained on.")
     if planned.memory is not None:
         memory = sum(known["memory"].values()) if known.get("memory") else planned.memory.total
-        st.metric("Memory", quantities.room(memory), help="Estimate of the peak during a training step.")
+        st.metric("Memory", units.room(memory), help="Estimate of the peak during a training step.")
     if planned.disk_bytes is not None:
-        st.metric("Disk", quantities.room(planned.disk_bytes), help="Checkpoints and models, at most.")
+        st.metric("Disk", units.room(planned.disk_bytes), help="Checkpoints and models, at most.")
     if known.get("seconds"):
-        st.metric("Time", quantities.duration(known["seconds"]), help=f"Projected from {known['measured_steps']} real steps of each arm.")
+        st.metric("Time", units.duration(known["seconds"]), help=f"Projected from {known['measured_steps']} real steps of each arm.")
     if known.get("tokens_per_second"):
         st.metric("Training speed", f"{known['tokens_per_second']:,.0f} tokens/s", help="Of the student, measured.")
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.config import ExperimentConfig, apply_overrides, parse_recipe, parse_yaml, read_recipe
+from core.config import ExperimentConfig
 from core.errors import ConfigError
+from core.recipes import apply_overrides, parse_recipe, parse_yaml, read_recipe
 from workbench.paths import ROOT
 from workbench.store import Store, references
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import streamlit as st
 
-from core.checkpoints import Task
-from core.config import DataSpec, parse_recipe
+from core.config import DataSpec
+from core.models.checkpoints import Task
+from core.recipes import parse_recipe
 from workbench.inference import client
 from workbench.inference.wire import ModelCard
 from workbench.store import chains

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import streamlit as st
 
-from core.checkpoints import Task
+from core.models.checkpoints import Task
 from workbench.screens.shared import state
 
 CHAT_ID = "compare.chat"  # in the session state

@@ -9,11 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from core import quantities
 from core.config import ExperimentConfig
-from core.evaluation.retention import Card
 from core.metrics import metric
 from core.recorder import CONTROL, STUDENT
+from core.reports.retention_card import Card
+from core.system import units
 from workbench.screens.shared.views import number
 from workbench.store import Store
 from workbench.store.records import Event, Run
@@ -192,7 +192,7 @@ def progress_text(run: Run, phases: Sequence[Event] = ()) -> str:
     if progress.phase in ("steps", "train") and progress.total:
         left, seconds = "", remaining_seconds(run, phases)
         if seconds is not None:
-            here, everything = map(quantities.duration, seconds)
+            here, everything = map(units.duration, seconds)
             left = f", about {here} left with its evaluations" + (f", {everything} with the control" if everything != here else "")
         before = f"Student {progress.total:,}/{progress.total:,}, then the control" if progress.arm == CONTROL else "Training the student"
         return f"{before}: step {progress.step:,} of {progress.total:,}{left}"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from core.evaluation import retention
-from core.evaluation.intervals import Estimate
-from core.evaluation.retention import TOLERANCE, Card, Row
+from core.evaluation.statistics import Estimate
+from core.reports import retention_card
+from core.reports.retention_card import TOLERANCE, Card, Row
 from workbench.screens.shared import charts, views
 from workbench.screens.shared.live_plotly import live_plotly
 from workbench.screens.shared.theme import BLUE, BROWN, OLIVE, ROLE_COLOURS, ROSE, VIOLET
@@ -31,9 +31,9 @@ def show(card: Card, *, name: str) -> None:
         live_plotly(charts.intervals(points, x_title="share of the teacher's score", colours=series_colours(card), reference=1.0,
                                      hollow={card.published.name}, tick_format=".1~%"),
                     key=f"retained.{name}", label="Share of the teacher's score on each task")
-    head, body = retention.table(card)
+    head, body = retention_card.table(card)
     views.text_table(head, body, numbers=True, label="Retention card", first_width="13rem")
-    for note in retention.notes(card):
+    for note in retention_card.notes(card):
         st.caption(views.plain(note))
     with st.container(horizontal=True):
         st.download_button("Retention card (CSV)", lambda: card_csv(card), file_name=f"{name}-retention.csv", mime="text/csv",
@@ -62,7 +62,7 @@ def _prediction(card: Card, student: Row) -> str:
 def _headline(label: str, share: Estimate | float | None, published: float, name: str, meaning: str) -> None:
     value = share.value if isinstance(share, Estimate) else share
     between = f" Between {share.low:.1%} and {share.high:.1%}." if isinstance(share, Estimate) and share.low is not None else ""
-    st.metric(label, retention.DASH if value is None else f"{value:.1%}", delta=f"{name}: {published:.0%}", delta_color="off",
+    st.metric(label, retention_card.DASH if value is None else f"{value:.1%}", delta=f"{name}: {published:.0%}", delta_color="off",
               delta_arrow="off", help=f"{meaning}{between}")
 
 
@@ -70,9 +70,9 @@ def retained_points(card: Card) -> pd.DataFrame:
     """What `charts.intervals` draws: the share of the teacher's score that each row keeps of each task and of all together."""
     found: list[tuple[str, str, Estimate | None]] = []
     for task in card.tasks:
-        found += [(retention.task_name(task), row.title, card.retained(row, task)) for row in card.rows[1:]]
+        found += [(retention_card.task_name(task), row.title, card.retained(row, task)) for row in card.rows[1:]]
         if scores := card.published.tasks.get(task):
-            found.append((retention.task_name(task), card.published.name, Estimate(scores[0] / scores[1])))
+            found.append((retention_card.task_name(task), card.published.name, Estimate(scores[0] / scores[1])))
     found += [(MACRO, row.title, card.macro(row)) for row in card.rows[1:]] if card.tasks else []
     if found:
         found.append((MACRO, card.published.name, Estimate(card.published.macro[0] / card.published.macro[1])))

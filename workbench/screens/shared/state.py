@@ -19,8 +19,8 @@ from workbench.store import Store, references
 from workbench.store.records import Run
 
 if TYPE_CHECKING:
-    from core.catalog import ModelEntry
-    from core.checkpoints import Task
+    from core.models.catalog import ModelEntry
+    from core.models.checkpoints import Task
 
 HOME, NEW, TUNE, CHAIN, RUNS, RUN, COMPARE, DEVICE, MODELS, CHECKS, ABLATION = (
     f"../pages/{name}.py"

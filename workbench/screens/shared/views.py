@@ -13,7 +13,7 @@ import streamlit as st
 
 from core import metrics
 from core.errors import StillhouseError
-from core.quantities import duration
+from core.system.units import duration
 from workbench.runs import jobs
 from workbench.screens.shared.theme import TEAL
 from workbench.store.records import Run

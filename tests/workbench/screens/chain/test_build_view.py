@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from core import catalog
-from core.config import read_recipe
-from core.dimensions import Dimensions
 from core.errors import ConfigError
+from core.models import catalog
+from core.models.dimensions import Dimensions
+from core.recipes import read_recipe
 from workbench.screens.chain import build_view
 
 TEACHER = Dimensions(layers=8, hidden=192, heads=6, key_value_heads=6, head_size=32, neurons=512)

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.chains import Chain, Point, Target, open_chain
-from core.dimensions import Dimensions
-from core.interpolation import swap
-from core.on_demand import load_bracket
+from core.chains.folder import Chain, Point, Target, open_chain
+from core.chains.interpolation import swap
+from core.chains.on_demand import load_bracket
+from core.models.dimensions import Dimensions
 from workbench.screens.chain import figures, findings, pictures
 
 PARAMETERS = {"substitution": 3.2, "interpolation": 3.9, "best_alpha": 3.5, "alpha_0": 3.6, "alpha_1": 4.0, "copied": 4.2,

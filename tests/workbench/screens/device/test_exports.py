@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from core import catalog
 from core.errors import CompatibilityError
 from core.export.agreement import Agreement
 from core.export.exporting import Exported, Measured
+from core.models import catalog
 from tests.core.export.encoders import save_encoder
 from workbench import paths
 from workbench.screens.device import exports

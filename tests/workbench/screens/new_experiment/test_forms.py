@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from core.config import ExperimentConfig, apply_overrides, parse_recipe
+from core.config import ExperimentConfig
+from core.recipes import apply_overrides, parse_recipe
 from workbench.screens.new_experiment import advanced_form, controls, forms
 
 CONFIGS = [

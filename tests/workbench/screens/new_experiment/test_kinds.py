@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from core import catalog
-from core.catalog import ModelEntry
-from core.config import ExperimentConfig, parse_recipe, read_recipe
+from core.config import ExperimentConfig
+from core.models import catalog
+from core.models.catalog import ModelEntry
+from core.recipes import parse_recipe, read_recipe
 from tests.core.masked_models import masked_model, save
 from tests.core.tiny import tiny_encoder
 from workbench import paths

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from core.config import read_recipe
 from core.errors import ConfigError
+from core.recipes import read_recipe
 from tests.pages import examples
 from workbench import paths
 from workbench.errors import RunNotFound, StoreUnavailable

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from core.evaluation.retention import Card, Row
+from core.reports.retention_card import Card, Row
 from tests.core.evaluation.cards import card
 from workbench.screens.shared import retention_view
 from workbench.screens.shared.theme import ROLE_COLOURS, SERIES

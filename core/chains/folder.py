@@ -1,0 +1,262 @@
+"""A chain of anchors as a folder: open it, ask where any size lies. Headers and records only, no weights and no torch.
+
+    chain/
+        chain.json            anchors in descending size, how they were made, what they cost, the measured curve
+        anchors/0, 1, ...     model folders; 0 is the largest, with its units in order of importance
+        validation.npz        the held-out slice on which every loss here was measured, but for those below
+        choosing.npz          another held-out slice, on which swaps and shapes were chosen: `gains` and the grid
+        calibration.npz       a slice of the training text on which cut feed-forward parts are refitted
+
+`core.methods.chain` builds such a folder; `core.chains.on_demand` makes models of any size from it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from core.chains.sizes import NEAR, cheapest_swaps, default_alpha, lawful_shapes, solve, straight
+from core.errors import ConfigError, CorruptModel, ModelNotFound
+from core.models import checkpoints
+from core.models.dimensions import Dimensions, Sizer
+from core.students.layer_maps import run_ends, runs
+from core.system.paths import HOUSE_MODELS
+
+FILE, VALIDATION, CHOOSING, CALIBRATION = "chain.json", "validation.npz", "choosing.npz", "calibration.npz"
+FORMAT = 1
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """One anchor.
+
+    Attributes:
+        number: 0 for the largest.
+        folder: its model folder, relative to the chain's.
+        parameters: numbers, tied weights once.
+        dimensions: all sizes.
+        origin: for every block, the block of the largest anchor that it was built from; empty where it was trained apart.
+        ends: for every block, the last block of the largest anchor whose output it was aligned with; empty without alignment.
+        gains: for every block, what swapping it back for its run in the anchor above changes in loss, on the choosing slice.
+        validation_loss: nats per token, on the chain's slice.
+        tokens, seconds: spent on training it: tokens that the student read, and the teacher too; wall time.
+    """
+
+    number: int
+    folder: str
+    parameters: int
+    dimensions: Dimensions
+    origin: tuple[int, ...]
+    ends: tuple[int, ...]
+    gains: tuple[float, ...]
+    validation_loss: float
+    tokens: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A size between two anchors, or at one.
+
+    Attributes:
+        dimensions, parameters: its sizes.
+        bracket: number of the larger of its two anchors; the other one follows it.
+    """
+
+    dimensions: Dimensions
+    parameters: int
+    bracket: int
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One measured size of the curve: validation losses in nats per token.
+
+    Attributes:
+        losses: method -> loss: ``substitution`` (None where hidden states were not aligned), ``interpolation`` at the default
+            alpha, ``best_alpha``, ``alpha_0`` (the large anchor cut down), ``alpha_1`` and ``copied`` (the small one alone, expanded by
+            silent blocks or by copies of its own),
+            ``nearest`` (the nearest anchor as it is), ``random`` (new weights, mean over seeds).
+        alphas: alpha -> loss of the sweep.
+        random: losses of new weights, one a seed.
+    """
+
+    target: Target
+    alpha: float
+    losses: dict[str, float | None]
+    alphas: dict[str, float] = field(default_factory=dict)
+    random: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Chain:
+    """An opened chain. Opening reads headers only; weights are loaded when a size is made.
+
+    Attributes:
+        reference: what it was asked for by.
+        path: its folder.
+        record: the plain data of ``chain.json``.
+        grid: shapes between the anchors with the loss that substitution gives them on the choosing slice; the solver chooses by it.
+    """
+
+    reference: str
+    path: Path
+    anchors: tuple[Anchor, ...]
+    curve: tuple[Point, ...]
+    record: Mapping[str, Any]
+    grid: tuple[tuple[Dimensions, float], ...] = ()
+
+    # ------------------------------------------------------------------------------------------ sizes
+
+    @property
+    def aligned(self) -> bool:
+        """Whether the hidden states of neighbours were aligned, so that blocks can be swapped."""
+        return all(anchor.ends for anchor in self.anchors)
+
+    @cached_property
+    def sizer(self) -> Sizer:
+        """Counts parameters at any sizes of this family."""
+        folder = self.folder(0)
+        config = checkpoints.read_config(folder)
+        return Sizer(dict(checkpoints.parameters(checkpoints.parameter_shapes(folder), config)), config)
+
+    def folder(self, number: int) -> Path:
+        """The model folder of an anchor."""
+        return self.path / self.anchors[number].folder
+
+    def target(self, *, parameters: int | None = None, layers: int | None = None, hidden: int | None = None,
+               feed_forward: int | None = None) -> Target:
+        """The size that was asked for, as a parameter count or by its sizes.
+
+        Sizes that are left out are those of a straight line between the two anchors around the depth.
+
+        Raises:
+            ConfigError: outside the anchors' range (which is named), or a count that no shape comes near (the nearest two are).
+        """
+        if parameters is not None:
+            low, high = self.anchors[-1].parameters, self.anchors[0].parameters
+            if not low <= parameters <= high:
+                raise ConfigError(f"A model of {parameters:,} parameters was asked for.",
+                                  f"The chain '{self.reference}' reaches from {low:,} to {high:,}.", "Ask for a number between them.")
+            bracket = max(number for number, anchor in enumerate(self.anchors[:-1]) if anchor.parameters >= parameters)
+            shape = self._best(parameters, bracket)
+            return Target(shape, self.sizer(shape), bracket)
+        low, high = self.anchors[-1].dimensions.layers, self.anchors[0].dimensions.layers
+        if layers is None or not low <= layers <= high:
+            raise ConfigError(f"A depth of {layers} blocks was asked for.", f"The chain '{self.reference}' reaches from {low} to {high}.",
+                              "Ask for a number between them, or give a parameter count.")
+        bracket = max(number for number, anchor in enumerate(self.anchors[:-1]) if anchor.dimensions.layers >= layers)
+        shape = straight(layers, self.anchors[bracket + 1].dimensions, self.anchors[bracket].dimensions, hidden, feed_forward)
+        return Target(shape, self.sizer(shape), bracket)
+
+    def _best(self, parameters: int, bracket: int) -> Dimensions:
+        """Of the shapes near a count, the one with the lowest expected loss; where nothing was measured, the solver's."""
+        small, large = self.anchors[bracket + 1], self.anchors[bracket]
+        solved = solve(parameters, small.dimensions, large.dimensions, self.sizer)
+        if solved in (small.dimensions, large.dimensions):
+            return solved
+        near = [shape for shape in lawful_shapes(small.dimensions, large.dimensions, self.sizer)
+                if abs(self.sizer(shape) - parameters) <= NEAR * parameters and self.expected(shape) is not None]
+        return min(near, default=solved, key=lambda shape: (
+            round(min(self.expected(shape), self._as_it_is(small)), 3), abs(self.sizer(shape) - parameters)))
+
+    def runs(self, number: int) -> list[range]:
+        """The blocks of anchor `number` that each block of the next one speaks for."""
+        depths = (self.anchors[each].dimensions.layers for each in (number, number + 1))
+        return runs(self.ends(number) or run_ends(*depths))
+
+    def swaps(self, target: Target) -> tuple[int, ...]:
+        """The blocks of the smaller anchor that substitution swaps back for a size. None where measured losses say that the smaller
+        anchor is better left as it is: then all that is added is silent, and the model is as good as that anchor."""
+        small, expected = self.anchors[target.bracket + 1], self.expected(target.dimensions)
+        if expected is not None and expected > self._as_it_is(small):
+            return ()
+        return cheapest_swaps(self.runs(target.bracket), small.gains, target.dimensions.layers)
+
+    def expected(self, shape: Dimensions) -> float | None:
+        """The loss that substitution will give a shape on the choosing slice, between the two measured shapes around it that differ
+        from it in inner width alone; None where there are none. An anchor's is its own."""
+        alike = sorted((measured.neurons, loss) for measured, loss in self.grid if replace(measured, neurons=shape.neurons) == shape)
+        below = max((each for each in alike if each[0] <= shape.neurons), default=None)
+        above = min((each for each in alike if each[0] >= shape.neurons), default=None)
+        if below is None or above is None:
+            return None
+        span = above[0] - below[0]
+        return below[1] + ((shape.neurons - below[0]) / span * (above[1] - below[1]) if span else 0.0)
+
+    def _as_it_is(self, anchor: Anchor) -> float:
+        """An anchor's loss on the slice that the grid was measured on."""
+        loss = self.expected(anchor.dimensions)
+        return anchor.validation_loss if loss is None else loss
+
+    def default_alpha(self, target: Target) -> float:
+        """Alpha by the relative distance in parameters; see `core.chains.sizes.default_alpha`."""
+        return default_alpha(self.anchors[target.bracket + 1].parameters, target.parameters, self.anchors[target.bracket].parameters)
+
+    def ends(self, number: int) -> tuple[int, ...] | None:
+        """The last block of anchor `number` that each block of the next one speaks for; None where they were not aligned."""
+        large, small = self.anchors[number], self.anchors[number + 1]
+        places = {end: block for block, end in enumerate(large.ends)}
+        return tuple(places[end] for end in small.ends) if small.ends and all(end in places for end in small.ends) else None
+
+
+# ---------------------------------------------------------------------------------------------------- opening
+
+
+def house_chains() -> dict[str, Path]:
+    """The chains that ship with the project, by name."""
+    return {path.parent.name: path.parent for path in sorted(HOUSE_MODELS.glob(f"*/{FILE}"))}
+
+
+def open_chain(reference: str) -> Chain:
+    """Open a house chain or a chain's folder.
+
+    Raises:
+        ModelNotFound: no chain answers to that reference.
+        CorruptModel: an anchor is missing or half-trained, or the record cannot be read.
+    """
+    path = house_chains().get(reference) or Path(reference).expanduser()
+    if not (path / FILE).is_file():
+        unfinished = (path / "anchors").is_dir()
+        raise ModelNotFound(f"There is no chain '{reference}'." if not unfinished else f"The chain '{reference}' is not complete.",
+                            f"One of {', '.join(house_chains()) or 'no house chains'}, a chain's run or folder was expected.",
+                            "Resume its run until every anchor is trained." if unfinished else "")
+    try:
+        record = json.loads((path / FILE).read_text(encoding="utf-8"))
+        anchors = tuple(_anchor(each) for each in record["anchors"])
+        curve = tuple(_point(each) for each in record["curve"])
+        grid = tuple((Dimensions(**shape), loss) for shape, loss in record["grid"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorruptModel(f"'{path / FILE}' cannot be read: {error}.", "", "Build the chain again.") from error
+    for anchor in anchors:
+        if not (path / anchor.folder / "config.json").is_file():
+            raise CorruptModel(f"Anchor {anchor.number} of the chain '{reference}' is missing.",
+                               f"A model folder was expected at {path / anchor.folder}.", "Resume the chain's run, or build it again.")
+    return Chain(reference, path, anchors, curve, record, grid)
+
+
+def anchor_folder(reference: str) -> Path | None:
+    """The model folder of ``CHAIN:NUMBER``; None for anything else. Raises ModelNotFound for a number that it lacks."""
+    found = re.fullmatch(r"(.+):(\d+)", reference, re.DOTALL)
+    path = found and (house_chains().get(found[1]) or Path(found[1]).expanduser())
+    if not path or not (path / FILE).is_file():
+        return None
+    chain = open_chain(found[1])
+    if int(found[2]) >= len(chain.anchors):
+        raise ModelNotFound(f"'{reference}' was asked for.", f"The chain has anchors 0 to {len(chain.anchors) - 1}.")
+    return chain.folder(int(found[2]))
+
+
+def _anchor(plain: Mapping[str, Any]) -> Anchor:
+    return Anchor(**{**plain, "dimensions": Dimensions(**plain["dimensions"]),
+                     **{name: tuple(plain[name]) for name in ("origin", "ends", "gains")}})
+
+
+def _point(plain: Mapping[str, Any]) -> Point:
+    target = plain["target"]
+    return Point(**{**plain, "random": tuple(plain.get("random", ())),
+                    "target": Target(Dimensions(**target["dimensions"]), target["parameters"], target["bracket"])})

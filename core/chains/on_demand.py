@@ -1,0 +1,178 @@
+"""Models of any size from a chain, made in a moment, and measured against what they must be held against."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from transformers import AutoTokenizer, GenerationConfig, PreTrainedModel
+
+from core.chains.folder import CALIBRATION, CHOOSING, VALIDATION, Chain, Point, Target
+from core.chains.interpolation import Bracket, interpolate, substitute
+from core.data.packing import Blocks
+from core.errors import ConfigError
+from core.evaluation.language import evaluate_language
+from core.models import catalog
+from core.models.loading import new_model
+from core.students.resizing import Weights
+from core.system.devices import resolve_precision
+from core.system.files import written_whole
+
+Method = Literal["substitution", "interpolation"]
+SWEEP = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)  # alphas that a curve is measured at, besides the default one
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A model that was made on demand.
+
+    Attributes:
+        alpha: share of the smaller anchor; None for substitution.
+        swapped: blocks of the smaller anchor that were swapped back for runs of the larger one; None for interpolation.
+        losses: validation losses in nats per token: ``this`` is its own, the others are those of `compare`.
+        seconds: to make it, without loading the anchors, measuring and saving.
+    """
+
+    chain: str
+    target: Target
+    method: Method
+    alpha: float | None
+    swapped: tuple[int, ...] | None
+    losses: dict[str, float]
+    seconds: float
+
+
+def make(chain: Chain, target: Target, folder: Path, *, method: Method | None = None, alpha: float | None = None,
+         measure: bool = True) -> Made:
+    """Make a model of any size and save it as an ordinary model folder, with ``stillhouse.json`` beside the weights.
+
+    Args:
+        folder: must not exist yet.
+        method: by default substitution where the chain was aligned and no alpha is given, else interpolation.
+        alpha: of interpolation (default: by the relative distance in parameters).
+
+    Raises:
+        ConfigError: alpha outside 0 to 1, substitution in a chain that was not aligned, or a folder that is there already.
+    """
+    method = method or ("substitution" if chain.aligned and alpha is None else "interpolation")
+    if method == "substitution" and chain.ends(target.bracket) is None:
+        raise ConfigError("Substitution was asked for.", f"The hidden states of the chain '{chain.reference}' were not aligned.",
+                          "Use interpolation, or build the chain with losses.w_hidden_mse above 0.")
+    if folder.exists():
+        raise ConfigError(f"'{folder}' is there already.", "A folder that does not exist yet was expected.", "Give another one.")
+    bracket = load_bracket(chain, target.bracket)
+    began, swapped = time.perf_counter(), None
+    if method == "substitution":
+        alpha, swapped = None, chain.swaps(target)
+        weights = substitute(bracket, target.dimensions, swapped)
+    else:
+        alpha = chain.default_alpha(target) if alpha is None else alpha
+        weights = interpolate(bracket, target.dimensions, alpha)
+    model = weights.model()
+    seconds = time.perf_counter() - began
+    losses = {"this": loss_of(model, chain), **compare(chain, target, bracket)} if measure else {}
+    made = Made(chain.reference, target, method, alpha, swapped, losses, round(seconds, 3))
+    with written_whole(folder.absolute(), 5 * target.parameters) as partial:
+        save_model(model, partial, like=chain.folder(0))
+        (partial / "stillhouse.json").write_text(json.dumps({"made_from": asdict(made)}, indent=2) + "\n", encoding="utf-8")
+    return made
+
+
+def save_model(model: PreTrainedModel, folder: Path, *, like: Path) -> None:
+    """Weights into `folder`, with the tokenizer and the generation settings of the model folder `like`."""
+    model.generation_config = GenerationConfig.from_pretrained(like)
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(like, local_files_only=True).save_pretrained(folder)
+
+
+def load_bracket(chain: Chain, number: int) -> Bracket:
+    """Anchor `number` and the next smaller one."""
+    return Bracket(load_anchor(chain, number + 1), load_anchor(chain, number), chain.ends(number), chain.anchors[number + 1].gains or None,
+                   torch.from_numpy(read_slice(chain.path / CALIBRATION).input_ids).long())
+
+
+def load_anchor(chain: Chain, number: int) -> Weights:
+    """An anchor's weights, in float32."""
+    loaded = catalog.load(str(chain.folder(number)), dtype=torch.float32)
+    return Weights.of(loaded.model, chain.anchors[number].origin or None)
+
+
+# ---------------------------------------------------------------------------------------------------- measuring
+
+
+def loss_of(model: PreTrainedModel | Weights, chain: Chain, blocks: Blocks | None = None) -> float:
+    """Cross-entropy on the chain's held-out slice, in nats per token."""
+    model = model.model() if isinstance(model, Weights) else model
+    return evaluate_language(model, blocks or read_slice(chain.path / VALIDATION), tokenizer=_tokenizer(chain.folder(0)), batch_size=8,
+                             device=model.device, dtype=resolve_precision("auto", model.device))["cross_entropy"]
+
+
+@lru_cache(maxsize=8)
+def read_slice(path: Path) -> Blocks:
+    """A slice that a chain keeps: held-out blocks, or training blocks for calibration."""
+    with np.load(path, allow_pickle=False) as held:
+        ids, weights = held["input_ids"].astype(np.int32), held["weights"].astype(np.float32)
+    return Blocks(ids, weights, documents=0, tokens=int(ids.size))
+
+
+def write_slice(path: Path, blocks: Blocks) -> None:
+    """Keep a slice; see `read_slice`."""
+    np.savez_compressed(path, input_ids=blocks.input_ids.astype(np.int32), weights=blocks.weights)
+
+
+@lru_cache(maxsize=4)
+def _tokenizer(folder: Path) -> Any:
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+
+
+def compare(chain: Chain, target: Target, bracket: Bracket) -> dict[str, float]:
+    """What a model between two anchors must be held against, as validation losses: both anchors as they are, the larger one
+    cut down (``alpha_0``), the smaller one expanded by silent blocks (``alpha_1``) and by copied ones (``copied``), and new weights
+    of the same shape."""
+    shape = target.dimensions
+    return {"larger_anchor": chain.anchors[target.bracket].validation_loss,
+            "smaller_anchor": chain.anchors[target.bracket + 1].validation_loss,
+            "alpha_0": loss_of(interpolate(bracket, shape, 0.0), chain), "alpha_1": loss_of(interpolate(bracket, shape, 1.0), chain),
+            "copied": loss_of(interpolate(bracket, shape, 1.0, depth="replicate"), chain),
+            "random": loss_of(new_weights(interpolate(bracket, shape, 0.0).config), chain)}
+
+
+def new_weights(config: Any, seed: int = 0) -> PreTrainedModel:
+    """A model that was never trained."""
+    return new_model(config, "causal", torch.float32, seed).eval()
+
+
+def swap_gains(bracket: Bracket, chain: Chain) -> tuple[float, ...]:
+    """What swapping each block of the smaller anchor back for its run changes in loss on the choosing slice, each alone."""
+    small, large = bracket.small.dimensions, bracket.large.dimensions
+    blocks = read_slice(chain.path / CHOOSING)
+    before = loss_of(bracket.small, chain, blocks)
+    return tuple(loss_of(substitute(bracket, replace(large, layers=small.layers + len(run) - 1), [block]), chain, blocks) - before
+                 for block, run in enumerate(bracket.runs()))
+
+
+def measure_point(chain: Chain, target: Target, bracket: Bracket, *, seeds: Sequence[int] = (0, 1, 2)) -> Point:
+    """One size by every method; new weights are drawn once for each seed."""
+    shape = target.dimensions
+    alpha = chain.default_alpha(target)
+    sweep = {f"{each:g}": loss_of(interpolate(bracket, shape, each), chain) for each in SWEEP}
+    anchors = chain.anchors[target.bracket:target.bracket + 2]
+    nearest = min(anchors, key=lambda anchor: abs(anchor.parameters - target.parameters))
+    aligned = chain.ends(target.bracket) is not None
+    config = interpolate(bracket, shape, 0.0).config
+    random = tuple(loss_of(new_weights(config, seed), chain) for seed in seeds)
+    losses = {
+        "substitution": loss_of(substitute(bracket, shape, chain.swaps(target)), chain) if aligned else None,
+        "interpolation": loss_of(interpolate(bracket, shape, alpha), chain),
+        "best_alpha": min(sweep.values()), "alpha_0": sweep["0"], "alpha_1": sweep["1"],
+        "copied": loss_of(interpolate(bracket, shape, 1.0, depth="replicate"), chain), "nearest": nearest.validation_loss,
+        "random": sum(random) / len(random),
+    }
+    return Point(target, alpha, losses, sweep, random)

@@ -1,0 +1,109 @@
+"""Which sizes lie between two anchors, and which of them answers a wish. No torch: forms move a slider over these."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from core.errors import ConfigError
+from core.models.dimensions import Dimensions, Sizer
+
+TOLERANCE = 0.05  # relative; a parameter count that no shape comes this near to is refused
+NEURON_STEP = 8  # neurons
+NEAR = 0.03  # relative; among shapes this near to a wish, a chain chooses by what it measured
+
+
+def default_alpha(small: int, target: int, large: int) -> float:
+    """The relative distance in parameters, (P_B - P_t) / (P_B - P_S): 1 at the small anchor, 0 at the large one.
+
+    The paper says that alpha follows "the relative distance in the parameter space" and no more; this rule gives its
+    best values for two of five targets (0.908 where it found 0.9).
+    """
+    return (large - target) / (large - small) if large != small else 1.0
+
+
+def lawful_shapes(small: Dimensions, large: Dimensions, sizer: Sizer) -> list[Dimensions]:
+    """All sizes between two anchors: any depth, widths in whole groups of heads, inner widths in even steps.
+
+    Where the anchors differ in width, the inner width keeps its ratio to it (table 8 of 2605.07783).
+    """
+    shapes = {small, large}
+    for layers in range(small.layers, large.layers + 1):
+        for hidden in range(small.hidden, large.hidden + 1, large.width_step):
+            wide = large.with_width(hidden, layers=layers)
+            shapes |= {replace(wide, neurons=neurons) for neurons in _inner_widths(small, large, wide)}
+    return sorted(shape for shape in shapes if sizer(small) <= sizer(shape) <= sizer(large))
+
+
+def _inner_widths(small: Dimensions, large: Dimensions, wide: Dimensions) -> Sequence[int]:
+    if small.hidden != large.hidden:
+        return (min(max(wide.neurons, small.neurons), large.neurons),)
+    if small.neurons == large.neurons:
+        return (small.neurons,)
+    return (*range(small.neurons, large.neurons, NEURON_STEP), large.neurons)
+
+
+def solve(parameters: int, small: Dimensions, large: Dimensions, sizer: Sizer) -> Dimensions:
+    """The sizes between two anchors whose parameter count is nearest; among equally near ones (within 1%), those that grow
+    depth and width together, as a straight line between the anchors does.
+
+    Raises:
+        ConfigError: no shape comes within `TOLERANCE`; the nearest two are named.
+    """
+    shapes = sorted(lawful_shapes(small, large, sizer), key=lambda shape: abs(sizer(shape) - parameters))
+    best = abs(sizer(shapes[0]) - parameters)
+    if best > TOLERANCE * parameters:
+        counts = sorted({sizer(shape) for shape in shapes})
+        below, above = (next((count for count in side if test(count)), None) for side, test in (
+            (reversed(counts), lambda count: count <= parameters), (counts, lambda count: count > parameters)))
+        raise ConfigError(f"{parameters:,} parameters were asked for.",
+                          f"The nearest sizes between these anchors are {' and '.join(f'{each:,}' for each in (below, above) if each)}.",
+                          "Ask for one of them, or give the depth and width.")
+    slack = 0.01 * parameters if best else 0  # a count that exists is given exactly, so that asking for it again changes nothing
+    near = [shape for shape in shapes if abs(sizer(shape) - parameters) <= best + slack]
+    share = (parameters - sizer(small)) / max(sizer(large) - sizer(small), 1)
+    return min(near, key=lambda shape: (_crookedness(shape, small, large, share), abs(sizer(shape) - parameters)))
+
+
+def _crookedness(shape: Dimensions, small: Dimensions, large: Dimensions, share: float) -> float:
+    """Largest distance of a size from the straight line between the anchors, as a share of its own range."""
+    distances = [abs((getattr(shape, name) - getattr(small, name)) / span - share)
+                 for name in ("layers", "hidden", "neurons") if (span := getattr(large, name) - getattr(small, name))]
+    return round(max(distances, default=0.0), 3)
+
+
+def straight(layers: int, small: Dimensions, large: Dimensions, hidden: int | None = None, neurons: int | None = None) -> Dimensions:
+    """The sizes at a given depth: the widths that are not given lie on the straight line between the anchors.
+
+    Raises:
+        ConfigError: a width outside the anchors' range, or one that no whole number of head groups fills.
+    """
+    span = large.layers - small.layers
+    share = (layers - small.layers) / span if span else 1.0
+    if hidden is None:
+        step = large.width_step
+        hidden = small.hidden + round(share * (large.hidden - small.hidden) / step) * step
+    if not small.hidden <= hidden <= large.hidden:
+        raise ConfigError(f"A width of {hidden} channels was asked for.", f"Around {layers} blocks the chain has {small.hidden} to "
+                          f"{large.hidden}.", "Ask for a width between them.")
+    wide = large.with_width(hidden, layers=layers)
+    if neurons is None:
+        neurons = wide.neurons if small.hidden != large.hidden else small.neurons + round(share * (large.neurons - small.neurons))
+        neurons = min(max(neurons, small.neurons), large.neurons)
+    if not small.neurons <= neurons <= large.neurons:
+        raise ConfigError(f"An inner width of {neurons} was asked for.", f"Around {layers} blocks the chain has {small.neurons} to "
+                          f"{large.neurons}.", "Ask for a width between them.")
+    return replace(wide, neurons=neurons)
+
+
+def cheapest_swaps(runs: Sequence[range], gains: Sequence[float] | None, layers: int) -> tuple[int, ...]:
+    """The blocks of a small anchor to swap back for the runs of a large one that they speak for, to reach a depth of `layers`: the
+    lowest sum of `gains` (see `core.chains.interpolation.Bracket`) among the choices that come as near to it from below as any does."""
+    lengths = [len(run) - 1 for run in runs]
+    gains = gains or (0.0,) * len(lengths)
+    best: dict[int, tuple[float, tuple[int, ...]]] = {0: (0.0, ())}  # blocks added -> lowest sum of gains, and how
+    for block, length in enumerate(lengths):
+        for added, (total, chosen) in sorted(best.items(), reverse=True):
+            candidate = (total + gains[block], (*chosen, block))
+            best[added + length] = min(best.get(added + length, candidate), candidate)
+    return best[max(added for added in best if added <= layers - len(lengths))][1]

@@ -1,0 +1,126 @@
+"""Between text and tokens: a conversation as a model reads it, and its answer as a person reads it, while it arrives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from core.data.chat_template import Message, render
+from core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+Conversation = str | Sequence[Message]
+
+INCOMPLETE = "\N{REPLACEMENT CHARACTER}"  # what byte-level vocabularies decode the first bytes of a character to
+CHARACTER_BYTES = 4  # the longest character's in UTF-8
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A conversation as the model reads it.
+
+    Attributes:
+        token_ids: the rendered conversation, ready for the answer to follow.
+        left_out: messages dropped from its beginning because the context is too short for all.
+    """
+
+    token_ids: list[int]
+    left_out: int
+
+
+def context_length(model: PreTrainedModel) -> int:
+    """Tokens; the longest sequence the model was built for."""
+    return model.config.get_text_config(decoder=True).max_position_embeddings
+
+
+def as_messages(conversation: Conversation) -> list[Message]:
+    """A conversation as messages; a string is one user message."""
+    return [{"role": "user", "content": conversation}] if isinstance(conversation, str) else list(conversation)
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[int]:
+    """Token ids of a conversation, ready for the answer to follow."""
+    return _token_ids(tokenizer, render(messages, tokenizer, add_generation_prompt=True))
+
+
+def encode_answer(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], answer: str) -> list[int]:
+    """Token ids of an answer where it stands in the conversation: with the space that the template puts in front of it."""
+    asked = render(messages, tokenizer, add_generation_prompt=True)
+    answered = render([*messages, {"role": "assistant", "content": answer}], tokenizer)
+    place = answered.find(answer, len(asked)) if answered.startswith(asked) else -1
+    # Templates that rewrite earlier text, or trim the answer, have no such place; the bare answer is what their models generate.
+    return _token_ids(tokenizer, answered[len(asked):place + len(answer)] if place >= 0 else answer)
+
+
+def _token_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    # The template writes the special tokens itself; a text beyond the context is the callers' to refuse, not a warning.
+    return tokenizer(text, add_special_tokens=False, verbose=False).input_ids
+
+
+def fit_prompt(tokenizer: PreTrainedTokenizerBase, conversation: Conversation, context: int, answer: int) -> Prompt:
+    """Encode a conversation, leaving out its oldest exchanges until `answer` more tokens fit into `context`.
+
+    A leading system message and the last question are always kept; the last question may take some of the answer's room.
+
+    Raises:
+        ConfigError: the last question alone fills the context.
+    """
+    messages = as_messages(conversation)
+    system = messages[:1] if messages[0]["role"] == "system" else []
+    # Cutting in front of a question keeps whole exchanges, and templates insist that a user speaks first.
+    starts = [i for i, message in enumerate(messages) if message["role"] == "user"] or [len(system)]
+    starts[0] = len(system)
+    for start in starts:
+        token_ids = encode(tokenizer, system + messages[start:])
+        if len(token_ids) + answer <= context:
+            break
+    if len(token_ids) >= context:
+        raise ConfigError(f"The question has {len(token_ids)} tokens.",
+                          f"This model reads {context} at most, question and answer together.",
+                          "Shorten the question, or choose a model with a longer context.")
+    return Prompt(token_ids, start - len(system))
+
+
+class Detokenizer:
+    """Turns token ids into text as they arrive; the pieces joined are the decoded whole.
+
+    A token may hold part of a character, and some vocabularies drop a leading space, so each step decodes a short
+    window and hands out what is new in it.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self._tokenizer = tokenizer
+        self._window: list[int] = []  # the tokens of the last piece handed out, then those still incomplete
+        self._known_tokens = 0
+        self._known_text = ""
+
+    def push(self, token_id: int) -> str:
+        """The text that `token_id` completes; empty while a character is incomplete."""
+        self._window.append(token_id)
+        text = self._decode()
+        # No more tokens than that wait for the rest of a character: what is left then are bytes that never become one,
+        # except for the last of them, with which a character may begin.
+        broken = text.endswith(INCOMPLETE)
+        if broken and len(self._window) - self._known_tokens < CHARACTER_BYTES:
+            return ""
+        piece = _settled(text)[len(self._known_text):]
+        if piece:
+            del self._window[: self._known_tokens]
+            self._known_tokens = len(self._window) - (CHARACTER_BYTES - 1 if broken else 0)
+            self._known_text = _settled(self._decode())
+        return piece
+
+    def flush(self) -> str:
+        """What an incomplete character leaves when no more tokens come."""
+        return self._decode()[len(self._known_text):]
+
+    def _decode(self) -> str:
+        return self._tokenizer.decode(self._window, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+
+def _settled(text: str) -> str:
+    """`text` as far as later tokens cannot change it: its last character may be the beginning of another."""
+    return text.removesuffix(INCOMPLETE)

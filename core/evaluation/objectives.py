@@ -1,0 +1,139 @@
+"""What a model is trained to predict and how that is measured: the next token (causal), or the masked ones (masked).
+
+An objective turns packed blocks into batches that say what counts where, so that the trainer need not know which one it serves:
+
+    causal    position t is asked for token t + 1, and compared with the teacher there, with that token's weight
+    masked    chosen positions are asked for the token that was there; teacher and student are compared at all tokens but
+              padding, or at the chosen ones alone (1910.01108 does the former in its code)
+
+Shapes: B blocks, T positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.config import ExperimentConfig, LossSpec, MaskingSpec
+from core.data import movie_reviews
+from core.data.masking import BLANKS, Masker, has_blank, token_counts
+from core.data.packing import Blocks, padding_id
+from core.evaluation.blanks import fill_blanks
+from core.evaluation.language import evaluate_language
+from core.evaluation.masked import evaluate_masked
+from core.generation.streaming import generate
+from core.models import architectures, compatibility
+from core.models.vocabulary import vocabulary_size
+from core.training.batches import Batch, Draw, next_token
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+FILLED = 3  # fills that a sample shows
+
+
+class Objective(Protocol):
+    """What the trainer and the experiment ask of an objective."""
+
+    name: architectures.Objective
+
+    def batches(self, blocks: Sequence[dict[str, Tensor]], draw: Draw) -> list[Batch]:
+        """The forward passes of one optimiser step.
+
+        Args:
+            blocks: for each pass ``input_ids`` and ``weights``, (B, T).
+        """
+
+    def measure(self, model: Any, blocks: Blocks, teacher: Any, *, batch_size: int, device: torch.device,
+                dtype: torch.dtype) -> dict[str, float]:
+        """The metrics of a model on held-out blocks, with ``cross_entropy`` among them."""
+
+    def answer(self, model: PreTrainedModel, prompt: str, *, max_new_tokens: int, seed: int) -> str:
+        """What the model makes of a prompt, to be looked at while it learns."""
+
+    def prompts(self, asked: Sequence[str]) -> tuple[str, ...]:
+        """Those of the prompts that this objective can answer, or its own."""
+
+
+@dataclass(frozen=True)
+class Causal:
+    """The next token."""
+
+    tokenizer: Any
+    name = "causal"
+
+    def batches(self, blocks: Sequence[dict[str, Tensor]], draw: Draw) -> list[Batch]:
+        return next_token(blocks, draw)
+
+    def measure(self, model: Any, blocks: Blocks, teacher: Any, *, batch_size: int, device: torch.device,
+                dtype: torch.dtype) -> dict[str, float]:
+        return evaluate_language(model, blocks, teacher, tokenizer=self.tokenizer, batch_size=batch_size, device=device, dtype=dtype)
+
+    def answer(self, model: PreTrainedModel, prompt: str, *, max_new_tokens: int, seed: int) -> str:
+        return generate(model, self.tokenizer, movie_reviews.conversation(prompt), max_new_tokens=max_new_tokens, sampling_temperature=0.7,
+                        seed=seed).text
+
+    def prompts(self, asked: Sequence[str]) -> tuple[str, ...]:
+        return tuple(asked)
+
+
+@dataclass(frozen=True)
+class MaskedLanguage:
+    """The masked tokens.
+
+    Attributes:
+        masker: of training; held-out text is masked as `core.evaluation.masked` says, whatever training does.
+        compared: where models are compared, ``losses.kd_positions``.
+    """
+
+    tokenizer: Any
+    masker: Masker
+    compared: str = "all"
+    name = "masked"
+
+    @classmethod
+    def of(cls, spec: MaskingSpec, losses: LossSpec, tokenizer: Any, train: Blocks) -> MaskedLanguage:
+        """Rare are those tokens that are rare in the training blocks."""
+        counts = token_counts(train.input_ids, vocabulary_size(tokenizer))
+        return cls(tokenizer, Masker(spec, tokenizer, counts), losses.kd_positions)
+
+    def batches(self, blocks: Sequence[dict[str, Tensor]], draw: Draw) -> list[Batch]:
+        # All passes of a step are masked as one, so that the step does not depend on how it is cut.
+        ids = np.concatenate([each["input_ids"].cpu().numpy() for each in blocks])
+        weights = np.concatenate([each["weights"].cpu().numpy() for each in blocks])
+        masked = self.masker.mask(ids, weights > 0, draw)
+        real = ids != padding_id(self.tokenizer)
+        hard = np.where(masked.chosen, weights, 0)
+        soft = hard if self.compared == "masked" else real
+        whole = Batch(input_ids=torch.from_numpy(masked.input_ids), attention_mask=torch.from_numpy(real.astype(np.int64)),
+                      targets=torch.from_numpy(ids), soft=torch.from_numpy(soft.astype(np.float32)),
+                      hard=torch.from_numpy(hard.astype(np.float32)))
+        sizes, device = [len(each["input_ids"]) for each in blocks], blocks[0]["input_ids"].device
+        cut = {name: part.to(device).split(sizes) for name, part in whole.items()}
+        return [Batch(**{name: parts[number] for name, parts in cut.items()}) for number in range(len(blocks))]
+
+    def measure(self, model: Any, blocks: Blocks, teacher: Any, *, batch_size: int, device: torch.device,
+                dtype: torch.dtype) -> dict[str, float]:
+        return evaluate_masked(model, blocks, teacher, tokenizer=self.tokenizer, batch_size=batch_size, device=device, dtype=dtype)
+
+    def answer(self, model: PreTrainedModel, prompt: str, *, max_new_tokens: int, seed: int) -> str:
+        blanks = fill_blanks(model, self.tokenizer, prompt, FILLED)
+        return "; ".join(", ".join(f"{fill.token} {fill.probability:.0%}" for fill in fills) for fills in blanks)
+
+    def prompts(self, asked: Sequence[str]) -> tuple[str, ...]:
+        return tuple(prompt for prompt in asked if has_blank(prompt) or self.tokenizer.mask_token in prompt) or (BLANKS if asked else ())
+
+
+def objective_for(config: ExperimentConfig, objective: architectures.Objective, tokenizer: Any, train: Blocks) -> Objective:
+    """The objective of an experiment's models.
+
+    Raises:
+        ConfigError, CompatibilityError: as `core.models.compatibility.objective`.
+    """
+    compatibility.objective(config, objective)
+    return Causal(tokenizer) if objective == "causal" else MaskedLanguage.of(config.masking, config.losses, tokenizer, train)

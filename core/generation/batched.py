@@ -1,0 +1,91 @@
+"""Many answers at once: for texts that a teacher writes by the thousand.
+
+`core.generation.streaming` answers one conversation token by token for a reader; here throughput counts. Prompts of a batch are
+padded on the left and share one key-value cache; rows that have ended are computed on until the batch has, so prompts of like length
+should share a batch. Of the vocabulary only the top k are ever sorted: a full sort of 49,152 numbers for each of 64 rows costs
+more, on a processor, than a small model that made them.
+
+Shapes: B prompts, T positions, V vocabulary, K candidates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from core.generation.streaming import end_token_ids
+from core.models.vocabulary import vocabulary_size
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """How the next tokens are drawn: of the `top_k` most likely ones those that lead up to the probability `top_p`."""
+
+    temperature: float
+    top_k: int
+    top_p: float
+
+
+@torch.inference_mode()
+def generate_batch(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Sequence[int]], *, max_new_tokens: int,
+                   candidates: Candidates, generator: torch.Generator, stop: Callable[[], bool] = lambda: False) -> list[list[int]] | None:
+    """Answer prompts, given as token ids.
+
+    Args:
+        prompts: B lists of token ids, none empty.
+        generator: where all random numbers of the batch come from.
+        stop: asked before every position.
+
+    Returns:
+        B lists of token ids without end tokens; None when it was stopped.
+    """
+    ends = torch.tensor(sorted(end_token_ids(model, tokenizer)), device=model.device)
+    longest = max(map(len, prompts))
+    input_ids = torch.full((len(prompts), longest), int(ends[0]) if len(ends) else 0, dtype=torch.long)
+    mask = torch.zeros(len(prompts), longest + max_new_tokens, dtype=torch.long)
+    for row, ids in enumerate(prompts):
+        input_ids[row, longest - len(ids):] = torch.tensor(ids)
+        mask[row, longest - len(ids):] = 1
+    input_ids, mask = input_ids.to(model.device), mask.to(model.device)
+    positions = (mask.cumsum(1) - 1).clamp_min(0)
+    vocabulary = vocabulary_size(tokenizer)  # rows beyond it only pad the embedding
+    written = torch.zeros(len(prompts), 0, dtype=torch.long, device=model.device)
+    ended = torch.zeros(len(prompts), dtype=torch.bool, device=model.device)
+    pending, cache = input_ids, None
+    for step in range(max_new_tokens):
+        if stop():
+            return None
+        seen = longest + step
+        output = model(pending, attention_mask=mask[:, :seen], position_ids=positions[:, seen - pending.shape[1]:seen],
+                       past_key_values=cache, use_cache=True, logits_to_keep=1)
+        cache = output.past_key_values
+        token_B = draw_batch(output.logits[:, -1, :vocabulary], candidates, generator)
+        ended |= torch.isin(token_B, ends)
+        written = torch.cat([written, token_B[:, None]], 1)
+        if ended.all():
+            break
+        pending = token_B[:, None]
+    return [_until_end(row, set(ends.tolist())) for row in written.tolist()]
+
+
+def draw_batch(logits: Tensor, candidates: Candidates, generator: torch.Generator) -> Tensor:
+    """One token id a row, (B, V) -> (B,): narrowed by temperature, then top k, then top p within those."""
+    if candidates.temperature == 0:
+        return logits.argmax(-1)
+    top_BK, ids_BK = logits.topk(min(candidates.top_k, logits.shape[-1]))  # falling
+    probability_BK = (top_BK.float() / candidates.temperature).softmax(-1)
+    before_BK = probability_BK.cumsum(-1) - probability_BK
+    probability_BK = probability_BK.masked_fill(before_BK >= candidates.top_p, 0)  # the most likely one always stays
+    chosen_B1 = torch.multinomial(probability_BK.cpu(), 1, generator=generator).to(ids_BK.device)
+    return ids_BK.gather(1, chosen_B1).squeeze(1)
+
+
+def _until_end(tokens: list[int], ends: set[int]) -> list[int]:
+    return tokens[:next((place for place, token in enumerate(tokens) if token in ends), len(tokens))]

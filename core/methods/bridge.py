@@ -1,0 +1,241 @@
+"""The bridge between vocabularies (2605.07783, equation 2): a teacher writes, a proxy learns from what it wrote.
+
+    L = E_{x, y ~ teacher} [ -log P_proxy(y | x) ]
+
+Distributions over different vocabularies cannot be compared position by position, but text can be read by anybody: sequence-
+level distillation (1606.07947). The proxy, "anchor zero", then speaks the chain's vocabulary and teaches the chain below it.
+
+The texts are kept as JSON lines in the cache, one conversation a line, under a name made from everything that they depend on.
+Writing them goes on where it was interrupted, and is never repeated.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from core.config import BridgeSpec, ExperimentConfig
+from core.data import movie_reviews, sources
+from core.data.conversation import context_length, encode
+from core.errors import DataError, ModelNotFound
+from core.generation.batched import Candidates, generate_batch
+from core.methods.distillation import Load, distill
+from core.models import catalog, compatibility
+from core.models.catalog import LoadedModel
+from core.recorder import STUDENT, Recorder
+from core.system.devices import resolve_device
+from core.system.paths import cache_dir
+
+SHORTEST = 3  # words; a shorter answer says nothing
+REPEATED = 4  # words in a row; an answer of which a third or more repeats such a run is left out
+LARGEST_SHARE = 1 / 3
+HOUSE_REQUESTS = ("Write a {label} review of a film in one sentence.",
+                  "In one sentence, say something {label} about the {subject} of a film.",
+                  "Give a {label} opinion of a {genre} film, in one sentence.", "Describe a {genre} film in one sentence.",
+                  "Write one {label} sentence about the {subject} of a {genre} film.")
+LABELS = ("positive", "negative")
+SUBJECTS = ("acting", "plot", "ending", "music", "dialogue", "characters", "direction", "humour", "story", "pace", "photography", "script")
+GENRES = ("horror", "comedy", "drama", "romantic", "war", "science fiction", "crime", "family", "action", "documentary", "animated",
+          "western")
+
+
+@dataclass(frozen=True, slots=True)
+class Harvest:
+    """What a teacher wrote.
+
+    Attributes:
+        path: JSON lines; a data source of conversations.
+        kept: texts that can be learnt from.
+        left_out: reason (empty, repetitive, duplicate) -> texts.
+    """
+
+    path: Path
+    kept: int
+    left_out: dict[str, int]
+
+
+def cross_bridge(config: ExperimentConfig, recorder: Recorder, directory: Path, *, load: Load = catalog.load,
+                 command: str = "") -> dict[str, Any]:
+    """Let the teacher write, then train ``student.model`` on its texts; or go on with either.
+
+    Args:
+        config: with its section ``bridge``; its data are the texts, whatever ``data.source`` says.
+        recorder, directory, load, command: as in `core.methods.distillation.distill`, whose report this returns.
+
+    Raises:
+        StillhouseError: as `write_texts` and `core.methods.distillation.distill`.
+    """
+    _require_reader(config.student.model, load)
+    harvest = write_texts(config.bridge, recorder, cache_dir(), seed=config.train.seed, device=config.train.device, load=load)
+    if harvest is None:
+        return {"output_dir": str(directory / STUDENT), "teacher": None, "student": {"name": config.name or STUDENT}, "metrics": {},
+                "seconds": 0.0, "tokens": 0, "tokens_per_second": 0.0, "stopped": True, "command": command}
+    recorder.event("bridge", {"kept": harvest.kept, "left_out": harvest.left_out})
+    data = config.data.model_copy(update={"source": str(harvest.path)})
+    return distill(config.model_copy(update={"data": data}), recorder, directory, load=load, command=command)
+
+
+def _require_reader(proxy: str, load: Load) -> None:
+    """Refuse a proxy that cannot learn the next token before anything is written for it."""
+    try:
+        entry = catalog.describe(proxy)
+    except ModelNotFound:  # a run's model, which only `load` knows
+        entry = load(proxy).entry
+    compatibility.predicts_next(entry, "bridge")
+
+
+def write_texts(spec: BridgeSpec, recorder: Recorder, cache: Path, *, seed: int, device: str = "auto",
+                load: Load = catalog.load) -> Harvest | None:
+    """Let the teacher answer its prompts, or go on with it; None when the user stopped it.
+
+    Args:
+        cache: where the texts are kept.
+
+    Raises:
+        CompatibilityError: a teacher that does not write, or has no chat template.
+        DataError: a source without prompts, or a teacher that wrote nothing to learn from.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    raw = cache / f"bridge-{_key(spec, seed)}.raw.jsonl"
+    done = _complete_lines(raw)
+    if done < spec.texts:
+        recorder.event("phase", {"name": "load bridge teacher"})
+        teacher = load(spec.model, device=resolve_device(device))
+        compatibility.predicts_next(teacher.entry, "bridge")
+        if not teacher.tokenizer.chat_template:
+            raise compatibility.mute(spec.model)
+        if not _write(spec, teacher, raw, recorder, seed):
+            return None
+    return _filtered(raw, raw.with_suffix("").with_suffix(".jsonl"), spec)
+
+
+@dataclass
+class _Sieve:
+    """Leaves out what teaches nothing: the empty, the repetitive, the same again; answers cut off end at their last sentence."""
+
+    kept: list[str] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+    seen: set[str] = field(default_factory=set)
+
+    def take(self, line: str) -> None:
+        """One line as the teacher left it."""
+        row = json.loads(line)
+        answer = row["answer"] if row["whole"] else _whole_sentences(row["answer"])
+        reason = reason_to_leave_out(answer, self.seen)
+        if reason:
+            self.left_out[reason] += 1
+        else:
+            self.seen.add(answer.lower())
+            self.kept.append(json.dumps({"messages": movie_reviews.conversation(row["prompt"], answer)}, ensure_ascii=False))
+
+
+def _write(spec: BridgeSpec, teacher: LoadedModel, raw: Path, recorder: Recorder, seed: int) -> bool:
+    prompts, sieve = list(_prompts(spec, seed)), _Sieve()
+    for line in _lines(raw) if raw.is_file() else ():
+        sieve.take(line)
+    done = sum(sieve.left_out.values()) + len(sieve.kept)
+    _tell(recorder, sieve, done, len(prompts))
+    candidates = Candidates(spec.sampling_temperature, spec.top_k, spec.top_p)
+    room = context_length(teacher.model) - spec.max_new_tokens
+    with raw.open("a", encoding="utf-8") as file:
+        for start in range(done, len(prompts), spec.batch_size):
+            batch = prompts[start:start + spec.batch_size]
+            ids = [encode(teacher.tokenizer, movie_reviews.conversation(prompt))[-room:] for prompt in batch]
+            # A seed of its own for each batch: where writing was interrupted makes no difference.
+            generator = torch.Generator().manual_seed(seed * 1_000_003 + start)
+            answers = generate_batch(teacher.model, teacher.tokenizer, ids, max_new_tokens=spec.max_new_tokens, candidates=candidates,
+                                     generator=generator, stop=recorder.should_stop)
+            if answers is None:
+                return False
+            for prompt, answer in zip(batch, answers, strict=True):
+                text = teacher.tokenizer.decode(answer, skip_special_tokens=True).strip()
+                whole = len(answer) < spec.max_new_tokens
+                line = json.dumps({"prompt": prompt, "answer": text, "whole": whole}, ensure_ascii=False)
+                file.write(f"{line}\n")
+                sieve.take(line)
+            file.flush()
+            _tell(recorder, sieve, start + len(batch), len(prompts))
+    return True
+
+
+def _tell(recorder: Recorder, sieve: _Sieve, done: int, texts: int) -> None:
+    recorder.event("phase", {"name": "write texts", "done": done, "texts": texts, "kept": len(sieve.kept),
+                             "left_out": dict(sieve.left_out)})
+
+
+def _prompts(spec: BridgeSpec, seed: int) -> Iterator[str]:
+    if spec.prompts == movie_reviews.HOUSE:
+        rng = random.Random(f"bridge/{seed}")
+        for _ in range(spec.texts):
+            yield rng.choice(HOUSE_REQUESTS).format(label=rng.choice(LABELS), subject=rng.choice(SUBJECTS), genre=rng.choice(GENRES))
+        return
+    count = 0
+    for row in sources.rows(sources.prompts(spec.prompts), "train"):
+        prompt = row.get("prompt") or next((each["content"] for each in row.get("messages", ()) if each["role"] == "user"), None)
+        prompt = prompt or row.get("text")
+        if prompt and count < spec.texts:
+            count += 1
+            yield prompt
+    if not count:
+        raise DataError(f"'{spec.prompts}' holds no prompts.", "Rows with a prompt, messages or text were expected.")
+
+
+def _filtered(raw: Path, target: Path, spec: BridgeSpec) -> Harvest:
+    """Everything that was written, without what teaches nothing."""
+    sieve = _Sieve()
+    for line in _lines(raw)[:spec.texts]:
+        sieve.take(line)
+    if not sieve.kept:
+        raise DataError(f"Of {spec.texts} texts of '{spec.model}' none can be learnt from.", f"Left out: {dict(sieve.left_out)}.",
+                        "Choose another teacher, or a higher bridge.sampling_temperature.")
+    target.write_text("\n".join(sieve.kept) + "\n", encoding="utf-8")
+    return Harvest(target, len(sieve.kept), dict(sieve.left_out))
+
+
+def _lines(raw: Path) -> list[str]:
+    """One JSON document a line; texts may hold other signs that end lines, which JSON leaves as they are."""
+    return raw.read_text(encoding="utf-8").split("\n")[:-1]
+
+
+def reason_to_leave_out(answer: str, seen: set[str]) -> str | None:
+    """``empty``, ``repetitive`` or ``duplicate``; None for an answer to learn from.
+
+    Args:
+        seen: lower-case answers that were kept before.
+    """
+    words = answer.lower().split()
+    if len(words) < SHORTEST:
+        return "empty"
+    runs = [tuple(words[start:start + REPEATED]) for start in range(len(words) - REPEATED + 1)]
+    if runs and 1 - len(set(runs)) / len(runs) >= LARGEST_SHARE:
+        return "repetitive"
+    return "duplicate" if answer.lower() in seen else None
+
+
+def _whole_sentences(text: str) -> str:
+    parts = movie_reviews.sentences(text)
+    return " ".join(parts if text.endswith((".", "!", "?")) else parts[:-1])
+
+
+def _complete_lines(path: Path) -> int:
+    """Lines written to their end; a line that a killed process left half-written is cut off."""
+    if not path.is_file():
+        return 0
+    data = path.read_bytes()
+    whole = data[:data.rfind(b"\n") + 1]
+    if len(whole) < len(data):
+        path.write_bytes(whole)
+    return whole.count(b"\n")
+
+
+def _key(spec: BridgeSpec, seed: int) -> str:
+    told: dict[str, Any] = {"spec": spec.model_dump(mode="json"), "seed": seed, "requests": (HOUSE_REQUESTS, LABELS, SUBJECTS, GENRES)}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]

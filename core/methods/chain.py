@@ -1,0 +1,319 @@
+"""Chain-based distillation (2605.07783): anchors in descending size, each taught by its predecessor.
+
+    largest = teacher, its units in order of importance            nested chains: C.6 of our reading of the paper's appendix
+    for each anchor:
+        student = prefix of its predecessor, or a checkpoint       core.students.build.build
+        distil from the predecessor                                core.methods.distillation; reverse KL as published (equation 1)
+    measure every swap and shape on one held-out slice             core.chains.on_demand
+    measure every anchor, and the curve between them, on another
+
+A chain is a run like any other: calling `build_chain` again on the same directory goes on where the last call ended, within
+an anchor at its last checkpoint. The result is the folder that `core.chains.folder` opens.
+
+What the paper leaves unsaid and is decided here: nested anchors are prefixes of one sorted model, so that all share their
+channels, heads and neurons; and when the losses match hidden layers by ``ends``, each block learns to speak for a run of its
+teacher's blocks, which makes the sizes between two anchors usable without training (`core.chains.interpolation.substitute`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from core.chains.folder import CALIBRATION, CHOOSING, FILE, FORMAT, VALIDATION, Anchor, Chain, Target, open_chain
+from core.chains.interpolation import substitute
+from core.chains.on_demand import load_anchor, load_bracket, loss_of, measure_point, read_slice, swap_gains, write_slice
+from core.chains.sizes import lawful_shapes, solve
+from core.config import AnchorSpec, ExperimentConfig, StudentSpec, TeacherSpec
+from core.data.packing import Blocks
+from core.data.prepare import prepare
+from core.errors import ConfigError
+from core.methods.distillation import Load, distill
+from core.models import catalog, checkpoints, compatibility
+from core.models.dimensions import Dimensions
+from core.recorder import STUDENT, Recorder
+from core.students.importance import in_order, unit_importance
+from core.students.layer_maps import layer_map, run_ends
+from core.students.resizing import Weights
+from core.system.devices import resolve_device
+from core.system.files import written_whole
+from core.system.paths import cache_dir
+from core.system.provenance import git_commit, versions
+
+CALIBRATION_BLOCKS = 16
+GRID_WIDTHS = 4  # steps of the inner width between two anchors at which shapes are measured
+
+def build_chain(config: ExperimentConfig, recorder: Recorder, directory: Path, *, load: Load = catalog.load,
+                command: str = "") -> dict[str, Any]:
+    """Build a chain, or go on with it.
+
+    Args:
+        config: with its section ``chain``; ``teacher`` is the largest anchor, ``losses``, ``data``, ``train`` and
+            ``evaluation`` hold for every step, ``train.max_steps`` for each of them.
+        recorder, directory, load, command: as in `core.methods.distillation.distill`.
+
+    Returns:
+        The report: ``output_dir``, ``teacher``, ``anchors``, ``curve``, ``ledger``, ``seconds``, ``tokens`` and ``stopped``.
+
+    Raises:
+        StillhouseError: whatever the user can do something about; an anchor is there whole or not at all.
+    """
+    return _Build(config, recorder, directory, load, command).run()
+
+
+@dataclass(frozen=True)
+class _StepRecorder:
+    """Shows the steps of a chain as one training, one anchor after the other."""
+
+    recorder: Recorder
+    number: int
+    anchors: int
+    steps_before: int
+
+    def log(self, arm: str, step: int, metrics: Mapping[str, float]) -> None:
+        if step or not self.steps_before:
+            self.recorder.log(STUDENT, step + self.steps_before, metrics)
+
+    def event(self, kind: str, payload: Mapping[str, Any]) -> None:
+        told = dict(payload)
+        if kind == "report":
+            return
+        if kind == "phase":
+            told["anchor"] = f"{self.number} of {self.anchors}"
+            if told.get("total_steps"):
+                told["total_steps"] = told["total_steps"] * self.anchors
+        if "step" in told:
+            told["step"] += self.steps_before
+        if kind == "evaluation":
+            told["who"] = f"anchor {self.number}: {told['who']}"
+        self.recorder.event(kind, told)
+
+    def should_stop(self) -> bool:
+        return self.recorder.should_stop()
+
+
+class _Build:
+    def __init__(self, config: ExperimentConfig, recorder: Recorder, directory: Path, load: Load, command: str) -> None:
+        assert config.chain is not None
+        self.config, self.chain, self.recorder, self.directory, self.command = config, config.chain, recorder, directory, command
+        self.load = load
+        self.began = time.monotonic()
+        directory.mkdir(parents=True, exist_ok=True)
+
+    def run(self) -> dict[str, Any]:
+        anchors = [self.largest()]
+        for number, spec in enumerate(self.chain.anchors, 1):
+            anchor = None if self.recorder.should_stop() else self.step(number, spec, anchors)
+            if anchor is None:
+                return self.report(anchors, stopped=True)
+            anchors.append(anchor)
+        measured = self.measure(anchors)
+        if measured is None:
+            return self.report(anchors, stopped=True)
+        report = self.report(list(measured.anchors), stopped=False, curve=len(measured.curve))
+        self.recorder.event("report", report)
+        return report
+
+    # ------------------------------------------------------------------------------------------ anchors
+
+    def largest(self) -> Anchor:
+        """Anchor 0: the teacher with its units in order of importance; as it is in an independent chain."""
+        folder = self.directory / "anchors" / "0"
+        if not folder.is_dir():
+            self._phase("load teacher")
+            loaded = self.load(self.config.teacher.model, device=resolve_device(self.config.train.device), dtype=torch.float32)
+            compatibility.predicts_next(loaded.entry, "chain")
+            compatibility.vocabulary(loaded)
+            weights = Weights.of(loaded.model)
+            self._keep_slices(loaded.tokenizer)
+            if self.chain.mode == "nested":
+                self._phase("order units")
+                ids = torch.from_numpy(read_slice(self.directory / CALIBRATION).input_ids).long()
+                weights = in_order(weights, unit_importance(loaded.model, ids.split(self.config.train.per_device_train_batch_size)))
+            with written_whole(folder, 5 * loaded.entry.parameters) as partial:
+                loaded.tokenizer.save_pretrained(partial)
+                model = weights.model()
+                model.generation_config = loaded.model.generation_config
+                self._saved(model, partial)
+        elif not (self.directory / CHOOSING).is_file():  # begun by a release that chose and measured on one slice
+            self._keep_slices(catalog.load(str(folder)).tokenizer)
+        layers = tuple(range(self._dimensions(folder).layers))
+        return self._anchor(0, origin=layers, ends=layers)
+
+    def step(self, number: int, spec: AnchorSpec, anchors: list[Anchor]) -> Anchor | None:
+        """Train one anchor; None when the user stopped it."""
+        teacher = anchors[-1] if self.chain.order == "stepwise" else anchors[0]
+        student = self.student(spec, teacher, anchors[-1])
+        folder, work = self.directory / "anchors" / str(number), self.directory / "steps" / str(number)
+        cost = {"tokens": 0, "seconds": 0.0}
+        if not folder.is_dir():
+            config = self.config.model_copy(update={
+                "name": f"{self.config.name or 'chain'}-{number}", "chain": None, "student": student,
+                "teacher": TeacherSpec(model=str(self.directory / teacher.folder))})
+            recorder = _StepRecorder(self.recorder, number, len(self.chain.anchors), (number - 1) * (self.config.train.max_steps or 0))
+            report = distill(config, recorder, work, load=self.load)
+            if report["stopped"]:
+                return None
+            (work / STUDENT / "cost.json").write_text(json.dumps({key: report[key] for key in cost}))
+            os.replace(work / STUDENT, folder)
+            shutil.rmtree(work)
+        if (folder / "cost.json").is_file():
+            cost = json.loads((folder / "cost.json").read_text())
+        apart = self.chain.mode == "independent"
+        depth = self._dimensions(folder).layers
+        kept = student.layer_map if isinstance(student.layer_map, tuple) else tuple(range(depth))
+        aligned = self.config.losses.w_hidden_mse.start > 0 and self.config.losses.hidden_layers == "ends"
+        ends = run_ends(teacher.dimensions.layers, depth) if aligned and depth <= teacher.dimensions.layers else ()
+        return replace(self._anchor(number, origin=() if apart else tuple(teacher.origin[block] for block in kept),
+                                    ends=tuple(teacher.ends[block] for block in ends)), **cost)
+
+    def student(self, spec: AnchorSpec, teacher: Anchor, above: Anchor) -> StudentSpec:
+        """How an anchor begins.
+
+        Raises:
+            ConfigError: it is not smaller than the anchor above it.
+        """
+        if spec.model is not None:
+            return StudentSpec(model=spec.model)
+        wanted = self._wanted(spec, above)
+        there = above.dimensions
+        if wanted == there or any(getattr(wanted, name) > getattr(there, name) for name in ("layers", "hidden", "neurons")):
+            raise ConfigError(f"An anchor of {wanted.layers} blocks, {wanted.hidden} channels and {wanted.neurons} neurons was asked for.",
+                              f"The anchor above it has {there.layers}, {there.hidden} and {there.neurons}.",
+                              "Give the anchors in descending size.")
+        narrower = (wanted.hidden, wanted.neurons) != (teacher.dimensions.hidden, teacher.dimensions.neurons)
+        return StudentSpec(
+            layer_map=layer_map("uniform", teacher.dimensions.layers, wanted.layers), units="first",
+            hidden=wanted.hidden if narrower else None, feed_forward=wanted.neurons if narrower else None,
+            init="teacher" if self.chain.mode == "nested" else "random")
+
+    def _wanted(self, spec: AnchorSpec, above: Anchor) -> Dimensions:
+        there = above.dimensions
+        if spec.parameters is None:
+            return there.with_width(spec.hidden, spec.feed_forward, spec.layers) if spec.hidden else replace(
+                there, layers=spec.layers or there.layers, neurons=spec.feed_forward or there.neurons)
+        smallest = there.with_width(there.width_step, layers=1)
+        sizer = self._chain([above]).sizer
+        if not sizer(smallest) <= spec.parameters < above.parameters:
+            raise ConfigError(f"An anchor of {spec.parameters:,} parameters was asked for.",
+                              f"Below the anchor above it there are {sizer(smallest):,} to {above.parameters:,}.")
+        return solve(spec.parameters, smallest, there, sizer)
+
+    # ------------------------------------------------------------------------------------------ measuring
+
+    def measure(self, anchors: list[Anchor]) -> Chain | None:
+        """Every anchor's loss, every swap, the curve; and the record that makes the folder a chain. None after a stop."""
+        if (self.directory / FILE).is_file():
+            return open_chain(str(self.directory))
+        self._phase("measure anchors")
+        chain = self._chain(anchors)
+        anchors = [replace(anchor, validation_loss=loss_of(load_anchor(chain, anchor.number), chain)) for anchor in anchors]
+        points, grid = [], []
+        for number in range(len(anchors) - 1):
+            chain = self._chain(anchors)
+            bracket = load_bracket(chain, number)
+            if chain.ends(number) is not None:
+                anchors[number + 1] = replace(anchors[number + 1], gains=tuple(round(gain, 5) for gain in swap_gains(bracket, chain)))
+                bracket = replace(bracket, gains=anchors[number + 1].gains)
+                choosing = read_slice(self.directory / CHOOSING)
+                for shape in _grid(bracket.small.dimensions, bracket.large.dimensions):
+                    self._phase("measure shapes", layers=shape.layers, feed_forward=shape.neurons)
+                    if self.recorder.should_stop():
+                        return None
+                    grid.append((shape, loss_of(substitute(bracket, shape), chain, choosing)))
+            chain = replace(self._chain(anchors), grid=tuple(grid))
+            for target in self._targets(chain, number):
+                self._phase("measure curve", parameters=target.parameters)
+                if self.recorder.should_stop():
+                    return None
+                points.append(measure_point(chain, target, bracket))
+        record = {"format": FORMAT, "name": self.config.name, "anchors": [asdict(anchor) for anchor in anchors],
+                  "curve": [asdict(point) for point in points], "grid": [(asdict(shape), round(loss, 5)) for shape, loss in grid],
+                  "config": self.config.to_dict(), "command": self.command,
+                  "versions": versions(), "git_commit": git_commit()}
+        partial = self.directory / f"{FILE}.partial"
+        partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        os.replace(partial, self.directory / FILE)
+        return open_chain(str(self.directory))
+
+    def _targets(self, chain: Chain, number: int) -> list[Target]:
+        """Sizes evenly between two anchors, nearest first to the larger one; those that no shape comes near to are left out."""
+        large, small = chain.anchors[number], chain.anchors[number + 1]
+        counts = {chain.sizer(shape) for shape in lawful_shapes(small.dimensions, large.dimensions, chain.sizer)}
+        found: dict[Dimensions, Target] = {}
+        for place in range(1, self.chain.curve_points + 1):
+            wanted = large.parameters + (small.parameters - large.parameters) * place / (self.chain.curve_points + 1)
+            target = chain.target(parameters=min(counts, key=lambda count: abs(count - wanted)))
+            if target.dimensions not in (large.dimensions, small.dimensions):
+                found[target.dimensions] = target
+        return list(found.values())
+
+    # ------------------------------------------------------------------------------------------ small things
+
+    def report(self, anchors: list[Anchor], *, stopped: bool, curve: int = 0) -> dict[str, Any]:
+        tokens, seconds = sum(anchor.tokens for anchor in anchors), time.monotonic() - self.began
+        top = anchors[0]
+        return {
+            "output_dir": str(self.directory), "teacher": {"name": self.config.teacher.model, "parameters": top.parameters,
+                                                           "layers": top.dimensions.layers},
+            "anchors": [_told(anchor) for anchor in anchors], "curve_points": curve, "tokens": tokens, "seconds": round(seconds, 1),
+            "tokens_per_second": round(tokens / seconds, 1), "stopped": stopped, "command": self.command}
+
+    def _anchor(self, number: int, *, origin: tuple[int, ...], ends: tuple[int, ...]) -> Anchor:
+        folder = self.directory / "anchors" / str(number)
+        counts = checkpoints.count(checkpoints.parameter_shapes(folder), checkpoints.read_config(folder))
+        return Anchor(number, f"anchors/{number}", counts.total, self._dimensions(folder), origin, ends, (), float("nan"))
+
+    def _dimensions(self, folder: Path) -> Dimensions:
+        return Dimensions.of(checkpoints.read_config(folder))
+
+    def _chain(self, anchors: list[Anchor]) -> Chain:
+        return Chain(self.config.name or "chain", self.directory, tuple(anchors), (), {})
+
+    def _keep_slices(self, tokenizer: Any) -> None:
+        """Held-out blocks on which everything is measured, others on which swaps and shapes are chosen, and training blocks for
+        calibration."""
+        self._phase("prepare data")
+        data = prepare(self.config.data, tokenizer, self.config.train.seed, cache_dir())
+        shown, choosing = _halves(data.validation, self.config.evaluation.blocks)
+        for name, blocks in ((VALIDATION, shown), (CHOOSING, choosing), (CALIBRATION, data.train.take(CALIBRATION_BLOCKS))):
+            write_slice(self.directory / name, blocks)
+
+    def _saved(self, model: Any, folder: Path) -> None:
+        bf16 = self.config.train.save_precision == "bf16"
+        (model.to(torch.bfloat16) if bf16 else model).save_pretrained(folder)
+
+    def _phase(self, name: str, **details: Any) -> None:
+        self.recorder.event("phase", {"name": name, **details})
+
+
+def _halves(held_out: Blocks, count: int) -> tuple[Blocks, Blocks]:
+    """Two slices that share no block, of `count` blocks or of half of what there is; a single block has to serve as both."""
+    size = min(count, len(held_out) // 2) or 1
+    rest = replace(held_out, input_ids=held_out.input_ids[size:], weights=held_out.weights[size:])
+    return held_out.take(size), rest.take(size) if len(rest) else held_out
+
+
+def _grid(small: Dimensions, large: Dimensions) -> list[Dimensions]:
+    """Every depth at a few inner widths; only where the anchors share their width, since others are fixed by their ratio to it."""
+    if small.hidden != large.hidden:
+        return []
+    step = max(1, (large.neurons - small.neurons) // GRID_WIDTHS)
+    widths = sorted({*range(small.neurons, large.neurons, step), large.neurons})
+    return [replace(large, layers=layers, neurons=neurons) for layers in range(small.layers, large.layers + 1) for neurons in widths]
+
+
+def _told(anchor: Anchor) -> dict[str, Any]:
+    """An anchor as reports and the command line show it."""
+    sizes = anchor.dimensions
+    return {"number": anchor.number, "parameters": anchor.parameters, "layers": sizes.layers, "hidden": sizes.hidden,
+            "heads": sizes.heads, "feed_forward": sizes.neurons, "validation_loss": anchor.validation_loss,
+            "tokens": anchor.tokens, "seconds": anchor.seconds}

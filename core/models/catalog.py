@@ -1,0 +1,305 @@
+"""Where models come from, and how a reference becomes a model.
+
+    reference                  kind      kept in
+    house-chat                 house     assets/models/, shipped with the project
+    smollm2-135m-instruct      package   downloaded once from the package index, converted, in the home folder
+    ./folder                   folder    any folder that a Transformers model was saved to, trained students included
+    ./model.gguf               gguf      converted once into the home folder
+    owner/name                 hub       the hub's own cache
+
+Only safetensors and GGUF are read, never a pickle, and no code that comes with a model is ever run.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import yaml
+
+from core.errors import CompatibilityError, CorruptModel, ModelError, ModelNotFound
+from core.models import checkpoints, gguf, hub, pypi
+from core.models.architectures import anatomy_of
+from core.models.checkpoints import ParameterCount, Task
+from core.models.dimensions import Dimensions
+from core.models.loading import read_model
+from core.system.files import written_whole
+from core.system.paths import HOUSE_MODELS, models_dir
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+Kind = Literal["house", "package", "folder", "gguf", "hub", "run"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """What is known of a model without loading it.
+
+    Attributes:
+        name: the reference that leads to it.
+        layers, hidden, heads: blocks, channels, query heads a block.
+        parameters: numbers, tied weights once; `counts` has them by part.
+        vocabulary, context: rows of the token embedding, tokens of the longest sequence.
+        dimensions: all sizes; None for a packaged model that is not here yet.
+        licence, source: as far as its card and its origin tell; may be empty.
+        size_bytes: of its weights on disk, or of its download.
+        task: what its head is for.
+        trained_length: tokens of the sequences that it was trained on last, where Stillhouse trained it; longer ones are new to it.
+        present: whether it can be loaded without the network.
+        path: its folder or file, None until it is present.
+    """
+
+    name: str
+    kind: Kind
+    architecture: str
+    layers: int
+    hidden: int
+    heads: int
+    parameters: int
+    vocabulary: int
+    context: int
+    licence: str
+    source: str
+    size_bytes: int
+    present: bool
+    path: Path | None
+    description: str
+    counts: ParameterCount
+    task: Task = "causal"
+    dimensions: Dimensions | None = None
+    trained_length: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model in evaluation mode, its tokenizer and its entry."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    entry: ModelEntry
+
+
+def entries() -> list[ModelEntry]:
+    """The house models, then the packaged ones, downloaded or not; without those that are broken, as `describe` explains."""
+    found = []
+    for name in (*_house_folders(), *pypi.PACKAGES):
+        try:
+            found.append(describe(name))
+        except ModelError:
+            continue
+    return found
+
+
+def describe(reference: str) -> ModelEntry:
+    """Everything about a model short of its weights; asks the network only about a hub model that is not here.
+
+    Raises:
+        ModelNotFound: nothing answers to that reference (similar names are given).
+        CorruptModel, UnsafeModel, UnsupportedModel, ModelError: it is there, and cannot be used.
+        NetworkError: a hub model that is not here, and no network.
+    """
+    if reference in _house_folders():
+        return _house(reference)
+    if reference in pypi.PACKAGES:
+        return _packaged(pypi.PACKAGES[reference])
+    # Unlike their namesakes in pathlib, these answer to anything that was typed, as to names that are too long.
+    path = os.path.expanduser(reference)
+    if os.path.isdir(path):
+        return _folder(Path(path), reference, "folder")
+    if os.path.isfile(path):
+        return _file(Path(path), reference)
+    if hub.ID.fullmatch(reference):
+        return _hub(reference)
+    raise _not_found(reference)
+
+
+def fetch(reference: str, progress: Callable[[int, int], None] | None = None) -> ModelEntry:
+    """Bring a model onto this machine in the form in which it is loaded; nothing happens if it is there.
+
+    Args:
+        progress: called with the bytes so far and in all while something is downloaded.
+
+    Raises:
+        NetworkError: it could not be downloaded.
+        DiskFull: too little room.
+        ModelError: as `describe` does.
+    """
+    entry = describe(reference)
+    if entry.kind == "package":
+        pypi.fetch(pypi.PACKAGES[entry.name], progress)
+    elif entry.kind == "hub" and not entry.present:
+        hub.download(reference, progress)
+    elif entry.kind == "gguf":
+        _converted(entry)
+    return describe(reference)
+
+
+def load(reference: str, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> LoadedModel:
+    """Load a model in evaluation mode, with its tokenizer; fetched or converted first if need be.
+
+    Args:
+        dtype: of the weights; by default the format that the device computes fastest (see `core.system.devices`).
+
+    Raises:
+        ModelError, NetworkError, DiskFull: as `fetch` does; also CorruptModel for weights that do not fit the architecture.
+    """
+    import torch
+    from huggingface_hub.errors import StrictDataclassError
+
+    from core.system.devices import resolve_precision
+
+    entry = fetch(reference)
+    folder = _converted(entry) if entry.kind == "gguf" else entry.path
+    device = torch.device(device)
+    try:
+        model, report = read_model(
+            folder, entry.task, dtype or resolve_precision("auto", device), use_safetensors=True, trust_remote_code=False,
+            local_files_only=True, ignore_mismatched_sizes=True, output_loading_info=True)
+    except (StrictDataclassError, ValueError, KeyError, TypeError, OSError) as error:
+        raise CorruptModel(f"'{reference}' cannot be loaded: {str(error).strip().splitlines()[0]}", "",
+                           "Download or export the model again.") from error
+    wrong = sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])})
+    anatomy = anatomy_of(model.config)
+    of_head = tuple(f"{part}." for part in (*anatomy.beside_base, anatomy.head))
+    if wrong and entry.task == "masked" and all(key.startswith(of_head) for key in report["missing_keys"]):
+        raise CompatibilityError(f"'{reference}' has no masked-language head: it cannot fill a blank.",
+                                 "A checkpoint with the head that its encoder was trained with was expected.",
+                                 "Choose one that was saved as a masked-language model.")
+    if wrong:
+        raise CorruptModel(f"'{reference}' lacks {len(wrong)} weights of the right shape, as {wrong[0]}.",
+                           f"The architecture {entry.architecture} needs them.", "Download or export the model again.")
+    return LoadedModel(model.to(device).eval(), _tokenizer(folder, reference), entry)
+
+
+# ---------------------------------------------------------------------------------------------------- one kind each
+
+
+def _house_folders() -> dict[str, Path]:
+    return {path.parent.name: path.parent for path in sorted(HOUSE_MODELS.glob("*/config.json"))}
+
+
+def _house(name: str) -> ModelEntry:
+    return replace(_folder(_house_folders()[name], name, "house"), source="shipped with Stillhouse")
+
+
+def _packaged(model: pypi.PackagedModel) -> ModelEntry:
+    entry = ModelEntry(
+        name=model.name, kind="package", architecture=model.architecture, layers=len(model.counts.blocks), hidden=model.hidden,
+        heads=model.heads, parameters=model.counts.total, vocabulary=model.vocabulary, context=model.context, licence=model.licence,
+        source=f"package {model.distribution} {model.version}", size_bytes=model.size_bytes, present=False, path=None,
+        description=model.description, counts=model.counts)
+    if not model.folder.is_dir():
+        return entry
+    here = _folder(model.folder, model.name, "package")
+    return replace(here, licence=entry.licence, source=entry.source, description=entry.description)
+
+
+def _folder(path: Path, name: str, kind: Kind) -> ModelEntry:
+    config = checkpoints.read_config(path)
+    counts = checkpoints.count(checkpoints.parameter_shapes(path), config)
+    if not any((path / file).is_file() for file in checkpoints.TOKENIZER_FILES):
+        raise CorruptModel(f"'{path}' has no tokenizer.", f"One of {', '.join(checkpoints.TOKENIZER_FILES)} was expected.",
+                           "Save the tokenizer into the same folder.")
+    licence, description = _card(path)
+    return _entry(config, counts, name=name, kind=kind, licence=licence, source=str(path), present=True, path=path,
+                  size_bytes=sum(file.stat().st_size for file in checkpoints.weight_files(path)), description=description,
+                  trained_length=_trained_length(path))
+
+
+def _trained_length(folder: Path) -> int | None:
+    """From the record that Stillhouse saves with what it trains; None where there is none, or one of a labelled task."""
+    try:
+        config = json.loads((folder / "stillhouse.json").read_text(encoding="utf-8"))["config"]
+        length = config["data"]["block_length"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return length if isinstance(length, int) and length > 0 and not config.get("task") else None
+
+
+def _file(path: Path, name: str) -> ModelEntry:
+    if path.suffix in checkpoints.PICKLE_SUFFIXES:
+        raise checkpoints.unsafe(f"'{path}' is a pickle file.")
+    if path.suffix != ".gguf":
+        raise ModelNotFound(f"'{path}' is a file.", "A model's folder or a .gguf file was expected.",
+                            f"Give its folder: {path.parent}" if path.suffix == ".safetensors" else "")
+    header = gguf.read_header(path)
+    config = header.config()
+    licence = header.metadata.get("general.license", "")
+    return _entry(config, checkpoints.count(header.parameter_shapes(), config), name=name, kind="gguf", licence=licence, source=str(path),
+                  present=True, path=path, size_bytes=path.stat().st_size, description=str(header.metadata.get("general.name", "")))
+
+
+def _hub(repository: str) -> ModelEntry:
+    folder = hub.cached(repository)
+    if folder is not None:
+        return replace(_folder(folder, repository, "hub"), source="hub")
+    remote = hub.inspect(repository)
+    return _entry(remote.config, checkpoints.count(remote.shapes, remote.config), name=repository, kind="hub", licence=remote.licence,
+                  source="hub", present=False, path=None, size_bytes=sum(remote.files.values()), description="")
+
+
+def _entry(config: Mapping[str, Any], counts: ParameterCount, **known: Any) -> ModelEntry:
+    anatomy = anatomy_of(config)
+    return ModelEntry(
+        architecture=anatomy.model_type, layers=len(counts.blocks), hidden=anatomy.dimension(config, anatomy.width_key),
+        heads=anatomy.dimension(config, anatomy.heads_key), parameters=counts.total, vocabulary=anatomy.dimension(config, "vocab_size"),
+        context=anatomy.context(config), counts=counts, dimensions=Dimensions.of(config), task=checkpoints.task_of(config), **known)
+
+
+def _not_found(reference: str) -> ModelNotFound:
+    known = [entry.name for entry in entries()]
+    near = difflib.get_close_matches(reference, known, n=2, cutoff=0.5)
+    return ModelNotFound(
+        f"There is no model '{reference}'.",
+        f"One of {', '.join(known)}, a run, a model's folder, a .gguf file or a hub id like owner/name was expected.",
+        f"Did you mean {' or '.join(near)}?" if near else "")
+
+
+def _converted(entry: ModelEntry) -> Path:
+    """The folder made from a GGUF file, made now if it is not there; a file that changed is converted anew."""
+    path = entry.path.resolve()
+    state = path.stat()
+    mark = hashlib.sha256(f"{path} {state.st_size} {state.st_mtime_ns}".encode()).hexdigest()[:12]
+    folder = models_dir() / f"gguf-{path.stem}-{mark}"
+    if not folder.is_dir():
+        with written_whole(folder, 2 * entry.parameters) as partial:
+            gguf.convert(path, partial)
+    return folder
+
+
+def _tokenizer(folder: Path, reference: str) -> PreTrainedTokenizerBase:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise CorruptModel(f"The tokenizer of '{reference}' cannot be read: {str(error).strip().splitlines()[0]}", "",
+                           "Download or export the model again.") from error
+
+
+def _card(folder: Path) -> tuple[str, str]:
+    """Licence and first paragraph of a model card (README.md); empty where it does not say."""
+    try:
+        text = (folder / "README.md").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return "", ""
+    front, licence = re.match(r"---\n(.*?)\n---\n?", text, re.DOTALL), ""
+    if front:
+        text = text[front.end():]
+        try:
+            matter = yaml.safe_load(front[1])
+        except yaml.YAMLError:
+            matter = None
+        licence = str(matter.get("license") or "") if isinstance(matter, dict) else ""
+    paragraphs = [paragraph.strip() for paragraph in text.split("\n\n")]
+    first = next((" ".join(paragraph.split()) for paragraph in paragraphs if paragraph and paragraph[0].isalpha()), "")
+    return licence, first

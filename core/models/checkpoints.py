@@ -1,0 +1,277 @@
+"""Model folders as files: what their headers say, counted and checked without loading a weight.
+
+A safetensors file begins with the length of its header (8 bytes, little-endian), then the header as JSON: for each tensor
+its type, shape and place. That is enough to count the parameters of a student at any depth. torch is never imported here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from core.errors import CorruptModel, ModelError, ModelNotFound, UnsafeModel, UnsupportedModel
+from core.models.architectures import anatomy_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from transformers import PreTrainedModel
+
+Tensor = TypeVar("Tensor")
+Task = Literal["causal", "masked", "classification", "question_answering"]  # what a model's head is for
+DOES: dict[Task, str] = {"causal": "predicts the next token", "masked": "fills blanks", "classification": "classifies texts",
+                         "question_answering": "finds answers in a text"}
+
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
+
+_LARGEST_HEADER = 100 * 2**20  # bytes; the format's own limit
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """One tensor in a file: its type (F32, BF16, ...), its shape and its first and last byte + 1 within the file."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterCount:
+    """Numbers of parameters, by part.
+
+    Attributes:
+        embeddings: token embedding, learned positions and token types.
+        blocks: one number a block.
+        head: output head; 0 where it is tied to the token embedding.
+        other: norms, projections and task heads outside the blocks.
+    """
+
+    embeddings: int
+    blocks: tuple[int, ...]
+    head: int
+    other: int
+
+    @property
+    def total(self) -> int:
+        return self.with_blocks(range(len(self.blocks)))
+
+    def with_blocks(self, layer_map: Iterable[int]) -> int:
+        """The total of a model that keeps only these blocks: a student's, known before it is built."""
+        return self.embeddings + self.head + self.other + sum(self.blocks[block] for block in layer_map)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The plain data of a model folder's ``config.json``.
+
+    Raises:
+        ModelNotFound: the folder holds no model.
+        ModelError: it holds adapters, alone or beside a model.
+        CorruptModel: not JSON.
+        UnsupportedModel: an architecture that is not described, or quantised weights.
+    """
+    path = folder / "config.json"
+    if (folder / "adapter_config.json").is_file():
+        # Beside a model, Transformers would load them with it, and it would not be the model that the files describe.
+        where = "beside a model" if path.is_file() else "without the model they belong to"
+        raise ModelError(f"'{folder}' holds adapters {where}.", "A whole model, and nothing else, was expected.",
+                         "Merge the adapters into their model and save that.")
+    if not path.is_file():
+        files = sorted(folder.glob("*.gguf"))
+        raise ModelNotFound(f"'{folder}' holds no model: there is no config.json.",
+                            "A folder that a Transformers model was saved to was expected.",
+                            f"Give the GGUF file itself: {files[0]}" if files else "")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CorruptModel(f"'{path}' is not JSON.", "", "Download or export the model again.") from error
+    check_config(config, str(folder))
+    return config
+
+
+def check_config(config: Any, model: str) -> None:
+    """Refuse a configuration that is none, or that announces what cannot be read; `model` names it in messages.
+
+    Raises:
+        CorruptModel, UnsupportedModel: as `read_config` does.
+    """
+    if not isinstance(config, dict):
+        raise CorruptModel(f"The config.json of '{model}' holds no configuration.", "", "Download or export the model again.")
+    task_of(config)
+    if config.get("quantization_config"):
+        raise UnsupportedModel(f"The weights of '{model}' are quantised.", "Plain weights in 16 or 32 bits were expected.",
+                               "Use the model's unquantised version, or a GGUF file of it.")
+
+
+def task_of(config: Mapping[str, Any]) -> Task:
+    """What a model's head is for, from the plain data of its ``config.json``: its class says it, else its architecture.
+
+    Raises:
+        UnsupportedModel: a head of another kind.
+    """
+    name = next(iter(config.get("architectures") or ()), "")
+    objective = anatomy_of(config).objective
+    heads: dict[str, Task] = {"ForMaskedLM": "masked", "ForPreTraining": "masked", "ForSequenceClassification": "classification",
+                              "ForQuestionAnswering": "question_answering", "Model": objective}
+    known = next((task for ending, task in heads.items() if name.endswith(ending)), None)
+    if objective == "causal" and known in (None, "causal"):
+        return "causal"
+    if name and (known is None or objective == "causal"):
+        raise UnsupportedModel(f"The model is a {name}.", "A language model, a sequence classifier or an extractive question answerer "
+                               "was expected.", "Choose another checkpoint of this family.")
+    return known or objective
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a model folder.
+
+    Raises:
+        UnsafeModel: the weights are there as pickle only.
+        CorruptModel: no weights, or one of several files is missing.
+    """
+    if (folder / WEIGHTS).is_file():
+        return [folder / WEIGHTS]
+    if (folder / INDEX).is_file():
+        try:
+            names = sorted(set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
+            missing = [name for name in names if Path(name).name != name or not (folder / name).is_file()]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CorruptModel(f"'{folder / INDEX}' is no index of weights.", "", "Download or export the model again.") from error
+        if missing:
+            raise CorruptModel(f"'{folder}' lacks {', '.join(missing)}.", f"The index lists {len(names)} files of weights.",
+                               "Download the model again.")
+        return [folder / name for name in names]
+    pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLE_SUFFIXES)
+    if pickles:
+        raise unsafe(f"The weights in '{folder}' are pickle files ({', '.join(pickles[:3])}).")
+    raise CorruptModel(f"'{folder}' holds no weights.", f"A file {WEIGHTS} was expected.", "Download or export the model again.")
+
+
+def unsafe(given: str) -> UnsafeModel:
+    """The error for weights that could run code when they are read."""
+    return UnsafeModel(given, "Only safetensors and GGUF are read, because a pickle can run any code.",
+                       "Ask for the model's safetensors files, or save it again with save_pretrained.")
+
+
+def read_header(path: Path) -> dict[str, TensorInfo]:
+    """The tensors of a safetensors file by name, checked against the file's size.
+
+    Raises:
+        CorruptModel: truncated, or not a safetensors file.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(8)
+        if start == b"version ":
+            raise CorruptModel(f"'{path}' is a Git LFS pointer, not the weights.", "", "Run 'git lfs pull' in its repository.")
+        length = int.from_bytes(start, "little")
+        text = file.read(length) if len(start) == 8 and 2 <= length <= min(size - 8, _LARGEST_HEADER) else b""
+    try:
+        tensors = {name: TensorInfo(entry["dtype"], tuple(entry["shape"]), *(8 + length + offset for offset in entry["data_offsets"]))
+                   for name, entry in json.loads(text).items() if name != "__metadata__"}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CorruptModel(f"'{path}' is not a safetensors file, or only the beginning of one ({size} bytes).", "",
+                           "Download or export the model again.") from error
+    end = max((tensor.end for tensor in tensors.values()), default=0)
+    if end != size:
+        raise CorruptModel(f"'{path}' has {size} bytes.", f"Its header describes {end} bytes.", "Download or export the model again.")
+    return tensors
+
+
+def parameter_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor in a model folder, from the headers alone. Raises as `weight_files` and `read_header` do."""
+    return {name: tensor.shape for path in weight_files(folder) for name, tensor in read_header(path).items()}
+
+
+def count(shapes: Mapping[str, Sequence[int]], config: Mapping[str, Any]) -> ParameterCount:
+    """Count parameters by part.
+
+    Args:
+        shapes: the tensors' shapes by name, as `parameter_shapes` gives them.
+        config: the plain data of ``config.json``.
+
+    Raises:
+        CorruptModel: the blocks are not those that the configuration announces.
+    """
+    anatomy = anatomy_of(config)
+    depth = anatomy.dimension(config, anatomy.depth_key)
+    blocks, embeddings, head, other = [0] * depth, 0, 0, 0
+    for name, shape in parameters(shapes, config):
+        block, numbers = anatomy.block_of(name), math.prod(shape)
+        if block is not None:
+            blocks += [0] * (block + 1 - len(blocks))
+            blocks[block] += numbers
+        elif name.startswith(f"{anatomy.head}."):
+            head += numbers
+        elif name.startswith(tuple(f"{part}." for part in (anatomy.embeddings, anatomy.positions, anatomy.token_types) if part)):
+            embeddings += numbers
+        else:
+            other += numbers
+    if not embeddings or not all(blocks) or len(blocks) != depth:
+        raise CorruptModel(f"The weights hold {sum(map(bool, blocks))} blocks{'' if embeddings else ' and no embeddings'}.",
+                           f"The configuration announces {depth}.", "Download or export the model again.")
+    return ParameterCount(embeddings, tuple(blocks), head, other)
+
+
+def parameters(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
+    """The parameters among a checkpoint's tensors by canonical name: no constants, tied weights once, no parts of other heads."""
+    anatomy, seen = anatomy_of(config), set()
+    is_tied = anatomy.is_tied(config)
+    tied = {f"{anatomy.head}.weight"} if is_tied else set()
+    language_model = task_of(config) in ("causal", "masked")
+    for name, tensor in tensors.items():
+        # Untied, what an alias names is a tensor of its own.
+        canonical = anatomy.canonical(name) if is_tied or name not in anatomy.aliases else name
+        if canonical is None or canonical in tied | seen or (language_model and re.search(anatomy.unused, canonical)):
+            continue
+        seen.add(canonical)
+        yield canonical, tensor
+
+
+def weights_hash(folder: Path) -> str:
+    """Twelve hexadecimal digits of a model folder's weights, whatever their order, files and float format.
+
+    Equal to `loaded_hash` of the model loaded from it, unless loading rounded the weights.
+    """
+    config, places = read_config(folder), {}
+    for path in weight_files(folder):
+        places |= {name: (path, tensor) for name, tensor in read_header(path).items()}
+    return _digest((name, lambda place=place: _read_tensor(*place)) for name, place in parameters(places, config))
+
+
+def loaded_hash(model: PreTrainedModel) -> str:
+    """Twelve hexadecimal digits of the weights that a model holds in memory right now; see `weights_hash`."""
+    weights = dict(parameters(model.state_dict(), model.config.to_dict()))
+    return _digest((name, lambda weight=weight: weight.detach().float().cpu().numpy()) for name, weight in weights.items())
+
+
+def _digest(weights: Iterable[tuple[str, Callable[[], np.ndarray]]]) -> str:
+    """sha256 over name, shape and fp32 values of each tensor, by name; one tensor is in memory at a time."""
+    digest = hashlib.sha256()
+    for name, read in sorted(weights):
+        array = read()
+        digest.update(f"{name} {array.shape}".encode())
+        digest.update(array.data if array.flags.c_contiguous else array.tobytes())
+    return digest.hexdigest()[:12]
+
+
+def _read_tensor(path: Path, tensor: TensorInfo) -> np.ndarray:
+    """One tensor's values in fp32."""
+    import numpy as np
+
+    stored = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}.get(tensor.dtype)
+    if stored is None:
+        raise UnsupportedModel(f"'{path}' holds weights of type {tensor.dtype}.", "Plain weights in 16 or 32 bits were expected.",
+                               "Use the model's unquantised version.")
+    array = np.fromfile(path, stored, count=math.prod(tensor.shape), offset=tensor.start).reshape(tensor.shape)
+    if tensor.dtype == "BF16":  # the upper half of an fp32
+        return (array.astype("<u4") << 16).view("<f4")
+    return array.astype("<f4", copy=False)

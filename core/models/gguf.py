@@ -1,0 +1,182 @@
+"""GGUF files: what their headers say, and their conversion into an ordinary model folder.
+
+A GGUF file is one file with everything: metadata as typed keys, a table of tensors, then the tensors, often quantised in
+blocks. Reading the header needs no torch; the strings of the vocabulary are skipped, so it takes milliseconds.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import re
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import CorruptModel, UnsupportedModel
+from core.models.architectures import ANATOMIES, Anatomy
+from core.models.loading import read_model
+
+# Those of ANATOMIES that the GGUF format and Transformers' reader share, under the same name in both.
+ARCHITECTURES = ("llama", "qwen2", "qwen3", "gpt2")
+
+_SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+_STRING, _ARRAY = 8, 9
+
+
+@dataclass(frozen=True, slots=True)
+class GgufHeader:
+    """The header of one file.
+
+    Attributes:
+        metadata: scalar values and strings by key; of an array, its length.
+        shapes: the tensors' shapes by the file's own names, in torch's order.
+    """
+
+    metadata: dict[str, Any]
+    shapes: dict[str, tuple[int, ...]]
+
+    @property
+    def anatomy(self) -> Anatomy:
+        return ANATOMIES[self.metadata["general.architecture"]]
+
+    def config(self) -> dict[str, Any]:
+        """The plain configuration, as far as `core.models.checkpoints` and the catalogue need it."""
+        anatomy = self.anatomy
+
+        def entry(key: str) -> Any:
+            return self.metadata.get(f"{anatomy.model_type}.{key}")
+
+        return {
+            "model_type": anatomy.model_type,
+            anatomy.depth_key: entry("block_count"),
+            anatomy.width_key: entry("embedding_length"),
+            anatomy.heads_key: entry("attention.head_count"),
+            anatomy.context_key: entry("context_length"),
+            "vocab_size": self.shapes.get("token_embd.weight", (None,))[0],
+            "tie_word_embeddings": "output.weight" not in self.shapes,
+        }
+
+    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The tensors' shapes under names that `core.models.checkpoints.count` can sort into parts."""
+        anatomy = self.anatomy
+        parts = {"token_embd": anatomy.embeddings, "position_embd": anatomy.positions, "output_norm": anatomy.final_norm,
+                 "output": anatomy.head}
+        shapes = {}
+        for name, shape in self.shapes.items():
+            module, _, kind = name.rpartition(".")
+            shapes[f"{parts[module]}.{kind}" if parts.get(module) else re.sub(r"^blk\.", f"{anatomy.blocks}.", name)] = shape
+        return shapes
+
+
+def read_header(path: Path) -> GgufHeader:
+    """Read and check a file's header.
+
+    Raises:
+        CorruptModel: not a GGUF file, or truncated.
+        UnsupportedModel: an architecture or a variant of one that would not be converted faithfully.
+    """
+    size = path.stat().st_size
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            header, end = _parse(data)
+    except (struct.error, ValueError, KeyError, IndexError) as error:  # mmap refuses an empty file with ValueError
+        raise CorruptModel(f"'{path}' is not a GGUF file, or only the beginning of one ({size} bytes).",
+                           "A file of GGUF version 2 or 3 was expected.", "Download it again.") from error
+    if end > size:
+        raise CorruptModel(f"'{path}' has {size} bytes.", f"Its header describes at least {end} bytes.", "Download it again.")
+    _check_faithful(path, header)
+    return header
+
+
+def convert(source: Path, folder: Path) -> None:
+    """Write a GGUF file's model and tokenizer into an empty folder, as safetensors in fp16 with everything beside it.
+
+    Raises:
+        CorruptModel: the file lacks weights that its architecture needs.
+    """
+    import torch
+    from transformers import AutoTokenizer, GgufConfig
+
+    tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
+    _set_pre_tokenizer(tokenizer, read_header(source).metadata.get("tokenizer.ggml.pre"))
+    # Dequantised while it loads, the model is a plain one; otherwise it would refuse to be saved.
+    model, report = read_model(
+        source.parent, "causal", torch.float16, gguf_file=source.name, quantization_config=GgufConfig(dequantize=True),
+        output_loading_info=True)
+    if report["missing_keys"]:
+        raise CorruptModel(f"'{source}' lacks {len(report['missing_keys'])} weights, as {sorted(report['missing_keys'])[0]}.", "",
+                           "Use another conversion of this model to GGUF.")
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _set_pre_tokenizer(tokenizer: Any, name: str | None) -> None:
+    """Transformers knows the splitting rules of most vocabularies in GGUF files, but not of SmolLM's: digits stand alone."""
+    from tokenizers import pre_tokenizers
+
+    if name == "smollm":
+        tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
+            pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
+
+
+def _check_faithful(path: Path, header: GgufHeader) -> None:
+    architecture = header.metadata.get("general.architecture")
+    if architecture not in ARCHITECTURES:
+        raise UnsupportedModel(f"'{path}' holds a model of the architecture '{architecture}'.",
+                               f"One of {', '.join(ARCHITECTURES)} was expected of a GGUF file.", "Use the model's safetensors instead.")
+    # The reader ignores these, so the converted model would answer differently from the one in the file.
+    scaled = header.metadata.get(f"{architecture}.rope.scaling.type", "none") != "none" or "rope_freqs.weight" in header.shapes
+    if scaled or header.metadata.get(f"{architecture}.expert_count"):
+        raise UnsupportedModel(f"'{path}' has {'scaled rotary positions' if scaled else 'a mixture of experts'}.",
+                               "These are not converted from GGUF.", "Use the model's safetensors instead.")
+
+
+def _parse(data: mmap.mmap) -> tuple[GgufHeader, int]:
+    """The header, and the number of bytes that the file must have at least. A cut in the header raises struct.error."""
+    from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
+
+    magic, version, tensor_count, entry_count = struct.unpack_from("<4sIQQ", data, 0)
+    if magic != b"GGUF" or version not in (2, 3):
+        raise ValueError("no GGUF file of a known version")
+    place, metadata, shapes, ends = 24, {}, {}, [0]
+    for _ in range(entry_count):
+        key, place = _string(data, place)
+        (kind,) = struct.unpack_from("<I", data, place)
+        metadata[key], place = _value(data, place + 4, kind)
+    for _ in range(tensor_count):
+        name, place = _string(data, place)
+        (dimensions,) = struct.unpack_from("<I", data, place)
+        *shape, kind, offset = struct.unpack_from(f"<{dimensions}QIQ", data, place + 4)
+        place += 4 + 8 * dimensions + 12
+        shapes[name] = tuple(reversed(shape))
+        block_numbers, block_bytes = GGML_QUANT_SIZES[GGMLQuantizationType(kind)]
+        ends.append(offset + math.prod(shape) // block_numbers * block_bytes)
+    alignment = metadata.get("general.alignment", 32)
+    if not isinstance(alignment, int) or alignment < 1:
+        raise ValueError("tensors aligned to nothing")
+    return GgufHeader(metadata, shapes), math.ceil(place / alignment) * alignment + max(ends)
+
+
+def _string(data: mmap.mmap, place: int) -> tuple[str, int]:
+    (length,) = struct.unpack_from("<Q", data, place)
+    return data[place + 8:place + 8 + length].decode(), place + 8 + length
+
+
+def _value(data: mmap.mmap, place: int, kind: int) -> tuple[Any, int]:
+    if kind == _STRING:
+        return _string(data, place)
+    if kind != _ARRAY:
+        code = f"<{_SCALARS[kind]}"
+        return struct.unpack_from(code, data, place)[0], place + struct.calcsize(code)
+    item_kind, length = struct.unpack_from("<IQ", data, place)
+    place += 12
+    if item_kind in _SCALARS:
+        return length, place + length * struct.calcsize(f"<{_SCALARS[item_kind]}")
+    for _ in range(length):
+        if item_kind == _STRING:  # a vocabulary: skipped unread
+            place += 8 + struct.unpack_from("<Q", data, place)[0]
+        else:
+            _, place = _value(data, place, item_kind)
+    return length, place

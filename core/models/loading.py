@@ -1,0 +1,56 @@
+"""Transformers models made from a configuration or read from a folder, one at a time in a process.
+
+While Transformers makes or reads a model it exchanges functions of its own classes (`tie_weights`), torch's initialisers and the
+default dtype of the whole process, and afterwards puts back what it found. Two threads at once put back each other's
+replacements, and from then on no model of that process ties its embeddings. Whoever makes or reads a model does it here; torch's
+exporter, which keeps what it traces in a state of the process that Transformers' initialisers pass through, waits in the same line,
+and so a model may wait some seconds for an export's graph.
+
+What other threads compute goes on meanwhile. Tensors that they make must name their dtype: the default may be another one's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.models.checkpoints import Task
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+one_at_a_time = threading.Lock()
+
+
+def new_model(config: PreTrainedConfig, task: Task, dtype: torch.dtype, seed: int | None = None) -> PreTrainedModel:
+    """A model with new weights, in training mode.
+
+    Args:
+        task: what its head is for.
+        seed: of the weights, the same for the same seed as long as no other thread draws; torch's generator is then left as it
+            was. None draws them from that generator.
+    """
+    import torch
+
+    with one_at_a_time, contextlib.ExitStack() as stack:
+        if seed is not None:
+            stack.enter_context(torch.random.fork_rng(devices=[]))
+            torch.manual_seed(seed)
+        return _auto_class(task).from_config(config, dtype=dtype)
+
+
+def read_model(folder: Path, task: Task, dtype: torch.dtype, **options: Any) -> Any:
+    """What `from_pretrained` gives for that folder and these options: a model in evaluation mode, with its report if one is asked for."""
+    with one_at_a_time:
+        return _auto_class(task).from_pretrained(folder, dtype=dtype, **options)
+
+
+def _auto_class(task: Task) -> Any:
+    import transformers
+
+    return {"causal": transformers.AutoModelForCausalLM, "masked": transformers.AutoModelForMaskedLM,
+            "classification": transformers.AutoModelForSequenceClassification,
+            "question_answering": transformers.AutoModelForQuestionAnswering}[task]

@@ -1,0 +1,203 @@
+"""What a training run will hold in memory and write to disk, in bytes, before anything is built.
+
+With P_t, P_s the parameters of teacher and student, R those that are trained, c the bytes of a number in the compute format
+(4 in fp32, 2 in bf16), L, D, H, V depth, width, heads and vocabulary, N = B T tokens of one forward pass:
+
+    teacher       c P_t
+    student       4 P_s, 4 R more for adapters, c P_s more for the rounded copy that bf16 computes with
+    gradients     4 R
+    optimiser     8 R                                           AdamW's two moments
+    activations   4 N L_s kept sum(in + out)                    what the student's blocks keep for the backward pass:
+                  + 4 N L_s (3 H T + 2 D_s) where it drops      a multiple of the projections' inputs and outputs; with
+                  + c N D_t (L_t + 1)                           dropout also the attention's probabilities, drawn and
+                                                                dropped (3 H T, on the processor: a GPU's kernels draw
+                                                                them anew), and what blocks end with; the teacher's
+                                                                hidden states
+    logits        32 min(N, C) V                                eight buffers over one chunk of C positions
+                  + 12 V D_s where the head is trained          its gradient and two copies
+    program       libraries and corpus, measured
+
+The run's folder holds two checkpoints of each arm and one more while it is written, 4 P_s (adapters: 4 R) + 8 R each,
+then one model folder for each arm.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from core.config import ExperimentConfig, FreshSpec, LoraSpec
+from core.errors import ModelError
+from core.models import checkpoints
+from core.models.architectures import ANATOMIES, Anatomy
+from core.models.catalog import ModelEntry
+from core.models.checkpoints import ParameterCount
+from core.models.chunking import CHUNK_ELEMENTS
+from core.models.dimensions import Dimensions, shapes_at
+
+FP32 = 4
+PROGRAM = 3 * 2**28  # 0.75 GiB: torch, Transformers and the packed house corpus
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A model's sizes.
+
+    Attributes:
+        hidden, heads, vocabulary: channels, query heads a block, rows of the token embedding.
+        projections: inputs plus outputs of a block's weight matrices, one number a block.
+        counts: parameters by part.
+        token_types: parameters of the embedding of sentence A or B, which `counts.embeddings` holds too.
+        drops: whether training drops activations.
+    """
+
+    anatomy: Anatomy
+    hidden: int
+    heads: int
+    vocabulary: int
+    projections: tuple[int, ...]
+    counts: ParameterCount
+    token_types: int = 0
+    drops: bool = False
+
+    @property
+    def layers(self) -> int:
+        return len(self.projections)
+
+    @property
+    def parameters(self) -> int:
+        return self.counts.total
+
+    def with_blocks(self, layer_map: Sequence[int]) -> Shape:
+        """The shape of a student that keeps these blocks, with the dropout that `core.models.architectures.with_blocks` leaves it."""
+        counts = replace(self.counts, blocks=tuple(self.counts.blocks[block] for block in layer_map))
+        return replace(self, projections=tuple(self.projections[block] for block in layer_map), counts=counts,
+                       drops=self.drops and self.anatomy.objective == "masked")
+
+    def as_distilbert(self) -> Shape:
+        """The shape of a BERT's DistilBERT, which has no token types; see `core.students.distilbert`."""
+        unused = self.vocabulary if self.counts.head > self.vocabulary else 0  # untied, BERT's head has its bias twice
+        counts = replace(self.counts, embeddings=self.counts.embeddings - self.token_types, other=self.counts.other - unused)
+        return replace(self, anatomy=ANATOMIES["distilbert"], counts=counts, token_types=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes at the peak of a training step, by what holds them; `total` is their sum."""
+
+    teacher: int
+    student: int
+    gradients: int
+    optimiser: int
+    activations: int
+    logits: int
+    program: int
+    total: int
+
+
+def shape_of(entry: ModelEntry) -> Shape:
+    """The shape of a model of the catalogue, from its files where they are here."""
+    anatomy = ANATOMIES[entry.architecture]
+    if entry.path is not None and entry.path.is_dir():
+        config = checkpoints.read_config(entry.path)
+        shapes = dict(checkpoints.parameters(checkpoints.parameter_shapes(entry.path), config))
+        projections = _projections(shapes, anatomy, entry.layers)
+        token_types = sum(math.prod(shape) for name, shape in shapes.items() if name == f"{anatomy.token_types}.weight")
+        drops = any(config.get(key) for key in anatomy.dropout_keys)
+    else:
+        # One side of nearly every projection is the width D, so a block of n of them with P parameters has n D + P / D.
+        projections = tuple(len(anatomy.projections) * entry.hidden + block // entry.hidden for block in entry.counts.blocks)
+        # As published BERT models have them.
+        token_types, drops = 2 * entry.hidden if anatomy.token_types else 0, anatomy.objective == "masked"
+    return Shape(anatomy, entry.hidden, entry.heads, entry.vocabulary, projections, entry.counts, token_types, drops)
+
+
+def narrowed(entry: ModelEntry, wanted: Dimensions) -> Shape:
+    """The shape of a model of the catalogue at other widths and its own depth.
+
+    Raises:
+        ModelError: its files are not here, so that its matrices are not known.
+        UnsupportedModel: an architecture whose widths are not described.
+    """
+    if entry.path is None or not entry.path.is_dir():
+        raise ModelError(f"The files of '{entry.name}' are not here as a folder.", "A width is planned from a model's own matrices.",
+                         f"Fetch it first: python -m workbench fetch {entry.name}")
+    config = checkpoints.read_config(entry.path)
+    shapes = shapes_at(dict(checkpoints.parameters(checkpoints.parameter_shapes(entry.path), config)), config, wanted)
+    anatomy = ANATOMIES[entry.architecture]
+    return Shape(anatomy, wanted.hidden, wanted.heads, entry.vocabulary, _projections(shapes, anatomy, entry.layers),
+                 checkpoints.count(shapes, config))
+
+
+def _projections(shapes: Mapping[str, tuple[int, ...]], anatomy: Anatomy, layers: int) -> tuple[int, ...]:
+    sums = [0] * layers
+    matrices = tuple(f".{projection}.weight" for projection in anatomy.projections)
+    for name, shape in shapes.items():
+        block = anatomy.block_of(name)
+        if block is not None and name.endswith(matrices):
+            sums[block] += sum(shape)
+    return tuple(sums)
+
+
+def shape_of_fresh(spec: FreshSpec) -> Shape:
+    """The shape of a model built from nothing, at the full size of its vocabulary."""
+    if spec.architecture == "bert":
+        return _shape_of_fresh_bert(spec)
+    narrow = spec.hidden * spec.key_value_heads // spec.heads
+    sides = [(spec.hidden, spec.hidden)] * 2 + [(spec.hidden, narrow)] * 2 + [(spec.hidden, spec.feed_forward)] * 3
+    block = sum(math.prod(side) for side in sides) + 2 * spec.hidden  # and two norms
+    counts = ParameterCount(spec.vocabulary * spec.hidden, (block,) * spec.layers, 0, spec.hidden)
+    return Shape(ANATOMIES[spec.architecture], spec.hidden, spec.heads, spec.vocabulary, (sum(map(sum, sides)),) * spec.layers, counts)
+
+
+def _shape_of_fresh_bert(spec: FreshSpec) -> Shape:
+    sides = [(spec.hidden, spec.hidden)] * 4 + [(spec.hidden, spec.feed_forward)] * 2
+    block = sum(math.prod(side) for side in sides) + 9 * spec.hidden + spec.feed_forward  # biases, and two norms of two vectors
+    transform = spec.hidden * (spec.hidden + 3)  # in front of the head: a matrix, its bias and a norm
+    counts = ParameterCount((spec.vocabulary + spec.positions + 2) * spec.hidden, (block,) * spec.layers, spec.vocabulary,
+                            2 * spec.hidden + transform)
+    return Shape(ANATOMIES["bert"], spec.hidden, spec.heads, spec.vocabulary, (sum(map(sum, sides)),) * spec.layers, counts)
+
+
+def trainable(student: Shape, lora: LoraSpec | None) -> int:
+    """R: all parameters, or the two matrices of an adapter, rank x in and out x rank, for each projection."""
+    return lora.rank * sum(student.projections) if lora else student.parameters
+
+
+def memory(config: ExperimentConfig, teacher: Shape | None, student: Shape, compute_bytes: int, *, on_gpu: bool = False) -> Memory:
+    """The estimate of the module's docstring.
+
+    Args:
+        compute_bytes: c; of a number in the format of the matrix products.
+        on_gpu: whether a GPU computes, whose attention keeps no probabilities.
+    """
+    length = config.data.block_length
+    tokens = config.train.per_device_train_batch_size * length
+    trained = trainable(student, config.student.lora)
+    rounded = compute_bytes * student.parameters if compute_bytes < FP32 else 0
+    kept = student.anatomy.kept * sum(student.projections)
+    if student.drops:
+        kept += student.layers * ((0 if on_gpu else 3 * student.heads * length) + 2 * student.hidden)
+    taught = compute_bytes * tokens * teacher.hidden * (teacher.layers + 1) if teacher else 0
+    chunk = min(tokens, max(1, CHUNK_ELEMENTS // student.vocabulary))
+    head = 0 if config.student.lora else 3 * FP32 * student.vocabulary * student.hidden
+    parts = {
+        "teacher": compute_bytes * teacher.parameters if teacher else 0,
+        "student": FP32 * student.parameters + rounded + (FP32 * trained if config.student.lora else 0),
+        "gradients": FP32 * trained,
+        "optimiser": 2 * FP32 * trained,
+        "activations": round(FP32 * tokens * kept) + taught,
+        "logits": 8 * FP32 * chunk * student.vocabulary + head,
+        "program": PROGRAM,
+    }
+    return Memory(**parts, total=sum(parts.values()))
+
+
+def disk(config: ExperimentConfig, student: Shape) -> int:
+    """Bytes that the run's folder grows to, at most."""
+    arms = 2 if config.control else 1
+    trained = trainable(student, config.student.lora)
+    checkpoint = FP32 * (trained if config.student.lora else student.parameters) + 2 * FP32 * trained
+    saved = (FP32 if config.train.save_precision == "fp32" else 2) * student.parameters
+    return (2 * arms + 1) * checkpoint + (arms + 1) * saved

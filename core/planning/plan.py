@@ -1,0 +1,367 @@
+"""The plan before the run: does it fit, how large is the student, how long will it take, and what to change if not.
+
+`static_plan` is instant and needs no torch: it reads file headers and does arithmetic (`core.planning.memory`), for forms.
+`plan` goes on from there: it asks for the device, loads the teacher, packs the data and, if asked to, trains for a few steps
+(`core.planning.dry_run`). What may stand in the way is in `core.planning.preflight`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from core.config import ExperimentConfig, StudentSpec, TrainSpec, total_steps
+from core.data import sources
+from core.errors import ConfigError, DeviceError, ModelError, NetworkError
+from core.models import catalog, checkpoints, compatibility
+from core.models.architectures import anatomy_of
+from core.models.catalog import LoadedModel, ModelEntry
+from core.models.dimensions import student_dimensions
+from core.planning import memory, preflight
+from core.planning.memory import Memory, Shape
+from core.planning.preflight import Check, Checks
+from core.students.distilbert import check_student
+from core.students.layer_maps import LayerMap, student_depth, student_map
+from core.system import machine, units
+from core.system.paths import cache_dir
+from core.system.units import GIB
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+    from core.planning.dry_run import Material
+
+SAMPLE_ROWS = 2000  # rows that stand for the corpus where its vocabulary does not exist yet
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSize:
+    """A model of the plan: its name, parameters and blocks."""
+
+    name: str
+    parameters: int
+    layers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run will need. None stands for what is not known (yet).
+
+    Attributes:
+        fits: whether every check holds.
+        layer_map: None for a fresh model, and before importance is measured.
+        tokens_per_step: of one optimiser step, padding included.
+        total_steps: optimiser steps of each arm; without ``max_steps`` it takes packed data to know.
+        memory: the estimate in bytes; in a static plan ``auto`` precision counts as fp32.
+        memory_available: bytes free on the device; in a static plan None for a GPU.
+        disk_bytes: what the run's folder grows to, in bytes.
+        seconds: of training and evaluation of all arms, projected from `measured_steps` real steps of each arm.
+        tokens_per_second: of the student's training steps.
+    """
+
+    fits: bool = False
+    checks: tuple[Check, ...] = ()
+    teacher: ModelSize | None = None
+    student: ModelSize | None = None
+    trainable_parameters: int | None = None
+    layer_map: LayerMap | None = None
+    tokens_per_step: int = 0
+    total_steps: int | None = None
+    memory: Memory | None = None
+    memory_available: int | None = None
+    disk_bytes: int | None = None
+    seconds: float | None = None
+    measured_steps: int = 0
+    tokens_per_second: float | None = None
+
+
+def static_plan(config: ExperimentConfig) -> Plan:
+    """What can be told in an instant. Of a GPU only its being there is looked at, and no hub dataset is asked for."""
+    config, found = first_step(config), Checks()
+    if config.task is not None:
+        return _task_plan(config, found)
+    models = _models(config, found)
+    planned = _static(config, found, models)
+    here = found.take("device", lambda: preflight.device(config.train.device), "Computes on {}.".format)
+    if planned.memory is not None and here == "cpu":
+        available = machine.memory_available()
+        found.take("memory", lambda: preflight.memory(config, models.teacher, models.student, _compute_bytes(config.train), available))
+        planned = replace(planned, memory_available=available)
+    return _concluded(planned, found)
+
+
+def plan(config: ExperimentConfig, *, measure: bool, load: Callable[..., LoadedModel] = catalog.load) -> Plan:
+    """What can be told after loading the teacher and packing the data, either of which may have to be downloaded.
+
+    What a user can mend does not raise: it is a failed check, and what depends on it stays unknown.
+
+    Args:
+        measure: also train for a few steps, on the device, with the code that the run will use.
+        load: gives the teacher for its reference.
+    """
+    from core.planning.dry_run import rehearse
+    from core.system.devices import memory_available, resolve_device, resolve_precision
+
+    if config.task is not None:
+        return _task_plan(config, Checks())
+    config, found = first_step(config), Checks()
+    models = _models(config, found)
+    planned = _static(config, found, models)
+    device = found.take("device", lambda: resolve_device(config.train.device))
+    if models is None or device is None:
+        return _concluded(planned, found)
+    dtype = resolve_precision(config.train.precision, device)
+    found.tell("device", f"Computes on {device} in {str(dtype).removeprefix('torch.')}.")
+    available, on_gpu = int(memory_available(device) * GIB), device.type != "cpu"
+    sizes = (config, models.teacher, models.student, dtype.itemsize)
+    found.take("memory", lambda: preflight.memory(*sizes, available, on_gpu=on_gpu))
+    planned = replace(planned, memory=memory.memory(*sizes, on_gpu=on_gpu), memory_available=available)
+
+    # Nothing is loaded that would not fit.
+    material = _material(config, found, load, device, dtype) if found.hold else None
+    if material is not None and config.teacher is not None:
+        blocks = len(material.data.train)
+        planned = replace(planned, total_steps=total_steps(config.train, blocks))
+        passes = planned.total_steps * planned.tokens_per_step / (blocks * config.data.block_length)
+        found.tell("text", f"{blocks:,} training blocks of {config.data.block_length} tokens, read {passes:.2g} times in "
+                           f"{planned.total_steps:,} steps; {len(material.data.validation):,} blocks held out.")
+    if measure and material is not None and found.hold:
+        rehearsal = found.take("rehearsal", lambda: rehearse(config, material, device, dtype))
+        if rehearsal is not None:
+            seconds = rehearsal.seconds(config, planned.total_steps) if planned.total_steps else None
+            planned = replace(planned, seconds=seconds, measured_steps=rehearsal.steps, tokens_per_second=rehearsal.tokens_per_second)
+    return _concluded(planned, found)
+
+
+def _task_plan(config: ExperimentConfig, found: Checks) -> Plan:
+    """What fine-tuning needs, from headers: an encoder, a teacher that knows the task, the data, the device."""
+    start = found.take("student", lambda: compatibility.encoder(catalog.describe(config.student.model)),
+                       lambda model: f"Begins as {_about(model)}")
+    teacher = config.teacher and found.take("teacher", lambda: compatibility.task_teacher(catalog.describe(config.teacher.model)), _about)
+    found.take("text", lambda: preflight.task_source(config.task))
+    here = found.take("device", lambda: preflight.device(config.train.device), "Computes on {}.".format)
+    if config.train.report_to:
+        found.take("trackers", lambda: preflight.trackers(config.train.report_to))
+    planned = Plan(tokens_per_step=config.train.per_device_train_batch_size * config.train.gradient_accumulation_steps
+                   * config.task.max_length, total_steps=config.train.max_steps,
+                   teacher=teacher and ModelSize(teacher.name, teacher.parameters, teacher.layers))
+    if start is not None:
+        disk_bytes = memory.disk(config, memory.shape_of(start))
+        found.take("disk", lambda: preflight.disk(disk_bytes))
+        planned = replace(planned, student=ModelSize(config.name or "student", start.parameters, start.layers), disk_bytes=disk_bytes,
+                          trainable_parameters=memory.trainable(memory.shape_of(start), config.student.lora))
+        reads = min(entry.context for entry in (start, teacher) if entry is not None)
+        found.tell("block length", compatibility.task_length(config.task, reads))
+        planned = _task_memory(config, found, planned, start, teacher, min(config.task.max_length, reads), here)
+    return _concluded(planned, found)
+
+
+def _task_memory(config: ExperimentConfig, found: Checks, planned: Plan, start: ModelEntry, teacher: ModelEntry | None, length: int,
+                 here: str | None) -> Plan:
+    """The plan with the memory of a step over items of `length` tokens. A task's head has a few outputs for each item: next to a
+    language head's they count as none."""
+    config = config.model_copy(update={"data": config.data.model_copy(update={"block_length": length})})
+    student = replace(memory.shape_of(start), vocabulary=1)
+    sizes = config, teacher and memory.shape_of(teacher), student, _compute_bytes(config.train)
+    planned = replace(planned, memory=memory.memory(*sizes, on_gpu=_on_gpu(config.train)))
+    if here == "cpu":
+        available = machine.memory_available()
+        found.take("memory", lambda: preflight.memory(*sizes, available))
+        planned = replace(planned, memory_available=available)
+    return planned
+
+
+def first_step(config: ExperimentConfig) -> ExperimentConfig:
+    """The largest distillation of a chain as an experiment of its own: what it needs, the later steps need less of. An anchor that
+    is given by its parameters counts as half of the teacher."""
+    if config.chain is None:
+        return config
+    anchor = config.chain.anchors[0]
+    student = StudentSpec(model=anchor.model) if anchor.model else StudentSpec(
+        layers=anchor.layers, hidden=anchor.hidden, feed_forward=anchor.feed_forward)
+    if anchor.layers is None and student.narrower and config.teacher is not None:
+        with contextlib.suppress(ModelError, NetworkError):  # the check of the teacher says so
+            student = student.model_copy(update={"layers": catalog.describe(config.teacher.model).layers})
+    return config.model_copy(update={"student": student})
+
+
+@dataclass(frozen=True, slots=True)
+class _Models:
+    """The models of a run before they are loaded. Entry and teacher are None where a model is built from nothing."""
+
+    entry: ModelEntry | None
+    teacher: Shape | None
+    student: Shape
+    layer_map: LayerMap | None
+    context: int
+
+
+def _models(config: ExperimentConfig, found: Checks) -> _Models | None:
+    """What the run will train, from headers alone; None when it cannot be built."""
+    spec = config.student
+    if spec.fresh:
+        shape = memory.shape_of_fresh(spec.fresh)
+        found.tell("student", f"{shape.layers} blocks, {shape.parameters:,} parameters, built from nothing.")
+        found.take("objective", lambda: compatibility.objective(config, shape.anatomy.objective))
+        return _Models(None, None, shape, None, spec.fresh.positions)
+    if config.teacher is None:
+        started = found.take("student", lambda: _allowed(config, catalog.describe(spec.model)), lambda model: f"Begins as {_about(model)}")
+        if started is None:
+            return None
+        found.take("objective", lambda: compatibility.objective(config, started.task))
+        return _Models(None, None, memory.shape_of(started), None, started.context)
+    entry = found.take("teacher", lambda: _allowed(config, catalog.describe(config.teacher.model)), _about)
+    if entry is None:
+        return None
+    found.take("objective", lambda: compatibility.objective(config, entry.task))
+    teacher = memory.shape_of(entry)
+    if spec.model is not None:
+        started = found.take("student", lambda: compatibility.same_kind(entry, catalog.describe(spec.model)),
+                             lambda model: f"Begins as {_about(model)}")
+        return started and _Models(entry, teacher, memory.shape_of(started), None, min(entry.context, started.context))
+    # Importance is measured when the run starts; until then the first blocks stand for those that it will choose.
+    measured = spec.layer_map == "importance"
+    chosen = found.take("student", lambda: tuple(range(student_depth(spec, entry.layers))) if measured
+                        else student_map(spec, entry.layers))
+    student = found.take("student", lambda: _student(entry, teacher, spec, chosen)) if chosen is not None else None
+    if student is None:
+        return None
+    width = f" {student.hidden} of {entry.hidden} channels," if spec.narrower else ""
+    found.tell("student", f"{student.layers} of {entry.layers} blocks,{width} {student.parameters:,} parameters.")
+    return _Models(entry, teacher, student, None if measured else chosen, entry.context)
+
+
+def _allowed(config: ExperimentConfig, entry: ModelEntry) -> ModelEntry:
+    """The same model, where an experiment can be made with models of its kind."""
+    if config.chain is not None or config.bridge is not None:
+        return compatibility.predicts_next(entry, "chain" if config.chain is not None else "bridge")
+    return compatibility.language_model(entry)
+
+
+def _student(entry: ModelEntry, teacher: Shape, spec: StudentSpec, chosen: LayerMap) -> Shape:
+    """What will be built of a teacher's blocks."""
+    teacher.anatomy.check_map(chosen)
+    distilbert = spec.architecture == "distilbert" and entry.task == "masked" and entry.architecture != "distilbert"
+    if distilbert:
+        here = entry.path is not None and entry.path.is_dir()
+        check_student(spec, entry.architecture, checkpoints.read_config(entry.path).get("hidden_act") if here else None)
+    student = _widths(entry, teacher, spec).with_blocks(chosen)
+    if spec.dropout is not None:
+        student = replace(student, drops=spec.dropout > 0)
+    return student.as_distilbert() if distilbert else student
+
+
+def _widths(entry: ModelEntry, teacher: Shape, spec: StudentSpec) -> Shape:
+    """The teacher's shape at the student's widths."""
+    if not spec.narrower:
+        return teacher
+    if entry.dimensions is None:
+        raise ConfigError("A narrower student was asked for.", f"The sizes of '{entry.name}' are known once it is here.",
+                          f"Fetch it first: python -m workbench fetch {entry.name}")
+    return memory.narrowed(entry, student_dimensions(spec, entry.dimensions))
+
+
+def _about(entry: ModelEntry) -> str:
+    download = "" if entry.present else f" It will be downloaded first ({units.size(entry.size_bytes)})."
+    return f"{entry.name}: {entry.layers} blocks, {entry.parameters:,} parameters.{download}"
+
+
+def _static(config: ExperimentConfig, found: Checks, models: _Models | None) -> Plan:
+    train, data = config.train, config.data
+    if config.bridge is None:
+        found.take("text", lambda: preflight.source(data))
+    else:
+        found.take("writer", lambda: preflight.writer(catalog.describe(config.bridge.model)))
+        found.take("prompts", lambda: preflight.source(sources.prompts(config.bridge.prompts)))
+    if train.report_to:
+        found.take("trackers", lambda: preflight.trackers(train.report_to))
+    planned = Plan(tokens_per_step=train.per_device_train_batch_size * train.gradient_accumulation_steps * data.block_length,
+                   total_steps=train.max_steps)
+    if models is None:
+        return planned
+    entry, student = models.entry, models.student
+    disk_bytes = memory.disk(config, student)
+    if config.chain is not None and models.teacher is not None:  # anchors that stay beside the step; none is larger than the teacher
+        disk_bytes += len(config.chain.anchors) * models.teacher.parameters * (4 if config.train.save_precision == "fp32" else 2)
+    found.take("block length", lambda: compatibility.block_length(data, models.context))
+    trained = entry.trained_length if entry is not None else None
+    if trained is not None and trained < data.block_length <= models.context:
+        found.warn("trained length", f"'{entry.name}' was trained on blocks of {trained} tokens, and may understand blocks of "
+                                     f"{data.block_length} worse.", f"Set data.block_length to {trained} or less.")
+    if config.evaluation.retention is not None:
+        found.take("retention tasks", lambda: preflight.retention_tasks(config.evaluation.retention, student.anatomy.objective))
+    found.take("disk", lambda: preflight.disk(disk_bytes))
+    if models.teacher is not None and models.teacher.hidden != student.hidden:
+        found.take("widths", lambda: compatibility.widths(config.losses, models.teacher.hidden, student.hidden))
+    return replace(
+        planned, teacher=entry and ModelSize(entry.name, entry.parameters, entry.layers), layer_map=models.layer_map,
+        student=ModelSize(config.name or "student", student.parameters, student.layers),
+        trainable_parameters=memory.trainable(student, config.student.lora), disk_bytes=disk_bytes,
+        memory=memory.memory(config, models.teacher, student, _compute_bytes(train), on_gpu=_on_gpu(train)))
+
+
+def _compute_bytes(train: TrainSpec) -> int:
+    """Bytes of a number as far as the configuration tells: which format ``auto`` takes depends on the device."""
+    return 2 if train.precision == "bf16" else memory.FP32
+
+
+def _on_gpu(train: TrainSpec) -> bool:
+    """Whether a GPU will compute, as far as the system tells."""
+    try:
+        return preflight.device(train.device) != "cpu"
+    except DeviceError:
+        return train.device != "cpu"
+
+
+def _concluded(planned: Plan, found: Checks) -> Plan:
+    return replace(planned, fits=found.hold, checks=tuple(found.by_name.values()))
+
+
+def _material(config: ExperimentConfig, found: Checks, load: Callable[..., LoadedModel], device: torch.device,
+              dtype: torch.dtype) -> Material | None:
+    """Load and pack what the run will train with; None when something stands in the way."""
+    if config.bridge is not None:
+        found.tell("text", f"Up to {config.bridge.texts:,} texts, which {config.bridge.model} writes when the run starts.")
+        return None
+    if config.teacher is None and config.student.fresh is not None:
+        return found.take("text", lambda: _sample(config), lambda _: "The vocabulary and the blocks are made when the run starts.")
+    if config.teacher is None:
+        import torch
+
+        started = found.take("student", lambda: load(config.student.model, device=device, dtype=torch.float32),
+                             lambda loaded: _about(loaded.entry))
+        return started and _packed(config, found, started)
+    teacher = found.take("teacher", lambda: load(config.teacher.model, device=device, dtype=dtype), lambda loaded: _about(loaded.entry))
+    if teacher is None or not found.take("vocabulary", lambda: compatibility.vocabulary(teacher)):
+        return None
+    return _packed(config, found, teacher, teacher.model)
+
+
+def _packed(config: ExperimentConfig, found: Checks, speaker: LoadedModel, teacher: PreTrainedModel | None = None) -> Material | None:
+    """The data in a model's vocabulary, and what it is to predict."""
+    from core.data.prepare import prepare
+    from core.evaluation.objectives import objective_for
+    from core.planning.dry_run import Material
+
+    kind, tokenizer = anatomy_of(speaker.model.config).objective, speaker.tokenizer
+    data = found.take("text", lambda: prepare(config.data, tokenizer, config.train.seed, cache_dir(), kind))
+    objective = data and found.take("objective", lambda: objective_for(config, kind, tokenizer, data.train),
+                                    lambda _: compatibility.objective(config, kind))
+    return objective and Material(tokenizer, data, objective, teacher)
+
+
+def _sample(config: ExperimentConfig) -> Material:
+    """Rows enough to stand for the corpus, with a vocabulary of their own: the real one takes the whole corpus."""
+    from core.data.prepare import prepare, rows
+    from core.evaluation.objectives import objective_for
+    from core.planning.dry_run import Material
+    from core.students.from_scratch import fresh_tokenizer, objective_of_fresh
+
+    spec, seed, fresh = config.data.model_copy(update={"max_rows": SAMPLE_ROWS}), config.train.seed, config.student.fresh
+    kind = objective_of_fresh(fresh)
+    tokenizer = fresh_tokenizer(fresh, rows(spec, "train", seed, kind))
+    data = prepare(spec, tokenizer, seed, objective=kind)
+    return Material(tokenizer, data, objective_for(config, kind, tokenizer, data.train))

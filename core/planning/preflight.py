@@ -1,0 +1,172 @@
+"""The conditions of a run, each with what to change where it does not hold.
+
+A check returns one sentence about what it found, and raises a `StillhouseError` about what cannot be.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from core.config import DataSpec, ExperimentConfig, RetentionSpec, TaskSpec
+from core.data import movie_reviews, sources
+from core.errors import ConfigError, DeviceError, DiskFull, OutOfMemory, StillhouseError
+from core.models.architectures import Objective
+from core.models.catalog import ModelEntry
+from core.models.compatibility import mute, predicts_next
+from core.planning.memory import Shape
+from core.planning.memory import memory as training_memory
+from core.system import machine
+from core.system.paths import home
+from core.system.units import room, size
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The outcome of one check.
+
+    Attributes:
+        name: teacher, student, objective, writer, prompts, text, trackers, block length, trained length, retention tasks, disk, device,
+            memory; in a complete plan also vocabulary, rehearsal.
+        message: what was found; when it is not `ok`, what was expected too.
+        fix: what to change; may be empty.
+        caution: nothing stands in the way, but it may not be what was meant.
+    """
+
+    name: str
+    ok: bool
+    message: str
+    fix: str = ""
+    caution: bool = False
+
+
+@dataclass
+class Checks:
+    """Outcomes by name, in the order in which they were first known; a later one replaces an earlier one."""
+
+    by_name: dict[str, Check] = field(default_factory=dict)
+
+    @property
+    def hold(self) -> bool:
+        return all(check.ok for check in self.by_name.values())
+
+    def tell(self, name: str, message: str) -> None:
+        """Record that a condition holds."""
+        self.by_name[name] = Check(name, True, message)
+
+    def warn(self, name: str, message: str, fix: str) -> None:
+        """Record that a condition holds, and that a user should know of something all the same."""
+        self.by_name[name] = Check(name, True, message, fix, caution=True)
+
+    def take(self, name: str, action: Callable[[], Result], told: Callable[[Result], str] = str) -> Result | None:
+        """Do something that a user's mistake may stop; None if it did. Otherwise `told` words what was found."""
+        try:
+            result = action()
+        except StillhouseError as error:
+            self.by_name[name] = Check(name, False, " ".join(filter(None, (error.given, error.expected))), error.fix)
+            return None
+        self.tell(name, told(result))
+        return result
+
+
+def source(spec: DataSpec) -> str:
+    """A look at the first row of a file; nothing that would take long or need the network."""
+    if spec.source == movie_reviews.HOUSE:
+        movie_reviews.corpus_path()
+        return "The house corpus: 33,530 film reviews."
+    sources.require_end(spec)
+    if sources.is_hub_id(spec.source):
+        return f"'{spec.source}' is taken for a hub dataset."
+    found = sources.inspect(spec, limit=1)
+    return f"'{Path(spec.source).name}' reads as {found.format}, from {found.column}."
+
+
+def writer(model: ModelEntry) -> str:
+    """Whether a bridge's teacher can be asked, as far as the files of a model folder tell; others are looked at when they are loaded."""
+    folder = predicts_next(model, "bridge").path
+    if folder is not None and folder.is_dir() and not any(folder.glob("chat_template*")):
+        settings = folder / "tokenizer_config.json"
+        if settings.is_file() and '"chat_template"' not in settings.read_text(encoding="utf-8"):
+            raise mute(model.name)
+    download = "" if model.present else f" It will be downloaded first ({size(model.size_bytes)})."
+    return f"{model.name} writes the texts.{download}"
+
+
+def task_source(spec: TaskSpec) -> str:
+    """Whether a labelled dataset is there: a look at a local file's columns, nothing of the hub."""
+    from core.tasks.data import look
+
+    return look(spec)
+
+
+def retention_tasks(spec: RetentionSpec, objective: Objective) -> str:
+    """Whether the tasks of the retention card are there; a look at names and local files, nothing of the hub."""
+    from core.reports.task_scores import check_tasks
+
+    check_tasks(spec, objective)
+    return f"The retention card is measured on {', '.join(spec.tasks)}." if spec.tasks else "The retention card has no tasks."
+
+
+def device(name: str) -> str:
+    """The device that `name` stands for, among the GPUs that the system lists; a complete plan asks whether torch can use it."""
+    gpus = [f"cuda:{number}" for number in range(len(machine.visible_gpus(os.environ.get(machine.VISIBLE))))]
+    wanted = {"auto": gpus[0] if gpus else "cpu", "cuda": "cuda:0"}.get(name, name)
+    if wanted not in ("cpu", *gpus):
+        raise DeviceError(f"The device '{name}' was asked for.", f"This machine has: {', '.join(['cpu', *gpus])}.",
+                          "Use 'auto' to take the best one.")
+    return wanted
+
+
+def trackers(names: Sequence[str]) -> str:
+    """Whether everything that a run shall report to is installed."""
+    for name in names:
+        if importlib.util.find_spec(name) is None:
+            raise ConfigError(f"train.report_to names '{name}'.", "It is not installed.",
+                              f"Install it (pip install {name}), or leave it out.")
+    return f"Also reports to {', '.join(names)}."
+
+
+def disk(needed: int) -> str:
+    """`needed`: bytes in the home folder."""
+    folder = home()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise DiskFull(f"The run writes up to {room(needed)} of checkpoints and models.", f"'{folder}' has {room(free)} left.",
+                       "Make room, or set STILLHOUSE_HOME to a folder on a larger disk.")
+    return f"{room(needed)} at most for checkpoints and models; {room(free)} are free."
+
+
+def memory(config: ExperimentConfig, teacher: Shape | None, student: Shape, compute_bytes: int, available: int, *,
+           on_gpu: bool = False) -> str:
+    """`available`: bytes free on the device; the others as in `core.planning.memory.memory`."""
+    def needs(config: ExperimentConfig) -> int:
+        return training_memory(config, teacher, student, compute_bytes, on_gpu=on_gpu).total
+
+    if needs(config) > available:
+        raise OutOfMemory(f"A training step takes about {room(needs(config))}.", f"{room(available)} are free.",
+                          _smaller(config, needs, available))
+    return f"About {room(needs(config))} of the {room(available)} that are free."
+
+
+def _smaller(config: ExperimentConfig, needs: Callable[[ExperimentConfig], int], available: int) -> str:
+    """The largest batch that fits; cutting a step into more batches leaves its gradient the same."""
+    batch, steps = config.train.per_device_train_batch_size, config.train.gradient_accumulation_steps
+    while batch % 2 == 0:
+        batch, steps = batch // 2, steps * 2
+        train = config.train.model_copy(update={"per_device_train_batch_size": batch, "gradient_accumulation_steps": steps})
+        if needs(config.model_copy(update={"train": train})) <= available:
+            return f"Set train.per_device_train_batch_size to {batch} and train.gradient_accumulation_steps to {steps}: same gradients."
+    if config.task is not None:
+        return "Use a smaller teacher, a smaller model, adapters (student.lora) or a shorter task.max_length."
+    return "Use a smaller teacher, a shallower student, adapters (student.lora) or a shorter data.block_length."
+
+

@@ -1,0 +1,221 @@
+"""What stands beside the weights: a model card, the recipe, and everything needed to tell where the model came from.
+
+    README.md         model card with the front matter that model hubs read
+    recipe.yaml       the whole configuration; `distill` takes it as it is
+    stillhouse.json   configuration, lineage, measurements, command
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from core.config import ExperimentConfig, LossSpec, Ramp
+from core.data.movie_reviews import HOUSE, HOUSE_SOURCES
+from core.metrics import METRICS
+from core.recorder import CONTROL, STUDENT
+from core.reports import retention_card
+from core.system.provenance import git_commit, versions
+
+Report = Mapping[str, Any]  # what `core.methods.distillation.distill` returns
+
+COLUMNS = {"teacher": "teacher", "student_before": "student before", "student_after": "student after", "control": "control (no teacher)"}
+TERMS = {"kd": "soft targets", "hard": "hard labels", "hidden": "last hidden states", "hidden_mse": "matched layers"}
+DIVERGENCES = {"forward_kl": "KL(teacher || student)", "reverse_kl": "KL(student || teacher)", "jsd": "generalised Jensen-Shannon"}
+
+
+def write_folder_documents(folder: Path, config: ExperimentConfig, report: Report, *, arm: str = STUDENT) -> None:
+    """Write the three documents into a model folder.
+
+    Args:
+        report: the finished report of the run.
+        arm: whose folder it is, ``student`` or ``control``.
+    """
+    (folder / "README.md").write_text(model_card(config, report, arm=arm), encoding="utf-8")
+    (folder / "recipe.yaml").write_text(config.to_yaml(), encoding="utf-8")
+    (folder / "stillhouse.json").write_text(json.dumps(record(config, report, arm=arm), indent=2) + "\n", encoding="utf-8")
+
+
+def record(config: ExperimentConfig, report: Report, *, arm: str = STUDENT) -> dict[str, Any]:
+    """The content of ``stillhouse.json``."""
+    return {
+        "arm": arm, "config": config.to_dict(), "config_digest": config.digest(),
+        "lineage": {"teacher": report["teacher"], "layer_map": report["student"].get("layer_map"), "data": report["data"],
+                    "seed": config.train.seed, "versions": versions(), "git_commit": git_commit()},
+        **{key: report[key] for key in ("student", "metrics", "tokens", "seconds", "tokens_per_second", "command")},
+        "retention": report.get("retention"),
+    }
+
+
+def model_card(config: ExperimentConfig, report: Report, *, arm: str = STUDENT) -> str:
+    """The text of the model card, front matter included."""
+    name = report["student"]["name"] if arm == STUDENT else f"{report['student']['name']}-{arm}"
+    header = yaml.safe_dump(front_matter(config, report, name, arm), sort_keys=False, allow_unicode=True)
+    parts = [f"---\n{header}---\n\n# {name}", _summary(config, report, arm), "## Measured on held-out items", _table(report["metrics"]),
+             _footnotes(config, report["metrics"]), *_retention(report), "## How it was made", _making(config, report, arm),
+             "## Use", _usage(report["metrics"]["student_after"]),
+             "## Repeat", f"```\n{report['command'] or 'python -m workbench distill recipe.yaml'}\n```\n\n"
+             "`recipe.yaml` beside this card is the whole configuration; `stillhouse.json` adds lineage, versions and every number."]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _retention(report: Report) -> list[str]:
+    """The section of the retention card, where there is one."""
+    card = report.get("retention")
+    return ["## What it keeps, and what it saves", retention_card.markdown(retention_card.Card.from_dict(card))] if card else []
+
+
+def front_matter(config: ExperimentConfig, report: Report, name: str, arm: str) -> dict[str, Any]:
+    """The card's metadata: ``library_name``, ``base_model``, ``tags`` and a ``model-index`` of the arm's own measurements."""
+    tags = ["stillhouse", *(["distillation"] if _is_distilled(config, arm) else []), *(["control"] if arm == CONTROL else [])]
+    base = report["student"].get("started") or (report["teacher"] and report["teacher"]["name"])
+    origin = {"base_model": _shown(base)} if base else {}
+    metrics = report["metrics"]["student_after" if arm == STUDENT else CONTROL]
+    return {"library_name": "transformers", "pipeline_tag": _pipeline(metrics), **origin, "tags": tags,
+            "model-index": [{"name": name, "results": _results(config, metrics)}]}
+
+
+def _pipeline(metrics: Mapping[str, float]) -> str:
+    """What hubs call the use of a model, from what was measured of it."""
+    for name, use in (("masked_accuracy", "fill-mask"), ("accuracy", "text-classification"), ("exact_match", "question-answering")):
+        if name in metrics:
+            return use
+    return "text-generation"
+
+
+def _is_distilled(config: ExperimentConfig, arm: str) -> bool:
+    return arm == STUDENT and config.teacher is not None and config.losses.needs_teacher()
+
+
+def _results(config: ExperimentConfig, metrics: Mapping[str, float]) -> list[dict[str, Any]]:
+    reviews = "movie-reviews"
+    corpus = reviews if config.data.source == HOUSE else _shown(config.data.source)
+    labelled = reviews if config.task is None or config.task.source in HOUSE_SOURCES else _shown(config.task.source)
+    results = []
+    for task, dataset, names in (
+            (_pipeline(metrics), labelled, ("accuracy", "matthews", "f1", "exact_match", "answer_f1")),
+            (_pipeline(metrics), corpus, ("perplexity", "cross_entropy", "bits_per_byte", "masked_accuracy", "kl_to_teacher", "agreement")),
+            ("text-classification", reviews, ("sentiment_accuracy",))):
+        values = [{"type": name, "name": METRICS[f"eval/{name}"].label, "value": metrics[name]} for name in names if name in metrics]
+        if values:
+            results.append({"task": {"type": task}, "dataset": {"type": dataset, "name": dataset}, "metrics": values})
+    return results
+
+
+def _shown(reference: str) -> str:
+    """A card travels: it names a file or a folder, not where that lay."""
+    path = Path(reference)
+    if not path.is_absolute() and not reference.startswith((".", "~")):
+        return reference
+    # An arm's folder is called the same in every run, whose folder is not.
+    return f"{path.parent.name}/{path.name}" if path.name in (STUDENT, CONTROL) else path.name
+
+
+def _summary(config: ExperimentConfig, report: Report, arm: str) -> str:
+    student, teacher = report["student"], report["teacher"]
+    if config.task is not None:
+        return _task_summary(config, report)
+    size = f"{student['layers']} blocks and {student['parameters']:,} parameters"
+    given = config.student.model
+    begun = given and (f"begun as {_shown(given)}" if config.student.init == "teacher" else
+                       f"in the shape of {_shown(given)} with new weights")
+    if teacher is None:
+        kind = "masked-language" if _pipeline(report["metrics"]["student_after"]) == "fill-mask" else "language"
+        text = f"A {kind} model of {size}, {f'{begun}, trained on text' if begun else 'trained from nothing'}"
+    else:
+        weights = "its weights" if config.student.init == "teacher" else "new weights"
+        origin = f"{_shown(teacher['name'])} ({teacher['layers']} blocks, {teacher['parameters']:,} parameters)"
+        text = f"A student of {size}, {f'{begun}, with {origin} as teacher' if begun else f'built from {origin} with {weights}'}"
+        text += " and distilled from it" if _is_distilled(config, arm) else " and trained on the text alone"
+        text += ", as the control of a distillation," if arm == CONTROL else ""
+    return f"{text} with Stillhouse, on {_shown(config.data.source)}.{' ' + config.description if config.description else ''}"
+
+
+def _task_summary(config: ExperimentConfig, report: Report) -> str:
+    student, teacher, data = report["student"], report["teacher"], report["data"]
+    what = f"A classifier ({', '.join(data['labels'])})" if data["labels"] else "A model that answers questions by a span of a context,"
+    taught = f", taught by {_shown(teacher['name'])} ({teacher['parameters']:,} parameters)" if _is_distilled(config, STUDENT) else ""
+    return (f"{what} of {student['layers']} blocks and {student['parameters']:,} parameters: {_shown(student['started'])}, fine-tuned with "
+            f"Stillhouse on {data['task']}{taught}.{' ' + config.description if config.description else ''}")
+
+
+def _table(metrics: Mapping[str, Mapping[str, float] | None]) -> str:
+    measured = {who: values for who, values in metrics.items() if values}
+    lines = [["", *(COLUMNS[who] for who in measured)], ["---", *("---:" for _ in measured)]]
+    for key, metric in METRICS.items():
+        name = key.removeprefix("eval/")
+        if key.startswith("eval/") and any(name in values for values in measured.values()):
+            arrow = {"lower": " ↓", "higher": " ↑", "none": ""}[metric.better]
+            unit = f" ({metric.unit})" if metric.unit else ""
+            numbers = (f"{values[name]:.4g}" if name in values else "" for values in measured.values())
+            lines.append([f"{metric.label}{unit}{arrow}", *numbers])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _footnotes(config: ExperimentConfig, metrics: Mapping[str, Mapping[str, float] | None]) -> str:
+    after = metrics["student_after"]
+    if config.task is not None:
+        score = "accuracy" if "accuracy" in after else "answer F1"
+        recalls = [f"{name.removeprefix('recall_')} {value:.1%}" for name, value in after.items() if name.startswith("recall_")]
+        return (f"{after['items']:,} held-out items; standard error of the {score} {after['stderr']:.3f}."
+                + (f" Right among the items of each label: {', '.join(recalls[:10])}." if recalls else ""))
+    if "bytes" in after:
+        notes = [f"Text: {after['tokens']:,} tokens ({after['bytes']:,} bytes) of the validation part. Perplexity compares only within one "
+                 "tokenizer, bits per byte across tokenizers."]
+    else:
+        notes = [f"Text: {after['tokens']:,} masked tokens of the validation part, the same for every model. Perplexity compares only "
+                 "within one tokenizer."]
+    if "sentiment_items" in after:
+        notes.append(f"Sentiment: {after['sentiment_items']:,} reviews of the validation part of movie-reviews, asked by label "
+                     f"log-probability; standard error {after['stderr']:.3f}.")
+    return " ".join(notes)
+
+
+def _making(config: ExperimentConfig, report: Report, arm: str) -> str:
+    student, data, train, lora = report["student"], report["data"], config.train, config.student.lora
+    facts = []
+    if student.get("layer_map"):
+        facts.append(f"Layer map: its blocks are the teacher's {', '.join(map(str, student['layer_map']))} (counted from 0).")
+    if lora:
+        facts.append(f"Adapters: of rank {lora.rank}, {student['trainable_parameters']:,} parameters, trained and then merged.")
+    facts.append(f"Loss: {'hard labels only.' if arm == CONTROL else describe_losses(config.losses)}")
+    if config.task is not None:
+        return "\n".join(f"- {fact}" for fact in (*facts, *_task_making(config, report)))
+    facts.append(f"Data: {_shown(config.data.source)}, {data['documents']:,} documents in {data['blocks']:,} blocks of "
+                 f"{config.data.block_length} tokens.")
+    step = train.per_device_train_batch_size * train.gradient_accumulation_steps
+    facts.append(f"Training: {report['tokens']:,} tokens, {step} blocks a step, AdamW with peak learning rate {train.learning_rate:g}, "
+                 f"{train.lr_scheduler_type} decay, seed {train.seed}.")
+    return "\n".join(f"- {fact}" for fact in facts)
+
+
+def _task_making(config: ExperimentConfig, report: Report) -> list[str]:
+    data, train = report["data"], config.train
+    step = train.per_device_train_batch_size * train.gradient_accumulation_steps
+    return [f"Data: {data['task']}, {data['train_items']:,} items learnt from and {data['items']:,} measured on, at most "
+            f"{config.task.max_length} tokens of each" + (" window." if data["kind"] == "question_answering" else "."),
+            f"Training: {report['tokens']:,} tokens, {step} items a step, AdamW with peak learning rate {train.learning_rate:g}, "
+            f"{train.lr_scheduler_type} decay, seed {train.seed}."]
+
+
+def describe_losses(spec: LossSpec) -> str:
+    """The terms that count, with their weights, in one line."""
+    text = " + ".join(f"{_weight(ramp)} x {TERMS[term]}" for term, ramp in spec.weights().items() if ramp.start or ramp.end)
+    if spec.w_kd.start or spec.w_kd.end:
+        text += f"; soft targets are {DIVERGENCES[spec.divergence]} at temperature T = {spec.temperature:g}, times T squared"
+    return f"{text}."
+
+
+def _weight(ramp: Ramp) -> str:
+    return f"{ramp.start:g}" if ramp.start == ramp.end else f"({ramp.start:g} to {ramp.end:g})"
+
+
+def _usage(metrics: Mapping[str, float]) -> str:
+    loader = {"fill-mask": "AutoModelForMaskedLM", "text-classification": "AutoModelForSequenceClassification",
+              "question-answering": "AutoModelForQuestionAnswering"}.get(_pipeline(metrics), "AutoModelForCausalLM")
+    return (f"```python\nfrom transformers import {loader}, AutoTokenizer\n\n"
+            f"model = {loader}.from_pretrained(\".\")\ntokenizer = AutoTokenizer.from_pretrained(\".\")\n```")

@@ -1,0 +1,360 @@
+"""The retention card: what a student keeps of its teacher, and what it saves, in the terms of DistilBERT (1910.01108).
+
+    smaller    1 - P_student / P_teacher              parameters, tied weights once
+    faster     t_teacher / t_student - 1              latency of one sequence on one thread, timed side by side
+    retained   mean_s(student_s) / mean_s(teacher_s)  a task's score over the seeds s, the same items for both
+    macro      the same with each seed's mean over the tasks
+
+The paper's own row stands beside ours: 40% smaller, 60% faster, 97% retained. Everything that a card tells is data; who is in it
+is a row, whether a student, its control (the same size trained without the teacher) or the same student exported.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from core.evaluation.speed import ModelSpeed
+from core.evaluation.statistics import Estimate, mean, ratio_of_means, standard_error
+from core.system import units
+
+TEACHER = "teacher"
+KINDS = {TEACHER: "Teacher", "student": "Student", "control": "Same size, not distilled",
+         **{f"{who} {form}": f"{who.capitalize()}, {words}" for who in (TEACHER, "student")
+            for form, words in (("onnx", "ONNX"), ("onnx-int8", "ONNX int8"))}}
+TASK_NAMES = {"imdb": "IMDb", "rt": "Rotten Tomatoes", "sst2": "SST-2", "squad": "SQuAD"}
+TOLERANCE = 0.15  # of the measured ratio around the predicted one (methods A4)
+DASH = units.UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A paper's row.
+
+    Attributes:
+        name, teacher: of its student and its teacher.
+        smaller, faster, retained: shares, as its abstract states them.
+        parameters, seconds, macro: of student and teacher, from its tables: numbers of parameters, seconds of one pass over STS-B
+            on one processor at batch 1, GLUE macro score in percent.
+        tasks: task -> scores in percent of student and teacher.
+        arxiv, place: where it stands.
+    """
+
+    name: str
+    teacher: str
+    smaller: float
+    faster: float
+    retained: float
+    parameters: tuple[float, float]
+    seconds: tuple[float, float]
+    macro: tuple[float, float]
+    tasks: Mapping[str, tuple[float, float]]
+    arxiv: str
+    place: str
+
+    @property
+    def url(self) -> str:
+        return f"https://arxiv.org/abs/{self.arxiv}"
+
+
+DISTILBERT = Published(
+    "DistilBERT", "BERT-base", smaller=0.40, faster=0.60, retained=0.97, parameters=(66e6, 110e6), seconds=(410, 668), macro=(77.0, 79.5),
+    tasks={"imdb": (92.82, 93.46), "sst2": (91.3, 92.7), "squad": (85.8, 88.5)}, arxiv="1910.01108", place="abstract, Tables 1 to 3")
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What one model reached on one task with one seed.
+
+    Attributes:
+        value: from 0 to 1.
+        items: held-out items that it was scored on.
+        metric: what the value is.
+    """
+
+    value: float
+    items: int
+    metric: str = "accuracy"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskScores:
+    """What one model reached on one task.
+
+    Attributes:
+        values: one a seed, in the order of the card's seeds; from 0 to 1.
+        items: held-out items, the same for all seeds and models.
+    """
+
+    task: str
+    metric: str
+    items: int
+    values: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        return mean(self.values)
+
+    @property
+    def standard_error(self) -> float | None:
+        return standard_error(self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One model of a card.
+
+    Attributes:
+        kind: one of `KINDS`; an export is its model's kind and its form.
+        name: of the model, as people know it.
+        parameters, without_embeddings: numbers, tied weights once; None where it is not known.
+        size_bytes: of its weights on disk.
+        format: in which they are stored, as fp32 or int8.
+        flops: operations of one sequence of the length that was timed (`core.evaluation.flops`).
+        speed: None where it was not timed.
+    """
+
+    kind: str
+    name: str
+    parameters: int | None = None
+    without_embeddings: int | None = None
+    size_bytes: int | None = None
+    format: str = ""
+    flops: float | None = None
+    speed: ModelSpeed | None = None
+    scores: tuple[TaskScores, ...] = ()
+
+    @property
+    def title(self) -> str:
+        return KINDS.get(self.kind, self.kind)
+
+    def of_task(self, task: str) -> TaskScores | None:
+        """Its scores on a task, if it has any."""
+        return next((each for each in self.scores if each.task == task), None)
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Row:
+        scores = tuple(TaskScores(**{**each, "values": tuple(each["values"])}) for each in plain["scores"])
+        return cls(**{**plain, "scores": scores, "speed": plain["speed"] and ModelSpeed.from_dict(plain["speed"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Under what conditions the rows were timed; as in `core.evaluation.speed.Speed`."""
+
+    length: int
+    batch: int
+    threads: int
+    rounds: int
+    batch_rounds: int
+    processor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """The card.
+
+    Attributes:
+        rows: the teacher first.
+        seeds: of the fine-tunings.
+        timing: None where nothing was timed.
+        train_items, epochs: of each fine-tuning, at most; None where the models were asked as they are.
+        date: when it was finished, UTC, in ISO 8601.
+    """
+
+    rows: tuple[Row, ...]
+    seeds: tuple[int, ...] = ()
+    timing: Timing | None = None
+    train_items: int | None = None
+    epochs: float | None = None
+    date: str = ""
+    published: Published = DISTILBERT
+
+    @property
+    def teacher(self) -> Row:
+        return self.rows[0]
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Those that any row was scored on, in order."""
+        return tuple(dict.fromkeys(each.task for row in self.rows for each in row.scores))
+
+    def row(self, kind: str) -> Row | None:
+        """The first row of a kind."""
+        return next((row for row in self.rows if row.kind == kind), None)
+
+    def smaller(self, row: Row) -> float | None:
+        """Share of the teacher's parameters that it does without."""
+        if row.parameters is None or not self.teacher.parameters:
+            return None
+        return 1 - row.parameters / self.teacher.parameters
+
+    def faster(self, row: Row) -> Estimate | None:
+        """How much faster than the teacher, as a share: 0.6 is 60% faster."""
+        return row.speed and row.speed.faster.map(lambda ratio: ratio - 1)
+
+    def predicted_faster(self, row: Row) -> float | None:
+        """The same as the operations of both predict it."""
+        return self.teacher.flops / row.flops - 1 if row.flops and self.teacher.flops else None
+
+    def off_prediction(self, row: Row) -> float | None:
+        """The measured ratio of latencies over the predicted one, less 1."""
+        predicted = self.predicted_faster(row)
+        return row.speed.faster.value / (1 + predicted) - 1 if row.speed is not None and predicted is not None else None
+
+    def retained(self, row: Row, task: str) -> Estimate | None:
+        """Share of the teacher's score on a task, with the interval over paired seeds."""
+        own, teachers = row.of_task(task), self.teacher.of_task(task)
+        return ratio_of_means(own.values, teachers.values) if _comparable(own, teachers) else None
+
+    def macro(self, row: Row) -> Estimate | None:
+        """Share of the teacher's mean score over all tasks, as the paper's 97%; None where a task is missing."""
+        pairs = [(row.of_task(task), self.teacher.of_task(task)) for task in self.tasks]
+        if not pairs or not all(_comparable(*pair) for pair in pairs):
+            return None
+        own, teachers = zip(*pairs, strict=True)
+        return ratio_of_means(_by_seed(own), _by_seed(teachers))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data that `from_dict` reads back, with what follows from it under ``summary``."""
+        plain = asdict(self) | {"summary": {row.kind: self._summary(row) for row in self.rows}}
+        return json.loads(json.dumps(plain))  # lists for tuples, as it is read back from a file
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Card:
+        """Back from `to_dict`."""
+        published = plain["published"]
+        published = Published(**{**published, **{key: tuple(published[key]) for key in ("parameters", "seconds", "macro")},
+                                 "tasks": {task: tuple(scores) for task, scores in published["tasks"].items()}})
+        known = {key: value for key, value in plain.items() if key != "summary"}
+        return cls(**{**known, "rows": tuple(map(Row.from_dict, plain["rows"])), "seeds": tuple(plain["seeds"]), "published": published,
+                      "timing": plain["timing"] and Timing(**plain["timing"])})
+
+    def _summary(self, row: Row) -> dict[str, Any]:
+        macro, faster = self.macro(row), self.faster(row)
+        return {"smaller": self.smaller(row), "faster": faster and asdict(faster), "faster_predicted": self.predicted_faster(row),
+                "retained": {task: asdict(kept) for task in self.tasks if (kept := self.retained(row, task))},
+                "macro": macro and asdict(macro)}
+
+
+def _comparable(own: TaskScores | None, teachers: TaskScores | None) -> bool:
+    return own is not None and teachers is not None and len(own.values) == len(teachers.values) and bool(mean(teachers.values))
+
+
+def _by_seed(scores: Sequence[TaskScores]) -> list[float]:
+    """Each seed's mean over the tasks."""
+    return [mean(values) for values in zip(*(each.values for each in scores), strict=True)]
+
+
+# ---------------------------------------------------------------------------------------------------- in words
+
+
+def task_name(task: str) -> str:
+    """How people call a task."""
+    return TASK_NAMES.get(task, task)
+
+
+def table(card: Card) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of the card as text: one column a model, and the published pair last. A percentage in brackets is the share
+    of the teacher's number."""
+    published = card.published
+
+    def line(label: str, number: Callable[[Row], float | None], words: Callable[[float], str], paper: str = DASH,
+             after: Callable[[Row], str] = lambda row: "") -> list[str]:
+        cells = []
+        for row in card.rows:
+            value, teachers = number(row), number(card.teacher)
+            share = f" ({value / teachers:.0%})" if value and teachers and row is not card.teacher else ""
+            cells.append(DASH if value is None else f"{words(value)}{after(row)}{share}")
+        return [label, *cells, paper]
+
+    def shares(label: str, share: Callable[[Row], Estimate | float | None], paper: str = DASH) -> list[str]:
+        return [label, *(DASH if row is card.teacher else _share(share(row)) for row in card.rows), paper]
+
+    body = [line("Parameters", lambda row: row.parameters, units.count, _pair(*map(units.count, published.parameters))),
+            line("Parameters, no embeddings", lambda row: row.without_embeddings, units.count),
+            line("On disk", lambda row: row.size_bytes, units.size, after=lambda row: f" {row.format}".rstrip())]
+    if card.timing is not None:
+        body += [line("Latency", lambda row: row.speed and row.speed.latency.value, _milliseconds,
+                      _pair(*(f"{each:g} s" for each in published.seconds))),
+                 line("Sequences/s", lambda row: row.speed and row.speed.throughput.value, lambda value: f"{value:.3g}"),
+                 line("Tokens/s", lambda row: row.speed and row.speed.throughput.value * card.timing.length, units.count)]
+    for task in card.tasks:
+        metric = next(each.metric for row in card.rows if (each := row.of_task(task)))
+        paper = published.tasks.get(task)
+        body += [[f"{task_name(task)}, {metric}", *(_score(row.of_task(task)) for row in card.rows),
+                  _pair(*(f"{each:.1f}%" for each in paper)) if paper else DASH],
+                 shares(f"{task_name(task)}, retained", lambda row, task=task: card.retained(row, task),
+                        f"{paper[0] / paper[1]:.1%}" if paper else DASH)]
+    body.append(shares("Smaller", card.smaller, f"{published.smaller:.0%}"))
+    if card.timing is not None:
+        body += [shares("Faster", card.faster, f"{published.faster:.0%}"), shares("Faster, predicted", card.predicted_faster)]
+    if card.tasks:
+        body.append(shares("Retained, macro", card.macro, f"{published.retained:.0%}, GLUE"))
+    return ["", *(row.title for row in card.rows), f"{published.name}, published"], body
+
+
+def notes(card: Card) -> list[str]:
+    """What the numbers were measured on, and how intervals are meant."""
+    said = []
+    if card.timing is not None:
+        timing = card.timing
+        threads = f"{timing.threads} thread{'s' if timing.threads > 1 else ''}"
+        said.append(f"Latency: one sequence of {timing.length} tokens through the whole model, logits included, in float32 on 1 thread; "
+                    f"median of {timing.rounds} rounds in which the models took turns. Sequences and tokens a second: {timing.batch} "
+                    f"sequences at once on {threads}, {timing.batch_rounds} rounds. Faster: ratio within a round, 95% bootstrap interval; "
+                    f"the prediction counts the operations of blocks and head. {timing.processor}.")
+    if card.tasks:
+        items = {task: next(each.items for row in card.rows if (each := row.of_task(task))) for task in card.tasks}
+        counts = ", ".join(f"{task_name(task)} {count:,} items" for task, count in items.items())
+        tuned = (f"after fine-tuning on up to {card.train_items:,} items for {card.epochs:g} epochs" if card.train_items
+                 else "asked for the likelier label, without fine-tuning")
+        several = len(card.seeds) > 1
+        spread = f"; seeds {', '.join(map(str, card.seeds))}, ± one standard error over them" if several else ""
+        margin = ", two standard errors to either side over paired seeds" if several else ""
+        said.append(f"Scores: {counts}, {tuned}{spread}. Retained: mean score over the teacher's on the same items{margin}; macro: of the "
+                    "mean over the tasks.")
+    if card.row("control") is not None:
+        said.append(f"{KINDS['control']}: the same student trained on the same tokens without the teacher.")
+    said.append(f"{card.published.name}: {card.published.teacher} is its teacher; arXiv {card.published.arxiv}, {card.published.place}.")
+    return said
+
+
+def headline(card: Card, row: Row) -> str:
+    """A row in one line: smaller, faster, retained."""
+    parts = [f"{share:.0%} smaller" if (share := card.smaller(row)) is not None else "",
+             f"{faster.value:.0%} faster" if (faster := card.faster(row)) else "",
+             f"retains {macro.value:.1%}" if (macro := card.macro(row)) else ""]
+    return ", ".join(filter(None, parts))
+
+
+def markdown(card: Card) -> str:
+    """The card as a section of a model card, without its heading."""
+    head, body = table(card)
+    lines = [head, ["---", *("---:" for _ in head[1:])], *body]
+    rendered = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n\n".join([rendered, *notes(card)])
+
+
+def _pair(student: str, teacher: str) -> str:
+    return f"{student} of {teacher}"
+
+
+def _score(scores: TaskScores | None) -> str:
+    if scores is None:
+        return DASH
+    error = "" if scores.standard_error is None else f" ± {scores.standard_error:.1%}"
+    return f"{scores.mean:.1%}{error}"
+
+
+def _share(share: Estimate | float | None) -> str:
+    """A share with its interval, where it has one."""
+    if not isinstance(share, Estimate):
+        return DASH if share is None else f"{share:.1%}"
+    return f"{share.value:.1%}" + ("" if share.low is None else f" [{100 * share.low:.1f}, {100 * share.high:.1f}]")
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{1000 * seconds:.3g} ms"

@@ -1,0 +1,130 @@
+"""How a model is scored on a labelled task, for the retention card.
+
+    encoders        fine-tuned on the task with each seed, then measured on its held-out items (`core.tasks`)
+    causal models   asked, without training: the label with the higher log-probability (`core.evaluation.sentiment`)
+
+A task is named by its source: ``imdb`` and ``rt`` (the house reviews), a file, or a hub dataset with its subset behind a colon, as
+``nyu-mll/glue:sst2``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from core.config import RetentionSpec
+from core.data import movie_reviews
+from core.errors import ConfigError
+from core.models import catalog
+from core.models.catalog import LoadedModel
+from core.recorder import Recorder
+from core.reports.retention_card import Score
+from core.tasks.data import headline_metric, task_spec
+
+if TYPE_CHECKING:
+    import torch
+
+    from core.tasks.data import TaskData
+
+Load = Callable[..., LoadedModel]
+ASKED = ("imdb", "rt")  # what a causal model can be asked
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """How the models of a card are scored.
+
+    Attributes:
+        score: (model reference, task, seed) -> what it reached; raises `core.recorder.Stopped` soon after a stop is asked for.
+        seeds: for each of which every model is scored; one where nothing is drawn.
+        tuned: whether the models are fine-tuned on the tasks.
+    """
+
+    score: Callable[[str, str, int], Score]
+    seeds: tuple[int, ...]
+    tuned: bool = True
+
+
+def scoring(spec: RetentionSpec, objective: Literal["causal", "masked"], recorder: Recorder, *, seed: int,
+            device: torch.device | str, load: Load = catalog.load) -> Scoring:
+    """How models of this objective are scored; reads the tasks, so that a mistake shows before anything is trained.
+
+    Args:
+        recorder: asked whether to stop; hears nothing of the fine-tunings, whose curves are not the run's.
+        seed: the first of the seeds.
+
+    Raises:
+        ConfigError: a task that a causal model cannot be asked.
+        DataError, NetworkError: a task that cannot be read.
+    """
+    check_tasks(spec, objective)
+    if objective == "causal":
+        return _asked(spec, seed, device, load)
+    from core.tasks.data import load_task
+
+    tasks = {name: load_task(task_spec(name, spec.train_items)) for name in spec.tasks}
+    return Scoring(_FineTuned(spec, tasks, _OnlyStops(recorder), device, load), tuple(range(seed, seed + spec.seeds)))
+
+
+def check_tasks(spec: RetentionSpec, objective: Literal["causal", "masked"]) -> None:
+    """Whether the tasks of a card are there, and can be asked of such models: names and local files alone, nothing of the hub.
+
+    Raises:
+        ConfigError: a task that a causal model cannot be asked.
+        DataError: a file that is not there or cannot be read.
+    """
+    unknown = [task for task in spec.tasks if task not in ASKED]
+    if objective == "causal" and unknown:
+        raise ConfigError(f"evaluation.retention.tasks names {', '.join(unknown)}.",
+                          f"A causal model is asked without fine-tuning, about: {', '.join(ASKED)}.",
+                          "Keep these, or set evaluation.retention.tasks to [] for size and speed alone.")
+    from core.tasks.data import look
+
+    for task in spec.tasks:
+        look(task_spec(task, spec.train_items))
+
+
+class _FineTuned:
+    def __init__(self, spec: RetentionSpec, tasks: Mapping[str, TaskData], recorder: Recorder, device: torch.device | str,
+                 load: Load) -> None:
+        self.spec, self.tasks, self.recorder, self.device, self.load = spec, tasks, recorder, device, load
+
+    def __call__(self, reference: str, task: str, seed: int) -> Score:
+        import torch
+
+        from core.tasks.fine_tuning import QUICK, tuned_accuracy
+
+        train = QUICK.model_copy(update={"learning_rate": self.spec.learning_rate, "num_train_epochs": self.spec.epochs})
+        start = self.load(reference, device=self.device, dtype=torch.float32)
+        _, metrics = tuned_accuracy(start, self.tasks[task], seed=seed, spec=train, recorder=self.recorder)
+        metric = headline_metric(self.tasks[task])
+        return Score(metrics[metric], len(self.tasks[task].validation), metric)
+
+
+def _asked(spec: RetentionSpec, seed: int, device: torch.device | str, load: Load) -> Scoring:
+    import torch
+
+    from core.evaluation.sentiment import evaluate_sentiment
+
+    reviews = {task: [review for review in movie_reviews.held_out("validation") if review.source == task] for task in spec.tasks}
+
+    def score(reference: str, task: str, _seed: int) -> Score:
+        loaded = load(reference, device=device, dtype=torch.float32)
+        measured = evaluate_sentiment(loaded.model, loaded.tokenizer, reviews[task], device)
+        return Score(measured["sentiment_accuracy"], measured["sentiment_items"])
+
+    return Scoring(score, (seed,), tuned=False)
+
+
+class _OnlyStops:
+    """Passes on the wish to stop and nothing else."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.should_stop = recorder.should_stop
+
+    def log(self, arm: str, step: int, metrics: Mapping[str, float]) -> None:
+        pass
+
+    def event(self, kind: str, payload: Mapping[str, Any]) -> None:
+        pass

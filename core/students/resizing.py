@@ -1,0 +1,208 @@
+"""Change a model's sizes: keep some of its units, in another order if need be, and add units that change nothing.
+
+A `Selection` says for every block, channel, head and neuron of the new model which unit of the old one it is, or that it
+is new. Subsets, permutations, replication and function-preserving expansion are all selections, and `select` is the one
+place where weights are cut.
+
+New channels are silent. What is written into them is 0, or, where norms subtract the mean, the mean of what is written into
+the old ones, so that neither the mean nor the sum of squared deviations changes; all gains are multiplied by
+sqrt(old width / new width), because a norm divides by the width. New heads and neurons write nothing. An identity block
+writes nothing at all. A model that is only expanded therefore computes what it computed before, up to the norms' epsilon
+(compare 2605.07783, section 3, where zero-padding is not corrected for norms).
+
+Shapes: L blocks, D channels, H query heads, K key and value heads, S channels of a head, F neurons.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from core.models.architectures import Anatomy, anatomy_of, is_tied, plain_model, with_blocks, with_tying
+from core.models.dimensions import Dimensions, with_dimensions
+from core.models.loading import new_model
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+NEW = -1
+_CHANNELS = ("read", "written", "gain", "shift")
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A model as data: its configuration and its parameters by canonical name, tied weights once.
+
+    Attributes:
+        origin: for every block, the block of the largest model of its family that it came from.
+    """
+
+    config: PreTrainedConfig
+    tensors: Mapping[str, Tensor]
+    origin: tuple[int, ...]
+
+    @classmethod
+    def of(cls, model: PreTrainedModel, origin: Sequence[int] | None = None) -> Weights:
+        """The weights of a model, shared with it. By default it is itself the largest of its family."""
+        model = plain_model(model)
+        config = with_tying(model.config, is_tied(model))
+        head = f"{anatomy_of(config).head}.weight"
+        tensors = {name: tensor for name, tensor in model.state_dict().items() if not (config.tie_word_embeddings and name == head)}
+        return cls(config, tensors, tuple(range(Dimensions.of(config).layers)) if origin is None else tuple(origin))
+
+    @property
+    def anatomy(self) -> Anatomy:
+        return anatomy_of(self.config)
+
+    @property
+    def dimensions(self) -> Dimensions:
+        return Dimensions.of(self.config)
+
+    def model(self, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
+        """A model of its own with these weights, in evaluation mode."""
+        model = new_model(self.config, "causal", dtype)
+        tensors = dict(self.tensors)
+        if self.config.tie_word_embeddings:
+            tensors[f"{self.anatomy.head}.weight"] = tensors[f"{self.anatomy.embeddings}.weight"]
+        model.load_state_dict(tensors)
+        return model.eval()
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which old unit each unit of the new model is; `NEW` for one that the old model lacks.
+
+    Attributes:
+        layers: old block of every new block (L'); a block may occur twice.
+        silent: positions among the new blocks that shall write nothing: identity blocks.
+        channels: (D'), the same for the whole network, because all blocks share one residual stream.
+        heads, key_value_heads, neurons: (L', H'), (L', K'), (L', F'); units of the old block that the new block comes from.
+    """
+
+    layers: tuple[int, ...]
+    channels: Tensor
+    heads: Tensor
+    key_value_heads: Tensor
+    neurons: Tensor
+    silent: frozenset[int] = frozenset()
+
+    @classmethod
+    def resize(cls, old: Dimensions, new: Dimensions, layers: Sequence[int] | None = None, silent: Sequence[int] = ()) -> Selection:
+        """The first units of each kind, and as many new ones as it takes.
+
+        Query heads stay in their groups: where groups grow or shrink, heads are added or left out at the end of each group,
+        because a query head must go on reading the key head that it was trained with.
+
+        Args:
+            layers: old block of every new block (default: the first ones).
+        """
+        layers = tuple(range(new.layers)) if layers is None else tuple(layers)
+        group, place = torch.arange(new.heads) // new.group, torch.arange(new.heads) % new.group
+        heads = torch.where((group < old.key_value_heads) & (place < old.group), group * old.group + place, NEW)
+        rows = (len(layers), 1)
+        key_value_heads, neurons = _first(new.key_value_heads, old.key_value_heads), _first(new.neurons, old.neurons)
+        return cls(layers, _first(new.hidden, old.hidden), heads.repeat(rows), key_value_heads.repeat(rows), neurons.repeat(rows),
+                   frozenset(silent))
+
+
+def _first(wanted: int, there: int) -> Tensor:
+    index = torch.arange(wanted)
+    return torch.where(index < there, index, NEW)
+
+
+def select(weights: Weights, selection: Selection) -> Weights:
+    """A smaller, larger or reordered model; see the module's docstring.
+
+    Args:
+        selection: its sizes must be those of a lawful model: `core.models.dimensions.with_dimensions` says what is not.
+
+    Raises:
+        ConfigError, UnsupportedModel: as `core.models.dimensions.with_dimensions` and `Anatomy.axes_of`.
+    """
+    anatomy, old = weights.anatomy, weights.dimensions
+    new = replace(old, layers=len(selection.layers), hidden=len(selection.channels), heads=selection.heads.shape[1],
+                  key_value_heads=selection.key_value_heads.shape[1], neurons=selection.neurons.shape[1])
+    config = with_dimensions(with_blocks(weights.config, selection.layers), new)
+    gain = math.sqrt(old.hidden / new.hidden) if new.hidden > old.hidden else 1.0
+    by_block: dict[int, dict[str, Tensor]] = {}
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in weights.tensors.items():
+        block = anatomy.block_of(name)
+        if block is None:
+            tensors[name] = _cut(tensor, anatomy.axes_of(name), selection, 0, old, anatomy.centred, gain)
+        else:
+            by_block.setdefault(block, {})[name] = tensor
+    for position, block in enumerate(selection.layers):
+        for name, tensor in by_block[block].items():
+            axes = anatomy.axes_of(name)
+            cut = _cut(tensor, axes, selection, position, old, anatomy.centred, gain)
+            silent = position in selection.silent and "written" in axes
+            tensors[anatomy.with_block(name, position)] = torch.zeros_like(cut) if silent else cut
+    return Weights(config, tensors, tuple(weights.origin[block] for block in selection.layers))
+
+
+def _cut(tensor: Tensor, axes: tuple[str, ...], selection: Selection, position: int, old: Dimensions, centred: bool,
+         gain: float) -> Tensor:
+    """Choose along every dimension of one parameter."""
+    for dim, axis in enumerate(axes):
+        if axis == "-":
+            continue
+        index = _index(axis, selection, position, old).to(tensor.device)
+        chosen = tensor.index_select(dim, index.clamp_min(0))
+        new = index == NEW
+        if new.any():
+            fill = tensor.mean(dim, keepdim=True) if axis == "written" and centred else tensor.new_ones(()) if axis == "gain" else 0
+            shape = [-1 if each == dim else 1 for each in range(tensor.dim())]
+            chosen = torch.where(new.view(shape), torch.as_tensor(fill, dtype=tensor.dtype, device=tensor.device), chosen)
+        tensor = chosen * gain if axis == "gain" else chosen
+    return tensor.contiguous()
+
+
+def support(weights: Weights, selection: Selection) -> dict[str, Tensor]:
+    """Which weights of the selected model the old one has, as bool tensors by name: all but those of new units and silent blocks."""
+    anatomy, old = weights.anatomy, weights.dimensions
+    there: dict[str, Tensor] = {}
+    for name in select(weights, selection).tensors:
+        position = anatomy.block_of(name) or 0
+        axes = anatomy.axes_of(name)
+        mask = torch.ones((1,) * len(axes), dtype=torch.bool)
+        for dim, axis in enumerate(axes):
+            if axis != "-":
+                known = _index(axis, selection, position, old) != NEW
+                mask = mask & known.view([-1 if each == dim else 1 for each in range(len(axes))])
+        silent = anatomy.block_of(name) is not None and position in selection.silent and "written" in axes
+        there[name] = torch.zeros_like(mask) if silent else mask
+    return there
+
+
+def _index(axis: str, selection: Selection, position: int, old: Dimensions) -> Tensor:
+    """The old place of every new place along an axis."""
+    if axis in _CHANNELS:
+        return selection.channels
+    if axis == "neurons":
+        return selection.neurons[position]
+    if axis == "kv":
+        return _spread(selection.key_value_heads[position], old.head_size)
+    heads = selection.heads[position]
+    if axis == "heads":
+        return _spread(heads, old.head_size)
+    if axis == "qkv_head":
+        return _spread(heads, 3 * old.head_size)
+    one = _spread(heads, old.head_size)
+    return torch.cat([torch.where(one == NEW, NEW, one + part * old.heads * old.head_size) for part in range(3)])
+
+
+def _spread(units: Tensor, size: int) -> Tensor:
+    """Units of `size` places each -> places."""
+    places = units[:, None] * size + torch.arange(size)
+    return torch.where(units[:, None] == NEW, NEW, places).flatten()
+
+
+def resized(weights: Weights, new: Dimensions, layers: Sequence[int] | None = None, silent: Sequence[int] = ()) -> Weights:
+    """The first units of each kind, and silent new ones where there are too few: `select` with `Selection.resize`."""
+    return select(weights, Selection.resize(weights.dimensions, new, layers, silent))

@@ -1,0 +1,61 @@
+"""Carry out an ablation: every variant of a recipe with every seed, then the differences. It goes on where it was stopped."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from core.config import ExperimentConfig
+from core.errors import ConfigError
+from core.models import catalog
+from core.recorder import Recorder, Stopped
+from core.studies.ablation.results import MEASURED, RESULT, Ablation, folder_of, name_of, note
+from core.studies.ablation.variants import trained, variants, with_seed
+from core.system.files import write_json
+from core.system.provenance import git_commit, versions
+
+if TYPE_CHECKING:
+    from core.methods.distillation import Load
+
+
+def run_ablation(config: ExperimentConfig, seeds: tuple[int, ...], recorder: Recorder, *, load: Load = catalog.load) -> Ablation:
+    """Train every variant with every seed, or go on with it, and say what each part is worth.
+
+    Args:
+        recorder: told ``ablation`` (variant, seed, done, total) before each training, then what `core.methods.distillation.distill` tells;
+            asked
+            whether to stop.
+
+    Raises:
+        Stopped: the recorder asked for it; what had ended is kept.
+        ConfigError: seeds that are not different, or a recipe of which nothing can be left out.
+        StillhouseError: what a training cannot go on with.
+    """
+    made, folder = variants(config), folder_of(config)
+    if not seeds or len(set(seeds)) != len(seeds):
+        raise ConfigError(f"The seeds {list(seeds)} were given.", "One or more different numbers were expected.")
+    note(config, len(seeds))
+    total, reports = len(seeds) * len(made), {}
+    for seed in seeds:
+        for variant, each in made.items():
+            if recorder.should_stop():
+                raise Stopped
+            recorder.event("ablation", {"variant": variant, "seed": seed, "done": len(reports), "total": total})
+            report = trained(with_seed(each, seed), recorder, load=load)
+            if report["stopped"]:
+                raise Stopped
+            reports[seed, variant] = report
+        result = _result(config, tuple(made), reports)
+        write_json(folder / RESULT, result.to_dict())  # seed by seed, so that the page can show what is known so far
+    return result
+
+
+def _result(config: ExperimentConfig, names: tuple[str, ...], reports: Mapping[tuple[int, str], Mapping[str, Any]]) -> Ablation:
+    seeds = tuple(dict.fromkeys(seed for seed, _ in reports))
+    after = {key: report["metrics"]["student_after"] for key, report in reports.items()}
+    metrics = [metric for metric in MEASURED if all(metric in measured for measured in after.values())]
+    values = {name: {metric: tuple(after[seed, name][metric] for seed in seeds) for metric in metrics} for name in names}
+    return Ablation(name_of(config), config.to_dict(), seeds, values, {"versions": versions(), "git_commit": git_commit()},
+                    datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+                    round(sum(report["seconds"] for report in reports.values()), 1))

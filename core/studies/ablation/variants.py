@@ -1,0 +1,120 @@
+"""What each part of a recipe is worth: the recipe without it, with the same seeds (1910.01108, table 4).
+
+    full           the recipe
+    minus_kd       without the soft targets
+    minus_hard     without the hard labels
+    minus_hidden   without the cosine of the last hidden states
+    random         with new weights in place of the teacher's blocks
+
+A part that a recipe does not use has no variant. What was trained is kept in the cache and found again by its whole configuration,
+so that an ablation goes on where it was stopped, and claims that need the same students share them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from core.config import ExperimentConfig, Ramp
+from core.errors import ConfigError, ModelError, NetworkError
+from core.models import catalog, checkpoints
+from core.recorder import Recorder, Stopped
+from core.system.files import read_json
+from core.system.paths import cache_dir
+from core.system.provenance import versions
+
+if TYPE_CHECKING:
+    from core.methods.distillation import Load
+
+FULL, RANDOM = "full", "random"
+TERMS = {"minus_kd": "w_kd", "minus_hidden": "w_hidden", "minus_hard": "w_hard"}
+NONE = Ramp(start=0, end=0)
+
+
+def variants(config: ExperimentConfig) -> dict[str, ExperimentConfig]:
+    """Name of a variant -> its configuration, the whole recipe first. None trains a control beside it, or measures a retention card.
+
+    Raises:
+        ConfigError: a recipe without a teacher, or one that uses a single part.
+    """
+    if config.teacher is None or config.chain is not None:
+        raise ConfigError("The recipe distils no single student from a teacher.", "A teacher, and losses that ask it, were expected.",
+                          "See assets/recipes/distilbert.yaml.")
+    plain = config.model_copy(update={"control": False, "evaluation": config.evaluation.model_copy(update={"retention": None})})
+    made = {FULL: plain}
+    for name, weight in TERMS.items():
+        losses = config.losses.model_copy(update={weight: NONE})
+        if getattr(config.losses, weight) != NONE and any(ramp != NONE for ramp in losses.weights().values()):
+            made[name] = plain.model_copy(update={"losses": losses})
+    if config.student.init == "teacher" and config.student.model is None and config.student.lora is None:
+        made[RANDOM] = plain.model_copy(update={"student": config.student.model_copy(update={"init": "random"})})
+    if len(made) == 1:
+        raise ConfigError("The recipe has no part that could be left out.",
+                          "Two loss terms, or weights copied from the teacher, were expected.",
+                          "Set a second weight of losses above 0.")
+    return made
+
+
+def with_seed(config: ExperimentConfig, seed: int) -> ExperimentConfig:
+    """The same experiment with other weights and another order of the data."""
+    return config.model_copy(update={"train": config.train.model_copy(update={"seed": seed})})
+
+
+def trained(config: ExperimentConfig, recorder: Recorder, *, load: Load = catalog.load) -> dict[str, Any]:
+    """The report of an experiment, from the cache or trained now; its ``output_dir`` holds the student. After a stop it says so, and the
+    next call goes on. Another process that trains the same experiment is waited for.
+
+    Raises:
+        Stopped: while it waited.
+    """
+    from core.methods import distillation
+
+    folder = folder_of(config)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(folder.with_suffix(".lock"), recorder):
+        return read_json(folder / "report.json") or distillation.distill(config, recorder, folder, load=load)
+
+
+@contextmanager
+def _alone(path: Path, recorder: Recorder) -> Iterator[None]:
+    lock = FileLock(path)
+    while not lock.is_locked:
+        try:
+            lock.acquire(timeout=1)
+        except Timeout as error:
+            if recorder.should_stop():
+                raise Stopped from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def folder_of(config: ExperimentConfig) -> Path:
+    """Where an experiment is kept. What it depends on besides its configuration are the releases of the libraries, the weights of the
+    models that it names and the file that it reads."""
+    models = [spec.model for spec in (config.teacher, config.student) if spec is not None and spec.model]
+    told = [config.digest(), versions(), *map(_weights, models), _file(config.data.source)]
+    key = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
+    return cache_dir() / "experiments" / key
+
+
+def _weights(reference: str) -> str:
+    """What tells the weights of a model that is here; a reference that leads to no folder stands for itself."""
+    try:
+        path = catalog.describe(reference).path
+    except (ModelError, NetworkError):
+        path = None
+    return checkpoints.weights_hash(path) if path is not None and path.is_dir() else reference
+
+
+def _file(source: str) -> tuple[int, int] | None:
+    path = Path(os.path.expanduser(source))
+    return (path.stat().st_size, path.stat().st_mtime_ns) if path.is_file() else None

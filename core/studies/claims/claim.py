@@ -1,0 +1,108 @@
+"""What a claim is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from core.recorder import Recorder
+from core.studies.claims.rules import Rule
+from core.studies.seeds import DEFAULT_SEEDS, seeds_of
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The scale of a protocol: sizes, steps, items. Each system has its own; a protocol reads nothing else but the seed."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return json.loads(json.dumps(asdict(self)))
+
+    def digest(self) -> str:
+        """Twelve hexadecimal digits that change with anything in it."""
+        return hashlib.sha256(json.dumps([type(self).__name__, self.to_dict()], sort_keys=True).encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a statement is published.
+
+    Attributes:
+        arxiv: number of the paper.
+        place: section or table.
+    """
+
+    arxiv: str
+    place: str
+
+    @property
+    def url(self) -> str:
+        return f"https://arxiv.org/abs/{self.arxiv}"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A number that a protocol measures.
+
+    Attributes:
+        name: its key among the numbers.
+        words: what it is.
+        unit: empty for pure numbers.
+    """
+
+    name: str
+    words: str
+    unit: str = ""
+
+
+Numbers = Mapping[str, float]
+SeedProtocol = Callable[[int, Any, Recorder], Numbers]  # (seed, setting, recorder) -> numbers
+WholeProtocol = Callable[[tuple[int, ...], Any, Recorder], Mapping[int, Numbers]]  # (seeds, setting, recorder) -> seed -> numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A statement of a paper and how it is checked here.
+
+    Attributes:
+        name: short and upper case, as C1.
+        title: what it says, in a few words.
+        system: the method that it belongs to.
+        statement: what the paper says.
+        published: the paper's number; says so where it gives none.
+        source: where both stand.
+        check: what is measured here, with its equation.
+        figures: the numbers worth showing, the decisive one first.
+        rule: what must hold; fixed before the first run.
+        setting: the full scale.
+        seconds: working time of one seed at full scale on one quiet core, roughly.
+        protocol: measures; raises `Stopped` soon after the recorder asks for it.
+        pitfalls: what would make the number mean something else, and what is done about it.
+        of_all_seeds: the protocol takes all seeds at once, where they share what is expensive; it is then resumed as a whole.
+        version: to be raised when the protocol or its rule measures something else; older outcomes are shown no more.
+    """
+
+    name: str
+    title: str
+    system: str
+    statement: str
+    published: str
+    source: Source
+    check: str
+    figures: tuple[Figure, ...]
+    rule: Rule
+    setting: Setting
+    seconds: float
+    protocol: SeedProtocol | WholeProtocol
+    pitfalls: tuple[str, ...] = ()
+    of_all_seeds: bool = False
+    version: int = 1
+
+    @property
+    def default_seeds(self) -> tuple[int, ...]:
+        return seeds_of(DEFAULT_SEEDS)
+
+

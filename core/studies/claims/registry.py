@@ -1,0 +1,23 @@
+"""All claims by name. To add one, add it to the CLAIMS of its system's module; a new module takes its place in `SYSTEMS`."""
+
+from __future__ import annotations
+
+import difflib
+
+from core.errors import ConfigError
+from core.studies.claims import bridge, chain, distilbert, expansion
+from core.studies.claims.claim import Claim
+
+SYSTEMS = (chain, bridge, expansion, distilbert)
+
+CLAIMS: dict[str, Claim] = {claim.name: claim for system in SYSTEMS for claim in system.CLAIMS}
+
+
+def find(name: str) -> Claim:
+    """The claim of that name, in capitals or not. Raises ConfigError that gives the nearest names."""
+    claim = CLAIMS.get(name.upper())
+    if claim is None:
+        near = difflib.get_close_matches(name.upper(), CLAIMS, n=3, cutoff=0.4)
+        raise ConfigError(f"There is no claim '{name}'.", f"The claims are {', '.join(CLAIMS)}.",
+                          f"Did you mean {' or '.join(near)}?" if near else "List them: python -m workbench claim")
+    return claim

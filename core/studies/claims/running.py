@@ -1,0 +1,112 @@
+"""Check a claim: its protocol over the seeds, then its rule."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from core.errors import ConfigError
+from core.recorder import Recorder, Stopped
+from core.studies.claims import registry, rules
+from core.studies.claims.claim import Claim, Setting
+from core.studies.claims.outcomes import Number, Outcome, folder, keep
+from core.system.files import read_json, write_json
+from core.system.provenance import git_commit, versions
+
+
+def run_claim(name: str, seeds: Sequence[int] | None = None, recorder: Recorder | None = None, *,
+              setting: Setting | None = None) -> Outcome:
+    """Check one claim, or go on with it: seeds that ended before a stop or a crash are not run again.
+
+    Args:
+        seeds: different ones (default: the claim's own).
+        recorder: told ``claim`` (name, seed, done, seeds) before each seed, phases and training steps; asked whether to stop.
+        setting: another scale than the claim's own. Its outcome is returned and not kept, since the rule speaks of the full scale.
+
+    Raises:
+        Stopped: the recorder asked for it.
+        StillhouseError: an unknown name, no seeds, or what a protocol cannot go on with.
+    """
+    claim, recorder = registry.find(name), recorder or _Nobody()
+    seeds = claim.default_seeds if seeds is None else tuple(seeds)
+    if not seeds or len(set(seeds)) != len(seeds):
+        raise ConfigError(f"The seeds {list(seeds)} were given.", "One or more different numbers were expected.")
+    scale = setting or claim.setting
+    kept = _measure_together(claim, seeds, scale, recorder) if claim.of_all_seeds else {
+        seed: _measure(claim, seed, (done, len(seeds)), scale, recorder) for done, seed in enumerate(seeds)}
+    outcome = judged(claim, {seed: each["numbers"] for seed, each in kept.items()}, scale, sum(each["seconds"] for each in kept.values()))
+    if setting is None or setting == claim.setting:
+        keep(outcome)
+    shutil.rmtree(_seeds_dir(claim), ignore_errors=True)  # they stand in the outcome now; a next run measures anew
+    return outcome
+
+
+def judged(claim: Claim, numbers: Mapping[int, Mapping[str, float]], setting: Setting, seconds: float) -> Outcome:
+    """The outcome of what was measured for each seed."""
+    names = list(next(iter(numbers.values())))
+    measured = {name: tuple(float(each[name]) for each in numbers.values()) for name in names}
+    return Outcome(
+        claim.name, claim.rule.judge(measured),
+        {name: Number(values, rules.mean(values), rules.standard_error(values)) for name, values in measured.items()},
+        tuple(numbers), setting.to_dict(), environment(), datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        round(seconds, 1), claim.version)
+
+
+def environment() -> dict[str, Any]:
+    """What a result depends on besides its setting."""
+    import torch
+
+    from core.system.devices import devices
+
+    return {"versions": versions(), "processor": devices()[-1].description, "threads": torch.get_num_threads(), "git_commit": git_commit()}
+
+
+def _measure(claim: Claim, seed: int, place: tuple[int, int], setting: Setting, recorder: Recorder) -> dict[str, Any]:
+    path = _seeds_dir(claim) / f"{_key(claim, setting)}-{seed}.json"
+    if (found := read_json(path)) is not None:
+        return found
+    if recorder.should_stop():
+        raise Stopped
+    recorder.event("claim", {"name": claim.name, "seed": seed, "done": place[0], "seeds": place[1]})
+    began = time.monotonic()
+    numbers = {name: float(value) for name, value in claim.protocol(seed, setting, recorder).items()}
+    result = {"numbers": numbers, "seconds": time.monotonic() - began}
+    write_json(path, result)
+    return result
+
+
+def _measure_together(claim: Claim, seeds: tuple[int, ...], setting: Setting, recorder: Recorder) -> dict[int, dict[str, Any]]:
+    recorder.event("claim", {"name": claim.name, "seed": None, "done": 0, "seeds": len(seeds)})
+    began = time.monotonic()
+    numbers = claim.protocol(seeds, setting, recorder)
+    share = (time.monotonic() - began) / len(seeds)
+    return {seed: {"numbers": dict(numbers[seed]), "seconds": share} for seed in seeds}
+
+
+def _seeds_dir(claim: Claim) -> Path:
+    return folder(claim.name) / "seeds"
+
+
+def _key(claim: Claim, setting: Setting) -> str:
+    # Numbers of another release of the libraries do not belong into one outcome with those of this one.
+    told = [claim.version, setting.digest(), versions()]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
+
+
+class _Nobody:
+    """A recorder for whoever does not want to watch."""
+
+    def log(self, arm: str, step: int, metrics: Mapping[str, float]) -> None:
+        pass
+
+    def event(self, kind: str, payload: Mapping[str, Any]) -> None:
+        pass
+
+    def should_stop(self) -> bool:
+        return False

@@ -1,0 +1,345 @@
+"""What the claims about chains share: tiny anchors of one family, trained on first use and kept in the cache.
+
+    largest      a new decoder trained on film reviews; its units are then sorted by importance (`core.students.importance`)
+    anchor k     the first units and evenly spread blocks of anchor k - 1, distilled from it with reverse KL
+    direct       the last anchor's shape, cut from the largest and distilled from it
+    independent  the second anchor's shape trained from nothing, with a seed of its own
+    recovered    a model between two anchors after a small budget of text
+
+Everything depends on the setting, the seed and the releases of the libraries, and is found again by them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import statistics
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoTokenizer, PreTrainedModel
+
+from core.chains.interpolation import Bracket, interpolate
+from core.chains.sizes import default_alpha, lawful_shapes, solve
+from core.config import DataSpec, FreshSpec, LossSpec, TrainSpec
+from core.data.packing import Blocks
+from core.data.prepare import PreparedData, prepare, rows
+from core.data.tokenizers import train_tokenizer
+from core.evaluation.language import evaluate_language
+from core.models.dimensions import Dimensions, Sizer
+from core.recorder import STUDENT, Recorder, Stopped
+from core.students.from_scratch import fresh_student
+from core.students.importance import in_order, unit_importance
+from core.students.layer_maps import layer_map
+from core.students.resizing import NEW, Weights, resized
+from core.studies.claims.chain_setting import ChainSetting
+from core.system.files import written_whole
+from core.system.paths import cache_dir
+from core.system.provenance import versions
+from core.training.base_trainer import training_arguments
+from core.training.distillation_trainer import CONTROL_LESSON, DistillationTrainer, Lesson
+
+FORMAT = 1  # of what is cached: to be raised when the same setting gives other models
+DATA_SEED = 0  # tokenizer and blocks are the same for all seeds; the order of the blocks is the seed's
+APART = 10_000  # added to the seed of a model that shall share nothing with the others
+EVALUATIONS = 20  # of a recovery, evenly spread
+CPU = torch.device("cpu")
+TENSORS, HISTORY = "model.safetensors", "history.json"  # of a kept model: its weights; where its blocks come from, and its curves
+MODEL_BYTES = 64 << 20  # room on the disk for one of these models, generously
+
+Start = Literal["interpolated", "random", "nearest", "alone", "mixed"]
+Part = Literal["choosing", "judging"]  # alpha is chosen on one half of the held-out blocks, results are measured on the other
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model after its training.
+
+    Attributes:
+        losses: of each optimiser step.
+        held_out: step -> CE on the judging half, where it was followed.
+    """
+
+    weights: Weights
+    losses: tuple[float, ...]
+    held_out: Mapping[int, float]
+
+    @property
+    def wobble(self) -> float:
+        """Standard deviation of the loss's change from one step to the next, over the second half of the training."""
+        later = self.losses[len(self.losses) // 2:]
+        return statistics.pstdev([after - before for before, after in pairwise(later)])
+
+
+class SmallChain:
+    """The models of one seed.
+
+    Args:
+        recorder: told of phases and steps; a stop ends in `Stopped`, and what was trained to its end is kept.
+    """
+
+    def __init__(self, setting: ChainSetting, seed: int, recorder: Recorder) -> None:
+        self.setting, self.seed, self.recorder = setting, seed, recorder
+        self._found: dict[str, Trained] = {}
+
+    # ------------------------------------------------------------------------------------------ anchors
+
+    @cached_property
+    def largest(self) -> Weights:
+        """The first anchor, its units in order of importance on training text."""
+        trained = self._trained("largest", lambda: self._fresh(self._dimensions(0), self.seed), self.setting.anchor_steps)
+        calibration = torch.from_numpy(self.data.train.input_ids[:self.setting.calibration_blocks]).long()
+        return in_order(trained.weights, unit_importance(trained.weights.model(), calibration.split(self.setting.batch)))
+
+    def anchor(self, number: int) -> Trained:
+        """Anchor `number`, 0 the largest, each distilled from the one before."""
+        if number == 0:
+            return Trained(self.largest, (), {})
+        return self._distilled(f"anchor {number}", lambda: self.anchor(number - 1).weights, number, self.setting.chain_steps)
+
+    def direct(self, steps: int) -> Trained:
+        """The smallest anchor's shape, distilled from the largest."""
+        return self._distilled(f"direct {steps}", lambda: self.largest, len(self.setting.sizes) - 1, steps)
+
+    def bracket(self, large: int, small: int) -> Bracket:
+        """Two anchors of the chain."""
+        return Bracket(self.anchor(small).weights, self.anchor(large).weights)
+
+    def sparse_bracket(self, steps: int) -> Bracket:
+        """The largest and the smallest alone, that one distilled straight from the largest."""
+        return Bracket(self.direct(steps).weights, self.largest)
+
+    def independent_bracket(self) -> Bracket:
+        """The two largest shapes, trained apart."""
+        seed = self.seed + APART
+        made = self._trained("independent", lambda: self._fresh(self._dimensions(1), seed), self.setting.anchor_steps, seed=seed)
+        # Its blocks come from no block of the largest, though they are numbered alike.
+        return Bracket(Weights(made.weights.config, made.weights.tensors, (NEW,) * made.weights.dimensions.layers), self.largest)
+
+    # ------------------------------------------------------------------------------------------ between anchors
+
+    def target(self) -> Dimensions:
+        """The shape in the middle between the second and the third anchor."""
+        return self._middle(self._dimensions(2), self._dimensions(1))
+
+    def middle(self, bracket: Bracket) -> Dimensions:
+        """The shape in the middle of a bracket."""
+        return self._middle(bracket.small.dimensions, bracket.large.dimensions)
+
+    def shapes_between(self, bracket: Bracket) -> list[Dimensions]:
+        """All shapes strictly between two anchors, ascending in parameters."""
+        return self._between(bracket.small.dimensions, bracket.large.dimensions)
+
+    def interpolated(self) -> Weights:
+        """The target at the default alpha, without training."""
+        small, large = self._dimensions(2), self._dimensions(1)
+        alpha = default_alpha(*(self.sizer(each) for each in (small, self.target(), large)))
+        return self.between(self.bracket(1, 2), self.target(), alpha)
+
+    def between(self, bracket: Bracket, shape: Dimensions, alpha: float) -> Weights:
+        """Equation 3, with silent blocks where the small anchor has none."""
+        self._go_on()
+        return interpolate(bracket, shape, alpha)
+
+    def sweep(self, bracket: Bracket, shape: Dimensions, part: Part, alphas: Sequence[float] | None = None) -> dict[float, float]:
+        """alpha -> CE."""
+        self._phase(f"Sweep alpha at {_words(shape)}")
+        return {alpha: self.cross_entropy(self.between(bracket, shape, alpha), part) for alpha in alphas or self.setting.alphas}
+
+    def best_alpha(self, bracket: Bracket, shape: Dimensions, alphas: Sequence[float]) -> float:
+        """The alpha of lowest CE on the choosing half."""
+        curve = self.sweep(bracket, shape, "choosing", alphas)
+        return min(curve, key=curve.__getitem__)
+
+    def recovered(self, start: Start, *, alpha: float | None = None) -> Trained:
+        """The target after the token budget, from one of several beginnings; ``nearest`` keeps that anchor's own shape.
+
+        Args:
+            alpha: of ``alone`` and ``mixed``.
+        """
+        def begin() -> Weights:
+            match start:
+                case "random":
+                    return self._fresh(self.target(), self.seed + 1)
+                case "interpolated":
+                    return self.interpolated()
+                case "nearest":
+                    near = min((1, 2), key=lambda number: abs(self.sizer(self._dimensions(number)) - self.sizer(self.target())))
+                    return self.anchor(near).weights
+            return self.between(self.bracket(1, 2), self.target(), alpha)
+
+        name = f"recovered {start}" + ("" if alpha is None else f" {alpha:g}")
+        return self._trained(name, begin, self.setting.recovery_steps, followed=True)
+
+    # ------------------------------------------------------------------------------------------ measuring
+
+    def cross_entropy(self, weights: Weights, part: Part = "judging") -> float:
+        """Held-out cross-entropy in nats per token."""
+        self._go_on()
+        return self._cross_entropy(weights.model(), part)
+
+    def uniform_cross_entropy(self) -> float:
+        """ln V: a model that knows nothing."""
+        return math.log(len(self.tokenizer))
+
+    def _cross_entropy(self, model: PreTrainedModel, part: Part) -> float:
+        measured = evaluate_language(model, self._held_out(part), tokenizer=self.tokenizer, batch_size=self.setting.batch, device=CPU)
+        return measured["cross_entropy"]
+
+    def _held_out(self, part: Part) -> Blocks:
+        count = self.setting.evaluation_blocks
+        half = slice(0, count) if part == "choosing" else slice(count, 2 * count)
+        whole = self.data.validation
+        return Blocks(whole.input_ids[half], whole.weights[half], whole.documents, whole.tokens)
+
+    @cached_property
+    def sizer(self) -> Sizer:
+        """Parameters of any shape of the family."""
+        largest = self._fresh(self._dimensions(0), self.seed)
+        return Sizer({name: tuple(tensor.shape) for name, tensor in largest.tensors.items()}, largest.config.to_dict())
+
+    # ------------------------------------------------------------------------------------------ data
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """Byte-level BPE of the reviews."""
+        folder = self._cache("tokenizer", self.setting.vocabulary, self.setting.rows, self.setting.block_length)
+        if not folder.is_dir():
+            self._phase("Make the vocabulary")
+            with written_whole(folder, MODEL_BYTES) as partial:
+                train_tokenizer(rows(self._data_spec, "train", DATA_SEED), self.setting.vocabulary,
+                                self.setting.block_length).save_pretrained(partial)
+        return AutoTokenizer.from_pretrained(folder)
+
+    @cached_property
+    def data(self) -> PreparedData:
+        """Packed film reviews."""
+        return prepare(self._data_spec, self.tokenizer, DATA_SEED, cache_dir())
+
+    @property
+    def _data_spec(self) -> DataSpec:
+        return DataSpec(max_rows=self.setting.rows, block_length=self.setting.block_length)
+
+    # ------------------------------------------------------------------------------------------ training
+
+    def _distilled(self, name: str, teacher: Callable[[], Weights], number: int, steps: int) -> Trained:
+        shape = self._dimensions(number)
+
+        def begin() -> Weights:
+            large = teacher()
+            return resized(large, shape, layer_map("uniform", large.dimensions.layers, shape.layers))
+
+        return self._trained(name, begin, steps, teacher=teacher)
+
+    def _trained(self, name: str, begin: Callable[[], Weights], steps: int, *, teacher: Callable[[], Weights] | None = None,
+                 seed: int | None = None, followed: bool = False) -> Trained:
+        """The model of that name: from the cache, or trained now, on the text alone where it has no teacher.
+
+        Args:
+            followed: measure it on held-out text along the way.
+        """
+        if name not in self._found:
+            folder = self._cache("model", self.setting.to_dict(), self.seed, name)
+            if not folder.is_dir():
+                self._train(folder, name, begin(), teacher and teacher(), steps, self.seed if seed is None else seed, followed)
+            self._found[name] = _read(folder)
+        return self._found[name]
+
+    def _train(self, folder: Path, name: str, begin: Weights, teacher: Weights | None, steps: int, seed: int, followed: bool) -> None:
+        model, watch = begin.model(), _Watch(self.recorder)
+        lesson = CONTROL_LESSON if teacher is None else Lesson(LossSpec(divergence="reverse_kl", temperature=1), teacher.model())
+        spec = TrainSpec(max_steps=steps, per_device_train_batch_size=self.setting.batch, device="cpu", precision="fp32", seed=seed,
+                         learning_rate=self.setting.text_rate if teacher is None else self.setting.distil_rate)
+        held_out = {0: self._cross_entropy(model, "judging")} if followed else {}
+
+        def measure(step: int) -> dict[str, float]:
+            held_out[step] = self._cross_entropy(model, "judging")
+            return {"eval/cross_entropy": held_out[step]}
+
+        self._phase(f"Train {name} ({_words(begin.dimensions)}, seed {self.seed})", steps)
+        with tempfile.TemporaryDirectory() as checkpoints:
+            arguments = training_arguments(spec, Path(checkpoints), CPU, eval_steps=max(1, steps // EVALUATIONS) if followed else steps + 1)
+            arguments.set_save(strategy="no")  # what is kept is kept at the end
+            trainer = DistillationTrainer(model, lesson, self.data.train, arguments, arm=STUDENT, recorder=watch, dtype=torch.float32,
+                                          evaluate=measure)
+            trainer.go_on(None)
+        if trainer.state.global_step < steps:
+            raise Stopped
+        if followed and steps not in held_out:
+            measure(steps)
+        made = Weights.of(model, begin.origin)
+        with written_whole(folder, MODEL_BYTES) as partial:
+            made.config.save_pretrained(partial)
+            save_file(dict(made.tensors), partial / TENSORS)
+            history = {"origin": made.origin, "losses": watch.losses, "held_out": held_out}
+            (partial / HISTORY).write_text(json.dumps(history), encoding="utf-8")
+
+    def _fresh(self, shape: Dimensions, seed: int) -> Weights:
+        spec = FreshSpec(layers=shape.layers, hidden=shape.hidden, heads=shape.heads, key_value_heads=shape.key_value_heads,
+                         feed_forward=shape.neurons, vocabulary=self.setting.vocabulary, positions=self.setting.block_length)
+        return Weights.of(fresh_student(spec, self.tokenizer, seed))
+
+    def _dimensions(self, number: int) -> Dimensions:
+        (layers, hidden), heads = self.setting.sizes[0], self.setting.sizes[0][1] // self.setting.head_size
+        first = Dimensions(layers, hidden, heads, heads, self.setting.head_size, self.setting.feed_forward)
+        layers, hidden = self.setting.sizes[number]
+        return first.with_width(hidden, layers=layers)
+
+    def _between(self, small: Dimensions, large: Dimensions) -> list[Dimensions]:
+        return sorted((shape for shape in lawful_shapes(small, large, self.sizer) if shape not in (small, large)), key=self.sizer)
+
+    def _middle(self, small: Dimensions, large: Dimensions) -> Dimensions:
+        # Shapes of models as small as these are few: the middle is the size that exists and is nearest to it.
+        middle = (self.sizer(small) + self.sizer(large)) / 2
+        nearest = min(map(self.sizer, self._between(small, large)), key=lambda count: abs(count - middle))
+        return solve(nearest, small, large, self.sizer)
+
+    # ------------------------------------------------------------------------------------------ small things
+
+    def _cache(self, kind: str, *told: Any) -> Path:
+        key = hashlib.sha256(json.dumps([FORMAT, versions(), *told], sort_keys=True).encode()).hexdigest()[:12]
+        return cache_dir() / "claims" / f"chain-{kind}-{key}"
+
+    def _phase(self, name: str, steps: int | None = None) -> None:
+        self._go_on()
+        self.recorder.event("phase", {"name": name, "arm": STUDENT, "total_steps": steps})
+
+    def _go_on(self) -> None:
+        if self.recorder.should_stop():
+            raise Stopped
+
+
+class _Watch:
+    """Passes on what a training tells, and keeps its losses."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder, self.losses = recorder, []
+
+    def log(self, arm: str, step: int, metrics: Mapping[str, float]) -> None:
+        if "loss" in metrics:
+            self.losses.append(metrics["loss"])
+        self.recorder.log(arm, step, metrics)
+
+    def event(self, kind: str, payload: Mapping[str, Any]) -> None:
+        self.recorder.event(kind, payload)
+
+    def should_stop(self) -> bool:
+        return self.recorder.should_stop()
+
+
+def _read(folder: Path) -> Trained:
+    history = json.loads((folder / HISTORY).read_text(encoding="utf-8"))
+    weights = Weights(AutoConfig.from_pretrained(folder), load_file(folder / TENSORS), tuple(history["origin"]))
+    return Trained(weights, tuple(history["losses"]), {int(step): value for step, value in history["held_out"].items()})
+
+
+def _words(shape: Dimensions) -> str:
+    return f"{shape.layers} blocks of {shape.hidden} channels"

@@ -1,0 +1,81 @@
+"""JSON files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from core.errors import DiskFull, StillhouseError
+from core.system.units import room
+
+
+def write_json(path: Path, plain: Any) -> None:
+    """Write plain data, in place of what was there; folders are made as needed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    partial.write_text(json.dumps(plain, indent=1), encoding="utf-8")
+    os.replace(partial, path)
+
+
+def read_json(path: Path) -> Any | None:
+    """Plain data; None where there is no such file, or none that can be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+@contextmanager
+def written_whole(target: Path, needed_bytes: int) -> Iterator[Path]:
+    """An empty folder that becomes `target` if the block ends well, and vanishes if it does not.
+
+    When another process has made `target` in the meantime, that one stays and this work is dropped.
+
+    Args:
+        target: the folder to make; its parents are made as needed.
+        needed_bytes: room that the block will need on the disk at its peak.
+
+    Raises:
+        DiskFull: less room than that.
+        StillhouseError: a place that cannot be written to.
+    """
+    with _writable(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.parent / f".{target.name}.{uuid.uuid4().hex}"
+        partial.mkdir()
+    try:
+        free = shutil.disk_usage(partial).free
+        if free < needed_bytes:
+            raise DiskFull(f"'{target.parent}' has {room(free)} left.", f"{room(needed_bytes)} are needed.",
+                           "Make room, or set STILLHOUSE_HOME to a folder on a larger disk.")
+        with _writable(target.parent):
+            yield partial
+        if not target.exists():
+            try:
+                partial.rename(target)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another process was done at the same moment
+                    raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(f"The disk of '{folder}' is full.", "",
+                           "Make room, or set STILLHOUSE_HOME to a folder on a larger disk.") from error
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR):
+            raise StillhouseError(f"'{folder}' cannot be written to.", "A folder that you may write to was expected.",
+                                  "Set STILLHOUSE_HOME to another folder.") from error
+        raise

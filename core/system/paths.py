@@ -1,0 +1,27 @@
+"""Where Stillhouse keeps what it makes: one folder, named by STILLHOUSE_HOME."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[2]  # holds core/, workbench/, pages/ and assets/
+ASSETS = PROJECT / "assets"
+HOUSE_MODELS = ASSETS / "models"
+
+
+def home() -> Path:
+    """The folder of all state: the environment variable STILLHOUSE_HOME, or ``~/.stillhouse``."""
+    return Path(os.path.expanduser(os.environ.get("STILLHOUSE_HOME") or "~/.stillhouse")).absolute()
+
+
+def models_dir() -> Path:
+    """Where models that were fetched or converted are kept."""
+    return home() / "models"
+
+
+def cache_dir() -> Path:
+    """Where what can be made again is kept: packed blocks."""
+    return home() / "cache"
+
+

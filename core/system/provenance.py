@@ -1,0 +1,37 @@
+"""What a result depends on besides its configuration: releases of the libraries and the commit of this code."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+
+from core import __version__
+from core.system.paths import PROJECT
+
+LIBRARIES = ("torch", "transformers", "datasets", "accelerate", "peft", "tokenizers", "safetensors", "numpy", "onnx",
+             "onnxruntime")
+
+
+def versions() -> dict[str, str]:
+    """Name -> release, without importing anything heavy; libraries that are not installed are left out."""
+    found = {"stillhouse": __version__, "python": platform.python_version()}
+    for library in LIBRARIES:
+        try:
+            found[library] = importlib.metadata.version(library)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def git_commit() -> str | None:
+    """The checked-out commit, with ``+changes`` when files differ from it; None outside a git checkout."""
+    try:
+        # The ceiling keeps git from answering for a repository around this one.
+        described = subprocess.run(
+            ["git", "--no-optional-locks", "-C", str(PROJECT), "describe", "--always", "--abbrev=40", "--dirty=+changes", "--match="],
+            env={**os.environ, "GIT_CEILING_DIRECTORIES": str(PROJECT.parent)}, capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return described.stdout.strip()

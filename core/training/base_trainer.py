@@ -1,0 +1,227 @@
+"""`transformers.Trainer` that tells a recorder every term of its loss, asks it whether to stop, and goes on where it was stopped.
+
+What is trained on and what the loss is, subclasses say: `core.training.distillation_trainer` (language models) and
+`core.tasks.trainer` (tasks).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments
+
+from core.config import LossSpec, TrainSpec
+from core.errors import NonFiniteLoss
+from core.recorder import Recorder
+from core.system.devices import memory_in_use, use_only
+
+STATE_FILE = "trainer_state.json"  # the last file of a checkpoint that Trainer writes
+OWN_STATE = "stillhouse.safetensors"  # in a checkpoint: what Trainer does not know of
+
+
+def training_arguments(spec: TrainSpec, directory: Path, device: torch.device, *, eval_steps: int,
+                       run_name: str | None = None) -> TrainingArguments:
+    """The field names are those of Transformers wherever the meaning is the same.
+
+    Args:
+        run_name: what trackers call this training.
+    """
+    arguments = TrainingArguments(
+        output_dir=str(directory), run_name=run_name, max_steps=spec.max_steps or -1, num_train_epochs=spec.num_train_epochs,
+        per_device_train_batch_size=spec.per_device_train_batch_size, gradient_accumulation_steps=spec.gradient_accumulation_steps,
+        learning_rate=spec.learning_rate, lr_scheduler_type=spec.lr_scheduler_type, warmup_steps=_warmup(spec.warmup_ratio),
+        weight_decay=spec.weight_decay, adam_beta2=spec.adam_beta2, max_grad_norm=spec.max_grad_norm, optim="adamw_torch_fused",
+        seed=spec.seed, logging_steps=spec.logging_steps, logging_nan_inf_filter=False, eval_strategy="steps", eval_steps=eval_steps,
+        save_steps=spec.save_steps, save_total_limit=2, report_to=list(spec.report_to) or "none", use_cpu=device.type == "cpu",
+        remove_unused_columns=False, disable_tqdm=True, include_num_input_tokens_seen="all", dataloader_pin_memory=device.type != "cpu")
+    use_only(device, arguments)
+    return arguments
+
+
+def _warmup(ratio: float) -> float:
+    # Trainer reads numbers below 1 as a share of the steps and others as a count.
+    return min(ratio, 0.999)
+
+
+def latest_checkpoint(directory: Path) -> Path | None:
+    """The newest checkpoint that was written to its end."""
+    return next((path for path in sorted(directory.glob("checkpoint-*"), key=_step_of, reverse=True) if _is_complete(path)), None)
+
+
+def _is_complete(checkpoint: Path) -> bool:
+    # The file is there before all of it is: a crash or a full disk may leave it empty or cut.
+    try:
+        return isinstance(json.loads((checkpoint / STATE_FILE).read_bytes()), dict)
+    except (OSError, ValueError):
+        return False
+
+
+def _step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])
+
+
+class RecordedTrainer(Trainer):
+    """Trains one arm of an experiment; `compute_loss` of a subclass adds up its terms with `add_term`.
+
+    Args:
+        model: what is trained; its parameters stay float32.
+        losses: terms and weights.
+        data: what is trained on.
+        collator: makes a batch of items of `data`.
+        arm: the name under which everything is recorded.
+        dtype: format of the matrix products.
+        evaluate: called with the optimiser step every `eval_steps`; returns metrics to record.
+    """
+
+    def __init__(self, model: nn.Module, losses: LossSpec, data: Dataset | Sequence[Any], collator: Callable[[Sequence[Any]], Any],
+                 arguments: TrainingArguments, *, arm: str, recorder: Recorder, dtype: torch.dtype,
+                 evaluate: Callable[[int], dict[str, float]]) -> None:
+        self.losses, self.arm, self.recorder, self.dtype = losses, arm, recorder, dtype
+        self.measure = evaluate
+        super().__init__(model=model, args=arguments, train_dataset=data, eval_dataset=data, data_collator=collator)
+        # The loss is divided by what counts in the whole step already: Trainer must not divide by the number of batches.
+        self.loss_is_scaled_for_ga = True
+        self.remove_callback(PrinterCallback)
+        self.remove_callback(ProgressCallback)
+        self.clock = _Clock()
+        # In this order: the conscience waits for the GPU to finish the step, and the clock must not stop before that.
+        self.add_callback(_Conscience(self))
+        self.add_callback(self.clock)
+        self._forget()
+
+    def uses(self, term: str) -> bool:
+        """Whether a term takes part at any step."""
+        weight = self.losses.weights()[term]
+        return bool(weight.start or weight.end)
+
+    def weights_now(self) -> dict[str, float]:
+        """Term -> its weight at this step."""
+        progress = self.state.global_step / max(self.state.max_steps - 1, 1)
+        return {term: ramp.at(progress) for term, ramp in self.losses.weights().items()}
+
+    def go_on(self, checkpoint: Path | None) -> None:
+        """Train to the end, or until a stop; from `checkpoint`, if there is one. At its end nothing is trained any more."""
+        if checkpoint is not None and _step_of(checkpoint) >= self._last_step():
+            # Trainer would take one step too many.
+            self._load_from_checkpoint(str(checkpoint), self.model)
+            self.state = TrainerState.load_from_json(str(checkpoint / STATE_FILE))
+        else:
+            self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+
+    def _last_step(self) -> int:
+        return self.set_initial_training_values(self.args, self.get_train_dataloader())[-1]
+
+    # ------------------------------------------------------------------------------------------ checkpoints
+
+    def own_state(self) -> dict[str, Tensor]:
+        """What a checkpoint holds beside model, optimiser and random states."""
+        return {f"sums.{name}": total for name, total in self._totals().items()}
+
+    def load_own_state(self, own: dict[str, Tensor]) -> None:
+        """Take up `own_state`; empty where a checkpoint of an earlier release lacks it."""
+        if self.is_world_process_zero():  # the sums are those of all processes
+            self._sums = {name.removeprefix("sums."): tensor.to(self.args.device) for name, tensor in own.items()
+                          if name.startswith("sums.") and len(tensor) == 3}
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """The model, and what else training goes on from."""
+        super().save_model(output_dir, _internal_call)
+        own = self.own_state()
+        if self.args.should_save:
+            own = {name: tensor.cpu().contiguous() for name, tensor in own.items()}
+            save_file(own, Path(output_dir or self.args.output_dir) / OWN_STATE)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        path = Path(resume_from_checkpoint) / OWN_STATE
+        self.load_own_state(load_file(path) if path.is_file() else {})
+
+    # ------------------------------------------------------------------------------------------ what is told
+
+    def _forget(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+
+    def add_term(self, term: str, factor: float, total: Tensor, counted: Tensor) -> None:
+        """Count a term towards the next point of the curves: its sum over what it was summed over, and the weight of that."""
+        if self.uses(term):
+            self._sums[term] = self._sums.get(term, 0) + torch.stack([total, total * factor, counted])
+
+    def _totals(self) -> dict[str, Tensor]:
+        """Term -> (3,): its sum, its weighted sum and the weight of the positions that it was summed over, over all processes."""
+        names = sorted(self._sums)
+        if not names or self.args.world_size == 1:
+            return self._sums
+        return dict(zip(names, self.accelerator.reduce(torch.stack([self._sums[name] for name in names]), "sum"), strict=True))
+
+    def _term_metrics(self) -> dict[str, float]:
+        metrics = {"loss": 0.0}
+        for name, (raw, weighted, counted) in ((name, total.tolist()) for name, total in self._totals().items()):
+            of_all = max(counted, 1e-6)
+            metrics |= {f"raw/{name}": raw / of_all, f"loss/{name}": weighted / of_all}
+            metrics["loss"] += weighted / of_all
+        return metrics
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Tell the recorder each term, weighted and raw, and Trainer's own trackers the same numbers."""
+        if "loss" in logs:
+            logs |= self._term_metrics()
+            self._forget()
+            logs |= {"tokens": float(self.state.num_input_tokens_seen), "tokens_per_second": self.clock.tokens_per_second(self.state),
+                     "memory_gib": memory_in_use(self.args.device)}
+            if self.is_world_process_zero():
+                self.recorder.log(self.arm, self.state.global_step, {name: value for name, value in logs.items() if name != "epoch"})
+        super().log(logs)
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """The experiment's own measurement in place of Trainer's loop."""
+        metrics = self.measure(self.state.global_step)
+        if self.is_world_process_zero():
+            self.recorder.log(self.arm, self.state.global_step, metrics)
+        told = {f"eval_{name.removeprefix('eval/')}": value for name, value in metrics.items()}
+        super().log(told)
+        self.model.train()
+        return told
+
+
+class _Clock(TrainerCallback):
+    """Training speed without evaluation, saving and the first step, which warms up."""
+
+    def __init__(self) -> None:
+        self.seconds = self._began = 0.0
+        self._tokens_before: float | None = None
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._began = time.perf_counter()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self._tokens_before is None:
+            self._tokens_before = float(state.num_input_tokens_seen)
+        else:
+            self.seconds += time.perf_counter() - self._began
+
+    def tokens_per_second(self, state: Any) -> float:
+        """Tokens a second since the second step of this session; 0 before there is one."""
+        return (state.num_input_tokens_seen - (self._tokens_before or 0.0)) / self.seconds if self.seconds else 0.0
+
+
+class _Conscience(TrainerCallback):
+    """Ends training when the user asks for it, and when going on makes no sense."""
+
+    def __init__(self, trainer: RecordedTrainer) -> None:
+        self.trainer = trainer
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if not all(torch.isfinite(total).all() for total in self.trainer._sums.values()):
+            raise NonFiniteLoss(f"The loss of arm '{self.trainer.arm}' is not a number any more at step {state.global_step}.",
+                                "A finite loss was expected.",
+                                "Lower train.learning_rate or train.max_grad_norm, or use train.precision=fp32.")
+        if self.trainer.recorder.should_stop() and state.global_step < state.max_steps:
+            control.should_save = control.should_training_stop = True

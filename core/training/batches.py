@@ -1,0 +1,45 @@
+"""Batches that say what counts where, so that the trainer need not know what is predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypedDict
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class Batch(TypedDict):
+    """What one forward pass is trained on.
+
+    input_ids: (B, T) int64, as the models see them.
+    attention_mask: (B, T) int64, 1 at tokens; None where padding cannot be seen.
+    targets: (B, T) int64; the right token of each position that is asked.
+    soft, hard: (B, T) float32; how much each position counts where models are compared, and where they are asked.
+    """
+
+    input_ids: Tensor
+    attention_mask: Tensor | None
+    targets: Tensor
+    soft: Tensor
+    hard: Tensor
+
+
+class Draw(NamedTuple):
+    """What everything that is drawn for a step depends on: the run's seed, the optimiser step and the process."""
+
+    seed: int
+    step: int
+    process: int = 0
+
+
+Batches = Callable[[Sequence[dict[str, Tensor]], Draw], list[Batch]]
+
+
+def next_token(blocks: Sequence[dict[str, Tensor]], _draw: Draw | None = None) -> list[Batch]:
+    """Causal batches of blocks; the last position predicts what the block does not hold."""
+    made: list[Batch] = []
+    for block in blocks:
+        targets, counts = (F.pad(block[part][:, 1:], (0, 1)) for part in ("input_ids", "weights"))
+        made.append(Batch(input_ids=block["input_ids"], attention_mask=None, targets=targets, soft=counts, hard=counts))
+    return made

@@ -1,0 +1,185 @@
+"""The distillation trainer: losses of several terms, counted per token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+from transformers import PreTrainedModel, TrainingArguments
+
+from core.config import LossSpec
+from core.data.packing import Blocks
+from core.errors import CompatibilityError
+from core.models.architectures import anatomy_of, plain_model
+from core.models.architectures import blocks as blocks_of
+from core.models.forward import forward, output_head
+from core.recorder import Recorder
+from core.training.base_trainer import RecordedTrainer
+from core.training.batches import Batch, Batches, Draw, next_token
+from core.training.losses import Counts, Head, HeadTerms, LayerMatch, cosine_distance, divergence, head_loss
+
+
+class BlockDataset(Dataset):
+    """Packed blocks as a dataset of tensors."""
+
+    def __init__(self, blocks: Blocks) -> None:
+        self.blocks = blocks
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return {"input_ids": torch.from_numpy(self.blocks.input_ids[index]).long(), "weights": torch.from_numpy(self.blocks.weights[index])}
+
+
+def collate(items: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Blocks have one length: stacking is all."""
+    return {key: torch.stack([item[key] for item in items]) for key in items[0]}
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What is taught, by whom.
+
+    Attributes:
+        losses: the terms and their weights.
+        teacher: in evaluation mode, on the student's device; None where only hard labels count.
+        layer_map: teacher block of each student block; needed for matched layers only.
+        vocabulary: logits that stand for tokens, as `core.models.vocabulary.real_width` says (default: all).
+    """
+
+    losses: LossSpec
+    teacher: PreTrainedModel | None = None
+    layer_map: tuple[int, ...] | None = None
+    vocabulary: int | None = None
+
+
+CONTROL_LESSON = Lesson(LossSpec(w_kd=0.0, w_hard=1.0))  # no teacher: the text alone
+
+
+class DistillationTrainer(RecordedTrainer):
+    """Trains one arm of an experiment.
+
+    The gradient of an optimiser step does not depend on how its blocks are cut into batches: every term is divided by
+    the weights of all counted positions of the step, over all batches and processes.
+
+    Args:
+        student: the model to train; its parameters stay float32.
+        lesson: losses, teacher and layer map.
+        data: training blocks.
+        arm: the name under which everything is recorded.
+        dtype: format of the matrix products.
+        evaluate: called with the optimiser step every `eval_steps`; returns metrics to record.
+        batches: what blocks are trained on; see `core.evaluation.objectives`.
+    """
+
+    def __init__(self, student: nn.Module, lesson: Lesson, data: Blocks, arguments: TrainingArguments, *, arm: str, recorder: Recorder,
+                 dtype: torch.dtype, evaluate: Callable[[int], dict[str, float]], batches: Batches = next_token) -> None:
+        self.lesson, self.batches, self.divergence = lesson, batches, divergence(lesson.losses)
+        matched = lesson.losses.w_hidden_mse
+        self.layer_match = self._layer_match(student) if matched.start or matched.end else None
+        super().__init__(student, lesson.losses, BlockDataset(data), collate, arguments, arm=arm, recorder=recorder, dtype=dtype,
+                         evaluate=evaluate)
+
+    def _layer_match(self, student: nn.Module) -> LayerMatch:
+        teacher, model = self.lesson.teacher, plain_model(student)
+        layers = len(blocks_of(teacher))
+        match = LayerMatch(self.lesson.layer_map, layers, _width(model), _width(teacher)).to(model.device)
+        if not match.pairs or max(self.lesson.layer_map) >= layers:
+            raise CompatibilityError(f"losses.w_hidden_mse matches student blocks with the teacher blocks {list(self.lesson.layer_map)}.",
+                                     f"At least one pair of blocks of the {layers} that the teacher has was expected; a last block is "
+                                     "matched with a last block only.",
+                                     "Set losses.hidden_layers to ends, choose another student.layer_map, or set losses.w_hidden_mse to 0.")
+        if match.projections is not None:
+            # As a part of the model the projections are optimised, checkpointed and shared between processes with it.
+            model.add_module("layer_match", match)
+        return match
+
+    def go_on(self, checkpoint: Path | None) -> None:
+        super().go_on(checkpoint)
+        plain_model(self.model)._modules.pop("layer_match", None)  # projections are no part of the student
+
+    def own_state(self) -> dict[str, Tensor]:
+        """The projections too, which checkpoints of adapters leave out."""
+        matched = self.layer_match.state_dict() if self.layer_match is not None else {}
+        return super().own_state() | {f"layer_match.{name}": tensor for name, tensor in matched.items()}
+
+    def load_own_state(self, own: dict[str, Tensor]) -> None:
+        super().load_own_state(own)
+        if self.layer_match is not None and own:
+            self.layer_match.load_state_dict({name.removeprefix("layer_match."): tensor for name, tensor in own.items()
+                                              if name.startswith("layer_match.")})
+
+    # ------------------------------------------------------------------------------------------ loss
+
+    def get_batch_samples(self, epoch_iterator: Iterator[dict[str, Tensor]], num_batches: int,
+                          device: torch.device) -> tuple[list[Batch], Tensor]:
+        """The forward passes of one optimiser step, and the divisors of its terms: (2,) sums of the position weights over all
+        processes, where models are compared and where they are asked."""
+        blocks = list(islice(epoch_iterator, num_batches))
+        # What is drawn depends on the step alone, so a resumed run draws what an uninterrupted one would have drawn.
+        batches = self.batches(blocks, Draw(self.args.seed, self.state.global_step, self.args.process_index)) if blocks else []
+        nothing = torch.zeros((), dtype=torch.float32, device=device)
+        totals = torch.stack([sum((batch[part].sum() for batch in batches), nothing) for part in ("soft", "hard")])
+        return batches, self.accelerator.reduce(totals, "sum") if self.args.world_size > 1 else totals
+
+    def compute_loss(self, model: nn.Module, inputs: Batch, return_outputs: bool = False,
+                     num_items_in_batch: Tensor | None = None) -> Tensor:
+        """The weighted terms of one forward pass; only positions that count go beyond the last block, and on to the head only those
+        whose logits are asked for.
+
+        Args:
+            num_items_in_batch: the divisors from `get_batch_samples`.
+        """
+        weights, teacher, every = self.weights_now(), self.lesson.teacher, self.layer_match is not None
+        compared, asked = inputs["soft"] > 0, inputs["hard"] > 0  # (B, T)
+        if self.uses("kd"):
+            asked = asked | compared
+        # Processes average their gradients, while the divisors count the positions of all of them.
+        divisors = num_items_in_batch.clamp_min(1e-6) / self.args.world_size
+        counts = Counts(inputs["soft"][asked], inputs["hard"][asked], *divisors)
+
+        with torch.autocast(asked.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            states = forward(model, inputs["input_ids"], inputs["attention_mask"], every=every)
+        taught = None
+        if teacher is not None:
+            with torch.no_grad():
+                taught = forward(teacher, inputs["input_ids"], inputs["attention_mask"], every=every)
+
+        terms = HeadTerms(self.divergence if self.uses("kd") else None, weights["kd"] * self.lesson.losses.temperature**2,
+                          weights["hard"])
+        loss, sums = head_loss(_head(model, states.before_head[asked].to(self.dtype)),
+                               _head(teacher, taught.before_head[asked]) if taught else None,
+                               inputs["targets"][asked], counts, terms, self.lesson.vocabulary)
+        self.add_term("kd", terms.soft_factor, sums[0], counts.soft.sum())
+        self.add_term("hard", terms.hard_factor, sums[1], counts.hard.sum())
+        if self.uses("hidden"):
+            distances = cosine_distance(states.last[compared], taught.last[compared])
+            loss = loss + self._weighted("hidden", weights["hidden"], distances, inputs["soft"][compared], divisors[0])
+        if self.layer_match is not None:
+            distances = self.layer_match(states.hidden, taught.hidden, compared)
+            loss = loss + self._weighted("hidden_mse", weights["hidden_mse"], distances, inputs["soft"][compared], divisors[0])
+        return (loss, {}) if return_outputs else loss
+
+    def _weighted(self, term: str, weight: float, values: Tensor, counts: Tensor, divisor: Tensor) -> Tensor:
+        total = (values * counts).sum()
+        self.add_term(term, weight, total.detach(), counts.sum())
+        return weight * total / divisor
+
+
+def _width(model: PreTrainedModel) -> int:
+    """Channels of the states that are matched: those of the residual stream, or of the embedding to which OPT leads its last ones back."""
+    anatomy = anatomy_of(model.config)
+    if anatomy.objective == "masked":
+        return anatomy.dimension(model.config.to_dict(), anatomy.width_key)
+    return model.get_input_embeddings().weight.shape[1]
+
+
+def _head(model: nn.Module, states: Tensor) -> Head:
+    head = output_head(model)
+    return Head(states, head.weight, head.bias)

@@ -1,0 +1,312 @@
+"""The loss terms of distillation and the way they are computed over large vocabularies.
+
+Shapes: N counted positions, V vocabulary, D width. z and v are the student's and the teacher's logits (N, V), float32;
+p = softmax(v / T), q = softmax(z / T).
+
+Every term on logits returns its value per position together with its gradient with respect to z. Both come from the same
+probabilities, so the gradient costs one pass instead of a recorded graph, and `head_loss` can work through the positions
+in chunks and never hold more than one chunk of logits (the idea of fused linear losses, as in Liger-Kernel).
+
+Contract of the total: terms on logits taken at temperature T are multiplied by T squared (1503.02531, section 2), terms that
+know no temperature are not; every term is a weighted mean over positions whose divisor is the sum of its position weights
+over the whole optimiser step, however that step is cut into batches. A causal model is compared and asked at the same
+positions; a masked one is compared at more of them than it is asked at (see `core.evaluation.objectives`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from core.config import LossSpec
+from core.models.chunking import CHUNK_ELEMENTS
+
+IMPOSSIBLE = -1e30  # the logit of what cannot be
+
+Term = tuple[Tensor, Tensor]  # value (N,), gradient with respect to the student's logits (N, V)
+
+
+def forward_kl(z: Tensor, v: Tensor, temperature: float) -> Term:
+    """KL(p || q) = sum_i p_i (log p_i - log q_i), the soft targets of 1503.02531, section 2.
+
+    Gradient: (q - p) / T.
+    """
+    log_q, log_p = torch.log_softmax(z / temperature, -1), torch.log_softmax(v / temperature, -1)
+    p = log_p.exp()
+    value = log_p.sub_(log_q).mul_(p).sum(-1)
+    return value, log_q.exp_().sub_(p).div_(temperature)
+
+
+def reverse_kl(z: Tensor, v: Tensor, temperature: float) -> Term:
+    """KL(q || p) = sum_i q_i (log q_i - log p_i), as in MiniLLM (2306.08543) and 2605.07783, equation 1.
+
+    Gradient: q (log q - log p - KL(q || p)) / T.
+    """
+    log_q, log_p = torch.log_softmax(z / temperature, -1), torch.log_softmax(v / temperature, -1)
+    q = log_q.exp()
+    ratio = log_q.sub_(log_p)
+    value = (q * ratio).sum(-1)
+    return value, ratio.sub_(value.unsqueeze(-1)).mul_(q).div_(temperature)
+
+
+def generalised_jsd(z: Tensor, v: Tensor, temperature: float, beta: float) -> Term:
+    """beta KL(p || m) + (1 - beta) KL(q || m) with m = beta p + (1 - beta) q (2306.13649, section 2).
+
+    Divided by beta it tends to the forward KL as beta goes to 0; divided by 1 - beta, to the reverse KL as beta goes to 1.
+    Gradient: q (g - sum_i q_i g_i) / T with g = (1 - beta) log(q / m).
+    """
+    log_q, log_p = torch.log_softmax(z / temperature, -1), torch.log_softmax(v / temperature, -1)
+    p, q = log_p.exp(), log_q.exp()
+    log_m = (beta * p + (1 - beta) * q).clamp_min_(torch.finfo(z.dtype).tiny).log_()
+    towards_q = log_q.sub_(log_m)
+    inner = (q * towards_q).sum(-1)
+    value = beta * log_p.sub_(log_m).mul_(p).sum(-1) + (1 - beta) * inner
+    return value, towards_q.sub_(inner.unsqueeze(-1)).mul_(q).mul_((1 - beta) / temperature)
+
+
+def cross_entropy(z: Tensor, targets: Tensor) -> Term:
+    """-log softmax(z)_y, the hard labels. Gradient: softmax(z) - onehot(y).
+
+    Args:
+        targets: (N,) int64 token ids below V.
+    """
+    log_q = torch.log_softmax(z, -1)
+    index = targets.unsqueeze(-1)
+    value = -log_q.gather(-1, index).squeeze(-1)
+    return value, log_q.exp_().scatter_add_(-1, index, z.new_full(index.shape, -1.0))
+
+
+def cosine_distance(student: Tensor, teacher: Tensor) -> Tensor:
+    """1 - cos(h_s, h_t) per position, (N, D) and (N, D) -> (N,); DistilBERT's alignment term (1910.01108, section 2)."""
+    return 1 - F.cosine_similarity(student.float(), teacher.float(), dim=-1)
+
+
+def divergence(spec: LossSpec) -> Callable[[Tensor, Tensor], Term]:
+    """The chosen soft-target term at the chosen temperature."""
+    if spec.divergence == "jsd":
+        return lambda z, v: generalised_jsd(z, v, spec.temperature, spec.beta)
+    term = forward_kl if spec.divergence == "forward_kl" else reverse_kl
+    return lambda z, v: term(z, v, spec.temperature)
+
+
+@dataclass(frozen=True, slots=True)
+class HeadTerms:
+    """Which terms on logits take part, and with which factors.
+
+    Attributes:
+        soft: the divergence, or None when the teacher is not asked.
+        soft_factor: w_kd times T squared.
+        hard_factor: w_hard.
+    """
+
+    soft: Callable[[Tensor, Tensor], Term] | None
+    soft_factor: float
+    hard_factor: float
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """States in front of an output head, and the head.
+
+    Attributes:
+        states: (N, D).
+        weight: (V, D).
+        bias: (V,), or None.
+    """
+
+    states: Tensor
+    weight: Tensor
+    bias: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How much each position counts.
+
+    Attributes:
+        soft, hard: (N,) float32 weights where the distributions are compared, and where the right token is asked for.
+        soft_divisor, hard_divisor: the sums of weights that the means are taken over.
+    """
+
+    soft: Tensor
+    hard: Tensor
+    soft_divisor: float | Tensor
+    hard_divisor: float | Tensor
+
+
+def head_loss(student: Head, teacher: Head | None, targets: Tensor, counts: Counts, terms: HeadTerms,
+              vocabulary: int | None = None) -> tuple[Tensor, Tensor]:
+    """Everything that needs logits, from the hidden states in front of the output heads.
+
+    Logits are computed chunk by chunk; where the two vocabularies are padded to different widths, both are cut to the
+    narrower one, and rows beyond the tokenizer take no part: they receive no gradient.
+
+    Args:
+        student: its three tensors are all that receive a gradient.
+        teacher: None without soft targets.
+        targets: (N,) the right tokens.
+        vocabulary: rows that stand for tokens (default: all).
+
+    Returns:
+        The scalar loss, and (2,) sums over positions: weights times the divergence, weights times the cross-entropy.
+    """
+    return _HeadLoss.apply(student.states, student.weight, student.bias, teacher, targets, counts, terms, vocabulary)
+
+
+class _HeadLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, states, weight, bias, teacher, targets, counts, terms, vocabulary):  # type: ignore[no-untyped-def]
+        soft = terms.soft  # also where its factor is 0, at an end of a ramp: its value is told all the same
+        width = min(vocabulary or len(weight), len(weight), len(teacher.weight) if soft else len(weight))
+        matrix = weight[:width].to(states.dtype)
+        shift = None if bias is None else bias[:width].float()
+        state_gradient = torch.empty_like(states)
+        head_gradient = torch.zeros(matrix.shape, dtype=torch.float32, device=matrix.device) if weight.requires_grad else None
+        shift_gradient = torch.zeros_like(shift) if bias is not None and bias.requires_grad else None
+        sums = torch.zeros(2, dtype=torch.float32, device=states.device)
+        everywhere = not soft or bool(counts.hard.all())
+        step = max(1, CHUNK_ELEMENTS // width)
+        for start in range(0, len(states), step):
+            part = slice(start, start + step)
+            z = _logits(states[part], matrix, shift)
+            gradient: Tensor | None = None
+            if soft:
+                v = _logits(teacher.states[part], teacher.weight[:width], None if teacher.bias is None else teacher.bias[:width].float())
+                value, gradient = soft(z, v)
+                sums[0] += (value * counts.soft[part]).sum()
+                gradient.mul_((counts.soft[part] / counts.soft_divisor).unsqueeze(-1) * terms.soft_factor)
+                del v
+            asked = counts.hard[part]
+            rows = slice(None) if everywhere else asked.nonzero().squeeze(-1)
+            if terms.hard_factor or not soft:
+                value, hard_gradient = cross_entropy(z[rows], targets[part][rows])
+                hard_gradient.mul_((asked[rows] / counts.hard_divisor).unsqueeze(-1) * terms.hard_factor)
+                gradient = hard_gradient if gradient is None else _added(gradient, rows, hard_gradient)
+            else:
+                value = F.cross_entropy(z[rows], targets[part][rows], reduction="none")
+            sums[1] += (value * asked[rows]).sum()
+            if shift_gradient is not None:
+                shift_gradient += gradient.sum(0)
+            gradient = gradient.to(states.dtype)
+            state_gradient[part] = gradient @ matrix
+            if head_gradient is not None:
+                head_gradient += gradient.T @ states[part]
+        ctx.save_for_backward(state_gradient, head_gradient, shift_gradient)
+        ctx.head = (len(weight), weight.dtype)
+        ctx.mark_non_differentiable(sums)
+        return sums[0] * terms.soft_factor / counts.soft_divisor + sums[1] * terms.hard_factor / counts.hard_divisor, sums
+
+    @staticmethod
+    def backward(ctx, upstream, _):  # type: ignore[no-untyped-def]
+        state_gradient, *others = ctx.saved_tensors
+        length, dtype = ctx.head
+        of_head = (None if gradient is None else _padded((gradient * upstream).to(dtype), length) for gradient in others)
+        return (state_gradient * upstream, *of_head, *[None] * 5)
+
+
+def _logits(states: Tensor, matrix: Tensor, shift: Tensor | None) -> Tensor:
+    """(N, D) -> (N, V) in float32."""
+    logits = (states @ matrix.T).float()
+    return logits if shift is None else logits.add_(shift)
+
+
+def _added(gradient: Tensor, rows: Tensor | slice, more: Tensor) -> Tensor:
+    return gradient.add_(more) if isinstance(rows, slice) else gradient.index_add_(0, rows, more)
+
+
+def _padded(gradient: Tensor, length: int) -> Tensor:
+    """Zero rows at the end: those of no token."""
+    return gradient if len(gradient) == length else F.pad(gradient, (*[0, 0] * (gradient.dim() - 1), 0, length - len(gradient)))
+
+
+def masked_logits(logits: Tensor, valid: Tensor) -> Tensor:
+    """Logits in float32 whose invalid places have no probability: the softmax over a span leaves padding out.
+
+    A finite number stands for minus infinity: its probability is exactly 0 as well, and 0 times a difference of two of them is 0
+    where infinities give no number.
+
+    Args:
+        logits, valid: (N, T) each; every row has a valid place.
+    """
+    return logits.float().masked_fill(~valid, IMPOSSIBLE)
+
+
+def logit_loss(z: Tensor, v: Tensor | None, targets: Tensor, terms: HeadTerms, divisor: float | Tensor) -> tuple[Tensor, Tensor]:
+    """Hard labels and soft targets on the logits of a task: of classes, or of the places of a span (1910.01108, section 4).
+
+        L = sum_n (w_kd T^2 D(p_n, q_n) + w_hard CE(q_n, y_n)) / divisor
+
+    Beginnings and ends of spans are rows of their own, so a window counts two rows and the divisor counts both.
+
+    Args:
+        z: (N, C) the student's logits, float32; v: the teacher's, None without soft targets.
+        targets: (N,) class or place.
+
+    Returns:
+        The scalar loss, and (2,) sums over rows: the divergence, the cross-entropy.
+    """
+    return _LogitLoss.apply(z, v, targets, terms, divisor)
+
+
+class _LogitLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, z, v, targets, terms, divisor):  # type: ignore[no-untyped-def]
+        value, gradient = cross_entropy(z, targets)
+        sums = torch.stack([torch.zeros((), dtype=torch.float32, device=z.device), value.sum()])
+        gradient.mul_(terms.hard_factor)
+        if terms.soft:
+            value, soft_gradient = terms.soft(z, v)
+            sums[0] = value.sum()
+            gradient.add_(soft_gradient, alpha=terms.soft_factor)
+        ctx.save_for_backward(gradient.div_(divisor))
+        ctx.mark_non_differentiable(sums)
+        return (sums[0] * terms.soft_factor + sums[1] * terms.hard_factor) / divisor, sums
+
+    @staticmethod
+    def backward(ctx, upstream, _):  # type: ignore[no-untyped-def]
+        gradient, = ctx.saved_tensors
+        return gradient * upstream, None, None, None, None
+
+
+class LayerMatch(nn.Module):
+    """Mean squared error between the outputs of matched blocks (FitNets, 1412.6550; TinyBERT, 1909.10351, section 3.1).
+
+    A learnt projection maps the student's width to the teacher's where they differ. The output of the last block is
+    only seen after the final norm, so the student's last block takes part only where it stands for the teacher's last.
+
+    Args:
+        layer_map: teacher block of each student block.
+        teacher_layers: depth of the teacher.
+        student_width, teacher_width: channels of the two residual streams.
+    """
+
+    def __init__(self, layer_map: Sequence[int], teacher_layers: int, student_width: int, teacher_width: int) -> None:
+        super().__init__()
+        last = len(layer_map) - 1
+        # hidden_states[0] is the embedding, hidden_states[i + 1] the output of block i.
+        self.pairs = [(block + 1, taught + 1) for block, taught in enumerate(layer_map)
+                      if (block == last) == (taught == teacher_layers - 1)]
+        self.projections = nn.ModuleList(
+            nn.Linear(student_width, teacher_width, bias=False) for _ in self.pairs) if student_width != teacher_width else None
+
+    def forward(self, student: Sequence[Tensor], teacher: Sequence[Tensor], counted: Tensor) -> Tensor:
+        """Squared error per counted position, mean over channels and pairs.
+
+        Args:
+            student, teacher: hidden states, (B, T, D) each, embeddings first.
+            counted: (B, T) bool.
+
+        Returns:
+            (N,), zeros when no pair can be compared.
+        """
+        total = torch.zeros(int(counted.sum()), dtype=torch.float32, device=counted.device)
+        for index, (block, taught) in enumerate(self.pairs):
+            states = student[block][counted].float()
+            if self.projections is not None:
+                states = self.projections[index](states)
+            total = total + (states - teacher[taught][counted].float()).square().mean(-1)
+        return total / max(len(self.pairs), 1)

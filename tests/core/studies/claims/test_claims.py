@@ -1,0 +1,125 @@
+"""The claims themselves: complete descriptions, protocols that give the numbers they promise."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from core.recorder import ListRecorder, Stopped
+from core.studies.claims import chain, outcomes
+from core.studies.claims.chain import spearman
+from core.studies.claims.chain_setting import ChainSetting
+from core.studies.claims.claim import Claim
+from core.studies.claims.registry import CLAIMS, SYSTEMS
+from core.studies.claims.running import run_claim
+
+TINY = ChainSetting(sizes=((4, 32), (3, 24), (2, 16), (1, 8)), feed_forward=48, vocabulary=300, block_length=32, rows=200, batch=4,
+                    anchor_steps=6, chain_steps=4, recovery_steps=4, calibration_blocks=4, evaluation_blocks=4, alphas=(0.0, 0.5, 1.0))
+
+
+def test_names_are_given_once() -> None:
+    assert len(CLAIMS) == sum(len(system.CLAIMS) for system in SYSTEMS)
+
+
+@pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS)
+def test_every_claim_is_described_in_full(claim: Claim) -> None:
+    assert all((claim.title, claim.statement, claim.published, claim.check, claim.source.place, claim.figures, claim.pitfalls))
+    assert claim.name == claim.name.upper() and claim.seconds > 0
+    assert any(f"{figure.name} is" in claim.rule.words for figure in claim.figures[:2])
+
+
+@pytest.mark.parametrize("name", [path.stem for path in outcomes.SHIPPED.glob("*.json")])
+def test_shipped_outcomes_are_those_of_the_claim_as_it_stands(name: str) -> None:
+    outcome, place = outcomes.latest(CLAIMS[name])
+    assert place == "shipped" and outcome.claim == name
+    assert {figure.name for figure in CLAIMS[name].figures} == set(outcome.numbers)
+    assert outcome.verdict == CLAIMS[name].rule.judge({key: number.values for key, number in outcome.numbers.items()})
+    assert outcome.setting == CLAIMS[name].setting.to_dict()
+
+
+def test_expansion_is_exact() -> None:
+    outcome = run_claim("C9")
+    assert outcome.verdict == "pass"
+    assert {figure.name for figure in CLAIMS["C9"].figures} == set(outcome.numbers)
+    assert outcome.numbers["worst"].mean > 0
+
+
+def test_expansion_that_forgets_the_gain_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.students.resizing.math.sqrt", lambda value: 1.0)
+    assert run_claim("C9", setting=replace(CLAIMS["C9"].setting, architectures=("llama",))).verdict == "fail"
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("claims")
+
+
+@pytest.fixture
+def shared_home(kept: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """One home for all: the claims share their models and blocks. Little text is held out."""
+    monkeypatch.setattr("core.data.prepare.VALIDATION_ROWS", 200)
+    monkeypatch.setenv("STILLHOUSE_HOME", str(kept))
+    return kept
+
+
+@pytest.mark.usefixtures("shared_home")
+@pytest.mark.parametrize("name", [claim.name for claim in chain.CLAIMS])
+def test_a_protocol_gives_the_numbers_that_its_claim_names(name: str) -> None:
+    setting = TINY if name != "C3" else replace(TINY, sizes=((3, 32), (2, 16), (1, 8)))
+    outcome = run_claim(name, (42,), ListRecorder(), setting=setting)
+    assert {figure.name for figure in CLAIMS[name].figures} == set(outcome.numbers)
+    assert all(math.isfinite(number.mean) for number in outcome.numbers.values())
+
+
+def test_models_are_found_again_and_belong_to_their_seed(shared_home: Path) -> None:
+    from core.studies.claims.small_chain import SmallChain
+
+    first, again, other = (SmallChain(TINY, seed, ListRecorder()) for seed in (1, 1, 2))
+    assert first.anchor(1).losses and first.anchor(1).weights.origin == (0, 2, 3)
+    there = models(shared_home)
+    torch.testing.assert_close(again.anchor(1).weights.tensors, first.anchor(1).weights.tensors)
+    assert not again.recorder.rows and models(shared_home) == there
+    assert not torch.equal(other.largest.tensors["model.norm.weight"], first.largest.tensors["model.norm.weight"])
+
+
+def test_a_stop_in_the_middle_of_a_model_leaves_nothing_half_made(shared_home: Path) -> None:
+    from core.studies.claims.small_chain import SmallChain
+
+    there, recorder = models(shared_home), ListRecorder(stop_after=3)
+    with pytest.raises(Stopped):
+        SmallChain(TINY, 3, recorder).anchor(1)
+    assert 3 in recorder.series("student", "loss") and TINY.anchor_steps not in recorder.series("student", "loss")
+    assert models(shared_home) == there
+
+
+def models(home: Path) -> set[Path]:
+    return set((home / "cache" / "claims").glob("chain-model-*"))
+
+
+@pytest.mark.usefixtures("shared_home")
+def test_held_out_text_for_choosing_and_judging_is_not_the_same() -> None:
+    from core.studies.claims.small_chain import SmallChain
+
+    small = SmallChain(TINY, 1, ListRecorder())
+    choosing, judging = (small._held_out(part) for part in ("choosing", "judging"))
+    assert len(choosing) == len(judging) == TINY.evaluation_blocks
+    assert not {row.tobytes() for row in choosing.input_ids} & {row.tobytes() for row in judging.input_ids}
+
+
+@pytest.mark.parametrize(("first", "second", "rho"), [
+    ([1, 2, 3, 4], [10, 20, 30, 40], 1.0), ([4, 3, 2, 1], [10, 20, 30, 40], -1.0), ([1, 2, 4, 3], [1, 2, 3, 4], 0.8),
+    ([0.9, 0.9, 0.9, 0.9], [1, 2, 3, 4], 0.0), ([1, 1, 2, 2], [1, 2, 3, 4], 0.894427191),
+])
+def test_spearman(first: list[float], second: list[float], rho: float) -> None:
+    assert spearman(first, second) == pytest.approx(rho)
+
+
+def test_settings_are_plain_data_and_differ_by_digest() -> None:
+    setting = ChainSetting()
+    assert json.loads(json.dumps(setting.to_dict())) == setting.to_dict()
+    assert setting.digest() != replace(setting, recovery_steps=1).digest() != replace(setting, batch=1).digest()

@@ -1,0 +1,134 @@
+"""Running a claim: numbers, resuming, stopping, what is kept and which outcome is shown."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from core.errors import ConfigError
+from core.recorder import ListRecorder, Stopped
+from core.studies.claims import outcomes, registry
+from core.studies.claims.outcomes import Outcome
+from core.studies.claims.running import run_claim
+from core.system.files import write_json
+from tests.core.studies.claims.fake_claims import Scale, fake, put_in_place, walk
+
+
+@pytest.fixture(autouse=True)
+def claim(monkeypatch: pytest.MonkeyPatch) -> None:
+    put_in_place(monkeypatch, fake())
+
+
+def seeds_walked(recorder: ListRecorder) -> list[int]:
+    return [payload["seed"] for kind, payload in recorder.events if kind == "claim"]
+
+
+def test_an_outcome_says_everything() -> None:
+    outcome = run_claim("x1")
+    assert (outcome.claim, outcome.verdict, outcome.seeds) == ("X1", "pass", (42, 43, 44))
+    assert outcome.numbers["gain"].values == (1.0, 1.1, 1.2)
+    assert outcome.numbers["gain"].mean == pytest.approx(1.1)
+    assert outcome.numbers["gain"].standard_error == pytest.approx(0.1 / 3**0.5)
+    assert outcome.environment["versions"]["torch"] and outcome.environment["processor"] and outcome.environment["threads"] >= 1
+    assert outcome.date.endswith("+00:00") and outcome.seconds >= 0
+    assert outcome.setting == {"steps": 5, "fails_at": None}
+
+
+def test_an_outcome_survives_json(home: Path) -> None:
+    outcome = run_claim("X1")
+    assert Outcome.from_dict(json.loads(json.dumps(outcome.to_dict()))) == outcome
+    assert outcomes.latest(registry.find("X1")) == (outcome, "here")
+    assert not (home / "claims" / "X1" / "seeds").exists()
+
+
+def test_seeds_that_ended_are_not_run_again_after_a_crash(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    put_in_place(monkeypatch, fake(setting=Scale(fails_at=43)))
+    with pytest.raises(FloatingPointError):
+        run_claim("X1")
+    recorder = ListRecorder()
+    with pytest.raises(FloatingPointError):
+        run_claim("X1", recorder=recorder)
+    assert seeds_walked(recorder) == [43]
+    assert len(list((home / "claims" / "X1" / "seeds").iterdir())) == 1
+
+
+def test_numbers_of_another_setting_or_protocol_are_not_mixed_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    for changes in ({"setting": Scale(steps=6, fails_at=43)}, {"setting": Scale(fails_at=43), "version": 2}):
+        put_in_place(monkeypatch, fake(setting=Scale(fails_at=43)))
+        with pytest.raises(FloatingPointError):
+            run_claim("X1")
+        put_in_place(monkeypatch, fake(**changes))
+        recorder = ListRecorder()
+        with pytest.raises(FloatingPointError):
+            run_claim("X1", recorder=recorder)
+        assert seeds_walked(recorder) == [42, 43]
+
+
+def test_a_stop_keeps_what_ended() -> None:
+    class StopsAtTheSecond(ListRecorder):
+        def should_stop(self) -> bool:
+            return len(seeds_walked(self)) == 2
+
+    with pytest.raises(Stopped):
+        run_claim("X1", recorder=StopsAtTheSecond())
+    recorder = ListRecorder()
+    assert run_claim("X1", recorder=recorder).numbers["gain"].values == (1.0, 1.1, 1.2)
+    assert seeds_walked(recorder) == [43, 44]
+
+
+def test_a_finished_check_is_measured_anew() -> None:
+    run_claim("X1")
+    recorder = ListRecorder()
+    run_claim("X1", recorder=recorder)
+    assert seeds_walked(recorder) == [42, 43, 44]
+
+
+def test_another_scale_is_told_and_not_kept() -> None:
+    outcome = run_claim("X1", setting=Scale(steps=2))
+    assert outcome.numbers["steps"].mean == 2
+    assert outcomes.latest(registry.find("X1")) is None
+
+
+def test_too_few_seeds_give_no_verdict() -> None:
+    outcome = run_claim("X1", (7,))
+    assert outcome.verdict == "inconclusive" and outcome.numbers["gain"].standard_error is None
+
+
+@pytest.mark.parametrize("seeds", [(), (1, 1)])
+def test_seeds_that_make_no_sense_are_refused(seeds: tuple[int, ...]) -> None:
+    with pytest.raises(ConfigError, match="different numbers"):
+        run_claim("X1", seeds)
+
+
+def test_a_protocol_of_all_seeds_is_called_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def together(seeds, setting, recorder):
+        calls.append(seeds)
+        return {seed: walk(seed, setting, recorder) for seed in seeds}
+
+    put_in_place(monkeypatch, fake(protocol=together, of_all_seeds=True))
+    assert run_claim("X1").numbers["gain"].values == (1.0, 1.1, 1.2)
+    assert calls == [(42, 43, 44)]
+
+
+def test_what_was_made_here_wins_and_what_another_protocol_made_is_not_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    claim = registry.find("X1")
+    outcome = run_claim("X1")
+    monkeypatch.setattr(outcomes, "SHIPPED", tmp_path)
+    shipped = replace(outcome, verdict="fail")
+    write_json(tmp_path / "X1.json", shipped.to_dict())
+    assert outcomes.latest(claim) == (outcome, "here")
+    outcomes.keep(replace(outcome, version=2))
+    assert outcomes.latest(claim) == (shipped, "shipped")
+    (tmp_path / "X1.json").write_text("{")
+    assert outcomes.latest(claim) is None
+
+
+def test_an_unknown_claim_is_refused_with_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
+    put_in_place(monkeypatch, fake("C1"), fake("C2"), fake("D6"))
+    with pytest.raises(ConfigError, match=r"The claims are C1, C2, D6\. Did you mean C"):
+        registry.find("C12")

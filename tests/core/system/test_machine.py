@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from core.system import machine
+
+FREE = 8 * 2**30
+
+
+@pytest.fixture
+def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine with 8 GiB free; what its control groups say is written below the folder."""
+    monkeypatch.setattr(machine, "CGROUP", tmp_path / "cgroup")
+    monkeypatch.setattr(machine, "OWN_CGROUP", tmp_path / "own")
+    monkeypatch.setattr(machine.psutil, "virtual_memory", lambda: SimpleNamespace(available=FREE))
+    return tmp_path
+
+
+def write(folder: Path, **files: object) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name.replace("_", ".", 1)).write_text(f"{content}\n")
+
+
+def test_without_control_groups_the_machine_counts(groups: Path):
+    assert machine.memory_available() == FREE
+
+
+@pytest.mark.parametrize("own", ["0::/", "0::/box", "0::/box/inner"])
+def test_a_limit_around_the_process_counts(groups: Path, own: str):
+    (groups / "own").write_text(f"{own}\n")
+    write(groups / "cgroup" / "box" / "inner", memory_max="max", memory_current=5)  # has no limit of its own
+    limited = groups / "cgroup" / ("" if own == "0::/" else "box")
+    write(limited, memory_max=1000, memory_current=700, memory_stat="anon 5\ninactive_file 100")
+    assert machine.memory_available() == 1000 - (700 - 100)
+
+
+def test_a_limit_of_version_1_counts(groups: Path):
+    (groups / "own").write_text("3:cpuset:/\n2:memory:/box\n0::/\n")
+    folder = groups / "cgroup" / "memory" / "box"
+    folder.mkdir(parents=True)
+    (folder / "memory.limit_in_bytes").write_text("1000")
+    (folder / "memory.usage_in_bytes").write_text("700")
+    (folder / "memory.stat").write_text("inactive_file 1\ntotal_inactive_file 50\n")
+    assert machine.memory_available() == 1000 - (700 - 50)
+
+
+def test_a_limit_above_what_is_free_changes_nothing(groups: Path):
+    (groups / "own").write_text("0::/\n")
+    write(groups / "cgroup", memory_max=2 * FREE, memory_current=1, memory_stat="inactive_file 0")
+    assert machine.memory_available() == FREE
+
+
+def test_a_group_over_its_limit_leaves_nothing(groups: Path):
+    (groups / "own").write_text("0::/\n")
+    write(groups / "cgroup", memory_max=100, memory_current=200, memory_stat="inactive_file 0")
+    assert machine.memory_available() == 0

@@ -1,0 +1,200 @@
+"""The trainer: the same gradient however a step is cut, terms told as they are, stops and bad losses."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from core.config import LossSpec, StudentSpec, TrainSpec
+from core.data.packing import Blocks
+from core.errors import CompatibilityError, NonFiniteLoss
+from core.evaluation.language import evaluate_language
+from core.models.vocabulary import real_width
+from core.recorder import STUDENT, ListRecorder
+from core.students.build import build_student
+from core.training.base_trainer import latest_checkpoint, training_arguments
+from core.training.distillation_trainer import DistillationTrainer, Lesson
+from tests.core.chat_models import chat_model, chat_tokenizer
+from tests.core.tiny import VOCABULARY, tiny_model
+
+ROOT = Path(__file__).resolve().parents[3]
+LENGTH = 12
+EVERYTHING = LossSpec(w_kd=1.0, w_hard=0.5, w_hidden=0.3, w_hidden_mse=0.2, temperature=2.0)
+
+
+def make_blocks(count: int = 8) -> Blocks:
+    """Blocks with very different numbers of counted positions, so that a mean of means would show."""
+    rng = np.random.default_rng(0)
+    weights = rng.choice([0.0, 1.0, 5.0], size=(count, LENGTH)).astype(np.float32)
+    weights[::2, 3:] = 0.0
+    return Blocks(rng.integers(2, VOCABULARY, (count, LENGTH)).astype(np.int32), weights, count, count * LENGTH)
+
+
+def make_trainer(directory: Path, spec: TrainSpec, losses: LossSpec = EVERYTHING, recorder: ListRecorder | None = None,
+                 blocks: Blocks | None = None, lora: dict[str, int] | None = None) -> DistillationTrainer:
+    teacher = tiny_model("llama", layers=4)
+    student = build_student(teacher, StudentSpec(layers=2, lora=lora), seed=1)
+    taught = losses.needs_teacher()
+    arguments = training_arguments(spec, directory, torch.device("cpu"), eval_steps=1000)
+    lesson = Lesson(losses, teacher if taught else None, student.layer_map)
+    return DistillationTrainer(student.model, lesson, blocks or make_blocks(), arguments, arm=STUDENT,
+                               recorder=recorder or ListRecorder(), dtype=torch.float32, evaluate=lambda step: {"eval/cross_entropy": 0.0})
+
+
+def spec(**changes: object) -> TrainSpec:
+    return TrainSpec(**{"max_steps": 1, "device": "cpu", "precision": "fp32", "learning_rate": 1e-3, "warmup_ratio": 0.0,
+                        "lr_scheduler_type": "constant_with_warmup", "per_device_train_batch_size": 8, **changes})
+
+
+def gradients(directory: Path, batch: int, accumulation: int) -> dict[str, torch.Tensor]:
+    trainer = make_trainer(directory, spec(per_device_train_batch_size=batch, gradient_accumulation_steps=accumulation, max_grad_norm=1e9))
+    seen: dict[str, torch.Tensor] = {}
+
+    def keep(*_: object) -> None:
+        seen.update({name: parameter.grad.clone() for name, parameter in trainer.model.named_parameters() if parameter.grad is not None})
+
+    trainer.create_optimizer().register_step_pre_hook(keep)
+    trainer.train()
+    return seen
+
+
+@pytest.mark.parametrize(("batch", "accumulation"), [(4, 2), (2, 4), (1, 8)])
+def test_gradient_does_not_depend_on_how_a_step_is_cut(tmp_path, batch, accumulation):
+    whole, cut = gradients(tmp_path / "whole", 8, 1), gradients(tmp_path / "cut", batch, accumulation)
+    assert whole.keys() == cut.keys() and len(whole) > 10
+    for name, gradient in whole.items():
+        torch.testing.assert_close(cut[name], gradient, rtol=1e-4, atol=1e-6, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def test_two_processes_train_as_one(tmp_path):
+    """Two CPU processes (gloo) with half the batch each end with the same weights as one process."""
+    script = ("import os, sys; from pathlib import Path; import torch\n"
+              "from tests.core.training.test_distillation_trainer import make_trainer, spec\n"
+              "trainer = make_trainer(Path(sys.argv[1]), spec(per_device_train_batch_size=int(sys.argv[2]), max_steps=2))\n"
+              "trainer.train()\n"
+              "weights = trainer.accelerator.unwrap_model(trainer.model).state_dict()\n"
+              "if trainer.is_world_process_zero(): torch.save(weights, sys.argv[1] + '.pt')\n"
+              # The interpreter must not be torn down: gloo's threads, which the wrapped model keeps, may still run then and abort it.
+              "os._exit(0)\n")
+    (tmp_path / "train.py").write_text(script)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    for processes, batch in ((1, 8), (2, 4)):
+        launcher = ["-m", "torch.distributed.run", f"--nproc-per-node={processes}", "--master-addr=127.0.0.1", f"--master-port={port}"]
+        arguments = [str(tmp_path / "train.py"), str(tmp_path / str(processes)), str(batch)]
+        command = [sys.executable, *(launcher if processes > 1 else []), *arguments]
+        done = subprocess.run(command, cwd=ROOT, env=_environment(), capture_output=True, text=True, timeout=100, check=False)
+        assert done.returncode == 0, done.stderr[-2000:]
+    alone, together = (torch.load(tmp_path / f"{processes}.pt", weights_only=True) for processes in (1, 2))
+    for name, weights in alone.items():
+        torch.testing.assert_close(together[name], weights, rtol=1e-4, atol=1e-5)
+
+
+def _environment() -> dict[str, str]:
+    import os
+
+    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+def test_every_term_is_told_raw_and_weighted(tmp_path):
+    recorder = ListRecorder()
+    make_trainer(tmp_path, spec(max_steps=2), recorder=recorder).train()
+    value = {name: value for _, step, name, value in recorder.rows if step == 1}
+    factors = {"kd": 1.0 * 2.0**2, "hard": 0.5, "hidden": 0.3, "hidden_mse": 0.2}
+    for term, factor in factors.items():
+        assert value[f"raw/{term}"] > 0
+        assert value[f"loss/{term}"] == pytest.approx(factor * value[f"raw/{term}"], rel=1e-5)
+    assert value["loss"] == pytest.approx(sum(value[f"loss/{term}"] for term in factors), rel=1e-5)
+    assert value["tokens"] == 8 * LENGTH
+
+
+@pytest.mark.parametrize("init", ["teacher", "random"])
+def test_training_and_evaluation_agree_about_a_padded_model(tmp_path, init):
+    """Rows beyond the tokenizer are no tokens: what the first step is told equals what evaluation finds on the same blocks."""
+    tokenizer, recorder, blocks = chat_tokenizer(), ListRecorder(), make_blocks()
+    blocks.weights[blocks.weights > 0] = 1.0  # evaluation counts positions, training weighs them
+    teacher = chat_model(layers=4, width=len(tokenizer) + 20)
+    student = build_student(teacher, StudentSpec(layers=2, init=init), seed=1).model
+    measured = evaluate_language(student, blocks, teacher, tokenizer=tokenizer, batch_size=8, device="cpu")
+    padding = student.get_output_embeddings().weight[len(tokenizer):].detach().clone()
+    lesson = Lesson(LossSpec(w_kd=1.0, w_hard=0.5, temperature=1.0), teacher, vocabulary=real_width(tokenizer, student, teacher))
+    DistillationTrainer(student, lesson, blocks, training_arguments(spec(weight_decay=0.0), tmp_path, torch.device("cpu"), eval_steps=99),
+                        arm=STUDENT, recorder=recorder, dtype=torch.float32, evaluate=lambda step: {"eval/cross_entropy": 0.0}).train()
+    assert recorder.series(STUDENT, "raw/hard")[1] == pytest.approx(measured["cross_entropy"], rel=1e-5)
+    assert recorder.series(STUDENT, "raw/kd")[1] == pytest.approx(measured["kl_to_teacher"], rel=1e-4)
+    assert torch.equal(student.get_output_embeddings().weight[len(tokenizer):], padding)
+
+
+def test_weights_move_along_their_ramp(tmp_path):
+    recorder = ListRecorder()
+    losses = LossSpec(w_kd={"start": 1.0, "end": 0.0}, w_hard={"start": 0.0, "end": 2.0}, temperature=1.0)
+    make_trainer(tmp_path, spec(max_steps=3), losses, recorder).train()
+    shares = [recorder.series(STUDENT, "loss/hard")[step] / recorder.series(STUDENT, "raw/hard")[step] for step in (1, 2, 3)]
+    assert shares == pytest.approx([0.0, 1.0, 2.0])
+    assert recorder.series(STUDENT, "loss/kd")[3] == 0.0
+    assert all(value > 0 for value in recorder.series(STUDENT, "raw/kd").values())  # the term itself has no weight
+
+
+@pytest.mark.parametrize("lora", [None, {"rank": 2}])
+def test_training_lowers_the_loss_and_moves_what_is_trainable(tmp_path, lora):
+    recorder = ListRecorder()
+    trainer = make_trainer(tmp_path, spec(max_steps=15, learning_rate=1e-2), recorder=recorder, lora=lora)
+    before = {name: parameter.detach().clone() for name, parameter in trainer.model.named_parameters()}
+    trainer.train()
+    loss = recorder.series(STUDENT, "loss")
+    assert loss[15] < loss[1]
+    for name, parameter in trainer.model.named_parameters():
+        assert torch.equal(parameter, before[name]) != parameter.requires_grad, name
+
+
+def test_without_a_teacher_only_hard_labels_count(tmp_path):
+    recorder = ListRecorder()
+    make_trainer(tmp_path, spec(), LossSpec(w_kd=0.0, w_hard=1.0), recorder).train()
+    assert {name for _, _, name, _ in recorder.rows if name.startswith(("raw/", "loss/"))} == {"raw/hard", "loss/hard"}
+
+
+def test_stop_finishes_the_step_and_leaves_a_checkpoint(tmp_path):
+    make_trainer(tmp_path, spec(max_steps=9), recorder=ListRecorder(stop_after=3)).train()
+    checkpoint = latest_checkpoint(tmp_path)
+    assert json.loads((checkpoint / "trainer_state.json").read_text())["global_step"] == 4
+
+
+def test_an_unfinished_checkpoint_is_not_taken(tmp_path):
+    for step, state in ((9, b"{}"), (10, None), (11, b""), (12, b'{"global_step": 12, "log_hi'), (13, bytes(16))):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        if state is not None:
+            (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_bytes(state)
+    assert latest_checkpoint(tmp_path).name == "checkpoint-9"
+
+
+def test_the_clock_stops_after_the_step_was_waited_for(tmp_path):
+    """The first look at a loss waits for the GPU; a clock that stops before it measures how fast work is queued."""
+    trainer = make_trainer(tmp_path, spec())
+    order = [type(callback).__name__ for callback in trainer.callback_handler.callbacks]
+    assert order.index("_Conscience") < order.index("_Clock")
+
+
+@pytest.mark.parametrize("layer_map", [(0,), (0, 1, 2, 3, 4)])
+def test_matched_layers_without_a_pair_are_refused(tmp_path, layer_map):
+    """A single block that came from the teacher's first has no counterpart; a deeper student asks for blocks that are not there."""
+    teacher, student = tiny_model("llama", layers=4), tiny_model("llama", layers=len(layer_map))
+    arguments = training_arguments(spec(), tmp_path, torch.device("cpu"), eval_steps=9)
+    with pytest.raises(CompatibilityError, match="w_hidden_mse"):
+        DistillationTrainer(student, Lesson(LossSpec(w_hidden_mse=1.0), teacher, layer_map), make_blocks(), arguments, arm=STUDENT,
+                            recorder=ListRecorder(), dtype=torch.float32, evaluate=lambda step: {})
+
+
+def test_a_loss_that_is_no_number_ends_training(tmp_path):
+    trainer = make_trainer(tmp_path, spec(max_steps=3))
+    with torch.no_grad():
+        next(trainer.model.parameters()).fill_(float("nan"))
+    with pytest.raises(NonFiniteLoss, match="step 1"):
+        trainer.train()

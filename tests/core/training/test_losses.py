@@ -1,0 +1,249 @@
+"""Every term against a second version written from its definition, and the chunked head against plain autograd."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.config import LossSpec
+from core.training import losses
+from core.training.losses import Counts, Head, HeadTerms, LayerMatch, divergence, head_loss, logit_loss, masked_logits
+
+N, V, D = 7, 23, 8
+
+
+def naive_kl(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """sum_i a_i log(a_i / b_i), written with plain loops over positions."""
+    return torch.stack([sum(x * (x.log() - y.log()) for x, y in zip(row_a, row_b, strict=True)) for row_a, row_b in zip(a, b, strict=True)])
+
+
+def naive(name: str, z: torch.Tensor, v: torch.Tensor, temperature: float, beta: float) -> torch.Tensor:
+    p, q = torch.softmax(v / temperature, -1), torch.softmax(z / temperature, -1)
+    if name == "forward_kl":
+        return naive_kl(p, q)
+    if name == "reverse_kl":
+        return naive_kl(q, p)
+    m = beta * p + (1 - beta) * q
+    return beta * naive_kl(p, m) + (1 - beta) * naive_kl(q, m)
+
+
+def logits(seed: int, scale: float = 2.0) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return (scale * torch.randn(N, V, generator=generator, dtype=torch.float64) for _ in range(2))
+
+
+@pytest.mark.parametrize("name", ["forward_kl", "reverse_kl", "jsd"])
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 1000), temperature=st.floats(0.3, 20), beta=st.floats(0.05, 0.95))
+def test_divergences_equal_their_definition_and_its_gradient(name, seed, temperature, beta):
+    z, v = logits(seed)
+    z.requires_grad_()
+    term = divergence(LossSpec(divergence=name, temperature=temperature, beta=beta))
+    value, gradient = term(z.detach().clone(), v.clone())
+    expected = naive(name, z, v, temperature, beta)
+    expected.sum().backward()
+    torch.testing.assert_close(value, expected.detach(), rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(gradient, z.grad, rtol=1e-6, atol=1e-9)
+
+
+def test_cross_entropy_equals_its_definition_and_its_gradient():
+    z, _ = logits(0)
+    z.requires_grad_()
+    targets = torch.arange(N)
+    value, gradient = losses.cross_entropy(z.detach().clone(), targets)
+    expected = torch.stack([-(z[n, y].exp() / z[n].exp().sum()).log() for n, y in enumerate(targets)])
+    expected.sum().backward()
+    torch.testing.assert_close(value, expected.detach())
+    torch.testing.assert_close(gradient, z.grad)
+
+
+@pytest.mark.parametrize("name", ["forward_kl", "reverse_kl", "jsd"])
+def test_identical_logits_give_no_loss_and_no_gradient(name):
+    z, _ = logits(1)
+    value, gradient = divergence(LossSpec(divergence=name, temperature=3.0))(z, z.clone())
+    assert value.abs().max() < 1e-12 and gradient.abs().max() < 1e-12
+
+
+def test_jsd_tends_to_both_kls_at_its_ends():
+    z, v = logits(2)
+    near_zero, near_one = (losses.generalised_jsd(z.clone(), v.clone(), 1.0, beta)[0] for beta in (1e-6, 1 - 1e-6))
+    torch.testing.assert_close(near_zero / 1e-6, losses.forward_kl(z.clone(), v.clone(), 1.0)[0], rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(near_one / 1e-6, losses.reverse_kl(z.clone(), v.clone(), 1.0)[0], rtol=1e-3, atol=1e-5)
+
+
+def test_high_temperature_matches_logits():
+    """T^2 times the gradient tends to the difference of the centred logits over V (1503.02531, section 2.1)."""
+    z, v = logits(3, scale=1.0)
+    z, v = z - z.mean(-1, keepdim=True), v - v.mean(-1, keepdim=True)
+    _, gradient = losses.forward_kl(z.clone(), v.clone(), 100.0)
+    limit = (z - v) / V
+    assert (100.0**2 * gradient - limit).norm() / limit.norm() < 0.01
+
+
+def test_t_squared_keeps_the_gradient_in_scale():
+    z, v = logits(4, scale=1.0)
+    norms = [(t * t * losses.forward_kl(z.clone(), v.clone(), t)[1]).norm() for t in (2.0, 5.0, 20.0)]
+    assert max(norms) / min(norms) < 1.15
+
+
+def head_case(vocabulary: int = V, teacher_vocabulary: int = V):
+    generator = torch.Generator().manual_seed(5)
+    student, teacher = (torch.randn(N, D, generator=generator, dtype=torch.float64) for _ in range(2))
+    head, teacher_head = (torch.randn(size, D, generator=generator, dtype=torch.float64) for size in (vocabulary, teacher_vocabulary))
+    targets = torch.randint(0, min(vocabulary, teacher_vocabulary), (N,), generator=generator)
+    return student, head, teacher, teacher_head, targets, torch.tensor([1.0, 0.0, 2.0, 1.0, 20.0, 1.0, 0.5], dtype=torch.float64)
+
+
+@pytest.mark.parametrize("chunk", [1, 3 * V, 1 << 20])
+@pytest.mark.parametrize(("w_kd", "w_hard"), [(1.0, 0.0), (0.0, 1.0), (0.7, 0.3)])
+def test_chunked_head_equals_autograd_on_the_definition(monkeypatch, chunk, w_kd, w_hard):
+    monkeypatch.setattr(losses, "CHUNK_ELEMENTS", chunk)
+    student, head, teacher, teacher_head, targets, weights = head_case()
+    student.requires_grad_(), head.requires_grad_()
+    spec = LossSpec(w_kd=w_kd, w_hard=w_hard, temperature=2.0)
+    terms = HeadTerms(divergence(spec), w_kd * 4.0, w_hard)
+    loss, sums = head_loss(Head(student, head), Head(teacher, teacher_head), targets, alike(weights, 25.5), terms)
+    got = torch.autograd.grad(loss * 3.0, (student, head))
+
+    z, v = student @ head.T, teacher @ teacher_head.T
+    soft = naive("forward_kl", z, v, 2.0, 0.5)
+    hard = torch.stack([-torch.log_softmax(z[n], -1)[y] for n, y in enumerate(targets)])
+    expected = (w_kd * 4.0 * (weights * soft).sum() + w_hard * (weights * hard).sum()) / 25.5
+    wanted = torch.autograd.grad(expected * 3.0, (student, head))
+    assert math.isclose(loss.item(), expected.item(), rel_tol=1e-5)
+    assert math.isclose(sums[1].item(), (weights * hard).sum().item(), rel_tol=1e-5)
+    for one, other in zip(got, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def alike(weights: torch.Tensor, divisor: float) -> Counts:
+    """Compared and asked at the same positions, as causal models are."""
+    return Counts(weights, weights, divisor, divisor)
+
+
+def test_weightless_positions_count_nothing():
+    student, head, teacher, teacher_head, targets, weights = head_case()
+    student.requires_grad_()
+    loss, _ = head_loss(Head(student, head), Head(teacher, teacher_head), targets, alike(weights, 1.0),
+                        HeadTerms(divergence(LossSpec()), 4.0, 1.0))
+    (gradient,) = torch.autograd.grad(loss, student)
+    assert gradient[1].abs().max() == 0 and gradient[0].abs().max() > 0
+
+
+@pytest.mark.parametrize("w_kd", [0.0, 1.0])
+def test_rows_beyond_the_tokenizer_take_no_part(w_kd):
+    student, head, teacher, teacher_head, targets, weights = head_case(V + 9, V + 4)
+    targets = targets.clamp_max(V - 1)
+    head.requires_grad_()
+    terms = HeadTerms(divergence(LossSpec()), 4.0 * w_kd, 1.0)
+    loss, sums = head_loss(Head(student, head), Head(teacher, teacher_head), targets, alike(weights, 1.0), terms, V)
+    expected, cut = head_loss(Head(student, head[:V].detach()), Head(teacher, teacher_head[:V]), targets, alike(weights, 1.0), terms)
+    torch.testing.assert_close((loss, sums), (expected, cut))
+    (gradient,) = torch.autograd.grad(loss, head)
+    assert gradient.shape == head.shape and gradient[V:].abs().sum() == 0 and gradient[:V].abs().sum() > 0
+
+
+@pytest.mark.parametrize(("mine", "theirs"), [(V, V + 9), (V + 9, V)])
+def test_padded_vocabularies_are_cut_to_the_common_width(mine, theirs):
+    student, head, teacher, teacher_head, targets, weights = head_case(mine, theirs)
+    head.requires_grad_()
+    terms = HeadTerms(divergence(LossSpec()), 4.0, 0.0)
+    loss, _ = head_loss(Head(student, head), Head(teacher, teacher_head), targets, alike(weights, 1.0), terms)
+    expected, _ = head_loss(Head(student, head[:V].detach()), Head(teacher, teacher_head[:V]), targets, alike(weights, 1.0), terms)
+    torch.testing.assert_close(loss, expected)
+    (gradient,) = torch.autograd.grad(loss, head)
+    assert gradient.shape == head.shape and gradient[V:].abs().sum() == 0
+
+
+@pytest.mark.parametrize(("w_kd", "w_hard"), [(5.0, 2.0), (0.0, 2.0), (5.0, 0.0)])
+def test_masked_positions_are_asked_and_all_others_are_compared(w_kd, w_hard, monkeypatch):
+    """Two sets of positions with divisors of their own, and heads with a bias, against plain autograd."""
+    monkeypatch.setattr(losses, "CHUNK_ELEMENTS", 3 * V)
+    student, head, teacher, teacher_head, targets, _ = head_case()
+    bias, teacher_bias = torch.randn(2, V, generator=torch.Generator().manual_seed(9))
+    soft, hard = torch.tensor([1.0, 1, 0, 1, 1, 1, 1]), torch.tensor([0.0, 1, 1, 0, 0, 0, 1])
+    student, head, teacher, teacher_head = (each.float() for each in (student, head, teacher, teacher_head))
+    for tensor in (student, head, bias):
+        tensor.requires_grad_()
+    loss, sums = head_loss(Head(student, head, bias), Head(teacher, teacher_head, teacher_bias), targets, Counts(soft, hard, 11.0, 3.0),
+                           HeadTerms(divergence(LossSpec()), 4 * w_kd, w_hard))
+    z, v = student @ head.T + bias, teacher @ teacher_head.T + teacher_bias
+    kl = naive("forward_kl", z, v, 2.0, 0.5)
+    ce = -torch.log_softmax(z, -1).gather(1, targets[:, None]).squeeze(1)
+    expected = 4 * w_kd * (kl * soft).sum() / 11 + w_hard * (ce * hard).sum() / 3
+    torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-6)
+    assert sums[1].item() == pytest.approx((ce * hard).sum().item(), rel=1e-5)
+    found, naively = (torch.autograd.grad(each, (student, head, bias)) for each in (loss, expected))
+    for got, wanted in zip(found, naively, strict=True):
+        torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_layer_match_pairs_only_states_at_the_same_norm_point():
+    assert LayerMatch((0, 2, 3), 4, D, D).pairs == [(1, 1), (2, 3), (3, 4)]
+    assert LayerMatch((0, 1), 4, D, D).pairs == [(1, 1)]
+
+
+def test_layer_match_equals_its_definition_and_projects_other_widths():
+    generator = torch.Generator().manual_seed(6)
+    teacher = [torch.randn(2, 3, D, generator=generator) for _ in range(5)]
+    counted = torch.tensor([[True, False, True], [True, True, False]])
+    student = [torch.randn(2, 3, D, generator=generator) for _ in range(3)]
+    got = LayerMatch((0, 3), 4, D, D)(student, teacher, counted)
+    expected = sum(((student[s] - teacher[t]) ** 2).mean(-1)[counted] for s, t in ((1, 1), (2, 4))) / 2
+    torch.testing.assert_close(got, expected)
+    narrow = [states[..., :4] for states in student]
+    match = LayerMatch((0, 3), 4, 4, D)
+    match(narrow, teacher, counted).sum().backward()
+    assert all(projection.weight.grad.abs().sum() > 0 for projection in match.projections)
+
+
+def test_cosine_distance_ranges_from_zero_to_two():
+    states = torch.randn(4, D)
+    torch.testing.assert_close(losses.cosine_distance(states, 3 * states), torch.zeros(4), atol=1e-6, rtol=0)
+    torch.testing.assert_close(losses.cosine_distance(states, -states), torch.full((4,), 2.0))
+
+
+@pytest.mark.parametrize("kind", ["forward_kl", "reverse_kl", "jsd"])
+def test_the_loss_of_a_task_against_its_definition(kind):
+    """Rows of logits of which some places are padding: as if those were not there."""
+    generator = torch.Generator().manual_seed(3)
+    z, v = torch.randn(4, 7, generator=generator).mul(3), torch.randn(4, 7, generator=generator).mul(3)
+    lengths, targets = torch.tensor([7, 5, 2, 6]), torch.tensor([6, 0, 1, 3])
+    valid = torch.arange(7) < lengths[:, None]
+    z = torch.where(valid, z, 50.0).requires_grad_()  # whatever padding says has no part
+    spec = LossSpec(divergence=kind, temperature=1.7, beta=0.3)
+    terms = HeadTerms(divergence(spec), 0.6 * 1.7**2, 0.4)
+    loss, sums = logit_loss(masked_logits(z, valid), masked_logits(v, valid), targets, terms, 4.0)
+    loss.backward()
+
+    reference = z.detach().clone().requires_grad_()
+    soft = hard = 0.0
+    for row in range(4):
+        cut, taught = reference[row, :lengths[row]], v[row, :lengths[row]]
+        q, p = (torch.softmax(each / 1.7, -1) for each in (cut, taught))
+        m = 0.3 * p + 0.7 * q
+        soft = soft + {"forward_kl": (p * (p / q).log()).sum(), "reverse_kl": (q * (q / p).log()).sum(),
+                       "jsd": 0.3 * (p * (p / m).log()).sum() + 0.7 * (q * (q / m).log()).sum()}[kind]
+        hard = hard - torch.log_softmax(cut, -1)[targets[row]]
+    total = (0.6 * 1.7**2 * soft + 0.4 * hard) / 4
+    total.backward()
+    torch.testing.assert_close(loss, total)
+    torch.testing.assert_close(sums, torch.stack([soft, hard]).detach())
+    torch.testing.assert_close(z.grad, reference.grad, atol=1e-6, rtol=1e-4)
+    assert (z.grad[~valid] == 0).all()
+
+
+def test_a_task_without_a_teacher_and_with_an_identical_one():
+    z = torch.randn(3, 5, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    targets = torch.tensor([0, 4, 2])
+    loss, sums = logit_loss(z, None, targets, HeadTerms(None, 0.0, 1.0), 3.0)
+    torch.testing.assert_close(loss, F.cross_entropy(z, targets))
+    assert sums[0] == 0
+    same, sums = logit_loss(z, z.detach(), targets, HeadTerms(divergence(LossSpec()), 4.0, 0.0), 3.0)
+    same.backward()
+    assert same == 0 and sums[0] == 0 and z.grad.abs().max() < 1e-6
