@@ -1,7 +1,9 @@
 # make run [PORT=8601]   install what is needed, start the app
 # make test [ARGS=...]   install what is needed, run all tests
 # make bench             measure, print one table
-# make lint              check the style
+# make check [ARGS=...]  lint and test: what has to pass before a change lands
+# make lint              check style, spelling and YAML
+# make types             check the types
 # make reference         write docs/reference/ from the code
 
 PYTHON3 ?= python3
@@ -13,7 +15,7 @@ PYTHON := $(VENV)/bin/python
 RUNTIME := $(VENV)/.runtime
 DEVELOPMENT := $(VENV)/.development
 
-.PHONY: run test bench lint reference browser
+.PHONY: run test check bench lint types reference browser
 
 run: $(RUNTIME)
 	@$(PYTHON) -m workbench
@@ -24,8 +26,15 @@ test: $(DEVELOPMENT) browser
 bench: $(DEVELOPMENT) browser
 	$(PYTHON) -m tests.benchmarks
 
+check: lint test
+
 lint: $(DEVELOPMENT)
 	$(PYTHON) -m ruff check .
+	$(PYTHON) -m codespell_lib .
+	$(PYTHON) -m yamllint --strict .
+
+types: $(DEVELOPMENT)
+	$(PYTHON) -m mypy
 
 reference: $(DEVELOPMENT)
 	$(PYTHON) -m workbench.terminal.reference
