@@ -3,8 +3,8 @@
 import streamlit as st
 
 from workbench.screens.new_experiment import advanced_form, data_view, experiment_form, forms, plan_view
-from workbench.screens.new_experiment.controls import TOLD, draft
-from workbench.screens.new_experiment.data_view import Survey
+from workbench.screens.new_experiment.controls import SHOWN_ERRORS, draft
+from workbench.screens.new_experiment.data_view import DatasetScan
 from workbench.screens.shared import views
 
 with views.errors_shown():
@@ -18,18 +18,18 @@ with views.errors_shown():
     config, errors = forms.check(draft())
     plan, failed = plan_view.static(config) if config else (None, {})
     errors |= failed
-    survey = data_view.survey(config) if config and not failed else Survey()
-    if survey.problem:
-        errors["data.source"] = survey.problem
-    st.session_state[TOLD] = set()
+    scan = data_view.scan(config) if config and not failed else DatasetScan()
+    if scan.problem:
+        errors["data.source"] = scan.problem
+    st.session_state[SHOWN_ERRORS] = set()
     drawn, drawn_plan = experiment_form.drawable(config, plan, errors)
     if mode == experiment_form.SIMPLE:
         experiment_form.simple(drawn, drawn_plan, errors)
     else:
         advanced_form.advanced(drawn, drawn_plan, errors)
     if drawn_plan is not None:
-        plan_view.plan(drawn, drawn_plan, mended=drawn is not config and set(errors) != {"name"}, ready=not errors,
-                       note=data_view.passes(drawn, survey.found or {}))
-    experiment_form.start_button(config, start, errors, survey)
+        plan_view.plan(drawn, drawn_plan, partial=drawn is not config and set(errors) != {"name"}, ready=not errors,
+                       note=data_view.passes(drawn, scan.found or {}))
+    experiment_form.start_button(config, start, errors, scan)
     if config is not None:
         experiment_form.terminal(config, start)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from core.chains.folder import Chain, open_chain
-from workbench.screens.chain import findings
+from workbench.screens.chain import curve_analysis
 from workbench.screens.shared.theme import BLUE, BROWN, COPPER, GREY, OLIVE, ROSE, TEAL, VIOLET
 
 PICTURE = Path(__file__).resolve().parents[2] / "assets" / "size-quality.svg"
@@ -68,7 +68,7 @@ def svg(chain: Chain) -> str:
 def _series(chain: Chain, name: str, x: Callable[[float], float], y: Callable[[float], float]) -> list[str]:
     label, colour, dash, width, radius = LOOKS[name]
     path, before = "", math.nan
-    for parameters, loss in findings.curve(chain, name).itertuples(index=False):
+    for parameters, loss in curve_analysis.curve(chain, name).itertuples(index=False):
         if math.isnan(parameters):
             before = math.nan
             continue

@@ -87,7 +87,7 @@ CASES: dict[tuple[str, str], tuple[list[str], int, tuple[str, ...]]] = {
 def cpu_in_use(release_home: Path) -> None:
     store = Store()
     run = store.create_run(store.run("whole").config.model_copy(update={"name": "ahead"}), device="cpu")
-    assert store.report_in(run.id, Process.current())
+    assert store.mark_running(run.id, Process.current())
 
 
 @pytest.fixture

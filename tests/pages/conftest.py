@@ -26,7 +26,7 @@ def _no_worker(monkeypatch: pytest.MonkeyPatch, fresh_streamlit_caches: None) ->
     monkeypatch.setattr(background, "warmed", lambda model: None)
     says = {"tokens": [" good", " bad", "\n"], "logits": [2.0, 1.0, 0.0]}
     monkeypatch.setattr(background, "next_token", lambda model, prompt: answered(says))
-    monkeypatch.setattr(background, "survey", lambda *question: answered({"rows": 95, "held_out": 5, "blocks": 30}))
+    monkeypatch.setattr(background, "scan_dataset", lambda *question: answered({"rows": 95, "held_out": 5, "blocks": 30}))
 
 
 @pytest.fixture

@@ -105,7 +105,7 @@ def _tell(store: Store, run: Run, kind: str, payload: dict[str, Any]) -> None:
 def _started(store: Store, name: str, process: Process, **changes: Any) -> Run:
     run = store.create_run(config(name, **changes))
     store.claim(run.id, "cpu")
-    store.report_in(run.id, process)
+    store.mark_running(run.id, process)
     _tell(store, run, "evaluation", {"who": "student_before", "metrics": measured(4.0)})
     return store.run(run.id)
 

@@ -59,7 +59,7 @@ def house(tiny_chain: Path, tmp_path: Path, _engine: None) -> str:
 
 def chain_run(store: Store, tiny_chain: Path, status: str, anchors: int) -> Run:
     run = store.create_run(chain_recipe(tiny_chain.parent, "walk"), device="cpu")
-    store.report_in(run.id, Process.current())
+    store.mark_running(run.id, Process.current())
     for number in range(anchors):
         shutil.copytree(tiny_chain / "anchors" / str(number), run.directory / "anchors" / str(number))
     store.log_metrics(run.id, [("student", step, "loss", 5.0 - step) for step in (1, 2)])
@@ -140,8 +140,8 @@ def test_a_size_is_made_shown_and_removed(open_page: Open, house: str, store: St
     fault_free(button(page, "Make this size").click().run())
     model, = chains.made(place)
     assert model.losses == LOSSES
-    assert model.asked == slider.value
-    assert f"--params {model.asked} --out {model.name}" in texts(page)
+    assert model.requested_size == slider.value
+    assert f"--params {model.requested_size} --out {model.name}" in texts(page)
     assert "Made from this chain" in texts(page)
     assert references.resolve(model.name, store) == str(model.folder)
     assert f"#### {views.plain(model.name)}" in texts(open_page("models"))
@@ -179,14 +179,14 @@ def pocket(house: str, store: Store) -> chains.MadeModel:
     chain = place.open()
     target = next(point.target for point in chain.curve if point.target.bracket == 0)
     on_demand.make(chain, target, place.made_dir / "pocket", measure=False)
-    chains.note(place.made_dir / "pocket", losses=LOSSES)
+    chains.update_record(place.made_dir / "pocket", losses=LOSSES)
     return chains.made(place)[0]
 
 
 def ended(store: Store, run_id: str, losses: dict[int, float], status: str = "finished") -> None:
     """A training that went as these held-out losses say."""
     store.claim(run_id, "cpu")
-    store.report_in(run_id, Process.current())
+    store.mark_running(run_id, Process.current())
     store.log_metrics(run_id, [("student", step, "eval/cross_entropy", loss) for step, loss in losses.items()])
     store.log_metrics(run_id, [("student", max(losses), "tokens", 64.0 * max(losses))])
     if status != "running":
@@ -225,7 +225,7 @@ def test_a_recovery_that_broke_says_so_and_one_in_the_bin_is_left_out(open_page:
     ids = chains.read_made(pocket.folder).recoveries[0]
     assert store.run(ids["made"]).config.teacher is None
     store.claim(ids["random"], "cpu")
-    store.report_in(ids["random"], Process.current())
+    store.mark_running(ids["random"], Process.current())
     store.finish(ids["random"], "failed", "The loss became NaN at step 2.")
     store.delete(ids["nearest"])
     said = texts(open_page("chain", chain=house))
@@ -279,7 +279,7 @@ def test_only_a_chains_run_can_be_taken_over(open_page: Open, store: Store):
 def test_a_bridged_model_heads_a_chain(open_page: Open, store: Store, teacher: str):
     run = store.create_run(parse_recipe({"name": "crossed", "teacher": None, "student": {"model": teacher}, "bridge": {"model": teacher},
                                          "losses": {"w_kd": 0, "w_hard": 1}}), device="cpu")
-    store.report_in(run.id, Process.current())
+    store.mark_running(run.id, Process.current())
     told = {"name": "write texts", "done": 40, "texts": 100, "kept": 30, "left_out": {"empty": 2, "repetitive": 8}}
     store.record(run.id, Process.current(), [], [("phase", told, 1.0)], Progress("write texts", None, 0, None))
     page = open_page("run", run="crossed")

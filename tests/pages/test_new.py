@@ -227,7 +227,7 @@ def test_an_explicit_list_begins_with_the_map_and_follows_the_depth(form: AppTes
 
 def test_a_file_is_read_to_its_end_before_the_start(form: AppTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     reading: Future = Future()
-    monkeypatch.setattr(background, "survey", Mock(return_value=reading))
+    monkeypatch.setattr(background, "scan_dataset", Mock(return_value=reading))
     page = own_data(form, tmp_path / "mine.txt", "One film.\n\nAnother film.\n")
     assert button(page, "Start").disabled
     assert "to its end before the start" in texts(page)
@@ -240,11 +240,11 @@ def test_a_file_is_read_to_its_end_before_the_start(form: AppTest, tmp_path: Pat
 def test_a_file_with_a_broken_line_cannot_be_started(form: AppTest, monkeypatch: pytest.MonkeyPatch):
     broken: Future = Future()
 
-    def survey(data_json: str, *_: object) -> Future:
+    def scan(data_json: str, *_: object) -> Future:
         broken.set_exception(DataError(f"'{json.loads(data_json)['source']}', line 3 is not JSON: oh.", "One object.", "Fix it."))
         return broken
 
-    monkeypatch.setattr(background, "survey", Mock(side_effect=survey))
+    monkeypatch.setattr(background, "scan_dataset", Mock(side_effect=scan))
     form.button_group(key="corpus kind").set_value("other").run()
     content = b'{"text": "A film."}\n{"text": "B"}\n{'
     page = fault_free(form.file_uploader(key="data file").set_value(("mine.jsonl", content, "application/json")).run())

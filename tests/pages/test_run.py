@@ -81,7 +81,7 @@ def test_the_progress_of_a_control_counts_both_arms(open_page: Open, store: Stor
 def test_the_first_evaluation_says_whom_it_measures(open_page: Open, store: Store):
     run = store.create_run(examples.config("early"))
     store.claim(run.id, "cpu")
-    store.report_in(run.id, Process.current())
+    store.mark_running(run.id, Process.current())
     store.log_events(run.id, [("phase", {"name": "evaluate", "who": "teacher"}, time.time())])
     store.record(run.id, Process.current(), [], [], Progress("evaluate", None, 0, None))
     assert "Measuring the teacher on held-out text" in open_page("run", run=run.id).get("progress")[0].proto.text

@@ -1,6 +1,6 @@
 """The chat pane as a Gradio application: events in, HTML and messages out.
 
-A tab's state lives in the tab: the models and the chat's id in its address, what was said in hidden text fields. So an
+A tab's state lives in the tab: the models and the chat's id in its address, its history in hidden text fields. So an
 open tab goes on after a restart of the server, and no tab holds a connection while nothing happens (`gr.State` would).
 """
 
@@ -16,7 +16,7 @@ import gradio as gr
 
 from core.errors import StillhouseError
 from workbench.chat import markup, turns
-from workbench.chat.sessions import KeptChats, Round, Tabs
+from workbench.chat.sessions import ChatHistory, PendingAnswers, Tabs
 from workbench.chat.theme import FOLLOW_PAGE
 from workbench.chat.turns import Turn, Turns
 from workbench.inference import client
@@ -61,24 +61,24 @@ EMPTIED = "(now, asked) => (now ?? '').trim() === (asked ?? '').trim() ? '' : no
 # events: a first one for the question, more for the answers, which begin when the first one's stream may be closing again.
 REOPENINGS = (0.4, 1.0, 2.2, 4.6, 9.4)  # seconds after what was asked
 
-tabs, kept = Tabs(), KeptChats()
+tabs, saved_chats = Tabs(), ChatHistory()
 
 
-class Refused(gr.Error):
-    """A question that is not taken: it changes nothing, and no answer follows. The field keeps it."""
+class QuestionRejected(gr.Error):
+    """The question is rejected: nothing changes, no answer follows, and the field keeps it."""
 
     def __init__(self) -> None:
-        super().__init__("The question was not taken.", visible=False, print_exception=False)
+        super().__init__("The question was rejected.", visible=False, print_exception=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Pane:
-    """The components of one model's column; `said` holds its turns as text."""
+    """The components of one model's column; `history` holds its turns as text."""
 
     column: gr.Column
     header: gr.HTML
     chat: gr.Chatbot
-    said: gr.Textbox
+    history: gr.Textbox
     lens: gr.HTML
 
 
@@ -101,13 +101,13 @@ def chat_of(request: gr.Request) -> str:
 
 
 def open_chat(request: gr.Request) -> list[Any]:
-    """What a tab shows first: the columns of its models, with what was said before a reload."""
+    """Return what a tab shows first: the columns of its models, with the history from before a reload."""
     models = models_of(request)
-    said = kept.read(chat_of(request), models)
-    updates: list[Any] = [gr.update(visible=not models), gr.update(visible=bool(models) and not any(said))]
+    histories = saved_chats.read(chat_of(request), models)
+    updates: list[Any] = [gr.update(visible=not models), gr.update(visible=bool(models) and not any(histories))]
     for index in range(MAX_MODELS):
         there = index < len(models)
-        text = said[index] if there else ""
+        text = histories[index] if there else ""
         updates += [gr.update(visible=there), markup.header(models[index], role(index, models)) if there else "",
                     turns.display(turns.loads(text)), text]
     return updates
@@ -115,12 +115,12 @@ def open_chat(request: gr.Request) -> list[Any]:
 
 def describe(index: int) -> Callable[..., Any]:
     """The event that loads a column's model and says what it is."""
-    def show(said: str, request: gr.Request) -> Iterator[str]:
+    def show(history: str, request: gr.Request) -> Iterator[str]:
         models = models_of(request)
         if index >= len(models):
             yield ""
             return
-        past = turns.loads(said)
+        past = turns.loads(history)
         yield markup.header(models[index], role(index, models), note="loading the model")
         try:
             card = client.engine().info(models[index], "causal")
@@ -133,45 +133,45 @@ def describe(index: int) -> Callable[..., Any]:
 
 
 def ask(text: str, request: gr.Request, event: gr.EventData) -> list[Any]:
-    """Take a question from the text field, or from the example that was clicked. Raises Refused while one is being answered."""
+    """Take a question from the text field, or from the example that was clicked. Raises QuestionRejected while one is being answered."""
     example = event.target.value if isinstance(event.target, gr.Button) and event.target.elem_id != "send" else None
     question = (next(known for known in EXAMPLES if _label(known) == example) if example else text or "").strip()
     if not question or not models_of(request):
-        raise Refused
-    if not tabs.take(str(request.session_hash)):
+        raise QuestionRejected
+    if not tabs.try_start(str(request.session_hash)):
         gr.Info("The models are still answering. Your question stays in its field: ask it when they are done, or press Stop.")
-        raise Refused
+        raise QuestionRejected
     return [question, gr.update(visible=False)]
 
 
 def answer(index: int) -> Callable[..., Any]:
     """The event that answers in one column."""
-    def stream(question: str, said: str, request: gr.Request, *sampling: float) -> Iterator[tuple[Any, Any, Any]]:
+    def stream(question: str, history: str, request: gr.Request, *sampling: float) -> Iterator[tuple[Any, Any, Any]]:
         models = models_of(request)
         if index >= len(models) or not question:
             yield gr.skip(), gr.skip(), gr.skip()
             return
-        name, past = models[index], turns.loads(said)
-        with tabs.answering(str(request.session_hash)) as round_:
-            for turn, note in _grow(name, past, Turn(question, sampling=_drawn(sampling)), round_):
-                if round_.dropped:
+        name, past = models[index], turns.loads(history)
+        with tabs.answering(str(request.session_hash)) as pending:
+            for turn, note in _grow(name, past, Turn(question, sampling=_drawn(sampling)), pending):
+                if pending.dropped:
                     return
                 shown, text = (*past, turn), gr.skip()
                 if not note:
                     text = turns.dumps(shown)
-                    kept.write(chat_of(request), models, index, text)
+                    saved_chats.write(chat_of(request), models, index, text)
                 yield markup.header(name, role(index, models), turn.card, turn, note=note), turns.display(shown), text
 
     return stream
 
 
-def _grow(name: str, past: Turns, turn: Turn, round_: Round) -> Iterator[tuple[Turn, str]]:
+def _grow(name: str, past: Turns, turn: Turn, pending: PendingAnswers) -> Iterator[tuple[Turn, str]]:
     """An answer step by step: the turn so far, and what to say of it; nothing once it has ended."""
     yield turn, "loading the model"
     shown = 0.0
     try:
         generation = client.engine().generate(name, turns.conversation(past, turn.question), **turn.sampling)
-        round_.follow(generation)
+        pending.follow(generation)
         for part in generation:
             match part:
                 case Loaded():
@@ -195,12 +195,12 @@ def _drawn(values: tuple[float | None, ...]) -> dict[str, float]:
 
 def look(index: int) -> Callable[..., Any]:
     """The event that marks the teacher's last answer as the student of one column sees it."""
-    def show(wanted: bool, teacher_said: str, request: gr.Request) -> Iterator[Any]:
+    def show(wanted: bool, teacher_history: str, request: gr.Request) -> Iterator[Any]:
         models = models_of(request)
         if not wanted or index >= len(models):
             yield gr.update(value="", visible=False)
             return
-        past = turns.loads(teacher_said)
+        past = turns.loads(teacher_history)
         while past and not past[-1].text:
             past = past[:-1]
         if not past:
@@ -228,15 +228,15 @@ def stop(request: gr.Request) -> None:
 
 
 def clear(request: gr.Request) -> list[Any]:
-    """Forget what was said."""
+    """Clear the history."""
     tabs.drop(str(request.session_hash))
-    kept.forget(chat_of(request), models_of(request))
+    saved_chats.forget(chat_of(request), models_of(request))
     return [gr.update(visible=True), *([[], "", gr.update(value="", visible=False)] * MAX_MODELS)]
 
 
-def export(request: gr.Request, *said: str) -> str:
-    """The transcript; empty when nothing was said."""
-    panes = {name: turns.loads(text) for name, text in zip(models_of(request), said, strict=False)}
+def export(request: gr.Request, *histories: str) -> str:
+    """Return the transcript; empty without any turn."""
+    panes = {name: turns.loads(text) for name, text in zip(models_of(request), histories, strict=False)}
     if not any(panes.values()):
         gr.Info("There is nothing to export yet: ask a question first.")
         return ""
@@ -256,8 +256,8 @@ def _column(index: int) -> Pane:
         chat = gr.Chatbot(elem_id=f"chat{index}", show_label=False, height="max(9rem, calc(100vh - 18.5rem))", buttons=[],
                           render_markdown=False, layout="bubble", latex_delimiters=[], feedback_options=None)
         lens = gr.HTML(elem_id=f"lens{index}", visible=False, js_on_load=None)
-    said = gr.Textbox(visible="hidden")  # outside the column: making that visible would show it
-    return Pane(column, header, chat, said, lens)
+    history = gr.Textbox(visible="hidden")  # outside the column: making that visible would show it
+    return Pane(column, header, chat, history, lens)
 
 
 def build_chat() -> gr.Blocks:
@@ -284,7 +284,7 @@ def build_chat() -> gr.Blocks:
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         streamed: dict[str, Any] = {**quiet, "concurrency_limit": STREAMS}
         opened = blocks.load(open_chat, None, [nothing, example_row, *(part for pane in panes
-                             for part in (pane.column, pane.header, pane.chat, pane.said))], queue=False, **quiet)
+                             for part in (pane.column, pane.header, pane.chat, pane.history))], queue=False, **quiet)
         blocks.load(None, None, None, js=FOLLOW_PAGE, **quiet)
         asking = [box.submit, send.click, *(example.click for example in examples)]
         asked = gr.on(asking, ask, [box], [question, example_row], trigger_mode="multiple", **streamed)
@@ -294,19 +294,19 @@ def build_chat() -> gr.Blocks:
         asked.success(None, [box, question], [box], js=EMPTIED, **quiet)
         # "multiple": an answer's last view is on the screen a moment before its event has ended, and by default a question asked
         # right then would start no event of that column. That a tab answers one question at a time is the business of `tabs`.
-        answers = [asked.success(answer(index), [question, pane.said, *sampling], [pane.header, pane.chat, pane.said],
+        answers = [asked.success(answer(index), [question, pane.history, *sampling], [pane.header, pane.chat, pane.history],
                                  trigger_mode="multiple", **streamed) for index, pane in enumerate(panes)]
         # Through the queue, as the answers are: what they sent before cannot arrive after it.
-        emptied = [example_row, *(part for pane in panes for part in (pane.chat, pane.said, pane.lens))]
+        emptied = [example_row, *(part for pane in panes for part in (pane.chat, pane.history, pane.lens))]
         cleared = clearing.click(clear, None, emptied, **streamed)
         for index, pane in enumerate(panes):
             for event in (opened, cleared):
-                event.then(describe(index), [pane.said], [pane.header], **streamed)
+                event.then(describe(index), [pane.history], [pane.header], **streamed)
             if index:
-                compared = ([wanted, panes[0].said], [pane.lens])
+                compared = ([wanted, panes[0].history], [pane.lens])
                 answers[0].then(look(index), *compared, trigger_mode="always_last", **streamed)  # the marks are those of the last answer
                 wanted.change(look(index), *compared, **streamed)
         halt.click(stop, None, None, queue=False, **quiet)
-        exported = saving.click(export, [pane.said for pane in panes], [written], **quiet)
+        exported = saving.click(export, [pane.history for pane in panes], [written], **quiet)
         exported.then(None, [written], None, js=DOWNLOAD, **quiet)
     return blocks

@@ -1,4 +1,4 @@
-"""What was said in one pane, as values: shown by the browser, sent to the model, written into the transcript."""
+"""The turns of one pane, as values: shown by the browser, sent to the model, written into the transcript."""
 
 from __future__ import annotations
 

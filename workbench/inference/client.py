@@ -101,9 +101,9 @@ class Engine:
         """`core.data.preview.preview` with the tokenizer of `model`."""
         return self._call("preview", data=data.model_dump(mode="json"), model=self._resolve(model), rows=rows)
 
-    def survey(self, data: DataSpec, model: str | None, seed: int) -> dict[str, Any]:
-        """`workbench.inference.survey.survey`, with the tokenizer of `model` if one is named."""
-        return self._call("survey", data=data.model_dump(mode="json"), model=model and self._resolve(model), seed=seed)
+    def scan_dataset(self, data: DataSpec, model: str | None, seed: int) -> dict[str, Any]:
+        """`workbench.inference.dataset_scan.scan_dataset`, with the tokenizer of `model` if one is named."""
+        return self._call("scan_dataset", data=data.model_dump(mode="json"), model=model and self._resolve(model), seed=seed)
 
     def plan(self, config: ExperimentConfig, *, measure: bool) -> dict[str, Any]:
         """`core.planning.plan.plan` as plain data."""
@@ -197,7 +197,7 @@ class _Request:
                 if message["kind"] == "error":
                     raise wire.read_error(message)
                 if message["kind"] == "lost":
-                    raise EngineLost(*_obituary(self._process.wait()))
+                    raise EngineLost(*_exit_message(self._process.wait()))
                 yield message
         finally:
             self._process.forget(self._number)
@@ -312,7 +312,7 @@ def _open_log() -> BinaryIO:
     return path.open("wb" if grown else "ab")
 
 
-def _obituary(status: int) -> tuple[str, str, str]:
+def _exit_message(status: int) -> tuple[str, str, str]:
     again = "Ask again: a new process starts by itself."
     if status < 0:
         killed = status == -signal.SIGKILL

@@ -37,7 +37,7 @@ from core.models.compatibility import check_compatible, check_task
 from core.models.dimensions import Dimensions
 from core.recipes import parse_recipe
 from workbench import paths
-from workbench.failures import is_out_of_memory
+from workbench.error_mapping import is_out_of_memory
 from workbench.inference import wire
 from workbench.inference.model_pool import ModelPool, free_memory
 
@@ -100,7 +100,7 @@ class Server:
         self._alone = threading.Lock()
         self._cancelled: dict[int, threading.Event] = {}
         self._operations = {"info": self._info, "generate": self._generate, "lens": self._lens, "next_token": self._next_token,
-                            "blanks": self._blanks, "classes": self._classes, "preview": self._preview, "survey": self._survey,
+                            "blanks": self._blanks, "classes": self._classes, "preview": self._preview, "scan_dataset": self._scan_dataset,
                             "plan": self._plan, "make_size": self._make_size, "measure_size": self._measure_size,
                             "export": self._export}
 
@@ -217,15 +217,15 @@ class Server:
             objective = anatomy_of(loaded.model.config).objective
             yield _value(preview(DataSpec.model_validate(data), loaded.tokenizer, rows, objective=objective))
 
-    def _survey(self, _cancelled: threading.Event, data: dict[str, Any], model: str | None, seed: int) -> Iterator[Message]:
-        from workbench.inference.survey import survey
+    def _scan_dataset(self, _cancelled: threading.Event, data: dict[str, Any], model: str | None, seed: int) -> Iterator[Message]:
+        from workbench.inference.dataset_scan import scan_dataset
 
         spec = DataSpec.model_validate(data)
         if model is None:
-            yield _value(survey(spec, None, seed))
+            yield _value(scan_dataset(spec, None, seed))
             return
         with self._pool.using(model) as (loaded, _):
-            yield _value(survey(spec, loaded.tokenizer, seed, anatomy_of(loaded.model.config).objective))
+            yield _value(scan_dataset(spec, loaded.tokenizer, seed, anatomy_of(loaded.model.config).objective))
 
     def _plan(self, _cancelled: threading.Event, config: dict[str, Any], measure: bool) -> Iterator[Message]:
         from core.planning import plan

@@ -1,4 +1,4 @@
-"""What the web process and the engine process say to each other: one JSON object a line.
+"""Messages between the web process and the engine process: one JSON object a line.
 
     request     {"id": 7, "op": "generate", "model": "house-chat", ...}       {"id": 7, "op": "cancel"}
                 {"id": 0, "op": "release"}                                    nobody answers: unused models go
@@ -24,7 +24,7 @@ LAST = ("answer", "value", "error", "lost")
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """What really answers.
+    """The model that produced the answer.
 
     Attributes:
         parameters: number of distinct parameters of the loaded model.

@@ -165,10 +165,14 @@ def queue_problem() -> Exception | None:
 
 
 def _checked(config: ExperimentConfig, store: Store) -> tuple[ExperimentConfig, dict[str, str]]:
-    """The pinned configuration and its parents. Raises what `references.pin` raises, and the first check of the plan that fails."""
+    """Return the configuration with frozen references, and its parents.
+
+    Raises:
+        StillhouseError: a model cannot be used, or a check of the plan fails.
+    """
     from core.planning.plan import static_plan
 
-    config, parents = references.pin(config, store)
+    config, parents = references.freeze_references(config, store)
     waits = bool(store.runs(status=ACTIVE))  # what works now gives its memory back before this one starts
     for check in static_plan(references.resolved(config, store)).checks:
         if not check.ok and not (waits and check.name == "memory"):

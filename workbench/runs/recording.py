@@ -1,4 +1,4 @@
-"""The recorder of a worker: into the journal at once, into the store once a second, and back the wish to stop."""
+"""The recorder of a worker: writes to the journal at once and to the store once a second, and relays stop requests."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ FLUSH_SECONDS = 1.0
 class StoreRecorder:
     """A `core.recorder.Recorder` that keeps what a run logs, even if the process is killed the next moment.
 
-    A thread writes to the store once a second, which is also the heartbeat, so it goes on during a long step. While the
+    A thread writes to the store once a second, which is also the heartbeat, so that it continues during a long step. While the
     store cannot be written (locked, disk full) the rows wait in memory and in the journal.
 
     Args:
-        watchers: recorders that are told the same, as a progress line.
+        watchers: recorders that receive the same, as a progress line.
     """
 
     def __init__(self, store: Store, run: Run, process: Process, watchers: tuple[Recorder, ...] = ()) -> None:
@@ -54,7 +54,7 @@ class StoreRecorder:
 
     @property
     def progress(self) -> Progress:
-        """How far the run has come."""
+        """The latest progress of the run."""
         return self._progress
 
     def log(self, arm: str, step: int, metrics: Mapping[str, float]) -> None:

@@ -1,7 +1,7 @@
 """One run in one process: ``python -m workbench.runs.worker RUN_ID`` in the background, or in the foreground by the command line.
 
-The launcher has claimed the run; the worker reports in, trains, and has the last word on how it ended. Only what the
-operating system kills without asking ends as ``lost``, by `jobs.reconcile`.
+The launcher has claimed the run; the worker marks it as running, trains, and sets its final status. Only a worker that the
+operating system kills leaves that to `jobs.reconcile`, which sets ``lost``.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from typing import Any
 from core.errors import StillhouseError
 from core.methods import engine_for
 from core.recorder import Recorder
+from workbench.error_mapping import to_user_error
 from workbench.errors import StoreError, WrongStatus
-from workbench.failures import explain
 from workbench.processes import Process
 from workbench.runs import jobs
 from workbench.runs.progress import ProgressLog
@@ -36,7 +36,7 @@ Engine = Callable[..., dict[str, Any]]  # the signature of `core.methods.distill
 Ending = tuple[Status, str, str]  # status, message, hint
 FINISHED: Ending = ("finished", "", "")
 RESERVE_BYTES = 1 << 20
-NOT_MINE = 3  # exit code: another worker has the run
+EXIT_ALREADY_CLAIMED = 3  # another worker has the run
 NICENESS = 5  # on a machine with few cores the app stays quick beside a training
 
 
@@ -50,20 +50,20 @@ class Outcome:
 
 
 def run_worker(run_id: str, store: Store, engine: Engine | None = None, *, watchers: tuple[Recorder, ...] = ()) -> Outcome:
-    """Do a claimed run in this process, from reporting in to its last status.
+    """Carry out a claimed run in this process, and set its final status.
 
     SIGTERM, and Ctrl-C once, ask it to stop with a checkpoint; Ctrl-C again ends it at the last checkpoint.
 
     Args:
         engine: what trains (default: what `core.methods` has for the run's configuration).
-        watchers: recorders that are told everything too, as a progress line.
+        watchers: recorders that receive everything too, as a progress line.
 
     Raises:
         WrongStatus: the run was not waiting for a worker.
         StoreUnavailable: the store cannot be written any more, not even with the reserved space.
     """
     process = Process.current()
-    if not store.report_in(run_id, process):
+    if not store.mark_running(run_id, process):
         raise WrongStatus(f"The run {run_id} is {store.run(run_id).status}.", "A run that was claimed for this process was expected.")
     run = store.run(run_id)
     report, error = None, None
@@ -79,7 +79,7 @@ def run_worker(run_id: str, store: Store, engine: Engine | None = None, *, watch
     except KeyboardInterrupt:
         ending = _stopped("Interrupted, without a checkpoint,", store.run(run_id))
     except Exception as failure:  # whatever happened, the run must not stay "running"
-        error = explain(failure, run.directory)
+        error = to_user_error(failure, run.directory)
         ending = "failed", " ".join(filter(None, (error.given, error.expected))), error.fix
         with suppress(OSError), open(run.log_path, "a", encoding="utf-8") as log:
             traceback.print_exception(failure, file=log)
@@ -94,7 +94,7 @@ def _stopped(how: str, run: Run) -> Ending:
 
 @contextmanager
 def _reserved_space(directory: Path) -> Iterator[None]:
-    """Keeps a little of the disk taken meanwhile, so that a full one still takes the run's last words afterwards."""
+    """Reserve a little disk space, so that the final status can be written even when the disk is full."""
     reserve = directory / ".reserve"
     try:
         reserve.write_bytes(os.urandom(RESERVE_BYTES))  # random: a file system that compresses would keep zeros for nothing
@@ -105,7 +105,7 @@ def _reserved_space(directory: Path) -> Iterator[None]:
 
 @contextmanager
 def _signals_stop(recorder: StoreRecorder) -> Iterator[None]:
-    """Within it, the signals that end a process ask for a stop; a second Ctrl-C raises KeyboardInterrupt."""
+    """Turn the signals that end a process into stop requests; a second Ctrl-C raises KeyboardInterrupt."""
     def on_signal(number: int, _frame: FrameType | None) -> None:
         recorder.request_stop()
         if number == signal.SIGINT:
@@ -123,7 +123,7 @@ def _signals_stop(recorder: StoreRecorder) -> Iterator[None]:
 
 def main(arguments: list[str] | None = None, engine: Engine | None = None) -> int:
     """The worker process; its standard output and error are the run's log. Afterwards it starts the next run in the queue."""
-    parser = argparse.ArgumentParser(prog="python -m workbench.runs.worker", description="Do one claimed run. The job runner starts this.")
+    parser = argparse.ArgumentParser(prog="python -m workbench.runs.worker", description="Run one claimed run. The job runner starts this.")
     parser.add_argument("run_id", help="id; a run that was claimed for this process")
     parser.add_argument("--store", type=Path, help="path; the store's SQLite file (default: the one in STILLHOUSE_HOME)")
     options = parser.parse_args(arguments)
@@ -136,7 +136,7 @@ def main(arguments: list[str] | None = None, engine: Engine | None = None) -> in
         jobs.launch_next(store)
     except StoreError as error:
         print(error, flush=True)
-        return NOT_MINE if isinstance(error, WrongStatus) else 1
+        return EXIT_ALREADY_CLAIMED if isinstance(error, WrongStatus) else 1
     return 0 if outcome.error is None else 1
 
 

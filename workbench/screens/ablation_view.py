@@ -80,8 +80,8 @@ def _form(busy: str | None) -> None:
         if st.button("Start", type="primary", icon=":material/play_arrow:", key="start", disabled=busy is not None,
                      help=f"{busy}, one at a time." if busy else None):
             with views.errors_shown():
-                pinned, _ = references.pin(config, state.store())
-                background.start_ablation(references.resolved(pinned, state.store()), seeds, line)
+                frozen, _ = references.freeze_references(config, state.store())
+                background.start_ablation(references.resolved(frozen, state.store()), seeds, line)
                 st.rerun()
         st.code(line, language="bash", wrap_lines=True)
 

@@ -70,8 +70,8 @@ class MadeModel:
     """A model that was made on demand; the other fields are those of `core.chains.on_demand.Made`.
 
     Attributes:
-        asked: the parameter count that was wished for, for which the solver gives this size.
-        recoveries: the trainings that it began together with what they are held against: role -> run id, oldest first.
+        requested_size: the requested parameter count, for which the solver gives this size.
+        recoveries: the trainings that began with it and their baselines: role -> run id, oldest first.
     """
 
     name: str
@@ -81,7 +81,7 @@ class MadeModel:
     alpha: float | None
     swapped: tuple[int, ...] | None
     losses: dict[str, float]
-    asked: int
+    requested_size: int
     recoveries: tuple[dict[str, str], ...] = ()
 
 
@@ -155,13 +155,14 @@ def read_made(folder: Path) -> MadeModel | None:
         target = Target(**{**plain["target"], "dimensions": Dimensions(**plain["target"]["dimensions"])})
         swapped = plain["swapped"]
         return MadeModel(folder.name, folder, target, plain["method"], plain["alpha"], swapped if swapped is None else tuple(swapped),
-                         plain["losses"], plain.get("asked", target.parameters), tuple(plain.get("recoveries", ())))
+                         plain["losses"], plain.get("requested_size", plain.get("asked", target.parameters)),  # "asked" in 0.1.0
+                         tuple(plain.get("recoveries", ())))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def note(folder: Path, **known: Any) -> None:
-    """Keep what became known of a made model (``losses``, ``asked``, ``recoveries``) beside its weights."""
+def update_record(folder: Path, **known: Any) -> None:
+    """Add to the record of a made model: its ``losses``, ``requested_size``, ``recoveries``."""
     record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     record["made_from"] |= known
     partial = folder / f"{RECORD}.partial"

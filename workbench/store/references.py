@@ -80,7 +80,7 @@ def entries(store: Store, parts: Collection[str] = TRAINED) -> list[ModelEntry]:
     return [*found, *_chain_entries((folder.name, folder) for folder in chains.made_folders())]
 
 
-def pin(config: ExperimentConfig, store: Store) -> tuple[ExperimentConfig, dict[str, str]]:
+def freeze_references(config: ExperimentConfig, store: Store) -> tuple[ExperimentConfig, dict[str, str]]:
     """Make a configuration independent of the working directory and of later renaming.
 
     Returns:
@@ -126,11 +126,11 @@ def duplicate(run: Run, store: Store) -> ExperimentConfig:
     config = run.config
     for section, reference in _models_of(config):
         if reference in run.parents:
-            config = _with_model(config, section, _called_today(reference, run.parents[reference], store))
+            config = _with_model(config, section, _current_name(reference, run.parents[reference], store))
     return config
 
 
-def _called_today(reference: str, parent: str, store: Store) -> str:
+def _current_name(reference: str, parent: str, store: Store) -> str:
     run_id, _, part = parent.partition(":")
     try:
         name = store.run(run_id).name

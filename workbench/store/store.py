@@ -149,8 +149,8 @@ class Store(RunLog):
                 return None
         return self.run(row["id"])
 
-    def report_in(self, run_id: str, process: Process) -> bool:
-        """The worker's first word: ``starting`` -> ``running``. False if another worker was first or the run was taken back."""
+    def mark_running(self, run_id: str, process: Process) -> bool:
+        """Set ``starting`` to ``running``, by the run's worker. False if another worker was first, or the run was withdrawn."""
         return self._execute(
             "UPDATE runs SET status = CASE WHEN stop_requested IS NULL THEN 'running' ELSE 'stopping' END, pid = ?, pid_started = ?,"
             f" boot_id = ?, heartbeat = ?, versions = ?, git_commit = ? WHERE id = ? AND {IS_ACTIVE} AND heartbeat IS NULL",

@@ -71,8 +71,11 @@ def _launch(job: Job, seeds: int) -> None:
                                        stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, **detached())
     except OSError as error:
         raise StudyError(f"{job.folder.name} could not be started: {(error.strerror or str(error)).lower()}.") from error
-    # A child that has ended and is not waited for stays behind as a zombie.
-    threading.Thread(target=process.wait, name=f"reap {job.folder.name}", daemon=True).start()
-    state = job.load_state()
-    if state is None or state.process.pid != process.pid:  # the worker may have saved its own by now
-        job.save_state(JobState("running", Process.of(process.pid), time.time()))
+    try:
+        own = Process.of(process.pid)  # before anything waits for it, so that the pid is surely its own
+        state = job.load_state()
+        if state is None or state.process != own:  # the worker may have saved its own by now
+            job.save_state(JobState("running", own, time.time()))
+    finally:
+        # A child that has ended and is not waited for stays behind as a zombie.
+        threading.Thread(target=process.wait, name=f"reap {job.folder.name}", daemon=True).start()

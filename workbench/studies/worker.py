@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from core.recorder import Stopped
-from workbench.failures import explain
+from workbench.error_mapping import to_user_error
 from workbench.processes import Process
 from workbench.studies.jobs import KINDS, Job, JobState, State
 
@@ -81,7 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
         recorder.end("stopped", message="Stopped.", hint=job.RESUME_HINT)
     except Exception as failure:  # whatever happened, the state must not stay "running"
         traceback.print_exception(failure)
-        error = explain(failure, job.folder)
+        error = to_user_error(failure, job.folder)
         recorder.end("failed", message=" ".join(filter(None, (error.given, error.expected))), hint=error.fix)
         return 1
     else:

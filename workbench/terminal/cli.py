@@ -188,9 +188,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         answer = about_error(error, error.exit_code)
     except OSError as error:
         from workbench import paths
-        from workbench.failures import explain
+        from workbench.error_mapping import to_user_error
 
-        answer = about_error(explain(error, paths.home()), 2)
+        answer = about_error(to_user_error(error, paths.home()), 2)
     except KeyboardInterrupt:
         answer = Answer({"error": {"given": "Interrupted."}}, "", INTERRUPTED)
     try:

@@ -82,7 +82,7 @@ def ablate(options: argparse.Namespace) -> Answer:
     if options.seeds < 1:
         raise ConfigError(f"--seeds {options.seeds} was given.", "1 or more were expected; fewer than 3 say little about chance.")
     store, progress = Store(), ProgressLog(sys.stderr)
-    config, _ = references.pin(_read_experiment(options), store)  # a missing model is reported before anything is written
+    config, _ = references.freeze_references(_read_experiment(options), store)  # a missing model is reported before anything is written
     config = references.resolved(config, store)
     variants(config)
     try:

@@ -13,7 +13,7 @@ from core.errors import CompatibilityError, ModelNotFound
 from tests.workbench.chat.test_markup import position
 from tests.workbench.chat.test_turns import ANSWER, CARD
 from workbench.chat import markup, pane, turns
-from workbench.chat.sessions import KeptChats, Tabs
+from workbench.chat.sessions import ChatHistory, Tabs
 from workbench.inference import client
 from workbench.inference.client import EngineLost
 from workbench.inference.wire import Loaded, Piece
@@ -67,7 +67,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     fake = FakeEngine()
     monkeypatch.setattr(client, "engine", lambda: fake)
     monkeypatch.setattr(pane, "tabs", Tabs())
-    monkeypatch.setattr(pane, "kept", KeptChats())
+    monkeypatch.setattr(pane, "saved_chats", ChatHistory())
     return fake
 
 
@@ -92,7 +92,7 @@ def test_an_answer_grows_and_is_kept(engine) -> None:
     header, _, said = steps[-1]
     assert "first token 0.25 s" in header
     assert turns.loads(said)[0].card == CARD
-    assert pane.kept.read(CHAT, ["house-chat", "mine"]) == ["", said]
+    assert pane.saved_chats.read(CHAT, ["house-chat", "mine"]) == ["", said]
 
 
 def test_a_fast_model_does_not_redraw_the_pane_for_every_piece(engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,11 +144,11 @@ def test_a_question_is_taken_once(engine, monkeypatch: pytest.MonkeyPatch) -> No
     told: list[str] = []
     monkeypatch.setattr(gr, "Info", told.append)
     assert ask(" Is it good? ")[0] == "Is it good?"
-    with pytest.raises(pane.Refused):  # and nothing is written: the field keeps it, the question before goes on
+    with pytest.raises(pane.QuestionRejected):  # and nothing is written: the field keeps it, the question before goes on
         ask("Again?")
     assert "still answering" in told[0]
     assert ask("Other tab?", request=tab(name="other"))[0] == "Other tab?"
-    with pytest.raises(pane.Refused):
+    with pytest.raises(pane.QuestionRejected):
         ask("  ", request=tab(name="third"))
     assert len(told) == 1
 
@@ -198,11 +198,11 @@ def test_after_clear_an_answer_under_way_shows_nothing_more(engine) -> None:
     next(steps), next(steps)
     waiting = threading.Thread(target=pane.clear, args=[tab()])
     waiting.start()
-    while not pane.tabs._rounds["tab"].dropped:
+    while not pane.tabs._pending["tab"].dropped:
         time.sleep(0.001)
     assert list(steps) == []
     waiting.join()
-    assert pane.kept.read(CHAT, ["house-chat", "mine"]) == ["", ""]
+    assert pane.saved_chats.read(CHAT, ["house-chat", "mine"]) == ["", ""]
 
 
 def test_export(engine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from workbench.chat import sessions
-from workbench.chat.sessions import KeptChats, Tabs
+from workbench.chat.sessions import ChatHistory, Tabs
 
 
 class FakeGeneration:
@@ -26,13 +26,13 @@ def clock(monkeypatch: pytest.MonkeyPatch):
 
 def test_a_second_question_waits_for_the_answers_to_the_first(clock) -> None:
     tabs = Tabs()
-    assert tabs.take("a")
-    assert not tabs.take("a")  # its answers are about to begin
-    assert tabs.take("b")
+    assert tabs.try_start("a")
+    assert not tabs.try_start("a")  # its answers are about to begin
+    assert tabs.try_start("b")
     with tabs.answering("a"), tabs.answering("a"):
         clock[0] += 100
-        assert not tabs.take("a")
-    assert tabs.take("a")
+        assert not tabs.try_start("a")
+    assert tabs.try_start("a")
 
 
 def test_a_question_asked_when_the_last_word_is_on_the_screen_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,25 +44,25 @@ def test_a_question_asked_when_the_last_word_is_on_the_screen_is_taken(monkeypat
             shown.set()
             time.sleep(0.1)
 
-    tabs.take("a")
+    tabs.try_start("a")
     thread = threading.Thread(target=column)
     thread.start()
     shown.wait()
     with ThreadPoolExecutor(2) as threads:
-        assert sorted(threads.map(tabs.take, ["a", "a"])) == [False, True], "and of two that wait for it one"
+        assert sorted(threads.map(tabs.try_start, ["a", "a"])) == [False, True], "and of two that wait for it one"
     thread.join()
 
 
 def test_a_question_that_was_never_answered_does_not_block_the_tab(clock) -> None:
     tabs = Tabs()
-    assert tabs.take("a")
-    clock[0] += sessions.TAKEN_SECONDS + 0.1
-    assert tabs.take("a")
+    assert tabs.try_start("a")
+    clock[0] += sessions.START_SECONDS + 0.1
+    assert tabs.try_start("a")
 
 
 def test_stop_ends_the_answers_of_its_tab_only(clock) -> None:
     tabs, mine, others = Tabs(), FakeGeneration(), FakeGeneration()
-    tabs.take("a"), tabs.take("b")
+    tabs.try_start("a"), tabs.try_start("b")
     with tabs.answering("a") as first, tabs.answering("b") as second:
         first.follow(mine), second.follow(others)
         tabs.stop("a")
@@ -72,14 +72,14 @@ def test_stop_ends_the_answers_of_its_tab_only(clock) -> None:
 
 def test_stop_before_the_first_token_counts(clock) -> None:
     tabs, late, next_one = Tabs(), FakeGeneration(), FakeGeneration()
-    tabs.take("a")
+    tabs.try_start("a")
     tabs.stop("a")
-    with tabs.answering("a") as round_:
-        round_.follow(late)
+    with tabs.answering("a") as pending:
+        pending.follow(late)
     assert late.stopped
-    assert tabs.take("a")
-    with tabs.answering("a") as round_:
-        round_.follow(next_one)
+    assert tabs.try_start("a")
+    with tabs.answering("a") as pending:
+        pending.follow(next_one)
     assert not next_one.stopped
 
 
@@ -90,13 +90,13 @@ def test_a_stop_with_nothing_asked_does_nothing() -> None:
 
 def test_drop_waits_until_the_columns_have_ended() -> None:
     tabs, generation, seen = Tabs(), FakeGeneration(), []
-    tabs.take("a")
+    tabs.try_start("a")
 
     def column() -> None:
-        with tabs.answering("a") as round_:
-            round_.follow(generation)
+        with tabs.answering("a") as pending:
+            pending.follow(generation)
             answering.set()
-            while not round_.dropped:
+            while not pending.dropped:
                 time.sleep(0.001)
             seen.append("ended")
 
@@ -110,7 +110,7 @@ def test_drop_waits_until_the_columns_have_ended() -> None:
 
 
 def test_chats_are_found_again_by_id_and_models() -> None:
-    chats = KeptChats()
+    chats = ChatHistory()
     chats.write("id", ["a", "b"], 1, "said")
     assert chats.read("id", ["a", "b"]) == ["", "said"]
     assert chats.read("id", ["b", "a"]) == ["", ""]
@@ -119,7 +119,7 @@ def test_chats_are_found_again_by_id_and_models() -> None:
 
 
 def test_only_the_latest_chats_are_kept() -> None:
-    chats = KeptChats(limit=2)
+    chats = ChatHistory(limit=2)
     for name in ("one", "two", "one", "three"):
         chats.write(name, ["a"], 0, name)
     assert [chats.read(name, ["a"]) for name in ("one", "two", "three")] == [["one"], [""], ["three"]]

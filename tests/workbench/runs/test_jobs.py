@@ -180,7 +180,7 @@ def test_a_pid_that_was_given_to_another_process_is_not_the_run(store: Store):
         assert other.poll() is None, "a process that has nothing to do with us was killed"
         run = store.create_run(config())
         store.claim(run.id, "cpu")
-        store.report_in(run.id, impostor)
+        store.mark_running(run.id, impostor)
         assert [lost.id for lost in jobs.reconcile(store)] == [run.id]
         other.stdin.write(b"\n")
 
@@ -188,7 +188,7 @@ def test_a_pid_that_was_given_to_another_process_is_not_the_run(store: Store):
 def test_a_run_of_an_earlier_boot_is_lost_once_it_has_been_silent(store: Store, monkeypatch: pytest.MonkeyPatch):
     run = store.create_run(config())
     store.claim(run.id, "cpu")
-    store.report_in(run.id, replace(Process.current(), boot_id="another boot"))
+    store.mark_running(run.id, replace(Process.current(), boot_id="another boot"))
     assert jobs.reconcile(store) == [], "another container on this machine may be at it"
     monkeypatch.setattr(jobs, "SILENT_SECONDS", -1.0)
     assert [lost.message for lost in jobs.reconcile(store)] == ["The machine was restarted while it ran."]

@@ -172,7 +172,7 @@ def test_a_disk_that_is_full_from_the_start_fails_the_run(store: Store, monkeypa
 
 def test_a_killed_recorder_loses_nothing(store: Store):
     run = start(store, config())
-    store.report_in(run.id, Process.current())
+    store.mark_running(run.id, Process.current())
     recorder = StoreRecorder(store, run, Process.current())  # its thread never runs: the process was killed at once
     recorder.log("student", 1, {"loss": 2.0, "raw/kd": math.nan})
     recorder.event("samples", {"arm": "student", "step": 1, "prompt": "?", "answer": "ü"})
@@ -188,7 +188,7 @@ def test_a_killed_recorder_loses_nothing(store: Store):
 
 def test_the_next_recorder_begins_with_what_the_last_one_left(store: Store):
     run = start(store, config())
-    store.report_in(run.id, Process.current())
+    store.mark_running(run.id, Process.current())
     StoreRecorder(store, run, Process.current()).log("student", 1, {"loss": 2.0})
     with StoreRecorder(store, run, Process.current()) as recorder:
         assert store.metric_series_tail(run.id, "loss") == [(1, 2.0)]
@@ -200,7 +200,7 @@ def test_the_next_recorder_begins_with_what_the_last_one_left(store: Store):
 def test_rows_wait_while_the_store_is_locked(store: Store, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(recording, "FLUSH_SECONDS", 0.02)
     run = start(store, config())
-    store.report_in(run.id, Process.current())
+    store.mark_running(run.id, Process.current())
     record, refused = store.record, threading.Event()
 
     def locked_at_first(*arguments: Any) -> bool:
@@ -221,7 +221,7 @@ def test_rows_wait_while_the_store_is_locked(store: Store, monkeypatch: pytest.M
 
 def test_progress_follows_phases_and_steps(store: Store):
     run = start(store, config())
-    store.report_in(run.id, Process.current())
+    store.mark_running(run.id, Process.current())
     with StoreRecorder(store, run, Process.current()) as recorder:
         recorder.event("phase", {"name": "prepare data"})
         recorder.event("phase", {"name": "train", "arm": "student", "total_steps": 9})
@@ -237,7 +237,7 @@ def test_progress_follows_phases_and_steps(store: Store):
 
 def test_logging_a_step_is_cheap(store: Store):
     run = start(store, config())
-    store.report_in(run.id, Process.current())
+    store.mark_running(run.id, Process.current())
     with StoreRecorder(store, run, Process.current()) as recorder:
         began = time.perf_counter()
         for step in range(1, 1001):

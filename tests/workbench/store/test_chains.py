@@ -39,7 +39,7 @@ def house(tiny_chain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def chain_run(store: Store, tiny_chain: Path, name: str = "walk", *, anchors: int = 3) -> Run:
     """A run that built the tiny chain, or its first `anchors`."""
     run = store.create_run(chain_recipe(tiny_chain.parent, name), device="cpu")
-    store.report_in(run.id, Process.current())
+    store.mark_running(run.id, Process.current())
     for number in range(anchors):
         shutil.copytree(tiny_chain / "anchors" / str(number), run.directory / "anchors" / str(number))
     if anchors == 3:
@@ -117,7 +117,7 @@ def test_a_chain_is_not_one_model(store: Store, tiny_chain: Path, house: str):
 def test_models_of_a_recipe_may_be_anchors(store: Store, tiny_chain: Path, house: str):
     run = chain_run(store, tiny_chain)
     config = parse_recipe({"teacher": {"model": "walk:0"}, "chain": {"mode": "independent", "anchors": [{"model": f"{house}:1"}]}})
-    pinned, parents = references.pin(config, store)
+    pinned, parents = references.freeze_references(config, store)
     assert parents == {"walk:0": f"{run.id}:0"}
     assert pinned.chain.anchors[0].model == f"{house}:1"
     assert references.resolved(config, store).chain.anchors[0].model.endswith("anchors/1")
@@ -136,7 +136,7 @@ def test_made_models_have_readable_names_and_are_references(store: Store, tiny_c
     assert chains.made_name(place, target, "interpolation", 0.25) == f"{name}-alpha0.25"
     assert references.resolve(name, store) == str(folder)
     assert references.entries(store)[-1].name == name
-    config, _ = references.pin(parse_recipe({"student": {"model": name}}), store)
+    config, _ = references.freeze_references(parse_recipe({"student": {"model": name}}), store)
     assert config.student.model == str(folder)
 
 
@@ -145,10 +145,15 @@ def test_what_becomes_known_of_a_made_model_is_kept(store: Store, tiny_chain: Pa
     target = between(place)
     folder = made(place, target, "one")
     (model,) = chains.made(place)
-    assert (model.target, model.losses, model.asked, model.swapped) == (target, {}, target.parameters, (0,))
-    chains.note(folder, losses={"this": 5.0}, asked=14_000)
+    assert (model.target, model.losses, model.requested_size, model.swapped) == (target, {}, target.parameters, (0,))
+    chains.update_record(folder, losses={"this": 5.0}, requested_size=14_000)
     (model,) = chains.made(place)
-    assert (model.losses, model.asked) == ({"this": 5.0}, 14_000)
+    assert (model.losses, model.requested_size) == ({"this": 5.0}, 14_000)
+    chains.update_record(folder, asked=15_000)
+    record = json.loads((folder / chains.RECORD).read_text())
+    del record["made_from"]["requested_size"]
+    (folder / chains.RECORD).write_text(json.dumps(record))
+    assert chains.read_made(folder).requested_size == 15_000, "as release 0.1.0 wrote it"
     assert not chains.outdated(model, place)
     os.utime(folder, (0, 0))
     assert chains.outdated(model, place)
@@ -158,7 +163,7 @@ def test_a_made_model_goes_to_the_bin_and_comes_back(store: Store, house: str):
     place = chains.place(house, store)
     target = between(place)
     folder = made(place, target, "one")
-    chains.note(folder, losses={"this": 5.0}, recoveries=[{"made": "a"}])
+    chains.update_record(folder, losses={"this": 5.0}, recoveries=[{"made": "a"}])
     (model,) = chains.made(place)
     assert model.recoveries == ({"made": "a"},)
     binned = chains.bin_made(model)

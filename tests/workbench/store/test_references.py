@@ -27,7 +27,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def trained(store: Store, model: Path, name: str = "walk", *parts: str) -> Run:
     run = store.create_run(parse_recipe({"name": name}), device="cpu")
-    store.report_in(run.id, Process.current())
+    store.mark_running(run.id, Process.current())
     for part in parts or ("student",):
         shutil.copytree(model, run.directory / part)
     store.finish(run.id, "finished")
@@ -93,7 +93,8 @@ def test_pinning_survives_another_folder_and_another_name(store: Store, model: P
     (tmp_path / "text.txt").write_text("words")
     shutil.copytree(model, tmp_path / "teacher")
     monkeypatch.chdir(tmp_path)
-    config, parents = references.pin(parse_recipe({"teacher": {"model": "walk:student"}, "data": {"source": "text.txt"}}), store)
+    wanted = parse_recipe({"teacher": {"model": "walk:student"}, "data": {"source": "text.txt"}})
+    config, parents = references.freeze_references(wanted, store)
     assert config.data.source == str(tmp_path / "text.txt")
     assert config.teacher.model == "walk:student"
     assert parents == {"walk:student": f"{run.id}:student"}
@@ -101,7 +102,7 @@ def test_pinning_survives_another_folder_and_another_name(store: Store, model: P
     store.rename("walk", "renamed")
     loaded = references.loader(store.run(child.id), store)("walk:student")
     assert (loaded.entry.name, loaded.entry.layers, loaded.model.config.num_hidden_layers) == ("renamed", 2, 2)
-    config, parents = references.pin(parse_recipe({"teacher": {"model": "teacher"}}), store)
+    config, parents = references.freeze_references(parse_recipe({"teacher": {"model": "teacher"}}), store)
     assert (config.teacher.model, parents) == (str(tmp_path / "teacher"), {})
     assert references.loader(child, store)(config.teacher.model).entry.kind == "folder"
 
@@ -111,26 +112,26 @@ def test_files_of_labels_become_absolute(store: Store, model: Path, tmp_path: Pa
     for name in ("films.csv", "rt"):
         (tmp_path / name).write_text("text,label")
     card = {"tasks": ["films.csv", "rt", "nyu-mll/glue:sst2"]}
-    config, _ = references.pin(parse_recipe({"teacher": {"model": str(model)}, "evaluation": {"retention": card}}), store)
+    config, _ = references.freeze_references(parse_recipe({"teacher": {"model": str(model)}, "evaluation": {"retention": card}}), store)
     assert config.evaluation.retention.tasks == (str(tmp_path / "films.csv"), "rt", "nyu-mll/glue:sst2")
     task = {"source": "films.csv", "validation": "films.csv"}
-    config, _ = references.pin(parse_recipe({"student": {"model": str(model)}, "task": task}), store)
+    config, _ = references.freeze_references(parse_recipe({"student": {"model": str(model)}, "task": task}), store)
     assert (config.task.source, config.task.validation) == (str(tmp_path / "films.csv"),) * 2
-    config, _ = references.pin(parse_recipe({"student": {"model": str(model)}, "task": {"source": "rt"}}), store)
+    config, _ = references.freeze_references(parse_recipe({"student": {"model": str(model)}, "task": {"source": "rt"}}), store)
     assert config.task.source == "rt"
 
 
 def test_a_duplicate_keeps_its_teacher_when_that_is_renamed(store: Store, model: Path):
     teacher = trained(store, model, "walk", "student", "control")
     wanted = parse_recipe({"name": "child", "teacher": {"model": "walk"}, "student": {"model": "walk:control"}})
-    config, parents = references.pin(wanted, store)
+    config, parents = references.freeze_references(wanted, store)
     child = store.create_run(config, parents=parents)
     assert references.duplicate(child, store) == child.config
     store.rename(teacher.id, "better")
     trained(store, model, "walk")  # another run under the old name
     again = references.duplicate(child, store)
     assert (again.teacher.model, again.student.model) == ("better:student", "better:control")
-    assert set(references.pin(again, store)[1].values()) == set(child.parents.values())
+    assert set(references.freeze_references(again, store)[1].values()) == set(child.parents.values())
     store.delete(teacher.id)
     with pytest.raises(ModelNotFound, match="Restore it"):
         references.resolve(references.duplicate(child, store).teacher.model, store)
@@ -143,7 +144,7 @@ def test_names_stay_names(store: Store, tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "house").write_text("a file that happens to be called like the corpus")
     fresh = {"teacher": None, "student": {"fresh": {}}, "losses": {"w_kd": 0}}
     for source in ("house", "owner/data", "missing.txt"):
-        config, _ = references.pin(parse_recipe({**fresh, "data": {"source": source}}), store)
+        config, _ = references.freeze_references(parse_recipe({**fresh, "data": {"source": source}}), store)
         assert config.data.source == source
 
 

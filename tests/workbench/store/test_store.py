@@ -29,7 +29,7 @@ def make(store: Store, name: str = "walk", **recipe: object) -> Run:
 def run_through(store: Store, run: Run, status: str) -> Run:
     """Bring a queued run to a status as a worker would."""
     assert store.claim(run.id, "cpu")
-    assert store.report_in(run.id, Process.current())
+    assert store.mark_running(run.id, Process.current())
     assert store.finish(run.id, status)
     return store.run(run.id)
 
@@ -124,10 +124,10 @@ def test_a_run_is_claimed_once(store: Store):
 
 def test_only_the_first_worker_reports_in(store: Store):
     run = make(store)
-    assert not store.report_in(run.id, Process.current()), "nobody claimed it yet"
+    assert not store.mark_running(run.id, Process.current()), "nobody claimed it yet"
     store.claim(run.id, "cpu")
-    assert store.report_in(run.id, Process.current())
-    assert not store.report_in(run.id, Process.current())
+    assert store.mark_running(run.id, Process.current())
+    assert not store.mark_running(run.id, Process.current())
     assert store.run(run.id).process == Process.current()
 
 
@@ -139,7 +139,7 @@ def test_claim_next_takes_turns_among_free_devices(store: Store):
         return None if requested in busy else requested
 
     assert [run and run.name for run in (store.claim_next(own_device) for _ in range(3))] == ["a", "c", None]
-    store.report_in(store.run("a").id, Process.current())
+    store.mark_running(store.run("a").id, Process.current())
     store.finish(store.run("a").id, "finished")
     assert store.claim_next(own_device).name == "b"
 
@@ -154,7 +154,7 @@ def test_stop_while_starting_reaches_the_worker(store: Store):
     run = make(store)
     store.claim(run.id, "cpu")
     assert store.request_stop(run.id).status == "stopping"
-    assert store.report_in(run.id, Process.current())
+    assert store.mark_running(run.id, Process.current())
     assert store.run(run.id).status == "stopping"
     assert store.record(run.id, Process.current(), [], [], Progress(None, None, 0, None)), "told to stop"
 
@@ -170,12 +170,12 @@ def test_ended_runs_are_queued_again_under_the_same_id(store: Store, status: str
 def test_a_stop_asked_for_once_does_not_stop_the_resumed_run(store: Store):
     run = make(store)
     store.claim(run.id, "cpu")
-    store.report_in(run.id, Process.current())
+    store.mark_running(run.id, Process.current())
     store.request_stop(run.id)
     store.finish(run.id, "stopped")
     store.requeue(run.id)
     store.claim(run.id, "cpu")
-    store.report_in(run.id, Process.current())
+    store.mark_running(run.id, Process.current())
     assert not store.record(run.id, Process.current(), [], [], Progress(None, None, 0, None))
 
 
@@ -193,7 +193,7 @@ def test_what_cannot_be_resumed_says_so(store: Store):
 def test_the_end_of_one_attempt_is_not_that_of_the_next(store: Store):
     run = make(store)
     store.claim(run.id, "cpu")
-    store.report_in(run.id, Process.current())
+    store.mark_running(run.id, Process.current())
     first = store.run(run.id)
     assert store.finish(run.id, "stopped", attempt=first.started)
     store.requeue(run.id)
@@ -205,7 +205,7 @@ def test_the_end_of_one_attempt_is_not_that_of_the_next(store: Store):
 def test_a_worker_that_lost_its_run_is_told_to_stop(store: Store):
     run = make(store)
     store.claim(run.id, "cpu")
-    store.report_in(run.id, Process.current())
+    store.mark_running(run.id, Process.current())
     other = Process(pid=1, started=0.0, boot_id="elsewhere")
     assert store.record(run.id, other, [("student", 1, "loss", 1.0)], [], Progress("train", "student", 1, 9))
     assert store.run(run.id).progress.step == 0
@@ -269,7 +269,7 @@ def test_deleting_an_active_run_asks_to_stop_it_first(store: Store, status: str)
     run = make(store)
     store.claim(run.id, "cpu")
     if status != "starting":
-        store.report_in(run.id, Process.current())
+        store.mark_running(run.id, Process.current())
     if status == "stopping":
         store.request_stop(run.id)
     with pytest.raises(WrongStatus, match="Stop it first"):

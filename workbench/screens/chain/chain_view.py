@@ -11,7 +11,7 @@ from core.errors import ConfigError
 from core.system import units
 from workbench.errors import RunNotFound
 from workbench.paths import ROOT
-from workbench.screens.chain import figures, findings, made_view, pictures, recovery_view, size_view
+from workbench.screens.chain import curve_analysis, figures, made_view, pictures, recovery_view, size_view
 from workbench.screens.shared import links, results, state, views
 from workbench.screens.shared.live_plotly import live_plotly
 from workbench.store import Store, chains
@@ -139,11 +139,11 @@ def _how_far(run: Run) -> str:
 
 
 def _costs(chain: Chain) -> None:
-    spent = findings.costs(chain)
+    spent = curve_analysis.costs(chain)
     if spent is None:
         return
     st.subheader("What it cost", anchor=False)
-    st.markdown(findings.cost_finding(spent, MOST_SIZES))
+    st.markdown(curve_analysis.describe_costs(spent, MOST_SIZES))
     for column, unit in zip(st.columns(2, gap="large"), ("tokens", "seconds"), strict=True):
         with column:
             live_plotly(figures.ledger(spent, unit, MOST_SIZES), key=f"ledger.{unit}", label=f"Cost in {unit} over the number of sizes")

@@ -10,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from core.chains.folder import Chain, Point
-from workbench.screens.chain import findings
+from workbench.screens.chain import curve_analysis
 from workbench.screens.shared.charts import Trace, figure
 from workbench.screens.shared.theme import COPPER, GREY, TEAL, VIOLET
 
@@ -41,7 +41,7 @@ def size_quality(chain: Chain, *, size: int, expected: float | None, made: Mappi
     """
     traces: list[Trace] = []
     for name, (label, colour, dash, width) in CURVES.items():
-        table = findings.curve(chain, name)
+        table = curve_analysis.curve(chain, name)
         if len(table) and (baselines or name not in BASELINES):
             steps = {"shape": "hvh"} if name == "nearest" else {}
             mode = "lines+markers" if name in ("substitution", "interpolation") else "lines"
@@ -78,7 +78,7 @@ def random_level(chain: Chain) -> float | None:
 
 def alpha_sweep(chain: Chain, point: Point) -> go.Figure:
     """Loss over alpha at one measured size, with the levels of both anchors and of substitution."""
-    large, small = findings.bracket(chain, point.target)
+    large, small = curve_analysis.bracket(chain, point.target)
     measured = sorted({**{float(alpha): loss for alpha, loss in point.alphas.items()}, point.alpha: point.losses["interpolation"]}.items())
     alphas, losses = zip(*measured, strict=True)
     traces = [_scatter(alphas, losses, "interpolation", "lines+markers", line={"color": VIOLET, "width": 2}, marker={"size": 6}),
@@ -97,7 +97,7 @@ def alpha_sweep(chain: Chain, point: Point) -> go.Figure:
                   annotations=notes, x_axis={"range": [-0.04, 1.04]}, hovermode="closest")
 
 
-def ledger(spent: findings.Costs, unit: str, most: int) -> go.Figure:
+def ledger(spent: curve_analysis.Costs, unit: str, most: int) -> go.Figure:
     """What N sizes cost through the chain and by N direct distillations.
 
     Args:

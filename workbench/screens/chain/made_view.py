@@ -12,7 +12,7 @@ import streamlit as st
 
 from core.chains.folder import Chain
 from core.system import units
-from workbench.screens.chain import findings, recovery_view, size_view
+from workbench.screens.chain import curve_analysis, recovery_view, size_view
 from workbench.screens.shared import panes, state, views
 from workbench.store import chains
 from workbench.store.chains import BinnedModel, ChainPlace, MadeModel
@@ -84,7 +84,7 @@ def _models(place: ChainPlace, chain: Chain, models: list[MadeModel]) -> None:
 
 
 def _model(place: ChainPlace, chain: Chain, model: MadeModel) -> None:
-    large, small = findings.bracket(chain, model.target)
+    large, small = curve_analysis.bracket(chain, model.target)
     if chains.outdated(model, place):
         st.warning("The chain was built anew since this was made from it.", icon=":material/history:")
     else:
@@ -113,7 +113,7 @@ def _model(place: ChainPlace, chain: Chain, model: MadeModel) -> None:
 
 def table(losses: dict[str, float], chain: Chain, model: MadeModel) -> list[list[str]]:
     """The rows of a made model's table: itself, both anchors, the baselines of its size."""
-    large, small = findings.bracket(chain, model.target)
+    large, small = curve_analysis.bracket(chain, model.target)
     counts = {"larger_anchor": large.parameters, "smaller_anchor": small.parameters}
     return [[label.format(large=large.number, small=small.number), units.count(counts.get(who, model.target.parameters)),
              f"{losses[who]:.3f}", f"{math.exp(losses[who]):,.1f}" if losses[who] < 20 else "–"]
@@ -123,7 +123,8 @@ def table(losses: dict[str, float], chain: Chain, model: MadeModel) -> list[list
 def command(place: ChainPlace, model: MadeModel) -> str:
     """The line that makes it again."""
     way = [] if model.alpha is None else ["--alpha", f"{model.alpha:.6g}"]
-    return shlex.join(["python", "-m", "workbench", "interpolate", place.name, "--params", str(model.asked), *way, "--out", model.name])
+    size = ["--params", str(model.requested_size)]
+    return shlex.join(["python", "-m", "workbench", "interpolate", place.name, *size, *way, "--out", model.name])
 
 
 def zipped(folder: Path) -> bytes:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from core.chains.folder import Anchor, Chain, Target
 from core.system import units
-from workbench.screens.chain import findings
+from workbench.screens.chain import curve_analysis
 from workbench.screens.shared import views
 from workbench.screens.shared.theme import COPPER, TEAL
 from workbench.store.chains import MadeModel
@@ -60,8 +60,8 @@ def lineage(chain: Chain, teacher: str, made: Sequence[MadeModel], bridge: str =
 
 def composition(chain: Chain, target: Target) -> str:
     """Where the blocks of a model made by substitution come from: the larger anchor above, the smaller one below."""
-    large, small = findings.bracket(chain, target)
-    made = findings.composition(chain, target)
+    large, small = curve_analysis.bracket(chain, target)
+    made = curve_analysis.composition(chain, target)
     rows = {large.number: large.dimensions.layers, None: len(made), small.number: small.dimensions.layers}
     pitch = min(44.0, 400.0 / max(rows.values()))
     width = pitch * max(rows.values())
@@ -88,13 +88,13 @@ def composition(chain: Chain, target: Target) -> str:
 
 def describe(chain: Chain, target: Target) -> str:
     """The same in words."""
-    large, small = findings.bracket(chain, target)
+    large, small = curve_analysis.bracket(chain, target)
     back, spans = chain.swaps(target), chain.runs(target.bracket)
     if not back:
         return f"All {small.dimensions.layers} blocks of anchor {small.number}, at another inner width."
     swaps = [f"block {block} for {_span(spans[block])}" for block in back]
     listed = " and ".join(filter(None, (", ".join(swaps[:-1]), swaps[-1])))
-    silent = findings.composition(chain, target).count(None)
+    silent = curve_analysis.composition(chain, target).count(None)
     rest = f" {silent} silent block{'s' if silent > 1 else ''} fill{'s' if silent == 1 else ''} it up." if silent else ""
     return f"Anchor {small.number} with blocks swapped back for those of anchor {large.number} that they stand for: {listed}.{rest}"
 

@@ -9,7 +9,7 @@ from core.chains.folder import Chain
 from core.recorder import STUDENT
 from workbench.errors import RunNotFound
 from workbench.runs import jobs
-from workbench.screens.chain import findings, recovery
+from workbench.screens.chain import curve_analysis, recovery
 from workbench.screens.shared import charts, results, state, views
 from workbench.screens.shared.live_plotly import live_plotly
 from workbench.store import chains
@@ -23,7 +23,7 @@ SHOWN = "chain.recovery"  # in the session state: the recovery that the panel sh
 
 def form(place: ChainPlace, chain: Chain, model: MadeModel) -> None:
     """How many tokens, from whom; the start of all three; and the way to the whole form for one alone."""
-    large, _ = findings.bracket(chain, model.target)
+    large, _ = curve_analysis.bracket(chain, model.target)
     key, per_step = f"recovery.{model.name}", recovery.tokens_per_step(chain)
     called = recovery.names(chain, model.target)
     st.markdown(f"Trains **{views.plain(model.name)}** and what it is held against, each for the same tokens in the same order: "
@@ -50,7 +50,7 @@ def start(place: ChainPlace, chain: Chain, model: MadeModel, *, taught: bool, to
             begun[role] = jobs.submit(config, state.store()).id
     finally:
         if begun:
-            chains.note(model.folder, recoveries=[*model.recoveries, begun])
+            chains.update_record(model.folder, recoveries=[*model.recoveries, begun])
             st.session_state.pop(SHOWN, None)
 
 

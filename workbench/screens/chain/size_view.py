@@ -1,4 +1,4 @@
-"""Any size between the anchors: the slider, what the solver answers, the curve that it lies on, and the button that makes it."""
+"""Any size between the anchors: the slider, the solver's answer, its place on the curve, and the button that creates the model."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from core.chains.folder import Chain, Target
 from core.errors import StillhouseError
 from core.system import units
 from workbench.inference import client
-from workbench.screens.chain import figures, findings, pictures
-from workbench.screens.chain.findings import INTERPOLATION, SUBSTITUTION
+from workbench.screens.chain import curve_analysis, figures, pictures
+from workbench.screens.chain.curve_analysis import INTERPOLATION, SUBSTITUTION
 from workbench.screens.shared import background, links, state, views
 from workbench.screens.shared.live_plotly import live_plotly
 from workbench.store import chains
@@ -28,18 +28,18 @@ def sizes(place: ChainPlace, chain: Chain) -> None:
 
 def _sizes(place: ChainPlace, chain: Chain) -> None:
     with views.errors_shown():
-        asked = _slider(chain, _wishes(str(place.path), place.built, _chain=chain))
-        target = target_of(chain, place, asked)
+        requested = _slider(chain, _selectable_sizes(str(place.path), place.built, _chain=chain))
+        target = target_of(chain, place, requested)
         left, right = st.columns([5, 7], gap="large")
         with left:
             method, alpha = _answer(chain, target)
-            _make(place, chain, target, asked, method, alpha)
+            _make(place, chain, target, requested, method, alpha)
         with right:
             _figures(place, chain, target, method)
 
 
 def target_of(chain: Chain, place: ChainPlace, parameters: int) -> Target:
-    """`Chain.target`, remembered: it goes through every lawful shape."""
+    """`Chain.target`, remembered: it searches every valid shape."""
     return _target(str(place.path), place.built, parameters, _chain=chain)
 
 
@@ -49,21 +49,21 @@ def _target(path: str, built: float, parameters: int, _chain: Chain) -> Target:
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _wishes(path: str, built: float, _chain: Chain) -> list[int]:
-    return findings.wishes(_chain)
+def _selectable_sizes(path: str, built: float, _chain: Chain) -> list[int]:
+    return curve_analysis.selectable_sizes(_chain)
 
 
 def _slider(chain: Chain, options: list[int]) -> int:
-    """The parameter count that is wished for; the page's address carries it."""
+    """Return the requested parameter count, which the page's address carries."""
     key = f"size.{chain.reference}"
-    links.follow(key, "size", findings.nearest(options, _beginning(chain)),
-                 lambda text: findings.nearest(options, int(text)) if text.isdecimal() else None)
+    links.follow(key, "size", curve_analysis.nearest(options, _beginning(chain)),
+                 lambda text: curve_analysis.nearest(options, int(text)) if text.isdecimal() else None)
     if st.session_state[key] not in options:  # the chain was built anew
-        st.session_state[key] = findings.nearest(options, st.session_state[key])
-    asked = st.select_slider("Parameters", options, key=key, format_func=units.count,
+        st.session_state[key] = curve_analysis.nearest(options, st.session_state[key])
+    requested = st.select_slider("Parameters", options, key=key, format_func=units.count,
                              help="From the smallest to the largest anchor. The solver takes the lawful shape that comes nearest.")
-    links.keep(key, "size", asked, str(asked))
-    return asked
+    links.keep(key, "size", requested, str(requested))
+    return requested
 
 
 def _beginning(chain: Chain) -> int:
@@ -76,8 +76,8 @@ def _beginning(chain: Chain) -> int:
 
 def _answer(chain: Chain, target: Target) -> tuple[str, float | None]:
     """What the solver gives, and by which method it would be made; returns the method and alpha."""
-    shape, anchor = target.dimensions, findings.anchor_at(chain, target)
-    large, small = findings.bracket(chain, target)
+    shape, anchor = target.dimensions, curve_analysis.anchor_at(chain, target)
+    large, small = curve_analysis.bracket(chain, target)
     facts = {"Blocks": shape.layers, "Width": shape.hidden, "Inner width": shape.neurons,
              "Parameters": units.count(target.parameters), "In 16 bit": units.size(2 * target.parameters)}
     with st.container(horizontal=True, gap="small", key="answer"):
@@ -120,22 +120,22 @@ def _method(chain: Chain, target: Target) -> tuple[str, float | None]:
 # ---------------------------------------------------------------------------------------------------- making it
 
 
-def _make(place: ChainPlace, chain: Chain, target: Target, asked: int, method: str, alpha: float | None) -> None:
+def _make(place: ChainPlace, chain: Chain, target: Target, requested: int, method: str, alpha: float | None) -> None:
     name = chains.made_name(place, target, method, alpha)
     model = chains.read_made(place.made_dir / name)
     there = model is not None and not chains.outdated(model, place)
     if there:
         st.success(f"Made: **{views.plain(name)}**, below with its numbers.", icon=":material/check_circle:")
         return
-    anchor = findings.anchor_at(chain, target)
+    anchor = curve_analysis.anchor_at(chain, target)
     about = "Made from the two anchors, without training." if anchor is None else f"This size is there: anchor {anchor.number}."
     if st.button("Make this size", type="primary", icon=":material/bolt:", key="make", help=about, disabled=anchor is not None):
         with views.errors_shown():
-            make(place, chain, target, asked, method, alpha)
+            make(place, chain, target, requested, method, alpha)
             st.rerun()
 
 
-def make(place: ChainPlace, chain: Chain, target: Target, asked: int, method: str, alpha: float | None) -> None:
+def make(place: ChainPlace, chain: Chain, target: Target, requested: int, method: str, alpha: float | None) -> None:
     """Have the engine make a model, and remember it as the one that the page shows. Raises what the engine raises."""
     name = chains.made_name(place, target, method, alpha)
     folder = place.made_dir / name
@@ -144,7 +144,7 @@ def make(place: ChainPlace, chain: Chain, target: Target, asked: int, method: st
         chains.bin_made(model)
     with st.spinner("Making it …", show_time=True):
         client.engine().make_size(chain, target, folder, method=method, alpha=alpha)
-    chains.note(folder, asked=asked)
+    chains.update_record(folder, requested_size=requested)
     background.measured_size.clear()  # an earlier model may have had the same folder
     state.forget_models()
     st.session_state[MADE_LAST] = name
@@ -161,7 +161,7 @@ def measured(place: ChainPlace, chain: Chain, model: chains.MadeModel) -> dict[s
         views.problem(error)
         return None
     if losses is not None:
-        chains.note(model.folder, losses=losses)
+        chains.update_record(model.folder, losses=losses)
         st.rerun()  # the lineage and the curve stand above
     return None
 
@@ -181,26 +181,26 @@ def _figures(place: ChainPlace, chain: Chain, target: Target, method: str) -> No
 
 
 def _sweep(chain: Chain, target: Target) -> None:
-    point = findings.nearest_point(chain, target)
+    point = curve_analysis.nearest_point(chain, target)
     if point is None or not point.alphas:
         views.empty_state("No alpha was tried between these anchors.", "show_chart")
         return
     live_plotly(figures.alpha_sweep(chain, point), key=f"sweep.{chain.reference}", label="Validation loss over alpha")
-    st.markdown(findings.sweep_finding(chain, point))
+    st.markdown(curve_analysis.describe_sweep(chain, point))
 
 
 def _curve(place: ChainPlace, chain: Chain, target: Target, method: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         logarithmic = st.toggle("Logarithmic", key="chain.logarithmic")
         baselines = st.toggle("Baselines", value=True, key="chain.baselines", help="What a size must be held against, all measured.")
-    expected = findings.expected_loss(chain, target.parameters, method)
+    expected = curve_analysis.expected_loss(chain, target.parameters, method)
     made = {model.name: (model.target.parameters, model.losses["this"]) for model in chains.made(place) if model.losses}
     live_plotly(figures.size_quality(chain, size=target.parameters, expected=expected, made=made, method=method, logarithmic=logarithmic,
                                      baselines=baselines),
                 key=f"curve.{chain.reference}.{logarithmic}", label=f"Validation loss over parameters of the chain {chain.reference}")
     level = figures.random_level(chain)
-    if expected is not None and findings.anchor_at(chain, target) is None:
-        large, small = findings.bracket(chain, target)
+    if expected is not None and curve_analysis.anchor_at(chain, target) is None:
+        large, small = curve_analysis.bracket(chain, target)
         st.markdown(f"By {method} a loss of about **{expected:.2f}** is expected here, on the line between measured sizes; "
                     f"anchor {large.number} has {large.validation_loss:.2f} and anchor {small.number} {small.validation_loss:.2f}.")
     if level is not None:

@@ -20,7 +20,7 @@ from workbench.screens.new_experiment.forms import LEAVES, Draft
 from workbench.screens.shared import views
 
 DRAFT = "draft"
-TOLD = "told errors"  # paths whose message the page being drawn shows beside their field
+SHOWN_ERRORS = "shown errors"  # paths whose message the page being drawn shows beside their field
 SHOWN_MAP, TEACHER_DEPTH = "shown layer map", "teacher's depth"  # of the last plan that could be drawn
 
 
@@ -137,7 +137,7 @@ def section_errors(errors: dict[str, str], *paths: str) -> None:
     """Show the messages that belong to these paths; what is only missing yet is no error."""
     for path in paths:
         if path in errors:
-            st.session_state.setdefault(TOLD, set()).add(path)
+            st.session_state.setdefault(SHOWN_ERRORS, set()).add(path)
             if errors[path] == forms.NO_DATA:
                 st.caption(f":material/info: {errors[path]}")
             else:

@@ -26,11 +26,11 @@ ROW_CHARACTERS = 240  # of a row that are shown
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class DatasetScan:
     """The user's own file, read to its end before anything waits in the queue for it.
 
     Attributes:
-        found: rows, held_out, blocks, as `workbench.inference.survey.survey` tells them; None while it is read, and for other sources.
+        found: what `workbench.inference.dataset_scan.scan_dataset` returns; None while the file is read, and for other sources.
         waiting: the answer that is awaited.
         problem: why it cannot be used.
     """
@@ -40,22 +40,22 @@ class Survey:
     problem: str = ""
 
 
-def survey(config: ExperimentConfig) -> Survey:
+def scan(config: ExperimentConfig) -> DatasetScan:
     """Have a file read by the engine process, once for each file and settings."""
     stamp = _stamp(config.data.source)
     if not stamp or config.bridge is not None:
-        return Survey()
+        return DatasetScan()
     try:
         here = config.teacher is not None and state.describe(config.teacher.model).present
         question = (config.data.model_dump_json(), state.resolved(config.teacher.model) if here else "", config.train.seed, stamp)
-        future = background.survey(*question)
+        future = background.scan_dataset(*question)
         if not future.done():
-            return Survey(waiting=future)
+            return DatasetScan(waiting=future)
         if future.exception() is not None and not isinstance(future.exception(), StillhouseError):
-            background.survey.clear(*question)
-        return Survey(found=future.result())
+            background.scan_dataset.clear(*question)
+        return DatasetScan(found=future.result())
     except StillhouseError as error:
-        return Survey(problem=wording.in_form(str(error), config.data.source))
+        return DatasetScan(problem=wording.in_form(str(error), config.data.source))
 
 
 def passes(config: ExperimentConfig, found: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The form of a new experiment: where it begins, a simple and an advanced way to fill it in, and the way out."""
+"""The form of a new experiment: where it begins, a simple and an advanced way to fill it in, and its submission."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from workbench.mounts import base_path
 from workbench.runs import jobs
 from workbench.screens.new_experiment import bridge_view, controls, data_view, forms, kinds, pictures, plan_view, starting_points, wording
 from workbench.screens.new_experiment.controls import CONTROLS, MASKED_LABELS, bound, control, draft, helped, keep, section_errors
-from workbench.screens.new_experiment.data_view import Survey
+from workbench.screens.new_experiment.data_view import DatasetScan
 from workbench.screens.new_experiment.starting_points import StartingPoint
 from workbench.screens.new_experiment.uploads import is_upload, save_upload, shown_name
 from workbench.screens.shared import background, state, views
@@ -92,8 +92,8 @@ def drawable(config: ExperimentConfig | None, plan: Plan | None, errors: Errors)
     was valid, so that one field does not take the rest of the page with it."""
     if plan is None or plan.student is None:
         before = st.session_state.get(VALID) or forms.to_draft(st.session_state[START].config)
-        for mended in forms.mended(draft(), before, errors):
-            config, _ = forms.check(mended)
+        for valid in forms.with_invalid_fields_reset(draft(), before, errors):
+            config, _ = forms.check(valid)
             plan, _ = plan_view.static(config) if config else (None, {})
             if plan is not None and plan.student is not None:
                 break
@@ -207,7 +207,7 @@ def _set_teacher(name: str) -> None:
     if values["student.layer_map"] == forms.EXPLICIT:
         values["student.layer_map"] = "uniform"
     with suppress(StillhouseError):  # of a model that is not known, the plan says so
-        kinds.turn(values, before, state.describe(name))
+        kinds.switch_model_type(values, before, state.describe(name))
 
 
 def _signal(config: ExperimentConfig | None, errors: Errors) -> None:
@@ -330,29 +330,29 @@ def _set_source(text: str) -> None:
         draft()["data.column"] = None
 
 
-# ------------------------------------------------------------------------------------------------ the way out
+# ------------------------------------------------------------------------------------------------ submit
 
 
-def start_button(config: ExperimentConfig | None, start: StartingPoint, errors: Errors, survey: Survey) -> None:
+def start_button(config: ExperimentConfig | None, start: StartingPoint, errors: Errors, scan: DatasetScan) -> None:
     """Name and start; the run's page opens at once. Nothing starts while something is wrong, or before a file was read."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.text_input("Name", placeholder="made from the recipe", width=280, **bound("start.name", draft()["name"] or "", _set_name))
         if st.button("Start", type="primary", icon=":material/play_arrow:", key="start",
-                     disabled=config is None or bool(errors) or survey.waiting is not None):
+                     disabled=config is None or bool(errors) or scan.waiting is not None):
             with views.errors_shown():
                 command = forms.command(config, start.config, start.recipe) if start.recipe else None
                 run = jobs.submit(config, state.store(), command)
                 st.switch_page(state.RUN, query_params={"run": run.id})
     section_errors(errors, "name")
-    if survey.waiting is not None:
-        background.wait(survey.waiting, f"Reading {views.plain(shown_name(config.data.source))} to its end before the start …")
-    told = [path for path in errors if path in st.session_state.get(controls.TOLD, ()) and path != "name"]
+    if scan.waiting is not None:
+        background.wait(scan.waiting, f"Reading {views.plain(shown_name(config.data.source))} to its end before the start …")
+    shown = [path for path in errors if path in st.session_state.get(controls.SHOWN_ERRORS, ()) and path != "name"]
     for path, message in errors.items():
-        if path not in told and path != "name":  # its field stands in another tab, or in the other form
+        if path not in shown and path != "name":  # its field stands in another tab, or in the other form
             label = f"**{_called(path)}**: " if path else ""
             st.caption(f":red[:material/error: {label}{views.no_images(message)}]")
-    if told:
-        st.caption(f":material/arrow_upward: Start waits for: {', '.join(dict.fromkeys(map(_called, told)))}.")
+    if shown:
+        st.caption(f":material/arrow_upward: Start waits for: {', '.join(dict.fromkeys(map(_called, shown)))}.")
 
 
 def _called(path: str) -> str:

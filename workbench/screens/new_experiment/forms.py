@@ -159,7 +159,7 @@ def set_map_list(draft: Draft, text: str) -> None:
             draft["student.layers"] = len(_block_numbers(text))
 
 
-def mended(draft: Mapping[str, Any], before: Mapping[str, Any], errors: Collection[str]) -> Iterator[Draft]:
+def with_invalid_fields_reset(draft: Mapping[str, Any], before: Mapping[str, Any], errors: Collection[str]) -> Iterator[Draft]:
     """Copies of `draft` in which ever more is as it was in the valid draft `before`: the fields that the messages belong to,
     their sections, everything."""
     for group in (lambda path: path in errors or any(path.startswith(f"{error}.") for error in errors if error),

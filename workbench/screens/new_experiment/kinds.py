@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from core.models.catalog import ModelEntry
 
 DISTILBERT = "distilbert"  # the recipe of the triple loss, and the architecture
-PUT_ASIDE = "settings of other kinds"  # in a draft: kind -> what was set for it
+STASHED_SETTINGS = "settings of other kinds"  # in a draft: kind -> what was set for it
 # Answers and questions, the weights of their tokens, widths that no encoder's anatomy describes.
 CAUSAL_ONLY = ("student.hidden", "student.feed_forward", "student.units", "data.passes", "data.prompt_weight", "data.label_weight",
                "data.small_talk", "evaluation.sentiment_items", "evaluation.max_new_tokens")
@@ -50,7 +50,7 @@ def offered(path: str, kind: Objective) -> bool:
     return path not in (CAUSAL_ONLY if kind == "masked" else MASKED_ONLY)
 
 
-def turn(draft: Draft, before: Objective, entry: ModelEntry) -> None:
+def switch_model_type(draft: Draft, before: Objective, entry: ModelEntry) -> None:
     """Make a draft fit a new teacher: of another kind than before with the settings of that kind, of the same kind with a student
     that it can have."""
     after = of_model(entry)
@@ -63,12 +63,12 @@ def turn(draft: Draft, before: Objective, entry: ModelEntry) -> None:
 
 
 def _change_kind(draft: Draft, before: Objective, after: Objective, entry: ModelEntry) -> None:
-    aside, recipe = draft.setdefault(PUT_ASIDE, {}), DISTILBERT if after == "masked" else starting_points.FIRST
+    stashed, recipe = draft.setdefault(STASHED_SETTINGS, {}), DISTILBERT if after == "masked" else starting_points.FIRST
     words = draft["description"]
-    aside[before] = {key: draft[key] for key in (*_keys(draft, DEPENDENT), "description")}
+    stashed[before] = {key: draft[key] for key in (*_keys(draft, DEPENDENT), "description")}
     draft["description"] = starting_points.from_recipe(recipe).config.description
-    if after in aside:
-        draft |= aside.pop(after)
+    if after in stashed:
+        draft |= stashed.pop(after)
     elif after == "masked":
         triple_loss(draft, entry)
     else:

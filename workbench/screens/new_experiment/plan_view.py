@@ -78,16 +78,16 @@ def sizes(config: ExperimentConfig, plan: Plan, *, masked: bool = False) -> None
                    f"{units.count(plan.trainable_parameters)} parameters; the rest keeps its weights.")
 
 
-def plan(config: ExperimentConfig, planned: Plan, *, mended: bool, ready: bool, note: str = "") -> None:
+def plan(config: ExperimentConfig, planned: Plan, *, partial: bool, ready: bool, note: str = "") -> None:
     """What the run will need, and the button that measures how long it takes here.
 
     Args:
-        mended: whether fields that are marked as wrong are left out.
+        partial: whether fields that are marked as wrong are left out.
         ready: whether nothing is wrong, so that it can be measured.
         note: one more line.
     """
     st.subheader("Plan", anchor=False)
-    if mended:
+    if partial:
         st.caption(":material/info: What is marked above is not in the pictures and numbers: they show the last value that was valid.")
     numbers = st.container(horizontal=True)
     question, measured = _question(config), None

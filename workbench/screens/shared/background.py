@@ -87,9 +87,9 @@ def classes(models: tuple[str, ...], text: str, pair: str, stamps: tuple[str, ..
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def survey(data_json: str, model: str, seed: int, stamp: str) -> Future[dict[str, Any]]:
+def scan_dataset(data_json: str, model: str, seed: int, stamp: str) -> Future[dict[str, Any]]:
     """All rows of a corpus read once; `stamp` changes with the file. An empty `model` cuts no tokens."""
-    return _pool().submit(client.engine().survey, DataSpec.model_validate_json(data_json), model or None, seed)
+    return _pool().submit(client.engine().scan_dataset, DataSpec.model_validate_json(data_json), model or None, seed)
 
 
 def answer(question: Question, *arguments: Any, meanwhile: str) -> dict[str, Any] | None:

@@ -66,20 +66,20 @@ def test_what_is_put_aside_comes_back(bert: ModelEntry):
     house = catalog.describe("house-chat")
     before = forms.to_draft(parse_recipe({"losses": {"w_kd": 3}, "evaluation": {"sentiment_items": 7, "prompts": ["Is it good?"]}}))
     draft = dict(before)
-    kinds.turn(draft, "causal", bert)
+    kinds.switch_model_type(draft, "causal", bert)
     assert (draft["losses.w_kd.start"], draft["evaluation.sentiment_items"]) == (5.0, 0)
     assert "[MASK]" in draft["evaluation.prompts"][0]
     draft["losses.w_hidden.start"] = draft["losses.w_hidden.end"] = 9.0
-    kinds.turn(draft, "masked", house)
+    kinds.switch_model_type(draft, "masked", house)
     assert {key: draft[key] for key in before} == before
-    kinds.turn(draft, "causal", bert)
+    kinds.switch_model_type(draft, "causal", bert)
     assert draft["losses.w_hidden.start"] == 9.0
 
 
 def test_a_student_fits_its_next_teacher(bert: ModelEntry, roberta: ModelEntry):
     draft = forms.to_draft(ExperimentConfig())
-    kinds.turn(draft, "causal", bert)
-    kinds.turn(draft, "masked", roberta)
+    kinds.switch_model_type(draft, "causal", bert)
+    kinds.switch_model_type(draft, "masked", roberta)
     assert draft["student.architecture"] == "teacher"
     assert kinds.is_triple_loss(draft, roberta)
 
@@ -87,7 +87,7 @@ def test_a_student_fits_its_next_teacher(bert: ModelEntry, roberta: ModelEntry):
 def test_a_classifier_changes_nothing(bert: ModelEntry):
     draft = forms.to_draft(ExperimentConfig())
     before = dict(draft)
-    kinds.turn(draft, "causal", replace(bert, task="classification"))
+    kinds.switch_model_type(draft, "causal", replace(bert, task="classification"))
     assert draft == before
 
 

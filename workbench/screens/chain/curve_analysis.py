@@ -1,4 +1,4 @@
-"""What the numbers of a chain say: expectations between measured sizes, what a size is made of, what it all cost. No Streamlit."""
+"""Analysis of a chain's measured curve: losses between measured sizes, the composition of a size, costs. No Streamlit."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ SLIDER_STEPS = 160
 # ---------------------------------------------------------------------------------------------------- sizes
 
 
-def wishes(chain: Chain) -> list[int]:
-    """Parameter counts that the slider offers, ascending: the anchors, and sizes that exist, as evenly as they lie."""
+def selectable_sizes(chain: Chain) -> list[int]:
+    """Return the parameter counts that the slider offers, ascending: the anchors, and sizes that exist, about evenly spaced."""
     anchors = [anchor.parameters for anchor in chain.anchors]
     there = {chain.sizer(shape) for large, small in zip(chain.anchors[:-1], chain.anchors[1:], strict=True)
              for shape in lawful_shapes(small.dimensions, large.dimensions, chain.sizer)}
@@ -31,9 +31,9 @@ def wishes(chain: Chain) -> list[int]:
     return sorted({*anchors, *(int(counts[np.abs(counts - each).argmin()]) for each in even)})
 
 
-def nearest(options: Sequence[int], wanted: int) -> int:
-    """The option that is closest to a wish."""
-    return min(options, key=lambda option: abs(option - wanted))
+def nearest(options: Sequence[int], requested: int) -> int:
+    """Return the option that is closest to the requested one."""
+    return min(options, key=lambda option: abs(option - requested))
 
 
 def bracket(chain: Chain, target: Target) -> tuple[Anchor, Anchor]:
@@ -86,7 +86,7 @@ def nearest_point(chain: Chain, target: Target) -> Point | None:
     return min(points, key=lambda point: abs(point.target.parameters - target.parameters), default=None)
 
 
-def sweep_finding(chain: Chain, point: Point) -> str:
+def describe_sweep(chain: Chain, point: Point) -> str:
     """What the sweep of alpha says at one size, in Markdown."""
     _, small = bracket(chain, point.target)
     level, formula = small.validation_loss, point.losses[INTERPOLATION]
@@ -146,7 +146,7 @@ def costs(chain: Chain) -> Costs | None:
     return Costs(len(trained), sum(anchor.tokens for anchor in trained), sum(anchor.seconds for anchor in trained))
 
 
-def cost_finding(spent: Costs, sizes: int) -> str:
+def describe_costs(spent: Costs, sizes: int) -> str:
     """The ledger in one sentence, in Markdown."""
     tokens, seconds = spent.direct(sizes)
     return (f"Training the {spent.steps} anchors below the largest took {units.count(spent.tokens)} tokens and "

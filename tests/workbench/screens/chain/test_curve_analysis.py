@@ -10,7 +10,7 @@ from core.chains.folder import Chain, Point, Target, open_chain
 from core.chains.interpolation import swap
 from core.chains.on_demand import load_bracket
 from core.models.dimensions import Dimensions
-from workbench.screens.chain import figures, findings, pictures
+from workbench.screens.chain import curve_analysis, figures, pictures
 
 PARAMETERS = {"substitution": 3.2, "interpolation": 3.9, "best_alpha": 3.5, "alpha_0": 3.6, "alpha_1": 4.0, "copied": 4.2,
               "nearest": 4.0, "random": 9.0}
@@ -34,13 +34,13 @@ def told(chain: Chain) -> Chain:
 
 
 def test_the_slider_offers_the_anchors_and_sizes_that_exist(chain: Chain):
-    options = findings.wishes(chain)
+    options = curve_analysis.selectable_sizes(chain)
     assert options == sorted(set(options))
     assert {anchor.parameters for anchor in chain.anchors} <= set(options)
-    assert len(options) <= findings.SLIDER_STEPS + 1 + len(chain.anchors)
+    assert len(options) <= curve_analysis.SLIDER_STEPS + 1 + len(chain.anchors)
     for option in options:
         assert abs(chain.target(parameters=option).parameters - option) <= 0.01 * option
-    assert findings.nearest(options, 0) == options[0]
+    assert curve_analysis.nearest(options, 0) == options[0]
 
 
 def test_blocks_are_swapped_as_the_engine_swaps_them(chain: Chain):
@@ -57,7 +57,7 @@ def test_a_size_is_made_of_runs_blocks_and_silence(chain: Chain):
     anchors = [replace(anchor, ends=end, gains=gain) for anchor, end, gain in zip(chain.anchors, ends, gains, strict=False)]
     uneven = replace(chain, anchors=tuple(anchors), grid=())
     sizes = Dimensions(2, 32, 4, 2, 8, 32)
-    made = {layers: findings.composition(uneven, Target(replace(sizes, layers=layers), 0, 0)) for layers in (2, 3, 4)}
+    made = {layers: curve_analysis.composition(uneven, Target(replace(sizes, layers=layers), 0, 0)) for layers in (2, 3, 4)}
     assert made[2] == [(1, 0), (0, 3)], "a run of one block costs no depth and gains"
     assert made[3] == [(1, 0), (0, 3), None], "a run of three blocks would add two"
     assert made[4] == [(0, 0), (0, 1), (0, 2), (0, 3)]
@@ -69,40 +69,40 @@ def test_a_size_is_made_of_runs_blocks_and_silence(chain: Chain):
 def test_expectations_lie_on_the_line_between_measured_sizes(told: Chain):
     large, small, _ = told.anchors
     middle = told.curve[0].target.parameters
-    assert findings.expected_loss(told, middle, "substitution") == pytest.approx(3.2)
-    assert findings.expected_loss(told, (middle + large.parameters) // 2, "substitution") == pytest.approx(3.1, abs=1e-3)
-    assert findings.expected_loss(told, small.parameters, "interpolation") == pytest.approx(4.0)
+    assert curve_analysis.expected_loss(told, middle, "substitution") == pytest.approx(3.2)
+    assert curve_analysis.expected_loss(told, (middle + large.parameters) // 2, "substitution") == pytest.approx(3.1, abs=1e-3)
+    assert curve_analysis.expected_loss(told, small.parameters, "interpolation") == pytest.approx(4.0)
     bare = replace(told, curve=())
-    assert findings.expected_loss(bare, middle, "substitution") is None
+    assert curve_analysis.expected_loss(bare, middle, "substitution") is None
 
 
 def test_no_line_joins_a_baseline_across_anchors(told: Chain):
-    cut = findings.curve(told, "alpha_0")
+    cut = curve_analysis.curve(told, "alpha_0")
     assert cut["loss"].tolist()[:2] == [3.6, 3.0]
     assert np.isnan(cut["loss"].tolist()[2])
-    assert findings.curve(told, "alpha_1")["loss"].tolist()[:2] == [4.0, 4.0]
+    assert curve_analysis.curve(told, "alpha_1")["loss"].tolist()[:2] == [4.0, 4.0]
 
 
 def test_the_sweep_is_told_by_its_numbers(told: Chain):
     point = told.curve[0]
-    said = findings.sweep_finding(told, point)
+    said = curve_analysis.describe_sweep(told, point)
     assert "loss of 3.900, **0.100 better than simply using anchor 1** (4.000)" in said
     assert "The best alpha of the sweep, 0.3, is 0.500 better" in said
     assert "Substitution has 3.200, 0.800 better than anchor 1 and 0.300 better than the best alpha" in said
     worse = replace(point, losses=PARAMETERS | {"interpolation": 4.25, "substitution": None}, alphas={"0": 4.1, "1": 4.0})
-    said = findings.sweep_finding(told, worse)
+    said = curve_analysis.describe_sweep(told, worse)
     assert "**0.250 worse than simply using anchor 1**" in said
     assert "No alpha of the sweep is better than anchor 1." in said
     assert "Substitution" not in said
 
 
 def test_a_chain_costs_the_same_for_any_number_of_sizes(told: Chain):
-    spent = findings.costs(told)
+    spent = curve_analysis.costs(told)
     assert (spent.steps, spent.tokens, spent.seconds) == (2, 4000, 80.0)
     assert spent.direct(6) == (12_000, 240.0)
     assert spent.break_even == 3
-    assert "**3 times as much**" in findings.cost_finding(spent, 6)
-    assert findings.costs(replace(told, anchors=tuple(replace(anchor, tokens=0) for anchor in told.anchors))) is None
+    assert "**3 times as much**" in curve_analysis.describe_costs(spent, 6)
+    assert curve_analysis.costs(replace(told, anchors=tuple(replace(anchor, tokens=0) for anchor in told.anchors))) is None
 
 
 def test_new_weights_do_not_squash_the_figure(told: Chain):
@@ -120,7 +120,7 @@ def test_the_sweep_and_the_ledger_draw_what_was_measured(told: Chain):
     sweep = figures.alpha_sweep(told, told.curve[0])
     assert sweep.data[0].x.tolist() == [0.0, 0.3, 0.5, 1.0]
     assert [note.text for note in sweep.layout.annotations] == ["anchor 1, the smaller one", "anchor 0, the larger one", "substitution"]
-    ledger = figures.ledger(findings.costs(told), "tokens", 5)
+    ledger = figures.ledger(curve_analysis.costs(told), "tokens", 5)
     assert ledger.data[0].y.tolist() == [2000, 4000, 6000, 8000, 10_000]
     assert ledger.data[1].y.tolist() == [4000] * 5
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 SAMPLE = 200  # rows whose tokens stand for those of all
 
 
-def survey(spec: DataSpec, tokenizer: PreTrainedTokenizerBase | None, seed: int, objective: Objective = "causal") -> dict[str, Any]:
+def scan_dataset(spec: DataSpec, tokenizer: PreTrainedTokenizerBase | None, seed: int, objective: Objective = "causal") -> dict[str, Any]:
     """Read every row of both sides of the split, and estimate how many blocks they fill.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What an exception that ended a run means to its user."""
+"""Maps exceptions that end a run to errors that a user can act on."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from core.system.devices import is_out_of_memory
 CROWDED_BYTES = 1 << 20  # with less than this left on the disk, a failed write is a full disk
 
 
-def explain(error: Exception, directory: Path) -> StillhouseError:
-    """The readable form of whatever ended a run whose folder is `directory`."""
+def to_user_error(error: Exception, directory: Path) -> StillhouseError:
+    """Return the user-facing error for an exception that ended a run in the folder `directory`."""
     if isinstance(error, StillhouseError):
         return error
     causes = list(_chain(error))
