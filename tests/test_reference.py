@@ -50,6 +50,13 @@ def test_the_command_line_lists_verbs_with_usage() -> None:
     assert "python -m workbench evaluate [--json] [--tasks TASKS] [--split NAME] [--items N] [--text SOURCE] MODEL ...\n" in page
 
 
+def test_every_verb_has_its_json_keys() -> None:
+    page = reference.json_output()
+    assert re.findall(r"^## (.+)$", page, flags=re.MULTILINE) == re.findall(r"^## (.+)$", reference.command_line(), flags=re.MULTILINE)
+    assert "| `[].run_id` | string |  |" in page and "| `purged` | boolean | purged |" in page
+    assert "| `anchors[].validation_loss` | number |  |" in page and "`latest_metrics`" in page
+
+
 def test_every_variable_that_the_code_names_is_a_setting() -> None:
     files = [path for folder in ("core", "workbench", "pages") for path in (ROOT / folder).rglob("*.py")]
     named = {name for path in files for name in re.findall(r"\bSTILLHOUSE_[A-Z]+\b", path.read_text(encoding="utf-8"))}

@@ -19,9 +19,9 @@ from workbench.terminal.cli import build_parser
 
 FOLDER = ROOT / "docs" / "reference"
 JSON_SHAPES = ROOT / "tests" / "compatibility" / "json_shapes"
-# Objects of JSON documents whose keys are data, as names of metrics, or stand in another reference.
-FREE = ("config", "metrics", "latest_metrics", "versions", "parents", "numbers", "baselines", "losses", "values", "differences", "setting",
-        "environment")
+# Objects of JSON documents whose keys are data, as names of metrics, or stand elsewhere.
+FREE = ("config", "report", "metrics", "latest_metrics", "versions", "parents", "environment", "setting", "numbers", "values",
+        "differences", "losses", "alphas", "baselines", "published", "glue_points", "summary")
 BETTER = {"lower": "lower is better", "higher": "higher is better", "none": ""}
 
 Schema = Mapping[str, Any]
@@ -150,38 +150,42 @@ def settings() -> str:
 
 def json_output() -> str:
     """Return the keys of each verb's JSON document, from the schemas that a test holds the verbs to."""
-    parts = ["What each verb prints with `--json`. Keys that not every document of a verb has are marked; objects with free keys, such as "
-             "metrics, are not followed. A mistake is `{\"error\": {\"given\", \"expected\", \"fix\"}}` with exit code 2."]
+    parts = ["The document that each verb prints with `--json`. A key that only some documents of a verb have says which; `[]` stands for "
+             "the elements of a list. A mistake is `{\"error\": {\"given\", \"expected\", \"fix\"}}`, with exit code 2.",
+             f"Keys inside these objects are left out: {', '.join(f'`{key}`' for key in FREE)}. They are data, such as names of metrics, "
+             "or listed elsewhere: `config` under [recipes](recipes.md), `report` under distill and chain."]
     for verb in _verbs(build_parser()):
-        cases = json.loads((JSON_SHAPES / f"{verb}.json").read_text(encoding="utf-8"))
-        rows: dict[str, tuple[set[str], set[str]]] = {}
-        for case, schema in cases.items():
-            for key, kind in _json_keys(schema):
-                kinds, seen = rows.setdefault(key, (set(), set()))
-                kinds.add(kind)
-                seen.add(case)
-        parts += [f"## {verb}", _table(("key", "type", "only in"), [
-            (f"`{key}`", " or ".join(sorted(kinds)), "" if len(seen) == len(cases) else ", ".join(case for case in cases if case in seen))
-            for key, (kinds, seen) in rows.items()])]
+        schemas = json.loads((JSON_SHAPES / f"{verb}.json").read_text(encoding="utf-8"))
+        cases = {case: dict(_json_keys(schema)) for case, schema in schemas.items() if "error" not in schema.get("properties", {})}
+        keys = dict.fromkeys(key for found in cases.values() for key in found)
+        parts += [f"## {verb}", _table(("key", "type", "documents"), [
+            (f"`{key}`", " or ".join(sorted({kind for found in cases.values() for kind in found.get(key, ())})), _which(key, cases))
+            for key in keys])]
     return _page("JSON output", *parts)
 
 
-def _json_keys(schema: Schema, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the dotted keys of a document with their types; ``[]`` stands for the elements of a list."""
+def _json_keys(schema: Schema, prefix: str = "") -> Iterator[tuple[str, Sequence[str]]]:
+    """Yield the dotted keys of a document with their types."""
     for key, value in schema.get("properties", {}).items():
         types = value.get("type", "null")
-        yield prefix + key, types if isinstance(types, str) else " or ".join(types)
+        yield prefix + key, [types] if isinstance(types, str) else types
         if key not in FREE:
             yield from _json_keys(value, f"{prefix}{key}.")
     if "items" in schema:
         yield from _json_keys(schema["items"], f"{prefix.removesuffix('.')}[].")
 
 
+def _which(key: str, cases: Mapping[str, Mapping[str, Any]]) -> str:
+    there = [case for case, found in cases.items() if key in found]
+    others = [case for case in cases if case not in there]
+    return "" if not others else ", ".join(there) if len(there) <= len(others) else f"all but {', '.join(others)}"
+
+
 # ---------------------------------------------------------------------------------------------------- pages
 
 
 REFERENCES: Mapping[str, Callable[[], str]] = {
-    "command-line.md": command_line, "recipes.md": recipes, "metrics.md": metrics, "settings.md": settings}
+    "command-line.md": command_line, "recipes.md": recipes, "metrics.md": metrics, "settings.md": settings, "json.md": json_output}
 
 
 def _without_default(text: str) -> tuple[str, str]:
