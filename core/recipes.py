@@ -16,15 +16,22 @@ from pydantic.fields import FieldInfo
 
 from core.config import SECTIONS, ExperimentConfig, Ramp
 from core.errors import ConfigError
+from core.system.paths import PROJECT
 
 
 def read_recipe(path: str | Path, overrides: Iterable[str] = ()) -> ExperimentConfig:
     """Read a YAML recipe and apply ``a.b=c`` overrides.
 
+    Args:
+        path: the file. A relative path that does not exist here is looked up in the project's folder, so that
+            ``assets/recipes/quickstart.yaml`` is found from any folder.
+
     Raises:
         ConfigError: no such file, not YAML, an unknown key (the nearest valid one is named), a wrong type or value.
     """
     path = Path(path)
+    if not path.exists() and (PROJECT / path).is_file():
+        path = PROJECT / path
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from workbench.store import Store
 from workbench.store.records import ACTIVE
 
 ROOT = Path(__file__).resolve().parents[1]
+COMMAND = (sys.executable, "-m", "workbench")
 
 
 @dataclass(frozen=True)
@@ -32,20 +33,21 @@ class AppProcess:
 
 
 @contextlib.contextmanager
-def running_app(folder: Path, *, home: Path | None = None, start_within: float = 60, end_within: float = 15,
-                **environment: str) -> Iterator[AppProcess]:
+def running_app(folder: Path, *, home: Path | None = None, command: Sequence[str] = COMMAND, cwd: Path = ROOT,
+                start_within: float = 60, end_within: float = 15, **environment: str) -> Iterator[AppProcess]:
     """`python -m workbench`, answering. Ended by SIGTERM; one that does not end in time is killed, and that is an error.
 
     Args:
         folder: where its output goes, and its home unless `home` is given.
+        command, cwd: what starts it, and in which folder.
         start_within, end_within: seconds.
         environment: more variables for it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     home, log = home or folder / "home", folder / "app.log"
     with log.open("wb") as output:
-        process = subprocess.Popen([sys.executable, "-m", "workbench"], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output,
-                                   stderr=subprocess.STDOUT, start_new_session=True,
+        process = subprocess.Popen(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+                                   start_new_session=True,
                                    env={**os.environ, "PORT": "0", "STILLHOUSE_HOME": str(home), **environment})
     try:
         yield AppProcess(process, _address(process, log, start_within), home, log)

@@ -35,7 +35,8 @@ LIGHT_CORE = ("core.config", "core.errors", "core.recorder", "core.metrics", "co
 # The packages of the engine and the modules beside them, from the ground up; neighbours on one floor do not know each other.
 CORE_FLOORS = (
     ("config", "errors", "metrics", "recorder"),
-    ("recipes", "system"),
+    ("system",),
+    ("recipes",),
     ("models",),
     ("data",),
     ("export", "generation", "students", "training"),

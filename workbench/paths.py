@@ -1,4 +1,4 @@
-"""Where things are: the project's own folder, and the home of everything that a user makes.
+"""Paths within the home folder, which holds everything that a user makes; those of code and assets are in `core.system.paths`.
 
     <home>/                 STILLHOUSE_HOME, default ~/.stillhouse
     ├── store.sqlite        runs, metrics, events (`workbench.store`)
@@ -19,8 +19,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from core.system import paths as engine
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def home() -> Path:

@@ -11,7 +11,8 @@ if str(ROOT) not in sys.path:  # Streamlit puts only this folder on the path
 
 import streamlit as st  # noqa: E402
 
-ASSETS = ROOT / "assets"
+from core.system.paths import ASSETS, PROJECT  # noqa: E402
+
 PAGES = [
     ("home", "Home", {"default": True}),
     ("new", "New experiment", {}),
@@ -29,7 +30,7 @@ PAGES = [
 ACCENT_AS_TEXT = "button[role=radio][aria-checked=true], [data-testid=stTab][aria-selected=true], [data-testid=stSliderThumbValue]"
 
 st.logo(ASSETS / "logo.svg", size="large")
-page = st.navigation([st.Page(ROOT / "pages" / f"{name}.py", title=title, **options) for name, title, options in PAGES], position="top")
+page = st.navigation([st.Page(PROJECT / "pages" / f"{name}.py", title=title, **options) for name, title, options in PAGES], position="top")
 st.set_page_config(page_title=f"{page.title} · Stillhouse", page_icon=ASSETS / "mark.svg", layout="wide")
 st.html(ROOT / "workbench" / "screens" / "shared" / "pages.css")
 if st.context.theme.type == "dark":  # the accent carries white labels there, and is too dark to be text itself

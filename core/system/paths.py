@@ -1,11 +1,13 @@
-"""Where Stillhouse keeps what it makes: one folder, named by STILLHOUSE_HOME."""
+"""Paths of the code, of the assets that ship with it, and of the home folder (STILLHOUSE_HOME)."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parents[2]  # holds core/, workbench/, pages/ and assets/
+SOURCE = Path(__file__).resolve().parents[2]  # holds core/ and workbench/; a process that imports them needs it on its path
+INSTALLED = SOURCE / "stillhouse"  # where a wheel puts pages/ and assets/ (docs/decisions/0011-wheel-layout.md)
+PROJECT = INSTALLED if INSTALLED.is_dir() else SOURCE  # holds pages/ and assets/
 ASSETS = PROJECT / "assets"
 HOUSE_MODELS = ASSETS / "models"
 

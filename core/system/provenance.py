@@ -8,7 +8,7 @@ import platform
 import subprocess
 
 from core import __version__
-from core.system.paths import PROJECT
+from core.system.paths import PROJECT, SOURCE
 
 LIBRARIES = ("torch", "transformers", "datasets", "accelerate", "peft", "tokenizers", "safetensors", "numpy", "onnx",
              "onnxruntime")
@@ -27,11 +27,13 @@ def versions() -> dict[str, str]:
 
 def git_commit() -> str | None:
     """The checked-out commit, with ``+changes`` when files differ from it; None outside a git checkout."""
+    if PROJECT != SOURCE:  # installed: a repository there, as with pip's --target, is not this code's
+        return None
     try:
         # The ceiling keeps git from answering for a repository around this one.
         described = subprocess.run(
-            ["git", "--no-optional-locks", "-C", str(PROJECT), "describe", "--always", "--abbrev=40", "--dirty=+changes", "--match="],
-            env={**os.environ, "GIT_CEILING_DIRECTORIES": str(PROJECT.parent)}, capture_output=True, text=True, timeout=5, check=True)
+            ["git", "--no-optional-locks", "-C", str(SOURCE), "describe", "--always", "--abbrev=40", "--dirty=+changes", "--match="],
+            env={**os.environ, "GIT_CEILING_DIRECTORIES": str(SOURCE.parent)}, capture_output=True, text=True, timeout=5, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return described.stdout.strip()

@@ -94,6 +94,15 @@ def test_a_file_that_is_not_there_or_not_text(tmp_path):
             read_recipe(tmp_path / name)
 
 
+def test_a_shipped_recipe_is_found_from_any_folder_and_a_file_of_that_name_comes_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert read_recipe("assets/recipes/quickstart.yaml") == read_recipe(RECIPES / "quickstart.yaml")
+    own = tmp_path / "assets" / "recipes" / "quickstart.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("name: mine\n")
+    assert read_recipe("assets/recipes/quickstart.yaml").name == "mine"
+
+
 def test_leaves_are_the_keys_of_a_recipe_with_every_section_there():
     known = dict(leaves())
     assert list(known)[:3] == ["name", "description", "teacher.model"]

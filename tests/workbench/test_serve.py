@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from core.system.paths import PROJECT
 from tests.app_process import AppProcess, running_app
 from workbench import serve, settings
 from workbench.errors import ServeError
-from workbench.paths import ROOT
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
 
@@ -100,7 +100,7 @@ def test_an_endless_stream_does_not_hold_it_back(app: AppProcess) -> None:
 
 @posix
 def test_a_mistake_is_one_readable_message(home: Path) -> None:
-    done = subprocess.run([sys.executable, "-m", "workbench"], cwd=ROOT, capture_output=True, text=True, check=False,
+    done = subprocess.run([sys.executable, "-m", "workbench"], cwd=PROJECT, capture_output=True, text=True, check=False,
                           env={**os.environ, "STILLHOUSE_HOST": "0.0.0.0", "STILLHOUSE_HOME": str(home)})
     assert done.returncode == 2
     assert "Traceback" not in done.stderr

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from core.config import DataSpec, ExperimentConfig, TeacherSpec
 from core.errors import StillhouseError
+from core.system.paths import SOURCE
 from workbench import paths
 from workbench.inference import wire
 from workbench.inference.wire import Answer, Loaded, ModelCard, Piece
@@ -220,7 +221,7 @@ class _Process:
     """A running server and the inboxes of those who wait for its messages."""
 
     def __init__(self) -> None:
-        environment = inherited() | {"GOMP_SPINCOUNT": SPIN, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(paths.ROOT), "TQDM_DISABLE": "1"}
+        environment = inherited() | {"GOMP_SPINCOUNT": SPIN, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(SOURCE), "TQDM_DISABLE": "1"}
         with _open_log() as log:
             self._popen = subprocess.Popen([sys.executable, "-m", "workbench.inference.server"], env=environment,
                                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,

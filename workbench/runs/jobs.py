@@ -16,8 +16,8 @@ from collections.abc import Callable
 
 from core.config import ExperimentConfig
 from core.errors import StillhouseError
+from core.system.paths import SOURCE
 from workbench.errors import StoreUnavailable, WrongStatus
-from workbench.paths import ROOT
 from workbench.processes import Process, detached, inherited
 from workbench.runs.recording import recover
 from workbench.runs.slots import choose_slot, slot_environment
@@ -197,10 +197,10 @@ def _trouble(run: Run) -> str | None:
 def _spawn(run: Run, store: Store) -> None:
     environment = slot_environment(run.requested_device, run.device, inherited())
     environment |= {"PYTHONUNBUFFERED": "1", "TQDM_DISABLE": "1", "STILLHOUSE_HOME": str(store.home),
-                    "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
+                    "PYTHONPATH": os.pathsep.join(filter(None, (str(SOURCE), os.environ.get("PYTHONPATH"))))}
     try:
         with open(run.log_path, "ab") as log:
-            process = subprocess.Popen([*WORKER, run.id, "--store", str(store.path)], cwd=ROOT, env=environment,
+            process = subprocess.Popen([*WORKER, run.id, "--store", str(store.path)], cwd=SOURCE, env=environment,
                                        stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, **detached())
     except OSError as error:
         reason = (error.strerror or str(error)).lower()

@@ -17,8 +17,8 @@ from core.studies.ablation import results
 from core.studies.ablation.results import FULL, PAPER, PLACE, PUBLISHED, WORDS, Ablation
 from core.studies.ablation.variants import variants
 from core.studies.seeds import DEFAULT_SEEDS
+from core.system.paths import PROJECT
 from core.system.units import duration
-from workbench.paths import ROOT
 from workbench.screens.shared import charts, state, views
 from workbench.screens.shared.live_plotly import live_plotly
 from workbench.screens.shared.theme import TEAL
@@ -50,7 +50,7 @@ def show() -> None:
 def recipes() -> dict[str, ExperimentConfig]:
     """The project's recipes with parts that can be left out, by name; the paper's own first."""
     found = {}
-    for path in sorted((ROOT / RECIPES).glob("*.yaml")):
+    for path in sorted((PROJECT / RECIPES).glob("*.yaml")):
         config = read_recipe(path)
         try:
             variants(config)

@@ -13,7 +13,7 @@ from core.data.movie_reviews import HOUSE_SOURCES
 from core.errors import StillhouseError
 from core.recipes import describe, parse_recipe, read_recipe
 from core.system import units
-from workbench.paths import ROOT
+from core.system.paths import ASSETS
 from workbench.runs import jobs
 from workbench.screens.new_experiment.uploads import is_upload, save_upload, shown_name
 from workbench.screens.shared import state, views
@@ -22,8 +22,8 @@ from workbench.store import references
 if TYPE_CHECKING:
     from core.models.catalog import ModelEntry
 
-RECIPE = ROOT / "assets" / "recipes" / "house-sentiment.yaml"  # what the form does not ask for is as there
-STAGE2 = ROOT / "assets" / "recipes" / "house-sentiment-stage2.yaml"  # with its weights and temperature
+RECIPE = ASSETS / "recipes" / "house-sentiment.yaml"  # what the form does not ask for is as there
+STAGE2 = ASSETS / "recipes" / "house-sentiment-stage2.yaml"  # with its weights and temperature
 HELD_OUT = ("validation", "test")  # of the house reviews
 DATA_TYPES = ("csv", "tsv", "jsonl", "parquet", "json")  # .json: SQuAD's own file
 OTHER = "other"

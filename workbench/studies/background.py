@@ -12,8 +12,9 @@ from core.config import ExperimentConfig
 from core.studies.ablation import results
 from core.studies.ablation.variants import variants
 from core.studies.seeds import DEFAULT_SEEDS
+from core.system.paths import SOURCE
 from workbench.errors import StudyError
-from workbench.paths import ROOT, home
+from workbench.paths import home
 from workbench.processes import Process, detached, inherited
 from workbench.studies.jobs import LOG, AblationJob, ClaimJob, Job, JobState, jobs
 
@@ -64,10 +65,10 @@ def _launch(job: Job, seeds: int) -> None:
     job.folder.mkdir(parents=True, exist_ok=True)
     job.stop_file.unlink(missing_ok=True)
     environment = inherited() | {"PYTHONUNBUFFERED": "1", "STILLHOUSE_HOME": str(home()),
-                                 "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
+                                 "PYTHONPATH": os.pathsep.join(filter(None, (str(SOURCE), os.environ.get("PYTHONPATH"))))}
     try:
         with open(job.folder / LOG, "wb") as log:
-            process = subprocess.Popen([*WORKER, job.KIND, str(job.folder), str(seeds)], cwd=ROOT, env=environment,
+            process = subprocess.Popen([*WORKER, job.KIND, str(job.folder), str(seeds)], cwd=SOURCE, env=environment,
                                        stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, **detached())
     except OSError as error:
         raise StudyError(f"{job.folder.name} could not be started: {(error.strerror or str(error)).lower()}.") from error

@@ -13,12 +13,12 @@ from typing import Any
 
 from core.config import ExperimentConfig
 from core.metrics import MASKED, METRICS
-from workbench.paths import ROOT
+from core.system.paths import PROJECT
 from workbench.settings import SETTINGS
 from workbench.terminal.cli import build_parser
 
-FOLDER = ROOT / "docs" / "reference"
-JSON_SHAPES = ROOT / "tests" / "compatibility" / "json_shapes"
+FOLDER = PROJECT / "docs" / "reference"
+JSON_SHAPES = PROJECT / "tests" / "compatibility" / "json_shapes"
 # Objects of JSON documents whose keys are data, as names of metrics, or stand elsewhere.
 FREE = ("config", "report", "metrics", "latest_metrics", "versions", "parents", "environment", "setting", "numbers", "values",
         "differences", "losses", "alphas", "baselines", "published", "glue_points", "summary")

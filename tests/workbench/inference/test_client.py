@@ -15,9 +15,9 @@ import pytest
 
 from core.errors import CompatibilityError, ConfigError, ModelNotFound
 from core.recipes import read_recipe
+from core.system.paths import PROJECT
 from tests.core.chat_models import save_chat_model
 from tests.core.export.encoders import save_encoder
-from workbench import paths
 from workbench.inference.client import Engine, EngineLost
 from workbench.inference.wire import Answer, Loaded, Piece
 
@@ -112,7 +112,7 @@ def test_streams_run_side_by_side_and_agree_with_streams_alone(engine, folders) 
 def test_the_first_requests_of_a_new_engine_may_come_all_at_once(folders, tmp_path) -> None:
     encoder = str(save_encoder(tmp_path / "encoder", "bert"))
     engine = Engine(lambda reference: reference)
-    recipe = read_recipe(paths.ROOT / "assets" / "recipes" / "quickstart.yaml")
+    recipe = read_recipe(PROJECT / "assets" / "recipes" / "quickstart.yaml")
     requests = [partial(engine.info, folders["teacher"]), partial(engine.plan, recipe, measure=False),
                 partial(engine.export, encoder, "onnx", tmp_path / "export"), partial(engine.preview, recipe.data, folders["student"]),
                 partial(engine.info, folders["foreign"]), partial(engine.info, encoder)]
@@ -219,7 +219,7 @@ def test_one_process_whoever_asks_first_and_close_frees_whoever_waits(folders) -
 def test_it_ends_when_its_application_is_killed(folders) -> None:
     program = ("import time\nfrom workbench.inference.client import Engine\nengine = Engine(str)\n"
                f"engine.generate({folders['student']!r}, [])\nprint(engine.pid, flush=True)\ntime.sleep(60)\n")
-    with subprocess.Popen([sys.executable, "-c", program], cwd=paths.ROOT, stdout=subprocess.PIPE, text=True) as application:
+    with subprocess.Popen([sys.executable, "-c", program], cwd=PROJECT, stdout=subprocess.PIPE, text=True) as application:
         pid = int(application.stdout.readline())
         assert psutil.pid_exists(pid)
         application.kill()

@@ -15,10 +15,10 @@ import pytest
 
 from core.errors import ModelNotFound
 from core.recipes import parse_recipe
+from core.system.paths import PROJECT
 from tests.app_process import end_runs
 from tests.workbench.fake_engine import config
 from workbench.errors import StoreUnavailable, WrongStatus
-from workbench.paths import ROOT
 from workbench.processes import Process, boot_id
 from workbench.runs import jobs
 from workbench.store import Store
@@ -81,7 +81,7 @@ def test_a_run_from_queue_to_end(store: Store):
 def test_the_process_is_detached_from_its_launcher(store: Store):
     code = ("from tests.workbench.fake_engine import config; from workbench.runs import jobs; from workbench.store import Store\n"
             f"jobs.WORKER = {FAKE_WORKER!r}; jobs.submit(config(400, name='walk', pause=0.02), Store())")
-    launcher = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, start_new_session=True)
+    launcher = subprocess.Popen([sys.executable, "-c", code], cwd=PROJECT, start_new_session=True)
     assert launcher.wait(timeout=30) == 0
     run = running_at(store, store.run("walk"), 5)
     assert os.getsid(run.process.pid) == run.process.pid, "a session of its own: no hang-up, no Ctrl-C"
@@ -93,7 +93,7 @@ def test_a_kill_of_the_launcher_does_not_touch_the_run(store: Store):
     code = ("from tests.workbench.fake_engine import config; from workbench.runs import jobs; from workbench.store import Store\n"
             f"jobs.WORKER = {FAKE_WORKER!r}; store = Store(); runner = jobs.Runner(store); runner.start()\n"
             "jobs.submit(config(400, name='walk', pause=0.02), store); print('ready', flush=True); import time; time.sleep(60)")
-    app = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, start_new_session=True)
+    app = subprocess.Popen([sys.executable, "-c", code], cwd=PROJECT, stdout=subprocess.PIPE, start_new_session=True)
     assert app.stdout.readline() == b"ready\n"
     run = running_at(store, store.run("walk"), 5)
     os.killpg(app.pid, signal.SIGKILL)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from core.system.paths import PROJECT
 from tests.workbench.fake_engine import config
-from workbench.paths import ROOT
 
 # A mount that nobody else sees, made without being root where the system allows that.
 PRIVATE = ("unshare", "--map-root-user", "--mount")
@@ -55,7 +55,7 @@ def _on_a_disk_of_its_own(home: Path, script: str, recipe_folder: Path) -> subpr
     (recipe_folder / "walk.yaml").write_text(config(5, name="walk").to_yaml())
     home.mkdir()
     return subprocess.run([*PRIVATE, "sh", "-c", f"mount -t tmpfs -o size=3m tmpfs {home} && {script}"], cwd=recipe_folder,
-                          env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+                          env={**os.environ, "PYTHONPATH": str(PROJECT)}, capture_output=True, text=True)
 
 
 def test_a_disk_that_fills_up_fails_the_run_and_keeps_the_store(home: Path, tmp_path: Path):

@@ -12,8 +12,8 @@ from collections.abc import Callable
 import pytest
 
 from core import __version__
+from core.system.paths import PROJECT
 from workbench import serve
-from workbench.paths import ROOT
 from workbench.terminal import cli
 
 
@@ -26,7 +26,7 @@ def test_the_release_is_told(capsys: pytest.CaptureFixture[str]):
 
 def test_a_closed_pipe_is_no_error(recipe: Callable[..., str]):
     command = f"{shlex.quote(sys.executable)} -m workbench models | head -c 1"
-    done = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], cwd=PROJECT, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -62,7 +62,7 @@ except SystemExit:
 heavy = {"torch", "transformers", "datasets", "pandas", "streamlit", "gradio"} & sys.modules.keys()
 sys.exit(f"{heavy} {time.process_time()}" if heavy or time.process_time() > 1 else 0)
 """
-    done = subprocess.run([sys.executable, "-c", code, verb], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code, verb], cwd=PROJECT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 

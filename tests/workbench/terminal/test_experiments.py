@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from core.system.paths import PROJECT
 from tests.workbench.fake_engine import engine
-from workbench.paths import ROOT
 from workbench.runs import worker
 from workbench.store import Store
 from workbench.terminal import cli
@@ -100,7 +100,7 @@ def test_a_mistake_found_in_mid_run_keeps_the_run(recipe: Callable[..., str], ca
 
 
 def test_ctrl_c_stops_with_a_checkpoint(recipe: Callable[..., str], home: Path):
-    process = subprocess.Popen([sys.executable, "-c", FAKE_CLI, "distill", recipe(5000, pause=0.01), "--json"], cwd=ROOT,
+    process = subprocess.Popen([sys.executable, "-c", FAKE_CLI, "distill", recipe(5000, pause=0.01), "--json"], cwd=PROJECT,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not (line := process.stderr.readline()).startswith("  student step 1"):
         assert line, process.communicate()

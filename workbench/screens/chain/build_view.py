@@ -17,7 +17,7 @@ from core.models import checkpoints, compatibility
 from core.models.dimensions import Dimensions, Sizer
 from core.recipes import describe, parse_recipe, read_recipe
 from core.system import units
-from workbench.paths import ROOT
+from core.system.paths import ASSETS
 from workbench.runs import jobs
 from workbench.screens.shared import state, views
 from workbench.store import references
@@ -25,7 +25,7 @@ from workbench.store import references
 if TYPE_CHECKING:
     from core.models.catalog import ModelEntry
 
-RECIPE = ROOT / "assets" / "recipes" / "house-chain.yaml"
+RECIPE = ASSETS / "recipes" / "house-chain.yaml"
 LINKED = "build.linked"  # in the session state: the link that the form was filled in by
 MOST_ANCHORS = 4
 INNER_SHARES = (0.75, 0.5)  # of the teacher's inner width, for the first anchor and the others

@@ -9,8 +9,8 @@ import streamlit as st
 from core.chains.folder import Chain
 from core.errors import ConfigError
 from core.system import units
+from core.system.paths import ASSETS
 from workbench.errors import RunNotFound
-from workbench.paths import ROOT
 from workbench.screens.chain import curve_analysis, figures, made_view, pictures, recovery_view, size_view
 from workbench.screens.shared import links, results, state, views
 from workbench.screens.shared.live_plotly import live_plotly
@@ -21,7 +21,7 @@ from workbench.store.records import Run
 POLL_SECONDS = 2.0
 PICKED = "chain.picked"  # in the session state
 MOST_SIZES = 12  # of the cost figure
-LESSON = ROOT / "assets" / "lessons" / "chains.md"
+LESSON = ASSETS / "lessons" / "chains.md"
 
 
 def pick(known: list[ChainPlace]) -> ChainPlace | None:

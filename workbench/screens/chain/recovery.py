@@ -16,10 +16,10 @@ from core.config import ExperimentConfig
 from core.evaluation.time_to_target import Curve, first_step, time_to_target
 from core.recipes import parse_recipe, read_recipe
 from core.system import units
-from workbench.paths import ROOT
+from core.system.paths import ASSETS
 from workbench.store.chains import ChainPlace, MadeModel
 
-RECIPE = ROOT / "assets" / "recipes" / "quickstart.yaml"
+RECIPE = ASSETS / "recipes" / "quickstart.yaml"
 MADE, RANDOM, NEAREST = ROLES = ("made", "random", "nearest")
 STEPS = 200  # unless another number of tokens is asked for
 EVALUATIONS = 20  # of each training

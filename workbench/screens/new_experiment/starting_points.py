@@ -10,7 +10,7 @@ from pathlib import Path
 from core.config import ExperimentConfig
 from core.errors import ConfigError
 from core.recipes import apply_overrides, parse_recipe, parse_yaml, read_recipe
-from workbench.paths import ROOT
+from core.system.paths import PROJECT
 from workbench.store import Store, references
 
 RECIPES = Path("assets", "recipes")  # relative to the project's folder, as commands name them
@@ -35,8 +35,8 @@ class StartingPoint:
 @functools.cache
 def shipped() -> dict[str, Path]:
     """The project's recipes of one student by name, the quickstart first; chains and tasks have pages of their own."""
-    read = {path: read_recipe(path) for path in sorted((ROOT / RECIPES).glob("*.yaml"))}
-    found = {path.stem: path.relative_to(ROOT) for path, config in read.items() if config.chain is None and config.task is None}
+    read = {path: read_recipe(path) for path in sorted((PROJECT / RECIPES).glob("*.yaml"))}
+    found = {path.stem: path.relative_to(PROJECT) for path, config in read.items() if config.chain is None and config.task is None}
     return {name: found[name] for name in sorted(found, key=lambda name: (name != FIRST, name))}
 
 
@@ -45,7 +45,7 @@ def from_recipe(name: str) -> StartingPoint:
     recipes = shipped()
     if name not in recipes:
         raise ConfigError(f"There is no recipe '{name}'.", f"Recipes here: {', '.join(recipes)}.")
-    return StartingPoint(name, read_recipe(ROOT / recipes[name]), recipes[name])
+    return StartingPoint(name, read_recipe(PROJECT / recipes[name]), recipes[name])
 
 
 def from_upload(file_name: str, content: bytes) -> StartingPoint:

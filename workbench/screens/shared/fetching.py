@@ -9,7 +9,7 @@ import sys
 import threading
 
 from core.errors import NetworkError, StillhouseError
-from workbench import paths
+from core.system.paths import SOURCE
 from workbench.processes import inherited
 
 
@@ -26,7 +26,7 @@ class Fetch:
         self.name, self.share = name, 0.0
         self.error: StillhouseError | None = None
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "workbench", "fetch", name, "--json"], cwd=paths.ROOT, env=inherited() | {"PYTHONUNBUFFERED": "1"},
+            [sys.executable, "-m", "workbench", "fetch", name, "--json"], cwd=SOURCE, env=inherited() | {"PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self._thread = threading.Thread(target=self._follow, name=f"fetch {name}", daemon=True)
         self._thread.start()

@@ -13,6 +13,7 @@ import streamlit as st
 from core.errors import StillhouseError
 from core.metrics import METRICS
 from core.recorder import CONTROL, STUDENT
+from core.system.paths import PROJECT
 from workbench import paths
 from workbench.auth import host_of, is_loopback
 from workbench.store import Store, references
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from core.models.checkpoints import Task
 
 HOME, NEW, TUNE, CHAIN, RUNS, RUN, COMPARE, DEVICE, MODELS, CHECKS, ABLATION = (
-    f"../pages/{name}.py"
+    str(PROJECT / "pages" / f"{name}.py")
     for name in ("home", "new", "tune", "chain", "runs", "run", "compare", "device", "models", "checks", "ablation"))
 ARMS, NAMES = pd.CategoricalDtype([STUDENT, CONTROL]), pd.CategoricalDtype(list(METRICS))  # ten times faster to select by than text
 RUN_SHOWN = "run.shown"  # in the session state

@@ -10,9 +10,9 @@ from core.config import ExperimentConfig
 from core.models import catalog
 from core.models.catalog import ModelEntry
 from core.recipes import parse_recipe, read_recipe
+from core.system.paths import PROJECT
 from tests.core.masked_models import masked_model, save
 from tests.core.tiny import tiny_encoder
-from workbench import paths
 from workbench.screens.new_experiment import forms, kinds
 from workbench.screens.new_experiment.forms import LEAVES
 
@@ -38,7 +38,7 @@ def test_the_triple_loss_is_the_recipe_of_the_paper(bert: ModelEntry):
     kinds.triple_loss(draft, bert)
     assert kinds.is_triple_loss(draft, bert)
     config, errors = forms.check(draft)
-    recipe = read_recipe(paths.ROOT / "assets" / "recipes" / "distilbert.yaml")
+    recipe = read_recipe(PROJECT / "assets" / "recipes" / "distilbert.yaml")
     assert errors == {}
     assert (config.losses, config.masking) == (recipe.losses, recipe.masking)
     assert config.student == recipe.student.model_copy(update={"layers": None})

@@ -8,6 +8,7 @@ import pytest
 
 from core.errors import ConfigError
 from core.recipes import read_recipe
+from core.system.paths import PROJECT
 from tests.pages import examples
 from workbench import paths
 from workbench.errors import RunNotFound, StoreUnavailable
@@ -20,7 +21,7 @@ def test_the_quickstart_comes_first_and_every_recipe_is_valid():
     recipes = starting_points.shipped()
     assert next(iter(recipes)) == starting_points.FIRST
     for name, path in recipes.items():
-        assert starting_points.from_recipe(name).config == read_recipe(paths.ROOT / path)
+        assert starting_points.from_recipe(name).config == read_recipe(PROJECT / path)
 
 
 def test_an_uploaded_recipe():

@@ -6,10 +6,10 @@ import tomllib
 
 import pytest
 
-from workbench import paths
+from core.system.paths import PROJECT
 from workbench.screens.shared import theme
 
-THEME = tomllib.loads((paths.ROOT / "workbench" / ".streamlit" / "config.toml").read_text(encoding="utf-8"))["theme"]
+THEME = tomllib.loads((PROJECT / "workbench" / ".streamlit" / "config.toml").read_text(encoding="utf-8"))["theme"]
 MODES = [pytest.param(THEME[mode], id=mode) for mode in ("light", "dark")]
 TEXT, GRAPHICS = 4.5, 3.0  # WCAG 2.2, level AA, sections 1.4.3 and 1.4.11
 WHITE = "#ffffff"
