@@ -42,7 +42,7 @@ class LoraSpec(Config):
     dropout: float = Field(0.0, ge=0, lt=1, description="probability; dropout in front of each adapter")
 
 
-class FreshSpec(Config):
+class ScratchSpec(Config):
     """An architecture built from nothing, with a tokenizer trained on the data: how house models begin."""
 
     architecture: Literal["llama", "bert"] = Field("llama", description=(
@@ -56,7 +56,7 @@ class FreshSpec(Config):
     positions: int = Field(1024, ge=16, description="tokens; longest sequence")
 
     @model_validator(mode="after")
-    def _divisible(self) -> FreshSpec:
+    def _divisible(self) -> ScratchSpec:
         if self.hidden % self.heads or self.heads % self.key_value_heads:
             raise ValueError(f"hidden ({self.hidden}) must be a multiple of heads ({self.heads}), "
                              f"and heads a multiple of key_value_heads ({self.key_value_heads})")
@@ -90,7 +90,7 @@ class StudentSpec(Config):
     model: str | None = Field(None, min_length=1, description=(
         "model reference; train this model on as it is, in place of a copy of the teacher's blocks (default: none)"))
     lora: LoraSpec | None = Field(None, description="adapters; train low-rank adapters in place of all weights")
-    fresh: FreshSpec | None = Field(None, description="architecture; build a model from nothing (no teacher needed)")
+    fresh: ScratchSpec | None = Field(None, description="architecture; build a model from nothing (no teacher needed)")
 
     @field_validator("layer_map")
     @classmethod

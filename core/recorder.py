@@ -12,7 +12,7 @@ from typing import Any, Protocol
 STUDENT, CONTROL = "student", "control"
 
 
-class Stopped(Exception):
+class StopRequested(Exception):
     """The user asked to stop, and what was under way left it at that. What had ended before is kept, and calling it again goes on."""
 
 

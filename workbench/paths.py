@@ -36,7 +36,7 @@ def uploads_dir() -> Path:
     return home() / "uploads"
 
 
-def made_dir() -> Path:
+def generated_dir() -> Path:
     """Models of any size, made on demand: a folder a chain."""
     return home() / "made"
 

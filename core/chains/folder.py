@@ -20,14 +20,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from core.chains.sizes import NEAR, cheapest_swaps, default_alpha, lawful_shapes, solve, straight
+from core.chains.sizes import NEAR, cheapest_swaps, default_alpha, interpolate_shape, solve, valid_shapes
 from core.errors import ConfigError, CorruptModel, ModelNotFound
 from core.models import checkpoints
-from core.models.dimensions import Dimensions, Sizer
-from core.students.layer_maps import run_ends, runs
+from core.models.dimensions import Dimensions, ParameterCounter
+from core.students.layer_maps import runs, span_ends
 from core.system.paths import HOUSE_MODELS
 
-FILE, VALIDATION, CHOOSING, CALIBRATION = "chain.json", "validation.npz", "choosing.npz", "calibration.npz"
+FILE, VALIDATION, SELECTION, CALIBRATION = "chain.json", "validation.npz", "choosing.npz", "calibration.npz"
 FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +118,11 @@ class Chain:
         return all(anchor.ends for anchor in self.anchors)
 
     @cached_property
-    def sizer(self) -> Sizer:
+    def sizer(self) -> ParameterCounter:
         """Counts parameters at any sizes of this family."""
         folder = self.folder(0)
         config = checkpoints.read_config(folder)
-        return Sizer(dict(checkpoints.parameters(checkpoints.parameter_shapes(folder), config)), config)
+        return ParameterCounter(dict(checkpoints.parameters(checkpoints.parameter_shapes(folder), config)), config)
 
     def folder(self, number: int) -> Path:
         """The model folder of an anchor."""
@@ -150,7 +150,7 @@ class Chain:
             raise ConfigError(f"A depth of {layers} blocks was asked for.", f"The chain '{self.reference}' reaches from {low} to {high}.",
                               "Ask for a number between them, or give a parameter count.")
         bracket = max(number for number, anchor in enumerate(self.anchors[:-1]) if anchor.dimensions.layers >= layers)
-        shape = straight(layers, self.anchors[bracket + 1].dimensions, self.anchors[bracket].dimensions, hidden, feed_forward)
+        shape = interpolate_shape(layers, self.anchors[bracket + 1].dimensions, self.anchors[bracket].dimensions, hidden, feed_forward)
         return Target(shape, self.sizer(shape), bracket)
 
     def _best(self, parameters: int, bracket: int) -> Dimensions:
@@ -159,21 +159,21 @@ class Chain:
         solved = solve(parameters, small.dimensions, large.dimensions, self.sizer)
         if solved in (small.dimensions, large.dimensions):
             return solved
-        near = [shape for shape in lawful_shapes(small.dimensions, large.dimensions, self.sizer)
+        near = [shape for shape in valid_shapes(small.dimensions, large.dimensions, self.sizer)
                 if abs(self.sizer(shape) - parameters) <= NEAR * parameters and self.expected(shape) is not None]
         return min(near, default=solved, key=lambda shape: (
-            round(min(self.expected(shape), self._as_it_is(small)), 3), abs(self.sizer(shape) - parameters)))
+            round(min(self.expected(shape), self._anchor_loss(small)), 3), abs(self.sizer(shape) - parameters)))
 
     def runs(self, number: int) -> list[range]:
         """The blocks of anchor `number` that each block of the next one speaks for."""
         depths = (self.anchors[each].dimensions.layers for each in (number, number + 1))
-        return runs(self.ends(number) or run_ends(*depths))
+        return runs(self.ends(number) or span_ends(*depths))
 
     def swaps(self, target: Target) -> tuple[int, ...]:
         """The blocks of the smaller anchor that substitution swaps back for a size. None where measured losses say that the smaller
         anchor is better left as it is: then all that is added is silent, and the model is as good as that anchor."""
         small, expected = self.anchors[target.bracket + 1], self.expected(target.dimensions)
-        if expected is not None and expected > self._as_it_is(small):
+        if expected is not None and expected > self._anchor_loss(small):
             return ()
         return cheapest_swaps(self.runs(target.bracket), small.gains, target.dimensions.layers)
 
@@ -188,7 +188,7 @@ class Chain:
         span = above[0] - below[0]
         return below[1] + ((shape.neurons - below[0]) / span * (above[1] - below[1]) if span else 0.0)
 
-    def _as_it_is(self, anchor: Anchor) -> float:
+    def _anchor_loss(self, anchor: Anchor) -> float:
         """An anchor's loss on the slice that the grid was measured on."""
         loss = self.expected(anchor.dimensions)
         return anchor.validation_loss if loss is None else loss

@@ -29,13 +29,13 @@ from torch import Tensor
 from core.chains.sizes import cheapest_swaps
 from core.errors import CompatibilityError, ConfigError
 from core.models.dimensions import Dimensions
-from core.students.layer_maps import run_ends, runs
+from core.students.layer_maps import runs, span_ends
 from core.students.refit import neuron_grams, with_fewer_neurons
 from core.students.resizing import Selection, Weights, resized, select, support
 
 
 @dataclass(frozen=True, slots=True)
-class Bracket:
+class AnchorPair:
     """Two neighbouring anchors.
 
     Attributes:
@@ -89,7 +89,7 @@ class Bracket:
 
     def runs(self) -> list[range]:
         """The blocks of `large` that each block of `small` speaks for."""
-        return runs(self.ends or run_ends(self.large.dimensions.layers, self.small.dimensions.layers))
+        return runs(self.ends or span_ends(self.large.dimensions.layers, self.small.dimensions.layers))
 
 
 # ---------------------------------------------------------------------------------------------------- equation 3
@@ -98,7 +98,7 @@ Depth = Literal["identity", "replicate"]
 Support = Literal["zero", "aware"]
 
 
-def interpolate(bracket: Bracket, target: Dimensions, alpha: float, *, depth: Depth = "identity", fill: Support = "zero") -> Weights:
+def interpolate(bracket: AnchorPair, target: Dimensions, alpha: float, *, depth: Depth = "identity", fill: Support = "zero") -> Weights:
     """Equation 3 for one target.
 
     Args:
@@ -132,7 +132,7 @@ def _mix(small: Tensor, large: Tensor, alpha: float, there: Tensor | None) -> Te
     return (mixed if there is None else torch.where(there, mixed, large.float())).to(large.dtype)
 
 
-def depth_maps(bracket: Bracket, layers: int) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+def depth_maps(bracket: AnchorPair, layers: int) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
     """How a target of `layers` blocks is made of both anchors.
 
     Returns:
@@ -151,13 +151,13 @@ def depth_maps(bracket: Bracket, layers: int) -> tuple[tuple[int, ...], tuple[in
 # ---------------------------------------------------------------------------------------------------- substitution
 
 
-def substitute(bracket: Bracket, target: Dimensions, swapped: Sequence[int] | None = None) -> Weights:
+def substitute(bracket: AnchorPair, target: Dimensions, swapped: Sequence[int] | None = None) -> Weights:
     """The small anchor with some of its blocks swapped back for the runs of the large one that they speak for.
 
     Both are brought to the target's widths first; what the swapped blocks do not reach is filled with silent blocks.
 
     Args:
-        swapped: numbers of the small anchor's blocks (default: the best by `Bracket.gains`; see `swap`).
+        swapped: numbers of the small anchor's blocks (default: the best by `AnchorPair.gains`; see `swap`).
 
     Raises:
         ConfigError: a target outside the bracket.
@@ -188,7 +188,7 @@ def substitute(bracket: Bracket, target: Dimensions, swapped: Sequence[int] | No
     return made
 
 
-def swap(bracket: Bracket, layers: int) -> tuple[int, ...]:
+def swap(bracket: AnchorPair, layers: int) -> tuple[int, ...]:
     """The blocks of the small anchor to swap back for a depth of `layers`; see `core.chains.sizes.cheapest_swaps`."""
     return cheapest_swaps(bracket.runs(), bracket.gains, layers)
 
@@ -196,7 +196,7 @@ def swap(bracket: Bracket, layers: int) -> tuple[int, ...]:
 # ---------------------------------------------------------------------------------------------------- sizes
 
 
-def check_between(target: Dimensions, bracket: Bracket) -> None:
+def check_between(target: Dimensions, bracket: AnchorPair) -> None:
     """Raise ConfigError for sizes that do not lie between those of the anchors."""
     small, large = bracket.small.dimensions, bracket.large.dimensions
     for name in ("layers", "hidden", "heads", "key_value_heads", "neurons"):

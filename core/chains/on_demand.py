@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer, GenerationConfig, PreTrainedModel
 
-from core.chains.folder import CALIBRATION, CHOOSING, VALIDATION, Chain, Point, Target
-from core.chains.interpolation import Bracket, interpolate, substitute
+from core.chains.folder import CALIBRATION, SELECTION, VALIDATION, Chain, Point, Target
+from core.chains.interpolation import AnchorPair, interpolate, substitute
 from core.data.packing import Blocks
 from core.errors import ConfigError
 from core.evaluation.language import evaluate_language
@@ -23,14 +23,14 @@ from core.models import catalog
 from core.models.loading import new_model
 from core.students.resizing import Weights
 from core.system.devices import resolve_precision
-from core.system.files import written_whole
+from core.system.files import atomic_directory
 
 Method = Literal["substitution", "interpolation"]
 SWEEP = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)  # alphas that a curve is measured at, besides the default one
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class GeneratedModel:
     """A model that was made on demand.
 
     Attributes:
@@ -50,7 +50,7 @@ class Made:
 
 
 def make(chain: Chain, target: Target, folder: Path, *, method: Method | None = None, alpha: float | None = None,
-         measure: bool = True) -> Made:
+         measure: bool = True) -> GeneratedModel:
     """Make a model of any size and save it as an ordinary model folder, with ``stillhouse.json`` beside the weights.
 
     Args:
@@ -67,7 +67,7 @@ def make(chain: Chain, target: Target, folder: Path, *, method: Method | None = 
                           "Use interpolation, or build the chain with losses.w_hidden_mse above 0.")
     if folder.exists():
         raise ConfigError(f"'{folder}' is there already.", "A folder that does not exist yet was expected.", "Give another one.")
-    bracket = load_bracket(chain, target.bracket)
+    bracket = load_anchor_pair(chain, target.bracket)
     began, swapped = time.perf_counter(), None
     if method == "substitution":
         alpha, swapped = None, chain.swaps(target)
@@ -78,8 +78,8 @@ def make(chain: Chain, target: Target, folder: Path, *, method: Method | None = 
     model = weights.model()
     seconds = time.perf_counter() - began
     losses = {"this": loss_of(model, chain), **compare(chain, target, bracket)} if measure else {}
-    made = Made(chain.reference, target, method, alpha, swapped, losses, round(seconds, 3))
-    with written_whole(folder.absolute(), 5 * target.parameters) as partial:
+    made = GeneratedModel(chain.reference, target, method, alpha, swapped, losses, round(seconds, 3))
+    with atomic_directory(folder.absolute(), 5 * target.parameters) as partial:
         save_model(model, partial, like=chain.folder(0))
         (partial / "stillhouse.json").write_text(json.dumps({"made_from": asdict(made)}, indent=2) + "\n", encoding="utf-8")
     return made
@@ -92,9 +92,10 @@ def save_model(model: PreTrainedModel, folder: Path, *, like: Path) -> None:
     AutoTokenizer.from_pretrained(like, local_files_only=True).save_pretrained(folder)
 
 
-def load_bracket(chain: Chain, number: int) -> Bracket:
+def load_anchor_pair(chain: Chain, number: int) -> AnchorPair:
     """Anchor `number` and the next smaller one."""
-    return Bracket(load_anchor(chain, number + 1), load_anchor(chain, number), chain.ends(number), chain.anchors[number + 1].gains or None,
+    return AnchorPair(load_anchor(chain, number + 1), load_anchor(chain, number), chain.ends(number),
+                      chain.anchors[number + 1].gains or None,
                    torch.from_numpy(read_slice(chain.path / CALIBRATION).input_ids).long())
 
 
@@ -132,7 +133,7 @@ def _tokenizer(folder: Path) -> Any:
     return AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
 
-def compare(chain: Chain, target: Target, bracket: Bracket) -> dict[str, float]:
+def compare(chain: Chain, target: Target, bracket: AnchorPair) -> dict[str, float]:
     """What a model between two anchors must be held against, as validation losses: both anchors as they are, the larger one
     cut down (``alpha_0``), the smaller one expanded by silent blocks (``alpha_1``) and by copied ones (``copied``), and new weights
     of the same shape."""
@@ -149,16 +150,16 @@ def new_weights(config: Any, seed: int = 0) -> PreTrainedModel:
     return new_model(config, "causal", torch.float32, seed).eval()
 
 
-def swap_gains(bracket: Bracket, chain: Chain) -> tuple[float, ...]:
+def swap_deltas(bracket: AnchorPair, chain: Chain) -> tuple[float, ...]:
     """What swapping each block of the smaller anchor back for its run changes in loss on the choosing slice, each alone."""
     small, large = bracket.small.dimensions, bracket.large.dimensions
-    blocks = read_slice(chain.path / CHOOSING)
+    blocks = read_slice(chain.path / SELECTION)
     before = loss_of(bracket.small, chain, blocks)
     return tuple(loss_of(substitute(bracket, replace(large, layers=small.layers + len(run) - 1), [block]), chain, blocks) - before
                  for block, run in enumerate(bracket.runs()))
 
 
-def measure_point(chain: Chain, target: Target, bracket: Bracket, *, seeds: Sequence[int] = (0, 1, 2)) -> Point:
+def measure_point(chain: Chain, target: Target, bracket: AnchorPair, *, seeds: Sequence[int] = (0, 1, 2)) -> Point:
     """One size by every method; new weights are drawn once for each seed."""
     shape = target.dimensions
     alpha = chain.default_alpha(target)

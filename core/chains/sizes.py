@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from core.errors import ConfigError
-from core.models.dimensions import Dimensions, Sizer
+from core.models.dimensions import Dimensions, ParameterCounter
 
 TOLERANCE = 0.05  # relative; a parameter count that no shape comes this near to is refused
 NEURON_STEP = 8  # neurons
@@ -22,7 +22,7 @@ def default_alpha(small: int, target: int, large: int) -> float:
     return (large - target) / (large - small) if large != small else 1.0
 
 
-def lawful_shapes(small: Dimensions, large: Dimensions, sizer: Sizer) -> list[Dimensions]:
+def valid_shapes(small: Dimensions, large: Dimensions, sizer: ParameterCounter) -> list[Dimensions]:
     """All sizes between two anchors: any depth, widths in whole groups of heads, inner widths in even steps.
 
     Where the anchors differ in width, the inner width keeps its ratio to it (table 8 of 2605.07783).
@@ -43,14 +43,14 @@ def _inner_widths(small: Dimensions, large: Dimensions, wide: Dimensions) -> Seq
     return (*range(small.neurons, large.neurons, NEURON_STEP), large.neurons)
 
 
-def solve(parameters: int, small: Dimensions, large: Dimensions, sizer: Sizer) -> Dimensions:
+def solve(parameters: int, small: Dimensions, large: Dimensions, sizer: ParameterCounter) -> Dimensions:
     """The sizes between two anchors whose parameter count is nearest; among equally near ones (within 1%), those that grow
     depth and width together, as a straight line between the anchors does.
 
     Raises:
         ConfigError: no shape comes within `TOLERANCE`; the nearest two are named.
     """
-    shapes = sorted(lawful_shapes(small, large, sizer), key=lambda shape: abs(sizer(shape) - parameters))
+    shapes = sorted(valid_shapes(small, large, sizer), key=lambda shape: abs(sizer(shape) - parameters))
     best = abs(sizer(shapes[0]) - parameters)
     if best > TOLERANCE * parameters:
         counts = sorted({sizer(shape) for shape in shapes})
@@ -62,17 +62,18 @@ def solve(parameters: int, small: Dimensions, large: Dimensions, sizer: Sizer) -
     slack = 0.01 * parameters if best else 0  # a count that exists is given exactly, so that asking for it again changes nothing
     near = [shape for shape in shapes if abs(sizer(shape) - parameters) <= best + slack]
     share = (parameters - sizer(small)) / max(sizer(large) - sizer(small), 1)
-    return min(near, key=lambda shape: (_crookedness(shape, small, large, share), abs(sizer(shape) - parameters)))
+    return min(near, key=lambda shape: (_distance_from_line(shape, small, large, share), abs(sizer(shape) - parameters)))
 
 
-def _crookedness(shape: Dimensions, small: Dimensions, large: Dimensions, share: float) -> float:
+def _distance_from_line(shape: Dimensions, small: Dimensions, large: Dimensions, share: float) -> float:
     """Largest distance of a size from the straight line between the anchors, as a share of its own range."""
     distances = [abs((getattr(shape, name) - getattr(small, name)) / span - share)
                  for name in ("layers", "hidden", "neurons") if (span := getattr(large, name) - getattr(small, name))]
     return round(max(distances, default=0.0), 3)
 
 
-def straight(layers: int, small: Dimensions, large: Dimensions, hidden: int | None = None, neurons: int | None = None) -> Dimensions:
+def interpolate_shape(layers: int, small: Dimensions, large: Dimensions, hidden: int | None = None,
+                      neurons: int | None = None) -> Dimensions:
     """The sizes at a given depth: the widths that are not given lie on the straight line between the anchors.
 
     Raises:
@@ -98,7 +99,7 @@ def straight(layers: int, small: Dimensions, large: Dimensions, hidden: int | No
 
 def cheapest_swaps(runs: Sequence[range], gains: Sequence[float] | None, layers: int) -> tuple[int, ...]:
     """The blocks of a small anchor to swap back for the runs of a large one that they speak for, to reach a depth of `layers`: the
-    lowest sum of `gains` (see `core.chains.interpolation.Bracket`) among the choices that come as near to it from below as any does."""
+    lowest sum of `gains` (see `core.chains.interpolation.AnchorPair`) among the choices that come as near to it from below as any does."""
     lengths = [len(run) - 1 for run in runs]
     gains = gains or (0.0,) * len(lengths)
     best: dict[int, tuple[float, tuple[int, ...]]] = {0: (0.0, ())}  # blocks added -> lowest sum of gains, and how

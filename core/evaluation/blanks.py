@@ -17,7 +17,7 @@ import torch
 
 from core.data.masking import blanked
 from core.errors import CompatibilityError, CorruptModel, DataError
-from core.models.architectures import anatomy_of
+from core.models.architectures import architecture_of
 from core.models.catalog import LoadedModel
 from core.models.compatibility import check_compatible, same_vocabulary
 from core.models.forward import evaluating
@@ -121,7 +121,7 @@ def encode_blanks(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, te
         raise CompatibilityError("The tokenizer has no mask token.", "A masked-language model's tokenizer was expected.",
                                  "Choose a BERT-type model.")
     ids = tokenizer(blanked(text, tokenizer.mask_token), return_tensors="pt", verbose=False)["input_ids"].to(model.device)
-    room = anatomy_of(model.config).context(model.config.to_dict())
+    room = architecture_of(model.config).context(model.config.to_dict())
     if ids.shape[1] > room:
         raise DataError(f"The text takes {ids.shape[1]} tokens.", f"The model reads {room} at most.", "Shorten it.")
     return ids, (ids[0] == tokenizer.mask_token_id).nonzero().squeeze(-1)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from core.models import checkpoints
-from core.models.architectures import anatomy_of
+from core.models.architectures import architecture_of
 from core.models.dimensions import Dimensions
 
 
@@ -59,7 +59,7 @@ def forward_flops(shapes: Mapping[str, Sequence[int]], config: Mapping[str, Any]
     Raises:
         UnsupportedModel, CorruptModel: as `core.models.dimensions.Dimensions.of` does.
     """
-    anatomy, sizes, task = anatomy_of(config), Dimensions.of(config), checkpoints.task_of(config)
+    anatomy, sizes, task = architecture_of(config), Dimensions.of(config), checkpoints.task_of(config)
     looked_up = tuple(f"{part}." for part in (anatomy.embeddings, anatomy.positions, anatomy.token_types) if part)
     inner = outer = 0
     for name, shape in checkpoints.parameters(shapes, config):

@@ -29,12 +29,12 @@ from core.evaluation.masked import evaluate_masked
 from core.generation.streaming import generate
 from core.models import architectures, compatibility
 from core.models.vocabulary import vocabulary_size
-from core.training.batches import Batch, Draw, next_token
+from core.training.batches import Batch, StepSeed, causal_lm_batches
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-FILLED = 3  # fills that a sample shows
+TOP_K_SHOWN = 3  # fills that a sample shows
 
 
 class Objective(Protocol):
@@ -42,7 +42,7 @@ class Objective(Protocol):
 
     name: architectures.Objective
 
-    def batches(self, blocks: Sequence[dict[str, Tensor]], draw: Draw) -> list[Batch]:
+    def batches(self, blocks: Sequence[dict[str, Tensor]], draw: StepSeed) -> list[Batch]:
         """The forward passes of one optimiser step.
 
         Args:
@@ -67,8 +67,8 @@ class Causal:
     tokenizer: Any
     name = "causal"
 
-    def batches(self, blocks: Sequence[dict[str, Tensor]], draw: Draw) -> list[Batch]:
-        return next_token(blocks, draw)
+    def batches(self, blocks: Sequence[dict[str, Tensor]], draw: StepSeed) -> list[Batch]:
+        return causal_lm_batches(blocks, draw)
 
     def measure(self, model: Any, blocks: Blocks, teacher: Any, *, batch_size: int, device: torch.device,
                 dtype: torch.dtype) -> dict[str, float]:
@@ -102,7 +102,7 @@ class MaskedLanguage:
         counts = token_counts(train.input_ids, vocabulary_size(tokenizer))
         return cls(tokenizer, Masker(spec, tokenizer, counts), losses.kd_positions)
 
-    def batches(self, blocks: Sequence[dict[str, Tensor]], draw: Draw) -> list[Batch]:
+    def batches(self, blocks: Sequence[dict[str, Tensor]], draw: StepSeed) -> list[Batch]:
         # All passes of a step are masked as one, so that the step does not depend on how it is cut.
         ids = np.concatenate([each["input_ids"].cpu().numpy() for each in blocks])
         weights = np.concatenate([each["weights"].cpu().numpy() for each in blocks])
@@ -122,7 +122,7 @@ class MaskedLanguage:
         return evaluate_masked(model, blocks, teacher, tokenizer=self.tokenizer, batch_size=batch_size, device=device, dtype=dtype)
 
     def answer(self, model: PreTrainedModel, prompt: str, *, max_new_tokens: int, seed: int) -> str:
-        blanks = fill_blanks(model, self.tokenizer, prompt, FILLED)
+        blanks = fill_blanks(model, self.tokenizer, prompt, TOP_K_SHOWN)
         return "; ".join(", ".join(f"{fill.token} {fill.probability:.0%}" for fill in fills) for fills in blanks)
 
     def prompts(self, asked: Sequence[str]) -> tuple[str, ...]:

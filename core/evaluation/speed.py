@@ -21,9 +21,9 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from core.evaluation.statistics import Estimate, around_median
-from core.recorder import ListRecorder, Recorder, Stopped
-from core.system.devices import on_threads
+from core.evaluation.statistics import Estimate, bootstrap_median
+from core.recorder import ListRecorder, Recorder, StopRequested
+from core.system.devices import torch_threads
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -117,12 +117,12 @@ def measure_speed(models: Mapping[str, Forward], recorder: Recorder, *, vocabula
     for name, forwards, count, used in kinds:
         recorder.event("phase", {"name": name, "models": list(models)})
         input_ids = torch.randint(vocabulary, (count, length), generator=generator)
-        with torch.inference_mode(), on_threads(used):
+        with torch.inference_mode(), torch_threads(used):
             found.append(_rounds(forwards, (input_ids, torch.ones_like(input_ids)), seconds / len(kinds), rounds, recorder, generator))
     one, many = found
     first = next(iter(models))
-    speeds = {name: ModelSpeed(around_median(one[name]), around_median([batch / taken for taken in many[name]]),
-                               around_median(_ratios(one[first], one[name])), around_median(_ratios(many[first], many[name])))
+    speeds = {name: ModelSpeed(bootstrap_median(one[name]), bootstrap_median([batch / taken for taken in many[name]]),
+                               bootstrap_median(_ratios(one[first], one[name])), bootstrap_median(_ratios(many[first], many[name])))
               for name in models}
     return Speed(speeds, length, batch, threads, len(one[first]), len(many[first]), devices()[-1].description)
 
@@ -157,7 +157,7 @@ def _rounds(models: Mapping[str, Forward], inputs: tuple[Tensor, Tensor], budget
 
     def timed(name: str) -> float:
         if recorder.should_stop():
-            raise Stopped
+            raise StopRequested
         began = clock()
         models[name](*inputs)
         return clock() - began

@@ -60,7 +60,7 @@ class Estimate:
         return Estimate(function(self.value), *(ends or (None, None)))
 
 
-def around_median(values: Sequence[float], seed: int = 0) -> Estimate:
+def bootstrap_median(values: Sequence[float], seed: int = 0) -> Estimate:
     """The median with its 95% bootstrap interval; the same values give the same interval."""
     import numpy as np
 
@@ -77,7 +77,7 @@ def around_median(values: Sequence[float], seed: int = 0) -> Estimate:
     return Estimate(middle, float(low), float(high))
 
 
-def around_mean(values: Sequence[float]) -> Estimate:
+def mean_interval(values: Sequence[float]) -> Estimate:
     """The mean, two standard errors to either side."""
     return _margin(mean(values), standard_error(values))
 

@@ -10,7 +10,7 @@ import torch
 from core.data.conversation import Conversation, Detokenizer, as_messages, context_length, encode_answer, fit_prompt
 from core.errors import DataError
 from core.evaluation.blanks import blank_logits
-from core.models.architectures import anatomy_of
+from core.models.architectures import architecture_of
 from core.models.chunking import chunks
 from core.models.forward import last_hidden, log_softmax, output_head
 from core.models.vocabulary import vocabulary_size
@@ -106,7 +106,7 @@ def next_token_logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
         ConfigError: the question fills the context.
         DataError: there is no blank for a model that fills them.
     """
-    if anatomy_of(model.config).objective == "masked":
+    if architecture_of(model.config).objective == "masked":
         last = blank_logits(model, tokenizer, conversation)[0]
     else:
         token_ids = fit_prompt(tokenizer, conversation, context_length(model), 1).token_ids

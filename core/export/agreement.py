@@ -28,7 +28,7 @@ TEXTS, TOKENS, BATCH = 48, 64, 8  # validation reviews, their longest length, an
 MASK_EVERY = 7  # tokens: the customary 15%
 TIMED_TOKENS, ROUNDS = 32, 20  # of the sequence that is timed at batch 1, and how often
 
-Answering = Callable[["np.ndarray", "np.ndarray"], "np.ndarray"]  # input_ids, attention_mask (B, T) -> logits
+Predict = Callable[["np.ndarray", "np.ndarray"], "np.ndarray"]  # input_ids, attention_mask (B, T) -> logits
 
 
 class Batch(NamedTuple):
@@ -78,7 +78,7 @@ def batches(tokenizer: PreTrainedTokenizerBase, task: Task, context: int, texts:
         yield Batch(ids, real.astype(np.int64), counted)
 
 
-def torch_answers(model: PreTrainedModel) -> Answering:
+def torch_predict(model: PreTrainedModel) -> Predict:
     """The model as a function of arrays, as exported files are."""
     import torch
 
@@ -89,7 +89,7 @@ def torch_answers(model: PreTrainedModel) -> Answering:
     return answer
 
 
-def compare(reference: Answering, exported: Sequence[Answering], task: Task, given: Sequence[Batch]) -> list[Agreement]:
+def compare(reference: Predict, exported: Sequence[Predict], task: Task, given: Sequence[Batch]) -> list[Agreement]:
     """How near each exported file comes to the reference; the reference answers once."""
     import numpy as np
 
@@ -104,7 +104,7 @@ def compare(reference: Answering, exported: Sequence[Answering], task: Task, giv
     return [_summary(told) for told in found]
 
 
-def milliseconds(answers: Sequence[Answering], batch: Batch) -> list[float]:
+def milliseconds(answers: Sequence[Predict], batch: Batch) -> list[float]:
     """Median time of each for one text, taken in turns so that a busy moment meets all of them."""
     one = Batch(*(array[:1, :TIMED_TOKENS] for array in batch))
     times: list[list[float]] = [[] for _ in answers]
@@ -117,7 +117,7 @@ def milliseconds(answers: Sequence[Answering], batch: Batch) -> list[float]:
     return [statistics.median(told) for told in times]
 
 
-def _counted(answer: Answering, batch: Batch, task: Task) -> np.ndarray:
+def _counted(answer: Predict, batch: Batch, task: Task) -> np.ndarray:
     """Logits of the counted positions, (N, V), or of each text, (B, labels)."""
     logits = answer(batch.input_ids, batch.attention_mask)
     return logits if task == "classification" else logits[batch.counted]

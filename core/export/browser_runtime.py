@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from core.errors import NetworkError
-from core.system.files import written_whole
+from core.system.files import atomic_directory
 from core.system.paths import home
 
 Progress = Callable[[int, int], None]  # bytes so far, bytes in all
@@ -94,7 +94,7 @@ def fetch(packages: tuple[NpmPackage, ...] = PACKAGES, progress: Progress = lamb
     missing = [package for package in packages if not package.present]
     total, before = sum(package.size_bytes for package in missing), 0
     for package in missing:
-        with (written_whole(package.folder, package.size_bytes + package.kept_bytes) as folder,
+        with (atomic_directory(package.folder, package.size_bytes + package.kept_bytes) as folder,
               tempfile.TemporaryFile(dir=folder.parent) as archive):
             done = before
             digest = hashlib.sha512()

@@ -16,8 +16,8 @@ from core.errors import CompatibilityError, ConfigError, CorruptModel, ExportErr
 from core.export import FORMS, Form
 from core.export.agreement import Agreement
 from core.models import catalog
-from core.system.devices import on_threads
-from core.system.files import written_whole
+from core.system.devices import torch_threads
+from core.system.files import atomic_directory
 from core.system.provenance import git_commit, versions
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ RECORD = "export.json"
 TOLERANCE = 1e-3  # logits; float32 in another order of operations differs by about 1e-5
 COPIED = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.md", "LICENSE*", "*.yaml")  # of a model folder; never a pickle
 
-Say = Callable[[str], None]
+ProgressCallback = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Exported:
     git_commit: str | None
 
 
-def export(reference: str, form: Form, out: Path, *, name: str | None = None, say: Say = lambda text: None) -> Exported:
+def export(reference: str, form: Form, out: Path, *, name: str | None = None, say: ProgressCallback = lambda text: None) -> Exported:
     """Write a model in another form into the new folder `out`.
 
     Args:
@@ -99,7 +99,7 @@ def export(reference: str, form: Form, out: Path, *, name: str | None = None, sa
     return _export_onnx(_load(reference, say), form, out, name, say)
 
 
-def onnx_models(loaded: LoadedModel, work: Path, *, threads: int = 1, say: Say = lambda text: None) -> dict[str, OnnxModel]:
+def onnx_models(loaded: LoadedModel, work: Path, *, threads: int = 1, say: ProgressCallback = lambda text: None) -> dict[str, OnnxModel]:
     """A model as ``onnx`` and ``onnx-int8``, checked against torch and ready to be called and timed.
 
     Args:
@@ -131,7 +131,7 @@ def read_exported(folder: Path) -> Exported:
 # ---------------------------------------------------------------------------------------------------- ONNX
 
 
-def _load(reference: str, say: Say) -> LoadedModel:
+def _load(reference: str, say: ProgressCallback) -> LoadedModel:
     import torch
 
     say("Loading the model")
@@ -146,9 +146,9 @@ def _with_mask(loaded: LoadedModel) -> LoadedModel:
     return loaded
 
 
-def _export_onnx(loaded: LoadedModel, form: Form, out: Path, name: str, say: Say) -> Exported:
+def _export_onnx(loaded: LoadedModel, form: Form, out: Path, name: str, say: ProgressCallback) -> Exported:
     made = ("onnx",) if form == "onnx" else ("onnx", "onnx-int8")
-    with written_whole(out, _room(loaded.entry, made)) as folder, _scratch(out) as scratch:
+    with atomic_directory(out, _room(loaded.entry, made)) as folder, _scratch(out) as scratch:
         forms, _ = _make(loaded, scratch, made, say)
         shutil.move(scratch / FILES[form], folder / FILES[form])
         loaded.model.config.save_pretrained(folder)
@@ -159,7 +159,7 @@ def _export_onnx(loaded: LoadedModel, form: Form, out: Path, name: str, say: Say
     return exported
 
 
-def _make(loaded: LoadedModel, work: Path, forms: tuple[str, ...], say: Say,
+def _make(loaded: LoadedModel, work: Path, forms: tuple[str, ...], say: ProgressCallback,
           threads: int = 1) -> tuple[dict[str, Measured], dict[str, OnnxModel]]:
     """The files of these forms in `work`: what was measured, of torch as well, and the models that answer from them."""
     from core.export import agreement, graph, quantisation
@@ -174,11 +174,11 @@ def _make(loaded: LoadedModel, work: Path, forms: tuple[str, ...], say: Say,
         quantisation.quantise(work / FILES["onnx"], work / FILES["onnx-int8"])
     say("Comparing with torch")
     models = {form: OnnxModel(work / FILES[form], threads) for form in forms}
-    reference = agreement.torch_answers(model)
+    reference = agreement.torch_predict(model)
     given = list(agreement.batches(loaded.tokenizer, entry.task, entry.context))
     found = dict(zip(forms, agreement.compare(reference, list(models.values()), entry.task, given), strict=True))
     _check(found, type(model).__name__)
-    with on_threads(threads):
+    with torch_threads(threads):
         times = agreement.milliseconds([reference, *models.values()], given[0])
     told = {form: Measured(answering.bytes, taken, found[form]) for (form, answering), taken in zip(models.items(), times[1:], strict=True)}
     return {"torch": Measured(entry.size_bytes, times[0], None), **told}, models
@@ -213,7 +213,7 @@ def _copy(reference: str, out: Path, name: str) -> Exported:
     import torch
 
     entry = catalog.fetch(reference)
-    with written_whole(out, entry.size_bytes) as folder:
+    with atomic_directory(out, entry.size_bytes) as folder:
         if entry.kind == "gguf":  # one file, which becomes an ordinary folder in 16 bits
             loaded = catalog.load(reference, dtype=torch.float16)
             loaded.model.save_pretrained(folder)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from core.errors import ExportError, UnsupportedModel
-from core.models.loading import one_at_a_time
+from core.models.loading import MODEL_INIT_LOCK
 
 if TYPE_CHECKING:
     import onnx
@@ -56,7 +56,7 @@ def to_onnx(model: PreTrainedModel, task: Task, inputs: tuple[str, ...]) -> onnx
         raise UnsupportedModel(f"The model's weights take {weights / 2**30:.1f} GiB.", "An ONNX file ends at 2 GiB.",
                                "Export a smaller model, or use --format folder.")
     example = tuple(torch.ones(BATCH, LENGTH, dtype=torch.int64) for _ in inputs)
-    with one_at_a_time, torch.no_grad(), _plain_attention(model), _quiet():
+    with MODEL_INIT_LOCK, torch.no_grad(), _plain_attention(model), _quiet():
         try:
             program = torch.onnx.export(
                 _logits_only(model, task, inputs), example, dynamo=True, verbose=False, input_names=inputs, output_names=[OUTPUT],

@@ -16,9 +16,9 @@ def engine_for(config: ExperimentConfig) -> Callable[..., dict[str, Any]]:
 
         return build_chain
     if config.bridge is not None:
-        from core.methods.bridge import cross_bridge
+        from core.methods.bridge import bridge_distill
 
-        return cross_bridge
+        return bridge_distill
     if config.task is not None:
         from core.methods.fine_tuning import tune
 

@@ -48,7 +48,7 @@ GENRES = ("horror", "comedy", "drama", "romantic", "war", "science fiction", "cr
 
 
 @dataclass(frozen=True, slots=True)
-class Harvest:
+class SyntheticCorpus:
     """What a teacher wrote.
 
     Attributes:
@@ -62,7 +62,7 @@ class Harvest:
     left_out: dict[str, int]
 
 
-def cross_bridge(config: ExperimentConfig, recorder: Recorder, directory: Path, *, load: Load = catalog.load,
+def bridge_distill(config: ExperimentConfig, recorder: Recorder, directory: Path, *, load: Load = catalog.load,
                  command: str = "") -> dict[str, Any]:
     """Let the teacher write, then train ``student.model`` on its texts; or go on with either.
 
@@ -73,7 +73,7 @@ def cross_bridge(config: ExperimentConfig, recorder: Recorder, directory: Path, 
     Raises:
         StillhouseError: as `write_texts` and `core.methods.distillation.distill`.
     """
-    _require_reader(config.student.model, load)
+    _require_causal_lm(config.student.model, load)
     harvest = write_texts(config.bridge, recorder, cache_dir(), seed=config.train.seed, device=config.train.device, load=load)
     if harvest is None:
         return {"output_dir": str(directory / STUDENT), "teacher": None, "student": {"name": config.name or STUDENT}, "metrics": {},
@@ -83,7 +83,7 @@ def cross_bridge(config: ExperimentConfig, recorder: Recorder, directory: Path, 
     return distill(config.model_copy(update={"data": data}), recorder, directory, load=load, command=command)
 
 
-def _require_reader(proxy: str, load: Load) -> None:
+def _require_causal_lm(proxy: str, load: Load) -> None:
     """Refuse a proxy that cannot learn the next token before anything is written for it."""
     try:
         entry = catalog.describe(proxy)
@@ -93,7 +93,7 @@ def _require_reader(proxy: str, load: Load) -> None:
 
 
 def write_texts(spec: BridgeSpec, recorder: Recorder, cache: Path, *, seed: int, device: str = "auto",
-                load: Load = catalog.load) -> Harvest | None:
+                load: Load = catalog.load) -> SyntheticCorpus | None:
     """Let the teacher answer its prompts, or go on with it; None when the user stopped it.
 
     Args:
@@ -118,7 +118,7 @@ def write_texts(spec: BridgeSpec, recorder: Recorder, cache: Path, *, seed: int,
 
 
 @dataclass
-class _Sieve:
+class _QualityFilter:
     """Leaves out what teaches nothing: the empty, the repetitive, the same again; answers cut off end at their last sentence."""
 
     kept: list[str] = field(default_factory=list)
@@ -138,7 +138,7 @@ class _Sieve:
 
 
 def _write(spec: BridgeSpec, teacher: LoadedModel, raw: Path, recorder: Recorder, seed: int) -> bool:
-    prompts, sieve = list(_prompts(spec, seed)), _Sieve()
+    prompts, sieve = list(_prompts(spec, seed)), _QualityFilter()
     for line in _lines(raw) if raw.is_file() else ():
         sieve.take(line)
     done = sum(sieve.left_out.values()) + len(sieve.kept)
@@ -166,7 +166,7 @@ def _write(spec: BridgeSpec, teacher: LoadedModel, raw: Path, recorder: Recorder
     return True
 
 
-def _tell(recorder: Recorder, sieve: _Sieve, done: int, texts: int) -> None:
+def _tell(recorder: Recorder, sieve: _QualityFilter, done: int, texts: int) -> None:
     recorder.event("phase", {"name": "write texts", "done": done, "texts": texts, "kept": len(sieve.kept),
                              "left_out": dict(sieve.left_out)})
 
@@ -188,16 +188,16 @@ def _prompts(spec: BridgeSpec, seed: int) -> Iterator[str]:
         raise DataError(f"'{spec.prompts}' holds no prompts.", "Rows with a prompt, messages or text were expected.")
 
 
-def _filtered(raw: Path, target: Path, spec: BridgeSpec) -> Harvest:
+def _filtered(raw: Path, target: Path, spec: BridgeSpec) -> SyntheticCorpus:
     """Everything that was written, without what teaches nothing."""
-    sieve = _Sieve()
+    sieve = _QualityFilter()
     for line in _lines(raw)[:spec.texts]:
         sieve.take(line)
     if not sieve.kept:
         raise DataError(f"Of {spec.texts} texts of '{spec.model}' none can be learnt from.", f"Left out: {dict(sieve.left_out)}.",
                         "Choose another teacher, or a higher bridge.sampling_temperature.")
     target.write_text("\n".join(sieve.kept) + "\n", encoding="utf-8")
-    return Harvest(target, len(sieve.kept), dict(sieve.left_out))
+    return SyntheticCorpus(target, len(sieve.kept), dict(sieve.left_out))
 
 
 def _lines(raw: Path) -> list[str]:

@@ -28,10 +28,10 @@ from typing import Any
 
 import torch
 
-from core.chains.folder import CALIBRATION, CHOOSING, FILE, FORMAT, VALIDATION, Anchor, Chain, Target, open_chain
+from core.chains.folder import CALIBRATION, FILE, FORMAT, SELECTION, VALIDATION, Anchor, Chain, Target, open_chain
 from core.chains.interpolation import substitute
-from core.chains.on_demand import load_anchor, load_bracket, loss_of, measure_point, read_slice, swap_gains, write_slice
-from core.chains.sizes import lawful_shapes, solve
+from core.chains.on_demand import load_anchor, load_anchor_pair, loss_of, measure_point, read_slice, swap_deltas, write_slice
+from core.chains.sizes import solve, valid_shapes
 from core.config import AnchorSpec, ExperimentConfig, StudentSpec, TeacherSpec
 from core.data.packing import Blocks
 from core.data.prepare import prepare
@@ -40,11 +40,11 @@ from core.methods.distillation import Load, distill
 from core.models import catalog, checkpoints, compatibility
 from core.models.dimensions import Dimensions
 from core.recorder import STUDENT, Recorder
-from core.students.importance import in_order, unit_importance
-from core.students.layer_maps import layer_map, run_ends
+from core.students.importance import sort_by_importance, unit_importance
+from core.students.layer_maps import layer_map, span_ends
 from core.students.resizing import Weights
 from core.system.devices import resolve_device
-from core.system.files import written_whole
+from core.system.files import atomic_directory
 from core.system.paths import cache_dir
 from core.system.provenance import git_commit, versions
 
@@ -137,13 +137,14 @@ class _Build:
             if self.chain.mode == "nested":
                 self._phase("order units")
                 ids = torch.from_numpy(read_slice(self.directory / CALIBRATION).input_ids).long()
-                weights = in_order(weights, unit_importance(loaded.model, ids.split(self.config.train.per_device_train_batch_size)))
-            with written_whole(folder, 5 * loaded.entry.parameters) as partial:
+                weights = sort_by_importance(weights, unit_importance(loaded.model,
+                                                                      ids.split(self.config.train.per_device_train_batch_size)))
+            with atomic_directory(folder, 5 * loaded.entry.parameters) as partial:
                 loaded.tokenizer.save_pretrained(partial)
                 model = weights.model()
                 model.generation_config = loaded.model.generation_config
                 self._saved(model, partial)
-        elif not (self.directory / CHOOSING).is_file():  # begun by a release that chose and measured on one slice
+        elif not (self.directory / SELECTION).is_file():  # begun by a release that chose and measured on one slice
             self._keep_slices(catalog.load(str(folder)).tokenizer)
         layers = tuple(range(self._dimensions(folder).layers))
         return self._anchor(0, origin=layers, ends=layers)
@@ -171,7 +172,7 @@ class _Build:
         depth = self._dimensions(folder).layers
         kept = student.layer_map if isinstance(student.layer_map, tuple) else tuple(range(depth))
         aligned = self.config.losses.w_hidden_mse.start > 0 and self.config.losses.hidden_layers == "ends"
-        ends = run_ends(teacher.dimensions.layers, depth) if aligned and depth <= teacher.dimensions.layers else ()
+        ends = span_ends(teacher.dimensions.layers, depth) if aligned and depth <= teacher.dimensions.layers else ()
         return replace(self._anchor(number, origin=() if apart else tuple(teacher.origin[block] for block in kept),
                                     ends=tuple(teacher.ends[block] for block in ends)), **cost)
 
@@ -219,11 +220,11 @@ class _Build:
         points, grid = [], []
         for number in range(len(anchors) - 1):
             chain = self._chain(anchors)
-            bracket = load_bracket(chain, number)
+            bracket = load_anchor_pair(chain, number)
             if chain.ends(number) is not None:
-                anchors[number + 1] = replace(anchors[number + 1], gains=tuple(round(gain, 5) for gain in swap_gains(bracket, chain)))
+                anchors[number + 1] = replace(anchors[number + 1], gains=tuple(round(gain, 5) for gain in swap_deltas(bracket, chain)))
                 bracket = replace(bracket, gains=anchors[number + 1].gains)
-                choosing = read_slice(self.directory / CHOOSING)
+                choosing = read_slice(self.directory / SELECTION)
                 for shape in _grid(bracket.small.dimensions, bracket.large.dimensions):
                     self._phase("measure shapes", layers=shape.layers, feed_forward=shape.neurons)
                     if self.recorder.should_stop():
@@ -247,7 +248,7 @@ class _Build:
     def _targets(self, chain: Chain, number: int) -> list[Target]:
         """Sizes evenly between two anchors, nearest first to the larger one; those that no shape comes near to are left out."""
         large, small = chain.anchors[number], chain.anchors[number + 1]
-        counts = {chain.sizer(shape) for shape in lawful_shapes(small.dimensions, large.dimensions, chain.sizer)}
+        counts = {chain.sizer(shape) for shape in valid_shapes(small.dimensions, large.dimensions, chain.sizer)}
         found: dict[Dimensions, Target] = {}
         for place in range(1, self.chain.curve_points + 1):
             wanted = large.parameters + (small.parameters - large.parameters) * place / (self.chain.curve_points + 1)
@@ -284,7 +285,7 @@ class _Build:
         self._phase("prepare data")
         data = prepare(self.config.data, tokenizer, self.config.train.seed, cache_dir())
         shown, choosing = _halves(data.validation, self.config.evaluation.blocks)
-        for name, blocks in ((VALIDATION, shown), (CHOOSING, choosing), (CALIBRATION, data.train.take(CALIBRATION_BLOCKS))):
+        for name, blocks in ((VALIDATION, shown), (SELECTION, choosing), (CALIBRATION, data.train.take(CALIBRATION_BLOCKS))):
             write_slice(self.directory / name, blocks)
 
     def _saved(self, model: Any, folder: Path) -> None:

@@ -51,23 +51,23 @@ from core.methods.progress import Progress, require_one_process
 from core.metrics import METRICS
 from core.models import catalog, compatibility
 from core.models.adapters import merged
-from core.models.architectures import anatomy_of, plain_model
+from core.models.architectures import architecture_of, plain_model
 from core.models.catalog import LoadedModel
 from core.models.loading import read_model
 from core.models.vocabulary import real_width
-from core.recorder import CONTROL, STUDENT, Recorder, Stopped
+from core.recorder import CONTROL, STUDENT, Recorder, StopRequested
 from core.reports.model_card import write_folder_documents
 from core.reports.retention_run import measure_retention
 from core.reports.task_scores import scoring
-from core.students.build import build_student, started_student
-from core.students.from_scratch import fresh_student, fresh_tokenizer, objective_of_fresh
+from core.students.build import build_student, student_from_checkpoint
+from core.students.from_scratch import objective_from_scratch, student_from_scratch, tokenizer_from_scratch
 from core.students.importance import Importance, unit_importance
 from core.students.layer_maps import LayerMap, matched_blocks
 from core.system.devices import resolve_device, resolve_precision
 from core.system.files import write_json
 from core.system.paths import cache_dir
 from core.training.base_trainer import latest_checkpoint, training_arguments
-from core.training.distillation_trainer import CONTROL_LESSON, DistillationTrainer, Lesson
+from core.training.distillation_trainer import HARD_LABELS_ONLY, DistillationSetup, DistillationTrainer
 from core.training.trackers import tracked
 
 BEFORE = "before"  # the folder of the untrained student
@@ -114,13 +114,16 @@ class _Experiment:
                 compatibility.language_model(self.teacher.entry)
                 compatibility.vocabulary(self.teacher)
         # Without a teacher, what is trained on brings its own vocabulary.
-        speaker = self.teacher or (load(config.student.model, device=self.device, dtype=torch.float32) if config.student.model else None)
-        if speaker is not None and self.teacher is None:
-            compatibility.language_model(speaker.entry)
+        tokenizer_source = self.teacher or (load(config.student.model, device=self.device,
+                                                 dtype=torch.float32) if config.student.model else None)
+        if tokenizer_source is not None and self.teacher is None:
+            compatibility.language_model(tokenizer_source.entry)
         with self.phase("prepare data"):
-            self.tokenizer = speaker.tokenizer if speaker else self._new_tokenizer()
-            compatibility.block_length(config.data, config.student.fresh.positions if config.student.fresh else speaker.entry.context)
-            kind = anatomy_of(speaker.model.config).objective if speaker else objective_of_fresh(config.student.fresh)
+            self.tokenizer = tokenizer_source.tokenizer if tokenizer_source else self._new_tokenizer()
+            compatibility.block_length(config.data, config.student.fresh.positions if config.student.fresh
+                                       else tokenizer_source.entry.context)
+            kind = (architecture_of(tokenizer_source.model.config).objective if tokenizer_source
+                    else objective_from_scratch(config.student.fresh))
             compatibility.objective(config, kind)
             self.data: PreparedData = prepare(config.data, self.tokenizer, config.train.seed, cache_dir(), kind)
             self._same_data_as_before()
@@ -144,7 +147,7 @@ class _Experiment:
         self._document(report)  # whatever becomes of the card, what was trained is whole
         try:
             card = self.retention()
-        except Stopped:
+        except StopRequested:
             return self.report(stopped=True)
         if card is not None:
             report = self.report(stopped=False) | {"retention": card}
@@ -177,7 +180,7 @@ class _Experiment:
                     return False
                 self._save(merged(model), target)
         # What is measured is what was saved: read back, in whatever precision it was saved in.
-        saved = read_model(target, anatomy_of(plain.config).objective, torch.float32).to(self.device)
+        saved = read_model(target, architecture_of(plain.config).objective, torch.float32).to(self.device)
         self.measure("student_after" if arm == STUDENT else CONTROL, saved, arm=arm)
         return True
 
@@ -186,14 +189,14 @@ class _Experiment:
         spec = self.config.student
         seed = self.config.train.seed
         if spec.fresh is not None:
-            model = fresh_student(spec.fresh, self.tokenizer, seed).to(self.device)
+            model = student_from_scratch(spec.fresh, self.tokenizer, seed).to(self.device)
             return model, None, model.num_parameters()
         if spec.model is not None:
             started = self.load(spec.model, device=self.device, dtype=torch.float32)
             if self.teacher is not None:
                 compatibility.same_kind(self.teacher.entry, started.entry)
                 compatibility.check_compatible(self.teacher, started)
-            student = started_student(started.model, (self.teacher or started).entry.layers, spec, seed=seed)
+            student = student_from_checkpoint(started.model, (self.teacher or started).entry.layers, spec, seed=seed)
         else:
             if self.progress.layer_map is not None:
                 spec = spec.model_copy(update={"layer_map": tuple(self.progress.layer_map)})
@@ -210,7 +213,7 @@ class _Experiment:
 
     def _fit(self, arm: str, model: nn.Module, layer_map: LayerMap | None) -> bool:
         spec = self.config.train
-        lesson = self._lesson(layer_map) if arm == STUDENT else CONTROL_LESSON
+        lesson = self._lesson(layer_map) if arm == STUDENT else HARD_LABELS_ONLY
         # The control learns from the very logits that it is measured on, as the student does.
         models = (model, self.teacher.model) if self.teacher else (model,)
         lesson = replace(lesson, vocabulary=real_width(self.tokenizer, *models))
@@ -221,18 +224,18 @@ class _Experiment:
             trainer = DistillationTrainer(model, lesson, self.data.train, arguments, arm=arm, recorder=self.recorder, dtype=self.dtype,
                                           evaluate=lambda step: self._language(arm, model, step), batches=self.objective.batches)
             self.recorder.event("phase", {"name": "steps", "arm": arm, "total_steps": total_steps(spec, len(self.data.train))})
-            trainer.go_on(latest_checkpoint(checkpoints))
+            trainer.train_from(latest_checkpoint(checkpoints))
         self.progress.steps[arm] = trainer.state.global_step
         self.progress.tokens[arm] = int(trainer.state.num_input_tokens_seen)
         self.progress.speed[arm] = trainer.clock.tokens_per_second(trainer.state) or self.progress.speed.get(arm, 0.0)
         self._keep_progress()
         return trainer.state.global_step >= trainer.state.max_steps
 
-    def _lesson(self, layer_map: LayerMap | None) -> Lesson:
+    def _lesson(self, layer_map: LayerMap | None) -> DistillationSetup:
         if self.teacher is None or not self.config.losses.needs_teacher():
-            return Lesson(self.config.losses)  # a teacher that no term asks would only cost time
+            return DistillationSetup(self.config.losses)  # a teacher that no term asks would only cost time
         matched = layer_map and matched_blocks(self.config.losses.hidden_layers, layer_map, self.teacher.entry.layers)
-        return Lesson(self.config.losses, self.teacher.model, matched)
+        return DistillationSetup(self.config.losses, self.teacher.model, matched)
 
     def _save(self, model: PreTrainedModel, target: Path) -> None:
         if target.is_dir():
@@ -331,7 +334,7 @@ class _Experiment:
         if not kept.is_dir():
             limit = min(self.config.data.max_rows or TOKENIZER_ROWS, TOKENIZER_ROWS)
             spec, data = self.config.student.fresh, self.config.data.model_copy(update={"max_rows": limit})
-            tokenizer = fresh_tokenizer(spec, rows(data, "train", self.config.train.seed, objective_of_fresh(spec)))
+            tokenizer = tokenizer_from_scratch(spec, rows(data, "train", self.config.train.seed, objective_from_scratch(spec)))
             tokenizer.save_pretrained(kept.with_name("tokenizer.partial"))
             kept.with_name("tokenizer.partial").replace(kept)
         return AutoTokenizer.from_pretrained(kept)

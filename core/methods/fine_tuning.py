@@ -33,7 +33,7 @@ from core.models.architectures import plain_model
 from core.models.catalog import LoadedModel
 from core.models.forward import positions
 from core.models.loading import read_model
-from core.recorder import STUDENT, Recorder, Stopped
+from core.recorder import STUDENT, Recorder, StopRequested
 from core.reports.model_card import write_folder_documents
 from core.system.devices import resolve_device, resolve_precision
 from core.tasks.data import TaskData, load_task
@@ -95,11 +95,11 @@ class _FineTuning:
                 with self.phase("evaluate", who="teacher"):
                     self._tell("teacher", evaluate_task(self.teacher, self.task, dtype=self.dtype))
             if self.recorder.should_stop():
-                raise Stopped
+                raise StopRequested
             target = self.directory / STUDENT
             if not target.is_dir():
                 self._save(self._fit(), target)
-        except Stopped:
+        except StopRequested:
             self._keep_progress()
             return self.report(stopped=True)
         if "student_after" not in self.progress.measurements:

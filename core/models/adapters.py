@@ -10,7 +10,7 @@ from torch import nn
 
 from core.config import LoraSpec
 from core.models.architectures import (
-    anatomy_of,
+    architecture_of,
 )
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def merged(model: nn.Module) -> PreTrainedModel:
 def _with_adapters(model: PreTrainedModel, spec: LoraSpec) -> nn.Module:
     from peft import LoraConfig, TaskType, get_peft_model
 
-    anatomy = anatomy_of(model.config)
+    anatomy = architecture_of(model.config)
     return get_peft_model(model, LoraConfig(
         r=spec.rank, lora_alpha=spec.alpha, lora_dropout=spec.dropout, target_modules=list(anatomy.projections),
         fan_in_fan_out=anatomy.transposed, task_type=TaskType.CAUSAL_LM if anatomy.objective == "causal" else None))
@@ -39,7 +39,7 @@ def with_adapters(model: PreTrainedModel, spec: LoraSpec, seed: int) -> nn.Modul
     """Low-rank adapters in the blocks; the parts outside of them that are the task's own are trained in full."""
     from peft import LoraConfig, get_peft_model
 
-    anatomy = anatomy_of(model.config)
+    anatomy = architecture_of(model.config)
     own = [name for name, module in model.named_children() if name != anatomy.base and any(True for _ in module.parameters())]
     pooler = ["pooler"] if getattr(model.get_submodule(anatomy.base), "pooler", None) is not None else []
     with torch.random.fork_rng(devices=[]):

@@ -1,6 +1,6 @@
 """What a transformer is made of, per architecture: the one place where architectures differ.
 
-Everything that cuts, copies or counts parts of a model reads an `Anatomy`; nothing else asks for a model's type.
+Everything that cuts, copies or counts parts of a model reads an `ArchitectureSpec`; nothing else asks for a model's type.
 torch is not needed to read one, so that forms can count a model's parameters from its files alone.
 
 Two objectives: a *causal* model reads to the left and predicts the next token, a *masked* one reads both ways and fills blanks.
@@ -31,7 +31,7 @@ Objective = Literal["causal", "masked"]
 
 
 @dataclass(frozen=True, slots=True)
-class Anatomy:
+class ArchitectureSpec:
     """Where an architecture keeps its parts. Module paths are dotted, from the language model with its output head down.
 
     Attributes:
@@ -107,7 +107,7 @@ class Anatomy:
         relative = name if block is None else name.removeprefix(f"{self.blocks}.{block}.")
         if relative not in self.axes:
             raise UnsupportedModel(f"The width of a {self.model_type} model was to be changed.",
-                                   f"Widths can be changed in {', '.join(key for key, each in ANATOMIES.items() if each.axes)}.",
+                                   f"Widths can be changed in {', '.join(key for key, each in ARCHITECTURE_SPECS.items() if each.axes)}.",
                                    "Keep the teacher's width, and change the depth alone.")
         return tuple(self.axes[relative].split())
 
@@ -205,16 +205,16 @@ _NEOX_AXES = {
 }
 
 
-def _llama_like(model_type: str, **differences: Any) -> Anatomy:
-    return Anatomy(model_type, base="model", blocks="model.layers", embeddings="model.embed_tokens", positions=None,
+def _llama_like(model_type: str, **differences: Any) -> ArchitectureSpec:
+    return ArchitectureSpec(model_type, base="model", blocks="model.layers", embeddings="model.embed_tokens", positions=None,
                    final_norm="model.norm", projections=_GATED_PROJECTIONS, axes=_GATED_AXES,
                    key_value_heads_key="num_key_value_heads", head_size_key="head_dim", **differences)
 
 
-def _bert_like(model_type: str, head: str, **differences: Any) -> Anatomy:
+def _bert_like(model_type: str, head: str, **differences: Any) -> ArchitectureSpec:
     """Post-norm blocks with learnt positions, as in BERT (1810.04805)."""
     embeddings = f"{model_type}.embeddings"
-    return Anatomy(model_type, base=model_type, blocks=f"{model_type}.encoder.layer", embeddings=f"{embeddings}.word_embeddings",
+    return ArchitectureSpec(model_type, base=model_type, blocks=f"{model_type}.encoder.layer", embeddings=f"{embeddings}.word_embeddings",
                    positions=f"{embeddings}.position_embeddings", token_types=f"{embeddings}.token_type_embeddings", final_norm=None,
                    projections=("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense",
                                 "intermediate.dense", "output.dense"),
@@ -226,21 +226,21 @@ _TASK_HEADS = ("classifier", "qa_outputs")
 
 _QWEN_LISTS: dict[str, Any] = {"per_block_keys": ("layer_types",), "threshold_keys": ("max_window_layers",)}
 
-ANATOMIES: dict[str, Anatomy] = {anatomy.model_type: anatomy for anatomy in (
+ARCHITECTURE_SPECS: dict[str, ArchitectureSpec] = {anatomy.model_type: anatomy for anatomy in (
     _llama_like("llama"),
     _llama_like("qwen2", **_QWEN_LISTS),
     _llama_like("qwen3", kept=1.35, **_QWEN_LISTS),
-    Anatomy("gpt2", base="transformer", blocks="transformer.h", embeddings="transformer.wte", positions="transformer.wpe",
+    ArchitectureSpec("gpt2", base="transformer", blocks="transformer.h", embeddings="transformer.wte", positions="transformer.wpe",
             final_norm="transformer.ln_f", projections=("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"),
             tied_by_default=True, transposed=True, depth_key="n_layer", width_key="n_embd", heads_key="n_head",
             context_key="n_positions", kept=1.9, dropout_keys=("attn_pdrop", "embd_pdrop", "resid_pdrop"),
             constants=r"\.attn\.(masked_)?bias$", axes=_GPT2_AXES, centred=True, neurons_key="n_inner"),
-    Anatomy("gpt_neox", base="gpt_neox", blocks="gpt_neox.layers", embeddings="gpt_neox.embed_in", positions=None,
+    ArchitectureSpec("gpt_neox", base="gpt_neox", blocks="gpt_neox.layers", embeddings="gpt_neox.embed_in", positions=None,
             final_norm="gpt_neox.final_layer_norm", old_heads=("embed_out",),
             projections=("attention.query_key_value", "attention.dense", "mlp.dense_h_to_4h", "mlp.dense_4h_to_h"),
             dropout_keys=("attention_dropout", "hidden_dropout"), constants=r"\.attention\.(masked_bias|bias)$|rotary_emb\.inv_freq$",
             axes=_NEOX_AXES, centred=True),
-    Anatomy("opt", base="model", blocks="model.decoder.layers", embeddings="model.decoder.embed_tokens",
+    ArchitectureSpec("opt", base="model", blocks="model.decoder.layers", embeddings="model.decoder.embed_tokens",
             positions="model.decoder.embed_positions", final_norm="model.decoder.final_layer_norm", tied_by_default=True,
             projections=("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj", "fc1", "fc2"), kept=0.8,
             dropout_keys=("attention_dropout", "dropout", "layerdrop"), centred=True, neurons_key="ffn_dim"),
@@ -250,30 +250,32 @@ ANATOMIES: dict[str, Anatomy] = {anatomy.model_type: anatomy for anatomy in (
                aliases={"lm_head.bias": "lm_head.decoder.bias"}, reads_padding=True),
     _bert_like("electra", head="generator_lm_head", beside_base=("generator_predictions", *_TASK_HEADS),
                unused=r"^discriminator_predictions\."),
-    Anatomy("distilbert", base="distilbert", blocks="distilbert.transformer.layer", embeddings="distilbert.embeddings.word_embeddings",
+    ArchitectureSpec("distilbert", base="distilbert", blocks="distilbert.transformer.layer",
+                     embeddings="distilbert.embeddings.word_embeddings",
             positions="distilbert.embeddings.position_embeddings", final_norm=None, head="vocab_projector", tied_by_default=True,
             projections=("attention.q_lin", "attention.k_lin", "attention.v_lin", "attention.out_lin", "ffn.lin1", "ffn.lin2"),
             depth_key="n_layers", width_key="dim", heads_key="n_heads", neurons_key="hidden_dim", centred=True, objective="masked",
             dropout_keys=("dropout", "attention_dropout"), kept=0.9, constants=r"\.position_ids$",
             beside_base=("vocab_transform", "vocab_layer_norm", "pre_classifier", *_TASK_HEADS)),
-    Anatomy("modernbert", base="model", blocks="model.layers", embeddings="model.embeddings.tok_embeddings", positions=None,
+    ArchitectureSpec("modernbert", base="model", blocks="model.layers", embeddings="model.embeddings.tok_embeddings", positions=None,
             final_norm="model.final_norm", head="decoder", tied_by_default=True, projections=("attn.Wqkv", "attn.Wo", "mlp.Wi", "mlp.Wo"),
             per_block_keys=("layer_types",), centred=True, objective="masked", kept=1.4, beside_base=("head", *_TASK_HEADS),
             dropout_keys=("attention_dropout", "mlp_dropout", "embedding_dropout"), first_block_differs=True),
 )}
 
 
-def anatomy_of(config: PreTrainedConfig | Mapping[str, Any]) -> Anatomy:
+def architecture_of(config: PreTrainedConfig | Mapping[str, Any]) -> ArchitectureSpec:
     """The anatomy of a model's configuration, as an object or as the plain data of ``config.json``.
 
     Raises:
         UnsupportedModel: an architecture that is not described here.
     """
     model_type = config.get("model_type") if isinstance(config, Mapping) else config.model_type
-    if model_type not in ANATOMIES:
-        raise UnsupportedModel(f"The model's architecture is '{model_type}'.", f"One of {', '.join(sorted(ANATOMIES))} was expected.",
+    if model_type not in ARCHITECTURE_SPECS:
+        raise UnsupportedModel(f"The model's architecture is '{model_type}'.",
+                               f"One of {', '.join(sorted(ARCHITECTURE_SPECS))} was expected.",
                                "Choose a model of one of these families.")
-    return ANATOMIES[model_type]
+    return ARCHITECTURE_SPECS[model_type]
 
 
 def with_blocks(config: PreTrainedConfig, layer_map: Sequence[int]) -> PreTrainedConfig:
@@ -283,9 +285,9 @@ def with_blocks(config: PreTrainedConfig, layer_map: Sequence[int]) -> PreTraine
     An encoder keeps its teacher's, as DistilBERT does (1910.01108, section 3).
 
     Raises:
-        ConfigError: as `Anatomy.check_map`.
+        ConfigError: as `ArchitectureSpec.check_map`.
     """
-    anatomy, result = anatomy_of(config), copy.deepcopy(config)
+    anatomy, result = architecture_of(config), copy.deepcopy(config)
     anatomy.check_map(layer_map)
     setattr(result, anatomy.depth_key, len(layer_map))
     for key in anatomy.per_block_keys:
@@ -308,7 +310,7 @@ def with_tying(config: PreTrainedConfig, tied: bool) -> PreTrainedConfig:
 def with_dropout(config: PreTrainedConfig, rate: float | None) -> PreTrainedConfig:
     """A copy with one rate for all kinds of dropout; None leaves them as they are."""
     result = copy.deepcopy(config)
-    for key in anatomy_of(config).dropout_keys if rate is not None else ():
+    for key in architecture_of(config).dropout_keys if rate is not None else ():
         setattr(result, key, rate)
     return result
 
@@ -330,7 +332,7 @@ def plain_model(model: nn.Module) -> PreTrainedModel:
 def blocks(model: nn.Module) -> nn.ModuleList:
     """The model's blocks, first to last."""
     model = plain_model(model)
-    return model.get_submodule(anatomy_of(model.config).blocks)
+    return model.get_submodule(architecture_of(model.config).blocks)
 
 
 @contextmanager

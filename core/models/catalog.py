@@ -26,11 +26,11 @@ import yaml
 
 from core.errors import CompatibilityError, CorruptModel, ModelError, ModelNotFound
 from core.models import checkpoints, gguf, hub, pypi
-from core.models.architectures import anatomy_of
+from core.models.architectures import architecture_of
 from core.models.checkpoints import ParameterCount, Task
 from core.models.dimensions import Dimensions
 from core.models.loading import read_model
-from core.system.files import written_whole
+from core.system.files import atomic_directory
 from core.system.paths import HOUSE_MODELS, models_dir
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def load(reference: str, device: torch.device | str = "cpu", dtype: torch.dtype 
         raise CorruptModel(f"'{reference}' cannot be loaded: {str(error).strip().splitlines()[0]}", "",
                            "Download or export the model again.") from error
     wrong = sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])})
-    anatomy = anatomy_of(model.config)
+    anatomy = architecture_of(model.config)
     of_head = tuple(f"{part}." for part in (*anatomy.beside_base, anatomy.head))
     if wrong and entry.task == "masked" and all(key.startswith(of_head) for key in report["missing_keys"]):
         raise CompatibilityError(f"'{reference}' has no masked-language head: it cannot fill a blank.",
@@ -248,7 +248,7 @@ def _hub(repository: str) -> ModelEntry:
 
 
 def _entry(config: Mapping[str, Any], counts: ParameterCount, **known: Any) -> ModelEntry:
-    anatomy = anatomy_of(config)
+    anatomy = architecture_of(config)
     return ModelEntry(
         architecture=anatomy.model_type, layers=len(counts.blocks), hidden=anatomy.dimension(config, anatomy.width_key),
         heads=anatomy.dimension(config, anatomy.heads_key), parameters=counts.total, vocabulary=anatomy.dimension(config, "vocab_size"),
@@ -271,7 +271,7 @@ def _converted(entry: ModelEntry) -> Path:
     mark = hashlib.sha256(f"{path} {state.st_size} {state.st_mtime_ns}".encode()).hexdigest()[:12]
     folder = models_dir() / f"gguf-{path.stem}-{mark}"
     if not folder.is_dir():
-        with written_whole(folder, 2 * entry.parameters) as partial:
+        with atomic_directory(folder, 2 * entry.parameters) as partial:
             gguf.convert(path, partial)
     return folder
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from core.errors import CorruptModel, ModelError, ModelNotFound, UnsafeModel, UnsupportedModel
-from core.models.architectures import anatomy_of
+from core.models.architectures import architecture_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Tensor = TypeVar("Tensor")
 Task = Literal["causal", "masked", "classification", "question_answering"]  # what a model's head is for
-DOES: dict[Task, str] = {"causal": "predicts the next token", "masked": "fills blanks", "classification": "classifies texts",
+TASK_DESCRIPTIONS: dict[Task, str] = {"causal": "predicts the next token", "masked": "fills blanks", "classification": "classifies texts",
                          "question_answering": "finds answers in a text"}
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -118,7 +118,7 @@ def task_of(config: Mapping[str, Any]) -> Task:
         UnsupportedModel: a head of another kind.
     """
     name = next(iter(config.get("architectures") or ()), "")
-    objective = anatomy_of(config).objective
+    objective = architecture_of(config).objective
     heads: dict[str, Task] = {"ForMaskedLM": "masked", "ForPreTraining": "masked", "ForSequenceClassification": "classification",
                               "ForQuestionAnswering": "question_answering", "Model": objective}
     known = next((task for ending, task in heads.items() if name.endswith(ending)), None)
@@ -201,7 +201,7 @@ def count(shapes: Mapping[str, Sequence[int]], config: Mapping[str, Any]) -> Par
     Raises:
         CorruptModel: the blocks are not those that the configuration announces.
     """
-    anatomy = anatomy_of(config)
+    anatomy = architecture_of(config)
     depth = anatomy.dimension(config, anatomy.depth_key)
     blocks, embeddings, head, other = [0] * depth, 0, 0, 0
     for name, shape in parameters(shapes, config):
@@ -223,7 +223,7 @@ def count(shapes: Mapping[str, Sequence[int]], config: Mapping[str, Any]) -> Par
 
 def parameters(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
     """The parameters among a checkpoint's tensors by canonical name: no constants, tied weights once, no parts of other heads."""
-    anatomy, seen = anatomy_of(config), set()
+    anatomy, seen = architecture_of(config), set()
     is_tied = anatomy.is_tied(config)
     tied = {f"{anatomy.head}.weight"} if is_tied else set()
     language_model = task_of(config) in ("causal", "masked")

@@ -11,7 +11,7 @@ from core.errors import (
 )
 from core.models.architectures import Objective
 from core.models.catalog import LoadedModel, ModelEntry
-from core.models.checkpoints import DOES, Task
+from core.models.checkpoints import TASK_DESCRIPTIONS, Task
 from core.models.vocabulary import real_width, vocabulary_size
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def task_teacher(model: ModelEntry) -> ModelEntry:
 def language_model(entry: ModelEntry) -> ModelEntry:
     """The same entry. Refuses a model whose head was made for a labelled task: it predicts no tokens, and so teaches none."""
     if entry.task not in ("causal", "masked"):
-        raise CompatibilityError(f"'{entry.name}' {DOES[entry.task]}.", "A model that predicts tokens was expected.",
+        raise CompatibilityError(f"'{entry.name}' {TASK_DESCRIPTIONS[entry.task]}.", "A model that predicts tokens was expected.",
                                  "Choose the language model that it was made from. A classifier teaches its own task: give one in 'task'.")
     return entry
 
@@ -53,7 +53,8 @@ def language_model(entry: ModelEntry) -> ModelEntry:
 def predicts_next(entry: ModelEntry, what: str) -> ModelEntry:
     """The same entry. Refuses any model but a causal one, where `what` (a chain, a bridge) is made of those alone."""
     if entry.task != "causal":
-        raise CompatibilityError(f"'{entry.name}' {DOES[entry.task]}.", f"A {what} is made of models that predict the next token.",
+        raise CompatibilityError(f"'{entry.name}' {TASK_DESCRIPTIONS[entry.task]}.",
+                                 f"A {what} is made of models that predict the next token.",
                                  f"Choose another model for the {what}, or distil '{entry.name}' into one student.")
     return entry
 
@@ -61,7 +62,8 @@ def predicts_next(entry: ModelEntry, what: str) -> ModelEntry:
 def same_kind(teacher: ModelEntry, student: ModelEntry) -> ModelEntry:
     """The student's entry. Refuses a student that predicts something else than its teacher does."""
     if teacher.task != student.task:
-        raise CompatibilityError(f"The teacher '{teacher.name}' {DOES[teacher.task]}, and '{student.name}' {DOES[student.task]}.",
+        raise CompatibilityError(f"The teacher '{teacher.name}' {TASK_DESCRIPTIONS[teacher.task]}, "
+                                 f"and '{student.name}' {TASK_DESCRIPTIONS[student.task]}.",
                                  "Teacher and student must predict the same.", "Choose a student.model of the teacher's kind, or none.")
     return student
 
@@ -85,7 +87,7 @@ def objective(config: ExperimentConfig, kind: Objective) -> str:
         raise ConfigError(f"evaluation.sentiment_items is {config.evaluation.sentiment_items}.",
                           "A masked-language model fills blanks and answers no question.",
                           "Set it to 0; evaluation.retention fine-tunes the models and measures that.")
-    return f"The model {DOES[kind]}."
+    return f"The model {TASK_DESCRIPTIONS[kind]}."
 
 
 def block_length(spec: DataSpec, context: int) -> str:
@@ -131,7 +133,8 @@ EXAMPLES: dict[Task, str] = {"causal": "a causal language model, as house-chat",
 def check_task(entry: ModelEntry, task: Task) -> None:
     """Refuse a model whose head is for something else. Raises CompatibilityError."""
     if entry.task != task:
-        raise CompatibilityError(f"'{entry.name}' {DOES[entry.task]}.", f"A model that {DOES[task]} was expected.",
+        raise CompatibilityError(f"'{entry.name}' {TASK_DESCRIPTIONS[entry.task]}.",
+                                 f"A model that {TASK_DESCRIPTIONS[task]} was expected.",
                                  f"Choose {EXAMPLES[task]}.")
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.config import StudentSpec
 from core.errors import ConfigError
-from core.models.architectures import anatomy_of
+from core.models.architectures import architecture_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -44,7 +44,7 @@ class Dimensions:
     def of(cls, config: PreTrainedConfig | Mapping[str, Any]) -> Dimensions:
         """From a configuration, as an object or as the plain data of ``config.json``. Raises UnsupportedModel, CorruptModel."""
         plain = config if isinstance(config, Mapping) else config.to_dict()
-        anatomy = anatomy_of(plain)
+        anatomy = architecture_of(plain)
         layers, hidden, heads = (anatomy.dimension(plain, key) for key in (anatomy.depth_key, anatomy.width_key, anatomy.heads_key))
         return cls(layers, hidden, heads,
                    key_value_heads=plain.get(anatomy.key_value_heads_key) or heads if anatomy.key_value_heads_key else heads,
@@ -106,7 +106,7 @@ def with_dimensions(config: PreTrainedConfig, wanted: Dimensions) -> PreTrainedC
     Raises:
         ConfigError: an architecture whose heads always fill the width, and sizes where they do not.
     """
-    anatomy, result = anatomy_of(config), copy.deepcopy(config)
+    anatomy, result = architecture_of(config), copy.deepcopy(config)
     if anatomy.head_size_key is None and wanted.heads * wanted.head_size != wanted.hidden:
         raise ConfigError(f"{wanted.heads} heads of {wanted.head_size} channels and a width of {wanted.hidden} were asked for.",
                           f"In a {anatomy.model_type} model the heads fill the width.")
@@ -127,12 +127,12 @@ def shapes_at(shapes: Mapping[str, tuple[int, ...]], config: Mapping[str, Any], 
         shapes: by canonical name, as `core.models.checkpoints.parameters` gives them.
         config: the plain data of its ``config.json``.
     """
-    anatomy = anatomy_of(config)
+    anatomy = architecture_of(config)
     return {name: tuple(length if axis == "-" else wanted.size(axis) for length, axis in zip(shape, anatomy.axes_of(name), strict=True))
             for name, shape in shapes.items()}
 
 
-class Sizer:
+class ParameterCounter:
     """Counts the parameters of models of one family at any dimensions.
 
     Args:
@@ -141,7 +141,7 @@ class Sizer:
     """
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]) -> None:
-        anatomy = anatomy_of(config)
+        anatomy = architecture_of(config)
         self._config = config
         self._known: dict[Dimensions, int] = {}
         self._outer = {name: shape for name, shape in shapes.items() if anatomy.block_of(name) is None}

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from core.models.architectures import anatomy_of, plain_model
+from core.models.architectures import architecture_of, plain_model
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -71,7 +71,7 @@ def forward(model: nn.Module, input_ids: Tensor, attention_mask: Tensor | None =
         every: keep the states of all blocks.
     """
     asked = True if every else [-1]
-    if anatomy_of(plain_model(model).config).objective == "causal":
+    if architecture_of(plain_model(model).config).objective == "causal":
         hidden = model(input_ids=input_ids, output_hidden_states=asked, logits_to_keep=1, use_cache=False).hidden_states
         return States(hidden, hidden[-1])
     seen: list[Tensor] = []
@@ -109,4 +109,4 @@ def takes_token_types(model: PreTrainedModel) -> bool:
 
 def positions(*models: Any) -> int:
     """Tokens of the longest sequence that all of them read."""
-    return min(anatomy_of(model.config).context(model.config.to_dict()) for model in models)
+    return min(architecture_of(model.config).context(model.config.to_dict()) for model in models)

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import CorruptModel, UnsupportedModel
-from core.models.architectures import ANATOMIES, Anatomy
+from core.models.architectures import ARCHITECTURE_SPECS, ArchitectureSpec
 from core.models.loading import read_model
 
-# Those of ANATOMIES that the GGUF format and Transformers' reader share, under the same name in both.
+# Those of ARCHITECTURE_SPECS that the GGUF format and Transformers' reader share, under the same name in both.
 ARCHITECTURES = ("llama", "qwen2", "qwen3", "gpt2")
 
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
@@ -38,8 +38,8 @@ class GgufHeader:
     shapes: dict[str, tuple[int, ...]]
 
     @property
-    def anatomy(self) -> Anatomy:
-        return ANATOMIES[self.metadata["general.architecture"]]
+    def anatomy(self) -> ArchitectureSpec:
+        return ARCHITECTURE_SPECS[self.metadata["general.architecture"]]
 
     def config(self) -> dict[str, Any]:
         """The plain configuration, as far as `core.models.checkpoints` and the catalogue need it."""

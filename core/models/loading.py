@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedConfig, PreTrainedModel
 
-one_at_a_time = threading.Lock()
+MODEL_INIT_LOCK = threading.Lock()
 
 
 def new_model(config: PreTrainedConfig, task: Task, dtype: torch.dtype, seed: int | None = None) -> PreTrainedModel:
@@ -35,7 +35,7 @@ def new_model(config: PreTrainedConfig, task: Task, dtype: torch.dtype, seed: in
     """
     import torch
 
-    with one_at_a_time, contextlib.ExitStack() as stack:
+    with MODEL_INIT_LOCK, contextlib.ExitStack() as stack:
         if seed is not None:
             stack.enter_context(torch.random.fork_rng(devices=[]))
             torch.manual_seed(seed)
@@ -44,7 +44,7 @@ def new_model(config: PreTrainedConfig, task: Task, dtype: torch.dtype, seed: in
 
 def read_model(folder: Path, task: Task, dtype: torch.dtype, **options: Any) -> Any:
     """What `from_pretrained` gives for that folder and these options: a model in evaluation mode, with its report if one is asked for."""
-    with one_at_a_time:
+    with MODEL_INIT_LOCK:
         return _auto_class(task).from_pretrained(folder, dtype=dtype, **options)
 
 

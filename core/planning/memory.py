@@ -27,10 +27,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from core.config import ExperimentConfig, FreshSpec, LoraSpec
+from core.config import ExperimentConfig, LoraSpec, ScratchSpec
 from core.errors import ModelError
 from core.models import checkpoints
-from core.models.architectures import ANATOMIES, Anatomy
+from core.models.architectures import ARCHITECTURE_SPECS, ArchitectureSpec
 from core.models.catalog import ModelEntry
 from core.models.checkpoints import ParameterCount
 from core.models.chunking import CHUNK_ELEMENTS
@@ -41,7 +41,7 @@ PROGRAM = 3 * 2**28  # 0.75 GiB: torch, Transformers and the packed house corpus
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class ModelShape:
     """A model's sizes.
 
     Attributes:
@@ -52,7 +52,7 @@ class Shape:
         drops: whether training drops activations.
     """
 
-    anatomy: Anatomy
+    anatomy: ArchitectureSpec
     hidden: int
     heads: int
     vocabulary: int
@@ -69,17 +69,17 @@ class Shape:
     def parameters(self) -> int:
         return self.counts.total
 
-    def with_blocks(self, layer_map: Sequence[int]) -> Shape:
+    def with_blocks(self, layer_map: Sequence[int]) -> ModelShape:
         """The shape of a student that keeps these blocks, with the dropout that `core.models.architectures.with_blocks` leaves it."""
         counts = replace(self.counts, blocks=tuple(self.counts.blocks[block] for block in layer_map))
         return replace(self, projections=tuple(self.projections[block] for block in layer_map), counts=counts,
                        drops=self.drops and self.anatomy.objective == "masked")
 
-    def as_distilbert(self) -> Shape:
+    def as_distilbert(self) -> ModelShape:
         """The shape of a BERT's DistilBERT, which has no token types; see `core.students.distilbert`."""
         unused = self.vocabulary if self.counts.head > self.vocabulary else 0  # untied, BERT's head has its bias twice
         counts = replace(self.counts, embeddings=self.counts.embeddings - self.token_types, other=self.counts.other - unused)
-        return replace(self, anatomy=ANATOMIES["distilbert"], counts=counts, token_types=0)
+        return replace(self, anatomy=ARCHITECTURE_SPECS["distilbert"], counts=counts, token_types=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +96,9 @@ class Memory:
     total: int
 
 
-def shape_of(entry: ModelEntry) -> Shape:
+def shape_of(entry: ModelEntry) -> ModelShape:
     """The shape of a model of the catalogue, from its files where they are here."""
-    anatomy = ANATOMIES[entry.architecture]
+    anatomy = ARCHITECTURE_SPECS[entry.architecture]
     if entry.path is not None and entry.path.is_dir():
         config = checkpoints.read_config(entry.path)
         shapes = dict(checkpoints.parameters(checkpoints.parameter_shapes(entry.path), config))
@@ -110,10 +110,10 @@ def shape_of(entry: ModelEntry) -> Shape:
         projections = tuple(len(anatomy.projections) * entry.hidden + block // entry.hidden for block in entry.counts.blocks)
         # As published BERT models have them.
         token_types, drops = 2 * entry.hidden if anatomy.token_types else 0, anatomy.objective == "masked"
-    return Shape(anatomy, entry.hidden, entry.heads, entry.vocabulary, projections, entry.counts, token_types, drops)
+    return ModelShape(anatomy, entry.hidden, entry.heads, entry.vocabulary, projections, entry.counts, token_types, drops)
 
 
-def narrowed(entry: ModelEntry, wanted: Dimensions) -> Shape:
+def narrowed(entry: ModelEntry, wanted: Dimensions) -> ModelShape:
     """The shape of a model of the catalogue at other widths and its own depth.
 
     Raises:
@@ -125,12 +125,12 @@ def narrowed(entry: ModelEntry, wanted: Dimensions) -> Shape:
                          f"Fetch it first: python -m workbench fetch {entry.name}")
     config = checkpoints.read_config(entry.path)
     shapes = shapes_at(dict(checkpoints.parameters(checkpoints.parameter_shapes(entry.path), config)), config, wanted)
-    anatomy = ANATOMIES[entry.architecture]
-    return Shape(anatomy, wanted.hidden, wanted.heads, entry.vocabulary, _projections(shapes, anatomy, entry.layers),
+    anatomy = ARCHITECTURE_SPECS[entry.architecture]
+    return ModelShape(anatomy, wanted.hidden, wanted.heads, entry.vocabulary, _projections(shapes, anatomy, entry.layers),
                  checkpoints.count(shapes, config))
 
 
-def _projections(shapes: Mapping[str, tuple[int, ...]], anatomy: Anatomy, layers: int) -> tuple[int, ...]:
+def _projections(shapes: Mapping[str, tuple[int, ...]], anatomy: ArchitectureSpec, layers: int) -> tuple[int, ...]:
     sums = [0] * layers
     matrices = tuple(f".{projection}.weight" for projection in anatomy.projections)
     for name, shape in shapes.items():
@@ -140,7 +140,7 @@ def _projections(shapes: Mapping[str, tuple[int, ...]], anatomy: Anatomy, layers
     return tuple(sums)
 
 
-def shape_of_fresh(spec: FreshSpec) -> Shape:
+def shape_from_scratch(spec: ScratchSpec) -> ModelShape:
     """The shape of a model built from nothing, at the full size of its vocabulary."""
     if spec.architecture == "bert":
         return _shape_of_fresh_bert(spec)
@@ -148,24 +148,26 @@ def shape_of_fresh(spec: FreshSpec) -> Shape:
     sides = [(spec.hidden, spec.hidden)] * 2 + [(spec.hidden, narrow)] * 2 + [(spec.hidden, spec.feed_forward)] * 3
     block = sum(math.prod(side) for side in sides) + 2 * spec.hidden  # and two norms
     counts = ParameterCount(spec.vocabulary * spec.hidden, (block,) * spec.layers, 0, spec.hidden)
-    return Shape(ANATOMIES[spec.architecture], spec.hidden, spec.heads, spec.vocabulary, (sum(map(sum, sides)),) * spec.layers, counts)
+    return ModelShape(ARCHITECTURE_SPECS[spec.architecture], spec.hidden, spec.heads, spec.vocabulary,
+                      (sum(map(sum, sides)),) * spec.layers, counts)
 
 
-def _shape_of_fresh_bert(spec: FreshSpec) -> Shape:
+def _shape_of_fresh_bert(spec: ScratchSpec) -> ModelShape:
     sides = [(spec.hidden, spec.hidden)] * 4 + [(spec.hidden, spec.feed_forward)] * 2
     block = sum(math.prod(side) for side in sides) + 9 * spec.hidden + spec.feed_forward  # biases, and two norms of two vectors
     transform = spec.hidden * (spec.hidden + 3)  # in front of the head: a matrix, its bias and a norm
     counts = ParameterCount((spec.vocabulary + spec.positions + 2) * spec.hidden, (block,) * spec.layers, spec.vocabulary,
                             2 * spec.hidden + transform)
-    return Shape(ANATOMIES["bert"], spec.hidden, spec.heads, spec.vocabulary, (sum(map(sum, sides)),) * spec.layers, counts)
+    return ModelShape(ARCHITECTURE_SPECS["bert"], spec.hidden, spec.heads, spec.vocabulary, (sum(map(sum, sides)),) * spec.layers, counts)
 
 
-def trainable(student: Shape, lora: LoraSpec | None) -> int:
+def trainable(student: ModelShape, lora: LoraSpec | None) -> int:
     """R: all parameters, or the two matrices of an adapter, rank x in and out x rank, for each projection."""
     return lora.rank * sum(student.projections) if lora else student.parameters
 
 
-def memory(config: ExperimentConfig, teacher: Shape | None, student: Shape, compute_bytes: int, *, on_gpu: bool = False) -> Memory:
+def memory(config: ExperimentConfig, teacher: ModelShape | None, student: ModelShape, compute_bytes: int, *,
+           on_gpu: bool = False) -> Memory:
     """The estimate of the module's docstring.
 
     Args:
@@ -194,7 +196,7 @@ def memory(config: ExperimentConfig, teacher: Shape | None, student: Shape, comp
     return Memory(**parts, total=sum(parts.values()))
 
 
-def disk(config: ExperimentConfig, student: Shape) -> int:
+def disk(config: ExperimentConfig, student: ModelShape) -> int:
     """Bytes that the run's folder grows to, at most."""
     arms = 2 if config.control else 1
     trained = trainable(student, config.student.lora)

@@ -16,12 +16,12 @@ from core.config import ExperimentConfig, StudentSpec, TrainSpec, total_steps
 from core.data import sources
 from core.errors import ConfigError, DeviceError, ModelError, NetworkError
 from core.models import catalog, checkpoints, compatibility
-from core.models.architectures import anatomy_of
+from core.models.architectures import architecture_of
 from core.models.catalog import LoadedModel, ModelEntry
 from core.models.dimensions import student_dimensions
 from core.planning import memory, preflight
-from core.planning.memory import Memory, Shape
-from core.planning.preflight import Check, Checks
+from core.planning.memory import Memory, ModelShape
+from core.planning.preflight import Check, PreflightReport
 from core.students.distilbert import check_student
 from core.students.layer_maps import LayerMap, student_depth, student_map
 from core.system import machine, units
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-    from core.planning.dry_run import Material
+    from core.planning.dry_run import DryRunInputs
 
 SAMPLE_ROWS = 2000  # rows that stand for the corpus where its vocabulary does not exist yet
 
@@ -80,7 +80,7 @@ class Plan:
 
 def static_plan(config: ExperimentConfig) -> Plan:
     """What can be told in an instant. Of a GPU only its being there is looked at, and no hub dataset is asked for."""
-    config, found = first_step(config), Checks()
+    config, found = first_step(config), PreflightReport()
     if config.task is not None:
         return _task_plan(config, found)
     models = _models(config, found)
@@ -106,8 +106,8 @@ def plan(config: ExperimentConfig, *, measure: bool, load: Callable[..., LoadedM
     from core.system.devices import memory_available, resolve_device, resolve_precision
 
     if config.task is not None:
-        return _task_plan(config, Checks())
-    config, found = first_step(config), Checks()
+        return _task_plan(config, PreflightReport())
+    config, found = first_step(config), PreflightReport()
     models = _models(config, found)
     planned = _static(config, found, models)
     device = found.take("device", lambda: resolve_device(config.train.device))
@@ -136,7 +136,7 @@ def plan(config: ExperimentConfig, *, measure: bool, load: Callable[..., LoadedM
     return _concluded(planned, found)
 
 
-def _task_plan(config: ExperimentConfig, found: Checks) -> Plan:
+def _task_plan(config: ExperimentConfig, found: PreflightReport) -> Plan:
     """What fine-tuning needs, from headers: an encoder, a teacher that knows the task, the data, the device."""
     start = found.take("student", lambda: compatibility.encoder(catalog.describe(config.student.model)),
                        lambda model: f"Begins as {_about(model)}")
@@ -159,7 +159,8 @@ def _task_plan(config: ExperimentConfig, found: Checks) -> Plan:
     return _concluded(planned, found)
 
 
-def _task_memory(config: ExperimentConfig, found: Checks, planned: Plan, start: ModelEntry, teacher: ModelEntry | None, length: int,
+def _task_memory(config: ExperimentConfig, found: PreflightReport, planned: Plan, start: ModelEntry, teacher: ModelEntry | None,
+                 length: int,
                  here: str | None) -> Plan:
     """The plan with the memory of a step over items of `length` tokens. A task's head has a few outputs for each item: next to a
     language head's they count as none."""
@@ -193,17 +194,17 @@ class _Models:
     """The models of a run before they are loaded. Entry and teacher are None where a model is built from nothing."""
 
     entry: ModelEntry | None
-    teacher: Shape | None
-    student: Shape
+    teacher: ModelShape | None
+    student: ModelShape
     layer_map: LayerMap | None
     context: int
 
 
-def _models(config: ExperimentConfig, found: Checks) -> _Models | None:
+def _models(config: ExperimentConfig, found: PreflightReport) -> _Models | None:
     """What the run will train, from headers alone; None when it cannot be built."""
     spec = config.student
     if spec.fresh:
-        shape = memory.shape_of_fresh(spec.fresh)
+        shape = memory.shape_from_scratch(spec.fresh)
         found.tell("student", f"{shape.layers} blocks, {shape.parameters:,} parameters, built from nothing.")
         found.take("objective", lambda: compatibility.objective(config, shape.anatomy.objective))
         return _Models(None, None, shape, None, spec.fresh.positions)
@@ -241,7 +242,7 @@ def _allowed(config: ExperimentConfig, entry: ModelEntry) -> ModelEntry:
     return compatibility.language_model(entry)
 
 
-def _student(entry: ModelEntry, teacher: Shape, spec: StudentSpec, chosen: LayerMap) -> Shape:
+def _student(entry: ModelEntry, teacher: ModelShape, spec: StudentSpec, chosen: LayerMap) -> ModelShape:
     """What will be built of a teacher's blocks."""
     teacher.anatomy.check_map(chosen)
     distilbert = spec.architecture == "distilbert" and entry.task == "masked" and entry.architecture != "distilbert"
@@ -254,7 +255,7 @@ def _student(entry: ModelEntry, teacher: Shape, spec: StudentSpec, chosen: Layer
     return student.as_distilbert() if distilbert else student
 
 
-def _widths(entry: ModelEntry, teacher: Shape, spec: StudentSpec) -> Shape:
+def _widths(entry: ModelEntry, teacher: ModelShape, spec: StudentSpec) -> ModelShape:
     """The teacher's shape at the student's widths."""
     if not spec.narrower:
         return teacher
@@ -265,11 +266,11 @@ def _widths(entry: ModelEntry, teacher: Shape, spec: StudentSpec) -> Shape:
 
 
 def _about(entry: ModelEntry) -> str:
-    download = "" if entry.present else f" It will be downloaded first ({units.size(entry.size_bytes)})."
+    download = "" if entry.present else f" It will be downloaded first ({units.format_bytes(entry.size_bytes)})."
     return f"{entry.name}: {entry.layers} blocks, {entry.parameters:,} parameters.{download}"
 
 
-def _static(config: ExperimentConfig, found: Checks, models: _Models | None) -> Plan:
+def _static(config: ExperimentConfig, found: PreflightReport, models: _Models | None) -> Plan:
     train, data = config.train, config.data
     if config.bridge is None:
         found.take("text", lambda: preflight.source(data))
@@ -316,12 +317,12 @@ def _on_gpu(train: TrainSpec) -> bool:
         return train.device != "cpu"
 
 
-def _concluded(planned: Plan, found: Checks) -> Plan:
+def _concluded(planned: Plan, found: PreflightReport) -> Plan:
     return replace(planned, fits=found.hold, checks=tuple(found.by_name.values()))
 
 
-def _material(config: ExperimentConfig, found: Checks, load: Callable[..., LoadedModel], device: torch.device,
-              dtype: torch.dtype) -> Material | None:
+def _material(config: ExperimentConfig, found: PreflightReport, load: Callable[..., LoadedModel], device: torch.device,
+              dtype: torch.dtype) -> DryRunInputs | None:
     """Load and pack what the run will train with; None when something stands in the way."""
     if config.bridge is not None:
         found.tell("text", f"Up to {config.bridge.texts:,} texts, which {config.bridge.model} writes when the run starts.")
@@ -340,28 +341,29 @@ def _material(config: ExperimentConfig, found: Checks, load: Callable[..., Loade
     return _packed(config, found, teacher, teacher.model)
 
 
-def _packed(config: ExperimentConfig, found: Checks, speaker: LoadedModel, teacher: PreTrainedModel | None = None) -> Material | None:
+def _packed(config: ExperimentConfig, found: PreflightReport, tokenizer_source: LoadedModel,
+            teacher: PreTrainedModel | None = None) -> DryRunInputs | None:
     """The data in a model's vocabulary, and what it is to predict."""
     from core.data.prepare import prepare
     from core.evaluation.objectives import objective_for
-    from core.planning.dry_run import Material
+    from core.planning.dry_run import DryRunInputs
 
-    kind, tokenizer = anatomy_of(speaker.model.config).objective, speaker.tokenizer
+    kind, tokenizer = architecture_of(tokenizer_source.model.config).objective, tokenizer_source.tokenizer
     data = found.take("text", lambda: prepare(config.data, tokenizer, config.train.seed, cache_dir(), kind))
     objective = data and found.take("objective", lambda: objective_for(config, kind, tokenizer, data.train),
                                     lambda _: compatibility.objective(config, kind))
-    return objective and Material(tokenizer, data, objective, teacher)
+    return objective and DryRunInputs(tokenizer, data, objective, teacher)
 
 
-def _sample(config: ExperimentConfig) -> Material:
+def _sample(config: ExperimentConfig) -> DryRunInputs:
     """Rows enough to stand for the corpus, with a vocabulary of their own: the real one takes the whole corpus."""
     from core.data.prepare import prepare, rows
     from core.evaluation.objectives import objective_for
-    from core.planning.dry_run import Material
-    from core.students.from_scratch import fresh_tokenizer, objective_of_fresh
+    from core.planning.dry_run import DryRunInputs
+    from core.students.from_scratch import objective_from_scratch, tokenizer_from_scratch
 
     spec, seed, fresh = config.data.model_copy(update={"max_rows": SAMPLE_ROWS}), config.train.seed, config.student.fresh
-    kind = objective_of_fresh(fresh)
-    tokenizer = fresh_tokenizer(fresh, rows(spec, "train", seed, kind))
+    kind = objective_from_scratch(fresh)
+    tokenizer = tokenizer_from_scratch(fresh, rows(spec, "train", seed, kind))
     data = prepare(spec, tokenizer, seed, objective=kind)
-    return Material(tokenizer, data, objective_for(config, kind, tokenizer, data.train))
+    return DryRunInputs(tokenizer, data, objective_for(config, kind, tokenizer, data.train))

@@ -19,11 +19,11 @@ from core.errors import ConfigError, DeviceError, DiskFull, OutOfMemory, Stillho
 from core.models.architectures import Objective
 from core.models.catalog import ModelEntry
 from core.models.compatibility import mute, predicts_next
-from core.planning.memory import Shape
+from core.planning.memory import ModelShape
 from core.planning.memory import memory as training_memory
 from core.system import machine
 from core.system.paths import home
-from core.system.units import room, size
+from core.system.units import format_bytes, format_gib
 
 Result = TypeVar("Result")
 
@@ -48,7 +48,7 @@ class Check:
 
 
 @dataclass
-class Checks:
+class PreflightReport:
     """Outcomes by name, in the order in which they were first known; a later one replaces an earlier one."""
 
     by_name: dict[str, Check] = field(default_factory=dict)
@@ -95,7 +95,7 @@ def writer(model: ModelEntry) -> str:
         settings = folder / "tokenizer_config.json"
         if settings.is_file() and '"chat_template"' not in settings.read_text(encoding="utf-8"):
             raise mute(model.name)
-    download = "" if model.present else f" It will be downloaded first ({size(model.size_bytes)})."
+    download = "" if model.present else f" It will be downloaded first ({format_bytes(model.size_bytes)})."
     return f"{model.name} writes the texts.{download}"
 
 
@@ -140,21 +140,21 @@ def disk(needed: int) -> str:
         folder = folder.parent
     free = shutil.disk_usage(folder).free
     if free < needed:
-        raise DiskFull(f"The run writes up to {room(needed)} of checkpoints and models.", f"'{folder}' has {room(free)} left.",
+        raise DiskFull(f"The run writes up to {format_gib(needed)} of checkpoints and models.", f"'{folder}' has {format_gib(free)} left.",
                        "Make room, or set STILLHOUSE_HOME to a folder on a larger disk.")
-    return f"{room(needed)} at most for checkpoints and models; {room(free)} are free."
+    return f"{format_gib(needed)} at most for checkpoints and models; {format_gib(free)} are free."
 
 
-def memory(config: ExperimentConfig, teacher: Shape | None, student: Shape, compute_bytes: int, available: int, *,
+def memory(config: ExperimentConfig, teacher: ModelShape | None, student: ModelShape, compute_bytes: int, available: int, *,
            on_gpu: bool = False) -> str:
     """`available`: bytes free on the device; the others as in `core.planning.memory.memory`."""
     def needs(config: ExperimentConfig) -> int:
         return training_memory(config, teacher, student, compute_bytes, on_gpu=on_gpu).total
 
     if needs(config) > available:
-        raise OutOfMemory(f"A training step takes about {room(needs(config))}.", f"{room(available)} are free.",
+        raise OutOfMemory(f"A training step takes about {format_gib(needs(config))}.", f"{format_gib(available)} are free.",
                           _smaller(config, needs, available))
-    return f"About {room(needs(config))} of the {room(available)} that are free."
+    return f"About {format_gib(needs(config))} of the {format_gib(available)} that are free."
 
 
 def _smaller(config: ExperimentConfig, needs: Callable[[ExperimentConfig], int], available: int) -> str:

@@ -30,7 +30,7 @@ from core.reports.house_chat_card import stage
 from core.system.devices import devices
 from core.system.provenance import versions
 from core.tasks.data import load_task
-from core.tasks.fine_tuning import QUICK, tuned_accuracy
+from core.tasks.fine_tuning import DEFAULT_FINE_TUNING, fine_tune_and_evaluate
 
 SENTENCES = ("The film was [MASK].", "I [MASK] this movie.", "The [MASK] was the best part of the film.", "A waste of [MASK].",
              "One of the [MASK] films I have ever seen.", "The plot makes no [MASK].", "She plays the [MASK] of the main character.",
@@ -50,8 +50,8 @@ def measure(folder: Path, config: ExperimentConfig) -> dict[str, Any]:
     metrics |= {"parameters": loaded.entry.parameters, "embeddings": loaded.entry.counts.embeddings}
     for task in TASKS:
         labelled = load_task(TaskSpec(source=task, validation="test", max_train_items=TRAIN_ITEMS, max_length=LENGTH))
-        spec = QUICK.model_copy(update={"num_train_epochs": EPOCHS})
-        found = [tuned_accuracy(loaded, labelled, seed=seed, spec=spec)[1] for seed in SEEDS]
+        spec = DEFAULT_FINE_TUNING.model_copy(update={"num_train_epochs": EPOCHS})
+        found = [fine_tune_and_evaluate(loaded, labelled, seed=seed, spec=spec)[1] for seed in SEEDS]
         metrics |= {f"accuracy_{task}": [each["accuracy"] for each in found], f"items_{task}": len(labelled.validation)}
     metrics["samples"] = [(sentence, fill_blanks(loaded.model, tokenizer, sentence, 5)[0]) for sentence in SENTENCES]
     return metrics

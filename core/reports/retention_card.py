@@ -275,7 +275,7 @@ def table(card: Card) -> tuple[list[str], list[list[str]]]:
 
     body = [line("Parameters", lambda row: row.parameters, units.count, _pair(*map(units.count, published.parameters))),
             line("Parameters, no embeddings", lambda row: row.without_embeddings, units.count),
-            line("On disk", lambda row: row.size_bytes, units.size, after=lambda row: f" {row.format}".rstrip())]
+            line("On disk", lambda row: row.size_bytes, units.format_bytes, after=lambda row: f" {row.format}".rstrip())]
     if card.timing is not None:
         body += [line("Latency", lambda row: row.speed and row.speed.latency.value, _milliseconds,
                       _pair(*(f"{each:g} s" for each in published.seconds))),

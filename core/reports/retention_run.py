@@ -25,7 +25,7 @@ from core.evaluation.flops import folder_flops
 from core.evaluation.speed import Forward, Speed, forward_of, measure_speed
 from core.models import catalog, checkpoints
 from core.models.catalog import LoadedModel, ModelEntry
-from core.recorder import Recorder, Stopped
+from core.recorder import Recorder, StopRequested
 from core.reports.retention_card import Card, Row, Score, TaskScores, Timing
 from core.reports.task_scores import Load, Scoring
 from core.system.files import read_json, write_json
@@ -100,7 +100,7 @@ def _exports(loaded: Mapping[str, LoadedModel], work: Path, recorder: Recorder,
     single: dict[str, OnnxModel] = {}
     for who in ("teacher", "student"):
         if recorder.should_stop():
-            raise Stopped
+            raise StopRequested
         recorder.event("phase", {"name": "export", "who": who})
         (work / who).mkdir()
         try:
@@ -125,7 +125,7 @@ def _scores(models: Mapping[str, str], spec: RetentionSpec, seeds: tuple[int, ..
         if _key(who, task, seed) in found:
             continue
         if recorder.should_stop():
-            raise Stopped
+            raise StopRequested
         recorder.event("phase", {"name": "retention", "who": who, "task": task, "seed": seed, "done": done, "total": len(wanted)})
         found[_key(who, task, seed)] = asdict(scoring.score(models[who], task, seed))
         write_json(path, {"settings": settings, "scores": found})

@@ -36,7 +36,7 @@ class Scoring:
     """How the models of a card are scored.
 
     Attributes:
-        score: (model reference, task, seed) -> what it reached; raises `core.recorder.Stopped` soon after a stop is asked for.
+        score: (model reference, task, seed) -> what it reached; raises `core.recorder.StopRequested` soon after a stop is asked for.
         seeds: for each of which every model is scored; one where nothing is drawn.
         tuned: whether the models are fine-tuned on the tasks.
     """
@@ -93,11 +93,11 @@ class _FineTuned:
     def __call__(self, reference: str, task: str, seed: int) -> Score:
         import torch
 
-        from core.tasks.fine_tuning import QUICK, tuned_accuracy
+        from core.tasks.fine_tuning import DEFAULT_FINE_TUNING, fine_tune_and_evaluate
 
-        train = QUICK.model_copy(update={"learning_rate": self.spec.learning_rate, "num_train_epochs": self.spec.epochs})
+        train = DEFAULT_FINE_TUNING.model_copy(update={"learning_rate": self.spec.learning_rate, "num_train_epochs": self.spec.epochs})
         start = self.load(reference, device=self.device, dtype=torch.float32)
-        _, metrics = tuned_accuracy(start, self.tasks[task], seed=seed, spec=train, recorder=self.recorder)
+        _, metrics = fine_tune_and_evaluate(start, self.tasks[task], seed=seed, spec=train, recorder=self.recorder)
         metric = headline_metric(self.tasks[task])
         return Score(metrics[metric], len(self.tasks[task].validation), metric)
 

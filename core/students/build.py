@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from core.config import StudentSpec
 from core.models.adapters import _with_adapters
 from core.models.architectures import (
-    anatomy_of,
+    architecture_of,
     blocks,
     is_tied,
     plain_model,
@@ -78,17 +78,17 @@ def build_student(teacher: PreTrainedModel, spec: StudentSpec, *, seed: int, blo
         if block_loss is None:
             raise ValueError("the layer map 'importance' is measured: block_loss is needed")
         importance = block_importance(teacher, block_loss)
-        if anatomy_of(teacher.config).first_block_differs:
+        if architecture_of(teacher.config).first_block_differs:
             importance[0] = math.inf  # nothing can stand in its place
     layer_map = student_map(spec, len(blocks(teacher)), importance)
     with _seeded(seed):
-        model = _shallower(teacher, spec, layer_map, dtype or teacher.dtype, calibration, units)
+        model = _prune(teacher, spec, layer_map, dtype or teacher.dtype, calibration, units)
         if hasattr(teacher, "generation_config"):
             model.generation_config = copy.deepcopy(teacher.generation_config)
         return _ready(model.to(teacher.device), spec, layer_map)
 
 
-def started_student(model: PreTrainedModel, teacher_layers: int, spec: StudentSpec, *, seed: int) -> Student:
+def student_from_checkpoint(model: PreTrainedModel, teacher_layers: int, spec: StudentSpec, *, seed: int) -> Student:
     """A student that begins as a given model, whatever its sizes, or with new weights in its shape; its blocks are matched with the
     teacher's evenly.
 
@@ -115,10 +115,10 @@ def _ready(model: PreTrainedModel, spec: StudentSpec, layer_map: LayerMap) -> St
     return Student(student.train(), layer_map, trainable, parameters)
 
 
-def _shallower(teacher: PreTrainedModel, spec: StudentSpec, layer_map: LayerMap, dtype: torch.dtype,
+def _prune(teacher: PreTrainedModel, spec: StudentSpec, layer_map: LayerMap, dtype: torch.dtype,
                calibration: Callable[[], Iterable[Batch]] | None, units: Importance | None) -> PreTrainedModel:
     """The teacher's blocks of `layer_map` at the widths of `spec`, with its weights or new ones."""
-    from core.students.importance import in_order, unit_importance
+    from core.students.importance import sort_by_importance, unit_importance
     from core.students.resizing import Weights, resized
 
     # A checkpoint may hold two matrices although its configuration says tied; then the loaded model is what counts.
@@ -137,7 +137,7 @@ def _shallower(teacher: PreTrainedModel, spec: StudentSpec, layer_map: LayerMap,
     if spec.units == "importance":
         if units is None and calibration is None:
             raise ValueError("the importance of units is measured: calibration is needed")
-        weights = in_order(weights, units or unit_importance(teacher, (input_ids for input_ids, _ in calibration())))
+        weights = sort_by_importance(weights, units or unit_importance(teacher, (input_ids for input_ids, _ in calibration())))
     return resized(weights, replace(widths, layers=len(layer_map)), layer_map).model(dtype)
 
 
@@ -157,11 +157,11 @@ def block_importance(model: PreTrainedModel, loss: Callable[[], float]) -> list[
 
 
 def _new_model(config: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
-    return new_model(config, anatomy_of(config).objective, dtype)
+    return new_model(config, architecture_of(config).objective, dtype)
 
 
 def _copy_weights(teacher: PreTrainedModel, student: PreTrainedModel, layer_map: LayerMap) -> None:
-    anatomy = anatomy_of(teacher.config)
+    anatomy = architecture_of(teacher.config)
     positions = {block: position for position, block in enumerate(layer_map)}
     weights = {}
     for name, tensor in teacher.state_dict().items():

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from core.config import StudentSpec
 from core.errors import ConfigError
-from core.models.architectures import ANATOMIES
+from core.models.architectures import ARCHITECTURE_SPECS
 from core.models.loading import new_model
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def distilbert_config(bert: PreTrainedConfig, layers: int, dropout: float | None
 
 def converted(bert: dict[str, torch.Tensor], layer_map: Sequence[int]) -> dict[str, torch.Tensor]:
     """A DistilBERT's state from a BERT's: the blocks of `layer_map` in that order, token type 0 folded into the positions."""
-    anatomy, student = ANATOMIES["bert"], ANATOMIES["distilbert"]
+    anatomy, student = ARCHITECTURE_SPECS["bert"], ARCHITECTURE_SPECS["distilbert"]
     positions = {block: position for position, block in enumerate(layer_map)}
     weights: dict[str, torch.Tensor] = {}
     for name, tensor in bert.items():

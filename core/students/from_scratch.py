@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from core.config import FreshSpec
+from core.config import ScratchSpec
 from core.data.tokenizers import train_masked_tokenizer, train_tokenizer
 from core.models.architectures import (
     Objective,
-    anatomy_of,
+    architecture_of,
     blocks,
 )
 from core.models.vocabulary import vocabulary_size
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     Batch = tuple[torch.Tensor, torch.Tensor]
 from core.students.build import _new_model, _seeded
 
-LONGEST_WAVE = 100  # of the positions of a new encoder, in radians a turn: words depend on those near to them
+MAX_WAVELENGTH = 100  # of the positions of a new encoder, in radians a turn: words depend on those near to them
 
 
-def fresh_student(spec: FreshSpec, tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:
+def student_from_scratch(spec: ScratchSpec, tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:
     """A new model in fp32, in training mode, without dropout: tied embeddings, one row for each token of the tokenizer."""
     import torch
     from transformers import BertConfig, LlamaConfig
@@ -45,19 +45,19 @@ def fresh_student(spec: FreshSpec, tokenizer: PreTrainedTokenizerBase, seed: int
     with _seeded(seed):
         model = _new_model(config, torch.float32)
         if spec.architecture == "bert":
-            _begin_near(model)
+            _init_local_attention(model)
     return model.train()
 
 
-def _begin_near(model: PreTrainedModel) -> None:
+def _init_local_attention(model: PreTrainedModel) -> None:
     """A new encoder begins by looking at near positions, which it would take many steps to find out: its learnt positions begin as
     sinusoids (1706.03762, section 3.5) and its keys as its queries (2305.09828), so that near positions are alike and attract each
     other."""
     import torch
 
-    positions = model.get_submodule(anatomy_of(model.config).positions).weight  # (T, D)
+    positions = model.get_submodule(architecture_of(model.config).positions).weight  # (T, D)
     length, width = positions.shape
-    angles = torch.arange(length)[:, None] * LONGEST_WAVE ** (-torch.arange(0, width, 2) / width)
+    angles = torch.arange(length)[:, None] * MAX_WAVELENGTH ** (-torch.arange(0, width, 2) / width)
     scale = math.sqrt(2) * model.config.initializer_range  # a wave's standard deviation is 1 / sqrt(2)
     with torch.no_grad():
         positions[:, 0::2], positions[:, 1::2] = scale * angles.sin(), scale * angles.cos()[:, :width // 2]
@@ -67,12 +67,12 @@ def _begin_near(model: PreTrainedModel) -> None:
             attention.key.weight.copy_(attention.query.weight)
 
 
-def fresh_tokenizer(spec: FreshSpec, rows: Iterable[Row]) -> PreTrainedTokenizerBase:
+def tokenizer_from_scratch(spec: ScratchSpec, rows: Iterable[Row]) -> PreTrainedTokenizerBase:
     """The vocabulary of a new model, trained on the rows."""
     train = train_tokenizer if spec.architecture == "llama" else train_masked_tokenizer
     return train(rows, spec.vocabulary, spec.positions)
 
 
-def objective_of_fresh(spec: FreshSpec) -> Objective:
+def objective_from_scratch(spec: ScratchSpec) -> Objective:
     """What a new model predicts."""
-    return anatomy_of({"model_type": spec.architecture}).objective
+    return architecture_of({"model_type": spec.architecture}).objective

@@ -116,7 +116,7 @@ def _output_matrix(module: nn.Module, transposed: bool) -> Tensor:
     return module.weight.detach().float() if transposed else module.weight.detach().float().T
 
 
-def in_order(weights: Weights, importance: Importance) -> Weights:
+def sort_by_importance(weights: Weights, importance: Importance) -> Weights:
     """The same model with its most important units first: same logits, other order.
 
     One order of channels holds for the whole network, because its blocks share one residual stream; heads move in whole

@@ -83,14 +83,14 @@ def layer_map(rule: LayerRule | LayerMap, teacher_layers: int, student_layers: i
     return tuple(sorted(by_importance[:student_layers]))
 
 
-def run_ends(teacher_layers: int, student_layers: int) -> tuple[int, ...]:
+def span_ends(teacher_layers: int, student_layers: int) -> tuple[int, ...]:
     """The last teacher block of the run that each student block speaks for: runs as equal as they can be, none empty."""
     return tuple(((block + 1) * teacher_layers + student_layers // 2) // student_layers - 1 for block in range(student_layers))
 
 
 def matched_blocks(rule: Literal["origin", "ends"], layer_map: LayerMap, teacher_layers: int) -> LayerMap:
     """The teacher block whose output each student block is matched with, by ``losses.hidden_layers``."""
-    return run_ends(teacher_layers, len(layer_map)) if rule == "ends" else layer_map
+    return span_ends(teacher_layers, len(layer_map)) if rule == "ends" else layer_map
 
 
 def runs(ends: Sequence[int]) -> list[range]:

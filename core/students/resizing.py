@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from core.models.architectures import Anatomy, anatomy_of, is_tied, plain_model, with_blocks, with_tying
+from core.models.architectures import ArchitectureSpec, architecture_of, is_tied, plain_model, with_blocks, with_tying
 from core.models.dimensions import Dimensions, with_dimensions
 from core.models.loading import new_model
 
@@ -51,13 +51,13 @@ class Weights:
         """The weights of a model, shared with it. By default it is itself the largest of its family."""
         model = plain_model(model)
         config = with_tying(model.config, is_tied(model))
-        head = f"{anatomy_of(config).head}.weight"
+        head = f"{architecture_of(config).head}.weight"
         tensors = {name: tensor for name, tensor in model.state_dict().items() if not (config.tie_word_embeddings and name == head)}
         return cls(config, tensors, tuple(range(Dimensions.of(config).layers)) if origin is None else tuple(origin))
 
     @property
-    def anatomy(self) -> Anatomy:
-        return anatomy_of(self.config)
+    def anatomy(self) -> ArchitectureSpec:
+        return architecture_of(self.config)
 
     @property
     def dimensions(self) -> Dimensions:
@@ -122,7 +122,7 @@ def select(weights: Weights, selection: Selection) -> Weights:
         selection: its sizes must be those of a lawful model: `core.models.dimensions.with_dimensions` says what is not.
 
     Raises:
-        ConfigError, UnsupportedModel: as `core.models.dimensions.with_dimensions` and `Anatomy.axes_of`.
+        ConfigError, UnsupportedModel: as `core.models.dimensions.with_dimensions` and `ArchitectureSpec.axes_of`.
     """
     anatomy, old = weights.anatomy, weights.dimensions
     new = replace(old, layers=len(selection.layers), hidden=len(selection.channels), heads=selection.heads.shape[1],

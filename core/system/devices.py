@@ -134,7 +134,7 @@ def memory_available(device: torch.device) -> float:
 
 
 @contextmanager
-def on_threads(count: int) -> Iterator[None]:
+def torch_threads(count: int) -> Iterator[None]:
     """Inside it torch computes on so many threads."""
     import torch
 

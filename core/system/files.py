@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import DiskFull, StillhouseError
-from core.system.units import room
+from core.system.units import format_gib
 
 
 def write_json(path: Path, plain: Any) -> None:
@@ -33,7 +33,7 @@ def read_json(path: Path) -> Any | None:
 
 
 @contextmanager
-def written_whole(target: Path, needed_bytes: int) -> Iterator[Path]:
+def atomic_directory(target: Path, needed_bytes: int) -> Iterator[Path]:
     """An empty folder that becomes `target` if the block ends well, and vanishes if it does not.
 
     When another process has made `target` in the meantime, that one stays and this work is dropped.
@@ -53,7 +53,7 @@ def written_whole(target: Path, needed_bytes: int) -> Iterator[Path]:
     try:
         free = shutil.disk_usage(partial).free
         if free < needed_bytes:
-            raise DiskFull(f"'{target.parent}' has {room(free)} left.", f"{room(needed_bytes)} are needed.",
+            raise DiskFull(f"'{target.parent}' has {format_gib(free)} left.", f"{format_gib(needed_bytes)} are needed.",
                            "Make room, or set STILLHOUSE_HOME to a folder on a larger disk.")
         with _writable(target.parent):
             yield partial

@@ -16,7 +16,7 @@ def count(value: float | None) -> str:
     return f"{value:.0f}"
 
 
-def size(count_of_bytes: float | None) -> str:
+def format_bytes(count_of_bytes: float | None) -> str:
     """Bytes of a file, in decimal units as hubs and file managers show them."""
     if count_of_bytes is None:
         return UNKNOWN
@@ -26,7 +26,7 @@ def size(count_of_bytes: float | None) -> str:
     return f"{count_of_bytes:.0f} B"
 
 
-def room(count_of_bytes: float) -> str:
+def format_gib(count_of_bytes: float) -> str:
     """Bytes of memory or disk that a run needs or a machine has, in binary units."""
     return f"{count_of_bytes / GIB:,.1f} GiB" if count_of_bytes >= GIB else f"{count_of_bytes / 2**20:,.0f} MiB"
 

@@ -154,7 +154,7 @@ def by_length(features: Sequence[Feature], tokens: int = BATCH_TOKENS) -> Iterat
         yield batch
 
 
-class LikeLengths(Sampler):
+class LengthGroupedSampler(Sampler):
     """Features in an order in which those of one batch are of like length: shuffled, sorted within groups of many batches, and
     the batches shuffled again. The order depends on the seed and the epoch alone, so a resumed training finds it again.
 

@@ -5,7 +5,7 @@
 over classes; for questions the mean of the same over the beginnings and the ends of spans, whose softmax leaves padding out. With a
 teacher the published weights are one half each and T = 2.
 
-Nothing here needs an experiment: `tuned_accuracy` fine-tunes and measures in one call, and returns a model that can teach.
+Nothing here needs an experiment: `fine_tune_and_evaluate` fine-tunes and measures in one call, and returns a model that can teach.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from core.models.adapters import merged, with_adapters
 from core.models.architectures import plain_model
 from core.models.catalog import LoadedModel
 from core.models.forward import evaluating, positions, takes_token_types
-from core.recorder import STUDENT, ListRecorder, Recorder, Stopped
+from core.recorder import STUDENT, ListRecorder, Recorder, StopRequested
 from core.system.devices import resolve_precision
 from core.tasks.data import TaskData, majority_share
 from core.tasks.encoding import Feature, by_length, collate, encode
@@ -36,15 +36,16 @@ from core.tasks.metrics import answer_metrics, best_span, classification_metrics
 from core.tasks.trainer import Collator, Item, TaskTrainer, logits_of
 from core.training.base_trainer import latest_checkpoint, training_arguments
 
-HARD = LossSpec(w_kd=0.0, w_hard=1.0)
-TAUGHT = LossSpec(w_kd=0.5, w_hard=0.5, temperature=2.0)  # as published for DistilBERT (D)
-QUICK = TrainSpec(learning_rate=3e-4, per_device_train_batch_size=32, num_train_epochs=1, lr_scheduler_type="linear", warmup_ratio=0.1,
+LABELS_ONLY = LossSpec(w_kd=0.0, w_hard=1.0)
+DISTILBERT_LOSSES = LossSpec(w_kd=0.5, w_hard=0.5, temperature=2.0)  # as published for DistilBERT (D)
+DEFAULT_FINE_TUNING = TrainSpec(learning_rate=3e-4, per_device_train_batch_size=32, num_train_epochs=1, lr_scheduler_type="linear",
+                                warmup_ratio=0.1,
                   logging_steps=10)
 CURVE_ITEMS = 256  # held-out items of the curve while training goes on; the end is measured on all
 
 
 @dataclass(frozen=True, slots=True)
-class Tuned:
+class FineTuned:
     """A fine-tuned model.
 
     Attributes:
@@ -59,7 +60,7 @@ class Tuned:
     tokens_per_second: float
 
 
-def tuned_accuracy(model: LoadedModel | str | Path, task: TaskData, *, seed: int, spec: TrainSpec = QUICK,
+def fine_tune_and_evaluate(model: LoadedModel | str | Path, task: TaskData, *, seed: int, spec: TrainSpec = DEFAULT_FINE_TUNING,
                    teacher: LoadedModel | None = None, losses: LossSpec | None = None, lora: LoraSpec | None = None,
                    recorder: Recorder | None = None) -> tuple[LoadedModel, dict[str, float]]:
     """Fine-tune a pretrained model and measure it on the held-out items.
@@ -79,15 +80,16 @@ def tuned_accuracy(model: LoadedModel | str | Path, task: TaskData, *, seed: int
         CompatibilityError: a model that is no encoder, a teacher with other labels or another tokenizer.
     """
     start = model if isinstance(model, LoadedModel) else catalog.load(str(model), dtype=torch.float32)
-    tuned = fine_tune(start, task, train=spec.model_copy(update={"seed": seed}), losses=losses or (TAUGHT if teacher else HARD),
+    tuned = fine_tune(start, task, train=spec.model_copy(update={"seed": seed}),
+                      losses=losses or (DISTILBERT_LOSSES if teacher else LABELS_ONLY),
                       teacher=teacher, lora=lora, recorder=recorder)
     made = replace(start, model=tuned.model, entry=replace(start.entry, task=task.kind))
     return made, evaluate_task(made, task, dtype=resolve_precision(spec.precision, tuned.model.device))
 
 
-def fine_tune(start: LoadedModel, task: TaskData, *, train: TrainSpec, losses: LossSpec = HARD, teacher: LoadedModel | None = None,
+def fine_tune(start: LoadedModel, task: TaskData, *, train: TrainSpec, losses: LossSpec = LABELS_ONLY, teacher: LoadedModel | None = None,
               lora: LoraSpec | None = None, recorder: Recorder | None = None, directory: Path | None = None, arm: str = STUDENT,
-              eval_steps: int | None = None, before: Callable[[nn.Module, int], None] | None = None, name: str | None = None) -> Tuned:
+              eval_steps: int | None = None, before: Callable[[nn.Module, int], None] | None = None, name: str | None = None) -> FineTuned:
     """Put a head on a pretrained encoder and train both, or go on with it.
 
     Args:
@@ -100,7 +102,7 @@ def fine_tune(start: LoadedModel, task: TaskData, *, train: TrainSpec, losses: L
 
     Raises:
         Stopped: the recorder asked to.
-        CompatibilityError: as `tuned_accuracy`; also questions for a model that reads too little.
+        CompatibilityError: as `fine_tune_and_evaluate`; also questions for a model that reads too little.
     """
     recorder, device = recorder or ListRecorder(), start.model.device
     dtype = resolve_precision(train.precision, device)
@@ -141,10 +143,10 @@ def fine_tune(start: LoadedModel, task: TaskData, *, train: TrainSpec, losses: L
         trainer = TaskTrainer(model, losses, data, Collator(start.tokenizer.pad_token_id, takes_token_types(plain_model(model))), arguments,
                               arm=arm, recorder=recorder, dtype=dtype, evaluate=measure)
         recorder.event("phase", {"name": "steps", "arm": arm, "total_steps": steps})
-        trainer.go_on(latest_checkpoint(directory) if directory else None)
+        trainer.train_from(latest_checkpoint(directory) if directory else None)
     if trainer.state.global_step < trainer.state.max_steps:
-        raise Stopped
-    return Tuned(merged(model).eval(), trainer.state.global_step, int(trainer.state.num_input_tokens_seen),
+        raise StopRequested
+    return FineTuned(merged(model).eval(), trainer.state.global_step, int(trainer.state.num_input_tokens_seen),
                  trainer.clock.tokens_per_second(trainer.state))
 
 
@@ -226,7 +228,7 @@ def answers(model: nn.Module, features: Sequence[Feature], tokenizer: Any, dtype
     with evaluating(model), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
         for batch in by_length(features):
             if stop():
-                raise Stopped
+                raise StopRequested
             inputs = collate([features[number] for number in batch], tokenizer.pad_token_id, token_types)
             rows = logits_of(model, {name: tensor.to(device) for name, tensor in inputs.items()}).float().cpu().numpy()
             for row, number in enumerate(batch):

@@ -10,7 +10,7 @@ from torch import nn
 
 from core.errors import CompatibilityError
 from core.models import compatibility
-from core.models.architectures import anatomy_of
+from core.models.architectures import architecture_of
 from core.models.catalog import LoadedModel
 from core.models.loading import new_model
 from core.tasks.data import TaskData
@@ -61,7 +61,7 @@ def _kept_rows(start: LoadedModel, task: TaskData) -> list[int] | None:
 
 def _output(model: PreTrainedModel) -> list[str]:
     """The parameters of the task's last layer, a row for each output."""
-    base = f"{anatomy_of(model.config).base}."
+    base = f"{architecture_of(model.config).base}."
     last = [name for name, module in model.named_modules()
             if isinstance(module, nn.Linear) and not name.startswith(base) and module.out_features == model.config.num_labels][-1]
     return [f"{last}.{name}" for name, _ in model.get_submodule(last).named_parameters()]

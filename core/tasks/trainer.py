@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Sampler
 
-from core.tasks.encoding import Feature, LikeLengths, collate
-from core.training.base_trainer import RecordedTrainer
-from core.training.losses import HeadTerms, divergence, logit_loss, masked_logits
+from core.tasks.encoding import Feature, LengthGroupedSampler, collate
+from core.training.base_trainer import BaseTrainer
+from core.training.losses import LogitLossTerms, divergence, logit_loss, masked_logits
 
 Item = tuple[Feature, np.ndarray | None]  # a sequence and the teacher's logits for it: (C,), or (2, T)
 
@@ -53,11 +53,11 @@ def _stacked(answers: Sequence[np.ndarray]) -> np.ndarray:
     return padded.reshape(-1, padded.shape[-1])
 
 
-class TaskTrainer(RecordedTrainer):
+class TaskTrainer(BaseTrainer):
     """Trains an encoder with its new head.
 
     The gradient of an optimiser step does not depend on how its items are cut into batches: every term is divided by the rows of the
-    whole step. Batches hold items of like length. Arguments are those of `RecordedTrainer`; `data` is a list of items.
+    whole step. Batches hold items of like length. Arguments are those of `BaseTrainer`; `data` is a list of items.
     """
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -65,7 +65,7 @@ class TaskTrainer(RecordedTrainer):
         self.divergence = divergence(self.losses)
 
     def _get_train_sampler(self, _dataset: Any = None) -> Sampler:
-        return LikeLengths([len(feature) for feature, _ in self.train_dataset], self.args.train_batch_size, self.args.seed)
+        return LengthGroupedSampler([len(feature) for feature, _ in self.train_dataset], self.args.train_batch_size, self.args.seed)
 
     def get_batch_samples(self, epoch_iterator: Iterator[dict[str, Tensor]], num_batches: int,
                           device: torch.device) -> tuple[list[dict[str, Tensor]], Tensor]:
@@ -81,7 +81,7 @@ class TaskTrainer(RecordedTrainer):
         Args:
             num_items_in_batch: the divisor from `get_batch_samples`.
         """
-        weights, inputs = self.weights_now(), dict(inputs)
+        weights, inputs = self.current_loss_weights(), dict(inputs)
         targets, taught = inputs.pop("targets"), inputs.pop("taught", None)
         with torch.autocast(targets.device.type, self.dtype, enabled=self.dtype != torch.float32):
             logits = logits_of(model, inputs)
@@ -89,7 +89,7 @@ class TaskTrainer(RecordedTrainer):
             valid = (inputs["attention_mask"] > 0).repeat(2, 1)
             logits, taught = masked_logits(logits, valid), None if taught is None else masked_logits(taught, valid)
         asked = taught is not None and self.uses("kd")
-        terms = HeadTerms(self.divergence if asked else None, weights["kd"] * self.losses.temperature**2, weights["hard"])
+        terms = LogitLossTerms(self.divergence if asked else None, weights["kd"] * self.losses.temperature**2, weights["hard"])
         loss, sums = logit_loss(logits.float(), taught, targets, terms, num_items_in_batch / self.args.world_size)
         for term, factor, total in zip(("kd", "hard"), (terms.soft_factor, terms.hard_factor), sums, strict=True):
             self.add_term(term, factor, total, torch.tensor(float(len(targets)), device=total.device))

@@ -24,7 +24,7 @@ from core.recorder import Recorder
 from core.system.devices import memory_in_use, use_only
 
 STATE_FILE = "trainer_state.json"  # the last file of a checkpoint that Trainer writes
-OWN_STATE = "stillhouse.safetensors"  # in a checkpoint: what Trainer does not know of
+EXTRA_STATE = "stillhouse.safetensors"  # in a checkpoint: what Trainer does not know of
 
 
 def training_arguments(spec: TrainSpec, directory: Path, device: torch.device, *, eval_steps: int,
@@ -68,7 +68,7 @@ def _step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.rpartition("-")[2])
 
 
-class RecordedTrainer(Trainer):
+class BaseTrainer(Trainer):
     """Trains one arm of an experiment; `compute_loss` of a subclass adds up its terms with `add_term`.
 
     Args:
@@ -91,23 +91,23 @@ class RecordedTrainer(Trainer):
         self.loss_is_scaled_for_ga = True
         self.remove_callback(PrinterCallback)
         self.remove_callback(ProgressCallback)
-        self.clock = _Clock()
+        self.clock = _ThroughputCallback()
         # In this order: the conscience waits for the GPU to finish the step, and the clock must not stop before that.
-        self.add_callback(_Conscience(self))
+        self.add_callback(_StopCallback(self))
         self.add_callback(self.clock)
-        self._forget()
+        self._reset_accumulators()
 
     def uses(self, term: str) -> bool:
         """Whether a term takes part at any step."""
         weight = self.losses.weights()[term]
         return bool(weight.start or weight.end)
 
-    def weights_now(self) -> dict[str, float]:
+    def current_loss_weights(self) -> dict[str, float]:
         """Term -> its weight at this step."""
         progress = self.state.global_step / max(self.state.max_steps - 1, 1)
         return {term: ramp.at(progress) for term, ramp in self.losses.weights().items()}
 
-    def go_on(self, checkpoint: Path | None) -> None:
+    def train_from(self, checkpoint: Path | None) -> None:
         """Train to the end, or until a stop; from `checkpoint`, if there is one. At its end nothing is trained any more."""
         if checkpoint is not None and _step_of(checkpoint) >= self._last_step():
             # Trainer would take one step too many.
@@ -121,12 +121,12 @@ class RecordedTrainer(Trainer):
 
     # ------------------------------------------------------------------------------------------ checkpoints
 
-    def own_state(self) -> dict[str, Tensor]:
+    def extra_state(self) -> dict[str, Tensor]:
         """What a checkpoint holds beside model, optimiser and random states."""
         return {f"sums.{name}": total for name, total in self._totals().items()}
 
-    def load_own_state(self, own: dict[str, Tensor]) -> None:
-        """Take up `own_state`; empty where a checkpoint of an earlier release lacks it."""
+    def load_extra_state(self, own: dict[str, Tensor]) -> None:
+        """Take up `extra_state`; empty where a checkpoint of an earlier release lacks it."""
         if self.is_world_process_zero():  # the sums are those of all processes
             self._sums = {name.removeprefix("sums."): tensor.to(self.args.device) for name, tensor in own.items()
                           if name.startswith("sums.") and len(tensor) == 3}
@@ -134,19 +134,19 @@ class RecordedTrainer(Trainer):
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """The model, and what else training goes on from."""
         super().save_model(output_dir, _internal_call)
-        own = self.own_state()
+        own = self.extra_state()
         if self.args.should_save:
             own = {name: tensor.cpu().contiguous() for name, tensor in own.items()}
-            save_file(own, Path(output_dir or self.args.output_dir) / OWN_STATE)
+            save_file(own, Path(output_dir or self.args.output_dir) / EXTRA_STATE)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)
-        path = Path(resume_from_checkpoint) / OWN_STATE
-        self.load_own_state(load_file(path) if path.is_file() else {})
+        path = Path(resume_from_checkpoint) / EXTRA_STATE
+        self.load_extra_state(load_file(path) if path.is_file() else {})
 
     # ------------------------------------------------------------------------------------------ what is told
 
-    def _forget(self) -> None:
+    def _reset_accumulators(self) -> None:
         self._sums: dict[str, Tensor] = {}
 
     def add_term(self, term: str, factor: float, total: Tensor, counted: Tensor) -> None:
@@ -173,7 +173,7 @@ class RecordedTrainer(Trainer):
         """Tell the recorder each term, weighted and raw, and Trainer's own trackers the same numbers."""
         if "loss" in logs:
             logs |= self._term_metrics()
-            self._forget()
+            self._reset_accumulators()
             logs |= {"tokens": float(self.state.num_input_tokens_seen), "tokens_per_second": self.clock.tokens_per_second(self.state),
                      "memory_gib": memory_in_use(self.args.device)}
             if self.is_world_process_zero():
@@ -191,7 +191,7 @@ class RecordedTrainer(Trainer):
         return told
 
 
-class _Clock(TrainerCallback):
+class _ThroughputCallback(TrainerCallback):
     """Training speed without evaluation, saving and the first step, which warms up."""
 
     def __init__(self) -> None:
@@ -212,10 +212,10 @@ class _Clock(TrainerCallback):
         return (state.num_input_tokens_seen - (self._tokens_before or 0.0)) / self.seconds if self.seconds else 0.0
 
 
-class _Conscience(TrainerCallback):
+class _StopCallback(TrainerCallback):
     """Ends training when the user asks for it, and when going on makes no sense."""
 
-    def __init__(self, trainer: RecordedTrainer) -> None:
+    def __init__(self, trainer: BaseTrainer) -> None:
         self.trainer = trainer
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:

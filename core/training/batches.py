@@ -25,7 +25,7 @@ class Batch(TypedDict):
     hard: Tensor
 
 
-class Draw(NamedTuple):
+class StepSeed(NamedTuple):
     """What everything that is drawn for a step depends on: the run's seed, the optimiser step and the process."""
 
     seed: int
@@ -33,10 +33,10 @@ class Draw(NamedTuple):
     process: int = 0
 
 
-Batches = Callable[[Sequence[dict[str, Tensor]], Draw], list[Batch]]
+Batches = Callable[[Sequence[dict[str, Tensor]], StepSeed], list[Batch]]
 
 
-def next_token(blocks: Sequence[dict[str, Tensor]], _draw: Draw | None = None) -> list[Batch]:
+def causal_lm_batches(blocks: Sequence[dict[str, Tensor]], _draw: StepSeed | None = None) -> list[Batch]:
     """Causal batches of blocks; the last position predicts what the block does not hold."""
     made: list[Batch] = []
     for block in blocks:

@@ -15,13 +15,13 @@ from transformers import PreTrainedModel, TrainingArguments
 from core.config import LossSpec
 from core.data.packing import Blocks
 from core.errors import CompatibilityError
-from core.models.architectures import anatomy_of, plain_model
+from core.models.architectures import architecture_of, plain_model
 from core.models.architectures import blocks as blocks_of
 from core.models.forward import forward, output_head
 from core.recorder import Recorder
-from core.training.base_trainer import RecordedTrainer
-from core.training.batches import Batch, Batches, Draw, next_token
-from core.training.losses import Counts, Head, HeadTerms, LayerMatch, cosine_distance, divergence, head_loss
+from core.training.base_trainer import BaseTrainer
+from core.training.batches import Batch, Batches, StepSeed, causal_lm_batches
+from core.training.losses import Head, HiddenStateMatching, LogitLossTerms, PositionWeights, cosine_distance, divergence, head_loss
 
 
 class BlockDataset(Dataset):
@@ -43,7 +43,7 @@ def collate(items: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 
 @dataclass(frozen=True)
-class Lesson:
+class DistillationSetup:
     """What is taught, by whom.
 
     Attributes:
@@ -59,10 +59,10 @@ class Lesson:
     vocabulary: int | None = None
 
 
-CONTROL_LESSON = Lesson(LossSpec(w_kd=0.0, w_hard=1.0))  # no teacher: the text alone
+HARD_LABELS_ONLY = DistillationSetup(LossSpec(w_kd=0.0, w_hard=1.0))  # no teacher: the text alone
 
 
-class DistillationTrainer(RecordedTrainer):
+class DistillationTrainer(BaseTrainer):
     """Trains one arm of an experiment.
 
     The gradient of an optimiser step does not depend on how its blocks are cut into batches: every term is divided by
@@ -78,18 +78,19 @@ class DistillationTrainer(RecordedTrainer):
         batches: what blocks are trained on; see `core.evaluation.objectives`.
     """
 
-    def __init__(self, student: nn.Module, lesson: Lesson, data: Blocks, arguments: TrainingArguments, *, arm: str, recorder: Recorder,
-                 dtype: torch.dtype, evaluate: Callable[[int], dict[str, float]], batches: Batches = next_token) -> None:
+    def __init__(self, student: nn.Module, lesson: DistillationSetup, data: Blocks, arguments: TrainingArguments, *, arm: str,
+                 recorder: Recorder,
+                 dtype: torch.dtype, evaluate: Callable[[int], dict[str, float]], batches: Batches = causal_lm_batches) -> None:
         self.lesson, self.batches, self.divergence = lesson, batches, divergence(lesson.losses)
         matched = lesson.losses.w_hidden_mse
         self.layer_match = self._layer_match(student) if matched.start or matched.end else None
         super().__init__(student, lesson.losses, BlockDataset(data), collate, arguments, arm=arm, recorder=recorder, dtype=dtype,
                          evaluate=evaluate)
 
-    def _layer_match(self, student: nn.Module) -> LayerMatch:
+    def _layer_match(self, student: nn.Module) -> HiddenStateMatching:
         teacher, model = self.lesson.teacher, plain_model(student)
         layers = len(blocks_of(teacher))
-        match = LayerMatch(self.lesson.layer_map, layers, _width(model), _width(teacher)).to(model.device)
+        match = HiddenStateMatching(self.lesson.layer_map, layers, _width(model), _width(teacher)).to(model.device)
         if not match.pairs or max(self.lesson.layer_map) >= layers:
             raise CompatibilityError(f"losses.w_hidden_mse matches student blocks with the teacher blocks {list(self.lesson.layer_map)}.",
                                      f"At least one pair of blocks of the {layers} that the teacher has was expected; a last block is "
@@ -100,17 +101,17 @@ class DistillationTrainer(RecordedTrainer):
             model.add_module("layer_match", match)
         return match
 
-    def go_on(self, checkpoint: Path | None) -> None:
-        super().go_on(checkpoint)
+    def train_from(self, checkpoint: Path | None) -> None:
+        super().train_from(checkpoint)
         plain_model(self.model)._modules.pop("layer_match", None)  # projections are no part of the student
 
-    def own_state(self) -> dict[str, Tensor]:
+    def extra_state(self) -> dict[str, Tensor]:
         """The projections too, which checkpoints of adapters leave out."""
         matched = self.layer_match.state_dict() if self.layer_match is not None else {}
-        return super().own_state() | {f"layer_match.{name}": tensor for name, tensor in matched.items()}
+        return super().extra_state() | {f"layer_match.{name}": tensor for name, tensor in matched.items()}
 
-    def load_own_state(self, own: dict[str, Tensor]) -> None:
-        super().load_own_state(own)
+    def load_extra_state(self, own: dict[str, Tensor]) -> None:
+        super().load_extra_state(own)
         if self.layer_match is not None and own:
             self.layer_match.load_state_dict({name.removeprefix("layer_match."): tensor for name, tensor in own.items()
                                               if name.startswith("layer_match.")})
@@ -123,7 +124,7 @@ class DistillationTrainer(RecordedTrainer):
         processes, where models are compared and where they are asked."""
         blocks = list(islice(epoch_iterator, num_batches))
         # What is drawn depends on the step alone, so a resumed run draws what an uninterrupted one would have drawn.
-        batches = self.batches(blocks, Draw(self.args.seed, self.state.global_step, self.args.process_index)) if blocks else []
+        batches = self.batches(blocks, StepSeed(self.args.seed, self.state.global_step, self.args.process_index)) if blocks else []
         nothing = torch.zeros((), dtype=torch.float32, device=device)
         totals = torch.stack([sum((batch[part].sum() for batch in batches), nothing) for part in ("soft", "hard")])
         return batches, self.accelerator.reduce(totals, "sum") if self.args.world_size > 1 else totals
@@ -136,13 +137,13 @@ class DistillationTrainer(RecordedTrainer):
         Args:
             num_items_in_batch: the divisors from `get_batch_samples`.
         """
-        weights, teacher, every = self.weights_now(), self.lesson.teacher, self.layer_match is not None
+        weights, teacher, every = self.current_loss_weights(), self.lesson.teacher, self.layer_match is not None
         compared, asked = inputs["soft"] > 0, inputs["hard"] > 0  # (B, T)
         if self.uses("kd"):
             asked = asked | compared
         # Processes average their gradients, while the divisors count the positions of all of them.
         divisors = num_items_in_batch.clamp_min(1e-6) / self.args.world_size
-        counts = Counts(inputs["soft"][asked], inputs["hard"][asked], *divisors)
+        counts = PositionWeights(inputs["soft"][asked], inputs["hard"][asked], *divisors)
 
         with torch.autocast(asked.device.type, self.dtype, enabled=self.dtype != torch.float32):
             states = forward(model, inputs["input_ids"], inputs["attention_mask"], every=every)
@@ -151,7 +152,7 @@ class DistillationTrainer(RecordedTrainer):
             with torch.no_grad():
                 taught = forward(teacher, inputs["input_ids"], inputs["attention_mask"], every=every)
 
-        terms = HeadTerms(self.divergence if self.uses("kd") else None, weights["kd"] * self.lesson.losses.temperature**2,
+        terms = LogitLossTerms(self.divergence if self.uses("kd") else None, weights["kd"] * self.lesson.losses.temperature**2,
                           weights["hard"])
         loss, sums = head_loss(_head(model, states.before_head[asked].to(self.dtype)),
                                _head(teacher, taught.before_head[asked]) if taught else None,
@@ -174,7 +175,7 @@ class DistillationTrainer(RecordedTrainer):
 
 def _width(model: PreTrainedModel) -> int:
     """Channels of the states that are matched: those of the residual stream, or of the embedding to which OPT leads its last ones back."""
-    anatomy = anatomy_of(model.config)
+    anatomy = architecture_of(model.config)
     if anatomy.objective == "masked":
         return anatomy.dimension(model.config.to_dict(), anatomy.width_key)
     return model.get_input_embeddings().weight.shape[1]

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from core.config import LossSpec
 from core.models.chunking import CHUNK_ELEMENTS
 
-IMPOSSIBLE = -1e30  # the logit of what cannot be
+MASKED_LOGIT = -1e30  # the logit of what cannot be
 
 Term = tuple[Tensor, Tensor]  # value (N,), gradient with respect to the student's logits (N, V)
 
@@ -94,7 +94,7 @@ def divergence(spec: LossSpec) -> Callable[[Tensor, Tensor], Term]:
 
 
 @dataclass(frozen=True, slots=True)
-class HeadTerms:
+class LogitLossTerms:
     """Which terms on logits take part, and with which factors.
 
     Attributes:
@@ -124,7 +124,7 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class PositionWeights:
     """How much each position counts.
 
     Attributes:
@@ -138,7 +138,7 @@ class Counts:
     hard_divisor: float | Tensor
 
 
-def head_loss(student: Head, teacher: Head | None, targets: Tensor, counts: Counts, terms: HeadTerms,
+def head_loss(student: Head, teacher: Head | None, targets: Tensor, counts: PositionWeights, terms: LogitLossTerms,
               vocabulary: int | None = None) -> tuple[Tensor, Tensor]:
     """Everything that needs logits, from the hidden states in front of the output heads.
 
@@ -232,10 +232,10 @@ def masked_logits(logits: Tensor, valid: Tensor) -> Tensor:
     Args:
         logits, valid: (N, T) each; every row has a valid place.
     """
-    return logits.float().masked_fill(~valid, IMPOSSIBLE)
+    return logits.float().masked_fill(~valid, MASKED_LOGIT)
 
 
-def logit_loss(z: Tensor, v: Tensor | None, targets: Tensor, terms: HeadTerms, divisor: float | Tensor) -> tuple[Tensor, Tensor]:
+def logit_loss(z: Tensor, v: Tensor | None, targets: Tensor, terms: LogitLossTerms, divisor: float | Tensor) -> tuple[Tensor, Tensor]:
     """Hard labels and soft targets on the logits of a task: of classes, or of the places of a span (1910.01108, section 4).
 
         L = sum_n (w_kd T^2 D(p_n, q_n) + w_hard CE(q_n, y_n)) / divisor
@@ -272,7 +272,7 @@ class _LogitLoss(torch.autograd.Function):
         return gradient * upstream, None, None, None, None
 
 
-class LayerMatch(nn.Module):
+class HiddenStateMatching(nn.Module):
     """Mean squared error between the outputs of matched blocks (FitNets, 1412.6550; TinyBERT, 1909.10351, section 3.1).
 
     A learnt projection maps the student's width to the teacher's where they differ. The output of the last block is

@@ -26,7 +26,7 @@ from core.recorder import STUDENT, ListRecorder
 from core.students.build import build_student
 from core.system.devices import resolve_precision
 from core.training.base_trainer import training_arguments
-from core.training.distillation_trainer import DistillationTrainer, Lesson
+from core.training.distillation_trainer import DistillationSetup, DistillationTrainer
 from tests.benchmarks.table import ROOT, Figure
 
 BATCH, LENGTH, TEMPERATURE, ROUNDS = 8, 256, 2.0, 3
@@ -52,7 +52,7 @@ def engine_speed(teacher: PreTrainedModel, blocks: Blocks, steps: int) -> float:
         arguments = training_arguments(spec, Path(folder), torch.device("cpu"), eval_steps=10**6)
         arguments.save_strategy = arguments.eval_strategy = "no"
         recorder = ListRecorder()
-        lesson = Lesson(LossSpec(w_kd=1.0, w_hard=0.5, temperature=TEMPERATURE), teacher, student.layer_map)
+        lesson = DistillationSetup(LossSpec(w_kd=1.0, w_hard=0.5, temperature=TEMPERATURE), teacher, student.layer_map)
         trainer = DistillationTrainer(student.model, lesson, blocks, arguments, arm=STUDENT, recorder=recorder, dtype=torch.float32,
                                       evaluate=lambda step: {"eval/cross_entropy": 0.0})
         trainer.train()

@@ -11,7 +11,7 @@ from core.config import StudentSpec
 from core.errors import CompatibilityError, ConfigError, UnsupportedModel
 from core.models import catalog, checkpoints
 from core.models.adapters import merged
-from core.models.architectures import ANATOMIES, anatomy_of, blocks, without_block
+from core.models.architectures import ARCHITECTURE_SPECS, architecture_of, blocks, without_block
 from core.models.checkpoints import task_of
 from core.models.forward import forward, output_head
 from core.students.build import build_student
@@ -40,7 +40,7 @@ def test_what_enters_the_head_gives_the_logits(name, every):
 
 @pytest.mark.parametrize("name", ENCODERS)
 def test_the_anatomy_names_what_is_there(name):
-    model, anatomy = tiny_encoder(name), ANATOMIES[name]
+    model, anatomy = tiny_encoder(name), ARCHITECTURE_SPECS[name]
     assert anatomy.objective == "masked" and len(blocks(model)) == 4
     assert model.get_submodule(anatomy.head) is model.get_output_embeddings()
     assert model.get_submodule(anatomy.embeddings) is model.get_input_embeddings()
@@ -115,7 +115,7 @@ def test_checkpoints_of_other_objectives_count_as_the_language_model_that_they_h
     whole = BertForPreTraining(model.config)
     whole.save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
-    assert config["architectures"] == ["BertForPreTraining"] and anatomy_of(config).objective == "masked"
+    assert config["architectures"] == ["BertForPreTraining"] and architecture_of(config).objective == "masked"
     assert checkpoints.count(checkpoints.parameter_shapes(tmp_path), config).total == model.num_parameters()
 
 

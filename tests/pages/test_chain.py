@@ -159,7 +159,7 @@ def test_recovery_opens_a_form_that_can_be_started(open_page: Open, house: str, 
     place = chains.place(house, store)
     chain = place.open()
     target = next(point.target for point in chain.curve if point.target.bracket == 0)
-    on_demand.make(chain, target, place.made_dir / "pocket", measure=False)
+    on_demand.make(chain, target, place.generated_dir / "pocket", measure=False)
     model, = chains.made(place)
     changes = [*recovery_view.link(place, model, target.bracket), "data.block_length=64"]
     page = open_page("new", recipe="quickstart", set=changes)
@@ -178,8 +178,8 @@ def pocket(house: str, store: Store) -> chains.MadeModel:
     place = chains.place(house, store)
     chain = place.open()
     target = next(point.target for point in chain.curve if point.target.bracket == 0)
-    on_demand.make(chain, target, place.made_dir / "pocket", measure=False)
-    chains.update_record(place.made_dir / "pocket", losses=LOSSES)
+    on_demand.make(chain, target, place.generated_dir / "pocket", measure=False)
+    chains.note(place.generated_dir / "pocket", losses=LOSSES)
     return chains.made(place)[0]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from core.studies.claims import outcomes, registry
-from core.studies.claims.running import judged
+from core.studies.claims.running import evaluate_claim
 from tests.core.studies.claims.fake_claims import fake, put_in_place
 from tests.pages.conftest import Open, fault_free, texts
 from tests.pages.examples import GONE
@@ -25,7 +25,7 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def finished(gain: float = 1.0) -> None:
     numbers = {seed: {"gain": gain + seed % 3 / 10, "steps": 5} for seed in (42, 43, 44)}
-    outcomes.keep(judged(registry.CLAIMS["X1"], numbers, registry.CLAIMS["X1"].setting, 83.0))
+    outcomes.keep(evaluate_claim(registry.CLAIMS["X1"], numbers, registry.CLAIMS["X1"].setting, 83.0))
 
 
 def checked(state: str, process: Process = GONE, **details: Any) -> None:

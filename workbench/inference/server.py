@@ -30,7 +30,7 @@ from core.evaluation.token_divergence import compare_positions, next_token_logit
 from core.export import Form
 from core.generation.streaming import stream
 from core.models import catalog
-from core.models.architectures import anatomy_of
+from core.models.architectures import architecture_of
 from core.models.catalog import LoadedModel
 from core.models.checkpoints import Task
 from core.models.compatibility import check_compatible, check_task
@@ -214,7 +214,7 @@ class Server:
         from core.data.preview import preview
 
         with self._pool.using(model) as (loaded, _):
-            objective = anatomy_of(loaded.model.config).objective
+            objective = architecture_of(loaded.model.config).objective
             yield _value(preview(DataSpec.model_validate(data), loaded.tokenizer, rows, objective=objective))
 
     def _scan_dataset(self, _cancelled: threading.Event, data: dict[str, Any], model: str | None, seed: int) -> Iterator[Message]:
@@ -225,7 +225,7 @@ class Server:
             yield _value(scan_dataset(spec, None, seed))
             return
         with self._pool.using(model) as (loaded, _):
-            yield _value(scan_dataset(spec, loaded.tokenizer, seed, anatomy_of(loaded.model.config).objective))
+            yield _value(scan_dataset(spec, loaded.tokenizer, seed, architecture_of(loaded.model.config).objective))
 
     def _plan(self, _cancelled: threading.Event, config: dict[str, Any], measure: bool) -> Iterator[Message]:
         from core.planning import plan
@@ -247,7 +247,7 @@ class Server:
         opened, size = _chain(**chain), _target(target)
         with self._cores.share(size.parameters):
             own = on_demand.loss_of(catalog.load(folder, dtype=torch.float32).model, opened)
-            yield _value({"this": own, **on_demand.compare(opened, size, on_demand.load_bracket(opened, size.bracket))})
+            yield _value({"this": own, **on_demand.compare(opened, size, on_demand.load_anchor_pair(opened, size.bracket))})
 
     def _export(self, _cancelled: threading.Event, model: str, form: Form, folder: str, name: str) -> Iterator[Message]:
         from core.export import exporting

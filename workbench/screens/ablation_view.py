@@ -102,7 +102,7 @@ def command(name: str, steps: int | None, seeds: int) -> str:
 
 
 def _card(folder: Path, busy: str | None) -> None:
-    task, result, job = results.noted(folder), results.result_of(folder), AblationJob(folder)
+    task, result, job = results.load_request(folder), results.result_of(folder), AblationJob(folder)
     if task is None:
         return  # another release began it
     config, seeds = task

@@ -52,13 +52,13 @@ class ChainPlace:
         return (self.path / FILE).stat().st_mtime
 
     @property
-    def made_dir(self) -> Path:
+    def generated_dir(self) -> Path:
         """Where the models that are made from it lie; a run may be renamed, its id stays."""
         if self.run is not None:
-            return paths.made_dir() / self.run.id
+            return paths.generated_dir() / self.run.id
         where = Path(self.name)
         mark = "" if where.name == self.name else f"-{hashlib.sha256(str(self.path).encode()).hexdigest()[:6]}"
-        return paths.made_dir() / f"{where.name}{mark}"  # a folder is known by its last name, of which there may be several
+        return paths.generated_dir() / f"{where.name}{mark}"  # a folder is known by its last name, of which there may be several
 
     def open(self) -> Chain:
         """Raises ModelNotFound for an unfinished chain, CorruptModel for a damaged one."""
@@ -67,7 +67,7 @@ class ChainPlace:
 
 @dataclass(frozen=True, slots=True)
 class MadeModel:
-    """A model that was made on demand; the other fields are those of `core.chains.on_demand.Made`.
+    """A model that was made on demand; the other fields are those of `core.chains.on_demand.GeneratedModel`.
 
     Attributes:
         requested_size: the requested parameter count, for which the solver gives this size.
@@ -128,7 +128,7 @@ def _listed(known: list[ChainPlace]) -> str:
 
 def made(place: ChainPlace) -> list[MadeModel]:
     """The models made from a chain, newest first."""
-    folders = sorted(_folders(place.made_dir), key=lambda folder: -folder.stat().st_mtime)
+    folders = sorted(_folders(place.generated_dir), key=lambda folder: -folder.stat().st_mtime)
     return [model for folder in folders if (model := read_made(folder)) is not None]
 
 
@@ -137,7 +137,7 @@ def made_name(place: ChainPlace, target: Target, method: str, alpha: float | Non
     way = "" if alpha is None else f"-alpha{alpha:.3g}"
     for size in (units.count(target.parameters), str(target.parameters)):
         name = f"{Path(place.name).name}-{size}{way}"
-        there = read_made(place.made_dir / name)
+        there = read_made(place.generated_dir / name)
         if there is None or (there.target, there.method, there.alpha) == (target, method, alpha):
             break
     return name
@@ -172,13 +172,13 @@ def update_record(folder: Path, **known: Any) -> None:
 
 def made_folder(name: str) -> Path | None:
     """The folder of a made model by its name; the newest where several chains have one."""
-    found = [folder for folder in _folders(*_subfolders(paths.made_dir())) if folder.name == name]
+    found = [folder for folder in _folders(*_subfolders(paths.generated_dir())) if folder.name == name]
     return max(found, key=lambda folder: folder.stat().st_mtime, default=None)
 
 
 def made_folders() -> list[Path]:
     """The folders of all made models, newest first."""
-    return sorted(_folders(*_subfolders(paths.made_dir())), key=lambda folder: -folder.stat().st_mtime)
+    return sorted(_folders(*_subfolders(paths.generated_dir())), key=lambda folder: -folder.stat().st_mtime)
 
 
 def bin_made(model: MadeModel) -> BinnedModel:
@@ -193,13 +193,13 @@ def bin_made(model: MadeModel) -> BinnedModel:
 
 def binned_made(place: ChainPlace) -> list[BinnedModel]:
     """What is in a chain's bin, the latest first."""
-    stamps = sorted((each for each in _subfolders(place.made_dir / BIN) if each.name.isdecimal()), key=lambda each: -int(each.name))
+    stamps = sorted((each for each in _subfolders(place.generated_dir / BIN) if each.name.isdecimal()), key=lambda each: -int(each.name))
     return [BinnedModel(model, int(stamp.name) / 1e9) for stamp in stamps for folder in _folders(stamp) if (model := read_made(folder))]
 
 
 def is_binned(name: str) -> bool:
     """Whether a made model of that name is in some chain's bin."""
-    stamps = (stamp for place in _subfolders(paths.made_dir()) for stamp in _subfolders(place / BIN))
+    stamps = (stamp for place in _subfolders(paths.generated_dir()) for stamp in _subfolders(place / BIN))
     return any(folder.name == name for folder in _folders(*stamps))
 
 
@@ -223,8 +223,8 @@ def remove_made(binned: BinnedModel) -> None:
 
 @contextmanager
 def _removing(model: MadeModel) -> Iterator[None]:
-    if paths.made_dir() not in model.folder.parents:
-        raise StoreError(f"'{model.folder}' is not a made model's folder.", f"A folder in {paths.made_dir()} was expected.")
+    if paths.generated_dir() not in model.folder.parents:
+        raise StoreError(f"'{model.folder}' is not a made model's folder.", f"A folder in {paths.generated_dir()} was expected.")
     try:
         yield
     except OSError as error:

@@ -43,7 +43,7 @@ def start_ablation(config: ExperimentConfig, seeds: int, command: str = "") -> A
     """
     variants(config)
     require_idle()
-    job = AblationJob(results.note(config, seeds, command))
+    job = AblationJob(results.save_request(config, seeds, command))
     _launch(job, seeds)
     return job
 

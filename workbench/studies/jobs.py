@@ -129,7 +129,7 @@ class AblationJob(Job):
     RUNNING, RESUME_HINT = "The ablation {} is running", "Finished trainings are kept: start it again to resume after them."
 
     def run(self, seeds: int, recorder: Recorder) -> None:
-        request = results.noted(self.folder)
+        request = results.load_request(self.folder)
         if request is None:
             raise ConfigError(f"'{self.folder}' holds no ablation.", "A recipe that this release reads was expected.",
                               "Start the ablation again from its recipe.")

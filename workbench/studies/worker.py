@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from core.recorder import Stopped
+from core.recorder import StopRequested
 from workbench.error_mapping import to_user_error
 from workbench.processes import Process
 from workbench.studies.jobs import KINDS, Job, JobState, State
@@ -77,7 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, recorder.request_stop)
     try:
         job.run(options.seeds, recorder)
-    except Stopped:
+    except StopRequested:
         recorder.end("stopped", message="Stopped.", hint=job.RESUME_HINT)
     except Exception as failure:  # whatever happened, the state must not stay "running"
         traceback.print_exception(failure)

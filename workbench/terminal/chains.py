@@ -15,7 +15,7 @@ from workbench.store.chains import place
 from workbench.terminal import output
 
 if TYPE_CHECKING:
-    from core.chains.on_demand import Made
+    from core.chains.on_demand import GeneratedModel
 
 
 def is_chain(reference: str) -> bool:
@@ -68,7 +68,7 @@ def interpolate(options: argparse.Namespace, store: Store) -> tuple[dict[str, An
     return made_document(made, chain, options.out), made_text(made, options.out)
 
 
-def made_document(made: Made, chain: Chain, out: str) -> dict[str, Any]:
+def made_document(made: GeneratedModel, chain: Chain, out: str) -> dict[str, Any]:
     """A model that was made, with what it is held against."""
     large, small = (chain.anchors[number] for number in (made.target.bracket, made.target.bracket + 1))
     return {"chain": made.chain, "output_dir": str(Path(out).expanduser().absolute()), "parameters": made.target.parameters,
@@ -77,7 +77,7 @@ def made_document(made: Made, chain: Chain, out: str) -> dict[str, Any]:
             "baselines": {name: loss for name, loss in made.losses.items() if name != "this"}, "seconds": made.seconds}
 
 
-def made_text(made: Made, out: str) -> str:
+def made_text(made: GeneratedModel, out: str) -> str:
     """The same for people."""
     sizes = made.target.dimensions
     how = f"alpha {made.alpha:.3g}" if made.alpha is not None else f"blocks swapped back: {', '.join(map(str, made.swapped)) or 'none'}"

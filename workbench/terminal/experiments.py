@@ -71,7 +71,7 @@ def chain(options: argparse.Namespace) -> Answer:
 
 def ablate(options: argparse.Namespace) -> Answer:
     """Train a recipe with and without each of its parts, in the foreground."""
-    from core.studies.ablation.results import note
+    from core.studies.ablation.results import save_request
     from core.studies.ablation.run import run_ablation
     from core.studies.ablation.variants import variants
     from core.studies.seeds import seeds_of
@@ -86,7 +86,7 @@ def ablate(options: argparse.Namespace) -> Answer:
     config = references.resolved(config, store)
     variants(config)
     try:
-        note(config, options.seeds, _command(options))
+        save_request(config, options.seeds, _command(options))
         found = run_ablation(config, seeds_of(options.seeds), progress)
     except KeyboardInterrupt:
         print("\nFinished trainings are kept: the same command resumes after them.", file=sys.stderr)

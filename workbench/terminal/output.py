@@ -83,7 +83,7 @@ def card_text(card: Card) -> str:
     """A retention card for people."""
     head, rows = retention_card.table(card)
     return "\n\n".join(["retention card", table([each.upper() for each in head], rows),
-                        *(textwrap.fill(note, WIDTH) for note in retention_card.notes(card))])
+                        *(textwrap.fill(save_request, WIDTH) for save_request in retention_card.notes(card))])
 
 
 def model_document(entry: ModelEntry) -> dict[str, Any]:
@@ -120,9 +120,9 @@ def plan_text(plan: Plan) -> str:
             lines.append(f"    {check.fix}")
     facts = [("parameters trained", plan.trainable_parameters, "{:,}"), ("layer map", plan.layer_map, "{}"),
              ("tokens per step", plan.tokens_per_step, "{:,}"), ("steps", plan.total_steps, "{:,}"),
-             ("memory", plan.memory and units.room(plan.memory.total), "{}"),
-             ("memory available", plan.memory_available and units.room(plan.memory_available), "{}"),
-             ("disk", plan.disk_bytes and units.room(plan.disk_bytes), "{}"), ("speed", plan.tokens_per_second, "{:,.0f} tokens/s"),
+             ("memory", plan.memory and units.format_gib(plan.memory.total), "{}"),
+             ("memory available", plan.memory_available and units.format_gib(plan.memory_available), "{}"),
+             ("disk", plan.disk_bytes and units.format_gib(plan.disk_bytes), "{}"), ("speed", plan.tokens_per_second, "{:,.0f} tokens/s"),
              ("time", plan.seconds and units.duration(plan.seconds), f"{{}}, from {plan.measured_steps} real steps")]
     return "\n".join([*lines, "", *(f"{label:<20}{form.format(value)}" for label, value, form in facts if value is not None)])
 
@@ -137,7 +137,7 @@ def export_text(made: Exported, out: Path) -> str:
     rows = []
     for form, told in made.forms.items():
         agreement = told.agreement
-        rows.append((form, units.size(told.bytes), f"{told.milliseconds:.2f} ms", *((None,) * 3 if agreement is None else (
+        rows.append((form, units.format_bytes(told.bytes), f"{told.milliseconds:.2f} ms", *((None,) * 3 if agreement is None else (
             f"{agreement.top1:.1%} of {agreement.positions}", f"{agreement.largest_probability_difference:.2g}",
             f"{agreement.mean_probability_difference:.2g}"))))
     head = ("FORM", "SIZE", "ONE TEXT", "SAME TOP-1", "LARGEST DIFFERENCE", "MEAN DIFFERENCE")

@@ -19,7 +19,7 @@ from typing import Any
 
 from core.config import ExperimentConfig
 from core.errors import ConfigError
-from core.evaluation.statistics import Estimate, around_mean
+from core.evaluation.statistics import Estimate, mean_interval
 from core.metrics import METRICS
 from core.recipes import parse_recipe
 from core.studies.ablation.variants import FULL, RANDOM
@@ -71,7 +71,7 @@ class Ablation:
 
     def difference(self, variant: str, metric: str) -> Estimate:
         """The variant less the whole recipe."""
-        return around_mean([after - whole for after, whole in zip(self.values[variant][metric], self.values[FULL][metric], strict=True)])
+        return mean_interval([after - whole for after, whole in zip(self.values[variant][metric], self.values[FULL][metric], strict=True)])
 
     def costs(self, variant: str, metric: str) -> bool | None:
         """Whether leaving the part out makes the metric worse beyond two standard errors; None within them, or with one seed."""
@@ -106,7 +106,7 @@ def folder_of(config: ExperimentConfig) -> Path:
     return _all() / f"{name_of(config)}-{config.digest()[:8]}"
 
 
-def note(config: ExperimentConfig, seeds: int = DEFAULT_SEEDS, command: str = "") -> Path:
+def save_request(config: ExperimentConfig, seeds: int = DEFAULT_SEEDS, command: str = "") -> Path:
     """Write down what is to be done, for the process that does it and for the page; returns the folder.
 
     Args:
@@ -124,7 +124,7 @@ def command_of(folder: Path) -> str:
     return plain.get("command", "") if isinstance(plain, dict) else ""
 
 
-def noted(folder: Path) -> tuple[ExperimentConfig, tuple[int, ...]] | None:
+def load_request(folder: Path) -> tuple[ExperimentConfig, tuple[int, ...]] | None:
     """The configuration and the seeds of an ablation; None where a folder holds none that this release reads."""
     plain = read_json(folder / RECIPE)
     try:
@@ -170,7 +170,7 @@ def shown(estimate: Estimate) -> str:
 
 def table(result: Ablation) -> tuple[list[str], list[list[str]]]:
     """Head and rows: the whole recipe's means, then each variant's differences."""
-    rows = [[WORDS[FULL], *(f"{around_mean(result.values[FULL][metric]).value:.4g}" for metric in result.metrics), ""]]
+    rows = [[WORDS[FULL], *(f"{mean_interval(result.values[FULL][metric]).value:.4g}" for metric in result.metrics), ""]]
     rows += [[WORDS[variant], *(shown(result.difference(variant, metric)) for metric in result.metrics), f"{PUBLISHED[variant]:+.2f}"]
              for variant in result.parts]
     return ["", *map(label, result.metrics), "GLUE points, published"], rows

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from core.config import ExperimentConfig
 from core.errors import ConfigError
 from core.models import catalog
-from core.recorder import Recorder, Stopped
-from core.studies.ablation.results import MEASURED, RESULT, Ablation, folder_of, name_of, note
+from core.recorder import Recorder, StopRequested
+from core.studies.ablation.results import MEASURED, RESULT, Ablation, folder_of, name_of, save_request
 from core.studies.ablation.variants import trained, variants, with_seed
 from core.system.files import write_json
 from core.system.provenance import git_commit, versions
@@ -35,16 +35,16 @@ def run_ablation(config: ExperimentConfig, seeds: tuple[int, ...], recorder: Rec
     made, folder = variants(config), folder_of(config)
     if not seeds or len(set(seeds)) != len(seeds):
         raise ConfigError(f"The seeds {list(seeds)} were given.", "One or more different numbers were expected.")
-    note(config, len(seeds))
+    save_request(config, len(seeds))
     total, reports = len(seeds) * len(made), {}
     for seed in seeds:
         for variant, each in made.items():
             if recorder.should_stop():
-                raise Stopped
+                raise StopRequested
             recorder.event("ablation", {"variant": variant, "seed": seed, "done": len(reports), "total": total})
             report = trained(with_seed(each, seed), recorder, load=load)
             if report["stopped"]:
-                raise Stopped
+                raise StopRequested
             reports[seed, variant] = report
         result = _result(config, tuple(made), reports)
         write_json(folder / RESULT, result.to_dict())  # seed by seed, so that the page can show what is known so far

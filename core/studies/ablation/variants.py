@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from core.config import ExperimentConfig, Ramp
 from core.errors import ConfigError, ModelError, NetworkError
 from core.models import catalog, checkpoints
-from core.recorder import Recorder, Stopped
+from core.recorder import Recorder, StopRequested
 from core.system.files import read_json
 from core.system.paths import cache_dir
 from core.system.provenance import versions
@@ -90,7 +90,7 @@ def _alone(path: Path, recorder: Recorder) -> Iterator[None]:
             lock.acquire(timeout=1)
         except Timeout as error:
             if recorder.should_stop():
-                raise Stopped from error
+                raise StopRequested from error
     try:
         yield
     finally:

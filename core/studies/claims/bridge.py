@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.recorder import Recorder, Stopped
-from core.studies.claims.claim import Claim, Figure, Numbers, Setting, Source
+from core.recorder import Recorder, StopRequested
+from core.studies.claims.claim import Claim, Figure, Numbers, ProtocolConfig, Source
 from core.studies.claims.rules import above, every
 from core.system.paths import ASSETS
 
@@ -23,7 +23,7 @@ RECIPE = ASSETS / "recipes" / "house-bridge.yaml"
 
 
 @dataclass(frozen=True)
-class BridgeSetting(Setting):
+class BridgeProtocolConfig(ProtocolConfig):
     """Sizes of the claim.
 
     Attributes:
@@ -39,7 +39,7 @@ class BridgeSetting(Setting):
     answer_tokens: int = 64
 
 
-def across_vocabularies(seed: int, setting: BridgeSetting, recorder: Recorder) -> Numbers:
+def across_vocabularies(seed: int, setting: BridgeProtocolConfig, recorder: Recorder) -> Numbers:
     """C8. CE on the teacher's held-out texts and Rouge-L of greedy answers against the teacher's, before and after."""
     from core.methods.bridge import write_texts
     from core.methods.distillation import distill
@@ -51,14 +51,14 @@ def across_vocabularies(seed: int, setting: BridgeSetting, recorder: Recorder) -
     # The same texts for every seed: the seed is that of the training.
     harvest = write_texts(recipe.bridge, recorder, cache_dir(), seed=recipe.train.seed)
     if harvest is None:
-        raise Stopped
+        raise StopRequested
     config = recipe.model_copy(update={
         "bridge": None, "data": recipe.data.model_copy(update={"source": str(harvest.path)}),
         "train": recipe.train.model_copy(update={"seed": seed})})
     with tempfile.TemporaryDirectory() as folder:
         report = distill(config, recorder, Path(folder))
         if report["stopped"]:
-            raise Stopped
+            raise StopRequested
         before, after = (report["metrics"][who]["cross_entropy"] for who in ("student_before", "student_after"))
         rouge = {who: _rouge(reference, config, setting) for who, reference in (
             ("before", config.student.model), ("after", str(Path(folder) / "student")))}
@@ -66,7 +66,7 @@ def across_vocabularies(seed: int, setting: BridgeSetting, recorder: Recorder) -
             "rouge_before": rouge["before"], "rouge_after": rouge["after"], "texts": harvest.kept}
 
 
-def _rouge(reference: str, config: ExperimentConfig, setting: BridgeSetting) -> float:
+def _rouge(reference: str, config: ExperimentConfig, setting: BridgeProtocolConfig) -> float:
     """Mean Rouge-L of a model's greedy answers to held-out prompts, against the teacher's own answers."""
     import torch
 
@@ -111,7 +111,7 @@ CLAIMS = (
         (Figure("gain", "CE before - CE after", "nats/token"), Figure("rouge_gain", "Rouge-L after - before"),
          Figure("before", "CE before", "nats/token"), Figure("after", "CE after", "nats/token"),
          Figure("rouge_before", "Rouge-L before"), Figure("rouge_after", "Rouge-L after"), Figure("texts", "texts kept of the teacher")),
-        every(above("gain"), above("rouge_gain")), BridgeSetting(), 300, across_vocabularies,
+        every(above("gain"), above("rouge_gain")), BridgeProtocolConfig(), 300, across_vocabularies,
         ("Prompts are drawn from one set of templates: held-out texts answer like questions, and duplicates are left out.",
          "The teacher's texts are the same for every seed; seeds differ in the order in which the proxy reads them.")),
 )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from core.evaluation.time_to_target import time_to_target
 from core.recorder import Recorder
-from core.studies.claims.chain_setting import ChainSetting
+from core.studies.claims.chain_protocol import ChainProtocolConfig
 from core.studies.claims.claim import Claim, Figure, Numbers, Source
 from core.studies.claims.rules import above, below, every, trend
 
@@ -24,7 +24,7 @@ SHARES = (0, 10, 25, 50, 100)  # percent of the token budget at which C2 looks
 NATS = "nats/token"
 
 
-def _chain(seed: int, setting: ChainSetting, recorder: Recorder) -> SmallChain:
+def _chain(seed: int, setting: ChainProtocolConfig, recorder: Recorder) -> SmallChain:
     from core.studies.claims.small_chain import SmallChain
 
     return SmallChain(setting, seed, recorder)
@@ -33,7 +33,7 @@ def _chain(seed: int, setting: ChainSetting, recorder: Recorder) -> SmallChain:
 # ---------------------------------------------------------------------------------------------------- protocols
 
 
-def before_training(seed: int, setting: ChainSetting, recorder: Recorder) -> Numbers:
+def before_training(seed: int, setting: ChainProtocolConfig, recorder: Recorder) -> Numbers:
     """C1. CE_0 of the interpolated model at the default alpha, against ln V - 1 and against Rand after its budget."""
     chain = _chain(seed, setting, recorder)
     interpolated = chain.cross_entropy(chain.interpolated())
@@ -43,7 +43,7 @@ def before_training(seed: int, setting: ChainSetting, recorder: Recorder) -> Num
             "interpolated": interpolated, "random_before": random[0], "random_after": random[setting.recovery_steps], "uniform": uniform}
 
 
-def equal_tokens(seed: int, setting: ChainSetting, recorder: Recorder) -> Numbers:
+def equal_tokens(seed: int, setting: ChainProtocolConfig, recorder: Recorder) -> Numbers:
     """C2. The same tokens from three beginnings; how much sooner the interpolated one is where Rand ends.
 
     The time-to-target ratio is that of `core.evaluation.time_to_target`.
@@ -58,7 +58,7 @@ def equal_tokens(seed: int, setting: ChainSetting, recorder: Recorder) -> Number
             **{f"{start}_{share}": curve[at[share]] for start, curve in curves.items() for share in SHARES}}
 
 
-def nearer_anchor(seed: int, setting: ChainSetting, recorder: Recorder) -> Numbers:
+def nearer_anchor(seed: int, setting: ChainProtocolConfig, recorder: Recorder) -> Numbers:
     """C3. alpha* = argmin over the grid of CE(alpha), for every shape between the two largest anchors, without training."""
     chain = _chain(seed, setting, recorder)
     bracket = chain.bracket(0, 1)
@@ -74,7 +74,7 @@ def nearer_anchor(seed: int, setting: ChainSetting, recorder: Recorder) -> Numbe
     return {"spearman": spearman(best, sizes), "glued": sum(alpha in ends for alpha in best) / len(best), **numbers}
 
 
-def better_than_expansion(seed: int, setting: ChainSetting, recorder: Recorder) -> Numbers:
+def better_than_expansion(seed: int, setting: ChainProtocolConfig, recorder: Recorder) -> Numbers:
     """C4. CE(alpha = 1) - CE(alpha*), alpha* chosen strictly between 0 and 1 on other text; then both after the token budget."""
     chain = _chain(seed, setting, recorder)
     bracket, shape = chain.bracket(1, 2), chain.target()
@@ -86,7 +86,7 @@ def better_than_expansion(seed: int, setting: ChainSetting, recorder: Recorder) 
             "gain_after_budget": trained["alone"] - trained["mixed"], "mixed_after": trained["mixed"], "alone_after": trained["alone"]}
 
 
-def denser_chain(seed: int, setting: ChainSetting, recorder: Recorder) -> Numbers:
+def denser_chain(seed: int, setting: ChainProtocolConfig, recorder: Recorder) -> Numbers:
     """C5. One target between the second and third of four anchors, and between the first and last alone; alpha chosen for each."""
     chain = _chain(seed, setting, recorder)
     shape = chain.target()
@@ -99,7 +99,7 @@ def denser_chain(seed: int, setting: ChainSetting, recorder: Recorder) -> Number
             **{f"alpha_{name}": alpha for name, alpha in alphas.items()}}
 
 
-def step_by_step(seed: int, setting: ChainSetting, recorder: Recorder) -> Numbers:
+def step_by_step(seed: int, setting: ChainProtocolConfig, recorder: Recorder) -> Numbers:
     """C6. The smallest anchor distilled through the chain, and straight from the largest with as many updates of its own."""
     chain = _chain(seed, setting, recorder)
     last = len(setting.sizes) - 1
@@ -107,10 +107,10 @@ def step_by_step(seed: int, setting: ChainSetting, recorder: Recorder) -> Number
             "direct_same_compute": chain.direct(setting.chain_steps * last)}
     found = {name: chain.cross_entropy(way.weights) for name, way in ways.items()}
     return {"gain": found["direct"] - found["stepwise"], "gain_same_compute": found["direct_same_compute"] - found["stepwise"], **found,
-            **{f"{name}_loss_wobble": way.wobble for name, way in ways.items()}}
+            **{f"{name}_loss_wobble": way.loss_step_std for name, way in ways.items()}}
 
 
-def barrier(seed: int, setting: ChainSetting, recorder: Recorder) -> Numbers:
+def barrier(seed: int, setting: ChainProtocolConfig, recorder: Recorder) -> Numbers:
     """C7. CE(alpha = 1/2) - max(CE(0), CE(1)) at one shape, between nested anchors and between ones trained apart."""
     chain = _chain(seed, setting, recorder)
     numbers: dict[str, float] = {}
@@ -138,7 +138,7 @@ def _ranks(values: list[float]) -> list[float]:
 
 # ---------------------------------------------------------------------------------------------------- claims
 
-SETTING = ChainSetting()
+SETTING = ChainProtocolConfig()
 SAME_CORPUS = ("The anchors have seen the corpus that the random model is trained on, for more steps. The paper's public checkpoints had "
                "seen far more, so that its comparison is not at equal compute either.")
 

@@ -14,7 +14,7 @@ from core.studies.seeds import DEFAULT_SEEDS, seeds_of
 
 
 @dataclass(frozen=True)
-class Setting:
+class ProtocolConfig:
     """The scale of a protocol: sizes, steps, items. Each system has its own; a protocol reads nothing else but the seed."""
 
     def to_dict(self) -> dict[str, Any]:
@@ -79,7 +79,7 @@ class Claim:
         rule: what must hold; fixed before the first run.
         setting: the full scale.
         seconds: working time of one seed at full scale on one quiet core, roughly.
-        protocol: measures; raises `Stopped` soon after the recorder asks for it.
+        protocol: measures; raises `StopRequested` soon after the recorder asks for it.
         pitfalls: what would make the number mean something else, and what is done about it.
         of_all_seeds: the protocol takes all seeds at once, where they share what is expensive; it is then resumed as a whole.
         version: to be raised when the protocol or its rule measures something else; older outcomes are shown no more.
@@ -94,7 +94,7 @@ class Claim:
     check: str
     figures: tuple[Figure, ...]
     rule: Rule
-    setting: Setting
+    setting: ProtocolConfig
     seconds: float
     protocol: SeedProtocol | WholeProtocol
     pitfalls: tuple[str, ...] = ()

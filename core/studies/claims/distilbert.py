@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from core.evaluation.statistics import mean
-from core.recorder import Recorder, Stopped
-from core.studies.claims.claim import Claim, Figure, Numbers, Setting, Source
+from core.recorder import Recorder, StopRequested
+from core.studies.claims.claim import Claim, Figure, Numbers, ProtocolConfig, Source
 from core.studies.claims.rules import above, below, every, trend
 from core.system.paths import ASSETS
 
@@ -31,7 +31,7 @@ PARTS = ("random", "minus_kd", "minus_hidden", "minus_hard")  # of the ablation,
 
 
 @dataclass(frozen=True)
-class DistilBertSetting(Setting):
+class DistilBertProtocolConfig(ProtocolConfig):
     """Sizes and steps of the students.
 
     Attributes:
@@ -52,7 +52,7 @@ class DistilBertSetting(Setting):
     speed_seconds: float = 20.0
 
 
-def _recipe(seed: int, setting: DistilBertSetting) -> ExperimentConfig:
+def _recipe(seed: int, setting: DistilBertProtocolConfig) -> ExperimentConfig:
     from core.recipes import read_recipe
 
     return read_recipe(RECIPE, [
@@ -61,7 +61,7 @@ def _recipe(seed: int, setting: DistilBertSetting) -> ExperimentConfig:
         "evaluation.retention=null", "control=false"])
 
 
-def _variant(seed: int, name: str, setting: DistilBertSetting) -> ExperimentConfig:
+def _variant(seed: int, name: str, setting: DistilBertProtocolConfig) -> ExperimentConfig:
     """One of `core.studies.ablation.variants.variants`, or
 
         scratch     new weights and the text alone: no teacher in any way
@@ -82,12 +82,12 @@ def _variant(seed: int, name: str, setting: DistilBertSetting) -> ExperimentConf
     return parse_recipe({**plain, "student": {**plain["student"], **student}, "losses": {**plain["losses"], **losses}})
 
 
-def _trained(seed: int, name: str, setting: DistilBertSetting, recorder: Recorder) -> dict[str, Any]:
+def _trained(seed: int, name: str, setting: DistilBertProtocolConfig, recorder: Recorder) -> dict[str, Any]:
     from core.studies.ablation.variants import trained
 
     report = trained(_variant(seed, name, setting), recorder)
     if report["stopped"]:
-        raise Stopped
+        raise StopRequested
     return report
 
 
@@ -95,7 +95,7 @@ def _cross_entropy(report: Mapping[str, Any]) -> float:
     return report["metrics"]["student_after"]["cross_entropy"]
 
 
-def _elsewhere(folder: str, seed: int, setting: DistilBertSetting) -> float:
+def _elsewhere(folder: str, seed: int, setting: DistilBertProtocolConfig) -> float:
     """CE of a model on text that is no film review."""
     import pydoc_data.topics
 
@@ -111,23 +111,23 @@ def _elsewhere(folder: str, seed: int, setting: DistilBertSetting) -> float:
     return evaluate_masked(loaded.model, blocks, tokenizer=loaded.tokenizer, batch_size=8, device="cpu")["cross_entropy"]
 
 
-def _fine_tuned(model: str, task: str, seed: int, setting: DistilBertSetting, recorder: Recorder,
+def _fine_tuned(model: str, task: str, seed: int, setting: DistilBertProtocolConfig, recorder: Recorder,
                 teacher: LoadedModel | None = None) -> tuple[LoadedModel, float]:
     """A model fine-tuned on a task, and its accuracy."""
     from core.config import TaskSpec
     from core.tasks.data import load_task
-    from core.tasks.fine_tuning import tuned_accuracy
+    from core.tasks.fine_tuning import fine_tune_and_evaluate
 
     recorder.event("phase", {"name": f"Fine-tune on {task}"})
     data = load_task(TaskSpec(source=task, max_train_items=setting.train_items, max_items=setting.items, validation="test"))
-    tuned, metrics = tuned_accuracy(model, data, seed=seed, teacher=teacher, recorder=recorder)
+    tuned, metrics = fine_tune_and_evaluate(model, data, seed=seed, teacher=teacher, recorder=recorder)
     return tuned, metrics["accuracy"]
 
 
 # ---------------------------------------------------------------------------------------------------- protocols
 
 
-def better_than_scratch(seed: int, setting: DistilBertSetting, recorder: Recorder) -> Numbers:
+def better_than_scratch(seed: int, setting: DistilBertProtocolConfig, recorder: Recorder) -> Numbers:
     """A1. The distilled student and one of the same size that never saw the teacher, after the same steps on the same text."""
     numbers: dict[str, float] = {}
     for name, variant in (("distilled", "full"), ("scratch", "scratch")):
@@ -141,7 +141,7 @@ def better_than_scratch(seed: int, setting: DistilBertSetting, recorder: Recorde
             "gain_tasks": numbers["distilled_tasks"] - numbers["scratch_tasks"], **numbers}
 
 
-def ablation_order(seed: int, setting: DistilBertSetting, recorder: Recorder) -> Numbers:
+def ablation_order(seed: int, setting: DistilBertProtocolConfig, recorder: Recorder) -> Numbers:
     """A2. What each part of the recipe is worth: CE without it less CE with all."""
     full = _cross_entropy(_trained(seed, "full", setting, recorder))
     worth = {name: _cross_entropy(_trained(seed, name, setting, recorder)) - full for name in PARTS}
@@ -152,7 +152,7 @@ def ablation_order(seed: int, setting: DistilBertSetting, recorder: Recorder) ->
             **{f"worth_{name}": value for name, value in worth.items()}}
 
 
-def copied_blocks(seed: int, setting: DistilBertSetting, recorder: Recorder) -> Numbers:
+def copied_blocks(seed: int, setting: DistilBertProtocolConfig, recorder: Recorder) -> Numbers:
     """A3. Blocks copied from the teacher against new ones: before training, and after the budget."""
     copied, new = (_trained(seed, name, setting, recorder)["metrics"] for name in ("full", "random"))
     uniform = _uniform(setting)
@@ -162,7 +162,7 @@ def copied_blocks(seed: int, setting: DistilBertSetting, recorder: Recorder) -> 
             "gain_after": values["new_after"] - values["copied_after"], "uniform": uniform, **values}
 
 
-def smaller_and_faster(seed: int, setting: DistilBertSetting, recorder: Recorder) -> Numbers:
+def smaller_and_faster(seed: int, setting: DistilBertProtocolConfig, recorder: Recorder) -> Numbers:
     """A4. Parameters and latency of the student beside the teacher, and what their operations predict."""
     import torch
 
@@ -184,7 +184,7 @@ def smaller_and_faster(seed: int, setting: DistilBertSetting, recorder: Recorder
             "smaller_blocks": 1 - sum(student.entry.counts.blocks) / sum(teacher.entry.counts.blocks)}
 
 
-def second_distillation(seed: int, setting: DistilBertSetting, recorder: Recorder) -> Numbers:
+def second_distillation(seed: int, setting: DistilBertProtocolConfig, recorder: Recorder) -> Numbers:
     """A5. The student fine-tuned on a task alone, and with the fine-tuned teacher's soft targets beside the labels."""
     student = _trained(seed, "full", setting, recorder)["output_dir"]
     numbers: dict[str, float] = {}
@@ -196,7 +196,7 @@ def second_distillation(seed: int, setting: DistilBertSetting, recorder: Recorde
     return {"gain": taught - alone, "alone": alone, "taught": taught, **numbers}
 
 
-def where_compared(seed: int, setting: DistilBertSetting, recorder: Recorder) -> Numbers:
+def where_compared(seed: int, setting: DistilBertProtocolConfig, recorder: Recorder) -> Numbers:
     """A6. Teacher and student compared at all tokens but padding, or at the masked ones alone."""
     everywhere, masked = (_trained(seed, name, setting, recorder)["metrics"]["student_after"] for name in ("full", "at_masked"))
     return {"gain": masked["cross_entropy"] - everywhere["cross_entropy"],
@@ -205,7 +205,7 @@ def where_compared(seed: int, setting: DistilBertSetting, recorder: Recorder) ->
             "masked_kl": masked["kl_to_teacher"], "all_agreement": everywhere["agreement"], "masked_agreement": masked["agreement"]}
 
 
-def _uniform(setting: DistilBertSetting) -> float:
+def _uniform(setting: DistilBertProtocolConfig) -> float:
     """ln V: a model that knows nothing."""
     from core.models import catalog
 
@@ -214,7 +214,7 @@ def _uniform(setting: DistilBertSetting) -> float:
 
 # ---------------------------------------------------------------------------------------------------- claims
 
-SETTING = DistilBertSetting()
+SETTING = DistilBertProtocolConfig()
 SMALL = ("The teacher is a model of 4.3 million parameters trained on film reviews, not BERT-base on Wikipedia and books, and students see "
          "some 300,000 tokens.")
 TWO_TASKS = "Two tasks of sentiment stand for the nine of GLUE."

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from core.models.loading import new_model
-from core.recorder import Recorder, Stopped
-from core.studies.claims.claim import Claim, Figure, Numbers, Setting, Source
+from core.recorder import Recorder, StopRequested
+from core.studies.claims.claim import Claim, Figure, Numbers, ProtocolConfig, Source
 from core.studies.claims.rules import always, every
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ CLOSE = 1e-3  # logits; what the epsilon of the norms leaves of equality
 
 
 @dataclass(frozen=True)
-class ExpansionSetting(Setting):
+class ExpansionProtocolConfig(ProtocolConfig):
     """Tiny models: `blocks` and `width` of the small, the target and the large one.
 
     Attributes:
@@ -33,11 +33,11 @@ class ExpansionSetting(Setting):
     spread: float = 0.2
 
 
-def exact_expansion(seed: int, setting: ExpansionSetting, recorder: Recorder) -> Numbers:
+def exact_expansion(seed: int, setting: ExpansionProtocolConfig, recorder: Recorder) -> Numbers:
     """C9. max |z_expanded - z_small| over all logits, for alpha = 1; and how many tensors change where the size stays the same."""
     import torch
 
-    from core.chains.interpolation import Bracket, interpolate
+    from core.chains.interpolation import AnchorPair, interpolate
     from core.students.resizing import Weights, resized
 
     small_blocks, target_blocks, large_blocks = setting.blocks
@@ -48,19 +48,19 @@ def exact_expansion(seed: int, setting: ExpansionSetting, recorder: Recorder) ->
     changed = 0
     for name in setting.architectures:
         if recorder.should_stop():
-            raise Stopped
+            raise StopRequested
         for tied in (True, False):
             small = Weights.of(_random_model(name, small_blocks, small_width, tied, setting, seed), origin)
             large = Weights.of(_random_model(name, large_blocks, large_width, tied, setting, seed + 1))
             shape = replace(small.dimensions.with_width(target_width), layers=target_blocks)
-            expanded = interpolate(Bracket(small, large), shape, 1.0, depth="identity")
+            expanded = interpolate(AnchorPair(small, large), shape, 1.0, depth="identity")
             numbers[f"{name}_{'tied' if tied else 'untied'}"] = (_logits(expanded, ids) - _logits(small, ids)).abs().max().item()
             changed += sum(not torch.equal(same.tensors[key], small.tensors[key]) for key in small.tensors for same in (
-                resized(small, small.dimensions), interpolate(Bracket(small, large), small.dimensions, 0.5)))
+                resized(small, small.dimensions), interpolate(AnchorPair(small, large), small.dimensions, 0.5)))
     return {"worst": max(numbers.values()), "changed": changed, **numbers}
 
 
-def _random_model(name: str, blocks: int, width: int, tied: bool, setting: ExpansionSetting, seed: int) -> Any:
+def _random_model(name: str, blocks: int, width: int, tied: bool, setting: ExpansionProtocolConfig, seed: int) -> Any:
     import torch
 
     with torch.random.fork_rng(devices=[]):
@@ -72,7 +72,7 @@ def _random_model(name: str, blocks: int, width: int, tied: bool, setting: Expan
     return model
 
 
-def _config(name: str, blocks: int, width: int, tied: bool, setting: ExpansionSetting) -> Any:
+def _config(name: str, blocks: int, width: int, tied: bool, setting: ExpansionProtocolConfig) -> Any:
     from transformers import AutoConfig
 
     heads = width // 8
@@ -94,7 +94,7 @@ def _logits(weights: Weights, ids: Any) -> Any:
         return weights.model()(input_ids=ids, use_cache=False).logits
 
 
-SETTING = ExpansionSetting()
+SETTING = ExpansionProtocolConfig()
 
 CLAIMS = (
     Claim(

@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import ConfigError
-from core.recorder import Recorder, Stopped
+from core.recorder import Recorder, StopRequested
 from core.studies.claims import registry, rules
-from core.studies.claims.claim import Claim, Setting
+from core.studies.claims.claim import Claim, ProtocolConfig
 from core.studies.claims.outcomes import Number, Outcome, folder, keep
 from core.system.files import read_json, write_json
 from core.system.provenance import git_commit, versions
 
 
 def run_claim(name: str, seeds: Sequence[int] | None = None, recorder: Recorder | None = None, *,
-              setting: Setting | None = None) -> Outcome:
+              setting: ProtocolConfig | None = None) -> Outcome:
     """Check one claim, or go on with it: seeds that ended before a stop or a crash are not run again.
 
     Args:
@@ -33,21 +33,22 @@ def run_claim(name: str, seeds: Sequence[int] | None = None, recorder: Recorder 
         Stopped: the recorder asked for it.
         StillhouseError: an unknown name, no seeds, or what a protocol cannot go on with.
     """
-    claim, recorder = registry.find(name), recorder or _Nobody()
+    claim, recorder = registry.find(name), recorder or NullRecorder()
     seeds = claim.default_seeds if seeds is None else tuple(seeds)
     if not seeds or len(set(seeds)) != len(seeds):
         raise ConfigError(f"The seeds {list(seeds)} were given.", "One or more different numbers were expected.")
     scale = setting or claim.setting
     kept = _measure_together(claim, seeds, scale, recorder) if claim.of_all_seeds else {
         seed: _measure(claim, seed, (done, len(seeds)), scale, recorder) for done, seed in enumerate(seeds)}
-    outcome = judged(claim, {seed: each["numbers"] for seed, each in kept.items()}, scale, sum(each["seconds"] for each in kept.values()))
+    outcome = evaluate_claim(claim, {seed: each["numbers"] for seed, each in kept.items()}, scale,
+                             sum(each["seconds"] for each in kept.values()))
     if setting is None or setting == claim.setting:
         keep(outcome)
     shutil.rmtree(_seeds_dir(claim), ignore_errors=True)  # they stand in the outcome now; a next run measures anew
     return outcome
 
 
-def judged(claim: Claim, numbers: Mapping[int, Mapping[str, float]], setting: Setting, seconds: float) -> Outcome:
+def evaluate_claim(claim: Claim, numbers: Mapping[int, Mapping[str, float]], setting: ProtocolConfig, seconds: float) -> Outcome:
     """The outcome of what was measured for each seed."""
     names = list(next(iter(numbers.values())))
     measured = {name: tuple(float(each[name]) for each in numbers.values()) for name in names}
@@ -67,12 +68,12 @@ def environment() -> dict[str, Any]:
     return {"versions": versions(), "processor": devices()[-1].description, "threads": torch.get_num_threads(), "git_commit": git_commit()}
 
 
-def _measure(claim: Claim, seed: int, place: tuple[int, int], setting: Setting, recorder: Recorder) -> dict[str, Any]:
+def _measure(claim: Claim, seed: int, place: tuple[int, int], setting: ProtocolConfig, recorder: Recorder) -> dict[str, Any]:
     path = _seeds_dir(claim) / f"{_key(claim, setting)}-{seed}.json"
     if (found := read_json(path)) is not None:
         return found
     if recorder.should_stop():
-        raise Stopped
+        raise StopRequested
     recorder.event("claim", {"name": claim.name, "seed": seed, "done": place[0], "seeds": place[1]})
     began = time.monotonic()
     numbers = {name: float(value) for name, value in claim.protocol(seed, setting, recorder).items()}
@@ -81,7 +82,7 @@ def _measure(claim: Claim, seed: int, place: tuple[int, int], setting: Setting, 
     return result
 
 
-def _measure_together(claim: Claim, seeds: tuple[int, ...], setting: Setting, recorder: Recorder) -> dict[int, dict[str, Any]]:
+def _measure_together(claim: Claim, seeds: tuple[int, ...], setting: ProtocolConfig, recorder: Recorder) -> dict[int, dict[str, Any]]:
     recorder.event("claim", {"name": claim.name, "seed": None, "done": 0, "seeds": len(seeds)})
     began = time.monotonic()
     numbers = claim.protocol(seeds, setting, recorder)
@@ -93,13 +94,13 @@ def _seeds_dir(claim: Claim) -> Path:
     return folder(claim.name) / "seeds"
 
 
-def _key(claim: Claim, setting: Setting) -> str:
+def _key(claim: Claim, setting: ProtocolConfig) -> str:
     # Numbers of another release of the libraries do not belong into one outcome with those of this one.
     told = [claim.version, setting.digest(), versions()]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
 
 
-class _Nobody:
+class NullRecorder:
     """A recorder for whoever does not want to watch."""
 
     def log(self, arm: str, step: int, metrics: Mapping[str, float]) -> None:

@@ -27,25 +27,25 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel
 
-from core.chains.interpolation import Bracket, interpolate
-from core.chains.sizes import default_alpha, lawful_shapes, solve
-from core.config import DataSpec, FreshSpec, LossSpec, TrainSpec
+from core.chains.interpolation import AnchorPair, interpolate
+from core.chains.sizes import default_alpha, solve, valid_shapes
+from core.config import DataSpec, LossSpec, ScratchSpec, TrainSpec
 from core.data.packing import Blocks
 from core.data.prepare import PreparedData, prepare, rows
 from core.data.tokenizers import train_tokenizer
 from core.evaluation.language import evaluate_language
-from core.models.dimensions import Dimensions, Sizer
-from core.recorder import STUDENT, Recorder, Stopped
-from core.students.from_scratch import fresh_student
-from core.students.importance import in_order, unit_importance
+from core.models.dimensions import Dimensions, ParameterCounter
+from core.recorder import STUDENT, Recorder, StopRequested
+from core.students.from_scratch import student_from_scratch
+from core.students.importance import sort_by_importance, unit_importance
 from core.students.layer_maps import layer_map
 from core.students.resizing import NEW, Weights, resized
-from core.studies.claims.chain_setting import ChainSetting
-from core.system.files import written_whole
+from core.studies.claims.chain_protocol import ChainProtocolConfig
+from core.system.files import atomic_directory
 from core.system.paths import cache_dir
 from core.system.provenance import versions
 from core.training.base_trainer import training_arguments
-from core.training.distillation_trainer import CONTROL_LESSON, DistillationTrainer, Lesson
+from core.training.distillation_trainer import HARD_LABELS_ONLY, DistillationSetup, DistillationTrainer
 
 FORMAT = 1  # of what is cached: to be raised when the same setting gives other models
 DATA_SEED = 0  # tokenizer and blocks are the same for all seeds; the order of the blocks is the seed's
@@ -73,7 +73,7 @@ class Trained:
     held_out: Mapping[int, float]
 
     @property
-    def wobble(self) -> float:
+    def loss_step_std(self) -> float:
         """Standard deviation of the loss's change from one step to the next, over the second half of the training."""
         later = self.losses[len(self.losses) // 2:]
         return statistics.pstdev([after - before for before, after in pairwise(later)])
@@ -83,10 +83,10 @@ class SmallChain:
     """The models of one seed.
 
     Args:
-        recorder: told of phases and steps; a stop ends in `Stopped`, and what was trained to its end is kept.
+        recorder: told of phases and steps; a stop ends in `StopRequested`, and what was trained to its end is kept.
     """
 
-    def __init__(self, setting: ChainSetting, seed: int, recorder: Recorder) -> None:
+    def __init__(self, setting: ChainProtocolConfig, seed: int, recorder: Recorder) -> None:
         self.setting, self.seed, self.recorder = setting, seed, recorder
         self._found: dict[str, Trained] = {}
 
@@ -97,7 +97,7 @@ class SmallChain:
         """The first anchor, its units in order of importance on training text."""
         trained = self._trained("largest", lambda: self._fresh(self._dimensions(0), self.seed), self.setting.anchor_steps)
         calibration = torch.from_numpy(self.data.train.input_ids[:self.setting.calibration_blocks]).long()
-        return in_order(trained.weights, unit_importance(trained.weights.model(), calibration.split(self.setting.batch)))
+        return sort_by_importance(trained.weights, unit_importance(trained.weights.model(), calibration.split(self.setting.batch)))
 
     def anchor(self, number: int) -> Trained:
         """Anchor `number`, 0 the largest, each distilled from the one before."""
@@ -109,20 +109,20 @@ class SmallChain:
         """The smallest anchor's shape, distilled from the largest."""
         return self._distilled(f"direct {steps}", lambda: self.largest, len(self.setting.sizes) - 1, steps)
 
-    def bracket(self, large: int, small: int) -> Bracket:
+    def bracket(self, large: int, small: int) -> AnchorPair:
         """Two anchors of the chain."""
-        return Bracket(self.anchor(small).weights, self.anchor(large).weights)
+        return AnchorPair(self.anchor(small).weights, self.anchor(large).weights)
 
-    def sparse_bracket(self, steps: int) -> Bracket:
+    def sparse_bracket(self, steps: int) -> AnchorPair:
         """The largest and the smallest alone, that one distilled straight from the largest."""
-        return Bracket(self.direct(steps).weights, self.largest)
+        return AnchorPair(self.direct(steps).weights, self.largest)
 
-    def independent_bracket(self) -> Bracket:
+    def independent_bracket(self) -> AnchorPair:
         """The two largest shapes, trained apart."""
         seed = self.seed + APART
         made = self._trained("independent", lambda: self._fresh(self._dimensions(1), seed), self.setting.anchor_steps, seed=seed)
         # Its blocks come from no block of the largest, though they are numbered alike.
-        return Bracket(Weights(made.weights.config, made.weights.tensors, (NEW,) * made.weights.dimensions.layers), self.largest)
+        return AnchorPair(Weights(made.weights.config, made.weights.tensors, (NEW,) * made.weights.dimensions.layers), self.largest)
 
     # ------------------------------------------------------------------------------------------ between anchors
 
@@ -130,11 +130,11 @@ class SmallChain:
         """The shape in the middle between the second and the third anchor."""
         return self._middle(self._dimensions(2), self._dimensions(1))
 
-    def middle(self, bracket: Bracket) -> Dimensions:
+    def middle(self, bracket: AnchorPair) -> Dimensions:
         """The shape in the middle of a bracket."""
         return self._middle(bracket.small.dimensions, bracket.large.dimensions)
 
-    def shapes_between(self, bracket: Bracket) -> list[Dimensions]:
+    def shapes_between(self, bracket: AnchorPair) -> list[Dimensions]:
         """All shapes strictly between two anchors, ascending in parameters."""
         return self._between(bracket.small.dimensions, bracket.large.dimensions)
 
@@ -144,17 +144,17 @@ class SmallChain:
         alpha = default_alpha(*(self.sizer(each) for each in (small, self.target(), large)))
         return self.between(self.bracket(1, 2), self.target(), alpha)
 
-    def between(self, bracket: Bracket, shape: Dimensions, alpha: float) -> Weights:
+    def between(self, bracket: AnchorPair, shape: Dimensions, alpha: float) -> Weights:
         """Equation 3, with silent blocks where the small anchor has none."""
         self._go_on()
         return interpolate(bracket, shape, alpha)
 
-    def sweep(self, bracket: Bracket, shape: Dimensions, part: Part, alphas: Sequence[float] | None = None) -> dict[float, float]:
+    def sweep(self, bracket: AnchorPair, shape: Dimensions, part: Part, alphas: Sequence[float] | None = None) -> dict[float, float]:
         """alpha -> CE."""
         self._phase(f"Sweep alpha at {_words(shape)}")
         return {alpha: self.cross_entropy(self.between(bracket, shape, alpha), part) for alpha in alphas or self.setting.alphas}
 
-    def best_alpha(self, bracket: Bracket, shape: Dimensions, alphas: Sequence[float]) -> float:
+    def best_alpha(self, bracket: AnchorPair, shape: Dimensions, alphas: Sequence[float]) -> float:
         """The alpha of lowest CE on the choosing half."""
         curve = self.sweep(bracket, shape, "choosing", alphas)
         return min(curve, key=curve.__getitem__)
@@ -201,10 +201,10 @@ class SmallChain:
         return Blocks(whole.input_ids[half], whole.weights[half], whole.documents, whole.tokens)
 
     @cached_property
-    def sizer(self) -> Sizer:
+    def sizer(self) -> ParameterCounter:
         """Parameters of any shape of the family."""
         largest = self._fresh(self._dimensions(0), self.seed)
-        return Sizer({name: tuple(tensor.shape) for name, tensor in largest.tensors.items()}, largest.config.to_dict())
+        return ParameterCounter({name: tuple(tensor.shape) for name, tensor in largest.tensors.items()}, largest.config.to_dict())
 
     # ------------------------------------------------------------------------------------------ data
 
@@ -214,7 +214,7 @@ class SmallChain:
         folder = self._cache("tokenizer", self.setting.vocabulary, self.setting.rows, self.setting.block_length)
         if not folder.is_dir():
             self._phase("Make the vocabulary")
-            with written_whole(folder, MODEL_BYTES) as partial:
+            with atomic_directory(folder, MODEL_BYTES) as partial:
                 train_tokenizer(rows(self._data_spec, "train", DATA_SEED), self.setting.vocabulary,
                                 self.setting.block_length).save_pretrained(partial)
         return AutoTokenizer.from_pretrained(folder)
@@ -254,8 +254,9 @@ class SmallChain:
         return self._found[name]
 
     def _train(self, folder: Path, name: str, begin: Weights, teacher: Weights | None, steps: int, seed: int, followed: bool) -> None:
-        model, watch = begin.model(), _Watch(self.recorder)
-        lesson = CONTROL_LESSON if teacher is None else Lesson(LossSpec(divergence="reverse_kl", temperature=1), teacher.model())
+        model, watch = begin.model(), _LossHistory(self.recorder)
+        lesson = HARD_LABELS_ONLY if teacher is None else DistillationSetup(LossSpec(divergence="reverse_kl", temperature=1),
+                                                                            teacher.model())
         spec = TrainSpec(max_steps=steps, per_device_train_batch_size=self.setting.batch, device="cpu", precision="fp32", seed=seed,
                          learning_rate=self.setting.text_rate if teacher is None else self.setting.distil_rate)
         held_out = {0: self._cross_entropy(model, "judging")} if followed else {}
@@ -270,22 +271,22 @@ class SmallChain:
             arguments.set_save(strategy="no")  # what is kept is kept at the end
             trainer = DistillationTrainer(model, lesson, self.data.train, arguments, arm=STUDENT, recorder=watch, dtype=torch.float32,
                                           evaluate=measure)
-            trainer.go_on(None)
+            trainer.train_from(None)
         if trainer.state.global_step < steps:
-            raise Stopped
+            raise StopRequested
         if followed and steps not in held_out:
             measure(steps)
         made = Weights.of(model, begin.origin)
-        with written_whole(folder, MODEL_BYTES) as partial:
+        with atomic_directory(folder, MODEL_BYTES) as partial:
             made.config.save_pretrained(partial)
             save_file(dict(made.tensors), partial / TENSORS)
             history = {"origin": made.origin, "losses": watch.losses, "held_out": held_out}
             (partial / HISTORY).write_text(json.dumps(history), encoding="utf-8")
 
     def _fresh(self, shape: Dimensions, seed: int) -> Weights:
-        spec = FreshSpec(layers=shape.layers, hidden=shape.hidden, heads=shape.heads, key_value_heads=shape.key_value_heads,
+        spec = ScratchSpec(layers=shape.layers, hidden=shape.hidden, heads=shape.heads, key_value_heads=shape.key_value_heads,
                          feed_forward=shape.neurons, vocabulary=self.setting.vocabulary, positions=self.setting.block_length)
-        return Weights.of(fresh_student(spec, self.tokenizer, seed))
+        return Weights.of(student_from_scratch(spec, self.tokenizer, seed))
 
     def _dimensions(self, number: int) -> Dimensions:
         (layers, hidden), heads = self.setting.sizes[0], self.setting.sizes[0][1] // self.setting.head_size
@@ -294,7 +295,7 @@ class SmallChain:
         return first.with_width(hidden, layers=layers)
 
     def _between(self, small: Dimensions, large: Dimensions) -> list[Dimensions]:
-        return sorted((shape for shape in lawful_shapes(small, large, self.sizer) if shape not in (small, large)), key=self.sizer)
+        return sorted((shape for shape in valid_shapes(small, large, self.sizer) if shape not in (small, large)), key=self.sizer)
 
     def _middle(self, small: Dimensions, large: Dimensions) -> Dimensions:
         # Shapes of models as small as these are few: the middle is the size that exists and is nearest to it.
@@ -314,10 +315,10 @@ class SmallChain:
 
     def _go_on(self) -> None:
         if self.recorder.should_stop():
-            raise Stopped
+            raise StopRequested
 
 
-class _Watch:
+class _LossHistory:
     """Passes on what a training tells, and keeps its losses."""
 
     def __init__(self, recorder: Recorder) -> None:

@@ -11,10 +11,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from core.chains.folder import CHOOSING, FILE, VALIDATION, anchor_folder, open_chain
+from core.chains.folder import FILE, SELECTION, VALIDATION, anchor_folder, open_chain
 from core.chains.interpolation import substitute
-from core.chains.on_demand import load_anchor, load_bracket, loss_of, make, read_slice
-from core.chains.sizes import lawful_shapes
+from core.chains.on_demand import load_anchor, load_anchor_pair, loss_of, make, read_slice
+from core.chains.sizes import valid_shapes
 from core.config import ExperimentConfig, TeacherSpec
 from core.data.packing import Blocks
 from core.errors import CompatibilityError, ConfigError, CorruptModel, ModelNotFound
@@ -87,9 +87,9 @@ def test_every_loss_is_measured_on_the_same_slice(built: Path) -> None:
 
 def test_swaps_and_shapes_are_chosen_on_text_that_the_curve_is_not_measured_on(built: Path) -> None:
     chain = open_chain(str(built))
-    shown, chosen = (read_slice(built / name) for name in (VALIDATION, CHOOSING))
+    shown, chosen = (read_slice(built / name) for name in (VALIDATION, SELECTION))
     assert len(shown) == len(chosen) and not np.array_equal(shown.input_ids, chosen.input_ids)
-    bracket = load_bracket(chain, 0)
+    bracket = load_anchor_pair(chain, 0)
     shape, loss = next((shape, loss) for shape, loss in chain.grid if shape.layers == 3)
     assert loss == pytest.approx(loss_of(substitute(bracket, shape), chain, chosen), abs=1e-5)
     assert loss != pytest.approx(loss_of(substitute(bracket, shape), chain, shown), abs=1e-5)
@@ -215,7 +215,7 @@ def test_a_size_is_never_worse_than_the_smaller_anchor(built: Path) -> None:
 
 def test_a_count_is_answered_by_the_best_measured_shape_near_it(built: Path) -> None:
     chain = open_chain(str(built))
-    shapes = lawful_shapes(chain.anchors[1].dimensions, chain.anchors[0].dimensions, chain.sizer)
+    shapes = valid_shapes(chain.anchors[1].dimensions, chain.anchors[0].dimensions, chain.sizer)
     wanted = shapes[len(shapes) // 2]
     near = [shape for shape in shapes if abs(chain.sizer(shape) - chain.sizer(wanted)) <= 0.03 * chain.sizer(wanted)]
     for best in near:

@@ -7,22 +7,22 @@ from dataclasses import replace
 import pytest
 import torch
 
-from core.chains.interpolation import Bracket, depth_maps, interpolate, substitute, swap
+from core.chains.interpolation import AnchorPair, depth_maps, interpolate, substitute, swap
 from core.errors import CompatibilityError, ConfigError
-from core.students.layer_maps import run_ends
+from core.students.layer_maps import span_ends
 from core.students.resizing import Weights, resized
 from tests.core.masked_models import masked_model
 from tests.core.students.test_resizing import WIDE
 from tests.core.tiny import logits, tiny_model, token_ids
 
 
-def bracket(name: str = "llama", *, tied: bool = True, width: int = 16, layers: int = 2) -> Bracket:
+def bracket(name: str = "llama", *, tied: bool = True, width: int = 16, layers: int = 2) -> AnchorPair:
     """A nested small anchor: the outer blocks and the first units of the large one, moved a little so that it differs."""
     large = Weights.of(tiny_model(name, layers=4, tied=tied))
     small = resized(large, large.dimensions.with_width(width, layers=layers), layers=[0, 3][:layers])
     torch.manual_seed(1)
     moved = {key: tensor + 0.05 * torch.randn_like(tensor) for key, tensor in small.tensors.items()}
-    return Bracket(Weights(small.config, moved, small.origin), large, ends=(1, 3))
+    return AnchorPair(Weights(small.config, moved, small.origin), large, ends=(1, 3))
 
 
 @pytest.mark.parametrize("name", WIDE)
@@ -101,7 +101,7 @@ def test_substitution_puts_runs_of_the_large_anchor_in(name: str) -> None:
 def test_depths_that_no_run_reaches_are_filled_silently() -> None:
     large = Weights.of(tiny_model("llama", layers=4))
     small = resized(large, replace(large.dimensions, layers=1), layers=[0])
-    pair = Bracket(small, large, ends=(3,))
+    pair = AnchorPair(small, large, ends=(3,))
     made = substitute(pair, replace(large.dimensions, layers=2))
     torch.testing.assert_close(logits(made.model(), token_ids()), logits(small.model(), token_ids()), rtol=1e-4, atol=1e-4)
 
@@ -109,14 +109,14 @@ def test_depths_that_no_run_reaches_are_filled_silently() -> None:
 def test_the_cheapest_swaps_come_first() -> None:
     large = Weights.of(tiny_model("llama", layers=8))
     small = resized(large, replace(large.dimensions, layers=4), layers=[0, 2, 5, 7])
-    pair = Bracket(small, large, ends=run_ends(8, 4), gains=(-0.1, 0.2, -0.5, -0.2))
+    pair = AnchorPair(small, large, ends=span_ends(8, 4), gains=(-0.1, 0.2, -0.5, -0.2))
     assert [swap(pair, layers) for layers in range(4, 9)] == [(), (2,), (2, 3), (0, 2, 3), (0, 1, 2, 3)]
 
 
 @pytest.mark.parametrize(("teacher", "student", "ends"), [
     (8, 4, (1, 3, 5, 7)), (8, 3, (2, 4, 7)), (12, 6, (1, 3, 5, 7, 9, 11)), (4, 4, (0, 1, 2, 3)), (5, 1, (4,))])
 def test_runs_cover_the_teacher(teacher: int, student: int, ends: tuple[int, ...]) -> None:
-    assert run_ends(teacher, student) == ends
+    assert span_ends(teacher, student) == ends
 
 
 @pytest.mark.parametrize("alpha", [-0.1, 1.1, float("nan")])
@@ -134,7 +134,7 @@ def test_a_target_outside_the_anchors_is_refused_with_their_range() -> None:
 
 def test_anchors_of_different_families_are_refused() -> None:
     with pytest.raises(CompatibilityError, match="architecture and head size"):
-        Bracket(Weights.of(tiny_model("llama", layers=2)), Weights.of(tiny_model("gpt2")))
+        AnchorPair(Weights.of(tiny_model("llama", layers=2)), Weights.of(tiny_model("gpt2")))
 
 
 def test_a_mixed_model_is_tied_and_saved_like_any_other(tmp_path) -> None:
@@ -150,4 +150,4 @@ def test_a_mixed_model_is_tied_and_saved_like_any_other(tmp_path) -> None:
 def test_nothing_lies_between_two_encoders() -> None:
     large, small = (Weights.of(masked_model(layers)) for layers in (4, 2))
     with pytest.raises(CompatibilityError, match="bert model, which fills blanks"):
-        Bracket(small, large)
+        AnchorPair(small, large)

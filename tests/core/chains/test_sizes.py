@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.chains.sizes import TOLERANCE, default_alpha, lawful_shapes, solve, straight
+from core.chains.sizes import TOLERANCE, default_alpha, interpolate_shape, solve, valid_shapes
 from core.errors import ConfigError
 from core.models.checkpoints import parameters
-from core.models.dimensions import Dimensions, Sizer
+from core.models.dimensions import Dimensions, ParameterCounter
 from tests.core.tiny import tiny_model
 
 LARGE = Dimensions(layers=8, hidden=192, heads=6, key_value_heads=6, head_size=32, neurons=512)
@@ -19,10 +19,10 @@ DEEP = replace(LARGE, layers=4, neurons=384)  # differs in depth and inner width
 WIDE = LARGE.with_width(128, layers=4)  # differs in depth and width
 
 
-def sizer() -> Sizer:
+def sizer() -> ParameterCounter:
     model = tiny_model("llama")
     plain = model.config.to_dict()
-    return Sizer({key: tuple(value.shape) for key, value in parameters(model.state_dict(), plain)}, plain)
+    return ParameterCounter({key: tuple(value.shape) for key, value in parameters(model.state_dict(), plain)}, plain)
 
 
 SIZER = sizer()
@@ -30,7 +30,7 @@ SIZER = sizer()
 
 @pytest.mark.parametrize("small", [DEEP, WIDE])
 def test_shapes_lie_between_the_anchors(small: Dimensions) -> None:
-    shapes = lawful_shapes(small, LARGE, SIZER)
+    shapes = valid_shapes(small, LARGE, SIZER)
     assert small in shapes and LARGE in shapes
     for shape in shapes:
         assert small.layers <= shape.layers <= 8 and small.hidden <= shape.hidden <= 192
@@ -63,13 +63,13 @@ def test_depth_and_width_grow_together() -> None:
 
 
 def test_a_depth_takes_its_widths_from_the_straight_line() -> None:
-    assert straight(6, DEEP, LARGE) == replace(LARGE, layers=6, neurons=448)
-    assert straight(6, WIDE, LARGE).hidden == 160
-    assert straight(6, DEEP, LARGE, neurons=400).neurons == 400
+    assert interpolate_shape(6, DEEP, LARGE) == replace(LARGE, layers=6, neurons=448)
+    assert interpolate_shape(6, WIDE, LARGE).hidden == 160
+    assert interpolate_shape(6, DEEP, LARGE, neurons=400).neurons == 400
     with pytest.raises(ConfigError, match="384 to 512"):
-        straight(6, DEEP, LARGE, neurons=600)
+        interpolate_shape(6, DEEP, LARGE, neurons=600)
     with pytest.raises(ConfigError, match="128 to 192"):
-        straight(6, WIDE, LARGE, hidden=64)
+        interpolate_shape(6, WIDE, LARGE, hidden=64)
 
 
 def test_alpha_is_the_distance_to_the_large_anchor() -> None:
@@ -80,5 +80,5 @@ def test_alpha_is_the_distance_to_the_large_anchor() -> None:
 
 @pytest.mark.parametrize("small", [DEEP, WIDE])
 def test_a_count_that_was_given_gives_the_same_count_again(small: Dimensions) -> None:
-    for shape in lawful_shapes(small, LARGE, SIZER):
+    for shape in valid_shapes(small, LARGE, SIZER):
         assert SIZER(solve(SIZER(shape), small, LARGE, SIZER)) == SIZER(shape)

@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from core.evaluation.flops import folder_flops, forward_flops
-from core.models.architectures import ANATOMIES
+from core.models.architectures import ARCHITECTURE_SPECS
 from tests.core.tiny import ARCHITECTURES, VOCABULARY, tiny_config
 
 SIZES = {"vocab_size": VOCABULARY, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 48,
@@ -62,7 +62,7 @@ def test_masked_models_are_counted_as_torch_counts_them(name: str) -> None:
 
 
 def test_every_architecture_is_counted() -> None:
-    assert {name.removesuffix("-350m") for name in ARCHITECTURES} | set(ENCODERS) == set(ANATOMIES)
+    assert {name.removesuffix("-350m") for name in ARCHITECTURES} | set(ENCODERS) == set(ARCHITECTURE_SPECS)
 
 
 @pytest.mark.parametrize("kind", [BertForSequenceClassification, BertForQuestionAnswering])

@@ -20,8 +20,8 @@ from core.recorder import CONTROL, STUDENT, ListRecorder
 from core.reports.retention_card import Card
 from core.students.build import build_student
 from core.training.base_trainer import training_arguments
-from core.training.batches import Draw, next_token
-from core.training.distillation_trainer import DistillationTrainer, Lesson
+from core.training.batches import StepSeed, causal_lm_batches
+from core.training.distillation_trainer import DistillationSetup, DistillationTrainer
 from tests.core.masked_models import corpus, masked_model, masked_tokenizer, save
 
 TOKENIZER = masked_tokenizer()
@@ -40,12 +40,12 @@ def batches_of(blocks: Blocks, rows: tuple[int, ...], losses: LossSpec | None = 
         part = slice(start, start + count)
         cut.append({"input_ids": torch.from_numpy(blocks.input_ids[part]).long(), "weights": torch.from_numpy(blocks.weights[part])})
         start += count
-    return objective.batches(cut, Draw(0, seed))
+    return objective.batches(cut, StepSeed(0, seed))
 
 
 def test_the_next_token_is_asked_where_it_is_predicted():
     ids, weights = torch.tensor([[5, 6, 7, 8]]), torch.tensor([[0.0, 1.0, 0.0, 2.0]])
-    (batch,) = next_token([{"input_ids": ids, "weights": weights}])
+    (batch,) = causal_lm_batches([{"input_ids": ids, "weights": weights}])
     assert batch["targets"].tolist() == [[6, 7, 8, 0]] and batch["hard"].tolist() == [[1.0, 0.0, 2.0, 0.0]]
     assert batch["soft"] is batch["hard"] and batch["attention_mask"] is None
 
@@ -92,7 +92,7 @@ def test_the_triple_loss_equals_its_definition_term_by_term(tmp_path):
 
     before = copy.deepcopy(student).eval()
     arguments = training_arguments(spec, tmp_path / "run", torch.device("cpu"), eval_steps=9)
-    DistillationTrainer(student, Lesson(losses, teacher), blocks, arguments, arm=STUDENT, recorder=recorder, dtype=torch.float32,
+    DistillationTrainer(student, DistillationSetup(losses, teacher), blocks, arguments, arm=STUDENT, recorder=recorder, dtype=torch.float32,
                         evaluate=lambda _: {}, batches=batches).train()
     (batch,) = seen
     with torch.no_grad():

@@ -12,8 +12,8 @@ from transformers import BertConfig, BertForMaskedLM
 from core.evaluation import speed
 from core.evaluation.flops import forward_flops
 from core.evaluation.speed import Speed, forward_of, measure_speed, quick_latencies
-from core.recorder import ListRecorder, Stopped
-from core.system.devices import on_threads
+from core.recorder import ListRecorder, StopRequested
+from core.system.devices import torch_threads
 from tests.core.tiny import tiny_model
 
 
@@ -54,7 +54,7 @@ def test_models_take_turns_in_an_order_drawn_anew() -> None:
 
 def test_one_sequence_has_one_thread_and_many_have_all_that_there_were() -> None:
     calls: list = []
-    with on_threads(2):
+    with torch_threads(2):
         found = measured(calls, ListRecorder())
         assert torch.get_num_threads() == 2
     assert {threads for _, shape, threads in calls if shape == (1, 16)} == {1}
@@ -63,7 +63,7 @@ def test_one_sequence_has_one_thread_and_many_have_all_that_there_were() -> None
 
 def test_threads_come_back_after_a_failure() -> None:
     before = torch.get_num_threads()
-    with pytest.raises(RuntimeError), on_threads(before + 1):
+    with pytest.raises(RuntimeError), torch_threads(before + 1):
         raise RuntimeError
     assert torch.get_num_threads() == before
 
@@ -81,7 +81,7 @@ def test_a_stop_is_heard_before_the_next_pass() -> None:
             return len(calls) >= 9
 
     calls: list = []
-    with pytest.raises(Stopped):
+    with pytest.raises(StopRequested):
         measured(calls, Impatient())
     assert len(calls) == 9
 

@@ -8,13 +8,13 @@ import random
 import numpy as np
 import pytest
 
-from core.evaluation.statistics import Estimate, around_mean, around_median, ratio_of_means
+from core.evaluation.statistics import Estimate, bootstrap_median, mean_interval, ratio_of_means
 
 
 def test_the_median_lies_in_its_interval_and_more_values_narrow_it() -> None:
     generator = random.Random(0)
     few, many = ([generator.gauss(10, 1) for _ in range(count)] for count in (9, 400))
-    narrow, wide = around_median(many), around_median(few)
+    narrow, wide = bootstrap_median(many), bootstrap_median(few)
     assert narrow.low <= narrow.value == np.median(many) <= narrow.high
     assert narrow.high - narrow.low < (wide.high - wide.low) / 3
 
@@ -22,20 +22,20 @@ def test_the_median_lies_in_its_interval_and_more_values_narrow_it() -> None:
 def test_the_bootstrap_covers_the_true_median_about_as_often_as_it_says() -> None:
     generator = random.Random(1)
     covered = sum(estimate.low <= 0 <= estimate.high
-                  for estimate in (around_median([generator.gauss(0, 1) for _ in range(31)]) for _ in range(200)))
+                  for estimate in (bootstrap_median([generator.gauss(0, 1) for _ in range(31)]) for _ in range(200)))
     assert 0.88 <= covered / 200 <= 0.99
 
 
 def test_one_value_has_no_interval_and_equal_values_a_point() -> None:
-    assert around_median([3.0]) == around_mean([3.0]) == Estimate(3.0)
+    assert bootstrap_median([3.0]) == mean_interval([3.0]) == Estimate(3.0)
     assert ratio_of_means([2.0], [4.0]) == Estimate(0.5)
-    assert around_median([3.0] * 5) == around_mean([3.0] * 5) == Estimate(3.0, 3.0, 3.0)
+    assert bootstrap_median([3.0] * 5) == mean_interval([3.0] * 5) == Estimate(3.0, 3.0, 3.0)
 
 
 def test_the_mean_has_two_standard_errors_to_either_side() -> None:
     values = [1.0, 2.0, 4.0]
     error = np.std(values, ddof=1) / math.sqrt(3)
-    estimate = around_mean(values)
+    estimate = mean_interval(values)
     assert (estimate.low, estimate.high) == pytest.approx((np.mean(values) - 2 * error, np.mean(values) + 2 * error))
 
 

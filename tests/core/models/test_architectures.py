@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from core.errors import UnsupportedModel
-from core.models.architectures import ANATOMIES, anatomy_of, blocks, plain_model, with_blocks, without_block
+from core.models.architectures import ARCHITECTURE_SPECS, architecture_of, blocks, plain_model, with_blocks, without_block
 from tests.core.tiny import ARCHITECTURES, VOCABULARY, logits, tiny_config, tiny_model, token_ids
 
 
@@ -19,7 +19,7 @@ def test_the_head_of_the_last_hidden_state_is_the_logits(name: str, tied: bool) 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_every_described_part_is_where_it_is_said_to_be(name: str) -> None:
     model = tiny_model(name, layers=3)
-    anatomy = anatomy_of(model.config)
+    anatomy = architecture_of(model.config)
     assert len(blocks(model)) == getattr(model.config, anatomy.depth_key) == 3
     assert model.get_submodule(anatomy.embeddings) is model.get_input_embeddings()
     assert model.get_submodule(anatomy.head) is model.get_output_embeddings()
@@ -36,7 +36,7 @@ def test_every_described_part_is_where_it_is_said_to_be(name: str) -> None:
 
 
 def test_names_of_older_checkpoints_are_understood() -> None:
-    gpt2, neox, opt = ANATOMIES["gpt2"], ANATOMIES["gpt_neox"], ANATOMIES["opt"]
+    gpt2, neox, opt = ARCHITECTURE_SPECS["gpt2"], ARCHITECTURE_SPECS["gpt_neox"], ARCHITECTURE_SPECS["opt"]
     assert gpt2.canonical("h.3.attn.c_attn.bias") == "transformer.h.3.attn.c_attn.bias"
     assert gpt2.canonical("h.3.attn.bias") is None
     assert gpt2.canonical("h.3.attn.masked_bias") is None
@@ -79,4 +79,4 @@ def test_wrappers_are_seen_through() -> None:
 
 def test_an_unknown_architecture_is_named() -> None:
     with pytest.raises(UnsupportedModel, match=r"'mamba'.*gpt2, gpt_neox, llama"):
-        anatomy_of({"model_type": "mamba"})
+        architecture_of({"model_type": "mamba"})

@@ -12,7 +12,7 @@ from core.errors import OutOfMemory
 from core.evaluation.objectives import Causal
 from core.models import catalog
 from core.planning import dry_run
-from core.planning.dry_run import Material, Rehearsal, rehearse
+from core.planning.dry_run import DryRunInputs, DryRunTimings, rehearse
 from core.recipes import parse_recipe
 from core.recorder import CONTROL, STUDENT
 from tests.core.chat_models import save_chat_model
@@ -29,12 +29,12 @@ def config(tmp_path: Path) -> ExperimentConfig:
                          "evaluation": {"blocks": 4, "sentiment_items": 3, "max_new_tokens": 2}})
 
 
-def material(config: ExperimentConfig) -> Material:
+def material(config: ExperimentConfig) -> DryRunInputs:
     loaded = catalog.load(config.teacher.model)
-    return Material(loaded.tokenizer, prepare(config.data, loaded.tokenizer, 0), Causal(loaded.tokenizer), loaded.model)
+    return DryRunInputs(loaded.tokenizer, prepare(config.data, loaded.tokenizer, 0), Causal(loaded.tokenizer), loaded.model)
 
 
-def run(config: ExperimentConfig) -> Rehearsal:
+def run(config: ExperimentConfig) -> DryRunTimings:
     return rehearse(config, material(config), torch.device("cpu"), torch.float32)
 
 
@@ -50,7 +50,7 @@ def changed(config: ExperimentConfig, **sections: object) -> ExperimentConfig:
 def test_seconds_are_those_of_a_run_counted_event_by_event(config, control, steps, every):
     config = changed(config, control=control, evaluation={"eval_steps": every})
     step = {STUDENT: 2.0, CONTROL: 1.5} if control else {STUDENT: 2.0}
-    measured = Rehearsal(5, step, language=0.3, sentiment=4.0, answers=0.7, tokens_per_second=1.0)
+    measured = DryRunTimings(5, step, language=0.3, sentiment=4.0, answers=0.7, tokens_per_second=1.0)
     small, full = 0.3 + 0.7, 0.3 + 4.0 + 0.7
     total = full + full  # the teacher, the student before
     for per_step in step.values():
@@ -83,14 +83,14 @@ def test_accumulated_steps_count_as_many(config, monkeypatch):
         def tokens_per_second(self, state: object) -> float:
             return 1.0
 
-    taken = dry_run._Stage.trained
+    taken = dry_run._DryRun.trained
 
     def with_clock(self, *arguments):
         trainer = taken(self, *arguments)
         trainer.clock = Clock()
         return trainer
 
-    monkeypatch.setattr(dry_run._Stage, "trained", with_clock)
+    monkeypatch.setattr(dry_run._DryRun, "trained", with_clock)
     found = run(changed(config, train={"gradient_accumulation_steps": 16}))
     assert found.step == {STUDENT: 16 * 8.0 / 4}
 
@@ -120,7 +120,7 @@ def test_running_out_of_memory_says_what_to_change(config, monkeypatch, error):
     def fail(self):
         raise error
 
-    monkeypatch.setattr(dry_run._Stage, "rehearse", fail)
+    monkeypatch.setattr(dry_run._DryRun, "rehearse", fail)
     with pytest.raises(OutOfMemory, match="per_device_train_batch_size"):
         run(config)
 
@@ -129,6 +129,6 @@ def test_another_failure_is_not_taken_for_it(config, monkeypatch):
     def fail(self):
         raise RuntimeError("shapes cannot be multiplied")
 
-    monkeypatch.setattr(dry_run._Stage, "rehearse", fail)
+    monkeypatch.setattr(dry_run._DryRun, "rehearse", fail)
     with pytest.raises(RuntimeError, match="shapes"):
         run(config)

@@ -10,25 +10,25 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, PreTrainedModel
 
-from core.config import ExperimentConfig, FreshSpec, LoraSpec, StudentSpec
+from core.config import ExperimentConfig, LoraSpec, ScratchSpec, StudentSpec
 from core.data.packing import Blocks
 from core.models import catalog
-from core.models.architectures import anatomy_of, blocks, with_blocks
+from core.models.architectures import architecture_of, blocks, with_blocks
 from core.models.forward import forward
 from core.planning import memory
-from core.planning.memory import Shape
+from core.planning.memory import ModelShape
 from core.recipes import parse_recipe
 from core.recorder import STUDENT, ListRecorder
 from core.students.build import build_student
-from core.students.from_scratch import fresh_student
+from core.students.from_scratch import student_from_scratch
 from core.training.base_trainer import latest_checkpoint, training_arguments
-from core.training.distillation_trainer import DistillationTrainer, Lesson
+from core.training.distillation_trainer import DistillationSetup, DistillationTrainer
 from tests.core.chat_models import chat_tokenizer
 from tests.core.masked_models import masked_tokenizer
 from tests.core.tiny import ARCHITECTURES, ENCODERS, tiny_config, tiny_encoder, tiny_encoder_config, tiny_model
 
 
-def saved(model: PreTrainedModel, folder: Path) -> Shape:
+def saved(model: PreTrainedModel, folder: Path) -> ModelShape:
     model.save_pretrained(folder)
     (folder / "tokenizer.json").write_text("{}")
     return memory.shape_of(catalog.describe(str(folder)))
@@ -42,7 +42,8 @@ def experiment(**sections: object) -> ExperimentConfig:
 def test_shapes_are_those_of_the_modules(tmp_path, name):
     model = tiny_model(name)
     shape = saved(model, tmp_path)
-    naive = [sum(sum(block.get_submodule(path).weight.shape) for path in anatomy_of(model.config).projections) for block in blocks(model)]
+    naive = [sum(sum(block.get_submodule(path).weight.shape) for path in architecture_of(model.config).projections)
+             for block in blocks(model)]
     assert list(shape.projections) == naive
     assert shape.parameters == model.num_parameters()
     assert (shape.layers, shape.vocabulary) == (4, model.config.vocab_size)
@@ -56,21 +57,22 @@ def test_a_model_that_is_not_here_yet_is_guessed_from_its_count(tmp_path):
     assert guessed.projections == pytest.approx(memory.shape_of(entry).projections, rel=0.05)
 
 
-@pytest.mark.parametrize("spec", [FreshSpec(layers=3, hidden=32, heads=4, key_value_heads=2, feed_forward=48), FreshSpec(layers=2)])
+@pytest.mark.parametrize("spec", [ScratchSpec(layers=3, hidden=32, heads=4, key_value_heads=2, feed_forward=48), ScratchSpec(layers=2)])
 def test_a_fresh_model_is_counted_before_it_is_built(spec):
-    shape, tokenizer = memory.shape_of_fresh(spec), chat_tokenizer()
-    model = fresh_student(spec, tokenizer, seed=0)
+    shape, tokenizer = memory.shape_from_scratch(spec), chat_tokenizer()
+    model = student_from_scratch(spec, tokenizer, seed=0)
     assert shape.parameters - (spec.vocabulary - len(tokenizer)) * spec.hidden == model.num_parameters()
-    naive = sum(sum(blocks(model)[0].get_submodule(path).weight.shape) for path in anatomy_of(model.config).projections)
+    naive = sum(sum(blocks(model)[0].get_submodule(path).weight.shape) for path in architecture_of(model.config).projections)
     assert shape.projections == (naive,) * spec.layers
 
 
 def test_a_fresh_bert_is_counted_before_it_is_built():
-    spec = FreshSpec(architecture="bert", layers=2, hidden=32, heads=2, key_value_heads=2, feed_forward=48, vocabulary=400, positions=40)
-    shape, tokenizer = memory.shape_of_fresh(spec), masked_tokenizer()
-    model = fresh_student(spec, tokenizer, seed=0)
+    spec = ScratchSpec(architecture="bert", layers=2, hidden=32, heads=2, key_value_heads=2, feed_forward=48, vocabulary=400, positions=40)
+    shape, tokenizer = memory.shape_from_scratch(spec), masked_tokenizer()
+    model = student_from_scratch(spec, tokenizer, seed=0)
     assert shape.parameters - (spec.vocabulary - len(tokenizer)) * (spec.hidden + 1) == model.num_parameters()  # the head has a bias
-    naive = [sum(sum(block.get_submodule(path).weight.shape) for path in anatomy_of(model.config).projections) for block in blocks(model)]
+    naive = [sum(sum(block.get_submodule(path).weight.shape) for path in architecture_of(model.config).projections)
+             for block in blocks(model)]
     assert list(shape.projections) == naive
     assert not shape.drops
 
@@ -121,10 +123,11 @@ def test_activations_are_those_that_autograd_keeps(tmp_path, name):
     config.update({**wide, **({"head_dim": 32} if hasattr(config, "head_dim") else {})})
     shape = saved(AutoModelForCausalLM.from_config(config), tmp_path)
     input_ids = torch.randint(2, 90, (4, 64))
-    config.update(dict.fromkeys(anatomy_of(config).dropout_keys, 0.0))  # as students are trained
+    config.update(dict.fromkeys(architecture_of(config).dropout_keys, 0.0))  # as students are trained
     kept, estimated = [], []
     for depth in (1, 4):
-        config.update({anatomy_of(config).depth_key: depth, **({"layer_types": config.layer_types[:1] * depth} if "qwen" in name else {})})
+        config.update({architecture_of(config).depth_key: depth,
+                       **({"layer_types": config.layer_types[:1] * depth} if "qwen" in name else {})})
         kept.append(kept_bytes(AutoModelForCausalLM.from_config(config).train(), input_ids))
         estimated.append(memory.memory(experiment(), None, shape.with_blocks(range(depth)), 4).activations)
     assert 0.95 < (estimated[1] - estimated[0]) / (kept[1] - kept[0]) < 1.25
@@ -135,7 +138,7 @@ def test_activations_are_those_that_autograd_keeps(tmp_path, name):
 def test_activations_of_encoders_are_those_that_autograd_keeps(tmp_path, name, rate):
     config = tiny_encoder_config(name)
     config.update({"dim": 128, "hidden_dim": 384} if name == "distilbert" else {"hidden_size": 128, "intermediate_size": 384})
-    config.update(dict.fromkeys(anatomy_of(config).dropout_keys, rate))
+    config.update(dict.fromkeys(architecture_of(config).dropout_keys, rate))
     shape = saved(AutoModelForMaskedLM.from_config(config), tmp_path)
     assert shape.drops == (rate > 0)
     input_ids = torch.randint(4, 90, (4, 56))
@@ -193,7 +196,7 @@ def test_disk_is_what_checkpoints_take(tmp_path, lora):
     config = experiment(student={"lora": lora, "layers": 8}, train={"max_steps": 1, "device": "cpu", "per_device_train_batch_size": 1})
     student = build_student(teacher, config.student, seed=0)
     data = Blocks(np.full((2, 16), 5, np.int32), np.ones((2, 16), np.float32), 2, 32)
-    trainer = DistillationTrainer(student.model, Lesson(config.losses, teacher, student.layer_map), data,
+    trainer = DistillationTrainer(student.model, DistillationSetup(config.losses, teacher, student.layer_map), data,
                                   training_arguments(config.train, tmp_path / "run", torch.device("cpu"), eval_steps=9), arm=STUDENT,
                                   recorder=ListRecorder(), dtype=torch.float32, evaluate=lambda _: {"eval/cross_entropy": 0.0})
     trainer.train()

@@ -20,7 +20,7 @@ from core.recorder import STUDENT, ListRecorder
 from core.students.build import build_student
 from core.system import devices, machine
 from core.training.base_trainer import training_arguments
-from core.training.distillation_trainer import DistillationTrainer, Lesson
+from core.training.distillation_trainer import DistillationSetup, DistillationTrainer
 from tests.core.chat_models import save_chat_model
 from tests.core.masked_models import masked_model, masked_tokenizer, save
 from tests.core.tiny import tiny_encoder
@@ -293,7 +293,7 @@ def test_total_steps_are_those_that_trainer_takes(tmp_path, teacher, corpus, acc
     model = catalog.load(str(teacher)).model
     blocks = Blocks(np.full((5, 8), 9, np.int32), np.ones((5, 8), np.float32), 5, 40)
     arguments = training_arguments(spec, tmp_path / "run", torch.device("cpu"), eval_steps=99)
-    student, lesson = build_student(model, config.student, seed=0).model, Lesson(config.losses, model, (0, 3))
+    student, lesson = build_student(model, config.student, seed=0).model, DistillationSetup(config.losses, model, (0, 3))
     trainer = DistillationTrainer(student, lesson, blocks, arguments, arm=STUDENT, recorder=ListRecorder(), dtype=torch.float32,
                                   evaluate=lambda _: {"eval/cross_entropy": 0.0})
     trainer.train()

@@ -2,12 +2,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from core.config import DataSpec, FreshSpec
+from core.config import DataSpec, ScratchSpec
 from core.data import sources
 from core.errors import CompatibilityError, ConfigError, DataError, DeviceError, DiskFull, OutOfMemory
 from core.models import compatibility
 from core.planning import memory, preflight
-from core.planning.preflight import Checks
+from core.planning.preflight import PreflightReport
 from core.recipes import parse_recipe
 from core.system import machine
 from tests.core.chat_models import chat_model, chat_tokenizer
@@ -17,11 +17,11 @@ def experiment(**train: int):
     return parse_recipe({"train": train})
 
 
-SHAPE = memory.shape_of_fresh(FreshSpec())
+SHAPE = memory.shape_from_scratch(ScratchSpec())
 
 
 def test_outcomes_keep_their_order_and_the_latest_counts():
-    found = Checks()
+    found = PreflightReport()
     assert found.take("first", lambda: 3, lambda count: f"{count} blocks") == 3
     assert found.take("second", lambda: compatibility.block_length(DataSpec(block_length=64), 32)) is None
     assert not found.hold
@@ -36,7 +36,7 @@ def test_outcomes_keep_their_order_and_the_latest_counts():
 
 def test_a_programming_error_is_not_a_failed_check():
     with pytest.raises(ZeroDivisionError):
-        Checks().take("any", lambda: 1 / 0)
+        PreflightReport().take("any", lambda: 1 / 0)
 
 
 def test_block_length_up_to_the_context():

@@ -11,7 +11,7 @@ from core.errors import ExportError
 from core.evaluation.flops import folder_flops
 from core.export import exporting
 from core.models import catalog
-from core.recorder import ListRecorder, Stopped
+from core.recorder import ListRecorder, StopRequested
 from core.reports.retention_card import Card, Score, markdown
 from core.reports.retention_run import CARD, SCORES, SPEED, measure_retention, weights_format
 from core.reports.task_scores import Scoring
@@ -38,7 +38,7 @@ class Scorer:
 
     def __call__(self, reference: str, task: str, seed: int) -> Score:
         if len(self.asked) == self.fail_after:
-            raise Stopped
+            raise StopRequested
         who = Path(reference).name
         self.asked.append((who, task, seed))
         return Score({"teacher": 0.9, "student": 0.8, "control": 0.7}[who] - 0.01 * (seed - 5), 100)
@@ -65,7 +65,7 @@ def test_a_card_holds_sizes_times_and_scores(models: dict[str, str], tmp_path: P
 
 
 def test_a_stopped_card_goes_on_after_what_had_ended(models: dict[str, str], tmp_path: Path) -> None:
-    with pytest.raises(Stopped):
+    with pytest.raises(StopRequested):
         measure_retention(models, SPEC, ListRecorder(), tmp_path / "card", Scoring(Scorer(fail_after=5), SEEDS))
     assert not (tmp_path / "card" / CARD).exists()
     speed, again, recorder = read_json(tmp_path / "card" / SPEED), Scorer(), ListRecorder()
@@ -82,7 +82,7 @@ def test_a_stop_between_scores_is_heard(models: dict[str, str], tmp_path: Path) 
         def should_stop(self) -> bool:
             return len(scorer.asked) == 3
 
-    with pytest.raises(Stopped):
+    with pytest.raises(StopRequested):
         measure_retention(models, SPEC, Impatient(), tmp_path / "card", Scoring(scorer, SEEDS))
     assert len(read_json(tmp_path / "card" / SCORES)["scores"]) == 3
 

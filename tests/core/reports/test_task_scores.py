@@ -12,7 +12,7 @@ from core.data import movie_reviews
 from core.errors import ConfigError, DataError
 from core.evaluation.sentiment import evaluate_sentiment
 from core.models import catalog
-from core.recorder import ListRecorder, Stopped
+from core.recorder import ListRecorder, StopRequested
 from core.reports.task_scores import scoring
 from core.tasks.data import task_spec
 from tests.core.chat_models import save_chat_model
@@ -81,7 +81,7 @@ def test_a_stop_ends_a_fine_tuning(encoder: str, tmp_path: Path) -> None:
             return True
 
     task = labelled(tmp_path)
-    with pytest.raises(Stopped):
+    with pytest.raises(StopRequested):
         scoring(RetentionSpec(tasks=(task,)), "masked", Impatient(), seed=7, device="cpu").score(encoder, task, 7)
 
 

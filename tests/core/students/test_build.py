@@ -6,13 +6,13 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from core.config import FreshSpec, LoraSpec, StudentSpec
+from core.config import LoraSpec, ScratchSpec, StudentSpec
 from core.errors import ConfigError
 from core.models.adapters import merged
-from core.models.architectures import anatomy_of, blocks
+from core.models.architectures import architecture_of, blocks
 from core.models.dimensions import Dimensions
-from core.students.build import block_importance, build_student, started_student
-from core.students.from_scratch import fresh_student
+from core.students.build import block_importance, build_student, student_from_checkpoint
+from core.students.from_scratch import student_from_scratch
 from tests.core.tiny import ARCHITECTURES, logits, tiny_config, tiny_model, token_ids
 
 
@@ -41,7 +41,7 @@ def test_a_shallower_copy_has_the_chosen_blocks_and_all_else(name: str, tmp_path
     student = build_student(teacher, StudentSpec(layer_map=(0, 3)), seed=0).model
     for mine, theirs in zip(blocks(student), (blocks(teacher)[0], blocks(teacher)[3]), strict=True):
         assert all(torch.equal(mine.state_dict()[key], value) for key, value in theirs.state_dict().items())
-    anatomy = anatomy_of(teacher.config)
+    anatomy = architecture_of(teacher.config)
     outside = {key: value for key, value in teacher.state_dict().items() if anatomy.block_of(key) is None}
     assert outside
     assert all(torch.equal(student.state_dict()[key], value) for key, value in outside.items())
@@ -105,7 +105,7 @@ def test_adapters_train_alone_and_merge_into_a_plain_model(name: str, tmp_path) 
     trainable = {key: parameter for key, parameter in student.model.named_parameters() if parameter.requires_grad}
     assert trainable
     assert all("lora_" in key for key in trainable)
-    assert len(trainable) == 2 * 4 * len(anatomy_of(teacher.config).projections)
+    assert len(trainable) == 2 * 4 * len(architecture_of(teacher.config).projections)
     assert student.trainable_parameters == sum(p.numel() for p in trainable.values())
     assert student.parameters == teacher.num_parameters()
     with torch.no_grad():
@@ -169,15 +169,15 @@ class _Tokenizer:
 
 
 def test_a_fresh_student_is_untrained_and_tied() -> None:
-    spec = FreshSpec(layers=2, hidden=32, heads=4, key_value_heads=2, feed_forward=48, vocabulary=301, positions=64)
-    model = fresh_student(spec, _Tokenizer(), seed=3)
+    spec = ScratchSpec(layers=2, hidden=32, heads=4, key_value_heads=2, feed_forward=48, vocabulary=301, positions=64)
+    model = student_from_scratch(spec, _Tokenizer(), seed=3)
     input_ids = token_ids(rows=4)
     log_probabilities = logits(model, input_ids).log_softmax(-1)
     assert -log_probabilities.mean().item() == pytest.approx(math.log(301), rel=0.02)
     assert _is_tied(model)
     assert model.config.vocab_size == 301
     assert len(blocks(model)) == 2
-    assert torch.equal(logits(fresh_student(spec, _Tokenizer(), seed=3), input_ids), logits(model, input_ids))
+    assert torch.equal(logits(student_from_scratch(spec, _Tokenizer(), seed=3), input_ids), logits(model, input_ids))
 
 
 def test_configurations_are_left_alone() -> None:
@@ -225,13 +225,14 @@ def test_wider_than_the_teacher_is_refused() -> None:
 
 def test_a_student_may_start_as_any_model() -> None:
     model = tiny_model("llama", layers=3, seed=5)
-    student = started_student(model, 4, StudentSpec(model="somewhere"), seed=0)
+    student = student_from_checkpoint(model, 4, StudentSpec(model="somewhere"), seed=0)
     assert student.model is model and student.layer_map == (0, 2, 3) and student.model.training
 
 
 def test_a_student_may_take_only_a_models_shape() -> None:
     model = tiny_model("llama", layers=3, seed=5)
-    first, again, other = (started_student(model, 4, StudentSpec(model="somewhere", init="random"), seed=seed).model for seed in (1, 1, 2))
+    first, again, other = (student_from_checkpoint(model, 4, StudentSpec(model="somewhere", init="random"),
+                                                   seed=seed).model for seed in (1, 1, 2))
     assert [value.shape for value in first.state_dict().values()] == [value.shape for value in model.state_dict().values()]
     weights = [each.get_input_embeddings().weight for each in (model, first, again, other)]
     assert torch.equal(weights[1], weights[2]) and not any(torch.equal(weights[1], each) for each in (weights[0], weights[3]))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from core.models.architectures import blocks
-from core.students.importance import in_order, unit_importance
+from core.students.importance import sort_by_importance, unit_importance
 from core.students.resizing import Weights, resized
 from tests.core.students.test_resizing import WIDE
 from tests.core.tiny import logits, tiny_model, token_ids
@@ -16,7 +16,7 @@ from tests.core.tiny import logits, tiny_model, token_ids
 def test_a_sorted_model_is_the_same_model(name: str) -> None:
     model = tiny_model(name)
     weights = Weights.of(model)
-    ordered = in_order(weights, unit_importance(model, [token_ids()]))
+    ordered = sort_by_importance(weights, unit_importance(model, [token_ids()]))
     torch.testing.assert_close(logits(ordered.model(), token_ids()), logits(model, token_ids()), rtol=1e-3, atol=1e-3)
     again = unit_importance(ordered.model(), [token_ids()])
     for importance in (again.channels[None], again.key_value_heads, again.neurons):
@@ -62,5 +62,5 @@ def test_the_least_important_neurons_are_the_cheapest_to_lose() -> None:
     smaller = replace(weights.dimensions, neurons=24)
     expected = logits(model, token_ids())
     plain, ordered = (logits(resized(each, smaller).model(), token_ids())
-                      for each in (weights, in_order(weights, unit_importance(model, [token_ids()]))))
+                      for each in (weights, sort_by_importance(weights, unit_importance(model, [token_ids()]))))
     assert (ordered - expected).norm() < 0.5 * (plain - expected).norm()

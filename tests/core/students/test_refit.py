@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from core.chains.interpolation import Bracket, substitute
-from core.students.layer_maps import run_ends
+from core.chains.interpolation import AnchorPair, substitute
+from core.students.layer_maps import span_ends
 from core.students.refit import neuron_grams, with_fewer_neurons
 from core.students.resizing import Weights, resized
 from tests.core.students.test_resizing import WIDE
@@ -60,8 +60,8 @@ def test_substitution_refits_what_it_cuts() -> None:
     large = Weights.of(tiny_model("llama"))
     small = resized(large, replace(large.dimensions, layers=2, neurons=24), layers=[0, 3])
     target = replace(large.dimensions, layers=3, neurons=32)
-    cut = substitute(Bracket(small, large, ends=run_ends(4, 2)), target, [1])
-    refitted = substitute(Bracket(small, large, ends=run_ends(4, 2), calibration=IDS), target, [1])
+    cut = substitute(AnchorPair(small, large, ends=span_ends(4, 2)), target, [1])
+    refitted = substitute(AnchorPair(small, large, ends=span_ends(4, 2), calibration=IDS), target, [1])
     key = "model.layers.2.mlp.down_proj.weight"
     assert cut.tensors[key].shape == refitted.tensors[key].shape == (32, 32)
     assert not torch.equal(cut.tensors[key], refitted.tensors[key])

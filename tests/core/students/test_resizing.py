@@ -9,7 +9,7 @@ import torch
 
 from core.errors import ConfigError, UnsupportedModel
 from core.models.checkpoints import parameters
-from core.models.dimensions import Dimensions, Sizer, with_dimensions
+from core.models.dimensions import Dimensions, ParameterCounter, with_dimensions
 from core.students.resizing import Selection, Weights, resized, select
 from tests.core.tiny import VOCABULARY, logits, tiny_config, tiny_model, token_ids
 
@@ -71,7 +71,7 @@ def test_order_changes_nothing(name: str) -> None:
 def test_sizes_are_known_beforehand(name: str, tied: bool) -> None:
     model = tiny_model(name, tied=tied)
     plain = model.config.to_dict()
-    sizer = Sizer({key: tuple(value.shape) for key, value in parameters(model.state_dict(), plain)}, plain)
+    sizer = ParameterCounter({key: tuple(value.shape) for key, value in parameters(model.state_dict(), plain)}, plain)
     old = Dimensions.of(plain)
     assert sizer(old) == model.num_parameters()
     for new in (replace(old, layers=2), replace(wider(old), layers=7), replace(old, neurons=16)):

@@ -17,7 +17,7 @@ def test_home_is_named_by_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 def test_a_folder_appears_whole(tmp_path: Path) -> None:
     target = tmp_path / "models" / "one"
-    with files.written_whole(target, 0) as folder:
+    with files.atomic_directory(target, 0) as folder:
         (folder / "file").write_text("1")
         assert not target.exists()
     assert [path.relative_to(tmp_path) for path in sorted(tmp_path.rglob("*"))] == [
@@ -26,7 +26,7 @@ def test_a_folder_appears_whole(tmp_path: Path) -> None:
 
 def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
     def fail() -> None:
-        with files.written_whole(tmp_path / "one", 0) as folder:
+        with files.atomic_directory(tmp_path / "one", 0) as folder:
             (folder / "file").write_text("1")
             raise KeyError
 
@@ -37,9 +37,9 @@ def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
 
 def test_the_first_of_two_writers_wins(tmp_path: Path) -> None:
     target = tmp_path / "one"
-    with files.written_whole(target, 0) as mine:
+    with files.atomic_directory(target, 0) as mine:
         (mine / "file").write_text("mine")
-        with files.written_whole(target, 0) as theirs:
+        with files.atomic_directory(target, 0) as theirs:
             (theirs / "file").write_text("theirs")
     assert (target / "file").read_text() == "theirs"
     assert list(tmp_path.iterdir()) == [target]
@@ -47,7 +47,7 @@ def test_the_first_of_two_writers_wins(tmp_path: Path) -> None:
 
 def test_two_writers_may_be_done_at_the_same_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "one"
-    with files.written_whole(target, 0) as mine:
+    with files.atomic_directory(target, 0) as mine:
         (mine / "file").write_text("mine")
         target.mkdir()
         (target / "file").write_text("theirs")
@@ -58,18 +58,18 @@ def test_two_writers_may_be_done_at_the_same_moment(tmp_path: Path, monkeypatch:
 
 
 def test_too_little_room_is_known_beforehand(tmp_path: Path) -> None:
-    with pytest.raises(DiskFull, match="GiB are needed"), files.written_whole(tmp_path / "one", 2**60):
+    with pytest.raises(DiskFull, match="GiB are needed"), files.atomic_directory(tmp_path / "one", 2**60):
         pytest.fail("began without the room")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(("number", "error"), [(errno.ENOSPC, DiskFull), (errno.EROFS, StillhouseError), (errno.EACCES, StillhouseError)])
 def test_a_full_or_read_only_disk_is_named(number: int, error: type[Exception], tmp_path: Path) -> None:
-    with pytest.raises(error, match="STILLHOUSE_HOME"), files.written_whole(tmp_path / "one", 0):
+    with pytest.raises(error, match="STILLHOUSE_HOME"), files.atomic_directory(tmp_path / "one", 0):
         raise OSError(number, "from the system")
 
 
 def test_a_home_that_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StillhouseError, match="cannot be written to"), files.written_whole(tmp_path / "file" / "models" / "one", 0):
+    with pytest.raises(StillhouseError, match="cannot be written to"), files.atomic_directory(tmp_path / "file" / "models" / "one", 0):
         pytest.fail("wrote into a file")

@@ -12,11 +12,11 @@ def test_counts(value: float | None, text: str) -> None:
 
 
 def test_sizes_of_files() -> None:
-    assert [units.size(value) for value in (None, 12, 8_670_000, 2_890_000_000)] == ["–", "12 B", "8.67 MB", "2.89 GB"]
+    assert [units.format_bytes(value) for value in (None, 12, 8_670_000, 2_890_000_000)] == ["–", "12 B", "8.67 MB", "2.89 GB"]
 
 
 def test_room_in_memory_and_on_disk() -> None:
-    assert [units.room(value) for value in (3 * 2**20, 2**30, 1536 * 2**30)] == ["3 MiB", "1.0 GiB", "1,536.0 GiB"]
+    assert [units.format_gib(value) for value in (3 * 2**20, 2**30, 1536 * 2**30)] == ["3 MiB", "1.0 GiB", "1,536.0 GiB"]
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(-3, "0 s"), (59.6, "60 s"), (600, "10 min"), (5400, "1 h 30 min"), (7260, "2 h 1 min")])

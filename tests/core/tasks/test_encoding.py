@@ -7,7 +7,7 @@ import pytest
 
 from core.errors import CompatibilityError
 from core.tasks.data import Example, Question, TaskData
-from core.tasks.encoding import LikeLengths, by_length, collate, encode
+from core.tasks.encoding import LengthGroupedSampler, by_length, collate, encode
 from tests.core.tasks.encoders import questions, sentiment, tokenizer
 
 
@@ -95,11 +95,11 @@ def test_batches_hold_everything_once_within_the_limit() -> None:
 
 def test_like_lengths() -> None:
     lengths = np.random.default_rng(0).integers(4, 100, 333).tolist()
-    sampler = LikeLengths(lengths, 8, seed=5)
+    sampler = LengthGroupedSampler(lengths, 8, seed=5)
     order = list(sampler)
     assert sorted(order) == list(range(333)) and order == list(sampler)
     spread = [np.ptp([lengths[each] for each in order[start:start + 8]]) for start in range(0, 328, 8)]
     assert np.mean(spread) < 10  # of random batches it would be about 80
     sampler.set_epoch(1)
     assert list(sampler) != order
-    assert list(LikeLengths(lengths, 8, seed=6)) != order
+    assert list(LengthGroupedSampler(lengths, 8, seed=6)) != order

@@ -17,7 +17,7 @@ from core.models.forward import positions
 from core.recorder import STUDENT, ListRecorder
 from core.tasks.data import TaskData, load_task
 from core.tasks.encoding import encode
-from core.tasks.fine_tuning import HARD, TAUGHT, Stopped, answers, evaluate_task, fine_tune, tuned_accuracy
+from core.tasks.fine_tuning import DISTILBERT_LOSSES, LABELS_ONLY, StopRequested, answers, evaluate_task, fine_tune, fine_tune_and_evaluate
 from core.tasks.heads import label_order, with_head
 from core.tasks.trainer import Collator, TaskTrainer
 from core.training.base_trainer import training_arguments
@@ -61,14 +61,14 @@ def test_modernbert_keeps_the_transform_that_it_was_trained_with(tmp_path) -> No
 
 
 def test_a_fine_tuned_model_goes_on_with_its_head(tmp_path) -> None:
-    made, _ = tuned_accuracy(encoder(tmp_path / "b"), sentiment(), seed=1, spec=ONE)
+    made, _ = fine_tune_and_evaluate(encoder(tmp_path / "b"), sentiment(), seed=1, spec=ONE)
     assert torch.equal(with_head(made, sentiment(), seed=9).classifier.weight, made.model.classifier.weight)
 
 
 @pytest.mark.parametrize("name", ENCODERS)
 def test_a_head_is_kept_where_it_names_the_same_labels(tmp_path, name) -> None:
     start, task = encoder(tmp_path / name, name), sentiment()
-    made, _ = tuned_accuracy(start, task, seed=1, spec=ONE)
+    made, _ = fine_tune_and_evaluate(start, task, seed=1, spec=ONE)
     features = encode(task.validation, task, tokenizer(), 64)
     own = answers(made.model, features, tokenizer(), torch.float32)
     # The same labels in another order: the rows move with their labels.
@@ -89,7 +89,7 @@ def test_questions_after_a_classifier_get_a_head_of_their_own(tmp_path, name, la
     start, task = encoder(tmp_path / name, name), questions()
     classifier = replace(start, model=with_head(start, sentiment(labels=labels), seed=1),
                          entry=replace(start.entry, task="classification"))
-    made, _ = tuned_accuracy(classifier, task, seed=2, spec=ONE)
+    made, _ = fine_tune_and_evaluate(classifier, task, seed=2, spec=ONE)
     assert made.model.config.num_labels == 2 and made.model.config.id2label == {0: "LABEL_0", 1: "LABEL_1"}
     after, fresh = with_head(classifier, task, seed=2).state_dict(), with_head(start, task, seed=2).state_dict()
     output = "qa_outputs.weight" if "qa_outputs.weight" in fresh else "classifier.weight"
@@ -101,7 +101,7 @@ def test_questions_after_a_classifier_get_a_head_of_their_own(tmp_path, name, la
 def test_roberta_counts_positions_from_behind_its_padding(tmp_path) -> None:
     start = encoder(tmp_path / "r", "roberta")
     assert positions(start.model) == 63 - tokenizer().pad_token_id
-    evaluate_task(tuned_accuracy(start, sentiment(max_length=512), seed=1, spec=ONE)[0], sentiment(max_length=512))
+    evaluate_task(fine_tune_and_evaluate(start, sentiment(max_length=512), seed=1, spec=ONE)[0], sentiment(max_length=512))
 
 
 # ---------------------------------------------------------------------------------------------------- learning
@@ -112,7 +112,7 @@ def test_a_task_is_learnt(tmp_path, name) -> None:
     start = encoder(tmp_path / name, name)
     before = {each: tensor.clone() for each, tensor in start.model.state_dict().items()}
     recorder = ListRecorder()
-    made, metrics = tuned_accuracy(start, sentiment(), seed=1, spec=SPEC, recorder=recorder)
+    made, metrics = fine_tune_and_evaluate(start, sentiment(), seed=1, spec=SPEC, recorder=recorder)
     assert metrics["accuracy"] > 0.9 and metrics["items"] == 16 and metrics["majority_share"] == 0.5
     assert metrics == evaluate_task(made, sentiment())
     losses = recorder.series(STUDENT, "loss/hard")
@@ -121,13 +121,13 @@ def test_a_task_is_learnt(tmp_path, name) -> None:
 
 
 def test_questions_are_learnt(tmp_path) -> None:
-    _, metrics = tuned_accuracy(encoder(tmp_path / "b"), questions(), seed=1, spec=SPEC)
+    _, metrics = fine_tune_and_evaluate(encoder(tmp_path / "b"), questions(), seed=1, spec=SPEC)
     assert metrics["exact_match"] > 0.8 and metrics["answer_f1"] >= metrics["exact_match"]
 
 
 def test_a_seed_gives_the_same_model_and_another_seed_another(tmp_path) -> None:
     start, short = encoder(tmp_path / "b"), SPEC.model_copy(update={"max_steps": 3})
-    first, again, other = (tuned_accuracy(start, sentiment(), seed=seed, spec=short)[0].model.state_dict() for seed in (1, 1, 2))
+    first, again, other = (fine_tune_and_evaluate(start, sentiment(), seed=seed, spec=short)[0].model.state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(first[each], again[each]) for each in first)
     assert any(not torch.equal(first[each], other[each]) for each in first)
 
@@ -146,7 +146,7 @@ def test_the_gradient_does_not_depend_on_how_a_step_is_cut(tmp_path, make, batch
                 module.p = 0.0
         taught = answers(with_head(start, task, 2), features, tokenizer(), torch.float32)
         spec = ONE.model_copy(update={"per_device_train_batch_size": size, "gradient_accumulation_steps": steps, "max_grad_norm": 1e9})
-        trainer = TaskTrainer(model, TAUGHT, list(zip(features, taught, strict=True)), Collator(0, True),
+        trainer = TaskTrainer(model, DISTILBERT_LOSSES, list(zip(features, taught, strict=True)), Collator(0, True),
                               training_arguments(spec, tmp_path / f"{size}", torch.device("cpu"), eval_steps=9), arm=STUDENT,
                               recorder=ListRecorder(), dtype=torch.float32, evaluate=lambda step: {})
         trainer.create_optimizer().register_step_pre_hook(lambda *_: seen.update(
@@ -208,16 +208,16 @@ def _without_dropout(model):
 
 def test_a_student_follows_its_teacher_against_the_labels(tmp_path) -> None:
     task = sentiment()
-    teacher, _ = tuned_accuracy(encoder(tmp_path / "t", layers=3), task, seed=1, spec=SPEC)
+    teacher, _ = fine_tune_and_evaluate(encoder(tmp_path / "t", layers=3), task, seed=1, spec=SPEC)
     turned = replace(task, train=tuple(replace(item, label=1 - item.label) for item in task.train))
-    _, metrics = tuned_accuracy(encoder(tmp_path / "s", seed=2), turned, seed=1, spec=SPEC, teacher=teacher,
+    _, metrics = fine_tune_and_evaluate(encoder(tmp_path / "s", seed=2), turned, seed=1, spec=SPEC, teacher=teacher,
                                 losses=LossSpec(w_kd=1.0, w_hard=0.0))
     assert metrics["accuracy"] > 0.9  # the held-out labels are the teacher's
 
 
 def test_labels_are_matched_by_name(tmp_path) -> None:
     task = sentiment()
-    made, _ = tuned_accuracy(encoder(tmp_path / "t"), task, seed=1, spec=ONE)
+    made, _ = fine_tune_and_evaluate(encoder(tmp_path / "t"), task, seed=1, spec=ONE)
     made.model.config.id2label = {0: "Positive", 1: "negative"}
     assert label_order(made, task) == [1, 0]
     made.model.config.id2label = {0: "LABEL_0", 1: "LABEL_1"}
@@ -230,14 +230,14 @@ def test_labels_are_matched_by_name(tmp_path) -> None:
 def test_a_teacher_without_the_head(tmp_path) -> None:
     start = encoder(tmp_path / "b")
     with pytest.raises(CompatibilityError, match=r"is a masked model.*fine-tuned for classification"):
-        tuned_accuracy(start, sentiment(), seed=1, spec=ONE, teacher=start)
+        fine_tune_and_evaluate(start, sentiment(), seed=1, spec=ONE, teacher=start)
 
 
 def test_teacher_and_student_have_one_tokenizer(tmp_path) -> None:
-    made, _ = tuned_accuracy(encoder(tmp_path / "t"), sentiment(), seed=1, spec=ONE)
+    made, _ = fine_tune_and_evaluate(encoder(tmp_path / "t"), sentiment(), seed=1, spec=ONE)
     other = train_masked_tokenizer(({"text": text} for text in ("dogs and cats", "green trees") * 9), 97, 64)
     with pytest.raises(CompatibilityError, match="tokenizers differ"):
-        tuned_accuracy(encoder(tmp_path / "s"), sentiment(), seed=1, spec=ONE, teacher=replace(made, tokenizer=other))
+        fine_tune_and_evaluate(encoder(tmp_path / "s"), sentiment(), seed=1, spec=ONE, teacher=replace(made, tokenizer=other))
 
 
 # ---------------------------------------------------------------------------------------------------- adapters, stops, refusals
@@ -257,11 +257,11 @@ def test_adapters_leave_the_blocks_alone_and_are_merged(tmp_path, name) -> None:
 
 def test_a_stop_without_a_directory_and_one_with_it(tmp_path) -> None:
     start = encoder(tmp_path / "b")
-    with pytest.raises(Stopped):
-        tuned_accuracy(start, sentiment(), seed=1, spec=SPEC, recorder=ListRecorder(stop_after=2))
+    with pytest.raises(StopRequested):
+        fine_tune_and_evaluate(start, sentiment(), seed=1, spec=SPEC, recorder=ListRecorder(stop_after=2))
     whole = fine_tune(start, sentiment(), train=SPEC.model_copy(update={"max_steps": 8}), directory=tmp_path / "whole", eval_steps=4)
     spec = SPEC.model_copy(update={"max_steps": 8})
-    with pytest.raises(Stopped):
+    with pytest.raises(StopRequested):
         fine_tune(start, sentiment(), train=spec, directory=tmp_path / "cut", recorder=ListRecorder(stop_after=3))
     resumed = fine_tune(start, sentiment(), train=spec, directory=tmp_path / "cut")
     assert resumed.steps == 8
@@ -270,21 +270,21 @@ def test_a_stop_without_a_directory_and_one_with_it(tmp_path) -> None:
 
 
 def test_a_stop_while_the_teacher_is_asked(tmp_path) -> None:
-    teacher, _ = tuned_accuracy(encoder(tmp_path / "t"), sentiment(), seed=1, spec=ONE)
+    teacher, _ = fine_tune_and_evaluate(encoder(tmp_path / "t"), sentiment(), seed=1, spec=ONE)
 
     class Impatient(ListRecorder):
         def should_stop(self) -> bool:
             return True
 
-    with pytest.raises(Stopped):
-        tuned_accuracy(encoder(tmp_path / "s"), sentiment(), seed=1, spec=SPEC, teacher=teacher, recorder=Impatient())
+    with pytest.raises(StopRequested):
+        fine_tune_and_evaluate(encoder(tmp_path / "s"), sentiment(), seed=1, spec=SPEC, teacher=teacher, recorder=Impatient())
 
 
 def test_no_encoder(tmp_path: Path) -> None:
     tiny_model("gpt2").save_pretrained(tmp_path / "gpt2")
     tokenizer().save_pretrained(tmp_path / "gpt2")
     with pytest.raises(CompatibilityError, match=r"is a gpt2 model: it predicts the next token.*An encoder was expected"):
-        tuned_accuracy(tmp_path / "gpt2", sentiment(), seed=1, spec=ONE)
+        fine_tune_and_evaluate(tmp_path / "gpt2", sentiment(), seed=1, spec=ONE)
 
 
 def test_what_the_model_cannot_read_is_told(tmp_path) -> None:
@@ -296,6 +296,7 @@ def test_what_the_model_cannot_read_is_told(tmp_path) -> None:
 def test_real_reviews(tmp_path) -> None:
     task: TaskData = load_task(TaskSpec(source="rt", max_train_items=64, max_items=32, max_length=24))
     recorder = ListRecorder()
-    _, metrics = tuned_accuracy(encoder(tmp_path / "b"), task, seed=1, spec=SPEC.model_copy(update={"max_steps": 6}), recorder=recorder)
+    _, metrics = fine_tune_and_evaluate(encoder(tmp_path / "b"), task, seed=1, spec=SPEC.model_copy(update={"max_steps": 6}),
+                                        recorder=recorder)
     assert metrics["items"] == 32 and 0 <= metrics["accuracy"] <= 1 and {"recall_positive", "recall_negative"} <= metrics.keys()
-    assert recorder.series(STUDENT, "loss").keys() == set(range(1, 7)) and HARD.w_hard.start == 1
+    assert recorder.series(STUDENT, "loss").keys() == set(range(1, 7)) and LABELS_ONLY.w_hard.start == 1

@@ -20,7 +20,7 @@ from core.models.vocabulary import real_width
 from core.recorder import STUDENT, ListRecorder
 from core.students.build import build_student
 from core.training.base_trainer import latest_checkpoint, training_arguments
-from core.training.distillation_trainer import DistillationTrainer, Lesson
+from core.training.distillation_trainer import DistillationSetup, DistillationTrainer
 from tests.core.chat_models import chat_model, chat_tokenizer
 from tests.core.tiny import VOCABULARY, tiny_model
 
@@ -43,7 +43,7 @@ def make_trainer(directory: Path, spec: TrainSpec, losses: LossSpec = EVERYTHING
     student = build_student(teacher, StudentSpec(layers=2, lora=lora), seed=1)
     taught = losses.needs_teacher()
     arguments = training_arguments(spec, directory, torch.device("cpu"), eval_steps=1000)
-    lesson = Lesson(losses, teacher if taught else None, student.layer_map)
+    lesson = DistillationSetup(losses, teacher if taught else None, student.layer_map)
     return DistillationTrainer(student.model, lesson, blocks or make_blocks(), arguments, arm=STUDENT,
                                recorder=recorder or ListRecorder(), dtype=torch.float32, evaluate=lambda step: {"eval/cross_entropy": 0.0})
 
@@ -125,7 +125,7 @@ def test_training_and_evaluation_agree_about_a_padded_model(tmp_path, init):
     student = build_student(teacher, StudentSpec(layers=2, init=init), seed=1).model
     measured = evaluate_language(student, blocks, teacher, tokenizer=tokenizer, batch_size=8, device="cpu")
     padding = student.get_output_embeddings().weight[len(tokenizer):].detach().clone()
-    lesson = Lesson(LossSpec(w_kd=1.0, w_hard=0.5, temperature=1.0), teacher, vocabulary=real_width(tokenizer, student, teacher))
+    lesson = DistillationSetup(LossSpec(w_kd=1.0, w_hard=0.5, temperature=1.0), teacher, vocabulary=real_width(tokenizer, student, teacher))
     DistillationTrainer(student, lesson, blocks, training_arguments(spec(weight_decay=0.0), tmp_path, torch.device("cpu"), eval_steps=99),
                         arm=STUDENT, recorder=recorder, dtype=torch.float32, evaluate=lambda step: {"eval/cross_entropy": 0.0}).train()
     assert recorder.series(STUDENT, "raw/hard")[1] == pytest.approx(measured["cross_entropy"], rel=1e-5)
@@ -179,7 +179,7 @@ def test_the_clock_stops_after_the_step_was_waited_for(tmp_path):
     """The first look at a loss waits for the GPU; a clock that stops before it measures how fast work is queued."""
     trainer = make_trainer(tmp_path, spec())
     order = [type(callback).__name__ for callback in trainer.callback_handler.callbacks]
-    assert order.index("_Conscience") < order.index("_Clock")
+    assert order.index("_StopCallback") < order.index("_ThroughputCallback")
 
 
 @pytest.mark.parametrize("layer_map", [(0,), (0, 1, 2, 3, 4)])
@@ -188,7 +188,8 @@ def test_matched_layers_without_a_pair_are_refused(tmp_path, layer_map):
     teacher, student = tiny_model("llama", layers=4), tiny_model("llama", layers=len(layer_map))
     arguments = training_arguments(spec(), tmp_path, torch.device("cpu"), eval_steps=9)
     with pytest.raises(CompatibilityError, match="w_hidden_mse"):
-        DistillationTrainer(student, Lesson(LossSpec(w_hidden_mse=1.0), teacher, layer_map), make_blocks(), arguments, arm=STUDENT,
+        DistillationTrainer(student, DistillationSetup(LossSpec(w_hidden_mse=1.0), teacher, layer_map), make_blocks(), arguments,
+                            arm=STUDENT,
                             recorder=ListRecorder(), dtype=torch.float32, evaluate=lambda step: {})
 
 

@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 
 from core.config import LossSpec
 from core.training import losses
-from core.training.losses import Counts, Head, HeadTerms, LayerMatch, divergence, head_loss, logit_loss, masked_logits
+from core.training.losses import (
+    Head,
+    HiddenStateMatching,
+    LogitLossTerms,
+    PositionWeights,
+    divergence,
+    head_loss,
+    logit_loss,
+    masked_logits,
+)
 
 N, V, D = 7, 23, 8
 
@@ -106,7 +115,7 @@ def test_chunked_head_equals_autograd_on_the_definition(monkeypatch, chunk, w_kd
     student, head, teacher, teacher_head, targets, weights = head_case()
     student.requires_grad_(), head.requires_grad_()
     spec = LossSpec(w_kd=w_kd, w_hard=w_hard, temperature=2.0)
-    terms = HeadTerms(divergence(spec), w_kd * 4.0, w_hard)
+    terms = LogitLossTerms(divergence(spec), w_kd * 4.0, w_hard)
     loss, sums = head_loss(Head(student, head), Head(teacher, teacher_head), targets, alike(weights, 25.5), terms)
     got = torch.autograd.grad(loss * 3.0, (student, head))
 
@@ -121,16 +130,16 @@ def test_chunked_head_equals_autograd_on_the_definition(monkeypatch, chunk, w_kd
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
-def alike(weights: torch.Tensor, divisor: float) -> Counts:
+def alike(weights: torch.Tensor, divisor: float) -> PositionWeights:
     """Compared and asked at the same positions, as causal models are."""
-    return Counts(weights, weights, divisor, divisor)
+    return PositionWeights(weights, weights, divisor, divisor)
 
 
 def test_weightless_positions_count_nothing():
     student, head, teacher, teacher_head, targets, weights = head_case()
     student.requires_grad_()
     loss, _ = head_loss(Head(student, head), Head(teacher, teacher_head), targets, alike(weights, 1.0),
-                        HeadTerms(divergence(LossSpec()), 4.0, 1.0))
+                        LogitLossTerms(divergence(LossSpec()), 4.0, 1.0))
     (gradient,) = torch.autograd.grad(loss, student)
     assert gradient[1].abs().max() == 0 and gradient[0].abs().max() > 0
 
@@ -140,7 +149,7 @@ def test_rows_beyond_the_tokenizer_take_no_part(w_kd):
     student, head, teacher, teacher_head, targets, weights = head_case(V + 9, V + 4)
     targets = targets.clamp_max(V - 1)
     head.requires_grad_()
-    terms = HeadTerms(divergence(LossSpec()), 4.0 * w_kd, 1.0)
+    terms = LogitLossTerms(divergence(LossSpec()), 4.0 * w_kd, 1.0)
     loss, sums = head_loss(Head(student, head), Head(teacher, teacher_head), targets, alike(weights, 1.0), terms, V)
     expected, cut = head_loss(Head(student, head[:V].detach()), Head(teacher, teacher_head[:V]), targets, alike(weights, 1.0), terms)
     torch.testing.assert_close((loss, sums), (expected, cut))
@@ -152,7 +161,7 @@ def test_rows_beyond_the_tokenizer_take_no_part(w_kd):
 def test_padded_vocabularies_are_cut_to_the_common_width(mine, theirs):
     student, head, teacher, teacher_head, targets, weights = head_case(mine, theirs)
     head.requires_grad_()
-    terms = HeadTerms(divergence(LossSpec()), 4.0, 0.0)
+    terms = LogitLossTerms(divergence(LossSpec()), 4.0, 0.0)
     loss, _ = head_loss(Head(student, head), Head(teacher, teacher_head), targets, alike(weights, 1.0), terms)
     expected, _ = head_loss(Head(student, head[:V].detach()), Head(teacher, teacher_head[:V]), targets, alike(weights, 1.0), terms)
     torch.testing.assert_close(loss, expected)
@@ -170,8 +179,9 @@ def test_masked_positions_are_asked_and_all_others_are_compared(w_kd, w_hard, mo
     student, head, teacher, teacher_head = (each.float() for each in (student, head, teacher, teacher_head))
     for tensor in (student, head, bias):
         tensor.requires_grad_()
-    loss, sums = head_loss(Head(student, head, bias), Head(teacher, teacher_head, teacher_bias), targets, Counts(soft, hard, 11.0, 3.0),
-                           HeadTerms(divergence(LossSpec()), 4 * w_kd, w_hard))
+    loss, sums = head_loss(Head(student, head, bias), Head(teacher, teacher_head, teacher_bias), targets, PositionWeights(soft, hard,
+                                                                                                                          11.0, 3.0),
+                           LogitLossTerms(divergence(LossSpec()), 4 * w_kd, w_hard))
     z, v = student @ head.T + bias, teacher @ teacher_head.T + teacher_bias
     kl = naive("forward_kl", z, v, 2.0, 0.5)
     ce = -torch.log_softmax(z, -1).gather(1, targets[:, None]).squeeze(1)
@@ -184,8 +194,8 @@ def test_masked_positions_are_asked_and_all_others_are_compared(w_kd, w_hard, mo
 
 
 def test_layer_match_pairs_only_states_at_the_same_norm_point():
-    assert LayerMatch((0, 2, 3), 4, D, D).pairs == [(1, 1), (2, 3), (3, 4)]
-    assert LayerMatch((0, 1), 4, D, D).pairs == [(1, 1)]
+    assert HiddenStateMatching((0, 2, 3), 4, D, D).pairs == [(1, 1), (2, 3), (3, 4)]
+    assert HiddenStateMatching((0, 1), 4, D, D).pairs == [(1, 1)]
 
 
 def test_layer_match_equals_its_definition_and_projects_other_widths():
@@ -193,11 +203,11 @@ def test_layer_match_equals_its_definition_and_projects_other_widths():
     teacher = [torch.randn(2, 3, D, generator=generator) for _ in range(5)]
     counted = torch.tensor([[True, False, True], [True, True, False]])
     student = [torch.randn(2, 3, D, generator=generator) for _ in range(3)]
-    got = LayerMatch((0, 3), 4, D, D)(student, teacher, counted)
+    got = HiddenStateMatching((0, 3), 4, D, D)(student, teacher, counted)
     expected = sum(((student[s] - teacher[t]) ** 2).mean(-1)[counted] for s, t in ((1, 1), (2, 4))) / 2
     torch.testing.assert_close(got, expected)
     narrow = [states[..., :4] for states in student]
-    match = LayerMatch((0, 3), 4, 4, D)
+    match = HiddenStateMatching((0, 3), 4, 4, D)
     match(narrow, teacher, counted).sum().backward()
     assert all(projection.weight.grad.abs().sum() > 0 for projection in match.projections)
 
@@ -217,7 +227,7 @@ def test_the_loss_of_a_task_against_its_definition(kind):
     valid = torch.arange(7) < lengths[:, None]
     z = torch.where(valid, z, 50.0).requires_grad_()  # whatever padding says has no part
     spec = LossSpec(divergence=kind, temperature=1.7, beta=0.3)
-    terms = HeadTerms(divergence(spec), 0.6 * 1.7**2, 0.4)
+    terms = LogitLossTerms(divergence(spec), 0.6 * 1.7**2, 0.4)
     loss, sums = logit_loss(masked_logits(z, valid), masked_logits(v, valid), targets, terms, 4.0)
     loss.backward()
 
@@ -241,9 +251,9 @@ def test_the_loss_of_a_task_against_its_definition(kind):
 def test_a_task_without_a_teacher_and_with_an_identical_one():
     z = torch.randn(3, 5, generator=torch.Generator().manual_seed(0)).requires_grad_()
     targets = torch.tensor([0, 4, 2])
-    loss, sums = logit_loss(z, None, targets, HeadTerms(None, 0.0, 1.0), 3.0)
+    loss, sums = logit_loss(z, None, targets, LogitLossTerms(None, 0.0, 1.0), 3.0)
     torch.testing.assert_close(loss, F.cross_entropy(z, targets))
     assert sums[0] == 0
-    same, sums = logit_loss(z, z.detach(), targets, HeadTerms(divergence(LossSpec()), 4.0, 0.0), 3.0)
+    same, sums = logit_loss(z, z.detach(), targets, LogitLossTerms(divergence(LossSpec()), 4.0, 0.0), 3.0)
     same.backward()
     assert same == 0 and sums[0] == 0 and z.grad.abs().max() < 1e-6

@@ -25,7 +25,7 @@ def test_a_size_is_made_measured_and_refused_when_it_is_there(engine: Engine, ti
     place = chains.ChainPlace("pocket-chain", tiny_chain)
     chain = place.open()
     target = next(point.target for point in chain.curve if point.target.bracket == 0)
-    folder = place.made_dir / chains.made_name(place, target, "substitution", None)
+    folder = place.generated_dir / chains.made_name(place, target, "substitution", None)
     told = engine.make_size(chain, target, folder)
     assert (told["chain"], told["method"], told["losses"]) == ("pocket-chain", "substitution", {})
     entry = catalog.describe(str(folder))

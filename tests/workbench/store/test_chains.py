@@ -10,7 +10,7 @@ import pytest
 
 from core.chains import folder
 from core.chains.folder import Target, open_chain
-from core.chains.on_demand import Made
+from core.chains.on_demand import GeneratedModel
 from core.errors import CompatibilityError, ModelNotFound
 from core.recipes import parse_recipe
 from tests.core.masked_models import masked_model, save
@@ -51,9 +51,9 @@ def chain_run(store: Store, tiny_chain: Path, name: str = "walk", *, anchors: in
 
 def made(place: chains.ChainPlace, target: Target, name: str) -> Path:
     """A model as the engine leaves it, with an anchor's weights."""
-    folder = place.made_dir / name
+    folder = place.generated_dir / name
     shutil.copytree(place.path / "anchors" / "1", folder)
-    record = Made(place.name, target, "substitution", None, (0,), {}, 0.1)
+    record = GeneratedModel(place.name, target, "substitution", None, (0,), {}, 0.1)
     (folder / chains.RECORD).write_text(json.dumps({"made_from": asdict(record)}))
     return folder
 
@@ -129,7 +129,7 @@ def test_made_models_have_readable_names_and_are_references(store: Store, tiny_c
     name = chains.made_name(place, target, "substitution", None)
     assert name == f"{house}-{target.parameters / 1000:.3g}k"
     folder = made(place, target, name)
-    assert folder.parent == paths.made_dir() / house
+    assert folder.parent == paths.generated_dir() / house
     assert chains.made_name(place, target, "substitution", None) == name, "the same model again"
     near = Target(target.dimensions, target.parameters + 1, target.bracket)
     assert chains.made_name(place, near, "substitution", None) == f"{house}-{target.parameters + 1}", "another one of that size"
@@ -198,9 +198,9 @@ def test_a_name_that_was_given_again_keeps_the_older_one_in_the_bin(store: Store
 
 def test_folders_of_the_same_name_keep_their_models_apart(tiny_chain: Path):
     places = [chains.ChainPlace(str(path), path) for path in (tiny_chain, Path("/elsewhere") / tiny_chain.name)]
-    folders = {place.made_dir for place in places}
+    folders = {place.generated_dir for place in places}
     assert len(folders) == 2
-    assert {folder.parent for folder in folders} == {paths.made_dir()}
+    assert {folder.parent for folder in folders} == {paths.generated_dir()}
 
 
 def test_an_encoder_is_told_to_be_no_chain(store: Store, tmp_path: Path) -> None:

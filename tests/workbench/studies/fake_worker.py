@@ -11,7 +11,7 @@ from typing import Any
 
 from core.config import ExperimentConfig
 from core.errors import NonFiniteLoss
-from core.recorder import Recorder, Stopped
+from core.recorder import Recorder, StopRequested
 from core.studies.ablation import run
 from core.studies.claims import registry
 from tests.core.studies.claims.fake_claims import fake
@@ -25,7 +25,7 @@ def endless(seed, setting, recorder):
         step += 1
         recorder.log("student", step, {"loss": 1.0})
         time.sleep(0.02)
-    raise Stopped
+    raise StopRequested
 
 
 def broken(seed, setting, recorder):

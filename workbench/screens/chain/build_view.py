@@ -14,7 +14,7 @@ import streamlit as st
 from core.config import AnchorSpec, ExperimentConfig
 from core.errors import CompatibilityError, ConfigError, ModelError, NetworkError, StillhouseError
 from core.models import checkpoints, compatibility
-from core.models.dimensions import Dimensions, Sizer
+from core.models.dimensions import Dimensions, ParameterCounter
 from core.recipes import describe, parse_recipe, read_recipe
 from core.system import units
 from core.system.paths import ASSETS
@@ -151,10 +151,10 @@ def given_by(anchor: AnchorSpec) -> str:
     return ", ".join(f"{key.replace('_', ' ')} {value:,}" if isinstance(value, int) else f"{key} {value}" for key, value in told.items())
 
 
-def sizer_of(entry: ModelEntry) -> Sizer:
+def sizer_of(entry: ModelEntry) -> ParameterCounter:
     """Counts parameters of any model of the teacher's family."""
     config = checkpoints.read_config(entry.path)
-    return Sizer(dict(checkpoints.parameters(checkpoints.parameter_shapes(entry.path), config)), config)
+    return ParameterCounter(dict(checkpoints.parameters(checkpoints.parameter_shapes(entry.path), config)), config)
 
 
 def defaults(teacher: Dimensions, count: int) -> list[Dimensions]:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from core.chains.folder import Anchor, Chain, Point, Target
-from core.chains.sizes import lawful_shapes
+from core.chains.sizes import valid_shapes
 from core.system import units
 
 SUBSTITUTION, INTERPOLATION = "substitution", "interpolation"
@@ -25,7 +25,7 @@ def selectable_sizes(chain: Chain) -> list[int]:
     """Return the parameter counts that the slider offers, ascending: the anchors, and sizes that exist, about evenly spaced."""
     anchors = [anchor.parameters for anchor in chain.anchors]
     there = {chain.sizer(shape) for large, small in zip(chain.anchors[:-1], chain.anchors[1:], strict=True)
-             for shape in lawful_shapes(small.dimensions, large.dimensions, chain.sizer)}
+             for shape in valid_shapes(small.dimensions, large.dimensions, chain.sizer)}
     counts = np.array(sorted({*there, *anchors}))
     even = np.linspace(counts[0], counts[-1], SLIDER_STEPS + 1)
     return sorted({*anchors, *(int(counts[np.abs(counts - each).argmin()]) for each in even)})

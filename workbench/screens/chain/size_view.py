@@ -79,7 +79,7 @@ def _answer(chain: Chain, target: Target) -> tuple[str, float | None]:
     shape, anchor = target.dimensions, curve_analysis.anchor_at(chain, target)
     large, small = curve_analysis.bracket(chain, target)
     facts = {"Blocks": shape.layers, "Width": shape.hidden, "Inner width": shape.neurons,
-             "Parameters": units.count(target.parameters), "In 16 bit": units.size(2 * target.parameters)}
+             "Parameters": units.count(target.parameters), "In 16 bit": units.format_bytes(2 * target.parameters)}
     with st.container(horizontal=True, gap="small", key="answer"):
         for label, value in facts.items():
             st.metric(label, value, width="content")
@@ -122,7 +122,7 @@ def _method(chain: Chain, target: Target) -> tuple[str, float | None]:
 
 def _make(place: ChainPlace, chain: Chain, target: Target, requested: int, method: str, alpha: float | None) -> None:
     name = chains.made_name(place, target, method, alpha)
-    model = chains.read_made(place.made_dir / name)
+    model = chains.read_made(place.generated_dir / name)
     there = model is not None and not chains.outdated(model, place)
     if there:
         st.success(f"Made: **{views.plain(name)}**, below with its numbers.", icon=":material/check_circle:")
@@ -138,7 +138,7 @@ def _make(place: ChainPlace, chain: Chain, target: Target, requested: int, metho
 def make(place: ChainPlace, chain: Chain, target: Target, requested: int, method: str, alpha: float | None) -> None:
     """Have the engine make a model, and remember it as the one that the page shows. Raises what the engine raises."""
     name = chains.made_name(place, target, method, alpha)
-    folder = place.made_dir / name
+    folder = place.generated_dir / name
     model = chains.read_made(folder)
     if model is not None and chains.outdated(model, place):
         chains.bin_made(model)

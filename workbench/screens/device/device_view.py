@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from core.export import browser_runtime
-from core.system.units import size
+from core.system.units import format_bytes
 from workbench.mounts import on_device_path
 from workbench.screens.device import exports
 from workbench.screens.device.exports import Offer
@@ -47,7 +47,7 @@ def pick() -> list[Offer]:
             if offered is not None:
                 found.append(offered)
             else:
-                st.markdown(f"{views.plain(name)} is not on this machine: {size(entry.size_bytes)} to download, once.")
+                st.markdown(f"{views.plain(name)} is not on this machine: {format_bytes(entry.size_bytes)} to download, once.")
                 fetch_button(name)
     return found
 
@@ -116,7 +116,7 @@ def _runtime() -> None:
     """What a browser needs to run the files is not here: what it is, and the button that brings it."""
     missing = [package for package in browser_runtime.PACKAGES if not package.present]
     names = " and ".join(f"{package.name} {package.version}" for package in missing)
-    amount = size(sum(package.size_bytes for package in missing))
+    amount = format_bytes(sum(package.size_bytes for package in missing))
     views.empty_state(f"To run in a browser, an exported model needs {views.plain(names)}: {amount} from the npm registry, once, checked "
                       "by its hash and kept on this machine.", "download")
     fetch_button(browser_runtime.RUNTIME, "Download")

@@ -12,7 +12,7 @@ from core import __version__
 from core.export.exporting import Exported, read_exported
 from core.models import compatibility
 from core.models.checkpoints import weight_files
-from core.system.units import size
+from core.system.units import format_bytes
 from workbench import paths
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def export_folder(entry: ModelEntry) -> Path:
 
 def rows(exports: list[Exported]) -> list[tuple[str, ...]]:
     """Every form of every export as cells: size, time of one text, agreement with torch."""
-    return [(f"{made.model}\n{NAMES[form]}", size(told.bytes), f"{told.milliseconds:.1f} ms", *_agreement(told.agreement))
+    return [(f"{made.model}\n{NAMES[form]}", format_bytes(told.bytes), f"{told.milliseconds:.1f} ms", *_agreement(told.agreement))
             for made in exports for form, told in made.forms.items()]
 
 
@@ -73,5 +73,6 @@ def headline(exports: list[Exported]) -> str:
     told = smallest.forms[FORM]
     ratio = largest.forms["torch"].bytes / told.bytes
     whose = "its own float32 folder" if largest is smallest else f"the float32 folder of {largest.model}"
-    return (f"{smallest.model} in int8 takes {size(told.bytes)}, {ratio:.1f} times less than {whose}. At {told.agreement.positions} blanks "
+    return (f"{smallest.model} in int8 takes {format_bytes(told.bytes)}, {ratio:.1f} times less than {whose}. "
+            f"At {told.agreement.positions} blanks "
             f"in held-out film reviews its most likely word is the same as in float32 {told.agreement.top1:.1%} of the time.")

@@ -75,7 +75,7 @@ def facts(entry: ModelEntry) -> list[str]:
         entry.architecture, f"{entry.layers} blocks", f"width {entry.hidden}", f"{entry.heads} heads",
         f"{units.count(entry.parameters)} parameters", f"vocabulary {entry.vocabulary:,}", f"context {entry.context:,}",
         f"licence {entry.licence}" if entry.licence else "",
-        f"{units.size(entry.size_bytes)} {'on disk' if entry.present else 'to fetch'}", entry.source]
+        f"{units.format_bytes(entry.size_bytes)} {'on disk' if entry.present else 'to fetch'}", entry.source]
     return [fact for fact in known if fact]
 
 

@@ -56,7 +56,7 @@ def _model(label: str, path: str, chosen: str | None, keep: Any, errors: dict[st
         st.error(wording.in_form(str(error)), icon=":material/error:")
         return
     if not entry.present:
-        st.caption(f":material/cloud_download: {units.size(entry.size_bytes)} will be downloaded when the run starts.")
+        st.caption(f":material/cloud_download: {units.format_bytes(entry.size_bytes)} will be downloaded when the run starts.")
         st.page_link(state.MODELS, label="Fetch it now on the Models page", icon=":material/arrow_forward:")
 
 

@@ -13,7 +13,7 @@ from core.config import ExperimentConfig
 from core.data.movie_reviews import HOUSE
 from core.errors import StillhouseError
 from core.models.architectures import Objective
-from core.models.checkpoints import DOES
+from core.models.checkpoints import TASK_DESCRIPTIONS
 from core.system import units
 from workbench.mounts import base_path
 from workbench.runs import jobs
@@ -188,7 +188,7 @@ def teacher(errors: Errors, *, keys: bool = False) -> ModelEntry | None:
             st.error(wording.in_form(str(error)), icon=":material/error:")
         return None
     if not entry.present:
-        st.caption(f":material/cloud_download: {units.size(entry.size_bytes)} will be downloaded when the run starts.")
+        st.caption(f":material/cloud_download: {units.format_bytes(entry.size_bytes)} will be downloaded when the run starts.")
         st.page_link(state.MODELS, label="Fetch it now on the Models page", icon=":material/arrow_forward:")
     return entry
 
@@ -197,7 +197,7 @@ def _model_label(name: str, known: Mapping[str, ModelEntry]) -> str:
     entry = known.get(name)
     if entry is None:
         return name
-    fills = f", {DOES[entry.task]}" if entry.task == "masked" else ""
+    fills = f", {TASK_DESCRIPTIONS[entry.task]}" if entry.task == "masked" else ""
     return f"{name}, {entry.layers} blocks, {units.count(entry.parameters)} parameters{fills}"
 
 

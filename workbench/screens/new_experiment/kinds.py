@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from core.config import ExperimentConfig
 from core.data.masking import BLANKS, has_blank
-from core.models.architectures import ANATOMIES, Objective
+from core.models.architectures import ARCHITECTURE_SPECS, Objective
 from workbench.screens.new_experiment import forms, starting_points
 from workbench.screens.new_experiment.forms import LEAVES, Draft
 
@@ -40,7 +40,7 @@ def of_model(entry: ModelEntry) -> Objective | None:
 def of_settings(draft: Draft) -> Objective:
     """The kind that the settings speak of, where no model tells: that of a fresh architecture, or that of settings for it alone."""
     if draft["student.fresh"]:
-        return ANATOMIES[draft["student.fresh.architecture"]].objective
+        return ARCHITECTURE_SPECS[draft["student.fresh.architecture"]].objective
     usual = forms.to_draft(ExperimentConfig())
     return "masked" if any(draft[path] != usual[path] for path in MASKED_ONLY) else "causal"
 

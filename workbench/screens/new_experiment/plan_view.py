@@ -61,7 +61,7 @@ def sizes(config: ExperimentConfig, plan: Plan, *, masked: bool = False) -> None
     with st.container(horizontal=True):
         st.metric("Student's parameters", units.count(plan.student.parameters))
         width = 2 if config.train.save_precision == "bf16" else 4
-        st.metric(f"Its weights, {8 * width} bit", units.size(width * plan.student.parameters),
+        st.metric(f"Its weights, {8 * width} bit", units.format_bytes(width * plan.student.parameters),
                   help="On disk. 'Saved weights' in the advanced form chooses between 32 and 16 bits.")
         if plan.teacher and masked and config.student.model is None:
             st.metric("Its speed", f"{plan.teacher.layers / plan.student.layers:.2g}×", help=(
@@ -120,9 +120,9 @@ def _needs(planned: Plan, measured: dict[str, Any] | None) -> None:
               help="Tokens that each arm is trained on.")
     if planned.memory is not None:
         memory = sum(known["memory"].values()) if known.get("memory") else planned.memory.total
-        st.metric("Memory", units.room(memory), help="Estimate of the peak during a training step.")
+        st.metric("Memory", units.format_gib(memory), help="Estimate of the peak during a training step.")
     if planned.disk_bytes is not None:
-        st.metric("Disk", units.room(planned.disk_bytes), help="Checkpoints and models, at most.")
+        st.metric("Disk", units.format_gib(planned.disk_bytes), help="Checkpoints and models, at most.")
     if known.get("seconds"):
         st.metric("Time", units.duration(known["seconds"]), help=f"Projected from {known['measured_steps']} real steps of each arm.")
     if known.get("tokens_per_second"):

@@ -10,7 +10,7 @@ import pytest
 
 from core.recipes import parse_recipe
 from core.studies.ablation import results
-from core.studies.ablation.results import Ablation, folder_of, folders, note, noted, result_of, table, verdicts
+from core.studies.ablation.results import Ablation, folder_of, folders, load_request, result_of, save_request, table, verdicts
 from core.studies.seeds import seeds_of
 from core.system.files import write_json
 from tests.core.ablations import result
@@ -66,11 +66,11 @@ def test_each_verdict_says_which_way() -> None:
 
 def test_what_is_to_be_done_is_found_again() -> None:
     first, second = (parse_recipe({"name": "mine", "train": {"max_steps": steps}}) for steps in (3, 4))
-    folder = note(first, 5)
-    assert noted(folder) == (first, seeds_of(5)) and result_of(folder) is None
+    folder = save_request(first, 5)
+    assert load_request(folder) == (first, seeds_of(5)) and result_of(folder) is None
     assert folder_of(second) != folder == folder_of(first) and folder.name.startswith("mine-")
     assert folders() == [folder]
-    note(second)
+    save_request(second)
     assert folders() == [folder_of(second), folder]
     write_json(folder / results.RESULT, result().to_dict())
     assert result_of(folder) == result()
@@ -80,5 +80,5 @@ def test_folders_that_this_release_cannot_read_count_as_none(home) -> None:
     broken = home / "ablations" / "old"
     write_json(broken / results.RECIPE, {"config": {"what": 1}, "seeds": 3, "noted": 1})
     write_json(broken / results.RESULT, [1])
-    assert noted(broken) is None and result_of(broken) is None
-    assert noted(home / "nothing") is None and folders() == [broken]
+    assert load_request(broken) is None and result_of(broken) is None
+    assert load_request(home / "nothing") is None and folders() == [broken]

@@ -10,7 +10,7 @@ from core.config import ExperimentConfig
 from core.errors import ConfigError
 from core.methods import distillation
 from core.recipes import parse_recipe
-from core.recorder import ListRecorder, Stopped
+from core.recorder import ListRecorder, StopRequested
 from core.studies.ablation import variants
 from core.studies.ablation.results import folder_of, result_of
 from core.studies.ablation.run import run_ablation
@@ -45,7 +45,7 @@ def test_every_variant_is_trained_with_every_seed_and_a_stop_loses_none(config: 
             return sum(kind == "ablation" for kind, _ in self.events) == 4
 
     trained = counted(monkeypatch)
-    with pytest.raises(Stopped):
+    with pytest.raises(StopRequested):
         run_ablation(config, (1, 2), Impatient())
     known = result_of(folder_of(config))
     assert known.seeds == (1,), "the seed that had ended in all variants is told already"

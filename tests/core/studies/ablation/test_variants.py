@@ -8,7 +8,7 @@ from filelock import FileLock
 from core.errors import ConfigError
 from core.methods import distillation
 from core.recipes import parse_recipe
-from core.recorder import ListRecorder, Stopped
+from core.recorder import ListRecorder, StopRequested
 from core.studies.ablation.variants import TERMS, folder_of, trained, variants, with_seed
 from tests.core.masked_models import masked_model, save
 
@@ -71,7 +71,7 @@ def test_another_process_that_trains_it_is_waited_for(tmp_path, monkeypatch):
     config = parse_recipe(TRIPLE)
     folder = folder_of(config)
     folder.mkdir(parents=True)
-    with FileLock(folder.with_suffix(".lock")), pytest.raises(Stopped):
+    with FileLock(folder.with_suffix(".lock")), pytest.raises(StopRequested):
         trained(config, _Stops())
 
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from core.recorder import Recorder, Stopped
+from core.recorder import Recorder, StopRequested
 from core.studies.claims import registry
-from core.studies.claims.claim import Claim, Figure, Numbers, Setting, Source
+from core.studies.claims.claim import Claim, Figure, Numbers, ProtocolConfig, Source
 from core.studies.claims.rules import above
 
 
 @dataclass(frozen=True)
-class Scale(Setting):
+class Scale(ProtocolConfig):
     """How far a walk goes, and where it stumbles."""
 
     steps: int = 5
@@ -27,7 +27,7 @@ def walk(seed: int, setting: Scale, recorder: Recorder) -> Numbers:
     for step in range(1, setting.steps + 1):
         recorder.log("student", step, {"loss": 1 / step})
         if recorder.should_stop():
-            raise Stopped
+            raise StopRequested
         if (seed, step) == (setting.fails_at, setting.steps):
             raise FloatingPointError("stumbled")
     return {"gain": 1 + seed % 3 / 10, "steps": setting.steps}

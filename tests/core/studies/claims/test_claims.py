@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.recorder import ListRecorder, Stopped
+from core.recorder import ListRecorder, StopRequested
 from core.studies.claims import chain, outcomes
 from core.studies.claims.chain import spearman
-from core.studies.claims.chain_setting import ChainSetting
+from core.studies.claims.chain_protocol import ChainProtocolConfig
 from core.studies.claims.claim import Claim
 from core.studies.claims.registry import CLAIMS, SYSTEMS
 from core.studies.claims.running import run_claim
 
-TINY = ChainSetting(sizes=((4, 32), (3, 24), (2, 16), (1, 8)), feed_forward=48, vocabulary=300, block_length=32, rows=200, batch=4,
+TINY = ChainProtocolConfig(sizes=((4, 32), (3, 24), (2, 16), (1, 8)), feed_forward=48, vocabulary=300, block_length=32, rows=200, batch=4,
                     anchor_steps=6, chain_steps=4, recovery_steps=4, calibration_blocks=4, evaluation_blocks=4, alphas=(0.0, 0.5, 1.0))
 
 
@@ -91,7 +91,7 @@ def test_a_stop_in_the_middle_of_a_model_leaves_nothing_half_made(shared_home: P
     from core.studies.claims.small_chain import SmallChain
 
     there, recorder = models(shared_home), ListRecorder(stop_after=3)
-    with pytest.raises(Stopped):
+    with pytest.raises(StopRequested):
         SmallChain(TINY, 3, recorder).anchor(1)
     assert 3 in recorder.series("student", "loss") and TINY.anchor_steps not in recorder.series("student", "loss")
     assert models(shared_home) == there
@@ -120,6 +120,6 @@ def test_spearman(first: list[float], second: list[float], rho: float) -> None:
 
 
 def test_settings_are_plain_data_and_differ_by_digest() -> None:
-    setting = ChainSetting()
+    setting = ChainProtocolConfig()
     assert json.loads(json.dumps(setting.to_dict())) == setting.to_dict()
     assert setting.digest() != replace(setting, recovery_steps=1).digest() != replace(setting, batch=1).digest()

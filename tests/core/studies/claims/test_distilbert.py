@@ -7,17 +7,17 @@ import math
 import pytest
 
 from core.methods import distillation
-from core.recorder import ListRecorder, Stopped
+from core.recorder import ListRecorder, StopRequested
 from core.studies.claims import distilbert, registry
 from core.studies.claims.claim import Claim
-from core.studies.claims.distilbert import DistilBertSetting
+from core.studies.claims.distilbert import DistilBertProtocolConfig
 from tests.core.masked_models import masked_model, save
 
 
 @pytest.fixture(scope="module")
-def setting(tmp_path_factory) -> DistilBertSetting:
+def setting(tmp_path_factory) -> DistilBertProtocolConfig:
     teacher = save(masked_model(), tmp_path_factory.mktemp("claims") / "teacher")
-    return DistilBertSetting(teacher=str(teacher), layers=2, steps=2, blocks=4, train_items=32, items=24, speed_seconds=0.2)
+    return DistilBertProtocolConfig(teacher=str(teacher), layers=2, steps=2, blocks=4, train_items=32, items=24, speed_seconds=0.2)
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +49,7 @@ def test_claims_share_their_students(setting, monkeypatch):
 
 
 def test_a_stop_is_told(setting):
-    with pytest.raises(Stopped):
+    with pytest.raises(StopRequested):
         distilbert.copied_blocks(8, setting, ListRecorder(stop_after=0))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import ConfigError
-from core.recorder import ListRecorder, Stopped
+from core.recorder import ListRecorder, StopRequested
 from core.studies.claims import outcomes, registry
 from core.studies.claims.outcomes import Outcome
 from core.studies.claims.running import run_claim
@@ -72,7 +72,7 @@ def test_a_stop_keeps_what_ended() -> None:
         def should_stop(self) -> bool:
             return len(seeds_walked(self)) == 2
 
-    with pytest.raises(Stopped):
+    with pytest.raises(StopRequested):
         run_claim("X1", recorder=StopsAtTheSecond())
     recorder = ListRecorder()
     assert run_claim("X1", recorder=recorder).numbers["gain"].values == (1.0, 1.1, 1.2)

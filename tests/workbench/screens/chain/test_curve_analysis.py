@@ -8,7 +8,7 @@ import pytest
 
 from core.chains.folder import Chain, Point, Target, open_chain
 from core.chains.interpolation import swap
-from core.chains.on_demand import load_bracket
+from core.chains.on_demand import load_anchor_pair
 from core.models.dimensions import Dimensions
 from workbench.screens.chain import curve_analysis, figures, pictures
 
@@ -45,7 +45,7 @@ def test_the_slider_offers_the_anchors_and_sizes_that_exist(chain: Chain):
 
 def test_blocks_are_swapped_as_the_engine_swaps_them(chain: Chain):
     for number in range(len(chain.anchors) - 1):
-        pair = load_bracket(chain, number)
+        pair = load_anchor_pair(chain, number)
         assert chain.runs(number) == pair.runs()
         for layers in range(pair.small.dimensions.layers, pair.large.dimensions.layers + 1):
             target = Target(replace(pair.large.dimensions, layers=layers), 0, number)

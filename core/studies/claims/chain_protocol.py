@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from core.studies.claims.claim import Setting
+from core.studies.claims.claim import ProtocolConfig
 
 
 @dataclass(frozen=True)
-class ChainSetting(Setting):
+class ChainProtocolConfig(ProtocolConfig):
     """Sizes and steps of the chain that its claims share.
 
     Attributes:
