@@ -1,0 +1,1 @@
+"""The application: pages, chat, run store, background processes and the command line."""

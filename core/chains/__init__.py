@@ -1,0 +1,1 @@
+"""Chains of anchors: their folder, the shapes between two anchors, and models of those shapes."""

@@ -90,7 +90,7 @@ def fill_blanks(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text
 
 
 def compare_blanks(models: Sequence[LoadedModel], text: str, count: int = FIRST) -> list[Blank]:
-    """What several models put into every blank of a text, and how far each is from the first of them:
+    """Compare what several models predict for every blank of a text, and the divergence of each from the first.
 
         KL = sum over v of p(v) (log p(v) - log q(v)),    p the first model, q the other, at temperature 1
 

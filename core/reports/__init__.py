@@ -1,0 +1,1 @@
+"""Reports of finished trainings: measurements, retention cards and model cards."""

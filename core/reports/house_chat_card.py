@@ -149,6 +149,7 @@ def _quoted(text: str) -> str:
 
 
 def main(arguments: list[str]) -> None:
+    """Write the card of a model folder, from the minutes its training took and its recipes."""
     folder, minutes, stages = Path(arguments[0]), float(arguments[1]), {recipe: read_recipe(recipe) for recipe in arguments[2:]}
     text = card(measure(folder, next(iter(stages.values())).data.block_length), stages, minutes)
     (folder / "README.md").write_text(text, encoding="utf-8")

@@ -135,6 +135,7 @@ def _error(metrics: dict[str, Any], task: str) -> float:
 
 
 def main(arguments: list[str]) -> None:
+    """Write the card of a model folder, from the minutes its training took and its recipe."""
     folder, minutes, recipe = Path(arguments[0]), float(arguments[1]), arguments[2]
     config = read_recipe(recipe)
     text = card(measure(folder, config), recipe, config, minutes)

@@ -1,0 +1,1 @@
+"""Students: built from a teacher or from scratch, with their layer maps, importance scores and resizing."""

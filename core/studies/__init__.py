@@ -1,0 +1,1 @@
+"""Studies of several trainings: ablations and the claims of papers."""

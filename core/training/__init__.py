@@ -1,0 +1,1 @@
+"""Losses, batches and the training loop of distillation."""

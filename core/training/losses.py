@@ -54,7 +54,7 @@ def reverse_kl(z: Tensor, v: Tensor, temperature: float) -> Term:
 
 
 def generalised_jsd(z: Tensor, v: Tensor, temperature: float, beta: float) -> Term:
-    """beta KL(p || m) + (1 - beta) KL(q || m) with m = beta p + (1 - beta) q (2306.13649, section 2).
+    """Return beta KL(p || m) + (1 - beta) KL(q || m) with m = beta p + (1 - beta) q (2306.13649, section 2).
 
     Divided by beta it tends to the forward KL as beta goes to 0; divided by 1 - beta, to the reverse KL as beta goes to 1.
     Gradient: q (g - sum_i q_i g_i) / T with g = (1 - beta) log(q / m).

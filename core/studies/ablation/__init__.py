@@ -1,0 +1,1 @@
+"""Ablation: a recipe without each of its parts, run with paired seeds."""

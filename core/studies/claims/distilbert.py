@@ -62,7 +62,7 @@ def _recipe(seed: int, setting: DistilBertProtocolConfig) -> ExperimentConfig:
 
 
 def _variant(seed: int, name: str, setting: DistilBertProtocolConfig) -> ExperimentConfig:
-    """One of `core.studies.ablation.variants.variants`, or
+    """Return one of `core.studies.ablation.variants.variants`, or one of two more.
 
         scratch     new weights and the text alone: no teacher in any way
         at_masked   teacher and student compared at the masked tokens alone
@@ -206,7 +206,7 @@ def where_compared(seed: int, setting: DistilBertProtocolConfig, recorder: Recor
 
 
 def _uniform(setting: DistilBertProtocolConfig) -> float:
-    """ln V: a model that knows nothing."""
+    """Return ln V, the cross-entropy of a uniform prediction."""
     from core.models import catalog
 
     return math.log(catalog.describe(setting.teacher).vocabulary)

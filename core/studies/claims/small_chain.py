@@ -150,7 +150,7 @@ class SmallChain:
         return interpolate(bracket, shape, alpha)
 
     def sweep(self, bracket: AnchorPair, shape: Dimensions, part: Part, alphas: Sequence[float] | None = None) -> dict[float, float]:
-        """alpha -> CE."""
+        """Return the cross-entropy of the interpolated model for each alpha."""
         self._phase(f"Sweep alpha at {_words(shape)}")
         return {alpha: self.cross_entropy(self.between(bracket, shape, alpha), part) for alpha in alphas or self.setting.alphas}
 
@@ -187,7 +187,7 @@ class SmallChain:
         return self._cross_entropy(weights.model(), part)
 
     def uniform_cross_entropy(self) -> float:
-        """ln V: a model that knows nothing."""
+        """Return ln V, the cross-entropy of a uniform prediction."""
         return math.log(len(self.tokenizer))
 
     def _cross_entropy(self, model: PreTrainedModel, part: Part) -> float:
