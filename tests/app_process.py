@@ -8,11 +8,11 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.waiting import PATIENCE, wait_until
 from workbench.errors import WrongStatus
 from workbench.runs import jobs
 from workbench.store import Store
@@ -34,13 +34,12 @@ class AppProcess:
 
 @contextlib.contextmanager
 def running_app(folder: Path, *, home: Path | None = None, command: Sequence[str] = COMMAND, cwd: Path = ROOT,
-                start_within: float = 60, end_within: float = 15, **environment: str) -> Iterator[AppProcess]:
+                **environment: str) -> Iterator[AppProcess]:
     """`python -m workbench`, answering. Ended by SIGTERM; one that does not end in time is killed, and that is an error.
 
     Args:
         folder: where its output goes, and its home unless `home` is given.
         command, cwd: what starts it, and in which folder.
-        start_within, end_within: seconds.
         environment: more variables for it.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -50,12 +49,12 @@ def running_app(folder: Path, *, home: Path | None = None, command: Sequence[str
                                    start_new_session=True,
                                    env={**os.environ, "PORT": "0", "STILLHOUSE_HOME": str(home), **environment})
     try:
-        yield AppProcess(process, _address(process, log, start_within), home, log)
+        yield AppProcess(process, _address(process, log), home, log)
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
         try:
-            process.wait(end_within)
+            process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -72,10 +71,9 @@ def end_runs(home: Path) -> None:
             jobs.force_stop(run.id, store)
 
 
-def _address(process: subprocess.Popen, log: Path, seconds: float) -> str:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and process.poll() is None:
-        if found := re.search(r"http://\S+", log.read_text()):
-            return found[0]
-        time.sleep(0.05)
-    raise AssertionError(f"the app did not start:\n{log.read_text()}")
+def _address(process: subprocess.Popen, log: Path) -> str:
+    def look() -> re.Match[str] | None:
+        assert process.poll() is None, f"the app did not start:\n{log.read_text()}"
+        return re.search(r"http://\S+", log.read_text())
+
+    return wait_until(look, lambda: f"the app's address in its log:\n{log.read_text()}")[0]

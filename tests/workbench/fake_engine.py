@@ -1,7 +1,9 @@
 """An engine that trains nothing but behaves like one: phases, curves, checkpoints, resume, stop, and failures on request.
 
-``description`` of the config tells it how: a JSON object with ``pause`` (seconds a step), ``fail_at`` (step), ``error``
-(what to raise there) and ``deaf`` (never ask whether to stop). Run as a script it is a worker process with this engine.
+``description`` of the config says how: a JSON object with ``fail_at`` (step), ``error`` (what to raise there), ``wait_at`` (step at which
+it stays until `let_go` or a stop), ``flush_at`` (step at which everything so far is handed to the store) and ``deaf`` (never asks whether
+to stop). Run as a script it is a worker process with this engine. Its environment may name a file that it waits for before it begins, and
+the seconds between the times at which the store is written.
 """
 
 from __future__ import annotations
@@ -18,6 +20,9 @@ from core.config import ExperimentConfig
 from core.errors import ConfigError, NonFiniteLoss
 from core.recipes import parse_recipe
 from core.recorder import STUDENT, Recorder
+
+WAITS_FOR, FLUSH_SECONDS = "FAKE_ENGINE_WAITS_FOR", "FAKE_ENGINE_FLUSH_SECONDS"
+POLL = 0.01  # seconds
 
 
 class OutOfMemoryError(RuntimeError):
@@ -55,13 +60,16 @@ def engine(config: ExperimentConfig, recorder: Recorder, directory: Path, **_opt
         recorder.log(STUDENT, 0, {"eval/perplexity": 100.0})
     while step < total:
         step += 1
-        time.sleep(behaviour.get("pause", 0))
         if step == behaviour.get("fail_at"):
             raise ERRORS[behaviour["error"]]()
         recorder.log(STUDENT, step, {"loss": 1 / step, "tokens_per_second": 10.0})
         if step % config.train.save_steps == 0:
             checkpoint.write_text(str(step))
             recorder.event("samples", {"arm": STUDENT, "step": step, "prompt": "?", "answer": "!"})
+        if step == behaviour.get("flush_at"):
+            recorder.flush()
+        while step == behaviour.get("wait_at") and not _go(directory).exists() and (behaviour.get("deaf") or not recorder.should_stop()):
+            time.sleep(POLL)
         if not behaviour.get("deaf") and recorder.should_stop():
             checkpoint.write_text(str(step))
             return {"stopped": True, "output_dir": str(directory / STUDENT)}
@@ -70,8 +78,21 @@ def engine(config: ExperimentConfig, recorder: Recorder, directory: Path, **_opt
     return report
 
 
+def let_go(directory: Path) -> None:
+    """Let the run of this folder go on from `wait_at`."""
+    _go(directory).touch()
+
+
+def _go(directory: Path) -> Path:
+    return directory.with_name(f"{directory.name}.go")
+
+
 if __name__ == "__main__":
-    from workbench.runs import jobs, worker
+    from workbench.runs import jobs, recording, worker
+
+    recording.FLUSH_SECONDS = float(os.environ.get(FLUSH_SECONDS, recording.FLUSH_SECONDS))
+    while WAITS_FOR in os.environ and not Path(os.environ[WAITS_FOR]).exists():
+        time.sleep(POLL)
 
     jobs.WORKER = (sys.executable, "-m", "tests.workbench.fake_engine")  # for the next run in the queue
     raise SystemExit(worker.main(engine=engine))

@@ -13,6 +13,7 @@ import pytest
 
 from core.system.paths import PROJECT
 from tests.app_process import AppProcess, running_app
+from tests.waiting import PATIENCE
 from workbench import serve, settings
 from workbench.errors import ServeError
 
@@ -76,25 +77,25 @@ def app(home: Path, tmp_path: Path) -> Iterator[AppProcess]:
 @posix
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
 def test_it_says_where_it_is_and_ends_when_told(app: AppProcess, number: signal.Signals) -> None:
-    with urllib.request.urlopen(f"{app.url}/_stcore/health", timeout=10) as answer:
+    with urllib.request.urlopen(f"{app.url}/_stcore/health", timeout=PATIENCE) as answer:
         assert answer.read() == b"ok"
     # A tab that stays open must not hold the server back.
     host, port = app.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as tab:
+    with socket.create_connection((host, int(port)), timeout=PATIENCE) as tab:
         tab.sendall(f"GET /_stcore/stream HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode())
         assert tab.recv(100).startswith(b"HTTP/1.1 101")
         app.process.send_signal(number)
-        assert app.process.wait(10) == 0
+        assert app.process.wait(PATIENCE) == 0
     assert app.log.read_text().splitlines() == [f"Stillhouse answers at {app.url}  (Ctrl-C ends it, runs go on)"]
 
 
 @posix
 def test_an_endless_stream_does_not_hold_it_back(app: AppProcess) -> None:
-    with urllib.request.urlopen(f"{app.url}/chat/gradio_api/heartbeat/a", timeout=60) as stream:
+    with urllib.request.urlopen(f"{app.url}/chat/gradio_api/heartbeat/a", timeout=PATIENCE) as stream:
         assert stream.readline()
         app.process.send_signal(signal.SIGTERM)
-        assert app.process.wait(10) == 0
+        assert app.process.wait(PATIENCE) == 0
     assert len(app.log.read_text().splitlines()) == 1
 
 

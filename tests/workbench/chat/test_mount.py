@@ -87,9 +87,7 @@ def test_it_warms_up_by_itself(pane: Pane, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(mount, "WARM_UP_AFTER", 0.01)
 
     async def wait(_mount: ChatMount) -> None:
-        for _ in range(200):
-            if "started" in pane.events:
-                return
+        while "started" not in pane.events:
             await asyncio.sleep(0.01)
 
     in_server(wait)

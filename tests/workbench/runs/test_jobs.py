@@ -6,9 +6,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import psutil
 import pytest
@@ -17,10 +17,13 @@ from core.errors import ModelNotFound
 from core.recipes import parse_recipe
 from core.system.paths import PROJECT
 from tests.app_process import end_runs
-from tests.workbench.fake_engine import config
+from tests.waiting import wait_until
+from tests.workbench import fake_engine
+from tests.workbench.fake_engine import config, let_go
 from workbench.errors import StoreUnavailable, WrongStatus
 from workbench.processes import Process, boot_id
 from workbench.runs import jobs
+from workbench.runs.journal import read_journal
 from workbench.store import Store
 from workbench.store.records import ACTIVE, Run
 
@@ -37,16 +40,13 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
         jobs.force_stop(run.id, store)
 
 
-def wait(store: Store, run: Run, reached: Callable[[Run], bool], seconds: float = 30) -> Run:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        run = store.run(run.id)
-        if reached(run):
-            return run
-        if run.status not in ("queued", *ACTIVE):
-            break
-        time.sleep(0.05)
-    raise AssertionError(f"{run.status}: {run.message} {run.progress}\n{jobs.log_tail(run)}")
+def wait(store: Store, run: Run, reached: Callable[[Run], bool]) -> Run:
+    def look() -> Run | None:
+        now = store.run(run.id)
+        assert reached(now) or now.status in ("queued", *ACTIVE), f"{now.status}: {now.message} {now.progress}\n{jobs.log_tail(now)}"
+        return now if reached(now) else None
+
+    return wait_until(look, lambda: f"{store.run(run.id)}\n{jobs.log_tail(run)}")
 
 
 def wait_for(store: Store, run: Run, status: str) -> Run:
@@ -80,9 +80,8 @@ def test_a_run_from_queue_to_end(store: Store):
 
 def test_the_process_is_detached_from_its_launcher(store: Store):
     code = ("from tests.workbench.fake_engine import config; from workbench.runs import jobs; from workbench.store import Store\n"
-            f"jobs.WORKER = {FAKE_WORKER!r}; jobs.submit(config(400, name='walk', pause=0.02), Store())")
-    launcher = subprocess.Popen([sys.executable, "-c", code], cwd=PROJECT, start_new_session=True)
-    assert launcher.wait(timeout=30) == 0
+            f"jobs.WORKER = {FAKE_WORKER!r}; jobs.submit(config(400, name='walk', wait_at=5), Store())")
+    assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT, start_new_session=True, check=False).returncode == 0
     run = running_at(store, store.run("walk"), 5)
     assert os.getsid(run.process.pid) == run.process.pid, "a session of its own: no hang-up, no Ctrl-C"
     jobs.launch_next(store)  # what an app does that starts now
@@ -92,53 +91,51 @@ def test_the_process_is_detached_from_its_launcher(store: Store):
 def test_a_kill_of_the_launcher_does_not_touch_the_run(store: Store):
     code = ("from tests.workbench.fake_engine import config; from workbench.runs import jobs; from workbench.store import Store\n"
             f"jobs.WORKER = {FAKE_WORKER!r}; store = Store(); runner = jobs.Runner(store); runner.start()\n"
-            "jobs.submit(config(400, name='walk', pause=0.02), store); print('ready', flush=True); import time; time.sleep(60)")
+            "jobs.submit(config(400, name='walk', wait_at=5), store); print('ready', flush=True); import time; time.sleep(3600)")
     app = subprocess.Popen([sys.executable, "-c", code], cwd=PROJECT, stdout=subprocess.PIPE, start_new_session=True)
     assert app.stdout.readline() == b"ready\n"
     run = running_at(store, store.run("walk"), 5)
     os.killpg(app.pid, signal.SIGKILL)
     app.wait()
     app.stdout.close()
-    step = store.run(run.id).progress.step
-    assert running_at(store, run, step + 50).status == "running"
     assert jobs.reconcile(store) == []
+    let_go(run.directory)
+    wait_for(store, run, "finished")
 
 
 # ------------------------------------------------------------------------------------------------ stopping
 
 
 def test_stop_saves_and_resume_goes_on_under_the_same_id(store: Store):
-    run = running_at(store, jobs.submit(config(150, name="walk", pause=0.03), store), 3)
-    asked = time.monotonic()
+    run = running_at(store, jobs.submit(config(150, name="walk", wait_at=33), store), 33)
     assert store.request_stop("walk").status == "stopping"
-    stopped = wait_for(store, run, "stopped")
-    assert time.monotonic() - asked < 5
-    reached = stopped.progress.step
-    assert 3 <= reached < 150
-    assert (run.directory / "step").read_text() == str(reached)
-    assert sorted(curve(store, run)) == list(range(1, reached + 1)), "everything logged before the stop is there"
+    assert wait_for(store, run, "stopped").progress.step == 33
+    assert (run.directory / "step").read_text() == "33"
+    assert sorted(curve(store, run)) == list(range(1, 34)), "everything logged before the stop is there"
     assert jobs.resume("walk", store).id == run.id
     wait_for(store, run, "finished")
     assert curve(store, run) == {step: 1 / step for step in range(1, 151)}
 
 
 def test_sigterm_is_a_stop(store: Store):
-    run = running_at(store, jobs.submit(config(400, pause=0.02), store), 3)
+    run = running_at(store, jobs.submit(config(400, wait_at=3), store), 3)
     os.kill(run.process.pid, signal.SIGTERM)
     stopped = wait_for(store, run, "stopped")
     assert (run.directory / "step").read_text() == str(stopped.progress.step)
 
 
-def test_stop_during_the_start_never_trains(store: Store):
-    run = jobs.submit(config(400, pause=0.02), store)
+def test_stop_during_the_start_never_trains(store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv(fake_engine.WAITS_FOR, str(tmp_path / "go"))
+    run = jobs.submit(config(400), store)
     assert store.request_stop(run.id).status == "stopping"
+    (tmp_path / "go").touch()
     stopped = wait_for(store, run, "stopped")
     assert stopped.progress.step == 0
     assert not (run.directory / "step").exists()
 
 
 def test_force_ends_a_run_that_does_not_listen(store: Store):
-    run = running_at(store, jobs.submit(config(10_000, pause=0.01, deaf=True), store), 3)
+    run = running_at(store, jobs.submit(config(10_000, wait_at=3, deaf=True), store), 3)
     store.request_stop(run.id)
     ended = jobs.force_stop(run.id, store)
     assert ended.status == "stopped"
@@ -151,22 +148,22 @@ def test_force_ends_a_run_that_does_not_listen(store: Store):
 # ------------------------------------------------------------------------------------------------ dying
 
 
-def test_kill_9_is_found_loses_nothing_and_can_be_resumed(store: Store):
-    run = running_at(store, jobs.submit(config(80, name="walk", pause=0.02), store), 12)
-    time.sleep(0.3)  # into the second that the store has not seen yet
+def test_kill_9_is_found_loses_nothing_and_can_be_resumed(store: Store, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(fake_engine.FLUSH_SECONDS, "3600")
+    run = running_at(store, jobs.submit(config(80, name="walk", flush_at=5, wait_at=12), store), 5)
+    wait_until(lambda: any(step == 12 for _, step, _, _ in read_journal(run.journal_path)[0]), "step 12 in the journal")
     os.kill(run.process.pid, signal.SIGKILL)
-    logged = wait(store, run, lambda _: not run.process.alive) and (run.directory / "journal.jsonl").read_text().count("loss")
-    in_store = len(curve(store, run))
+    wait(store, run, lambda _: not run.process.alive)
+    assert len(curve(store, run)) == 5, "what the store had seen"
     assert [lost.id for lost in jobs.reconcile(store)] == [run.id]
     lost = store.run(run.id)
     assert lost.status == "lost"
     assert lost.resumable
     assert "without a word" in lost.message
     kept = curve(store, run)
-    assert logged, "killed too early to show anything"
-    assert len(kept) > in_store, "the journal gave back what the store had not seen"
-    assert sorted(kept) == list(range(1, len(kept) + 1))
+    assert sorted(kept) == list(range(1, 13)), "the journal gave back what the store had not seen"
     assert jobs.reconcile(store) == []
+    let_go(run.directory)
     assert jobs.resume("walk", store).id == run.id
     wait_for(store, run, "finished")
     assert curve(store, run) == {step: 1 / step for step in range(1, 81)}
@@ -222,8 +219,7 @@ def test_a_living_process_is_told_from_a_zombie():
     process = Process.of(child.pid)
     assert process.alive
     child.kill()
-    while psutil.Process(child.pid).status() != psutil.STATUS_ZOMBIE:
-        time.sleep(0.01)
+    wait_until(lambda: psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE)
     assert not process.alive, "killed, not yet reaped"
     child.wait()
     child.stdin.close()
@@ -235,12 +231,13 @@ def test_a_living_process_is_told_from_a_zombie():
 
 
 def test_one_run_a_device_and_the_next_when_it_ends(store: Store):
-    first = jobs.submit(config(30, pause=0.02), store)
+    first = jobs.submit(config(30, wait_at=1), store)
     second = jobs.submit(config(5), store)
     elsewhere = store.create_run(config(5, device="cuda:7"))
     jobs.launch_next(store)
     assert second.status == "queued"
     assert store.run(elsewhere.id).status != "queued", "another device is free"
+    let_go(first.directory)
     wait_for(store, second, "finished")  # nobody polls the queue here: the first worker starts it at its end
     assert store.run(second.id).started >= store.run(first.id).finished
 
@@ -262,19 +259,18 @@ def test_two_apps_start_each_run_once(store: Store):
 @pytest.mark.parametrize("error", [StoreUnavailable("The disk is full."), KeyError("the disk is full")], ids=repr)
 def test_the_runner_goes_on_after_any_failure(store: Store, error: Exception, monkeypatch: pytest.MonkeyPatch,
                                               caplog: pytest.LogCaptureFixture):
-    runner = jobs.Runner(store, interval=0.01)
+    runner, calls = jobs.Runner(store, interval=0.01), []
     with monkeypatch.context() as patch:
         def broken(_store: Store) -> list[Run]:
+            calls.append(error)
             raise error
 
         patch.setattr(jobs, "launch_next", broken)
         runner.start()
-        end = time.monotonic() + 10
-        while runner.problem is None and time.monotonic() < end:
-            time.sleep(0.01)
+        wait_until(lambda: runner.problem)
         assert "full" in str(runner.problem)
         assert jobs.queue_problem() is runner.problem
-        time.sleep(0.1)
+        wait_until(lambda: len(calls) > 5)
     assert len([record for record in caplog.records if record.exc_info and record.exc_info[1] is error]) == 1, "told once, not every second"
     run = store.create_run(config(3))
     wait_for(store, run, "finished")
@@ -282,16 +278,17 @@ def test_the_runner_goes_on_after_any_failure(store: Store, error: Exception, mo
     assert runner.problem is None
 
 
-def test_the_runner_tells_of_every_run_that_begins_once(store: Store):
+def test_the_runner_tells_of_every_run_that_begins_once(store: Store, monkeypatch: pytest.MonkeyPatch):
     told: list[str] = []
+    launch, rounds = jobs.launch_next, []
+    monkeypatch.setattr(jobs, "launch_next", lambda store: rounds.append(None) or launch(store))
     runner = jobs.Runner(store, interval=0.01, begun=lambda run: told.append(run.id))
     runner.start()
-    first = store.create_run(config(1000, pause=0.02))
+    first = store.create_run(config(1000, wait_at=1))
     wait_for(store, first, "running")
-    end = time.monotonic() + 10
-    while not told and time.monotonic() < end:
-        time.sleep(0.01)
-    time.sleep(0.1)
+    wait_until(lambda: told)
+    so_far = len(rounds)
+    wait_until(lambda: len(rounds) > so_far + 5)
     assert told == [first.id]
     store.request_stop(first.id)
     wait_for(store, first, "stopped")
@@ -313,7 +310,7 @@ def test_a_worker_is_told_to_draw_no_bars_into_its_log(store: Store, monkeypatch
 
 def test_the_runs_of_a_home_are_ended_with_their_processes(store: Store):
     """What `tests/e2e/conftest.py` does at the end."""
-    working = running_at(store, jobs.submit(config(10_000, pause=0.02), store), 1)
+    working = running_at(store, jobs.submit(config(10_000, wait_at=1), store), 1)
     waiting = jobs.submit(config(10_000), store)
     end_runs(store.home)
     assert not working.process.alive

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
+from tests.waiting import wait_until
 from workbench.studies.jobs import Job, JobState
 
 FAKE_WORKER = "tests.workbench.studies.fake_worker"
 
 
-def wait_for(job: Job, holds: Callable[[JobState], bool], seconds: float = 60) -> JobState:
+def wait_for(job: Job, holds: Callable[[JobState], bool]) -> JobState:
     """Return the first state of which `holds` is true."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    def look() -> JobState | None:
         state = job.load_state()
-        if state is not None and holds(state):
-            return state
-        time.sleep(0.05)
-    raise AssertionError(f"{job.load_state()}\n{job.log_tail()}")
+        return state if state is not None and holds(state) else None
+
+    return wait_until(look, lambda: f"{job.load_state()}\n{job.log_tail()}")
 
 
 def training(state: JobState) -> bool:

@@ -100,12 +100,12 @@ def test_a_mistake_found_in_mid_run_keeps_the_run(recipe: Callable[..., str], ca
 
 
 def test_ctrl_c_stops_with_a_checkpoint(recipe: Callable[..., str], home: Path):
-    process = subprocess.Popen([sys.executable, "-c", FAKE_CLI, "distill", recipe(5000, pause=0.01), "--json"], cwd=PROJECT,
+    process = subprocess.Popen([sys.executable, "-c", FAKE_CLI, "distill", recipe(5000, wait_at=1), "--json"], cwd=PROJECT,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not (line := process.stderr.readline()).startswith("  student step 1"):
         assert line, process.communicate()
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate()
     run = Store().run("a-walk")
     assert process.returncode == 130
     assert json.loads(out)["status"] == run.status == "stopped"
@@ -114,7 +114,7 @@ def test_ctrl_c_stops_with_a_checkpoint(recipe: Callable[..., str], home: Path):
 
 
 def test_submit_starts_a_worker_although_no_app_runs(recipe: Callable[..., str], run_json: Callable[..., tuple[int, Any]]):
-    code, document = run_json("submit", recipe(5000, pause=0.01))
+    code, document = run_json("submit", recipe(5000, wait_at=1))
     store = Store()
     assert code == 0
     assert document["status"] in ("starting", "running")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import wait_until
 from workbench.store import Store
 from workbench.terminal import cli
 
@@ -44,7 +45,7 @@ def test_a_run_of_the_bin_is_removed_for_good(recipe: Callable[..., str], run_js
 
 
 def test_deleting_a_running_run_asks_to_stop_it(recipe: Callable[..., str], run_json: Callable[..., tuple[int, Any]]):
-    run_json("submit", recipe(5000, pause=0.01))
+    run_json("submit", recipe(5000, wait_at=1))
     code, document = run_json("delete", "a-walk")
     assert code == 2
     assert "workbench stop a-walk" in document["error"]["fix"]
@@ -52,11 +53,10 @@ def test_deleting_a_running_run_asks_to_stop_it(recipe: Callable[..., str], run_
 
 
 def test_a_lost_run_is_shown_as_lost_and_resumed(recipe: Callable[..., str], run_json: Callable[..., tuple[int, Any]]):
-    run_json("submit", recipe(5000, pause=0.01))
+    run_json("submit", recipe(5000, wait_at=1))
     store = Store()
-    while (process := store.run("a-walk").process) is None or store.run("a-walk").status != "running":
-        pass
-    process.kill()
+    wait_until(lambda: store.run("a-walk").status == "running")
+    store.run("a-walk").process.kill()
     assert run_json("runs")[1][0]["status"] == "lost"
     assert run_json("resume", "a-walk")[1]["status"] == "starting"
     run_json("stop", "a-walk", "--force")

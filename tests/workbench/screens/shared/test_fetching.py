@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 
 import pytest
 
+from tests.waiting import wait_until
 from workbench.screens.shared import fetching
 
 
@@ -16,10 +16,7 @@ def fetch(monkeypatch: pytest.MonkeyPatch, program: str) -> fetching.Fetch:
     start = subprocess.Popen
     monkeypatch.setattr(subprocess, "Popen", lambda command, **options: start([sys.executable, "-c", program], **options))
     running = fetching.Fetch("some-model")
-    until = time.monotonic() + 30
-    while not running.done and time.monotonic() < until:
-        time.sleep(0.01)
-    assert running.done
+    wait_until(lambda: running.done)
     return running
 
 
