@@ -1,16 +1,23 @@
-"""The README's figure and table of size and quality say what was measured."""
+"""The README's commands are verbs with such options; the results' figure and table of size and quality say what was measured."""
 
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
 from core.chains.folder import Chain, open_chain
+from core.recipes import read_recipe
 from tests.benchmarks import size_quality
+from workbench.terminal import cli
 
-README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+RESULTS = (ROOT / "assets" / "results" / "README.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^    python -m workbench (.+?)(?:\s+#.*)?$", README, re.MULTILINE)
+WORDS = 900  # at most: the front door is short
 COLUMNS = ("substitution", "interpolation", "best_alpha", "alpha_0", "alpha_1", "copied")
 
 
@@ -21,7 +28,7 @@ def house() -> Chain:
 
 def test_the_picture_is_drawn_from_what_was_measured(house: Chain) -> None:
     assert size_quality.PICTURE.read_text(encoding="utf-8") == size_quality.svg(house), "python -m tests.benchmarks.size_quality"
-    assert f"({size_quality.PICTURE.relative_to(size_quality.PICTURE.parents[1])})" in README
+    assert f"(../{size_quality.PICTURE.name})" in RESULTS
     assert size_quality.PICTURE.stat().st_size < 100_000
 
 
@@ -47,7 +54,7 @@ def test_every_measured_point_is_in_the_picture_at_its_place(house: Chain) -> No
 
 def test_the_table_shows_the_same_numbers(house: Chain) -> None:
     points = {point.target.parameters: point for point in house.curve}
-    rows = re.findall(r"^\| ([\d,]+) \| (\d+) x (\d+) \| (.+) \|$", README, re.MULTILINE)
+    rows = re.findall(r"^\| ([\d,]+) \| (\d+) x (\d+) \| (.+) \|$", RESULTS, re.MULTILINE)
     assert len(rows) >= 7
     for size, layers, neurons, losses in rows:
         point = points[int(size.replace(",", ""))]
@@ -58,3 +65,36 @@ def test_the_table_shows_the_same_numbers(house: Chain) -> None:
 def test_sizes_are_no_worse_than_the_smaller_anchor(house: Chain) -> None:
     for point in house.curve:
         assert point.losses["substitution"] <= house.anchors[point.target.bracket + 1].validation_loss + 1e-4
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_commands_of_the_readme_are_understood(command: str) -> None:
+    options = cli.build_parser().parse_args(shlex.split(command))
+    recipe = getattr(options, "recipe", None)
+    assert recipe is None or read_recipe(ROOT / recipe, getattr(options, "set", ())) is not None
+
+
+def test_the_readme_names_several_commands() -> None:
+    assert len(COMMANDS) >= 5
+
+
+def test_what_the_readme_links_to_is_there() -> None:
+    for page, folder in ((README, ROOT), (RESULTS, ROOT / "assets" / "results")):
+        targets = [target for target in re.findall(r"\]\(([^)#\s]+)\)", page) if "://" not in target]
+        assert targets
+        assert not [target for target in targets if not (folder / target).exists()]
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.split()) <= WORDS
+
+
+def test_short_commands_of_the_readme_run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = [command for command in COMMANDS if shlex.split(command)[0] in ("runs", "claim", "interpolate", "generate", "plan")]
+    for command in ran:
+        words = [str(ROOT / word) if (ROOT / word).is_file() else word for word in shlex.split(command)]
+        assert cli.main(words) == 0, capsys.readouterr().err
+        assert capsys.readouterr().out.strip()
+    assert len(ran) >= 4
+    assert (tmp_path / "my-model" / "model.safetensors").is_file()

@@ -11,7 +11,7 @@ from core.metrics import METRICS
 from core.recipes import leaves
 from core.system.paths import PROJECT
 from workbench.paths import home
-from workbench.settings import HOME, PORT, SETTINGS, ProtocolConfig
+from workbench.settings import HOME, PORT, SETTINGS, Setting
 from workbench.terminal import reference
 
 INTERNAL = {"STILLHOUSE_GPUS"}  # passed on to workers, not for users
@@ -69,7 +69,7 @@ def test_a_setting_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("PORT", "")
     assert PORT.read() == "8501"
     monkeypatch.setenv("PORT", "80")
-    assert PORT.read() == "80" and ProtocolConfig("STILLHOUSE_NOTHING", "").read() == ""
+    assert PORT.read() == "80" and Setting("STILLHOUSE_NOTHING", "").read() == ""
 
 
 def test_the_default_home_is_that_of_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class ProtocolConfig:
+class Setting:
     """An environment variable.
 
     Attributes:
@@ -25,9 +25,9 @@ class ProtocolConfig:
         return os.environ.get(self.variable) or self.default
 
 
-PORT = ProtocolConfig("PORT", "TCP port of the app; 0 takes any free one", "8501")
-HOME = ProtocolConfig("STILLHOUSE_HOME", "folder of runs, uploads and fetched models", "~/.stillhouse")  # read by the engine too
-HOST = ProtocolConfig("STILLHOUSE_HOST", "address to listen on; one that other machines reach needs a password", "127.0.0.1")
-PASSWORD = ProtocolConfig("STILLHOUSE_PASSWORD", "password for everything that the app serves; needed behind a proxy as well")
+PORT = Setting("PORT", "TCP port of the app; 0 takes any free one", "8501")
+HOME = Setting("STILLHOUSE_HOME", "folder of runs, uploads and fetched models", "~/.stillhouse")  # read by the engine too
+HOST = Setting("STILLHOUSE_HOST", "address to listen on; one that other machines reach needs a password", "127.0.0.1")
+PASSWORD = Setting("STILLHOUSE_PASSWORD", "password for everything that the app serves; needed behind a proxy as well")
 
 SETTINGS = (PORT, HOME, HOST, PASSWORD)

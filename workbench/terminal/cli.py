@@ -19,7 +19,7 @@ from core.errors import ConfigError, StillhouseError
 from core.export import FORMS
 from core.export.browser_runtime import RUNTIME
 from core.studies.seeds import DEFAULT_SEEDS
-from workbench.settings import HOST, PASSWORD, PORT, ProtocolConfig
+from workbench.settings import HOST, PASSWORD, PORT, Setting
 from workbench.terminal.answer import INTERRUPTED, Answer, about_error
 from workbench.terminal.experiments import ablate, chain, distill, interpolate, plan, submit
 from workbench.terminal.models import evaluate, export, fetch, generate, models
@@ -73,7 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _environment(setting: ProtocolConfig) -> str:
+def _environment(setting: Setting) -> str:
     return f"the environment variable {setting.variable}, else {setting.default}"
 
 
