@@ -22,8 +22,8 @@ from typing import Any
 
 from core.chains.sizes import NEAR, cheapest_swaps, default_alpha, interpolate_shape, solve, valid_shapes
 from core.errors import ConfigError, CorruptModel, ModelNotFound
-from core.models import checkpoints
 from core.models.dimensions import Dimensions, ParameterCounter
+from core.models.header import read_model_header
 from core.students.layer_maps import runs, span_ends
 from core.system.paths import HOUSE_MODELS
 
@@ -120,9 +120,7 @@ class Chain:
     @cached_property
     def sizer(self) -> ParameterCounter:
         """Counts parameters at any sizes of this family."""
-        folder = self.folder(0)
-        config = checkpoints.read_config(folder)
-        return ParameterCounter(dict(checkpoints.parameters(checkpoints.parameter_shapes(folder), config)), config)
+        return read_model_header(self.folder(0)).parameter_counter()
 
     def folder(self, number: int) -> Path:
         """The model folder of an anchor."""

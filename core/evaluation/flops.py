@@ -15,14 +15,9 @@ nothing, and the head, which no student shrinks, costs the same in both.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from core.models import checkpoints
-from core.models.architectures import architecture_of
-from core.models.dimensions import Dimensions
+from core.models.header import ModelHeader
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,33 +43,23 @@ class ForwardFlops:
         return self.blocks + self.head
 
 
-def forward_flops(shapes: Mapping[str, Sequence[int]], config: Mapping[str, Any], *, length: int, batch: int = 1) -> ForwardFlops:
-    """Count them.
-
-    Args:
-        shapes: the tensors' shapes by name, as `core.models.checkpoints.parameter_shapes` gives them.
-        config: the plain data of ``config.json``.
-        length, batch: T and B.
+def forward_flops(header: ModelHeader, *, length: int, batch: int = 1) -> ForwardFlops:
+    """Count the operations of one forward pass over `batch` sequences of `length` tokens.
 
     Raises:
-        UnsupportedModel, CorruptModel: as `core.models.dimensions.Dimensions.of` does.
+        UnsupportedModel, CorruptModel: as the properties of `core.models.header.ModelHeader` do.
     """
-    anatomy, sizes, task = architecture_of(config), Dimensions.of(config), checkpoints.task_of(config)
+    anatomy, sizes = header.architecture, header.dimensions
     looked_up = tuple(f"{part}." for part in (anatomy.embeddings, anatomy.positions, anatomy.token_types) if part)
     inner = outer = 0
-    for name, shape in checkpoints.parameters(shapes, config):
+    for name, shape in header.parameters.items():
         if len(shape) != 2:
             continue
         if anatomy.block_of(name) is not None:
             inner += math.prod(shape)
         elif not name.startswith(looked_up):
             outer += math.prod(shape)
-        elif name == f"{anatomy.embeddings}.weight" and anatomy.is_tied(config) and task in ("causal", "masked"):
+        elif name == f"{anatomy.embeddings}.weight" and anatomy.is_tied(header.config) and header.task in ("causal", "masked"):
             outer += math.prod(shape)  # the head multiplies by the matrix that the embedding looks up
-    read = batch if task == "classification" else batch * length  # a classifier reads one position
+    read = batch if header.task == "classification" else batch * length  # a classifier reads one position
     return ForwardFlops(2 * batch * length * inner, 4 * batch * length**2 * sizes.heads * sizes.head_size * sizes.layers, 2 * read * outer)
-
-
-def folder_flops(folder: Path, *, length: int, batch: int = 1) -> ForwardFlops:
-    """The same for a model's folder, from the headers of its files."""
-    return forward_flops(checkpoints.parameter_shapes(folder), checkpoints.read_config(folder), length=length, batch=batch)

@@ -37,8 +37,9 @@ from core.data.packing import Blocks
 from core.data.prepare import prepare
 from core.errors import ConfigError
 from core.methods.distillation import Load, distill
-from core.models import catalog, checkpoints, compatibility
+from core.models import catalog, compatibility
 from core.models.dimensions import Dimensions
+from core.models.header import read_model_header
 from core.recorder import STUDENT, Recorder
 from core.students.importance import sort_by_importance, unit_importance
 from core.students.layer_maps import layer_map, span_ends
@@ -146,7 +147,7 @@ class _Build:
                 self._saved(model, partial)
         elif not (self.directory / SELECTION).is_file():  # begun by a release that chose and measured on one slice
             self._keep_slices(catalog.load(str(folder)).tokenizer)
-        layers = tuple(range(self._dimensions(folder).layers))
+        layers = tuple(range(read_model_header(folder).dimensions.layers))
         return self._anchor(0, origin=layers, ends=layers)
 
     def step(self, number: int, spec: AnchorSpec, anchors: list[Anchor]) -> Anchor | None:
@@ -169,7 +170,7 @@ class _Build:
         if (folder / "cost.json").is_file():
             cost = json.loads((folder / "cost.json").read_text())
         apart = self.chain.mode == "independent"
-        depth = self._dimensions(folder).layers
+        depth = read_model_header(folder).dimensions.layers
         kept = student.layer_map if isinstance(student.layer_map, tuple) else tuple(range(depth))
         aligned = self.config.losses.w_hidden_mse.start > 0 and self.config.losses.hidden_layers == "ends"
         ends = span_ends(teacher.dimensions.layers, depth) if aligned and depth <= teacher.dimensions.layers else ()
@@ -270,11 +271,8 @@ class _Build:
 
     def _anchor(self, number: int, *, origin: tuple[int, ...], ends: tuple[int, ...]) -> Anchor:
         folder = self.directory / "anchors" / str(number)
-        counts = checkpoints.count(checkpoints.parameter_shapes(folder), checkpoints.read_config(folder))
-        return Anchor(number, f"anchors/{number}", counts.total, self._dimensions(folder), origin, ends, (), float("nan"))
-
-    def _dimensions(self, folder: Path) -> Dimensions:
-        return Dimensions.of(checkpoints.read_config(folder))
+        header = read_model_header(folder)
+        return Anchor(number, f"anchors/{number}", header.counts.total, header.dimensions, origin, ends, (), float("nan"))
 
     def _chain(self, anchors: list[Anchor]) -> Chain:
         return Chain(self.config.name or "chain", self.directory, tuple(anchors), (), {})

@@ -17,8 +17,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,6 +29,7 @@ from core.models import checkpoints, gguf, hub, pypi
 from core.models.architectures import architecture_of
 from core.models.checkpoints import ParameterCount, Task
 from core.models.dimensions import Dimensions
+from core.models.header import ModelHeader, read_model_header
 from core.models.loading import read_model
 from core.system.files import atomic_directory
 from core.system.paths import HOUSE_MODELS, models_dir
@@ -56,6 +57,7 @@ class ModelEntry:
         trained_length: tokens of the sequences that it was trained on last, where Stillhouse trained it; longer ones are new to it.
         present: whether it can be loaded without the network.
         path: its folder or file, None until it is present.
+        header: what its files say; None for a packaged model that is not here yet.
     """
 
     name: str
@@ -77,6 +79,13 @@ class ModelEntry:
     task: Task = "causal"
     dimensions: Dimensions | None = None
     trained_length: int | None = None
+    header: ModelHeader | None = field(default=None, repr=False, compare=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON: every attribute but the header, from which most of them follow."""
+        plain = asdict(replace(self, header=None))
+        del plain["header"]
+        return plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,15 +213,13 @@ def _packaged(model: pypi.PackagedModel) -> ModelEntry:
 
 
 def _folder(path: Path, name: str, kind: Kind) -> ModelEntry:
-    config = checkpoints.read_config(path)
-    counts = checkpoints.count(checkpoints.parameter_shapes(path), config)
+    licence, description = _card(path)
+    entry = _entry(read_model_header(path), name=name, kind=kind, licence=licence, source=str(path), present=True, path=path,
+                   description=description, trained_length=_trained_length(path))
     if not any((path / file).is_file() for file in checkpoints.TOKENIZER_FILES):
         raise CorruptModel(f"'{path}' has no tokenizer.", f"One of {', '.join(checkpoints.TOKENIZER_FILES)} was expected.",
                            "Save the tokenizer into the same folder.")
-    licence, description = _card(path)
-    return _entry(config, counts, name=name, kind=kind, licence=licence, source=str(path), present=True, path=path,
-                  size_bytes=sum(file.stat().st_size for file in checkpoints.weight_files(path)), description=description,
-                  trained_length=_trained_length(path))
+    return entry
 
 
 def _trained_length(folder: Path) -> int | None:
@@ -231,11 +238,9 @@ def _file(path: Path, name: str) -> ModelEntry:
     if path.suffix != ".gguf":
         raise ModelNotFound(f"'{path}' is a file.", "A model's folder or a .gguf file was expected.",
                             f"Give its folder: {path.parent}" if path.suffix == ".safetensors" else "")
-    header = gguf.read_header(path)
-    config = header.config()
-    licence = header.metadata.get("general.license", "")
-    return _entry(config, checkpoints.count(header.parameter_shapes(), config), name=name, kind="gguf", licence=licence, source=str(path),
-                  present=True, path=path, size_bytes=path.stat().st_size, description=str(header.metadata.get("general.name", "")))
+    header = read_model_header(path)
+    return _entry(header, name=name, kind="gguf", licence=header.metadata.get("general.license", ""), source=str(path), present=True,
+                  path=path, description=str(header.metadata.get("general.name", "")))
 
 
 def _hub(repository: str) -> ModelEntry:
@@ -243,16 +248,18 @@ def _hub(repository: str) -> ModelEntry:
     if folder is not None:
         return replace(_folder(folder, repository, "hub"), source="hub")
     remote = hub.inspect(repository)
-    return _entry(remote.config, checkpoints.count(remote.shapes, remote.config), name=repository, kind="hub", licence=remote.licence,
-                  source="hub", present=False, path=None, size_bytes=sum(remote.files.values()), description="")
+    header = ModelHeader(remote.config, remote.shapes, sum(remote.files.values()))
+    return _entry(header, name=repository, kind="hub", licence=remote.licence, source="hub", present=False, path=None, description="")
 
 
-def _entry(config: Mapping[str, Any], counts: ParameterCount, **known: Any) -> ModelEntry:
-    anatomy = architecture_of(config)
+def _entry(header: ModelHeader, **known: Any) -> ModelEntry:
+    architecture = header.architecture
     return ModelEntry(
-        architecture=anatomy.model_type, layers=len(counts.blocks), hidden=anatomy.dimension(config, anatomy.width_key),
-        heads=anatomy.dimension(config, anatomy.heads_key), parameters=counts.total, vocabulary=anatomy.dimension(config, "vocab_size"),
-        context=anatomy.context(config), counts=counts, dimensions=Dimensions.of(config), task=checkpoints.task_of(config), **known)
+        architecture=architecture.model_type, layers=len(header.counts.blocks),
+        hidden=architecture.dimension(header.config, architecture.width_key),
+        heads=architecture.dimension(header.config, architecture.heads_key), parameters=header.counts.total,
+        vocabulary=header.vocabulary, context=header.context, size_bytes=header.size_bytes, counts=header.counts,
+        dimensions=header.dimensions, task=header.task, header=header, **known)
 
 
 def _not_found(reference: str) -> ModelNotFound:

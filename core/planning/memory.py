@@ -97,14 +97,12 @@ class Memory:
 
 
 def shape_of(entry: ModelEntry) -> ModelShape:
-    """The shape of a model of the catalogue, from its files where they are here."""
-    anatomy = ARCHITECTURE_SPECS[entry.architecture]
-    if entry.path is not None and entry.path.is_dir():
-        config = checkpoints.read_config(entry.path)
-        shapes = dict(checkpoints.parameters(checkpoints.parameter_shapes(entry.path), config))
-        projections = _projections(shapes, anatomy, entry.layers)
-        token_types = sum(math.prod(shape) for name, shape in shapes.items() if name == f"{anatomy.token_types}.weight")
-        drops = any(config.get(key) for key in anatomy.dropout_keys)
+    """Return the shape of a model of the catalogue: exact from a header of safetensors, otherwise estimated from its counts."""
+    anatomy, header = ARCHITECTURE_SPECS[entry.architecture], entry.header
+    if header is not None and header.format == "safetensors":
+        projections = _projections(header.parameters, anatomy, entry.layers)
+        token_types = math.prod(header.parameters.get(f"{anatomy.token_types}.weight", (0,)))
+        drops = header.uses_dropout
     else:
         # One side of nearly every projection is the width D, so a block of n of them with P parameters has n D + P / D.
         projections = tuple(len(anatomy.projections) * entry.hidden + block // entry.hidden for block in entry.counts.blocks)
@@ -120,14 +118,14 @@ def narrowed(entry: ModelEntry, wanted: Dimensions) -> ModelShape:
         ModelError: its files are not here, so that its matrices are not known.
         UnsupportedModel: an architecture whose widths are not described.
     """
-    if entry.path is None or not entry.path.is_dir():
+    header = entry.header
+    if header is None or header.format != "safetensors":
         raise ModelError(f"The files of '{entry.name}' are not here as a folder.", "A width is planned from a model's own matrices.",
                          f"Fetch it first: python -m workbench fetch {entry.name}")
-    config = checkpoints.read_config(entry.path)
-    shapes = shapes_at(dict(checkpoints.parameters(checkpoints.parameter_shapes(entry.path), config)), config, wanted)
+    shapes = shapes_at(header.parameters, header.config, wanted)
     anatomy = ARCHITECTURE_SPECS[entry.architecture]
     return ModelShape(anatomy, wanted.hidden, wanted.heads, entry.vocabulary, _projections(shapes, anatomy, entry.layers),
-                 checkpoints.count(shapes, config))
+                 checkpoints.count(shapes, header.config))
 
 
 def _projections(shapes: Mapping[str, tuple[int, ...]], anatomy: ArchitectureSpec, layers: int) -> tuple[int, ...]:

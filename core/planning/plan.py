@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from core.config import ExperimentConfig, StudentSpec, TrainSpec, total_steps
 from core.data import sources
 from core.errors import ConfigError, DeviceError, ModelError, NetworkError
-from core.models import catalog, checkpoints, compatibility
+from core.models import catalog, compatibility
 from core.models.architectures import architecture_of
 from core.models.catalog import LoadedModel, ModelEntry
 from core.models.dimensions import student_dimensions
@@ -247,8 +247,7 @@ def _student(entry: ModelEntry, teacher: ModelShape, spec: StudentSpec, chosen: 
     teacher.anatomy.check_map(chosen)
     distilbert = spec.architecture == "distilbert" and entry.task == "masked" and entry.architecture != "distilbert"
     if distilbert:
-        here = entry.path is not None and entry.path.is_dir()
-        check_student(spec, entry.architecture, checkpoints.read_config(entry.path).get("hidden_act") if here else None)
+        check_student(spec, entry.architecture, entry.header.config.get("hidden_act") if entry.header is not None else None)
     student = _widths(entry, teacher, spec).with_blocks(chosen)
     if spec.dropout is not None:
         student = replace(student, drops=spec.dropout > 0)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -21,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from core.config import RetentionSpec
 from core.errors import CompatibilityError, ExportError, UnsupportedModel
-from core.evaluation.flops import folder_flops
+from core.evaluation.flops import forward_flops
 from core.evaluation.speed import Forward, Speed, forward_of, measure_speed
-from core.models import catalog, checkpoints
+from core.models import catalog
 from core.models.catalog import LoadedModel, ModelEntry
 from core.recorder import Recorder, StopRequested
 from core.reports.retention_card import Card, Row, Score, TaskScores, Timing
@@ -138,9 +137,9 @@ def _row(who: str, name: str, entry: ModelEntry, spec: RetentionSpec, speed: Spe
     for task in spec.tasks:
         reached = [scores[_key(who, task, seed)] for seed in seeds]
         tasks.append(TaskScores(task, reached[0].metric, reached[0].items, tuple(each.value for each in reached)))
-    folder = entry.path if entry.path is not None and entry.path.is_dir() else None
+    header = entry.header if entry.header is not None and entry.header.format == "safetensors" else None
     return Row(who, name, entry.parameters, entry.parameters - entry.counts.embeddings - entry.counts.head, entry.size_bytes,
-               weights_format(folder) if folder else "gguf", folder and folder_flops(folder, length=speed.length).total,
+               number_format(header.dtype) if header else "gguf", forward_flops(header, length=speed.length).total if header else None,
                speed.models[who], tuple(tasks))
 
 
@@ -149,13 +148,8 @@ def _exported_row(row: Row, kind: str, size: int, speed: Speed) -> Row:
     return replace(row, kind=kind, size_bytes=size, format="int8" if kind.endswith("int8") else "fp32", speed=speed.models[kind], scores=())
 
 
-def weights_format(folder: Path) -> str:
-    """The number format that most bytes of a folder's weights are in."""
-    room: Counter[str] = Counter()
-    for path in checkpoints.weight_files(folder):
-        for tensor in checkpoints.read_header(path).values():
-            room[tensor.dtype] += tensor.end - tensor.start
-    dtype = room.most_common(1)[0][0]
+def number_format(dtype: str) -> str:
+    """Return the name that the card prints for a number type of safetensors."""
     return FORMATS.get(dtype, dtype.lower())
 
 

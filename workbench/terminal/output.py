@@ -88,7 +88,7 @@ def card_text(card: Card) -> str:
 
 def model_document(entry: ModelEntry) -> dict[str, Any]:
     """One entry of the catalogue."""
-    return asdict(entry)
+    return entry.to_dict()
 
 
 def model_table(entries: Sequence[ModelEntry]) -> str:

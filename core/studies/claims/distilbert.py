@@ -166,7 +166,7 @@ def smaller_and_faster(seed: int, setting: DistilBertProtocolConfig, recorder: R
     """A4. Parameters and latency of the student beside the teacher, and what their operations predict."""
     import torch
 
-    from core.evaluation.flops import folder_flops
+    from core.evaluation.flops import forward_flops
     from core.evaluation.speed import LENGTH, forward_of, measure_speed
     from core.models import catalog
 
@@ -176,7 +176,7 @@ def smaller_and_faster(seed: int, setting: DistilBertProtocolConfig, recorder: R
                           vocabulary=teacher.entry.vocabulary, length=min(LENGTH, teacher.entry.context), seconds=setting.speed_seconds,
                           seed=seed)
     measured = speed.models["student"].faster.value
-    large, small = (folder_flops(loaded.entry.path, length=speed.length) for loaded in (teacher, student))
+    large, small = (forward_flops(loaded.entry.header, length=speed.length) for loaded in (teacher, student))
     predicted = large.total / small.total
     return {"off_prediction": abs(measured / predicted - 1), "faster": measured, "predicted": predicted,
             "predicted_blocks": large.blocks / small.blocks,

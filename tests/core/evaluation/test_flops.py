@@ -17,8 +17,9 @@ from transformers import (
     RobertaConfig,
 )
 
-from core.evaluation.flops import folder_flops, forward_flops
+from core.evaluation.flops import forward_flops
 from core.models.architectures import ARCHITECTURE_SPECS
+from core.models.header import ModelHeader, read_model_header
 from tests.core.tiny import ARCHITECTURES, VOCABULARY, tiny_config
 
 SIZES = {"vocab_size": VOCABULARY, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 48,
@@ -41,7 +42,7 @@ def counted(model: torch.nn.Module, length: int, batch: int) -> int:
 def predicted(model: torch.nn.Module, length: int, batch: int) -> float:
     shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     config = model.config.to_dict() | {"architectures": [type(model).__name__]}
-    return forward_flops(shapes, config, length=length, batch=batch).total
+    return forward_flops(ModelHeader(config, shapes, 0), length=length, batch=batch).total
 
 
 def causal(name: str, tied: bool) -> torch.nn.Module:
@@ -74,12 +75,12 @@ def test_heads_of_labelled_tasks_are_counted_where_they_read(kind: type) -> None
 def test_embeddings_cost_nothing_and_blocks_grow_with_their_number() -> None:
     shapes = {name: tuple(tensor.shape) for name, tensor in causal("llama", False).state_dict().items()}
     config = tiny_config("llama", 3, False).to_dict()
-    flops = forward_flops(shapes, config, length=12)
-    wide = forward_flops({**shapes, "model.embed_tokens.weight": (10 * VOCABULARY, 32)}, config, length=12)
+    flops = forward_flops(ModelHeader(config, shapes, 0), length=12)
+    wide = forward_flops(ModelHeader(config, {**shapes, "model.embed_tokens.weight": (10 * VOCABULARY, 32)}, 0), length=12)
     assert wide == flops
     assert flops.head == 2 * 12 * 32 * VOCABULARY
     kept = {name: shape for name, shape in shapes.items() if not name.startswith("model.layers.2.")}
-    fewer = forward_flops(kept, {**config, "num_hidden_layers": 2}, length=12)
+    fewer = forward_flops(ModelHeader({**config, "num_hidden_layers": 2}, kept, 0), length=12)
     assert fewer.blocks == pytest.approx(flops.blocks * 2 / 3) and fewer.head == flops.head
 
 
@@ -87,4 +88,4 @@ def test_a_folder_is_counted_from_its_files_alone(tmp_path, monkeypatch) -> None
     model = causal("gpt2", True)
     model.save_pretrained(tmp_path)
     monkeypatch.setattr(torch.nn.Module, "__call__", lambda *_: pytest.fail("no model is needed"))
-    assert folder_flops(tmp_path, length=12, batch=2).total == predicted(model, 12, 2)
+    assert forward_flops(read_model_header(tmp_path), length=12, batch=2).total == predicted(model, 12, 2)

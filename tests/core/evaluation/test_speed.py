@@ -12,6 +12,7 @@ from transformers import BertConfig, BertForMaskedLM
 from core.evaluation import speed
 from core.evaluation.flops import forward_flops
 from core.evaluation.speed import Speed, forward_of, measure_speed, quick_latencies
+from core.models.header import ModelHeader
 from core.recorder import ListRecorder, StopRequested
 from core.system.devices import torch_threads
 from tests.core.tiny import tiny_model
@@ -122,8 +123,8 @@ def test_the_measured_ratio_is_the_one_that_operations_predict() -> None:
                                           intermediate_size=1536, max_position_embeddings=128)).eval()
 
     models = {"teacher": encoder(8), "student": encoder(4)}
-    flops = {name: forward_flops({key: tuple(tensor.shape) for key, tensor in model.state_dict().items()},
-                                 model.config.to_dict() | {"architectures": ["BertForMaskedLM"]}, length=128).total
+    flops = {name: forward_flops(ModelHeader(model.config.to_dict() | {"architectures": ["BertForMaskedLM"]},
+                                         {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}, 0), length=128).total
              for name, model in models.items()}
     found = measure_speed({name: forward_of(model) for name, model in models.items()}, ListRecorder(), vocabulary=4000, batch=1,
                           seconds=8, rounds=25)

@@ -8,12 +8,12 @@ import pytest
 
 from core.config import RetentionSpec
 from core.errors import ExportError
-from core.evaluation.flops import folder_flops
+from core.evaluation.flops import forward_flops
 from core.export import exporting
 from core.models import catalog
 from core.recorder import ListRecorder, StopRequested
 from core.reports.retention_card import Card, Score, markdown
-from core.reports.retention_run import CARD, SCORES, SPEED, measure_retention, weights_format
+from core.reports.retention_run import CARD, SCORES, SPEED, measure_retention
 from core.reports.task_scores import Scoring
 from core.system.files import read_json, write_json
 from tests.core.chat_models import save_chat_model
@@ -52,7 +52,7 @@ def test_a_card_holds_sizes_times_and_scores(models: dict[str, str], tmp_path: P
     entry = catalog.describe(models["student"])
     assert (student.parameters, student.size_bytes, student.format) == (entry.parameters, entry.size_bytes, "fp32")
     assert student.without_embeddings == entry.parameters - entry.counts.embeddings - entry.counts.head
-    assert teacher.flops == folder_flops(Path(models["teacher"]), length=16).total
+    assert teacher.flops == forward_flops(catalog.describe(models["teacher"]).header, length=16).total
     assert card.timing.length == 16 and student.speed.latency.value > 0 and teacher.speed.faster.value == 1
     assert card.seeds == (5, 6) and student.of_task("rt").values == pytest.approx((0.8, 0.79))
     assert card.macro(student).value == pytest.approx(0.795 / 0.895) and card.macro(control).value < card.macro(student).value
@@ -153,11 +153,3 @@ def test_names_that_only_the_loader_knows_are_exported_and_failures_leave_the_re
     assert [row.kind for row in card.rows] == ["teacher", "student", "student onnx", "student onnx-int8"]
     assert [payload["message"] for kind, payload in recorder.events if kind == "warning"] == [
         "The card has no exports of the teacher: An operator is missing."]
-
-
-def test_the_format_is_that_of_most_bytes(tmp_path: Path) -> None:
-    import torch
-    from safetensors.torch import save_file
-
-    save_file({"a": torch.zeros(10), "b": torch.zeros(100, dtype=torch.bfloat16)}, tmp_path / "model.safetensors")
-    assert weights_format(tmp_path) == "bf16"

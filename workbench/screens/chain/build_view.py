@@ -13,7 +13,7 @@ import streamlit as st
 
 from core.config import AnchorSpec, ExperimentConfig
 from core.errors import CompatibilityError, ConfigError, ModelError, NetworkError, StillhouseError
-from core.models import checkpoints, compatibility
+from core.models import compatibility
 from core.models.dimensions import Dimensions, ParameterCounter
 from core.recipes import describe, parse_recipe, read_recipe
 from core.system import units
@@ -153,8 +153,7 @@ def given_by(anchor: AnchorSpec) -> str:
 
 def sizer_of(entry: ModelEntry) -> ParameterCounter:
     """Counts parameters of any model of the teacher's family."""
-    config = checkpoints.read_config(entry.path)
-    return ParameterCounter(dict(checkpoints.parameters(checkpoints.parameter_shapes(entry.path), config)), config)
+    return entry.header.parameter_counter()
 
 
 def defaults(teacher: Dimensions, count: int) -> list[Dimensions]:
