@@ -2,7 +2,7 @@
 
 Models are timed in one run, round by round: every round times each model once, in an order drawn anew, so that whatever else
 the machine does falls on all of them alike. A ratio is taken within a round and its median over the rounds is what is told,
-with its bootstrap interval (`core.evaluation.intervals`).
+with its bootstrap interval (`core.evaluation.statistics`).
 
     latency      seconds of one forward pass of 1 sequence, on 1 thread
     throughput   sequences a second in a forward pass of `batch` sequences, on all threads
@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from core.evaluation.statistics import Estimate, bootstrap_median
+from core.evaluation.statistics import LEVEL, Estimate, bootstrap_median
 from core.recorder import ListRecorder, Recorder, StopRequested
 from core.system.devices import torch_threads
 
@@ -54,8 +54,14 @@ class ModelSpeed:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> ModelSpeed:
-        """From the plain data that `dataclasses.asdict` gives."""
-        return cls(**{key: Estimate.from_dict(value) for key, value in plain.items()})
+        """Return the times of the plain data that `dataclasses.asdict` gives."""
+        return cls(**{key: _timing(value) for key, value in plain.items()})
+
+
+def _timing(plain: Mapping[str, Any]) -> Estimate:
+    """Return a stored interval; timings of releases up to 0.1.0, which name no method, were bootstrapped at 95% too."""
+    old = "method" not in plain and plain["low"] is not None
+    return Estimate.from_dict({**plain, "level": LEVEL, "method": "bootstrap", "over": "rounds"} if old else plain)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-DEFAULT_SEEDS, FIRST_SEED = 3, 42
+# Five halve the 95% interval that three give for five thirds of the time: t / sqrt(n) is 2.48 for 3 seeds, 1.24 for 5, 0.92 for 7.
+DEFAULT_SEEDS, FIRST_SEED = 5, 42
+SEEDS_HELP = "fewer than 3 give no verdict, and 5 give 95 percent intervals half as wide as 3"
 
 
 def seeds_of(count: int) -> tuple[int, ...]:
-    """The first so many seeds; the same for every claim, so that claims share what was trained for a seed."""
+    """Return the first so many seeds; the same for every claim, so that claims share what was trained for a seed."""
     return tuple(range(FIRST_SEED, FIRST_SEED + count))

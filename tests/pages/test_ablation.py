@@ -42,12 +42,12 @@ def test_empty(open_page: Open) -> None:
     page = open_page("ablation")
     said = texts(page)
     assert "No ablation yet" in said and "python -m workbench ablate assets/recipes/" in said
-    assert "variants × 3 seeds" in said and "the whole recipe, without soft targets" in said
+    assert "variants × 5 seeds" in said and "the whole recipe, without soft targets" in said
 
 
 def test_the_form_says_what_it_would_train(open_page: Open) -> None:
     page = open_page("ablation", recipe="quickstart")
-    assert page.selectbox(key="recipe").value == "quickstart" and "4 variants × 3 seeds = 12 trainings" in texts(page)
+    assert page.selectbox(key="recipe").value == "quickstart" and "4 variants × 5 seeds = 20 trainings" in texts(page)
     page.number_input(key="seeds").set_value(2)
     page.number_input(key="steps.quickstart").set_value(7)
     said = texts(fault_free(page.run()))
@@ -62,7 +62,7 @@ def test_start_hands_over_the_recipe_that_the_form_shows(open_page: Open, monkey
     page.number_input(key="steps.quickstart").set_value(7)
     fault_free(button(fault_free(page.run()), "Start").click().run())
     config, seeds, command = started[0]
-    assert (config.train.max_steps, config.name, seeds) == (7, "quickstart", 3) and command.endswith("max_steps=7 --seeds 3")
+    assert (config.train.max_steps, config.name, seeds) == (7, "quickstart", 5) and command.endswith("max_steps=7 --seeds 5")
 
 
 def test_what_stands_in_the_way_is_told(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +91,8 @@ def test_finished(open_page: Open) -> None:
     page = open_page("ablation")
     said = texts(page)
     assert "finished" in said and "Without soft targets\\: held-out cross-entropy is worse" in said
-    assert COMMAND in said and "mean over 3 paired seeds" in said and "to the right is worse" in said and "1910.01108" in said
+    assert COMMAND in said and "95% CI, Student's t over 3 seeds" in said
+    assert "to the right is worse" in said and "1910.01108" in said
     assert not any(each.label == "Go on" for each in page.button)
     page.segmented_control(key=f"metric.{folder.name}").set_value("agreement")
     assert "to the left is worse" in texts(fault_free(page.run()))

@@ -57,12 +57,13 @@ def test_finished(open_page: Open) -> None:
     finished()
     page = open_page("checks")
     said = texts(page)
-    assert "holds here" in said and "1.1 ± 0.12 m" in said and "3 seeds" in said and "checked here" in said
-    assert "the walking - standing is above 0 by more than 2 standard errors" in said
+    assert "not reproduced" not in said and "reproduced" in said and "1.1 ± 0.25 m" in said and "checked here" in said
+    assert "± 95% CI, Student's t over 3 seeds" in said
+    assert "the walking - standing is above 0 with its whole 95% confidence interval" in said
     assert page.button(key="check.X1").label == "Check again"
 
 
-@pytest.mark.parametrize(("gain", "words"), [(-2.0, "does not hold here"), (-0.1, "inconclusive")])
+@pytest.mark.parametrize(("gain", "words"), [(-2.0, "not reproduced"), (-0.1, "inconclusive")])
 def test_other_verdicts(open_page: Open, gain: float, words: str) -> None:
     finished(gain)
     assert words in texts(open_page("checks"))
@@ -74,7 +75,7 @@ def test_failed_beside_an_earlier_outcome(open_page: Open) -> None:
     (outcomes.folder("X1") / "log.txt").write_text("Traceback: no memory\n")
     page = open_page("checks")
     assert "There was not enough memory" in page.error[0].value and "Close other programs" in page.error[0].value
-    assert "Traceback: no memory" in texts(page) and "holds here" in texts(page)
+    assert "Traceback: no memory" in texts(page) and "reproduced" in texts(page)
 
 
 @pytest.mark.parametrize(("state", "kind"), [("stopped", "info"), ("running", "warning")])

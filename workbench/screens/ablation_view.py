@@ -16,7 +16,7 @@ from core.recipes import parse_recipe, read_recipe
 from core.studies.ablation import results
 from core.studies.ablation.results import FULL, PAPER, PLACE, PUBLISHED, WORDS, Ablation
 from core.studies.ablation.variants import variants
-from core.studies.seeds import DEFAULT_SEEDS
+from core.studies.seeds import DEFAULT_SEEDS, SEEDS_HELP
 from core.system.paths import PROJECT
 from core.system.units import duration
 from workbench.screens.shared import charts, state, views
@@ -70,7 +70,7 @@ def _form(busy: str | None) -> None:
         usual = known[name].train.max_steps
         steps = middle.number_input("Steps of each training", min_value=1, value=usual, step=50, key=f"steps.{name}",
                                     placeholder="as in the recipe", help="In recipes: `train.max_steps`")
-        seeds = right.number_input("Seeds", min_value=1, value=DEFAULT_SEEDS, key="seeds", help="Fewer than 3 say little about chance.")
+        seeds = right.number_input("Seeds", min_value=1, value=DEFAULT_SEEDS, key="seeds", help=f"{SEEDS_HELP[0].upper()}{SEEDS_HELP[1:]}.")
         config = with_steps(known[name], name, steps)
         made = variants(config)
         left_out = ", ".join(WORDS[each] for each in made if each != FULL)
@@ -189,8 +189,9 @@ def _result(folder: Path, result: Ablation) -> None:
     live_plotly(charts.intervals(difference_points(result, metric), x_title=f"change{unit}", colours={DIFFERENCE: TEAL}, reference=0.0),
                 key=f"differences.{folder.name}.{metric}", label=f"Change of the {about.label} when a part is left out")
     which = "to the right is worse" if about.better == "lower" else "to the left is worse"
-    st.caption(f"Each variant less the whole recipe, mean over {len(result.seeds)} paired seed{'s' if len(result.seeds) > 1 else ''}, two "
-               f"standard errors to either side; {which}.")
+    kind = result.difference(result.parts[0], metric).interval_words
+    spread = f"; lines and ± {kind}" if kind else ", one seed, no interval"
+    st.caption(f"Each variant minus the whole recipe, mean of paired seeds{spread}; {which}.")
     head, rows = results.table(result)
     views.text_table(head, rows, numbers=True, label=f"Ablation of {result.name}", first_width="12rem")
     st.markdown("\n".join(f"- {views.plain(each)}" for each in results.verdicts(result)))

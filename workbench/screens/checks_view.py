@@ -6,18 +6,18 @@ from itertools import groupby
 
 import streamlit as st
 
-from core.evaluation.statistics import STANDARD_ERRORS
+from core.evaluation.statistics import level_words
 from core.studies.claims import outcomes, registry
 from core.studies.claims.claim import Claim, Figure
 from core.studies.claims.outcomes import Number, Outcome
+from core.studies.claims.rules import VERDICT_NAMES
 from core.system.units import duration
 from workbench.screens.shared import views
 from workbench.studies import background
 from workbench.studies.jobs import ClaimJob, JobState
 
 POLL_SECONDS = 1.5
-VERDICT_LOOKS = {"pass": ("green", "check_circle", "holds here"), "fail": ("red", "cancel", "does not hold here"),
-                 "inconclusive": ("orange", "help", "inconclusive")}
+VERDICT_LOOKS = {"pass": ("green", "check_circle"), "fail": ("red", "cancel"), "inconclusive": ("orange", "help")}
 HEADLINES = 2  # numbers of a claim that its card shows; the others wait below
 
 
@@ -58,8 +58,8 @@ def _verdict(outcome: Outcome | None, check: JobState | None) -> None:
     elif outcome is None:
         st.badge("not yet run here", color="gray", icon=":material/schedule:")
     else:
-        colour, icon, words = VERDICT_LOOKS[outcome.verdict]
-        st.badge(words, color=colour, icon=f":material/{icon}:")
+        colour, icon = VERDICT_LOOKS[outcome.verdict]
+        st.badge(VERDICT_NAMES[outcome.verdict], color=colour, icon=f":material/{icon}:")
 
 
 def _button(claim: Claim, checked: bool, job: ClaimJob, check: JobState | None, busy: str | None) -> None:
@@ -109,13 +109,15 @@ def _ours(claim: Claim, found: tuple[Outcome, str] | None) -> None:
     outcome, place = found
     for figure in claim.figures[:HEADLINES]:
         st.markdown(f"**{views.plain(interval(outcome.numbers[figure.name], figure))}**  :gray[{views.plain(figure.words)}]")
-    seeds = f"{len(outcome.seeds)} seed{'s' if len(outcome.seeds) > 1 else ''}"
+    kind = next(iter(outcome.numbers.values())).interval.interval_words
+    seeds = f"± {kind}" if kind else "1 seed, no interval"
     st.caption(f"{seeds} · {outcome.date[:10]} · {'checked here' if place == 'here' else 'comes with the app'}")
 
 
 def interval(number: Number, figure: Figure) -> str:
-    """The mean with two standard errors to either side."""
-    error = "" if number.standard_error is None else f" ± {STANDARD_ERRORS * number.standard_error:.2g}"
+    """Return the mean with half the width of its 95% interval (Student's t over the seeds)."""
+    margin = number.interval.margin
+    error = "" if margin is None else f" ± {margin:.2g}"
     mean = f"{number.mean:,.0f}" if abs(number.mean) >= 1000 else f"{number.mean:.3g}"
     return f"{mean}{error} {figure.unit}".strip()
 
@@ -128,7 +130,8 @@ def _details(claim: Claim, outcome: Outcome | None) -> None:
             st.markdown(f"- {views.plain(pitfall)}")
         if outcome is not None:
             rows = [[figure.words, interval(outcome.numbers[figure.name], figure)] for figure in claim.figures]
-            views.text_table(["Number", "Mean ± 2 SE"], rows, numbers=True, label=f"Numbers of {claim.name}", first_width="62%")
+            views.text_table(["Number", f"Mean ± {level_words()} CI"], rows, numbers=True, label=f"Numbers of {claim.name}",
+                             first_width="62%")
             versions = outcome.environment["versions"]
             st.caption(views.plain(f"{outcome.environment['processor']}, torch {versions.get('torch')}, transformers "
                                    f"{versions.get('transformers')}, {duration(outcome.seconds)} of work"))

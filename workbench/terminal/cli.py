@@ -18,7 +18,7 @@ from core import __version__
 from core.errors import ConfigError, StillhouseError
 from core.export import FORMS
 from core.export.browser_runtime import RUNTIME
-from core.studies.seeds import DEFAULT_SEEDS
+from core.studies.seeds import DEFAULT_SEEDS, SEEDS_HELP
 from workbench.settings import HOST, PASSWORD, PORT, Setting
 from workbench.terminal.answer import INTERRUPTED, Answer, about_error
 from workbench.terminal.experiments import ablate, chain, distill, interpolate, plan, submit
@@ -93,8 +93,7 @@ def _add_experiments(add_verb: AddVerb) -> None:
         verb.add_argument("--name", help="name of the run (default: the recipe's, else its file's)")
         if action is ablate:
             verb.add_argument("--seeds", type=int, default=DEFAULT_SEEDS, metavar="N", help=(
-                "number of seeds, from 42 on, with which each variant is trained; fewer than 3 say little about chance "
-                "(default: %(default)s)"))
+                f"number of seeds, from 42 on, with which each variant is trained; {SEEDS_HELP} (default: %(default)s)"))
         if action is plan:
             verb.add_argument("--measure", action="store_true", help="load the models and time a few real steps")
 
@@ -166,10 +165,11 @@ def _add_models(add_verb: AddVerb) -> None:
 
 def _add_studies(add_verb: AddVerb) -> None:
     verb = add_verb(claim, "Reproduce claims of papers, by rules that were fixed beforehand; without a name, list the claims. "
-                           "A claim that is not reproduced is a result too: the exit code is 0.")
+                           "Verdicts are reproduced, not reproduced and inconclusive (pass, fail and inconclusive in JSON); each is "
+                           "a result: the exit code is 0.")
     verb.add_argument("names", nargs="*", metavar="NAME", help="name of a claim, as C1 (default: list all)")
     verb.add_argument("--seeds", type=int, default=DEFAULT_SEEDS, metavar="N", help=(
-        "number of seeds, from 42 on; fewer than 3 give no verdict (default: %(default)s)"))
+        f"number of seeds, from 42 on; {SEEDS_HELP} (default: %(default)s)"))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -15,6 +15,7 @@ from core.reports import retention_card
 from core.reports.retention_card import Card
 from core.studies.ablation import results
 from core.studies.ablation.results import Ablation
+from core.studies.claims.rules import VERDICT_NAMES
 from core.system import units
 from workbench.store import Store
 from workbench.store.records import Run
@@ -179,28 +180,32 @@ def outcome_document(claim: Claim, outcome: Outcome) -> dict[str, Any]:
 
 def claim_table(claims: Sequence[tuple[Claim, tuple[Outcome, str] | None]]) -> str:
     """The claims with their verdicts."""
-    rows = [(claim.name, found and found[0].verdict, found and len(found[0].seeds), found and found[0].date[:10],
+    rows = [(claim.name, found and VERDICT_NAMES[found[0].verdict], found and len(found[0].seeds), found and found[0].date[:10],
              units.duration(claim.seconds * len(claim.default_seeds)), claim.title) for claim, found in claims]
     return table(("NAME", "VERDICT", "SEEDS", "DATE", "TAKES ABOUT", "CLAIM"), rows)
 
 
 def outcome_text(claim: Claim, outcome: Outcome) -> str:
-    """What came of a claim, for people: means with their standard errors."""
-    lines = [f"{claim.name}  {claim.title}: {outcome.verdict}", f"rule      {claim.rule.words}",
+    """Return the outcome of a claim for people: its verdict, then means with their intervals over the seeds."""
+    intervals = {figure.name: outcome.numbers[figure.name].interval for figure in claim.figures}
+    kind = next(iter(intervals.values())).interval_words
+    lines = [f"{claim.name}  {claim.title}: {VERDICT_NAMES[outcome.verdict]}", f"rule      {claim.rule.words}",
              f"paper     {claim.published} ({claim.source.arxiv}, {claim.source.place})",
-             f"seeds     {', '.join(map(str, outcome.seeds))}; {units.duration(outcome.seconds)}", ""]
+             f"seeds     {', '.join(map(str, outcome.seeds))}; {units.duration(outcome.seconds)}",
+             f"numbers   mean{f' ± half of its {kind}' if kind else ' of one seed, without an interval'}", ""]
     for figure in claim.figures:
-        number = outcome.numbers[figure.name]
-        error = "" if number.standard_error is None else f" ± {number.standard_error:.2g}"
-        lines.append(f"  {figure.name:<28}{f'{number.mean:.4g}{error} {figure.unit}'.strip():<30}  {figure.words}")
+        found = intervals[figure.name]
+        margin = "" if found.margin is None else f" ± {found.margin:.2g}"
+        lines.append(f"  {figure.name:<28}{f'{found.value:.4g}{margin} {figure.unit}'.strip():<30}  {figure.words}")
     return "\n".join(lines)
 
 
 def ablation_text(found: Ablation) -> str:
     """An ablation for people: means of the whole recipe, then what leaving out each part changes."""
     head, rows = results.table(found)
-    facts = (f"{found.name}: what leaving out each part changes; seeds {', '.join(map(str, found.seeds))}, paired; ± two standard "
-             f"errors; {units.duration(found.seconds)} of training. Published: GLUE macro, arXiv {results.PAPER}, "
+    kind = "; ± half of the 95% CI, Student's t over the seeds" if len(found.seeds) > 1 else ", without an interval"
+    facts = (f"{found.name}: what leaving out each part changes; seeds {', '.join(map(str, found.seeds))}, paired{kind}; "
+             f"{units.duration(found.seconds)} of training. Published: GLUE macro, arXiv {results.PAPER}, "
              f"{results.PLACE}.")
     return "\n\n".join([textwrap.fill(facts, WIDTH), table(head, rows), "\n".join(results.verdicts(found))])
 

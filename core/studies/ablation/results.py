@@ -2,7 +2,7 @@
 
     difference_v = 1/n sum_s (variant_s - full_s)     the same weights, data order and dropout for both wherever both draw them
 
-with two standard errors to either side (`core.evaluation.intervals`). Beside it stands the paper's table 4 (1910.01108): how many
+with its 95% interval (Student's t, `core.evaluation.statistics`). Beside it stands the paper's table 4 (1910.01108): how many
 points of GLUE each part of the triple loss was worth; it gives no spread over seeds.
 
     <home>/ablations/<name>-<digest>/recipe.json     the configuration and the seeds
@@ -74,7 +74,7 @@ class Ablation:
         return mean_interval([after - whole for after, whole in zip(self.values[variant][metric], self.values[FULL][metric], strict=True)])
 
     def costs(self, variant: str, metric: str) -> bool | None:
-        """Whether leaving the part out makes the metric worse beyond two standard errors; None within them, or with one seed."""
+        """Whether leaving the part out makes the metric worse; None where the interval of the difference contains 0, or with one seed."""
         found = self.difference(variant, metric)
         if found.low is None or found.low <= 0 <= found.high:
             return None

@@ -235,7 +235,8 @@ CLAIMS = (
          Figure("scratch_imdb", "IMDb, alone"), Figure("distilled_rt", "Rotten Tomatoes, distilled"),
          Figure("scratch_rt", "Rotten Tomatoes, alone")),
         every(above("gain"), above("gain_elsewhere"), above("gain_tasks")), SETTING, 500, better_than_scratch,
-        (SMALL, TWO_TASKS, "The distilled student begins with the teacher's blocks, which the other lacks: A2 and A3 tell the two apart.")),
+        (SMALL, TWO_TASKS, "The distilled student begins with the teacher's blocks, which the other lacks: A2 and A3 tell the two apart."),
+        version=2),
     Claim(
         "A2", "Beginning, soft targets, cosine, masks", SYSTEM,
         "The copied beginning matters most, then the soft targets, then the cosine; the masked-language loss hardly matters.",
@@ -250,7 +251,7 @@ CLAIMS = (
          Figure("full", "CE, whole recipe", NATS)),
         every(above("random_is_worst"), above("masked_loss_matters_least")), SETTING, 800, ablation_order,
         (SMALL, "The paper measures GLUE after fine-tuning; CE at the masked tokens is what the masked loss itself trains, which speaks "
-         "against its mattering least.", "The paper shows no spread over seeds.")),
+         "against its mattering least.", "The paper shows no spread over seeds."), version=2),
     Claim(
         "A3", "Copied blocks beat new ones", SYSTEM,
         "A student that begins with every other block of its teacher is ahead of one that begins from random weights.",

@@ -1,17 +1,22 @@
-"""What came of a claim, kept as JSON.
+"""Outcomes of claims, stored as JSON.
 
     assets/results/claims/<NAME>.json       shipped with the project
     <home>/claims/<NAME>/outcome.json       made here; wins over the shipped one
     <home>/claims/<NAME>/seeds/<key>.json   numbers of one seed, while others are still to be run
+
+An outcome keeps the value of every seed. Where the rules have changed since it was stored (`core.studies.claims.rules.VERSION`), its
+verdict is computed again from the same values, and the outcome says so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from core.evaluation.statistics import Estimate, mean_interval
+from core.studies.claims import rules
 from core.studies.claims.claim import Claim
 from core.studies.claims.rules import Verdict
 from core.system.files import read_json, write_json
@@ -33,6 +38,23 @@ class Number:
     mean: float
     standard_error: float | None
 
+    @property
+    def interval(self) -> Estimate:
+        """The mean with its Student's t interval over the seeds."""
+        return mean_interval(self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejudgement:
+    """How an outcome's verdict came to differ from the one of its run: the same values under other rules.
+
+    Attributes:
+        verdict, rules_version: those of the run.
+    """
+
+    verdict: Verdict
+    rules_version: int
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -40,7 +62,7 @@ class Outcome:
 
     Attributes:
         claim: its name.
-        verdict: what its rule said.
+        verdict: what its rule gives for the numbers.
         numbers: name -> what was measured.
         seeds: those that were run.
         setting: the scale, as plain data.
@@ -48,6 +70,8 @@ class Outcome:
         date: when it ended, UTC, in ISO 8601.
         seconds: working time of all seeds; a model that claims share counts for the claim that had it trained.
         version: of the protocol.
+        rules_version: of the rules that gave the verdict (`core.studies.claims.rules.VERSION`).
+        rejudged: the verdict of the run, where it was given by an earlier version of the rules; None otherwise.
     """
 
     claim: str
@@ -59,34 +83,50 @@ class Outcome:
     date: str
     seconds: float
     version: int
+    rules_version: int = 1  # outcomes up to release 0.1.0 do not say it
+    rejudged: Rejudgement | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data that `from_dict` reads back."""
-        return asdict(self)
+        """Return plain data that `from_dict` reads back, with the interval of every number."""
+        plain = asdict(self)
+        for name, number in self.numbers.items():
+            plain["numbers"][name]["interval"] = asdict(number.interval)
+        return plain
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Outcome:
+        """Return the outcome of plain data; that of release 0.1.0 is read as well."""
         numbers = {name: Number(tuple(number["values"]), number["mean"], number["standard_error"])
                    for name, number in plain["numbers"].items()}
-        return cls(**{**plain, "numbers": numbers, "seeds": tuple(plain["seeds"])})
+        rejudged = plain.get("rejudged")
+        return cls(**{**plain, "numbers": numbers, "seeds": tuple(plain["seeds"]), "rejudged": rejudged and Rejudgement(**rejudged)})
+
+
+def rejudge(outcome: Outcome, claim: Claim) -> Outcome:
+    """Return the outcome with the verdict that the present rules give for its values; itself where they gave it already."""
+    if outcome.rules_version == rules.VERSION:
+        return outcome
+    first = outcome.rejudged or Rejudgement(outcome.verdict, outcome.rules_version)
+    verdict = claim.rule.judge({name: number.values for name, number in outcome.numbers.items()})
+    return replace(outcome, verdict=verdict, rules_version=rules.VERSION, rejudged=first)
 
 
 def folder(name: str) -> Path:
-    """Where everything about a claim is kept that was made here."""
+    """Return the folder of everything about a claim that was made here."""
     return home() / "claims" / name
 
 
 def keep(outcome: Outcome) -> Path:
-    """Write it under the home folder; it is what `latest` gives from now on."""
+    """Write an outcome under the home folder; `latest` returns it from now on."""
     path = folder(outcome.claim) / "outcome.json"
     write_json(path, outcome.to_dict())
     return path
 
 
 def latest(claim: Claim) -> tuple[Outcome, Literal["here", "shipped"]] | None:
-    """The outcome to show and where it was made; None where the claim, as it stands now, was never checked.
+    """Return the outcome to show and where it was made; None where the claim, as it stands now, was never checked.
 
-    Unreadable files and outcomes of another protocol count as none.
+    Unreadable files and outcomes of another version of the protocol count as none. The verdict is that of the present rules.
     """
     for place, path in (("here", folder(claim.name) / "outcome.json"), ("shipped", SHIPPED / f"{claim.name}.json")):
         try:
@@ -94,5 +134,5 @@ def latest(claim: Claim) -> tuple[Outcome, Literal["here", "shipped"]] | None:
         except (KeyError, TypeError, AttributeError):
             continue
         if outcome.version == claim.version:
-            return outcome, place
+            return rejudge(outcome, claim), place
     return None

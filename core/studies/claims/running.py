@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import ConfigError
+from core.evaluation.statistics import mean, standard_error
 from core.recorder import Recorder, StopRequested
 from core.studies.claims import registry, rules
 from core.studies.claims.claim import Claim, ProtocolConfig
@@ -54,9 +55,9 @@ def evaluate_claim(claim: Claim, numbers: Mapping[int, Mapping[str, float]], set
     measured = {name: tuple(float(each[name]) for each in numbers.values()) for name in names}
     return Outcome(
         claim.name, claim.rule.judge(measured),
-        {name: Number(values, rules.mean(values), rules.standard_error(values)) for name, values in measured.items()},
+        {name: Number(values, mean(values), standard_error(values)) for name, values in measured.items()},
         tuple(numbers), setting.to_dict(), environment(), datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        round(seconds, 1), claim.version)
+        round(seconds, 1), claim.version, rules.VERSION)
 
 
 def environment() -> dict[str, Any]:

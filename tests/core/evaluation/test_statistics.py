@@ -2,13 +2,65 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import random
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from core.evaluation.statistics import Estimate, bootstrap_median, mean_interval, ratio_of_means
+from core.evaluation.statistics import MOST_TERMS, Estimate, bootstrap_median, interval_words, mean_interval, ratio_of_means, t_critical
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 6, 7, 10, 31, 100, MOST_TERMS, MOST_TERMS + 1, MOST_TERMS + 2, MOST_TERMS + 3, 10**6])
+@pytest.mark.parametrize("level", [0.05, 0.5, 0.8, 0.9, 0.95, 0.99, 0.999, 0.99999])
+def test_quantiles_of_students_t_are_those_of_scipy(n: int, level: float) -> None:
+    assert t_critical(n, level) == pytest.approx(stats.t.ppf((1 + level) / 2, n - 1), rel=1e-9)
+
+
+@pytest.mark.parametrize(("n", "printed"), [(2, 12.706), (3, 4.303), (5, 2.776), (7, 2.447), (31, 2.042), (10**6, 1.960)])
+def test_quantiles_are_those_of_the_printed_tables(n: int, printed: float) -> None:
+    assert t_critical(n) == pytest.approx(printed, abs=5e-4)
+
+
+@pytest.mark.parametrize(("n", "level"), [(1, 0.95), (0, 0.95), (3, 0.0), (3, 1.0), (3, 95)])
+def test_quantiles_without_a_meaning_are_refused(n: int, level: float) -> None:
+    with pytest.raises(ValueError, match=str(n) if n < 2 else str(level)):
+        t_critical(n, level)
+
+
+def test_the_interval_of_a_mean_is_that_of_scipy() -> None:
+    values = [0.2, 0.5, 0.1, 0.7, 0.4]
+    found = mean_interval(values, 0.9)
+    assert (found.low, found.high) == pytest.approx(stats.t.interval(0.9, 4, np.mean(values), stats.sem(values)))
+    assert (found.level, found.n, found.method, found.over) == (0.9, 5, "student_t", "seeds")
+    assert found.margin == pytest.approx((found.high - found.low) / 2)
+
+
+@pytest.mark.parametrize("n", [3, 5])
+def test_intervals_over_few_seeds_cover_the_true_mean_as_often_as_they_say(n: int) -> None:
+    """Two standard errors, the earlier rule, cover it in 82% and 88% of experiments."""
+    generator = np.random.default_rng(n)
+    drawn = generator.normal(size=(2000, n))
+    covered = [found.low <= 0 <= found.high for found in map(mean_interval, drawn.tolist())]
+    assert np.mean(covered) == pytest.approx(0.95, abs=0.015)  # three standard errors of a share of 2,000
+
+
+def test_an_interval_says_its_level_its_method_and_what_it_was_computed_from() -> None:
+    assert mean_interval([1.0, 2.0, 4.0]).interval_words == "95% CI, Student's t over 3 seeds"
+    assert bootstrap_median([1.0, 2.0, 4.0]).interval_words == "95% CI, bootstrap over 3 rounds"
+    assert interval_words("student_t", 0.995, 1200, "items") == "99.5% CI, Student's t over 1,200 items"
+    assert interval_words("student_t") == "95% CI, Student's t over seeds"
+    assert Estimate(1.0).interval_words == "" and Estimate(1.0).margin is None
+
+
+def test_intervals_that_an_earlier_release_stored_say_what_they_are() -> None:
+    stored = Estimate.from_dict({"value": 1.0, "low": 0.5, "high": 1.5})
+    assert stored.interval_words == "± 2 standard errors over seeds" and stored.level is None
+    assert Estimate.from_dict({"value": 1.0, "low": None, "high": None}) == Estimate(1.0)
+    found = mean_interval([1.0, 2.0, 4.0])
+    assert Estimate.from_dict(dataclasses.asdict(found)) == found
 
 
 def test_the_median_lies_in_its_interval_and_more_values_narrow_it() -> None:
@@ -29,14 +81,9 @@ def test_the_bootstrap_covers_the_true_median_about_as_often_as_it_says() -> Non
 def test_one_value_has_no_interval_and_equal_values_a_point() -> None:
     assert bootstrap_median([3.0]) == mean_interval([3.0]) == Estimate(3.0)
     assert ratio_of_means([2.0], [4.0]) == Estimate(0.5)
-    assert bootstrap_median([3.0] * 5) == mean_interval([3.0] * 5) == Estimate(3.0, 3.0, 3.0)
-
-
-def test_the_mean_has_two_standard_errors_to_either_side() -> None:
-    values = [1.0, 2.0, 4.0]
-    error = np.std(values, ddof=1) / math.sqrt(3)
-    estimate = mean_interval(values)
-    assert (estimate.low, estimate.high) == pytest.approx((np.mean(values) - 2 * error, np.mean(values) + 2 * error))
+    assert bootstrap_median([3.0] * 5) == Estimate(3.0, 3.0, 3.0, 0.95, 5, "bootstrap", "rounds")
+    assert mean_interval([3.0] * 5) == Estimate(3.0, 3.0, 3.0, 0.95, 5, "student_t", "seeds")
+    assert mean_interval([1.0, math.nan]).low is None
 
 
 def test_a_paired_ratio_is_certain_where_both_move_together() -> None:
@@ -48,14 +95,14 @@ def test_a_paired_ratio_is_certain_where_both_move_together() -> None:
 
 
 def test_the_interval_of_a_ratio_agrees_with_many_repetitions() -> None:
-    """Its half width is twice the standard deviation that the ratio itself has over repeated experiments."""
+    """Its half-width is t times the standard deviation that the ratio itself has over repeated experiments."""
     generator, ratios, widths = random.Random(2), [], []
     for _ in range(400):
         below = [generator.gauss(0.8, 0.02) for _ in range(12)]
         above = [0.9 * value + generator.gauss(0, 0.01) for value in below]
         estimate = ratio_of_means(above, below)
         ratios.append(estimate.value)
-        widths.append((estimate.high - estimate.low) / 4)
+        widths.append(estimate.margin / t_critical(12))
     assert np.mean(widths) == pytest.approx(np.std(ratios), rel=0.1)
 
 
@@ -66,6 +113,7 @@ def test_pairs_must_match() -> None:
 
 @pytest.mark.parametrize("function", [lambda x: x - 1, lambda x: -x])
 def test_a_function_of_an_estimate_keeps_low_below_high(function) -> None:
-    mapped = Estimate(2.0, 1.0, 4.0).map(function)
+    mapped = Estimate(2.0, 1.0, 4.0, 0.95, 3, "student_t").map(function)
+    assert (mapped.level, mapped.n, mapped.method) == (0.95, 3, "student_t")
     assert mapped.low <= mapped.value <= mapped.high and mapped.value == function(2.0)
     assert Estimate(2.0).map(function) == Estimate(function(2.0))

@@ -26,7 +26,7 @@ def test_smaller_faster_and_retained_are_those_of_the_definitions() -> None:
 
 def test_the_teacher_keeps_everything_with_certainty() -> None:
     known = card()
-    assert known.macro(known.teacher) == Estimate(1.0, 1.0, 1.0)
+    assert known.macro(known.teacher) == Estimate(1.0, 1.0, 1.0, 0.95, 3, "student_t", "seeds")
     assert known.smaller(known.teacher) == 0 and known.faster(known.teacher).value == 0 and known.off_prediction(known.teacher) == 0
 
 

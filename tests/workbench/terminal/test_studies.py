@@ -33,9 +33,12 @@ def run_json(capsys: pytest.CaptureFixture[str]) -> RunJson:
 def test_one_claim_is_one_document(run_json: RunJson) -> None:
     code, document = run_json("X1")
     assert code == 0
-    assert (document["claim"], document["verdict"], document["seeds"]) == ("X1", "pass", [42, 43, 44])
-    assert document["numbers"]["gain"] == {"values": [1.0, 1.1, 1.2], "mean": pytest.approx(1.1),
-                                           "standard_error": pytest.approx(0.0577, 0.01)}
+    assert (document["claim"], document["verdict"], document["seeds"]) == ("X1", "pass", [42, 43, 44, 45, 46])
+    gain = document["numbers"]["gain"]
+    assert gain["values"] == [1.0, 1.1, 1.2, 1.0, 1.1] and gain["mean"] == pytest.approx(1.08)
+    assert gain["standard_error"] == pytest.approx(0.0374, 0.01)
+    assert gain["interval"] == {"value": pytest.approx(1.08), "low": pytest.approx(0.976, 0.001), "high": pytest.approx(1.184, 0.001),
+                                "level": 0.95, "n": 5, "method": "student_t", "over": "seeds"}
     assert document["source"] == {"arxiv": "0000.00000", "place": "table 1"} and "above 0" in document["rule"]
 
 
@@ -54,20 +57,28 @@ def test_without_a_name_the_claims_are_listed(run_json: RunJson, capsys: pytest.
     assert documents[1]["made"] == "here" and documents[0]["published"] == "12.3 against 4.5"
     cli.main(["claim"])
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split()[:2] == ["NAME", "VERDICT"] and lines[2].split()[:3] == ["X2", "pass", "3"]
+    assert lines[0].split()[:2] == ["NAME", "VERDICT"] and lines[2].split()[:3] == ["X2", "reproduced", "5"]
 
 
-def test_a_claim_that_fails_is_a_result(monkeypatch: pytest.MonkeyPatch, run_json: RunJson) -> None:
-    put_in_place(monkeypatch, fake("X1", protocol=lambda seed, setting, recorder: {"gain": -1.0, "steps": 1.0}))
-    assert run_json("X1")[0] == 0
-    assert run_json("X1")[1]["verdict"] == "fail"
+@pytest.mark.parametrize(("gain", "verdict", "words"), [
+    (lambda seed: 1.0, "pass", "reproduced"), (lambda seed: -1.0, "fail", "not reproduced"),
+    (lambda seed: (-1.0) ** seed, "inconclusive", "inconclusive")])
+def test_every_verdict_is_a_result(monkeypatch: pytest.MonkeyPatch, run_json: RunJson, capsys: pytest.CaptureFixture[str],
+                                   gain: Callable[[int], float], verdict: str, words: str) -> None:
+    put_in_place(monkeypatch, fake("X1", protocol=lambda seed, setting, recorder: {"gain": gain(seed), "steps": 1.0}))
+    code, document = run_json("X1")
+    assert (code, document["verdict"]) == (0, verdict)
+    assert cli.main(["claim", "X1"]) == 0
+    assert f"Walking helps: {words}\n" in capsys.readouterr().out
 
 
 def test_people_read_means_units_and_the_rule(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["claim", "X1"]) == 0
     told = capsys.readouterr()
-    assert "X1  Walking helps: pass" in told.out and "1.1 ± 0.058 m" in told.out and "12.3 against 4.5 (0000.00000, table 1)" in told.out
-    assert "X1, seed 43: 1 of 3 done" in told.err
+    assert "X1  Walking helps: reproduced" in told.out and "1.08 ± 0.1 m" in told.out
+    assert "12.3 against 4.5 (0000.00000, table 1)" in told.out
+    assert "mean ± half of its 95% CI, Student's t over 5 seeds" in told.out
+    assert "X1, seed 43: 1 of 5 done" in told.err
 
 
 def test_unknown_names_are_refused_with_the_nearest_before_anything_runs(run_json: RunJson) -> None:
@@ -95,4 +106,4 @@ def test_help_says_units_and_defaults(capsys: pytest.CaptureFixture[str]) -> Non
     with pytest.raises(SystemExit):
         cli.main(["claim", "--help"])
     told = " ".join(capsys.readouterr().out.split())
-    assert "number of seeds, from 42 on" in told and "(default: 3)" in told and "name of a claim" in told
+    assert "number of seeds, from 42 on" in told and "(default: 5)" in told and "name of a claim" in told

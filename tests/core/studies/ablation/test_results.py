@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 
+from core.evaluation.statistics import t_critical
 from core.recipes import parse_recipe
 from core.studies.ablation import results
 from core.studies.ablation.results import Ablation, folder_of, folders, load_request, result_of, save_request, table, verdicts
@@ -22,11 +23,11 @@ def test_differences_are_paired_by_seed() -> None:
     after, whole = (np.array(found.values[name]["cross_entropy"]) for name in ("minus_kd", "full"))
     estimate = found.difference("minus_kd", "cross_entropy")
     assert estimate.value == pytest.approx((after - whole).mean())
-    assert estimate.high - estimate.value == pytest.approx(2 * (after - whole).std(ddof=1) / math.sqrt(3))
+    assert estimate.high - estimate.value == pytest.approx(t_critical(3) * (after - whole).std(ddof=1) / math.sqrt(3))
     assert estimate.high - estimate.low < (whole.max() - whole.min()) / 2
 
 
-def test_a_part_costs_something_only_beyond_two_standard_errors() -> None:
+def test_a_part_costs_something_only_where_the_interval_is_clear_of_zero() -> None:
     found = result()
     assert found.costs("minus_kd", "cross_entropy") is True and found.costs("minus_kd", "agreement") is True
     assert found.costs("minus_hard", "cross_entropy") is None

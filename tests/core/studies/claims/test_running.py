@@ -10,8 +10,8 @@ import pytest
 
 from core.errors import ConfigError
 from core.recorder import ListRecorder, StopRequested
-from core.studies.claims import outcomes, registry
-from core.studies.claims.outcomes import Outcome
+from core.studies.claims import outcomes, registry, rules
+from core.studies.claims.outcomes import Outcome, Rejudgement
 from core.studies.claims.running import run_claim
 from core.system.files import write_json
 from tests.core.studies.claims.fake_claims import Scale, fake, put_in_place, walk
@@ -28,10 +28,12 @@ def seeds_walked(recorder: ListRecorder) -> list[int]:
 
 def test_an_outcome_says_everything() -> None:
     outcome = run_claim("x1")
-    assert (outcome.claim, outcome.verdict, outcome.seeds) == ("X1", "pass", (42, 43, 44))
-    assert outcome.numbers["gain"].values == (1.0, 1.1, 1.2)
-    assert outcome.numbers["gain"].mean == pytest.approx(1.1)
-    assert outcome.numbers["gain"].standard_error == pytest.approx(0.1 / 3**0.5)
+    assert (outcome.claim, outcome.verdict, outcome.seeds) == ("X1", "pass", (42, 43, 44, 45, 46))
+    assert outcome.numbers["gain"].values == (1.0, 1.1, 1.2, 1.0, 1.1)
+    assert outcome.numbers["gain"].mean == pytest.approx(1.08)
+    assert outcome.numbers["gain"].standard_error == pytest.approx(0.0374166)
+    assert outcome.numbers["gain"].interval.interval_words == "95% CI, Student's t over 5 seeds"
+    assert (outcome.rules_version, outcome.rejudged) == (rules.VERSION, None)
     assert outcome.environment["versions"]["torch"] and outcome.environment["processor"] and outcome.environment["threads"] >= 1
     assert outcome.date.endswith("+00:00") and outcome.seconds >= 0
     assert outcome.setting == {"steps": 5, "fails_at": None}
@@ -42,6 +44,22 @@ def test_an_outcome_survives_json(home: Path) -> None:
     assert Outcome.from_dict(json.loads(json.dumps(outcome.to_dict()))) == outcome
     assert outcomes.latest(registry.find("X1")) == (outcome, "here")
     assert not (home / "claims" / "X1" / "seeds").exists()
+
+
+@pytest.mark.parametrize(("spread", "stored", "now"), [(0.05, "pass", "pass"), (0.9, "pass", "inconclusive")])
+def test_an_outcome_of_earlier_rules_gets_the_verdict_of_the_present_ones(home: Path, spread: float, stored: str, now: str) -> None:
+    """Two standard errors let it pass; its values stay, and it says which verdict its run had."""
+    claim = registry.find("X1")
+    plain = run_claim("X1", (1, 2, 3)).to_dict()
+    values = (1.0, 1.0 + spread, 1.0 + 2 * spread)  # mean 1 + spread, standard error spread / sqrt(3)
+    plain["numbers"]["gain"] |= {"values": values, "mean": 1 + spread, "standard_error": spread / 3**0.5}
+    for key in ("rules_version", "rejudged"):
+        del plain[key]
+    write_json(home / "claims" / "X1" / "outcome.json", plain | {"verdict": stored})
+    outcome, _ = outcomes.latest(claim)
+    assert outcome.verdict == now and outcome.rejudged == Rejudgement(stored, 1) and outcome.numbers["gain"].values == values
+    assert outcomes.rejudge(outcome, claim) is outcome
+    assert Outcome.from_dict(json.loads(json.dumps(outcome.to_dict()))) == outcome
 
 
 def test_seeds_that_ended_are_not_run_again_after_a_crash(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
@@ -75,15 +93,15 @@ def test_a_stop_keeps_what_ended() -> None:
     with pytest.raises(StopRequested):
         run_claim("X1", recorder=StopsAtTheSecond())
     recorder = ListRecorder()
-    assert run_claim("X1", recorder=recorder).numbers["gain"].values == (1.0, 1.1, 1.2)
-    assert seeds_walked(recorder) == [43, 44]
+    assert run_claim("X1", recorder=recorder).numbers["gain"].values == (1.0, 1.1, 1.2, 1.0, 1.1)
+    assert seeds_walked(recorder) == [43, 44, 45, 46]
 
 
 def test_a_finished_check_is_measured_anew() -> None:
     run_claim("X1")
     recorder = ListRecorder()
     run_claim("X1", recorder=recorder)
-    assert seeds_walked(recorder) == [42, 43, 44]
+    assert seeds_walked(recorder) == [42, 43, 44, 45, 46]
 
 
 def test_another_scale_is_told_and_not_kept() -> None:
@@ -111,8 +129,8 @@ def test_a_protocol_of_all_seeds_is_called_once(monkeypatch: pytest.MonkeyPatch)
         return {seed: walk(seed, setting, recorder) for seed in seeds}
 
     put_in_place(monkeypatch, fake(protocol=together, of_all_seeds=True))
-    assert run_claim("X1").numbers["gain"].values == (1.0, 1.1, 1.2)
-    assert calls == [(42, 43, 44)]
+    assert run_claim("X1").numbers["gain"].values == (1.0, 1.1, 1.2, 1.0, 1.1)
+    assert calls == [(42, 43, 44, 45, 46)]
 
 
 def test_what_was_made_here_wins_and_what_another_protocol_made_is_not_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
