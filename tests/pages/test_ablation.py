@@ -28,7 +28,7 @@ COMMAND = "python -m workbench ablate assets/recipes/distilbert.yaml --seeds 3"
 
 
 def begun(seeds: int = 3, *, found: bool = False) -> Path:
-    folder = results.note(parse_recipe(result().config), seeds, COMMAND)
+    folder = results.save_request(parse_recipe(result().config), seeds, COMMAND)
     if found:
         write_json(folder / RESULT, result().to_dict())
     return folder
