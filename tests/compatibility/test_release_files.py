@@ -235,7 +235,7 @@ def test_an_ablation_is_found_with_its_result(release_home: Path) -> None:
     from workbench.studies.jobs import AblationJob
 
     folder, = results.folders()
-    config, seeds = results.noted(folder)
+    config, seeds = results.load_request(folder)
     assert (config.name, seeds, results.command_of(folder)) == (
         "ablated", (42, 43), "python -m workbench ablate ablate.yaml --seeds 2")
     result = results.result_of(folder)
