@@ -19,7 +19,7 @@ from core.data.masking import blanked
 from core.errors import CompatibilityError, CorruptModel, DataError
 from core.models.architectures import architecture_of
 from core.models.catalog import LoadedModel
-from core.models.compatibility import check_compatible, same_vocabulary
+from core.models.compatibility import require_compatible, same_vocabulary
 from core.models.forward import evaluating
 from core.models.vocabulary import real_width
 
@@ -105,7 +105,7 @@ def compare_blanks(models: Sequence[LoadedModel], text: str, count: int = FIRST)
     logits = [blank_logits(each.model, each.tokenizer, text) for each in models]  # (N, V) each
     families = [next(number for number, other in enumerate(models) if same_vocabulary(other.tokenizer, each.tokenizer))
                 for each in models]
-    widths = [check_compatible(models[0], each) if family == 0 else 0 for each, family in zip(models, families, strict=True)]
+    widths = [require_compatible(models[0], each) if family == 0 else 0 for each, family in zip(models, families, strict=True)]
     blanks = []
     for number in range(len(logits[0])):
         of_blank = [each[number] for each in logits]

@@ -133,7 +133,7 @@ def objective_for(config: ExperimentConfig, objective: architectures.Objective, 
     """The objective of an experiment's models.
 
     Raises:
-        ConfigError, CompatibilityError: as `core.models.compatibility.objective`.
+        ConfigError, CompatibilityError: as `core.models.compatibility.require_settings_for`.
     """
-    compatibility.objective(config, objective)
+    compatibility.require_settings_for(config, objective)
     return Causal(tokenizer) if objective == "causal" else MaskedLanguage.of(config.masking, config.losses, tokenizer, train)

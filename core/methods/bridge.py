@@ -89,7 +89,7 @@ def _require_causal_lm(proxy: str, load: Load) -> None:
         entry = catalog.describe(proxy)
     except ModelNotFound:  # a run's model, which only `load` knows
         entry = load(proxy).entry
-    compatibility.predicts_next(entry, "bridge")
+    compatibility.require_causal_lm(entry, "bridge")
 
 
 def write_texts(spec: BridgeSpec, recorder: Recorder, cache: Path, *, seed: int, device: str = "auto",
@@ -109,9 +109,9 @@ def write_texts(spec: BridgeSpec, recorder: Recorder, cache: Path, *, seed: int,
     if done < spec.texts:
         recorder.event("phase", {"name": "load bridge teacher"})
         teacher = load(spec.model, device=resolve_device(device))
-        compatibility.predicts_next(teacher.entry, "bridge")
+        compatibility.require_causal_lm(teacher.entry, "bridge")
         if not teacher.tokenizer.chat_template:
-            raise compatibility.mute(spec.model)
+            raise compatibility.no_chat_template_error(spec.model)
         if not _write(spec, teacher, raw, recorder, seed):
             return None
     return _filtered(raw, raw.with_suffix("").with_suffix(".jsonl"), spec)

@@ -131,8 +131,8 @@ class _Build:
         if not folder.is_dir():
             self._phase("load teacher")
             loaded = self.load(self.config.teacher.model, device=resolve_device(self.config.train.device), dtype=torch.float32)
-            compatibility.predicts_next(loaded.entry, "chain")
-            compatibility.vocabulary(loaded)
+            compatibility.require_causal_lm(loaded.entry, "chain")
+            compatibility.require_vocabulary_fits(loaded)
             weights = Weights.of(loaded.model)
             self._keep_slices(loaded.tokenizer)
             if self.chain.mode == "nested":

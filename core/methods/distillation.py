@@ -111,20 +111,20 @@ class _Experiment:
         if config.teacher is not None:
             with self.phase("load teacher"):
                 self.teacher = load(config.teacher.model, device=self.device, dtype=self.dtype)
-                compatibility.language_model(self.teacher.entry)
-                compatibility.vocabulary(self.teacher)
+                compatibility.require_language_model(self.teacher.entry)
+                compatibility.require_vocabulary_fits(self.teacher)
         # Without a teacher, what is trained on brings its own vocabulary.
         tokenizer_source = self.teacher or (load(config.student.model, device=self.device,
                                                  dtype=torch.float32) if config.student.model else None)
         if tokenizer_source is not None and self.teacher is None:
-            compatibility.language_model(tokenizer_source.entry)
+            compatibility.require_language_model(tokenizer_source.entry)
         with self.phase("prepare data"):
             self.tokenizer = tokenizer_source.tokenizer if tokenizer_source else self._new_tokenizer()
-            compatibility.block_length(config.data, config.student.fresh.positions if config.student.fresh
+            compatibility.require_block_length_fits(config.data, config.student.fresh.positions if config.student.fresh
                                        else tokenizer_source.entry.context)
             kind = (architecture_of(tokenizer_source.model.config).objective if tokenizer_source
                     else objective_from_scratch(config.student.fresh))
-            compatibility.objective(config, kind)
+            compatibility.require_settings_for(config, kind)
             self.data: PreparedData = prepare(config.data, self.tokenizer, config.train.seed, cache_dir(), kind)
             self._same_data_as_before()
             self.objective = objective_for(config, kind, self.tokenizer, self.data.train)
@@ -194,8 +194,8 @@ class _Experiment:
         if spec.model is not None:
             started = self.load(spec.model, device=self.device, dtype=torch.float32)
             if self.teacher is not None:
-                compatibility.same_kind(self.teacher.entry, started.entry)
-                compatibility.check_compatible(self.teacher, started)
+                compatibility.require_same_task(self.teacher.entry, started.entry)
+                compatibility.require_compatible(self.teacher, started)
             student = student_from_checkpoint(started.model, (self.teacher or started).entry.layers, spec, seed=seed)
         else:
             if self.progress.layer_map is not None:
@@ -207,7 +207,7 @@ class _Experiment:
                 self._keep_progress()
         if self.teacher is not None:
             # The states that are compared are those that the output heads read.
-            compatibility.widths(self.config.losses, *(model.get_output_embeddings().weight.shape[1]
+            compatibility.require_equal_widths(self.config.losses, *(model.get_output_embeddings().weight.shape[1]
                                                 for model in (self.teacher.model, plain_model(student.model))))
         return student.model, student.layer_map, student.trainable_parameters
 

@@ -75,7 +75,7 @@ class _FineTuning:
         self.teacher: LoadedModel | None = None
         with self.phase("load models"):
             self.start: LoadedModel = load(config.student.model, device=self.device, dtype=torch.float32)
-            compatibility.encoder(self.start.entry)
+            compatibility.require_encoder(self.start.entry)
             if config.teacher is not None:
                 self.teacher = load(config.teacher.model, device=self.device, dtype=self.dtype)
                 check_teacher(self.teacher, self.start)

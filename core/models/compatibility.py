@@ -1,4 +1,8 @@
-"""Refuse models that cannot be distilled, compared or trained together, before anything is loaded or trained."""
+"""Check that models can be distilled, compared or trained together, before anything is loaded or trained.
+
+Each ``require_...`` raises a CompatibilityError where its condition does not hold. Those that take entries of the catalogue
+return the entry they were given; the others return a sentence for a plan about what was found.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +22,14 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-def mute(model: str) -> CompatibilityError:
-    """The error of a bridge's teacher that nobody can ask."""
+def no_chat_template_error(model: str) -> CompatibilityError:
+    """Return the error for a bridge's teacher that has no chat template, so that no prompt can be put to it."""
     return CompatibilityError(f"The bridge's teacher '{model}' has no chat template.", "A model that answers was expected.",
                               "Choose an instruction-tuned model.")
 
 
-def encoder(model: ModelEntry) -> ModelEntry:
-    """The model, if it reads both ways."""
+def require_encoder(model: ModelEntry) -> ModelEntry:
+    """Return the model if it is an encoder: masked, or fine-tuned from one."""
     if model.task == "causal":
         raise CompatibilityError(f"'{model.name}' is a {model.architecture} model: it predicts the next token.",
                                  "An encoder was expected, as BERT, RoBERTa, DistilBERT, ELECTRA or ModernBERT.",
@@ -33,8 +37,8 @@ def encoder(model: ModelEntry) -> ModelEntry:
     return model
 
 
-def task_teacher(model: ModelEntry) -> ModelEntry:
-    """The model, if it was fine-tuned on a task."""
+def require_task_teacher(model: ModelEntry) -> ModelEntry:
+    """Return the model if it was fine-tuned on a labelled task."""
     if model.task not in ("classification", "question_answering"):
         raise CompatibilityError(f"'{model.name}' is a {model.task} language model.",
                                  "A teacher that was fine-tuned on the task was expected.",
@@ -42,16 +46,16 @@ def task_teacher(model: ModelEntry) -> ModelEntry:
     return model
 
 
-def language_model(entry: ModelEntry) -> ModelEntry:
-    """The same entry. Refuses a model whose head was made for a labelled task: it predicts no tokens, and so teaches none."""
+def require_language_model(entry: ModelEntry) -> ModelEntry:
+    """Return the model if its head predicts tokens, causal or masked; the head of a labelled task gives no token logits to distil."""
     if entry.task not in ("causal", "masked"):
         raise CompatibilityError(f"'{entry.name}' {TASK_DESCRIPTIONS[entry.task]}.", "A model that predicts tokens was expected.",
                                  "Choose the language model that it was made from. A classifier teaches its own task: give one in 'task'.")
     return entry
 
 
-def predicts_next(entry: ModelEntry, what: str) -> ModelEntry:
-    """The same entry. Refuses any model but a causal one, where `what` (a chain, a bridge) is made of those alone."""
+def require_causal_lm(entry: ModelEntry, what: str) -> ModelEntry:
+    """Return the model if it is causal; `what` names what can be made of causal models alone (chain, bridge)."""
     if entry.task != "causal":
         raise CompatibilityError(f"'{entry.name}' {TASK_DESCRIPTIONS[entry.task]}.",
                                  f"A {what} is made of models that predict the next token.",
@@ -59,8 +63,8 @@ def predicts_next(entry: ModelEntry, what: str) -> ModelEntry:
     return entry
 
 
-def same_kind(teacher: ModelEntry, student: ModelEntry) -> ModelEntry:
-    """The student's entry. Refuses a student that predicts something else than its teacher does."""
+def require_same_task(teacher: ModelEntry, student: ModelEntry) -> ModelEntry:
+    """Return the student if its head is for the same task as its teacher's."""
     if teacher.task != student.task:
         raise CompatibilityError(f"The teacher '{teacher.name}' {TASK_DESCRIPTIONS[teacher.task]}, "
                                  f"and '{student.name}' {TASK_DESCRIPTIONS[student.task]}.",
@@ -68,12 +72,12 @@ def same_kind(teacher: ModelEntry, student: ModelEntry) -> ModelEntry:
     return student
 
 
-def objective(config: ExperimentConfig, kind: Objective) -> str:
-    """Refuses settings that mean something to models of the other kind only.
+def require_settings_for(config: ExperimentConfig, kind: Objective) -> str:
+    """Refuse settings that only models of the other objective have.
 
     Raises:
-        CompatibilityError: a recipe for masked models with a causal one.
-        ConfigError: questions to a model that fills blanks.
+        CompatibilityError: settings of masked language modelling for a causal model.
+        ConfigError: sentiment questions for a masked model, which generates no answers.
     """
     masked_only = [name for name, differs in (
         ("masking", config.masking != MaskingSpec()), ("losses.kd_positions", config.losses.kd_positions != "all"),
@@ -90,32 +94,40 @@ def objective(config: ExperimentConfig, kind: Objective) -> str:
     return f"The model {TASK_DESCRIPTIONS[kind]}."
 
 
-def block_length(spec: DataSpec, context: int) -> str:
-    """`context`: tokens of the model's longest sequence."""
+def require_block_length_fits(spec: DataSpec, context: int) -> str:
+    """Check that blocks are no longer than `context`, the tokens of the model's longest sequence."""
     if spec.block_length > context:
         raise CompatibilityError(f"data.block_length is {spec.block_length} tokens.", f"The model reads {context} at most.",
                                  f"Set data.block_length to {context} or less.")
     return f"{spec.block_length} tokens of the {context:,} that the model reads."
 
 
-def task_length(spec: TaskSpec, context: int) -> str:
-    """`context`: tokens of the longest sequence that all models read. Longer items lose what is too much; nothing fails."""
+def describe_task_length(spec: TaskSpec, context: int) -> str:
+    """Say how many tokens of an item are read: longer items are truncated, so nothing is refused.
+
+    Args:
+        context: tokens of the longest sequence that all models read.
+    """
     if spec.max_length > context:
         return (f"task.max_length is {spec.max_length} tokens; the models read {context:,} at most, and so much of an item is read. "
                 f"Set task.max_length to {context} to say so.")
     return f"{spec.max_length} tokens of the {context:,} that the models read."
 
 
-def widths(losses: LossSpec, teacher: int, student: int) -> str:
-    """`teacher`, `student`: channels. The cosine of two hidden states needs equal widths; matched layers have a projection."""
+def require_equal_widths(losses: LossSpec, teacher: int, student: int) -> str:
+    """Check that hidden states can be compared by their cosine, which has no projection between two widths.
+
+    Args:
+        teacher, student: widths of their hidden states, in channels.
+    """
     if teacher != student and (losses.w_hidden.start or losses.w_hidden.end):
         raise CompatibilityError(f"losses.w_hidden compares states of {teacher} and {student} channels.", "Equal widths were expected.",
                                  "Set losses.w_hidden to 0, or use losses.w_hidden_mse, which learns a projection.")
     return f"States of {teacher} and {student} channels."
 
 
-def vocabulary(teacher: LoadedModel) -> str:
-    """Whether the model has a row for every token; padding beyond them is cut off in losses and evaluation."""
+def require_vocabulary_fits(teacher: LoadedModel) -> str:
+    """Check that the output head has a row for every token; padding rows beyond them are cut off in losses and evaluation."""
     tokens = vocabulary_size(teacher.tokenizer)
     rows = teacher.model.get_output_embeddings().weight.shape[0]
     if tokens > rows:
@@ -130,38 +142,42 @@ EXAMPLES: dict[Task, str] = {"causal": "a causal language model, as house-chat",
                              "question_answering": "a model that was fine-tuned on questions"}
 
 
-def check_task(entry: ModelEntry, task: Task) -> None:
-    """Refuse a model whose head is for something else. Raises CompatibilityError."""
+def require_task(entry: ModelEntry, task: Task) -> None:
+    """Check that the model's head is for `task`."""
     if entry.task != task:
         raise CompatibilityError(f"'{entry.name}' {TASK_DESCRIPTIONS[entry.task]}.",
                                  f"A model that {TASK_DESCRIPTIONS[task]} was expected.",
                                  f"Choose {EXAMPLES[task]}.")
 
 
-def check_compatible(teacher: LoadedModel, student: LoadedModel) -> int:
-    """The number of tokens that both models know, under the same numbers.
+def require_compatible(teacher: LoadedModel, student: LoadedModel) -> int:
+    """Return the number of leading logits that stand for the same tokens in both models.
 
-    Families pad their embeddings to different widths: logits from that number on are padding, and must be cut off in both
-    models before they are compared.
+    Models of one family pad their embeddings to different widths. Logits from that number on are padding, and must be cut off
+    in both models before they are compared.
 
     Raises:
         CompatibilityError: the tokenizers differ.
     """
-    shared = shared_vocabulary(teacher.tokenizer, student.tokenizer)
+    shared = require_shared_vocabulary(teacher.tokenizer, student.tokenizer)
     return min(shared, *(real_width(loaded.tokenizer, loaded.model) for loaded in (teacher, student)))
 
 
 def same_vocabulary(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase) -> bool:
-    """Whether two tokenizers give their tokens the same numbers, so that models can be held against each other token by token."""
+    """Return whether two tokenizers give their tokens the same ids, so that models can be compared token by token."""
     try:
-        shared_vocabulary(one, other)
+        require_shared_vocabulary(one, other)
     except CompatibilityError:
         return False
     return True
 
 
-def shared_vocabulary(teacher: PreTrainedTokenizerBase, student: PreTrainedTokenizerBase) -> int:
-    """How many tokens two tokenizers have in common, counted from 0. Raises CompatibilityError if they are different ones."""
+def require_shared_vocabulary(teacher: PreTrainedTokenizerBase, student: PreTrainedTokenizerBase) -> int:
+    """Return how many token ids, counted from 0, stand for the same tokens in both tokenizers.
+
+    Raises:
+        CompatibilityError: two different tokenizers.
+    """
     mine, theirs = teacher.get_vocab(), student.get_vocab()
     shared = min(vocabulary_size(teacher), vocabulary_size(student))
     by_number = {number: token for token, number in theirs.items()}

@@ -85,10 +85,11 @@ def static_plan(config: ExperimentConfig) -> Plan:
         return _task_plan(config, found)
     models = _models(config, found)
     planned = _static(config, found, models)
-    here = found.take("device", lambda: preflight.device(config.train.device), "Computes on {}.".format)
+    here = found.take("device", lambda: preflight.require_device(config.train.device), "Computes on {}.".format)
     if planned.memory is not None and here == "cpu":
         available = machine.memory_available()
-        found.take("memory", lambda: preflight.memory(config, models.teacher, models.student, _compute_bytes(config.train), available))
+        found.take("memory", lambda: preflight.require_memory(config, models.teacher, models.student, _compute_bytes(config.train),
+                                                              available))
         planned = replace(planned, memory_available=available)
     return _concluded(planned, found)
 
@@ -117,7 +118,7 @@ def plan(config: ExperimentConfig, *, measure: bool, load: Callable[..., LoadedM
     found.tell("device", f"Computes on {device} in {str(dtype).removeprefix('torch.')}.")
     available, on_gpu = int(memory_available(device) * GIB), device.type != "cpu"
     sizes = (config, models.teacher, models.student, dtype.itemsize)
-    found.take("memory", lambda: preflight.memory(*sizes, available, on_gpu=on_gpu))
+    found.take("memory", lambda: preflight.require_memory(*sizes, available, on_gpu=on_gpu))
     planned = replace(planned, memory=memory.memory(*sizes, on_gpu=on_gpu), memory_available=available)
 
     # Nothing is loaded that would not fit.
@@ -138,23 +139,24 @@ def plan(config: ExperimentConfig, *, measure: bool, load: Callable[..., LoadedM
 
 def _task_plan(config: ExperimentConfig, found: PreflightReport) -> Plan:
     """What fine-tuning needs, from headers: an encoder, a teacher that knows the task, the data, the device."""
-    start = found.take("student", lambda: compatibility.encoder(catalog.describe(config.student.model)),
+    start = found.take("student", lambda: compatibility.require_encoder(catalog.describe(config.student.model)),
                        lambda model: f"Begins as {_about(model)}")
-    teacher = config.teacher and found.take("teacher", lambda: compatibility.task_teacher(catalog.describe(config.teacher.model)), _about)
-    found.take("text", lambda: preflight.task_source(config.task))
-    here = found.take("device", lambda: preflight.device(config.train.device), "Computes on {}.".format)
+    teacher = config.teacher and found.take(
+        "teacher", lambda: compatibility.require_task_teacher(catalog.describe(config.teacher.model)), _about)
+    found.take("text", lambda: preflight.require_task_source(config.task))
+    here = found.take("device", lambda: preflight.require_device(config.train.device), "Computes on {}.".format)
     if config.train.report_to:
-        found.take("trackers", lambda: preflight.trackers(config.train.report_to))
+        found.take("trackers", lambda: preflight.require_trackers(config.train.report_to))
     planned = Plan(tokens_per_step=config.train.per_device_train_batch_size * config.train.gradient_accumulation_steps
                    * config.task.max_length, total_steps=config.train.max_steps,
                    teacher=teacher and ModelSize(teacher.name, teacher.parameters, teacher.layers))
     if start is not None:
         disk_bytes = memory.disk(config, memory.shape_of(start))
-        found.take("disk", lambda: preflight.disk(disk_bytes))
+        found.take("disk", lambda: preflight.require_disk(disk_bytes))
         planned = replace(planned, student=ModelSize(config.name or "student", start.parameters, start.layers), disk_bytes=disk_bytes,
                           trainable_parameters=memory.trainable(memory.shape_of(start), config.student.lora))
         reads = min(entry.context for entry in (start, teacher) if entry is not None)
-        found.tell("block length", compatibility.task_length(config.task, reads))
+        found.tell("block length", compatibility.describe_task_length(config.task, reads))
         planned = _task_memory(config, found, planned, start, teacher, min(config.task.max_length, reads), here)
     return _concluded(planned, found)
 
@@ -170,7 +172,7 @@ def _task_memory(config: ExperimentConfig, found: PreflightReport, planned: Plan
     planned = replace(planned, memory=memory.memory(*sizes, on_gpu=_on_gpu(config.train)))
     if here == "cpu":
         available = machine.memory_available()
-        found.take("memory", lambda: preflight.memory(*sizes, available))
+        found.take("memory", lambda: preflight.require_memory(*sizes, available))
         planned = replace(planned, memory_available=available)
     return planned
 
@@ -206,21 +208,21 @@ def _models(config: ExperimentConfig, found: PreflightReport) -> _Models | None:
     if spec.fresh:
         shape = memory.shape_from_scratch(spec.fresh)
         found.tell("student", f"{shape.layers} blocks, {shape.parameters:,} parameters, built from nothing.")
-        found.take("objective", lambda: compatibility.objective(config, shape.anatomy.objective))
+        found.take("objective", lambda: compatibility.require_settings_for(config, shape.anatomy.objective))
         return _Models(None, None, shape, None, spec.fresh.positions)
     if config.teacher is None:
         started = found.take("student", lambda: _allowed(config, catalog.describe(spec.model)), lambda model: f"Begins as {_about(model)}")
         if started is None:
             return None
-        found.take("objective", lambda: compatibility.objective(config, started.task))
+        found.take("objective", lambda: compatibility.require_settings_for(config, started.task))
         return _Models(None, None, memory.shape_of(started), None, started.context)
     entry = found.take("teacher", lambda: _allowed(config, catalog.describe(config.teacher.model)), _about)
     if entry is None:
         return None
-    found.take("objective", lambda: compatibility.objective(config, entry.task))
+    found.take("objective", lambda: compatibility.require_settings_for(config, entry.task))
     teacher = memory.shape_of(entry)
     if spec.model is not None:
-        started = found.take("student", lambda: compatibility.same_kind(entry, catalog.describe(spec.model)),
+        started = found.take("student", lambda: compatibility.require_same_task(entry, catalog.describe(spec.model)),
                              lambda model: f"Begins as {_about(model)}")
         return started and _Models(entry, teacher, memory.shape_of(started), None, min(entry.context, started.context))
     # Importance is measured when the run starts; until then the first blocks stand for those that it will choose.
@@ -238,8 +240,8 @@ def _models(config: ExperimentConfig, found: PreflightReport) -> _Models | None:
 def _allowed(config: ExperimentConfig, entry: ModelEntry) -> ModelEntry:
     """The same model, where an experiment can be made with models of its kind."""
     if config.chain is not None or config.bridge is not None:
-        return compatibility.predicts_next(entry, "chain" if config.chain is not None else "bridge")
-    return compatibility.language_model(entry)
+        return compatibility.require_causal_lm(entry, "chain" if config.chain is not None else "bridge")
+    return compatibility.require_language_model(entry)
 
 
 def _student(entry: ModelEntry, teacher: ModelShape, spec: StudentSpec, chosen: LayerMap) -> ModelShape:
@@ -272,12 +274,12 @@ def _about(entry: ModelEntry) -> str:
 def _static(config: ExperimentConfig, found: PreflightReport, models: _Models | None) -> Plan:
     train, data = config.train, config.data
     if config.bridge is None:
-        found.take("text", lambda: preflight.source(data))
+        found.take("text", lambda: preflight.require_source(data))
     else:
-        found.take("writer", lambda: preflight.writer(catalog.describe(config.bridge.model)))
-        found.take("prompts", lambda: preflight.source(sources.prompts(config.bridge.prompts)))
+        found.take("writer", lambda: preflight.require_bridge_teacher(catalog.describe(config.bridge.model)))
+        found.take("prompts", lambda: preflight.require_source(sources.prompts(config.bridge.prompts)))
     if train.report_to:
-        found.take("trackers", lambda: preflight.trackers(train.report_to))
+        found.take("trackers", lambda: preflight.require_trackers(train.report_to))
     planned = Plan(tokens_per_step=train.per_device_train_batch_size * train.gradient_accumulation_steps * data.block_length,
                    total_steps=train.max_steps)
     if models is None:
@@ -286,16 +288,16 @@ def _static(config: ExperimentConfig, found: PreflightReport, models: _Models | 
     disk_bytes = memory.disk(config, student)
     if config.chain is not None and models.teacher is not None:  # anchors that stay beside the step; none is larger than the teacher
         disk_bytes += len(config.chain.anchors) * models.teacher.parameters * (4 if config.train.save_precision == "fp32" else 2)
-    found.take("block length", lambda: compatibility.block_length(data, models.context))
+    found.take("block length", lambda: compatibility.require_block_length_fits(data, models.context))
     trained = entry.trained_length if entry is not None else None
     if trained is not None and trained < data.block_length <= models.context:
         found.warn("trained length", f"'{entry.name}' was trained on blocks of {trained} tokens, and may understand blocks of "
                                      f"{data.block_length} worse.", f"Set data.block_length to {trained} or less.")
     if config.evaluation.retention is not None:
-        found.take("retention tasks", lambda: preflight.retention_tasks(config.evaluation.retention, student.anatomy.objective))
-    found.take("disk", lambda: preflight.disk(disk_bytes))
+        found.take("retention tasks", lambda: preflight.require_retention_tasks(config.evaluation.retention, student.anatomy.objective))
+    found.take("disk", lambda: preflight.require_disk(disk_bytes))
     if models.teacher is not None and models.teacher.hidden != student.hidden:
-        found.take("widths", lambda: compatibility.widths(config.losses, models.teacher.hidden, student.hidden))
+        found.take("widths", lambda: compatibility.require_equal_widths(config.losses, models.teacher.hidden, student.hidden))
     return replace(
         planned, teacher=entry and ModelSize(entry.name, entry.parameters, entry.layers), layer_map=models.layer_map,
         student=ModelSize(config.name or "student", student.parameters, student.layers),
@@ -311,7 +313,7 @@ def _compute_bytes(train: TrainSpec) -> int:
 def _on_gpu(train: TrainSpec) -> bool:
     """Whether a GPU will compute, as far as the system tells."""
     try:
-        return preflight.device(train.device) != "cpu"
+        return preflight.require_device(train.device) != "cpu"
     except DeviceError:
         return train.device != "cpu"
 
@@ -335,7 +337,7 @@ def _material(config: ExperimentConfig, found: PreflightReport, load: Callable[.
                              lambda loaded: _about(loaded.entry))
         return started and _packed(config, found, started)
     teacher = found.take("teacher", lambda: load(config.teacher.model, device=device, dtype=dtype), lambda loaded: _about(loaded.entry))
-    if teacher is None or not found.take("vocabulary", lambda: compatibility.vocabulary(teacher)):
+    if teacher is None or not found.take("vocabulary", lambda: compatibility.require_vocabulary_fits(teacher)):
         return None
     return _packed(config, found, teacher, teacher.model)
 
@@ -350,7 +352,7 @@ def _packed(config: ExperimentConfig, found: PreflightReport, tokenizer_source: 
     kind, tokenizer = architecture_of(tokenizer_source.model.config).objective, tokenizer_source.tokenizer
     data = found.take("text", lambda: prepare(config.data, tokenizer, config.train.seed, cache_dir(), kind))
     objective = data and found.take("objective", lambda: objective_for(config, kind, tokenizer, data.train),
-                                    lambda _: compatibility.objective(config, kind))
+                                    lambda _: compatibility.require_settings_for(config, kind))
     return objective and DryRunInputs(tokenizer, data, objective, teacher)
 
 

@@ -18,7 +18,7 @@ from core.data import movie_reviews, sources
 from core.errors import ConfigError, DeviceError, DiskFull, OutOfMemory, StillhouseError
 from core.models.architectures import Objective
 from core.models.catalog import ModelEntry
-from core.models.compatibility import mute, predicts_next
+from core.models.compatibility import no_chat_template_error, require_causal_lm
 from core.planning.memory import ModelShape
 from core.planning.memory import memory as training_memory
 from core.system import machine
@@ -76,7 +76,7 @@ class PreflightReport:
         return result
 
 
-def source(spec: DataSpec) -> str:
+def require_source(spec: DataSpec) -> str:
     """A look at the first row of a file; nothing that would take long or need the network."""
     if spec.source == movie_reviews.HOUSE:
         movie_reviews.corpus_path()
@@ -88,25 +88,25 @@ def source(spec: DataSpec) -> str:
     return f"'{Path(spec.source).name}' reads as {found.format}, from {found.column}."
 
 
-def writer(model: ModelEntry) -> str:
+def require_bridge_teacher(model: ModelEntry) -> str:
     """Whether a bridge's teacher can be asked, as far as the files of a model folder tell; others are looked at when they are loaded."""
-    folder = predicts_next(model, "bridge").path
+    folder = require_causal_lm(model, "bridge").path
     if folder is not None and folder.is_dir() and not any(folder.glob("chat_template*")):
         settings = folder / "tokenizer_config.json"
         if settings.is_file() and '"chat_template"' not in settings.read_text(encoding="utf-8"):
-            raise mute(model.name)
+            raise no_chat_template_error(model.name)
     download = "" if model.present else f" It will be downloaded first ({format_bytes(model.size_bytes)})."
     return f"{model.name} writes the texts.{download}"
 
 
-def task_source(spec: TaskSpec) -> str:
+def require_task_source(spec: TaskSpec) -> str:
     """Whether a labelled dataset is there: a look at a local file's columns, nothing of the hub."""
     from core.tasks.data import look
 
     return look(spec)
 
 
-def retention_tasks(spec: RetentionSpec, objective: Objective) -> str:
+def require_retention_tasks(spec: RetentionSpec, objective: Objective) -> str:
     """Whether the tasks of the retention card are there; a look at names and local files, nothing of the hub."""
     from core.reports.task_scores import check_tasks
 
@@ -114,7 +114,7 @@ def retention_tasks(spec: RetentionSpec, objective: Objective) -> str:
     return f"The retention card is measured on {', '.join(spec.tasks)}." if spec.tasks else "The retention card has no tasks."
 
 
-def device(name: str) -> str:
+def require_device(name: str) -> str:
     """The device that `name` stands for, among the GPUs that the system lists; a complete plan asks whether torch can use it."""
     gpus = [f"cuda:{number}" for number in range(len(machine.visible_gpus(os.environ.get(machine.VISIBLE))))]
     wanted = {"auto": gpus[0] if gpus else "cpu", "cuda": "cuda:0"}.get(name, name)
@@ -124,7 +124,7 @@ def device(name: str) -> str:
     return wanted
 
 
-def trackers(names: Sequence[str]) -> str:
+def require_trackers(names: Sequence[str]) -> str:
     """Whether everything that a run shall report to is installed."""
     for name in names:
         if importlib.util.find_spec(name) is None:
@@ -133,7 +133,7 @@ def trackers(names: Sequence[str]) -> str:
     return f"Also reports to {', '.join(names)}."
 
 
-def disk(needed: int) -> str:
+def require_disk(needed: int) -> str:
     """`needed`: bytes in the home folder."""
     folder = home()
     while not folder.exists():
@@ -145,7 +145,7 @@ def disk(needed: int) -> str:
     return f"{format_gib(needed)} at most for checkpoints and models; {format_gib(free)} are free."
 
 
-def memory(config: ExperimentConfig, teacher: ModelShape | None, student: ModelShape, compute_bytes: int, available: int, *,
+def require_memory(config: ExperimentConfig, teacher: ModelShape | None, student: ModelShape, compute_bytes: int, available: int, *,
            on_gpu: bool = False) -> str:
     """`available`: bytes free on the device; the others as in `core.planning.memory.memory`."""
     def needs(config: ExperimentConfig) -> int:

@@ -29,7 +29,7 @@ def with_head(start: LoadedModel, task: TaskData, seed: int) -> PreTrainedModel:
     Raises:
         CompatibilityError: a model that is no encoder.
     """
-    compatibility.encoder(start.entry)
+    compatibility.require_encoder(start.entry)
     config = copy.deepcopy(start.model.config)
     if task.kind == "classification":
         labels, config.problem_type = task.labels, "single_label_classification"
@@ -97,7 +97,7 @@ def check_teacher(teacher: LoadedModel, start: LoadedModel) -> None:
     Raises:
         CompatibilityError: tokenizers that differ, or a teacher that lacks rows for the student's tokens.
     """
-    compatibility.shared_vocabulary(teacher.tokenizer, start.tokenizer)
+    compatibility.require_shared_vocabulary(teacher.tokenizer, start.tokenizer)
     mine, theirs = (len(loaded.tokenizer.get_vocab()) for loaded in (start, teacher))
     if mine != theirs:
         raise CompatibilityError(f"The tokenizer of '{start.entry.name}' knows {mine:,} tokens, that of '{teacher.entry.name}' {theirs:,}.",

@@ -33,7 +33,7 @@ from core.models import catalog
 from core.models.architectures import architecture_of
 from core.models.catalog import LoadedModel
 from core.models.checkpoints import Task
-from core.models.compatibility import check_compatible, check_task
+from core.models.compatibility import require_compatible, require_task
 from core.models.dimensions import Dimensions
 from core.recipes import parse_recipe
 from workbench import paths
@@ -154,13 +154,13 @@ class Server:
     def _info(self, _cancelled: threading.Event, model: str, task: Task | None) -> Iterator[Message]:
         with self._pool.using(model) as (loaded, card):
             if task is not None:
-                check_task(loaded.entry, task)
+                require_task(loaded.entry, task)
             yield _value(asdict(card))
 
     def _generate(self, cancelled: threading.Event, model: str, messages: list[dict[str, str]],
                   sampling: dict[str, Any]) -> Iterator[Message]:
         with self._pool.using(model) as (loaded, card):
-            check_task(loaded.entry, "causal")
+            require_task(loaded.entry, "causal")
             yield {"kind": "loaded", "card": asdict(card)}
             with self._cores.share(card.parameters) as adjust_threads:
                 tokens = stream(loaded.model, loaded.tokenizer, messages, stop=cancelled.is_set, **sampling)
@@ -177,10 +177,10 @@ class Server:
     def _lens(self, _cancelled: threading.Event, teacher: str, student: str, messages: list[dict[str, str]],
               answer: str) -> Iterator[Message]:
         with self._pool.using(teacher) as (first, card), self._pool.using(student) as (second, _), self._cores.share(card.parameters):
-            check_task(first.entry, "causal")
-            check_task(second.entry, "causal")
+            require_task(first.entry, "causal")
+            require_task(second.entry, "causal")
             positions = compare_positions(first.model, second.model, first.tokenizer, messages, answer,
-                                          vocabulary=check_compatible(first, second))
+                                          vocabulary=require_compatible(first, second))
             yield _value([asdict(position) for position in positions])
 
     def _next_token(self, _cancelled: threading.Event, model: str, prompt: str, count: int) -> Iterator[Message]:
@@ -206,7 +206,7 @@ class Server:
         with contextlib.ExitStack() as stack:
             pooled = [stack.enter_context(self._pool.using(model)) for model in models]
             for loaded, _ in pooled:
-                check_task(loaded.entry, task)
+                require_task(loaded.entry, task)
             stack.enter_context(self._cores.share(max(card.parameters for _, card in pooled)))
             yield [loaded for loaded, _ in pooled]
 

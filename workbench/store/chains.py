@@ -115,7 +115,7 @@ def place(reference: str, store: Store) -> ChainPlace:
                             f"One of {_listed(known)} was expected.")
     if path.is_dir() or any(reference == entry.name for entry in catalog.entries()):
         with suppress(ModelError):  # no model either: only chains are named then
-            compatibility.predicts_next(catalog.describe(reference), "chain")
+            compatibility.require_causal_lm(catalog.describe(reference), "chain")
     raise ModelNotFound(f"There is no chain '{reference}'.", f"One of {_listed(known)}, or a chain's folder, was expected.")
 
 

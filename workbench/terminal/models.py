@@ -63,7 +63,7 @@ def generate(options: argparse.Namespace) -> Answer:
     if entry.task == "masked":
         masking.blanked(options.prompt)
     if entry.task not in ("masked", "classification"):
-        compatibility.check_task(entry, "causal")
+        compatibility.require_task(entry, "causal")
     from core.system import devices
 
     device = devices.resolve_device("auto")

@@ -69,6 +69,6 @@ def test_a_model_that_gives_a_number_and_broken_weights_are_told():
 
 def test_a_saved_classifier_is_one_in_the_catalogue_and_nothing_else(tmp_path: Path):
     entry = catalog.load(str(save(classifier(), tmp_path / "judge"))).entry
-    compatibility.check_task(entry, "classification")
+    compatibility.require_task(entry, "classification")
     with pytest.raises(CompatibilityError, match=r"classifies texts\. A model that fills blanks was expected"):
-        compatibility.check_task(entry, "masked")
+        compatibility.require_task(entry, "masked")

@@ -1,4 +1,3 @@
-import copy
 import json
 import pickle
 import shutil
@@ -6,15 +5,13 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 
-from core.data.tokenizers import train_tokenizer
-from core.errors import CompatibilityError, CorruptModel, ModelNotFound, StillhouseError, UnsafeModel
-from core.models import catalog, checkpoints, compatibility, pypi
-from tests.core.chat_models import SENTENCES, chat_model, chat_tokenizer, save_chat_model
+from core.errors import CorruptModel, ModelNotFound, StillhouseError, UnsafeModel
+from core.models import catalog, checkpoints, pypi
+from tests.core.chat_models import chat_model, chat_tokenizer, save_chat_model
 from tests.core.gguf_models import save_gguf
 from tests.core.tiny import logits, token_ids
 
@@ -189,28 +186,6 @@ def test_odd_model_cards_do_no_harm(card: str, tmp_path: Path) -> None:
     assert catalog.describe(str(folder)).description == ""
 
 
-def _loaded(width: int | None = None, tokenizer: object = None) -> SimpleNamespace:
-    return SimpleNamespace(model=chat_model(width=width), tokenizer=tokenizer or chat_tokenizer())
-
-
-def test_one_family_padded_to_different_widths_is_compatible() -> None:
-    real, shorter = len(chat_tokenizer()), train_tokenizer([{"text": sentence} for sentence in SENTENCES], 290, 64)
-    assert compatibility.check_compatible(_loaded(real + 20), _loaded(real + 52)) == real
-    assert compatibility.check_compatible(_loaded(real - 3), _loaded(real)) == real - 3
-    assert compatibility.check_compatible(_loaded(), _loaded(tokenizer=shorter)) == 290
-
-
-def test_different_tokenizers_are_not() -> None:
-    with pytest.raises(CompatibilityError, match="numbers stand for different tokens"):
-        compatibility.check_compatible(_loaded(), _loaded(tokenizer=chat_tokenizer(("Vier Kater saßen dort.",))))
-
-
-def test_tokens_added_at_the_end_are_left_out() -> None:
-    longer = copy.deepcopy(chat_tokenizer())
-    longer.add_tokens(["<|tool|>"])
-    assert compatibility.shared_vocabulary(chat_tokenizer(), longer) == len(chat_tokenizer()) < len(longer)
-
-
 def test_every_error_says_what_to_do(tmp_path: Path, house: Path) -> None:
     folder = save_chat_model(tmp_path / "model")
     (folder / "model.safetensors").write_bytes(b"")
@@ -227,9 +202,3 @@ def test_describing_needs_no_torch(tmp_path: Path) -> None:
     code = ("import sys; from core.models import catalog; catalog.entries(); catalog.describe(sys.argv[1]); "
             "sys.exit(any(name in sys.modules for name in ('torch', 'transformers', 'datasets')))")
     subprocess.run([sys.executable, "-c", code, str(folder)], check=True, timeout=60)
-
-
-def test_vocabularies_are_the_same_if_their_numbers_mean_the_same() -> None:
-    foreign = train_tokenizer(({"text": text} for text in ("Other words, other merges.", "Nothing alike here.")), 300, 64)
-    assert compatibility.same_vocabulary(chat_tokenizer(), chat_tokenizer())
-    assert not compatibility.same_vocabulary(chat_tokenizer(), foreign)

@@ -4,13 +4,12 @@ import pytest
 
 from core.config import DataSpec, ScratchSpec
 from core.data import sources
-from core.errors import CompatibilityError, ConfigError, DataError, DeviceError, DiskFull, OutOfMemory
+from core.errors import ConfigError, DataError, DeviceError, DiskFull, OutOfMemory
 from core.models import compatibility
 from core.planning import memory, preflight
 from core.planning.preflight import PreflightReport
 from core.recipes import parse_recipe
 from core.system import machine
-from tests.core.chat_models import chat_model, chat_tokenizer
 
 
 def experiment(**train: int):
@@ -23,7 +22,7 @@ SHAPE = memory.shape_from_scratch(ScratchSpec())
 def test_outcomes_keep_their_order_and_the_latest_counts():
     found = PreflightReport()
     assert found.take("first", lambda: 3, lambda count: f"{count} blocks") == 3
-    assert found.take("second", lambda: compatibility.block_length(DataSpec(block_length=64), 32)) is None
+    assert found.take("second", lambda: compatibility.require_block_length_fits(DataSpec(block_length=64), 32)) is None
     assert not found.hold
     found.tell("first", "four blocks")
     failed = found.by_name["second"]
@@ -39,94 +38,65 @@ def test_a_programming_error_is_not_a_failed_check():
         PreflightReport().take("any", lambda: 1 / 0)
 
 
-def test_block_length_up_to_the_context():
-    assert compatibility.block_length(DataSpec(block_length=32), 32)
-    with pytest.raises(CompatibilityError):
-        compatibility.block_length(DataSpec(block_length=33), 32)
-
-
 def test_sources_are_looked_at_without_network_or_long_reading(tmp_path):
     good, empty = tmp_path / "good.jsonl", tmp_path / "empty.txt"
     good.write_text('{"prompt": "a", "completion": "b"}\n')
     empty.write_text("")
-    assert "prompt, completion" in preflight.source(DataSpec(source=str(good)))
-    assert "hub" in preflight.source(DataSpec(source="somebody/reviews"))
-    assert "house" in preflight.source(DataSpec())
+    assert "prompt, completion" in preflight.require_source(DataSpec(source=str(good)))
+    assert "hub" in preflight.require_source(DataSpec(source="somebody/reviews"))
+    assert "house" in preflight.require_source(DataSpec())
     for bad in (empty, tmp_path / "absent.txt", tmp_path / "picture.png"):
         with pytest.raises(DataError):
-            preflight.source(DataSpec(source=str(bad)))
+            preflight.require_source(DataSpec(source=str(bad)))
 
 
 def test_a_stream_needs_a_limit():
     with pytest.raises(DataError, match="max_rows"):
-        preflight.source(DataSpec(source="somebody/web", streaming=True))
+        preflight.require_source(DataSpec(source="somebody/web", streaming=True))
     with pytest.raises(DataError, match="max_rows"):
         next(sources.rows(DataSpec(source="somebody/web", streaming=True), "train"))
-    assert preflight.source(DataSpec(source="somebody/web", streaming=True, max_rows=100))
+    assert preflight.require_source(DataSpec(source="somebody/web", streaming=True, max_rows=100))
 
 
 def test_devices_are_those_that_the_system_lists(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(machine, "gpu_count", lambda: 2)
-    assert [preflight.device(name) for name in ("auto", "cuda", "cuda:1", "cpu")] == ["cuda:0", "cuda:0", "cuda:1", "cpu"]
+    assert [preflight.require_device(name) for name in ("auto", "cuda", "cuda:1", "cpu")] == ["cuda:0", "cuda:0", "cuda:1", "cpu"]
     with pytest.raises(DeviceError, match="This machine has: cpu, cuda:0, cuda:1"):
-        preflight.device("cuda:2")
+        preflight.require_device("cuda:2")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     with pytest.raises(DeviceError, match="This machine has: cpu, cuda:0"):
-        preflight.device("cuda:1")
+        preflight.require_device("cuda:1")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert preflight.device("auto") == "cpu"
+    assert preflight.require_device("auto") == "cpu"
     with pytest.raises(DeviceError):
-        preflight.device("cuda")
+        preflight.require_device("cuda")
 
 
 def test_trackers_are_installed(monkeypatch):
     there = {"wandb"}
     monkeypatch.setattr(preflight.importlib.util, "find_spec", lambda name: name in there or None)
-    assert preflight.trackers(("wandb",)) == "Also reports to wandb."
+    assert preflight.require_trackers(("wandb",)) == "Also reports to wandb."
     with pytest.raises(ConfigError, match="pip install mlflow"):
-        preflight.trackers(("wandb", "mlflow"))
+        preflight.require_trackers(("wandb", "mlflow"))
 
 
 def test_disk(monkeypatch, home):
     assert not home.exists()
     monkeypatch.setattr(preflight.shutil, "disk_usage", lambda folder: SimpleNamespace(free=2**30))
-    assert preflight.disk(2**30) == "1.0 GiB at most for checkpoints and models; 1.0 GiB are free."
+    assert preflight.require_disk(2**30) == "1.0 GiB at most for checkpoints and models; 1.0 GiB are free."
     with pytest.raises(DiskFull, match="STILLHOUSE_HOME"):
-        preflight.disk(2**30 + 1)
+        preflight.require_disk(2**30 + 1)
 
 
 def test_memory_that_does_not_fit_says_which_batch_would():
     config = experiment(per_device_train_batch_size=32, gradient_accumulation_steps=3)
     needed = memory.memory(config, SHAPE, SHAPE, 4).total
-    assert preflight.memory(config, SHAPE, SHAPE, 4, needed)
+    assert preflight.require_memory(config, SHAPE, SHAPE, 4, needed)
     enough = memory.memory(experiment(per_device_train_batch_size=8), SHAPE, SHAPE, 4).total
     with pytest.raises(OutOfMemory) as error:
-        preflight.memory(config, SHAPE, SHAPE, 4, enough)
+        preflight.require_memory(config, SHAPE, SHAPE, 4, enough)
     assert "train.per_device_train_batch_size to 8 and train.gradient_accumulation_steps to 12" in error.value.fix
     with pytest.raises(OutOfMemory) as error:
-        preflight.memory(config, SHAPE, SHAPE, 4, memory.PROGRAM)
+        preflight.require_memory(config, SHAPE, SHAPE, 4, memory.PROGRAM)
     assert "smaller teacher" in error.value.fix
-
-
-def test_vocabulary_with_padding_and_with_rows_missing():
-    tokenizer = chat_tokenizer()
-    rows = len(tokenizer)
-
-    def loaded(width: int):
-        return SimpleNamespace(model=chat_model(width=width), tokenizer=tokenizer, entry=SimpleNamespace(name="tiny"))
-
-    assert compatibility.vocabulary(loaded(rows)) == f"Teacher and student share {rows} tokens."
-    assert "7 rows of the model are padding" in compatibility.vocabulary(loaded(rows + 7))
-    with pytest.raises(CompatibilityError, match="tiny"):
-        compatibility.vocabulary(loaded(rows - 1))
-
-
-@pytest.mark.parametrize(("changes", "kind", "error", "told"), [
-    ({"masking": {"fraction": 0.3}}, "causal", CompatibilityError, "masking belongs"),
-    ({"losses": {"kd_positions": "masked"}, "masking": {"rarity": 0}}, "causal", CompatibilityError, "losses.kd_positions belong "),
-    ({"student": {"architecture": "distilbert"}}, "causal", CompatibilityError, "student.architecture"),
-    ({"evaluation": {"sentiment_items": 5}}, "masked", ConfigError, "answers no question")])
-def test_settings_of_the_other_kind_are_told(changes, kind, error, told):
-    with pytest.raises(error, match=told):
-        compatibility.objective(parse_recipe(changes), kind)

@@ -101,7 +101,7 @@ def _teacher(base: ExperimentConfig) -> ModelEntry | None:
 def _described(reference: str) -> ModelEntry | None:
     """What is known of a model that a link names; None after saying why no chain can begin with it."""
     try:
-        return compatibility.predicts_next(state.describe(reference), "chain")
+        return compatibility.require_causal_lm(state.describe(reference), "chain")
     except CompatibilityError as error:
         views.problem(error)
         return None

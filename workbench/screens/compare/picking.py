@@ -8,7 +8,7 @@ from contextlib import suppress
 import streamlit as st
 
 from core.errors import CompatibilityError, ModelNotFound
-from core.models.compatibility import check_task
+from core.models.compatibility import require_task
 from workbench.errors import RunNotFound
 from workbench.screens.shared import links, panes, state, views
 from workbench.screens.shared.panes import CHAT, PANES, Pane
@@ -85,7 +85,7 @@ def _fits(name: str, chosen: Pane) -> bool:
     if entry is None:
         return True
     try:
-        check_task(entry, chosen.task)
+        require_task(entry, chosen.task)
     except CompatibilityError as error:
         views.problem(error)
         if own := panes.of_task(entry.task):

@@ -40,7 +40,7 @@ def offer(entry: ModelEntry) -> Offer | None:
         CompatibilityError: a model that fills no blanks.
         CorruptModel: the folder of its export is damaged.
     """
-    compatibility.check_task(entry, "masked")
+    compatibility.require_task(entry, "masked")
     if entry.path is None:
         return None
     folder = export_folder(entry)
