@@ -17,7 +17,7 @@ STOP_WITHIN = 1  # seconds that open connections get when the server ends
 
 
 def main(port: int | None = None, host: str | None = None) -> None:
-    """Serve the app until Ctrl-C or SIGTERM; training runs go on.
+    """Serve the app until Ctrl-C or SIGTERM; training runs continue.
 
     Args:
         port: TCP port, 0 for any free one (default: the environment variable PORT, else 8501).
@@ -70,7 +70,7 @@ def _serve(listener: socket.socket, host: str) -> None:
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
-            print(f"Stillhouse answers at {_address(listener, host)}  (Ctrl-C ends it, runs go on)", flush=True)
+            print(f"Stillhouse answers at {_address(listener, host)}  (Ctrl-C ends it, runs continue)", flush=True)
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             logging.getLogger("uvicorn.error").addFilter(_is_news)

@@ -87,7 +87,7 @@ def test_it_says_where_it_is_and_ends_when_told(app: AppProcess, number: signal.
         assert tab.recv(100).startswith(b"HTTP/1.1 101")
         app.process.send_signal(number)
         assert app.process.wait(PATIENCE) == 0
-    assert app.log.read_text().splitlines() == [f"Stillhouse answers at {app.url}  (Ctrl-C ends it, runs go on)"]
+    assert app.log.read_text().splitlines() == [f"Stillhouse answers at {app.url}  (Ctrl-C ends it, runs continue)"]
 
 
 @posix

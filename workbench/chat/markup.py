@@ -36,7 +36,7 @@ def header(name: str, role: str, card: ModelCard | None = None, turn: Turn | Non
 
 
 def on_screen(error: StillhouseError) -> str:
-    """An error in words for a page: without the command lines that a terminal would be told."""
+    """Return the text of an error for a page, without the command lines that help in a terminal."""
     return re.sub(r"(:|, as in|, or)? *python -m workbench [^.]*?(\.|$)", ".", str(error)).replace("..", ".")
 
 

@@ -43,7 +43,7 @@ class ChatMount:
         if error := building.exception():
             logging.getLogger(__name__).error("The chat pane could not be started.", exc_info=error)
             pane.set_exception(error)
-            pane.exception()  # it has been told; asyncio need not report it again
+            pane.exception()  # it was reported; asyncio need not report it again
             return
         async with building.result().router.lifespan_context(building.result()):
             pane.set_result(building.result())

@@ -1,7 +1,7 @@
 """The chat pane as a Gradio application: events in, HTML and messages out.
 
 A tab's state lives in the tab: the models and the chat's id in its address, its history in hidden text fields. So an
-open tab goes on after a restart of the server, and no tab holds a connection while nothing happens (`gr.State` would).
+open tab survives a restart of the server, and no tab holds a connection while nothing happens (`gr.State` would).
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ STOP_SECONDS = 2.0  # what the process gets to end by itself
 # Turns for which a waiting thread of a model keeps its core. By default it does for milliseconds, which beside a training
 # run on the same cores makes answers up to thirty times slower; with no turns at all a lone answer takes twice as long.
 SPIN = "10000"
-LARGEST_LOG = 1 << 20  # bytes; a longer one is begun anew with the next process
+LARGEST_LOG = 1 << 20  # bytes; a longer one is truncated when the next process starts
 
 
 class EngineLost(StillhouseError):
@@ -61,7 +61,7 @@ class Engine:
         self._closed = False
 
     def info(self, model: str, task: Task | None = None) -> ModelCard:
-        """Load a model and tell what it is. Raises CompatibilityError if a task is named and its head is for another."""
+        """Load a model and return its card. Raises CompatibilityError if a task is named and its head is for another."""
         return ModelCard(**self._call("info", model=self._resolve(model), task=task))
 
     def generate(self, model: str, messages: Sequence[Mapping[str, str]], **sampling: float) -> Generation:
@@ -172,12 +172,12 @@ class Generation:
         return map(wire.read_generation, self._request.messages())
 
     def stop(self) -> None:
-        """End it within a token, from any thread: the iteration goes on to the `Answer`, which then is shorter."""
+        """End it within a token, from any thread: the iteration continues to the `Answer`, which then is shorter."""
         self._request.cancel()
 
 
 class _Request:
-    """Something asked of an engine process, and the inbox for its messages."""
+    """A request to an engine process, and the inbox for its messages."""
 
     def __init__(self, process: _Process, op: str, arguments: Mapping[str, Any]) -> None:
         self._process = process
@@ -251,11 +251,11 @@ class _Process:
         return number
 
     def cancel(self, number: int) -> None:
-        """Tell the process that an answer need not go on."""
+        """Request the end of an answer."""
         self._write({"id": number, "op": "cancel"})
 
     def release(self) -> None:
-        """Tell the process to drop the models that are not in use."""
+        """Request that models that are not in use are dropped."""
         self._write({"id": 0, "op": "release"})
 
     def forget(self, number: int) -> None:
@@ -280,7 +280,7 @@ class _Process:
         try:
             with self._write_lock:
                 wire.send(self._popen.stdin, request)
-        except (BrokenPipeError, ValueError):  # dead, or closed: the reading thread tells everyone who waits
+        except (BrokenPipeError, ValueError):  # dead, or closed: the reading thread notifies everyone who waits
             logging.getLogger(__name__).info("The engine process %d takes no more requests.", self.pid)
 
     def _read(self) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import torch
 
 ROOM = 1.5  # times the weights: reading them and answering takes memory beside them
-RESERVE_GIB = 0.5  # never taken: the rest of the machine goes on
+RESERVE_GIB = 0.5  # never taken, for the rest of the machine
 IDLE_SECONDS = 600.0  # a model that nobody asks for this long gives its memory back, to a training for instance
 
 
@@ -47,7 +47,7 @@ class PooledModel:
 
 
 class ModelPool:
-    """Loads models when they are first asked for. Safe to use from several threads."""
+    """Loads models when they are first requested. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._models: dict[str, PooledModel] = {}

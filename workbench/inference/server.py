@@ -67,7 +67,7 @@ class Cores:
     def share(self, parameters: int = SMALL) -> Iterator[Callable[[], None]]:
         """Take part with a model of that size, by default one that uses all it gets.
 
-        The function it gives sets the calling thread's share anew: call it once a token.
+        The function it gives adjusts the calling thread's share: call it once a token.
         """
         with self._lock:
             self._answers += 1
@@ -119,7 +119,7 @@ class Server:
             threading.Thread(target=self._answer, args=(number, op, request), name=f"{op} {number}", daemon=True).start()
 
     def _answer(self, number: int, op: str, arguments: Message) -> None:
-        # An unexpected exception goes on to the log; whoever waits is told this all the same.
+        # An unexpected exception also goes to the log; whoever waits gets this message.
         outcome = wire.write_error(StillhouseError(f"The engine failed at '{op}'.", "", f"Its log shows where: {paths.engine_log()}"))
         try:
             for message in self._operations[op](self._cancelled[number], **arguments):
@@ -185,23 +185,23 @@ class Server:
 
     def _next_token(self, _cancelled: threading.Event, model: str, prompt: str, count: int) -> Iterator[Message]:
         with self._pool.using(model) as (loaded, card), self._cores.share(card.parameters):
-            told = next_token_logits(loaded.model, loaded.tokenizer, prompt, count)
-            yield _value({"tokens": told.tokens, "logits": [round(logit, 3) for logit in told.logits]})
+            predicted = next_token_logits(loaded.model, loaded.tokenizer, prompt, count)
+            yield _value({"tokens": predicted.tokens, "logits": [round(logit, 3) for logit in predicted.logits]})
 
     def _blanks(self, _cancelled: threading.Event, models: list[str], text: str, count: int) -> Iterator[Message]:
-        with self._asked(models, "masked") as loaded:
+        with self._loaded(models, "masked") as loaded:
             blanks = compare_blanks(loaded, text, count)
             passes = [partial(fill_blanks, each.model, each.tokenizer, text) for each in loaded]
             yield _value({"blanks": [asdict(blank) for blank in blanks], "seconds": quick_latencies(passes)})
 
     def _classes(self, _cancelled: threading.Event, models: list[str], text: str, pair: str) -> Iterator[Message]:
-        with self._asked(models, "classification") as loaded:
+        with self._loaded(models, "classification") as loaded:
             passes = [partial(class_probabilities, each.model, each.tokenizer, text, pair) for each in loaded]
             classes = [[asdict(share) for share in run()] for run in passes]
             yield _value({"classes": classes, "seconds": quick_latencies(passes)})
 
     @contextlib.contextmanager
-    def _asked(self, models: list[str], task: Task) -> Iterator[list[LoadedModel]]:
+    def _loaded(self, models: list[str], task: Task) -> Iterator[list[LoadedModel]]:
         """Several models at once, none of which makes room for another. Raises CompatibilityError for one with another task."""
         with contextlib.ExitStack() as stack:
             pooled = [stack.enter_context(self._pool.using(model)) for model in models]

@@ -1,4 +1,4 @@
-"""The job runner: queued runs become detached processes, dead ones are noticed, living ones are asked to stop.
+"""The job runner: queued runs become detached processes, dead ones are noticed, living ones receive stop requests.
 
 There is no daemon. Whoever looks, the app's `Runner` thread, a verb of the command line or a worker at its end, calls
 `launch_next`; the store sees to it that each run is started once and that each device has one run at a time.
@@ -37,7 +37,7 @@ def submit(config: ExperimentConfig, store: Store, command: str | None = None) -
         command: the line that repeats it (default: one that names the recipe in the run's folder).
 
     Raises:
-        StillhouseError: it cannot work, as far as can be told without loading anything; nothing is queued then.
+        StillhouseError: it cannot work, as far as is known without loading anything; nothing is queued then.
     """
     config, parents = _checked(config, store)
     run = store.create_run(config, command, parents)
@@ -77,7 +77,7 @@ def reconcile(store: Store) -> list[Run]:
         if problem is None:
             continue
         recover(store, run)
-        hint = "Resume goes on from the last checkpoint. The end of the log may say more."
+        hint = "Resume continues from the last checkpoint. The end of the log may say more."
         if store.finish(run.id, "lost", problem, hint, attempt=run.started):
             ended.append(store.run(run.id))
     return ended
@@ -92,7 +92,7 @@ def force_stop(reference: str, store: Store) -> Run:
             raise WrongStatus(f"The process of the run '{run.name}' (pid {run.process.pid}) does not end.", "",
                               "It hangs in the operating system, as in a driver; wait, or restart the machine.")
     recover(store, run)
-    store.finish(run.id, "stopped", f"Ended by force at step {run.progress.step}.", "Resume goes on from the last checkpoint.",
+    store.finish(run.id, "stopped", f"Ended by force at step {run.progress.step}.", "Resume continues from the last checkpoint.",
                  attempt=run.started)
     return store.run(run.id)
 
@@ -114,12 +114,12 @@ class Runner:
     """A thread that looks after the queue once a second for as long as the app runs. Runs outlive it.
 
     Args:
-        begun: told of every run that was started, by whomever, while its worker is still loading.
+        begun: called with every run that was started, by whomever, while its worker is still loading.
     """
 
     def __init__(self, store: Store, interval: float = 1.0, begun: Callable[[Run], None] | None = None) -> None:
         self._store, self._interval, self._begun = store, interval, begun
-        self._known: set[tuple[str, float | None]] = set()  # attempts that `begun` was told of
+        self._known: set[tuple[str, float | None]] = set()  # attempts that `begun` was called with
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="job-runner", daemon=True)
         self.problem: Exception | None = None
@@ -140,7 +140,7 @@ class Runner:
             try:
                 launch_next(self._store)
                 if self._begun is not None:
-                    self._tell_of_new(self._begun)
+                    self._announce_new(self._begun)
                 self.problem = None
             except Exception as error:  # a full disk may have room again at the next look, and a queue that nobody minds is worse
                 if str(error) != str(self.problem):
@@ -149,7 +149,7 @@ class Runner:
             if self._done.wait(self._interval):
                 return
 
-    def _tell_of_new(self, begun: Callable[[Run], None]) -> None:
+    def _announce_new(self, begun: Callable[[Run], None]) -> None:
         active = {(run.id, run.started): run for run in self._store.runs(status=ACTIVE)}
         for attempt in active.keys() - self._known:
             begun(active[attempt])

@@ -28,7 +28,7 @@ def choose_slot(requested: str, busy: Collection[str]) -> str | None:
 def slot_environment(requested: str, slot: str, environment: Mapping[str, str]) -> dict[str, str]:
     """The environment of a worker: a run with an open choice is held to its slot, any other counts the GPUs from the first.
 
-    A worker starts the next run too, on any slot, so it is also told which GPUs there were before it was held to one.
+    A worker starts the next run too, on any slot, so it also receives which GPUs there were before it was restricted to one.
     """
     mask, gpus = _mask(environment), visible_gpus(environment)
     changed = {key: value for key, value in environment.items() if key != VISIBLE}

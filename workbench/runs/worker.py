@@ -89,7 +89,7 @@ def run_worker(run_id: str, store: Store, engine: Engine | None = None, *, watch
 
 def _stopped(how: str, run: Run) -> Ending:
     total = f" of {run.progress.total}" if run.progress.total else ""
-    return "stopped", f"{how} at step {run.progress.step}{total}.", "Resume goes on from the last checkpoint."
+    return "stopped", f"{how} at step {run.progress.step}{total}.", "Resume continues from the last checkpoint."
 
 
 @contextmanager

@@ -144,7 +144,7 @@ def made_name(place: ChainPlace, target: Target, method: str, alpha: float | Non
 
 
 def outdated(model: MadeModel, place: ChainPlace) -> bool:
-    """Whether the chain was built anew since the model was made from it."""
+    """Return whether the chain was rebuilt since the model was made from it."""
     return model.folder.stat().st_mtime < place.built
 
 

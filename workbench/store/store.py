@@ -1,4 +1,4 @@
-"""The run store: what was asked for, how it went, every number that was logged. Safe to share between processes.
+"""The run store: configurations, statuses and every number that was logged. Safe to share between processes.
 
 Each change of status is one guarded UPDATE, so of two processes that try, one succeeds. Times are seconds since 1970.
 """
@@ -136,7 +136,7 @@ class Store(RunLog):
         """Take the queued run that waits longest among those whose device is free.
 
         Args:
-            choose_slot: (device asked for in the config, slots in use) -> the slot to occupy, or None while none is free.
+            choose_slot: (device requested in the config, slots in use) -> the slot to occupy, or None while none is free.
         """
         with self._database.write() as connection:
             busy = {row["device"] for row in connection.execute(f"SELECT device FROM runs WHERE {IS_ACTIVE}")}
@@ -157,13 +157,13 @@ class Store(RunLog):
             process.pid, process.started, process.boot_id, time.time(), json.dumps(versions()), git_commit(), run_id)
 
     def note_launch(self, run_id: str, process: Process) -> None:
-        """The launcher's word for a worker that may die before its first: lets `lost` be seen at once."""
+        """Record the process of a worker that may die before it reports: `lost` is then seen at once."""
         self._update(run_id, f"{IS_ACTIVE} AND pid IS NULL", pid=process.pid, pid_started=process.started, boot_id=process.boot_id)
 
     def record(self, run_id: str, process: Process, metrics: Iterable[MetricRow], events: Iterable[EventRow], progress: Progress) -> bool:
         """Write what a worker has gathered, in one transaction; returns whether it should stop.
 
-        What replaces what: see `run_log.insert`. A worker that no longer owns the run is told to stop, and what it logged is
+        What replaces what: see `run_log.insert`. A worker that no longer owns the run receives a stop request, and what it logged is
         still kept.
         """
         with self._database.write() as connection:
@@ -195,7 +195,7 @@ class Store(RunLog):
         raise WrongStatus(f"The run '{run.name}' is {self.run(run.id).status}.", "Only a queued or running run can be stopped.")
 
     def requeue(self, reference: str) -> Run:
-        """Queue a stopped, failed or lost run again under its own id; it goes on from its last checkpoint. Raises WrongStatus."""
+        """Queue a stopped, failed or lost run again under its own id; it resumes from its last checkpoint. Raises WrongStatus."""
         run = self.run(reference)
         if self._update(run.id, IS_RESUMABLE, status="queued", queued=time.time(), finished=None, message=None, hint=None,
                         stop_requested=None, heartbeat=None):
@@ -238,7 +238,7 @@ class Store(RunLog):
         return self.run(run.id)
 
     def discard(self, reference: str) -> None:
-        """Remove a run that never came to training, as if it had not been asked for. Raises WrongStatus while it is active."""
+        """Remove a run that never came to training, as if it had never been submitted. Raises WrongStatus while it is active."""
         self.purge(self.delete(reference).id)
 
     def purge(self, reference: str) -> None:

@@ -1,4 +1,4 @@
-"""The verbs of chains: build one, ask it for any size."""
+"""The verb `interpolate`, and how chains are shown."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 def is_chain(reference: str) -> bool:
-    """Whether a reference names a chain that is not a run."""
+    """Return whether a reference names a chain that is not a run."""
     return reference in house_chains() or (Path(reference).expanduser() / FILE).is_file()
 
 
 def parameters(text: str) -> int:
-    """A parameter count as people write it: 4200000, 4.2M, 1.1B. Raises ConfigError."""
+    """Parse a parameter count: 4200000, 4.2M, 1.1B. Raises ConfigError."""
     factors = {"k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9}
     number, factor = (text[:-1], factors[text[-1].lower()]) if text and text[-1].lower() in factors else (text, 1)
     try:
@@ -37,7 +37,7 @@ def parameters(text: str) -> int:
 
 
 def alpha(text: str) -> float | None:
-    """The share of the smaller anchor; None for ``auto``. Raises ConfigError."""
+    """Parse the weight of the smaller anchor; None for ``auto``. Raises ConfigError."""
     if text == "auto":
         return None
     try:
@@ -51,7 +51,7 @@ def alpha(text: str) -> float | None:
 
 
 def interpolate(options: argparse.Namespace, store: Store) -> tuple[dict[str, Any], str]:
-    """Make a model of any size; the document and the text to show."""
+    """Create a model of any size; returns the JSON document and the text."""
     share = alpha(options.alpha)
     if (options.params is None) == (options.layers is None):
         raise ConfigError("No size was given." if options.params is None else "Two sizes were given: --params and --layers.",
@@ -69,7 +69,7 @@ def interpolate(options: argparse.Namespace, store: Store) -> tuple[dict[str, An
 
 
 def made_document(made: GeneratedModel, chain: Chain, out: str) -> dict[str, Any]:
-    """A model that was made, with what it is held against."""
+    """Return a created model and its baselines, as plain data."""
     large, small = (chain.anchors[number] for number in (made.target.bracket, made.target.bracket + 1))
     return {"chain": made.chain, "output_dir": str(Path(out).expanduser().absolute()), "parameters": made.target.parameters,
             **shape_document(made.target.dimensions), "method": made.method, "alpha": made.alpha, "swapped": made.swapped,
@@ -78,7 +78,7 @@ def made_document(made: GeneratedModel, chain: Chain, out: str) -> dict[str, Any
 
 
 def made_text(made: GeneratedModel, out: str) -> str:
-    """The same for people."""
+    """Return the same as text."""
     sizes = made.target.dimensions
     how = f"alpha {made.alpha:.3g}" if made.alpha is not None else f"blocks swapped back: {', '.join(map(str, made.swapped)) or 'none'}"
     rows = [(name.replace("_", " "), f"{loss:.4f}") for name, loss in made.losses.items()]
@@ -87,14 +87,14 @@ def made_text(made: GeneratedModel, out: str) -> str:
 
 
 def chain_document(chain: Chain) -> dict[str, Any]:
-    """A chain with its anchors in descending size, and its measured curve."""
+    """Return a chain with its anchors in descending size and its measured curve, as plain data."""
     return {"chain": chain.reference, "folder": str(chain.path), "aligned": chain.aligned,
             "anchors": [anchor_document(anchor) for anchor in chain.anchors], "curve": [asdict(point) for point in chain.curve],
             "config": chain.record["config"], "command": chain.record["command"]}
 
 
 def chain_text(chain: Chain) -> str:
-    """The same for people."""
+    """Return the same as text."""
     rows = [(f"{chain.reference}:{anchor.number}", units.count(anchor.parameters), anchor.dimensions.layers, anchor.dimensions.hidden,
              anchor.dimensions.neurons, f"{anchor.validation_loss:.4f}", units.duration(anchor.seconds) if anchor.seconds else None)
             for anchor in chain.anchors]
@@ -106,12 +106,12 @@ def chain_text(chain: Chain) -> str:
 
 
 def anchor_document(anchor: Anchor) -> dict[str, Any]:
-    """One anchor."""
+    """Return an anchor as plain data."""
     return {"number": anchor.number, "parameters": anchor.parameters, **shape_document(anchor.dimensions),
             "validation_loss": anchor.validation_loss, "tokens": anchor.tokens, "seconds": anchor.seconds}
 
 
 def shape_document(sizes: Any) -> dict[str, int]:
-    """Sizes under the names of recipes."""
+    """Return a shape under the names of recipe keys."""
     return {"layers": sizes.layers, "hidden": sizes.hidden, "heads": sizes.heads, "key_value_heads": sizes.key_value_heads,
             "feed_forward": sizes.neurons}

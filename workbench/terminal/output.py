@@ -136,9 +136,9 @@ def export_document(made: Exported, out: Path) -> dict[str, Any]:
 def export_text(made: Exported, out: Path) -> str:
     """An export for people: sizes, times on one thread, and agreement with torch."""
     rows = []
-    for form, told in made.forms.items():
-        agreement = told.agreement
-        rows.append((form, units.format_bytes(told.bytes), f"{told.milliseconds:.2f} ms", *((None,) * 3 if agreement is None else (
+    for form, measured in made.forms.items():
+        agreement = measured.agreement
+        rows.append((form, units.format_bytes(measured.bytes), f"{measured.milliseconds:.2f} ms", *((None,) * 3 if agreement is None else (
             f"{agreement.top1:.1%} of {agreement.positions}", f"{agreement.largest_probability_difference:.2g}",
             f"{agreement.mean_probability_difference:.2g}"))))
     head = ("FORM", "SIZE", "ONE TEXT", "SAME TOP-1", "LARGEST DIFFERENCE", "MEAN DIFFERENCE")
