@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from core.studies.claims import outcomes, registry
+from core.studies.seeds import DEFAULT_SEEDS
 from core.system.files import write_json
 from tests.core.studies.claims.fake_claims import fake, put_in_place
 from tests.workbench.studies.waiting import FAKE_WORKER, ended, training, wait_for
@@ -46,7 +47,7 @@ def test_a_check_reports_progress_and_stops_on_request() -> None:
     job = ClaimJob.of("ENDLESS")
     background.start_claim("ENDLESS")
     state = wait_for(job, training)
-    assert state.text.startswith("Walk: step ") and (state.done, state.total) == (0, 3)
+    assert state.text.startswith("Walk: step ") and (state.done, state.total) == (0, DEFAULT_SEEDS)
     assert not job.stop_file.exists()
     job.stop_file.touch()
     state = wait_for(job, ended)
