@@ -24,7 +24,8 @@ PAGES = [
     ("device", "On device", {}),
     ("models", "Models", {}),
     ("ablation", "Ablation", {}),
-    ("checks", "Paper checks", {}),
+    ("claims", "Claims", {}),
+    ("checks", "Claims", {"visibility": "hidden"}),  # the address of release 0.1.0 leads to that of today
 ]
 
 ACCENT_AS_TEXT = "button[role=radio][aria-checked=true], [data-testid=stTab][aria-selected=true], [data-testid=stSliderThumbValue]"

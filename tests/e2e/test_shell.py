@@ -11,8 +11,8 @@ from playwright.sync_api import BrowserContext, Page, Route, expect
 from tests.app_process import AppProcess, running_app
 from tests.e2e.conftest import SETTLED, measure_overflow, settled, widest_overflow
 
-ADDRESSES = ["/", "/new", "/chain", "/runs", "/run", "/compare", "/device", "/models", "/checks"]
-MENU = ["Home", "New experiment", "Chain", "Runs", "Compare", "On device", "Models", "Paper checks"]
+ADDRESSES = ["/", "/new", "/chain", "/runs", "/run", "/compare", "/device", "/models", "/claims", "/checks"]
+MENU = ["Home", "New experiment", "Chain", "Runs", "Compare", "On device", "Models", "Claims"]
 PASSWORD = "copper kettle"
 STYLE_SCRIPT = re.compile(r"/static/js/Html\.")  # draws what `st.html` sent, the pages' own style sheet among it
 

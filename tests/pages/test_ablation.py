@@ -93,20 +93,20 @@ def test_finished(open_page: Open) -> None:
     assert "finished" in said and "Without soft targets\\: held-out cross-entropy is worse" in said
     assert COMMAND in said and "95% CI, Student's t over 3 seeds" in said
     assert "to the right is worse" in said and "1910.01108" in said
-    assert not any(each.label == "Go on" for each in page.button)
+    assert not any(each.label == "Resume" for each in page.button)
     page.segmented_control(key=f"metric.{folder.name}").set_value("agreement")
     assert "to the left is worse" in texts(fault_free(page.run()))
 
 
 @pytest.mark.parametrize(("state", "kind"), [("stopped", "info"), ("failed", "error"), ("lost", "warning")])
-def test_an_end_before_the_end_says_why_and_goes_on(open_page: Open, monkeypatch: pytest.MonkeyPatch, state: str, kind: str) -> None:
+def test_an_early_end_says_why_and_can_be_resumed(open_page: Open, monkeypatch: pytest.MonkeyPatch, state: str, kind: str) -> None:
     started: list[tuple] = []
     monkeypatch.setattr(background, "start_ablation", lambda *given: started.append(given))
     folder = begun(seeds=5, found=True)
     told(folder, state, message="It ended.", hint="Do this.")
     page = open_page("ablation")
     assert "It ended." in page.get(kind)[0].value and "3 of 5 seeds so far" in texts(page)
-    fault_free(button(page, "Go on").click().run())
+    fault_free(button(page, "Resume").click().run())
     assert started == [(parse_recipe(result().config), 5)]
 
 

@@ -1,4 +1,4 @@
-"""Ablations: choose a recipe and begin, what runs, and what each part was worth, with intervals over paired seeds."""
+"""Ablations: a form that starts one, the running one, and what each part was worth, with intervals over paired seeds."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def show() -> None:
     _form(busy)
     folders = results.folders()
     if not folders:
-        views.empty_state("No ablation yet. Choose a recipe above and start it: it goes on in the background, and the page may be closed "
+        views.empty_state("No ablation yet. Choose a recipe above and start it: it runs in the background, and the page may be closed "
                           "meanwhile.", "science")
     for folder in folders:
         _card(folder, busy)
@@ -117,7 +117,7 @@ def _card(folder: Path, busy: str | None) -> None:
             if status == "running":
                 _stop_button(job)
             elif not _whole(result, seeds):
-                _go_on_button(folder, config, len(seeds), busy)
+                _resume_button(folder, config, len(seeds), busy)
         st.caption(views.plain(_summary(config, len(seeds), result)))
         _state(job, latest)
         if result is not None:
@@ -142,14 +142,14 @@ def _whole(result: Ablation | None, seeds: tuple[int, ...]) -> bool:
 
 def _stop_button(job: AblationJob) -> None:
     if st.button("Stop", icon=":material/stop:", key=f"stop.{job.folder.name}", disabled=job.stop_file.exists(),
-                 help="Ends after the current step. Trainings that had ended are kept."):
+                 help="Stops after the current step. Finished trainings are kept."):
         job.stop_file.touch()
         st.rerun()
 
 
-def _go_on_button(folder: Path, config: ExperimentConfig, seeds: int, busy: str | None) -> None:
-    if st.button("Go on", icon=":material/play_arrow:", key=f"on.{folder.name}", disabled=busy is not None,
-                 help=f"{busy}, one at a time." if busy else "Goes on after the trainings that had ended."):
+def _resume_button(folder: Path, config: ExperimentConfig, seeds: int, busy: str | None) -> None:
+    if st.button("Resume", icon=":material/play_arrow:", key=f"on.{folder.name}", disabled=busy is not None,
+                 help=f"{busy}, one at a time." if busy else "Resumes after the finished trainings."):
         with views.errors_shown():
             background.start_ablation(config, seeds)
             st.rerun()

@@ -22,6 +22,7 @@ VERDICT_NAMES: dict[Verdict, str] = {"pass": "reproduced", "fail": "not reproduc
 Measured = Mapping[str, Sequence[float]]  # name of a number -> its value for each seed
 
 VERSION = 2  # to be raised when the same values may get another verdict
+VERSIONS = {1: "two standard errors", 2: f"{level_words()} interval, Student's t"}
 MIN_SEEDS = 3  # fewer give no verdict
 TREND_SHARE = 2 / 3  # of the seeds that must agree on a trend
 INTERVAL = f"whole {level_words()} confidence interval (Student's t over the seeds)"

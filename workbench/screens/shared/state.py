@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from core.models.catalog import ModelEntry
     from core.models.checkpoints import Task
 
-HOME, NEW, TUNE, CHAIN, RUNS, RUN, COMPARE, DEVICE, MODELS, CHECKS, ABLATION = (
+HOME, NEW, TUNE, CHAIN, RUNS, RUN, COMPARE, DEVICE, MODELS, CLAIMS, CHECKS, ABLATION = (
     str(PROJECT / "pages" / f"{name}.py")
-    for name in ("home", "new", "tune", "chain", "runs", "run", "compare", "device", "models", "checks", "ablation"))
+    for name in ("home", "new", "tune", "chain", "runs", "run", "compare", "device", "models", "claims", "checks", "ablation"))
 ARMS, NAMES = pd.CategoricalDtype([STUDENT, CONTROL]), pd.CategoricalDtype(list(METRICS))  # ten times faster to select by than text
 RUN_SHOWN = "run.shown"  # in the session state
 KEPT_CURVES = 12  # runs; what one session keeps in memory of the curves it looked at

@@ -1,4 +1,4 @@
-"""The claims of the papers: what each says, the published number, ours with its interval and verdict, and a button that checks again."""
+"""Claims of papers: the statement, the published number, ours with its interval and verdict, and a button that checks it again."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import streamlit as st
 from core.evaluation.statistics import level_words
 from core.studies.claims import outcomes, registry
 from core.studies.claims.claim import Claim, Figure
-from core.studies.claims.outcomes import Number, Outcome
-from core.studies.claims.rules import VERDICT_NAMES
+from core.studies.claims.outcomes import Number, Outcome, Rejudgement
+from core.studies.claims.rules import VERDICT_NAMES, VERSION, VERSIONS
 from core.system.units import duration
 from workbench.screens.shared import views
 from workbench.studies import background
@@ -18,11 +18,12 @@ from workbench.studies.jobs import ClaimJob, JobState
 
 POLL_SECONDS = 1.5
 VERDICT_LOOKS = {"pass": ("green", "check_circle"), "fail": ("red", "cancel"), "inconclusive": ("orange", "help")}
-HEADLINES = 2  # numbers of a claim that its card shows; the others wait below
+HEADLINES = 2  # figures of a claim on its card; all of them stand in the expander below
 
 
 def claims() -> None:
-    """A card for each claim, system by system."""
+    """Show a card for each claim, system by system, below a count of the verdicts."""
+    _tally()
     busy = background.running_job()
     for system, members in groupby(registry.CLAIMS.values(), key=lambda claim: claim.system):
         st.subheader(system, anchor=False)
@@ -52,11 +53,24 @@ def _card(claim: Claim, busy: str | None) -> None:
         _details(claim, found and found[0])
 
 
+def rejudged_words(earlier: Rejudgement) -> str:
+    """Return which verdict an outcome had under the rules of its run."""
+    return (f"{VERDICT_NAMES[earlier.verdict].capitalize()} by the rules of its run ({VERSIONS[earlier.rules_version]}); judged again from "
+            f"the same values ({VERSIONS[VERSION]}).")
+
+
+def _tally() -> None:
+    """Count the verdicts in one line."""
+    found = [known[0].verdict for claim in registry.CLAIMS.values() if (known := outcomes.latest(claim)) is not None]
+    counts = [f"{found.count(verdict)} {words}" for verdict, words in VERDICT_NAMES.items()]
+    st.markdown(f"{len(registry.CLAIMS)} claims: {', '.join(counts)}, {len(registry.CLAIMS) - len(found)} not run yet.")
+
+
 def _verdict(outcome: Outcome | None, check: JobState | None) -> None:
     if check is not None and check.state == "running":
         st.badge("running", color="primary", icon=":material/play_circle:")
     elif outcome is None:
-        st.badge("not yet run here", color="gray", icon=":material/schedule:")
+        st.badge("not run yet", color="gray", icon=":material/schedule:")
     else:
         colour, icon = VERDICT_LOOKS[outcome.verdict]
         st.badge(VERDICT_NAMES[outcome.verdict], color=colour, icon=f":material/{icon}:")
@@ -65,12 +79,14 @@ def _verdict(outcome: Outcome | None, check: JobState | None) -> None:
 def _button(claim: Claim, checked: bool, job: ClaimJob, check: JobState | None, busy: str | None) -> None:
     if check is not None and check.state == "running":
         if st.button("Stop", icon=":material/stop:", key=f"stop.{claim.name}", disabled=job.stop_file.exists(),
-                     help="Ends after the current step. Seeds that had ended are kept."):
+                     help="Stops after the current step. Finished seeds are kept."):
             job.stop_file.touch()
             st.rerun()
         return
-    label = "Go on" if check is not None and check.state in ("stopped", "lost") else "Check again" if checked else "Check"
-    takes = f"About {duration(claim.seconds * len(claim.default_seeds))} on one quiet core, less where another claim has made its models."
+    label = "Resume" if check is not None and check.state in ("stopped", "lost") else "Check again" if checked else "Check"
+    seeds = len(claim.default_seeds)
+    takes = (f"About {duration(claim.seconds * seeds)} for {seeds} seeds on one idle core, less where another claim has trained its "
+             "models. With 5 seeds a 95% interval is half as wide as with 3.")
     if st.button(label, icon=":material/play_arrow:", key=f"check.{claim.name}", disabled=busy is not None,
                  help=f"{busy}, one at a time." if busy else takes):
         with views.errors_shown():
@@ -95,7 +111,7 @@ def _state(job: ClaimJob, check: JobState | None) -> None:
 def _progress(job: ClaimJob) -> None:
     check = job.load_state()
     if check is None or check.state != "running":
-        st.rerun()  # the card is drawn anew, with what came of it
+        st.rerun()  # redraws the card with the outcome
         return
     stopping = "stopping · " if job.stop_file.exists() else ""
     st.progress(check.done / (check.total or 1),
@@ -104,14 +120,16 @@ def _progress(job: ClaimJob) -> None:
 
 def _ours(claim: Claim, found: tuple[Outcome, str] | None) -> None:
     if found is None:
-        st.markdown("Nothing yet: the check runs in the background and the page may be closed meanwhile.")
+        st.markdown("No outcome yet. A check runs in the background; the page may be closed meanwhile.")
         return
     outcome, place = found
     for figure in claim.figures[:HEADLINES]:
         st.markdown(f"**{views.plain(interval(outcome.numbers[figure.name], figure))}**  :gray[{views.plain(figure.words)}]")
     kind = next(iter(outcome.numbers.values())).interval.interval_words
     seeds = f"± {kind}" if kind else "1 seed, no interval"
-    st.caption(f"{seeds} · {outcome.date[:10]} · {'checked here' if place == 'here' else 'comes with the app'}")
+    if outcome.rejudged is not None and outcome.rejudged.verdict != outcome.verdict:
+        st.caption(views.plain(rejudged_words(outcome.rejudged)))
+    st.caption(f"{seeds} · {outcome.date[:10]} · {'checked here' if place == 'here' else 'shipped with the app'}")
 
 
 def interval(number: Number, figure: Figure) -> str:
@@ -125,13 +143,15 @@ def interval(number: Number, figure: Figure) -> str:
 def _details(claim: Claim, outcome: Outcome | None) -> None:
     with st.expander("How it is checked", key=f"details.{claim.name}"):
         st.markdown(views.plain(claim.check))
-        st.markdown(f"**It holds if** {_readable_rule(claim)}.")
+        st.markdown(f"**Reproduced if** {_readable_rule(claim)}.")
         for pitfall in claim.pitfalls:
             st.markdown(f"- {views.plain(pitfall)}")
         if outcome is not None:
             rows = [[figure.words, interval(outcome.numbers[figure.name], figure)] for figure in claim.figures]
             views.text_table(["Number", f"Mean ± {level_words()} CI"], rows, numbers=True, label=f"Numbers of {claim.name}",
                              first_width="62%")
+            if outcome.rejudged is not None:
+                st.caption(views.plain(rejudged_words(outcome.rejudged)))
             versions = outcome.environment["versions"]
             st.caption(views.plain(f"{outcome.environment['processor']}, torch {versions.get('torch')}, transformers "
                                    f"{versions.get('transformers')}, {duration(outcome.seconds)} of work"))
@@ -139,7 +159,7 @@ def _details(claim: Claim, outcome: Outcome | None) -> None:
 
 
 def _readable_rule(claim: Claim) -> str:
-    """The rule with the numbers' words in place of their keys."""
+    """Return the rule with the figures' descriptions in place of their keys."""
     words = claim.rule.words
     for figure in claim.figures:
         words = words.replace(f"{figure.name} is", f"the {figure.words} is")
