@@ -48,11 +48,11 @@ def encode(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> l
 
 def encode_answer(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], answer: str) -> list[int]:
     """Token ids of an answer where it stands in the conversation: with the space that the template puts in front of it."""
-    asked = render(messages, tokenizer, add_generation_prompt=True)
+    prompt = render(messages, tokenizer, add_generation_prompt=True)
     answered = render([*messages, {"role": "assistant", "content": answer}], tokenizer)
-    place = answered.find(answer, len(asked)) if answered.startswith(asked) else -1
+    place = answered.find(answer, len(prompt)) if answered.startswith(prompt) else -1
     # Templates that rewrite earlier text, or trim the answer, have no such place; the bare answer is what their models generate.
-    return _token_ids(tokenizer, answered[len(asked):place + len(answer)] if place >= 0 else answer)
+    return _token_ids(tokenizer, answered[len(prompt):place + len(answer)] if place >= 0 else answer)
 
 
 def _token_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:

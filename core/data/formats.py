@@ -4,7 +4,7 @@
     messages                messages            {"messages": [...]}
     prompt, completion      prompt+completion   {"prompt": ..., "completion": ...}, or messages when both are lists of them
     text                    text                {"text": ...}
-    one that was asked for  what it holds       text or messages
+    a named column          what it holds       text or messages
 
 The first line that fits decides; upper and lower case are alike.
 """
@@ -95,8 +95,8 @@ def _parsed(value: Any, column: str, where: str) -> Any:
 def _exchange(prompt: Any, completion: Any, columns: tuple[str, ...], where: str) -> Row | None:
     if isinstance(prompt, list) and isinstance(completion, list):
         return _conversation([*prompt, *completion], where)
-    asked, answered = (_text(value, f"{where}: '{name}'") for value, name in zip((prompt, completion), columns, strict=True))
-    return {"prompt": asked, "completion": answered} if answered.strip() else None
+    question, answer = (_text(value, f"{where}: '{name}'") for value, name in zip((prompt, completion), columns, strict=True))
+    return {"prompt": question, "completion": answer} if answer.strip() else None
 
 
 def _conversation(messages: list[Any], where: str) -> Row | None:

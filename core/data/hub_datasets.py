@@ -1,4 +1,4 @@
-"""Datasets of the hub as tables. The library is imported when one is asked for, never before."""
+"""Read datasets of the hub as tables; the `datasets` library is imported on first use."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Which tokens a masked-language model is asked for, and what it sees in their place.
+"""Select and corrupt tokens for masked language modelling (MLM; 1810.04805, section 3.1).
 
 Of a whole batch, a budget of ceil(fraction * tokens) positions is drawn without replacement, in proportion to
 
     max(count, 1) ** -rarity,        count: how often the token occurs in the training text
 
-so that rare tokens are asked for more often (XLM, 1901.07291, section 3.3, as DistilBERT was trained). Special tokens and padding
-are never asked for. Of the chosen positions a share is replaced by the mask token, a share by any ordinary token, and the rest
+so that rare tokens are selected more often (XLM, 1901.07291, section 3.3, as DistilBERT was trained). Special tokens and padding
+are never selected. Of the selected positions a fraction is replaced by the mask token, a share by any ordinary token, and the rest
 stays: 80, 10 and 10 % as published (1810.04805, section 3.1).
 
 With whole words, the words of a batch are drawn in place of its tokens, in proportion to the mean weight of their tokens, until
@@ -39,7 +39,7 @@ class Masked:
 
     Attributes:
         input_ids: (B, T) int64, as the model sees them.
-        chosen: (B, T) bool; the positions that are asked for.
+        chosen: (B, T) bool; the positions to predict.
     """
 
     input_ids: np.ndarray
@@ -74,7 +74,7 @@ class Masker:
 
         Args:
             input_ids: (B, T) integers.
-            countable: (B, T) bool; positions that may be asked for.
+            countable: (B, T) bool; positions that may be selected.
         """
         rng = np.random.default_rng(seed)
         ids = input_ids.astype(np.int64)
@@ -106,7 +106,7 @@ class Masker:
         taken = np.zeros(len(keys), dtype=bool)
         taken[order[within & np.isfinite(keys[order])]] = True
         if not taken.any() and np.isfinite(keys[order[0]]):
-            taken[order[0]] = True  # a batch of one long word is still asked for it
+            taken[order[0]] = True  # a batch of one long word still has a target
         return taken[word].reshape(ids.shape) & candidate
 
 

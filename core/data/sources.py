@@ -54,7 +54,7 @@ def rows(spec: DataSpec, split: Literal["train", "validation"]) -> Iterator[Row]
     training rows (and one validation row) were read. Texts longer than `core.data.documents.LONGEST` come in pieces.
 
     Raises:
-        DataError: anything about the source that the user must mend; see `core.data.tables`, `formats` and `hub`.
+        DataError: anything about the source that the user must fix; see `core.data.tables`, `formats` and `hub`.
         NetworkError: the hub cannot be reached.
     """
     require_end(spec)

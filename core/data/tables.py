@@ -32,7 +32,7 @@ class Table:
     Attributes:
         origin: names the source in messages.
         columns: what a record holds; of a JSONL file, what its first one holds.
-        read: yields every record anew; it needs to hold the given columns only.
+        read: yields every record, again for each call; it needs to hold the given columns only.
         total_rows: how many records there are, where that is known without reading them all.
         size: bytes, where known.
         classes: column -> the names of its numbered values, where the source declares them.

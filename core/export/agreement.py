@@ -97,11 +97,11 @@ def compare(reference: Predict, exported: Sequence[Predict], task: Task, given: 
     for batch in given:
         expected = _counted(reference, batch, task)
         wanted = _probabilities(expected)
-        for told, answer in zip(found, exported, strict=True):
+        for results, answer in zip(found, exported, strict=True):
             logits = _counted(answer, batch, task)
-            told.append((float(np.abs(logits - expected).max(initial=0.0)), logits.argmax(-1) == expected.argmax(-1),
+            results.append((float(np.abs(logits - expected).max(initial=0.0)), logits.argmax(-1) == expected.argmax(-1),
                          np.abs(_probabilities(logits) - wanted).max(-1)))
-    return [_summary(told) for told in found]
+    return [_summary(results) for results in found]
 
 
 def milliseconds(answers: Sequence[Predict], batch: Batch) -> list[float]:
@@ -109,12 +109,12 @@ def milliseconds(answers: Sequence[Predict], batch: Batch) -> list[float]:
     one = Batch(*(array[:1, :TIMED_TOKENS] for array in batch))
     times: list[list[float]] = [[] for _ in answers]
     for warm in range(-2, ROUNDS):
-        for answer, told in zip(answers, times, strict=True):
+        for answer, results in zip(answers, times, strict=True):
             start = time.perf_counter()
             answer(one.input_ids, one.attention_mask)
             if warm >= 0:
-                told.append(1000 * (time.perf_counter() - start))
-    return [statistics.median(told) for told in times]
+                results.append(1000 * (time.perf_counter() - start))
+    return [statistics.median(results) for results in times]
 
 
 def _counted(answer: Predict, batch: Batch, task: Task) -> np.ndarray:
@@ -130,9 +130,9 @@ def _probabilities(logits: np.ndarray) -> np.ndarray:
     return raised / raised.sum(-1, keepdims=True)
 
 
-def _summary(told: list[tuple[float, np.ndarray, np.ndarray]]) -> Agreement:
+def _summary(results: list[tuple[float, np.ndarray, np.ndarray]]) -> Agreement:
     import numpy as np
 
-    differences, same, probabilities = zip(*told, strict=True)
+    differences, same, probabilities = zip(*results, strict=True)
     same, probabilities = np.concatenate(same), np.concatenate(probabilities)
     return Agreement(len(same), max(differences), float(same.mean()), float(probabilities.max()), float(probabilities.mean()))

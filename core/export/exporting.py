@@ -57,7 +57,7 @@ class Exported:
         file: name of the ONNX file; None for a folder.
         task, architecture, parameters, weights: of the model; `weights` are 12 hexadecimal digits.
         context: tokens; the longest text.
-        forms: ``torch``, ``onnx`` and, if it was asked for, ``onnx-int8`` -> what was measured; empty for a folder.
+        forms: ``torch``, ``onnx`` and, if requested, ``onnx-int8`` -> what was measured; empty for a folder.
         versions, git_commit: what it was made with.
     """
 
@@ -120,8 +120,8 @@ def read_exported(folder: Path) -> Exported:
     """The record of an export. Raises CorruptModel when the folder holds none."""
     try:
         plain = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        forms = {form: Measured(told["bytes"], told["milliseconds"], told["agreement"] and Agreement(**told["agreement"]))
-                 for form, told in plain["forms"].items()}
+        forms = {form: Measured(measured["bytes"], measured["milliseconds"], measured["agreement"] and Agreement(**measured["agreement"]))
+                 for form, measured in plain["forms"].items()}
         return Exported(**{**plain, "forms": forms})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CorruptModel(f"'{folder}' holds no export.", f"A readable file {RECORD} was expected.",
@@ -180,8 +180,9 @@ def _make(loaded: LoadedModel, work: Path, forms: tuple[str, ...], say: Progress
     _check(found, type(model).__name__)
     with torch_threads(threads):
         times = agreement.milliseconds([reference, *models.values()], given[0])
-    told = {form: Measured(answering.bytes, taken, found[form]) for (form, answering), taken in zip(models.items(), times[1:], strict=True)}
-    return {"torch": Measured(entry.size_bytes, times[0], None), **told}, models
+    measured = {form: Measured(answering.bytes, taken, found[form])
+                for (form, answering), taken in zip(models.items(), times[1:], strict=True)}
+    return {"torch": Measured(entry.size_bytes, times[0], None), **measured}, models
 
 
 def _check(found: dict[str, Agreement], model: str) -> None:
@@ -190,7 +191,7 @@ def _check(found: dict[str, Agreement], model: str) -> None:
         raise ExportError(f"The ONNX form of {model} does not say what the model says: its logits differ by {difference:.2g}.",
                           f"At most {TOLERANCE:g} was expected on {found['onnx'].positions} positions of real text.",
                           "Export it as a folder: --format folder")
-    if not all(math.isfinite(told.logit_difference) for told in found.values()):
+    if not all(math.isfinite(measured.logit_difference) for measured in found.values()):
         raise ExportError(f"The int8 form of {model} gives no numbers.", "", "Export it in float32: --format onnx")
 
 

@@ -41,7 +41,7 @@ def generate_batch(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, p
     Args:
         prompts: B lists of token ids, none empty.
         generator: where all random numbers of the batch come from.
-        stop: asked before every position.
+        stop: called before every position.
 
     Returns:
         B lists of token ids without end tokens; None when it was stopped.

@@ -80,7 +80,7 @@ class GenerationResult:
         left_out: oldest messages that the context had no room for.
         seconds_to_first_token: seconds from the question to the first token.
         tokens_per_second: tokens after the first per second since the first; 0 with fewer than two.
-        finish: why it ended: ``end`` token, ``length`` asked for, ``context`` full, or ``stopped``.
+        finish: why it ended: ``end`` token, requested ``length`` reached, ``context`` full, or ``stopped``.
     """
 
     text: str
@@ -100,7 +100,7 @@ def stream(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, conversat
         model: in evaluation mode, on its device.
         tokenizer: the model's.
         conversation: messages with ``role`` and ``content``, or one user message as a string.
-        stop: asked before every token; True ends the answer.
+        stop: called before every token; True ends the answer.
         sampling: the fields of `Sampling`.
 
     Raises:
@@ -124,8 +124,8 @@ class TokenStream:
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, conversation: Conversation,
                  sampling: Sampling, stop: Callable[[], bool]) -> None:
-        self._asked = time.perf_counter()
-        self._first = self._last = self._asked
+        self._started = time.perf_counter()
+        self._first = self._last = self._started
         self._model, self._tokenizer, self._sampling, self._stop = model, tokenizer, sampling, stop
         context = context_length(model)
         self._prompt = fit_prompt(tokenizer, conversation, context, min(sampling.max_new_tokens, context // 2))
@@ -136,7 +136,7 @@ class TokenStream:
 
     def __iter__(self) -> Iterator[GeneratedToken]:
         detokenizer = Detokenizer(self._tokenizer)
-        # Without a chat template the conversation is plain lines, and a model without one goes on as the user by itself.
+        # Without a chat template the conversation is plain lines, and a model without one continues as the user by itself.
         one_line = not self._tokenizer.chat_template
         for index, token_id in enumerate(self._token_ids()):
             self._last = time.perf_counter()
@@ -175,7 +175,7 @@ class TokenStream:
         since_first = self._last - self._first
         return GenerationResult(
             text="".join(self._text), tokens=self._tokens, prompt_tokens=len(self._prompt.token_ids), left_out=self._prompt.left_out,
-            seconds_to_first_token=self._first - self._asked,
+            seconds_to_first_token=self._first - self._started,
             tokens_per_second=(self._tokens - 1) / since_first if since_first else 0.0, finish=self._finish)
 
 

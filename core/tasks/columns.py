@@ -78,8 +78,8 @@ def _squad_table(path: Path) -> Table:
     """SQuAD's own file: articles of paragraphs of questions (1606.05250)."""
     try:
         articles = json.loads(path.read_text(encoding="utf-8"))["data"]
-        records = [{"id": asked["id"], "context": paragraph["context"], "question": asked["question"], "answers": asked["answers"]}
-                   for article in articles for paragraph in article["paragraphs"] for asked in paragraph["qas"]]
+        records = [{"id": qa["id"], "context": paragraph["context"], "question": qa["question"], "answers": qa["answers"]}
+                   for article in articles for paragraph in article["paragraphs"] for qa in paragraph["qas"]]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"'{path}' cannot be read as a SQuAD file: {error!r}.", '{"data": [{"paragraphs": [...]}, ...]} was expected.',
                         "Give a .jsonl file with one object on each line.") from error
@@ -112,7 +112,7 @@ def choose(available: Sequence[str], kind: str, wanted: Sequence[str | None], or
 
     Args:
         kind: as `TaskSpec.kind`.
-        wanted: columns of text, second text and label that were asked for.
+        wanted: columns of text, second text and label that were requested.
 
     Raises:
         DataError: one of them is not there, or none is known by its name.
@@ -125,11 +125,11 @@ def choose(available: Sequence[str], kind: str, wanted: Sequence[str | None], or
                             f"Did you mean --set task.{setting}={near[0]}?" if near else f"Set task.{setting} to one of them.")
     by_name = {name.lower(): name for name in reversed(available)}
     answers = label or next((by_name[name] for name in ANSWERS if name in by_name), None)
-    asked = (text or by_name.get("context"), pair or by_name.get("question"))
-    if kind == "question_answering" or (kind == "auto" and None not in (*asked, answers) and answers.lower() in ANSWERS):
-        if None in (*asked, answers):
+    sources = (text or by_name.get("context"), pair or by_name.get("question"))
+    if kind == "question_answering" or (kind == "auto" and None not in (*sources, answers) and answers.lower() in ANSWERS):
+        if None in (*sources, answers):
             raise _no_column(origin, available, "'context', 'question' and 'answers'")
-        return Columns("question_answering", *asked, answers)
+        return Columns("question_answering", *sources, answers)
     label = label or next((by_name[name] for name in LABELS if name in by_name), None)
     if label is None:
         raise _no_column(origin, available, f"a label: one of {', '.join(LABELS)}", "label")
@@ -252,14 +252,14 @@ def questions(table: Table, columns: Columns) -> list[Question]:
     found = []
     for count, (where, record) in enumerate(table.read(wanted), start=1):
         where = f"{table.origin}, {where}"
-        context, asked = _text(record, columns.text, where), _text(record, columns.pair, where)
+        context, question = _text(record, columns.text, where), _text(record, columns.pair, where)
         answers = tuple(_located(text, start, context, where)
                         for text, start in _answers(_plain(record.get(columns.label), ("{", "[{")),
                                                     _plain(record.get(started)) if started else None, where))
         if not answers:
             raise DataError(f"{where}: the question has no answer.", "Every question needs one that its context holds, as in SQuAD 1.1.",
                             "Remove questions without an answer.")
-        found.append(Question(str(record.get(number) or count) if number else str(count), asked.strip(), context, answers))
+        found.append(Question(str(record.get(number) or count) if number else str(count), question.strip(), context, answers))
     return found
 
 

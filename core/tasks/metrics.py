@@ -43,9 +43,9 @@ def matthews(predicted: np.ndarray, right: np.ndarray) -> float:
     classes = int(max(predicted.max(), right.max())) + 1
     table = np.zeros((classes, classes))
     np.add.at(table, (right, predicted), 1)
-    told, given, n = table.sum(1), table.sum(0), table.sum()
-    spread = math.sqrt((n**2 - (given**2).sum()) * (n**2 - (told**2).sum()))
-    return float((np.trace(table) * n - (told * given).sum()) / spread) if spread else 0.0
+    predicted, given, n = table.sum(1), table.sum(0), table.sum()
+    spread = math.sqrt((n**2 - (given**2).sum()) * (n**2 - (predicted**2).sum()))
+    return float((np.trace(table) * n - (predicted * given).sum()) / spread) if spread else 0.0
 
 
 def f1(predicted: np.ndarray, right: np.ndarray) -> float:
@@ -75,7 +75,7 @@ def best_span(start: np.ndarray, end: np.ndarray, spans: np.ndarray, longest: in
     lengths = ends[None, :] - starts[:, None]
     scores = np.where((lengths >= 0) & (lengths < longest), start[starts][:, None] + end[ends][None, :], -np.inf)
     row, column = np.unravel_index(int(scores.argmax()), scores.shape)
-    if not math.isfinite(scores[row, column]):  # no lawful pair among the likeliest: the likeliest single token
+    if not math.isfinite(scores[row, column]):  # no valid pair among the likeliest: the likeliest single token
         token = inside[int((start[inside] + end[inside]).argmax())]
         return float(start[token] + end[token]), int(spans[token, 0]), int(spans[token, 1])
     return float(scores[row, column]), int(spans[starts[row], 0]), int(spans[ends[column], 1])

@@ -1,6 +1,6 @@
 """The trainer of tasks: hard labels and the teacher's answers on the logits of a class or of a span's two ends.
 
-A teacher's answers do not change while the student learns: they are asked for once, and kept beside the items.
+A teacher's answers do not change while the student learns: they are computed once, and kept beside the items.
 
 Shapes: B items of a batch, T positions, C classes, N rows of logits: B for classes, 2B (beginnings, then ends) for spans.
 """
@@ -35,12 +35,12 @@ class Collator:
         self.padding, self.token_types = padding, token_types
 
     def __call__(self, items: Sequence[Item]) -> dict[str, Tensor]:
-        """What `collate` gives, with ``targets`` (N,) and, where a teacher was asked, ``taught`` (N, C) or (N, T)."""
+        """What `collate` gives, with ``targets`` (N,) and, with a teacher, ``teacher_logits`` (N, C) or (N, T)."""
         batch = collate([feature for feature, _ in items], self.padding, self.token_types)
         batch["targets"] = torch.tensor([target for targets in zip(*(feature.targets for feature, _ in items), strict=True)
                                          for target in targets])
         if items[0][1] is not None:
-            batch["taught"] = torch.from_numpy(_stacked([taught for _, taught in items]))
+            batch["teacher_logits"] = torch.from_numpy(_stacked([teacher_logits for _, teacher_logits in items]))
         return batch
 
 
@@ -82,15 +82,15 @@ class TaskTrainer(BaseTrainer):
             num_items_in_batch: the divisor from `get_batch_samples`.
         """
         weights, inputs = self.current_loss_weights(), dict(inputs)
-        targets, taught = inputs.pop("targets"), inputs.pop("taught", None)
+        targets, teacher_logits = inputs.pop("targets"), inputs.pop("teacher_logits", None)
         with torch.autocast(targets.device.type, self.dtype, enabled=self.dtype != torch.float32):
             logits = logits_of(model, inputs)
         if len(logits) > len(inputs["input_ids"]):  # places of a span: padding is none
             valid = (inputs["attention_mask"] > 0).repeat(2, 1)
-            logits, taught = masked_logits(logits, valid), None if taught is None else masked_logits(taught, valid)
-        asked = taught is not None and self.uses("kd")
-        terms = LogitLossTerms(self.divergence if asked else None, weights["kd"] * self.losses.temperature**2, weights["hard"])
-        loss, sums = logit_loss(logits.float(), taught, targets, terms, num_items_in_batch / self.args.world_size)
+            logits, teacher_logits = masked_logits(logits, valid), None if teacher_logits is None else masked_logits(teacher_logits, valid)
+        distil = teacher_logits is not None and self.uses("kd")
+        terms = LogitLossTerms(self.divergence if distil else None, weights["kd"] * self.losses.temperature**2, weights["hard"])
+        loss, sums = logit_loss(logits.float(), teacher_logits, targets, terms, num_items_in_batch / self.args.world_size)
         for term, factor, total in zip(("kd", "hard"), (terms.soft_factor, terms.hard_factor), sums, strict=True):
             self.add_term(term, factor, total, torch.tensor(float(len(targets)), device=total.device))
         return (loss, {}) if return_outputs else loss

@@ -19,8 +19,8 @@ def test_the_model_s_own_template_is_used():
 def test_base_models_get_a_plain_one(monkeypatch):
     tokenizer = chat_tokenizer()
     monkeypatch.setattr(tokenizer, "chat_template", None)
-    asked, answered = render(MESSAGES[:1], tokenizer, add_generation_prompt=True), render(MESSAGES, tokenizer)
-    assert asked == "User: Good?\nAssistant:" and answered.startswith(asked) and answered.endswith("<|end|>")
+    prompt, answered = render(MESSAGES[:1], tokenizer, add_generation_prompt=True), render(MESSAGES, tokenizer)
+    assert prompt == "User: Good?\nAssistant:" and answered.startswith(prompt) and answered.endswith("<|end|>")
 
 
 def test_a_template_that_refuses_is_a_data_error(monkeypatch):

@@ -60,8 +60,8 @@ def test_rare_tokens_are_favoured():
     assert counts[rare] < counts[common]
 
     def share(token: int, spec: MaskingSpec) -> float:
-        asked = sum((masked(spec, seed, counts)[2].chosen & (ids == token)).sum() for seed in range(60))
-        return asked / (60 * counts[token])
+        selected = sum((masked(spec, seed, counts)[2].chosen & (ids == token)).sum() for seed in range(60))
+        return selected / (60 * counts[token])
 
     assert share(rare, MaskingSpec()) > 1.5 * share(common, MaskingSpec())
     assert share(rare, MaskingSpec(rarity=0)) == pytest.approx(share(common, MaskingSpec(rarity=0)), abs=0.05)
@@ -76,7 +76,7 @@ def test_whole_words_are_masked_whole():
     assert 0.7 * 0.4 * countable.sum() < result.chosen.sum() <= math.ceil(0.4 * countable.sum())
 
 
-def test_a_tokenizer_without_a_mask_is_told():
+def test_a_tokenizer_without_a_mask_is_refused():
     with pytest.raises(CompatibilityError, match="no mask token"):
         Masker(MaskingSpec(), chat_tokenizer())
 

@@ -33,9 +33,9 @@ def test_equal_texts_never_stand_on_both_sides():
 
 def test_training_rows_hold_no_held_out_review():
     held_out = {review.text[:60] for review in movie_reviews.reviews() if review.split != "train" and len(review.text) > 60}
-    told = " ".join(str(row) for row in islice(movie_reviews.rows("train", seed=3), 4000))
+    rendered = " ".join(str(row) for row in islice(movie_reviews.rows("train", seed=3), 4000))
     trained = {review.text[:60] for review in movie_reviews.reviews() if review.split == "train"}
-    assert not any(start in told for start in held_out - trained)
+    assert not any(start in rendered for start in held_out - trained)
 
 
 @pytest.mark.parametrize(("raw", "cleaned"), [
@@ -80,7 +80,7 @@ def test_answers_follow_the_labels():
     assert checked["sentiment"] > 500 and checked["recommend"] > 200
 
 
-def test_written_lines_speak_for_the_label_that_was_asked_for():
+def test_written_lines_match_the_requested_label():
     written = [pair for row in movie_reviews.rows("validation", seed=5) if "messages" in row
                for pair in zip(row["messages"][::2], row["messages"][1::2], strict=True)
                if pair[0]["content"].startswith(("Write a", "Write one", "Give me")) and "poem" not in pair[0]["content"]]

@@ -134,7 +134,7 @@ def test_inspection_of_files(tmp_path, name, content, rows) -> None:
     assert found.total_rows is None
 
 
-def test_inspection_reads_no_more_than_asked(jsonl) -> None:
+def test_inspection_reads_no_more_than_its_limit(jsonl) -> None:
     path = jsonl([{"review": "one"}, {"review": "two"}, "no review here"])
     found = sources.inspect(DataSpec(source=str(path), column="review"), limit=2)
     assert (found.column, found.columns, len(found.rows)) == ("review", ("review",), 2)

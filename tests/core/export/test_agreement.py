@@ -18,9 +18,9 @@ def test_every_seventh_token_is_masked_and_nothing_special() -> None:
     assert batch.attention_mask.sum(1).tolist() == [len(row) for row in plain]
     for row, (ids, counted) in enumerate(zip(batch.input_ids, batch.counted, strict=True)):
         for place, token in enumerate(plain[row]):
-            asked = place % MASK_EVERY == MASK_EVERY // 2 and token not in tokenizer.all_special_ids
-            assert counted[place] == asked
-            assert ids[place] == (tokenizer.mask_token_id if asked else token)
+            target = place % MASK_EVERY == MASK_EVERY // 2 and token not in tokenizer.all_special_ids
+            assert counted[place] == target
+            assert ids[place] == (tokenizer.mask_token_id if target else token)
     assert batch.counted.any()
     assert not (batch.counted & (batch.attention_mask == 0)).any()
 
@@ -34,10 +34,10 @@ def test_the_context_is_kept() -> None:
 def test_agreement_by_its_definition(task: str) -> None:
     rng = np.random.default_rng(0)
     shape = (3, 5, 7) if task == "masked" else (3, 7)
-    told, other = rng.normal(size=shape), rng.normal(size=shape)
+    expected, other = rng.normal(size=shape), rng.normal(size=shape)
     batch = Batch(np.zeros((3, 5), np.int64), np.ones((3, 5), np.int64), rng.random((3, 5)) < 0.5)
-    (found,) = compare(lambda *_: told, [lambda *_: other], task, [batch])
-    pairs = [(told[place], other[place]) for place in np.ndindex(shape[:-1]) if task == "classification" or batch.counted[place]]
+    (found,) = compare(lambda *_: expected, [lambda *_: other], task, [batch])
+    pairs = [(expected[place], other[place]) for place in np.ndindex(shape[:-1]) if task == "classification" or batch.counted[place]]
     gaps = []
     for one, two in pairs:
         first, second = (np.exp(logits) / sum(np.exp(logits)) for logits in (one, two))

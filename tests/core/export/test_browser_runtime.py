@@ -59,13 +59,13 @@ def package(registry: Path) -> NpmPackage:
 
 
 def test_what_is_wanted_is_kept(package: NpmPackage, registry: Path, home: Path) -> None:
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
     assert not package.present
-    (folder,) = browser_runtime.fetch((package,), lambda done, total: told.append((done, total)))
+    (folder,) = browser_runtime.fetch((package,), lambda done, total: reported.append((done, total)))
     assert package.present
     assert folder == home / "browser" / "tiny-1.2.3"
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"tiny.mjs": PROGRAM}
-    assert told[-1] == (package.size_bytes, package.size_bytes)
+    assert reported[-1] == (package.size_bytes, package.size_bytes)
     (registry / "@scope" / "tiny" / "-" / "tiny-1.2.3.tgz").unlink()
     assert browser_runtime.fetch((package,)) == [folder], "downloaded once"
 
@@ -79,10 +79,10 @@ def test_nothing_else_is_used(package: NpmPackage, home: Path) -> None:
 def test_an_endless_download_is_cut_off(package: NpmPackage, registry: Path, home: Path) -> None:
     with (registry / "@scope" / "tiny" / "-" / "tiny-1.2.3.tgz").open("ab") as file:
         file.write(bytes(10 * browser_runtime.CHUNK))
-    told: list[int] = []
+    reported: list[int] = []
     with pytest.raises(NetworkError, match=rf"does not end where it should\. {package.size_bytes:,} bytes were expected"):
-        browser_runtime.fetch((package,), lambda done, total: told.append(done))
-    assert told == [], "nothing of the first chunk was kept, and no further one read"
+        browser_runtime.fetch((package,), lambda done, total: reported.append(done))
+    assert reported == [], "nothing of the first chunk was kept, and no further one read"
     assert list((home / "browser").iterdir()) == []
 
 

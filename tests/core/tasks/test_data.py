@@ -186,10 +186,11 @@ def test_answers_as_they_come(tmp_path, answers) -> None:
 
 
 def test_squads_own_file(tmp_path) -> None:
-    asked = [{"id": str(number), "question": "Who read it?", "answers": [{"text": "Ben", "answer_start": 23}] * 2} for number in range(3)]
+    questions_of = [{"id": str(number), "question": "Who read it?", "answers": [{"text": "Ben", "answer_start": 23}] * 2}
+                    for number in range(3)]
     path = tmp_path / "train-v1.1.json"
     path.write_text(json.dumps({"version": "1.1", "data": [{"title": "x", "paragraphs": [
-        {"context": CONTEXT, "qas": asked}, {"context": f"{CONTEXT} Yes.", "qas": asked}]}]}))
+        {"context": CONTEXT, "qas": questions_of}, {"context": f"{CONTEXT} Yes.", "qas": questions_of}]}]}))
     task = load_task(TaskSpec(source=str(path)))
     assert len(task.train) + len(task.validation) == 6 and task.train[0].answers == (("Ben", 23), ("Ben", 23))
     path.write_text(json.dumps([1]))

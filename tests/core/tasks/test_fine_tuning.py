@@ -60,7 +60,7 @@ def test_modernbert_keeps_the_transform_that_it_was_trained_with(tmp_path) -> No
     assert torch.equal(with_head(start, sentiment(), seed=0).head.dense.weight, start.model.head.dense.weight)
 
 
-def test_a_fine_tuned_model_goes_on_with_its_head(tmp_path) -> None:
+def test_a_fine_tuned_model_keeps_its_head(tmp_path) -> None:
     made, _ = fine_tune_and_evaluate(encoder(tmp_path / "b"), sentiment(), seed=1, spec=ONE)
     assert torch.equal(with_head(made, sentiment(), seed=9).classifier.weight, made.model.classifier.weight)
 
@@ -95,7 +95,7 @@ def test_questions_after_a_classifier_get_a_head_of_their_own(tmp_path, name, la
     output = "qa_outputs.weight" if "qa_outputs.weight" in fresh else "classifier.weight"
     assert torch.equal(after[output], fresh[output])
     again = with_head(made, task, seed=5).state_dict()
-    assert torch.equal(again[output], made.model.state_dict()[output]), "a question answerer goes on with its head"
+    assert torch.equal(again[output], made.model.state_dict()[output]), "a question answering model keeps its head"
 
 
 def test_roberta_counts_positions_from_behind_its_padding(tmp_path) -> None:
@@ -144,9 +144,9 @@ def test_the_gradient_does_not_depend_on_how_a_step_is_cut(tmp_path, make, batch
         for module in model.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
-        taught = answers(with_head(start, task, 2), features, tokenizer(), torch.float32)
+        teacher_logits = answers(with_head(start, task, 2), features, tokenizer(), torch.float32)
         spec = ONE.model_copy(update={"per_device_train_batch_size": size, "gradient_accumulation_steps": steps, "max_grad_norm": 1e9})
-        trainer = TaskTrainer(model, DISTILBERT_LOSSES, list(zip(features, taught, strict=True)), Collator(0, True),
+        trainer = TaskTrainer(model, DISTILBERT_LOSSES, list(zip(features, teacher_logits, strict=True)), Collator(0, True),
                               training_arguments(spec, tmp_path / f"{size}", torch.device("cpu"), eval_steps=9), arm=STUDENT,
                               recorder=ListRecorder(), dtype=torch.float32, evaluate=lambda step: {})
         trainer.create_optimizer().register_step_pre_hook(lambda *_: seen.update(
@@ -194,11 +194,11 @@ def test_the_first_step_tells_the_loss_of_its_definition(tmp_path, make) -> None
     with_no_dropout = replace(start, model=_without_dropout(start.model))
     fine_tune(with_no_dropout, task, train=ONE.model_copy(update={"per_device_train_batch_size": len(features)}), losses=losses,
               teacher=teacher, recorder=recorder)
-    told = {name: value for _, step, name, value in recorder.rows if step == 1}
-    assert told["raw/kd"] == pytest.approx(sum(kd) / len(kd), rel=1e-4, abs=1e-7)
-    assert told["raw/hard"] == pytest.approx(sum(hard) / len(hard), rel=1e-4)
-    assert told["loss/kd"] == pytest.approx(0.7 * 9 * told["raw/kd"], rel=1e-5)
-    assert told["loss"] == pytest.approx(told["loss/kd"] + 0.4 * told["raw/hard"], rel=1e-5)
+    logged = {name: value for _, step, name, value in recorder.rows if step == 1}
+    assert logged["raw/kd"] == pytest.approx(sum(kd) / len(kd), rel=1e-4, abs=1e-7)
+    assert logged["raw/hard"] == pytest.approx(sum(hard) / len(hard), rel=1e-4)
+    assert logged["loss/kd"] == pytest.approx(0.7 * 9 * logged["raw/kd"], rel=1e-5)
+    assert logged["loss"] == pytest.approx(logged["loss/kd"] + 0.4 * logged["raw/hard"], rel=1e-5)
 
 
 def _without_dropout(model):
@@ -269,7 +269,7 @@ def test_a_stop_without_a_directory_and_one_with_it(tmp_path) -> None:
         torch.testing.assert_close(resumed.model.state_dict()[name], tensor, rtol=1e-5, atol=1e-7)
 
 
-def test_a_stop_while_the_teacher_is_asked(tmp_path) -> None:
+def test_a_stop_while_the_teacher_runs(tmp_path) -> None:
     teacher, _ = fine_tune_and_evaluate(encoder(tmp_path / "t"), sentiment(), seed=1, spec=ONE)
 
     class Impatient(ListRecorder):
@@ -287,7 +287,7 @@ def test_no_encoder(tmp_path: Path) -> None:
         fine_tune_and_evaluate(tmp_path / "gpt2", sentiment(), seed=1, spec=ONE)
 
 
-def test_what_the_model_cannot_read_is_told(tmp_path) -> None:
+def test_items_longer_than_the_context_are_reported(tmp_path) -> None:
     recorder = ListRecorder()
     fine_tune(encoder(tmp_path / "b"), sentiment(max_length=500), train=ONE, recorder=recorder)
     assert ("warning", {"message": "task.max_length is 500 tokens; the models read 64."}) in recorder.events

@@ -55,11 +55,11 @@ def test_spans_against_all_pairs() -> None:
         spans = np.full((length, 2), -1)
         spans[3:-1] = [(4 * place, 4 * place + 3) for place in range(length - 4)]
         start, end = rng.normal(size=(2, length))
-        lawful = [(start[i] + end[j], spans[i, 0], spans[j, 1]) for i in range(3, length - 1) for j in range(i, min(i + 4, length - 1))]
-        assert best_span(start, end, spans, longest=4) == pytest.approx(max(lawful))
+        valid = [(start[i] + end[j], spans[i, 0], spans[j, 1]) for i in range(3, length - 1) for j in range(i, min(i + 4, length - 1))]
+        assert best_span(start, end, spans, longest=4) == pytest.approx(max(valid))
 
 
-def test_no_lawful_pair_among_the_likeliest() -> None:
+def test_no_valid_pair_among_the_likeliest() -> None:
     spans = np.stack([np.arange(50), np.arange(50) + 1], 1)
     start, end = np.arange(50.0), -np.arange(50.0)  # the likeliest beginnings are behind the likeliest ends
     score, first, last = best_span(start, end, spans)
