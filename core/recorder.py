@@ -1,41 +1,73 @@
 """The observer that training calls. The engine never knows who is watching.
 
-An experiment trains one or two *arms*: ``student`` and, when asked for, ``control`` (the same student for the same
-tokens with no teacher). Every call names its arm, so that the curves of both stay side by side.
+An experiment trains one or two *variants*: ``student`` and, where the recipe sets ``control``, ``control`` (the same student trained on
+the same tokens without a teacher). Every call names its variant, so that the curves of both can be shown side by side.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 STUDENT, CONTROL = "student", "control"
 
 
 class StopRequested(Exception):
-    """The user asked to stop, and what was under way left it at that. What had ended before is kept, and calling it again goes on."""
+    """Raised when the user requests a stop. Finished work is kept; calling again resumes.
+
+    Attributes:
+        report: of the run as far as it is known; None until a method attaches it (`core.methods.run_folder.stop_reported`).
+    """
+
+    def __init__(self, report: Any = None) -> None:
+        super().__init__("The user requested a stop.")
+        self.report = report
 
 
 class Recorder(Protocol):
-    """What `core.methods.distillation.distill` needs from whoever watches it."""
+    """The interface that `core.methods` logs to and polls for stop requests."""
 
-    def log(self, arm: str, step: int, metrics: Mapping[str, float]) -> None:
+    def log(self, variant: str, step: int, metrics: Mapping[str, float]) -> None:
         """Record numbers at an optimiser step (1-based; 0 is before training). Names are those of `core.metrics`.
-        The same (arm, step, name) logged again, as after a resume, replaces the earlier value."""
+        The same (variant, step, name) logged again, as after a resume, replaces the earlier value."""
 
     def event(self, kind: str, payload: Mapping[str, Any]) -> None:
-        """Record something that is not a number: ``phase``, ``plan``, ``samples``, ``report``, ``warning``.
+        """Record something that is not a number: ``phase``, ``evaluation``, ``samples``, ``report``, ``warning``.
         The payload is JSON-serialisable."""
 
     def should_stop(self) -> bool:
-        """True once the user asked to stop; training then finishes the step, saves and returns."""
+        """Return whether the user has requested a stop; training then finishes the step, saves a checkpoint and raises
+        `StopRequested`."""
+
+
+def stop_if_requested(recorder: Recorder) -> None:
+    """Raise `StopRequested` if the user has requested a stop."""
+    if recorder.should_stop():
+        raise StopRequested
+
+
+class NullRecorder:
+    """Records nothing.
+
+    Args:
+        should_stop: polled for stop requests (default: there are none).
+    """
+
+    def __init__(self, should_stop: Callable[[], bool] = lambda: False) -> None:
+        self.should_stop = should_stop
+
+    def log(self, variant: str, step: int, metrics: Mapping[str, float]) -> None:
+        """Drop the numbers."""
+
+    def event(self, kind: str, payload: Mapping[str, Any]) -> None:
+        """Drop the event."""
 
 
 class ListRecorder:
     """Keeps everything in two lists; for tests, notebooks and scripts.
 
     Args:
-        stop_after: ask to stop once this many steps have been logged for any arm (None: never).
+        stop_after: request a stop once this many steps have been logged for any variant (None: never).
     """
 
     def __init__(self, stop_after: int | None = None) -> None:
@@ -43,15 +75,18 @@ class ListRecorder:
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.stop_after = stop_after
 
-    def log(self, arm: str, step: int, metrics: Mapping[str, float]) -> None:
-        self.rows.extend((arm, step, name, float(value)) for name, value in metrics.items())
+    def log(self, variant: str, step: int, metrics: Mapping[str, float]) -> None:
+        """Append one row a number."""
+        self.rows.extend((variant, step, name, float(value)) for name, value in metrics.items())
 
     def event(self, kind: str, payload: Mapping[str, Any]) -> None:
+        """Append the event."""
         self.events.append((kind, dict(payload)))
 
     def should_stop(self) -> bool:
+        """Return whether any variant has logged `stop_after` steps."""
         return self.stop_after is not None and any(step >= self.stop_after for _, step, _, _ in self.rows)
 
-    def series(self, arm: str, name: str) -> dict[int, float]:
-        """The curve of one metric: step -> last value logged at that step."""
-        return {step: value for row_arm, step, row_name, value in self.rows if (row_arm, row_name) == (arm, name)}
+    def series(self, variant: str, name: str) -> dict[int, float]:
+        """Return the curve of one metric: step -> last value logged at that step."""
+        return {step: value for row_variant, step, row_name, value in self.rows if (row_variant, row_name) == (variant, name)}

@@ -1,16 +1,21 @@
-"""The systems that papers describe, each as a module that reads like its paper, and which of them carries an experiment out."""
+"""The methods of the papers, one module each, and which of them carries out an experiment."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from core.config import ExperimentConfig
+from core.recorder import Recorder, StopRequested
+
+if TYPE_CHECKING:
+    from core.methods.steps import Load
 
 
-def engine_for(config: ExperimentConfig) -> Callable[..., dict[str, Any]]:
-    """What carries an experiment out: a chain, a bridge, fine-tuning on a task, or the distillation of one student. All are called
-    alike; see `core.methods.distillation.distill`."""
+def method_for(config: ExperimentConfig) -> Callable[..., dict[str, Any]]:
+    """Return the method that carries out an experiment: building a chain, crossing a bridge, fine-tuning on a task, or distilling one
+    student. All have the signature of `core.methods.distillation.distill`."""
     if config.chain is not None:
         from core.methods.chain import build_chain
 
@@ -26,3 +31,18 @@ def engine_for(config: ExperimentConfig) -> Callable[..., dict[str, Any]]:
     from core.methods.distillation import distill
 
     return distill
+
+
+def run_experiment(config: ExperimentConfig, recorder: Recorder, directory: Path, *, load: Load, command: str = "") -> dict[str, Any]:
+    """Carry out an experiment, or resume it.
+
+    Returns:
+        The report of the method; where the user requested a stop, of what is known so far, with ``stopped`` set.
+
+    Raises:
+        StillhouseError: whatever the user can fix.
+    """
+    try:
+        return method_for(config)(config, recorder, directory, load=load, command=command)
+    except StopRequested as stop:
+        return stop.report

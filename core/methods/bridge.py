@@ -27,10 +27,12 @@ from core.data import movie_reviews, sources
 from core.data.conversation import context_length, encode
 from core.errors import DataError, ModelNotFound
 from core.generation.batched import Candidates, generate_batch
-from core.methods.distillation import Load, distill
+from core.methods.distillation import distill
+from core.methods.run_folder import RunFolder
+from core.methods.steps import Load
 from core.models import catalog, compatibility
 from core.models.catalog import LoadedModel
-from core.recorder import STUDENT, Recorder
+from core.recorder import STUDENT, Recorder, StopRequested
 from core.system.devices import resolve_device
 from core.system.paths import cache_dir
 
@@ -63,24 +65,30 @@ class SyntheticCorpus:
 
 
 def bridge_distill(config: ExperimentConfig, recorder: Recorder, directory: Path, *, load: Load = catalog.load,
-                 command: str = "") -> dict[str, Any]:
-    """Let the teacher write, then train ``student.model`` on its texts; or go on with either.
+                   command: str = "") -> dict[str, Any]:
+    """Let the teacher write texts, then train ``student.model`` on them; or resume either.
 
     Args:
         config: with its section ``bridge``; its data are the texts, whatever ``data.source`` says.
         recorder, directory, load, command: as in `core.methods.distillation.distill`, whose report this returns.
 
     Raises:
+        StopRequested: with the report of what is known so far; while texts are written without ``data`` and ``retention``.
         StillhouseError: as `write_texts` and `core.methods.distillation.distill`.
     """
+    folder = RunFolder(directory)
     _require_causal_lm(config.student.model, load)
-    harvest = write_texts(config.bridge, recorder, cache_dir(), seed=config.train.seed, device=config.train.device, load=load)
-    if harvest is None:
-        return {"output_dir": str(directory / STUDENT), "teacher": None, "student": {"name": config.name or STUDENT}, "metrics": {},
-                "seconds": 0.0, "tokens": 0, "tokens_per_second": 0.0, "stopped": True, "command": command}
-    recorder.event("bridge", {"kept": harvest.kept, "left_out": harvest.left_out})
-    data = config.data.model_copy(update={"source": str(harvest.path)})
+    with folder.stop_reported(lambda: _report(config, folder, command)):
+        corpus = write_texts(config.bridge, recorder, cache_dir(), seed=config.train.seed, device=config.train.device, load=load)
+    recorder.event("bridge", {"kept": corpus.kept, "left_out": corpus.left_out})
+    data = config.data.model_copy(update={"source": str(corpus.path)})
     return distill(config.model_copy(update={"data": data}), recorder, directory, load=load, command=command)
+
+
+def _report(config: ExperimentConfig, folder: RunFolder, command: str) -> dict[str, Any]:
+    """Return the report of a run that was stopped while its texts were written."""
+    return {"output_dir": str(folder.path / STUDENT), "teacher": None, "student": {"name": config.name or STUDENT}, "metrics": {},
+            "seconds": 0.0, "tokens": 0, "tokens_per_second": 0.0, "stopped": True, "command": command}
 
 
 def _require_causal_lm(proxy: str, load: Load) -> None:
@@ -93,13 +101,14 @@ def _require_causal_lm(proxy: str, load: Load) -> None:
 
 
 def write_texts(spec: BridgeSpec, recorder: Recorder, cache: Path, *, seed: int, device: str = "auto",
-                load: Load = catalog.load) -> SyntheticCorpus | None:
-    """Let the teacher answer its prompts, or go on with it; None when the user stopped it.
+                load: Load = catalog.load) -> SyntheticCorpus:
+    """Let the teacher answer its prompts, or resume it.
 
     Args:
         cache: where the texts are kept.
 
     Raises:
+        StopRequested: what is written is kept.
         CompatibilityError: a teacher that does not write, or has no chat template.
         DataError: a source without prompts, or a teacher that wrote nothing to learn from.
     """
@@ -112,8 +121,7 @@ def write_texts(spec: BridgeSpec, recorder: Recorder, cache: Path, *, seed: int,
         compatibility.require_causal_lm(teacher.entry, "bridge")
         if not teacher.tokenizer.chat_template:
             raise compatibility.no_chat_template_error(spec.model)
-        if not _write(spec, teacher, raw, recorder, seed):
-            return None
+        _write(spec, teacher, raw, recorder, seed)
     return _filtered(raw, raw.with_suffix("").with_suffix(".jsonl"), spec)
 
 
@@ -137,7 +145,7 @@ class _QualityFilter:
             self.kept.append(json.dumps({"messages": movie_reviews.conversation(row["prompt"], answer)}, ensure_ascii=False))
 
 
-def _write(spec: BridgeSpec, teacher: LoadedModel, raw: Path, recorder: Recorder, seed: int) -> bool:
+def _write(spec: BridgeSpec, teacher: LoadedModel, raw: Path, recorder: Recorder, seed: int) -> None:
     prompts, sieve = list(_prompts(spec, seed)), _QualityFilter()
     for line in _lines(raw) if raw.is_file() else ():
         sieve.take(line)
@@ -154,7 +162,7 @@ def _write(spec: BridgeSpec, teacher: LoadedModel, raw: Path, recorder: Recorder
             answers = generate_batch(teacher.model, teacher.tokenizer, ids, max_new_tokens=spec.max_new_tokens, candidates=candidates,
                                      generator=generator, stop=recorder.should_stop)
             if answers is None:
-                return False
+                raise StopRequested
             for prompt, answer in zip(batch, answers, strict=True):
                 text = teacher.tokenizer.decode(answer, skip_special_tokens=True).strip()
                 whole = len(answer) < spec.max_new_tokens
@@ -163,7 +171,6 @@ def _write(spec: BridgeSpec, teacher: LoadedModel, raw: Path, recorder: Recorder
                 sieve.take(line)
             file.flush()
             _tell(recorder, sieve, start + len(batch), len(prompts))
-    return True
 
 
 def _tell(recorder: Recorder, sieve: _QualityFilter, done: int, texts: int) -> None:

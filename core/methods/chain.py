@@ -1,18 +1,18 @@
-"""Chain-based distillation (2605.07783): anchors in descending size, each taught by its predecessor.
+"""Chain-based distillation (2605.07783): anchors in descending size, each distilled from its predecessor.
 
-    largest = teacher, its units in order of importance            nested chains: C.6 of our reading of the paper's appendix
+    largest = teacher, its units sorted by importance              nested chains (2605.07783, appendix C.6)
     for each anchor:
-        student = prefix of its predecessor, or a checkpoint       core.students.build.build
+        student = prefix of its predecessor, or a checkpoint       core.students.build
         distil from the predecessor                                core.methods.distillation; reverse KL as published (equation 1)
     measure every swap and shape on one held-out slice             core.chains.on_demand
     measure every anchor, and the curve between them, on another
 
-A chain is a run like any other: calling `build_chain` again on the same directory goes on where the last call ended, within
-an anchor at its last checkpoint. The result is the folder that `core.chains.folder` opens.
+A chain is a run like any other: calling `build_chain` again on the same directory resumes it, within an anchor at its latest
+checkpoint. The result is the folder that `core.chains.folder` opens.
 
-What the paper leaves unsaid and is decided here: nested anchors are prefixes of one sorted model, so that all share their
-channels, heads and neurons; and when the losses match hidden layers by ``ends``, each block learns to speak for a run of its
-teacher's blocks, which makes the sizes between two anchors usable without training (`core.chains.interpolation.substitute`).
+What the paper leaves open and is decided here: nested anchors are prefixes of one sorted model, so that all share their
+channels, heads and neurons; and when the losses match hidden layers by ``ends``, each student layer is aligned with the last of a
+span of teacher layers, which makes the sizes between two anchors usable without training (`core.chains.interpolation.substitute`).
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,42 +31,55 @@ from core.chains.folder import CALIBRATION, FILE, FORMAT, SELECTION, VALIDATION,
 from core.chains.interpolation import substitute
 from core.chains.on_demand import load_anchor, load_anchor_pair, loss_of, measure_point, read_slice, swap_deltas, write_slice
 from core.chains.sizes import solve, valid_shapes
-from core.config import AnchorSpec, ExperimentConfig, StudentSpec, TeacherSpec
+from core.config import AnchorSpec, ChainSpec, ExperimentConfig, StudentSpec, TeacherSpec
 from core.data.packing import Blocks
 from core.data.prepare import prepare
 from core.errors import ConfigError
-from core.methods.distillation import Load, distill
+from core.methods.distillation import distill
+from core.methods.run_folder import RunFolder
+from core.methods.steps import CALIBRATION_BLOCKS, Load
 from core.models import catalog, compatibility
 from core.models.dimensions import Dimensions
 from core.models.header import read_model_header
-from core.recorder import STUDENT, Recorder
+from core.recorder import STUDENT, Recorder, stop_if_requested
 from core.students.importance import sort_by_importance, unit_importance
 from core.students.layer_maps import layer_map, span_ends
 from core.students.resizing import Weights
 from core.system.devices import resolve_device
-from core.system.files import atomic_directory
 from core.system.paths import cache_dir
 from core.system.provenance import git_commit, versions
 
-CALIBRATION_BLOCKS = 16
 GRID_WIDTHS = 4  # steps of the inner width between two anchors at which shapes are measured
+
 
 def build_chain(config: ExperimentConfig, recorder: Recorder, directory: Path, *, load: Load = catalog.load,
                 command: str = "") -> dict[str, Any]:
-    """Build a chain, or go on with it.
+    """Build a chain, or resume it.
 
     Args:
         config: with its section ``chain``; ``teacher`` is the largest anchor, ``losses``, ``data``, ``train`` and
-            ``evaluation`` hold for every step, ``train.max_steps`` for each of them.
+            ``evaluation`` hold for every anchor, ``train.max_steps`` for each of them.
         recorder, directory, load, command: as in `core.methods.distillation.distill`.
 
     Returns:
-        The report: ``output_dir``, ``teacher``, ``anchors``, ``curve``, ``ledger``, ``seconds``, ``tokens`` and ``stopped``.
+        The report: ``output_dir``, ``teacher``, ``anchors``, ``curve_points``, ``tokens``, ``seconds``, ``tokens_per_second``,
+        ``stopped`` and ``command``.
 
     Raises:
-        StillhouseError: whatever the user can do something about; an anchor is there whole or not at all.
+        StopRequested: with the report of what is known so far.
+        StillhouseError: whatever the user can fix; an anchor is there whole or not at all.
     """
-    return _Build(config, recorder, directory, load, command).run()
+    folder = RunFolder(directory)
+    build = _Build(config, folder, recorder, load)
+    anchors = [build.largest()]
+    with folder.stop_reported(lambda: _report(build, anchors, command, stopped=True)):
+        for number, spec in enumerate(config.chain.anchors, 1):
+            stop_if_requested(recorder)
+            anchors.append(build.train_anchor(number, spec, anchors))
+        chain = build.measure(anchors, command)
+    report = _report(build, chain.anchors, command, stopped=False, curve_points=len(chain.curve))
+    recorder.event("report", report)
+    return report
 
 
 @dataclass(frozen=True)
@@ -79,7 +91,7 @@ class _StepRecorder:
     anchors: int
     steps_before: int
 
-    def log(self, arm: str, step: int, metrics: Mapping[str, float]) -> None:
+    def log(self, variant: str, step: int, metrics: Mapping[str, float]) -> None:
         if step or not self.steps_before:
             self.recorder.log(STUDENT, step + self.steps_before, metrics)
 
@@ -101,32 +113,28 @@ class _StepRecorder:
         return self.recorder.should_stop()
 
 
+@dataclass(frozen=True)
 class _Build:
-    def __init__(self, config: ExperimentConfig, recorder: Recorder, directory: Path, load: Load, command: str) -> None:
-        assert config.chain is not None
-        self.config, self.chain, self.recorder, self.directory, self.command = config, config.chain, recorder, directory, command
-        self.load = load
-        self.began = time.monotonic()
-        directory.mkdir(parents=True, exist_ok=True)
+    """The steps of building a chain."""
 
-    def run(self) -> dict[str, Any]:
-        anchors = [self.largest()]
-        for number, spec in enumerate(self.chain.anchors, 1):
-            anchor = None if self.recorder.should_stop() else self.step(number, spec, anchors)
-            if anchor is None:
-                return self.report(anchors, stopped=True)
-            anchors.append(anchor)
-        measured = self.measure(anchors)
-        if measured is None:
-            return self.report(anchors, stopped=True)
-        report = self.report(list(measured.anchors), stopped=False, curve=len(measured.curve))
-        self.recorder.event("report", report)
-        return report
+    config: ExperimentConfig
+    folder: RunFolder
+    recorder: Recorder
+    load: Load
+
+    @property
+    def directory(self) -> Path:
+        return self.folder.path
+
+    @property
+    def chain(self) -> ChainSpec:
+        assert self.config.chain is not None
+        return self.config.chain
 
     # ------------------------------------------------------------------------------------------ anchors
 
     def largest(self) -> Anchor:
-        """Anchor 0: the teacher with its units in order of importance; as it is in an independent chain."""
+        """Make anchor 0: the teacher with its units sorted by importance; unchanged in an independent chain."""
         folder = self.directory / "anchors" / "0"
         if not folder.is_dir():
             self._phase("load teacher")
@@ -138,20 +146,18 @@ class _Build:
             if self.chain.mode == "nested":
                 self._phase("order units")
                 ids = torch.from_numpy(read_slice(self.directory / CALIBRATION).input_ids).long()
-                weights = sort_by_importance(weights, unit_importance(loaded.model,
-                                                                      ids.split(self.config.train.per_device_train_batch_size)))
-            with atomic_directory(folder, 5 * loaded.entry.parameters) as partial:
-                loaded.tokenizer.save_pretrained(partial)
-                model = weights.model()
-                model.generation_config = loaded.model.generation_config
-                self._saved(model, partial)
+                importance = unit_importance(loaded.model, ids.split(self.config.train.per_device_train_batch_size))
+                weights = sort_by_importance(weights, importance)
+            model = weights.model()
+            model.generation_config = loaded.model.generation_config
+            self.folder.save_model("anchors/0", model, loaded.tokenizer, self.config.train.save_precision)
         elif not (self.directory / SELECTION).is_file():  # begun by a release that chose and measured on one slice
             self._keep_slices(catalog.load(str(folder)).tokenizer)
         layers = tuple(range(read_model_header(folder).dimensions.layers))
         return self._anchor(0, origin=layers, ends=layers)
 
-    def step(self, number: int, spec: AnchorSpec, anchors: list[Anchor]) -> Anchor | None:
-        """Train one anchor; None when the user stopped it."""
+    def train_anchor(self, number: int, spec: AnchorSpec, anchors: list[Anchor]) -> Anchor:
+        """Train one anchor. Raises StopRequested after saving a checkpoint."""
         teacher = anchors[-1] if self.chain.order == "stepwise" else anchors[0]
         student = self.student(spec, teacher, anchors[-1])
         folder, work = self.directory / "anchors" / str(number), self.directory / "steps" / str(number)
@@ -162,8 +168,6 @@ class _Build:
                 "teacher": TeacherSpec(model=str(self.directory / teacher.folder))})
             recorder = _StepRecorder(self.recorder, number, len(self.chain.anchors), (number - 1) * (self.config.train.max_steps or 0))
             report = distill(config, recorder, work, load=self.load)
-            if report["stopped"]:
-                return None
             (work / STUDENT / "cost.json").write_text(json.dumps({key: report[key] for key in cost}))
             os.replace(work / STUDENT, folder)
             shutil.rmtree(work)
@@ -178,7 +182,7 @@ class _Build:
                                     ends=tuple(teacher.ends[block] for block in ends)), **cost)
 
     def student(self, spec: AnchorSpec, teacher: Anchor, above: Anchor) -> StudentSpec:
-        """How an anchor begins.
+        """Return how an anchor is built from the anchors above it.
 
         Raises:
             ConfigError: it is not smaller than the anchor above it.
@@ -211,8 +215,12 @@ class _Build:
 
     # ------------------------------------------------------------------------------------------ measuring
 
-    def measure(self, anchors: list[Anchor]) -> Chain | None:
-        """Every anchor's loss, every swap, the curve; and the record that makes the folder a chain. None after a stop."""
+    def measure(self, anchors: list[Anchor], command: str) -> Chain:
+        """Measure every anchor's loss, every swap and the curve, and write the record that makes the folder a chain.
+
+        Raises:
+            StopRequested: measuring then begins again at the next call.
+        """
         if (self.directory / FILE).is_file():
             return open_chain(str(self.directory))
         self._phase("measure anchors")
@@ -228,22 +236,18 @@ class _Build:
                 choosing = read_slice(self.directory / SELECTION)
                 for shape in _grid(bracket.small.dimensions, bracket.large.dimensions):
                     self._phase("measure shapes", layers=shape.layers, feed_forward=shape.neurons)
-                    if self.recorder.should_stop():
-                        return None
+                    stop_if_requested(self.recorder)
                     grid.append((shape, loss_of(substitute(bracket, shape), chain, choosing)))
             chain = replace(self._chain(anchors), grid=tuple(grid))
             for target in self._targets(chain, number):
                 self._phase("measure curve", parameters=target.parameters)
-                if self.recorder.should_stop():
-                    return None
+                stop_if_requested(self.recorder)
                 points.append(measure_point(chain, target, bracket))
         record = {"format": FORMAT, "name": self.config.name, "anchors": [asdict(anchor) for anchor in anchors],
                   "curve": [asdict(point) for point in points], "grid": [(asdict(shape), round(loss, 5)) for shape, loss in grid],
-                  "config": self.config.to_dict(), "command": self.command,
+                  "config": self.config.to_dict(), "command": command,
                   "versions": versions(), "git_commit": git_commit()}
-        partial = self.directory / f"{FILE}.partial"
-        partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        os.replace(partial, self.directory / FILE)
+        self.folder.make_once(FILE, lambda partial: partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8"))
         return open_chain(str(self.directory))
 
     def _targets(self, chain: Chain, number: int) -> list[Target]:
@@ -259,15 +263,6 @@ class _Build:
         return list(found.values())
 
     # ------------------------------------------------------------------------------------------ small things
-
-    def report(self, anchors: list[Anchor], *, stopped: bool, curve: int = 0) -> dict[str, Any]:
-        tokens, seconds = sum(anchor.tokens for anchor in anchors), time.monotonic() - self.began
-        top = anchors[0]
-        return {
-            "output_dir": str(self.directory), "teacher": {"name": self.config.teacher.model, "parameters": top.parameters,
-                                                           "layers": top.dimensions.layers},
-            "anchors": [_told(anchor) for anchor in anchors], "curve_points": curve, "tokens": tokens, "seconds": round(seconds, 1),
-            "tokens_per_second": round(tokens / seconds, 1), "stopped": stopped, "command": self.command}
 
     def _anchor(self, number: int, *, origin: tuple[int, ...], ends: tuple[int, ...]) -> Anchor:
         folder = self.directory / "anchors" / str(number)
@@ -285,10 +280,6 @@ class _Build:
         shown, choosing = _halves(data.validation, self.config.evaluation.blocks)
         for name, blocks in ((VALIDATION, shown), (SELECTION, choosing), (CALIBRATION, data.train.take(CALIBRATION_BLOCKS))):
             write_slice(self.directory / name, blocks)
-
-    def _saved(self, model: Any, folder: Path) -> None:
-        bf16 = self.config.train.save_precision == "bf16"
-        (model.to(torch.bfloat16) if bf16 else model).save_pretrained(folder)
 
     def _phase(self, name: str, **details: Any) -> None:
         self.recorder.event("phase", {"name": name, **details})
@@ -310,8 +301,18 @@ def _grid(small: Dimensions, large: Dimensions) -> list[Dimensions]:
     return [replace(large, layers=layers, neurons=neurons) for layers in range(small.layers, large.layers + 1) for neurons in widths]
 
 
-def _told(anchor: Anchor) -> dict[str, Any]:
-    """An anchor as reports and the command line show it."""
+def _report(build: _Build, anchors: Sequence[Anchor], command: str, *, stopped: bool, curve_points: int = 0) -> dict[str, Any]:
+    """Return everything known of a chain, in the shape that the command line prints."""
+    tokens, seconds, top = sum(anchor.tokens for anchor in anchors), build.folder.seconds, anchors[0]
+    return {
+        "output_dir": str(build.directory),
+        "teacher": {"name": build.config.teacher.model, "parameters": top.parameters, "layers": top.dimensions.layers},
+        "anchors": [_as_dict(anchor) for anchor in anchors], "curve_points": curve_points, "tokens": tokens,
+        "seconds": round(seconds, 1), "tokens_per_second": round(tokens / seconds, 1), "stopped": stopped, "command": command}
+
+
+def _as_dict(anchor: Anchor) -> dict[str, Any]:
+    """Return an anchor as reports and the command line show it."""
     sizes = anchor.dimensions
     return {"number": anchor.number, "parameters": anchor.parameters, "layers": sizes.layers, "hidden": sizes.hidden,
             "heads": sizes.heads, "feed_forward": sizes.neurons, "validation_loss": anchor.validation_loss,

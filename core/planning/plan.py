@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from core.config import ExperimentConfig, StudentSpec, TrainSpec, total_steps
 from core.data import sources
@@ -30,9 +30,12 @@ from core.system.units import GIB
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel
 
-    from core.planning.dry_run import DryRunInputs
+    from core.data.prepare import PreparedData
+    from core.evaluation.objectives import Objective
+    from core.methods.steps import TrainingInputs
+
+    Packed = tuple[Any, PreparedData, Objective]  # tokenizer, data, what is predicted
 
 SAMPLE_ROWS = 2000  # rows that stand for the corpus where its vocabulary does not exist yet
 
@@ -103,7 +106,7 @@ def plan(config: ExperimentConfig, *, measure: bool, load: Callable[..., LoadedM
         measure: also train for a few steps, on the device, with the code that the run will use.
         load: gives the teacher for its reference.
     """
-    from core.planning.dry_run import rehearse
+    from core.planning.dry_run import dry_run
     from core.system.devices import memory_available, resolve_device, resolve_precision
 
     if config.task is not None:
@@ -130,10 +133,10 @@ def plan(config: ExperimentConfig, *, measure: bool, load: Callable[..., LoadedM
         found.tell("text", f"{blocks:,} training blocks of {config.data.block_length} tokens, read {passes:.2g} times in "
                            f"{planned.total_steps:,} steps; {len(material.data.validation):,} blocks held out.")
     if measure and material is not None and found.hold:
-        rehearsal = found.take("rehearsal", lambda: rehearse(config, material, device, dtype))
-        if rehearsal is not None:
-            seconds = rehearsal.seconds(config, planned.total_steps) if planned.total_steps else None
-            planned = replace(planned, seconds=seconds, measured_steps=rehearsal.steps, tokens_per_second=rehearsal.tokens_per_second)
+        timings = found.take("rehearsal", lambda: dry_run(material))
+        if timings is not None:
+            seconds = timings.seconds(config, planned.total_steps) if planned.total_steps else None
+            planned = replace(planned, seconds=seconds, measured_steps=timings.steps, tokens_per_second=timings.tokens_per_second)
     return _concluded(planned, found)
 
 
@@ -162,8 +165,7 @@ def _task_plan(config: ExperimentConfig, found: PreflightReport) -> Plan:
 
 
 def _task_memory(config: ExperimentConfig, found: PreflightReport, planned: Plan, start: ModelEntry, teacher: ModelEntry | None,
-                 length: int,
-                 here: str | None) -> Plan:
+                 length: int, here: str | None) -> Plan:
     """The plan with the memory of a step over items of `length` tokens. A task's head has a few outputs for each item: next to a
     language head's they count as none."""
     config = config.model_copy(update={"data": config.data.model_copy(update={"block_length": length})})
@@ -323,48 +325,50 @@ def _concluded(planned: Plan, found: PreflightReport) -> Plan:
 
 
 def _material(config: ExperimentConfig, found: PreflightReport, load: Callable[..., LoadedModel], device: torch.device,
-              dtype: torch.dtype) -> DryRunInputs | None:
+              dtype: torch.dtype) -> TrainingInputs | None:
     """Load and pack what the run will train with; None when something stands in the way."""
+    from core.methods.steps import TrainingInputs
+
     if config.bridge is not None:
         found.tell("text", f"Up to {config.bridge.texts:,} texts, which {config.bridge.model} writes when the run starts.")
         return None
     if config.teacher is None and config.student.fresh is not None:
-        return found.take("text", lambda: _sample(config), lambda _: "The vocabulary and the blocks are made when the run starts.")
+        packed = found.take("text", lambda: _sample(config), lambda _: "The vocabulary and the blocks are made when the run starts.")
+        return packed and TrainingInputs(config, load, device, dtype, *packed)
     if config.teacher is None:
         import torch
 
         started = found.take("student", lambda: load(config.student.model, device=device, dtype=torch.float32),
                              lambda loaded: _about(loaded.entry))
-        return started and _packed(config, found, started)
+        packed = started and _packed(config, found, started)
+        return packed and TrainingInputs(config, load, device, dtype, *packed)
     teacher = found.take("teacher", lambda: load(config.teacher.model, device=device, dtype=dtype), lambda loaded: _about(loaded.entry))
     if teacher is None or not found.take("vocabulary", lambda: compatibility.require_vocabulary_fits(teacher)):
         return None
-    return _packed(config, found, teacher, teacher.model)
+    packed = _packed(config, found, teacher)
+    return packed and TrainingInputs(config, load, device, dtype, *packed, teacher)
 
 
-def _packed(config: ExperimentConfig, found: PreflightReport, tokenizer_source: LoadedModel,
-            teacher: PreTrainedModel | None = None) -> DryRunInputs | None:
-    """The data in a model's vocabulary, and what it is to predict."""
+def _packed(config: ExperimentConfig, found: PreflightReport, tokenizer_source: LoadedModel) -> Packed | None:
+    """Return a model's tokenizer, the data in its vocabulary, and what it is to predict."""
     from core.data.prepare import prepare
     from core.evaluation.objectives import objective_for
-    from core.planning.dry_run import DryRunInputs
 
     kind, tokenizer = architecture_of(tokenizer_source.model.config).objective, tokenizer_source.tokenizer
     data = found.take("text", lambda: prepare(config.data, tokenizer, config.train.seed, cache_dir(), kind))
     objective = data and found.take("objective", lambda: objective_for(config, kind, tokenizer, data.train),
                                     lambda _: compatibility.require_settings_for(config, kind))
-    return objective and DryRunInputs(tokenizer, data, objective, teacher)
+    return objective and (tokenizer, data, objective)
 
 
-def _sample(config: ExperimentConfig) -> DryRunInputs:
-    """Rows enough to stand for the corpus, with a vocabulary of their own: the real one takes the whole corpus."""
+def _sample(config: ExperimentConfig) -> Packed:
+    """Return enough rows to stand for the corpus, with a vocabulary of their own: the real one takes the whole corpus."""
     from core.data.prepare import prepare, rows
     from core.evaluation.objectives import objective_for
-    from core.planning.dry_run import DryRunInputs
     from core.students.from_scratch import objective_from_scratch, tokenizer_from_scratch
 
     spec, seed, fresh = config.data.model_copy(update={"max_rows": SAMPLE_ROWS}), config.train.seed, config.student.fresh
     kind = objective_from_scratch(fresh)
     tokenizer = tokenizer_from_scratch(fresh, rows(spec, "train", seed, kind))
     data = prepare(spec, tokenizer, seed, objective=kind)
-    return DryRunInputs(tokenizer, data, objective_for(config, kind, tokenizer, data.train))
+    return tokenizer, data, objective_for(config, kind, tokenizer, data.train)

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from core.config import RetentionSpec
 from core.data import movie_reviews
 from core.errors import ConfigError
 from core.models import catalog
 from core.models.catalog import LoadedModel
-from core.recorder import Recorder
+from core.recorder import NullRecorder, Recorder
 from core.reports.retention_card import Score
 from core.tasks.data import headline_metric, task_spec
 
@@ -64,7 +64,7 @@ def scoring(spec: RetentionSpec, objective: Literal["causal", "masked"], recorde
     from core.tasks.data import load_task
 
     tasks = {name: load_task(task_spec(name, spec.train_items)) for name in spec.tasks}
-    return Scoring(_FineTuned(spec, tasks, _OnlyStops(recorder), device, load), tuple(range(seed, seed + spec.seeds)))
+    return Scoring(_FineTuned(spec, tasks, NullRecorder(recorder.should_stop), device, load), tuple(range(seed, seed + spec.seeds)))
 
 
 def check_tasks(spec: RetentionSpec, objective: Literal["causal", "masked"]) -> None:
@@ -115,16 +115,3 @@ def _asked(spec: RetentionSpec, seed: int, device: torch.device | str, load: Loa
         return Score(measured["sentiment_accuracy"], measured["sentiment_items"])
 
     return Scoring(score, (seed,), tuned=False)
-
-
-class _OnlyStops:
-    """Passes on the wish to stop and nothing else."""
-
-    def __init__(self, recorder: Recorder) -> None:
-        self.should_stop = recorder.should_stop
-
-    def log(self, arm: str, step: int, metrics: Mapping[str, float]) -> None:
-        pass
-
-    def event(self, kind: str, payload: Mapping[str, Any]) -> None:
-        pass

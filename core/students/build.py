@@ -43,13 +43,13 @@ class Student:
 
     Attributes:
         model: in training mode, on the teacher's device; a `peft.PeftModel` when adapters are trained.
-        layer_map: the teacher block that each block came from, or is matched with when its weights are new.
+        layer_map: the teacher block that each block came from, or is matched with when its weights are new; None without a teacher.
         trainable_parameters: numbers that training changes.
         parameters: numbers of the model that is saved in the end; tied weights count once.
     """
 
     model: nn.Module
-    layer_map: LayerMap
+    layer_map: LayerMap | None
     trainable_parameters: int
     parameters: int
 

@@ -20,7 +20,7 @@ from types import FrameType
 from typing import Any
 
 from core.errors import StillhouseError
-from core.methods import engine_for
+from core.methods import run_experiment
 from core.recorder import Recorder
 from workbench.error_mapping import to_user_error
 from workbench.errors import StoreError, WrongStatus
@@ -72,7 +72,7 @@ def run_worker(run_id: str, store: Store, engine: Engine | None = None, *, watch
               StoreRecorder(store, run, process, (ProgressLog(log), *watchers)) as recorder,
               _reserved_space(run.directory), _signals_stop(recorder)):
             if run.stop_requested is None:
-                train = engine or engine_for(run.config)
+                train = engine or run_experiment
                 report = train(run.config, recorder, run.directory, load=references.loader(run, store), command=run.command)
         finished = report is not None and not report["stopped"]
         ending = FINISHED if finished else _stopped("Stopped", store.run(run_id))

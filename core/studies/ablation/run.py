@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from core.config import ExperimentConfig
 from core.errors import ConfigError
 from core.models import catalog
-from core.recorder import Recorder, StopRequested
+from core.recorder import Recorder, stop_if_requested
 from core.studies.ablation.results import MEASURED, RESULT, Ablation, folder_of, name_of, save_request
 from core.studies.ablation.variants import trained, variants, with_seed
 from core.system.files import write_json
 from core.system.provenance import git_commit, versions
 
 if TYPE_CHECKING:
-    from core.methods.distillation import Load
+    from core.methods.steps import Load
 
 
 def run_ablation(config: ExperimentConfig, seeds: tuple[int, ...], recorder: Recorder, *, load: Load = catalog.load) -> Ablation:
@@ -28,7 +28,7 @@ def run_ablation(config: ExperimentConfig, seeds: tuple[int, ...], recorder: Rec
             whether to stop.
 
     Raises:
-        Stopped: the recorder asked for it; what had ended is kept.
+        StopRequested: the user requested a stop; finished trainings are kept.
         ConfigError: seeds that are not different, or a recipe of which nothing can be left out.
         StillhouseError: what a training cannot go on with.
     """
@@ -39,13 +39,9 @@ def run_ablation(config: ExperimentConfig, seeds: tuple[int, ...], recorder: Rec
     total, reports = len(seeds) * len(made), {}
     for seed in seeds:
         for variant, each in made.items():
-            if recorder.should_stop():
-                raise StopRequested
+            stop_if_requested(recorder)
             recorder.event("ablation", {"variant": variant, "seed": seed, "done": len(reports), "total": total})
-            report = trained(with_seed(each, seed), recorder, load=load)
-            if report["stopped"]:
-                raise StopRequested
-            reports[seed, variant] = report
+            reports[seed, variant] = trained(with_seed(each, seed), recorder, load=load)
         result = _result(config, tuple(made), reports)
         write_json(folder / RESULT, result.to_dict())  # seed by seed, so that the page can show what is known so far
     return result

@@ -31,7 +31,7 @@ from core.system.paths import cache_dir
 from core.system.provenance import versions
 
 if TYPE_CHECKING:
-    from core.methods.distillation import Load
+    from core.methods.steps import Load
 
 FULL, RANDOM = "full", "random"
 TERMS = {"minus_kd": "w_kd", "minus_hidden": "w_hidden", "minus_hard": "w_hard"}
@@ -68,11 +68,11 @@ def with_seed(config: ExperimentConfig, seed: int) -> ExperimentConfig:
 
 
 def trained(config: ExperimentConfig, recorder: Recorder, *, load: Load = catalog.load) -> dict[str, Any]:
-    """The report of an experiment, from the cache or trained now; its ``output_dir`` holds the student. After a stop it says so, and the
-    next call goes on. Another process that trains the same experiment is waited for.
+    """The report of an experiment, from the cache or trained now; its ``output_dir`` holds the student. Another process that trains the
+    same experiment is waited for.
 
     Raises:
-        Stopped: while it waited.
+        StopRequested: while it waited or trained; the next call resumes.
     """
     from core.methods import distillation
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.recorder import Recorder, StopRequested
+from core.recorder import Recorder
 from core.studies.claims.claim import Claim, Figure, Numbers, ProtocolConfig, Source
 from core.studies.claims.rules import above, every
 from core.system.paths import ASSETS
@@ -50,15 +50,11 @@ def across_vocabularies(seed: int, setting: BridgeProtocolConfig, recorder: Reco
                                   "evaluation.prompts=[]", f"evaluation.eval_steps={setting.steps}"])
     # The same texts for every seed: the seed is that of the training.
     harvest = write_texts(recipe.bridge, recorder, cache_dir(), seed=recipe.train.seed)
-    if harvest is None:
-        raise StopRequested
     config = recipe.model_copy(update={
         "bridge": None, "data": recipe.data.model_copy(update={"source": str(harvest.path)}),
         "train": recipe.train.model_copy(update={"seed": seed})})
     with tempfile.TemporaryDirectory() as folder:
         report = distill(config, recorder, Path(folder))
-        if report["stopped"]:
-            raise StopRequested
         before, after = (report["metrics"][who]["cross_entropy"] for who in ("student_before", "student_after"))
         rouge = {who: _rouge(reference, config, setting) for who, reference in (
             ("before", config.student.model), ("after", str(Path(folder) / "student")))}

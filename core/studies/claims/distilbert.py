@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from core.evaluation.statistics import mean
-from core.recorder import Recorder, StopRequested
+from core.recorder import Recorder
 from core.studies.claims.claim import Claim, Figure, Numbers, ProtocolConfig, Source
 from core.studies.claims.rules import above, below, every, trend
 from core.system.paths import ASSETS
@@ -85,10 +85,7 @@ def _variant(seed: int, name: str, setting: DistilBertProtocolConfig) -> Experim
 def _trained(seed: int, name: str, setting: DistilBertProtocolConfig, recorder: Recorder) -> dict[str, Any]:
     from core.studies.ablation.variants import trained
 
-    report = trained(_variant(seed, name, setting), recorder)
-    if report["stopped"]:
-        raise StopRequested
-    return report
+    return trained(_variant(seed, name, setting), recorder)
 
 
 def _cross_entropy(report: Mapping[str, Any]) -> float:

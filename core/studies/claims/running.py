@@ -13,7 +13,7 @@ from typing import Any
 
 from core.errors import ConfigError
 from core.evaluation.statistics import mean, standard_error
-from core.recorder import Recorder, StopRequested
+from core.recorder import NullRecorder, Recorder, stop_if_requested
 from core.studies.claims import registry, rules
 from core.studies.claims.claim import Claim, ProtocolConfig
 from core.studies.claims.outcomes import Number, Outcome, folder, keep
@@ -31,7 +31,7 @@ def run_claim(name: str, seeds: Sequence[int] | None = None, recorder: Recorder 
         setting: another scale than the claim's own. Its outcome is returned and not kept, since the rule speaks of the full scale.
 
     Raises:
-        Stopped: the recorder asked for it.
+        StopRequested: the user requested a stop.
         StillhouseError: an unknown name, no seeds, or what a protocol cannot go on with.
     """
     claim, recorder = registry.find(name), recorder or NullRecorder()
@@ -73,8 +73,7 @@ def _measure(claim: Claim, seed: int, place: tuple[int, int], setting: ProtocolC
     path = _seeds_dir(claim) / f"{_key(claim, setting)}-{seed}.json"
     if (found := read_json(path)) is not None:
         return found
-    if recorder.should_stop():
-        raise StopRequested
+    stop_if_requested(recorder)
     recorder.event("claim", {"name": claim.name, "seed": seed, "done": place[0], "seeds": place[1]})
     began = time.monotonic()
     numbers = {name: float(value) for name, value in claim.protocol(seed, setting, recorder).items()}
@@ -99,16 +98,3 @@ def _key(claim: Claim, setting: ProtocolConfig) -> str:
     # Numbers of another release of the libraries do not belong into one outcome with those of this one.
     told = [claim.version, setting.digest(), versions()]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
-
-
-class NullRecorder:
-    """A recorder for whoever does not want to watch."""
-
-    def log(self, arm: str, step: int, metrics: Mapping[str, float]) -> None:
-        pass
-
-    def event(self, kind: str, payload: Mapping[str, Any]) -> None:
-        pass
-
-    def should_stop(self) -> bool:
-        return False

@@ -20,7 +20,7 @@ from core.data.packing import Blocks
 from core.errors import CompatibilityError, ConfigError, CorruptModel, ModelNotFound
 from core.methods.chain import _halves, build_chain
 from core.recipes import parse_recipe
-from core.recorder import ListRecorder
+from core.recorder import ListRecorder, StopRequested
 from tests.core.chat_models import SENTENCES, save_chat_model
 from tests.core.masked_models import masked_model, save
 from tests.core.tiny import logits, token_ids
@@ -144,8 +144,9 @@ def test_anchors_are_models(built: Path) -> None:
 
 def test_a_stopped_chain_goes_on_and_ends_the_same(tmp_path: Path, built: Path) -> None:
     config = recipe(built.parent)
-    first = build_chain(config, ListRecorder(stop_after=4), tmp_path / "run")
-    assert first["stopped"]
+    with pytest.raises(StopRequested) as stop:
+        build_chain(config, ListRecorder(stop_after=4), tmp_path / "run")
+    assert stop.value.report["stopped"] and [row["layers"] for row in stop.value.report["anchors"]] == [4, 2]
     assert (tmp_path / "run" / "anchors" / "1").is_dir() and not (tmp_path / "run" / "anchors" / "2").exists()
     with pytest.raises(ModelNotFound, match=r"not complete.*Resume"):
         open_chain(str(tmp_path / "run"))

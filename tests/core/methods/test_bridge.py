@@ -10,11 +10,11 @@ import torch
 
 from core.config import BridgeSpec
 from core.errors import CompatibilityError, ConfigError, DataError
-from core.methods import bridge, engine_for
+from core.methods import bridge, method_for
 from core.methods.bridge import reason_to_leave_out, write_texts
 from core.planning.plan import static_plan
 from core.recipes import parse_recipe
-from core.recorder import ListRecorder
+from core.recorder import ListRecorder, StopRequested
 from tests.core.chat_models import SENTENCES, save_chat_model
 from tests.core.masked_models import masked_model, save
 
@@ -85,7 +85,8 @@ def test_a_stop_keeps_what_is_written(teacher: str, tmp_path: Path) -> None:
         def should_stop(self) -> bool:
             return sum(kind == "phase" and payload["name"] == "write texts" for kind, payload in self.events) > 2
 
-    assert write_texts(spec(teacher), Impatient(), tmp_path, seed=1) is None
+    with pytest.raises(StopRequested):
+        write_texts(spec(teacher), Impatient(), tmp_path, seed=1)
     assert len(next(tmp_path.glob("*.raw.jsonl")).read_text().splitlines()) == 8
 
 
@@ -127,7 +128,7 @@ def test_a_proxy_learns_another_vocabularys_texts(teacher: str, tmp_path: Path, 
         "data": {"block_length": 32, "validation_fraction": 0.2},
         "train": {"max_steps": 12, "per_device_train_batch_size": 4, "learning_rate": 3e-3, "precision": "fp32", "device": "cpu"},
         "evaluation": {"eval_steps": 50, "blocks": 4, "prompts": []}})
-    report = engine_for(config)(config, ListRecorder(), tmp_path / "run")
+    report = method_for(config)(config, ListRecorder(), tmp_path / "run")
     before, after = (report["metrics"][who]["cross_entropy"] for who in ("student_before", "student_after"))
     assert after < before - 0.1
 
@@ -152,5 +153,5 @@ def test_an_encoder_neither_writes_nor_reads_across_the_bridge(teacher: str, tmp
                            "losses": {"w_kd": 0, "w_hard": 1}, "train": {"device": "cpu"}})
     recorder = ListRecorder()
     with pytest.raises(CompatibilityError, match="A bridge is made of models that predict the next token"):
-        engine_for(config)(config, recorder, tmp_path / "run")
+        method_for(config)(config, recorder, tmp_path / "run")
     assert not [payload for kind, payload in recorder.events if payload.get("name") == "write texts"]

@@ -15,10 +15,11 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from core.config import ExperimentConfig
 from core.data import movie_reviews
 from core.errors import CompatibilityError, ConfigError, DataError, DeviceError
-from core.methods import distillation
+from core.methods import distillation, evaluator, run_experiment, run_folder, steps
 from core.methods.distillation import distill
+from core.models import catalog
 from core.recipes import parse_recipe
-from core.recorder import CONTROL, STUDENT, ListRecorder
+from core.recorder import CONTROL, STUDENT, ListRecorder, StopRequested
 from core.reports.retention_card import Card
 from core.students import build, from_scratch
 from core.training import distillation_trainer
@@ -75,17 +76,17 @@ def test_the_curves_end_with_what_the_report_says(teacher, corpus, tmp_path):
         assert len(answers) == 1
 
 
-def test_both_arms_learn_from_the_tokens_alone(corpus, tmp_path, monkeypatch):
+def test_both_variants_learn_from_the_tokens_alone(corpus, tmp_path, monkeypatch):
     tokenizer, lessons = chat_tokenizer(), []
     chat_model(layers=3, width=len(tokenizer) + 20).save_pretrained(tmp_path / "padded")
     tokenizer.save_pretrained(tmp_path / "padded")
 
-    class Spy(distillation.DistillationTrainer):
+    class Spy(steps.DistillationTrainer):
         def __init__(self, model, lesson, *others, **more):
             lessons.append(lesson)
             super().__init__(model, lesson, *others, **more)
 
-    monkeypatch.setattr(distillation, "DistillationTrainer", Spy)
+    monkeypatch.setattr(steps, "DistillationTrainer", Spy)
     distill(experiment(tmp_path / "padded", corpus, control=True), ListRecorder(), tmp_path / "run")
     assert [lesson.vocabulary for lesson in lessons] == [len(tokenizer)] * 2
 
@@ -103,8 +104,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one(teacher, corpus, tmp_path, st
     config = experiment(teacher, corpus, control=True, student=student)
     whole, parts = ListRecorder(), ListRecorder(stop_after=3)
     distill(config, whole, tmp_path / "whole")
-    stopped = distill(config, parts, tmp_path / "parts")
-    assert stopped["stopped"] and not (tmp_path / "parts" / STUDENT).exists()
+    with pytest.raises(StopRequested):
+        distill(config, parts, tmp_path / "parts")
+    assert not (tmp_path / "parts" / STUDENT).exists()
     parts.stop_after = None
     report = distill(config, parts, tmp_path / "parts")
     assert not report["stopped"]
@@ -117,13 +119,14 @@ def test_a_resumed_run_equals_an_uninterrupted_one(teacher, corpus, tmp_path, st
 
 @pytest.mark.parametrize(("student", "module", "measure"), [
     ({"layer_map": "importance"}, build, "block_importance"),
-    ({"hidden": 16, "lora": {"rank": 2}}, distillation, "unit_importance")])
-def test_importance_is_measured_once_for_both_arms_and_all_calls(teacher, corpus, tmp_path, monkeypatch, student, module, measure):
+    ({"hidden": 16, "lora": {"rank": 2}}, steps, "unit_importance")])
+def test_importance_is_measured_once_for_both_variants_and_all_calls(teacher, corpus, tmp_path, monkeypatch, student, module, measure):
     config = experiment(teacher, corpus, control=True, student=student, losses={"w_hidden": 0}, evaluation={"prompts": []})
     calls, original = [], getattr(module, measure)
     monkeypatch.setattr(module, measure, lambda *given: (calls.append(given), original(*given))[1])
     recorder = ListRecorder(stop_after=3)
-    assert distill(config, recorder, tmp_path / "run")["stopped"]
+    with pytest.raises(StopRequested):
+        distill(config, recorder, tmp_path / "run")
     recorder.stop_after = None
     report = distill(config, recorder, tmp_path / "run")
     assert not report["stopped"] and len(calls) == 1
@@ -151,7 +154,8 @@ def test_what_trainer_does_not_keep_is_kept(teacher, corpus, tmp_path, student, 
                         train={"max_steps": 10, "logging_steps": logging_steps, "save_steps": 50})
     whole, parts = ListRecorder(), StopsAfter(stop)
     distill(config, whole, tmp_path / "whole")
-    assert distill(config, parts, tmp_path / "parts")["stopped"]
+    with pytest.raises(StopRequested):
+        distill(config, parts, tmp_path / "parts")
     assert not distill(config, parts, tmp_path / "parts")["stopped"]
     for name in ("loss", "raw/hard", "raw/hidden_mse", "raw/hidden"):
         assert parts.series(STUDENT, name) == whole.series(STUDENT, name)
@@ -173,8 +177,9 @@ def test_hard_labels_alone_do_not_ask_the_teacher(teacher, corpus, tmp_path, mon
 
 def test_a_stop_before_the_first_step_trains_nothing(teacher, corpus, tmp_path):
     recorder = ListRecorder(stop_after=0)  # step 0 is the measurement before training
-    report = distill(experiment(teacher, corpus, control=True), recorder, tmp_path / "run")
-    assert report["stopped"] and not recorder.series(STUDENT, "loss") and not (tmp_path / "run" / CONTROL).exists()
+    report = run_experiment(experiment(teacher, corpus, control=True), recorder, tmp_path / "run", load=catalog.load)
+    assert report["stopped"] and report["metrics"]["student_before"] and not recorder.series(STUDENT, "loss")
+    assert not (tmp_path / "run" / CONTROL).exists()
 
 
 def test_a_finished_run_is_not_trained_again(teacher, corpus, tmp_path):
@@ -189,17 +194,17 @@ def test_a_run_that_dies_between_its_last_step_and_saving_takes_no_step_more(tea
     config, run = experiment(teacher, corpus, train={"lr_scheduler_type": "constant_with_warmup"}), tmp_path / "run"
     whole = ListRecorder()
     distill(config, whole, tmp_path / "whole")
-    save, recorder = distillation._Experiment._save, ListRecorder()
+    save, recorder = run_folder.RunFolder.save_model, ListRecorder()
 
-    def fails(self, model, target):
-        if target.name == STUDENT:
+    def fails(self, name, *given):
+        if name == STUDENT:
             raise OSError(errno.ENOSPC, "No space left on device")
-        save(self, model, target)
+        return save(self, name, *given)
 
-    monkeypatch.setattr(distillation._Experiment, "_save", fails)
+    monkeypatch.setattr(run_folder.RunFolder, "save_model", fails)
     with pytest.raises(OSError, match="No space"):
         distill(config, recorder, run)
-    monkeypatch.setattr(distillation._Experiment, "_save", save)
+    monkeypatch.setattr(run_folder.RunFolder, "save_model", save)
     assert not distill(config, recorder, run)["stopped"]
     assert recorder.series(STUDENT, "loss") == whole.series(STUDENT, "loss")
     one, other = (AutoModelForCausalLM.from_pretrained(folder / STUDENT).state_dict() for folder in (run, tmp_path / "whole"))
@@ -223,16 +228,16 @@ def test_what_was_not_told_when_a_run_died_is_told_when_it_goes_on(teacher, corp
     assert 0 in recorder.series(STUDENT, "eval/perplexity")
 
 
-def test_trackers_have_a_folder_and_a_name_for_each_arm(teacher, corpus, tmp_path, monkeypatch):
+def test_trackers_have_a_folder_and_a_name_for_each_variant(teacher, corpus, tmp_path, monkeypatch):
     seen = []
 
-    class Spy(distillation.DistillationTrainer):
+    class Spy(steps.DistillationTrainer):
         def __init__(self, model, lesson, data, arguments, **more):
             seen.append((arguments.report_to, arguments.run_name, os.environ["TENSORBOARD_LOGGING_DIR"]))
             arguments.report_to = []  # it need not be installed
             super().__init__(model, lesson, data, arguments, **more)
 
-    monkeypatch.setattr(distillation, "DistillationTrainer", Spy)
+    monkeypatch.setattr(steps, "DistillationTrainer", Spy)
     monkeypatch.delenv("TENSORBOARD_LOGGING_DIR", raising=False)
     config = experiment(teacher, corpus, name="films", control=True, train={"max_steps": 1, "report_to": ["tensorboard"]})
     distill(config, ListRecorder(), tmp_path / "run")
@@ -242,7 +247,8 @@ def test_trackers_have_a_folder_and_a_name_for_each_arm(teacher, corpus, tmp_pat
 
 def test_a_corpus_that_changed_is_not_trained_on_unnoticed(teacher, corpus, tmp_path):
     config = experiment(teacher, corpus)
-    distill(config, ListRecorder(stop_after=2), tmp_path / "run")
+    with pytest.raises(StopRequested):
+        distill(config, ListRecorder(stop_after=2), tmp_path / "run")
     corpus.write_text(corpus.read_text().replace("quiet", "loud"))
     with pytest.raises(DataError, match="changed since this run began"):
         distill(config, ListRecorder(), tmp_path / "run")
@@ -296,7 +302,7 @@ def test_a_new_vocabulary_reads_no_more_rows_than_training(corpus, tmp_path, mon
         read.extend(rows)
         raise Read
 
-    monkeypatch.setattr(distillation, "TOKENIZER_ROWS", 40)
+    monkeypatch.setattr(steps, "TOKENIZER_ROWS", 40)
     monkeypatch.setattr(from_scratch, "train_tokenizer", train)
     with pytest.raises(Read):
         distill(config, ListRecorder(), tmp_path / "run")
@@ -315,8 +321,8 @@ def test_bf16_computes_and_keeps_its_weights_in_fp32(teacher, corpus, tmp_path):
 
 
 def test_sentiment_is_asked_in_the_runs_format(teacher, corpus, tmp_path, monkeypatch):
-    asked, evaluate = [], distillation.evaluate_sentiment
-    monkeypatch.setattr(distillation, "evaluate_sentiment",
+    asked, evaluate = [], evaluator.evaluate_sentiment
+    monkeypatch.setattr(evaluator, "evaluate_sentiment",
                         lambda *given, **more: (asked.append(more["dtype"]), evaluate(*given, **more))[1])
     config = experiment(teacher, corpus, train={"max_steps": 1, "precision": "bf16"}, evaluation={"sentiment_items": 2, "prompts": []})
     distill(config, ListRecorder(), tmp_path / "run")
@@ -365,7 +371,10 @@ def test_a_run_stopped_while_its_card_is_measured_goes_on_with_it(teacher, corpu
             return any(kind == "phase" and payload["name"] == "retention" for kind, payload in self.events)
 
     config = experiment(teacher, corpus, evaluation=RETENTION)
-    assert distill(config, Impatient(), tmp_path / "run")["stopped"] and not (tmp_path / "run" / "report.json").exists()
+    with pytest.raises(StopRequested) as stop:
+        distill(config, Impatient(), tmp_path / "run")
+    assert stop.value.report["stopped"] and stop.value.report["retention"] is None
+    assert not (tmp_path / "run" / "report.json").exists()
     again = ListRecorder()
     report = distill(config, again, tmp_path / "run")
     assert not report["stopped"] and report["retention"]["rows"][1]["scores"]

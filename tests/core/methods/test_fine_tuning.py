@@ -12,12 +12,12 @@ from transformers import AutoModelForQuestionAnswering, AutoModelForSequenceClas
 
 from core.config import ExperimentConfig
 from core.errors import CompatibilityError, ConfigError, DataError
-from core.methods import engine_for
+from core.methods import method_for
 from core.methods.fine_tuning import tune
 from core.metrics import METRICS
 from core.planning.plan import plan, static_plan
 from core.recipes import parse_recipe
-from core.recorder import STUDENT, ListRecorder
+from core.recorder import STUDENT, ListRecorder, StopRequested
 from core.system import machine
 from tests.core.tasks.encoders import BAD, GOOD, encoder, questions
 from tests.core.tiny import tiny_model
@@ -43,7 +43,7 @@ def recipe(model: Path | str, source: str, name: str = "tuned", **changes: Any) 
 def test_a_run_leaves_a_model_that_anybody_can_load(tmp_path, films) -> None:
     encoder(tmp_path / "enc")
     config, recorder = recipe(tmp_path / "enc", films, description="Films."), ListRecorder()
-    assert engine_for(config) is tune
+    assert method_for(config) is tune
     report = tune(config, recorder, tmp_path / "run", command="distill this")
     folder = tmp_path / "run" / STUDENT
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["progress.json", "report.json", "student"]
@@ -79,8 +79,9 @@ def test_stage_two_with_adapters_stopped_and_resumed(tmp_path, films) -> None:
     assert (config.losses.w_kd.start, config.losses.w_hard.start, config.losses.temperature) == (0.5, 0.5, 2)
     whole = ListRecorder()
     tune(config, whole, tmp_path / "whole")
-    stopped = tune(config, first := ListRecorder(stop_after=3), tmp_path / "cut")
-    assert stopped["stopped"] and not (tmp_path / "cut" / STUDENT).exists()
+    with pytest.raises(StopRequested) as stop:
+        tune(config, first := ListRecorder(stop_after=3), tmp_path / "cut")
+    assert stop.value.report["stopped"] and stop.value.report["metrics"]["teacher"] and not (tmp_path / "cut" / STUDENT).exists()
     report = tune(config, second := ListRecorder(), tmp_path / "cut")
     assert not report["stopped"] and report["student"]["trainable_parameters"] < report["student"]["parameters"]
     told = first.series(STUDENT, "loss/kd") | second.series(STUDENT, "loss/kd")
@@ -113,7 +114,8 @@ def test_questions(tmp_path) -> None:
 def test_data_that_change_between_two_calls(tmp_path, films) -> None:
     encoder(tmp_path / "enc")
     config = recipe(tmp_path / "enc", films)
-    tune(config, ListRecorder(stop_after=2), tmp_path / "run")
+    with pytest.raises(StopRequested):
+        tune(config, ListRecorder(stop_after=2), tmp_path / "run")
     with open(films, "a", encoding="utf-8") as file:
         file.write(json.dumps({"text": "one more", "label": "good"}) + "\n")
     with pytest.raises(DataError, match="have changed since this run began"):

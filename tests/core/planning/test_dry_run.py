@@ -10,9 +10,10 @@ from core.config import ExperimentConfig
 from core.data.prepare import prepare
 from core.errors import OutOfMemory
 from core.evaluation.objectives import Causal
+from core.methods.steps import TrainingInputs
 from core.models import catalog
 from core.planning import dry_run
-from core.planning.dry_run import DryRunInputs, DryRunTimings, rehearse
+from core.planning.dry_run import DryRunTimings
 from core.recipes import parse_recipe
 from core.recorder import CONTROL, STUDENT
 from tests.core.chat_models import save_chat_model
@@ -29,13 +30,14 @@ def config(tmp_path: Path) -> ExperimentConfig:
                          "evaluation": {"blocks": 4, "sentiment_items": 3, "max_new_tokens": 2}})
 
 
-def material(config: ExperimentConfig) -> DryRunInputs:
+def inputs(config: ExperimentConfig) -> TrainingInputs:
     loaded = catalog.load(config.teacher.model)
-    return DryRunInputs(loaded.tokenizer, prepare(config.data, loaded.tokenizer, 0), Causal(loaded.tokenizer), loaded.model)
+    return TrainingInputs(config, catalog.load, torch.device("cpu"), torch.float32, loaded.tokenizer,
+                          prepare(config.data, loaded.tokenizer, 0), Causal(loaded.tokenizer), loaded)
 
 
 def run(config: ExperimentConfig) -> DryRunTimings:
-    return rehearse(config, material(config), torch.device("cpu"), torch.float32)
+    return dry_run.dry_run(inputs(config))
 
 
 def changed(config: ExperimentConfig, **sections: object) -> ExperimentConfig:
@@ -83,32 +85,32 @@ def test_accumulated_steps_count_as_many(config, monkeypatch):
         def tokens_per_second(self, state: object) -> float:
             return 1.0
 
-    taken = dry_run._DryRun.trained
+    taken = dry_run._train
 
-    def with_clock(self, *arguments):
-        trainer = taken(self, *arguments)
+    def with_clock(*arguments):
+        trainer = taken(*arguments)
         trainer.clock = Clock()
         return trainer
 
-    monkeypatch.setattr(dry_run._DryRun, "trained", with_clock)
+    monkeypatch.setattr(dry_run, "_train", with_clock)
     found = run(changed(config, train={"gradient_accumulation_steps": 16}))
     assert found.step == {STUDENT: 16 * 8.0 / 4}
 
 
-def test_a_slow_rehearsal_ends_after_two_steps(config, monkeypatch):
+def test_a_slow_dry_run_ends_after_two_steps(config, monkeypatch):
     monkeypatch.setattr(dry_run, "LONGEST", 0.0)
     assert run(config).steps == 2
 
 
 @pytest.mark.parametrize("student", [{"layers": 1, "layer_map": "importance"}, {"layers": 1, "layer_map": "first"}])
-def test_a_single_block_can_be_matched_in_a_rehearsal(config, student):
+def test_a_single_block_can_be_matched_in_a_dry_run(config, student):
     ends = changed(config, student=student, losses={"w_hidden_mse": 1.0, "hidden_layers": "ends"})
     assert run(ends).steps == dry_run.STEPS
     if student["layer_map"] == "importance":
         assert run(changed(config, student=student, losses={"w_hidden_mse": 1.0})).steps == dry_run.STEPS
 
 
-def test_importance_is_not_measured_for_a_rehearsal(config):
+def test_importance_is_not_measured_for_a_dry_run(config):
     assert run(changed(config, student={"layer_map": "importance"})).steps == dry_run.STEPS
 
 
@@ -117,18 +119,18 @@ def test_importance_is_not_measured_for_a_rehearsal(config):
     RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
     RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")])
 def test_running_out_of_memory_says_what_to_change(config, monkeypatch, error):
-    def fail(self):
+    def fail(_inputs):
         raise error
 
-    monkeypatch.setattr(dry_run._DryRun, "rehearse", fail)
+    monkeypatch.setattr(dry_run, "_measure", fail)
     with pytest.raises(OutOfMemory, match="per_device_train_batch_size"):
         run(config)
 
 
 def test_another_failure_is_not_taken_for_it(config, monkeypatch):
-    def fail(self):
+    def fail(_inputs):
         raise RuntimeError("shapes cannot be multiplied")
 
-    monkeypatch.setattr(dry_run._DryRun, "rehearse", fail)
+    monkeypatch.setattr(dry_run, "_measure", fail)
     with pytest.raises(RuntimeError, match="shapes"):
         run(config)

@@ -44,7 +44,7 @@ def engine(config, recorder, directory, **_options):
                 except OSError:
                     time.sleep(1.5)  # the recorder has to get along with it too
 
-worker.engine_for = lambda _: engine
+worker.run_experiment = engine
 code = cli.main(["distill", "walk.yaml"])
 run = Store().run("walk")
 print(code, run.status, run.message, len(Store().metrics(run.id)), sep="|")

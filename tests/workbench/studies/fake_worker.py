@@ -11,7 +11,7 @@ from typing import Any
 
 from core.config import ExperimentConfig
 from core.errors import NonFiniteLoss
-from core.recorder import Recorder, StopRequested
+from core.recorder import Recorder, StopRequested, stop_if_requested
 from core.studies.ablation import run
 from core.studies.claims import registry
 from tests.core.studies.claims.fake_claims import fake
@@ -48,8 +48,7 @@ def trained(config: ExperimentConfig, recorder: Recorder, **_rest: Any) -> Mappi
         step += 1
         time.sleep(0.02)
         recorder.log("student", step, {"loss": 1.0})
-        if recorder.should_stop():
-            return {"stopped": True}
+        stop_if_requested(recorder)
     return {"stopped": False, "seconds": 0.1, "metrics": {"student_after": {"cross_entropy": 3.0 + config.losses.w_kd.start}}}
 
 

@@ -18,7 +18,7 @@ from workbench.terminal import cli
 @pytest.fixture
 def fake_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine that only counts, in this process and in workers."""
-    monkeypatch.setattr(worker, "engine_for", lambda _: engine)
+    monkeypatch.setattr(worker, "run_experiment", engine)
     monkeypatch.setattr(jobs, "WORKER", (sys.executable, "-m", "tests.workbench.fake_engine"))
 
 

@@ -21,7 +21,7 @@ from workbench.terminal import cli
 
 FAKE_CLI = ("import sys; from tests.workbench.fake_engine import engine; "
             "from workbench.runs import worker; from workbench.terminal import cli; "
-            "worker.engine_for = lambda _: engine; sys.exit(cli.main())")
+            "worker.run_experiment = engine; sys.exit(cli.main())")
 
 pytestmark = pytest.mark.usefixtures("fake_engine")
 
@@ -68,7 +68,7 @@ def test_what_an_engine_prints_is_not_part_of_the_document(recipe: Callable[...,
         print("loading ...")
         return {**engine(*arguments, **options), "tokens_per_second": float("nan"), "metrics": {"control": {"perplexity": float("inf")}}}
 
-    monkeypatch.setattr(worker, "engine_for", lambda _: chatty)
+    monkeypatch.setattr(worker, "run_experiment", chatty)
     code, document = run_json("distill", recipe(1))
     assert code == 0
     assert document["tokens_per_second"] is None, "JSON knows no NaN"

@@ -15,7 +15,7 @@ from workbench.runs import worker
 from workbench.store import Store
 from workbench.terminal import cli
 
-ENGINE = worker.engine_for  # the real one
+ENGINE = worker.run_experiment  # the real one
 
 pytestmark = pytest.mark.usefixtures("fake_engine")
 
@@ -123,7 +123,7 @@ def test_what_cannot_be_used_is_refused_before_anything_is_made(unusable: str, v
 
 def test_text_shorter_than_a_block_leaves_nothing(recipe: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str],
                                                   monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(worker, "engine_for", ENGINE)
+    monkeypatch.setattr(worker, "run_experiment", ENGINE)
     changes = [*_teacher(lambda model: None, "losses.w_kd=1", "data.block_length=512")(tmp_path), *_text(b"Short.\n\nToo short.")(tmp_path)]
     assert "block" in refused("distill", recipe(3), tmp_path, changes, capsys)
 

@@ -1,0 +1,149 @@
+"""Evaluation of a run: each model is measured once, logged and sampled, and remembered for the calls that resume the run.
+
+    Evaluator             what happens to a measurement: once, logged, with samples, remembered
+    LanguageEvaluation    what is measured of a language model: held-out text, sentiment, answers to prompts
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from core.data import movie_reviews
+from core.data.movie_reviews import Review
+from core.data.packing import Blocks
+from core.evaluation.objectives import Objective
+from core.evaluation.sentiment import evaluate_sentiment
+from core.methods.run_folder import RunFolder
+from core.methods.steps import TrainingInputs
+from core.metrics import METRICS
+from core.recorder import CONTROL, STUDENT, Recorder
+
+Metrics = dict[str, float]
+Samples = Iterable[tuple[str, str]]  # prompts with their answers
+
+TEACHER, STUDENT_BEFORE, STUDENT_AFTER = "teacher", "student_before", "student_after"  # subjects; the trained control is CONTROL
+TRAINED = {STUDENT: STUDENT_AFTER, CONTROL: CONTROL}  # variant -> subject after its training
+
+
+class Evaluator:
+    """Measures the models of a run.
+
+    Args:
+        folder: remembers every measurement.
+        recorder: receives every measurement and sample.
+        variants: all variants that the run trains; they start from the same weights.
+    """
+
+    def __init__(self, folder: RunFolder, recorder: Recorder, variants: tuple[str, ...]) -> None:
+        self.folder, self.recorder, self.variants = folder, recorder, variants
+
+    def evaluate(self, subject: str, measure: Callable[[], Metrics], samples: Callable[[], Samples] | None = None) -> None:
+        """Measure a model, unless this or an earlier call has.
+
+        Args:
+            subject: the key of the measurement in reports; all but the teacher's are points of the curves of their variants.
+            measure: measures the model on held-out items.
+            samples: lets the model answer a few prompts, as an illustration.
+        """
+        if subject in self.folder.progress.measurements:
+            return
+        self.recorder.event("phase", {"name": "evaluate", "who": subject})
+        metrics = measure()
+        self.recorder.event("evaluation", {"who": subject, "metrics": metrics})
+        variants, step = self._place(subject)
+        for variant in variants:
+            self.recorder.log(variant, step, curve_metrics(metrics))
+        if samples is not None and variants:
+            self.show(variants[0], step, samples())
+        # Remembered last: what a run that dies in between has not reported is measured and reported again.
+        self.folder.progress.measurements[subject] = metrics
+        self.folder.save_progress()
+
+    def show(self, variant: str, step: int, samples: Samples) -> None:
+        """Record samples of a variant at an optimiser step."""
+        for prompt, answer in samples:
+            self.recorder.event("samples", {"arm": variant, "step": step, "prompt": prompt, "answer": answer})
+
+    def _place(self, subject: str) -> tuple[tuple[str, ...], int]:
+        """Return the variants whose curves a measurement belongs to, and its step."""
+        if subject == TEACHER:
+            return (), 0
+        if subject == STUDENT_BEFORE:
+            return self.variants, 0
+        variant = CONTROL if subject == CONTROL else STUDENT
+        return (variant,), self.folder.progress.steps.get(variant, 0)
+
+
+def curve_metrics(metrics: Metrics) -> Metrics:
+    """Return the metrics that are drawn as curves, under their names there."""
+    return {f"eval/{name}": value for name, value in metrics.items() if f"eval/{name}" in METRICS}
+
+
+@dataclass(frozen=True)
+class LanguageEvaluation:
+    """What is measured of a language model.
+
+    Attributes:
+        objective: causal or masked.
+        tokenizer: of all models of the run.
+        held_out: blocks of the validation part.
+        reviews: held-out reviews for the sentiment accuracy; may be empty.
+        prompts: answered as samples.
+        teacher: compared with, where there is one.
+        batch_size: blocks in a forward pass.
+        max_new_tokens: longest answer.
+        seed: of the sampled answers.
+    """
+
+    objective: Objective
+    tokenizer: Any
+    held_out: Blocks
+    reviews: Sequence[Review]
+    prompts: tuple[str, ...]
+    teacher: PreTrainedModel | None
+    batch_size: int
+    max_new_tokens: int
+    seed: int
+    device: torch.device
+    dtype: torch.dtype
+
+    @classmethod
+    def of(cls, inputs: TrainingInputs) -> LanguageEvaluation:
+        """Return what the recipe of a run asks to be measured."""
+        spec, train = inputs.config.evaluation, inputs.config.train
+        reviews = movie_reviews.held_out("validation", spec.sentiment_items) if spec.sentiment_items else []
+        return cls(inputs.objective, inputs.tokenizer, inputs.data.validation.take(spec.blocks), reviews,
+                   inputs.objective.prompts(spec.prompts), inputs.teacher and inputs.teacher.model, train.per_device_train_batch_size,
+                   spec.max_new_tokens, train.seed, inputs.device, inputs.dtype)
+
+    def shortened(self, *, blocks: int, reviews: int, prompts: int) -> LanguageEvaluation:
+        """Return the same with so many items at most."""
+        return replace(self, held_out=self.held_out.take(blocks), reviews=self.reviews[:reviews], prompts=self.prompts[:prompts])
+
+    def metrics(self, model: nn.Module) -> Metrics:
+        """Measure everything but samples."""
+        return self.language(model) | self.sentiment(model)
+
+    def language(self, model: nn.Module) -> Metrics:
+        """Measure cross-entropy and the like on the held-out blocks."""
+        return self.objective.measure(model, self.held_out, self.teacher, batch_size=self.batch_size, device=self.device, dtype=self.dtype)
+
+    def sentiment(self, model: nn.Module) -> Metrics:
+        """Measure the sentiment accuracy; nothing without reviews."""
+        if not self.reviews:
+            return {}
+        return evaluate_sentiment(model, self.tokenizer, self.reviews, self.device, dtype=self.dtype)
+
+    def samples(self, model: nn.Module) -> Iterator[tuple[str, str]]:
+        """Yield every prompt with the model's answer; the model is in training mode again afterwards if it was before."""
+        training = model.training
+        model.eval()
+        for prompt in self.prompts:
+            yield prompt, self.objective.answer(model, prompt, max_new_tokens=self.max_new_tokens, seed=self.seed)
+        model.train(training)

@@ -1,0 +1,223 @@
+"""The steps of training a language model, called by `core.methods.distillation` and by the dry run.
+
+    load_inputs     teacher, tokenizer, packed data, objective
+    build           a variant before its training
+    make_trainer    the trainer of a variant
+    train           all optimiser steps of a variant, from its latest checkpoint
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer, TrainingArguments
+
+from core.config import ExperimentConfig, total_steps
+from core.data.prepare import PreparedData, prepare, rows
+from core.evaluation.objectives import Objective, objective_for
+from core.methods.run_folder import RunFolder
+from core.models import compatibility
+from core.models.architectures import architecture_of, plain_model
+from core.models.catalog import LoadedModel
+from core.models.vocabulary import real_width
+from core.recorder import CONTROL, STUDENT, Recorder, StopRequested, stop_if_requested
+from core.students.build import Student, build_student, student_from_checkpoint
+from core.students.from_scratch import objective_from_scratch, student_from_scratch, tokenizer_from_scratch
+from core.students.importance import Importance, unit_importance
+from core.students.layer_maps import LayerMap, matched_blocks
+from core.system.devices import resolve_device, resolve_precision
+from core.system.paths import cache_dir
+from core.training.base_trainer import latest_checkpoint, training_arguments
+from core.training.distillation_trainer import HARD_LABELS_ONLY, DistillationSetup, DistillationTrainer
+from core.training.trackers import tracked
+
+CALIBRATION_BLOCKS = 16  # held-out blocks on which the importance of blocks and units is measured
+TOKENIZER_ROWS = 40_000  # rows at most that a new vocabulary is trained on
+
+Load = Callable[..., LoadedModel]
+Evaluate = Callable[[int], dict[str, float]]  # optimiser step -> point of the held-out curves
+
+
+@dataclass(frozen=True)
+class TrainingInputs:
+    """What all variants of a run are built from and trained on.
+
+    Attributes:
+        load: loads the model of a reference.
+        dtype: format of the matrix products; the weights of students are float32.
+        data: packed blocks, for training and held out.
+        objective: causal or masked.
+        teacher: None where a model is trained on text alone.
+    """
+
+    config: ExperimentConfig
+    load: Load
+    device: torch.device
+    dtype: torch.dtype
+    tokenizer: Any
+    data: PreparedData
+    objective: Objective
+    teacher: LoadedModel | None = None
+
+    def calibration(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield token ids (B, T) and their weights (B, T) of a few held-out blocks."""
+        blocks, size = self.data.validation.take(CALIBRATION_BLOCKS), self.config.train.per_device_train_batch_size
+        for start in range(0, len(blocks), size):
+            yield (torch.from_numpy(blocks.input_ids[start:start + size]).long(), torch.from_numpy(blocks.weights[start:start + size]))
+
+    def teacher_loss(self) -> float:
+        """Return the teacher's present cross-entropy on the calibration blocks; a block's importance is its rise without the block."""
+        blocks = self.data.validation.take(CALIBRATION_BLOCKS)
+        return self.objective.measure(self.teacher.model, blocks, None, batch_size=self.config.train.per_device_train_batch_size,
+                                      device=self.device, dtype=self.dtype)["cross_entropy"]
+
+
+def variants_of(config: ExperimentConfig) -> tuple[str, ...]:
+    """Return the variants that a run trains, in order."""
+    return (STUDENT, CONTROL) if config.control else (STUDENT,)
+
+
+def load_inputs(config: ExperimentConfig, folder: RunFolder, recorder: Recorder, load: Load) -> TrainingInputs:
+    """Load the teacher, load or train the tokenizer, and pack the data.
+
+    Raises:
+        CompatibilityError: models that do not fit each other, the data or the losses.
+        DataError: data that cannot be read, or are not those that the run began with.
+    """
+    device = resolve_device(config.train.device)
+    dtype = resolve_precision(config.train.precision, device)
+    spec, teacher = config.student, None
+    if config.teacher is not None:
+        recorder.event("phase", {"name": "load teacher"})
+        teacher = load(config.teacher.model, device=device, dtype=dtype)
+        compatibility.require_language_model(teacher.entry)
+        compatibility.require_vocabulary_fits(teacher)
+    # Without a teacher, the checkpoint that the student starts from brings the vocabulary.
+    source = teacher or (load(spec.model, device=device, dtype=torch.float32) if spec.model else None)
+    if source is not None and teacher is None:
+        compatibility.require_language_model(source.entry)
+    recorder.event("phase", {"name": "prepare data"})
+    tokenizer = source.tokenizer if source else _train_tokenizer(config, folder)
+    compatibility.require_block_length_fits(config.data, spec.fresh.positions if spec.fresh else source.entry.context)
+    kind = architecture_of(source.model.config).objective if source else objective_from_scratch(spec.fresh)
+    compatibility.require_settings_for(config, kind)
+    data = prepare(config.data, tokenizer, config.train.seed, cache_dir(), kind)
+    folder.require_unchanged_data(data.digest, config.data.source)
+    return TrainingInputs(config, load, device, dtype, tokenizer, data, objective_for(config, kind, tokenizer, data.train), teacher)
+
+
+def _train_tokenizer(config: ExperimentConfig, folder: RunFolder) -> Any:
+    """Train a vocabulary on the corpus, once for all calls."""
+    def write(partial: Any) -> None:
+        limit = min(config.data.max_rows or TOKENIZER_ROWS, TOKENIZER_ROWS)
+        spec, data = config.student.fresh, config.data.model_copy(update={"max_rows": limit})
+        tokenizer_from_scratch(spec, rows(data, "train", config.train.seed, objective_from_scratch(spec))).save_pretrained(partial)
+
+    return AutoTokenizer.from_pretrained(folder.make_once("tokenizer", write))
+
+
+# ---------------------------------------------------------------------------------------------------- build
+
+
+def build(inputs: TrainingInputs, *, layer_map: LayerMap | None = None, units: Importance | None = None) -> Student:
+    """Build a variant before its training; the same for all variants. Its parameters are float32.
+
+    Args:
+        layer_map: in place of measuring it, where an earlier call has.
+        units: importance of the teacher's units, where an earlier call measured it.
+
+    Raises:
+        CompatibilityError, ConfigError: a student that cannot be built, or not be compared with the teacher.
+    """
+    config, teacher, seed = inputs.config, inputs.teacher, inputs.config.train.seed
+    spec = config.student
+    if spec.fresh is not None:
+        model = student_from_scratch(spec.fresh, inputs.tokenizer, seed).to(inputs.device)
+        return Student(model, None, model.num_parameters(), model.num_parameters())
+    if spec.model is not None:
+        start = inputs.load(spec.model, device=inputs.device, dtype=torch.float32)
+        if teacher is not None:
+            compatibility.require_same_task(teacher.entry, start.entry)
+            compatibility.require_compatible(teacher, start)
+        student = student_from_checkpoint(start.model, (teacher or start).entry.layers, spec, seed=seed)
+    else:
+        if layer_map is not None:
+            spec = spec.model_copy(update={"layer_map": tuple(layer_map)})
+        student = build_student(teacher.model, spec, seed=seed, calibration=inputs.calibration, units=units,
+                                block_loss=inputs.teacher_loss, dtype=torch.float32)
+    if teacher is not None:
+        # The states that are compared are those that the output heads read.
+        compatibility.require_equal_widths(config.losses, *(model.get_output_embeddings().weight.shape[1]
+                                              for model in (teacher.model, plain_model(student.model))))
+    return student
+
+
+def build_or_rebuild(inputs: TrainingInputs, folder: RunFolder) -> Student:
+    """Build a variant; what is measured to choose its blocks and units is measured once for all variants and calls."""
+    spec = inputs.config.student
+    by_importance = spec.fresh is None and spec.model is None and spec.init == "teacher" and spec.narrower and spec.units == "importance"
+    student = build(inputs, layer_map=folder.progress.layer_map, units=_unit_importance(inputs, folder) if by_importance else None)
+    if spec.layer_map == "importance" and student.layer_map is not None:
+        folder.progress.layer_map = list(student.layer_map)
+        folder.save_progress()
+    return student
+
+
+def _unit_importance(inputs: TrainingInputs, folder: RunFolder) -> Importance:
+    """Measure the importance of the teacher's units, or read it from ``units.safetensors``."""
+    kept = folder.make_once("units.safetensors", lambda partial: save_file(
+        asdict(unit_importance(inputs.teacher.model, (input_ids for input_ids, _ in inputs.calibration()))), partial))
+    return Importance(**load_file(kept))
+
+
+# ---------------------------------------------------------------------------------------------------- train
+
+
+def make_trainer(inputs: TrainingInputs, student: Student, variant: str, arguments: TrainingArguments, recorder: Recorder,
+                 evaluate: Evaluate) -> DistillationTrainer:
+    """Return the trainer of a variant: the student has the teacher's signal, the control hard labels only."""
+    setup, teacher = HARD_LABELS_ONLY, inputs.teacher
+    if variant == STUDENT:
+        setup = DistillationSetup(inputs.config.losses)
+        if teacher is not None and inputs.config.losses.needs_teacher():  # a teacher that no term needs would only cost time
+            matched = student.layer_map and matched_blocks(inputs.config.losses.hidden_layers, student.layer_map, teacher.entry.layers)
+            setup = replace(setup, teacher=teacher.model, layer_map=matched)
+    # The control is trained on the very logits that it is evaluated on, as the student is.
+    models = (student.model, teacher.model) if teacher else (student.model,)
+    setup = replace(setup, vocabulary=real_width(inputs.tokenizer, *models))
+    return DistillationTrainer(student.model, setup, inputs.data.train, arguments, arm=variant, recorder=recorder, dtype=inputs.dtype,
+                               evaluate=evaluate, batches=inputs.objective.batches)
+
+
+def train(inputs: TrainingInputs, student: Student, variant: str, folder: RunFolder, recorder: Recorder, evaluate: Evaluate) -> None:
+    """Train a variant to the end, from its latest checkpoint.
+
+    Args:
+        evaluate: measures the point of the held-out curves at an optimiser step.
+
+    Raises:
+        StopRequested: after a checkpoint was saved.
+    """
+    config, checkpoints = inputs.config, folder.checkpoints(variant)
+    recorder.event("phase", {"name": "train", "arm": variant})
+    stop_if_requested(recorder)
+    arguments = training_arguments(config.train, checkpoints, inputs.device, eval_steps=config.evaluation.eval_steps,
+                                   run_name=f"{config.name or folder.path.name}-{variant}")
+    with tracked(config.train.report_to, folder.logs(variant)):
+        trainer = make_trainer(inputs, student, variant, arguments, recorder, evaluate)
+        recorder.event("phase", {"name": "steps", "arm": variant, "total_steps": steps_of(inputs)})
+        trainer.train_from(latest_checkpoint(checkpoints))
+    state = trainer.state
+    folder.add_training(variant, steps=state.global_step, tokens=int(state.num_input_tokens_seen),
+                        tokens_per_second=trainer.clock.tokens_per_second(state))
+    if state.global_step < state.max_steps:
+        raise StopRequested
+
+
+def steps_of(inputs: TrainingInputs) -> int:
+    """Return the optimiser steps of each variant."""
+    return total_steps(inputs.config.train, len(inputs.data.train))
