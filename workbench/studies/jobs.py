@@ -77,11 +77,13 @@ class Job(ABC):
     def load_state(self) -> JobState | None:
         """Return the latest state; None where it was never started, or the file cannot be read."""
         plain = read_json(self.folder / self.STATE_FILE)
+        if not isinstance(plain, dict):
+            return None
         try:
             # Checks of claims were once saved with the claim's name, and their total as "seeds".
             known = {"total" if key == "seeds" else key: value for key, value in plain.items() if key != "claim"}
             state = JobState(**known | {"process": Process(**plain["process"])})
-        except (AttributeError, KeyError, TypeError):
+        except (KeyError, TypeError):
             return None
         if state.state == "running" and not state.process.alive:
             return replace(state, state="lost", message="Its process ended without a word: killed, out of memory, or crashed.",

@@ -80,7 +80,8 @@ def made_document(made: GeneratedModel, chain: Chain, out: str) -> dict[str, Any
 def made_text(made: GeneratedModel, out: str) -> str:
     """Return the same as text."""
     sizes = made.target.dimensions
-    how = f"alpha {made.alpha:.3g}" if made.alpha is not None else f"blocks swapped back: {', '.join(map(str, made.swapped)) or 'none'}"
+    substituted = ", ".join(map(str, made.swapped or ())) or "none"
+    how = f"alpha {made.alpha:.3g}" if made.alpha is not None else f"layers substituted: {substituted}"
     rows = [(name.replace("_", " "), f"{loss:.4f}") for name, loss in made.losses.items()]
     return (f"{out}: {made.target.parameters:,} parameters, {sizes.layers} blocks x {sizes.hidden} x {sizes.neurons}, "
             f"by {made.method} ({how}), {made.seconds:.2f} s\n\n{output.table(('MODEL', 'VALIDATION LOSS'), rows)}")
