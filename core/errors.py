@@ -3,19 +3,19 @@
     StillhouseError
     ├── ConfigError               a recipe or an option: unknown key, wrong type, value out of range
     ├── ModelError                a model reference that cannot be used
-    │   ├── ModelNotFound         nothing of that name, folder or id
-    │   ├── CorruptModel          files missing, truncated or not what they claim to be
-    │   ├── UnsafeModel           needs pickle or remote code, which are never read
-    │   ├── UnsupportedModel      an architecture whose anatomy is not described
+    │   ├── ModelNotFoundError         nothing of that name, folder or id
+    │   ├── CorruptModelError          files missing, truncated or not what they claim to be
+    │   ├── UnsafeModelError           needs pickle or remote code, which are never read
+    │   ├── UnsupportedModelError      an architecture whose anatomy is not described
     │   └── ExportError           it cannot be written in the form that was asked for
     ├── CompatibilityError        two models that cannot be distilled or compared
     ├── DataError                 a dataset that cannot be read or holds too little
     ├── DeviceError               a device that is not there
     ├── NetworkError              something had to be fetched and could not be
     └── RunError                  a run that failed while it was running
-        ├── NonFiniteLoss         the loss became NaN or infinite
-        ├── OutOfMemory           the device or the machine had no memory left
-        └── DiskFull              nothing could be written any more
+        ├── NonFiniteLossError         the loss became NaN or infinite
+        ├── OutOfMemoryError           the device or the machine had no memory left
+        └── DiskFullError              nothing could be written any more
 
 The application adds its own branches under the same root (see `workbench.errors`).
 """
@@ -47,19 +47,19 @@ class ModelError(StillhouseError):
     """A model reference that cannot be used."""
 
 
-class ModelNotFound(ModelError):
+class ModelNotFoundError(ModelError):
     """Nothing answers to that name, folder or id."""
 
 
-class CorruptModel(ModelError):
+class CorruptModelError(ModelError):
     """The files are missing, truncated or not what they claim to be."""
 
 
-class UnsafeModel(ModelError):
+class UnsafeModelError(ModelError):
     """The model needs pickle or remote code, which are never read."""
 
 
-class UnsupportedModel(ModelError):
+class UnsupportedModelError(ModelError):
     """An architecture whose anatomy is not described."""
 
 
@@ -89,13 +89,13 @@ class RunError(StillhouseError):
     exit_code = 1
 
 
-class NonFiniteLoss(RunError):
+class NonFiniteLossError(RunError):
     """The loss became NaN or infinite."""
 
 
-class OutOfMemory(RunError):
+class OutOfMemoryError(RunError):
     """The device or the machine had no memory left."""
 
 
-class DiskFull(RunError):
+class DiskFullError(RunError):
     """Nothing could be written any more."""

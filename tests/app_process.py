@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.waiting import PATIENCE, wait_until
-from workbench.errors import WrongStatus
+from workbench.errors import WrongStatusError
 from workbench.runs import jobs
 from workbench.store import Store
 from workbench.store.records import ACTIVE
@@ -67,7 +67,7 @@ def end_runs(home: Path) -> None:
         return
     store = Store(home / "store.sqlite")
     for run in store.runs(status=("queued", *ACTIVE), include_deleted=True):
-        with contextlib.suppress(WrongStatus):  # it ended in the meantime
+        with contextlib.suppress(WrongStatusError):  # it ended in the meantime
             jobs.force_stop(run.id, store)
 
 

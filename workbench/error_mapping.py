@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from core.errors import DiskFull, OutOfMemory, RunError, StillhouseError
+from core.errors import DiskFullError, OutOfMemoryError, RunError, StillhouseError
 from core.system.devices import is_out_of_memory
 
 CROWDED_BYTES = 1 << 20  # with less than this left on the disk, a failed write is a full disk
@@ -19,10 +19,10 @@ def to_user_error(error: Exception, directory: Path) -> StillhouseError:
         return error
     causes = list(_chain(error))
     if any(_is_disk_full(cause, directory) for cause in causes):
-        return DiskFull(f"The disk that holds {directory} is full.", "",
+        return DiskFullError(f"The disk that holds {directory} is full.", "",
                         "Free some space, then resume: everything up to the last checkpoint is kept.")
     if any(map(is_out_of_memory, causes)):
-        return OutOfMemory("There was not enough memory.", "",
+        return OutOfMemoryError("There was not enough memory.", "",
                            "Lower train.per_device_train_batch_size (and raise train.gradient_accumulation_steps as much), "
                            "data.block_length or student.layers, or close other programs.")
     if isinstance(error, OSError):

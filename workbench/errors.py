@@ -5,10 +5,10 @@
     ├── DesktopError              the file manager cannot show a folder
     ├── ServeError                the app cannot answer at the address that was asked for
     └── StoreError                anything the run store refuses
-        ├── StoreUnavailable      the store cannot be read or written: read-only, full, locked, broken, too new
-        ├── RunNotFound           no run of that id or name
-        ├── RunNameTaken          another run has the name
-        └── WrongStatus           the run is not in a state that allows it, as deleting while it trains
+        ├── StoreUnavailableError      the store cannot be read or written: read-only, full, locked, broken, too new
+        ├── RunNotFoundError           no run of that id or name
+        ├── RunNameTakenError          another run has the name
+        └── WrongStatusError           the run is not in a state that allows it, as deleting while it trains
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ class StoreError(StillhouseError):
     """Anything the run store refuses."""
 
 
-class StoreUnavailable(StoreError):
+class StoreUnavailableError(StoreError):
     """The store cannot be read or written."""
 
 
-class RunNotFound(StoreError):
+class RunNotFoundError(StoreError):
     """No run of that id or name."""
 
 
-class RunNameTaken(StoreError):
+class RunNameTakenError(StoreError):
     """Another run has the name."""
 
 
-class WrongStatus(StoreError):
+class WrongStatusError(StoreError):
     """The run is not in a state that allows it."""

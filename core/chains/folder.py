@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from core.chains.sizes import NEAR, cheapest_swaps, default_alpha, interpolate_shape, solve, valid_shapes
-from core.errors import ConfigError, CorruptModel, ModelNotFound
+from core.errors import ConfigError, CorruptModelError, ModelNotFoundError
 from core.models.dimensions import Dimensions, ParameterCounter
 from core.models.header import read_model_header
 from core.students.layer_maps import runs, span_ends
@@ -214,13 +214,13 @@ def open_chain(reference: str) -> Chain:
     """Open a house chain or a chain's folder.
 
     Raises:
-        ModelNotFound: no chain answers to that reference.
-        CorruptModel: an anchor is missing or half-trained, or the record cannot be read.
+        ModelNotFoundError: no chain answers to that reference.
+        CorruptModelError: an anchor is missing or half-trained, or the record cannot be read.
     """
     path = house_chains().get(reference) or Path(reference).expanduser()
     if not (path / FILE).is_file():
         unfinished = (path / "anchors").is_dir()
-        raise ModelNotFound(f"There is no chain '{reference}'." if not unfinished else f"The chain '{reference}' is not complete.",
+        raise ModelNotFoundError(f"There is no chain '{reference}'." if not unfinished else f"The chain '{reference}' is not complete.",
                             f"One of {', '.join(house_chains()) or 'no house chains'}, a chain's run or folder was expected.",
                             "Resume its run until every anchor is trained." if unfinished else "")
     try:
@@ -229,23 +229,23 @@ def open_chain(reference: str) -> Chain:
         curve = tuple(_point(each) for each in record["curve"])
         grid = tuple((Dimensions(**shape), loss) for shape, loss in record["grid"])
     except (ValueError, KeyError, TypeError) as error:
-        raise CorruptModel(f"'{path / FILE}' cannot be read: {error}.", "", "Build the chain again.") from error
+        raise CorruptModelError(f"'{path / FILE}' cannot be read: {error}.", "", "Build the chain again.") from error
     for anchor in anchors:
         if not (path / anchor.folder / "config.json").is_file():
-            raise CorruptModel(f"Anchor {anchor.number} of the chain '{reference}' is missing.",
+            raise CorruptModelError(f"Anchor {anchor.number} of the chain '{reference}' is missing.",
                                f"A model folder was expected at {path / anchor.folder}.", "Resume the chain's run, or build it again.")
     return Chain(reference, path, anchors, curve, record, grid)
 
 
 def anchor_folder(reference: str) -> Path | None:
-    """The model folder of ``CHAIN:NUMBER``; None for anything else. Raises ModelNotFound for a number that it lacks."""
+    """The model folder of ``CHAIN:NUMBER``; None for anything else. Raises ModelNotFoundError for a number that it lacks."""
     found = re.fullmatch(r"(.+):(\d+)", reference, re.DOTALL)
     path = found and (house_chains().get(found[1]) or Path(found[1]).expanduser())
     if not path or not (path / FILE).is_file():
         return None
     chain = open_chain(found[1])
     if int(found[2]) >= len(chain.anchors):
-        raise ModelNotFound(f"'{reference}' was asked for.", f"The chain has anchors 0 to {len(chain.anchors) - 1}.")
+        raise ModelNotFoundError(f"'{reference}' was asked for.", f"The chain has anchors 0 to {len(chain.anchors) - 1}.")
     return chain.folder(int(found[2]))
 
 

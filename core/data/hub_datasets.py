@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from core.config import DataSpec
 from core.data.tables import Record, Table
-from core.errors import DataError, DiskFull, NetworkError
+from core.errors import DataError, DiskFullError, NetworkError
 
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
@@ -22,7 +22,7 @@ def open_hub(spec: DataSpec) -> Table:
 
     Raises:
         NetworkError: the hub cannot be reached and the cache does not hold the dataset.
-        DiskFull: the cache cannot take it.
+        DiskFullError: the cache cannot take it.
         DataError: unknown id, no access, unknown subset or split, or nothing in it that can be read.
     """
     import datasets
@@ -39,7 +39,7 @@ def open_splits(spec: DataSpec, section: str) -> dict[str, Table]:
         section: of the recipe that names the dataset, for messages.
 
     Raises:
-        NetworkError, DiskFull, DataError: as `open_hub`.
+        NetworkError, DiskFullError, DataError: as `open_hub`.
     """
     import datasets
 
@@ -67,7 +67,7 @@ def hub_revision(spec: DataSpec) -> str:
     """What changes when the records of a hub dataset do: the fingerprint of its copy in the cache, or of a stream its commit.
 
     Raises:
-        NetworkError, DiskFull, DataError: as `open_hub`.
+        NetworkError, DiskFullError, DataError: as `open_hub`.
     """
     import datasets
     from huggingface_hub import HfApi
@@ -104,7 +104,7 @@ def _explained(spec: DataSpec, section: str = "data") -> Iterator[None]:
     except (DatasetsError, ValueError, RuntimeError, ImportError, OSError) as error:
         cause = error.__cause__ or error
         if getattr(cause, "errno", None) == errno.ENOSPC or "disk space" in str(cause):
-            raise DiskFull(f"The dataset '{spec.source}' does not fit on the disk: {_first_line(cause)}.", "Its cache lies under HF_HOME.",
+            raise DiskFullError(f"The dataset '{spec.source}' does not fit on the disk: {_first_line(cause)}.", "Its cache lies under HF_HOME.",
                            "Free some space" + (", or read it as it arrives: --set data.streaming=true" if section == "data" else ".")
                            ) from error
         given = f"subset {spec.subset or '(none)'}" + (f" and split '{spec.split}'" if section == "data" else "")

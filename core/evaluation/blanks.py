@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from core.data.masking import blanked
-from core.errors import CompatibilityError, CorruptModel, DataError
+from core.errors import CompatibilityError, CorruptModelError, DataError
 from core.models.architectures import architecture_of
 from core.models.catalog import LoadedModel
 from core.models.compatibility import require_compatible, same_vocabulary
@@ -81,7 +81,7 @@ def fill_blanks(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text
     Raises:
         DataError: no blank, or more text than the model can read.
         CompatibilityError: the tokenizer has no mask token.
-        CorruptModel: the model's logits are not numbers.
+        CorruptModelError: the model's logits are not numbers.
     """
     shares = blank_logits(model, tokenizer, text).softmax(-1)  # (N, V)
     values, tokens = shares.topk(min(count, shares.shape[1]))  # (N, count)
@@ -100,7 +100,7 @@ def compare_blanks(models: Sequence[LoadedModel], text: str, count: int = FIRST)
         count: tokens of each model to name.
 
     Raises:
-        DataError, CompatibilityError, CorruptModel: as `fill_blanks`.
+        DataError, CompatibilityError, CorruptModelError: as `fill_blanks`.
     """
     logits = [blank_logits(each.model, each.tokenizer, text) for each in models]  # (N, V) each
     families = [next(number for number, other in enumerate(models) if same_vocabulary(other.tokenizer, each.tokenizer))
@@ -141,9 +141,9 @@ def blank_logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, tex
 
 
 def check_finite(logits: torch.Tensor) -> None:
-    """Raise CorruptModel for logits that are not numbers."""
+    """Raise CorruptModelError for logits that are not numbers."""
     if not logits.isfinite().all():
-        raise CorruptModel("The model answers with values that are not numbers.", "Finite logits were expected.",
+        raise CorruptModelError("The model answers with values that are not numbers.", "Finite logits were expected.",
                            "Its weights are damaged or its training diverged: choose another model.")
 
 

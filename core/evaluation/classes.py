@@ -35,7 +35,7 @@ def class_probabilities(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBa
     Raises:
         DataError: no text, or more than the model can read.
         CompatibilityError: a model that gives a number and no classes.
-        CorruptModel: the model's logits are not numbers.
+        CorruptModelError: the model's logits are not numbers.
     """
     inputs = encode_text(model, tokenizer, text, pair)
     with evaluating(model):

@@ -47,7 +47,7 @@ def forward_flops(header: ModelHeader, *, length: int, batch: int = 1) -> Forwar
     """Count the operations of one forward pass over `batch` sequences of `length` tokens.
 
     Raises:
-        UnsupportedModel, CorruptModel: as the properties of `core.models.header.ModelHeader` do.
+        UnsupportedModelError, CorruptModelError: as the properties of `core.models.header.ModelHeader` do.
     """
     anatomy, sizes = header.architecture, header.dimensions
     looked_up = tuple(f"{part}." for part in (anatomy.embeddings, anatomy.positions, anatomy.token_types) if part)

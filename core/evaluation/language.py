@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from core.data.packing import Blocks
-from core.errors import DataError, NonFiniteLoss
+from core.errors import DataError, NonFiniteLossError
 from core.models.chunking import chunks
 from core.models.forward import evaluating, last_hidden, log_softmax, output_head
 from core.models.vocabulary import real_width
@@ -45,7 +45,7 @@ def evaluate_language(student: Any, blocks: Blocks, teacher: Any = None, *, toke
 
     Raises:
         DataError: no position of the blocks counts.
-        NonFiniteLoss: the model's log-probabilities are not finite.
+        NonFiniteLossError: the model's log-probabilities are not finite.
     """
     device = torch.device(device)
     compared = teacher is not None and teacher is not student
@@ -75,7 +75,7 @@ def evaluate_language(student: Any, blocks: Blocks, teacher: Any = None, *, toke
     size = text_bytes(blocks, tokenizer)
     cross_entropy = nats / tokens
     if not math.isfinite(cross_entropy + kl):
-        raise NonFiniteLoss("The model's predictions on held-out text are not numbers any more.", "Finite log-probabilities were expected.",
+        raise NonFiniteLossError("The model's predictions on held-out text are not finite.", "Finite log-probabilities were expected.",
                             "Lower train.learning_rate or train.max_grad_norm, or use train.precision=fp32.")
     # No model that predicts anything comes near the cap; beyond it exp would overflow.
     result = {"cross_entropy": cross_entropy, "perplexity": math.exp(min(cross_entropy, 700.0))}

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from core.config import MaskingSpec
 from core.data.masking import Masker
 from core.data.packing import Blocks, padding_id
-from core.errors import DataError, NonFiniteLoss
+from core.errors import DataError, NonFiniteLossError
 from core.models.chunking import chunks
 from core.models.forward import evaluating, forward, log_softmax, output_head
 from core.models.vocabulary import real_width
@@ -44,7 +44,7 @@ def evaluate_masked(student: Any, blocks: Blocks, teacher: Any = None, *, tokeni
 
     Raises:
         DataError: no position of the blocks is masked.
-        NonFiniteLoss: the model's log-probabilities are not finite.
+        NonFiniteLossError: the model's log-probabilities are not finite.
     """
     device = torch.device(device)
     compared = teacher is not None and teacher is not student
@@ -76,7 +76,7 @@ def evaluate_masked(student: Any, blocks: Blocks, teacher: Any = None, *, tokeni
             tokens += len(targets_N)
     cross_entropy = nats / tokens
     if not math.isfinite(cross_entropy + kl):
-        raise NonFiniteLoss("The model's predictions on held-out text are not numbers any more.", "Finite log-probabilities were expected.",
+        raise NonFiniteLossError("The model's predictions on held-out text are not finite.", "Finite log-probabilities were expected.",
                             "Lower train.learning_rate or train.max_grad_norm, or use train.precision=fp32.")
     result = {"cross_entropy": cross_entropy, "perplexity": math.exp(min(cross_entropy, 700.0)), "masked_accuracy": right / tokens}
     if teacher is not None:

@@ -89,7 +89,7 @@ def fetch(packages: tuple[NpmPackage, ...] = PACKAGES, progress: Progress = lamb
 
     Raises:
         NetworkError: a package could not be downloaded, or is not what was pinned.
-        DiskFull: not enough room.
+        DiskFullError: not enough room.
     """
     missing = [package for package in packages if not package.present]
     total, before = sum(package.size_bytes for package in missing), 0

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.errors import CompatibilityError, ConfigError, CorruptModel, ExportError
+from core.errors import CompatibilityError, ConfigError, CorruptModelError, ExportError
 from core.export import FORMS, Form
 from core.export.agreement import Agreement
 from core.models import catalog
@@ -85,7 +85,7 @@ def export(reference: str, form: Form, out: Path, *, name: str | None = None, sa
     Raises:
         ConfigError: a folder that is there already.
         ExportError: it cannot be written as ONNX, or what was written does not say what the model says; nothing is left behind.
-        ModelError, NetworkError, DiskFull: as `core.models.catalog.load` does.
+        ModelError, NetworkError, DiskFullError: as `core.models.catalog.load` does.
         CompatibilityError: a masked-language model whose tokenizer has no mask token.
     """
     if form not in FORMS:
@@ -117,14 +117,14 @@ def onnx_models(loaded: LoadedModel, work: Path, *, threads: int = 1, say: Progr
 
 
 def read_exported(folder: Path) -> Exported:
-    """The record of an export. Raises CorruptModel when the folder holds none."""
+    """The record of an export. Raises CorruptModelError when the folder holds none."""
     try:
         plain = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         forms = {form: Measured(measured["bytes"], measured["milliseconds"], measured["agreement"] and Agreement(**measured["agreement"]))
                  for form, measured in plain["forms"].items()}
         return Exported(**{**plain, "forms": forms})
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CorruptModel(f"'{folder}' holds no export.", f"A readable file {RECORD} was expected.",
+        raise CorruptModelError(f"'{folder}' holds no export.", f"A readable file {RECORD} was expected.",
                            "Remove that folder, and export the model again.") from error
 
 

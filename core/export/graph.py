@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from core.errors import ExportError, UnsupportedModel
+from core.errors import ExportError, UnsupportedModelError
 from core.models.loading import MODEL_INIT_LOCK
 
 if TYPE_CHECKING:
@@ -44,16 +44,16 @@ def to_onnx(model: PreTrainedModel, task: Task, inputs: tuple[str, ...]) -> onnx
 
     Raises:
         ExportError: an operator, or a step that depends on values, has no form in ONNX.
-        UnsupportedModel: a head without logits, or larger than one ONNX file can be.
+        UnsupportedModelError: a head without logits, or larger than one ONNX file can be.
     """
     import torch
 
     if task not in EXPORTED:
-        raise UnsupportedModel(f"The model is a {type(model).__name__}.", f"One of these heads was expected: {', '.join(EXPORTED)}.",
+        raise UnsupportedModelError(f"The model is a {type(model).__name__}.", f"One of these heads was expected: {', '.join(EXPORTED)}.",
                                "Export it as a folder: --format folder")
     weights = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
     if weights > LARGEST_FILE:
-        raise UnsupportedModel(f"The model's weights take {weights / 2**30:.1f} GiB.", "An ONNX file ends at 2 GiB.",
+        raise UnsupportedModelError(f"The model's weights take {weights / 2**30:.1f} GiB.", "An ONNX file ends at 2 GiB.",
                                "Export a smaller model, or use --format folder.")
     example = tuple(torch.ones(BATCH, LENGTH, dtype=torch.int64) for _ in inputs)
     with MODEL_INIT_LOCK, torch.no_grad(), _plain_attention(model), _quiet():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.errors import CorruptModel
+from core.errors import CorruptModelError
 from core.export.graph import OUTPUT
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class OnnxModel:
         threads: that it computes with; one makes latencies comparable with those of other engines.
 
     Raises:
-        CorruptModel: onnxruntime cannot read the file.
+        CorruptModelError: onnxruntime cannot read the file.
     """
 
     def __init__(self, path: Path, threads: int = 1) -> None:
@@ -37,7 +37,7 @@ class OnnxModel:
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its exceptions have no common root of their own
-            raise CorruptModel(f"'{path}' is no ONNX file that can be run: {str(error).strip().splitlines()[0][:300]}", "",
+            raise CorruptModelError(f"'{path}' is no ONNX file that can be run: {str(error).strip().splitlines()[0][:300]}", "",
                                "Export the model again.") from error
         self.path, self.bytes = path, path.stat().st_size
         self.inputs = tuple(given.name for given in self._session.get_inputs())

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from core.data.conversation import Conversation, Detokenizer, context_length, fit_prompt
-from core.errors import ConfigError, CorruptModel
+from core.errors import ConfigError, CorruptModelError
 from core.models.vocabulary import vocabulary_size
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def stream(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, conversat
 
     Raises:
         ConfigError: a sampling value out of range, or a question that fills the context.
-        CorruptModel: the model's logits are not numbers (while iterating).
+        CorruptModelError: the model's logits are not numbers (while iterating).
     """
     return TokenStream(model, tokenizer, conversation, Sampling(**sampling), stop)
 
@@ -200,7 +200,7 @@ def draw(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator) -
     the same distribution and the same seed draw the same token, on any device.
 
     Raises:
-        CorruptModel: the logits are not numbers.
+        CorruptModelError: the logits are not numbers.
     """
     if sampling.sampling_temperature == 0:
         best, index = logits.max(dim=-1)
@@ -222,5 +222,5 @@ def draw(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator) -
 def _check_finite(best: torch.Tensor) -> None:
     # Not-a-number counts as the largest in max, topk and sort, so the first place shows it.
     if not torch.isfinite(best):
-        raise CorruptModel("The model answers with values that are not numbers.", "Finite logits were expected.",
+        raise CorruptModelError("The model answers with values that are not numbers.", "Finite logits were expected.",
                            "Its weights are damaged or its training diverged: choose another model.")

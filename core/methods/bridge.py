@@ -25,7 +25,7 @@ import torch
 from core.config import BridgeSpec, ExperimentConfig
 from core.data import movie_reviews, sources
 from core.data.conversation import context_length, encode
-from core.errors import DataError, ModelNotFound
+from core.errors import DataError, ModelNotFoundError
 from core.generation.batched import Candidates, generate_batch
 from core.methods.distillation import distill
 from core.methods.run_folder import RunFolder
@@ -95,7 +95,7 @@ def _require_causal_lm(proxy: str, load: Load) -> None:
     """Refuse a proxy that cannot learn the next token before anything is written for it."""
     try:
         entry = catalog.describe(proxy)
-    except ModelNotFound:  # a run's model, which only `load` knows
+    except ModelNotFoundError:  # a run's model, which only `load` knows
         entry = load(proxy).entry
     compatibility.require_causal_lm(entry, "bridge")
 

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from core.errors import ConfigError, CorruptModel, UnsupportedModel
+from core.errors import ConfigError, CorruptModelError, UnsupportedModelError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -102,11 +102,11 @@ class ArchitectureSpec:
     head_size_key: str | None = None
 
     def axes_of(self, name: str) -> tuple[str, ...]:
-        """The axes of a (canonical) parameter. Raises UnsupportedModel where they are not described."""
+        """The axes of a (canonical) parameter. Raises UnsupportedModelError where they are not described."""
         block = self.block_of(name)
         relative = name if block is None else name.removeprefix(f"{self.blocks}.{block}.")
         if relative not in self.axes:
-            raise UnsupportedModel(f"The width of a {self.model_type} model was to be changed.",
+            raise UnsupportedModelError(f"The width of a {self.model_type} model was to be changed.",
                                    f"Widths can be changed in {', '.join(key for key, each in ARCHITECTURE_SPECS.items() if each.axes)}.",
                                    "Keep the teacher's width, and change the depth alone.")
         return tuple(self.axes[relative].split())
@@ -145,15 +145,15 @@ class ArchitectureSpec:
         return bool(config.get("tie_word_embeddings", self.tied_by_default))
 
     def context(self, config: Mapping[str, Any]) -> int:
-        """The longest sequence in tokens, from a plain configuration. Raises CorruptModel if it is not there."""
+        """The longest sequence in tokens, from a plain configuration. Raises CorruptModelError if it is not there."""
         taken = (config.get("pad_token_id") or 0) + 1 if self.reads_padding else 0
         return self.dimension(config, self.context_key) - taken
 
     def dimension(self, config: Mapping[str, Any], key: str) -> int:
-        """A size from a plain configuration. Raises CorruptModel if it is not there."""
+        """A size from a plain configuration. Raises CorruptModelError if it is not there."""
         value = config.get(key)
         if not isinstance(value, int) or value < 1:
-            raise CorruptModel(f"The configuration's '{key}' is {value!r}.", f"A {self.model_type} model needs a whole number there.",
+            raise CorruptModelError(f"The configuration's '{key}' is {value!r}.", f"A {self.model_type} model needs a whole number there.",
                                "Download or export the model again.")
         return value
 
@@ -268,11 +268,11 @@ def architecture_of(config: PreTrainedConfig | Mapping[str, Any]) -> Architectur
     """The anatomy of a model's configuration, as an object or as the plain data of ``config.json``.
 
     Raises:
-        UnsupportedModel: an architecture that is not described here.
+        UnsupportedModelError: an architecture that is not described here.
     """
     model_type = config.get("model_type") if isinstance(config, Mapping) else config.model_type
     if model_type not in ARCHITECTURE_SPECS:
-        raise UnsupportedModel(f"The model's architecture is '{model_type}'.",
+        raise UnsupportedModelError(f"The model's architecture is '{model_type}'.",
                                f"One of {', '.join(sorted(ARCHITECTURE_SPECS))} was expected.",
                                "Choose a model of one of these families.")
     return ARCHITECTURE_SPECS[model_type]

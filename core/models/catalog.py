@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
-from core.errors import CompatibilityError, CorruptModel, ModelError, ModelNotFound
+from core.errors import CompatibilityError, CorruptModelError, ModelError, ModelNotFoundError
 from core.models import checkpoints, gguf, hub, pypi
 from core.models.architectures import architecture_of
 from core.models.checkpoints import ParameterCount, Task
@@ -112,8 +112,8 @@ def describe(reference: str) -> ModelEntry:
     """Everything about a model short of its weights; asks the network only about a hub model that is not here.
 
     Raises:
-        ModelNotFound: nothing answers to that reference (similar names are given).
-        CorruptModel, UnsafeModel, UnsupportedModel, ModelError: it is there, and cannot be used.
+        ModelNotFoundError: nothing answers to that reference (similar names are given).
+        CorruptModelError, UnsafeModelError, UnsupportedModelError, ModelError: it is there, and cannot be used.
         NetworkError: a hub model that is not here, and no network.
     """
     if reference in _house_folders():
@@ -139,7 +139,7 @@ def fetch(reference: str, progress: Callable[[int, int], None] | None = None) ->
 
     Raises:
         NetworkError: it could not be downloaded.
-        DiskFull: too little room.
+        DiskFullError: too little room.
         ModelError: as `describe` does.
     """
     entry = describe(reference)
@@ -159,7 +159,7 @@ def load(reference: str, device: torch.device | str = "cpu", dtype: torch.dtype 
         dtype: of the weights; by default the format that the device computes fastest (see `core.system.devices`).
 
     Raises:
-        ModelError, NetworkError, DiskFull: as `fetch` does; also CorruptModel for weights that do not fit the architecture.
+        ModelError, NetworkError, DiskFullError: as `fetch` does; also CorruptModelError for weights that do not fit the architecture.
     """
     import torch
     from huggingface_hub.errors import StrictDataclassError
@@ -174,7 +174,7 @@ def load(reference: str, device: torch.device | str = "cpu", dtype: torch.dtype 
             folder, entry.task, dtype or resolve_precision("auto", device), use_safetensors=True, trust_remote_code=False,
             local_files_only=True, ignore_mismatched_sizes=True, output_loading_info=True)
     except (StrictDataclassError, ValueError, KeyError, TypeError, OSError) as error:
-        raise CorruptModel(f"'{reference}' cannot be loaded: {str(error).strip().splitlines()[0]}", "",
+        raise CorruptModelError(f"'{reference}' cannot be loaded: {str(error).strip().splitlines()[0]}", "",
                            "Download or export the model again.") from error
     wrong = sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])})
     anatomy = architecture_of(model.config)
@@ -184,7 +184,7 @@ def load(reference: str, device: torch.device | str = "cpu", dtype: torch.dtype 
                                  "A checkpoint with the head that its encoder was trained with was expected.",
                                  "Choose one that was saved as a masked-language model.")
     if wrong:
-        raise CorruptModel(f"'{reference}' lacks {len(wrong)} weights of the right shape, as {wrong[0]}.",
+        raise CorruptModelError(f"'{reference}' lacks {len(wrong)} weights of the right shape, as {wrong[0]}.",
                            f"The architecture {entry.architecture} needs them.", "Download or export the model again.")
     return LoadedModel(model.to(device).eval(), _tokenizer(folder, reference), entry)
 
@@ -217,7 +217,7 @@ def _folder(path: Path, name: str, kind: Kind) -> ModelEntry:
     entry = _entry(read_model_header(path), name=name, kind=kind, licence=licence, source=str(path), present=True, path=path,
                    description=description, trained_length=_trained_length(path))
     if not any((path / file).is_file() for file in checkpoints.TOKENIZER_FILES):
-        raise CorruptModel(f"'{path}' has no tokenizer.", f"One of {', '.join(checkpoints.TOKENIZER_FILES)} was expected.",
+        raise CorruptModelError(f"'{path}' has no tokenizer.", f"One of {', '.join(checkpoints.TOKENIZER_FILES)} was expected.",
                            "Save the tokenizer into the same folder.")
     return entry
 
@@ -236,7 +236,7 @@ def _file(path: Path, name: str) -> ModelEntry:
     if path.suffix in checkpoints.PICKLE_SUFFIXES:
         raise checkpoints.unsafe(f"'{path}' is a pickle file.")
     if path.suffix != ".gguf":
-        raise ModelNotFound(f"'{path}' is a file.", "A model's folder or a .gguf file was expected.",
+        raise ModelNotFoundError(f"'{path}' is a file.", "A model's folder or a .gguf file was expected.",
                             f"Give its folder: {path.parent}" if path.suffix == ".safetensors" else "")
     header = read_model_header(path)
     return _entry(header, name=name, kind="gguf", licence=header.metadata.get("general.license", ""), source=str(path), present=True,
@@ -262,10 +262,10 @@ def _entry(header: ModelHeader, **known: Any) -> ModelEntry:
         dimensions=header.dimensions, task=header.task, header=header, **known)
 
 
-def _not_found(reference: str) -> ModelNotFound:
+def _not_found(reference: str) -> ModelNotFoundError:
     known = [entry.name for entry in entries()]
     near = difflib.get_close_matches(reference, known, n=2, cutoff=0.5)
-    return ModelNotFound(
+    return ModelNotFoundError(
         f"There is no model '{reference}'.",
         f"One of {', '.join(known)}, a run, a model's folder, a .gguf file or a hub id like owner/name was expected.",
         f"Did you mean {' or '.join(near)}?" if near else "")
@@ -289,7 +289,7 @@ def _tokenizer(folder: Path, reference: str) -> PreTrainedTokenizerBase:
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (ValueError, KeyError, TypeError, OSError) as error:
-        raise CorruptModel(f"The tokenizer of '{reference}' cannot be read: {str(error).strip().splitlines()[0]}", "",
+        raise CorruptModelError(f"The tokenizer of '{reference}' cannot be read: {str(error).strip().splitlines()[0]}", "",
                            "Download or export the model again.") from error
 
 

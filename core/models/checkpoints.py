@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from core.errors import CorruptModel, ModelError, ModelNotFound, UnsafeModel, UnsupportedModel
+from core.errors import CorruptModelError, ModelError, ModelNotFoundError, UnsafeModelError, UnsupportedModelError
 from core.models.architectures import architecture_of
 
 if TYPE_CHECKING:
@@ -73,10 +73,10 @@ def read_config(folder: Path) -> dict[str, Any]:
     """The plain data of a model folder's ``config.json``.
 
     Raises:
-        ModelNotFound: the folder holds no model.
+        ModelNotFoundError: the folder holds no model.
         ModelError: it holds adapters, alone or beside a model.
-        CorruptModel: not JSON.
-        UnsupportedModel: an architecture that is not described, or quantised weights.
+        CorruptModelError: not JSON.
+        UnsupportedModelError: an architecture that is not described, or quantised weights.
     """
     path = folder / "config.json"
     if (folder / "adapter_config.json").is_file():
@@ -86,13 +86,13 @@ def read_config(folder: Path) -> dict[str, Any]:
                          "Merge the adapters into their model and save that.")
     if not path.is_file():
         files = sorted(folder.glob("*.gguf"))
-        raise ModelNotFound(f"'{folder}' holds no model: there is no config.json.",
+        raise ModelNotFoundError(f"'{folder}' holds no model: there is no config.json.",
                             "A folder that a Transformers model was saved to was expected.",
                             f"Give the GGUF file itself: {files[0]}" if files else "")
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CorruptModel(f"'{path}' is not JSON.", "", "Download or export the model again.") from error
+        raise CorruptModelError(f"'{path}' is not JSON.", "", "Download or export the model again.") from error
     check_config(config, str(folder))
     return config
 
@@ -101,13 +101,13 @@ def check_config(config: Any, model: str) -> None:
     """Refuse a configuration that is none, or that announces what cannot be read; `model` names it in messages.
 
     Raises:
-        CorruptModel, UnsupportedModel: as `read_config` does.
+        CorruptModelError, UnsupportedModelError: as `read_config` does.
     """
     if not isinstance(config, dict):
-        raise CorruptModel(f"The config.json of '{model}' holds no configuration.", "", "Download or export the model again.")
+        raise CorruptModelError(f"The config.json of '{model}' holds no configuration.", "", "Download or export the model again.")
     task_of(config)
     if config.get("quantization_config"):
-        raise UnsupportedModel(f"The weights of '{model}' are quantised.", "Plain weights in 16 or 32 bits were expected.",
+        raise UnsupportedModelError(f"The weights of '{model}' are quantised.", "Plain weights in 16 or 32 bits were expected.",
                                "Use the model's unquantised version, or a GGUF file of it.")
 
 
@@ -115,7 +115,7 @@ def task_of(config: Mapping[str, Any]) -> Task:
     """What a model's head is for, from the plain data of its ``config.json``: its class says it, else its architecture.
 
     Raises:
-        UnsupportedModel: a head of another kind.
+        UnsupportedModelError: a head of another kind.
     """
     name = next(iter(config.get("architectures") or ()), "")
     objective = architecture_of(config).objective
@@ -125,7 +125,7 @@ def task_of(config: Mapping[str, Any]) -> Task:
     if objective == "causal" and known in (None, "causal"):
         return "causal"
     if name and (known is None or objective == "causal"):
-        raise UnsupportedModel(f"The model is a {name}.", "A language model, a sequence classifier or an extractive question answerer "
+        raise UnsupportedModelError(f"The model is a {name}.", "A language model, a sequence classifier or an extractive question answerer "
                                "was expected.", "Choose another checkpoint of this family.")
     return known or objective
 
@@ -134,8 +134,8 @@ def weight_files(folder: Path) -> list[Path]:
     """The safetensors files of a model folder.
 
     Raises:
-        UnsafeModel: the weights are there as pickle only.
-        CorruptModel: no weights, or one of several files is missing.
+        UnsafeModelError: the weights are there as pickle only.
+        CorruptModelError: no weights, or one of several files is missing.
     """
     if (folder / WEIGHTS).is_file():
         return [folder / WEIGHTS]
@@ -144,20 +144,20 @@ def weight_files(folder: Path) -> list[Path]:
             names = sorted(set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
             missing = [name for name in names if Path(name).name != name or not (folder / name).is_file()]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CorruptModel(f"'{folder / INDEX}' is no index of weights.", "", "Download or export the model again.") from error
+            raise CorruptModelError(f"'{folder / INDEX}' is no index of weights.", "", "Download or export the model again.") from error
         if missing:
-            raise CorruptModel(f"'{folder}' lacks {', '.join(missing)}.", f"The index lists {len(names)} files of weights.",
+            raise CorruptModelError(f"'{folder}' lacks {', '.join(missing)}.", f"The index lists {len(names)} files of weights.",
                                "Download the model again.")
         return [folder / name for name in names]
     pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLE_SUFFIXES)
     if pickles:
         raise unsafe(f"The weights in '{folder}' are pickle files ({', '.join(pickles[:3])}).")
-    raise CorruptModel(f"'{folder}' holds no weights.", f"A file {WEIGHTS} was expected.", "Download or export the model again.")
+    raise CorruptModelError(f"'{folder}' holds no weights.", f"A file {WEIGHTS} was expected.", "Download or export the model again.")
 
 
-def unsafe(given: str) -> UnsafeModel:
+def unsafe(given: str) -> UnsafeModelError:
     """The error for weights that could run code when they are read."""
-    return UnsafeModel(given, "Only safetensors and GGUF are read, because a pickle can run any code.",
+    return UnsafeModelError(given, "Only safetensors and GGUF are read, because a pickle can run any code.",
                        "Ask for the model's safetensors files, or save it again with save_pretrained.")
 
 
@@ -165,24 +165,24 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
     """The tensors of a safetensors file by name, checked against the file's size.
 
     Raises:
-        CorruptModel: truncated, or not a safetensors file.
+        CorruptModelError: truncated, or not a safetensors file.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(8)
         if start == b"version ":
-            raise CorruptModel(f"'{path}' is a Git LFS pointer, not the weights.", "", "Run 'git lfs pull' in its repository.")
+            raise CorruptModelError(f"'{path}' is a Git LFS pointer, not the weights.", "", "Run 'git lfs pull' in its repository.")
         length = int.from_bytes(start, "little")
         text = file.read(length) if len(start) == 8 and 2 <= length <= min(size - 8, _LARGEST_HEADER) else b""
     try:
         tensors = {name: TensorInfo(entry["dtype"], tuple(entry["shape"]), *(8 + length + offset for offset in entry["data_offsets"]))
                    for name, entry in json.loads(text).items() if name != "__metadata__"}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CorruptModel(f"'{path}' is not a safetensors file, or only the beginning of one ({size} bytes).", "",
+        raise CorruptModelError(f"'{path}' is not a safetensors file, or only the beginning of one ({size} bytes).", "",
                            "Download or export the model again.") from error
     end = max((tensor.end for tensor in tensors.values()), default=0)
     if end != size:
-        raise CorruptModel(f"'{path}' has {size} bytes.", f"Its header describes {end} bytes.", "Download or export the model again.")
+        raise CorruptModelError(f"'{path}' has {size} bytes.", f"Its header describes {end} bytes.", "Download or export the model again.")
     return tensors
 
 
@@ -199,7 +199,7 @@ def count(shapes: Mapping[str, Sequence[int]], config: Mapping[str, Any]) -> Par
         config: the plain data of ``config.json``.
 
     Raises:
-        CorruptModel: the blocks are not those that the configuration announces.
+        CorruptModelError: the blocks are not those that the configuration announces.
     """
     anatomy = architecture_of(config)
     depth = anatomy.dimension(config, anatomy.depth_key)
@@ -216,7 +216,7 @@ def count(shapes: Mapping[str, Sequence[int]], config: Mapping[str, Any]) -> Par
         else:
             other += numbers
     if not embeddings or not all(blocks) or len(blocks) != depth:
-        raise CorruptModel(f"The weights hold {sum(map(bool, blocks))} blocks{'' if embeddings else ' and no embeddings'}.",
+        raise CorruptModelError(f"The weights hold {sum(map(bool, blocks))} blocks{'' if embeddings else ' and no embeddings'}.",
                            f"The configuration announces {depth}.", "Download or export the model again.")
     return ParameterCount(embeddings, tuple(blocks), head, other)
 
@@ -269,7 +269,7 @@ def _read_tensor(path: Path, tensor: TensorInfo) -> np.ndarray:
 
     stored = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}.get(tensor.dtype)
     if stored is None:
-        raise UnsupportedModel(f"'{path}' holds weights of type {tensor.dtype}.", "Plain weights in 16 or 32 bits were expected.",
+        raise UnsupportedModelError(f"'{path}' holds weights of type {tensor.dtype}.", "Plain weights in 16 or 32 bits were expected.",
                                "Use the model's unquantised version.")
     array = np.fromfile(path, stored, count=math.prod(tensor.shape), offset=tensor.start).reshape(tensor.shape)
     if tensor.dtype == "BF16":  # the upper half of an fp32

@@ -42,7 +42,7 @@ class Dimensions:
 
     @classmethod
     def of(cls, config: PreTrainedConfig | Mapping[str, Any]) -> Dimensions:
-        """From a configuration, as an object or as the plain data of ``config.json``. Raises UnsupportedModel, CorruptModel."""
+        """From a configuration, as an object or as the plain data of ``config.json``. Raises UnsupportedModelError, CorruptModelError."""
         plain = config if isinstance(config, Mapping) else config.to_dict()
         anatomy = architecture_of(plain)
         layers, hidden, heads = (anatomy.dimension(plain, key) for key in (anatomy.depth_key, anatomy.width_key, anatomy.heads_key))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.errors import CorruptModel, UnsupportedModel
+from core.errors import CorruptModelError, UnsupportedModelError
 from core.models.architectures import ARCHITECTURE_SPECS, ArchitectureSpec
 from core.models.loading import read_model
 
@@ -74,18 +74,18 @@ def read_header(path: Path) -> GgufHeader:
     """Read and check a file's header.
 
     Raises:
-        CorruptModel: not a GGUF file, or truncated.
-        UnsupportedModel: an architecture or a variant of one that would not be converted faithfully.
+        CorruptModelError: not a GGUF file, or truncated.
+        UnsupportedModelError: an architecture or a variant of one that would not be converted faithfully.
     """
     size = path.stat().st_size
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             header, end = _parse(data)
     except (struct.error, ValueError, KeyError, IndexError) as error:  # mmap refuses an empty file with ValueError
-        raise CorruptModel(f"'{path}' is not a GGUF file, or only the beginning of one ({size} bytes).",
+        raise CorruptModelError(f"'{path}' is not a GGUF file, or only the beginning of one ({size} bytes).",
                            "A file of GGUF version 2 or 3 was expected.", "Download it again.") from error
     if end > size:
-        raise CorruptModel(f"'{path}' has {size} bytes.", f"Its header describes at least {end} bytes.", "Download it again.")
+        raise CorruptModelError(f"'{path}' has {size} bytes.", f"Its header describes at least {end} bytes.", "Download it again.")
     _check_faithful(path, header)
     return header
 
@@ -94,7 +94,7 @@ def convert(source: Path, folder: Path) -> None:
     """Write a GGUF file's model and tokenizer into an empty folder, as safetensors in fp16 with everything beside it.
 
     Raises:
-        CorruptModel: the file lacks weights that its architecture needs.
+        CorruptModelError: the file lacks weights that its architecture needs.
     """
     import torch
     from transformers import AutoTokenizer, GgufConfig
@@ -106,7 +106,7 @@ def convert(source: Path, folder: Path) -> None:
         source.parent, "causal", torch.float16, gguf_file=source.name, quantization_config=GgufConfig(dequantize=True),
         output_loading_info=True)
     if report["missing_keys"]:
-        raise CorruptModel(f"'{source}' lacks {len(report['missing_keys'])} weights, as {sorted(report['missing_keys'])[0]}.", "",
+        raise CorruptModelError(f"'{source}' lacks {len(report['missing_keys'])} weights, as {sorted(report['missing_keys'])[0]}.", "",
                            "Use another conversion of this model to GGUF.")
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -124,12 +124,12 @@ def _set_pre_tokenizer(tokenizer: Any, name: str | None) -> None:
 def _check_faithful(path: Path, header: GgufHeader) -> None:
     architecture = header.metadata.get("general.architecture")
     if architecture not in ARCHITECTURES:
-        raise UnsupportedModel(f"'{path}' holds a model of the architecture '{architecture}'.",
+        raise UnsupportedModelError(f"'{path}' holds a model of the architecture '{architecture}'.",
                                f"One of {', '.join(ARCHITECTURES)} was expected of a GGUF file.", "Use the model's safetensors instead.")
     # The reader ignores these, so the converted model would answer differently from the one in the file.
     scaled = header.metadata.get(f"{architecture}.rope.scaling.type", "none") != "none" or "rope_freqs.weight" in header.shapes
     if scaled or header.metadata.get(f"{architecture}.expert_count"):
-        raise UnsupportedModel(f"'{path}' has {'scaled rotary positions' if scaled else 'a mixture of experts'}.",
+        raise UnsupportedModelError(f"'{path}' has {'scaled rotary positions' if scaled else 'a mixture of experts'}.",
                                "These are not converted from GGUF.", "Use the model's safetensors instead.")
 
 

@@ -27,7 +27,7 @@ Shape = tuple[int, ...]
 class ModelHeader:
     """A model's configuration and tensor shapes. Callers share the instance, so neither may be changed in place.
 
-    The properties raise CorruptModel where the configuration lacks a size, or announces other blocks than the files hold.
+    The properties raise CorruptModelError where the configuration lacks a size, or announces other blocks than the files hold.
 
     Attributes:
         config: the plain data of ``config.json``, or as much of it as a GGUF file holds.
@@ -47,12 +47,12 @@ class ModelHeader:
 
     @cached_property
     def architecture(self) -> ArchitectureSpec:
-        """Where the architecture keeps its parts. Raises UnsupportedModel for one that is not described."""
+        """Where the architecture keeps its parts. Raises UnsupportedModelError for one that is not described."""
         return architecture_of(self.config)
 
     @cached_property
     def task(self) -> Task:
-        """What the model's head is for. Raises UnsupportedModel for a head of another kind."""
+        """What the model's head is for. Raises UnsupportedModelError for a head of another kind."""
         return checkpoints.task_of(self.config)
 
     @cached_property
@@ -94,7 +94,7 @@ def read_model_header(path: Path) -> ModelHeader:
     """Read the header of a model folder or of a GGUF file; the files are read again only after one of them has changed.
 
     Raises:
-        ModelNotFound, ModelError, CorruptModel, UnsafeModel, UnsupportedModel: as `core.models.checkpoints.read_config`,
+        ModelNotFoundError, ModelError, CorruptModelError, UnsafeModelError, UnsupportedModelError: as `core.models.checkpoints.read_config`,
             `weight_files` and `read_header` there, and `core.models.gguf.read_header`.
     """
     return _read(path, _fingerprint(path))

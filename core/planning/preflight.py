@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from core.config import DataSpec, ExperimentConfig, RetentionSpec, TaskSpec
 from core.data import movie_reviews, sources
-from core.errors import ConfigError, DeviceError, DiskFull, OutOfMemory, StillhouseError
+from core.errors import ConfigError, DeviceError, DiskFullError, OutOfMemoryError, StillhouseError
 from core.models.architectures import Objective
 from core.models.catalog import ModelEntry
 from core.models.compatibility import no_chat_template_error, require_causal_lm
@@ -140,7 +140,7 @@ def require_disk(needed: int) -> str:
         folder = folder.parent
     free = shutil.disk_usage(folder).free
     if free < needed:
-        raise DiskFull(f"The run writes up to {format_gib(needed)} of checkpoints and models.", f"'{folder}' has {format_gib(free)} left.",
+        raise DiskFullError(f"The run writes up to {format_gib(needed)} of checkpoints and models.", f"'{folder}' has {format_gib(free)} left.",
                        "Make room, or set STILLHOUSE_HOME to a folder on a larger disk.")
     return f"{format_gib(needed)} at most for checkpoints and models; {format_gib(free)} are free."
 
@@ -152,7 +152,7 @@ def require_memory(config: ExperimentConfig, teacher: ModelShape | None, student
         return training_memory(config, teacher, student, compute_bytes, on_gpu=on_gpu).total
 
     if needs(config) > available:
-        raise OutOfMemory(f"A training step takes about {format_gib(needs(config))}.", f"{format_gib(available)} are free.",
+        raise OutOfMemoryError(f"A training step takes about {format_gib(needs(config))}.", f"{format_gib(available)} are free.",
                           _smaller(config, needs, available))
     return f"About {format_gib(needs(config))} of the {format_gib(available)} that are free."
 

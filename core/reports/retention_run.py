@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from core.config import RetentionSpec
-from core.errors import CompatibilityError, ExportError, UnsupportedModel
+from core.errors import CompatibilityError, ExportError, UnsupportedModelError
 from core.evaluation.flops import forward_flops
 from core.evaluation.speed import Forward, Speed, forward_of, measure_speed
 from core.models import catalog
@@ -104,7 +104,7 @@ def _exports(loaded: Mapping[str, LoadedModel], work: Path, recorder: Recorder,
         (work / who).mkdir()
         try:
             single |= {f"{who} {form}": each for form, each in onnx_models(loaded[who], work / who).items()}
-        except (ExportError, UnsupportedModel, CompatibilityError) as error:
+        except (ExportError, UnsupportedModelError, CompatibilityError) as error:
             recorder.event("warning", {"message": f"The card has no exports of the {who}: {error}"})
     return single, {kind: OnnxModel(each.path, threads) for kind, each in single.items()}
 

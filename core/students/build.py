@@ -70,7 +70,7 @@ def build_student(teacher: PreTrainedModel, spec: StudentSpec, *, seed: int, blo
 
     Raises:
         ConfigError: a depth, a width, an architecture or a layer map that the teacher cannot give.
-        UnsupportedModel: an architecture whose anatomy is not described.
+        UnsupportedModelError: an architecture whose anatomy is not described.
     """
     teacher = plain_model(teacher)
     importance = None

@@ -51,7 +51,7 @@ def unit_importance(model: PreTrainedModel, batches: Iterable[Tensor]) -> Import
         batches: token ids (B, T) each, without padding on the left.
 
     Raises:
-        UnsupportedModel: an architecture whose widths are not described.
+        UnsupportedModelError: an architecture whose widths are not described.
     """
     model = plain_model(model)
     weights = Weights.of(model)

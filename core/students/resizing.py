@@ -122,7 +122,7 @@ def select(weights: Weights, selection: Selection) -> Weights:
         selection: its sizes must be those of a lawful model: `core.models.dimensions.with_dimensions` says what is not.
 
     Raises:
-        ConfigError, UnsupportedModel: as `core.models.dimensions.with_dimensions` and `ArchitectureSpec.axes_of`.
+        ConfigError, UnsupportedModelError: as `core.models.dimensions.with_dimensions` and `ArchitectureSpec.axes_of`.
     """
     anatomy, old = weights.anatomy, weights.dimensions
     new = replace(old, layers=len(selection.layers), hidden=len(selection.channels), heads=selection.heads.shape[1],

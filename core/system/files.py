@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from core.errors import DiskFull, StillhouseError
+from core.errors import DiskFullError, StillhouseError
 from core.system.units import format_gib
 
 
@@ -43,7 +43,7 @@ def atomic_directory(target: Path, needed_bytes: int) -> Iterator[Path]:
         needed_bytes: room that the block will need on the disk at its peak.
 
     Raises:
-        DiskFull: less room than that.
+        DiskFullError: less room than that.
         StillhouseError: a place that cannot be written to.
     """
     with _writable(target.parent):
@@ -53,7 +53,7 @@ def atomic_directory(target: Path, needed_bytes: int) -> Iterator[Path]:
     try:
         free = shutil.disk_usage(partial).free
         if free < needed_bytes:
-            raise DiskFull(f"'{target.parent}' has {format_gib(free)} left.", f"{format_gib(needed_bytes)} are needed.",
+            raise DiskFullError(f"'{target.parent}' has {format_gib(free)} left.", f"{format_gib(needed_bytes)} are needed.",
                            "Make room, or set STILLHOUSE_HOME to a folder on a larger disk.")
         with _writable(target.parent):
             yield partial
@@ -73,7 +73,7 @@ def _writable(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(f"The disk of '{folder}' is full.", "",
+            raise DiskFullError(f"The disk of '{folder}' is full.", "",
                            "Make room, or set STILLHOUSE_HOME to a folder on a larger disk.") from error
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR):
             raise StillhouseError(f"'{folder}' cannot be written to.", "A folder that you may write to was expected.",

@@ -90,7 +90,7 @@ def load_task(spec: TaskSpec) -> TaskData:
     Raises:
         DataError: anything about the source that the user must fix: columns that are not there, a label that is missing,
             one class only, numbers and text mixed, numbers that are no classes, answers that their context does not hold.
-        NetworkError, DiskFull: a hub dataset that cannot be fetched.
+        NetworkError, DiskFullError: a hub dataset that cannot be fetched.
     """
     if spec.source in movie_reviews.HOUSE_SOURCES:
         return _house_task(spec)

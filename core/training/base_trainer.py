@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments
 
 from core.config import LossSpec, TrainSpec
-from core.errors import NonFiniteLoss
+from core.errors import NonFiniteLossError
 from core.recorder import Recorder
 from core.system.devices import memory_in_use, use_only
 
@@ -220,7 +220,7 @@ class _StopCallback(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if not all(torch.isfinite(total).all() for total in self.trainer._sums.values()):
-            raise NonFiniteLoss(f"The loss of arm '{self.trainer.arm}' is not a number any more at step {state.global_step}.",
+            raise NonFiniteLossError(f"The loss of arm '{self.trainer.arm}' is not a number any more at step {state.global_step}.",
                                 "A finite loss was expected.",
                                 "Lower train.learning_rate or train.max_grad_norm, or use train.precision=fp32.")
         if self.trainer.recorder.should_stop() and state.global_step < state.max_steps:

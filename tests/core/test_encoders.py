@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from core.config import StudentSpec
-from core.errors import CompatibilityError, ConfigError, UnsupportedModel
+from core.errors import CompatibilityError, ConfigError, UnsupportedModelError
 from core.models import catalog, checkpoints
 from core.models.adapters import merged
 from core.models.architectures import ARCHITECTURE_SPECS, architecture_of, blocks, without_block
@@ -84,7 +84,7 @@ def test_a_first_block_of_its_own_kind_stays_first():
 
 
 def test_widths_of_encoders_are_refused():
-    with pytest.raises(UnsupportedModel, match="width"):
+    with pytest.raises(UnsupportedModelError, match="width"):
         build_student(tiny_encoder("bert"), StudentSpec(layers=2, hidden=16, units="first"), seed=0)
 
 
@@ -95,7 +95,7 @@ def test_the_head_tells_the_task(tmp_path):
     assert type(catalog.load(str(folder)).model).__name__ == "BertForMaskedLM"
     assert task_of({"model_type": "distilbert", "architectures": ["DistilBertForSequenceClassification"]}) == "classification"
     assert task_of({"model_type": "llama", "architectures": ["LlamaForCausalLM"]}) == task_of({"model_type": "gpt2"}) == "causal"
-    with pytest.raises(UnsupportedModel, match="BertForTokenClassification"):
+    with pytest.raises(UnsupportedModelError, match="BertForTokenClassification"):
         task_of({"model_type": "bert", "architectures": ["BertForTokenClassification"]})
 
 

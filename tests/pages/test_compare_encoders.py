@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from core.errors import DataError, OutOfMemory, StillhouseError
+from core.errors import DataError, OutOfMemoryError, StillhouseError
 from core.recorder import CONTROL, STUDENT
 from tests.core.masked_models import classifier, masked_model, save
 from tests.pages import examples
@@ -152,7 +152,7 @@ def test_what_the_engine_refuses_stands_beside_the_field(open_page: Open, folder
 def test_a_model_that_cannot_be_loaded_leaves_the_others(open_page: Open, folders: dict[str, str], engine: dict[str, Question]):
     def load(model: str, *_: Any) -> ModelCard:
         if model == folders["pupil"]:
-            raise OutOfMemory("The model needs 9 GiB.")
+            raise OutOfMemoryError("The model needs 9 GiB.")
         return CARD
 
     engine["card"].answer = load

@@ -22,7 +22,7 @@ from tests.core.masked_models import masked_model, masked_tokenizer, save
 from tests.core.tiny import tiny_encoder
 from tests.pages import examples
 from tests.pages.conftest import ROOT, Open, answered, button, fault_free, texts
-from workbench.inference.client import EngineLost
+from workbench.inference.client import EngineLostError
 from workbench.runs import slots
 from workbench.screens.new_experiment import advanced_form, forms, kinds
 from workbench.screens.shared import background, state
@@ -336,7 +336,7 @@ def test_the_measured_plan_tells_time_and_checks(form: AppTest, monkeypatch: pyt
 
 def test_a_plan_that_cannot_be_measured_says_why_and_can_be_asked_again(form: AppTest, monkeypatch: pytest.MonkeyPatch):
     lost: Future = Future()
-    lost.set_exception(EngineLost("The process that runs the models ended."))
+    lost.set_exception(EngineLostError("The process that runs the models ended."))
     question = Mock(return_value=lost)
     monkeypatch.setattr(background, "measured_plan", question)
     page = fault_free(button(form, "Measure on this machine").click().run())

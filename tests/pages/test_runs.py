@@ -8,7 +8,7 @@ import pytest
 
 from tests.pages import examples
 from tests.pages.conftest import Open, fault_free, texts
-from workbench.errors import StoreUnavailable
+from workbench.errors import StoreUnavailableError
 from workbench.runs import jobs
 from workbench.screens import runs_view
 from workbench.store import Store
@@ -39,7 +39,7 @@ def test_the_table_asks_the_store_once_for_all_numbers(open_page: Open, store: S
 
 def test_a_queue_that_cannot_be_looked_after_is_told(open_page: Open, store: Store, monkeypatch: pytest.MonkeyPatch):
     examples.finished(store)
-    monkeypatch.setattr(jobs, "_runner", SimpleNamespace(problem=StoreUnavailable("The disk is full.", "", "Free some space.")))
+    monkeypatch.setattr(jobs, "_runner", SimpleNamespace(problem=StoreUnavailableError("The disk is full.", "", "Free some space.")))
     for page in ("home", "runs"):
         said, = open_page(page).warning
         assert "cannot be started" in said.value and "The disk is full. Free some space." in said.value

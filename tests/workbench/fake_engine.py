@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from core.config import ExperimentConfig
-from core.errors import ConfigError, NonFiniteLoss
+from core.errors import ConfigError, NonFiniteLossError
 from core.recipes import parse_recipe
 from core.recorder import STUDENT, Recorder
 
@@ -37,7 +37,7 @@ ERRORS = {
     "no memory on the GPU": lambda: OutOfMemoryError("CUDA out of memory"),
     "no memory in torch": lambda: RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
     "no memory in torch on Windows": lambda: RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."),
-    "not finite": lambda: NonFiniteLoss("The loss became NaN at step 3.", "", "Lower train.learning_rate."),
+    "not finite": lambda: NonFiniteLossError("The loss became NaN at step 3.", "", "Lower train.learning_rate."),
     "mistake": lambda: ConfigError("The depth was given as 9.", "At most 8 was expected.", "Set student.layers."),
     "read-only": lambda: OSError(errno.EROFS, "Read-only file system", "model.safetensors"),
 }

@@ -41,14 +41,14 @@ SPIN = "10000"
 LARGEST_LOG = 1 << 20  # bytes; a longer one is truncated when the next process starts
 
 
-class EngineLost(StillhouseError):
+class EngineLostError(StillhouseError):
     """The process in which models answer ended in the middle of something."""
 
 
 class Engine:
     """One engine process, started when first needed and again after it died. Every method may be called from any thread.
 
-    All methods raise what the engine raised, by its own class, and `EngineLost`.
+    All methods raise what the engine raised, by its own class, and `EngineLostError`.
 
     Args:
         resolve: turns a reference as users write it, runs included, into one that `core.models.catalog` knows.
@@ -138,7 +138,7 @@ class Engine:
         return self._process.pid if self._process is not None and self._process.alive else None
 
     def close(self) -> None:
-        """End the process. Whoever waits for it gets `EngineLost`, and nothing starts it again."""
+        """End the process. Whoever waits for it gets `EngineLostError`, and nothing starts it again."""
         with self._lock:
             self._closed = True
             if self._process is not None:
@@ -153,7 +153,7 @@ class Engine:
     def _running(self) -> _Process:
         with self._lock:
             if self._closed:
-                raise EngineLost("The application is ending.")
+                raise EngineLostError("The application is ending.")
             if self._process is None or not self._process.alive:
                 self._process = _Process()
             return self._process
@@ -189,7 +189,7 @@ class _Request:
         self._process.cancel(self._number)
 
     def messages(self) -> Iterator[dict[str, Any]]:
-        """Every message to the last, once. Raises what the engine raised, or EngineLost."""
+        """Every message to the last, once. Raises what the engine raised, or EngineLostError."""
         last = False
         try:
             while not last:
@@ -198,7 +198,7 @@ class _Request:
                 if message["kind"] == "error":
                     raise wire.read_error(message)
                 if message["kind"] == "lost":
-                    raise EngineLost(*_exit_message(self._process.wait()))
+                    raise EngineLostError(*_exit_message(self._process.wait()))
                 yield message
         finally:
             self._process.forget(self._number)

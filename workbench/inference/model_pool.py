@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.errors import OutOfMemory
+from core.errors import OutOfMemoryError
 from core.models import catalog
 from core.models.catalog import LoadedModel
 from core.models.checkpoints import loaded_hash
@@ -60,7 +60,7 @@ class ModelPool:
 
         Raises:
             ModelError, NetworkError: see `core.models.catalog.load`.
-            OutOfMemory: it would not fit, even alone.
+            OutOfMemoryError: it would not fit, even alone.
         """
         pooled = self._take(reference)
         if pooled is None:
@@ -111,7 +111,7 @@ class ModelPool:
             with self._lock:
                 idle = [reference for reference, pooled in self._models.items() if not pooled.users]
                 if not idle:
-                    raise OutOfMemory(f"The model needs about {needed_gib * ROOM:.1f} GiB of memory to answer.",
+                    raise OutOfMemoryError(f"The model needs about {needed_gib * ROOM:.1f} GiB of memory to answer.",
                                       f"{max(free - RESERVE_GIB, 0):.1f} GiB can be used on {device}.",
                                       "Choose a smaller model, compare fewer models, or close other programs.")
                 del self._models[min(idle, key=lambda reference: self._models[reference].used)]

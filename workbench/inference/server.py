@@ -22,7 +22,7 @@ import torch
 
 from core.chains.folder import Chain, Target, open_chain
 from core.config import DataSpec
-from core.errors import OutOfMemory, StillhouseError
+from core.errors import OutOfMemoryError, StillhouseError
 from core.evaluation.blanks import compare_blanks, fill_blanks
 from core.evaluation.classes import class_probabilities
 from core.evaluation.speed import quick_latencies
@@ -132,7 +132,7 @@ class Server:
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            outcome = wire.write_error(OutOfMemory("There was not enough memory to answer.", "",
+            outcome = wire.write_error(OutOfMemoryError("There was not enough memory to answer.", "",
                                                    "Choose a smaller model, compare fewer models, or close other programs."))
         finally:
             del self._cancelled[number]

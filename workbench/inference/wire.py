@@ -6,7 +6,7 @@
                 {"id": 7, "kind": "piece", "text": " a film", "tokens": 2}    more of an answer
                 {"id": 7, "kind": "answer", ...}                              last: the answer is complete
                 {"id": 7, "kind": "value", "value": ...}                      last: the result of any other request
-                {"id": 7, "kind": "error", "error": "ModelNotFound", ...}     last: it failed
+                {"id": 7, "kind": "error", "error": "ModelNotFoundError", ...}     last: it failed
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from core.config import ExperimentConfig
 from core.errors import StillhouseError
 from core.system.paths import SOURCE
-from workbench.errors import StoreUnavailable, WrongStatus
+from workbench.errors import StoreUnavailableError, WrongStatusError
 from workbench.processes import Process, detached, inherited
 from workbench.runs.recording import recover
 from workbench.runs.slots import choose_slot, slot_environment
@@ -52,7 +52,7 @@ def start_here(config: ExperimentConfig, store: Store, command: str | None = Non
 
 
 def resume(reference: str, store: Store) -> Run:
-    """Queue a stopped, failed or lost run again, under the same id, from its last checkpoint. Raises WrongStatus."""
+    """Queue a stopped, failed or lost run again, under the same id, from its last checkpoint. Raises WrongStatusError."""
     reconcile(store)
     run = store.requeue(reference)
     launch_next(store)
@@ -84,12 +84,12 @@ def reconcile(store: Store) -> list[Run]:
 
 
 def force_stop(reference: str, store: Store) -> Run:
-    """End a run's process without waiting for its checkpoint; the run is then stopped and can be resumed. Raises WrongStatus."""
+    """End a run's process without waiting for its checkpoint; the run is then stopped and can be resumed. Raises WrongStatusError."""
     run = store.request_stop(reference)
     if run.process is not None:
         run.process.kill()
         if run.process.alive:
-            raise WrongStatus(f"The process of the run '{run.name}' (pid {run.process.pid}) does not end.", "",
+            raise WrongStatusError(f"The process of the run '{run.name}' (pid {run.process.pid}) does not end.", "",
                               "It hangs in the operating system, as in a driver; wait, or restart the machine.")
     recover(store, run)
     store.finish(run.id, "stopped", f"Ended by force at step {run.progress.step}.", "Resume continues from the last checkpoint.",
@@ -205,7 +205,7 @@ def _spawn(run: Run, store: Store) -> None:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         store.finish(run.id, "failed", f"Its process could not be started: {reason}.", "Put that right, then resume.", attempt=run.started)
-        raise StoreUnavailable(f"The run '{run.name}' could not be started: {reason}.") from error
+        raise StoreUnavailableError(f"The run '{run.name}' could not be started: {reason}.") from error
     try:
         store.note_launch(run.id, Process.of(process.pid))  # before anybody waits for it, so that the pid is surely its own
     finally:

@@ -85,7 +85,7 @@ class StoreRecorder:
         self._stop = True
 
     def flush(self) -> None:
-        """Hand everything to the store. Raises StoreUnavailable, and keeps the rows for the next time."""
+        """Hand everything to the store. Raises StoreUnavailableError, and keeps the rows for the next time."""
         with self._lock:
             metrics, events, progress = list(self._metrics), list(self._events), self._progress
         stop = self._store.record(self._run.id, self._process, metrics, events, progress)

@@ -23,7 +23,7 @@ from core.errors import StillhouseError
 from core.methods import run_experiment
 from core.recorder import Recorder
 from workbench.error_mapping import to_user_error
-from workbench.errors import StoreError, WrongStatus
+from workbench.errors import StoreError, WrongStatusError
 from workbench.processes import Process
 from workbench.runs import jobs
 from workbench.runs.progress import ProgressLog
@@ -59,12 +59,12 @@ def run_worker(run_id: str, store: Store, engine: Engine | None = None, *, watch
         watchers: recorders that receive everything too, as a progress line.
 
     Raises:
-        WrongStatus: the run was not waiting for a worker.
-        StoreUnavailable: the store cannot be written any more, not even with the reserved space.
+        WrongStatusError: the run was not waiting for a worker.
+        StoreUnavailableError: the store cannot be written any more, not even with the reserved space.
     """
     process = Process.current()
     if not store.mark_running(run_id, process):
-        raise WrongStatus(f"The run {run_id} is {store.run(run_id).status}.", "A run that was claimed for this process was expected.")
+        raise WrongStatusError(f"The run {run_id} is {store.run(run_id).status}.", "A run that was claimed for this process was expected.")
     run = store.run(run_id)
     report, error = None, None
     try:
@@ -136,7 +136,7 @@ def main(arguments: list[str] | None = None, engine: Engine | None = None) -> in
         jobs.launch_next(store)
     except StoreError as error:
         print(error, flush=True)
-        return EXIT_ALREADY_CLAIMED if isinstance(error, WrongStatus) else 1
+        return EXIT_ALREADY_CLAIMED if isinstance(error, WrongStatusError) else 1
     return 0 if outcome.error is None else 1
 
 

@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from core.chains.folder import FILE, Chain, Target, house_chains, open_chain
-from core.errors import ModelError, ModelNotFound, StillhouseError
+from core.errors import ModelError, ModelNotFoundError, StillhouseError
 from core.models import catalog, compatibility
 from core.models.dimensions import Dimensions
 from core.system import units
 from workbench import paths
-from workbench.errors import RunNotFound, StoreError
+from workbench.errors import RunNotFoundError, StoreError
 from workbench.store.records import Run
 from workbench.store.store import Store
 
@@ -61,7 +61,7 @@ class ChainPlace:
         return paths.generated_dir() / f"{where.name}{mark}"  # a folder is known by its last name, of which there may be several
 
     def open(self) -> Chain:
-        """Raises ModelNotFound for an unfinished chain, CorruptModel for a damaged one."""
+        """Raises ModelNotFoundError for an unfinished chain, CorruptModelError for a damaged one."""
         return replace(open_chain(str(self.path)), reference=self.name)
 
 
@@ -100,7 +100,7 @@ def places(store: Store) -> list[ChainPlace]:
 
 
 def place(reference: str, store: Store) -> ChainPlace:
-    """A chain by its name, its run's id, or its folder. Raises ModelNotFound, or CompatibilityError for a model of
+    """A chain by its name, its run's id, or its folder. Raises ModelNotFoundError, or CompatibilityError for a model of
     which no chain can be made."""
     known = places(store)
     for each in known:
@@ -109,14 +109,14 @@ def place(reference: str, store: Store) -> ChainPlace:
     path = Path(reference).expanduser()
     if (path / FILE).is_file():
         return ChainPlace(reference, path.absolute())
-    with suppress(RunNotFound):
+    with suppress(RunNotFoundError):
         run = store.run(reference)
-        raise ModelNotFound(f"The run '{run.name}' is in the bin." if run.builds_chain else f"The run '{run.name}' builds no chain.",
+        raise ModelNotFoundError(f"The run '{run.name}' is in the bin." if run.builds_chain else f"The run '{run.name}' builds no chain.",
                             f"One of {_listed(known)} was expected.")
     if path.is_dir() or any(reference == entry.name for entry in catalog.entries()):
         with suppress(ModelError):  # no model either: only chains are named then
             compatibility.require_causal_lm(catalog.describe(reference), "chain")
-    raise ModelNotFound(f"There is no chain '{reference}'.", f"One of {_listed(known)}, or a chain's folder, was expected.")
+    raise ModelNotFoundError(f"There is no chain '{reference}'.", f"One of {_listed(known)}, or a chain's folder, was expected.")
 
 
 def _listed(known: list[ChainPlace]) -> str:

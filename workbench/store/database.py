@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from workbench.errors import StoreUnavailable
+from workbench.errors import StoreUnavailableError
 
 # Append only: a released migration is never edited, because stores made with it exist. Entry n leads to version n + 1.
 MIGRATIONS = (
@@ -93,7 +93,7 @@ class Database:
         path: the file; it and its folder are made when missing.
 
     Raises:
-        StoreUnavailable: it cannot be made or written, is not a store, or was made by a newer release.
+        StoreUnavailableError: it cannot be made or written, is not a store, or was made by a newer release.
     """
 
     def __init__(self, path: Path) -> None:
@@ -149,22 +149,22 @@ class Database:
         with self.write() as connection:
             version = _version(connection)  # again: another process may have migrated in between
             if version > len(MIGRATIONS):
-                raise StoreUnavailable(f"The store {self.path} has version {version}; this release knows up to {len(MIGRATIONS)}.",
+                raise StoreUnavailableError(f"The store {self.path} has version {version}; this release knows up to {len(MIGRATIONS)}.",
                                        "It was made by a newer release.", "Update this release, or set STILLHOUSE_HOME to another folder.")
             for migration in MIGRATIONS[version:]:
                 for statement in filter(str.strip, migration.split(";")):  # executescript() would commit behind our back
                     connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
 
-    def _readable(self, error: sqlite3.Error) -> sqlite3.Error | StoreUnavailable:
+    def _readable(self, error: sqlite3.Error) -> sqlite3.Error | StoreUnavailableError:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF  # the low byte is the primary code
         if code == sqlite3.SQLITE_FULL:
-            return StoreUnavailable(f"The disk is full: {self.path} cannot be written.", "", "Free some space and try again.")
+            return StoreUnavailableError(f"The disk is full: {self.path} cannot be written.", "", "Free some space and try again.")
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            return StoreUnavailable(f"The file {self.path} is damaged or is not a run store.", "A SQLite file was expected.",
+            return StoreUnavailableError(f"The file {self.path} is damaged or is not a run store.", "A SQLite file was expected.",
                                     "Move it away to start with an empty store; the folders of the runs stay where they are.")
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            return StoreUnavailable(f"The store {self.path} stayed locked for {BUSY_SECONDS:.0f} seconds.", "",
+            return StoreUnavailableError(f"The store {self.path} stayed locked for {BUSY_SECONDS:.0f} seconds.", "",
                                     "Another process is writing a lot or hangs; try again.")
         reasons = {sqlite3.SQLITE_READONLY: "read-only file system or file", sqlite3.SQLITE_CANTOPEN: "it cannot be opened",
                    sqlite3.SQLITE_IOERR: "the disk reports an error", sqlite3.SQLITE_PERM: "permission denied"}
@@ -175,6 +175,6 @@ def _version(connection: sqlite3.Connection) -> int:
     return connection.execute("PRAGMA user_version").fetchone()[0]
 
 
-def _unavailable(path: Path, reason: str) -> StoreUnavailable:
-    return StoreUnavailable(f"The store {path} cannot be used: {reason}.", f"A folder that can be written was expected: {path.parent}.",
+def _unavailable(path: Path, reason: str) -> StoreUnavailableError:
+    return StoreUnavailableError(f"The store {path} cannot be used: {reason}.", f"A writable folder was expected: {path.parent}.",
                             "Set STILLHOUSE_HOME to a folder of yours on a local disk.")

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 from core.chains.folder import anchor_folder, house_chains
 from core.config import AnchorSpec, ExperimentConfig
 from core.data.movie_reviews import HOUSE, HOUSE_SOURCES
-from core.errors import ModelError, ModelNotFound
+from core.errors import ModelError, ModelNotFoundError
 from core.models import catalog
 from core.recorder import CONTROL, STUDENT
-from workbench.errors import RunNotFound
+from workbench.errors import RunNotFoundError
 from workbench.store import chains
 from workbench.store.records import Run
 from workbench.store.store import Store
@@ -51,7 +51,7 @@ def resolve(reference: str, store: Store) -> str:
     """What the catalogue understands: the model folder of a run, an anchor or a made model as a path, anything else unchanged.
 
     Raises:
-        ModelNotFound: the run or the chain is there, but has no such model (yet).
+        ModelNotFoundError: the run or the chain is there, but has no such model (yet).
     """
     found = _run_of(reference, store)
     return str(_folder(*found)) if found else str(_of_chain(reference) or reference)
@@ -134,7 +134,7 @@ def _current_name(reference: str, parent: str, store: Store) -> str:
     run_id, _, part = parent.partition(":")
     try:
         name = store.run(run_id).name
-    except RunNotFound:  # removed for good: its id names nothing else, while its name may
+    except RunNotFoundError:  # removed for good: its id names nothing else, while its name may
         return parent
     return reference if reference in (name, f"{name}:{part}", parent) else f"{name}:{part}"
 
@@ -183,24 +183,24 @@ def _run_of(reference: str, store: Store) -> tuple[Run, str] | None:
     name, part = re.fullmatch(rf"(.*?)(?::({'|'.join(PARTS)}|\d+))?", reference, re.DOTALL).groups()
     try:
         run = store.run(name)
-    except RunNotFound:
+    except RunNotFoundError:
         return None
     if any(entry.name == reference for entry in catalog.entries()):
         return None
     if run.deleted is not None:
-        raise ModelNotFound(f"The run '{run.name}' is in the bin.", "A run that is not deleted was expected.",
+        raise ModelNotFoundError(f"The run '{run.name}' is in the bin.", "A run that is not deleted was expected.",
                             f"Restore it: python -m workbench restore {run.name}")
     return run, part or STUDENT
 
 
 def _of_chain(reference: str) -> Path | None:
-    """The folder of a house chain's anchor or of a made model; None for anything else. Raises ModelNotFound for a whole chain, and
+    """The folder of a house chain's anchor or of a made model; None for anything else. Raises ModelNotFoundError for a whole chain, and
     for a made model that is in the bin."""
     if reference in house_chains():
-        raise ModelNotFound(f"'{reference}' is a chain.", "One model was expected.", f"Name one of its anchors, as {reference}:0.")
+        raise ModelNotFoundError(f"'{reference}' is a chain.", "One model was expected.", f"Name one of its anchors, as {reference}:0.")
     folder = anchor_folder(reference) or chains.made_folder(reference)
     if folder is None and chains.is_binned(reference):
-        raise ModelNotFound(f"'{reference}' is in the bin of its chain.", "A model that was not removed was expected.",
+        raise ModelNotFoundError(f"'{reference}' is in the bin of its chain.", "A model that was not removed was expected.",
                             "Restore it on the Chain page.")
     return folder
 
@@ -211,19 +211,19 @@ def _folder(run: Run, part: str) -> Path:
     folder = run.directory / part
     if not (folder / "config.json").is_file():
         fix = "" if run.status == "finished" else f"Let it finish, or resume it: python -m workbench resume {run.name}"
-        raise ModelNotFound(f"The run '{run.name}' ({run.status}) has no {PARTS[part]}.",
+        raise ModelNotFoundError(f"The run '{run.name}' ({run.status}) has no {PARTS[part]}.",
                             "A run that trained one to its end was expected.", fix)
     return folder
 
 
 def _anchor(run: Run, part: str) -> Path:
     if not part.isdecimal():
-        raise ModelNotFound(f"The run '{run.name}' builds a chain.", "One model was expected.",
+        raise ModelNotFoundError(f"The run '{run.name}' builds a chain.", "One model was expected.",
                             f"Name one of its anchors, as {run.name}:0.")
     folder = run.directory / "anchors" / part
     if not (folder / "config.json").is_file():
         there = ", ".join(reference for reference, _ in chains.anchors(chains.ChainPlace(run.name, run.directory, run)))
-        raise ModelNotFound(f"The chain '{run.name}' ({run.status}) has no anchor {part}.", f"It has {there or 'none yet'}.",
+        raise ModelNotFoundError(f"The chain '{run.name}' ({run.status}) has no anchor {part}.", f"It has {there or 'none yet'}.",
                             "" if run.status == "finished" else f"Let it finish, or resume it: python -m workbench resume {run.name}")
     return folder
 

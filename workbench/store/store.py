@@ -23,7 +23,7 @@ from core.config import ExperimentConfig
 from core.recipes import parse_recipe
 from core.system.provenance import git_commit, versions
 from workbench import paths
-from workbench.errors import RunNameTaken, RunNotFound, StoreError, StoreUnavailable, WrongStatus
+from workbench.errors import RunNameTakenError, RunNotFoundError, StoreError, StoreUnavailableError, WrongStatusError
 from workbench.processes import Process
 from workbench.store.database import Database
 from workbench.store.records import ACTIVE, RESUMABLE, EventRow, MetricRow, Progress, Run, Status, run_from_row
@@ -40,7 +40,7 @@ class Store(RunLog):
         path: the SQLite file; runs' folders lie in ``runs/`` beside it. Default: the store of `paths.home()`.
 
     Raises:
-        StoreUnavailable: from any method, when the file cannot be read or written.
+        StoreUnavailableError: from any method, when the file cannot be read or written.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -52,7 +52,7 @@ class Store(RunLog):
     # ------------------------------------------------------------------------------------------------ finding
 
     def run(self, reference: str) -> Run:
-        """The run of that id, name, or unambiguous beginning of an id (4 characters or more). Raises RunNotFound."""
+        """The run of that id, name, or unambiguous beginning of an id (4 characters or more). Raises RunNotFoundError."""
         with self._database.read() as connection:
             rows = connection.execute("SELECT * FROM runs WHERE id = ? OR name = ?", (reference, reference)).fetchall()
             if not rows and len(reference) >= 4:
@@ -61,10 +61,10 @@ class Store(RunLog):
         if len(rows) == 1:
             return run_from_row(rows[0], self.runs_dir)
         if rows:
-            raise RunNotFound(f"More than one run's id begins with '{reference}'.", "A whole id or a name was expected.",
+            raise RunNotFoundError(f"More than one run's id begins with '{reference}'.", "A whole id or a name was expected.",
                               "See: python -m workbench runs")
         near = difflib.get_close_matches(reference, names, n=1, cutoff=0.5)
-        raise RunNotFound(f"There is no run '{reference}'.", "A run's id or name was expected.",
+        raise RunNotFoundError(f"There is no run '{reference}'.", "A run's id or name was expected.",
                           f"Did you mean '{near[0]}'?" if near else "See: python -m workbench runs")
 
     def runs(self, *, include_deleted: bool = False, status: Status | Iterable[Status] | None = None,
@@ -119,7 +119,7 @@ class Store(RunLog):
                     _claim(connection, run_id, device)
         except OSError as error:
             shutil.rmtree(directory, ignore_errors=True)
-            raise StoreUnavailable(f"The run's folder {directory} cannot be made: {(error.strerror or str(error)).lower()}.",
+            raise StoreUnavailableError(f"The run's folder {directory} cannot be made: {(error.strerror or str(error)).lower()}.",
                                    "A folder that can be written, with free space, was expected.",
                                    "Free some space, or set STILLHOUSE_HOME to another folder.") from error
         except StoreError:
@@ -185,17 +185,17 @@ class Store(RunLog):
                             pid_started=None, boot_id=None)
 
     def request_stop(self, reference: str) -> Run:
-        """Ask a run to stop: a queued one is cancelled, a running one saves a checkpoint first. Raises WrongStatus if it has ended."""
+        """Ask a run to stop: a queued one is cancelled, a running one saves a checkpoint first. Raises WrongStatusError if it has ended."""
         run = self.run(reference)
         now = time.time()
         if self._update(run.id, "status = 'queued'", status="stopped", message="Cancelled before it started.", hint="", finished=now):
             return self.run(run.id)
         if self._update(run.id, IS_ACTIVE, status="stopping", stop_requested=now):
             return self.run(run.id)
-        raise WrongStatus(f"The run '{run.name}' is {self.run(run.id).status}.", "Only a queued or running run can be stopped.")
+        raise WrongStatusError(f"The run '{run.name}' is {self.run(run.id).status}.", "Only a queued or running run can be stopped.")
 
     def requeue(self, reference: str) -> Run:
-        """Queue a stopped, failed or lost run again under its own id; it resumes from its last checkpoint. Raises WrongStatus."""
+        """Queue a stopped, failed or lost run again under its own id; it resumes from its last checkpoint. Raises WrongStatusError."""
         run = self.run(reference)
         if self._update(run.id, IS_RESUMABLE, status="queued", queued=time.time(), finished=None, message=None, hint=None,
                         stop_requested=None, heartbeat=None):
@@ -203,24 +203,25 @@ class Store(RunLog):
         run = self.run(run.id)
         expected = f"Only a run that is {', '.join(RESUMABLE[:-1])} or {RESUMABLE[-1]} can be resumed."
         if run.deleted is not None:
-            raise WrongStatus(f"The run '{run.name}' is in the bin.", expected, f"Restore it first: python -m workbench restore {run.name}")
-        raise WrongStatus(f"The run '{run.name}' is {run.status}.", expected, "To train it again, start a new run from its recipe.")
+            raise WrongStatusError(f"The run '{run.name}' is in the bin.", expected,
+                                   f"Restore it first: python -m workbench restore {run.name}")
+        raise WrongStatusError(f"The run '{run.name}' is {run.status}.", expected, "To train it again, start a new run from its recipe.")
 
     # ------------------------------------------------------------------------------------------------ keeping house
 
     def rename(self, reference: str, name: str) -> Run:
-        """Give a run another name. Raises ConfigError for an impossible name, RunNameTaken."""
+        """Give a run another name. Raises ConfigError for an impossible name, RunNameTakenError."""
         run = self.run(reference)
         parse_recipe({"name": name})  # says what is wrong with it
         config = json.loads(run.config_json) | {"name": name}
         with self._database.write() as connection:
             if _taken(connection, name, except_id=run.id):
-                raise RunNameTaken(f"Another run is called '{name}'.", "Names are unique, the bin included.", "Choose another name.")
+                raise RunNameTakenError(f"Another run is called '{name}'.", "Names are unique, the bin included.", "Choose another name.")
             connection.execute("UPDATE runs SET name = ?, config = ? WHERE id = ?", (name, json.dumps(config), run.id))
         return self.run(run.id)
 
     def delete(self, reference: str) -> Run:
-        """Put a run into the bin; `restore` undoes it, `purge` empties it. Raises WrongStatus while it is active."""
+        """Put a run into the bin; `restore` undoes it, `purge` empties it. Raises WrongStatusError while it is active."""
         run = self.run(reference)
         if self._execute("UPDATE runs SET deleted = ?, status = CASE status WHEN 'queued' THEN 'stopped' ELSE status END"
                          f" WHERE id = ? AND NOT {IS_ACTIVE} AND deleted IS NULL", time.time(), run.id):
@@ -228,7 +229,7 @@ class Store(RunLog):
         run = self.run(run.id)
         if run.deleted is not None:
             return run
-        raise WrongStatus(f"The run '{run.name}' is {run.status}.", "A run that has ended was expected.",
+        raise WrongStatusError(f"The run '{run.name}' is {run.status}.", "A run that has ended was expected.",
                           f"Stop it first: python -m workbench stop {run.name}")
 
     def restore(self, reference: str) -> Run:
@@ -238,14 +239,14 @@ class Store(RunLog):
         return self.run(run.id)
 
     def discard(self, reference: str) -> None:
-        """Remove a run that never came to training, as if it had never been submitted. Raises WrongStatus while it is active."""
+        """Remove a run that never came to training, as if it had never been submitted. Raises WrongStatusError while it is active."""
         self.purge(self.delete(reference).id)
 
     def purge(self, reference: str) -> None:
-        """Remove a run of the bin for good, with its folder. Raises WrongStatus if it is not in the bin."""
+        """Remove a run of the bin for good, with its folder. Raises WrongStatusError if it is not in the bin."""
         run = self.run(reference)
         if run.deleted is None:
-            raise WrongStatus(f"The run '{run.name}' is not in the bin.", "Only a deleted run can be purged.",
+            raise WrongStatusError(f"The run '{run.name}' is not in the bin.", "Only a deleted run can be purged.",
                               f"Delete it first: python -m workbench delete {run.name}")
         if run.directory.parent != self.runs_dir or not RUN_ID.fullmatch(run.id):
             raise StoreError(f"The folder {run.directory} is not a run's folder.", f"A folder directly in {self.runs_dir} was expected.",
@@ -261,7 +262,7 @@ class Store(RunLog):
                 with suppress(FileNotFoundError):  # another process may be at it too
                     leftover.unlink() if leftover.is_symlink() else shutil.rmtree(leftover)
         except OSError as error:
-            raise StoreUnavailable(f"The folder of '{run.name}' cannot be removed: {(error.strerror or str(error)).lower()}.", "",
+            raise StoreUnavailableError(f"The folder of '{run.name}' cannot be removed: {(error.strerror or str(error)).lower()}.", "",
                                    f"Close what uses {error.filename or run.directory} and purge again.") from error
 
     # ------------------------------------------------------------------------------------------------

@@ -58,7 +58,7 @@ def resume(options: argparse.Namespace) -> Answer:
 
 def delete(options: argparse.Namespace) -> Answer:
     """Move a run to the bin, or delete it permanently."""
-    from workbench.errors import WrongStatus
+    from workbench.errors import WrongStatusError
     from workbench.runs import jobs
     from workbench.store import Store
     from workbench.terminal import output
@@ -67,7 +67,7 @@ def delete(options: argparse.Namespace) -> Answer:
     jobs.reconcile(store)
     run = store.run(options.run)
     if run.deleted is not None and not options.purge:
-        raise WrongStatus(f"The run '{run.name}' is in the bin already.", "A run that is not in it was expected.",
+        raise WrongStatusError(f"The run '{run.name}' is in the bin already.", "A run that is not in it was expected.",
                           f"To delete it permanently: python -m workbench delete {run.name} --purge")
     run = store.delete(run.id)
     document = output.run_document(run)
@@ -79,12 +79,12 @@ def delete(options: argparse.Namespace) -> Answer:
 
 def restore(options: argparse.Namespace) -> Answer:
     """Restore a run from the bin."""
-    from workbench.errors import WrongStatus
+    from workbench.errors import WrongStatusError
     from workbench.store import Store
 
     store = Store()
     run = store.run(options.run)
     if run.deleted is None:
-        raise WrongStatus(f"The run '{run.name}' is not in the bin.", "A run that was deleted was expected.",
+        raise WrongStatusError(f"The run '{run.name}' is not in the bin.", "A run that was deleted was expected.",
                           "See: python -m workbench runs --deleted")
     return about_run(store.restore(run.id))

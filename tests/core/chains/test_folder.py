@@ -17,7 +17,7 @@ from core.chains.on_demand import load_anchor, load_anchor_pair, loss_of, make, 
 from core.chains.sizes import valid_shapes
 from core.config import ExperimentConfig, TeacherSpec
 from core.data.packing import Blocks
-from core.errors import CompatibilityError, ConfigError, CorruptModel, ModelNotFound
+from core.errors import CompatibilityError, ConfigError, CorruptModelError, ModelNotFoundError
 from core.methods.chain import _halves, build_chain
 from core.recipes import parse_recipe
 from core.recorder import ListRecorder, StopRequested
@@ -138,7 +138,7 @@ def test_sizes_out_of_range_are_refused_with_the_range(built: Path, wish: dict, 
 def test_anchors_are_models(built: Path) -> None:
     assert anchor_folder(f"{built}:1") == built / "anchors" / "1"
     assert anchor_folder("house-chat") is None
-    with pytest.raises(ModelNotFound, match="anchors 0 to 2"):
+    with pytest.raises(ModelNotFoundError, match="anchors 0 to 2"):
         anchor_folder(f"{built}:7")
 
 
@@ -148,7 +148,7 @@ def test_a_stopped_chain_goes_on_and_ends_the_same(tmp_path: Path, built: Path) 
         build_chain(config, ListRecorder(stop_after=4), tmp_path / "run")
     assert stop.value.report["stopped"] and [row["layers"] for row in stop.value.report["anchors"]] == [4, 2]
     assert (tmp_path / "run" / "anchors" / "1").is_dir() and not (tmp_path / "run" / "anchors" / "2").exists()
-    with pytest.raises(ModelNotFound, match=r"not complete.*Resume"):
+    with pytest.raises(ModelNotFoundError, match=r"not complete.*Resume"):
         open_chain(str(tmp_path / "run"))
     assert not build_chain(config, ListRecorder(), tmp_path / "run")["stopped"]
     for number in range(3):
@@ -162,10 +162,10 @@ def test_a_missing_anchor_is_told(tmp_path: Path, built: Path) -> None:
 
     shutil.copytree(built, tmp_path / "copy")
     shutil.rmtree(tmp_path / "copy" / "anchors" / "1")
-    with pytest.raises(CorruptModel, match="Anchor 1"):
+    with pytest.raises(CorruptModelError, match="Anchor 1"):
         open_chain(str(tmp_path / "copy"))
     (tmp_path / "copy" / FILE).write_text("{")
-    with pytest.raises(CorruptModel, match="cannot be read"):
+    with pytest.raises(CorruptModelError, match="cannot be read"):
         open_chain(str(tmp_path / "copy"))
 
 

@@ -10,7 +10,7 @@ import pytest
 from core.config import DataSpec
 from core.data import sources
 from core.data.hub_datasets import hub_revision, open_hub
-from core.errors import DataError, DiskFull, NetworkError
+from core.errors import DataError, DiskFullError, NetworkError
 
 datasets = pytest.importorskip("datasets")
 MESSAGES = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi."}]
@@ -138,7 +138,7 @@ def test_a_full_disk_is_not_blamed_on_the_data(monkeypatch, cause) -> None:
         raise datasets.exceptions.DatasetGenerationError("An error occurred") from cause
 
     monkeypatch.setattr(datasets, "load_dataset", fill)
-    with pytest.raises(DiskFull, match=cause.strerror or "2 TiB") as caught:
+    with pytest.raises(DiskFullError, match=cause.strerror or "2 TiB") as caught:
         open_hub(DataSpec(source="films/reviews"))
     assert "data.streaming" in caught.value.fix
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from core.data.tokenizers import train_masked_tokenizer
-from core.errors import CompatibilityError, CorruptModel, DataError
+from core.errors import CompatibilityError, CorruptModelError, DataError
 from core.evaluation.blanks import Place, compare_blanks, fill_blanks
 from core.models.catalog import LoadedModel
 from tests.core.chat_models import chat_tokenizer
@@ -63,7 +63,7 @@ def test_a_tokenizer_without_a_mask_token_and_weights_that_are_no_numbers_are_to
     broken = masked_model(1)
     with torch.no_grad():
         broken.cls.predictions.bias.fill_(float("nan"))
-    with pytest.raises(CorruptModel, match="not numbers"):
+    with pytest.raises(CorruptModelError, match="not numbers"):
         fill_blanks(broken, TOKENIZER, SENTENCE)
 
 

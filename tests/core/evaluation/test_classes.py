@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from core.errors import CompatibilityError, CorruptModel, DataError
+from core.errors import CompatibilityError, CorruptModelError, DataError
 from core.evaluation.classes import class_probabilities
 from core.models import catalog, compatibility
 from tests.core.masked_models import classifier, masked_tokenizer, save
@@ -63,7 +63,7 @@ def test_a_model_that_gives_a_number_and_broken_weights_are_told():
     broken = classifier()
     with torch.no_grad():
         broken.classifier.bias.fill_(float("inf"))
-    with pytest.raises(CorruptModel):
+    with pytest.raises(CorruptModelError):
         class_probabilities(broken, TOKENIZER, "good")
 
 

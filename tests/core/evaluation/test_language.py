@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from core.data.packing import Blocks, Segment, pack
-from core.errors import DataError, NonFiniteLoss
+from core.errors import DataError, NonFiniteLossError
 from core.evaluation.language import evaluate_language, text_bytes
 from core.models import chunking
 from tests.core.evaluation.conftest import SENTENCES, make_gpt2, make_llama
@@ -104,7 +104,7 @@ def test_bf16_comes_close_and_training_mode_is_kept(blocks, tokenizer):
 def test_predictions_that_are_not_numbers_are_an_error(blocks, tokenizer):
     model = make_llama()
     model.model.norm.weight.data[0] = math.nan
-    with pytest.raises(NonFiniteLoss):
+    with pytest.raises(NonFiniteLossError):
         evaluate_language(model, blocks, tokenizer=tokenizer, **OPTIONS)
 
 

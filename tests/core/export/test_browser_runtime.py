@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import DiskFull, NetworkError
+from core.errors import DiskFullError, NetworkError
 from core.export import browser_runtime
 from core.export.browser_runtime import NpmPackage
 
@@ -101,7 +101,7 @@ def test_no_network(package: NpmPackage, home: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_too_little_room(package: NpmPackage) -> None:
-    with pytest.raises(DiskFull):
+    with pytest.raises(DiskFullError):
         browser_runtime.fetch((replace(package, size_bytes=2**60),))
 
 

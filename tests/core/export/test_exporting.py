@@ -12,7 +12,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from core.errors import CompatibilityError, ConfigError, CorruptModel, ExportError, StillhouseError, UnsupportedModel
+from core.errors import CompatibilityError, ConfigError, CorruptModelError, ExportError, StillhouseError, UnsupportedModelError
 from core.export import FORMS, exporting, graph
 from core.export.sessions import OnnxModel
 from core.models import catalog
@@ -205,7 +205,7 @@ def test_a_step_that_depends_on_values(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_head_without_logits(tmp_path: Path) -> None:
-    refused(UnsupportedModel, "BertForQuestionAnswering", tmp_path, save_encoder(tmp_path / "model", "bert", "question_answering"))
+    refused(UnsupportedModelError, "BertForQuestionAnswering", tmp_path, save_encoder(tmp_path / "model", "bert", "question_answering"))
 
 
 def test_a_tokenizer_without_a_mask(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_a_tokenizer_without_a_mask(tmp_path: Path) -> None:
 
 def test_a_model_beyond_two_gigabytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(graph, "LARGEST_FILE", 1000)
-    refused(UnsupportedModel, "ends at 2 GiB", tmp_path, save_encoder(tmp_path / "model", "bert"))
+    refused(UnsupportedModelError, "ends at 2 GiB", tmp_path, save_encoder(tmp_path / "model", "bert"))
 
 
 def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
@@ -228,8 +228,8 @@ def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
 
 def test_a_broken_file_or_record(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"no graph")
-    with pytest.raises(CorruptModel, match="is no ONNX file"):
+    with pytest.raises(CorruptModelError, match="is no ONNX file"):
         OnnxModel(tmp_path / "model.onnx")
     (tmp_path / "export.json").write_text(json.dumps({"forms": {}}))
-    with pytest.raises(CorruptModel, match="holds no export"):
+    with pytest.raises(CorruptModelError, match="holds no export"):
         exporting.read_exported(tmp_path)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from core.data.conversation import encode
-from core.errors import ConfigError, CorruptModel
+from core.errors import ConfigError, CorruptModelError
 from core.generation.streaming import Sampling, draw, generate, stream
 from tests.core.chat_models import chat_model, chat_tokenizer
 from tests.core.tiny import ARCHITECTURES
@@ -177,5 +177,5 @@ def test_impossible_sampling_is_refused_before_the_first_token(model, wrong: dic
 def test_a_broken_model_is_called_broken(temperature: float) -> None:
     broken = chat_model()
     broken.get_input_embeddings().weight.data[5:] = float("nan")
-    with pytest.raises(CorruptModel, match="not numbers"):
+    with pytest.raises(CorruptModelError, match="not numbers"):
         generate(broken, TOKENIZER, QUESTION, sampling_temperature=temperature)

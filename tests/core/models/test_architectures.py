@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from core.errors import UnsupportedModel
+from core.errors import UnsupportedModelError
 from core.models.architectures import ARCHITECTURE_SPECS, architecture_of, blocks, plain_model, with_blocks, without_block
 from tests.core.tiny import ARCHITECTURES, VOCABULARY, logits, tiny_config, tiny_model, token_ids
 
@@ -78,5 +78,5 @@ def test_wrappers_are_seen_through() -> None:
 
 
 def test_an_unknown_architecture_is_named() -> None:
-    with pytest.raises(UnsupportedModel, match=r"'mamba'.*gpt2, gpt_neox, llama"):
+    with pytest.raises(UnsupportedModelError, match=r"'mamba'.*gpt2, gpt_neox, llama"):
         architecture_of({"model_type": "mamba"})

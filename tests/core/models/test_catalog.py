@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.errors import CorruptModel, ModelNotFound, StillhouseError, UnsafeModel
+from core.errors import CorruptModelError, ModelNotFoundError, StillhouseError, UnsafeModelError
 from core.models import catalog, checkpoints, pypi
 from tests.core.chat_models import chat_model, chat_tokenizer, save_chat_model
 from tests.core.gguf_models import save_gguf
@@ -65,7 +65,7 @@ def test_a_broken_house_model_does_not_hide_the_others(house: Path) -> None:
     broken = save_chat_model(house / "house-broken")
     (broken / "model.safetensors").write_bytes(b"")
     assert [entry.name for entry in catalog.entries()] == ["house-tiny", *pypi.PACKAGES]
-    with pytest.raises(CorruptModel, match="house-broken"):
+    with pytest.raises(CorruptModelError, match="house-broken"):
         catalog.describe("house-broken")
 
 
@@ -107,38 +107,38 @@ def test_a_packaged_model_is_described_before_and_after_its_download(monkeypatch
 
 @pytest.mark.parametrize("reference", ["hause-tiny", "house_tiny", "house-tinny"])
 def test_similar_names_are_offered(reference: str, house: Path) -> None:
-    with pytest.raises(ModelNotFound, match=r"Did you mean house-tiny\?"):
+    with pytest.raises(ModelNotFoundError, match=r"Did you mean house-tiny\?"):
         catalog.describe(reference)
 
 
 @pytest.mark.parametrize("reference", [
     "", " ", "/no/such/folder", "../../etc/x", "a/b/c", "~nobody-here/model", "x" * 5000, "nul\0", "no.gguf"])
 def test_what_leads_nowhere_is_not_found(reference: str, house: Path) -> None:
-    with pytest.raises(ModelNotFound, match="There is no model"):
+    with pytest.raises(ModelNotFoundError, match="There is no model"):
         catalog.load(reference)
 
 
 def test_files_that_are_no_models(tmp_path: Path) -> None:
     (tmp_path / "pytorch_model.bin").write_bytes(pickle.dumps({}))
-    with pytest.raises(UnsafeModel, match="is a pickle file"):
+    with pytest.raises(UnsafeModelError, match="is a pickle file"):
         catalog.load(str(tmp_path / "pytorch_model.bin"))
     (tmp_path / "notes.txt").write_text("x")
-    with pytest.raises(ModelNotFound, match="is a file"):
+    with pytest.raises(ModelNotFoundError, match="is a file"):
         catalog.load(str(tmp_path / "notes.txt"))
     folder = save_chat_model(tmp_path / "model")
-    with pytest.raises(ModelNotFound, match=f"Give its folder: {folder}"):
+    with pytest.raises(ModelNotFoundError, match=f"Give its folder: {folder}"):
         catalog.load(str(folder / "model.safetensors"))
-    with pytest.raises(ModelNotFound, match=r"no config\.json"):
+    with pytest.raises(ModelNotFoundError, match=r"no config\.json"):
         catalog.load(str(tmp_path))
 
 
 def test_a_folder_without_a_tokenizer(tmp_path: Path) -> None:
     folder = save_chat_model(tmp_path / "model")
     (folder / "tokenizer.json").write_text("{")
-    with pytest.raises(CorruptModel, match="tokenizer of"):
+    with pytest.raises(CorruptModelError, match="tokenizer of"):
         catalog.load(str(folder))
     (folder / "tokenizer.json").unlink()
-    with pytest.raises(CorruptModel, match="has no tokenizer"):
+    with pytest.raises(CorruptModelError, match="has no tokenizer"):
         catalog.describe(str(folder))
 
 
@@ -155,7 +155,7 @@ def test_weights_that_do_not_fit_the_configuration(changes: dict[str, object], t
     folder = save_chat_model(tmp_path / "model")
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | changes))
-    with pytest.raises(CorruptModel, match="model"):
+    with pytest.raises(CorruptModelError, match="model"):
         catalog.load(str(folder))
 
 
@@ -164,7 +164,7 @@ def test_truncated_weights_are_never_loaded(tmp_path: Path) -> None:
     content = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(content[:-100])
     for use in (catalog.describe, catalog.load):
-        with pytest.raises(CorruptModel, match="Its header describes"):
+        with pytest.raises(CorruptModelError, match="Its header describes"):
             use(str(folder))
 
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from core.config import StudentSpec
-from core.errors import CorruptModel, ModelError, ModelNotFound, UnsafeModel, UnsupportedModel
+from core.errors import CorruptModelError, ModelError, ModelNotFoundError, UnsafeModelError, UnsupportedModelError
 from core.models import checkpoints
 from core.students.build import build_student
 from tests.core.tiny import ARCHITECTURES, tiny_model
@@ -65,7 +65,7 @@ def test_weights_in_several_files(tmp_path: Path) -> None:
     assert _count(tmp_path / "many") == _count(tmp_path / "one")
     assert checkpoints.weights_hash(tmp_path / "many") == checkpoints.weights_hash(tmp_path / "one")
     checkpoints.weight_files(tmp_path / "many")[1].unlink()
-    with pytest.raises(CorruptModel, match="lacks model-00002"):
+    with pytest.raises(CorruptModelError, match="lacks model-00002"):
         checkpoints.weight_files(tmp_path / "many")
 
 
@@ -88,7 +88,7 @@ def test_truncated_weights(folder: Path) -> None:
     complete = path.read_bytes()
     for kept in (0, 5, 8, 100, len(complete) // 2, len(complete) - 1):
         path.write_bytes(complete[:kept])
-        with pytest.raises(CorruptModel, match=r"model\.safetensors"):
+        with pytest.raises(CorruptModelError, match=r"model\.safetensors"):
             checkpoints.parameter_shapes(folder)
 
 
@@ -101,22 +101,22 @@ def test_truncated_weights(folder: Path) -> None:
 ])
 def test_files_that_are_not_safetensors(content: bytes, folder: Path) -> None:
     (folder / "model.safetensors").write_bytes(content)
-    with pytest.raises(CorruptModel, match="not a safetensors file"):
+    with pytest.raises(CorruptModelError, match="not a safetensors file"):
         checkpoints.parameter_shapes(folder)
 
 
 def test_a_git_lfs_pointer_is_recognised(folder: Path) -> None:
     (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n")
-    with pytest.raises(CorruptModel, match="git lfs pull"):
+    with pytest.raises(CorruptModelError, match="git lfs pull"):
         checkpoints.parameter_shapes(folder)
 
 
 def test_pickles_are_refused(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(UnsafeModel, match=r"pytorch_model\.bin.*can run any code"):
+    with pytest.raises(UnsafeModelError, match=r"pytorch_model\.bin.*can run any code"):
         checkpoints.weight_files(folder)
     (folder / "pytorch_model.bin").unlink()
-    with pytest.raises(CorruptModel, match="holds no weights"):
+    with pytest.raises(CorruptModelError, match="holds no weights"):
         checkpoints.weight_files(folder)
 
 
@@ -124,14 +124,14 @@ def test_pickles_are_refused(folder: Path) -> None:
 def test_a_broken_index(index: str, folder: Path) -> None:
     (folder / "model.safetensors").unlink()
     (folder / "model.safetensors.index.json").write_text(index)
-    with pytest.raises(CorruptModel, match="no index of weights"):
+    with pytest.raises(CorruptModelError, match="no index of weights"):
         checkpoints.weight_files(folder)
 
 
 def test_an_index_cannot_point_outside_its_folder(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder.parent / "elsewhere.safetensors")
     (folder / "model.safetensors.index.json").write_text('{"weight_map": {"a": "../elsewhere.safetensors"}}')
-    with pytest.raises(CorruptModel, match="lacks"):
+    with pytest.raises(CorruptModelError, match="lacks"):
         checkpoints.weight_files(folder)
 
 
@@ -143,26 +143,26 @@ def _change_config(folder: Path, **changes: object) -> None:
 def test_blocks_other_than_announced(folder: Path) -> None:
     for depth in (3, 5):
         _change_config(folder, num_hidden_layers=depth)
-        with pytest.raises(CorruptModel, match=f"hold 4 blocks. The configuration announces {depth}"):
+        with pytest.raises(CorruptModelError, match=f"hold 4 blocks. The configuration announces {depth}"):
             _count(folder)
     _change_config(folder, num_hidden_layers=None)
-    with pytest.raises(CorruptModel, match="'num_hidden_layers' is None"):
+    with pytest.raises(CorruptModelError, match="'num_hidden_layers' is None"):
         _count(folder)
 
 
 def test_configurations_that_cannot_be_used(folder: Path) -> None:
     _change_config(folder, model_type="mamba")
-    with pytest.raises(UnsupportedModel, match="'mamba'"):
+    with pytest.raises(UnsupportedModelError, match="'mamba'"):
         checkpoints.read_config(folder)
     _change_config(folder, model_type="llama", quantization_config={"quant_method": "gptq"})
-    with pytest.raises(UnsupportedModel, match="quantised"):
+    with pytest.raises(UnsupportedModelError, match="quantised"):
         checkpoints.read_config(folder)
     for text in ("{", "[]"):
         (folder / "config.json").write_text(text)
-        with pytest.raises(CorruptModel, match=r"config\.json"):
+        with pytest.raises(CorruptModelError, match=r"config\.json"):
             checkpoints.read_config(folder)
     (folder / "config.json").unlink()
-    with pytest.raises(ModelNotFound, match="holds no model"):
+    with pytest.raises(ModelNotFoundError, match="holds no model"):
         checkpoints.read_config(folder)
     (folder / "adapter_config.json").write_text("{}")
     with pytest.raises(ModelError, match="holds adapters without"):

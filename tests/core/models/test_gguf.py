@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from core.errors import CorruptModel, UnsupportedModel
+from core.errors import CorruptModelError, UnsupportedModelError
 from core.models import checkpoints, gguf
 from tests.core.chat_models import chat_tokenizer
 from tests.core.gguf_models import save_gguf
@@ -64,11 +64,11 @@ def test_truncated_and_foreign_files(tmp_path: Path) -> None:
     complete = path.read_bytes()
     for kept in (0, 3, 10, 30, 200, len(complete) // 2, len(complete) - 40):
         path.write_bytes(complete[:kept])
-        with pytest.raises(CorruptModel, match=r"tiny\.gguf"):
+        with pytest.raises(CorruptModelError, match=r"tiny\.gguf"):
             gguf.read_header(path)
     for content in (b"GGML" + complete[4:], b"GGUF" + struct.pack("<I", 1) + complete[8:], b"\x80\x04" * 50, b"GGUF" + b"\xff" * 60):
         path.write_bytes(content)
-        with pytest.raises(CorruptModel, match="not a GGUF file"):
+        with pytest.raises(CorruptModelError, match="not a GGUF file"):
             gguf.read_header(path)
 
 
@@ -78,7 +78,7 @@ def test_truncated_and_foreign_files(tmp_path: Path) -> None:
 ])
 def test_variants_that_would_come_out_wrong_are_refused(metadata: dict[str, str | int], message: str, tmp_path: Path) -> None:
     save_gguf(tmp_path / "tiny.gguf", **metadata)
-    with pytest.raises(UnsupportedModel, match=message):
+    with pytest.raises(UnsupportedModelError, match=message):
         gguf.read_header(tmp_path / "tiny.gguf")
 
 
@@ -86,5 +86,5 @@ def test_other_architectures_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "tiny.gguf"
     save_gguf(path)
     path.write_bytes(path.read_bytes().replace(b"llama", b"mamba"))
-    with pytest.raises(UnsupportedModel, match="architecture 'mamba'"):
+    with pytest.raises(UnsupportedModelError, match="architecture 'mamba'"):
         gguf.read_header(path)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from core.errors import CorruptModel, ModelNotFound, UnsupportedModel
+from core.errors import CorruptModelError, ModelNotFoundError, UnsupportedModelError
 from core.models import checkpoints
 from core.models.dimensions import Dimensions
 from core.models.header import ModelHeader, read_model_header
@@ -106,13 +106,13 @@ def test_a_file_replaced_by_one_of_the_same_size_and_time_is_read_again(tmp_path
 
 
 def test_errors_are_raised_again_and_forgotten_once_the_files_are_whole(tmp_path: Path) -> None:
-    with pytest.raises(ModelNotFound):
+    with pytest.raises(ModelNotFoundError):
         read_model_header(tmp_path)
     save_chat_model(tmp_path)
     weights = (tmp_path / "model.safetensors").read_bytes()
     (tmp_path / "model.safetensors").write_bytes(weights[:-1])
     for _ in range(2):
-        with pytest.raises(CorruptModel):
+        with pytest.raises(CorruptModelError):
             read_model_header(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(weights)
     assert read_model_header(tmp_path).counts.total
@@ -134,12 +134,12 @@ def test_the_number_type_is_that_of_most_bytes(tmp_path: Path) -> None:
 def test_sizes_that_the_configuration_lacks(config: dict) -> None:
     header = ModelHeader(config, {}, 0)
     for name in ("counts", "dimensions", "vocabulary", "context"):
-        with pytest.raises(CorruptModel):
+        with pytest.raises(CorruptModelError):
             getattr(header, name)
 
 
 def test_an_architecture_that_is_not_described() -> None:
-    with pytest.raises(UnsupportedModel):
+    with pytest.raises(UnsupportedModelError):
         _ = ModelHeader({"model_type": "mamba"}, {}, 0).architecture
 
 

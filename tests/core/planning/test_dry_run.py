@@ -8,7 +8,7 @@ import torch
 
 from core.config import ExperimentConfig
 from core.data.prepare import prepare
-from core.errors import OutOfMemory
+from core.errors import OutOfMemoryError
 from core.evaluation.objectives import Causal
 from core.methods.steps import TrainingInputs
 from core.models import catalog
@@ -123,7 +123,7 @@ def test_running_out_of_memory_says_what_to_change(config, monkeypatch, error):
         raise error
 
     monkeypatch.setattr(dry_run, "_measure", fail)
-    with pytest.raises(OutOfMemory, match="per_device_train_batch_size"):
+    with pytest.raises(OutOfMemoryError, match="per_device_train_batch_size"):
         run(config)
 
 

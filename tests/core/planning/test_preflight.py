@@ -4,7 +4,7 @@ import pytest
 
 from core.config import DataSpec, ScratchSpec
 from core.data import sources
-from core.errors import ConfigError, DataError, DeviceError, DiskFull, OutOfMemory
+from core.errors import ConfigError, DataError, DeviceError, DiskFullError, OutOfMemoryError
 from core.models import compatibility
 from core.planning import memory, preflight
 from core.planning.preflight import PreflightReport
@@ -85,7 +85,7 @@ def test_disk(monkeypatch, home):
     assert not home.exists()
     monkeypatch.setattr(preflight.shutil, "disk_usage", lambda folder: SimpleNamespace(free=2**30))
     assert preflight.require_disk(2**30) == "1.0 GiB at most for checkpoints and models; 1.0 GiB are free."
-    with pytest.raises(DiskFull, match="STILLHOUSE_HOME"):
+    with pytest.raises(DiskFullError, match="STILLHOUSE_HOME"):
         preflight.require_disk(2**30 + 1)
 
 
@@ -94,9 +94,9 @@ def test_memory_that_does_not_fit_says_which_batch_would():
     needed = memory.memory(config, SHAPE, SHAPE, 4).total
     assert preflight.require_memory(config, SHAPE, SHAPE, 4, needed)
     enough = memory.memory(experiment(per_device_train_batch_size=8), SHAPE, SHAPE, 4).total
-    with pytest.raises(OutOfMemory) as error:
+    with pytest.raises(OutOfMemoryError) as error:
         preflight.require_memory(config, SHAPE, SHAPE, 4, enough)
     assert "train.per_device_train_batch_size to 8 and train.gradient_accumulation_steps to 12" in error.value.fix
-    with pytest.raises(OutOfMemory) as error:
+    with pytest.raises(OutOfMemoryError) as error:
         preflight.require_memory(config, SHAPE, SHAPE, 4, memory.PROGRAM)
     assert "smaller teacher" in error.value.fix

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from core.errors import ConfigError, UnsupportedModel
+from core.errors import ConfigError, UnsupportedModelError
 from core.models.checkpoints import parameters
 from core.models.dimensions import Dimensions, ParameterCounter, with_dimensions
 from core.students.resizing import Selection, Weights, resized, select
@@ -99,7 +99,7 @@ def test_heads_that_do_not_fill_the_width_are_refused_where_they_must() -> None:
 
 def test_widths_that_are_not_described_are_refused() -> None:
     model = tiny_model("opt")
-    with pytest.raises(UnsupportedModel, match="llama"):
+    with pytest.raises(UnsupportedModelError, match="llama"):
         resized(Weights.of(model), replace(Dimensions.of(model.config), neurons=16))
 
 

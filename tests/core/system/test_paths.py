@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import DiskFull, StillhouseError
+from core.errors import DiskFullError, StillhouseError
 from core.system import files, paths
 
 
@@ -58,12 +58,13 @@ def test_two_writers_may_be_done_at_the_same_moment(tmp_path: Path, monkeypatch:
 
 
 def test_too_little_room_is_known_beforehand(tmp_path: Path) -> None:
-    with pytest.raises(DiskFull, match="GiB are needed"), files.atomic_directory(tmp_path / "one", 2**60):
+    with pytest.raises(DiskFullError, match="GiB are needed"), files.atomic_directory(tmp_path / "one", 2**60):
         pytest.fail("began without the room")
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("number", "error"), [(errno.ENOSPC, DiskFull), (errno.EROFS, StillhouseError), (errno.EACCES, StillhouseError)])
+@pytest.mark.parametrize(("number", "error"), [
+    (errno.ENOSPC, DiskFullError), (errno.EROFS, StillhouseError), (errno.EACCES, StillhouseError)])
 def test_a_full_or_read_only_disk_is_named(number: int, error: type[Exception], tmp_path: Path) -> None:
     with pytest.raises(error, match="STILLHOUSE_HOME"), files.atomic_directory(tmp_path / "one", 0):
         raise OSError(number, "from the system")

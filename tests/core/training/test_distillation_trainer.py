@@ -14,7 +14,7 @@ import torch
 
 from core.config import LossSpec, StudentSpec, TrainSpec
 from core.data.packing import Blocks
-from core.errors import CompatibilityError, NonFiniteLoss
+from core.errors import CompatibilityError, NonFiniteLossError
 from core.evaluation.language import evaluate_language
 from core.models.vocabulary import real_width
 from core.recorder import STUDENT, ListRecorder
@@ -197,5 +197,5 @@ def test_a_loss_that_is_no_number_ends_training(tmp_path):
     trainer = make_trainer(tmp_path, spec(max_steps=3))
     with torch.no_grad():
         next(trainer.model.parameters()).fill_(float("nan"))
-    with pytest.raises(NonFiniteLoss, match="step 1"):
+    with pytest.raises(NonFiniteLossError, match="step 1"):
         trainer.train()

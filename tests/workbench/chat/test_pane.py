@@ -9,13 +9,13 @@ from types import SimpleNamespace
 import gradio as gr
 import pytest
 
-from core.errors import CompatibilityError, ModelNotFound
+from core.errors import CompatibilityError, ModelNotFoundError
 from tests.workbench.chat.test_markup import position
 from tests.workbench.chat.test_turns import ANSWER, CARD
 from workbench.chat import markup, pane, turns
 from workbench.chat.sessions import ChatHistory, Tabs
 from workbench.inference import client
-from workbench.inference.client import EngineLost
+from workbench.inference.client import EngineLostError
 from workbench.inference.wire import Loaded, Piece
 from workbench.store.references import role
 
@@ -48,7 +48,7 @@ class FakeEngine:
     def info(self, model: str, task: str):
         assert task == "causal", "only what goes on with a text can chat"
         if model == "missing":
-            raise ModelNotFound("There is no model 'missing'.", "Another was expected.")
+            raise ModelNotFoundError("There is no model 'missing'.", "Another was expected.")
         return CARD
 
     def generate(self, model: str, messages: list, **sampling):
@@ -117,7 +117,7 @@ def test_the_next_question_carries_what_was_said(engine) -> None:
 
 
 def test_a_dead_engine_is_a_message_in_the_pane_and_not_part_of_the_next_question(engine) -> None:
-    engine.parts = [Loaded(CARD), EngineLost("It was killed.")]
+    engine.parts = [Loaded(CARD), EngineLostError("It was killed.")]
     _, display, said = answer(0)[-1]
     assert display[-1]["content"][0]["text"] == "It was killed."
     engine.parts = [Loaded(CARD), ANSWER]
@@ -156,7 +156,7 @@ def test_a_question_is_taken_once(engine, monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_control_is_called_one_and_its_absence_told_without_a_command(engine, monkeypatch: pytest.MonkeyPatch) -> None:
     models = ("house-chat", "mine", "mine:control")
     assert [role(index, models) for index in range(3)] == ["Teacher", "Student", "Control"]
-    error = ModelNotFound("The run 'mine' (stopped) has no control model.", "Another was expected.",
+    error = ModelNotFoundError("The run 'mine' (stopped) has no control model.", "Another was expected.",
                           "Let it finish, or resume it: python -m workbench resume mine")
     assert markup.on_screen(error).endswith("Let it finish, or resume it.")
 

@@ -16,13 +16,13 @@ from typing import Any
 import psutil
 import pytest
 
-from core.errors import CompatibilityError, ConfigError, ModelNotFound
+from core.errors import CompatibilityError, ConfigError, ModelNotFoundError
 from core.recipes import read_recipe
 from core.system.paths import PROJECT
 from tests.core.chat_models import save_chat_model
 from tests.core.export.encoders import save_encoder
 from tests.waiting import wait_until
-from workbench.inference.client import Engine, EngineLost, Generation, _Request
+from workbench.inference.client import Engine, EngineLostError, Generation, _Request
 from workbench.inference.wire import Answer, Loaded, Piece
 
 QUESTION = [{"role": "user", "content": "Is it good?"}]
@@ -160,7 +160,7 @@ def test_leaving_an_iteration_ends_the_generation(engine, folders) -> None:
 
 
 def test_errors_keep_their_class_and_their_words(engine, folders) -> None:
-    with pytest.raises(ModelNotFound) as not_found:
+    with pytest.raises(ModelNotFoundError) as not_found:
         ask(engine, "house-chta")
     assert "house-chta" in not_found.value.given
     assert not_found.value.expected
@@ -188,7 +188,7 @@ def test_killed_in_mid_answer_says_so_and_the_next_question_works(engine, folder
     generation = iter(engine.generate(folders["teacher"], QUESTION, **ENDLESS))
     next(generation)
     os.kill(engine.pid, signal.SIGKILL)
-    with pytest.raises(EngineLost, match=r"SIGKILL.*out of memory.*new process") as lost:
+    with pytest.raises(EngineLostError, match=r"SIGKILL.*out of memory.*new process") as lost:
         list(generation)
     assert "Traceback" not in str(lost.value)
     assert ask(engine, folders["student"])[-1].tokens > 0
@@ -202,7 +202,7 @@ def test_one_process_whoever_asks_first_and_close_frees_whoever_waits(folders) -
         pids.add(engine.pid)
         try:
             list(generation)
-        except EngineLost as error:
+        except EngineLostError as error:
             lost.append(error)
 
     threads = [threading.Thread(target=run) for _ in range(3)]
@@ -214,7 +214,7 @@ def test_one_process_whoever_asks_first_and_close_frees_whoever_waits(folders) -
         thread.join()
     assert (len(pids), len(lost)) == (1, 3)
     assert not psutil.pid_exists(next(iter(pids)))
-    with pytest.raises(EngineLost):
+    with pytest.raises(EngineLostError):
         engine.info(folders["student"])
 
 

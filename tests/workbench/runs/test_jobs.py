@@ -13,14 +13,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from core.errors import ModelNotFound
+from core.errors import ModelNotFoundError
 from core.recipes import parse_recipe
 from core.system.paths import PROJECT
 from tests.app_process import end_runs
 from tests.waiting import wait_until
 from tests.workbench import fake_engine
 from tests.workbench.fake_engine import config, let_go
-from workbench.errors import StoreUnavailable, WrongStatus
+from workbench.errors import StoreUnavailableError, WrongStatusError
 from workbench.processes import Process, boot_id
 from workbench.runs import jobs
 from workbench.runs.journal import read_journal
@@ -141,7 +141,7 @@ def test_force_ends_a_run_that_does_not_listen(store: Store):
     assert ended.status == "stopped"
     assert ended.resumable
     assert not psutil.pid_exists(run.process.pid) or psutil.Process(run.process.pid).status() == psutil.STATUS_ZOMBIE
-    with pytest.raises(WrongStatus, match="stopped"):
+    with pytest.raises(WrongStatusError, match="stopped"):
         jobs.force_stop(run.id, store)
 
 
@@ -209,7 +209,7 @@ def test_a_worker_that_dies_before_its_first_word(store: Store, monkeypatch: pyt
 
 def test_a_worker_that_cannot_be_started(store: Store, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(jobs, "WORKER", ("/no/such/python",))
-    with pytest.raises(StoreUnavailable, match="could not be started"):
+    with pytest.raises(StoreUnavailableError, match="could not be started"):
         jobs.submit(config(name="walk"), store)
     assert store.run("walk").status == "failed"
 
@@ -256,7 +256,7 @@ def test_two_apps_start_each_run_once(store: Store):
     assert len({each[0].payload["pid"] for each in reports}) == 4
 
 
-@pytest.mark.parametrize("error", [StoreUnavailable("The disk is full."), KeyError("the disk is full")], ids=repr)
+@pytest.mark.parametrize("error", [StoreUnavailableError("The disk is full."), KeyError("the disk is full")], ids=repr)
 def test_the_runner_goes_on_after_any_failure(store: Store, error: Exception, monkeypatch: pytest.MonkeyPatch,
                                               caplog: pytest.LogCaptureFixture):
     runner, calls = jobs.Runner(store, interval=0.01), []
@@ -303,7 +303,7 @@ def test_a_worker_is_told_to_draw_no_bars_into_its_log(store: Store, monkeypatch
         raise OSError(11, "Resource temporarily unavailable")
 
     monkeypatch.setattr(jobs.subprocess, "Popen", started)
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailableError):
         jobs.submit(config(1), store)
     assert seen["TQDM_DISABLE"] == "1"
 
@@ -319,7 +319,7 @@ def test_the_runs_of_a_home_are_ended_with_their_processes(store: Store):
 
 def test_a_teacher_that_is_not_there_queues_nothing(store: Store):
     wanted = parse_recipe({"teacher": {"model": "no-such-model"}})
-    with pytest.raises(ModelNotFound):
+    with pytest.raises(ModelNotFoundError):
         jobs.submit(wanted, store)
     assert store.runs() == []
     assert not store.runs_dir.exists() or not any(store.runs_dir.iterdir())

@@ -21,7 +21,7 @@ from core.config import ExperimentConfig
 from core.recorder import ListRecorder, Recorder
 from tests.waiting import wait_until
 from tests.workbench.fake_engine import config, engine
-from workbench.errors import StoreUnavailable, WrongStatus
+from workbench.errors import StoreUnavailableError, WrongStatusError
 from workbench.processes import Process
 from workbench.runs import recording
 from workbench.runs.journal import Journal, read_journal
@@ -123,7 +123,7 @@ def test_a_second_ctrl_c_ends_an_engine_that_does_not_listen(store: Store):
 
 def test_a_run_that_was_not_claimed_is_left_alone(store: Store):
     run = store.create_run(config())
-    with pytest.raises(WrongStatus, match="queued"):
+    with pytest.raises(WrongStatusError, match="queued"):
         run_worker(run.id, store, engine)
     assert store.run(run.id).status == "queued"
 
@@ -208,7 +208,7 @@ def test_rows_wait_while_the_store_is_locked(store: Store, monkeypatch: pytest.M
     def locked_at_first(*arguments: Any) -> bool:
         if not refused.is_set():
             refused.set()
-            raise StoreUnavailable("The store stayed locked.")
+            raise StoreUnavailableError("The store stayed locked.")
         return record(*arguments)
 
     monkeypatch.setattr(store, "record", locked_at_first)

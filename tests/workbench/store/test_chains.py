@@ -11,7 +11,7 @@ import pytest
 from core.chains import folder
 from core.chains.folder import Target, open_chain
 from core.chains.on_demand import GeneratedModel
-from core.errors import CompatibilityError, ModelNotFound
+from core.errors import CompatibilityError, ModelNotFoundError
 from core.recipes import parse_recipe
 from tests.core.masked_models import masked_model, save
 from tests.tiny_chains import chain_recipe
@@ -72,13 +72,13 @@ def test_chains_are_house_chains_runs_and_folders(store: Store, tiny_chain: Path
         assert place.path.resolve() == path.resolve()
         assert place.complete
         assert place.open().reference == (run.name if reference == run.id else reference)
-    with pytest.raises(ModelNotFound, match="'a' builds no chain"):
+    with pytest.raises(ModelNotFoundError, match="'a' builds no chain"):
         chains.place("a", store)
-    with pytest.raises(ModelNotFound, match=r"no chain 'b'.*pocket-chain, walk"):
+    with pytest.raises(ModelNotFoundError, match=r"no chain 'b'.*pocket-chain, walk"):
         chains.place("b", store)
     store.delete(run.id)
     assert [place.name for place in chains.places(store)] == [house]
-    with pytest.raises(ModelNotFound, match="in the bin"):
+    with pytest.raises(ModelNotFoundError, match="in the bin"):
         chains.place("walk", store)
 
 
@@ -105,11 +105,11 @@ def test_anchors_are_model_references(store: Store, tiny_chain: Path, house: str
 def test_a_chain_is_not_one_model(store: Store, tiny_chain: Path, house: str):
     chain_run(store, tiny_chain, anchors=2)
     for reference in ("walk", house):
-        with pytest.raises(ModelNotFound, match=f"as {reference}:0"):
+        with pytest.raises(ModelNotFoundError, match=f"as {reference}:0"):
             references.resolve(reference, store)
-    with pytest.raises(ModelNotFound, match=r"\(stopped\) has no anchor 2.*walk:0, walk:1.*resume walk"):
+    with pytest.raises(ModelNotFoundError, match=r"\(stopped\) has no anchor 2.*walk:0, walk:1.*resume walk"):
         references.resolve("walk:2", store)
-    with pytest.raises(ModelNotFound, match="anchors 0 to 2"):
+    with pytest.raises(ModelNotFoundError, match="anchors 0 to 2"):
         references.resolve(f"{house}:3", store)
     assert [name for name, _ in chains.anchors(chains.place("walk", store))] == ["walk:0", "walk:1"]
 
@@ -169,7 +169,7 @@ def test_a_made_model_goes_to_the_bin_and_comes_back(store: Store, house: str):
     binned = chains.bin_made(model)
     assert chains.made(place) == [] and chains.made_folders() == [] and chains.made_folder("one") is None
     assert chains.binned_made(place) == [binned] and binned.model.name == "one"
-    with pytest.raises(ModelNotFound, match=r"'one' is in the bin of its chain.*Restore it on the Chain page"):
+    with pytest.raises(ModelNotFoundError, match=r"'one' is in the bin of its chain.*Restore it on the Chain page"):
         references.resolve("one", Store())
     chains.restore_made(binned)
     assert chains.made(place) == [model] and chains.binned_made(place) == []

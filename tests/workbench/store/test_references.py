@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import ModelNotFound
+from core.errors import ModelNotFoundError
 from core.models import catalog
 from core.recipes import parse_recipe
 from core.recorder import CONTROL
@@ -50,7 +50,7 @@ def test_the_student_before_training_is_there_for_those_who_ask(store: Store, mo
     assert names[-2:] == ["walk", "walk:before"]
     assert "walk:before" not in [entry.name for entry in references.entries(store)]
     trained(store, model, "older")
-    with pytest.raises(ModelNotFound, match="has no student from before training"):
+    with pytest.raises(ModelNotFoundError, match="has no student from before training"):
         references.resolve("older:before", store)
 
 
@@ -68,13 +68,13 @@ def test_the_catalogue_comes_before_a_run_of_the_same_name(store: Store, model: 
 
 def test_a_run_without_the_model_says_so(store: Store, model: Path):
     store.create_run(parse_recipe({"name": "waiting"}))
-    with pytest.raises(ModelNotFound, match=r"'waiting' \(queued\) has no student model"):
+    with pytest.raises(ModelNotFoundError, match=r"'waiting' \(queued\) has no student model"):
         references.resolve("waiting", store)
     trained(store, model, "walk")
-    with pytest.raises(ModelNotFound, match="no control model"):
+    with pytest.raises(ModelNotFoundError, match="no control model"):
         references.resolve("walk:control", store)
     store.delete("walk")
-    with pytest.raises(ModelNotFound, match="Restore it"):
+    with pytest.raises(ModelNotFoundError, match="Restore it"):
         references.resolve("walk", store)
 
 
@@ -133,7 +133,7 @@ def test_a_duplicate_keeps_its_teacher_when_that_is_renamed(store: Store, model:
     assert (again.teacher.model, again.student.model) == ("better:student", "better:control")
     assert set(references.freeze_references(again, store)[1].values()) == set(child.parents.values())
     store.delete(teacher.id)
-    with pytest.raises(ModelNotFound, match="Restore it"):
+    with pytest.raises(ModelNotFoundError, match="Restore it"):
         references.resolve(references.duplicate(child, store).teacher.model, store)
     store.purge(teacher.id)
     assert references.duplicate(child, store).teacher.model == f"{teacher.id}:student"

@@ -11,7 +11,7 @@ import pytest
 from core.errors import ConfigError
 from core.recipes import parse_recipe, parse_yaml
 from tests.waiting import PATIENCE
-from workbench.errors import RunNameTaken, RunNotFound, StoreError, StoreUnavailable, WrongStatus
+from workbench.errors import RunNameTakenError, RunNotFoundError, StoreError, StoreUnavailableError, WrongStatusError
 from workbench.processes import Process
 from workbench.store import Store, database
 from workbench.store.database import Database
@@ -72,20 +72,20 @@ def test_found_by_name_id_and_beginning_of_the_id(store: Store):
 
 def test_unknown_run_names_the_nearest(store: Store):
     make(store, "quickstart")
-    with pytest.raises(RunNotFound, match="Did you mean 'quickstart'"):
+    with pytest.raises(RunNotFoundError, match="Did you mean 'quickstart'"):
         store.run("quickstrat")
 
 
 def test_ambiguous_beginning_is_refused(store: Store):
     first, _ = make(store), make(store)
-    with pytest.raises(RunNotFound, match="More than one"):
+    with pytest.raises(RunNotFoundError, match="More than one"):
         store.run(first.id[:8])
 
 
 @pytest.mark.parametrize("reference", ["../../etc", "%", "_%", "", "' OR 1=1 --"])
 def test_odd_references_find_nothing(store: Store, reference: str):
     make(store)
-    with pytest.raises(RunNotFound):
+    with pytest.raises(RunNotFoundError):
         store.run(reference)
 
 
@@ -181,13 +181,13 @@ def test_a_stop_asked_for_once_does_not_stop_the_resumed_run(store: Store):
 
 
 def test_what_cannot_be_resumed_says_so(store: Store):
-    with pytest.raises(WrongStatus, match="is queued"):
+    with pytest.raises(WrongStatusError, match="is queued"):
         store.requeue(make(store).id)
     finished = run_through(store, make(store), "finished")
-    with pytest.raises(WrongStatus, match="is finished"):
+    with pytest.raises(WrongStatusError, match="is finished"):
         store.requeue(finished.id)
     stopped = store.delete(run_through(store, make(store), "stopped").id)
-    with pytest.raises(WrongStatus, match="Restore it first"):
+    with pytest.raises(WrongStatusError, match="Restore it first"):
         store.requeue(stopped.id)
 
 
@@ -235,7 +235,7 @@ def test_names_cannot_be_paths(store: Store, name: str):
 def test_a_taken_name_is_refused(store: Store):
     first, _ = make(store, "walk"), make(store, "run")
     for taken in ("WALK", first.id):
-        with pytest.raises(RunNameTaken):
+        with pytest.raises(RunNameTakenError):
             store.rename("run", taken)
 
 
@@ -249,7 +249,7 @@ def test_delete_restore_purge(store: Store):
     run = run_through(store, make(store), "finished")
     store.log_metrics(run.id, [("student", 1, "loss", 1.0)])
     store.log_events(run.id, [("report", {}, 1.0)])
-    with pytest.raises(WrongStatus, match="not in the bin"):
+    with pytest.raises(WrongStatusError, match="not in the bin"):
         store.purge(run.id)
     assert store.delete(run.id).deleted is not None
     assert store.delete(run.id).deleted is not None, "twice does no harm"
@@ -258,7 +258,7 @@ def test_delete_restore_purge(store: Store):
     store.delete(run.id)
     store.purge(run.id)
     assert not run.directory.exists()
-    with pytest.raises(RunNotFound):
+    with pytest.raises(RunNotFoundError):
         store.run(run.id)
     assert store.metrics(run.id).empty
     assert store.events(run.id) == []
@@ -273,7 +273,7 @@ def test_deleting_an_active_run_asks_to_stop_it_first(store: Store, status: str)
         store.mark_running(run.id, Process.current())
     if status == "stopping":
         store.request_stop(run.id)
-    with pytest.raises(WrongStatus, match="Stop it first"):
+    with pytest.raises(WrongStatusError, match="Stop it first"):
         store.delete(run.id)
     assert store.run(run.id).deleted is None
 
@@ -509,21 +509,21 @@ def test_a_store_of_a_newer_release_is_left_alone(home: Path):
     with sqlite3.connect(home / "store.sqlite") as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(StoreUnavailable, match="newer release"):
+    with pytest.raises(StoreUnavailableError, match="newer release"):
         Store()
 
 
 def test_a_damaged_file_says_so(home: Path):
     home.mkdir()
     (home / "store.sqlite").write_bytes(b"not a database" * 1000)
-    with pytest.raises(StoreUnavailable, match="damaged"):
+    with pytest.raises(StoreUnavailableError, match="damaged"):
         Store()
 
 
 def test_a_home_that_cannot_be_made_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("STILLHOUSE_HOME", str(tmp_path / "file" / "home"))
-    with pytest.raises(StoreUnavailable, match="STILLHOUSE_HOME"):
+    with pytest.raises(StoreUnavailableError, match="STILLHOUSE_HOME"):
         Store()
 
 
@@ -538,7 +538,7 @@ def test_a_read_only_store_says_so(store: Store, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(Database, "_connect", read_only)
     before = sorted(path.name for path in store.runs_dir.iterdir())
-    with pytest.raises(StoreUnavailable, match="read-only"):
+    with pytest.raises(StoreUnavailableError, match="read-only"):
         make(store)
     assert sorted(path.name for path in store.runs_dir.iterdir()) == before, "nothing half-created"
 
@@ -556,7 +556,7 @@ def test_a_full_disk_says_so_and_breaks_nothing(store: Store, monkeypatch: pytes
     rows = [("student", step, "loss", 0.5) for step in range(5000)]
     with monkeypatch.context() as patch:
         patch.setattr(Database, "_connect", full)
-        with pytest.raises(StoreUnavailable, match="disk is full"):
+        with pytest.raises(StoreUnavailableError, match="disk is full"):
             store.log_metrics(run.id, rows)
     assert store.metrics(run.id).empty
     store.log_metrics(run.id, rows)

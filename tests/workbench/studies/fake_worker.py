@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from core.config import ExperimentConfig
-from core.errors import NonFiniteLoss
+from core.errors import NonFiniteLossError
 from core.recorder import Recorder, StopRequested, stop_if_requested
 from core.studies.ablation import run
 from core.studies.claims import registry
@@ -42,7 +42,7 @@ PROTOCOLS = {"ENDLESS": endless, "BROKEN": broken, "KILLED": killed}
 def trained(config: ExperimentConfig, recorder: Recorder, **_rest: Any) -> Mapping[str, Any]:
     recorder.event("phase", {"name": "steps", "total_steps": 1000})
     if config.name == "broken":
-        raise NonFiniteLoss("The loss became NaN.", "", "Lower the rate.")
+        raise NonFiniteLossError("The loss became NaN.", "", "Lower the rate.")
     step = 0
     while config.name == "endless":
         step += 1

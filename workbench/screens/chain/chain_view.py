@@ -10,7 +10,7 @@ from core.chains.folder import Chain
 from core.errors import ConfigError
 from core.system import units
 from core.system.paths import ASSETS
-from workbench.errors import RunNotFound
+from workbench.errors import RunNotFoundError
 from workbench.screens.chain import curve_analysis, figures, made_view, pictures, recovery_view, size_view
 from workbench.screens.shared import links, results, state, views
 from workbench.screens.shared.live_plotly import live_plotly
@@ -25,7 +25,7 @@ LESSON = ASSETS / "lessons" / "chains.md"
 
 
 def pick(known: list[ChainPlace]) -> ChainPlace | None:
-    """The picker, set by ``?chain=`` and written back to it; None when there is no chain at all. Raises ModelNotFound."""
+    """The picker, set by ``?chain=`` and written back to it; None when there is no chain at all. Raises ModelNotFoundError."""
     linked, names = st.query_params.get("chain"), [place.name for place in known]
     place = chains.place(linked, state.store()) if linked else None
     if place is not None and place.name not in names:
@@ -45,7 +45,7 @@ def pick(known: list[ChainPlace]) -> ChainPlace | None:
 
 
 def show(place: ChainPlace) -> None:
-    """Everything about one chain. Raises CorruptModel for a damaged one."""
+    """Everything about one chain. Raises CorruptModelError for a damaged one."""
     if not place.complete:
         _unfinished(place)
         return
@@ -63,7 +63,7 @@ def show(place: ChainPlace) -> None:
 def bridge_of(place: ChainPlace, store: Store) -> str:
     """Who wrote what the largest anchor learnt from, where that one crossed a bridge; empty otherwise."""
     for parent in place.run.parents.values() if place.run is not None else ():
-        with suppress(RunNotFound, ConfigError):
+        with suppress(RunNotFoundError, ConfigError):
             run = store.run(parent.partition(":")[0])
             if run.config.bridge is not None:
                 told = store.events(run.id, kind="bridge")

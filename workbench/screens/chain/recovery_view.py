@@ -7,7 +7,7 @@ import streamlit as st
 
 from core.chains.folder import Chain
 from core.recorder import STUDENT
-from workbench.errors import RunNotFound
+from workbench.errors import RunNotFoundError
 from workbench.runs import jobs
 from workbench.screens.chain import curve_analysis, recovery
 from workbench.screens.shared import charts, results, state, views
@@ -90,7 +90,7 @@ def _runs(ids: dict[str, str]) -> dict[str, Run]:
     for role, run_id in ids.items():
         try:
             run = state.store().run(run_id)
-        except RunNotFound:
+        except RunNotFoundError:
             continue
         if run.deleted is None:
             there[role] = run

@@ -7,9 +7,9 @@ from contextlib import suppress
 
 import streamlit as st
 
-from core.errors import CompatibilityError, ModelNotFound
+from core.errors import CompatibilityError, ModelNotFoundError
 from core.models.compatibility import require_task
-from workbench.errors import RunNotFound
+from workbench.errors import RunNotFoundError
 from workbench.screens.shared import links, panes, state, views
 from workbench.screens.shared.panes import CHAT, PANES, Pane
 from workbench.store import references
@@ -109,8 +109,8 @@ def _missing(models: Sequence[str]) -> list[str]:
     for name in models:
         try:
             references.resolve(name, state.store())
-        except ModelNotFound:
-            with suppress(RunNotFound):
+        except ModelNotFoundError:
+            with suppress(RunNotFoundError):
                 if state.lives(state.store().run(name.rpartition(":")[0] or name)):
                     missing.append(name)
     return missing

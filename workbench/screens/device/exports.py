@@ -38,7 +38,7 @@ def offer(entry: ModelEntry) -> Offer | None:
 
     Raises:
         CompatibilityError: a model that fills no blanks.
-        CorruptModel: the folder of its export is damaged.
+        CorruptModelError: the folder of its export is damaged.
     """
     compatibility.require_task(entry, "masked")
     if entry.path is None:

@@ -58,7 +58,7 @@ def from_upload(file_name: str, content: bytes) -> StartingPoint:
 
 
 def from_run(reference: str, store: Store) -> StartingPoint:
-    """The configuration of a run. Raises RunNotFound."""
+    """The configuration of a run. Raises RunNotFoundError."""
     run = store.run(reference)
     return StartingPoint(f"run {run.name}", references.duplicate(run, store))
 

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from workbench import paths
-from workbench.errors import StoreUnavailable
+from workbench.errors import StoreUnavailableError
 
 
 def is_upload(source: str) -> bool:
@@ -22,7 +22,7 @@ def shown_name(source: str) -> str:
 
 
 def save_upload(name: str, content: bytes) -> Path:
-    """Keep a file; the same content is kept once. Raises StoreUnavailable when it cannot be written."""
+    """Keep a file; the same content is kept once. Raises StoreUnavailableError when it cannot be written."""
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(name).stem)[:60].strip("-.") or "data"
     path = paths.uploads_dir() / f"{stem}-{hashlib.sha256(content).hexdigest()[:10]}{Path(name).suffix.lower()}"
     if path.exists():
@@ -35,7 +35,7 @@ def save_upload(name: str, content: bytes) -> Path:
     except OSError as error:
         with contextlib.suppress(OSError):
             partial.unlink()
-        raise StoreUnavailable(f"'{name}' cannot be kept in {path.parent}: {(error.strerror or str(error)).lower()}.",
+        raise StoreUnavailableError(f"'{name}' cannot be kept in {path.parent}: {(error.strerror or str(error)).lower()}.",
                                "A folder that can be written, with free space, was expected.",
                                "Free some space and upload it again.") from error
     return path

@@ -32,7 +32,7 @@ KEPT_CURVES = 12  # runs; what one session keeps in memory of the curves it look
 
 
 def store() -> Store:
-    """The run store of the home folder. Raises StoreUnavailable."""
+    """The run store of the home folder. Raises StoreUnavailableError."""
     return _open(str(paths.store_path()))
 
 
@@ -43,7 +43,7 @@ def _open(path: str) -> Store:
 
 def run_of_url() -> Run | None:
     """The run that ``?run=`` names, or else the one that this session looked at last: on the way from one page to another Streamlit
-    leaves addresses of this page with the next page's parameters in the browser's history. None for none. Raises RunNotFound."""
+    leaves addresses of this page with the next page's parameters in the browser's history. None for none. Raises RunNotFoundError."""
     reference = st.query_params.get("run") or st.session_state.get(RUN_SHOWN)
     if not reference:
         return None
@@ -144,7 +144,7 @@ def task_of(reference: str) -> Task | None:
 
 
 def resolved(reference: str) -> str:
-    """A model reference as the engine process understands it. Raises ModelNotFound for a run that has no such model."""
+    """A model reference as the engine process understands it. Raises ModelNotFoundError for a run that has no such model."""
     return references.resolve(reference, store())
 
 

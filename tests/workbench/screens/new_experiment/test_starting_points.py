@@ -11,7 +11,7 @@ from core.recipes import read_recipe
 from core.system.paths import PROJECT
 from tests.pages import examples
 from workbench import paths
-from workbench.errors import RunNotFound, StoreUnavailable
+from workbench.errors import RunNotFoundError, StoreUnavailableError
 from workbench.screens.new_experiment import starting_points
 from workbench.screens.new_experiment.uploads import save_upload
 from workbench.store import Store
@@ -45,7 +45,7 @@ def test_a_link_names_a_run_or_a_recipe_with_changes():
     start, config = starting_points.from_url({}, [], store)
     assert start.label == starting_points.FIRST
     assert config == start.config
-    with pytest.raises(RunNotFound):
+    with pytest.raises(RunNotFoundError):
         starting_points.from_url({"from": "nothing"}, [], store)
 
 
@@ -63,5 +63,5 @@ def test_an_upload_keeps_its_kind_and_leaves_its_path_behind():
 def test_an_upload_that_cannot_be_kept_says_so(home: Path):
     home.mkdir()
     (home / "uploads").write_text("in the way")
-    with pytest.raises(StoreUnavailable, match="cannot be kept"):
+    with pytest.raises(StoreUnavailableError, match="cannot be kept"):
         save_upload("data.txt", b"text")

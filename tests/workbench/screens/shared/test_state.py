@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from core.config import ExperimentConfig
-from core.errors import ModelNotFound
+from core.errors import ModelNotFoundError
 from workbench.screens.shared import state
 from workbench.screens.shared.state import Curves
 from workbench.store import Store
@@ -68,10 +68,10 @@ def test_a_model_that_is_not_there_is_asked_for_once(monkeypatch: pytest.MonkeyP
 
     def describe(reference: str, store: Store):
         asked.append(reference)
-        raise ModelNotFound(f"There is no '{reference}'.")
+        raise ModelNotFoundError(f"There is no '{reference}'.")
 
     monkeypatch.setattr(state.references, "describe", describe)
     for _ in range(2):
-        with pytest.raises(ModelNotFound, match="There is no 'nothing'"):
+        with pytest.raises(ModelNotFoundError, match="There is no 'nothing'"):
             state.describe("nothing")
     assert asked == ["nothing"]
