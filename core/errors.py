@@ -1,26 +1,63 @@
 """Every error that a user can cause or must act on.
 
     StillhouseError
-    ├── ConfigError               a recipe or an option: unknown key, wrong type, value out of range
-    ├── ModelError                a model reference that cannot be used
-    │   ├── ModelNotFoundError         nothing of that name, folder or id
-    │   ├── CorruptModelError          files missing, truncated or not what they claim to be
-    │   ├── UnsafeModelError           needs pickle or remote code, which are never read
-    │   ├── UnsupportedModelError      an architecture whose anatomy is not described
-    │   └── ExportError           it cannot be written in the form that was asked for
-    ├── CompatibilityError        two models that cannot be distilled or compared
-    ├── DataError                 a dataset that cannot be read or holds too little
-    ├── DeviceError               a device that is not there
-    ├── NetworkError              something had to be fetched and could not be
-    └── RunError                  a run that failed while it was running
-        ├── NonFiniteLossError         the loss became NaN or infinite
-        ├── OutOfMemoryError           the device or the machine had no memory left
-        └── DiskFullError              nothing could be written any more
+    ├── ConfigError                   a recipe or an option: unknown key, wrong type, value out of range
+    ├── ModelError                    a model reference that cannot be used
+    │   ├── ModelNotFoundError        no model of that name, folder or id
+    │   ├── CorruptModelError         files missing, truncated or not what they claim to be
+    │   ├── UnsafeModelError          needs pickle or remote code, which are never read
+    │   ├── UnsupportedModelError     an architecture that is not described in `core.models.architectures`
+    │   └── ExportError               it cannot be written in the requested format
+    ├── CompatibilityError            two models that cannot be distilled or compared
+    ├── DataError                     a dataset that cannot be read or holds too little
+    ├── DeviceError                   a device that is not there
+    ├── NetworkError                  a download that failed
+    └── RunError                      a run that failed during training or evaluation
+        ├── NonFiniteLossError        the loss became NaN or infinite
+        ├── OutOfMemoryError          the device or the machine ran out of memory
+        └── DiskFullError             the disk is full
 
 The application adds its own branches under the same root (see `workbench.errors`).
+
+An error names the recipe's key that it is about (`field`) and, where one is known, what would put it right (`suggestion`). It says
+nothing of command lines or widgets: the terminal shows ``--set data.column=review``, the form the field's label.
 """
 
 from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class SetField:
+    """Suggests a value for a key of the recipe.
+
+    Attributes:
+        field: dotted path, as ``data.column``.
+        value: plain data; an example where `guess` is false.
+        guess: whether it is what was probably meant, as the nearest name to a misspelt one.
+    """
+
+    field: str
+    value: Any
+    guess: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FetchModel:
+    """Suggests to download a model first.
+
+    Attributes:
+        model: reference, as a name of the catalogue.
+    """
+
+    model: str
+
+
+Suggestion = SetField | FetchModel
 
 
 class StillhouseError(Exception):
@@ -30,13 +67,58 @@ class StillhouseError(Exception):
         given: what was passed or what happened, as one sentence.
         expected: what would have been right, as one sentence; may be empty.
         fix: what to do now, as one sentence; may be empty.
+        field: dotted path of the recipe's key that it is about, or of a section, where there is one.
+        suggestion: what would put it right, where that is known.
     """
 
     exit_code = 2
 
-    def __init__(self, given: str, expected: str = "", fix: str = "") -> None:
+    def __init__(self, given: str, expected: str = "", fix: str = "", *, field: str | None = None,
+                 suggestion: Suggestion | None = None) -> None:
         self.given, self.expected, self.fix = given, expected, fix
-        super().__init__(" ".join(part for part in (given, expected, fix) if part))
+        self.suggestion = suggestion
+        self.field = suggestion.field if field is None and isinstance(suggestion, SetField) else field
+        super().__init__(" ".join(part for part in (given, expected, self.advice) if part))
+
+    @property
+    def advice(self) -> str:
+        """What to do now, with the recipe's key where `fix` does not name it."""
+        return advice(self.fix, self.field, self.suggestion, f"{self.given} {self.expected}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the error as plain data, which `from_dict` reads."""
+        return {"error": type(self).__name__, "given": self.given, "expected": self.expected, "fix": self.fix, "field": self.field,
+                "suggestion": self.suggestion and asdict(self.suggestion)}
+
+    @staticmethod
+    def from_dict(plain: Mapping[str, Any]) -> StillhouseError:
+        """Return the error that `to_dict` wrote; an error of the application becomes a `StillhouseError`."""
+        kind = next((each for each in _classes(StillhouseError)
+                     if each.__module__ == __name__ and each.__name__ in (plain["error"], f"{plain['error']}Error")),
+                    StillhouseError)
+        return kind(plain["given"], plain["expected"], plain["fix"], field=plain.get("field"),
+                    suggestion=read_suggestion(plain.get("suggestion")))
+
+
+def advice(fix: str, field: str | None, suggestion: Suggestion | None, said: str = "") -> str:
+    """Return `fix` with the key and the value that it is about, in the words of a recipe.
+
+    Args:
+        said: what stands before it; a key that is named there is not repeated.
+    """
+    if isinstance(suggestion, SetField):
+        setting = f"{suggestion.field}={json.dumps(suggestion.value, ensure_ascii=False)}"
+        return f"Did you mean {setting}?" if suggestion.guess else f"{fix.rstrip('.')} ({setting})."
+    return f"{fix.rstrip('.')} ({field})." if fix and field and field not in f"{said} {fix}" else fix
+
+
+def read_suggestion(plain: Mapping[str, Any] | None) -> Suggestion | None:
+    """Return the suggestion of which `dataclasses.asdict` made plain data."""
+    return None if plain is None else SetField(**plain) if "field" in plain else FetchModel(**plain)
+
+
+def _classes(root: type[StillhouseError]) -> list[type[StillhouseError]]:
+    return [root, *(each for child in root.__subclasses__() for each in _classes(child))]
 
 
 class ConfigError(StillhouseError):
@@ -48,7 +130,7 @@ class ModelError(StillhouseError):
 
 
 class ModelNotFoundError(ModelError):
-    """Nothing answers to that name, folder or id."""
+    """No model of that name, folder or id."""
 
 
 class CorruptModelError(ModelError):
@@ -60,11 +142,11 @@ class UnsafeModelError(ModelError):
 
 
 class UnsupportedModelError(ModelError):
-    """An architecture whose anatomy is not described."""
+    """An architecture that is not described in `core.models.architectures`."""
 
 
 class ExportError(ModelError):
-    """The model cannot be written in the form that was asked for."""
+    """The model cannot be written in the requested format."""
 
 
 class CompatibilityError(StillhouseError):
@@ -80,11 +162,11 @@ class DeviceError(StillhouseError):
 
 
 class NetworkError(StillhouseError):
-    """Something had to be fetched and could not be."""
+    """A download that failed."""
 
 
 class RunError(StillhouseError):
-    """A run that failed while it was running; the command line ends with 1, not 2."""
+    """A run that failed during training or evaluation; the command line exits with 1, not 2."""
 
     exit_code = 1
 
@@ -94,8 +176,8 @@ class NonFiniteLossError(RunError):
 
 
 class OutOfMemoryError(RunError):
-    """The device or the machine had no memory left."""
+    """The device or the machine ran out of memory."""
 
 
 class DiskFullError(RunError):
-    """Nothing could be written any more."""
+    """The disk is full."""

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from core.config import SECTIONS, ExperimentConfig, Ramp
-from core.errors import ConfigError
+from core.errors import ConfigError, SetField
 from core.system.paths import PROJECT
 
 
@@ -73,8 +73,8 @@ def apply_overrides(plain: Mapping[str, Any], overrides: Iterable[str]) -> dict[
     for override in overrides:
         path, separator, text = override.partition("=")
         if not separator or not path.strip():
-            raise ConfigError(f"'--set {override}' was given.", "'--set section.key=value' was expected.",
-                              "For example: --set student.layers=3")
+            raise ConfigError(f"The setting '{override}' was given.", "'section.key=value' was expected.",
+                              "Name the key and its value", suggestion=SetField("student.layers", 3))
         *parents, leaf = path.strip().split(".")
         place = result
         for parent in parents:
@@ -84,6 +84,12 @@ def apply_overrides(plain: Mapping[str, Any], overrides: Iterable[str]) -> dict[
         value = parse_yaml(f"value: {text}", override)["value"]
         place[leaf] = text.strip() if _is_text(path.strip()) and isinstance(value, (int, float)) else value
     return result
+
+
+def override(path: str, value: Any) -> str:
+    """Return ``path=value`` that `apply_overrides` reads back to `value`."""
+    plain_text = isinstance(value, str) and value and "\n" not in value and yaml.safe_load(value) == value
+    return f"{path}={value if plain_text else json.dumps(value, ensure_ascii=False)}"
 
 
 def _is_text(path: str) -> bool:

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.data.rows import Row
-from core.errors import DataError
+from core.errors import DataError, SetField
 
 KNOWN = (("messages",), ("prompt", "completion"), ("text",))
 ROLES = ("system", "user", "assistant")
@@ -41,13 +41,15 @@ def choose_columns(available: Sequence[str], wanted: str | None, origin: str) ->
         if wanted not in available:
             near = difflib.get_close_matches(wanted, available, n=1)
             raise DataError(f"{origin} has no column '{wanted}'.", f"Its columns are: {listed}.",
-                            f"Did you mean --set data.column={near[0]}?" if near else "Set data.column to one of them.")
+                            "Set data.column to one of them.", field="data.column",
+                            suggestion=SetField("data.column", near[0], guess=True) if near else None)
         return (wanted,)
     columns = known_columns(available)
     if columns is None:
         raise DataError(f"{origin} has no column that is known to hold text. Its columns are: {listed}.",
                         "Expected: 'text', 'messages', or 'prompt' and 'completion'.",
-                        "Name the column with the text, as in --set data.column=review (a .csv file names its columns in its first line).")
+                        "A .csv file names its columns in its first line. Name the column with the text.",
+                        suggestion=SetField("data.column", "review"))
     return columns
 
 
@@ -131,7 +133,7 @@ def _text(value: Any, what: str) -> str:
         return ""
     if not isinstance(value, str):
         raise DataError(f"{what} holds {_kind(value)}.", "Text was expected.",
-                        "Name the column that holds the text, as in --set data.column=review, or correct that row.")
+                        "Correct that row, or name the column that holds the text.", suggestion=SetField("data.column", "review"))
     try:
         value.encode()
     except UnicodeEncodeError as error:

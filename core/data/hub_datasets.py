@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from core.config import DataSpec
 from core.data.tables import Record, Table
-from core.errors import DataError, DiskFullError, NetworkError
+from core.errors import DataError, DiskFullError, NetworkError, SetField
 
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
@@ -96,17 +96,18 @@ def _explained(spec: DataSpec, section: str = "data") -> Iterator[None]:
     except (ConnectionError, TimeoutError, httpx.HTTPError) as error:
         raise NetworkError(f"The dataset '{spec.source}' could not be fetched: {_first_line(error)}.",
                            "A connection to the hub was expected, or a copy of the dataset in its cache.",
-                           f"Connect (and unset HF_HUB_OFFLINE), or use a local file or the house corpus: --set {section}.source=house"
-                           ) from error
+                           "Connect (and unset HF_HUB_OFFLINE), or use a local file or the house corpus.",
+                           suggestion=SetField(f"{section}.source", "house")) from error
     except DatasetNotFoundError as error:
         raise DataError(f"{_first_line(error)}.", "A file, or the id of a public hub dataset as owner/name, was expected.",
                         "Check the spelling; for a private or gated dataset set HF_TOKEN.") from error
     except (DatasetsError, ValueError, RuntimeError, ImportError, OSError) as error:
         cause = error.__cause__ or error
         if getattr(cause, "errno", None) == errno.ENOSPC or "disk space" in str(cause):
-            raise DiskFullError(f"The dataset '{spec.source}' does not fit on the disk: {_first_line(cause)}.", "Its cache lies under HF_HOME.",
-                           "Free some space" + (", or read it as it arrives: --set data.streaming=true" if section == "data" else ".")
-                           ) from error
+            streamed = SetField("data.streaming", True) if section == "data" else None
+            raise DiskFullError(f"The dataset '{spec.source}' does not fit on the disk: {_first_line(cause)}.",
+                                "Its cache lies under HF_HOME.", f"Free some space{', or stream it' if streamed else ''}.",
+                                suggestion=streamed) from error
         given = f"subset {spec.subset or '(none)'}" + (f" and split '{spec.split}'" if section == "data" else "")
         raise DataError(f"The dataset '{spec.source}' cannot be read: {_first_line(cause)}.", f"Given was {given}.",
                         f"Set {'data.subset and data.split' if section == 'data' else f'{section}.subset'} to what the dataset offers."

@@ -28,7 +28,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from core.config import ExperimentConfig, LoraSpec, ScratchSpec
-from core.errors import ModelError
+from core.errors import FetchModel, ModelError
 from core.models import checkpoints
 from core.models.architectures import ARCHITECTURE_SPECS, ArchitectureSpec
 from core.models.catalog import ModelEntry
@@ -121,7 +121,7 @@ def narrowed(entry: ModelEntry, wanted: Dimensions) -> ModelShape:
     header = entry.header
     if header is None or header.format != "safetensors":
         raise ModelError(f"The files of '{entry.name}' are not here as a folder.", "A width is planned from a model's own matrices.",
-                         f"Fetch it first: python -m workbench fetch {entry.name}")
+                         "Fetch it first.", suggestion=FetchModel(entry.name))
     shapes = shapes_at(header.parameters, header.config, wanted)
     anatomy = ARCHITECTURE_SPECS[entry.architecture]
     return ModelShape(anatomy, wanted.hidden, wanted.heads, entry.vocabulary, _projections(shapes, anatomy, entry.layers),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.config import ExperimentConfig, StudentSpec, TrainSpec, total_steps
 from core.data import sources
-from core.errors import ConfigError, DeviceError, ModelError, NetworkError
+from core.errors import ConfigError, DeviceError, FetchModel, ModelError, NetworkError
 from core.models import catalog, compatibility
 from core.models.architectures import architecture_of
 from core.models.catalog import LoadedModel, ModelEntry
@@ -264,7 +264,7 @@ def _widths(entry: ModelEntry, teacher: ModelShape, spec: StudentSpec) -> ModelS
         return teacher
     if entry.dimensions is None:
         raise ConfigError("A narrower student was asked for.", f"The sizes of '{entry.name}' are known once it is here.",
-                          f"Fetch it first: python -m workbench fetch {entry.name}")
+                          "Fetch it first.", field="student.hidden", suggestion=FetchModel(entry.name))
     return memory.narrowed(entry, student_dimensions(spec, entry.dimensions))
 
 

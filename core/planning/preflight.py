@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from core.config import DataSpec, ExperimentConfig, RetentionSpec, TaskSpec
 from core.data import movie_reviews, sources
-from core.errors import ConfigError, DeviceError, DiskFullError, OutOfMemoryError, StillhouseError
+from core.errors import ConfigError, DeviceError, DiskFullError, OutOfMemoryError, StillhouseError, Suggestion
 from core.models.architectures import Objective
 from core.models.catalog import ModelEntry
 from core.models.compatibility import no_chat_template_error, require_causal_lm
@@ -37,6 +37,8 @@ class Check:
             memory; in a complete plan also vocabulary, rehearsal.
         message: what was found; when it is not `ok`, what was expected too.
         fix: what to change; may be empty.
+        field: dotted path of the recipe's key to change, where there is one.
+        suggestion: what would put it right, where that is known.
         caution: nothing stands in the way, but it may not be what was meant.
     """
 
@@ -45,6 +47,8 @@ class Check:
     message: str
     fix: str = ""
     caution: bool = False
+    field: str | None = None
+    suggestion: Suggestion | None = None
 
 
 @dataclass
@@ -70,7 +74,8 @@ class PreflightReport:
         try:
             result = action()
         except StillhouseError as error:
-            self.by_name[name] = Check(name, False, " ".join(filter(None, (error.given, error.expected))), error.fix)
+            self.by_name[name] = Check(name, False, " ".join(filter(None, (error.given, error.expected))), error.fix,
+                                       field=error.field, suggestion=error.suggestion)
             return None
         self.tell(name, told(result))
         return result
@@ -120,7 +125,7 @@ def require_device(name: str) -> str:
     wanted = {"auto": gpus[0] if gpus else "cpu", "cuda": "cuda:0"}.get(name, name)
     if wanted not in ("cpu", *gpus):
         raise DeviceError(f"The device '{name}' was asked for.", f"This machine has: {', '.join(['cpu', *gpus])}.",
-                          "Use 'auto' to take the best one.")
+                          "Use 'auto' to take the best one.", field="train.device")
     return wanted
 
 
@@ -129,7 +134,7 @@ def require_trackers(names: Sequence[str]) -> str:
     for name in names:
         if importlib.util.find_spec(name) is None:
             raise ConfigError(f"train.report_to names '{name}'.", "It is not installed.",
-                              f"Install it (pip install {name}), or leave it out.")
+                              f"Install it (pip install {name}), or leave it out.", field="train.report_to")
     return f"Also reports to {', '.join(names)}."
 
 

@@ -17,7 +17,7 @@ from core.config import DataSpec, TaskSpec
 from core.data import movie_reviews, sources
 from core.data.hub_datasets import open_splits
 from core.data.tables import READERS, Table, open_file
-from core.errors import DataError
+from core.errors import DataError, SetField
 
 Kind = Literal["classification", "question_answering"]
 MEASURED = ("validation", "validation_matched", "dev", "test")  # splits of hub datasets, the first that is there
@@ -122,7 +122,8 @@ def choose(available: Sequence[str], kind: str, wanted: Sequence[str | None], or
         if name is not None and name not in available:
             near = difflib.get_close_matches(name, available, n=1)
             raise DataError(f"{origin} has no column '{name}'.", f"Its columns are: {', '.join(available)}.",
-                            f"Did you mean --set task.{setting}={near[0]}?" if near else f"Set task.{setting} to one of them.")
+                            f"Set task.{setting} to one of them.", field=f"task.{setting}",
+                            suggestion=SetField(f"task.{setting}", near[0], guess=True) if near else None)
     by_name = {name.lower(): name for name in reversed(available)}
     answers = label or next((by_name[name] for name in ANSWERS if name in by_name), None)
     sources = (text or by_name.get("context"), pair or by_name.get("question"))
@@ -143,7 +144,7 @@ def choose(available: Sequence[str], kind: str, wanted: Sequence[str | None], or
 
 def _no_column(origin: str, available: Sequence[str], expected: str, which: str = "text") -> DataError:
     return DataError(f"{origin} has the columns {', '.join(available) or '(none)'}.", f"Expected by name: {expected}.",
-                     f"Name it, as in --set task.{which}_column={available[0] if available else 'review'}")
+                     "Name it.", suggestion=SetField(f"task.{which}_column", available[0] if available else "review"))
 
 
 # ---------------------------------------------------------------------------------------------------- labels
@@ -183,7 +184,7 @@ def _as_numbers(items: list[Labelled], column: str) -> list[Labelled]:
     for item in items:
         if not isinstance(item.label, (str, int, float)):
             raise DataError(f"{item.where}: the label '{column}' holds {type(item.label).__name__}.",
-                            "A word or a whole number was expected.", "Name another column: --set task.label_column=...")
+                            "A word or a whole number was expected.", "Name another column.", field="task.label_column")
         first.setdefault(_number(item.label) is not None, item)
     if len(first) == 2:
         raise DataError(f"The labels in '{column}' mix text and numbers: {first[False].label!r} ({first[False].where}) and "
@@ -219,7 +220,7 @@ def ordered_labels(learnt: Sequence[Labelled], measured: Sequence[Labelled], dec
     if len(known) > MOST_LABELS or (len(known) > 20 and len(known) > len(learnt) / 2):
         raise DataError(f"'{column}' holds {len(known):,} different labels in {len(learnt):,} items.",
                         f"At most {MOST_LABELS:,} classes, each with several items, were expected.",
-                        "Name the column of the label: --set task.label_column=...")
+                        "Name the column of the label.", field="task.label_column")
     return sorted(known)
 
 
@@ -237,7 +238,7 @@ def _text(record: Mapping[str, Any], column: str, where: str) -> str:
         return ""
     if not isinstance(value, str):
         raise DataError(f"{where}: '{column}' holds {type(value).__name__}.", "Text was expected.",
-                        "Name the column that holds the text: --set task.text_column=...")
+                        "Name the column that holds the text.", field="task.text_column")
     return value
 
 

@@ -165,8 +165,8 @@ def _split(items: list[Any], fraction: float, origin: str) -> tuple[list[Any], l
               for item in items]
     if len(set(places)) < 2:
         raise DataError(f"{origin} holds {'a single text' if places else 'no items'}.",
-                        "At least two were expected: one to learn from, another to measure on.", "Add more, or name a second file: "
-                        "--set task.validation=...")
+                        "At least two were expected: one to learn from, another to measure on.", "Add more, or name a second file.",
+                        field="task.validation")
     # As far from the fraction as it takes to leave neither side of a small source empty.
     threshold = min(max(fraction, math.nextafter(min(places), 1.0)), max(places))
     return ([item for item, place in zip(items, places, strict=True) if place >= threshold],

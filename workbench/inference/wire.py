@@ -16,7 +16,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from core import errors
 from core.errors import StillhouseError
 
 LAST = ("answer", "value", "error", "lost")
@@ -97,10 +96,9 @@ def read_generation(message: Mapping[str, Any]) -> Loaded | Piece | Answer:
 
 def write_error(error: StillhouseError) -> dict[str, Any]:
     """An error as plain data."""
-    return {"kind": "error", "error": type(error).__name__, "given": error.given, "expected": error.expected, "fix": error.fix}
+    return {"kind": "error", **error.to_dict()}
 
 
 def read_error(message: Mapping[str, Any]) -> StillhouseError:
-    """The error that `write_error` wrote; of a class that is not the engine's own, its root."""
-    kind = getattr(errors, message["error"], StillhouseError)
-    return kind(message["given"], message["expected"], message["fix"])
+    """Return the error that `write_error` wrote; of a class that is not the engine's own, its root."""
+    return StillhouseError.from_dict(message)

@@ -176,7 +176,7 @@ def _checked(config: ExperimentConfig, store: Store) -> tuple[ExperimentConfig, 
     waits = bool(store.runs(status=ACTIVE))  # what works now gives its memory back before this one starts
     for check in static_plan(references.resolved(config, store)).checks:
         if not check.ok and not (waits and check.name == "memory"):
-            raise StillhouseError(check.message, "", check.fix)
+            raise StillhouseError(check.message, "", check.fix, field=check.field, suggestion=check.suggestion)
     return config, parents
 
 

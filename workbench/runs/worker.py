@@ -80,10 +80,10 @@ def run_worker(run_id: str, store: Store, engine: Engine | None = None, *, watch
         ending = _stopped("Interrupted, without a checkpoint,", store.run(run_id))
     except Exception as failure:  # whatever happened, the run must not stay "running"
         error = to_user_error(failure, run.directory)
-        ending = "failed", " ".join(filter(None, (error.given, error.expected))), error.fix
+        ending = "failed", " ".join(filter(None, (error.given, error.expected))), error.advice
         with suppress(OSError), open(run.log_path, "a", encoding="utf-8") as log:
             traceback.print_exception(failure, file=log)
-    store.finish(run_id, *ending, attempt=run.started)
+    store.finish(run_id, *ending, attempt=run.started, error=error)
     return Outcome(store.run(run_id), report, error)
 
 

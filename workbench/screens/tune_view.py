@@ -15,12 +15,14 @@ from core.recipes import describe, parse_recipe, read_recipe
 from core.system import units
 from core.system.paths import ASSETS
 from workbench.runs import jobs
+from workbench.screens.new_experiment import wording
 from workbench.screens.new_experiment.uploads import is_upload, save_upload, shown_name
 from workbench.screens.shared import state, views
 from workbench.store import references
 
 if TYPE_CHECKING:
     from core.models.catalog import ModelEntry
+    from core.planning.preflight import Check
 
 RECIPE = ASSETS / "recipes" / "house-sentiment.yaml"  # what the form does not ask for is as there
 STAGE2 = ASSETS / "recipes" / "house-sentiment-stage2.yaml"  # with its weights and temperature
@@ -30,6 +32,7 @@ OTHER = "other"
 SOURCES = {"house": "All film reviews", "imdb": "IMDb", "rt": "Rotten Tomatoes", OTHER: "My own data"}
 NO_TEACHER = "No teacher: labels alone"
 COLUMNS = {"text_column": "Column of the text", "pair_column": "Column of the second text", "label_column": "Column of the label"}
+LABELS = {f"task.{column}": label for column, label in COLUMNS.items()} | {"student.model": "Encoder"}
 
 
 def form() -> None:
@@ -65,7 +68,7 @@ def form() -> None:
         views.problem(error)
         return
     for check, message in problems.items():
-        places.get(check, st.container()).caption(f":red[:material/error: {views.no_images(_worded(message, config))}]")
+        places.get(check, st.container()).caption(f":red[:material/error: {views.no_images(message)}]")
     _out(config, disabled=bool(problems))
 
 
@@ -199,25 +202,17 @@ def _budget(begun: ExperimentConfig | None) -> dict[str, Any]:
 
 
 def _problems(config: ExperimentConfig) -> dict[str, str]:
-    """What stands in the way, by the check that says so."""
+    """Return the failed checks of the plan by name, in the words of the form."""
     resolved = references.resolved(config, state.store())
-    return {name: message for name, message in _checks(json.dumps(resolved.model_copy(update={"name": None}).to_dict())) if message}
+    checks = _checks(json.dumps(resolved.model_copy(update={"name": None}).to_dict()))
+    return {check.name: wording.in_form(check, config.task.source, LABELS) for check in checks if not check.ok}
 
 
 @st.cache_resource(ttl=20, max_entries=50, show_spinner=False)
-def _checks(config_json: str) -> list[tuple[str, str]]:
+def _checks(config_json: str) -> tuple[Check, ...]:
     from core.planning.plan import static_plan
 
-    checks = static_plan(parse_recipe(json.loads(config_json))).checks
-    return [(check.name, "" if check.ok else f"{check.message} {check.fix}".strip()) for check in checks]
-
-
-def _worded(message: str, config: ExperimentConfig) -> str:
-    """The user's own file by its own name, and fields as the form calls them."""
-    message = message.replace(config.task.source, shown_name(config.task.source))
-    for field, label in COLUMNS.items():
-        message = message.replace(f"--set task.{field}=", f"'{label}': ").replace(f"task.{field}", f"'{label}'")
-    return message.replace("student.model", "'Encoder'")
+    return static_plan(parse_recipe(json.loads(config_json))).checks
 
 
 def _out(config: ExperimentConfig, *, disabled: bool) -> None:

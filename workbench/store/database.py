@@ -81,6 +81,10 @@ MIGRATIONS = (
     INSERT INTO latest (run_id, arm, name, step, value)
         SELECT run_id, arm, name, max(step), value FROM metrics GROUP BY run_id, arm, name;
     """,
+    # The error that ended a failed run, with its field and its suggestion, as `StillhouseError.to_dict` writes it.
+    """
+    ALTER TABLE runs ADD COLUMN error TEXT;
+    """,
 )
 
 BUSY_SECONDS = 15.0

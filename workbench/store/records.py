@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from core.config import ExperimentConfig
+from core.errors import StillhouseError
 from core.recipes import parse_recipe
 from workbench.processes import Process
 
@@ -85,12 +86,20 @@ class Run:
     progress: Progress
     message: str | None
     hint: str | None
+    error_json: str | None
     directory: Path
 
     @cached_property
     def config(self) -> ExperimentConfig:
         """The whole configuration. Raises ConfigError if a later release no longer accepts it; everything else still works."""
         return parse_recipe(json.loads(self.config_json))
+
+    @property
+    def error(self) -> StillhouseError | None:
+        """The error that ended a failed run; of one that release 0.1.0 stored, what is known of it."""
+        if self.error_json is not None:
+            return StillhouseError.from_dict(json.loads(self.error_json))
+        return StillhouseError(self.message or "", "", self.hint or "") if self.status == "failed" else None
 
     @property
     def requested_device(self) -> str:
@@ -138,6 +147,6 @@ def run_from_row(row: sqlite3.Row, runs_dir: Path) -> Run:
     process = Process(row["pid"], row["pid_started"], row["boot_id"]) if row["pid"] is not None else None
     same = ("id", "name", "status", "config_hash", "seed", "command", "git_commit", "created", "started", "finished", "deleted",
             "device", "heartbeat", "stop_requested", "message", "hint")
-    return Run(**{column: row[column] for column in same}, config_json=row["config"], parents=json.loads(row["parents"]),
-               versions=json.loads(row["versions"]), process=process, directory=runs_dir / row["id"],
+    return Run(**{column: row[column] for column in same}, config_json=row["config"], error_json=row["error"],
+               parents=json.loads(row["parents"]), versions=json.loads(row["versions"]), process=process, directory=runs_dir / row["id"],
                progress=Progress(row["phase"], row["arm"], row["step"], row["total_steps"]))

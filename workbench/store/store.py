@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from core.config import ExperimentConfig
+from core.errors import StillhouseError
 from core.recipes import parse_recipe
 from core.system.provenance import git_commit, versions
 from workbench import paths
@@ -174,15 +175,17 @@ class Store(RunLog):
                 (time.time(), progress.phase, progress.arm, progress.step, progress.total, run_id, process.pid)).fetchone()
         return owned is None or owned["stop_requested"] is not None
 
-    def finish(self, run_id: str, status: Status, message: str = "", hint: str = "", *, attempt: float | None = None) -> bool:
+    def finish(self, run_id: str, status: Status, message: str = "", hint: str = "", *, attempt: float | None = None,
+               error: StillhouseError | None = None) -> bool:
         """End an active run as `status`. False if it had ended already.
 
         Args:
             attempt: `Run.started` of the attempt that is meant; a run that was resumed in the meantime is left alone.
+            error: what ended a failed run.
         """
         condition = IS_ACTIVE if attempt is None else f"{IS_ACTIVE} AND started = {attempt!r}"
         return self._update(run_id, condition, status=status, message=message, hint=hint, finished=time.time(), phase=None, pid=None,
-                            pid_started=None, boot_id=None)
+                            pid_started=None, boot_id=None, error=json.dumps(error.to_dict()) if error else None)
 
     def request_stop(self, reference: str) -> Run:
         """Ask a run to stop: a queued one is cancelled, a running one saves a checkpoint first. Raises WrongStatusError if it has ended."""
@@ -197,7 +200,7 @@ class Store(RunLog):
     def requeue(self, reference: str) -> Run:
         """Queue a stopped, failed or lost run again under its own id; it resumes from its last checkpoint. Raises WrongStatusError."""
         run = self.run(reference)
-        if self._update(run.id, IS_RESUMABLE, status="queued", queued=time.time(), finished=None, message=None, hint=None,
+        if self._update(run.id, IS_RESUMABLE, status="queued", queued=time.time(), finished=None, message=None, hint=None, error=None,
                         stop_requested=None, heartbeat=None):
             return self.run(run.id)
         run = self.run(run.id)

@@ -82,7 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as failure:  # whatever happened, the state must not stay "running"
         traceback.print_exception(failure)
         error = to_user_error(failure, job.folder)
-        recorder.end("failed", message=" ".join(filter(None, (error.given, error.expected))), hint=error.fix)
+        recorder.end("failed", message=" ".join(filter(None, (error.given, error.expected))), hint=error.advice)
         return 1
     else:
         recorder.end("finished", done=recorder.state.total)

@@ -210,7 +210,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     try:
         return build_parser().parse_args(arguments)
     except ConfigError as error:
-        usage = UsageError(error.given, error.expected, error.fix)
+        usage = UsageError(error.given, error.expected, error.fix, field=error.field, suggestion=error.suggestion)
         options = arguments[:arguments.index("--")] if "--" in arguments else arguments
         usage.wants_json = any(word == "--json" and before not in TEXT_OPTIONS
                                for before, word in zip(["", *options], options, strict=False))

@@ -6,7 +6,6 @@ import argparse
 import re
 import shlex
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,7 +55,7 @@ def plan(options: argparse.Namespace) -> Answer:
 
     config = references.resolved(_read_experiment(options), Store())
     planned = plan.plan(config, measure=True) if options.measure else plan.static_plan(config)
-    return Answer(asdict(planned), output.plan_text(planned), 0 if planned.fits else 2)
+    return Answer(output.plan_document(planned), output.plan_text(planned), 0 if planned.fits else 2)
 
 
 def chain(options: argparse.Namespace) -> Answer:
@@ -122,8 +121,10 @@ def _command(options: argparse.Namespace) -> str:
 
 
 def _about_outcome(outcome: Outcome) -> Answer:
+    from workbench.terminal import output
+
     run = outcome.run
-    document = {"run_id": run.id, "name": run.name, "status": run.status, "message": run.message, "hint": run.hint,
+    document = {"run_id": run.id, "name": run.name, "status": run.status, "message": run.message, "hint": output.hint(run),
                 "output_dir": run.output_dir, **(outcome.report or {}), "command": run.command}
     if outcome.error is not None:
         print_error(outcome.error)

@@ -19,6 +19,7 @@ from core.studies.claims.rules import VERDICT_NAMES
 from core.system import units
 from workbench.store import Store
 from workbench.store.records import Run
+from workbench.terminal.answer import fix_text
 
 if TYPE_CHECKING:
     from core.evaluation.blanks import Fill
@@ -46,10 +47,15 @@ def plain(value: Any) -> Any:
 
 def run_document(run: Run) -> dict[str, Any]:
     """What is known of a run, its numbers and its configuration apart."""
-    same = ("name", "status", "message", "hint", "created", "started", "finished", "deleted", "device", "seed", "config_hash", "command",
+    same = ("name", "status", "message", "created", "started", "finished", "deleted", "device", "seed", "config_hash", "command",
             "parents", "versions", "git_commit", "directory", "output_dir")
-    return {"run_id": run.id, **{key: getattr(run, key) for key in same}, "progress": asdict(run.progress),
+    return {"run_id": run.id, **{key: getattr(run, key) for key in same}, "hint": hint(run), "progress": asdict(run.progress),
             "pid": run.process.pid if run.process else None}
+
+
+def hint(run: Run) -> str | None:
+    """Return what to do about the end of a run."""
+    return fix_text(run.error) if run.error_json else run.hint
 
 
 def run_details(run: Run, store: Store) -> dict[str, Any]:
@@ -70,7 +76,7 @@ def run_text(run: Run, store: Store) -> str:
     """A run in full, for people."""
     facts = [("run", f"{run.name}  ({run.id})"), ("status", run.status), ("step", _progress(run)), ("device", run.device),
              ("created", _clock(run.created)), ("started", run.started and _clock(run.started)),
-             ("finished", run.finished and _clock(run.finished)), ("message", run.message), ("to do", run.hint),
+             ("finished", run.finished and _clock(run.finished)), ("message", run.message), ("to do", hint(run)),
              ("folder", run.directory), ("log", run.log_path), ("command", run.command)]
     lines = [f"{label:<10}{value}" for label, value in facts if value]
     for arm, values in store.latest_metrics(run.id).items():
@@ -111,14 +117,19 @@ def classes_text(shares: Sequence[ClassShare]) -> str:
     return table(("CLASS", "PROBABILITY"), [(share.label, f"{share.probability:.2%}") for share in falling])
 
 
+def plan_document(plan: Plan) -> dict[str, Any]:
+    """Return a plan as plain data."""
+    return asdict(plan) | {"checks": [asdict(check) | {"fix": fix_text(check)} for check in plan.checks]}
+
+
 def plan_text(plan: Plan) -> str:
     """A plan for people: its checks with what to change, then its numbers; what is not known is left out."""
     lines = []
     for check in plan.checks:
         sign = "!" if check.caution else "ok" if check.ok else "NO"
         lines.append(f"{sign:<4}{check.name}: {check.message}")
-        if check.fix:
-            lines.append(f"    {check.fix}")
+        if fix := fix_text(check):
+            lines.append(f"    {fix}")
     facts = [("parameters trained", plan.trainable_parameters, "{:,}"), ("layer map", plan.layer_map, "{}"),
              ("tokens per step", plan.tokens_per_step, "{:,}"), ("steps", plan.total_steps, "{:,}"),
              ("memory", plan.memory and units.format_gib(plan.memory.total), "{}"),

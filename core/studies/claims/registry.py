@@ -19,5 +19,5 @@ def find(name: str) -> Claim:
     if claim is None:
         near = difflib.get_close_matches(name.upper(), CLAIMS, n=3, cutoff=0.4)
         raise ConfigError(f"There is no claim '{name}'.", f"The claims are {', '.join(CLAIMS)}.",
-                          f"Did you mean {' or '.join(near)}?" if near else "List them: python -m workbench claim")
+                          f"Did you mean {' or '.join(near)}?" if near else "")
     return claim

@@ -53,7 +53,7 @@ def _model(label: str, path: str, chosen: str | None, keep: Any, errors: dict[st
     try:
         entry = state.describe(chosen)
     except StillhouseError as error:
-        st.error(wording.in_form(str(error)), icon=":material/error:")
+        st.error(wording.in_form(error), icon=":material/error:")
         return
     if not entry.present:
         st.caption(f":material/cloud_download: {units.format_bytes(entry.size_bytes)} will be downloaded when the run starts.")

@@ -55,7 +55,7 @@ def scan(config: ExperimentConfig) -> DatasetScan:
             background.scan_dataset.clear(*question)
         return DatasetScan(found=future.result())
     except StillhouseError as error:
-        return DatasetScan(problem=wording.in_form(str(error), config.data.source))
+        return DatasetScan(problem=wording.in_form(error, config.data.source))
 
 
 def passes(config: ExperimentConfig, found: Mapping[str, Any]) -> str:
@@ -117,7 +117,7 @@ def preview(config: ExperimentConfig | None, errors: Mapping[str, str]) -> None:
             if found is not None:
                 _found(found, masked=teacher.task == "masked")
         except StillhouseError as error:
-            st.error(views.no_images(wording.in_form(str(error), config.data.source)), icon=":material/error:")
+            st.error(views.no_images(wording.in_form(error, config.data.source)), icon=":material/error:")
 
 
 def _found(found: Mapping[str, Any], *, masked: bool) -> None:

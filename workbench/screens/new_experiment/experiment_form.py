@@ -185,7 +185,7 @@ def teacher(errors: Errors, *, keys: bool = False) -> ModelEntry | None:
         entry = state.describe(chosen)
     except StillhouseError as error:
         if "teacher.model" not in errors:  # the plan says the same
-            st.error(wording.in_form(str(error)), icon=":material/error:")
+            st.error(wording.in_form(error), icon=":material/error:")
         return None
     if not entry.present:
         st.caption(f":material/cloud_download: {units.format_bytes(entry.size_bytes)} will be downloaded when the run starts.")

@@ -15,20 +15,18 @@ No Streamlit here: `controls` draws the widgets.
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from core.config import ExperimentConfig, LayerRule, LossSpec, Ramp
 from core.errors import ConfigError
-from core.recipes import leaves, parse_recipe, section_of, sentence
+from core.recipes import leaves, override, parse_recipe, section_of, sentence
 from core.students.layer_maps import layer_map
 
 Draft = dict[str, Any]
@@ -109,7 +107,7 @@ def check(draft: Mapping[str, Any]) -> tuple[ExperimentConfig | None, dict[str, 
 def changes(config: ExperimentConfig, start: ExperimentConfig) -> list[str]:
     """``path=value`` for everything in which `config` departs from `start`, as ``--set`` and links take it."""
     before, missing = _flat(start.to_dict()), object()
-    return [f"{path}={_as_yaml(value)}" for path, value in _flat(config.to_dict()).items() if before.get(path, missing) != value]
+    return [override(path, value) for path, value in _flat(config.to_dict()).items() if before.get(path, missing) != value]
 
 
 def command(config: ExperimentConfig, start: ExperimentConfig, recipe: Path | None) -> str:
@@ -219,11 +217,6 @@ def _flat(plain: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in plain.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
     return flat
-
-
-def _as_yaml(value: Any) -> str:
-    plain_text = isinstance(value, str) and value and "\n" not in value and yaml.safe_load(value) == value
-    return value if plain_text else json.dumps(value, ensure_ascii=False)
 
 
 def _reach(config: ExperimentConfig, path: str) -> Any:

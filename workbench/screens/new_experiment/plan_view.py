@@ -31,7 +31,7 @@ def static(config: ExperimentConfig) -> tuple[Plan | None, dict[str, str]]:
     try:
         plan = _static(_question(config))
     except StillhouseError as error:
-        return None, {"teacher.model" if config.bridge is None else "bridge.model": wording.in_form(str(error))}
+        return None, {"teacher.model" if config.bridge is None else "bridge.model": wording.in_form(error)}
     return plan, _failures(plan, config)
 
 
@@ -50,7 +50,7 @@ def _static(config_json: str) -> Plan:
 
 def _failures(plan: Plan, config: ExperimentConfig) -> dict[str, str]:
     places = PLACES | ({"student": "student.model"} if config.student.model else {})
-    return {places.get(check.name, ""): wording.in_form(f"{check.message} {check.fix}".strip(), config.data.source)
+    return {check.field or places.get(check.name, ""): wording.in_form(check, config.data.source)
             for check in plan.checks if not check.ok}
 
 
@@ -105,7 +105,7 @@ def plan(config: ExperimentConfig, planned: Plan, *, partial: bool, ready: bool,
         _needs(planned, measured)
     for check in planned.checks:
         if check.caution:
-            st.warning(views.plain(wording.in_form(f"{check.message} {check.fix}", config.data.source)), icon=":material/warning:")
+            st.warning(views.plain(wording.in_form(check, config.data.source)), icon=":material/warning:")
     if note:
         st.caption(note)
     if measured is not None:

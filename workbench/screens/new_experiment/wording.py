@@ -1,39 +1,49 @@
-"""The engine's messages in the words of the form: fields by their labels, the user's file by its own name, no command line."""
+"""The engine's errors in the words of the form: fields by their labels, the user's file by its own name."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from core.config import MaskingSpec
+from core.errors import FetchModel, SetField, StillhouseError
 from workbench.screens.new_experiment.controls import CONTROLS
 from workbench.screens.new_experiment.uploads import shown_name
 
-# What the engine says about command lines -> what the form says, in this order.
-SENTENCES = (
-    (r"Name the column with the text, as in --set data\.column=\S+ \(", "Choose the column with the text under 'Column' ("),
-    (r"Name the column that holds the text, as in --set data\.column=[^\s,]+, ", "Choose the column that holds the text under 'Column', "),
-    (r"Did you mean --set data\.column=(.+?)\?", r"Did you mean '\1'? Choose it under 'Column'."),
-    (r"Set data\.column to one of them\.", "Choose one of them under 'Column'."),
-    (r"Fetch it first: python -m workbench fetch \S+", "Fetch it first, on the Models page."),
-    (r":? python -m workbench [^.]*(\.|$)", "."),
-    (r", or as in --set [^.]*(\.|$)", "."),
-)
+if TYPE_CHECKING:
+    from core.planning.preflight import Check
 
 
-def in_form(message: str, source: str = "") -> str:
-    """A message of the engine as the form says it.
+LABELS = {path: control.label for path, control in CONTROLS.items() if "." in path}
+
+
+def in_form(problem: StillhouseError | Check, source: str = "", labels: Mapping[str, str] = LABELS) -> str:
+    """Return an error, or a failed check of a plan, as a form shows it.
 
     Args:
-        source: the corpus that is read; one that was uploaded is called by the name that it had.
+        source: the dataset that is read; an uploaded file is shown by the name that it had.
+        labels: dotted key of the recipe -> the label of its field in the form.
     """
+    message = f"{problem.given} {problem.expected}".strip() if isinstance(problem, StillhouseError) else problem.message
+    text = f"{message} {_fix(problem, message, labels)}".strip()
     if source:
-        message = message.replace(source, shown_name(source))
-    for pattern, words in SENTENCES:
-        message = re.sub(pattern, words, message)
-    for path in sorted(CONTROLS, key=len, reverse=True):
-        if "." in path:
-            message = re.sub(rf"(?<![\w.]){re.escape(path)}(?![\w]|\.\w)", f"'{CONTROLS[path].label}'", message)
-    return message
+        text = text.replace(source, shown_name(source))
+    for path in sorted(labels, key=len, reverse=True):
+        text = re.sub(rf"(?<![\w.]){re.escape(path)}(?![\w]|\.\w)", f"'{labels[path]}'", text)
+    return text
+
+
+def _fix(problem: StillhouseError | Check, message: str, labels: Mapping[str, str]) -> str:
+    """Return what to do, with the label of the field to change."""
+    match problem.suggestion:
+        case SetField(field, value, guess) if guess:
+            return f"Did you mean '{value}'? Choose it under '{labels.get(field, field)}'."
+        case FetchModel():
+            return f"{problem.fix.rstrip('.')}, on the Models page."
+    if problem.field and problem.fix and problem.field not in f"{message} {problem.fix}":
+        return f"{problem.fix.rstrip('.')} ({problem.field})."
+    return problem.fix
 
 
 def masking(spec: MaskingSpec) -> str:

@@ -51,6 +51,7 @@ class Fetch:
 
 def _refusal(document: str) -> StillhouseError | None:
     try:
-        return NetworkError(**json.loads(document)["error"])
+        found = json.loads(document)["error"]
+        return NetworkError(found["given"], found["expected"], found["fix"])
     except (ValueError, KeyError, TypeError):  # the process was killed before it could say anything
         return None

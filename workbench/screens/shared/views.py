@@ -40,7 +40,7 @@ def errors_shown() -> Iterator[None]:
 
 def problem(error: StillhouseError) -> None:
     """One message: what was given, what was expected, what to do."""
-    st.error(no_images(" ".join(part for part in (f"**{error.given}**", error.expected, error.fix) if part)), icon=":material/error:")
+    st.error(no_images(" ".join(part for part in (f"**{error.given}**", error.expected, error.advice) if part)), icon=":material/error:")
 
 
 def queue_warning() -> None:
