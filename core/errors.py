@@ -20,7 +20,7 @@
 The application adds its own branches under the same root (see `workbench.errors`).
 
 An error names the recipe's key that it is about (`field`) and, where one is known, what would put it right (`suggestion`). It says
-nothing of command lines or widgets: the terminal shows ``--set data.column=review``, the form the field's label.
+nothing of command lines or widgets: the terminal shows the option that sets the key, the form the label of the field.
 """
 
 from __future__ import annotations

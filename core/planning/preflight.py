@@ -145,8 +145,8 @@ def require_disk(needed: int) -> str:
         folder = folder.parent
     free = shutil.disk_usage(folder).free
     if free < needed:
-        raise DiskFullError(f"The run writes up to {format_gib(needed)} of checkpoints and models.", f"'{folder}' has {format_gib(free)} left.",
-                       "Make room, or set STILLHOUSE_HOME to a folder on a larger disk.")
+        raise DiskFullError(f"The run writes up to {format_gib(needed)} of checkpoints and models.",
+                            f"'{folder}' has {format_gib(free)} left.", "Make room, or set STILLHOUSE_HOME to a folder on a larger disk.")
     return f"{format_gib(needed)} at most for checkpoints and models; {format_gib(free)} are free."
 
 

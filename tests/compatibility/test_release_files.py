@@ -117,6 +117,11 @@ def test_a_runs_configuration_is_that_of_its_recipe(name: str, release_home: Pat
     assert run.config.name == name
 
 
+def test_the_error_of_a_failed_run_is_read(release_home: Path) -> None:
+    error = Store().run("failed").error
+    assert error is not None and (error.given, error.fix) == (RUNS["failed"]["message"], RUNS["failed"]["hint"])
+
+
 def test_the_curves_of_a_run_are_there(release_home: Path) -> None:
     store = Store()
     whole = store.run("whole")

@@ -67,7 +67,7 @@ def test_overrides(override, path, value):
     (["data.source=''"], "Something must be given here"),
     (["name=../escape"], "not a run name"),
     (["teacher=null"], "no fresh architecture"),
-    (["losses"], "--set section.key=value"),
+    (["losses"], "section.key=value"),
 ])
 def test_mistakes_are_named(overrides, says):
     with pytest.raises(ConfigError) as caught:

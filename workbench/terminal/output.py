@@ -19,7 +19,7 @@ from core.studies.claims.rules import VERDICT_NAMES
 from core.system import units
 from workbench.store import Store
 from workbench.store.records import Run
-from workbench.terminal.answer import fix_text
+from workbench.terminal.advice import fix_text
 
 if TYPE_CHECKING:
     from core.evaluation.blanks import Fill

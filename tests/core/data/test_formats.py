@@ -5,7 +5,7 @@ import re
 import pytest
 
 from core.data.formats import choose_columns, row_format, to_row
-from core.errors import DataError
+from core.errors import DataError, SetField
 
 USER, ANSWER = {"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi."}
 SYSTEM = {"role": "system", "content": "Be brief."}
@@ -37,14 +37,14 @@ def test_no_usable_column_lists_what_there_is() -> None:
     assert "review, stars, aaa" in caught.value.given
     assert "a" * 50 not in caught.value.given
     assert "'messages'" in caught.value.expected
-    assert "data.column" in caught.value.fix
+    assert caught.value.field == "data.column"
 
 
 def test_an_absent_wanted_column_suggests_the_nearest() -> None:
     with pytest.raises(DataError, match="'reviw'") as caught:
         choose_columns(["review", "stars"], "reviw", "'x.csv'")
     assert "review, stars" in caught.value.expected
-    assert "data.column=review" in caught.value.fix
+    assert caught.value.suggestion == SetField("data.column", "review", guess=True)
 
 
 def test_text_rows() -> None:

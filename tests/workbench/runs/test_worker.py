@@ -75,6 +75,7 @@ def test_a_failure_says_what_to_do_and_keeps_the_curve(store: Store, error: str,
     assert outcome.run.status == "failed"
     assert message in outcome.run.message
     assert hint in outcome.run.hint
+    assert outcome.run.error is not None and outcome.run.error.to_dict() == outcome.error.to_dict()
     assert outcome.error.exit_code == code
     assert "Traceback" not in outcome.run.message
     assert "Traceback" in outcome.run.log_path.read_text(), "for whoever reads the code"

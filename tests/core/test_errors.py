@@ -1,0 +1,64 @@
+"""Errors with a field and a suggestion, and the way they take between processes."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+
+import pytest
+
+from core import errors
+from core.errors import ConfigError, DataError, FetchModel, ModelNotFoundError, SetField, StillhouseError
+
+CORE = Path(errors.__file__).parent
+
+
+def test_the_tree_in_the_docstring_is_the_tree() -> None:
+    classes = [each for each in vars(errors).values() if inspect.isclass(each) and issubclass(each, StillhouseError)]
+    lines = [line for line in errors.__doc__.splitlines() if "Error " in f"{line} " and line.startswith("    ")]
+    assert [line.split("─")[-1].split()[0] for line in lines] == [each.__name__ for each in classes]
+    depth = {each: len(each.__mro__) - len(StillhouseError.__mro__) for each in classes}
+    assert [(len(line) - len(line.lstrip(" │├└─"))) // 4 - 1 for line in lines] == list(depth.values())
+
+
+def test_core_names_no_option_of_the_command_line() -> None:
+    """Each door has its own words for a setting: an option, a link, the label of a field."""
+    found = [f"{path.relative_to(CORE)}:{number}" for path in CORE.rglob("*.py")
+             for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1) if "--set" in line]
+    assert not found
+
+
+@pytest.mark.parametrize(("error", "says"), [
+    (DataError("No column 'reviw'.", "There is: review.", "Choose it.", suggestion=SetField("data.column", "review", guess=True)),
+     'No column \'reviw\'. There is: review. Did you mean data.column="review"?'),
+    (DataError("No text.", "", "Stream it.", suggestion=SetField("data.streaming", True)), "No text. Stream it (data.streaming=true)."),
+    (DataError("No text.", "", "Name the column.", field="data.column"), "No text. Name the column (data.column)."),
+    (DataError("data.column is 'x'.", "", "Name another.", field="data.column"), "data.column is 'x'. Name another."),
+    (ConfigError("Not here.", "", "Fetch it first.", suggestion=FetchModel("bert")), "Not here. Fetch it first."),
+])
+def test_an_error_names_its_key_once(error: StillhouseError, says: str) -> None:
+    assert str(error) == says
+
+
+@pytest.mark.parametrize("suggestion", [None, SetField("data.column", "review", guess=True), FetchModel("bert")])
+def test_errors_cross_processes_whole(suggestion: SetField | FetchModel | None) -> None:
+    error = ModelNotFoundError("a", "b", "c", field="teacher.model", suggestion=suggestion)
+    again = StillhouseError.from_dict(json.loads(json.dumps(error.to_dict())))
+    assert type(again) is ModelNotFoundError
+    assert again.to_dict() == error.to_dict()
+
+
+def test_names_of_release_0_1_0_are_read() -> None:
+    assert type(StillhouseError.from_dict({"error": "ModelNotFound", "given": "a", "expected": "", "fix": ""})) is ModelNotFoundError
+
+
+def test_an_error_of_the_application_is_read_as_the_root() -> None:
+    from workbench.errors import RunNotFoundError
+
+    assert type(StillhouseError.from_dict(RunNotFoundError("a").to_dict())) is StillhouseError
+
+
+def test_a_suggestion_gives_the_field() -> None:
+    assert DataError("a", suggestion=SetField("data.column", "x")).field == "data.column"
+    assert DataError("a", field="data", suggestion=SetField("data.column", "x")).field == "data"

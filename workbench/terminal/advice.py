@@ -1,0 +1,26 @@
+"""What to do about an error, in the words of the command line."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from core.errors import FetchModel, SetField, StillhouseError
+from core.recipes import override
+
+if TYPE_CHECKING:
+    from core.planning.preflight import Check
+
+
+def fix_text(problem: StillhouseError | Check) -> str:
+    """Return what to do about an error or a failed check, with the words of the command line that do it."""
+    match problem.suggestion:
+        case SetField(field, value, guess):
+            setting = f"--set {shlex.quote(override(field, value))}"
+            return f"Did you mean {setting}?" if guess else f"{problem.fix.rstrip('.')}: {setting}"
+        case FetchModel(model):
+            return f"{problem.fix.rstrip('.')}: python -m workbench fetch {shlex.quote(model)}"
+    said = f"{problem.given} {problem.expected}" if isinstance(problem, StillhouseError) else problem.message
+    if problem.field and problem.fix and problem.field not in f"{said} {problem.fix}":
+        return f"{problem.fix.rstrip('.')}: --set {problem.field}=..."
+    return problem.fix
