@@ -12,7 +12,7 @@ from typing import Any, Protocol
 STUDENT, CONTROL = "student", "control"
 
 
-class StopRequested(Exception):
+class StopRequested(Exception):  # noqa: N818 -- a user's wish, no error
     """Raised when the user requests a stop. Finished work is kept; calling again resumes.
 
     Attributes:

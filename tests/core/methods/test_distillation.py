@@ -295,16 +295,16 @@ def test_a_new_vocabulary_reads_no_more_rows_than_training(corpus, tmp_path, mon
     plain = experiment(Path("unused"), corpus, losses={"w_kd": 0, "w_hard": 1, "w_hidden": 0}, data={"max_rows": max_rows}).to_dict()
     config, read = parse_recipe({**plain, "teacher": None, "student": {"fresh": fresh}}), []
 
-    class Read(Exception):
+    class ReadError(Exception):
         pass
 
     def train(rows, vocabulary, positions):
         read.extend(rows)
-        raise Read
+        raise ReadError
 
     monkeypatch.setattr(steps, "TOKENIZER_ROWS", 40)
     monkeypatch.setattr(from_scratch, "train_tokenizer", train)
-    with pytest.raises(Read):
+    with pytest.raises(ReadError):
         distill(config, ListRecorder(), tmp_path / "run")
     assert len(read) == expected
 
