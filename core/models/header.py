@@ -94,7 +94,8 @@ def read_model_header(path: Path) -> ModelHeader:
     """Read the header of a model folder or of a GGUF file; the files are read again only after one of them has changed.
 
     Raises:
-        ModelNotFoundError, ModelError, CorruptModelError, UnsafeModelError, UnsupportedModelError: as `core.models.checkpoints.read_config`,
+        ModelNotFoundError, ModelError, CorruptModelError, UnsafeModelError, UnsupportedModelError: as
+            `core.models.checkpoints.read_config`,
             `weight_files` and `read_header` there, and `core.models.gguf.read_header`.
     """
     return _read(path, _fingerprint(path))

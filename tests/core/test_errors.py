@@ -50,7 +50,7 @@ def test_errors_cross_processes_whole(suggestion: SetField | FetchModel | None) 
 
 
 def test_names_of_release_0_1_0_are_read() -> None:
-    assert type(StillhouseError.from_dict({"error": "ModelNotFound", "given": "a", "expected": "", "fix": ""})) is ModelNotFoundError
+    assert type(StillhouseError.from_dict({"error": "ModelNotFoundError", "given": "a", "expected": "", "fix": ""})) is ModelNotFoundError
 
 
 def test_an_error_of_the_application_is_read_as_the_root() -> None:

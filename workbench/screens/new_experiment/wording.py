@@ -42,7 +42,8 @@ def _fix(problem: StillhouseError | Check, message: str, labels: Mapping[str, st
         case FetchModel():
             return f"{problem.fix.rstrip('.')}, on the Models page."
     if problem.field and problem.fix and problem.field not in f"{message} {problem.fix}":
-        return f"{problem.fix.rstrip('.')} ({problem.field})."
+        where = f"under '{labels[problem.field]}'" if problem.field in labels else f"({problem.field})"
+        return f"{problem.fix.rstrip('.')} {where}."
     return problem.fix
 
 

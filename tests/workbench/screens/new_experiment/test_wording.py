@@ -24,10 +24,11 @@ def test_masking_in_one_sentence(spec: MaskingSpec, words: str):
 @pytest.mark.parametrize(("problem", "says"), [
     (DataError("No 'reviw'.", "", "Set data.column.", suggestion=SetField("data.column", "review", guess=True)),
      "No 'reviw'. Did you mean 'review'? Choose it under 'Column'."),
-    (DataError("No text.", "", "Name the column.", suggestion=SetField("data.column", "review")), "No text. Name the column ('Column')."),
+    (DataError("No text.", "", "Name the column.", suggestion=SetField("data.column", "review")),
+     "No text. Name the column under 'Column'."),
     (DataError("No text.", "", "Set data.column to one of them.", field="data.column"), "No text. Set 'Column' to one of them."),
     (ConfigError("Not here.", "", "Fetch it first.", suggestion=FetchModel("bert")), "Not here. Fetch it first, on the Models page."),
-    (Check("text", False, "No column.", "Name it.", field="data.column"), "No column. Name it ('Column')."),
+    (Check("text", False, "No column.", "Name it.", field="data.column"), "No column. Name it under 'Column'."),
 ])
 def test_errors_name_the_fields_of_the_form(problem: StillhouseError | Check, says: str):
     assert wording.in_form(problem) == says
