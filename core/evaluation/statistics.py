@@ -7,6 +7,7 @@ t distribution with k degrees of freedom, the interval of level c (Student 1908,
 
 Few seeds make it wide: t is 4.30 for three seeds and 2.78 for five at 95%, where the normal distribution has 1.96. Timings, whose
 distribution has a long tail, take the percentile bootstrap of their median instead (Efron and Tibshirani 1993, chapter 13).
+A share of many items takes the normal approximation of its own standard error; that interval is about the items, not about seeds.
 An `Estimate` carries its level, n and method, so that whoever shows it can say them.
 """
 
@@ -19,9 +20,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-Method = Literal["student_t", "bootstrap", "two_standard_errors"]
+Method = Literal["student_t", "bootstrap", "normal", "two_standard_errors"]
 
-METHOD_NAMES = {"student_t": "Student's t", "bootstrap": "bootstrap"}
+METHOD_NAMES = {"student_t": "Student's t", "bootstrap": "bootstrap", "normal": "normal approximation"}
 LEVEL = 0.95  # of every confidence interval, unless another is given
 RESAMPLES = 2000
 BATCH_ELEMENTS = 1 << 20  # values drawn at once
@@ -42,6 +43,11 @@ def standard_error(values: Sequence[float]) -> float | None:
     return math.sqrt(math.fsum((value - middle) ** 2 for value in values) / (len(values) * (len(values) - 1)))
 
 
+def z_critical(level: float = LEVEL) -> float:
+    """Return the (1 + level) / 2 quantile of the normal distribution."""
+    return statistics.NormalDist().inv_cdf((1 + level) / 2)
+
+
 @functools.lru_cache(maxsize=256)
 def t_critical(n: int, level: float = LEVEL) -> float:
     """Return t((1 + level) / 2, n - 1): the half-width of the interval around the mean of n values, in standard errors.
@@ -59,7 +65,7 @@ def t_critical(n: int, level: float = LEVEL) -> float:
         raise ValueError(f"a level lies between 0 and 1, unlike {level}")
     freedom = n - 1
     if freedom > MOST_TERMS:
-        return _expanded_quantile(statistics.NormalDist().inv_cdf((1 + level) / 2), freedom)
+        return _expanded_quantile(z_critical(level), freedom)
     low, high = 0.0, math.pi / 2
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
@@ -97,8 +103,8 @@ class Estimate:
         low, high: ends of the interval; None where there is a single value and no interval.
         level: confidence level from 0 to 1; None where there is no interval, or where it was not chosen by its level.
         n: values that the interval was computed from; None where it is not known.
-        method: ``student_t``, ``bootstrap``, or ``two_standard_errors``, which releases up to 0.1.0 took for intervals over seeds
-            (82% at three seeds); empty without an interval.
+        method: ``student_t``, ``bootstrap``, ``normal``, or ``two_standard_errors``, which releases up to 0.1.0 took for intervals
+            over seeds (82% at three seeds); empty without an interval.
         over: what the n values are: seeds, rounds of a timing, items.
     """
 
@@ -168,6 +174,17 @@ def ratio_of_means(above: Sequence[float], below: Sequence[float], level: float 
     ratio = mean(above) / scale
     error = standard_error([(y - ratio * x) / scale for y, x in zip(above, below, strict=True)])
     return _student_t(ratio, error, len(above), level, over)
+
+
+def normal_interval(value: float, error: float, n: int | None = None, level: float = LEVEL, over: str = "items") -> Estimate:
+    """Return value ± z((1 + level) / 2) error, for a number whose standard error follows from many items alone.
+
+    Args:
+        error: standard error, as sqrt(a (1 - a) / n) of a share a.
+        n: items, where they are known.
+    """
+    margin = z_critical(level) * error
+    return Estimate(value, value - margin, value + margin, level, n, "normal", over)
 
 
 def _student_t(value: float, error: float | None, n: int, level: float, over: str) -> Estimate:

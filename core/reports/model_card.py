@@ -16,6 +16,7 @@ import yaml
 
 from core.config import ExperimentConfig, LossSpec, Ramp
 from core.data.movie_reviews import HOUSE, HOUSE_SOURCES
+from core.evaluation.statistics import interval_words, normal_interval
 from core.metrics import METRICS
 from core.recorder import CONTROL, STUDENT
 from core.reports import retention_card
@@ -161,7 +162,7 @@ def _footnotes(config: ExperimentConfig, metrics: Mapping[str, Mapping[str, floa
     if config.task is not None:
         score = "accuracy" if "accuracy" in after else "answer F1"
         recalls = [f"{name.removeprefix('recall_')} {value:.1%}" for name, value in after.items() if name.startswith("recall_")]
-        return (f"{after['items']:,} held-out items; standard error of the {score} {after['stderr']:.3f}."
+        return (f"{after['items']:,} held-out items; {score} {_item_margin(after)} ({interval_words('normal', over='items')})."
                 + (f" Right among the items of each label: {', '.join(recalls[:10])}." if recalls else ""))
     if "bytes" in after:
         notes = [f"Text: {after['tokens']:,} tokens ({after['bytes']:,} bytes) of the validation part. Perplexity compares only within one "
@@ -170,9 +171,13 @@ def _footnotes(config: ExperimentConfig, metrics: Mapping[str, Mapping[str, floa
         notes = [f"Text: {after['tokens']:,} masked tokens of the validation part, the same for every model. Perplexity compares only "
                  "within one tokenizer."]
     if "sentiment_items" in after:
-        notes.append(f"Sentiment: {after['sentiment_items']:,} reviews of the validation part of movie-reviews, asked by label "
-                     f"log-probability; standard error {after['stderr']:.3f}.")
+        notes.append(f"Sentiment: {after['sentiment_items']:,} reviews of the validation part of movie-reviews, scored by label "
+                     f"log-probability; accuracy {_item_margin(after)} ({interval_words('normal', over='reviews')}).")
     return " ".join(notes)
+
+
+def _item_margin(metrics: Mapping[str, float]) -> str:
+    return f"± {normal_interval(0.0, metrics['stderr']).margin:.3f}"
 
 
 def _making(config: ExperimentConfig, report: Report, arm: str) -> str:

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from core.evaluation.speed import ModelSpeed
-from core.evaluation.statistics import Estimate, mean, ratio_of_means, standard_error
+from core.evaluation.statistics import LEVEL, Estimate, interval_words, mean, mean_interval, ratio_of_means
 from core.system import units
 
 TEACHER = "teacher"
@@ -98,8 +98,9 @@ class TaskScores:
         return mean(self.values)
 
     @property
-    def standard_error(self) -> float | None:
-        return standard_error(self.values)
+    def interval(self) -> Estimate:
+        """The mean with its Student's t interval over the seeds."""
+        return mean_interval(self.values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,23 +298,25 @@ def table(card: Card) -> tuple[list[str], list[list[str]]]:
 
 
 def notes(card: Card) -> list[str]:
-    """What the numbers were measured on, and how intervals are meant."""
+    """Return what the numbers were measured on, and the level, method and n of every kind of interval."""
     said = []
     if card.timing is not None:
         timing = card.timing
         threads = f"{timing.threads} thread{'s' if timing.threads > 1 else ''}"
         said.append(f"Latency: one sequence of {timing.length} tokens through the whole model, logits included, in float32 on 1 thread; "
                     f"median of {timing.rounds} rounds in which the models took turns. Sequences and tokens a second: {timing.batch} "
-                    f"sequences at once on {threads}, {timing.batch_rounds} rounds. Faster: ratio within a round, 95% bootstrap interval; "
+                    f"sequences at once on {threads}, {timing.batch_rounds} rounds. Faster: ratio within a round, {_bracketed(card)}"
                     f"the prediction counts the operations of blocks and head. {timing.processor}.")
     if card.tasks:
         items = {task: next(each.items for row in card.rows if (each := row.of_task(task))) for task in card.tasks}
         counts = ", ".join(f"{task_name(task)} {count:,} items" for task, count in items.items())
         tuned = (f"after fine-tuning on up to {card.train_items:,} items for {card.epochs:g} epochs" if card.train_items
                  else "asked for the likelier label, without fine-tuning")
+        kind = interval_words("student_t", LEVEL, len(card.seeds), "seeds")
         several = len(card.seeds) > 1
-        spread = f"; seeds {', '.join(map(str, card.seeds))}, ± one standard error over them" if several else ""
-        margin = ", two standard errors to either side over paired seeds" if several else ""
+        single = "; one seed, without an interval" if card.train_items else ""
+        spread = f"; seeds {', '.join(map(str, card.seeds))}, ± half of the {kind}" if several else single
+        margin = f", in brackets the {kind}, paired" if several else ""
         said.append(f"Scores: {counts}, {tuned}{spread}. Retained: mean score over the teacher's on the same items{margin}; macro: of the "
                     "mean over the tasks.")
     if card.row("control") is not None:
@@ -345,8 +348,14 @@ def _pair(student: str, teacher: str) -> str:
 def _score(scores: TaskScores | None) -> str:
     if scores is None:
         return DASH
-    error = "" if scores.standard_error is None else f" ± {scores.standard_error:.1%}"
-    return f"{scores.mean:.1%}{error}"
+    margin = scores.interval.margin
+    return f"{scores.mean:.1%}" + ("" if margin is None else f" ± {margin:.1%}")
+
+
+def _bracketed(card: Card) -> str:
+    """Return what the brackets of *Faster* hold; nothing where there are none."""
+    kinds = {found.interval_words for row in card.rows if (found := card.faster(row)) is not None and found.interval_words}
+    return f"in brackets the {' or '.join(sorted(kinds))}; " if kinds else ""
 
 
 def _share(share: Estimate | float | None) -> str:

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.evaluation.statistics import interval_words, normal_interval
 from core.reports import retention_card
 from core.reports.retention_card import Card
 from core.studies.ablation import results
@@ -162,15 +163,17 @@ def measurement_document(measured: Measurement) -> dict[str, Any]:
 
 
 def measurement_table(measured: Sequence[Measurement]) -> str:
-    """One line a model and task: the score that it is judged by with its standard error, then the others."""
+    """Return one line a model and task: the headline score with its interval over the items, then the others."""
     rows = []
     for each in measured:
         others = [f"{name} {value:.4g}" for name, value in each.metrics.items()
                   if name not in (each.headline, "stderr", "tokens", "bytes") and "items" not in name]
-        error = f" ± {each.metrics['stderr']:.3f}" if "stderr" in each.metrics else ""
+        error = f" ± {normal_interval(0.0, each.metrics['stderr']).margin:.3f}" if "stderr" in each.metrics else ""
         rows.append((each.model, each.task, f"{each.headline} {each.metrics[each.headline]:.4g}{error}", f"{each.counted:,} {each.unit}",
                      ", ".join(others)))
-    return table(("MODEL", "TASK", "SCORE", "MEASURED ON", "ALSO"), rows)
+    note = f"± half of the {interval_words('normal', over='items')}"
+    return "\n".join([table(("MODEL", "TASK", "SCORE", "MEASURED ON", "ALSO"), rows),
+                      *([note] if any("stderr" in each.metrics for each in measured) else [])])
 
 
 def claim_document(claim: Claim, found: tuple[Outcome, str] | None) -> dict[str, Any]:

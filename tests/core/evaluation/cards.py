@@ -10,8 +10,11 @@ SEEDS = (42, 43, 44)
 
 
 def speed_of(latency: float, faster: float) -> ModelSpeed:
-    ratio = Estimate(faster, 0.95 * faster, 1.05 * faster) if faster != 1 else Estimate(1.0, 1.0, 1.0)
-    return ModelSpeed(Estimate(latency, 0.9 * latency, 1.1 * latency), Estimate(1 / latency, 0.9 / latency, 1.1 / latency), ratio, ratio)
+    def timed(value: float, share: float) -> Estimate:
+        return Estimate(value, (1 - share) * value, (1 + share) * value, 0.95, 100, "bootstrap", "rounds")
+
+    ratio = timed(faster, 0.05 if faster != 1 else 0.0)
+    return ModelSpeed(timed(latency, 0.1), timed(1 / latency, 0.1), ratio, ratio)
 
 
 def scores(imdb: tuple[float, ...], rt: tuple[float, ...]) -> tuple[TaskScores, ...]:

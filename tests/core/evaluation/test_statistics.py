@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from core.evaluation.statistics import MOST_TERMS, Estimate, bootstrap_median, interval_words, mean_interval, ratio_of_means, t_critical
+from core.evaluation.statistics import (
+    MOST_TERMS,
+    Estimate,
+    bootstrap_median,
+    interval_words,
+    mean_interval,
+    normal_interval,
+    ratio_of_means,
+    t_critical,
+)
 
 
 @pytest.mark.parametrize("n", [2, 3, 4, 5, 6, 7, 10, 31, 100, MOST_TERMS, MOST_TERMS + 1, MOST_TERMS + 2, MOST_TERMS + 3, 10**6])
@@ -117,3 +126,9 @@ def test_a_function_of_an_estimate_keeps_low_below_high(function) -> None:
     assert (mapped.level, mapped.n, mapped.method) == (0.95, 3, "student_t")
     assert mapped.low <= mapped.value <= mapped.high and mapped.value == function(2.0)
     assert Estimate(2.0).map(function) == Estimate(function(2.0))
+
+
+def test_the_interval_of_a_share_of_items_is_the_normal_one() -> None:
+    found = normal_interval(0.8, 0.02, 400)
+    assert (found.low, found.high) == pytest.approx(stats.norm.interval(0.95, 0.8, 0.02))
+    assert found.interval_words == "95% CI, normal approximation over 400 items"

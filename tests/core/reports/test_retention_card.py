@@ -98,7 +98,7 @@ def test_the_table_shows_raw_scores_beside_what_is_retained() -> None:
     lines = {line[0]: line[1:] for line in body}
     assert lines["Parameters"] == ["10M", "5.5M (55%)", "5.5M (55%)", "66M of 110M"]
     assert lines["Latency"][:2] == ["50 ms", "31 ms (62%)"]
-    assert lines["IMDb, accuracy"] == ["91.0% ± 0.6%", "89.0% ± 0.6%", "86.0% ± 0.6%", "92.8% of 93.5%"]
+    assert lines["IMDb, accuracy"] == ["91.0% ± 2.5%", "89.0% ± 2.5%", "86.0% ± 2.5%", "92.8% of 93.5%"]
     assert lines["Smaller"] == ["–", "45.0%", "45.0%", "40%"]
     assert lines["Faster"] == ["–", "60.0% [52.0, 68.0]", "60.0% [52.0, 68.0]", "60%"]
     assert lines["Faster, predicted"][1] == "66.7%"
@@ -108,7 +108,9 @@ def test_the_table_shows_raw_scores_beside_what_is_retained() -> None:
 def test_the_notes_say_items_seeds_and_conditions() -> None:
     text = " ".join(notes(card()))
     for words in ("IMDb 1,250 items", "Rotten Tomatoes 427 items", "seeds 42, 43, 44", "up to 2,000 items for 2 epochs", "128 tokens",
-                  "logits included", "1 thread", "32 sequences at once on 2 threads", "a processor", "1910.01108"):
+                  "logits included", "1 thread", "32 sequences at once on 2 threads", "a processor", "1910.01108",
+                  "in brackets the 95% CI, bootstrap over 100 rounds; ",
+                  "± half of the 95% CI, Student's t over 3 seeds", "in brackets the 95% CI, Student's t over 3 seeds, paired"):
         assert words in text
 
 
@@ -116,7 +118,7 @@ def test_the_notes_of_models_that_were_asked_claim_no_seeds() -> None:
     known = card()
     rows = tuple(replace(row, scores=tuple(replace(each, values=each.values[:1]) for each in row.scores)) for row in known.rows)
     text = " ".join(notes(replace(known, rows=rows, seeds=(42,), train_items=None, epochs=None)))
-    assert "without fine-tuning" in text and "seeds" not in text and "standard error" not in text
+    assert "without fine-tuning" in text and "seeds" not in text and "Student's t" not in text
 
 
 def test_markdown_is_a_table_and_its_notes() -> None:

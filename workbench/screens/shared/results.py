@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from core.config import ExperimentConfig
+from core.evaluation.statistics import interval_words, level_words, normal_interval, z_critical
 from core.metrics import metric
 from core.recorder import CONTROL, STUDENT
 from core.reports.retention_card import Card
@@ -209,7 +210,7 @@ def progress_text(run: Run, phases: Sequence[Event] = ()) -> str:
 
 def _cell(metrics: Mapping[str, float], name: str) -> str:
     text = number(metrics.get(name), f"eval/{name}")
-    return f"{text} ± {metrics['stderr']:.1%}" if name in COUNTED and "stderr" in metrics else text
+    return f"{text} ± {normal_interval(0.0, metrics['stderr']).margin:.1%}" if name in COUNTED and "stderr" in metrics else text
 
 
 def _items(measured: Measurements, name: str) -> str:
@@ -218,7 +219,9 @@ def _items(measured: Measurements, name: str) -> str:
     if any("items" in metrics for metrics in measured.values()):
         key = unit = "items"
     counts = {int(metrics[key]) for metrics in measured.values() if key in metrics}
-    return f"{', '.join(f'{each:,}' for each in sorted(counts))} {unit}" if counts else ""
+    has_error = name in COUNTED and any("stderr" in metrics for metrics in measured.values())
+    spread = f" (± {interval_words('normal', over='')})" if has_error else ""
+    return f"{', '.join(f'{each:,}' for each in sorted(counts))} {unit}{spread}" if counts else ""
 
 
 def _standard_error(name: str, metrics: Mapping[str, float]) -> float:
@@ -237,8 +240,8 @@ def _compared(name: str, after: Mapping[str, float], other: Mapping[str, float],
         better = "the same"
     # Both were measured on the same text, so this interval is wider than a paired one. Tokens count as independent of each other,
     # which makes theirs narrower than it should be.
-    elif abs(after[name] - other[name]) < 1.96 * math.hypot(_standard_error(name, after), _standard_error(name, other)):
-        better = "no difference beyond chance"
+    elif abs(after[name] - other[name]) < z_critical() * math.hypot(_standard_error(name, after), _standard_error(name, other)):
+        better = f"no difference beyond chance ({level_words()}, over the {'items' if name in COUNTED else 'tokens'})"
     return f"{about.label}: {shown} against {than}, {better}"
 
 

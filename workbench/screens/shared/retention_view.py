@@ -31,6 +31,8 @@ def show(card: Card, *, name: str) -> None:
         live_plotly(charts.intervals(points, x_title="share of the teacher's score", colours=series_colours(card), reference=1.0,
                                      hollow={card.published.name}, tick_format=".1~%"),
                     key=f"retained.{name}", label="Share of the teacher's score on each task")
+        kinds = {words for row in card.rows for task in card.tasks if (kept := card.retained(row, task)) and (words := kept.interval_words)}
+        st.caption(f"Lines: {' or '.join(sorted(kinds))}, paired." if kinds else "One seed: no intervals.")
     head, body = retention_card.table(card)
     views.text_table(head, body, numbers=True, label="Retention card", first_width="13rem")
     for note in retention_card.notes(card):
@@ -61,7 +63,8 @@ def _prediction(card: Card, student: Row) -> str:
 
 def _headline(label: str, share: Estimate | float | None, published: float, name: str, meaning: str) -> None:
     value = share.value if isinstance(share, Estimate) else share
-    between = f" Between {share.low:.1%} and {share.high:.1%}." if isinstance(share, Estimate) and share.low is not None else ""
+    between = (f" Between {share.low:.1%} and {share.high:.1%} ({share.interval_words})."
+               if isinstance(share, Estimate) and share.low is not None else "")
     st.metric(label, retention_card.DASH if value is None else f"{value:.1%}", delta=f"{name}: {published:.0%}", delta_color="off",
               delta_arrow="off", help=f"{meaning}{between}")
 
@@ -89,12 +92,12 @@ def series_colours(card: Card) -> dict[str, str]:
 
 def card_csv(card: Card) -> str:
     """Everything on the card, unrounded: one line a model and quantity."""
-    lines: list[tuple[str, str, str, float | None, float | None, float | None]] = []
+    lines: list[tuple[str, str, str, float | None, float | None, float | None, str]] = []
 
     def tell(row: Row, quantity: str, value: Estimate | float | None) -> None:
         if value is not None:
             each = value if isinstance(value, Estimate) else Estimate(value)
-            lines.append((row.kind, row.name, quantity, each.value, each.low, each.high))
+            lines.append((row.kind, row.name, quantity, each.value, each.low, each.high, each.interval_words))
 
     for row in card.rows:
         for quantity in ("parameters", "without_embeddings", "size_bytes", "flops"):
@@ -114,5 +117,5 @@ def card_csv(card: Card) -> str:
         tell(row, "macro retained", card.macro(row))
     paper = card.published
     for quantity, value in (("smaller", paper.smaller), ("faster", paper.faster), ("macro retained", paper.retained)):
-        lines.append(("published", paper.name, quantity, value, None, None))
-    return pd.DataFrame(lines, columns=["kind", "name", "quantity", "value", "low", "high"]).to_csv(index=False)
+        lines.append(("published", paper.name, quantity, value, None, None, ""))
+    return pd.DataFrame(lines, columns=["kind", "name", "quantity", "value", "low", "high", "interval"]).to_csv(index=False)

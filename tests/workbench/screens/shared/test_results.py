@@ -17,7 +17,7 @@ def test_the_table_says_what_was_measured_on_how_much():
     head, rows = results.result_table(measured)
     assert head == ["", "Teacher", "Student after", "Measured on"]
     assert rows[0] == ["held-out perplexity", "20.09", "24.53", "8,160 tokens"]
-    assert rows[-1] == ["sentiment accuracy", "85.0% ± 1.8%", "78.7% ± 1.8%", "400 reviews"]
+    assert rows[-1] == ["sentiment accuracy", "85.0% ± 3.5%", "78.7% ± 3.5%", "400 reviews (± 95% CI, normal approximation)"]
 
 
 def test_a_student_that_lost_to_its_control_is_told_so():
@@ -29,7 +29,7 @@ def test_a_student_that_lost_to_its_control_is_told_so():
 
 def test_a_difference_within_chance_is_no_difference():
     said = results.verdict({"student_after": examples.measured(0.50), "control": examples.measured(0.55)})
-    assert "sentiment accuracy: 71.2% against 70.2%, no difference beyond chance" in said
+    assert "sentiment accuracy: 71.2% against 70.2%, no difference beyond chance (95%, over the items)" in said
 
 
 @pytest.mark.parametrize(("tokens", "said"), [(1207, "no difference beyond chance"), (120_700, "better")])
@@ -80,7 +80,8 @@ def test_a_task_is_told_in_shares_of_its_items() -> None:
                      for value in (0.5, 0.8))
     head, rows = results.result_table({"student_before": before, "student_after": after})
     assert head == ["", "Student before", "Student after", "Measured on"]
-    assert rows == [["accuracy", "50.0% ± 2.0%", "80.0% ± 2.0%", "500 items"], ["most frequent label", "52.0%", "52.0%", "500 items"]]
+    assert rows == [["accuracy", "50.0% ± 3.9%", "80.0% ± 3.9%", "500 items (± 95% CI, normal approximation)"],
+                    ["most frequent label", "52.0%", "52.0%", "500 items"]]
     said = results.verdict({"student_before": before, "student_after": after})
     assert "accuracy: 80.0% against 50.0%, better" in said and "teacher" not in said and "frequent" not in said
     taught = results.verdict({"teacher": after, "student_before": before, "student_after": before | {"accuracy": 0.53}})
