@@ -13,6 +13,9 @@ from typing import Any
 
 from core.config import ExperimentConfig
 from core.metrics import MASKED, METRICS
+from core.studies.claims import outcomes
+from core.studies.claims.registry import CLAIMS
+from core.studies.claims.rules import VERDICT_NAMES
 from core.system.paths import PROJECT
 from workbench.settings import SETTINGS
 from workbench.terminal.cli import build_parser
@@ -184,8 +187,29 @@ def _which(key: str, cases: Mapping[str, Mapping[str, Any]]) -> str:
 # ---------------------------------------------------------------------------------------------------- pages
 
 
+def claims() -> str:
+    """Return every claim with the outcome that ships with the project: verdict, decisive number and its interval."""
+    rows = []
+    for claim in CLAIMS.values():
+        outcome = outcomes.shipped(claim)
+        source = f"[{claim.source.arxiv}]({claim.source.url}), {claim.source.place}"
+        if outcome is None:
+            rows.append((claim.name, claim.title, source, "not checked", "", ""))
+            continue
+        figure = claim.figures[0]
+        number = outcome.numbers[figure.name].interval
+        ends = "" if number.low is None else f" [{number.low:.3g}, {number.high:.3g}]"
+        rows.append((claim.name, claim.title, source, VERDICT_NAMES[outcome.verdict], str(len(outcome.seeds)),
+                     f"{figure.words}: {number.value:.3g}{ends}{' ' if figure.unit else ''}{figure.unit}"))
+    return _page("Claims", "Claims of the papers, tested at a scale of minutes by rules that were fixed before the first "
+                 "run. Brackets hold 95% "
+                 "confidence intervals, Student's t over the seeds. `python -m workbench claim NAME` repeats one.",
+                 _table(("claim", "statement", "source", "verdict", "seeds", "decisive number"), rows))
+
+
 REFERENCES: Mapping[str, Callable[[], str]] = {
-    "command-line.md": command_line, "recipes.md": recipes, "metrics.md": metrics, "settings.md": settings, "json.md": json_output}
+    "command-line.md": command_line, "recipes.md": recipes, "metrics.md": metrics, "settings.md": settings, "json.md": json_output,
+    "claims.md": claims}
 
 
 def _without_default(text: str) -> tuple[str, str]:

@@ -123,16 +123,25 @@ def keep(outcome: Outcome) -> Path:
     return path
 
 
+def shipped(claim: Claim) -> Outcome | None:
+    """Return the outcome that ships with the project, judged by the present rules; None where there is none of this version."""
+    return _read(SHIPPED / f"{claim.name}.json", claim)
+
+
 def latest(claim: Claim) -> tuple[Outcome, Literal["here", "shipped"]] | None:
     """Return the outcome to show and where it was made; None where the claim, as it stands now, was never checked.
 
     Unreadable files and outcomes of another version of the protocol count as none. The verdict is that of the present rules.
     """
-    for place, path in (("here", folder(claim.name) / "outcome.json"), ("shipped", SHIPPED / f"{claim.name}.json")):
-        try:
-            outcome = Outcome.from_dict(read_json(path) or {})
-        except (KeyError, TypeError, AttributeError):
-            continue
-        if outcome.version == claim.version:
-            return rejudge(outcome, claim), place
-    return None
+    if (here := _read(folder(claim.name) / "outcome.json", claim)) is not None:
+        return here, "here"
+    outcome = shipped(claim)
+    return None if outcome is None else (outcome, "shipped")
+
+
+def _read(path: Path, claim: Claim) -> Outcome | None:
+    try:
+        outcome = Outcome.from_dict(read_json(path) or {})
+    except (KeyError, TypeError, AttributeError):
+        return None
+    return rejudge(outcome, claim) if outcome.version == claim.version else None
