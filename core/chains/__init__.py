@@ -1,1 +1,1 @@
-"""Chains of anchors: their folder, the shapes between two anchors, and models of those shapes."""
+"""Chains of anchors: their folder, the shapes between two anchors, and models of those shapes (papers: docs/references.md)."""

@@ -10,9 +10,12 @@ Trans makes both of the target's shape: the small one is expanded (`core.student
 and to blocks that include those which the small one was built from. The paper leaves open which blocks and units; here the
 small anchor's blocks stand where their originals stood, and every block between is silent, or a copy of the one before it.
 
-*Substitution* uses that a small anchor's block was taught to speak for a run of the large one's blocks: wherever the hidden
-states at the ends of runs were aligned during distillation, a block can be swapped back for its run, and the depth moves by
-the length of the run. Which blocks go back first is measured once, when the chain is built.
+*Substitution* replaces blocks of S by the spans of B's blocks that they were aligned with: wherever the hidden states at the ends of
+spans were matched during distillation, the depth grows by the length of the span less one. At one width and between two models it is
+Boomerang distillation (2510.05064); choosing the blocks by a measurement is KLPatch's idea (2607.08170), which measures the KL at every
+size, where here the loss after each single swap is measured once, when the chain is built. New here are widths (B is cut to its most
+important neurons and refitted, `core.students.refit`), several anchors in one chain, and S itself as the baseline. The published recipe
+also takes B's norm and head with its last span and B's embeddings with its first, which unties a tied model; here those of S stay.
 
 Shapes: L blocks, D channels, F neurons.
 """

@@ -82,7 +82,30 @@ def make(chain: Chain, target: Target, folder: Path, *, method: Method | None = 
     with atomic_directory(folder.absolute(), 5 * target.parameters) as partial:
         save_model(model, partial, like=chain.folder(0))
         (partial / "stillhouse.json").write_text(json.dumps({"made_from": asdict(made)}, indent=2) + "\n", encoding="utf-8")
+        (partial / "README.md").write_text(model_card(made), encoding="utf-8")
     return made
+
+
+METHOD_TEXTS = {
+    "substitution": "Layers of the smaller anchor were replaced by the layers of the larger one that they had been aligned with, without "
+                    "training. At one width and between two models this is Boomerang distillation "
+                    "([arXiv 2510.05064](https://arxiv.org/abs/2510.05064)); here the larger anchor's layers are also cut to the target's "
+                    "width and refitted, and the smaller anchor is the baseline.",
+    "interpolation": "The weights of two anchors, brought to one shape, were averaged without training (Chain-based Distillation, "
+                     "[arXiv 2605.07783](https://arxiv.org/abs/2605.07783), equation 3).",
+}
+
+
+def model_card(made: GeneratedModel) -> str:
+    """Return the model card of a created model: how it was created, whose method that is, and what was measured."""
+    shape = made.target.dimensions
+    how = f"alpha {made.alpha:.3g}" if made.alpha is not None else f"layers replaced: {', '.join(map(str, made.swapped or ())) or 'none'}"
+    losses = "\n".join(f"| {name} | {loss:.4g} |" for name, loss in made.losses.items() if loss is not None)
+    table = f"\n\n| validation loss (nats/token), one chain, no interval | |\n| --- | ---: |\n{losses}" if losses else ""
+    return (f"---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags: [stillhouse]\n---\n\n"
+            f"# {shape.layers} layers, {made.target.parameters:,} parameters\n\n"
+            f"A language model of {shape.layers} layers, created from the chain {Path(made.chain).name} by {made.method} ({how}).\n\n"
+            f"## How it was created\n\n{METHOD_TEXTS[made.method]}{table}\n")
 
 
 def save_model(model: PreTrainedModel, folder: Path, *, like: Path) -> None:

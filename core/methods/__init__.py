@@ -1,4 +1,4 @@
-"""The methods of the papers, one module each, and which of them carries out an experiment."""
+"""The methods of the papers, one module each, and which of them carries out an experiment (papers: docs/references.md)."""
 
 from __future__ import annotations
 

@@ -12,7 +12,8 @@ checkpoint. The result is the folder that `core.chains.folder` opens.
 
 What the paper leaves open and is decided here: nested anchors are prefixes of one sorted model, so that all share their
 channels, heads and neurons; and when the losses match hidden layers by ``ends``, each student layer is aligned with the last of a
-span of teacher layers, which makes the sizes between two anchors usable without training (`core.chains.interpolation.substitute`).
+span of teacher layers, as in Boomerang distillation (2510.05064), which makes the sizes between two anchors usable without training
+(`core.chains.interpolation.substitute`). Papers by method: docs/references.md.
 """
 
 from __future__ import annotations

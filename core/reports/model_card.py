@@ -58,6 +58,7 @@ def model_card(config: ExperimentConfig, report: Report, *, arm: str = STUDENT) 
     header = yaml.safe_dump(front_matter(config, report, name, arm), sort_keys=False, allow_unicode=True)
     parts = [f"---\n{header}---\n\n# {name}", _summary(config, report, arm), "## Measured on held-out items", _table(report["metrics"]),
              _footnotes(config, report["metrics"]), *_retention(report), "## How it was made", _making(config, report, arm),
+             "## Methods", methods_section(config, arm),
              "## Use", _usage(report["metrics"]["student_after"]),
              "## Repeat", f"```\n{report['command'] or 'python -m workbench distill recipe.yaml'}\n```\n\n"
              "`recipe.yaml` beside this card is the whole configuration; `stillhouse.json` adds lineage, versions and every number."]
@@ -196,6 +197,46 @@ def _making(config: ExperimentConfig, report: Report, arm: str) -> str:
     facts.append(f"Training: {report['tokens']:,} tokens, {step} blocks a step, AdamW with peak learning rate {train.learning_rate:g}, "
                  f"{train.lr_scheduler_type} decay, seed {train.seed}.")
     return "\n".join(f"- {fact}" for fact in facts)
+
+
+def cited(config: ExperimentConfig, arm: str) -> dict[str, str]:
+    """Return the papers of the methods that a model was made with: arXiv identifier -> what is theirs (docs/references.md)."""
+    losses, student = config.losses, config.student
+    papers: dict[str, str] = {}
+
+    def counts(term: str) -> bool:
+        ramp = losses.weights()[term]
+        return arm == STUDENT and config.teacher is not None and bool(ramp.start or ramp.end)
+
+    if counts("kd"):
+        papers["1503.02531"] = "soft targets at a temperature"
+        papers |= {"reverse_kl": {"2306.08543": "reverse KL (MiniLLM)"}, "jsd": {"2306.13649": "generalised Jensen-Shannon (GKD)"},
+                   "forward_kl": {}}[losses.divergence]
+    if counts("hidden") or student.architecture == "distilbert":
+        papers["1910.01108"] = "DistilBERT: its student, its losses"
+    if counts("hidden_mse"):
+        papers |= {"1412.6550": "matched hidden states (FitNets)", "1908.09355": "matched layers of transformers (PKD)"}
+        if losses.hidden_layers == "ends":
+            papers["2510.05064"] = "layers aligned with spans of the teacher's layers (Boomerang distillation)"
+    if config.teacher is not None and student.init == "teacher" and student.model is None and student.fresh is None:
+        papers.setdefault("1910.01108", "a student that starts from its teacher's layers (DistilBERT)")
+        if student.layer_map == "importance":
+            papers["2402.02834"] = "layers chosen by the loss without them (Shortened LLaMA)"
+        if student.hidden or student.feed_forward:
+            papers["2407.14679"] = "width pruning by importance before distillation (Minitron)"
+    if student.lora is not None:
+        papers["2106.09685"] = "low-rank adapters (LoRA)"
+    if config.bridge is not None:
+        papers["1606.07947"] = "sequence-level distillation (SeqKD)"
+    if config.chain is not None:
+        papers["2605.07783"] = "a chain of anchors (Chain-based Distillation)"
+    return papers
+
+
+def methods_section(config: ExperimentConfig, arm: str) -> str:
+    """Return the papers as a list, or that there is none to name."""
+    return "\n".join(f"- [arXiv {identifier}](https://arxiv.org/abs/{identifier}): {what}"
+                     for identifier, what in cited(config, arm).items()) or "Training on text, or on labels, alone."
 
 
 def _task_making(config: ExperimentConfig, report: Report) -> list[str]:

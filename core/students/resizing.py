@@ -8,7 +8,8 @@ New channels are silent. What is written into them is 0, or, where norms subtrac
 the old ones, so that neither the mean nor the sum of squared deviations changes; all gains are multiplied by
 sqrt(old width / new width), because a norm divides by the width. New heads and neurons write nothing. An identity block
 writes nothing at all. A model that is only expanded therefore computes what it computed before, up to the norms' epsilon
-(compare 2605.07783, section 3, where zero-padding is not corrected for norms).
+(as Net2Net, 1511.05641, and HyperCloning, 2409.12903, by other means; compare 2605.07783, section 3, where zero-padding is not
+corrected for norms).
 
 Shapes: L blocks, D channels, H query heads, K key and value heads, S channels of a head, F neurons.
 """

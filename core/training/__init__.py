@@ -1,1 +1,1 @@
-"""Losses, batches and the training loop of distillation."""
+"""Losses, batches and the training loop of distillation (papers: docs/references.md)."""

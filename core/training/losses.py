@@ -5,7 +5,7 @@ p = softmax(v / T), q = softmax(z / T).
 
 Every term on logits returns its value per position together with its gradient with respect to z. Both come from the same
 probabilities, so the gradient costs one pass instead of a recorded graph, and `head_loss` can work through the positions
-in chunks and never hold more than one chunk of logits (the idea of fused linear losses, as in Liger-Kernel).
+in chunks and never hold more than one chunk of logits (the idea of fused linear losses, Liger Kernel, 2410.10989).
 
 Contract of the total: terms on logits taken at temperature T are multiplied by T squared (1503.02531, section 2), terms that
 know no temperature are not; every term is a weighted mean over positions whose divisor is the sum of its position weights
@@ -273,7 +273,7 @@ class _LogitLoss(torch.autograd.Function):
 
 
 class HiddenStateMatching(nn.Module):
-    """Mean squared error between the outputs of matched blocks (FitNets, 1412.6550; TinyBERT, 1909.10351, section 3.1).
+    """Mean squared error between the outputs of matched blocks (FitNets, 1412.6550; PKD, 1908.09355; TinyBERT, 1909.10351).
 
     A learnt projection maps the student's width to the teacher's where they differ. The output of the last block is
     only seen after the final norm, so the student's last block takes part only where it stands for the teacher's last.

@@ -116,9 +116,12 @@ def test_any_size_is_an_ordinary_model_folder(built: Path, tmp_path: Path) -> No
     assert made.method == "substitution" and made.alpha is None and len(made.swapped) == 1
     assert loss_of(model, chain) == pytest.approx(made.losses["this"], abs=1e-3)
     assert json.loads((tmp_path / "made" / "stillhouse.json").read_text())["made_from"]["swapped"] == list(made.swapped)
+    card = (tmp_path / "made" / "README.md").read_text(encoding="utf-8")
+    assert "Boomerang distillation" in card and "2510.05064" in card and f"| this | {made.losses['this']:.4g} |" in card
     with pytest.raises(ConfigError, match="is there already"):
         make(chain, target, tmp_path / "made")
     assert make(chain, target, tmp_path / "mixed", alpha=0.5).method == "interpolation"
+    assert "2605.07783" in (tmp_path / "mixed" / "README.md").read_text(encoding="utf-8")
 
 
 def test_an_anchors_size_is_the_anchor(built: Path, tmp_path: Path) -> None:

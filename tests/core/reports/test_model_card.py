@@ -7,7 +7,7 @@ from huggingface_hub import ModelCard
 from core.config import ExperimentConfig, LossSpec
 from core.recipes import parse_recipe, read_recipe
 from core.recorder import CONTROL
-from core.reports.model_card import describe_losses, model_card, record, write_folder_documents
+from core.reports.model_card import cited, describe_losses, model_card, record, write_folder_documents
 
 LANGUAGE = {"cross_entropy": 3.0, "perplexity": 20.0855, "bits_per_byte": 1.25, "kl_to_teacher": 0.5, "agreement": 0.625,
             "tokens": 8000, "bytes": 27000}
@@ -132,3 +132,17 @@ def test_three_documents_that_can_be_read_back(report, tmp_path):
 ])
 def test_losses_in_one_line(spec, text):
     assert describe_losses(LossSpec.model_validate(spec)) == text
+
+
+@pytest.mark.parametrize(("losses", "papers"), [
+    ({"w_kd": 1}, {"1503.02531", "1910.01108"}),
+    ({"w_kd": 1, "divergence": "reverse_kl"}, {"1503.02531", "2306.08543", "1910.01108"}),
+    ({"w_kd": 1, "divergence": "jsd"}, {"1503.02531", "2306.13649", "1910.01108"}),
+    ({"w_kd": 0, "w_hidden_mse": 1}, {"1412.6550", "1908.09355", "1910.01108"}),
+    ({"w_kd": 0, "w_hidden_mse": 1, "hidden_layers": "ends"}, {"1412.6550", "1908.09355", "2510.05064", "1910.01108"})])
+def test_the_card_names_whoever_had_its_methods_first(report, losses, papers):
+    settings = config(losses=losses)
+    assert set(cited(settings, "student")) == papers
+    text = model_card(settings, report)
+    assert all(f"https://arxiv.org/abs/{paper}" in text for paper in papers)
+    assert set(cited(settings, "control")) == {"1910.01108"}  # its layers are the teacher's, its losses are not

@@ -108,10 +108,11 @@ def _method(chain: Chain, target: Target) -> tuple[str, float | None]:
         method = st.segmented_control("Method", offered, default=offered[0], required=True, key="chain.method", format_func=METHODS.get,
                                       label_visibility="collapsed")
         if method == SUBSTITUTION:
-            st.caption("Blocks of the smaller anchor are swapped back for the blocks of the larger one that they were taught to stand "
-                       "for. No weights are averaged.")
+            st.caption("Blocks of the smaller anchor are replaced by the larger one's blocks that they were aligned with; no weights are "
+                       "averaged. At one width this is Boomerang distillation ([2510.05064](https://arxiv.org/abs/2510.05064)).")
             return method, None
-        st.caption("The weights of both anchors, brought to this shape, are averaged (2605.07783, equation 3).")
+        st.caption("The weights of both anchors, brought to this shape, are averaged "
+                   "([2605.07783](https://arxiv.org/abs/2605.07783), equation 3).")
         own = st.toggle("Choose alpha", key="chain.own alpha", help="Off: by the relative distance in parameters.")
         alpha = st.slider("alpha: share of the smaller anchor", 0.0, 1.0, default, 0.01, key=f"alpha.{target.parameters}", disabled=not own)
     return method, alpha if own else chain.default_alpha(target)
