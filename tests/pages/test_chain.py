@@ -179,7 +179,7 @@ def pocket(house: str, store: Store) -> chains.MadeModel:
     chain = place.open()
     target = next(point.target for point in chain.curve if point.target.bracket == 0)
     on_demand.make(chain, target, place.generated_dir / "pocket", measure=False)
-    chains.note(place.generated_dir / "pocket", losses=LOSSES)
+    chains.update_record(place.generated_dir / "pocket", losses=LOSSES)
     return chains.made(place)[0]
 
 
