@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:  # under `streamlit run` only this folder is on the path
@@ -43,7 +45,7 @@ chat = ChatMount()
 
 
 @contextlib.asynccontextmanager
-async def lifespan(_app: st.App):
+async def lifespan(_app: st.App) -> AsyncIterator[dict[str, Any]]:
     """Everything that runs beside the pages for as long as the server runs."""
     runner.start()
     try:

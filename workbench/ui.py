@@ -13,25 +13,26 @@ import streamlit as st  # noqa: E402
 
 from core.system.paths import ASSETS, PROJECT  # noqa: E402
 
-PAGES = [
-    ("home", "Home", {"default": True}),
-    ("new", "New experiment", {}),
-    ("tune", "Fine-tune", {}),
-    ("chain", "Chain", {}),
-    ("runs", "Runs", {}),
-    ("run", "Run", {"visibility": "hidden"}),  # reached from a run's name, as /run?run=...
-    ("compare", "Compare", {}),
-    ("device", "On device", {}),
-    ("models", "Models", {}),
-    ("ablation", "Ablation", {}),
-    ("claims", "Claims", {}),
-    ("checks", "Claims", {"visibility": "hidden"}),  # the address of release 0.1.0 leads to that of today
+PAGES = [  # name, title, whether the menu shows it
+    ("home", "Home", True),
+    ("new", "New experiment", True),
+    ("tune", "Fine-tune", True),
+    ("chain", "Chain", True),
+    ("runs", "Runs", True),
+    ("run", "Run", False),  # reached from a run's name, as /run?run=...
+    ("compare", "Compare", True),
+    ("device", "On device", True),
+    ("models", "Models", True),
+    ("ablation", "Ablation", True),
+    ("claims", "Claims", True),
+    ("checks", "Claims", False),  # the address of release 0.1.0 leads to that of today
 ]
 
 ACCENT_AS_TEXT = "button[role=radio][aria-checked=true], [data-testid=stTab][aria-selected=true], [data-testid=stSliderThumbValue]"
 
 st.logo(ASSETS / "logo.svg", size="large")
-page = st.navigation([st.Page(PROJECT / "pages" / f"{name}.py", title=title, **options) for name, title, options in PAGES], position="top")
+page = st.navigation([st.Page(PROJECT / "pages" / f"{name}.py", title=title, default=name == "home",
+                              visibility="visible" if shown else "hidden") for name, title, shown in PAGES], position="top")
 st.set_page_config(page_title=f"{page.title} · Stillhouse", page_icon=ASSETS / "mark.svg", layout="wide")
 st.html(ROOT / "workbench" / "screens" / "shared" / "pages.css")
 if st.context.theme.type == "dark":  # the accent carries white labels there, and is too dark to be text itself

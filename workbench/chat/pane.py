@@ -170,7 +170,7 @@ def _grow(name: str, past: Turns, turn: Turn, pending: PendingAnswers) -> Iterat
     yield turn, "loading the model"
     shown = 0.0
     try:
-        generation = client.engine().generate(name, turns.conversation(past, turn.question), **turn.sampling)
+        generation = client.engine().generate(name, turns.conversation(past, turn.question), **(turn.sampling or {}))
         pending.follow(generation)
         for part in generation:
             match part:
@@ -190,7 +190,7 @@ def _grow(name: str, past: Turns, turn: Turn, pending: PendingAnswers) -> Iterat
 
 def _drawn(values: tuple[float | None, ...]) -> dict[str, float]:
     # An emptied number field sends None.
-    return {name: int(value or 0) if name in WHOLE_NUMBERS else value for name, value in zip(SAMPLING, values, strict=True)}
+    return {name: int(value or 0) if name in WHOLE_NUMBERS else value or 0.0 for name, value in zip(SAMPLING, values, strict=True)}
 
 
 def look(index: int) -> Callable[..., Any]:

@@ -32,6 +32,7 @@ from workbench.store import Store, references
 
 if TYPE_CHECKING:
     from core.chains.folder import Chain, Target
+    from core.chains.on_demand import Method
     from core.models.checkpoints import Task
 
 STOP_SECONDS = 2.0  # what the process gets to end by itself
@@ -112,7 +113,7 @@ class Engine:
             config = config.model_copy(update={"teacher": TeacherSpec(model=self._resolve(config.teacher.model))})
         return self._call("plan", config=config.to_dict(), measure=measure)
 
-    def make_size(self, chain: Chain, target: Target, folder: Path, *, method: str | None = None,
+    def make_size(self, chain: Chain, target: Target, folder: Path, *, method: Method | None = None,
                   alpha: float | None = None) -> dict[str, Any]:
         """`core.chains.on_demand.make` without its measurements, as plain data; `folder` then holds the model."""
         return self._call("make_size", chain=_told(chain), target=asdict(target), folder=str(folder), method=method, alpha=alpha)
@@ -226,6 +227,8 @@ class _Process:
             self._popen = subprocess.Popen([sys.executable, "-m", "workbench.inference.server"], env=environment,
                                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
                                            **detached())  # Ctrl-C is the application's; this ends with its pipe
+        assert self._popen.stdin is not None and self._popen.stdout is not None  # both are pipes
+        self._requests, self._messages = self._popen.stdin, self._popen.stdout
         self._write_lock, self._inbox_lock = threading.Lock(), threading.Lock()
         self._numbers = itertools.count(1)
         self._inboxes: dict[int, queue.SimpleQueue[dict[str, Any]]] = {}
@@ -279,12 +282,12 @@ class _Process:
     def _write(self, request: dict[str, Any]) -> None:
         try:
             with self._write_lock:
-                wire.send(self._popen.stdin, request)
+                wire.send(self._requests, request)
         except (BrokenPipeError, ValueError):  # dead, or closed: the reading thread notifies everyone who waits
             logging.getLogger(__name__).info("The engine process %d takes no more requests.", self.pid)
 
     def _read(self) -> None:
-        for message in wire.receive(self._popen.stdout):
+        for message in wire.receive(self._messages):
             with self._inbox_lock:
                 inbox = self._inboxes.get(message["id"])
             if inbox is not None:
@@ -294,12 +297,12 @@ class _Process:
             for inbox in self._inboxes.values():
                 inbox.put({"kind": "lost"})
         self._popen.wait()
-        self._popen.stdout.close()
+        self._messages.close()
         self._close_requests()
 
     def _close_requests(self) -> None:
         with self._write_lock, contextlib.suppress(BrokenPipeError):  # a request that a dead process did not take
-            self._popen.stdin.close()
+            self._requests.close()
 
 
 def _told(chain: Chain) -> dict[str, str]:

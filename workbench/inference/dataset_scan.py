@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.config import DataSpec
 from core.data import prepare
+from core.data.packing import Segment
 from core.data.rows import Row
 from core.models.architectures import Objective
 
@@ -25,7 +26,8 @@ def scan_dataset(spec: DataSpec, tokenizer: PreTrainedTokenizerBase | None, seed
     Raises:
         DataError, NetworkError: as `core.data.sources.rows`, for any row.
     """
-    sampled, characters, total = [], 0, 0
+    sampled: list[list[Segment]] = []
+    characters, total = 0, 0
     count = 0
     for row in prepare.rows(spec, "train", seed, objective):
         count += 1

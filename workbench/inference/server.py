@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import torch
 
@@ -40,6 +40,9 @@ from workbench import paths
 from workbench.error_mapping import is_out_of_memory
 from workbench.inference import wire
 from workbench.inference.model_pool import ModelPool, free_memory
+
+if TYPE_CHECKING:
+    from core.chains.on_demand import Method
 
 FLUSH_SECONDS = 0.05  # between two pieces of an answer: no eye sees more of them, and each costs both processes time
 TIDY_SECONDS = 30.0  # between two looks for models that nobody uses
@@ -99,10 +102,10 @@ class Server:
         # exports at once would spoil each other's times and need the memory of both.
         self._alone = threading.Lock()
         self._cancelled: dict[int, threading.Event] = {}
-        self._operations = {"info": self._info, "generate": self._generate, "lens": self._lens, "next_token": self._next_token,
-                            "blanks": self._blanks, "classes": self._classes, "preview": self._preview, "scan_dataset": self._scan_dataset,
-                            "plan": self._plan, "make_size": self._make_size, "measure_size": self._measure_size,
-                            "export": self._export}
+        self._operations: dict[str, Callable[..., Iterator[Message]]] = {
+            "info": self._info, "generate": self._generate, "lens": self._lens, "next_token": self._next_token, "blanks": self._blanks,
+            "classes": self._classes, "preview": self._preview, "scan_dataset": self._scan_dataset, "plan": self._plan,
+            "make_size": self._make_size, "measure_size": self._measure_size, "export": self._export}
 
     def serve(self) -> None:
         """Start a thread for every request; return when there can be no more."""
@@ -233,8 +236,8 @@ class Server:
         with self._alone if measure else contextlib.nullcontext(), self._cores.share():
             yield _value(asdict(plan.plan(parse_recipe(config), measure=measure)))
 
-    def _make_size(self, _cancelled: threading.Event, chain: dict[str, str], target: dict[str, Any], folder: str, method: str | None,
-                   alpha: float | None) -> Iterator[Message]:
+    def _make_size(self, _cancelled: threading.Event, chain: dict[str, str], target: dict[str, Any], folder: str,
+                   method: Method | None, alpha: float | None) -> Iterator[Message]:
         from core.chains import on_demand
 
         with self._cores.share(target["parameters"]):

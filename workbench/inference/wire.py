@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from core.errors import StillhouseError
 
@@ -68,13 +68,13 @@ class Answer:
     finish: str
 
 
-def send(stream: BinaryIO, message: Mapping[str, Any]) -> None:
+def send(stream: IO[bytes], message: Mapping[str, Any]) -> None:
     """Write one object. Callers hold a lock: two lines must not mix."""
     stream.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
     stream.flush()
 
 
-def receive(stream: BinaryIO) -> Iterator[dict[str, Any]]:
+def receive(stream: IO[bytes]) -> Iterator[dict[str, Any]]:
     """Every object until the other side is gone; a line cut short by its end is dropped."""
     for line in stream:
         if line.endswith(b"\n"):

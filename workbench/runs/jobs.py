@@ -182,6 +182,7 @@ def _checked(config: ExperimentConfig, store: Store) -> tuple[ExperimentConfig, 
 
 def _trouble(run: Run) -> str | None:
     """Why the process of an active run must be gone; None while it may be alive."""
+    assert run.started is not None, f"{run.id} is {run.status} and has no start"  # it is written together with the status
     now = time.time()
     if run.process is None:
         return "Its process was never started." if now - run.started > START_SECONDS else None
@@ -195,6 +196,7 @@ def _trouble(run: Run) -> str | None:
 
 
 def _spawn(run: Run, store: Store) -> None:
+    assert run.device is not None, f"{run.id} was not claimed for a device"
     environment = slot_environment(run.requested_device, run.device, inherited())
     environment |= {"PYTHONUNBUFFERED": "1", "TQDM_DISABLE": "1", "STILLHOUSE_HOME": str(store.home),
                     "PYTHONPATH": os.pathsep.join(filter(None, (str(SOURCE), os.environ.get("PYTHONPATH"))))}

@@ -180,7 +180,8 @@ def loader(run: Run, store: Store) -> Callable[..., LoadedModel]:
 
 
 def _run_of(reference: str, store: Store) -> tuple[Run, str] | None:
-    name, part = re.fullmatch(rf"(.*?)(?::({'|'.join(PARTS)}|\d+))?", reference, re.DOTALL).groups()
+    named = re.search(rf":({'|'.join(PARTS)}|\d+)\Z", reference)
+    name, part = (reference[:named.start()], named[1]) if named else (reference, STUDENT)
     try:
         run = store.run(name)
     except RunNotFoundError:
@@ -190,7 +191,7 @@ def _run_of(reference: str, store: Store) -> tuple[Run, str] | None:
     if run.deleted is not None:
         raise ModelNotFoundError(f"The run '{run.name}' is in the bin.", "A run that is not deleted was expected.",
                             f"Restore it: python -m workbench restore {run.name}")
-    return run, part or STUDENT
+    return run, part
 
 
 def _of_chain(reference: str) -> Path | None:

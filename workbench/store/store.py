@@ -291,8 +291,9 @@ def _taken(connection: sqlite3.Connection, name: str, except_id: str = "") -> bo
 
 
 def _free_name(connection: sqlite3.Connection, wanted: str) -> str:
-    stem, number = re.fullmatch(r"(.+?)(?:-(\d{1,4}))?", wanted).groups()
-    name, count = wanted, int(number or 1)
+    numbered = re.search(r"(?<=.)-(\d{1,4})\Z", wanted)
+    stem, count = (wanted[:numbered.start()], int(numbered[1])) if numbered else (wanted, 1)
+    name = wanted
     while _taken(connection, name):
         count += 1
         name = f"{stem[:74]}-{count}"

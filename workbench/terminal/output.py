@@ -56,7 +56,8 @@ def run_document(run: Run) -> dict[str, Any]:
 
 def hint(run: Run) -> str | None:
     """Return what to do about the end of a run."""
-    return fix_text(run.error) if run.error_json else run.hint
+    error = run.error if run.error_json else None
+    return run.hint if error is None else fix_text(error)
 
 
 def run_details(run: Run, store: Store) -> dict[str, Any]:

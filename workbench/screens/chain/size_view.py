@@ -156,7 +156,7 @@ def measured(place: ChainPlace, chain: Chain, model: chains.MadeModel) -> dict[s
     if model.losses:
         return model.losses
     try:
-        losses = background.answer(background.measured_size, str(place.path), chain.reference, str(model.folder),
+        losses = background.answer(background.measured_size, str(place.path), chain.reference, str(model.folder), model.target,
                                    meanwhile="Measuring it and its baselines on held-out text …")
     except StillhouseError as error:
         views.problem(error)

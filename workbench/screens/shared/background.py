@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import streamlit as st
 
+from core.chains.folder import Target
 from core.config import DataSpec
 from core.models.checkpoints import Task
 from core.recipes import parse_recipe
@@ -19,7 +19,15 @@ from workbench.store import chains
 
 POLL_SECONDS = 0.7
 
-Question = Callable[..., "Future[dict[str, Any]]"]
+
+class Question(Protocol):
+    """One of the cached functions below."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Future[dict[str, Any]]:
+        """Return the answer to come, the same one for the same arguments."""
+
+    def clear(self, *args: Any, **kwargs: Any) -> None:
+        """Forget the answer to these arguments."""
 
 
 @st.cache_resource(show_spinner=False)
@@ -46,14 +54,15 @@ def preview(data_json: str, model: str) -> Future[dict[str, Any]]:
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def measured_size(chain: str, name: str, folder: str) -> Future[dict[str, Any]]:
+def measured_size(chain: str, name: str, folder: str, _target: Target) -> Future[dict[str, Any]]:
     """The validation losses of a made model and of what it must be held against.
 
     Args:
         chain, name: the chain's folder, and what it is called.
+        folder, _target: of the made model.
     """
-    place, model = chains.ChainPlace(name, Path(chain)), chains.read_made(Path(folder))
-    return _pool().submit(client.engine().measure_size, place.open(), model.target, model.folder)
+    place = chains.ChainPlace(name, Path(chain))
+    return _pool().submit(client.engine().measure_size, place.open(), _target, Path(folder))
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)

@@ -24,9 +24,10 @@ Trace = dict[str, Any]  # plain data of a plotly object
 POINTS = 1500  # per curve and refresh: more cannot be told apart on a screen and cost the browser long tasks
 TERM_COLOURS = {"kd": TEAL, "hard": BLUE, "hidden": VIOLET, "hidden_mse": ROSE}
 PERCENT = {"tickformat": ".0%"}
-TICKS = {"learning_rate": {"tickformat": "~g", "nticks": 5}, "eval/agreement": PERCENT, "eval/sentiment_accuracy": PERCENT,
-         "eval/masked_accuracy": PERCENT, "eval/accuracy": PERCENT, "eval/exact_match": PERCENT, "eval/answer_f1": PERCENT,
-         "eval/f1": PERCENT}
+TICKS: dict[str, Trace] = {
+    "learning_rate": {"tickformat": "~g", "nticks": 5},
+    **dict.fromkeys(("eval/agreement", "eval/sentiment_accuracy", "eval/masked_accuracy", "eval/accuracy", "eval/exact_match",
+                     "eval/answer_f1", "eval/f1"), PERCENT)}
 BAR_ROW, BAR_ROOM = 25, 1.5  # pixels of a bar; the axis in bars of the longest, with room for the words behind it
 TOOLBAR, LEGEND = 28, 26  # pixels above the plot: the toolbar lies over the legend, not on it
 TALLEST = 25  # bars of the distribution at T = 1 end at that many times the highest softened one, which else would vanish
@@ -81,7 +82,8 @@ def evaluation(curves: pd.DataFrame, name: str, *, teacher: float | None = None,
         curve = select(curves, arm, name)
         if len(curve):
             traces.append(_line(curve, arm, ROLE_COLOURS[arm], dash=dash) | {"mode": "lines+markers", "marker": {"size": 5}})
-    logarithmic, level = name == "eval/perplexity", {}  # its logarithm is the cross-entropy
+    logarithmic = name == "eval/perplexity"  # its logarithm is the cross-entropy
+    level: Trace = {}
     if teacher is not None:
         line = {"color": ROLE_COLOURS["teacher"], "width": 1, "dash": "dot"}
         level["shapes"] = [{"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": teacher, "y1": teacher, "line": line}]
@@ -107,7 +109,7 @@ def overlay(curves: pd.DataFrame, name: str) -> go.Figure:
             curve = select(table, arm, name)
             if len(curve):
                 curve = downsample(smooth(curve) if len(curve) >= SMOOTHING_FROM else curve)
-                label = run if arm == STUDENT else f"{run} (control)"
+                label = str(run) if arm == STUDENT else f"{run} (control)"
                 traces.append(_line(curve, label, SERIES[index % len(SERIES)], dash=dash))
     return figure(traces, height=380, y_title=axis_label(name), legend=True, logarithmic=name == "eval/perplexity", y_axis=TICKS.get(name))
 
@@ -190,7 +192,7 @@ def ranked(bars: pd.DataFrame, *, colour: str, longest: float) -> go.Figure:
                     "text": texts, "textposition": "outside", "cliponaxis": False, "customdata": labels,
                     "hovertemplate": "%{customdata}: %{x:.2%}<extra></extra>"}
     # Nothing to zoom into: a finger that lands here scrolls the page.
-    still = {"dragmode": False, "modebar": {"remove": ["zoom", "pan", "resetScale", "toImage"]}}
+    still: Trace = {"dragmode": False, "modebar": {"remove": ["zoom", "pan", "resetScale", "toImage"]}}
     return figure([trace], height=52 + BAR_ROW * len(bars), x_title="probability", y_title="", legend=False, hovermode="closest",
                   bargap=0.3, margin={"l": 8, "r": 8, "t": 4, "b": 8}, **still,
                   x_axis={"range": [0, longest * BAR_ROOM], "tickformat": "~%", "nticks": 5},

@@ -18,14 +18,16 @@ def fetch_button(name: str, label: str = "Fetch", *, width: int | None = None) -
         width: pixels of the progress bar (default: all there are).
     """
     fetches = _fetches()
-    if name in fetches and fetches[name].error is None:
+    fetch = fetches.get(name)
+    failure = None if fetch is None else fetch.error
+    if fetch is not None and failure is None:
         st.fragment(_progress, run_every=POLL_SECONDS)(name, width)
         return
     if st.button(label, key=f"fetch.{name}", type="primary", icon=":material/download:"):
         fetches[name] = Fetch(name)
         st.rerun()
-    if name in fetches:
-        views.problem(fetches[name].error)
+    if failure is not None:
+        views.problem(failure)
 
 
 @st.cache_resource(show_spinner=False)

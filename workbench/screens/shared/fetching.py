@@ -39,6 +39,7 @@ class Fetch:
     def _follow(self) -> None:
         said = ""
         with self._process as process:
+            assert process.stdout is not None and process.stderr is not None  # both are pipes
             for line in process.stderr:  # universal newlines: the progress line's "\r" ends a line too
                 if found := re.search(r"(\d+) of (\d+) MiB", line):
                     self.share = int(found[1]) / max(int(found[2]), 1)

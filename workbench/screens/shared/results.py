@@ -205,7 +205,7 @@ def progress_text(run: Run, phases: Sequence[Event] = ()) -> str:
     told = phases[-1].payload if phases and phases[-1].payload["name"] == progress.phase else {}
     words = PHASES.get(progress.phase, f"{progress.phase[0].upper()}{progress.phase[1:]}")
     place = f", {told['done'] + 1} of {told['total']}" if "done" in told else ""
-    return f"{words.format(who=MEASURED.get(told.get('who'), 'a model'), place=place)} …"
+    return f"{words.format(who=MEASURED.get(told.get('who', ''), 'a model'), place=place)} …"
 
 
 def _cell(metrics: Mapping[str, float], name: str) -> str:

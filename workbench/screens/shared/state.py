@@ -76,8 +76,9 @@ class Curves:
         if self.table is not None and new.empty:
             return self.table
         # Steps come again after a resume: their new values replace the old ones.
-        spans = new.groupby(["arm", "name"], observed=True)["step"].agg(["min", "max"])
-        again = any(first <= self.ends.get(curve, -1) for curve, first in spans["min"].items())
+        spans = new.groupby(["arm", "name"], observed=True)["step"].agg(["min", "max"]).reset_index()
+        curves = list(zip(spans["arm"], spans["name"], strict=True))
+        again = any(first <= self.ends.get(curve, -1) for curve, first in zip(curves, spans["min"], strict=True))
         if self.table is None:
             self.table = new.sort_values("step", kind="stable", ignore_index=True)
         else:
@@ -85,7 +86,7 @@ class Curves:
             if again:
                 newest = self.table.drop_duplicates(["arm", "name", "step"], keep="last")
                 self.table = newest.sort_values("step", kind="stable", ignore_index=True)
-        for curve, last_step in spans["max"].items():
+        for curve, last_step in zip(curves, spans["max"], strict=True):
             self.ends[curve] = max(last_step, self.ends.get(curve, -1))
         self.last = int(new["rowid"].max()) if len(new) else self.last
         return self.table
@@ -94,7 +95,7 @@ class Curves:
 def curves(run_id: str) -> pd.DataFrame:
     """All numbers of a run, for `charts`; this session's own copy, brought up to date."""
     kept: dict[str, Curves] = st.session_state.setdefault("curves", {})
-    kept[run_id] = kept.pop(run_id, None) or Curves()  # the one used last stands last
+    kept[run_id] = kept.pop(run_id) if run_id in kept else Curves()  # the one used last stands last
     while len(kept) > KEPT_CURVES:
         kept.pop(next(iter(kept)))
     return kept[run_id].fetch(store(), run_id)
@@ -140,7 +141,7 @@ def entry_of(reference: str) -> ModelEntry | None:
 def task_of(reference: str) -> Task | None:
     """What a model's head is for; None where that is not known."""
     entry = entry_of(reference)
-    return entry and entry.task
+    return None if entry is None else entry.task
 
 
 def resolved(reference: str) -> str:

@@ -6,13 +6,15 @@ themes; `workbench/.streamlit/config.toml` gives the pages the same series.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 TEAL, COPPER, VIOLET, BLUE, ROSE, OLIVE, BROWN, GREY = SERIES = (
     "#0f857a", "#c8651b", "#8b62c4", "#3f78c4", "#c34f78", "#75871f", "#a26d45", "#7b858c")
 
 # Who is drawn in which colour, on every page: the accent belongs to the student.
 ROLE_COLOURS = {"student": TEAL, "teacher": COPPER, "control": GREY}
+
+BadgeColour = Literal["red", "orange", "yellow", "blue", "green", "violet", "gray", "grey", "primary"]  # what `st.badge` takes
 
 # Text, grid and hover colours follow the page's theme and are filled in by the browser (live_plotly.js).
 PLOTLY_TEMPLATE: dict[str, Any] = {

@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Literal
 
 import streamlit as st
 
@@ -15,14 +16,17 @@ from core import metrics
 from core.errors import StillhouseError
 from core.system.units import duration
 from workbench.runs import jobs
-from workbench.screens.shared.theme import TEAL
-from workbench.store.records import Run
+from workbench.screens.shared.theme import TEAL, BadgeColour
+from workbench.store.records import Run, Status
 
-STATUS_LOOKS = {  # colour, icon
+STATUS_LOOKS: dict[Status, tuple[BadgeColour, str]] = {  # colour, icon
     "queued": ("gray", "schedule"), "starting": ("blue", "hourglass_top"), "running": ("primary", "play_circle"),
     "stopping": ("orange", "pause_circle"), "stopped": ("gray", "stop_circle"), "finished": ("green", "check_circle"),
     "failed": ("red", "error"), "lost": ("orange", "link_off"),
 }
+
+# by the direction that is an improvement: in which colours `st.metric` shows a change upwards and downwards
+DELTA_COLOURS: dict[str, Literal["inverse", "normal", "off"]] = {"lower": "inverse", "higher": "normal", "none": "off"}
 
 # Shown as percentages.
 SHARES = ("eval/agreement", "eval/sentiment_accuracy", "eval/masked_accuracy", "eval/accuracy", "eval/majority_share", "eval/f1",
@@ -139,9 +143,8 @@ def number(value: float | None, name: str, digits: int = 4) -> str:
 def metric(name: str, value: float | None, *, delta: float | None = None, masked: bool = False) -> None:
     """One number with its label and meaning; `delta` is the change since training began, `masked` as in `core.metrics.metric`."""
     about = metrics.metric(name, masked=masked)
-    direction = {"lower": "inverse", "higher": "normal", "none": "off"}[about.better]
     change = None if delta is None or not math.isfinite(delta) else f"{'+' if delta >= 0 else '-'}{number(abs(delta), name, 3)}"
-    st.metric(label(name, masked=masked), number(value, name, 3), delta=change, delta_color=direction, help=about.help)
+    st.metric(label(name, masked=masked), number(value, name, 3), delta=change, delta_color=DELTA_COLOURS[about.better], help=about.help)
 
 
 def label(name: str, *, masked: bool = False) -> str:
