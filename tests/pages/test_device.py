@@ -34,7 +34,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def exported(encoder: str, home: Path) -> Path:
     """The same, exported as the page would."""
-    folder = exports.export_folder(catalog.describe(encoder))
+    folder = exports.export_folder(encoder, Path(encoder))
     exporting.export(encoder, exports.FORM, folder, name=encoder)
     return folder
 
@@ -80,7 +80,7 @@ def test_not_exported_yet_then_under_way(open_page: Open, encoder: str, monkeypa
     assert "Not exported yet" in texts(page)
     fault_free(button(page, "Export").click().run())
     assert f"Exporting {encoder}" in texts(page).replace("\\", "")
-    assert asked[0] == (encoder, "onnx-int8", str(exports.export_folder(catalog.describe(encoder))))
+    assert asked[0] == (encoder, "onnx-int8", str(exports.export_folder(encoder, Path(encoder))))
 
 
 def test_an_export_that_failed(open_page: Open, encoder: str, monkeypatch: pytest.MonkeyPatch) -> None:

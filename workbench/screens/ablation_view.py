@@ -21,7 +21,7 @@ from core.system.paths import PROJECT
 from core.system.units import duration
 from workbench.screens.shared import charts, state, views
 from workbench.screens.shared.live_plotly import live_plotly
-from workbench.screens.shared.theme import TEAL
+from workbench.screens.shared.theme import TEAL, BadgeColour
 from workbench.store import references
 from workbench.studies import background
 from workbench.studies.jobs import AblationJob, JobState
@@ -30,8 +30,9 @@ POLL_SECONDS = 1.5
 FIRST = "distilbert"  # the recipe whose parts the paper took away
 RECIPES = Path("assets", "recipes")  # relative to the project's folder, as commands name them
 DIFFERENCE = "difference"
-LOOKS = {"running": ("primary", "play_circle"), "finished": ("green", "check_circle"), "stopped": ("gray", "stop_circle"),
-         "failed": ("red", "error"), "lost": ("orange", "link_off")}
+LOOKS: dict[str, tuple[BadgeColour, str]] = {
+    "running": ("primary", "play_circle"), "finished": ("green", "check_circle"), "stopped": ("gray", "stop_circle"),
+    "failed": ("red", "error"), "lost": ("orange", "link_off")}
 
 
 def show() -> None:

@@ -13,11 +13,13 @@ from core.studies.claims.outcomes import Number, Outcome, Rejudgement
 from core.studies.claims.rules import VERDICT_NAMES, VERSION, VERSIONS
 from core.system.units import duration
 from workbench.screens.shared import views
+from workbench.screens.shared.theme import BadgeColour
 from workbench.studies import background
 from workbench.studies.jobs import ClaimJob, JobState
 
 POLL_SECONDS = 1.5
-VERDICT_LOOKS = {"pass": ("green", "check_circle"), "fail": ("red", "cancel"), "inconclusive": ("orange", "help")}
+VERDICT_LOOKS: dict[str, tuple[BadgeColour, str]] = {
+    "pass": ("green", "check_circle"), "fail": ("red", "cancel"), "inconclusive": ("orange", "help")}
 HEADLINES = 2  # figures of a claim on its card; all of them stand in the expander below
 
 

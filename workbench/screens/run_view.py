@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 import streamlit as st
@@ -102,7 +103,7 @@ def _actions(run: Run) -> None:
     if run.status == "finished" and run.crosses_bridge and st.button(
             "Build a chain below it", icon=":material/add_link:", key="chain below", help="Opens the chain builder, this model on top."):
         st.switch_page(state.CHAIN, query_params={"teacher": run.name})
-    looks = "secondary" if run.builds_chain else "primary"
+    looks: Literal["primary", "secondary"] = "secondary" if run.builds_chain else "primary"
     compared = _compared_models(run)
     pane = panes.of_models([run.name, *compared]) if run.status == "finished" else None
     if pane is not None and st.button(pane.comparison, type=looks, icon=f":material/{pane.icon}:", key="compare"):

@@ -110,13 +110,13 @@ def final_table(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
 def bin_contents() -> None:
     """Deleted runs, each to be restored or removed for good."""
     store = state.store()
-    deleted = [run for run in store.runs(include_deleted=True) if run.deleted is not None]
+    deleted = [(run, when) for run in store.runs(include_deleted=True) if (when := run.deleted) is not None]
     if not deleted:
         return
     with st.expander(f"Bin ({len(deleted)})", icon=":material/delete:"):
-        for run in deleted:
+        for run, when in deleted:
             with st.container(horizontal=True, vertical_alignment="center"):
-                st.markdown(f"**{run.name}**  :gray[deleted {views.ago(run.deleted)}]", width="stretch")
+                st.markdown(f"**{run.name}**  :gray[deleted {views.ago(when)}]", width="stretch")
                 if st.button("Restore", key=f"restore.{run.id}", icon=":material/undo:"):
                     state.take_from_bin(run)
                     st.rerun()

@@ -14,7 +14,7 @@ import streamlit as st
 from core.config import AnchorSpec, ExperimentConfig
 from core.errors import CompatibilityError, ConfigError, ModelError, NetworkError, StillhouseError
 from core.models import compatibility
-from core.models.dimensions import Dimensions, ParameterCounter
+from core.models.dimensions import Dimensions
 from core.recipes import describe, parse_recipe, read_recipe
 from core.system import units
 from core.system.paths import ASSETS
@@ -24,6 +24,7 @@ from workbench.store import references
 
 if TYPE_CHECKING:
     from core.models.catalog import ModelEntry
+    from core.models.header import ModelHeader
 
 RECIPE = ASSETS / "recipes" / "house-chain.yaml"
 LINKED = "build.linked"  # in the session state: the link that the form was filled in by
@@ -47,21 +48,21 @@ def form(*, opened: bool) -> None:
         if told:
             st.info(f"Filled in as the run **{views.plain(told)}**.", icon=":material/content_copy:")
         entry = _teacher(base)
-        if entry is None:
+        if entry is None or entry.header is None:  # no header: no model is here
             return
         left, right = st.columns([3, 2], gap="large")
         with left:
-            sizes = _anchors(entry, base)
+            sizes = _anchors(entry.name, entry.header, base)
         with right:
             steps = st.number_input("Steps for each anchor", 1, 1_000_000, base.train.max_steps or 1000, step=100,
                                     key=f"build.steps.{told}", help=describe("train.max_steps"))
             seed = st.number_input("Seed", 0, 2**32 - 1, base.train.seed, key=f"build.seed.{told}", help=describe("train.seed"))
             name = st.text_input("Name", placeholder=f"{entry.name.partition(':')[0].rpartition('/')[2]}-chain", key="build.name")
         config = recipe(entry.name, sizes, steps, seed, name.strip(), base)
-        problem = "" if sizes is None else shrinking_problem(entry.dimensions, sizes)
+        problem = "" if sizes is None else shrinking_problem(entry.header.dimensions, sizes)
         if problem:
             st.caption(f":red[:material/error: {problem}]")
-        _out(config, disabled=bool(problem))
+        _out(config, steps, disabled=bool(problem))
 
 
 def beginning() -> tuple[ExperimentConfig, str]:
@@ -107,10 +108,10 @@ def _described(reference: str) -> ModelEntry | None:
         return None
 
 
-def _anchors(entry: ModelEntry, base: ExperimentConfig) -> list[Dimensions] | None:
+def _anchors(name: str, header: ModelHeader, base: ExperimentConfig) -> list[Dimensions] | None:
     """Depth and inner width of every anchor, with the parameters that they give. None for a chain whose anchors have other sizes
     than these, or are checkpoints: they are shown, and stay as they are."""
-    there, sizer = entry.dimensions, sizer_of(entry)
+    there, sizer = header.dimensions, header.parameter_counter()
     own = anchors_of(base, there) if "from" in st.query_params else defaults(there, 2)
     if own is None:
         st.caption("Its anchors, which this form keeps as they are:")
@@ -124,7 +125,7 @@ def _anchors(entry: ModelEntry, base: ExperimentConfig) -> list[Dimensions] | No
                                      key=f"build.count.{most}.{st.query_params.get('from', '')}")
     sizes = []
     for number, suggested in enumerate(own if len(own) == count else defaults(there, count), 1):
-        key = f"build.{entry.name}.{count}.{number}.{st.query_params.get('from', '')}"
+        key = f"build.{name}.{count}.{number}.{st.query_params.get('from', '')}"
         depth, width, told = st.columns([2, 2, 2], vertical_alignment="bottom")
         layers = depth.number_input(f"Anchor {number}: blocks", 1, there.layers, min(suggested.layers, there.layers), key=f"{key}.layers")
         neurons = width.number_input("Inner width", 8, max(there.neurons, 8), min(suggested.neurons, max(there.neurons, 8)), step=8,
@@ -149,11 +150,6 @@ def given_by(anchor: AnchorSpec) -> str:
     """An anchor in words."""
     told = {key: value for key, value in anchor.model_dump().items() if value is not None}
     return ", ".join(f"{key.replace('_', ' ')} {value:,}" if isinstance(value, int) else f"{key} {value}" for key, value in told.items())
-
-
-def sizer_of(entry: ModelEntry) -> ParameterCounter:
-    """Counts parameters of any model of the teacher's family."""
-    return entry.header.parameter_counter()
 
 
 def defaults(teacher: Dimensions, count: int) -> list[Dimensions]:
@@ -186,8 +182,8 @@ def recipe(teacher: str, sizes: list[Dimensions] | None, steps: int, seed: int, 
     return parse_recipe(plain)
 
 
-def _out(config: ExperimentConfig, *, disabled: bool) -> None:
-    tokens = config.train.max_steps * config.train.per_device_train_batch_size * config.data.block_length
+def _out(config: ExperimentConfig, steps: int, *, disabled: bool) -> None:
+    tokens = steps * config.train.per_device_train_batch_size * config.data.block_length
     with st.container(horizontal=True, vertical_alignment="center"):
         start = st.button("Build it", type="primary", icon=":material/play_arrow:", key="build.start", disabled=disabled)
         st.caption(f"{units.count(tokens)} tokens for each anchor, then the curve is measured.", width="content")

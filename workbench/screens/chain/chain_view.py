@@ -38,10 +38,14 @@ def pick(known: list[ChainPlace]) -> ChainPlace | None:
         st.session_state[PICKED] = default
     if len(known) > 1:  # the address holds a size of the chain that was shown so far
         st.selectbox("Chain", names, key=PICKED, width=320, label_visibility="collapsed",
-                     on_change=lambda: st.query_params.pop("size", None))
+                     on_change=_forget_size)
     name = st.session_state[PICKED]
     links.keep(PICKED, "chain", name)
     return known[names.index(name)]
+
+
+def _forget_size() -> None:
+    st.query_params.pop("size", None)
 
 
 def show(place: ChainPlace) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,8 @@ from core.chains.folder import Anchor, Chain, Point, Target
 from core.chains.sizes import valid_shapes
 from core.system import units
 
-SUBSTITUTION, INTERPOLATION = "substitution", "interpolation"
+SUBSTITUTION: Final = "substitution"
+INTERPOLATION: Final = "interpolation"
 EXPANSIONS = ("alpha_1", "copied")  # of the smaller anchor alone, which never becomes the larger one
 SLIDER_STEPS = 160
 
@@ -65,8 +67,8 @@ def curve(chain: Chain, method: str) -> pd.DataFrame:
     """
     pieces: list[tuple[float, float]] = []
     for large, small in zip(chain.anchors[-2::-1], chain.anchors[:0:-1], strict=True):
-        measured = sorted((point.target.parameters, point.losses[method]) for point in chain.curve
-                          if point.target.bracket == large.number and point.losses.get(method) is not None)
+        measured = sorted((point.target.parameters, loss) for point in chain.curve
+                          if point.target.bracket == large.number and (loss := point.losses.get(method)) is not None)
         if measured:
             below = [(small.parameters, small.validation_loss)] if method != "alpha_0" else []
             above = [(large.parameters, large.validation_loss)] if method not in EXPANSIONS else []
@@ -86,10 +88,17 @@ def nearest_point(chain: Chain, target: Target) -> Point | None:
     return min(points, key=lambda point: abs(point.target.parameters - target.parameters), default=None)
 
 
+def interpolation_loss(point: Point) -> float:
+    """Return the loss of interpolation at the default alpha, which every point has: it needs no aligned states."""
+    loss = point.losses[INTERPOLATION]
+    assert loss is not None
+    return loss
+
+
 def describe_sweep(chain: Chain, point: Point) -> str:
     """What the sweep of alpha says at one size, in Markdown."""
     _, small = bracket(chain, point.target)
-    level, formula = small.validation_loss, point.losses[INTERPOLATION]
+    level, formula = small.validation_loss, interpolation_loss(point)
     name, size = f"anchor {small.number}", units.count(point.target.parameters)
     alpha, best = min(((float(alpha), loss) for alpha, loss in point.alphas.items()), key=lambda pair: pair[1])
     parts = [f"At {size} parameters the published formula with alpha = {point.alpha:.2f} has a loss of {formula:.3f}, "

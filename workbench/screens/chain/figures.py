@@ -72,23 +72,25 @@ def size_quality(chain: Chain, *, size: int, expected: float | None, made: Mappi
 
 def random_level(chain: Chain) -> float | None:
     """Mean loss of new weights over the measured sizes: far above everything, so it is said and not drawn."""
-    losses = [point.losses["random"] for point in chain.curve if point.losses.get("random") is not None]
+    losses = [loss for point in chain.curve if (loss := point.losses.get("random")) is not None]
     return sum(losses) / len(losses) if losses else None
 
 
 def alpha_sweep(chain: Chain, point: Point) -> go.Figure:
     """Loss over alpha at one measured size, with the levels of both anchors and of substitution."""
     large, small = curve_analysis.bracket(chain, point.target)
-    measured = sorted({**{float(alpha): loss for alpha, loss in point.alphas.items()}, point.alpha: point.losses["interpolation"]}.items())
+    default = curve_analysis.interpolation_loss(point)
+    measured = sorted({**{float(alpha): loss for alpha, loss in point.alphas.items()}, point.alpha: default}.items())
     alphas, losses = zip(*measured, strict=True)
     traces = [_scatter(alphas, losses, "interpolation", "lines+markers", line={"color": VIOLET, "width": 2}, marker={"size": 6}),
-              _scatter([point.alpha], [point.losses["interpolation"]], "default alpha", "markers",
+              _scatter([point.alpha], [default], "default alpha", "markers",
                        marker={"size": 13, "color": VIOLET, "symbol": "circle-open", "line": {"width": 2.5}})]
     shapes, notes = [], []
     levels = [(small.validation_loss, f"anchor {small.number}, the smaller one", COPPER),
               (large.validation_loss, f"anchor {large.number}, the larger one", COPPER)]
-    if point.losses.get("substitution") is not None:
-        levels.append((point.losses["substitution"], "substitution", TEAL))
+    substitution = point.losses.get("substitution")
+    if substitution is not None:
+        levels.append((substitution, "substitution", TEAL))
     for level, label, colour in levels:
         shapes.append(_level(level, colour))
         side = "left" if level == small.validation_loss else "right"  # the curve begins at the larger anchor's end, and ends at this one's

@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 
 from core.chains.folder import Anchor, Chain, Target
+from core.models.dimensions import Dimensions
 from core.system import units
 from workbench.screens.chain import curve_analysis
 from workbench.screens.shared import views
@@ -33,7 +34,8 @@ def lineage(chain: Chain, teacher: str, made: Sequence[MadeModel], bridge: str =
     before = (CARD + GAP) * bool(bridge)
     count = len(chain.anchors)
     lefts = [before + number * (CARD + GAP) for number in range(count)]
-    width, parts, deepest = before + count * CARD + (count - 1) * GAP, _bridge(bridge) if bridge else [], 0
+    width, parts = before + count * CARD + (count - 1) * GAP, _bridge(bridge) if bridge else []
+    deepest = 0.0  # chips below one pair of anchors; the line that counts the rest is half a chip
     for large, small in zip(chain.anchors[:-1], chain.anchors[1:], strict=True):
         parts.append(_arrow(lefts[large.number] + CARD, lefts[small.number], _taught(small)))
         below = [model for model in made if model.target.bracket == large.number]
@@ -134,7 +136,7 @@ def _chip(middle: float, top: float, model: MadeModel) -> str:
             + _text(left + 11, top + 36, f"{way}{_quality(loss)}" if loss is not None else model.method, opacity=0.85))
 
 
-def _size(parameters: int, sizes: object) -> str:
+def _size(parameters: int, sizes: Dimensions) -> str:
     return f"{units.count(parameters)} · {sizes.layers} × {sizes.hidden} × {sizes.neurons}"
 
 

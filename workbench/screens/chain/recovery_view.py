@@ -30,7 +30,7 @@ def form(place: ChainPlace, chain: Chain, model: MadeModel) -> None:
                 f"{called[recovery.RANDOM]}; {called[recovery.NEAREST]}.")
     tokens = st.number_input("Tokens of each", per_step, None, recovery.STEPS * per_step, step=50 * per_step, key=f"{key}.tokens")
     taught = st.segmented_control("Learns from", (True, False), default=True, required=True, key=f"{key}.taught",
-                                  format_func={True: f"anchor {large.number}", False: "the text alone"}.get)
+                                  format_func=lambda taught: f"anchor {large.number}" if taught else "the text alone")
     seed = st.number_input("Seed", 0, 2**32 - 1, 42, key=f"{key}.seed")
     st.caption(f"{max(1, round(tokens / per_step)):,} steps each, one training after the other, in the background.")
     if st.button("Start all three", type="primary", icon=":material/play_arrow:", key=f"{key}.start", width="stretch"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import streamlit as st
 
 from core.chains.folder import Chain, Target
@@ -15,8 +17,11 @@ from workbench.screens.shared.live_plotly import live_plotly
 from workbench.store import chains
 from workbench.store.chains import ChainPlace
 
+if TYPE_CHECKING:
+    from core.chains.on_demand import Method
+
 MADE_LAST = "chain.made last"  # in the session state
-METHODS = {SUBSTITUTION: "Substitution", INTERPOLATION: "Interpolation"}
+METHODS: dict[Method, str] = {SUBSTITUTION: "Substitution", INTERPOLATION: "Interpolation"}
 
 
 def sizes(place: ChainPlace, chain: Chain) -> None:
@@ -74,11 +79,11 @@ def _beginning(chain: Chain) -> int:
 # ---------------------------------------------------------------------------------------------------- the answer
 
 
-def _answer(chain: Chain, target: Target) -> tuple[str, float | None]:
+def _answer(chain: Chain, target: Target) -> tuple[Method, float | None]:
     """What the solver gives, and by which method it would be made; returns the method and alpha."""
     shape, anchor = target.dimensions, curve_analysis.anchor_at(chain, target)
     large, small = curve_analysis.bracket(chain, target)
-    facts = {"Blocks": shape.layers, "Width": shape.hidden, "Inner width": shape.neurons,
+    facts: dict[str, int | str] = {"Blocks": shape.layers, "Width": shape.hidden, "Inner width": shape.neurons,
              "Parameters": units.count(target.parameters), "In 16 bit": units.format_bytes(2 * target.parameters)}
     with st.container(horizontal=True, gap="small", key="answer"):
         for label, value in facts.items():
@@ -92,7 +97,7 @@ def _answer(chain: Chain, target: Target) -> tuple[str, float | None]:
     picture = st.container()
     method, alpha = _method(chain, target)
     with picture:
-        if method == SUBSTITUTION:
+        if alpha is None:  # substitution averages nothing
             st.markdown(pictures.composition(chain, target), unsafe_allow_html=True)
             st.caption(pictures.describe(chain, target))
         else:
@@ -101,12 +106,12 @@ def _answer(chain: Chain, target: Target) -> tuple[str, float | None]:
     return method, alpha
 
 
-def _method(chain: Chain, target: Target) -> tuple[str, float | None]:
-    offered = [SUBSTITUTION, INTERPOLATION] if chain.ends(target.bracket) is not None else [INTERPOLATION]
+def _method(chain: Chain, target: Target) -> tuple[Method, float | None]:
+    offered: list[Method] = [SUBSTITUTION, INTERPOLATION] if chain.ends(target.bracket) is not None else [INTERPOLATION]
     default = round(chain.default_alpha(target), 2)
     with st.expander("Method", icon=":material/tune:", expanded=len(offered) == 1):
-        method = st.segmented_control("Method", offered, default=offered[0], required=True, key="chain.method", format_func=METHODS.get,
-                                      label_visibility="collapsed")
+        method = st.segmented_control("Method", offered, default=offered[0], required=True, key="chain.method",
+                                      format_func=METHODS.__getitem__, label_visibility="collapsed")
         if method == SUBSTITUTION:
             st.caption("Blocks of the smaller anchor are replaced by the larger one's blocks that they were aligned with; no weights are "
                        "averaged. At one width this is Boomerang distillation ([2510.05064](https://arxiv.org/abs/2510.05064)).")
@@ -121,7 +126,7 @@ def _method(chain: Chain, target: Target) -> tuple[str, float | None]:
 # ---------------------------------------------------------------------------------------------------- making it
 
 
-def _make(place: ChainPlace, chain: Chain, target: Target, requested: int, method: str, alpha: float | None) -> None:
+def _make(place: ChainPlace, chain: Chain, target: Target, requested: int, method: Method, alpha: float | None) -> None:
     name = chains.made_name(place, target, method, alpha)
     model = chains.read_made(place.generated_dir / name)
     there = model is not None and not chains.outdated(model, place)
@@ -136,7 +141,7 @@ def _make(place: ChainPlace, chain: Chain, target: Target, requested: int, metho
             st.rerun()
 
 
-def make(place: ChainPlace, chain: Chain, target: Target, requested: int, method: str, alpha: float | None) -> None:
+def make(place: ChainPlace, chain: Chain, target: Target, requested: int, method: Method, alpha: float | None) -> None:
     """Have the engine make a model, and remember it as the one that the page shows. Raises what the engine raises."""
     name = chains.made_name(place, target, method, alpha)
     folder = place.generated_dir / name

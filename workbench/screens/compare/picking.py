@@ -26,8 +26,9 @@ def pane() -> Pane:
         links.follow(PANE, "pane", CHAT.key, lambda text: text if text in PANES else None)
     else:
         links.follow(PANE, "models", CHAT.key, lambda text: (panes.of_models(_names(text)) or CHAT).key if text else None)
-    chosen = st.segmented_control("Pane", list(PANES), key=PANE, required=True, on_change=_switched, label_visibility="collapsed",
+    shown = st.segmented_control("Pane", list(PANES), key=PANE, required=True, on_change=_switched, label_visibility="collapsed",
                                   format_func=lambda key: PANES[key].title)
+    chosen = shown or CHAT.key
     links.keep(PANE, "pane", chosen)
     return PANES[chosen]
 

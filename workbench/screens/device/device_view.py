@@ -89,7 +89,7 @@ def _follow(offer: Offer, asked: set[str]) -> None:
 
 def figures(ready: list[Offer]) -> None:
     """Sizes, times and agreement of all forms, and the line that repeats the export."""
-    made = [offer.made for offer in ready]
+    made = [offer.made for offer in ready if offer.made is not None]
     st.markdown(views.plain(exports.headline(made)))
     views.text_table(exports.HEAD, exports.rows(made), label="Sizes, times and agreement", numbers=True)
     st.caption("One text of at most 32 tokens on one thread of the machine that serves this page. Differences are of probabilities, "

@@ -43,14 +43,14 @@ def offer(entry: ModelEntry) -> Offer | None:
     compatibility.require_task(entry, "masked")
     if entry.path is None:
         return None
-    folder = export_folder(entry)
+    folder = export_folder(entry.name, entry.path)
     return Offer(entry, folder, read_exported(folder) if folder.is_dir() else None)
 
 
-def export_folder(entry: ModelEntry) -> Path:
-    """The folder of a model's export; weights that changed since, and another release of this project, get another one."""
-    marks = [__version__, *(f"{path.resolve()} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in weight_files(entry.path))]
-    stem = re.sub(r"[^A-Za-z0-9.]+", "-", re.split(r"[/\\]", entry.name)[-1])[:40].strip("-.") or "model"
+def export_folder(name: str, model: Path) -> Path:
+    """The folder of the export of the model in a folder; changed weights and another release get another one."""
+    marks = [__version__, *(f"{path.resolve()} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in weight_files(model))]
+    stem = re.sub(r"[^A-Za-z0-9.]+", "-", re.split(r"[/\\]", name)[-1])[:40].strip("-.") or "model"
     return paths.exports_dir() / f"{stem}-{hashlib.sha256(' '.join(marks).encode()).hexdigest()[:12]}"
 
 
@@ -71,6 +71,7 @@ def headline(exports: list[Exported]) -> str:
     largest = max(exports, key=lambda made: made.forms["torch"].bytes)
     smallest = min(exports, key=lambda made: made.forms[FORM].bytes)
     told = smallest.forms[FORM]
+    assert told.agreement is not None  # torch alone is not compared with itself
     ratio = largest.forms["torch"].bytes / told.bytes
     whose = "its own float32 folder" if largest is smallest else f"the float32 folder of {largest.model}"
     return (f"{smallest.model} in int8 takes {format_bytes(told.bytes)}, {ratio:.1f} times less than {whose}. "

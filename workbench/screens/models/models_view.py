@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from core.models.checkpoints import Task
 from core.system import units
 from workbench.screens.models import desktop
 from workbench.screens.new_experiment import kinds
 from workbench.screens.shared import panes, state, views
 from workbench.screens.shared.fetch_button import fetch_button
+from workbench.screens.shared.theme import BadgeColour
 
 if TYPE_CHECKING:
     from core.models.catalog import ModelEntry
 
 PROGRESS_WIDTH = 240  # pixels
-KINDS = {"causal": ("writes", "gray", "forum"), "masked": ("fills blanks", "blue", "text_select_start"),
-         "classification": ("classifies texts", "violet", "label"),
-         "question_answering": ("finds answers", "violet", "find_in_page")}  # by the task of its head: words, colour, icon
+KINDS: dict[Task, tuple[str, BadgeColour, str]] = {  # by the task of its head: words, colour, icon
+    "causal": ("writes", "gray", "forum"), "masked": ("fills blanks", "blue", "text_select_start"),
+    "classification": ("classifies texts", "violet", "label"), "question_answering": ("finds answers", "violet", "find_in_page")}
 
 
 def catalogue() -> None:

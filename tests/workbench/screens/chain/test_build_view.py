@@ -37,6 +37,6 @@ def test_the_recipe_is_the_house_chains_with_these_anchors():
 
 def test_parameters_are_counted_before_anything_is_built():
     entry = catalog.describe("house-chat")
-    sizer = build_view.sizer_of(entry)
+    sizer = entry.header.parameter_counter()
     assert sizer(entry.dimensions) == entry.parameters
     assert sizer(build_view.defaults(entry.dimensions, 1)[0]) < entry.parameters

@@ -41,11 +41,11 @@ def test_a_row_for_each_form() -> None:
 def test_weights_that_changed_are_exported_anew(tmp_path: Path) -> None:
     source = save_encoder(tmp_path / "a model", "distilbert")
     entry = catalog.describe(str(source))
-    first = exports.export_folder(entry)
+    first = exports.export_folder(entry.name, source)
     assert first.parent == paths.exports_dir()
-    assert first == exports.export_folder(entry)
+    assert first == exports.export_folder(entry.name, source)
     os.utime(source / "model.safetensors", (1, 1))
-    assert exports.export_folder(entry) != first
+    assert exports.export_folder(entry.name, source) != first
 
 
 @pytest.mark.parametrize("task", ["classification", "question_answering"])
