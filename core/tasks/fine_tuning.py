@@ -22,6 +22,7 @@ import torch
 from torch import nn
 
 from core.config import LoraSpec, LossSpec, TrainSpec, total_steps
+from core.events import Phase, RunWarning
 from core.models import catalog
 from core.models.adapters import merged, with_adapters
 from core.models.architectures import plain_model
@@ -115,13 +116,13 @@ def fine_tune(start: LoadedModel, task: TaskData, *, train: TrainSpec, losses: L
         model = with_adapters(model, lora, train.seed)
     reads = positions(*(each.model for each in (start, teacher) if each))
     if task.max_length > reads:
-        recorder.event("warning", {"message": f"task.max_length is {task.max_length} tokens; the models read {reads}."})
+        recorder.event(RunWarning(f"task.max_length is {task.max_length} tokens; the models read {reads}."))
     learnt = encode(task.train, task, start.tokenizer, reads)
     if before is not None:
         before(model, reads)
     teacher_logits: Sequence[np.ndarray | None] = [None] * len(learnt)
     if teacher is not None and losses.needs_teacher():
-        recorder.event("phase", {"name": "ask teacher", "items": len(learnt)})
+        recorder.event(Phase("ask teacher", details={"items": len(learnt)}))
         teacher_logits = answers(teacher.model, learnt, teacher.tokenizer, dtype, recorder.should_stop)
         if task.kind == "classification":
             teacher_logits = [each[order] for each in teacher_logits]
@@ -142,7 +143,7 @@ def fine_tune(start: LoadedModel, task: TaskData, *, train: TrainSpec, losses: L
         data: list[Item] = list(zip(learnt, teacher_logits, strict=True))
         trainer = TaskTrainer(model, losses, data, Collator(start.tokenizer.pad_token_id, takes_token_types(plain_model(model))), arguments,
                               arm=arm, recorder=recorder, dtype=dtype, evaluate=measure)
-        recorder.event("phase", {"name": "steps", "arm": arm, "total_steps": steps})
+        recorder.event(Phase("steps", arm, total_steps=steps))
         trainer.train_from(latest_checkpoint(directory) if directory else None)
     if trainer.state.global_step < trainer.state.max_steps:
         raise StopRequested

@@ -34,6 +34,7 @@ from core.data.packing import Blocks
 from core.data.prepare import PreparedData, prepare, rows
 from core.data.tokenizers import train_tokenizer
 from core.evaluation.language import evaluate_language
+from core.events import Event, Phase
 from core.models.dimensions import Dimensions, ParameterCounter
 from core.recorder import STUDENT, Recorder, StopRequested
 from core.students.from_scratch import student_from_scratch
@@ -311,7 +312,7 @@ class SmallChain:
 
     def _phase(self, name: str, steps: int | None = None) -> None:
         self._go_on()
-        self.recorder.event("phase", {"name": name, "arm": STUDENT, "total_steps": steps})
+        self.recorder.event(Phase(name, STUDENT, total_steps=steps))
 
     def _go_on(self) -> None:
         if self.recorder.should_stop():
@@ -329,8 +330,8 @@ class _LossHistory:
             self.losses.append(metrics["loss"])
         self.recorder.log(arm, step, metrics)
 
-    def event(self, kind: str, payload: Mapping[str, Any]) -> None:
-        self.recorder.event(kind, payload)
+    def event(self, event: Event) -> None:
+        self.recorder.event(event)
 
     def should_stop(self) -> bool:
         return self.recorder.should_stop()

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from core.config import LoraSpec, LossSpec, TaskSpec, TrainSpec
 from core.data.tokenizers import train_masked_tokenizer
 from core.errors import CompatibilityError
+from core.events import RunWarning
 from core.models import catalog
 from core.models.forward import positions
 from core.recorder import STUDENT, ListRecorder
@@ -290,7 +291,7 @@ def test_no_encoder(tmp_path: Path) -> None:
 def test_items_longer_than_the_context_are_reported(tmp_path) -> None:
     recorder = ListRecorder()
     fine_tune(encoder(tmp_path / "b"), sentiment(max_length=500), train=ONE, recorder=recorder)
-    assert ("warning", {"message": "task.max_length is 500 tokens; the models read 64."}) in recorder.events
+    assert RunWarning("task.max_length is 500 tokens; the models read 64.") in recorder.events
 
 
 def test_real_reviews(tmp_path) -> None:
