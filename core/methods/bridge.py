@@ -6,7 +6,7 @@ Distributions over different vocabularies cannot be compared position by positio
 level distillation (1606.07947). The proxy, "anchor zero", then speaks the chain's vocabulary and teaches the chain below it.
 
 The texts are kept as JSON lines in the cache, one conversation a line, under a name made from everything that they depend on.
-Writing them goes on where it was interrupted, and is never repeated.
+Writing resumes where it was interrupted, and is never repeated.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def _write(spec: BridgeSpec, teacher: LoadedModel, raw: Path, recorder: Recorder
     for line in _lines(raw) if raw.is_file() else ():
         sieve.take(line)
     done = sum(sieve.left_out.values()) + len(sieve.kept)
-    _tell(recorder, sieve, done, len(prompts))
+    _log_progress(recorder, sieve, done, len(prompts))
     candidates = Candidates(spec.sampling_temperature, spec.top_k, spec.top_p)
     room = context_length(teacher.model) - spec.max_new_tokens
     with raw.open("a", encoding="utf-8") as file:
@@ -172,10 +172,10 @@ def _write(spec: BridgeSpec, teacher: LoadedModel, raw: Path, recorder: Recorder
                 file.write(f"{line}\n")
                 sieve.take(line)
             file.flush()
-            _tell(recorder, sieve, start + len(batch), len(prompts))
+            _log_progress(recorder, sieve, start + len(batch), len(prompts))
 
 
-def _tell(recorder: Recorder, sieve: _QualityFilter, done: int, texts: int) -> None:
+def _log_progress(recorder: Recorder, sieve: _QualityFilter, done: int, texts: int) -> None:
     recorder.event(WritingTexts(done=done, texts=texts, kept=len(sieve.kept), left_out=dict(sieve.left_out)))
 
 
@@ -245,5 +245,5 @@ def _complete_lines(path: Path) -> int:
 
 
 def _key(spec: BridgeSpec, seed: int) -> str:
-    told: dict[str, Any] = {"spec": spec.model_dump(mode="json"), "seed": seed, "requests": (HOUSE_REQUESTS, LABELS, SUBJECTS, GENRES)}
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
+    payload: dict[str, Any] = {"spec": spec.model_dump(mode="json"), "seed": seed, "requests": (HOUSE_REQUESTS, LABELS, SUBJECTS, GENRES)}
+    return hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()[:12]

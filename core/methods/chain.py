@@ -193,7 +193,7 @@ class _Build:
         wanted = self._wanted(spec, above)
         there = above.dimensions
         if wanted == there or any(getattr(wanted, name) > getattr(there, name) for name in ("layers", "hidden", "neurons")):
-            raise ConfigError(f"An anchor of {wanted.layers} blocks, {wanted.hidden} channels and {wanted.neurons} neurons was asked for.",
+            raise ConfigError(f"An anchor of {wanted.layers} blocks, {wanted.hidden} channels and {wanted.neurons} neurons was requested.",
                               f"The anchor above it has {there.layers}, {there.hidden} and {there.neurons}.",
                               "Give the anchors in descending size.")
         narrower = (wanted.hidden, wanted.neurons) != (teacher.dimensions.hidden, teacher.dimensions.neurons)
@@ -210,7 +210,7 @@ class _Build:
         smallest = there.with_width(there.width_step, layers=1)
         sizer = self._chain([above]).sizer
         if not sizer(smallest) <= spec.parameters < above.parameters:
-            raise ConfigError(f"An anchor of {spec.parameters:,} parameters was asked for.",
+            raise ConfigError(f"An anchor of {spec.parameters:,} parameters was requested.",
                               f"Below the anchor above it there are {sizer(smallest):,} to {above.parameters:,}.")
         return solve(spec.parameters, smallest, there, sizer)
 

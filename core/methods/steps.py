@@ -196,7 +196,7 @@ def make_trainer(inputs: TrainingInputs, student: Student, variant: str, argumen
     # The control is trained on the very logits that it is evaluated on, as the student is.
     models = (student.model, teacher.model) if teacher else (student.model,)
     setup = replace(setup, vocabulary=real_width(inputs.tokenizer, *models))
-    return DistillationTrainer(student.model, setup, inputs.data.train, arguments, arm=variant, recorder=recorder, dtype=inputs.dtype,
+    return DistillationTrainer(student.model, setup, inputs.data.train, arguments, variant=variant, recorder=recorder, dtype=inputs.dtype,
                                evaluate=evaluate, batches=inputs.objective.batches)
 
 

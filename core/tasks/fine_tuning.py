@@ -89,7 +89,7 @@ def fine_tune_and_evaluate(model: LoadedModel | str | Path, task: TaskData, *, s
 
 
 def fine_tune(start: LoadedModel, task: TaskData, *, train: TrainSpec, losses: LossSpec = LABELS_ONLY, teacher: LoadedModel | None = None,
-              lora: LoraSpec | None = None, recorder: Recorder | None = None, directory: Path | None = None, arm: str = STUDENT,
+              lora: LoraSpec | None = None, recorder: Recorder | None = None, directory: Path | None = None, variant: str = STUDENT,
               eval_steps: int | None = None, before: Callable[[nn.Module, int], None] | None = None, name: str | None = None) -> FineTuned:
     """Put a head on a pretrained encoder and train both, or resume.
 
@@ -142,8 +142,8 @@ def fine_tune(start: LoadedModel, task: TaskData, *, train: TrainSpec, losses: L
             arguments.eval_strategy = "no"
         data: list[Item] = list(zip(learnt, teacher_logits, strict=True))
         trainer = TaskTrainer(model, losses, data, Collator(start.tokenizer.pad_token_id, takes_token_types(plain_model(model))), arguments,
-                              arm=arm, recorder=recorder, dtype=dtype, evaluate=measure)
-        recorder.event(Phase("steps", arm, total_steps=steps))
+                              variant=variant, recorder=recorder, dtype=dtype, evaluate=measure)
+        recorder.event(Phase("steps", variant, total_steps=steps))
         trainer.train_from(latest_checkpoint(directory) if directory else None)
     if trainer.state.global_step < trainer.state.max_steps:
         raise StopRequested

@@ -270,7 +270,7 @@ class SmallChain:
         with tempfile.TemporaryDirectory() as checkpoints:
             arguments = training_arguments(spec, Path(checkpoints), CPU, eval_steps=max(1, steps // EVALUATIONS) if followed else steps + 1)
             arguments.set_save(strategy="no")  # what is kept is kept at the end
-            trainer = DistillationTrainer(model, lesson, self.data.train, arguments, arm=STUDENT, recorder=watch, dtype=torch.float32,
+            trainer = DistillationTrainer(model, lesson, self.data.train, arguments, variant=STUDENT, recorder=watch, dtype=torch.float32,
                                           evaluate=measure)
             trainer.train_from(None)
         if trainer.state.global_step < steps:

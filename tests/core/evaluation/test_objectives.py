@@ -92,8 +92,8 @@ def test_the_triple_loss_equals_its_definition_term_by_term(tmp_path):
 
     before = copy.deepcopy(student).eval()
     arguments = training_arguments(spec, tmp_path / "run", torch.device("cpu"), eval_steps=9)
-    DistillationTrainer(student, DistillationSetup(losses, teacher), blocks, arguments, arm=STUDENT, recorder=recorder, dtype=torch.float32,
-                        evaluate=lambda _: {}, batches=batches).train()
+    DistillationTrainer(student, DistillationSetup(losses, teacher), blocks, arguments, variant=STUDENT, recorder=recorder,
+                        dtype=torch.float32, evaluate=lambda _: {}, batches=batches).train()
     (batch,) = seen
     with torch.no_grad():
         given = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"], "output_hidden_states": True}

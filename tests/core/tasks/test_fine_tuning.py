@@ -148,7 +148,7 @@ def test_the_gradient_does_not_depend_on_how_a_step_is_cut(tmp_path, make, batch
         teacher_logits = answers(with_head(start, task, 2), features, tokenizer(), torch.float32)
         spec = ONE.model_copy(update={"per_device_train_batch_size": size, "gradient_accumulation_steps": steps, "max_grad_norm": 1e9})
         trainer = TaskTrainer(model, DISTILBERT_LOSSES, list(zip(features, teacher_logits, strict=True)), Collator(0, True),
-                              training_arguments(spec, tmp_path / f"{size}", torch.device("cpu"), eval_steps=9), arm=STUDENT,
+                              training_arguments(spec, tmp_path / f"{size}", torch.device("cpu"), eval_steps=9), variant=STUDENT,
                               recorder=ListRecorder(), dtype=torch.float32, evaluate=lambda step: {})
         trainer.create_optimizer().register_step_pre_hook(lambda *_: seen.update(
             {each: parameter.grad.clone() for each, parameter in model.named_parameters() if parameter.grad is not None}))
