@@ -7,9 +7,13 @@ the same tokens without a teacher). Every call names its variant, so that the cu
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
 
-STUDENT, CONTROL = "student", "control"
+from core.events import CONTROL as CONTROL
+from core.events import STUDENT as STUDENT
+from core.events import Event
+
+E = TypeVar("E")
 
 
 class StopRequested(Exception):  # noqa: N818 -- a user's wish, no error
@@ -19,7 +23,7 @@ class StopRequested(Exception):  # noqa: N818 -- a user's wish, no error
         report: of the run as far as it is known; None until a method attaches it (`core.methods.run_folder.stop_reported`).
     """
 
-    def __init__(self, report: Any = None) -> None:
+    def __init__(self, report: Event | None = None) -> None:
         super().__init__("The user requested a stop.")
         self.report = report
 
@@ -31,9 +35,8 @@ class Recorder(Protocol):
         """Record numbers at an optimiser step (1-based; 0 is before training). Names are those of `core.metrics`.
         The same (variant, step, name) logged again, as after a resume, replaces the earlier value."""
 
-    def event(self, kind: str, payload: Mapping[str, Any]) -> None:
-        """Record something that is not a number: ``phase``, ``evaluation``, ``samples``, ``report``, ``warning``.
-        The payload is JSON-serialisable."""
+    def event(self, event: Event) -> None:
+        """Record something that is not a number; see `core.events`."""
 
     def should_stop(self) -> bool:
         """Return whether the user has requested a stop; training then finishes the step, saves a checkpoint and raises
@@ -59,7 +62,7 @@ class NullRecorder:
     def log(self, variant: str, step: int, metrics: Mapping[str, float]) -> None:
         """Drop the numbers."""
 
-    def event(self, kind: str, payload: Mapping[str, Any]) -> None:
+    def event(self, event: Event) -> None:
         """Drop the event."""
 
 
@@ -72,16 +75,20 @@ class ListRecorder:
 
     def __init__(self, stop_after: int | None = None) -> None:
         self.rows: list[tuple[str, int, str, float]] = []
-        self.events: list[tuple[str, dict[str, Any]]] = []
+        self.events: list[Event] = []
         self.stop_after = stop_after
 
     def log(self, variant: str, step: int, metrics: Mapping[str, float]) -> None:
         """Append one row a number."""
         self.rows.extend((variant, step, name, float(value)) for name, value in metrics.items())
 
-    def event(self, kind: str, payload: Mapping[str, Any]) -> None:
+    def event(self, event: Event) -> None:
         """Append the event."""
-        self.events.append((kind, dict(payload)))
+        self.events.append(event)
+
+    def of(self, kind: type[E]) -> list[E]:
+        """Return the events of a type."""
+        return [event for event in self.events if isinstance(event, kind)]
 
     def should_stop(self) -> bool:
         """Return whether any variant has logged `stop_after` steps."""

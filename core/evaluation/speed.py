@@ -22,6 +22,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from core.evaluation.statistics import LEVEL, Estimate, bootstrap_median
+from core.events import Phase
 from core.recorder import ListRecorder, Recorder, StopRequested
 from core.system.devices import torch_threads
 
@@ -121,7 +122,7 @@ def measure_speed(models: Mapping[str, Forward], recorder: Recorder, *, vocabula
     kinds = (("time one sequence", models, 1, 1), ("time a batch", batched or models, batch, threads))
     found: list[dict[str, list[float]]] = []
     for name, forwards, count, used in kinds:
-        recorder.event("phase", {"name": name, "models": list(models)})
+        recorder.event(Phase(name, details={"models": list(models)}))
         input_ids = torch.randint(vocabulary, (count, length), generator=generator)
         with torch.inference_mode(), torch_threads(used):
             found.append(_rounds(forwards, (input_ids, torch.ones_like(input_ids)), seconds / len(kinds), rounds, recorder, generator))

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from core.config import ExperimentConfig
 from core.recorder import Recorder, StopRequested
+from core.reports.run_report import Report
 
 if TYPE_CHECKING:
     from core.methods.steps import Load
 
 
-def method_for(config: ExperimentConfig) -> Callable[..., dict[str, Any]]:
+def method_for(config: ExperimentConfig) -> Callable[..., Report]:
     """Return the method that carries out an experiment: building a chain, crossing a bridge, fine-tuning on a task, or distilling one
     student. All have the signature of `core.methods.distillation.distill`."""
     if config.chain is not None:
@@ -33,7 +34,7 @@ def method_for(config: ExperimentConfig) -> Callable[..., dict[str, Any]]:
     return distill
 
 
-def run_experiment(config: ExperimentConfig, recorder: Recorder, directory: Path, *, load: Load, command: str = "") -> dict[str, Any]:
+def run_experiment(config: ExperimentConfig, recorder: Recorder, directory: Path, *, load: Load, command: str = "") -> Report:
     """Carry out an experiment, or resume it.
 
     Returns:

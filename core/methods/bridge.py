@@ -6,7 +6,7 @@ Distributions over different vocabularies cannot be compared position by positio
 level distillation (1606.07947). The proxy, "anchor zero", then speaks the chain's vocabulary and teaches the chain below it.
 
 The texts are kept as JSON lines in the cache, one conversation a line, under a name made from everything that they depend on.
-Writing them goes on where it was interrupted, and is never repeated.
+Writing resumes where it was interrupted, and is never repeated.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from core.config import BridgeSpec, ExperimentConfig
 from core.data import movie_reviews, sources
 from core.data.conversation import context_length, encode
 from core.errors import DataError, ModelNotFoundError
+from core.events import BridgeCorpus, Phase, WritingTexts
 from core.generation.batched import Candidates, generate_batch
 from core.methods.distillation import distill
 from core.methods.run_folder import RunFolder
@@ -33,6 +34,7 @@ from core.methods.steps import Load
 from core.models import catalog, compatibility
 from core.models.catalog import LoadedModel
 from core.recorder import STUDENT, Recorder, StopRequested
+from core.reports.run_report import RunReport, StudentSummary
 from core.system.devices import resolve_device
 from core.system.paths import cache_dir
 
@@ -65,7 +67,7 @@ class SyntheticCorpus:
 
 
 def bridge_distill(config: ExperimentConfig, recorder: Recorder, directory: Path, *, load: Load = catalog.load,
-                   command: str = "") -> dict[str, Any]:
+                   command: str = "") -> RunReport:
     """Let the teacher write texts, then train ``student.model`` on them; or resume either.
 
     Args:
@@ -80,15 +82,15 @@ def bridge_distill(config: ExperimentConfig, recorder: Recorder, directory: Path
     _require_causal_lm(config.student.model, load)
     with folder.stop_reported(lambda: _report(config, folder, command)):
         corpus = write_texts(config.bridge, recorder, cache_dir(), seed=config.train.seed, device=config.train.device, load=load)
-    recorder.event("bridge", {"kept": corpus.kept, "left_out": corpus.left_out})
+    recorder.event(BridgeCorpus(corpus.kept, corpus.left_out))
     data = config.data.model_copy(update={"source": str(corpus.path)})
     return distill(config.model_copy(update={"data": data}), recorder, directory, load=load, command=command)
 
 
-def _report(config: ExperimentConfig, folder: RunFolder, command: str) -> dict[str, Any]:
+def _report(config: ExperimentConfig, folder: RunFolder, command: str) -> RunReport:
     """Return the report of a run that was stopped while its texts were written."""
-    return {"output_dir": str(folder.path / STUDENT), "teacher": None, "student": {"name": config.name or STUDENT}, "metrics": {},
-            "seconds": 0.0, "tokens": 0, "tokens_per_second": 0.0, "stopped": True, "command": command}
+    return RunReport(str(folder.path / STUDENT), teacher=None, student=StudentSummary(config.name or STUDENT), metrics={}, data=None,
+                     seconds=0.0, tokens=0, tokens_per_second=0.0, stopped=True, command=command)
 
 
 def _require_causal_lm(proxy: str, load: Load) -> None:
@@ -116,7 +118,7 @@ def write_texts(spec: BridgeSpec, recorder: Recorder, cache: Path, *, seed: int,
     raw = cache / f"bridge-{_key(spec, seed)}.raw.jsonl"
     done = _complete_lines(raw)
     if done < spec.texts:
-        recorder.event("phase", {"name": "load bridge teacher"})
+        recorder.event(Phase("load bridge teacher"))
         teacher = load(spec.model, device=resolve_device(device))
         compatibility.require_causal_lm(teacher.entry, "bridge")
         if not teacher.tokenizer.chat_template:
@@ -150,7 +152,7 @@ def _write(spec: BridgeSpec, teacher: LoadedModel, raw: Path, recorder: Recorder
     for line in _lines(raw) if raw.is_file() else ():
         sieve.take(line)
     done = sum(sieve.left_out.values()) + len(sieve.kept)
-    _tell(recorder, sieve, done, len(prompts))
+    _log_progress(recorder, sieve, done, len(prompts))
     candidates = Candidates(spec.sampling_temperature, spec.top_k, spec.top_p)
     room = context_length(teacher.model) - spec.max_new_tokens
     with raw.open("a", encoding="utf-8") as file:
@@ -170,12 +172,11 @@ def _write(spec: BridgeSpec, teacher: LoadedModel, raw: Path, recorder: Recorder
                 file.write(f"{line}\n")
                 sieve.take(line)
             file.flush()
-            _tell(recorder, sieve, start + len(batch), len(prompts))
+            _log_progress(recorder, sieve, start + len(batch), len(prompts))
 
 
-def _tell(recorder: Recorder, sieve: _QualityFilter, done: int, texts: int) -> None:
-    recorder.event("phase", {"name": "write texts", "done": done, "texts": texts, "kept": len(sieve.kept),
-                             "left_out": dict(sieve.left_out)})
+def _log_progress(recorder: Recorder, sieve: _QualityFilter, done: int, texts: int) -> None:
+    recorder.event(WritingTexts(done=done, texts=texts, kept=len(sieve.kept), left_out=dict(sieve.left_out)))
 
 
 def _prompts(spec: BridgeSpec, seed: int) -> Iterator[str]:
@@ -244,5 +245,5 @@ def _complete_lines(path: Path) -> int:
 
 
 def _key(spec: BridgeSpec, seed: int) -> str:
-    told: dict[str, Any] = {"spec": spec.model_dump(mode="json"), "seed": seed, "requests": (HOUSE_REQUESTS, LABELS, SUBJECTS, GENRES)}
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
+    payload: dict[str, Any] = {"spec": spec.model_dump(mode="json"), "seed": seed, "requests": (HOUSE_REQUESTS, LABELS, SUBJECTS, GENRES)}
+    return hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()[:12]

@@ -36,6 +36,7 @@ from core.config import AnchorSpec, ChainSpec, ExperimentConfig, StudentSpec, Te
 from core.data.packing import Blocks
 from core.data.prepare import prepare
 from core.errors import ConfigError
+from core.events import Evaluation, Event, Phase, Sample
 from core.methods.distillation import distill
 from core.methods.run_folder import RunFolder
 from core.methods.steps import CALIBRATION_BLOCKS, Load
@@ -43,6 +44,7 @@ from core.models import catalog, compatibility
 from core.models.dimensions import Dimensions
 from core.models.header import read_model_header
 from core.recorder import STUDENT, Recorder, stop_if_requested
+from core.reports.run_report import AnchorSummary, ChainReport, ModelSummary, RunReport
 from core.students.importance import sort_by_importance, unit_importance
 from core.students.layer_maps import layer_map, span_ends
 from core.students.resizing import Weights
@@ -54,7 +56,7 @@ GRID_WIDTHS = 4  # steps of the inner width between two anchors at which shapes 
 
 
 def build_chain(config: ExperimentConfig, recorder: Recorder, directory: Path, *, load: Load = catalog.load,
-                command: str = "") -> dict[str, Any]:
+                command: str = "") -> ChainReport:
     """Build a chain, or resume it.
 
     Args:
@@ -79,7 +81,7 @@ def build_chain(config: ExperimentConfig, recorder: Recorder, directory: Path, *
             anchors.append(build.train_anchor(number, spec, anchors))
         chain = build.measure(anchors, command)
     report = _report(build, chain.anchors, command, stopped=False, curve_points=len(chain.curve))
-    recorder.event("report", report)
+    recorder.event(report)
     return report
 
 
@@ -96,19 +98,17 @@ class _StepRecorder:
         if step or not self.steps_before:
             self.recorder.log(STUDENT, step + self.steps_before, metrics)
 
-    def event(self, kind: str, payload: Mapping[str, Any]) -> None:
-        told = dict(payload)
-        if kind == "report":
+    def event(self, event: Event) -> None:
+        if isinstance(event, RunReport):
             return
-        if kind == "phase":
-            told["anchor"] = f"{self.number} of {self.anchors}"
-            if told.get("total_steps"):
-                told["total_steps"] = told["total_steps"] * self.anchors
-        if "step" in told:
-            told["step"] += self.steps_before
-        if kind == "evaluation":
-            told["who"] = f"anchor {self.number}: {told['who']}"
-        self.recorder.event(kind, told)
+        if isinstance(event, Phase):
+            event = replace(event, anchor=self.number, anchors=self.anchors,
+                            total_steps=event.total_steps and event.total_steps * self.anchors)
+        elif isinstance(event, Evaluation):
+            event = replace(event, anchor=self.number)
+        elif isinstance(event, Sample):
+            event = replace(event, step=event.step + self.steps_before)
+        self.recorder.event(event)
 
     def should_stop(self) -> bool:
         return self.recorder.should_stop()
@@ -169,7 +169,7 @@ class _Build:
                 "teacher": TeacherSpec(model=str(self.directory / teacher.folder))})
             recorder = _StepRecorder(self.recorder, number, len(self.chain.anchors), (number - 1) * (self.config.train.max_steps or 0))
             report = distill(config, recorder, work, load=self.load)
-            (work / STUDENT / "cost.json").write_text(json.dumps({key: report[key] for key in cost}))
+            (work / STUDENT / "cost.json").write_text(json.dumps({"tokens": report.tokens, "seconds": report.seconds}))
             os.replace(work / STUDENT, folder)
             shutil.rmtree(work)
         if (folder / "cost.json").is_file():
@@ -193,7 +193,7 @@ class _Build:
         wanted = self._wanted(spec, above)
         there = above.dimensions
         if wanted == there or any(getattr(wanted, name) > getattr(there, name) for name in ("layers", "hidden", "neurons")):
-            raise ConfigError(f"An anchor of {wanted.layers} blocks, {wanted.hidden} channels and {wanted.neurons} neurons was asked for.",
+            raise ConfigError(f"An anchor of {wanted.layers} blocks, {wanted.hidden} channels and {wanted.neurons} neurons was requested.",
                               f"The anchor above it has {there.layers}, {there.hidden} and {there.neurons}.",
                               "Give the anchors in descending size.")
         narrower = (wanted.hidden, wanted.neurons) != (teacher.dimensions.hidden, teacher.dimensions.neurons)
@@ -210,7 +210,7 @@ class _Build:
         smallest = there.with_width(there.width_step, layers=1)
         sizer = self._chain([above]).sizer
         if not sizer(smallest) <= spec.parameters < above.parameters:
-            raise ConfigError(f"An anchor of {spec.parameters:,} parameters was asked for.",
+            raise ConfigError(f"An anchor of {spec.parameters:,} parameters was requested.",
                               f"Below the anchor above it there are {sizer(smallest):,} to {above.parameters:,}.")
         return solve(spec.parameters, smallest, there, sizer)
 
@@ -283,7 +283,7 @@ class _Build:
             write_slice(self.directory / name, blocks)
 
     def _phase(self, name: str, **details: Any) -> None:
-        self.recorder.event("phase", {"name": name, **details})
+        self.recorder.event(Phase(name, details=details))
 
 
 def _halves(held_out: Blocks, count: int) -> tuple[Blocks, Blocks]:
@@ -302,19 +302,15 @@ def _grid(small: Dimensions, large: Dimensions) -> list[Dimensions]:
     return [replace(large, layers=layers, neurons=neurons) for layers in range(small.layers, large.layers + 1) for neurons in widths]
 
 
-def _report(build: _Build, anchors: Sequence[Anchor], command: str, *, stopped: bool, curve_points: int = 0) -> dict[str, Any]:
-    """Return everything known of a chain, in the shape that the command line prints."""
+def _report(build: _Build, anchors: Sequence[Anchor], command: str, *, stopped: bool, curve_points: int = 0) -> ChainReport:
+    """Return everything known of a chain."""
     tokens, seconds, top = sum(anchor.tokens for anchor in anchors), build.folder.seconds, anchors[0]
-    return {
-        "output_dir": str(build.directory),
-        "teacher": {"name": build.config.teacher.model, "parameters": top.parameters, "layers": top.dimensions.layers},
-        "anchors": [_as_dict(anchor) for anchor in anchors], "curve_points": curve_points, "tokens": tokens,
-        "seconds": round(seconds, 1), "tokens_per_second": round(tokens / seconds, 1), "stopped": stopped, "command": command}
+    return ChainReport(
+        str(build.directory), ModelSummary(build.config.teacher.model, top.parameters, top.dimensions.layers),
+        tuple(map(_summary, anchors)), curve_points, tokens, round(seconds, 1), round(tokens / seconds, 1), stopped, command)
 
 
-def _as_dict(anchor: Anchor) -> dict[str, Any]:
-    """Return an anchor as reports and the command line show it."""
+def _summary(anchor: Anchor) -> AnchorSummary:
     sizes = anchor.dimensions
-    return {"number": anchor.number, "parameters": anchor.parameters, "layers": sizes.layers, "hidden": sizes.hidden,
-            "heads": sizes.heads, "feed_forward": sizes.neurons, "validation_loss": anchor.validation_loss,
-            "tokens": anchor.tokens, "seconds": anchor.seconds}
+    return AnchorSummary(anchor.number, anchor.parameters, sizes.layers, sizes.hidden, sizes.heads, sizes.neurons, anchor.validation_loss,
+                         anchor.tokens, anchor.seconds)

@@ -16,21 +16,25 @@ finish with model cards, the retention card and the report. Everything that take
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from core.config import ExperimentConfig
-from core.methods.evaluator import STUDENT_AFTER, STUDENT_BEFORE, TEACHER, TRAINED, Evaluator, LanguageEvaluation, curve_metrics
+from core.events import STUDENT_AFTER, STUDENT_BEFORE, TEACHER
+from core.methods.evaluator import TRAINED, Evaluator, LanguageEvaluation, curve_metrics
 from core.methods.run_folder import RunFolder
-from core.methods.steps import Evaluate, Load, TrainingInputs, build_or_rebuild, load_inputs, steps_of, train, variants_of
+from core.methods.steps import Evaluate, Load, TrainingInputs, build_or_rebuild, load_inputs, steps_of, summary_of, train, variants_of
 from core.models import catalog
 from core.models.adapters import merged
 from core.models.loading import read_model
 from core.recorder import CONTROL, STUDENT, Recorder, stop_if_requested
 from core.reports.model_card import write_folder_documents
+from core.reports.retention_card import Card
 from core.reports.retention_run import measure_retention
+from core.reports.run_report import CorpusSummary, RunReport, StudentSummary
 from core.reports.task_scores import Scoring, scoring
 from core.students.build import Student
 
@@ -38,7 +42,7 @@ BEFORE = "before"  # the folder of the untrained student
 
 
 def distill(config: ExperimentConfig, recorder: Recorder, directory: Path, *, load: Load = catalog.load,
-            command: str = "") -> dict[str, Any]:
+            command: str = "") -> RunReport:
     """Run an experiment, or resume it.
 
     Args:
@@ -96,23 +100,23 @@ def _curve(inputs: TrainingInputs, evaluator: Evaluator, evaluation: LanguageEva
     return point
 
 
-def _finish(inputs: TrainingInputs, folder: RunFolder, recorder: Recorder, command: str, retention: Scoring | None) -> dict[str, Any]:
+def _finish(inputs: TrainingInputs, folder: RunFolder, recorder: Recorder, command: str, retention: Scoring | None) -> RunReport:
     """Write the model cards, measure the retention card, and write the report."""
     folder.remove_checkpoints()
     report = _report(inputs, folder, command, stopped=False)
     _write_documents(inputs.config, folder, report)  # whatever becomes of the card, what was trained is complete
     if retention is not None:
-        report["retention"] = _retention_card(inputs, folder, recorder, retention)
-        report["seconds"] = round(folder.seconds, 1)
+        card = _retention_card(inputs, folder, recorder, retention)
+        report = replace(_report(inputs, folder, command, stopped=False), retention=card)
         _write_documents(inputs.config, folder, report)
     folder.write_report(report)
-    recorder.event("report", report)
+    recorder.event(report)
     return report
 
 
-def _write_documents(config: ExperimentConfig, folder: RunFolder, report: dict[str, Any]) -> None:
+def _write_documents(config: ExperimentConfig, folder: RunFolder, report: RunReport) -> None:
     for variant in variants_of(config):
-        write_folder_documents(folder.path / variant, config, report, arm=variant)
+        write_folder_documents(folder.path / variant, config, report, variant=variant)
 
 
 def _scoring(inputs: TrainingInputs, recorder: Recorder) -> Scoring | None:
@@ -121,12 +125,12 @@ def _scoring(inputs: TrainingInputs, recorder: Recorder) -> Scoring | None:
     return spec and scoring(spec, inputs.objective.name, recorder, seed=train.seed, device=inputs.device, load=inputs.load)
 
 
-def _retention_card(inputs: TrainingInputs, folder: RunFolder, recorder: Recorder, retention: Scoring) -> dict[str, Any]:
+def _retention_card(inputs: TrainingInputs, folder: RunFolder, recorder: Recorder, retention: Scoring) -> Card:
     config, variants = inputs.config, variants_of(inputs.config)
     models = {"teacher": config.teacher.model, **{variant: str(folder.path / variant) for variant in variants}}
     names = {"teacher": inputs.teacher.entry.name, STUDENT: config.name or STUDENT, CONTROL: CONTROL}
     return measure_retention(models, config.evaluation.retention, recorder, folder.path / "retention", retention, names=names,
-                             load=inputs.load).to_dict()
+                             load=inputs.load)
 
 
 def _shape(student: Student) -> dict[str, Any]:
@@ -136,17 +140,12 @@ def _shape(student: Student) -> dict[str, Any]:
             "layers": plain.config.get_text_config().num_hidden_layers, "layer_map": student.layer_map and list(student.layer_map)}
 
 
-def _report(inputs: TrainingInputs, folder: RunFolder, command: str, *, stopped: bool) -> dict[str, Any]:
-    """Return everything known of a run, in the shape that the command line prints."""
-    config, progress, teacher, data = inputs.config, folder.progress, inputs.teacher, inputs.data
-    return {
-        "output_dir": str(folder.path / STUDENT),
-        "teacher": teacher and {"name": teacher.entry.name, "parameters": teacher.entry.parameters, "layers": teacher.entry.layers},
-        "student": {"name": config.name or STUDENT, **progress.shape},
-        "metrics": {subject: progress.measurements.get(subject) for subject in (TEACHER, STUDENT_BEFORE, STUDENT_AFTER, CONTROL)},
-        "data": {"digest": data.digest, "blocks": len(data.train), "documents": data.train.documents,
-                 "padding": round(data.train.padding, 4)},
-        "seconds": round(folder.seconds, 1),
-        "tokens": progress.tokens.get(STUDENT, 0), "tokens_per_second": round(progress.speed.get(STUDENT, 0.0), 1),
-        "stopped": stopped, "command": command, "retention": None,
-    }
+def _report(inputs: TrainingInputs, folder: RunFolder, command: str, *, stopped: bool) -> RunReport:
+    """Return everything known of a run."""
+    config, progress, data = inputs.config, folder.progress, inputs.data
+    student = {"name": config.name or STUDENT, **progress.shape}
+    return RunReport(
+        str(folder.path / STUDENT), summary_of(inputs.teacher), StudentSummary.from_dict(student),
+        {subject: progress.measurements.get(subject) for subject in (TEACHER, STUDENT_BEFORE, STUDENT_AFTER, CONTROL)},
+        CorpusSummary(data.digest, len(data.train), data.train.documents, round(data.train.padding, 4)), round(folder.seconds, 1),
+        progress.tokens.get(STUDENT, 0), round(progress.speed.get(STUDENT, 0.0), 1), stopped, command)

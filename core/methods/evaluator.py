@@ -19,6 +19,7 @@ from core.data.movie_reviews import Review
 from core.data.packing import Blocks
 from core.evaluation.objectives import Objective
 from core.evaluation.sentiment import evaluate_sentiment
+from core.events import STAGES, SUBJECTS, TEACHER, Evaluation, Phase, Sample
 from core.methods.run_folder import RunFolder
 from core.methods.steps import TrainingInputs
 from core.metrics import METRICS
@@ -27,8 +28,7 @@ from core.recorder import CONTROL, STUDENT, Recorder
 Metrics = dict[str, float]
 Samples = Iterable[tuple[str, str]]  # prompts with their answers
 
-TEACHER, STUDENT_BEFORE, STUDENT_AFTER = "teacher", "student_before", "student_after"  # subjects; the trained control is CONTROL
-TRAINED = {STUDENT: STUDENT_AFTER, CONTROL: CONTROL}  # variant -> subject after its training
+TRAINED = {STUDENT: SUBJECTS[STUDENT, "after"], CONTROL: SUBJECTS[CONTROL, "after"]}  # variant -> subject after its training
 
 
 class Evaluator:
@@ -53,9 +53,9 @@ class Evaluator:
         """
         if subject in self.folder.progress.measurements:
             return
-        self.recorder.event("phase", {"name": "evaluate", "who": subject})
+        self.recorder.event(Phase("evaluate", subject=subject))
         metrics = measure()
-        self.recorder.event("evaluation", {"who": subject, "metrics": metrics})
+        self.recorder.event(Evaluation.of(subject, metrics))
         variants, step = self._place(subject)
         for variant in variants:
             self.recorder.log(variant, step, curve_metrics(metrics))
@@ -68,16 +68,14 @@ class Evaluator:
     def show(self, variant: str, step: int, samples: Samples) -> None:
         """Record samples of a variant at an optimiser step."""
         for prompt, answer in samples:
-            self.recorder.event("samples", {"arm": variant, "step": step, "prompt": prompt, "answer": answer})
+            self.recorder.event(Sample(variant, step, prompt, answer))
 
     def _place(self, subject: str) -> tuple[tuple[str, ...], int]:
         """Return the variants whose curves a measurement belongs to, and its step."""
-        if subject == TEACHER:
+        variant, stage = STAGES[subject]
+        if variant == TEACHER:
             return (), 0
-        if subject == STUDENT_BEFORE:
-            return self.variants, 0
-        variant = CONTROL if subject == CONTROL else STUDENT
-        return (variant,), self.folder.progress.steps.get(variant, 0)
+        return (self.variants, 0) if stage == "before" else ((variant,), self.folder.progress.steps.get(variant, 0))
 
 
 def curve_metrics(metrics: Metrics) -> Metrics:

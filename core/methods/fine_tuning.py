@@ -14,15 +14,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
 from core.config import ExperimentConfig
-from core.methods.evaluator import STUDENT_AFTER, STUDENT_BEFORE, TEACHER, Evaluator
+from core.events import STUDENT_AFTER, STUDENT_BEFORE, TEACHER, Phase
+from core.methods.evaluator import Evaluator
 from core.methods.run_folder import RunFolder
-from core.methods.steps import Load
+from core.methods.steps import Load, summary_of
 from core.models import catalog, compatibility
 from core.models.adapters import merged
 from core.models.architectures import plain_model
@@ -31,6 +31,7 @@ from core.models.forward import positions
 from core.models.loading import read_model
 from core.recorder import STUDENT, Recorder, stop_if_requested
 from core.reports.model_card import write_folder_documents
+from core.reports.run_report import RunReport, StudentSummary, TaskSummary
 from core.system.devices import resolve_device, resolve_precision
 from core.tasks.data import TaskData, load_task
 from core.tasks.encoding import encode
@@ -42,7 +43,7 @@ SHOWN = 4  # held-out items whose answers are shown before and after
 LONGEST_SHOWN = 600  # characters of such an item
 
 
-def tune(config: ExperimentConfig, recorder: Recorder, directory: Path, *, load: Load = catalog.load, command: str = "") -> dict[str, Any]:
+def tune(config: ExperimentConfig, recorder: Recorder, directory: Path, *, load: Load = catalog.load, command: str = "") -> RunReport:
     """Fine-tune ``student.model`` on ``task``, or resume it.
 
     Args:
@@ -75,7 +76,7 @@ def tune(config: ExperimentConfig, recorder: Recorder, directory: Path, *, load:
     report = _report(inputs, folder, command, stopped=False)
     write_folder_documents(folder.path / STUDENT, config, report)
     folder.write_report(report)
-    recorder.event("report", report)
+    recorder.event(report)
     return report
 
 
@@ -110,13 +111,13 @@ class _TaskInputs:
 def _load_inputs(config: ExperimentConfig, folder: RunFolder, recorder: Recorder, load: Load) -> _TaskInputs:
     device = resolve_device(config.train.device)
     dtype = resolve_precision(config.train.precision, device)
-    recorder.event("phase", {"name": "load models"})
+    recorder.event(Phase("load models"))
     start, teacher = load(config.student.model, device=device, dtype=torch.float32), None
     compatibility.require_encoder(start.entry)
     if config.teacher is not None:
         teacher = load(config.teacher.model, device=device, dtype=dtype)
         check_teacher(teacher, start)
-    recorder.event("phase", {"name": "prepare data"})
+    recorder.event(Phase("prepare data"))
     task = load_task(config.task)
     folder.require_unchanged_data(task.digest, config.task.source)
     if teacher is not None:
@@ -137,7 +138,7 @@ def _train(inputs: _TaskInputs, folder: RunFolder, recorder: Recorder, evaluator
             model, encode(task.validation, task, tokenizer, max_length), task, tokenizer, inputs.dtype),
             lambda: inputs.samples(model, max_length))
 
-    recorder.event("phase", {"name": "train", "arm": STUDENT})
+    recorder.event(Phase("train", STUDENT))
     with tracked(config.train.report_to, folder.logs(STUDENT)):
         tuned = fine_tune(inputs.start, task, train=config.train, losses=config.losses, teacher=inputs.teacher, lora=config.student.lora,
                           recorder=recorder, directory=folder.checkpoints(STUDENT), eval_steps=config.evaluation.eval_steps,
@@ -146,16 +147,12 @@ def _train(inputs: _TaskInputs, folder: RunFolder, recorder: Recorder, evaluator
     return tuned
 
 
-def _report(inputs: _TaskInputs, folder: RunFolder, command: str, *, stopped: bool) -> dict[str, Any]:
-    """Return everything known of a run, in the shape that the command line prints."""
-    config, progress, teacher, task = inputs.config, folder.progress, inputs.teacher, inputs.task
-    return {
-        "output_dir": str(folder.path / STUDENT),
-        "teacher": teacher and {"name": teacher.entry.name, "parameters": teacher.entry.parameters, "layers": teacher.entry.layers},
-        "student": {"name": config.name or STUDENT, "started": inputs.start.entry.name, **progress.shape},
-        "metrics": {subject: progress.measurements.get(subject) for subject in (TEACHER, STUDENT_BEFORE, STUDENT_AFTER)},
-        "data": {"digest": task.digest, "task": task.name, "kind": task.kind, "labels": list(task.labels),
-                 "train_items": len(task.train), "items": len(task.validation)},
-        "seconds": round(folder.seconds, 1), "tokens": progress.tokens.get(STUDENT, 0),
-        "tokens_per_second": round(progress.speed.get(STUDENT, 0.0), 1), "stopped": stopped, "command": command,
-    }
+def _report(inputs: _TaskInputs, folder: RunFolder, command: str, *, stopped: bool) -> RunReport:
+    """Return everything known of a run."""
+    config, progress, task = inputs.config, folder.progress, inputs.task
+    student = {"name": config.name or STUDENT, "started": inputs.start.entry.name, **progress.shape}
+    return RunReport(
+        str(folder.path / STUDENT), summary_of(inputs.teacher), StudentSummary.from_dict(student),
+        {subject: progress.measurements.get(subject) for subject in (TEACHER, STUDENT_BEFORE, STUDENT_AFTER)},
+        TaskSummary(task.digest, task.name, task.kind, tuple(task.labels), len(task.train), len(task.validation)),
+        round(folder.seconds, 1), progress.tokens.get(STUDENT, 0), round(progress.speed.get(STUDENT, 0.0), 1), stopped, command)

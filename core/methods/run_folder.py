@@ -15,7 +15,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +26,7 @@ from transformers import PreTrainedModel
 
 from core.errors import DataError, DeviceError
 from core.recorder import StopRequested
+from core.reports.run_report import Report, RunReport
 from core.system.files import write_json
 
 
@@ -147,12 +148,12 @@ class RunFolder:
             os.replace(partial, target)
         return target
 
-    def write_report(self, report: Mapping[str, Any]) -> None:
+    def write_report(self, report: RunReport) -> None:
         """Write ``report.json``."""
-        write_json(self.path / "report.json", report)
+        write_json(self.path / "report.json", report.to_dict())
 
     @contextmanager
-    def stop_reported(self, report: Callable[[], Any]) -> Iterator[None]:
+    def stop_reported(self, report: Callable[[], Report]) -> Iterator[None]:
         """Save the progress of a run that is stopped inside the context, and attach its report to `StopRequested`."""
         try:
             yield

@@ -19,12 +19,14 @@ from transformers import AutoTokenizer, TrainingArguments
 from core.config import ExperimentConfig, total_steps
 from core.data.prepare import PreparedData, prepare, rows
 from core.evaluation.objectives import Objective, objective_for
+from core.events import Phase
 from core.methods.run_folder import RunFolder
 from core.models import compatibility
 from core.models.architectures import architecture_of, plain_model
 from core.models.catalog import LoadedModel
 from core.models.vocabulary import real_width
 from core.recorder import CONTROL, STUDENT, Recorder, StopRequested, stop_if_requested
+from core.reports.run_report import ModelSummary
 from core.students.build import Student, build_student, student_from_checkpoint
 from core.students.from_scratch import objective_from_scratch, student_from_scratch, tokenizer_from_scratch
 from core.students.importance import Importance, unit_importance
@@ -92,7 +94,7 @@ def load_inputs(config: ExperimentConfig, folder: RunFolder, recorder: Recorder,
     dtype = resolve_precision(config.train.precision, device)
     spec, teacher = config.student, None
     if config.teacher is not None:
-        recorder.event("phase", {"name": "load teacher"})
+        recorder.event(Phase("load teacher"))
         teacher = load(config.teacher.model, device=device, dtype=dtype)
         compatibility.require_language_model(teacher.entry)
         compatibility.require_vocabulary_fits(teacher)
@@ -100,7 +102,7 @@ def load_inputs(config: ExperimentConfig, folder: RunFolder, recorder: Recorder,
     source = teacher or (load(spec.model, device=device, dtype=torch.float32) if spec.model else None)
     if source is not None and teacher is None:
         compatibility.require_language_model(source.entry)
-    recorder.event("phase", {"name": "prepare data"})
+    recorder.event(Phase("prepare data"))
     tokenizer = source.tokenizer if source else _train_tokenizer(config, folder)
     compatibility.require_block_length_fits(config.data, spec.fresh.positions if spec.fresh else source.entry.context)
     kind = architecture_of(source.model.config).objective if source else objective_from_scratch(spec.fresh)
@@ -118,6 +120,11 @@ def _train_tokenizer(config: ExperimentConfig, folder: RunFolder) -> Any:
         tokenizer_from_scratch(spec, rows(data, "train", config.train.seed, objective_from_scratch(spec))).save_pretrained(partial)
 
     return AutoTokenizer.from_pretrained(folder.make_once("tokenizer", write))
+
+
+def summary_of(model: LoadedModel | None) -> ModelSummary | None:
+    """Return a model as reports hold it."""
+    return model and ModelSummary(model.entry.name, model.entry.parameters, model.entry.layers)
 
 
 # ---------------------------------------------------------------------------------------------------- build
@@ -189,7 +196,7 @@ def make_trainer(inputs: TrainingInputs, student: Student, variant: str, argumen
     # The control is trained on the very logits that it is evaluated on, as the student is.
     models = (student.model, teacher.model) if teacher else (student.model,)
     setup = replace(setup, vocabulary=real_width(inputs.tokenizer, *models))
-    return DistillationTrainer(student.model, setup, inputs.data.train, arguments, arm=variant, recorder=recorder, dtype=inputs.dtype,
+    return DistillationTrainer(student.model, setup, inputs.data.train, arguments, variant=variant, recorder=recorder, dtype=inputs.dtype,
                                evaluate=evaluate, batches=inputs.objective.batches)
 
 
@@ -203,13 +210,13 @@ def train(inputs: TrainingInputs, student: Student, variant: str, folder: RunFol
         StopRequested: after a checkpoint was saved.
     """
     config, checkpoints = inputs.config, folder.checkpoints(variant)
-    recorder.event("phase", {"name": "train", "arm": variant})
+    recorder.event(Phase("train", variant))
     stop_if_requested(recorder)
     arguments = training_arguments(config.train, checkpoints, inputs.device, eval_steps=config.evaluation.eval_steps,
                                    run_name=f"{config.name or folder.path.name}-{variant}")
     with tracked(config.train.report_to, folder.logs(variant)):
         trainer = make_trainer(inputs, student, variant, arguments, recorder, evaluate)
-        recorder.event("phase", {"name": "steps", "arm": variant, "total_steps": steps_of(inputs)})
+        recorder.event(Phase("steps", variant, total_steps=steps_of(inputs)))
         trainer.train_from(latest_checkpoint(checkpoints))
     state = trainer.state
     folder.add_training(variant, steps=state.global_step, tokens=int(state.num_input_tokens_seen),

@@ -17,66 +17,65 @@ import yaml
 from core.config import ExperimentConfig, LossSpec, Ramp
 from core.data.movie_reviews import HOUSE, HOUSE_SOURCES
 from core.evaluation.statistics import interval_words, normal_interval
+from core.events import CONTROL, STUDENT, STUDENT_AFTER
 from core.metrics import METRICS
-from core.recorder import CONTROL, STUDENT
 from core.reports import retention_card
+from core.reports.run_report import CorpusSummary, RunReport, TaskSummary
 from core.system.provenance import git_commit, versions
-
-Report = Mapping[str, Any]  # what `core.methods.distillation.distill` returns
 
 COLUMNS = {"teacher": "teacher", "student_before": "student before", "student_after": "student after", "control": "control (no teacher)"}
 TERMS = {"kd": "soft targets", "hard": "hard labels", "hidden": "last hidden states", "hidden_mse": "matched layers"}
 DIVERGENCES = {"forward_kl": "KL(teacher || student)", "reverse_kl": "KL(student || teacher)", "jsd": "generalised Jensen-Shannon"}
 
 
-def write_folder_documents(folder: Path, config: ExperimentConfig, report: Report, *, arm: str = STUDENT) -> None:
+def write_folder_documents(folder: Path, config: ExperimentConfig, report: RunReport, *, variant: str = STUDENT) -> None:
     """Write the three documents into a model folder.
 
     Args:
         report: the finished report of the run.
-        arm: whose folder it is, ``student`` or ``control``.
+        variant: whose folder it is, ``student`` or ``control``.
     """
-    (folder / "README.md").write_text(model_card(config, report, arm=arm), encoding="utf-8")
+    (folder / "README.md").write_text(model_card(config, report, variant=variant), encoding="utf-8")
     (folder / "recipe.yaml").write_text(config.to_yaml(), encoding="utf-8")
-    (folder / "stillhouse.json").write_text(json.dumps(record(config, report, arm=arm), indent=2) + "\n", encoding="utf-8")
+    (folder / "stillhouse.json").write_text(json.dumps(record(config, report, variant=variant), indent=2) + "\n", encoding="utf-8")
 
 
-def record(config: ExperimentConfig, report: Report, *, arm: str = STUDENT) -> dict[str, Any]:
+def record(config: ExperimentConfig, report: RunReport, *, variant: str = STUDENT) -> dict[str, Any]:
     """The content of ``stillhouse.json``."""
+    plain = report.to_dict()
     return {
-        "arm": arm, "config": config.to_dict(), "config_digest": config.digest(),
-        "lineage": {"teacher": report["teacher"], "layer_map": report["student"].get("layer_map"), "data": report["data"],
+        "arm": variant, "config": config.to_dict(), "config_digest": config.digest(),
+        "lineage": {"teacher": plain["teacher"], "layer_map": plain["student"].get("layer_map"), "data": plain["data"],
                     "seed": config.train.seed, "versions": versions(), "git_commit": git_commit()},
-        **{key: report[key] for key in ("student", "metrics", "tokens", "seconds", "tokens_per_second", "command")},
-        "retention": report.get("retention"),
+        **{key: plain[key] for key in ("student", "metrics", "tokens", "seconds", "tokens_per_second", "command")},
+        "retention": plain.get("retention"),
     }
 
 
-def model_card(config: ExperimentConfig, report: Report, *, arm: str = STUDENT) -> str:
+def model_card(config: ExperimentConfig, report: RunReport, *, variant: str = STUDENT) -> str:
     """The text of the model card, front matter included."""
-    name = report["student"]["name"] if arm == STUDENT else f"{report['student']['name']}-{arm}"
-    header = yaml.safe_dump(front_matter(config, report, name, arm), sort_keys=False, allow_unicode=True)
-    parts = [f"---\n{header}---\n\n# {name}", _summary(config, report, arm), "## Measured on held-out items", _table(report["metrics"]),
-             _footnotes(config, report["metrics"]), *_retention(report), "## How it was made", _making(config, report, arm),
-             "## Methods", methods_section(config, arm),
-             "## Use", _usage(report["metrics"]["student_after"]),
-             "## Repeat", f"```\n{report['command'] or 'python -m workbench distill recipe.yaml'}\n```\n\n"
+    name = report.student.name if variant == STUDENT else f"{report.student.name}-{variant}"
+    header = yaml.safe_dump(front_matter(config, report, name, variant), sort_keys=False, allow_unicode=True)
+    parts = [f"---\n{header}---\n\n# {name}", _summary(config, report, variant), "## Measured on held-out items", _table(report.metrics),
+             _footnotes(config, report.student_after), *_retention(report), "## How it was made", _making(config, report, variant),
+             "## Methods", methods_section(config, variant),
+             "## Use", _usage(report.student_after),
+             "## Repeat", f"```\n{report.command or 'python -m workbench distill recipe.yaml'}\n```\n\n"
              "`recipe.yaml` beside this card is the whole configuration; `stillhouse.json` adds lineage, versions and every number."]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _retention(report: Report) -> list[str]:
+def _retention(report: RunReport) -> list[str]:
     """The section of the retention card, where there is one."""
-    card = report.get("retention")
-    return ["## What it keeps, and what it saves", retention_card.markdown(retention_card.Card.from_dict(card))] if card else []
+    return ["## What it keeps, and what it saves", retention_card.markdown(report.retention)] if report.retention else []
 
 
-def front_matter(config: ExperimentConfig, report: Report, name: str, arm: str) -> dict[str, Any]:
-    """The card's metadata: ``library_name``, ``base_model``, ``tags`` and a ``model-index`` of the arm's own measurements."""
-    tags = ["stillhouse", *(["distillation"] if _is_distilled(config, arm) else []), *(["control"] if arm == CONTROL else [])]
-    base = report["student"].get("started") or (report["teacher"] and report["teacher"]["name"])
+def front_matter(config: ExperimentConfig, report: RunReport, name: str, variant: str) -> dict[str, Any]:
+    """The card's metadata: ``library_name``, ``base_model``, ``tags`` and a ``model-index`` of the variant's own measurements."""
+    tags = ["stillhouse", *(["distillation"] if _is_distilled(config, variant) else []), *(["control"] if variant == CONTROL else [])]
+    base = report.student.started or (report.teacher and report.teacher.name)
     origin = {"base_model": _shown(base)} if base else {}
-    metrics = report["metrics"]["student_after" if arm == STUDENT else CONTROL]
+    metrics = report.of(STUDENT_AFTER if variant == STUDENT else CONTROL)
     return {"library_name": "transformers", "pipeline_tag": _pipeline(metrics), **origin, "tags": tags,
             "model-index": [{"name": name, "results": _results(config, metrics)}]}
 
@@ -89,8 +88,8 @@ def _pipeline(metrics: Mapping[str, float]) -> str:
     return "text-generation"
 
 
-def _is_distilled(config: ExperimentConfig, arm: str) -> bool:
-    return arm == STUDENT and config.teacher is not None and config.losses.needs_teacher()
+def _is_distilled(config: ExperimentConfig, variant: str) -> bool:
+    return variant == STUDENT and config.teacher is not None and config.losses.needs_teacher()
 
 
 def _results(config: ExperimentConfig, metrics: Mapping[str, float]) -> list[dict[str, Any]]:
@@ -113,36 +112,37 @@ def _shown(reference: str) -> str:
     path = Path(reference)
     if not path.is_absolute() and not reference.startswith((".", "~")):
         return reference
-    # An arm's folder is called the same in every run, whose folder is not.
+    # A variant's folder is called the same in every run, whose folder is not.
     return f"{path.parent.name}/{path.name}" if path.name in (STUDENT, CONTROL) else path.name
 
 
-def _summary(config: ExperimentConfig, report: Report, arm: str) -> str:
-    student, teacher = report["student"], report["teacher"]
+def _summary(config: ExperimentConfig, report: RunReport, variant: str) -> str:
+    student, teacher = report.student, report.teacher
     if config.task is not None:
         return _task_summary(config, report)
-    size = f"{student['layers']} blocks and {student['parameters']:,} parameters"
+    size = f"{student.layers} blocks and {student.parameters:,} parameters"
     given = config.student.model
     begun = given and (f"begun as {_shown(given)}" if config.student.init == "teacher" else
                        f"in the shape of {_shown(given)} with new weights")
     if teacher is None:
-        kind = "masked-language" if _pipeline(report["metrics"]["student_after"]) == "fill-mask" else "language"
+        kind = "masked-language" if _pipeline(report.student_after) == "fill-mask" else "language"
         text = f"A {kind} model of {size}, {f'{begun}, trained on text' if begun else 'trained from nothing'}"
     else:
         weights = "its weights" if config.student.init == "teacher" else "new weights"
-        origin = f"{_shown(teacher['name'])} ({teacher['layers']} blocks, {teacher['parameters']:,} parameters)"
+        origin = f"{_shown(teacher.name)} ({teacher.layers} blocks, {teacher.parameters:,} parameters)"
         text = f"A student of {size}, {f'{begun}, with {origin} as teacher' if begun else f'built from {origin} with {weights}'}"
-        text += " and distilled from it" if _is_distilled(config, arm) else " and trained on the text alone"
-        text += ", as the control of a distillation," if arm == CONTROL else ""
+        text += " and distilled from it" if _is_distilled(config, variant) else " and trained on the text alone"
+        text += ", as the control of a distillation," if variant == CONTROL else ""
     return f"{text} with Stillhouse, on {_shown(config.data.source)}.{' ' + config.description if config.description else ''}"
 
 
-def _task_summary(config: ExperimentConfig, report: Report) -> str:
-    student, teacher, data = report["student"], report["teacher"], report["data"]
-    what = f"A classifier ({', '.join(data['labels'])})" if data["labels"] else "A model that answers questions by a span of a context,"
-    taught = f", taught by {_shown(teacher['name'])} ({teacher['parameters']:,} parameters)" if _is_distilled(config, STUDENT) else ""
-    return (f"{what} of {student['layers']} blocks and {student['parameters']:,} parameters: {_shown(student['started'])}, fine-tuned with "
-            f"Stillhouse on {data['task']}{taught}.{' ' + config.description if config.description else ''}")
+def _task_summary(config: ExperimentConfig, report: RunReport) -> str:
+    student, teacher, data = report.student, report.teacher, report.data
+    assert isinstance(data, TaskSummary)
+    what = f"A classifier ({', '.join(data.labels)})" if data.labels else "A model that answers questions by a span of a context,"
+    taught = f", taught by {_shown(teacher.name)} ({teacher.parameters:,} parameters)" if _is_distilled(config, STUDENT) else ""
+    return (f"{what} of {student.layers} blocks and {student.parameters:,} parameters: {_shown(student.started)}, fine-tuned with "
+            f"Stillhouse on {data.task}{taught}.{' ' + config.description if config.description else ''}")
 
 
 def _table(metrics: Mapping[str, Mapping[str, float] | None]) -> str:
@@ -158,8 +158,7 @@ def _table(metrics: Mapping[str, Mapping[str, float] | None]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _footnotes(config: ExperimentConfig, metrics: Mapping[str, Mapping[str, float] | None]) -> str:
-    after = metrics["student_after"]
+def _footnotes(config: ExperimentConfig, after: Mapping[str, float]) -> str:
     if config.task is not None:
         score = "accuracy" if "accuracy" in after else "answer F1"
         recalls = [f"{name.removeprefix('recall_')} {value:.1%}" for name, value in after.items() if name.startswith("recall_")]
@@ -181,32 +180,33 @@ def _item_margin(metrics: Mapping[str, float]) -> str:
     return f"± {normal_interval(0.0, metrics['stderr']).margin:.3f}"
 
 
-def _making(config: ExperimentConfig, report: Report, arm: str) -> str:
-    student, data, train, lora = report["student"], report["data"], config.train, config.student.lora
+def _making(config: ExperimentConfig, report: RunReport, variant: str) -> str:
+    student, data, train, lora = report.student, report.data, config.train, config.student.lora
     facts = []
-    if student.get("layer_map"):
-        facts.append(f"Layer map: its blocks are the teacher's {', '.join(map(str, student['layer_map']))} (counted from 0).")
+    if student.layer_map:
+        facts.append(f"Layer map: its blocks are the teacher's {', '.join(map(str, student.layer_map))} (counted from 0).")
     if lora:
-        facts.append(f"Adapters: of rank {lora.rank}, {student['trainable_parameters']:,} parameters, trained and then merged.")
-    facts.append(f"Loss: {'hard labels only.' if arm == CONTROL else describe_losses(config.losses)}")
+        facts.append(f"Adapters: of rank {lora.rank}, {student.trainable_parameters:,} parameters, trained and then merged.")
+    facts.append(f"Loss: {'hard labels only.' if variant == CONTROL else describe_losses(config.losses)}")
     if config.task is not None:
         return "\n".join(f"- {fact}" for fact in (*facts, *_task_making(config, report)))
-    facts.append(f"Data: {_shown(config.data.source)}, {data['documents']:,} documents in {data['blocks']:,} blocks of "
+    assert isinstance(data, CorpusSummary)
+    facts.append(f"Data: {_shown(config.data.source)}, {data.documents:,} documents in {data.blocks:,} blocks of "
                  f"{config.data.block_length} tokens.")
     step = train.per_device_train_batch_size * train.gradient_accumulation_steps
-    facts.append(f"Training: {report['tokens']:,} tokens, {step} blocks a step, AdamW with peak learning rate {train.learning_rate:g}, "
+    facts.append(f"Training: {report.tokens:,} tokens, {step} blocks a step, AdamW with peak learning rate {train.learning_rate:g}, "
                  f"{train.lr_scheduler_type} decay, seed {train.seed}.")
     return "\n".join(f"- {fact}" for fact in facts)
 
 
-def cited(config: ExperimentConfig, arm: str) -> dict[str, str]:
+def cited(config: ExperimentConfig, variant: str) -> dict[str, str]:
     """Return the papers of the methods that a model was made with: arXiv identifier -> what is theirs (docs/references.md)."""
     losses, student = config.losses, config.student
     papers: dict[str, str] = {}
 
     def counts(term: str) -> bool:
         ramp = losses.weights()[term]
-        return arm == STUDENT and config.teacher is not None and bool(ramp.start or ramp.end)
+        return variant == STUDENT and config.teacher is not None and bool(ramp.start or ramp.end)
 
     if counts("kd"):
         papers["1503.02531"] = "soft targets at a temperature"
@@ -233,18 +233,19 @@ def cited(config: ExperimentConfig, arm: str) -> dict[str, str]:
     return papers
 
 
-def methods_section(config: ExperimentConfig, arm: str) -> str:
+def methods_section(config: ExperimentConfig, variant: str) -> str:
     """Return the papers as a list, or that there is none to name."""
     return "\n".join(f"- [arXiv {identifier}](https://arxiv.org/abs/{identifier}): {what}"
-                     for identifier, what in cited(config, arm).items()) or "Training on text, or on labels, alone."
+                     for identifier, what in cited(config, variant).items()) or "Training on text, or on labels, alone."
 
 
-def _task_making(config: ExperimentConfig, report: Report) -> list[str]:
-    data, train = report["data"], config.train
+def _task_making(config: ExperimentConfig, report: RunReport) -> list[str]:
+    data, train = report.data, config.train
+    assert isinstance(data, TaskSummary)
     step = train.per_device_train_batch_size * train.gradient_accumulation_steps
-    return [f"Data: {data['task']}, {data['train_items']:,} items learnt from and {data['items']:,} measured on, at most "
-            f"{config.task.max_length} tokens of each" + (" window." if data["kind"] == "question_answering" else "."),
-            f"Training: {report['tokens']:,} tokens, {step} items a step, AdamW with peak learning rate {train.learning_rate:g}, "
+    return [f"Data: {data.task}, {data.train_items:,} items learnt from and {data.items:,} measured on, at most "
+            f"{config.task.max_length} tokens of each" + (" window." if data.kind == "question_answering" else "."),
+            f"Training: {report.tokens:,} tokens, {step} items a step, AdamW with peak learning rate {train.learning_rate:g}, "
             f"{train.lr_scheduler_type} decay, seed {train.seed}."]
 
 

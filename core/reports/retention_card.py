@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from core.evaluation.speed import ModelSpeed
 from core.evaluation.statistics import LEVEL, Estimate, interval_words, mean, mean_interval, ratio_of_means
@@ -165,6 +165,7 @@ class Card:
         date: when it was finished, UTC, in ISO 8601.
     """
 
+    kind: ClassVar[str] = "retention"  # as an event
     rows: tuple[Row, ...]
     seeds: tuple[int, ...] = ()
     timing: Timing | None = None

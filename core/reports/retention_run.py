@@ -22,6 +22,7 @@ from core.config import RetentionSpec
 from core.errors import CompatibilityError, ExportError, UnsupportedModelError
 from core.evaluation.flops import forward_flops
 from core.evaluation.speed import Forward, Speed, forward_of, measure_speed
+from core.events import Phase, RunWarning, ScoringTask
 from core.models import catalog
 from core.models.catalog import LoadedModel, ModelEntry
 from core.recorder import Recorder, StopRequested
@@ -61,7 +62,7 @@ def measure_retention(models: Mapping[str, str], spec: RetentionSpec, recorder: 
     tuning = (spec.train_items, spec.epochs) if scoring.tuned and seeds else (None, None)
     card = Card(rows, seeds, timing, *tuning, datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"))
     write_json(directory / CARD, card.to_dict())
-    recorder.event("retention", card.to_dict())
+    recorder.event(card)
     return card
 
 
@@ -100,12 +101,12 @@ def _exports(loaded: Mapping[str, LoadedModel], work: Path, recorder: Recorder,
     for who in ("teacher", "student"):
         if recorder.should_stop():
             raise StopRequested
-        recorder.event("phase", {"name": "export", "who": who})
+        recorder.event(Phase("export", subject=who))
         (work / who).mkdir()
         try:
             single |= {f"{who} {form}": each for form, each in onnx_models(loaded[who], work / who).items()}
         except (ExportError, UnsupportedModelError, CompatibilityError) as error:
-            recorder.event("warning", {"message": f"The card has no exports of the {who}: {error}"})
+            recorder.event(RunWarning(f"The card has no exports of the {who}: {error}"))
     return single, {kind: OnnxModel(each.path, threads) for kind, each in single.items()}
 
 
@@ -125,7 +126,7 @@ def _scores(models: Mapping[str, str], spec: RetentionSpec, seeds: tuple[int, ..
             continue
         if recorder.should_stop():
             raise StopRequested
-        recorder.event("phase", {"name": "retention", "who": who, "task": task, "seed": seed, "done": done, "total": len(wanted)})
+        recorder.event(ScoringTask(subject=who, task=task, seed=seed, done=done, total=len(wanted)))
         found[_key(who, task, seed)] = asdict(scoring.score(models[who], task, seed))
         write_json(path, {"settings": settings, "scores": found})
     return {key: Score(**plain) for key, plain in found.items()}

@@ -22,6 +22,7 @@ import torch
 from torch import nn
 
 from core.config import LoraSpec, LossSpec, TrainSpec, total_steps
+from core.events import Phase, RunWarning
 from core.models import catalog
 from core.models.adapters import merged, with_adapters
 from core.models.architectures import plain_model
@@ -88,7 +89,7 @@ def fine_tune_and_evaluate(model: LoadedModel | str | Path, task: TaskData, *, s
 
 
 def fine_tune(start: LoadedModel, task: TaskData, *, train: TrainSpec, losses: LossSpec = LABELS_ONLY, teacher: LoadedModel | None = None,
-              lora: LoraSpec | None = None, recorder: Recorder | None = None, directory: Path | None = None, arm: str = STUDENT,
+              lora: LoraSpec | None = None, recorder: Recorder | None = None, directory: Path | None = None, variant: str = STUDENT,
               eval_steps: int | None = None, before: Callable[[nn.Module, int], None] | None = None, name: str | None = None) -> FineTuned:
     """Put a head on a pretrained encoder and train both, or resume.
 
@@ -115,13 +116,13 @@ def fine_tune(start: LoadedModel, task: TaskData, *, train: TrainSpec, losses: L
         model = with_adapters(model, lora, train.seed)
     reads = positions(*(each.model for each in (start, teacher) if each))
     if task.max_length > reads:
-        recorder.event("warning", {"message": f"task.max_length is {task.max_length} tokens; the models read {reads}."})
+        recorder.event(RunWarning(f"task.max_length is {task.max_length} tokens; the models read {reads}."))
     learnt = encode(task.train, task, start.tokenizer, reads)
     if before is not None:
         before(model, reads)
     teacher_logits: Sequence[np.ndarray | None] = [None] * len(learnt)
     if teacher is not None and losses.needs_teacher():
-        recorder.event("phase", {"name": "ask teacher", "items": len(learnt)})
+        recorder.event(Phase("ask teacher", details={"items": len(learnt)}))
         teacher_logits = answers(teacher.model, learnt, teacher.tokenizer, dtype, recorder.should_stop)
         if task.kind == "classification":
             teacher_logits = [each[order] for each in teacher_logits]
@@ -141,8 +142,8 @@ def fine_tune(start: LoadedModel, task: TaskData, *, train: TrainSpec, losses: L
             arguments.eval_strategy = "no"
         data: list[Item] = list(zip(learnt, teacher_logits, strict=True))
         trainer = TaskTrainer(model, losses, data, Collator(start.tokenizer.pad_token_id, takes_token_types(plain_model(model))), arguments,
-                              arm=arm, recorder=recorder, dtype=dtype, evaluate=measure)
-        recorder.event("phase", {"name": "steps", "arm": arm, "total_steps": steps})
+                              variant=variant, recorder=recorder, dtype=dtype, evaluate=measure)
+        recorder.event(Phase("steps", variant, total_steps=steps))
         trainer.train_from(latest_checkpoint(directory) if directory else None)
     if trainer.state.global_step < trainer.state.max_steps:
         raise StopRequested

@@ -1,4 +1,4 @@
-"""`transformers.Trainer` that tells a recorder every term of its loss, asks it whether to stop, and goes on where it was stopped.
+"""`transformers.Trainer` that logs every term of its loss to a recorder, polls it for stop requests, and resumes where it was stopped.
 
 What is trained on and what the loss is, subclasses say: `core.training.distillation_trainer` (language models) and
 `core.tasks.trainer` (tasks).
@@ -69,22 +69,22 @@ def _step_of(checkpoint: Path) -> int:
 
 
 class BaseTrainer(Trainer):
-    """Trains one arm of an experiment; `compute_loss` of a subclass adds up its terms with `add_term`.
+    """Trains one variant of an experiment; `compute_loss` of a subclass adds up its terms with `add_term`.
 
     Args:
         model: what is trained; its parameters stay float32.
         losses: terms and weights.
         data: what is trained on.
         collator: makes a batch of items of `data`.
-        arm: the name under which everything is recorded.
+        variant: the name under which everything is recorded.
         dtype: format of the matrix products.
         evaluate: called with the optimiser step every `eval_steps`; returns metrics to record.
     """
 
     def __init__(self, model: nn.Module, losses: LossSpec, data: Dataset | Sequence[Any], collator: Callable[[Sequence[Any]], Any],
-                 arguments: TrainingArguments, *, arm: str, recorder: Recorder, dtype: torch.dtype,
+                 arguments: TrainingArguments, *, variant: str, recorder: Recorder, dtype: torch.dtype,
                  evaluate: Callable[[int], dict[str, float]]) -> None:
-        self.losses, self.arm, self.recorder, self.dtype = losses, arm, recorder, dtype
+        self.losses, self.variant, self.recorder, self.dtype = losses, variant, recorder, dtype
         self.measure = evaluate
         super().__init__(model=model, args=arguments, train_dataset=data, eval_dataset=data, data_collator=collator)
         # The loss is divided by what counts in the whole step already: Trainer must not divide by the number of batches.
@@ -132,7 +132,7 @@ class BaseTrainer(Trainer):
                           if name.startswith("sums.") and len(tensor) == 3}
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """The model, and what else training goes on from."""
+        """Save the model and what else training resumes from."""
         super().save_model(output_dir, _internal_call)
         own = self.extra_state()
         if self.args.should_save:
@@ -144,7 +144,7 @@ class BaseTrainer(Trainer):
         path = Path(resume_from_checkpoint) / EXTRA_STATE
         self.load_extra_state(load_file(path) if path.is_file() else {})
 
-    # ------------------------------------------------------------------------------------------ what is told
+    # ------------------------------------------------------------------------------------------ logging
 
     def _reset_accumulators(self) -> None:
         self._sums: dict[str, Tensor] = {}
@@ -170,25 +170,25 @@ class BaseTrainer(Trainer):
         return metrics
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Tell the recorder each term, weighted and raw, and Trainer's own trackers the same numbers."""
+        """Log each term, weighted and raw, to the recorder, and the same numbers to Trainer's own trackers."""
         if "loss" in logs:
             logs |= self._term_metrics()
             self._reset_accumulators()
             logs |= {"tokens": float(self.state.num_input_tokens_seen), "tokens_per_second": self.clock.tokens_per_second(self.state),
                      "memory_gib": memory_in_use(self.args.device)}
             if self.is_world_process_zero():
-                self.recorder.log(self.arm, self.state.global_step, {name: value for name, value in logs.items() if name != "epoch"})
+                self.recorder.log(self.variant, self.state.global_step, {name: value for name, value in logs.items() if name != "epoch"})
         super().log(logs)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """The experiment's own measurement in place of Trainer's loop."""
         metrics = self.measure(self.state.global_step)
         if self.is_world_process_zero():
-            self.recorder.log(self.arm, self.state.global_step, metrics)
-        told = {f"eval_{name.removeprefix('eval/')}": value for name, value in metrics.items()}
-        super().log(told)
+            self.recorder.log(self.variant, self.state.global_step, metrics)
+        logged = {f"eval_{name.removeprefix('eval/')}": value for name, value in metrics.items()}
+        super().log(logged)
         self.model.train()
-        return told
+        return logged
 
 
 class _ThroughputCallback(TrainerCallback):
@@ -213,14 +213,14 @@ class _ThroughputCallback(TrainerCallback):
 
 
 class _StopCallback(TrainerCallback):
-    """Ends training when the user asks for it, and when going on makes no sense."""
+    """Ends training when the user requests a stop, and when the loss is not finite."""
 
     def __init__(self, trainer: BaseTrainer) -> None:
         self.trainer = trainer
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if not all(torch.isfinite(total).all() for total in self.trainer._sums.values()):
-            raise NonFiniteLossError(f"The loss of arm '{self.trainer.arm}' is not a number any more at step {state.global_step}.",
+            raise NonFiniteLossError(f"The loss of variant '{self.trainer.variant}' is not a number any more at step {state.global_step}.",
                                 "A finite loss was expected.",
                                 "Lower train.learning_rate or train.max_grad_norm, or use train.precision=fp32.")
         if self.trainer.recorder.should_stop() and state.global_step < state.max_steps:

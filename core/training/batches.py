@@ -14,8 +14,8 @@ class Batch(TypedDict):
 
     input_ids: (B, T) int64, as the models see them.
     attention_mask: (B, T) int64, 1 at tokens; None where padding cannot be seen.
-    targets: (B, T) int64; the right token of each position that is asked.
-    soft, hard: (B, T) float32; how much each position counts where models are compared, and where they are asked.
+    targets: (B, T) int64; the target token of each labelled position.
+    soft, hard: (B, T) float32; weight of each position in the distillation loss, and in the cross-entropy with the targets.
     """
 
     input_ids: Tensor

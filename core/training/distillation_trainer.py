@@ -44,7 +44,7 @@ def collate(items: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class DistillationSetup:
-    """What is taught, by whom.
+    """The training signal: losses, teacher and layer map.
 
     Attributes:
         losses: the terms and their weights.
@@ -63,7 +63,7 @@ HARD_LABELS_ONLY = DistillationSetup(LossSpec(w_kd=0.0, w_hard=1.0))  # no teach
 
 
 class DistillationTrainer(BaseTrainer):
-    """Trains one arm of an experiment.
+    """Trains one variant of an experiment.
 
     The gradient of an optimiser step does not depend on how its blocks are cut into batches: every term is divided by
     the weights of all counted positions of the step, over all batches and processes.
@@ -72,19 +72,19 @@ class DistillationTrainer(BaseTrainer):
         student: the model to train; its parameters stay float32.
         lesson: losses, teacher and layer map.
         data: training blocks.
-        arm: the name under which everything is recorded.
+        variant: the name under which everything is recorded.
         dtype: format of the matrix products.
         evaluate: called with the optimiser step every `eval_steps`; returns metrics to record.
         batches: what blocks are trained on; see `core.evaluation.objectives`.
     """
 
-    def __init__(self, student: nn.Module, lesson: DistillationSetup, data: Blocks, arguments: TrainingArguments, *, arm: str,
+    def __init__(self, student: nn.Module, lesson: DistillationSetup, data: Blocks, arguments: TrainingArguments, *, variant: str,
                  recorder: Recorder,
                  dtype: torch.dtype, evaluate: Callable[[int], dict[str, float]], batches: Batches = causal_lm_batches) -> None:
         self.lesson, self.batches, self.divergence = lesson, batches, divergence(lesson.losses)
         matched = lesson.losses.w_hidden_mse
         self.layer_match = self._layer_match(student) if matched.start or matched.end else None
-        super().__init__(student, lesson.losses, BlockDataset(data), collate, arguments, arm=arm, recorder=recorder, dtype=dtype,
+        super().__init__(student, lesson.losses, BlockDataset(data), collate, arguments, variant=variant, recorder=recorder, dtype=dtype,
                          evaluate=evaluate)
 
     def _layer_match(self, student: nn.Module) -> HiddenStateMatching:
@@ -121,7 +121,7 @@ class DistillationTrainer(BaseTrainer):
     def get_batch_samples(self, epoch_iterator: Iterator[dict[str, Tensor]], num_batches: int,
                           device: torch.device) -> tuple[list[Batch], Tensor]:
         """The forward passes of one optimiser step, and the divisors of its terms: (2,) sums of the position weights over all
-        processes, where models are compared and where they are asked."""
+        processes: of the distilled positions, and of the labelled ones."""
         blocks = list(islice(epoch_iterator, num_batches))
         # What is drawn depends on the step alone, so a resumed run draws what an uninterrupted one would have drawn.
         batches = self.batches(blocks, StepSeed(self.args.seed, self.state.global_step, self.args.process_index)) if blocks else []
@@ -132,39 +132,39 @@ class DistillationTrainer(BaseTrainer):
     def compute_loss(self, model: nn.Module, inputs: Batch, return_outputs: bool = False,
                      num_items_in_batch: Tensor | None = None) -> Tensor:
         """The weighted terms of one forward pass; only positions that count go beyond the last block, and on to the head only those
-        whose logits are asked for.
+        whose logits are needed.
 
         Args:
             num_items_in_batch: the divisors from `get_batch_samples`.
         """
         weights, teacher, every = self.current_loss_weights(), self.lesson.teacher, self.layer_match is not None
-        compared, asked = inputs["soft"] > 0, inputs["hard"] > 0  # (B, T)
+        distill_mask, label_mask = inputs["soft"] > 0, inputs["hard"] > 0  # (B, T)
         if self.uses("kd"):
-            asked = asked | compared
+            label_mask = label_mask | distill_mask  # the head computes both at once
         # Processes average their gradients, while the divisors count the positions of all of them.
         divisors = num_items_in_batch.clamp_min(1e-6) / self.args.world_size
-        counts = PositionWeights(inputs["soft"][asked], inputs["hard"][asked], *divisors)
+        counts = PositionWeights(inputs["soft"][label_mask], inputs["hard"][label_mask], *divisors)
 
-        with torch.autocast(asked.device.type, self.dtype, enabled=self.dtype != torch.float32):
+        with torch.autocast(label_mask.device.type, self.dtype, enabled=self.dtype != torch.float32):
             states = forward(model, inputs["input_ids"], inputs["attention_mask"], every=every)
-        taught = None
+        teacher_states = None
         if teacher is not None:
             with torch.no_grad():
-                taught = forward(teacher, inputs["input_ids"], inputs["attention_mask"], every=every)
+                teacher_states = forward(teacher, inputs["input_ids"], inputs["attention_mask"], every=every)
 
         terms = LogitLossTerms(self.divergence if self.uses("kd") else None, weights["kd"] * self.lesson.losses.temperature**2,
                           weights["hard"])
-        loss, sums = head_loss(_head(model, states.before_head[asked].to(self.dtype)),
-                               _head(teacher, taught.before_head[asked]) if taught else None,
-                               inputs["targets"][asked], counts, terms, self.lesson.vocabulary)
+        loss, sums = head_loss(_head(model, states.before_head[label_mask].to(self.dtype)),
+                               _head(teacher, teacher_states.before_head[label_mask]) if teacher_states else None,
+                               inputs["targets"][label_mask], counts, terms, self.lesson.vocabulary)
         self.add_term("kd", terms.soft_factor, sums[0], counts.soft.sum())
         self.add_term("hard", terms.hard_factor, sums[1], counts.hard.sum())
         if self.uses("hidden"):
-            distances = cosine_distance(states.last[compared], taught.last[compared])
-            loss = loss + self._weighted("hidden", weights["hidden"], distances, inputs["soft"][compared], divisors[0])
+            distances = cosine_distance(states.last[distill_mask], teacher_states.last[distill_mask])
+            loss = loss + self._weighted("hidden", weights["hidden"], distances, inputs["soft"][distill_mask], divisors[0])
         if self.layer_match is not None:
-            distances = self.layer_match(states.hidden, taught.hidden, compared)
-            loss = loss + self._weighted("hidden_mse", weights["hidden_mse"], distances, inputs["soft"][compared], divisors[0])
+            distances = self.layer_match(states.hidden, teacher_states.hidden, distill_mask)
+            loss = loss + self._weighted("hidden_mse", weights["hidden_mse"], distances, inputs["soft"][distill_mask], divisors[0])
         return (loss, {}) if return_outputs else loss
 
     def _weighted(self, term: str, weight: float, values: Tensor, counts: Tensor, divisor: Tensor) -> Tensor:

@@ -9,8 +9,8 @@ in chunks and never hold more than one chunk of logits (the idea of fused linear
 
 Contract of the total: terms on logits taken at temperature T are multiplied by T squared (1503.02531, section 2), terms that
 know no temperature are not; every term is a weighted mean over positions whose divisor is the sum of its position weights
-over the whole optimiser step, however that step is cut into batches. A causal model is compared and asked at the same
-positions; a masked one is compared at more of them than it is asked at (see `core.evaluation.objectives`).
+over the whole optimiser step, however that step is cut into batches. A causal model is distilled and labelled at the same
+positions; a masked one is distilled at more positions than it is labelled at (see `core.evaluation.objectives`).
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class LogitLossTerms:
     """Which terms on logits take part, and with which factors.
 
     Attributes:
-        soft: the divergence, or None when the teacher is not asked.
+        soft: the divergence, or None without a teacher.
         soft_factor: w_kd times T squared.
         hard_factor: w_hard.
     """
@@ -128,7 +128,7 @@ class PositionWeights:
     """How much each position counts.
 
     Attributes:
-        soft, hard: (N,) float32 weights where the distributions are compared, and where the right token is asked for.
+        soft, hard: (N,) float32 weights of the divergence, and of the cross-entropy with the targets.
         soft_divisor, hard_divisor: the sums of weights that the means are taken over.
     """
 
@@ -160,7 +160,7 @@ def head_loss(student: Head, teacher: Head | None, targets: Tensor, counts: Posi
 class _HeadLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx, states, weight, bias, teacher, targets, counts, terms, vocabulary):  # type: ignore[no-untyped-def]
-        soft = terms.soft  # also where its factor is 0, at an end of a ramp: its value is told all the same
+        soft = terms.soft  # also where its factor is 0, at an end of a ramp: its value is logged all the same
         width = min(vocabulary or len(weight), len(weight), len(teacher.weight) if soft else len(weight))
         matrix = weight[:width].to(states.dtype)
         shift = None if bias is None else bias[:width].float()
@@ -180,15 +180,15 @@ class _HeadLoss(torch.autograd.Function):
                 sums[0] += (value * counts.soft[part]).sum()
                 gradient.mul_((counts.soft[part] / counts.soft_divisor).unsqueeze(-1) * terms.soft_factor)
                 del v
-            asked = counts.hard[part]
-            rows = slice(None) if everywhere else asked.nonzero().squeeze(-1)
+            label_weights = counts.hard[part]
+            rows = slice(None) if everywhere else label_weights.nonzero().squeeze(-1)
             if terms.hard_factor or not soft:
                 value, hard_gradient = cross_entropy(z[rows], targets[part][rows])
-                hard_gradient.mul_((asked[rows] / counts.hard_divisor).unsqueeze(-1) * terms.hard_factor)
+                hard_gradient.mul_((label_weights[rows] / counts.hard_divisor).unsqueeze(-1) * terms.hard_factor)
                 gradient = hard_gradient if gradient is None else _added(gradient, rows, hard_gradient)
             else:
                 value = F.cross_entropy(z[rows], targets[part][rows], reduction="none")
-            sums[1] += (value * asked[rows]).sum()
+            sums[1] += (value * label_weights[rows]).sum()
             if shift_gradient is not None:
                 shift_gradient += gradient.sum(0)
             gradient = gradient.to(states.dtype)
@@ -288,8 +288,8 @@ class HiddenStateMatching(nn.Module):
         super().__init__()
         last = len(layer_map) - 1
         # hidden_states[0] is the embedding, hidden_states[i + 1] the output of block i.
-        self.pairs = [(block + 1, taught + 1) for block, taught in enumerate(layer_map)
-                      if (block == last) == (taught == teacher_layers - 1)]
+        self.pairs = [(block + 1, teacher_block + 1) for block, teacher_block in enumerate(layer_map)
+                      if (block == last) == (teacher_block == teacher_layers - 1)]
         self.projections = nn.ModuleList(
             nn.Linear(student_width, teacher_width, bias=False) for _ in self.pairs) if student_width != teacher_width else None
 
@@ -304,9 +304,9 @@ class HiddenStateMatching(nn.Module):
             (N,), zeros when no pair can be compared.
         """
         total = torch.zeros(int(counted.sum()), dtype=torch.float32, device=counted.device)
-        for index, (block, taught) in enumerate(self.pairs):
+        for index, (block, teacher_block) in enumerate(self.pairs):
             states = student[block][counted].float()
             if self.projections is not None:
                 states = self.projections[index](states)
-            total = total + (states - teacher[taught][counted].float()).square().mean(-1)
+            total = total + (states - teacher[teacher_block][counted].float()).square().mean(-1)
         return total / max(len(self.pairs), 1)

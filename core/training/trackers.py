@@ -15,7 +15,7 @@ PLACES = ("TENSORBOARD_LOGGING_DIR", "WANDB_DIR")  # the others write to a place
 def tracked(names: Collection[str], folder: Path) -> Iterator[None]:
     """Inside the context trackers write into `folder`, unless the environment says where; after it they are closed.
 
-    Without an end between them, wandb would show the second arm of an experiment as a part of the first.
+    Without an end between them, wandb would show the second variant of an experiment as a part of the first.
 
     Args:
         names: as in ``train.report_to``.

@@ -159,7 +159,7 @@ def test_a_stopped_run_ends_as_the_one_that_nobody_stopped(release_home: Path) -
     curves = [store.metrics(run.id, "student", ["loss"]) for run in (resumed, whole)]
     assert curves[0].step.tolist() == curves[1].step.tolist()
     assert curves[0].value.tolist() == pytest.approx(curves[1].value.tolist(), rel=1e-4)
-    reports = [store.report(run.id)["metrics"] for run in (resumed, whole)]
+    reports = [store.report(run.id).metrics for run in (resumed, whole)]
     for who in ("teacher", "student_before", "student_after"):
         for metric in ("cross_entropy", "kl_to_teacher"):
             assert reports[0][who][metric] == pytest.approx(reports[1][who][metric], rel=1e-4, abs=1e-6), f"{who}: {metric}"

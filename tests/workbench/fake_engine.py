@@ -18,8 +18,10 @@ from typing import Any
 
 from core.config import ExperimentConfig
 from core.errors import ConfigError, NonFiniteLossError
+from core.events import Phase, Sample
 from core.recipes import parse_recipe
 from core.recorder import STUDENT, Recorder
+from core.reports.run_report import RunReport, StudentSummary
 
 WAITS_FOR, FLUSH_SECONDS = "FAKE_ENGINE_WAITS_FOR", "FAKE_ENGINE_FLUSH_SECONDS"
 POLL = 0.01  # seconds
@@ -50,12 +52,12 @@ def config(steps: int = 5, *, name: str | None = None, device: str = "cpu", **be
                          "train": {"max_steps": steps, "device": device, "save_steps": 10}})
 
 
-def engine(config: ExperimentConfig, recorder: Recorder, directory: Path, **_options: Any) -> dict[str, Any]:
+def engine(config: ExperimentConfig, recorder: Recorder, directory: Path, **_options: Any) -> RunReport:
     """The signature and the habits of `core.methods.distillation.distill`."""
     behaviour, total = json.loads(config.description), config.train.max_steps
     checkpoint = directory / "step"
     step = int(checkpoint.read_text()) if checkpoint.exists() else 0
-    recorder.event("phase", {"name": "train", "arm": STUDENT, "total_steps": total})
+    recorder.event(Phase("train", STUDENT, total_steps=total))
     if not step:
         recorder.log(STUDENT, 0, {"eval/perplexity": 100.0})
     while step < total:
@@ -65,16 +67,16 @@ def engine(config: ExperimentConfig, recorder: Recorder, directory: Path, **_opt
         recorder.log(STUDENT, step, {"loss": 1 / step, "tokens_per_second": 10.0})
         if step % config.train.save_steps == 0:
             checkpoint.write_text(str(step))
-            recorder.event("samples", {"arm": STUDENT, "step": step, "prompt": "?", "answer": "!"})
+            recorder.event(Sample(STUDENT, step, "?", "!"))
         if step == behaviour.get("flush_at"):
             recorder.flush()
         while step == behaviour.get("wait_at") and not _go(directory).exists() and (behaviour.get("deaf") or not recorder.should_stop()):
             time.sleep(POLL)
         if not behaviour.get("deaf") and recorder.should_stop():
             checkpoint.write_text(str(step))
-            return {"stopped": True, "output_dir": str(directory / STUDENT)}
-    report = {"stopped": False, "output_dir": str(directory / STUDENT), "metrics": {"teacher": None}, "seconds": 0.1, "pid": os.getpid()}
-    recorder.event("report", report)
+            return _report(directory, stopped=True)
+    report = _report(directory, stopped=False)
+    recorder.event(report)
     return report
 
 
@@ -85,6 +87,12 @@ def let_go(directory: Path) -> None:
 
 def _go(directory: Path) -> Path:
     return directory.with_name(f"{directory.name}.go")
+
+
+def _report(directory: Path, *, stopped: bool) -> RunReport:
+    """The report; its command is the number of this process."""
+    return RunReport(str(directory / STUDENT), None, StudentSummary("fake"), {"teacher": None}, None, 0.1, 0, 0.0, stopped,
+                     command=str(os.getpid()))
 
 
 if __name__ == "__main__":

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any, TextIO
+from typing import TextIO
 
+from core.events import AblationPart, ClaimPart, Event, Phase, RunWarning, ScoringTask
 from core.system import units
 from workbench.store.records import Progress
 
@@ -23,26 +24,26 @@ class ProgressLog:
         self._began = self._first_step = self._last_print = 0.0
         self._open_line = False
 
-    def log(self, arm: str, step: int, metrics: Mapping[str, float]) -> None:
+    def log(self, variant: str, step: int, metrics: Mapping[str, float]) -> None:
         measured = {name.removeprefix("eval/").replace("_", " "): value for name, value in metrics.items() if name.startswith("eval/")}
         if measured:
-            self._line(f"  {arm} at step {step}: {', '.join(f'{name} {value:.4g}' for name, value in measured.items())}")
+            self._line(f"  {variant} at step {step}: {', '.join(f'{name} {value:.4g}' for name, value in measured.items())}")
         if "loss" in metrics:
-            self._step(arm, step, metrics)
+            self._step(variant, step, metrics)
 
-    def event(self, kind: str, payload: Mapping[str, Any]) -> None:
-        if kind == "phase":
-            self._progress = Progress(payload["name"], payload.get("arm"), 0, payload.get("total_steps"))
-            self._began = 0.0
-            self._line(_phase(payload))
-        elif kind == "claim":
-            seed = "all seeds" if payload["seed"] is None else f"seed {payload['seed']}"
-            self._line(f"{payload['name']}, {seed}: {payload['done']} of {payload['seeds']} done")
-        elif kind == "ablation":
-            variant = payload["variant"].replace("_", " ")
-            self._line(f"{variant}, seed {payload['seed']}: {payload['done']} of {payload['total']} trainings done")
-        elif kind == "warning":
-            self._line(f"Warning: {payload['message']}")
+    def event(self, event: Event) -> None:
+        match event:
+            case Phase():
+                self._progress = Progress(event.name, event.variant, 0, event.total_steps)
+                self._began = 0.0
+                self._line(_phase(event))
+            case ClaimPart():
+                seed = "all seeds" if event.seed is None else f"seed {event.seed}"
+                self._line(f"{event.name}, {seed}: {event.done} of {event.total} done")
+            case AblationPart():
+                self._line(f"{event.variant.replace('_', ' ')}, seed {event.seed}: {event.done} of {event.total} trainings done")
+            case RunWarning():
+                self._line(f"Warning: {event.message}")
 
     def should_stop(self) -> bool:
         return False
@@ -53,14 +54,14 @@ class ProgressLog:
             print(file=self._stream, flush=True)
             self._open_line = False
 
-    def _step(self, arm: str, step: int, metrics: Mapping[str, float]) -> None:
+    def _step(self, variant: str, step: int, metrics: Mapping[str, float]) -> None:
         now, total = time.monotonic(), self._progress.total
         if not self._began:
             self._began, self._first_step = now, step
         if now - self._last_print < self._interval and step != total:
             return
         self._last_print = now
-        parts = [f"  {arm} step {step}" + (f" of {total}" if total else ""), f"loss {metrics['loss']:.4f}"]
+        parts = [f"  {variant} step {step}" + (f" of {total}" if total else ""), f"loss {metrics['loss']:.4f}"]
         if "tokens_per_second" in metrics:
             parts.append(f"{metrics['tokens_per_second']:,.0f} tokens/s")
         if total and step > self._first_step:
@@ -76,9 +77,9 @@ class ProgressLog:
         print(text, file=self._stream, flush=True)
 
 
-def _phase(payload: Mapping[str, Any]) -> str:
-    """What a phase does and, where it says so, to whom and how far that is."""
-    text, who = payload["name"].capitalize(), payload.get("who", "").replace("_", " ")
-    if "task" in payload:
-        return f"{text} {payload['done'] + 1} of {payload['total']}: {who} on {payload['task']}, seed {payload['seed']}"
-    return f"{text}: {who}" if who else text
+def _phase(phase: Phase) -> str:
+    """Return what a phase does and, where it says so, to which model and how far it is."""
+    text, subject = phase.name.capitalize(), (phase.subject or "").replace("_", " ")
+    if isinstance(phase, ScoringTask):
+        return f"{text} {phase.done + 1} of {phase.total}: {subject} on {phase.task}, seed {phase.seed}"
+    return f"{text}: {subject}" if subject else text

@@ -7,8 +7,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from types import TracebackType
-from typing import Any
 
+from core.events import Event, Phase
 from core.recorder import Recorder
 from workbench.errors import StoreError
 from workbench.processes import Process
@@ -57,25 +57,25 @@ class StoreRecorder:
         """The latest progress of the run."""
         return self._progress
 
-    def log(self, arm: str, step: int, metrics: Mapping[str, float]) -> None:
-        rows: list[MetricRow] = [(arm, step, name, float(value)) for name, value in metrics.items()]
+    def log(self, variant: str, step: int, metrics: Mapping[str, float]) -> None:
+        rows: list[MetricRow] = [(variant, step, name, float(value)) for name, value in metrics.items()]
         with self._lock:
             self._journal.metrics(rows)
             self._metrics += rows
             if step > 0:
-                self._progress = replace(self._progress, arm=arm, step=step)
+                self._progress = replace(self._progress, arm=variant, step=step)
         for watcher in self._watchers:
-            watcher.log(arm, step, metrics)
+            watcher.log(variant, step, metrics)
 
-    def event(self, kind: str, payload: Mapping[str, Any]) -> None:
-        row: EventRow = (kind, dict(payload), time.time())
+    def event(self, event: Event) -> None:
+        row: EventRow = (event.kind, event.to_dict(), time.time())
         with self._lock:
             self._journal.event(row)
             self._events.append(row)
-            if kind == "phase":
-                self._progress = _entered(self._progress, payload)
+            if isinstance(event, Phase):
+                self._progress = _entered(self._progress, event)
         for watcher in self._watchers:
-            watcher.event(kind, payload)
+            watcher.event(event)
 
     def should_stop(self) -> bool:
         return self._stop
@@ -110,6 +110,6 @@ def recover(store: Store, run: Run) -> None:
     store.log_events(run.id, events)
 
 
-def _entered(progress: Progress, phase: Mapping[str, Any]) -> Progress:
-    arm = phase.get("arm") or progress.arm
-    return Progress(phase["name"], arm, progress.step if arm == progress.arm else 0, phase.get("total_steps") or progress.total)
+def _entered(progress: Progress, phase: Phase) -> Progress:
+    variant = phase.variant or progress.arm
+    return Progress(phase.name, variant, progress.step if variant == progress.arm else 0, phase.total_steps or progress.total)

@@ -17,11 +17,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from core.errors import StillhouseError
 from core.methods import run_experiment
 from core.recorder import Recorder
+from core.reports.run_report import Report
 from workbench.error_mapping import to_user_error
 from workbench.errors import StoreError, WrongStatusError
 from workbench.processes import Process
@@ -31,7 +31,7 @@ from workbench.runs.recording import StoreRecorder
 from workbench.store import Store, references
 from workbench.store.records import Run, Status
 
-Engine = Callable[..., dict[str, Any]]  # the signature of `core.methods.distillation.distill`
+Engine = Callable[..., Report]  # the signature of `core.methods.distillation.distill`
 
 Ending = tuple[Status, str, str]  # status, message, hint
 FINISHED: Ending = ("finished", "", "")
@@ -45,7 +45,7 @@ class Outcome:
     """How a run ended: the run as the store has it, the engine's report if there is one, and what went wrong if anything did."""
 
     run: Run
-    report: dict[str, Any] | None
+    report: Report | None
     error: StillhouseError | None
 
 
@@ -74,7 +74,7 @@ def run_worker(run_id: str, store: Store, engine: Engine | None = None, *, watch
             if run.stop_requested is None:
                 train = engine or run_experiment
                 report = train(run.config, recorder, run.directory, load=references.loader(run, store), command=run.command)
-        finished = report is not None and not report["stopped"]
+        finished = report is not None and not report.stopped
         ending = FINISHED if finished else _stopped("Stopped", store.run(run_id))
     except KeyboardInterrupt:
         ending = _stopped("Interrupted, without a checkpoint,", store.run(run_id))

@@ -11,7 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from core.errors import ConfigError
-from core.recorder import CONTROL, STUDENT
+from core.events import CONTROL, STUDENT, BridgeCorpus, Sample
 from workbench.runs import jobs
 from workbench.screens.new_experiment.uploads import shown_name
 from workbench.screens.shared import charts, panes, results, retention_view, state, views
@@ -226,15 +226,15 @@ def _curves(run: Run, table: pd.DataFrame, *, masked: bool) -> None:
 
 
 def _results(run: Run, table: pd.DataFrame) -> None:
-    for texts in [event.payload for event in state.store().events(run.id, kind="bridge")][-1:]:
-        left_out = results.left_out_text(texts["left_out"])
-        st.markdown(f"Learnt from **{texts['kept']:,} texts**" + (f"; left out: {left_out}." if left_out else "; none was left out."))
-    measured = results.measurements(state.store(), run)
-    if not measured:
+    for texts in [BridgeCorpus.from_dict(event.payload) for event in state.store().events(run.id, kind=BridgeCorpus.kind)][-1:]:
+        left_out = results.left_out_text(texts.left_out)
+        st.markdown(f"Learnt from **{texts.kept:,} texts**" + (f"; left out: {left_out}." if left_out else "; none was left out."))
+    measured, evaluations = results.measurements(state.store(), run), results.evaluations(state.store(), run)
+    if not evaluations:
         views.empty_state("Nothing has been measured yet. The teacher comes first, then the student before and after training.",
                           "table_chart")
         return
-    head, rows = results.chain_table(measured) if run.builds_chain else results.result_table(measured)
+    head, rows = results.chain_table(evaluations) if run.builds_chain else results.result_table(measured)
     views.text_table(head, rows, numbers=True, label="Results")
     if run.builds_chain:
         st.caption("Each anchor against the one that taught it, before and after its training, on held-out text.")
@@ -262,20 +262,20 @@ def _retention(run: Run) -> None:
 
 
 def _samples(run: Run) -> None:
-    samples = [event.payload for event in state.store().events(run.id, kind="samples")]
+    samples = [Sample.from_dict(event.payload) for event in state.store().events(run.id, kind=Sample.kind)]
     if not samples:
         views.empty_state("Nothing has been sampled yet. At every evaluation the prompts of the recipe are answered, or their blanks "
                           "filled.", "chat")
         return
-    arms = [arm for arm in (STUDENT, CONTROL) if any(sample["arm"] == arm for sample in samples)]
-    for prompt in dict.fromkeys(sample["prompt"] for sample in samples):
+    variants = [variant for variant in (STUDENT, CONTROL) if any(sample.variant == variant for sample in samples)]
+    for prompt in dict.fromkeys(sample.prompt for sample in samples):
         st.subheader(views.first_line(prompt), anchor=False)
-        answers = sorted((sample for sample in samples if sample["prompt"] == prompt), key=lambda sample: -sample["step"])
+        answers = sorted((sample for sample in samples if sample.prompt == prompt), key=lambda sample: -sample.step)
         rows = []
-        for step, together in groupby(answers, key=lambda sample: sample["step"]):
-            said = {sample["arm"]: sample["answer"] for sample in together}
-            rows.append([f"{step:,}", *(said.get(arm, "") for arm in arms)])
-        views.text_table(["Step", *(arm.capitalize() for arm in arms)], rows, label=f"Samples of: {prompt}", first_width="5rem")
+        for step, together in groupby(answers, key=lambda sample: sample.step):
+            said = {sample.variant: sample.answer for sample in together}
+            rows.append([f"{step:,}", *(said.get(variant, "") for variant in variants)])
+        views.text_table(["Step", *(variant.capitalize() for variant in variants)], rows, label=f"Samples of: {prompt}", first_width="5rem")
 
 
 def _log(run: Run) -> None:

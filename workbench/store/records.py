@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from core.config import ExperimentConfig
 from core.errors import StillhouseError
+from core.events import Phase, parse_phase
 from core.recipes import parse_recipe
 from workbench.processes import Process
 
@@ -50,6 +51,11 @@ class Event:
     kind: str
     payload: dict[str, Any]
     time: float
+
+    @property
+    def phase(self) -> Phase:
+        """The event as a phase."""
+        return parse_phase(self.payload)
 
 
 @dataclass(frozen=True)

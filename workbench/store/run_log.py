@@ -6,8 +6,9 @@ import json
 import math
 import sqlite3
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from core.reports.run_report import Report, parse_report
 from workbench.store.database import Database
 from workbench.store.records import Event, EventRow, MetricRow
 
@@ -90,10 +91,10 @@ class RunLog:
             rows = connection.execute(query, (run_id, after, kind, kind)).fetchall()
         return [Event(row["seq"], row["kind"], json.loads(row["payload"]), row["time"]) for row in rows]
 
-    def report(self, run_id: str) -> dict[str, Any] | None:
+    def report(self, run_id: str) -> Report | None:
         """The engine's report of a finished run; None before."""
         reports = self.events(run_id, kind="report")
-        return reports[-1].payload if reports else None
+        return parse_report(reports[-1].payload) if reports else None
 
 
 def insert(connection: sqlite3.Connection, run_id: str, metrics: Iterable[MetricRow], events: Iterable[EventRow]) -> None:

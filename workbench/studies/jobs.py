@@ -13,9 +13,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from core.errors import ConfigError
+from core.events import AblationPart, ClaimPart
 from core.recorder import Recorder
 from core.studies.ablation import results
 from core.studies.ablation.run import run_ablation
@@ -61,17 +62,16 @@ class Job(ABC):
     folder: Path
 
     STATE_FILE: ClassVar[str]
-    KIND: ClassVar[str]  # the event that begins a part, and the word for the worker's command line
-    TOTAL_KEY: ClassVar[str]  # of that event's payload: parts in all
+    KIND: ClassVar[str]  # the word for the worker's command line
     RUNNING: ClassVar[str]  # sentence about a running job, with {} for its name
     RESUME_HINT: ClassVar[str]
 
     @abstractmethod
     def run(self, seeds: int, recorder: Recorder) -> None:
-        """Carry it out in this process, resuming after parts that have finished. Raises Stopped on request."""
+        """Carry it out in this process, resuming after parts that have finished. Raises StopRequested on request."""
 
-    def part_name(self, payload: Mapping[str, Any]) -> str:
-        """Return what the state calls the part that an event of `KIND` begins."""
+    def part_name(self, part: ClaimPart | AblationPart) -> str:
+        """Return what the state calls a part of this job that begins."""
         return ""
 
     def load_state(self) -> JobState | None:
@@ -112,7 +112,7 @@ class Job(ABC):
 class ClaimJob(Job):
     """The check of the claim that its folder is named after."""
 
-    STATE_FILE, KIND, TOTAL_KEY = "check.json", "claim", "seeds"
+    STATE_FILE, KIND = "check.json", "claim"
     RUNNING, RESUME_HINT = "{} is being checked", "Finished seeds are kept: check again to resume after them."
 
     @classmethod
@@ -127,7 +127,7 @@ class ClaimJob(Job):
 class AblationJob(Job):
     """The ablation whose recipe and seeds lie in its folder."""
 
-    STATE_FILE, KIND, TOTAL_KEY = "state.json", "ablation", "total"
+    STATE_FILE, KIND = "state.json", "ablation"
     RUNNING, RESUME_HINT = "The ablation {} is running", "Finished trainings are kept: start it again to resume after them."
 
     def run(self, seeds: int, recorder: Recorder) -> None:
@@ -137,8 +137,9 @@ class AblationJob(Job):
                               "Start the ablation again from its recipe.")
         run_ablation(*request, recorder)
 
-    def part_name(self, payload: Mapping[str, Any]) -> str:
-        return f"{results.WORDS[payload['variant']]}, seed {payload['seed']}"
+    def part_name(self, part: ClaimPart | AblationPart) -> str:
+        assert isinstance(part, AblationPart)
+        return f"{results.WORDS[part.variant]}, seed {part.seed}"
 
 
 KINDS: Mapping[str, type[Job]] = {kind.KIND: kind for kind in (ClaimJob, AblationJob)}

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from core.events import AblationPart, ClaimPart, Event, Phase
 from core.recorder import StopRequested
 from workbench.error_mapping import to_user_error
 from workbench.processes import Process
@@ -30,16 +31,16 @@ class JobRecorder:
         self._part = self._phase = self._steps = ""
         self._save()
 
-    def log(self, arm: str, step: int, metrics: Mapping[str, float]) -> None:
+    def log(self, variant: str, step: int, metrics: Mapping[str, float]) -> None:
         if time.monotonic() - self._saved > SAVE_SECONDS:
             self._save(text=f"{self._part or self._phase}: step {step:,}{self._steps}")
 
-    def event(self, kind: str, payload: Mapping[str, Any]) -> None:
-        if kind == self.job.KIND:
-            self._part = self.job.part_name(payload)
-            self._save(done=payload["done"], total=payload[self.job.TOTAL_KEY], text=self._part or self.state.text)
-        elif kind == "phase":
-            self._phase, steps = payload["name"], payload.get("total_steps")
+    def event(self, event: Event) -> None:
+        if isinstance(event, ClaimPart | AblationPart):
+            self._part = self.job.part_name(event)
+            self._save(done=event.done, total=event.total, text=self._part or self.state.text)
+        elif isinstance(event, Phase):
+            self._phase, steps = event.name, event.total_steps
             self._steps = f" of {steps:,}" if steps else ""
             self._save(text=": ".join(filter(None, (self._part, self._phase))))
             print(time.strftime("%H:%M:%S"), self.state.text, flush=True)

@@ -125,7 +125,7 @@ def _about_outcome(outcome: Outcome) -> Answer:
 
     run = outcome.run
     document = {"run_id": run.id, "name": run.name, "status": run.status, "message": run.message, "hint": output.hint(run),
-                "output_dir": run.output_dir, **(outcome.report or {}), "command": run.command}
+                "output_dir": run.output_dir, **(outcome.report.to_dict() if outcome.report else {}), "command": run.command}
     if outcome.error is not None:
         print_error(outcome.error)
         return Answer(document, f"{run.name} failed. Its log: {run.log_path}", 1)

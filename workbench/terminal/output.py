@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from core.evaluation.statistics import interval_words, normal_interval
 from core.reports import retention_card
 from core.reports.retention_card import Card
+from core.reports.run_report import RunReport
 from core.studies.ablation import results
 from core.studies.ablation.results import Ablation
 from core.studies.claims.rules import VERDICT_NAMES
@@ -62,8 +63,9 @@ def hint(run: Run) -> str | None:
 
 def run_details(run: Run, store: Store) -> dict[str, Any]:
     """Everything about a run: its document, configuration, latest numbers and report."""
+    reports = store.events(run.id, kind=RunReport.kind)  # as stored: what a card sums up is not computed again
     return {**run_document(run), "config": json.loads(run.config_json), "latest_metrics": store.latest_metrics(run.id),
-            "report": store.report(run.id)}
+            "report": reports[-1].payload if reports else None}
 
 
 def run_table(runs: Sequence[Run]) -> str:
@@ -84,8 +86,9 @@ def run_text(run: Run, store: Store) -> str:
     for arm, values in store.latest_metrics(run.id).items():
         lines += ["", f"{arm}, latest values"]
         lines += [f"  {name:<26}{value:.6g}" for name, value in sorted(values.items())]
-    card = (store.report(run.id) or {}).get("retention")
-    return "\n".join([*lines, *(["", card_text(Card.from_dict(card))] if card else [])])
+    report = store.report(run.id)
+    card = report.retention if isinstance(report, RunReport) else None
+    return "\n".join([*lines, *(["", card_text(card)] if card else [])])
 
 
 def card_text(card: Card) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from core.config import ExperimentConfig
 from core.errors import ConfigError
+from core.events import AblationPart
 from core.models import catalog
 from core.recorder import Recorder, stop_if_requested
+from core.reports.run_report import RunReport
 from core.studies.ablation.results import MEASURED, RESULT, Ablation, folder_of, name_of, save_request
 from core.studies.ablation.variants import trained, variants, with_seed
 from core.system.files import write_json
@@ -36,22 +38,22 @@ def run_ablation(config: ExperimentConfig, seeds: tuple[int, ...], recorder: Rec
     if not seeds or len(set(seeds)) != len(seeds):
         raise ConfigError(f"The seeds {list(seeds)} were given.", "One or more different numbers were expected.")
     save_request(config, len(seeds))
-    total, reports = len(seeds) * len(made), {}
+    total, reports = len(seeds) * len(made), dict[tuple[int, str], RunReport]()
     for seed in seeds:
         for variant, each in made.items():
             stop_if_requested(recorder)
-            recorder.event("ablation", {"variant": variant, "seed": seed, "done": len(reports), "total": total})
+            recorder.event(AblationPart(variant, seed, len(reports), total))
             reports[seed, variant] = trained(with_seed(each, seed), recorder, load=load)
         result = _result(config, tuple(made), reports)
         write_json(folder / RESULT, result.to_dict())  # seed by seed, so that the page can show what is known so far
     return result
 
 
-def _result(config: ExperimentConfig, names: tuple[str, ...], reports: Mapping[tuple[int, str], Mapping[str, Any]]) -> Ablation:
+def _result(config: ExperimentConfig, names: tuple[str, ...], reports: Mapping[tuple[int, str], RunReport]) -> Ablation:
     seeds = tuple(dict.fromkeys(seed for seed, _ in reports))
-    after = {key: report["metrics"]["student_after"] for key, report in reports.items()}
+    after = {key: report.student_after for key, report in reports.items()}
     metrics = [metric for metric in MEASURED if all(metric in measured for measured in after.values())]
     values = {name: {metric: tuple(after[seed, name][metric] for seed in seeds) for metric in metrics} for name in names}
     return Ablation(name_of(config), config.to_dict(), seeds, values, {"versions": versions(), "git_commit": git_commit()},
                     datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-                    round(sum(report["seconds"] for report in reports.values()), 1))
+                    round(sum(report.seconds for report in reports.values()), 1))

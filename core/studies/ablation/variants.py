@@ -18,7 +18,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
@@ -26,6 +26,7 @@ from core.config import ExperimentConfig, Ramp
 from core.errors import ConfigError, ModelError, NetworkError
 from core.models import catalog, checkpoints
 from core.recorder import Recorder, StopRequested
+from core.reports.run_report import RunReport
 from core.system.files import read_json
 from core.system.paths import cache_dir
 from core.system.provenance import versions
@@ -67,7 +68,7 @@ def with_seed(config: ExperimentConfig, seed: int) -> ExperimentConfig:
     return config.model_copy(update={"train": config.train.model_copy(update={"seed": seed})})
 
 
-def trained(config: ExperimentConfig, recorder: Recorder, *, load: Load = catalog.load) -> dict[str, Any]:
+def trained(config: ExperimentConfig, recorder: Recorder, *, load: Load = catalog.load) -> RunReport:
     """The report of an experiment, from the cache or trained now; its ``output_dir`` holds the student. Another process that trains the
     same experiment is waited for.
 
@@ -79,7 +80,8 @@ def trained(config: ExperimentConfig, recorder: Recorder, *, load: Load = catalo
     folder = folder_of(config)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _alone(folder.with_suffix(".lock"), recorder):
-        return read_json(folder / "report.json") or distillation.distill(config, recorder, folder, load=load)
+        record = read_json(folder / "report.json")
+        return RunReport.from_dict(record) if record else distillation.distill(config, recorder, folder, load=load)
 
 
 @contextmanager

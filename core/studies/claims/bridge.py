@@ -55,7 +55,7 @@ def across_vocabularies(seed: int, setting: BridgeProtocolConfig, recorder: Reco
         "train": recipe.train.model_copy(update={"seed": seed})})
     with tempfile.TemporaryDirectory() as folder:
         report = distill(config, recorder, Path(folder))
-        before, after = (report["metrics"][who]["cross_entropy"] for who in ("student_before", "student_after"))
+        before, after = (measured["cross_entropy"] for measured in (report.student_before, report.student_after))
         rouge = {who: _rouge(reference, config, setting) for who, reference in (
             ("before", config.student.model), ("after", str(Path(folder) / "student")))}
     return {"gain": before - after, "rouge_gain": rouge["after"] - rouge["before"], "before": before, "after": after,

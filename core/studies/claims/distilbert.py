@@ -9,12 +9,13 @@ of the models fine-tuned on film reviews.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from core.evaluation.statistics import mean
+from core.events import Phase
 from core.recorder import Recorder
+from core.reports.run_report import RunReport
 from core.studies.claims.claim import Claim, Figure, Numbers, ProtocolConfig, Source
 from core.studies.claims.rules import above, below, every, trend
 from core.system.paths import ASSETS
@@ -82,14 +83,14 @@ def _variant(seed: int, name: str, setting: DistilBertProtocolConfig) -> Experim
     return parse_recipe({**plain, "student": {**plain["student"], **student}, "losses": {**plain["losses"], **losses}})
 
 
-def _trained(seed: int, name: str, setting: DistilBertProtocolConfig, recorder: Recorder) -> dict[str, Any]:
+def _trained(seed: int, name: str, setting: DistilBertProtocolConfig, recorder: Recorder) -> RunReport:
     from core.studies.ablation.variants import trained
 
     return trained(_variant(seed, name, setting), recorder)
 
 
-def _cross_entropy(report: Mapping[str, Any]) -> float:
-    return report["metrics"]["student_after"]["cross_entropy"]
+def _cross_entropy(report: RunReport) -> float:
+    return report.student_after["cross_entropy"]
 
 
 def _elsewhere(folder: str, seed: int, setting: DistilBertProtocolConfig) -> float:
@@ -115,7 +116,7 @@ def _fine_tuned(model: str, task: str, seed: int, setting: DistilBertProtocolCon
     from core.tasks.data import load_task
     from core.tasks.fine_tuning import fine_tune_and_evaluate
 
-    recorder.event("phase", {"name": f"Fine-tune on {task}"})
+    recorder.event(Phase(f"Fine-tune on {task}"))
     data = load_task(TaskSpec(source=task, max_train_items=setting.train_items, max_items=setting.items, validation="test"))
     tuned, metrics = fine_tune_and_evaluate(model, data, seed=seed, teacher=teacher, recorder=recorder)
     return tuned, metrics["accuracy"]
@@ -129,8 +130,8 @@ def better_than_scratch(seed: int, setting: DistilBertProtocolConfig, recorder: 
     numbers: dict[str, float] = {}
     for name, variant in (("distilled", "full"), ("scratch", "scratch")):
         report = _trained(seed, variant, setting, recorder)
-        numbers |= {name: _cross_entropy(report), f"{name}_elsewhere": _elsewhere(report["output_dir"], seed, setting)}
-        accuracies = {task: _fine_tuned(report["output_dir"], task, seed, setting, recorder)[1] for task in setting.tasks}
+        numbers |= {name: _cross_entropy(report), f"{name}_elsewhere": _elsewhere(report.output_dir, seed, setting)}
+        accuracies = {task: _fine_tuned(report.output_dir, task, seed, setting, recorder)[1] for task in setting.tasks}
         numbers |= {f"{name}_{task}": accuracy for task, accuracy in accuracies.items()}
         numbers[f"{name}_tasks"] = mean(list(accuracies.values()))
     return {"gain": numbers["scratch"] - numbers["distilled"],
@@ -151,10 +152,10 @@ def ablation_order(seed: int, setting: DistilBertProtocolConfig, recorder: Recor
 
 def copied_blocks(seed: int, setting: DistilBertProtocolConfig, recorder: Recorder) -> Numbers:
     """A3. Blocks copied from the teacher against new ones: before training, and after the budget."""
-    copied, new = (_trained(seed, name, setting, recorder)["metrics"] for name in ("full", "random"))
+    copied, new = (_trained(seed, name, setting, recorder) for name in ("full", "random"))
     uniform = _uniform(setting)
-    values = {f"{name}_{when}": metrics[f"student_{when}"]["cross_entropy"]
-              for name, metrics in (("copied", copied), ("new", new)) for when in ("before", "after")}
+    values = {f"{name}_{when}": report.of(f"student_{when}")["cross_entropy"]
+              for name, report in (("copied", copied), ("new", new)) for when in ("before", "after")}
     return {"margin_to_uniform": uniform - 0.5 - values["copied_before"], "gain_before": values["new_before"] - values["copied_before"],
             "gain_after": values["new_after"] - values["copied_after"], "uniform": uniform, **values}
 
@@ -168,7 +169,7 @@ def smaller_and_faster(seed: int, setting: DistilBertProtocolConfig, recorder: R
     from core.models import catalog
 
     report = _trained(seed, "full", setting, recorder)
-    teacher, student = (catalog.load(model, dtype=torch.float32) for model in (setting.teacher, report["output_dir"]))
+    teacher, student = (catalog.load(model, dtype=torch.float32) for model in (setting.teacher, report.output_dir))
     speed = measure_speed({"teacher": forward_of(teacher.model), "student": forward_of(student.model)}, recorder,
                           vocabulary=teacher.entry.vocabulary, length=min(LENGTH, teacher.entry.context), seconds=setting.speed_seconds,
                           seed=seed)
@@ -183,7 +184,7 @@ def smaller_and_faster(seed: int, setting: DistilBertProtocolConfig, recorder: R
 
 def second_distillation(seed: int, setting: DistilBertProtocolConfig, recorder: Recorder) -> Numbers:
     """A5. The student fine-tuned on a task alone, and with the fine-tuned teacher's soft targets beside the labels."""
-    student = _trained(seed, "full", setting, recorder)["output_dir"]
+    student = _trained(seed, "full", setting, recorder).output_dir
     numbers: dict[str, float] = {}
     for task in setting.tasks:
         teacher, numbers[f"teacher_{task}"] = _fine_tuned(setting.teacher, task, seed, setting, recorder)
@@ -195,7 +196,7 @@ def second_distillation(seed: int, setting: DistilBertProtocolConfig, recorder: 
 
 def where_compared(seed: int, setting: DistilBertProtocolConfig, recorder: Recorder) -> Numbers:
     """A6. Teacher and student compared at all tokens but padding, or at the masked ones alone."""
-    everywhere, masked = (_trained(seed, name, setting, recorder)["metrics"]["student_after"] for name in ("full", "at_masked"))
+    everywhere, masked = (_trained(seed, name, setting, recorder).student_after for name in ("full", "at_masked"))
     return {"gain": masked["cross_entropy"] - everywhere["cross_entropy"],
             "gain_kl": masked["kl_to_teacher"] - everywhere["kl_to_teacher"],
             "all": everywhere["cross_entropy"], "masked": masked["cross_entropy"], "all_kl": everywhere["kl_to_teacher"],

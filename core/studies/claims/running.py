@@ -13,6 +13,7 @@ from typing import Any
 
 from core.errors import ConfigError
 from core.evaluation.statistics import mean, standard_error
+from core.events import ClaimPart
 from core.recorder import NullRecorder, Recorder, stop_if_requested
 from core.studies.claims import registry, rules
 from core.studies.claims.claim import Claim, ProtocolConfig
@@ -74,7 +75,7 @@ def _measure(claim: Claim, seed: int, place: tuple[int, int], setting: ProtocolC
     if (found := read_json(path)) is not None:
         return found
     stop_if_requested(recorder)
-    recorder.event("claim", {"name": claim.name, "seed": seed, "done": place[0], "seeds": place[1]})
+    recorder.event(ClaimPart(claim.name, seed, *place))
     began = time.monotonic()
     numbers = {name: float(value) for name, value in claim.protocol(seed, setting, recorder).items()}
     result = {"numbers": numbers, "seconds": time.monotonic() - began}
@@ -83,7 +84,7 @@ def _measure(claim: Claim, seed: int, place: tuple[int, int], setting: ProtocolC
 
 
 def _measure_together(claim: Claim, seeds: tuple[int, ...], setting: ProtocolConfig, recorder: Recorder) -> dict[int, dict[str, Any]]:
-    recorder.event("claim", {"name": claim.name, "seed": None, "done": 0, "seeds": len(seeds)})
+    recorder.event(ClaimPart(claim.name, None, 0, len(seeds)))
     began = time.monotonic()
     numbers = claim.protocol(seeds, setting, recorder)
     share = (time.monotonic() - began) / len(seeds)

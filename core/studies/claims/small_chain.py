@@ -34,6 +34,7 @@ from core.data.packing import Blocks
 from core.data.prepare import PreparedData, prepare, rows
 from core.data.tokenizers import train_tokenizer
 from core.evaluation.language import evaluate_language
+from core.events import Event, Phase
 from core.models.dimensions import Dimensions, ParameterCounter
 from core.recorder import STUDENT, Recorder, StopRequested
 from core.students.from_scratch import student_from_scratch
@@ -269,7 +270,7 @@ class SmallChain:
         with tempfile.TemporaryDirectory() as checkpoints:
             arguments = training_arguments(spec, Path(checkpoints), CPU, eval_steps=max(1, steps // EVALUATIONS) if followed else steps + 1)
             arguments.set_save(strategy="no")  # what is kept is kept at the end
-            trainer = DistillationTrainer(model, lesson, self.data.train, arguments, arm=STUDENT, recorder=watch, dtype=torch.float32,
+            trainer = DistillationTrainer(model, lesson, self.data.train, arguments, variant=STUDENT, recorder=watch, dtype=torch.float32,
                                           evaluate=measure)
             trainer.train_from(None)
         if trainer.state.global_step < steps:
@@ -311,7 +312,7 @@ class SmallChain:
 
     def _phase(self, name: str, steps: int | None = None) -> None:
         self._go_on()
-        self.recorder.event("phase", {"name": name, "arm": STUDENT, "total_steps": steps})
+        self.recorder.event(Phase(name, STUDENT, total_steps=steps))
 
     def _go_on(self) -> None:
         if self.recorder.should_stop():
@@ -329,8 +330,8 @@ class _LossHistory:
             self.losses.append(metrics["loss"])
         self.recorder.log(arm, step, metrics)
 
-    def event(self, kind: str, payload: Mapping[str, Any]) -> None:
-        self.recorder.event(kind, payload)
+    def event(self, event: Event) -> None:
+        self.recorder.event(event)
 
     def should_stop(self) -> bool:
         return self.recorder.should_stop()

@@ -46,8 +46,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("chain")
     recorder = ListRecorder()
     report = build_chain(recipe(root), recorder, root / "run")
-    assert not report["stopped"]
-    assert [row["layers"] for row in report["anchors"]] == [4, 2, 1]
+    assert not report.stopped
+    assert [row.layers for row in report.anchors] == [4, 2, 1]
     assert list(recorder.series("student", "loss")) == [1, 2, 3, 4, 5, 6]  # one training after the other
     return root / "run"
 
@@ -149,11 +149,11 @@ def test_a_stopped_chain_goes_on_and_ends_the_same(tmp_path: Path, built: Path) 
     config = recipe(built.parent)
     with pytest.raises(StopRequested) as stop:
         build_chain(config, ListRecorder(stop_after=4), tmp_path / "run")
-    assert stop.value.report["stopped"] and [row["layers"] for row in stop.value.report["anchors"]] == [4, 2]
+    assert stop.value.report.stopped and [row.layers for row in stop.value.report.anchors] == [4, 2]
     assert (tmp_path / "run" / "anchors" / "1").is_dir() and not (tmp_path / "run" / "anchors" / "2").exists()
     with pytest.raises(ModelNotFoundError, match=r"not complete.*Resume"):
         open_chain(str(tmp_path / "run"))
-    assert not build_chain(config, ListRecorder(), tmp_path / "run")["stopped"]
+    assert not build_chain(config, ListRecorder(), tmp_path / "run").stopped
     for number in range(3):
         ours, theirs = (AutoModelForCausalLM.from_pretrained(folder / "anchors" / str(number)).state_dict()
                         for folder in (tmp_path / "run", built))

@@ -14,10 +14,10 @@ from core.config import ExperimentConfig, LossSpec, MaskingSpec, StudentSpec, Tr
 from core.data.packing import Blocks
 from core.data.prepare import prepare
 from core.evaluation.objectives import MaskedLanguage
+from core.events import Sample
 from core.methods.distillation import distill
 from core.recipes import parse_recipe
 from core.recorder import CONTROL, STUDENT, ListRecorder, StopRequested
-from core.reports.retention_card import Card
 from core.students.build import build_student
 from core.training.base_trainer import training_arguments
 from core.training.batches import StepSeed, causal_lm_batches
@@ -92,8 +92,8 @@ def test_the_triple_loss_equals_its_definition_term_by_term(tmp_path):
 
     before = copy.deepcopy(student).eval()
     arguments = training_arguments(spec, tmp_path / "run", torch.device("cpu"), eval_steps=9)
-    DistillationTrainer(student, DistillationSetup(losses, teacher), blocks, arguments, arm=STUDENT, recorder=recorder, dtype=torch.float32,
-                        evaluate=lambda _: {}, batches=batches).train()
+    DistillationTrainer(student, DistillationSetup(losses, teacher), blocks, arguments, variant=STUDENT, recorder=recorder,
+                        dtype=torch.float32, evaluate=lambda _: {}, batches=batches).train()
     (batch,) = seen
     with torch.no_grad():
         given = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"], "output_hidden_states": True}
@@ -127,8 +127,8 @@ def test_a_masked_experiment_leaves_a_distilbert(teacher, tmp_path):
     recorder = ListRecorder()
     report = distill(experiment(teacher, tmp_path), recorder, tmp_path / "run")
     model = AutoModelForMaskedLM.from_pretrained(tmp_path / "run" / STUDENT)
-    assert model.config.model_type == "distilbert" and report["student"]["layers"] == 2
-    metrics = report["metrics"]
+    assert model.config.model_type == "distilbert" and report.student.layers == 2
+    metrics = report.metrics
     assert metrics["teacher"]["agreement"] == 1 and metrics["teacher"]["kl_to_teacher"] == 0
     assert metrics["student_after"]["kl_to_teacher"] < metrics["student_before"]["kl_to_teacher"]
     assert 0 <= metrics["student_after"]["masked_accuracy"] <= 1 and metrics[CONTROL]["tokens"] == metrics["teacher"]["tokens"]
@@ -138,8 +138,8 @@ def test_a_masked_experiment_leaves_a_distilbert(teacher, tmp_path):
         assert value["loss/kd"] == pytest.approx(5 * 4 * value["raw/kd"], rel=1e-5)
         assert value["loss/hard"] == pytest.approx(2 * value["raw/hard"], rel=1e-5)
         assert value["loss"] == pytest.approx(value["loss/kd"] + value["loss/hard"] + value["loss/hidden"], rel=1e-5)
-    samples = [payload for kind, payload in recorder.events if kind == "samples"]
-    assert samples[0]["prompt"] == "the film was [MASK]" and samples[0]["answer"].count("%") == 3
+    samples = recorder.of(Sample)
+    assert samples[0].prompt == "the film was [MASK]" and samples[0].answer.count("%") == 3
     card = (tmp_path / "run" / STUDENT / "README.md").read_text()
     assert "fill-mask" in card and "AutoModelForMaskedLM" in card and "masked accuracy" in card
 
@@ -151,7 +151,7 @@ def test_a_masked_run_ends_with_its_retention_card(teacher, tmp_path):
     retention = {"tasks": [str(task)], "seeds": 2, "epochs": 1, "seconds": 0.3, "length": 16}
     config = experiment(teacher, tmp_path, evaluation={"eval_steps": 6, "blocks": 4, "prompts": [], "retention": retention})
     recorder = ListRecorder()
-    card = Card.from_dict(distill(config, recorder, tmp_path / "run")["retention"])
+    card = distill(config, recorder, tmp_path / "run").retention
     assert [row.kind for row in card.rows] == ["teacher", STUDENT, CONTROL] and card.seeds == (42, 43)
     student = card.row(STUDENT)
     assert 0 < card.smaller(student) < 1 and card.predicted_faster(student) > 0 and student.flops < card.teacher.flops
@@ -171,7 +171,7 @@ def test_a_resumed_masked_run_equals_an_uninterrupted_one(teacher, tmp_path, stu
     with pytest.raises(StopRequested):
         distill(config, parts, tmp_path / "parts")
     parts.stop_after = None
-    assert not distill(config, parts, tmp_path / "parts")["stopped"]
+    assert not distill(config, parts, tmp_path / "parts").stopped
     assert parts.series(STUDENT, "loss") == whole.series(STUDENT, "loss") and len(whole.series(STUDENT, "loss")) == 6
     one, other = (AutoModelForMaskedLM.from_pretrained(tmp_path / run / STUDENT).state_dict() for run in ("whole", "parts"))
     assert all(torch.equal(one[name], other[name]) for name in one)
@@ -183,4 +183,4 @@ def test_a_masked_model_is_made_from_nothing(tmp_path):
     config = experiment(tmp_path, tmp_path, teacher=None, student={"fresh": fresh}, control=False, losses={"w_kd": 0, "w_hard": 1})
     report = distill(config, ListRecorder(), tmp_path / "run")
     model = AutoModelForMaskedLM.from_pretrained(tmp_path / "run" / STUDENT)
-    assert model.config.model_type == "bert" and report["metrics"]["student_after"]["masked_accuracy"] >= 0
+    assert model.config.model_type == "bert" and report.metrics["student_after"]["masked_accuracy"] >= 0

@@ -12,6 +12,7 @@ from transformers import BertConfig, BertForMaskedLM
 from core.evaluation import speed
 from core.evaluation.flops import forward_flops
 from core.evaluation.speed import Speed, forward_of, measure_speed, quick_latencies
+from core.events import Phase
 from core.models.header import ModelHeader
 from core.recorder import ListRecorder, StopRequested
 from core.system.devices import torch_threads
@@ -40,7 +41,7 @@ def test_known_times_are_found() -> None:
     assert student.throughput.value == pytest.approx(8 / 0.01, rel=0.3) and student.more.value == pytest.approx(3, rel=0.3)
     assert teacher.faster.value == teacher.faster.low == teacher.more.high == 1
     assert (found.rounds, found.batch_rounds, found.length, found.batch) == (6, 6, 16, 8)
-    assert [event["name"] for kind, event in recorder.events if kind == "phase"] == ["time one sequence", "time a batch"]
+    assert [phase.name for phase in recorder.of(Phase)] == ["time one sequence", "time a batch"]
     assert Speed.from_dict(json.loads(json.dumps(found.to_dict()))) == found
 
 

@@ -10,6 +10,7 @@ import torch
 
 from core.config import BridgeSpec
 from core.errors import CompatibilityError, ConfigError, DataError
+from core.events import WritingTexts
 from core.methods import bridge, method_for
 from core.methods.bridge import reason_to_leave_out, write_texts
 from core.planning.plan import static_plan
@@ -66,10 +67,10 @@ def test_writing_goes_on_where_it_was_interrupted(teacher: str, tmp_path: Path) 
 def test_progress_tells_what_was_written_kept_and_left_out(teacher: str, tmp_path: Path) -> None:
     recorder = ListRecorder()
     harvest = write_texts(spec(teacher), recorder, tmp_path, seed=1)
-    told = [payload for kind, payload in recorder.events if kind == "phase" and payload["name"] == "write texts"]
-    assert [each["done"] for each in told] == [0, 4, 8, 12] and {each["texts"] for each in told} == {12}
-    assert all(each["kept"] + sum(each["left_out"].values()) == each["done"] for each in told)
-    assert (told[-1]["kept"], told[-1]["left_out"]) == (harvest.kept, harvest.left_out)
+    told = recorder.of(WritingTexts)
+    assert [each.done for each in told] == [0, 4, 8, 12] and {each.texts for each in told} == {12}
+    assert all(each.kept + sum(each.left_out.values()) == each.done for each in told)
+    assert (told[-1].kept, told[-1].left_out) == (harvest.kept, harvest.left_out)
 
 
 def test_a_text_may_hold_signs_that_end_lines_elsewhere(teacher: str, tmp_path: Path) -> None:
@@ -83,7 +84,7 @@ def test_a_text_may_hold_signs_that_end_lines_elsewhere(teacher: str, tmp_path: 
 def test_a_stop_keeps_what_is_written(teacher: str, tmp_path: Path) -> None:
     class Impatient(ListRecorder):
         def should_stop(self) -> bool:
-            return sum(kind == "phase" and payload["name"] == "write texts" for kind, payload in self.events) > 2
+            return len(self.of(WritingTexts)) > 2
 
     with pytest.raises(StopRequested):
         write_texts(spec(teacher), Impatient(), tmp_path, seed=1)
@@ -129,7 +130,7 @@ def test_a_proxy_learns_another_vocabularys_texts(teacher: str, tmp_path: Path, 
         "train": {"max_steps": 12, "per_device_train_batch_size": 4, "learning_rate": 3e-3, "precision": "fp32", "device": "cpu"},
         "evaluation": {"eval_steps": 50, "blocks": 4, "prompts": []}})
     report = method_for(config)(config, ListRecorder(), tmp_path / "run")
-    before, after = (report["metrics"][who]["cross_entropy"] for who in ("student_before", "student_after"))
+    before, after = (measured["cross_entropy"] for measured in (report.student_before, report.student_after))
     assert after < before - 0.1
 
 
@@ -154,4 +155,4 @@ def test_an_encoder_neither_writes_nor_reads_across_the_bridge(teacher: str, tmp
     recorder = ListRecorder()
     with pytest.raises(CompatibilityError, match="A bridge is made of models that predict the next token"):
         method_for(config)(config, recorder, tmp_path / "run")
-    assert not [payload for kind, payload in recorder.events if payload.get("name") == "write texts"]
+    assert not recorder.of(WritingTexts)

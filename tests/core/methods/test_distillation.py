@@ -15,12 +15,12 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from core.config import ExperimentConfig
 from core.data import movie_reviews
 from core.errors import CompatibilityError, ConfigError, DataError, DeviceError
+from core.events import Evaluation, Phase, Sample, ScoringTask
 from core.methods import distillation, evaluator, run_experiment, run_folder, steps
 from core.methods.distillation import distill
 from core.models import catalog
 from core.recipes import parse_recipe
 from core.recorder import CONTROL, STUDENT, ListRecorder, StopRequested
-from core.reports.retention_card import Card
 from core.students import build, from_scratch
 from core.training import distillation_trainer
 from tests.core.chat_models import chat_model, chat_tokenizer, save_chat_model
@@ -47,11 +47,11 @@ def experiment(teacher: Path, corpus: Path, **changes: object) -> ExperimentConf
 def test_an_experiment_leaves_a_student_that_anybody_can_load(teacher, corpus, tmp_path):
     recorder = ListRecorder()
     report = distill(experiment(teacher, corpus, control=True), recorder, tmp_path / "run", command="the command")
-    assert not report["stopped"] and report["command"] == "the command"
-    assert report["student"]["layers"] == 2 and report["student"]["layer_map"] == [0, 2]
-    assert set(report["metrics"]) == {"teacher", "student_before", "student_after", "control"}
-    assert report["metrics"]["teacher"]["kl_to_teacher"] == 0
-    assert report["metrics"]["student_after"]["kl_to_teacher"] < report["metrics"]["student_before"]["kl_to_teacher"]
+    assert not report.stopped and report.command == "the command"
+    assert report.student.layers == 2 and report.student.layer_map == (0, 2)
+    assert set(report.metrics) == {"teacher", "student_before", "student_after", "control"}
+    assert report.metrics["teacher"]["kl_to_teacher"] == 0
+    assert report.student_after["kl_to_teacher"] < report.student_before["kl_to_teacher"]
     for arm in (STUDENT, CONTROL):
         folder = tmp_path / "run" / arm
         model = AutoModelForCausalLM.from_pretrained(folder)
@@ -61,7 +61,7 @@ def test_an_experiment_leaves_a_student_that_anybody_can_load(teacher, corpus, t
         assert set(recorder.series(arm, "loss")) == set(range(1, STEPS + 1))
         assert {0, 3, STEPS} <= set(recorder.series(arm, "eval/perplexity"))
     assert not (tmp_path / "run" / "checkpoints").exists()
-    assert {event["arm"] for kind, event in recorder.events if kind == "samples"} == {STUDENT, CONTROL}
+    assert {sample.variant for sample in recorder.of(Sample)} == {STUDENT, CONTROL}
 
 
 def test_the_curves_end_with_what_the_report_says(teacher, corpus, tmp_path):
@@ -71,8 +71,8 @@ def test_the_curves_end_with_what_the_report_says(teacher, corpus, tmp_path):
     report = distill(config, recorder, tmp_path / "run")
     for arm, who in ((STUDENT, "student_after"), (CONTROL, "control")):
         for name in ("cross_entropy", "kl_to_teacher", "sentiment_accuracy"):
-            assert recorder.series(arm, f"eval/{name}")[STEPS] == report["metrics"][who][name]
-        answers = [event for kind, event in recorder.events if kind == "samples" and (event["arm"], event["step"]) == (arm, STEPS)]
+            assert recorder.series(arm, f"eval/{name}")[STEPS] == report.metrics[who][name]
+        answers = [sample for sample in recorder.of(Sample) if (sample.variant, sample.step) == (arm, STEPS)]
         assert len(answers) == 1
 
 
@@ -109,7 +109,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(teacher, corpus, tmp_path, st
     assert not (tmp_path / "parts" / STUDENT).exists()
     parts.stop_after = None
     report = distill(config, parts, tmp_path / "parts")
-    assert not report["stopped"]
+    assert not report.stopped
     for arm in (STUDENT, CONTROL):
         assert parts.series(arm, "loss") == whole.series(arm, "loss")
         assert parts.series(arm, "eval/perplexity") == whole.series(arm, "eval/perplexity")
@@ -129,7 +129,7 @@ def test_importance_is_measured_once_for_both_variants_and_all_calls(teacher, co
         distill(config, recorder, tmp_path / "run")
     recorder.stop_after = None
     report = distill(config, recorder, tmp_path / "run")
-    assert not report["stopped"] and len(calls) == 1
+    assert not report.stopped and len(calls) == 1
     assert recorder.series(STUDENT, "raw/hard")[1] == pytest.approx(recorder.series(CONTROL, "raw/hard")[1], rel=1e-6)
 
 
@@ -156,7 +156,7 @@ def test_what_trainer_does_not_keep_is_kept(teacher, corpus, tmp_path, student, 
     distill(config, whole, tmp_path / "whole")
     with pytest.raises(StopRequested):
         distill(config, parts, tmp_path / "parts")
-    assert not distill(config, parts, tmp_path / "parts")["stopped"]
+    assert not distill(config, parts, tmp_path / "parts").stopped
     for name in ("loss", "raw/hard", "raw/hidden_mse", "raw/hidden"):
         assert parts.series(STUDENT, name) == whole.series(STUDENT, name)
     assert 10 in whole.series(STUDENT, "loss")
@@ -172,13 +172,13 @@ def test_hard_labels_alone_do_not_ask_the_teacher(teacher, corpus, tmp_path, mon
     config = experiment(teacher, corpus, losses={"w_kd": 0, "w_hard": 1, "w_hidden": 0}, train={"max_steps": 2}, evaluation={"prompts": []})
     report = distill(config, ListRecorder(), tmp_path / "run")
     assert len(asked) == 2 and asked[0] is asked[1]
-    assert report["metrics"]["student_after"]["kl_to_teacher"] > 0
+    assert report.student_after["kl_to_teacher"] > 0
 
 
 def test_a_stop_before_the_first_step_trains_nothing(teacher, corpus, tmp_path):
     recorder = ListRecorder(stop_after=0)  # step 0 is the measurement before training
     report = run_experiment(experiment(teacher, corpus, control=True), recorder, tmp_path / "run", load=catalog.load)
-    assert report["stopped"] and report["metrics"]["student_before"] and not recorder.series(STUDENT, "loss")
+    assert report.stopped and report.student_before and not recorder.series(STUDENT, "loss")
     assert not (tmp_path / "run" / CONTROL).exists()
 
 
@@ -187,7 +187,7 @@ def test_a_finished_run_is_not_trained_again(teacher, corpus, tmp_path):
     first = distill(config, ListRecorder(), tmp_path / "run")
     recorder = ListRecorder()
     again = distill(config, recorder, tmp_path / "run")
-    assert again["metrics"] == first["metrics"] and not recorder.rows
+    assert again.metrics == first.metrics and not recorder.rows
 
 
 def test_a_run_that_dies_between_its_last_step_and_saving_takes_no_step_more(teacher, corpus, tmp_path, monkeypatch):
@@ -205,7 +205,7 @@ def test_a_run_that_dies_between_its_last_step_and_saving_takes_no_step_more(tea
     with pytest.raises(OSError, match="No space"):
         distill(config, recorder, run)
     monkeypatch.setattr(run_folder.RunFolder, "save_model", save)
-    assert not distill(config, recorder, run)["stopped"]
+    assert not distill(config, recorder, run).stopped
     assert recorder.series(STUDENT, "loss") == whole.series(STUDENT, "loss")
     one, other = (AutoModelForCausalLM.from_pretrained(folder / STUDENT).state_dict() for folder in (run, tmp_path / "whole"))
     assert all(torch.equal(one[name], other[name]) for name in one)
@@ -214,16 +214,16 @@ def test_a_run_that_dies_between_its_last_step_and_saving_takes_no_step_more(tea
 @pytest.mark.parametrize("kind", ["evaluation", "samples"])
 def test_what_was_not_told_when_a_run_died_is_told_when_it_goes_on(teacher, corpus, tmp_path, kind):
     class Dies(ListRecorder):
-        def event(self, told, payload):
-            if told == kind:
+        def event(self, event):
+            if event.kind == kind:
                 raise KeyboardInterrupt
-            super().event(told, payload)
+            super().event(event)
 
     config, recorder = experiment(teacher, corpus, train={"max_steps": 1}), ListRecorder()
     with pytest.raises(KeyboardInterrupt):
         distill(config, Dies(), tmp_path / "run")
     distill(config, recorder, tmp_path / "run")
-    told = {event.get("who", event.get("step")) for name, event in recorder.events if name == kind}
+    told = {event.subject for event in recorder.of(Evaluation)} if kind == "evaluation" else {event.step for event in recorder.of(Sample)}
     assert told >= ({"teacher", "student_before"} if kind == "evaluation" else {0})
     assert 0 in recorder.series(STUDENT, "eval/perplexity")
 
@@ -265,7 +265,7 @@ def test_the_untrained_student_is_kept(teacher, corpus, tmp_path):
     report = distill(experiment(teacher, corpus), ListRecorder(), tmp_path / "run")
     before = AutoModelForCausalLM.from_pretrained(tmp_path / "run" / distillation.BEFORE)
     taught = AutoModelForCausalLM.from_pretrained(teacher)
-    assert before.num_parameters() == report["student"]["parameters"]
+    assert before.num_parameters() == report.student.parameters
     assert torch.equal(before.model.layers[1].mlp.up_proj.weight, taught.model.layers[2].mlp.up_proj.weight)
 
 
@@ -283,7 +283,7 @@ def test_a_model_from_nothing_brings_its_own_tokenizer(corpus, tmp_path):
     plain = experiment(Path("unused"), corpus, losses={"w_kd": 0, "w_hard": 1, "w_hidden": 0}, train={"save_precision": "bf16"}).to_dict()
     config = parse_recipe({**plain, "teacher": None, "student": {"fresh": fresh}})
     report = distill(config, ListRecorder(), tmp_path / "run")
-    assert report["teacher"] is None and "kl_to_teacher" not in report["metrics"]["student_after"]
+    assert report.teacher is None and "kl_to_teacher" not in report.student_after
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "run" / STUDENT)
     assert model.dtype == torch.bfloat16 and model.config.vocab_size == 300
     assert model.get_input_embeddings().weight.data_ptr() == model.get_output_embeddings().weight.data_ptr()
@@ -357,29 +357,29 @@ def few_reviews(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_retention_card_is_measured_of_what_was_saved(teacher, corpus, tmp_path, few_reviews):
     recorder = ListRecorder()
     report = distill(experiment(teacher, corpus, control=True, name="small", evaluation=RETENTION), recorder, tmp_path / "run")
-    card = Card.from_dict(json.loads(json.dumps(report["retention"])))
+    card = report.retention
     assert [(row.kind, row.name) for row in card.rows] == [("teacher", str(teacher)), ("student", "small"), ("control", "control")]
     assert 0 < card.smaller(card.row("student")) < 1 and card.tasks == ("imdb", "rt")
     assert "## What it keeps, and what it saves" in (tmp_path / "run" / "student" / "README.md").read_text()
-    assert json.loads((tmp_path / "run" / "student" / "stillhouse.json").read_text())["retention"] == report["retention"]
-    assert distill(experiment(teacher, corpus), ListRecorder(), tmp_path / "without")["retention"] is None
+    assert json.loads((tmp_path / "run" / "student" / "stillhouse.json").read_text())["retention"] == report.retention.to_dict()
+    assert distill(experiment(teacher, corpus), ListRecorder(), tmp_path / "without").retention is None
 
 
 def test_a_run_stopped_while_its_card_is_measured_goes_on_with_it(teacher, corpus, tmp_path, few_reviews):
     class Impatient(ListRecorder):
         def should_stop(self) -> bool:
-            return any(kind == "phase" and payload["name"] == "retention" for kind, payload in self.events)
+            return bool(self.of(ScoringTask))
 
     config = experiment(teacher, corpus, evaluation=RETENTION)
     with pytest.raises(StopRequested) as stop:
         distill(config, Impatient(), tmp_path / "run")
-    assert stop.value.report["stopped"] and stop.value.report["retention"] is None
+    assert stop.value.report.stopped and stop.value.report.retention is None
     assert not (tmp_path / "run" / "report.json").exists()
     again = ListRecorder()
     report = distill(config, again, tmp_path / "run")
-    assert not report["stopped"] and report["retention"]["rows"][1]["scores"]
+    assert not report.stopped and report.retention.rows[1].scores
     assert not again.series(STUDENT, "loss"), "nothing is trained again"
-    assert not any(payload["name"].startswith("time ") for kind, payload in again.events if kind == "phase"), "nothing is timed again"
+    assert not any(phase.name.startswith("time ") for phase in again.of(Phase)), "nothing is timed again"
 
 
 def test_a_task_that_cannot_be_asked_is_refused_before_training(teacher, corpus, tmp_path):

@@ -12,6 +12,7 @@ from transformers import AutoModelForQuestionAnswering, AutoModelForSequenceClas
 
 from core.config import ExperimentConfig
 from core.errors import CompatibilityError, ConfigError, DataError
+from core.events import Evaluation, Sample
 from core.methods import method_for
 from core.methods.fine_tuning import tune
 from core.metrics import METRICS
@@ -53,16 +54,16 @@ def test_a_run_leaves_a_model_that_anybody_can_load(tmp_path, films) -> None:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     assert model.config.id2label == {0: "bad", 1: "good"}
     assert model(**tokenizer("the film was good", return_tensors="pt")).logits.shape == (1, 2)
-    assert json.loads((tmp_path / "run/report.json").read_text()) == report
-    assert report["metrics"]["teacher"] is None and not report["stopped"] and report["tokens"] > 0
-    assert {"accuracy", "stderr", "items", "majority_share"} <= report["metrics"]["student_after"].keys()
-    assert report["data"] | {"labels": ["bad", "good"], "task": "films", "kind": "classification"} == report["data"]
-    assert report["student"]["parameters"] == sum(each.numel() for each in model.parameters())
+    assert json.loads((tmp_path / "run/report.json").read_text()) == report.to_dict()
+    assert report.metrics["teacher"] is None and not report.stopped and report.tokens > 0
+    assert {"accuracy", "stderr", "items", "majority_share"} <= report.student_after.keys()
+    assert (report.data.labels, report.data.task, report.data.kind) == (("bad", "good"), "films", "classification")
+    assert report.student.parameters == sum(each.numel() for each in model.parameters())
     assert recorder.series(STUDENT, "eval/accuracy").keys() == {0, 3, 6}
-    assert recorder.series(STUDENT, "eval/accuracy")[6] == report["metrics"]["student_after"]["accuracy"]
+    assert recorder.series(STUDENT, "eval/accuracy")[6] == report.student_after["accuracy"]
     assert {name for _, _, name, _ in recorder.rows} <= {*METRICS, "epoch"}
-    samples = [event for kind, event in recorder.events if kind == "samples"]
-    assert {sample["step"] for sample in samples} == {0, 6} and all("(right: " in sample["answer"] for sample in samples)
+    samples = recorder.of(Sample)
+    assert {sample.step for sample in samples} == {0, 6} and all("(right: " in sample.answer for sample in samples)
     card = (folder / "README.md").read_text()
     assert "pipeline_tag: text-classification" in card and "AutoModelForSequenceClassification" in card and "base_model: enc" in card
     assert "A classifier (bad, good) of 2 blocks" in card and "fine-tuned with Stillhouse on films. Films." in card
@@ -81,13 +82,13 @@ def test_stage_two_with_adapters_stopped_and_resumed(tmp_path, films) -> None:
     tune(config, whole, tmp_path / "whole")
     with pytest.raises(StopRequested) as stop:
         tune(config, first := ListRecorder(stop_after=3), tmp_path / "cut")
-    assert stop.value.report["stopped"] and stop.value.report["metrics"]["teacher"] and not (tmp_path / "cut" / STUDENT).exists()
+    assert stop.value.report.stopped and stop.value.report.metrics["teacher"] and not (tmp_path / "cut" / STUDENT).exists()
     report = tune(config, second := ListRecorder(), tmp_path / "cut")
-    assert not report["stopped"] and report["student"]["trainable_parameters"] < report["student"]["parameters"]
+    assert not report.stopped and report.student.trainable_parameters < report.student.parameters
     told = first.series(STUDENT, "loss/kd") | second.series(STUDENT, "loss/kd")
     assert told == pytest.approx(whole.series(STUDENT, "loss/kd"), rel=1e-4) and len(told) == STEPS
-    assert [event["who"] for kind, event in second.events if kind == "evaluation"] == ["student_after"]
-    assert report["metrics"]["teacher"]["items"] == report["metrics"]["student_after"]["items"]
+    assert [event.subject for event in second.of(Evaluation)] == ["student_after"]
+    assert report.metrics["teacher"]["items"] == report.student_after["items"]
     weights = [AutoModelForSequenceClassification.from_pretrained(tmp_path / name / STUDENT).state_dict() for name in ("whole", "cut")]
     for name, tensor in weights[0].items():
         torch.testing.assert_close(weights[1][name], tensor, rtol=1e-4, atol=1e-6)
@@ -104,7 +105,7 @@ def test_questions(tmp_path) -> None:
     config = recipe(tmp_path / "enc", str(path), task={"source": str(path), "max_length": 48, "doc_stride": 8, "validation_fraction": 0.3})
     recorder = ListRecorder()
     report = tune(config, recorder, tmp_path / "run")
-    assert {"exact_match", "answer_f1", "stderr", "items"} == report["metrics"]["student_after"].keys()
+    assert {"exact_match", "answer_f1", "stderr", "items"} == report.student_after.keys()
     assert recorder.series(STUDENT, "eval/answer_f1").keys() == {0, 3, 6}
     model = AutoModelForQuestionAnswering.from_pretrained(tmp_path / "run" / STUDENT)
     assert model.config.architectures == ["BertForQuestionAnswering"]

@@ -197,7 +197,7 @@ def test_disk_is_what_checkpoints_take(tmp_path, lora):
     student = build_student(teacher, config.student, seed=0)
     data = Blocks(np.full((2, 16), 5, np.int32), np.ones((2, 16), np.float32), 2, 32)
     trainer = DistillationTrainer(student.model, DistillationSetup(config.losses, teacher, student.layer_map), data,
-                                  training_arguments(config.train, tmp_path / "run", torch.device("cpu"), eval_steps=9), arm=STUDENT,
+                                  training_arguments(config.train, tmp_path / "run", torch.device("cpu"), eval_steps=9), variant=STUDENT,
                                   recorder=ListRecorder(), dtype=torch.float32, evaluate=lambda _: {"eval/cross_entropy": 0.0})
     trainer.train()
     large = {"optimizer.pt", "model.safetensors", "adapter_model.safetensors"}

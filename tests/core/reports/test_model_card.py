@@ -7,7 +7,9 @@ from huggingface_hub import ModelCard
 from core.config import ExperimentConfig, LossSpec
 from core.recipes import parse_recipe, read_recipe
 from core.recorder import CONTROL
-from core.reports.model_card import cited, describe_losses, model_card, record, write_folder_documents
+from core.reports import model_card as cards
+from core.reports.model_card import cited, describe_losses
+from core.reports.run_report import RunReport
 
 LANGUAGE = {"cross_entropy": 3.0, "perplexity": 20.0855, "bits_per_byte": 1.25, "kl_to_teacher": 0.5, "agreement": 0.625,
             "tokens": 8000, "bytes": 27000}
@@ -34,6 +36,14 @@ def report() -> dict:
     }
 
 
+def model_card(config: ExperimentConfig, report: dict, **more) -> str:
+    return cards.model_card(config, RunReport.from_dict(report), **more)
+
+
+def record(config: ExperimentConfig, report: dict) -> dict:
+    return cards.record(config, RunReport.from_dict(report))
+
+
 def own_values(card: ModelCard) -> dict[str, float]:
     return {metric.metric_type: metric.metric_value for metric in card.data.eval_results}
 
@@ -46,7 +56,7 @@ def test_the_hubs_own_reader_understands_the_card(report):
 
 
 def test_the_controls_card_tells_its_own_numbers_and_no_distillation(report):
-    card = ModelCard(model_card(config(), report, arm=CONTROL))
+    card = ModelCard(model_card(config(), report, variant=CONTROL))
     assert card.data.tags == ["stillhouse", "control"]
     assert own_values(card)["perplexity"] == 23.25
     assert "hard labels only" in card.text
@@ -117,7 +127,7 @@ def test_the_record_holds_the_lineage(report):
 
 
 def test_three_documents_that_can_be_read_back(report, tmp_path):
-    write_folder_documents(tmp_path, config(), report)
+    cards.write_folder_documents(tmp_path, config(), RunReport.from_dict(report))
     assert {path.name for path in tmp_path.iterdir()} == {"README.md", "recipe.yaml", "stillhouse.json"}
     assert read_recipe(tmp_path / "recipe.yaml") == config()
     assert json.loads((tmp_path / "stillhouse.json").read_text()) == record(config(), report)

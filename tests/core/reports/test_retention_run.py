@@ -9,6 +9,7 @@ import pytest
 from core.config import RetentionSpec
 from core.errors import ExportError
 from core.evaluation.flops import forward_flops
+from core.events import Phase, RunWarning, ScoringTask
 from core.export import exporting
 from core.models import catalog
 from core.recorder import ListRecorder, StopRequested
@@ -58,10 +59,10 @@ def test_a_card_holds_sizes_times_and_scores(models: dict[str, str], tmp_path: P
     assert card.macro(student).value == pytest.approx(0.795 / 0.895) and card.macro(control).value < card.macro(student).value
     assert len(scorer.asked) == 3 * 2 * 2
     assert Card.from_dict(read_json(tmp_path / "card" / CARD)) == card
-    assert Card.from_dict(next(payload for kind, payload in recorder.events if kind == "retention")) == card
-    phases = [payload for kind, payload in recorder.events if kind == "phase" and payload["name"] == "retention"]
-    assert phases[0] == {"name": "retention", "who": "teacher", "task": "imdb", "seed": 5, "done": 0, "total": 12}
-    assert phases[-1]["done"] == 11
+    assert recorder.of(Card) == [card]
+    phases = recorder.of(ScoringTask)
+    assert phases[0] == ScoringTask(subject="teacher", task="imdb", seed=5, done=0, total=12)
+    assert phases[-1].done == 11
 
 
 def test_a_stopped_card_goes_on_after_what_had_ended(models: dict[str, str], tmp_path: Path) -> None:
@@ -71,7 +72,7 @@ def test_a_stopped_card_goes_on_after_what_had_ended(models: dict[str, str], tmp
     speed, again, recorder = read_json(tmp_path / "card" / SPEED), Scorer(), ListRecorder()
     card = measure_retention(models, SPEC, recorder, tmp_path / "card", Scoring(again, SEEDS))
     assert len(again.asked) == 12 - 5
-    assert {payload["name"] for kind, payload in recorder.events if kind == "phase"} == {"retention"}
+    assert {phase.name for phase in recorder.of(Phase)} == {"retention"}
     assert read_json(tmp_path / "card" / SPEED) == speed and len(card.row("student").of_task("imdb").values) == 2
 
 
@@ -151,5 +152,5 @@ def test_names_that_only_the_loader_knows_are_exported_and_failures_leave_the_re
         {"teacher": "a run", "student": "another"}, spec, recorder, tmp_path / "card", Scoring((), lambda *_: pytest.fail("not scored")),
         load=lambda name, **more: catalog.load(folders["teacher" if name == "a run" else "student"], **more))
     assert [row.kind for row in card.rows] == ["teacher", "student", "student onnx", "student onnx-int8"]
-    assert [payload["message"] for kind, payload in recorder.events if kind == "warning"] == [
+    assert [warning.message for warning in recorder.of(RunWarning)] == [
         "The card has no exports of the teacher: An operator is missing."]

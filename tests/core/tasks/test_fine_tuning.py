@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from core.config import LoraSpec, LossSpec, TaskSpec, TrainSpec
 from core.data.tokenizers import train_masked_tokenizer
 from core.errors import CompatibilityError
+from core.events import RunWarning
 from core.models import catalog
 from core.models.forward import positions
 from core.recorder import STUDENT, ListRecorder
@@ -147,7 +148,7 @@ def test_the_gradient_does_not_depend_on_how_a_step_is_cut(tmp_path, make, batch
         teacher_logits = answers(with_head(start, task, 2), features, tokenizer(), torch.float32)
         spec = ONE.model_copy(update={"per_device_train_batch_size": size, "gradient_accumulation_steps": steps, "max_grad_norm": 1e9})
         trainer = TaskTrainer(model, DISTILBERT_LOSSES, list(zip(features, teacher_logits, strict=True)), Collator(0, True),
-                              training_arguments(spec, tmp_path / f"{size}", torch.device("cpu"), eval_steps=9), arm=STUDENT,
+                              training_arguments(spec, tmp_path / f"{size}", torch.device("cpu"), eval_steps=9), variant=STUDENT,
                               recorder=ListRecorder(), dtype=torch.float32, evaluate=lambda step: {})
         trainer.create_optimizer().register_step_pre_hook(lambda *_: seen.update(
             {each: parameter.grad.clone() for each, parameter in model.named_parameters() if parameter.grad is not None}))
@@ -290,7 +291,7 @@ def test_no_encoder(tmp_path: Path) -> None:
 def test_items_longer_than_the_context_are_reported(tmp_path) -> None:
     recorder = ListRecorder()
     fine_tune(encoder(tmp_path / "b"), sentiment(max_length=500), train=ONE, recorder=recorder)
-    assert ("warning", {"message": "task.max_length is 500 tokens; the models read 64."}) in recorder.events
+    assert RunWarning("task.max_length is 500 tokens; the models read 64.") in recorder.events
 
 
 def test_real_reviews(tmp_path) -> None:

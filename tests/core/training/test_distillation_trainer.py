@@ -44,7 +44,7 @@ def make_trainer(directory: Path, spec: TrainSpec, losses: LossSpec = EVERYTHING
     taught = losses.needs_teacher()
     arguments = training_arguments(spec, directory, torch.device("cpu"), eval_steps=1000)
     lesson = DistillationSetup(losses, teacher if taught else None, student.layer_map)
-    return DistillationTrainer(student.model, lesson, blocks or make_blocks(), arguments, arm=STUDENT,
+    return DistillationTrainer(student.model, lesson, blocks or make_blocks(), arguments, variant=STUDENT,
                                recorder=recorder or ListRecorder(), dtype=torch.float32, evaluate=lambda step: {"eval/cross_entropy": 0.0})
 
 
@@ -127,7 +127,7 @@ def test_training_and_evaluation_agree_about_a_padded_model(tmp_path, init):
     padding = student.get_output_embeddings().weight[len(tokenizer):].detach().clone()
     lesson = DistillationSetup(LossSpec(w_kd=1.0, w_hard=0.5, temperature=1.0), teacher, vocabulary=real_width(tokenizer, student, teacher))
     DistillationTrainer(student, lesson, blocks, training_arguments(spec(weight_decay=0.0), tmp_path, torch.device("cpu"), eval_steps=99),
-                        arm=STUDENT, recorder=recorder, dtype=torch.float32, evaluate=lambda step: {"eval/cross_entropy": 0.0}).train()
+                        variant=STUDENT, recorder=recorder, dtype=torch.float32, evaluate=lambda step: {"eval/cross_entropy": 0.0}).train()
     assert recorder.series(STUDENT, "raw/hard")[1] == pytest.approx(measured["cross_entropy"], rel=1e-5)
     assert recorder.series(STUDENT, "raw/kd")[1] == pytest.approx(measured["kl_to_teacher"], rel=1e-4)
     assert torch.equal(student.get_output_embeddings().weight[len(tokenizer):], padding)
@@ -189,7 +189,7 @@ def test_matched_layers_without_a_pair_are_refused(tmp_path, layer_map):
     arguments = training_arguments(spec(), tmp_path, torch.device("cpu"), eval_steps=9)
     with pytest.raises(CompatibilityError, match="w_hidden_mse"):
         DistillationTrainer(student, DistillationSetup(LossSpec(w_hidden_mse=1.0), teacher, layer_map), make_blocks(), arguments,
-                            arm=STUDENT,
+                            variant=STUDENT,
                             recorder=ListRecorder(), dtype=torch.float32, evaluate=lambda step: {})
 
 

@@ -1,4 +1,4 @@
-"""Trackers write beside the checkpoints, which are removed at the end, and one arm's end before the next begins."""
+"""Trackers write beside the checkpoints, which are removed at the end, and one variant's end before the next begins."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def test_a_run_from_queue_to_end(store: Store):
     assert store.latest_metrics(run.id)["student"]["eval/perplexity"] == 100.0
     assert (run.progress.step, run.progress.total, run.progress.arm) == (25, 25, "student")
     report = store.report(run.id)
-    assert report["pid"] != os.getpid()
+    assert report.command != str(os.getpid())
     assert "Train" in jobs.log_tail(run)
     assert sorted(path.name for path in run.directory.iterdir()) == ["journal.jsonl", "log.txt", "recipe.yaml", "step"]
     assert run.process is None
@@ -253,7 +253,7 @@ def test_two_apps_start_each_run_once(store: Store):
         for runner in runners:
             runner.stop()
     assert [len(each) for each in reports] == [1] * 4
-    assert len({each[0].payload["pid"] for each in reports}) == 4
+    assert len({each[0].payload["command"] for each in reports}) == 4
 
 
 @pytest.mark.parametrize("error", [StoreUnavailableError("The disk is full."), KeyError("the disk is full")], ids=repr)

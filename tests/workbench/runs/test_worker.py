@@ -18,6 +18,7 @@ from unittest.mock import Mock
 import pytest
 
 from core.config import ExperimentConfig
+from core.events import Phase, RunWarning, Sample, ScoringTask
 from core.recorder import ListRecorder, Recorder
 from tests.waiting import wait_until
 from tests.workbench.fake_engine import config, engine
@@ -52,7 +53,7 @@ def test_a_finished_run(store: Store):
     watcher = ListRecorder()
     run = start(store, config(5))
     outcome = run_worker(run.id, store, engine, watchers=(watcher,))
-    assert (outcome.run.status, outcome.error, outcome.report["stopped"]) == ("finished", None, False)
+    assert (outcome.run.status, outcome.error, outcome.report.stopped) == ("finished", None, False)
     assert store.latest_metrics(run.id) == {"student": {"eval/perplexity": 100.0, "loss": 0.2, "tokens_per_second": 10.0}}
     assert watcher.series("student", "loss") == {step: 1 / step for step in range(1, 6)}
     assert outcome.run.process is None
@@ -139,7 +140,7 @@ def test_a_run_taken_away_meanwhile_is_left_as_it_is(store: Store, monkeypatch: 
     run = start(store, config(100_000, wait_at=1))
     outcome = run_worker(run.id, store, engine_that_is_given_up)
     assert (outcome.run.status, outcome.run.message) == ("lost", "gone")
-    assert outcome.report["stopped"], "it noticed and stopped"
+    assert outcome.report.stopped, "it noticed and stopped"
 
 
 def test_a_full_store_gets_its_last_words_from_the_reserve(store: Store, monkeypatch: pytest.MonkeyPatch):
@@ -178,7 +179,7 @@ def test_a_killed_recorder_loses_nothing(store: Store):
     store.mark_running(run.id, Process.current())
     recorder = StoreRecorder(store, run, Process.current())  # its thread never runs: the process was killed at once
     recorder.log("student", 1, {"loss": 2.0, "raw/kd": math.nan})
-    recorder.event("samples", {"arm": "student", "step": 1, "prompt": "?", "answer": "ü"})
+    recorder.event(Sample("student", 1, "?", "ü"))
     assert store.metrics(run.id).empty
     with open(run.journal_path, "a") as journal:
         journal.write('["metrics", [["student", 2, "lo')  # a line cut by the kill
@@ -225,12 +226,12 @@ def test_progress_follows_phases_and_steps(store: Store):
     run = start(store, config())
     store.mark_running(run.id, Process.current())
     with StoreRecorder(store, run, Process.current()) as recorder:
-        recorder.event("phase", {"name": "prepare data"})
-        recorder.event("phase", {"name": "train", "arm": "student", "total_steps": 9})
+        recorder.event(Phase("prepare data"))
+        recorder.event(Phase("train", "student", total_steps=9))
         recorder.log("student", 9, {"loss": 3.0})
         recorder.log("control", 0, {"eval/perplexity": 3.0})
         assert (recorder.progress.arm, recorder.progress.step) == ("student", 9), "an evaluation before training is no step"
-        recorder.event("phase", {"name": "train", "arm": "control", "total_steps": 7})
+        recorder.event(Phase("train", "control", total_steps=7))
         recorder.log("control", 4, {"loss": 3.0})
     progress = store.run(run.id).progress
     assert (progress.phase, progress.arm, progress.step, progress.total) == ("train", "control", 4, 7)
@@ -271,13 +272,13 @@ class Terminal(io.StringIO):
 
 
 def tell(log: ProgressLog) -> None:
-    log.event("phase", {"name": "train", "arm": "student", "total_steps": 3})
+    log.event(Phase("train", "student", total_steps=3))
     for step in (1, 2, 3):
         log.log("student", step, {"loss": 1 / step, "tokens_per_second": 1234.5})
     log.log("student", 3, {"eval/perplexity": 12.3456, "eval/kl_to_teacher": 0.5})
-    log.event("warning", {"message": "little data"})
-    log.event("phase", {"name": "evaluate", "who": "student_after"})
-    log.event("phase", {"name": "retention", "who": "control", "task": "rt", "seed": 7, "done": 3, "total": 9})
+    log.event(RunWarning("little data"))
+    log.event(Phase("evaluate", subject="student_after"))
+    log.event(ScoringTask(subject="control", task="rt", seed=7, done=3, total=9))
     log.close()
 
 

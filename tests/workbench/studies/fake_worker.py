@@ -6,12 +6,13 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping
 from typing import Any
 
 from core.config import ExperimentConfig
 from core.errors import NonFiniteLossError
+from core.events import Phase
 from core.recorder import Recorder, StopRequested, stop_if_requested
+from core.reports.run_report import RunReport
 from core.studies.ablation import run
 from core.studies.claims import registry
 from tests.core.studies.claims.fake_claims import fake
@@ -19,7 +20,7 @@ from workbench.studies import worker
 
 
 def endless(seed, setting, recorder):
-    recorder.event("phase", {"name": "Walk", "arm": "student", "total_steps": None})
+    recorder.event(Phase("Walk", "student"))
     step = 0
     while not recorder.should_stop():
         step += 1
@@ -39,8 +40,8 @@ def killed(seed, setting, recorder):
 PROTOCOLS = {"ENDLESS": endless, "BROKEN": broken, "KILLED": killed}
 
 
-def trained(config: ExperimentConfig, recorder: Recorder, **_rest: Any) -> Mapping[str, Any]:
-    recorder.event("phase", {"name": "steps", "total_steps": 1000})
+def trained(config: ExperimentConfig, recorder: Recorder, **_rest: Any) -> RunReport:
+    recorder.event(Phase("steps", total_steps=1000))
     if config.name == "broken":
         raise NonFiniteLossError("The loss became NaN.", "", "Lower the rate.")
     step = 0
@@ -49,7 +50,7 @@ def trained(config: ExperimentConfig, recorder: Recorder, **_rest: Any) -> Mappi
         time.sleep(0.02)
         recorder.log("student", step, {"loss": 1.0})
         stop_if_requested(recorder)
-    return {"stopped": False, "seconds": 0.1, "metrics": {"student_after": {"cross_entropy": 3.0 + config.losses.w_kd.start}}}
+    return RunReport.from_dict({"seconds": 0.1, "metrics": {"student_after": {"cross_entropy": 3.0 + config.losses.w_kd.start}}})
 
 
 if __name__ == "__main__":

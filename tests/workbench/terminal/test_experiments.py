@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def test_what_an_engine_prints_is_not_part_of_the_document(recipe: Callable[...,
                                                            monkeypatch: pytest.MonkeyPatch):
     def chatty(*arguments: Any, **options: Any) -> dict[str, Any]:
         print("loading ...")
-        return {**engine(*arguments, **options), "tokens_per_second": float("nan"), "metrics": {"control": {"perplexity": float("inf")}}}
+        return replace(engine(*arguments, **options), tokens_per_second=float("nan"), metrics={"control": {"perplexity": float("inf")}})
 
     monkeypatch.setattr(worker, "run_experiment", chatty)
     code, document = run_json("distill", recipe(1))

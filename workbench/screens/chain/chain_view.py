@@ -8,6 +8,7 @@ import streamlit as st
 
 from core.chains.folder import Chain
 from core.errors import ConfigError
+from core.events import BridgeCorpus
 from core.system import units
 from core.system.paths import ASSETS
 from workbench.errors import RunNotFoundError
@@ -70,8 +71,8 @@ def bridge_of(place: ChainPlace, store: Store) -> str:
         with suppress(RunNotFoundError, ConfigError):
             run = store.run(parent.partition(":")[0])
             if run.config.bridge is not None:
-                told = store.events(run.id, kind="bridge")
-                texts = told[-1].payload["kept"] if told else run.config.bridge.texts
+                told = store.events(run.id, kind=BridgeCorpus.kind)
+                texts = BridgeCorpus.from_dict(told[-1].payload).kept if told else run.config.bridge.texts
                 return f"{run.config.bridge.model.rstrip('/').rpartition('/')[2]} wrote {texts:,} texts"
     return ""
 

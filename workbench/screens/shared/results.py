@@ -11,8 +11,8 @@ import pandas as pd
 
 from core.config import ExperimentConfig
 from core.evaluation.statistics import interval_words, level_words, normal_interval, z_critical
+from core.events import CONTROL, STUDENT, STUDENT_AFTER, STUDENT_BEFORE, TEACHER, Evaluation, ScoringTask, WritingTexts
 from core.metrics import metric
-from core.recorder import CONTROL, STUDENT
 from core.reports.retention_card import Card
 from core.system import units
 from workbench.screens.shared.views import number
@@ -48,9 +48,14 @@ def student_depth(config: ExperimentConfig) -> int | None:
     return len(config.student.layer_map) if isinstance(config.student.layer_map, tuple) else config.student.layers
 
 
-def measurements(store: Store, run: Run) -> dict[str, dict[str, float]]:
-    """Who -> metrics, of everything that has been measured so far."""
-    return {event.payload["who"]: event.payload["metrics"] for event in store.events(run.id, kind="evaluation")}
+def evaluations(store: Store, run: Run) -> list[Evaluation]:
+    """All evaluations so far, in their order."""
+    return [Evaluation.from_dict(event.payload) for event in store.events(run.id, kind=Evaluation.kind)]
+
+
+def measurements(store: Store, run: Run) -> dict[str, Mapping[str, float]]:
+    """Subject -> metrics, of everything that has been measured so far; nothing for a chain, see `evaluations`."""
+    return {each.subject: each.metrics for each in evaluations(store, run) if each.anchor is None}
 
 
 def is_masked(measured: Measurements) -> bool:
@@ -65,7 +70,7 @@ def asks_for_card(run: Run) -> bool:
 
 def retention_card(store: Store, run: Run) -> Card | None:
     """The retention card, once it is measured."""
-    told = store.events(run.id, kind="retention")
+    told = store.events(run.id, kind=Card.kind)
     return Card.from_dict(told[-1].payload) if told else None
 
 
@@ -81,15 +86,15 @@ def result_table(measured: Measurements) -> tuple[list[str], list[list[str]]]:
     return ["", *(COLUMNS[each] for each in who), "Measured on"], rows
 
 
-def chain_table(measured: Measurements) -> tuple[list[str], list[list[str]]]:
+def chain_table(measured: Sequence[Evaluation]) -> tuple[list[str], list[list[str]]]:
     """Head and rows for a run that builds a chain: one row an anchor below the largest, as far as they were measured."""
     names = ("perplexity", "kl_to_teacher", "agreement")
-    numbers = sorted({int(who.split()[1].rstrip(":")) for who in measured if who.startswith("anchor ")})
+    found = {(each.anchor, each.subject): each.metrics for each in measured}
     rows = []
-    for each in numbers:
-        before, after = (measured.get(f"anchor {each}: {who}", {}) for who in ("student_before", "student_after"))
+    for each in sorted({each.anchor for each in measured if each.anchor is not None}):
+        before, after = (found.get((each, subject), {}) for subject in (STUDENT_BEFORE, STUDENT_AFTER))
         rows.append([f"Anchor {each}", *(f"{_cell(before, name)} → {_cell(after, name)}" for name in names),
-                     _cell(measured.get(f"anchor {each}: teacher", {}), "perplexity")])
+                     _cell(found.get((each, TEACHER), {}), "perplexity")])
     return ["", *(metric(f"eval/{name}").label.capitalize() for name in names), "Its teacher's perplexity"], rows
 
 
@@ -135,10 +140,10 @@ def has_control(run: Run) -> bool:
     return bool(json.loads(run.config_json).get("control"))
 
 
-def written(phases: Sequence[Event]) -> dict[str, Any] | None:
+def written(phases: Sequence[Event]) -> WritingTexts | None:
     """How far a bridge's teacher has come with its texts: ``done``, ``texts``, ``kept``, ``left_out``; None when it is not writing."""
-    last = phases[-1].payload if phases else {}
-    return last if last.get("name") == "write texts" else None
+    last = phases[-1].phase if phases else None
+    return last if isinstance(last, WritingTexts) else None
 
 
 def left_out_text(left_out: Mapping[str, int]) -> str:
@@ -149,8 +154,8 @@ def left_out_text(left_out: Mapping[str, int]) -> str:
 def share_done(run: Run, phases: Sequence[Event] = ()) -> float:
     """How much of the steps of all arms is done, from 0 to 1; while a bridge's teacher writes, how much of its texts."""
     progress, texts = run.progress, written(phases)
-    if texts is not None and progress.phase == "write texts":
-        return min(texts["done"] / texts["texts"], 1.0)
+    if texts is not None and progress.phase == WritingTexts.NAME:
+        return min(texts.done / texts.texts, 1.0)
     if not progress.total:
         return 0.0
     arms = 2 if has_control(run) else 1
@@ -177,7 +182,7 @@ def remaining_seconds(run: Run, phases: Sequence[Event]) -> tuple[float, float] 
         phases: the run's events of that kind, in their order.
     """
     progress = run.progress
-    began = [event for event in phases if event.payload["name"] == "steps" and event.payload.get("arm") == progress.arm]
+    began = [event for event in phases if event.phase.name == "steps" and event.phase.variant == progress.arm]
     if not (progress.total and progress.step and run.heartbeat and len(began) == 1):
         return None
     pace = (run.heartbeat - began[0].time) / progress.step
@@ -198,14 +203,15 @@ def progress_text(run: Run, phases: Sequence[Event] = ()) -> str:
         before = f"Student {progress.total:,}/{progress.total:,}, then the control" if progress.arm == CONTROL else "Training the student"
         return f"{before}: step {progress.step:,} of {progress.total:,}{left}"
     texts = written(phases)
-    if texts is not None and progress.phase == "write texts":
-        left_out = left_out_text(texts.get("left_out", {}))
-        return (f"{texts['done']:,} of {texts['texts']:,} texts are written, {texts.get('kept', 0):,} to learn from"
+    if texts is not None and progress.phase == WritingTexts.NAME:
+        left_out = left_out_text(texts.left_out)
+        return (f"{texts.done:,} of {texts.texts:,} texts are written, {texts.kept:,} to learn from"
                 + (f"; left out: {left_out}" if left_out else ""))
-    told = phases[-1].payload if phases and phases[-1].payload["name"] == progress.phase else {}
+    last = phases[-1].phase if phases else None
+    subject = last.subject if last is not None and last.name == progress.phase else None
     words = PHASES.get(progress.phase, f"{progress.phase[0].upper()}{progress.phase[1:]}")
-    place = f", {told['done'] + 1} of {told['total']}" if "done" in told else ""
-    return f"{words.format(who=MEASURED.get(told.get('who', ''), 'a model'), place=place)} …"
+    place = f", {last.done + 1} of {last.total}" if isinstance(last, ScoringTask) and last.name == progress.phase else ""
+    return f"{words.format(who=MEASURED.get(subject or '', 'a model'), place=place)} …"
 
 
 def _cell(metrics: Mapping[str, float], name: str) -> str:

@@ -8,9 +8,11 @@ import pytest
 
 from core.config import ExperimentConfig
 from core.errors import ConfigError
+from core.events import AblationPart
 from core.methods import distillation
 from core.recipes import parse_recipe
 from core.recorder import ListRecorder, StopRequested
+from core.reports.retention_card import Card
 from core.studies.ablation import variants
 from core.studies.ablation.results import folder_of, result_of
 from core.studies.ablation.run import run_ablation
@@ -42,7 +44,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_every_variant_is_trained_with_every_seed_and_a_stop_loses_none(config: ExperimentConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     class Impatient(ListRecorder):
         def should_stop(self) -> bool:
-            return sum(kind == "ablation" for kind, _ in self.events) == 4
+            return len(self.of(AblationPart)) == 4
 
     trained = counted(monkeypatch)
     with pytest.raises(StopRequested):
@@ -57,9 +59,9 @@ def test_every_variant_is_trained_with_every_seed_and_a_stop_loses_none(config: 
     assert all(found.values[name]["cross_entropy"][0] == known.values[name]["cross_entropy"][0] for name in found.values)
     assert found.metrics == ("cross_entropy", "kl_to_teacher", "agreement")
     assert found.values["minus_kd"]["cross_entropy"] != found.values["full"]["cross_entropy"]
-    told = [payload for kind, payload in recorder.events if kind == "ablation"]
-    assert told[0] == {"variant": "full", "seed": 1, "done": 0, "total": 6} and told[-1]["done"] == 5
-    assert not any(kind == "retention" for kind, _ in recorder.events), "no variant measures a card"
+    told = recorder.of(AblationPart)
+    assert told[0] == AblationPart("full", 1, 0, 6) and told[-1].done == 5
+    assert not recorder.of(Card), "no variant measures a card"
 
 
 def test_the_same_seed_begins_with_the_same_weights_and_blocks(config: ExperimentConfig) -> None:

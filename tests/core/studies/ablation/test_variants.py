@@ -9,6 +9,7 @@ from core.errors import ConfigError
 from core.methods import distillation
 from core.recipes import parse_recipe
 from core.recorder import ListRecorder, StopRequested
+from core.reports.run_report import RunReport
 from core.studies.ablation.variants import TERMS, folder_of, trained, variants, with_seed
 from tests.core.masked_models import masked_model, save
 
@@ -49,12 +50,12 @@ def test_what_was_trained_is_found_again(tmp_path, monkeypatch):
         calls.append(config.train.seed)
         folder.mkdir(parents=True)
         (folder / "report.json").write_text('{"stopped": false}')
-        return {"stopped": False}
+        return RunReport.from_dict({})
 
     monkeypatch.setattr(distillation, "distill", distill)
     config = parse_recipe(TRIPLE)
     for seed in (1, 1, 2, 1):
-        assert not trained(with_seed(config, seed), ListRecorder())["stopped"]
+        assert not trained(with_seed(config, seed), ListRecorder()).stopped
     assert calls == [1, 2]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from core.events import Phase
 from core.recorder import Recorder, StopRequested
 from core.studies.claims import registry
 from core.studies.claims.claim import Claim, Figure, Numbers, ProtocolConfig, Source
@@ -23,7 +24,7 @@ class Scale(ProtocolConfig):
 
 def walk(seed: int, setting: Scale, recorder: Recorder) -> Numbers:
     """Logs its steps; the number is a little above 1."""
-    recorder.event("phase", {"name": "Walk", "arm": "student", "total_steps": setting.steps})
+    recorder.event(Phase("Walk", "student", total_steps=setting.steps))
     for step in range(1, setting.steps + 1):
         recorder.log("student", step, {"loss": 1 / step})
         if recorder.should_stop():

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import ConfigError
+from core.events import ClaimPart
 from core.recorder import ListRecorder, StopRequested
 from core.studies.claims import outcomes, registry, rules
 from core.studies.claims.outcomes import Outcome, Rejudgement
@@ -23,7 +24,7 @@ def claim(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def seeds_walked(recorder: ListRecorder) -> list[int]:
-    return [payload["seed"] for kind, payload in recorder.events if kind == "claim"]
+    return [part.seed for part in recorder.of(ClaimPart)]
 
 
 def test_an_outcome_says_everything() -> None:

@@ -1,0 +1,223 @@
+"""The result of a run, as `core.methods` returns it, the command line prints it and ``report.json`` holds it.
+
+    RunReport      a student that was distilled, trained on text or fine-tuned
+    ChainReport    a chain of anchors
+
+Both are events of the kind ``report``. `parse_report` reads their records back, also those of release 0.1.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Self
+
+from core.events import STUDENT_AFTER, STUDENT_BEFORE
+from core.reports.retention_card import Card
+
+Metrics = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class ModelSummary:
+    """A model by its name and sizes."""
+
+    name: str
+    parameters: int
+    layers: int
+
+
+@dataclass(frozen=True)
+class StudentSummary:
+    """The student of a run; its sizes are None until it was built.
+
+    Attributes:
+        started: the checkpoint that a fine-tuning starts from.
+        parameters: of the saved model; tied weights count once.
+        trainable_parameters: numbers that training changed.
+        layer_map: the teacher block of each block, where there is a teacher.
+    """
+
+    name: str
+    started: str | None = None
+    parameters: int | None = None
+    trainable_parameters: int | None = None
+    layers: int | None = None
+    layer_map: tuple[int, ...] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record: ``name``, what is known of ``started``, then the sizes together."""
+        record: dict[str, Any] = {"name": self.name} | ({"started": self.started} if self.started else {})
+        if self.parameters is not None:
+            record |= {"parameters": self.parameters, "trainable_parameters": self.trainable_parameters, "layers": self.layers,
+                       "layer_map": self.layer_map and list(self.layer_map)}
+        return record
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Self:
+        """Read a record back."""
+        layer_map = record.get("layer_map")
+        return cls(**{**record, "layer_map": layer_map and tuple(layer_map)})
+
+
+@dataclass(frozen=True)
+class CorpusSummary:
+    """The packed text that a language model was trained on.
+
+    Attributes:
+        digest: of the blocks.
+        padding: share of the positions that is padding, 0 to 1.
+    """
+
+    digest: str
+    blocks: int
+    documents: int
+    padding: float
+
+
+@dataclass(frozen=True)
+class TaskSummary:
+    """The labelled task that a model was fine-tuned on.
+
+    Attributes:
+        digest: of the items.
+        kind: ``classification`` or ``question_answering``.
+        labels: none for questions.
+        train_items, items: items for training, and held out.
+    """
+
+    digest: str
+    task: str
+    kind: str
+    labels: tuple[str, ...]
+    train_items: int
+    items: int
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What a run came to.
+
+    Attributes:
+        output_dir: the student's model folder.
+        metrics: subject (`core.events.STAGES`) -> metrics; None where it was not measured.
+        data: None where a bridge was stopped while its teacher wrote.
+        seconds: working time of all calls.
+        tokens: tokens that the student was trained on.
+        stopped: whether the user stopped it; then everything is as far as it is known.
+        command: the command line that repeats the run.
+        retention: of language models only.
+    """
+
+    kind: ClassVar[str] = "report"
+    output_dir: str
+    teacher: ModelSummary | None
+    student: StudentSummary
+    metrics: Mapping[str, Metrics | None]
+    data: CorpusSummary | TaskSummary | None
+    seconds: float
+    tokens: int
+    tokens_per_second: float
+    stopped: bool
+    command: str
+    retention: Card | None = None
+
+    def of(self, subject: str) -> Metrics:
+        """Return the metrics of a subject; none where it was not measured."""
+        return self.metrics.get(subject) or {}
+
+    @property
+    def student_before(self) -> Metrics:
+        """Metrics of the student before its training."""
+        return self.of(STUDENT_BEFORE)
+
+    @property
+    def student_after(self) -> Metrics:
+        """Metrics of the trained student."""
+        return self.of(STUDENT_AFTER)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record that the command line prints; fine-tunings have no ``retention``."""
+        record: dict[str, Any] = {
+            "output_dir": self.output_dir, "teacher": self.teacher and asdict(self.teacher), "student": self.student.to_dict(),
+            "metrics": {subject: metrics and dict(metrics) for subject, metrics in self.metrics.items()}}
+        if isinstance(self.data, TaskSummary):
+            record["data"] = asdict(self.data) | {"labels": list(self.data.labels)}
+        elif self.data is not None:
+            record["data"] = asdict(self.data)
+        record |= {"seconds": self.seconds, "tokens": self.tokens, "tokens_per_second": self.tokens_per_second, "stopped": self.stopped,
+                   "command": self.command}
+        if isinstance(self.data, CorpusSummary):
+            record["retention"] = self.retention and self.retention.to_dict()
+        return record
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Self:
+        """Read a record back. What a record of another release lacks is empty; what this release does not know is left out."""
+        teacher, data, card = record.get("teacher"), record.get("data"), record.get("retention")
+        if data is not None:
+            data = TaskSummary(**data | {"labels": tuple(data["labels"])}) if "task" in data else CorpusSummary(**data)
+        return cls(
+            record.get("output_dir", ""), teacher and ModelSummary(**teacher),
+            StudentSummary.from_dict(record.get("student", {"name": ""})), record.get("metrics", {}), data,
+            record.get("seconds", 0.0), record.get("tokens", 0), record.get("tokens_per_second", 0.0), record.get("stopped", False),
+            record.get("command", ""), card and Card.from_dict(card))
+
+
+@dataclass(frozen=True)
+class AnchorSummary:
+    """An anchor of a chain: its sizes, its loss on the chain's slice (NaN until it was measured), and the cost of its training."""
+
+    number: int
+    parameters: int
+    layers: int
+    hidden: int
+    heads: int
+    feed_forward: int
+    validation_loss: float
+    tokens: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ChainReport:
+    """What building a chain came to.
+
+    Attributes:
+        output_dir: the chain's folder.
+        teacher: the largest anchor.
+        curve_points: measured sizes between the anchors.
+        seconds: working time of this call; `tokens` are those of all anchors.
+        stopped, command: as in `RunReport`.
+    """
+
+    kind: ClassVar[str] = "report"
+    output_dir: str
+    teacher: ModelSummary
+    anchors: tuple[AnchorSummary, ...]
+    curve_points: int
+    tokens: int
+    seconds: float
+    tokens_per_second: float
+    stopped: bool
+    command: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record that the command line prints."""
+        return asdict(self) | {"anchors": [asdict(anchor) for anchor in self.anchors]}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Self:
+        """Read a record back."""
+        return cls(**{**record, "teacher": ModelSummary(**record["teacher"]),
+                      "anchors": tuple(AnchorSummary(**anchor) for anchor in record["anchors"])})
+
+
+Report = RunReport | ChainReport
+
+
+def parse_report(record: Mapping[str, Any]) -> Report:
+    """Read the record of a report."""
+    return ChainReport.from_dict(record) if "anchors" in record else RunReport.from_dict(record)
+
+
