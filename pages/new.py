@@ -22,14 +22,14 @@ with views.errors_shown():
     if scan.problem:
         errors["data.source"] = scan.problem
     st.session_state[SHOWN_ERRORS] = set()
-    drawn, drawn_plan = experiment_form.drawable(config, plan, errors)
+    drawn = experiment_form.drawable(config, plan, errors)
     if mode == experiment_form.SIMPLE:
-        experiment_form.simple(drawn, drawn_plan, errors)
+        experiment_form.simple(drawn, errors)
     else:
-        advanced_form.advanced(drawn, drawn_plan, errors)
-    if drawn_plan is not None:
-        plan_view.plan(drawn, drawn_plan, partial=drawn is not config and set(errors) != {"name"}, ready=not errors,
-                       note=data_view.passes(drawn, scan.found or {}))
+        advanced_form.advanced(drawn, errors)
+    if drawn is not None:
+        plan_view.plan(drawn.config, drawn.plan, partial=drawn.config is not config and set(errors) != {"name"}, ready=not errors,
+                       note=data_view.passes(drawn.config, scan.found or {}))
     experiment_form.start_button(config, start, errors, scan)
     if config is not None:
         experiment_form.terminal(config, start)

@@ -76,7 +76,7 @@ def _form(busy: str | None) -> None:
         made = variants(config)
         left_out = ", ".join(WORDS[each] for each in made if each != FULL)
         st.caption(f"{len(made)} variants × {seeds} seed{'s' if seeds > 1 else ''} = {len(made) * seeds} trainings with "
-                   f"{views.plain(config.teacher.model)} as the teacher: {WORDS[FULL]}, {left_out}.")
+                   f"{views.plain(_teacher(config))} as the teacher: {WORDS[FULL]}, {left_out}.")
         line = command(name, None if steps == usual else steps, seeds)
         if st.button("Start", type="primary", icon=":material/play_arrow:", key="start", disabled=busy is not None,
                      help=f"{busy}, one at a time." if busy else None):
@@ -85,6 +85,11 @@ def _form(busy: str | None) -> None:
                 background.start_ablation(references.resolved(frozen, state.store()), seeds, line)
                 st.rerun()
         st.code(line, language="bash", wrap_lines=True)
+
+
+def _teacher(config: ExperimentConfig) -> str:
+    assert config.teacher is not None  # `variants` refuses a recipe without one
+    return config.teacher.model
 
 
 def with_steps(config: ExperimentConfig, name: str, steps: int | None) -> ExperimentConfig:
@@ -130,7 +135,7 @@ def _card(folder: Path, busy: str | None) -> None:
 def _summary(config: ExperimentConfig, seeds: int, result: Ablation | None) -> str:
     epochs = config.train.num_train_epochs
     steps = f"{config.train.max_steps:,} steps each" if config.train.max_steps else f"{epochs:g} epoch{'s' if epochs != 1 else ''} each"
-    parts = [f"teacher {Path(config.teacher.model).name}", steps, f"{seeds} seed{'s' if seeds > 1 else ''}"]
+    parts = [f"teacher {Path(_teacher(config)).name}", steps, f"{seeds} seed{'s' if seeds > 1 else ''}"]
     if result is not None:
         known = "" if len(result.seeds) == seeds else f", {len(result.seeds)} of {seeds} seeds so far"
         parts.append(f"{result.date[:10]}, {duration(result.seconds)} of training{known}")

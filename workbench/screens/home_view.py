@@ -52,6 +52,7 @@ def _recent() -> None:
 def _what_will_happen() -> None:
     """In the place of runs: the quickstart as a picture, and its three acts."""
     config = starting_points.from_recipe(starting_points.FIRST).config
+    assert config.teacher is not None  # the quickstart distils
     plan, _ = plan_view.static(config)
     st.space("small")
     with st.container(border=True, key="what will happen"):
@@ -67,7 +68,7 @@ def _what_will_happen() -> None:
                 "with live curves; a control learns from the same text without the teacher.\n\n"
                 ":material/forum: **Side by side.** Ask both the same question, and see token by token where they differ.")
     recipe = starting_points.from_recipe(kinds.DISTILBERT).config
-    if any(entry.name == recipe.teacher.model for entry in state.models()):
+    if recipe.teacher is not None and any(entry.name == recipe.teacher.model for entry in state.models()):
         with st.container(border=True, key="or an encoder"):
             st.markdown(f"**Or a model that fills blanks.** DistilBERT's triple loss teaches half of {recipe.teacher.model}'s blocks "
                         "by soft targets, masked tokens and hidden states, and you see the three terms live.")

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from core.config import ExperimentConfig
 from workbench.screens.new_experiment import bridge_view, controls, data_view, experiment_form, forms, kinds, pictures, plan_view
 from workbench.screens.new_experiment.controls import bound, control, draft, section_errors
-from workbench.screens.new_experiment.experiment_form import Errors
-
-if TYPE_CHECKING:
-    from core.planning.plan import Plan
+from workbench.screens.new_experiment.experiment_form import Drawn, Errors
 
 # Tab -> groups of fields; the teacher, the corpus and the switches of optional sections have widgets of their own.
 TABS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -50,15 +45,15 @@ TABS: dict[str, dict[str, tuple[str, ...]]] = {
 ELSEWHERE = ("teacher.model", "data.source", "name")  # drawn by `experiment_form`
 
 
-def advanced(config: ExperimentConfig | None, plan: Plan | None, errors: Errors) -> None:
+def advanced(drawn: Drawn | None, errors: Errors) -> None:
     """The tabs; only the open one is drawn."""
     for tab, container in zip(TABS, st.tabs(list(TABS), on_change="rerun", key="advanced tab"), strict=True):
         if container.open:
             with container:
-                {"Models": _models, "Loss": _loss, "Data": _data, "Evaluation": _evaluation}.get(tab, _groups)(tab, config, plan, errors)
+                {"Models": _models, "Loss": _loss, "Data": _data, "Evaluation": _evaluation}.get(tab, _groups)(tab, drawn, errors)
 
 
-def _models(tab: str, config: ExperimentConfig | None, plan: Plan | None, errors: Errors) -> None:
+def _models(tab: str, drawn: Drawn | None, errors: Errors) -> None:
     if draft()["bridge"]:
         bridge_view.bridge(errors)
         return
@@ -74,9 +69,9 @@ def _models(tab: str, config: ExperimentConfig | None, plan: Plan | None, errors
             st.toggle("LoRA adapters", help="adapters; train low-rank adapters in place of all weights\n\nIn recipes: `student.lora`",
                       **bound("has lora", draft()["student.lora"], controls.keep, "student.lora"))
     with right:
-        if plan is not None:
-            pictures.layers(config, plan)
-            plan_view.sizes(config, plan, masked=experiment_form.kind() == "masked")
+        if drawn is not None:
+            pictures.layers(drawn.config, drawn.plan)
+            plan_view.sizes(drawn.config, drawn.plan, masked=experiment_form.kind() == "masked")
     section_errors(errors, "student", "student.fresh")
     if not draft()["teacher"]:
         _group("Fresh architecture", TABS[tab]["Fresh architecture"], errors)
@@ -84,7 +79,7 @@ def _models(tab: str, config: ExperimentConfig | None, plan: Plan | None, errors
         _group("Adapters", TABS[tab]["Adapters"], errors)
 
 
-def _loss(tab: str, config: ExperimentConfig | None, plan: Plan | None, errors: Errors) -> None:
+def _loss(tab: str, drawn: Drawn | None, errors: Errors) -> None:
     left, right = st.columns(2, gap="large")
     with left:
         section_errors(errors, "losses")
@@ -92,20 +87,20 @@ def _loss(tab: str, config: ExperimentConfig | None, plan: Plan | None, errors: 
     with right:
         idle = () if draft()["losses.divergence"] == "jsd" else ("losses.beta",)
         _fields([path for path in TABS[tab]["Soft targets"] if path not in idle], errors)
-        if config is not None:
-            masked = experiment_form.kind() == "masked"
-            pictures.equation(config.losses, masked=masked)
-            if config.teacher is not None:
-                pictures.temperature(config, masked=masked)
+        if drawn is not None:
+            masked, teacher = experiment_form.kind() == "masked", drawn.config.teacher
+            pictures.equation(drawn.config.losses, masked=masked)
+            if teacher is not None:
+                pictures.temperature(drawn.config, teacher.model, masked=masked)
 
 
-def _data(tab: str, config: ExperimentConfig | None, plan: Plan | None, errors: Errors) -> None:
+def _data(tab: str, drawn: Drawn | None, errors: Errors) -> None:
     experiment_form.corpus(errors, keys=True)
-    _groups(tab, config, plan, errors)
-    data_view.preview(config, errors)
+    _groups(tab, drawn, errors)
+    data_view.preview(None if drawn is None else drawn.config, errors)
 
 
-def _evaluation(tab: str, config: ExperimentConfig | None, plan: Plan | None, errors: Errors) -> None:
+def _evaluation(tab: str, drawn: Drawn | None, errors: Errors) -> None:
     for title in ("Held-out items", "Samples"):
         _group(title, TABS[tab][title], errors)
     if experiment_form.kind() == "masked":
@@ -120,7 +115,7 @@ def _evaluation(tab: str, config: ExperimentConfig | None, plan: Plan | None, er
         _group("Retention card", TABS[tab]["Retention card"], errors)
 
 
-def _groups(tab: str, config: ExperimentConfig | None, plan: Plan | None, errors: Errors) -> None:
+def _groups(tab: str, drawn: Drawn | None, errors: Errors) -> None:
     for title, paths in TABS[tab].items():
         _group(title, paths, errors)
 

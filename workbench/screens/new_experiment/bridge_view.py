@@ -34,10 +34,10 @@ def bridge(errors: dict[str, str]) -> None:
             st.number_input(label, low, None, step=step, help=describe(f"bridge.{key}"), **_bound(key))
     with st.expander("How it writes", icon=":material/edit_note:"):
         columns = st.columns(4)
-        for column, (key, label, bounds, step) in zip(columns, (
+        for column, (key, label, bounds, increment) in zip(columns, (
                 ("sampling_temperature", "Sampling temperature", (0.0, None), 0.1), ("top_k", "Top k", (1, None), 10),
                 ("top_p", "Top p", (0.01, 1.0), 0.05), ("batch_size", "Prompts in one pass", (1, None), 8)), strict=True):
-            column.number_input(label, *bounds, step=step, help=describe(f"bridge.{key}"), **_bound(key))
+            column.number_input(label, *bounds, step=increment, help=describe(f"bridge.{key}"), **_bound(key))
     section_errors(errors, "bridge", "student", "losses")
     st.caption("What is written is kept: texts that were asked for before are not written again. The empty, the repetitive and the same "
                "again are left out, and counted.")
@@ -71,7 +71,7 @@ def _label(name: str, known: dict[str, Any]) -> str:
 def _prompts(errors: dict[str, str]) -> None:
     source = draft()["bridge"]["prompts"]
     st.segmented_control("Prompts", ("house", "other"), required=True, help=describe("bridge.prompts"),
-                         format_func={"house": "Requests about films (house)", "other": "My own"}.get,
+                         format_func={"house": "Requests about films (house)", "other": "My own"}.__getitem__,
                          **bound("bridge.prompts kind", "house" if source == HOUSE else "other", _set_prompts_kind))
     if source != HOUSE:
         st.text_input("File with prompts", placeholder="a path to .txt, .jsonl, .csv or .parquet",

@@ -201,7 +201,7 @@ def _weight(path: str, label: str, help_text: str | None) -> None:
 
 
 def _layer_map(path: str, label: str, help_text: str | None) -> None:
-    st.selectbox(label, forms.LAYER_RULES, format_func=LAYER_RULE_LABELS.get, help=help_text,
+    st.selectbox(label, forms.LAYER_RULES, format_func=LAYER_RULE_LABELS.__getitem__, help=help_text,
                  **bound(f"field.{path}", draft()[path], _set_layer_rule))
     if draft()[path] == forms.EXPLICIT:
         st.text_input("Teacher blocks, from 0", placeholder="0, 3, 7",

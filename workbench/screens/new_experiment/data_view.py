@@ -46,8 +46,9 @@ def scan(config: ExperimentConfig) -> DatasetScan:
     if not stamp or config.bridge is not None:
         return DatasetScan()
     try:
-        here = config.teacher is not None and state.describe(config.teacher.model).present
-        question = (config.data.model_dump_json(), state.resolved(config.teacher.model) if here else "", config.train.seed, stamp)
+        teacher = "" if config.teacher is None else config.teacher.model
+        here = teacher and state.describe(teacher).present
+        question = (config.data.model_dump_json(), state.resolved(teacher) if here else "", config.train.seed, stamp)
         future = background.scan_dataset(*question)
         if not future.done():
             return DatasetScan(waiting=future)

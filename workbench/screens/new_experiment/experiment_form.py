@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
@@ -34,6 +35,14 @@ TRIPLE_HELP = ("Soft targets, masked tokens and the direction of the last hidden
                "15 % of the tokens asked for, 80 % of them masked, 10 % replaced at random: weights, temperature and shares of 1910.01108.")
 DATA_TYPES = ("txt", "jsonl", "csv", "parquet")
 Errors = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What pictures and numbers are drawn from."""
+
+    config: ExperimentConfig
+    plan: Plan
 
 
 # ------------------------------------------------------------------------------------------------ beginning
@@ -87,23 +96,23 @@ def starting_point(start: StartingPoint) -> None:
             st.page_link(state.CHAIN, label="Build it on the Chain page", query_params=query, icon=":material/arrow_forward:")
 
 
-def drawable(config: ExperimentConfig | None, plan: Plan | None, errors: Errors) -> tuple[ExperimentConfig | None, Plan | None]:
+def drawable(config: ExperimentConfig | None, plan: Plan | None, errors: Errors) -> Drawn | None:
     """What pictures and numbers are drawn from: the form as it is or, while something in it is wrong, with that as it last
     was valid, so that one field does not take the rest of the page with it."""
-    if plan is None or plan.student is None:
+    if config is None or plan is None or plan.student is None:
         before = st.session_state.get(VALID) or forms.to_draft(st.session_state[START].config)
         for valid in forms.with_invalid_fields_reset(draft(), before, errors):
             config, _ = forms.check(valid)
             plan, _ = plan_view.static(config) if config else (None, {})
-            if plan is not None and plan.student is not None:
+            if config is not None and plan is not None and plan.student is not None:
                 break
         else:
-            return None, None
+            return None
     else:
         st.session_state[VALID] = dict(draft())
     st.session_state[controls.SHOWN_MAP] = plan.layer_map or st.session_state.get(controls.SHOWN_MAP)
     st.session_state[controls.TEACHER_DEPTH] = plan.teacher and plan.teacher.layers
-    return config, plan
+    return Drawn(config, plan)
 
 
 def _choose_recipe(name: str) -> None:
@@ -123,7 +132,7 @@ def kind() -> Objective:
 # ------------------------------------------------------------------------------------------------ simple
 
 
-def simple(config: ExperimentConfig | None, plan: Plan | None, errors: Errors) -> None:
+def simple(drawn: Drawn | None, errors: Errors) -> None:
     """What an instructor needs: models, loss mix, temperature, data, budget, control."""
     if draft()["bridge"]:
         bridge_view.bridge(errors)
@@ -132,7 +141,7 @@ def simple(config: ExperimentConfig | None, plan: Plan | None, errors: Errors) -
     if not draft()["teacher"]:
         st.info("This recipe trains a model from nothing, without a teacher. Its fields are in the advanced form.", icon=":material/info:")
         return
-    entry = _models(config, plan, errors)
+    entry, config = _models(drawn, errors), None if drawn is None else drawn.config
     if kind() == "masked":
         _triple_loss(config, entry, errors)
     else:
@@ -140,7 +149,7 @@ def simple(config: ExperimentConfig | None, plan: Plan | None, errors: Errors) -
     _budget(config, errors)
 
 
-def _models(config: ExperimentConfig | None, plan: Plan | None, errors: Errors) -> ModelEntry | None:
+def _models(drawn: Drawn | None, errors: Errors) -> ModelEntry | None:
     st.subheader("Teacher and student", anchor=False)
     left, right = st.columns(2, gap="large")
     with left:
@@ -153,11 +162,11 @@ def _models(config: ExperimentConfig | None, plan: Plan | None, errors: Errors) 
                 st.slider("Student depth (blocks)", 1, max(entry.layers, depth), help=forms.LEAVES["student.layers"].description,
                           **bound("simple.depth", depth, controls.set_depth))
             section_errors(errors, "student.layers", "student.layer_map", forms.MAP_LIST)
-        if plan is not None:
-            plan_view.sizes(config, plan, masked=kind() == "masked")
+        if drawn is not None:
+            plan_view.sizes(drawn.config, drawn.plan, masked=kind() == "masked")
     with right:
-        if plan is not None:
-            pictures.layers(config, plan)
+        if drawn is not None:
+            pictures.layers(drawn.config, drawn.plan)
     return entry
 
 
@@ -222,8 +231,8 @@ def _signal(config: ExperimentConfig | None, errors: Errors) -> None:
         if config is not None:
             pictures.equation(config.losses)
     with right:
-        if config is not None:
-            pictures.temperature(config)
+        if config is not None and config.teacher is not None:
+            pictures.temperature(config, config.teacher.model)
 
 
 def _triple_loss(config: ExperimentConfig | None, entry: ModelEntry | None, errors: Errors) -> None:
@@ -244,8 +253,8 @@ def _triple_loss(config: ExperimentConfig | None, entry: ModelEntry | None, erro
             pictures.equation(config.losses, masked=True)
             st.caption(f":material/visibility_off: {wording.masking(config.masking)}")
     with right:
-        if config is not None:
-            pictures.temperature(config, masked=True)
+        if config is not None and config.teacher is not None:
+            pictures.temperature(config, config.teacher.model, masked=True)
 
 
 def _preset(entry: ModelEntry) -> None:
@@ -294,7 +303,7 @@ def corpus(errors: Errors, *, keys: bool = False) -> None:
     source = draft()["data.source"]
     kind = "house" if source == HOUSE else "other"
     st.segmented_control(CONTROLS["data.source"].label, ("house", "other"), required=True, help=helped("data.source", keys),
-                         format_func={"house": "Film reviews (house)", "other": "My own data"}.get,
+                         format_func={"house": "Film reviews (house)", "other": "My own data"}.__getitem__,
                          **bound("corpus kind", kind, _set_corpus_kind))
     if kind == "other":
         st.text_input("File or hub dataset", placeholder="a path, or an id as owner/name",
@@ -338,13 +347,13 @@ def start_button(config: ExperimentConfig | None, start: StartingPoint, errors: 
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.text_input("Name", placeholder="made from the recipe", width=280, **bound("start.name", draft()["name"] or "", _set_name))
         if st.button("Start", type="primary", icon=":material/play_arrow:", key="start",
-                     disabled=config is None or bool(errors) or scan.waiting is not None):
+                     disabled=config is None or bool(errors) or scan.waiting is not None) and config is not None:
             with views.errors_shown():
                 command = forms.command(config, start.config, start.recipe) if start.recipe else None
                 run = jobs.submit(config, state.store(), command)
                 st.switch_page(state.RUN, query_params={"run": run.id})
     section_errors(errors, "name")
-    if scan.waiting is not None:
+    if config is not None and scan.waiting is not None:
         background.wait(scan.waiting, f"Reading {views.plain(shown_name(config.data.source))} to its end before the start …")
     shown = [path for path in errors if path in st.session_state.get(controls.SHOWN_ERRORS, ()) and path != "name"]
     for path, message in errors.items():

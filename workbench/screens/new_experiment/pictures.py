@@ -54,15 +54,15 @@ def equation(losses: LossSpec, *, masked: bool = False) -> None:
                "itself. Multiplying by T² keeps the soft targets' gradients at their size when T changes.")
 
 
-def temperature(config: ExperimentConfig, *, masked: bool = False) -> None:
+def temperature(config: ExperimentConfig, teacher: str, *, masked: bool = False) -> None:
     """The teacher's distribution over the first token of an answer, or over a blank, at T = 1 and at the chosen T."""
     prompts = [prompt for prompt in config.evaluation.prompts if not masked or has_blank(prompt)]
     prompt = next(iter(prompts), BLANKS[0] if masked else PROMPT)
     try:
-        if not state.describe(config.teacher.model).present:
+        if not state.describe(teacher).present:
             st.caption("The teacher's distribution is drawn here once the teacher is on this machine.")
             return
-        answer = background.answer(background.next_token, state.resolved(config.teacher.model), prompt,
+        answer = background.answer(background.next_token, state.resolved(teacher), prompt,
                                    meanwhile=f"Asking the teacher for its distribution over the {'blank' if masked else 'next token'} …")
     except StillhouseError as error:
         st.caption(views.plain(f"The picture of the teacher's distribution is not available. {error}"))
