@@ -1,7 +1,7 @@
-"""What masked-language models put into the blanks of a text, and how they differ about it.
+"""Compare masked language models' predictions at the blanks of a text.
 
 A blank is written ``[MASK]``, whatever the mask token of a model's own tokenizer, so that one text can be put to models of any family.
-Models of one tokenizer are held against each other token by token. Where tokenizers differ, tokens are the same if they read the
+Models of one tokenizer are compared token by token. Where tokenizers differ, tokens are the same if they read the
 same, and there is no divergence: it is defined over one vocabulary.
 
 Shapes: T positions, N blanks, V vocabulary.
@@ -72,7 +72,7 @@ class Blank:
 
 
 def fill_blanks(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str, count: int = FIRST) -> list[list[Fill]]:
-    """The most likely tokens of every blank of a text, falling.
+    """Return the most likely tokens of every blank of a text, falling.
 
     Args:
         text: with ``[MASK]`` in every blank.
@@ -116,7 +116,7 @@ def compare_blanks(models: Sequence[LoadedModel], text: str, count: int = FIRST)
 
 
 def encode_blanks(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids (1, T) of a text on the model's device, and the positions of its blanks (N,). Raises as `fill_blanks`."""
+    """Return token ids (1, T) of a text on the model's device, and the positions of its blanks (N,). Raises as `fill_blanks`."""
     if tokenizer.mask_token is None:
         raise CompatibilityError("The tokenizer has no mask token.", "A masked-language model's tokenizer was expected.",
                                  "Choose a BERT-type model.")
@@ -128,7 +128,7 @@ def encode_blanks(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, te
 
 
 def blank_logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str) -> torch.Tensor:
-    """Float32 logits (N, V) of real tokens at every blank, on the CPU. Raises as `fill_blanks`.
+    """Return float32 logits (N, V) of real tokens at every blank, on the CPU. Raises as `fill_blanks`.
 
     The head computes the whole text: hooks that keep it from other positions would not be safe where threads share a model.
     """
@@ -148,13 +148,13 @@ def check_finite(logits: torch.Tensor) -> None:
 
 
 def _divergence(teacher: torch.Tensor, student: torch.Tensor) -> float:
-    """KL(teacher || student) in nats of two rows of logits (V,)."""
+    """Return KL(teacher || student) in nats of two rows of logits (V,)."""
     logp, logq = teacher.log_softmax(-1), student.log_softmax(-1)
     return float((logp.exp() * (logp - logq)).sum().clamp_min(0))  # rounding can give -1e-8
 
 
 def _words(models: Sequence[LoadedModel], families: Sequence[int], logs: Sequence[torch.Tensor], count: int) -> tuple[Word, ...]:
-    """The first tokens of every model for one blank, found again in every other.
+    """Return the first tokens of every model for one blank, found again in every other.
 
     Args:
         families: for each model the number of the first one with the same tokenizer.
@@ -173,7 +173,7 @@ def _words(models: Sequence[LoadedModel], families: Sequence[int], logs: Sequenc
 
 
 def _first(tokenizer: PreTrainedTokenizerBase, log: torch.Tensor, count: int) -> list[tuple[str, int]]:
-    """Text and number of the most likely tokens. Of tokens that read the same, with and without a space before, the likelier one."""
+    """Return text and number of the most likely tokens. Of tokens that read the same, with and without a space before, the likelier one."""
     found: dict[str, int] = {}
     for number in log.topk(min(3 * count, len(log))).indices.tolist():
         found.setdefault(tokenizer.decode([number]).strip(), number)
@@ -181,7 +181,7 @@ def _first(tokenizer: PreTrainedTokenizerBase, log: torch.Tensor, count: int) ->
 
 
 def _number(tokenizer: PreTrainedTokenizerBase, token: str) -> int | None:
-    """The token of another tokenizer that reads the same, as a word of its own where it has one."""
+    """Return the token of another tokenizer that reads the same, as a word of its own where it has one."""
     spelled = [tokenizer(f"{space}{token}", add_special_tokens=False, verbose=False)["input_ids"] for space in (" ", "")]
     return next((ids[0] for ids in spelled if len(ids) == 1 and tokenizer.decode(ids).strip() == token), None)
 

@@ -1,4 +1,4 @@
-"""What classifiers make of one text: the probability of every class.
+"""Class probabilities of one text.
 
 Shapes: T tokens, C classes.
 """
@@ -26,7 +26,7 @@ class ClassShare:
 
 
 def class_probabilities(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str, pair: str | None = None) -> list[ClassShare]:
-    """The probabilities of all classes, in the model's own order: softmax of the logits; of a model that was trained to give any
+    """Return the probabilities of all classes, in the model's own order: softmax of the logits; of a model that was trained to give any
     number of labels at once, the sigmoid of each.
 
     Args:
@@ -46,7 +46,7 @@ def class_probabilities(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBa
 
 
 def encode_text(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str, pair: str | None = None) -> dict[str, Any]:
-    """What the model reads of a text, or of two: tensors (1, T) on its device. Raises as `class_probabilities`."""
+    """Return what the model reads of a text, or of two: tensors (1, T) on its device. Raises as `class_probabilities`."""
     if model.config.num_labels < 2:
         raise CompatibilityError("The model gives a single number.", "A model that tells at least two classes apart was expected.",
                                  "Choose another model.")

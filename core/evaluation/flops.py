@@ -1,4 +1,4 @@
-"""What one forward pass costs, by part, known from a model's files before anything is loaded.
+"""Floating-point operations of one forward pass, by part, from a model's files before anything is loaded.
 
 For B sequences of T positions, in floating-point operations; a multiplication and an addition are two:
 
@@ -8,7 +8,7 @@ For B sequences of T positions, in floating-point operations; a multiplication a
     embeddings  0                           rows are looked up
 
 Norms, activations, softmax and biases grow with T D alone and are left out, as in the counts that papers print. Two models of
-one family take times in the ratio of these sums where matrix products fill the time (methods A4): embeddings cost
+one family take times in the ratio of these sums where matrix products fill the time (claim A4): embeddings cost
 nothing, and the head, which no student shrinks, costs the same in both.
 """
 

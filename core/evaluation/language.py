@@ -1,4 +1,4 @@
-"""How well a model predicts held-out text, and how close it is to its teacher on it.
+"""Language-model metrics on held-out text, and closeness to the teacher.
 
 Over the N counted positions of the blocks (those whose target has a weight above 0), with student q and teacher p at
 temperature 1:
@@ -32,7 +32,7 @@ from core.models.vocabulary import real_width
 
 def evaluate_language(student: Any, blocks: Blocks, teacher: Any = None, *, tokenizer: Any, batch_size: int,
                       device: torch.device | str, dtype: torch.dtype = torch.float32) -> dict[str, float]:
-    """The metrics above, with the counts ``tokens`` (N) and ``bytes``.
+    """Return the metrics above, with the counts ``tokens`` (N) and ``bytes``.
 
     A teacher is compared with itself by definition (KL 0, agreement 1) when `teacher is student`. With no teacher the two
     comparisons are left out, as are bits per byte where no target is text. Where vocabularies are padded to different
@@ -87,7 +87,7 @@ def evaluate_language(student: Any, blocks: Blocks, teacher: Any = None, *, toke
 
 
 def text_bytes(blocks: Blocks, tokenizer: Any) -> int:
-    """UTF-8 bytes of the counted targets' text, special tokens left out.
+    """Return UTF-8 bytes of the counted targets' text, special tokens left out.
 
     Every run of counted targets is decoded as one piece, so a character that is cut at a run's edge counts as the
     replacement character's three bytes: at most two bytes too many for each edge.
@@ -109,7 +109,7 @@ def _special_ids(tokenizer: Any) -> set[int]:
 
 
 def _batches(blocks: Blocks, batch_size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
-    """(input_ids (B, T), counts (B, T-1)): which targets count; cut after the last one that does in the batch."""
+    """Return (input_ids (B, T), counts (B, T-1)): which targets count; cut after the last one that does in the batch."""
     for start in range(0, len(blocks), batch_size):
         counts = blocks.weights[start:start + batch_size, 1:] > 0
         if not counts.any():

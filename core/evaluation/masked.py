@@ -1,4 +1,4 @@
-"""How well a masked-language model fills held-out text, and how close it is to its teacher there.
+"""Masked language model (MLM) metrics on held-out text, and closeness to the teacher.
 
 Over the N positions that are masked, the same for every model and every time, with student q and teacher p at temperature 1. They are
 chosen as BERT's were, 15% of the tokens and all alike (1810.04805, section 3.1), whatever training does: so models compare that were
@@ -35,7 +35,7 @@ HELD_OUT_SEED = (0, 0)  # of the masks of held-out text: no training step's
 
 def evaluate_masked(student: Any, blocks: Blocks, teacher: Any = None, *, tokenizer: Any, batch_size: int, device: torch.device | str,
                     dtype: torch.dtype = torch.float32, masking: MaskingSpec = HELD_OUT) -> dict[str, float]:
-    """The metrics above, with the count ``tokens`` (N). A teacher is compared with itself by definition when `teacher is student`.
+    """Return the metrics above, with the count ``tokens`` (N). A teacher is compared with itself by definition when `teacher is student`.
 
     Args:
         student: a masked-language model on `device`, with or without adapters.

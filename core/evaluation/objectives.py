@@ -1,10 +1,10 @@
-"""What a model is trained to predict and how that is measured: the next token (causal), or the masked ones (masked).
+"""Training objectives and their metrics: the next token (causal), or the masked tokens (masked).
 
 An objective turns packed blocks into batches that say what counts where, so that the trainer need not know which one it serves:
 
-    causal    position t is asked for token t + 1, and compared with the teacher there, with that token's weight
-    masked    chosen positions are asked for the token that was there; teacher and student are compared at all tokens but
-              padding, or at the chosen ones alone (1910.01108 does the former in its code)
+    causal    position t predicts token t + 1, and is compared with the teacher there, with that token's weight
+    masked    selected positions predict the token that was there; teacher and student are compared at all tokens but
+              padding, or at the selected ones alone (1910.01108 does the former in its code)
 
 Shapes: B blocks, T positions.
 """
@@ -43,7 +43,7 @@ class Objective(Protocol):
     name: architectures.Objective
 
     def batches(self, blocks: Sequence[dict[str, Tensor]], draw: StepSeed) -> list[Batch]:
-        """The forward passes of one optimiser step.
+        """Return the forward passes of one optimiser step.
 
         Args:
             blocks: for each pass ``input_ids`` and ``weights``, (B, T).
@@ -51,13 +51,13 @@ class Objective(Protocol):
 
     def measure(self, model: Any, blocks: Blocks, teacher: Any, *, batch_size: int, device: torch.device,
                 dtype: torch.dtype) -> dict[str, float]:
-        """The metrics of a model on held-out blocks, with ``cross_entropy`` among them."""
+        """Return the metrics of a model on held-out blocks, with ``cross_entropy`` among them."""
 
     def answer(self, model: PreTrainedModel, prompt: str, *, max_new_tokens: int, seed: int) -> str:
-        """What the model makes of a prompt, to be looked at while it learns."""
+        """Return what the model makes of a prompt, to be looked at during training."""
 
     def prompts(self, asked: Sequence[str]) -> tuple[str, ...]:
-        """Those of the prompts that this objective can answer, or its own."""
+        """Return those of the prompts that this objective can answer, or its own."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class MaskedLanguage:
 
     @classmethod
     def of(cls, spec: MaskingSpec, losses: LossSpec, tokenizer: Any, train: Blocks) -> MaskedLanguage:
-        """Rare are those tokens that are rare in the training blocks."""
+        """Return the objective whose rare tokens are those of the training blocks."""
         counts = token_counts(train.input_ids, vocabulary_size(tokenizer))
         return cls(tokenizer, Masker(spec, tokenizer, counts), losses.kd_positions)
 
@@ -130,7 +130,7 @@ class MaskedLanguage:
 
 
 def objective_for(config: ExperimentConfig, objective: architectures.Objective, tokenizer: Any, train: Blocks) -> Objective:
-    """The objective of an experiment's models.
+    """Return the objective of an experiment's models.
 
     Raises:
         ConfigError, CompatibilityError: as `core.models.compatibility.require_settings_for`.

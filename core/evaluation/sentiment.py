@@ -1,8 +1,8 @@
-"""Sentiment by label log-probability: which of the words *Positive* and *Negative* is the likelier answer?
+"""Zero-shot sentiment by label log-probability of the words *Positive* and *Negative*.
 
     score(label) = sum_j log q(label_j | prompt, label_<j),    the answer is the label with the higher score
 
-on held-out reviews, asked in the model's chat template (`core.data.chat_template`; a model without one reads a plain dialogue).
+on held-out reviews, prompted in the model's chat template (`core.data.chat_template`; a model without one reads a plain dialogue).
 Only the positions that predict a label go through the output head. The standard error is that of a proportion,
 sqrt(a (1 - a) / n).
 
@@ -34,7 +34,7 @@ SHORTEST_REVIEW = 4  # words; a context that holds fewer cannot be asked
 
 def evaluate_sentiment(model: Any, tokenizer: Any, reviews: Sequence[Review], device: torch.device | str, *,
                        words: int = 200, dtype: torch.dtype = torch.float32) -> dict[str, float]:
-    """Share of `reviews` whose own label scores higher: ``sentiment_accuracy`` with its standard error ``stderr`` over
+    """Return the share of `reviews` whose own label scores higher: ``sentiment_accuracy`` with its standard error ``stderr`` over
     ``sentiment_items`` reviews, and ``accuracy_imdb``/``items_imdb``, ``accuracy_rt``/``items_rt`` by origin (an origin
     that no review has is left out).
 
@@ -63,7 +63,7 @@ def evaluate_sentiment(model: Any, tokenizer: Any, reviews: Sequence[Review], de
 
 
 def label_tokens(tokenizer: Any) -> list[list[int]]:
-    """The label words as token ids, with the space in front of them where the template puts one."""
+    """Return the label words as token ids, with the space in front of them where the template puts one."""
     asked = render(movie_reviews.conversation("?"), tokenizer, add_generation_prompt=True)
     ids = []
     for label in movie_reviews.LABELS:
@@ -74,7 +74,7 @@ def label_tokens(tokenizer: Any) -> list[list[int]]:
 
 
 def encode_prompt(text: str, tokenizer: Any, room: int, words: int) -> list[int]:
-    """Token ids of the question about at most `words` words of `text`, fewer where it would take more than `room` tokens."""
+    """Return token ids of the question about at most `words` words of `text`, fewer where it would take more than `room` tokens."""
     words = min(len(text.split()), words)
     while True:
         prompt = render(movie_reviews.sentiment_prompt(text, words), tokenizer, add_generation_prompt=True)
@@ -89,7 +89,7 @@ def encode_prompt(text: str, tokenizer: Any, room: int, words: int) -> list[int]
 
 def label_scores(model: Any, prompts: Sequence[Sequence[int]], labels: Sequence[Sequence[int]], device: torch.device,
                  width: int | None = None, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Summed log-probability of every label after every prompt: (prompts, labels), on the CPU; logits beyond `width` are padding."""
+    """Return summed log-probabilities of labels after prompts: (prompts, labels), on the CPU; logits beyond `width` are padding."""
     scores = torch.zeros(len(prompts), len(labels), dtype=torch.float32)
     head = output_head(model)
     # What is fed is the prompt and all but the last token of a label: one pass serves all labels of a single token.
@@ -109,7 +109,7 @@ def label_scores(model: Any, prompts: Sequence[Sequence[int]], labels: Sequence[
 
 
 def _label_logits(head: nn.Linear, states: Tensor, label: Sequence[int]) -> Tensor:
-    """(B, K, D) -> (B, K): the logit of each of the label's tokens where it is predicted, in float32 whatever the model's format.
+    """Return (B, K), from (B, K, D): the logit of each of the label's tokens where it is predicted, in float32 whatever the model's format.
 
     The two labels' logits are close: rounded to bf16 they would often be equal.
     """
@@ -119,7 +119,7 @@ def _label_logits(head: nn.Linear, states: Tensor, label: Sequence[int]) -> Tens
 
 
 def _by_length(prompts: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-    """Indices of prompts in batches of at most BATCH_TOKENS padded tokens, longest first."""
+    """Return the indices of prompts in batches of at most BATCH_TOKENS padded tokens, longest first."""
     batch: list[int] = []
     for index in sorted(range(len(prompts)), key=lambda i: -len(prompts[i])):
         if batch and (len(batch) + 1) * len(prompts[batch[0]]) > BATCH_TOKENS:
@@ -131,7 +131,7 @@ def _by_length(prompts: Sequence[Sequence[int]]) -> Iterator[list[int]]:
 
 
 def _right_padded(sequences: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
-    """(input_ids (B, T), lengths (B,)); what pads is never looked at, being to the right of every position that counts."""
+    """Return (input_ids (B, T), lengths (B,)); what pads is never looked at, being to the right of every position that counts."""
     lengths = torch.tensor([len(sequence) for sequence in sequences])
     input_ids = torch.zeros(len(sequences), int(lengths.max()), dtype=torch.long)
     for row, sequence in enumerate(sequences):

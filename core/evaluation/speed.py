@@ -1,7 +1,7 @@
-"""How fast models are beside each other: latency of one sequence on one thread, throughput of many on all threads.
+"""Paired speed of models: latency of one sequence on one thread, throughput of a batch on all threads.
 
-Models are timed in one run, round by round: every round times each model once, in an order drawn anew, so that whatever else
-the machine does falls on all of them alike. A ratio is taken within a round and its median over the rounds is what is told,
+Models are timed in one run, round by round: every round times each model once, in a newly drawn order, so that whatever else
+the machine does falls on all of them alike. A ratio is taken within a round and its median over the rounds is reported,
 with its bootstrap interval (`core.evaluation.statistics`).
 
     latency      seconds of one forward pass of 1 sequence, on 1 thread
@@ -70,7 +70,7 @@ class Speed:
     """What one measurement found.
 
     Attributes:
-        models: name -> its times; the first is what the others are held against.
+        models: name -> its times; the first is the baseline of the others.
         length: positions of a sequence.
         batch: sequences at once for the throughput.
         threads: those of the throughput.
@@ -87,7 +87,7 @@ class Speed:
     processor: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data that `from_dict` reads back."""
+        """Return plain data that `from_dict` reads back."""
         return asdict(self)
 
     @classmethod
@@ -101,8 +101,8 @@ def measure_speed(models: Mapping[str, Forward], recorder: Recorder, *, vocabula
     """Time models beside each other on the processor.
 
     Args:
-        models: name -> its forward pass; the first is what the others are held against.
-        recorder: told ``phase`` twice; asked whether to stop before every pass.
+        models: name -> its forward pass; the first is the baseline of the others.
+        recorder: gets ``phase`` twice, and is queried for a stop before every pass.
         vocabulary: token numbers are drawn below it.
         seconds: budget of all rounds; a few rounds are timed whatever it is, so that there is an interval.
         rounds: at most so many of each kind.
@@ -136,7 +136,7 @@ def measure_speed(models: Mapping[str, Forward], recorder: Recorder, *, vocabula
 
 def quick_latencies(passes: Sequence[Callable[[], object]], seconds: float = 0.3, rounds: int = 15,
                     clock: Callable[[], float] = time.perf_counter) -> list[float]:
-    """Median seconds of a pass of each, timed beside each other on the threads that are set: to be told beside an answer.
+    """Return the median seconds of a pass of each, timed in turns on the threads that are set, for display beside an answer.
 
     Args:
         seconds: budget of all rounds; a few are timed whatever it is.
@@ -152,14 +152,14 @@ def quick_latencies(passes: Sequence[Callable[[], object]], seconds: float = 0.3
 
 
 def forward_of(model: Any) -> Forward:
-    """The whole forward pass of a Transformers model, logits included and no cache kept: what a text that is read at once costs."""
+    """Return the whole forward pass of a Transformers model, logits included and no cache kept: the cost of a text read at once."""
     options = {"use_cache": False} if "use_cache" in inspect.signature(model.forward).parameters else {}
     return lambda input_ids, attention_mask: model(input_ids=input_ids, attention_mask=attention_mask, **options)
 
 
 def _rounds(models: Mapping[str, Forward], inputs: tuple[Tensor, Tensor], budget: float, most: int, recorder: Recorder,
             generator: Any, clock: Callable[[], float] = time.perf_counter) -> dict[str, list[float]]:
-    """Name -> seconds of its pass in each round."""
+    """Return the seconds of each model's pass in each round, by name."""
     import torch
 
     def timed(name: str) -> float:

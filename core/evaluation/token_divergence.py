@@ -1,4 +1,4 @@
-"""Where a student's next-token distribution departs from its teacher's, token by token."""
+"""Token-level divergence of a student's next-token distribution from its teacher's."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class NextToken:
 
 def compare_positions(teacher: PreTrainedModel, student: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
                       conversation: Conversation, answer: str, *, vocabulary: int | None = None) -> list[Position]:
-    """Both models' expectations at every token of the teacher's answer.
+    """Return both models' distributions at every token of the teacher's answer.
 
         KL_t = sum over v of p_t(v) * (log p_t(v) - log q_t(v)),    p teacher, q student, both at temperature 1
 
@@ -96,7 +96,7 @@ def compare_positions(teacher: PreTrainedModel, student: PreTrainedModel, tokeni
 
 def next_token_logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, conversation: Conversation,
                       count: int = 20) -> NextToken:
-    """What the model would say next, or put into the first blank, for a picture of how temperature softens it.
+    """Return the logits of the next token, or of the first blank, for a picture of how temperature softens them.
 
     Args:
         conversation: of a masked model a text with `core.data.masking.MASK` in it.
@@ -118,13 +118,13 @@ def next_token_logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
 
 @torch.inference_mode()
 def _last_states(model: PreTrainedModel, token_ids: list[int], count: int) -> torch.Tensor:
-    """What enters the output head (count, D) after each of the last `count` tokens."""
+    """Return what enters the output head (count, D) after each of the last `count` tokens."""
     return last_hidden(model, torch.tensor([token_ids], device=model.device))[0, -count:]
 
 
 @torch.inference_mode()
 def _log_probabilities(model: PreTrainedModel, states: torch.Tensor, vocabulary: int) -> torch.Tensor:
-    """Log-probabilities (N, V) on the CPU from states (N, D) in front of the output head."""
+    """Return log-probabilities (N, V) on the CPU from states (N, D) in front of the output head."""
     return log_softmax(output_head(model), states, vocabulary).cpu()
 
 
@@ -135,6 +135,6 @@ def _leading(tokenizer: PreTrainedTokenizerBase, log_probabilities: torch.Tensor
 
 
 def _pieces(tokenizer: PreTrainedTokenizerBase, token_ids: list[int]) -> list[str]:
-    """The text of each token in its place; tokens that hold only part of a character have none until it is complete."""
+    """Return the text of each token in its place; tokens that hold only part of a character have none until it is complete."""
     detokenizer = Detokenizer(tokenizer)
     return [detokenizer.push(token_id) for token_id in token_ids]

@@ -49,7 +49,7 @@ SPEED_TOKENS = 200  # tokens generated for the speed, after a first answer that 
 
 
 def measure(folder: Path, block_length: int) -> dict[str, Any]:
-    """Everything on the card that is a number: text and sentiment on the test part, speed on this machine."""
+    """Measure everything on the card that is a number: text and sentiment on the test part, speed on this machine."""
     loaded = catalog.load(str(folder), dtype=torch.float32)
     model, tokenizer = loaded.model, loaded.tokenizer
     reviews = movie_reviews.held_out("test")
@@ -75,7 +75,7 @@ def _reading_speed(model: Any, blocks: Blocks) -> float:
 
 
 def card(metrics: dict[str, Any], stages: dict[str, ExperimentConfig], minutes: float) -> str:
-    """The text of README.md."""
+    """Return the text of README.md."""
     fresh = next(iter(stages.values())).student.fresh
     made = "\n".join(stage(recipe, config) for recipe, config in stages.items())
     header = yaml.safe_dump({"library_name": "transformers", "license": "apache-2.0", "language": "en", "pipeline_tag": "text-generation",
@@ -131,7 +131,7 @@ Small and narrow: it repeats what reviewers write, invents films and people, and
 
 
 def stage(recipe: str, config: ExperimentConfig) -> str:
-    """A training in one line: its command, its tokens, its optimiser."""
+    """Describe a training in one line: its command, its tokens, its optimiser."""
     train, data = config.train, config.data
     tokens = train.max_steps * train.per_device_train_batch_size * data.block_length
     return (f"- `python -m workbench distill {recipe}`: {train.max_steps:,} steps of {train.per_device_train_batch_size} blocks of "
@@ -140,7 +140,7 @@ def stage(recipe: str, config: ExperimentConfig) -> str:
 
 
 def _bold(text: str) -> str:
-    """Markdown ends bold text at an empty line: every line is bold by itself."""
+    """Make every line bold by itself: Markdown ends bold text at an empty line."""
     return "\n\n".join(f"**{line.strip()}**" for line in text.splitlines() if line.strip())
 
 

@@ -41,7 +41,7 @@ TRAIN_ITEMS, EPOCHS, LENGTH = 6000, 2, 128  # of the fine-tuning: training revie
 
 
 def measure(folder: Path, config: ExperimentConfig) -> dict[str, Any]:
-    """Everything on the card that is a number."""
+    """Measure everything on the card that is a number."""
     loaded = catalog.load(str(folder), dtype=torch.float32)
     tokenizer = loaded.tokenizer
     metrics: dict[str, Any] = masked_metrics(loaded, config.data)
@@ -58,14 +58,14 @@ def measure(folder: Path, config: ExperimentConfig) -> dict[str, Any]:
 
 
 def masked_metrics(loaded: LoadedModel, spec: DataSpec) -> dict[str, float]:
-    """How the model fills the test part's reviews, in blocks of the length of `spec`."""
+    """Measure how the model fills the test part's reviews, in blocks of the length of `spec`."""
     texts = ({"text": review.text} for review in movie_reviews.held_out("test"))
     blocks = packed(map(plain_segments, texts), loaded.tokenizer, spec, "masked")
     return evaluate_masked(loaded.model, blocks, tokenizer=loaded.tokenizer, batch_size=16, device="cpu")
 
 
 def card(metrics: dict[str, Any], recipe: str, config: ExperimentConfig, minutes: float) -> str:
-    """The text of README.md."""
+    """Return the text of README.md."""
     fresh = config.student.fresh
     header = yaml.safe_dump({"library_name": "transformers", "license": "apache-2.0", "language": "en", "pipeline_tag": "fill-mask",
                              "tags": ["stillhouse"]}, sort_keys=False)
@@ -120,7 +120,7 @@ Small and narrow: it knows how film reviews are written, in English, and little 
 
 
 def _reach(metrics: dict[str, Any], config: ExperimentConfig) -> str:
-    """What becomes of a model that can read more at once than it was trained on; nothing where the two are the same."""
+    """Return what becomes of a model that can read more tokens than it was trained on; nothing where the two are the same."""
     if "longest" not in metrics:
         return ""
     trained, reads, longest = config.data.block_length, config.student.fresh.positions, metrics["longest"]
@@ -129,7 +129,7 @@ def _reach(metrics: dict[str, Any], config: ExperimentConfig) -> str:
 
 
 def _error(metrics: dict[str, Any], task: str) -> float:
-    """Standard error of a proportion of so many items."""
+    """Return the standard error of a proportion of so many items."""
     accuracy = mean(metrics[f"accuracy_{task}"])
     return math.sqrt(accuracy * (1 - accuracy) / metrics[f"items_{task}"])
 

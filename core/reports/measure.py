@@ -45,7 +45,7 @@ class Measurement:
 
 
 def default_tasks(entry: ModelEntry) -> list[str | TaskSpec]:
-    """What a model is measured on when nothing is asked for: its own task, or its language.
+    """Return what a model is measured on by default: its own task, or its language.
 
     Raises:
         ConfigError: a model with a task's head that does not say which.
@@ -63,7 +63,7 @@ def default_tasks(entry: ModelEntry) -> list[str | TaskSpec]:
 
 
 def check(name: str, entry: ModelEntry, task: str | TaskSpec) -> None:
-    """What can be told before the model is loaded; a hub dataset is not asked for.
+    """Check what can be checked before the model is loaded; a hub dataset is not looked up.
 
     Raises:
         CompatibilityError: a task that this model cannot do.
@@ -142,7 +142,7 @@ def _asked(name: str, loaded: LoadedModel, spec: TaskSpec) -> Measurement:
 
 
 def block_length_for(entries: Iterable[ModelEntry]) -> int:
-    """Tokens that every one of these models can read at once, and is used to: what a model predicts depends on how much it sees."""
+    """Return the block length that all of these models can read and were trained on: predictions depend on the context."""
     return min(BLOCK_LENGTH, *(min(entry.context, entry.trained_length or entry.context) for entry in entries))
 
 

@@ -1,4 +1,4 @@
-"""What stands beside the weights: a model card, the recipe, and everything needed to tell where the model came from.
+"""Documents beside the weights: a model card, the recipe, and the model's provenance.
 
     README.md         model card with the front matter that model hubs read
     recipe.yaml       the whole configuration; `distill` takes it as it is
@@ -41,7 +41,7 @@ def write_folder_documents(folder: Path, config: ExperimentConfig, report: RunRe
 
 
 def record(config: ExperimentConfig, report: RunReport, *, variant: str = STUDENT) -> dict[str, Any]:
-    """The content of ``stillhouse.json``."""
+    """Return the content of ``stillhouse.json``."""
     plain = report.to_dict()
     return {
         "arm": variant, "config": config.to_dict(), "config_digest": config.digest(),
@@ -53,7 +53,7 @@ def record(config: ExperimentConfig, report: RunReport, *, variant: str = STUDEN
 
 
 def model_card(config: ExperimentConfig, report: RunReport, *, variant: str = STUDENT) -> str:
-    """The text of the model card, front matter included."""
+    """Return the text of the model card, front matter included."""
     name = report.student.name if variant == STUDENT else f"{report.student.name}-{variant}"
     header = yaml.safe_dump(front_matter(config, report, name, variant), sort_keys=False, allow_unicode=True)
     parts = [f"---\n{header}---\n\n# {name}", _summary(config, report, variant), "## Measured on held-out items", _table(report.metrics),
@@ -66,12 +66,12 @@ def model_card(config: ExperimentConfig, report: RunReport, *, variant: str = ST
 
 
 def _retention(report: RunReport) -> list[str]:
-    """The section of the retention card, where there is one."""
+    """Return the section of the retention card, where there is one."""
     return ["## What it keeps, and what it saves", retention_card.markdown(report.retention)] if report.retention else []
 
 
 def front_matter(config: ExperimentConfig, report: RunReport, name: str, variant: str) -> dict[str, Any]:
-    """The card's metadata: ``library_name``, ``base_model``, ``tags`` and a ``model-index`` of the variant's own measurements."""
+    """Return the card's metadata: ``library_name``, ``base_model``, ``tags`` and a ``model-index`` of the variant's own measurements."""
     tags = ["stillhouse", *(["distillation"] if _is_distilled(config, variant) else []), *(["control"] if variant == CONTROL else [])]
     base = report.student.started or (report.teacher and report.teacher.name)
     origin = {"base_model": _shown(base)} if base else {}
@@ -81,7 +81,7 @@ def front_matter(config: ExperimentConfig, report: RunReport, name: str, variant
 
 
 def _pipeline(metrics: Mapping[str, float]) -> str:
-    """What hubs call the use of a model, from what was measured of it."""
+    """Return the use of a model as hubs call it, from what was measured of it."""
     for name, use in (("masked_accuracy", "fill-mask"), ("accuracy", "text-classification"), ("exact_match", "question-answering")):
         if name in metrics:
             return use
@@ -108,7 +108,7 @@ def _results(config: ExperimentConfig, metrics: Mapping[str, float]) -> list[dic
 
 
 def _shown(reference: str) -> str:
-    """A card travels: it names a file or a folder, not where that lay."""
+    """Return a reference without where it lay: a card travels, so it names a file or a folder alone."""
     path = Path(reference)
     if not path.is_absolute() and not reference.startswith((".", "~")):
         return reference
@@ -140,7 +140,7 @@ def _task_summary(config: ExperimentConfig, report: RunReport) -> str:
     student, teacher, data = report.student, report.teacher, report.data
     assert isinstance(data, TaskSummary)
     what = f"A classifier ({', '.join(data.labels)})" if data.labels else "A model that answers questions by a span of a context,"
-    taught = f", taught by {_shown(teacher.name)} ({teacher.parameters:,} parameters)" if _is_distilled(config, STUDENT) else ""
+    taught = f", distilled from {_shown(teacher.name)} ({teacher.parameters:,} parameters)" if _is_distilled(config, STUDENT) else ""
     return (f"{what} of {student.layers} blocks and {student.parameters:,} parameters: {_shown(student.started)}, fine-tuned with "
             f"Stillhouse on {data.task}{taught}.{' ' + config.description if config.description else ''}")
 
@@ -163,7 +163,7 @@ def _footnotes(config: ExperimentConfig, after: Mapping[str, float]) -> str:
         score = "accuracy" if "accuracy" in after else "answer F1"
         recalls = [f"{name.removeprefix('recall_')} {value:.1%}" for name, value in after.items() if name.startswith("recall_")]
         return (f"{after['items']:,} held-out items; {score} {_item_margin(after)} ({interval_words('normal', over='items')})."
-                + (f" Right among the items of each label: {', '.join(recalls[:10])}." if recalls else ""))
+                + (f" Recall of each label: {', '.join(recalls[:10])}." if recalls else ""))
     if "bytes" in after:
         notes = [f"Text: {after['tokens']:,} tokens ({after['bytes']:,} bytes) of the validation part. Perplexity compares only within one "
                  "tokenizer, bits per byte across tokenizers."]
@@ -243,14 +243,14 @@ def _task_making(config: ExperimentConfig, report: RunReport) -> list[str]:
     data, train = report.data, config.train
     assert isinstance(data, TaskSummary)
     step = train.per_device_train_batch_size * train.gradient_accumulation_steps
-    return [f"Data: {data.task}, {data.train_items:,} items learnt from and {data.items:,} measured on, at most "
+    return [f"Data: {data.task}, {data.train_items:,} training items and {data.items:,} measured on, at most "
             f"{config.task.max_length} tokens of each" + (" window." if data.kind == "question_answering" else "."),
             f"Training: {report.tokens:,} tokens, {step} items a step, AdamW with peak learning rate {train.learning_rate:g}, "
             f"{train.lr_scheduler_type} decay, seed {train.seed}."]
 
 
 def describe_losses(spec: LossSpec) -> str:
-    """The terms that count, with their weights, in one line."""
+    """Return the terms that count, with their weights, in one line."""
     text = " + ".join(f"{_weight(ramp)} x {TERMS[term]}" for term, ramp in spec.weights().items() if ramp.start or ramp.end)
     if spec.w_kd.start or spec.w_kd.end:
         text += f"; soft targets are {DIVERGENCES[spec.divergence]} at temperature T = {spec.temperature:g}, times T squared"

@@ -5,7 +5,7 @@
     retained   mean_s(student_s) / mean_s(teacher_s)  a task's score over the seeds s, the same items for both
     macro      the same with each seed's mean over the tasks
 
-The paper's own row stands beside ours: 40% smaller, 60% faster, 97% retained. Everything that a card tells is data; who is in it
+The paper's own row stands beside ours: 40% smaller, 60% faster, 97% retained. A card is plain data; who is in it
 is a row, whether a student, its control (the same size trained without the teacher) or the same student exported.
 """
 
@@ -25,7 +25,7 @@ KINDS = {TEACHER: "Teacher", "student": "Student", "control": "Same size, not di
          **{f"{who} {form}": f"{who.capitalize()}, {words}" for who in (TEACHER, "student")
             for form, words in (("onnx", "ONNX"), ("onnx-int8", "ONNX int8"))}}
 TASK_NAMES = {"imdb": "IMDb", "rt": "Rotten Tomatoes", "sst2": "SST-2", "squad": "SQuAD"}
-TOLERANCE = 0.15  # of the measured ratio around the predicted one (methods A4)
+TOLERANCE = 0.15  # of the measured ratio around the predicted one (claim A4)
 DASH = units.UNKNOWN
 
 
@@ -132,7 +132,7 @@ class Row:
         return KINDS.get(self.kind, self.kind)
 
     def of_task(self, task: str) -> TaskScores | None:
-        """Its scores on a task, if it has any."""
+        """Return the row's scores on a task, if it has any."""
         return next((each for each in self.scores if each.task == task), None)
 
     @classmethod
@@ -161,7 +161,7 @@ class Card:
         rows: the teacher first.
         seeds: of the fine-tunings.
         timing: None where nothing was timed.
-        train_items, epochs: of each fine-tuning, at most; None where the models were asked as they are.
+        train_items, epochs: of each fine-tuning, at most; None for zero-shot scores.
         date: when it was finished, UTC, in ISO 8601.
     """
 
@@ -184,35 +184,35 @@ class Card:
         return tuple(dict.fromkeys(each.task for row in self.rows for each in row.scores))
 
     def row(self, kind: str) -> Row | None:
-        """The first row of a kind."""
+        """Return the first row of a kind."""
         return next((row for row in self.rows if row.kind == kind), None)
 
     def smaller(self, row: Row) -> float | None:
-        """Share of the teacher's parameters that it does without."""
+        """Return the fraction of the teacher's parameters that a row does without."""
         if row.parameters is None or not self.teacher.parameters:
             return None
         return 1 - row.parameters / self.teacher.parameters
 
     def faster(self, row: Row) -> Estimate | None:
-        """How much faster than the teacher, as a share: 0.6 is 60% faster."""
+        """Return how much faster than the teacher a row is, as a fraction: 0.6 is 60% faster."""
         return row.speed and row.speed.faster.map(lambda ratio: ratio - 1)
 
     def predicted_faster(self, row: Row) -> float | None:
-        """The same as the operations of both predict it."""
+        """Return the same as the operations of both predict it."""
         return self.teacher.flops / row.flops - 1 if row.flops and self.teacher.flops else None
 
     def off_prediction(self, row: Row) -> float | None:
-        """The measured ratio of latencies over the predicted one, less 1."""
+        """Return the measured ratio of latencies over the predicted one, less 1."""
         predicted = self.predicted_faster(row)
         return row.speed.faster.value / (1 + predicted) - 1 if row.speed is not None and predicted is not None else None
 
     def retained(self, row: Row, task: str) -> Estimate | None:
-        """Share of the teacher's score on a task, with the interval over paired seeds."""
+        """Return the share of the teacher's score on a task, with the interval over paired seeds."""
         own, teachers = row.of_task(task), self.teacher.of_task(task)
         return ratio_of_means(own.values, teachers.values) if _comparable(own, teachers) else None
 
     def macro(self, row: Row) -> Estimate | None:
-        """Share of the teacher's mean score over all tasks, as the paper's 97%; None where a task is missing."""
+        """Return the share of the teacher's mean score over all tasks, as the paper's 97%; None where a task is missing."""
         pairs = [(row.of_task(task), self.teacher.of_task(task)) for task in self.tasks]
         if not pairs or not all(_comparable(*pair) for pair in pairs):
             return None
@@ -220,13 +220,13 @@ class Card:
         return ratio_of_means(_by_seed(own), _by_seed(teachers))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data that `from_dict` reads back, with what follows from it under ``summary``."""
+        """Return plain data that `from_dict` reads back, with what follows from it under ``summary``."""
         plain = asdict(self) | {"summary": {row.kind: self._summary(row) for row in self.rows}}
         return json.loads(json.dumps(plain))  # lists for tuples, as it is read back from a file
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Card:
-        """Back from `to_dict`."""
+        """Return the card of `to_dict`."""
         published = plain["published"]
         published = Published(**{**published, **{key: tuple(published[key]) for key in ("parameters", "seconds", "macro")},
                                  "tasks": {task: tuple(scores) for task, scores in published["tasks"].items()}})
@@ -246,7 +246,7 @@ def _comparable(own: TaskScores | None, teachers: TaskScores | None) -> bool:
 
 
 def _by_seed(scores: Sequence[TaskScores]) -> list[float]:
-    """Each seed's mean over the tasks."""
+    """Return each seed's mean over the tasks."""
     return [mean(values) for values in zip(*(each.values for each in scores), strict=True)]
 
 
@@ -254,12 +254,12 @@ def _by_seed(scores: Sequence[TaskScores]) -> list[float]:
 
 
 def task_name(task: str) -> str:
-    """How people call a task."""
+    """Return a task's name for people."""
     return TASK_NAMES.get(task, task)
 
 
 def table(card: Card) -> tuple[list[str], list[list[str]]]:
-    """Head and rows of the card as text: one column a model, and the published pair last. A percentage in brackets is the share
+    """Return head and rows of the card as text: one column a model, and the published pair last. A percentage in brackets is the share
     of the teacher's number."""
     published = card.published
 
@@ -312,7 +312,7 @@ def notes(card: Card) -> list[str]:
         items = {task: next(each.items for row in card.rows if (each := row.of_task(task))) for task in card.tasks}
         counts = ", ".join(f"{task_name(task)} {count:,} items" for task, count in items.items())
         tuned = (f"after fine-tuning on up to {card.train_items:,} items for {card.epochs:g} epochs" if card.train_items
-                 else "asked for the likelier label, without fine-tuning")
+                 else "zero-shot by the likelier label, without fine-tuning")
         kind = interval_words("student_t", LEVEL, len(card.seeds), "seeds")
         several = len(card.seeds) > 1
         single = "; one seed, without an interval" if card.train_items else ""
@@ -327,7 +327,7 @@ def notes(card: Card) -> list[str]:
 
 
 def headline(card: Card, row: Row) -> str:
-    """A row in one line: smaller, faster, retained."""
+    """Return a row in one line: smaller, faster, retained."""
     parts = [f"{share:.0%} smaller" if (share := card.smaller(row)) is not None else "",
              f"{faster.value:.0%} faster" if (faster := card.faster(row)) else "",
              f"retains {macro.value:.1%}" if (macro := card.macro(row)) else ""]
@@ -335,7 +335,7 @@ def headline(card: Card, row: Row) -> str:
 
 
 def markdown(card: Card) -> str:
-    """The card as a section of a model card, without its heading."""
+    """Return the card as a section of a model card, without its heading."""
     head, body = table(card)
     lines = [head, ["---", *("---:" for _ in head[1:])], *body]
     rendered = "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -360,7 +360,7 @@ def _bracketed(card: Card) -> str:
 
 
 def _share(share: Estimate | float | None) -> str:
-    """A share with its interval, where it has one."""
+    """Return a share with its interval, where it has one."""
     if not isinstance(share, Estimate):
         return DASH if share is None else f"{share:.1%}"
     return f"{share.value:.1%}" + ("" if share.low is None else f" [{100 * share.low:.1f}, {100 * share.high:.1f}]")

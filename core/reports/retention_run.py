@@ -68,7 +68,7 @@ def measure_retention(models: Mapping[str, str], spec: RetentionSpec, recorder: 
 
 def _speed(models: Mapping[str, str], spec: RetentionSpec, recorder: Recorder, path: Path,
            load: Load) -> tuple[Speed, dict[str, ModelEntry], dict[str, int]]:
-    """The times, what the catalogue knows of the models, and the bytes of what was exported of them. All are in memory together while
+    """Return the times, the models' catalogue entries, and the bytes of their exports. All are in memory together while
     they are timed, and only then."""
     import torch
 
@@ -92,7 +92,7 @@ def _speed(models: Mapping[str, str], spec: RetentionSpec, recorder: Recorder, p
 
 def _exports(loaded: Mapping[str, LoadedModel], work: Path, recorder: Recorder,
              threads: int) -> tuple[dict[str, OnnxModel], dict[str, OnnxModel]]:
-    """Kind of row -> what was exported of teacher and student, on one thread, and on all. A model that cannot be exported has no such
+    """Return the exports of teacher and student by kind of row, on one thread, and on all. A model that cannot be exported has no such
     row, and the recorder is told why."""
     from core.export.exporting import onnx_models
     from core.export.sessions import OnnxModel
@@ -116,7 +116,7 @@ def _forward_of_export(model: OnnxModel) -> Forward:
 
 def _scores(models: Mapping[str, str], spec: RetentionSpec, seeds: tuple[int, ...], recorder: Recorder, path: Path,
             scoring: Scoring) -> dict[str, Score]:
-    """``who/task/seed`` -> score; each is written down as it ends."""
+    """Return ``who/task/seed`` -> score; each is saved as soon as it is known."""
     settings = hashlib.sha256(json.dumps([spec.train_items, spec.epochs, spec.learning_rate]).encode()).hexdigest()[:12]
     kept: dict[str, Any] = read_json(path) or {}
     found = kept["scores"] if kept.get("settings") == settings else {}
@@ -145,7 +145,7 @@ def _row(who: str, name: str, entry: ModelEntry, spec: RetentionSpec, speed: Spe
 
 
 def _exported_row(row: Row, kind: str, size: int, speed: Speed) -> Row:
-    """The row of what was exported of a model: as many parameters and operations, other bytes and times."""
+    """Return the row of what was exported of a model: as many parameters and operations, other bytes and times."""
     return replace(row, kind=kind, size_bytes=size, format="int8" if kind.endswith("int8") else "fp32", speed=speed.models[kind], scores=())
 
 

@@ -48,7 +48,7 @@ class Scoring:
 
 def scoring(spec: RetentionSpec, objective: Literal["causal", "masked"], recorder: Recorder, *, seed: int,
             device: torch.device | str, load: Load = catalog.load) -> Scoring:
-    """How models of this objective are scored; reads the tasks, so that a mistake shows before anything is trained.
+    """Return how models of this objective are scored; reads the tasks, so that a mistake shows before anything is trained.
 
     Args:
         recorder: asked whether to stop; hears nothing of the fine-tunings, whose curves are not the run's.
@@ -68,7 +68,7 @@ def scoring(spec: RetentionSpec, objective: Literal["causal", "masked"], recorde
 
 
 def check_tasks(spec: RetentionSpec, objective: Literal["causal", "masked"]) -> None:
-    """Whether the tasks of a card are there, and can be asked of such models: names and local files alone, nothing of the hub.
+    """Check that the tasks of a card exist and suit such models: names and local files alone, nothing of the hub.
 
     Raises:
         ConfigError: a task that a causal model cannot be asked.

@@ -36,7 +36,7 @@ LOOKS: dict[str, tuple[BadgeColour, str]] = {
 
 
 def show() -> None:
-    """The form, then every ablation that was begun here, the latest first."""
+    """Show the form, then every ablation of this installation, the latest first."""
     busy = background.running_job()
     _form(busy)
     folders = results.folders()
@@ -49,7 +49,7 @@ def show() -> None:
 
 @functools.cache
 def recipes() -> dict[str, ExperimentConfig]:
-    """The project's recipes with parts that can be left out, by name; the paper's own first."""
+    """Return the project's recipes with parts that can be left out, by name; the paper's own first."""
     found = {}
     for path in sorted((PROJECT / RECIPES).glob("*.yaml")):
         config = read_recipe(path)
@@ -93,13 +93,13 @@ def _teacher(config: ExperimentConfig) -> str:
 
 
 def with_steps(config: ExperimentConfig, name: str, steps: int | None) -> ExperimentConfig:
-    """The recipe under its file's name, with so many steps a training."""
+    """Return the recipe under its file's name, with so many steps a training."""
     plain = config.to_dict()
     return parse_recipe({**plain, "name": config.name or name, "train": {**plain["train"], "max_steps": steps}})
 
 
 def command(name: str, steps: int | None, seeds: int) -> str:
-    """The line that does the same in a terminal."""
+    """Return the command that does the same in a terminal."""
     override = [] if steps is None else ["--set", f"train.max_steps={steps}"]
     return shlex.join(["python", "-m", "workbench", "ablate", (RECIPES / f"{name}.yaml").as_posix(), *override, "--seeds", str(seeds)])
 
@@ -208,14 +208,14 @@ def _result(folder: Path, result: Ablation) -> None:
 
 
 def difference_points(result: Ablation, metric: str) -> pd.DataFrame:
-    """What `charts.intervals` draws."""
+    """Return the differences as `charts.intervals` draws them."""
     found = ((variant, result.difference(variant, metric)) for variant in result.parts)
     rows = [(WORDS[variant], DIFFERENCE, each.value, each.low, each.high) for variant, each in found]
     return pd.DataFrame(rows, columns=["label", "series", "value", "low", "high"]).astype({"value": float, "low": float, "high": float})
 
 
 def differences_csv(result: Ablation) -> str:
-    """Every value of every seed, its difference to the whole recipe, and the published one."""
+    """Return every value of every seed, its difference to the whole recipe, and the published one."""
     rows = []
     for variant, metrics in result.values.items():
         for metric, values in metrics.items():

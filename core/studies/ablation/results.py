@@ -1,4 +1,4 @@
-"""What an ablation found: the difference that leaving out each part makes, over paired seeds.
+"""Results of an ablation: the difference that leaving out each part makes, over paired seeds.
 
     difference_v = 1/n sum_s (variant_s - full_s)     the same weights, data order and dropout for both wherever both draw them
 
@@ -70,24 +70,24 @@ class Ablation:
         return tuple(name for name in self.values if name != FULL)
 
     def difference(self, variant: str, metric: str) -> Estimate:
-        """The variant less the whole recipe."""
+        """Return the paired difference of a variant from the whole recipe, with its interval."""
         return mean_interval([after - whole for after, whole in zip(self.values[variant][metric], self.values[FULL][metric], strict=True)])
 
     def costs(self, variant: str, metric: str) -> bool | None:
-        """Whether leaving the part out makes the metric worse; None where the interval of the difference contains 0, or with one seed."""
+        """Return whether leaving the part out makes the metric worse; None where the interval contains 0, or with one seed."""
         found = self.difference(variant, metric)
         if found.low is None or found.low <= 0 <= found.high:
             return None
         return (found.value > 0) == (METRICS[f"eval/{metric}"].better == "lower")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data that `from_dict` reads back, with the differences."""
+        """Return plain data that `from_dict` reads back, with the differences."""
         differences = {variant: {metric: asdict(self.difference(variant, metric)) for metric in self.metrics} for variant in self.parts}
         return asdict(self) | {"differences": differences, "published": {"glue_points": PUBLISHED, "arxiv": PAPER, "place": PLACE}}
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Ablation:
-        """Back from `to_dict`."""
+        """Return the ablation of `to_dict`."""
         values = {variant: {metric: tuple(each) for metric, each in metrics.items()} for variant, metrics in plain["values"].items()}
         known = {key: value for key, value in plain.items() if key not in ("differences", "published")}
         return cls(**{**known, "seeds": tuple(plain["seeds"]), "values": values})
@@ -97,12 +97,12 @@ class Ablation:
 
 
 def name_of(config: ExperimentConfig) -> str:
-    """How an ablation of this recipe is called."""
+    """Return the name of a recipe's ablation."""
     return config.name or "ablation"
 
 
 def folder_of(config: ExperimentConfig) -> Path:
-    """Where the ablation of a recipe is kept; another recipe of the same name has another folder."""
+    """Return the folder of a recipe's ablation; another recipe of the same name has another folder."""
     return _all() / f"{name_of(config)}-{config.digest()[:8]}"
 
 
@@ -119,13 +119,13 @@ def save_request(config: ExperimentConfig, seeds: int = DEFAULT_SEEDS, command: 
 
 
 def command_of(folder: Path) -> str:
-    """The line that repeats an ablation; empty where it is not known."""
+    """Return the command that repeats an ablation; empty where it is not known."""
     plain = read_json(folder / RECIPE)
     return plain.get("command", "") if isinstance(plain, dict) else ""
 
 
 def load_request(folder: Path) -> tuple[ExperimentConfig, tuple[int, ...]] | None:
-    """The configuration and the seeds of an ablation; None where a folder holds none that this release reads."""
+    """Return the configuration and the seeds of an ablation; None where a folder holds none that this release reads."""
     plain = read_json(folder / RECIPE)
     try:
         return parse_recipe(plain["config"]), seeds_of(plain["seeds"])
@@ -134,7 +134,7 @@ def load_request(folder: Path) -> tuple[ExperimentConfig, tuple[int, ...]] | Non
 
 
 def result_of(folder: Path) -> Ablation | None:
-    """What is known so far; None before the first seed has ended."""
+    """Return the results so far; None before the first seed has finished in all variants."""
     try:
         return Ablation.from_dict(read_json(folder / RESULT) or {})
     except (TypeError, KeyError, AttributeError):
@@ -142,7 +142,7 @@ def result_of(folder: Path) -> Ablation | None:
 
 
 def folders() -> list[Path]:
-    """All ablations begun here, the latest first."""
+    """Return all ablations begun here, the latest first."""
     found = [(plain["noted"], path.parent) for path in _all().glob(f"*/{RECIPE}")
              if isinstance(plain := read_json(path), dict) and "noted" in plain]
     return [folder for _, folder in sorted(found, reverse=True)]
@@ -156,20 +156,20 @@ def _all() -> Path:
 
 
 def label(metric: str) -> str:
-    """A metric as a heading, with its unit and which way is better."""
+    """Return a metric as a heading, with its unit and which way is better."""
     about = METRICS[f"eval/{metric}"]
     unit = f" ({about.unit})" if about.unit else ""
     return f"{about.label}{unit} {'↓' if about.better == 'lower' else '↑'}"
 
 
 def shown(estimate: Estimate) -> str:
-    """A difference with its margin."""
+    """Return a difference with its margin."""
     margin = "" if estimate.high is None else f" ± {estimate.high - estimate.value:.2g}"
     return f"{estimate.value:+.3g}{margin}"
 
 
 def table(result: Ablation) -> tuple[list[str], list[list[str]]]:
-    """Head and rows: the whole recipe's means, then each variant's differences."""
+    """Return head and rows: the whole recipe's means, then each variant's differences."""
     rows = [[WORDS[FULL], *(f"{mean_interval(result.values[FULL][metric]).value:.4g}" for metric in result.metrics), ""]]
     rows += [[WORDS[variant], *(shown(result.difference(variant, metric)) for metric in result.metrics), f"{PUBLISHED[variant]:+.2f}"]
              for variant in result.parts]
@@ -177,9 +177,9 @@ def table(result: Ablation) -> tuple[list[str], list[list[str]]]:
 
 
 def verdicts(result: Ablation) -> list[str]:
-    """One sentence for each variant, on the first metric."""
+    """Return one sentence for each variant, on the first metric."""
     metric = result.metrics[0]
-    chance = "moves no further than chance" if len(result.seeds) > 1 else "from one seed, which tells nothing about chance"
+    chance = "is inconclusive, as its interval contains 0" if len(result.seeds) > 1 else "is inconclusive, as one seed has no interval"
     said = {True: "is worse", False: "is better", None: chance}
     return [f"{WORDS[variant][0].upper()}{WORDS[variant][1:]}: {METRICS[f'eval/{metric}'].label} {said[result.costs(variant, metric)]} "
             f"({shown(result.difference(variant, metric))})." for variant in result.parts]

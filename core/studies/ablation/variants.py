@@ -40,7 +40,7 @@ NONE = Ramp(start=0, end=0)
 
 
 def variants(config: ExperimentConfig) -> dict[str, ExperimentConfig]:
-    """Name of a variant -> its configuration, the whole recipe first. None trains a control beside it, or measures a retention card.
+    """Return each variant's configuration by name, the whole recipe first. None trains a control, or measures a retention card.
 
     Raises:
         ConfigError: a recipe without a teacher, or one that uses a single part.
@@ -64,12 +64,12 @@ def variants(config: ExperimentConfig) -> dict[str, ExperimentConfig]:
 
 
 def with_seed(config: ExperimentConfig, seed: int) -> ExperimentConfig:
-    """The same experiment with other weights and another order of the data."""
+    """Return the same experiment with other weights and another order of the data."""
     return config.model_copy(update={"train": config.train.model_copy(update={"seed": seed})})
 
 
 def trained(config: ExperimentConfig, recorder: Recorder, *, load: Load = catalog.load) -> RunReport:
-    """The report of an experiment, from the cache or trained now; its ``output_dir`` holds the student. Another process that trains the
+    """Return the report of an experiment, cached or trained now; its ``output_dir`` holds the student. Another process that trains the
     same experiment is waited for.
 
     Raises:
@@ -100,7 +100,7 @@ def _alone(path: Path, recorder: Recorder) -> Iterator[None]:
 
 
 def folder_of(config: ExperimentConfig) -> Path:
-    """Where an experiment is kept. What it depends on besides its configuration are the releases of the libraries, the weights of the
+    """Return where an experiment is cached. What it depends on besides its configuration are the releases of the libraries, the weights
     models that it names and the file that it reads."""
     models = [spec.model for spec in (config.teacher, config.student) if spec is not None and spec.model]
     told = [config.digest(), versions(), *map(_weights, models), _file(config.data.source)]
@@ -109,7 +109,7 @@ def folder_of(config: ExperimentConfig) -> Path:
 
 
 def _weights(reference: str) -> str:
-    """What tells the weights of a model that is here; a reference that leads to no folder stands for itself."""
+    """Return a digest of the weights of a local model; a reference that leads to no folder stands for itself."""
     try:
         path = catalog.describe(reference).path
     except (ModelError, NetworkError):

@@ -1,4 +1,4 @@
-"""What the papers claim, checked here: protocols with a pass rule that is fixed beforehand, and what came of them.
+"""Claims of the papers, reproduced by protocols with a pass rule that is fixed beforehand, and their outcomes.
 
     Claim     (claim)      statement, published number, protocol, rule
     CLAIMS    (registry)   all of them by name

@@ -40,7 +40,7 @@ class BridgeProtocolConfig(ProtocolConfig):
 
 
 def across_vocabularies(seed: int, setting: BridgeProtocolConfig, recorder: Recorder) -> Numbers:
-    """C8. CE on the teacher's held-out texts and Rouge-L of greedy answers against the teacher's, before and after."""
+    """Measure C8: CE on the teacher's held-out texts and Rouge-L of greedy answers against the teacher's, before and after."""
     from core.methods.bridge import write_texts
     from core.methods.distillation import distill
     from core.recipes import read_recipe
@@ -63,7 +63,7 @@ def across_vocabularies(seed: int, setting: BridgeProtocolConfig, recorder: Reco
 
 
 def _rouge(reference: str, config: ExperimentConfig, setting: BridgeProtocolConfig) -> float:
-    """Mean Rouge-L of a model's greedy answers to held-out prompts, against the teacher's own answers."""
+    """Return the mean Rouge-L of a model's greedy answers to held-out prompts, against the teacher's own answers."""
     import torch
 
     from core.data.conversation import encode
@@ -82,7 +82,7 @@ def _rouge(reference: str, config: ExperimentConfig, setting: BridgeProtocolConf
 
 
 def rouge_l(candidate: str, reference: str) -> float:
-    """F-measure of the longest common subsequence of words, 0 to 1 (Lin 2004, Rouge-L; precision and recall weigh the same).
+    """Return the F-measure of the longest common subsequence of words, 0 to 1 (Lin 2004, Rouge-L; precision and recall weigh the same).
 
         P = LCS / words of the candidate        R = LCS / words of the reference        F = 2 P R / (P + R)
     """

@@ -34,7 +34,7 @@ def _chain(seed: int, setting: ChainProtocolConfig, recorder: Recorder) -> Small
 
 
 def before_training(seed: int, setting: ChainProtocolConfig, recorder: Recorder) -> Numbers:
-    """C1. CE_0 of the interpolated model at the default alpha, against ln V - 1 and against Rand after its budget."""
+    """Measure C1: CE_0 of the interpolated model at the default alpha, against ln V - 1 and against Rand after its budget."""
     chain = _chain(seed, setting, recorder)
     interpolated = chain.cross_entropy(chain.interpolated())
     random = chain.recovered("random").held_out
@@ -44,7 +44,7 @@ def before_training(seed: int, setting: ChainProtocolConfig, recorder: Recorder)
 
 
 def equal_tokens(seed: int, setting: ChainProtocolConfig, recorder: Recorder) -> Numbers:
-    """C2. The same tokens from three beginnings; how much sooner the interpolated one is where Rand ends.
+    """Measure C2: the same tokens from three initialisations; how much sooner the interpolated one reaches the loss where Rand ends.
 
     The time-to-target ratio is that of `core.evaluation.time_to_target`.
     """
@@ -59,23 +59,23 @@ def equal_tokens(seed: int, setting: ChainProtocolConfig, recorder: Recorder) ->
 
 
 def nearer_anchor(seed: int, setting: ChainProtocolConfig, recorder: Recorder) -> Numbers:
-    """C3. alpha* = argmin over the grid of CE(alpha), for every shape between the two largest anchors, without training."""
+    """Measure C3: alpha* = argmin over the grid of CE(alpha), for every shape between the two largest anchors, without training."""
     chain = _chain(seed, setting, recorder)
     bracket = chain.bracket(0, 1)
     numbers: dict[str, float] = {}
     best, sizes = [], []
     for place, shape in enumerate(chain.shapes_between(bracket), start=1):
-        curve = chain.sweep(bracket, shape, "choosing")
+        curve = chain.sweep(bracket, shape, "selection")
         best.append(min(curve, key=curve.__getitem__))
         sizes.append(chain.sizer(shape))
         numbers |= {f"parameters_{place}": sizes[-1], f"alpha_{place}": best[-1],
                     f"gain_over_small_{place}": curve[1.0] - min(curve.values())}
     ends = {min(setting.alphas), max(setting.alphas)}
-    return {"spearman": spearman(best, sizes), "glued": sum(alpha in ends for alpha in best) / len(best), **numbers}
+    return {"spearman": spearman(best, sizes), "boundary_alpha_fraction": sum(alpha in ends for alpha in best) / len(best), **numbers}
 
 
 def better_than_expansion(seed: int, setting: ChainProtocolConfig, recorder: Recorder) -> Numbers:
-    """C4. CE(alpha = 1) - CE(alpha*), alpha* chosen strictly between 0 and 1 on other text; then both after the token budget."""
+    """Measure C4: CE(alpha = 1) - CE(alpha*), alpha* chosen strictly between 0 and 1 on other text; then both after the token budget."""
     chain = _chain(seed, setting, recorder)
     bracket, shape = chain.bracket(1, 2), chain.target()
     alpha = chain.best_alpha(bracket, shape, [alpha for alpha in setting.alphas if 0 < alpha < 1])
@@ -87,7 +87,7 @@ def better_than_expansion(seed: int, setting: ChainProtocolConfig, recorder: Rec
 
 
 def denser_chain(seed: int, setting: ChainProtocolConfig, recorder: Recorder) -> Numbers:
-    """C5. One target between the second and third of four anchors, and between the first and last alone; alpha chosen for each."""
+    """Measure C5: one target between the second and third of four anchors, and between the first and last alone; alpha chosen for each."""
     chain = _chain(seed, setting, recorder)
     shape = chain.target()
     steps = len(setting.sizes) - 1
@@ -100,18 +100,18 @@ def denser_chain(seed: int, setting: ChainProtocolConfig, recorder: Recorder) ->
 
 
 def step_by_step(seed: int, setting: ChainProtocolConfig, recorder: Recorder) -> Numbers:
-    """C6. The smallest anchor distilled through the chain, and straight from the largest with as many updates of its own."""
+    """Measure C6: the smallest anchor distilled through the chain, and directly from the largest with as many updates of its own."""
     chain = _chain(seed, setting, recorder)
     last = len(setting.sizes) - 1
     ways = {"stepwise": chain.anchor(last), "direct": chain.direct(setting.chain_steps),
             "direct_same_compute": chain.direct(setting.chain_steps * last)}
     found = {name: chain.cross_entropy(way.weights) for name, way in ways.items()}
     return {"gain": found["direct"] - found["stepwise"], "gain_same_compute": found["direct_same_compute"] - found["stepwise"], **found,
-            **{f"{name}_loss_wobble": way.loss_step_std for name, way in ways.items()}}
+            **{f"{name}_loss_step_std": way.loss_step_std for name, way in ways.items()}}
 
 
 def barrier(seed: int, setting: ChainProtocolConfig, recorder: Recorder) -> Numbers:
-    """C7. CE(alpha = 1/2) - max(CE(0), CE(1)) at one shape, between nested anchors and between ones trained apart."""
+    """Measure C7: CE(alpha = 1/2) - max(CE(0), CE(1)) at one shape, between nested anchors and between ones trained apart."""
     chain = _chain(seed, setting, recorder)
     numbers: dict[str, float] = {}
     for name, bracket in (("independent", chain.independent_bracket()), ("nested", chain.bracket(0, 1))):
@@ -121,7 +121,7 @@ def barrier(seed: int, setting: ChainProtocolConfig, recorder: Recorder) -> Numb
 
 
 def spearman(first: list[float], second: list[float]) -> float:
-    """Correlation of ranks, ties at their mean rank; 0 where one of them never changes, which shows no relation.
+    """Return the correlation of ranks, ties at their mean rank; 0 where one of them never changes, which shows no relation.
 
         rho = cov(rank x, rank y) / (sd(rank x) sd(rank y))
     """
@@ -176,12 +176,13 @@ CLAIMS = (
         "alpha swept from .1 to .9: .9 is best for 138M, between 117M and 345M; no rule is given",
         Source(PAPER, "equation 3 and its sweep"),
         "Spearman correlation of alpha* with the parameters of the target, over all shapes between the two largest anchors, at step 0.",
-        (Figure("spearman", "Spearman correlation of alpha* and size"), Figure("glued", "share of targets whose alpha* is 0 or 1"),
+        (Figure("spearman", "Spearman correlation of alpha* and size"),
+         Figure("boundary_alpha_fraction", "fraction of targets whose alpha* is 0 or 1"),
          *(Figure(f"alpha_{place}", f"alpha* of target {place}, ascending in size") for place in range(1, 5)),
          *(Figure(f"gain_over_small_{place}", f"CE(1) - CE(alpha*) of target {place}", NATS) for place in range(1, 5)),
          *(Figure(f"parameters_{place}", f"parameters of target {place}") for place in range(1, 5))),
         trend("spearman", lambda value: value <= -0.8, "is at most -0.8"), SETTING, 150, nearer_anchor,
-        ("Where the large anchor's slice is poor, alpha* sticks to the smaller anchor for every size: the share that does is shown.",
+        ("Where the pruned large anchor is poor, alpha* is at the boundary for every size: the fraction is shown.",
          "alpha* near 1 is no evidence by itself, since exact expansion makes alpha = 1 as good as the smaller anchor.")),
     Claim(
         "C4", "Two anchors beat one", SYSTEM,
@@ -194,7 +195,7 @@ CLAIMS = (
          Figure("gain_after_budget", "CE(1) - CE(alpha*), after the same tokens", NATS),
          Figure("mixed_after", "CE(alpha*), after the budget", NATS), Figure("alone_after", "CE(1), after the budget", NATS)),
         above("gain"), SETTING, 210, better_than_expansion,
-        ("alpha = 1 is the smaller anchor exactly, silent blocks and channels included; the paper shows no such baseline.",)),
+        ("alpha = 1 is the smaller anchor exactly, identity blocks and padded channels included; the paper shows no such baseline.",)),
     Claim(
         "C5", "A denser chain is better", SYSTEM,
         "More anchors, and so smaller gaps, give a better model of the same size.",
@@ -210,8 +211,8 @@ CLAIMS = (
         trend("gain"), SETTING, 280, denser_chain,
         ("Four anchors cost more training than two: the comparison at equal updates stands beside it.",)),
     Claim(
-        "C6", "Step by step beats straight down", SYSTEM,
-        "The smallest anchor learns more through the chain than straight from the largest.",
+        "C6", "Stepwise beats direct distillation", SYSTEM,
+        "The smallest anchor is better when distilled through the chain than directly from the largest.",
         "Dolly, GPT-2 XL to B: 26.02 step by step, 23.30 direct (Rouge-L)",
         Source(PAPER, "stepwise and direct distillation"),
         "CE of the smallest anchor distilled from the largest - CE of the same shape distilled through the chain, at equal updates of "
@@ -220,9 +221,9 @@ CLAIMS = (
          Figure("gain_same_compute", "the same, direct with as many updates as the whole chain", NATS),
          Figure("stepwise", "CE, step by step", NATS), Figure("direct", "CE, direct", NATS),
          Figure("direct_same_compute", "CE, direct, as many updates as the chain", NATS),
-         Figure("stepwise_loss_wobble", "standard deviation of the loss from step to step, step by step", NATS),
-         Figure("direct_loss_wobble", "the same, direct", NATS),
-         Figure("direct_same_compute_loss_wobble", "the same, direct, longer", NATS)),
+         Figure("stepwise_loss_step_std", "standard deviation of the loss from step to step, step by step", NATS),
+         Figure("direct_loss_step_std", "the same, direct", NATS),
+         Figure("direct_same_compute_loss_step_std", "the same, direct, longer", NATS)),
         trend("gain"), SETTING, 290, step_by_step,
         ("At equal updates of the student the chain has had more training in all: the comparison at equal compute stands beside it.",
          "Reverse KL is taken on the corpus, not on the student's own samples as in the paper.")),

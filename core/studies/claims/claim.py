@@ -1,4 +1,4 @@
-"""What a claim is."""
+"""The description of a claim: statement, source, protocol, rule."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class ProtocolConfig:
     """The scale of a protocol: sizes, steps, items. Each system has its own; a protocol reads nothing else but the seed."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
+        """Return plain data."""
         return json.loads(json.dumps(asdict(self)))
 
     def digest(self) -> str:
-        """Twelve hexadecimal digits that change with anything in it."""
+        """Return twelve hexadecimal digits that change with anything in it."""
         return hashlib.sha256(json.dumps([type(self).__name__, self.to_dict()], sort_keys=True).encode()).hexdigest()[:12]
 
 

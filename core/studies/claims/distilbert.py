@@ -2,8 +2,8 @@
 
 Students have half its blocks and follow assets/recipes/distilbert.yaml for fewer steps; `core.studies.ablation.variants` keeps what was
 trained, so that claims share students. CE is cross-entropy at the masked positions of held-out reviews, in nats per token, lower is
-better; *elsewhere* is the same on technical English: the reference of Python's language, which every installation carries. Accuracies are
-of the models fine-tuned on film reviews.
+better; *out of domain* is the same on technical English: the reference of Python's language, which every installation carries. Accuracies
+are of the models fine-tuned on film reviews.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ def _cross_entropy(report: RunReport) -> float:
     return report.student_after["cross_entropy"]
 
 
-def _elsewhere(folder: str, seed: int, setting: DistilBertProtocolConfig) -> float:
-    """CE of a model on text that is no film review."""
+def _out_of_domain(folder: str, seed: int, setting: DistilBertProtocolConfig) -> float:
+    """Return the CE of a model on text that is no film review."""
     import pydoc_data.topics
 
     import torch
@@ -111,7 +111,7 @@ def _elsewhere(folder: str, seed: int, setting: DistilBertProtocolConfig) -> flo
 
 def _fine_tuned(model: str, task: str, seed: int, setting: DistilBertProtocolConfig, recorder: Recorder,
                 teacher: LoadedModel | None = None) -> tuple[LoadedModel, float]:
-    """A model fine-tuned on a task, and its accuracy."""
+    """Return fine-tune a model on a task; return it and its accuracy."""
     from core.config import TaskSpec
     from core.tasks.data import load_task
     from core.tasks.fine_tuning import fine_tune_and_evaluate
@@ -126,21 +126,21 @@ def _fine_tuned(model: str, task: str, seed: int, setting: DistilBertProtocolCon
 
 
 def better_than_scratch(seed: int, setting: DistilBertProtocolConfig, recorder: Recorder) -> Numbers:
-    """A1. The distilled student and one of the same size that never saw the teacher, after the same steps on the same text."""
+    """Measure A1: the distilled student and one of the same size that never saw the teacher, after the same steps on the same text."""
     numbers: dict[str, float] = {}
     for name, variant in (("distilled", "full"), ("scratch", "scratch")):
         report = _trained(seed, variant, setting, recorder)
-        numbers |= {name: _cross_entropy(report), f"{name}_elsewhere": _elsewhere(report.output_dir, seed, setting)}
+        numbers |= {name: _cross_entropy(report), f"{name}_out_of_domain": _out_of_domain(report.output_dir, seed, setting)}
         accuracies = {task: _fine_tuned(report.output_dir, task, seed, setting, recorder)[1] for task in setting.tasks}
         numbers |= {f"{name}_{task}": accuracy for task, accuracy in accuracies.items()}
         numbers[f"{name}_tasks"] = mean(list(accuracies.values()))
     return {"gain": numbers["scratch"] - numbers["distilled"],
-            "gain_elsewhere": numbers["scratch_elsewhere"] - numbers["distilled_elsewhere"],
+            "gain_out_of_domain": numbers["scratch_out_of_domain"] - numbers["distilled_out_of_domain"],
             "gain_tasks": numbers["distilled_tasks"] - numbers["scratch_tasks"], **numbers}
 
 
 def ablation_order(seed: int, setting: DistilBertProtocolConfig, recorder: Recorder) -> Numbers:
-    """A2. What each part of the recipe is worth: CE without it less CE with all."""
+    """Measure A2: what each part of the recipe is worth: CE without it less CE with all."""
     full = _cross_entropy(_trained(seed, "full", setting, recorder))
     worth = {name: _cross_entropy(_trained(seed, name, setting, recorder)) - full for name in PARTS}
     others = [worth[name] for name in PARTS[1:]]
@@ -151,7 +151,7 @@ def ablation_order(seed: int, setting: DistilBertProtocolConfig, recorder: Recor
 
 
 def copied_blocks(seed: int, setting: DistilBertProtocolConfig, recorder: Recorder) -> Numbers:
-    """A3. Blocks copied from the teacher against new ones: before training, and after the budget."""
+    """Measure A3: Blocks copied from the teacher against new ones: before training, and after the budget."""
     copied, new = (_trained(seed, name, setting, recorder) for name in ("full", "random"))
     uniform = _uniform(setting)
     values = {f"{name}_{when}": report.of(f"student_{when}")["cross_entropy"]
@@ -161,7 +161,7 @@ def copied_blocks(seed: int, setting: DistilBertProtocolConfig, recorder: Record
 
 
 def smaller_and_faster(seed: int, setting: DistilBertProtocolConfig, recorder: Recorder) -> Numbers:
-    """A4. Parameters and latency of the student beside the teacher, and what their operations predict."""
+    """Measure A4: parameters and latency of the student beside the teacher, and what their operations predict."""
     import torch
 
     from core.evaluation.flops import forward_flops
@@ -183,19 +183,19 @@ def smaller_and_faster(seed: int, setting: DistilBertProtocolConfig, recorder: R
 
 
 def second_distillation(seed: int, setting: DistilBertProtocolConfig, recorder: Recorder) -> Numbers:
-    """A5. The student fine-tuned on a task alone, and with the fine-tuned teacher's soft targets beside the labels."""
+    """Measure A5: The student fine-tuned on a task alone, and with the fine-tuned teacher's soft targets beside the labels."""
     student = _trained(seed, "full", setting, recorder).output_dir
     numbers: dict[str, float] = {}
     for task in setting.tasks:
         teacher, numbers[f"teacher_{task}"] = _fine_tuned(setting.teacher, task, seed, setting, recorder)
         numbers[f"alone_{task}"] = _fine_tuned(student, task, seed, setting, recorder)[1]
-        numbers[f"taught_{task}"] = _fine_tuned(student, task, seed, setting, recorder, teacher)[1]
-    alone, taught = (mean([numbers[f"{how}_{task}"] for task in setting.tasks]) for how in ("alone", "taught"))
-    return {"gain": taught - alone, "alone": alone, "taught": taught, **numbers}
+        numbers[f"with_teacher_{task}"] = _fine_tuned(student, task, seed, setting, recorder, teacher)[1]
+    alone, with_teacher = (mean([numbers[f"{how}_{task}"] for task in setting.tasks]) for how in ("alone", "with_teacher"))
+    return {"gain": with_teacher - alone, "alone": alone, "with_teacher": with_teacher, **numbers}
 
 
 def where_compared(seed: int, setting: DistilBertProtocolConfig, recorder: Recorder) -> Numbers:
-    """A6. Teacher and student compared at all tokens but padding, or at the masked ones alone."""
+    """Measure A6: Teacher and student compared at all tokens but padding, or at the masked ones alone."""
     everywhere, masked = (_trained(seed, name, setting, recorder).student_after for name in ("full", "at_masked"))
     return {"gain": masked["cross_entropy"] - everywhere["cross_entropy"],
             "gain_kl": masked["kl_to_teacher"] - everywhere["kl_to_teacher"],
@@ -223,40 +223,42 @@ CLAIMS = (
         "A student that is distilled is better than one of the same size that is trained on the text alone.",
         "GLUE macro 77.0 for DistilBERT, 68.7 for ELMo; no student of the same size without a teacher is shown",
         Source(PAPER, "table 1"),
-        "CE of a student from new weights, trained on the text alone - CE of the distilled one, after equal steps: on held-out reviews and "
-        "elsewhere; and the mean accuracy of both after fine-tuning.",
-        (Figure("gain", "CE, alone - CE, distilled", NATS), Figure("gain_elsewhere", "the same on technical English", NATS),
+        "CE of a randomly initialised student, trained on the text alone - CE of the distilled one, after equal steps: on held-out reviews "
+        "and out of domain (technical English); and the mean accuracy of both after fine-tuning.",
+        (Figure("gain", "CE, alone - CE, distilled", NATS), Figure("gain_out_of_domain", "the same out of domain", NATS),
          Figure("gain_tasks", "mean accuracy, distilled - alone"), Figure("distilled_tasks", "mean accuracy, distilled"),
          Figure("scratch_tasks", "mean accuracy, alone"), Figure("distilled", "CE, distilled", NATS),
-         Figure("scratch", "CE, alone", NATS), Figure("distilled_elsewhere", "CE elsewhere, distilled", NATS),
-         Figure("scratch_elsewhere", "CE elsewhere, alone", NATS), Figure("distilled_imdb", "IMDb, distilled"),
+         Figure("scratch", "CE, alone", NATS), Figure("distilled_out_of_domain", "CE out of domain, distilled", NATS),
+         Figure("scratch_out_of_domain", "CE out of domain, alone", NATS), Figure("distilled_imdb", "IMDb, distilled"),
          Figure("scratch_imdb", "IMDb, alone"), Figure("distilled_rt", "Rotten Tomatoes, distilled"),
          Figure("scratch_rt", "Rotten Tomatoes, alone")),
-        every(above("gain"), above("gain_elsewhere"), above("gain_tasks")), SETTING, 500, better_than_scratch,
-        (SMALL, TWO_TASKS, "The distilled student begins with the teacher's blocks, which the other lacks: A2 and A3 tell the two apart."),
+        every(above("gain"), above("gain_out_of_domain"), above("gain_tasks")), SETTING, 500, better_than_scratch,
+        (SMALL, TWO_TASKS,
+         "The distilled student is initialised from the teacher's blocks, the other randomly: A2 and A3 tell the two apart."),
         version=2),
     Claim(
-        "A2", "Beginning, soft targets, cosine, masks", SYSTEM,
-        "The copied beginning matters most, then the soft targets, then the cosine; the masked-language loss hardly matters.",
+        "A2", "Initialisation, soft targets, cosine, masked loss", SYSTEM,
+        "Initialisation from the teacher matters most, then the soft targets, then the cosine; the masked-language loss hardly matters.",
         "GLUE macro without the soft targets -2.96, the cosine -1.46, the masked loss -0.31; from random weights -3.69",
         Source(PAPER, "table 4"),
         "CE without a part - CE of the whole recipe, with the same seeds: random weights are worst, and the masked loss matters least.",
-        (Figure("random_is_worst", "worth of the copied weights - the largest of the others", NATS),
+        (Figure("random_is_worst", "worth of the initialisation - the largest of the others", NATS),
          Figure("masked_loss_matters_least", "smaller of the others' absolute worths - that of the masked loss", NATS),
          Figure("soft_targets_before_cosine", "worth of the soft targets - worth of the cosine", NATS),
-         Figure("worth_random", "worth of the copied weights", NATS), Figure("worth_minus_kd", "worth of the soft targets", NATS),
+         Figure("worth_random", "worth of the initialisation", NATS), Figure("worth_minus_kd", "worth of the soft targets", NATS),
          Figure("worth_minus_hidden", "worth of the cosine", NATS), Figure("worth_minus_hard", "worth of the masked loss", NATS),
          Figure("full", "CE, whole recipe", NATS)),
         every(above("random_is_worst"), above("masked_loss_matters_least")), SETTING, 800, ablation_order,
         (SMALL, "The paper measures GLUE after fine-tuning; CE at the masked tokens is what the masked loss itself trains, which speaks "
          "against its mattering least.", "The paper shows no spread over seeds."), version=2),
     Claim(
-        "A3", "Copied blocks beat new ones", SYSTEM,
-        "A student that begins with every other block of its teacher is ahead of one that begins from random weights.",
+        "A3", "Initialisation from the teacher beats random", SYSTEM,
+        "A student initialised with every other block of its teacher is ahead of a randomly initialised one.",
         "GLUE macro -3.69 from random weights", Source(PAPER, "table 4 and section 3"),
-        "CE at step 0 below ln V - 0.5 and below that of new weights, and CE after the budget below that of new weights.",
-        (Figure("gain_after", "CE, new - CE, copied, after the budget", NATS),
-         Figure("gain_before", "CE, new - CE, copied, step 0", NATS), Figure("margin_to_uniform", "ln V - 0.5 - CE, copied, step 0", NATS),
+        "CE at step 0 below ln V - 0.5 and below that of random weights, and CE after the budget below that of random weights.",
+        (Figure("gain_after", "CE, random - CE, copied, after the budget", NATS),
+         Figure("gain_before", "CE, random - CE, copied, step 0", NATS),
+         Figure("margin_to_uniform", "ln V - 0.5 - CE, copied, step 0", NATS),
          *(Figure(f"{name}_{when}", f"CE, {name}, {words}", NATS) for name in ("copied", "new")
            for when, words in (("before", "step 0"), ("after", "after the budget"))), Figure("uniform", "ln V", NATS)),
         every(above("margin_to_uniform"), above("gain_before"), above("gain_after")), SETTING, 320, copied_blocks, (SMALL,)),
@@ -277,13 +279,13 @@ CLAIMS = (
         "Fine-tuned with the fine-tuned teacher's soft targets, the student is better on the task than fine-tuned alone.",
         "SQuAD v1.1: 79.1 EM and 86.9 F1 with, 77.7 and 85.8 without", Source(PAPER, "table 2"),
         "Mean accuracy of the student fine-tuned with the teacher (half soft targets at T = 2, half labels) - fine-tuned alone.",
-        (Figure("gain", "mean accuracy, taught - alone"), Figure("taught", "mean accuracy, taught"),
+        (Figure("gain", "mean accuracy, with the teacher - alone"), Figure("with_teacher", "mean accuracy, with the teacher"),
          Figure("alone", "mean accuracy, alone"),
-         *(Figure(f"{how}_{task}", f"{words}, {how}") for task, words in (("imdb", "IMDb"), ("rt", "Rotten Tomatoes"))
-           for how in ("teacher", "taught", "alone"))),
+         *(Figure(f"{how}_{task}", f"{words}, {how.replace('_', ' ')}") for task, words in (("imdb", "IMDb"), ("rt", "Rotten Tomatoes"))
+           for how in ("teacher", "with_teacher", "alone"))),
         trend("gain"), SETTING, 450, second_distillation, (SMALL, "Classification of reviews stands for answering questions.")),
     Claim(
-        "A6", "Compared everywhere, or at the masks", SYSTEM,
+        "A6", "KL at all tokens, or at masked tokens alone", SYSTEM,
         "Teacher and student are compared at all tokens but padding: the published code's default, which the paper does not say.",
         "no order is published", Source(PAPER, "its code"),
         "CE of a student compared at the masked tokens alone - CE of one compared at all tokens, after equal steps.",

@@ -34,7 +34,7 @@ class ExpansionProtocolConfig(ProtocolConfig):
 
 
 def exact_expansion(seed: int, setting: ExpansionProtocolConfig, recorder: Recorder) -> Numbers:
-    """C9. max |z_expanded - z_small| over all logits, for alpha = 1; and how many tensors change where the size stays the same."""
+    """Measure C9: max |z_expanded - z_small| over all logits, for alpha = 1; and how many tensors change where the size stays the same."""
     import torch
 
     from core.chains.interpolation import AnchorPair, interpolate

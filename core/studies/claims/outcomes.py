@@ -22,6 +22,12 @@ from core.studies.claims.rules import Verdict
 from core.system.files import read_json, write_json
 from core.system.paths import ASSETS, home
 
+# Names of numbers that release 0.1.0 stored -> names of today.
+RENAMED_NUMBERS = {
+    "glued": "boundary_alpha_fraction", "taught": "with_teacher", "taught_imdb": "with_teacher_imdb", "taught_rt": "with_teacher_rt",
+    "gain_elsewhere": "gain_out_of_domain", "distilled_elsewhere": "distilled_out_of_domain", "scratch_elsewhere": "scratch_out_of_domain",
+    **{f"{name}_loss_wobble": f"{name}_loss_step_std" for name in ("stepwise", "direct", "direct_same_compute")}}
+
 SHIPPED = ASSETS / "results" / "claims"
 
 
@@ -68,7 +74,7 @@ class Outcome:
         setting: the scale, as plain data.
         environment: releases of the libraries, the processor, threads, the commit of this code.
         date: when it ended, UTC, in ISO 8601.
-        seconds: working time of all seeds; a model that claims share counts for the claim that had it trained.
+        seconds: working time of all seeds; a model that claims share counts for the claim that trained it.
         version: of the protocol.
         rules_version: of the rules that gave the verdict (`core.studies.claims.rules.VERSION`).
         rejudged: the verdict of the run, where it was given by an earlier version of the rules; None otherwise.
@@ -96,7 +102,7 @@ class Outcome:
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Outcome:
         """Return the outcome of plain data; that of release 0.1.0 is read as well."""
-        numbers = {name: Number(tuple(number["values"]), number["mean"], number["standard_error"])
+        numbers = {RENAMED_NUMBERS.get(name, name): Number(tuple(number["values"]), number["mean"], number["standard_error"])
                    for name, number in plain["numbers"].items()}
         rejudged = plain.get("rejudged")
         return cls(**{**plain, "numbers": numbers, "seeds": tuple(plain["seeds"]), "rejudged": rejudged and Rejudgement(**rejudged)})

@@ -14,7 +14,7 @@ CLAIMS: dict[str, Claim] = {claim.name: claim for system in SYSTEMS for claim in
 
 
 def find(name: str) -> Claim:
-    """The claim of that name, in capitals or not. Raises ConfigError that gives the nearest names."""
+    """Return the claim of that name, in capitals or not. Raises ConfigError that gives the nearest names."""
     claim = CLAIMS.get(name.upper())
     if claim is None:
         near = difflib.get_close_matches(name.upper(), CLAIMS, n=3, cutoff=0.4)

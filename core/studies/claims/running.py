@@ -28,12 +28,12 @@ def run_claim(name: str, seeds: Sequence[int] | None = None, recorder: Recorder 
 
     Args:
         seeds: different ones (default: the claim's own).
-        recorder: told ``claim`` (name, seed, done, seeds) before each seed, phases and training steps; asked whether to stop.
+        recorder: gets ``claim`` (name, seed, done, seeds) before each seed, phases and training steps; queried for a stop.
         setting: another scale than the claim's own. Its outcome is returned and not kept, since the rule speaks of the full scale.
 
     Raises:
         StopRequested: the user requested a stop.
-        StillhouseError: an unknown name, no seeds, or what a protocol cannot go on with.
+        StillhouseError: an unknown name, no seeds, or whatever stops a protocol.
     """
     claim, recorder = registry.find(name), recorder or NullRecorder()
     seeds = claim.default_seeds if seeds is None else tuple(seeds)
@@ -46,12 +46,12 @@ def run_claim(name: str, seeds: Sequence[int] | None = None, recorder: Recorder 
                              sum(each["seconds"] for each in kept.values()))
     if setting is None or setting == claim.setting:
         keep(outcome)
-    shutil.rmtree(_seeds_dir(claim), ignore_errors=True)  # they stand in the outcome now; a next run measures anew
+    shutil.rmtree(_seeds_dir(claim), ignore_errors=True)  # the outcome holds them; the next run measures again
     return outcome
 
 
 def evaluate_claim(claim: Claim, numbers: Mapping[int, Mapping[str, float]], setting: ProtocolConfig, seconds: float) -> Outcome:
-    """The outcome of what was measured for each seed."""
+    """Return the outcome of what was measured for each seed."""
     names = list(next(iter(numbers.values())))
     measured = {name: tuple(float(each[name]) for each in numbers.values()) for name in names}
     return Outcome(
@@ -62,7 +62,7 @@ def evaluate_claim(claim: Claim, numbers: Mapping[int, Mapping[str, float]], set
 
 
 def environment() -> dict[str, Any]:
-    """What a result depends on besides its setting."""
+    """Return the environment that a result depends on."""
     import torch
 
     from core.system.devices import devices

@@ -50,14 +50,14 @@ from core.training.distillation_trainer import HARD_LABELS_ONLY, DistillationSet
 
 FORMAT = 1  # of what is cached: to be raised when the same setting gives other models
 DATA_SEED = 0  # tokenizer and blocks are the same for all seeds; the order of the blocks is the seed's
-APART = 10_000  # added to the seed of a model that shall share nothing with the others
+INDEPENDENT_SEED_OFFSET = 10_000  # added to the seed of a model that shall share nothing with the others
 EVALUATIONS = 20  # of a recovery, evenly spread
 CPU = torch.device("cpu")
 TENSORS, HISTORY = "model.safetensors", "history.json"  # of a kept model: its weights; where its blocks come from, and its curves
 MODEL_BYTES = 64 << 20  # room on the disk for one of these models, generously
 
 Start = Literal["interpolated", "random", "nearest", "alone", "mixed"]
-Part = Literal["choosing", "judging"]  # alpha is chosen on one half of the held-out blocks, results are measured on the other
+Part = Literal["selection", "test"]  # alpha is selected on one half of the held-out blocks, results are measured on the other
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Trained:
 
     Attributes:
         losses: of each optimiser step.
-        held_out: step -> CE on the judging half, where it was followed.
+        held_out: step -> CE on the test half, where it was followed.
     """
 
     weights: Weights
@@ -84,7 +84,7 @@ class SmallChain:
     """The models of one seed.
 
     Args:
-        recorder: told of phases and steps; a stop ends in `StopRequested`, and what was trained to its end is kept.
+        recorder: gets phases and steps; a stop ends in `StopRequested`, and what was trained to its end is kept.
     """
 
     def __init__(self, setting: ChainProtocolConfig, seed: int, recorder: Recorder) -> None:
@@ -101,26 +101,26 @@ class SmallChain:
         return sort_by_importance(trained.weights, unit_importance(trained.weights.model(), calibration.split(self.setting.batch)))
 
     def anchor(self, number: int) -> Trained:
-        """Anchor `number`, 0 the largest, each distilled from the one before."""
+        """Return anchor `number`, 0 the largest, each distilled from the one before."""
         if number == 0:
             return Trained(self.largest, (), {})
         return self._distilled(f"anchor {number}", lambda: self.anchor(number - 1).weights, number, self.setting.chain_steps)
 
     def direct(self, steps: int) -> Trained:
-        """The smallest anchor's shape, distilled from the largest."""
+        """Return the smallest anchor's shape, distilled from the largest."""
         return self._distilled(f"direct {steps}", lambda: self.largest, len(self.setting.sizes) - 1, steps)
 
     def bracket(self, large: int, small: int) -> AnchorPair:
-        """Two anchors of the chain."""
+        """Return two anchors of the chain."""
         return AnchorPair(self.anchor(small).weights, self.anchor(large).weights)
 
     def sparse_bracket(self, steps: int) -> AnchorPair:
-        """The largest and the smallest alone, that one distilled straight from the largest."""
+        """Return the largest and the smallest alone, that one distilled straight from the largest."""
         return AnchorPair(self.direct(steps).weights, self.largest)
 
     def independent_bracket(self) -> AnchorPair:
-        """The two largest shapes, trained apart."""
-        seed = self.seed + APART
+        """Return the two largest shapes, trained apart."""
+        seed = self.seed + INDEPENDENT_SEED_OFFSET
         made = self._trained("independent", lambda: self._fresh(self._dimensions(1), seed), self.setting.anchor_steps, seed=seed)
         # Its blocks come from no block of the largest, though they are numbered alike.
         return AnchorPair(Weights(made.weights.config, made.weights.tensors, (NEW,) * made.weights.dimensions.layers), self.largest)
@@ -128,26 +128,26 @@ class SmallChain:
     # ------------------------------------------------------------------------------------------ between anchors
 
     def target(self) -> Dimensions:
-        """The shape in the middle between the second and the third anchor."""
+        """Return the shape in the middle between the second and the third anchor."""
         return self._middle(self._dimensions(2), self._dimensions(1))
 
     def middle(self, bracket: AnchorPair) -> Dimensions:
-        """The shape in the middle of a bracket."""
+        """Return the shape in the middle of a bracket."""
         return self._middle(bracket.small.dimensions, bracket.large.dimensions)
 
     def shapes_between(self, bracket: AnchorPair) -> list[Dimensions]:
-        """All shapes strictly between two anchors, ascending in parameters."""
+        """Return all shapes strictly between two anchors, ascending in parameters."""
         return self._between(bracket.small.dimensions, bracket.large.dimensions)
 
     def interpolated(self) -> Weights:
-        """The target at the default alpha, without training."""
+        """Return the target at the default alpha, without training."""
         small, large = self._dimensions(2), self._dimensions(1)
         alpha = default_alpha(*(self.sizer(each) for each in (small, self.target(), large)))
         return self.between(self.bracket(1, 2), self.target(), alpha)
 
     def between(self, bracket: AnchorPair, shape: Dimensions, alpha: float) -> Weights:
-        """Equation 3, with silent blocks where the small anchor has none."""
-        self._go_on()
+        """Return equation 3, with identity blocks where the small anchor has none."""
+        self._raise_if_stopped()
         return interpolate(bracket, shape, alpha)
 
     def sweep(self, bracket: AnchorPair, shape: Dimensions, part: Part, alphas: Sequence[float] | None = None) -> dict[float, float]:
@@ -156,12 +156,12 @@ class SmallChain:
         return {alpha: self.cross_entropy(self.between(bracket, shape, alpha), part) for alpha in alphas or self.setting.alphas}
 
     def best_alpha(self, bracket: AnchorPair, shape: Dimensions, alphas: Sequence[float]) -> float:
-        """The alpha of lowest CE on the choosing half."""
-        curve = self.sweep(bracket, shape, "choosing", alphas)
+        """Return the alpha of lowest CE on the selection half."""
+        curve = self.sweep(bracket, shape, "selection", alphas)
         return min(curve, key=curve.__getitem__)
 
     def recovered(self, start: Start, *, alpha: float | None = None) -> Trained:
-        """The target after the token budget, from one of several beginnings; ``nearest`` keeps that anchor's own shape.
+        """Return the target after the token budget, from one of several beginnings; ``nearest`` keeps that anchor's own shape.
 
         Args:
             alpha: of ``alone`` and ``mixed``.
@@ -182,9 +182,9 @@ class SmallChain:
 
     # ------------------------------------------------------------------------------------------ measuring
 
-    def cross_entropy(self, weights: Weights, part: Part = "judging") -> float:
-        """Held-out cross-entropy in nats per token."""
-        self._go_on()
+    def cross_entropy(self, weights: Weights, part: Part = "test") -> float:
+        """Return held-out cross-entropy in nats per token."""
+        self._raise_if_stopped()
         return self._cross_entropy(weights.model(), part)
 
     def uniform_cross_entropy(self) -> float:
@@ -197,7 +197,7 @@ class SmallChain:
 
     def _held_out(self, part: Part) -> Blocks:
         count = self.setting.evaluation_blocks
-        half = slice(0, count) if part == "choosing" else slice(count, 2 * count)
+        half = slice(0, count) if part == "selection" else slice(count, 2 * count)
         whole = self.data.validation
         return Blocks(whole.input_ids[half], whole.weights[half], whole.documents, whole.tokens)
 
@@ -242,7 +242,7 @@ class SmallChain:
 
     def _trained(self, name: str, begin: Callable[[], Weights], steps: int, *, teacher: Callable[[], Weights] | None = None,
                  seed: int | None = None, followed: bool = False) -> Trained:
-        """The model of that name: from the cache, or trained now, on the text alone where it has no teacher.
+        """Return the model of that name: from the cache, or trained now, on the text alone where it has no teacher.
 
         Args:
             followed: measure it on held-out text along the way.
@@ -260,10 +260,10 @@ class SmallChain:
                                                                             teacher.model())
         spec = TrainSpec(max_steps=steps, per_device_train_batch_size=self.setting.batch, device="cpu", precision="fp32", seed=seed,
                          learning_rate=self.setting.text_rate if teacher is None else self.setting.distil_rate)
-        held_out = {0: self._cross_entropy(model, "judging")} if followed else {}
+        held_out = {0: self._cross_entropy(model, "test")} if followed else {}
 
         def measure(step: int) -> dict[str, float]:
-            held_out[step] = self._cross_entropy(model, "judging")
+            held_out[step] = self._cross_entropy(model, "test")
             return {"eval/cross_entropy": held_out[step]}
 
         self._phase(f"Train {name} ({_words(begin.dimensions)}, seed {self.seed})", steps)
@@ -311,10 +311,10 @@ class SmallChain:
         return cache_dir() / "claims" / f"chain-{kind}-{key}"
 
     def _phase(self, name: str, steps: int | None = None) -> None:
-        self._go_on()
+        self._raise_if_stopped()
         self.recorder.event(Phase(name, STUDENT, total_steps=steps))
 
-    def _go_on(self) -> None:
+    def _raise_if_stopped(self) -> None:
         if self.recorder.should_stop():
             raise StopRequested
 

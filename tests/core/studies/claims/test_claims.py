@@ -102,13 +102,13 @@ def models(home: Path) -> set[Path]:
 
 
 @pytest.mark.usefixtures("shared_home")
-def test_held_out_text_for_choosing_and_judging_is_not_the_same() -> None:
+def test_held_out_text_for_selection_and_for_results_is_not_the_same() -> None:
     from core.studies.claims.small_chain import SmallChain
 
     small = SmallChain(TINY, 1, ListRecorder())
-    choosing, judging = (small._held_out(part) for part in ("choosing", "judging"))
-    assert len(choosing) == len(judging) == TINY.evaluation_blocks
-    assert not {row.tobytes() for row in choosing.input_ids} & {row.tobytes() for row in judging.input_ids}
+    selection, test = (small._held_out(part) for part in ("selection", "test"))
+    assert len(selection) == len(test) == TINY.evaluation_blocks
+    assert not {row.tobytes() for row in selection.input_ids} & {row.tobytes() for row in test.input_ids}
 
 
 @pytest.mark.parametrize(("first", "second", "rho"), [

@@ -63,6 +63,14 @@ def test_an_outcome_of_earlier_rules_gets_the_verdict_of_the_present_ones(home: 
     assert Outcome.from_dict(json.loads(json.dumps(outcome.to_dict()))) == outcome
 
 
+@pytest.mark.parametrize(("stored", "now"), [("glued", "boundary_alpha_fraction"), ("stepwise_loss_wobble", "stepwise_loss_step_std"),
+                                             ("taught_imdb", "with_teacher_imdb"), ("gain_elsewhere", "gain_out_of_domain")])
+def test_numbers_are_read_under_the_names_of_release_0_1_0(stored: str, now: str) -> None:
+    plain = run_claim("X1").to_dict()
+    plain["numbers"] = {stored: plain["numbers"]["gain"]}
+    assert list(Outcome.from_dict(plain).numbers) == [now]
+
+
 def test_seeds_that_ended_are_not_run_again_after_a_crash(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     put_in_place(monkeypatch, fake(setting=Scale(fails_at=43)))
     with pytest.raises(FloatingPointError):
