@@ -1,5 +1,6 @@
 # make run [PORT=8601]   install what is needed, start the app
-# make test [ARGS=...]   install what is needed, run all tests
+# make test [ARGS=...]   install what is needed, run all tests in as many processes as there are cores, report the coverage of core/;
+#                        with ARGS a part of them: make test ARGS="-n 0 -k losses" runs one after another in one process
 # make bench             measure, print one table
 # make check [ARGS=...]  lint and test: what has to pass before a change lands
 # make lint              check style, spelling and YAML
@@ -14,6 +15,9 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 RUNTIME := $(VENV)/.runtime
 DEVELOPMENT := $(VENV)/.development
+# A file of tests stays in one process, which builds what the file's tests share once, and the files keep their order: browser tests last.
+PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
+COVERAGE := --cov --cov-report=term:skip-covered
 
 .PHONY: run test check bench lint types reference browser
 
@@ -21,7 +25,7 @@ run: $(RUNTIME)
 	@$(PYTHON) -m workbench
 
 test: $(DEVELOPMENT) browser
-	$(PYTHON) -m pytest $(ARGS)
+	$(PYTHON) -m pytest $(PARALLEL) $(or $(ARGS),$(COVERAGE))
 
 bench: $(DEVELOPMENT) browser
 	$(PYTHON) -m tests.benchmarks

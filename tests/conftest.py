@@ -1,23 +1,67 @@
-"""What every test gets: a home of its own, no hub, none of the user's settings, one thread a process."""
+"""What every test gets: a home of its own, no hub, none of the user's settings, one thread a process.
+
+`make test` runs the files of tests in as many processes as there are cores (pytest-xdist); what is expensive and never changed is built
+once for all of them.
+"""
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
+import shutil
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
+from hypothesis import HealthCheck, settings
 
-# Before torch or a tokenizer is imported: tiny models run fastest on one thread, and tests ask no other host.
-os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1")
+from core.system.machine import memory_available
+from core.system.paths import home as home_folder
+
+WORKER_BYTES = 1_500_000_000  # of a process with torch, its models, and the processes that its tests start
+MOST_WORKERS = 16  # more would only import torch once more each
+
+# Before torch, a tokenizer or the hub's client is imported: tiny models run fastest on one thread, and tests ask no other host and leave
+# nothing in the user's cache.
+os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1",
+                  HF_HOME=tempfile.mkdtemp(prefix="stillhouse-tests-"))
+atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
 for variable in ("PORT", "STILLHOUSE_HOST", "STILLHOUSE_PASSWORD"):
     os.environ.pop(variable, None)
+
+settings.register_profile("stillhouse", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is slow, not wrong
+settings.load_profile("stillhouse")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return the processes of ``-n auto``: one for each core that this one may use, as far as the memory goes."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, memory_available() // WORKER_BYTES, MOST_WORKERS))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Browser tests last: Playwright keeps an event loop running in this thread until the session ends."""
     items.sort(key=lambda item: "e2e" in item.path.parts)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Take what the imports left, half a million objects, out of every later garbage collection: each training asks for one."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def user_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The user's own home folder; what modules and sessions set up sees another one, as tests do."""
+    own = home_folder()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STILLHOUSE_HOME", str(tmp_path_factory.mktemp("home")))
+        yield own
 
 
 @pytest.fixture(autouse=True)
@@ -37,11 +81,32 @@ def main_module() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def tiny_chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def built_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Return a folder that all processes of this session share: ``built_once(name, build)`` lets the first that needs it fill it.
+
+    Nobody changes it afterwards.
+    """
+    own = tmp_path_factory.getbasetemp()
+    root = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own  # each worker's base is a folder of the session's
+
+    def built(name: str, build: Callable[[Path], object]) -> Path:
+        folder, complete = root / name, root / f"{name}.complete"
+        with FileLock(root / f"{name}.lock"):
+            if not complete.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # another worker failed half-way
+                build(folder)
+                complete.touch()
+        return folder
+
+    return built
+
+
+@pytest.fixture(scope="session")
+def tiny_chain(built_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
     """The folder of a chain of tiny models; nobody changes it."""
     from tests.tiny_chains import build_tiny_chain
 
-    return build_tiny_chain(tmp_path_factory.mktemp("chain"))
+    return built_once("shared-chain", build_tiny_chain) / "tiny-chain"
 
 
 @pytest.fixture

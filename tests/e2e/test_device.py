@@ -19,6 +19,7 @@ from transformers import AutoTokenizer
 from core.errors import NetworkError
 from core.export import browser_runtime
 from core.export.sessions import OnnxModel
+from core.system import paths
 from tests.app_process import AppProcess, running_app
 from tests.core.export.encoders import save_encoder
 from tests.e2e.conftest import settled
@@ -29,11 +30,11 @@ PANE = "iframe[title='Fill the blank']"
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
+def app(tmp_path_factory: pytest.TempPathFactory, user_home: Path) -> Iterator[AppProcess]:
     """The app with what runs in browsers in its home."""
     folder = tmp_path_factory.mktemp("device")
     with pytest.MonkeyPatch.context() as patch:
-        kept = browser_runtime.runtime_dir()  # of the user: fetched before, by hand or by an earlier test
+        kept = user_home / browser_runtime.runtime_dir().relative_to(paths.home())  # fetched before, by hand
         patch.setenv("STILLHOUSE_HOME", str(folder / "home"))
         if all((kept / package.folder.name).is_dir() for package in browser_runtime.PACKAGES):
             shutil.copytree(kept, browser_runtime.runtime_dir())

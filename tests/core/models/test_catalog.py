@@ -201,4 +201,4 @@ def test_describing_needs_no_torch(tmp_path: Path) -> None:
     folder = save_chat_model(tmp_path / "model")
     code = ("import sys; from core.models import catalog; catalog.entries(); catalog.describe(sys.argv[1]); "
             "sys.exit(any(name in sys.modules for name in ('torch', 'transformers', 'datasets')))")
-    subprocess.run([sys.executable, "-c", code, str(folder)], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code, str(folder)], check=True)

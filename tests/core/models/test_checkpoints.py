@@ -180,4 +180,4 @@ def test_counting_needs_no_torch(folder: Path) -> None:
     code = ("import sys; from pathlib import Path; from core.models import checkpoints as c; p = Path(sys.argv[1]); "
             "c.count(c.parameter_shapes(p), c.read_config(p)); c.weights_hash(p); "
             "sys.exit(any(name in sys.modules for name in ('torch', 'transformers')))")
-    subprocess.run([sys.executable, "-c", code, str(folder)], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code, str(folder)], check=True)

@@ -31,7 +31,7 @@ def test_reading_a_header_needs_no_torch(tmp_path: Path) -> None:
     save_gguf(tmp_path / "tiny.gguf")
     code = ("import sys; from pathlib import Path; from core.models import gguf; gguf.read_header(Path(sys.argv[1])).config(); "
             "sys.exit(any(name in sys.modules for name in ('torch', 'transformers')))")
-    subprocess.run([sys.executable, "-c", code, str(tmp_path / "tiny.gguf")], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "tiny.gguf")], check=True)
 
 
 def test_the_converted_model_is_the_one_in_the_file(tmp_path: Path) -> None:
