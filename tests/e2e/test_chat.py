@@ -50,6 +50,7 @@ def test_two_models_answer_and_the_lens_marks_where_they_differ(server: AppProce
     chat = open_chat(page, server, models)
     for column in (0, 1):
         expect(chat.locator(f"#header{column}")).to_contain_text(LOADED, timeout=WAIT)
+    set_longest_answer(chat, 24)
     chat.get_by_role("button", name="Write a positive one-line review.").click()
     for column in (0, 1):
         expect(chat.locator(f"#header{column}")).to_contain_text(ANSWERED, timeout=WAIT)

@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.app_process import AppProcess
+from tests.app_process import AppProcess, end_runs
 from tests.e2e.conftest import settled
 
 MINUTES = 60_000  # milliseconds
@@ -42,3 +42,4 @@ def test_quickstart_from_the_page_with_a_reload_and_a_question(server: AppProces
         expect(chat.locator(f"#header{column}")).to_contain_text(re.compile(r"first token [\d.]+ s"), timeout=2 * MINUTES)
         expect(chat.locator(f"#chat{column}")).to_contain_text("Write a positive one-line review.")
     expect(page.locator("[data-testid=stException]")).to_have_count(0)
+    end_runs(server.home)  # else it would train beside the tests that follow

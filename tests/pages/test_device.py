@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -31,12 +32,18 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(save_encoder(tmp_path_factory.mktemp("encoders") / "tiny", "distilbert", layers=1))
 
 
-@pytest.fixture
-def exported(encoder: str, home: Path) -> Path:
-    """The same, exported as the page would."""
-    folder = exports.export_folder(encoder, Path(encoder))
+@pytest.fixture(scope="session")
+def export(encoder: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, exported."""
+    folder = tmp_path_factory.mktemp("export") / "tiny"
     exporting.export(encoder, exports.FORM, folder, name=encoder)
     return folder
+
+
+@pytest.fixture
+def exported(encoder: str, export: Path, home: Path) -> Path:
+    """The export where the page would have put it."""
+    return shutil.copytree(export, exports.export_folder(encoder, Path(encoder)))
 
 
 @pytest.fixture

@@ -74,23 +74,23 @@ def test_gradient_does_not_depend_on_how_a_step_is_cut(tmp_path, batch, accumula
 
 def test_two_processes_train_as_one(tmp_path):
     """Two CPU processes (gloo) with half the batch each end with the same weights as one process."""
-    script = ("import os, sys; from pathlib import Path; import torch\n"
-              "from tests.core.training.test_distillation_trainer import make_trainer, spec\n"
-              "trainer = make_trainer(Path(sys.argv[1]), spec(per_device_train_batch_size=int(sys.argv[2]), max_steps=2))\n"
-              "trainer.train()\n"
-              "weights = trainer.accelerator.unwrap_model(trainer.model).state_dict()\n"
-              "if trainer.is_world_process_zero(): torch.save(weights, sys.argv[1] + '.pt')\n"
-              # The interpreter must not be torn down: gloo's threads, which the wrapped model keeps, may still run then and abort it.
-              "os._exit(0)\n")
-    (tmp_path / "train.py").write_text(script)
-    for processes, batch in ((1, 8), (2, 4)):
-        launcher = ["-m", "torch.distributed.run", f"--nproc-per-node={processes}", "--standalone", "--local-addr=127.0.0.1"]
-        arguments = [str(tmp_path / "train.py"), str(tmp_path / str(processes)), str(batch)]
-        command = [sys.executable, *(launcher if processes > 1 else []), *arguments]
-        done = subprocess.run(command, cwd=ROOT, env=_environment(), capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr[-2000:]
-    alone, together = (torch.load(tmp_path / f"{processes}.pt", weights_only=True) for processes in (1, 2))
-    for name, weights in alone.items():
+    alone = make_trainer(tmp_path / "alone", spec(per_device_train_batch_size=8, max_steps=2))
+    alone.train()
+    (tmp_path / "train.py").write_text(
+        "import os, sys; from pathlib import Path; import torch\n"
+        "from tests.core.training.test_distillation_trainer import make_trainer, spec\n"
+        "trainer = make_trainer(Path(sys.argv[1]), spec(per_device_train_batch_size=4, max_steps=2))\n"
+        "trainer.train()\n"
+        "weights = trainer.accelerator.unwrap_model(trainer.model).state_dict()\n"
+        "if trainer.is_world_process_zero(): torch.save(weights, sys.argv[1] + '.pt')\n"
+        # The interpreter must not be torn down: gloo's threads, which the wrapped model keeps, may still run then and abort it.
+        "os._exit(0)\n")
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", "--local-addr=127.0.0.1",
+               str(tmp_path / "train.py"), str(tmp_path / "together")]
+    done = subprocess.run(command, cwd=ROOT, env=_environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    together = torch.load(tmp_path / "together.pt", weights_only=True)
+    for name, weights in alone.model.state_dict().items():
         torch.testing.assert_close(together[name], weights, rtol=1e-4, atol=1e-5)
 
 

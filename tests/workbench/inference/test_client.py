@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from core.errors import CompatibilityError, ConfigError, ModelNotFoundError
-from core.recipes import read_recipe
+from core.recipes import parse_recipe
 from core.system.paths import PROJECT
 from tests.core.chat_models import save_chat_model
 from tests.core.export.encoders import save_encoder
@@ -114,9 +114,11 @@ def test_streams_run_side_by_side_and_agree_with_streams_alone(engine, folders) 
 
 
 def test_the_first_requests_of_a_new_engine_may_come_all_at_once(folders, tmp_path) -> None:
-    encoder = str(save_encoder(tmp_path / "encoder", "bert"))
+    encoder, text = str(save_encoder(tmp_path / "encoder", "bert", layers=1)), tmp_path / "text.txt"
+    text.write_text("\n\n".join(f"Film number {number} has a quiet script and good jokes." for number in range(100)))
     engine = Engine(lambda reference: reference)
-    recipe = read_recipe(PROJECT / "assets" / "recipes" / "quickstart.yaml")
+    recipe = parse_recipe({"teacher": {"model": folders["teacher"]}, "student": {"layers": 1},
+                           "data": {"source": str(text), "block_length": 32}, "train": {"max_steps": 2, "device": "cpu"}})
     requests = [partial(engine.info, folders["teacher"]), partial(engine.plan, recipe, measure=False),
                 partial(engine.export, encoder, "onnx", tmp_path / "export"), partial(engine.preview, recipe.data, folders["student"]),
                 partial(engine.info, folders["foreign"]), partial(engine.info, encoder)]

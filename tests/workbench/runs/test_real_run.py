@@ -20,7 +20,7 @@ from workbench.runs.journal import read_journal
 from workbench.store import Store
 from workbench.store.records import ACTIVE, Run
 
-STEPS = 60
+STEPS = 30
 
 
 def _last_step(run: Run) -> int:
@@ -40,7 +40,7 @@ def test_kill_9_and_resume_give_the_undisturbed_curves(tmp_path: Path):
         "name": "killed", "teacher": {"model": str(save_chat_model(tmp_path / "teacher", layers=2))}, "student": {"layers": 1},
         "data": {"source": str(corpus), "block_length": 24, "validation_fraction": 0.2}, "control": True,
         "train": {"max_steps": STEPS, "per_device_train_batch_size": 2, "save_steps": 10, "device": "cpu", "precision": "fp32"},
-        "evaluation": {"eval_steps": 20, "blocks": 2, "prompts": ["A film"], "max_new_tokens": 4}})
+        "evaluation": {"eval_steps": 10, "blocks": 2, "prompts": ["A film"], "max_new_tokens": 4}})
     store = Store()
     run = jobs.submit(config, store)
     try:
