@@ -40,6 +40,20 @@ def test_it_can_be_stopped() -> None:
                           stop=lambda: True) is None
 
 
+def test_probabilities_are_those_of_transformers() -> None:
+    model, tokenizer = chat_model(positions=128), chat_tokenizer()
+    prompt = torch.tensor([encode(tokenizer, [{"role": "user", "content": "Why?"}])])
+    found = model.generate(prompt, attention_mask=torch.ones_like(prompt), do_sample=True, max_new_tokens=1, output_scores=True,
+                           return_dict_in_generate=True, temperature=1.5, top_k=6, top_p=0.8)
+    with torch.inference_mode():
+        logits = model(prompt).logits[:, -1]
+    expected, draws = found.scores[0][0].softmax(-1), 4000
+    drawn = draw_batch(logits.expand(draws, -1), Candidates(temperature=1.5, top_k=6, top_p=0.8), torch.Generator().manual_seed(1))
+    counts = torch.bincount(drawn, minlength=len(expected))
+    assert (counts[expected == 0] == 0).all()
+    assert torch.allclose(counts / draws, expected, atol=4 * (0.25 / draws) ** 0.5)  # four standard errors at most
+
+
 def test_tokens_are_drawn_from_the_same_candidates_as_one_at_a_time() -> None:
     torch.manual_seed(0)
     logits = torch.randn(1, 40) * 3

@@ -46,9 +46,27 @@ def naive_probabilities(logits: torch.Tensor, sampling: Sampling) -> torch.Tenso
     return result
 
 
-@pytest.mark.parametrize("sampling", [
-    Sampling(sampling_temperature=1, top_k=0, top_p=1), Sampling(sampling_temperature=2, top_k=4, top_p=1),
-    Sampling(sampling_temperature=0.5, top_k=0, top_p=0.8), Sampling(sampling_temperature=1.5, top_k=6, top_p=0.7)])
+SAMPLINGS = [Sampling(sampling_temperature=1, top_k=0, top_p=1), Sampling(sampling_temperature=2, top_k=4, top_p=1),
+             Sampling(sampling_temperature=0.5, top_k=0, top_p=0.8), Sampling(sampling_temperature=1.5, top_k=6, top_p=0.7)]
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS)
+def test_probabilities_are_those_of_transformers(model, sampling: Sampling) -> None:
+    prompt = torch.tensor([encode(TOKENIZER, [{"role": "user", "content": QUESTION}])])
+    found = model.generate(prompt, attention_mask=torch.ones_like(prompt), do_sample=True, max_new_tokens=1, output_scores=True,
+                           return_dict_in_generate=True, temperature=float(sampling.sampling_temperature), top_k=sampling.top_k,
+                           top_p=float(sampling.top_p))
+    with torch.inference_mode():
+        logits = model(prompt).logits[0, -1]
+    expected, draws = found.scores[0][0].softmax(-1), 2000
+    assert torch.allclose(naive_probabilities(logits, sampling), expected, atol=1e-6)
+    generator = torch.Generator().manual_seed(1)
+    counts = torch.bincount(torch.tensor([draw(logits, sampling, generator) for _ in range(draws)]), minlength=len(logits))
+    assert (counts[expected == 0] == 0).all()
+    assert torch.allclose(counts / draws, expected, atol=4 * (0.25 / draws) ** 0.5)  # four standard errors at most
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS)
 def test_tokens_are_drawn_as_often_as_the_definition_says(sampling: Sampling) -> None:
     logits = torch.tensor([0.3, 2.0, -1.0, 1.4, 0.0, 0.9, -3.0, 1.1])
     expected, draws = naive_probabilities(logits, sampling), 4000

@@ -1,4 +1,4 @@
-"""Scores against versions written from their definitions."""
+"""Scores against scikit-learn's, and against versions written from their definitions."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef, recall_score
 
 from core.tasks.metrics import answer_metrics, best_span, classification_metrics, f1, matthews, normalised, word_f1
 
@@ -15,6 +16,28 @@ def test_accuracy_and_recall_of_each_label() -> None:
     metrics = classification_metrics(predicted, right, ("no", "yes", "maybe"), ("f1",))
     assert metrics == {"accuracy": 0.6, "stderr": pytest.approx(math.sqrt(0.6 * 0.4 / 5)), "items": 5, "f1": pytest.approx(4 / 6),
                        "recall_no": 0.5, "recall_yes": pytest.approx(2 / 3)}
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("noise", [0.0, 0.3, 0.9])
+def test_scores_are_those_of_scikit_learn(classes: int, noise: float) -> None:
+    rng = np.random.default_rng(classes)
+    right = rng.integers(0, classes, 200)
+    predicted = np.where(rng.random(200) < noise, rng.integers(0, classes, 200), right)
+    names = ("no", "yes", "maybe")[:classes]
+    metrics = classification_metrics(predicted, right, names, ("matthews", "f1"))
+    recalls = recall_score(right, predicted, average=None)
+    assert metrics == pytest.approx({
+        "accuracy": accuracy_score(right, predicted), "items": 200, "stderr": metrics["stderr"],
+        "matthews": matthews_corrcoef(right, predicted), "f1": f1_score(right, predicted, labels=[1], average="macro"),
+        **{f"recall_{name}": recall for name, recall in zip(names, recalls, strict=True)}})
+
+
+def test_labellings_of_one_label_score_as_in_scikit_learn() -> None:
+    right, never = np.array([0, 1, 1, 0]), np.zeros(4, int)
+    assert f1(never, never) == f1_score(never, never, zero_division=0) == 0
+    assert f1(never, right) == f1_score(right, never, zero_division=0) == 0
+    assert matthews(never, right) == matthews_corrcoef(right, never) == 0
 
 
 def test_matthews_is_the_correlation_of_two_binary_labellings() -> None:

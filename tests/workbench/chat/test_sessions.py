@@ -84,8 +84,13 @@ def test_stop_before_the_first_token_counts(clock) -> None:
 
 
 def test_a_stop_with_nothing_asked_does_nothing() -> None:
-    Tabs().stop("a")
-    Tabs().drop("a")
+    tabs = Tabs()
+    tabs.stop("a")
+    tabs.drop("a")
+    assert tabs.try_start("a")
+    with tabs.answering("a") as round_:
+        round_.follow(generation := FakeGeneration())
+    assert not generation.stopped
 
 
 def test_drop_waits_until_the_columns_have_ended() -> None:

@@ -158,7 +158,7 @@ def test_leaving_an_iteration_ends_the_generation(engine, folders) -> None:
     server = psutil.Process(engine.pid)
     busy = server.num_threads()
     del messages
-    wait_until(lambda: server.num_threads() < busy)
+    assert wait_until(lambda: server.num_threads() < busy)
 
 
 def test_errors_keep_their_class_and_their_words(engine, folders) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from scipy import stats
 
 from core.recorder import ListRecorder, StopRequested
 from core.studies.claims import chain, outcomes
@@ -117,6 +118,8 @@ def test_held_out_text_for_selection_and_for_results_is_not_the_same() -> None:
 ])
 def test_spearman(first: list[float], second: list[float], rho: float) -> None:
     assert spearman(first, second) == pytest.approx(rho)
+    if rho:
+        assert stats.spearmanr(first, second).statistic == pytest.approx(rho)
 
 
 def test_settings_are_plain_data_and_differ_by_digest() -> None:

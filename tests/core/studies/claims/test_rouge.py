@@ -1,4 +1,4 @@
-"""Rouge-L against its definition."""
+"""Rouge-L against its definition, and against the package of Google Research."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from functools import cache
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rouge_score.rouge_scorer import RougeScorer
 
 from core.studies.claims.bridge import rouge_l
 
+SCORER = RougeScorer(["rougeL"])  # without a stemmer; its words are runs of letters and digits
+TEXTS = ("A quiet film with a very good script", "a very quiet and a good film", "The plot is dull and the jokes are old", "quiet")
 WORDS = st.lists(st.sampled_from("abcd"), max_size=7).map(" ".join)
 
 
@@ -32,6 +35,17 @@ def naive(candidate: str, reference: str) -> float:
 @given(WORDS, WORDS)
 def test_it_is_its_definition(candidate: str, reference: str) -> None:
     assert rouge_l(candidate, reference) == pytest.approx(naive(candidate, reference))
+
+
+@given(WORDS, WORDS)
+def test_it_is_that_of_rouge_score(candidate: str, reference: str) -> None:
+    assert rouge_l(candidate, reference) == pytest.approx(SCORER.score(reference, candidate)["rougeL"].fmeasure)
+
+
+@pytest.mark.parametrize("candidate", TEXTS)
+@pytest.mark.parametrize("reference", TEXTS)
+def test_sentences_score_as_in_rouge_score(candidate: str, reference: str) -> None:
+    assert rouge_l(candidate, reference) == pytest.approx(SCORER.score(reference, candidate)["rougeL"].fmeasure)
 
 
 def test_the_same_text_is_1_whatever_its_case() -> None:

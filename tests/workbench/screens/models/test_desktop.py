@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE, wait_until
 from workbench.errors import DesktopError
 from workbench.screens.models import desktop
 from workbench.screens.models.desktop import file_manager, open_folder
@@ -17,11 +18,13 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A Linux desktop whose xdg-open writes down what it was asked to open, and refuses a folder called closed."""
     script = tmp_path / "bin" / "xdg-open"
     script.parent.mkdir()
-    script.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/asked\ncase "$1" in *closed) exit 4;; *slow) sleep 5;; esac\n')
+    script.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/asked\ncase "$1" in\n*closed) exit 4;;\n'
+                      f'*slow) touch {tmp_path}/stays; while [ ! -e {tmp_path}/leave ]; do sleep 0.05; done;;\nesac\n')
     script.chmod(0o755)
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setenv("PATH", f"{script.parent}:/usr/bin:/bin")
     monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setattr(desktop, "REFUSAL_SECONDS", PATIENCE)  # a busy machine is slow, not wrong
     return tmp_path
 
 
@@ -39,6 +42,8 @@ def test_it_opens_the_folder(stand_in: Path):
 def test_a_file_manager_that_stays_is_not_waited_for(stand_in: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(desktop, "REFUSAL_SECONDS", 0.05)
     open_folder(folder(stand_in, "slow"))
+    wait_until((stand_in / "stays").exists)
+    (stand_in / "leave").touch()
 
 
 def test_a_refusal_is_told(stand_in: Path):
