@@ -197,7 +197,7 @@ def test_models_are_made_and_read_in_one_place() -> None:
         tree = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
         owners = {ast.unparse(node.value) for node in tree if isinstance(node, ast.Attribute)
                   and node.attr in ("from_pretrained", "from_config")}
-        return bool(owners - {"AutoTokenizer", "AutoConfig", "GenerationConfig"})
+        return bool(owners - {"AutoTokenizer", "AutoConfig", "Dimensions", "GenerationConfig"})
 
     assert [module_name(path) for path in FILES["core"] + FILES["workbench"] if makes_models(path)] == ["core.models.loading"]
 

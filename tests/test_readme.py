@@ -58,7 +58,7 @@ def test_the_table_shows_the_same_numbers(house: Chain) -> None:
     assert len(rows) >= 7
     for size, layers, neurons, losses in rows:
         point = points[int(size.replace(",", ""))]
-        assert (point.target.dimensions.layers, point.target.dimensions.neurons) == (int(layers), int(neurons))
+        assert (point.target.dimensions.layers, point.target.dimensions.intermediate_size) == (int(layers), int(neurons))
         assert losses.split(" | ") == [f"{point.losses[name]:.3f}" for name in COLUMNS]
 
 

@@ -178,13 +178,15 @@ class Chain:
     def expected(self, shape: Dimensions) -> float | None:
         """The loss that substitution will give a shape on the choosing slice, between the two measured shapes around it that differ
         from it in inner width alone; None where there are none. An anchor's is its own."""
-        alike = sorted((measured.neurons, loss) for measured, loss in self.grid if replace(measured, neurons=shape.neurons) == shape)
-        below = max((each for each in alike if each[0] <= shape.neurons), default=None)
-        above = min((each for each in alike if each[0] >= shape.neurons), default=None)
+        size = shape.intermediate_size
+        alike = sorted((measured.intermediate_size, loss) for measured, loss in self.grid
+                       if replace(measured, intermediate_size=size) == shape)
+        below = max((each for each in alike if each[0] <= size), default=None)
+        above = min((each for each in alike if each[0] >= size), default=None)
         if below is None or above is None:
             return None
         span = above[0] - below[0]
-        return below[1] + ((shape.neurons - below[0]) / span * (above[1] - below[1]) if span else 0.0)
+        return below[1] + ((size - below[0]) / span * (above[1] - below[1]) if span else 0.0)
 
     def _anchor_loss(self, anchor: Anchor) -> float:
         """An anchor's loss on the slice that the grid was measured on."""
@@ -227,7 +229,7 @@ def open_chain(reference: str) -> Chain:
         record = json.loads((path / FILE).read_text(encoding="utf-8"))
         anchors = tuple(_anchor(each) for each in record["anchors"])
         curve = tuple(_point(each) for each in record["curve"])
-        grid = tuple((Dimensions(**shape), loss) for shape, loss in record["grid"])
+        grid = tuple((Dimensions.from_dict(shape), loss) for shape, loss in record["grid"])
     except (ValueError, KeyError, TypeError) as error:
         raise CorruptModelError(f"'{path / FILE}' cannot be read: {error}.", "", "Build the chain again.") from error
     for anchor in anchors:
@@ -250,11 +252,11 @@ def anchor_folder(reference: str) -> Path | None:
 
 
 def _anchor(plain: Mapping[str, Any]) -> Anchor:
-    return Anchor(**{**plain, "dimensions": Dimensions(**plain["dimensions"]),
+    return Anchor(**{**plain, "dimensions": Dimensions.from_dict(plain["dimensions"]),
                      **{name: tuple(plain[name]) for name in ("origin", "ends", "gains")}})
 
 
 def _point(plain: Mapping[str, Any]) -> Point:
     target = plain["target"]
     return Point(**{**plain, "random": tuple(plain.get("random", ())),
-                    "target": Target(Dimensions(**target["dimensions"]), target["parameters"], target["bracket"])})
+                    "target": Target(Dimensions.from_dict(target["dimensions"]), target["parameters"], target["bracket"])})

@@ -33,7 +33,7 @@ from core.chains.sizes import cheapest_swaps
 from core.errors import CompatibilityError, ConfigError
 from core.models.dimensions import Dimensions
 from core.students.layer_maps import runs, span_ends
-from core.students.refit import neuron_grams, with_fewer_neurons
+from core.students.refit import least_squares_reconstruction, neuron_grams
 from core.students.resizing import Selection, Weights, resized, select, support
 
 
@@ -55,20 +55,20 @@ class AnchorPair:
     calibration: Tensor | None = None
     _grams: dict[int, dict[int, Tensor]] = field(default_factory=dict, repr=False, compare=False)
 
-    def with_neurons(self, weights: Weights, neurons: int) -> Weights:
+    def with_intermediate_size(self, weights: Weights, neurons: int) -> Weights:
         """One of the two anchors with fewer neurons, refitted where there is a calibration slice; as it is where it has no more."""
-        if neurons >= weights.dimensions.neurons:
+        if neurons >= weights.dimensions.intermediate_size:
             return weights
         if self.calibration is None:
-            return resized(weights, replace(weights.dimensions, neurons=neurons))
+            return resized(weights, replace(weights.dimensions, intermediate_size=neurons))
         if id(weights) not in self._grams:
             self._grams[id(weights)] = neuron_grams(weights, self.calibration)
-        return with_fewer_neurons(weights, neurons, self._grams[id(weights)])
+        return least_squares_reconstruction(weights, neurons, self._grams[id(weights)])
 
     def __post_init__(self) -> None:
         small, large = self.small.dimensions, self.large.dimensions
         for anchor in (self.large, self.small):
-            if anchor.anatomy.objective != "causal":
+            if anchor.architecture.objective != "causal":
                 raise CompatibilityError(f"One of the anchors is a {anchor.config.model_type} model, which fills blanks.",
                                          "Models are made between two that predict the next token.",
                                          "Distil a masked-language model into the depth that you want.")
@@ -172,17 +172,17 @@ def substitute(bracket: AnchorPair, target: Dimensions, swapped: Sequence[int] |
         return bracket.large
     runs = bracket.runs()
     swapped = swap(bracket, target.layers) if swapped is None else swapped
-    small = resized(bracket.with_neurons(bracket.small, target.neurons), replace(target, layers=len(runs)))
-    large = bracket.with_neurons(bracket.large, target.neurons)
+    small = resized(bracket.with_intermediate_size(bracket.small, target.intermediate_size), replace(target, layers=len(runs)))
+    large = bracket.with_intermediate_size(bracket.large, target.intermediate_size)
     large = resized(large, replace(target, layers=large.dimensions.layers))
     order = [(large, block) if number in set(swapped) else (small, number)
              for number, run in enumerate(runs) for block in (run if number in set(swapped) else (0,))]
     missing = target.layers - len(order)
-    anatomy = small.anatomy
-    tensors = {name: tensor for name, tensor in small.tensors.items() if anatomy.block_of(name) is None}
+    architecture = small.architecture
+    tensors = {name: tensor for name, tensor in small.tensors.items() if architecture.block_of(name) is None}
     for position, (source, block) in enumerate(order):
-        tensors |= {anatomy.with_block(name, position): tensor for name, tensor in source.tensors.items()
-                    if anatomy.block_of(name) == block}
+        tensors |= {architecture.with_block(name, position): tensor for name, tensor in source.tensors.items()
+                    if architecture.block_of(name) == block}
     origin = tuple(source.origin[block] for source, block in order)
     config = select(small, Selection.resize(small.dimensions, replace(target, layers=len(order)), [0] * len(order))).config
     made = Weights(config, tensors, origin)
@@ -202,7 +202,7 @@ def swap(bracket: AnchorPair, layers: int) -> tuple[int, ...]:
 def check_between(target: Dimensions, bracket: AnchorPair) -> None:
     """Raise ConfigError for sizes that do not lie between those of the anchors."""
     small, large = bracket.small.dimensions, bracket.large.dimensions
-    for name in ("layers", "hidden", "heads", "key_value_heads", "neurons"):
+    for name in ("layers", "hidden", "heads", "key_value_heads", "intermediate_size"):
         low, wanted, high = (getattr(each, name) for each in (small, target, large))
         if not low <= wanted <= high:
             raise ConfigError(f"The target has {name.replace('_', ' ')} {wanted}.", f"The anchors have {low} and {high}.",

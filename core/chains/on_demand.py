@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +20,8 @@ from core.data.packing import Blocks
 from core.errors import ConfigError
 from core.evaluation.language import evaluate_language
 from core.models import catalog
-from core.models.loading import new_model
+from core.models.dimensions import as_record
+from core.models.loading import model_from_config
 from core.students.resizing import Weights
 from core.system.devices import resolve_precision
 from core.system.files import atomic_directory
@@ -81,7 +82,7 @@ def make(chain: Chain, target: Target, folder: Path, *, method: Method | None = 
     made = GeneratedModel(chain.reference, target, method, alpha, swapped, losses, round(seconds, 3))
     with atomic_directory(folder.absolute(), 5 * target.parameters) as partial:
         save_model(model, partial, like=chain.folder(0))
-        (partial / "stillhouse.json").write_text(json.dumps({"made_from": asdict(made)}, indent=2) + "\n", encoding="utf-8")
+        (partial / "stillhouse.json").write_text(json.dumps({"made_from": as_record(made)}, indent=2) + "\n", encoding="utf-8")
         (partial / "README.md").write_text(model_card(made), encoding="utf-8")
     return made
 
@@ -170,7 +171,7 @@ def compare(chain: Chain, target: Target, bracket: AnchorPair) -> dict[str, floa
 
 def new_weights(config: Any, seed: int = 0) -> PreTrainedModel:
     """A model that was never trained."""
-    return new_model(config, "causal", torch.float32, seed).eval()
+    return model_from_config(config, "causal", torch.float32, seed).eval()
 
 
 def swap_deltas(bracket: AnchorPair, chain: Chain) -> tuple[float, ...]:

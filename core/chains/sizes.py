@@ -31,16 +31,16 @@ def valid_shapes(small: Dimensions, large: Dimensions, sizer: ParameterCounter) 
     for layers in range(small.layers, large.layers + 1):
         for hidden in range(small.hidden, large.hidden + 1, large.width_step):
             wide = large.with_width(hidden, layers=layers)
-            shapes |= {replace(wide, neurons=neurons) for neurons in _inner_widths(small, large, wide)}
+            shapes |= {replace(wide, intermediate_size=neurons) for neurons in _inner_widths(small, large, wide)}
     return sorted(shape for shape in shapes if sizer(small) <= sizer(shape) <= sizer(large))
 
 
 def _inner_widths(small: Dimensions, large: Dimensions, wide: Dimensions) -> Sequence[int]:
     if small.hidden != large.hidden:
-        return (min(max(wide.neurons, small.neurons), large.neurons),)
-    if small.neurons == large.neurons:
-        return (small.neurons,)
-    return (*range(small.neurons, large.neurons, NEURON_STEP), large.neurons)
+        return (min(max(wide.intermediate_size, small.intermediate_size), large.intermediate_size),)
+    if small.intermediate_size == large.intermediate_size:
+        return (small.intermediate_size,)
+    return (*range(small.intermediate_size, large.intermediate_size, NEURON_STEP), large.intermediate_size)
 
 
 def solve(parameters: int, small: Dimensions, large: Dimensions, sizer: ParameterCounter) -> Dimensions:
@@ -68,12 +68,12 @@ def solve(parameters: int, small: Dimensions, large: Dimensions, sizer: Paramete
 def _distance_from_line(shape: Dimensions, small: Dimensions, large: Dimensions, share: float) -> float:
     """Largest distance of a size from the straight line between the anchors, as a share of its own range."""
     distances = [abs((getattr(shape, name) - getattr(small, name)) / span - share)
-                 for name in ("layers", "hidden", "neurons") if (span := getattr(large, name) - getattr(small, name))]
+                 for name in ("layers", "hidden", "intermediate_size") if (span := getattr(large, name) - getattr(small, name))]
     return round(max(distances, default=0.0), 3)
 
 
 def interpolate_shape(layers: int, small: Dimensions, large: Dimensions, hidden: int | None = None,
-                      neurons: int | None = None) -> Dimensions:
+                      intermediate_size: int | None = None) -> Dimensions:
     """The sizes at a given depth: the widths that are not given lie on the straight line between the anchors.
 
     Raises:
@@ -88,13 +88,14 @@ def interpolate_shape(layers: int, small: Dimensions, large: Dimensions, hidden:
         raise ConfigError(f"A width of {hidden} channels was asked for.", f"Around {layers} blocks the chain has {small.hidden} to "
                           f"{large.hidden}.", "Ask for a width between them.")
     wide = large.with_width(hidden, layers=layers)
-    if neurons is None:
-        neurons = wide.neurons if small.hidden != large.hidden else small.neurons + round(share * (large.neurons - small.neurons))
-        neurons = min(max(neurons, small.neurons), large.neurons)
-    if not small.neurons <= neurons <= large.neurons:
-        raise ConfigError(f"An inner width of {neurons} was asked for.", f"Around {layers} blocks the chain has {small.neurons} to "
-                          f"{large.neurons}.", "Ask for a width between them.")
-    return replace(wide, neurons=neurons)
+    low, high = small.intermediate_size, large.intermediate_size
+    if intermediate_size is None:
+        intermediate_size = wide.intermediate_size if small.hidden != large.hidden else low + round(share * (high - low))
+        intermediate_size = min(max(intermediate_size, low), high)
+    if not low <= intermediate_size <= high:
+        raise ConfigError(f"An inner width of {intermediate_size} was requested.", f"Around {layers} blocks the chain has {low} to {high}.",
+                          "Choose a width between them.")
+    return replace(wide, intermediate_size=intermediate_size)
 
 
 def cheapest_swaps(runs: Sequence[range], gains: Sequence[float] | None, layers: int) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import CompatibilityError, DataError
 from core.evaluation.blanks import check_finite
-from core.models.forward import evaluating, positions, takes_token_types
+from core.models.forward import eval_mode, max_positions, uses_token_types
 
 if TYPE_CHECKING:
     import torch
@@ -38,7 +38,7 @@ def class_probabilities(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBa
         CorruptModelError: the model's logits are not numbers.
     """
     inputs = encode_text(model, tokenizer, text, pair)
-    with evaluating(model):
+    with eval_mode(model):
         logits = model(**inputs).logits[0].float().cpu()  # (C,)
     check_finite(logits)
     shares = logits.sigmoid() if model.config.problem_type == "multi_label_classification" else logits.softmax(-1)
@@ -53,9 +53,9 @@ def encode_text(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text
     if not text.strip():
         raise DataError("There is no text.", "A sentence or a review was expected.", "Write one.")
     inputs: dict[str, torch.Tensor] = dict(tokenizer(text, pair or None, return_tensors="pt", verbose=False))
-    if not takes_token_types(model):
+    if not uses_token_types(model):
         inputs.pop("token_type_ids", None)
-    count, room = inputs["input_ids"].shape[1], positions(model)
+    count, room = inputs["input_ids"].shape[1], max_positions(model)
     if count > room:
         raise DataError(f"The text takes {count} tokens.", f"The model reads {room} at most.", "Shorten it.")
     return {name: tensor.to(model.device) for name, tensor in inputs.items()}

@@ -49,17 +49,17 @@ def forward_flops(header: ModelHeader, *, length: int, batch: int = 1) -> Forwar
     Raises:
         UnsupportedModelError, CorruptModelError: as the properties of `core.models.header.ModelHeader` do.
     """
-    anatomy, sizes = header.architecture, header.dimensions
-    looked_up = tuple(f"{part}." for part in (anatomy.embeddings, anatomy.positions, anatomy.token_types) if part)
+    architecture, sizes = header.architecture, header.dimensions
+    looked_up = tuple(f"{part}." for part in (architecture.embeddings, architecture.positions, architecture.token_types) if part)
     inner = outer = 0
     for name, shape in header.parameters.items():
         if len(shape) != 2:
             continue
-        if anatomy.block_of(name) is not None:
+        if architecture.block_of(name) is not None:
             inner += math.prod(shape)
         elif not name.startswith(looked_up):
             outer += math.prod(shape)
-        elif name == f"{anatomy.embeddings}.weight" and anatomy.is_tied(header.config) and header.task in ("causal", "masked"):
+        elif name == f"{architecture.embeddings}.weight" and architecture.is_tied(header.config) and header.task in ("causal", "masked"):
             outer += math.prod(shape)  # the head multiplies by the matrix that the embedding looks up
     read = batch if header.task == "classification" else batch * length  # a classifier reads one position
     return ForwardFlops(2 * batch * length * inner, 4 * batch * length**2 * sizes.heads * sizes.head_size * sizes.layers, 2 * read * outer)

@@ -26,8 +26,8 @@ from torch import Tensor
 from core.data.packing import Blocks
 from core.errors import DataError, NonFiniteLossError
 from core.models.chunking import chunks
-from core.models.forward import evaluating, last_hidden, log_softmax, output_head
-from core.models.vocabulary import real_width
+from core.models.forward import eval_mode, last_hidden, log_softmax, output_head
+from core.models.vocabulary import unpadded_width
 
 
 def evaluate_language(student: Any, blocks: Blocks, teacher: Any = None, *, tokenizer: Any, batch_size: int,
@@ -50,12 +50,12 @@ def evaluate_language(student: Any, blocks: Blocks, teacher: Any = None, *, toke
     device = torch.device(device)
     compared = teacher is not None and teacher is not student
     models = (student, teacher) if compared else (student,)
-    width = real_width(tokenizer, *models)
+    width = unpadded_width(tokenizer, *models)
     heads = [output_head(model) for model in models]
     special = torch.tensor(sorted(_special_ids(tokenizer)), device=device)
     nats = text_nats = kl = 0.0
     tokens = agreed = 0
-    with evaluating(*models), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+    with eval_mode(*models), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
         for input_ids, counts in _batches(blocks, batch_size, device):
             targets_N = input_ids[:, 1:][counts]
             hidden = [last_hidden(model, input_ids)[:, :-1][counts] for model in models]  # (N, D) each; D may differ

@@ -26,8 +26,8 @@ from core.data.masking import Masker
 from core.data.packing import Blocks, padding_id
 from core.errors import DataError, NonFiniteLossError
 from core.models.chunking import chunks
-from core.models.forward import evaluating, forward, log_softmax, output_head
-from core.models.vocabulary import real_width
+from core.models.forward import eval_mode, forward, log_softmax, output_head
+from core.models.vocabulary import unpadded_width
 
 HELD_OUT = MaskingSpec(rarity=0)
 HELD_OUT_SEED = (0, 0)  # of the masks of held-out text: no training step's
@@ -49,7 +49,7 @@ def evaluate_masked(student: Any, blocks: Blocks, teacher: Any = None, *, tokeni
     device = torch.device(device)
     compared = teacher is not None and teacher is not student
     models = (student, teacher) if compared else (student,)
-    width = real_width(tokenizer, *models)
+    width = unpadded_width(tokenizer, *models)
     masked = Masker(masking, tokenizer).mask(blocks.input_ids, blocks.weights > 0, HELD_OUT_SEED)
     if not masked.chosen.any():
         raise DataError("No held-out position is masked.", "Evaluation needs text whose tokens have a weight above 0.",
@@ -57,13 +57,13 @@ def evaluate_masked(student: Any, blocks: Blocks, teacher: Any = None, *, tokeni
     real = blocks.input_ids != padding_id(tokenizer)
     nats = kl = 0.0
     tokens = right = agreed = 0
-    with evaluating(*models), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+    with eval_mode(*models), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
         for start in range(0, len(blocks), batch_size):
             part = slice(start, start + batch_size)
             ids, mask, chosen, truth = (torch.from_numpy(each[part]).to(device)
                                         for each in (masked.input_ids, real, masked.chosen, blocks.input_ids))
             targets_N = truth[chosen].long()
-            states = [forward(model, ids, mask.long()).before_head[chosen] for model in models]  # (N, D) each; D may differ
+            states = [forward(model, ids, mask.long()).head_input[chosen] for model in models]  # (N, D) each; D may differ
             for span in chunks(len(targets_N), width):
                 logq_NV = log_softmax(output_head(student), states[0][span], width)
                 nats -= logq_NV.gather(1, targets_N[span, None]).sum(dtype=torch.float64).item()

@@ -23,8 +23,8 @@ from core.data import movie_reviews
 from core.data.chat_template import render
 from core.data.movie_reviews import Review
 from core.errors import CompatibilityError
-from core.models.forward import evaluating, last_hidden, output_head
-from core.models.vocabulary import real_width
+from core.models.forward import eval_mode, last_hidden, output_head
+from core.models.vocabulary import unpadded_width
 
 # Tokens of one forward pass, padding included: prompts of like length share a pass, short ones in larger numbers.
 BATCH_TOKENS = 4096
@@ -51,7 +51,7 @@ def evaluate_sentiment(model: Any, tokenizer: Any, reviews: Sequence[Review], de
     labels = label_tokens(tokenizer)
     room = model.config.max_position_embeddings - max(map(len, labels))
     prompts = [encode_prompt(review.text, tokenizer, room, words) for review in reviews]
-    scores = label_scores(model, prompts, labels, torch.device(device), real_width(tokenizer, model), dtype)  # (reviews, 2)
+    scores = label_scores(model, prompts, labels, torch.device(device), unpadded_width(tokenizer, model), dtype)  # (reviews, 2)
     correct = [bool(positive > negative) == review.positive for (positive, negative), review in zip(scores.tolist(), reviews, strict=True)]
     accuracy = sum(correct) / len(correct)
     result = {"sentiment_accuracy": accuracy, "sentiment_items": len(correct),
@@ -94,7 +94,7 @@ def label_scores(model: Any, prompts: Sequence[Sequence[int]], labels: Sequence[
     head = output_head(model)
     # What is fed is the prompt and all but the last token of a label: one pass serves all labels of a single token.
     prefixes = sorted({tuple(label[:-1]) for label in labels})
-    with evaluating(model), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+    with eval_mode(model), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
         for batch in _by_length(prompts):
             for prefix in prefixes:
                 input_ids, lengths = _right_padded([[*prompts[index], *prefix] for index in batch], device)

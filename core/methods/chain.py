@@ -22,7 +22,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ from core.methods.distillation import distill
 from core.methods.run_folder import RunFolder
 from core.methods.steps import CALIBRATION_BLOCKS, Load
 from core.models import catalog, compatibility
-from core.models.dimensions import Dimensions
+from core.models.dimensions import Dimensions, as_record
 from core.models.header import read_model_header
 from core.recorder import STUDENT, Recorder, stop_if_requested
 from core.reports.run_report import AnchorSummary, ChainReport, ModelSummary, RunReport
@@ -192,21 +192,22 @@ class _Build:
             return StudentSpec(model=spec.model)
         wanted = self._wanted(spec, above)
         there = above.dimensions
-        if wanted == there or any(getattr(wanted, name) > getattr(there, name) for name in ("layers", "hidden", "neurons")):
-            raise ConfigError(f"An anchor of {wanted.layers} blocks, {wanted.hidden} channels and {wanted.neurons} neurons was requested.",
-                              f"The anchor above it has {there.layers}, {there.hidden} and {there.neurons}.",
+        if wanted == there or any(getattr(wanted, name) > getattr(there, name) for name in ("layers", "hidden", "intermediate_size")):
+            raise ConfigError(f"An anchor of {wanted.layers} blocks, {wanted.hidden} channels and {wanted.intermediate_size} neurons "
+                              "was requested.",
+                              f"The anchor above it has {there.layers}, {there.hidden} and {there.intermediate_size}.",
                               "Give the anchors in descending size.")
-        narrower = (wanted.hidden, wanted.neurons) != (teacher.dimensions.hidden, teacher.dimensions.neurons)
+        narrower = (wanted.hidden, wanted.intermediate_size) != (teacher.dimensions.hidden, teacher.dimensions.intermediate_size)
         return StudentSpec(
             layer_map=layer_map("uniform", teacher.dimensions.layers, wanted.layers), units="first",
-            hidden=wanted.hidden if narrower else None, feed_forward=wanted.neurons if narrower else None,
+            hidden=wanted.hidden if narrower else None, feed_forward=wanted.intermediate_size if narrower else None,
             init="teacher" if self.chain.mode == "nested" else "random")
 
     def _wanted(self, spec: AnchorSpec, above: Anchor) -> Dimensions:
         there = above.dimensions
         if spec.parameters is None:
             return there.with_width(spec.hidden, spec.feed_forward, spec.layers) if spec.hidden else replace(
-                there, layers=spec.layers or there.layers, neurons=spec.feed_forward or there.neurons)
+                there, layers=spec.layers or there.layers, intermediate_size=spec.feed_forward or there.intermediate_size)
         smallest = there.with_width(there.width_step, layers=1)
         sizer = self._chain([above]).sizer
         if not sizer(smallest) <= spec.parameters < above.parameters:
@@ -236,7 +237,7 @@ class _Build:
                 bracket = replace(bracket, gains=anchors[number + 1].gains)
                 choosing = read_slice(self.directory / SELECTION)
                 for shape in _grid(bracket.small.dimensions, bracket.large.dimensions):
-                    self._phase("measure shapes", layers=shape.layers, feed_forward=shape.neurons)
+                    self._phase("measure shapes", layers=shape.layers, feed_forward=shape.intermediate_size)
                     stop_if_requested(self.recorder)
                     grid.append((shape, loss_of(substitute(bracket, shape), chain, choosing)))
             chain = replace(self._chain(anchors), grid=tuple(grid))
@@ -244,8 +245,8 @@ class _Build:
                 self._phase("measure curve", parameters=target.parameters)
                 stop_if_requested(self.recorder)
                 points.append(measure_point(chain, target, bracket))
-        record = {"format": FORMAT, "name": self.config.name, "anchors": [asdict(anchor) for anchor in anchors],
-                  "curve": [asdict(point) for point in points], "grid": [(asdict(shape), round(loss, 5)) for shape, loss in grid],
+        record = {"format": FORMAT, "name": self.config.name, "anchors": [as_record(anchor) for anchor in anchors],
+                  "curve": [as_record(point) for point in points], "grid": [(as_record(shape), round(loss, 5)) for shape, loss in grid],
                   "config": self.config.to_dict(), "command": command,
                   "versions": versions(), "git_commit": git_commit()}
         self.folder.make_once(FILE, lambda partial: partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8"))
@@ -297,9 +298,9 @@ def _grid(small: Dimensions, large: Dimensions) -> list[Dimensions]:
     """Every depth at a few inner widths; only where the anchors share their width, since others are fixed by their ratio to it."""
     if small.hidden != large.hidden:
         return []
-    step = max(1, (large.neurons - small.neurons) // GRID_WIDTHS)
-    widths = sorted({*range(small.neurons, large.neurons, step), large.neurons})
-    return [replace(large, layers=layers, neurons=neurons) for layers in range(small.layers, large.layers + 1) for neurons in widths]
+    step = max(1, (large.intermediate_size - small.intermediate_size) // GRID_WIDTHS)
+    widths = sorted({*range(small.intermediate_size, large.intermediate_size, step), large.intermediate_size})
+    return [replace(large, layers=layers, intermediate_size=width) for layers in range(small.layers, large.layers + 1) for width in widths]
 
 
 def _report(build: _Build, anchors: Sequence[Anchor], command: str, *, stopped: bool, curve_points: int = 0) -> ChainReport:
@@ -312,5 +313,5 @@ def _report(build: _Build, anchors: Sequence[Anchor], command: str, *, stopped: 
 
 def _summary(anchor: Anchor) -> AnchorSummary:
     sizes = anchor.dimensions
-    return AnchorSummary(anchor.number, anchor.parameters, sizes.layers, sizes.hidden, sizes.heads, sizes.neurons, anchor.validation_loss,
-                         anchor.tokens, anchor.seconds)
+    return AnchorSummary(anchor.number, anchor.parameters, sizes.layers, sizes.hidden, sizes.heads, sizes.intermediate_size,
+                         anchor.validation_loss, anchor.tokens, anchor.seconds)

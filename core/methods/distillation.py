@@ -28,8 +28,8 @@ from core.methods.evaluator import TRAINED, Evaluator, LanguageEvaluation, curve
 from core.methods.run_folder import RunFolder
 from core.methods.steps import Evaluate, Load, TrainingInputs, build_or_rebuild, load_inputs, steps_of, summary_of, train, variants_of
 from core.models import catalog
-from core.models.adapters import merged
-from core.models.loading import read_model
+from core.models.adapters import merge_adapters
+from core.models.loading import model_from_pretrained
 from core.recorder import CONTROL, STUDENT, Recorder, stop_if_requested
 from core.reports.model_card import write_folder_documents
 from core.reports.retention_card import Card
@@ -75,12 +75,12 @@ def distill(config: ExperimentConfig, recorder: Recorder, directory: Path, *, lo
             if variant == STUDENT:
                 _evaluate(evaluator, evaluation, STUDENT_BEFORE, student.model)
                 if inputs.teacher is not None:
-                    folder.save_model(BEFORE, merged(student.model), inputs.tokenizer, config.train.save_precision)
+                    folder.save_model(BEFORE, merge_adapters(student.model), inputs.tokenizer, config.train.save_precision)
             if not folder.has_model(variant):
                 train(inputs, student, variant, folder, recorder, _curve(inputs, evaluator, evaluation, variant, student))
-                folder.save_model(variant, merged(student.model), inputs.tokenizer, config.train.save_precision)
+                folder.save_model(variant, merge_adapters(student.model), inputs.tokenizer, config.train.save_precision)
             # What is evaluated is what was saved: read back, in whatever precision it was saved in.
-            saved = read_model(folder.path / variant, inputs.objective.name, torch.float32).to(inputs.device)
+            saved = model_from_pretrained(folder.path / variant, inputs.objective.name, torch.float32).to(inputs.device)
             _evaluate(evaluator, evaluation, TRAINED[variant], saved)
         return _finish(inputs, folder, recorder, command, retention)
 
@@ -135,7 +135,7 @@ def _retention_card(inputs: TrainingInputs, folder: RunFolder, recorder: Recorde
 
 def _shape(student: Student) -> dict[str, Any]:
     """Return the sizes of a student as reports hold them."""
-    plain = merged(student.model)
+    plain = merge_adapters(student.model)
     return {"parameters": plain.num_parameters(), "trainable_parameters": student.trainable_parameters,
             "layers": plain.config.get_text_config().num_hidden_layers, "layer_map": student.layer_map and list(student.layer_map)}
 

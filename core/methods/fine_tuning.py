@@ -24,11 +24,11 @@ from core.methods.evaluator import Evaluator
 from core.methods.run_folder import RunFolder
 from core.methods.steps import Load, summary_of
 from core.models import catalog, compatibility
-from core.models.adapters import merged
+from core.models.adapters import merge_adapters
 from core.models.architectures import plain_model
 from core.models.catalog import LoadedModel
-from core.models.forward import positions
-from core.models.loading import read_model
+from core.models.forward import max_positions
+from core.models.loading import model_from_pretrained
 from core.recorder import STUDENT, Recorder, stop_if_requested
 from core.reports.model_card import write_folder_documents
 from core.reports.run_report import RunReport, StudentSummary, TaskSummary
@@ -71,7 +71,7 @@ def tune(config: ExperimentConfig, recorder: Recorder, directory: Path, *, load:
         # What is evaluated is what was saved: read back, in whatever precision it was saved in.
         saved = inputs.saved(folder.path / STUDENT)
         evaluator.evaluate(STUDENT_AFTER, lambda: evaluate_task(saved, inputs.task, dtype=inputs.dtype),
-                           lambda: inputs.samples(saved.model, positions(saved.model)))
+                           lambda: inputs.samples(saved.model, max_positions(saved.model)))
     folder.remove_checkpoints()
     report = _report(inputs, folder, command, stopped=False)
     write_folder_documents(folder.path / STUDENT, config, report)
@@ -98,7 +98,7 @@ class _TaskInputs:
 
     def saved(self, folder: Path) -> LoadedModel:
         """Load the fine-tuned model."""
-        model = read_model(folder, self.task.kind, torch.float32).to(self.device).eval()
+        model = model_from_pretrained(folder, self.task.kind, torch.float32).to(self.device).eval()
         return replace(self.start, model=model, entry=replace(self.start.entry, task=self.task.kind))
 
     def samples(self, model: nn.Module, max_length: int) -> Iterator[tuple[str, str]]:
@@ -130,7 +130,7 @@ def _train(inputs: _TaskInputs, folder: RunFolder, recorder: Recorder, evaluator
     config, task, tokenizer = inputs.config, inputs.task, inputs.start.tokenizer
 
     def before(model: nn.Module, max_length: int) -> None:
-        plain = merged(model)
+        plain = merge_adapters(model)
         folder.progress.shape = {
             "parameters": plain.num_parameters(), "layers": inputs.start.entry.layers, "layer_map": None,
             "trainable_parameters": sum(each.numel() for each in model.parameters() if each.requires_grad)}

@@ -24,7 +24,7 @@ from core.methods.run_folder import RunFolder
 from core.models import compatibility
 from core.models.architectures import architecture_of, plain_model
 from core.models.catalog import LoadedModel
-from core.models.vocabulary import real_width
+from core.models.vocabulary import unpadded_width
 from core.recorder import CONTROL, STUDENT, Recorder, StopRequested, stop_if_requested
 from core.reports.run_report import ModelSummary
 from core.students.build import Student, build_student, student_from_checkpoint
@@ -195,7 +195,7 @@ def make_trainer(inputs: TrainingInputs, student: Student, variant: str, argumen
             setup = replace(setup, teacher=teacher.model, layer_map=matched)
     # The control is trained on the very logits that it is evaluated on, as the student is.
     models = (student.model, teacher.model) if teacher else (student.model,)
-    setup = replace(setup, vocabulary=real_width(inputs.tokenizer, *models))
+    setup = replace(setup, vocabulary=unpadded_width(inputs.tokenizer, *models))
     return DistillationTrainer(student.model, setup, inputs.data.train, arguments, variant=variant, recorder=recorder, dtype=inputs.dtype,
                                evaluate=evaluate, batches=inputs.objective.batches)
 

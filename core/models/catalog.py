@@ -18,7 +18,7 @@ import json
 import os
 import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,9 +28,9 @@ from core.errors import CompatibilityError, CorruptModelError, ModelError, Model
 from core.models import checkpoints, gguf, hub, pypi
 from core.models.architectures import architecture_of
 from core.models.checkpoints import ParameterCount, Task
-from core.models.dimensions import Dimensions
+from core.models.dimensions import Dimensions, as_record
 from core.models.header import ModelHeader, read_model_header
-from core.models.loading import read_model
+from core.models.loading import model_from_pretrained
 from core.system.files import atomic_directory
 from core.system.paths import HOUSE_MODELS, models_dir
 
@@ -83,7 +83,7 @@ class ModelEntry:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON: every attribute but the header, from which most of them follow."""
-        plain = asdict(replace(self, header=None))
+        plain = as_record(replace(self, header=None))
         del plain["header"]
         return plain
 
@@ -170,15 +170,15 @@ def load(reference: str, device: torch.device | str = "cpu", dtype: torch.dtype 
     folder = _converted(entry) if entry.kind == "gguf" else entry.path
     device = torch.device(device)
     try:
-        model, report = read_model(
+        model, report = model_from_pretrained(
             folder, entry.task, dtype or resolve_precision("auto", device), use_safetensors=True, trust_remote_code=False,
             local_files_only=True, ignore_mismatched_sizes=True, output_loading_info=True)
     except (StrictDataclassError, ValueError, KeyError, TypeError, OSError) as error:
         raise CorruptModelError(f"'{reference}' cannot be loaded: {str(error).strip().splitlines()[0]}", "",
                            "Download or export the model again.") from error
     wrong = sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])})
-    anatomy = architecture_of(model.config)
-    of_head = tuple(f"{part}." for part in (*anatomy.beside_base, anatomy.head))
+    architecture = architecture_of(model.config)
+    of_head = tuple(f"{part}." for part in (*architecture.non_base_modules, architecture.head))
     if wrong and entry.task == "masked" and all(key.startswith(of_head) for key in report["missing_keys"]):
         raise CompatibilityError(f"'{reference}' has no masked-language head: it cannot fill a blank.",
                                  "A checkpoint with the head that its encoder was trained with was expected.",
@@ -234,7 +234,7 @@ def _trained_length(folder: Path) -> int | None:
 
 def _file(path: Path, name: str) -> ModelEntry:
     if path.suffix in checkpoints.PICKLE_SUFFIXES:
-        raise checkpoints.unsafe(f"'{path}' is a pickle file.")
+        raise checkpoints.unsafe_weights_error(f"'{path}' is a pickle file.")
     if path.suffix != ".gguf":
         raise ModelNotFoundError(f"'{path}' is a file.", "A model's folder or a .gguf file was expected.",
                             f"Give its folder: {path.parent}" if path.suffix == ".safetensors" else "")

@@ -1,7 +1,7 @@
-"""Model folders as files: what their headers say, counted and checked without loading a weight.
+"""Read a model folder's configuration and tensor headers, count its parameters and hash its weights, without torch.
 
 A safetensors file begins with the length of its header (8 bytes, little-endian), then the header as JSON: for each tensor
-its type, shape and place. That is enough to count the parameters of a student at any depth. torch is never imported here.
+its type, shape and offsets. That is enough to count the parameters of a student at any depth.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 Tensor = TypeVar("Tensor")
-Task = Literal["causal", "masked", "classification", "question_answering"]  # what a model's head is for
+Task = Literal["causal", "masked", "classification", "question_answering"]  # of a model's head
 TASK_DESCRIPTIONS: dict[Task, str] = {"causal": "predicts the next token", "masked": "fills blanks", "classification": "classifies texts",
                          "question_answering": "finds answers in a text"}
 
@@ -31,12 +31,12 @@ WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
 
-_LARGEST_HEADER = 100 * 2**20  # bytes; the format's own limit
+_MAX_HEADER_BYTES = 100 * 2**20  # the format's own limit
 
 
 @dataclass(frozen=True, slots=True)
 class TensorInfo:
-    """One tensor in a file: its type (F32, BF16, ...), its shape and its first and last byte + 1 within the file."""
+    """One tensor in a file: its type (F32, BF16, ...), its shape, and its byte offsets `start` to `end` (exclusive) within the file."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -65,12 +65,12 @@ class ParameterCount:
         return self.with_blocks(range(len(self.blocks)))
 
     def with_blocks(self, layer_map: Iterable[int]) -> int:
-        """The total of a model that keeps only these blocks: a student's, known before it is built."""
+        """Return the total of a model that keeps only these blocks: a student's, known before it is built."""
         return self.embeddings + self.head + self.other + sum(self.blocks[block] for block in layer_map)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The plain data of a model folder's ``config.json``.
+    """Read the plain data of a model folder's ``config.json``.
 
     Raises:
         ModelNotFoundError: the folder holds no model.
@@ -98,7 +98,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def check_config(config: Any, model: str) -> None:
-    """Refuse a configuration that is none, or that announces what cannot be read; `model` names it in messages.
+    """Refuse a configuration of an unsupported architecture, head or quantisation; `model` names it in messages.
 
     Raises:
         CorruptModelError, UnsupportedModelError: as `read_config` does.
@@ -112,7 +112,7 @@ def check_config(config: Any, model: str) -> None:
 
 
 def task_of(config: Mapping[str, Any]) -> Task:
-    """What a model's head is for, from the plain data of its ``config.json``: its class says it, else its architecture.
+    """Return what a model's head is for: by the class that its plain ``config.json`` names, else by its architecture.
 
     Raises:
         UnsupportedModelError: a head of another kind.
@@ -131,7 +131,7 @@ def task_of(config: Mapping[str, Any]) -> Task:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a model folder.
+    """List the safetensors files of a model folder.
 
     Raises:
         UnsafeModelError: the weights are there as pickle only.
@@ -151,18 +151,18 @@ def weight_files(folder: Path) -> list[Path]:
         return [folder / name for name in names]
     pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLE_SUFFIXES)
     if pickles:
-        raise unsafe(f"The weights in '{folder}' are pickle files ({', '.join(pickles[:3])}).")
+        raise unsafe_weights_error(f"The weights in '{folder}' are pickle files ({', '.join(pickles[:3])}).")
     raise CorruptModelError(f"'{folder}' holds no weights.", f"A file {WEIGHTS} was expected.", "Download or export the model again.")
 
 
-def unsafe(given: str) -> UnsafeModelError:
-    """The error for weights that could run code when they are read."""
+def unsafe_weights_error(given: str) -> UnsafeModelError:
+    """Return the error for weights that could run code when they are read."""
     return UnsafeModelError(given, "Only safetensors and GGUF are read, because a pickle can run any code.",
                        "Ask for the model's safetensors files, or save it again with save_pretrained.")
 
 
 def read_header(path: Path) -> dict[str, TensorInfo]:
-    """The tensors of a safetensors file by name, checked against the file's size.
+    """Read the tensors of a safetensors file by name, checked against the file's size.
 
     Raises:
         CorruptModelError: truncated, or not a safetensors file.
@@ -173,7 +173,7 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
         if start == b"version ":
             raise CorruptModelError(f"'{path}' is a Git LFS pointer, not the weights.", "", "Run 'git lfs pull' in its repository.")
         length = int.from_bytes(start, "little")
-        text = file.read(length) if len(start) == 8 and 2 <= length <= min(size - 8, _LARGEST_HEADER) else b""
+        text = file.read(length) if len(start) == 8 and 2 <= length <= min(size - 8, _MAX_HEADER_BYTES) else b""
     try:
         tensors = {name: TensorInfo(entry["dtype"], tuple(entry["shape"]), *(8 + length + offset for offset in entry["data_offsets"]))
                    for name, entry in json.loads(text).items() if name != "__metadata__"}
@@ -187,11 +187,11 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
 
 
 def parameter_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
-    """The shape of every tensor in a model folder, from the headers alone. Raises as `weight_files` and `read_header` do."""
+    """Read the shape of every tensor in a model folder, from the headers alone. Raises as `weight_files` and `read_header` do."""
     return {name: tensor.shape for path in weight_files(folder) for name, tensor in read_header(path).items()}
 
 
-def count(shapes: Mapping[str, Sequence[int]], config: Mapping[str, Any]) -> ParameterCount:
+def count_parameters(shapes: Mapping[str, Sequence[int]], config: Mapping[str, Any]) -> ParameterCount:
     """Count parameters by part.
 
     Args:
@@ -201,17 +201,18 @@ def count(shapes: Mapping[str, Sequence[int]], config: Mapping[str, Any]) -> Par
     Raises:
         CorruptModelError: the blocks are not those that the configuration announces.
     """
-    anatomy = architecture_of(config)
-    depth = anatomy.dimension(config, anatomy.depth_key)
+    architecture = architecture_of(config)
+    depth = architecture.dimension(config, architecture.depth_key)
+    looked_up = tuple(f"{part}." for part in (architecture.embeddings, architecture.positions, architecture.token_types) if part)
     blocks, embeddings, head, other = [0] * depth, 0, 0, 0
-    for name, shape in parameters(shapes, config):
-        block, numbers = anatomy.block_of(name), math.prod(shape)
+    for name, shape in canonical_parameters(shapes, config):
+        block, numbers = architecture.block_of(name), math.prod(shape)
         if block is not None:
             blocks += [0] * (block + 1 - len(blocks))
             blocks[block] += numbers
-        elif name.startswith(f"{anatomy.head}."):
+        elif name.startswith(f"{architecture.head}."):
             head += numbers
-        elif name.startswith(tuple(f"{part}." for part in (anatomy.embeddings, anatomy.positions, anatomy.token_types) if part)):
+        elif name.startswith(looked_up):
             embeddings += numbers
         else:
             other += numbers
@@ -221,40 +222,40 @@ def count(shapes: Mapping[str, Sequence[int]], config: Mapping[str, Any]) -> Par
     return ParameterCount(embeddings, tuple(blocks), head, other)
 
 
-def parameters(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
-    """The parameters among a checkpoint's tensors by canonical name: no constants, tied weights once, no parts of other heads."""
-    anatomy, seen = architecture_of(config), set()
-    is_tied = anatomy.is_tied(config)
-    tied = {f"{anatomy.head}.weight"} if is_tied else set()
+def canonical_parameters(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
+    """Yield the parameters among a checkpoint's tensors by canonical name: no buffers, tied weights once, no parts of other heads."""
+    architecture, seen = architecture_of(config), set()
+    is_tied = architecture.is_tied(config)
+    tied = {f"{architecture.head}.weight"} if is_tied else set()
     language_model = task_of(config) in ("causal", "masked")
     for name, tensor in tensors.items():
-        # Untied, what an alias names is a tensor of its own.
-        canonical = anatomy.canonical(name) if is_tied or name not in anatomy.aliases else name
-        if canonical is None or canonical in tied | seen or (language_model and re.search(anatomy.unused, canonical)):
+        # An alias names the same tensor only in a tied model.
+        canonical = architecture.canonical(name) if is_tied or name not in architecture.aliases else name
+        if canonical is None or canonical in tied | seen or (language_model and re.search(architecture.unused_pattern, canonical)):
             continue
         seen.add(canonical)
         yield canonical, tensor
 
 
 def weights_hash(folder: Path) -> str:
-    """Twelve hexadecimal digits of a model folder's weights, whatever their order, files and float format.
+    """Return twelve hexadecimal digits that identify a model folder's weights, whatever their order, files and float format.
 
     Equal to `loaded_hash` of the model loaded from it, unless loading rounded the weights.
     """
     config, places = read_config(folder), {}
     for path in weight_files(folder):
         places |= {name: (path, tensor) for name, tensor in read_header(path).items()}
-    return _digest((name, lambda place=place: _read_tensor(*place)) for name, place in parameters(places, config))
+    return _digest((name, lambda place=place: _read_tensor(*place)) for name, place in canonical_parameters(places, config))
 
 
 def loaded_hash(model: PreTrainedModel) -> str:
-    """Twelve hexadecimal digits of the weights that a model holds in memory right now; see `weights_hash`."""
-    weights = dict(parameters(model.state_dict(), model.config.to_dict()))
+    """Return the same digits for the weights that a model holds in memory now; see `weights_hash`."""
+    weights = dict(canonical_parameters(model.state_dict(), model.config.to_dict()))
     return _digest((name, lambda weight=weight: weight.detach().float().cpu().numpy()) for name, weight in weights.items())
 
 
 def _digest(weights: Iterable[tuple[str, Callable[[], np.ndarray]]]) -> str:
-    """sha256 over name, shape and fp32 values of each tensor, by name; one tensor is in memory at a time."""
+    """Hash name, shape and fp32 values of each tensor in order of names with sha256; one tensor is in memory at a time."""
     digest = hashlib.sha256()
     for name, read in sorted(weights):
         array = read()
@@ -264,7 +265,7 @@ def _digest(weights: Iterable[tuple[str, Callable[[], np.ndarray]]]) -> str:
 
 
 def _read_tensor(path: Path, tensor: TensorInfo) -> np.ndarray:
-    """One tensor's values in fp32."""
+    """Read one tensor's values in fp32."""
     import numpy as np
 
     stored = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}.get(tensor.dtype)

@@ -16,7 +16,7 @@ from core.errors import (
 from core.models.architectures import Objective
 from core.models.catalog import LoadedModel, ModelEntry
 from core.models.checkpoints import TASK_DESCRIPTIONS, Task
-from core.models.vocabulary import real_width, vocabulary_size
+from core.models.vocabulary import unpadded_width, vocabulary_size
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -160,7 +160,7 @@ def require_compatible(teacher: LoadedModel, student: LoadedModel) -> int:
         CompatibilityError: the tokenizers differ.
     """
     shared = require_shared_vocabulary(teacher.tokenizer, student.tokenizer)
-    return min(shared, *(real_width(loaded.tokenizer, loaded.model) for loaded in (teacher, student)))
+    return min(shared, *(unpadded_width(loaded.tokenizer, loaded.model) for loaded in (teacher, student)))
 
 
 def same_vocabulary(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase) -> bool:

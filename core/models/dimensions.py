@@ -1,4 +1,4 @@
-"""The sizes that make a model larger or smaller, read from a configuration and written into one, without torch.
+"""Read the sizes that make a model larger or smaller from a configuration, and write them into one, without torch.
 
     parameters(dimensions) = sum over parameters of the product of their axes
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from core.config import StudentSpec
@@ -21,16 +21,26 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
 
+# Name in files and JSON since 0.1.0 -> attribute.
+_ATTRIBUTES = {"intermediate": "intermediate_size"}
+_STORED = {attribute: name for name, attribute in _ATTRIBUTES.items()}
+
+
+def as_record(value: Any) -> dict[str, Any]:
+    """Return a dataclass as plain data, with the `Dimensions` in it under the names that files and JSON have for them."""
+    return asdict(value, dict_factory=lambda pairs: {_STORED.get(name, name): each for name, each in pairs})
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Dimensions:
-    """Sizes of a model.
+    """A model's depth and widths.
 
     Attributes:
         layers: blocks.
         hidden: channels of the residual stream.
         heads, key_value_heads: query heads of a block, and the key and value heads that groups of them share.
         head_size: channels of one head.
-        neurons: inner width of the feed-forward part.
+        intermediate_size: inner width of the feed-forward part.
     """
 
     layers: int
@@ -38,34 +48,41 @@ class Dimensions:
     heads: int
     key_value_heads: int
     head_size: int
-    neurons: int
+    intermediate_size: int
 
     @classmethod
-    def of(cls, config: PreTrainedConfig | Mapping[str, Any]) -> Dimensions:
-        """From a configuration, as an object or as the plain data of ``config.json``. Raises UnsupportedModelError, CorruptModelError."""
+    def from_config(cls, config: PreTrainedConfig | Mapping[str, Any]) -> Dimensions:
+        """Read the sizes of a configuration, an object or plain data. Raises UnsupportedModelError, CorruptModelError."""
         plain = config if isinstance(config, Mapping) else config.to_dict()
-        anatomy = architecture_of(plain)
-        layers, hidden, heads = (anatomy.dimension(plain, key) for key in (anatomy.depth_key, anatomy.width_key, anatomy.heads_key))
+        architecture = architecture_of(plain)
+        keys = (architecture.depth_key, architecture.width_key, architecture.heads_key)
+        layers, hidden, heads = (architecture.dimension(plain, key) for key in keys)
         return cls(layers, hidden, heads,
-                   key_value_heads=plain.get(anatomy.key_value_heads_key) or heads if anatomy.key_value_heads_key else heads,
-                   head_size=(plain.get(anatomy.head_size_key) if anatomy.head_size_key else None) or hidden // heads,
-                   neurons=plain.get(anatomy.neurons_key) or 4 * hidden)
+                   key_value_heads=plain.get(architecture.key_value_heads_key) or heads if architecture.key_value_heads_key else heads,
+                   head_size=(plain.get(architecture.head_size_key) if architecture.head_size_key else None) or hidden // heads,
+                   intermediate_size=plain.get(architecture.intermediate_size_key) or 4 * hidden)
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, int]) -> Dimensions:
+        """Read sizes from a chain, a made model's record or the engine's answer; see `as_record`."""
+        return cls(**{_ATTRIBUTES.get(name, name): value for name, value in plain.items()})
 
     @property
-    def group(self) -> int:
-        """Query heads that share one key and value head."""
+    def group_size(self) -> int:
+        """Return the number of query heads that share one key and value head."""
         return self.heads // self.key_value_heads
 
-    def size(self, axis: str) -> int:
-        """Length of one of `core.models.architectures.AXES`. Raises KeyError for ``-``, whose length does not depend on these sizes."""
-        return {"read": self.hidden, "written": self.hidden, "gain": self.hidden, "shift": self.hidden,
-                "heads": self.heads * self.head_size, "kv": self.key_value_heads * self.head_size,
-                "qkv": 3 * self.heads * self.head_size, "qkv_head": 3 * self.heads * self.head_size, "neurons": self.neurons}[axis]
+    def axis_length(self, axis: str) -> int:
+        """Return the length of one of `core.models.architectures.AXES`. Raises KeyError for ``-``, which these sizes leave open."""
+        head_channels = self.heads * self.head_size
+        return {"hidden_in": self.hidden, "hidden_out": self.hidden, "norm_weight": self.hidden, "norm_bias": self.hidden,
+                "heads": head_channels, "kv": self.key_value_heads * self.head_size, "qkv": 3 * head_channels,
+                "qkv_head": 3 * head_channels, "intermediate": self.intermediate_size}[axis]
 
-    def with_width(self, hidden: int | None = None, neurons: int | None = None, layers: int | None = None) -> Dimensions:
-        """Other sizes of the same family: heads keep their size and their groups, so the width moves in whole groups of heads.
+    def with_width(self, hidden: int | None = None, intermediate_size: int | None = None, layers: int | None = None) -> Dimensions:
+        """Return other sizes of the same family: heads keep their size and groups, so the width changes by whole head groups.
 
-        The feed-forward part keeps its ratio to the width where `neurons` is not given.
+        The feed-forward part keeps its ratio to the width where `intermediate_size` is not given.
 
         Raises:
             ConfigError: a width that no whole number of head groups fills.
@@ -74,26 +91,27 @@ class Dimensions:
         step = self.width_step
         if hidden < step or hidden % step:
             lower, upper = max(step, hidden // step * step), (hidden // step + 1) * step
-            raise ConfigError(f"A width of {hidden} channels was asked for.",
-                              f"Heads of {self.head_size} channels in groups of {self.group} need a multiple of {step}.",
+            raise ConfigError(f"A width of {hidden} channels was requested.",
+                              f"Heads of {self.head_size} channels in groups of {self.group_size} need a multiple of {step}.",
                               f"Use {lower} or {upper}.")
         key_value_heads = self.key_value_heads * hidden // self.hidden
-        return replace(self, hidden=hidden, key_value_heads=key_value_heads, heads=key_value_heads * self.group,
-                       neurons=neurons or max(1, round(self.neurons * hidden / self.hidden)), layers=layers or self.layers)
+        in_proportion = max(1, round(self.intermediate_size * hidden / self.hidden))
+        return replace(self, hidden=hidden, key_value_heads=key_value_heads, heads=key_value_heads * self.group_size,
+                       intermediate_size=intermediate_size or in_proportion, layers=layers or self.layers)
 
     @property
     def width_step(self) -> int:
-        """The smallest step of the width: the channels that belong to one key and value head."""
+        """Return the smallest step of the width: the channels that belong to one key and value head."""
         return self.hidden // math.gcd(self.hidden, self.key_value_heads)
 
 
 def student_dimensions(spec: StudentSpec, teacher: Dimensions) -> Dimensions:
-    """The widths of a student, at the teacher's depth.
+    """Return the sizes of a student at its own widths and the teacher's depth.
 
     Raises:
         ConfigError: wider than the teacher, or a width that no whole number of head groups fills.
     """
-    for name, wanted, there in (("hidden", spec.hidden, teacher.hidden), ("feed_forward", spec.feed_forward, teacher.neurons)):
+    for name, wanted, there in (("hidden", spec.hidden, teacher.hidden), ("feed_forward", spec.feed_forward, teacher.intermediate_size)):
         if wanted is not None and wanted > there:
             raise ConfigError(f"student.{name} is {wanted}.", f"The teacher has {there}, so {there} at most was expected.",
                               f"Set student.{name} to {there} or less.")
@@ -101,34 +119,35 @@ def student_dimensions(spec: StudentSpec, teacher: Dimensions) -> Dimensions:
 
 
 def with_dimensions(config: PreTrainedConfig, wanted: Dimensions) -> PreTrainedConfig:
-    """A copy of a configuration with other widths; the depth is `core.models.architectures.with_blocks`' business.
+    """Return a copy of a configuration with other widths; `core.models.architectures.with_blocks` changes the depth.
 
     Raises:
         ConfigError: an architecture whose heads always fill the width, and sizes where they do not.
     """
-    anatomy, result = architecture_of(config), copy.deepcopy(config)
-    if anatomy.head_size_key is None and wanted.heads * wanted.head_size != wanted.hidden:
-        raise ConfigError(f"{wanted.heads} heads of {wanted.head_size} channels and a width of {wanted.hidden} were asked for.",
-                          f"In a {anatomy.model_type} model the heads fill the width.")
-    setattr(result, anatomy.width_key, wanted.hidden)
-    setattr(result, anatomy.heads_key, wanted.heads)
-    setattr(result, anatomy.neurons_key, wanted.neurons)
-    if anatomy.key_value_heads_key:
-        setattr(result, anatomy.key_value_heads_key, wanted.key_value_heads)
-    if anatomy.head_size_key:
-        setattr(result, anatomy.head_size_key, wanted.head_size)
+    architecture, result = architecture_of(config), copy.deepcopy(config)
+    if architecture.head_size_key is None and wanted.heads * wanted.head_size != wanted.hidden:
+        raise ConfigError(f"{wanted.heads} heads of {wanted.head_size} channels and a width of {wanted.hidden} were requested.",
+                          f"In a {architecture.model_type} model the heads fill the width.")
+    setattr(result, architecture.width_key, wanted.hidden)
+    setattr(result, architecture.heads_key, wanted.heads)
+    setattr(result, architecture.intermediate_size_key, wanted.intermediate_size)
+    if architecture.key_value_heads_key:
+        setattr(result, architecture.key_value_heads_key, wanted.key_value_heads)
+    if architecture.head_size_key:
+        setattr(result, architecture.head_size_key, wanted.head_size)
     return result
 
 
 def shapes_at(shapes: Mapping[str, tuple[int, ...]], config: Mapping[str, Any], wanted: Dimensions) -> dict[str, tuple[int, ...]]:
-    """The shapes of a model's parameters at other widths and the same depth.
+    """Return the shapes of a model's parameters at other widths and the same depth.
 
     Args:
-        shapes: by canonical name, as `core.models.checkpoints.parameters` gives them.
+        shapes: by canonical name, as `core.models.checkpoints.canonical_parameters` gives them.
         config: the plain data of its ``config.json``.
     """
-    anatomy = architecture_of(config)
-    return {name: tuple(length if axis == "-" else wanted.size(axis) for length, axis in zip(shape, anatomy.axes_of(name), strict=True))
+    architecture = architecture_of(config)
+    return {name: tuple(length if axis == "-" else wanted.axis_length(axis)
+                        for length, axis in zip(shape, architecture.axes_of(name), strict=True))
             for name, shape in shapes.items()}
 
 
@@ -136,19 +155,20 @@ class ParameterCounter:
     """Counts the parameters of models of one family at any dimensions.
 
     Args:
-        shapes: the parameters of one member by canonical name (tied weights once), as `core.models.checkpoints.parameters` gives them.
+        shapes: the parameters of one member by canonical name (tied weights once), as
+            `core.models.checkpoints.canonical_parameters` gives them.
         config: the plain data of its ``config.json``.
     """
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]) -> None:
-        anatomy = architecture_of(config)
+        architecture = architecture_of(config)
         self._config = config
         self._known: dict[Dimensions, int] = {}
-        self._outer = {name: shape for name, shape in shapes.items() if anatomy.block_of(name) is None}
-        self._inner = {name: shape for name, shape in shapes.items() if anatomy.block_of(name) == 0}
+        self._outer = {name: shape for name, shape in shapes.items() if architecture.block_of(name) is None}
+        self._inner = {name: shape for name, shape in shapes.items() if architecture.block_of(name) == 0}
 
     def __call__(self, dimensions: Dimensions) -> int:
-        """Parameters, tied weights once."""
+        """Return the number of parameters, tied weights once."""
         if dimensions not in self._known:
             self._known[dimensions] = self._count(dimensions)
         return self._known[dimensions]

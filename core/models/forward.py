@@ -51,7 +51,7 @@ class States:
     """
 
     hidden: tuple[Tensor | None, ...]
-    before_head: Tensor
+    head_input: Tensor
 
     @property
     def last(self) -> Tensor:
@@ -59,7 +59,7 @@ class States:
         return self.hidden[-1]
 
 
-def forward(model: nn.Module, input_ids: Tensor, attention_mask: Tensor | None = None, *, every: bool = False) -> States:
+def forward(model: nn.Module, input_ids: Tensor, attention_mask: Tensor | None = None, *, all_hidden_states: bool = False) -> States:
     """Run a model whose output head computes one position only.
 
     The whole model is called, so that wrappers for several processes see it.
@@ -68,9 +68,9 @@ def forward(model: nn.Module, input_ids: Tensor, attention_mask: Tensor | None =
         input_ids: (B, T).
         attention_mask: (B, T), 1 at tokens and 0 at padding; masked models need it. A causal model does without: padding stands on the
             right, where causal attention cannot see it from a real position.
-        every: keep the states of all blocks.
+        all_hidden_states: keep the states of all blocks.
     """
-    asked = True if every else [-1]
+    asked = True if all_hidden_states else [-1]
     if architecture_of(plain_model(model).config).objective == "causal":
         hidden = model(input_ids=input_ids, output_hidden_states=asked, logits_to_keep=1, use_cache=False).hidden_states
         return States(hidden, hidden[-1])
@@ -89,7 +89,7 @@ def forward(model: nn.Module, input_ids: Tensor, attention_mask: Tensor | None =
 
 
 @contextmanager
-def evaluating(*models: Any) -> Iterator[None]:
+def eval_mode(*models: Any) -> Iterator[None]:
     """Inference mode with dropout off; every model goes back to the mode that it was in."""
     before = [model.training for model in models]
     try:
@@ -102,11 +102,11 @@ def evaluating(*models: Any) -> Iterator[None]:
             model.train(training)
 
 
-def takes_token_types(model: PreTrainedModel) -> bool:
+def uses_token_types(model: PreTrainedModel) -> bool:
     """Whether the model tells two texts of a pair apart by a type of their tokens."""
     return "token_type_ids" in inspect.signature(model.forward).parameters and getattr(model.config, "type_vocab_size", 0) > 1
 
 
-def positions(*models: Any) -> int:
+def max_positions(*models: Any) -> int:
     """Tokens of the longest sequence that all of them read."""
     return min(architecture_of(model.config).context(model.config.to_dict()) for model in models)

@@ -16,7 +16,7 @@ from typing import Any
 
 from core.errors import CorruptModelError, UnsupportedModelError
 from core.models.architectures import ARCHITECTURE_SPECS, ArchitectureSpec
-from core.models.loading import read_model
+from core.models.loading import model_from_pretrained
 
 # Those of ARCHITECTURE_SPECS that the GGUF format and Transformers' reader share, under the same name in both.
 ARCHITECTURES = ("llama", "qwen2", "qwen3", "gpt2")
@@ -38,35 +38,35 @@ class GgufHeader:
     shapes: dict[str, tuple[int, ...]]
 
     @property
-    def anatomy(self) -> ArchitectureSpec:
+    def architecture(self) -> ArchitectureSpec:
         return ARCHITECTURE_SPECS[self.metadata["general.architecture"]]
 
     def config(self) -> dict[str, Any]:
         """The plain configuration, as far as `core.models.checkpoints` and the catalogue need it."""
-        anatomy = self.anatomy
+        architecture = self.architecture
 
         def entry(key: str) -> Any:
-            return self.metadata.get(f"{anatomy.model_type}.{key}")
+            return self.metadata.get(f"{architecture.model_type}.{key}")
 
         return {
-            "model_type": anatomy.model_type,
-            anatomy.depth_key: entry("block_count"),
-            anatomy.width_key: entry("embedding_length"),
-            anatomy.heads_key: entry("attention.head_count"),
-            anatomy.context_key: entry("context_length"),
+            "model_type": architecture.model_type,
+            architecture.depth_key: entry("block_count"),
+            architecture.width_key: entry("embedding_length"),
+            architecture.heads_key: entry("attention.head_count"),
+            architecture.context_key: entry("context_length"),
             "vocab_size": self.shapes.get("token_embd.weight", (None,))[0],
             "tie_word_embeddings": "output.weight" not in self.shapes,
         }
 
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
-        """The tensors' shapes under names that `core.models.checkpoints.count` can sort into parts."""
-        anatomy = self.anatomy
-        parts = {"token_embd": anatomy.embeddings, "position_embd": anatomy.positions, "output_norm": anatomy.final_norm,
-                 "output": anatomy.head}
+        """The tensors' shapes under names that `core.models.checkpoints.count_parameters` can sort into parts."""
+        architecture = self.architecture
+        parts = {"token_embd": architecture.embeddings, "position_embd": architecture.positions, "output_norm": architecture.final_norm,
+                 "output": architecture.head}
         shapes = {}
         for name, shape in self.shapes.items():
             module, _, kind = name.rpartition(".")
-            shapes[f"{parts[module]}.{kind}" if parts.get(module) else re.sub(r"^blk\.", f"{anatomy.blocks}.", name)] = shape
+            shapes[f"{parts[module]}.{kind}" if parts.get(module) else re.sub(r"^blk\.", f"{architecture.blocks}.", name)] = shape
         return shapes
 
 
@@ -102,7 +102,7 @@ def convert(source: Path, folder: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
     _set_pre_tokenizer(tokenizer, read_header(source).metadata.get("tokenizer.ggml.pre"))
     # Dequantised while it loads, the model is a plain one; otherwise it would refuse to be saved.
-    model, report = read_model(
+    model, report = model_from_pretrained(
         source.parent, "causal", torch.float16, gguf_file=source.name, quantization_config=GgufConfig(dequantize=True),
         output_loading_info=True)
     if report["missing_keys"]:

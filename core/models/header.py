@@ -58,17 +58,17 @@ class ModelHeader:
     @cached_property
     def parameters(self) -> Mapping[str, Shape]:
         """Shapes by canonical name, tied weights once, without constants and the parts of other heads."""
-        return dict(checkpoints.parameters(self.shapes, self.config))
+        return dict(checkpoints.canonical_parameters(self.shapes, self.config))
 
     @cached_property
     def counts(self) -> ParameterCount:
         """Numbers of parameters by part."""
-        return checkpoints.count(self.shapes, self.config)
+        return checkpoints.count_parameters(self.shapes, self.config)
 
     @cached_property
     def dimensions(self) -> Dimensions:
         """All sizes that depth and width depend on."""
-        return Dimensions.of(self.config)
+        return Dimensions.from_config(self.config)
 
     @property
     def vocabulary(self) -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import CorruptModelError, ModelError, ModelNotFoundError, NetworkError
-from core.models.checkpoints import INDEX, PICKLE_SUFFIXES, TOKENIZER_FILES, WEIGHTS, check_config, unsafe, weight_files
+from core.models.checkpoints import INDEX, PICKLE_SUFFIXES, TOKENIZER_FILES, WEIGHTS, check_config, unsafe_weights_error, weight_files
 
 ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 
@@ -106,7 +106,7 @@ def _wanted(files: dict[str, int], repository: str) -> dict[str, int]:
     elif INDEX in files:
         weights = [INDEX, *(name for name in files if re.fullmatch(r"model-\d+-of-\d+\.safetensors", name))]
     elif any(name.endswith(PICKLE_SUFFIXES) for name in files):
-        raise unsafe(f"'{repository}' offers its weights as pickle files only.")
+        raise unsafe_weights_error(f"'{repository}' offers its weights as pickle files only.")
     else:
         raise ModelError(f"'{repository}' offers no weights in Transformers' own layout.", f"A file {WEIGHTS} was expected.",
                          "If it offers GGUF files, download one and give its path." if any(n.endswith(".gguf") for n in files) else "")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MODEL_INIT_LOCK = threading.Lock()
 
 
-def new_model(config: PreTrainedConfig, task: Task, dtype: torch.dtype, seed: int | None = None) -> PreTrainedModel:
+def model_from_config(config: PreTrainedConfig, task: Task, dtype: torch.dtype, seed: int | None = None) -> PreTrainedModel:
     """A model with new weights, in training mode.
 
     Args:
@@ -42,7 +42,7 @@ def new_model(config: PreTrainedConfig, task: Task, dtype: torch.dtype, seed: in
         return _auto_class(task).from_config(config, dtype=dtype)
 
 
-def read_model(folder: Path, task: Task, dtype: torch.dtype, **options: Any) -> Any:
+def model_from_pretrained(folder: Path, task: Task, dtype: torch.dtype, **options: Any) -> Any:
     """What `from_pretrained` gives for that folder and these options: a model in evaluation mode, with its report if one is asked for."""
     with MODEL_INIT_LOCK:
         return _auto_class(task).from_pretrained(folder, dtype=dtype, **options)

@@ -10,6 +10,6 @@ def vocabulary_size(tokenizer: Any) -> int:
     return max(tokenizer.get_vocab().values()) + 1
 
 
-def real_width(tokenizer: Any, *models: Any) -> int:
+def unpadded_width(tokenizer: Any, *models: Any) -> int:
     """Logits that count wherever `models` are trained or compared: families pad their embeddings beyond the tokenizer."""
     return min(vocabulary_size(tokenizer), *(model.get_output_embeddings().weight.shape[0] for model in models))

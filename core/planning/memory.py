@@ -52,7 +52,7 @@ class ModelShape:
         drops: whether training drops activations.
     """
 
-    anatomy: ArchitectureSpec
+    architecture: ArchitectureSpec
     hidden: int
     heads: int
     vocabulary: int
@@ -73,13 +73,13 @@ class ModelShape:
         """The shape of a student that keeps these blocks, with the dropout that `core.models.architectures.with_blocks` leaves it."""
         counts = replace(self.counts, blocks=tuple(self.counts.blocks[block] for block in layer_map))
         return replace(self, projections=tuple(self.projections[block] for block in layer_map), counts=counts,
-                       drops=self.drops and self.anatomy.objective == "masked")
+                       drops=self.drops and self.architecture.objective == "masked")
 
     def as_distilbert(self) -> ModelShape:
         """The shape of a BERT's DistilBERT, which has no token types; see `core.students.distilbert`."""
         unused = self.vocabulary if self.counts.head > self.vocabulary else 0  # untied, BERT's head has its bias twice
         counts = replace(self.counts, embeddings=self.counts.embeddings - self.token_types, other=self.counts.other - unused)
-        return replace(self, anatomy=ARCHITECTURE_SPECS["distilbert"], counts=counts, token_types=0)
+        return replace(self, architecture=ARCHITECTURE_SPECS["distilbert"], counts=counts, token_types=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,17 +98,17 @@ class Memory:
 
 def shape_of(entry: ModelEntry) -> ModelShape:
     """Return the shape of a model of the catalogue: exact from a header of safetensors, otherwise estimated from its counts."""
-    anatomy, header = ARCHITECTURE_SPECS[entry.architecture], entry.header
+    architecture, header = ARCHITECTURE_SPECS[entry.architecture], entry.header
     if header is not None and header.format == "safetensors":
-        projections = _projections(header.parameters, anatomy, entry.layers)
-        token_types = math.prod(header.parameters.get(f"{anatomy.token_types}.weight", (0,)))
+        projections = _projections(header.parameters, architecture, entry.layers)
+        token_types = math.prod(header.parameters.get(f"{architecture.token_types}.weight", (0,)))
         drops = header.uses_dropout
     else:
         # One side of nearly every projection is the width D, so a block of n of them with P parameters has n D + P / D.
-        projections = tuple(len(anatomy.projections) * entry.hidden + block // entry.hidden for block in entry.counts.blocks)
+        projections = tuple(len(architecture.projections) * entry.hidden + block // entry.hidden for block in entry.counts.blocks)
         # As published BERT models have them.
-        token_types, drops = 2 * entry.hidden if anatomy.token_types else 0, anatomy.objective == "masked"
-    return ModelShape(anatomy, entry.hidden, entry.heads, entry.vocabulary, projections, entry.counts, token_types, drops)
+        token_types, drops = 2 * entry.hidden if architecture.token_types else 0, architecture.objective == "masked"
+    return ModelShape(architecture, entry.hidden, entry.heads, entry.vocabulary, projections, entry.counts, token_types, drops)
 
 
 def narrowed(entry: ModelEntry, wanted: Dimensions) -> ModelShape:
@@ -123,16 +123,16 @@ def narrowed(entry: ModelEntry, wanted: Dimensions) -> ModelShape:
         raise ModelError(f"The files of '{entry.name}' are not here as a folder.", "A width is planned from a model's own matrices.",
                          "Fetch it first.", suggestion=FetchModel(entry.name))
     shapes = shapes_at(header.parameters, header.config, wanted)
-    anatomy = ARCHITECTURE_SPECS[entry.architecture]
-    return ModelShape(anatomy, wanted.hidden, wanted.heads, entry.vocabulary, _projections(shapes, anatomy, entry.layers),
-                 checkpoints.count(shapes, header.config))
+    architecture = ARCHITECTURE_SPECS[entry.architecture]
+    return ModelShape(architecture, wanted.hidden, wanted.heads, entry.vocabulary, _projections(shapes, architecture, entry.layers),
+                 checkpoints.count_parameters(shapes, header.config))
 
 
-def _projections(shapes: Mapping[str, tuple[int, ...]], anatomy: ArchitectureSpec, layers: int) -> tuple[int, ...]:
+def _projections(shapes: Mapping[str, tuple[int, ...]], architecture: ArchitectureSpec, layers: int) -> tuple[int, ...]:
     sums = [0] * layers
-    matrices = tuple(f".{projection}.weight" for projection in anatomy.projections)
+    matrices = tuple(f".{projection}.weight" for projection in architecture.projections)
     for name, shape in shapes.items():
-        block = anatomy.block_of(name)
+        block = architecture.block_of(name)
         if block is not None and name.endswith(matrices):
             sums[block] += sum(shape)
     return tuple(sums)
@@ -176,7 +176,7 @@ def memory(config: ExperimentConfig, teacher: ModelShape | None, student: ModelS
     tokens = config.train.per_device_train_batch_size * length
     trained = trainable(student, config.student.lora)
     rounded = compute_bytes * student.parameters if compute_bytes < FP32 else 0
-    kept = student.anatomy.kept * sum(student.projections)
+    kept = student.architecture.activation_factor * sum(student.projections)
     if student.drops:
         kept += student.layers * ((0 if on_gpu else 3 * student.heads * length) + 2 * student.hidden)
     taught = compute_bytes * tokens * teacher.hidden * (teacher.layers + 1) if teacher else 0

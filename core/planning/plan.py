@@ -210,7 +210,7 @@ def _models(config: ExperimentConfig, found: PreflightReport) -> _Models | None:
     if spec.fresh:
         shape = memory.shape_from_scratch(spec.fresh)
         found.tell("student", f"{shape.layers} blocks, {shape.parameters:,} parameters, built from nothing.")
-        found.take("objective", lambda: compatibility.require_settings_for(config, shape.anatomy.objective))
+        found.take("objective", lambda: compatibility.require_settings_for(config, shape.architecture.objective))
         return _Models(None, None, shape, None, spec.fresh.positions)
     if config.teacher is None:
         started = found.take("student", lambda: _allowed(config, catalog.describe(spec.model)), lambda model: f"Begins as {_about(model)}")
@@ -248,7 +248,7 @@ def _allowed(config: ExperimentConfig, entry: ModelEntry) -> ModelEntry:
 
 def _student(entry: ModelEntry, teacher: ModelShape, spec: StudentSpec, chosen: LayerMap) -> ModelShape:
     """What will be built of a teacher's blocks."""
-    teacher.anatomy.check_map(chosen)
+    teacher.architecture.require_valid_layer_map(chosen)
     distilbert = spec.architecture == "distilbert" and entry.task == "masked" and entry.architecture != "distilbert"
     if distilbert:
         check_student(spec, entry.architecture, entry.header.config.get("hidden_act") if entry.header is not None else None)
@@ -296,7 +296,8 @@ def _static(config: ExperimentConfig, found: PreflightReport, models: _Models | 
         found.warn("trained length", f"'{entry.name}' was trained on blocks of {trained} tokens, and may understand blocks of "
                                      f"{data.block_length} worse.", f"Set data.block_length to {trained} or less.")
     if config.evaluation.retention is not None:
-        found.take("retention tasks", lambda: preflight.require_retention_tasks(config.evaluation.retention, student.anatomy.objective))
+        objective = student.architecture.objective
+        found.take("retention tasks", lambda: preflight.require_retention_tasks(config.evaluation.retention, objective))
     found.take("disk", lambda: preflight.require_disk(disk_bytes))
     if models.teacher is not None and models.teacher.hidden != student.hidden:
         found.take("widths", lambda: compatibility.require_equal_widths(config.losses, models.teacher.hidden, student.hidden))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from core.config import StudentSpec
-from core.models.adapters import _with_adapters
+from core.models.adapters import add_adapters
 from core.models.architectures import (
     architecture_of,
     blocks,
@@ -22,7 +22,7 @@ from core.models.architectures import (
     without_block,
 )
 from core.models.dimensions import Dimensions, student_dimensions, with_dimensions
-from core.models.loading import new_model
+from core.models.loading import model_from_config
 from core.students import layer_maps
 from core.students.distilbert import distilbert_student
 from core.students.layer_maps import LayerMap, student_map
@@ -70,7 +70,7 @@ def build_student(teacher: PreTrainedModel, spec: StudentSpec, *, seed: int, blo
 
     Raises:
         ConfigError: a depth, a width, an architecture or a layer map that the teacher cannot give.
-        UnsupportedModelError: an architecture whose anatomy is not described.
+        UnsupportedModelError: an architecture that is not described.
     """
     teacher = plain_model(teacher)
     importance = None
@@ -110,7 +110,7 @@ def student_from_checkpoint(model: PreTrainedModel, teacher_layers: int, spec: S
 
 def _ready(model: PreTrainedModel, spec: StudentSpec, layer_map: LayerMap) -> Student:
     parameters = model.num_parameters()
-    student = _with_adapters(model, spec.lora) if spec.lora is not None else model
+    student = add_adapters(model, spec.lora) if spec.lora is not None else model
     trainable = sum(parameter.numel() for parameter in student.parameters() if parameter.requires_grad)
     return Student(student.train(), layer_map, trainable, parameters)
 
@@ -130,7 +130,7 @@ def _prune(teacher: PreTrainedModel, spec: StudentSpec, layer_map: LayerMap, dty
         if spec.init == "teacher":
             _copy_weights(teacher, model, layer_map)
         return model
-    widths = student_dimensions(spec, Dimensions.of(teacher.config))
+    widths = student_dimensions(spec, Dimensions.from_config(teacher.config))
     if spec.init == "random":
         return _new_model(with_dimensions(config, widths), dtype)
     weights = Weights.of(teacher)
@@ -157,19 +157,19 @@ def block_importance(model: PreTrainedModel, loss: Callable[[], float]) -> list[
 
 
 def _new_model(config: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
-    return new_model(config, architecture_of(config).objective, dtype)
+    return model_from_config(config, architecture_of(config).objective, dtype)
 
 
 def _copy_weights(teacher: PreTrainedModel, student: PreTrainedModel, layer_map: LayerMap) -> None:
-    anatomy = architecture_of(teacher.config)
+    architecture = architecture_of(teacher.config)
     positions = {block: position for position, block in enumerate(layer_map)}
     weights = {}
     for name, tensor in teacher.state_dict().items():
-        block = anatomy.block_of(name)
+        block = architecture.block_of(name)
         if block is None:
             weights[name] = tensor
         elif block in positions:
-            weights[anatomy.with_block(name, positions[block])] = tensor
+            weights[architecture.with_block(name, positions[block])] = tensor
     student.load_state_dict(weights)
 
 

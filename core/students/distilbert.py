@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from core.config import StudentSpec
 from core.errors import ConfigError
 from core.models.architectures import ARCHITECTURE_SPECS
-from core.models.loading import new_model
+from core.models.loading import model_from_config
 
 if TYPE_CHECKING:
     import torch
@@ -66,7 +66,7 @@ def distilbert_student(teacher: PreTrainedModel, layer_map: Sequence[int], spec:
         ConfigError: as `check_student`.
     """
     check_student(spec, teacher.config.model_type, teacher.config.hidden_act)
-    model = new_model(distilbert_config(teacher.config, len(layer_map), spec.dropout), "masked", dtype)
+    model = model_from_config(distilbert_config(teacher.config, len(layer_map), spec.dropout), "masked", dtype)
     if spec.init == "teacher":
         model.load_state_dict(converted(teacher.state_dict(), layer_map))
     return model
@@ -90,16 +90,16 @@ def distilbert_config(bert: PreTrainedConfig, layers: int, dropout: float | None
 
 def converted(bert: dict[str, torch.Tensor], layer_map: Sequence[int]) -> dict[str, torch.Tensor]:
     """A DistilBERT's state from a BERT's: the blocks of `layer_map` in that order, token type 0 folded into the positions."""
-    anatomy, student = ARCHITECTURE_SPECS["bert"], ARCHITECTURE_SPECS["distilbert"]
+    architecture, student = ARCHITECTURE_SPECS["bert"], ARCHITECTURE_SPECS["distilbert"]
     positions = {block: position for position, block in enumerate(layer_map)}
     weights: dict[str, torch.Tensor] = {}
     for name, tensor in bert.items():
-        name = anatomy.canonical(name) or ""
-        block = anatomy.block_of(name)
+        name = architecture.canonical(name) or ""
+        block = architecture.block_of(name)
         part, _, kind = name.rpartition(".")
         if block is None and part in OUTSIDE:
             weights[f"{OUTSIDE[part]}.{kind}"] = tensor
         elif block in positions:
-            weights[f"{student.blocks}.{positions[block]}.{IN_BLOCK[part.removeprefix(f'{anatomy.blocks}.{block}.')]}.{kind}"] = tensor
-    weights[f"{student.positions}.weight"] = weights[f"{student.positions}.weight"] + bert[f"{anatomy.token_types}.weight"][0]
+            weights[f"{student.blocks}.{positions[block]}.{IN_BLOCK[part.removeprefix(f'{architecture.blocks}.{block}.')]}.{kind}"] = tensor
+    weights[f"{student.positions}.weight"] = weights[f"{student.positions}.weight"] + bert[f"{architecture.token_types}.weight"][0]
     return weights

@@ -56,7 +56,7 @@ def unit_importance(model: PreTrainedModel, batches: Iterable[Tensor]) -> Import
     """
     model = plain_model(model)
     weights = Weights.of(model)
-    anatomy, dimensions = weights.anatomy, weights.dimensions
+    architecture, dimensions = weights.architecture, weights.dimensions
     squares: dict[str, Tensor] = {}
     names = {module: name for name, module in model.named_modules()}
 
@@ -71,7 +71,7 @@ def unit_importance(model: PreTrainedModel, batches: Iterable[Tensor]) -> Import
         add(names[module], output)
 
     def heads_leaving(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        matrix_SHD = _output_matrix(module, anatomy.transposed).unflatten(0, (dimensions.heads, dimensions.head_size))
+        matrix_SHD = _output_matrix(module, architecture.fan_in_fan_out).unflatten(0, (dimensions.heads, dimensions.head_size))
         outputs = inputs[0].detach().unflatten(-1, (dimensions.heads, dimensions.head_size))
         written = torch.einsum("bths,hsd->bthd", outputs.float(), matrix_SHD)
         squares[names[module]] = squares.get(names[module], 0) + written.square().sum(-1).flatten(0, 1).sum(0)
@@ -79,12 +79,12 @@ def unit_importance(model: PreTrainedModel, batches: Iterable[Tensor]) -> Import
     positions = 0
     with ExitStack() as hooks, torch.inference_mode():
         for name, module in model.named_modules():
-            axes = _axes(anatomy, f"{name}.weight", weights)
-            if axes == {"gain"}:
+            axes = _axes(architecture, f"{name}.weight", weights)
+            if axes == {"norm_weight"}:
                 hook = module.register_forward_hook(leaving)
-            elif axes == {"written", "neurons"}:
+            elif axes == {"hidden_out", "intermediate"}:
                 hook = module.register_forward_pre_hook(entering)
-            elif axes == {"written", "heads"}:
+            elif axes == {"hidden_out", "heads"}:
                 hook = module.register_forward_pre_hook(heads_leaving)
             else:
                 continue
@@ -97,19 +97,19 @@ def unit_importance(model: PreTrainedModel, batches: Iterable[Tensor]) -> Import
     modules = dict(model.named_modules())
     for name, total in squares.items():
         mean = total / positions
-        axes = _axes(anatomy, f"{name}.weight", weights)
-        if "gain" in axes:
+        axes = _axes(architecture, f"{name}.weight", weights)
+        if "norm_weight" in axes:
             channels.append(mean.sqrt())
-        elif "neurons" in axes:
-            neurons.append(mean.sqrt() * _output_matrix(modules[name], anatomy.transposed).norm(dim=1))
+        elif "intermediate" in axes:
+            neurons.append(mean.sqrt() * _output_matrix(modules[name], architecture.fan_in_fan_out).norm(dim=1))
         else:
-            heads.append(mean.unflatten(0, (dimensions.key_value_heads, dimensions.group)).sum(1).sqrt())
+            heads.append(mean.unflatten(0, (dimensions.key_value_heads, dimensions.group_size)).sum(1).sqrt())
     assert len(heads) == len(neurons) == len(blocks(model))
     return Importance(torch.stack(channels).mean(0).cpu(), torch.stack(heads).cpu(), torch.stack(neurons).cpu())
 
 
-def _axes(anatomy: Any, parameter: str, weights: Weights) -> set[str]:
-    return set(anatomy.axes_of(parameter)) if parameter in weights.tensors else set()
+def _axes(architecture: Any, parameter: str, weights: Weights) -> set[str]:
+    return set(architecture.axes_of(parameter)) if parameter in weights.tensors else set()
 
 
 def _output_matrix(module: nn.Module, transposed: bool) -> Tensor:
@@ -125,6 +125,6 @@ def sort_by_importance(weights: Weights, importance: Importance) -> Weights:
     """
     dimensions = weights.dimensions
     groups = importance.key_value_heads.argsort(dim=1, descending=True, stable=True)  # (L, K)
-    heads = (groups[..., None] * dimensions.group + torch.arange(dimensions.group)).flatten(1)
+    heads = (groups[..., None] * dimensions.group_size + torch.arange(dimensions.group_size)).flatten(1)
     return select(weights, Selection(tuple(range(dimensions.layers)), importance.channels.argsort(descending=True, stable=True), heads,
                                      groups, importance.neurons.argsort(dim=1, descending=True, stable=True)))

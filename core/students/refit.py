@@ -31,7 +31,7 @@ def neuron_grams(weights: Weights, input_ids: Tensor, batch_size: int = 8) -> di
     Args:
         input_ids: the calibration slice (B, T).
     """
-    model, anatomy = weights.model(), weights.anatomy
+    model, architecture = weights.model(), weights.architecture
     grams: dict[int, Tensor] = {}
 
     def adder(block: int) -> Any:
@@ -44,22 +44,22 @@ def neuron_grams(weights: Weights, input_ids: Tensor, batch_size: int = 8) -> di
     with ExitStack() as hooks, torch.inference_mode():
         for name, module in model.named_modules():
             if _writes_neurons(weights, f"{name}.weight"):
-                hooks.callback(module.register_forward_pre_hook(adder(anatomy.block_of(f"{name}.weight"))).remove)
+                hooks.callback(module.register_forward_pre_hook(adder(architecture.block_of(f"{name}.weight"))).remove)
         for ids in input_ids.split(batch_size):
             model(input_ids=ids.long(), use_cache=False, logits_to_keep=1)
     return {block: gram.clone() for block, gram in grams.items()}
 
 
-def with_fewer_neurons(weights: Weights, neurons: int, grams: dict[int, Tensor]) -> Weights:
+def least_squares_reconstruction(weights: Weights, neurons: int, grams: dict[int, Tensor]) -> Weights:
     """The first neurons of every block, their output matrices refitted to write what all of them wrote."""
     dimensions = weights.dimensions
-    cut = resized(weights, replace(dimensions, neurons=neurons))
+    cut = resized(weights, replace(dimensions, intermediate_size=neurons))
     tensors = dict(cut.tensors)
     for name, tensor in weights.tensors.items():
         if _writes_neurons(weights, name):
-            transposed = weights.anatomy.axes_of(name)[0] == "neurons"
+            transposed = weights.architecture.axes_of(name)[0] == "intermediate"
             matrix_FD = (tensor if transposed else tensor.T).float()
-            gram = grams[weights.anatomy.block_of(name)]
+            gram = grams[weights.architecture.block_of(name)]
             kept = gram[:neurons, :neurons]
             ridge = RIDGE * kept.diagonal().mean().clamp_min(1e-12) * torch.eye(neurons, dtype=torch.float32)
             refitted = torch.linalg.solve(kept + ridge, gram[:neurons] @ matrix_FD).to(tensor.dtype)
@@ -68,4 +68,4 @@ def with_fewer_neurons(weights: Weights, neurons: int, grams: dict[int, Tensor])
 
 
 def _writes_neurons(weights: Weights, name: str) -> bool:
-    return name in weights.tensors and set(weights.anatomy.axes_of(name)) == {"written", "neurons"}
+    return name in weights.tensors and set(weights.architecture.axes_of(name)) == {"hidden_out", "intermediate"}

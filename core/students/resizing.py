@@ -19,20 +19,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from core.models.architectures import ArchitectureSpec, architecture_of, is_tied, plain_model, with_blocks, with_tying
 from core.models.dimensions import Dimensions, with_dimensions
-from core.models.loading import new_model
+from core.models.loading import model_from_config
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
 NEW = -1
-_CHANNELS = ("read", "written", "gain", "shift")
+_CHANNELS = ("hidden_in", "hidden_out", "norm_weight", "norm_bias")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +54,22 @@ class Weights:
         config = with_tying(model.config, is_tied(model))
         head = f"{architecture_of(config).head}.weight"
         tensors = {name: tensor for name, tensor in model.state_dict().items() if not (config.tie_word_embeddings and name == head)}
-        return cls(config, tensors, tuple(range(Dimensions.of(config).layers)) if origin is None else tuple(origin))
+        return cls(config, tensors, tuple(range(Dimensions.from_config(config).layers)) if origin is None else tuple(origin))
 
     @property
-    def anatomy(self) -> ArchitectureSpec:
+    def architecture(self) -> ArchitectureSpec:
         return architecture_of(self.config)
 
     @property
     def dimensions(self) -> Dimensions:
-        return Dimensions.of(self.config)
+        return Dimensions.from_config(self.config)
 
     def model(self, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
         """A model of its own with these weights, in evaluation mode."""
-        model = new_model(self.config, "causal", dtype)
+        model = model_from_config(self.config, "causal", dtype)
         tensors = dict(self.tensors)
         if self.config.tie_word_embeddings:
-            tensors[f"{self.anatomy.head}.weight"] = tensors[f"{self.anatomy.embeddings}.weight"]
+            tensors[f"{self.architecture.head}.weight"] = tensors[f"{self.architecture.embeddings}.weight"]
         model.load_state_dict(tensors)
         return model.eval()
 
@@ -103,10 +103,10 @@ class Selection:
             layers: old block of every new block (default: the first ones).
         """
         layers = tuple(range(new.layers)) if layers is None else tuple(layers)
-        group, place = torch.arange(new.heads) // new.group, torch.arange(new.heads) % new.group
-        heads = torch.where((group < old.key_value_heads) & (place < old.group), group * old.group + place, NEW)
+        group, place = torch.arange(new.heads) // new.group_size, torch.arange(new.heads) % new.group_size
+        heads = torch.where((group < old.key_value_heads) & (place < old.group_size), group * old.group_size + place, NEW)
         rows = (len(layers), 1)
-        key_value_heads, neurons = _first(new.key_value_heads, old.key_value_heads), _first(new.neurons, old.neurons)
+        key_value_heads, neurons = _first(new.key_value_heads, old.key_value_heads), _first(new.intermediate_size, old.intermediate_size)
         return cls(layers, _first(new.hidden, old.hidden), heads.repeat(rows), key_value_heads.repeat(rows), neurons.repeat(rows),
                    frozenset(silent))
 
@@ -125,29 +125,29 @@ def select(weights: Weights, selection: Selection) -> Weights:
     Raises:
         ConfigError, UnsupportedModelError: as `core.models.dimensions.with_dimensions` and `ArchitectureSpec.axes_of`.
     """
-    anatomy, old = weights.anatomy, weights.dimensions
+    architecture, old = weights.architecture, weights.dimensions
     new = replace(old, layers=len(selection.layers), hidden=len(selection.channels), heads=selection.heads.shape[1],
-                  key_value_heads=selection.key_value_heads.shape[1], neurons=selection.neurons.shape[1])
+                  key_value_heads=selection.key_value_heads.shape[1], intermediate_size=selection.neurons.shape[1])
     config = with_dimensions(with_blocks(weights.config, selection.layers), new)
     gain = math.sqrt(old.hidden / new.hidden) if new.hidden > old.hidden else 1.0
     by_block: dict[int, dict[str, Tensor]] = {}
     tensors: dict[str, Tensor] = {}
     for name, tensor in weights.tensors.items():
-        block = anatomy.block_of(name)
+        block = architecture.block_of(name)
         if block is None:
-            tensors[name] = _cut(tensor, anatomy.axes_of(name), selection, 0, old, anatomy.centred, gain)
+            tensors[name] = _cut(tensor, architecture.axes_of(name), selection, 0, old, architecture.norms_subtract_mean, gain)
         else:
             by_block.setdefault(block, {})[name] = tensor
     for position, block in enumerate(selection.layers):
         for name, tensor in by_block[block].items():
-            axes = anatomy.axes_of(name)
-            cut = _cut(tensor, axes, selection, position, old, anatomy.centred, gain)
-            silent = position in selection.silent and "written" in axes
-            tensors[anatomy.with_block(name, position)] = torch.zeros_like(cut) if silent else cut
+            axes = architecture.axes_of(name)
+            cut = _cut(tensor, axes, selection, position, old, architecture.norms_subtract_mean, gain)
+            silent = position in selection.silent and "hidden_out" in axes
+            tensors[architecture.with_block(name, position)] = torch.zeros_like(cut) if silent else cut
     return Weights(config, tensors, tuple(weights.origin[block] for block in selection.layers))
 
 
-def _cut(tensor: Tensor, axes: tuple[str, ...], selection: Selection, position: int, old: Dimensions, centred: bool,
+def _cut(tensor: Tensor, axes: tuple[str, ...], selection: Selection, position: int, old: Dimensions, norms_subtract_mean: bool,
          gain: float) -> Tensor:
     """Choose along every dimension of one parameter."""
     for dim, axis in enumerate(axes):
@@ -157,26 +157,30 @@ def _cut(tensor: Tensor, axes: tuple[str, ...], selection: Selection, position: 
         chosen = tensor.index_select(dim, index.clamp_min(0))
         new = index == NEW
         if new.any():
-            fill = tensor.mean(dim, keepdim=True) if axis == "written" and centred else tensor.new_ones(()) if axis == "gain" else 0
+            fill: Any = 0
+            if axis == "hidden_out" and norms_subtract_mean:
+                fill = tensor.mean(dim, keepdim=True)
+            elif axis == "norm_weight":
+                fill = 1
             shape = [-1 if each == dim else 1 for each in range(tensor.dim())]
             chosen = torch.where(new.view(shape), torch.as_tensor(fill, dtype=tensor.dtype, device=tensor.device), chosen)
-        tensor = chosen * gain if axis == "gain" else chosen
+        tensor = chosen * gain if axis == "norm_weight" else chosen
     return tensor.contiguous()
 
 
 def support(weights: Weights, selection: Selection) -> dict[str, Tensor]:
     """Which weights of the selected model the old one has, as bool tensors by name: all but those of new units and silent blocks."""
-    anatomy, old = weights.anatomy, weights.dimensions
+    architecture, old = weights.architecture, weights.dimensions
     there: dict[str, Tensor] = {}
     for name in select(weights, selection).tensors:
-        position = anatomy.block_of(name) or 0
-        axes = anatomy.axes_of(name)
+        position = architecture.block_of(name) or 0
+        axes = architecture.axes_of(name)
         mask = torch.ones((1,) * len(axes), dtype=torch.bool)
         for dim, axis in enumerate(axes):
             if axis != "-":
                 known = _index(axis, selection, position, old) != NEW
                 mask = mask & known.view([-1 if each == dim else 1 for each in range(len(axes))])
-        silent = anatomy.block_of(name) is not None and position in selection.silent and "written" in axes
+        silent = architecture.block_of(name) is not None and position in selection.silent and "hidden_out" in axes
         there[name] = torch.zeros_like(mask) if silent else mask
     return there
 
@@ -185,7 +189,7 @@ def _index(axis: str, selection: Selection, position: int, old: Dimensions) -> T
     """The old place of every new place along an axis."""
     if axis in _CHANNELS:
         return selection.channels
-    if axis == "neurons":
+    if axis == "intermediate":
         return selection.neurons[position]
     if axis == "kv":
         return _spread(selection.key_value_heads[position], old.head_size)

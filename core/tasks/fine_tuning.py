@@ -24,10 +24,10 @@ from torch import nn
 from core.config import LoraSpec, LossSpec, TrainSpec, total_steps
 from core.events import Phase, RunWarning
 from core.models import catalog
-from core.models.adapters import merged, with_adapters
+from core.models.adapters import add_task_adapters, merge_adapters
 from core.models.architectures import plain_model
 from core.models.catalog import LoadedModel
-from core.models.forward import evaluating, positions, takes_token_types
+from core.models.forward import eval_mode, max_positions, uses_token_types
 from core.recorder import STUDENT, ListRecorder, Recorder, StopRequested
 from core.system.devices import resolve_precision
 from core.tasks.data import TaskData, majority_share
@@ -113,8 +113,8 @@ def fine_tune(start: LoadedModel, task: TaskData, *, train: TrainSpec, losses: L
         check_teacher(teacher, start)
     model = with_head(start, task, train.seed)
     if lora is not None:
-        model = with_adapters(model, lora, train.seed)
-    reads = positions(*(each.model for each in (start, teacher) if each))
+        model = add_task_adapters(model, lora, train.seed)
+    reads = max_positions(*(each.model for each in (start, teacher) if each))
     if task.max_length > reads:
         recorder.event(RunWarning(f"task.max_length is {task.max_length} tokens; the models read {reads}."))
     learnt = encode(task.train, task, start.tokenizer, reads)
@@ -141,13 +141,13 @@ def fine_tune(start: LoadedModel, task: TaskData, *, train: TrainSpec, losses: L
         if eval_steps is None:
             arguments.eval_strategy = "no"
         data: list[Item] = list(zip(learnt, teacher_logits, strict=True))
-        trainer = TaskTrainer(model, losses, data, Collator(start.tokenizer.pad_token_id, takes_token_types(plain_model(model))), arguments,
+        trainer = TaskTrainer(model, losses, data, Collator(start.tokenizer.pad_token_id, uses_token_types(plain_model(model))), arguments,
                               variant=variant, recorder=recorder, dtype=dtype, evaluate=measure)
         recorder.event(Phase("steps", variant, total_steps=steps))
         trainer.train_from(latest_checkpoint(directory) if directory else None)
     if trainer.state.global_step < trainer.state.max_steps:
         raise StopRequested
-    return FineTuned(merged(model).eval(), trainer.state.global_step, int(trainer.state.num_input_tokens_seen),
+    return FineTuned(merge_adapters(model).eval(), trainer.state.global_step, int(trainer.state.num_input_tokens_seen),
                  trainer.clock.tokens_per_second(trainer.state))
 
 
@@ -161,7 +161,7 @@ def evaluate_task(loaded: LoadedModel, task: TaskData, *, dtype: torch.dtype = t
         CompatibilityError: a model without such a head, or with other labels.
     """
     order = label_order(loaded, task)
-    features = encode(task.validation[:items], task, loaded.tokenizer, positions(loaded.model))
+    features = encode(task.validation[:items], task, loaded.tokenizer, max_positions(loaded.model))
     return measure_items(loaded.model, features, task, loaded.tokenizer, dtype, order)
 
 
@@ -224,9 +224,9 @@ def answers(model: nn.Module, features: Sequence[Feature], tokenizer: Any, dtype
         Stopped: it said so.
     """
     plain = plain_model(model)
-    device, token_types = plain.device, takes_token_types(plain)
+    device, token_types = plain.device, uses_token_types(plain)
     found: list[np.ndarray] = [np.empty(0)] * len(features)
-    with evaluating(model), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+    with eval_mode(model), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
         for batch in by_length(features):
             if stop():
                 raise StopRequested

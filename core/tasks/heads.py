@@ -12,7 +12,7 @@ from core.errors import CompatibilityError
 from core.models import compatibility
 from core.models.architectures import architecture_of
 from core.models.catalog import LoadedModel
-from core.models.loading import new_model
+from core.models.loading import model_from_config
 from core.tasks.data import TaskData
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def with_head(start: LoadedModel, task: TaskData, seed: int) -> PreTrainedModel:
         labels, config.problem_type = ("LABEL_0", "LABEL_1"), None
     config.num_labels = len(labels)
     config.id2label, config.label2id = dict(enumerate(labels)), {label: number for number, label in enumerate(labels)}
-    model = new_model(config, task.kind, torch.float32, seed)
+    model = model_from_config(config, task.kind, torch.float32, seed)
     ours, theirs = model.state_dict(), dict(start.model.state_dict())
     rows = _kept_rows(start, task)
     for name in _output(model):

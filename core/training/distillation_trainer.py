@@ -50,7 +50,7 @@ class DistillationSetup:
         losses: the terms and their weights.
         teacher: in evaluation mode, on the student's device; None where only hard labels count.
         layer_map: teacher block of each student block; needed for matched layers only.
-        vocabulary: logits that stand for tokens, as `core.models.vocabulary.real_width` says (default: all).
+        vocabulary: logits that stand for tokens, as `core.models.vocabulary.unpadded_width` counts them (default: all).
     """
 
     losses: LossSpec
@@ -146,16 +146,16 @@ class DistillationTrainer(BaseTrainer):
         counts = PositionWeights(inputs["soft"][label_mask], inputs["hard"][label_mask], *divisors)
 
         with torch.autocast(label_mask.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            states = forward(model, inputs["input_ids"], inputs["attention_mask"], every=every)
+            states = forward(model, inputs["input_ids"], inputs["attention_mask"], all_hidden_states=every)
         teacher_states = None
         if teacher is not None:
             with torch.no_grad():
-                teacher_states = forward(teacher, inputs["input_ids"], inputs["attention_mask"], every=every)
+                teacher_states = forward(teacher, inputs["input_ids"], inputs["attention_mask"], all_hidden_states=every)
 
         terms = LogitLossTerms(self.divergence if self.uses("kd") else None, weights["kd"] * self.lesson.losses.temperature**2,
                           weights["hard"])
-        loss, sums = head_loss(_head(model, states.before_head[label_mask].to(self.dtype)),
-                               _head(teacher, teacher_states.before_head[label_mask]) if teacher_states else None,
+        loss, sums = head_loss(_head(model, states.head_input[label_mask].to(self.dtype)),
+                               _head(teacher, teacher_states.head_input[label_mask]) if teacher_states else None,
                                inputs["targets"][label_mask], counts, terms, self.lesson.vocabulary)
         self.add_term("kd", terms.soft_factor, sums[0], counts.soft.sum())
         self.add_term("hard", terms.hard_factor, sums[1], counts.hard.sum())
@@ -175,9 +175,9 @@ class DistillationTrainer(BaseTrainer):
 
 def _width(model: PreTrainedModel) -> int:
     """Channels of the states that are matched: those of the residual stream, or of the embedding to which OPT leads its last ones back."""
-    anatomy = architecture_of(model.config)
-    if anatomy.objective == "masked":
-        return anatomy.dimension(model.config.to_dict(), anatomy.width_key)
+    architecture = architecture_of(model.config)
+    if architecture.objective == "masked":
+        return architecture.dimension(model.config.to_dict(), architecture.width_key)
     return model.get_input_embeddings().weight.shape[1]
 
 

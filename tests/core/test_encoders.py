@@ -1,4 +1,4 @@
-"""Encoders: their anatomy, what enters their heads, how they are counted, cut and refused."""
+"""Encoders: their parts, what enters their heads, how they are counted, cut and refused."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from core.config import StudentSpec
 from core.errors import CompatibilityError, ConfigError, UnsupportedModelError
 from core.models import catalog, checkpoints
-from core.models.adapters import merged
+from core.models.adapters import merge_adapters
 from core.models.architectures import ARCHITECTURE_SPECS, architecture_of, blocks, without_block
 from core.models.checkpoints import task_of
 from core.models.forward import forward, output_head
@@ -31,22 +31,22 @@ def logits(model: torch.nn.Module) -> torch.Tensor:
 def test_what_enters_the_head_gives_the_logits(name, every):
     model = tiny_encoder(name)
     with torch.no_grad():
-        states = forward(model, token_ids(), MASK, every=every)
-        torch.testing.assert_close(output_head(model)(states.before_head), logits(model))
+        states = forward(model, token_ids(), MASK, all_hidden_states=every)
+        torch.testing.assert_close(output_head(model)(states.head_input), logits(model))
         plain = model(input_ids=token_ids(), attention_mask=MASK, output_hidden_states=True).hidden_states
     torch.testing.assert_close(states.last, plain[-1])
     assert len(states.hidden) == 5 and all((state is not None) == every for state in states.hidden[:-1])
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_the_anatomy_names_what_is_there(name):
-    model, anatomy = tiny_encoder(name), ARCHITECTURE_SPECS[name]
-    assert anatomy.objective == "masked" and len(blocks(model)) == 4
-    assert model.get_submodule(anatomy.head) is model.get_output_embeddings()
-    assert model.get_submodule(anatomy.embeddings) is model.get_input_embeddings()
-    for projection in anatomy.projections:
+def test_the_spec_names_what_is_there(name):
+    model, architecture = tiny_encoder(name), ARCHITECTURE_SPECS[name]
+    assert architecture.objective == "masked" and len(blocks(model)) == 4
+    assert model.get_submodule(architecture.head) is model.get_output_embeddings()
+    assert model.get_submodule(architecture.embeddings) is model.get_input_embeddings()
+    for projection in architecture.projections:
         assert isinstance(blocks(model)[1].get_submodule(projection), torch.nn.Linear)
-    assert anatomy.context(model.config.to_dict()) == POSITIONS - (2 if name == "roberta" else 0)
+    assert architecture.context(model.config.to_dict()) == POSITIONS - (2 if name == "roberta" else 0)
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -54,7 +54,7 @@ def test_the_anatomy_names_what_is_there(name):
 def test_parameters_are_counted_as_torch_counts_them(name, tied, tmp_path):
     model = tiny_encoder(name, tied=tied)
     model.save_pretrained(tmp_path)
-    counts = checkpoints.count(checkpoints.parameter_shapes(tmp_path), checkpoints.read_config(tmp_path))
+    counts = checkpoints.count_parameters(checkpoints.parameter_shapes(tmp_path), checkpoints.read_config(tmp_path))
     assert counts.total == model.num_parameters()
     assert checkpoints.weights_hash(tmp_path) == checkpoints.loaded_hash(model)
     student = build_student(model, StudentSpec(layers=2), seed=0)
@@ -75,7 +75,7 @@ def test_a_copy_of_all_blocks_is_exact_and_fewer_are_those_of_the_map(name):
 def test_adapters_are_trained_and_merged(name):
     student = build_student(tiny_encoder(name), StudentSpec(layers=2, lora={"rank": 2}), seed=0)
     assert 0 < student.trainable_parameters < student.parameters / 3
-    assert merged(student.model).num_parameters() == student.parameters
+    assert merge_adapters(student.model).num_parameters() == student.parameters
 
 
 def test_a_first_block_of_its_own_kind_stays_first():
@@ -116,7 +116,7 @@ def test_checkpoints_of_other_objectives_count_as_the_language_model_that_they_h
     whole.save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["architectures"] == ["BertForPreTraining"] and architecture_of(config).objective == "masked"
-    assert checkpoints.count(checkpoints.parameter_shapes(tmp_path), config).total == model.num_parameters()
+    assert checkpoints.count_parameters(checkpoints.parameter_shapes(tmp_path), config).total == model.num_parameters()
 
 
 def test_importance_keeps_a_first_block_that_only_itself_can_replace():

@@ -17,12 +17,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from core.config import DataSpec, ExperimentConfig, TeacherSpec
 from core.errors import StillhouseError
+from core.models.dimensions import as_record
 from core.system.paths import SOURCE
 from workbench import paths
 from workbench.inference import wire
@@ -116,11 +116,11 @@ class Engine:
     def make_size(self, chain: Chain, target: Target, folder: Path, *, method: Method | None = None,
                   alpha: float | None = None) -> dict[str, Any]:
         """`core.chains.on_demand.make` without its measurements, as plain data; `folder` then holds the model."""
-        return self._call("make_size", chain=_told(chain), target=asdict(target), folder=str(folder), method=method, alpha=alpha)
+        return self._call("make_size", chain=_told(chain), target=as_record(target), folder=str(folder), method=method, alpha=alpha)
 
     def measure_size(self, chain: Chain, target: Target, folder: Path) -> dict[str, float]:
         """The validation losses of a made model (``this``) and of all that `core.chains.on_demand.compare` holds it against."""
-        return self._call("measure_size", chain=_told(chain), target=asdict(target), folder=str(folder))
+        return self._call("measure_size", chain=_told(chain), target=as_record(target), folder=str(folder))
 
     def export(self, model: str, form: str, folder: Path) -> dict[str, Any]:
         """`core.export.exporting.export` as plain data; `folder` then holds the export."""

@@ -34,7 +34,7 @@ from core.models.architectures import architecture_of
 from core.models.catalog import LoadedModel
 from core.models.checkpoints import Task
 from core.models.compatibility import require_compatible, require_task
-from core.models.dimensions import Dimensions
+from core.models.dimensions import Dimensions, as_record
 from core.recipes import parse_recipe
 from workbench import paths
 from workbench.error_mapping import is_out_of_memory
@@ -242,7 +242,7 @@ class Server:
 
         with self._cores.share(target["parameters"]):
             made = on_demand.make(_chain(**chain), _target(target), Path(folder), method=method, alpha=alpha, measure=False)
-            yield _value(asdict(made))
+            yield _value(as_record(made))
 
     def _measure_size(self, _cancelled: threading.Event, chain: dict[str, str], target: dict[str, Any], folder: str) -> Iterator[Message]:
         from core.chains import on_demand
@@ -265,7 +265,7 @@ def _chain(path: str, name: str) -> Chain:
 
 
 def _target(plain: dict[str, Any]) -> Target:
-    return Target(**{**plain, "dimensions": Dimensions(**plain["dimensions"])})
+    return Target(**{**plain, "dimensions": Dimensions.from_dict(plain["dimensions"])})
 
 
 def _value(value: Any) -> Message:

@@ -152,7 +152,7 @@ def read_made(folder: Path) -> MadeModel | None:
     """What is known of a made model; None for a folder that is not one."""
     try:
         plain: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))["made_from"]
-        target = Target(**{**plain["target"], "dimensions": Dimensions(**plain["target"]["dimensions"])})
+        target = Target(**{**plain["target"], "dimensions": Dimensions.from_dict(plain["target"]["dimensions"])})
         swapped = plain["swapped"]
         return MadeModel(folder.name, folder, target, plain["method"], plain["alpha"], swapped if swapped is None else tuple(swapped),
                          plain["losses"], plain.get("requested_size", plain.get("asked", target.parameters)),  # "asked" in 0.1.0

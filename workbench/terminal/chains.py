@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.chains.folder import FILE, Anchor, Chain, house_chains
 from core.errors import ConfigError
+from core.models.dimensions import as_record
 from core.system import units
 from workbench.store import Store
 from workbench.store.chains import place
@@ -83,21 +83,22 @@ def made_text(made: GeneratedModel, out: str) -> str:
     substituted = ", ".join(map(str, made.swapped or ())) or "none"
     how = f"alpha {made.alpha:.3g}" if made.alpha is not None else f"layers substituted: {substituted}"
     rows = [(name.replace("_", " "), f"{loss:.4f}") for name, loss in made.losses.items()]
-    return (f"{out}: {made.target.parameters:,} parameters, {sizes.layers} blocks x {sizes.hidden} x {sizes.neurons}, "
+    return (f"{out}: {made.target.parameters:,} parameters, {sizes.layers} blocks x {sizes.hidden} x {sizes.intermediate_size}, "
             f"by {made.method} ({how}), {made.seconds:.2f} s\n\n{output.table(('MODEL', 'VALIDATION LOSS'), rows)}")
 
 
 def chain_document(chain: Chain) -> dict[str, Any]:
     """Return a chain with its anchors in descending size and its measured curve, as plain data."""
     return {"chain": chain.reference, "folder": str(chain.path), "aligned": chain.aligned,
-            "anchors": [anchor_document(anchor) for anchor in chain.anchors], "curve": [asdict(point) for point in chain.curve],
+            "anchors": [anchor_document(anchor) for anchor in chain.anchors], "curve": [as_record(point) for point in chain.curve],
             "config": chain.record["config"], "command": chain.record["command"]}
 
 
 def chain_text(chain: Chain) -> str:
     """Return the same as text."""
     rows = [(f"{chain.reference}:{anchor.number}", units.count(anchor.parameters), anchor.dimensions.layers, anchor.dimensions.hidden,
-             anchor.dimensions.neurons, f"{anchor.validation_loss:.4f}", units.duration(anchor.seconds) if anchor.seconds else None)
+             anchor.dimensions.intermediate_size, f"{anchor.validation_loss:.4f}",
+             units.duration(anchor.seconds) if anchor.seconds else None)
             for anchor in chain.anchors]
     low, high = chain.anchors[-1].parameters, chain.anchors[0].parameters
     return "\n".join([
@@ -115,4 +116,4 @@ def anchor_document(anchor: Anchor) -> dict[str, Any]:
 def shape_document(sizes: Any) -> dict[str, int]:
     """Return a shape under the names of recipe keys."""
     return {"layers": sizes.layers, "hidden": sizes.hidden, "heads": sizes.heads, "key_value_heads": sizes.key_value_heads,
-            "feed_forward": sizes.neurons}
+            "feed_forward": sizes.intermediate_size}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.evaluation.statistics import interval_words, normal_interval
+from core.models.dimensions import as_record
 from core.reports import retention_card
 from core.reports.retention_card import Card
 from core.reports.run_report import RunReport
@@ -146,7 +147,7 @@ def plan_text(plan: Plan) -> str:
 
 def export_document(made: Exported, out: Path) -> dict[str, Any]:
     """An export: what it is, where it lies, and how near each form comes to the model."""
-    return {**asdict(made), "output_dir": str(out)}
+    return {**as_record(made), "output_dir": str(out)}
 
 
 def export_text(made: Exported, out: Path) -> str:

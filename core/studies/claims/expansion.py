@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from core.models.loading import new_model
+from core.models.loading import model_from_config
 from core.recorder import Recorder, StopRequested
 from core.studies.claims.claim import Claim, Figure, Numbers, ProtocolConfig, Source
 from core.studies.claims.rules import always, every
@@ -65,7 +65,7 @@ def _random_model(name: str, blocks: int, width: int, tied: bool, setting: Expan
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = new_model(_config(name, blocks, width, tied, setting), "causal", torch.float32).eval()
+        model = model_from_config(_config(name, blocks, width, tied, setting), "causal", torch.float32).eval()
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.add_(torch.randn_like(parameter) * setting.spread)

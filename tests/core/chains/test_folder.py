@@ -56,7 +56,7 @@ def test_anchors_descend_and_remember_where_they_come_from(built: Path) -> None:
     chain = open_chain(str(built))
     sizes = [anchor.parameters for anchor in chain.anchors]
     assert sizes == sorted(sizes, reverse=True)
-    assert [anchor.dimensions.neurons for anchor in chain.anchors] == [48, 32, 32]
+    assert [anchor.dimensions.intermediate_size for anchor in chain.anchors] == [48, 32, 32]
     assert [anchor.origin for anchor in chain.anchors] == [(0, 1, 2, 3), (0, 3), (0,)]
     assert [anchor.ends for anchor in chain.anchors] == [(0, 1, 2, 3), (1, 3), (3,)]
     assert [len(anchor.gains) for anchor in chain.anchors] == [0, 2, 1]

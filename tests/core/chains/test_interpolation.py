@@ -88,12 +88,12 @@ def test_aware_support_takes_the_large_anchors_weights_where_the_small_one_has_n
 @pytest.mark.parametrize("name", WIDE)
 def test_substitution_puts_runs_of_the_large_anchor_in(name: str) -> None:
     pair = bracket(name, width=32)
-    anatomy = pair.small.anatomy
+    architecture = pair.small.architecture
     made = substitute(pair, replace(pair.large.dimensions, layers=3), swapped=[1])
     for position, (source, block) in enumerate([(pair.small, 0), (pair.large, 2), (pair.large, 3)]):
         for key, tensor in source.tensors.items():
-            if anatomy.block_of(key) == block:
-                assert torch.equal(made.tensors[anatomy.with_block(key, position)], tensor)
+            if architecture.block_of(key) == block:
+                assert torch.equal(made.tensors[architecture.with_block(key, position)], tensor)
     assert made.origin == (0, 2, 3)
     assert torch.isfinite(logits(made.model(), token_ids())).all()
 

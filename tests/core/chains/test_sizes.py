@@ -10,19 +10,19 @@ from hypothesis import strategies as st
 
 from core.chains.sizes import TOLERANCE, default_alpha, interpolate_shape, solve, valid_shapes
 from core.errors import ConfigError
-from core.models.checkpoints import parameters
+from core.models.checkpoints import canonical_parameters
 from core.models.dimensions import Dimensions, ParameterCounter
 from tests.core.tiny import tiny_model
 
-LARGE = Dimensions(layers=8, hidden=192, heads=6, key_value_heads=6, head_size=32, neurons=512)
-DEEP = replace(LARGE, layers=4, neurons=384)  # differs in depth and inner width
+LARGE = Dimensions(layers=8, hidden=192, heads=6, key_value_heads=6, head_size=32, intermediate_size=512)
+DEEP = replace(LARGE, layers=4, intermediate_size=384)  # differs in depth and inner width
 WIDE = LARGE.with_width(128, layers=4)  # differs in depth and width
 
 
 def sizer() -> ParameterCounter:
     model = tiny_model("llama")
     plain = model.config.to_dict()
-    return ParameterCounter({key: tuple(value.shape) for key, value in parameters(model.state_dict(), plain)}, plain)
+    return ParameterCounter({key: tuple(value.shape) for key, value in canonical_parameters(model.state_dict(), plain)}, plain)
 
 
 SIZER = sizer()
@@ -34,7 +34,7 @@ def test_shapes_lie_between_the_anchors(small: Dimensions) -> None:
     assert small in shapes and LARGE in shapes
     for shape in shapes:
         assert small.layers <= shape.layers <= 8 and small.hidden <= shape.hidden <= 192
-        assert small.neurons <= shape.neurons <= 512
+        assert small.intermediate_size <= shape.intermediate_size <= 512
         assert SIZER(small) <= SIZER(shape) <= SIZER(LARGE)
         assert shape.heads * shape.head_size == shape.hidden
 
@@ -59,15 +59,15 @@ def test_a_count_that_no_shape_hits_is_refused_with_the_nearest_two() -> None:
 
 def test_depth_and_width_grow_together() -> None:
     middle = solve((SIZER(DEEP) + SIZER(LARGE)) // 2, DEEP, LARGE, SIZER)
-    assert middle.layers == 6 and 400 <= middle.neurons <= 480
+    assert middle.layers == 6 and 400 <= middle.intermediate_size <= 480
 
 
 def test_a_depth_takes_its_widths_from_the_straight_line() -> None:
-    assert interpolate_shape(6, DEEP, LARGE) == replace(LARGE, layers=6, neurons=448)
+    assert interpolate_shape(6, DEEP, LARGE) == replace(LARGE, layers=6, intermediate_size=448)
     assert interpolate_shape(6, WIDE, LARGE).hidden == 160
-    assert interpolate_shape(6, DEEP, LARGE, neurons=400).neurons == 400
+    assert interpolate_shape(6, DEEP, LARGE, intermediate_size=400).intermediate_size == 400
     with pytest.raises(ConfigError, match="384 to 512"):
-        interpolate_shape(6, DEEP, LARGE, neurons=600)
+        interpolate_shape(6, DEEP, LARGE, intermediate_size=600)
     with pytest.raises(ConfigError, match="128 to 192"):
         interpolate_shape(6, WIDE, LARGE, hidden=64)
 

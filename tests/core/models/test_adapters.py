@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from core.config import LoraSpec
-from core.models.adapters import _with_adapters, merged, with_adapters
+from core.models.adapters import add_adapters, add_task_adapters, merge_adapters
 from core.models.architectures import architecture_of
 from tests.core.tiny import ARCHITECTURES, ENCODERS, logits, tiny_encoder, tiny_model, token_ids
 
@@ -18,21 +18,21 @@ def test_adapters_stand_at_every_projection_and_start_as_the_identity(name: str)
     model = (tiny_encoder if name in ENCODERS else tiny_model)(name).eval()
     before = logits(model, token_ids())
     architecture, depth = architecture_of(model.config), len(model.get_submodule(architecture_of(model.config).blocks))
-    adapted = _with_adapters(model, LoraSpec(rank=2)).eval()
+    adapted = add_adapters(model, LoraSpec(rank=2)).eval()
     trained = [parameter for parameter in adapted.parameters() if parameter.requires_grad]
     assert len(trained) == 2 * len(architecture.projections) * depth
     torch.testing.assert_close(logits(adapted.get_base_model(), token_ids()), before)
 
 
 def test_a_trained_adapter_is_merged_into_a_copy_that_computes_the_same() -> None:
-    adapted = _with_adapters(tiny_model("llama"), LoraSpec(rank=2)).eval()
+    adapted = add_adapters(tiny_model("llama"), LoraSpec(rank=2)).eval()
     before = logits(adapted.get_base_model(), token_ids())
     with torch.no_grad():
         for name, parameter in adapted.named_parameters():
             if "lora_B" in name:
                 parameter.normal_(std=0.1)
     changed = logits(adapted.get_base_model(), token_ids())
-    plain = merged(adapted)
+    plain = merge_adapters(adapted)
     assert not any("lora" in name for name, _ in plain.named_parameters())
     assert any("lora" in name for name, _ in adapted.named_parameters()), "the adapted model stays as it is"
     torch.testing.assert_close(logits(plain, token_ids()), changed, atol=1e-5, rtol=1e-4)
@@ -41,7 +41,7 @@ def test_a_trained_adapter_is_merged_into_a_copy_that_computes_the_same() -> Non
 
 def test_a_model_without_adapters_is_returned_as_it_is() -> None:
     model = tiny_model("gpt2")
-    assert merged(model) is model
+    assert merge_adapters(model) is model
 
 
 def test_a_tasks_head_is_trained_whole_and_the_seed_decides_the_adapters() -> None:
@@ -51,7 +51,7 @@ def test_a_tasks_head_is_trained_whole_and_the_seed_decides_the_adapters() -> No
         torch.manual_seed(0)
         model = BertForSequenceClassification(BertConfig(vocab_size=90, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
                                                          intermediate_size=24, max_position_embeddings=32))
-        return with_adapters(model, LoraSpec(rank=2), seed)
+        return add_task_adapters(model, LoraSpec(rank=2), seed)
 
     first, same, other = adapted(1), adapted(1), adapted(2)
     trained = {name for name, parameter in first.named_parameters() if parameter.requires_grad}

@@ -19,20 +19,20 @@ def test_the_head_of_the_last_hidden_state_is_the_logits(name: str, tied: bool) 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_every_described_part_is_where_it_is_said_to_be(name: str) -> None:
     model = tiny_model(name, layers=3)
-    anatomy = architecture_of(model.config)
-    assert len(blocks(model)) == getattr(model.config, anatomy.depth_key) == 3
-    assert model.get_submodule(anatomy.embeddings) is model.get_input_embeddings()
-    assert model.get_submodule(anatomy.head) is model.get_output_embeddings()
+    architecture = architecture_of(model.config)
+    assert len(blocks(model)) == getattr(model.config, architecture.depth_key) == 3
+    assert model.get_submodule(architecture.embeddings) is model.get_input_embeddings()
+    assert model.get_submodule(architecture.head) is model.get_output_embeddings()
     if name != "opt-350m":  # where norms come after the blocks, there is no final one
-        assert "Norm" in type(model.get_submodule(anatomy.final_norm)).__name__
+        assert "Norm" in type(model.get_submodule(architecture.final_norm)).__name__
     matrices = {parameter_name.removesuffix(".weight") for parameter_name, parameter in blocks(model)[0].named_parameters()
                 if parameter.dim() == 2}
-    assert matrices == set(anatomy.projections)
-    for projection in anatomy.projections:
+    assert matrices == set(architecture.projections)
+    for projection in architecture.projections:
         module = blocks(model)[0].get_submodule(projection)
-        assert (type(module).__name__ == "Conv1D") == anatomy.transposed
-    if anatomy.positions:
-        assert model.get_submodule(anatomy.positions).weight.shape[0] >= getattr(model.config, anatomy.context_key)
+        assert (type(module).__name__ == "Conv1D") == architecture.fan_in_fan_out
+    if architecture.positions:
+        assert model.get_submodule(architecture.positions).weight.shape[0] >= getattr(model.config, architecture.context_key)
 
 
 def test_names_of_older_checkpoints_are_understood() -> None:

@@ -23,7 +23,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def _count(folder: Path) -> checkpoints.ParameterCount:
-    return checkpoints.count(checkpoints.parameter_shapes(folder), checkpoints.read_config(folder))
+    return checkpoints.count_parameters(checkpoints.parameter_shapes(folder), checkpoints.read_config(folder))
 
 
 @pytest.mark.parametrize("tied", [True, False])

@@ -3,7 +3,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, GPTNeoXConfig, OPTConfig, Qwen2Config, Qwen3Config
 
-from core.models.forward import evaluating, last_hidden, output_head
+from core.models.forward import eval_mode, last_hidden, output_head
 from tests.core.evaluation.conftest import make_gpt2, make_llama
 
 SMALL = {"vocab_size": 60, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
@@ -43,7 +43,7 @@ def test_evaluating_restores_every_models_mode_even_after_an_error():
     one, other = make_llama(60).train(), make_llama(60).eval()
 
     def fail() -> None:
-        with evaluating(one, other):
+        with eval_mode(one, other):
             assert not one.training
             assert torch.is_inference_mode_enabled()
             raise KeyError

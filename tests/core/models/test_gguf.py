@@ -16,7 +16,7 @@ from tests.interpreters import heavy_modules
 def test_the_header_tells_what_the_model_is(tmp_path: Path) -> None:
     model = save_gguf(tmp_path / "tiny.gguf", layers=3)
     header = gguf.read_header(tmp_path / "tiny.gguf")
-    counts = checkpoints.count(header.parameter_shapes(), header.config())
+    counts = checkpoints.count_parameters(header.parameter_shapes(), header.config())
     assert counts.total == model.num_parameters()
     assert len(counts.blocks) == 3
     assert counts.embeddings == model.get_input_embeddings().weight.numel()

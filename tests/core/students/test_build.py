@@ -8,7 +8,7 @@ from transformers import AutoModelForCausalLM
 
 from core.config import LoraSpec, ScratchSpec, StudentSpec
 from core.errors import ConfigError
-from core.models.adapters import merged
+from core.models.adapters import merge_adapters
 from core.models.architectures import architecture_of, blocks
 from core.models.dimensions import Dimensions
 from core.students.build import block_importance, build_student, student_from_checkpoint
@@ -41,8 +41,8 @@ def test_a_shallower_copy_has_the_chosen_blocks_and_all_else(name: str, tmp_path
     student = build_student(teacher, StudentSpec(layer_map=(0, 3)), seed=0).model
     for mine, theirs in zip(blocks(student), (blocks(teacher)[0], blocks(teacher)[3]), strict=True):
         assert all(torch.equal(mine.state_dict()[key], value) for key, value in theirs.state_dict().items())
-    anatomy = architecture_of(teacher.config)
-    outside = {key: value for key, value in teacher.state_dict().items() if anatomy.block_of(key) is None}
+    architecture = architecture_of(teacher.config)
+    outside = {key: value for key, value in teacher.state_dict().items() if architecture.block_of(key) is None}
     assert outside
     assert all(torch.equal(student.state_dict()[key], value) for key, value in outside.items())
     student.save_pretrained(tmp_path)
@@ -113,7 +113,7 @@ def test_adapters_train_alone_and_merge_into_a_plain_model(name: str, tmp_path) 
             parameter.normal_(std=0.1)
     tuned = logits(student.model, input_ids)
     assert not torch.allclose(tuned, logits(teacher, input_ids), atol=1e-2)
-    merged(student.model).save_pretrained(tmp_path)
+    merge_adapters(student.model).save_pretrained(tmp_path)
     assert torch.equal(logits(student.model, input_ids), tuned)
     reloaded = AutoModelForCausalLM.from_pretrained(tmp_path)
     torch.testing.assert_close(logits(reloaded, input_ids), tuned, rtol=1e-3, atol=1e-4)
@@ -123,7 +123,7 @@ def test_adapters_train_alone_and_merge_into_a_plain_model(name: str, tmp_path) 
 
 def test_merging_a_plain_model_gives_it_back() -> None:
     model = tiny_model("gpt2")
-    assert merged(model) is model
+    assert merge_adapters(model) is model
 
 
 def mean_loss(model: torch.nn.Module, input_ids: torch.Tensor) -> float:
@@ -199,22 +199,22 @@ def test_a_narrower_student_keeps_the_most_important_units(name: str, tmp_path) 
     batches = [(token_ids(), torch.ones(2, 12))]
     spec = StudentSpec(layers=2, hidden=16)
     student = build_student(teacher, spec, seed=0, calibration=lambda: batches)
-    dimensions = Dimensions.of(student.model.config)
+    dimensions = Dimensions.from_config(student.model.config)
     assert (dimensions.layers, dimensions.hidden, dimensions.heads) == (2, 16, 2)
-    assert dimensions.neurons == Dimensions.of(teacher.config).neurons // 2
+    assert dimensions.intermediate_size == Dimensions.from_config(teacher.config).intermediate_size // 2
     student.model.save_pretrained(tmp_path)
     assert torch.equal(logits(AutoModelForCausalLM.from_pretrained(tmp_path), token_ids()), logits(student.model, token_ids()))
     first = build_student(teacher, spec.model_copy(update={"units": "first"}), seed=0).model
     assert torch.equal(first.get_input_embeddings().weight[:, :1], teacher.get_input_embeddings().weight[:, :1])
     assert not torch.equal(first.get_input_embeddings().weight, student.model.get_input_embeddings().weight)
     random = build_student(teacher, spec.model_copy(update={"init": "random"}), seed=0).model
-    assert Dimensions.of(random.config) == dimensions
+    assert Dimensions.from_config(random.config) == dimensions
 
 
 def test_a_narrower_inner_width_alone() -> None:
     teacher = tiny_model("llama")
     student = build_student(teacher, StudentSpec(layers=4, feed_forward=24, units="first"), seed=0).model
-    assert Dimensions.of(student.config) == replace(Dimensions.of(teacher.config), neurons=24)
+    assert Dimensions.from_config(student.config) == replace(Dimensions.from_config(teacher.config), intermediate_size=24)
     assert torch.equal(blocks(student)[2].mlp.down_proj.weight, blocks(teacher)[2].mlp.down_proj.weight[:, :24])
 
 

@@ -27,16 +27,16 @@ def test_a_sorted_model_is_the_same_model(name: str) -> None:
 def test_units_that_write_nothing_come_last(name: str) -> None:
     model = tiny_model(name)
     dead_neuron, dead_head, size = 5, 1, Weights.of(model).dimensions.head_size
-    group = Weights.of(model).dimensions.group
+    group = Weights.of(model).dimensions.group_size
     state = model.state_dict()
     for key, tensor in state.items():
-        anatomy = Weights.of(model).anatomy
-        if ".1." not in key or anatomy.block_of(key) != 1:
+        architecture = Weights.of(model).architecture
+        if ".1." not in key or architecture.block_of(key) != 1:
             continue
-        axes = anatomy.axes_of(key)
-        if axes in (("written", "neurons"), ("neurons", "written")):
-            tensor.select(axes.index("neurons"), dead_neuron).zero_()
-        if axes in (("written", "heads"), ("heads", "written")):
+        axes = architecture.axes_of(key)
+        if axes in (("hidden_out", "intermediate"), ("intermediate", "hidden_out")):
+            tensor.select(axes.index("intermediate"), dead_neuron).zero_()
+        if axes in (("hidden_out", "heads"), ("heads", "hidden_out")):
             tensor.narrow(axes.index("heads"), dead_head * group * size, group * size).zero_()
     importance = unit_importance(model, [token_ids()])
     assert importance.neurons[1].argmin() == dead_neuron and importance.neurons[1, dead_neuron] == 0
@@ -59,7 +59,7 @@ def test_the_least_important_neurons_are_the_cheapest_to_lose() -> None:
             block.mlp.down_proj.weight.mul_(torch.logspace(-2, 1, 48)[torch.randperm(48, generator=torch.Generator().manual_seed(1))])
     weights = Weights.of(model)
     from dataclasses import replace
-    smaller = replace(weights.dimensions, neurons=24)
+    smaller = replace(weights.dimensions, intermediate_size=24)
     expected = logits(model, token_ids())
     plain, ordered = (logits(resized(each, smaller).model(), token_ids())
                       for each in (weights, sort_by_importance(weights, unit_importance(model, [token_ids()]))))

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from core.errors import ConfigError, UnsupportedModelError
-from core.models.checkpoints import parameters
+from core.models.checkpoints import canonical_parameters
 from core.models.dimensions import Dimensions, ParameterCounter, with_dimensions
 from core.students.resizing import Selection, Weights, resized, select
 from tests.core.tiny import VOCABULARY, logits, tiny_config, tiny_model, token_ids
@@ -27,7 +27,7 @@ def test_expansion_changes_nothing(name: str, tied: bool) -> None:
     small = Weights.of(tiny_model(name, layers=3, tied=tied))
     target = replace(wider(small.dimensions), layers=5)
     large = resized(small, target, layers=(0, 1, 1, 2, 2), silent=(2, 4)).model()
-    assert Dimensions.of(large.config) == target
+    assert Dimensions.from_config(large.config) == target
     expected = logits(small.model(), token_ids())
     assert (logits(large, token_ids()) - expected).abs().max() < 1e-3
     assert expected.abs().max() > 1
@@ -37,7 +37,7 @@ def test_expansion_changes_nothing(name: str, tied: bool) -> None:
 def test_more_query_heads_in_a_group_change_nothing(name: str) -> None:
     small = Weights.of(tiny_model(name))
     old = small.dimensions
-    if old.group == 1 or small.anatomy.head_size_key is None:
+    if old.group_size == 1 or small.architecture.head_size_key is None:
         pytest.skip("its heads are not grouped")
     large = resized(small, replace(old, heads=old.heads + old.key_value_heads)).model()
     assert (logits(large, token_ids()) - logits(small.model(), token_ids())).abs().max() < 1e-3
@@ -49,7 +49,7 @@ def test_an_expanded_model_is_cut_back_to_itself(name: str) -> None:
     back = resized(resized(small, wider(small.dimensions)), small.dimensions)
     gain = (small.dimensions.hidden / wider(small.dimensions).hidden) ** 0.5
     for key, tensor in small.tensors.items():
-        scale = gain if "gain" in small.anatomy.axes_of(key) else 1.0
+        scale = gain if "norm_weight" in small.architecture.axes_of(key) else 1.0
         torch.testing.assert_close(back.tensors[key], tensor * scale)
 
 
@@ -59,10 +59,11 @@ def test_order_changes_nothing(name: str) -> None:
     old = weights.dimensions
     generator = torch.Generator().manual_seed(3)
     groups = torch.stack([torch.randperm(old.key_value_heads, generator=generator) for _ in range(old.layers)])
-    heads = (groups[..., None] * old.group + torch.arange(old.group)).flatten(1)
-    neurons = torch.stack([torch.randperm(old.neurons, generator=generator) for _ in range(old.layers)])
+    heads = (groups[..., None] * old.group_size + torch.arange(old.group_size)).flatten(1)
+    neurons = torch.stack([torch.randperm(old.intermediate_size, generator=generator) for _ in range(old.layers)])
     mixed = select(weights, Selection(tuple(range(old.layers)), torch.randperm(old.hidden, generator=generator), heads, groups, neurons))
-    assert not torch.equal(mixed.tensors[f"{weights.anatomy.embeddings}.weight"], weights.tensors[f"{weights.anatomy.embeddings}.weight"])
+    embedding = f"{weights.architecture.embeddings}.weight"
+    assert not torch.equal(mixed.tensors[embedding], weights.tensors[embedding])
     torch.testing.assert_close(logits(mixed.model(), token_ids()), logits(weights.model(), token_ids()), rtol=1e-3, atol=1e-3)
 
 
@@ -71,28 +72,28 @@ def test_order_changes_nothing(name: str) -> None:
 def test_sizes_are_known_beforehand(name: str, tied: bool) -> None:
     model = tiny_model(name, tied=tied)
     plain = model.config.to_dict()
-    sizer = ParameterCounter({key: tuple(value.shape) for key, value in parameters(model.state_dict(), plain)}, plain)
-    old = Dimensions.of(plain)
+    sizer = ParameterCounter({key: tuple(value.shape) for key, value in canonical_parameters(model.state_dict(), plain)}, plain)
+    old = Dimensions.from_config(plain)
     assert sizer(old) == model.num_parameters()
-    for new in (replace(old, layers=2), replace(wider(old), layers=7), replace(old, neurons=16)):
+    for new in (replace(old, layers=2), replace(wider(old), layers=7), replace(old, intermediate_size=16)):
         assert sizer(new) == resized(Weights.of(model), new, layers=[0] * new.layers).model().num_parameters()
 
 
 @pytest.mark.parametrize("name", WIDE)
 def test_dimensions_are_what_the_configuration_says(name: str) -> None:
-    old = Dimensions.of(tiny_config(name))
+    old = Dimensions.from_config(tiny_config(name))
     assert old.hidden == 32 and old.layers == 4 and old.heads == 4
-    assert Dimensions.of(with_dimensions(tiny_config(name), wider(old))) == wider(old)
-    assert Dimensions.of(tiny_model(name).config.to_dict()) == old
+    assert Dimensions.from_config(with_dimensions(tiny_config(name), wider(old))) == wider(old)
+    assert Dimensions.from_config(tiny_model(name).config.to_dict()) == old
 
 
 def test_a_width_between_heads_is_refused_with_the_nearest_ones() -> None:
     with pytest.raises(ConfigError, match=r"multiple of 16.*Use 32 or 48"):
-        Dimensions.of(tiny_config("llama")).with_width(40)
+        Dimensions.from_config(tiny_config("llama")).with_width(40)
 
 
 def test_heads_that_do_not_fill_the_width_are_refused_where_they_must() -> None:
-    old = Dimensions.of(tiny_config("gpt2"))
+    old = Dimensions.from_config(tiny_config("gpt2"))
     with pytest.raises(ConfigError, match="the heads fill the width"):
         with_dimensions(tiny_config("gpt2"), replace(old, heads=2))
 
@@ -100,7 +101,7 @@ def test_heads_that_do_not_fill_the_width_are_refused_where_they_must() -> None:
 def test_widths_that_are_not_described_are_refused() -> None:
     model = tiny_model("opt")
     with pytest.raises(UnsupportedModelError, match="llama"):
-        resized(Weights.of(model), replace(Dimensions.of(model.config), neurons=16))
+        resized(Weights.of(model), replace(Dimensions.from_config(model.config), intermediate_size=16))
 
 
 def test_a_subset_keeps_the_first_units() -> None:

@@ -14,7 +14,7 @@ from core.data.tokenizers import train_masked_tokenizer
 from core.errors import CompatibilityError
 from core.events import RunWarning
 from core.models import catalog
-from core.models.forward import positions
+from core.models.forward import max_positions
 from core.recorder import STUDENT, ListRecorder
 from core.tasks.data import TaskData, load_task
 from core.tasks.encoding import encode
@@ -101,7 +101,7 @@ def test_questions_after_a_classifier_get_a_head_of_their_own(tmp_path, name, la
 
 def test_roberta_counts_positions_from_behind_its_padding(tmp_path) -> None:
     start = encoder(tmp_path / "r", "roberta")
-    assert positions(start.model) == 63 - tokenizer().pad_token_id
+    assert max_positions(start.model) == 63 - tokenizer().pad_token_id
     evaluate_task(fine_tune_and_evaluate(start, sentiment(max_length=512), seed=1, spec=ONE)[0], sentiment(max_length=512))
 
 

@@ -15,7 +15,7 @@ from core.config import LossSpec, StudentSpec, TrainSpec
 from core.data.packing import Blocks
 from core.errors import CompatibilityError, NonFiniteLossError
 from core.evaluation.language import evaluate_language
-from core.models.vocabulary import real_width
+from core.models.vocabulary import unpadded_width
 from core.recorder import STUDENT, ListRecorder
 from core.students.build import build_student
 from core.training.base_trainer import latest_checkpoint, training_arguments
@@ -121,7 +121,8 @@ def test_training_and_evaluation_agree_about_a_padded_model(tmp_path, init):
     student = build_student(teacher, StudentSpec(layers=2, init=init), seed=1).model
     measured = evaluate_language(student, blocks, teacher, tokenizer=tokenizer, batch_size=8, device="cpu")
     padding = student.get_output_embeddings().weight[len(tokenizer):].detach().clone()
-    lesson = DistillationSetup(LossSpec(w_kd=1.0, w_hard=0.5, temperature=1.0), teacher, vocabulary=real_width(tokenizer, student, teacher))
+    lesson = DistillationSetup(LossSpec(w_kd=1.0, w_hard=0.5, temperature=1.0), teacher,
+                               vocabulary=unpadded_width(tokenizer, student, teacher))
     DistillationTrainer(student, lesson, blocks, training_arguments(spec(weight_decay=0.0), tmp_path, torch.device("cpu"), eval_steps=99),
                         variant=STUDENT, recorder=recorder, dtype=torch.float32, evaluate=lambda step: {"eval/cross_entropy": 0.0}).train()
     assert recorder.series(STUDENT, "raw/hard")[1] == pytest.approx(measured["cross_entropy"], rel=1e-5)

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from core.chains import folder
 from core.chains.folder import Target, open_chain
 from core.chains.on_demand import GeneratedModel
 from core.errors import CompatibilityError, ModelNotFoundError
+from core.models.dimensions import as_record
 from core.recipes import parse_recipe
 from tests.core.masked_models import masked_model, save
 from tests.tiny_chains import chain_recipe
@@ -54,7 +54,7 @@ def made(place: chains.ChainPlace, target: Target, name: str) -> Path:
     folder = place.generated_dir / name
     shutil.copytree(place.path / "anchors" / "1", folder)
     record = GeneratedModel(place.name, target, "substitution", None, (0,), {}, 0.1)
-    (folder / chains.RECORD).write_text(json.dumps({"made_from": asdict(record)}))
+    (folder / chains.RECORD).write_text(json.dumps({"made_from": as_record(record)}))
     return folder
 
 

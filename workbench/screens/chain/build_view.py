@@ -128,7 +128,8 @@ def _anchors(name: str, header: ModelHeader, base: ExperimentConfig) -> list[Dim
         key = f"build.{name}.{count}.{number}.{st.query_params.get('from', '')}"
         depth, width, told = st.columns([2, 2, 2], vertical_alignment="bottom")
         layers = depth.number_input(f"Anchor {number}: blocks", 1, there.layers, min(suggested.layers, there.layers), key=f"{key}.layers")
-        neurons = width.number_input("Inner width", 8, max(there.neurons, 8), min(suggested.neurons, max(there.neurons, 8)), step=8,
+        largest = max(there.intermediate_size, 8)
+        neurons = width.number_input("Inner width", 8, largest, min(suggested.intermediate_size, largest), step=8,
                                      key=f"{key}.neurons", help=describe("student.feed_forward"))
         sizes.append(Dimensions(layers, there.hidden, there.heads, there.key_value_heads, there.head_size, neurons))
         told.metric("Parameters", units.count(sizer(sizes[-1])))
@@ -141,7 +142,7 @@ def anchors_of(base: ExperimentConfig, teacher: Dimensions) -> list[Dimensions] 
     for anchor in base.chain.anchors:
         if anchor.model or anchor.parameters or anchor.hidden or base.chain.mode != "nested":
             return None
-        above = replace(above, layers=anchor.layers or above.layers, neurons=anchor.feed_forward or above.neurons)
+        above = replace(above, layers=anchor.layers or above.layers, intermediate_size=anchor.feed_forward or above.intermediate_size)
         sizes.append(above)
     return sizes if len(sizes) <= MOST_ANCHORS else None
 
@@ -158,7 +159,7 @@ def defaults(teacher: Dimensions, count: int) -> list[Dimensions]:
     for number in range(count):
         depth = max(1, min(depth // 2, depth - 1))
         share = INNER_SHARES[min(number, len(INNER_SHARES) - 1)]
-        neurons = max(8, round(share * teacher.neurons / 8) * 8)
+        neurons = max(8, round(share * teacher.intermediate_size / 8) * 8)
         suggested.append(Dimensions(depth, teacher.hidden, teacher.heads, teacher.key_value_heads, teacher.head_size, neurons))
     return suggested
 
@@ -166,7 +167,7 @@ def defaults(teacher: Dimensions, count: int) -> list[Dimensions]:
 def shrinking_problem(teacher: Dimensions, sizes: list[Dimensions]) -> str:
     """What is wrong with the order of the anchors; empty when each is smaller than the one above it."""
     for number, (above, below) in enumerate(zip([teacher, *sizes], sizes, strict=False), 1):
-        if below == above or below.layers > above.layers or below.neurons > above.neurons:
+        if below == above or below.layers > above.layers or below.intermediate_size > above.intermediate_size:
             return f"Anchor {number} must have no more blocks and neurons than the one above it, and fewer of one of them."
     return ""
 
@@ -177,7 +178,7 @@ def recipe(teacher: str, sizes: list[Dimensions] | None, steps: int, seed: int, 
     plain = (base or read_recipe(RECIPE)).to_dict()
     plain |= {"name": name or None, "description": "", "teacher": {"model": teacher}}
     if sizes is not None:
-        plain["chain"]["anchors"] = [{"layers": each.layers, "feed_forward": each.neurons} for each in sizes]
+        plain["chain"]["anchors"] = [{"layers": each.layers, "feed_forward": each.intermediate_size} for each in sizes]
     plain["train"] |= {"max_steps": steps, "seed": seed}
     return parse_recipe(plain)
 

@@ -78,7 +78,7 @@ def _models(place: ChainPlace, chain: Chain, models: list[MadeModel]) -> None:
     for model in models:
         sizes = model.target.dimensions
         loss = f", loss {model.losses['this']:.3f}" if model.losses else ""
-        label = f"**{views.plain(model.name)}**  ·  {sizes.layers} blocks × {sizes.hidden} × {sizes.neurons}{loss}"
+        label = f"**{views.plain(model.name)}**  ·  {sizes.layers} blocks × {sizes.hidden} × {sizes.intermediate_size}{loss}"
         with st.expander(label, expanded=model.name == last, key=f"made.{model.name}"):
             _model(place, chain, model)
 

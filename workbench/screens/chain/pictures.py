@@ -137,7 +137,7 @@ def _chip(middle: float, top: float, model: MadeModel) -> str:
 
 
 def _size(parameters: int, sizes: Dimensions) -> str:
-    return f"{units.count(parameters)} · {sizes.layers} × {sizes.hidden} × {sizes.neurons}"
+    return f"{units.count(parameters)} · {sizes.layers} × {sizes.hidden} × {sizes.intermediate_size}"
 
 
 def _quality(loss: float) -> str:

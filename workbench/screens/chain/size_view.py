@@ -83,7 +83,7 @@ def _answer(chain: Chain, target: Target) -> tuple[Method, float | None]:
     """What the solver gives, and by which method it would be made; returns the method and alpha."""
     shape, anchor = target.dimensions, curve_analysis.anchor_at(chain, target)
     large, small = curve_analysis.bracket(chain, target)
-    facts: dict[str, int | str] = {"Blocks": shape.layers, "Width": shape.hidden, "Inner width": shape.neurons,
+    facts: dict[str, int | str] = {"Blocks": shape.layers, "Width": shape.hidden, "Inner width": shape.intermediate_size,
              "Parameters": units.count(target.parameters), "In 16 bit": units.format_bytes(2 * target.parameters)}
     with st.container(horizontal=True, gap="small", key="answer"):
         for label, value in facts.items():

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 DISTILBERT = "distilbert"  # the recipe of the triple loss, and the architecture
 STASHED_SETTINGS = "settings of other kinds"  # in a draft: kind -> what was set for it
-# Answers and questions, the weights of their tokens, widths that no encoder's anatomy describes.
+# Answers and questions, the weights of their tokens, widths that no encoder's architecture spec describes.
 CAUSAL_ONLY = ("student.hidden", "student.feed_forward", "student.units", "data.passes", "data.prompt_weight", "data.label_weight",
                "data.small_talk", "evaluation.sentiment_items", "evaluation.max_new_tokens")
 MASKED_ONLY = ("student.architecture", "student.dropout", "losses.kd_positions", *(path for path in LEAVES if path.startswith("masking.")))

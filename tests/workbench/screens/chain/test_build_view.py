@@ -10,11 +10,11 @@ from core.models.dimensions import Dimensions
 from core.recipes import read_recipe
 from workbench.screens.chain import build_view
 
-TEACHER = Dimensions(layers=8, hidden=192, heads=6, key_value_heads=6, head_size=32, neurons=512)
+TEACHER = Dimensions(layers=8, hidden=192, heads=6, key_value_heads=6, head_size=32, intermediate_size=512)
 
 
 def test_anchors_begin_at_half_and_a_quarter_of_the_depth():
-    assert [(each.layers, each.neurons) for each in build_view.defaults(TEACHER, 2)] == [(4, 384), (2, 256)]
+    assert [(each.layers, each.intermediate_size) for each in build_view.defaults(TEACHER, 2)] == [(4, 384), (2, 256)]
     assert [each.layers for each in build_view.defaults(replace(TEACHER, layers=3), 2)] == [1, 1]
 
 
