@@ -10,10 +10,13 @@ import hashlib
 import json
 import math
 import re
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from core.recipe_keys import release_shape
 
 SECTIONS = ("teacher", "student", "losses", "data", "masking", "task", "train", "evaluation")
 
@@ -51,7 +54,7 @@ class ScratchSpec(Config):
     hidden: int = Field(192, ge=8, description="channels; width of the residual stream")
     heads: int = Field(4, ge=1, description="heads; query heads, the width is divided among them")
     key_value_heads: int = Field(4, ge=1, description="heads; key and value heads shared by groups of query heads")
-    feed_forward: int = Field(512, ge=8, description="neurons; inner width of the feed-forward part")
+    intermediate_size: int = Field(512, ge=8, description="neurons; width of the feed-forward layers")
     vocabulary: int = Field(4096, ge=300, description="tokens; size of the vocabulary, byte-level BPE (llama) or WordPiece (bert)")
     positions: int = Field(1024, ge=16, description="tokens; longest sequence")
 
@@ -77,10 +80,10 @@ class StudentSpec(Config):
         "maps), importance (measured), first, or an explicit list of block numbers from 0"))
     hidden: int | None = Field(None, ge=8, description=(
         "channels; width of the student, in whole groups of attention heads (default: the teacher's)"))
-    feed_forward: int | None = Field(None, ge=8, description=(
-        "neurons; inner width of the feed-forward part (default: the teacher's ratio to the width)"))
-    units: Literal["importance", "first"] = Field("importance", description=(
-        "rule; which channels, heads and neurons a narrower student keeps: the most important (measured), or the first"))
+    intermediate_size: int | None = Field(None, ge=8, description=(
+        "neurons; width of the student's feed-forward layers (default: the teacher's ratio to the width)"))
+    pruning_criterion: Literal["importance", "first"] = Field("importance", description=(
+        "rule; channels, heads and neurons that a narrower student keeps: the most important ones by activations, or the first"))
     architecture: Literal["teacher", "distilbert"] = Field("teacher", description=(
         "name; the teacher's own architecture, or DistilBERT's for a BERT teacher: no token types, no pooler"))
     dropout: float | None = Field(None, ge=0, lt=1, description=(
@@ -90,7 +93,7 @@ class StudentSpec(Config):
     model: str | None = Field(None, min_length=1, description=(
         "model reference; train this model on as it is, in place of a copy of the teacher's blocks (default: none)"))
     lora: LoraSpec | None = Field(None, description="adapters; train low-rank adapters in place of all weights")
-    fresh: ScratchSpec | None = Field(None, description="architecture; build a model from nothing (no teacher needed)")
+    from_scratch: ScratchSpec | None = Field(None, description="architecture; build a model with new weights and a tokenizer of its own")
 
     @field_validator("layer_map")
     @classmethod
@@ -103,22 +106,22 @@ class StudentSpec(Config):
     def _consistent(self) -> StudentSpec:
         if isinstance(self.layer_map, tuple) and self.layers not in (None, len(self.layer_map)):
             raise ValueError(f"layers is {self.layers}, but layer_map lists {len(self.layer_map)} blocks")
-        if self.fresh and (self.layers is not None or self.lora is not None or self.narrower or self.architecture != "teacher"):
-            raise ValueError("a fresh architecture has its own depth and width, no adapters: "
-                             "remove layers, hidden, feed_forward, architecture and lora")
+        if self.from_scratch and (self.layers is not None or self.lora is not None or self.narrower or self.architecture != "teacher"):
+            raise ValueError("an architecture from scratch has its own depth and width, no adapters: "
+                             "remove layers, hidden, intermediate_size, architecture and lora")
         if self.lora and self.init == "random":
             raise ValueError("adapters change weights that are learnt already, and new ones would stay random: set init to teacher, "
                              "or remove lora")
-        if self.model and (self.layers is not None or self.narrower or self.fresh or self.layer_map != "uniform"
+        if self.model and (self.layers is not None or self.narrower or self.from_scratch or self.layer_map != "uniform"
                            or self.architecture != "teacher"):
             raise ValueError("a model that is trained on has its own depth and width: remove layers, layer_map, hidden, "
-                             "feed_forward, architecture and fresh")
+                             "intermediate_size, architecture and from_scratch")
         return self
 
     @property
     def narrower(self) -> bool:
         """Whether the student has widths of its own."""
-        return self.hidden is not None or self.feed_forward is not None
+        return self.hidden is not None or self.intermediate_size is not None
 
 
 # ---------------------------------------------------------------------------------------------------- losses
@@ -201,30 +204,36 @@ class DataSpec(Config):
     column: str | None = Field(None, description="name; column that holds the text or the messages (default: found by name)")
     streaming: bool = Field(False, description="switch; read a hub dataset as it arrives instead of downloading it first")
     max_rows: int | None = Field(None, ge=1, description="rows; read at most this many training rows (default: all)")
-    passes: int = Field(1, ge=1, description="passes; house corpus: how often each review is used, each time in another conversation")
+    corpus_epochs: int = Field(1, ge=1, description="epochs; house corpus: uses of each review, each time in another conversation")
     block_length: int = Field(256, ge=8, description="tokens; length of the packed training blocks")
     prompt_weight: float = Field(1.0, ge=0, description=(
         "number; how much a token of a prompt counts in the loss, where an answer's token counts 1"))
     label_weight: float = Field(1.0, ge=0, description="number; how much a one-word label answer of the house corpus counts")
-    small_talk: int = Field(100, ge=1, description="reviews; house corpus: one question about the model itself after so many of them")
+    identity_question_every: int = Field(100, ge=1, description=(
+        "reviews; house corpus: number of reviews between two questions about the model itself"))
     validation_fraction: float = Field(0.05, gt=0, lt=1, description=(
-        "share; held out by hash of the text (the house corpus has its own fixed split)"))
+        "fraction (0-1) of the texts held out for validation, by hash of the text (the house corpus has its own fixed split)"))
 
 
 class MaskingSpec(Config):
-    """How a masked-language model's training text is masked, anew at every step (1910.01108; 1810.04805, section 3.1)."""
+    """Dynamic masking of a masked language model's training text (1810.04805, section 3.1; 1910.01108, section 3).
 
-    fraction: float = Field(0.15, gt=0, lt=1, description="share; of a batch's tokens that are to be predicted")
-    mask: float = Field(0.8, ge=0, le=1, description="share; of those that are replaced by the mask token")
-    random: float = Field(0.1, ge=0, le=1, description="share; of those that are replaced by any token; the rest stays as it is")
-    rarity: float = Field(0.7, ge=0, description=(
-        "number; how much rare tokens are favoured: chosen in proportion to count to the power of minus this (0: all alike)"))
-    whole_words: bool = Field(False, description="switch; mask all tokens of a word together")
+    Names are those of ``DataCollatorForLanguageModeling`` of transformers and, for the smoothing, of DistilBERT's code.
+    """
+
+    mlm_probability: float = Field(0.15, gt=0, lt=1, description="fraction (0-1) of a batch's tokens that are masked and predicted")
+    mask_replace_prob: float = Field(0.8, ge=0, le=1, description="fraction (0-1) of masked tokens replaced by [MASK]")
+    random_replace_prob: float = Field(0.1, ge=0, le=1, description=(
+        "fraction (0-1) of masked tokens replaced by a random token; the rest is left unchanged"))
+    mlm_smoothing: float = Field(0.7, ge=0, description=(
+        "exponent; tokens are masked in proportion to their count to the power of minus this (0: uniformly)"))
+    whole_word_mask: bool = Field(False, description="switch; mask all tokens of a word together")
 
     @model_validator(mode="after")
     def _shares(self) -> MaskingSpec:
-        if self.mask + self.random > 1:
-            raise ValueError(f"mask ({self.mask:g}) and random ({self.random:g}) are shares of the same tokens: together 1 at most")
+        if self.mask_replace_prob + self.random_replace_prob > 1:
+            raise ValueError(f"mask_replace_prob ({self.mask_replace_prob:g}) and random_replace_prob ({self.random_replace_prob:g}) are "
+                             "fractions of the same tokens: together 1 at most")
         return self
 
 
@@ -249,7 +258,8 @@ class TaskSpec(Config):
     doc_stride: int = Field(64, ge=0, description="tokens; shared by two neighbouring windows of a long context")
     max_train_items: int | None = Field(None, ge=2, description="items; learn from this many, drawn at random (default: all)")
     max_items: int | None = Field(None, ge=1, description="items; measure on this many, drawn at random (default: all)")
-    validation_fraction: float = Field(0.1, gt=0, lt=1, description="share; of a single file, held out by hash of the text")
+    validation_fraction: float = Field(0.1, gt=0, lt=1, description=(
+        "fraction (0-1) of a single file held out for validation, by hash of the text"))
 
 
 class TrainSpec(Config):
@@ -262,7 +272,7 @@ class TrainSpec(Config):
     learning_rate: float = Field(5e-4, gt=0, description="number; peak step size of AdamW")
     lr_scheduler_type: Literal["linear", "cosine", "constant_with_warmup"] = Field("cosine", description=(
         "rule; how the step size decays after warm-up"))
-    warmup_ratio: float = Field(0.05, ge=0, le=1, description="share of the steps; over which the step size grows from 0")
+    warmup_ratio: float = Field(0.05, ge=0, le=1, description="fraction (0-1) of the steps over which the learning rate grows from 0")
     weight_decay: float = Field(0.01, ge=0, description="number; decoupled weight decay")
     adam_beta2: float = Field(0.98, gt=0, lt=1, description="number; AdamW's second-moment decay")
     max_grad_norm: float = Field(1.0, gt=0, description="norm; gradients are clipped to it")
@@ -320,15 +330,17 @@ class AnchorSpec(Config):
 
     layers: int | None = Field(None, ge=1, description="blocks; depth (default: its predecessor's)")
     hidden: int | None = Field(None, ge=8, description="channels; width, in whole groups of heads (default: its predecessor's)")
-    feed_forward: int | None = Field(None, ge=8, description="neurons; inner width (default: its predecessor's ratio to the width)")
+    intermediate_size: int | None = Field(None, ge=8, description=(
+        "neurons; width of the feed-forward layers (default: its predecessor's ratio to the width)"))
     parameters: int | None = Field(None, ge=1, description="numbers; the sizes nearest to this count, in place of the three above")
     model: str | None = Field(None, min_length=1, description="model reference; begin as this checkpoint, in independent chains")
 
     @model_validator(mode="after")
     def _one_way(self) -> AnchorSpec:
-        sizes = any(value is not None for value in (self.layers, self.hidden, self.feed_forward))
+        sizes = any(value is not None for value in (self.layers, self.hidden, self.intermediate_size))
         if sizes + (self.parameters is not None) + (self.model is not None) != 1:
-            raise ValueError("an anchor is given by its sizes (layers, hidden, feed_forward), by parameters, or as a model: by one of them")
+            raise ValueError("an anchor is given by its sizes (layers, hidden, intermediate_size), by parameters, or as a model: "
+                             "by one of them")
         return self
 
 
@@ -339,8 +351,8 @@ class ChainSpec(Config):
     mode: Literal["nested", "independent"] = Field("nested", description=(
         "rule; nested: every anchor begins as the most important units of its predecessor, so that all share one coordinate system; "
         "independent: every anchor begins as a checkpoint of its own, or from new weights"))
-    order: Literal["stepwise", "direct"] = Field("stepwise", description=(
-        "rule; who teaches an anchor: its predecessor, or the largest anchor"))
+    teacher: Literal["predecessor", "largest"] = Field("predecessor", description=(
+        "rule; teacher of each anchor: its predecessor, or the largest anchor"))
     curve_points: int = Field(9, ge=0, description="sizes; between neighbouring anchors, measured when the chain is complete")
 
     @model_validator(mode="after")
@@ -364,22 +376,46 @@ class BridgeSpec(Config):
     top_p: float = Field(0.95, gt=0, le=1, description="probability; of those, the leading set that holds this much of it")
 
 
-class ExperimentConfig(Config):
-    """Everything about one experiment."""
+# ---------------------------------------------------------------------------------------------------- experiments
 
+
+Kind = Literal["distill", "pretrain", "fine_tune", "chain", "bridge"]
+ORDER = ("kind", "name", "description", "teacher", "student", "losses", "data", "masking", "train", "evaluation", "bridge", "task", "chain",
+         "control")  # of keys in a recipe that is written out
+
+
+class ExperimentConfig(Config):
+    """What every experiment has; each kind adds its own sections (`AnyExperiment` is the union of the kinds).
+
+    A section that a kind has no use for is no field of it, and is no key of its recipes. Code that serves several kinds may read
+    `teacher`, `student`, `data`, `masking` and `control` of any of them: where they are no fields they are what absence means.
+    """
+
+    kind: Kind
     name: str | None = Field(None, description="name; letters, digits, dots, dashes and underscores (default: made from the recipe)")
-    description: str = Field("", description="text; what the experiment is for")
-    teacher: TeacherSpec | None = Field(TeacherSpec(), description="model; null trains a fresh model on the data alone")
-    student: StudentSpec = Field(StudentSpec(), description="model; what is trained")
-    losses: LossSpec = Field(LossSpec(), description="loss; terms and temperature")
-    data: DataSpec = Field(DataSpec(), description="corpus")
-    masking: MaskingSpec = Field(MaskingSpec(), description="masking; of the text that masked models are trained on")
+    description: str = Field("", description="text; purpose of the experiment")
+    losses: LossSpec = Field(LossSpec(), validate_default=True, description="loss; terms and temperature")
     train: TrainSpec = Field(TrainSpec(), description="optimisation")
-    evaluation: EvaluationSpec = Field(EvaluationSpec(), description="measurement")
-    bridge: BridgeSpec | None = Field(None, description="bridge; train student.model on texts that a teacher of any vocabulary writes")
-    task: TaskSpec | None = Field(None, description="task; fine-tune student.model on a labelled dataset, with or without a teacher")
-    chain: ChainSpec | None = Field(None, description="chain; train a chain of anchors below the teacher, in place of one student")
-    control: bool = Field(False, description="switch; also train the same student for the same tokens with no teacher")
+    evaluation: EvaluationSpec = Field(EvaluationSpec(), validate_default=True, description="measurement")
+
+    # Section of another kind -> why this one has none.
+    excludes: ClassVar[Mapping[str, str]] = {}
+
+    if TYPE_CHECKING:
+        @property
+        def teacher(self) -> TeacherSpec | None: ...
+
+        @property
+        def student(self) -> StudentSpec: ...
+
+        @property
+        def data(self) -> DataSpec: ...
+
+        @property
+        def masking(self) -> MaskingSpec: ...
+
+        @property
+        def control(self) -> bool: ...
 
     @field_validator("name")
     @classmethod
@@ -389,64 +425,216 @@ class ExperimentConfig(Config):
                              "starting with a letter or digit")
         return value
 
-    @model_validator(mode="after")
-    def _task_alone(self) -> ExperimentConfig:
-        if self.task is not None:
-            if self.chain is not None or self.bridge is not None or self.control:
-                raise ValueError("a task is fine-tuned by itself: remove chain, bridge and control")
-            if self.student.model is None:
-                raise ValueError("fine-tuning begins with a pretrained encoder: set student.model to one")
-            if any(getattr(self.losses, name) != _constant(0.0) for name in ("w_hidden", "w_hidden_mse")):
-                raise ValueError("a task is taught by the teacher's answers alone: set losses.w_hidden and losses.w_hidden_mse to 0")
-            if self.evaluation.retention:
-                raise ValueError("the retention card is of a language model's student: set evaluation.retention to null")
-        return self
+    @field_validator("evaluation")
+    @classmethod
+    def _retention(cls, value: EvaluationSpec) -> EvaluationSpec:
+        if value.retention is not None and "evaluation.retention" in cls.excludes:
+            raise ValueError(cls.excludes["evaluation.retention"])
+        return value
 
-    @model_validator(mode="after")
-    def _teacher_or_fresh(self) -> ExperimentConfig:
-        if self.bridge is not None and (self.teacher is not None or self.student.model is None):
-            raise ValueError("a bridge trains student.model on texts alone: set teacher to null and student.model to the proxy")
-        if self.teacher is None:
-            if self.student.fresh is None and self.student.model is None:
-                raise ValueError("no teacher and no fresh architecture: set teacher.model, student.fresh or student.model")
-            if self.losses.needs_teacher():
-                raise ValueError("no teacher, so only w_hard can count: set w_kd, w_hidden and w_hidden_mse to 0")
-            if self.control:
-                raise ValueError("without a teacher the run is its own control: set control to false")
-            if self.evaluation.retention:
-                raise ValueError("without a teacher there is nothing to retain: set evaluation.retention to null")
-        elif self.student.fresh is not None:
-            raise ValueError("a fresh architecture has a vocabulary of its own and cannot follow a teacher: set teacher to null")
-        return self
-
-    @model_validator(mode="after")
-    def _chain_alone(self) -> ExperimentConfig:
-        if self.chain is not None:
-            if self.teacher is None:
-                raise ValueError("a chain begins with a teacher: set teacher.model")
-            if self.student != StudentSpec() or self.control or self.evaluation.retention:
-                raise ValueError("a chain describes its students itself: remove student, control and evaluation.retention")
-        return self
+    @classmethod
+    def default_weights(cls, plain: Mapping[str, Any]) -> Mapping[str, float]:
+        """Return the weights of the losses that a recipe leaves unsaid, where they differ from those of `LossSpec`."""
+        return {}
 
     def to_yaml(self) -> str:
-        """The whole configuration as a recipe that `parse_recipe` reads back to an equal value."""
+        """Return the whole configuration as a recipe that `core.recipes.parse_recipe` reads back to an equal value."""
         return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True, width=100)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data: constant weights as numbers, tuples as lists."""
+        """Return plain data: constant weights as numbers, tuples as lists."""
         plain = self.model_dump(mode="json")
         for term, ramp in plain["losses"].items():
             if isinstance(ramp, dict) and ramp["start"] == ramp["end"]:
                 plain["losses"][term] = ramp["start"]
-        return plain
+        return {key: plain[key] for key in ORDER if key in plain}
 
     def digest(self) -> str:
-        """Twelve hexadecimal digits that change with anything but the name and the description."""
-        told = {key: value for key, value in self.to_dict().items() if key not in ("name", "description")}
-        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
+        """Return twelve hexadecimal digits that change with anything but the name and the description; the same as in release 0.1.0."""
+        counted = {key: value for key, value in release_shape(self.to_dict()).items() if key not in ("name", "description")}
+        return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()[:12]
 
 
-# ---------------------------------------------------------------------------------------------------- recipes
+class _WithoutTeacher:
+    @property
+    def teacher(self) -> None:
+        return None
+
+
+class _WithoutMasking:
+    """Models of these kinds predict the next token, or are fine-tuned on a task."""
+
+    @property
+    def masking(self) -> MaskingSpec:
+        return MaskingSpec()
+
+
+class _WithoutControl:
+    @property
+    def control(self) -> bool:
+        return False
+
+
+def _labels_only(losses: LossSpec) -> LossSpec:
+    if losses.needs_teacher():
+        raise ValueError("no teacher, so only w_hard can count: set w_kd, w_hidden and w_hidden_mse to 0")
+    return losses
+
+
+class DistillConfig(ExperimentConfig):
+    """One student is distilled from a teacher (1503.02531; 1910.01108 for masked language models)."""
+
+    kind: Literal["distill"] = Field("distill", description="kind; one student is distilled from a teacher")
+    teacher: TeacherSpec = Field(TeacherSpec(), description="model; its outputs are the targets")
+    student: StudentSpec = Field(StudentSpec(), description="model; what is trained")
+    data: DataSpec = Field(DataSpec(), description="corpus")
+    masking: MaskingSpec = Field(MaskingSpec(), description="masking; of the text that masked language models are trained on")
+    control: bool = Field(False, description="switch; also train the same student for the same tokens with no teacher")
+
+    @field_validator("student")
+    @classmethod
+    def _of_the_teacher(cls, value: StudentSpec) -> StudentSpec:
+        if value.from_scratch is not None:
+            raise ValueError("an architecture from scratch has a vocabulary of its own and cannot follow a teacher: set teacher to null")
+        return value
+
+
+class PretrainConfig(_WithoutTeacher, _WithoutControl, ExperimentConfig):
+    """A model is trained on text alone: one from scratch, or one that is there (continued pretraining)."""
+
+    losses: LossSpec = Field(LossSpec(w_kd=_constant(0.0)), description="loss; cross-entropy with the text")
+    kind: Literal["pretrain"] = Field("pretrain", description="kind; a model is trained on text, without a teacher")
+    student: StudentSpec = Field(StudentSpec(), validate_default=True, description="model; what is trained")
+    data: DataSpec = Field(DataSpec(), description="corpus")
+    masking: MaskingSpec = Field(MaskingSpec(), description="masking; of the text that masked language models are trained on")
+
+    excludes: ClassVar[Mapping[str, str]] = {
+        "teacher": "pretraining has no teacher: set teacher to null",
+        "control": "without a teacher the run is its own control: set control to false",
+        "evaluation.retention": "without a teacher there is nothing to retain: set evaluation.retention to null",
+    }
+    @classmethod
+    def default_weights(cls, plain: Mapping[str, Any]) -> Mapping[str, float]:
+        """Return no weight for soft targets: there are none."""
+        return {"w_kd": 0.0}
+
+    _losses = field_validator("losses")(_labels_only)
+
+    @field_validator("student")
+    @classmethod
+    def _beginning(cls, value: StudentSpec) -> StudentSpec:
+        if value.from_scratch is None and value.model is None:
+            raise ValueError("no teacher and no architecture from scratch: set teacher.model, student.from_scratch or student.model")
+        return value
+
+
+class FineTuneConfig(_WithoutMasking, _WithoutControl, ExperimentConfig):
+    """A pretrained encoder is fine-tuned on a labelled task, with or without a fine-tuned teacher (1910.01108, section 4)."""
+
+    losses: LossSpec = Field(LossSpec(w_kd=_constant(0.0), w_hard=_constant(1.0)), description="loss; terms and temperature")
+    kind: Literal["fine_tune"] = Field("fine_tune", description="kind; an encoder is fine-tuned on a labelled task")
+    teacher: TeacherSpec | None = Field(None, description="model; fine-tuned on the same task (default: none)")
+    student: StudentSpec = Field(StudentSpec(), validate_default=True, description="model; the encoder, as student.model")
+    task: TaskSpec = Field(TaskSpec(), description="task; the labelled dataset")
+
+    excludes: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("chain", "bridge", "control"), "a task is fine-tuned by itself: remove chain, bridge and control"),
+        "evaluation.retention": "the retention card is of a language model's student: set evaluation.retention to null",
+    }
+
+    @property
+    def data(self) -> DataSpec:
+        """Items of the task in place of blocks of a corpus: as long as they."""
+        return DataSpec().model_copy(update={"block_length": self.task.max_length})
+
+    @classmethod
+    def default_weights(cls, plain: Mapping[str, Any]) -> Mapping[str, float]:
+        """Return half and half with a teacher, as 1910.01108 has it in its second step of distillation; the labels alone without one."""
+        return {"w_kd": 0.0, "w_hard": 1.0} if plain.get("teacher") is None else {"w_kd": 0.5, "w_hard": 0.5}
+
+    @field_validator("student")
+    @classmethod
+    def _encoder(cls, value: StudentSpec) -> StudentSpec:
+        if value.model is None:
+            raise ValueError("fine-tuning begins with a pretrained encoder: set student.model to one")
+        return value
+
+    @field_validator("losses")
+    @classmethod
+    def _outputs_only(cls, value: LossSpec) -> LossSpec:
+        if any(getattr(value, name) != _constant(0.0) for name in ("w_hidden", "w_hidden_mse")):
+            raise ValueError("a task is distilled from the teacher's outputs alone: set losses.w_hidden and losses.w_hidden_mse to 0")
+        return value
+
+    @model_validator(mode="after")
+    def _targets(self) -> FineTuneConfig:
+        if self.teacher is None:
+            _labels_only(self.losses)
+        return self
+
+
+class ChainConfig(_WithoutMasking, _WithoutControl, ExperimentConfig):
+    """A chain of anchors is trained below the teacher, each from the one above it or from the largest (2605.07783)."""
+
+    kind: Literal["chain"] = Field("chain", description="kind; a chain of anchors is trained below the teacher")
+    teacher: TeacherSpec = Field(TeacherSpec(), description="model; the largest of the chain")
+    chain: ChainSpec = Field(description="chain; anchors below the teacher, in place of one student")
+    data: DataSpec = Field(DataSpec(), description="corpus")
+
+    excludes: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("student", "control", "evaluation.retention"),
+        "a chain describes its students itself: remove student, control and evaluation.retention")
+
+    @field_validator("teacher", mode="before")
+    @classmethod
+    def _largest(cls, value: Any) -> Any:
+        if value is None:
+            raise ValueError("a chain begins with a teacher: set teacher.model")
+        return value
+
+    @property
+    def student(self) -> StudentSpec:
+        """The defaults: each anchor is described by itself."""
+        return StudentSpec()
+
+    def step(self, teacher: TeacherSpec, student: StudentSpec, name: str | None = None) -> DistillConfig:
+        """Return the distillation of one anchor."""
+        return DistillConfig(name=name or self.name, description=self.description, teacher=teacher, student=student, losses=self.losses,
+                             data=self.data, train=self.train, evaluation=self.evaluation)
+
+
+class BridgeConfig(_WithoutTeacher, _WithoutMasking, _WithoutControl, ExperimentConfig):
+    """A teacher of any vocabulary writes the texts that ``student.model`` is trained on (sequence-level distillation, 1606.07947)."""
+
+    losses: LossSpec = Field(LossSpec(w_kd=_constant(0.0)), description="loss; cross-entropy with the texts")
+    kind: Literal["bridge"] = Field("bridge", description="kind; a teacher of any vocabulary writes the texts that a model is trained on")
+    bridge: BridgeSpec = Field(description="bridge; the teacher that writes, and how")
+    student: StudentSpec = Field(StudentSpec(), validate_default=True, description="model; what is trained, as student.model")
+    data: DataSpec = Field(DataSpec(), description="corpus; how the texts are cut, its source is not read")
+
+    excludes: ClassVar[Mapping[str, str]] = {
+        "teacher": "a bridge trains student.model on texts alone: set teacher to null and student.model to the proxy",
+        "control": "without a teacher the run is its own control: set control to false",
+        "evaluation.retention": "without a teacher there is nothing to retain: set evaluation.retention to null",
+    }
+    @classmethod
+    def default_weights(cls, plain: Mapping[str, Any]) -> Mapping[str, float]:
+        """Return no weight for soft targets: there are none."""
+        return {"w_kd": 0.0}
+
+    _losses = field_validator("losses")(_labels_only)
+
+    @field_validator("student")
+    @classmethod
+    def _proxy(cls, value: StudentSpec) -> StudentSpec:
+        if value.model is None:
+            raise ValueError("a bridge trains student.model on texts alone: set student.model to the proxy")
+        return value
+
+
+AnyExperiment = Annotated[DistillConfig | PretrainConfig | FineTuneConfig | ChainConfig | BridgeConfig, Field(discriminator="kind")]
+KINDS: Mapping[str, type[ExperimentConfig]] = {
+    each.model_fields["kind"].default: each for each in (DistillConfig, PretrainConfig, FineTuneConfig, ChainConfig, BridgeConfig)}
 
 
 def total_steps(spec: TrainSpec, blocks: int) -> int:

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import functools
 import json
+import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from core.config import SECTIONS, ExperimentConfig, Ramp
+from core import recipe_keys
+from core.config import KINDS, ORDER, SECTIONS, AnyExperiment, ExperimentConfig, Kind, Ramp
 from core.errors import ConfigError, SetField
 from core.system.paths import PROJECT
+
+LOGGER = logging.getLogger(__name__)
+EXPERIMENT: TypeAdapter[Any] = TypeAdapter(AnyExperiment)
+IGNORED = ("data", "masking")  # sections that release 0.1.0 took in recipes that have no use for them
 
 
 def read_recipe(path: str | Path, overrides: Iterable[str] = ()) -> ExperimentConfig:
@@ -39,7 +46,7 @@ def read_recipe(path: str | Path, overrides: Iterable[str] = ()) -> ExperimentCo
         raise ConfigError(f"The recipe '{path}' cannot be used: {reason}.", "A YAML file was expected.",
                           "Recipes that ship with the project are in assets/recipes/.") from error
     plain = parse_yaml(text, str(path))
-    return parse_recipe(apply_overrides(plain, overrides))
+    return parse_recipe(apply_overrides(_today(plain, _warn), overrides))
 
 
 class _RecipeLoader(yaml.SafeLoader):
@@ -68,22 +75,39 @@ def parse_yaml(text: str, origin: str) -> dict[str, Any]:
 
 
 def apply_overrides(plain: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """A copy of `plain` with every ``a.b=c`` set; the value is read as YAML, so ``null`` and ``[0, 3]`` work."""
-    result = json.loads(json.dumps(plain, default=str))
+    """Return a copy of `plain` with every ``a.b=c`` set; the value is read as YAML, so ``null`` and ``[0, 3]`` work.
+
+    A section may be overridden with one of another kind of experiment: the kind that a recipe names follows its sections.
+    """
+    result, overrides = json.loads(json.dumps(_today(plain), default=str)), list(overrides)
+    if overrides:
+        result = _kind_by_sections(result)
     for override in overrides:
         path, separator, text = override.partition("=")
         if not separator or not path.strip():
             raise ConfigError(f"The setting '{override}' was given.", "'section.key=value' was expected.",
                               "Name the key and its value", suggestion=SetField("student.layers", 3))
-        *parents, leaf = path.strip().split(".")
+        path = recipe_keys.today(path.strip())
+        if path != override.partition("=")[0].strip():
+            _warn(override.partition("=")[0].strip(), path)
+        *parents, leaf = path.split(".")
         place = result
         for parent in parents:
             if not isinstance(place.setdefault(parent, {}), dict):
                 place[parent] = {}
             place = place[parent]
         value = parse_yaml(f"value: {text}", override)["value"]
-        place[leaf] = text.strip() if _is_text(path.strip()) and isinstance(value, (int, float)) else value
+        place[leaf] = text.strip() if _is_text(path) and isinstance(value, (int, float)) else value
     return result
+
+
+def _kind_by_sections(plain: dict[str, Any]) -> dict[str, Any]:
+    """Return plain data that name no kind where their sections tell it."""
+    kind = str(plain.get("kind"))
+    unnamed = {key: value for key, value in plain.items() if key != "kind"}
+    if kind in KINDS and "teacher" not in KINDS[kind].model_fields:
+        unnamed.setdefault("teacher", None)
+    return unnamed if kind in KINDS and kind_of(unnamed) == kind else plain
 
 
 def override(path: str, value: Any) -> str:
@@ -100,30 +124,105 @@ def _is_text(path: str) -> bool:
 
 def parse_recipe(plain: Mapping[str, Any]) -> ExperimentConfig:
     """Validate plain data. Raises ConfigError that names the field, what was given and what was expected."""
+    config, errors = check_recipe(plain)
+    if config is None:
+        raise errors[0]
+    return config
+
+
+def check_recipe(plain: Mapping[str, Any]) -> tuple[ExperimentConfig | None, list[ConfigError]]:
+    """Return the configuration that plain data describe, or None and everything that is wrong with them."""
+    try:
+        plain = _today(plain)
+        kind = kind_of(plain)
+    except ConfigError as error:
+        return None, [error]
+    plain, errors = _own_sections(KINDS[kind], plain)
+    losses, weights = plain.get("losses") or {}, KINDS[kind].default_weights(plain)
+    if weights and isinstance(losses, Mapping):  # each weight that is given counts, beside the kind's default of the others
+        plain["losses"] = {**weights, **losses}
     try:
         # As JSON, lists may be tuples, while text is no number and a switch is no count.
-        return ExperimentConfig.model_validate_json(json.dumps(_task_defaults(plain), default=str), strict=True)
+        config = EXPERIMENT.validate_json(json.dumps({**plain, "kind": kind}, default=str), strict=True)
     except ValidationError as error:
-        raise ConfigError(*_explain(error)) from error
+        return None, [*errors, *(_explained(detail, KINDS[kind]) for detail in error.errors(include_url=False))]
+    return (None if errors else config), errors
 
 
-def _task_defaults(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """What a recipe with a task leaves unsaid: no teacher unless one is named; with one, the published weights (1910.01108's second
-    step: half and half). Each weight that is given counts, beside the default of the other."""
-    if plain.get("task") is None:
-        return dict(plain)
-    weights = {"w_kd": 0.0, "w_hard": 1.0} if plain.get("teacher") is None else {"w_kd": 0.5, "w_hard": 0.5}
-    losses = plain.get("losses") or {}
-    return {"teacher": None, **plain, "losses": weights | losses if isinstance(losses, Mapping) else losses}
+def kind_of(plain: Mapping[str, Any]) -> Kind:
+    """Return the kind of experiment that plain data name or, where they name none, the one whose sections they have.
+
+    Raises:
+        ConfigError: there is no such kind.
+    """
+    kind = plain.get("kind")
+    if kind is not None:
+        if kind not in KINDS:
+            raise ConfigError(f"kind was given as {json.dumps(kind, default=str)}.", f"One of {', '.join(KINDS)} was expected.",
+                              field="kind")
+        return kind
+    by_section: tuple[tuple[str, Kind], ...] = (("task", "fine_tune"), ("chain", "chain"), ("bridge", "bridge"))
+    found = next((kind for section, kind in by_section if plain.get(section) is not None), None)
+    return found or ("pretrain" if "teacher" in plain and plain["teacher"] is None else "distill")
+
+
+def _own_sections(kind: type[ExperimentConfig], plain: Mapping[str, Any]) -> tuple[dict[str, Any], list[ConfigError]]:
+    """Return plain data without the sections of other kinds, and an error for each of those that says something."""
+    own, errors = {}, []
+    for key, value in plain.items():
+        if key in kind.model_fields or key not in fields():
+            own[key] = value
+        elif not _says_nothing(key, value):
+            name = kind.model_fields["kind"].default
+            if key in IGNORED and key not in kind.excludes:
+                LOGGER.warning("A recipe of kind '%s' has no use for its section '%s'.", name, key)
+            else:
+                sections = ", ".join(each for each in ORDER if each in kind.model_fields)
+                errors.append(ConfigError(f"'{key}' was given in a recipe of kind '{name}'.",
+                                          f"{_sentence(kind.excludes[key])}" if key in kind.excludes else f"Its keys are: {sections}.",
+                                          f"Remove {key}.", field=key))
+    return own, errors
+
+
+def _says_nothing(key: str, value: Any) -> bool:
+    """Whether a section of another kind has its default values, as every recipe of release 0.1.0 that was written out has them."""
+    default = recipe_keys.ABSENT[key]
+    return value is None or value is False or (isinstance(value, Mapping) and isinstance(default, Mapping)
+                                               and {**default, **value} == default)
+
+
+def _today(plain: Mapping[str, Any], on_renamed: Callable[[str, str], None] | None = None) -> dict[str, Any]:
+    try:
+        return recipe_keys.upgraded(plain, on_renamed)
+    except ValueError as error:
+        old, new = error.args
+        raise ConfigError(f"Both {old} and {new} were given.", "They are one setting: the first is its name in release 0.1.0.",
+                          f"Remove {old}.", field=new) from error
+
+
+@functools.cache
+def _warn(old: str, new: str) -> None:
+    """Warn of a key that has another name now, once in a process."""
+    LOGGER.warning("The key '%s' of recipes is called '%s' now; the old name is still read.", old, new)
+
+
+def fields() -> dict[str, FieldInfo]:
+    """Return the keys at the top of recipes of all kinds, in the order in which they are written."""
+    return {name: next(kind.model_fields[name] for kind in KINDS.values() if name in kind.model_fields) for name in ORDER}
 
 
 def describe(path: str) -> str:
-    """The description of a field by its dotted path, as ``losses.temperature``."""
-    model: type[BaseModel] = ExperimentConfig
+    """Return the description of a field by its dotted path, as ``losses.temperature``."""
     *parents, leaf = path.split(".")
+    known = fields()
     for parent in parents:
-        model = section_of(model.model_fields[parent])
-    return model.model_fields[leaf].description or ""
+        known = _fields_of(known[parent])
+    return known[leaf].description or ""
+
+
+def _fields_of(field: FieldInfo) -> dict[str, FieldInfo]:
+    section = section_of(field)
+    return dict(section.model_fields) if section else {}
 
 
 def section_of(field: FieldInfo) -> type[BaseModel] | None:
@@ -132,45 +231,45 @@ def section_of(field: FieldInfo) -> type[BaseModel] | None:
     return next((each for each in candidates if isinstance(each, type) and issubclass(each, BaseModel)), None)
 
 
-def leaves(model: type[BaseModel] = ExperimentConfig, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """Every leaf of the configuration with its dotted path, in the order of the recipe; a weight counts as one leaf.
+def leaves(known: Mapping[str, FieldInfo] | None = None, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Yield every leaf of the configuration with its dotted path, in the order of the recipe; a weight counts as one leaf.
 
-    Chains and bridges are left out: they have forms of their own.
+    Kind, chains and bridges are left out: they have forms of their own.
     """
-    for name, field in model.model_fields.items():
-        if prefix == "" and name in ("chain", "bridge"):
+    for name, field in (fields() if known is None else known).items():
+        if prefix == "" and name in ("kind", "chain", "bridge"):
             continue
         section = section_of(field)
         if section is None or section is Ramp:
             yield prefix + name, field
         else:
-            yield from leaves(section, f"{prefix}{name}.")
+            yield from leaves(section.model_fields, f"{prefix}{name}.")
 
 
-def _explain(error: ValidationError) -> tuple[str, str, str]:
-    first = error.errors(include_url=False)[0]
-    # Members of a union put their own name into the path; only keys that exist in the recipe are a user's words.
-    location = [str(part) for part in first["loc"] if not re.search(r"[\[\]()]|^(constrained|literal|function|Ramp)", str(part))]
-    path, given = ".".join(location) or "the recipe", first.get("input")
-    if first["type"] == "extra_forbidden":
-        model: type[BaseModel] | None = ExperimentConfig
-        for parent in location[:-1]:
-            field = model.model_fields.get(parent) if model else None
-            model = section_of(field) if field else None
-        valid = list(model.model_fields) if model else []
-        near = difflib.get_close_matches(location[-1], valid, n=1, cutoff=0.4)
+def _explained(detail: Mapping[str, Any], kind: type[ExperimentConfig]) -> ConfigError:
+    """Return one finding of pydantic as an error."""
+    # The tag of the kind comes first; members of a union put their own name into the path, and only keys are a user's words.
+    location = [str(part) for part in detail["loc"][1:] if not re.search(r"[\[\]()]|^(constrained|literal|function|Ramp)", str(part))]
+    path, given = ".".join(location) or "the recipe", detail.get("input")
+    known, field = dict(kind.model_fields), ""
+    for part in location:
+        if part not in known:
+            break
+        field, known = f"{field}.{part}".lstrip("."), _fields_of(known[part])
+    if detail["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.4)
         prefix = ".".join(location[:-1])
         fix = f"Did you mean '{prefix + '.' if prefix else ''}{near[0]}'?" if near else ""
-        return f"Unknown key '{path}'.", f"Valid keys there: {', '.join(valid)}.", fix
+        return ConfigError(f"Unknown key '{path}'.", f"Valid keys there: {', '.join(known)}.", fix, field=field or None)
     shown = json.dumps(given, default=str) if not isinstance(given, (dict, BaseModel)) else ""
-    known = ""
+    meaning = ""
     # A message about a whole section or an element of a list has no description of its own.
     if not isinstance(given, (dict, BaseModel)):
-        with contextlib.suppress(KeyError, AttributeError):
-            known = describe(path)
-    given_text = (f"{path} was not given." if first["type"] == "missing" else f"{path} was given as {shown}." if shown else
+        with contextlib.suppress(KeyError):
+            meaning = describe(path)
+    given_text = (f"{path} was not given." if detail["type"] == "missing" else f"{path} was given as {shown}." if shown else
                   f"{path[0].upper()}{path[1:]} cannot be used as given.")
-    return given_text, sentence(first), f"It means: {known}." if known else ""
+    return ConfigError(given_text, sentence(detail), f"It means: {meaning}." if meaning else "", field=field or None)
 
 
 PATTERNS = {r"^(auto|cpu|cuda(:\d+)?)$": "auto, cpu, cuda or cuda:N"}  # of fields that are text of a certain form
@@ -196,7 +295,11 @@ def sentence(detail: Mapping[str, Any]) -> str:
         words = SENTENCES.get(detail["type"], "").format_map(context) or detail["msg"].removeprefix("Value error, ").rstrip(".")
         if detail["type"] == "string_type" and isinstance(detail["input"], (int, float)):
             words += ": put it in quotes"
-    return f"{words[0].upper()}{words[1:]}."
+    return _sentence(words)
+
+
+def _sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:].rstrip('.')}."
 
 
 def _shown(key: str, value: Any) -> str:

@@ -66,8 +66,8 @@ class Masker:
         self._ordinary = np.setdiff1d(np.array(sorted(tokenizer.get_vocab().values())), special)
         self._log_weight = np.full(size, -np.inf)
         frequency = np.ones(size) if counts is None else np.maximum(counts[:size], 1)
-        self._log_weight[self._ordinary] = -spec.rarity * np.log(frequency[self._ordinary])
-        self._begins_word = _word_beginnings(tokenizer, size) if spec.whole_words else None
+        self._log_weight[self._ordinary] = -spec.mlm_smoothing * np.log(frequency[self._ordinary])
+        self._begins_word = _word_beginnings(tokenizer, size) if spec.whole_word_mask else None
 
     def mask(self, input_ids: np.ndarray, countable: np.ndarray, seed: Sequence[int]) -> Masked:
         """Mask a batch; the same seed gives the same masks.
@@ -81,12 +81,12 @@ class Masker:
         log_weight = np.where(countable, self._log_weight[ids], -np.inf)
         # Gumbel noise turns the largest keys into a draw without replacement in proportion to the weights.
         noise = rng.gumbel(size=ids.shape)
-        budget = math.ceil(self.spec.fraction * countable.sum())
+        budget = math.ceil(self.spec.mlm_probability * countable.sum())
         words = self._begins_word is not None
         chosen = self._whole_words(ids, log_weight, noise, budget) if words else _largest(log_weight + noise, budget)
         fate = rng.random(ids.shape)
-        masked = np.where(chosen & (fate < self.spec.mask), self.mask_token, ids)
-        swapped = chosen & (fate >= self.spec.mask) & (fate < self.spec.mask + self.spec.random)
+        masked = np.where(chosen & (fate < self.spec.mask_replace_prob), self.mask_token, ids)
+        swapped = chosen & (fate >= self.spec.mask_replace_prob) & (fate < self.spec.mask_replace_prob + self.spec.random_replace_prob)
         masked[swapped] = rng.choice(self._ordinary, size=int(swapped.sum()))
         return Masked(masked, chosen)
 

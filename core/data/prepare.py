@@ -26,6 +26,7 @@ from core.data.rows import Row
 from core.data.tokenizers import texts
 from core.errors import DataError
 from core.models.architectures import Objective
+from core.recipe_keys import release_names
 
 WORDS_PER_TOKEN = 0.62  # house reviews are cut to this many words a token, so that review and answer share a block
 VALIDATION_ROWS = 4000
@@ -62,8 +63,8 @@ def rows(spec: DataSpec, split: str, seed: int, objective: Objective = "causal")
     if spec.source == movie_reviews.HOUSE:
         words = round(spec.block_length * WORDS_PER_TOKEN)
         if split == "train":
-            yield from movie_reviews.rows("train", seed=seed, passes=spec.passes, label_weight=spec.label_weight, words=words,
-                                  small_talk=spec.small_talk, limit=limit)
+            yield from movie_reviews.rows("train", seed=seed, passes=spec.corpus_epochs, label_weight=spec.label_weight, words=words,
+                                  small_talk=spec.identity_question_every, limit=limit)
         else:
             yield from movie_reviews.rows("validation", seed=0, label_weight=spec.label_weight, words=words, limit=limit)
         return
@@ -162,7 +163,8 @@ def _packed_rows(spec: DataSpec, split: str, tokenizer: Any, seed: int, objectiv
 
 
 def _key(spec: DataSpec, tokenizer: Any, seed: int, objective: Objective) -> str:
-    key: dict[str, Any] = {"format": FORMAT, "spec": spec.model_dump(mode="json"), "seed": seed, "template": tokenizer.chat_template,
+    key: dict[str, Any] = {"format": FORMAT, "spec": release_names({"data": spec.model_dump(mode="json")})["data"], "seed": seed,
+                           "template": tokenizer.chat_template,
                             "vocabulary": tokenizer.backend_tokenizer.to_str(), "special": tokenizer.special_tokens_map,
                             "edges": _edges(tokenizer)}
     if objective == "masked":

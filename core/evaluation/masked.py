@@ -29,7 +29,7 @@ from core.models.chunking import chunks
 from core.models.forward import eval_mode, forward, log_softmax, output_head
 from core.models.vocabulary import unpadded_width
 
-HELD_OUT = MaskingSpec(rarity=0)
+HELD_OUT = MaskingSpec(mlm_smoothing=0)
 HELD_OUT_SEED = (0, 0)  # of the masks of held-out text: no training step's
 
 

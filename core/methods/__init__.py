@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.config import ExperimentConfig
+from core.config import BridgeConfig, ChainConfig, ExperimentConfig, FineTuneConfig
 from core.recorder import Recorder, StopRequested
 from core.reports.run_report import Report
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 def method_for(config: ExperimentConfig) -> Callable[..., Report]:
     """Return the method that carries out an experiment: building a chain, crossing a bridge, fine-tuning on a task, or distilling one
     student. All have the signature of `core.methods.distillation.distill`."""
-    if config.chain is not None:
+    if isinstance(config, ChainConfig):
         from core.methods.chain import build_chain
 
         return build_chain
-    if config.bridge is not None:
+    if isinstance(config, BridgeConfig):
         from core.methods.bridge import bridge_distill
 
         return bridge_distill
-    if config.task is not None:
+    if isinstance(config, FineTuneConfig):
         from core.methods.fine_tuning import tune
 
         return tune

@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 
-from core.config import BridgeSpec, ExperimentConfig
+from core.config import BridgeConfig, BridgeSpec
 from core.data import movie_reviews, sources
 from core.data.conversation import context_length, encode
 from core.errors import DataError, ModelNotFoundError
@@ -66,7 +66,7 @@ class SyntheticCorpus:
     left_out: dict[str, int]
 
 
-def bridge_distill(config: ExperimentConfig, recorder: Recorder, directory: Path, *, load: Load = catalog.load,
+def bridge_distill(config: BridgeConfig, recorder: Recorder, directory: Path, *, load: Load = catalog.load,
                    command: str = "") -> RunReport:
     """Let the teacher write texts, then train ``student.model`` on them; or resume either.
 
@@ -87,7 +87,7 @@ def bridge_distill(config: ExperimentConfig, recorder: Recorder, directory: Path
     return distill(config.model_copy(update={"data": data}), recorder, directory, load=load, command=command)
 
 
-def _report(config: ExperimentConfig, folder: RunFolder, command: str) -> RunReport:
+def _report(config: BridgeConfig, folder: RunFolder, command: str) -> RunReport:
     """Return the report of a run that was stopped while its texts were written."""
     return RunReport(str(folder.path / STUDENT), teacher=None, student=StudentSummary(config.name or STUDENT), metrics={}, data=None,
                      seconds=0.0, tokens=0, tokens_per_second=0.0, stopped=True, command=command)

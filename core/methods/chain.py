@@ -32,7 +32,7 @@ from core.chains.folder import CALIBRATION, FILE, FORMAT, SELECTION, VALIDATION,
 from core.chains.interpolation import substitute
 from core.chains.on_demand import load_anchor, load_anchor_pair, loss_of, measure_point, read_slice, swap_deltas, write_slice
 from core.chains.sizes import solve, valid_shapes
-from core.config import AnchorSpec, ChainSpec, ExperimentConfig, StudentSpec, TeacherSpec
+from core.config import AnchorSpec, ChainConfig, ChainSpec, StudentSpec, TeacherSpec
 from core.data.packing import Blocks
 from core.data.prepare import prepare
 from core.errors import ConfigError
@@ -55,7 +55,7 @@ from core.system.provenance import git_commit, versions
 GRID_WIDTHS = 4  # steps of the inner width between two anchors at which shapes are measured
 
 
-def build_chain(config: ExperimentConfig, recorder: Recorder, directory: Path, *, load: Load = catalog.load,
+def build_chain(config: ChainConfig, recorder: Recorder, directory: Path, *, load: Load = catalog.load,
                 command: str = "") -> ChainReport:
     """Build a chain, or resume it.
 
@@ -118,7 +118,7 @@ class _StepRecorder:
 class _Build:
     """The steps of building a chain."""
 
-    config: ExperimentConfig
+    config: ChainConfig
     folder: RunFolder
     recorder: Recorder
     load: Load
@@ -129,7 +129,6 @@ class _Build:
 
     @property
     def chain(self) -> ChainSpec:
-        assert self.config.chain is not None
         return self.config.chain
 
     # ------------------------------------------------------------------------------------------ anchors
@@ -159,14 +158,13 @@ class _Build:
 
     def train_anchor(self, number: int, spec: AnchorSpec, anchors: list[Anchor]) -> Anchor:
         """Train one anchor. Raises StopRequested after saving a checkpoint."""
-        teacher = anchors[-1] if self.chain.order == "stepwise" else anchors[0]
+        teacher = anchors[-1] if self.chain.teacher == "predecessor" else anchors[0]
         student = self.student(spec, teacher, anchors[-1])
         folder, work = self.directory / "anchors" / str(number), self.directory / "steps" / str(number)
         cost = {"tokens": 0, "seconds": 0.0}
         if not folder.is_dir():
-            config = self.config.model_copy(update={
-                "name": f"{self.config.name or 'chain'}-{number}", "chain": None, "student": student,
-                "teacher": TeacherSpec(model=str(self.directory / teacher.folder))})
+            config = self.config.step(TeacherSpec(model=str(self.directory / teacher.folder)), student,
+                                      f"{self.config.name or 'chain'}-{number}")
             recorder = _StepRecorder(self.recorder, number, len(self.chain.anchors), (number - 1) * (self.config.train.max_steps or 0))
             report = distill(config, recorder, work, load=self.load)
             (work / STUDENT / "cost.json").write_text(json.dumps({"tokens": report.tokens, "seconds": report.seconds}))
@@ -199,15 +197,15 @@ class _Build:
                               "Give the anchors in descending size.")
         narrower = (wanted.hidden, wanted.intermediate_size) != (teacher.dimensions.hidden, teacher.dimensions.intermediate_size)
         return StudentSpec(
-            layer_map=layer_map("uniform", teacher.dimensions.layers, wanted.layers), units="first",
-            hidden=wanted.hidden if narrower else None, feed_forward=wanted.intermediate_size if narrower else None,
+            layer_map=layer_map("uniform", teacher.dimensions.layers, wanted.layers), pruning_criterion="first",
+            hidden=wanted.hidden if narrower else None, intermediate_size=wanted.intermediate_size if narrower else None,
             init="teacher" if self.chain.mode == "nested" else "random")
 
     def _wanted(self, spec: AnchorSpec, above: Anchor) -> Dimensions:
         there = above.dimensions
         if spec.parameters is None:
-            return there.with_width(spec.hidden, spec.feed_forward, spec.layers) if spec.hidden else replace(
-                there, layers=spec.layers or there.layers, intermediate_size=spec.feed_forward or there.intermediate_size)
+            return there.with_width(spec.hidden, spec.intermediate_size, spec.layers) if spec.hidden else replace(
+                there, layers=spec.layers or there.layers, intermediate_size=spec.intermediate_size or there.intermediate_size)
         smallest = there.with_width(there.width_step, layers=1)
         sizer = self._chain([above]).sizer
         if not sizer(smallest) <= spec.parameters < above.parameters:

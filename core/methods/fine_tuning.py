@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from core.config import ExperimentConfig
+from core.config import FineTuneConfig
 from core.events import STUDENT_AFTER, STUDENT_BEFORE, TEACHER, Phase
 from core.methods.evaluator import Evaluator
 from core.methods.run_folder import RunFolder
@@ -43,7 +43,7 @@ SHOWN = 4  # held-out items whose answers are shown before and after
 LONGEST_SHOWN = 600  # characters of such an item
 
 
-def tune(config: ExperimentConfig, recorder: Recorder, directory: Path, *, load: Load = catalog.load, command: str = "") -> RunReport:
+def tune(config: FineTuneConfig, recorder: Recorder, directory: Path, *, load: Load = catalog.load, command: str = "") -> RunReport:
     """Fine-tune ``student.model`` on ``task``, or resume it.
 
     Args:
@@ -89,7 +89,7 @@ class _TaskInputs:
         teacher: fine-tuned on the same labels; may be None.
     """
 
-    config: ExperimentConfig
+    config: FineTuneConfig
     device: torch.device
     dtype: torch.dtype
     start: LoadedModel
@@ -108,7 +108,7 @@ class _TaskInputs:
             yield prompt[:LONGEST_SHOWN], answer
 
 
-def _load_inputs(config: ExperimentConfig, folder: RunFolder, recorder: Recorder, load: Load) -> _TaskInputs:
+def _load_inputs(config: FineTuneConfig, folder: RunFolder, recorder: Recorder, load: Load) -> _TaskInputs:
     device = resolve_device(config.train.device)
     dtype = resolve_precision(config.train.precision, device)
     recorder.event(Phase("load models"))

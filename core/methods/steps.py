@@ -104,8 +104,8 @@ def load_inputs(config: ExperimentConfig, folder: RunFolder, recorder: Recorder,
         compatibility.require_language_model(source.entry)
     recorder.event(Phase("prepare data"))
     tokenizer = source.tokenizer if source else _train_tokenizer(config, folder)
-    compatibility.require_block_length_fits(config.data, spec.fresh.positions if spec.fresh else source.entry.context)
-    kind = architecture_of(source.model.config).objective if source else objective_from_scratch(spec.fresh)
+    compatibility.require_block_length_fits(config.data, spec.from_scratch.positions if spec.from_scratch else source.entry.context)
+    kind = architecture_of(source.model.config).objective if source else objective_from_scratch(spec.from_scratch)
     compatibility.require_settings_for(config, kind)
     data = prepare(config.data, tokenizer, config.train.seed, cache_dir(), kind)
     folder.require_unchanged_data(data.digest, config.data.source)
@@ -116,7 +116,7 @@ def _train_tokenizer(config: ExperimentConfig, folder: RunFolder) -> Any:
     """Train a vocabulary on the corpus, once for all calls."""
     def write(partial: Any) -> None:
         limit = min(config.data.max_rows or TOKENIZER_ROWS, TOKENIZER_ROWS)
-        spec, data = config.student.fresh, config.data.model_copy(update={"max_rows": limit})
+        spec, data = config.student.from_scratch, config.data.model_copy(update={"max_rows": limit})
         tokenizer_from_scratch(spec, rows(data, "train", config.train.seed, objective_from_scratch(spec))).save_pretrained(partial)
 
     return AutoTokenizer.from_pretrained(folder.make_once("tokenizer", write))
@@ -142,8 +142,8 @@ def build(inputs: TrainingInputs, *, layer_map: LayerMap | None = None, units: I
     """
     config, teacher, seed = inputs.config, inputs.teacher, inputs.config.train.seed
     spec = config.student
-    if spec.fresh is not None:
-        model = student_from_scratch(spec.fresh, inputs.tokenizer, seed).to(inputs.device)
+    if spec.from_scratch is not None:
+        model = student_from_scratch(spec.from_scratch, inputs.tokenizer, seed).to(inputs.device)
         return Student(model, None, model.num_parameters(), model.num_parameters())
     if spec.model is not None:
         start = inputs.load(spec.model, device=inputs.device, dtype=torch.float32)
@@ -166,7 +166,8 @@ def build(inputs: TrainingInputs, *, layer_map: LayerMap | None = None, units: I
 def build_or_rebuild(inputs: TrainingInputs, folder: RunFolder) -> Student:
     """Build a variant; what is measured to choose its blocks and units is measured once for all variants and calls."""
     spec = inputs.config.student
-    by_importance = spec.fresh is None and spec.model is None and spec.init == "teacher" and spec.narrower and spec.units == "importance"
+    pruned = spec.from_scratch is None and spec.model is None and spec.init == "teacher" and spec.narrower
+    by_importance = pruned and spec.pruning_criterion == "importance"
     student = build(inputs, layer_map=folder.progress.layer_map, units=_unit_importance(inputs, folder) if by_importance else None)
     if spec.layer_map == "importance" and student.layer_map is not None:
         folder.progress.layer_map = list(student.layer_map)

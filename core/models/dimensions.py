@@ -111,11 +111,12 @@ def student_dimensions(spec: StudentSpec, teacher: Dimensions) -> Dimensions:
     Raises:
         ConfigError: wider than the teacher, or a width that no whole number of head groups fills.
     """
-    for name, wanted, there in (("hidden", spec.hidden, teacher.hidden), ("feed_forward", spec.feed_forward, teacher.intermediate_size)):
+    for name, wanted, there in (("hidden", spec.hidden, teacher.hidden),
+                                ("intermediate_size", spec.intermediate_size, teacher.intermediate_size)):
         if wanted is not None and wanted > there:
             raise ConfigError(f"student.{name} is {wanted}.", f"The teacher has {there}, so {there} at most was expected.",
                               f"Set student.{name} to {there} or less.")
-    return teacher.with_width(spec.hidden, spec.feed_forward)
+    return teacher.with_width(spec.hidden, spec.intermediate_size)
 
 
 def with_dimensions(config: PreTrainedConfig, wanted: Dimensions) -> PreTrainedConfig:

@@ -94,7 +94,7 @@ def _measure(inputs: TrainingInputs) -> DryRunTimings:
 def _without_importance(inputs: TrainingInputs) -> TrainingInputs:
     """Choose any blocks and units: all cost alike, and measuring importance takes long."""
     spec = inputs.config.student
-    if inputs.teacher is None or spec.model is not None or spec.fresh is not None:
+    if inputs.teacher is None or spec.model is not None or spec.from_scratch is not None:
         return inputs
     cheap: dict[str, Any] = {"units": "first"}
     if spec.layer_map == "importance":

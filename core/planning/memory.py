@@ -143,7 +143,7 @@ def shape_from_scratch(spec: ScratchSpec) -> ModelShape:
     if spec.architecture == "bert":
         return _shape_of_fresh_bert(spec)
     narrow = spec.hidden * spec.key_value_heads // spec.heads
-    sides = [(spec.hidden, spec.hidden)] * 2 + [(spec.hidden, narrow)] * 2 + [(spec.hidden, spec.feed_forward)] * 3
+    sides = [(spec.hidden, spec.hidden)] * 2 + [(spec.hidden, narrow)] * 2 + [(spec.hidden, spec.intermediate_size)] * 3
     block = sum(math.prod(side) for side in sides) + 2 * spec.hidden  # and two norms
     counts = ParameterCount(spec.vocabulary * spec.hidden, (block,) * spec.layers, 0, spec.hidden)
     return ModelShape(ARCHITECTURE_SPECS[spec.architecture], spec.hidden, spec.heads, spec.vocabulary,
@@ -151,8 +151,8 @@ def shape_from_scratch(spec: ScratchSpec) -> ModelShape:
 
 
 def _shape_of_fresh_bert(spec: ScratchSpec) -> ModelShape:
-    sides = [(spec.hidden, spec.hidden)] * 4 + [(spec.hidden, spec.feed_forward)] * 2
-    block = sum(math.prod(side) for side in sides) + 9 * spec.hidden + spec.feed_forward  # biases, and two norms of two vectors
+    sides = [(spec.hidden, spec.hidden)] * 4 + [(spec.hidden, spec.intermediate_size)] * 2
+    block = sum(math.prod(side) for side in sides) + 9 * spec.hidden + spec.intermediate_size  # biases, and two norms of two vectors
     transform = spec.hidden * (spec.hidden + 3)  # in front of the head: a matrix, its bias and a norm
     counts = ParameterCount((spec.vocabulary + spec.positions + 2) * spec.hidden, (block,) * spec.layers, spec.vocabulary,
                             2 * spec.hidden + transform)

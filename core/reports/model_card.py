@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from core.config import ExperimentConfig, LossSpec, Ramp
+from core.config import BridgeConfig, ChainConfig, ExperimentConfig, FineTuneConfig, LossSpec, Ramp
 from core.data.movie_reviews import HOUSE, HOUSE_SOURCES
 from core.evaluation.statistics import interval_words, normal_interval
 from core.events import CONTROL, STUDENT, STUDENT_AFTER
@@ -95,7 +95,8 @@ def _is_distilled(config: ExperimentConfig, variant: str) -> bool:
 def _results(config: ExperimentConfig, metrics: Mapping[str, float]) -> list[dict[str, Any]]:
     reviews = "movie-reviews"
     corpus = reviews if config.data.source == HOUSE else _shown(config.data.source)
-    labelled = reviews if config.task is None or config.task.source in HOUSE_SOURCES else _shown(config.task.source)
+    labelled = (_shown(config.task.source) if isinstance(config, FineTuneConfig) and config.task.source not in HOUSE_SOURCES else
+                reviews)
     results = []
     for task, dataset, names in (
             (_pipeline(metrics), labelled, ("accuracy", "matthews", "f1", "exact_match", "answer_f1")),
@@ -118,7 +119,7 @@ def _shown(reference: str) -> str:
 
 def _summary(config: ExperimentConfig, report: RunReport, variant: str) -> str:
     student, teacher = report.student, report.teacher
-    if config.task is not None:
+    if isinstance(config, FineTuneConfig):
         return _task_summary(config, report)
     size = f"{student.layers} blocks and {student.parameters:,} parameters"
     given = config.student.model
@@ -159,7 +160,7 @@ def _table(metrics: Mapping[str, Mapping[str, float] | None]) -> str:
 
 
 def _footnotes(config: ExperimentConfig, after: Mapping[str, float]) -> str:
-    if config.task is not None:
+    if isinstance(config, FineTuneConfig):
         score = "accuracy" if "accuracy" in after else "answer F1"
         recalls = [f"{name.removeprefix('recall_')} {value:.1%}" for name, value in after.items() if name.startswith("recall_")]
         return (f"{after['items']:,} held-out items; {score} {_item_margin(after)} ({interval_words('normal', over='items')})."
@@ -188,7 +189,7 @@ def _making(config: ExperimentConfig, report: RunReport, variant: str) -> str:
     if lora:
         facts.append(f"Adapters: of rank {lora.rank}, {student.trainable_parameters:,} parameters, trained and then merged.")
     facts.append(f"Loss: {'hard labels only.' if variant == CONTROL else describe_losses(config.losses)}")
-    if config.task is not None:
+    if isinstance(config, FineTuneConfig):
         return "\n".join(f"- {fact}" for fact in (*facts, *_task_making(config, report)))
     assert isinstance(data, CorpusSummary)
     facts.append(f"Data: {_shown(config.data.source)}, {data.documents:,} documents in {data.blocks:,} blocks of "
@@ -218,17 +219,17 @@ def cited(config: ExperimentConfig, variant: str) -> dict[str, str]:
         papers |= {"1412.6550": "matched hidden states (FitNets)", "1908.09355": "matched layers of transformers (PKD)"}
         if losses.hidden_layers == "ends":
             papers["2510.05064"] = "layers aligned with spans of the teacher's layers (Boomerang distillation)"
-    if config.teacher is not None and student.init == "teacher" and student.model is None and student.fresh is None:
+    if config.teacher is not None and student.init == "teacher" and student.model is None and student.from_scratch is None:
         papers.setdefault("1910.01108", "a student that starts from its teacher's layers (DistilBERT)")
         if student.layer_map == "importance":
             papers["2402.02834"] = "layers chosen by the loss without them (Shortened LLaMA)"
-        if student.hidden or student.feed_forward:
+        if student.hidden or student.intermediate_size:
             papers["2407.14679"] = "width pruning by importance before distillation (Minitron)"
     if student.lora is not None:
         papers["2106.09685"] = "low-rank adapters (LoRA)"
-    if config.bridge is not None:
+    if isinstance(config, BridgeConfig):
         papers["1606.07947"] = "sequence-level distillation (SeqKD)"
-    if config.chain is not None:
+    if isinstance(config, ChainConfig):
         papers["2605.07783"] = "a chain of anchors (Chain-based Distillation)"
     return papers
 

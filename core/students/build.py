@@ -134,7 +134,7 @@ def _prune(teacher: PreTrainedModel, spec: StudentSpec, layer_map: LayerMap, dty
     if spec.init == "random":
         return _new_model(with_dimensions(config, widths), dtype)
     weights = Weights.of(teacher)
-    if spec.units == "importance":
+    if spec.pruning_criterion == "importance":
         if units is None and calibration is None:
             raise ValueError("the importance of units is measured: calibration is needed")
         weights = sort_by_importance(weights, units or unit_importance(teacher, (input_ids for input_ids, _ in calibration())))

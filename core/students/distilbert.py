@@ -52,7 +52,7 @@ def check_student(spec: StudentSpec, model_type: str, activation: str | None) ->
                           "Set student.architecture to teacher.")
     if spec.narrower:
         raise ConfigError("A DistilBERT student with a width of its own was asked for.", "It keeps its teacher's width.",
-                          "Remove student.hidden and student.feed_forward.")
+                          "Remove student.hidden and student.intermediate_size.")
 
 
 def distilbert_student(teacher: PreTrainedModel, layer_map: Sequence[int], spec: StudentSpec, dtype: torch.dtype) -> PreTrainedModel:

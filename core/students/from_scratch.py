@@ -32,7 +32,7 @@ def student_from_scratch(spec: ScratchSpec, tokenizer: PreTrainedTokenizerBase, 
     import torch
     from transformers import BertConfig, LlamaConfig
 
-    shared = {"vocab_size": vocabulary_size(tokenizer), "hidden_size": spec.hidden, "intermediate_size": spec.feed_forward,
+    shared = {"vocab_size": vocabulary_size(tokenizer), "hidden_size": spec.hidden, "intermediate_size": spec.intermediate_size,
               "num_hidden_layers": spec.layers, "num_attention_heads": spec.heads, "max_position_embeddings": spec.positions,
               "tie_word_embeddings": True, "pad_token_id": tokenizer.pad_token_id}
     if spec.architecture == "llama":

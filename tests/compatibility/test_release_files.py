@@ -22,8 +22,25 @@ STATUSES = {"pretrained": "finished", "encoder": "finished", "distilled": "finis
             "chain": "finished", "bridged": "finished", "tuned": "finished", "failed": "failed", "lost": "lost", "cancelled": "stopped"}
 
 # What has another name now: dotted key of a recipe, or name of a metric, in release 0.1.0 -> today's.
-RENAMED_KEYS: dict[str, str] = {}
-RENAMED_VALUES: dict[str, dict[Any, Any]] = {}  # key of release 0.1.0 -> its value then -> today's
+RENAMED_KEYS: dict[str, str] = {
+    "student.fresh": "student.from_scratch",  # null where there is none
+    **{f"student.fresh.{key}": f"student.from_scratch.{key}"
+       for key in ("architecture", "layers", "hidden", "heads", "key_value_heads", "vocabulary", "positions")},
+    "student.fresh.feed_forward": "student.from_scratch.intermediate_size",
+    "student.feed_forward": "student.intermediate_size",
+    "student.units": "student.pruning_criterion",
+    "data.passes": "data.corpus_epochs",
+    "data.small_talk": "data.identity_question_every",
+    "masking.fraction": "masking.mlm_probability",
+    "masking.mask": "masking.mask_replace_prob",
+    "masking.random": "masking.random_replace_prob",
+    "masking.rarity": "masking.mlm_smoothing",
+    "masking.whole_words": "masking.whole_word_mask",
+    "chain.order": "chain.teacher",
+}
+RENAMED_IN_LISTS = {"feed_forward": "intermediate_size"}  # key of an element, as of chain.anchors
+# key of release 0.1.0 -> its value then -> today's
+RENAMED_VALUES: dict[str, dict[Any, Any]] = {"chain.order": {"stepwise": "predecessor", "direct": "largest"}}
 RENAMED_METRICS: dict[str, str] = {}
 
 
@@ -39,6 +56,9 @@ def leaves(plain: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
 def renamed(key: str, value: Any) -> tuple[str, Any]:
     """A leaf of release 0.1.0 as it is called today."""
     today = RENAMED_VALUES.get(key, {})
+    if isinstance(value, list):
+        value = [{RENAMED_IN_LISTS.get(name, name): each for name, each in element.items()} if isinstance(element, dict) else element
+                 for element in value]
     return RENAMED_KEYS.get(key, key), today.get(value, value) if isinstance(value, str) else value
 
 
@@ -115,6 +135,21 @@ def test_a_runs_configuration_is_that_of_its_recipe(name: str, release_home: Pat
     run = Store().run(name)
     assert run.config == read_recipe(run.directory / "recipe.yaml")
     assert run.config.name == name
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_runs_configuration_has_the_digest_it_had(name: str, release_home: Path) -> None:
+    run = Store().run(name)
+    assert run.config.digest() == run.config_hash
+
+
+def test_reports_of_models_have_the_digest_they_had(release_home: Path) -> None:
+    from core.recipes import parse_recipe
+
+    records = [json.loads(path.read_text()) for path in (release_home / "runs").rglob("stillhouse.json")]
+    assert len(records) > 5
+    for record in records:
+        assert parse_recipe(record["config"]).digest() == record["config_digest"]
 
 
 def test_the_error_of_a_failed_run_is_read(release_home: Path) -> None:

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from core.config import ExperimentConfig, Ramp
+from core.config import (
+    KINDS,
+    ORDER,
+    BridgeConfig,
+    ChainConfig,
+    DistillConfig,
+    FineTuneConfig,
+    Kind,
+    PretrainConfig,
+    Ramp,
+    StudentSpec,
+    TeacherSpec,
+)
 from core.errors import ConfigError
 from core.recipes import PATTERNS, apply_overrides, describe, leaves, parse_recipe, parse_yaml, read_recipe
 
@@ -21,7 +34,7 @@ def test_shipped_recipes_round_trip(recipe):
 
 
 def test_defaults_round_trip_and_digest_ignores_the_name():
-    config = ExperimentConfig()
+    config = DistillConfig()
     assert parse_recipe(config.to_dict()) == config
     renamed = parse_recipe({**config.to_dict(), "name": "other", "description": "words"})
     assert renamed.digest() == config.digest() != parse_recipe({"train": {"seed": 1}}).digest()
@@ -66,7 +79,7 @@ def test_overrides(override, path, value):
     (["train.warmup_ratio=2"], "A number of at most 1 was expected"),
     (["data.source=''"], "Something must be given here"),
     (["name=../escape"], "not a run name"),
-    (["teacher=null"], "no fresh architecture"),
+    (["teacher=null"], "no architecture from scratch"),
     (["losses"], "section.key=value"),
 ])
 def test_mistakes_are_named(overrides, says):
@@ -106,7 +119,7 @@ def test_a_shipped_recipe_is_found_from_any_folder_and_a_file_of_that_name_comes
 def test_leaves_are_the_keys_of_a_recipe_with_every_section_there():
     known = dict(leaves())
     assert list(known)[:3] == ["name", "description", "teacher.model"]
-    assert {"losses.w_kd", "student.lora.rank", "student.fresh.heads"} <= set(known), "a weight is one leaf; optional sections count"
+    assert {"losses.w_kd", "student.lora.rank", "student.from_scratch.heads"} <= set(known), "a weight is one leaf; optional sections count"
     assert not {"losses", "losses.w_kd.start", "student.lora"} & set(known)
     assert known["losses.temperature"].description == describe("losses.temperature")
 
@@ -134,3 +147,85 @@ def test_a_task_completes_the_losses_that_are_given(losses, teacher, weights):
 def test_losses_of_a_task_that_are_no_section():
     with pytest.raises(ConfigError, match="losses"):
         parse_recipe({"student": {"model": "encoder"}, "task": {}, "losses": 3})
+
+
+# ---------------------------------------------------------------------------------------------------- kinds
+
+
+STUDENT = {"student": {"model": "proxy"}}
+
+
+@pytest.mark.parametrize(("plain", "kind"), [
+    ({}, DistillConfig), ({"kind": "distill"}, DistillConfig), ({"task": None, "chain": None, "bridge": None}, DistillConfig),
+    ({"teacher": None, "student": {"from_scratch": {}}}, PretrainConfig), ({"kind": "pretrain", **STUDENT}, PretrainConfig),
+    ({"task": {}, **STUDENT}, FineTuneConfig), ({"task": {}, "teacher": {"model": "x"}, **STUDENT}, FineTuneConfig),
+    ({"kind": "fine_tune", **STUDENT}, FineTuneConfig), ({"chain": {"anchors": [{"layers": 2}]}}, ChainConfig),
+    ({"bridge": {"model": "x"}, "teacher": None, **STUDENT}, BridgeConfig), ({"bridge": {"model": "x"}, **STUDENT}, BridgeConfig)])
+def test_the_kind_is_that_of_the_sections(plain: dict, kind: type):
+    config = parse_recipe(plain)
+    assert type(config) is kind
+    assert config.kind == config.to_dict()["kind"]
+    assert parse_recipe(config.to_dict()) == config
+    assert parse_recipe(parse_yaml(config.to_yaml(), "again")) == config
+
+
+def test_every_kind_is_a_member_of_the_union():
+    assert set(KINDS) == set(get_args(Kind))
+    assert {key for kind in KINDS.values() for key in kind.model_fields} == set(ORDER)
+
+
+@pytest.mark.parametrize(("plain", "field", "says"), [
+    ({"kind": "distil"}, "kind", "One of distill, pretrain, fine_tune, chain, bridge was expected"),
+    ({"chain": {"anchors": [{"layers": 2}]}, "control": True}, "control", "A chain describes its students itself"),
+    ({"chain": {"anchors": [{"layers": 2}]}, "student": {"layers": 3}}, "student", "A chain describes its students itself"),
+    ({"chain": {"anchors": [{"layers": 2}]}, "evaluation": {"retention": {}}}, "evaluation", "A chain describes its students itself"),
+    ({"chain": {"anchors": [{"layers": 2}]}, "teacher": None}, "teacher", "A chain begins with a teacher"),
+    ({"task": {}, **STUDENT, "chain": {"anchors": [{"layers": 2}]}}, "chain", "A task is fine-tuned by itself"),
+    ({"task": {}, **STUDENT, "control": True}, "control", "A task is fine-tuned by itself"),
+    ({"task": {}}, "student", "Fine-tuning begins with a pretrained encoder"),
+    ({"task": {}, **STUDENT, "losses": {"w_hidden": 1}}, "losses", "the teacher's outputs alone"),
+    ({"task": {}, **STUDENT, "losses": {"w_kd": 1}}, None, "no teacher, so only w_hard can count"),
+    ({"task": {}, **STUDENT, "evaluation": {"retention": {}}}, "evaluation", "of a language model's student"),
+    ({"bridge": {"model": "x"}, "teacher": {"model": "y"}, **STUDENT}, "teacher", "A bridge trains student.model on texts alone"),
+    ({"bridge": {"model": "x"}}, "student", "A bridge trains student.model on texts alone"),
+    ({"teacher": None, **STUDENT, "control": True}, "control", "the run is its own control"),
+    ({"teacher": None, **STUDENT, "losses": {"w_kd": 1}}, "losses", "no teacher, so only w_hard can count"),
+    ({"teacher": None, **STUDENT, "evaluation": {"retention": {}}}, "evaluation", "nothing to retain"),
+    ({"student": {"from_scratch": {}}}, "student", "cannot follow a teacher"),
+    ({"kind": "distill", "task": {"source": "rt"}}, "task", "Its keys are: kind, name, description, teacher, student"),
+    ({"kind": "pretrain", "teacher": {"model": "x"}, **STUDENT}, "teacher", "Pretraining has no teacher")])
+def test_what_a_kind_has_no_use_for_is_refused(plain: dict, field: str | None, says: str):
+    with pytest.raises(ConfigError) as caught:
+        parse_recipe(plain)
+    assert says.lower() in str(caught.value).lower()
+    assert caught.value.field == field
+
+
+def test_sections_of_other_kinds_may_have_their_defaults():
+    """As every recipe that release 0.1.0 wrote has them."""
+    config = parse_recipe({"chain": {"anchors": [{"layers": 2}]}})
+    assert parse_recipe({**config.to_dict(), "student": {"layers": None, "units": "importance"}, "control": False, "masking": {},
+                         "bridge": None, "task": None, "evaluation": {"retention": None}}) == config
+
+
+def test_a_section_that_a_release_ignored_is_ignored_with_a_warning(caplog):
+    config = parse_recipe({"task": {}, **STUDENT, "data": {"block_length": 64}})
+    assert config == parse_recipe({"task": {}, **STUDENT})
+    assert "'fine_tune' has no use for its section 'data'" in caplog.text
+
+
+def test_a_chains_steps_are_distillations():
+    chain = parse_recipe({"chain": {"anchors": [{"layers": 2}]}, "losses": {"w_hard": 0.25}, "train": {"seed": 3}})
+    step = chain.step(TeacherSpec(model="x"), StudentSpec(layers=2), "one")
+    assert (step.kind, step.name, step.losses, step.train) == ("distill", "one", chain.losses, chain.train)
+
+
+@pytest.mark.parametrize(("plain", "overrides", "kind"), [
+    ({"teacher": None, **STUDENT}, ["teacher.model=x"], "distill"), ({}, ["teacher=null", "student.model=x"], "pretrain"),
+    ({"teacher": None, **STUDENT}, ["train.seed=1"], "pretrain"), ({"kind": "fine_tune", **STUDENT}, ["train.seed=1"], "fine_tune"),
+    ({"task": {}, **STUDENT}, ["teacher.model=x"], "fine_tune"), ({}, ["kind=pretrain", "teacher=null", "student.model=x"], "pretrain"),
+    ({"bridge": {"model": "x"}, **STUDENT}, ["train.seed=1"], "bridge"),
+    ({"bridge": {"model": "x"}, "teacher": None, **STUDENT}, ["bridge=null"], "pretrain")])
+def test_overrides_may_change_the_kind(plain: dict, overrides: list[str], kind: str):
+    for start in (plain, parse_recipe(plain).to_dict()):
+        assert parse_recipe(apply_overrides(start, [*overrides, "losses.w_kd=0", "losses.w_hard=1"])).kind == kind

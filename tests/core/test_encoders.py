@@ -85,7 +85,7 @@ def test_a_first_block_of_its_own_kind_stays_first():
 
 def test_widths_of_encoders_are_refused():
     with pytest.raises(UnsupportedModelError, match="width"):
-        build_student(tiny_encoder("bert"), StudentSpec(layers=2, hidden=16, units="first"), seed=0)
+        build_student(tiny_encoder("bert"), StudentSpec(layers=2, hidden=16, pruning_criterion="first"), seed=0)
 
 
 def test_the_head_tells_the_task(tmp_path):

@@ -240,7 +240,7 @@ def test_the_form_queues_a_chain(open_page: Open, store: Store, teacher: str, mo
     fault_free(button(page, "Build it").click().run())
     run, = store.runs()
     assert (run.name, run.builds_chain) == ("mine", True)
-    assert [(anchor.layers, anchor.feed_forward) for anchor in run.config.chain.anchors] == [(4, 384), (2, 256)]
+    assert [(anchor.layers, anchor.intermediate_size) for anchor in run.config.chain.anchors] == [(4, 384), (2, 256)]
     assert run.command.startswith("python -m workbench chain ")
     assert state.CHAIN.endswith("chain.py")
 
@@ -257,7 +257,7 @@ def test_a_chain_is_duplicated_in_its_own_form(open_page: Open, store: Store, ti
     assert again.builds_chain and again.id != run.id
     assert again.config == run.config.model_copy(update={
         "name": again.name, "train": run.config.train.model_copy(update={"max_steps": 7}), "chain": again.config.chain})
-    assert [(each.layers, each.feed_forward) for each in again.config.chain.anchors] == [(2, 32), (1, 32)]
+    assert [(each.layers, each.intermediate_size) for each in again.config.chain.anchors] == [(2, 32), (1, 32)]
 
 
 def test_anchors_that_the_form_cannot_show_are_kept(open_page: Open, store: Store, tiny_chain: Path):

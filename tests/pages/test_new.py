@@ -97,7 +97,7 @@ def keys_shown(form: AppTest) -> str:
 
 def test_the_advanced_form_shows_every_key_that_counts(form: AppTest):
     shown = keys_shown(form)
-    idle = [path for path in forms.LEAVES if path.startswith(("student.lora.", "student.fresh.", f"{forms.RETENTION}."))]
+    idle = [path for path in forms.LEAVES if path.startswith(("student.lora.", "student.from_scratch.", f"{forms.RETENTION}."))]
     for path in forms.LEAVES:
         assert (f"`{path}`" in shown) == (path not in (*idle, *kinds.MASKED_ONLY, "losses.beta", "name")), path
 
@@ -291,13 +291,13 @@ def test_a_fresh_model_has_no_teacher(open_page: Open):
     assert "without a teacher" in texts(page)
     assert not button(page, "Start").disabled
     page.button_group(key="form").set_value("Advanced").run()
-    assert "`student.fresh.vocabulary`" in " ".join(each.help for each in fault_free(page).number_input)
+    assert "`student.from_scratch.vocabulary`" in " ".join(each.help for each in fault_free(page).number_input)
 
 
 def test_switching_the_teacher_off_leaves_a_valid_experiment(form: AppTest):
     form.button_group(key="form").set_value("Advanced").run()
     page = fault_free(form.toggle(key="has teacher").set_value(False).run())
-    assert written(page)["teacher"] is None
+    assert written(page)["kind"] == "pretrain"
     assert written(page)["losses"]["w_kd"] == 0.0
     assert not page.error
 
@@ -446,7 +446,8 @@ def test_a_masked_teacher_brings_the_triple_loss(masked_form: AppTest, encoder: 
     assert (plain["student"]["layers"], plain["student"]["architecture"], plain["student"]["layer_map"]) == (None, "distilbert", "uniform")
     assert {term: plain["losses"][term] for term in ("w_kd", "w_hard", "w_hidden", "temperature")} == {
         "w_kd": 5.0, "w_hard": 2.0, "w_hidden": 1.0, "temperature": 2.0}
-    assert {part: plain["masking"][part] for part in ("fraction", "mask", "random")} == {"fraction": 0.15, "mask": 0.8, "random": 0.1}
+    assert {part: plain["masking"][part] for part in ("mlm_probability", "mask_replace_prob", "random_replace_prob")} == {
+        "mlm_probability": 0.15, "mask_replace_prob": 0.8, "random_replace_prob": 0.1}
     assert plain["evaluation"]["sentiment_items"] == 0
     assert all("[MASK]" in prompt for prompt in plain["evaluation"]["prompts"])
     assert plain["train"]["max_steps"] == 150, "the budget stays"
@@ -459,7 +460,7 @@ def test_the_masked_form_speaks_of_blanks(masked_form: AppTest):
     assert r"5\cdot 2^2" in latex and "masked tokens" in latex and r"1\cdot (1-\cos(h_s, h_t))" in latex
     said = texts(masked_form)
     assert "y are the tokens behind the masks" in said
-    assert "15% of the tokens are asked for: 80% of them are masked, 10% are replaced by any token and 10% stay as they are" in said
+    assert "15% of the tokens are masked and predicted: 80% of them are replaced by [MASK], 10% by a random token" in said
     assert "folded into the positions" in said
     assert "for the first blank of “The film was" in said
     assert "the text itself" not in said
@@ -583,9 +584,9 @@ def test_an_encoder_from_nothing_keeps_its_masking(masked_form: AppTest):
     masked_form.button_group(key="form").set_value("Advanced").run()
     page = fault_free(masked_form.toggle(key="has teacher").set_value(False).run())
     plain = written(page)
-    assert plain["teacher"] is None
-    assert plain["student"]["fresh"]["architecture"] == "bert"
-    assert plain["masking"]["fraction"] == 0.15
+    assert plain["kind"] == "pretrain"
+    assert plain["student"]["from_scratch"]["architecture"] == "bert"
+    assert plain["masking"]["mlm_probability"] == 0.15
     assert not page.error
     page.session_state["advanced tab"] = "Data"
-    assert "`masking.fraction`" in " ".join(each.help for each in fault_free(page.run()).number_input)
+    assert "`masking.mlm_probability`" in " ".join(each.help for each in fault_free(page.run()).number_input)

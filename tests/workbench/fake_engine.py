@@ -48,7 +48,7 @@ ERRORS = {
 def config(steps: int = 5, *, name: str | None = None, device: str = "cpu", **behaviour: Any) -> ExperimentConfig:
     """A configuration for the fake engine."""
     return parse_recipe({"name": name, "description": json.dumps(behaviour),
-                         "teacher": None, "student": {"fresh": {"layers": 1, "hidden": 8, "vocabulary": 300}}, "losses": {"w_kd": 0},
+                         "teacher": None, "student": {"from_scratch": {"layers": 1, "hidden": 8, "vocabulary": 300}}, "losses": {"w_kd": 0},
                          "train": {"max_steps": steps, "device": device, "save_steps": 10}})
 
 

@@ -10,6 +10,7 @@ from typing import Literal
 import pandas as pd
 import streamlit as st
 
+from core.config import BridgeConfig, ChainConfig, FineTuneConfig
 from core.errors import ConfigError
 from core.events import CONTROL, STUDENT, BridgeCorpus, Sample
 from workbench.runs import jobs
@@ -71,14 +72,14 @@ def _summary(run: Run) -> str:
         config = references.duplicate(run, state.store())
     except ConfigError:
         return when
-    if config.task is not None:
+    if isinstance(config, FineTuneConfig):
         data = ":".join(filter(None, (shown_name(config.task.source), config.task.subset)))
         taught = f"teacher {config.teacher.model}  ·  T = {config.losses.temperature:g}" if config.teacher else "no teacher"
         return f"{config.student.model} fine-tuned on {data}  ·  {taught}  ·  {when}"
-    depth = results.student_depth(config)
-    if config.bridge is not None:
+    if isinstance(config, BridgeConfig):
         return "  ·  ".join((f"texts of {config.bridge.model}", f"read by {config.student.model}", when))
-    trained = (f"chain of {1 + len(config.chain.anchors)} anchors" if config.chain else
+    depth = None if isinstance(config, ChainConfig) else results.student_depth(config)
+    trained = (f"chain of {1 + len(config.chain.anchors)} anchors" if isinstance(config, ChainConfig) else
                f"{'shape of ' if config.student.init == 'random' else ''}{config.student.model.rstrip('/').rpartition('/')[2]} trained on"
                if config.student.model else f"student of {depth} blocks" if depth else "student of half the depth")
     parts = [f"teacher {config.teacher.model}" if config.teacher else "no teacher", trained,
@@ -116,7 +117,7 @@ def _actions(run: Run) -> None:
                 disabled=run.status != "finished", help="The student before its first step, beside the trained one."):
             panes.open_with([untrained, run.name], pane or panes.CHAT)
         if st.button("Duplicate as new", icon=":material/content_copy:", key="duplicate", width="stretch"):
-            form = state.CHAIN if run.builds_chain else state.NEW if run.config.task is None else state.TUNE
+            form = state.CHAIN if run.builds_chain else state.TUNE if isinstance(run.config, FineTuneConfig) else state.NEW
             st.switch_page(form, query_params={"from": run.id})
         if st.button("Delete", icon=":material/delete:", key="delete", width="stretch", disabled=run.active or run.deleted is not None,
                      help="Stop it first." if run.active else "Moves it to the bin."):
@@ -134,7 +135,7 @@ def _rename(run: Run) -> None:
 
 
 def _compared_models(run: Run) -> list[str]:
-    if run.builds_chain:
+    if isinstance(run.config, ChainConfig):
         return [f"{run.name}:{number}" for number in range(1 + len(run.config.chain.anchors))][:3]
     config = references.duplicate(run, state.store())
     teacher = [config.teacher.model] if config.teacher else []

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
+from core.config import BridgeConfig, ChainConfig
 from core.errors import ConfigError
 from core.metrics import METRICS
 from workbench.screens.shared import charts, panes, results, state, views
@@ -149,6 +150,6 @@ def _settings(run: Run) -> dict[str, object]:
     except ConfigError:  # written by another release
         return {}
     taught = config.teacher is not None
-    teacher = config.teacher or config.bridge
+    teacher = config.bridge if isinstance(config, BridgeConfig) else config.teacher
     return {"teacher": teacher.model if teacher else "none", "temperature": config.losses.temperature if taught else None,
-            "depth": results.student_depth(config)}
+            "depth": None if isinstance(config, ChainConfig) else results.student_depth(config)}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from core.config import ExperimentConfig, LoraSpec, TaskSpec
+from core.config import ExperimentConfig, FineTuneConfig, LoraSpec, TaskSpec
 from core.data.movie_reviews import HOUSE_SOURCES
 from core.errors import StillhouseError
 from core.recipes import describe, parse_recipe, read_recipe
@@ -72,7 +72,7 @@ def form() -> None:
     _out(config, disabled=bool(problems))
 
 
-def recipe(plain: dict[str, Any], name: str, begun: ExperimentConfig | None = None) -> ExperimentConfig:
+def recipe(plain: dict[str, Any], name: str, begun: FineTuneConfig | None = None) -> ExperimentConfig:
     """The run that is begun from, or the house recipe, with what the form says. Raises ConfigError for what can never be."""
     taught = plain["teacher"] is not None
     house = read_recipe(STAGE2 if taught else RECIPE)
@@ -88,7 +88,7 @@ def recipe(plain: dict[str, Any], name: str, begun: ExperimentConfig | None = No
     return parse_recipe(base | {"teacher": plain["teacher"] and {"model": plain["teacher"]}})
 
 
-def _task_base(begun: ExperimentConfig | None, source: str) -> TaskSpec:
+def _task_base(begun: FineTuneConfig | None, source: str) -> TaskSpec:
     """What the fields of a dataset begin with: those of the run that is begun from where it has the same data; the house recipe's
     limits where the reviews are meant, and none for anything else."""
     if begun is not None and begun.task.source == source:
@@ -96,12 +96,12 @@ def _task_base(begun: ExperimentConfig | None, source: str) -> TaskSpec:
     return read_recipe(RECIPE).task.model_copy(update={"source": source}) if source in HOUSE_SOURCES else TaskSpec(source=source or OTHER)
 
 
-def _begun() -> ExperimentConfig | None:
+def _begun() -> FineTuneConfig | None:
     """The configuration of the run that the URL names."""
     if "from" not in st.query_params:
         return None
     config = references.duplicate(state.store().run(st.query_params["from"]), state.store())
-    return config if config.task is not None else None
+    return config if isinstance(config, FineTuneConfig) else None
 
 
 def _model(models: Sequence[ModelEntry], asked: str | None) -> str:
@@ -113,7 +113,7 @@ def _model(models: Sequence[ModelEntry], asked: str | None) -> str:
     return (chosen or "").strip()
 
 
-def _teacher(begun: ExperimentConfig | None) -> tuple[str | None, Any]:
+def _teacher(begun: FineTuneConfig | None) -> tuple[str | None, Any]:
     """The fine-tuned teacher, or None; and where to say what is wrong with it."""
     known = {entry.name: entry for entry in state.models() if entry.task in ("classification", "question_answering") and entry.present}
     asked = begun.teacher.model if begun and begun.teacher else None
@@ -130,7 +130,7 @@ def _label(name: str, known: dict[str, ModelEntry]) -> str:
     return f"{name}, {entry.layers} blocks, {units.count(entry.parameters)} parameters" if entry else name
 
 
-def _task(begun: ExperimentConfig | None) -> dict[str, Any]:
+def _task(begun: FineTuneConfig | None) -> dict[str, Any]:
     source = begun.task.source if begun else "house"
     kinds = list(SOURCES)
     kind = st.radio("Dataset", kinds, index=kinds.index(source if source in HOUSE_SOURCES else OTHER), horizontal=True,
@@ -149,7 +149,7 @@ def _task(begun: ExperimentConfig | None) -> dict[str, Any]:
     return {"source": source}
 
 
-def _details(begun: ExperimentConfig | None, source: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def _details(begun: FineTuneConfig | None, source: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """What is read of the data, and how a step is cut: fields of the task and of the training."""
     base, train = _task_base(begun, source), (begun or read_recipe(RECIPE)).train
     of = "house" if source in HOUSE_SOURCES else OTHER  # each keeps what was typed for it
@@ -191,7 +191,7 @@ def _typed_details(base: TaskSpec) -> dict[str, Any]:
     return found
 
 
-def _budget(begun: ExperimentConfig | None) -> dict[str, Any]:
+def _budget(begun: FineTuneConfig | None) -> dict[str, Any]:
     base = begun or read_recipe(RECIPE)
     epochs, rate = st.columns(2)
     passes = epochs.number_input("Epochs", 0.1, 50.0, float(base.train.num_train_epochs), step=1.0, format="%g", key="tune.epochs",

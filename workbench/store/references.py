@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.chains.folder import anchor_folder, house_chains
-from core.config import AnchorSpec, ExperimentConfig
+from core.config import AnchorSpec, BridgeConfig, ChainConfig, ExperimentConfig, FineTuneConfig
 from core.data.movie_reviews import HOUSE, HOUSE_SOURCES
 from core.errors import ModelError, ModelNotFoundError
 from core.models import catalog
@@ -92,10 +92,11 @@ def freeze_references(config: ExperimentConfig, store: Store) -> tuple[Experimen
     source = Path(os.path.expanduser(config.data.source))
     if config.data.source != HOUSE and source.is_file():
         config = config.model_copy(update={"data": config.data.model_copy(update={"source": str(source.absolute())})})
-    prompts = config.bridge and Path(os.path.expanduser(config.bridge.prompts))
-    if prompts and config.bridge.prompts != HOUSE and prompts.is_file():
-        config = config.model_copy(update={"bridge": config.bridge.model_copy(update={"prompts": str(prompts.absolute())})})
-    if config.task is not None:
+    if isinstance(config, BridgeConfig):
+        prompts = Path(os.path.expanduser(config.bridge.prompts))
+        if config.bridge.prompts != HOUSE and prompts.is_file():
+            config = config.model_copy(update={"bridge": config.bridge.model_copy(update={"prompts": str(prompts.absolute())})})
+    if isinstance(config, FineTuneConfig):
         absolute = {name: _absolute(named) for name in ("source", "validation") if (named := getattr(config.task, name))}
         config = config.model_copy(update={"task": config.task.model_copy(update=absolute)})
     retention = config.evaluation.retention
@@ -149,16 +150,16 @@ def resolved(config: ExperimentConfig, store: Store) -> ExperimentConfig:
 def _models_of(config: ExperimentConfig) -> Iterator[tuple[str, str]]:
     """The sections of a configuration that name a model, with the references; an anchor's section is its number."""
     for section in ("teacher", "student", "bridge"):
-        spec = getattr(config, section)
+        spec = getattr(config, section, None)
         if spec is not None and spec.model is not None:
             yield section, spec.model
-    for number, anchor in enumerate(config.chain.anchors if config.chain else ()):
+    for number, anchor in enumerate(config.chain.anchors if isinstance(config, ChainConfig) else ()):
         if anchor.model is not None:
             yield str(number), anchor.model
 
 
 def _with_model(config: ExperimentConfig, section: str, reference: str) -> ExperimentConfig:
-    if section.isdecimal():
+    if isinstance(config, ChainConfig) and section.isdecimal():
         anchors = list(config.chain.anchors)
         anchors[int(section)] = AnchorSpec(model=reference)
         return config.model_copy(update={"chain": config.chain.model_copy(update={"anchors": tuple(anchors)})})

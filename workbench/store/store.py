@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from core.config import ExperimentConfig
+from core.config import BridgeConfig, ChainConfig, ExperimentConfig
 from core.errors import StillhouseError
 from core.recipes import parse_recipe
 from core.system.provenance import git_commit, versions
@@ -103,7 +103,7 @@ class Store(RunLog):
         run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
         directory = self.runs_dir / run_id
         recipe = directory / "recipe.yaml"
-        command = command or f"python -m workbench {'chain' if config.chain else 'distill'} {shlex.quote(str(recipe))}"
+        command = command or f"python -m workbench {'chain' if isinstance(config, ChainConfig) else 'distill'} {shlex.quote(str(recipe))}"
         code = json.dumps(versions()), git_commit()
         try:
             directory.mkdir(parents=True)
@@ -308,12 +308,12 @@ def _write_durably(path: Path, text: str) -> None:
 
 
 def _default_name(config: ExperimentConfig) -> str:
-    teacher = config.bridge or config.teacher
+    teacher = config.bridge if isinstance(config, BridgeConfig) else config.teacher
     if teacher is None:
         return "fresh"
     model = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(teacher.model).name).strip("-._") or "model"
-    if config.bridge is not None:
+    if isinstance(config, BridgeConfig):
         return f"{model[:60]}-bridge"
-    if config.chain is not None:
+    if isinstance(config, ChainConfig):
         return f"{model[:60]}-chain"
     return f"{model[:60]}-{config.student.layers}-layers" if config.student.layers else f"{model[:60]}-student"

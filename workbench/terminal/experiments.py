@@ -60,9 +60,10 @@ def plan(options: argparse.Namespace) -> Answer:
 
 def chain(options: argparse.Namespace) -> Answer:
     """Build a chain of anchors in the foreground; Ctrl-C stops with a checkpoint."""
+    from core.config import ChainConfig
     from core.recipes import read_recipe
 
-    if read_recipe(options.recipe, options.set).chain is None:
+    if not isinstance(read_recipe(options.recipe, options.set), ChainConfig):
         raise ConfigError(f"The recipe '{options.recipe}' describes no chain.", "A section 'chain' with its anchors was expected.",
                           "See assets/recipes/house-chain.yaml, or use: python -m workbench distill")
     return distill(options)

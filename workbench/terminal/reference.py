@@ -11,8 +11,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from core.config import ExperimentConfig
+from core.config import KINDS, ORDER
 from core.metrics import MASKED, METRICS
+from core.recipe_keys import RENAMED
 from core.studies.claims import outcomes
 from core.studies.claims.registry import CLAIMS
 from core.studies.claims.rules import VERDICT_NAMES
@@ -74,13 +75,26 @@ def _usage(action: argparse.Action) -> str:
 
 def recipes() -> str:
     """Return every key of a recipe with its type, default and meaning, from the configuration's JSON schema."""
-    schema = ExperimentConfig.model_json_schema()
-    parts = ["Keys of a recipe (YAML), and of `--set key=value`. The first words of a meaning are its unit.", "## Top level"]
+    schemas = {name: kind.model_json_schema() for name, kind in KINDS.items()}
+    definitions = {name: each for schema in schemas.values() for name, each in schema["$defs"].items()}
+    known = {key: next(schema["properties"][key] for schema in schemas.values() if key in schema["properties"]) for key in ORDER}
+    parts = ["Keys of a recipe (YAML), and of `--set key=value`. The first words of a meaning are its unit.",
+             "## Kinds of experiments",
+             "A recipe may name its `kind`. One that does not has the kind of its sections: `task` makes it `fine_tune`, `chain` and "
+             "`bridge` the kind of their name, `teacher: null` makes it `pretrain`; any other is `distill`.",
+             _table(("kind", "meaning", "sections"), [
+                 (f"`{name}`", kind.model_fields["kind"].description.partition("; ")[2],
+                  ", ".join(f"`{key}`" for key in ORDER if key in kind.model_fields and key not in ("kind", "name", "description")))
+                 for name, kind in KINDS.items()]),
+             "## Top level"]
     sections: list[tuple[str, str, Schema]] = []
-    parts.append(_keys(schema, "", schema["$defs"], sections))
+    plain = {key: field for key, field in known.items() if key != "kind"}
+    parts.append(_keys({"properties": plain}, "", definitions, sections))
     while sections:
         name, meaning, section = sections.pop(0)
-        parts += [f"## {name}", meaning, _keys(section, f"{name}.", schema["$defs"], sections)]
+        parts += [f"## {name}", meaning, _keys(section, f"{name}.", definitions, sections)]
+    former = [(f"`{old}`", f"`{new}`") for old, new in RENAMED.items()]
+    parts += ["## Former names", "Keys of release 0.1.0 that are still read, with a warning.", _table(("former key", "key"), former)]
     return _page("Recipes", *parts)
 
 

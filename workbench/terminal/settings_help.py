@@ -10,13 +10,13 @@ from typing import Any
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from core.config import ExperimentConfig
+from core.config import DistillConfig
 from core.recipes import leaves
 
 
 def settings() -> Iterator[tuple[str, str, Any]]:
     """(dotted key, description, default as plain data) for every key of a recipe."""
-    defaults = ExperimentConfig().to_dict()
+    defaults = DistillConfig().to_dict()
     for path, field in leaves():
         yield path, field.description or "", _default(field, path, defaults)
 
@@ -35,7 +35,7 @@ def _default(field: FieldInfo, path: str, defaults: Any) -> Any:
     """The default of a leaf as plain data; inside a section that is absent by default, the section's own."""
     *sections, leaf = path.split(".")
     for section in sections:
-        defaults = defaults[section]
+        defaults = defaults.get(section)
         if defaults is None:
             return None if field.default is PydanticUndefined else field.default
     return defaults[leaf]

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from core.config import ExperimentConfig, Ramp
+from core.config import DistillConfig, ExperimentConfig, Ramp
 from core.errors import ConfigError, ModelError, NetworkError
 from core.models import catalog, checkpoints
 from core.recorder import Recorder, StopRequested
@@ -45,7 +45,7 @@ def variants(config: ExperimentConfig) -> dict[str, ExperimentConfig]:
     Raises:
         ConfigError: a recipe without a teacher, or one that uses a single part.
     """
-    if config.teacher is None or config.chain is not None:
+    if not isinstance(config, DistillConfig):
         raise ConfigError("The recipe distils no single student from a teacher.", "A teacher, and losses that ask it, were expected.",
                           "See assets/recipes/distilbert.yaml.")
     plain = config.model_copy(update={"control": False, "evaluation": config.evaluation.model_copy(update={"retention": None})})

@@ -51,7 +51,7 @@ def across_vocabularies(seed: int, setting: BridgeProtocolConfig, recorder: Reco
     # The same texts for every seed: the seed is that of the training.
     harvest = write_texts(recipe.bridge, recorder, cache_dir(), seed=recipe.train.seed)
     config = recipe.model_copy(update={
-        "bridge": None, "data": recipe.data.model_copy(update={"source": str(harvest.path)}),
+        "data": recipe.data.model_copy(update={"source": str(harvest.path)}),
         "train": recipe.train.model_copy(update={"seed": seed})})
     with tempfile.TemporaryDirectory() as folder:
         report = distill(config, recorder, Path(folder))

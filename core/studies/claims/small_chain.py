@@ -286,7 +286,7 @@ class SmallChain:
 
     def _fresh(self, shape: Dimensions, seed: int) -> Weights:
         spec = ScratchSpec(layers=shape.layers, hidden=shape.hidden, heads=shape.heads, key_value_heads=shape.key_value_heads,
-                         feed_forward=shape.intermediate_size, vocabulary=self.setting.vocabulary, positions=self.setting.block_length)
+                         intermediate_size=shape.intermediate_size, vocabulary=self.setting.vocabulary, positions=self.setting.block_length)
         return Weights.of(student_from_scratch(spec, self.tokenizer, seed))
 
     def _dimensions(self, number: int) -> Dimensions:

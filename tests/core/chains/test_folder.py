@@ -35,7 +35,7 @@ def recipe(folder: Path, **changes) -> ExperimentConfig:
         save_chat_model(teacher, layers=4)
     plain = {"name": "tiny-chain", "teacher": {"model": str(teacher)}, "data": {"source": str(text), "block_length": 32},
              "losses": {"w_kd": 1, "w_hard": 0.1, "w_hidden_mse": 1, "hidden_layers": "ends", "divergence": "reverse_kl", "temperature": 1},
-             "chain": {"anchors": [{"layers": 2, "feed_forward": 32}, {"layers": 1}], "curve_points": 2},
+             "chain": {"anchors": [{"layers": 2, "intermediate_size": 32}, {"layers": 1}], "curve_points": 2},
              "train": {"max_steps": 3, "per_device_train_batch_size": 4, "save_steps": 2, "precision": "fp32", "device": "cpu"},
              "evaluation": {"eval_steps": 50, "blocks": 4, "prompts": []}}
     return parse_recipe(plain | changes)

@@ -31,14 +31,14 @@ def masked(spec: MaskingSpec, seed: int = 0, counts: np.ndarray | None = None):
 
 @pytest.mark.parametrize("fraction", [0.15, 0.5])
 def test_the_budget_is_the_batchs_and_special_tokens_are_left_alone(fraction):
-    ids, countable, result = masked(MaskingSpec(fraction=fraction))
+    ids, countable, result = masked(MaskingSpec(mlm_probability=fraction))
     assert result.chosen.sum() == math.ceil(fraction * countable.sum())
     assert not (result.chosen & ~countable).any()
     assert np.array_equal(result.input_ids[~result.chosen], ids[~result.chosen])
 
 
 def test_eighty_ten_ten():
-    ids, _, result = masked(MaskingSpec(fraction=0.9))
+    ids, _, result = masked(MaskingSpec(mlm_probability=0.9))
     chosen = result.chosen
     hidden = (result.input_ids[chosen] == TOKENIZER.mask_token_id).mean()
     kept = (result.input_ids[chosen] == ids[chosen]).mean()
@@ -64,11 +64,11 @@ def test_rare_tokens_are_favoured():
         return selected / (60 * counts[token])
 
     assert share(rare, MaskingSpec()) > 1.5 * share(common, MaskingSpec())
-    assert share(rare, MaskingSpec(rarity=0)) == pytest.approx(share(common, MaskingSpec(rarity=0)), abs=0.05)
+    assert share(rare, MaskingSpec(mlm_smoothing=0)) == pytest.approx(share(common, MaskingSpec(mlm_smoothing=0)), abs=0.05)
 
 
 def test_whole_words_are_masked_whole():
-    ids, countable, result = masked(MaskingSpec(fraction=0.4, whole_words=True))
+    ids, countable, result = masked(MaskingSpec(mlm_probability=0.4, whole_word_mask=True))
     continues = np.array([token.startswith("##") for token in TOKENIZER.convert_ids_to_tokens(range(len(TOKENIZER)))])
     assert continues[ids[countable]].any(), "the text has no word of several tokens"
     inner = continues[ids[:, 1:]] & countable[:, 1:] & countable[:, :-1]

@@ -25,7 +25,7 @@ def blocks() -> Blocks:
 
 def test_metrics_equal_their_definitions():
     student, teacher, held_out = masked_model(2), masked_model(4, seed=1), blocks()
-    masking = MaskingSpec(fraction=0.4, rarity=0)
+    masking = MaskingSpec(mlm_probability=0.4, mlm_smoothing=0)
     found = evaluate_masked(student, held_out, teacher, tokenizer=TOKENIZER, masking=masking, batch_size=2, device="cpu")
     masked = Masker(masking, TOKENIZER).mask(held_out.input_ids, held_out.weights > 0, HELD_OUT_SEED)
     nats, kl, right, agreed = [], [], [], []

@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import AutoModelForMaskedLM
 
-from core.config import ExperimentConfig, LossSpec, MaskingSpec, StudentSpec, TrainSpec
+from core.config import DistillConfig, ExperimentConfig, LossSpec, MaskingSpec, StudentSpec, TrainSpec
 from core.data.packing import Blocks
 from core.data.prepare import prepare
 from core.evaluation.objectives import MaskedLanguage
@@ -29,12 +29,12 @@ LENGTH = 24
 
 
 def packed(folder: Path) -> Blocks:
-    config = ExperimentConfig(data={"source": str(corpus(folder)), "block_length": LENGTH})
+    config = DistillConfig(data={"source": str(corpus(folder)), "block_length": LENGTH})
     return prepare(config.data, TOKENIZER, 0, objective="masked").train
 
 
 def batches_of(blocks: Blocks, rows: tuple[int, ...], losses: LossSpec | None = None, seed: int = 0):
-    objective = MaskedLanguage.of(MaskingSpec(fraction=0.3), losses or LossSpec(), TOKENIZER, blocks)
+    objective = MaskedLanguage.of(MaskingSpec(mlm_probability=0.3), losses or LossSpec(), TOKENIZER, blocks)
     cut, start = [], 0
     for count in rows:
         part = slice(start, start + count)
@@ -178,9 +178,9 @@ def test_a_resumed_masked_run_equals_an_uninterrupted_one(teacher, tmp_path, stu
 
 
 def test_a_masked_model_is_made_from_nothing(tmp_path):
-    fresh = {"architecture": "bert", "layers": 1, "hidden": 16, "heads": 2, "key_value_heads": 2, "feed_forward": 24, "vocabulary": 300,
-             "positions": 32}
-    config = experiment(tmp_path, tmp_path, teacher=None, student={"fresh": fresh}, control=False, losses={"w_kd": 0, "w_hard": 1})
+    fresh = {"architecture": "bert", "layers": 1, "hidden": 16, "heads": 2, "key_value_heads": 2, "intermediate_size": 24,
+             "vocabulary": 300, "positions": 32}
+    config = experiment(tmp_path, tmp_path, teacher=None, student={"from_scratch": fresh}, control=False, losses={"w_kd": 0, "w_hard": 1})
     report = distill(config, ListRecorder(), tmp_path / "run")
     model = AutoModelForMaskedLM.from_pretrained(tmp_path / "run" / STUDENT)
     assert model.config.model_type == "bert" and report.metrics["student_after"]["masked_accuracy"] >= 0

@@ -135,7 +135,8 @@ def test_a_proxy_learns_another_vocabularys_texts(teacher: str, tmp_path: Path, 
 
 
 @pytest.mark.parametrize("plain", [
-    {"bridge": {"model": "x"}}, {"teacher": None, "bridge": {"model": "x"}, "student": {"fresh": {}}, "losses": {"w_kd": 0, "w_hard": 1}}])
+    {"bridge": {"model": "x"}}, {"teacher": None, "bridge": {"model": "x"},
+                                 "student": {"from_scratch": {}}, "losses": {"w_kd": 0, "w_hard": 1}}])
 def test_a_bridge_needs_a_proxy_and_no_other_teacher(plain: dict) -> None:
     with pytest.raises(ConfigError, match=r"bridge trains student\.model"):
         parse_recipe(plain)

@@ -279,9 +279,9 @@ def test_a_tokenizer_that_knows_more_than_the_model_is_refused(corpus, tmp_path)
 
 
 def test_a_model_from_nothing_brings_its_own_tokenizer(corpus, tmp_path):
-    fresh = {"layers": 2, "hidden": 16, "heads": 2, "key_value_heads": 1, "feed_forward": 24, "vocabulary": 300, "positions": 32}
+    fresh = {"layers": 2, "hidden": 16, "heads": 2, "key_value_heads": 1, "intermediate_size": 24, "vocabulary": 300, "positions": 32}
     plain = experiment(Path("unused"), corpus, losses={"w_kd": 0, "w_hard": 1, "w_hidden": 0}, train={"save_precision": "bf16"}).to_dict()
-    config = parse_recipe({**plain, "teacher": None, "student": {"fresh": fresh}})
+    config = parse_recipe({**plain, "kind": "pretrain", "teacher": None, "student": {"from_scratch": fresh}})
     report = distill(config, ListRecorder(), tmp_path / "run")
     assert report.teacher is None and "kl_to_teacher" not in report.student_after
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "run" / STUDENT)
@@ -291,9 +291,9 @@ def test_a_model_from_nothing_brings_its_own_tokenizer(corpus, tmp_path):
 
 @pytest.mark.parametrize(("max_rows", "expected"), [(None, 40), (7, 7), (90, 40)])
 def test_a_new_vocabulary_reads_no_more_rows_than_training(corpus, tmp_path, monkeypatch, max_rows, expected):
-    fresh = {"layers": 1, "hidden": 16, "heads": 2, "key_value_heads": 1, "feed_forward": 24, "vocabulary": 300, "positions": 32}
+    fresh = {"layers": 1, "hidden": 16, "heads": 2, "key_value_heads": 1, "intermediate_size": 24, "vocabulary": 300, "positions": 32}
     plain = experiment(Path("unused"), corpus, losses={"w_kd": 0, "w_hard": 1, "w_hidden": 0}, data={"max_rows": max_rows}).to_dict()
-    config, read = parse_recipe({**plain, "teacher": None, "student": {"fresh": fresh}}), []
+    config, read = parse_recipe({**plain, "kind": "pretrain", "teacher": None, "student": {"from_scratch": fresh}}), []
 
     class ReadError(Exception):
         pass

@@ -68,7 +68,7 @@ def test_a_run_leaves_a_model_that_anybody_can_load(tmp_path, films) -> None:
     assert "pipeline_tag: text-classification" in card and "AutoModelForSequenceClassification" in card and "base_model: enc" in card
     assert "A classifier (bad, good) of 2 blocks" in card and "fine-tuned with Stillhouse on films. Films." in card
     assert str(tmp_path) not in card
-    assert ExperimentConfig.model_validate(json.loads((folder / "stillhouse.json").read_text())["config"]).task == config.task
+    assert parse_recipe(json.loads((folder / "stillhouse.json").read_text())["config"]).task == config.task
 
 
 def test_stage_two_with_adapters_stopped_and_resumed(tmp_path, films) -> None:

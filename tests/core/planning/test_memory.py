@@ -57,7 +57,8 @@ def test_a_model_that_is_not_here_yet_is_guessed_from_its_count(tmp_path):
     assert guessed.projections == pytest.approx(memory.shape_of(entry).projections, rel=0.05)
 
 
-@pytest.mark.parametrize("spec", [ScratchSpec(layers=3, hidden=32, heads=4, key_value_heads=2, feed_forward=48), ScratchSpec(layers=2)])
+@pytest.mark.parametrize("spec", [ScratchSpec(layers=3, hidden=32, heads=4, key_value_heads=2, intermediate_size=48),
+                                  ScratchSpec(layers=2)])
 def test_a_fresh_model_is_counted_before_it_is_built(spec):
     shape, tokenizer = memory.shape_from_scratch(spec), chat_tokenizer()
     model = student_from_scratch(spec, tokenizer, seed=0)
@@ -67,7 +68,8 @@ def test_a_fresh_model_is_counted_before_it_is_built(spec):
 
 
 def test_a_fresh_bert_is_counted_before_it_is_built():
-    spec = ScratchSpec(architecture="bert", layers=2, hidden=32, heads=2, key_value_heads=2, feed_forward=48, vocabulary=400, positions=40)
+    spec = ScratchSpec(architecture="bert", layers=2, hidden=32, heads=2, key_value_heads=2, intermediate_size=48, vocabulary=400,
+                       positions=40)
     shape, tokenizer = memory.shape_from_scratch(spec), masked_tokenizer()
     model = student_from_scratch(spec, tokenizer, seed=0)
     assert shape.parameters - (spec.vocabulary - len(tokenizer)) * (spec.hidden + 1) == model.num_parameters()  # the head has a bias

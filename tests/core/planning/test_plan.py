@@ -92,7 +92,7 @@ def test_steps_and_tokens(teacher, corpus):
 
 
 def test_a_fresh_model(corpus):
-    planned = static_plan(parse_recipe({"teacher": None, "student": {"fresh": {"layers": 2}}, "losses": {"w_kd": 0, "w_hard": 1},
+    planned = static_plan(parse_recipe({"teacher": None, "student": {"from_scratch": {"layers": 2}}, "losses": {"w_kd": 0, "w_hard": 1},
                                         "data": {"source": str(corpus), "block_length": 2000}}))
     assert planned.teacher is None
     assert planned.layer_map is None
@@ -273,7 +273,8 @@ def test_text_shorter_than_a_block(teacher, tmp_path):
 
 
 def test_a_fresh_model_is_rehearsed_on_a_sample(corpus):
-    config = parse_recipe({"teacher": None, "student": {"fresh": {"layers": 1, "hidden": 16, "feed_forward": 16, "vocabulary": 300}},
+    config = parse_recipe({"teacher": None,
+                           "student": {"from_scratch": {"layers": 1, "hidden": 16, "intermediate_size": 16, "vocabulary": 300}},
                            "losses": {"w_kd": 0, "w_hard": 1}, "data": {"source": str(corpus), "block_length": 24},
                            "train": {"max_steps": 50, "per_device_train_batch_size": 2, "device": "cpu", "precision": "fp32"},
                            "evaluation": {"blocks": 2, "prompts": []}})
@@ -306,12 +307,12 @@ def test_an_encoder_is_rehearsed(encoder, corpus):
 
 
 def test_a_chain_is_planned_as_its_first_step_with_room_for_all_anchors():
-    anchors = [{"layers": 4, "feed_forward": 384}, {"layers": 2}]
+    anchors = [{"layers": 4, "intermediate_size": 384}, {"layers": 2}]
     chain = static_plan(parse_recipe({"chain": {"anchors": anchors}}))
-    step = static_plan(parse_recipe({"student": {"layers": 4, "feed_forward": 384}}))
+    step = static_plan(parse_recipe({"student": {"layers": 4, "intermediate_size": 384}}))
     assert chain.fits
     assert chain.student.parameters == step.student.parameters
     assert chain.disk_bytes == step.disk_bytes + 2 * 4 * chain.teacher.parameters
-    assert static_plan(parse_recipe({"chain": {"anchors": [{"feed_forward": 256}]}})).student.layers == chain.teacher.layers
+    assert static_plan(parse_recipe({"chain": {"anchors": [{"intermediate_size": 256}]}})).student.layers == chain.teacher.layers
     too_deep = static_plan(parse_recipe({"chain": {"anchors": [{"layers": 99}]}}))
     assert "student" in [check.name for check in too_deep.checks if not check.ok]

@@ -89,7 +89,7 @@ def test_the_card_says_what_was_done(report):
 
 
 def test_a_model_from_nothing_has_no_base_model(report):
-    fresh = parse_recipe({"teacher": None, "student": {"fresh": {}}, "losses": {"w_kd": 0, "w_hard": 1}})
+    fresh = parse_recipe({"teacher": None, "student": {"from_scratch": {}}, "losses": {"w_kd": 0, "w_hard": 1}})
     report["teacher"] = report["student"]["layer_map"] = None
     report["metrics"] = {"teacher": None, "student_before": None, "student_after": {key: LANGUAGE[key] for key in (
         "cross_entropy", "perplexity", "bits_per_byte", "tokens", "bytes")}, "control": None}

@@ -169,7 +169,7 @@ class _Tokenizer:
 
 
 def test_a_fresh_student_is_untrained_and_tied() -> None:
-    spec = ScratchSpec(layers=2, hidden=32, heads=4, key_value_heads=2, feed_forward=48, vocabulary=301, positions=64)
+    spec = ScratchSpec(layers=2, hidden=32, heads=4, key_value_heads=2, intermediate_size=48, vocabulary=301, positions=64)
     model = student_from_scratch(spec, _Tokenizer(), seed=3)
     input_ids = token_ids(rows=4)
     log_probabilities = logits(model, input_ids).log_softmax(-1)
@@ -204,7 +204,7 @@ def test_a_narrower_student_keeps_the_most_important_units(name: str, tmp_path) 
     assert dimensions.intermediate_size == Dimensions.from_config(teacher.config).intermediate_size // 2
     student.model.save_pretrained(tmp_path)
     assert torch.equal(logits(AutoModelForCausalLM.from_pretrained(tmp_path), token_ids()), logits(student.model, token_ids()))
-    first = build_student(teacher, spec.model_copy(update={"units": "first"}), seed=0).model
+    first = build_student(teacher, spec.model_copy(update={"pruning_criterion": "first"}), seed=0).model
     assert torch.equal(first.get_input_embeddings().weight[:, :1], teacher.get_input_embeddings().weight[:, :1])
     assert not torch.equal(first.get_input_embeddings().weight, student.model.get_input_embeddings().weight)
     random = build_student(teacher, spec.model_copy(update={"init": "random"}), seed=0).model
@@ -213,7 +213,7 @@ def test_a_narrower_student_keeps_the_most_important_units(name: str, tmp_path) 
 
 def test_a_narrower_inner_width_alone() -> None:
     teacher = tiny_model("llama")
-    student = build_student(teacher, StudentSpec(layers=4, feed_forward=24, units="first"), seed=0).model
+    student = build_student(teacher, StudentSpec(layers=4, intermediate_size=24, pruning_criterion="first"), seed=0).model
     assert Dimensions.from_config(student.config) == replace(Dimensions.from_config(teacher.config), intermediate_size=24)
     assert torch.equal(blocks(student)[2].mlp.down_proj.weight, blocks(teacher)[2].mlp.down_proj.weight[:, :24])
 

@@ -142,7 +142,7 @@ def test_a_duplicate_keeps_its_teacher_when_that_is_renamed(store: Store, model:
 def test_names_stay_names(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "house").write_text("a file that happens to be called like the corpus")
-    fresh = {"teacher": None, "student": {"fresh": {}}, "losses": {"w_kd": 0}}
+    fresh = {"teacher": None, "student": {"from_scratch": {}}, "losses": {"w_kd": 0}}
     for source in ("house", "owner/data", "missing.txt"):
         config, _ = references.freeze_references(parse_recipe({**fresh, "data": {"source": source}}), store)
         assert config.data.source == source

@@ -23,14 +23,15 @@ pytestmark = pytest.mark.usefixtures("fake_engine")
 MISTAKES = {
     "no such recipe": (["distill", "no-such.yaml"], "no-such.yaml"),
     "unknown key": (["distill", "{recipe}", "--set", "losses.temprature=2"], "Did you mean 'losses.temperature'"),
-    "depth 0": (["distill", "{recipe}", "--set", "student.fresh=null", "--set", "student.layers=0"], "student.layers was given as 0"),
+    "depth 0": (["distill", "{recipe}", "--set", "student.from_scratch=null", "--set", "student.layers=0"],
+                "student.layers was given as 0"),
     "temperature 0": (["distill", "{recipe}", "--set", "losses.temperature=0"], "losses.temperature was given as 0"),
     "temperature below 0": (["distill", "{recipe}", "--set", "losses.temperature=-1"], "losses.temperature was given as -1"),
     "no weight at all": (["distill", "{recipe}", "--set", "losses.w_hard=0"], "all loss weights are zero|All loss weights are zero"),
     "a negative weight": (["distill", "{recipe}", "--set", "losses.w_hard=-1"], "losses.w_hard"),
     "not a setting": (["distill", "{recipe}", "--set", "seed"], "section.key=value"),
     "path in a name": (["distill", "{recipe}", "--name", "../../etc/passwd"], "name was given"),
-    "unknown teacher": (["submit", "{recipe}", "--set", "teacher.model=smollm2-135m-instrukt", "--set", "student.fresh=null"],
+    "unknown teacher": (["submit", "{recipe}", "--set", "teacher.model=smollm2-135m-instrukt", "--set", "student.from_scratch=null"],
                         "Did you mean smollm2-135m-instruct"),
     "unknown run": (["show", "../../etc/passwd"], "There is no run"),
     "no runs": (["runs", "--limit", "0"], "--limit 0 was given. 1 or more were expected"),
@@ -72,7 +73,7 @@ def _text(content: bytes) -> Callable[[Path], list[str]]:
 def _teacher(spoil: Callable[[Path], None], *settings: str) -> Callable[[Path], list[str]]:
     def write(folder: Path) -> list[str]:
         spoil(save_chat_model(folder / "teacher"))
-        return ["teacher.model={folder}/teacher", "student.fresh=null", "student.layers=1", *settings]
+        return ["teacher.model={folder}/teacher", "student.from_scratch=null", "student.layers=1", *settings]
 
     return write
 
@@ -91,7 +92,8 @@ UNUSABLE = {
     "corrupt weights": (_teacher(_truncate), "Its header describes"),
     "a pickle checkpoint": (_teacher(_pickle), "pickle"),
     "depth above the teacher's": (_teacher(lambda model: None, "student.layers=9"), "A student of 9 blocks was asked for"),
-    "no network for the teacher": (lambda folder: ["teacher.model=nobody/nothing", "student.fresh=null"], "the hub cannot be reached"),
+    "no network for the teacher": (lambda folder: ["teacher.model=nobody/nothing", "student.from_scratch=null"],
+                                   "the hub cannot be reached"),
     "an empty file": (_text(b""), "text.txt"),
     "a file that is not UTF-8": (_text("Ein schöner Film.".encode("latin-1")), "UTF-8"),
     "no usable column": (_no_usable_column, "height"),

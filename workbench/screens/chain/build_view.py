@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from core.config import AnchorSpec, ExperimentConfig
+from core.config import AnchorSpec, ChainConfig, ExperimentConfig
 from core.errors import CompatibilityError, ConfigError, ModelError, NetworkError, StillhouseError
 from core.models import compatibility
 from core.models.dimensions import Dimensions
@@ -108,7 +108,7 @@ def _described(reference: str) -> ModelEntry | None:
         return None
 
 
-def _anchors(name: str, header: ModelHeader, base: ExperimentConfig) -> list[Dimensions] | None:
+def _anchors(name: str, header: ModelHeader, base: ChainConfig) -> list[Dimensions] | None:
     """Depth and inner width of every anchor, with the parameters that they give. None for a chain whose anchors have other sizes
     than these, or are checkpoints: they are shown, and stay as they are."""
     there, sizer = header.dimensions, header.parameter_counter()
@@ -130,19 +130,19 @@ def _anchors(name: str, header: ModelHeader, base: ExperimentConfig) -> list[Dim
         layers = depth.number_input(f"Anchor {number}: blocks", 1, there.layers, min(suggested.layers, there.layers), key=f"{key}.layers")
         largest = max(there.intermediate_size, 8)
         neurons = width.number_input("Inner width", 8, largest, min(suggested.intermediate_size, largest), step=8,
-                                     key=f"{key}.neurons", help=describe("student.feed_forward"))
+                                     key=f"{key}.neurons", help=describe("student.intermediate_size"))
         sizes.append(Dimensions(layers, there.hidden, there.heads, there.key_value_heads, there.head_size, neurons))
         told.metric("Parameters", units.count(sizer(sizes[-1])))
     return sizes
 
 
-def anchors_of(base: ExperimentConfig, teacher: Dimensions) -> list[Dimensions] | None:
+def anchors_of(base: ChainConfig, teacher: Dimensions) -> list[Dimensions] | None:
     """The anchors of a recipe, where depth and inner width say everything about them."""
     sizes, above = [], teacher
     for anchor in base.chain.anchors:
         if anchor.model or anchor.parameters or anchor.hidden or base.chain.mode != "nested":
             return None
-        above = replace(above, layers=anchor.layers or above.layers, intermediate_size=anchor.feed_forward or above.intermediate_size)
+        above = replace(above, layers=anchor.layers or above.layers, intermediate_size=anchor.intermediate_size or above.intermediate_size)
         sizes.append(above)
     return sizes if len(sizes) <= MOST_ANCHORS else None
 
@@ -178,7 +178,7 @@ def recipe(teacher: str, sizes: list[Dimensions] | None, steps: int, seed: int, 
     plain = (base or read_recipe(RECIPE)).to_dict()
     plain |= {"name": name or None, "description": "", "teacher": {"model": teacher}}
     if sizes is not None:
-        plain["chain"]["anchors"] = [{"layers": each.layers, "feed_forward": each.intermediate_size} for each in sizes]
+        plain["chain"]["anchors"] = [{"layers": each.layers, "intermediate_size": each.intermediate_size} for each in sizes]
     plain["train"] |= {"max_steps": steps, "seed": seed}
     return parse_recipe(plain)
 

@@ -7,8 +7,10 @@ from contextlib import suppress
 import streamlit as st
 
 from core.chains.folder import Chain
+from core.config import BridgeConfig, ChainConfig
 from core.errors import ConfigError
 from core.events import BridgeCorpus
+from core.recipe_keys import upgraded
 from core.system import units
 from core.system.paths import ASSETS
 from workbench.errors import RunNotFoundError
@@ -70,7 +72,7 @@ def bridge_of(place: ChainPlace, store: Store) -> str:
     for parent in place.run.parents.values() if place.run is not None else ():
         with suppress(RunNotFoundError, ConfigError):
             run = store.run(parent.partition(":")[0])
-            if run.config.bridge is not None:
+            if isinstance(run.config, BridgeConfig):
                 told = store.events(run.id, kind=BridgeCorpus.kind)
                 texts = BridgeCorpus.from_dict(told[-1].payload).kept if told else run.config.bridge.texts
                 return f"{run.config.bridge.model.rstrip('/').rpartition('/')[2]} wrote {texts:,} texts"
@@ -83,15 +85,15 @@ def _opened(path: str, name: str, built: float, _place: ChainPlace) -> Chain:
 
 
 def _summary(place: ChainPlace, chain: Chain) -> None:
-    spec = (chain.record.get("config") or {}).get("chain") or {}
+    spec = upgraded(chain.record.get("config") or {}).get("chain") or {}
     depths = " → ".join(str(anchor.dimensions.layers) for anchor in chain.anchors)
-    taught = {"stepwise": "each taught by the one before", "direct": "all taught by the largest"}.get(spec.get("order", ""), "")
+    targets = {"predecessor": "each distilled from the one before", "largest": "all distilled from the largest"}
     aligned = "hidden states aligned" if chain.aligned else "hidden states not aligned"
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(views.plain("  ·  ".join(filter(None, (
             f"{len(chain.anchors)} anchors of {depths} blocks",
             f"{units.count(chain.anchors[-1].parameters)} to {units.count(chain.anchors[0].parameters)} parameters",
-            spec.get("mode", ""), taught, aligned)))), width="content")
+            spec.get("mode", ""), targets.get(spec.get("teacher", ""), ""), aligned)))), width="content")
         if place.run is not None:
             st.page_link(state.RUN, label="its run", query_params={"run": place.run.id}, icon=":material/show_chart:")
 
@@ -134,7 +136,7 @@ def _progress(run_id: str, was_live: bool) -> None:
 
 def _how_far(run: Run) -> str:
     there = len(chains.anchors(ChainPlace(run.name, run.directory, run)))
-    wanted = 1 + len(run.config.chain.anchors)
+    wanted = 1 + len(run.config.chain.anchors if isinstance(run.config, ChainConfig) else ())
     then = "Sizes can be made when all of them are trained and measured."
     return f"{there} of {wanted} anchors are there. {then}" if state.lives(run) else (
         f"This chain was not finished: {there} of {wanted} anchors are there. Resume its run to go on from the last checkpoint.")

@@ -55,7 +55,7 @@ def configs(place: ChainPlace, chain: Chain, model: MadeModel, *, taught: bool, 
     plain["evaluation"] |= {"eval_steps": max(1, steps // EVALUATIONS), "sentiment_items": 0, "prompts": []}
     plain |= {"control": False, "teacher": {"model": f"{place.name}:{model.target.bracket}"}}
     if not taught:
-        plain |= {"teacher": None, "losses": {"w_kd": 0, "w_hard": 1}}
+        plain |= {"kind": "pretrain", "teacher": None, "losses": {"w_kd": 0, "w_hard": 1}}
     students = {MADE: {"model": str(model.folder)}, RANDOM: {"model": str(model.folder), "init": "random"},
                 NEAREST: {"model": f"{place.name}:{nearest(chain, model.target).number}"}}
     name = f"{model.name[:LONGEST_NAME]}-recovered"

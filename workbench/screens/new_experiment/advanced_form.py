@@ -13,18 +13,18 @@ from workbench.screens.new_experiment.experiment_form import Drawn, Errors
 # Tab -> groups of fields; the teacher, the corpus and the switches of optional sections have widgets of their own.
 TABS: dict[str, dict[str, tuple[str, ...]]] = {
     "Models": {
-        "Student": ("student.layers", "student.layer_map", "student.hidden", "student.feed_forward", "student.units",
+        "Student": ("student.layers", "student.layer_map", "student.hidden", "student.intermediate_size", "student.pruning_criterion",
                     "student.architecture", "student.dropout", "student.init", "student.model"),
         "Adapters": ("student.lora.rank", "student.lora.alpha", "student.lora.dropout"),
-        "Fresh architecture": tuple(path for path in forms.LEAVES if path.startswith("student.fresh.")),
+        "Fresh architecture": tuple(path for path in forms.LEAVES if path.startswith("student.from_scratch.")),
     },
     "Loss": {
         "Weights": ("losses.w_kd", "losses.w_hard", "losses.w_hidden", "losses.w_hidden_mse", "losses.hidden_layers"),
         "Soft targets": ("losses.temperature", "losses.divergence", "losses.beta", "losses.kd_positions"),
     },
     "Data": {
-        "Reading": ("data.split", "data.subset", "data.column", "data.streaming", "data.max_rows", "data.passes",
-                    "data.small_talk"),
+        "Reading": ("data.split", "data.subset", "data.column", "data.streaming", "data.max_rows", "data.corpus_epochs",
+                    "data.identity_question_every"),
         "Blocks": ("data.block_length", "data.prompt_weight", "data.label_weight", "data.validation_fraction"),
         "Masking": tuple(path for path in forms.LEAVES if path.startswith("masking.")),
     },
@@ -72,7 +72,7 @@ def _models(tab: str, drawn: Drawn | None, errors: Errors) -> None:
         if drawn is not None:
             pictures.layers(drawn.config, drawn.plan)
             plan_view.sizes(drawn.config, drawn.plan, masked=experiment_form.kind() == "masked")
-    section_errors(errors, "student", "student.fresh")
+    section_errors(errors, "student", "student.from_scratch")
     if not draft()["teacher"]:
         _group("Fresh architecture", TABS[tab]["Fresh architecture"], errors)
     elif draft()["student.lora"]:
@@ -146,4 +146,5 @@ def _set_teacher(there: bool) -> None:
     kind = experiment_form.kind()
     forms.set_teacher(draft(), there)
     if not there and kind == "masked":
-        draft().update({"student.fresh.architecture": "bert", "student.fresh.key_value_heads": draft()["student.fresh.heads"]})
+        draft().update({"student.from_scratch.architecture": "bert",
+                        "student.from_scratch.key_value_heads": draft()["student.from_scratch.heads"]})

@@ -30,7 +30,7 @@ def bridge(errors: dict[str, str]) -> None:
         _model("Proxy, which learns from the texts", "student.model", draft()["student.model"], _set_proxy, errors)
     with right:
         _prompts(errors)
-        for key, label, low, step in (("texts", "Texts", 1, 100), ("max_new_tokens", "Longest answer (tokens)", 1, 8)):
+        for key, label, low, step in (("texts", "Texts", 1, 100), ("max_new_tokens", "Max new tokens", 1, 8)):
             st.number_input(label, low, None, step=step, help=describe(f"bridge.{key}"), **_bound(key))
     with st.expander("How it writes", icon=":material/edit_note:"):
         columns = st.columns(4)

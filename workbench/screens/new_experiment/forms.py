@@ -2,7 +2,7 @@
 
 Keys are dotted paths, as ``train.learning_rate``. What is not a plain leaf has its own entries:
 
-    teacher, student.lora, student.fresh,
+    teacher, student.lora, student.from_scratch,
     evaluation.retention                      True when that optional section is there; its leaves are always kept
     losses.w_kd.start, losses.w_kd.end        the two ends of a weight; equal when it is constant
     chain, bridge, task                       the sections as they are; no field of this form belongs to them
@@ -21,12 +21,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from core.config import ExperimentConfig, LayerRule, LossSpec, Ramp
+from core.config import DistillConfig, ExperimentConfig, LayerRule, LossSpec, Ramp
 from core.errors import ConfigError
-from core.recipes import leaves, override, parse_recipe, section_of, sentence
+from core.recipes import check_recipe, fields, leaves, override, section_of
 from core.students.layer_maps import layer_map
 
 Draft = dict[str, Any]
@@ -36,7 +35,7 @@ MAP_NOTE = "student.layer_map.note"
 NO_DATA = "Upload a file, or name one, or a dataset of the hub."
 LAYER_RULES = (*get_args(LayerRule), EXPLICIT)
 RETENTION = "evaluation.retention"
-OPTIONAL_SECTIONS = ("teacher", "student.lora", "student.fresh", RETENTION)
+OPTIONAL_SECTIONS = ("teacher", "student.lora", "student.from_scratch", RETENTION)
 WHOLE_SECTIONS = ("chain", "bridge", "task")
 LEAVES: dict[str, FieldInfo] = {path: field for path, field in leaves() if not path.startswith("task.")}
 
@@ -59,7 +58,7 @@ def to_draft(config: ExperimentConfig) -> Draft:
             draft[MAP_LIST] = ", ".join(map(str, value)) if explicit else ""
         else:
             draft[path] = value
-    whole = {section: (spec := getattr(config, section)) and spec.model_dump(mode="json") for section in WHOLE_SECTIONS}
+    whole = {section: (spec := getattr(config, section, None)) and spec.model_dump(mode="json") for section in WHOLE_SECTIONS}
     return draft | {section: _reach(config, section) is not None for section in OPTIONAL_SECTIONS} | whole
 
 
@@ -87,27 +86,29 @@ def to_plain(draft: Mapping[str, Any]) -> dict[str, Any]:
         place[leaf] = value
     if not draft["teacher"]:
         plain["teacher"] = None
-    if draft["student.fresh"]:
-        plain["student"] |= {"layers": None, "hidden": None, "feed_forward": None, "lora": None}
+    if draft["student.from_scratch"]:
+        plain["student"] |= {"layers": None, "hidden": None, "intermediate_size": None, "lora": None}
     return plain | {section: draft[section] for section in WHOLE_SECTIONS}
 
 
 def check(draft: Mapping[str, Any]) -> tuple[ExperimentConfig | None, dict[str, str]]:
     """The configuration, or None and the messages by the dotted path of the field (or section) they belong to."""
     try:
-        return parse_recipe(to_plain(draft)), {}
+        plain = to_plain(draft)
     except ConfigError as error:
-        cause = error.__cause__
-        if isinstance(cause, ValidationError):
-            messages = {_path_of(detail["loc"]): sentence(detail) for detail in cause.errors(include_url=False)}
-            return None, messages | ({} if draft["data.source"] else {"data.source": NO_DATA})
         return None, {MAP_LIST: str(error)}
+    config, errors = check_recipe(plain)
+    if config is not None:
+        return config, {}
+    return None, {_place(error.field): error.expected for error in errors} | ({} if draft["data.source"] else {"data.source": NO_DATA})
 
 
 def changes(config: ExperimentConfig, start: ExperimentConfig) -> list[str]:
     """``path=value`` for everything in which `config` departs from `start`, as ``--set`` and links take it."""
-    before, missing = _flat(start.to_dict()), object()
-    return [override(path, value) for path, value in _flat(config.to_dict()).items() if before.get(path, missing) != value]
+    plain, before, missing = config.to_dict(), start.to_dict(), object()
+    given = _flat(before)
+    return [*(override(section, None) for section in before if section not in plain),
+            *(override(path, value) for path, value in _flat(plain).items() if given.get(path, missing) != value)]
 
 
 def command(config: ExperimentConfig, start: ExperimentConfig, recipe: Path | None) -> str:
@@ -124,7 +125,7 @@ def set_teacher(draft: Draft, there: bool) -> None:
     needs_teacher = ("control", RETENTION, "student.lora", "student.layer_map", "student.architecture", "student.dropout",
                      "losses.kd_positions", *(key for key in draft if key.startswith("losses.w_")))
     if there:
-        usual = to_draft(ExperimentConfig())
+        usual = to_draft(DistillConfig())
         draft |= draft.pop(WITH_TEACHER, None) or {key: usual[key] for key in needs_teacher}
     else:
         draft[WITH_TEACHER] = {key: draft[key] for key in needs_teacher}
@@ -134,7 +135,7 @@ def set_teacher(draft: Draft, there: bool) -> None:
             draft[f"losses.{term}.start"] = draft[f"losses.{term}.end"] = 0.0
         if not draft["losses.w_hard.start"]:
             draft["losses.w_hard.start"] = draft["losses.w_hard.end"] = 1.0
-    draft["teacher"], draft["student.fresh"] = there, not there
+    draft["teacher"], draft["student.from_scratch"] = there, not there
 
 
 def set_depth(draft: Draft, depth: int | None, teacher_layers: int | None) -> None:
@@ -222,11 +223,12 @@ def _flat(plain: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _reach(config: ExperimentConfig, path: str) -> Any:
     """The value at a dotted path; inside an absent optional section, the section's own default."""
     value: Any = config
-    model: type[BaseModel] = ExperimentConfig
+    known: Mapping[str, FieldInfo] = fields()
     for key in path.split("."):
-        field = model.model_fields[key]
+        field = known[key]
         value = getattr(value, key) if value is not None else field.get_default()
-        model = section_of(field) or model
+        section = section_of(field)
+        known = section.model_fields if section else {}
     return value
 
 
@@ -237,14 +239,7 @@ def _block_numbers(text: str) -> list[int]:
         raise ConfigError(f"The layer map was given as '{text}'.", "Block numbers from 0 were expected.", "For example: 0, 3, 7") from error
 
 
-def _path_of(location: tuple[int | str, ...]) -> str:
-    """Dotted path of a field in a validation error; members of a union put their own names there, which are no keys."""
-    if location and location[0] in WHOLE_SECTIONS:
-        return ".".join(map(str, location[:2])) if location[0] == "bridge" else str(location[0])
-    path: list[str] = []
-    for part in location:
-        candidate = ".".join([*path, str(part)])
-        if not any(known == candidate or known.startswith(f"{candidate}.") for known in LEAVES):
-            break
-        path.append(str(part))
-    return ".".join(path)
+def _place(field: str | None) -> str:
+    """Return the field of the form beside which the error of a recipe's field stands; of a whole section the section."""
+    section, *rest = (field or "").removesuffix(".start").removesuffix(".end").split(".")
+    return ".".join([section, *rest[:1]]) if section == "bridge" else section if section in WHOLE_SECTIONS else ".".join([section, *rest])

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from core.config import ExperimentConfig
+from core.config import DistillConfig
 from core.data.masking import BLANKS, has_blank
 from core.models.architectures import ARCHITECTURE_SPECS, Objective
 from workbench.screens.new_experiment import forms, starting_points
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 DISTILBERT = "distilbert"  # the recipe of the triple loss, and the architecture
 STASHED_SETTINGS = "settings of other kinds"  # in a draft: kind -> what was set for it
 # Answers and questions, the weights of their tokens, widths that no encoder's architecture spec describes.
-CAUSAL_ONLY = ("student.hidden", "student.feed_forward", "student.units", "data.passes", "data.prompt_weight", "data.label_weight",
-               "data.small_talk", "evaluation.sentiment_items", "evaluation.max_new_tokens")
+CAUSAL_ONLY = ("student.hidden", "student.intermediate_size", "student.pruning_criterion", "data.corpus_epochs", "data.prompt_weight",
+               "data.label_weight",
+               "data.identity_question_every", "evaluation.sentiment_items", "evaluation.max_new_tokens")
 MASKED_ONLY = ("student.architecture", "student.dropout", "losses.kd_positions", *(path for path in LEAVES if path.startswith("masking.")))
 # What the triple loss says, as its recipe has it; the rest of the experiment stays.
 TRIPLE = (*(path for path in LEAVES if path.startswith(("losses.", "masking."))), "student.layers", "student.layer_map", "student.init",
@@ -39,9 +40,9 @@ def of_model(entry: ModelEntry) -> Objective | None:
 
 def of_settings(draft: Draft) -> Objective:
     """The kind that the settings speak of, where no model tells: that of a fresh architecture, or that of settings for it alone."""
-    if draft["student.fresh"]:
-        return ARCHITECTURE_SPECS[draft["student.fresh.architecture"]].objective
-    usual = forms.to_draft(ExperimentConfig())
+    if draft["student.from_scratch"]:
+        return ARCHITECTURE_SPECS[draft["student.from_scratch.architecture"]].objective
+    usual = forms.to_draft(DistillConfig())
     return "masked" if any(draft[path] != usual[path] for path in MASKED_ONLY) else "causal"
 
 
@@ -99,7 +100,7 @@ def triple_loss(draft: Draft, entry: ModelEntry) -> None:
     """DistilBERT's three terms, their weights and their masking for a student of half the teacher's blocks (1910.01108)."""
     draft |= _triple(entry)
     draft["student.model"] = None
-    usual = forms.to_draft(ExperimentConfig())
+    usual = forms.to_draft(DistillConfig())
     draft |= {path: usual[path] for path in CAUSAL_ONLY}
     if not any(map(has_blank, draft["evaluation.prompts"])):
         draft["evaluation.prompts"] = BLANKS

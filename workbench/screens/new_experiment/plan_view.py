@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from core.config import ExperimentConfig
+from core.config import BridgeConfig, ExperimentConfig
 from core.errors import StillhouseError
 from core.recipes import parse_recipe
 from core.system import units
@@ -31,7 +31,7 @@ def static(config: ExperimentConfig) -> tuple[Plan | None, dict[str, str]]:
     try:
         plan = _static(_question(config))
     except StillhouseError as error:
-        return None, {"teacher.model" if config.bridge is None else "bridge.model": wording.in_form(error)}
+        return None, {"bridge.model" if isinstance(config, BridgeConfig) else "teacher.model": wording.in_form(error)}
     return plan, _failures(plan, config)
 
 

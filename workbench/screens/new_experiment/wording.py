@@ -48,9 +48,10 @@ def _fix(problem: StillhouseError | Check, message: str, labels: Mapping[str, st
 
 
 def masking(spec: MaskingSpec) -> str:
-    """How a text is masked, in one sentence."""
-    kept = round(1 - spec.mask - spec.random, 6)
-    rest = f" and {kept:.0%} stay as they are" if kept else ""
-    rare = ", rare ones more often" if spec.rarity else ""
-    return (f"At every step {spec.fraction:.0%} of the {'words' if spec.whole_words else 'tokens'} are asked for{rare}: {spec.mask:.0%} of "
-            f"them are masked, {spec.random:.0%} are replaced by any token{rest}.")
+    """Return how a text is masked, in one sentence."""
+    unchanged = round(1 - spec.mask_replace_prob - spec.random_replace_prob, 6)
+    rest = f", and {unchanged:.0%} are left unchanged" if unchanged else ""
+    unit = "words" if spec.whole_word_mask else "tokens"
+    rare = ", rare ones more often" if spec.mlm_smoothing else ""
+    return (f"At every step {spec.mlm_probability:.0%} of the {unit} are masked and predicted{rare}: "
+            f"{spec.mask_replace_prob:.0%} of them are replaced by [MASK], {spec.random_replace_prob:.0%} by a random token{rest}.")

@@ -43,8 +43,8 @@ Measurements = Mapping[str, Mapping[str, float]]
 
 def student_depth(config: ExperimentConfig) -> int | None:
     """Blocks of the student as the configuration says it; None for half of the teacher's."""
-    if config.student.fresh is not None:
-        return config.student.fresh.layers
+    if config.student.from_scratch is not None:
+        return config.student.from_scratch.layers
     return len(config.student.layer_map) if isinstance(config.student.layer_map, tuple) else config.student.layers
 
 

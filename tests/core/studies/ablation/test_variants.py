@@ -36,7 +36,7 @@ def test_parts_that_a_recipe_does_not_use_have_no_variant(recipe, names):
 
 @pytest.mark.parametrize("recipe", [
     {"losses": {"w_hard": 0}, "student": {"init": "random"}},
-    {"teacher": None, "student": {"fresh": {}}, "losses": {"w_kd": 0, "w_hard": 1}}])
+    {"teacher": None, "student": {"from_scratch": {}}, "losses": {"w_kd": 0, "w_hard": 1}}])
 def test_nothing_to_leave_out_is_told(recipe):
     with pytest.raises(ConfigError):
         variants(parse_recipe(recipe))

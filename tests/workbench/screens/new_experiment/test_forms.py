@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from core.config import ExperimentConfig
+from core.config import DistillConfig
 from core.recipes import apply_overrides, parse_recipe
 from workbench.screens.new_experiment import advanced_form, controls, forms
 
@@ -14,7 +14,7 @@ CONFIGS = [
     {},
     {"student": {"layer_map": [0, 3, 7]}, "train": {"report_to": ["tensorboard"]}},
     {"student": {"layers": 2, "lora": {"rank": 4}}, "losses": {"w_kd": {"start": 1, "end": 0.2}, "divergence": "jsd"}},
-    {"teacher": None, "student": {"fresh": {"layers": 3}}, "losses": {"w_kd": 0, "w_hard": 1}, "name": "fresh-1"},
+    {"teacher": None, "student": {"from_scratch": {"layers": 3}}, "losses": {"w_kd": 0, "w_hard": 1}, "name": "fresh-1"},
 ]
 
 
@@ -38,17 +38,17 @@ def test_every_leaf_has_a_control_and_a_place_in_the_advanced_form():
     ({"student.layer_map": "explicit", forms.MAP_LIST: "0, x"}, forms.MAP_LIST, "Block numbers"),
     ({"student.layer_map": "explicit", forms.MAP_LIST: "0, 1", "student.layers": 3}, "student", "lists 2 blocks"),
     ({f"losses.{term}.{end}": 0.0 for term in ("w_kd", "w_hard") for end in ("start", "end")}, "losses", "all loss weights are zero"),
-    ({"teacher": False}, "", "No teacher and no fresh architecture"),
+    ({"teacher": False, "losses.w_kd.start": 0.0, "losses.w_kd.end": 0.0}, "student", "No teacher and no architecture from scratch"),
 ])
 def test_what_is_wrong_is_told_by_its_path(changes: dict, path: str, words: str):
-    config, errors = forms.check(forms.to_draft(ExperimentConfig()) | changes)
+    config, errors = forms.check(forms.to_draft(DistillConfig()) | changes)
     assert config is None
     assert list(errors) == [path]
     assert words.lower() in errors[path].lower()
 
 
 def test_several_mistakes_are_told_at_once():
-    _, errors = forms.check(forms.to_draft(ExperimentConfig()) | {"losses.temperature": -1.0, "train.learning_rate": 0.0})
+    _, errors = forms.check(forms.to_draft(DistillConfig()) | {"losses.temperature": -1.0, "train.learning_rate": 0.0})
     assert set(errors) == {"losses.temperature", "train.learning_rate"}
 
 
@@ -60,13 +60,13 @@ def test_changes_lead_from_one_configuration_to_the_other(before: dict, after: d
 
 
 def test_only_what_differs_is_a_change():
-    start = ExperimentConfig()
+    start = DistillConfig()
     goal = parse_recipe({"student": {"layers": 3}, "description": "true"})
     assert forms.changes(goal, start) == ['description="true"', "student.layers=3"]
 
 
 def test_the_command_names_the_recipe_and_the_changes():
-    start = ExperimentConfig()
+    start = DistillConfig()
     goal = parse_recipe({"losses": {"temperature": 4}, "description": "two words"})
     assert forms.command(goal, start, Path("assets/recipes/quickstart.yaml")) == (
         "python -m workbench distill assets/recipes/quickstart.yaml --set 'description=two words' --set losses.temperature=4.0")
@@ -75,7 +75,7 @@ def test_the_command_names_the_recipe_and_the_changes():
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
 def test_the_mix_divides_the_same_sum(share: float):
-    draft = forms.to_draft(ExperimentConfig())
+    draft = forms.to_draft(DistillConfig())
     forms.set_mix(draft, share)
     assert forms.soft_share(draft) == pytest.approx(share)
     assert draft["losses.w_kd.end"] + draft["losses.w_hard.end"] == pytest.approx(1.5)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from core.config import ExperimentConfig
+from core.config import DistillConfig
 from core.models import catalog
 from core.models.catalog import ModelEntry
 from core.recipes import parse_recipe, read_recipe
@@ -33,7 +33,7 @@ def test_every_name_is_a_leaf_and_belongs_to_one_kind():
 
 
 def test_the_triple_loss_is_the_recipe_of_the_paper(bert: ModelEntry):
-    draft = forms.to_draft(ExperimentConfig())
+    draft = forms.to_draft(DistillConfig())
     assert not kinds.is_triple_loss(draft, bert)
     kinds.triple_loss(draft, bert)
     assert kinds.is_triple_loss(draft, bert)
@@ -44,19 +44,21 @@ def test_the_triple_loss_is_the_recipe_of_the_paper(bert: ModelEntry):
     assert config.student == recipe.student.model_copy(update={"layers": None})
     weights = {term: ramp.start for term, ramp in config.losses.weights().items()}
     assert weights == {"kd": 5.0, "hard": 2.0, "hidden": 1.0, "hidden_mse": 0.0}
-    assert (config.losses.temperature, config.masking.fraction, config.masking.mask, config.masking.random) == (2.0, 0.15, 0.8, 0.1)
+    masking = config.masking
+    assert (config.losses.temperature, masking.mlm_probability, masking.mask_replace_prob, masking.random_replace_prob) == (
+        2.0, 0.15, 0.8, 0.1)
 
 
-@pytest.mark.parametrize("path", ["losses.w_hidden.start", "masking.fraction", "student.dropout", "losses.temperature"])
+@pytest.mark.parametrize("path", ["losses.w_hidden.start", "masking.mlm_probability", "student.dropout", "losses.temperature"])
 def test_a_departure_is_seen(bert: ModelEntry, path: str):
-    draft = forms.to_draft(ExperimentConfig())
+    draft = forms.to_draft(DistillConfig())
     kinds.triple_loss(draft, bert)
     draft[path] = 0.3
     assert not kinds.is_triple_loss(draft, bert)
 
 
 def test_another_depth_is_no_departure(bert: ModelEntry):
-    draft = forms.to_draft(ExperimentConfig())
+    draft = forms.to_draft(DistillConfig())
     kinds.triple_loss(draft, bert)
     draft["student.layers"] = 1
     assert kinds.is_triple_loss(draft, bert)
@@ -77,7 +79,7 @@ def test_what_is_put_aside_comes_back(bert: ModelEntry):
 
 
 def test_a_student_fits_its_next_teacher(bert: ModelEntry, roberta: ModelEntry):
-    draft = forms.to_draft(ExperimentConfig())
+    draft = forms.to_draft(DistillConfig())
     kinds.switch_model_type(draft, "causal", bert)
     kinds.switch_model_type(draft, "masked", roberta)
     assert draft["student.architecture"] == "teacher"
@@ -85,16 +87,16 @@ def test_a_student_fits_its_next_teacher(bert: ModelEntry, roberta: ModelEntry):
 
 
 def test_a_classifier_changes_nothing(bert: ModelEntry):
-    draft = forms.to_draft(ExperimentConfig())
+    draft = forms.to_draft(DistillConfig())
     before = dict(draft)
     kinds.switch_model_type(draft, "causal", replace(bert, task="classification"))
     assert draft == before
 
 
 def test_settings_tell_the_kind_where_no_model_does():
-    assert kinds.of_settings(forms.to_draft(ExperimentConfig())) == "causal"
+    assert kinds.of_settings(forms.to_draft(DistillConfig())) == "causal"
     assert kinds.of_settings(forms.to_draft(parse_recipe({"masking": {"fraction": 0.3}}))) == "masked"
-    fresh = {"teacher": None, "losses": {"w_kd": 0}, "student": {"fresh": {"architecture": "bert"}}}
+    fresh = {"teacher": None, "losses": {"w_kd": 0}, "student": {"from_scratch": {"architecture": "bert"}}}
     assert kinds.of_settings(forms.to_draft(parse_recipe(fresh))) == "masked"
 
 

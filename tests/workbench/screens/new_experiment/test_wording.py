@@ -12,11 +12,11 @@ from workbench.screens.new_experiment import wording
 
 
 @pytest.mark.parametrize(("spec", "words"), [
-    (MaskingSpec(), "15% of the tokens are asked for, rare ones more often: 80% of them are masked, 10% are replaced by any token and 10% "
-                    "stay as they are."),
-    (MaskingSpec(fraction=0.3, mask=0.9, rarity=0), "30% of the tokens are asked for: 90% of them are masked, 10% are replaced by any "
-                                                    "token."),
-    (MaskingSpec(whole_words=True), "15% of the words are asked for")])
+    (MaskingSpec(), "At every step 15% of the tokens are masked and predicted, rare ones more often: 80% of them are replaced by "
+                    "[MASK], 10% by a random token, and 10% are left unchanged."),
+    (MaskingSpec(mlm_probability=0.3, mask_replace_prob=0.9, mlm_smoothing=0),
+     "30% of the tokens are masked and predicted: 90% of them are replaced by [MASK], 10% by a random token."),
+    (MaskingSpec(whole_word_mask=True), "15% of the words are masked and predicted")])
 def test_masking_in_one_sentence(spec: MaskingSpec, words: str):
     assert words in wording.masking(spec)
 

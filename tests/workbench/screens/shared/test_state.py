@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.config import ExperimentConfig
+from core.config import DistillConfig
 from core.errors import ModelNotFoundError
 from workbench.screens.shared import state
 from workbench.screens.shared.state import Curves
@@ -19,7 +19,7 @@ def store() -> Store:
 
 @pytest.fixture
 def run(store: Store) -> Run:
-    return store.create_run(ExperimentConfig())
+    return store.create_run(DistillConfig())
 
 
 def log(store: Store, run: Run, steps: range, value: float, arm: str = "student") -> None:

@@ -1,0 +1,122 @@
+"""Keys of release 0.1.0 in recipes of today, and the digests of that release."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core import recipe_keys, recipes
+from core.config import ChainConfig, DistillConfig, FineTuneConfig, PretrainConfig
+from core.errors import ConfigError
+from core.recipes import apply_overrides, parse_recipe, read_recipe
+
+PRETRAIN = {"teacher": None, "student": {"model": "x"}}
+SCRATCH: dict[str, Any] = {"teacher": None, "student": {}}
+CHAIN = {"chain": {"anchors": [{"layers": 2}]}}
+# Old key -> the recipe that it is set in, its value, today's key and value.
+OLD: dict[str, tuple[dict[str, Any], Any, str, Any]] = {
+    "student.fresh": (SCRATCH, {"layers": 3}, "student.from_scratch.layers", 3),
+    "student.fresh.feed_forward": (SCRATCH, 40, "student.from_scratch.intermediate_size", 40),
+    "student.feed_forward": ({}, 40, "student.intermediate_size", 40),
+    "student.units": ({}, "first", "student.pruning_criterion", "first"),
+    "data.passes": ({}, 3, "data.corpus_epochs", 3),
+    "data.small_talk": ({}, 7, "data.identity_question_every", 7),
+    "masking.fraction": ({}, 0.3, "masking.mlm_probability", 0.3),
+    "masking.mask": ({}, 0.7, "masking.mask_replace_prob", 0.7),
+    "masking.random": ({}, 0.2, "masking.random_replace_prob", 0.2),
+    "masking.rarity": ({}, 0.0, "masking.mlm_smoothing", 0.0),
+    "masking.whole_words": ({}, True, "masking.whole_word_mask", True),
+    "chain.order": (CHAIN, "direct", "chain.teacher", "largest"),
+}
+
+
+@pytest.fixture(autouse=True)
+def _warn_again() -> None:
+    recipes._warn.cache_clear()
+
+
+def value_at(config: Any, path: str) -> Any:
+    for key in path.split("."):
+        config = getattr(config, key)
+    return config
+
+
+@pytest.mark.parametrize("old", OLD)
+def test_an_old_key_is_read_with_one_warning(old: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    start, value, new, today = OLD[old]
+    path = tmp_path / "recipe.yaml"
+    plain = json.loads(json.dumps(start))
+    *sections, leaf = old.split(".")
+    place = plain
+    for section in sections:
+        place = place.setdefault(section, {})
+    place[leaf] = value
+    path.write_text(json.dumps(plain))
+    with caplog.at_level(logging.WARNING):
+        configs = [read_recipe(path), read_recipe(path)]
+    assert [value_at(config, new) for config in configs] == [today, today]
+    renamed = new if old != "student.fresh" else "student.from_scratch"
+    assert sum(f"'{renamed}'" in record.message for record in caplog.records) == 1, "one warning, which names the new key"
+
+
+@pytest.mark.parametrize("old", OLD)
+def test_an_old_key_is_an_override_with_one_warning(old: str, caplog: pytest.LogCaptureFixture) -> None:
+    start, value, new, today = OLD[old]
+    with caplog.at_level(logging.WARNING):
+        config = parse_recipe(apply_overrides(start, [f"{old}={json.dumps(value)}"]))
+    assert value_at(config, new) == today
+    assert len(caplog.records) == 1
+    assert f"'{old}'" in caplog.text
+
+
+def test_the_keys_of_anchors_are_read_under_their_old_name() -> None:
+    config = parse_recipe({"chain": {"anchors": [{"layers": 2, "feed_forward": 40}, {"layers": 1}]}})
+    assert isinstance(config, ChainConfig)
+    assert [anchor.intermediate_size for anchor in config.chain.anchors] == [40, None]
+
+
+def test_an_override_counts_over_an_old_key() -> None:
+    assert parse_recipe(apply_overrides({"data": {"passes": 2}}, ["data.corpus_epochs=5"])).data.corpus_epochs == 5
+    assert parse_recipe(apply_overrides({"data": {"corpus_epochs": 2}}, ["data.passes=5"])).data.corpus_epochs == 5
+
+
+def test_both_names_of_a_key_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"data\.passes and data\.corpus_epochs"):
+        parse_recipe({"data": {"passes": 2, "corpus_epochs": 3}})
+
+
+def test_stored_configurations_are_read_without_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert parse_recipe({"data": {"passes": 2}}).data.corpus_epochs == 2
+    assert not caplog.records
+
+
+def test_names_go_back_and_forth() -> None:
+    for old in recipe_keys.RENAMED.values():
+        assert recipe_keys.today(old) == old
+    plain = parse_recipe({"chain": {"anchors": [{"layers": 2, "feed_forward": 40}], "order": "direct"}}).to_dict()
+    released = recipe_keys.release_names(plain)
+    assert released["chain"]["anchors"][0]["feed_forward"] == 40
+    assert released["chain"]["order"] == "direct"
+    assert recipe_keys.upgraded(released) == plain
+
+
+@pytest.mark.parametrize("config", [
+    DistillConfig(), PretrainConfig(student={"model": "x"}), FineTuneConfig(student={"model": "x"}),
+    ChainConfig(chain={"anchors": ({"layers": 2},)})], ids=lambda config: config.kind)
+def test_the_shape_of_the_release_has_all_its_sections(config: Any) -> None:
+    shape = recipe_keys.release_shape(config.to_dict())
+    assert shape.keys() == {"name", "description", "teacher", "student", "losses", "data", "masking", "train", "evaluation", "bridge",
+                            "task", "chain", "control"}
+
+
+@pytest.mark.parametrize(("plain", "digest"), [
+    ({}, "5388723d39ac"), ({"teacher": None, "student": {"model": "x"}, "losses": {"w_kd": 0}}, "bc6c920a9510"),
+    ({"student": {"model": "x"}, "task": {"source": "rt"}}, "6c1fb7b5ed33"), (CHAIN, "5644156fb7ac"),
+    ({"teacher": None, "student": {"model": "x"}, "losses": {"w_kd": 0}, "bridge": {"model": "y"}}, "79cb7a3aaa21")])
+def test_digests_are_those_of_the_release(plain: dict[str, Any], digest: str) -> None:
+    assert parse_recipe(plain).digest() == digest
