@@ -15,15 +15,15 @@ with views.errors_shown():
         st.space("stretch")
         with views.errors_shown():
             place = chain_view.pick(known)
-    st.caption("A chain is a teacher and a few anchors of descending size, trained once. Every size between them can then be made in a "
-               "moment, without training.")
+    st.caption("A chain is a teacher and a few anchors of descending size, trained once. Models of any size between them can then be "
+               "created in seconds, without training.")
     if build_view.linked():
         build_view.form(opened=True)
     if place is not None:
         with views.errors_shown():
             chain_view.show(place)
     elif not known:
-        views.empty_state("No chain yet. Build one below: it takes a few minutes for a small teacher, and then serves any number of sizes.",
+        views.empty_state("No chain yet. Build one below: a few minutes for a small teacher, and any number of sizes afterwards.",
                           "link")
     chain_view.lesson()
     if not build_view.linked():

@@ -1,4 +1,4 @@
-"""Two or three models side by side, asked the same thing: ``?pane=chat|blanks|classes``, ``?models=a,b`` names the models."""
+"""Two or three models side by side on the same input: ``?pane=chat|blanks|classes``, ``?models=a,b`` names the models."""
 
 from workbench.screens.compare import compare_view
 

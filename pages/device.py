@@ -6,7 +6,7 @@ from workbench.screens.device import device_view
 from workbench.screens.shared import views
 
 st.title("On device", anchor=False)
-st.caption("A distilled model is small enough to run where its user is. Export one, and fill a blank in this browser, on your own device.")
+st.caption("Export a distilled masked language model (MLM) and run it in this browser, on your own device.")
 with views.errors_shown():
     ready = device_view.export_missing(device_view.pick())
     if ready:

@@ -6,8 +6,8 @@ from workbench.screens import home_view
 from workbench.screens.shared import views
 
 st.title("Stillhouse", anchor=False)
-st.markdown("Distil a language model into a shallower student, watch it learn, and compare the two side by side. "
-            "Everything runs on this machine, in the background, and every run can be repeated from one line.")
+st.markdown("Distil a language model into a shallower student, follow the training live, and compare the two side by side. "
+            "Everything runs on this machine, in the background, and every run can be reproduced from one command.")
 with views.errors_shown():
     home_view.buttons()
     home_view.recent()

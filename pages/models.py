@@ -7,7 +7,8 @@ from workbench.screens.models import models_view
 from workbench.screens.shared import views
 
 st.title("Models", anchor=False)
-st.caption("What writes or fills blanks can teach, and be compared with its students; everything opens with Transformers from its folder.")
+st.caption("Causal and masked language models (MLM) can be teachers and be compared with their students. All load "
+           "with Transformers.")
 with views.errors_shown():
     runs_view.undo_offer()
     models_view.catalogue()

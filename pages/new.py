@@ -1,4 +1,4 @@
-"""A new experiment: begin from a recipe, change what matters, see what it means, start."""
+"""A new experiment: start from a recipe, change settings, check the plan, start."""
 
 import streamlit as st
 

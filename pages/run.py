@@ -9,7 +9,7 @@ with views.errors_shown():
     run = state.run_of_url()
     if run is None:
         st.title("Run", anchor=False)
-        views.empty_state("No run is chosen. Pick one from the list.", "list")
+        views.empty_state("No run selected. Select one from the list.", "list")
         st.page_link(state.RUNS, label="All runs", icon=":material/arrow_back:")
     else:
         run_view.show(run)

@@ -16,8 +16,8 @@ with views.errors_shown():
             runs_view.actions(chosen)
             runs_view.overlay(chosen)
         else:
-            st.caption("Open a run by its name, or tick several to lay their curves over one another.")
+            st.caption("Click a name to open a run, or select several to overlay their curves.")
     else:
-        views.empty_state("No runs yet. An experiment that you start appears here, and stays after the app is closed.", "science")
+        views.empty_state("No runs yet. Started experiments appear here and are kept after the app is closed.", "science")
         st.page_link(state.NEW, label="New experiment", icon=":material/add:")
     runs_view.bin_contents()

@@ -7,6 +7,6 @@ from workbench.screens.shared import views
 
 with views.errors_shown():
     st.title("Fine-tune", anchor=False)
-    st.caption("An encoder that fills blanks learns a task: to put labels on texts, or to find answers in them. A model that knows the "
-               "task already can teach it: DistilBERT's second step.")
+    st.caption("Fine-tune a masked language model (MLM) to classify texts or to extract answers from them, with or without distillation "
+               "from a teacher that is fine-tuned on the task (DistilBERT's second step).")
     tune_view.form()

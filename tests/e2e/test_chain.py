@@ -1,4 +1,4 @@
-"""A size from the slider in a real browser: made in a moment, then asked the same question as its neighbours."""
+"""A size from the slider in a real browser: a model is created, then compared with its anchors in the chat."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ def test_the_slider_makes_a_size_that_answers_beside_its_neighbours(server: AppP
     expect(page).not_to_have_url(before)
     for _ in range(2):
         page.keyboard.press("ArrowRight")
-    settled(page)  # a key that comes while the page is drawn anew has no slider to move
+    settled(page)  # a key press during a redraw has no slider to move
     slider.focus()
     page.keyboard.press("End")
     expect(page.get_by_text("This is anchor 0 itself.")).to_be_visible(timeout=30_000)
-    expect(page.get_by_role("button", name="Make this size")).to_be_disabled()
+    expect(page.get_by_role("button", name="Create model")).to_be_disabled()
     settled(page)
     slider.focus()
     page.keyboard.press("ArrowLeft")
     expect(page.get_by_text("Between anchor 0")).to_be_visible()
     settled(page)
 
-    page.get_by_role("button", name="Make this size").click()
+    page.get_by_role("button", name="Create model").click()
     expect(page.get_by_role("cell", name="this model")).to_be_visible(timeout=WAIT)
-    page.get_by_role("button", name="Chat with it beside its neighbours").click()
+    page.get_by_role("button", name="Chat with this model and its anchors").click()
     expect(page).to_have_url(re.compile("/compare"))
     chat = page.frame_locator("iframe[title='Side-by-side chat']")
     for column in range(3):

@@ -41,7 +41,7 @@ def set_longest_answer(chat: FrameLocator, tokens: int) -> None:
     """Once the models are there."""
     expect(chat.locator("#header1")).to_contain_text("weights", timeout=WAIT)
     chat.get_by_text("Sampling, the same for every model").click()
-    field = chat.get_by_label("number input for Longest answer")
+    field = chat.get_by_label("number input for Max new tokens")
     field.fill(str(tokens))
     field.press("Tab")
 
@@ -76,9 +76,9 @@ def test_two_models_answer_and_the_lens_marks_where_they_differ(server: AppProce
 def test_the_pane_follows_the_theme_of_the_page(server: AppProcess, page: Page, models: list[str]) -> None:
     chat = open_chat(page, server, models)
     expect(chat.locator("#question textarea")).to_be_visible(timeout=WAIT)
-    for scheme, told in (("dark", re.compile(r"\bdark\b")), ("light", re.compile(r"^(?!.*\bdark\b)"))):
+    for scheme, css_class in (("dark", re.compile(r"\bdark\b")), ("light", re.compile(r"^(?!.*\bdark\b)"))):
         page.emulate_media(color_scheme=scheme)  # as the system's own switch
-        expect(chat.locator("body")).to_have_class(told, timeout=WAIT)
+        expect(chat.locator("body")).to_have_class(css_class, timeout=WAIT)
 
 
 def test_a_killed_engine_is_a_message_and_the_next_question_works(server: AppProcess, page: Page, models: list[str]) -> None:
@@ -98,7 +98,7 @@ def test_a_killed_engine_is_a_message_and_the_next_question_works(server: AppPro
     expect(chat.locator("#header0")).to_contain_text("stopped", timeout=WAIT)
 
 
-def test_no_question_is_lost_that_is_asked_the_moment_an_answer_ends(server: AppProcess, page: Page, models: list[str]) -> None:
+def test_a_question_sent_as_an_answer_ends_is_not_lost(server: AppProcess, page: Page, models: list[str]) -> None:
     chat = open_chat(page, server, models)
     set_longest_answer(chat, 16)
     frame = page.locator("iframe[title='Side-by-side chat']").element_handle().content_frame()

@@ -76,8 +76,8 @@ def expected(export: Path, blank: int) -> list[tuple[str, float]]:
 
 @pytest.mark.timeout(400)
 def test_a_blank_is_filled_in_the_browser(app: AppProcess, page: Page, models: list[Path]) -> None:
-    asked: set[str] = set()
-    page.on("request", lambda request: asked.add(request.url))
+    requested: set[str] = set()
+    page.on("request", lambda request: requested.add(request.url))
     page.goto(f"{app.url}/device?models={models[0]},{models[1]}")
     settled(page)
     page.get_by_role("button", name="Export", exact=True).click()
@@ -96,11 +96,11 @@ def test_a_blank_is_filled_in_the_browser(app: AppProcess, page: Page, models: l
             # Kernels of the browser and of this machine round int8 sums alike, and float sums nearly so.
             assert [share for _, share in found] == pytest.approx([share for _, share in wanted], abs=0.06)  # shown to one decimal
             assert found[0][0] == wanted[0][0]
-    assert all(url.startswith((app.url, "data:", "blob:")) for url in asked), "nothing comes from elsewhere"
-    assert any(url.endswith(".wasm") for url in asked)
+    assert all(url.startswith((app.url, "data:", "blob:")) for url in requested), "nothing comes from elsewhere"
+    assert any(url.endswith(".wasm") for url in requested)
 
 
-def test_what_cannot_be_filled_is_told(app: AppProcess, page: Page, models: list[Path]) -> None:
+def test_a_sentence_without_a_blank_is_reported(app: AppProcess, page: Page, models: list[Path]) -> None:
     page.goto(f"{app.url}/device?models={models[1]}")
     settled(page)
     pane = page.frame_locator(PANE)

@@ -31,7 +31,7 @@ def test_quickstart_from_the_page_with_a_reload_and_a_question(server: AppProces
     page.wait_for_function(f"() => ({LOSS_POINTS})() > {early}", timeout=2 * MINUTES)
     expect(page.locator("[data-testid=stException]")).to_have_count(0)
 
-    # The student from before its training is there while the run goes on.
+    # The untrained student is available during the run.
     page.goto(f"{server.url}/compare?models=house-chat,quickstart:before")
     chat = page.frame_locator("iframe[title='Side-by-side chat']")
     for column in (0, 1):

@@ -1,4 +1,4 @@
-"""The shell around the pages: every address opens, nothing is asked of other hosts, the password guards it all."""
+"""The shell around the pages: every address opens, no requests to other hosts, every page behind the password."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ STYLE_SCRIPT = re.compile(r"/static/js/Html\.")  # draws what `st.html` sent, th
 
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_every_page_opens_and_asks_no_other_host(server: AppProcess, page: Page, address: str) -> None:
-    asked: set[str] = set()
-    page.on("request", lambda request: asked.add(request.url))
+    requested: set[str] = set()
+    page.on("request", lambda request: requested.add(request.url))
     page.goto(server.url + address)
     settled(page)
     expect(page.get_by_role("heading").first).to_be_visible()
     expect(page.locator("[data-testid=stException]")).to_have_count(0)
-    assert all(url.startswith((server.url, "data:", "blob:")) for url in asked)
+    assert all(url.startswith((server.url, "data:", "blob:")) for url in requested)
 
 
 @pytest.mark.parametrize("address", ADDRESSES)

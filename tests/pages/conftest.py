@@ -21,7 +21,7 @@ Open = Callable[..., AppTest]
 
 @pytest.fixture(autouse=True)
 def _no_worker(monkeypatch: pytest.MonkeyPatch, fresh_streamlit_caches: None) -> None:
-    """Runs stay queued, and the engine process is never asked."""
+    """Runs stay queued, and the engine process is never called."""
     monkeypatch.setattr(jobs, "launch_next", lambda store: [])
     monkeypatch.setattr(background, "warmed", lambda model: None)
     says = {"tokens": [" good", " bad", "\n"], "logits": [2.0, 1.0, 0.0]}

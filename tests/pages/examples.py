@@ -33,7 +33,7 @@ def running(store: Store, name: str = "halfway", *, steps: int = STEPS // 2, pro
     """A run whose student is at `steps`; `process` is who works at it (default: this process)."""
     process = process or Process.current()
     run = _started(store, name, process)
-    _tell(store, run, "evaluation", {"who": "teacher", "metrics": measured(0.0)})
+    _record(store, run, "evaluation", {"who": "teacher", "metrics": measured(0.0)})
     _train(store, run, "student", steps)
     store.record(run.id, process, [], [], Progress("steps", "student", steps, STEPS))
     return store.run(run.id)
@@ -42,23 +42,23 @@ def running(store: Store, name: str = "halfway", *, steps: int = STEPS // 2, pro
 def finished(store: Store, name: str = "done", **changes: Any) -> Run:
     """A finished run with its control."""
     run = _started(store, name, GONE, **changes)
-    _tell(store, run, "evaluation", {"who": "teacher", "metrics": measured(0.0)})
-    for arm, who, after in (("student", "student_after", 0.25), ("control", "control", 0.6)):
-        _train(store, run, arm, STEPS)
-        _tell(store, run, "evaluation", {"who": who, "metrics": measured(after)})
+    _record(store, run, "evaluation", {"who": "teacher", "metrics": measured(0.0)})
+    for variant, who, after in (("student", "student_after", 0.25), ("control", "control", 0.6)):
+        _train(store, run, variant, STEPS)
+        _record(store, run, "evaluation", {"who": who, "metrics": measured(after)})
     store.record(run.id, GONE, [], [], Progress("evaluate", "control", STEPS, STEPS))
     store.finish(run.id, "finished")
     return store.run(run.id)
 
 
 def masked(store: Store, name: str = "filled") -> Run:
-    """A finished run of a model that fills blanks, by the triple loss."""
+    """A finished run of a masked language model, by the triple loss."""
     run = _started(store, name, GONE, student={"layers": 3, "architecture": "distilbert"},
                    losses={"w_kd": 5, "w_hard": 2, "w_hidden": 1}, control=False)
     metrics = {"cross_entropy": 2.0, "perplexity": math.exp(2.0), "masked_accuracy": 0.4, "kl_to_teacher": 0.3, "agreement": 0.7,
                "tokens": 900}
     for who, accuracy in (("teacher", 0.5), ("student_before", 0.1), ("student_after", 0.4)):
-        _tell(store, run, "evaluation", {"who": who, "metrics": metrics | {"masked_accuracy": accuracy}})
+        _record(store, run, "evaluation", {"who": who, "metrics": metrics | {"masked_accuracy": accuracy}})
     terms = {"kd": (20, 0.15), "hard": (2, 2.2), "hidden": (1, 0.05)}
     rows = [("student", step, f"{kind}/{term}", raw * (weight if kind == "loss" else 1))
             for step in (1, 2) for term, (weight, raw) in terms.items() for kind in ("loss", "raw")]
@@ -66,17 +66,17 @@ def masked(store: Store, name: str = "filled") -> Run:
     rows += [("student", step, f"eval/{key}", value) for step in (0, 2) for key, value in metrics.items() if key != "tokens"]
     store.log_metrics(run.id, rows)
     for step, answer in ((0, "the 5%, a 4%, . 3%"), (2, "good 31%, bad 12%, great 9%")):
-        _tell(store, run, "samples", {"arm": "student", "step": step, "prompt": "The film was [MASK].", "answer": answer})
+        _record(store, run, "samples", {"arm": "student", "step": step, "prompt": "The film was [MASK].", "answer": answer})
     store.record(run.id, GONE, [], [], Progress("evaluate", "student", STEPS, STEPS))
     store.finish(run.id, "finished")
     return store.run(run.id)
 
 
 def with_card(store: Store, name: str = "carded", card: Card | None = None) -> Run:
-    """A finished run that asked for a retention card, with the card once it is given."""
+    """A finished run that requested a retention card, with the card once it is given."""
     run = finished(store, name, evaluation={"retention": {}})
     if card is not None:
-        _tell(store, run, "retention", card.to_dict())
+        _record(store, run, "retention", card.to_dict())
     return run
 
 
@@ -98,7 +98,7 @@ def measured(distance: float) -> dict[str, float]:
             "sentiment_accuracy": 0.5 + 0.35 * math.exp(-distance), "sentiment_items": 400, "stderr": 0.018}
 
 
-def _tell(store: Store, run: Run, kind: str, payload: dict[str, Any]) -> None:
+def _record(store: Store, run: Run, kind: str, payload: dict[str, Any]) -> None:
     store.log_events(run.id, [(kind, payload, time.time())])
 
 
@@ -106,25 +106,25 @@ def _started(store: Store, name: str, process: Process, **changes: Any) -> Run:
     run = store.create_run(config(name, **changes))
     store.claim(run.id, "cpu")
     store.mark_running(run.id, process)
-    _tell(store, run, "evaluation", {"who": "student_before", "metrics": measured(4.0)})
+    _record(store, run, "evaluation", {"who": "student_before", "metrics": measured(4.0)})
     return store.run(run.id)
 
 
-def _train(store: Store, run: Run, arm: str, steps: int) -> None:
+def _train(store: Store, run: Run, variant: str, steps: int) -> None:
     rows = []
     for step in range(steps + 1):
-        distance = (0.25 if arm == "student" else 0.6) + 3.7 * math.exp(-step / 60)
-        wobble = 0.15 * math.sin(step * 1.7) + 0.1 * math.sin(step * 0.37)
+        distance = (0.25 if variant == "student" else 0.6) + 3.7 * math.exp(-step / 60)
+        noise = 0.15 * math.sin(step * 1.7) + 0.1 * math.sin(step * 0.37)
         if step:
-            kd, hard = distance * 1.1 + wobble, 3.0 + distance + wobble
+            kd, hard = distance * 1.1 + noise, 3.0 + distance + noise
             values = {"loss": 4 * kd + 0.5 * hard, "loss/kd": 4 * kd, "loss/hard": 0.5 * hard, "raw/kd": kd, "raw/hard": hard}
-            if arm == "control":
+            if variant == "control":
                 values = {"loss": hard, "loss/hard": hard, "raw/hard": hard}
             values |= {"learning_rate": 5e-4 * min(step / 20, math.cos(step / STEPS * 1.5)), "grad_norm": 1.0, "tokens": 2048.0 * step,
                        "tokens_per_second": 1900 + 60 * math.sin(step / 9), "memory_gib": 1.1 + 0.1 * (step > 50)}
-            rows += [(arm, step, key, value) for key, value in values.items()]
+            rows += [(variant, step, key, value) for key, value in values.items()]
         if step % 50 == 0:
-            rows += [(arm, step, f"eval/{key}", value) for key, value in measured(distance).items() if key in NAMES]
-            _tell(store, run, "samples", {"arm": arm, "step": step, "prompt": "Write a positive one-line review.",
+            rows += [(variant, step, f"eval/{key}", value) for key, value in measured(distance).items() if key in NAMES]
+            _record(store, run, "samples", {"arm": variant, "step": step, "prompt": "Write a positive one-line review.",
                                                 "answer": "A warm, funny and <b>surprising</b> film with a fine cast."[: 12 + step // 4]})
     store.log_metrics(run.id, rows)

@@ -34,7 +34,7 @@ def begun(seeds: int = 3, *, found: bool = False) -> Path:
     return folder
 
 
-def told(folder: Path, state: str, process: Process = GONE, **details: object) -> None:
+def write_status(folder: Path, state: str, process: Process = GONE, **details: object) -> None:
     AblationJob(folder).save_state(JobState(state, process, time.time(), **details))
 
 
@@ -65,7 +65,7 @@ def test_start_hands_over_the_recipe_that_the_form_shows(open_page: Open, monkey
     assert (config.train.max_steps, config.name, seeds) == (7, "quickstart", 5) and command.endswith("max_steps=7 --seeds 5")
 
 
-def test_what_stands_in_the_way_is_told(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_obstacles_are_shown(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_given: object) -> None:
         raise StudyError("The check of C1 runs.", "One runs at a time.", "Wait for it.")
 
@@ -76,7 +76,7 @@ def test_what_stands_in_the_way_is_told(open_page: Open, monkeypatch: pytest.Mon
 
 def test_running(open_page: Open) -> None:
     folder = begun()
-    told(folder, "running", Process.current(), done=4, total=15, text="without soft targets, seed 42: step 3 of 5")
+    write_status(folder, "running", Process.current(), done=4, total=15, text="without soft targets, seed 42: step 3 of 5")
     page = open_page("ablation")
     assert page.get("progress")[0].proto.text.replace("\\", "") == "4 of 15 trainings done · without soft targets, seed 42: step 3 of 5"
     assert button(page, "Start").disabled
@@ -87,7 +87,7 @@ def test_running(open_page: Open) -> None:
 
 def test_finished(open_page: Open) -> None:
     folder = begun(found=True)
-    told(folder, "finished", done=15, total=15, text="")
+    write_status(folder, "finished", done=15, total=15, text="")
     page = open_page("ablation")
     said = texts(page)
     assert "finished" in said and "Without soft targets\\: held-out cross-entropy is worse" in said
@@ -103,7 +103,7 @@ def test_an_early_end_says_why_and_can_be_resumed(open_page: Open, monkeypatch: 
     started: list[tuple] = []
     monkeypatch.setattr(background, "start_ablation", lambda *given: started.append(given))
     folder = begun(seeds=5, found=True)
-    told(folder, state, message="It ended.", hint="Do this.")
+    write_status(folder, state, message="It ended.", hint="Do this.")
     page = open_page("ablation")
     assert "It ended." in page.get(kind)[0].value and "3 of 5 seeds so far" in texts(page)
     fault_free(button(page, "Resume").click().run())

@@ -75,14 +75,14 @@ def chain_run(store: Store, tiny_chain: Path, status: str, anchors: int) -> Run:
 def test_no_chain_yet_opens_the_form(open_page: Open):
     page = open_page("chain")
     assert "No chain yet" in texts(page)
-    assert button(page, "Build it")
+    assert button(page, "Build chain")
     assert "python -m workbench chain chain.yaml" in texts(page)
 
 
 def test_a_chain_under_way_says_how_far_it_is(open_page: Open, store: Store, tiny_chain: Path):
     run = chain_run(store, tiny_chain, "running", 2)
     page = open_page("chain", chain=run.id)
-    assert "2 of 3 anchors are there" in texts(page)
+    assert "2 of 3 anchors are ready" in texts(page)
     assert "step 2 of 6" in page.get("progress")[0].proto.text
     assert page.query_params["chain"] == "walk"
     assert "Training" in open_page("run", run="walk").get("progress")[0].proto.text
@@ -91,7 +91,7 @@ def test_a_chain_under_way_says_how_far_it_is(open_page: Open, store: Store, tin
 def test_a_failed_chain_says_what_to_do(open_page: Open, store: Store, tiny_chain: Path):
     chain_run(store, tiny_chain, "failed", 1)
     said = texts(open_page("chain"))
-    assert "was not finished: 1 of 3 anchors are there. Resume" in said
+    assert "is not finished: 1 of 3 anchors are ready. Resume" in said
     assert "NaN at step 2" in said
 
 
@@ -99,7 +99,7 @@ def test_a_finished_run_is_a_chain_and_its_page_leads_here(open_page: Open, stor
     run = chain_run(store, tiny_chain, "finished", 3)
     page = open_page("run", run="walk")
     assert "chain of 3 anchors" in texts(page)
-    assert button(page, "Open the chain")
+    assert button(page, "Open chain")
     assert [entry for entry in references.entries(store) if entry.name == "walk:2"]
     assert f"#### {views.plain('walk:2')}" in texts(open_page("models"))
     fault_free(open_page("runs"))
@@ -136,13 +136,13 @@ def test_a_size_is_made_shown_and_removed(open_page: Open, house: str, store: St
     slider, = page.select_slider
     assert page.query_params["size"] == str(slider.value)
     assert {metric.label for metric in page.metric} >= {"Blocks", "Width", "Inner width", "Parameters", "In 16 bit"}
-    assert "By substitution a loss of about" in texts(page)
-    fault_free(button(page, "Make this size").click().run())
+    assert "Expected loss with substitution: about" in texts(page)
+    fault_free(button(page, "Create model").click().run())
     model, = chains.made(place)
     assert model.losses == LOSSES
     assert model.requested_size == slider.value
     assert f"--params {model.requested_size} --out {model.name}" in texts(page)
-    assert "Made from this chain" in texts(page)
+    assert "Models created from this chain" in texts(page)
     assert references.resolve(model.name, store) == str(model.folder)
     assert f"#### {views.plain(model.name)}" in texts(open_page("models"))
     fault_free(button(page, "Remove").click().run())
@@ -151,7 +151,7 @@ def test_a_size_is_made_shown_and_removed(open_page: Open, house: str, store: St
     fault_free(button(page, "Undo").click().run())
     assert chains.made(place) == [model] and chains.binned_made(place) == []
     fault_free(button(page, "Remove").click().run())
-    fault_free(button(page, "Remove for good").click().run())
+    fault_free(button(page, "Delete permanently").click().run())
     assert chains.made(place) == chains.binned_made(place) == []
 
 
@@ -193,7 +193,7 @@ def ended(store: Store, run_id: str, losses: dict[int, float], status: str = "fi
         store.finish(run_id, status)
 
 
-def test_recovery_is_begun_with_what_it_is_held_against_and_read_together(open_page: Open, house: str, store: Store,
+def test_recovery_is_started_with_its_baselines_and_plotted_together(open_page: Open, house: str, store: Store,
                                                                           pocket: chains.MadeModel):
     page = open_page("chain", chain=house)
     fault_free(page.number_input(key="recovery.pocket.tokens").set_value(100 * 256).run())
@@ -207,21 +207,21 @@ def test_recovery_is_begun_with_what_it_is_held_against_and_read_together(open_p
     anchor = recovery.nearest(chains.place(house, store).open(), pocket.target)
     assert [(each.student.model, each.student.init) for each in map(config.get, sorted(config))] == [
         (str(pocket.folder), "teacher"), (f"{house}:{anchor.number}", "teacher"), (str(pocket.folder), "random")]
-    assert "Nothing has been measured yet" in texts(page) and "Recovered with a little training" in texts(page)
+    assert "Nothing has been measured yet" in texts(page) and "Recovery training" in texts(page)
 
     ids = chains.read_made(pocket.folder).recoveries[0]
     ended(store, ids["made"], {0: 4.0, 50: 3.0, 100: 2.5})
     ended(store, ids["random"], {0: 9.0, 50: 5.0, 100: 3.5})
     ended(store, ids["nearest"], {0: 3.8, 50: 2.6, 100: 2.4})
     said = texts(open_page("chain", chain=house))
-    assert "this model has a loss of 2.500, 1.000 lower than new weights of its shape and 0.100 higher than anchor" in said
-    assert "It is where new weights end after 50 of 100 steps: **2 times sooner**." in said
-    assert "It does not get to where anchor" in said
+    assert "this model has a loss of 2.500, 1.000 lower than a random initialisation of its shape and 0.100 higher than anchor" in said
+    assert "It reaches the final loss of the random initialisation after 50 of 100 steps: **2 times sooner**." in said
+    assert "It does not reach the final loss of anchor" in said
 
 
 def test_a_recovery_that_broke_says_so_and_one_in_the_bin_is_left_out(open_page: Open, house: str, store: Store, pocket: chains.MadeModel):
     place = chains.place(house, store)
-    recovery_view.start(place, place.open(), pocket, taught=False, tokens=10_000, seed=1)
+    recovery_view.start(place, place.open(), pocket, distilled=False, tokens=10_000, seed=1)
     ids = chains.read_made(pocket.folder).recoveries[0]
     assert store.run(ids["made"]).config.teacher is None
     store.claim(ids["random"], "cpu")
@@ -237,7 +237,7 @@ def test_a_recovery_that_broke_says_so_and_one_in_the_bin_is_left_out(open_page:
 def test_the_form_queues_a_chain(open_page: Open, store: Store, teacher: str, monkeypatch: pytest.MonkeyPatch):
     page = open_page("chain")
     fault_free(page.text_input(key="build.name").set_value("mine").run())
-    fault_free(button(page, "Build it").click().run())
+    fault_free(button(page, "Build chain").click().run())
     run, = store.runs()
     assert (run.name, run.builds_chain) == ("mine", True)
     assert [(anchor.layers, anchor.intermediate_size) for anchor in run.config.chain.anchors] == [(4, 384), (2, 256)]
@@ -250,9 +250,9 @@ def test_a_chain_is_duplicated_in_its_own_form(open_page: Open, store: Store, ti
     page = open_page("run", run="walk")
     fault_free(button(page, "Duplicate as new").click().run())
     page = open_page("chain", **{"from": run.id})
-    assert "Filled in as the run **walk**" in texts(page)
+    assert "Filled in from the run **walk**" in texts(page)
     fault_free(page.number_input(key="build.steps.walk").set_value(7).run())
-    fault_free(button(page, "Build it").click().run())
+    fault_free(button(page, "Build chain").click().run())
     again = store.runs()[0]
     assert again.builds_chain and again.id != run.id
     assert again.config == run.config.model_copy(update={
@@ -266,7 +266,7 @@ def test_anchors_that_the_form_cannot_show_are_kept(open_page: Open, store: Stor
     run = store.create_run(parse_recipe(config))
     page = open_page("chain", **{"from": run.id})
     assert any("parameters 20,000" in each.proto.body for each in page.get("html"))
-    fault_free(button(page, "Build it").click().run())
+    fault_free(button(page, "Build chain").click().run())
     assert store.runs()[0].config.chain == run.config.chain and len(store.runs()) == 2
 
 
@@ -280,23 +280,23 @@ def test_a_bridged_model_heads_a_chain(open_page: Open, store: Store, teacher: s
     run = store.create_run(parse_recipe({"name": "crossed", "teacher": None, "student": {"model": teacher}, "bridge": {"model": teacher},
                                          "losses": {"w_kd": 0, "w_hard": 1}}), device="cpu")
     store.mark_running(run.id, Process.current())
-    told = {"name": "write texts", "done": 40, "texts": 100, "kept": 30, "left_out": {"empty": 2, "repetitive": 8}}
-    store.record(run.id, Process.current(), [], [("phase", told, 1.0)], Progress("write texts", None, 0, None))
+    progress = {"name": "write texts", "done": 40, "texts": 100, "kept": 30, "left_out": {"empty": 2, "repetitive": 8}}
+    store.record(run.id, Process.current(), [], [("phase", progress, 1.0)], Progress("write texts", None, 0, None))
     page = open_page("run", run="crossed")
     bar, = page.get("progress")
-    assert bar.proto.text == "40 of 100 texts are written, 30 to learn from; left out: 8 repetitive, 2 empty"
+    assert bar.proto.text == "40 of 100 texts generated, 30 kept; filtered: 8 repetitive, 2 empty"
     assert bar.proto.value == 40
-    assert "texts of" in texts(page) and "read by" in texts(page)
+    assert "texts by" in texts(page) and "proxy" in texts(page)
     store.record(run.id, Process.current(), [], [("bridge", {"kept": 80, "left_out": {"empty": 20}}, 2.0)],
                  Progress("steps", "student", 1, 1))
     shutil.copytree(teacher, run.output_dir)
     store.finish(run.id, "finished")
     page = open_page("run", run="crossed")
-    assert "Learnt from **80 texts**; left out: 20 empty." in texts(page)
-    fault_free(button(page, "Build a chain below it").click().run())
+    assert "Trained on **80 texts**; filtered: 20 empty." in texts(page)
+    fault_free(button(page, "Build a chain from it").click().run())
     page = open_page("chain", teacher="crossed")
     assert page.selectbox(key="build.teacher").value == "crossed"
-    fault_free(button(page, "Build it").click().run())
+    fault_free(button(page, "Build chain").click().run())
     chain = store.runs()[0]
     assert chain.config.teacher.model == "crossed" and chain.parents == {"crossed": f"{run.id}:student"}
 

@@ -117,7 +117,7 @@ def test_a_control_that_is_yet_to_be_trained_is_waited_for(store: Store, teacher
     keeping(run, teacher, CONTROL)
     test.run()
     assert not any("Not trained yet" in text.value for text in test.caption)
-    assert "missing" not in frame(test)  # another address: the pane asks for it anew
+    assert "missing" not in frame(test)  # another address: the pane requests it again
 
 
 def test_no_more_than_three_can_be_taken_at_once() -> None:
@@ -128,5 +128,5 @@ def test_with_nothing_picked_it_says_what_to_do() -> None:
     test = page(models="house-chat")
     test.multiselect[0].set_value([]).run()
     assert not test.get("iframe")
-    assert any("Pick two or three models" in text.value for text in test.markdown)
+    assert any("Select two or three models" in text.value for text in test.markdown)
     assert not test.run().get("iframe")

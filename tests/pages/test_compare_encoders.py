@@ -23,13 +23,13 @@ CARD = ModelCard(parameters=4_300_000, layers=6, context=256, weights="012345678
 
 
 class Question:
-    """A question to the engine: what it was asked, and what it answers; an error fails it."""
+    """A stub of an engine call: records its arguments and returns `answer`; raises it if it is an error."""
 
     def __init__(self, answer: Callable[..., Any]) -> None:
-        self.answer, self.asked, self.forgotten = answer, [], []
+        self.answer, self.calls, self.forgotten = answer, [], []
 
     def __call__(self, *arguments: Any) -> Future:
-        self.asked.append(arguments)
+        self.calls.append(arguments)
         found: Future = Future()
         try:
             found.set_result(self.answer(*arguments))
@@ -72,7 +72,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
             "judge": str(save(classifier(), root / "judge")), "other": str(save(classifier(seed=1), root / "other"))}
 
 
-def trained(store: Store, folder: str, name: str = "taught", *parts: str) -> None:
+def trained(store: Store, folder: str, name: str = "distilled", *parts: str) -> None:
     run = examples.finished(store, name)
     for part in parts or (STUDENT,):
         shutil.copytree(folder, run.directory / part)
@@ -93,7 +93,7 @@ def test_it_begins_with_the_house_encoder_and_the_newest_student(open_page: Open
     picker = page.multiselect[0]
     assert picker.value == ["house-encoder", "newer"]
     assert {"newer", "newer:control", "older"} <= set(picker.options) and "house-chat" not in picker.options
-    models, text, first, _ = engine["blanks"].asked[-1]
+    models, text, first, _ = engine["blanks"].calls[-1]
     assert (list(models), text, first) == (picker.value, blank_pane.EXAMPLES[0], 10)
     said = texts(page)
     assert "**Teacher** · house-encoder" in said and "12.3 ms" in said and "0123456789ab" in said
@@ -107,7 +107,7 @@ def test_a_link_names_models_and_sentence_and_their_kind_chooses_the_pane(open_p
     models = f"{folders['masked']},{folders['pupil']}"
     page = open_page("compare", models=models, text="I [MASK] a <mask>.")
     assert page.text_input(key="compare.sentence").value == "I [MASK] a <mask>."
-    assert engine["blanks"].asked[-1][1] == "I [MASK] a [MASK]."
+    assert engine["blanks"].calls[-1][1] == "I [MASK] a [MASK]."
     assert page.query_params["pane"] == "blanks"
     assert "I **\\[MASK\\]** a \\[MASK\\]." in texts(page) and "I \\[MASK\\] a **\\[MASK\\]**." in texts(page)
     assert len(page.get("bidi_component")) == 4
@@ -117,16 +117,16 @@ def test_an_example_is_taken_and_remembered(open_page: Open, folders: dict[str, 
     page = open_page("compare", models=folders["masked"])
     fault_free(page.button(key="sentence.3").click().run())
     assert page.query_params["text"] == page.text_input(key="compare.sentence").value == blank_pane.EXAMPLES[3]
-    assert engine["blanks"].asked[-1][1] == blank_pane.EXAMPLES[3]
+    assert engine["blanks"].calls[-1][1] == blank_pane.EXAMPLES[3]
     del page.query_params["text"]
     assert fault_free(page.run()).text_input(key="compare.sentence").value == blank_pane.EXAMPLES[3]
 
 
-def test_the_same_sentence_can_be_asked_again(open_page: Open, folders: dict[str, str], engine: dict[str, Question]):
+def test_the_same_sentence_can_be_sent_again(open_page: Open, folders: dict[str, str], engine: dict[str, Question]):
     page = open_page("compare", models=folders["masked"])
     assert not engine["blanks"].forgotten
     fault_free(page.button(key="fill in").click().run())
-    assert engine["blanks"].forgotten == engine["blanks"].asked[:1]
+    assert engine["blanks"].forgotten == engine["blanks"].calls[:1]
 
 
 @pytest.mark.parametrize("sentence", ["The film was good.", ""])
@@ -136,7 +136,7 @@ def test_a_sentence_without_a_blank_says_what_to_write_and_asks_nothing(open_pag
     fault_free(page.text_input(key="compare.sentence").set_value(sentence).run())
     assert "Write [MASK] or ___ in place of a word." in page.error[0].value
     assert not page.get("bidi_component")
-    assert {asked[1] for asked in engine["blanks"].asked} == {blank_pane.EXAMPLES[0]}
+    assert {call[1] for call in engine["blanks"].calls} == {blank_pane.EXAMPLES[0]}
 
 
 def test_what_the_engine_refuses_stands_beside_the_field(open_page: Open, folders: dict[str, str], engine: dict[str, Question]):
@@ -158,7 +158,7 @@ def test_a_model_that_cannot_be_loaded_leaves_the_others(open_page: Open, folder
     engine["card"].answer = load
     page = open_page("compare", models=f"{folders['masked']},{folders['pupil']}")
     assert "needs 9 GiB" in page.error[0].value
-    assert engine["blanks"].asked[-1][0] == (folders["masked"],)
+    assert engine["blanks"].calls[-1][0] == (folders["masked"],)
     assert "**Model** · masked" in texts(page)
 
 
@@ -168,16 +168,16 @@ def test_a_model_that_is_being_loaded_is_named(open_page: Open, folders: dict[st
     monkeypatch.setattr(background, "card", lambda model, *_: waiting if model == folders["pupil"] else answered(CARD))
     page = open_page("compare", models=f"{folders['masked']},{folders['pupil']}")
     assert "Loading pupil: 1 of 2 models are ready." in texts(page)
-    assert not engine["blanks"].asked and not page.get("bidi_component")
+    assert not engine["blanks"].calls and not page.get("bidi_component")
     waiting.set_result(CARD)
     fault_free(page.run())
     assert len(page.get("bidi_component")) == 2
 
 
-def test_a_model_of_another_kind_is_told_and_led_to_its_pane(open_page: Open, folders: dict[str, str], engine: dict[str, Question]):
+def test_a_model_of_another_kind_is_rejected_with_a_link_to_its_pane(open_page: Open, folders: dict[str, str], engine: dict[str, Question]):
     page = open_page("compare", pane="blanks", models=f"house-chat,{folders['masked']}")
     assert "'house-chat' predicts the next token" in page.error[0].value and "A model that fills blanks was expected" in page.error[0].value
-    assert engine["blanks"].asked[-1][0] == (folders["masked"],)
+    assert engine["blanks"].calls[-1][0] == (folders["masked"],)
     fault_free(button(page, "Chat with house-chat").click().run())
     assert page.query_params["pane"] == "chat" and page.multiselect[0].value == ["house-chat"]
     assert page.get("iframe")
@@ -202,11 +202,11 @@ def test_with_no_model_it_says_how_one_is_made(open_page: Open, folders: dict[st
 def test_classes_stand_side_by_side_with_their_agreement(open_page: Open, folders: dict[str, str], engine: dict[str, Question]):
     page = open_page("compare", models=f"{folders['judge']},{folders['other']}", text="A fine film.")
     assert page.query_params["pane"] == "classes"
-    assert engine["classes"].asked[-1][1:3] == ("A fine film.", "")
+    assert engine["classes"].calls[-1][1:3] == ("A fine film.", "")
     assert "Disagrees: negative, where the teacher says positive" in texts(page).replace("\\", "")
     assert len(page.get("bidi_component")) == 2
     fault_free(page.text_input(key="compare.pair").set_value("It is fine.").run())
-    assert engine["classes"].asked[-1][1:3] == ("A fine film.", "It is fine.")
+    assert engine["classes"].calls[-1][1:3] == ("A fine film.", "It is fine.")
     fault_free(page.button(key="classify").click().run())
     assert engine["classes"].forgotten
 
@@ -222,11 +222,11 @@ def test_runs_of_classifiers_are_offered_there_and_not_in_the_chat(open_page: Op
     assert fault_free(page).multiselect[0].value == ["judge"], "each pane remembers its own models"
 
 
-def test_a_classifier_in_the_chat_is_told(open_page: Open, folders: dict[str, str]):
+def test_a_classifier_in_the_chat_is_rejected(open_page: Open, folders: dict[str, str]):
     page = open_page("compare", pane="chat", models=folders["judge"])
     assert "classifies texts" in page.error[0].value
     assert not page.get("iframe")
-    assert "Pick two or three models" in texts(page)
+    assert "Select two or three models" in texts(page)
 
 
 # ------------------------------------------------------------------------------------------------ ways there
@@ -236,9 +236,9 @@ def test_a_classifier_in_the_chat_is_told(open_page: Open, folders: dict[str, st
     ("masked", "Fill a blank", "Compare how they fill blanks", "blanks"), ("judge", "Classify", "Compare how they classify", "classes")])
 def test_models_and_runs_lead_to_the_pane_of_their_kind(open_page: Open, store: Store, folders: dict[str, str], kind: str, action: str,
                                                         comparison: str, pane: str):
-    trained(store, folders[kind], "taught", STUDENT, CONTROL)
-    assert open_page("models").button(key=f"{pane}.taught").label == action
-    run = open_page("run", run="taught")
+    trained(store, folders[kind], "distilled", STUDENT, CONTROL)
+    assert open_page("models").button(key=f"{pane}.distilled").label == action
+    run = open_page("run", run="distilled")
     assert comparison in labels(run) and "Compare in chat" not in labels(run)
 
 

@@ -19,7 +19,7 @@ from workbench.screens.shared import background, fetch_button
 
 
 class FakeFetch:
-    """A download that stands where it is told to."""
+    """A download that stands where the test sets it."""
 
     share, done, error = 0.4, False, None
 
@@ -55,7 +55,7 @@ def runtime(home: Path) -> None:
 def test_no_masked_model_yet(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device_view.state, "models", lambda: [])
     page = open_page("device")
-    assert "No masked-language model yet" in texts(page)
+    assert "No masked language model yet" in texts(page)
     assert not page.button
 
 
@@ -76,10 +76,10 @@ def test_a_model_that_is_not_here_yet_is_fetched_first(open_page: Open, encoder:
 
 
 def test_not_exported_yet_then_under_way(open_page: Open, encoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str, ...]] = []
+    requests: list[tuple[str, ...]] = []
 
     def exported(*question: str) -> Future:
-        asked.append(question)
+        requests.append(question)
         return Future()
 
     monkeypatch.setattr(background, "exported", exported)
@@ -87,7 +87,7 @@ def test_not_exported_yet_then_under_way(open_page: Open, encoder: str, monkeypa
     assert "Not exported yet" in texts(page)
     fault_free(button(page, "Export").click().run())
     assert f"Exporting {encoder}" in texts(page).replace("\\", "")
-    assert asked[0] == (encoder, "onnx-int8", str(exports.export_folder(encoder, Path(encoder))))
+    assert requests[0] == (encoder, "onnx-int8", str(exports.export_folder(encoder, Path(encoder))))
 
 
 def test_an_export_that_failed(open_page: Open, encoder: str, monkeypatch: pytest.MonkeyPatch) -> None:

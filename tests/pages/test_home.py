@@ -36,7 +36,7 @@ def test_the_quickstart_is_queued_and_shown(open_page: Open, store: Store):
     assert page.query_params["run"] == run.id
 
 
-def test_a_store_that_cannot_be_opened_is_told_without_a_traceback(open_page: Open, home: Path):
+def test_a_store_that_cannot_be_opened_is_reported_without_a_traceback(open_page: Open, home: Path):
     home.parent.joinpath("home").write_text("a file where a folder should be")
     page = open_page("home")
     assert "STILLHOUSE_HOME" in page.error[0].value

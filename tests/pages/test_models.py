@@ -22,7 +22,7 @@ PACKAGED = next(iter(pypi.PACKAGES))
 
 
 class FakeFetch:
-    """A download that stands where it is told to."""
+    """A download that stands where the test sets it."""
 
     share, done, error = 0.4, False, None
 
@@ -127,7 +127,7 @@ def test_each_model_says_what_it_does_and_offers_what_fits(open_page: Open, stor
     assert offered["filler"][:3] == ["Fill a blank", "Fine-tune", "Distil"]
     assert not {"Chat", "Distil", "Fill a blank"} & set(offered["judge"])
     said = texts(page)
-    assert all(words in said for words in ("writes]", "fills blanks]", "classifies texts]"))
+    assert all(words in said for words in ("causal LM]", "masked LM]", "classifier]"))
 
 
 def test_distilling_an_encoder_opens_the_triple_loss(open_page: Open, store: Store, encoder: str):

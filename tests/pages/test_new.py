@@ -120,7 +120,7 @@ def test_what_one_form_changes_the_other_shows(form: AppTest):
 
 @pytest.mark.parametrize(("tab", "field", "value", "message"), [
     ("Loss", "losses.temperature", 0.0, "number above 0"), ("Training", "train.learning_rate", 0.0, "number above 0")])
-def test_a_wrong_value_is_told_beside_its_field(form: AppTest, tab: str, field: str, value: float, message: str):
+def test_a_wrong_value_is_shown_beside_its_field(form: AppTest, tab: str, field: str, value: float, message: str):
     form.button_group(key="form").set_value("Advanced").run()
     form.session_state["advanced tab"] = tab
     form.run()
@@ -136,13 +136,13 @@ def test_a_name_that_leaves_the_folder_is_refused(form: AppTest, store: Store):
     assert store.runs() == []
 
 
-def test_an_unknown_teacher_is_told_beside_the_picker(open_page: Open):
+def test_an_unknown_teacher_is_shown_beside_the_picker(open_page: Open):
     page = open_page("new", recipe="quickstart", set=["teacher.model=no-such-model"])
     assert "no-such-model" in page.error[0].value
     assert button(page, "Start").disabled
 
 
-def test_too_deep_a_student_is_told_beside_the_depth(open_page: Open, teacher: str):
+def test_too_deep_a_student_is_shown_beside_the_depth(open_page: Open, teacher: str):
     page = open_page("new", recipe="quickstart", set=[f"teacher.model={teacher}", "student.layers=9"])
     assert "1 to 4 were expected" in page.error[0].value
 
@@ -178,7 +178,7 @@ def test_a_description_cannot_make_the_page_ask_another_host(open_page: Open, st
     assert not [each for each in (*page.markdown, *page.caption) if "![" in each.value]
 
 
-def test_a_missing_file_is_told_beside_the_corpus(form: AppTest, tmp_path: Path):
+def test_a_missing_file_is_shown_beside_the_corpus(form: AppTest, tmp_path: Path):
     form.button_group(key="corpus kind").set_value("other").run()
     page = fault_free(form.text_input(key="field.data.source").set_value(str(tmp_path / "nothing.txt")).run())
     assert "nothing.txt" in page.error[0].value
@@ -322,19 +322,19 @@ def test_the_measured_plan_tells_time_and_checks(form: AppTest, monkeypatch: pyt
     checks = [{"name": "memory", "ok": True, "message": "About 1 GiB of the 8 GiB that are free.", "fix": "", "caution": False}]
     measured = {"total_steps": 150, "memory": {"student": 5 * 10**8}, "seconds": 240.0, "measured_steps": 3, "tokens_per_second": 1234.0,
                 "checks": checks}
-    asked = []
-    monkeypatch.setattr(background, "measured_plan", lambda question: asked.append(question) or answered(measured))
+    requests = []
+    monkeypatch.setattr(background, "measured_plan", lambda question: requests.append(question) or answered(measured))
     page = fault_free(button(form, "Measure on this machine").click().run())
     shown = {each.label: each.value for each in page.metric}
     assert (shown["Time"], shown["Training speed"], shown["Memory"]) == ("4 min", "1,234 tokens/s", "477 MiB")
     assert "8 GiB that are free" in texts(page)
     page = fault_free(page.text_input(key="start.name").set_value("another-name").run())
-    assert len(set(asked)) == 1  # the same plan under another name
+    assert len(set(requests)) == 1  # the same plan under another name
     page = fault_free(page.slider(key="simple.depth").set_value(1).run())
     assert "Time" not in {each.label for each in page.metric}
 
 
-def test_a_plan_that_cannot_be_measured_says_why_and_can_be_asked_again(form: AppTest, monkeypatch: pytest.MonkeyPatch):
+def test_a_plan_that_cannot_be_measured_says_why_and_can_be_retried(form: AppTest, monkeypatch: pytest.MonkeyPatch):
     lost: Future = Future()
     lost.set_exception(EngineLostError("The process that runs the models ended."))
     question = Mock(return_value=lost)
@@ -466,7 +466,7 @@ def test_the_masked_form_speaks_of_blanks(masked_form: AppTest):
     assert "the text itself" not in said
 
 
-def test_a_block_longer_than_the_encoder_reads_is_told(masked_form: AppTest):
+def test_a_block_longer_than_the_encoder_reads_is_reported(masked_form: AppTest):
     masked_form.session_state["draft"]["data.block_length"] = 64
     page = fault_free(masked_form.run())
     assert "The model reads 48 at most" in texts(page)
@@ -554,7 +554,7 @@ def test_the_advanced_form_of_an_encoder_shows_what_counts_for_it(masked_form: A
     assert not [path for path in kinds.CAUSAL_ONLY if f"`{path}`" in shown]
 
 
-def test_a_link_that_asks_questions_of_an_encoder_is_told_and_put_right(open_page: Open, encoder: str):
+def test_a_link_with_prompts_for_an_encoder_is_reported_and_fixed(open_page: Open, encoder: str):
     page = open_page("new", recipe="quickstart", set=[f"teacher.model={encoder}", "student.layers=2", "data.block_length=48"])
     assert "A masked-language model fills blanks and answers no question" in page.error[0].value
     assert button(page, "Start").disabled
@@ -563,7 +563,7 @@ def test_a_link_that_asks_questions_of_an_encoder_is_told_and_put_right(open_pag
     assert not button(page, "Start").disabled
 
 
-def test_settings_of_encoders_with_a_causal_teacher_are_told(open_page: Open, teacher: str):
+def test_settings_of_encoders_with_a_causal_teacher_are_reported(open_page: Open, teacher: str):
     page = open_page("new", recipe="distilbert", set=[f"teacher.model={teacher}", "data.block_length=48"])
     assert "belong to masked-language models, and this one predicts the next token" in page.error[0].value
     assert button(page, "Start").disabled

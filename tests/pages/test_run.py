@@ -30,7 +30,7 @@ def tab(page, run: Run, name: str):
 
 
 def test_no_run_named(open_page: Open):
-    assert "No run is chosen" in texts(open_page("run"))
+    assert "No run selected" in texts(open_page("run"))
 
 
 def test_an_address_with_the_next_page_s_parameters_shows_the_run_of_before(open_page: Open, store: Store):
@@ -67,7 +67,7 @@ def test_a_running_run_shows_progress_curves_and_numbers(open_page: Open, store:
     assert len(page.get("bidi_component")) == 7  # loss, three held-out metrics, three of the machine
 
 
-def test_the_progress_of_a_control_counts_both_arms(open_page: Open, store: Store):
+def test_the_progress_of_a_control_counts_both_variants(open_page: Open, store: Store):
     run = examples.running(store)
     now = time.time()
     store.log_events(run.id, [("phase", {"name": "steps", "arm": "control"}, now - 100)])
@@ -84,7 +84,7 @@ def test_the_first_evaluation_says_whom_it_measures(open_page: Open, store: Stor
     store.mark_running(run.id, Process.current())
     store.log_events(run.id, [("phase", {"name": "evaluate", "who": "teacher"}, time.time())])
     store.record(run.id, Process.current(), [], [], Progress("evaluate", None, 0, None))
-    assert "Measuring the teacher on held-out text" in open_page("run", run=run.id).get("progress")[0].proto.text
+    assert "Evaluating the teacher on held-out text" in open_page("run", run=run.id).get("progress")[0].proto.text
 
 
 def test_a_waiting_run_says_for_which_and_its_place(open_page: Open, store: Store):
@@ -92,13 +92,13 @@ def test_a_waiting_run_says_for_which_and_its_place(open_page: Open, store: Stor
     examples.queued(store, "first")
     run = examples.queued(store, "second")
     said = open_page("run", run=run.id).get("progress")[0].proto.text
-    assert "Waiting for busy to end. Place 2 of 2" in said
+    assert "Waiting for busy to finish. Position 2 of 2" in said
 
 
-def test_a_stopped_run_tells_the_steps_of_both_arms(open_page: Open, store: Store):
+def test_a_stopped_run_shows_the_steps_of_both_variants(open_page: Open, store: Store):
     run = examples.running(store)
     store.record(run.id, Process.current(), [], [], Progress("steps", "control", 52, 400))
-    store.finish(run.id, "stopped", "Stopped at step 52 of 400.", "Resume goes on.")
+    store.finish(run.id, "stopped", "Stopped at step 52 of 400.", "Resume continues.")
     assert "student 400/400, control 52/400" in open_page("run", run=run.id).info[0].value
 
 
@@ -131,8 +131,8 @@ def test_the_results_can_be_downloaded(store: Store):
 def test_the_address_names_the_tab(open_page: Open, store: Store):
     run = examples.finished(store)
     page = open_page("run", run=run.id, tab="Recipe")
-    assert "The line that repeats this run" in texts(page)
-    assert "The line that repeats this run" not in texts(open_page("run", run=run.id))
+    assert "Reproduce this run" in texts(page)
+    assert "Reproduce this run" not in texts(open_page("run", run=run.id))
 
 
 def test_samples_are_shown_as_plain_text(open_page: Open, store: Store):
@@ -242,7 +242,7 @@ def test_a_masked_run_shows_its_three_terms_and_speaks_of_blanks(open_page: Open
     page = open_page("run", run=run.id, tab="Curves")
     said = texts(page)
     assert "At the last step: 3 soft targets + 4.4 masked tokens + 0.05 hidden states = 7.45." in said
-    assert "On held-out masked tokens" in said
+    assert "Held-out masked tokens" in said
     shown = {each.label: each.value for each in page.metric}
     assert (shown["Masked accuracy"], shown["Masked perplexity"], shown["Agreement"]) == ("40.0%", "7.39", "70.0%")
     assert len(page.get("bidi_component")) == 1 + 4 + 3  # the terms, what is held out, the machine

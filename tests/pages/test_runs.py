@@ -30,14 +30,14 @@ def test_every_state_is_listed_with_its_last_numbers(open_page: Open, store: Sto
 def test_the_table_asks_the_store_once_for_all_numbers(open_page: Open, store: Store, monkeypatch: pytest.MonkeyPatch):
     for name in ("one", "two"):
         examples.finished(store, name)
-    asked, read = [], Store.latest_of_all
-    monkeypatch.setattr(Store, "latest_of_all", lambda self, *names: asked.append(names) or read(self, *names))
+    calls, read = [], Store.latest_of_all
+    monkeypatch.setattr(Store, "latest_of_all", lambda self, *names: calls.append(names) or read(self, *names))
     monkeypatch.setattr(Store, "latest_metrics", lambda self, run_id: pytest.fail("one run at a time"))
     assert open_page("runs").dataframe[0].value["perplexity"].notna().all()
-    assert len(asked) == 1
+    assert len(calls) == 1
 
 
-def test_a_queue_that_cannot_be_looked_after_is_told(open_page: Open, store: Store, monkeypatch: pytest.MonkeyPatch):
+def test_a_queue_that_cannot_be_served_is_reported(open_page: Open, store: Store, monkeypatch: pytest.MonkeyPatch):
     examples.finished(store)
     monkeypatch.setattr(jobs, "_runner", SimpleNamespace(problem=StoreUnavailableError("The disk is full.", "", "Free some space.")))
     for page in ("home", "runs"):
@@ -71,7 +71,7 @@ def ticked(page, rows: list[int]):
     return fault_free(page.run())
 
 
-def test_the_list_tells_the_steps_of_both_arms(open_page: Open, store: Store):
+def test_the_list_shows_the_steps_of_both_variants(open_page: Open, store: Store):
     examples.finished(store)
     assert open_page("runs").dataframe[0].value["steps"][0] == "student 400/400, control 400/400"
 
@@ -104,4 +104,4 @@ def test_the_bin_restores_and_empties(open_page: Open, store: Store):
     fault_free(page.button(key=f"purge.{second.id}").click().run())
     assert [run.name for run in store.runs(include_deleted=True)] == ["first"]
     assert store.run("first").deleted is None
-    assert "Remove for good" not in [each.label for each in page.button]
+    assert "Delete permanently" not in [each.label for each in page.button]

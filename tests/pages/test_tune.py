@@ -25,7 +25,7 @@ def masked(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_without_an_encoder(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(state, "models", list)
     page = open_page("tune")
-    assert "No encoder is here yet" in texts(page) and "Choose a model and a dataset" in texts(page)
+    assert "No encoder on this machine yet" in texts(page) and "Choose a model and a dataset" in texts(page)
 
 
 def test_the_defaults_start_a_run(open_page: Open, masked: str, store: Store) -> None:
@@ -75,7 +75,7 @@ def test_mistakes_stand_beside_their_fields(open_page: Open, masked: str, teache
     assert "Choose a model and a dataset" in texts(page)
     page.text_input(key="tune.source").set_value(str(data))
     fault_free(page.run())
-    assert "words, stars" in texts(page) and "Column of the label" in texts(page) and button(page, "Start").disabled
+    assert "words, stars" in texts(page) and "Label column" in texts(page) and button(page, "Start").disabled
     page.text_input(key="tune.label_column").set_value("stars")
     page.text_input(key="tune.text_column").set_value("words")
     fault_free(page.run())
@@ -131,8 +131,8 @@ def test_own_data_are_read_whole_unless_a_limit_is_set(open_page: Open, masked: 
 
 
 def test_squads_own_file_can_be_uploaded(open_page: Open, masked: str, store: Store) -> None:
-    asked = [{"id": str(number), "question": "Who?", "answers": [{"text": "Ben", "answer_start": 0}]} for number in range(3)]
-    squad = {"data": [{"paragraphs": [{"context": f"Ben read it {number}.", "qas": asked} for number in range(3)]}]}
+    questions = [{"id": str(number), "question": "Who?", "answers": [{"text": "Ben", "answer_start": 0}]} for number in range(3)]
+    squad = {"data": [{"paragraphs": [{"context": f"Ben read it {number}.", "qas": questions} for number in range(3)]}]}
     page = open_page("tune", model=masked)
     page.radio(key="tune.kind").set_value("other")
     fault_free(page.run())

@@ -1,1 +1,1 @@
-"""The chat pane: two or three models side by side, asked the same question at once."""
+"""The chat pane: two or three models side by side, answering the same question at once."""

@@ -69,7 +69,7 @@ def lens(positions: Sequence[Mapping[str, Any]], teacher: str, student: str, gro
     mean = sum(position["kl"] for position in positions) / len(positions)
     largest = max(position["kl"] for position in positions)
     tokens = "".join(_token(position, teacher, student, group) for position in positions)
-    return (f'<div class="lens"><p class="facts">The answer of {escape(teacher)}, marked where {escape(student)} departs from it: '
+    return (f'<div class="lens"><p class="facts">The answer of {escape(teacher)}, highlighted where {escape(student)} differs: '
             f'KL(teacher ‖ student) {mean:.2f} nats a token, {largest:.2f} at most</p>'
             f'<div class="tokens">{tokens}</div>{_legend()}</div>')
 

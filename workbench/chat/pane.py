@@ -39,7 +39,7 @@ SAMPLING: dict[str, Callable[[], gr.components.Component]] = {
     "sampling_temperature": lambda: gr.Slider(0, 2, 0.7, step=0.05, label="Sampling temperature", info="0 takes the most likely token"),
     "top_p": lambda: gr.Slider(0.05, 1, 0.95, step=0.05, label="Top p", info="leading share of the probability to draw from"),
     "top_k": lambda: gr.Slider(0, 200, 50, step=1, label="Top k", info="most likely tokens to draw from, 0 for all"),
-    "max_new_tokens": lambda: gr.Slider(8, 1024, 128, step=8, label="Longest answer", info="tokens"),
+    "max_new_tokens": lambda: gr.Slider(8, 1024, 128, step=8, label="Max new tokens", info="tokens"),
     "seed": lambda: gr.Number(0, precision=0, minimum=0, label="Seed", info="the same for every model"),
 }
 WHOLE_NUMBERS = ("top_k", "max_new_tokens", "seed")
@@ -53,13 +53,13 @@ DOWNLOAD = """(text) => {
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }"""
 
-# The field is emptied by the browser, and only if it still holds what was asked: somebody may be typing the next question.
-EMPTIED = "(now, asked) => (now ?? '').trim() === (asked ?? '').trim() ? '' : now"
+# The field is emptied by the browser, and only if it still holds what was sent: somebody may be typing the next question.
+EMPTIED = "(now, sent) => (now ?? '').trim() === (sent ?? '').trim() ? '' : now"
 
 # Gradio's server closes a tab's stream of messages when all its events have ended. An event that the browser sends before it has
 # read of that gets no new stream, and what the server has to say of it waits until some later event opens one. These are such
 # events: a first one for the question, more for the answers, which begin when the first one's stream may be closing again.
-REOPENINGS = (0.4, 1.0, 2.2, 4.6, 9.4)  # seconds after what was asked
+REOPENINGS = (0.4, 1.0, 2.2, 4.6, 9.4)  # seconds after the question
 
 tabs, saved_chats = Tabs(), ChatHistory()
 
@@ -274,7 +274,7 @@ def build_chat() -> gr.Blocks:
             send = gr.Button("Ask", variant="primary", elem_id="send", scale=0, min_width=88)
             halt = gr.Button("Stop", elem_id="stop", scale=0, min_width=88)
         with gr.Row(elem_id="tools"):
-            wanted = gr.Checkbox(label="Mark where students depart from the teacher", elem_id="mark", container=False, scale=6)
+            wanted = gr.Checkbox(label="Highlight differences from the teacher", elem_id="mark", container=False, scale=6)
             clearing = gr.Button("Clear", size="sm", elem_id="clear", scale=0, min_width=88)
             saving = gr.Button("Export", size="sm", elem_id="export", scale=0, min_width=88)
         with gr.Accordion("Sampling, the same for every model", open=False, elem_id="sampling"), gr.Row():
@@ -287,14 +287,14 @@ def build_chat() -> gr.Blocks:
                              for part in (pane.column, pane.header, pane.chat, pane.history))], queue=False, **quiet)
         blocks.load(None, None, None, js=FOLLOW_PAGE, **quiet)
         asking = [box.submit, send.click, *(example.click for example in examples)]
-        asked = gr.on(asking, ask, [box], [question, example_row], trigger_mode="multiple", **streamed)
+        question_sent = gr.on(asking, ask, [box], [question, example_row], trigger_mode="multiple", **streamed)
         for seconds in REOPENINGS:
             gr.on([*asking, clearing.click, wanted.change], reopen_stream, None, None, trigger_mode="multiple", **streamed,
                   js=f"() => new Promise((resolve) => setTimeout(resolve, {1000 * seconds:.0f}))")
-        asked.success(None, [box, question], [box], js=EMPTIED, **quiet)
-        # "multiple": an answer's last view is on the screen a moment before its event has ended, and by default a question asked
+        question_sent.success(None, [box, question], [box], js=EMPTIED, **quiet)
+        # "multiple": an answer's last view is on the screen a moment before its event has ended, and by default a question sent
         # right then would start no event of that column. That a tab answers one question at a time is the business of `tabs`.
-        answers = [asked.success(answer(index), [question, pane.history, *sampling], [pane.header, pane.chat, pane.history],
+        answers = [question_sent.success(answer(index), [question, pane.history, *sampling], [pane.header, pane.chat, pane.history],
                                  trigger_mode="multiple", **streamed) for index, pane in enumerate(panes)]
         # Through the queue, as the answers are: what they sent before cannot arrive after it.
         emptied = [example_row, *(part for pane in panes for part in (pane.chat, pane.history, pane.lens))]

@@ -23,14 +23,14 @@ class PendingAnswers:
     """The answers to a tab's current question.
 
     Attributes:
-        asked: when the question was asked, in seconds of the monotonic clock.
+        sent_at: when the question was sent, in seconds of the monotonic clock.
         started: whether any answer has started.
         columns: number of columns that are answering now.
         stopped: whether its answers are to end where they are.
         dropped: whether nothing more of them is to be shown either.
     """
 
-    asked: float
+    sent_at: float
     started: bool = False
     columns: int = 0
     stopped: bool = False
@@ -51,7 +51,7 @@ class PendingAnswers:
 
     def busy(self, now: float) -> bool:
         """Whether the question is being answered, or about to be."""
-        return bool(self.columns) or (not self.started and not self.stopped and now < self.asked + START_SECONDS)
+        return bool(self.columns) or (not self.started and not self.stopped and now < self.sent_at + START_SECONDS)
 
 
 class Tabs:
@@ -69,7 +69,7 @@ class Tabs:
             if tab in self._pending and self._pending[tab].busy(now):
                 return False
             self._pending = {other: pending for other, pending in self._pending.items()
-                            if pending.columns or now < pending.asked + FORGET_SECONDS}
+                            if pending.columns or now < pending.sent_at + FORGET_SECONDS}
             self._pending[tab] = PendingAnswers(now)
             return True
 

@@ -17,7 +17,7 @@ class Turn:
     """One question and what became of it.
 
     Attributes:
-        question: what the user asked.
+        question: the user's text.
         text: the answer so far.
         error: why there is none, or why it broke off.
         card: the model that answered, once it was loaded.
@@ -92,11 +92,11 @@ def transcript(panes: Mapping[str, Turns]) -> str:
         facts = f": {card.parameters:,} parameters, {card.layers} layers, weights `{card.weights}`" if card else ""
         lines.append(f"- **{name}**{facts}")
     for number in range(max((len(turns) for turns in panes.values()), default=0)):
-        asked = {name: turns[number] for name, turns in panes.items() if number < len(turns)}
-        first = next(iter(asked.values()))
+        given = {name: turns[number] for name, turns in panes.items() if number < len(turns)}
+        first = next(iter(given.values()))
         sampling = ", ".join(f"{name} {value:g}" for name, value in (first.sampling or {}).items())
         lines += ["", f"## {number + 1}", "", *_quoted(first.question), "", *([f"Sampling: {sampling}"] if sampling else [])]
-        for name, turn in asked.items():
+        for name, turn in given.items():
             lines += ["", f"### {name}", "", *_fenced(turn.text), *([f"_{turn.error}_", ""] if turn.error else []), *_measured(turn)]
     return "\n".join(lines).rstrip() + "\n"
 

@@ -31,7 +31,7 @@ def buttons() -> None:
 
 
 def recent() -> None:
-    """The latest runs; drawn anew every few seconds while one of them lives."""
+    """The latest runs; redrawn every few seconds while one of them is active."""
     lives = any(map(state.lives, state.store().runs(limit=RECENT)))
     st.fragment(_recent, run_every=POLL_SECONDS if lives else None)()
 
@@ -61,17 +61,17 @@ def _what_will_happen() -> None:
             if plan is not None and plan.student is not None and plan.teacher is not None:
                 st.markdown(layer_picture(plan.teacher.layers, plan.student.layers, plan.layer_map), unsafe_allow_html=True)
         with acts:
-            st.markdown("**No runs yet.** The quickstart shows the whole way in a few minutes on a laptop:")
+            st.markdown("**No runs yet.** The quickstart runs the whole workflow in a few minutes on a laptop:")
             st.markdown(
-                f":material/school: **A teacher.** The model {config.teacher.model} is measured on film reviews that it never saw.\n\n"
-                f":material/content_copy: **A student.** Half of its blocks are copied and taught for {config.train.max_steps} steps, "
-                "with live curves; a control learns from the same text without the teacher.\n\n"
-                ":material/forum: **Side by side.** Ask both the same question, and see token by token where they differ.")
+                f":material/school: **A teacher.** The model {config.teacher.model} is evaluated on held-out film reviews.\n\n"
+                f":material/content_copy: **A student.** Half of its blocks are copied and distilled for {config.train.max_steps} steps, "
+                "with live curves; a control is trained on the same text without the teacher.\n\n"
+                ":material/forum: **Side by side.** Send both the same prompt and see token by token where they differ.")
     recipe = starting_points.from_recipe(kinds.DISTILBERT).config
     if recipe.teacher is not None and any(entry.name == recipe.teacher.model for entry in state.models()):
         with st.container(border=True, key="or an encoder"):
-            st.markdown(f"**Or a model that fills blanks.** DistilBERT's triple loss teaches half of {recipe.teacher.model}'s blocks "
-                        "by soft targets, masked tokens and hidden states, and you see the three terms live.")
+            st.markdown(f"**Or a masked language model (MLM), which fills blanks.** DistilBERT's triple loss distils half of "
+                        f"{recipe.teacher.model}'s blocks with soft targets, masked tokens and hidden states, all three plotted live.")
             st.page_link(state.NEW, label="Distil an encoder", icon=":material/arrow_forward:", query_params={"recipe": kinds.DISTILBERT})
 
 

@@ -22,7 +22,7 @@ from workbench.store.records import ACTIVE, Run
 
 POLL_SECONDS = 1.5
 EVALUATIONS = ("eval/perplexity", "eval/kl_to_teacher", "eval/agreement")
-OF_BLANKS = ("eval/masked_accuracy", *EVALUATIONS)  # of models that fill blanks
+OF_BLANKS = ("eval/masked_accuracy", *EVALUATIONS)  # of masked language models
 TASK_EVALUATIONS = ("eval/accuracy", "eval/exact_match", "eval/answer_f1", "eval/matthews", "eval/f1")  # those that the task has
 MACHINE = ("learning_rate", "tokens_per_second", "memory_gib")
 WEIGHTED, RAW = "weighted", "raw"
@@ -30,7 +30,7 @@ MESSAGE_BOX = {"failed": st.error, "lost": st.warning, "stopped": st.info}
 
 
 def show(run: Run) -> None:
-    """The whole page; while the run lives it is drawn anew every second or so."""
+    """Draw the whole page, redrawn every second or so while the run is active."""
     live = state.lives(run)
     st.fragment(_body, run_every=POLL_SECONDS if live else None)(run.id, live)
 
@@ -56,7 +56,7 @@ def _header(run: Run) -> None:
         st.title(run.name, width="content", anchor=False)
         views.status_badge(run)
         st.space("stretch")
-        with st.container(horizontal=True, width="content"):  # they stay together where the line is too short
+        with st.container(horizontal=True, width="content"):  # the buttons wrap together
             _actions(run)
     st.caption(views.plain(_summary(run)))
     if run.deleted is not None:
@@ -74,10 +74,10 @@ def _summary(run: Run) -> str:
         return when
     if isinstance(config, FineTuneConfig):
         data = ":".join(filter(None, (shown_name(config.task.source), config.task.subset)))
-        taught = f"teacher {config.teacher.model}  ·  T = {config.losses.temperature:g}" if config.teacher else "no teacher"
-        return f"{config.student.model} fine-tuned on {data}  ·  {taught}  ·  {when}"
+        teacher = f"teacher {config.teacher.model}  ·  T = {config.losses.temperature:g}" if config.teacher else "no teacher"
+        return f"{config.student.model} fine-tuned on {data}  ·  {teacher}  ·  {when}"
     if isinstance(config, BridgeConfig):
-        return "  ·  ".join((f"texts of {config.bridge.model}", f"read by {config.student.model}", when))
+        return "  ·  ".join((f"texts by {config.bridge.model}", f"proxy {config.student.model}", when))
     depth = None if isinstance(config, ChainConfig) else results.student_depth(config)
     trained = (f"chain of {1 + len(config.chain.anchors)} anchors" if isinstance(config, ChainConfig) else
                f"{'shape of ' if config.student.init == 'random' else ''}{config.student.model.rstrip('/').rpartition('/')[2]} trained on"
@@ -93,16 +93,17 @@ def _actions(run: Run) -> None:
         store.request_stop(run.id)
         st.rerun()
     if run.status == "stopping" and st.button("Stop now", icon=":material/stop:", key="force", help=(
-            "The run is finishing its step and saving a checkpoint. This ends it at once; the last saved checkpoint stays.")):
+            "The run is finishing its step and saving a checkpoint. This terminates it now; the last saved checkpoint is kept.")):
         jobs.force_stop(run.id, store)
         st.rerun()
     if run.resumable and st.button("Resume", type="primary", icon=":material/play_arrow:", key="resume"):
         jobs.resume(run.id, store)
         st.rerun()
-    if run.status == "finished" and run.builds_chain and st.button("Open the chain", type="primary", icon=":material/link:", key="chain"):
+    if run.status == "finished" and run.builds_chain and st.button("Open chain", type="primary", icon=":material/link:", key="chain"):
         st.switch_page(state.CHAIN, query_params={"chain": run.name})
     if run.status == "finished" and run.crosses_bridge and st.button(
-            "Build a chain below it", icon=":material/add_link:", key="chain below", help="Opens the chain builder, this model on top."):
+            "Build a chain from it", icon=":material/add_link:", key="chain below",
+            help="Opens the chain builder with this model as the teacher."):
         st.switch_page(state.CHAIN, query_params={"teacher": run.name})
     looks: Literal["primary", "secondary"] = "secondary" if run.builds_chain else "primary"
     compared = _compared_models(run)
@@ -114,7 +115,7 @@ def _actions(run: Run) -> None:
         untrained = f"{run.name}:{references.BEFORE}"
         if (run.directory / references.BEFORE).is_dir() and st.button(
                 "Compare before and after", icon=":material/compare_arrows:", key="before", width="stretch",
-                disabled=run.status != "finished", help="The student before its first step, beside the trained one."):
+                disabled=run.status != "finished", help="The untrained student next to the trained one."):
             panes.open_with([untrained, run.name], pane or panes.CHAT)
         if st.button("Duplicate as new", icon=":material/content_copy:", key="duplicate", width="stretch"):
             form = state.CHAIN if run.builds_chain else state.TUNE if isinstance(run.config, FineTuneConfig) else state.NEW
@@ -161,10 +162,10 @@ def _now(run: Run) -> str:
 
 
 def queue_text(run: Run, queue: Sequence[Run], active: Sequence[Run]) -> str:
-    """Which run a waiting one waits for, and its place among those that wait."""
+    """Return which runs a queued one waits for, and its position in the queue."""
     place = next((number for number, each in enumerate(queue, start=1) if each.id == run.id), 1)
-    ends = f"Waiting for {' and '.join(views.plain(each.name) for each in active)} to end." if active else "Waiting for its turn."
-    return f"{ends} Place {place} of {len(queue)} in the queue: one run at a time on each device."
+    ends = f"Waiting for {' and '.join(views.plain(each.name) for each in active)} to finish." if active else "Queued."
+    return f"{ends} Position {place} of {len(queue)} in the queue: one run at a time on each device."
 
 
 def _numbers(table: pd.DataFrame, *, masked: bool) -> None:
@@ -200,19 +201,19 @@ def _tabs(run: Run, table: pd.DataFrame, *, masked: bool) -> None:
 def _curves(run: Run, table: pd.DataFrame, *, masked: bool) -> None:
     if table.empty:
         doing = f"{views.plain(_now(run))} " if run.active else ""
-        views.empty_state(f"{doing}No step has been logged yet. The curves appear here while the run goes on.", "show_chart")
+        views.empty_state(f"{doing}No step has been logged yet. The curves appear here during training.", "show_chart")
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader("Loss", anchor=False, width="content")
         terms = st.segmented_control("Terms", (WEIGHTED, RAW), default=WEIGHTED, required=True, key="terms", label_visibility="collapsed")
         logarithmic = st.toggle("Logarithmic", key="logarithmic")
-    st.caption("Each term's share of the total." if terms == WEIGHTED else "Each term itself, without its weight and T squared.")
+    st.caption("Weighted terms, which add up to the total loss." if terms == WEIGHTED else "Unweighted terms, without T squared.")
     task = [name for name in TASK_EVALUATIONS if len(charts.select(table, STUDENT, name))]
     live_plotly(charts.term_losses(table, weighted=terms == WEIGHTED, logarithmic=logarithmic, masked=masked,
                                    per="item" if task else "token"), key=f"loss.{run.id}", label="Loss terms over the steps")
     if now := results.terms_now(table, masked=masked):
         st.caption(f"At the last step: {now}.")
-    st.subheader("On held-out items" if task else "On held-out masked tokens" if masked else "On held-out text", anchor=False)
+    st.subheader("Held-out items" if task else "Held-out masked tokens" if masked else "Held-out text", anchor=False)
     teacher = results.measurements(state.store(), run).get("teacher", {})
     shown = task or (OF_BLANKS if masked else EVALUATIONS)
     for column, name in zip(st.columns(max(len(shown), 3)), shown, strict=False):
@@ -220,7 +221,7 @@ def _curves(run: Run, table: pd.DataFrame, *, masked: bool) -> None:
         with column:
             live_plotly(charts.evaluation(table, name, teacher=level, masked=masked), key=f"{name}.{run.id}",
                         label=f"{charts.axis_label(name, masked=masked)} over the steps")
-    st.subheader("Machine", anchor=False)
+    st.subheader("System", anchor=False)
     for column, name in zip(st.columns(3), MACHINE, strict=True):
         with column:
             live_plotly(charts.single(table, name), key=f"{name}.{run.id}", label=f"{charts.axis_label(name)} over the steps")
@@ -229,16 +230,16 @@ def _curves(run: Run, table: pd.DataFrame, *, masked: bool) -> None:
 def _results(run: Run, table: pd.DataFrame) -> None:
     for texts in [BridgeCorpus.from_dict(event.payload) for event in state.store().events(run.id, kind=BridgeCorpus.kind)][-1:]:
         left_out = results.left_out_text(texts.left_out)
-        st.markdown(f"Learnt from **{texts.kept:,} texts**" + (f"; left out: {left_out}." if left_out else "; none was left out."))
+        st.markdown(f"Trained on **{texts.kept:,} texts**; filtered: {left_out or 'none'}.")
     measured, evaluations = results.measurements(state.store(), run), results.evaluations(state.store(), run)
     if not evaluations:
-        views.empty_state("Nothing has been measured yet. The teacher comes first, then the student before and after training.",
+        views.empty_state("No evaluation yet. The teacher is evaluated first, then the student before and after training.",
                           "table_chart")
         return
     head, rows = results.chain_table(evaluations) if run.builds_chain else results.result_table(measured)
     views.text_table(head, rows, numbers=True, label="Results")
     if run.builds_chain:
-        st.caption("Each anchor against the one that taught it, before and after its training, on held-out text.")
+        st.caption("Each anchor against its teacher, before and after training, on held-out text.")
     elif summary := results.verdict(measured):
         st.markdown(summary)
     with st.container(horizontal=True):
@@ -247,8 +248,8 @@ def _results(run: Run, table: pd.DataFrame) -> None:
         st.download_button("Curves (CSV)", lambda: results.curves_csv(table), file_name=f"{run.name}-curves.csv", mime="text/csv",
                            icon=":material/download:", on_click="ignore", key="curves csv", disabled=table.empty)
     if run.status == "finished":
-        st.caption("The chain's folder; each anchor in it is an ordinary model folder:" if run.builds_chain else
-                   "The student is an ordinary model folder:")
+        st.caption("Chain folder; each anchor in it is a Transformers model folder:" if run.builds_chain else
+                   "Model folder, loadable with Transformers:")
         st.code(str(run.directory if run.builds_chain else run.output_dir), language=None)
 
 
@@ -256,8 +257,8 @@ def _retention(run: Run) -> None:
     card = results.retention_card(state.store(), run)
     if card is None:
         doing = f"{views.plain(_now(run))} " if run.active else ""
-        views.empty_state(f"{doing}The card is measured once teacher, student and control are all there: their sizes, their times side by "
-                          "side, then their scores on each task.", "fact_check")
+        views.empty_state(f"{doing}The card is measured once teacher, student and control are trained: size, latency, then the "
+                          "scores on each task.", "fact_check")
     else:
         retention_view.show(card, name=run.name)
 
@@ -265,8 +266,8 @@ def _retention(run: Run) -> None:
 def _samples(run: Run) -> None:
     samples = [Sample.from_dict(event.payload) for event in state.store().events(run.id, kind=Sample.kind)]
     if not samples:
-        views.empty_state("Nothing has been sampled yet. At every evaluation the prompts of the recipe are answered, or their blanks "
-                          "filled.", "chat")
+        views.empty_state("No samples yet. At every evaluation the prompts of the recipe are completed, or their masked tokens "
+                          "predicted.", "chat")
         return
     variants = [variant for variant in (STUDENT, CONTROL) if any(sample.variant == variant for sample in samples)]
     for prompt in dict.fromkeys(sample.prompt for sample in samples):
@@ -284,16 +285,16 @@ def _log(run: Run) -> None:
     if text:
         st.code(text, language=None, height=420, wrap_lines=True)
     else:
-        views.empty_state("The worker has not printed anything yet.", "terminal")
+        views.empty_state("No output yet.", "terminal")
 
 
 def _recipe(run: Run) -> None:
-    st.caption("The line that repeats this run")
+    st.caption("Reproduce this run")
     st.code(run.command, language="bash", wrap_lines=True)
     recipe = Path(run.directory, "recipe.yaml")
     text = recipe.read_text(encoding="utf-8") if recipe.is_file() else run.config.to_yaml()
-    st.caption("The whole configuration")
+    st.caption("Full configuration")
     st.code(text, language="yaml", height=360)
-    st.download_button("Download the YAML", text, file_name=f"{run.name}.yaml", mime="application/yaml", icon=":material/download:",
+    st.download_button("Download YAML", text, file_name=f"{run.name}.yaml", mime="application/yaml", icon=":material/download:",
                        on_click="ignore")
     views.text_table(["", ""], [[name, str(value)] for name, value in results.details(run).items()], label="Details")

@@ -20,7 +20,7 @@ OVERLAYS = ("eval/perplexity", "eval/kl_to_teacher", "eval/agreement", "eval/sen
 LISTED = {"perplexity": "Perplexity", "kl_to_teacher": "KL", "agreement": "Agreement", "sentiment_accuracy": "Sentiment",
           "masked_accuracy": "Masked", "accuracy": "Accuracy", "answer_f1": "Answer F1"}
 MOST_COMPARED = 3  # models side by side in the chat
-MOST_OVERLAID = 8  # as many colours can be told apart
+MOST_OVERLAID = 8  # number of distinguishable colours
 
 
 def listing(runs: Sequence[Run]) -> list[Run]:
@@ -42,7 +42,7 @@ def listing(runs: Sequence[Run]) -> list[Run]:
             "status": st.column_config.TextColumn("Status", width=80), "teacher": "Teacher",
             "depth": st.column_config.NumberColumn("Depth", help="Blocks of the student.", width=60),
             "temperature": st.column_config.NumberColumn("T", format="%g", help="Temperature of the soft targets.", width=45),
-            "steps": st.column_config.TextColumn("Steps", help="Done of each arm."),
+            "steps": st.column_config.TextColumn("Steps", help="Completed steps of each variant."),
             "created": st.column_config.DatetimeColumn("Created", format="distance", width=110),
             **{name: st.column_config.NumberColumn(short, help=f"{views.label(f'eval/{name}')}: {METRICS[f'eval/{name}'].help}", width=85,
                                                    format="percent" if f"eval/{name}" in views.SHARES else "%.4g")
@@ -67,7 +67,7 @@ def summary(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def actions(runs: Sequence[Run]) -> None:
-    """What can be done with the ticked runs besides looking at their curves."""
+    """Draw the actions on the selected runs."""
     trained = [run for run in runs if (run.output_dir / "config.json").is_file()]
     idle = [run for run in runs if not run.active]
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -76,7 +76,7 @@ def actions(runs: Sequence[Run]) -> None:
             names = [run.name for run in trained[:MOST_COMPARED]]
             panes.open_with(names, panes.of_models(names) or panes.CHAT)
         if st.button("Move to the bin", icon=":material/delete:", key="bin ticked", disabled=not idle, help=(
-                "Runs that are at work stay; stop them first." if len(idle) < len(runs) else "Can be undone.")):
+                "Active runs are skipped; stop them first." if len(idle) < len(runs) else "Can be undone.")):
             state.put_into_bin(*idle)
             st.session_state.pop("chosen", None)
             st.rerun()
@@ -86,7 +86,7 @@ def overlay(runs: Sequence[Run]) -> None:
     """The curves of the ticked runs over one another, and their final metrics side by side."""
     chosen = runs[:MOST_OVERLAID]
     if len(runs) > MOST_OVERLAID:
-        st.caption(f"The first {MOST_OVERLAID} of the {len(runs)} ticked runs are drawn.")
+        st.caption(f"The first {MOST_OVERLAID} of the {len(runs)} selected runs are drawn.")
     tables = pd.concat([state.curves(run.id).assign(run=run.name) for run in chosen], ignore_index=True)
     logged = [name for name in OVERLAYS if (tables["name"] == name).any()]
     if not logged:
@@ -96,7 +96,7 @@ def overlay(runs: Sequence[Run]) -> None:
     live_plotly(charts.overlay(tables, name), key="overlay", label=f"{charts.axis_label(name)} of {', '.join(run.name for run in chosen)}")
     st.subheader("Final metrics", anchor=False)
     head, rows = final_table(chosen)
-    views.text_table(head, rows, numbers=True, label="Final metrics of the ticked runs")
+    views.text_table(head, rows, numbers=True, label="Final metrics of the selected runs")
 
 
 def final_table(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
@@ -109,7 +109,7 @@ def final_table(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
 
 
 def bin_contents() -> None:
-    """Deleted runs, each to be restored or removed for good."""
+    """Draw the deleted runs, each to be restored or permanently deleted."""
     store = state.store()
     deleted = [(run, when) for run in store.runs(include_deleted=True) if (when := run.deleted) is not None]
     if not deleted:
@@ -121,14 +121,14 @@ def bin_contents() -> None:
                 if st.button("Restore", key=f"restore.{run.id}", icon=":material/undo:"):
                     state.take_from_bin(run)
                     st.rerun()
-                if st.button("Remove for good", key=f"purge.{run.id}", icon=":material/delete_forever:",
-                             help="Its folder and all its numbers go."):
+                if st.button("Delete permanently", key=f"purge.{run.id}", icon=":material/delete_forever:",
+                             help="Deletes the run folder and all its metrics."):
                     store.purge(run.id)
                     st.rerun()
 
 
 def undo_offer() -> None:
-    """After a deletion: what went, and a button that takes it back."""
+    """Draw a notice after a deletion, with a button that undoes it."""
     runs = state.binned()
     if not runs:
         return
@@ -149,7 +149,6 @@ def _settings(run: Run) -> dict[str, object]:
         config = references.duplicate(run, state.store())
     except ConfigError:  # written by another release
         return {}
-    taught = config.teacher is not None
     teacher = config.bridge if isinstance(config, BridgeConfig) else config.teacher
-    return {"teacher": teacher.model if teacher else "none", "temperature": config.losses.temperature if taught else None,
+    return {"teacher": teacher.model if teacher else "none", "temperature": config.losses.temperature if config.teacher else None,
             "depth": None if isinstance(config, ChainConfig) else results.student_depth(config)}

@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from core.models.catalog import ModelEntry
     from core.planning.preflight import Check
 
-RECIPE = ASSETS / "recipes" / "house-sentiment.yaml"  # what the form does not ask for is as there
+RECIPE = ASSETS / "recipes" / "house-sentiment.yaml"  # the source of everything that is not in the form
 STAGE2 = ASSETS / "recipes" / "house-sentiment-stage2.yaml"  # with its weights and temperature
 HELD_OUT = ("validation", "test")  # of the house reviews
 DATA_TYPES = ("csv", "tsv", "jsonl", "parquet", "json")  # .json: SQuAD's own file
 OTHER = "other"
 SOURCES = {"house": "All film reviews", "imdb": "IMDb", "rt": "Rotten Tomatoes", OTHER: "My own data"}
-NO_TEACHER = "No teacher: labels alone"
-COLUMNS = {"text_column": "Column of the text", "pair_column": "Column of the second text", "label_column": "Column of the label"}
+NO_TEACHER = "No teacher: hard labels only"
+COLUMNS = {"text_column": "Text column", "pair_column": "Second text column", "label_column": "Label column"}
 LABELS = {f"task.{column}": label for column, label in COLUMNS.items()} | {"student.model": "Encoder"}
 
 
@@ -39,12 +39,12 @@ def form() -> None:
     """Everything, from the model to the start."""
     begun = _begun()
     models = [entry for entry in state.models() if entry.task == "masked" and entry.present]
-    asked = st.query_params.get("model") or (begun.student.model if begun else None)
-    if not models and not asked:
-        views.empty_state("No encoder is here yet. Train the house encoder, or type the id of one below.", "school")
+    linked = st.query_params.get("model") or (begun.student.model if begun else None)
+    if not models and not linked:
+        views.empty_state("No encoder on this machine yet. Train the house encoder, or enter the id of one below.", "school")
     left, right = st.columns(2, gap="large")
     with left:
-        plain: dict[str, Any] = {"student": {"model": _model(models, asked)}}
+        plain: dict[str, Any] = {"student": {"model": _model(models, linked)}}
         below_model = st.container()
         plain["teacher"], below_teacher = _teacher(begun)
         lora = st.toggle("LoRA adapters", value=bool(begun and begun.student.lora), key="tune.lora", help=describe("student.lora"))
@@ -56,7 +56,7 @@ def form() -> None:
         details, steps = _details(begun, plain["task"]["source"])
         plain["task"] |= details
         plain["train"] |= steps
-        name = st.text_input("Name", placeholder="made from the recipe", key="tune.name").strip()
+        name = st.text_input("Name", placeholder="generated from the settings", key="tune.name").strip()
     if not plain["student"]["model"] or not plain["task"]["source"]:
         st.caption(":material/info: Choose a model and a dataset.")
         return
@@ -74,15 +74,15 @@ def form() -> None:
 
 def recipe(plain: dict[str, Any], name: str, begun: FineTuneConfig | None = None) -> ExperimentConfig:
     """The run that is begun from, or the house recipe, with what the form says. Raises ConfigError for what can never be."""
-    taught = plain["teacher"] is not None
-    house = read_recipe(STAGE2 if taught else RECIPE)
+    distilled = plain["teacher"] is not None
+    house = read_recipe(STAGE2 if distilled else RECIPE)
     base = (begun or house).to_dict()
-    if begun is not None and (begun.teacher is not None) != taught:  # its weights are of the other kind of run
+    if begun is not None and (begun.teacher is not None) != distilled:  # its weights are of the other kind of run
         base["losses"] = house.to_dict()["losses"]
     base |= {"name": name or f"{plain['student']['model'].partition(':')[0].rstrip('/').rpartition('/')[2]}-task", "description": ""}
     base["task"] = _task_base(begun, plain["task"]["source"]).model_dump(mode="json")
     if begun is not None and plain["train"].get("num_train_epochs") != begun.train.num_train_epochs:
-        base["train"]["max_steps"] = None  # it would override the epochs that were asked for
+        base["train"]["max_steps"] = None  # it would override the epochs of the form
     for section in ("student", "task", "train"):
         base[section] |= plain[section]
     return parse_recipe(base | {"teacher": plain["teacher"] and {"model": plain["teacher"]}})
@@ -104,24 +104,24 @@ def _begun() -> FineTuneConfig | None:
     return config if isinstance(config, FineTuneConfig) else None
 
 
-def _model(models: Sequence[ModelEntry], asked: str | None) -> str:
+def _model(models: Sequence[ModelEntry], linked: str | None) -> str:
     known = {entry.name: entry for entry in models}
-    options = list(known) if asked is None or asked in known else [asked, *known]
-    chosen = st.selectbox("Encoder", options, index=options.index(asked) if asked else 0 if options else None, key="tune.model",
+    options = list(known) if linked is None or linked in known else [linked, *known]
+    chosen = st.selectbox("Encoder", options, index=options.index(linked) if linked else 0 if options else None, key="tune.model",
                           accept_new_options=True, placeholder="Type a folder or a hub id", format_func=lambda name: _label(name, known),
-                          help="A masked-language model of the list, or type a path or a hub id.")
+                          help="A masked language model (MLM): from the list, a path or a hub id.")
     return (chosen or "").strip()
 
 
 def _teacher(begun: FineTuneConfig | None) -> tuple[str | None, Any]:
     """The fine-tuned teacher, or None; and where to say what is wrong with it."""
     known = {entry.name: entry for entry in state.models() if entry.task in ("classification", "question_answering") and entry.present}
-    asked = begun.teacher.model if begun and begun.teacher else None
-    options = [NO_TEACHER, *([asked] if asked and asked not in known else []), *known]
-    chosen = st.selectbox("Teacher", options, index=options.index(asked) if asked else 0, key="tune.teacher", accept_new_options=True,
+    linked = begun.teacher.model if begun and begun.teacher else None
+    options = [NO_TEACHER, *([linked] if linked and linked not in known else []), *known]
+    chosen = st.selectbox("Teacher", options, index=options.index(linked) if linked else 0, key="tune.teacher", accept_new_options=True,
                           format_func=lambda name: _label(name, known), help=(
-        "A model that was fine-tuned on the same labels, with the same tokenizer. The student then learns half from the labels and half "
-        "from the teacher's answers at T = 2 (1910.01108)."))
+        "A model that was fine-tuned on the same labels, with the same tokenizer. The loss is then half hard labels and half "
+        "the teacher's soft targets at T = 2 (1910.01108)."))
     return None if chosen in (NO_TEACHER, None) else chosen.strip(), st.container()
 
 
@@ -157,19 +157,19 @@ def _details(begun: FineTuneConfig | None, source: str) -> tuple[dict[str, Any],
     with st.expander("Length, limits, batch, seed" if of == "house" else "Columns, split, length, limits, batch, seed"):
         if of == "house":
             measured = base.validation or HELD_OUT[0]
-            task["validation"] = st.selectbox("Measured on", HELD_OUT, index=HELD_OUT.index(measured) if measured in HELD_OUT else 0,
+            task["validation"] = st.selectbox("Evaluation split", HELD_OUT, index=HELD_OUT.index(measured) if measured in HELD_OUT else 0,
                                               key="tune.validation.house", help=describe("task.validation"))
         else:
             task |= _typed_details(base)
         length, batch, seed = st.columns(3)
-        task["max_length"] = int(length.number_input("Tokens", 8, 1_000_000, base.max_length, key=f"tune.max_length.{of}",
+        task["max_length"] = int(length.number_input("Max length (tokens)", 8, 1_000_000, base.max_length, key=f"tune.max_length.{of}",
                                                      help=describe("task.max_length")))
         steps = {"per_device_train_batch_size": int(batch.number_input(
             "Batch size", 1, 100_000, train.per_device_train_batch_size, key="tune.batch",
             help=describe("train.per_device_train_batch_size").replace("blocks", "items")))}
         steps["seed"] = int(seed.number_input("Seed", 0, 2**32 - 1, train.seed, key="tune.seed", help=describe("train.seed")))
-        for column, (field, label, least) in zip(st.columns(2), (("max_train_items", "Learn from at most", 2),
-                                                                 ("max_items", "Measure on at most", 1)), strict=True):
+        for column, (field, label, least) in zip(st.columns(2), (("max_train_items", "Max training items", 2),
+                                                                 ("max_items", "Max evaluation items", 1)), strict=True):
             limit = column.number_input(label, least, 10**9, getattr(base, field), placeholder="all items", key=f"tune.{field}.{of}",
                                         help=describe(f"task.{field}"))
             task[field] = None if limit is None else int(limit)
@@ -182,11 +182,11 @@ def _typed_details(base: TaskSpec) -> dict[str, Any]:
     subset = parts.text_input("Subset of a hub dataset", value=base.subset or "", key="tune.subset", placeholder="as sst2",
                               help=describe("task.subset"))
     split = parts.text_input("Split of a hub dataset", value=base.split, key="tune.split", help=describe("task.split"))
-    validation = measured.text_input("Measured on", value=base.validation or "", key="tune.validation", placeholder="held out",
+    validation = measured.text_input("Evaluation split", value=base.validation or "", key="tune.validation", placeholder="held out",
                                      help=describe("task.validation"))
     found = {"subset": subset.strip() or None, "split": split.strip() or "train", "validation": validation.strip() or None}
     for field, label in COLUMNS.items():
-        given = st.text_input(label, value=getattr(base, field) or "", key=f"tune.{field}", placeholder="found by its name")
+        given = st.text_input(label, value=getattr(base, field) or "", key=f"tune.{field}", placeholder="detected by name")
         found[field] = given.strip() or None
     return found
 
@@ -195,9 +195,9 @@ def _budget(begun: FineTuneConfig | None) -> dict[str, Any]:
     base = begun or read_recipe(RECIPE)
     epochs, rate = st.columns(2)
     passes = epochs.number_input("Epochs", 0.1, 50.0, float(base.train.num_train_epochs), step=1.0, format="%g", key="tune.epochs",
-                                 help="passes; over the items that are learnt from")
+                                 help="passes over the training items")
     learning_rate = rate.number_input("Learning rate", 1e-7, 1e-1, base.train.learning_rate, format="%.1e", key="tune.rate", help=(
-        "number; peak step size. 5e-5 for a model as large as BERT, more for a small one"))
+        "peak learning rate; 5e-5 for a model of BERT's size, higher for a small one"))
     return {"num_train_epochs": float(passes), "learning_rate": float(learning_rate)}
 
 
@@ -223,9 +223,9 @@ def _out(config: ExperimentConfig, *, disabled: bool) -> None:
             views.problem(error)
         else:
             st.switch_page(state.RUN, query_params={"run": run.id})
-    with st.expander("The same from a terminal", icon=":material/terminal:"):
+    with st.expander("Command line", icon=":material/terminal:"):
         file = f"{config.name}.yaml"
         st.code(f"python -m workbench distill {file}", language="bash")
         st.code(config.to_yaml(), language="yaml", height=260)
-        st.download_button("Download the YAML", config.to_yaml(), file_name=file, mime="application/yaml", icon=":material/download:",
+        st.download_button("Download YAML", config.to_yaml(), file_name=file, mime="application/yaml", icon=":material/download:",
                            key="tune.yaml", on_click="ignore")

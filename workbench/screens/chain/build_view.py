@@ -40,13 +40,13 @@ def linked() -> bool:
 def form(*, opened: bool) -> None:
     """The whole form, folded away unless `opened`."""
     with st.expander("Build a chain", icon=":material/add_link:", expanded=opened, key="build"), views.errors_shown():
-        st.caption("Each anchor is taught by the one before it and learns to stand for runs of its blocks. It runs in the background, "
-                   "as any experiment does.")
-        st.page_link(state.NEW, label="The teacher has another vocabulary? Bridge to one of your models first", icon=":material/translate:",
+        st.caption("Each anchor is distilled from the one before it, each of its blocks aligned with a span of the teacher's. "
+                   "The chain is built in the background.")
+        st.page_link(state.NEW, label="Teacher with another vocabulary? Bridge to one of your models first", icon=":material/translate:",
                      query_params={"recipe": "house-bridge"})
-        base, told = beginning()
-        if told:
-            st.info(f"Filled in as the run **{views.plain(told)}**.", icon=":material/content_copy:")
+        base, source = beginning()
+        if source:
+            st.info(f"Filled in from the run **{views.plain(source)}**.", icon=":material/content_copy:")
         entry = _teacher(base)
         if entry is None or entry.header is None:  # no header: no model is here
             return
@@ -54,9 +54,9 @@ def form(*, opened: bool) -> None:
         with left:
             sizes = _anchors(entry.name, entry.header, base)
         with right:
-            steps = st.number_input("Steps for each anchor", 1, 1_000_000, base.train.max_steps or 1000, step=100,
-                                    key=f"build.steps.{told}", help=describe("train.max_steps"))
-            seed = st.number_input("Seed", 0, 2**32 - 1, base.train.seed, key=f"build.seed.{told}", help=describe("train.seed"))
+            steps = st.number_input("Steps per anchor", 1, 1_000_000, base.train.max_steps or 1000, step=100,
+                                    key=f"build.steps.{source}", help=describe("train.max_steps"))
+            seed = st.number_input("Seed", 0, 2**32 - 1, base.train.seed, key=f"build.seed.{source}", help=describe("train.seed"))
             name = st.text_input("Name", placeholder=f"{entry.name.partition(':')[0].rpartition('/')[2]}-chain", key="build.name")
         config = recipe(entry.name, sizes, steps, seed, name.strip(), base)
         problem = "" if sizes is None else shrinking_problem(entry.header.dimensions, sizes)
@@ -87,14 +87,14 @@ def _teacher(base: ExperimentConfig) -> ModelEntry | None:
             if entry is not None and entry.dimensions is not None and entry.path is not None and entry.path.is_dir():
                 entries[wanted] = entry
     if not entries:
-        views.empty_state("No model is here that could teach.", "school")
+        views.empty_state("No model on this machine can be the teacher.", "school")
         return None
     linked = (st.query_params.get("teacher"), st.query_params.get("from"))
     if wanted in entries and st.session_state.get(LINKED, (None, None)) != linked:  # a link was followed
         st.session_state["build.teacher"] = wanted
     st.session_state[LINKED] = linked
-    chosen = st.selectbox("Teacher, which becomes the largest anchor", list(entries), key="build.teacher", width=420, help=(
-        "Any model of this machine with at least two blocks."), format_func=lambda name: (
+    chosen = st.selectbox("Teacher (the largest anchor)", list(entries), key="build.teacher", width=420, help=(
+        "Any causal language model on this machine with at least two blocks."), format_func=lambda name: (
         f"{name}, {entries[name].layers} blocks, {units.count(entries[name].parameters)} parameters"))
     return entries[chosen]
 
@@ -114,25 +114,25 @@ def _anchors(name: str, header: ModelHeader, base: ChainConfig) -> list[Dimensio
     there, sizer = header.dimensions, header.parameter_counter()
     own = anchors_of(base, there) if "from" in st.query_params else defaults(there, 2)
     if own is None:
-        st.caption("Its anchors, which this form keeps as they are:")
+        st.caption("Anchors of this run, kept unchanged by this form:")
         views.text_table(["Anchor", "Given by"], [[str(number), given_by(anchor)] for number, anchor in enumerate(base.chain.anchors, 1)],
                          label="Anchors of the chain")
         return None
     most = min(MOST_ANCHORS, there.layers - 1)
     count = min(len(own), most)
     if most > 1:
-        count = st.segmented_control("Anchors below it", range(1, most + 1), default=count, required=True,
+        count = st.segmented_control("Anchors below the teacher", range(1, most + 1), default=count, required=True,
                                      key=f"build.count.{most}.{st.query_params.get('from', '')}")
     sizes = []
     for number, suggested in enumerate(own if len(own) == count else defaults(there, count), 1):
         key = f"build.{name}.{count}.{number}.{st.query_params.get('from', '')}"
-        depth, width, told = st.columns([2, 2, 2], vertical_alignment="bottom")
+        depth, width, count_place = st.columns([2, 2, 2], vertical_alignment="bottom")
         layers = depth.number_input(f"Anchor {number}: blocks", 1, there.layers, min(suggested.layers, there.layers), key=f"{key}.layers")
         largest = max(there.intermediate_size, 8)
         neurons = width.number_input("Inner width", 8, largest, min(suggested.intermediate_size, largest), step=8,
                                      key=f"{key}.neurons", help=describe("student.intermediate_size"))
         sizes.append(Dimensions(layers, there.hidden, there.heads, there.key_value_heads, there.head_size, neurons))
-        told.metric("Parameters", units.count(sizer(sizes[-1])))
+        count_place.metric("Parameters", units.count(sizer(sizes[-1])))
     return sizes
 
 
@@ -149,8 +149,8 @@ def anchors_of(base: ChainConfig, teacher: Dimensions) -> list[Dimensions] | Non
 
 def given_by(anchor: AnchorSpec) -> str:
     """An anchor in words."""
-    told = {key: value for key, value in anchor.model_dump().items() if value is not None}
-    return ", ".join(f"{key.replace('_', ' ')} {value:,}" if isinstance(value, int) else f"{key} {value}" for key, value in told.items())
+    given = {key: value for key, value in anchor.model_dump().items() if value is not None}
+    return ", ".join(f"{key.replace('_', ' ')} {value:,}" if isinstance(value, int) else f"{key} {value}" for key, value in given.items())
 
 
 def defaults(teacher: Dimensions, count: int) -> list[Dimensions]:
@@ -186,8 +186,8 @@ def recipe(teacher: str, sizes: list[Dimensions] | None, steps: int, seed: int, 
 def _out(config: ExperimentConfig, steps: int, *, disabled: bool) -> None:
     tokens = steps * config.train.per_device_train_batch_size * config.data.block_length
     with st.container(horizontal=True, vertical_alignment="center"):
-        start = st.button("Build it", type="primary", icon=":material/play_arrow:", key="build.start", disabled=disabled)
-        st.caption(f"{units.count(tokens)} tokens for each anchor, then the curve is measured.", width="content")
+        start = st.button("Build chain", type="primary", icon=":material/play_arrow:", key="build.start", disabled=disabled)
+        st.caption(f"{units.count(tokens)} tokens per anchor, then the curve is measured.", width="content")
     if start:
         try:
             run = jobs.submit(config, state.store())
@@ -196,7 +196,7 @@ def _out(config: ExperimentConfig, steps: int, *, disabled: bool) -> None:
         else:
             st.switch_page(state.RUN, query_params={"run": run.id})
     file = f"{config.name or 'chain'}.yaml"
-    st.caption("The same from a terminal, with this recipe:")
+    st.caption("Command line, with this recipe:")
     st.code(f"python -m workbench chain {file}", language="bash")
     st.code(config.to_yaml(), language="yaml", height=220)
     st.download_button("Download the YAML", config.to_yaml(), file_name=file, mime="application/yaml", icon=":material/download:",

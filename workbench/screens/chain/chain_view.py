@@ -68,13 +68,13 @@ def show(place: ChainPlace) -> None:
 
 
 def bridge_of(place: ChainPlace, store: Store) -> str:
-    """Who wrote what the largest anchor learnt from, where that one crossed a bridge; empty otherwise."""
+    """Return the source of the texts that the largest anchor was trained on, if it was made by bridge distillation; else an empty text."""
     for parent in place.run.parents.values() if place.run is not None else ():
         with suppress(RunNotFoundError, ConfigError):
             run = store.run(parent.partition(":")[0])
             if isinstance(run.config, BridgeConfig):
-                told = store.events(run.id, kind=BridgeCorpus.kind)
-                texts = BridgeCorpus.from_dict(told[-1].payload).kept if told else run.config.bridge.texts
+                events = store.events(run.id, kind=BridgeCorpus.kind)
+                texts = BridgeCorpus.from_dict(events[-1].payload).kept if events else run.config.bridge.texts
                 return f"{run.config.bridge.model.rstrip('/').rpartition('/')[2]} wrote {texts:,} texts"
     return ""
 
@@ -87,25 +87,25 @@ def _opened(path: str, name: str, built: float, _place: ChainPlace) -> Chain:
 def _summary(place: ChainPlace, chain: Chain) -> None:
     spec = upgraded(chain.record.get("config") or {}).get("chain") or {}
     depths = " → ".join(str(anchor.dimensions.layers) for anchor in chain.anchors)
-    targets = {"predecessor": "each distilled from the one before", "largest": "all distilled from the largest"}
+    teachers = {"predecessor": "each distilled from its predecessor", "largest": "all distilled from the largest"}
     aligned = "hidden states aligned" if chain.aligned else "hidden states not aligned"
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(views.plain("  ·  ".join(filter(None, (
             f"{len(chain.anchors)} anchors of {depths} blocks",
             f"{units.count(chain.anchors[-1].parameters)} to {units.count(chain.anchors[0].parameters)} parameters",
-            spec.get("mode", ""), targets.get(spec.get("teacher", ""), ""), aligned)))), width="content")
+            spec.get("mode", ""), teachers.get(spec.get("teacher", ""), ""), aligned)))), width="content")
         if place.run is not None:
-            st.page_link(state.RUN, label="its run", query_params={"run": place.run.id}, icon=":material/show_chart:")
+            st.page_link(state.RUN, label="Open run", query_params={"run": place.run.id}, icon=":material/show_chart:")
 
 
 def lesson() -> None:
-    """What worked and what did not, for a class; folded away."""
+    """Draw the lesson on what works and what does not, collapsed."""
     with st.expander("What works and what does not", icon=":material/school:", key="lesson"):
         title, _, text = LESSON.read_text(encoding="utf-8").partition("\n")
         st.markdown(f"#### {title.removeprefix('# ')}\n" + text.replace("\n## ", "\n##### "), width=820)
 
 
-# ------------------------------------------------------------------------------------------------ not there yet
+# ------------------------------------------------------------------------------------------------ unfinished chains
 
 
 def _unfinished(place: ChainPlace) -> None:
@@ -131,15 +131,15 @@ def _progress(run_id: str, was_live: bool) -> None:
                 st.progress(min(share, 1.0), text=results.progress_text(run, state.store().events(run.id, kind="phase")))
             elif run.message:
                 st.caption(views.no_images(f"{run.message} {run.hint or ''}"))
-            st.page_link(state.RUN, label="Open its run", query_params={"run": run.id}, icon=":material/show_chart:")
+            st.page_link(state.RUN, label="Open run", query_params={"run": run.id}, icon=":material/show_chart:")
 
 
 def _how_far(run: Run) -> str:
     there = len(chains.anchors(ChainPlace(run.name, run.directory, run)))
     wanted = 1 + len(run.config.chain.anchors if isinstance(run.config, ChainConfig) else ())
-    then = "Sizes can be made when all of them are trained and measured."
-    return f"{there} of {wanted} anchors are there. {then}" if state.lives(run) else (
-        f"This chain was not finished: {there} of {wanted} anchors are there. Resume its run to go on from the last checkpoint.")
+    then = "Models can be created once all anchors are trained and evaluated."
+    return f"{there} of {wanted} anchors are ready. {then}" if state.lives(run) else (
+        f"This chain is not finished: {there} of {wanted} anchors are ready. Resume its run to continue from the last checkpoint.")
 
 
 # ------------------------------------------------------------------------------------------------ costs
@@ -149,11 +149,11 @@ def _costs(chain: Chain) -> None:
     spent = curve_analysis.costs(chain)
     if spent is None:
         return
-    st.subheader("What it cost", anchor=False)
+    st.subheader("Training cost", anchor=False)
     st.markdown(curve_analysis.describe_costs(spent, MOST_SIZES))
     for column, unit in zip(st.columns(2, gap="large"), ("tokens", "seconds"), strict=True):
         with column:
             live_plotly(figures.ledger(spent, unit, MOST_SIZES), key=f"ledger.{unit}", label=f"Cost in {unit} over the number of sizes")
-    st.caption("The chain's costs are measured. A direct distillation is taken at the mean cost of a step of this chain; it would give a "
-               "model trained at its size, where a size made on demand has had no training of its own. The teacher reads every token that "
-               "the student reads.")
+    st.caption("The chain's costs are measured. A direct distillation is estimated at the mean cost of one anchor of this chain; it would "
+               "train a model at its size, whereas a model created on demand has no training of its own. The teacher processes every "
+               "token that the student processes.")

@@ -49,7 +49,7 @@ def anchor_at(chain: Chain, target: Target) -> Anchor | None:
 
 
 def composition(chain: Chain, target: Target) -> list[tuple[int, int] | None]:
-    """For every block of a model made by substitution: its anchor's number and its block there; None for a silent block."""
+    """Return for every block of a model created by substitution: its anchor's number and its block there; None for an identity block."""
     swaps = set(chain.swaps(target))
     made = [(target.bracket, block) if number in swaps else (target.bracket + 1, number)
             for number, run in enumerate(chain.runs(target.bracket)) for block in (run if number in swaps else (0,))]
@@ -77,7 +77,7 @@ def curve(chain: Chain, method: str) -> pd.DataFrame:
 
 
 def expected_loss(chain: Chain, parameters: int, method: str) -> float | None:
-    """The loss on the straight line between the measured sizes around it; None where nothing was measured."""
+    """Return the loss linearly interpolated between the measured sizes around it; None where nothing was measured."""
     table = curve(chain, method)
     return float(np.interp(parameters, table["parameters"], table["loss"])) if len(table) else None
 
@@ -96,15 +96,15 @@ def interpolation_loss(point: Point) -> float:
 
 
 def describe_sweep(chain: Chain, point: Point) -> str:
-    """What the sweep of alpha says at one size, in Markdown."""
+    """Return the result of the alpha sweep at one size, in Markdown."""
     _, small = bracket(chain, point.target)
     level, formula = small.validation_loss, interpolation_loss(point)
     name, size = f"anchor {small.number}", units.count(point.target.parameters)
     alpha, best = min(((float(alpha), loss) for alpha, loss in point.alphas.items()), key=lambda pair: pair[1])
     parts = [f"At {size} parameters the published formula with alpha = {point.alpha:.2f} has a loss of {formula:.3f}, "
-             f"**{_against(formula, level)} than simply using {name}** ({level:.3f})."]
+             f"**{_against(formula, level)} than {name} itself** ({level:.3f})."]
     if best < level - 0.0005:
-        parts.append(f"The best alpha of the sweep, {alpha:g}, is {_against(best, level)} than it.")
+        parts.append(f"The best alpha of the sweep, {alpha:g}, is {_against(best, level)} than {name}.")
     else:
         parts.append(f"No alpha of the sweep is better than {name}.")
     swap = point.losses.get(SUBSTITUTION)
@@ -120,16 +120,16 @@ def _against(loss: float, other: float) -> str:
     return f"{abs(difference):.3f} {'worse' if difference > 0 else 'better'}"
 
 
-# ---------------------------------------------------------------------------------------------------- what it cost
+# ---------------------------------------------------------------------------------------------------- cost
 
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What a chain's anchors cost.
+    """Training cost of a chain's anchors.
 
     Attributes:
         steps: anchors that were trained.
-        tokens: that the students read, and their teachers too.
+        tokens: training tokens of the students, which their teachers process too.
         seconds: wall time of training and evaluation.
     """
 
@@ -138,7 +138,7 @@ class Costs:
     seconds: float
 
     def direct(self, sizes: int) -> tuple[float, float]:
-        """Tokens and seconds of this many direct distillations, each at the mean cost of a step of the chain."""
+        """Tokens and seconds of this many direct distillations, each at the mean cost of one anchor of the chain."""
         return sizes * self.tokens / self.steps, sizes * self.seconds / self.steps
 
     @property
@@ -159,6 +159,6 @@ def describe_costs(spent: Costs, sizes: int) -> str:
     """The ledger in one sentence, in Markdown."""
     tokens, seconds = spent.direct(sizes)
     return (f"Training the {spent.steps} anchors below the largest took {units.count(spent.tokens)} tokens and "
-            f"{units.duration(spent.seconds)}, whatever the number of sizes made afterwards. {sizes} direct distillations would take "
+            f"{units.duration(spent.seconds)}, for any number of models created afterwards. {sizes} direct distillations would take "
             f"{units.count(tokens)} tokens and {units.duration(seconds)}: **{tokens / spent.tokens:.3g} times as much**. "
             f"The chain costs less from {spent.break_even} sizes on.")

@@ -20,10 +20,10 @@ CURVES = {
     "substitution": ("substitution", TEAL, "solid", 2.5),
     "interpolation": ("interpolation, default alpha", VIOLET, "solid", 2.0),
     "best_alpha": ("interpolation, best alpha", VIOLET, "dot", 1.5),
-    "alpha_0": ("alpha 0: larger anchor cut down", GREY, "dash", 1.3),
+    "alpha_0": ("alpha 0: larger anchor pruned", GREY, "dash", 1.3),
     "alpha_1": ("alpha 1: smaller anchor expanded", GREY, "dot", 1.3),
-    "copied": ("smaller anchor expanded by copies", GREY, "dashdot", 1.3),
-    "nearest": ("nearest anchor as it is", GREY, "solid", 1.3),
+    "copied": ("smaller anchor expanded by duplication", GREY, "dashdot", 1.3),
+    "nearest": ("nearest anchor, unchanged", GREY, "solid", 1.3),
 }
 BASELINES = ("best_alpha", "alpha_0", "alpha_1", "copied", "nearest")
 
@@ -33,11 +33,11 @@ def size_quality(chain: Chain, *, size: int, expected: float | None, made: Mappi
     """Validation loss over parameters.
 
     Args:
-        size: parameters of the size that is looked at; a line stands there.
-        expected: the loss that the measured curve of `method` promises there.
-        made: models that were made and measured: name -> parameters and loss.
+        size: parameters of the selected size, marked by a line.
+        expected: the loss that the measured curve of `method` predicts there.
+        made: models that were created and evaluated: name -> parameters and loss.
         logarithmic: whether the parameters are.
-        baselines: whether what a chain must be held against is drawn too.
+        baselines: whether the baselines are drawn too.
     """
     traces: list[Trace] = []
     for name, (label, colour, dash, width) in CURVES.items():
@@ -52,7 +52,7 @@ def size_quality(chain: Chain, *, size: int, expected: float | None, made: Mappi
                            text=[str(each.number) for each in anchors], textposition="middle center",
                            textfont={"color": "#ffffff", "size": 10}, marker={"size": 17, "color": COPPER}))
     if made:
-        traces.append(_scatter([parameters for parameters, _ in made.values()], [loss for _, loss in made.values()], "made", "markers",
+        traces.append(_scatter([parameters for parameters, _ in made.values()], [loss for _, loss in made.values()], "created", "markers",
                                text=list(made), marker={"size": 11, "color": TEAL, "symbol": "diamond"},
                                hovertemplate="%{text}: %{y:.3f}"))
     if expected is not None:

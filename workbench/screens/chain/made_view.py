@@ -1,4 +1,4 @@
-"""The models that were made from a chain: how good each is, and what can be done with it."""
+"""The models created from a chain: their losses, and the actions on them."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from workbench.store import chains
 from workbench.store.chains import BinnedModel, ChainPlace, MadeModel
 
 BINNED = "chain.binned"  # in the session state: the folder of the model that went into the bin last
-# Who is in the table, in this order; {large} and {small} are the numbers of the anchors.
+# Rows of the table, in this order; {large} and {small} are the numbers of the anchors.
 WHO = {"this": "this model", "larger_anchor": "anchor {large}, the larger one", "smaller_anchor": "anchor {small}, the smaller one",
-       "alpha_0": "anchor {large} cut down to this size", "alpha_1": "anchor {small} expanded to this size",
-       "copied": "anchor {small} expanded by copies of its blocks",
-       "random": "new weights of this shape"}
+       "alpha_0": "anchor {large} pruned to this size", "alpha_1": "anchor {small} expanded to this size",
+       "copied": "anchor {small} expanded by duplicating its blocks",
+       "random": "random initialisation of this shape"}
 
 
 def made_models(place: ChainPlace, chain: Chain) -> None:
-    """One frame a model, the one made last open; then the bin."""
+    """Draw one frame per model, the latest one open; then the bin."""
     models, binned = chains.made(place), chains.binned_made(place)
     if models or binned:
-        st.subheader("Made from this chain", anchor=False)
+        st.subheader("Models created from this chain", anchor=False)
     _undo_offer(binned)
     _models(place, chain, models)
     _bin(binned)
 
 
 def _undo_offer(binned: list[BinnedModel]) -> None:
-    """After a removal: what went, and a button that takes it back."""
+    """Draw a notice after a removal, with a button that undoes it."""
     last = next((each for each in binned if str(each.model.folder) == st.session_state.get(BINNED)), None)
     if last is None:
         return
@@ -49,13 +49,13 @@ def _undo_offer(binned: list[BinnedModel]) -> None:
 def _restore(binned: BinnedModel) -> None:
     with views.errors_shown():
         chains.restore_made(binned)
-        st.session_state[size_view.MADE_LAST] = binned.model.name
+        st.session_state[size_view.CREATED_LAST] = binned.model.name
         state.forget_models()
         st.rerun()
 
 
 def _bin(binned: list[BinnedModel]) -> None:
-    """Removed models, each to be restored or removed for good."""
+    """Draw the removed models, each to be restored or permanently deleted."""
     if not binned:
         return
     with st.expander(f"Bin ({len(binned)})", icon=":material/delete:", key="bin.made"):
@@ -65,7 +65,8 @@ def _bin(binned: list[BinnedModel]) -> None:
                 st.markdown(f"**{views.plain(each.model.name)}**  :gray[removed {views.ago(each.deleted)}]", width="stretch")
                 if st.button("Restore", key=f"restore.{stamp}", icon=":material/undo:"):
                     _restore(each)
-                if st.button("Remove for good", key=f"purge.{stamp}", icon=":material/delete_forever:", help="Its folder goes."):
+                if st.button("Delete permanently", key=f"purge.{stamp}", icon=":material/delete_forever:",
+                             help="Deletes the model folder."):
                     with views.errors_shown():
                         chains.remove_made(each)
                         st.rerun()
@@ -74,7 +75,7 @@ def _bin(binned: list[BinnedModel]) -> None:
 def _models(place: ChainPlace, chain: Chain, models: list[MadeModel]) -> None:
     if not models:
         return
-    last = st.session_state.get(size_view.MADE_LAST, models[0].name)
+    last = st.session_state.get(size_view.CREATED_LAST, models[0].name)
     for model in models:
         sizes = model.target.dimensions
         loss = f", loss {model.losses['this']:.3f}" if model.losses else ""
@@ -86,33 +87,33 @@ def _models(place: ChainPlace, chain: Chain, models: list[MadeModel]) -> None:
 def _model(place: ChainPlace, chain: Chain, model: MadeModel) -> None:
     large, small = curve_analysis.bracket(chain, model.target)
     if chains.outdated(model, place):
-        st.warning("The chain was built anew since this was made from it.", icon=":material/history:")
+        st.warning("The chain was rebuilt after this model was created.", icon=":material/history:")
     else:
         losses = size_view.measured(place, chain, model)
         if losses is not None:
             rows = table(losses, chain, model)
             views.text_table(["On the chain's held-out text", "Parameters", "Loss (nats/token)", "Perplexity"], rows, numbers=True,
-                             label=f"Losses of {model.name} and what it is held against")
+                             label=f"Losses of {model.name} and its baselines")
     with st.container(horizontal=True):
-        if st.button("Chat with it beside its neighbours", key=f"chat.{model.name}", type="primary", icon=":material/forum:"):
+        if st.button("Chat with this model and its anchors", key=f"chat.{model.name}", type="primary", icon=":material/forum:"):
             panes.open_with([f"{place.name}:{large.number}", model.name, f"{place.name}:{small.number}"])
-        with st.popover("Recover it", icon=":material/healing:", key=f"recover.{model.name}"):
+        with st.popover("Recovery training", icon=":material/healing:", key=f"recover.{model.name}"):
             recovery_view.form(place, chain, model)
         st.download_button("Export", lambda: zipped(model.folder), file_name=f"{model.name}.zip", mime="application/zip",
                            key=f"export.{model.name}", icon=":material/download:", on_click="ignore",
-                           help="The model folder as a zip; Transformers loads it.")
+                           help="The model folder as a zip file, loadable with Transformers.")
         if st.button("Remove", key=f"remove.{model.name}", icon=":material/delete:", help="Moves it to the bin."):
             with views.errors_shown():
                 st.session_state[BINNED] = str(chains.bin_made(model).model.folder)
                 state.forget_models()
                 st.rerun()
-    st.caption("Its folder, and the line that makes it again:")
+    st.caption("Model folder, and the command that recreates it:")
     st.code(str(model.folder), language=None, wrap_lines=True)
     st.code(command(place, model), language="bash", wrap_lines=True)
 
 
 def table(losses: dict[str, float], chain: Chain, model: MadeModel) -> list[list[str]]:
-    """The rows of a made model's table: itself, both anchors, the baselines of its size."""
+    """Return the rows of a created model's table: itself, both anchors, the baselines of its size."""
     large, small = curve_analysis.bracket(chain, model.target)
     counts = {"larger_anchor": large.parameters, "smaller_anchor": small.parameters}
     return [[label.format(large=large.number, small=small.number), units.count(counts.get(who, model.target.parameters)),
@@ -121,14 +122,14 @@ def table(losses: dict[str, float], chain: Chain, model: MadeModel) -> list[list
 
 
 def command(place: ChainPlace, model: MadeModel) -> str:
-    """The line that makes it again."""
+    """Return the command that recreates it."""
     way = [] if model.alpha is None else ["--alpha", f"{model.alpha:.6g}"]
     size = ["--params", str(model.requested_size)]
     return shlex.join(["python", "-m", "workbench", "interpolate", place.name, *size, *way, "--out", model.name])
 
 
 def zipped(folder: Path) -> bytes:
-    """A model folder as a zip archive; weights do not compress, so nothing is."""
+    """Return a model folder as an uncompressed zip archive: weights do not compress."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:
         for path in sorted(folder.iterdir()):

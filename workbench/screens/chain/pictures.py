@@ -26,10 +26,10 @@ LONGEST = 22  # letters of a name in a card
 
 
 def lineage(chain: Chain, teacher: str, made: Sequence[MadeModel], bridge: str = "") -> str:
-    """The teacher and its anchors from left to right, and below each pair of neighbours what was made from them.
+    """The teacher and its anchors from left to right, and below each pair of neighbours the models created from them.
 
     Args:
-        bridge: who wrote what the teacher learnt from, where it crossed a bridge; it stands before the others.
+        bridge: the source of the teacher's training texts after bridge distillation, drawn first.
     """
     before = (CARD + GAP) * bool(bridge)
     count = len(chain.anchors)
@@ -37,7 +37,7 @@ def lineage(chain: Chain, teacher: str, made: Sequence[MadeModel], bridge: str =
     width, parts = before + count * CARD + (count - 1) * GAP, _bridge(bridge) if bridge else []
     deepest = 0.0  # chips below one pair of anchors; the line that counts the rest is half a chip
     for large, small in zip(chain.anchors[:-1], chain.anchors[1:], strict=True):
-        parts.append(_arrow(lefts[large.number] + CARD, lefts[small.number], _taught(small)))
+        parts.append(_arrow(lefts[large.number] + CARD, lefts[small.number], _tokens(small)))
         below = [model for model in made if model.target.bracket == large.number]
         deepest = max(deepest, min(len(below), MOST_CHIPS) + (len(below) > MOST_CHIPS) * 0.5)
         middle = lefts[large.number] + CARD + GAP / 2
@@ -54,7 +54,7 @@ def lineage(chain: Chain, teacher: str, made: Sequence[MadeModel], bridge: str =
     height = CHIPS_TOP + deepest * CHIP_PITCH if deepest else TOP + HEIGHT + 8
     words = "; ".join([*filter(None, [bridge]), *(
         f"anchor {each.number}: {_size(each.parameters, each.dimensions)}, {_quality(each.validation_loss)}" for each in chain.anchors),
-        *(f"made: {model.name}" for model in made)])
+        *(f"created: {model.name}" for model in made)])
     return views.scrollable(
         f'<svg viewBox="-2 0 {width + 4:g} {height:g}" role="img" aria-label="Lineage. {html.escape(words)}" '
         f'style="width:100%;min-width:{min(width, 660):g}px;max-width:{width + 4:g}px;height:auto;display:block">{"".join(parts)}</svg>')
@@ -97,16 +97,16 @@ def describe(chain: Chain, target: Target) -> str:
     swaps = [f"block {block} for {_span(spans[block])}" for block in back]
     listed = " and ".join(filter(None, (", ".join(swaps[:-1]), swaps[-1])))
     silent = curve_analysis.composition(chain, target).count(None)
-    rest = f" {silent} silent block{'s' if silent > 1 else ''} fill{'s' if silent == 1 else ''} it up." if silent else ""
-    return f"Anchor {small.number} with blocks swapped back for those of anchor {large.number} that they stand for: {listed}.{rest}"
+    rest = f" {silent} identity block{'s are' if silent > 1 else ' is'} added." if silent else ""
+    return f"Anchor {small.number} with blocks replaced by the blocks of anchor {large.number} they were aligned with: {listed}.{rest}"
 
 
 def _span(run: range) -> str:
     return f"block {run[0]}" if len(run) == 1 else f"blocks {run[0]} to {run[-1]}"
 
 
-def _taught(anchor: Anchor) -> str:
-    return f"{units.count(anchor.tokens)} tokens" if anchor.tokens else "as it was"
+def _tokens(anchor: Anchor) -> str:
+    return f"{units.count(anchor.tokens)} tokens" if anchor.tokens else "not trained"
 
 
 def _card(left: float, anchor: Anchor, name: str) -> str:

@@ -1,10 +1,10 @@
-"""Recovery of a made model: the trainings that are begun together, and what their curves say. No Streamlit.
+"""Recovery training of a created model: the runs that are started together, and what their curves show. No Streamlit.
 
     made      the model itself
-    random    new weights of the same shape
+    random    a random initialisation of the same shape
     nearest   the anchor whose size is nearest, as it is
 
-All three read the same tokens in the same order, from the same teacher or from none.
+All three are trained on the same tokens in the same order, with the same teacher or without one.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from workbench.store.chains import ChainPlace, MadeModel
 
 RECIPE = ASSETS / "recipes" / "quickstart.yaml"
 MADE, RANDOM, NEAREST = ROLES = ("made", "random", "nearest")
-STEPS = 200  # unless another number of tokens is asked for
+STEPS = 200  # the default
 EVALUATIONS = 20  # of each training
-LONGEST_NAME = 60  # letters of a made model's name in those of its runs
+LONGEST_NAME = 60  # letters of a created model's name in the names of its runs
 
 
 def nearest(chain: Chain, target: Target) -> Anchor:
@@ -32,8 +32,8 @@ def nearest(chain: Chain, target: Target) -> Anchor:
 
 
 def names(chain: Chain, target: Target) -> dict[str, str]:
-    """What each of the trainings is called on the page."""
-    return {MADE: "this model", RANDOM: "new weights, same shape", NEAREST: f"anchor {nearest(chain, target).number}, the nearest"}
+    """Return the label of each run on the page."""
+    return {MADE: "this model", RANDOM: "random initialisation", NEAREST: f"anchor {nearest(chain, target).number}, the nearest"}
 
 
 def tokens_per_step(chain: Chain) -> int:
@@ -42,25 +42,25 @@ def tokens_per_step(chain: Chain) -> int:
     return base.train.per_device_train_batch_size * base.train.gradient_accumulation_steps * base.data.block_length
 
 
-def configs(place: ChainPlace, chain: Chain, model: MadeModel, *, taught: bool, tokens: int, seed: int) -> dict[str, ExperimentConfig]:
+def configs(place: ChainPlace, chain: Chain, model: MadeModel, *, distilled: bool, tokens: int, seed: int) -> dict[str, ExperimentConfig]:
     """The three experiments, on the chain's own text.
 
     Args:
-        taught: by the larger of the two anchors that the model lies between; else by the text alone.
-        tokens: that each of them reads; whole steps are taken.
+        distilled: whether the larger of the two neighbouring anchors is the teacher; else training is on text only.
+        tokens: training tokens of each run, rounded to whole steps.
     """
     steps = max(1, round(tokens / tokens_per_step(chain)))
     plain = _base(chain).to_dict()
     plain["train"] |= {"max_steps": steps, "seed": seed, "save_steps": max(1, steps // 2)}
     plain["evaluation"] |= {"eval_steps": max(1, steps // EVALUATIONS), "sentiment_items": 0, "prompts": []}
     plain |= {"control": False, "teacher": {"model": f"{place.name}:{model.target.bracket}"}}
-    if not taught:
+    if not distilled:
         plain |= {"kind": "pretrain", "teacher": None, "losses": {"w_kd": 0, "w_hard": 1}}
     students = {MADE: {"model": str(model.folder)}, RANDOM: {"model": str(model.folder), "init": "random"},
                 NEAREST: {"model": f"{place.name}:{nearest(chain, model.target).number}"}}
     name = f"{model.name[:LONGEST_NAME]}-recovered"
     return {role: parse_recipe({**plain, "name": name if role == MADE else f"{name}-{role}", "student": student,
-                                "description": f"Recovery of {model.name} and what it is held against: {role}."})
+                                "description": f"Recovery of {model.name} and its baselines: {role}."})
             for role, student in students.items()}
 
 
@@ -72,15 +72,15 @@ def _base(chain: Chain) -> ExperimentConfig:
     return parse_recipe(plain)
 
 
-# ---------------------------------------------------------------------------------------------------- what came of it
+# ---------------------------------------------------------------------------------------------------- results
 
 
 def table(curves: Mapping[str, Curve], called: Mapping[str, str], *, ended: bool) -> tuple[list[str], list[list[str]]]:
-    """Head and rows: loss before and after, and how soon each was where new weights ended.
+    """Return head and rows: loss before and after, and the time to the final loss of the random initialisation.
 
     Args:
         curves: role -> held-out cross-entropy over steps, as far as they have come.
-        ended: whether the training of new weights is over, so that its last loss is the target.
+        ended: whether the run from a random initialisation has finished, so that its final loss is the target.
     """
     rows = []
     for role in ROLES:
@@ -101,27 +101,27 @@ def _reached(curve: Curve, other: Curve) -> tuple[str, str]:
 
 
 def finding(curves: Mapping[str, Curve], called: Mapping[str, str], tokens: int) -> str:
-    """What the three curves say when all have ended, in Markdown."""
+    """Return the conclusion of the three finished runs, in Markdown."""
     made, random, other = (curves[role] for role in ROLES)
     last = made[max(made)]
-    parts = [f"After {units.count(tokens)} tokens this model has a loss of {last:.3f}, {_against(last, random[max(random)])} than new "
-             f"weights of its shape and {_against(last, other[max(other)])} than {called[NEAREST]}, trained alike."]
-    parts.append(_sooner(made, random, "new weights end"))
-    parts.append(_sooner(made, other, f"{called[NEAREST]} ends"))
+    parts = [f"After {units.count(tokens)} tokens this model has a loss of {last:.3f}, {_against(last, random[max(random)])} than a "
+             f"random initialisation of its shape and {_against(last, other[max(other)])} than {called[NEAREST]}, trained the same way."]
+    parts.append(_sooner(made, random, "the final loss of the random initialisation"))
+    parts.append(_sooner(made, other, f"the final loss of {called[NEAREST]}"))
     best = min(made, key=made.__getitem__)
     if made[best] < last - 0.0005:
         parts.append(f"Its own best loss was {made[best]:.3f}, after {best:,} steps.")
     return " ".join(parts)
 
 
-def _sooner(curve: Curve, other: Curve, where: str) -> str:
+def _sooner(curve: Curve, other: Curve, target: str) -> str:
     step, ratio = first_step(curve, other[max(other)]), time_to_target(curve, other)
     if step is None:
-        return f"It does not get to where {where}."
+        return f"It does not reach {target}."
     if step == 0:
-        return f"It is past where {where} before its first step: **at least {ratio:.3g} times sooner**."
-    return f"It is where {where} after {step:,} of {max(other):,} steps: **{ratio:.3g} times sooner**." if ratio > 1 else (
-        f"It is where {where} only at the end.")
+        return f"It is below {target} before its first step: **at least {ratio:.3g} times sooner**."
+    return f"It reaches {target} after {step:,} of {max(other):,} steps: **{ratio:.3g} times sooner**." if ratio > 1 else (
+        f"It reaches {target} only at the end.")
 
 
 def _against(loss: float, other: float) -> str:

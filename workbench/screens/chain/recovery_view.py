@@ -1,4 +1,4 @@
-"""The form that trains a made model together with what it is held against, and the panel that lays their curves over one another."""
+"""The form that trains a created model together with its baselines, and the panel that overlays their curves."""
 
 from __future__ import annotations
 
@@ -22,31 +22,32 @@ SHOWN = "chain.recovery"  # in the session state: the recovery that the panel sh
 
 
 def form(place: ChainPlace, chain: Chain, model: MadeModel) -> None:
-    """How many tokens, from whom; the start of all three; and the way to the whole form for one alone."""
+    """Draw the token budget, the teacher, the start of all three runs, and the link to the full form for a single run."""
     large, _ = curve_analysis.bracket(chain, model.target)
     key, per_step = f"recovery.{model.name}", recovery.tokens_per_step(chain)
     called = recovery.names(chain, model.target)
-    st.markdown(f"Trains **{views.plain(model.name)}** and what it is held against, each for the same tokens in the same order: "
+    st.markdown(f"Trains **{views.plain(model.name)}** and its baselines, each on the same tokens in the same order: "
                 f"{called[recovery.RANDOM]}; {called[recovery.NEAREST]}.")
-    tokens = st.number_input("Tokens of each", per_step, None, recovery.STEPS * per_step, step=50 * per_step, key=f"{key}.tokens")
-    taught = st.segmented_control("Learns from", (True, False), default=True, required=True, key=f"{key}.taught",
-                                  format_func=lambda taught: f"anchor {large.number}" if taught else "the text alone")
+    tokens = st.number_input("Tokens per run", per_step, None, recovery.STEPS * per_step, step=50 * per_step, key=f"{key}.tokens")
+    distilled = st.segmented_control("Training signal", (True, False), default=True, required=True, key=f"{key}.distilled",
+                                     format_func=lambda distilled: (
+                                         f"distillation from anchor {large.number}" if distilled else "text only"))
     seed = st.number_input("Seed", 0, 2**32 - 1, 42, key=f"{key}.seed")
-    st.caption(f"{max(1, round(tokens / per_step)):,} steps each, one training after the other, in the background.")
+    st.caption(f"{max(1, round(tokens / per_step)):,} steps each, one run after the other, in the background.")
     if st.button("Start all three", type="primary", icon=":material/play_arrow:", key=f"{key}.start", width="stretch"):
         with views.errors_shown():
-            start(place, chain, model, taught=taught, tokens=tokens, seed=seed)
+            start(place, chain, model, distilled=distilled, tokens=tokens, seed=seed)
             st.rerun()
-    if st.button("Only this one, in the form", icon=":material/tune:", key=f"{key}.form", type="tertiary",
-                 help=f"A distillation from anchor {large.number} with a control: opens the form, filled in."):
+    if st.button("Train only this model", icon=":material/tune:", key=f"{key}.form", type="tertiary",
+                 help=f"Opens the experiment form, filled in: distillation from anchor {large.number} with a control."):
         st.switch_page(state.NEW, query_params={"recipe": "quickstart", "set": link(place, model, large.number)})
 
 
-def start(place: ChainPlace, chain: Chain, model: MadeModel, *, taught: bool, tokens: int, seed: int) -> None:
-    """Queue the three trainings and remember which they are. Raises what `jobs.submit` raises."""
+def start(place: ChainPlace, chain: Chain, model: MadeModel, *, distilled: bool, tokens: int, seed: int) -> None:
+    """Queue the three runs and record their ids. Raises what `jobs.submit` raises."""
     begun: dict[str, str] = {}
     try:
-        for role, config in recovery.configs(place, chain, model, taught=taught, tokens=tokens, seed=seed).items():
+        for role, config in recovery.configs(place, chain, model, distilled=distilled, tokens=tokens, seed=seed).items():
             begun[role] = jobs.submit(config, state.store()).id
     finally:
         if begun:
@@ -55,23 +56,23 @@ def start(place: ChainPlace, chain: Chain, model: MadeModel, *, taught: bool, to
 
 
 def link(place: ChainPlace, model: MadeModel, teacher: int) -> list[str]:
-    """What a link sets in the form of a new experiment to train a made model on: a short run from the larger anchor."""
+    """Return what a link sets in the new-experiment form to continue training a created model: a short run from the larger anchor."""
     return [f"name={model.name}-recovered", f"teacher.model={place.name}:{teacher}", f"student.model={model.folder}", "student.layers=null",
             f"train.max_steps={recovery.STEPS}", "control=true"]
 
 
-# ---------------------------------------------------------------------------------------------------- what came of it
+# ---------------------------------------------------------------------------------------------------- results
 
 
 def recoveries(place: ChainPlace, chain: Chain) -> None:
-    """The latest recovery, or the one that is picked; nothing when there is none."""
+    """Draw the latest recovery, or the selected one; nothing when there is none."""
     found = {ids[recovery.MADE]: (model, runs) for model in chains.made(place) for ids in reversed(model.recoveries)
              if (runs := _runs(ids)).get(recovery.MADE)}
     if not found:
         return
     newest_first = sorted(found, key=lambda run_id: -found[run_id][1][recovery.MADE].created)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader("Recovered with a little training", anchor=False, width="content")
+        st.subheader("Recovery training", anchor=False, width="content")
         st.space("stretch")
         if st.session_state.get(SHOWN) not in newest_first:
             st.session_state[SHOWN] = newest_first[0]
@@ -85,7 +86,7 @@ def recoveries(place: ChainPlace, chain: Chain) -> None:
 
 
 def _runs(ids: dict[str, str]) -> dict[str, Run]:
-    """The runs of a recovery that are still there and not in the bin."""
+    """Return the runs of a recovery that still exist and are not in the bin."""
     there = {}
     for role, run_id in ids.items():
         try:
@@ -107,27 +108,26 @@ def _panel(ids: dict[str, str], called: dict[str, str], was_live: bool) -> None:
         left, right = st.columns([7, 5], gap="large")
         with left:
             if any(curves.values()):
-                everything = st.toggle("New weights", value=True, key="recovery.random",
-                                       help="They lie far above the others: switch them off to see those.")
+                everything = st.toggle("Random initialisation", value=True, key="recovery.random",
+                                       help="Its loss is far above the others; switch it off to see them.")
                 shown = [role for role in tables if everything or role != recovery.RANDOM]
                 drawn = pd.concat([tables[role].assign(run=called[role]) for role in shown], ignore_index=True)
                 live_plotly(charts.overlay(drawn, METRIC), key=f"recovery.{runs[next(iter(runs))].id}.{everything}",
-                            label="Held-out cross-entropy over the steps of the three trainings")
+                            label="Held-out cross-entropy over the steps of the three runs")
             else:
-                views.empty_state("Nothing has been measured yet. The curves appear here while the trainings go on.", "show_chart")
+                views.empty_state("Nothing has been measured yet. The curves appear here during training.", "show_chart")
         with right:
             for role, run in runs.items():
                 _line(run, called[role])
             ended = all(run.status == "finished" for run in runs.values()) and len(runs) == len(recovery.ROLES)
             done = recovery.RANDOM in runs and runs[recovery.RANDOM].status == "finished"
             head, rows = recovery.table(curves, called, ended=done)
-            views.text_table(head, rows, numbers=True, label="Losses of the three trainings and their time-to-target ratios")
+            views.text_table(head, rows, numbers=True, label="Losses of the three runs and their time-to-target ratios")
             if ended:
                 made = charts.select(tables[recovery.MADE], STUDENT, "tokens")["value"]
                 st.markdown(recovery.finding(curves, called, int(made.iloc[-1]) if len(made) else 0))
-            st.caption("Loss in nats per token. Target: the loss at which new weights end. Ratio: the steps that they took, over the steps "
-                       f"that a model takes to it, measured at {recovery.EVALUATIONS} places; ≥ where it was there before its first step. "
-                       "One seed.")
+            st.caption("Loss in nats per token. Target: the final loss of the random initialisation. Ratio: its steps over those of the "
+                       f"model to the target, from {recovery.EVALUATIONS} evaluations; ≥ where the model starts below it. One seed.")
 
 
 def _line(run: Run, called: str) -> None:

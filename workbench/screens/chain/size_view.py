@@ -20,12 +20,12 @@ from workbench.store.chains import ChainPlace
 if TYPE_CHECKING:
     from core.chains.on_demand import Method
 
-MADE_LAST = "chain.made last"  # in the session state
+CREATED_LAST = "chain.made last"  # in the session state
 METHODS: dict[Method, str] = {SUBSTITUTION: "Substitution", INTERPOLATION: "Interpolation"}
 
 
 def sizes(place: ChainPlace, chain: Chain) -> None:
-    """The section; moving the slider draws it alone anew."""
+    """Draw the section; moving the slider redraws only this part."""
     background.warmed(chain.folder(len(chain.anchors) - 1))  # the first size then does not wait for torch
     st.subheader("Any size between the anchors", anchor=False)
     st.fragment(_sizes)(place, chain)
@@ -63,10 +63,10 @@ def _slider(chain: Chain, options: list[int]) -> int:
     key = f"size.{chain.reference}"
     links.follow(key, "size", curve_analysis.nearest(options, _beginning(chain)),
                  lambda text: curve_analysis.nearest(options, int(text)) if text.isdecimal() else None)
-    if st.session_state[key] not in options:  # the chain was built anew
+    if st.session_state[key] not in options:  # the chain was rebuilt
         st.session_state[key] = curve_analysis.nearest(options, st.session_state[key])
     requested = st.select_slider("Parameters", options, key=key, format_func=units.count,
-                             help="From the smallest to the largest anchor. The solver takes the lawful shape that comes nearest.")
+                             help="From the smallest to the largest anchor. The closest valid shape is used.")
     links.keep(key, "size", requested, str(requested))
     return requested
 
@@ -80,7 +80,7 @@ def _beginning(chain: Chain) -> int:
 
 
 def _answer(chain: Chain, target: Target) -> tuple[Method, float | None]:
-    """What the solver gives, and by which method it would be made; returns the method and alpha."""
+    """Show the resolved shape and the method; return the method and alpha."""
     shape, anchor = target.dimensions, curve_analysis.anchor_at(chain, target)
     large, small = curve_analysis.bracket(chain, target)
     facts: dict[str, int | str] = {"Blocks": shape.layers, "Width": shape.hidden, "Inner width": shape.intermediate_size,
@@ -113,17 +113,17 @@ def _method(chain: Chain, target: Target) -> tuple[Method, float | None]:
         method = st.segmented_control("Method", offered, default=offered[0], required=True, key="chain.method",
                                       format_func=METHODS.__getitem__, label_visibility="collapsed")
         if method == SUBSTITUTION:
-            st.caption("Blocks of the smaller anchor are replaced by the larger one's blocks that they were aligned with; no weights are "
+            st.caption("Blocks of the smaller anchor are replaced by the teacher layers they were aligned with; no weights are "
                        "averaged. At one width this is Boomerang distillation ([2510.05064](https://arxiv.org/abs/2510.05064)).")
             return method, None
-        st.caption("The weights of both anchors, brought to this shape, are averaged "
+        st.caption("The weights of both anchors, resized to this shape, are averaged "
                    "([2605.07783](https://arxiv.org/abs/2605.07783), equation 3).")
-        own = st.toggle("Choose alpha", key="chain.own alpha", help="Off: by the relative distance in parameters.")
+        own = st.toggle("Set alpha manually", key="chain.own alpha", help="Off: from the relative distance in parameters.")
         alpha = st.slider("alpha: share of the smaller anchor", 0.0, 1.0, default, 0.01, key=f"alpha.{target.parameters}", disabled=not own)
     return method, alpha if own else chain.default_alpha(target)
 
 
-# ---------------------------------------------------------------------------------------------------- making it
+# ---------------------------------------------------------------------------------------------------- creating the model
 
 
 def _make(place: ChainPlace, chain: Chain, target: Target, requested: int, method: Method, alpha: float | None) -> None:
@@ -131,38 +131,38 @@ def _make(place: ChainPlace, chain: Chain, target: Target, requested: int, metho
     model = chains.read_made(place.generated_dir / name)
     there = model is not None and not chains.outdated(model, place)
     if there:
-        st.success(f"Made: **{views.plain(name)}**, below with its numbers.", icon=":material/check_circle:")
+        st.success(f"Created: **{views.plain(name)}**. Its metrics are shown below.", icon=":material/check_circle:")
         return
     anchor = curve_analysis.anchor_at(chain, target)
-    about = "Made from the two anchors, without training." if anchor is None else f"This size is there: anchor {anchor.number}."
-    if st.button("Make this size", type="primary", icon=":material/bolt:", key="make", help=about, disabled=anchor is not None):
+    about = "Built from the two anchors, without training." if anchor is None else f"Anchor {anchor.number} already has this size."
+    if st.button("Create model", type="primary", icon=":material/bolt:", key="make", help=about, disabled=anchor is not None):
         with views.errors_shown():
             make(place, chain, target, requested, method, alpha)
             st.rerun()
 
 
 def make(place: ChainPlace, chain: Chain, target: Target, requested: int, method: Method, alpha: float | None) -> None:
-    """Have the engine make a model, and remember it as the one that the page shows. Raises what the engine raises."""
+    """Create a model in the engine process and select it on the page. Raises what the engine raises."""
     name = chains.made_name(place, target, method, alpha)
     folder = place.generated_dir / name
     model = chains.read_made(folder)
     if model is not None and chains.outdated(model, place):
         chains.bin_made(model)
-    with st.spinner("Making it …", show_time=True):
+    with st.spinner("Creating the model …", show_time=True):
         client.engine().make_size(chain, target, folder, method=method, alpha=alpha)
     chains.update_record(folder, requested_size=requested)
     background.measured_size.clear()  # an earlier model may have had the same folder
     state.forget_models()
-    st.session_state[MADE_LAST] = name
+    st.session_state[CREATED_LAST] = name
 
 
 def measured(place: ChainPlace, chain: Chain, model: chains.MadeModel) -> dict[str, float] | None:
-    """Its losses and those that it must be held against; None while they are being measured."""
+    """Return its losses and its baselines'; None while they are being measured."""
     if model.losses:
         return model.losses
     try:
         losses = background.answer(background.measured_size, str(place.path), chain.reference, str(model.folder), model.target,
-                                   meanwhile="Measuring it and its baselines on held-out text …")
+                                   meanwhile="Evaluating the model and its baselines on held-out text …")
     except StillhouseError as error:
         views.problem(error)
         return None
@@ -189,7 +189,7 @@ def _figures(place: ChainPlace, chain: Chain, target: Target, method: str) -> No
 def _sweep(chain: Chain, target: Target) -> None:
     point = curve_analysis.nearest_point(chain, target)
     if point is None or not point.alphas:
-        views.empty_state("No alpha was tried between these anchors.", "show_chart")
+        views.empty_state("No alpha sweep was run between these anchors.", "show_chart")
         return
     live_plotly(figures.alpha_sweep(chain, point), key=f"sweep.{chain.reference}", label="Validation loss over alpha")
     st.markdown(curve_analysis.describe_sweep(chain, point))
@@ -198,7 +198,7 @@ def _sweep(chain: Chain, target: Target) -> None:
 def _curve(place: ChainPlace, chain: Chain, target: Target, method: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         logarithmic = st.toggle("Logarithmic", key="chain.logarithmic")
-        baselines = st.toggle("Baselines", value=True, key="chain.baselines", help="What a size must be held against, all measured.")
+        baselines = st.toggle("Baselines", value=True, key="chain.baselines", help="Measured baselines of each size.")
     expected = curve_analysis.expected_loss(chain, target.parameters, method)
     made = {model.name: (model.target.parameters, model.losses["this"]) for model in chains.made(place) if model.losses}
     live_plotly(figures.size_quality(chain, size=target.parameters, expected=expected, made=made, method=method, logarithmic=logarithmic,
@@ -207,8 +207,8 @@ def _curve(place: ChainPlace, chain: Chain, target: Target, method: str) -> None
     level = figures.random_level(chain)
     if expected is not None and curve_analysis.anchor_at(chain, target) is None:
         large, small = curve_analysis.bracket(chain, target)
-        st.markdown(f"By {method} a loss of about **{expected:.2f}** is expected here, on the line between measured sizes; "
+        st.markdown(f"Expected loss with {method}: about **{expected:.2f}**, interpolated between measured sizes; "
                     f"anchor {large.number} has {large.validation_loss:.2f} and anchor {small.number} {small.validation_loss:.2f}.")
     if level is not None:
-        st.caption(f"No size has been trained after the anchors. New weights of the same shapes have a loss of {level:.2f}, far above "
-                   "this figure.")
+        st.caption(f"Only the anchors are trained. Randomly initialised models of the same shapes have a loss of {level:.2f}, off the "
+                   "scale of this figure.")

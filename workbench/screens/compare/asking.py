@@ -1,4 +1,4 @@
-"""Models asked side by side: loaded one by one, with what is wrong with each of them told, then asked all at once."""
+"""Models queried side by side: loaded one by one, with an error message for each that fails, then queried all at once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COLOURS = {"Teacher": ROLE_COLOURS["teacher"], "Control": ROLE_COLOURS["control"
 
 @dataclass(frozen=True, slots=True)
 class Participant:
-    """A model that is asked.
+    """A model that is queried.
 
     Attributes:
         role: what it is among the others, each in its own words.
@@ -43,27 +43,27 @@ class Participant:
 
 
 def loaded(models: Sequence[str], pane: Pane) -> list[Participant] | None:
-    """The models in memory, without those that are not there (yet), which the page tells of.
+    """The models in memory, without those that are missing, which the page names.
 
     Returns:
         None while one is being loaded; then the page is drawn again when it is done.
     """
     missing = picking.awaited(models)
-    asked = [(name, pane.task, _stamp(name)) for name in models if name not in missing]
-    cards = [background.card(*each) for each in asked]
+    queried = [(name, pane.task, _stamp(name)) for name in models if name not in missing]
+    cards = [background.card(*each) for each in queried]
     concurrent.futures.wait(cards, PATIENCE)
     loading = [number for number, card in enumerate(cards) if not card.done()]
     if loading:
-        names = " and ".join(views.plain(references.short(asked[number][0])) for number in loading)
+        names = " and ".join(views.plain(references.short(queried[number][0])) for number in loading)
         background.wait(cards[loading[0]], f"Loading {names}: {len(cards) - len(loading)} of {len(cards)} models are ready.")
         return None
     there = []
-    for each, card in zip(asked, cards, strict=True):
+    for each, card in zip(queried, cards, strict=True):
         error = card.exception()
         if error is None:
             there.append((each, card.result()))
             continue
-        background.card.clear(*each)  # asked again when the page is drawn again
+        background.card.clear(*each)  # queried again at the next rerun
         if not isinstance(error, StillhouseError):
             raise error
         views.problem(error)
@@ -87,7 +87,7 @@ def answers(question: Question, *arguments: Any, meanwhile: str) -> dict[str, An
 
 
 def heading(participant: Participant, seconds: float | None) -> None:
-    """Who answers; with which weights and how long it takes, unless that was said before."""
+    """Who answers; with which weights and how long it takes, unless shown before."""
     card = participant.card
     st.markdown(f"**{participant.role}** · {views.plain(references.short(participant.name))}")
     if seconds is None:
@@ -99,7 +99,7 @@ def heading(participant: Participant, seconds: float | None) -> None:
 def recipe(name: str, form: str) -> None:
     """The command that runs a recipe, and the page whose form holds it."""
     st.code(f"python -m workbench distill assets/recipes/{name}.yaml", language="bash", wrap_lines=True)
-    st.page_link(form, label="Open it as an experiment", icon=":material/science:",
+    st.page_link(form, label="Open in the experiment form", icon=":material/science:",
                  query_params={"recipe": name} if form == state.NEW else None)
 
 

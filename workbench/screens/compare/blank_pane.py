@@ -18,14 +18,14 @@ from workbench.screens.shared.live_plotly import live_plotly
 SENTENCE = "compare.sentence"  # in the session state
 EXAMPLES = (*BLANKS, f"The acting was {MASK}, but the plot was {MASK}.")
 MOST_BLANKS = 6  # that are drawn
-MARKS = ("▲ ▼ places up or down against the teacher's list, in a paler bar. Striped bars stand in one list only: **new** is a word that "
-         "is not among the teacher's, **lost** one of the teacher's that is not among the student's.")
+MARKS = ("▲ ▼ ranks gained or lost against the teacher's list, in a paler bar. Striped bars are in one list only: **new** is not in "
+         "the teacher's list, **lost** is in the teacher's list but not in the student's.")
 
 
 def show(models: Sequence[str]) -> None:
     """The sentence, and what the models put into its blanks."""
     if not models:
-        views.empty_state("Pick two or three models that fill blanks. The house encoder is one; this trains it:", panes.BLANKS.icon)
+        views.empty_state("Select two or three masked language models (MLM). This trains the house encoder:", panes.BLANKS.icon)
         asking.recipe("house-encoder", state.NEW)
         return
     sentence, again = _sentence()
@@ -45,16 +45,16 @@ def show(models: Sequence[str]) -> None:
     if found is not None:
         _blanks(text, found, participants)
         if len(models) == 1:
-            st.caption(":material/add: Add a second model above to see where the two differ. This trains a student of the first:")
+            st.caption(":material/add: Add a second model above to compare. This trains a student of the first:")
             asking.recipe("distilbert", state.NEW)
 
 
 def _sentence() -> tuple[str, bool]:
-    """The text of the field, and whether it is to be asked again though it did not change."""
+    """The text of the field, and whether to query again though it is unchanged."""
     links.follow(SENTENCE, "text", EXAMPLES[0])
     with st.container(horizontal=True, vertical_alignment="bottom"):
         sentence = st.text_input("Sentence", key=SENTENCE, placeholder=f"A sentence with {MASK} in place of a word", help=(
-            f"Write {MASK} or ___ in place of each word that is to be guessed; there may be several."))
+            f"Write {MASK} or ___ in place of each word to predict; several are allowed."))
         again = st.button("Fill in", type="primary", icon=f":material/{panes.BLANKS.icon}:", key="fill in")
     links.keep(SENTENCE, "text", sentence)
     with st.container(horizontal=True, key="sentences"):

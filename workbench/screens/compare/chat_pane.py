@@ -29,19 +29,19 @@ iframe[title="Side-by-side chat"] { color-scheme: normal; }
 def show(models: list[str]) -> None:
     """The chat with these models, in a frame of the page's theme; its conversation outlives a reload."""
     if not models:
-        views.empty_state("Pick two or three models: a house model, students and controls of runs, any folder or hub id.", "forum")
+        views.empty_state("Select two or three models: a house model, students and controls of runs, any folder or hub id.", "forum")
         return
     given = st.query_params.get("c", "")
     if re.fullmatch(r"[0-9a-f]{32}", given):
         st.session_state[panes.CHAT_ID] = given
     chat = st.query_params["c"] = panes.chat_id()
-    # The theme that it begins with; the pane follows later changes by itself, and an answer under way goes on.
+    # The initial theme; the pane follows later changes by itself, without interrupting an answer.
     theme = st.session_state.setdefault(THEME, st.context.theme.type or "light")
     if len(models) == 1:
         st.caption(":material/add: Add a second model above to see both answers side by side.")
     missing = picking.awaited(models)
     address = urlencode({"models": ",".join(models), "c": chat, "__theme": theme})
-    # A model that came into being is asked for anew.
+    # A model that was trained meanwhile is requested again.
     address += f"&missing={len(missing)}" if missing else ""
     # A frame of its own for each set of models: in one that only changes its address, the browser's Back would go back alone.
     with st.container(key=f"pane {address}"):

@@ -21,7 +21,7 @@ EXAMPLES = ("A joy from the first scene to the last.", "Two hours of my life tha
 def show(models: Sequence[str]) -> None:
     """The text, and the classes that the models see in it."""
     if not models:
-        views.empty_state("Pick two or three classifiers. A pretrained encoder becomes one when it is fine-tuned on labelled texts:",
+        views.empty_state("Select two or three classifiers. Fine-tuning a pretrained encoder on labelled texts gives one:",
                           panes.CLASSES.icon)
         asking.recipe("house-sentiment", state.TUNE)
         return
@@ -41,12 +41,12 @@ def show(models: Sequence[str]) -> None:
     if found is not None:
         _classes(found, participants)
         if len(models) == 1:
-            st.caption(":material/add: Add a second model above to see where the two differ. This trains a student of the first:")
+            st.caption(":material/add: Add a second model above to compare. This trains a student of the first:")
             asking.recipe("house-sentiment-stage2", state.TUNE)
 
 
 def _texts() -> tuple[str, str, bool]:
-    """The text, the second one if there is one, and whether they are to be asked again though they did not change."""
+    """The text, the second one if there is one, and whether to query again though they are unchanged."""
     links.follow(TEXT, "text", EXAMPLES[0])
     links.follow(PAIR, "pair", "")
     text = st.text_area("Text", key=TEXT, height=100, placeholder="A sentence or a review")

@@ -43,7 +43,7 @@ def pick(chosen: Pane) -> list[str]:
     """The picker, set by ``?models=a,b`` and written back to it; without one, what this session compared last.
 
     Returns:
-        The models that were picked and belong to the pane, as far as that is known; the others are told.
+        The models that were picked and belong to the pane, as far as that is known; the others are reported.
     """
     known = [entry for entry in state.models(tuple(references.PARTS)) if entry.present and entry.task == chosen.task]
     names = [entry.name for entry in known]
@@ -56,8 +56,8 @@ def pick(chosen: Pane) -> list[str]:
     links.follow(key, "models", default, _names)
     picked = st.multiselect(
         "Models", list(dict.fromkeys([*names, *st.session_state[key]])), key=key, max_selections=MAX_MODELS,
-        accept_new_options=True, placeholder="Pick two or three, or type a folder, a GGUF file or a hub id", select_all=False,
-        help="The first one is the teacher: students are marked where they depart from it. `run` is the student of a run, "
+        accept_new_options=True, placeholder="Select two or three, or enter a folder, a GGUF file or a hub id", select_all=False,
+        help="The first one is the teacher: differences of the students are marked. `run` is the student of a run, "
              "`run:control` its control, `run:before` the student before training.")
     links.keep(key, "models", picked, ",".join(picked))
     return [name for name in picked if _fits(name, chosen)]
@@ -101,7 +101,7 @@ def _until_there(missing: tuple[str, ...]) -> None:
     if now != missing:
         st.rerun()
     names = ", ".join(views.plain(name) for name in missing)
-    st.caption(f":material/hourglass_top: Not trained yet: {names}. The pane asks for it when its run has come so far.")
+    st.caption(f":material/hourglass_top: Not trained yet: {names}. Loaded as soon as its run has trained it.")
 
 
 def _missing(models: Sequence[str]) -> list[str]:

@@ -16,7 +16,7 @@ from workbench.screens.shared import background, state, views
 from workbench.screens.shared.fetch_button import fetch_button
 
 MAX_MODELS = 3
-PICKED, ASKED = "device.models", "device.asked"  # in the session state
+PICKED, REQUESTED = "device.models", "device.requested"  # in the session state
 PANE_HEIGHT = 560  # pixels, until the pane says how high it is
 # The pane sets the frame's height; Streamlit's own boxes around it must not.
 LAYOUT = """<style>
@@ -25,19 +25,19 @@ div:has(> iframe[title="Fill the blank"]), div:has(> div > iframe[title="Fill th
 
 
 def pick() -> list[Offer]:
-    """The picker, set by ``?models=`` and written back to it; what cannot be run here is told, one message each."""
+    """The picker, set by ``?models=`` and written back to it; models that cannot run here are reported, one message each."""
     known = [entry.name for entry in state.models() if entry.present and entry.task == "masked"]
     linked = list(dict.fromkeys(name.strip() for name in st.query_params.get("models", "").split(",") if name.strip()))[:MAX_MODELS]
     if PICKED not in st.session_state:
         st.session_state[PICKED] = linked or known[:1]
     picked = st.multiselect(
         "Models", list(dict.fromkeys([*known, *st.session_state[PICKED]])), key=PICKED, max_selections=MAX_MODELS, accept_new_options=True,
-        placeholder="Pick one to three, or type a folder or a hub id", select_all=False,
-        help="Models with a masked-language head: house models, and students of runs. A teacher beside its student shows what the "
-             "difference in size is worth.")
+        placeholder="Select one to three, or enter a folder or a hub id", select_all=False,
+        help="Masked language models: house models, and students of runs. Select a teacher and its student to compare their "
+             "size and speed.")
     st.query_params["models"] = ",".join(picked)
     if not known and not picked:
-        views.empty_state("No masked-language model yet. Distil one, or name a folder above.", "school")
+        views.empty_state("No masked language model yet. Distil one, or enter a folder above.", "school")
         st.page_link(state.NEW, label="New experiment", icon=":material/add:")
     found = []
     for name in picked:
@@ -54,35 +54,35 @@ def pick() -> list[Offer]:
 
 def export_missing(offers: list[Offer]) -> list[Offer]:
     """The button that exports what is not exported, and how far that is; returns those that are ready."""
-    asked: set[str] = st.session_state.setdefault(ASKED, set())
+    requested: set[str] = st.session_state.setdefault(REQUESTED, set())
     missing = [offer for offer in offers if offer.made is None]
     if not missing:
         return offers
-    waiting = [offer for offer in missing if offer.entry.name not in asked]
+    waiting = [offer for offer in missing if offer.entry.name not in requested]
     if waiting:
         names = ", ".join(views.plain(offer.entry.name) for offer in waiting)
-        st.markdown(f"Not exported yet: {names}. It is written as ONNX, its weights rounded to int8, and both compared with torch on "
-                    "held-out film reviews: some seconds for a house model, a minute for one of BERT's size.")
+        st.markdown(f"Not exported yet: {names}. Exports to ONNX, quantises to int8, and compares both with PyTorch on "
+                    "held-out film reviews: some seconds for a house model, a minute for BERT's size.")
         if st.button("Export", type="primary", icon=":material/ios_share:"):
-            asked.update(offer.entry.name for offer in waiting)
+            requested.update(offer.entry.name for offer in waiting)
             st.rerun()
     for offer in missing:
-        if offer.entry.name in asked:
-            _follow(offer, asked)
+        if offer.entry.name in requested:
+            _follow(offer, requested)
     return [offer for offer in offers if offer.made is not None]
 
 
-def _follow(offer: Offer, asked: set[str]) -> None:
+def _follow(offer: Offer, requested: set[str]) -> None:
     with views.errors_shown():
         name = offer.entry.name
         question = (name, exports.FORM, str(offer.folder))
         try:
             answer = background.answer(background.exported, *question, meanwhile=f"Exporting {views.plain(name)} …")
         except Exception:
-            asked.discard(name)  # the next click asks anew
+            requested.discard(name)  # the next click requests it again
             raise
         if answer is not None:
-            asked.discard(name)
+            requested.discard(name)
             background.exported.clear(*question)  # the folder answers from now on, for as long as it is there
             st.rerun()
 
@@ -92,9 +92,9 @@ def figures(ready: list[Offer]) -> None:
     made = [offer.made for offer in ready if offer.made is not None]
     st.markdown(views.plain(exports.headline(made)))
     views.text_table(exports.HEAD, exports.rows(made), label="Sizes, times and agreement", numbers=True)
-    st.caption("One text of at most 32 tokens on one thread of the machine that serves this page. Differences are of probabilities, "
-               "between the exported file and torch in float32: of each blank the largest one; here the largest and the mean of those.")
-    with st.expander("Files, and the same in a terminal", icon=":material/terminal:"):
+    st.caption("Latency of one text of at most 32 tokens on one thread of the server. Differences are the largest difference in "
+               "probability from PyTorch float32 at each masked position: maximum and mean over positions.")
+    with st.expander("Files and command line", icon=":material/terminal:"):
         for offer in ready:
             st.code(str(offer.folder), language=None)
             st.code(shlex.join(["python", "-m", "workbench", "export", offer.entry.name, "--format", exports.FORM, "--out", "FOLDER"]),

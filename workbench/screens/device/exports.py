@@ -56,8 +56,8 @@ def export_folder(name: str, model: Path) -> Path:
 
 def rows(exports: list[Exported]) -> list[tuple[str, ...]]:
     """Every form of every export as cells: size, time of one text, agreement with torch."""
-    return [(f"{made.model}\n{NAMES[form]}", format_bytes(told.bytes), f"{told.milliseconds:.1f} ms", *_agreement(told.agreement))
-            for made in exports for form, told in made.forms.items()]
+    return [(f"{made.model}\n{NAMES[form]}", format_bytes(figures.bytes), f"{figures.milliseconds:.1f} ms", *_agreement(figures.agreement))
+            for made in exports for form, figures in made.forms.items()]
 
 
 def _agreement(agreement: Agreement | None) -> tuple[str, str, str]:
@@ -70,10 +70,10 @@ def headline(exports: list[Exported]) -> str:
     """How much smaller the smallest int8 file is than the largest float32 folder, and how near it stays to its own model."""
     largest = max(exports, key=lambda made: made.forms["torch"].bytes)
     smallest = min(exports, key=lambda made: made.forms[FORM].bytes)
-    told = smallest.forms[FORM]
-    assert told.agreement is not None  # torch alone is not compared with itself
-    ratio = largest.forms["torch"].bytes / told.bytes
+    figures = smallest.forms[FORM]
+    assert figures.agreement is not None  # torch alone is not compared with itself
+    ratio = largest.forms["torch"].bytes / figures.bytes
     whose = "its own float32 folder" if largest is smallest else f"the float32 folder of {largest.model}"
-    return (f"{smallest.model} in int8 takes {format_bytes(told.bytes)}, {ratio:.1f} times less than {whose}. "
-            f"At {told.agreement.positions} blanks "
-            f"in held-out film reviews its most likely word is the same as in float32 {told.agreement.top1:.1%} of the time.")
+    return (f"{smallest.model} in int8 takes {format_bytes(figures.bytes)}, {ratio:.1f} times less than {whose}. "
+            f"At {figures.agreement.positions} blanks "
+            f"in held-out film reviews its most likely word is the same as in float32 {figures.agreement.top1:.1%} of the time.")

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 PROGRESS_WIDTH = 240  # pixels
 KINDS: dict[Task, tuple[str, BadgeColour, str]] = {  # by the task of its head: words, colour, icon
-    "causal": ("writes", "gray", "forum"), "masked": ("fills blanks", "blue", "text_select_start"),
-    "classification": ("classifies texts", "violet", "label"), "question_answering": ("finds answers", "violet", "find_in_page")}
+    "causal": ("causal LM", "gray", "forum"), "masked": ("masked LM", "blue", "text_select_start"),
+    "classification": ("classifier", "violet", "label"), "question_answering": ("question answering", "violet", "find_in_page")}
 
 
 def catalogue() -> None:
@@ -36,10 +36,10 @@ def catalogue() -> None:
     for entry in trained:
         _card(entry)
     if not trained:
-        views.empty_state("No student yet. Each finished run leaves one here, as an ordinary model folder.", "school")
+        views.empty_state("No student yet. Each finished run saves one here, as a Transformers model folder.", "school")
         st.page_link(state.NEW, label="New experiment", icon=":material/add:")
     if made:
-        st.subheader("Made on demand", anchor=False)
+        st.subheader("Created from chains", anchor=False)
         for entry in made:
             _card(entry)
 

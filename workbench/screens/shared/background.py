@@ -1,4 +1,4 @@
-"""Slow questions to the engine process, asked once and answered beside the page: nobody waits for a model to load."""
+"""Slow requests to the engine process, sent once and answered asynchronously, so that no page blocks while a model loads."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def preview(data_json: str, model: str) -> Future[dict[str, Any]]:
 
 @st.cache_resource(max_entries=64, show_spinner=False)
 def measured_size(chain: str, name: str, folder: str, _target: Target) -> Future[dict[str, Any]]:
-    """The validation losses of a made model and of what it must be held against.
+    """Return the validation losses of a created model and of its baselines.
 
     Args:
         chain, name: the chain's folder, and what it is called.
@@ -73,7 +73,7 @@ def exported(model: str, form: str, folder: str) -> Future[dict[str, Any]]:
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def warmed(model: Path) -> Future[Any]:
-    """Starts the engine process with a model in it, for a page on which something will be asked of it; nobody waits."""
+    """Start the engine process and load a model ahead of the first request, without waiting."""
     return _pool().submit(client.engine().info, str(model))
 
 
@@ -108,7 +108,7 @@ def answer(question: Question, *arguments: Any, meanwhile: str) -> dict[str, Any
         meanwhile: what the page says until then.
 
     Raises:
-        Exception: what the engine raised, mostly a StillhouseError. The same question then counts as never asked.
+        Exception: what the engine raised, mostly a StillhouseError. The request is then forgotten.
     """
     future = question(*arguments)
     if not future.done():

@@ -1,6 +1,6 @@
 """Figures: a DataFrame goes in, a plotly figure comes out; one function a figure, and nothing is read or written here.
 
-Curves arrive as a long table with the columns ``arm`` (student or control), ``name`` (a key of `core.metrics.METRICS`),
+Curves arrive as a long table with the columns "arm" (the variant: student or control), ``name`` (a key of `core.metrics.METRICS`),
 ``step`` (optimiser steps) and ``value`` (in the metric's unit), steps ascending within each curve.
 """
 
@@ -21,7 +21,7 @@ from workbench.screens.shared.theme import BLUE, GREY, ROLE_COLOURS, ROSE, SERIE
 
 Trace = dict[str, Any]  # plain data of a plotly object
 
-POINTS = 1500  # per curve and refresh: more cannot be told apart on a screen and cost the browser long tasks
+POINTS = 1500  # per curve and refresh: more cannot be distinguished on a screen and cost the browser long tasks
 TERM_COLOURS = {"kd": TEAL, "hard": BLUE, "hidden": VIOLET, "hidden_mse": ROSE}
 PERCENT = {"tickformat": ".0%"}
 TICKS: dict[str, Trace] = {
@@ -61,12 +61,12 @@ def term_losses(curves: pd.DataFrame, *, weighted: bool = True, logarithmic: boo
         per: what raw terms are a mean over.
     """
     traces: list[Trace] = []
-    for arm in (STUDENT, CONTROL):
+    for variant in (STUDENT, CONTROL):
         for term, colour in TERM_COLOURS.items():
-            curve = select(curves, arm, f"{'loss' if weighted else 'raw'}/{term}")
+            curve = select(curves, variant, f"{'loss' if weighted else 'raw'}/{term}")
             if curve["value"].any():
                 label = metric(f"raw/{term}", masked=masked).label
-                traces += _smoothed(curve, label if arm == STUDENT else f"{label} (control)", colour, dashed=arm == CONTROL)
+                traces += _smoothed(curve, label if variant == STUDENT else f"{label} (control)", colour, dashed=variant == CONTROL)
     total = select(curves, STUDENT, "loss")
     if weighted and len({trace["name"] for trace in traces}) > 1 and len(total):
         traces += _smoothed(total, "total", GREY)
@@ -78,10 +78,10 @@ def term_losses(curves: pd.DataFrame, *, weighted: bool = True, logarithmic: boo
 def evaluation(curves: pd.DataFrame, name: str, *, teacher: float | None = None, masked: bool = False) -> go.Figure:
     """One held-out metric over the steps: the student, the control when there is one, the teacher's level dotted."""
     traces = []
-    for arm, dash in ((STUDENT, "solid"), (CONTROL, "dash")):
-        curve = select(curves, arm, name)
+    for variant, dash in ((STUDENT, "solid"), (CONTROL, "dash")):
+        curve = select(curves, variant, name)
         if len(curve):
-            traces.append(_line(curve, arm, ROLE_COLOURS[arm], dash=dash) | {"mode": "lines+markers", "marker": {"size": 5}})
+            traces.append(_line(curve, variant, ROLE_COLOURS[variant], dash=dash) | {"mode": "lines+markers", "marker": {"size": 5}})
     logarithmic = name == "eval/perplexity"  # its logarithm is the cross-entropy
     level: Trace = {}
     if teacher is not None:
@@ -95,9 +95,9 @@ def evaluation(curves: pd.DataFrame, name: str, *, teacher: float | None = None,
 
 
 def single(curves: pd.DataFrame, name: str) -> go.Figure:
-    """A small figure of one training metric of each arm."""
-    found = {arm: downsample(select(curves, arm, name)) for arm in (STUDENT, CONTROL)}
-    traces = [_line(curve, arm, ROLE_COLOURS[arm]) for arm, curve in found.items() if len(curve)]
+    """A small figure of one training metric of each variant."""
+    found = {variant: downsample(select(curves, variant, name)) for variant in (STUDENT, CONTROL)}
+    traces = [_line(curve, variant, ROLE_COLOURS[variant]) for variant, curve in found.items() if len(curve)]
     return figure(traces, height=215, y_title=axis_label(name), legend=len(traces) > 1, y_axis=TICKS.get(name))
 
 
@@ -105,11 +105,11 @@ def overlay(curves: pd.DataFrame, name: str) -> go.Figure:
     """The same metric of several runs; `curves` has one more column, ``run``, with each run's name."""
     traces = []
     for index, (run, table) in enumerate(curves.groupby("run", sort=False)):
-        for arm, dash in ((STUDENT, "solid"), (CONTROL, "dash")):
-            curve = select(table, arm, name)
+        for variant, dash in ((STUDENT, "solid"), (CONTROL, "dash")):
+            curve = select(table, variant, name)
             if len(curve):
                 curve = downsample(smooth(curve) if len(curve) >= SMOOTHING_FROM else curve)
-                label = str(run) if arm == STUDENT else f"{run} (control)"
+                label = str(run) if variant == STUDENT else f"{run} (control)"
                 traces.append(_line(curve, label, SERIES[index % len(SERIES)], dash=dash))
     return figure(traces, height=380, y_title=axis_label(name), legend=True, logarithmic=name == "eval/perplexity", y_axis=TICKS.get(name))
 
@@ -147,7 +147,7 @@ def intervals(points: pd.DataFrame, *, x_title: str, colours: Mapping[str, str],
             bottom as they first occur.
         colours: series -> colour, in the order of the legend.
         hollow: series that were not measured here, drawn as open diamonds.
-        reference: where a dotted line stands, such as no difference.
+        reference: position of a dotted line, such as no difference.
         tick_format: of the numbers, in d3's notation.
     """
     labels, shown = list(dict.fromkeys(points["label"])), [each for each in colours if each in set(points["series"])]
@@ -204,9 +204,9 @@ def is_cut(tokens: pd.DataFrame) -> bool:
     return bool(tokens["plain"].max() > TALLEST * tokens["softened"].max())
 
 
-def select(curves: pd.DataFrame, arm: str, name: str) -> pd.DataFrame:
+def select(curves: pd.DataFrame, variant: str, name: str) -> pd.DataFrame:
     """One curve of the table."""
-    return curves[(curves["name"] == name) & (curves["arm"] == arm)]
+    return curves[(curves["name"] == name) & (curves["arm"] == variant)]
 
 
 def smooth(curve: pd.DataFrame) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """A widget and the page's address: a link sets the widget, the widget writes itself back.
 
 With every move of a widget the browser sends the address that it had at that moment, which may be older than what was written
-last. So a value sets a widget once in a session, however often the browser sends it; and again when the page is opened anew, or
+last. So a value sets a widget once in a session, however often the browser sends it; and again when the page is opened again, or
 when the user goes back to it in the browser's history.
 """
 

@@ -1,4 +1,4 @@
-"""What an experiment came to: the table of teacher, student before and after, and control, and one sentence about it."""
+"""Results of an experiment: the table of teacher, student before and after, and control, and its summary."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ TERMS = ("kd", "hard", "hidden", "hidden_mse")
 
 # What the engine calls a phase, and whom it measures -> how a page says it.
 PHASES = {"load teacher": "Loading the teacher", "load models": "Loading the models",
-          "load bridge teacher": "Loading the teacher that writes",
-          "prepare data": "Reading the data and cutting it into blocks", "ask teacher": "Asking the teacher",
-          "train": "Preparing the training", "steps": "Training", "evaluate": "Measuring {who} on held-out text",
+          "load bridge teacher": "Loading the writing teacher",
+          "prepare data": "Reading the data and cutting it into blocks", "ask teacher": "Running the teacher",
+          "train": "Preparing training", "steps": "Training", "evaluate": "Evaluating {who} on held-out text",
           "time one sequence": "Timing the models, one sequence at a time", "time a batch": "Timing the models, a batch at a time",
           "retention": "Scoring {who} on a labelled task{place}"}
 MEASURED = {"teacher": "the teacher", "student": "the student", "student_before": "the student before training",
@@ -59,7 +59,7 @@ def measurements(store: Store, run: Run) -> dict[str, Mapping[str, float]]:
 
 
 def is_masked(measured: Measurements) -> bool:
-    """Whether the run's models fill blanks, as what was measured on them tells."""
+    """Whether the run's models are masked language models, judged by their metrics."""
     return any("masked_accuracy" in metrics for metrics in measured.values())
 
 
@@ -70,8 +70,8 @@ def asks_for_card(run: Run) -> bool:
 
 def retention_card(store: Store, run: Run) -> Card | None:
     """The retention card, once it is measured."""
-    told = store.events(run.id, kind=Card.kind)
-    return Card.from_dict(told[-1].payload) if told else None
+    events = store.events(run.id, kind=Card.kind)
+    return Card.from_dict(events[-1].payload) if events else None
 
 
 def result_table(measured: Measurements) -> tuple[list[str], list[list[str]]]:
@@ -105,7 +105,7 @@ def final_csv(measured: Measurements) -> str:
 
 
 def curves_csv(curves: pd.DataFrame) -> str:
-    """Every logged number: one line an arm, step and metric."""
+    """Every logged number: one line per variant, step and metric."""
     table = curves.sort_values(["arm", "name", "step"])[["arm", "step", "name", "value"]]
     return table.rename(columns={"name": "metric"}).to_csv(index=False)
 
@@ -116,14 +116,14 @@ def verdict(measured: Measurements) -> str:
     if after is None:
         return ""
     control = measured.get("control")
-    other, against = (control, "the control, which saw the same tokens and no teacher") if control else (
+    other, against = (control, "the control, trained on the same tokens without the teacher") if control else (
         measured.get("student_before"), "the same student before training")
     if other is None:
         return ""
     both = [name for name in ROWS if name in after and name in other and name not in ("bits_per_byte", "majority_share")]
     lines = [f"- {_compared(name, after, other, masked=is_masked(measured))}" for name in both]
     fine_tuned_alone = "items" in after and "teacher" not in measured
-    note = "" if control or fine_tuned_alone else "\n\nWithout a control this does not show what the teacher added."
+    note = "" if control or fine_tuned_alone else "\n\nWithout a control the teacher's contribution is not isolated."
     return f"Compared with {against}:\n\n" + "\n".join(lines) + note
 
 
@@ -152,19 +152,19 @@ def left_out_text(left_out: Mapping[str, int]) -> str:
 
 
 def share_done(run: Run, phases: Sequence[Event] = ()) -> float:
-    """How much of the steps of all arms is done, from 0 to 1; while a bridge's teacher writes, how much of its texts."""
+    """How much of the steps of all variants is done, from 0 to 1; while a bridge's teacher writes, how much of its texts."""
     progress, texts = run.progress, written(phases)
     if texts is not None and progress.phase == WritingTexts.NAME:
         return min(texts.done / texts.texts, 1.0)
     if not progress.total:
         return 0.0
-    arms = 2 if has_control(run) else 1
+    variants = 2 if has_control(run) else 1
     before = progress.total if progress.arm == CONTROL else 0
-    return min((before + progress.step) / (arms * progress.total), 1.0)
+    return min((before + progress.step) / (variants * progress.total), 1.0)
 
 
 def steps_text(run: Run) -> str:
-    """The steps of every arm, as ``student 150/150, control 52/150``; without a control ``52/150``; empty before the first."""
+    """The steps of every variant, as ``student 150/150, control 52/150``; without a control ``52/150``; empty before the first."""
     progress = run.progress
     if not progress.total:
         return ""
@@ -175,8 +175,8 @@ def steps_text(run: Run) -> str:
 
 
 def remaining_seconds(run: Run, phases: Sequence[Event]) -> tuple[float, float] | None:
-    """Seconds that the arm in training still needs, and that all arms need, both with their evaluations: from the time that
-    its steps took, as the log tells it. None while that cannot be told, as after a resume.
+    """Return the seconds that the variant in training and all variants still need, evaluations included, from the logged time of its
+    steps. None while that is unknown, as after a resume.
 
     Args:
         phases: the run's events of that kind, in their order.
@@ -205,8 +205,8 @@ def progress_text(run: Run, phases: Sequence[Event] = ()) -> str:
     texts = written(phases)
     if texts is not None and progress.phase == WritingTexts.NAME:
         left_out = left_out_text(texts.left_out)
-        return (f"{texts.done:,} of {texts.texts:,} texts are written, {texts.kept:,} to learn from"
-                + (f"; left out: {left_out}" if left_out else ""))
+        return (f"{texts.done:,} of {texts.texts:,} texts generated, {texts.kept:,} kept"
+                + (f"; filtered: {left_out}" if left_out else ""))
     last = phases[-1].phase if phases else None
     subject = last.subject if last is not None and last.name == progress.phase else None
     words = PHASES.get(progress.phase, f"{progress.phase[0].upper()}{progress.phase[1:]}")

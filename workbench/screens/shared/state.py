@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 HOME, NEW, TUNE, CHAIN, RUNS, RUN, COMPARE, DEVICE, MODELS, CLAIMS, CHECKS, ABLATION = (
     str(PROJECT / "pages" / f"{name}.py")
     for name in ("home", "new", "tune", "chain", "runs", "run", "compare", "device", "models", "claims", "checks", "ablation"))
-ARMS, NAMES = pd.CategoricalDtype([STUDENT, CONTROL]), pd.CategoricalDtype(list(METRICS))  # ten times faster to select by than text
+VARIANTS, NAMES = pd.CategoricalDtype([STUDENT, CONTROL]), pd.CategoricalDtype(list(METRICS))  # ten times faster to select by than text
 RUN_SHOWN = "run.shown"  # in the session state
 KEPT_CURVES = 12  # runs; what one session keeps in memory of the curves it looked at
 
@@ -61,9 +61,9 @@ class Curves:
     """Every number of one run that was read so far; `fetch` reads only what is new.
 
     Attributes:
-        table: columns ``rowid, arm, step, name, value``; steps ascend within each curve.
+        table: columns ``rowid``, "arm" (the variant), ``step``, ``name``, ``value``; steps ascend within each curve.
         last: the largest rowid read.
-        ends: (arm, name) -> the last step of that curve.
+        ends: (variant, name) -> the last step of that curve.
     """
 
     table: pd.DataFrame | None = None
@@ -72,7 +72,7 @@ class Curves:
 
     def fetch(self, source: Store, run_id: str) -> pd.DataFrame:
         """Read what came since the last call, and return the whole table."""
-        new = source.metrics(run_id, after_rowid=self.last).astype({"arm": ARMS, "name": NAMES})
+        new = source.metrics(run_id, after_rowid=self.last).astype({"arm": VARIANTS, "name": NAMES})
         if self.table is not None and new.empty:
             return self.table
         # Steps come again after a resume: their new values replace the old ones.
@@ -150,7 +150,7 @@ def resolved(reference: str) -> str:
 
 
 def models(parts: tuple[str, ...] = references.TRAINED) -> list[ModelEntry]:
-    """Every model that can be picked, with these parts of the runs; looked for anew every few seconds, since each is a file to be read."""
+    """Every model that can be picked, with these parts of the runs; looked up again every few seconds, since each is a file to be read."""
     return _models(str(store().path), parts)
 
 

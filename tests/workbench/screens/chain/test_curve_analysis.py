@@ -22,7 +22,7 @@ def chain(tiny_chain: Path) -> Chain:
 
 
 @pytest.fixture(scope="module")
-def told(chain: Chain) -> Chain:
+def measured(chain: Chain) -> Chain:
     """The same chain with losses that can be reckoned with."""
     losses = (3.0, 4.0, 5.0)
     anchors = tuple(replace(anchor, validation_loss=loss, tokens=tokens, seconds=seconds) for anchor, loss, tokens, seconds in zip(
@@ -62,74 +62,74 @@ def test_a_size_is_made_of_runs_blocks_and_silence(chain: Chain):
     assert made[3] == [(1, 0), (0, 3), None], "a run of three blocks would add two"
     assert made[4] == [(0, 0), (0, 1), (0, 2), (0, 3)]
     said = pictures.describe(uneven, Target(replace(sizes, layers=3), 0, 0))
-    assert "block 1 for block 3. 1 silent block fills it up." in said
+    assert "block 1 for block 3. 1 identity block is added." in said
     assert pictures.composition(uneven, Target(replace(sizes, layers=3), 0, 0)).count("<rect") == 4 + 3 + 2
 
 
-def test_expectations_lie_on_the_line_between_measured_sizes(told: Chain):
-    large, small, _ = told.anchors
-    middle = told.curve[0].target.parameters
-    assert curve_analysis.expected_loss(told, middle, "substitution") == pytest.approx(3.2)
-    assert curve_analysis.expected_loss(told, (middle + large.parameters) // 2, "substitution") == pytest.approx(3.1, abs=1e-3)
-    assert curve_analysis.expected_loss(told, small.parameters, "interpolation") == pytest.approx(4.0)
-    bare = replace(told, curve=())
+def test_expectations_lie_on_the_line_between_measured_sizes(measured: Chain):
+    large, small, _ = measured.anchors
+    middle = measured.curve[0].target.parameters
+    assert curve_analysis.expected_loss(measured, middle, "substitution") == pytest.approx(3.2)
+    assert curve_analysis.expected_loss(measured, (middle + large.parameters) // 2, "substitution") == pytest.approx(3.1, abs=1e-3)
+    assert curve_analysis.expected_loss(measured, small.parameters, "interpolation") == pytest.approx(4.0)
+    bare = replace(measured, curve=())
     assert curve_analysis.expected_loss(bare, middle, "substitution") is None
 
 
-def test_no_line_joins_a_baseline_across_anchors(told: Chain):
-    cut = curve_analysis.curve(told, "alpha_0")
+def test_no_line_joins_a_baseline_across_anchors(measured: Chain):
+    cut = curve_analysis.curve(measured, "alpha_0")
     assert cut["loss"].tolist()[:2] == [3.6, 3.0]
     assert np.isnan(cut["loss"].tolist()[2])
-    assert curve_analysis.curve(told, "alpha_1")["loss"].tolist()[:2] == [4.0, 4.0]
+    assert curve_analysis.curve(measured, "alpha_1")["loss"].tolist()[:2] == [4.0, 4.0]
 
 
-def test_the_sweep_is_told_by_its_numbers(told: Chain):
-    point = told.curve[0]
-    said = curve_analysis.describe_sweep(told, point)
-    assert "loss of 3.900, **0.100 better than simply using anchor 1** (4.000)" in said
+def test_the_sweep_is_described_by_its_numbers(measured: Chain):
+    point = measured.curve[0]
+    said = curve_analysis.describe_sweep(measured, point)
+    assert "loss of 3.900, **0.100 better than anchor 1 itself** (4.000)" in said
     assert "The best alpha of the sweep, 0.3, is 0.500 better" in said
     assert "Substitution has 3.200, 0.800 better than anchor 1 and 0.300 better than the best alpha" in said
     worse = replace(point, losses=PARAMETERS | {"interpolation": 4.25, "substitution": None}, alphas={"0": 4.1, "1": 4.0})
-    said = curve_analysis.describe_sweep(told, worse)
-    assert "**0.250 worse than simply using anchor 1**" in said
+    said = curve_analysis.describe_sweep(measured, worse)
+    assert "**0.250 worse than anchor 1 itself**" in said
     assert "No alpha of the sweep is better than anchor 1." in said
     assert "Substitution" not in said
 
 
-def test_a_chain_costs_the_same_for_any_number_of_sizes(told: Chain):
-    spent = curve_analysis.costs(told)
+def test_a_chain_costs_the_same_for_any_number_of_sizes(measured: Chain):
+    spent = curve_analysis.costs(measured)
     assert (spent.steps, spent.tokens, spent.seconds) == (2, 4000, 80.0)
     assert spent.direct(6) == (12_000, 240.0)
     assert spent.break_even == 3
     assert "**3 times as much**" in curve_analysis.describe_costs(spent, 6)
-    assert curve_analysis.costs(replace(told, anchors=tuple(replace(anchor, tokens=0) for anchor in told.anchors))) is None
+    assert curve_analysis.costs(replace(measured, anchors=tuple(replace(anchor, tokens=0) for anchor in measured.anchors))) is None
 
 
-def test_new_weights_do_not_squash_the_figure(told: Chain):
-    figure = figures.size_quality(told, size=told.curve[0].target.parameters, expected=3.2, made={"mine": (10_000, 3.3)},
+def test_new_weights_do_not_squash_the_figure(measured: Chain):
+    figure = figures.size_quality(measured, size=measured.curve[0].target.parameters, expected=3.2, made={"mine": (10_000, 3.3)},
                                   method="substitution")
     assert max(max(filter(np.isfinite, trace.y)) for trace in figure.data) < PARAMETERS["random"]
-    assert figures.random_level(told) == PARAMETERS["random"]
+    assert figures.random_level(measured) == PARAMETERS["random"]
     names = [trace.name for trace in figure.data]
     assert names[:len(figures.CURVES)] == [label for label, *_ in figures.CURVES.values()]
-    fewer = figures.size_quality(told, size=10_000, expected=None, made={}, method="substitution", baselines=False)
+    fewer = figures.size_quality(measured, size=10_000, expected=None, made={}, method="substitution", baselines=False)
     assert [trace.name for trace in fewer.data] == ["substitution", "interpolation, default alpha", "anchors"]
 
 
-def test_the_sweep_and_the_ledger_draw_what_was_measured(told: Chain):
-    sweep = figures.alpha_sweep(told, told.curve[0])
+def test_the_sweep_and_the_ledger_draw_what_was_measured(measured: Chain):
+    sweep = figures.alpha_sweep(measured, measured.curve[0])
     assert sweep.data[0].x.tolist() == [0.0, 0.3, 0.5, 1.0]
     assert [note.text for note in sweep.layout.annotations] == ["anchor 1, the smaller one", "anchor 0, the larger one", "substitution"]
-    ledger = figures.ledger(curve_analysis.costs(told), "tokens", 5)
+    ledger = figures.ledger(curve_analysis.costs(measured), "tokens", 5)
     assert ledger.data[0].y.tolist() == [2000, 4000, 6000, 8000, 10_000]
     assert ledger.data[1].y.tolist() == [4000] * 5
 
 
-def test_the_lineage_names_everybody_and_shows_words_as_they_are(told: Chain):
-    drawn = pictures.lineage(told, "<b>owner</b>/teacher", [])
+def test_the_lineage_names_everybody_and_shows_words_as_they_are(measured: Chain):
+    drawn = pictures.lineage(measured, "<b>owner</b>/teacher", [])
     assert drawn.count("<rect") == 3
     assert "<b>" not in drawn
     assert "loss 4.00 · ppl 54.6" in drawn
-    crossed = pictures.lineage(told, "proxy", [], "<i>writer</i> wrote 2,731 texts")
+    crossed = pictures.lineage(measured, "proxy", [], "<i>writer</i> wrote 2,731 texts")
     assert crossed.count("<rect") == 4 and "<i>" not in crossed
     assert ">wrote 2,731 texts<" in crossed and ">bridge<" in crossed

@@ -23,7 +23,7 @@ def made(model: str, torch_bytes: int, int8_bytes: int, top1: float = 0.98) -> E
     return Exported(model, "onnx-int8", "model.int8.onnx", "masked", "bert", 7_000_000, "0" * 12, 256, forms, {}, None)
 
 
-def test_the_student_is_held_against_the_largest_teacher() -> None:
+def test_the_student_is_compared_with_the_largest_teacher() -> None:
     said = exports.headline([made("teacher", 28_000_000, 7_200_000), made("student", 18_400_000, 4_700_000)])
     assert said.startswith("student in int8 takes 4.7 MB, 6.0 times less than the float32 folder of teacher. At 300 blanks")
     assert "98.0% of the time" in said
@@ -38,7 +38,7 @@ def test_a_row_for_each_form() -> None:
     assert {len(row) for row in rows} == {len(exports.HEAD)}
 
 
-def test_weights_that_changed_are_exported_anew(tmp_path: Path) -> None:
+def test_weights_that_changed_are_exported_again(tmp_path: Path) -> None:
     source = save_encoder(tmp_path / "a model", "distilbert")
     entry = catalog.describe(str(source))
     first = exports.export_folder(entry.name, source)

@@ -15,10 +15,10 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the stand-in is
 
 @pytest.fixture
 def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A Linux desktop whose xdg-open writes down what it was asked to open, and refuses a folder called closed."""
+    """A Linux desktop whose xdg-open writes down its argument, and refuses a folder called closed."""
     script = tmp_path / "bin" / "xdg-open"
     script.parent.mkdir()
-    script.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/asked\ncase "$1" in\n*closed) exit 4;;\n'
+    script.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/opened\ncase "$1" in\n*closed) exit 4;;\n'
                       f'*slow) touch {tmp_path}/stays; while [ ! -e {tmp_path}/leave ]; do sleep 0.05; done;;\nesac\n')
     script.chmod(0o755)
     monkeypatch.setattr(sys, "platform", "linux")
@@ -36,7 +36,7 @@ def folder(parent: Path, name: str) -> Path:
 
 def test_it_opens_the_folder(stand_in: Path):
     open_folder(folder(stand_in, "a model; of mine"))
-    assert (stand_in / "asked").read_text() == f"{stand_in}/a model; of mine\n"
+    assert (stand_in / "opened").read_text() == f"{stand_in}/a model; of mine\n"
 
 
 def test_a_file_manager_that_stays_is_not_waited_for(stand_in: Path, monkeypatch: pytest.MonkeyPatch):
@@ -46,7 +46,7 @@ def test_a_file_manager_that_stays_is_not_waited_for(stand_in: Path, monkeypatch
     (stand_in / "leave").touch()
 
 
-def test_a_refusal_is_told(stand_in: Path):
+def test_a_refusal_is_reported(stand_in: Path):
     with pytest.raises(DesktopError, match=r"xdg-open could not open .*closed \(exit status 4\)"):
         open_folder(folder(stand_in, "closed"))
     with pytest.raises(DesktopError, match="not there any more"):

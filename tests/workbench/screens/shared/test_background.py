@@ -10,7 +10,7 @@ from workbench.screens.shared import background
 
 
 @pytest.mark.parametrize("error", [StillhouseError("Not there."), OSError("gone"), KeyError("tokens")], ids=repr)
-def test_after_any_failure_the_question_counts_as_never_asked(error: Exception):
+def test_a_failed_request_is_forgotten(error: Exception):
     future = Future()
     future.set_exception(error)
     question = Mock(return_value=future)

@@ -17,9 +17,9 @@ def test_tokens_that_look_like_markup_are_shown_as_they_are():
 
 
 def table(**curves: list[float]) -> pd.DataFrame:
-    """Curves by ``arm__name``, with "/" written as "_per_"; steps from 1."""
-    rows = [(arm, name.replace("_per_", "/"), step, value) for key, values in curves.items() for arm, _, name in [key.partition("__")]
-            for step, value in enumerate(values, 1)]
+    """Curves by ``variant__name``, with "/" written as "_per_"; steps from 1."""
+    rows = [(variant, name.replace("_per_", "/"), step, value) for key, values in curves.items()
+            for variant, _, name in [key.partition("__")] for step, value in enumerate(values, 1)]
     return pd.DataFrame(rows, columns=["arm", "name", "step", "value"])
 
 
@@ -67,7 +67,7 @@ def test_long_curves_are_drawn_under_their_average():
     assert np.ptp(np.asarray(average.y)[20:]) < 1.0
 
 
-def test_an_evaluation_shows_both_arms_and_the_teachers_level():
+def test_an_evaluation_shows_both_variants_and_the_teachers_level():
     curves = table(student__eval_per_perplexity=[90, 30], control__eval_per_perplexity=[90, 40])
     figure = charts.evaluation(curves, "eval/perplexity", teacher=20)
     assert [each.name for each in figure.data] == ["student", "control"]

@@ -51,7 +51,7 @@ def test_an_address_older_than_the_widget_sets_nothing() -> None:
             assert word(test.run()) == moved and test.query_params["word"] == moved
 
 
-def test_the_page_opened_anew_shows_what_it_showed_last_or_what_the_link_says() -> None:
+def test_the_page_opened_again_shows_what_it_showed_last_or_what_the_link_says() -> None:
     test = page(word=FIRST)
     test.text_input[0].set_value(SECOND).run()
 

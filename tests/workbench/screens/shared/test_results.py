@@ -20,7 +20,7 @@ def test_the_table_says_what_was_measured_on_how_much():
     assert rows[-1] == ["sentiment accuracy", "85.0% ± 3.5%", "78.7% ± 3.5%", "400 reviews (± 95% CI, normal approximation)"]
 
 
-def test_a_student_that_lost_to_its_control_is_told_so():
+def test_a_student_that_lost_to_its_control_is_reported():
     said = results.verdict({"student_after": examples.measured(0.6), "control": examples.measured(0.2)})
     assert said.startswith("Compared with the control")
     assert "held-out perplexity: 36.6 against 24.53, worse" in said
@@ -41,7 +41,7 @@ def test_shares_of_tokens_differ_by_chance_too(tokens: int, said: str):
 def test_without_a_control_nothing_is_claimed_for_the_teacher():
     said = results.verdict({"student_before": examples.measured(4.0), "student_after": examples.measured(0.2)})
     assert "before training" in said
-    assert "does not show what the teacher added" in said
+    assert "the teacher's contribution is not isolated" in said
     assert results.verdict({"teacher": examples.measured(0.0)}) == ""
 
 
@@ -70,12 +70,12 @@ def test_progress_in_words():
 def test_scoring_says_whom_and_how_far():
     store = Store()
     run = examples.running(store)
-    told = {"name": "retention", "who": "student", "task": "imdb", "seed": 42, "done": 3, "total": 18}
+    event = {"name": "retention", "who": "student", "task": "imdb", "seed": 42, "done": 3, "total": 18}
     store.record(run.id, Process.current(), [], [], Progress("retention", "student", 400, 400))
-    assert results.progress_text(store.run(run.id), [Event(1, "phase", told, 0.0)]) == "Scoring the student on a labelled task, 4 of 18 …"
+    assert results.progress_text(store.run(run.id), [Event(1, "phase", event, 0.0)]) == "Scoring the student on a labelled task, 4 of 18 …"
 
 
-def test_a_task_is_told_in_shares_of_its_items() -> None:
+def test_a_task_is_reported_in_shares_of_its_items() -> None:
     before, after = ({"accuracy": value, "stderr": 0.02, "items": 500, "majority_share": 0.52, "recall_good": value}
                      for value in (0.5, 0.8))
     head, rows = results.result_table({"student_before": before, "student_after": after})
@@ -84,8 +84,8 @@ def test_a_task_is_told_in_shares_of_its_items() -> None:
                     ["most frequent label", "52.0%", "52.0%", "500 items"]]
     said = results.verdict({"student_before": before, "student_after": after})
     assert "accuracy: 80.0% against 50.0%, better" in said and "teacher" not in said and "frequent" not in said
-    taught = results.verdict({"teacher": after, "student_before": before, "student_after": before | {"accuracy": 0.53}})
-    assert "no difference beyond chance" in taught and "does not show what the teacher added" in taught
+    said = results.verdict({"teacher": after, "student_before": before, "student_after": before | {"accuracy": 0.53}})
+    assert "no difference beyond chance" in said and "the teacher's contribution is not isolated" in said
 
 
 def test_what_is_measured_on_blanks_is_called_so():

@@ -22,13 +22,13 @@ def run(store: Store) -> Run:
     return store.create_run(DistillConfig())
 
 
-def log(store: Store, run: Run, steps: range, value: float, arm: str = "student") -> None:
-    store.log_metrics(run.id, [(arm, step, "loss", value) for step in steps])
+def log(store: Store, run: Run, steps: range, value: float, variant: str = "student") -> None:
+    store.log_metrics(run.id, [(variant, step, "loss", value) for step in steps])
 
 
-def curve(curves: Curves, store: Store, run: Run, arm: str = "student") -> dict[int, float]:
+def curve(curves: Curves, store: Store, run: Run, variant: str = "student") -> dict[int, float]:
     table = curves.fetch(store, run.id)
-    chosen = table[table["arm"] == arm]
+    chosen = table[table["arm"] == variant]
     return dict(zip(chosen["step"], chosen["value"], strict=True))
 
 
@@ -58,20 +58,20 @@ def test_a_control_that_begins_later_leaves_the_student_alone(store: Store, run:
     curves = Curves()
     log(store, run, range(1, 6), 1.0)
     curve(curves, store, run)
-    log(store, run, range(1, 3), 3.0, arm="control")
+    log(store, run, range(1, 3), 3.0, variant="control")
     assert len(curve(curves, store, run)) == 5
     assert curve(curves, store, run, "control") == {1: 3.0, 2: 3.0}
 
 
-def test_a_model_that_is_not_there_is_asked_for_once(monkeypatch: pytest.MonkeyPatch, fresh_streamlit_caches: None):
-    asked = []
+def test_a_model_that_is_not_there_is_looked_up_once(monkeypatch: pytest.MonkeyPatch, fresh_streamlit_caches: None):
+    calls = []
 
     def describe(reference: str, store: Store):
-        asked.append(reference)
+        calls.append(reference)
         raise ModelNotFoundError(f"There is no '{reference}'.")
 
     monkeypatch.setattr(state.references, "describe", describe)
     for _ in range(2):
         with pytest.raises(ModelNotFoundError, match="There is no 'nothing'"):
             state.describe("nothing")
-    assert asked == ["nothing"]
+    assert calls == ["nothing"]
