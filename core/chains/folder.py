@@ -157,10 +157,12 @@ class Chain:
         solved = solve(parameters, small.dimensions, large.dimensions, self.sizer)
         if solved in (small.dimensions, large.dimensions):
             return solved
-        near = [shape for shape in valid_shapes(small.dimensions, large.dimensions, self.sizer)
-                if abs(self.sizer(shape) - parameters) <= NEAR * parameters and self.expected(shape) is not None]
-        return min(near, default=solved, key=lambda shape: (
-            round(min(self.expected(shape), self._anchor_loss(small)), 3), abs(self.sizer(shape) - parameters)))
+        near = [(loss, shape) for shape in valid_shapes(small.dimensions, large.dimensions, self.sizer)
+                if abs(self.sizer(shape) - parameters) <= NEAR * parameters and (loss := self.expected(shape)) is not None]
+        if not near:
+            return solved
+        ceiling = self._anchor_loss(small)
+        return min(near, key=lambda each: (round(min(each[0], ceiling), 3), abs(self.sizer(each[1]) - parameters)))[1]
 
     def runs(self, number: int) -> list[range]:
         """The blocks of anchor `number` that each block of the next one speaks for."""
@@ -242,8 +244,10 @@ def open_chain(reference: str) -> Chain:
 def anchor_folder(reference: str) -> Path | None:
     """The model folder of ``CHAIN:NUMBER``; None for anything else. Raises ModelNotFoundError for a number that it lacks."""
     found = re.fullmatch(r"(.+):(\d+)", reference, re.DOTALL)
-    path = found and (house_chains().get(found[1]) or Path(found[1]).expanduser())
-    if not path or not (path / FILE).is_file():
+    if found is None:
+        return None
+    path = house_chains().get(found[1]) or Path(found[1]).expanduser()
+    if not (path / FILE).is_file():
         return None
     chain = open_chain(found[1])
     if int(found[2]) >= len(chain.anchors):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from core.data.chat_template import Message, render
 from core.errors import ConfigError
+from core.models.vocabulary import decode_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -118,7 +119,7 @@ class Detokenizer:
         return self._decode()[len(self._known_text):]
 
     def _decode(self) -> str:
-        return self._tokenizer.decode(self._window, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return decode_text(self._tokenizer, self._window, skip_special_tokens=True, clean_up_tokenization_spaces=False)
 
 
 def _settled(text: str) -> str:

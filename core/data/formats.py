@@ -68,7 +68,7 @@ def to_row(record: Mapping[str, Any], columns: tuple[str, ...], where: str) -> R
                         "Complete that row, or remove it.")
     values = [_parsed(record[name], name, where) for name in columns]
     if len(columns) == 2:
-        return _exchange(*values, columns, where)
+        return _exchange(values[0], values[1], columns, where)
     if isinstance(values[0], list):
         return _conversation(values[0], where)
     text = _text(values[0], f"{where}: '{columns[0]}'")

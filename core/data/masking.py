@@ -82,32 +82,42 @@ class Masker:
         # Gumbel noise turns the largest keys into a draw without replacement in proportion to the weights.
         noise = rng.gumbel(size=ids.shape)
         budget = math.ceil(self.spec.mlm_probability * countable.sum())
-        words = self._begins_word is not None
-        chosen = self._whole_words(ids, log_weight, noise, budget) if words else _largest(log_weight + noise, budget)
+        if self._begins_word is None:
+            chosen = _largest(log_weight + noise, budget)
+        else:
+            chosen = _whole_words(self._begins_word[ids], log_weight, noise, budget)
         fate = rng.random(ids.shape)
         masked = np.where(chosen & (fate < self.spec.mask_replace_prob), self.mask_token, ids)
         swapped = chosen & (fate >= self.spec.mask_replace_prob) & (fate < self.spec.mask_replace_prob + self.spec.random_replace_prob)
         masked[swapped] = rng.choice(self._ordinary, size=int(swapped.sum()))
         return Masked(masked, chosen)
 
-    def _whole_words(self, ids: np.ndarray, log_weight: np.ndarray, noise: np.ndarray, budget: int) -> np.ndarray:
-        candidate = np.isfinite(log_weight)
-        begins = self._begins_word[ids] | ~candidate
-        begins[:, 0] = True
-        begins[:, 1:] |= ~candidate[:, :-1]  # what follows a special token is no continuation
-        word = np.cumsum(begins.ravel()) - 1  # number of the word that each position belongs to
-        lengths = np.bincount(word, weights=candidate.ravel())
-        totals = np.bincount(word, weights=np.where(candidate, np.exp(log_weight), 0.0).ravel())
-        with np.errstate(divide="ignore", invalid="ignore"):
-            keys = np.log(totals / lengths) + noise.ravel()[np.flatnonzero(begins)]
-        keys[lengths == 0] = -np.inf
-        order = np.argsort(-keys)
-        within = np.cumsum(lengths[order]) <= budget
-        taken = np.zeros(len(keys), dtype=bool)
-        taken[order[within & np.isfinite(keys[order])]] = True
-        if not taken.any() and np.isfinite(keys[order[0]]):
-            taken[order[0]] = True  # a batch of one long word still has a target
-        return taken[word].reshape(ids.shape) & candidate
+
+def _whole_words(begins_word: np.ndarray, log_weight: np.ndarray, noise: np.ndarray, budget: int) -> np.ndarray:
+    """Return which positions (B, T) to predict: those of whole words.
+
+    Args:
+        begins_word: (B, T) bool; whether the token at a position begins a word.
+        log_weight, noise: (B, T); see `Masker.mask`.
+        budget: positions.
+    """
+    candidate = np.isfinite(log_weight)
+    begins = begins_word | ~candidate
+    begins[:, 0] = True
+    begins[:, 1:] |= ~candidate[:, :-1]  # what follows a special token is no continuation
+    word = np.cumsum(begins.ravel()) - 1  # number of the word that each position belongs to
+    lengths = np.bincount(word, weights=candidate.ravel())
+    totals = np.bincount(word, weights=np.where(candidate, np.exp(log_weight), 0.0).ravel())
+    with np.errstate(divide="ignore", invalid="ignore"):
+        keys = np.log(totals / lengths) + noise.ravel()[np.flatnonzero(begins)]
+    keys[lengths == 0] = -np.inf
+    order = np.argsort(-keys)
+    within = np.cumsum(lengths[order]) <= budget
+    taken = np.zeros(len(keys), dtype=bool)
+    taken[order[within & np.isfinite(keys[order])]] = True
+    if not taken.any() and np.isfinite(keys[order[0]]):
+        taken[order[0]] = True  # a batch of one long word still has a target
+    return taken[word].reshape(begins_word.shape) & candidate
 
 
 def has_blank(text: str) -> bool:

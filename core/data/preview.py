@@ -66,7 +66,7 @@ def _texts(ids: list[int], tokenizer: PreTrainedTokenizerBase) -> list[str]:
     detokenizer = Detokenizer(tokenizer)
     for token_id in ids:
         if token_id in special:
-            texts.append(detokenizer.flush() + tokenizer.convert_ids_to_tokens(token_id))
+            texts.append(detokenizer.flush() + tokenizer.convert_ids_to_tokens([token_id])[0])
             detokenizer = Detokenizer(tokenizer)
         else:
             texts.append(detokenizer.push(token_id))

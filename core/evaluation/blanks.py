@@ -21,7 +21,7 @@ from core.models.architectures import architecture_of
 from core.models.catalog import LoadedModel
 from core.models.compatibility import require_compatible, same_vocabulary
 from core.models.forward import eval_mode
-from core.models.vocabulary import unpadded_width
+from core.models.vocabulary import decode_text, unpadded_width
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -85,7 +85,7 @@ def fill_blanks(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text
     """
     shares = blank_logits(model, tokenizer, text).softmax(-1)  # (N, V)
     values, tokens = shares.topk(min(count, shares.shape[1]))  # (N, count)
-    return [[Fill(tokenizer.decode([token]).strip(), value) for token, value in zip(row, numbers, strict=True)]
+    return [[Fill(decode_text(tokenizer, [token]).strip(), value) for token, value in zip(row, numbers, strict=True)]
             for row, numbers in zip(tokens.tolist(), values.tolist(), strict=True)]
 
 
@@ -176,14 +176,14 @@ def _first(tokenizer: PreTrainedTokenizerBase, log: torch.Tensor, count: int) ->
     """Return text and number of the most likely tokens. Of tokens that read the same, with and without a space before, the likelier one."""
     found: dict[str, int] = {}
     for number in log.topk(min(3 * count, len(log))).indices.tolist():
-        found.setdefault(tokenizer.decode([number]).strip(), number)
+        found.setdefault(decode_text(tokenizer, [number]).strip(), number)
     return list(found.items())[:count]
 
 
 def _number(tokenizer: PreTrainedTokenizerBase, token: str) -> int | None:
     """Return the token of another tokenizer that reads the same, as a word of its own where it has one."""
     spelled = [tokenizer(f"{space}{token}", add_special_tokens=False, verbose=False)["input_ids"] for space in (" ", "")]
-    return next((ids[0] for ids in spelled if len(ids) == 1 and tokenizer.decode(ids).strip() == token), None)
+    return next((ids[0] for ids in spelled if len(ids) == 1 and decode_text(tokenizer, ids).strip() == token), None)
 
 
 def _place(log: torch.Tensor, number: int | None) -> Place | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import CompatibilityError, DataError
 from core.evaluation.blanks import check_finite
+from core.models.architectures import label_names
 from core.models.forward import eval_mode, max_positions, uses_token_types
 
 if TYPE_CHECKING:
@@ -42,12 +43,12 @@ def class_probabilities(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBa
         logits = model(**inputs).logits[0].float().cpu()  # (C,)
     check_finite(logits)
     shares = logits.sigmoid() if model.config.problem_type == "multi_label_classification" else logits.softmax(-1)
-    return [ClassShare(str(model.config.id2label[number]), share) for number, share in enumerate(shares.tolist())]
+    return [ClassShare(label, share) for label, share in zip(label_names(model.config), shares.tolist(), strict=True)]
 
 
 def encode_text(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str, pair: str | None = None) -> dict[str, Any]:
     """Return what the model reads of a text, or of two: tensors (1, T) on its device. Raises as `class_probabilities`."""
-    if model.config.num_labels < 2:
+    if len(label_names(model.config)) < 2:
         raise CompatibilityError("The model gives a single number.", "A model that tells at least two classes apart was expected.",
                                  "Choose another model.")
     if not text.strip():

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -40,7 +40,9 @@ TOP_K_SHOWN = 3  # fills that a sample shows
 class Objective(Protocol):
     """What the trainer and the experiment ask of an objective."""
 
-    name: architectures.Objective
+    @property
+    def name(self) -> architectures.Objective:
+        """What the model predicts."""
 
     def batches(self, blocks: Sequence[dict[str, Tensor]], draw: StepSeed) -> list[Batch]:
         """Return the forward passes of one optimiser step.
@@ -65,7 +67,7 @@ class Causal:
     """The next token."""
 
     tokenizer: Any
-    name = "causal"
+    name: ClassVar[architectures.Objective] = "causal"
 
     def batches(self, blocks: Sequence[dict[str, Tensor]], draw: StepSeed) -> list[Batch]:
         return causal_lm_batches(blocks, draw)
@@ -94,7 +96,7 @@ class MaskedLanguage:
     tokenizer: Any
     masker: Masker
     compared: str = "all"
-    name = "masked"
+    name: ClassVar[architectures.Objective] = "masked"
 
     @classmethod
     def of(cls, spec: MaskingSpec, losses: LossSpec, tokenizer: Any, train: Blocks) -> MaskedLanguage:
@@ -110,12 +112,11 @@ class MaskedLanguage:
         real = ids != padding_id(self.tokenizer)
         hard = np.where(masked.chosen, weights, 0)
         soft = hard if self.compared == "masked" else real
-        whole = Batch(input_ids=torch.from_numpy(masked.input_ids), attention_mask=torch.from_numpy(real.astype(np.int64)),
-                      targets=torch.from_numpy(ids), soft=torch.from_numpy(soft.astype(np.float32)),
-                      hard=torch.from_numpy(hard.astype(np.float32)))
         sizes, device = [len(each["input_ids"]) for each in blocks], blocks[0]["input_ids"].device
-        cut = {name: part.to(device).split(sizes) for name, part in whole.items()}
-        return [Batch(**{name: parts[number] for name, parts in cut.items()}) for number in range(len(blocks))]
+        parts = (torch.from_numpy(whole).to(device).split(sizes) for whole in (
+            masked.input_ids, real.astype(np.int64), ids, soft.astype(np.float32), hard.astype(np.float32)))
+        return [Batch(input_ids=inputs, attention_mask=attention, targets=targets, soft=soft_weights, hard=hard_weights)
+                for inputs, attention, targets, soft_weights, hard_weights in zip(*parts, strict=True)]
 
     def measure(self, model: Any, blocks: Blocks, teacher: Any, *, batch_size: int, device: torch.device,
                 dtype: torch.dtype) -> dict[str, float]:

@@ -169,7 +169,8 @@ def _rounds(models: Mapping[str, Forward], inputs: tuple[Tensor, Tensor], budget
         models[name](*inputs)
         return clock() - began
 
-    names, taken = list(models), {name: [] for name in models}
+    names = list(models)
+    taken: dict[str, list[float]] = {name: [] for name in names}
     began = clock()
     for name in names:
         for _ in range(WARM_UP):

@@ -122,8 +122,9 @@ class Estimate:
 
         What releases up to 0.1.0 stored names no method: an interval over seeds was two standard errors wide to either side.
         """
-        old = "method" not in plain and plain.get("low") is not None
-        return cls(**({"method": "two_standard_errors", "over": "seeds"} if old else {}), **plain)
+        if "method" not in plain and plain.get("low") is not None:
+            plain = {"method": "two_standard_errors", "over": "seeds", **plain}
+        return cls(**plain)
 
     @property
     def margin(self) -> float | None:

@@ -13,7 +13,7 @@ from core.evaluation.blanks import blank_logits
 from core.models.architectures import architecture_of
 from core.models.chunking import chunks
 from core.models.forward import last_hidden, log_softmax, output_head
-from core.models.vocabulary import vocabulary_size
+from core.models.vocabulary import decode_text, vocabulary_size
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -107,13 +107,14 @@ def next_token_logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
         DataError: there is no blank for a model that fills them.
     """
     if architecture_of(model.config).objective == "masked":
+        assert isinstance(conversation, str), "a masked model reads one text"
         last = blank_logits(model, tokenizer, conversation)[0]
     else:
         token_ids = fit_prompt(tokenizer, conversation, context_length(model), 1).token_ids
         with torch.inference_mode():
             last = output_head(model)(_last_states(model, token_ids, 1))[0].float().cpu()
     logits, order = last[: vocabulary_size(tokenizer)].sort(descending=True)  # (V,)
-    return NextToken([tokenizer.decode([token_id]) for token_id in order[:count].tolist()], logits.tolist())
+    return NextToken([decode_text(tokenizer, [token_id]) for token_id in order[:count].tolist()], logits.tolist())
 
 
 @torch.inference_mode()
@@ -130,7 +131,7 @@ def _log_probabilities(model: PreTrainedModel, states: torch.Tensor, vocabulary:
 
 def _leading(tokenizer: PreTrainedTokenizerBase, log_probabilities: torch.Tensor) -> list[list[Candidate]]:
     values, token_ids = log_probabilities.topk(min(LEADING, log_probabilities.shape[-1]), dim=-1)  # (N, 5)
-    return [[Candidate(tokenizer.decode([token_id]), probability) for token_id, probability in zip(ids, row, strict=True)]
+    return [[Candidate(decode_text(tokenizer, [token_id]), probability) for token_id, probability in zip(ids, row, strict=True)]
             for ids, row in zip(token_ids.tolist(), values.exp().tolist(), strict=True)]
 
 

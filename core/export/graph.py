@@ -63,6 +63,7 @@ def to_onnx(model: PreTrainedModel, task: Task, inputs: tuple[str, ...]) -> onnx
                 dynamic_shapes={"values": tuple({0: "batch", 1: "length"} for _ in inputs)})
         except (torch.onnx.OnnxExporterError, torch.onnx.errors.UnsupportedOperatorError) as error:
             raise _refusal(model, error) from error
+    assert program is not None, "the dynamo exporter returns its program"
     proto = program.model_proto
     _strip(proto)
     return proto

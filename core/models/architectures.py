@@ -19,15 +19,16 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from core.errors import ConfigError, CorruptModelError, UnsupportedModelError
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
     from transformers import PreTrainedConfig, PreTrainedModel
 
-
+ModelT = TypeVar("ModelT", bound="nn.Module")
 Objective = Literal["causal", "masked"]
 
 
@@ -321,24 +322,43 @@ def with_dropout(config: PreTrainedConfig, rate: float | None) -> PreTrainedConf
     return result
 
 
+def label_names(config: PreTrainedConfig) -> list[str]:
+    """Return what a classifier calls its classes, in the order of its outputs; empty for a configuration without classes."""
+    names = {int(number): str(name) for number, name in (config.id2label or {}).items()}
+    return [names[number] for number in sorted(names)]
+
+
 def is_tied(model: PreTrainedModel) -> bool:
     """Return whether the output head shares the token embedding's matrix."""
-    return model.get_input_embeddings().weight.data_ptr() == model.get_output_embeddings().weight.data_ptr()
+    embeddings, head = (module.get_parameter("weight") for module in (model.get_input_embeddings(), model.get_output_embeddings()))
+    return embeddings.data_ptr() == head.data_ptr()
 
 
 def plain_model(model: nn.Module) -> PreTrainedModel:
     """Return the language model inside wrappers for several devices, for compilation and for adapters."""
     from accelerate.utils import extract_model_from_parallel
     from peft import PeftModel
+    from transformers import PreTrainedModel
 
-    model = extract_model_from_parallel(model, keep_torch_compile=False)
-    return model.get_base_model() if isinstance(model, PeftModel) else model
+    inner = extract_model_from_parallel(model, keep_torch_compile=False)
+    plain = inner.get_base_model() if isinstance(inner, PeftModel) else inner
+    assert isinstance(plain, PreTrainedModel)
+    return plain
+
+
+def on_device(model: ModelT, device: torch.device | str) -> ModelT:
+    """Return the model, moved to a device; transformers wraps `to` so that its annotation does not say what it takes."""
+    return model.to(device)
 
 
 def blocks(model: nn.Module) -> nn.ModuleList:
     """Return the model's blocks, first to last."""
-    model = plain_model(model)
-    return model.get_submodule(architecture_of(model.config).blocks)
+    from torch import nn
+
+    plain = plain_model(model)
+    found = plain.get_submodule(architecture_of(plain.config).blocks)
+    assert isinstance(found, nn.ModuleList)
+    return found
 
 
 @contextmanager

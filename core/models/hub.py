@@ -72,7 +72,7 @@ def inspect(repository: str) -> RemoteModel:
     with _explained(repository):
         api = HfApi()
         info = api.model_info(repository, files_metadata=True)
-        files = _wanted({file.rfilename: file.size or 0 for file in info.siblings}, repository)
+        files = _wanted({file.rfilename: file.size or 0 for file in info.siblings or ()}, repository)
         config = json.loads(Path(hf_hub_download(repository, "config.json")).read_text(encoding="utf-8"))
         check_config(config, repository)
         metadata = api.get_safetensors_metadata(repository)

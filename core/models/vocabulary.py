@@ -1,7 +1,8 @@
-"""How many logits stand for tokens: families pad their embeddings beyond the tokenizer."""
+"""How many logits stand for tokens, since families pad their embeddings beyond the tokenizer; and what one sequence of tokens reads."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -13,3 +14,14 @@ def vocabulary_size(tokenizer: Any) -> int:
 def unpadded_width(tokenizer: Any, *models: Any) -> int:
     """Logits that count wherever `models` are trained or compared: families pad their embeddings beyond the tokenizer."""
     return min(vocabulary_size(tokenizer), *(model.get_output_embeddings().weight.shape[0] for model in models))
+
+
+def decode_text(tokenizer: Any, token_ids: Sequence[int], **options: bool) -> str:
+    """Return the text of one sequence of tokens: `decode` itself is typed as if it might be a batch.
+
+    Args:
+        options: of the tokenizer's `decode`.
+    """
+    text = tokenizer.decode(token_ids, **options)
+    assert isinstance(text, str)
+    return text

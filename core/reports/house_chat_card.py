@@ -77,6 +77,7 @@ def _reading_speed(model: Any, blocks: Blocks) -> float:
 def card(metrics: dict[str, Any], stages: dict[str, ExperimentConfig], minutes: float) -> str:
     """Return the text of README.md."""
     fresh = next(iter(stages.values())).student.from_scratch
+    assert fresh is not None, "house models are built from nothing"
     made = "\n".join(stage(recipe, config) for recipe, config in stages.items())
     header = yaml.safe_dump({"library_name": "transformers", "license": "apache-2.0", "language": "en", "pipeline_tag": "text-generation",
                              "tags": ["stillhouse"]}, sort_keys=False)
@@ -133,6 +134,7 @@ Small and narrow: it repeats what reviewers write, invents films and people, and
 def stage(recipe: str, config: ExperimentConfig) -> str:
     """Describe a training in one line: its command, its tokens, its optimiser."""
     train, data = config.train, config.data
+    assert train.max_steps is not None, "the recipes of house models set their steps"
     tokens = train.max_steps * train.per_device_train_batch_size * data.block_length
     return (f"- `python -m workbench distill {recipe}`: {train.max_steps:,} steps of {train.per_device_train_batch_size} blocks of "
             f"{data.block_length} tokens ({tokens / 1e6:.1f} million tokens), AdamW, peak learning rate {train.learning_rate:g}, "

@@ -67,6 +67,7 @@ def masked_metrics(loaded: LoadedModel, spec: DataSpec) -> dict[str, float]:
 def card(metrics: dict[str, Any], recipe: str, config: ExperimentConfig, minutes: float) -> str:
     """Return the text of README.md."""
     fresh = config.student.from_scratch
+    assert fresh is not None, "house models are built from nothing"
     header = yaml.safe_dump({"library_name": "transformers", "license": "apache-2.0", "language": "en", "pipeline_tag": "fill-mask",
                              "tags": ["stillhouse"]}, sort_keys=False)
     rows = [("Parameters", f"{metrics['parameters']:,}, of which {metrics['embeddings']:,} are embeddings (tied)"),
@@ -75,6 +76,7 @@ def card(metrics: dict[str, Any], recipe: str, config: ExperimentConfig, minutes
             *((f"Fine-tuned sentiment accuracy, {title}",
                f"{mean(metrics[f'accuracy_{task}']):.1%} ± {standard_error(metrics[f'accuracy_{task}']):.1%} over seeds, "
                f"{metrics[f'items_{task}']:,} reviews (± {_error(metrics, task):.1%} for their number)") for task, title in TASKS.items())]
+    reach = _reach(metrics, config.data.block_length, fresh.positions)
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)
     samples = "\n".join(f"| {sentence} | {', '.join(f'{fill.token} {fill.probability:.0%}' for fill in fills)} |"
                         for sentence, fills in metrics["samples"])
@@ -115,15 +117,15 @@ for validation, 5% for this card, by hash of the text.
 
 ## Limits
 
-Small and narrow: it knows how film reviews are written, in English, and little else.{_reach(metrics, config)}
+Small and narrow: it knows how film reviews are written, in English, and little else.{reach}
 """
 
 
-def _reach(metrics: dict[str, Any], config: ExperimentConfig) -> str:
+def _reach(metrics: dict[str, Any], trained: int, reads: int) -> str:
     """Return what becomes of a model that can read more tokens than it was trained on; nothing where the two are the same."""
     if "longest" not in metrics:
         return ""
-    trained, reads, longest = config.data.block_length, config.student.from_scratch.positions, metrics["longest"]
+    longest = metrics["longest"]
     return (f" It reads {reads} tokens\nat once and was trained on {trained}. In blocks of {reads} tokens its masked accuracy is "
             f"{longest['masked_accuracy']:.1%}\nand its masked perplexity {longest['perplexity']:.1f}.")
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from core.config import DataSpec, FineTuneConfig, TaskSpec
 from core.data import movie_reviews
 from core.errors import CompatibilityError, ConfigError, DataError, StillhouseError
+from core.models.architectures import Objective
 from core.models.catalog import LoadedModel, ModelEntry
 from core.recipes import parse_recipe
 from core.tasks.data import headline_metric, task_spec
@@ -52,14 +53,22 @@ def default_tasks(entry: ModelEntry) -> list[str | TaskSpec]:
     """
     if entry.task in ("causal", "masked"):
         return [LANGUAGE]
-    try:
-        recorded = parse_recipe(json.loads((entry.path / "stillhouse.json").read_text(encoding="utf-8"))["config"])
-    except (OSError, ValueError, KeyError, TypeError, StillhouseError):
-        recorded = None
-    if not isinstance(recorded, FineTuneConfig):
+    recorded = _recorded_task(entry)
+    if recorded is None:
         raise ConfigError(f"'{entry.name}' does not say what it was fine-tuned on.", "A model of a run of this project records it.",
                           "Name it: --tasks house, or a file, or a hub dataset as nyu-mll/glue:sst2")
-    return [recorded.task]
+    return [recorded]
+
+
+def _recorded_task(entry: ModelEntry) -> TaskSpec | None:
+    """Return the task that a model was fine-tuned on, from the record in its folder; None where there is none."""
+    if entry.path is None:
+        return None
+    try:
+        config = parse_recipe(json.loads((entry.path / "stillhouse.json").read_text(encoding="utf-8"))["config"])
+    except (OSError, ValueError, KeyError, TypeError, StillhouseError):
+        return None
+    return config.task if isinstance(config, FineTuneConfig) else None
 
 
 def check(name: str, entry: ModelEntry, task: str | TaskSpec) -> None:
@@ -151,10 +160,12 @@ def _language(name: str, loaded: LoadedModel, source: str, count: int, block_len
     from core.evaluation.language import evaluate_language
     from core.evaluation.masked import evaluate_masked
 
-    objective = loaded.entry.task
+    objective: Objective = "masked" if loaded.entry.task == "masked" else "causal"
     model, tokenizer = loaded.model, loaded.tokenizer
     spec = DataSpec(source=source, block_length=block_length)
     blocks: Blocks = held_out_blocks(spec, tokenizer, objective).take(count)
-    shared = {"tokenizer": tokenizer, "batch_size": BATCH, "device": model.device, "dtype": model.dtype}
-    metrics = evaluate_masked(model, blocks, **shared) if objective == "masked" else evaluate_language(model, blocks, **shared)
+    if objective == "masked":
+        metrics = evaluate_masked(model, blocks, tokenizer=tokenizer, batch_size=BATCH, device=model.device, dtype=model.dtype)
+    else:
+        metrics = evaluate_language(model, blocks, tokenizer=tokenizer, batch_size=BATCH, device=model.device, dtype=model.dtype)
     return Measurement(name, LANGUAGE, "perplexity", int(metrics["tokens"]), f"tokens in blocks of {block_length}", metrics)

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from core.config import BridgeConfig, ChainConfig, ExperimentConfig, FineTuneConfig, LossSpec, Ramp
+from core.config import BridgeConfig, ChainConfig, ExperimentConfig, FineTuneConfig, LossSpec, Ramp, TaskSpec, TrainSpec
 from core.data.movie_reviews import HOUSE, HOUSE_SOURCES
 from core.evaluation.statistics import interval_words, normal_interval
 from core.events import CONTROL, STUDENT, STUDENT_AFTER
@@ -141,7 +141,11 @@ def _task_summary(config: ExperimentConfig, report: RunReport) -> str:
     student, teacher, data = report.student, report.teacher, report.data
     assert isinstance(data, TaskSummary)
     what = f"A classifier ({', '.join(data.labels)})" if data.labels else "A model that answers questions by a span of a context,"
-    taught = f", distilled from {_shown(teacher.name)} ({teacher.parameters:,} parameters)" if _is_distilled(config, STUDENT) else ""
+    taught = ""
+    if _is_distilled(config, STUDENT):
+        assert teacher is not None, "a distilled model has a teacher"
+        taught = f", distilled from {_shown(teacher.name)} ({teacher.parameters:,} parameters)"
+    assert student.started is not None, "a model for a task starts from a pretrained one"
     return (f"{what} of {student.layers} blocks and {student.parameters:,} parameters: {_shown(student.started)}, fine-tuned with "
             f"Stillhouse on {data.task}{taught}.{' ' + config.description if config.description else ''}")
 
@@ -190,7 +194,7 @@ def _making(config: ExperimentConfig, report: RunReport, variant: str) -> str:
         facts.append(f"Adapters: of rank {lora.rank}, {student.trainable_parameters:,} parameters, trained and then merged.")
     facts.append(f"Loss: {'hard labels only.' if variant == CONTROL else describe_losses(config.losses)}")
     if isinstance(config, FineTuneConfig):
-        return "\n".join(f"- {fact}" for fact in (*facts, *_task_making(config, report)))
+        return "\n".join(f"- {fact}" for fact in (*facts, *_task_making(config.task, config.train, report)))
     assert isinstance(data, CorpusSummary)
     facts.append(f"Data: {_shown(config.data.source)}, {data.documents:,} documents in {data.blocks:,} blocks of "
                  f"{config.data.block_length} tokens.")
@@ -240,12 +244,12 @@ def methods_section(config: ExperimentConfig, variant: str) -> str:
                      for identifier, what in cited(config, variant).items()) or "Training on text, or on labels, alone."
 
 
-def _task_making(config: ExperimentConfig, report: RunReport) -> list[str]:
-    data, train = report.data, config.train
+def _task_making(task: TaskSpec, train: TrainSpec, report: RunReport) -> list[str]:
+    data = report.data
     assert isinstance(data, TaskSummary)
     step = train.per_device_train_batch_size * train.gradient_accumulation_steps
     return [f"Data: {data.task}, {data.train_items:,} training items and {data.items:,} measured on, at most "
-            f"{config.task.max_length} tokens of each" + (" window." if data.kind == "question_answering" else "."),
+            f"{task.max_length} tokens of each" + (" window." if data.kind == "question_answering" else "."),
             f"Training: {report.tokens:,} tokens, {step} items a step, AdamW with peak learning rate {train.learning_rate:g}, "
             f"{train.lr_scheduler_type} decay, seed {train.seed}."]
 

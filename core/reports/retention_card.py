@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 from core.evaluation.speed import ModelSpeed
@@ -195,7 +196,7 @@ class Card:
 
     def faster(self, row: Row) -> Estimate | None:
         """Return how much faster than the teacher a row is, as a fraction: 0.6 is 60% faster."""
-        return row.speed and row.speed.faster.map(lambda ratio: ratio - 1)
+        return None if row.speed is None else row.speed.faster.map(lambda ratio: ratio - 1)
 
     def predicted_faster(self, row: Row) -> float | None:
         """Return the same as the operations of both predict it."""
@@ -208,13 +209,13 @@ class Card:
 
     def retained(self, row: Row, task: str) -> Estimate | None:
         """Return the share of the teacher's score on a task, with the interval over paired seeds."""
-        own, teachers = row.of_task(task), self.teacher.of_task(task)
-        return ratio_of_means(own.values, teachers.values) if _comparable(own, teachers) else None
+        pair = _comparable(row.of_task(task), self.teacher.of_task(task))
+        return None if pair is None else ratio_of_means(pair[0].values, pair[1].values)
 
     def macro(self, row: Row) -> Estimate | None:
         """Return the share of the teacher's mean score over all tasks, as the paper's 97%; None where a task is missing."""
-        pairs = [(row.of_task(task), self.teacher.of_task(task)) for task in self.tasks]
-        if not pairs or not all(_comparable(*pair) for pair in pairs):
+        pairs = [pair for task in self.tasks if (pair := _comparable(row.of_task(task), self.teacher.of_task(task)))]
+        if not pairs or len(pairs) < len(self.tasks):
             return None
         own, teachers = zip(*pairs, strict=True)
         return ratio_of_means(_by_seed(own), _by_seed(teachers))
@@ -241,8 +242,11 @@ class Card:
                 "macro": macro and asdict(macro)}
 
 
-def _comparable(own: TaskScores | None, teachers: TaskScores | None) -> bool:
-    return own is not None and teachers is not None and len(own.values) == len(teachers.values) and bool(mean(teachers.values))
+def _comparable(own: TaskScores | None, teachers: TaskScores | None) -> tuple[TaskScores, TaskScores] | None:
+    """Return both where one can be divided by the other: the same seeds, and a teacher that scores at all."""
+    if own is None or teachers is None or len(own.values) != len(teachers.values) or not mean(teachers.values):
+        return None
+    return own, teachers
 
 
 def _by_seed(scores: Sequence[TaskScores]) -> list[float]:
@@ -279,16 +283,17 @@ def table(card: Card) -> tuple[list[str], list[list[str]]]:
             line("Parameters, no embeddings", lambda row: row.without_embeddings, units.count),
             line("On disk", lambda row: row.size_bytes, units.format_bytes, after=lambda row: f" {row.format}".rstrip())]
     if card.timing is not None:
-        body += [line("Latency", lambda row: row.speed and row.speed.latency.value, _milliseconds,
+        length = card.timing.length
+        body += [line("Latency", lambda row: None if row.speed is None else row.speed.latency.value, _milliseconds,
                       _pair(*(f"{each:g} s" for each in published.seconds))),
-                 line("Sequences/s", lambda row: row.speed and row.speed.throughput.value, lambda value: f"{value:.3g}"),
-                 line("Tokens/s", lambda row: row.speed and row.speed.throughput.value * card.timing.length, units.count)]
+                 line("Sequences/s", _sequences_per_second, lambda value: f"{value:.3g}"),
+                 line("Tokens/s", lambda row: None if (each := _sequences_per_second(row)) is None else each * length, units.count)]
     for task in card.tasks:
         metric = next(each.metric for row in card.rows if (each := row.of_task(task)))
         paper = published.tasks.get(task)
         body += [[f"{task_name(task)}, {metric}", *(_score(row.of_task(task)) for row in card.rows),
                   _pair(*(f"{each:.1f}%" for each in paper)) if paper else DASH],
-                 shares(f"{task_name(task)}, retained", lambda row, task=task: card.retained(row, task),
+                 shares(f"{task_name(task)}, retained", partial(card.retained, task=task),
                         f"{paper[0] / paper[1]:.1%}" if paper else DASH)]
     body.append(shares("Smaller", card.smaller, f"{published.smaller:.0%}"))
     if card.timing is not None:
@@ -342,6 +347,10 @@ def markdown(card: Card) -> str:
     return "\n\n".join([rendered, *notes(card)])
 
 
+def _sequences_per_second(row: Row) -> float | None:
+    return None if row.speed is None else row.speed.throughput.value
+
+
 def _pair(student: str, teacher: str) -> str:
     return f"{student} of {teacher}"
 
@@ -363,7 +372,7 @@ def _share(share: Estimate | float | None) -> str:
     """Return a share with its interval, where it has one."""
     if not isinstance(share, Estimate):
         return DASH if share is None else f"{share:.1%}"
-    return f"{share.value:.1%}" + ("" if share.low is None else f" [{100 * share.low:.1f}, {100 * share.high:.1f}]")
+    return f"{share.value:.1%}" + ("" if share.low is None or share.high is None else f" [{100 * share.low:.1f}, {100 * share.high:.1f}]")
 
 
 def _milliseconds(seconds: float) -> str:

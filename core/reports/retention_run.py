@@ -59,8 +59,9 @@ def measure_retention(models: Mapping[str, str], spec: RetentionSpec, recorder: 
     of = {row.kind: row for row in rows}
     rows += tuple(_exported_row(of[kind.split()[0]], kind, size, speed) for kind, size in exports.items())
     timing = Timing(speed.length, speed.batch, speed.threads, speed.rounds, speed.batch_rounds, speed.processor)
-    tuning = (spec.train_items, spec.epochs) if scoring.tuned and seeds else (None, None)
-    card = Card(rows, seeds, timing, *tuning, datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"))
+    tuned = scoring.tuned and bool(seeds)
+    card = Card(rows, seeds, timing, spec.train_items if tuned else None, spec.epochs if tuned else None,
+                datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"))
     write_json(directory / CARD, card.to_dict())
     recorder.event(card)
     return card

@@ -112,6 +112,6 @@ def _asked(spec: RetentionSpec, seed: int, device: torch.device | str, load: Loa
     def score(reference: str, task: str, _seed: int) -> Score:
         loaded = load(reference, device=device, dtype=torch.float32)
         measured = evaluate_sentiment(loaded.model, loaded.tokenizer, reviews[task], device)
-        return Score(measured["sentiment_accuracy"], measured["sentiment_items"])
+        return Score(measured["sentiment_accuracy"], int(measured["sentiment_items"]))
 
     return Scoring(score, (seed,), tuned=False)

@@ -15,6 +15,7 @@ from core.models.architectures import (
     architecture_of,
     blocks,
     is_tied,
+    on_device,
     plain_model,
     with_blocks,
     with_dropout,
@@ -85,7 +86,7 @@ def build_student(teacher: PreTrainedModel, spec: StudentSpec, *, seed: int, blo
         model = _prune(teacher, spec, layer_map, dtype or teacher.dtype, calibration, units)
         if hasattr(teacher, "generation_config"):
             model.generation_config = copy.deepcopy(teacher.generation_config)
-        return _ready(model.to(teacher.device), spec, layer_map)
+        return _ready(on_device(model, teacher.device), spec, layer_map)
 
 
 def student_from_checkpoint(model: PreTrainedModel, teacher_layers: int, spec: StudentSpec, *, seed: int) -> Student:
@@ -101,7 +102,7 @@ def student_from_checkpoint(model: PreTrainedModel, teacher_layers: int, spec: S
     layer_map = layer_maps.layer_map("uniform", teacher_layers, depth) if depth <= teacher_layers else tuple(range(depth))
     with _seeded(seed):
         if spec.init == "random":
-            new = _new_model(with_tying(model.config, is_tied(model)), model.dtype).to(model.device)
+            new = on_device(_new_model(with_tying(model.config, is_tied(model)), model.dtype), model.device)
             if hasattr(model, "generation_config"):
                 new.generation_config = copy.deepcopy(model.generation_config)
             model = new
@@ -135,9 +136,11 @@ def _prune(teacher: PreTrainedModel, spec: StudentSpec, layer_map: LayerMap, dty
         return _new_model(with_dimensions(config, widths), dtype)
     weights = Weights.of(teacher)
     if spec.pruning_criterion == "importance":
-        if units is None and calibration is None:
-            raise ValueError("the importance of units is measured: calibration is needed")
-        weights = sort_by_importance(weights, units or unit_importance(teacher, (input_ids for input_ids, _ in calibration())))
+        if units is None:
+            if calibration is None:
+                raise ValueError("the importance of units is measured: calibration is needed")
+            units = unit_importance(teacher, (input_ids for input_ids, _ in calibration()))
+        weights = sort_by_importance(weights, units)
     return resized(weights, replace(widths, layers=len(layer_map)), layer_map).model(dtype)
 
 

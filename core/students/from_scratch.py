@@ -17,7 +17,7 @@ from core.models.vocabulary import vocabulary_size
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
     from core.data.rows import Row
 
@@ -36,7 +36,7 @@ def student_from_scratch(spec: ScratchSpec, tokenizer: PreTrainedTokenizerBase, 
               "num_hidden_layers": spec.layers, "num_attention_heads": spec.heads, "max_position_embeddings": spec.positions,
               "tie_word_embeddings": True, "pad_token_id": tokenizer.pad_token_id}
     if spec.architecture == "llama":
-        config = LlamaConfig(**shared, num_key_value_heads=spec.key_value_heads, initializer_range=0.02,
+        config: PreTrainedConfig = LlamaConfig(**shared, num_key_value_heads=spec.key_value_heads, initializer_range=0.02,
                              bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id)
     else:
         # BERT's 0.02 belongs to its 768 channels: what enters attention shall be as large in a narrower model.
@@ -55,16 +55,18 @@ def _init_local_attention(model: PreTrainedModel) -> None:
     other."""
     import torch
 
-    positions = model.get_submodule(architecture_of(model.config).positions).weight  # (T, D)
+    path = architecture_of(model.config).positions
+    assert path is not None, "a new encoder has learnt positions"
+    positions = model.get_parameter(f"{path}.weight")  # (T, D)
     length, width = positions.shape
     angles = torch.arange(length)[:, None] * MAX_WAVELENGTH ** (-torch.arange(0, width, 2) / width)
     scale = math.sqrt(2) * model.config.initializer_range  # a wave's standard deviation is 1 / sqrt(2)
     with torch.no_grad():
         positions[:, 0::2], positions[:, 1::2] = scale * angles.sin(), scale * angles.cos()[:, :width // 2]
         for block in blocks(model):
-            attention = block.attention.self
-            attention.query.weight.normal_(std=1 / math.sqrt(width))
-            attention.key.weight.copy_(attention.query.weight)
+            query, key = (block.get_parameter(f"attention.self.{name}.weight") for name in ("query", "key"))
+            query.normal_(std=1 / math.sqrt(width))
+            key.copy_(query)
 
 
 def tokenizer_from_scratch(spec: ScratchSpec, rows: Iterable[Row]) -> PreTrainedTokenizerBase:

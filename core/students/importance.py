@@ -114,7 +114,8 @@ def _axes(architecture: Any, parameter: str, weights: Weights) -> set[str]:
 
 def _output_matrix(module: nn.Module, transposed: bool) -> Tensor:
     """(units in, channels out), whichever way the architecture stores it."""
-    return module.weight.detach().float() if transposed else module.weight.detach().float().T
+    weight = module.get_parameter("weight").detach().float()
+    return weight if transposed else weight.T
 
 
 def sort_by_importance(weights: Weights, importance: Importance) -> Weights:

@@ -31,7 +31,7 @@ def neuron_grams(weights: Weights, input_ids: Tensor, batch_size: int = 8) -> di
     Args:
         input_ids: the calibration slice (B, T).
     """
-    model, architecture = weights.model(), weights.architecture
+    model = weights.model()
     grams: dict[int, Tensor] = {}
 
     def adder(block: int) -> Any:
@@ -43,8 +43,9 @@ def neuron_grams(weights: Weights, input_ids: Tensor, batch_size: int = 8) -> di
 
     with ExitStack() as hooks, torch.inference_mode():
         for name, module in model.named_modules():
-            if _writes_neurons(weights, f"{name}.weight"):
-                hooks.callback(module.register_forward_pre_hook(adder(architecture.block_of(f"{name}.weight"))).remove)
+            block = _block_of_output_matrix(weights, f"{name}.weight")
+            if block is not None:
+                hooks.callback(module.register_forward_pre_hook(adder(block)).remove)
         for ids in input_ids.split(batch_size):
             model(input_ids=ids.long(), use_cache=False, logits_to_keep=1)
     return {block: gram.clone() for block, gram in grams.items()}
@@ -56,10 +57,11 @@ def least_squares_reconstruction(weights: Weights, neurons: int, grams: dict[int
     cut = resized(weights, replace(dimensions, intermediate_size=neurons))
     tensors = dict(cut.tensors)
     for name, tensor in weights.tensors.items():
-        if _writes_neurons(weights, name):
+        block = _block_of_output_matrix(weights, name)
+        if block is not None:
             transposed = weights.architecture.axes_of(name)[0] == "intermediate"
             matrix_FD = (tensor if transposed else tensor.T).float()
-            gram = grams[weights.architecture.block_of(name)]
+            gram = grams[block]
             kept = gram[:neurons, :neurons]
             ridge = RIDGE * kept.diagonal().mean().clamp_min(1e-12) * torch.eye(neurons, dtype=torch.float32)
             refitted = torch.linalg.solve(kept + ridge, gram[:neurons] @ matrix_FD).to(tensor.dtype)
@@ -67,5 +69,7 @@ def least_squares_reconstruction(weights: Weights, neurons: int, grams: dict[int
     return Weights(cut.config, tensors, cut.origin)
 
 
-def _writes_neurons(weights: Weights, name: str) -> bool:
-    return name in weights.tensors and set(weights.architecture.axes_of(name)) == {"hidden_out", "intermediate"}
+def _block_of_output_matrix(weights: Weights, name: str) -> int | None:
+    """Return the block whose neurons a parameter writes to the residual stream; None for any other parameter."""
+    writes = name in weights.tensors and set(weights.architecture.axes_of(name)) == {"hidden_out", "intermediate"}
+    return weights.architecture.block_of(name) if writes else None

@@ -126,11 +126,12 @@ def choose(available: Sequence[str], kind: str, wanted: Sequence[str | None], or
                             suggestion=SetField(f"task.{setting}", near[0], guess=True) if near else None)
     by_name = {name.lower(): name for name in reversed(available)}
     answers = label or next((by_name[name] for name in ANSWERS if name in by_name), None)
-    sources = (text or by_name.get("context"), pair or by_name.get("question"))
-    if kind == "question_answering" or (kind == "auto" and None not in (*sources, answers) and answers.lower() in ANSWERS):
-        if None in (*sources, answers):
-            raise _no_column(origin, available, "'context', 'question' and 'answers'")
-        return Columns("question_answering", *sources, answers)
+    context, question = text or by_name.get("context"), pair or by_name.get("question")
+    if context is not None and question is not None and answers is not None:
+        if kind == "question_answering" or (kind == "auto" and answers.lower() in ANSWERS):
+            return Columns("question_answering", context, question, answers)
+    elif kind == "question_answering":
+        raise _no_column(origin, available, "'context', 'question' and 'answers'")
     label = label or next((by_name[name] for name in LABELS if name in by_name), None)
     if label is None:
         raise _no_column(origin, available, f"a label: one of {', '.join(LABELS)}", "label")
@@ -192,7 +193,7 @@ def _as_numbers(items: list[Labelled], column: str) -> list[Labelled]:
                         "Write the same label the same way everywhere.")
     if False in first or not items:
         return items
-    numbers = [_number(item.label) for item in items]
+    numbers = [float(item.label) for item in items]
     fractional = next((item for item, number in zip(items, numbers, strict=True) if number != int(number)), None)
     if fractional is not None:
         raise DataError(f"The label '{column}' is a measurement: {fractional.label} ({fractional.where}).",
@@ -247,6 +248,7 @@ def _text(record: Mapping[str, Any], column: str, where: str) -> str:
 
 def questions(table: Table, columns: Columns) -> list[Question]:
     """Every question with the places of its answers. Raises DataError for one without."""
+    assert columns.pair is not None, "the column of the question is known where questions are answered"
     started = next((name for name in table.columns if name.lower() == "answer_start"), None)
     number = next((name for name in table.columns if name.lower() == "id"), None)
     wanted = tuple(name for name in (*columns.names, started, number) if name)

@@ -22,7 +22,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from core.config import TaskSpec
 from core.data import movie_reviews, sources
@@ -56,6 +56,9 @@ class Example:
     pair: str | None = None
 
 
+Item = TypeVar("Item", Example, Question)
+
+
 @dataclass(frozen=True, slots=True)
 class TaskData:
     """A labelled dataset, read and split.
@@ -82,6 +85,13 @@ class TaskData:
         for item in (*self.train, *self.validation):
             parts.update(repr(item).encode())
         return parts.hexdigest()[:12]
+
+
+def of_type(items: Sequence[Example] | Sequence[Question], kind: type[Item]) -> list[Item]:
+    """Return the items of a task whose kind is known: examples of classification, questions of question answering."""
+    found = [item for item in items if isinstance(item, kind)]
+    assert len(found) == len(items), f"these are no items of the type {kind.__name__}"
+    return found
 
 
 def load_task(spec: TaskSpec) -> TaskData:
@@ -141,19 +151,20 @@ def look(spec: TaskSpec) -> str:
 def _house_task(spec: TaskSpec) -> TaskData:
     split = house_split(spec)
     origins = movie_reviews.HOUSE_SOURCES[spec.source]
+    parts: tuple[tuple[movie_reviews.Split, int | None], ...] = (("train", spec.max_train_items), (split, spec.max_items))
     learnt, measured = ([Example(review.text, int(review.positive)) for review in movie_reviews.held_out(part)
-                         if review.source in origins][:limit]
-                        for part, limit in (("train", spec.max_train_items), (split, spec.max_items)))
+                         if review.source in origins][:limit] for part, limit in parts)
     return TaskData(spec.source, "classification", HOUSE_LABELS, tuple(learnt), tuple(measured), spec.max_length, spec.doc_stride)
 
 
 def house_split(spec: TaskSpec) -> Literal["validation", "test"]:
     """The split of the house reviews that is measured on. Raises DataError for any other."""
-    split = spec.validation or "validation"
-    if split not in ("validation", "test"):
-        raise DataError(f"task.validation is '{split}'.", "The house reviews have two held-out splits: validation and test.",
-                        "Choose one of them.")
-    return split
+    if spec.validation in (None, "", "validation"):
+        return "validation"
+    if spec.validation == "test":
+        return "test"
+    raise DataError(f"task.validation is '{spec.validation}'.", "The house reviews have two held-out splits: validation and test.",
+                    "Choose one of them.")
 
 
 # ---------------------------------------------------------------------------------------------------- split and draw

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils.data import Sampler
 
 from core.errors import CompatibilityError
-from core.tasks.data import Example, Question, TaskData
+from core.tasks.data import Example, Question, TaskData, of_type
 
 MAX_QUESTION = 64  # tokens of a question that are read, as in BERT's reference code
 SHORTEST = 16  # tokens; a window needs a question, specials and some context
@@ -64,12 +64,16 @@ def encode(items: Sequence[Example] | Sequence[Question], task: TaskData, tokeni
         raise CompatibilityError("The tokenizer has no padding token.", "Items of different lengths are padded to one.",
                                  "Set pad_token in the model's tokenizer_config.json.")
     length = min(task.max_length, positions)
-    make = _windows if task.kind == "question_answering" else _examples
-    return [feature for start in range(0, len(items), CHUNK)
-            for feature in make(items[start:start + CHUNK], start, task, tokenizer, length)]
+    if task.kind == "question_answering":
+        questions = of_type(items, Question)
+        return [feature for start in range(0, len(questions), CHUNK)
+                for feature in _windows(questions[start:start + CHUNK], start, task, tokenizer, length)]
+    examples = of_type(items, Example)
+    return [feature for start in range(0, len(examples), CHUNK)
+            for feature in _examples(examples[start:start + CHUNK], start, tokenizer, length)]
 
 
-def _examples(items: Sequence[Example], first: int, _task: TaskData, tokenizer: Any, length: int) -> Iterator[Feature]:
+def _examples(items: Sequence[Example], first: int, tokenizer: Any, length: int) -> Iterator[Feature]:
     single = [item for item in items if item.pair is None]
     pairs = [item for item in items if item.pair is not None]
     read = {"add_special_tokens": True, "return_attention_mask": False, "verbose": False}

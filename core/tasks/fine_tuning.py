@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -30,12 +30,15 @@ from core.models.catalog import LoadedModel
 from core.models.forward import eval_mode, max_positions, uses_token_types
 from core.recorder import STUDENT, ListRecorder, Recorder, StopRequested
 from core.system.devices import resolve_precision
-from core.tasks.data import TaskData, majority_share
+from core.tasks.data import Example, Question, TaskData, majority_share, of_type
 from core.tasks.encoding import Feature, by_length, collate, encode
 from core.tasks.heads import check_teacher, label_order, with_head
 from core.tasks.metrics import answer_metrics, best_span, classification_metrics
 from core.tasks.trainer import Collator, Item, TaskTrainer, logits_of
 from core.training.base_trainer import latest_checkpoint, training_arguments
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 LABELS_ONLY = LossSpec(w_kd=0.0, w_hard=1.0)
 DISTILBERT_LOSSES = LossSpec(w_kd=0.5, w_hard=0.5, temperature=2.0)  # as published for DistilBERT (D)
@@ -55,7 +58,7 @@ class FineTuned:
         tokens_per_second: of training; 0 where a finished training was only read again.
     """
 
-    model: nn.Module
+    model: PreTrainedModel
     steps: int
     tokens: int
     tokens_per_second: float
@@ -111,9 +114,8 @@ def fine_tune(start: LoadedModel, task: TaskData, *, train: TrainSpec, losses: L
     if teacher is not None:
         order = label_order(teacher, task)
         check_teacher(teacher, start)
-    model = with_head(start, task, train.seed)
-    if lora is not None:
-        model = add_task_adapters(model, lora, train.seed)
+    headed = with_head(start, task, train.seed)
+    model = headed if lora is None else add_task_adapters(headed, lora, train.seed)
     reads = max_positions(*(each.model for each in (start, teacher) if each))
     if task.max_length > reads:
         recorder.event(RunWarning(f"task.max_length is {task.max_length} tokens; the models read {reads}."))
@@ -178,7 +180,8 @@ def measure_items(model: nn.Module, features: Sequence[Feature], task: TaskData,
     predicted = np.stack(logits)[:, list(order)] if order else np.stack(logits)
     right = np.array([feature.targets[0] for feature in features])
     metrics = classification_metrics(predicted.argmax(1), right, task.labels, task.metrics)
-    return metrics | {"majority_share": majority_share(task.train, task.validation[:len(features)])}
+    train, measured = of_type(task.train, Example), of_type(task.validation[:len(features)], Example)
+    return metrics | {"majority_share": majority_share(train, measured)}
 
 
 def shown_answers(model: nn.Module, features: Sequence[Feature], task: TaskData, tokenizer: Any,
@@ -186,30 +189,32 @@ def shown_answers(model: nn.Module, features: Sequence[Feature], task: TaskData,
     """Return a model's answers to encoded held-out items, for display: (input, its answer with the right one)."""
     logits = answers(model, features, tokenizer, dtype)
     if task.kind == "question_answering":
-        given = _spans(logits, features, task)
-        return [(f"{task.validation[item].text}\n\n{task.validation[item].context}",
-                 f"{given[item] or '(nothing)'} (right: {task.validation[item].answers[0][0]})") for item in sorted(given)]
-    shown = []
+        given, questions = _spans(logits, features, task), of_type(task.validation, Question)
+        return [(f"{questions[item].text}\n\n{questions[item].context}",
+                 f"{given[item] or '(nothing)'} (right: {questions[item].answers[0][0]})") for item in sorted(given)]
+    shown, examples = [], of_type(task.validation, Example)
     for row, feature in zip(logits, features, strict=True):
-        item, likely = task.validation[feature.item], np.exp(row - np.logaddexp.reduce(row))
+        item, likely = examples[feature.item], np.exp(row - np.logaddexp.reduce(row))
         shown.append((item.text if item.pair is None else f"{item.text}\n\n{item.pair}",
                      f"{task.labels[int(likely.argmax())]}, {likely.max():.0%} (right: {task.labels[item.label]})"))
     return shown
 
 
 def _answered(logits: Sequence[np.ndarray], features: Sequence[Feature], task: TaskData) -> dict[str, float]:
-    given = _spans(logits, features, task)
+    given, questions = _spans(logits, features, task), of_type(task.validation, Question)
     return answer_metrics([given[item] for item in sorted(given)],
-                          [[text for text, _ in task.validation[item].answers] for item in sorted(given)])
+                          [[text for text, _ in questions[item].answers] for item in sorted(given)])
 
 
 def _spans(logits: Sequence[np.ndarray], features: Sequence[Feature], task: TaskData) -> dict[int, str]:
     """Question -> the likeliest answer over its windows."""
     best: dict[int, tuple[float, str]] = {}
+    questions = of_type(task.validation, Question)
     for (start, end), feature in zip(logits, features, strict=True):
+        assert feature.spans is not None, "windows know which characters their tokens stand for"
         score, first, last = best_span(start, end, feature.spans)
         if score >= best.get(feature.item, (-math.inf, ""))[0]:
-            best[feature.item] = score, task.validation[feature.item].context[first:last]
+            best[feature.item] = score, questions[feature.item].context[first:last]
     return {item: text for item, (_, text) in best.items()}
 
 

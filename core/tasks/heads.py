@@ -10,7 +10,7 @@ from torch import nn
 
 from core.errors import CompatibilityError
 from core.models import compatibility
-from core.models.architectures import architecture_of
+from core.models.architectures import architecture_of, label_names, on_device
 from core.models.catalog import LoadedModel
 from core.models.loading import model_from_config
 from core.tasks.data import TaskData
@@ -47,7 +47,7 @@ def with_head(start: LoadedModel, task: TaskData, seed: int) -> PreTrainedModel:
             theirs[name] = theirs[name][rows]
     fitting = {name: tensor for name, tensor in theirs.items() if name in ours and tensor.shape == ours[name].shape}
     model.load_state_dict(fitting, strict=False)
-    return model.to(start.model.device).train()
+    return on_device(model, start.model.device).train()
 
 
 def _kept_rows(start: LoadedModel, task: TaskData) -> list[int] | None:
@@ -79,14 +79,14 @@ def label_order(teacher: LoadedModel, task: TaskData) -> list[int]:
                                  "Fine-tune it on the task first, as assets/recipes/house-sentiment.yaml does, and name that run.")
     if task.kind == "question_answering":
         return []
-    config = teacher.model.config
-    named = {str(label).lower(): number for number, label in config.id2label.items()}
+    names = label_names(teacher.model.config)
+    named = {label.lower(): number for number, label in enumerate(names)}
     if {label.lower() for label in task.labels} == set(named):
         return [named[label.lower()] for label in task.labels]
     # Checkpoints without names call their labels LABEL_0, LABEL_1: in the order of the data set.
-    if config.num_labels == len(task.labels) and all(label.startswith("label_") for label in named):
-        return list(range(config.num_labels))
-    raise CompatibilityError(f"'{teacher.entry.name}' tells apart {', '.join(map(str, config.id2label.values()))}.",
+    if len(names) == len(task.labels) and all(label.startswith("label_") for label in named):
+        return list(range(len(names)))
+    raise CompatibilityError(f"'{teacher.entry.name}' tells apart {', '.join(names)}.",
                              f"The labels of '{task.name}' are {', '.join(task.labels)}.",
                              "Choose a teacher that was fine-tuned on this dataset.")
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Sampler
 
+from core.config import LossSpec
 from core.tasks.encoding import Feature, LengthGroupedSampler, collate
 from core.training.base_trainer import BaseTrainer
 from core.training.losses import LogitLossTerms, divergence, logit_loss, masked_logits
@@ -39,8 +40,10 @@ class Collator:
         batch = collate([feature for feature, _ in items], self.padding, self.token_types)
         batch["targets"] = torch.tensor([target for targets in zip(*(feature.targets for feature, _ in items), strict=True)
                                          for target in targets])
-        if items[0][1] is not None:
-            batch["teacher_logits"] = torch.from_numpy(_stacked([teacher_logits for _, teacher_logits in items]))
+        teacher_logits = [logits for _, logits in items if logits is not None]
+        if teacher_logits:
+            assert len(teacher_logits) == len(items), "the teacher answers all items or none"
+            batch["teacher_logits"] = torch.from_numpy(_stacked(teacher_logits))
         return batch
 
 
@@ -60,12 +63,13 @@ class TaskTrainer(BaseTrainer):
     whole step. Batches hold items of like length. Arguments are those of `BaseTrainer`; `data` is a list of items.
     """
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
+    def __init__(self, model: nn.Module, losses: LossSpec, data: Sequence[Item], *arguments: Any, **named: Any) -> None:
+        super().__init__(model, losses, data, *arguments, **named)
         self.divergence = divergence(self.losses)
+        self.lengths = [len(feature) for feature, _ in data]
 
     def _get_train_sampler(self, _dataset: Any = None) -> Sampler:
-        return LengthGroupedSampler([len(feature) for feature, _ in self.train_dataset], self.args.train_batch_size, self.args.seed)
+        return LengthGroupedSampler(self.lengths, self.args.train_batch_size, self.args.seed)
 
     def get_batch_samples(self, epoch_iterator: Iterator[dict[str, Tensor]], num_batches: int,
                           device: torch.device) -> tuple[list[dict[str, Tensor]], Tensor]:
@@ -75,12 +79,13 @@ class TaskTrainer(BaseTrainer):
         return batches, self.accelerator.reduce(rows, "sum") if self.args.world_size > 1 else rows
 
     def compute_loss(self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False,
-                     num_items_in_batch: Tensor | None = None) -> Tensor:
+                     num_items_in_batch: Tensor | int | None = None) -> Tensor | tuple[Tensor, dict[str, Any]]:
         """w_kd T^2 KL + w_hard CE, each a mean over the rows of the step.
 
         Args:
             num_items_in_batch: the divisor from `get_batch_samples`.
         """
+        assert num_items_in_batch is not None, "the loss is divided by the rows of its step"
         weights, inputs = self.current_loss_weights(), dict(inputs)
         targets, teacher_logits = inputs.pop("targets"), inputs.pop("teacher_logits", None)
         with torch.autocast(targets.device.type, self.dtype, enabled=self.dtype != torch.float32):

@@ -76,7 +76,7 @@ class Ablation:
     def costs(self, variant: str, metric: str) -> bool | None:
         """Return whether leaving the part out makes the metric worse; None where the interval contains 0, or with one seed."""
         found = self.difference(variant, metric)
-        if found.low is None or found.low <= 0 <= found.high:
+        if found.low is None or found.high is None or found.low <= 0 <= found.high:
             return None
         return (found.value > 0) == (METRICS[f"eval/{metric}"].better == "lower")
 
@@ -127,6 +127,8 @@ def command_of(folder: Path) -> str:
 def load_request(folder: Path) -> tuple[ExperimentConfig, tuple[int, ...]] | None:
     """Return the configuration and the seeds of an ablation; None where a folder holds none that this release reads."""
     plain = read_json(folder / RECIPE)
+    if not isinstance(plain, dict):
+        return None
     try:
         return parse_recipe(plain["config"]), seeds_of(plain["seeds"])
     except (TypeError, KeyError, ConfigError):

@@ -48,6 +48,7 @@ def across_vocabularies(seed: int, setting: BridgeProtocolConfig, recorder: Reco
 
     recipe = read_recipe(RECIPE, [f"bridge.texts={setting.texts}", f"train.max_steps={setting.steps}", "evaluation.sentiment_items=0",
                                   "evaluation.prompts=[]", f"evaluation.eval_steps={setting.steps}"])
+    assert recipe.bridge is not None and recipe.student.model is not None, f"{RECIPE} is a recipe of the bridge"
     # The same texts for every seed: the seed is that of the training.
     harvest = write_texts(recipe.bridge, recorder, cache_dir(), seed=recipe.train.seed)
     config = recipe.model_copy(update={
@@ -57,7 +58,7 @@ def across_vocabularies(seed: int, setting: BridgeProtocolConfig, recorder: Reco
         report = distill(config, recorder, Path(folder))
         before, after = (measured["cross_entropy"] for measured in (report.student_before, report.student_after))
         rouge = {who: _rouge(reference, config, setting) for who, reference in (
-            ("before", config.student.model), ("after", str(Path(folder) / "student")))}
+            ("before", recipe.student.model), ("after", str(Path(folder) / "student")))}
     return {"gain": before - after, "rouge_gain": rouge["after"] - rouge["before"], "before": before, "after": after,
             "rouge_before": rouge["before"], "rouge_after": rouge["after"], "texts": harvest.kept}
 
@@ -70,6 +71,7 @@ def _rouge(reference: str, config: ExperimentConfig, setting: BridgeProtocolConf
     from core.data.prepare import rows
     from core.generation.batched import Candidates, generate_batch
     from core.models import catalog
+    from core.models.vocabulary import decode_text
 
     loaded = catalog.load(reference, dtype=torch.float32)
     pairs = [(row["messages"][0]["content"], row["messages"][1]["content"])
@@ -77,7 +79,8 @@ def _rouge(reference: str, config: ExperimentConfig, setting: BridgeProtocolConf
     prompts = [encode(loaded.tokenizer, [{"role": "user", "content": question}]) for question, _ in pairs]
     answers = generate_batch(loaded.model, loaded.tokenizer, prompts, max_new_tokens=setting.answer_tokens,
                              candidates=Candidates(0.0, 1, 1.0), generator=torch.Generator())
-    written = [loaded.tokenizer.decode(answer, skip_special_tokens=True) for answer in answers]
+    assert answers is not None, "nothing stops the batch"
+    written = [decode_text(loaded.tokenizer, answer, skip_special_tokens=True) for answer in answers]
     return sum(rouge_l(mine, theirs) for mine, (_, theirs) in zip(written, pairs, strict=True)) / len(pairs)
 
 

@@ -7,6 +7,7 @@ predecessor, and is distilled from it. CE is held-out cross-entropy in nats per 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from core.evaluation.time_to_target import time_to_target
@@ -16,7 +17,7 @@ from core.studies.claims.claim import Claim, Figure, Numbers, Source
 from core.studies.claims.rules import above, below, every, trend
 
 if TYPE_CHECKING:
-    from core.studies.claims.small_chain import SmallChain
+    from core.studies.claims.small_chain import SmallChain, Start
 
 SYSTEM = "Chain of anchors"
 PAPER = "2605.07783"
@@ -80,8 +81,8 @@ def better_than_expansion(seed: int, setting: ChainProtocolConfig, recorder: Rec
     bracket, shape = chain.bracket(1, 2), chain.target()
     alpha = chain.best_alpha(bracket, shape, [alpha for alpha in setting.alphas if 0 < alpha < 1])
     alone, mixed = (chain.cross_entropy(chain.between(bracket, shape, each)) for each in (1.0, alpha))
-    trained = {start: chain.recovered(start, alpha=each).held_out[setting.recovery_steps]
-               for start, each in (("alone", 1.0), ("mixed", alpha))}
+    starts: tuple[tuple[Start, float], ...] = (("alone", 1.0), ("mixed", alpha))
+    trained = {start: chain.recovered(start, alpha=each).held_out[setting.recovery_steps] for start, each in starts}
     return {"gain": alone - mixed, "alpha": alpha, "mixed": mixed, "alone": alone,
             "gain_after_budget": trained["alone"] - trained["mixed"], "mixed_after": trained["mixed"], "alone_after": trained["alone"]}
 
@@ -120,7 +121,7 @@ def barrier(seed: int, setting: ChainProtocolConfig, recorder: Recorder) -> Numb
     return numbers
 
 
-def spearman(first: list[float], second: list[float]) -> float:
+def spearman(first: Sequence[float], second: Sequence[float]) -> float:
     """Return the correlation of ranks, ties at their mean rank; 0 where one of them never changes, which shows no relation.
 
         rho = cov(rank x, rank y) / (sd(rank x) sd(rank y))
@@ -132,7 +133,7 @@ def spearman(first: list[float], second: list[float]) -> float:
     return covariance / spread if spread else 0.0
 
 
-def _ranks(values: list[float]) -> list[float]:
+def _ranks(values: Sequence[float]) -> list[float]:
     return [sum(other < value for other in values) + (sum(other == value for other in values) + 1) / 2 for value in values]
 
 

@@ -64,6 +64,13 @@ WholeProtocol = Callable[[tuple[int, ...], Any, Recorder], Mapping[int, Numbers]
 
 
 @dataclass(frozen=True, slots=True)
+class AllSeeds:
+    """A protocol that takes all seeds at once, where they share what is expensive; it is then resumed as a whole."""
+
+    protocol: WholeProtocol
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """A statement of a paper and how it is checked here.
 
@@ -81,7 +88,6 @@ class Claim:
         seconds: working time of one seed at full scale on one quiet core, roughly.
         protocol: measures; raises `StopRequested` soon after the recorder asks for it.
         pitfalls: what would make the number mean something else, and what is done about it.
-        of_all_seeds: the protocol takes all seeds at once, where they share what is expensive; it is then resumed as a whole.
         version: to be raised when the protocol or its rule measures something else; older outcomes are shown no more.
     """
 
@@ -96,9 +102,8 @@ class Claim:
     rule: Rule
     setting: ProtocolConfig
     seconds: float
-    protocol: SeedProtocol | WholeProtocol
+    protocol: SeedProtocol | AllSeeds
     pitfalls: tuple[str, ...] = ()
-    of_all_seeds: bool = False
     version: int = 1
 
     @property

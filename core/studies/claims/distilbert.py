@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from core.evaluation.statistics import mean
 from core.events import Phase
@@ -71,6 +71,8 @@ def _variant(seed: int, name: str, setting: DistilBertProtocolConfig) -> Experim
     from core.studies.ablation.variants import variants
 
     config = _recipe(seed, setting)
+    student: dict[str, Any]
+    losses: dict[str, Any]
     if name == "scratch":
         student, losses = {"init": "random"}, {"w_kd": 0, "w_hidden": 0, "w_hard": 1}
     elif name == "at_masked":
@@ -174,7 +176,7 @@ def smaller_and_faster(seed: int, setting: DistilBertProtocolConfig, recorder: R
                           vocabulary=teacher.entry.vocabulary, length=min(LENGTH, teacher.entry.context), seconds=setting.speed_seconds,
                           seed=seed)
     measured = speed.models["student"].faster.value
-    large, small = (forward_flops(loaded.entry.header, length=speed.length) for loaded in (teacher, student))
+    large, small = (forward_flops(loaded.header, length=speed.length) for loaded in (teacher, student))
     predicted = large.total / small.total
     return {"off_prediction": abs(measured / predicted - 1), "faster": measured, "predicted": predicted,
             "predicted_blocks": large.blocks / small.blocks,

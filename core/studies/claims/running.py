@@ -16,7 +16,7 @@ from core.evaluation.statistics import mean, standard_error
 from core.events import ClaimPart
 from core.recorder import NullRecorder, Recorder, stop_if_requested
 from core.studies.claims import registry, rules
-from core.studies.claims.claim import Claim, ProtocolConfig
+from core.studies.claims.claim import AllSeeds, Claim, ProtocolConfig, SeedProtocol
 from core.studies.claims.outcomes import Number, Outcome, folder, keep
 from core.system.files import read_json, write_json
 from core.system.provenance import git_commit, versions
@@ -40,8 +40,10 @@ def run_claim(name: str, seeds: Sequence[int] | None = None, recorder: Recorder 
     if not seeds or len(set(seeds)) != len(seeds):
         raise ConfigError(f"The seeds {list(seeds)} were given.", "One or more different numbers were expected.")
     scale = setting or claim.setting
-    kept = _measure_together(claim, seeds, scale, recorder) if claim.of_all_seeds else {
-        seed: _measure(claim, seed, (done, len(seeds)), scale, recorder) for done, seed in enumerate(seeds)}
+    if isinstance(claim.protocol, AllSeeds):
+        kept = _measure_together(claim, claim.protocol, seeds, scale, recorder)
+    else:
+        kept = {seed: _measure(claim, claim.protocol, seed, (done, len(seeds)), scale, recorder) for done, seed in enumerate(seeds)}
     outcome = evaluate_claim(claim, {seed: each["numbers"] for seed, each in kept.items()}, scale,
                              sum(each["seconds"] for each in kept.values()))
     if setting is None or setting == claim.setting:
@@ -70,23 +72,25 @@ def environment() -> dict[str, Any]:
     return {"versions": versions(), "processor": devices()[-1].description, "threads": torch.get_num_threads(), "git_commit": git_commit()}
 
 
-def _measure(claim: Claim, seed: int, place: tuple[int, int], setting: ProtocolConfig, recorder: Recorder) -> dict[str, Any]:
+def _measure(claim: Claim, protocol: SeedProtocol, seed: int, place: tuple[int, int], setting: ProtocolConfig,
+             recorder: Recorder) -> dict[str, Any]:
     path = _seeds_dir(claim) / f"{_key(claim, setting)}-{seed}.json"
     if (found := read_json(path)) is not None:
         return found
     stop_if_requested(recorder)
     recorder.event(ClaimPart(claim.name, seed, *place))
     began = time.monotonic()
-    numbers = {name: float(value) for name, value in claim.protocol(seed, setting, recorder).items()}
+    numbers = {name: float(value) for name, value in protocol(seed, setting, recorder).items()}
     result = {"numbers": numbers, "seconds": time.monotonic() - began}
     write_json(path, result)
     return result
 
 
-def _measure_together(claim: Claim, seeds: tuple[int, ...], setting: ProtocolConfig, recorder: Recorder) -> dict[int, dict[str, Any]]:
+def _measure_together(claim: Claim, together: AllSeeds, seeds: tuple[int, ...], setting: ProtocolConfig,
+                      recorder: Recorder) -> dict[int, dict[str, Any]]:
     recorder.event(ClaimPart(claim.name, None, 0, len(seeds)))
     began = time.monotonic()
-    numbers = claim.protocol(seeds, setting, recorder)
+    numbers = together.protocol(seeds, setting, recorder)
     share = (time.monotonic() - began) / len(seeds)
     return {seed: {"numbers": dict(numbers[seed]), "seconds": share} for seed in seeds}
 

@@ -175,6 +175,7 @@ class SmallChain:
                 case "nearest":
                     near = min((1, 2), key=lambda number: abs(self.sizer(self._dimensions(number)) - self.sizer(self.target())))
                     return self.anchor(near).weights
+            assert alpha is not None, f"the start '{start}' interpolates at a given alpha"
             return self.between(self.bracket(1, 2), self.target(), alpha)
 
         name = f"recovered {start}" + ("" if alpha is None else f" {alpha:g}")
@@ -323,7 +324,8 @@ class _LossHistory:
     """Passes on what a training tells, and keeps its losses."""
 
     def __init__(self, recorder: Recorder) -> None:
-        self.recorder, self.losses = recorder, []
+        self.recorder = recorder
+        self.losses: list[float] = []
 
     def log(self, arm: str, step: int, metrics: Mapping[str, float]) -> None:
         if "loss" in metrics:

@@ -12,6 +12,7 @@ from core.errors import ConfigError
 from core.events import ClaimPart
 from core.recorder import ListRecorder, StopRequested
 from core.studies.claims import outcomes, registry, rules
+from core.studies.claims.claim import AllSeeds
 from core.studies.claims.outcomes import Outcome, Rejudgement
 from core.studies.claims.running import run_claim
 from core.system.files import write_json
@@ -137,7 +138,7 @@ def test_a_protocol_of_all_seeds_is_called_once(monkeypatch: pytest.MonkeyPatch)
         calls.append(seeds)
         return {seed: walk(seed, setting, recorder) for seed in seeds}
 
-    put_in_place(monkeypatch, fake(protocol=together, of_all_seeds=True))
+    put_in_place(monkeypatch, fake(protocol=AllSeeds(together)))
     assert run_claim("X1").numbers["gain"].values == (1.0, 1.1, 1.2, 1.0, 1.1)
     assert calls == [(42, 43, 44, 45, 46)]
 
