@@ -63,7 +63,7 @@ def form() -> None:
     places = {"student": below_model, "teacher": below_teacher, "text": below_data}
     try:
         config = recipe(plain, name, begun)
-        problems = _problems(config)
+        problems = _problems(config, plain["task"]["source"])
     except StillhouseError as error:
         views.problem(error)
         return
@@ -93,7 +93,11 @@ def _task_base(begun: FineTuneConfig | None, source: str) -> TaskSpec:
     limits where the reviews are meant, and none for anything else."""
     if begun is not None and begun.task.source == source:
         return begun.task
-    return read_recipe(RECIPE).task.model_copy(update={"source": source}) if source in HOUSE_SOURCES else TaskSpec(source=source or OTHER)
+    if source not in HOUSE_SOURCES:
+        return TaskSpec(source=source or OTHER)
+    house = read_recipe(RECIPE)
+    assert isinstance(house, FineTuneConfig)
+    return house.task.model_copy(update={"source": source})
 
 
 def _begun() -> FineTuneConfig | None:
@@ -201,11 +205,11 @@ def _budget(begun: FineTuneConfig | None) -> dict[str, Any]:
     return {"num_train_epochs": float(passes), "learning_rate": float(learning_rate)}
 
 
-def _problems(config: ExperimentConfig) -> dict[str, str]:
+def _problems(config: ExperimentConfig, source: str) -> dict[str, str]:
     """Return the failed checks of the plan by name, in the words of the form."""
     resolved = references.resolved(config, state.store())
     checks = _checks(json.dumps(resolved.model_copy(update={"name": None}).to_dict()))
-    return {check.name: wording.in_form(check, config.task.source, LABELS) for check in checks if not check.ok}
+    return {check.name: wording.in_form(check, source, LABELS) for check in checks if not check.ok}
 
 
 @st.cache_resource(ttl=20, max_entries=50, show_spinner=False)

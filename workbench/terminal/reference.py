@@ -83,7 +83,7 @@ def recipes() -> str:
              "A recipe may name its `kind`. One that does not has the kind of its sections: `task` makes it `fine_tune`, `chain` and "
              "`bridge` the kind of their name, `teacher: null` makes it `pretrain`; any other is `distill`.",
              _table(("kind", "meaning", "sections"), [
-                 (f"`{name}`", kind.model_fields["kind"].description.partition("; ")[2],
+                 (f"`{name}`", (kind.model_fields["kind"].description or "").partition("; ")[2],
                   ", ".join(f"`{key}`" for key in ORDER if key in kind.model_fields and key not in ("kind", "name", "description")))
                  for name, kind in KINDS.items()]),
              "## Top level"]

@@ -65,7 +65,7 @@ def form(*, opened: bool) -> None:
         _out(config, steps, disabled=bool(problem))
 
 
-def beginning() -> tuple[ExperimentConfig, str]:
+def beginning() -> tuple[ChainConfig, str]:
     """What the form begins with, and the name of the run that it is taken from; the house chain's recipe where no link names one."""
     reference = st.query_params.get("from")
     if reference is not None:
@@ -73,11 +73,15 @@ def beginning() -> tuple[ExperimentConfig, str]:
             run = state.store().run(reference)
             if not run.builds_chain:
                 raise ConfigError(f"The run '{run.name}' builds no chain.", "The run of a chain was expected.")
-            return references.duplicate(run, state.store()), run.name
-    return read_recipe(RECIPE), ""
+            copied = references.duplicate(run, state.store())
+            assert isinstance(copied, ChainConfig)
+            return copied, run.name
+    shipped = read_recipe(RECIPE)
+    assert isinstance(shipped, ChainConfig)
+    return shipped, ""
 
 
-def _teacher(base: ExperimentConfig) -> ModelEntry | None:
+def _teacher(base: ChainConfig) -> ModelEntry | None:
     entries = {entry.name: entry for entry in state.models() if entry.task == "causal"
                and entry.dimensions is not None and entry.layers > 1 and entry.path is not None and entry.path.is_dir()}
     wanted = st.query_params.get("teacher") or base.teacher.model
