@@ -20,7 +20,7 @@ def test_a_chain_is_a_run_like_any_other(tmp_path: Path):
     outcome = run_worker(run.id, store)
     assert outcome.error is None
     assert outcome.run.status == "finished"
-    assert [anchor["layers"] for anchor in outcome.report["anchors"]] == [4, 2, 1]
+    assert [anchor.layers for anchor in outcome.report.anchors] == [4, 2, 1]
     place = chains.place("walk", store)
     assert place.complete
     assert [name for name, _ in chains.anchors(place)] == ["walk:0", "walk:1", "walk:2"]
