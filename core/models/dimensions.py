@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 # Name in files and JSON since 0.1.0 -> attribute.
-_ATTRIBUTES = {"intermediate": "intermediate_size"}
+_ATTRIBUTES = {"neurons": "intermediate_size"}
 _STORED = {attribute: name for name, attribute in _ATTRIBUTES.items()}
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 import torch
 
 from core.errors import ConfigError, UnsupportedModelError
 from core.models.checkpoints import canonical_parameters
-from core.models.dimensions import Dimensions, ParameterCounter, with_dimensions
+from core.models.dimensions import Dimensions, ParameterCounter, as_record, with_dimensions
 from core.students.resizing import Selection, Weights, resized, select
 from tests.core.tiny import VOCABULARY, logits, tiny_config, tiny_model, token_ids
 
@@ -113,3 +113,10 @@ def test_a_subset_keeps_the_first_units() -> None:
                                weights.tensors["model.layers.3.mlp.up_proj.weight"][:24, :16])
     torch.testing.assert_close(small.tensors["model.layers.1.self_attn.k_proj.weight"],
                                weights.tensors["model.layers.3.self_attn.k_proj.weight"][:8, :16])
+
+
+def test_sizes_keep_their_stored_name_and_are_read_under_both() -> None:
+    sizes = Dimensions(layers=2, hidden=32, heads=4, key_value_heads=2, head_size=8, intermediate_size=48)
+    stored = as_record(sizes)
+    assert stored == {"layers": 2, "hidden": 32, "heads": 4, "key_value_heads": 2, "head_size": 8, "neurons": 48}
+    assert Dimensions.from_dict(stored) == Dimensions.from_dict(asdict(sizes)) == sizes
