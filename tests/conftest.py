@@ -23,6 +23,7 @@ from core.system.machine import memory_available
 from core.system.paths import home as home_folder
 
 WORKER_BYTES = 1_500_000_000  # of a process with torch, its models, and the processes that its tests start
+BROWSER_SECONDS = 1200  # for one test with a browser, an app and its engine
 MOST_WORKERS = 16  # more would only import torch once more each
 
 # Before torch, a tokenizer or the hub's client is imported: tiny models run fastest on one thread, and tests ask no other host and leave
@@ -44,8 +45,11 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Browser tests last: Playwright keeps an event loop running in this thread until the session ends."""
+    """Put browser tests last, since Playwright keeps an event loop running in this thread until the session ends; they may take longer."""
     items.sort(key=lambda item: "e2e" in item.path.parts)
+    for item in items:
+        if "e2e" in item.path.parts:
+            item.add_marker(pytest.mark.timeout(BROWSER_SECONDS))
 
 
 @pytest.hookimpl(trylast=True)

@@ -97,7 +97,7 @@ class Speed:
 
 def measure_speed(models: Mapping[str, Forward], recorder: Recorder, *, vocabulary: int, length: int = LENGTH, batch: int = BATCH,
                   seconds: float = SECONDS, rounds: int = MOST_ROUNDS, batched: Mapping[str, Forward] | None = None,
-                  seed: int = 0) -> Speed:
+                  seed: int = 0, clock: Callable[[], float] = time.perf_counter) -> Speed:
     """Time models beside each other on the processor.
 
     Args:
@@ -107,6 +107,7 @@ def measure_speed(models: Mapping[str, Forward], recorder: Recorder, *, vocabula
         seconds: budget of all rounds; a few rounds are timed whatever it is, so that there is an interval.
         rounds: at most so many of each kind.
         batched: other passes for the throughput, where the number of threads is fixed when a model is loaded.
+        clock: seconds since whenever.
 
     Raises:
         Stopped: the recorder asked for it.
@@ -125,7 +126,8 @@ def measure_speed(models: Mapping[str, Forward], recorder: Recorder, *, vocabula
         recorder.event(Phase(name, details={"models": list(models)}))
         input_ids = torch.randint(vocabulary, (count, length), generator=generator)
         with torch.inference_mode(), torch_threads(used):
-            found.append(_rounds(forwards, (input_ids, torch.ones_like(input_ids)), seconds / len(kinds), rounds, recorder, generator))
+            found.append(_rounds(forwards, (input_ids, torch.ones_like(input_ids)), seconds / len(kinds), rounds, recorder, generator,
+                                 clock))
     one, many = found
     first = next(iter(models))
     speeds = {name: ModelSpeed(bootstrap_median(one[name]), bootstrap_median([batch / taken for taken in many[name]]),

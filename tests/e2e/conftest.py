@@ -18,7 +18,7 @@ from tests.app_process import AppProcess, end_runs, running_app
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 ARGUMENTS = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
              "--disable-sync", *(["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else [])]
-PATIENCE = 60_000  # milliseconds; a busy machine is slow, not wrong
+PATIENCE = 240_000  # milliseconds; a busy machine is slow, not wrong, and the first question starts the engine
 SETTLED = "[data-testid=stApp][data-test-connection-state=CONNECTED][data-test-script-state=notRunning]"
 # Streamlit shows a skeleton where the code of an element is still being loaded.
 DRAWN = """() => !document.querySelector("[data-testid=stSkeleton]")

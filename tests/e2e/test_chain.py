@@ -6,15 +6,12 @@ import re
 from pathlib import Path
 from urllib.parse import urlencode
 
-import pytest
 from playwright.sync_api import Page, expect
 
 from tests.app_process import AppProcess
 from tests.e2e.conftest import settled
 
-WAIT = 120_000  # milliseconds; the first size starts the engine, seconds on a free machine
 ANSWERED = re.compile(r"first token [\d.]+ s")
-pytestmark = pytest.mark.timeout(600)
 
 
 def test_the_slider_makes_a_size_that_answers_beside_its_neighbours(server: AppProcess, page: Page, tiny_chain: Path) -> None:
@@ -46,11 +43,11 @@ def test_the_slider_makes_a_size_that_answers_beside_its_neighbours(server: AppP
     expect(page).to_have_url(re.compile("/compare"))
     chat = page.frame_locator("iframe[title='Side-by-side chat']")
     for column in range(3):
-        expect(chat.locator(f"#header{column}")).to_contain_text(re.compile("weights [0-9a-f]{12}"), timeout=WAIT)
+        expect(chat.locator(f"#header{column}")).to_contain_text(re.compile("weights [0-9a-f]{12}"))
     chat.locator("#question textarea").fill("Is it good?")
     chat.locator("#question textarea").press("Enter")
     for column in range(3):
-        expect(chat.locator(f"#header{column}")).to_contain_text(ANSWERED, timeout=WAIT)
+        expect(chat.locator(f"#header{column}")).to_contain_text(ANSWERED)
     expect(page.locator("[data-testid=stException]")).to_have_count(0)
     page.go_back()
     expect(page.get_by_role("heading", name="Chain", exact=True)).to_be_visible()

@@ -25,7 +25,6 @@ from tests.core.export.encoders import save_encoder
 from tests.e2e.conftest import settled
 
 SENTENCE = "The Film was ABSOLUTELY [MASK], naïve and un[MASK]."
-EXPORTING = 240_000  # milliseconds; two models, and torch's exporter to be loaded first
 PANE = "iframe[title='Fill the blank']"
 
 
@@ -74,7 +73,6 @@ def expected(export: Path, blank: int) -> list[tuple[str, float]]:
     return [(tokenizer.decode([token]), 100 * float(shares[token])) for token in np.argsort(-logits)[:10]]
 
 
-@pytest.mark.timeout(400)
 def test_a_blank_is_filled_in_the_browser(app: AppProcess, page: Page, models: list[Path]) -> None:
     requested: set[str] = set()
     page.on("request", lambda request: requested.add(request.url))
@@ -82,7 +80,7 @@ def test_a_blank_is_filled_in_the_browser(app: AppProcess, page: Page, models: l
     settled(page)
     page.get_by_role("button", name="Export", exact=True).click()
     pane = page.frame_locator(PANE)
-    expect(pane.locator("section")).to_have_count(2, timeout=EXPORTING)
+    expect(pane.locator("section")).to_have_count(2)
     expect(page.get_by_role("table", name="Sizes, times and agreement").locator("tbody tr")).to_have_count(6)
 
     pane.get_by_label("A sentence with a blank").fill(SENTENCE)

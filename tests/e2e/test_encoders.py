@@ -12,9 +12,6 @@ from tests.app_process import AppProcess
 from tests.core.masked_models import classifier, masked_model, save
 from tests.e2e.conftest import settled
 
-WAIT = 120_000  # milliseconds; the first question starts the engine, seconds on a free machine
-pytestmark = pytest.mark.timeout(400)
-
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
@@ -27,8 +24,8 @@ def test_two_models_fill_the_same_blank(server: AppProcess, page: Page, models: 
     page.goto(f"{server.url}/compare?{urlencode({'models': ','.join(models['blanks'])})}")
     settled(page)
     expect(page.get_by_role("radio", name="Fill in the blank")).to_be_checked()
-    expect(page.get_by_role("img", name=re.compile("Blank 1, Student: "))).to_be_visible(timeout=WAIT)
-    page.wait_for_function("() => document.querySelectorAll('.live-plotly .bars .point').length === 20", timeout=WAIT)
+    expect(page.get_by_role("img", name=re.compile("Blank 1, Student: "))).to_be_visible()
+    page.wait_for_function("() => document.querySelectorAll('.live-plotly .bars .point').length === 20")
     expect(page.get_by_text(re.compile(r"KL\(teacher ‖ student\) [\d.]+ nats"))).to_be_visible()
     expect(page.get_by_text(re.compile(r"weights [0-9a-f]{12} · [\d.]+ ms"))).to_have_count(2)
 
@@ -40,7 +37,7 @@ def test_two_models_fill_the_same_blank(server: AppProcess, page: Page, models: 
 
     page.get_by_role("button", name="The acting was [MASK], but the plot was [MASK].").click()
     expect(page.get_by_role("alert")).to_have_count(0)
-    page.wait_for_function("() => document.querySelectorAll('.live-plotly .bars .point').length === 40", timeout=WAIT)
+    page.wait_for_function("() => document.querySelectorAll('.live-plotly .bars .point').length === 40")
     expect(page).to_have_url(re.compile(r"text=The\+acting"))
     page.get_by_text("The words of blank 2 as a table").click()
     expect(page.get_by_role("table", name="Words for blank 2")).to_contain_text("student's")
@@ -57,13 +54,13 @@ def test_two_classifiers_judge_the_same_text_and_the_chat_leads_to_them(server: 
     expect(page.get_by_role("alert")).to_contain_text("classifies texts")
     page.get_by_role("button", name="Classify with judge").click()
     expect(page).to_have_url(re.compile("pane=classes"))
-    expect(page.get_by_role("img", name=re.compile("Model: negative [0-9.]+%, positive"))).to_be_visible(timeout=WAIT)
+    expect(page.get_by_role("img", name=re.compile("Model: negative [0-9.]+%, positive"))).to_be_visible()
 
     page.goto(f"{server.url}/compare?{urlencode({'models': ','.join(models['classes'])})}")
     settled(page)
-    expect(page.get_by_text(re.compile("Agrees with the teacher|Disagrees"))).to_be_visible(timeout=WAIT)
-    page.wait_for_function("() => document.querySelectorAll('.live-plotly .bars .point').length === 4", timeout=WAIT)
+    expect(page.get_by_text(re.compile("Agrees with the teacher|Disagrees"))).to_be_visible()
+    page.wait_for_function("() => document.querySelectorAll('.live-plotly .bars .point').length === 4")
     page.get_by_role("textbox", name="Text", exact=True).fill("bad " * 60)
     page.get_by_role("button", name="Classify", exact=True).click()
-    expect(page.get_by_role("alert")).to_contain_text("The model reads 48 at most", timeout=WAIT)
+    expect(page.get_by_role("alert")).to_contain_text("The model reads 48 at most")
     expect(page.locator("[data-testid=stException]")).to_have_count(0)

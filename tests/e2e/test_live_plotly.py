@@ -14,6 +14,7 @@ from playwright.sync_api import Page, Route, expect
 
 from tests.app_process import ROOT
 from tests.e2e.conftest import SETTLED, measure_overflow, settled, widest_overflow
+from tests.waiting import PATIENCE
 from workbench.serve import listen
 
 PAGE = """
@@ -59,7 +60,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         command = [sys.executable, "-m", "uvicorn", "one_page:app", "--fd", str(listener.fileno()), "--log-level", "error"]
         process = subprocess.Popen(command, cwd=folder, pass_fds=[listener.fileno()], env={"PYTHONPATH": str(ROOT), "HOME": str(folder)})
         try:
-            urllib.request.urlopen(f"{url}/_stcore/health", timeout=30).close()  # waits in the listener's queue until it answers
+            urllib.request.urlopen(f"{url}/_stcore/health", timeout=PATIENCE).close()  # waits in the listener's queue until it answers
             yield url
         finally:
             process.kill()

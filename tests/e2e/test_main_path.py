@@ -4,42 +4,39 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from playwright.sync_api import Page, expect
 
 from tests.app_process import AppProcess, end_runs
 from tests.e2e.conftest import settled
 
-MINUTES = 60_000  # milliseconds
 # Points of the first curve that is drawn; a figure stands in the page before it has data.
 LOSS_POINTS = "() => document.querySelector('.live-plotly.js-plotly-plot')?._fullData?.[0]?.x?.length ?? 0"
 
 
-@pytest.mark.timeout(1200)
 def test_quickstart_from_the_page_with_a_reload_and_a_question(server: AppProcess, page: Page) -> None:
     page.goto(server.url)
     settled(page)
     page.get_by_role("button", name="Run the quickstart").click()
     expect(page).to_have_url(re.compile(r"/run\?run="))
 
-    page.wait_for_function(LOSS_POINTS, timeout=3 * MINUTES)
+    page.wait_for_function(LOSS_POINTS)
     early = page.evaluate(LOSS_POINTS)
-    page.wait_for_function(f"() => ({LOSS_POINTS})() > {early} + 3", timeout=2 * MINUTES)
+    page.wait_for_function(f"() => ({LOSS_POINTS})() > {early} + 3")
 
     page.reload()
     settled(page)
-    page.wait_for_function(f"() => ({LOSS_POINTS})() > {early}", timeout=2 * MINUTES)
+    page.wait_for_function(f"() => ({LOSS_POINTS})() > {early}")
     expect(page.locator("[data-testid=stException]")).to_have_count(0)
 
     # The untrained student is available during the run.
     page.goto(f"{server.url}/compare?models=house-chat,quickstart:before")
     chat = page.frame_locator("iframe[title='Side-by-side chat']")
     for column in (0, 1):
-        expect(chat.locator(f"#header{column}")).to_contain_text(re.compile("weights [0-9a-f]{12}"), timeout=2 * MINUTES)
+        expect(chat.locator(f"#header{column}")).to_contain_text(re.compile("weights [0-9a-f]{12}"))
     chat.locator("#question textarea").fill("Write a positive one-line review.")
     chat.locator("#question textarea").press("Enter")
     for column in (0, 1):
-        expect(chat.locator(f"#header{column}")).to_contain_text(re.compile(r"first token [\d.]+ s"), timeout=2 * MINUTES)
+        expect(chat.locator(f"#header{column}")).to_contain_text(re.compile(r"first token [\d.]+ s"))
         expect(chat.locator(f"#chat{column}")).to_contain_text("Write a positive one-line review.")
     expect(page.locator("[data-testid=stException]")).to_have_count(0)
     end_runs(server.home)  # else it would train beside the tests that follow

@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from tests.core.chat_models import save_chat_model
 from tests.core.masked_models import masked_model, save
+from tests.waiting import PATIENCE
 from workbench.runs import jobs
 from workbench.screens.shared import background, state
 from workbench.store import Store
@@ -51,7 +52,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
 def open_page() -> Open:
     """Opens a page: ``open_page("run", run=...)``; the other arguments are the URL's."""
     def opened(name: str, **query: str | list[str]) -> AppTest:
-        test = AppTest.from_file(str(ROOT / "workbench" / "ui.py"), default_timeout=60)
+        test = AppTest.from_file(str(ROOT / "workbench" / "ui.py"), default_timeout=PATIENCE)
         test.switch_page(getattr(state, name.upper()))
         for key, value in query.items():
             test.query_params[key] = value

@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 from core.chains.folder import house_chains
 from core.recorder import CONTROL, STUDENT
 from tests.pages import examples
+from tests.waiting import PATIENCE
 from workbench.store import Store, references
 from workbench.store.records import Run
 from workbench.store.references import BEFORE
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("fresh_streamlit_caches")
 
 
 def page(**query: str) -> AppTest:
-    test = AppTest.from_file(str(PAGE), default_timeout=30)
+    test = AppTest.from_file(str(PAGE), default_timeout=PATIENCE)
     for name, value in query.items():
         test.query_params[name] = value
     test.run()

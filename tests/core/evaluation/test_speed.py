@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 
 import pytest
@@ -19,26 +20,42 @@ from core.system.devices import torch_threads
 from tests.core.tiny import tiny_model
 
 
-def sleeping(seconds: float, calls: list[tuple[str, tuple[int, ...], int]], name: str):
+class Clock:
+    """A clock that work moves on, by a tenth more or less than it should."""
+
+    now = 0.0
+
+    def __init__(self) -> None:
+        self.uneven = random.Random(0)
+
+    def __call__(self) -> float:
+        return self.now
+
+    def work(self, seconds: float) -> None:
+        self.now += seconds * self.uneven.uniform(0.9, 1.1)
+
+
+def working(seconds: float, calls: list[tuple[str, tuple[int, ...], int]], name: str, clock: Clock):
     def forward(input_ids, attention_mask):
         calls.append((name, tuple(input_ids.shape), torch.get_num_threads()))
         assert attention_mask.shape == input_ids.shape and attention_mask.min() == 1
-        time.sleep(seconds)
+        clock.work(seconds)
     return forward
 
 
 def measured(calls: list, recorder: ListRecorder, rounds: int = 6, budget: float = 60.0) -> Speed:
-    models = {"teacher": sleeping(0.03, calls, "teacher"), "student": sleeping(0.01, calls, "student")}
-    return measure_speed(models, recorder, vocabulary=50, length=16, batch=8, rounds=rounds, seconds=budget)
+    clock = Clock()
+    models = {"teacher": working(0.03, calls, "teacher", clock), "student": working(0.01, calls, "student", clock)}
+    return measure_speed(models, recorder, vocabulary=50, length=16, batch=8, rounds=rounds, seconds=budget, clock=clock)
 
 
 def test_known_times_are_found() -> None:
     calls, recorder = [], ListRecorder()
     found = measured(calls, recorder)
     teacher, student = found.models["teacher"], found.models["student"]
-    assert teacher.latency.value == pytest.approx(0.03, rel=0.3) and student.latency.value == pytest.approx(0.01, rel=0.3)
-    assert student.faster.value == pytest.approx(3, rel=0.3) and student.faster.low <= student.faster.value <= student.faster.high
-    assert student.throughput.value == pytest.approx(8 / 0.01, rel=0.3) and student.more.value == pytest.approx(3, rel=0.3)
+    assert teacher.latency.value == pytest.approx(0.03, rel=0.1) and student.latency.value == pytest.approx(0.01, rel=0.1)
+    assert student.faster.value == pytest.approx(3, rel=0.2) and student.faster.low <= student.faster.value <= student.faster.high
+    assert student.throughput.value == pytest.approx(8 / 0.01, rel=0.1) and student.more.value == pytest.approx(3, rel=0.2)
     assert teacher.faster.value == teacher.faster.low == teacher.more.high == 1
     assert (found.rounds, found.batch_rounds, found.length, found.batch) == (6, 6, 16, 8)
     assert [phase.name for phase in recorder.of(Phase)] == ["time one sequence", "time a batch"]
@@ -71,10 +88,8 @@ def test_threads_come_back_after_a_failure() -> None:
 
 
 def test_the_budget_ends_it_after_a_few_rounds() -> None:
-    began = time.monotonic()
     found = measured([], ListRecorder(), rounds=10_000, budget=0.1)
     assert (found.rounds, found.batch_rounds) == (speed.FEWEST_ROUNDS, speed.FEWEST_ROUNDS)
-    assert time.monotonic() - began < 5
 
 
 def test_a_stop_is_heard_before_the_next_pass() -> None:
@@ -90,8 +105,9 @@ def test_a_stop_is_heard_before_the_next_pass() -> None:
 
 def test_other_passes_may_stand_in_for_the_batch() -> None:
     calls: list = []
-    measure_speed({"a": sleeping(0, calls, "one")}, ListRecorder(), vocabulary=9, length=4, batch=3, rounds=5,
-                  batched={"a": sleeping(0, calls, "many")})
+    clock = Clock()
+    measure_speed({"a": working(1, calls, "one", clock)}, ListRecorder(), vocabulary=9, length=4, batch=3, rounds=5,
+                  batched={"a": working(1, calls, "many", clock)}, clock=clock)
     assert {(name, shape) for name, shape, _ in calls} == {("one", (1, 4)), ("many", (3, 4))}
 
 
@@ -118,7 +134,8 @@ def test_a_causal_pass_gives_all_logits_and_keeps_no_cache(name: str) -> None:
 
 
 def test_the_measured_ratio_is_the_one_that_operations_predict() -> None:
-    """Methods A4, with encoders large enough for matrix products to fill the time; the rule is 15%."""
+    """DistilBERT's claim A4 with encoders large enough for matrix products to fill the time; the rule is 15%. The clock is that of this
+    thread, which stands while other processes have the core."""
     def encoder(layers: int) -> BertForMaskedLM:
         return BertForMaskedLM(BertConfig(vocab_size=4000, hidden_size=384, num_hidden_layers=layers, num_attention_heads=6,
                                           intermediate_size=1536, max_position_embeddings=128)).eval()
@@ -128,5 +145,5 @@ def test_the_measured_ratio_is_the_one_that_operations_predict() -> None:
                                          {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}, 0), length=128).total
              for name, model in models.items()}
     found = measure_speed({name: forward_of(model) for name, model in models.items()}, ListRecorder(), vocabulary=4000, batch=1,
-                          seconds=8, rounds=25)
+                          seconds=8, rounds=25, clock=time.thread_time)
     assert found.models["student"].faster.value == pytest.approx(flops["teacher"] / flops["student"], rel=0.15)

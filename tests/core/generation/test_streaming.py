@@ -134,7 +134,7 @@ def test_result_is_the_stream_as_a_whole(model) -> None:
     assert result.finish == "length"
     assert result.text == TOKENIZER.decode([token.token_id for token in pieces], skip_special_tokens=True)
     assert result.prompt_tokens == len(encode(TOKENIZER, [{"role": "user", "content": QUESTION}]))
-    assert 0 < result.seconds_to_first_token < 10
+    assert result.seconds_to_first_token > 0
     assert result.tokens_per_second > 0
 
 
