@@ -38,7 +38,7 @@ def test_the_slider_makes_a_size_that_answers_beside_its_neighbours(server: AppP
     settled(page)
 
     page.get_by_role("button", name="Create model").click()
-    expect(page.get_by_role("cell", name="this model")).to_be_visible(timeout=WAIT)
+    expect(page.get_by_role("cell", name="this model")).to_be_visible()
     page.get_by_role("button", name="Chat with this model and its anchors").click()
     expect(page).to_have_url(re.compile("/compare"))
     chat = page.frame_locator("iframe[title='Side-by-side chat']")

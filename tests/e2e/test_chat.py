@@ -73,7 +73,7 @@ def test_two_models_answer_and_the_lens_marks_where_they_differ(server: AppProce
 
 def test_the_pane_follows_the_theme_of_the_page(server: AppProcess, page: Page, models: list[str]) -> None:
     chat = open_chat(page, server, models)
-    expect(chat.locator("#question textarea")).to_be_visible(timeout=WAIT)
+    expect(chat.locator("#question textarea")).to_be_visible()
     for scheme, css_class in (("dark", re.compile(r"\bdark\b")), ("light", re.compile(r"^(?!.*\bdark\b)"))):
         page.emulate_media(color_scheme=scheme)  # as the system's own switch
         expect(chat.locator("body")).to_have_class(css_class)
