@@ -97,7 +97,7 @@ class Chain:
     """An opened chain. Opening reads headers only; weights are loaded when a size is made.
 
     Attributes:
-        reference: what it was asked for by.
+        reference: the reference that it was opened by.
         path: its folder.
         record: the plain data of ``chain.json``.
         grid: shapes between the anchors with the loss that substitution gives them on the choosing slice; the solver chooses by it.
@@ -128,7 +128,7 @@ class Chain:
 
     def target(self, *, parameters: int | None = None, layers: int | None = None, hidden: int | None = None,
                feed_forward: int | None = None) -> Target:
-        """The size that was asked for, as a parameter count or by its sizes.
+        """Return the target size, given as a parameter count or by its sizes.
 
         Sizes that are left out are those of a straight line between the two anchors around the depth.
 
@@ -138,14 +138,14 @@ class Chain:
         if parameters is not None:
             low, high = self.anchors[-1].parameters, self.anchors[0].parameters
             if not low <= parameters <= high:
-                raise ConfigError(f"A model of {parameters:,} parameters was asked for.",
+                raise ConfigError(f"A model of {parameters:,} parameters was requested.",
                                   f"The chain '{self.reference}' reaches from {low:,} to {high:,}.", "Ask for a number between them.")
             bracket = max(number for number, anchor in enumerate(self.anchors[:-1]) if anchor.parameters >= parameters)
             shape = self._best(parameters, bracket)
             return Target(shape, self.sizer(shape), bracket)
         low, high = self.anchors[-1].dimensions.layers, self.anchors[0].dimensions.layers
         if layers is None or not low <= layers <= high:
-            raise ConfigError(f"A depth of {layers} blocks was asked for.", f"The chain '{self.reference}' reaches from {low} to {high}.",
+            raise ConfigError(f"A depth of {layers} blocks was requested.", f"The chain '{self.reference}' reaches from {low} to {high}.",
                               "Ask for a number between them, or give a parameter count.")
         bracket = max(number for number, anchor in enumerate(self.anchors[:-1]) if anchor.dimensions.layers >= layers)
         shape = interpolate_shape(layers, self.anchors[bracket + 1].dimensions, self.anchors[bracket].dimensions, hidden, feed_forward)
@@ -251,7 +251,7 @@ def anchor_folder(reference: str) -> Path | None:
         return None
     chain = open_chain(found[1])
     if int(found[2]) >= len(chain.anchors):
-        raise ModelNotFoundError(f"'{reference}' was asked for.", f"The chain has anchors 0 to {len(chain.anchors) - 1}.")
+        raise ModelNotFoundError(f"'{reference}' was requested.", f"The chain has anchors 0 to {len(chain.anchors) - 1}.")
     return chain.folder(int(found[2]))
 
 

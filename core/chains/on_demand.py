@@ -1,4 +1,4 @@
-"""Models of any size from a chain, made in a moment, and measured against what they must be held against."""
+"""Models of any size from a chain, made in a moment, and compared with their baselines."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def make(chain: Chain, target: Target, folder: Path, *, method: Method | None = 
     """
     method = method or ("substitution" if chain.aligned and alpha is None else "interpolation")
     if method == "substitution" and chain.ends(target.bracket) is None:
-        raise ConfigError("Substitution was asked for.", f"The hidden states of the chain '{chain.reference}' were not aligned.",
+        raise ConfigError("Substitution was requested.", f"The hidden states of the chain '{chain.reference}' were not aligned.",
                           "Use interpolation, or build the chain with losses.w_hidden_mse above 0.")
     if folder.exists():
         raise ConfigError(f"'{folder}' is there already.", "A folder that does not exist yet was expected.", "Give another one.")
@@ -158,7 +158,7 @@ def _tokenizer(folder: Path) -> Any:
 
 
 def compare(chain: Chain, target: Target, bracket: AnchorPair) -> dict[str, float]:
-    """What a model between two anchors must be held against, as validation losses: both anchors as they are, the larger one
+    """Return the baselines of a model between two anchors, as validation losses: both anchors as they are, the larger one
     cut down (``alpha_0``), the smaller one expanded by silent blocks (``alpha_1``) and by copied ones (``copied``), and new weights
     of the same shape."""
     shape = target.dimensions

@@ -56,7 +56,7 @@ def solve(parameters: int, small: Dimensions, large: Dimensions, sizer: Paramete
         counts = sorted({sizer(shape) for shape in shapes})
         below, above = (next((count for count in side if test(count)), None) for side, test in (
             (reversed(counts), lambda count: count <= parameters), (counts, lambda count: count > parameters)))
-        raise ConfigError(f"{parameters:,} parameters were asked for.",
+        raise ConfigError(f"{parameters:,} parameters were requested.",
                           f"The nearest sizes between these anchors are {' and '.join(f'{each:,}' for each in (below, above) if each)}.",
                           "Ask for one of them, or give the depth and width.")
     slack = 0.01 * parameters if best else 0  # a count that exists is given exactly, so that asking for it again changes nothing
@@ -85,7 +85,7 @@ def interpolate_shape(layers: int, small: Dimensions, large: Dimensions, hidden:
         step = large.width_step
         hidden = small.hidden + round(share * (large.hidden - small.hidden) / step) * step
     if not small.hidden <= hidden <= large.hidden:
-        raise ConfigError(f"A width of {hidden} channels was asked for.", f"Around {layers} blocks the chain has {small.hidden} to "
+        raise ConfigError(f"A width of {hidden} channels was requested.", f"Around {layers} blocks the chain has {small.hidden} to "
                           f"{large.hidden}.", "Ask for a width between them.")
     wide = large.with_width(hidden, layers=layers)
     low, high = small.intermediate_size, large.intermediate_size

@@ -109,7 +109,7 @@ def measure_speed(models: Mapping[str, Forward], recorder: Recorder, *, vocabula
         batched: other passes for the throughput, where the number of threads is fixed when a model is loaded.
 
     Raises:
-        Stopped: the recorder asked for it.
+        StopRequested: the recorder requested a stop.
     """
     import torch
 

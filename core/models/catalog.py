@@ -280,7 +280,7 @@ def _not_found(reference: str) -> ModelNotFoundError:
 
 
 def _converted(entry: ModelEntry, file: Path) -> Path:
-    """The folder made from a GGUF file, made now if it is not there; a file that changed is converted anew."""
+    """The folder made from a GGUF file, made now if it is not there; a file that changed is converted again."""
     path = file.resolve()
     state = path.stat()
     mark = hashlib.sha256(f"{path} {state.st_size} {state.st_mtime_ns}".encode()).hexdigest()[:12]

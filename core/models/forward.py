@@ -46,7 +46,7 @@ class States:
     """What a forward pass leaves.
 
     Attributes:
-        hidden: (B, T, D) of the embedding and of every block; all but the last are None unless they were asked for.
+        hidden: (B, T, D) of the embedding and of every block; all but the last are None unless they were requested.
         before_head: (B, T, D'); what the output head multiplies.
     """
 
@@ -72,9 +72,9 @@ def forward(model: nn.Module, input_ids: Tensor, attention_mask: Tensor | None =
             right, where causal attention cannot see it from a real position.
         all_hidden_states: keep the states of all blocks.
     """
-    asked = True if all_hidden_states else [-1]
+    selected = True if all_hidden_states else [-1]
     if architecture_of(plain_model(model).config).objective == "causal":
-        hidden = model(input_ids=input_ids, output_hidden_states=asked, logits_to_keep=1, use_cache=False).hidden_states
+        hidden = model(input_ids=input_ids, output_hidden_states=selected, logits_to_keep=1, use_cache=False).hidden_states
         return States(hidden, hidden[-1])
     seen: list[Tensor] = []
 
@@ -84,7 +84,7 @@ def forward(model: nn.Module, input_ids: Tensor, attention_mask: Tensor | None =
 
     handle = output_head(model).register_forward_pre_hook(keep)
     try:
-        hidden = model(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=asked).hidden_states
+        hidden = model(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=selected).hidden_states
     finally:
         handle.remove()
     return States(hidden, seen[0])

@@ -1,7 +1,7 @@
 """Models on the Hugging Face hub: what one is before it is downloaded, and its download into the hub's own cache.
 
 HF_HOME, HF_TOKEN and HF_HUB_OFFLINE mean here what they mean everywhere. Only configuration, tokenizer, model card and
-safetensors are ever asked for: no pickle, and no code.
+safetensors are ever requested: no pickle, and no code.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def inspect(repository: str) -> RemoteModel:
 
     Raises:
         ModelNotFoundError: no such model, or a private one.
-        ModelError: access has to be asked for.
+        ModelError: access has to be requested.
         UnsafeModelError: the weights are there as pickle only.
         UnsupportedModelError: an architecture that is not described.
         NetworkError: the hub cannot be reached.
@@ -123,7 +123,7 @@ def _explained(repository: str) -> Iterator[None]:
     try:
         yield
     except errors.GatedRepoError as error:
-        raise ModelError(f"Access to '{repository}' has to be asked for.", "",
+        raise ModelError(f"Access to '{repository}' has to be requested.", "",
                          "Accept its terms on its hub page, then set HF_TOKEN.") from error
     except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
         raise ModelNotFoundError(f"The hub has no model '{repository}', or only a private one.", "",

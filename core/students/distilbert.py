@@ -51,7 +51,7 @@ def check_student(spec: StudentSpec, model_type: str, activation: str | None) ->
         raise ConfigError(f"The teacher's activation is {activation}.", "DistilBERT has gelu and relu.",
                           "Set student.architecture to teacher.")
     if spec.narrower:
-        raise ConfigError("A DistilBERT student with a width of its own was asked for.", "It keeps its teacher's width.",
+        raise ConfigError("A DistilBERT student with a width of its own was requested.", "It keeps its teacher's width.",
                           "Remove student.hidden and student.intermediate_size.")
 
 

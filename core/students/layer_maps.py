@@ -126,6 +126,6 @@ def _checked(blocks: LayerMap, teacher_layers: int, student_layers: int) -> Laye
 
 def _check_depth(depth: int, teacher_layers: int) -> None:
     if not 1 <= depth <= teacher_layers:
-        raise ConfigError(f"A student of {depth} blocks was asked for.",
+        raise ConfigError(f"A student of {depth} blocks was requested.",
                           f"The teacher has {teacher_layers} blocks, so 1 to {teacher_layers} were expected.",
                           f"Set student.layers to a number from 1 to {teacher_layers}.")

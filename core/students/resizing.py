@@ -97,7 +97,7 @@ class Selection:
         """The first units of each kind, and as many new ones as it takes.
 
         Query heads stay in their groups: where groups grow or shrink, heads are added or left out at the end of each group,
-        because a query head must go on reading the key head that it was trained with.
+        because a query head must keep reading the key head that it was trained with.
 
         Args:
             layers: old block of every new block (default: the first ones).
@@ -120,7 +120,7 @@ def select(weights: Weights, selection: Selection) -> Weights:
     """A smaller, larger or reordered model; see the module's docstring.
 
     Args:
-        selection: its sizes must be those of a lawful model: `core.models.dimensions.with_dimensions` says what is not.
+        selection: its sizes must be those of a valid model: `core.models.dimensions.with_dimensions` says what is not.
 
     Raises:
         ConfigError, UnsupportedModelError: as `core.models.dimensions.with_dimensions` and `ArchitectureSpec.axes_of`.

@@ -75,7 +75,7 @@ def resolve_device(name: str) -> torch.device:
     # Of processes that were started together each has its own GPU.
     index = os.environ.get("LOCAL_RANK", "0") if name in ("auto", "cuda") else name.removeprefix("cuda:")
     if f"cuda:{index}" not in here:
-        raise DeviceError(f"The device '{name}' was asked for.", f"This machine has: {', '.join(here)}.",
+        raise DeviceError(f"The device '{name}' was requested.", f"This machine has: {', '.join(here)}.",
                           "Use 'auto' to take the best one.")
     return torch.device("cuda", int(index))
 

@@ -1,4 +1,4 @@
-"""Quantities as people read them, the same wherever they are told."""
+"""Quantities as people read them, the same wherever they are shown."""
 
 from __future__ import annotations
 
