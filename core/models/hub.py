@@ -42,7 +42,7 @@ class RemoteModel:
 
 
 def cached(repository: str) -> Path | None:
-    """The folder of a model that was downloaded before, complete; None if there is none."""
+    """Return the folder of a model that was downloaded before, complete; None if there is none."""
     from huggingface_hub import try_to_load_from_cache
 
     config = try_to_load_from_cache(repository, "config.json")
@@ -82,7 +82,7 @@ def inspect(repository: str) -> RemoteModel:
 
 
 def download(repository: str, progress: Callable[[int, int], None] | None = None) -> Path:
-    """The folder of the downloaded model; raises as `inspect` does.
+    """Return the folder of the downloaded model; raises as `inspect` does.
 
     Args:
         progress: called with the bytes downloaded so far and in all, after each file.

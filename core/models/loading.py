@@ -26,7 +26,7 @@ MODEL_INIT_LOCK = threading.Lock()
 
 
 def model_from_config(config: PreTrainedConfig, task: Task, dtype: torch.dtype, seed: int | None = None) -> PreTrainedModel:
-    """A model with new weights, in training mode.
+    """Return a model with new weights, in training mode.
 
     Args:
         task: what its head is for.
@@ -43,7 +43,8 @@ def model_from_config(config: PreTrainedConfig, task: Task, dtype: torch.dtype, 
 
 
 def model_from_pretrained(folder: Path, task: Task, dtype: torch.dtype, **options: Any) -> Any:
-    """What `from_pretrained` gives for that folder and these options: a model in evaluation mode, with its report if one is requested."""
+    """Return what `from_pretrained` gives for that folder and these options: a model in evaluation mode, with its report if one is
+    requested."""
     with MODEL_INIT_LOCK:
         return _auto_class(task).from_pretrained(folder, dtype=dtype, **options)
 
