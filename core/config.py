@@ -134,7 +134,7 @@ class Ramp(Config):
     end: float = Field(ge=0, description="number; at the last step")
 
     def at(self, progress: float) -> float:
-        """The weight at `progress` in [0, 1] of training."""
+        """Return the weight at `progress` in [0, 1] of training."""
         return self.start + (self.end - self.start) * min(max(progress, 0.0), 1.0)
 
 
@@ -176,11 +176,11 @@ class LossSpec(Config):
         return self
 
     def weights(self) -> dict[str, Ramp]:
-        """Term name -> its weight."""
+        """Return the weight of each term, by name."""
         return {"kd": self.w_kd, "hard": self.w_hard, "hidden": self.w_hidden, "hidden_mse": self.w_hidden_mse}
 
     def needs_teacher(self) -> bool:
-        """Whether any term other than the hard labels takes part."""
+        """Return whether any term other than the hard labels takes part."""
         return any(ramp.start or ramp.end for term, ramp in self.weights().items() if term != "hard")
 
 
@@ -638,7 +638,7 @@ KINDS: Mapping[str, type[ExperimentConfig]] = {
 
 
 def total_steps(spec: TrainSpec, blocks: int) -> int:
-    """Optimiser steps that Trainer takes: an epoch's last step may be short, and the last epoch may be cut."""
+    """Return the optimiser steps that Trainer takes: an epoch's last step may be short, and the last epoch may be cut."""
     if spec.max_steps:
         return spec.max_steps
     batches = math.ceil(blocks / spec.per_device_train_batch_size)

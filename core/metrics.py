@@ -75,5 +75,5 @@ MASKED: dict[str, Metric] = {
 
 
 def metric(name: str, *, masked: bool = False) -> Metric:
-    """One metric; `masked` says whether the run's models fill blanks."""
+    """Return one metric; `masked` says whether the run's models fill blanks."""
     return MASKED.get(name, METRICS[name]) if masked else METRICS[name]

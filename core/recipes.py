@@ -57,7 +57,7 @@ _RecipeLoader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[+-]
 
 
 def parse_yaml(text: str, origin: str) -> dict[str, Any]:
-    """Plain data from a recipe's text; `origin` names it in messages."""
+    """Return plain data from a recipe's text; `origin` names it in messages."""
     try:
         plain = yaml.load(text, Loader=_RecipeLoader)
     except RecursionError as error:
@@ -117,7 +117,7 @@ def override(path: str, value: Any) -> str:
 
 
 def _is_text(path: str) -> bool:
-    """Whether the field at a dotted path holds text, which YAML must not read as a number or a switch."""
+    """Return whether the field at a dotted path holds text, which YAML must not read as a number or a switch."""
     field = dict(leaves()).get(path)
     return field is not None and str in (field.annotation, *get_args(field.annotation)) and int not in get_args(field.annotation)
 
@@ -185,7 +185,7 @@ def _own_sections(kind: type[ExperimentConfig], plain: Mapping[str, Any]) -> tup
 
 
 def _says_nothing(key: str, value: Any) -> bool:
-    """Whether a section of another kind has its default values, as every recipe of release 0.1.0 that was written out has them."""
+    """Return whether a section of another kind has its default values, as every recipe of release 0.1.0 that was written out has them."""
     default = recipe_keys.ABSENT[key]
     return value is None or value is False or (isinstance(value, Mapping) and isinstance(default, Mapping)
                                                and {**default, **value} == default)
@@ -226,7 +226,7 @@ def _fields_of(field: FieldInfo) -> dict[str, FieldInfo]:
 
 
 def section_of(field: FieldInfo) -> type[BaseModel] | None:
-    """The model whose fields a field holds, optional or not: a section, or a `Ramp`; None for a plain value."""
+    """Return the model whose fields a field holds, optional or not: a section, or a `Ramp`; None for a plain value."""
     candidates = (field.annotation, *get_args(field.annotation))
     return next((each for each in candidates if isinstance(each, type) and issubclass(each, BaseModel)), None)
 
@@ -287,7 +287,7 @@ SENTENCES = {
 
 
 def sentence(detail: Mapping[str, Any]) -> str:
-    """One detail of a ``ValidationError`` as a sentence."""
+    """Return one detail of a ``ValidationError`` as a sentence."""
     context = {key: _shown(key, value) for key, value in detail.get("ctx", {}).items()}
     if context.get("class_name") == "Ramp":
         words = "a number, or start and end, was expected"

@@ -97,7 +97,7 @@ class Chain:
     """An opened chain. Opening reads headers only; weights are loaded when a size is made.
 
     Attributes:
-        reference: what it was asked for by.
+        reference: the reference that it was opened by.
         path: its folder.
         record: the plain data of ``chain.json``.
         grid: shapes between the anchors with the loss that substitution gives them on the choosing slice; the solver chooses by it.
@@ -123,12 +123,12 @@ class Chain:
         return read_model_header(self.folder(0)).parameter_counter()
 
     def folder(self, number: int) -> Path:
-        """The model folder of an anchor."""
+        """Return the model folder of an anchor."""
         return self.path / self.anchors[number].folder
 
     def target(self, *, parameters: int | None = None, layers: int | None = None, hidden: int | None = None,
                feed_forward: int | None = None) -> Target:
-        """The size that was asked for, as a parameter count or by its sizes.
+        """Return the target size, given as a parameter count or by its sizes.
 
         Sizes that are left out are those of a straight line between the two anchors around the depth.
 
@@ -138,21 +138,21 @@ class Chain:
         if parameters is not None:
             low, high = self.anchors[-1].parameters, self.anchors[0].parameters
             if not low <= parameters <= high:
-                raise ConfigError(f"A model of {parameters:,} parameters was asked for.",
+                raise ConfigError(f"A model of {parameters:,} parameters was requested.",
                                   f"The chain '{self.reference}' reaches from {low:,} to {high:,}.", "Ask for a number between them.")
             bracket = max(number for number, anchor in enumerate(self.anchors[:-1]) if anchor.parameters >= parameters)
             shape = self._best(parameters, bracket)
             return Target(shape, self.sizer(shape), bracket)
         low, high = self.anchors[-1].dimensions.layers, self.anchors[0].dimensions.layers
         if layers is None or not low <= layers <= high:
-            raise ConfigError(f"A depth of {layers} blocks was asked for.", f"The chain '{self.reference}' reaches from {low} to {high}.",
+            raise ConfigError(f"A depth of {layers} blocks was requested.", f"The chain '{self.reference}' reaches from {low} to {high}.",
                               "Ask for a number between them, or give a parameter count.")
         bracket = max(number for number, anchor in enumerate(self.anchors[:-1]) if anchor.dimensions.layers >= layers)
         shape = interpolate_shape(layers, self.anchors[bracket + 1].dimensions, self.anchors[bracket].dimensions, hidden, feed_forward)
         return Target(shape, self.sizer(shape), bracket)
 
     def _best(self, parameters: int, bracket: int) -> Dimensions:
-        """Of the shapes near a count, the one with the lowest expected loss; where nothing was measured, the solver's."""
+        """Return, of the shapes near a count, the one with the lowest expected loss; where nothing was measured, the solver's."""
         small, large = self.anchors[bracket + 1], self.anchors[bracket]
         solved = solve(parameters, small.dimensions, large.dimensions, self.sizer)
         if solved in (small.dimensions, large.dimensions):
@@ -165,12 +165,12 @@ class Chain:
         return min(near, key=lambda each: (round(min(each[0], ceiling), 3), abs(self.sizer(each[1]) - parameters)))[1]
 
     def runs(self, number: int) -> list[range]:
-        """The blocks of anchor `number` that each block of the next one speaks for."""
+        """Return the blocks of anchor `number` that each block of the next one speaks for."""
         depths = (self.anchors[each].dimensions.layers for each in (number, number + 1))
         return runs(self.ends(number) or span_ends(*depths))
 
     def swaps(self, target: Target) -> tuple[int, ...]:
-        """The blocks of the smaller anchor that substitution swaps back for a size. None where measured losses say that the smaller
+        """Return the blocks of the smaller anchor that substitution swaps back for a size. None where measured losses say that the smaller
         anchor is better left as it is: then all that is added is silent, and the model is as good as that anchor."""
         small, expected = self.anchors[target.bracket + 1], self.expected(target.dimensions)
         if expected is not None and expected > self._anchor_loss(small):
@@ -178,7 +178,7 @@ class Chain:
         return cheapest_swaps(self.runs(target.bracket), small.gains, target.dimensions.layers)
 
     def expected(self, shape: Dimensions) -> float | None:
-        """The loss that substitution will give a shape on the choosing slice, between the two measured shapes around it that differ
+        """Return the loss that substitution will give a shape on the choosing slice, between the two measured shapes around it that differ
         from it in inner width alone; None where there are none. An anchor's is its own."""
         size = shape.intermediate_size
         alike = sorted((measured.intermediate_size, loss) for measured, loss in self.grid
@@ -191,16 +191,16 @@ class Chain:
         return below[1] + ((size - below[0]) / span * (above[1] - below[1]) if span else 0.0)
 
     def _anchor_loss(self, anchor: Anchor) -> float:
-        """An anchor's loss on the slice that the grid was measured on."""
+        """Return an anchor's loss on the slice that the grid was measured on."""
         loss = self.expected(anchor.dimensions)
         return anchor.validation_loss if loss is None else loss
 
     def default_alpha(self, target: Target) -> float:
-        """Alpha by the relative distance in parameters; see `core.chains.sizes.default_alpha`."""
+        """Return alpha by the relative distance in parameters; see `core.chains.sizes.default_alpha`."""
         return default_alpha(self.anchors[target.bracket + 1].parameters, target.parameters, self.anchors[target.bracket].parameters)
 
     def ends(self, number: int) -> tuple[int, ...] | None:
-        """The last block of anchor `number` that each block of the next one speaks for; None where they were not aligned."""
+        """Return the last block of anchor `number` that each block of the next one speaks for; None where they were not aligned."""
         large, small = self.anchors[number], self.anchors[number + 1]
         places = {end: block for block, end in enumerate(large.ends)}
         return tuple(places[end] for end in small.ends) if small.ends and all(end in places for end in small.ends) else None
@@ -210,7 +210,7 @@ class Chain:
 
 
 def house_chains() -> dict[str, Path]:
-    """The chains that ship with the project, by name."""
+    """Return the chains that ship with the project, by name."""
     return {path.parent.name: path.parent for path in sorted(HOUSE_MODELS.glob(f"*/{FILE}"))}
 
 
@@ -242,7 +242,7 @@ def open_chain(reference: str) -> Chain:
 
 
 def anchor_folder(reference: str) -> Path | None:
-    """The model folder of ``CHAIN:NUMBER``; None for anything else. Raises ModelNotFoundError for a number that it lacks."""
+    """Return the model folder of ``CHAIN:NUMBER``; None for anything else. Raises ModelNotFoundError for a number that it lacks."""
     found = re.fullmatch(r"(.+):(\d+)", reference, re.DOTALL)
     if found is None:
         return None
@@ -251,7 +251,7 @@ def anchor_folder(reference: str) -> Path | None:
         return None
     chain = open_chain(found[1])
     if int(found[2]) >= len(chain.anchors):
-        raise ModelNotFoundError(f"'{reference}' was asked for.", f"The chain has anchors 0 to {len(chain.anchors) - 1}.")
+        raise ModelNotFoundError(f"'{reference}' was requested.", f"The chain has anchors 0 to {len(chain.anchors) - 1}.")
     return chain.folder(int(found[2]))
 
 

@@ -56,7 +56,7 @@ class AnchorPair:
     _grams: dict[int, dict[int, Tensor]] = field(default_factory=dict, repr=False, compare=False)
 
     def with_intermediate_size(self, weights: Weights, neurons: int) -> Weights:
-        """One of the two anchors with fewer neurons, refitted where there is a calibration slice; as it is where it has no more."""
+        """Return one of the two anchors with fewer neurons, refitted where there is a calibration slice; as it is where it has no more."""
         if neurons >= weights.dimensions.intermediate_size:
             return weights
         if self.calibration is None:
@@ -91,7 +91,7 @@ class AnchorPair:
         return tuple(block * large // small for block in range(small))
 
     def runs(self) -> list[range]:
-        """The blocks of `large` that each block of `small` speaks for."""
+        """Return the blocks of `large` that each block of `small` speaks for."""
         return runs(self.ends or span_ends(self.large.dimensions.layers, self.small.dimensions.layers))
 
 
@@ -102,7 +102,7 @@ Support = Literal["zero", "aware"]
 
 
 def interpolate(bracket: AnchorPair, target: Dimensions, alpha: float, *, depth: Depth = "identity", fill: Support = "zero") -> Weights:
-    """Equation 3 for one target.
+    """Interpolate two anchors at one target, by equation 3.
 
     Args:
         target: sizes between those of the anchors.
@@ -136,7 +136,7 @@ def _mix(small: Tensor, large: Tensor, alpha: float, there: Tensor | None) -> Te
 
 
 def depth_maps(bracket: AnchorPair, layers: int) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-    """How a target of `layers` blocks is made of both anchors.
+    """Return how a target of `layers` blocks is made of both anchors.
 
     Returns:
         The large anchor's blocks (those that the small one was built from, and others evenly between); for every position
@@ -155,7 +155,7 @@ def depth_maps(bracket: AnchorPair, layers: int) -> tuple[tuple[int, ...], tuple
 
 
 def substitute(bracket: AnchorPair, target: Dimensions, swapped: Sequence[int] | None = None) -> Weights:
-    """The small anchor with some of its blocks swapped back for the runs of the large one that they speak for.
+    """Return the small anchor with some of its blocks swapped back for the runs of the large one that they speak for.
 
     Both are brought to the target's widths first; what the swapped blocks do not reach is filled with silent blocks.
 
@@ -192,7 +192,7 @@ def substitute(bracket: AnchorPair, target: Dimensions, swapped: Sequence[int] |
 
 
 def swap(bracket: AnchorPair, layers: int) -> tuple[int, ...]:
-    """The blocks of the small anchor to swap back for a depth of `layers`; see `core.chains.sizes.cheapest_swaps`."""
+    """Return the blocks of the small anchor to swap back for a depth of `layers`; see `core.chains.sizes.cheapest_swaps`."""
     return cheapest_swaps(bracket.runs(), bracket.gains, layers)
 
 

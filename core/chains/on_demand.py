@@ -1,4 +1,4 @@
-"""Models of any size from a chain, made in a moment, and measured against what they must be held against."""
+"""Models of any size from a chain, made in a moment, and compared with their baselines."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def make(chain: Chain, target: Target, folder: Path, *, method: Method | None = 
     """
     method = method or ("substitution" if chain.aligned and alpha is None else "interpolation")
     if method == "substitution" and chain.ends(target.bracket) is None:
-        raise ConfigError("Substitution was asked for.", f"The hidden states of the chain '{chain.reference}' were not aligned.",
+        raise ConfigError("Substitution was requested.", f"The hidden states of the chain '{chain.reference}' were not aligned.",
                           "Use interpolation, or build the chain with losses.w_hidden_mse above 0.")
     if folder.exists():
         raise ConfigError(f"'{folder}' is there already.", "A folder that does not exist yet was expected.", "Give another one.")
@@ -110,21 +110,21 @@ def model_card(made: GeneratedModel) -> str:
 
 
 def save_model(model: PreTrainedModel, folder: Path, *, like: Path) -> None:
-    """Weights into `folder`, with the tokenizer and the generation settings of the model folder `like`."""
+    """Save weights into `folder`, with the tokenizer and the generation settings of the model folder `like`."""
     model.generation_config = GenerationConfig.from_pretrained(like)
     model.save_pretrained(folder)
     AutoTokenizer.from_pretrained(like, local_files_only=True).save_pretrained(folder)
 
 
 def load_anchor_pair(chain: Chain, number: int) -> AnchorPair:
-    """Anchor `number` and the next smaller one."""
+    """Load anchor `number` and the next smaller one."""
     return AnchorPair(load_anchor(chain, number + 1), load_anchor(chain, number), chain.ends(number),
                       chain.anchors[number + 1].gains or None,
                    torch.from_numpy(read_slice(chain.path / CALIBRATION).input_ids).long())
 
 
 def load_anchor(chain: Chain, number: int) -> Weights:
-    """An anchor's weights, in float32."""
+    """Return an anchor's weights, in float32."""
     loaded = catalog.load(str(chain.folder(number)), dtype=torch.float32)
     return Weights.of(loaded.model, chain.anchors[number].origin or None)
 
@@ -133,7 +133,7 @@ def load_anchor(chain: Chain, number: int) -> Weights:
 
 
 def loss_of(model: PreTrainedModel | Weights, chain: Chain, blocks: Blocks | None = None) -> float:
-    """Cross-entropy on the chain's held-out slice, in nats per token."""
+    """Return the cross-entropy on the chain's held-out slice, in nats per token."""
     model = model.model() if isinstance(model, Weights) else model
     return evaluate_language(model, blocks or read_slice(chain.path / VALIDATION), tokenizer=_tokenizer(chain.folder(0)), batch_size=8,
                              device=model.device, dtype=resolve_precision("auto", model.device))["cross_entropy"]
@@ -141,7 +141,7 @@ def loss_of(model: PreTrainedModel | Weights, chain: Chain, blocks: Blocks | Non
 
 @lru_cache(maxsize=8)
 def read_slice(path: Path) -> Blocks:
-    """A slice that a chain keeps: held-out blocks, or training blocks for calibration."""
+    """Return a slice that a chain keeps: held-out blocks, or training blocks for calibration."""
     with np.load(path, allow_pickle=False) as held:
         ids, weights = held["input_ids"].astype(np.int32), held["weights"].astype(np.float32)
     return Blocks(ids, weights, documents=0, tokens=int(ids.size))
@@ -158,7 +158,7 @@ def _tokenizer(folder: Path) -> Any:
 
 
 def compare(chain: Chain, target: Target, bracket: AnchorPair) -> dict[str, float]:
-    """What a model between two anchors must be held against, as validation losses: both anchors as they are, the larger one
+    """Return the baselines of a model between two anchors, as validation losses: both anchors as they are, the larger one
     cut down (``alpha_0``), the smaller one expanded by silent blocks (``alpha_1``) and by copied ones (``copied``), and new weights
     of the same shape."""
     shape = target.dimensions
@@ -170,12 +170,12 @@ def compare(chain: Chain, target: Target, bracket: AnchorPair) -> dict[str, floa
 
 
 def new_weights(config: Any, seed: int = 0) -> PreTrainedModel:
-    """A model that was never trained."""
+    """Return a model that was never trained."""
     return model_from_config(config, "causal", torch.float32, seed).eval()
 
 
 def swap_deltas(bracket: AnchorPair, chain: Chain) -> tuple[float, ...]:
-    """What swapping each block of the smaller anchor back for its run changes in loss on the choosing slice, each alone."""
+    """Return what swapping each block of the smaller anchor back for its run changes in loss on the choosing slice, each alone."""
     small, large = bracket.small.dimensions, bracket.large.dimensions
     blocks = read_slice(chain.path / SELECTION)
     before = loss_of(bracket.small, chain, blocks)
@@ -184,7 +184,7 @@ def swap_deltas(bracket: AnchorPair, chain: Chain) -> tuple[float, ...]:
 
 
 def measure_point(chain: Chain, target: Target, bracket: AnchorPair, *, seeds: Sequence[int] = (0, 1, 2)) -> Point:
-    """One size by every method; new weights are drawn once for each seed."""
+    """Return one size by every method; new weights are drawn once for each seed."""
     shape = target.dimensions
     alpha = chain.default_alpha(target)
     sweep = {f"{each:g}": loss_of(interpolate(bracket, shape, each), chain) for each in SWEEP}

@@ -14,7 +14,7 @@ NEAR = 0.03  # relative; among shapes this near to a wish, a chain chooses by wh
 
 
 def default_alpha(small: int, target: int, large: int) -> float:
-    """The relative distance in parameters, (P_B - P_t) / (P_B - P_S): 1 at the small anchor, 0 at the large one.
+    """Return the relative distance in parameters, (P_B - P_t) / (P_B - P_S): 1 at the small anchor, 0 at the large one.
 
     The paper says that alpha follows "the relative distance in the parameter space" and no more; this rule gives its
     best values for two of five targets (0.908 where it found 0.9).
@@ -23,7 +23,7 @@ def default_alpha(small: int, target: int, large: int) -> float:
 
 
 def valid_shapes(small: Dimensions, large: Dimensions, sizer: ParameterCounter) -> list[Dimensions]:
-    """All sizes between two anchors: any depth, widths in whole groups of heads, inner widths in even steps.
+    """Return all sizes between two anchors: any depth, widths in whole groups of heads, inner widths in even steps.
 
     Where the anchors differ in width, the inner width keeps its ratio to it (table 8 of 2605.07783).
     """
@@ -44,7 +44,7 @@ def _inner_widths(small: Dimensions, large: Dimensions, wide: Dimensions) -> Seq
 
 
 def solve(parameters: int, small: Dimensions, large: Dimensions, sizer: ParameterCounter) -> Dimensions:
-    """The sizes between two anchors whose parameter count is nearest; among equally near ones (within 1%), those that grow
+    """Return the sizes between two anchors whose parameter count is nearest; among equally near ones (within 1%), those that grow
     depth and width together, as a straight line between the anchors does.
 
     Raises:
@@ -56,7 +56,7 @@ def solve(parameters: int, small: Dimensions, large: Dimensions, sizer: Paramete
         counts = sorted({sizer(shape) for shape in shapes})
         below, above = (next((count for count in side if test(count)), None) for side, test in (
             (reversed(counts), lambda count: count <= parameters), (counts, lambda count: count > parameters)))
-        raise ConfigError(f"{parameters:,} parameters were asked for.",
+        raise ConfigError(f"{parameters:,} parameters were requested.",
                           f"The nearest sizes between these anchors are {' and '.join(f'{each:,}' for each in (below, above) if each)}.",
                           "Ask for one of them, or give the depth and width.")
     slack = 0.01 * parameters if best else 0  # a count that exists is given exactly, so that asking for it again changes nothing
@@ -66,7 +66,7 @@ def solve(parameters: int, small: Dimensions, large: Dimensions, sizer: Paramete
 
 
 def _distance_from_line(shape: Dimensions, small: Dimensions, large: Dimensions, share: float) -> float:
-    """Largest distance of a size from the straight line between the anchors, as a share of its own range."""
+    """Return the largest distance of a size from the straight line between the anchors, as a share of its own range."""
     distances = [abs((getattr(shape, name) - getattr(small, name)) / span - share)
                  for name in ("layers", "hidden", "intermediate_size") if (span := getattr(large, name) - getattr(small, name))]
     return round(max(distances, default=0.0), 3)
@@ -74,7 +74,7 @@ def _distance_from_line(shape: Dimensions, small: Dimensions, large: Dimensions,
 
 def interpolate_shape(layers: int, small: Dimensions, large: Dimensions, hidden: int | None = None,
                       intermediate_size: int | None = None) -> Dimensions:
-    """The sizes at a given depth: the widths that are not given lie on the straight line between the anchors.
+    """Return the sizes at a given depth: the widths that are not given lie on the straight line between the anchors.
 
     Raises:
         ConfigError: a width outside the anchors' range, or one that no whole number of head groups fills.
@@ -85,7 +85,7 @@ def interpolate_shape(layers: int, small: Dimensions, large: Dimensions, hidden:
         step = large.width_step
         hidden = small.hidden + round(share * (large.hidden - small.hidden) / step) * step
     if not small.hidden <= hidden <= large.hidden:
-        raise ConfigError(f"A width of {hidden} channels was asked for.", f"Around {layers} blocks the chain has {small.hidden} to "
+        raise ConfigError(f"A width of {hidden} channels was requested.", f"Around {layers} blocks the chain has {small.hidden} to "
                           f"{large.hidden}.", "Ask for a width between them.")
     wide = large.with_width(hidden, layers=layers)
     low, high = small.intermediate_size, large.intermediate_size
@@ -99,7 +99,7 @@ def interpolate_shape(layers: int, small: Dimensions, large: Dimensions, hidden:
 
 
 def cheapest_swaps(runs: Sequence[range], gains: Sequence[float] | None, layers: int) -> tuple[int, ...]:
-    """The blocks of a small anchor to swap back for the runs of a large one that they speak for, to reach a depth of `layers`: the
+    """Return the blocks of a small anchor to swap back for the runs of a large one that they speak for, to reach a depth of `layers`: the
     lowest sum of `gains` (see `core.chains.interpolation.AnchorPair`) among the choices that come as near to it from below as any does."""
     lengths = [len(run) - 1 for run in runs]
     gains = gains or (0.0,) * len(lengths)

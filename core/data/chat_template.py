@@ -18,7 +18,7 @@ PLAIN_TEMPLATE = (
 
 
 def render(messages: Sequence[Message], tokenizer: Any, *, add_generation_prompt: bool = False) -> str:
-    """The text of a conversation, special tokens included: tokenise it with ``add_special_tokens=False``.
+    """Return the text of a conversation, special tokens included: tokenise it with ``add_special_tokens=False``.
 
     Raises:
         DataError: the model's template refuses the conversation, as some refuse system messages.

@@ -33,22 +33,22 @@ class Prompt:
 
 
 def context_length(model: PreTrainedModel) -> int:
-    """Tokens; the longest sequence the model was built for."""
+    """Return the length, in tokens, of the longest sequence that the model was built for."""
     return model.config.get_text_config(decoder=True).max_position_embeddings
 
 
 def as_messages(conversation: Conversation) -> list[Message]:
-    """A conversation as messages; a string is one user message."""
+    """Return a conversation as messages; a string is one user message."""
     return [{"role": "user", "content": conversation}] if isinstance(conversation, str) else list(conversation)
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[int]:
-    """Token ids of a conversation, ready for the answer to follow."""
+    """Return the token ids of a conversation, ready for the answer to follow."""
     return _token_ids(tokenizer, render(messages, tokenizer, add_generation_prompt=True))
 
 
 def encode_answer(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], answer: str) -> list[int]:
-    """Token ids of an answer where it stands in the conversation: with the space that the template puts in front of it."""
+    """Return the token ids of an answer where it stands in the conversation: with the space that the template puts in front of it."""
     prompt = render(messages, tokenizer, add_generation_prompt=True)
     answered = render([*messages, {"role": "assistant", "content": answer}], tokenizer)
     place = answered.find(answer, len(prompt)) if answered.startswith(prompt) else -1
@@ -99,7 +99,7 @@ class Detokenizer:
         self._known_text = ""
 
     def push(self, token_id: int) -> str:
-        """The text that `token_id` completes; empty while a character is incomplete."""
+        """Return the text that `token_id` completes; empty while a character is incomplete."""
         self._window.append(token_id)
         text = self._decode()
         # No more tokens than that wait for the rest of a character: what is left then are bytes that never become one,
@@ -115,7 +115,7 @@ class Detokenizer:
         return piece
 
     def flush(self) -> str:
-        """What an incomplete character leaves when no more tokens come."""
+        """Return what an incomplete character leaves when no more tokens come."""
         return self._decode()[len(self._known_text):]
 
     def _decode(self) -> str:
@@ -123,5 +123,5 @@ class Detokenizer:
 
 
 def _settled(text: str) -> str:
-    """`text` as far as later tokens cannot change it: its last character may be the beginning of another."""
+    """Return `text` as far as later tokens cannot change it: its last character may be the beginning of another."""
     return text.removesuffix(INCOMPLETE)

@@ -12,7 +12,7 @@ PROBE = 1 << 20  # characters that decide how the rest of a file is read
 
 
 def documents(file: TextIO) -> Iterator[str]:
-    """The documents of a text file, read a little at a time.
+    """Yield the documents of a text file, read a little at a time.
 
     Blank lines separate documents. A file that begins with a million characters and no blank line is read line by line
     when its lines are long (more than 80 characters on average), and is one document otherwise. Documents longer than
@@ -33,7 +33,7 @@ def documents(file: TextIO) -> Iterator[str]:
 
 
 def pieces(text: str) -> Iterator[str]:
-    """`text` in parts of at most `LONGEST` characters that join to the whole, cut at the end of a paragraph, a line, a
+    """Yield `text` in parts of at most `LONGEST` characters that join to the whole, cut at the end of a paragraph, a line, a
     sentence or a word, in this order of preference."""
     start = 0
     while len(text) - start > LONGEST:

@@ -25,13 +25,13 @@ EXAMPLE = '[{"role": "user", "content": "Hello"}, {"role": "assistant", "content
 
 
 def known_columns(available: Sequence[str]) -> tuple[str, ...] | None:
-    """The columns among `available` that a format is recognised by, or None."""
+    """Return the columns among `available` that a format is recognised by, or None."""
     by_name = {name.lower(): name for name in reversed(available)}
     return next((tuple(by_name[name] for name in names) for names in KNOWN if all(name in by_name for name in names)), None)
 
 
 def choose_columns(available: Sequence[str], wanted: str | None, origin: str) -> tuple[str, ...]:
-    """The columns to read: one that holds text or messages, or a prompt's and its completion's.
+    """Return the columns to read: one that holds text or messages, or a prompt's and its completion's.
 
     Raises:
         DataError: `wanted` is not there, or no column is known by its name.
@@ -54,7 +54,7 @@ def choose_columns(available: Sequence[str], wanted: str | None, origin: str) ->
 
 
 def to_row(record: Mapping[str, Any], columns: tuple[str, ...], where: str) -> Row | None:
-    """One record as a row; None when it holds nothing to learn from.
+    """Return one record as a row; None when it holds nothing to learn from.
 
     Args:
         where: names the record in messages, as "'reviews.csv', line 7".
@@ -76,7 +76,7 @@ def to_row(record: Mapping[str, Any], columns: tuple[str, ...], where: str) -> R
 
 
 def row_format(row: Row) -> str:
-    """How the format of a row is called."""
+    """Return the name of a row's format."""
     return "prompt+completion" if "prompt" in row else next(name for name in ("messages", "text") if name in row)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def open_hub(spec: DataSpec) -> Table:
-    """One split of a hub dataset; downloaded into the hub's cache first, or read as it arrives when `spec.streaming`.
+    """Return one split of a hub dataset; downloaded into the hub's cache first, or read as it arrives when `spec.streaming`.
 
     ``HF_HOME``, ``HF_TOKEN`` and ``HF_HUB_OFFLINE`` are honoured; code that a dataset brings is never run.
 
@@ -33,7 +33,7 @@ def open_hub(spec: DataSpec) -> Table:
 
 
 def open_splits(spec: DataSpec, section: str) -> dict[str, Table]:
-    """Every split of a hub dataset by its name, whatever `spec.split` says; downloaded into the hub's cache first.
+    """Return every split of a hub dataset by its name, whatever `spec.split` says; downloaded into the hub's cache first.
 
     Args:
         section: of the recipe that names the dataset, for messages.
@@ -64,7 +64,7 @@ def _table(spec: DataSpec, dataset: Dataset | IterableDataset, origin: str) -> T
 
 
 def hub_revision(spec: DataSpec) -> str:
-    """What changes when the records of a hub dataset do: the fingerprint of its copy in the cache, or of a stream its commit.
+    """Return what changes when the records of a hub dataset do: the fingerprint of its copy in the cache, or of a stream its commit.
 
     Raises:
         NetworkError, DiskFullError, DataError: as `open_hub`.

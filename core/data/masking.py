@@ -121,12 +121,12 @@ def _whole_words(begins_word: np.ndarray, log_weight: np.ndarray, noise: np.ndar
 
 
 def has_blank(text: str) -> bool:
-    """Whether a blank is written in the text."""
+    """Return whether a blank is written in the text."""
     return WRITTEN.search(text) is not None
 
 
 def blanked(text: str, mask_token: str = MASK) -> str:
-    """The text with every blank written as a tokenizer knows it. Raises DataError for a text without one."""
+    """Return the text with every blank written as a tokenizer knows it. Raises DataError for a text without one."""
     if not has_blank(text):
         raise DataError(f"There is no blank in '{text[:60]}'." if text.strip() else "There is no text.",
                         f"A sentence with {MASK} was expected.", f"Write {MASK} or ___ in place of a word.")
@@ -134,12 +134,12 @@ def blanked(text: str, mask_token: str = MASK) -> str:
 
 
 def token_counts(input_ids: np.ndarray, size: int) -> np.ndarray:
-    """How often each of `size` tokens occurs in blocks of any shape."""
+    """Return how often each of `size` tokens occurs in blocks of any shape."""
     return np.bincount(input_ids.ravel(), minlength=size)[:size]
 
 
 def _largest(keys: np.ndarray, count: int) -> np.ndarray:
-    """True at the `count` largest finite keys."""
+    """Return a mask that is True at the `count` largest finite keys."""
     flat = keys.ravel()
     count = min(count, int(np.isfinite(flat).sum()))
     chosen = np.zeros(flat.size, dtype=bool)
@@ -149,7 +149,7 @@ def _largest(keys: np.ndarray, count: int) -> np.ndarray:
 
 
 def _word_beginnings(tokenizer: Any, size: int) -> np.ndarray:
-    """(V,) bool; tokens that begin a word, by the marks of WordPiece, byte-level BPE and SentencePiece."""
+    """Return (V,) bool: the tokens that begin a word, by the marks of WordPiece, byte-level BPE and SentencePiece."""
     vocabulary = tokenizer.get_vocab()
     begins = np.ones(size, dtype=bool)
     if any(token.startswith("##") for token in vocabulary):

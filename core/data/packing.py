@@ -50,7 +50,7 @@ class Blocks:
         return int((self.weights[:, 1:] > 0).sum())
 
     def take(self, count: int) -> Blocks:
-        """The first `count` blocks; the counts of documents and tokens stay those of the whole."""
+        """Return the first `count` blocks; the counts of documents and tokens stay those of the whole."""
         return Blocks(self.input_ids[:count], self.weights[:count], self.documents, self.tokens)
 
     @property
@@ -95,12 +95,12 @@ def pack(documents: Iterable[list[Segment]], tokenizer: Any, block_length: int, 
 
 
 def padding_id(tokenizer: Any) -> int:
-    """The token that fills blocks up: the tokenizer's own, else its end token, else 0."""
+    """Return the token that fills blocks up: the tokenizer's own, else its end token, else 0."""
     return next((token for token in (tokenizer.pad_token_id, tokenizer.eos_token_id) if token is not None), 0)
 
 
 def best_fit(lengths: list[int], capacity: int) -> list[list[int]]:
-    """Best-fit decreasing: each item, longest first, goes where the least room remains after it.
+    """Pack by best-fit decreasing: each item, longest first, goes where the least room remains after it.
 
     Returns the bins as lists of item numbers. Bins are found in constant time through a bit mask of the
     remaining capacities that occur.

@@ -55,7 +55,7 @@ class PreparedData:
 
 
 def rows(spec: DataSpec, split: Literal["train", "validation"], seed: int, objective: Objective = "causal") -> Iterator[Row]:
-    """Rows of the training or validation part, whatever the source. Validation rows do not depend on the seed."""
+    """Yield rows of the training or validation part, whatever the source. Validation rows do not depend on the seed."""
     limit = spec.max_rows if split == "train" else VALIDATION_ROWS
     if spec.source == movie_reviews.HOUSE and objective == "masked":
         yield from movie_reviews.texts(split, seed=seed if split == "train" else 0, limit=limit)
@@ -75,7 +75,7 @@ def rows(spec: DataSpec, split: Literal["train", "validation"], seed: int, objec
 
 
 def segments(row: Row, tokenizer: Any, spec: DataSpec) -> list[Segment]:
-    """One document with the weight of each of its parts.
+    """Return one document with the weight of each of its parts.
 
     Answers count `row["weight"]` (1 when absent), prompts `spec.prompt_weight`, plain text 1. A tokenizer that begins
     texts with a token of its own does so here too; the end of a text is marked wherever there is an end token.
@@ -89,17 +89,17 @@ def segments(row: Row, tokenizer: Any, spec: DataSpec) -> list[Segment]:
 
 
 def plain_segments(row: Row) -> list[Segment]:
-    """What masked models read of a row: its text alone, whatever its format."""
+    """Return what masked models read of a row: its text alone, whatever its format."""
     return [Segment("\n".join(texts([row])), 1.0)]
 
 
 def document(row: Row, tokenizer: Any, spec: DataSpec, objective: Objective) -> list[Segment]:
-    """What models of that objective read of a row."""
+    """Return what models of that objective read of a row."""
     return plain_segments(row) if objective == "masked" else segments(row, tokenizer, spec)
 
 
 def packed(documents: Iterable[list[Segment]], tokenizer: Any, spec: DataSpec, objective: Objective) -> Blocks:
-    """Documents as blocks; a masked model's texts stand between the tokens that its tokenizer begins and ends them with."""
+    """Return documents as blocks; a masked model's texts stand between the tokens that its tokenizer begins and ends them with."""
     edges = (tokenizer.cls_token_id, tokenizer.sep_token_id)
     return pack(documents, tokenizer, spec.block_length, None if objective == "causal" or None in edges else edges)
 
@@ -150,7 +150,7 @@ def prepare(spec: DataSpec, tokenizer: Any, seed: int, cache_dir: Path | None = 
 
 
 def held_out_blocks(spec: DataSpec, tokenizer: Any, objective: Objective = "causal") -> Blocks:
-    """The validation blocks that `prepare` gives, without reading what is learnt from. Raises DataError as `prepare`."""
+    """Return the validation blocks that `prepare` gives, without reading what is learnt from. Raises DataError as `prepare`."""
     blocks = _packed_rows(spec, "validation", tokenizer, 0, objective)
     if not blocks.counted:
         raise DataError(f"'{spec.source}' holds no held-out text.", "At least one block with text was expected.",

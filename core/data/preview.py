@@ -18,7 +18,7 @@ CHARACTERS_PER_TOKEN = 8  # more than any common text has, so that the rows read
 
 def preview(spec: DataSpec, tokenizer: PreTrainedTokenizerBase, rows: int = 5, seed: int = 42,
             objective: Objective = "causal") -> dict[str, Any]:
-    """The first training rows and the first block packed from as many rows as fill one, ready for JSON.
+    """Return the first training rows and the first block packed from as many rows as fill one, ready for JSON.
 
     Training packs all rows together, so its own first block may hold others; how they are cut and counted is the same.
 
@@ -60,7 +60,7 @@ def _first_block(blocks: Blocks, tokenizer: PreTrainedTokenizerBase) -> dict[str
 
 
 def _texts(ids: list[int], tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """What each token adds to the text; a token that ends in the middle of a character adds nothing, the next one the whole."""
+    """Return what each token adds to the text; a token that ends in the middle of a character adds nothing, the next one the whole."""
     special = set(tokenizer.all_special_ids)
     texts: list[str] = []
     detokenizer = Detokenizer(tokenizer)

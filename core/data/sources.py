@@ -47,7 +47,7 @@ class Inspection:
 
 
 def rows(spec: DataSpec, split: Literal["train", "validation"]) -> Iterator[Row]:
-    """The rows of one side of the split, in the source's order, one at a time.
+    """Yield the rows of one side of the split, in the source's order, one at a time.
 
     A row is held out when the hash of its text says so, so equal texts always stand on the same side. With
     `spec.max_rows`, both sides come from the beginning of the source: the validation rows are those met until that many
@@ -101,7 +101,7 @@ def require_end(spec: DataSpec) -> None:
 
 
 def open_source(spec: DataSpec) -> Table:
-    """The file or hub dataset that `spec.source` names. Raises DataError when it can be neither."""
+    """Return the file or hub dataset that `spec.source` names. Raises DataError when it can be neither."""
     path = Path(os.path.expanduser(spec.source))
     if is_hub_id(spec.source):
         return open_hub(spec)
@@ -112,7 +112,7 @@ def open_source(spec: DataSpec) -> Table:
 
 
 def is_hub_id(source: str) -> bool:
-    """Whether a source is taken for a hub dataset: owner/name, unless it exists here or ends like a file of data."""
+    """Return whether a source is taken for a hub dataset: owner/name, unless it exists here or ends like a file of data."""
     return re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", source) is not None and not _is_file(Path(source))
 
 
@@ -121,7 +121,7 @@ def _is_file(path: Path) -> bool:
 
 
 def position(row: Row) -> float:
-    """A place between 0 and 1 that depends on the row's text alone, white space aside (SHA-256)."""
+    """Return a place between 0 and 1 that depends on the row's text alone, white space aside (SHA-256)."""
     texts = [message["content"] for message in row["messages"]] if "messages" in row else [
         row[key] for key in ("text", "prompt", "completion") if key in row]
     words = "\n".join(" ".join(text.split()) for text in texts)
@@ -138,7 +138,7 @@ def _rows(table: Table, columns: tuple[str, ...]) -> Iterator[Row]:
 
 
 def _threshold(table: Table, columns: tuple[str, ...], fraction: float) -> float:
-    """The position below which rows are held out: `fraction`, moved just as far as it takes to leave neither side of a
+    """Return the position below which rows are held out: `fraction`, moved just as far as it takes to leave neither side of a
     small source empty. Reads until both sides have a row."""
     lowest, highest = math.inf, -math.inf
     for row in _rows(table, columns):
@@ -160,7 +160,7 @@ def _nothing(table: Table) -> DataError:
 
 
 def prompts(source: str) -> DataSpec:
-    """How a bridge's prompts are read: a file may have a column of them and no answers. Raises DataError."""
+    """Return how a bridge's prompts are read: a file may have a column of them and no answers. Raises DataError."""
     spec = DataSpec(source=source)
     if source == movie_reviews.HOUSE or sources.is_hub_id(source):
         return spec

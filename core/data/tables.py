@@ -68,7 +68,7 @@ def open_file(path: Path) -> Table:
 
 
 def suffixes() -> str:
-    """The kinds of files that can be read, for messages."""
+    """Return the kinds of files that can be read, for messages."""
     *others, last = READERS
     return f"{', '.join(others)} or {last}"
 
@@ -125,7 +125,7 @@ def _csv_table(path: Path) -> Table:
 
 
 def _csv_header(beginning: str) -> tuple[str, tuple[str, ...]]:
-    """The delimiter with which the first record has a known column or else the most fields, and the names in it."""
+    """Return the delimiter with which the first record has a known column or else the most fields, and the names in it."""
     found = []
     for delimiter in DELIMITERS:
         fields = next(filter(None, csv.reader(io.StringIO(beginning, newline=""), delimiter=delimiter, skipinitialspace=True)), [])
@@ -162,7 +162,7 @@ def _csv_records(path: Path, delimiter: str, header: tuple[str, ...]) -> Iterato
 
 
 def _tsv_table(path: Path) -> Table:
-    """Tab-separated values know no quotes: a quotation mark is text, unless it encloses the whole field as spreadsheets write it."""
+    """Read tab-separated values, which know no quotes: a quotation mark is text, unless it encloses the whole field, as in spreadsheets."""
     _check_text(path)
     header = next((fields for _, fields in _tsv_lines(path)), [])
     if not header:
@@ -231,7 +231,7 @@ READERS: dict[str, Callable[[Path], Table]] = {".txt": _text_table, ".jsonl": _j
 
 @contextmanager
 def _open_text(path: Path, newline: str | None = None) -> Iterator[TextIO]:
-    """UTF-8 text with or without a byte order mark; trouble with it becomes DataError."""
+    """Open UTF-8 text with or without a byte order mark; trouble with it becomes DataError."""
     with _readable(path):
         try:
             with path.open(encoding="utf-8-sig", newline=newline) as file:

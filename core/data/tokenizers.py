@@ -19,7 +19,7 @@ CHAT_TEMPLATE = (
 
 
 def texts(rows: Iterable[Row]) -> Iterable[str]:
-    """The plain text of rows, whatever their format."""
+    """Yield the plain text of rows, whatever their format."""
     for row in rows:
         if "messages" in row:
             yield from (message["content"] for message in row["messages"])

@@ -58,7 +58,7 @@ class Objective(Protocol):
     def answer(self, model: PreTrainedModel, prompt: str, *, max_new_tokens: int, seed: int) -> str:
         """Return what the model makes of a prompt, to be looked at during training."""
 
-    def prompts(self, asked: Sequence[str]) -> tuple[str, ...]:
+    def prompts(self, requested: Sequence[str]) -> tuple[str, ...]:
         """Return those of the prompts that this objective can answer, or its own."""
 
 
@@ -80,8 +80,8 @@ class Causal:
         return generate(model, self.tokenizer, movie_reviews.conversation(prompt), max_new_tokens=max_new_tokens, sampling_temperature=0.7,
                         seed=seed).text
 
-    def prompts(self, asked: Sequence[str]) -> tuple[str, ...]:
-        return tuple(asked)
+    def prompts(self, requested: Sequence[str]) -> tuple[str, ...]:
+        return tuple(requested)
 
 
 @dataclass(frozen=True)
@@ -126,8 +126,9 @@ class MaskedLanguage:
         blanks = fill_blanks(model, self.tokenizer, prompt, TOP_K_SHOWN)
         return "; ".join(", ".join(f"{fill.token} {fill.probability:.0%}" for fill in fills) for fills in blanks)
 
-    def prompts(self, asked: Sequence[str]) -> tuple[str, ...]:
-        return tuple(prompt for prompt in asked if has_blank(prompt) or self.tokenizer.mask_token in prompt) or (BLANKS if asked else ())
+    def prompts(self, requested: Sequence[str]) -> tuple[str, ...]:
+        own = BLANKS if requested else ()
+        return tuple(prompt for prompt in requested if has_blank(prompt) or self.tokenizer.mask_token in prompt) or own
 
 
 def objective_for(config: ExperimentConfig, objective: architectures.Objective, tokenizer: Any, train: Blocks) -> Objective:

@@ -29,7 +29,7 @@ from core.models.vocabulary import unpadded_width
 # Tokens of one forward pass, padding included: prompts of like length share a pass, short ones in larger numbers.
 BATCH_TOKENS = 4096
 
-SHORTEST_REVIEW = 4  # words; a context that holds fewer cannot be asked
+SHORTEST_REVIEW = 4  # words; a context that holds fewer is too short for the question
 
 
 def evaluate_sentiment(model: Any, tokenizer: Any, reviews: Sequence[Review], device: torch.device | str, *,
@@ -64,11 +64,11 @@ def evaluate_sentiment(model: Any, tokenizer: Any, reviews: Sequence[Review], de
 
 def label_tokens(tokenizer: Any) -> list[list[int]]:
     """Return the label words as token ids, with the space in front of them where the template puts one."""
-    asked = render(movie_reviews.conversation("?"), tokenizer, add_generation_prompt=True)
+    prompt = render(movie_reviews.conversation("?"), tokenizer, add_generation_prompt=True)
     ids = []
     for label in movie_reviews.LABELS:
         answered = render(movie_reviews.conversation("?", label), tokenizer)
-        space = answered[len(asked):answered.rindex(label)] if answered.startswith(asked) else ""
+        space = answered[len(prompt):answered.rindex(label)] if answered.startswith(prompt) else ""
         ids.append(tokenizer(space + label, add_special_tokens=False)["input_ids"])
     return ids
 

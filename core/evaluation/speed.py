@@ -110,7 +110,7 @@ def measure_speed(models: Mapping[str, Forward], recorder: Recorder, *, vocabula
         clock: seconds since whenever.
 
     Raises:
-        Stopped: the recorder asked for it.
+        StopRequested: the recorder requested a stop.
     """
     import torch
 

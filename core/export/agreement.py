@@ -58,7 +58,7 @@ class Agreement:
 
 
 def batches(tokenizer: PreTrainedTokenizerBase, task: Task, context: int, texts: Sequence[str] | None = None) -> Iterator[Batch]:
-    """Held-out film reviews, or other texts, as a model of that task takes them; at most `context` tokens long."""
+    """Yield held-out film reviews, or other texts, as a model of that task takes them; at most `context` tokens long."""
     import numpy as np
 
     texts = [review.text for review in held_out("validation", TEXTS)] if texts is None else texts
@@ -79,7 +79,7 @@ def batches(tokenizer: PreTrainedTokenizerBase, task: Task, context: int, texts:
 
 
 def torch_predict(model: PreTrainedModel) -> Predict:
-    """The model as a function of arrays, as exported files are."""
+    """Return the model as a function of arrays, as exported files are."""
     import torch
 
     def answer(input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
@@ -90,7 +90,7 @@ def torch_predict(model: PreTrainedModel) -> Predict:
 
 
 def compare(reference: Predict, exported: Sequence[Predict], task: Task, given: Sequence[Batch]) -> list[Agreement]:
-    """How near each exported file comes to the reference; the reference answers once."""
+    """Return how near each exported file comes to the reference; the reference answers once."""
     import numpy as np
 
     found: list[list[tuple[float, np.ndarray, np.ndarray]]] = [[] for _ in exported]
@@ -105,7 +105,7 @@ def compare(reference: Predict, exported: Sequence[Predict], task: Task, given: 
 
 
 def milliseconds(answers: Sequence[Predict], batch: Batch) -> list[float]:
-    """Median time of each for one text, taken in turns so that a busy moment meets all of them."""
+    """Measure the median time of each for one text, taken in turns so that a busy moment meets all of them."""
     one = Batch(*(array[:1, :TIMED_TOKENS] for array in batch))
     times: list[list[float]] = [[] for _ in answers]
     for warm in range(-2, ROUNDS):
@@ -118,7 +118,7 @@ def milliseconds(answers: Sequence[Predict], batch: Batch) -> list[float]:
 
 
 def _counted(answer: Predict, batch: Batch, task: Task) -> np.ndarray:
-    """Logits of the counted positions, (N, V), or of each text, (B, labels)."""
+    """Return the logits of the counted positions, (N, V), or of each text, (B, labels)."""
     logits = answer(batch.input_ids, batch.attention_mask)
     return logits if task == "classification" else logits[batch.counted]
 

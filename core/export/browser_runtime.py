@@ -77,12 +77,12 @@ PACKAGES = (ONNX_RUNTIME, TOKENIZERS)
 
 
 def runtime_dir() -> Path:
-    """Where the packages' files are kept."""
+    """Return the folder of the packages' files."""
     return home() / "browser"
 
 
 def fetch(packages: tuple[NpmPackage, ...] = PACKAGES, progress: Progress = lambda done, total: None) -> list[Path]:
-    """The folders of the packages, downloaded first where they are not there.
+    """Return the folders of the packages, downloaded first where they are not there.
 
     Args:
         progress: called with the bytes downloaded so far and in all.
@@ -111,7 +111,7 @@ def fetch(packages: tuple[NpmPackage, ...] = PACKAGES, progress: Progress = lamb
 
 
 def registry(name: str) -> str:
-    """The registry's address for a package, ending in a slash, as the user's npm settings have it."""
+    """Return the registry's address for a package, ending in a slash, as the user's npm settings have it."""
     scope = name.partition("/")[0] if name.startswith("@") else None
     settings = _settings(Path(_variable("userconfig") or "~/.npmrc").expanduser())
     given = settings.get(f"{scope}:registry") or _variable("registry") or settings.get("registry") or DEFAULT_REGISTRY
@@ -119,12 +119,12 @@ def registry(name: str) -> str:
 
 
 def _variable(name: str) -> str:
-    """A setting of npm from the environment, where either case counts."""
+    """Return a setting of npm from the environment, where either case counts."""
     return os.environ.get(f"npm_config_{name}") or os.environ.get(f"NPM_CONFIG_{name.upper()}") or ""
 
 
 def _settings(path: Path) -> dict[str, str]:
-    """The lines ``key=value`` of an .npmrc; empty without one."""
+    """Return the lines ``key=value`` of an .npmrc; empty without one."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):

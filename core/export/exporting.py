@@ -100,7 +100,7 @@ def export(reference: str, form: Form, out: Path, *, name: str | None = None, sa
 
 
 def onnx_models(loaded: LoadedModel, work: Path, *, threads: int = 1, say: ProgressCallback = lambda text: None) -> dict[str, OnnxModel]:
-    """A model as ``onnx`` and ``onnx-int8``, checked against torch and ready to be called and timed.
+    """Return a model as ``onnx`` and ``onnx-int8``, checked against torch and ready to be called and timed.
 
     Args:
         loaded: on the processor, in float32.
@@ -117,7 +117,7 @@ def onnx_models(loaded: LoadedModel, work: Path, *, threads: int = 1, say: Progr
 
 
 def read_exported(folder: Path) -> Exported:
-    """The record of an export. Raises CorruptModelError when the folder holds none."""
+    """Return the record of an export. Raises CorruptModelError when the folder holds none."""
     try:
         plain = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         forms = {form: Measured(measured["bytes"], measured["milliseconds"], measured["agreement"] and Agreement(**measured["agreement"]))
@@ -161,7 +161,7 @@ def _export_onnx(loaded: LoadedModel, form: Form, out: Path, name: str, say: Pro
 
 def _make(loaded: LoadedModel, work: Path, forms: tuple[str, ...], say: ProgressCallback,
           threads: int = 1) -> tuple[dict[str, Measured], dict[str, OnnxModel]]:
-    """The files of these forms in `work`: what was measured, of torch as well, and the models that answer from them."""
+    """Return the files of these forms in `work`: what was measured, of torch as well, and the models that answer from them."""
     from core.export import agreement, graph, quantisation
     from core.export.sessions import OnnxModel
 
@@ -197,13 +197,13 @@ def _check(found: dict[str, Agreement], model: str) -> None:
 
 @contextmanager
 def _scratch(out: Path) -> Iterator[Path]:
-    """A folder on the same disk that vanishes: the float32 file is made on the way to int8."""
+    """Provide a folder on the same disk that vanishes: the float32 file is made on the way to int8."""
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.work.", dir=out.parent) as name:
         yield Path(name)
 
 
 def _room(entry: ModelEntry, forms: tuple[str, ...]) -> int:
-    """Bytes at the peak: the float32 file twice (onnxruntime writes one of its own while it quantises), and the int8 one."""
+    """Return the bytes at the peak: the float32 file twice (onnxruntime writes one of its own while it quantises), and the int8 one."""
     return entry.parameters * (4 if forms == ("onnx",) else 2 * 4 + 1)
 
 

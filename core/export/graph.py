@@ -27,13 +27,14 @@ BATCH, LENGTH = 2, 8  # of the example that is traced; both stay open in the gra
 
 
 def input_names(model: PreTrainedModel) -> tuple[str, ...]:
-    """The graph's inputs; token types where the model tells them apart, whether its tokenizer writes them or not (RoBERTa has one)."""
+    """Return the graph's inputs; token types where the model tells them apart, whether its tokenizer writes them or not (RoBERTa has
+    one)."""
     types = "token_type_ids" in inspect.signature(model.forward).parameters and getattr(model.config, "type_vocab_size", 0) > 1
     return ("input_ids", "attention_mask", *(("token_type_ids",) if types else ()))
 
 
 def to_onnx(model: PreTrainedModel, task: Task, inputs: tuple[str, ...]) -> onnx.ModelProto:
-    """The float32 graph of a model on the processor in float32 and evaluation mode.
+    """Return the float32 graph of a model on the processor in float32 and evaluation mode.
 
     A matrix that embedding and output head share is stored once: the head reads it through a Transpose, which runtimes
     carry out when they load the file.
@@ -70,7 +71,7 @@ def to_onnx(model: PreTrainedModel, task: Task, inputs: tuple[str, ...]) -> onnx
 
 
 def _refusal(model: PreTrainedModel, error: BaseException) -> ExportError:
-    """What the exporter said, by its innermost cause: the outer layers advise on how to report a bug."""
+    """Return what the exporter said, by its innermost cause: the outer layers advise on how to report a bug."""
     while error.__cause__ is not None:
         error = error.__cause__
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
@@ -79,7 +80,7 @@ def _refusal(model: PreTrainedModel, error: BaseException) -> ExportError:
 
 
 def _logits_only(model: PreTrainedModel, task: Task, inputs: tuple[str, ...]) -> torch.nn.Module:
-    """The model as a function of its inputs in order, with its logits alone as the result."""
+    """Return the model as a function of its inputs in order, with its logits alone as the result."""
     import torch
 
     class Logits(torch.nn.Module):
@@ -96,7 +97,7 @@ def _logits_only(model: PreTrainedModel, task: Task, inputs: tuple[str, ...]) ->
 
 @contextlib.contextmanager
 def _plain_attention(model: PreTrainedModel) -> Iterator[None]:
-    """Attention written out as products and a softmax: a fifth fewer nodes than torch's fused operator becomes in ONNX, which
+    """Write attention out as products and a softmax: a fifth fewer nodes than torch's fused operator becomes in ONNX, which
     guards each softmax against rows without a single allowed position, and measurably faster."""
     before = model.config._attn_implementation
     model.set_attn_implementation("eager")
@@ -108,7 +109,7 @@ def _plain_attention(model: PreTrainedModel) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter reports its progress and packages that it could use; its failures come as exceptions."""
+    """Silence what the exporter reports of its progress and of packages that it could use; its failures come as exceptions."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.CRITICAL)

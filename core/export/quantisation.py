@@ -89,7 +89,7 @@ class _Table:
             self._graph.node.remove(transpose)
 
     def _lookup(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
-        """(...,) token numbers -> (..., D): the row less its zero, times its scale."""
+        """Return the nodes of (...,) token numbers -> (..., D): the row less its zero, times its scale."""
         from onnx import TensorProto, helper
 
         name, (_, tokens), (out,) = node.name, node.input, node.output
@@ -101,7 +101,7 @@ class _Table:
                 helper.make_node("Mul", [f"{out}_unscaled", f"{out}_scale"], [out], f"{name}_scaled")]
 
     def _product(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
-        """(..., D) states -> (..., V) logits. The two Transposes are of constants: runtimes carry them out once."""
+        """Return the nodes of (..., D) states -> (..., V) logits. The two Transposes are of constants: runtimes carry them out once."""
         from onnx import TensorProto, helper
 
         name, (states, _), (out,) = node.name, node.input, node.output
@@ -124,7 +124,7 @@ class _Table:
 
 
 def quantised_rows(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of bytes (V, D) and float32 scales (V, 1) of a float table; a row of zeros has the scale 1."""
+    """Return rows of bytes (V, D) and float32 scales (V, 1) of a float table; a row of zeros has the scale 1."""
     import numpy as np
 
     scales = np.abs(table).max(axis=1, keepdims=True) / LEVELS
@@ -133,7 +133,7 @@ def quantised_rows(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _is_matrix_of_products(transpose: onnx.NodeProto, uses: dict[str, list[onnx.NodeProto]]) -> bool:
-    """Whether it is a plain transposition that only serves as the right factor of products."""
+    """Return whether it is a plain transposition that only serves as the right factor of products."""
     products = uses[transpose.output[0]]
     return (_attribute(transpose, "perm") == [1, 0] and bool(products)
             and all(node.op_type == "MatMul" and node.input[1] == transpose.output[0] for node in products))

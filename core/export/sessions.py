@@ -43,7 +43,7 @@ class OnnxModel:
         self.inputs = tuple(given.name for given in self._session.get_inputs())
 
     def __call__(self, input_ids: np.ndarray, attention_mask: np.ndarray, token_type_ids: np.ndarray | None = None) -> np.ndarray:
-        """int64 (B, T) each -> float32 logits, (B, T, V) of a language model, (B, labels) of a classifier.
+        """Compute int64 (B, T) each -> float32 logits, (B, T, V) of a language model, (B, labels) of a classifier.
 
         `token_type_ids` are zeros by default, and not used by a graph that has no such input.
         """

@@ -76,7 +76,7 @@ def generate_batch(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, p
 
 
 def draw_batch(logits: Tensor, candidates: Candidates, generator: torch.Generator) -> Tensor:
-    """One token id a row, (B, V) -> (B,): narrowed by temperature, then top k, then top p within those."""
+    """Return one token id a row, (B, V) -> (B,): narrowed by temperature, then top k, then top p within those."""
     if candidates.temperature == 0:
         return logits.argmax(-1)
     top_BK, ids_BK = logits.topk(min(candidates.top_k, logits.shape[-1]))  # falling

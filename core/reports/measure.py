@@ -1,7 +1,7 @@
 """Any model on any task that it can be measured on, by the names of the command line.
 
     language          held-out text of a corpus: perplexity and bits per byte, or how well blanks are filled
-    house, imdb, rt   labelled film reviews: a classifier labels them, a causal model is asked (`core.evaluation.sentiment`)
+    house, imdb, rt   labelled film reviews: a classifier labels them, a causal model is prompted (`core.evaluation.sentiment`)
     anything else     a labelled file or hub dataset, as `core.reports.task_scores` names them, for a model fine-tuned on it
 """
 
@@ -99,7 +99,7 @@ def check(name: str, entry: ModelEntry, task: str | TaskSpec) -> None:
                                  "Fine-tune it first, as assets/recipes/house-sentiment.yaml does, or measure its language.")
     if entry.task == "causal" and spec.source not in movie_reviews.HOUSE_SOURCES:
         raise CompatibilityError(f"'{name}' is a causal model and was to be measured on '{spec.source}'.",
-                                 f"Without fine-tuning it can be asked about film reviews: {', '.join(movie_reviews.HOUSE_SOURCES)}.",
+                                 f"Without fine-tuning it can be prompted about film reviews: {', '.join(movie_reviews.HOUSE_SOURCES)}.",
                                  f"Use one of these, or {LANGUAGE}.")
 
 
@@ -120,10 +120,10 @@ def measure(name: str, loaded: LoadedModel, task: str | TaskSpec, *, split: str 
         DataError, NetworkError: data that cannot be read.
     """
     if items is not None and items < 1:
-        raise ConfigError(f"Measuring on {items} items was asked for.", "At least 1 was expected.", "Leave --items out to measure on all.")
+        raise ConfigError(f"Measuring on {items} items was requested.", "At least 1 was expected.", "Leave --items out to measure on all.")
     if task == LANGUAGE:
         if split is not None:
-            raise ConfigError(f"The split '{split}' of the task {LANGUAGE} was asked for.",
+            raise ConfigError(f"The split '{split}' of the task {LANGUAGE} was requested.",
                               "Language is measured on the held-out part of a corpus, which is the only one.",
                               "Leave --split out, or name a corpus: --text FILE")
         check(name, loaded.entry, LANGUAGE)
@@ -132,7 +132,7 @@ def measure(name: str, loaded: LoadedModel, task: str | TaskSpec, *, split: str 
     spec = task if isinstance(task, TaskSpec) else task_spec(task, None)
     spec = spec.model_copy(update={"validation": split or spec.validation, "max_items": items or spec.max_items})
     if loaded.entry.task == "causal":
-        return _asked(name, loaded, spec)
+        return _prompted(name, loaded, spec)
     from core.tasks.data import load_task
     from core.tasks.fine_tuning import evaluate_task
 
@@ -141,7 +141,7 @@ def measure(name: str, loaded: LoadedModel, task: str | TaskSpec, *, split: str 
     return Measurement(name, data.name, headline_metric(data), int(metrics["items"]), "items", metrics)
 
 
-def _asked(name: str, loaded: LoadedModel, spec: TaskSpec) -> Measurement:
+def _prompted(name: str, loaded: LoadedModel, spec: TaskSpec) -> Measurement:
     from core.evaluation.sentiment import evaluate_sentiment
     from core.tasks.data import house_split
 

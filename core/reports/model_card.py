@@ -141,13 +141,13 @@ def _task_summary(config: ExperimentConfig, report: RunReport) -> str:
     student, teacher, data = report.student, report.teacher, report.data
     assert isinstance(data, TaskSummary)
     what = f"A classifier ({', '.join(data.labels)})" if data.labels else "A model that answers questions by a span of a context,"
-    taught = ""
+    distilled = ""
     if _is_distilled(config, STUDENT):
         assert teacher is not None, "a distilled model has a teacher"
-        taught = f", distilled from {_shown(teacher.name)} ({teacher.parameters:,} parameters)"
+        distilled = f", distilled from {_shown(teacher.name)} ({teacher.parameters:,} parameters)"
     assert student.started is not None, "a model for a task starts from a pretrained one"
     return (f"{what} of {student.layers} blocks and {student.parameters:,} parameters: {_shown(student.started)}, fine-tuned with "
-            f"Stillhouse on {data.task}{taught}.{' ' + config.description if config.description else ''}")
+            f"Stillhouse on {data.task}{distilled}.{' ' + config.description if config.description else ''}")
 
 
 def _table(metrics: Mapping[str, Mapping[str, float] | None]) -> str:

@@ -1,6 +1,6 @@
 """Measure a retention card: sizes from the files, times side by side, then every model on every task with every seed.
 
-What has ended is kept in the run's folder, so that calling `measure_retention` again goes on where the last call was stopped:
+What has ended is kept in the run's folder, so that calling `measure_retention` again resumes where the last call was stopped:
 
     <directory>/speed.json    the times
     <directory>/scores.json   who/task/seed -> score
@@ -39,18 +39,18 @@ SPEED, SCORES, CARD = "speed.json", "scores.json", "card.json"
 
 def measure_retention(models: Mapping[str, str], spec: RetentionSpec, recorder: Recorder, directory: Path, scoring: Scoring, *,
                       names: Mapping[str, str] | None = None, load: Load = catalog.load) -> Card:
-    """Measure the card, or go on with it.
+    """Measure the card, or resume it.
 
     Args:
         models: who (``teacher`` first, ``student``, ``control``) -> model reference: a folder, or any that `load` takes.
-        recorder: told ``phase`` (name, who, task, seed, done, total); asked whether to stop between what is kept.
+        recorder: gets ``phase`` (name, who, task, seed, done, total); queried for a stop between what is kept.
         directory: where everything of this card is kept; of one run, whose models do not change.
         scoring: how they are scored, as `core.reports.task_scores.scoring` gives it.
         names: who -> name for people (default: the model's own).
 
     Raises:
-        Stopped: the recorder asked for it; what had ended is kept.
-        StillhouseError: a model that cannot be used, or what a task cannot go on with.
+        StopRequested: the recorder requested a stop; what had ended is kept.
+        StillhouseError: a model that cannot be used, or whatever stops a task.
     """
     names, seeds = names or {}, scoring.seeds if spec.tasks else ()
     speed, entries, exports = _speed(models, spec, recorder, directory / SPEED, load)
@@ -94,7 +94,7 @@ def _speed(models: Mapping[str, str], spec: RetentionSpec, recorder: Recorder, p
 def _exports(loaded: Mapping[str, LoadedModel], work: Path, recorder: Recorder,
              threads: int) -> tuple[dict[str, OnnxModel], dict[str, OnnxModel]]:
     """Return the exports of teacher and student by kind of row, on one thread, and on all. A model that cannot be exported has no such
-    row, and the recorder is told why."""
+    row, and the recorder gets a warning."""
     from core.export.exporting import onnx_models
     from core.export.sessions import OnnxModel
 

@@ -1,7 +1,7 @@
 """How a model is scored on a labelled task, for the retention card.
 
     encoders        fine-tuned on the task with each seed, then measured on its held-out items (`core.tasks`)
-    causal models   asked, without training: the label with the higher log-probability (`core.evaluation.sentiment`)
+    causal models   prompted, without training: the label with the higher log-probability (`core.evaluation.sentiment`)
 
 A task is named by its source: ``imdb`` and ``rt`` (the house reviews), a file, or a hub dataset with its subset behind a colon, as
 ``nyu-mll/glue:sst2``.
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from core.tasks.data import TaskData
 
 Load = Callable[..., LoadedModel]
-ASKED = ("imdb", "rt")  # what a causal model can be asked
+PROMPTED = ("imdb", "rt")  # tasks that a causal model can be prompted for
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Scoring:
     """How the models of a card are scored.
 
     Attributes:
-        score: (model reference, task, seed) -> what it reached; raises `core.recorder.StopRequested` soon after a stop is asked for.
+        score: (model reference, task, seed) -> what it reached; raises `core.recorder.StopRequested` soon after a stop is requested.
         seeds: for each of which every model is scored; one where nothing is drawn.
         tuned: whether the models are fine-tuned on the tasks.
     """
@@ -51,16 +51,16 @@ def scoring(spec: RetentionSpec, objective: Literal["causal", "masked"], recorde
     """Return how models of this objective are scored; reads the tasks, so that a mistake shows before anything is trained.
 
     Args:
-        recorder: asked whether to stop; hears nothing of the fine-tunings, whose curves are not the run's.
+        recorder: queried for a stop; gets nothing of the fine-tunings, whose curves are not the run's.
         seed: the first of the seeds.
 
     Raises:
-        ConfigError: a task that a causal model cannot be asked.
+        ConfigError: a task that a causal model cannot be prompted for.
         DataError, NetworkError: a task that cannot be read.
     """
     check_tasks(spec, objective)
     if objective == "causal":
-        return _asked(spec, seed, device, load)
+        return _prompted(spec, seed, device, load)
     from core.tasks.data import load_task
 
     tasks = {name: load_task(task_spec(name, spec.train_items)) for name in spec.tasks}
@@ -71,13 +71,13 @@ def check_tasks(spec: RetentionSpec, objective: Literal["causal", "masked"]) -> 
     """Check that the tasks of a card exist and suit such models: names and local files alone, nothing of the hub.
 
     Raises:
-        ConfigError: a task that a causal model cannot be asked.
+        ConfigError: a task that a causal model cannot be prompted for.
         DataError: a file that is not there or cannot be read.
     """
-    unknown = [task for task in spec.tasks if task not in ASKED]
+    unknown = [task for task in spec.tasks if task not in PROMPTED]
     if objective == "causal" and unknown:
         raise ConfigError(f"evaluation.retention.tasks names {', '.join(unknown)}.",
-                          f"A causal model is asked without fine-tuning, about: {', '.join(ASKED)}.",
+                          f"A causal model is prompted, without fine-tuning, about: {', '.join(PROMPTED)}.",
                           "Keep these, or set evaluation.retention.tasks to [] for size and speed alone.")
     from core.tasks.data import look
 
@@ -102,7 +102,7 @@ class _FineTuned:
         return Score(metrics[metric], len(self.tasks[task].validation), metric)
 
 
-def _asked(spec: RetentionSpec, seed: int, device: torch.device | str, load: Load) -> Scoring:
+def _prompted(spec: RetentionSpec, seed: int, device: torch.device | str, load: Load) -> Scoring:
     import torch
 
     from core.evaluation.sentiment import evaluate_sentiment

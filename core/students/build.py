@@ -58,7 +58,7 @@ class Student:
 def build_student(teacher: PreTrainedModel, spec: StudentSpec, *, seed: int, block_loss: Callable[[], float] | None = None,
                   calibration: Callable[[], Iterable[Batch]] | None = None, units: Importance | None = None,
                   dtype: torch.dtype | None = None) -> Student:
-    """A student with the teacher's embeddings, norms and head, and the blocks that `spec` chooses.
+    """Return a student with the teacher's embeddings, norms and head, and the blocks that `spec` chooses.
 
     At the teacher's depth a copy gives exactly the teacher's logits. The global random state is left alone.
 
@@ -90,7 +90,7 @@ def build_student(teacher: PreTrainedModel, spec: StudentSpec, *, seed: int, blo
 
 
 def student_from_checkpoint(model: PreTrainedModel, teacher_layers: int, spec: StudentSpec, *, seed: int) -> Student:
-    """A student that begins as a given model, whatever its sizes, or with new weights in its shape; its blocks are matched with the
+    """Return a student that begins as a given model, whatever its sizes, or with new weights in its shape; its blocks are matched with the
     teacher's evenly.
 
     Args:
@@ -118,7 +118,7 @@ def _ready(model: PreTrainedModel, spec: StudentSpec, layer_map: LayerMap) -> St
 
 def _prune(teacher: PreTrainedModel, spec: StudentSpec, layer_map: LayerMap, dtype: torch.dtype,
                calibration: Callable[[], Iterable[Batch]] | None, units: Importance | None) -> PreTrainedModel:
-    """The teacher's blocks of `layer_map` at the widths of `spec`, with its weights or new ones."""
+    """Return the teacher's blocks of `layer_map` at the widths of `spec`, with its weights or new ones."""
     from core.students.importance import sort_by_importance, unit_importance
     from core.students.resizing import Weights, resized
 
@@ -145,7 +145,7 @@ def _prune(teacher: PreTrainedModel, spec: StudentSpec, layer_map: LayerMap, dty
 
 
 def block_importance(model: PreTrainedModel, loss: Callable[[], float]) -> list[float]:
-    """What each block is worth: the loss without it minus the loss with all, in nats per token, one number a block.
+    """Return what each block is worth: the loss without it minus the loss with all, in nats per token, one number a block.
 
     Measured rather than estimated from the angle between a block's input and output, which is a poor proxy (2605.14075).
 

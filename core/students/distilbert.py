@@ -35,7 +35,7 @@ OUTSIDE = {"bert.embeddings.word_embeddings": "distilbert.embeddings.word_embedd
 
 
 def check_student(spec: StudentSpec, model_type: str, activation: str | None) -> None:
-    """Whether a teacher can have the DistilBERT student that `spec` asks for; known from its configuration alone.
+    """Check that a teacher can have the DistilBERT student that `spec` asks for; known from its configuration alone.
 
     Args:
         model_type: the teacher's architecture.
@@ -51,12 +51,12 @@ def check_student(spec: StudentSpec, model_type: str, activation: str | None) ->
         raise ConfigError(f"The teacher's activation is {activation}.", "DistilBERT has gelu and relu.",
                           "Set student.architecture to teacher.")
     if spec.narrower:
-        raise ConfigError("A DistilBERT student with a width of its own was asked for.", "It keeps its teacher's width.",
+        raise ConfigError("A DistilBERT student with a width of its own was requested.", "It keeps its teacher's width.",
                           "Remove student.hidden and student.intermediate_size.")
 
 
 def distilbert_student(teacher: PreTrainedModel, layer_map: Sequence[int], spec: StudentSpec, dtype: torch.dtype) -> PreTrainedModel:
-    """A DistilBERT of the teacher's blocks in `layer_map`, with its weights or new ones.
+    """Return a DistilBERT of the teacher's blocks in `layer_map`, with its weights or new ones.
 
     Args:
         teacher: a BERT model with its masked-language head.
@@ -73,7 +73,7 @@ def distilbert_student(teacher: PreTrainedModel, layer_map: Sequence[int], spec:
 
 
 def distilbert_config(bert: PreTrainedConfig, layers: int, dropout: float | None) -> PreTrainedConfig:
-    """The configuration of a DistilBERT with a BERT's sizes."""
+    """Return the configuration of a DistilBERT with a BERT's sizes."""
     from transformers import DistilBertConfig
 
     if bert.layer_norm_eps != NORM_EPSILON:
@@ -89,7 +89,7 @@ def distilbert_config(bert: PreTrainedConfig, layers: int, dropout: float | None
 
 
 def converted(bert: dict[str, torch.Tensor], layer_map: Sequence[int]) -> dict[str, torch.Tensor]:
-    """A DistilBERT's state from a BERT's: the blocks of `layer_map` in that order, token type 0 folded into the positions."""
+    """Return a DistilBERT's state from a BERT's: the blocks of `layer_map` in that order, token type 0 folded into the positions."""
     architecture, student = ARCHITECTURE_SPECS["bert"], ARCHITECTURE_SPECS["distilbert"]
     positions = {block: position for position, block in enumerate(layer_map)}
     weights: dict[str, torch.Tensor] = {}

@@ -28,7 +28,7 @@ MAX_WAVELENGTH = 100  # of the positions of a new encoder, in radians a turn: wo
 
 
 def student_from_scratch(spec: ScratchSpec, tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:
-    """A new model in fp32, in training mode, without dropout: tied embeddings, one row for each token of the tokenizer."""
+    """Return a new model in fp32, in training mode, without dropout: tied embeddings, one row for each token of the tokenizer."""
     import torch
     from transformers import BertConfig, LlamaConfig
 
@@ -50,7 +50,7 @@ def student_from_scratch(spec: ScratchSpec, tokenizer: PreTrainedTokenizerBase, 
 
 
 def _init_local_attention(model: PreTrainedModel) -> None:
-    """A new encoder begins by looking at near positions, which it would take many steps to find out: its learnt positions begin as
+    """Make a new encoder begin by looking at near positions, which it would take many steps to find out: its learnt positions begin as
     sinusoids (1706.03762, section 3.5) and its keys as its queries (2305.09828), so that near positions are alike and attract each
     other."""
     import torch
@@ -70,11 +70,11 @@ def _init_local_attention(model: PreTrainedModel) -> None:
 
 
 def tokenizer_from_scratch(spec: ScratchSpec, rows: Iterable[Row]) -> PreTrainedTokenizerBase:
-    """The vocabulary of a new model, trained on the rows."""
+    """Return the vocabulary of a new model, trained on the rows."""
     train = train_tokenizer if spec.architecture == "llama" else train_masked_tokenizer
     return train(rows, spec.vocabulary, spec.positions)
 
 
 def objective_from_scratch(spec: ScratchSpec) -> Objective:
-    """What a new model predicts."""
+    """Return what a new model predicts."""
     return architecture_of({"model_type": spec.architecture}).objective

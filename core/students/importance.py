@@ -113,13 +113,13 @@ def _axes(architecture: Any, parameter: str, weights: Weights) -> set[str]:
 
 
 def _output_matrix(module: nn.Module, transposed: bool) -> Tensor:
-    """(units in, channels out), whichever way the architecture stores it."""
+    """Return (units in, channels out), whichever way the architecture stores it."""
     weight = module.get_parameter("weight").detach().float()
     return weight if transposed else weight.T
 
 
 def sort_by_importance(weights: Weights, importance: Importance) -> Weights:
-    """The same model with its most important units first: same logits, other order.
+    """Return the same model with its most important units first: same logits, other order.
 
     One order of channels holds for the whole network, because its blocks share one residual stream; heads move in whole
     groups and neurons within their block.

@@ -38,7 +38,7 @@ TABLE: dict[tuple[int, int], LayerMap] = {
 
 
 def student_depth(spec: StudentSpec, teacher_layers: int) -> int:
-    """Blocks of the student: as given, as many as an explicit map lists, or half of the teacher's.
+    """Return the number of blocks of the student: as given, as many as an explicit map lists, or half of the teacher's.
 
     Raises:
         ConfigError: more blocks than the teacher has.
@@ -52,7 +52,7 @@ def student_depth(spec: StudentSpec, teacher_layers: int) -> int:
 
 
 def student_map(spec: StudentSpec, teacher_layers: int, importance: Sequence[float] | None = None) -> LayerMap:
-    """The layer map that `spec` asks for; see `layer_map`."""
+    """Return the layer map that `spec` asks for; see `layer_map`."""
     return layer_map(spec.layer_map, teacher_layers, student_depth(spec, teacher_layers), importance)
 
 
@@ -86,22 +86,22 @@ def layer_map(rule: LayerRule | LayerMap, teacher_layers: int, student_layers: i
 
 
 def span_ends(teacher_layers: int, student_layers: int) -> tuple[int, ...]:
-    """The last teacher block of the run that each student block speaks for: runs as equal as they can be, none empty."""
+    """Return the last teacher block of the run that each student block speaks for: runs as equal as they can be, none empty."""
     return tuple(((block + 1) * teacher_layers + student_layers // 2) // student_layers - 1 for block in range(student_layers))
 
 
 def matched_blocks(rule: Literal["origin", "ends"], layer_map: LayerMap, teacher_layers: int) -> LayerMap:
-    """The teacher block whose output each student block is matched with, by ``losses.hidden_layers``."""
+    """Return the teacher block whose output each student block is matched with, by ``losses.hidden_layers``."""
     return span_ends(teacher_layers, len(layer_map)) if rule == "ends" else layer_map
 
 
 def runs(ends: Sequence[int]) -> list[range]:
-    """The teacher blocks that each student block speaks for, from the last one of each run."""
+    """Return the teacher blocks that each student block speaks for, from the last one of each run."""
     return [range(start, end + 1) for start, end in zip((0, *(end + 1 for end in ends[:-1])), ends, strict=True)]
 
 
 def _uniform(teacher_layers: int, student_layers: int) -> LayerMap:
-    """round(linspace(0, L_T - 1, L_S)) in exact arithmetic; a single block is the first one."""
+    """Return round(linspace(0, L_T - 1, L_S)) in exact arithmetic; a single block is the first one."""
     if student_layers == 1:
         return (0,)
     return tuple(round(Fraction(i * (teacher_layers - 1), student_layers - 1)) for i in range(student_layers))
@@ -126,6 +126,6 @@ def _checked(blocks: LayerMap, teacher_layers: int, student_layers: int) -> Laye
 
 def _check_depth(depth: int, teacher_layers: int) -> None:
     if not 1 <= depth <= teacher_layers:
-        raise ConfigError(f"A student of {depth} blocks was asked for.",
+        raise ConfigError(f"A student of {depth} blocks was requested.",
                           f"The teacher has {teacher_layers} blocks, so 1 to {teacher_layers} were expected.",
                           f"Set student.layers to a number from 1 to {teacher_layers}.")

@@ -26,7 +26,7 @@ RIDGE = 1e-3  # lambda, relative to the mean square of a kept neuron
 
 
 def neuron_grams(weights: Weights, input_ids: Tensor, batch_size: int = 8) -> dict[int, Tensor]:
-    """G (F, F) of every block, float32.
+    """Return G (F, F) of every block, float32.
 
     Args:
         input_ids: the calibration slice (B, T).
@@ -52,7 +52,7 @@ def neuron_grams(weights: Weights, input_ids: Tensor, batch_size: int = 8) -> di
 
 
 def least_squares_reconstruction(weights: Weights, neurons: int, grams: dict[int, Tensor]) -> Weights:
-    """The first neurons of every block, their output matrices refitted to write what all of them wrote."""
+    """Return the first neurons of every block, their output matrices refitted to write what all of them wrote."""
     dimensions = weights.dimensions
     cut = resized(weights, replace(dimensions, intermediate_size=neurons))
     tensors = dict(cut.tensors)

@@ -49,7 +49,7 @@ class Weights:
 
     @classmethod
     def of(cls, model: PreTrainedModel, origin: Sequence[int] | None = None) -> Weights:
-        """The weights of a model, shared with it. By default it is itself the largest of its family."""
+        """Return the weights of a model, shared with it. By default it is itself the largest of its family."""
         model = plain_model(model)
         config = with_tying(model.config, is_tied(model))
         head = f"{architecture_of(config).head}.weight"
@@ -65,7 +65,7 @@ class Weights:
         return Dimensions.from_config(self.config)
 
     def model(self, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
-        """A model of its own with these weights, in evaluation mode."""
+        """Return a model of its own with these weights, in evaluation mode."""
         model = model_from_config(self.config, "causal", dtype)
         tensors = dict(self.tensors)
         if self.config.tie_word_embeddings:
@@ -94,10 +94,10 @@ class Selection:
 
     @classmethod
     def resize(cls, old: Dimensions, new: Dimensions, layers: Sequence[int] | None = None, silent: Sequence[int] = ()) -> Selection:
-        """The first units of each kind, and as many new ones as it takes.
+        """Return the first units of each kind, and as many new ones as it takes.
 
         Query heads stay in their groups: where groups grow or shrink, heads are added or left out at the end of each group,
-        because a query head must go on reading the key head that it was trained with.
+        because a query head must keep reading the key head that it was trained with.
 
         Args:
             layers: old block of every new block (default: the first ones).
@@ -117,10 +117,10 @@ def _first(wanted: int, there: int) -> Tensor:
 
 
 def select(weights: Weights, selection: Selection) -> Weights:
-    """A smaller, larger or reordered model; see the module's docstring.
+    """Return a smaller, larger or reordered model; see the module's docstring.
 
     Args:
-        selection: its sizes must be those of a lawful model: `core.models.dimensions.with_dimensions` says what is not.
+        selection: its sizes must be those of a valid model: `core.models.dimensions.with_dimensions` says what is not.
 
     Raises:
         ConfigError, UnsupportedModelError: as `core.models.dimensions.with_dimensions` and `ArchitectureSpec.axes_of`.
@@ -169,7 +169,7 @@ def _cut(tensor: Tensor, axes: tuple[str, ...], selection: Selection, position: 
 
 
 def support(weights: Weights, selection: Selection) -> dict[str, Tensor]:
-    """Which weights of the selected model the old one has, as bool tensors by name: all but those of new units and silent blocks."""
+    """Return which weights of the selected model the old one has, as bool tensors by name: all but those of new units and silent blocks."""
     architecture, old = weights.architecture, weights.dimensions
     there: dict[str, Tensor] = {}
     for name in select(weights, selection).tensors:
@@ -186,7 +186,7 @@ def support(weights: Weights, selection: Selection) -> dict[str, Tensor]:
 
 
 def _index(axis: str, selection: Selection, position: int, old: Dimensions) -> Tensor:
-    """The old place of every new place along an axis."""
+    """Return the old place of every new place along an axis."""
     if axis in _CHANNELS:
         return selection.channels
     if axis == "intermediate":
@@ -203,11 +203,11 @@ def _index(axis: str, selection: Selection, position: int, old: Dimensions) -> T
 
 
 def _spread(units: Tensor, size: int) -> Tensor:
-    """Units of `size` places each -> places."""
+    """Return the places of units of `size` places each."""
     places = units[:, None] * size + torch.arange(size)
     return torch.where(units[:, None] == NEW, NEW, places).flatten()
 
 
 def resized(weights: Weights, new: Dimensions, layers: Sequence[int] | None = None, silent: Sequence[int] = ()) -> Weights:
-    """The first units of each kind, and silent new ones where there are too few: `select` with `Selection.resize`."""
+    """Return the first units of each kind, and silent new ones where there are too few: `select` with `Selection.resize`."""
     return select(weights, Selection.resize(weights.dimensions, new, layers, silent))

@@ -24,7 +24,7 @@ REFUSED = ("can't allocate memory", "not enough memory: you tried to allocate", 
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the machine or the device had no memory left."""
+    """Return whether the machine or the device had no memory left."""
     # By name: whoever asks need not have imported torch.
     return (isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
             or (isinstance(error, RuntimeError) and any(words in str(error) for words in REFUSED)))
@@ -48,7 +48,7 @@ class Device:
 
 
 def devices() -> list[Device]:
-    """Every device that a run can use, GPUs first."""
+    """Return every device that a run can use, GPUs first."""
     import psutil
     import torch
 
@@ -61,7 +61,7 @@ def devices() -> list[Device]:
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device that a name stands for; ``auto`` is the first GPU, or the processor.
+    """Return the device that a name stands for; ``auto`` is the first GPU, or the processor.
 
     Raises:
         DeviceError: not a device name, or a device that this machine does not have.
@@ -75,7 +75,7 @@ def resolve_device(name: str) -> torch.device:
     # Of processes that were started together each has its own GPU.
     index = os.environ.get("LOCAL_RANK", "0") if name in ("auto", "cuda") else name.removeprefix("cuda:")
     if f"cuda:{index}" not in here:
-        raise DeviceError(f"The device '{name}' was asked for.", f"This machine has: {', '.join(here)}.",
+        raise DeviceError(f"The device '{name}' was requested.", f"This machine has: {', '.join(here)}.",
                           "Use 'auto' to take the best one.")
     return torch.device("cuda", int(index))
 
@@ -94,7 +94,7 @@ def use_only(device: torch.device, arguments: TrainingArguments) -> None:
 
 
 def resolve_precision(name: Literal["auto", "fp32", "bf16"], device: torch.device) -> torch.dtype:
-    """The format to compute in; ``auto`` is bf16 where the device computes it natively, fp32 elsewhere."""
+    """Return the format to compute in; ``auto`` is bf16 where the device computes it natively, fp32 elsewhere."""
     import torch
 
     if name == "auto":
@@ -104,7 +104,7 @@ def resolve_precision(name: Literal["auto", "fp32", "bf16"], device: torch.devic
 
 @functools.cache
 def native_bf16(device: torch.device) -> bool:
-    """Whether bf16 arithmetic has instructions of its own there; emulated, it is several times slower than fp32."""
+    """Return whether bf16 arithmetic has instructions of its own there; emulated, it is several times slower than fp32."""
     import torch
 
     if device.type == "cuda":
@@ -115,7 +115,7 @@ def native_bf16(device: torch.device) -> bool:
 
 
 def memory_in_use(device: torch.device) -> float:
-    """GiB: allocated on the GPU by this process, or this process's resident memory."""
+    """Return the memory in GiB that is allocated on the GPU by this process, or this process's resident memory."""
     import psutil
     import torch
 
@@ -125,7 +125,7 @@ def memory_in_use(device: torch.device) -> float:
 
 
 def memory_available(device: torch.device) -> float:
-    """GiB that can still be allocated on the device without swapping."""
+    """Return the GiB that can still be allocated on the device without swapping."""
     import torch
 
     if device.type == "cuda":
@@ -135,7 +135,7 @@ def memory_available(device: torch.device) -> float:
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """Inside it torch computes on so many threads."""
+    """Let torch compute on so many threads inside the block."""
     import torch
 
     before = torch.get_num_threads()

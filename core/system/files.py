@@ -25,7 +25,7 @@ def write_json(path: Path, plain: Any) -> None:
 
 
 def read_json(path: Path) -> Any | None:
-    """Plain data; None where there is no such file, or none that can be read."""
+    """Return plain data; None where there is no such file, or none that can be read."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -34,7 +34,7 @@ def read_json(path: Path) -> Any | None:
 
 @contextmanager
 def atomic_directory(target: Path, needed_bytes: int) -> Iterator[Path]:
-    """An empty folder that becomes `target` if the block ends well, and vanishes if it does not.
+    """Provide an empty folder that becomes `target` if the block ends well, and vanishes if it does not.
 
     When another process has made `target` in the meantime, that one stays and this work is dropped.
 

@@ -18,7 +18,7 @@ FILES_2 = "memory.max", "memory.current"
 
 
 def visible_gpus(mask: str | None) -> list[str]:
-    """What CUDA_VISIBLE_DEVICES would call each GPU that a process with this value of it could use; None: it is not set."""
+    """Return the names in CUDA_VISIBLE_DEVICES of each GPU that a process with this value of it could use; None: it is not set."""
     if mask is None:
         return [str(number) for number in range(gpu_count())]
     listed = [entry.strip() for entry in mask.split(",")]
@@ -28,7 +28,7 @@ def visible_gpus(mask: str | None) -> list[str]:
 
 @cache
 def gpu_count() -> int:
-    """GPUs of the machine, whether this process may use them or not."""
+    """Return the number of GPUs of the machine, whether this process may use them or not."""
     present = [path for path in Path("/dev").glob("nvidia*") if re.fullmatch(r"nvidia\d+", path.name)]
     if present:
         return len(present)
@@ -43,7 +43,7 @@ def gpu_count() -> int:
 
 
 def memory_available() -> int:
-    """Bytes that can still be allocated without swapping: of the machine, or of the container where that has less."""
+    """Return the bytes that can still be allocated without swapping: of the machine, or of the container where that has less."""
     return min([psutil.virtual_memory().available, *(max(0, limit - used) for limit, used in _cgroup_memory())])
 
 

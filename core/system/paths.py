@@ -13,17 +13,17 @@ HOUSE_MODELS = ASSETS / "models"
 
 
 def home() -> Path:
-    """The folder of all state: the environment variable STILLHOUSE_HOME, or ``~/.stillhouse``."""
+    """Return the folder of all state: the environment variable STILLHOUSE_HOME, or ``~/.stillhouse``."""
     return Path(os.path.expanduser(os.environ.get("STILLHOUSE_HOME") or "~/.stillhouse")).absolute()
 
 
 def models_dir() -> Path:
-    """Where models that were fetched or converted are kept."""
+    """Return the folder of models that were fetched or converted."""
     return home() / "models"
 
 
 def cache_dir() -> Path:
-    """Where what can be made again is kept: packed blocks."""
+    """Return the folder of what can be made again: packed blocks."""
     return home() / "cache"
 
 

@@ -15,7 +15,7 @@ LIBRARIES = ("torch", "transformers", "datasets", "accelerate", "peft", "tokeniz
 
 
 def versions() -> dict[str, str]:
-    """Name -> release, without importing anything heavy; libraries that are not installed are left out."""
+    """Return the release of every library by its name, without importing anything heavy; libraries that are not installed are left out."""
     found = {"stillhouse": __version__, "python": platform.python_version()}
     for library in LIBRARIES:
         try:
@@ -26,7 +26,7 @@ def versions() -> dict[str, str]:
 
 
 def git_commit() -> str | None:
-    """The checked-out commit, with ``+changes`` when files differ from it; None outside a git checkout."""
+    """Return the checked-out commit, with ``+changes`` when files differ from it; None outside a git checkout."""
     if PROJECT != SOURCE:  # installed: a repository there, as with pip's --target, is not this code's
         return None
     try:

@@ -1,4 +1,4 @@
-"""Quantities as people read them, the same wherever they are told."""
+"""Quantities as people read them, the same wherever they are shown."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ GIB = 2**30
 
 
 def count(value: float | None) -> str:
-    """7900000 -> 7.9M: parameters, tokens."""
+    """Return a count of parameters or tokens in short: 7900000 -> 7.9M."""
     if value is None:
         return UNKNOWN
     for unit, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
@@ -17,7 +17,7 @@ def count(value: float | None) -> str:
 
 
 def format_bytes(count_of_bytes: float | None) -> str:
-    """Bytes of a file, in decimal units as hubs and file managers show them."""
+    """Return the bytes of a file as text, in decimal units as hubs and file managers show them."""
     if count_of_bytes is None:
         return UNKNOWN
     for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
@@ -27,12 +27,12 @@ def format_bytes(count_of_bytes: float | None) -> str:
 
 
 def format_gib(count_of_bytes: float) -> str:
-    """Bytes of memory or disk that a run needs or a machine has, in binary units."""
+    """Return the bytes of memory or disk that a run needs or a machine has, in binary units."""
     return f"{count_of_bytes / GIB:,.1f} GiB" if count_of_bytes >= GIB else f"{count_of_bytes / 2**20:,.0f} MiB"
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them."""
+    """Return seconds as people say them."""
     seconds = max(seconds, 0)
     if seconds < 90:
         return f"{seconds:.0f} s"

@@ -48,7 +48,7 @@ class Question:
 
 
 def source_tables(spec: TaskSpec) -> tuple[Table, Table | None, str]:
-    """What is learnt from; what is measured on, or None where it is held out of the first; and how messages call it."""
+    """Return what is learnt from; what is measured on, or None where it is held out of the first; and how messages call it."""
     if sources.is_hub_id(spec.source):
         splits = open_splits(DataSpec(source=spec.source, subset=spec.subset), "task")
         measured = spec.validation or next((name for name in MEASURED if name in splits), None)
@@ -62,7 +62,7 @@ def source_tables(spec: TaskSpec) -> tuple[Table, Table | None, str]:
 
 
 def open_labelled(source: str) -> Table:
-    """A file, or SQuAD's own format. Raises DataError when it is neither."""
+    """Return a file, or SQuAD's own format. Raises DataError when it is neither."""
     path = Path(os.path.expanduser(source))
     if path.suffix.lower() == ".json" and path.is_file():
         return _squad_table(path)
@@ -75,7 +75,7 @@ def open_labelled(source: str) -> Table:
 
 
 def _squad_table(path: Path) -> Table:
-    """SQuAD's own file: articles of paragraphs of questions (1606.05250)."""
+    """Read SQuAD's own file: articles of paragraphs of questions (1606.05250)."""
     try:
         articles = json.loads(path.read_text(encoding="utf-8"))["data"]
         records = [{"id": qa["id"], "context": paragraph["context"], "question": qa["question"], "answers": qa["answers"]}
@@ -89,7 +89,7 @@ def _squad_table(path: Path) -> Table:
 
 
 def short_name(source: str) -> str:
-    """How a source is called where there is no room for a path."""
+    """Return how a source is called where there is no room for a path."""
     return source if sources.is_hub_id(source) else Path(source).stem
 
 
@@ -108,7 +108,7 @@ class Columns:
 
 
 def choose(available: Sequence[str], kind: str, wanted: Sequence[str | None], origin: str) -> Columns:
-    """The columns to read.
+    """Return the columns to read.
 
     Args:
         kind: as `TaskSpec.kind`.
@@ -162,7 +162,7 @@ class Labelled:
 
 
 def labelled(table: Table, columns: Columns) -> list[Labelled]:
-    """Every record with its label; those whose declared label is kept back are left out. Raises DataError."""
+    """Return every record with its label; those whose declared label is kept back are left out. Raises DataError."""
     declared = columns.label in table.classes
     items = []
     for where, record in table.read(tuple(name for name in columns.names if name)):
@@ -180,7 +180,7 @@ def labelled(table: Table, columns: Columns) -> list[Labelled]:
 
 
 def _as_numbers(items: list[Labelled], column: str) -> list[Labelled]:
-    """Labels that are all numbers, as text files hold them, become numbers; text and numbers mixed are refused."""
+    """Convert labels that are all numbers, as text files hold them, to numbers; text and numbers mixed are refused."""
     first: dict[bool, Labelled] = {}
     for item in items:
         if not isinstance(item.label, (str, int, float)):
@@ -209,7 +209,7 @@ def _number(label: Any) -> float | None:
 
 
 def ordered_labels(learnt: Sequence[Labelled], measured: Sequence[Labelled], declared: Sequence[str] | None, column: str) -> list[Any]:
-    """Every label, in the order of the model's outputs."""
+    """Return every label, in the order of the model's outputs."""
     if declared:
         return list(range(len(declared)))
     known = {item.label for item in learnt}
@@ -247,7 +247,7 @@ def _text(record: Mapping[str, Any], column: str, where: str) -> str:
 
 
 def questions(table: Table, columns: Columns) -> list[Question]:
-    """Every question with the places of its answers. Raises DataError for one without."""
+    """Return every question with the places of its answers. Raises DataError for one without."""
     assert columns.pair is not None, "the column of the question is known where questions are answered"
     started = next((name for name in table.columns if name.lower() == "answer_start"), None)
     number = next((name for name in table.columns if name.lower() == "id"), None)
@@ -267,7 +267,7 @@ def questions(table: Table, columns: Columns) -> list[Question]:
 
 
 def _plain(value: Any, beginnings: tuple[str, ...] = ("",)) -> Any:
-    """A cell as the value that it holds: tables of plain text can only hold numbers and objects as JSON."""
+    """Return a cell as the value that it holds: tables of plain text can only hold numbers and objects as JSON."""
     if not isinstance(value, str) or not value.strip():
         return None if isinstance(value, str) else value
     if value.lstrip().startswith(beginnings):
@@ -277,7 +277,7 @@ def _plain(value: Any, beginnings: tuple[str, ...] = ("",)) -> Any:
 
 
 def _answers(value: Any, start: Any, where: str) -> Iterator[tuple[str, int | None]]:
-    """(text, start or None) of each answer, from {"text": [...], "answer_start": [...]}, a list of such pairs, or plain text with the
+    """Yield (text, start or None) of each answer, from {"text": [...], "answer_start": [...]}, a list of such pairs, or plain text with the
     cell of its start. Raises DataError for anything else, and for starts that are not one for each text."""
     if isinstance(value, Mapping):
         value, start = value.get("text"), value.get("answer_start")

@@ -133,7 +133,7 @@ def load_task(spec: TaskSpec) -> TaskData:
 
 
 def look(spec: TaskSpec) -> str:
-    """One sentence about a source: a file's columns are looked at, a hub dataset is not queried. Raises DataError as `load_task`."""
+    """Return one sentence about a source: a file's columns are looked at, a hub dataset is not queried. Raises DataError as `load_task`."""
     if spec.source in movie_reviews.HOUSE_SOURCES:
         movie_reviews.corpus_path()
         return "Labelled film reviews of the house corpus."
@@ -158,7 +158,7 @@ def _house_task(spec: TaskSpec) -> TaskData:
 
 
 def house_split(spec: TaskSpec) -> Literal["validation", "test"]:
-    """The split of the house reviews that is measured on. Raises DataError for any other."""
+    """Return the split of the house reviews that is measured on. Raises DataError for any other."""
     if spec.validation in (None, "", "validation"):
         return "validation"
     if spec.validation == "test":
@@ -171,7 +171,7 @@ def house_split(spec: TaskSpec) -> Literal["validation", "test"]:
 
 
 def _split(items: list[Any], fraction: float, origin: str) -> tuple[list[Any], list[Any]]:
-    """Learnt from and held out, by hash of the text (of the context, for questions): equal texts stand on the same side."""
+    """Split into learnt from and held out, by hash of the text (of the context, for questions): equal texts stand on the same side."""
     places = [sources.position({"text": item.context if isinstance(item, Question) else f"{item.text}\n{item.pair or ''}"})
               for item in items]
     if len(set(places)) < 2:
@@ -190,13 +190,13 @@ def _drawn(items: list[Any], limit: int | None) -> list[Any]:
 
 
 def majority_share(train: Sequence[Example], validation: Sequence[Example]) -> float:
-    """The share of held-out items in the class that most items that are learnt from have: what a model that reads nothing gets."""
+    """Return the share of held-out items in the class that most items that are learnt from have: what a model that reads nothing gets."""
     most = Counter(item.label for item in train).most_common(1)[0][0]
     return sum(item.label == most for item in validation) / len(validation)
 
 
 def task_spec(name: str, train_items: int | None) -> TaskSpec:
-    """The task that a name stands for; `train_items`: learnt from at most (None: all)."""
+    """Return the task that a name stands for; `train_items`: learnt from at most (None: all)."""
     source, _, subset = name.partition(":")
     if subset and is_hub_id(source):
         return TaskSpec(source=source, subset=subset, max_train_items=train_items)
@@ -204,7 +204,8 @@ def task_spec(name: str, train_items: int | None) -> TaskSpec:
 
 
 def headline_metric(task: TaskData) -> str:
-    """What a task is judged by: its own metric where it has one (GLUE's Matthews correlation or F1), else accuracy; F1 of answers."""
+    """Return what a task is judged by: its own metric where it has one (GLUE's Matthews correlation or F1), else accuracy; F1 of
+    answers."""
     if task.kind == "question_answering":
         return "answer_f1"
     return task.metrics[0] if task.metrics else "accuracy"

@@ -51,7 +51,7 @@ class Feature:
 
 
 def encode(items: Sequence[Example] | Sequence[Question], task: TaskData, tokenizer: Any, positions: int) -> list[Feature]:
-    """The sequences of one part of a task.
+    """Return the sequences of one part of a task.
 
     Args:
         positions: tokens of the longest sequence that every model which reads them can take.
@@ -116,7 +116,7 @@ def _shortened(question: str, limit: int, tokenizer: Any) -> str:
 
 
 def _place(spans: np.ndarray, question: Question) -> tuple[int, int]:
-    """First and last token of the first answer; (0, 0) where this window does not hold all of it."""
+    """Return the first and last token of the first answer; (0, 0) where this window does not hold all of it."""
     text, start = question.answers[0]
     end = start + len(text)
     held = np.flatnonzero((spans[:, 0] < end) & (spans[:, 1] > start) & (spans[:, 1] > spans[:, 0]) & (spans[:, 0] >= 0))
@@ -125,7 +125,7 @@ def _place(spans: np.ndarray, question: Question) -> tuple[int, int]:
 
 
 def _second(encoding: Any) -> int:
-    """Where token types change from 0 to 1; the length where the family knows one type only."""
+    """Return where token types change from 0 to 1; the length where the family knows one type only."""
     types = encoding.type_ids
     return types.index(1) if 1 in types else len(types)
 
@@ -134,7 +134,7 @@ def _second(encoding: Any) -> int:
 
 
 def collate(features: Sequence[Feature], padding: int, token_types: bool) -> dict[str, Tensor]:
-    """``input_ids``, ``attention_mask`` and, for models that take them, ``token_type_ids``: (B, T) int64, padded on the right."""
+    """Return ``input_ids``, ``attention_mask`` and, for models that take them, ``token_type_ids``: (B, T) int64, padded on the right."""
     longest = max(map(len, features))
     ids = np.full((len(features), longest), padding, np.int64)
     types, mask = np.zeros((2, *ids.shape), np.int64)
@@ -147,7 +147,7 @@ def collate(features: Sequence[Feature], padding: int, token_types: bool) -> dic
 
 
 def by_length(features: Sequence[Feature], tokens: int = BATCH_TOKENS) -> Iterator[list[int]]:
-    """Numbers of features in batches of at most so many padded tokens, longest first."""
+    """Yield numbers of features in batches of at most so many padded tokens, longest first."""
     batch: list[int] = []
     for number in sorted(range(len(features)), key=lambda each: -len(features[each])):
         if batch and (len(batch) + 1) * len(features[batch[0]]) > tokens:

@@ -207,7 +207,7 @@ def _answered(logits: Sequence[np.ndarray], features: Sequence[Feature], task: T
 
 
 def _spans(logits: Sequence[np.ndarray], features: Sequence[Feature], task: TaskData) -> dict[int, str]:
-    """Question -> the likeliest answer over its windows."""
+    """Return for each question the likeliest answer over its windows."""
     best: dict[int, tuple[float, str]] = {}
     questions = of_type(task.validation, Question)
     for (start, end), feature in zip(logits, features, strict=True):
@@ -220,7 +220,7 @@ def _spans(logits: Sequence[np.ndarray], features: Sequence[Feature], task: Task
 
 def answers(model: nn.Module, features: Sequence[Feature], tokenizer: Any, dtype: torch.dtype,
             stop: Callable[[], bool] = lambda: False) -> list[np.ndarray]:
-    """A model's logits for every sequence, in float32: (classes,) or (2, tokens).
+    """Return a model's logits for every sequence, in float32: (classes,) or (2, tokens).
 
     Args:
         stop: called before every batch.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def with_head(start: LoadedModel, task: TaskData, seed: int) -> PreTrainedModel:
-    """A model of its own in float32 and in training mode: the encoder's weights, and every other part that fits; the rest is new.
+    """Return a model of its own in float32 and in training mode: the encoder's weights, and every other part that fits; the rest is new.
 
     What a masked-language checkpoint lacks is drawn from `seed`: the classifier, BERT's pooler, DistilBERT's layer in front of the
     classifier. A model that was fine-tuned on the same labels before keeps its head, in the order of the task's labels; a head that
@@ -51,7 +51,7 @@ def with_head(start: LoadedModel, task: TaskData, seed: int) -> PreTrainedModel:
 
 
 def _kept_rows(start: LoadedModel, task: TaskData) -> list[int] | None:
-    """For each output of the task's head the row of the model's own head; None for a model without a head for this task."""
+    """Return for each output of the task's head the row of the model's own head; None for a model without a head for this task."""
     try:
         order = label_order(start, task)
     except CompatibilityError:
@@ -60,7 +60,7 @@ def _kept_rows(start: LoadedModel, task: TaskData) -> list[int] | None:
 
 
 def _output(model: PreTrainedModel) -> list[str]:
-    """The parameters of the task's last layer, a row for each output."""
+    """Return the parameters of the task's last layer, a row for each output."""
     base = f"{architecture_of(model.config).base}."
     last = [name for name, module in model.named_modules()
             if isinstance(module, nn.Linear) and not name.startswith(base) and module.out_features == model.config.num_labels][-1]
@@ -68,7 +68,7 @@ def _output(model: PreTrainedModel) -> list[str]:
 
 
 def label_order(teacher: LoadedModel, task: TaskData) -> list[int]:
-    """For each label of the task the number that the teacher gives it.
+    """Return for each label of the task the number that the teacher gives it.
 
     Raises:
         CompatibilityError: a teacher without such a head, or with other labels.
@@ -92,7 +92,7 @@ def label_order(teacher: LoadedModel, task: TaskData) -> list[int]:
 
 
 def check_teacher(teacher: LoadedModel, start: LoadedModel) -> None:
-    """Teacher and student read the same token ids.
+    """Check that teacher and student read the same token ids.
 
     Raises:
         CompatibilityError: tokenizers that differ, or a teacher that lacks rows for the student's tokens.

@@ -26,7 +26,7 @@ LONGEST_ANSWER = 30  # tokens
 
 
 def classification_metrics(predicted: np.ndarray, right: np.ndarray, labels: Sequence[str], extra: Sequence[str] = ()) -> dict[str, float]:
-    """``accuracy``, ``stderr``, ``items``, the recall of each label that occurs, and those of `extra` (matthews, f1).
+    """Return ``accuracy``, ``stderr``, ``items``, the recall of each label that occurs, and those of `extra` (matthews, f1).
 
     Args:
         predicted, right: (items,) numbers of labels.
@@ -39,7 +39,7 @@ def classification_metrics(predicted: np.ndarray, right: np.ndarray, labels: Seq
 
 
 def matthews(predicted: np.ndarray, right: np.ndarray) -> float:
-    """The correlation of two labellings, from -1 to 1; 0 where one of them knows a single label."""
+    """Return the correlation of two labellings, from -1 to 1; 0 where one of them knows a single label."""
     classes = int(max(predicted.max(), right.max())) + 1
     table = np.zeros((classes, classes))
     np.add.at(table, (right, predicted), 1)
@@ -49,7 +49,7 @@ def matthews(predicted: np.ndarray, right: np.ndarray) -> float:
 
 
 def f1(predicted: np.ndarray, right: np.ndarray) -> float:
-    """2 TP / (2 TP + FP + FN) of class 1; 0 where it neither occurs nor is given."""
+    """Return 2 TP / (2 TP + FP + FN) of class 1; 0 where it neither occurs nor is given."""
     hits = int(((predicted == 1) & (right == 1)).sum())
     wrong = int(((predicted == 1) != (right == 1)).sum())
     return 2 * hits / (2 * hits + wrong) if hits + wrong else 0.0
@@ -59,7 +59,7 @@ def f1(predicted: np.ndarray, right: np.ndarray) -> float:
 
 
 def best_span(start: np.ndarray, end: np.ndarray, spans: np.ndarray, longest: int = LONGEST_ANSWER) -> tuple[float, int, int]:
-    """The likeliest answer in a window: (score, first character, end character); minus infinity where it holds no context.
+    """Return the likeliest answer in a window: (score, first character, end character); minus infinity where it holds no context.
 
     Among the `NBEST` likeliest beginnings and ends, those that lie in the context, in this order and near each other; the score is the
     sum of the two logits.
@@ -82,7 +82,7 @@ def best_span(start: np.ndarray, end: np.ndarray, spans: np.ndarray, longest: in
 
 
 def answer_metrics(given: Sequence[str], right: Sequence[Sequence[str]]) -> dict[str, float]:
-    """``exact_match``, ``answer_f1`` with its standard error ``stderr``, and ``items``; of each question the best over its answers."""
+    """Return ``exact_match``, ``answer_f1`` with its standard error ``stderr``, and ``items``; the best answer of each question counts."""
     exact = [max(float(normalised(text) == normalised(each)) for each in answers) for text, answers in zip(given, right, strict=True)]
     overlap = [max(word_f1(text, each) for each in answers) for text, answers in zip(given, right, strict=True)]
     spread = float(np.std(overlap, ddof=1)) if len(overlap) > 1 else 0.0
@@ -91,13 +91,13 @@ def answer_metrics(given: Sequence[str], right: Sequence[Sequence[str]]) -> dict
 
 
 def normalised(text: str) -> str:
-    """Lower case, no punctuation, no articles, single spaces: as SQuAD's official evaluation compares answers."""
+    """Normalise a text to lower case, no punctuation, no articles, single spaces: as SQuAD's official evaluation compares answers."""
     text = "".join(character for character in text.lower() if character not in string.punctuation)
     return " ".join(re.sub(r"\b(a|an|the)\b", " ", text).split())
 
 
 def word_f1(given: str, right: str) -> float:
-    """Harmonic mean of precision and recall of words, counted as often as they occur."""
+    """Return the harmonic mean of precision and recall of words, counted as often as they occur."""
     words, expected = normalised(given).split(), normalised(right).split()
     if not words or not expected:
         return float(words == expected)

@@ -36,7 +36,7 @@ class Collator:
         self.padding, self.token_types = padding, token_types
 
     def __call__(self, items: Sequence[Item]) -> dict[str, Tensor]:
-        """What `collate` gives, with ``targets`` (N,) and, with a teacher, ``teacher_logits`` (N, C) or (N, T)."""
+        """Return what `collate` gives, with ``targets`` (N,) and, with a teacher, ``teacher_logits`` (N, C) or (N, T)."""
         batch = collate([feature for feature, _ in items], self.padding, self.token_types)
         batch["targets"] = torch.tensor([target for targets in zip(*(feature.targets for feature, _ in items), strict=True)
                                          for target in targets])
@@ -73,14 +73,14 @@ class TaskTrainer(BaseTrainer):
 
     def get_batch_samples(self, epoch_iterator: Iterator[dict[str, Tensor]], num_batches: int,
                           device: torch.device) -> tuple[list[dict[str, Tensor]], Tensor]:
-        """The forward passes of one optimiser step, and its rows in all processes."""
+        """Return the forward passes of one optimiser step, and its rows in all processes."""
         batches = list(islice(epoch_iterator, num_batches))
         rows = torch.tensor(float(sum(len(batch["targets"]) for batch in batches)), device=device)
         return batches, self.accelerator.reduce(rows, "sum") if self.args.world_size > 1 else rows
 
     def compute_loss(self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False,
                      num_items_in_batch: Tensor | int | None = None) -> Tensor | tuple[Tensor, dict[str, Any]]:
-        """w_kd T^2 KL + w_hard CE, each a mean over the rows of the step.
+        """Return w_kd T^2 KL + w_hard CE, each a mean over the rows of the step.
 
         Args:
             num_items_in_batch: the divisor from `get_batch_samples`.
@@ -102,6 +102,6 @@ class TaskTrainer(BaseTrainer):
 
 
 def logits_of(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
-    """The rows of logits of a batch: (B, C), or (2B, T) with the beginnings first."""
+    """Return the rows of logits of a batch: (B, C), or (2B, T) with the beginnings first."""
     outputs = model(**inputs)
     return torch.cat([outputs.start_logits, outputs.end_logits]) if "start_logits" in outputs else outputs.logits

@@ -1,4 +1,4 @@
-"""Carry out an ablation: every variant of a recipe with every seed, then the differences. It goes on where it was stopped."""
+"""Carry out an ablation: every variant of a recipe with every seed, then the differences. It resumes where it was stopped."""
 
 from __future__ import annotations
 
@@ -22,17 +22,16 @@ if TYPE_CHECKING:
 
 
 def run_ablation(config: ExperimentConfig, seeds: tuple[int, ...], recorder: Recorder, *, load: Load = catalog.load) -> Ablation:
-    """Train every variant with every seed, or go on with it, and say what each part is worth.
+    """Train every variant with every seed, or resume, and measure what each part is worth.
 
     Args:
-        recorder: told ``ablation`` (variant, seed, done, total) before each training, then what `core.methods.distillation.distill` tells;
-            asked
-            whether to stop.
+        recorder: gets ``ablation`` (variant, seed, done, total) before each training, then what
+            `core.methods.distillation.distill` reports; queried for a stop.
 
     Raises:
         StopRequested: the user requested a stop; finished trainings are kept.
         ConfigError: seeds that are not different, or a recipe of which nothing can be left out.
-        StillhouseError: what a training cannot go on with.
+        StillhouseError: whatever stops a training.
     """
     made, folder = variants(config), folder_of(config)
     if not seeds or len(set(seeds)) != len(seeds):

@@ -24,7 +24,7 @@ from core.system.provenance import git_commit, versions
 
 def run_claim(name: str, seeds: Sequence[int] | None = None, recorder: Recorder | None = None, *,
               setting: ProtocolConfig | None = None) -> Outcome:
-    """Check one claim, or go on with it: seeds that ended before a stop or a crash are not run again.
+    """Check one claim, or resume it: seeds that ended before a stop or a crash are not run again.
 
     Args:
         seeds: different ones (default: the claim's own).
@@ -101,5 +101,5 @@ def _seeds_dir(claim: Claim) -> Path:
 
 def _key(claim: Claim, setting: ProtocolConfig) -> str:
     # Numbers of another release of the libraries do not belong into one outcome with those of this one.
-    told = [claim.version, setting.digest(), versions()]
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
+    inputs = [claim.version, setting.digest(), versions()]
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:12]

@@ -307,8 +307,8 @@ class SmallChain:
 
     # ------------------------------------------------------------------------------------------ small things
 
-    def _cache(self, kind: str, *told: Any) -> Path:
-        key = hashlib.sha256(json.dumps([FORMAT, versions(), *told], sort_keys=True).encode()).hexdigest()[:12]
+    def _cache(self, kind: str, *inputs: Any) -> Path:
+        key = hashlib.sha256(json.dumps([FORMAT, versions(), *inputs], sort_keys=True).encode()).hexdigest()[:12]
         return cache_dir() / "claims" / f"chain-{kind}-{key}"
 
     def _phase(self, name: str, steps: int | None = None) -> None:
@@ -327,10 +327,10 @@ class _LossHistory:
         self.recorder = recorder
         self.losses: list[float] = []
 
-    def log(self, arm: str, step: int, metrics: Mapping[str, float]) -> None:
+    def log(self, variant: str, step: int, metrics: Mapping[str, float]) -> None:
         if "loss" in metrics:
             self.losses.append(metrics["loss"])
-        self.recorder.log(arm, step, metrics)
+        self.recorder.log(variant, step, metrics)
 
     def event(self, event: Event) -> None:
         self.recorder.event(event)
