@@ -33,6 +33,7 @@ from core.methods.run_folder import RunFolder
 from core.methods.steps import Load
 from core.models import catalog, compatibility
 from core.models.catalog import LoadedModel
+from core.models.vocabulary import decode_text
 from core.recorder import STUDENT, Recorder, StopRequested
 from core.reports.run_report import RunReport, StudentSummary
 from core.system.devices import resolve_device
@@ -79,7 +80,9 @@ def bridge_distill(config: BridgeConfig, recorder: Recorder, directory: Path, *,
         StillhouseError: as `write_texts` and `core.methods.distillation.distill`.
     """
     folder = RunFolder(directory)
-    _require_causal_lm(config.student.model, load)
+    proxy = config.student.model
+    assert proxy is not None, "BridgeConfig refuses others"
+    _require_causal_lm(proxy, load)
     with folder.stop_reported(lambda: _report(config, folder, command)):
         corpus = write_texts(config.bridge, recorder, cache_dir(), seed=config.train.seed, device=config.train.device, load=load)
     recorder.event(BridgeCorpus(corpus.kept, corpus.left_out))
@@ -166,7 +169,7 @@ def _write(spec: BridgeSpec, teacher: LoadedModel, raw: Path, recorder: Recorder
             if answers is None:
                 raise StopRequested
             for prompt, answer in zip(batch, answers, strict=True):
-                text = teacher.tokenizer.decode(answer, skip_special_tokens=True).strip()
+                text = decode_text(teacher.tokenizer, answer, skip_special_tokens=True).strip()
                 whole = len(answer) < spec.max_new_tokens
                 line = json.dumps({"prompt": prompt, "answer": text, "whole": whole}, ensure_ascii=False)
                 file.write(f"{line}\n")

@@ -39,7 +39,7 @@ TERMS = {"minus_kd": "w_kd", "minus_hidden": "w_hidden", "minus_hard": "w_hard"}
 NONE = Ramp(start=0, end=0)
 
 
-def variants(config: ExperimentConfig) -> dict[str, ExperimentConfig]:
+def variants(config: ExperimentConfig) -> dict[str, DistillConfig]:
     """Return each variant's configuration by name, the whole recipe first. None trains a control, or measures a retention card.
 
     Raises:
