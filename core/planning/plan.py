@@ -1,7 +1,7 @@
 """The plan before the run: does it fit, how large is the student, how long will it take, and what to change if not.
 
 `static_plan` is instant and needs no torch: it reads file headers and does arithmetic (`core.planning.memory`), for forms.
-`plan` goes on from there: it asks for the device, loads the teacher, packs the data and, if asked to, trains for a few steps
+`plan` continues from there: it opens the device, loads the teacher, packs the data and, if requested, trains for a few steps
 (`core.planning.dry_run`). What may stand in the way is in `core.planning.preflight`.
 """
 
@@ -58,11 +58,11 @@ class Plan:
         fits: whether every check holds.
         layer_map: None for a fresh model, and before importance is measured.
         tokens_per_step: of one optimiser step, padding included.
-        total_steps: optimiser steps of each arm; without ``max_steps`` it takes packed data to know.
+        total_steps: optimiser steps of each variant; without ``max_steps`` it takes packed data to know.
         memory: the estimate in bytes; in a static plan ``auto`` precision counts as fp32.
         memory_available: bytes free on the device; in a static plan None for a GPU.
         disk_bytes: what the run's folder grows to, in bytes.
-        seconds: of training and evaluation of all arms, projected from `measured_steps` real steps of each arm.
+        seconds: of training and evaluation of all variants, projected from `measured_steps` real steps of each variant.
         tokens_per_second: of the student's training steps.
     """
 
@@ -83,7 +83,7 @@ class Plan:
 
 
 def static_plan(config: ExperimentConfig) -> Plan:
-    """What can be told in an instant. Of a GPU only its being there is looked at, and no hub dataset is asked for."""
+    """What is known in an instant. Of a GPU only its being there is looked at, and no hub dataset is requested."""
     found = PreflightReport()
     if isinstance(config, FineTuneConfig):
         return _task_plan(config, found)
@@ -100,9 +100,9 @@ def static_plan(config: ExperimentConfig) -> Plan:
 
 
 def plan(config: ExperimentConfig, *, measure: bool, load: Callable[..., LoadedModel] = catalog.load) -> Plan:
-    """What can be told after loading the teacher and packing the data, either of which may have to be downloaded.
+    """What is known after loading the teacher and packing the data, either of which may have to be downloaded.
 
-    What a user can mend does not raise: it is a failed check, and what depends on it stays unknown.
+    What a user can fix does not raise: it is a failed check, and what depends on it stays unknown.
 
     Args:
         measure: also train for a few steps, on the device, with the code that the run will use.
@@ -281,7 +281,7 @@ def _widths(entry: ModelEntry, teacher: ModelShape, spec: StudentSpec) -> ModelS
     if not spec.narrower:
         return teacher
     if entry.dimensions is None:
-        raise ConfigError("A narrower student was asked for.", f"The sizes of '{entry.name}' are known once it is here.",
+        raise ConfigError("A narrower student was requested.", f"The sizes of '{entry.name}' are known once it is here.",
                           "Fetch it first.", field="student.hidden", suggestion=FetchModel(entry.name))
     return memory.narrowed(entry, student_dimensions(spec, entry.dimensions))
 
