@@ -166,7 +166,9 @@ class Evaluation:
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Self:
         """Read a record back; in release 0.1.0 the anchor stood in ``who``, as in ``anchor 1: student_before``."""
-        anchor, subject = re.fullmatch(r"(?:anchor (\d+): )?(\w+)", record["who"]).groups()
+        who = re.fullmatch(r"(?:anchor (\d+): )?(\w+)", record["who"])
+        assert who is not None, f"{record['who']!r} is no subject"
+        anchor, subject = who.groups()
         return cls(*STAGES[subject], record["metrics"], int(anchor) if anchor else record.get("anchor"))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from core.config import BridgeConfig, ChainConfig, ExperimentConfig, FineTuneConfig
 from core.recorder import Recorder, StopRequested
-from core.reports.run_report import Report
+from core.reports.run_report import ChainReport, Report, RunReport
 
 if TYPE_CHECKING:
     from core.methods.steps import Load
@@ -46,4 +46,6 @@ def run_experiment(config: ExperimentConfig, recorder: Recorder, directory: Path
     try:
         return method_for(config)(config, recorder, directory, load=load, command=command)
     except StopRequested as stop:
-        return stop.report
+        report = stop.report
+    assert isinstance(report, RunReport | ChainReport), "every method attaches its report"
+    return report

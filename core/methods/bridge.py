@@ -33,6 +33,7 @@ from core.methods.run_folder import RunFolder
 from core.methods.steps import Load
 from core.models import catalog, compatibility
 from core.models.catalog import LoadedModel
+from core.models.vocabulary import decode_text
 from core.recorder import STUDENT, Recorder, StopRequested
 from core.reports.run_report import RunReport, StudentSummary
 from core.system.devices import resolve_device
@@ -79,7 +80,9 @@ def bridge_distill(config: BridgeConfig, recorder: Recorder, directory: Path, *,
         StillhouseError: as `write_texts` and `core.methods.distillation.distill`.
     """
     folder = RunFolder(directory)
-    _require_causal_lm(config.student.model, load)
+    proxy = config.student.model
+    assert proxy is not None, "BridgeConfig refuses others"
+    _require_causal_lm(proxy, load)
     with folder.stop_reported(lambda: _report(config, folder, command)):
         corpus = write_texts(config.bridge, recorder, cache_dir(), seed=config.train.seed, device=config.train.device, load=load)
     recorder.event(BridgeCorpus(corpus.kept, corpus.left_out))
@@ -148,11 +151,11 @@ class _QualityFilter:
 
 
 def _write(spec: BridgeSpec, teacher: LoadedModel, raw: Path, recorder: Recorder, seed: int) -> None:
-    prompts, sieve = list(_prompts(spec, seed)), _QualityFilter()
+    prompts, quality_filter = list(_prompts(spec, seed)), _QualityFilter()
     for line in _lines(raw) if raw.is_file() else ():
-        sieve.take(line)
-    done = sum(sieve.left_out.values()) + len(sieve.kept)
-    _log_progress(recorder, sieve, done, len(prompts))
+        quality_filter.take(line)
+    done = sum(quality_filter.left_out.values()) + len(quality_filter.kept)
+    _log_progress(recorder, quality_filter, done, len(prompts))
     candidates = Candidates(spec.sampling_temperature, spec.top_k, spec.top_p)
     room = context_length(teacher.model) - spec.max_new_tokens
     with raw.open("a", encoding="utf-8") as file:
@@ -166,17 +169,17 @@ def _write(spec: BridgeSpec, teacher: LoadedModel, raw: Path, recorder: Recorder
             if answers is None:
                 raise StopRequested
             for prompt, answer in zip(batch, answers, strict=True):
-                text = teacher.tokenizer.decode(answer, skip_special_tokens=True).strip()
+                text = decode_text(teacher.tokenizer, answer, skip_special_tokens=True).strip()
                 whole = len(answer) < spec.max_new_tokens
                 line = json.dumps({"prompt": prompt, "answer": text, "whole": whole}, ensure_ascii=False)
                 file.write(f"{line}\n")
-                sieve.take(line)
+                quality_filter.take(line)
             file.flush()
-            _log_progress(recorder, sieve, start + len(batch), len(prompts))
+            _log_progress(recorder, quality_filter, start + len(batch), len(prompts))
 
 
-def _log_progress(recorder: Recorder, sieve: _QualityFilter, done: int, texts: int) -> None:
-    recorder.event(WritingTexts(done=done, texts=texts, kept=len(sieve.kept), left_out=dict(sieve.left_out)))
+def _log_progress(recorder: Recorder, quality_filter: _QualityFilter, done: int, texts: int) -> None:
+    recorder.event(WritingTexts(done=done, texts=texts, kept=len(quality_filter.kept), left_out=dict(quality_filter.left_out)))
 
 
 def _prompts(spec: BridgeSpec, seed: int) -> Iterator[str]:
@@ -198,14 +201,14 @@ def _prompts(spec: BridgeSpec, seed: int) -> Iterator[str]:
 
 def _filtered(raw: Path, target: Path, spec: BridgeSpec) -> SyntheticCorpus:
     """Everything that was written, without what teaches nothing."""
-    sieve = _QualityFilter()
+    quality_filter = _QualityFilter()
     for line in _lines(raw)[:spec.texts]:
-        sieve.take(line)
-    if not sieve.kept:
-        raise DataError(f"Of {spec.texts} texts of '{spec.model}' none can be learnt from.", f"Left out: {dict(sieve.left_out)}.",
+        quality_filter.take(line)
+    if not quality_filter.kept:
+        raise DataError(f"Of {spec.texts} texts of '{spec.model}' none can be learnt from.", f"Left out: {dict(quality_filter.left_out)}.",
                         "Choose another teacher, or a higher bridge.sampling_temperature.")
-    target.write_text("\n".join(sieve.kept) + "\n", encoding="utf-8")
-    return SyntheticCorpus(target, len(sieve.kept), dict(sieve.left_out))
+    target.write_text("\n".join(quality_filter.kept) + "\n", encoding="utf-8")
+    return SyntheticCorpus(target, len(quality_filter.kept), dict(quality_filter.left_out))
 
 
 def _lines(raw: Path) -> list[str]:

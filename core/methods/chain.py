@@ -161,7 +161,7 @@ class _Build:
         teacher = anchors[-1] if self.chain.teacher == "predecessor" else anchors[0]
         student = self.student(spec, teacher, anchors[-1])
         folder, work = self.directory / "anchors" / str(number), self.directory / "steps" / str(number)
-        cost = {"tokens": 0, "seconds": 0.0}
+        cost: dict[str, Any] = {"tokens": 0, "seconds": 0.0}
         if not folder.is_dir():
             config = self.config.step(TeacherSpec(model=str(self.directory / teacher.folder)), student,
                                       f"{self.config.name or 'chain'}-{number}")

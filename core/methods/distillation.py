@@ -65,8 +65,9 @@ def distill(config: ExperimentConfig, recorder: Recorder, directory: Path, *, lo
     evaluation, evaluator = LanguageEvaluation.of(inputs), Evaluator(folder, recorder, variants_of(config))
     retention = _scoring(inputs, recorder)  # read now, so that a task that cannot be read fails before any training
     with folder.stop_reported(lambda: _report(inputs, folder, command, stopped=True)):
-        if inputs.teacher is not None:
-            evaluator.evaluate(TEACHER, lambda: evaluation.metrics(inputs.teacher.model))
+        teacher = inputs.teacher
+        if teacher is not None:
+            evaluator.evaluate(TEACHER, lambda: evaluation.metrics(teacher.model))
         for variant in variants_of(config):
             stop_if_requested(recorder)  # evaluation takes a while too
             torch.manual_seed(config.train.seed)
@@ -122,14 +123,17 @@ def _write_documents(config: ExperimentConfig, folder: RunFolder, report: RunRep
 def _scoring(inputs: TrainingInputs, recorder: Recorder) -> Scoring | None:
     """Return how the models of the retention card are scored, if the recipe asks for the card."""
     spec, train = inputs.config.evaluation.retention, inputs.config.train
-    return spec and scoring(spec, inputs.objective.name, recorder, seed=train.seed, device=inputs.device, load=inputs.load)
+    if spec is None:
+        return None
+    return scoring(spec, inputs.objective.name, recorder, seed=train.seed, device=inputs.device, load=inputs.load)
 
 
 def _retention_card(inputs: TrainingInputs, folder: RunFolder, recorder: Recorder, retention: Scoring) -> Card:
-    config, variants = inputs.config, variants_of(inputs.config)
+    config, variants, spec = inputs.config, variants_of(inputs.config), inputs.config.evaluation.retention
+    assert config.teacher is not None and inputs.teacher is not None and spec is not None, "the card compares a student with its teacher"
     models = {"teacher": config.teacher.model, **{variant: str(folder.path / variant) for variant in variants}}
     names = {"teacher": inputs.teacher.entry.name, STUDENT: config.name or STUDENT, CONTROL: CONTROL}
-    return measure_retention(models, config.evaluation.retention, recorder, folder.path / "retention", retention, names=names,
+    return measure_retention(models, spec, recorder, folder.path / "retention", retention, names=names,
                              load=inputs.load)
 
 

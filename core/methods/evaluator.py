@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -116,9 +116,10 @@ class LanguageEvaluation:
         """Return what the recipe of a run asks to be measured."""
         spec, train = inputs.config.evaluation, inputs.config.train
         reviews = movie_reviews.held_out("validation", spec.sentiment_items) if spec.sentiment_items else []
+        teacher = inputs.teacher.model if inputs.teacher is not None else None
         return cls(inputs.objective, inputs.tokenizer, inputs.data.validation.take(spec.blocks), reviews,
-                   inputs.objective.prompts(spec.prompts), inputs.teacher and inputs.teacher.model, train.per_device_train_batch_size,
-                   spec.max_new_tokens, train.seed, inputs.device, inputs.dtype)
+                   inputs.objective.prompts(spec.prompts), teacher, train.per_device_train_batch_size, spec.max_new_tokens, train.seed,
+                   inputs.device, inputs.dtype)
 
     def shortened(self, *, blocks: int, reviews: int, prompts: int) -> LanguageEvaluation:
         """Return the same with so many items at most."""
@@ -143,5 +144,6 @@ class LanguageEvaluation:
         training = model.training
         model.eval()
         for prompt in self.prompts:
-            yield prompt, self.objective.answer(model, prompt, max_new_tokens=self.max_new_tokens, seed=self.seed)
+            # A model with adapters is called like the one that it wraps.
+            yield prompt, self.objective.answer(cast(PreTrainedModel, model), prompt, max_new_tokens=self.max_new_tokens, seed=self.seed)
         model.train(training)

@@ -62,8 +62,9 @@ def tune(config: FineTuneConfig, recorder: Recorder, directory: Path, *, load: L
     inputs = _load_inputs(config, folder, recorder, load)
     evaluator = Evaluator(folder, recorder, (STUDENT,))
     with folder.stop_reported(lambda: _report(inputs, folder, command, stopped=True)):
-        if inputs.teacher is not None:
-            evaluator.evaluate(TEACHER, lambda: evaluate_task(inputs.teacher, inputs.task, dtype=inputs.dtype))
+        teacher = inputs.teacher
+        if teacher is not None:
+            evaluator.evaluate(TEACHER, lambda: evaluate_task(teacher, inputs.task, dtype=inputs.dtype))
         stop_if_requested(recorder)
         if not folder.has_model(STUDENT):
             tuned = _train(inputs, folder, recorder, evaluator)

@@ -21,7 +21,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import PreTrainedModel
 
 from core.errors import DataError, DeviceError
@@ -132,7 +131,7 @@ class RunFolder:
             precision: ``bf16`` rounds the saved weights; `model` itself is not changed.
         """
         def write(partial: Path) -> None:
-            (copy.deepcopy(model).to(torch.bfloat16) if precision == "bf16" else model).save_pretrained(partial)
+            (copy.deepcopy(model).bfloat16() if precision == "bf16" else model).save_pretrained(partial)
             tokenizer.save_pretrained(partial)
 
         return self.make_once(name, write)

@@ -22,7 +22,7 @@ from core.evaluation.objectives import Objective, objective_for
 from core.events import Phase
 from core.methods.run_folder import RunFolder
 from core.models import compatibility
-from core.models.architectures import architecture_of, plain_model
+from core.models.architectures import architecture_of, on_device, plain_model
 from core.models.catalog import LoadedModel
 from core.models.vocabulary import unpadded_width
 from core.recorder import CONTROL, STUDENT, Recorder, StopRequested, stop_if_requested
@@ -73,6 +73,7 @@ class TrainingInputs:
 
     def teacher_loss(self) -> float:
         """Return the teacher's present cross-entropy on the calibration blocks; a block's importance is its rise without the block."""
+        assert self.teacher is not None, "a block's importance is measured in a teacher"
         blocks = self.data.validation.take(CALIBRATION_BLOCKS)
         return self.objective.measure(self.teacher.model, blocks, None, batch_size=self.config.train.per_device_train_batch_size,
                                       device=self.device, dtype=self.dtype)["cross_entropy"]
@@ -104,8 +105,12 @@ def load_inputs(config: ExperimentConfig, folder: RunFolder, recorder: Recorder,
         compatibility.require_language_model(source.entry)
     recorder.event(Phase("prepare data"))
     tokenizer = source.tokenizer if source else _train_tokenizer(config, folder)
-    compatibility.require_block_length_fits(config.data, spec.from_scratch.positions if spec.from_scratch else source.entry.context)
-    kind = architecture_of(source.model.config).objective if source else objective_from_scratch(spec.from_scratch)
+    if source is not None:
+        context, kind = source.entry.context, architecture_of(source.model.config).objective
+    else:
+        assert spec.from_scratch is not None, "without a model to start from, one is built from nothing"
+        context, kind = spec.from_scratch.positions, objective_from_scratch(spec.from_scratch)
+    compatibility.require_block_length_fits(config.data, context)
     compatibility.require_settings_for(config, kind)
     data = prepare(config.data, tokenizer, config.train.seed, cache_dir(), kind)
     folder.require_unchanged_data(data.digest, config.data.source)
@@ -117,6 +122,7 @@ def _train_tokenizer(config: ExperimentConfig, folder: RunFolder) -> Any:
     def write(partial: Any) -> None:
         limit = min(config.data.max_rows or TOKENIZER_ROWS, TOKENIZER_ROWS)
         spec, data = config.student.from_scratch, config.data.model_copy(update={"max_rows": limit})
+        assert spec is not None, "a vocabulary is trained for a model from scratch"
         tokenizer_from_scratch(spec, rows(data, "train", config.train.seed, objective_from_scratch(spec))).save_pretrained(partial)
 
     return AutoTokenizer.from_pretrained(folder.make_once("tokenizer", write))
@@ -124,7 +130,7 @@ def _train_tokenizer(config: ExperimentConfig, folder: RunFolder) -> Any:
 
 def summary_of(model: LoadedModel | None) -> ModelSummary | None:
     """Return a model as reports hold it."""
-    return model and ModelSummary(model.entry.name, model.entry.parameters, model.entry.layers)
+    return ModelSummary(model.entry.name, model.entry.parameters, model.entry.layers) if model is not None else None
 
 
 # ---------------------------------------------------------------------------------------------------- build
@@ -143,7 +149,7 @@ def build(inputs: TrainingInputs, *, layer_map: LayerMap | None = None, units: I
     config, teacher, seed = inputs.config, inputs.teacher, inputs.config.train.seed
     spec = config.student
     if spec.from_scratch is not None:
-        model = student_from_scratch(spec.from_scratch, inputs.tokenizer, seed).to(inputs.device)
+        model = on_device(student_from_scratch(spec.from_scratch, inputs.tokenizer, seed), inputs.device)
         return Student(model, None, model.num_parameters(), model.num_parameters())
     if spec.model is not None:
         start = inputs.load(spec.model, device=inputs.device, dtype=torch.float32)
@@ -154,6 +160,7 @@ def build(inputs: TrainingInputs, *, layer_map: LayerMap | None = None, units: I
     else:
         if layer_map is not None:
             spec = spec.model_copy(update={"layer_map": tuple(layer_map)})
+        assert teacher is not None, "a student without a teacher starts from nothing or from a model"
         student = build_student(teacher.model, spec, seed=seed, calibration=inputs.calibration, units=units,
                                 block_loss=inputs.teacher_loss, dtype=torch.float32)
     if teacher is not None:
@@ -168,7 +175,9 @@ def build_or_rebuild(inputs: TrainingInputs, folder: RunFolder) -> Student:
     spec = inputs.config.student
     pruned = spec.from_scratch is None and spec.model is None and spec.init == "teacher" and spec.narrower
     by_importance = pruned and spec.pruning_criterion == "importance"
-    student = build(inputs, layer_map=folder.progress.layer_map, units=_unit_importance(inputs, folder) if by_importance else None)
+    layer_map = folder.progress.layer_map
+    student = build(inputs, layer_map=tuple(layer_map) if layer_map is not None else None,
+                    units=_unit_importance(inputs, folder) if by_importance else None)
     if spec.layer_map == "importance" and student.layer_map is not None:
         folder.progress.layer_map = list(student.layer_map)
         folder.save_progress()
@@ -177,8 +186,10 @@ def build_or_rebuild(inputs: TrainingInputs, folder: RunFolder) -> Student:
 
 def _unit_importance(inputs: TrainingInputs, folder: RunFolder) -> Importance:
     """Measure the importance of the teacher's units, or read it from ``units.safetensors``."""
+    teacher = inputs.teacher
+    assert teacher is not None, "units are a teacher's"
     kept = folder.make_once("units.safetensors", lambda partial: save_file(
-        asdict(unit_importance(inputs.teacher.model, (input_ids for input_ids, _ in inputs.calibration()))), partial))
+        asdict(unit_importance(teacher.model, (input_ids for input_ids, _ in inputs.calibration()))), partial))
     return Importance(**load_file(kept))
 
 

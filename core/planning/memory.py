@@ -11,14 +11,14 @@ With P_t, P_s the parameters of teacher and student, R those that are trained, c
                   + 4 N L_s (3 H T + 2 D_s) where it drops      a multiple of the projections' inputs and outputs; with
                   + c N D_t (L_t + 1)                           dropout also the attention's probabilities, drawn and
                                                                 dropped (3 H T, on the processor: a GPU's kernels draw
-                                                                them anew), and what blocks end with; the teacher's
+                                                                them again), and what blocks end with; the teacher's
                                                                 hidden states
     logits        32 min(N, C) V                                eight buffers over one chunk of C positions
                   + 12 V D_s where the head is trained          its gradient and two copies
     program       libraries and corpus, measured
 
-The run's folder holds two checkpoints of each arm and one more while it is written, 4 P_s (adapters: 4 R) + 8 R each,
-then one model folder for each arm.
+The run's folder holds two checkpoints of each variant and one more while it is written, 4 P_s (adapters: 4 R) + 8 R each,
+then one model folder for each variant.
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ def memory(config: ExperimentConfig, teacher: ModelShape | None, student: ModelS
     kept = student.architecture.activation_factor * sum(student.projections)
     if student.drops:
         kept += student.layers * ((0 if on_gpu else 3 * student.heads * length) + 2 * student.hidden)
-    taught = compute_bytes * tokens * teacher.hidden * (teacher.layers + 1) if teacher else 0
+    teacher_states = compute_bytes * tokens * teacher.hidden * (teacher.layers + 1) if teacher else 0
     chunk = min(tokens, max(1, CHUNK_ELEMENTS // student.vocabulary))
     head = 0 if config.student.lora else 3 * FP32 * student.vocabulary * student.hidden
     parts = {
@@ -187,7 +187,7 @@ def memory(config: ExperimentConfig, teacher: ModelShape | None, student: ModelS
         "student": FP32 * student.parameters + rounded + (FP32 * trained if config.student.lora else 0),
         "gradients": FP32 * trained,
         "optimiser": 2 * FP32 * trained,
-        "activations": round(FP32 * tokens * kept) + taught,
+        "activations": round(FP32 * tokens * kept) + teacher_states,
         "logits": 8 * FP32 * chunk * student.vocabulary + head,
         "program": PROGRAM,
     }
@@ -196,8 +196,8 @@ def memory(config: ExperimentConfig, teacher: ModelShape | None, student: ModelS
 
 def disk(config: ExperimentConfig, student: ModelShape) -> int:
     """Bytes that the run's folder grows to, at most."""
-    arms = 2 if config.control else 1
+    variants = 2 if config.control else 1
     trained = trainable(student, config.student.lora)
     checkpoint = FP32 * (trained if config.student.lora else student.parameters) + 2 * FP32 * trained
     saved = (FP32 if config.train.save_precision == "fp32" else 2) * student.parameters
-    return (2 * arms + 1) * checkpoint + (arms + 1) * saved
+    return (2 * variants + 1) * checkpoint + (variants + 1) * saved

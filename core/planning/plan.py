@@ -1,7 +1,7 @@
 """The plan before the run: does it fit, how large is the student, how long will it take, and what to change if not.
 
 `static_plan` is instant and needs no torch: it reads file headers and does arithmetic (`core.planning.memory`), for forms.
-`plan` goes on from there: it asks for the device, loads the teacher, packs the data and, if asked to, trains for a few steps
+`plan` continues from there: it opens the device, loads the teacher, packs the data and, if requested, trains for a few steps
 (`core.planning.dry_run`). What may stand in the way is in `core.planning.preflight`.
 """
 
@@ -16,6 +16,7 @@ from core.config import BridgeConfig, ChainConfig, ExperimentConfig, FineTuneCon
 from core.data import sources
 from core.errors import ConfigError, DeviceError, FetchModel, ModelError, NetworkError
 from core.models import catalog, compatibility
+from core.models.architectures import Objective as ObjectiveName
 from core.models.architectures import architecture_of
 from core.models.catalog import LoadedModel, ModelEntry
 from core.models.dimensions import student_dimensions
@@ -57,11 +58,11 @@ class Plan:
         fits: whether every check holds.
         layer_map: None for a fresh model, and before importance is measured.
         tokens_per_step: of one optimiser step, padding included.
-        total_steps: optimiser steps of each arm; without ``max_steps`` it takes packed data to know.
+        total_steps: optimiser steps of each variant; without ``max_steps`` it takes packed data to know.
         memory: the estimate in bytes; in a static plan ``auto`` precision counts as fp32.
         memory_available: bytes free on the device; in a static plan None for a GPU.
         disk_bytes: what the run's folder grows to, in bytes.
-        seconds: of training and evaluation of all arms, projected from `measured_steps` real steps of each arm.
+        seconds: of training and evaluation of all variants, projected from `measured_steps` real steps of each variant.
         tokens_per_second: of the student's training steps.
     """
 
@@ -82,7 +83,7 @@ class Plan:
 
 
 def static_plan(config: ExperimentConfig) -> Plan:
-    """What can be told in an instant. Of a GPU only its being there is looked at, and no hub dataset is asked for."""
+    """What is known in an instant. Of a GPU only its being there is looked at, and no hub dataset is requested."""
     found = PreflightReport()
     if isinstance(config, FineTuneConfig):
         return _task_plan(config, found)
@@ -90,7 +91,7 @@ def static_plan(config: ExperimentConfig) -> Plan:
     models = _models(config, found, whole.kind)
     planned = _static(config, found, models, whole)
     here = found.take("device", lambda: preflight.require_device(config.train.device), "Computes on {}.".format)
-    if planned.memory is not None and here == "cpu":
+    if models is not None and here == "cpu":
         available = machine.memory_available()
         found.take("memory", lambda: preflight.require_memory(config, models.teacher, models.student, _compute_bytes(config.train),
                                                               available))
@@ -99,9 +100,9 @@ def static_plan(config: ExperimentConfig) -> Plan:
 
 
 def plan(config: ExperimentConfig, *, measure: bool, load: Callable[..., LoadedModel] = catalog.load) -> Plan:
-    """What can be told after loading the teacher and packing the data, either of which may have to be downloaded.
+    """What is known after loading the teacher and packing the data, either of which may have to be downloaded.
 
-    What a user can mend does not raise: it is a failed check, and what depends on it stays unknown.
+    What a user can fix does not raise: it is a failed check, and what depends on it stays unknown.
 
     Args:
         measure: also train for a few steps, on the device, with the code that the run will use.
@@ -130,10 +131,11 @@ def plan(config: ExperimentConfig, *, measure: bool, load: Callable[..., LoadedM
     material = _material(config, found, load, device, dtype) if found.hold else None
     if material is not None and config.teacher is not None:
         blocks = len(material.data.train)
-        planned = replace(planned, total_steps=total_steps(config.train, blocks))
-        passes = planned.total_steps * planned.tokens_per_step / (blocks * config.data.block_length)
+        steps = total_steps(config.train, blocks)
+        planned = replace(planned, total_steps=steps)
+        passes = steps * planned.tokens_per_step / (blocks * config.data.block_length)
         found.tell("text", f"{blocks:,} training blocks of {config.data.block_length} tokens, read {passes:.2g} times in "
-                           f"{planned.total_steps:,} steps; {len(material.data.validation):,} blocks held out.")
+                           f"{steps:,} steps; {len(material.data.validation):,} blocks held out.")
     if measure and material is not None and found.hold:
         timings = found.take("rehearsal", lambda: dry_run(material))
         if timings is not None:
@@ -144,17 +146,19 @@ def plan(config: ExperimentConfig, *, measure: bool, load: Callable[..., LoadedM
 
 def _task_plan(config: FineTuneConfig, found: PreflightReport) -> Plan:
     """What fine-tuning needs, from headers: an encoder, a teacher that knows the task, the data, the device."""
-    start = found.take("student", lambda: compatibility.require_encoder(catalog.describe(config.student.model)),
+    reference, spec = config.student.model, config.teacher
+    assert reference is not None, "FineTuneConfig refuses others"
+    start = found.take("student", lambda: compatibility.require_encoder(catalog.describe(reference)),
                        lambda model: f"Begins as {_about(model)}")
-    teacher = config.teacher and found.take(
-        "teacher", lambda: compatibility.require_task_teacher(catalog.describe(config.teacher.model)), _about)
+    teacher = found.take("teacher", lambda: compatibility.require_task_teacher(catalog.describe(spec.model)),
+                         _about) if spec is not None else None
     found.take("text", lambda: preflight.require_task_source(config.task))
     here = found.take("device", lambda: preflight.require_device(config.train.device), "Computes on {}.".format)
     if config.train.report_to:
         found.take("trackers", lambda: preflight.require_trackers(config.train.report_to))
     planned = Plan(tokens_per_step=config.train.per_device_train_batch_size * config.train.gradient_accumulation_steps
                    * config.task.max_length, total_steps=config.train.max_steps,
-                   teacher=teacher and ModelSize(teacher.name, teacher.parameters, teacher.layers))
+                   teacher=_size_of(teacher))
     if start is not None:
         disk_bytes = memory.disk(config, memory.shape_of(start))
         found.take("disk", lambda: preflight.require_disk(disk_bytes))
@@ -172,7 +176,7 @@ def _task_memory(config: FineTuneConfig, found: PreflightReport, planned: Plan, 
     language head's they count as none."""
     config = config.model_copy(update={"task": config.task.model_copy(update={"max_length": length})})
     student = replace(memory.shape_of(start), vocabulary=1)
-    sizes = config, teacher and memory.shape_of(teacher), student, _compute_bytes(config.train)
+    sizes = config, memory.shape_of(teacher) if teacher is not None else None, student, _compute_bytes(config.train)
     planned = replace(planned, memory=memory.memory(*sizes, on_gpu=_on_gpu(config.train)))
     if here == "cpu":
         available = machine.memory_available()
@@ -208,27 +212,29 @@ class _Models:
 
 def _models(config: ExperimentConfig, found: PreflightReport, kind: Kind) -> _Models | None:
     """What the run will train, from headers alone; None when it cannot be built."""
-    spec = config.student
+    spec, above = config.student, config.teacher
+    reference = spec.model
     if spec.from_scratch:
         shape = memory.shape_from_scratch(spec.from_scratch)
         found.tell("student", f"{shape.layers} blocks, {shape.parameters:,} parameters, built from nothing.")
         found.take("objective", lambda: compatibility.require_settings_for(config, shape.architecture.objective))
         return _Models(None, None, shape, None, spec.from_scratch.positions)
-    if config.teacher is None:
-        started = found.take("student", lambda: _allowed(kind, catalog.describe(spec.model)), lambda model: f"Begins as {_about(model)}")
-        if started is None:
+    if above is None:
+        assert reference is not None, "without a teacher and an architecture, a model is trained on"
+        start = found.take("student", lambda: _allowed(kind, catalog.describe(reference)), lambda model: f"Begins as {_about(model)}")
+        if start is None:
             return None
-        found.take("objective", lambda: compatibility.require_settings_for(config, started.task))
-        return _Models(None, None, memory.shape_of(started), None, started.context)
-    entry = found.take("teacher", lambda: _allowed(kind, catalog.describe(config.teacher.model)), _about)
+        found.take("objective", lambda: compatibility.require_settings_for(config, _objective_of(start)))
+        return _Models(None, None, memory.shape_of(start), None, start.context)
+    entry = found.take("teacher", lambda: _allowed(kind, catalog.describe(above.model)), _about)
     if entry is None:
         return None
-    found.take("objective", lambda: compatibility.require_settings_for(config, entry.task))
+    found.take("objective", lambda: compatibility.require_settings_for(config, _objective_of(entry)))
     teacher = memory.shape_of(entry)
-    if spec.model is not None:
-        started = found.take("student", lambda: compatibility.require_same_task(entry, catalog.describe(spec.model)),
-                             lambda model: f"Begins as {_about(model)}")
-        return started and _Models(entry, teacher, memory.shape_of(started), None, min(entry.context, started.context))
+    if reference is not None:
+        given = found.take("student", lambda: compatibility.require_same_task(entry, catalog.describe(reference)),
+                           lambda model: f"Begins as {_about(model)}")
+        return _Models(entry, teacher, memory.shape_of(given), None, min(entry.context, given.context)) if given is not None else None
     # Importance is measured when the run starts; until then the first blocks stand for those that it will choose.
     measured = spec.layer_map == "importance"
     chosen = found.take("student", lambda: tuple(range(student_depth(spec, entry.layers))) if measured
@@ -248,6 +254,16 @@ def _allowed(kind: Kind, entry: ModelEntry) -> ModelEntry:
     return compatibility.require_language_model(entry)
 
 
+def _objective_of(entry: ModelEntry) -> ObjectiveName:
+    """What a model predicts that `_allowed` let through."""
+    assert entry.task in ("causal", "masked")
+    return entry.task
+
+
+def _size_of(entry: ModelEntry | None) -> ModelSize | None:
+    return ModelSize(entry.name, entry.parameters, entry.layers) if entry is not None else None
+
+
 def _student(entry: ModelEntry, teacher: ModelShape, spec: StudentSpec, chosen: LayerMap) -> ModelShape:
     """What will be built of a teacher's blocks."""
     teacher.architecture.require_valid_layer_map(chosen)
@@ -265,7 +281,7 @@ def _widths(entry: ModelEntry, teacher: ModelShape, spec: StudentSpec) -> ModelS
     if not spec.narrower:
         return teacher
     if entry.dimensions is None:
-        raise ConfigError("A narrower student was asked for.", f"The sizes of '{entry.name}' are known once it is here.",
+        raise ConfigError("A narrower student was requested.", f"The sizes of '{entry.name}' are known once it is here.",
                           "Fetch it first.", field="student.hidden", suggestion=FetchModel(entry.name))
     return memory.narrowed(entry, student_dimensions(spec, entry.dimensions))
 
@@ -288,26 +304,27 @@ def _static(config: ExperimentConfig, found: PreflightReport, models: _Models | 
                    total_steps=train.max_steps)
     if models is None:
         return planned
-    entry, student = models.entry, models.student
+    entry, teacher, student = models.entry, models.teacher, models.student
     disk_bytes = memory.disk(config, student)
-    if isinstance(whole, ChainConfig) and models.teacher is not None:  # anchors that stay beside the step; none is larger than the teacher
-        disk_bytes += len(whole.chain.anchors) * models.teacher.parameters * (4 if config.train.save_precision == "fp32" else 2)
+    if isinstance(whole, ChainConfig) and teacher is not None:  # anchors that stay beside the step; none is larger than the teacher
+        disk_bytes += len(whole.chain.anchors) * teacher.parameters * (4 if config.train.save_precision == "fp32" else 2)
     found.take("block length", lambda: compatibility.require_block_length_fits(data, models.context))
     trained = entry.trained_length if entry is not None else None
-    if trained is not None and trained < data.block_length <= models.context:
+    if entry is not None and trained is not None and trained < data.block_length <= models.context:
         found.warn("trained length", f"'{entry.name}' was trained on blocks of {trained} tokens, and may understand blocks of "
                                      f"{data.block_length} worse.", f"Set data.block_length to {trained} or less.")
-    if config.evaluation.retention is not None:
+    retention = config.evaluation.retention
+    if retention is not None:
         objective = student.architecture.objective
-        found.take("retention tasks", lambda: preflight.require_retention_tasks(config.evaluation.retention, objective))
+        found.take("retention tasks", lambda: preflight.require_retention_tasks(retention, objective))
     found.take("disk", lambda: preflight.require_disk(disk_bytes))
-    if models.teacher is not None and models.teacher.hidden != student.hidden:
-        found.take("widths", lambda: compatibility.require_equal_widths(config.losses, models.teacher.hidden, student.hidden))
+    if teacher is not None and teacher.hidden != student.hidden:
+        found.take("widths", lambda: compatibility.require_equal_widths(config.losses, teacher.hidden, student.hidden))
     return replace(
-        planned, teacher=entry and ModelSize(entry.name, entry.parameters, entry.layers), layer_map=models.layer_map,
+        planned, teacher=_size_of(entry), layer_map=models.layer_map,
         student=ModelSize(config.name or "student", student.parameters, student.layers),
         trainable_parameters=memory.trainable(student, config.student.lora), disk_bytes=disk_bytes,
-        memory=memory.memory(config, models.teacher, student, _compute_bytes(train), on_gpu=_on_gpu(train)))
+        memory=memory.memory(config, teacher, student, _compute_bytes(train), on_gpu=_on_gpu(train)))
 
 
 def _compute_bytes(train: TrainSpec) -> int:
@@ -335,21 +352,22 @@ def _material(config: ExperimentConfig, found: PreflightReport, load: Callable[.
     if isinstance(config, BridgeConfig):
         found.tell("text", f"Up to {config.bridge.texts:,} texts, which {config.bridge.model} writes when the run starts.")
         return None
-    if config.teacher is None and config.student.from_scratch is not None:
+    spec, reference = config.teacher, config.student.model
+    if spec is None and config.student.from_scratch is not None:
         packed = found.take("text", lambda: _sample(config), lambda _: "The vocabulary and the blocks are made when the run starts.")
-        return packed and TrainingInputs(config, load, device, dtype, *packed)
-    if config.teacher is None:
+        return TrainingInputs(config, load, device, dtype, *packed) if packed is not None else None
+    if spec is None:
         import torch
 
-        started = found.take("student", lambda: load(config.student.model, device=device, dtype=torch.float32),
-                             lambda loaded: _about(loaded.entry))
-        packed = started and _packed(config, found, started)
-        return packed and TrainingInputs(config, load, device, dtype, *packed)
-    teacher = found.take("teacher", lambda: load(config.teacher.model, device=device, dtype=dtype), lambda loaded: _about(loaded.entry))
+        assert reference is not None, "without a teacher and an architecture, a model is trained on"
+        start = found.take("student", lambda: load(reference, device=device, dtype=torch.float32), lambda loaded: _about(loaded.entry))
+        packed = _packed(config, found, start) if start is not None else None
+        return TrainingInputs(config, load, device, dtype, *packed) if packed is not None else None
+    teacher = found.take("teacher", lambda: load(spec.model, device=device, dtype=dtype), lambda loaded: _about(loaded.entry))
     if teacher is None or not found.take("vocabulary", lambda: compatibility.require_vocabulary_fits(teacher)):
         return None
     packed = _packed(config, found, teacher)
-    return packed and TrainingInputs(config, load, device, dtype, *packed, teacher)
+    return TrainingInputs(config, load, device, dtype, *packed, teacher) if packed is not None else None
 
 
 def _packed(config: ExperimentConfig, found: PreflightReport, tokenizer_source: LoadedModel) -> Packed | None:
@@ -359,9 +377,11 @@ def _packed(config: ExperimentConfig, found: PreflightReport, tokenizer_source: 
 
     kind, tokenizer = architecture_of(tokenizer_source.model.config).objective, tokenizer_source.tokenizer
     data = found.take("text", lambda: prepare(config.data, tokenizer, config.train.seed, cache_dir(), kind))
-    objective = data and found.take("objective", lambda: objective_for(config, kind, tokenizer, data.train),
-                                    lambda _: compatibility.require_settings_for(config, kind))
-    return objective and (tokenizer, data, objective)
+    if data is None:
+        return None
+    objective = found.take("objective", lambda: objective_for(config, kind, tokenizer, data.train),
+                           lambda _: compatibility.require_settings_for(config, kind))
+    return (tokenizer, data, objective) if objective is not None else None
 
 
 def _sample(config: ExperimentConfig) -> Packed:
@@ -371,6 +391,7 @@ def _sample(config: ExperimentConfig) -> Packed:
     from core.students.from_scratch import objective_from_scratch, tokenizer_from_scratch
 
     spec, seed, fresh = config.data.model_copy(update={"max_rows": SAMPLE_ROWS}), config.train.seed, config.student.from_scratch
+    assert fresh is not None, "only the vocabulary of a model from scratch does not exist yet"
     kind = objective_from_scratch(fresh)
     tokenizer = tokenizer_from_scratch(fresh, rows(spec, "train", seed, kind))
     data = prepare(spec, tokenizer, seed, objective=kind)

@@ -69,15 +69,15 @@ class PreflightReport:
         """Record that a condition holds, and that a user should know of something all the same."""
         self.by_name[name] = Check(name, True, message, fix, caution=True)
 
-    def take(self, name: str, action: Callable[[], Result], told: Callable[[Result], str] = str) -> Result | None:
-        """Do something that a user's mistake may stop; None if it did. Otherwise `told` words what was found."""
+    def take(self, name: str, action: Callable[[], Result], describe: Callable[[Result], str] = str) -> Result | None:
+        """Do something that a user's mistake may stop; None if it did. Otherwise `describe` words what was found."""
         try:
             result = action()
         except StillhouseError as error:
             self.by_name[name] = Check(name, False, " ".join(filter(None, (error.given, error.expected))), error.fix,
                                        field=error.field, suggestion=error.suggestion)
             return None
-        self.tell(name, told(result))
+        self.tell(name, describe(result))
         return result
 
 
@@ -94,7 +94,7 @@ def require_source(spec: DataSpec) -> str:
 
 
 def require_bridge_teacher(model: ModelEntry) -> str:
-    """Whether a bridge's teacher can be asked, as far as the files of a model folder tell; others are looked at when they are loaded."""
+    """Whether a bridge's teacher can answer prompts, as far as a model folder's files show; others are looked at when they are loaded."""
     folder = require_causal_lm(model, "bridge").path
     if folder is not None and folder.is_dir() and not any(folder.glob("chat_template*")):
         settings = folder / "tokenizer_config.json"
@@ -124,7 +124,7 @@ def require_device(name: str) -> str:
     gpus = [f"cuda:{number}" for number in range(len(machine.visible_gpus(os.environ.get(machine.VISIBLE))))]
     wanted = {"auto": gpus[0] if gpus else "cpu", "cuda": "cuda:0"}.get(name, name)
     if wanted not in ("cpu", *gpus):
-        raise DeviceError(f"The device '{name}' was asked for.", f"This machine has: {', '.join(['cpu', *gpus])}.",
+        raise DeviceError(f"The device '{name}' was requested.", f"This machine has: {', '.join(['cpu', *gpus])}.",
                           "Use 'auto' to take the best one.", field="train.device")
     return wanted
 

@@ -81,6 +81,8 @@ class BaseTrainer(Trainer):
         evaluate: called with the optimiser step every `eval_steps`; returns metrics to record.
     """
 
+    _sums: dict[str, Tensor]  # term -> as in `_totals`, of this process
+
     def __init__(self, model: nn.Module, losses: LossSpec, data: Dataset | Sequence[Any], collator: Callable[[Sequence[Any]], Any],
                  arguments: TrainingArguments, *, variant: str, recorder: Recorder, dtype: torch.dtype,
                  evaluate: Callable[[int], dict[str, float]]) -> None:
@@ -92,7 +94,7 @@ class BaseTrainer(Trainer):
         self.remove_callback(PrinterCallback)
         self.remove_callback(ProgressCallback)
         self.clock = _ThroughputCallback()
-        # In this order: the conscience waits for the GPU to finish the step, and the clock must not stop before that.
+        # In this order: `_StopCallback` waits for the GPU to finish the step, and the clock must not stop before that.
         self.add_callback(_StopCallback(self))
         self.add_callback(self.clock)
         self._reset_accumulators()
@@ -137,7 +139,9 @@ class BaseTrainer(Trainer):
         own = self.extra_state()
         if self.args.should_save:
             own = {name: tensor.cpu().contiguous() for name, tensor in own.items()}
-            save_file(own, Path(output_dir or self.args.output_dir) / EXTRA_STATE)
+            folder = output_dir or self.args.output_dir
+            assert folder is not None, "training_arguments sets a folder"
+            save_file(own, Path(folder) / EXTRA_STATE)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)
@@ -147,7 +151,7 @@ class BaseTrainer(Trainer):
     # ------------------------------------------------------------------------------------------ logging
 
     def _reset_accumulators(self) -> None:
-        self._sums: dict[str, Tensor] = {}
+        self._sums = {}
 
     def add_term(self, term: str, factor: float, total: Tensor, counted: Tensor) -> None:
         """Count a term towards the next point of the curves: its sum over what it was summed over, and the weight of that."""
@@ -187,6 +191,7 @@ class BaseTrainer(Trainer):
             self.recorder.log(self.variant, self.state.global_step, metrics)
         logged = {f"eval_{name.removeprefix('eval/')}": value for name, value in metrics.items()}
         super().log(logged)
+        assert self.model is not None
         self.model.train()
         return logged
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -88,11 +89,12 @@ class DistillationTrainer(BaseTrainer):
                          evaluate=evaluate)
 
     def _layer_match(self, student: nn.Module) -> HiddenStateMatching:
-        teacher, model = self.lesson.teacher, plain_model(student)
+        teacher, layer_map, model = self.lesson.teacher, self.lesson.layer_map, plain_model(student)
+        assert teacher is not None and layer_map is not None, "layers are matched with those of a teacher"
         layers = len(blocks_of(teacher))
-        match = HiddenStateMatching(self.lesson.layer_map, layers, _width(model), _width(teacher)).to(model.device)
-        if not match.pairs or max(self.lesson.layer_map) >= layers:
-            raise CompatibilityError(f"losses.w_hidden_mse matches student blocks with the teacher blocks {list(self.lesson.layer_map)}.",
+        match = HiddenStateMatching(layer_map, layers, _width(model), _width(teacher)).to(model.device)
+        if not match.pairs or max(layer_map) >= layers:
+            raise CompatibilityError(f"losses.w_hidden_mse matches student blocks with the teacher blocks {list(layer_map)}.",
                                      f"At least one pair of blocks of the {layers} that the teacher has was expected; a last block is "
                                      "matched with a last block only.",
                                      "Set losses.hidden_layers to ends, choose another student.layer_map, or set losses.w_hidden_mse to 0.")
@@ -103,6 +105,7 @@ class DistillationTrainer(BaseTrainer):
 
     def train_from(self, checkpoint: Path | None) -> None:
         super().train_from(checkpoint)
+        assert self.model is not None
         plain_model(self.model)._modules.pop("layer_match", None)  # projections are no part of the student
 
     def extra_state(self) -> dict[str, Tensor]:
@@ -129,14 +132,16 @@ class DistillationTrainer(BaseTrainer):
         totals = torch.stack([sum((batch[part].sum() for batch in batches), nothing) for part in ("soft", "hard")])
         return batches, self.accelerator.reduce(totals, "sum") if self.args.world_size > 1 else totals
 
-    def compute_loss(self, model: nn.Module, inputs: Batch, return_outputs: bool = False,
-                     num_items_in_batch: Tensor | None = None) -> Tensor:
+    # Trainer passes on what `get_batch_samples` returns: a batch of this trainer's own type, and the divisors as a tensor.
+    def compute_loss(self, model: nn.Module, inputs: Batch, return_outputs: bool = False,  # type: ignore[override]  # as said above
+                     num_items_in_batch: Tensor | None = None) -> Tensor | tuple[Tensor, dict[str, Any]]:  # type: ignore[override]
         """The weighted terms of one forward pass; only positions that count go beyond the last block, and on to the head only those
         whose logits are needed.
 
         Args:
             num_items_in_batch: the divisors from `get_batch_samples`.
         """
+        assert num_items_in_batch is not None, "`get_batch_samples` counts them"
         weights, teacher, every = self.current_loss_weights(), self.lesson.teacher, self.layer_match is not None
         distill_mask, label_mask = inputs["soft"] > 0, inputs["hard"] > 0  # (B, T)
         if self.uses("kd"):
@@ -147,22 +152,24 @@ class DistillationTrainer(BaseTrainer):
 
         with torch.autocast(label_mask.device.type, self.dtype, enabled=self.dtype != torch.float32):
             states = forward(model, inputs["input_ids"], inputs["attention_mask"], all_hidden_states=every)
-        teacher_states = None
+        teacher_states = teacher_head = None
         if teacher is not None:
             with torch.no_grad():
                 teacher_states = forward(teacher, inputs["input_ids"], inputs["attention_mask"], all_hidden_states=every)
+            teacher_head = _head(teacher, teacher_states.head_input[label_mask])
 
         terms = LogitLossTerms(self.divergence if self.uses("kd") else None, weights["kd"] * self.lesson.losses.temperature**2,
                           weights["hard"])
-        loss, sums = head_loss(_head(model, states.head_input[label_mask].to(self.dtype)),
-                               _head(teacher, teacher_states.head_input[label_mask]) if teacher_states else None,
+        loss, sums = head_loss(_head(model, states.head_input[label_mask].to(self.dtype)), teacher_head,
                                inputs["targets"][label_mask], counts, terms, self.lesson.vocabulary)
         self.add_term("kd", terms.soft_factor, sums[0], counts.soft.sum())
         self.add_term("hard", terms.hard_factor, sums[1], counts.hard.sum())
         if self.uses("hidden"):
+            assert teacher_states is not None, "hidden states are compared with a teacher's"
             distances = cosine_distance(states.last[distill_mask], teacher_states.last[distill_mask])
             loss = loss + self._weighted("hidden", weights["hidden"], distances, inputs["soft"][distill_mask], divisors[0])
         if self.layer_match is not None:
+            assert teacher_states is not None
             distances = self.layer_match(states.hidden, teacher_states.hidden, distill_mask)
             loss = loss + self._weighted("hidden_mse", weights["hidden_mse"], distances, inputs["soft"][distill_mask], divisors[0])
         return (loss, {}) if return_outputs else loss
@@ -178,7 +185,9 @@ def _width(model: PreTrainedModel) -> int:
     architecture = architecture_of(model.config)
     if architecture.objective == "masked":
         return architecture.dimension(model.config.to_dict(), architecture.width_key)
-    return model.get_input_embeddings().weight.shape[1]
+    weight = model.get_input_embeddings().weight
+    assert isinstance(weight, Tensor)
+    return weight.shape[1]
 
 
 def _head(model: nn.Module, states: Tensor) -> Head:

@@ -166,7 +166,7 @@ class _HeadLoss(torch.autograd.Function):
         shift = None if bias is None else bias[:width].float()
         state_gradient = torch.empty_like(states)
         head_gradient = torch.zeros(matrix.shape, dtype=torch.float32, device=matrix.device) if weight.requires_grad else None
-        shift_gradient = torch.zeros_like(shift) if bias is not None and bias.requires_grad else None
+        shift_gradient = torch.zeros_like(shift) if shift is not None and bias.requires_grad else None
         sums = torch.zeros(2, dtype=torch.float32, device=states.device)
         everywhere = not soft or bool(counts.hard.all())
         step = max(1, CHUNK_ELEMENTS // width)
@@ -189,6 +189,7 @@ class _HeadLoss(torch.autograd.Function):
             else:
                 value = F.cross_entropy(z[rows], targets[part][rows], reduction="none")
             sums[1] += (value * label_weights[rows]).sum()
+            assert gradient is not None, "without a divergence the cross-entropy has a gradient"
             if shift_gradient is not None:
                 shift_gradient += gradient.sum(0)
             gradient = gradient.to(states.dtype)

@@ -7,7 +7,7 @@
     random         with new weights in place of the teacher's blocks
 
 A part that a recipe does not use has no variant. What was trained is kept in the cache and found again by its whole configuration,
-so that an ablation goes on where it was stopped, and claims that need the same students share them.
+so that an ablation resumes where it was stopped, and claims that need the same students share them.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ TERMS = {"minus_kd": "w_kd", "minus_hidden": "w_hidden", "minus_hard": "w_hard"}
 NONE = Ramp(start=0, end=0)
 
 
-def variants(config: ExperimentConfig) -> dict[str, ExperimentConfig]:
+def variants(config: ExperimentConfig) -> dict[str, DistillConfig]:
     """Return each variant's configuration by name, the whole recipe first. None trains a control, or measures a retention card.
 
     Raises:
         ConfigError: a recipe without a teacher, or one that uses a single part.
     """
     if not isinstance(config, DistillConfig):
-        raise ConfigError("The recipe distils no single student from a teacher.", "A teacher, and losses that ask it, were expected.",
+        raise ConfigError("The recipe distils no single student from a teacher.", "A teacher, and losses that use it, were expected.",
                           "See assets/recipes/distilbert.yaml.")
     plain = config.model_copy(update={"control": False, "evaluation": config.evaluation.model_copy(update={"retention": None})})
     made = {FULL: plain}
@@ -103,8 +103,8 @@ def folder_of(config: ExperimentConfig) -> Path:
     """Return where an experiment is cached. What it depends on besides its configuration are the releases of the libraries, the weights
     models that it names and the file that it reads."""
     models = [spec.model for spec in (config.teacher, config.student) if spec is not None and spec.model]
-    told = [config.digest(), versions(), *map(_weights, models), _file(config.data.source)]
-    key = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
+    identity = [config.digest(), versions(), *map(_weights, models), _file(config.data.source)]
+    key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
     return cache_dir() / "experiments" / key
 
 

@@ -41,6 +41,7 @@ class BridgeProtocolConfig(ProtocolConfig):
 
 def across_vocabularies(seed: int, setting: BridgeProtocolConfig, recorder: Recorder) -> Numbers:
     """Measure C8: CE on the teacher's held-out texts and Rouge-L of greedy answers against the teacher's, before and after."""
+    from core.config import BridgeConfig
     from core.methods.bridge import write_texts
     from core.methods.distillation import distill
     from core.recipes import read_recipe
@@ -48,11 +49,11 @@ def across_vocabularies(seed: int, setting: BridgeProtocolConfig, recorder: Reco
 
     recipe = read_recipe(RECIPE, [f"bridge.texts={setting.texts}", f"train.max_steps={setting.steps}", "evaluation.sentiment_items=0",
                                   "evaluation.prompts=[]", f"evaluation.eval_steps={setting.steps}"])
-    assert recipe.bridge is not None and recipe.student.model is not None, f"{RECIPE} is a recipe of the bridge"
+    assert isinstance(recipe, BridgeConfig) and recipe.student.model is not None, f"{RECIPE} is a recipe of the bridge"
     # The same texts for every seed: the seed is that of the training.
-    harvest = write_texts(recipe.bridge, recorder, cache_dir(), seed=recipe.train.seed)
+    corpus = write_texts(recipe.bridge, recorder, cache_dir(), seed=recipe.train.seed)
     config = recipe.model_copy(update={
-        "data": recipe.data.model_copy(update={"source": str(harvest.path)}),
+        "data": recipe.data.model_copy(update={"source": str(corpus.path)}),
         "train": recipe.train.model_copy(update={"seed": seed})})
     with tempfile.TemporaryDirectory() as folder:
         report = distill(config, recorder, Path(folder))
@@ -60,7 +61,7 @@ def across_vocabularies(seed: int, setting: BridgeProtocolConfig, recorder: Reco
         rouge = {who: _rouge(reference, config, setting) for who, reference in (
             ("before", recipe.student.model), ("after", str(Path(folder) / "student")))}
     return {"gain": before - after, "rouge_gain": rouge["after"] - rouge["before"], "before": before, "after": after,
-            "rouge_before": rouge["before"], "rouge_after": rouge["after"], "texts": harvest.kept}
+            "rouge_before": rouge["before"], "rouge_after": rouge["after"], "texts": corpus.kept}
 
 
 def _rouge(reference: str, config: ExperimentConfig, setting: BridgeProtocolConfig) -> float:
