@@ -59,7 +59,7 @@ def svg(chain: Chain) -> str:
                      f'pointer-events="none">{anchor.number}</text>')
     parts += _legend()
     words = (f"Validation loss over parameters of {len(chain.curve)} sizes between the {len(chain.anchors)} anchors of {chain.reference}, "
-             "by substitution, by interpolation and by what they must be held against")
+             "by substitution, by interpolation and by the baselines they are compared with")
     return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{html.escape(words)}" '
             f'font-family="system-ui,-apple-system,Segoe UI,Roboto,Liberation Sans,Arial,sans-serif" font-size="12.5" fill="{INK}">\n'
             f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>\n' + "\n".join(parts) + "\n</svg>\n")
