@@ -19,8 +19,8 @@ def wait_until(look: Callable[[], Value], what: str | Callable[[], str] = "the s
     """Return the first true value of `look`.
 
     Args:
-        look: asked again and again.
-        what: names the state, or tells how things stand, for the error.
+        look: called again and again.
+        what: names the state, or returns a description of it, for the error.
 
     Raises:
         AssertionError: it did not come within `PATIENCE`.

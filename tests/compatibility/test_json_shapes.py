@@ -95,8 +95,8 @@ def interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C, once, at step 2."""
     log, done = ProgressLog.log, []
 
-    def interrupting(self: ProgressLog, arm: str, step: int, metrics: Any) -> None:
-        log(self, arm, step, metrics)
+    def interrupting(self: ProgressLog, variant: str, step: int, metrics: Any) -> None:
+        log(self, variant, step, metrics)
         if step == 2 and not done:
             done.append(step)
             signal.raise_signal(signal.SIGINT)

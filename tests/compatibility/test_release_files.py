@@ -123,8 +123,8 @@ def test_a_run_is_shown_as_before(name: str, release_home: Path, capsys: pytest.
     assert Path(today["directory"]) == release_home / "runs" / before["run_id"]
     for key in before.keys() - {"directory", "output_dir", "latest_metrics", "events"}:
         assert today[key] == before[key], key
-    assert today["latest_metrics"] == {arm: {RENAMED_METRICS.get(metric, metric): value for metric, value in metrics.items()}
-                                       for arm, metrics in before["latest_metrics"].items()}
+    assert today["latest_metrics"] == {variant: {RENAMED_METRICS.get(metric, metric): value for metric, value in metrics.items()}
+                                       for variant, metrics in before["latest_metrics"].items()}
     assert Counter(event.kind for event in Store().events(before["run_id"])) == before["events"]
 
 

@@ -100,7 +100,7 @@ def test_the_head_tells_the_task(tmp_path):
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_an_encoder_without_its_head_is_told(name, tmp_path):
+def test_an_encoder_without_its_head_is_reported(name, tmp_path):
     tiny_encoder(name).base_model.save_pretrained(tmp_path)
     masked_tokenizer().save_pretrained(tmp_path)
     with pytest.raises(CompatibilityError, match="no masked-language head"):

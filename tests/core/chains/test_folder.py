@@ -145,7 +145,7 @@ def test_anchors_are_models(built: Path) -> None:
         anchor_folder(f"{built}:7")
 
 
-def test_a_stopped_chain_goes_on_and_ends_the_same(tmp_path: Path, built: Path) -> None:
+def test_a_stopped_chain_resumes_and_ends_the_same(tmp_path: Path, built: Path) -> None:
     config = recipe(built.parent)
     with pytest.raises(StopRequested) as stop:
         build_chain(config, ListRecorder(stop_after=4), tmp_path / "run")
@@ -160,7 +160,7 @@ def test_a_stopped_chain_goes_on_and_ends_the_same(tmp_path: Path, built: Path) 
         assert all(torch.equal(ours[key], value) for key, value in theirs.items())
 
 
-def test_a_missing_anchor_is_told(tmp_path: Path, built: Path) -> None:
+def test_a_missing_anchor_is_reported(tmp_path: Path, built: Path) -> None:
     import shutil
 
     shutil.copytree(built, tmp_path / "copy")

@@ -49,15 +49,16 @@ def test_blanks_may_be_written_as_any_family_does(written: str):
     assert fill_blanks(model, TOKENIZER, written) == fill_blanks(model, TOKENIZER, SENTENCE)
 
 
-@pytest.mark.parametrize(("text", "told"), [("no blank here", "There is no blank in 'no blank here'. A sentence with [MASK] was expected"),
-                                            (" ", "There is no text"), ("[MASK] " * 60, "reads 48 at most")])
-def test_what_cannot_be_filled_is_told(text: str, told: str):
+@pytest.mark.parametrize(("text", "message"), [
+    ("no blank here", "There is no blank in 'no blank here'. A sentence with [MASK] was expected"),
+    (" ", "There is no text"), ("[MASK] " * 60, "reads 48 at most")])
+def test_what_cannot_be_filled_is_reported(text: str, message: str):
     with pytest.raises(DataError) as error:
         fill_blanks(masked_model(1), TOKENIZER, text)
-    assert told in str(error.value)
+    assert message in str(error.value)
 
 
-def test_a_tokenizer_without_a_mask_token_and_weights_that_are_no_numbers_are_told():
+def test_a_tokenizer_without_a_mask_token_and_non_finite_weights_are_reported():
     with pytest.raises(CompatibilityError, match="no mask token"):
         fill_blanks(masked_model(1), chat_tokenizer(), SENTENCE)
     broken = masked_model(1)

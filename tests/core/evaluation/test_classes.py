@@ -38,26 +38,26 @@ def test_the_second_text_counts_as_one():
     alone, apart, joined = (class_probabilities(model, TOKENIZER, *texts) for texts in (
         ("the film was good",), ("the film", "was good"), ("the film [SEP] was good",)))
     assert alone != apart
-    assert apart != joined, "the types of the tokens tell the two texts apart"
+    assert apart != joined, "the token types distinguish the two texts"
     assert class_probabilities(model, TOKENIZER, "the film was good", "") == alone
 
 
 @pytest.mark.parametrize("family", ["roberta", "distilbert", "electra", "modernbert"])
-def test_every_family_is_asked_with_what_it_takes(family: str):
+def test_every_family_is_given_the_inputs_it_takes(family: str):
     config = tiny_encoder_config(family)
     config.vocab_size = len(TOKENIZER)
     model = AutoModelForSequenceClassification.from_config(config).eval()
     assert sum(share.probability for share in class_probabilities(model, TOKENIZER, "the film", "was good")) == pytest.approx(1)
 
 
-@pytest.mark.parametrize(("text", "told"), [(" ", "There is no text"), ("good " * 60, "The text takes 62 tokens. The model reads 48")])
-def test_what_cannot_be_classified_is_told(text: str, told: str):
+@pytest.mark.parametrize(("text", "message"), [(" ", "There is no text"), ("good " * 60, "The text takes 62 tokens. The model reads 48")])
+def test_what_cannot_be_classified_is_reported(text: str, message: str):
     with pytest.raises(DataError) as error:
         class_probabilities(classifier(), TOKENIZER, text)
-    assert told in str(error.value)
+    assert message in str(error.value)
 
 
-def test_a_model_that_gives_a_number_and_broken_weights_are_told():
+def test_a_regression_head_and_non_finite_weights_are_reported():
     with pytest.raises(CompatibilityError, match="single number"):
         class_probabilities(classifier(("score",)), TOKENIZER, "good")
     broken = classifier()

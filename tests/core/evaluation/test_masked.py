@@ -50,7 +50,7 @@ def test_masks_do_not_depend_on_the_batch():
     assert one["cross_entropy"] == pytest.approx(other["cross_entropy"], rel=1e-5)
 
 
-def test_text_without_a_position_to_mask_is_told():
+def test_text_without_a_position_to_mask_is_reported():
     empty = Blocks(blocks().input_ids, np.zeros_like(blocks().weights), 1, 1)
     with pytest.raises(DataError, match="No held-out position"):
         evaluate_masked(masked_model(1), empty, tokenizer=TOKENIZER, batch_size=2, device="cpu")

@@ -77,7 +77,7 @@ def test_logits_beyond_the_tokenizer_take_no_part():
 
 
 def test_products_are_computed_in_the_given_format():
-    """Whatever format the weights are kept in: a run's teacher and its students are asked in one."""
+    """Whatever format the weights are kept in: a run's teacher and its students are evaluated in the same."""
     model, prompts, labels = make_llama(), [list(range(10, 40)), list(range(50, 65))], [[3], [4]]
     exact = label_scores(model, prompts, labels, torch.device("cpu"))
     rounded = label_scores(model, prompts, labels, torch.device("cpu"), dtype=torch.bfloat16)
@@ -86,7 +86,7 @@ def test_products_are_computed_in_the_given_format():
 
 
 @pytest.mark.parametrize("weights", [torch.bfloat16, torch.float32])
-def test_labels_are_told_apart_in_bf16(weights):
+def test_labels_are_distinguished_in_bf16(weights):
     """Rounded to bf16, logits of 2 or more are multiples of 1/64 at best: most of these pairs would be ties."""
     model = make_llama().to(weights)
     model.lm_head = torch.nn.Linear(32, 300, bias=False, dtype=weights)

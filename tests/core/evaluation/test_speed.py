@@ -62,7 +62,7 @@ def test_known_times_are_found() -> None:
     assert Speed.from_dict(json.loads(json.dumps(found.to_dict()))) == found
 
 
-def test_models_take_turns_in_an_order_drawn_anew() -> None:
+def test_models_take_turns_in_an_order_drawn_for_every_round() -> None:
     calls: list = []
     measured(calls, ListRecorder(), rounds=20)
     timed = [name for name, shape, _ in calls if shape == (1, 16)][2 * speed.WARM_UP:]

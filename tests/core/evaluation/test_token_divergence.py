@@ -106,23 +106,23 @@ def test_a_long_answer_is_cut_to_the_shorter_context(teacher) -> None:
 
 
 def test_next_token_logits_give_any_temperature_exactly(teacher) -> None:
-    told = next_token_logits(teacher, TOKENIZER, MESSAGES, count=7)
+    candidates = next_token_logits(teacher, TOKENIZER, MESSAGES, count=7)
     with torch.no_grad():
         logits = teacher(torch.tensor([encode(TOKENIZER, MESSAGES)])).logits[0, -1]
-    assert len(told.tokens) == 7
-    assert told.logits == sorted(told.logits, reverse=True)
-    assert told.tokens[0] == TOKENIZER.decode([int(logits.argmax())])
+    assert len(candidates.tokens) == 7
+    assert candidates.logits == sorted(candidates.logits, reverse=True)
+    assert candidates.tokens[0] == TOKENIZER.decode([int(logits.argmax())])
     softened = (logits / 3).softmax(-1).topk(7).values
-    assert (torch.tensor(told.logits) / 3).softmax(-1)[:7].tolist() == pytest.approx(softened.tolist(), rel=1e-4)
+    assert (torch.tensor(candidates.logits) / 3).softmax(-1)[:7].tolist() == pytest.approx(softened.tolist(), rel=1e-4)
 
 
-def test_a_blank_is_asked_of_a_model_that_fills_them():
+def test_a_masked_model_predicts_the_blank():
     model, tokenizer = masked_model(), masked_tokenizer()
-    told = next_token_logits(model, tokenizer, "the film was [MASK] and [MASK]", count=3)
+    candidates = next_token_logits(model, tokenizer, "the film was [MASK] and [MASK]", count=3)
     ids = tokenizer("the film was [MASK] and [MASK]", return_tensors="pt").input_ids
     with torch.no_grad():
         expected = model(input_ids=ids).logits[0, 4].sort(descending=True)  # [CLS] the film was [MASK]
-    torch.testing.assert_close(torch.tensor(told.logits), expected.values)
-    assert told.tokens == [tokenizer.decode([token]) for token in expected.indices[:3].tolist()]
+    torch.testing.assert_close(torch.tensor(candidates.logits), expected.values)
+    assert candidates.tokens == [tokenizer.decode([token]) for token in expected.indices[:3].tolist()]
     with pytest.raises(DataError, match="no blank"):
         next_token_logits(model, tokenizer, "the film was good")

@@ -44,18 +44,18 @@ def spec(teacher: str, **changes) -> BridgeSpec:
 
 
 def test_texts_are_conversations_and_written_once(teacher: str, tmp_path: Path) -> None:
-    harvest = write_texts(spec(teacher), ListRecorder(), tmp_path, seed=1)
-    rows = [json.loads(line) for line in harvest.path.read_text().splitlines()]
-    assert len(rows) == harvest.kept == 12 - sum(harvest.left_out.values())
+    corpus = write_texts(spec(teacher), ListRecorder(), tmp_path, seed=1)
+    rows = [json.loads(line) for line in corpus.path.read_text().splitlines()]
+    assert len(rows) == corpus.kept == 12 - sum(corpus.left_out.values())
     assert all([message["role"] for message in row["messages"]] == ["user", "assistant"] for row in rows)
 
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("the teacher was loaded again")
 
-    assert write_texts(spec(teacher), ListRecorder(), tmp_path, seed=1, load=refuse) == harvest
+    assert write_texts(spec(teacher), ListRecorder(), tmp_path, seed=1, load=refuse) == corpus
 
 
-def test_writing_goes_on_where_it_was_interrupted(teacher: str, tmp_path: Path) -> None:
+def test_writing_resumes_where_it_was_interrupted(teacher: str, tmp_path: Path) -> None:
     whole = write_texts(spec(teacher), ListRecorder(), tmp_path / "whole", seed=1)
     raw = next((tmp_path / "whole").glob("*.raw.jsonl"))
     (tmp_path / "part").mkdir()
@@ -64,13 +64,13 @@ def test_writing_goes_on_where_it_was_interrupted(teacher: str, tmp_path: Path) 
     assert write_texts(spec(teacher), ListRecorder(), tmp_path / "part", seed=1).path.read_text() == whole.path.read_text()
 
 
-def test_progress_tells_what_was_written_kept_and_left_out(teacher: str, tmp_path: Path) -> None:
+def test_progress_reports_what_was_written_kept_and_left_out(teacher: str, tmp_path: Path) -> None:
     recorder = ListRecorder()
-    harvest = write_texts(spec(teacher), recorder, tmp_path, seed=1)
-    told = recorder.of(WritingTexts)
-    assert [each.done for each in told] == [0, 4, 8, 12] and {each.texts for each in told} == {12}
-    assert all(each.kept + sum(each.left_out.values()) == each.done for each in told)
-    assert (told[-1].kept, told[-1].left_out) == (harvest.kept, harvest.left_out)
+    corpus = write_texts(spec(teacher), recorder, tmp_path, seed=1)
+    events = recorder.of(WritingTexts)
+    assert [each.done for each in events] == [0, 4, 8, 12] and {each.texts for each in events} == {12}
+    assert all(each.kept + sum(each.left_out.values()) == each.done for each in events)
+    assert (events[-1].kept, events[-1].left_out) == (corpus.kept, corpus.left_out)
 
 
 def test_a_text_may_hold_signs_that_end_lines_elsewhere(teacher: str, tmp_path: Path) -> None:
@@ -115,8 +115,8 @@ def test_a_teacher_without_a_chat_template_is_refused(teacher: str, tmp_path: Pa
                            "bridge": {"model": str(folder)}, "data": {"block_length": 32}})
     checks = {check.name: check for check in static_plan(config).checks}
     assert not checks["writer"].ok and "chat template" in checks["writer"].message and checks["prompts"].ok
-    told = config.model_copy(update={"bridge": spec(teacher, prompts=str(tmp_path / "none.jsonl"))})
-    checks = {check.name: check for check in static_plan(told).checks}
+    without_prompts = config.model_copy(update={"bridge": spec(teacher, prompts=str(tmp_path / "none.jsonl"))})
+    checks = {check.name: check for check in static_plan(without_prompts).checks}
     assert checks["writer"].ok and not checks["prompts"].ok
 
 
@@ -142,7 +142,7 @@ def test_a_bridge_needs_a_proxy_and_no_other_teacher(plain: dict) -> None:
         parse_recipe(plain)
 
 
-def test_a_teacher_that_writes_nothing_is_told(teacher: str, tmp_path: Path) -> None:
+def test_a_teacher_that_writes_nothing_is_reported(teacher: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="none can be learnt from"):
         write_texts(spec(teacher, max_new_tokens=1), ListRecorder(), tmp_path, seed=1)
 

@@ -1,4 +1,4 @@
-"""A whole experiment on a tiny teacher and a small text: what it leaves, how it goes on, what repeats exactly."""
+"""A whole experiment on a tiny teacher and a small text: its files, how it resumes, what repeats exactly."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def test_an_experiment_leaves_a_student_that_anybody_can_load(teacher, corpus, t
     assert set(report.metrics) == {"teacher", "student_before", "student_after", "control"}
     assert report.metrics["teacher"]["kl_to_teacher"] == 0
     assert report.student_after["kl_to_teacher"] < report.student_before["kl_to_teacher"]
-    for arm in (STUDENT, CONTROL):
-        folder = tmp_path / "run" / arm
+    for variant in (STUDENT, CONTROL):
+        folder = tmp_path / "run" / variant
         model = AutoModelForCausalLM.from_pretrained(folder)
         assert model.config.num_hidden_layers == 2 and AutoTokenizer.from_pretrained(folder).chat_template
         assert json.loads((folder / "stillhouse.json").read_text())["config"]["student"]["layers"] == 2
         assert (folder / "README.md").read_text().startswith("---")
-        assert set(recorder.series(arm, "loss")) == set(range(1, STEPS + 1))
-        assert {0, 3, STEPS} <= set(recorder.series(arm, "eval/perplexity"))
+        assert set(recorder.series(variant, "loss")) == set(range(1, STEPS + 1))
+        assert {0, 3, STEPS} <= set(recorder.series(variant, "eval/perplexity"))
     assert not (tmp_path / "run" / "checkpoints").exists()
     assert {sample.variant for sample in recorder.of(Sample)} == {STUDENT, CONTROL}
 
@@ -69,10 +69,10 @@ def test_the_curves_end_with_what_the_report_says(teacher, corpus, tmp_path):
     recorder = ListRecorder()
     config = experiment(teacher, corpus, control=True, train={"save_precision": "bf16"}, evaluation={"sentiment_items": 6})
     report = distill(config, recorder, tmp_path / "run")
-    for arm, who in ((STUDENT, "student_after"), (CONTROL, "control")):
+    for variant, who in ((STUDENT, "student_after"), (CONTROL, "control")):
         for name in ("cross_entropy", "kl_to_teacher", "sentiment_accuracy"):
-            assert recorder.series(arm, f"eval/{name}")[STEPS] == report.metrics[who][name]
-        answers = [sample for sample in recorder.of(Sample) if (sample.variant, sample.step) == (arm, STEPS)]
+            assert recorder.series(variant, f"eval/{name}")[STEPS] == report.metrics[who][name]
+        answers = [sample for sample in recorder.of(Sample) if (sample.variant, sample.step) == (variant, STEPS)]
         assert len(answers) == 1
 
 
@@ -92,11 +92,11 @@ def test_both_variants_learn_from_the_tokens_alone(corpus, tmp_path, monkeypatch
 
 
 def test_the_control_starts_from_the_same_weights(teacher, corpus, tmp_path):
-    """Both arms see the same blocks in the same order from the same start: their hard-label losses are equal at step 1."""
+    """Both variants see the same blocks in the same order from the same start: their hard-label losses are equal at step 1."""
     recorder = ListRecorder()
     distill(experiment(teacher, corpus, control=True), recorder, tmp_path / "run")
     assert recorder.series(STUDENT, "raw/hard")[1] == pytest.approx(recorder.series(CONTROL, "raw/hard")[1], rel=1e-6)
-    assert "raw/kd" not in {name for arm, _, name, _ in recorder.rows if arm == CONTROL}
+    assert "raw/kd" not in {name for variant, _, name, _ in recorder.rows if variant == CONTROL}
 
 
 @pytest.mark.parametrize("student", [{}, {"init": "random"}, {"lora": {"rank": 2, "dropout": 0.1}}, {"layer_map": "importance"}])
@@ -110,10 +110,10 @@ def test_a_resumed_run_equals_an_uninterrupted_one(teacher, corpus, tmp_path, st
     parts.stop_after = None
     report = distill(config, parts, tmp_path / "parts")
     assert not report.stopped
-    for arm in (STUDENT, CONTROL):
-        assert parts.series(arm, "loss") == whole.series(arm, "loss")
-        assert parts.series(arm, "eval/perplexity") == whole.series(arm, "eval/perplexity")
-        one, other = (AutoModelForCausalLM.from_pretrained(tmp_path / run / arm).state_dict() for run in ("whole", "parts"))
+    for variant in (STUDENT, CONTROL):
+        assert parts.series(variant, "loss") == whole.series(variant, "loss")
+        assert parts.series(variant, "eval/perplexity") == whole.series(variant, "eval/perplexity")
+        one, other = (AutoModelForCausalLM.from_pretrained(tmp_path / run / variant).state_dict() for run in ("whole", "parts"))
         assert all(torch.equal(one[name], other[name]) for name in one)
 
 
@@ -134,19 +134,19 @@ def test_importance_is_measured_once_for_both_variants_and_all_calls(teacher, co
 
 
 class StopsAfter(ListRecorder):
-    """Asks to stop after so many optimiser steps, whether they are logged or not."""
+    """Requests a stop after so many optimiser steps, whether they are logged or not."""
 
     def __init__(self, steps: int) -> None:
         super().__init__()
-        self.asked, self.steps = 0, steps
+        self.polls, self.steps = 0, steps
 
     def should_stop(self) -> bool:
-        self.asked += 1  # twice before the first step, then after each
-        return self.asked == self.steps + 2
+        self.polls += 1  # twice before the first step, then after each
+        return self.polls == self.steps + 2
 
 
 @pytest.mark.parametrize(("student", "losses", "logging_steps", "stop"), [
-    ({}, {}, 10, 7),  # the sums of seven steps go on to ten
+    ({}, {}, 10, 7),  # the sums of seven steps are carried to the tenth
     # Projections are no part of the adapters' checkpoints.
     ({"hidden": 16, "units": "first", "layer_map": [0, 2], "lora": {"rank": 2}}, {"w_hidden": 0, "w_hidden_mse": 1.0}, 1, 3)])
 def test_what_trainer_does_not_keep_is_kept(teacher, corpus, tmp_path, student, losses, logging_steps, stop):
@@ -164,14 +164,14 @@ def test_what_trainer_does_not_keep_is_kept(teacher, corpus, tmp_path, student, 
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_hard_labels_alone_do_not_ask_the_teacher(teacher, corpus, tmp_path, monkeypatch):
+def test_hard_labels_alone_do_not_run_the_teacher(teacher, corpus, tmp_path, monkeypatch):
     """Evaluation still compares with it."""
-    asked, forward = [], distillation_trainer.forward
+    forwarded, forward = [], distillation_trainer.forward
     monkeypatch.setattr(distillation_trainer, "forward",
-                        lambda model, *given, **more: (asked.append(model), forward(model, *given, **more))[1])
+                        lambda model, *given, **more: (forwarded.append(model), forward(model, *given, **more))[1])
     config = experiment(teacher, corpus, losses={"w_kd": 0, "w_hard": 1, "w_hidden": 0}, train={"max_steps": 2}, evaluation={"prompts": []})
     report = distill(config, ListRecorder(), tmp_path / "run")
-    assert len(asked) == 2 and asked[0] is asked[1]
+    assert len(forwarded) == 2 and forwarded[0] is forwarded[1]
     assert report.student_after["kl_to_teacher"] > 0
 
 
@@ -212,7 +212,7 @@ def test_a_run_that_dies_between_its_last_step_and_saving_takes_no_step_more(tea
 
 
 @pytest.mark.parametrize("kind", ["evaluation", "samples"])
-def test_what_was_not_told_when_a_run_died_is_told_when_it_goes_on(teacher, corpus, tmp_path, kind):
+def test_what_was_not_logged_when_a_run_died_is_logged_when_it_resumes(teacher, corpus, tmp_path, kind):
     class Dies(ListRecorder):
         def event(self, event):
             if event.kind == kind:
@@ -223,8 +223,8 @@ def test_what_was_not_told_when_a_run_died_is_told_when_it_goes_on(teacher, corp
     with pytest.raises(KeyboardInterrupt):
         distill(config, Dies(), tmp_path / "run")
     distill(config, recorder, tmp_path / "run")
-    told = {event.subject for event in recorder.of(Evaluation)} if kind == "evaluation" else {event.step for event in recorder.of(Sample)}
-    assert told >= ({"teacher", "student_before"} if kind == "evaluation" else {0})
+    logged = {event.subject for event in recorder.of(Evaluation)} if kind == "evaluation" else {event.step for event in recorder.of(Sample)}
+    assert logged >= ({"teacher", "student_before"} if kind == "evaluation" else {0})
     assert 0 in recorder.series(STUDENT, "eval/perplexity")
 
 
@@ -241,7 +241,7 @@ def test_trackers_have_a_folder_and_a_name_for_each_variant(teacher, corpus, tmp
     monkeypatch.delenv("TENSORBOARD_LOGGING_DIR", raising=False)
     config = experiment(teacher, corpus, name="films", control=True, train={"max_steps": 1, "report_to": ["tensorboard"]})
     distill(config, ListRecorder(), tmp_path / "run")
-    assert seen == [(["tensorboard"], f"films-{arm}", str(tmp_path / "run" / "logs" / arm)) for arm in (STUDENT, CONTROL)]
+    assert seen == [(["tensorboard"], f"films-{variant}", str(tmp_path / "run" / "logs" / variant)) for variant in (STUDENT, CONTROL)]
     assert (tmp_path / "run" / "logs" / CONTROL).is_dir()
 
 
@@ -264,9 +264,9 @@ def test_several_processes_are_refused(teacher, corpus, tmp_path, monkeypatch):
 def test_the_untrained_student_is_kept(teacher, corpus, tmp_path):
     report = distill(experiment(teacher, corpus), ListRecorder(), tmp_path / "run")
     before = AutoModelForCausalLM.from_pretrained(tmp_path / "run" / distillation.BEFORE)
-    taught = AutoModelForCausalLM.from_pretrained(teacher)
+    teacher_model = AutoModelForCausalLM.from_pretrained(teacher)
     assert before.num_parameters() == report.student.parameters
-    assert torch.equal(before.model.layers[1].mlp.up_proj.weight, taught.model.layers[2].mlp.up_proj.weight)
+    assert torch.equal(before.model.layers[1].mlp.up_proj.weight, teacher_model.model.layers[2].mlp.up_proj.weight)
 
 
 def test_a_tokenizer_that_knows_more_than_the_model_is_refused(corpus, tmp_path):
@@ -320,13 +320,13 @@ def test_bf16_computes_and_keeps_its_weights_in_fp32(teacher, corpus, tmp_path):
         assert recorder.series(STUDENT, "loss")[step] != loss
 
 
-def test_sentiment_is_asked_in_the_runs_format(teacher, corpus, tmp_path, monkeypatch):
-    asked, evaluate = [], evaluator.evaluate_sentiment
+def test_sentiment_is_evaluated_in_the_runs_format(teacher, corpus, tmp_path, monkeypatch):
+    dtypes, evaluate = [], evaluator.evaluate_sentiment
     monkeypatch.setattr(evaluator, "evaluate_sentiment",
-                        lambda *given, **more: (asked.append(more["dtype"]), evaluate(*given, **more))[1])
+                        lambda *given, **more: (dtypes.append(more["dtype"]), evaluate(*given, **more))[1])
     config = experiment(teacher, corpus, train={"max_steps": 1, "precision": "bf16"}, evaluation={"sentiment_items": 2, "prompts": []})
     distill(config, ListRecorder(), tmp_path / "run")
-    assert asked == [torch.bfloat16] * 3  # teacher, student before, student after
+    assert dtypes == [torch.bfloat16] * 3  # teacher, student before, student after
 
 
 def test_states_of_unequal_widths_are_refused_before_the_first_step(teacher, corpus, tmp_path):
@@ -365,7 +365,7 @@ def test_a_retention_card_is_measured_of_what_was_saved(teacher, corpus, tmp_pat
     assert distill(experiment(teacher, corpus), ListRecorder(), tmp_path / "without").retention is None
 
 
-def test_a_run_stopped_while_its_card_is_measured_goes_on_with_it(teacher, corpus, tmp_path, few_reviews):
+def test_a_run_stopped_while_its_card_is_measured_resumes_with_it(teacher, corpus, tmp_path, few_reviews):
     class Impatient(ListRecorder):
         def should_stop(self) -> bool:
             return bool(self.of(ScoringTask))
@@ -382,7 +382,7 @@ def test_a_run_stopped_while_its_card_is_measured_goes_on_with_it(teacher, corpu
     assert not any(phase.name.startswith("time ") for phase in again.of(Phase)), "nothing is timed again"
 
 
-def test_a_task_that_cannot_be_asked_is_refused_before_training(teacher, corpus, tmp_path):
+def test_a_task_that_cannot_be_scored_zero_shot_is_refused_before_training(teacher, corpus, tmp_path):
     recorder = ListRecorder()
     with pytest.raises(ConfigError, match="squad"):
         distill(experiment(teacher, corpus, evaluation={"retention": {"tasks": ["squad"]}}), recorder, tmp_path / "run")

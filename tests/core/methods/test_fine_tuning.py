@@ -85,8 +85,8 @@ def test_stage_two_with_adapters_stopped_and_resumed(tmp_path, films) -> None:
     assert stop.value.report.stopped and stop.value.report.metrics["teacher"] and not (tmp_path / "cut" / STUDENT).exists()
     report = tune(config, second := ListRecorder(), tmp_path / "cut")
     assert not report.stopped and report.student.trainable_parameters < report.student.parameters
-    told = first.series(STUDENT, "loss/kd") | second.series(STUDENT, "loss/kd")
-    assert told == pytest.approx(whole.series(STUDENT, "loss/kd"), rel=1e-4) and len(told) == STEPS
+    logged = first.series(STUDENT, "loss/kd") | second.series(STUDENT, "loss/kd")
+    assert logged == pytest.approx(whole.series(STUDENT, "loss/kd"), rel=1e-4) and len(logged) == STEPS
     assert [event.subject for event in second.of(Evaluation)] == ["student_after"]
     assert report.metrics["teacher"]["items"] == report.student_after["items"]
     weights = [AutoModelForSequenceClassification.from_pretrained(tmp_path / name / STUDENT).state_dict() for name in ("whole", "cut")]
@@ -148,7 +148,7 @@ def test_recipes_that_cannot_be(changes, words) -> None:
         recipe("enc", "house", **changes)
 
 
-def test_a_plan_tells_the_length_that_is_read_and_the_memory_that_a_step_takes(tmp_path, films, monkeypatch) -> None:
+def test_a_plan_reports_the_length_that_is_read_and_the_memory_that_a_step_takes(tmp_path, films, monkeypatch) -> None:
     encoder(tmp_path / "enc")
     config = recipe(tmp_path / "enc", films, task={"source": films, "max_length": 48})
     planned = static_plan(config)
@@ -156,8 +156,8 @@ def test_a_plan_tells_the_length_that_is_read_and_the_memory_that_a_step_takes(t
     assert planned.fits and "48 tokens of the 64" in checks["block length"].message
     assert planned.memory.total <= planned.memory_available and checks["memory"].ok
     longer = static_plan(recipe(tmp_path / "enc", films, task={"source": films, "max_length": 512}))
-    told = next(check for check in longer.checks if check.name == "block length")
-    assert longer.fits and "512 tokens; the models read 64 at most" in told.message
+    block_length = next(check for check in longer.checks if check.name == "block length")
+    assert longer.fits and "512 tokens; the models read 64 at most" in block_length.message
     assert longer.memory.activations > planned.memory.activations
     monkeypatch.setattr(machine, "memory_available", lambda: 10_000)
     small = static_plan(config)

@@ -13,7 +13,7 @@ from tests.core.tiny import logits, token_ids
 from tests.interpreters import heavy_modules
 
 
-def test_the_header_tells_what_the_model_is(tmp_path: Path) -> None:
+def test_the_header_describes_the_model(tmp_path: Path) -> None:
     model = save_gguf(tmp_path / "tiny.gguf", layers=3)
     header = gguf.read_header(tmp_path / "tiny.gguf")
     counts = checkpoints.count_parameters(header.parameter_shapes(), header.config())
@@ -21,8 +21,8 @@ def test_the_header_tells_what_the_model_is(tmp_path: Path) -> None:
     assert len(counts.blocks) == 3
     assert counts.embeddings == model.get_input_embeddings().weight.numel()
     keys = ("model_type", "hidden_size", "num_attention_heads", "max_position_embeddings", "vocab_size")
-    told = {key: header.config()[key] for key in keys}
-    assert told == {key: getattr(model.config, key) for key in told}
+    fields = {key: header.config()[key] for key in keys}
+    assert fields == {key: getattr(model.config, key) for key in fields}
     assert header.metadata["tokenizer.ggml.tokens"] == len(chat_tokenizer())
 
 
@@ -42,7 +42,7 @@ def test_the_converted_model_is_the_one_in_the_file(tmp_path: Path) -> None:
     checkpoints.read_config(tmp_path / "model")
 
 
-def test_the_converted_tokenizer_splits_as_the_model_was_taught(tmp_path: Path) -> None:
+def test_the_converted_tokenizer_splits_as_in_training(tmp_path: Path) -> None:
     save_gguf(tmp_path / "tiny.gguf")
     gguf.convert(tmp_path / "tiny.gguf", tmp_path / "model")
     tokenizer, original = AutoTokenizer.from_pretrained(tmp_path / "model"), chat_tokenizer()

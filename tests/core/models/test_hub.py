@@ -26,7 +26,7 @@ NAME = "somebody/tiny"
 
 
 class Hub:
-    """A folder that plays the hub; counts what is asked of it."""
+    """A folder that plays the hub; counts its downloads."""
 
     def __init__(self, folder: Path, cache: Path) -> None:
         self.folder, self.cache, self.downloads, self.error = folder, cache, [], None
@@ -72,13 +72,13 @@ def test_a_model_is_described_before_its_weights_are_downloaded(remote: Hub) -> 
 def test_a_download_brings_the_model_and_nothing_else(remote: Hub) -> None:
     for name in ("pytorch_model.bin", "modeling_custom.py", "training_args.bin", "model.onnx"):
         (remote.folder / name).write_bytes(b"x")
-    told: list[tuple[int, int]] = []
-    entry = catalog.fetch(NAME, lambda done, total: told.append((done, total)))
+    progress: list[tuple[int, int]] = []
+    entry = catalog.fetch(NAME, lambda done, total: progress.append((done, total)))
     assert entry.present
     assert entry.path == remote.cache
     assert {path.name for path in remote.cache.iterdir()} == {
         "config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"}
-    assert told[-1][0] == told[-1][1] == sum(path.stat().st_size for path in remote.cache.iterdir())
+    assert progress[-1][0] == progress[-1][1] == sum(path.stat().st_size for path in remote.cache.iterdir())
 
 
 def test_a_downloaded_model_needs_no_hub(remote: Hub) -> None:

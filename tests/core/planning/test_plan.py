@@ -121,7 +121,7 @@ def test_a_static_plan_knows_the_student_of_an_encoder(encoder, corpus, student)
     assert "fills blanks" in next(check.message for check in planned.checks if check.name == "objective")
 
 
-@pytest.mark.parametrize(("changes", "name", "told"), [
+@pytest.mark.parametrize(("changes", "name", "message"), [
     ({"evaluation": {"sentiment_items": 9}}, "objective", "answers no question"),
     ({"data": {"block_length": 49}}, "block length", "reads 48 at most"),
     ({"student": {"hidden": 64}}, "student", "32 at most was expected"),
@@ -131,32 +131,32 @@ def test_a_static_plan_knows_the_student_of_an_encoder(encoder, corpus, student)
     ({"student": {"hidden": 16, "architecture": "distilbert"}}, "student", "keeps its teacher's width"),
     ({"chain": {"anchors": [{"layers": 2}]}, "student": {"layers": None}}, "teacher", "A chain is made of models that predict the next"),
 ])
-def test_what_does_not_fit_an_encoder_is_told_at_once(encoder, corpus, changes, name, told):
+def test_what_does_not_fit_an_encoder_is_reported_at_once(encoder, corpus, changes, name, message):
     planned = static_plan(experiment(encoder, corpus, **changes))
     wrong, = (check for check in planned.checks if not check.ok)
     assert wrong.name == name
-    assert told in wrong.message
+    assert message in wrong.message
 
 
 @pytest.mark.parametrize("changes", [{"masking": {"fraction": 0.3}}, {"losses": {"kd_positions": "masked"}}, DISTILBERT], ids=str)
-def test_settings_of_masked_models_are_told_with_a_causal_teacher(teacher, corpus, changes):
+def test_settings_of_masked_models_are_reported_with_a_causal_teacher(teacher, corpus, changes):
     planned = static_plan(experiment(teacher, corpus, **changes))
     wrong, = (check for check in planned.checks if not check.ok)
     assert wrong.name == "objective"
     assert "to masked-language models, and this one predicts the next token" in wrong.message
 
 
-@pytest.mark.parametrize(("name", "student", "told"), [
+@pytest.mark.parametrize(("name", "student", "message"), [
     ("roberta", {"architecture": "distilbert"}, "the teacher is a roberta model"),
     ("modernbert", {"layer_map": [1, 2], "layers": None}, "can only come first")])
-def test_what_an_architecture_cannot_give_is_told_at_once(tmp_path, corpus, name, student, told):
+def test_what_an_architecture_does_not_support_is_reported_at_once(tmp_path, corpus, name, student, message):
     folder = save(tiny_encoder(name), tmp_path / name)
     planned = static_plan(experiment(folder, corpus, student=student))
     wrong, = (check for check in planned.checks if not check.ok)
-    assert (wrong.name, told in wrong.message) == ("student", True)
+    assert (wrong.name, message in wrong.message) == ("student", True)
 
 
-def test_an_activation_that_distilbert_lacks_is_told_at_once(tmp_path, corpus):
+def test_an_activation_that_distilbert_lacks_is_reported_at_once(tmp_path, corpus):
     model = masked_model()
     model.config.hidden_act = "silu"
     planned = static_plan(experiment(save(model, tmp_path / "silu"), corpus, **DISTILBERT))
@@ -179,7 +179,7 @@ def test_teacher_and_student_predict_the_same(teacher, encoder, corpus):
 
 
 @pytest.mark.parametrize("place", ["proxy", "writer"])
-def test_a_bridge_of_an_encoder_is_told_at_once(teacher, encoder, corpus, place):
+def test_a_bridge_of_an_encoder_is_reported_at_once(teacher, encoder, corpus, place):
     proxy, writer = (encoder, teacher) if place == "proxy" else (teacher, encoder)
     planned = static_plan(experiment(teacher, corpus, teacher=None, student={"model": str(proxy), "layers": None},
                                      losses={"w_kd": 0, "w_hard": 1}, bridge={"model": str(writer)}))
@@ -203,7 +203,7 @@ def test_what_stands_in_the_way_is_named(teacher, corpus, changes, name):
     assert list(failed(planned)) == [name]
 
 
-def test_blocks_longer_than_the_teacher_was_trained_on_are_allowed_and_told(tmp_path, corpus):
+def test_blocks_longer_than_the_teacher_was_trained_on_are_allowed_with_a_warning(tmp_path, corpus):
     folder = save_chat_model(tmp_path / "teacher")
     (folder / "stillhouse.json").write_text('{"config": {"data": {"block_length": 32}}}')
     for length in (32, 48):

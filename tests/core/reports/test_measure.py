@@ -56,7 +56,7 @@ def test_a_masked_model_fills_blanks_and_labels_nothing(tmp_path) -> None:
         measure("it", loaded, "rt")
 
 
-def test_a_causal_model_reads_text_and_is_asked(tmp_path) -> None:
+def test_a_causal_model_is_measured_on_text_and_zero_shot(tmp_path) -> None:
     loaded = catalog.load(str(save_chat_model(tmp_path / "chat")), dtype=torch.float32)
     text = tmp_path / "text.txt"
     text.write_text("\n\n".join(f"a film {number} of many" for number in range(600)))
@@ -72,7 +72,7 @@ def test_a_causal_model_reads_text_and_is_asked(tmp_path) -> None:
         with pytest.raises(DataError, match=f"'{split}'.*validation and test"):
             measure("it", loaded, "rt", split=split)
     for dataset in ("owner/name", "hf/imdb"):  # ids of the hub, however much like a name of ours
-        with pytest.raises(CompatibilityError, match="can be asked about film reviews: house, imdb, rt"):
+        with pytest.raises(CompatibilityError, match="film reviews: house, imdb, rt"):
             measure("it", loaded, dataset)
     with pytest.raises(DataError, match=r"'IMBD' is no file here.*Did you mean imdb\?"):
         measure("it", loaded, "IMBD")

@@ -114,7 +114,7 @@ def test_the_notes_say_items_seeds_and_conditions() -> None:
         assert words in text
 
 
-def test_the_notes_of_models_that_were_asked_claim_no_seeds() -> None:
+def test_the_notes_of_zero_shot_scores_claim_no_seeds() -> None:
     known = card()
     rows = tuple(replace(row, scores=tuple(replace(each, values=each.values[:1]) for each in row.scores)) for row in known.rows)
     text = " ".join(notes(replace(known, rows=rows, seeds=(42,), train_items=None, epochs=None)))

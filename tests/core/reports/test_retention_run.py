@@ -1,4 +1,4 @@
-"""A card measured on real folders with a scorer that is known: what it holds, and how it goes on after a stop."""
+"""A card measured on real folders with a scorer that is known: what it holds, and how it resumes after a stop."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ class Scorer:
     """Scores that follow from who, task and seed."""
 
     def __init__(self, fail_after: int | None = None) -> None:
-        self.asked: list[tuple[str, str, int]] = []
+        self.calls: list[tuple[str, str, int]] = []
         self.fail_after = fail_after
 
     def __call__(self, reference: str, task: str, seed: int) -> Score:
-        if len(self.asked) == self.fail_after:
+        if len(self.calls) == self.fail_after:
             raise StopRequested
         who = Path(reference).name
-        self.asked.append((who, task, seed))
+        self.calls.append((who, task, seed))
         return Score({"teacher": 0.9, "student": 0.8, "control": 0.7}[who] - 0.01 * (seed - 5), 100)
 
 
@@ -57,7 +57,7 @@ def test_a_card_holds_sizes_times_and_scores(models: dict[str, str], tmp_path: P
     assert card.timing.length == 16 and student.speed.latency.value > 0 and teacher.speed.faster.value == 1
     assert card.seeds == (5, 6) and student.of_task("rt").values == pytest.approx((0.8, 0.79))
     assert card.macro(student).value == pytest.approx(0.795 / 0.895) and card.macro(control).value < card.macro(student).value
-    assert len(scorer.asked) == 3 * 2 * 2
+    assert len(scorer.calls) == 3 * 2 * 2
     assert Card.from_dict(read_json(tmp_path / "card" / CARD)) == card
     assert recorder.of(Card) == [card]
     phases = recorder.of(ScoringTask)
@@ -65,13 +65,13 @@ def test_a_card_holds_sizes_times_and_scores(models: dict[str, str], tmp_path: P
     assert phases[-1].done == 11
 
 
-def test_a_stopped_card_goes_on_after_what_had_ended(models: dict[str, str], tmp_path: Path) -> None:
+def test_a_stopped_card_resumes_after_what_had_ended(models: dict[str, str], tmp_path: Path) -> None:
     with pytest.raises(StopRequested):
         measure_retention(models, SPEC, ListRecorder(), tmp_path / "card", Scoring(Scorer(fail_after=5), SEEDS))
     assert not (tmp_path / "card" / CARD).exists()
     speed, again, recorder = read_json(tmp_path / "card" / SPEED), Scorer(), ListRecorder()
     card = measure_retention(models, SPEC, recorder, tmp_path / "card", Scoring(again, SEEDS))
-    assert len(again.asked) == 12 - 5
+    assert len(again.calls) == 12 - 5
     assert {phase.name for phase in recorder.of(Phase)} == {"retention"}
     assert read_json(tmp_path / "card" / SPEED) == speed and len(card.row("student").of_task("imdb").values) == 2
 
@@ -81,21 +81,21 @@ def test_a_stop_between_scores_is_heard(models: dict[str, str], tmp_path: Path) 
 
     class Impatient(ListRecorder):
         def should_stop(self) -> bool:
-            return len(scorer.asked) == 3
+            return len(scorer.calls) == 3
 
     with pytest.raises(StopRequested):
         measure_retention(models, SPEC, Impatient(), tmp_path / "card", Scoring(scorer, SEEDS))
     assert len(read_json(tmp_path / "card" / SCORES)["scores"]) == 3
 
 
-def test_other_settings_score_anew(models: dict[str, str], tmp_path: Path) -> None:
+def test_other_settings_score_again(models: dict[str, str], tmp_path: Path) -> None:
     measure_retention(models, SPEC, ListRecorder(), tmp_path / "card", Scoring(Scorer(), SEEDS))
     scorer = Scorer()
     measure_retention(models, SPEC.model_copy(update={"epochs": 3.0}), ListRecorder(), tmp_path / "card", Scoring(scorer, SEEDS))
-    assert len(scorer.asked) == 12
+    assert len(scorer.calls) == 12
     more = Scorer()
     measure_retention(models, SPEC.model_copy(update={"epochs": 3.0}), ListRecorder(), tmp_path / "card", Scoring(more, (5, 6, 7)))
-    assert {seed for _, _, seed in more.asked} == {7}
+    assert {seed for _, _, seed in more.calls} == {7}
 
 
 def test_a_file_that_was_cut_off_counts_as_none(models: dict[str, str], tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_a_file_that_was_cut_off_counts_as_none(models: dict[str, str], tmp_path
     assert measure_retention(models, SPEC, ListRecorder(), tmp_path / "card", Scoring(Scorer(), SEEDS)).macro
 
 
-def test_models_that_are_asked_were_not_fine_tuned(models: dict[str, str], tmp_path: Path) -> None:
+def test_zero_shot_scores_have_no_fine_tuning(models: dict[str, str], tmp_path: Path) -> None:
     card = measure_retention(models, SPEC, ListRecorder(), tmp_path / "card", Scoring(Scorer(), (5,), tuned=False))
     assert (card.train_items, card.epochs, card.seeds) == (None, None, (5,)) and card.macro(card.row("student")).low is None
 

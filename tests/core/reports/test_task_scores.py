@@ -25,7 +25,7 @@ def few_reviews(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(movie_reviews, "held_out", lambda split, limit=None: held_out(split, 40))
 
 
-def test_a_causal_model_is_asked_once(tmp_path: Path, few_reviews: None) -> None:
+def test_a_causal_model_is_scored_once(tmp_path: Path, few_reviews: None) -> None:
     folder = str(save_chat_model(tmp_path / "model"))
     how = scoring(RetentionSpec(seeds=3), "causal", ListRecorder(), seed=7, device="cpu")
     assert how.seeds == (7,) and not how.tuned
@@ -36,10 +36,10 @@ def test_a_causal_model_is_asked_once(tmp_path: Path, few_reviews: None) -> None
     assert (reached.value, reached.items, reached.metric) == (expected["sentiment_accuracy"], len(reviews), "accuracy")
 
 
-def test_what_a_causal_model_cannot_be_asked_is_refused_beforehand() -> None:
-    with pytest.raises(ConfigError, match="squad") as told:
+def test_tasks_without_zero_shot_labels_are_refused_beforehand() -> None:
+    with pytest.raises(ConfigError, match="squad") as error:
         scoring(RetentionSpec(tasks=("imdb", "squad")), "causal", ListRecorder(), seed=0, device="cpu")
-    assert "[]" in told.value.fix
+    assert "[]" in error.value.fix
     assert scoring(RetentionSpec(tasks=()), "causal", ListRecorder(), seed=0, device="cpu").seeds == (0,)
 
 

@@ -51,22 +51,22 @@ def test_new_weights_are_new_and_the_seeds_own():
     assert one.shape == (32, 32) and build_student(teacher, spec, seed=1).model.config.vocab_size == VOCABULARY
 
 
-def test_dropout_is_the_teachers_or_what_was_asked_for():
+def test_dropout_is_the_teachers_or_the_requested_one():
     teacher = tiny_encoder("bert")
     assert build_student(teacher, SAME_DEPTH, seed=1).model.config.dropout == teacher.config.hidden_dropout_prob == 0.1
     assert build_student(teacher, SAME_DEPTH.model_copy(update={"dropout": 0.0}), seed=1).model.config.attention_dropout == 0.0
 
 
-@pytest.mark.parametrize(("name", "spec", "told"), [
+@pytest.mark.parametrize(("name", "spec", "message"), [
     ("roberta", SAME_DEPTH, "a BERT teacher was expected"),
     ("bert", SAME_DEPTH.model_copy(update={"hidden": 16}), "keeps its teacher's width")])
-def test_what_it_cannot_be_made_from_is_told(name, spec, told):
+def test_unsuitable_teachers_and_settings_are_reported(name, spec, message):
     with pytest.raises(ConfigError) as error:
         build_student(tiny_encoder(name), spec, seed=1)
-    assert told.lower() in str(error.value).lower()
+    assert message.lower() in str(error.value).lower()
 
 
-def test_norms_of_another_kind_are_told():
+def test_norms_of_another_kind_are_reported():
     teacher = tiny_encoder("bert")
     teacher.config.layer_norm_eps = 1e-5
     with pytest.raises(ConfigError, match="add 1e-05 to the variance"):

@@ -51,7 +51,7 @@ def test_two_writers_may_be_done_at_the_same_moment(tmp_path: Path, monkeypatch:
         (mine / "file").write_text("mine")
         target.mkdir()
         (target / "file").write_text("theirs")
-        monkeypatch.setattr(Path, "exists", lambda self: False)  # asked a moment before it was there
+        monkeypatch.setattr(Path, "exists", lambda self: False)  # checked a moment before it was there
     monkeypatch.undo()
     assert (target / "file").read_text() == "theirs"
     assert list(tmp_path.iterdir()) == [target]

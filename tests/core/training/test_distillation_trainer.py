@@ -1,4 +1,4 @@
-"""The trainer: the same gradient however a step is cut, terms told as they are, stops and bad losses."""
+"""The trainer: the same gradient however a step is cut, terms logged as they are, stops and bad losses."""
 
 from __future__ import annotations
 
@@ -40,9 +40,8 @@ def make_trainer(directory: Path, spec: TrainSpec, losses: LossSpec = EVERYTHING
                  blocks: Blocks | None = None, lora: dict[str, int] | None = None) -> DistillationTrainer:
     teacher = tiny_model("llama", layers=4)
     student = build_student(teacher, StudentSpec(layers=2, lora=lora), seed=1)
-    taught = losses.needs_teacher()
     arguments = training_arguments(spec, directory, torch.device("cpu"), eval_steps=1000)
-    lesson = DistillationSetup(losses, teacher if taught else None, student.layer_map)
+    lesson = DistillationSetup(losses, teacher if losses.needs_teacher() else None, student.layer_map)
     return DistillationTrainer(student.model, lesson, blocks or make_blocks(), arguments, variant=STUDENT,
                                recorder=recorder or ListRecorder(), dtype=torch.float32, evaluate=lambda step: {"eval/cross_entropy": 0.0})
 
@@ -100,7 +99,7 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
-def test_every_term_is_told_raw_and_weighted(tmp_path):
+def test_every_term_is_logged_raw_and_weighted(tmp_path):
     recorder = ListRecorder()
     make_trainer(tmp_path, spec(max_steps=2), recorder=recorder).train()
     value = {name: value for _, step, name, value in recorder.rows if step == 1}
@@ -114,7 +113,7 @@ def test_every_term_is_told_raw_and_weighted(tmp_path):
 
 @pytest.mark.parametrize("init", ["teacher", "random"])
 def test_training_and_evaluation_agree_about_a_padded_model(tmp_path, init):
-    """Rows beyond the tokenizer are no tokens: what the first step is told equals what evaluation finds on the same blocks."""
+    """Rows beyond the tokenizer are no tokens: the losses logged at the first step equal what evaluation finds on the same blocks."""
     tokenizer, recorder, blocks = chat_tokenizer(), ListRecorder(), make_blocks()
     blocks.weights[blocks.weights > 0] = 1.0  # evaluation counts positions, training weighs them
     teacher = chat_model(layers=4, width=len(tokenizer) + 20)

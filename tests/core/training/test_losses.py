@@ -131,7 +131,7 @@ def test_chunked_head_equals_autograd_on_the_definition(monkeypatch, chunk, w_kd
 
 
 def alike(weights: torch.Tensor, divisor: float) -> PositionWeights:
-    """Compared and asked at the same positions, as causal models are."""
+    """Return equal weights for distillation and labels, as causal models have."""
     return PositionWeights(weights, weights, divisor, divisor)
 
 
@@ -170,7 +170,7 @@ def test_padded_vocabularies_are_cut_to_the_common_width(mine, theirs):
 
 
 @pytest.mark.parametrize(("w_kd", "w_hard"), [(5.0, 2.0), (0.0, 2.0), (5.0, 0.0)])
-def test_masked_positions_are_asked_and_all_others_are_compared(w_kd, w_hard, monkeypatch):
+def test_labels_and_distillation_count_at_positions_of_their_own(w_kd, w_hard, monkeypatch):
     """Two sets of positions with divisors of their own, and heads with a bias, against plain autograd."""
     monkeypatch.setattr(losses, "CHUNK_ELEMENTS", 3 * V)
     student, head, teacher, teacher_head, targets, _ = head_case()
@@ -234,12 +234,12 @@ def test_the_loss_of_a_task_against_its_definition(kind):
     reference = z.detach().clone().requires_grad_()
     soft = hard = 0.0
     for row in range(4):
-        cut, taught = reference[row, :lengths[row]], v[row, :lengths[row]]
-        q, p = (torch.softmax(each / 1.7, -1) for each in (cut, taught))
+        student_logits, teacher_logits = reference[row, :lengths[row]], v[row, :lengths[row]]
+        q, p = (torch.softmax(each / 1.7, -1) for each in (student_logits, teacher_logits))
         m = 0.3 * p + 0.7 * q
         soft = soft + {"forward_kl": (p * (p / q).log()).sum(), "reverse_kl": (q * (q / p).log()).sum(),
                        "jsd": 0.3 * (p * (p / m).log()).sum() + 0.7 * (q * (q / m).log()).sum()}[kind]
-        hard = hard - torch.log_softmax(cut, -1)[targets[row]]
+        hard = hard - torch.log_softmax(student_logits, -1)[targets[row]]
     total = (0.6 * 1.7**2 * soft + 0.4 * hard) / 4
     total.backward()
     torch.testing.assert_close(loss, total)

@@ -50,17 +50,17 @@ def test_every_variant_is_trained_with_every_seed_and_a_stop_loses_none(config: 
     with pytest.raises(StopRequested):
         run_ablation(config, (1, 2), Impatient())
     known = result_of(folder_of(config))
-    assert known.seeds == (1,), "the seed that had ended in all variants is told already"
+    assert known.seeds == (1,), "the seed that had ended in all variants is reported already"
     begun, recorder = len(trained), ListRecorder()
     assert begun == 4
     found = run_ablation(config, (1, 2), recorder)
     assert found.seeds == (1, 2) and found.parts == ("minus_kd", "minus_hard") and result_of(folder_of(config)) == found
-    assert len(set(trained)) == 3 * 2 and len(trained) - begun == 3, "what had ended is found again, what was stopped goes on"
+    assert len(set(trained)) == 3 * 2 and len(trained) - begun == 3, "finished trainings are found again, the stopped one resumes"
     assert all(found.values[name]["cross_entropy"][0] == known.values[name]["cross_entropy"][0] for name in found.values)
     assert found.metrics == ("cross_entropy", "kl_to_teacher", "agreement")
     assert found.values["minus_kd"]["cross_entropy"] != found.values["full"]["cross_entropy"]
-    told = recorder.of(AblationPart)
-    assert told[0] == AblationPart("full", 1, 0, 6) and told[-1].done == 5
+    events = recorder.of(AblationPart)
+    assert events[0] == AblationPart("full", 1, 0, 6) and events[-1].done == 5
     assert not recorder.of(Card), "no variant measures a card"
 
 

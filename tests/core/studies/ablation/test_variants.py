@@ -37,7 +37,7 @@ def test_parts_that_a_recipe_does_not_use_have_no_variant(recipe, names):
 @pytest.mark.parametrize("recipe", [
     {"losses": {"w_hard": 0}, "student": {"init": "random"}},
     {"teacher": None, "student": {"from_scratch": {}}, "losses": {"w_kd": 0, "w_hard": 1}}])
-def test_nothing_to_leave_out_is_told(recipe):
+def test_nothing_to_leave_out_is_reported(recipe):
     with pytest.raises(ConfigError):
         variants(parse_recipe(recipe))
 
@@ -77,7 +77,7 @@ def test_another_process_that_trains_it_is_waited_for(tmp_path, monkeypatch):
 
 
 class _Stops(ListRecorder):
-    """Asks to stop as soon as it is asked."""
+    """Requests a stop at the first check."""
 
     def should_stop(self) -> bool:
         return True

@@ -48,7 +48,7 @@ def test_claims_share_their_students(setting, monkeypatch):
     distilbert.copied_blocks(7, setting, ListRecorder())
 
 
-def test_a_stop_is_told(setting):
+def test_a_stop_is_raised(setting):
     with pytest.raises(StopRequested):
         distilbert.copied_blocks(8, setting, ListRecorder(stop_after=0))
 

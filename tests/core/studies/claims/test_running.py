@@ -107,14 +107,14 @@ def test_a_stop_keeps_what_ended() -> None:
     assert seeds_walked(recorder) == [43, 44, 45, 46]
 
 
-def test_a_finished_check_is_measured_anew() -> None:
+def test_a_finished_check_is_measured_again() -> None:
     run_claim("X1")
     recorder = ListRecorder()
     run_claim("X1", recorder=recorder)
     assert seeds_walked(recorder) == [42, 43, 44, 45, 46]
 
 
-def test_another_scale_is_told_and_not_kept() -> None:
+def test_another_scale_is_reported_and_not_kept() -> None:
     outcome = run_claim("X1", setting=Scale(steps=2))
     assert outcome.numbers["steps"].mean == 2
     assert outcomes.latest(registry.find("X1")) is None
