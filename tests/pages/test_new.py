@@ -195,7 +195,7 @@ def test_own_data_asks_for_a_file_first(form: AppTest):
     page = fault_free(form.button_group(key="corpus kind").set_value("other").run())
     assert not page.error
     assert "Upload a file, or name one" in texts(page)
-    assert "Start waits for: Corpus" in texts(page)
+    assert "Fix before starting: Corpus" in texts(page)
     assert button(page, "Start").disabled
 
 

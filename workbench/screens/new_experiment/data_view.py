@@ -78,7 +78,7 @@ def columns(source: str) -> tuple[str, ...]:
     return _columns(source, stamp) if stamp and Path(source).suffix.lower() != ".txt" else ()
 
 
-def column_is_asked(source: str) -> bool:
+def column_is_ambiguous(source: str) -> bool:
     """Whether nothing but a choice tells which column of a file holds the text."""
     found = columns(source)
     return bool(found) and known_columns(found) is None
