@@ -19,7 +19,7 @@ class Process:
 
     Attributes:
         pid: process id.
-        started: when it started, in a unit of the operating system that only equality is asked of.
+        started: when it started, in a unit of the operating system; only compared for equality.
         boot_id: the boot of the machine (and the pid namespace) in which the pid means something.
     """
 

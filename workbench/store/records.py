@@ -19,7 +19,7 @@ from workbench.processes import Process
 #   queued -> starting -> running -> finished | failed
 #                  └────> stopping -> stopped             lost: its process is gone without a word
 Status = Literal["queued", "starting", "running", "stopping", "stopped", "finished", "failed", "lost"]
-MetricRow = tuple[str, int, str, float]  # arm, step, name, value
+MetricRow = tuple[str, int, str, float]  # variant, step, name, value
 EventRow = tuple[str, Mapping[str, Any], float]  # kind, payload, time
 
 ACTIVE: tuple[Status, ...] = ("starting", "running", "stopping")
@@ -32,13 +32,13 @@ class Progress:
 
     Attributes:
         phase: what it does now, in the engine's words; None before it began.
-        arm: ``student`` or ``control``; None outside training.
-        step: optimiser steps done of this arm.
-        total: optimiser steps to do of this arm; None while unknown.
+        variant: ``student`` or ``control``; None outside training.
+        step: optimiser steps done of this variant.
+        total: optimiser steps to do of this variant; None while unknown.
     """
 
     phase: str | None
-    arm: str | None
+    variant: str | None
     step: int
     total: int | None
 

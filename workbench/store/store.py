@@ -172,7 +172,7 @@ class Store(RunLog):
             owned = connection.execute(
                 "UPDATE runs SET heartbeat = ?, phase = ?, arm = ?, step = ?, total_steps = ?"
                 f" WHERE id = ? AND pid = ? AND {IS_ACTIVE} RETURNING stop_requested",
-                (time.time(), progress.phase, progress.arm, progress.step, progress.total, run_id, process.pid)).fetchone()
+                (time.time(), progress.phase, progress.variant, progress.step, progress.total, run_id, process.pid)).fetchone()
         return owned is None or owned["stop_requested"] is not None
 
     def finish(self, run_id: str, status: Status, message: str = "", hint: str = "", *, attempt: float | None = None,
