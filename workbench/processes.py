@@ -15,7 +15,7 @@ import psutil
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One process for good: a pid alone is given to another process sooner or later.
+    """One process, identified uniquely: a pid alone is reused sooner or later.
 
     Attributes:
         pid: process id.

@@ -1,4 +1,4 @@
-"""Ask models from the web process: a client of the one process per application in which models answer.
+"""Query models from the web process: a client of the one process per application in which models answer.
 
 The web process never imports torch. The first question starts `workbench.inference.server`; when that process dies, from
 lack of memory for instance, whoever waits for it gets a readable error and the next question starts a new one. Both sides
@@ -127,7 +127,7 @@ class Engine:
         return self._call("export", model=self._resolve(model), form=form, folder=str(folder), name=model)
 
     def release(self) -> None:
-        """Let go of the models that nobody asks at the moment: somebody else needs the memory. Does not wait, starts nothing."""
+        """Unload the models without a request in progress, to free memory. Does not wait, starts nothing."""
         with self._lock:
             process = self._process
         if process is not None and process.alive:

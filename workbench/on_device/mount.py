@@ -48,7 +48,7 @@ class Files(StaticFiles):
         self._suffixes, self._caching = suffixes, caching
 
     def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
-        """The file behind an address, as Starlette asks for it; other files are not there."""
+        """Return the path and status of a file, as in Starlette; files with other suffixes are not found."""
         full_path, found = super().lookup_path(path)
         return (full_path, found) if Path(path).suffix in self._suffixes else ("", None)
 

@@ -31,7 +31,7 @@ class Progress:
     """How far a run has come.
 
     Attributes:
-        phase: what it does now, in the engine's words; None before it began.
+        phase: name of the current phase (`core.events.Phase`); None before the start.
         variant: ``student`` or ``control``; None outside training.
         step: optimiser steps done of this variant.
         total: optimiser steps to do of this variant; None while unknown.
@@ -109,7 +109,7 @@ class Run:
 
     @property
     def requested_device(self) -> str:
-        """The device that the configuration asks for; readable even when `config` is not."""
+        """Return the device requested by the configuration; readable even when `config` is not."""
         return json.loads(self.config_json)["train"]["device"]
 
     @property
@@ -119,7 +119,7 @@ class Run:
 
     @property
     def crosses_bridge(self) -> bool:
-        """Whether a teacher of any vocabulary writes what it learns from; readable even when `config` is not."""
+        """Return whether the run is sequence-level distillation on generated texts; readable even when `config` is not."""
         return json.loads(self.config_json).get("bridge") is not None
 
     @property

@@ -49,7 +49,7 @@ def plain(value: Any) -> Any:
 
 
 def run_document(run: Run) -> dict[str, Any]:
-    """What is known of a run, its numbers and its configuration apart."""
+    """Return the record of a run, without its metrics and configuration."""
     same = ("name", "status", "message", "created", "started", "finished", "deleted", "device", "seed", "config_hash", "command",
             "parents", "versions", "git_commit", "directory", "output_dir")
     return {"run_id": run.id, **{key: getattr(run, key) for key in same}, "hint": hint(run), "progress": _progress_record(run.progress),
@@ -134,7 +134,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
 
 
 def plan_text(plan: Plan) -> str:
-    """A plan for people: its checks with what to change, then its numbers; what is not known is left out."""
+    """Return a plan as text: its checks with their fixes, then its numbers; unknown numbers are left out."""
     lines = []
     for check in plan.checks:
         sign = "!" if check.caution else "ok" if check.ok else "NO"
@@ -151,7 +151,7 @@ def plan_text(plan: Plan) -> str:
 
 
 def export_document(made: Exported, out: Path) -> dict[str, Any]:
-    """An export: what it is, where it lies, and how near each form comes to the model."""
+    """Return an export as text: its format, its folder, and the agreement of each form with the model."""
     return {**as_record(made), "output_dir": str(out)}
 
 

@@ -134,7 +134,7 @@ def bound(key: str, value: Any, on_change: Callable[..., None], *args: Any) -> d
 
 
 def section_errors(errors: dict[str, str], *paths: str) -> None:
-    """Show the messages that belong to these paths; what is only missing yet is no error."""
+    """Show the messages that belong to these paths; a value that is only missing so far is no error."""
     for path in paths:
         if path in errors:
             st.session_state.setdefault(SHOWN_ERRORS, set()).add(path)

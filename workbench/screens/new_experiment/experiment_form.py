@@ -121,10 +121,10 @@ def _choose_recipe(name: str) -> None:
 
 
 def kind() -> Objective:
-    """What the models of the form predict: as the teacher, or what is trained on, tells; else as the settings do."""
+    """Return the task of the form's models: that of the teacher or of the initial model, else the one of the settings."""
     reference = draft()["teacher.model"] if draft()["teacher"] else draft()["student.model"]
     if reference:
-        with suppress(StillhouseError):  # the plan says what is wrong with it
+        with suppress(StillhouseError):  # the plan reports the error
             return kinds.of_model(state.describe(reference)) or kinds.of_settings(draft())
     return kinds.of_settings(draft())
 
@@ -181,7 +181,7 @@ def _begins_as() -> None:
 
 
 def teacher(errors: Errors, *, keys: bool = False) -> ModelEntry | None:
-    """The teacher's picker; returns what is known of it, or None after saying why it cannot be used."""
+    """Show the teacher's picker; return its description, or None after showing why it cannot be used."""
     chosen = draft()["teacher.model"]
     known = {entry.name: entry for entry in state.models() if kinds.of_model(entry)}
     options = list(known) if chosen in known else [chosen, *known]
@@ -326,7 +326,7 @@ def _set_corpus_kind(kind: str) -> None:
 
 
 def _column(source: str) -> None:
-    """Which column of a table holds the text, where its name does not tell."""
+    """Select the text column of a table whose column names are ambiguous."""
     chosen, found = draft()["data.column"], data_view.columns(source)
     st.selectbox(CONTROLS["data.column"].label, found if chosen is None or chosen in found else [chosen, *found], index=None,
                  placeholder="Choose the column with the text", help=helped("data.column", keys=False),
