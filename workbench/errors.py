@@ -3,7 +3,7 @@
     StillhouseError (core.errors)
     ├── StudyError                a check of a claim, or an ablation, cannot be started
     ├── DesktopError              the file manager cannot show a folder
-    ├── ServeError                the app cannot answer at the address that was asked for
+    ├── ServeError                the app cannot answer at the requested address
     └── StoreError                anything the run store refuses
         ├── StoreUnavailableError      the store cannot be read or written: read-only, full, locked, broken, too new
         ├── RunNotFoundError           no run of that id or name
@@ -25,7 +25,7 @@ class DesktopError(StillhouseError):
 
 
 class ServeError(StillhouseError):
-    """The app cannot answer at the address that was asked for."""
+    """The app cannot answer at the requested address."""
 
 
 class StoreError(StillhouseError):

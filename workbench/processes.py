@@ -15,11 +15,11 @@ import psutil
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One process for good: a pid alone is given to another process sooner or later.
+    """One process, identified uniquely: a pid alone is reused sooner or later.
 
     Attributes:
         pid: process id.
-        started: when it started, in a unit of the operating system that only equality is asked of.
+        started: when it started, in a unit of the operating system; only compared for equality.
         boot_id: the boot of the machine (and the pid namespace) in which the pid means something.
     """
 

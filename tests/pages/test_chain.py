@@ -164,7 +164,7 @@ def test_recovery_opens_a_form_that_can_be_started(open_page: Open, house: str, 
     changes = [*recovery_view.link(place, model, target.bracket), "data.block_length=64"]
     page = open_page("new", recipe="quickstart", set=changes)
     assert not page.error, [error.value for error in page.error]
-    assert "The student begins as **pocket**" in texts(page)
+    assert "Initialised from **pocket**" in texts(page)
     assert not page.button(key="start").disabled
     fault_free(page.button(key="start").click().run())
     run, = store.runs()

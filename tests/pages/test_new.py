@@ -195,7 +195,7 @@ def test_own_data_asks_for_a_file_first(form: AppTest):
     page = fault_free(form.button_group(key="corpus kind").set_value("other").run())
     assert not page.error
     assert "Upload a file, or name one" in texts(page)
-    assert "Start waits for: Corpus" in texts(page)
+    assert "Fix before starting: Corpus" in texts(page)
     assert button(page, "Start").disabled
 
 
@@ -205,7 +205,7 @@ def test_one_wrong_field_leaves_the_pictures_and_the_plan(form: AppTest):
     assert "teacher block 3 becomes student block 2" in texts(page)
     assert {"Student's parameters", "Steps"} <= {each.label for each in page.metric}
     assert page.latex
-    assert "the last value that was valid" in texts(page)
+    assert "show their last valid values" in texts(page)
     assert button(page, "Start").disabled
 
 
@@ -217,7 +217,7 @@ def test_an_explicit_list_begins_with_the_map_and_follows_the_depth(form: AppTes
     assert page.text_input(key="field.student.layer_map.list").value == ", ".join(map(str, chosen))
     page = fault_free(form.number_input(key="field.student.layers").set_value(2).run())
     assert written(page)["student"]["layer_map"] == [0, 3]
-    assert "followed the depth" in texts(page)
+    assert "Layer map updated to the new depth: 2 of 4 blocks" in texts(page)
     page = fault_free(form.text_input(key="field.student.layer_map.list").set_value("0, 1, 3").run())
     assert written(page)["student"] | {"layers": 3, "layer_map": [0, 1, 3]} == written(page)["student"]
     page = fault_free(form.text_input(key="field.student.layer_map.list").set_value("0, b").run())

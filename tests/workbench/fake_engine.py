@@ -81,7 +81,7 @@ def engine(config: ExperimentConfig, recorder: Recorder, directory: Path, **_opt
 
 
 def let_go(directory: Path) -> None:
-    """Let the run of this folder go on from `wait_at`."""
+    """Let the run of this folder continue past `wait_at`."""
     _go(directory).touch()
 
 

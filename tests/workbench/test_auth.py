@@ -98,9 +98,9 @@ def test_another_address_of_this_machine_is_refused(home: Path) -> None:
 @pytest.mark.parametrize("path", PROTECTED)
 def test_without_the_cookie_nothing_is_shown(home: Path, path: str) -> None:
     visitor = client(application(home))
-    asked = visitor.get(path)
-    assert asked.status_code == 303
-    assert asked.headers["location"].startswith("/login?next=")
+    response = visitor.get(path)
+    assert response.status_code == 303
+    assert response.headers["location"].startswith("/login?next=")
     assert visitor.get(path, headers={"accept": "application/json"}).status_code == 401
     assert visitor.post(path, headers={"accept": "*/*"}).status_code == 401
 
@@ -130,7 +130,7 @@ def test_the_password_opens_everything(home: Path) -> None:
 
 
 @pytest.mark.usefixtures("with_password")
-def test_the_asked_page_is_kept_through_the_login(home: Path) -> None:
+def test_the_requested_page_is_kept_through_the_login(home: Path) -> None:
     visitor = client(application(home))
     login = visitor.get("/run?run=a&x=1").headers["location"]
     assert visitor.get(login).status_code == 200

@@ -76,7 +76,7 @@ def app(home: Path, tmp_path: Path) -> Iterator[AppProcess]:
 
 @posix
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
-def test_it_says_where_it_is_and_ends_when_told(app: AppProcess, number: signal.Signals) -> None:
+def test_it_prints_its_address_and_ends_on_a_signal(app: AppProcess, number: signal.Signals) -> None:
     with urllib.request.urlopen(f"{app.url}/_stcore/health", timeout=PATIENCE) as answer:
         assert answer.read() == b"ok"
     # A tab that stays open must not hold the server back.

@@ -1,4 +1,4 @@
-"""Ask models from the web process: a client of the one process per application in which models answer.
+"""Query models from the web process: a client of the one process per application in which models answer.
 
 The web process never imports torch. The first question starts `workbench.inference.server`; when that process dies, from
 lack of memory for instance, whoever waits for it gets a readable error and the next question starts a new one. Both sides
@@ -116,18 +116,18 @@ class Engine:
     def make_size(self, chain: Chain, target: Target, folder: Path, *, method: Method | None = None,
                   alpha: float | None = None) -> dict[str, Any]:
         """`core.chains.on_demand.make` without its measurements, as plain data; `folder` then holds the model."""
-        return self._call("make_size", chain=_told(chain), target=as_record(target), folder=str(folder), method=method, alpha=alpha)
+        return self._call("make_size", chain=_chain_record(chain), target=as_record(target), folder=str(folder), method=method, alpha=alpha)
 
     def measure_size(self, chain: Chain, target: Target, folder: Path) -> dict[str, float]:
-        """The validation losses of a made model (``this``) and of all that `core.chains.on_demand.compare` holds it against."""
-        return self._call("measure_size", chain=_told(chain), target=as_record(target), folder=str(folder))
+        """The validation losses of a made model (``this``) and of all that `core.chains.on_demand.compare` compares it with."""
+        return self._call("measure_size", chain=_chain_record(chain), target=as_record(target), folder=str(folder))
 
     def export(self, model: str, form: str, folder: Path) -> dict[str, Any]:
         """`core.export.exporting.export` as plain data; `folder` then holds the export."""
         return self._call("export", model=self._resolve(model), form=form, folder=str(folder), name=model)
 
     def release(self) -> None:
-        """Let go of the models that nobody asks at the moment: somebody else needs the memory. Does not wait, starts nothing."""
+        """Unload the models without a request in progress, to free memory. Does not wait, starts nothing."""
         with self._lock:
             process = self._process
         if process is not None and process.alive:
@@ -305,7 +305,7 @@ class _Process:
             self._requests.close()
 
 
-def _told(chain: Chain) -> dict[str, str]:
+def _chain_record(chain: Chain) -> dict[str, str]:
     return {"path": str(chain.path), "name": chain.reference}
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ROOM = 1.5  # times the weights: reading them and answering takes memory beside them
 RESERVE_GIB = 0.5  # never taken, for the rest of the machine
-IDLE_SECONDS = 600.0  # a model that nobody asks for this long gives its memory back, to a training for instance
+IDLE_SECONDS = 600.0  # a model without requests for this long is unloaded, to free memory for training
 
 
 @dataclass(eq=False)

@@ -42,7 +42,7 @@ class ModelCard:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The model is in memory; what it is."""
+    """Announce that the model is in memory, with its card."""
 
     card: ModelCard
 

@@ -30,7 +30,7 @@ TYPES = {".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8",
 # An export holds files of strangers beside its own, as a licence: none of them may become a page or a program of this origin.
 PANE, RUNTIME, EXPORTS = frozenset({".html", ".css", ".js"}), frozenset({".mjs", ".wasm"}), frozenset({".json", ".onnx"})
 FOR_GOOD = "private, max-age=31536000, immutable"  # behind an address that names a release
-ASK_AGAIN = "private, no-cache"  # kept as well, and asked for by its tag
+REVALIDATE = "private, no-cache"  # cached as well, and revalidated by its ETag
 
 
 class Files(StaticFiles):
@@ -48,7 +48,7 @@ class Files(StaticFiles):
         self._suffixes, self._caching = suffixes, caching
 
     def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
-        """The file behind an address, as Starlette asks for it; other files are not there."""
+        """Return the path and status of a file, as in Starlette; files with other suffixes are not found."""
         full_path, found = super().lookup_path(path)
         return (full_path, found) if Path(path).suffix in self._suffixes else ("", None)
 
@@ -66,11 +66,11 @@ class Files(StaticFiles):
 def pane() -> Starlette:
     """The application to mount at `workbench.mounts.on_device_path`."""
     return Starlette(routes=[Route("/runtime.json", _libraries), Mount("/runtime", Files(runtime_dir(), RUNTIME, FOR_GOOD)),
-                             Mount("/exports", Files(paths.exports_dir(), EXPORTS, ASK_AGAIN)),
-                             Mount("/", Files(Path(__file__).parent, PANE, ASK_AGAIN))])
+                             Mount("/exports", Files(paths.exports_dir(), EXPORTS, REVALIDATE)),
+                             Mount("/", Files(Path(__file__).parent, PANE, REVALIDATE))])
 
 
 async def _libraries(_request: Request) -> JSONResponse:
     """Addresses of the two libraries, relative to the pane."""
     return JSONResponse({"onnxruntime": f"runtime/{ONNX_RUNTIME.folder.name}/ort.mjs",
-                         "tokenizers": f"runtime/{TOKENIZERS.folder.name}/tokenizers.mjs"}, headers={"cache-control": ASK_AGAIN})
+                         "tokenizers": f"runtime/{TOKENIZERS.folder.name}/tokenizers.mjs"}, headers={"cache-control": REVALIDATE})

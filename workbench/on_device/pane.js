@@ -20,7 +20,7 @@ worker.onmessage = ({data}) => {
     fillOnceLoaded();
     return;
   }
-  if (data.number === undefined) {  // it could not be loaded: the others go on without it
+  if (data.number === undefined) {  // it could not be loaded: the others continue without it
     card.append(make("h2", data.model), make("p", data.text, "wrong"));
     cards.delete(data.model);
     names = names.filter((name) => name !== data.model);

@@ -2,7 +2,7 @@
 
 The store is written once a second; a process killed in between would take up to a second of numbers with it. Each line
 is handed to the operating system at once, and outlives the process. Reading the same line twice does no harm: in the
-store a number replaces the one of the same arm, step and name, and an event itself (`workbench.store.run_log.insert`).
+store a number replaces the one of the same variant, step and name, and an event itself (`workbench.store.run_log.insert`).
 """
 
 from __future__ import annotations

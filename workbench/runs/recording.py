@@ -63,7 +63,7 @@ class StoreRecorder:
             self._journal.metrics(rows)
             self._metrics += rows
             if step > 0:
-                self._progress = replace(self._progress, arm=variant, step=step)
+                self._progress = replace(self._progress, variant=variant, step=step)
         for watcher in self._watchers:
             watcher.log(variant, step, metrics)
 
@@ -111,5 +111,5 @@ def recover(store: Store, run: Run) -> None:
 
 
 def _entered(progress: Progress, phase: Phase) -> Progress:
-    variant = phase.variant or progress.arm
-    return Progress(phase.name, variant, progress.step if variant == progress.arm else 0, phase.total_steps or progress.total)
+    variant = phase.variant or progress.variant
+    return Progress(phase.name, variant, progress.step if variant == progress.variant else 0, phase.total_steps or progress.total)

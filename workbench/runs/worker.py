@@ -52,7 +52,7 @@ class Outcome:
 def run_worker(run_id: str, store: Store, engine: Engine | None = None, *, watchers: tuple[Recorder, ...] = ()) -> Outcome:
     """Carry out a claimed run in this process, and set its final status.
 
-    SIGTERM, and Ctrl-C once, ask it to stop with a checkpoint; Ctrl-C again ends it at the last checkpoint.
+    SIGTERM, and Ctrl-C once, request a stop with a checkpoint; Ctrl-C again ends it at the last checkpoint.
 
     Args:
         engine: what trains (default: what `core.methods` has for the run's configuration).

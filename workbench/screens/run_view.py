@@ -1,4 +1,4 @@
-"""The page of one run: what it does now, its curves, results, samples, log and recipe, and what can be done with it."""
+"""The page of one run: its state, curves, results, samples, log and recipe, and its actions."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ def outdated(model: MadeModel, place: ChainPlace) -> bool:
 
 
 def read_made(folder: Path) -> MadeModel | None:
-    """What is known of a made model; None for a folder that is not one."""
+    """Return the record of a generated model; None for a folder that is not one."""
     try:
         plain: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))["made_from"]
         target = Target(**{**plain["target"], "dimensions": Dimensions.from_dict(plain["target"]["dimensions"])})
@@ -192,7 +192,7 @@ def bin_made(model: MadeModel) -> BinnedModel:
 
 
 def binned_made(place: ChainPlace) -> list[BinnedModel]:
-    """What is in a chain's bin, the latest first."""
+    """Return the generated models in a chain's bin, the latest first."""
     stamps = sorted((each for each in _subfolders(place.generated_dir / BIN) if each.name.isdecimal()), key=lambda each: -int(each.name))
     return [BinnedModel(model, int(stamp.name) / 1e9) for stamp in stamps for folder in _folders(stamp) if (model := read_made(folder))]
 
@@ -216,7 +216,7 @@ def restore_made(binned: BinnedModel) -> None:
 
 
 def remove_made(binned: BinnedModel) -> None:
-    """Remove a made model of the bin for good. Raises StoreError."""
+    """Delete a generated model of the bin permanently. Raises StoreError."""
     with _removing(binned.model):
         shutil.rmtree(binned.model.folder.parent)
 

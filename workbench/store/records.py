@@ -19,7 +19,7 @@ from workbench.processes import Process
 #   queued -> starting -> running -> finished | failed
 #                  └────> stopping -> stopped             lost: its process is gone without a word
 Status = Literal["queued", "starting", "running", "stopping", "stopped", "finished", "failed", "lost"]
-MetricRow = tuple[str, int, str, float]  # arm, step, name, value
+MetricRow = tuple[str, int, str, float]  # variant, step, name, value
 EventRow = tuple[str, Mapping[str, Any], float]  # kind, payload, time
 
 ACTIVE: tuple[Status, ...] = ("starting", "running", "stopping")
@@ -31,14 +31,14 @@ class Progress:
     """How far a run has come.
 
     Attributes:
-        phase: what it does now, in the engine's words; None before it began.
-        arm: ``student`` or ``control``; None outside training.
-        step: optimiser steps done of this arm.
-        total: optimiser steps to do of this arm; None while unknown.
+        phase: name of the current phase (`core.events.Phase`); None before the start.
+        variant: ``student`` or ``control``; None outside training.
+        step: optimiser steps done of this variant.
+        total: optimiser steps to do of this variant; None while unknown.
     """
 
     phase: str | None
-    arm: str | None
+    variant: str | None
     step: int
     total: int | None
 
@@ -109,7 +109,7 @@ class Run:
 
     @property
     def requested_device(self) -> str:
-        """The device that the configuration asks for; readable even when `config` is not."""
+        """Return the device requested by the configuration; readable even when `config` is not."""
         return json.loads(self.config_json)["train"]["device"]
 
     @property
@@ -119,7 +119,7 @@ class Run:
 
     @property
     def crosses_bridge(self) -> bool:
-        """Whether a teacher of any vocabulary writes what it learns from; readable even when `config` is not."""
+        """Return whether the run is sequence-level distillation on generated texts; readable even when `config` is not."""
         return json.loads(self.config_json).get("bridge") is not None
 
     @property

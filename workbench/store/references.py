@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 BEFORE = "before"  # the untrained student, kept by the engine beside the trained ones
 TRAINED = (STUDENT, CONTROL)
-PARTS = {STUDENT: "student model", CONTROL: "control model", BEFORE: "student from before training"}  # folder -> what it holds
+PARTS = {STUDENT: "student model", CONTROL: "control model", BEFORE: "student from before training"}  # folder -> its model
 ROLES = {CONTROL: "Control", BEFORE: "Untrained student"}  # of a run's models that are compared
 
 
@@ -58,7 +58,7 @@ def resolve(reference: str, store: Store) -> str:
 
 
 def describe(reference: str, store: Store) -> ModelEntry:
-    """What is known of any reference without loading it; a run's model carries the run's name."""
+    """Describe a reference without loading its weights; a run's model carries the run's name."""
     found = _run_of(reference, store)
     if found is not None:
         return _entry(*found)
@@ -135,7 +135,7 @@ def _current_name(reference: str, parent: str, store: Store) -> str:
     run_id, _, part = parent.partition(":")
     try:
         name = store.run(run_id).name
-    except RunNotFoundError:  # removed for good: its id names nothing else, while its name may
+    except RunNotFoundError:  # permanently deleted: its id names nothing else, while its name may
         return parent
     return reference if reference in (name, f"{name}:{part}", parent) else f"{name}:{part}"
 

@@ -25,7 +25,7 @@ class RunLog:
         self._database = database
 
     def log_metrics(self, run_id: str, rows: Iterable[MetricRow]) -> None:
-        """Write (arm, step, name, value) rows; a value logged again replaces the earlier one. NaN is kept as NaN."""
+        """Write (variant, step, name, value) rows; a value logged again replaces the earlier one. NaN is kept as NaN."""
         with self._database.write() as connection:
             insert(connection, run_id, rows, ())
 
@@ -34,9 +34,9 @@ class RunLog:
         with self._database.write() as connection:
             insert(connection, run_id, (), rows)
 
-    def metrics(self, run_id: str, arm: str | None = None, names: Sequence[str] | None = None, *, after_step: int | None = None,
+    def metrics(self, run_id: str, variant: str | None = None, names: Sequence[str] | None = None, *, after_step: int | None = None,
                 after_rowid: int = 0) -> pandas.DataFrame:
-        """Logged numbers as columns ``rowid, arm, step, name, value``, in the order of writing.
+        """Logged numbers as columns ``rowid``, "arm" (the variant), ``step``, ``name``, ``value``, in the order of writing.
 
         Pass the largest ``rowid`` seen so far to read only what came since. A replaced value comes again under a new rowid:
         append, then ``drop_duplicates(["arm", "name", "step"], keep="last")``.
@@ -45,9 +45,9 @@ class RunLog:
 
         # The unary plus keeps an incremental read on the rowid; the index on run_id would walk through the whole run.
         conditions, values = [f"{'+' if after_rowid else ''}run_id = ?", "id > ?"], [run_id, after_rowid]
-        if arm is not None:
+        if variant is not None:
             conditions.append("arm = ?")
-            values.append(arm)
+            values.append(variant)
         if names is not None:
             conditions.append(f"name IN ({', '.join('?' * len(names))})")
             values += names
@@ -60,27 +60,27 @@ class RunLog:
         frame = pandas.DataFrame(rows, columns=["rowid", "arm", "step", "name", "value"])
         return frame.astype({"rowid": "int64", "step": "int64", "value": "float64"})
 
-    def metric_series_tail(self, run_id: str, name: str, *, arm: str = "student", limit: int = 100) -> list[tuple[int, float]]:
+    def metric_series_tail(self, run_id: str, name: str, *, variant: str = "student", limit: int = 100) -> list[tuple[int, float]]:
         """The last points of one curve as (step, value), oldest first."""
         query = "SELECT step, value FROM metrics WHERE run_id = ? AND arm = ? AND name = ? ORDER BY step DESC LIMIT ?"
         with self._database.read() as connection:
-            rows = connection.execute(query, (run_id, arm, name, limit)).fetchall()
+            rows = connection.execute(query, (run_id, variant, name, limit)).fetchall()
         return [(row["step"], _number(row)) for row in reversed(rows)]
 
     def latest_metrics(self, run_id: str) -> dict[str, dict[str, float]]:
-        """Arm -> name -> the value at its last step."""
+        """Variant -> name -> the value at its last step."""
         latest: dict[str, dict[str, float]] = {}
         with self._database.read() as connection:
             for row in connection.execute("SELECT arm, name, value FROM latest WHERE run_id = ?", (run_id,)):
                 latest.setdefault(row["arm"], {})[row["name"]] = _number(row)
         return latest
 
-    def latest_of_all(self, names: Sequence[str], *, arm: str = "student") -> dict[str, dict[str, float]]:
+    def latest_of_all(self, names: Sequence[str], *, variant: str = "student") -> dict[str, dict[str, float]]:
         """Run id -> name -> the value at its last step, of every run at once."""
         query = f"SELECT run_id, name, value FROM latest WHERE arm = ? AND name IN ({', '.join('?' * len(names))})"
         latest: dict[str, dict[str, float]] = {}
         with self._database.read() as connection:
-            for row in connection.execute(query, (arm, *names)):
+            for row in connection.execute(query, (variant, *names)):
                 latest.setdefault(row["run_id"], {})[row["name"]] = _number(row)
         return latest
 
@@ -98,8 +98,8 @@ class RunLog:
 
 
 def insert(connection: sqlite3.Connection, run_id: str, metrics: Iterable[MetricRow], events: Iterable[EventRow]) -> None:
-    """Write rows inside a transaction. What a resumed run logs again replaces the earlier: a number of the same arm, step and
-    name; an event of the same kind whose payload names the same step (and arm, subject, prompt); the same event at the same time
+    """Write rows inside a transaction. What a resumed run logs again replaces the earlier: a number of the same variant, step
+    and name; an event of the same kind whose payload names the same step (and variant, subject, prompt); the same event at the same time
     where a payload names no step. Two that fall into one tick of the clock stay two."""
     number = "INSERT INTO metrics (run_id, arm, step, name, value) VALUES (?, ?, ?, ?, ?)"
     last = ("INSERT INTO latest (run_id, arm, step, name, value) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"

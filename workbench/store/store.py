@@ -172,7 +172,7 @@ class Store(RunLog):
             owned = connection.execute(
                 "UPDATE runs SET heartbeat = ?, phase = ?, arm = ?, step = ?, total_steps = ?"
                 f" WHERE id = ? AND pid = ? AND {IS_ACTIVE} RETURNING stop_requested",
-                (time.time(), progress.phase, progress.arm, progress.step, progress.total, run_id, process.pid)).fetchone()
+                (time.time(), progress.phase, progress.variant, progress.step, progress.total, run_id, process.pid)).fetchone()
         return owned is None or owned["stop_requested"] is not None
 
     def finish(self, run_id: str, status: Status, message: str = "", hint: str = "", *, attempt: float | None = None,
@@ -188,7 +188,7 @@ class Store(RunLog):
                             pid_started=None, boot_id=None, error=json.dumps(error.to_dict()) if error else None)
 
     def request_stop(self, reference: str) -> Run:
-        """Ask a run to stop: a queued one is cancelled, a running one saves a checkpoint first. Raises WrongStatusError if it has ended."""
+        """Stop a run: a queued one is cancelled, a running one saves a checkpoint first. Raises WrongStatusError if it has ended."""
         run = self.run(reference)
         now = time.time()
         if self._update(run.id, "status = 'queued'", status="stopped", message="Cancelled before it started.", hint="", finished=now):
@@ -215,7 +215,7 @@ class Store(RunLog):
     def rename(self, reference: str, name: str) -> Run:
         """Give a run another name. Raises ConfigError for an impossible name, RunNameTakenError."""
         run = self.run(reference)
-        parse_recipe({"name": name})  # says what is wrong with it
+        parse_recipe({"name": name})  # raises ConfigError for an invalid name
         config = json.loads(run.config_json) | {"name": name}
         with self._database.write() as connection:
             if _taken(connection, name, except_id=run.id):
@@ -246,7 +246,7 @@ class Store(RunLog):
         self.purge(self.delete(reference).id)
 
     def purge(self, reference: str) -> None:
-        """Remove a run of the bin for good, with its folder. Raises WrongStatusError if it is not in the bin."""
+        """Delete a run of the bin permanently, with its folder. Raises WrongStatusError if it is not in the bin."""
         run = self.run(reference)
         if run.deleted is None:
             raise WrongStatusError(f"The run '{run.name}' is not in the bin.", "Only a deleted run can be purged.",

@@ -1,7 +1,7 @@
 """The command line: the same experiments, runs and models as in the app, through the same functions.
 
 With ``--json`` standard output is exactly one JSON document. Exit codes: 0 done; 1 a run failed; 2 a mistake that the
-user can put right; 130 stopped by Ctrl-C.
+user can fix; 130 stopped by Ctrl-C.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from core.studies.ablation.results import Ablation
 from core.studies.claims.rules import VERDICT_NAMES
 from core.system import units
 from workbench.store import Store
-from workbench.store.records import Run
+from workbench.store.records import Progress, Run
 from workbench.terminal.advice import fix_text
 
 if TYPE_CHECKING:
@@ -49,11 +49,16 @@ def plain(value: Any) -> Any:
 
 
 def run_document(run: Run) -> dict[str, Any]:
-    """What is known of a run, its numbers and its configuration apart."""
+    """Return the record of a run, without its metrics and configuration."""
     same = ("name", "status", "message", "created", "started", "finished", "deleted", "device", "seed", "config_hash", "command",
             "parents", "versions", "git_commit", "directory", "output_dir")
-    return {"run_id": run.id, **{key: getattr(run, key) for key in same}, "hint": hint(run), "progress": asdict(run.progress),
+    return {"run_id": run.id, **{key: getattr(run, key) for key in same}, "hint": hint(run), "progress": _progress_record(run.progress),
             "pid": run.process.pid if run.process else None}
+
+
+def _progress_record(progress: Progress) -> dict[str, Any]:
+    """Return the progress under its stored names."""
+    return {"phase": progress.phase, "arm": progress.variant, "step": progress.step, "total": progress.total}
 
 
 def hint(run: Run) -> str | None:
@@ -84,8 +89,8 @@ def run_text(run: Run, store: Store) -> str:
              ("finished", run.finished and _clock(run.finished)), ("message", run.message), ("to do", hint(run)),
              ("folder", run.directory), ("log", run.log_path), ("command", run.command)]
     lines = [f"{label:<10}{value}" for label, value in facts if value]
-    for arm, values in store.latest_metrics(run.id).items():
-        lines += ["", f"{arm}, latest values"]
+    for variant, values in store.latest_metrics(run.id).items():
+        lines += ["", f"{variant}, latest values"]
         lines += [f"  {name:<26}{value:.6g}" for name, value in sorted(values.items())]
     report = store.report(run.id)
     card = report.retention if isinstance(report, RunReport) else None
@@ -129,7 +134,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
 
 
 def plan_text(plan: Plan) -> str:
-    """A plan for people: its checks with what to change, then its numbers; what is not known is left out."""
+    """Return a plan as text: its checks with their fixes, then its numbers; unknown numbers are left out."""
     lines = []
     for check in plan.checks:
         sign = "!" if check.caution else "ok" if check.ok else "NO"
@@ -146,7 +151,7 @@ def plan_text(plan: Plan) -> str:
 
 
 def export_document(made: Exported, out: Path) -> dict[str, Any]:
-    """An export: what it is, where it lies, and how near each form comes to the model."""
+    """Return an export as text: its format, its folder, and the agreement of each form with the model."""
     return {**as_record(made), "output_dir": str(out)}
 
 

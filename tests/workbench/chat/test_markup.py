@@ -31,7 +31,7 @@ def test_parameters_as_people_say_them(parameters: int, shown: str) -> None:
     assert f">{shown}parameters" in markup.header("m", "Teacher", replace(CARD, parameters=parameters))
 
 
-def test_a_path_is_shown_by_its_last_part_and_told_in_full() -> None:
+def test_a_path_is_shown_by_its_last_part_with_the_full_path_beside_it() -> None:
     assert re.search(r'title="/home/me/models/mine/">mine<', markup.header("/home/me/models/mine/", "Student"))
     assert ">owner/name<" in markup.header("owner/name", "Student")
 

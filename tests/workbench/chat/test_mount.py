@@ -105,7 +105,7 @@ def test_a_visitor_who_leaves_does_not_take_the_pane_along(pane: Pane) -> None:
     assert pane.events == ["built", "started", "ended"]
 
 
-def test_every_visitor_and_the_log_are_told_that_it_could_not_be_built(
+def test_a_failed_build_is_an_error_for_every_visitor_and_logged_once(
         monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     def broken() -> FastAPI:
         raise RuntimeError("no pane today")

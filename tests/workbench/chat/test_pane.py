@@ -38,25 +38,25 @@ class FakeGeneration:
 
 
 class FakeEngine:
-    """Answers what `parts` says, and notes what it was asked."""
+    """Return `parts` as the answer, and record every request."""
 
     def __init__(self) -> None:
         self.parts: list = [Loaded(CARD), Piece("It ", 1), Piece("is.", 3), ANSWER]
-        self.asked: list = []
+        self.requests: list = []
         self.lens_error: Exception | None = None
 
     def info(self, model: str, task: str):
-        assert task == "causal", "only what goes on with a text can chat"
+        assert task == "causal", "only causal language models can chat"
         if model == "missing":
             raise ModelNotFoundError("There is no model 'missing'.", "Another was expected.")
         return CARD
 
     def generate(self, model: str, messages: list, **sampling):
-        self.asked.append((model, messages, sampling))
+        self.requests.append((model, messages, sampling))
         return FakeGeneration(self.parts)
 
     def lens(self, teacher: str, student: str, messages: list, answer: str):
-        self.asked.append((teacher, student, messages, answer))
+        self.requests.append((teacher, student, messages, answer))
         if self.lens_error:
             raise self.lens_error
         return [position("It", 0.3), position(" is.", 1.2)]
@@ -104,7 +104,7 @@ def test_a_fast_model_does_not_redraw_the_pane_for_every_piece(engine, monkeypat
 
 def test_every_model_gets_the_same_question_seed_and_sampling(engine) -> None:
     answer(0), answer(1)
-    (first, *same), (second, *too) = engine.asked
+    (first, *same), (second, *too) = engine.requests
     assert (first, second) == ("house-chat", "mine")
     assert same == too
     assert same[1] == {"sampling_temperature": 0.0, "top_p": 0.95, "top_k": 50, "max_new_tokens": 128, "seed": 0}  # an emptied field is 0
@@ -113,7 +113,7 @@ def test_every_model_gets_the_same_question_seed_and_sampling(engine) -> None:
 def test_the_next_question_carries_what_was_said(engine) -> None:
     said = answer(0)[-1][2]
     answer(0, "Why?", said)
-    assert [message["content"] for message in engine.asked[-1][1]] == ["Is it good?", "It is.", "Why?"]
+    assert [message["content"] for message in engine.requests[-1][1]] == ["Is it good?", "It is.", "Why?"]
 
 
 def test_a_dead_engine_is_a_message_in_the_pane_and_not_part_of_the_next_question(engine) -> None:
@@ -122,13 +122,13 @@ def test_a_dead_engine_is_a_message_in_the_pane_and_not_part_of_the_next_questio
     assert display[-1]["content"][0]["text"] == "It was killed."
     engine.parts = [Loaded(CARD), ANSWER]
     answer(0, "Why?", said)
-    assert [message["content"] for message in engine.asked[-1][1]] == ["Why?"]
+    assert [message["content"] for message in engine.requests[-1][1]] == ["Why?"]
 
 
 def test_columns_without_a_model_and_empty_questions_do_nothing(engine) -> None:
     skipped = [tuple(part.get("__type__") for part in step) for step in (*answer(2), *answer(0, ""))]
     assert skipped == [("update",) * 3] * 2
-    assert engine.asked == []
+    assert engine.requests == []
 
 
 def test_describe_tells_what_is_loaded_or_why_not(engine) -> None:
@@ -141,19 +141,19 @@ def ask(text: str, target: object = None, request: SimpleNamespace | None = None
 
 
 def test_a_question_is_taken_once(engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[str] = []
-    monkeypatch.setattr(gr, "Info", told.append)
+    messages: list[str] = []
+    monkeypatch.setattr(gr, "Info", messages.append)
     assert ask(" Is it good? ")[0] == "Is it good?"
-    with pytest.raises(pane.QuestionRejected):  # and nothing is written: the field keeps it, the question before goes on
+    with pytest.raises(pane.QuestionRejected):  # and nothing is written: the field keeps it, the earlier question continues
         ask("Again?")
-    assert "still answering" in told[0]
+    assert "still answering" in messages[0]
     assert ask("Other tab?", request=tab(name="other"))[0] == "Other tab?"
     with pytest.raises(pane.QuestionRejected):
         ask("  ", request=tab(name="third"))
-    assert len(told) == 1
+    assert len(messages) == 1
 
 
-def test_a_control_is_called_one_and_its_absence_told_without_a_command(engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_control_is_labelled_and_its_absence_reported_without_a_command(engine, monkeypatch: pytest.MonkeyPatch) -> None:
     models = ("house-chat", "mine", "mine:control")
     assert [role(index, models) for index in range(3)] == ["Teacher", "Student", "Control"]
     error = ModelNotFoundError("The run 'mine' (stopped) has no control model.", "Another was expected.",
@@ -161,7 +161,7 @@ def test_a_control_is_called_one_and_its_absence_told_without_a_command(engine, 
     assert markup.on_screen(error).endswith("Let it finish, or resume it.")
 
 
-def test_an_example_is_asked_with_its_line_breaks(engine) -> None:
+def test_an_example_is_sent_with_its_line_breaks(engine) -> None:
     example = next(text for text in pane.EXAMPLES if "\n" in text)
     assert ask("half a thought", gr.Button(pane._label(example), render=False))[0] == example
 
@@ -172,7 +172,7 @@ def test_the_lens_looks_at_the_last_answer_of_the_teacher(engine) -> None:
     update = list(pane.look(1)(True, said, tab()))[-1]
     assert update["visible"]
     assert update["value"].count("<details") == 2
-    assert engine.asked[-1] == ("house-chat", "mine", [{"role": "user", "content": "Is it good?"}], "It is.")
+    assert engine.requests[-1] == ("house-chat", "mine", [{"role": "user", "content": "Is it good?"}], "It is.")
 
 
 def test_the_lens_says_why_it_cannot_compare(engine) -> None:
@@ -206,10 +206,10 @@ def test_after_clear_an_answer_under_way_shows_nothing_more(engine) -> None:
 
 
 def test_export(engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[str] = []
-    monkeypatch.setattr(gr, "Info", told.append)
+    messages: list[str] = []
+    monkeypatch.setattr(gr, "Info", messages.append)
     assert pane.export(tab(), "", "", "") == ""
-    assert "nothing to export" in told[0]
+    assert "nothing to export" in messages[0]
     said = answer(0)[-1][2]
     assert pane.export(tab(), said, "", "").startswith("# Comparison")
 

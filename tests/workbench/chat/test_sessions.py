@@ -35,7 +35,7 @@ def test_a_second_question_waits_for_the_answers_to_the_first(clock) -> None:
     assert tabs.try_start("a")
 
 
-def test_a_question_asked_when_the_last_word_is_on_the_screen_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_question_sent_when_the_last_word_is_on_the_screen_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions, "ENDING_SECONDS", 60)  # a busy machine is slow, not wrong
     tabs, shown = Tabs(), threading.Event()
 
@@ -83,7 +83,7 @@ def test_stop_before_the_first_token_counts(clock) -> None:
     assert not next_one.stopped
 
 
-def test_a_stop_with_nothing_asked_does_nothing() -> None:
+def test_a_stop_without_a_question_does_nothing() -> None:
     tabs = Tabs()
     tabs.stop("a")
     tabs.drop("a")

@@ -90,7 +90,7 @@ def test_the_card_is_that_of_the_loaded_weights(engine, folders) -> None:
     assert engine.info(folders["teacher"]).weights == weights_hash(Path(folders["teacher"])) != engine.info(folders["student"]).weights
 
 
-def test_a_model_that_was_saved_anew_is_read_anew(engine, tmp_path) -> None:
+def test_a_model_that_was_saved_again_is_reloaded(engine, tmp_path) -> None:
     folder = save_chat_model(tmp_path / "model", seed=5)
     before = engine.info(str(folder))
     save_chat_model(folder, seed=6)
@@ -181,9 +181,9 @@ def test_the_lens_compares_and_refuses_other_vocabularies(engine, folders) -> No
 
 
 def test_next_token_logits(engine, folders) -> None:
-    told = engine.next_token_logits(folders["teacher"], "Is it good?", count=3)
-    assert len(told["tokens"]) == 3
-    assert len(told["logits"]) == 300
+    result = engine.next_token_logits(folders["teacher"], "Is it good?", count=3)
+    assert len(result["tokens"]) == 3
+    assert len(result["logits"]) == 300
 
 
 def test_killed_in_mid_answer_says_so_and_the_next_question_works(engine, folders) -> None:

@@ -1,4 +1,4 @@
-"""Masked models and classifiers in the engine process: asked several at once, and refused where they do not belong."""
+"""Masked models and classifiers in the engine process: several in one request, and refused where they do not belong."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def test_blanks_of_several_models_at_once(engine: Engine, folders: dict[str, str
     blank = found["blanks"][1]
     for number, model in enumerate((masked_model(4), masked_model(2, seed=1))):
         first = fill_blanks(model, masked_tokenizer(), SENTENCE, 3)[1]
-        told = sorted(blank["words"], key=lambda word: word["places"][number]["rank"])[:3]
-        assert [word["token"] for word in told] == [fill.token for fill in first]
-        assert told[0]["places"][number]["probability"] == pytest.approx(first[0].probability, rel=1e-4)
+        top = sorted(blank["words"], key=lambda word: word["places"][number]["rank"])[:3]
+        assert [word["token"] for word in top] == [fill.token for fill in first]
+        assert top[0]["places"][number]["probability"] == pytest.approx(first[0].probability, rel=1e-4)
     assert blank["divergences"][0] == pytest.approx(0, abs=1e-5) and blank["divergences"][1] > 0
 
 
@@ -61,7 +61,7 @@ def test_threads_that_share_a_model_do_not_disturb_each_other(engine: Engine, fo
     assert together == alone
 
 
-def test_what_cannot_be_asked_is_told(engine: Engine, folders: dict[str, str]) -> None:
+def test_invalid_requests_are_refused(engine: Engine, folders: dict[str, str]) -> None:
     with pytest.raises(DataError, match="There is no blank"):
         engine.blanks([folders["teacher"]], "the film")
     with pytest.raises(DataError, match="reads 48 at most"):

@@ -26,12 +26,12 @@ def test_a_size_is_made_measured_and_refused_when_it_is_there(engine: Engine, ti
     chain = place.open()
     target = next(point.target for point in chain.curve if point.target.bracket == 0)
     folder = place.generated_dir / chains.made_name(place, target, "substitution", None)
-    told = engine.make_size(chain, target, folder)
-    assert (told["chain"], told["method"], told["losses"]) == ("pocket-chain", "substitution", {})
+    record = engine.make_size(chain, target, folder)
+    assert (record["chain"], record["method"], record["losses"]) == ("pocket-chain", "substitution", {})
     entry = catalog.describe(str(folder))
     assert (entry.layers, entry.parameters) == (target.dimensions.layers, target.parameters)
     model, = chains.made(place)
-    assert (model.target, model.swapped) == (target, tuple(told["swapped"]))
+    assert (model.target, model.swapped) == (target, tuple(record["swapped"]))
 
     losses = engine.measure_size(chain, target, folder)
     assert set(losses) == {"this", "larger_anchor", "smaller_anchor", "alpha_0", "alpha_1", "copied", "random"}

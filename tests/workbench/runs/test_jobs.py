@@ -70,7 +70,7 @@ def test_a_run_from_queue_to_end(store: Store):
     run = wait_for(store, jobs.submit(config(25, name="walk"), store), "finished")
     assert curve(store, run) == {step: 1 / step for step in range(1, 26)}
     assert store.latest_metrics(run.id)["student"]["eval/perplexity"] == 100.0
-    assert (run.progress.step, run.progress.total, run.progress.arm) == (25, 25, "student")
+    assert (run.progress.step, run.progress.total, run.progress.variant) == (25, 25, "student")
     report = store.report(run.id)
     assert report.command != str(os.getpid())
     assert "Train" in jobs.log_tail(run)
@@ -106,7 +106,7 @@ def test_a_kill_of_the_launcher_does_not_touch_the_run(store: Store):
 # ------------------------------------------------------------------------------------------------ stopping
 
 
-def test_stop_saves_and_resume_goes_on_under_the_same_id(store: Store):
+def test_stop_saves_and_resume_keeps_the_id(store: Store):
     run = running_at(store, jobs.submit(config(150, name="walk", wait_at=33), store), 33)
     assert store.request_stop("walk").status == "stopping"
     assert wait_for(store, run, "stopped").progress.step == 33
@@ -214,7 +214,7 @@ def test_a_worker_that_cannot_be_started(store: Store, monkeypatch: pytest.Monke
     assert store.run("walk").status == "failed"
 
 
-def test_a_living_process_is_told_from_a_zombie():
+def test_a_living_process_is_distinguished_from_a_zombie():
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     process = Process.of(child.pid)
     assert process.alive
@@ -257,7 +257,7 @@ def test_two_apps_start_each_run_once(store: Store):
 
 
 @pytest.mark.parametrize("error", [StoreUnavailableError("The disk is full."), KeyError("the disk is full")], ids=repr)
-def test_the_runner_goes_on_after_any_failure(store: Store, error: Exception, monkeypatch: pytest.MonkeyPatch,
+def test_the_runner_continues_after_any_failure(store: Store, error: Exception, monkeypatch: pytest.MonkeyPatch,
                                               caplog: pytest.LogCaptureFixture):
     runner, calls = jobs.Runner(store, interval=0.01), []
     with monkeypatch.context() as patch:
@@ -271,31 +271,31 @@ def test_the_runner_goes_on_after_any_failure(store: Store, error: Exception, mo
         assert "full" in str(runner.problem)
         assert jobs.queue_problem() is runner.problem
         wait_until(lambda: len(calls) > 5)
-    assert len([record for record in caplog.records if record.exc_info and record.exc_info[1] is error]) == 1, "told once, not every second"
+    assert len([record for record in caplog.records if record.exc_info and record.exc_info[1] is error]) == 1, "logged once"
     run = store.create_run(config(3))
     wait_for(store, run, "finished")
     runner.stop()
     assert runner.problem is None
 
 
-def test_the_runner_tells_of_every_run_that_begins_once(store: Store, monkeypatch: pytest.MonkeyPatch):
-    told: list[str] = []
+def test_the_runner_reports_every_started_run_once(store: Store, monkeypatch: pytest.MonkeyPatch):
+    reported: list[str] = []
     launch, rounds = jobs.launch_next, []
     monkeypatch.setattr(jobs, "launch_next", lambda store: rounds.append(None) or launch(store))
-    runner = jobs.Runner(store, interval=0.01, begun=lambda run: told.append(run.id))
+    runner = jobs.Runner(store, interval=0.01, begun=lambda run: reported.append(run.id))
     runner.start()
     first = store.create_run(config(1000, wait_at=1))
     wait_for(store, first, "running")
-    wait_until(lambda: told)
+    wait_until(lambda: reported)
     so_far = len(rounds)
     wait_until(lambda: len(rounds) > so_far + 5)
-    assert told == [first.id]
+    assert reported == [first.id]
     store.request_stop(first.id)
     wait_for(store, first, "stopped")
     runner.stop()
 
 
-def test_a_worker_is_told_to_draw_no_bars_into_its_log(store: Store, monkeypatch: pytest.MonkeyPatch):
+def test_progress_bars_are_disabled_in_the_log_of_a_worker(store: Store, monkeypatch: pytest.MonkeyPatch):
     seen: dict[str, str] = {}
 
     def started(_command: list[str], *, env: dict[str, str], **_options: object) -> None:

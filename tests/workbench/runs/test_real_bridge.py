@@ -43,8 +43,8 @@ def test_a_chain_is_built_below_a_model_that_crossed_a_bridge(tmp_path: Path) ->
         "evaluation": {"eval_steps": 50, "blocks": 4, "prompts": []}})
     run = run_worker(jobs.start_here(crossing, store).id, store).run
     assert run.status == "finished", run.message
-    told = store.events(run.id, kind="bridge")[-1].payload
-    assert told["kept"] + sum(told["left_out"].values()) == 60
+    payload = store.events(run.id, kind="bridge")[-1].payload
+    assert payload["kept"] + sum(payload["left_out"].values()) == 60
 
     below = chain_recipe(tmp_path / "chain", "below")
     store.rename(run.id, "renamed")
@@ -55,4 +55,4 @@ def test_a_chain_is_built_below_a_model_that_crossed_a_bridge(tmp_path: Path) ->
     chain = open_chain(str(built.directory))
     assert [anchor.dimensions.layers for anchor in chain.anchors] == [4, 2, 1]
     assert references.describe("below:0", store).vocabulary == references.describe("renamed", store).vocabulary
-    assert chain_view.bridge_of(chains.place("below", store), store) == f"{writer.name} wrote {told['kept']:,} texts"
+    assert chain_view.bridge_of(chains.place("below", store), store) == f"{writer.name} wrote {payload['kept']:,} texts"

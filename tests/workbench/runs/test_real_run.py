@@ -25,7 +25,7 @@ STEPS = 30
 
 def _last_step(run: Run) -> int:
     """Of the student, the second that the store has not seen yet included."""
-    return max([run.progress.step, *(step for arm, step, _, _ in read_journal(run.journal_path)[0] if arm == STUDENT)])
+    return max([run.progress.step, *(step for variant, step, _, _ in read_journal(run.journal_path)[0] if variant == STUDENT)])
 
 
 def _sample(payload: dict[str, Any]) -> tuple[str, int, str]:
@@ -64,12 +64,12 @@ def test_kill_9_and_resume_give_the_undisturbed_curves(tmp_path: Path):
     undisturbed = ListRecorder()
     distill(config, undisturbed, tmp_path / "undisturbed")
     frame = store.metrics(run.id)
-    for arm in (STUDENT, CONTROL):
+    for variant in (STUDENT, CONTROL):
         for name in ("loss", "raw/hard", "learning_rate", "eval/perplexity"):
-            rows = frame[(frame.arm == arm) & (frame.name == name)]
+            rows = frame[(frame["arm"] == variant) & (frame.name == name)]
             curve = dict(zip(rows.step.tolist(), rows.value.tolist(), strict=True))
-            assert curve == undisturbed.series(arm, name), (arm, name)
-    told = [_sample(event.payload) for event in store.events(run.id, kind="samples")]
-    assert set(told) == {_sample(sample.to_dict()) for sample in undisturbed.of(Sample)}
-    assert len(told) == len(set(told)), "what was replayed is not doubled"
+            assert curve == undisturbed.series(variant, name), (variant, name)
+    samples = [_sample(event.payload) for event in store.events(run.id, kind="samples")]
+    assert set(samples) == {_sample(sample.to_dict()) for sample in undisturbed.of(Sample)}
+    assert len(samples) == len(set(samples)), "what was replayed is not doubled"
     assert store.report(run.id).student_after

@@ -101,7 +101,7 @@ class Signals(ListRecorder):
         super().__init__()
         self.number, self.steps = number, steps
 
-    def log(self, arm: str, step: int, metrics: Mapping[str, float]) -> None:
+    def log(self, variant: str, step: int, metrics: Mapping[str, float]) -> None:
         if step in self.steps:
             os.kill(os.getpid(), self.number)
 
@@ -230,11 +230,11 @@ def test_progress_follows_phases_and_steps(store: Store):
         recorder.event(Phase("train", "student", total_steps=9))
         recorder.log("student", 9, {"loss": 3.0})
         recorder.log("control", 0, {"eval/perplexity": 3.0})
-        assert (recorder.progress.arm, recorder.progress.step) == ("student", 9), "an evaluation before training is no step"
+        assert (recorder.progress.variant, recorder.progress.step) == ("student", 9), "an evaluation before training is no step"
         recorder.event(Phase("train", "control", total_steps=7))
         recorder.log("control", 4, {"loss": 3.0})
     progress = store.run(run.id).progress
-    assert (progress.phase, progress.arm, progress.step, progress.total) == ("train", "control", 4, 7)
+    assert (progress.phase, progress.variant, progress.step, progress.total) == ("train", "control", 4, 7)
     assert began <= store.run(run.id).heartbeat <= time.time()
 
 

@@ -149,7 +149,7 @@ def test_what_becomes_known_of_a_made_model_is_kept(store: Store, tiny_chain: Pa
     chains.update_record(folder, losses={"this": 5.0}, requested_size=14_000)
     (model,) = chains.made(place)
     assert (model.losses, model.requested_size) == ({"this": 5.0}, 14_000)
-    chains.update_record(folder, asked=15_000)
+    chains.update_record(folder, **{"asked": 15_000})
     record = json.loads((folder / chains.RECORD).read_text())
     del record["made_from"]["requested_size"]
     (folder / chains.RECORD).write_text(json.dumps(record))
@@ -203,7 +203,7 @@ def test_folders_of_the_same_name_keep_their_models_apart(tiny_chain: Path):
     assert {folder.parent for folder in folders} == {paths.generated_dir()}
 
 
-def test_an_encoder_is_told_to_be_no_chain(store: Store, tmp_path: Path) -> None:
+def test_an_encoder_is_refused_as_a_chain(store: Store, tmp_path: Path) -> None:
     encoder = save(masked_model(), tmp_path / "encoder")
     with pytest.raises(CompatibilityError, match=r"fills blanks\. A chain is made of models that predict the next token"):
         chains.place(str(encoder), store)

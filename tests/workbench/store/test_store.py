@@ -157,7 +157,7 @@ def test_stop_while_starting_reaches_the_worker(store: Store):
     assert store.request_stop(run.id).status == "stopping"
     assert store.mark_running(run.id, Process.current())
     assert store.run(run.id).status == "stopping"
-    assert store.record(run.id, Process.current(), [], [], Progress(None, None, 0, None)), "told to stop"
+    assert store.record(run.id, Process.current(), [], [], Progress(None, None, 0, None)), "stop requested"
 
 
 @pytest.mark.parametrize("status", ["stopped", "failed", "lost"])
@@ -168,7 +168,7 @@ def test_ended_runs_are_queued_again_under_the_same_id(store: Store, status: str
     assert run_through(store, again, "finished").status == "finished"
 
 
-def test_a_stop_asked_for_once_does_not_stop_the_resumed_run(store: Store):
+def test_an_earlier_stop_request_does_not_stop_the_resumed_run(store: Store):
     run = make(store)
     store.claim(run.id, "cpu")
     store.mark_running(run.id, Process.current())
@@ -203,7 +203,7 @@ def test_the_end_of_one_attempt_is_not_that_of_the_next(store: Store):
     assert store.run(run.id).status == "starting"
 
 
-def test_a_worker_that_lost_its_run_is_told_to_stop(store: Store):
+def test_a_worker_that_lost_its_run_receives_a_stop_request(store: Store):
     run = make(store)
     store.claim(run.id, "cpu")
     store.mark_running(run.id, Process.current())
@@ -563,10 +563,10 @@ def test_a_full_disk_says_so_and_breaks_nothing(store: Store, monkeypatch: pytes
     assert len(store.metrics(run.id)) == 5000
 
 
-def _write_steps(path: Path, run_id: str, arm: str) -> None:
+def _write_steps(path: Path, run_id: str, variant: str) -> None:
     store = Store(path)
     for step in range(0, 200, 10):
-        store.log_metrics(run_id, [(arm, step + i, "loss", 0.1) for i in range(10)])
+        store.log_metrics(run_id, [(variant, step + i, "loss", 0.1) for i in range(10)])
 
 
 def _claim_all(path: Path, rival: int, won: multiprocessing.Queue) -> None:

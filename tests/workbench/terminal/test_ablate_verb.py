@@ -42,7 +42,8 @@ def test_an_ablation_is_one_document(run_json: RunJson, recipe: str) -> None:
     code, document = run_json(recipe, "--seeds", "2", "--set", "losses.w_kd=3")
     assert code == 0
     assert (document["name"], document["seeds"], document["config"]["losses"]["w_kd"]) == ("short", [42, 43], 3.0)
-    assert document["differences"]["minus_kd"]["cross_entropy"] == {"value": -3.0, "low": -3.0, "high": -3.0}
+    assert document["differences"]["minus_kd"]["cross_entropy"] == {
+        "value": -3.0, "low": -3.0, "high": -3.0, "level": 0.95, "n": 2, "over": "seeds", "method": "student_t"}
     assert document["published"]["glue_points"]["minus_kd"] == -2.96
     folder = results.folders()[0]
     assert results.command_of(folder) == f"python -m workbench ablate {recipe} --set losses.w_kd=3 --seeds 2"
@@ -50,15 +51,15 @@ def test_an_ablation_is_one_document(run_json: RunJson, recipe: str) -> None:
 
 def test_people_get_a_table_and_sentences(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["ablate", recipe, "--seeds", "2"]) == 0
-    told = capsys.readouterr()
-    assert "without soft targets" in told.out and "-2.96" in told.out and "seeds 42, 43, paired" in told.out
-    assert "minus kd, seed 43: 4 of 6 trainings done" in told.err
+    output = capsys.readouterr()
+    assert "without soft targets" in output.out and "-2.96" in output.out and "seeds 42, 43, paired" in output.out
+    assert "minus kd, seed 43: 4 of 6 trainings done" in output.err
 
 
 @pytest.mark.parametrize(("arguments", "words"), [
     (["--seeds", "0"], "--seeds 0"), (["--set", "losses.w_hard=0"], "no part that could be left out"),
     (["--set", "teacher.model=nothing-here"], "nothing-here")])
-def test_mistakes_are_told_and_leave_nothing(run_json: RunJson, recipe: str, arguments: list[str], words: str) -> None:
+def test_mistakes_are_reported_and_leave_nothing(run_json: RunJson, recipe: str, arguments: list[str], words: str) -> None:
     code, document = run_json(recipe, *arguments)
     assert code == 2 and words in json.dumps(document["error"])
     assert results.folders() == []

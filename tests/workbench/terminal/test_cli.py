@@ -17,7 +17,7 @@ from workbench import serve
 from workbench.terminal import cli
 
 
-def test_the_release_is_told(capsys: pytest.CaptureFixture[str]):
+def test_the_release_is_printed(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as ended:
         cli.main(["--version"])
     assert ended.value.code == 0
@@ -67,11 +67,11 @@ sys.exit(f"{heavy} {time.process_time()}" if heavy or time.process_time() > 1 el
 
 
 def test_without_a_verb_the_app_starts(monkeypatch: pytest.MonkeyPatch):
-    asked = []
-    monkeypatch.setattr(serve, "main", lambda port, host: asked.append((port, host)))
+    calls = []
+    monkeypatch.setattr(serve, "main", lambda port, host: calls.append((port, host)))
     assert cli.main(["--port", "8601"]) == 0
     assert cli.main([]) == 0
-    assert asked == [("8601", None), (None, None)]
+    assert calls == [("8601", None), (None, None)]
 
 
 def test_a_prompt_may_be_the_name_of_an_option(capsys: pytest.CaptureFixture[str]):

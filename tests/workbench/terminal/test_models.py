@@ -32,12 +32,12 @@ def test_an_answer_is_computed_on_the_best_device(tmp_path: Path, monkeypatch: p
     from core.models import catalog
     from core.system import devices
 
-    asked: list[object] = []
-    monkeypatch.setattr(devices, "resolve_device", lambda name: asked.append(name) or torch.device("cpu"))
+    devices_used: list[object] = []
+    monkeypatch.setattr(devices, "resolve_device", lambda name: devices_used.append(name) or torch.device("cpu"))
     load = catalog.load
-    monkeypatch.setattr(catalog, "load", lambda reference, **options: asked.append(options["device"]) or load(reference, **options))
+    monkeypatch.setattr(catalog, "load", lambda reference, **options: devices_used.append(options["device"]) or load(reference, **options))
     assert cli.main(["generate", str(save_chat_model(tmp_path / "tiny")), "--prompt", "Hi", "--max-new-tokens", "2"]) == 0
-    assert asked == ["auto", torch.device("cpu")]
+    assert devices_used == ["auto", torch.device("cpu")]
 
 
 def test_a_masked_model_fills_the_blanks_of_a_prompt(tmp_path: Path, run_json, capsys: pytest.CaptureFixture[str]) -> None:
@@ -74,13 +74,13 @@ def test_a_model_that_answers_questions_about_a_text_is_refused(tmp_path: Path, 
     assert "finds answers in a text" in capsys.readouterr().err
 
 
-def test_an_export_is_told_in_full(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_the_record_of_an_export_is_complete(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     source, out = save_encoder(tmp_path / "tiny", "distilbert", layers=1), tmp_path / "out"
     assert cli.main(["export", str(source), "--format", "onnx-int8", "--out", str(out), "--json"]) == 0
     output = capsys.readouterr()
-    told = json.loads(output.out)
-    assert (told["output_dir"], told["file"], told["task"]) == (str(out), "model.int8.onnx", "masked")
-    assert list(told["forms"]) == ["torch", "onnx", "onnx-int8"]
+    record = json.loads(output.out)
+    assert (record["output_dir"], record["file"], record["task"]) == (str(out), "model.int8.onnx", "masked")
+    assert list(record["forms"]) == ["torch", "onnx", "onnx-int8"]
     assert "Quantising ..." in output.err
     assert cli.main(["export", str(source), "--format", "onnx-int8", "--out", str(out)]) == 2
     assert "is there already" in capsys.readouterr().err

@@ -42,7 +42,7 @@ def test_one_claim_is_one_document(run_json: RunJson) -> None:
     assert document["source"] == {"arxiv": "0000.00000", "place": "table 1"} and "above 0" in document["rule"]
 
 
-def test_several_are_a_list_each_once_with_as_many_seeds_as_asked_for(run_json: RunJson) -> None:
+def test_several_are_a_list_each_once_with_the_requested_number_of_seeds(run_json: RunJson) -> None:
     code, documents = run_json("X1", "y7", "X1", "--seeds", "2")
     assert code == 0
     assert [(each["claim"], each["seeds"], each["verdict"]) for each in documents] == [
@@ -74,11 +74,11 @@ def test_every_verdict_is_a_result(monkeypatch: pytest.MonkeyPatch, run_json: Ru
 
 def test_people_read_means_units_and_the_rule(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["claim", "X1"]) == 0
-    told = capsys.readouterr()
-    assert "X1  Walking helps: reproduced" in told.out and "1.08 ± 0.1 m" in told.out
-    assert "12.3 against 4.5 (0000.00000, table 1)" in told.out
-    assert "mean ± half of its 95% CI, Student's t over 5 seeds" in told.out
-    assert "X1, seed 43: 1 of 5 done" in told.err
+    output = capsys.readouterr()
+    assert "X1  Walking helps: reproduced" in output.out and "1.08 ± 0.1 m" in output.out
+    assert "12.3 against 4.5 (0000.00000, table 1)" in output.out
+    assert "mean ± half of its 95% CI, Student's t over 5 seeds" in output.out
+    assert "X1, seed 43: 1 of 5 done" in output.err
 
 
 def test_unknown_names_are_refused_with_the_nearest_before_anything_runs(run_json: RunJson) -> None:
@@ -105,5 +105,5 @@ def test_a_protocol_that_breaks_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -
 def test_help_says_units_and_defaults(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["claim", "--help"])
-    told = " ".join(capsys.readouterr().out.split())
-    assert "number of seeds, from 42 on" in told and "(default: 5)" in told and "name of a claim" in told
+    text = " ".join(capsys.readouterr().out.split())
+    assert "number of seeds, from 42 on" in text and "(default: 5)" in text and "name of a claim" in text

@@ -46,9 +46,9 @@ def test_distil_a_task_then_evaluate_and_teach(recipe, tmp_path, capsys) -> None
     table = capsys.readouterr().out
     assert table.startswith("MODEL  TASK") and "recall_good" in table
 
-    assert main(["distill", recipe, "--name", "taught", "--set", "teacher.model=films", "--json"]) == 0
-    taught = json.loads(capsys.readouterr().out)
-    assert taught["teacher"]["name"] == "films" and Store().run("taught").parents == {"films": f"{run.id}:student"}
+    assert main(["distill", recipe, "--name", "distilled", "--set", "teacher.model=films", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["teacher"]["name"] == "films" and Store().run("distilled").parents == {"films": f"{run.id}:student"}
 
 
 def test_what_cannot_be_evaluated_is_one_message(recipe, tmp_path, capsys) -> None:
@@ -57,9 +57,9 @@ def test_what_cannot_be_evaluated_is_one_message(recipe, tmp_path, capsys) -> No
     assert "has no head for 'rt'" in json.loads(captured.out)["error"]["given"] and "Measuring" not in captured.err
     for task in ("rtt", "rtt.csv"):
         assert main(["evaluate", str(tmp_path / "enc"), "--tasks", task]) == 2
-        told = capsys.readouterr().err
-        assert f"'{task}'" in told and "Measuring" not in told
-        assert ("Did you mean rt?" in told) == (task == "rtt")
+        error = capsys.readouterr().err
+        assert f"'{task}'" in error and "Measuring" not in error
+        assert ("Did you mean rt?" in error) == (task == "rtt")
     assert main(["evaluate", "nobody-here"]) == 2
     assert "There is no model 'nobody-here'" in capsys.readouterr().err
 

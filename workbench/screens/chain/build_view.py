@@ -33,7 +33,7 @@ INNER_SHARES = (0.75, 0.5)  # of the teacher's inner width, for the first anchor
 
 
 def linked() -> bool:
-    """Whether the page's address asks for this form."""
+    """Return whether the page's address requests this form."""
     return any(name in st.query_params for name in ("teacher", "from"))
 
 
@@ -104,7 +104,7 @@ def _teacher(base: ChainConfig) -> ModelEntry | None:
 
 
 def _described(reference: str) -> ModelEntry | None:
-    """What is known of a model that a link names; None after saying why no chain can begin with it."""
+    """Describe a model named by a link; None after showing why no chain can start from it."""
     try:
         return compatibility.require_causal_lm(state.describe(reference), "chain")
     except CompatibilityError as error:
@@ -169,7 +169,7 @@ def defaults(teacher: Dimensions, count: int) -> list[Dimensions]:
 
 
 def shrinking_problem(teacher: Dimensions, sizes: list[Dimensions]) -> str:
-    """What is wrong with the order of the anchors; empty when each is smaller than the one above it."""
+    """Return the errors in the order of the anchors; empty when each is smaller than the one above it."""
     for number, (above, below) in enumerate(zip([teacher, *sizes], sizes, strict=False), 1):
         if below == above or below.layers > above.layers or below.intermediate_size > above.intermediate_size:
             return f"Anchor {number} must have no more blocks and neurons than the one above it, and fewer of one of them."

@@ -15,7 +15,7 @@ from workbench.screens.shared.charts import Trace, figure
 from workbench.screens.shared.theme import COPPER, GREY, TEAL, VIOLET
 
 LOSS = "validation loss (nats/token)"
-# method -> what it is called, colour, dash, width; in the order of the legend
+# method -> label, colour, dash, width; in the order of the legend
 CURVES = {
     "substitution": ("substitution", TEAL, "solid", 2.5),
     "interpolation": ("interpolation, default alpha", VIOLET, "solid", 2.0),

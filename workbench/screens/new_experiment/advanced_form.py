@@ -104,7 +104,7 @@ def _evaluation(tab: str, drawn: Drawn | None, errors: Errors) -> None:
     for title in ("Held-out items", "Samples"):
         _group(title, TABS[tab][title], errors)
     if experiment_form.kind() == "masked":
-        st.caption(":material/info: A model that fills blanks answers no questions. What it understood of reviews is measured by the "
+        st.caption(":material/info: A masked language model does not generate answers. Its understanding of reviews is measured by the "
                    "retention card, which fine-tunes teacher and student alike.")
     if draft()["teacher"]:
         st.toggle("Retention card", help="After training: what the student keeps of its teacher on labelled tasks, and how much "

@@ -22,25 +22,25 @@ DATA_TYPES = ("txt", "jsonl", "csv", "parquet")
 def bridge(errors: dict[str, str]) -> None:
     """The section of both forms."""
     st.subheader("Bridge from another vocabulary", anchor=False)
-    st.caption("A teacher of any vocabulary and architecture writes texts, and a model of yours, the proxy, learns from them. "
-               "The proxy can then head a chain that speaks its own vocabulary.")
+    st.caption("Sequence-level distillation: a teacher of any vocabulary and architecture generates texts, and the proxy is trained on "
+               "them. The proxy can then be the largest anchor of a chain in its own vocabulary.")
     left, right = st.columns(2, gap="large")
     with left:
         _model("Writing teacher", "bridge.model", draft()["bridge"]["model"], _set_writer, errors)
-        _model("Proxy, which learns from the texts", "student.model", draft()["student.model"], _set_proxy, errors)
+        _model("Proxy, trained on the texts", "student.model", draft()["student.model"], _set_proxy, errors)
     with right:
         _prompts(errors)
         for key, label, low, step in (("texts", "Texts", 1, 100), ("max_new_tokens", "Max new tokens", 1, 8)):
             st.number_input(label, low, None, step=step, help=describe(f"bridge.{key}"), **_bound(key))
-    with st.expander("How it writes", icon=":material/edit_note:"):
+    with st.expander("Sampling", icon=":material/edit_note:"):
         columns = st.columns(4)
         for column, (key, label, bounds, increment) in zip(columns, (
                 ("sampling_temperature", "Sampling temperature", (0.0, None), 0.1), ("top_k", "Top k", (1, None), 10),
-                ("top_p", "Top p", (0.01, 1.0), 0.05), ("batch_size", "Prompts in one pass", (1, None), 8)), strict=True):
+                ("top_p", "Top p", (0.01, 1.0), 0.05), ("batch_size", "Batch size", (1, None), 8)), strict=True):
             column.number_input(label, *bounds, step=increment, help=describe(f"bridge.{key}"), **_bound(key))
     section_errors(errors, "bridge", "student", "losses")
-    st.caption("What is written is kept: texts that were asked for before are not written again. The empty, the repetitive and the same "
-               "again are left out, and counted.")
+    st.caption("Generated texts are cached and reused. Empty, repetitive and duplicate texts are dropped, and "
+               "counted.")
 
 
 def _model(label: str, path: str, chosen: str | None, keep: Any, errors: dict[str, str]) -> None:

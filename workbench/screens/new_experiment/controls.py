@@ -34,7 +34,7 @@ class Control:
 
 
 CONTROLS: dict[str, Control] = {
-    "name": Control("Name", placeholder="made from the recipe"),
+    "name": Control("Name", placeholder="generated from the settings"),
     "description": Control("Description"),
     "control": Control("Control without a teacher"),
     "teacher.model": Control("Teacher"),
@@ -75,8 +75,8 @@ CONTROLS: dict[str, Control] = {
     "data.max_rows": Control("Rows", step=1000, placeholder="all"),
     "data.corpus_epochs": Control("Epochs over the house corpus"),
     "data.block_length": Control("Block length", step=32),
-    "data.prompt_weight": Control("Weight of a prompt's tokens", step=0.1),
-    "data.label_weight": Control("Weight of a label's tokens", step=1.0),
+    "data.prompt_weight": Control("Prompt token weight", step=0.1),
+    "data.label_weight": Control("Label token weight", step=1.0),
     "data.identity_question_every": Control("Identity question every N reviews", step=5),
     "data.validation_fraction": Control("Validation fraction", step=0.01),
     "masking.mlm_probability": Control("Masking rate", step=0.05),
@@ -108,14 +108,14 @@ CONTROLS: dict[str, Control] = {
     "evaluation.max_new_tokens": Control("Max new tokens", step=10),
     "evaluation.retention.tasks": Control("Tasks"),
     "evaluation.retention.train_items": Control("Training items", step=500),
-    "evaluation.retention.epochs": Control("Epochs of a fine-tuning", step=1.0),
-    "evaluation.retention.learning_rate": Control("Learning rate of a fine-tuning", step=1e-4),
-    "evaluation.retention.seeds": Control("Seeds of each task"),
-    "evaluation.retention.seconds": Control("Seconds of timing", step=10.0),
-    "evaluation.retention.length": Control("Tokens of a timed sequence", step=32),
+    "evaluation.retention.epochs": Control("Fine-tuning epochs", step=1.0),
+    "evaluation.retention.learning_rate": Control("Fine-tuning learning rate", step=1e-4),
+    "evaluation.retention.seeds": Control("Seeds per task"),
+    "evaluation.retention.seconds": Control("Timing budget (seconds)", step=10.0),
+    "evaluation.retention.length": Control("Timed sequence length (tokens)", step=32),
     "evaluation.retention.exports": Control("Also measure ONNX exports"),
 }
-MASKED_LABELS = {"losses.w_hard": "Masked tokens", "evaluation.prompts": "Texts with blanks"}  # what a leaf is called with masked models
+MASKED_LABELS = {"losses.w_hard": "Masked tokens", "evaluation.prompts": "Texts with blanks"}  # labels of fields for masked language models
 LAYER_RULE_LABELS = {"uniform": "uniform: spread evenly, first and last kept", "table": "table: the published maps",
                      "importance": "importance: measured before the run", "first": "first: the first blocks",
                      forms.EXPLICIT: "an explicit list"}
@@ -134,7 +134,7 @@ def bound(key: str, value: Any, on_change: Callable[..., None], *args: Any) -> d
 
 
 def section_errors(errors: dict[str, str], *paths: str) -> None:
-    """Show the messages that belong to these paths; what is only missing yet is no error."""
+    """Show the messages that belong to these paths; a value that is only missing so far is no error."""
     for path in paths:
         if path in errors:
             st.session_state.setdefault(SHOWN_ERRORS, set()).add(path)

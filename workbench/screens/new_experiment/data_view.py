@@ -78,8 +78,8 @@ def columns(source: str) -> tuple[str, ...]:
     return _columns(source, stamp) if stamp and Path(source).suffix.lower() != ".txt" else ()
 
 
-def column_is_asked(source: str) -> bool:
-    """Whether nothing but a choice tells which column of a file holds the text."""
+def column_is_ambiguous(source: str) -> bool:
+    """Return whether the text column of a file must be chosen by the user."""
     found = columns(source)
     return bool(found) and known_columns(found) is None
 
@@ -102,7 +102,7 @@ def _stamp(source: str) -> str:
 
 
 def preview(config: ExperimentConfig | None, errors: Mapping[str, str]) -> None:
-    """An expander that asks for the preview when it is opened."""
+    """Show an expander that requests the preview when it is opened."""
     if config is None or config.teacher is None or any(path.split(".")[0] == "data" for path in errors):
         return  # the vocabulary that cuts the text into tokens does not exist yet, or the form says already what is wrong
     with st.expander("Preview the data", icon=":material/visibility:", key="data preview", on_change="rerun") as expander:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 START, URL, UPLOADED, VALID = "starting point", "form URL", "uploaded file", "valid draft"
 SIMPLE, ADVANCED = MODES = ("Simple", "Advanced")
 TRIPLE_HELP = ("Soft targets, masked tokens and the direction of the last hidden states, weighted 5, 2 and 1 at T = 2; half the blocks; "
-               "15 % of the tokens asked for, 80 % of them masked, 10 % replaced at random: weights, temperature and shares of 1910.01108.")
+               "15 % of the tokens selected, 80 % of them masked, 10 % replaced at random: weights, temperature and shares of 1910.01108.")
 DATA_TYPES = ("txt", "jsonl", "csv", "parquet")
 Errors = dict[str, str]
 
@@ -53,12 +53,12 @@ def begin() -> StartingPoint:
 
     A link that cannot be followed is explained, and the form begins as it would without it.
     """
-    asked = {key: st.query_params[key] for key in ("from", "recipe") if key in st.query_params}
+    linked = {key: st.query_params[key] for key in ("from", "recipe") if key in st.query_params}
     overrides = st.query_params.get_all("set")
-    if (asked or overrides) and st.session_state.get(URL) != (asked, overrides):
+    if (linked or overrides) and st.session_state.get(URL) != (linked, overrides):
         try:
-            load(*starting_points.from_url(asked, overrides, state.store()))
-            st.session_state[URL] = (asked, overrides)
+            load(*starting_points.from_url(linked, overrides, state.store()))
+            st.session_state[URL] = (linked, overrides)
         except StillhouseError as error:
             views.problem(error)
     if controls.DRAFT not in st.session_state:
@@ -78,7 +78,7 @@ def starting_point(start: StartingPoint) -> None:
     names = list(starting_points.shipped())
     options = names if start.label in names else [start.label, *names]
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.selectbox("Start from", options, width=360, help="A recipe fills in every field; change what you like.",
+        st.selectbox("Start from", options, width=360, help="A recipe sets every field; change any of them.",
                      **bound("start from", start.label, _choose_recipe))
         with st.popover("Upload a recipe", icon=":material/upload:"):
             file = st.file_uploader("YAML recipe", type=["yaml", "yml"], key="recipe file")
@@ -93,7 +93,7 @@ def starting_point(start: StartingPoint) -> None:
             st.markdown(f":material/link: **This recipe builds a chain** of {len(draft()['chain']['anchors'])} anchors below the teacher, "
                         "not one student. Its anchors are kept as they are; this form changes the rest.")
             query = {"from": st.query_params["from"]} if "from" in st.query_params else {}
-            st.page_link(state.CHAIN, label="Build it on the Chain page", query_params=query, icon=":material/arrow_forward:")
+            st.page_link(state.CHAIN, label="Open on the Chain page", query_params=query, icon=":material/arrow_forward:")
 
 
 def drawable(config: ExperimentConfig | None, plan: Plan | None, errors: Errors) -> Drawn | None:
@@ -121,10 +121,10 @@ def _choose_recipe(name: str) -> None:
 
 
 def kind() -> Objective:
-    """What the models of the form predict: as the teacher, or what is trained on, tells; else as the settings do."""
+    """Return the task of the form's models: that of the teacher or of the initial model, else the one of the settings."""
     reference = draft()["teacher.model"] if draft()["teacher"] else draft()["student.model"]
     if reference:
-        with suppress(StillhouseError):  # the plan says what is wrong with it
+        with suppress(StillhouseError):  # the plan reports the error
             return kinds.of_model(state.describe(reference)) or kinds.of_settings(draft())
     return kinds.of_settings(draft())
 
@@ -139,7 +139,7 @@ def simple(drawn: Drawn | None, errors: Errors) -> None:
         _bridge_budget(errors)
         return
     if not draft()["teacher"]:
-        st.info("This recipe trains a model from nothing, without a teacher. Its fields are in the advanced form.", icon=":material/info:")
+        st.info("This recipe trains a model from scratch, without a teacher. Its fields are in the advanced form.", icon=":material/info:")
         return
     entry, config = _models(drawn, errors), None if drawn is None else drawn.config
     if kind() == "masked":
@@ -173,15 +173,15 @@ def _models(drawn: Drawn | None, errors: Errors) -> ModelEntry | None:
 def _begins_as() -> None:
     """The student is a model that is trained on: which, and the way back to a copy of the teacher's blocks."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"The student begins as **{views.plain(draft()['student.model'].rstrip('/').rpartition('/')[2])}**", width="content",
+        st.markdown(f"Initialised from **{views.plain(draft()['student.model'].rstrip('/').rpartition('/')[2])}**", width="content",
                     help=views.plain(draft()["student.model"]))
-        if st.button("Begin as a part of the teacher", key="simple.no model", icon=":material/undo:", type="tertiary"):
+        if st.button("Initialise from the teacher", key="simple.no model", icon=":material/undo:", type="tertiary"):
             draft()["student.model"] = None
             st.rerun()
 
 
 def teacher(errors: Errors, *, keys: bool = False) -> ModelEntry | None:
-    """The teacher's picker; returns what is known of it, or None after saying why it cannot be used."""
+    """Show the teacher's picker; return its description, or None after showing why it cannot be used."""
     chosen = draft()["teacher.model"]
     known = {entry.name: entry for entry in state.models() if kinds.of_model(entry)}
     options = list(known) if chosen in known else [chosen, *known]
@@ -220,7 +220,7 @@ def _set_teacher(name: str) -> None:
 
 
 def _signal(config: ExperimentConfig | None, errors: Errors) -> None:
-    st.subheader("What the student learns from", anchor=False)
+    st.subheader("Losses", anchor=False)
     left, right = st.columns(2, gap="large")
     with left:
         st.slider("Soft targets against hard labels", 0, 100, step=5, format="%d%% soft",
@@ -237,7 +237,7 @@ def _signal(config: ExperimentConfig | None, errors: Errors) -> None:
 
 def _triple_loss(config: ExperimentConfig | None, entry: ModelEntry | None, errors: Errors) -> None:
     """The three terms of a model that fills blanks, and the way to the published weights."""
-    st.subheader("What the student learns from", anchor=False)
+    st.subheader("Losses", anchor=False)
     left, right = st.columns(2, gap="large")
     with left:
         if entry is not None:
@@ -316,7 +316,7 @@ def corpus(errors: Errors, *, keys: bool = False) -> None:
             st.rerun()
         if is_upload(source):
             st.caption(f":material/description: {views.plain(shown_name(source))}")
-        if not keys and (draft()["data.column"] or data_view.column_is_asked(source)):
+        if not keys and (draft()["data.column"] or data_view.column_is_ambiguous(source)):
             _column(source)
     section_errors(errors, "data", "data.source", "data.column")
 
@@ -326,7 +326,7 @@ def _set_corpus_kind(kind: str) -> None:
 
 
 def _column(source: str) -> None:
-    """Which column of a table holds the text, where its name does not tell."""
+    """Select the text column of a table whose column names are ambiguous."""
     chosen, found = draft()["data.column"], data_view.columns(source)
     st.selectbox(CONTROLS["data.column"].label, found if chosen is None or chosen in found else [chosen, *found], index=None,
                  placeholder="Choose the column with the text", help=helped("data.column", keys=False),
@@ -345,7 +345,7 @@ def _set_source(text: str) -> None:
 def start_button(config: ExperimentConfig | None, start: StartingPoint, errors: Errors, scan: DatasetScan) -> None:
     """Name and start; the run's page opens at once. Nothing starts while something is wrong, or before a file was read."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.text_input("Name", placeholder="made from the recipe", width=280, **bound("start.name", draft()["name"] or "", _set_name))
+        st.text_input("Name", placeholder="generated from the settings", width=280, **bound("start.name", draft()["name"] or "", _set_name))
         if st.button("Start", type="primary", icon=":material/play_arrow:", key="start",
                      disabled=config is None or bool(errors) or scan.waiting is not None) and config is not None:
             with views.errors_shown():
@@ -361,7 +361,7 @@ def start_button(config: ExperimentConfig | None, start: StartingPoint, errors: 
             label = f"**{_called(path)}**: " if path else ""
             st.caption(f":red[:material/error: {label}{views.no_images(message)}]")
     if shown:
-        st.caption(f":material/arrow_upward: Start waits for: {', '.join(dict.fromkeys(map(_called, shown)))}.")
+        st.caption(f":material/arrow_upward: Fix before starting: {', '.join(dict.fromkeys(map(_called, shown)))}.")
 
 
 def _called(path: str) -> str:
@@ -372,15 +372,15 @@ def _called(path: str) -> str:
 
 def terminal(config: ExperimentConfig, start: StartingPoint) -> None:
     """The same experiment as a command, a link and a recipe."""
-    with st.expander("The same from a terminal", icon=":material/terminal:"):
+    with st.expander("Command line", icon=":material/terminal:"):
         st.code(forms.command(config, start.config, start.recipe), language="bash", wrap_lines=True)
         if start.recipe is not None:
-            st.caption("A link to this form as it is filled in")
+            st.caption("Link to this form with its settings")
             changed = [("set", change) for change in forms.changes(config, start.config)]
             st.code(f"{state.origin()}{base_path()}/new?{urlencode([('recipe', start.label), *changed])}", language=None, wrap_lines=True)
-        st.caption("The whole configuration")
+        st.caption("Full configuration")
         st.code(config.to_yaml(), language="yaml", height=320)
-        st.download_button("Download the YAML", config.to_yaml(), file_name=f"{config.name or 'experiment'}.yaml", mime="application/yaml",
+        st.download_button("Download YAML", config.to_yaml(), file_name=f"{config.name or 'experiment'}.yaml", mime="application/yaml",
                            icon=":material/download:", on_click="ignore")
 
 

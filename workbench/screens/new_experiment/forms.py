@@ -139,14 +139,14 @@ def set_teacher(draft: Draft, there: bool) -> None:
 
 
 def set_depth(draft: Draft, depth: int | None, teacher_layers: int | None) -> None:
-    """Change the student's depth. An explicit list that no longer fits is spread anew, and says so."""
+    """Change the student's depth. An explicit list that no longer fits is spread evenly again, with a note."""
     draft["student.layers"] = depth
     if draft["student.layer_map"] != EXPLICIT or depth is None or teacher_layers is None or not 1 <= depth <= teacher_layers:
         return
     spread = layer_map("uniform", teacher_layers, depth)
     if len(draft[MAP_LIST].replace(",", " ").split()) != depth:
         draft[MAP_LIST] = ", ".join(map(str, spread))
-        draft[MAP_NOTE] = f"The list followed the depth: {depth} of {teacher_layers} blocks, spread evenly."
+        draft[MAP_NOTE] = f"Layer map updated to the new depth: {depth} of {teacher_layers} blocks, spread evenly."
 
 
 def set_map_list(draft: Draft, text: str) -> None:
@@ -168,7 +168,7 @@ def with_invalid_fields_reset(draft: Mapping[str, Any], before: Mapping[str, Any
 
 
 def set_mix(draft: Draft, soft_share: float) -> None:
-    """Divide the weight of soft targets and hard labels anew; their sum stays what it was."""
+    """Set the ratio of the weights of soft targets and hard labels; their sum is unchanged."""
     total = draft["losses.w_kd.start"] + draft["losses.w_hard.start"] or 1.0
     for term, share in (("w_kd", soft_share), ("w_hard", 1 - soft_share)):
         draft[f"losses.{term}.start"] = draft[f"losses.{term}.end"] = round(total * share, 3)

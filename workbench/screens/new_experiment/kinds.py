@@ -39,7 +39,7 @@ def of_model(entry: ModelEntry) -> Objective | None:
 
 
 def of_settings(draft: Draft) -> Objective:
-    """The kind that the settings speak of, where no model tells: that of a fresh architecture, or that of settings for it alone."""
+    """Return the model type implied by the settings, where no model is known: that of a new architecture, or of settings specific to it."""
     if draft["student.from_scratch"]:
         return ARCHITECTURE_SPECS[draft["student.from_scratch.architecture"]].objective
     usual = forms.to_draft(DistillConfig())

@@ -29,7 +29,7 @@ def layers(config: ExperimentConfig, plan: Plan) -> None:
     if plan.student is None:
         return
     if config.student.model is not None:
-        st.caption("The student keeps its own blocks and weights, and is trained on.")
+        st.caption("The student keeps its own blocks and weights, and training continues.")
         return
     copied = config.student.init == "teacher" and plan.teacher is not None
     depth = plan.teacher.layers if plan.teacher else 0
@@ -38,7 +38,7 @@ def layers(config: ExperimentConfig, plan: Plan) -> None:
         rest = ("Embeddings, final norm and output head are copied too." if config.student.architecture == "teacher" else
                 "Embeddings and the masked-language head are copied too; what BERT adds to every token of a single text is folded into the "
                 "positions, so that nothing is lost with the token types.")
-        st.caption(rest if copied else "Every weight begins at random; dashed lines only pair the layers.")
+        st.caption(rest if copied else "All weights are initialised at random; dashed lines only pair the layers.")
 
 
 def equation(losses: LossSpec, *, masked: bool = False) -> None:
@@ -63,7 +63,7 @@ def temperature(config: ExperimentConfig, teacher: str, *, masked: bool = False)
             st.caption("The teacher's distribution is drawn here once the teacher is on this machine.")
             return
         answer = background.answer(background.next_token, state.resolved(teacher), prompt,
-                                   meanwhile=f"Asking the teacher for its distribution over the {'blank' if masked else 'next token'} …")
+                                   meanwhile=f"Computing the teacher's distribution over the {'blank' if masked else 'next token'} …")
     except StillhouseError as error:
         st.caption(views.plain(f"The picture of the teacher's distribution is not available. {error}"))
         return
@@ -74,7 +74,7 @@ def temperature(config: ExperimentConfig, teacher: str, *, masked: bool = False)
     live_plotly(charts.temperature(tokens, value), key="temperature",
                 label=f"The teacher's distribution over the {'blank' if masked else 'next token'} at T = 1 and T = {value:g}")
     if charts.is_cut(tokens):
-        st.caption("Bars with ↑ are cut off at the top; their share stands in them.")
+        st.caption("Bars with ↑ are truncated; their probability is printed on them.")
     st.caption(f"{FIRST_BLANK if masked else FIRST_TOKEN} “{views.first_line(prompt)}” Entropy {entropies[0]:.2f} nats at T = 1, "
                f"{entropies[1]:.2f} at T = {value:g}.")
 

@@ -21,13 +21,12 @@ if TYPE_CHECKING:
 # Beside which field a failed check is shown.
 PLACES = {"teacher": "teacher.model", "objective": "teacher.model", "student": "student.layers", "writer": "bridge.model",
           "prompts": "bridge.prompts", "text": "data.source", "block length": "data.block_length"}
-ASKED = "measured plan"  # the configuration whose measurement this session asked for
-STATIC_SECONDS = 60  # how long an instant plan is believed: a hub id costs a request, a file may be put right
+MEASURING = "measured plan"  # in the session state: the configuration to measure
+STATIC_SECONDS = 60  # lifetime of a cached plan: a hub id costs a request, a file may be fixed
 
 
 def static(config: ExperimentConfig) -> tuple[Plan | None, dict[str, str]]:
-    """What can be told in an instant, and the messages of its failed checks by the field that they belong to. No plan for a
-    run that has no such model."""
+    """Return the plan without measurements, and the messages of its failed checks by field. No plan where a model is missing."""
     try:
         plan = _static(_question(config))
     except StillhouseError as error:
@@ -55,21 +54,21 @@ def _failures(plan: Plan, config: ExperimentConfig) -> dict[str, str]:
 
 
 def sizes(config: ExperimentConfig, plan: Plan, *, masked: bool = False) -> None:
-    """How large the student is, and how much less it computes; `masked` says whether the models fill blanks."""
+    """How large the student is, and how much less it computes; `masked` says whether they are masked language models."""
     if plan.student is None:
         return
     with st.container(horizontal=True):
         st.metric("Student's parameters", units.count(plan.student.parameters))
         width = 2 if config.train.save_precision == "bf16" else 4
-        st.metric(f"Its weights, {8 * width} bit", units.format_bytes(width * plan.student.parameters),
+        st.metric(f"Weights, {8 * width} bit", units.format_bytes(width * plan.student.parameters),
                   help="On disk. 'Saved weights' in the advanced form chooses between 32 and 16 bits.")
         if plan.teacher and masked and config.student.model is None:
-            st.metric("Its speed", f"{plan.teacher.layers / plan.student.layers:.2g}×", help=(
-                "Times the teacher's, from the blocks' arithmetic: embeddings are looked up, and the head is asked where blanks are. Small "
-                "models gain less."))
+            st.metric("Estimated speed-up", f"{plan.teacher.layers / plan.student.layers:.2g}×", help=(
+                "Relative to the teacher, from the FLOPs of the blocks: embeddings are looked up, the head runs at masked positions only. "
+                "Small models gain less."))
         elif plan.teacher:
-            st.metric("Its speed", f"{plan.teacher.parameters / plan.student.parameters:.2g}×", help=(
-                "Times the teacher's, from the arithmetic that a token costs: two operations a parameter. Small models gain less."))
+            st.metric("Estimated speed-up", f"{plan.teacher.parameters / plan.student.parameters:.2g}×", help=(
+                "Relative to the teacher, from the FLOPs per token: two per parameter. Small models gain less."))
     if plan.teacher:
         share = plan.student.parameters / plan.teacher.parameters
         st.caption(f"{share:.0%} of the teacher's {units.count(plan.teacher.parameters)} parameters.")
@@ -88,18 +87,18 @@ def plan(config: ExperimentConfig, planned: Plan, *, partial: bool, ready: bool,
     """
     st.subheader("Plan", anchor=False)
     if partial:
-        st.caption(":material/info: What is marked above is not in the pictures and numbers: they show the last value that was valid.")
+        st.caption(":material/info: Figures and numbers ignore the invalid fields above and show their last valid values.")
     numbers = st.container(horizontal=True)
     question, measured = _question(config), None
-    if st.session_state.get(ASKED) == question:
+    if st.session_state.get(MEASURING) == question:
         try:
             measured = background.answer(background.measured_plan, question, meanwhile="Loading the models and training a few steps …")
         except StillhouseError as error:
-            del st.session_state[ASKED]
+            del st.session_state[MEASURING]
             views.problem(error)
     elif st.button("Measure on this machine", icon=":material/timer:", key="measure", disabled=not (ready and planned.fits), help=(
-            "Loads the models, packs the data and takes a few real steps, then throws them away.")):
-        st.session_state[ASKED] = question
+            "Loads the models, packs the data and runs a few training steps, which are discarded.")):
+        st.session_state[MEASURING] = question
         st.rerun()
     with numbers:
         _needs(planned, measured)
@@ -115,16 +114,16 @@ def plan(config: ExperimentConfig, planned: Plan, *, partial: bool, ready: bool,
 def _needs(planned: Plan, measured: dict[str, Any] | None) -> None:
     known = measured or {}
     steps = known.get("total_steps") or planned.total_steps
-    st.metric("Steps", f"{steps:,}" if steps else "by epochs", help="Optimiser steps of each arm.")
+    st.metric("Steps", f"{steps:,}" if steps else "by epochs", help="Optimiser steps of each variant.")
     st.metric("Tokens", units.count(planned.tokens_per_step * steps) if steps else f"{planned.tokens_per_step:,} a step",
-              help="Tokens that each arm is trained on.")
+              help="Training tokens of each variant.")
     if planned.memory is not None:
         memory = sum(known["memory"].values()) if known.get("memory") else planned.memory.total
         st.metric("Memory", units.format_gib(memory), help="Estimate of the peak during a training step.")
     if planned.disk_bytes is not None:
         st.metric("Disk", units.format_gib(planned.disk_bytes), help="Checkpoints and models, at most.")
     if known.get("seconds"):
-        st.metric("Time", units.duration(known["seconds"]), help=f"Projected from {known['measured_steps']} real steps of each arm.")
+        st.metric("Time", units.duration(known["seconds"]), help=f"Projected from {known['measured_steps']} steps of each variant.")
     if known.get("tokens_per_second"):
         st.metric("Training speed", f"{known['tokens_per_second']:,.0f} tokens/s", help="Of the student, measured.")
 
@@ -133,7 +132,7 @@ def _checks(checks: list[dict[str, Any]]) -> None:
     for check in checks:
         if not check["ok"]:
             st.error(f"**{check['name'].capitalize()}.** {views.plain(check['message'] + ' ' + check['fix'])}", icon=":material/error:")
-    with st.expander("What was checked", icon=":material/checklist:"):
+    with st.expander("Checks", icon=":material/checklist:"):
         for check in checks:
             sign = (":orange[:material/warning:]" if check["caution"] else ":green[:material/check:]" if check["ok"]
                     else ":red[:material/close:]")

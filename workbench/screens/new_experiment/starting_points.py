@@ -49,7 +49,7 @@ def from_recipe(name: str) -> StartingPoint:
 
 
 def from_upload(file_name: str, content: bytes) -> StartingPoint:
-    """A recipe somebody uploaded. Raises ConfigError that says what is wrong with it."""
+    """A recipe somebody uploaded. Raises ConfigError if it is invalid."""
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -58,7 +58,7 @@ def measured_size(chain: str, name: str, folder: str, _target: Target) -> Future
     """Return the validation losses of a created model and of its baselines.
 
     Args:
-        chain, name: the chain's folder, and what it is called.
+        chain, name: the chain's folder and name.
         folder, _target: of the made model.
     """
     place = chains.ChainPlace(name, Path(chain))

@@ -1,4 +1,4 @@
-"""The button that brings what is not on this machine, and how far that is."""
+"""The download button of a missing resource, with its progress."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ class Fetch:
     """One `fetch` of the command line, running beside the app.
 
     Attributes:
-        name: what is fetched, as the verb takes it.
+        name: of the resource to fetch, as the command takes it.
         share: how much of the download is there, from 0 to 1; converting takes some seconds after 1.
         error: why it failed; None while it runs and when it went well.
     """

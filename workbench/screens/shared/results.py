@@ -159,7 +159,7 @@ def share_done(run: Run, phases: Sequence[Event] = ()) -> float:
     if not progress.total:
         return 0.0
     variants = 2 if has_control(run) else 1
-    before = progress.total if progress.arm == CONTROL else 0
+    before = progress.total if progress.variant == CONTROL else 0
     return min((before + progress.step) / (variants * progress.total), 1.0)
 
 
@@ -170,7 +170,7 @@ def steps_text(run: Run) -> str:
         return ""
     if not has_control(run):
         return f"{progress.step:,}/{progress.total:,}"
-    student, control = (progress.total, progress.step) if progress.arm == CONTROL else (progress.step, 0)
+    student, control = (progress.total, progress.step) if progress.variant == CONTROL else (progress.step, 0)
     return f"student {student:,}/{progress.total:,}, control {control:,}/{progress.total:,}"
 
 
@@ -182,12 +182,12 @@ def remaining_seconds(run: Run, phases: Sequence[Event]) -> tuple[float, float] 
         phases: the run's events of that kind, in their order.
     """
     progress = run.progress
-    began = [event for event in phases if event.phase.name == "steps" and event.phase.variant == progress.arm]
+    began = [event for event in phases if event.phase.name == "steps" and event.phase.variant == progress.variant]
     if not (progress.total and progress.step and run.heartbeat and len(began) == 1):
         return None
     pace = (run.heartbeat - began[0].time) / progress.step
     here = pace * (progress.total - progress.step)
-    return here, here + (pace * progress.total if progress.arm == STUDENT and has_control(run) else 0.0)
+    return here, here + (pace * progress.total if progress.variant == STUDENT and has_control(run) else 0.0)
 
 
 def progress_text(run: Run, phases: Sequence[Event] = ()) -> str:
@@ -200,7 +200,8 @@ def progress_text(run: Run, phases: Sequence[Event] = ()) -> str:
         if seconds is not None:
             here, everything = map(units.duration, seconds)
             left = f", about {here} left with its evaluations" + (f", {everything} with the control" if everything != here else "")
-        before = f"Student {progress.total:,}/{progress.total:,}, then the control" if progress.arm == CONTROL else "Training the student"
+        in_control = progress.variant == CONTROL
+        before = f"Student {progress.total:,}/{progress.total:,}, then the control" if in_control else "Training the student"
         return f"{before}: step {progress.step:,} of {progress.total:,}{left}"
     texts = written(phases)
     if texts is not None and progress.phase == WritingTexts.NAME:

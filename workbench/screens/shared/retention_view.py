@@ -1,4 +1,4 @@
-"""A retention card on a page: three figures against the published ones, what is kept of each task, and the whole table."""
+"""Show a retention card: three figures beside the published ones, the retained score of each task, and the full table."""
 
 from __future__ import annotations
 
@@ -94,27 +94,27 @@ def card_csv(card: Card) -> str:
     """Everything on the card, unrounded: one line a model and quantity."""
     lines: list[tuple[str, str, str, float | None, float | None, float | None, str]] = []
 
-    def tell(row: Row, quantity: str, value: Estimate | float | None) -> None:
+    def add(row: Row, quantity: str, value: Estimate | float | None) -> None:
         if value is not None:
             each = value if isinstance(value, Estimate) else Estimate(value)
             lines.append((row.kind, row.name, quantity, each.value, each.low, each.high, each.interval_words))
 
     for row in card.rows:
         for quantity in ("parameters", "without_embeddings", "size_bytes", "flops"):
-            tell(row, quantity, getattr(row, quantity))
+            add(row, quantity, getattr(row, quantity))
         if row.speed is not None:
-            tell(row, "latency_seconds", row.speed.latency)
-            tell(row, "sequences_per_second", row.speed.throughput)
-            tell(row, "throughput_ratio", row.speed.more)
-        tell(row, "smaller", card.smaller(row))
-        tell(row, "faster", card.faster(row))
-        tell(row, "faster_predicted", card.predicted_faster(row))
+            add(row, "latency_seconds", row.speed.latency)
+            add(row, "sequences_per_second", row.speed.throughput)
+            add(row, "throughput_ratio", row.speed.more)
+        add(row, "smaller", card.smaller(row))
+        add(row, "faster", card.faster(row))
+        add(row, "faster_predicted", card.predicted_faster(row))
         for scores in row.scores:
             for seed, value in zip(card.seeds, scores.values, strict=True):
-                tell(row, f"{scores.task} {scores.metric}, seed {seed}", value)
-            tell(row, f"{scores.task} items", scores.items)
-            tell(row, f"{scores.task} retained", card.retained(row, scores.task))
-        tell(row, "macro retained", card.macro(row))
+                add(row, f"{scores.task} {scores.metric}, seed {seed}", value)
+            add(row, f"{scores.task} items", scores.items)
+            add(row, f"{scores.task} retained", card.retained(row, scores.task))
+        add(row, "macro retained", card.macro(row))
     paper = card.published
     for quantity, value in (("smaller", paper.smaller), ("faster", paper.faster), ("macro retained", paper.retained)):
         lines.append(("published", paper.name, quantity, value, None, None, ""))

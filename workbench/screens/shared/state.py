@@ -123,7 +123,7 @@ def binned() -> list[Run]:
 
 
 def describe(reference: str) -> ModelEntry:
-    """What is known of a model, remembered for a few minutes: a hub id costs a request. Raises what `references.describe` raises."""
+    """Describe a model, cached for a few minutes: a hub id costs a request. Raises the errors of `references.describe`."""
     found = _described(str(store().path), reference)
     if isinstance(found, StillhouseError):
         raise found
@@ -131,7 +131,7 @@ def describe(reference: str) -> ModelEntry:
 
 
 def entry_of(reference: str) -> ModelEntry | None:
-    """What is known of a model, None where nothing is: it is yet to be trained, or not there."""
+    """Describe a model; None if it is not trained yet or does not exist."""
     listed = next((entry for entry in models(tuple(references.PARTS)) if entry.name == reference), None)
     with suppress(StillhouseError):
         return listed or describe(reference)
@@ -184,4 +184,4 @@ def _described(store_path: str, reference: str) -> ModelEntry | StillhouseError:
     try:
         return references.describe(reference, _open(store_path))
     except StillhouseError as error:
-        return error  # remembered too: the form asks again at every change
+        return error  # cached too: the form calls again at every change

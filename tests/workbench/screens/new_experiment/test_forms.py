@@ -40,14 +40,14 @@ def test_every_leaf_has_a_control_and_a_place_in_the_advanced_form():
     ({f"losses.{term}.{end}": 0.0 for term in ("w_kd", "w_hard") for end in ("start", "end")}, "losses", "all loss weights are zero"),
     ({"teacher": False, "losses.w_kd.start": 0.0, "losses.w_kd.end": 0.0}, "student", "No teacher and no architecture from scratch"),
 ])
-def test_what_is_wrong_is_told_by_its_path(changes: dict, path: str, words: str):
+def test_errors_are_reported_by_path(changes: dict, path: str, words: str):
     config, errors = forms.check(forms.to_draft(DistillConfig()) | changes)
     assert config is None
     assert list(errors) == [path]
     assert words.lower() in errors[path].lower()
 
 
-def test_several_mistakes_are_told_at_once():
+def test_several_mistakes_are_reported_at_once():
     _, errors = forms.check(forms.to_draft(DistillConfig()) | {"losses.temperature": -1.0, "train.learning_rate": 0.0})
     assert set(errors) == {"losses.temperature", "train.learning_rate"}
 
