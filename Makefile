@@ -2,7 +2,7 @@
 # make test [ARGS=...]   install what is needed, run all tests in as many processes as there are cores, report the coverage of core/;
 #                        with ARGS a part of them: make test ARGS="-n 0 -k losses" runs one after another in one process
 # make bench             measure, print one table
-# make check [ARGS=...]  lint and test: what has to pass before a change lands
+# make check [ARGS=...]  lint, types and tests: what has to pass before a change lands
 # make lint              check style, spelling and YAML
 # make types             check the types
 # make reference         write docs/reference/ from the code
@@ -30,7 +30,7 @@ test: $(DEVELOPMENT) browser
 bench: $(DEVELOPMENT) browser
 	$(PYTHON) -m tests.benchmarks
 
-check: lint test
+check: lint types test
 
 lint: $(DEVELOPMENT)
 	$(PYTHON) -m ruff check .
