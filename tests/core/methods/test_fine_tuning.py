@@ -93,7 +93,7 @@ def test_stage_two_with_adapters_stopped_and_resumed(tmp_path, films) -> None:
     for name, tensor in weights[0].items():
         torch.testing.assert_close(weights[1][name], tensor, rtol=1e-4, atol=1e-6)
     card = (tmp_path / "cut" / STUDENT / "README.md").read_text()
-    assert "taught by teacher/student" in card and "Adapters: of rank 2" in card and "T = 2, times T squared" in card
+    assert "distilled from teacher/student" in card and "Adapters: of rank 2" in card and "T = 2, times T squared" in card
 
 
 def test_questions(tmp_path) -> None:
