@@ -177,5 +177,5 @@ def test_adapters_beside_a_whole_model_are_refused(folder: Path) -> None:
 
 def test_counting_needs_no_torch(folder: Path) -> None:
     program = ("from pathlib import Path; from core.models import checkpoints as c; p = Path(sys.argv[1]); "
-               "c.count(c.parameter_shapes(p), c.read_config(p)); c.weights_hash(p)")
+               "c.count_parameters(c.parameter_shapes(p), c.read_config(p)); c.weights_hash(p)")
     assert heavy_modules(program, folder) == []

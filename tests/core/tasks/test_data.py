@@ -121,7 +121,7 @@ def test_columns_by_name(tmp_path) -> None:
         load_task(TaskSpec(source=source))
     with pytest.raises(DataError, match=r"text_column"):
         load_task(TaskSpec(source=source, label_column="kind"))
-    with pytest.raises(DataError, match=r"no column 'wordz'.*Did you mean --set task.text_column=words"):
+    with pytest.raises(DataError, match=r"no column 'wordz'.*Did you mean task.text_column=\"words\""):
         load_task(TaskSpec(source=source, label_column="kind", text_column="wordz"))
     assert load_task(TaskSpec(source=source, label_column="kind", text_column="words")).train[0].text.startswith("w ")
 
@@ -271,5 +271,5 @@ def test_a_hub_dataset_that_is_not_there(hub) -> None:
 
 
 def test_no_network() -> None:
-    with pytest.raises(NetworkError, match=r"task\.source=house"):
+    with pytest.raises(NetworkError, match=r"task\.source=\"house\""):
         load_task(TaskSpec(source="nobody/nothing"))
