@@ -22,7 +22,7 @@ def client(home: Path) -> TestClient:
 def test_the_pane(client: TestClient, name: str, kind: str) -> None:
     answer = client.get(f"/{name}")
     assert answer.headers["content-type"] == f"{kind}; charset=utf-8"
-    assert answer.headers["cache-control"] == mount.ASK_AGAIN
+    assert answer.headers["cache-control"] == mount.REVALIDATE
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert client.get(f"/{name}", headers={"if-none-match": answer.headers["etag"]}).status_code == 304
 
