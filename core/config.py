@@ -460,6 +460,11 @@ class _WithoutTeacher:
     def teacher(self) -> None:
         return None
 
+    @classmethod
+    def default_weights(cls, plain: Mapping[str, Any]) -> Mapping[str, float]:
+        """Return no weight for soft targets: there are none."""
+        return {"w_kd": 0.0}
+
 
 class _WithoutMasking:
     """Models of these kinds predict the next token, or are fine-tuned on a task."""
@@ -513,10 +518,6 @@ class PretrainConfig(_WithoutTeacher, _WithoutControl, ExperimentConfig):
         "control": "without a teacher the run is its own control: set control to false",
         "evaluation.retention": "without a teacher there is nothing to retain: set evaluation.retention to null",
     }
-    @classmethod
-    def default_weights(cls, plain: Mapping[str, Any]) -> Mapping[str, float]:
-        """Return no weight for soft targets: there are none."""
-        return {"w_kd": 0.0}
 
     _losses = field_validator("losses")(_labels_only)
 
@@ -617,10 +618,6 @@ class BridgeConfig(_WithoutTeacher, _WithoutMasking, _WithoutControl, Experiment
         "control": "without a teacher the run is its own control: set control to false",
         "evaluation.retention": "without a teacher there is nothing to retain: set evaluation.retention to null",
     }
-    @classmethod
-    def default_weights(cls, plain: Mapping[str, Any]) -> Mapping[str, float]:
-        """Return no weight for soft targets: there are none."""
-        return {"w_kd": 0.0}
 
     _losses = field_validator("losses")(_labels_only)
 
