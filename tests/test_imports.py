@@ -168,7 +168,7 @@ def test_no_circle_of_files(folder: str) -> None:
 
 def test_every_module_of_the_engine_lies_in_a_package_or_on_the_ground() -> None:
     loose = {path.stem for path in (ROOT / "core").glob("*.py")} - {"__init__"}
-    assert loose == {"config", "errors", "events", "metrics", "recipe_keys", "recorder", "recipes"}
+    assert loose == {"errors", "events", "metrics", "recipe_keys", "recorder", "recipes"}
 
 
 @pytest.mark.parametrize("path", FILES["workbench"], ids=ids(FILES["workbench"]))

@@ -1,0 +1,193 @@
+"""The five kinds of experiments, each with the sections that it has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from core.config.chains import BridgeSpec, ChainSpec
+from core.config.data import DataSpec, MaskingSpec, TaskSpec
+from core.config.experiment import ExperimentConfig
+from core.config.losses import LossSpec, constant
+from core.config.models import StudentSpec, TeacherSpec
+
+
+class _WithoutTeacher:
+    @property
+    def teacher(self) -> None:
+        return None
+
+    @classmethod
+    def default_weights(cls, plain: Mapping[str, Any]) -> Mapping[str, float]:
+        """Return no weight for soft targets: there are none."""
+        return {"w_kd": 0.0}
+
+
+class _WithoutMasking:
+    """Models of these kinds predict the next token, or are fine-tuned on a task."""
+
+    @property
+    def masking(self) -> MaskingSpec:
+        return MaskingSpec()
+
+
+class _WithoutControl:
+    @property
+    def control(self) -> bool:
+        return False
+
+
+def _labels_only(losses: LossSpec) -> LossSpec:
+    if losses.needs_teacher():
+        raise ValueError("no teacher, so only w_hard can count: set w_kd, w_hidden and w_hidden_mse to 0")
+    return losses
+
+
+class DistillConfig(ExperimentConfig):
+    """One student is distilled from a teacher (1503.02531; 1910.01108 for masked language models)."""
+
+    kind: Literal["distill"] = Field("distill", description="kind; one student is distilled from a teacher")
+    teacher: TeacherSpec = Field(TeacherSpec(), description="model; its outputs are the targets")
+    student: StudentSpec = Field(StudentSpec(), description="model; what is trained")
+    data: DataSpec = Field(DataSpec(), description="corpus")
+    masking: MaskingSpec = Field(MaskingSpec(), description="masking; of the text that masked language models are trained on")
+    control: bool = Field(False, description="switch; also train the same student for the same tokens with no teacher")
+
+    @field_validator("student")
+    @classmethod
+    def _of_the_teacher(cls, value: StudentSpec) -> StudentSpec:
+        if value.from_scratch is not None:
+            raise ValueError("an architecture from scratch has a vocabulary of its own and cannot follow a teacher: set teacher to null")
+        return value
+
+
+class PretrainConfig(_WithoutTeacher, _WithoutControl, ExperimentConfig):
+    """A model is trained on text alone: one from scratch, or one that is there (continued pretraining)."""
+
+    losses: LossSpec = Field(LossSpec(w_kd=constant(0.0)), description="loss; cross-entropy with the text")
+    kind: Literal["pretrain"] = Field("pretrain", description="kind; a model is trained on text, without a teacher")
+    student: StudentSpec = Field(StudentSpec(), validate_default=True, description="model; what is trained")
+    data: DataSpec = Field(DataSpec(), description="corpus")
+    masking: MaskingSpec = Field(MaskingSpec(), description="masking; of the text that masked language models are trained on")
+
+    excludes: ClassVar[Mapping[str, str]] = {
+        "teacher": "pretraining has no teacher: set teacher to null",
+        "control": "without a teacher the run is its own control: set control to false",
+        "evaluation.retention": "without a teacher there is nothing to retain: set evaluation.retention to null",
+    }
+
+    _losses = field_validator("losses")(_labels_only)
+
+    @field_validator("student")
+    @classmethod
+    def _beginning(cls, value: StudentSpec) -> StudentSpec:
+        if value.from_scratch is None and value.model is None:
+            raise ValueError("no teacher and no architecture from scratch: set teacher.model, student.from_scratch or student.model")
+        return value
+
+
+class FineTuneConfig(_WithoutMasking, _WithoutControl, ExperimentConfig):
+    """A pretrained encoder is fine-tuned on a labelled task, with or without a fine-tuned teacher (1910.01108, section 4)."""
+
+    losses: LossSpec = Field(LossSpec(w_kd=constant(0.0), w_hard=constant(1.0)), description="loss; terms and temperature")
+    kind: Literal["fine_tune"] = Field("fine_tune", description="kind; an encoder is fine-tuned on a labelled task")
+    teacher: TeacherSpec | None = Field(None, description="model; fine-tuned on the same task (default: none)")
+    student: StudentSpec = Field(StudentSpec(), validate_default=True, description="model; the encoder, as student.model")
+    task: TaskSpec = Field(TaskSpec(), description="task; the labelled dataset")
+
+    excludes: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("chain", "bridge", "control"), "a task is fine-tuned by itself: remove chain, bridge and control"),
+        "evaluation.retention": "the retention card is of a language model's student: set evaluation.retention to null",
+    }
+
+    @property
+    def data(self) -> DataSpec:
+        """Items of the task in place of blocks of a corpus: as long as they."""
+        return DataSpec().model_copy(update={"block_length": self.task.max_length})
+
+    @classmethod
+    def default_weights(cls, plain: Mapping[str, Any]) -> Mapping[str, float]:
+        """Return half and half with a teacher, as 1910.01108 has it in its second step of distillation; the labels alone without one."""
+        return {"w_kd": 0.0, "w_hard": 1.0} if plain.get("teacher") is None else {"w_kd": 0.5, "w_hard": 0.5}
+
+    @field_validator("student")
+    @classmethod
+    def _encoder(cls, value: StudentSpec) -> StudentSpec:
+        if value.model is None:
+            raise ValueError("fine-tuning begins with a pretrained encoder: set student.model to one")
+        return value
+
+    @field_validator("losses")
+    @classmethod
+    def _outputs_only(cls, value: LossSpec) -> LossSpec:
+        if any(getattr(value, name) != constant(0.0) for name in ("w_hidden", "w_hidden_mse")):
+            raise ValueError("a task is distilled from the teacher's outputs alone: set losses.w_hidden and losses.w_hidden_mse to 0")
+        return value
+
+    @model_validator(mode="after")
+    def _targets(self) -> FineTuneConfig:
+        if self.teacher is None:
+            _labels_only(self.losses)
+        return self
+
+
+class ChainConfig(_WithoutMasking, _WithoutControl, ExperimentConfig):
+    """A chain of anchors is trained below the teacher, each from the one above it or from the largest (2605.07783)."""
+
+    kind: Literal["chain"] = Field("chain", description="kind; a chain of anchors is trained below the teacher")
+    teacher: TeacherSpec = Field(TeacherSpec(), description="model; the largest of the chain")
+    chain: ChainSpec = Field(description="chain; anchors below the teacher, in place of one student")
+    data: DataSpec = Field(DataSpec(), description="corpus")
+
+    excludes: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("student", "control", "evaluation.retention"),
+        "a chain describes its students itself: remove student, control and evaluation.retention")
+
+    @field_validator("teacher", mode="before")
+    @classmethod
+    def _largest(cls, value: Any) -> Any:
+        if value is None:
+            raise ValueError("a chain begins with a teacher: set teacher.model")
+        return value
+
+    @property
+    def student(self) -> StudentSpec:
+        """The defaults: each anchor is described by itself."""
+        return StudentSpec()
+
+    def step(self, teacher: TeacherSpec, student: StudentSpec, name: str | None = None) -> DistillConfig:
+        """Return the distillation of one anchor."""
+        return DistillConfig(name=name or self.name, description=self.description, teacher=teacher, student=student, losses=self.losses,
+                             data=self.data, train=self.train, evaluation=self.evaluation)
+
+
+class BridgeConfig(_WithoutTeacher, _WithoutMasking, _WithoutControl, ExperimentConfig):
+    """A teacher of any vocabulary writes the texts that ``student.model`` is trained on (sequence-level distillation, 1606.07947)."""
+
+    losses: LossSpec = Field(LossSpec(w_kd=constant(0.0)), description="loss; cross-entropy with the texts")
+    kind: Literal["bridge"] = Field("bridge", description="kind; a teacher of any vocabulary writes the texts that a model is trained on")
+    bridge: BridgeSpec = Field(description="bridge; the teacher that writes, and how")
+    student: StudentSpec = Field(StudentSpec(), validate_default=True, description="model; what is trained, as student.model")
+    data: DataSpec = Field(DataSpec(), description="corpus; how the texts are cut, its source is not read")
+
+    excludes: ClassVar[Mapping[str, str]] = {
+        "teacher": "a bridge trains student.model on texts alone: set teacher to null and student.model to the proxy",
+        "control": "without a teacher the run is its own control: set control to false",
+        "evaluation.retention": "without a teacher there is nothing to retain: set evaluation.retention to null",
+    }
+
+    _losses = field_validator("losses")(_labels_only)
+
+    @field_validator("student")
+    @classmethod
+    def _proxy(cls, value: StudentSpec) -> StudentSpec:
+        if value.model is None:
+            raise ValueError("a bridge trains student.model on texts alone: set student.model to the proxy")
+        return value
+
+
+AnyExperiment = Annotated[DistillConfig | PretrainConfig | FineTuneConfig | ChainConfig | BridgeConfig, Field(discriminator="kind")]
+KINDS: Mapping[str, type[ExperimentConfig]] = {
+    each.model_fields["kind"].default: each for each in (DistillConfig, PretrainConfig, FineTuneConfig, ChainConfig, BridgeConfig)}

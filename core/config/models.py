@@ -1,0 +1,103 @@
+"""Teacher and student: which models they are and how the student is built."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from core.config.base import Config
+
+
+class TeacherSpec(Config):
+    """The model whose outputs are the targets."""
+
+    model: str = Field("house-chat", min_length=1, description=(
+        "model reference; a house model, a run, a local folder, a GGUF file, a hub id or a model carried by a package"))
+
+
+class LoraSpec(Config):
+    """Low-rank adapters trained in place of the student's weights (2106.09685)."""
+
+    rank: int = Field(8, ge=1, description="integer; rank of each adapter")
+    alpha: float = Field(16.0, gt=0, description="number; the adapter's output is scaled by alpha / rank")
+    dropout: float = Field(0.0, ge=0, lt=1, description="probability; dropout in front of each adapter")
+
+
+class ScratchSpec(Config):
+    """An architecture built from nothing, with a tokenizer trained on the data: how house models begin."""
+
+    architecture: Literal["llama", "bert"] = Field("llama", description=(
+        "name; llama: reads to the left, RMSNorm, rotary positions, gated MLP; bert: fills blanks, LayerNorm, learnt positions"))
+    layers: int = Field(8, ge=1, description="blocks; depth")
+    hidden: int = Field(192, ge=8, description="channels; width of the residual stream")
+    heads: int = Field(4, ge=1, description="heads; query heads, the width is divided among them")
+    key_value_heads: int = Field(4, ge=1, description="heads; key and value heads shared by groups of query heads")
+    intermediate_size: int = Field(512, ge=8, description="neurons; width of the feed-forward layers")
+    vocabulary: int = Field(4096, ge=300, description="tokens; size of the vocabulary, byte-level BPE (llama) or WordPiece (bert)")
+    positions: int = Field(1024, ge=16, description="tokens; longest sequence")
+
+    @model_validator(mode="after")
+    def _divisible(self) -> ScratchSpec:
+        if self.hidden % self.heads or self.heads % self.key_value_heads:
+            raise ValueError(f"hidden ({self.hidden}) must be a multiple of heads ({self.heads}), "
+                             f"and heads a multiple of key_value_heads ({self.key_value_heads})")
+        if self.architecture == "bert" and self.key_value_heads != self.heads:
+            raise ValueError(f"in a bert model every head has its own keys and values: set key_value_heads to {self.heads}")
+        return self
+
+
+LayerRule = Literal["uniform", "table", "importance", "first"]
+
+
+class StudentSpec(Config):
+    """How the student is built from the teacher."""
+
+    layers: int | None = Field(None, ge=1, description="blocks; depth of the student, from 1 to the teacher's (default: half of it)")
+    layer_map: LayerRule | tuple[int, ...] = Field("uniform", description=(
+        "rule or list; which teacher block becomes which student block: uniform (first and last kept), table (the published "
+        "maps), importance (measured), first, or an explicit list of block numbers from 0"))
+    hidden: int | None = Field(None, ge=8, description=(
+        "channels; width of the student, in whole groups of attention heads (default: the teacher's)"))
+    intermediate_size: int | None = Field(None, ge=8, description=(
+        "neurons; width of the student's feed-forward layers (default: the teacher's ratio to the width)"))
+    pruning_criterion: Literal["importance", "first"] = Field("importance", description=(
+        "rule; channels, heads and neurons that a narrower student keeps: the most important ones by activations, or the first"))
+    architecture: Literal["teacher", "distilbert"] = Field("teacher", description=(
+        "name; the teacher's own architecture, or DistilBERT's for a BERT teacher: no token types, no pooler"))
+    dropout: float | None = Field(None, ge=0, lt=1, description=(
+        "probability; dropout while the student is trained (default: none in causal models, the teacher's own in masked ones)"))
+    init: Literal["teacher", "random"] = Field("teacher", description=(
+        "rule; copy the chosen blocks' weights, or draw new ones; with a model of one's own, keep its weights or only its shape"))
+    model: str | None = Field(None, min_length=1, description=(
+        "model reference; train this model on as it is, in place of a copy of the teacher's blocks (default: none)"))
+    lora: LoraSpec | None = Field(None, description="adapters; train low-rank adapters in place of all weights")
+    from_scratch: ScratchSpec | None = Field(None, description="architecture; build a model with new weights and a tokenizer of its own")
+
+    @field_validator("layer_map")
+    @classmethod
+    def _ascending(cls, value: Any) -> Any:
+        if isinstance(value, tuple) and (not value or value[0] < 0 or list(value) != sorted(set(value))):
+            raise ValueError(f"an explicit layer map lists block numbers from 0 upwards, each once: got {list(value)}")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> StudentSpec:
+        if isinstance(self.layer_map, tuple) and self.layers not in (None, len(self.layer_map)):
+            raise ValueError(f"layers is {self.layers}, but layer_map lists {len(self.layer_map)} blocks")
+        if self.from_scratch and (self.layers is not None or self.lora is not None or self.narrower or self.architecture != "teacher"):
+            raise ValueError("an architecture from scratch has its own depth and width, no adapters: "
+                             "remove layers, hidden, intermediate_size, architecture and lora")
+        if self.lora and self.init == "random":
+            raise ValueError("adapters change weights that are learnt already, and new ones would stay random: set init to teacher, "
+                             "or remove lora")
+        if self.model and (self.layers is not None or self.narrower or self.from_scratch or self.layer_map != "uniform"
+                           or self.architecture != "teacher"):
+            raise ValueError("a model that is trained on has its own depth and width: remove layers, layer_map, hidden, "
+                             "intermediate_size, architecture and from_scratch")
+        return self
+
+    @property
+    def narrower(self) -> bool:
+        """Whether the student has widths of its own."""
+        return self.hidden is not None or self.intermediate_size is not None
