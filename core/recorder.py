@@ -32,15 +32,19 @@ class Recorder(Protocol):
     """The interface that `core.methods` logs to and polls for stop requests."""
 
     def log(self, variant: str, step: int, metrics: Mapping[str, float]) -> None:
-        """Record numbers at an optimiser step (1-based; 0 is before training). Names are those of `core.metrics`.
-        The same (variant, step, name) logged again, as after a resume, replaces the earlier value."""
+        """Record numbers at an optimiser step (1-based; 0 is before training).
+
+        Names are those of `core.metrics`. The same (variant, step, name) logged again, as after a resume, replaces the earlier value.
+        """
 
     def event(self, event: Event) -> None:
         """Record something that is not a number; see `core.events`."""
 
     def should_stop(self) -> bool:
-        """Return whether the user has requested a stop; training then finishes the step, saves a checkpoint and raises
-        `StopRequested`."""
+        """Return whether the user has requested a stop.
+
+        Training then finishes the step, saves a checkpoint and raises `StopRequested`.
+        """
 
 
 def stop_if_requested(recorder: Recorder) -> None:

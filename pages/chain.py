@@ -1,5 +1,7 @@
-"""A chain of anchors: its lineage, any size between them, what it cost; and the form that builds one. ``?chain=&size=``,
-``?teacher=`` or ``?from=`` for the form."""
+"""A chain of anchors: its lineage, any size between them, what it cost; and the form that builds one.
+
+Addresses: ``?chain=&size=``, and ``?teacher=`` or ``?from=`` for the form.
+"""
 
 import streamlit as st
 

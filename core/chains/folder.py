@@ -170,16 +170,22 @@ class Chain:
         return runs(self.ends(number) or span_ends(*depths))
 
     def swaps(self, target: Target) -> tuple[int, ...]:
-        """Return the blocks of the smaller anchor that substitution swaps back for a size. None where measured losses say that the smaller
-        anchor is better left as it is: then all that is added is silent, and the model is as good as that anchor."""
+        """Return the blocks of the smaller anchor that substitution swaps back for a size.
+
+        None are swapped where measured losses say that the smaller anchor is better left as it is: then every inserted layer is
+        zero-initialised (identity), and the model is as good as that anchor.
+        """
         small, expected = self.anchors[target.bracket + 1], self.expected(target.dimensions)
         if expected is not None and expected > self._anchor_loss(small):
             return ()
         return cheapest_swaps(self.runs(target.bracket), small.gains, target.dimensions.layers)
 
     def expected(self, shape: Dimensions) -> float | None:
-        """Return the loss that substitution will give a shape on the choosing slice, between the two measured shapes around it that differ
-        from it in inner width alone; None where there are none. An anchor's is its own."""
+        """Return the loss that substitution is expected to give a shape on the selection slice, in nats per token.
+
+        It is interpolated between the two measured shapes around it that differ from it in intermediate size alone; None where there
+        are none. An anchor's is its own.
+        """
         size = shape.intermediate_size
         alike = sorted((measured.intermediate_size, loss) for measured, loss in self.grid
                        if replace(measured, intermediate_size=size) == shape)

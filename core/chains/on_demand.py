@@ -158,9 +158,11 @@ def _tokenizer(folder: Path) -> Any:
 
 
 def compare(chain: Chain, target: Target, bracket: AnchorPair) -> dict[str, float]:
-    """Return the baselines of a model between two anchors, as validation losses: both anchors as they are, the larger one
-    cut down (``alpha_0``), the smaller one expanded by silent blocks (``alpha_1``) and by copied ones (``copied``), and new weights
-    of the same shape."""
+    """Return the validation losses of the baselines of a model between two anchors, in nats per token.
+
+    They are both anchors as they are, the larger one cut down (``alpha_0``), the smaller one expanded by zero-initialised blocks
+    (``alpha_1``) and by copied ones (``copied``), and new weights of the same shape (``random``).
+    """
     shape = target.dimensions
     return {"larger_anchor": chain.anchors[target.bracket].validation_loss,
             "smaller_anchor": chain.anchors[target.bracket + 1].validation_loss,

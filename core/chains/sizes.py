@@ -44,8 +44,9 @@ def _inner_widths(small: Dimensions, large: Dimensions, wide: Dimensions) -> Seq
 
 
 def solve(parameters: int, small: Dimensions, large: Dimensions, sizer: ParameterCounter) -> Dimensions:
-    """Return the sizes between two anchors whose parameter count is nearest; among equally near ones (within 1%), those that grow
-    depth and width together, as a straight line between the anchors does.
+    """Return the sizes between two anchors whose parameter count is nearest.
+
+    Among equally near ones (within 1%), those that grow depth and width together, as a straight line between the anchors does.
 
     Raises:
         ConfigError: no shape comes within `TOLERANCE`; the nearest two are named.
@@ -99,8 +100,11 @@ def interpolate_shape(layers: int, small: Dimensions, large: Dimensions, hidden:
 
 
 def cheapest_swaps(runs: Sequence[range], gains: Sequence[float] | None, layers: int) -> tuple[int, ...]:
-    """Return the blocks of a small anchor to swap back for the runs of a large one that they speak for, to reach a depth of `layers`: the
-    lowest sum of `gains` (see `core.chains.interpolation.AnchorPair`) among the choices that come as near to it from below as any does."""
+    """Return the blocks of a small anchor to swap back for their spans of a large one, to reach a depth of `layers`.
+
+    It is the choice with the lowest sum of `gains` (see `core.chains.interpolation.AnchorPair`) among those that come as near to the
+    depth from below as any does.
+    """
     lengths = [len(run) - 1 for run in runs]
     gains = gains or (0.0,) * len(lengths)
     best: dict[int, tuple[float, tuple[int, ...]]] = {0: (0.0, ())}  # blocks added -> lowest sum of gains, and how

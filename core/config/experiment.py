@@ -44,19 +44,24 @@ class ExperimentConfig(Config):
 
     if TYPE_CHECKING:
         @property
-        def teacher(self) -> TeacherSpec | None: ...
+        def teacher(self) -> TeacherSpec | None:
+            """Return the teacher's section; None where the kind has none or the recipe names none."""
 
         @property
-        def student(self) -> StudentSpec: ...
+        def student(self) -> StudentSpec:
+            """Return the student's section, or the defaults."""
 
         @property
-        def data(self) -> DataSpec: ...
+        def data(self) -> DataSpec:
+            """Return the data's section, or the defaults."""
 
         @property
-        def masking(self) -> MaskingSpec: ...
+        def masking(self) -> MaskingSpec:
+            """Return the masking's section, or the defaults."""
 
         @property
-        def control(self) -> bool: ...
+        def control(self) -> bool:
+            """Return whether a control is trained too."""
 
     @field_validator("name")
     @classmethod

@@ -33,8 +33,10 @@ def documents(file: TextIO) -> Iterator[str]:
 
 
 def pieces(text: str) -> Iterator[str]:
-    """Yield `text` in parts of at most `LONGEST` characters that join to the whole, cut at the end of a paragraph, a line, a
-    sentence or a word, in this order of preference."""
+    """Yield `text` in parts of at most `LONGEST` characters that join to the whole.
+
+    It is cut at the end of a paragraph, a line, a sentence or a word, in this order of preference.
+    """
     start = 0
     while len(text) - start > LONGEST:
         end = _cut(text, start)

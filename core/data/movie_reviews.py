@@ -71,6 +71,7 @@ class Review:
 
     @property
     def label(self) -> str:
+        """Return the label's name, one of `LABELS`."""
         return LABELS[0] if self.positive else LABELS[1]
 
 
@@ -125,8 +126,10 @@ def sentences(text: str) -> list[str]:
 
 
 def fit(text: str, words: int) -> str:
-    """Return at most `words` words of a review: the first third and the last two thirds of them, where the verdict is
-    (head and tail as in 1905.05583, section 5.3.1)."""
+    """Return at most `words` words of a review: the first third and the last two thirds of them, where the verdict is.
+
+    Head and tail as in 1905.05583, section 5.3.1.
+    """
     parts = text.split()
     if len(parts) <= words:
         return text
@@ -136,9 +139,11 @@ def fit(text: str, words: int) -> str:
 
 @lru_cache(maxsize=1)
 def word_log_odds() -> dict[str, float]:
-    """Return how much a word speaks for a positive review: log P(word | positive) / P(word | negative) over training reviews,
-    where P counts the reviews that hold the word (naive Bayes, add-one smoothing). Words of fewer than
-    `RARE` reviews are left out."""
+    """Return how much each word speaks for a positive review, by naive Bayes with add-one smoothing.
+
+    It is log P(word | positive) / P(word | negative) over training reviews, where P counts the reviews that hold the word. Words of
+    fewer than `RARE` reviews are left out.
+    """
     counts: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
     totals = Counter(review.positive for review in reviews() if review.split == "train")
     for review in reviews():

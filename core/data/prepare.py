@@ -47,6 +47,7 @@ class PreparedData:
 
     @classmethod
     def of(cls, train: Blocks, validation: Blocks) -> PreparedData:
+        """Return the blocks with the fingerprint of their tokens and weights."""
         parts = hashlib.sha256()
         for blocks in (train, validation):
             parts.update(blocks.input_ids.tobytes())

@@ -138,8 +138,10 @@ def _rows(table: Table, columns: tuple[str, ...]) -> Iterator[Row]:
 
 
 def _threshold(table: Table, columns: tuple[str, ...], fraction: float) -> float:
-    """Return the position below which rows are held out: `fraction`, moved just as far as it takes to leave neither side of a
-    small source empty. Reads until both sides have a row."""
+    """Return the position below which rows are held out: `fraction`, adjusted so that both splits are non-empty.
+
+    Reads until both sides have a row.
+    """
     lowest, highest = math.inf, -math.inf
     for row in _rows(table, columns):
         place = position(row)

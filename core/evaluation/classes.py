@@ -27,8 +27,9 @@ class ClassShare:
 
 
 def class_probabilities(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str, pair: str | None = None) -> list[ClassShare]:
-    """Return the probabilities of all classes, in the model's own order: softmax of the logits; of a model that was trained to give any
-    number of labels at once, the sigmoid of each.
+    """Return the probabilities of all classes, in the model's own order.
+
+    They are the softmax of the logits; for a multi-label model, the sigmoid of each.
 
     Args:
         pair: the second text, for models that judge two.

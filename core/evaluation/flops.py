@@ -36,10 +36,12 @@ class ForwardFlops:
 
     @property
     def blocks(self) -> float:
+        """Return the operations of all blocks: projections and attention."""
         return self.projections + self.attention
 
     @property
     def total(self) -> float:
+        """Return the operations of blocks and head."""
         return self.blocks + self.head
 
 

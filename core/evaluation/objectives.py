@@ -70,17 +70,21 @@ class Causal:
     name: ClassVar[architectures.Objective] = "causal"
 
     def batches(self, blocks: Sequence[dict[str, Tensor]], draw: StepSeed) -> list[Batch]:
+        """Return one causal batch for each pass."""
         return causal_lm_batches(blocks, draw)
 
     def measure(self, model: Any, blocks: Blocks, teacher: Any, *, batch_size: int, device: torch.device,
                 dtype: torch.dtype) -> dict[str, float]:
+        """Return the metrics of `core.evaluation.language.evaluate_language`."""
         return evaluate_language(model, blocks, teacher, tokenizer=self.tokenizer, batch_size=batch_size, device=device, dtype=dtype)
 
     def answer(self, model: PreTrainedModel, prompt: str, *, max_new_tokens: int, seed: int) -> str:
+        """Return a sampled answer to the prompt as a chat message."""
         return generate(model, self.tokenizer, movie_reviews.conversation(prompt), max_new_tokens=max_new_tokens, sampling_temperature=0.7,
                         seed=seed).text
 
     def prompts(self, requested: Sequence[str]) -> tuple[str, ...]:
+        """Return the prompts as they are: any text can be continued."""
         return tuple(requested)
 
 
@@ -105,28 +109,32 @@ class MaskedLanguage:
         return cls(tokenizer, Masker(spec, tokenizer, counts), losses.kd_positions)
 
     def batches(self, blocks: Sequence[dict[str, Tensor]], draw: StepSeed) -> list[Batch]:
+        """Return the masked batches of one optimiser step; padding (its id in `blocks`) counts nowhere."""
         # All passes of a step are masked as one, so that the step does not depend on how it is cut.
         ids = np.concatenate([each["input_ids"].cpu().numpy() for each in blocks])
         weights = np.concatenate([each["weights"].cpu().numpy() for each in blocks])
         masked = self.masker.mask(ids, weights > 0, draw)
         real = ids != padding_id(self.tokenizer)
-        hard = np.where(masked.chosen, weights, 0)
-        soft = hard if self.compared == "masked" else real
+        label_weights = np.where(masked.chosen, weights, 0)
+        distill_weights = label_weights if self.compared == "masked" else real
         sizes, device = [len(each["input_ids"]) for each in blocks], blocks[0]["input_ids"].device
         parts = (torch.from_numpy(whole).to(device).split(sizes) for whole in (
-            masked.input_ids, real.astype(np.int64), ids, soft.astype(np.float32), hard.astype(np.float32)))
-        return [Batch(input_ids=inputs, attention_mask=attention, targets=targets, soft=soft_weights, hard=hard_weights)
-                for inputs, attention, targets, soft_weights, hard_weights in zip(*parts, strict=True)]
+            masked.input_ids, real.astype(np.int64), ids, distill_weights.astype(np.float32), label_weights.astype(np.float32)))
+        return [Batch(input_ids=inputs, attention_mask=attention, targets=targets, distill_weights=distilled, label_weights=labelled)
+                for inputs, attention, targets, distilled, labelled in zip(*parts, strict=True)]
 
     def measure(self, model: Any, blocks: Blocks, teacher: Any, *, batch_size: int, device: torch.device,
                 dtype: torch.dtype) -> dict[str, float]:
+        """Return the metrics of `core.evaluation.masked.evaluate_masked`."""
         return evaluate_masked(model, blocks, teacher, tokenizer=self.tokenizer, batch_size=batch_size, device=device, dtype=dtype)
 
     def answer(self, model: PreTrainedModel, prompt: str, *, max_new_tokens: int, seed: int) -> str:
+        """Return the most likely tokens of each blank with their probabilities, one line."""
         blanks = fill_blanks(model, self.tokenizer, prompt, TOP_K_SHOWN)
         return "; ".join(", ".join(f"{fill.token} {fill.probability:.0%}" for fill in fills) for fills in blanks)
 
     def prompts(self, requested: Sequence[str]) -> tuple[str, ...]:
+        """Return the prompts that have a blank or a mask token; where none has, the built-in ones."""
         own = BLANKS if requested else ()
         return tuple(prompt for prompt in requested if has_blank(prompt) or self.tokenizer.mask_token in prompt) or own
 

@@ -34,9 +34,11 @@ SHORTEST_REVIEW = 4  # words; a context that holds fewer is too short for the qu
 
 def evaluate_sentiment(model: Any, tokenizer: Any, reviews: Sequence[Review], device: torch.device | str, *,
                        words: int = 200, dtype: torch.dtype = torch.float32) -> dict[str, float]:
-    """Return the share of `reviews` whose own label scores higher: ``sentiment_accuracy`` with its standard error ``stderr`` over
-    ``sentiment_items`` reviews, and ``accuracy_imdb``/``items_imdb``, ``accuracy_rt``/``items_rt`` by origin (an origin
-    that no review has is left out).
+    """Return the share of `reviews` whose own label scores higher.
+
+    Returns:
+        ``sentiment_accuracy`` with its standard error ``stderr`` over ``sentiment_items`` reviews, and ``accuracy_imdb``/``items_imdb``,
+        ``accuracy_rt``/``items_rt`` by origin (an origin that no review has is left out).
 
     Args:
         model: a causal language model on `device`.

@@ -92,6 +92,7 @@ class Speed:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Speed:
+        """Return the value of plain data, as `dataclasses.asdict` wrote it."""
         return cls(**{**plain, "models": {name: ModelSpeed.from_dict(each) for name, each in plain["models"].items()}})
 
 

@@ -55,6 +55,7 @@ class NpmPackage:
 
     @property
     def present(self) -> bool:
+        """Return whether the package has been fetched."""
         return self.folder.is_dir()
 
     @property

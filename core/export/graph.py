@@ -27,8 +27,10 @@ BATCH, LENGTH = 2, 8  # of the example that is traced; both stay open in the gra
 
 
 def input_names(model: PreTrainedModel) -> tuple[str, ...]:
-    """Return the graph's inputs; token types where the model tells them apart, whether its tokenizer writes them or not (RoBERTa has
-    one)."""
+    """Return the graph's inputs.
+
+    Token types are among them where the model has several, whether its tokenizer writes them or not (RoBERTa has one).
+    """
     types = "token_type_ids" in inspect.signature(model.forward).parameters and getattr(model.config, "type_vocab_size", 0) > 1
     return ("input_ids", "attention_mask", *(("token_type_ids",) if types else ()))
 
@@ -97,8 +99,11 @@ def _logits_only(model: PreTrainedModel, task: Task, inputs: tuple[str, ...]) ->
 
 @contextlib.contextmanager
 def _plain_attention(model: PreTrainedModel) -> Iterator[None]:
-    """Write attention out as products and a softmax: a fifth fewer nodes than torch's fused operator becomes in ONNX, which
-    guards each softmax against rows without a single allowed position, and measurably faster."""
+    """Write attention out as products and a softmax within this context.
+
+    That is a fifth fewer nodes than torch's fused operator becomes in ONNX, which guards each softmax against rows without a single
+    allowed position, and measurably faster.
+    """
     before = model.config._attn_implementation
     model.set_attn_implementation("eager")
     try:

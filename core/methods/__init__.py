@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
 
 def method_for(config: ExperimentConfig) -> Callable[..., Report]:
-    """Return the method that carries out an experiment: building a chain, crossing a bridge, fine-tuning on a task, or distilling one
-    student. All have the signature of `core.methods.distillation.distill`."""
+    """Return the method that carries out an experiment.
+
+    It builds a chain, crosses a bridge, fine-tunes on a task, or distils one student. All have the signature of
+    `core.methods.distillation.distill`.
+    """
     if isinstance(config, ChainConfig):
         from core.methods.chain import build_chain
 

@@ -273,8 +273,10 @@ class _Build:
         return Chain(self.config.name or "chain", self.directory, tuple(anchors), (), {})
 
     def _keep_slices(self, tokenizer: Any) -> None:
-        """Held-out blocks on which everything is measured, others on which swaps and shapes are chosen, and training blocks for
-        calibration."""
+        """Save the slices of the chain: validation, selection and calibration.
+
+        Held-out blocks on which everything is measured, others on which swaps and shapes are chosen, and training blocks for calibration.
+        """
         self._phase("prepare data")
         data = prepare(self.config.data, tokenizer, self.config.train.seed, cache_dir())
         shown, choosing = _halves(data.validation, self.config.evaluation.blocks)

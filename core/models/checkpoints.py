@@ -64,6 +64,7 @@ class ParameterCount:
 
     @property
     def total(self) -> int:
+        """Return the parameters of the whole model."""
         return self.with_blocks(range(len(self.blocks)))
 
     def with_blocks(self, layer_map: Iterable[int]) -> int:

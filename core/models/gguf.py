@@ -39,6 +39,7 @@ class GgufHeader:
 
     @property
     def architecture(self) -> ArchitectureSpec:
+        """Return the architecture that the file names."""
         return ARCHITECTURE_SPECS[self.metadata["general.architecture"]]
 
     def config(self) -> dict[str, Any]:

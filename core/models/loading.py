@@ -43,8 +43,10 @@ def model_from_config(config: PreTrainedConfig, task: Task, dtype: torch.dtype, 
 
 
 def model_from_pretrained(folder: Path, task: Task, dtype: torch.dtype, **options: Any) -> Any:
-    """Return what `from_pretrained` gives for that folder and these options: a model in evaluation mode, with its report if one is
-    requested."""
+    """Return what `from_pretrained` gives for that folder and these options.
+
+    It is a model in evaluation mode, with its loading report if one is requested.
+    """
     with MODEL_INIT_LOCK:
         return _auto_class(task).from_pretrained(folder, dtype=dtype, **options)
 

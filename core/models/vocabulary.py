@@ -7,8 +7,10 @@ from typing import Any
 
 
 def vocabulary_size(tokenizer: Any) -> int:
-    """Return rows of logits that stand for tokens: the highest number of a token and one. Numbers may have gaps; len() would miss the
-    end."""
+    """Return how many rows of logits stand for tokens: the highest token id plus one.
+
+    Ids may have gaps; len() would miss the end.
+    """
     return max(tokenizer.get_vocab().values()) + 1
 
 

@@ -47,8 +47,10 @@ class DryRunTimings:
     tokens_per_second: float
 
     def seconds(self, config: ExperimentConfig, total_steps: int) -> float:
-        """Return the seconds of all steps, of the evaluations between them, and of those of the teacher and of every variant before and
-        after."""
+        """Return the seconds of all steps and evaluations.
+
+        Counted are the evaluations between the steps, and those of the teacher and of every variant before and after.
+        """
         variants = len(self.step)
         between = -(-total_steps // config.evaluation.eval_steps) * variants
         whole = (2 if config.teacher else 1) + variants  # teacher, student before, each variant after

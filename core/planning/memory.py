@@ -63,20 +63,22 @@ class ModelShape:
 
     @property
     def layers(self) -> int:
+        """Return the number of layers."""
         return len(self.projections)
 
     @property
     def parameters(self) -> int:
+        """Return the number of parameters, tied weights once."""
         return self.counts.total
 
     def with_blocks(self, layer_map: Sequence[int]) -> ModelShape:
-        """The shape of a student that keeps these blocks, with the dropout that `core.models.architectures.with_blocks` leaves it."""
+        """Return the shape of a student of these blocks, with the dropout that `core.models.architectures.with_blocks` leaves it."""
         counts = replace(self.counts, blocks=tuple(self.counts.blocks[block] for block in layer_map))
         return replace(self, projections=tuple(self.projections[block] for block in layer_map), counts=counts,
                        drops=self.drops and self.architecture.objective == "masked")
 
     def as_distilbert(self) -> ModelShape:
-        """The shape of a BERT's DistilBERT, which has no token types; see `core.students.distilbert`."""
+        """Return the shape of a BERT's DistilBERT, which has no token types; see `core.students.distilbert`."""
         unused = self.vocabulary if self.counts.head > self.vocabulary else 0  # untied, BERT's head has its bias twice
         counts = replace(self.counts, embeddings=self.counts.embeddings - self.token_types, other=self.counts.other - unused)
         return replace(self, architecture=ARCHITECTURE_SPECS["distilbert"], counts=counts, token_types=0)
@@ -112,7 +114,7 @@ def shape_of(entry: ModelEntry) -> ModelShape:
 
 
 def narrowed(entry: ModelEntry, wanted: Dimensions) -> ModelShape:
-    """The shape of a model of the catalogue at other widths and its own depth.
+    """Return the shape of a model of the catalogue at other widths and its own depth.
 
     Raises:
         ModelError: its files are not here, so that its matrices are not known.
@@ -139,7 +141,7 @@ def _projections(shapes: Mapping[str, tuple[int, ...]], architecture: Architectu
 
 
 def shape_from_scratch(spec: ScratchSpec) -> ModelShape:
-    """The shape of a model built from nothing, at the full size of its vocabulary."""
+    """Return the shape of a model built from nothing, at the full size of its vocabulary."""
     if spec.architecture == "bert":
         return _shape_of_fresh_bert(spec)
     narrow = spec.hidden * spec.key_value_heads // spec.heads
@@ -166,7 +168,7 @@ def trainable(student: ModelShape, lora: LoraSpec | None) -> int:
 
 def memory(config: ExperimentConfig, teacher: ModelShape | None, student: ModelShape, compute_bytes: int, *,
            on_gpu: bool = False) -> Memory:
-    """The estimate of the module's docstring.
+    """Return the estimate of the module's docstring.
 
     Args:
         compute_bytes: c; of a number in the format of the matrix products.

@@ -83,7 +83,7 @@ class Plan:
 
 
 def static_plan(config: ExperimentConfig) -> Plan:
-    """What is known in an instant. Of a GPU only its being there is looked at, and no hub dataset is requested."""
+    """Return what is known at once: of a GPU only its presence is checked, and no hub dataset is requested."""
     found = PreflightReport()
     if isinstance(config, FineTuneConfig):
         return _task_plan(config, found)
@@ -100,9 +100,9 @@ def static_plan(config: ExperimentConfig) -> Plan:
 
 
 def plan(config: ExperimentConfig, *, measure: bool, load: Callable[..., LoadedModel] = catalog.load) -> Plan:
-    """What is known after loading the teacher and packing the data, either of which may have to be downloaded.
+    """Return what is known after loading the teacher and packing the data, either of which may have to be downloaded.
 
-    What a user can fix does not raise: it is a failed check, and what depends on it stays unknown.
+    User-fixable problems do not raise: they are failed checks, and what depends on them stays unknown.
 
     Args:
         measure: also train for a few steps, on the device, with the code that the run will use.
@@ -145,7 +145,7 @@ def plan(config: ExperimentConfig, *, measure: bool, load: Callable[..., LoadedM
 
 
 def _task_plan(config: FineTuneConfig, found: PreflightReport) -> Plan:
-    """What fine-tuning needs, from headers: an encoder, a teacher that knows the task, the data, the device."""
+    """Return what fine-tuning needs, from headers: an encoder, a teacher that knows the task, the data, the device."""
     reference, spec = config.student.model, config.teacher
     assert reference is not None, "FineTuneConfig refuses others"
     start = found.take("student", lambda: compatibility.require_encoder(catalog.describe(reference)),
@@ -172,8 +172,10 @@ def _task_plan(config: FineTuneConfig, found: PreflightReport) -> Plan:
 
 def _task_memory(config: FineTuneConfig, found: PreflightReport, planned: Plan, start: ModelEntry, teacher: ModelEntry | None,
                  length: int, here: str | None) -> Plan:
-    """The plan with the memory of a step over items of `length` tokens. A task's head has a few outputs for each item: next to a
-    language head's they count as none."""
+    """Return the plan with the memory of a step over items of `length` tokens.
+
+    A task's head has a few outputs for each item: next to a language head's they count as none.
+    """
     config = config.model_copy(update={"task": config.task.model_copy(update={"max_length": length})})
     student = replace(memory.shape_of(start), vocabulary=1)
     sizes = config, memory.shape_of(teacher) if teacher is not None else None, student, _compute_bytes(config.train)
@@ -186,8 +188,10 @@ def _task_memory(config: FineTuneConfig, found: PreflightReport, planned: Plan, 
 
 
 def first_step(config: ExperimentConfig) -> ExperimentConfig:
-    """The largest distillation of a chain as an experiment of its own: what it needs, the later steps need less of. An anchor that
-    is given by its parameters counts as half of the teacher."""
+    """Return the largest distillation of a chain as an experiment of its own: the later steps need less than it.
+
+    An anchor that is given by its parameters counts as half of the teacher.
+    """
     if not isinstance(config, ChainConfig):
         return config
     anchor = config.chain.anchors[0]
@@ -211,7 +215,7 @@ class _Models:
 
 
 def _models(config: ExperimentConfig, found: PreflightReport, kind: Kind) -> _Models | None:
-    """What the run will train, from headers alone; None when it cannot be built."""
+    """Return what the run will train, from headers alone; None when it cannot be built."""
     spec, above = config.student, config.teacher
     reference = spec.model
     if spec.from_scratch:
@@ -248,14 +252,14 @@ def _models(config: ExperimentConfig, found: PreflightReport, kind: Kind) -> _Mo
 
 
 def _allowed(kind: Kind, entry: ModelEntry) -> ModelEntry:
-    """The same model, where an experiment can be made with models of its kind."""
+    """Return the same model where an experiment can be made with models of its kind."""
     if kind in ("chain", "bridge"):
         return compatibility.require_causal_lm(entry, kind)
     return compatibility.require_language_model(entry)
 
 
 def _objective_of(entry: ModelEntry) -> ObjectiveName:
-    """What a model predicts that `_allowed` let through."""
+    """Return the objective of a model that `_allowed` let through."""
     assert entry.task in ("causal", "masked")
     return entry.task
 
@@ -265,7 +269,7 @@ def _size_of(entry: ModelEntry | None) -> ModelSize | None:
 
 
 def _student(entry: ModelEntry, teacher: ModelShape, spec: StudentSpec, chosen: LayerMap) -> ModelShape:
-    """What will be built of a teacher's blocks."""
+    """Return the shape of the student that will be built of a teacher's blocks."""
     teacher.architecture.require_valid_layer_map(chosen)
     distilbert = spec.architecture == "distilbert" and entry.task == "masked" and entry.architecture != "distilbert"
     if distilbert:
@@ -277,7 +281,7 @@ def _student(entry: ModelEntry, teacher: ModelShape, spec: StudentSpec, chosen: 
 
 
 def _widths(entry: ModelEntry, teacher: ModelShape, spec: StudentSpec) -> ModelShape:
-    """The teacher's shape at the student's widths."""
+    """Return the teacher's shape at the student's widths."""
     if not spec.narrower:
         return teacher
     if entry.dimensions is None:

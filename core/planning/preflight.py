@@ -59,6 +59,7 @@ class PreflightReport:
 
     @property
     def hold(self) -> bool:
+        """Return whether every check passed."""
         return all(check.ok for check in self.by_name.values())
 
     def tell(self, name: str, message: str) -> None:
@@ -82,7 +83,7 @@ class PreflightReport:
 
 
 def require_source(spec: DataSpec) -> str:
-    """A look at the first row of a file; nothing that would take long or need the network."""
+    """Read the first row of a file; nothing that would take long or need the network."""
     if spec.source == movie_reviews.HOUSE:
         movie_reviews.corpus_path()
         return "The house corpus: 33,530 film reviews."
@@ -120,7 +121,7 @@ def require_retention_tasks(spec: RetentionSpec, objective: Objective) -> str:
 
 
 def require_device(name: str) -> str:
-    """The device that `name` stands for, among the GPUs that the system lists; a complete plan asks whether torch can use it."""
+    """Return the device that `name` stands for, among the GPUs that the system lists; a complete plan asks whether torch can use it."""
     gpus = [f"cuda:{number}" for number in range(len(machine.visible_gpus(os.environ.get(machine.VISIBLE))))]
     wanted = {"auto": gpus[0] if gpus else "cpu", "cuda": "cuda:0"}.get(name, name)
     if wanted not in ("cpu", *gpus):
@@ -163,7 +164,7 @@ def require_memory(config: ExperimentConfig, teacher: ModelShape | None, student
 
 
 def _smaller(config: ExperimentConfig, needs: Callable[[ExperimentConfig], int], available: int) -> str:
-    """The largest batch that fits; cutting a step into more batches leaves its gradient the same."""
+    """Return the largest batch that fits; cutting a step into more batches leaves its gradient the same."""
     batch, steps = config.train.per_device_train_batch_size, config.train.gradient_accumulation_steps
     while batch % 2 == 0:
         batch, steps = batch // 2, steps * 2

@@ -57,6 +57,7 @@ class Published:
 
     @property
     def url(self) -> str:
+        """Return the paper's address."""
         return f"https://arxiv.org/abs/{self.arxiv}"
 
 
@@ -96,6 +97,7 @@ class TaskScores:
 
     @property
     def mean(self) -> float:
+        """Return the mean over seeds."""
         return mean(self.values)
 
     @property
@@ -130,6 +132,7 @@ class Row:
 
     @property
     def title(self) -> str:
+        """Return the row's title as the card prints it."""
         return KINDS.get(self.kind, self.kind)
 
     def of_task(self, task: str) -> TaskScores | None:
@@ -138,6 +141,7 @@ class Row:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Row:
+        """Return the row of plain data, as `dataclasses.asdict` wrote it."""
         scores = tuple(TaskScores(**{**each, "values": tuple(each["values"])}) for each in plain["scores"])
         return cls(**{**plain, "scores": scores, "speed": plain["speed"] and ModelSpeed.from_dict(plain["speed"])})
 
@@ -177,6 +181,7 @@ class Card:
 
     @property
     def teacher(self) -> Row:
+        """Return the teacher's row, which is the first."""
         return self.rows[0]
 
     @property
@@ -263,8 +268,10 @@ def task_name(task: str) -> str:
 
 
 def table(card: Card) -> tuple[list[str], list[list[str]]]:
-    """Return head and rows of the card as text: one column a model, and the published pair last. A percentage in brackets is the share
-    of the teacher's number."""
+    """Return head and rows of the card as text: one column a model, and the published pair last.
+
+    A percentage in brackets is the share of the teacher's number.
+    """
     published = card.published
 
     def line(label: str, number: Callable[[Row], float | None], words: Callable[[float], str], paper: str = DASH,

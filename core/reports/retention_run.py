@@ -69,8 +69,10 @@ def measure_retention(models: Mapping[str, str], spec: RetentionSpec, recorder: 
 
 def _speed(models: Mapping[str, str], spec: RetentionSpec, recorder: Recorder, path: Path,
            load: Load) -> tuple[Speed, dict[str, ModelEntry], dict[str, int]]:
-    """Return the times, the models' catalogue entries, and the bytes of their exports. All are in memory together while
-    they are timed, and only then."""
+    """Return the times, the models' catalogue entries, and the bytes of their exports.
+
+    All are in memory together while they are timed, and only then.
+    """
     import torch
 
     loaded = {who: load(reference, device="cpu", dtype=torch.float32) for who, reference in models.items()}
@@ -93,8 +95,10 @@ def _speed(models: Mapping[str, str], spec: RetentionSpec, recorder: Recorder, p
 
 def _exports(loaded: Mapping[str, LoadedModel], work: Path, recorder: Recorder,
              threads: int) -> tuple[dict[str, OnnxModel], dict[str, OnnxModel]]:
-    """Return the exports of teacher and student by kind of row, on one thread, and on all. A model that cannot be exported has no such
-    row, and the recorder gets a warning."""
+    """Return the exports of teacher and student by kind of row, on one thread, and on all.
+
+    A model that cannot be exported has no such row, and the recorder gets a warning.
+    """
     from core.export.exporting import onnx_models
     from core.export.sessions import OnnxModel
 

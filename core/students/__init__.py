@@ -1,2 +1,4 @@
-"""Students: built from a teacher or from scratch, with their layer maps, importance scores and resizing (papers:
-docs/references.md)."""
+"""Students: built from a teacher or from scratch, with their layer maps, importance scores and resizing.
+
+Papers: docs/references.md.
+"""

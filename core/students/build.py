@@ -90,8 +90,9 @@ def build_student(teacher: PreTrainedModel, spec: StudentSpec, *, seed: int, blo
 
 
 def student_from_checkpoint(model: PreTrainedModel, teacher_layers: int, spec: StudentSpec, *, seed: int) -> Student:
-    """Return a student that begins as a given model, whatever its sizes, or with new weights in its shape; its blocks are matched with the
-    teacher's evenly.
+    """Return a student that begins as a given model, whatever its sizes, or with new weights in its shape.
+
+    Its blocks are matched with the teacher's evenly.
 
     Args:
         model: in the format that it is trained in, on its device.

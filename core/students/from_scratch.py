@@ -50,9 +50,11 @@ def student_from_scratch(spec: ScratchSpec, tokenizer: PreTrainedTokenizerBase, 
 
 
 def _init_local_attention(model: PreTrainedModel) -> None:
-    """Make a new encoder begin by looking at near positions, which it would take many steps to find out: its learnt positions begin as
-    sinusoids (1706.03762, section 3.5) and its keys as its queries (2305.09828), so that near positions are alike and attract each
-    other."""
+    """Make a new encoder begin by looking at near positions, which it would take many steps to find out.
+
+    Its learnt positions begin as sinusoids (1706.03762, section 3.5) and its keys as its queries (2305.09828), so that near positions
+    are alike and attract each other.
+    """
     import torch
 
     path = architecture_of(model.config).positions

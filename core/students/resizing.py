@@ -58,10 +58,12 @@ class Weights:
 
     @property
     def architecture(self) -> ArchitectureSpec:
+        """Return the architecture of the configuration."""
         return architecture_of(self.config)
 
     @property
     def dimensions(self) -> Dimensions:
+        """Return the sizes of the configuration."""
         return Dimensions.from_config(self.config)
 
     def model(self, dtype: torch.dtype = torch.float32) -> PreTrainedModel:

@@ -104,6 +104,7 @@ class Columns:
 
     @property
     def names(self) -> tuple[str | None, ...]:
+        """Return the names of text, pair and label column; None for one that is not there."""
         return self.text, self.pair, self.label
 
 
@@ -277,8 +278,13 @@ def _plain(value: Any, beginnings: tuple[str, ...] = ("",)) -> Any:
 
 
 def _answers(value: Any, start: Any, where: str) -> Iterator[tuple[str, int | None]]:
-    """Yield (text, start or None) of each answer, from {"text": [...], "answer_start": [...]}, a list of such pairs, or plain text with the
-    cell of its start. Raises DataError for anything else, and for starts that are not one for each text."""
+    """Yield (text, start or None) of each answer.
+
+    They are read from {"text": [...], "answer_start": [...]}, a list of such pairs, or plain text with the cell of its start.
+
+    Raises:
+        DataError: anything else, and starts that are not one for each text.
+    """
     if isinstance(value, Mapping):
         value, start = value.get("text"), value.get("answer_start")
         if not isinstance(value, (str, list, tuple)):

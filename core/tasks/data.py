@@ -204,8 +204,10 @@ def task_spec(name: str, train_items: int | None) -> TaskSpec:
 
 
 def headline_metric(task: TaskData) -> str:
-    """Return what a task is judged by: its own metric where it has one (GLUE's Matthews correlation or F1), else accuracy; F1 of
-    answers."""
+    """Return the metric that a task is judged by.
+
+    It is the task's own where it has one (GLUE's Matthews correlation or F1), else accuracy; F1 of answers.
+    """
     if task.kind == "question_answering":
         return "answer_f1"
     return task.metrics[0] if task.metrics else "accuracy"

@@ -159,8 +159,10 @@ def by_length(features: Sequence[Feature], tokens: int = BATCH_TOKENS) -> Iterat
 
 
 class LengthGroupedSampler(Sampler):
-    """Features in an order in which those of one batch are of like length: shuffled, sorted within groups of many batches, and
-    the batches shuffled again. The order depends on the seed and the epoch alone, so a resumed training finds it again.
+    """Features in an order in which those of one batch are of like length.
+
+    They are shuffled, sorted within groups of many batches, and the batches shuffled again. The order depends on the seed and the epoch
+    alone, so a resumed training finds it again.
 
     Args:
         lengths: tokens of each feature.
@@ -173,6 +175,7 @@ class LengthGroupedSampler(Sampler):
         self.lengths, self.batch, self.seed, self.epoch = lengths, batch, seed, 0
 
     def set_epoch(self, epoch: int) -> None:
+        """Set the epoch whose order `__iter__` gives."""
         self.epoch = epoch
 
     def __len__(self) -> int:

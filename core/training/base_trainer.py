@@ -29,7 +29,7 @@ EXTRA_STATE = "stillhouse.safetensors"  # in a checkpoint: what Trainer does not
 
 def training_arguments(spec: TrainSpec, directory: Path, device: torch.device, *, eval_steps: int,
                        run_name: str | None = None) -> TrainingArguments:
-    """The field names are those of Transformers wherever the meaning is the same.
+    """Return a recipe's training section as arguments of Transformers' trainer, whose names its fields have where they mean the same.
 
     Args:
         run_name: what trackers call this training.
@@ -52,7 +52,7 @@ def _warmup(ratio: float) -> float:
 
 
 def latest_checkpoint(directory: Path) -> Path | None:
-    """The newest checkpoint that was written to its end."""
+    """Return the newest checkpoint that was written to its end; None where there is none."""
     return next((path for path in sorted(directory.glob("checkpoint-*"), key=_step_of, reverse=True) if _is_complete(path)), None)
 
 
@@ -124,7 +124,7 @@ class BaseTrainer(Trainer):
     # ------------------------------------------------------------------------------------------ checkpoints
 
     def extra_state(self) -> dict[str, Tensor]:
-        """What a checkpoint holds beside model, optimiser and random states."""
+        """Return what a checkpoint holds beside model, optimiser and random states."""
         return {f"sums.{name}": total for name, total in self._totals().items()}
 
     def load_extra_state(self, own: dict[str, Tensor]) -> None:
@@ -185,7 +185,7 @@ class BaseTrainer(Trainer):
         super().log(logs)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """The experiment's own measurement in place of Trainer's loop."""
+        """Return the experiment's own measurement, in place of Trainer's loop."""
         metrics = self.measure(self.state.global_step)
         if self.is_world_process_zero():
             self.recorder.log(self.variant, self.state.global_step, metrics)

@@ -15,14 +15,15 @@ class Batch(TypedDict):
     input_ids: (B, T) int64, as the models see them.
     attention_mask: (B, T) int64, 1 at tokens; None where padding cannot be seen.
     targets: (B, T) int64; the target token of each labelled position.
-    soft, hard: (B, T) float32; weight of each position in the distillation loss, and in the cross-entropy with the targets.
+    distill_weights, label_weights: (B, T) float32; weight of each position in the distillation loss, and in the cross-entropy with the
+        targets.
     """
 
     input_ids: Tensor
     attention_mask: Tensor | None
     targets: Tensor
-    soft: Tensor
-    hard: Tensor
+    distill_weights: Tensor
+    label_weights: Tensor
 
 
 class StepSeed(NamedTuple):
@@ -38,8 +39,9 @@ Batches = Callable[[Sequence[dict[str, Tensor]], StepSeed], list[Batch]]
 
 def causal_lm_batches(blocks: Sequence[dict[str, Tensor]], _draw: StepSeed | None = None) -> list[Batch]:
     """Causal batches of blocks; the last position predicts what the block does not hold."""
-    made: list[Batch] = []
+    batches: list[Batch] = []
     for block in blocks:
         targets, counts = (F.pad(block[part][:, 1:], (0, 1)) for part in ("input_ids", "weights"))
-        made.append(Batch(input_ids=block["input_ids"], attention_mask=None, targets=targets, soft=counts, hard=counts))
-    return made
+        batches.append(Batch(input_ids=block["input_ids"], attention_mask=None, targets=targets, distill_weights=counts,
+                             label_weights=counts))
+    return batches

@@ -64,14 +64,14 @@ HARD_LABELS_ONLY = DistillationSetup(LossSpec(w_kd=0.0, w_hard=1.0))  # no teach
 
 
 class DistillationTrainer(BaseTrainer):
-    """Trains one variant of an experiment.
+    """Train one variant of an experiment.
 
     The gradient of an optimiser step does not depend on how its blocks are cut into batches: every term is divided by
     the weights of all counted positions of the step, over all batches and processes.
 
     Args:
         student: the model to train; its parameters stay float32.
-        lesson: losses, teacher and layer map.
+        setup: losses, teacher and layer map.
         data: training blocks.
         variant: the name under which everything is recorded.
         dtype: format of the matrix products.
@@ -79,17 +79,17 @@ class DistillationTrainer(BaseTrainer):
         batches: what blocks are trained on; see `core.evaluation.objectives`.
     """
 
-    def __init__(self, student: nn.Module, lesson: DistillationSetup, data: Blocks, arguments: TrainingArguments, *, variant: str,
+    def __init__(self, student: nn.Module, setup: DistillationSetup, data: Blocks, arguments: TrainingArguments, *, variant: str,
                  recorder: Recorder,
                  dtype: torch.dtype, evaluate: Callable[[int], dict[str, float]], batches: Batches = causal_lm_batches) -> None:
-        self.lesson, self.batches, self.divergence = lesson, batches, divergence(lesson.losses)
-        matched = lesson.losses.w_hidden_mse
+        self.setup, self.batches, self.divergence = setup, batches, divergence(setup.losses)
+        matched = setup.losses.w_hidden_mse
         self.layer_match = self._layer_match(student) if matched.start or matched.end else None
-        super().__init__(student, lesson.losses, BlockDataset(data), collate, arguments, variant=variant, recorder=recorder, dtype=dtype,
+        super().__init__(student, setup.losses, BlockDataset(data), collate, arguments, variant=variant, recorder=recorder, dtype=dtype,
                          evaluate=evaluate)
 
     def _layer_match(self, student: nn.Module) -> HiddenStateMatching:
-        teacher, layer_map, model = self.lesson.teacher, self.lesson.layer_map, plain_model(student)
+        teacher, layer_map, model = self.setup.teacher, self.setup.layer_map, plain_model(student)
         assert teacher is not None and layer_map is not None, "layers are matched with those of a teacher"
         layers = len(blocks_of(teacher))
         match = HiddenStateMatching(layer_map, layers, _width(model), _width(teacher)).to(model.device)
@@ -104,16 +104,18 @@ class DistillationTrainer(BaseTrainer):
         return match
 
     def train_from(self, checkpoint: Path | None) -> None:
+        """Train as `BaseTrainer.train_from` does, and leave the student without the projections of matched layers."""
         super().train_from(checkpoint)
         assert self.model is not None
         plain_model(self.model)._modules.pop("layer_match", None)  # projections are no part of the student
 
     def extra_state(self) -> dict[str, Tensor]:
-        """The projections too, which checkpoints of adapters leave out."""
+        """Return the projections too, which checkpoints of adapters leave out."""
         matched = self.layer_match.state_dict() if self.layer_match is not None else {}
         return super().extra_state() | {f"layer_match.{name}": tensor for name, tensor in matched.items()}
 
     def load_extra_state(self, own: dict[str, Tensor]) -> None:
+        """Load what `extra_state` returned."""
         super().load_extra_state(own)
         if self.layer_match is not None and own:
             self.layer_match.load_state_dict({name.removeprefix("layer_match."): tensor for name, tensor in own.items()
@@ -123,55 +125,59 @@ class DistillationTrainer(BaseTrainer):
 
     def get_batch_samples(self, epoch_iterator: Iterator[dict[str, Tensor]], num_batches: int,
                           device: torch.device) -> tuple[list[Batch], Tensor]:
-        """The forward passes of one optimiser step, and the divisors of its terms: (2,) sums of the position weights over all
-        processes: of the distilled positions, and of the labelled ones."""
+        """Return the forward passes of one optimiser step, and the divisors of its terms.
+
+        The divisors (2,) are the sums of the distillation weights and of the label weights over all processes.
+        """
         blocks = list(islice(epoch_iterator, num_batches))
         # What is drawn depends on the step alone, so a resumed run draws what an uninterrupted one would have drawn.
         batches = self.batches(blocks, StepSeed(self.args.seed, self.state.global_step, self.args.process_index)) if blocks else []
         nothing = torch.zeros((), dtype=torch.float32, device=device)
-        totals = torch.stack([sum((batch[part].sum() for batch in batches), nothing) for part in ("soft", "hard")])
+        totals = torch.stack([sum((batch[part].sum() for batch in batches), nothing) for part in ("distill_weights", "label_weights")])
         return batches, self.accelerator.reduce(totals, "sum") if self.args.world_size > 1 else totals
 
     # Trainer passes on what `get_batch_samples` returns: a batch of this trainer's own type, and the divisors as a tensor.
     def compute_loss(self, model: nn.Module, inputs: Batch, return_outputs: bool = False,  # type: ignore[override]  # as said above
                      num_items_in_batch: Tensor | None = None) -> Tensor | tuple[Tensor, dict[str, Any]]:  # type: ignore[override]
-        """The weighted terms of one forward pass; only positions that count go beyond the last block, and on to the head only those
-        whose logits are needed.
+        """Return the sum of the weighted terms of one forward pass.
+
+        Only positions that count pass beyond the last block, and only those whose logits are needed reach the head.
 
         Args:
             num_items_in_batch: the divisors from `get_batch_samples`.
         """
         assert num_items_in_batch is not None, "`get_batch_samples` counts them"
-        weights, teacher, every = self.current_loss_weights(), self.lesson.teacher, self.layer_match is not None
-        distill_mask, label_mask = inputs["soft"] > 0, inputs["hard"] > 0  # (B, T)
+        weights, teacher, all_hidden_states = self.current_loss_weights(), self.setup.teacher, self.layer_match is not None
+        distill_mask, label_mask = inputs["distill_weights"] > 0, inputs["label_weights"] > 0  # (B, T)
         if self.uses("kd"):
             label_mask = label_mask | distill_mask  # the head computes both at once
         # Processes average their gradients, while the divisors count the positions of all of them.
         divisors = num_items_in_batch.clamp_min(1e-6) / self.args.world_size
-        counts = PositionWeights(inputs["soft"][label_mask], inputs["hard"][label_mask], *divisors)
+        counts = PositionWeights(inputs["distill_weights"][label_mask], inputs["label_weights"][label_mask], *divisors)
 
+        distill_weights = inputs["distill_weights"][distill_mask]
         with torch.autocast(label_mask.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            states = forward(model, inputs["input_ids"], inputs["attention_mask"], all_hidden_states=every)
+            states = forward(model, inputs["input_ids"], inputs["attention_mask"], all_hidden_states=all_hidden_states)
         teacher_states = teacher_head = None
         if teacher is not None:
             with torch.no_grad():
-                teacher_states = forward(teacher, inputs["input_ids"], inputs["attention_mask"], all_hidden_states=every)
+                teacher_states = forward(teacher, inputs["input_ids"], inputs["attention_mask"], all_hidden_states=all_hidden_states)
             teacher_head = _head(teacher, teacher_states.head_input[label_mask])
 
-        terms = LogitLossTerms(self.divergence if self.uses("kd") else None, weights["kd"] * self.lesson.losses.temperature**2,
+        terms = LogitLossTerms(self.divergence if self.uses("kd") else None, weights["kd"] * self.setup.losses.temperature**2,
                           weights["hard"])
         loss, sums = head_loss(_head(model, states.head_input[label_mask].to(self.dtype)), teacher_head,
-                               inputs["targets"][label_mask], counts, terms, self.lesson.vocabulary)
+                               inputs["targets"][label_mask], counts, terms, self.setup.vocabulary)
         self.add_term("kd", terms.soft_factor, sums[0], counts.soft.sum())
         self.add_term("hard", terms.hard_factor, sums[1], counts.hard.sum())
         if self.uses("hidden"):
             assert teacher_states is not None, "hidden states are compared with a teacher's"
             distances = cosine_distance(states.last[distill_mask], teacher_states.last[distill_mask])
-            loss = loss + self._weighted("hidden", weights["hidden"], distances, inputs["soft"][distill_mask], divisors[0])
+            loss = loss + self._weighted("hidden", weights["hidden"], distances, distill_weights, divisors[0])
         if self.layer_match is not None:
             assert teacher_states is not None
             distances = self.layer_match(states.hidden, teacher_states.hidden, distill_mask)
-            loss = loss + self._weighted("hidden_mse", weights["hidden_mse"], distances, inputs["soft"][distill_mask], divisors[0])
+            loss = loss + self._weighted("hidden_mse", weights["hidden_mse"], distances, distill_weights, divisors[0])
         return (loss, {}) if return_outputs else loss
 
     def _weighted(self, term: str, weight: float, values: Tensor, counts: Tensor, divisor: Tensor) -> Tensor:

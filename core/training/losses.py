@@ -86,7 +86,7 @@ def cosine_distance(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def divergence(spec: LossSpec) -> Callable[[Tensor, Tensor], Term]:
-    """The chosen soft-target term at the chosen temperature."""
+    """Return the chosen soft-target term at the chosen temperature."""
     if spec.divergence == "jsd":
         return lambda z, v: generalised_jsd(z, v, spec.temperature, spec.beta)
     term = forward_kl if spec.divergence == "forward_kl" else reverse_kl

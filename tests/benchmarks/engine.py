@@ -52,8 +52,8 @@ def engine_speed(teacher: PreTrainedModel, blocks: Blocks, steps: int) -> float:
         arguments = training_arguments(spec, Path(folder), torch.device("cpu"), eval_steps=10**6)
         arguments.save_strategy = arguments.eval_strategy = "no"
         recorder = ListRecorder()
-        lesson = DistillationSetup(LossSpec(w_kd=1.0, w_hard=0.5, temperature=TEMPERATURE), teacher, student.layer_map)
-        trainer = DistillationTrainer(student.model, lesson, blocks, arguments, variant=STUDENT, recorder=recorder, dtype=torch.float32,
+        setup = DistillationSetup(LossSpec(w_kd=1.0, w_hard=0.5, temperature=TEMPERATURE), teacher, student.layer_map)
+        trainer = DistillationTrainer(student.model, setup, blocks, arguments, variant=STUDENT, recorder=recorder, dtype=torch.float32,
                                       evaluate=lambda step: {"eval/cross_entropy": 0.0})
         trainer.train()
     return recorder.series(STUDENT, "tokens_per_second")[steps]

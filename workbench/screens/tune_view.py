@@ -90,7 +90,8 @@ def recipe(plain: dict[str, Any], name: str, begun: FineTuneConfig | None = None
 
 def _task_base(begun: FineTuneConfig | None, source: str) -> TaskSpec:
     """What the fields of a dataset begin with: those of the run that is begun from where it has the same data; the house recipe's
-    limits where the reviews are meant, and none for anything else."""
+    limits where the reviews are meant, and none for anything else.
+    """
     if begun is not None and begun.task.source == source:
         return begun.task
     if source not in HOUSE_SOURCES:

@@ -101,7 +101,8 @@ def places(store: Store) -> list[ChainPlace]:
 
 def place(reference: str, store: Store) -> ChainPlace:
     """A chain by its name, its run's id, or its folder. Raises ModelNotFoundError, or CompatibilityError for a model of
-    which no chain can be made."""
+    which no chain can be made.
+    """
     known = places(store)
     for each in known:
         if reference == each.name or (each.run and reference == each.run.id):

@@ -68,7 +68,8 @@ def describe(reference: str, store: Store) -> ModelEntry:
 
 def entries(store: Store, parts: Collection[str] = TRAINED) -> list[ModelEntry]:
     """Every model that can be picked: the catalogue, the anchors of house chains, then these `parts` and the anchors of the runs,
-    newest first, and what was made from chains."""
+    newest first, and what was made from chains.
+    """
     found = catalog.entries()
     known = chains.places(store)
     anchors = {place.run.id: chains.anchors(place) for place in known if place.run is not None}
@@ -123,7 +124,8 @@ def _absolute(named: str) -> str:
 
 def duplicate(run: Run, store: Store) -> ExperimentConfig:
     """The configuration of a run with its models as they are called today: a parent may have been renamed since, and another run
-    may have taken its name. `Store.create_run` numbers the run's own name."""
+    may have taken its name. `Store.create_run` numbers the run's own name.
+    """
     config = run.config
     for section, reference in _models_of(config):
         if reference in run.parents:
@@ -197,7 +199,8 @@ def _run_of(reference: str, store: Store) -> tuple[Run, str] | None:
 
 def _of_chain(reference: str) -> Path | None:
     """The folder of a house chain's anchor or of a made model; None for anything else. Raises ModelNotFoundError for a whole chain, and
-    for a made model that is in the bin."""
+    for a made model that is in the bin.
+    """
     if reference in house_chains():
         raise ModelNotFoundError(f"'{reference}' is a chain.", "One model was expected.", f"Name one of its anchors, as {reference}:0.")
     folder = anchor_folder(reference) or chains.made_folder(reference)

@@ -100,7 +100,8 @@ class RunLog:
 def insert(connection: sqlite3.Connection, run_id: str, metrics: Iterable[MetricRow], events: Iterable[EventRow]) -> None:
     """Write rows inside a transaction. What a resumed run logs again replaces the earlier: a number of the same variant, step
     and name; an event of the same kind whose payload names the same step (and variant, subject, prompt); the same event at the same time
-    where a payload names no step. Two that fall into one tick of the clock stay two."""
+    where a payload names no step. Two that fall into one tick of the clock stay two.
+    """
     number = "INSERT INTO metrics (run_id, arm, step, name, value) VALUES (?, ?, ?, ?, ?)"
     last = ("INSERT INTO latest (run_id, arm, step, name, value) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
             " SET step = excluded.step, value = excluded.value WHERE excluded.step >= step")

@@ -69,8 +69,9 @@ def with_seed(config: ExperimentConfig, seed: int) -> ExperimentConfig:
 
 
 def trained(config: ExperimentConfig, recorder: Recorder, *, load: Load = catalog.load) -> RunReport:
-    """Return the report of an experiment, cached or trained now; its ``output_dir`` holds the student. Another process that trains the
-    same experiment is waited for.
+    """Return the report of an experiment, cached or trained now; its ``output_dir`` holds the student.
+
+    Another process that trains the same experiment is waited for.
 
     Raises:
         StopRequested: while it waited or trained; the next call resumes.
@@ -100,8 +101,11 @@ def _alone(path: Path, recorder: Recorder) -> Iterator[None]:
 
 
 def folder_of(config: ExperimentConfig) -> Path:
-    """Return where an experiment is cached. What it depends on besides its configuration are the releases of the libraries, the weights
-    models that it names and the file that it reads."""
+    """Return where an experiment is cached.
+
+    Besides its configuration that depends on the releases of the libraries, the weights of the models that it names and the file that
+    it reads.
+    """
     models = [spec.model for spec in (config.teacher, config.student) if spec is not None and spec.model]
     identity = [config.digest(), versions(), *map(_weights, models), _file(config.data.source)]
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]

@@ -40,6 +40,7 @@ class Source:
 
     @property
     def url(self) -> str:
+        """Return the paper's address."""
         return f"https://arxiv.org/abs/{self.arxiv}"
 
 
@@ -108,6 +109,7 @@ class Claim:
 
     @property
     def default_seeds(self) -> tuple[int, ...]:
+        """Return the seeds that a claim is tested with unless others are given."""
         return seeds_of(DEFAULT_SEEDS)
 
 

@@ -257,7 +257,7 @@ class SmallChain:
 
     def _train(self, folder: Path, name: str, begin: Weights, teacher: Weights | None, steps: int, seed: int, followed: bool) -> None:
         model, watch = begin.model(), _LossHistory(self.recorder)
-        lesson = HARD_LABELS_ONLY if teacher is None else DistillationSetup(LossSpec(divergence="reverse_kl", temperature=1),
+        setup = HARD_LABELS_ONLY if teacher is None else DistillationSetup(LossSpec(divergence="reverse_kl", temperature=1),
                                                                             teacher.model())
         spec = TrainSpec(max_steps=steps, per_device_train_batch_size=self.setting.batch, device="cpu", precision="fp32", seed=seed,
                          learning_rate=self.setting.text_rate if teacher is None else self.setting.distil_rate)
@@ -271,7 +271,7 @@ class SmallChain:
         with tempfile.TemporaryDirectory() as checkpoints:
             arguments = training_arguments(spec, Path(checkpoints), CPU, eval_steps=max(1, steps // EVALUATIONS) if followed else steps + 1)
             arguments.set_save(strategy="no")  # what is kept is kept at the end
-            trainer = DistillationTrainer(model, lesson, self.data.train, arguments, variant=STUDENT, recorder=watch, dtype=torch.float32,
+            trainer = DistillationTrainer(model, setup, self.data.train, arguments, variant=STUDENT, recorder=watch, dtype=torch.float32,
                                           evaluate=measure)
             trainer.train_from(None)
         if trainer.state.global_step < steps:

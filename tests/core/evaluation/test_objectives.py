@@ -46,8 +46,8 @@ def batches_of(blocks: Blocks, rows: tuple[int, ...], losses: LossSpec | None = 
 def test_the_next_token_is_the_target_where_it_is_predicted():
     ids, weights = torch.tensor([[5, 6, 7, 8]]), torch.tensor([[0.0, 1.0, 0.0, 2.0]])
     (batch,) = causal_lm_batches([{"input_ids": ids, "weights": weights}])
-    assert batch["targets"].tolist() == [[6, 7, 8, 0]] and batch["hard"].tolist() == [[1.0, 0.0, 2.0, 0.0]]
-    assert batch["soft"] is batch["hard"] and batch["attention_mask"] is None
+    assert batch["targets"].tolist() == [[6, 7, 8, 0]] and batch["label_weights"].tolist() == [[1.0, 0.0, 2.0, 0.0]]
+    assert batch["distill_weights"] is batch["label_weights"] and batch["attention_mask"] is None
 
 
 def test_texts_stand_between_their_tokens_and_padding_is_not_seen(tmp_path):
@@ -57,15 +57,15 @@ def test_texts_stand_between_their_tokens_and_padding_is_not_seen(tmp_path):
     assert (ids[:, 0] == TOKENIZER.cls_token_id).all()
     assert ((ids == TOKENIZER.cls_token_id).sum(1) == (ids == TOKENIZER.sep_token_id).sum(1)).all()
     assert np.array_equal(batch["attention_mask"].numpy() == 1, real) and not real.all()
-    assert np.array_equal(batch["soft"].numpy() > 0, real)  # compared at all tokens but padding
-    label_mask = batch["hard"].numpy() > 0
+    assert np.array_equal(batch["distill_weights"].numpy() > 0, real)  # compared at all tokens but padding
+    label_mask = batch["label_weights"].numpy() > 0
     assert label_mask.any() and not np.isin(ids[label_mask], TOKENIZER.all_special_ids).any()
     assert np.array_equal(batch["targets"].numpy()[label_mask], ids[label_mask])
 
 
 def test_models_may_be_compared_at_the_masked_tokens_alone(tmp_path):
     (batch,) = batches_of(packed(tmp_path), (4,), LossSpec(kd_positions="masked"))
-    assert torch.equal(batch["soft"], batch["hard"])
+    assert torch.equal(batch["distill_weights"], batch["label_weights"])
 
 
 def test_masks_do_not_depend_on_how_a_step_is_cut(tmp_path):
@@ -98,7 +98,7 @@ def test_the_triple_loss_equals_its_definition_term_by_term(tmp_path):
     with torch.no_grad():
         given = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"], "output_hidden_states": True}
         mine, theirs = before(**given), teacher(**given)
-    real, label_mask = batch["attention_mask"] == 1, batch["hard"] > 0
+    real, label_mask = batch["attention_mask"] == 1, batch["label_weights"] > 0
     p, q = (torch.softmax(each.logits[real] / 2, -1) for each in (theirs, mine))
     expected = {"kd": (p * (p / q).log()).sum(-1).mean(),
                 "hard": torch.nn.functional.cross_entropy(mine.logits[label_mask], batch["targets"][label_mask]),

@@ -77,18 +77,18 @@ def test_the_curves_end_with_what_the_report_says(teacher, corpus, tmp_path):
 
 
 def test_both_variants_learn_from_the_tokens_alone(corpus, tmp_path, monkeypatch):
-    tokenizer, lessons = chat_tokenizer(), []
+    tokenizer, setups = chat_tokenizer(), []
     chat_model(layers=3, width=len(tokenizer) + 20).save_pretrained(tmp_path / "padded")
     tokenizer.save_pretrained(tmp_path / "padded")
 
     class Spy(steps.DistillationTrainer):
-        def __init__(self, model, lesson, *others, **more):
-            lessons.append(lesson)
-            super().__init__(model, lesson, *others, **more)
+        def __init__(self, model, setup, *others, **more):
+            setups.append(setup)
+            super().__init__(model, setup, *others, **more)
 
     monkeypatch.setattr(steps, "DistillationTrainer", Spy)
     distill(experiment(tmp_path / "padded", corpus, control=True), ListRecorder(), tmp_path / "run")
-    assert [lesson.vocabulary for lesson in lessons] == [len(tokenizer)] * 2
+    assert [setup.vocabulary for setup in setups] == [len(tokenizer)] * 2
 
 
 def test_the_control_starts_from_the_same_weights(teacher, corpus, tmp_path):
@@ -232,10 +232,10 @@ def test_trackers_have_a_folder_and_a_name_for_each_variant(teacher, corpus, tmp
     seen = []
 
     class Spy(steps.DistillationTrainer):
-        def __init__(self, model, lesson, data, arguments, **more):
+        def __init__(self, model, setup, data, arguments, **more):
             seen.append((arguments.report_to, arguments.run_name, os.environ["TENSORBOARD_LOGGING_DIR"]))
             arguments.report_to = []  # it need not be installed
-            super().__init__(model, lesson, data, arguments, **more)
+            super().__init__(model, setup, data, arguments, **more)
 
     monkeypatch.setattr(steps, "DistillationTrainer", Spy)
     monkeypatch.delenv("TENSORBOARD_LOGGING_DIR", raising=False)

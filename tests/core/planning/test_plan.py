@@ -292,8 +292,8 @@ def test_total_steps_are_those_that_trainer_takes(tmp_path, teacher, corpus, acc
     model = catalog.load(str(teacher)).model
     blocks = Blocks(np.full((5, 8), 9, np.int32), np.ones((5, 8), np.float32), 5, 40)
     arguments = training_arguments(spec, tmp_path / "run", torch.device("cpu"), eval_steps=99)
-    student, lesson = build_student(model, config.student, seed=0).model, DistillationSetup(config.losses, model, (0, 3))
-    trainer = DistillationTrainer(student, lesson, blocks, arguments, variant=STUDENT, recorder=ListRecorder(), dtype=torch.float32,
+    student, setup = build_student(model, config.student, seed=0).model, DistillationSetup(config.losses, model, (0, 3))
+    trainer = DistillationTrainer(student, setup, blocks, arguments, variant=STUDENT, recorder=ListRecorder(), dtype=torch.float32,
                                   evaluate=lambda _: {"eval/cross_entropy": 0.0})
     trainer.train()
     assert total_steps(spec, len(blocks)) == trainer.state.global_step == trainer.state.max_steps

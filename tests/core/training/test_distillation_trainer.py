@@ -41,8 +41,8 @@ def make_trainer(directory: Path, spec: TrainSpec, losses: LossSpec = EVERYTHING
     teacher = tiny_model("llama", layers=4)
     student = build_student(teacher, StudentSpec(layers=2, lora=lora), seed=1)
     arguments = training_arguments(spec, directory, torch.device("cpu"), eval_steps=1000)
-    lesson = DistillationSetup(losses, teacher if losses.needs_teacher() else None, student.layer_map)
-    return DistillationTrainer(student.model, lesson, blocks or make_blocks(), arguments, variant=STUDENT,
+    setup = DistillationSetup(losses, teacher if losses.needs_teacher() else None, student.layer_map)
+    return DistillationTrainer(student.model, setup, blocks or make_blocks(), arguments, variant=STUDENT,
                                recorder=recorder or ListRecorder(), dtype=torch.float32, evaluate=lambda step: {"eval/cross_entropy": 0.0})
 
 
@@ -120,9 +120,9 @@ def test_training_and_evaluation_agree_about_a_padded_model(tmp_path, init):
     student = build_student(teacher, StudentSpec(layers=2, init=init), seed=1).model
     measured = evaluate_language(student, blocks, teacher, tokenizer=tokenizer, batch_size=8, device="cpu")
     padding = student.get_output_embeddings().weight[len(tokenizer):].detach().clone()
-    lesson = DistillationSetup(LossSpec(w_kd=1.0, w_hard=0.5, temperature=1.0), teacher,
+    setup = DistillationSetup(LossSpec(w_kd=1.0, w_hard=0.5, temperature=1.0), teacher,
                                vocabulary=unpadded_width(tokenizer, student, teacher))
-    DistillationTrainer(student, lesson, blocks, training_arguments(spec(weight_decay=0.0), tmp_path, torch.device("cpu"), eval_steps=99),
+    DistillationTrainer(student, setup, blocks, training_arguments(spec(weight_decay=0.0), tmp_path, torch.device("cpu"), eval_steps=99),
                         variant=STUDENT, recorder=recorder, dtype=torch.float32, evaluate=lambda step: {"eval/cross_entropy": 0.0}).train()
     assert recorder.series(STUDENT, "raw/hard")[1] == pytest.approx(measured["cross_entropy"], rel=1e-5)
     assert recorder.series(STUDENT, "raw/kd")[1] == pytest.approx(measured["kl_to_teacher"], rel=1e-4)

@@ -114,7 +114,8 @@ def _described(reference: str) -> ModelEntry | None:
 
 def _anchors(name: str, header: ModelHeader, base: ChainConfig) -> list[Dimensions] | None:
     """Depth and inner width of every anchor, with the parameters that they give. None for a chain whose anchors have other sizes
-    than these, or are checkpoints: they are shown, and stay as they are."""
+    than these, or are checkpoints: they are shown, and stay as they are.
+    """
     there, sizer = header.dimensions, header.parameter_counter()
     own = anchors_of(base, there) if "from" in st.query_params else defaults(there, 2)
     if own is None:

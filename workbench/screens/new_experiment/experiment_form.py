@@ -98,7 +98,8 @@ def starting_point(start: StartingPoint) -> None:
 
 def drawable(config: ExperimentConfig | None, plan: Plan | None, errors: Errors) -> Drawn | None:
     """What pictures and numbers are drawn from: the form as it is or, while something in it is wrong, with that as it last
-    was valid, so that one field does not take the rest of the page with it."""
+    was valid, so that one field does not take the rest of the page with it.
+    """
     if config is None or plan is None or plan.student is None:
         before = st.session_state.get(VALID) or forms.to_draft(st.session_state[START].config)
         for valid in forms.with_invalid_fields_reset(draft(), before, errors):

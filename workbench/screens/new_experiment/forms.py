@@ -121,7 +121,8 @@ def command(config: ExperimentConfig, start: ExperimentConfig, recipe: Path | No
 
 def set_teacher(draft: Draft, there: bool) -> None:
     """Switch the teacher on or off. Without one only the hard labels of a fresh architecture are left; what that replaces
-    comes back with the teacher."""
+    comes back with the teacher.
+    """
     needs_teacher = ("control", RETENTION, "student.lora", "student.layer_map", "student.architecture", "student.dropout",
                      "losses.kd_positions", *(key for key in draft if key.startswith("losses.w_")))
     if there:
@@ -160,7 +161,8 @@ def set_map_list(draft: Draft, text: str) -> None:
 
 def with_invalid_fields_reset(draft: Mapping[str, Any], before: Mapping[str, Any], errors: Collection[str]) -> Iterator[Draft]:
     """Copies of `draft` in which ever more is as it was in the valid draft `before`: the fields that the messages belong to,
-    their sections, everything."""
+    their sections, everything.
+    """
     for group in (lambda path: path in errors or any(path.startswith(f"{error}.") for error in errors if error),
                   lambda path: path.split(".")[0] in {error.split(".")[0] for error in errors},
                   lambda path: True):

@@ -53,7 +53,8 @@ def offered(path: str, kind: Objective) -> bool:
 
 def switch_model_type(draft: Draft, before: Objective, entry: ModelEntry) -> None:
     """Make a draft fit a new teacher: of another kind than before with the settings of that kind, of the same kind with a student
-    that it can have."""
+    that it can have.
+    """
     after = of_model(entry)
     if after is None:
         return

@@ -43,7 +43,8 @@ def _open(path: str) -> Store:
 
 def run_of_url() -> Run | None:
     """The run that ``?run=`` names, or else the one that this session looked at last: on the way from one page to another Streamlit
-    leaves addresses of this page with the next page's parameters in the browser's history. None for none. Raises RunNotFoundError."""
+    leaves addresses of this page with the next page's parameters in the browser's history. None for none. Raises RunNotFoundError.
+    """
     reference = st.query_params.get("run") or st.session_state.get(RUN_SHOWN)
     if not reference:
         return None
