@@ -59,7 +59,7 @@ METRICS: dict[str, Metric] = {
     "eval/answer_f1": Metric("answer F1", "", "higher", "Overlap of the words of an answer with a right one's, mean over questions."),
 }
 
-# What some of them are in runs whose models fill blanks, where the text itself is what stands behind the masks.
+# What some of them are in runs of masked language models, where the text itself is what stands behind the masks.
 MASKED: dict[str, Metric] = {
     "loss/hard": Metric("masked tokens, weighted", "", "lower", "w_hard times the cross-entropy with the tokens behind the masks."),
     "raw/hard": Metric("masked tokens", "nats/token", "lower", "Cross-entropy with the tokens behind the masks."),
@@ -75,5 +75,5 @@ MASKED: dict[str, Metric] = {
 
 
 def metric(name: str, *, masked: bool = False) -> Metric:
-    """Return one metric; `masked` says whether the run's models fill blanks."""
+    """Return one metric; `masked` says whether the run's models are masked language models."""
     return MASKED.get(name, METRICS[name]) if masked else METRICS[name]

@@ -64,7 +64,7 @@ def test_the_table_shows_the_same_numbers(house: Chain) -> None:
 
 def test_sizes_are_no_worse_than_the_smaller_anchor(house: Chain) -> None:
     for point in house.curve:
-        assert point.losses["substitution"] <= house.anchors[point.target.bracket + 1].validation_loss + 1e-4
+        assert point.losses["substitution"] <= house.anchors[point.target.larger_anchor + 1].validation_loss + 1e-4
 
 
 @pytest.mark.parametrize("command", COMMANDS)

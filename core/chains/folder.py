@@ -1,11 +1,11 @@
-"""A chain of anchors as a folder: open it, ask where any size lies. Headers and records only, no weights and no torch.
+"""A chain of anchors as a folder: open it, find any size between its anchors. Headers and records only, no weights and no torch.
 
     chain/
         chain.json            anchors in descending size, how they were made, what they cost, the measured curve
-        anchors/0, 1, ...     model folders; 0 is the largest, with its units in order of importance
+        anchors/0, 1, ...     model folders; 0 is the largest, with its units sorted by importance
         validation.npz        the held-out slice on which every loss here was measured, but for those below
-        choosing.npz          another held-out slice, on which swaps and shapes were chosen: `gains` and the grid
-        calibration.npz       a slice of the training text on which cut feed-forward parts are refitted
+        selection.npz         another held-out slice, on which swaps and shapes were selected: `swap_deltas` and the grid
+        calibration.npz       a slice of the training text on which cut feed-forward parts are reconstructed
 
 `core.methods.chain` builds such a folder; `core.chains.on_demand` makes models of any size from it.
 """
@@ -22,13 +22,15 @@ from typing import Any
 
 from core.chains.sizes import NEAR, cheapest_swaps, default_alpha, interpolate_shape, solve, valid_shapes
 from core.errors import ConfigError, CorruptModelError, ModelNotFoundError
-from core.models.dimensions import Dimensions, ParameterCounter
+from core.models.dimensions import Dimensions, ParameterCounter, from_record
 from core.models.header import read_model_header
-from core.students.layer_maps import runs, span_ends
+from core.students.layer_maps import layer_spans, span_ends
 from core.system.paths import HOUSE_MODELS
 
-FILE, VALIDATION, SELECTION, CALIBRATION = "chain.json", "validation.npz", "choosing.npz", "calibration.npz"
+FILE, VALIDATION, SELECTION, CALIBRATION = "chain.json", "validation.npz", "selection.npz", "calibration.npz"
+FORMER_SELECTION = "choosing.npz"  # of release 0.1.0
 FORMAT = 1
+
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
@@ -41,7 +43,7 @@ class Anchor:
         dimensions: all sizes.
         origin: for every block, the block of the largest anchor that it was built from; empty where it was trained apart.
         ends: for every block, the last block of the largest anchor whose output it was aligned with; empty without alignment.
-        gains: for every block, what swapping it back for its run in the anchor above changes in loss, on the choosing slice.
+        swap_deltas: for every block, what swapping it back for its span of the anchor above changes in loss, on the selection slice.
         validation_loss: nats per token, on the chain's slice.
         tokens, seconds: spent on training it: tokens that the student read, and the teacher too; wall time.
     """
@@ -52,7 +54,7 @@ class Anchor:
     dimensions: Dimensions
     origin: tuple[int, ...]
     ends: tuple[int, ...]
-    gains: tuple[float, ...]
+    swap_deltas: tuple[float, ...]
     validation_loss: float
     tokens: int = 0
     seconds: float = 0.0
@@ -64,12 +66,17 @@ class Target:
 
     Attributes:
         dimensions, parameters: its sizes.
-        bracket: number of the larger of its two anchors; the other one follows it.
+        larger_anchor: number of the larger of its two anchors; the other one follows it.
     """
 
     dimensions: Dimensions
     parameters: int
-    bracket: int
+    larger_anchor: int
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Target:
+        """Read a target from plain data; see `core.models.dimensions.as_record`."""
+        return cls(**{**from_record(plain), "dimensions": Dimensions.from_dict(plain["dimensions"])})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +86,7 @@ class Point:
     Attributes:
         losses: method -> loss: ``substitution`` (None where hidden states were not aligned), ``interpolation`` at the default
             alpha, ``best_alpha``, ``alpha_0`` (the large anchor cut down), ``alpha_1`` and ``copied`` (the small one alone, expanded by
-            silent blocks or by copies of its own),
+            zero-initialised blocks or by copies of its own),
             ``nearest`` (the nearest anchor as it is), ``random`` (new weights, mean over seeds).
         alphas: alpha -> loss of the sweep.
         random: losses of new weights, one a seed.
@@ -100,7 +107,7 @@ class Chain:
         reference: the reference that it was opened by.
         path: its folder.
         record: the plain data of ``chain.json``.
-        grid: shapes between the anchors with the loss that substitution gives them on the choosing slice; the solver chooses by it.
+        grid: shapes between the anchors with the loss that substitution gives them on the selection slice; the solver chooses by it.
     """
 
     reference: str
@@ -140,20 +147,20 @@ class Chain:
             if not low <= parameters <= high:
                 raise ConfigError(f"A model of {parameters:,} parameters was requested.",
                                   f"The chain '{self.reference}' reaches from {low:,} to {high:,}.", "Ask for a number between them.")
-            bracket = max(number for number, anchor in enumerate(self.anchors[:-1]) if anchor.parameters >= parameters)
-            shape = self._best(parameters, bracket)
-            return Target(shape, self.sizer(shape), bracket)
+            larger = max(number for number, anchor in enumerate(self.anchors[:-1]) if anchor.parameters >= parameters)
+            shape = self._best(parameters, larger)
+            return Target(shape, self.sizer(shape), larger)
         low, high = self.anchors[-1].dimensions.layers, self.anchors[0].dimensions.layers
         if layers is None or not low <= layers <= high:
             raise ConfigError(f"A depth of {layers} blocks was requested.", f"The chain '{self.reference}' reaches from {low} to {high}.",
                               "Ask for a number between them, or give a parameter count.")
-        bracket = max(number for number, anchor in enumerate(self.anchors[:-1]) if anchor.dimensions.layers >= layers)
-        shape = interpolate_shape(layers, self.anchors[bracket + 1].dimensions, self.anchors[bracket].dimensions, hidden, feed_forward)
-        return Target(shape, self.sizer(shape), bracket)
+        larger = max(number for number, anchor in enumerate(self.anchors[:-1]) if anchor.dimensions.layers >= layers)
+        shape = interpolate_shape(layers, self.anchors[larger + 1].dimensions, self.anchors[larger].dimensions, hidden, feed_forward)
+        return Target(shape, self.sizer(shape), larger)
 
-    def _best(self, parameters: int, bracket: int) -> Dimensions:
+    def _best(self, parameters: int, larger: int) -> Dimensions:
         """Return, of the shapes near a count, the one with the lowest expected loss; where nothing was measured, the solver's."""
-        small, large = self.anchors[bracket + 1], self.anchors[bracket]
+        small, large = self.anchors[larger + 1], self.anchors[larger]
         solved = solve(parameters, small.dimensions, large.dimensions, self.sizer)
         if solved in (small.dimensions, large.dimensions):
             return solved
@@ -164,10 +171,10 @@ class Chain:
         ceiling = self._anchor_loss(small)
         return min(near, key=lambda each: (round(min(each[0], ceiling), 3), abs(self.sizer(each[1]) - parameters)))[1]
 
-    def runs(self, number: int) -> list[range]:
-        """Return the blocks of anchor `number` that each block of the next one speaks for."""
+    def spans(self, number: int) -> list[range]:
+        """Return the blocks of anchor `number` that each block of the next one stands for."""
         depths = (self.anchors[each].dimensions.layers for each in (number, number + 1))
-        return runs(self.ends(number) or span_ends(*depths))
+        return layer_spans(self.ends(number) or span_ends(*depths))
 
     def swaps(self, target: Target) -> tuple[int, ...]:
         """Return the blocks of the smaller anchor that substitution swaps back for a size.
@@ -175,10 +182,10 @@ class Chain:
         None are swapped where measured losses say that the smaller anchor is better left as it is: then every inserted layer is
         zero-initialised (identity), and the model is as good as that anchor.
         """
-        small, expected = self.anchors[target.bracket + 1], self.expected(target.dimensions)
+        small, expected = self.anchors[target.larger_anchor + 1], self.expected(target.dimensions)
         if expected is not None and expected > self._anchor_loss(small):
             return ()
-        return cheapest_swaps(self.runs(target.bracket), small.gains, target.dimensions.layers)
+        return cheapest_swaps(self.spans(target.larger_anchor), small.swap_deltas, target.dimensions.layers)
 
     def expected(self, shape: Dimensions) -> float | None:
         """Return the loss that substitution is expected to give a shape on the selection slice, in nats per token.
@@ -203,10 +210,11 @@ class Chain:
 
     def default_alpha(self, target: Target) -> float:
         """Return alpha by the relative distance in parameters; see `core.chains.sizes.default_alpha`."""
-        return default_alpha(self.anchors[target.bracket + 1].parameters, target.parameters, self.anchors[target.bracket].parameters)
+        large, small = self.anchors[target.larger_anchor], self.anchors[target.larger_anchor + 1]
+        return default_alpha(small.parameters, target.parameters, large.parameters)
 
     def ends(self, number: int) -> tuple[int, ...] | None:
-        """Return the last block of anchor `number` that each block of the next one speaks for; None where they were not aligned."""
+        """Return the last block of anchor `number` that each block of the next one stands for; None where they were not aligned."""
         large, small = self.anchors[number], self.anchors[number + 1]
         places = {end: block for block, end in enumerate(large.ends)}
         return tuple(places[end] for end in small.ends) if small.ends and all(end in places for end in small.ends) else None
@@ -224,7 +232,7 @@ def open_chain(reference: str) -> Chain:
     """Open a house chain or a chain's folder.
 
     Raises:
-        ModelNotFoundError: no chain answers to that reference.
+        ModelNotFoundError: no chain has that reference.
         CorruptModelError: an anchor is missing or half-trained, or the record cannot be read.
     """
     path = house_chains().get(reference) or Path(reference).expanduser()
@@ -247,6 +255,12 @@ def open_chain(reference: str) -> Chain:
     return Chain(reference, path, anchors, curve, record, grid)
 
 
+def selection_file(folder: Path) -> Path:
+    """Return where the selection slice of a chain lies, or will lie; chains of release 0.1.0 have it under its former name."""
+    former = folder / FORMER_SELECTION
+    return former if former.is_file() else folder / SELECTION
+
+
 def anchor_folder(reference: str) -> Path | None:
     """Return the model folder of ``CHAIN:NUMBER``; None for anything else. Raises ModelNotFoundError for a number that it lacks."""
     found = re.fullmatch(r"(.+):(\d+)", reference, re.DOTALL)
@@ -262,11 +276,10 @@ def anchor_folder(reference: str) -> Path | None:
 
 
 def _anchor(plain: Mapping[str, Any]) -> Anchor:
+    plain = from_record(plain)
     return Anchor(**{**plain, "dimensions": Dimensions.from_dict(plain["dimensions"]),
-                     **{name: tuple(plain[name]) for name in ("origin", "ends", "gains")}})
+                     **{name: tuple(plain[name]) for name in ("origin", "ends", "swap_deltas")}})
 
 
 def _point(plain: Mapping[str, Any]) -> Point:
-    target = plain["target"]
-    return Point(**{**plain, "random": tuple(plain.get("random", ())),
-                    "target": Target(Dimensions.from_dict(target["dimensions"]), target["parameters"], target["bracket"])})
+    return Point(**{**plain, "random": tuple(plain.get("random", ())), "target": Target.from_dict(plain["target"])})

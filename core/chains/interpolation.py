@@ -8,14 +8,16 @@ Two ways lead from a small anchor S and a large one B to a model between them.
 
 Trans makes both of the target's shape: the small one is expanded (`core.students.resizing`), the large one is cut to its first units
 and to blocks that include those which the small one was built from. The paper leaves open which blocks and units; here the
-small anchor's blocks stand where their originals stood, and every block between is silent, or a copy of the one before it.
+small anchor's blocks stand where their originals stood, and every layer between is zero-initialised (identity), or a copy of the one
+before it.
 
 *Substitution* replaces blocks of S by the spans of B's blocks that they were aligned with: wherever the hidden states at the ends of
 spans were matched during distillation, the depth grows by the length of the span less one. At one width and between two models it is
 Boomerang distillation (2510.05064); choosing the blocks by a measurement is KLPatch's idea (2607.08170), which measures the KL at every
 size, where here the loss after each single swap is measured once, when the chain is built. New here are widths (B is cut to its most
-important neurons and refitted, `core.students.refit`), several anchors in one chain, and S itself as the baseline. The published recipe
-also takes B's norm and head with its last span and B's embeddings with its first, which unties a tied model; here those of S stay.
+important neurons and reconstructed, `core.students.reconstruction`), several anchors in one chain, and S itself as the baseline. The
+published recipe also takes B's norm and head with its last span and B's embeddings with its first, which unties a tied model; here
+those of S stay.
 
 Shapes: L blocks, D channels, F neurons.
 """
@@ -32,9 +34,9 @@ from torch import Tensor
 from core.chains.sizes import cheapest_swaps
 from core.errors import CompatibilityError, ConfigError
 from core.models.dimensions import Dimensions
-from core.students.layer_maps import runs, span_ends
-from core.students.refit import least_squares_reconstruction, neuron_grams
-from core.students.resizing import Selection, Weights, resized, select, support
+from core.students.layer_maps import layer_spans, span_ends
+from core.students.reconstruction import least_squares_reconstruction, neuron_grams
+from core.students.resizing import Selection, Weights, inherited_mask, resized, select
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +45,15 @@ class AnchorPair:
 
     Attributes:
         small, large: their weights, `small` with fewer or narrower blocks.
-        ends: the last block of `large` that each block of `small` speaks for; None where hidden states were not aligned.
-        gains: what swapping a block of `small` back for its run changes in held-out cross-entropy, nats per token, each alone.
-        calibration: token ids (B, T) on which cut feed-forward parts are refitted (`core.students.refit`); None to cut only.
+        ends: the last block of `large` that each block of `small` is aligned with; None where hidden states were not aligned.
+        swap_deltas: what swapping a block of `small` back for its span changes in held-out cross-entropy, nats per token, each alone.
+        calibration: token ids (B, T) on which cut feed-forward parts are refitted (`core.students.reconstruction`); None to cut only.
     """
 
     small: Weights
     large: Weights
     ends: tuple[int, ...] | None = None
-    gains: tuple[float, ...] | None = None
+    swap_deltas: tuple[float, ...] | None = None
     calibration: Tensor | None = None
     _grams: dict[int, dict[int, Tensor]] = field(default_factory=dict, repr=False, compare=False)
 
@@ -69,8 +71,8 @@ class AnchorPair:
         small, large = self.small.dimensions, self.large.dimensions
         for anchor in (self.large, self.small):
             if anchor.architecture.objective != "causal":
-                raise CompatibilityError(f"One of the anchors is a {anchor.config.model_type} model, which fills blanks.",
-                                         "Models are made between two that predict the next token.",
+                raise CompatibilityError(f"One of the anchors is a {anchor.config.model_type} model, a masked language model.",
+                                         "Models are created between two that predict the next token.",
                                          "Distil a masked-language model into the depth that you want.")
         if self.small.config.model_type != self.large.config.model_type or small.head_size != large.head_size:
             raise CompatibilityError(
@@ -90,60 +92,60 @@ class AnchorPair:
         small, large = self.small.dimensions.layers, self.large.dimensions.layers
         return tuple(block * large // small for block in range(small))
 
-    def runs(self) -> list[range]:
-        """Return the blocks of `large` that each block of `small` speaks for."""
-        return runs(self.ends or span_ends(self.large.dimensions.layers, self.small.dimensions.layers))
+    def spans(self) -> list[range]:
+        """Return the blocks of `large` that each block of `small` is aligned with."""
+        return layer_spans(self.ends or span_ends(self.large.dimensions.layers, self.small.dimensions.layers))
 
 
 # ---------------------------------------------------------------------------------------------------- equation 3
 
 Depth = Literal["identity", "replicate"]
-Support = Literal["zero", "aware"]
+Missing = Literal["zero", "keep_large"]
 
 
-def interpolate(bracket: AnchorPair, target: Dimensions, alpha: float, *, depth: Depth = "identity", fill: Support = "zero") -> Weights:
+def interpolate(pair: AnchorPair, target: Dimensions, alpha: float, *, depth: Depth = "identity", missing: Missing = "zero") -> Weights:
     """Interpolate two anchors at one target, by equation 3.
 
     Args:
         target: sizes between those of the anchors.
         alpha: share of the smaller anchor, 0 to 1.
-        depth: what stands at depths that the small anchor lacks: silent blocks, or copies of the block before.
-        fill: at weights that the small anchor lacks, ``zero`` takes the equation literally and leaves (1 - alpha) of the large
-            one's; ``aware`` takes the large one's whole.
+        depth: what stands at depths that the small anchor lacks: zero-initialised (identity) blocks, or copies of the block before.
+        missing: at weights that the small anchor lacks, ``zero`` takes the equation literally and leaves (1 - alpha) of the large
+            one's; ``keep_large`` takes the large one's whole.
 
     Raises:
-        ConfigError: alpha outside 0 to 1, or a target outside the bracket.
+        ConfigError: alpha outside 0 to 1, or a target outside the sizes of the pair.
     """
     if not 0 <= alpha <= 1:
         raise ConfigError(f"alpha is {alpha}.", "A number from 0 (the larger anchor) to 1 (the smaller anchor) was expected.")
-    check_between(target, bracket)
-    if target == bracket.small.dimensions:
-        return bracket.small
-    if target == bracket.large.dimensions:
-        return bracket.large
-    large_layers, small_layers, silent = depth_maps(bracket, target.layers)
-    large = resized(bracket.large, target, large_layers)
-    selection = Selection.resize(bracket.small.dimensions, target, small_layers, silent if depth == "identity" else ())
-    small = select(bracket.small, selection)
-    there = support(bracket.small, selection) if fill == "aware" else {}
-    mixed = {name: _mix(small.tensors[name], tensor, alpha, there.get(name)) for name, tensor in large.tensors.items()}
+    check_between(target, pair)
+    if target == pair.small.dimensions:
+        return pair.small
+    if target == pair.large.dimensions:
+        return pair.large
+    large_layers, small_layers, identity = depth_maps(pair, target.layers)
+    large = resized(pair.large, target, large_layers)
+    selection = Selection.resize(pair.small.dimensions, target, small_layers, identity if depth == "identity" else ())
+    small = select(pair.small, selection)
+    inherited = inherited_mask(pair.small, selection) if missing == "keep_large" else {}
+    mixed = {name: _mix(small.tensors[name], tensor, alpha, inherited.get(name)) for name, tensor in large.tensors.items()}
     return Weights(large.config, mixed, large.origin)
 
 
-def _mix(small: Tensor, large: Tensor, alpha: float, there: Tensor | None) -> Tensor:
+def _mix(small: Tensor, large: Tensor, alpha: float, inherited: Tensor | None) -> Tensor:
     mixed = alpha * small.float() + (1 - alpha) * large.float()
-    return (mixed if there is None else torch.where(there, mixed, large.float())).to(large.dtype)
+    return (mixed if inherited is None else torch.where(inherited, mixed, large.float())).to(large.dtype)
 
 
-def depth_maps(bracket: AnchorPair, layers: int) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+def depth_maps(pair: AnchorPair, layers: int) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
     """Return how a target of `layers` blocks is made of both anchors.
 
     Returns:
         The large anchor's blocks (those that the small one was built from, and others evenly between); for every position
         the small anchor's block, the last one that stands there or before; and the positions where the small one has none.
     """
-    kept = bracket.kept
-    others = [block for block in range(bracket.large.dimensions.layers) if block not in set(kept)]
+    kept = pair.kept
+    others = [block for block in range(pair.large.dimensions.layers) if block not in set(kept)]
     wanted = layers - len(kept)
     added = [others[(2 * place + 1) * len(others) // (2 * wanted)] for place in range(wanted)]
     chosen = tuple(sorted({*kept, *added}))
@@ -154,30 +156,30 @@ def depth_maps(bracket: AnchorPair, layers: int) -> tuple[tuple[int, ...], tuple
 # ---------------------------------------------------------------------------------------------------- substitution
 
 
-def substitute(bracket: AnchorPair, target: Dimensions, swapped: Sequence[int] | None = None) -> Weights:
-    """Return the small anchor with some of its blocks swapped back for the runs of the large one that they speak for.
+def substitute(pair: AnchorPair, target: Dimensions, swapped: Sequence[int] | None = None) -> Weights:
+    """Return the small anchor with some of its blocks swapped back for the spans of the large one that they are aligned with.
 
-    Both are brought to the target's widths first; what the swapped blocks do not reach is filled with silent blocks.
+    Both are brought to the target's widths first; what the swapped blocks do not reach is filled with identity blocks.
 
     Args:
-        swapped: numbers of the small anchor's blocks (default: the best by `AnchorPair.gains`; see `swap`).
+        swapped: numbers of the small anchor's blocks (default: the best by `AnchorPair.swap_deltas`; see `swap`).
 
     Raises:
-        ConfigError: a target outside the bracket.
+        ConfigError: a target outside the sizes of the pair.
     """
-    check_between(target, bracket)
-    if target == bracket.small.dimensions:
-        return bracket.small
-    if target == bracket.large.dimensions:
-        return bracket.large
-    runs = bracket.runs()
-    swapped = swap(bracket, target.layers) if swapped is None else swapped
-    small = resized(bracket.with_intermediate_size(bracket.small, target.intermediate_size), replace(target, layers=len(runs)))
-    large = bracket.with_intermediate_size(bracket.large, target.intermediate_size)
+    check_between(target, pair)
+    if target == pair.small.dimensions:
+        return pair.small
+    if target == pair.large.dimensions:
+        return pair.large
+    spans = pair.spans()
+    swapped = swap(pair, target.layers) if swapped is None else swapped
+    small = resized(pair.with_intermediate_size(pair.small, target.intermediate_size), replace(target, layers=len(spans)))
+    large = pair.with_intermediate_size(pair.large, target.intermediate_size)
     large = resized(large, replace(target, layers=large.dimensions.layers))
     order = [(large, block) if number in set(swapped) else (small, number)
-             for number, run in enumerate(runs) for block in (run if number in set(swapped) else (0,))]
-    missing = target.layers - len(order)
+             for number, span in enumerate(spans) for block in (span if number in set(swapped) else (0,))]
+    lacking = target.layers - len(order)
     architecture = small.architecture
     tensors = {name: tensor for name, tensor in small.tensors.items() if architecture.block_of(name) is None}
     for position, (source, block) in enumerate(order):
@@ -185,23 +187,23 @@ def substitute(bracket: AnchorPair, target: Dimensions, swapped: Sequence[int] |
                     if architecture.block_of(name) == block}
     origin = tuple(source.origin[block] for source, block in order)
     config = select(small, Selection.resize(small.dimensions, replace(target, layers=len(order)), [0] * len(order))).config
-    made = Weights(config, tensors, origin)
-    if missing:
-        made = resized(made, target, [*range(len(order)), *[len(order) - 1] * missing], silent=range(len(order), target.layers))
-    return made
+    result = Weights(config, tensors, origin)
+    if lacking:
+        result = resized(result, target, [*range(len(order)), *[len(order) - 1] * lacking], identity=range(len(order), target.layers))
+    return result
 
 
-def swap(bracket: AnchorPair, layers: int) -> tuple[int, ...]:
+def swap(pair: AnchorPair, layers: int) -> tuple[int, ...]:
     """Return the blocks of the small anchor to swap back for a depth of `layers`; see `core.chains.sizes.cheapest_swaps`."""
-    return cheapest_swaps(bracket.runs(), bracket.gains, layers)
+    return cheapest_swaps(pair.spans(), pair.swap_deltas, layers)
 
 
 # ---------------------------------------------------------------------------------------------------- sizes
 
 
-def check_between(target: Dimensions, bracket: AnchorPair) -> None:
+def check_between(target: Dimensions, pair: AnchorPair) -> None:
     """Raise ConfigError for sizes that do not lie between those of the anchors."""
-    small, large = bracket.small.dimensions, bracket.large.dimensions
+    small, large = pair.small.dimensions, pair.large.dimensions
     for name in ("layers", "hidden", "heads", "key_value_heads", "intermediate_size"):
         low, wanted, high = (getattr(each, name) for each in (small, target, large))
         if not low <= wanted <= high:

@@ -1,4 +1,4 @@
-"""Models of any size from a chain, made in a moment, and compared with their baselines."""
+"""Create models of any size from a chain, without training, and compare them with their baselines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer, GenerationConfig, PreTrainedModel
 
-from core.chains.folder import CALIBRATION, SELECTION, VALIDATION, Chain, Point, Target
+from core.chains.folder import CALIBRATION, VALIDATION, Chain, Point, Target, selection_file
 from core.chains.interpolation import AnchorPair, interpolate, substitute
 from core.data.packing import Blocks
 from core.errors import ConfigError
@@ -32,13 +32,13 @@ SWEEP = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)  # alphas that a curve is measured a
 
 @dataclass(frozen=True, slots=True)
 class GeneratedModel:
-    """A model that was made on demand.
+    """A model that was created on demand.
 
     Attributes:
         alpha: share of the smaller anchor; None for substitution.
-        swapped: blocks of the smaller anchor that were swapped back for runs of the larger one; None for interpolation.
-        losses: validation losses in nats per token: ``this`` is its own, the others are those of `compare`.
-        seconds: to make it, without loading the anchors, measuring and saving.
+        swapped: blocks of the smaller anchor that were swapped back for spans of the larger one; None for interpolation.
+        losses: validation losses in nats per token: ``this`` is its own, the others are those of `baseline_losses`.
+        seconds: to create it, without loading the anchors, measuring and saving.
     """
 
     chain: str
@@ -50,9 +50,9 @@ class GeneratedModel:
     seconds: float
 
 
-def make(chain: Chain, target: Target, folder: Path, *, method: Method | None = None, alpha: float | None = None,
+def create(chain: Chain, target: Target, folder: Path, *, method: Method | None = None, alpha: float | None = None,
          measure: bool = True) -> GeneratedModel:
-    """Make a model of any size and save it as an ordinary model folder, with ``stillhouse.json`` beside the weights.
+    """Create a model of any size and save it as an ordinary model folder, with ``stillhouse.json`` beside the weights.
 
     Args:
         folder: must not exist yet.
@@ -63,28 +63,28 @@ def make(chain: Chain, target: Target, folder: Path, *, method: Method | None = 
         ConfigError: alpha outside 0 to 1, substitution in a chain that was not aligned, or a folder that is there already.
     """
     method = method or ("substitution" if chain.aligned and alpha is None else "interpolation")
-    if method == "substitution" and chain.ends(target.bracket) is None:
+    if method == "substitution" and chain.ends(target.larger_anchor) is None:
         raise ConfigError("Substitution was requested.", f"The hidden states of the chain '{chain.reference}' were not aligned.",
                           "Use interpolation, or build the chain with losses.w_hidden_mse above 0.")
     if folder.exists():
         raise ConfigError(f"'{folder}' is there already.", "A folder that does not exist yet was expected.", "Give another one.")
-    bracket = load_anchor_pair(chain, target.bracket)
+    pair = load_anchor_pair(chain, target.larger_anchor)
     began, swapped = time.perf_counter(), None
     if method == "substitution":
         alpha, swapped = None, chain.swaps(target)
-        weights = substitute(bracket, target.dimensions, swapped)
+        weights = substitute(pair, target.dimensions, swapped)
     else:
         alpha = chain.default_alpha(target) if alpha is None else alpha
-        weights = interpolate(bracket, target.dimensions, alpha)
+        weights = interpolate(pair, target.dimensions, alpha)
     model = weights.model()
     seconds = time.perf_counter() - began
-    losses = {"this": loss_of(model, chain), **compare(chain, target, bracket)} if measure else {}
-    made = GeneratedModel(chain.reference, target, method, alpha, swapped, losses, round(seconds, 3))
+    losses = {"this": loss_of(model, chain), **baseline_losses(chain, target, pair)} if measure else {}
+    created = GeneratedModel(chain.reference, target, method, alpha, swapped, losses, round(seconds, 3))
     with atomic_directory(folder.absolute(), 5 * target.parameters) as partial:
         save_model(model, partial, like=chain.folder(0))
-        (partial / "stillhouse.json").write_text(json.dumps({"made_from": as_record(made)}, indent=2) + "\n", encoding="utf-8")
-        (partial / "README.md").write_text(model_card(made), encoding="utf-8")
-    return made
+        (partial / "stillhouse.json").write_text(json.dumps({"made_from": as_record(created)}, indent=2) + "\n", encoding="utf-8")
+        (partial / "README.md").write_text(model_card(created), encoding="utf-8")
+    return created
 
 
 METHOD_TEXTS = {
@@ -97,16 +97,17 @@ METHOD_TEXTS = {
 }
 
 
-def model_card(made: GeneratedModel) -> str:
+def model_card(created: GeneratedModel) -> str:
     """Return the model card of a created model: how it was created, whose method that is, and what was measured."""
-    shape = made.target.dimensions
-    how = f"alpha {made.alpha:.3g}" if made.alpha is not None else f"layers replaced: {', '.join(map(str, made.swapped or ())) or 'none'}"
-    losses = "\n".join(f"| {name} | {loss:.4g} |" for name, loss in made.losses.items() if loss is not None)
+    shape = created.target.dimensions
+    replaced = ", ".join(map(str, created.swapped or ())) or "none"
+    how = f"layers replaced: {replaced}" if created.alpha is None else f"alpha {created.alpha:.3g}"
+    losses = "\n".join(f"| {name} | {loss:.4g} |" for name, loss in created.losses.items() if loss is not None)
     table = f"\n\n| validation loss (nats/token), one chain, no interval | |\n| --- | ---: |\n{losses}" if losses else ""
     return (f"---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags: [stillhouse]\n---\n\n"
-            f"# {shape.layers} layers, {made.target.parameters:,} parameters\n\n"
-            f"A language model of {shape.layers} layers, created from the chain {Path(made.chain).name} by {made.method} ({how}).\n\n"
-            f"## How it was created\n\n{METHOD_TEXTS[made.method]}{table}\n")
+            f"# {shape.layers} layers, {created.target.parameters:,} parameters\n\n"
+            f"A language model of {shape.layers} layers, created from the chain {Path(created.chain).name} by {created.method} ({how}).\n\n"
+            f"## How it was created\n\n{METHOD_TEXTS[created.method]}{table}\n")
 
 
 def save_model(model: PreTrainedModel, folder: Path, *, like: Path) -> None:
@@ -119,8 +120,8 @@ def save_model(model: PreTrainedModel, folder: Path, *, like: Path) -> None:
 def load_anchor_pair(chain: Chain, number: int) -> AnchorPair:
     """Load anchor `number` and the next smaller one."""
     return AnchorPair(load_anchor(chain, number + 1), load_anchor(chain, number), chain.ends(number),
-                      chain.anchors[number + 1].gains or None,
-                   torch.from_numpy(read_slice(chain.path / CALIBRATION).input_ids).long())
+                      chain.anchors[number + 1].swap_deltas or None,
+                      torch.from_numpy(read_slice(chain.path / CALIBRATION).input_ids).long())
 
 
 def load_anchor(chain: Chain, number: int) -> Weights:
@@ -157,18 +158,18 @@ def _tokenizer(folder: Path) -> Any:
     return AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
 
-def compare(chain: Chain, target: Target, bracket: AnchorPair) -> dict[str, float]:
+def baseline_losses(chain: Chain, target: Target, pair: AnchorPair) -> dict[str, float]:
     """Return the validation losses of the baselines of a model between two anchors, in nats per token.
 
     They are both anchors as they are, the larger one cut down (``alpha_0``), the smaller one expanded by zero-initialised blocks
     (``alpha_1``) and by copied ones (``copied``), and new weights of the same shape (``random``).
     """
     shape = target.dimensions
-    return {"larger_anchor": chain.anchors[target.bracket].validation_loss,
-            "smaller_anchor": chain.anchors[target.bracket + 1].validation_loss,
-            "alpha_0": loss_of(interpolate(bracket, shape, 0.0), chain), "alpha_1": loss_of(interpolate(bracket, shape, 1.0), chain),
-            "copied": loss_of(interpolate(bracket, shape, 1.0, depth="replicate"), chain),
-            "random": loss_of(new_weights(interpolate(bracket, shape, 0.0).config), chain)}
+    return {"larger_anchor": chain.anchors[target.larger_anchor].validation_loss,
+            "smaller_anchor": chain.anchors[target.larger_anchor + 1].validation_loss,
+            "alpha_0": loss_of(interpolate(pair, shape, 0.0), chain), "alpha_1": loss_of(interpolate(pair, shape, 1.0), chain),
+            "copied": loss_of(interpolate(pair, shape, 1.0, depth="replicate"), chain),
+            "random": loss_of(new_weights(interpolate(pair, shape, 0.0).config), chain)}
 
 
 def new_weights(config: Any, seed: int = 0) -> PreTrainedModel:
@@ -176,30 +177,30 @@ def new_weights(config: Any, seed: int = 0) -> PreTrainedModel:
     return model_from_config(config, "causal", torch.float32, seed).eval()
 
 
-def swap_deltas(bracket: AnchorPair, chain: Chain) -> tuple[float, ...]:
-    """Return what swapping each block of the smaller anchor back for its run changes in loss on the choosing slice, each alone."""
-    small, large = bracket.small.dimensions, bracket.large.dimensions
-    blocks = read_slice(chain.path / SELECTION)
-    before = loss_of(bracket.small, chain, blocks)
-    return tuple(loss_of(substitute(bracket, replace(large, layers=small.layers + len(run) - 1), [block]), chain, blocks) - before
-                 for block, run in enumerate(bracket.runs()))
+def swap_deltas(pair: AnchorPair, chain: Chain) -> tuple[float, ...]:
+    """Return what swapping each block of the smaller anchor back for its span changes in loss on the selection slice, each alone."""
+    small, large = pair.small.dimensions, pair.large.dimensions
+    blocks = read_slice(selection_file(chain.path))
+    before = loss_of(pair.small, chain, blocks)
+    return tuple(loss_of(substitute(pair, replace(large, layers=small.layers + len(span) - 1), [block]), chain, blocks) - before
+                 for block, span in enumerate(pair.spans()))
 
 
-def measure_point(chain: Chain, target: Target, bracket: AnchorPair, *, seeds: Sequence[int] = (0, 1, 2)) -> Point:
+def measure_point(chain: Chain, target: Target, pair: AnchorPair, *, seeds: Sequence[int] = (0, 1, 2)) -> Point:
     """Return one size by every method; new weights are drawn once for each seed."""
     shape = target.dimensions
     alpha = chain.default_alpha(target)
-    sweep = {f"{each:g}": loss_of(interpolate(bracket, shape, each), chain) for each in SWEEP}
-    anchors = chain.anchors[target.bracket:target.bracket + 2]
+    sweep = {f"{each:g}": loss_of(interpolate(pair, shape, each), chain) for each in SWEEP}
+    anchors = chain.anchors[target.larger_anchor:target.larger_anchor + 2]
     nearest = min(anchors, key=lambda anchor: abs(anchor.parameters - target.parameters))
-    aligned = chain.ends(target.bracket) is not None
-    config = interpolate(bracket, shape, 0.0).config
+    aligned = chain.ends(target.larger_anchor) is not None
+    config = interpolate(pair, shape, 0.0).config
     random = tuple(loss_of(new_weights(config, seed), chain) for seed in seeds)
     losses = {
-        "substitution": loss_of(substitute(bracket, shape, chain.swaps(target)), chain) if aligned else None,
-        "interpolation": loss_of(interpolate(bracket, shape, alpha), chain),
+        "substitution": loss_of(substitute(pair, shape, chain.swaps(target)), chain) if aligned else None,
+        "interpolation": loss_of(interpolate(pair, shape, alpha), chain),
         "best_alpha": min(sweep.values()), "alpha_0": sweep["0"], "alpha_1": sweep["1"],
-        "copied": loss_of(interpolate(bracket, shape, 1.0, depth="replicate"), chain), "nearest": nearest.validation_loss,
+        "copied": loss_of(interpolate(pair, shape, 1.0, depth="replicate"), chain), "nearest": nearest.validation_loss,
         "random": sum(random) / len(random),
     }
     return Point(target, alpha, losses, sweep, random)

@@ -1,4 +1,7 @@
-"""Which sizes lie between two anchors, and which of them answers a wish. No torch: forms move a slider over these."""
+"""List the valid shapes between two anchors, and find the one closest to a requested parameter count.
+
+No torch: forms move a slider over these.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from core.models.dimensions import Dimensions, ParameterCounter
 
 TOLERANCE = 0.05  # relative; a parameter count that no shape comes this near to is refused
 NEURON_STEP = 8  # neurons
-NEAR = 0.03  # relative; among shapes this near to a wish, a chain chooses by what it measured
+NEAR = 0.03  # relative; among shapes this near to a requested count, a chain chooses by what it measured
 
 
 def default_alpha(small: int, target: int, large: int) -> float:
@@ -99,17 +102,17 @@ def interpolate_shape(layers: int, small: Dimensions, large: Dimensions, hidden:
     return replace(wide, intermediate_size=intermediate_size)
 
 
-def cheapest_swaps(runs: Sequence[range], gains: Sequence[float] | None, layers: int) -> tuple[int, ...]:
+def cheapest_swaps(spans: Sequence[range], swap_deltas: Sequence[float] | None, layers: int) -> tuple[int, ...]:
     """Return the blocks of a small anchor to swap back for their spans of a large one, to reach a depth of `layers`.
 
-    It is the choice with the lowest sum of `gains` (see `core.chains.interpolation.AnchorPair`) among those that come as near to the
-    depth from below as any does.
+    It is the choice with the lowest sum of `swap_deltas` (see `core.chains.interpolation.AnchorPair`) among those that come as
+    near to the depth from below as any does.
     """
-    lengths = [len(run) - 1 for run in runs]
-    gains = gains or (0.0,) * len(lengths)
-    best: dict[int, tuple[float, tuple[int, ...]]] = {0: (0.0, ())}  # blocks added -> lowest sum of gains, and how
+    lengths = [len(span) - 1 for span in spans]
+    deltas = swap_deltas or (0.0,) * len(lengths)
+    best: dict[int, tuple[float, tuple[int, ...]]] = {0: (0.0, ())}  # blocks added -> lowest sum of deltas, and how
     for block, length in enumerate(lengths):
         for added, (total, chosen) in sorted(best.items(), reverse=True):
-            candidate = (total + gains[block], (*chosen, block))
+            candidate = (total + deltas[block], (*chosen, block))
             best[added + length] = min(best.get(added + length, candidate), candidate)
     return best[max(added for added in best if added <= layers - len(lengths))][1]

@@ -28,7 +28,7 @@ class ScratchSpec(Config):
     """An architecture built from nothing, with a tokenizer trained on the data: how house models begin."""
 
     architecture: Literal["llama", "bert"] = Field("llama", description=(
-        "name; llama: reads to the left, RMSNorm, rotary positions, gated MLP; bert: fills blanks, LayerNorm, learnt positions"))
+        "name; llama: reads to the left, RMSNorm, rotary positions, gated MLP; bert: predicts masked tokens, LayerNorm, learnt positions"))
     layers: int = Field(8, ge=1, description="blocks; depth")
     hidden: int = Field(192, ge=8, description="channels; width of the residual stream")
     heads: int = Field(4, ge=1, description="heads; query heads, the width is divided among them")

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -37,6 +37,16 @@ WARM_UP = 3  # passes of each model that are not timed: memory is allocated and 
 SECONDS = 60.0
 
 
+# Name in files and JSON since 0.1.0 -> attribute.
+_ATTRIBUTES = {"faster": "latency_speedup", "more": "throughput_gain"}
+_STORED = {attribute: name for name, attribute in _ATTRIBUTES.items()}
+
+
+def stored_names(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the fields of a dataclass under the names of files and JSON: a ``dict_factory`` of `dataclasses.asdict`."""
+    return {_STORED.get(name, name): value for name, value in pairs}
+
+
 @dataclass(frozen=True, slots=True)
 class ModelSpeed:
     """The times of one model.
@@ -44,19 +54,19 @@ class ModelSpeed:
     Attributes:
         latency: seconds a sequence.
         throughput: sequences a second.
-        faster: how many times this model's latency fits into the first model's, round by round.
-        more: this model's throughput over the first model's, round by round.
+        latency_speedup: the first model's latency over this model's, round by round.
+        throughput_gain: this model's throughput over the first model's, round by round.
     """
 
     latency: Estimate
     throughput: Estimate
-    faster: Estimate
-    more: Estimate
+    latency_speedup: Estimate
+    throughput_gain: Estimate
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> ModelSpeed:
-        """Return the times of the plain data that `dataclasses.asdict` gives."""
-        return cls(**{key: _timing(value) for key, value in plain.items()})
+        """Return the times of the plain data that `dataclasses.asdict` gives with `stored_names`."""
+        return cls(**{_ATTRIBUTES.get(key, key): _timing(value) for key, value in plain.items()})
 
 
 def _timing(plain: Mapping[str, Any]) -> Estimate:
@@ -88,11 +98,11 @@ class Speed:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that `from_dict` reads back."""
-        return asdict(self)
+        return asdict(self, dict_factory=stored_names)
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Speed:
-        """Return the value of plain data, as `dataclasses.asdict` wrote it."""
+        """Return the value of plain data, as `to_dict` wrote it."""
         return cls(**{**plain, "models": {name: ModelSpeed.from_dict(each) for name, each in plain["models"].items()}})
 
 

@@ -28,7 +28,7 @@ from typing import Any
 
 import torch
 
-from core.chains.folder import CALIBRATION, FILE, FORMAT, SELECTION, VALIDATION, Anchor, Chain, Target, open_chain
+from core.chains.folder import CALIBRATION, FILE, FORMAT, SELECTION, VALIDATION, Anchor, Chain, Target, open_chain, selection_file
 from core.chains.interpolation import substitute
 from core.chains.on_demand import load_anchor, load_anchor_pair, loss_of, measure_point, read_slice, swap_deltas, write_slice
 from core.chains.sizes import solve, valid_shapes
@@ -151,7 +151,7 @@ class _Build:
             model = weights.model()
             model.generation_config = loaded.model.generation_config
             self.folder.save_model("anchors/0", model, loaded.tokenizer, self.config.train.save_precision)
-        elif not (self.directory / SELECTION).is_file():  # begun by a release that chose and measured on one slice
+        elif not selection_file(self.directory).is_file():  # begun by a release that chose and measured on one slice
             self._keep_slices(catalog.load(str(folder)).tokenizer)
         layers = tuple(range(read_model_header(folder).dimensions.layers))
         return self._anchor(0, origin=layers, ends=layers)
@@ -229,20 +229,20 @@ class _Build:
         points, grid = [], []
         for number in range(len(anchors) - 1):
             chain = self._chain(anchors)
-            bracket = load_anchor_pair(chain, number)
+            pair = load_anchor_pair(chain, number)
             if chain.ends(number) is not None:
-                anchors[number + 1] = replace(anchors[number + 1], gains=tuple(round(gain, 5) for gain in swap_deltas(bracket, chain)))
-                bracket = replace(bracket, gains=anchors[number + 1].gains)
-                choosing = read_slice(self.directory / SELECTION)
-                for shape in _grid(bracket.small.dimensions, bracket.large.dimensions):
+                deltas = tuple(round(delta, 5) for delta in swap_deltas(pair, chain))
+                anchors[number + 1], pair = replace(anchors[number + 1], swap_deltas=deltas), replace(pair, swap_deltas=deltas)
+                selection = read_slice(selection_file(self.directory))
+                for shape in _grid(pair.small.dimensions, pair.large.dimensions):
                     self._phase("measure shapes", layers=shape.layers, feed_forward=shape.intermediate_size)
                     stop_if_requested(self.recorder)
-                    grid.append((shape, loss_of(substitute(bracket, shape), chain, choosing)))
+                    grid.append((shape, loss_of(substitute(pair, shape), chain, selection)))
             chain = replace(self._chain(anchors), grid=tuple(grid))
             for target in self._targets(chain, number):
                 self._phase("measure curve", parameters=target.parameters)
                 stop_if_requested(self.recorder)
-                points.append(measure_point(chain, target, bracket))
+                points.append(measure_point(chain, target, pair))
         record = {"format": FORMAT, "name": self.config.name, "anchors": [as_record(anchor) for anchor in anchors],
                   "curve": [as_record(point) for point in points], "grid": [(as_record(shape), round(loss, 5)) for shape, loss in grid],
                   "config": self.config.to_dict(), "command": command,
@@ -279,8 +279,8 @@ class _Build:
         """
         self._phase("prepare data")
         data = prepare(self.config.data, tokenizer, self.config.train.seed, cache_dir())
-        shown, choosing = _halves(data.validation, self.config.evaluation.blocks)
-        for name, blocks in ((VALIDATION, shown), (SELECTION, choosing), (CALIBRATION, data.train.take(CALIBRATION_BLOCKS))):
+        validation, selection = _halves(data.validation, self.config.evaluation.blocks)
+        for name, blocks in ((VALIDATION, validation), (SELECTION, selection), (CALIBRATION, data.train.take(CALIBRATION_BLOCKS))):
             write_slice(self.directory / name, blocks)
 
     def _phase(self, name: str, **details: Any) -> None:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 Tensor = TypeVar("Tensor")
 Task = Literal["causal", "masked", "classification", "question_answering"]  # of a model's head
-TASK_DESCRIPTIONS: dict[Task, str] = {"causal": "predicts the next token", "masked": "fills blanks", "classification": "classifies texts",
-                         "question_answering": "finds answers in a text"}
+TASK_DESCRIPTIONS: dict[Task, str] = {"causal": "predicts the next token", "masked": "predicts masked tokens",
+                                      "classification": "classifies texts", "question_answering": "finds answers in a text"}
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")

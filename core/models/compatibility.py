@@ -89,7 +89,7 @@ def require_settings_for(config: ExperimentConfig, kind: Objective) -> str:
                                  "Choose another teacher, or remove these settings.")
     if kind == "masked" and config.evaluation.sentiment_items:
         raise ConfigError(f"evaluation.sentiment_items is {config.evaluation.sentiment_items}.",
-                          "A masked-language model fills blanks and answers no question.",
+                          "A masked language model predicts masked tokens and answers no question.",
                           "Set it to 0; evaluation.retention fine-tunes the models and measures that.")
     return f"The model {TASK_DESCRIPTIONS[kind]}."
 

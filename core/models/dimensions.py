@@ -22,13 +22,18 @@ if TYPE_CHECKING:
 
 
 # Name in files and JSON since 0.1.0 -> attribute.
-_ATTRIBUTES = {"neurons": "intermediate_size"}
+_ATTRIBUTES = {"neurons": "intermediate_size", "gains": "swap_deltas", "bracket": "larger_anchor"}
 _STORED = {attribute: name for name, attribute in _ATTRIBUTES.items()}
 
 
 def as_record(value: Any) -> dict[str, Any]:
-    """Return a dataclass as plain data, with the `Dimensions` in it under the names that files and JSON have for them."""
+    """Return a dataclass as plain data, with the `Dimensions` and anchors in it under the names that files and JSON have for them."""
     return asdict(value, dict_factory=lambda pairs: {_STORED.get(name, name): each for name, each in pairs})
+
+
+def from_record(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the plain data of one dataclass, as `as_record` wrote it, under the names of its attributes."""
+    return {_ATTRIBUTES.get(name, name): each for name, each in plain.items()}
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -86,8 +86,8 @@ def card(metrics: dict[str, Any], recipe: str, config: ExperimentConfig, minutes
 # house-encoder
 
 The embedded masked-language model of Stillhouse: a BERT of {fresh.layers} blocks, {fresh.hidden} channels, {fresh.heads} heads and a
-lower-cased WordPiece vocabulary of {fresh.vocabulary:,} tokens, trained from nothing on film reviews. It fills blanks in sentences about
-films, and is the teacher of the DistilBERT recipe.
+lower-cased WordPiece vocabulary of {fresh.vocabulary:,} tokens, trained from nothing on film reviews. It predicts masked
+tokens in sentences about films, and is the teacher of the DistilBERT recipe.
 
 ## Measured
 

@@ -94,7 +94,7 @@ def check(name: str, entry: ModelEntry, task: str | TaskSpec) -> None:
             raise
         raise DataError(error.given, error.expected, f"Did you mean {near[0]}? {error.fix}") from error
     if entry.task == "masked":
-        raise CompatibilityError(f"'{name}' fills blanks and has no head for '{spec.source}'.",
+        raise CompatibilityError(f"'{name}' is a masked language model and has no head for '{spec.source}'.",
                                  "A model that was fine-tuned on the task was expected.",
                                  "Fine-tune it first, as assets/recipes/house-sentiment.yaml does, or measure its language.")
     if entry.task == "causal" and spec.source not in movie_reviews.HOUSE_SOURCES:

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, ClassVar
 
-from core.evaluation.speed import ModelSpeed
+from core.evaluation.speed import ModelSpeed, stored_names
 from core.evaluation.statistics import LEVEL, Estimate, interval_words, mean, mean_interval, ratio_of_means
 from core.system import units
 
@@ -201,7 +201,7 @@ class Card:
 
     def faster(self, row: Row) -> Estimate | None:
         """Return how much faster than the teacher a row is, as a fraction: 0.6 is 60% faster."""
-        return None if row.speed is None else row.speed.faster.map(lambda ratio: ratio - 1)
+        return None if row.speed is None else row.speed.latency_speedup.map(lambda ratio: ratio - 1)
 
     def predicted_faster(self, row: Row) -> float | None:
         """Return the same as the operations of both predict it."""
@@ -210,7 +210,7 @@ class Card:
     def off_prediction(self, row: Row) -> float | None:
         """Return the measured ratio of latencies over the predicted one, less 1."""
         predicted = self.predicted_faster(row)
-        return row.speed.faster.value / (1 + predicted) - 1 if row.speed is not None and predicted is not None else None
+        return row.speed.latency_speedup.value / (1 + predicted) - 1 if row.speed is not None and predicted is not None else None
 
     def retained(self, row: Row, task: str) -> Estimate | None:
         """Return the share of the teacher's score on a task, with the interval over paired seeds."""
@@ -227,7 +227,7 @@ class Card:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that `from_dict` reads back, with what follows from it under ``summary``."""
-        plain = asdict(self) | {"summary": {row.kind: self._summary(row) for row in self.rows}}
+        plain = asdict(self, dict_factory=stored_names) | {"summary": {row.kind: self._summary(row) for row in self.rows}}
         return json.loads(json.dumps(plain))  # lists for tuples, as it is read back from a file
 
     @classmethod

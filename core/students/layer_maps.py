@@ -86,7 +86,7 @@ def layer_map(rule: LayerRule | LayerMap, teacher_layers: int, student_layers: i
 
 
 def span_ends(teacher_layers: int, student_layers: int) -> tuple[int, ...]:
-    """Return the last teacher block of the run that each student block speaks for: runs as equal as they can be, none empty."""
+    """Return the last teacher block of each student block's span: spans as equal as they can be, none empty."""
     return tuple(((block + 1) * teacher_layers + student_layers // 2) // student_layers - 1 for block in range(student_layers))
 
 
@@ -95,8 +95,8 @@ def matched_blocks(rule: Literal["origin", "ends"], layer_map: LayerMap, teacher
     return span_ends(teacher_layers, len(layer_map)) if rule == "ends" else layer_map
 
 
-def runs(ends: Sequence[int]) -> list[range]:
-    """Return the teacher blocks that each student block speaks for, from the last one of each run."""
+def layer_spans(ends: Sequence[int]) -> list[range]:
+    """Return the span of teacher blocks of each student block, from the last block of each span."""
     return [range(start, end + 1) for start, end in zip((0, *(end + 1 for end in ends[:-1])), ends, strict=True)]
 
 

@@ -4,12 +4,14 @@ A `Selection` says for every block, channel, head and neuron of the new model wh
 is new. Subsets, permutations, replication and function-preserving expansion are all selections, and `select` is the one
 place where weights are cut.
 
-New channels are silent. What is written into them is 0, or, where norms subtract the mean, the mean of what is written into
-the old ones, so that neither the mean nor the sum of squared deviations changes; all gains are multiplied by
-sqrt(old width / new width), because a norm divides by the width. New heads and neurons write nothing. An identity block
-writes nothing at all. A model that is only expanded therefore computes what it computed before, up to the norms' epsilon
-(as Net2Net, 1511.05641, and HyperCloning, 2409.12903, by other means; compare 2605.07783, section 3, where zero-padding is not
-corrected for norms).
+New channels are zero-initialised, so that they change nothing. What is written into them is 0, or, where norms subtract the mean, the
+mean of what is written into the old ones, so that neither the mean nor the sum of squared deviations changes; all norm weights are
+multiplied by sqrt(old width / new width), because a norm divides by the width. New heads and neurons write nothing. An identity block
+writes nothing at all. A model that is only expanded therefore computes what it computed before, up to the norms' epsilon.
+
+Function-preserving expansion is Net2Net's (1511.05641), for language models HyperCloning's (2409.12903), both by other means; in
+2605.07783, section 3, zero-padding is not corrected for norms. Cutting units that belong together as one (a neuron with its rows and
+columns, a head with its group, a channel in every layer) is LLM-Pruner's (2305.11627).
 
 Shapes: L blocks, D channels, H query heads, K key and value heads, S channels of a head, F neurons.
 """
@@ -82,7 +84,7 @@ class Selection:
 
     Attributes:
         layers: old block of every new block (L'); a block may occur twice.
-        silent: positions among the new blocks that shall write nothing: identity blocks.
+        identity: positions among the new blocks that write nothing: zero-initialised, so that they compute the identity.
         channels: (D'), the same for the whole network, because all blocks share one residual stream.
         heads, key_value_heads, neurons: (L', H'), (L', K'), (L', F'); units of the old block that the new block comes from.
     """
@@ -92,10 +94,10 @@ class Selection:
     heads: Tensor
     key_value_heads: Tensor
     neurons: Tensor
-    silent: frozenset[int] = frozenset()
+    identity: frozenset[int] = frozenset()
 
     @classmethod
-    def resize(cls, old: Dimensions, new: Dimensions, layers: Sequence[int] | None = None, silent: Sequence[int] = ()) -> Selection:
+    def resize(cls, old: Dimensions, new: Dimensions, layers: Sequence[int] | None = None, identity: Sequence[int] = ()) -> Selection:
         """Return the first units of each kind, and as many new ones as it takes.
 
         Query heads stay in their groups: where groups grow or shrink, heads are added or left out at the end of each group,
@@ -110,7 +112,7 @@ class Selection:
         rows = (len(layers), 1)
         key_value_heads, neurons = _first(new.key_value_heads, old.key_value_heads), _first(new.intermediate_size, old.intermediate_size)
         return cls(layers, _first(new.hidden, old.hidden), heads.repeat(rows), key_value_heads.repeat(rows), neurons.repeat(rows),
-                   frozenset(silent))
+                   frozenset(identity))
 
 
 def _first(wanted: int, there: int) -> Tensor:
@@ -131,26 +133,26 @@ def select(weights: Weights, selection: Selection) -> Weights:
     new = replace(old, layers=len(selection.layers), hidden=len(selection.channels), heads=selection.heads.shape[1],
                   key_value_heads=selection.key_value_heads.shape[1], intermediate_size=selection.neurons.shape[1])
     config = with_dimensions(with_blocks(weights.config, selection.layers), new)
-    gain = math.sqrt(old.hidden / new.hidden) if new.hidden > old.hidden else 1.0
+    scale = math.sqrt(old.hidden / new.hidden) if new.hidden > old.hidden else 1.0
     by_block: dict[int, dict[str, Tensor]] = {}
     tensors: dict[str, Tensor] = {}
     for name, tensor in weights.tensors.items():
         block = architecture.block_of(name)
         if block is None:
-            tensors[name] = _cut(tensor, architecture.axes_of(name), selection, 0, old, architecture.norms_subtract_mean, gain)
+            tensors[name] = _cut(tensor, architecture.axes_of(name), selection, 0, old, architecture.norms_subtract_mean, scale)
         else:
             by_block.setdefault(block, {})[name] = tensor
     for position, block in enumerate(selection.layers):
         for name, tensor in by_block[block].items():
             axes = architecture.axes_of(name)
-            cut = _cut(tensor, axes, selection, position, old, architecture.norms_subtract_mean, gain)
-            silent = position in selection.silent and "hidden_out" in axes
-            tensors[architecture.with_block(name, position)] = torch.zeros_like(cut) if silent else cut
+            cut = _cut(tensor, axes, selection, position, old, architecture.norms_subtract_mean, scale)
+            writes_nothing = position in selection.identity and "hidden_out" in axes
+            tensors[architecture.with_block(name, position)] = torch.zeros_like(cut) if writes_nothing else cut
     return Weights(config, tensors, tuple(weights.origin[block] for block in selection.layers))
 
 
 def _cut(tensor: Tensor, axes: tuple[str, ...], selection: Selection, position: int, old: Dimensions, norms_subtract_mean: bool,
-         gain: float) -> Tensor:
+         scale: float) -> Tensor:
     """Choose along every dimension of one parameter."""
     for dim, axis in enumerate(axes):
         if axis == "-":
@@ -166,14 +168,17 @@ def _cut(tensor: Tensor, axes: tuple[str, ...], selection: Selection, position: 
                 fill = 1
             shape = [-1 if each == dim else 1 for each in range(tensor.dim())]
             chosen = torch.where(new.view(shape), torch.as_tensor(fill, dtype=tensor.dtype, device=tensor.device), chosen)
-        tensor = chosen * gain if axis == "norm_weight" else chosen
+        tensor = chosen * scale if axis == "norm_weight" else chosen
     return tensor.contiguous()
 
 
-def support(weights: Weights, selection: Selection) -> dict[str, Tensor]:
-    """Return which weights of the selected model the old one has, as bool tensors by name: all but those of new units and silent blocks."""
+def inherited_mask(weights: Weights, selection: Selection) -> dict[str, Tensor]:
+    """Return which weights of the selected model the old one has, as bool tensors by name.
+
+    It has all but those of new units and identity blocks.
+    """
     architecture, old = weights.architecture, weights.dimensions
-    there: dict[str, Tensor] = {}
+    inherited: dict[str, Tensor] = {}
     for name in select(weights, selection).tensors:
         position = architecture.block_of(name) or 0
         axes = architecture.axes_of(name)
@@ -182,9 +187,9 @@ def support(weights: Weights, selection: Selection) -> dict[str, Tensor]:
             if axis != "-":
                 known = _index(axis, selection, position, old) != NEW
                 mask = mask & known.view([-1 if each == dim else 1 for each in range(len(axes))])
-        silent = architecture.block_of(name) is not None and position in selection.silent and "hidden_out" in axes
-        there[name] = torch.zeros_like(mask) if silent else mask
-    return there
+        writes_nothing = architecture.block_of(name) is not None and position in selection.identity and "hidden_out" in axes
+        inherited[name] = torch.zeros_like(mask) if writes_nothing else mask
+    return inherited
 
 
 def _index(axis: str, selection: Selection, position: int, old: Dimensions) -> Tensor:
@@ -210,6 +215,6 @@ def _spread(units: Tensor, size: int) -> Tensor:
     return torch.where(units[:, None] == NEW, NEW, places).flatten()
 
 
-def resized(weights: Weights, new: Dimensions, layers: Sequence[int] | None = None, silent: Sequence[int] = ()) -> Weights:
-    """Return the first units of each kind, and silent new ones where there are too few: `select` with `Selection.resize`."""
-    return select(weights, Selection.resize(weights.dimensions, new, layers, silent))
+def resized(weights: Weights, new: Dimensions, layers: Sequence[int] | None = None, identity: Sequence[int] = ()) -> Weights:
+    """Return the first units of each kind, and zero-initialised new ones where there are too few: `select` with `Selection.resize`."""
+    return select(weights, Selection.resize(weights.dimensions, new, layers, identity))

@@ -237,9 +237,22 @@ def test_a_made_model_knows_where_it_comes_from(release_home: Path) -> None:
     from workbench.store import chains
 
     place = chains.place("chain", Store())
-    made, = chains.made(place)
-    assert (made.name, made.method, made.target.dimensions.layers) == ("chain-3.9k", "substitution", 3)
-    assert made.losses["larger_anchor"] == place.open().anchors[0].validation_loss
+    created, = chains.created(place)
+    assert (created.name, created.method, created.target.dimensions.layers) == ("chain-3.9k", "substitution", 3)
+    assert created.losses["larger_anchor"] == place.open().anchors[0].validation_loss
+
+
+def test_the_selection_slice_is_read_under_its_former_name(release_home: Path) -> None:
+    from core.chains.folder import SELECTION, open_chain, selection_file
+    from core.chains.on_demand import load_anchor_pair, read_slice, swap_deltas
+
+    chain = open_chain(str(release_home / "runs" / RUNS["chain"]["run_id"]))
+    former = selection_file(chain.path)
+    assert former.name == "choosing.npz" and len(read_slice(former)) > 0
+    # The stored deltas, which release 0.1.0 called gains, were measured on that slice.
+    assert swap_deltas(load_anchor_pair(chain, 0), chain) == pytest.approx(chain.anchors[1].swap_deltas, abs=1e-4)
+    former.unlink()
+    assert selection_file(chain.path).name == SELECTION == "selection.npz"
 
 
 # ---------------------------------------------------------------------------------------------------- exports

@@ -25,7 +25,7 @@ from tests.core.export.encoders import save_encoder
 from tests.e2e.conftest import settled
 
 SENTENCE = "The Film was ABSOLUTELY [MASK], naïve and un[MASK]."
-PANE = "iframe[title='Fill the blank']"
+PANE = "iframe[title='Fill-mask']"
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_a_blank_is_filled_in_the_browser(app: AppProcess, page: Page, models: l
     expect(page.get_by_role("table", name="Sizes, times and agreement").locator("tbody tr")).to_have_count(6)
 
     pane.get_by_label("A sentence with a blank").fill(SENTENCE)
-    pane.get_by_role("button", name="Fill the blank").click()
+    pane.get_by_role("button", name="Predict masked tokens").click()
     expect(pane.locator("section").first).to_contain_text(re.compile(r"ms for \d+ tokens, median of \d"))
     expect(pane.locator("h3")).to_have_text(["Blank 1", "Blank 2"] * 2)  # of both models, not what stood there before
     exports = sorted((app.home / "exports").iterdir(), key=lambda folder: "teacher" not in folder.name)

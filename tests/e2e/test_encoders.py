@@ -23,7 +23,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
 def test_two_models_fill_the_same_blank(server: AppProcess, page: Page, models: dict[str, list[str]]) -> None:
     page.goto(f"{server.url}/compare?{urlencode({'models': ','.join(models['blanks'])})}")
     settled(page)
-    expect(page.get_by_role("radio", name="Fill in the blank")).to_be_checked()
+    expect(page.get_by_role("radio", name="Fill-mask")).to_be_checked()
     expect(page.get_by_role("img", name=re.compile("Blank 1, Student: "))).to_be_visible()
     page.wait_for_function("() => document.querySelectorAll('.live-plotly .bars .point').length === 20")
     expect(page.get_by_text(re.compile(r"KL\(teacher ‖ student\) [\d.]+ nats"))).to_be_visible()

@@ -1,4 +1,4 @@
-"""The Chain page: no chain, one under way, one that failed, one that is there; sizes made, removed, recovered; the form."""
+"""The Chain page: no chain, one under way, one that failed, one that is there; sizes created, removed, recovered; the form."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class FakeEngine:
     """Makes sizes in this process."""
 
     def make_size(self, chain: Chain, target: Target, folder: Path, **how: Any) -> dict[str, Any]:
-        on_demand.make(chain, target, folder, measure=False, **how)
+        on_demand.create(chain, target, folder, measure=False, **how)
         return {}
 
 
 class Measured:
-    """The question for a made model's losses, answered at once."""
+    """The question for a created model's losses, answered at once."""
 
     def __call__(self, *arguments: str) -> Any:
         return answered(LOSSES)
@@ -131,14 +131,14 @@ def test_a_slider_that_was_moved_again_before_the_address_came_stays_where_it_is
 
 def test_a_size_is_made_shown_and_removed(open_page: Open, house: str, store: Store):
     place = chains.place(house, store)
-    target = next(point.target for point in place.open().curve if point.target.bracket == 0)
+    target = next(point.target for point in place.open().curve if point.target.larger_anchor == 0)
     page = open_page("chain", chain=house, size=str(target.parameters))
     slider, = page.select_slider
     assert page.query_params["size"] == str(slider.value)
     assert {metric.label for metric in page.metric} >= {"Blocks", "Width", "Inner width", "Parameters", "In 16 bit"}
     assert "Expected loss with substitution: about" in texts(page)
     fault_free(button(page, "Create model").click().run())
-    model, = chains.made(place)
+    model, = chains.created(place)
     assert model.losses == LOSSES
     assert model.requested_size == slider.value
     assert f"--params {model.requested_size} --out {model.name}" in texts(page)
@@ -146,22 +146,22 @@ def test_a_size_is_made_shown_and_removed(open_page: Open, house: str, store: St
     assert references.resolve(model.name, store) == str(model.folder)
     assert f"#### {views.plain(model.name)}" in texts(open_page("models"))
     fault_free(button(page, "Remove").click().run())
-    assert chains.made(place) == []
+    assert chains.created(place) == []
     assert f"**{views.plain(model.name)}** is in the bin" in texts(page)
     fault_free(button(page, "Undo").click().run())
-    assert chains.made(place) == [model] and chains.binned_made(place) == []
+    assert chains.created(place) == [model] and chains.binned_created(place) == []
     fault_free(button(page, "Remove").click().run())
     fault_free(button(page, "Delete permanently").click().run())
-    assert chains.made(place) == chains.binned_made(place) == []
+    assert chains.created(place) == chains.binned_created(place) == []
 
 
 def test_recovery_opens_a_form_that_can_be_started(open_page: Open, house: str, store: Store):
     place = chains.place(house, store)
     chain = place.open()
-    target = next(point.target for point in chain.curve if point.target.bracket == 0)
-    on_demand.make(chain, target, place.generated_dir / "pocket", measure=False)
-    model, = chains.made(place)
-    changes = [*recovery_view.link(place, model, target.bracket), "data.block_length=64"]
+    target = next(point.target for point in chain.curve if point.target.larger_anchor == 0)
+    on_demand.create(chain, target, place.generated_dir / "pocket", measure=False)
+    model, = chains.created(place)
+    changes = [*recovery_view.link(place, model, target.larger_anchor), "data.block_length=64"]
     page = open_page("new", recipe="quickstart", set=changes)
     assert not page.error, [error.value for error in page.error]
     assert "Initialised from **pocket**" in texts(page)
@@ -173,14 +173,14 @@ def test_recovery_opens_a_form_that_can_be_started(open_page: Open, house: str, 
 
 
 @pytest.fixture
-def pocket(house: str, store: Store) -> chains.MadeModel:
-    """A model that was made from the tiny chain, and measured."""
+def pocket(house: str, store: Store) -> chains.CreatedModel:
+    """A model that was created from the tiny chain, and measured."""
     place = chains.place(house, store)
     chain = place.open()
-    target = next(point.target for point in chain.curve if point.target.bracket == 0)
-    on_demand.make(chain, target, place.generated_dir / "pocket", measure=False)
+    target = next(point.target for point in chain.curve if point.target.larger_anchor == 0)
+    on_demand.create(chain, target, place.generated_dir / "pocket", measure=False)
     chains.update_record(place.generated_dir / "pocket", losses=LOSSES)
-    return chains.made(place)[0]
+    return chains.created(place)[0]
 
 
 def ended(store: Store, run_id: str, losses: dict[int, float], status: str = "finished") -> None:
@@ -194,7 +194,7 @@ def ended(store: Store, run_id: str, losses: dict[int, float], status: str = "fi
 
 
 def test_recovery_is_started_with_its_baselines_and_plotted_together(open_page: Open, house: str, store: Store,
-                                                                          pocket: chains.MadeModel):
+                                                                          pocket: chains.CreatedModel):
     page = open_page("chain", chain=house)
     fault_free(page.number_input(key="recovery.pocket.tokens").set_value(100 * 256).run())
     fault_free(button(page, "Start all three").click().run())
@@ -209,7 +209,7 @@ def test_recovery_is_started_with_its_baselines_and_plotted_together(open_page: 
         (str(pocket.folder), "teacher"), (f"{house}:{anchor.number}", "teacher"), (str(pocket.folder), "random")]
     assert "Nothing has been measured yet" in texts(page) and "Recovery training" in texts(page)
 
-    ids = chains.read_made(pocket.folder).recoveries[0]
+    ids = chains.read_created(pocket.folder).recoveries[0]
     ended(store, ids["made"], {0: 4.0, 50: 3.0, 100: 2.5})
     ended(store, ids["random"], {0: 9.0, 50: 5.0, 100: 3.5})
     ended(store, ids["nearest"], {0: 3.8, 50: 2.6, 100: 2.4})
@@ -219,10 +219,11 @@ def test_recovery_is_started_with_its_baselines_and_plotted_together(open_page: 
     assert "It does not reach the final loss of anchor" in said
 
 
-def test_a_recovery_that_broke_says_so_and_one_in_the_bin_is_left_out(open_page: Open, house: str, store: Store, pocket: chains.MadeModel):
+def test_a_recovery_that_broke_says_so_and_one_in_the_bin_is_left_out(open_page: Open, house: str, store: Store,
+                                                                             pocket: chains.CreatedModel):
     place = chains.place(house, store)
     recovery_view.start(place, place.open(), pocket, distilled=False, tokens=10_000, seed=1)
-    ids = chains.read_made(pocket.folder).recoveries[0]
+    ids = chains.read_created(pocket.folder).recoveries[0]
     assert store.run(ids["made"]).config.teacher is None
     store.claim(ids["random"], "cpu")
     store.mark_running(ids["random"], Process.current())

@@ -82,7 +82,7 @@ def labels(page: Any) -> list[str]:
     return [each.label for each in page.button]
 
 
-# ------------------------------------------------------------------------------------------------ fill in the blank
+# ------------------------------------------------------------------------------------------------ fill-mask
 
 
 def test_it_begins_with_the_house_encoder_and_the_newest_student(open_page: Open, store: Store, folders: dict[str, str],
@@ -176,7 +176,8 @@ def test_a_model_that_is_being_loaded_is_named(open_page: Open, folders: dict[st
 
 def test_a_model_of_another_kind_is_rejected_with_a_link_to_its_pane(open_page: Open, folders: dict[str, str], engine: dict[str, Question]):
     page = open_page("compare", pane="blanks", models=f"house-chat,{folders['masked']}")
-    assert "'house-chat' predicts the next token" in page.error[0].value and "A model that fills blanks was expected" in page.error[0].value
+    shown = page.error[0].value
+    assert "'house-chat' predicts the next token" in shown and "A model that predicts masked tokens was expected" in shown
     assert engine["blanks"].calls[-1][0] == (folders["masked"],)
     fault_free(button(page, "Chat with house-chat").click().run())
     assert page.query_params["pane"] == "chat" and page.multiselect[0].value == ["house-chat"]
@@ -233,7 +234,8 @@ def test_a_classifier_in_the_chat_is_rejected(open_page: Open, folders: dict[str
 
 
 @pytest.mark.parametrize(("kind", "action", "comparison", "pane"), [
-    ("masked", "Fill a blank", "Compare how they fill blanks", "blanks"), ("judge", "Classify", "Compare how they classify", "classes")])
+    ("masked", "Predict masked tokens", "Compare masked-token predictions", "blanks"),
+    ("judge", "Classify", "Compare how they classify", "classes")])
 def test_models_and_runs_lead_to_the_pane_of_their_kind(open_page: Open, store: Store, folders: dict[str, str], kind: str, action: str,
                                                         comparison: str, pane: str):
     trained(store, folders[kind], "distilled", STUDENT, CONTROL)

@@ -124,8 +124,8 @@ def test_each_model_says_what_it_does_and_offers_what_fits(open_page: Open, stor
     offered = {name: [each.label for each in page.button if each.key and each.key.partition(".")[2] == name] for name in (
         "chatty", "filler", "judge")}
     assert offered["chatty"][:2] == ["Chat", "Distil"]
-    assert offered["filler"][:3] == ["Fill a blank", "Fine-tune", "Distil"]
-    assert not {"Chat", "Distil", "Fill a blank"} & set(offered["judge"])
+    assert offered["filler"][:3] == ["Predict masked tokens", "Fine-tune", "Distil"]
+    assert not {"Chat", "Distil", "Predict masked tokens"} & set(offered["judge"])
     said = texts(page)
     assert all(words in said for words in ("causal LM]", "masked LM]", "classifier]"))
 

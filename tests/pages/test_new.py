@@ -424,7 +424,7 @@ def test_a_chain_in_the_form_is_said_in_both_of_its_ways(open_page: Open, store:
     assert "This recipe builds a chain" in texts(page)
 
 
-# ---------------------------------------------------------------------------------------------------- models that fill blanks
+# ---------------------------------------------------------------------------------------------------- masked language models
 
 
 def trained(store: Store, name: str, folder: str) -> str:
@@ -556,7 +556,7 @@ def test_the_advanced_form_of_an_encoder_shows_what_counts_for_it(masked_form: A
 
 def test_a_link_with_prompts_for_an_encoder_is_reported_and_fixed(open_page: Open, encoder: str):
     page = open_page("new", recipe="quickstart", set=[f"teacher.model={encoder}", "student.layers=2", "data.block_length=48"])
-    assert "A masked-language model fills blanks and answers no question" in page.error[0].value
+    assert "A masked language model predicts masked tokens and answers no question" in page.error[0].value
     assert button(page, "Start").disabled
     page = fault_free(button(page, "DistilBERT (triple loss)").click().run())
     assert not page.error

@@ -261,5 +261,5 @@ def test_models_that_fill_blanks_are_compared_by_filling_them(open_page: Open, s
     shutil.copytree(encoder, run.output_dir)
     page = open_page("run", run=run.id)
     assert "Compare in chat" not in [each.label for each in page.button]
-    fault_free(button(page, "Compare how they fill blanks").click().run())
+    fault_free(button(page, "Compare masked-token predictions").click().run())
     assert page.query_params["pane"] == "blanks"

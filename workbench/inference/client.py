@@ -119,7 +119,7 @@ class Engine:
         return self._call("make_size", chain=_chain_record(chain), target=as_record(target), folder=str(folder), method=method, alpha=alpha)
 
     def measure_size(self, chain: Chain, target: Target, folder: Path) -> dict[str, float]:
-        """The validation losses of a made model (``this``) and of all that `core.chains.on_demand.compare` compares it with."""
+        """The validation losses of a made model (``this``) and of all that `core.chains.on_demand.baseline_losses` compares it with."""
         return self._call("measure_size", chain=_chain_record(chain), target=as_record(target), folder=str(folder))
 
     def export(self, model: str, form: str, folder: Path) -> dict[str, Any]:

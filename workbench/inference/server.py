@@ -34,7 +34,7 @@ from core.models.architectures import architecture_of
 from core.models.catalog import LoadedModel
 from core.models.checkpoints import Task
 from core.models.compatibility import require_compatible, require_task
-from core.models.dimensions import Dimensions, as_record
+from core.models.dimensions import as_record
 from core.recipes import parse_recipe
 from workbench import paths
 from workbench.error_mapping import is_out_of_memory
@@ -241,16 +241,16 @@ class Server:
         from core.chains import on_demand
 
         with self._cores.share(target["parameters"]):
-            made = on_demand.make(_chain(**chain), _target(target), Path(folder), method=method, alpha=alpha, measure=False)
+            made = on_demand.create(_chain(**chain), Target.from_dict(target), Path(folder), method=method, alpha=alpha, measure=False)
             yield _value(as_record(made))
 
     def _measure_size(self, _cancelled: threading.Event, chain: dict[str, str], target: dict[str, Any], folder: str) -> Iterator[Message]:
         from core.chains import on_demand
 
-        opened, size = _chain(**chain), _target(target)
+        opened, size = _chain(**chain), Target.from_dict(target)
         with self._cores.share(size.parameters):
             own = on_demand.loss_of(catalog.load(folder, dtype=torch.float32).model, opened)
-            yield _value({"this": own, **on_demand.compare(opened, size, on_demand.load_anchor_pair(opened, size.bracket))})
+            yield _value({"this": own, **on_demand.baseline_losses(opened, size, on_demand.load_anchor_pair(opened, size.larger_anchor))})
 
     def _export(self, _cancelled: threading.Event, model: str, form: Form, folder: str, name: str) -> Iterator[Message]:
         from core.export import exporting
@@ -262,10 +262,6 @@ class Server:
 def _chain(path: str, name: str) -> Chain:
     """An opened chain under the name that users know it by."""
     return replace(open_chain(path), reference=name)
-
-
-def _target(plain: dict[str, Any]) -> Target:
-    return Target(**{**plain, "dimensions": Dimensions.from_dict(plain["dimensions"])})
 
 
 def _value(value: Any) -> Message:

@@ -70,7 +70,7 @@ def _what_will_happen() -> None:
     recipe = starting_points.from_recipe(kinds.DISTILBERT).config
     if recipe.teacher is not None and any(entry.name == recipe.teacher.model for entry in state.models()):
         with st.container(border=True, key="or an encoder"):
-            st.markdown(f"**Or a masked language model (MLM), which fills blanks.** DistilBERT's triple loss distils half of "
+            st.markdown(f"**Or a masked language model (MLM), which predicts masked tokens.** DistilBERT's triple loss distils half of "
                         f"{recipe.teacher.model}'s blocks with soft targets, masked tokens and hidden states, all three plotted live.")
             st.page_link(state.NEW, label="Distil an encoder", icon=":material/arrow_forward:", query_params={"recipe": kinds.DISTILBERT})
 

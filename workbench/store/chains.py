@@ -1,8 +1,8 @@
-"""Chains by name, and the models of any size that were made from them.
+"""Chains by name, and the models of any size that were created from them.
 
     house-chain, a run's name     a chain: one that ships with the project, or a finished run that built one
     house-chain:1, run:1          one of its anchors, 0 the largest
-    house-chain-3.03M             a model that was made from it; its folder lies in ``<home>/made/<chain>/``, and after it was
+    house-chain-3.03M             a model that was created from it; its folder lies in ``<home>/made/<chain>/``, and after it was
                                   removed in ``.bin/<when>/`` there
 """
 
@@ -22,7 +22,6 @@ from typing import Any
 from core.chains.folder import FILE, Chain, Target, house_chains, open_chain
 from core.errors import ModelError, ModelNotFoundError, StillhouseError
 from core.models import catalog, compatibility
-from core.models.dimensions import Dimensions
 from core.system import units
 from workbench import paths
 from workbench.errors import RunNotFoundError, StoreError
@@ -30,7 +29,7 @@ from workbench.store.records import Run
 from workbench.store.store import Store
 
 RECORD = "stillhouse.json"  # beside the weights of every model that the engine saves
-BIN = ".bin"  # in a chain's folder of made models; what begins with a dot is no model
+BIN = ".bin"  # in a chain's folder of created models; what begins with a dot is no model
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ class ChainPlace:
 
     @property
     def generated_dir(self) -> Path:
-        """Where the models that are made from it lie; a run may be renamed, its id stays."""
+        """Where the models that are created from it lie; a run may be renamed, its id stays."""
         if self.run is not None:
             return paths.generated_dir() / self.run.id
         where = Path(self.name)
@@ -66,7 +65,7 @@ class ChainPlace:
 
 
 @dataclass(frozen=True, slots=True)
-class MadeModel:
+class CreatedModel:
     """A model that was made on demand; the other fields are those of `core.chains.on_demand.GeneratedModel`.
 
     Attributes:
@@ -87,9 +86,9 @@ class MadeModel:
 
 @dataclass(frozen=True, slots=True)
 class BinnedModel:
-    """A made model in the bin, and when it went there, in seconds since 1970."""
+    """A created model in the bin, and when it went there, in seconds since 1970."""
 
-    model: MadeModel
+    model: CreatedModel
     deleted: float
 
 
@@ -124,38 +123,38 @@ def _listed(known: list[ChainPlace]) -> str:
     return ", ".join(each.name for each in known) or "no chains yet"
 
 
-# ---------------------------------------------------------------------------------------------------- made models
+# ---------------------------------------------------------------------------------------------------- created models
 
 
-def made(place: ChainPlace) -> list[MadeModel]:
-    """The models made from a chain, newest first."""
+def created(place: ChainPlace) -> list[CreatedModel]:
+    """The models created from a chain, newest first."""
     folders = sorted(_folders(place.generated_dir), key=lambda folder: -folder.stat().st_mtime)
-    return [model for folder in folders if (model := read_made(folder)) is not None]
+    return [model for folder in folders if (model := read_created(folder)) is not None]
 
 
-def made_name(place: ChainPlace, target: Target, method: str, alpha: float | None) -> str:
-    """The name that a model is made under: a readable size, or the exact one where another model of the chain has that name."""
+def created_name(place: ChainPlace, target: Target, method: str, alpha: float | None) -> str:
+    """The name that a model is created under: a readable size, or the exact one where another model of the chain has that name."""
     way = "" if alpha is None else f"-alpha{alpha:.3g}"
     for size in (units.count(target.parameters), str(target.parameters)):
         name = f"{Path(place.name).name}-{size}{way}"
-        there = read_made(place.generated_dir / name)
+        there = read_created(place.generated_dir / name)
         if there is None or (there.target, there.method, there.alpha) == (target, method, alpha):
             break
     return name
 
 
-def outdated(model: MadeModel, place: ChainPlace) -> bool:
-    """Return whether the chain was rebuilt since the model was made from it."""
+def outdated(model: CreatedModel, place: ChainPlace) -> bool:
+    """Return whether the chain was rebuilt since the model was created from it."""
     return model.folder.stat().st_mtime < place.built
 
 
-def read_made(folder: Path) -> MadeModel | None:
+def read_created(folder: Path) -> CreatedModel | None:
     """Return the record of a generated model; None for a folder that is not one."""
     try:
         plain: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))["made_from"]
-        target = Target(**{**plain["target"], "dimensions": Dimensions.from_dict(plain["target"]["dimensions"])})
+        target = Target.from_dict(plain["target"])
         swapped = plain["swapped"]
-        return MadeModel(folder.name, folder, target, plain["method"], plain["alpha"], swapped if swapped is None else tuple(swapped),
+        return CreatedModel(folder.name, folder, target, plain["method"], plain["alpha"], swapped if swapped is None else tuple(swapped),
                          plain["losses"], plain.get("requested_size", plain.get("asked", target.parameters)),  # "asked" in 0.1.0
                          tuple(plain.get("recoveries", ())))
     except (OSError, ValueError, KeyError, TypeError):
@@ -163,7 +162,7 @@ def read_made(folder: Path) -> MadeModel | None:
 
 
 def update_record(folder: Path, **known: Any) -> None:
-    """Add to the record of a made model: its ``losses``, ``requested_size``, ``recoveries``."""
+    """Add to the record of a created model: its ``losses``, ``requested_size``, ``recoveries``."""
     record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     record["made_from"] |= known
     partial = folder / f"{RECORD}.partial"
@@ -171,19 +170,19 @@ def update_record(folder: Path, **known: Any) -> None:
     partial.replace(folder / RECORD)
 
 
-def made_folder(name: str) -> Path | None:
-    """The folder of a made model by its name; the newest where several chains have one."""
+def created_folder(name: str) -> Path | None:
+    """The folder of a created model by its name; the newest where several chains have one."""
     found = [folder for folder in _folders(*_subfolders(paths.generated_dir())) if folder.name == name]
     return max(found, key=lambda folder: folder.stat().st_mtime, default=None)
 
 
-def made_folders() -> list[Path]:
-    """The folders of all made models, newest first."""
+def created_folders() -> list[Path]:
+    """The folders of all created models, newest first."""
     return sorted(_folders(*_subfolders(paths.generated_dir())), key=lambda folder: -folder.stat().st_mtime)
 
 
-def bin_made(model: MadeModel) -> BinnedModel:
-    """Put a made model into its chain's bin; `restore_made` undoes it. Raises StoreError."""
+def bin_created(model: CreatedModel) -> BinnedModel:
+    """Put a created model into its chain's bin; `restore_created` undoes it. Raises StoreError."""
     now = time.time_ns()
     folder = model.folder.parent / BIN / str(now) / model.name
     with _removing(model):
@@ -192,40 +191,40 @@ def bin_made(model: MadeModel) -> BinnedModel:
     return BinnedModel(replace(model, folder=folder), now / 1e9)
 
 
-def binned_made(place: ChainPlace) -> list[BinnedModel]:
+def binned_created(place: ChainPlace) -> list[BinnedModel]:
     """Return the generated models in a chain's bin, the latest first."""
     stamps = sorted((each for each in _subfolders(place.generated_dir / BIN) if each.name.isdecimal()), key=lambda each: -int(each.name))
-    return [BinnedModel(model, int(stamp.name) / 1e9) for stamp in stamps for folder in _folders(stamp) if (model := read_made(folder))]
+    return [BinnedModel(model, int(stamp.name) / 1e9) for stamp in stamps for folder in _folders(stamp) if (model := read_created(folder))]
 
 
 def is_binned(name: str) -> bool:
-    """Whether a made model of that name is in some chain's bin."""
+    """Whether a created model of that name is in some chain's bin."""
     stamps = (stamp for place in _subfolders(paths.generated_dir()) for stamp in _subfolders(place / BIN))
     return any(folder.name == name for folder in _folders(*stamps))
 
 
-def restore_made(binned: BinnedModel) -> None:
-    """Take a made model out of the bin. Raises StoreError where another one has its name by now."""
+def restore_created(binned: BinnedModel) -> None:
+    """Take a created model out of the bin. Raises StoreError where another one has its name by now."""
     stamp = binned.model.folder.parent
     home = stamp.parent.parent / binned.model.name
     if home.exists():
-        raise StoreError(f"'{binned.model.name}' was made again since it went into the bin.", "A name that is free was expected.",
+        raise StoreError(f"'{binned.model.name}' was created again since it went into the bin.", "A name that is free was expected.",
                          "Remove the newer one first.")
     with _removing(binned.model):
         os.replace(binned.model.folder, home)
         stamp.rmdir()
 
 
-def remove_made(binned: BinnedModel) -> None:
+def delete_created(binned: BinnedModel) -> None:
     """Delete a generated model of the bin permanently. Raises StoreError."""
     with _removing(binned.model):
         shutil.rmtree(binned.model.folder.parent)
 
 
 @contextmanager
-def _removing(model: MadeModel) -> Iterator[None]:
+def _removing(model: CreatedModel) -> Iterator[None]:
     if paths.generated_dir() not in model.folder.parents:
-        raise StoreError(f"'{model.folder}' is not a made model's folder.", f"A folder in {paths.generated_dir()} was expected.")
+        raise StoreError(f"'{model.folder}' is not a created model's folder.", f"A folder in {paths.generated_dir()} was expected.")
     try:
         yield
     except OSError as error:

@@ -1,7 +1,7 @@
 """Model references as the user writes them: everything the catalogue knows, runs by name or id, what chains hold.
 
 ``name`` means the student of that run, ``name:control`` its control, ``name:before`` the student before its first step;
-``name:0`` is the largest anchor of a chain, which is a run's or ships with the project, and ``chain-3.03M`` a model made from
+``name:0`` is the largest anchor of a chain, which is a run's or ships with the project, and ``chain-3.03M`` a model created from
 one (`workbench.store.chains`). The engine knows no run store, so each becomes the path of its model folder before it sees it.
 """
 
@@ -48,7 +48,7 @@ def short(reference: str) -> str:
 
 
 def resolve(reference: str, store: Store) -> str:
-    """What the catalogue understands: the model folder of a run, an anchor or a made model as a path, anything else unchanged.
+    """What the catalogue understands: the model folder of a run, an anchor or a created model as a path, anything else unchanged.
 
     Raises:
         ModelNotFoundError: the run or the chain is there, but has no such model (yet).
@@ -68,7 +68,7 @@ def describe(reference: str, store: Store) -> ModelEntry:
 
 def entries(store: Store, parts: Collection[str] = TRAINED) -> list[ModelEntry]:
     """Every model that can be picked: the catalogue, the anchors of house chains, then these `parts` and the anchors of the runs,
-    newest first, and what was made from chains.
+    newest first, and what was created from chains.
     """
     found = catalog.entries()
     known = chains.places(store)
@@ -78,7 +78,7 @@ def entries(store: Store, parts: Collection[str] = TRAINED) -> list[ModelEntry]:
         for part in parts if not run.builds_chain else (reference.rpartition(":")[2] for reference, _ in anchors[run.id]):
             with suppress(ModelError):  # not trained yet, or damaged since: nothing to pick
                 found.append(_entry(run, part))
-    return [*found, *_chain_entries((folder.name, folder) for folder in chains.made_folders())]
+    return [*found, *_chain_entries((folder.name, folder) for folder in chains.created_folders())]
 
 
 def freeze_references(config: ExperimentConfig, store: Store) -> tuple[ExperimentConfig, dict[str, str]]:
@@ -112,7 +112,7 @@ def freeze_references(config: ExperimentConfig, store: Store) -> tuple[Experimen
             run, part = found
             parents[reference] = f"{run.id}:{part}"
         elif entry.kind in ("folder", "gguf"):
-            config = _with_model(config, section, str(chains.made_folder(reference) or Path(os.path.expanduser(reference)).absolute()))
+            config = _with_model(config, section, str(chains.created_folder(reference) or Path(os.path.expanduser(reference)).absolute()))
     return config, parents
 
 
@@ -198,12 +198,12 @@ def _run_of(reference: str, store: Store) -> tuple[Run, str] | None:
 
 
 def _of_chain(reference: str) -> Path | None:
-    """The folder of a house chain's anchor or of a made model; None for anything else. Raises ModelNotFoundError for a whole chain, and
-    for a made model that is in the bin.
+    """The folder of a house chain's anchor or of a created model; None for anything else. Raises ModelNotFoundError for a whole chain, and
+    for a created model that is in the bin.
     """
     if reference in house_chains():
         raise ModelNotFoundError(f"'{reference}' is a chain.", "One model was expected.", f"Name one of its anchors, as {reference}:0.")
-    folder = anchor_folder(reference) or chains.made_folder(reference)
+    folder = anchor_folder(reference) or chains.created_folder(reference)
     if folder is None and chains.is_binned(reference):
         raise ModelNotFoundError(f"'{reference}' is in the bin of its chain.", "A model that was not removed was expected.",
                             "Restore it on the Chain page.")
@@ -240,7 +240,7 @@ def _chain_entries(found: Iterable[tuple[str, Path]]) -> Iterator[ModelEntry]:
 
 
 def _chain_entry(reference: str, folder: Path) -> ModelEntry:
-    """An anchor of a house chain, or a made model, which has a folder of its own and counts as one."""
+    """An anchor of a house chain, or a created model, which has a folder of its own and counts as one."""
     entry = catalog.describe(str(folder))
     chain, _, number = reference.partition(":")
     if number.isdecimal():

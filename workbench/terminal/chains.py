@@ -62,29 +62,29 @@ def interpolate(options: argparse.Namespace, store: Store) -> tuple[dict[str, An
     target = chain.target(parameters=options.params and parameters(options.params), layers=options.layers, hidden=options.hidden,
                           feed_forward=options.feed_forward)
     method = None if options.method == "auto" else options.method
-    from core.chains.on_demand import make
+    from core.chains.on_demand import create
 
-    made = make(chain, target, Path(options.out).expanduser(), method=method, alpha=share)
-    return made_document(made, chain, options.out), made_text(made, options.out)
+    created = create(chain, target, Path(options.out).expanduser(), method=method, alpha=share)
+    return created_document(created, chain, options.out), created_text(created, options.out)
 
 
-def made_document(made: GeneratedModel, chain: Chain, out: str) -> dict[str, Any]:
+def created_document(created: GeneratedModel, chain: Chain, out: str) -> dict[str, Any]:
     """Return a created model and its baselines, as plain data."""
-    large, small = (chain.anchors[number] for number in (made.target.bracket, made.target.bracket + 1))
-    return {"chain": made.chain, "output_dir": str(Path(out).expanduser().absolute()), "parameters": made.target.parameters,
-            **shape_document(made.target.dimensions), "method": made.method, "alpha": made.alpha, "swapped": made.swapped,
-            "bracket": [anchor_document(large), anchor_document(small)], "validation_loss": made.losses["this"],
-            "baselines": {name: loss for name, loss in made.losses.items() if name != "this"}, "seconds": made.seconds}
+    large, small = (chain.anchors[number] for number in (created.target.larger_anchor, created.target.larger_anchor + 1))
+    return {"chain": created.chain, "output_dir": str(Path(out).expanduser().absolute()), "parameters": created.target.parameters,
+            **shape_document(created.target.dimensions), "method": created.method, "alpha": created.alpha, "swapped": created.swapped,
+            "bracket": [anchor_document(large), anchor_document(small)], "validation_loss": created.losses["this"],
+            "baselines": {name: loss for name, loss in created.losses.items() if name != "this"}, "seconds": created.seconds}
 
 
-def made_text(made: GeneratedModel, out: str) -> str:
+def created_text(created: GeneratedModel, out: str) -> str:
     """Return the same as text."""
-    sizes = made.target.dimensions
-    substituted = ", ".join(map(str, made.swapped or ())) or "none"
-    how = f"alpha {made.alpha:.3g}" if made.alpha is not None else f"layers substituted: {substituted}"
-    rows = [(name.replace("_", " "), f"{loss:.4f}") for name, loss in made.losses.items()]
-    return (f"{out}: {made.target.parameters:,} parameters, {sizes.layers} blocks x {sizes.hidden} x {sizes.intermediate_size}, "
-            f"by {made.method} ({how}), {made.seconds:.2f} s\n\n{output.table(('MODEL', 'VALIDATION LOSS'), rows)}")
+    sizes = created.target.dimensions
+    substituted = ", ".join(map(str, created.swapped or ())) or "none"
+    how = f"alpha {created.alpha:.3g}" if created.alpha is not None else f"layers substituted: {substituted}"
+    rows = [(name.replace("_", " "), f"{loss:.4f}") for name, loss in created.losses.items()]
+    return (f"{out}: {created.target.parameters:,} parameters, {sizes.layers} blocks x {sizes.hidden} x {sizes.intermediate_size}, "
+            f"by {created.method} ({how}), {created.seconds:.2f} s\n\n{output.table(('MODEL', 'VALIDATION LOSS'), rows)}")
 
 
 def chain_document(chain: Chain) -> dict[str, Any]:

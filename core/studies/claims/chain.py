@@ -62,11 +62,11 @@ def equal_tokens(seed: int, setting: ChainProtocolConfig, recorder: Recorder) ->
 def nearer_anchor(seed: int, setting: ChainProtocolConfig, recorder: Recorder) -> Numbers:
     """Measure C3: alpha* = argmin over the grid of CE(alpha), for every shape between the two largest anchors, without training."""
     chain = _chain(seed, setting, recorder)
-    bracket = chain.bracket(0, 1)
+    pair = chain.pair(0, 1)
     numbers: dict[str, float] = {}
     best, sizes = [], []
-    for place, shape in enumerate(chain.shapes_between(bracket), start=1):
-        curve = chain.sweep(bracket, shape, "selection")
+    for place, shape in enumerate(chain.shapes_between(pair), start=1):
+        curve = chain.sweep(pair, shape, "selection")
         best.append(min(curve, key=curve.__getitem__))
         sizes.append(chain.sizer(shape))
         numbers |= {f"parameters_{place}": sizes[-1], f"alpha_{place}": best[-1],
@@ -78,9 +78,9 @@ def nearer_anchor(seed: int, setting: ChainProtocolConfig, recorder: Recorder) -
 def better_than_expansion(seed: int, setting: ChainProtocolConfig, recorder: Recorder) -> Numbers:
     """Measure C4: CE(alpha = 1) - CE(alpha*), alpha* chosen strictly between 0 and 1 on other text; then both after the token budget."""
     chain = _chain(seed, setting, recorder)
-    bracket, shape = chain.bracket(1, 2), chain.target()
-    alpha = chain.best_alpha(bracket, shape, [alpha for alpha in setting.alphas if 0 < alpha < 1])
-    alone, mixed = (chain.cross_entropy(chain.between(bracket, shape, each)) for each in (1.0, alpha))
+    pair, shape = chain.pair(1, 2), chain.target()
+    alpha = chain.best_alpha(pair, shape, [alpha for alpha in setting.alphas if 0 < alpha < 1])
+    alone, mixed = (chain.cross_entropy(chain.between(pair, shape, each)) for each in (1.0, alpha))
     starts: tuple[tuple[Start, float], ...] = (("alone", 1.0), ("mixed", alpha))
     trained = {start: chain.recovered(start, alpha=each).held_out[setting.recovery_steps] for start, each in starts}
     return {"gain": alone - mixed, "alpha": alpha, "mixed": mixed, "alone": alone,
@@ -92,10 +92,10 @@ def denser_chain(seed: int, setting: ChainProtocolConfig, recorder: Recorder) ->
     chain = _chain(seed, setting, recorder)
     shape = chain.target()
     steps = len(setting.sizes) - 1
-    brackets = {"dense": chain.bracket(1, 2), "sparse": chain.sparse_bracket(setting.chain_steps),
-                "sparse_same_updates": chain.sparse_bracket(setting.chain_steps * steps)}
-    alphas = {name: chain.best_alpha(bracket, shape, setting.alphas) for name, bracket in brackets.items()}
-    found = {name: chain.cross_entropy(chain.between(bracket, shape, alphas[name])) for name, bracket in brackets.items()}
+    pairs = {"dense": chain.pair(1, 2), "sparse": chain.sparse_pair(setting.chain_steps),
+                "sparse_same_updates": chain.sparse_pair(setting.chain_steps * steps)}
+    alphas = {name: chain.best_alpha(pair, shape, setting.alphas) for name, pair in pairs.items()}
+    found = {name: chain.cross_entropy(chain.between(pair, shape, alphas[name])) for name, pair in pairs.items()}
     return {"gain": found["sparse"] - found["dense"], "gain_same_updates": found["sparse_same_updates"] - found["dense"], **found,
             **{f"alpha_{name}": alpha for name, alpha in alphas.items()}}
 
@@ -115,8 +115,8 @@ def barrier(seed: int, setting: ChainProtocolConfig, recorder: Recorder) -> Numb
     """Measure C7: CE(alpha = 1/2) - max(CE(0), CE(1)) at one shape, between nested anchors and between ones trained apart."""
     chain = _chain(seed, setting, recorder)
     numbers: dict[str, float] = {}
-    for name, bracket in (("independent", chain.independent_bracket()), ("nested", chain.bracket(0, 1))):
-        large, middle, small = (chain.cross_entropy(chain.between(bracket, chain.middle(bracket), alpha)) for alpha in (0.0, 0.5, 1.0))
+    for name, pair in (("independent", chain.independent_pair()), ("nested", chain.pair(0, 1))):
+        large, middle, small = (chain.cross_entropy(chain.between(pair, chain.middle(pair), alpha)) for alpha in (0.0, 0.5, 1.0))
         numbers |= {f"barrier_{name}": middle - max(large, small), f"{name}_large": large, f"{name}_half": middle, f"{name}_small": small}
     return numbers
 

@@ -175,7 +175,7 @@ def smaller_and_faster(seed: int, setting: DistilBertProtocolConfig, recorder: R
     speed = measure_speed({"teacher": forward_of(teacher.model), "student": forward_of(student.model)}, recorder,
                           vocabulary=teacher.entry.vocabulary, length=min(LENGTH, teacher.entry.context), seconds=setting.speed_seconds,
                           seed=seed)
-    measured = speed.models["student"].faster.value
+    measured = speed.models["student"].latency_speedup.value
     large, small = (forward_flops(loaded.header, length=speed.length) for loaded in (teacher, student))
     predicted = large.total / small.total
     return {"off_prediction": abs(measured / predicted - 1), "faster": measured, "predicted": predicted,

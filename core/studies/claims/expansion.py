@@ -102,12 +102,12 @@ CLAIMS = (
         "The smaller anchor is brought to a larger shape by replicated layers or zero-padding.",
         "no number: the paper does not say whether expansion keeps what the model computes",
         Source("2605.07783", "equation 3"),
-        "max |change of a logit| at alpha = 1 with silent blocks, on tiny random models of five architectures, tied and untied; and "
+        "max |change of a logit| at alpha = 1 with identity blocks, on tiny random models of five architectures, tied and untied; and "
         "weights bit-equal where the size is an anchor's own.",
         (Figure("worst", "largest change of a logit"), Figure("changed", "tensors that change at the same size"),
          *(Figure(f"{name}_{kind}", f"largest change, {name}, {kind}") for name in SETTING.architectures for kind in ("tied", "untied"))),
         every(always("worst", lambda value: value < CLOSE, f"is below {CLOSE:g}"), always("changed", lambda value: value == 0, "is 0")),
         SETTING, 3, exact_expansion,
-        ("Padding with zeros alone is not exact once a norm is involved: gains are rescaled, and where norms subtract the mean, new "
+        ("Padding with zeros alone is not exact once a norm is involved: norm weights are rescaled, and where norms subtract the mean, new "
          "channels carry it.", "Random norms and biases, so that nothing is right by accident.")),
 )

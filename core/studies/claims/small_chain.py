@@ -110,15 +110,15 @@ class SmallChain:
         """Return the smallest anchor's shape, distilled from the largest."""
         return self._distilled(f"direct {steps}", lambda: self.largest, len(self.setting.sizes) - 1, steps)
 
-    def bracket(self, large: int, small: int) -> AnchorPair:
+    def pair(self, large: int, small: int) -> AnchorPair:
         """Return two anchors of the chain."""
         return AnchorPair(self.anchor(small).weights, self.anchor(large).weights)
 
-    def sparse_bracket(self, steps: int) -> AnchorPair:
+    def sparse_pair(self, steps: int) -> AnchorPair:
         """Return the largest and the smallest alone, that one distilled straight from the largest."""
         return AnchorPair(self.direct(steps).weights, self.largest)
 
-    def independent_bracket(self) -> AnchorPair:
+    def independent_pair(self) -> AnchorPair:
         """Return the two largest shapes, trained apart."""
         seed = self.seed + INDEPENDENT_SEED_OFFSET
         made = self._trained("independent", lambda: self._fresh(self._dimensions(1), seed), self.setting.anchor_steps, seed=seed)
@@ -131,33 +131,33 @@ class SmallChain:
         """Return the shape in the middle between the second and the third anchor."""
         return self._middle(self._dimensions(2), self._dimensions(1))
 
-    def middle(self, bracket: AnchorPair) -> Dimensions:
-        """Return the shape in the middle of a bracket."""
-        return self._middle(bracket.small.dimensions, bracket.large.dimensions)
+    def middle(self, pair: AnchorPair) -> Dimensions:
+        """Return the shape in the middle of a pair."""
+        return self._middle(pair.small.dimensions, pair.large.dimensions)
 
-    def shapes_between(self, bracket: AnchorPair) -> list[Dimensions]:
+    def shapes_between(self, pair: AnchorPair) -> list[Dimensions]:
         """Return all shapes strictly between two anchors, ascending in parameters."""
-        return self._between(bracket.small.dimensions, bracket.large.dimensions)
+        return self._between(pair.small.dimensions, pair.large.dimensions)
 
     def interpolated(self) -> Weights:
         """Return the target at the default alpha, without training."""
         small, large = self._dimensions(2), self._dimensions(1)
         alpha = default_alpha(*(self.sizer(each) for each in (small, self.target(), large)))
-        return self.between(self.bracket(1, 2), self.target(), alpha)
+        return self.between(self.pair(1, 2), self.target(), alpha)
 
-    def between(self, bracket: AnchorPair, shape: Dimensions, alpha: float) -> Weights:
+    def between(self, pair: AnchorPair, shape: Dimensions, alpha: float) -> Weights:
         """Return equation 3, with identity blocks where the small anchor has none."""
         self._raise_if_stopped()
-        return interpolate(bracket, shape, alpha)
+        return interpolate(pair, shape, alpha)
 
-    def sweep(self, bracket: AnchorPair, shape: Dimensions, part: Part, alphas: Sequence[float] | None = None) -> dict[float, float]:
+    def sweep(self, pair: AnchorPair, shape: Dimensions, part: Part, alphas: Sequence[float] | None = None) -> dict[float, float]:
         """Return the cross-entropy of the interpolated model for each alpha."""
         self._phase(f"Sweep alpha at {_words(shape)}")
-        return {alpha: self.cross_entropy(self.between(bracket, shape, alpha), part) for alpha in alphas or self.setting.alphas}
+        return {alpha: self.cross_entropy(self.between(pair, shape, alpha), part) for alpha in alphas or self.setting.alphas}
 
-    def best_alpha(self, bracket: AnchorPair, shape: Dimensions, alphas: Sequence[float]) -> float:
+    def best_alpha(self, pair: AnchorPair, shape: Dimensions, alphas: Sequence[float]) -> float:
         """Return the alpha of lowest CE on the selection half."""
-        curve = self.sweep(bracket, shape, "selection", alphas)
+        curve = self.sweep(pair, shape, "selection", alphas)
         return min(curve, key=curve.__getitem__)
 
     def recovered(self, start: Start, *, alpha: float | None = None) -> Trained:
@@ -176,7 +176,7 @@ class SmallChain:
                     near = min((1, 2), key=lambda number: abs(self.sizer(self._dimensions(number)) - self.sizer(self.target())))
                     return self.anchor(near).weights
             assert alpha is not None, f"the start '{start}' interpolates at a given alpha"
-            return self.between(self.bracket(1, 2), self.target(), alpha)
+            return self.between(self.pair(1, 2), self.target(), alpha)
 
         name = f"recovered {start}" + ("" if alpha is None else f" {alpha:g}")
         return self._trained(name, begin, self.setting.recovery_steps, followed=True)

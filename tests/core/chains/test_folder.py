@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 
 from core.chains.folder import FILE, SELECTION, VALIDATION, anchor_folder, open_chain
 from core.chains.interpolation import substitute
-from core.chains.on_demand import load_anchor, load_anchor_pair, loss_of, make, read_slice
+from core.chains.on_demand import create, load_anchor, load_anchor_pair, loss_of, read_slice
 from core.chains.sizes import valid_shapes
 from core.config import ExperimentConfig, TeacherSpec
 from core.data.packing import Blocks
@@ -59,7 +59,7 @@ def test_anchors_descend_and_remember_where_they_come_from(built: Path) -> None:
     assert [anchor.dimensions.intermediate_size for anchor in chain.anchors] == [48, 32, 32]
     assert [anchor.origin for anchor in chain.anchors] == [(0, 1, 2, 3), (0, 3), (0,)]
     assert [anchor.ends for anchor in chain.anchors] == [(0, 1, 2, 3), (1, 3), (3,)]
-    assert [len(anchor.gains) for anchor in chain.anchors] == [0, 2, 1]
+    assert [len(anchor.swap_deltas) for anchor in chain.anchors] == [0, 2, 1]
     assert all(anchor.tokens > 0 and anchor.seconds > 0 for anchor in chain.anchors[1:])
     assert chain.aligned
     assert chain.ends(0) == (1, 3) and chain.ends(1) == (1,)
@@ -89,13 +89,13 @@ def test_swaps_and_shapes_are_chosen_on_text_that_the_curve_is_not_measured_on(b
     chain = open_chain(str(built))
     shown, chosen = (read_slice(built / name) for name in (VALIDATION, SELECTION))
     assert len(shown) == len(chosen) and not np.array_equal(shown.input_ids, chosen.input_ids)
-    bracket = load_anchor_pair(chain, 0)
+    pair = load_anchor_pair(chain, 0)
     shape, loss = next((shape, loss) for shape, loss in chain.grid if shape.layers == 3)
-    assert loss == pytest.approx(loss_of(substitute(bracket, shape), chain, chosen), abs=1e-5)
-    assert loss != pytest.approx(loss_of(substitute(bracket, shape), chain, shown), abs=1e-5)
-    alone = replace(bracket.large.dimensions, layers=3)
-    gain = loss_of(substitute(bracket, alone, [0]), chain, chosen) - loss_of(bracket.small, chain, chosen)
-    assert chain.anchors[1].gains[0] == pytest.approx(gain, abs=1e-5)
+    assert loss == pytest.approx(loss_of(substitute(pair, shape), chain, chosen), abs=1e-5)
+    assert loss != pytest.approx(loss_of(substitute(pair, shape), chain, shown), abs=1e-5)
+    alone = replace(pair.large.dimensions, layers=3)
+    delta = loss_of(substitute(pair, alone, [0]), chain, chosen) - loss_of(pair.small, chain, chosen)
+    assert chain.anchors[1].swap_deltas[0] == pytest.approx(delta, abs=1e-5)
 
 
 def test_few_held_out_blocks_are_halved() -> None:
@@ -110,25 +110,25 @@ def test_few_held_out_blocks_are_halved() -> None:
 def test_any_size_is_an_ordinary_model_folder(built: Path, tmp_path: Path) -> None:
     chain = open_chain(str(built))
     target = chain.target(layers=3)
-    made = make(chain, target, tmp_path / "made")
-    model = AutoModelForCausalLM.from_pretrained(tmp_path / "made")
-    assert model.num_parameters() == target.parameters == made.target.parameters
-    assert made.method == "substitution" and made.alpha is None and len(made.swapped) == 1
-    assert loss_of(model, chain) == pytest.approx(made.losses["this"], abs=1e-3)
-    assert json.loads((tmp_path / "made" / "stillhouse.json").read_text())["made_from"]["swapped"] == list(made.swapped)
-    card = (tmp_path / "made" / "README.md").read_text(encoding="utf-8")
-    assert "Boomerang distillation" in card and "2510.05064" in card and f"| this | {made.losses['this']:.4g} |" in card
+    created = create(chain, target, tmp_path / "created")
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "created")
+    assert model.num_parameters() == target.parameters == created.target.parameters
+    assert created.method == "substitution" and created.alpha is None and len(created.swapped) == 1
+    assert loss_of(model, chain) == pytest.approx(created.losses["this"], abs=1e-3)
+    assert json.loads((tmp_path / "created" / "stillhouse.json").read_text())["made_from"]["swapped"] == list(created.swapped)
+    card = (tmp_path / "created" / "README.md").read_text(encoding="utf-8")
+    assert "Boomerang distillation" in card and "2510.05064" in card and f"| this | {created.losses['this']:.4g} |" in card
     with pytest.raises(ConfigError, match="is there already"):
-        make(chain, target, tmp_path / "made")
-    assert make(chain, target, tmp_path / "mixed", alpha=0.5).method == "interpolation"
+        create(chain, target, tmp_path / "created")
+    assert create(chain, target, tmp_path / "mixed", alpha=0.5).method == "interpolation"
     assert "2605.07783" in (tmp_path / "mixed" / "README.md").read_text(encoding="utf-8")
 
 
 def test_an_anchors_size_is_the_anchor(built: Path, tmp_path: Path) -> None:
     chain = open_chain(str(built))
-    make(chain, chain.target(parameters=chain.anchors[1].parameters), tmp_path / "same")
-    made, anchor = (AutoModelForCausalLM.from_pretrained(folder).state_dict() for folder in (tmp_path / "same", chain.folder(1)))
-    assert all(torch.equal(made[key], value) for key, value in anchor.items())
+    create(chain, chain.target(parameters=chain.anchors[1].parameters), tmp_path / "same")
+    created, anchor = (AutoModelForCausalLM.from_pretrained(folder).state_dict() for folder in (tmp_path / "same", chain.folder(1)))
+    assert all(torch.equal(created[key], value) for key, value in anchor.items())
 
 
 @pytest.mark.parametrize(("wish", "words"), [
@@ -185,9 +185,9 @@ def test_without_alignment_only_interpolation_is_left(tmp_path: Path, built: Pat
     chain = open_chain(str(tmp_path / "run"))
     assert not chain.aligned and chain.curve[0].losses["substitution"] is None
     target = chain.target(layers=3)
-    assert make(chain, target, tmp_path / "mixed", measure=False).method == "interpolation"
+    assert create(chain, target, tmp_path / "mixed", measure=False).method == "interpolation"
     with pytest.raises(ConfigError, match="not aligned"):
-        make(chain, target, tmp_path / "swapped", method="substitution")
+        create(chain, target, tmp_path / "swapped", method="substitution")
 
 
 def test_independent_anchors_have_no_origin(tmp_path: Path, built: Path) -> None:
@@ -208,11 +208,11 @@ def test_recipes_that_describe_no_chain_are_refused(tmp_path: Path, chain: dict,
 
 
 def test_a_size_is_never_worse_than_the_smaller_anchor(built: Path) -> None:
-    """Where what was measured speaks against swapping, nothing is swapped and the rest is silent."""
+    """Where what was measured speaks against swapping, nothing is swapped and the rest is the identity."""
     chain = open_chain(str(built))
     target = chain.target(layers=3)
     assert chain.expected(target.dimensions) is not None
-    loss = chain.anchors[target.bracket + 1].validation_loss
+    loss = chain.anchors[target.larger_anchor + 1].validation_loss
     good, bad = (replace(chain, grid=((target.dimensions, loss + change),)) for change in (-0.1, 0.1))
     assert good.swaps(target) and bad.swaps(target) == ()
 

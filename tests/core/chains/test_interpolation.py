@@ -16,7 +16,7 @@ from tests.core.students.test_resizing import WIDE
 from tests.core.tiny import logits, tiny_model, token_ids
 
 
-def bracket(name: str = "llama", *, tied: bool = True, width: int = 16, layers: int = 2) -> AnchorPair:
+def anchor_pair(name: str = "llama", *, tied: bool = True, width: int = 16, layers: int = 2) -> AnchorPair:
     """A nested small anchor: the outer blocks and the first units of the large one, moved a little so that it differs."""
     large = Weights.of(tiny_model(name, layers=4, tied=tied))
     small = resized(large, large.dimensions.with_width(width, layers=layers), layers=[0, 3][:layers])
@@ -28,7 +28,7 @@ def bracket(name: str = "llama", *, tied: bool = True, width: int = 16, layers: 
 @pytest.mark.parametrize("name", WIDE)
 @pytest.mark.parametrize("tied", [True, False])
 def test_alpha_one_with_identity_blocks_is_the_small_anchor(name: str, tied: bool) -> None:
-    pair = bracket(name, tied=tied)
+    pair = anchor_pair(name, tied=tied)
     target = replace(pair.large.dimensions, layers=3)
     made = interpolate(pair, target, 1.0).model()
     assert (logits(made, token_ids()) - logits(pair.small.model(), token_ids())).abs().max() < 1e-3
@@ -36,7 +36,7 @@ def test_alpha_one_with_identity_blocks_is_the_small_anchor(name: str, tied: boo
 
 @pytest.mark.parametrize("name", WIDE)
 def test_alpha_zero_is_the_large_anchor_cut_down(name: str) -> None:
-    pair = bracket(name)
+    pair = anchor_pair(name)
     target = pair.large.dimensions.with_width(16, layers=3)
     made = interpolate(pair, target, 0.0)
     layers, _, _ = depth_maps(pair, 3)
@@ -45,7 +45,7 @@ def test_alpha_zero_is_the_large_anchor_cut_down(name: str) -> None:
 
 
 def test_every_weight_is_the_mean_of_both() -> None:
-    pair = bracket()
+    pair = anchor_pair()
     target = replace(pair.small.dimensions, layers=3)
     small, large, both = (interpolate(pair, target, alpha).tensors for alpha in (1.0, 0.0, 0.3))
     for key, tensor in both.items():
@@ -55,39 +55,39 @@ def test_every_weight_is_the_mean_of_both() -> None:
 @pytest.mark.parametrize("method", [lambda pair, size: interpolate(pair, size, 0.4), substitute])
 @pytest.mark.parametrize("which", ["small", "large"])
 def test_an_anchors_size_gives_the_anchor_bit_by_bit(which: str, method) -> None:
-    pair = bracket()
+    pair = anchor_pair()
     anchor: Weights = getattr(pair, which)
     made = method(pair, anchor.dimensions)
     assert all(torch.equal(made.tensors[key], tensor) for key, tensor in anchor.tensors.items())
 
 
 def test_the_small_anchors_blocks_stand_where_their_originals_stood() -> None:
-    chosen, small, silent = depth_maps(bracket(), 3)
+    chosen, small, identity = depth_maps(anchor_pair(), 3)
     assert {0, 3} < set(chosen)
     assert len(chosen) == 3
-    assert (small, silent) == ((0, 0, 1), (1,))
+    assert (small, identity) == ((0, 0, 1), (1,))
 
 
 def test_replication_copies_the_block_before() -> None:
-    pair = bracket(width=32)
+    pair = anchor_pair(width=32)
     made = interpolate(pair, replace(pair.small.dimensions, layers=3), 1.0, depth="replicate")
     assert torch.equal(made.tensors["model.layers.1.mlp.up_proj.weight"], pair.small.tensors["model.layers.0.mlp.up_proj.weight"])
 
 
 def test_aware_support_takes_the_large_anchors_weights_where_the_small_one_has_none() -> None:
-    pair = bracket()
+    pair = anchor_pair()
     target = replace(pair.large.dimensions, layers=3)
-    literal, aware = (interpolate(pair, target, 0.5, fill=fill) for fill in ("zero", "aware"))
+    literal, kept = (interpolate(pair, target, 0.5, missing=missing) for missing in ("zero", "keep_large"))
     large = interpolate(pair, target, 0.0)
     key = "model.embed_tokens.weight"
     torch.testing.assert_close(literal.tensors[key][:, 16:], 0.5 * large.tensors[key][:, 16:])
-    assert torch.equal(aware.tensors[key][:, 16:], large.tensors[key][:, 16:])
-    assert torch.equal(aware.tensors[key][:, :16], literal.tensors[key][:, :16])
+    assert torch.equal(kept.tensors[key][:, 16:], large.tensors[key][:, 16:])
+    assert torch.equal(kept.tensors[key][:, :16], literal.tensors[key][:, :16])
 
 
 @pytest.mark.parametrize("name", WIDE)
 def test_substitution_puts_runs_of_the_large_anchor_in(name: str) -> None:
-    pair = bracket(name, width=32)
+    pair = anchor_pair(name, width=32)
     architecture = pair.small.architecture
     made = substitute(pair, replace(pair.large.dimensions, layers=3), swapped=[1])
     for position, (source, block) in enumerate([(pair.small, 0), (pair.large, 2), (pair.large, 3)]):
@@ -98,7 +98,7 @@ def test_substitution_puts_runs_of_the_large_anchor_in(name: str) -> None:
     assert torch.isfinite(logits(made.model(), token_ids())).all()
 
 
-def test_depths_that_no_run_reaches_are_filled_silently() -> None:
+def test_depths_that_no_span_reaches_are_filled_with_identity_blocks() -> None:
     large = Weights.of(tiny_model("llama", layers=4))
     small = resized(large, replace(large.dimensions, layers=1), layers=[0])
     pair = AnchorPair(small, large, ends=(3,))
@@ -109,7 +109,7 @@ def test_depths_that_no_run_reaches_are_filled_silently() -> None:
 def test_the_cheapest_swaps_come_first() -> None:
     large = Weights.of(tiny_model("llama", layers=8))
     small = resized(large, replace(large.dimensions, layers=4), layers=[0, 2, 5, 7])
-    pair = AnchorPair(small, large, ends=span_ends(8, 4), gains=(-0.1, 0.2, -0.5, -0.2))
+    pair = AnchorPair(small, large, ends=span_ends(8, 4), swap_deltas=(-0.1, 0.2, -0.5, -0.2))
     assert [swap(pair, layers) for layers in range(4, 9)] == [(), (2,), (2, 3), (0, 2, 3), (0, 1, 2, 3)]
 
 
@@ -121,13 +121,13 @@ def test_runs_cover_the_teacher(teacher: int, student: int, ends: tuple[int, ...
 
 @pytest.mark.parametrize("alpha", [-0.1, 1.1, float("nan")])
 def test_alpha_outside_its_range_is_refused(alpha: float) -> None:
-    pair = bracket()
+    pair = anchor_pair()
     with pytest.raises(ConfigError, match="the larger anchor"):
         interpolate(pair, replace(pair.small.dimensions, layers=3), alpha)
 
 
 def test_a_target_outside_the_anchors_is_refused_with_their_range() -> None:
-    pair = bracket()
+    pair = anchor_pair()
     with pytest.raises(ConfigError, match=r"layers 5.*2 and 4"):
         interpolate(pair, replace(pair.large.dimensions, layers=5), 0.5)
 
@@ -140,7 +140,7 @@ def test_anchors_of_different_families_are_refused() -> None:
 def test_a_mixed_model_is_tied_and_saved_like_any_other(tmp_path) -> None:
     from transformers import AutoModelForCausalLM
 
-    pair = bracket()
+    pair = anchor_pair()
     model = interpolate(pair, replace(pair.large.dimensions, layers=3), 0.5).model()
     assert model.get_input_embeddings().weight.data_ptr() == model.get_output_embeddings().weight.data_ptr()
     model.save_pretrained(tmp_path)
@@ -149,5 +149,5 @@ def test_a_mixed_model_is_tied_and_saved_like_any_other(tmp_path) -> None:
 
 def test_nothing_lies_between_two_encoders() -> None:
     large, small = (Weights.of(masked_model(layers)) for layers in (4, 2))
-    with pytest.raises(CompatibilityError, match="bert model, which fills blanks"):
+    with pytest.raises(CompatibilityError, match="bert model, a masked language model"):
         AnchorPair(small, large)

@@ -70,5 +70,5 @@ def test_a_regression_head_and_non_finite_weights_are_reported():
 def test_a_saved_classifier_is_one_in_the_catalogue_and_nothing_else(tmp_path: Path):
     entry = catalog.load(str(save(classifier(), tmp_path / "judge"))).entry
     compatibility.require_task(entry, "classification")
-    with pytest.raises(CompatibilityError, match=r"classifies texts\. A model that fills blanks was expected"):
+    with pytest.raises(CompatibilityError, match=r"classifies texts\. A model that predicts masked tokens was expected"):
         compatibility.require_task(entry, "masked")

@@ -54,9 +54,10 @@ def test_known_times_are_found() -> None:
     found = measured(calls, recorder)
     teacher, student = found.models["teacher"], found.models["student"]
     assert teacher.latency.value == pytest.approx(0.03, rel=0.1) and student.latency.value == pytest.approx(0.01, rel=0.1)
-    assert student.faster.value == pytest.approx(3, rel=0.2) and student.faster.low <= student.faster.value <= student.faster.high
-    assert student.throughput.value == pytest.approx(8 / 0.01, rel=0.1) and student.more.value == pytest.approx(3, rel=0.2)
-    assert teacher.faster.value == teacher.faster.low == teacher.more.high == 1
+    speedup = student.latency_speedup
+    assert speedup.value == pytest.approx(3, rel=0.2) and speedup.low <= speedup.value <= speedup.high
+    assert student.throughput.value == pytest.approx(8 / 0.01, rel=0.1) and student.throughput_gain.value == pytest.approx(3, rel=0.2)
+    assert teacher.latency_speedup.value == teacher.latency_speedup.low == teacher.throughput_gain.high == 1
     assert (found.rounds, found.batch_rounds, found.length, found.batch) == (6, 6, 16, 8)
     assert [phase.name for phase in recorder.of(Phase)] == ["time one sequence", "time a batch"]
     assert Speed.from_dict(json.loads(json.dumps(found.to_dict()))) == found
@@ -146,4 +147,4 @@ def test_the_measured_ratio_is_the_one_that_operations_predict() -> None:
              for name, model in models.items()}
     found = measure_speed({name: forward_of(model) for name, model in models.items()}, ListRecorder(), vocabulary=4000, batch=1,
                           seconds=8, rounds=25, clock=time.thread_time)
-    assert found.models["student"].faster.value == pytest.approx(flops["teacher"] / flops["student"], rel=0.15)
+    assert found.models["student"].latency_speedup.value == pytest.approx(flops["teacher"] / flops["student"], rel=0.15)

@@ -118,7 +118,7 @@ def test_a_static_plan_knows_the_student_of_an_encoder(encoder, corpus, student)
     assert planned.layer_map == built.layer_map
     assert planned.student.parameters == built.parameters
     assert planned.trainable_parameters == built.trainable_parameters
-    assert "fills blanks" in next(check.message for check in planned.checks if check.name == "objective")
+    assert "predicts masked tokens" in next(check.message for check in planned.checks if check.name == "objective")
 
 
 @pytest.mark.parametrize(("changes", "name", "message"), [
@@ -303,7 +303,7 @@ def test_an_encoder_is_rehearsed(encoder, corpus):
     planned = plan(experiment(encoder, corpus, **DISTILBERT), measure=True)
     assert planned.fits, failed(planned)
     assert planned.seconds > 0 or planned.total_steps is None
-    assert "fills blanks" in next(check.message for check in planned.checks if check.name == "objective")
+    assert "predicts masked tokens" in next(check.message for check in planned.checks if check.name == "objective")
 
 
 def test_a_chain_is_planned_as_its_first_step_with_room_for_all_anchors():

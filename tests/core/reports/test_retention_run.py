@@ -54,7 +54,7 @@ def test_a_card_holds_sizes_times_and_scores(models: dict[str, str], tmp_path: P
     assert (student.parameters, student.size_bytes, student.format) == (entry.parameters, entry.size_bytes, "fp32")
     assert student.without_embeddings == entry.parameters - entry.counts.embeddings - entry.counts.head
     assert teacher.flops == forward_flops(catalog.describe(models["teacher"]).header, length=16).total
-    assert card.timing.length == 16 and student.speed.latency.value > 0 and teacher.speed.faster.value == 1
+    assert card.timing.length == 16 and student.speed.latency.value > 0 and teacher.speed.latency_speedup.value == 1
     assert card.seeds == (5, 6) and student.of_task("rt").values == pytest.approx((0.8, 0.79))
     assert card.macro(student).value == pytest.approx(0.795 / 0.895) and card.macro(control).value < card.macro(student).value
     assert len(scorer.calls) == 3 * 2 * 2

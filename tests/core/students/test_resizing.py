@@ -23,10 +23,10 @@ def wider(dimensions: Dimensions) -> Dimensions:
 @pytest.mark.parametrize("name", WIDE)
 @pytest.mark.parametrize("tied", [True, False])
 def test_expansion_changes_nothing(name: str, tied: bool) -> None:
-    """Claim C9: wider and deeper by silent units alone, within 1e-3 of the logits."""
+    """Claim C9: wider and deeper by zero-initialised units alone, within 1e-3 of the logits."""
     small = Weights.of(tiny_model(name, layers=3, tied=tied))
     target = replace(wider(small.dimensions), layers=5)
-    large = resized(small, target, layers=(0, 1, 1, 2, 2), silent=(2, 4)).model()
+    large = resized(small, target, layers=(0, 1, 1, 2, 2), identity=(2, 4)).model()
     assert Dimensions.from_config(large.config) == target
     expected = logits(small.model(), token_ids())
     assert (logits(large, token_ids()) - expected).abs().max() < 1e-3

@@ -70,7 +70,7 @@ def test_invalid_requests_are_refused(engine: Engine, folders: dict[str, str]) -
         engine.classes([folders["judge"]], "good " * 60)
 
 
-@pytest.mark.parametrize(("model", "does"), [("teacher", "fills blanks"), ("judge", "classifies texts")])
+@pytest.mark.parametrize(("model", "does"), [("teacher", "predicts masked tokens"), ("judge", "classifies texts")])
 def test_encoders_do_not_chat(engine: Engine, folders: dict[str, str], model: str, does: str) -> None:
     messages = [{"role": "user", "content": "Is it good?"}]
     with pytest.raises(CompatibilityError, match=does):
@@ -87,5 +87,5 @@ def test_a_causal_model_fills_no_blank_and_knows_no_class(engine: Engine, folder
     for ask in (engine.blanks, engine.classes):
         with pytest.raises(CompatibilityError, match="predicts the next token"):
             ask([folders["chat"]], SENTENCE)
-    with pytest.raises(CompatibilityError, match="A model that fills blanks was expected"):
+    with pytest.raises(CompatibilityError, match="A model that predicts masked tokens was expected"):
         engine.info(folders["chat"], "masked")

@@ -24,13 +24,13 @@ def engine() -> Iterator[Engine]:
 def test_a_size_is_made_measured_and_refused_when_it_is_there(engine: Engine, tiny_chain: Path) -> None:
     place = chains.ChainPlace("pocket-chain", tiny_chain)
     chain = place.open()
-    target = next(point.target for point in chain.curve if point.target.bracket == 0)
-    folder = place.generated_dir / chains.made_name(place, target, "substitution", None)
+    target = next(point.target for point in chain.curve if point.target.larger_anchor == 0)
+    folder = place.generated_dir / chains.created_name(place, target, "substitution", None)
     record = engine.make_size(chain, target, folder)
     assert (record["chain"], record["method"], record["losses"]) == ("pocket-chain", "substitution", {})
     entry = catalog.describe(str(folder))
     assert (entry.layers, entry.parameters) == (target.dimensions.layers, target.parameters)
-    model, = chains.made(place)
+    model, = chains.created(place)
     assert (model.target, model.swapped) == (target, tuple(record["swapped"]))
 
     losses = engine.measure_size(chain, target, folder)

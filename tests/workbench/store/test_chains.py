@@ -49,7 +49,7 @@ def chain_run(store: Store, tiny_chain: Path, name: str = "walk", *, anchors: in
     return store.run(run.id)
 
 
-def made(place: chains.ChainPlace, target: Target, name: str) -> Path:
+def created(place: chains.ChainPlace, target: Target, name: str) -> Path:
     """A model as the engine leaves it, with an anchor's weights."""
     folder = place.generated_dir / name
     shutil.copytree(place.path / "anchors" / "1", folder)
@@ -60,7 +60,7 @@ def made(place: chains.ChainPlace, target: Target, name: str) -> Path:
 
 def between(place: chains.ChainPlace) -> Target:
     """A measured size between the two largest anchors."""
-    return next(point.target for point in place.open().curve if point.target.bracket == 0)
+    return next(point.target for point in place.open().curve if point.target.larger_anchor == 0)
 
 
 def test_chains_are_house_chains_runs_and_folders(store: Store, tiny_chain: Path, house: str):
@@ -126,14 +126,14 @@ def test_models_of_a_recipe_may_be_anchors(store: Store, tiny_chain: Path, house
 def test_made_models_have_readable_names_and_are_references(store: Store, tiny_chain: Path, house: str):
     place = chains.place(house, store)
     target = between(place)
-    name = chains.made_name(place, target, "substitution", None)
+    name = chains.created_name(place, target, "substitution", None)
     assert name == f"{house}-{target.parameters / 1000:.3g}k"
-    folder = made(place, target, name)
+    folder = created(place, target, name)
     assert folder.parent == paths.generated_dir() / house
-    assert chains.made_name(place, target, "substitution", None) == name, "the same model again"
-    near = Target(target.dimensions, target.parameters + 1, target.bracket)
-    assert chains.made_name(place, near, "substitution", None) == f"{house}-{target.parameters + 1}", "another one of that size"
-    assert chains.made_name(place, target, "interpolation", 0.25) == f"{name}-alpha0.25"
+    assert chains.created_name(place, target, "substitution", None) == name, "the same model again"
+    near = Target(target.dimensions, target.parameters + 1, target.larger_anchor)
+    assert chains.created_name(place, near, "substitution", None) == f"{house}-{target.parameters + 1}", "another one of that size"
+    assert chains.created_name(place, target, "interpolation", 0.25) == f"{name}-alpha0.25"
     assert references.resolve(name, store) == str(folder)
     assert references.entries(store)[-1].name == name
     config, _ = references.freeze_references(parse_recipe({"student": {"model": name}}), store)
@@ -143,17 +143,17 @@ def test_made_models_have_readable_names_and_are_references(store: Store, tiny_c
 def test_what_becomes_known_of_a_made_model_is_kept(store: Store, tiny_chain: Path, house: str):
     place = chains.place(house, store)
     target = between(place)
-    folder = made(place, target, "one")
-    (model,) = chains.made(place)
+    folder = created(place, target, "one")
+    (model,) = chains.created(place)
     assert (model.target, model.losses, model.requested_size, model.swapped) == (target, {}, target.parameters, (0,))
     chains.update_record(folder, losses={"this": 5.0}, requested_size=14_000)
-    (model,) = chains.made(place)
+    (model,) = chains.created(place)
     assert (model.losses, model.requested_size) == ({"this": 5.0}, 14_000)
     chains.update_record(folder, **{"asked": 15_000})
     record = json.loads((folder / chains.RECORD).read_text())
     del record["made_from"]["requested_size"]
     (folder / chains.RECORD).write_text(json.dumps(record))
-    assert chains.read_made(folder).requested_size == 15_000, "as release 0.1.0 wrote it"
+    assert chains.read_created(folder).requested_size == 15_000, "as release 0.1.0 wrote it"
     assert not chains.outdated(model, place)
     os.utime(folder, (0, 0))
     assert chains.outdated(model, place)
@@ -162,17 +162,17 @@ def test_what_becomes_known_of_a_made_model_is_kept(store: Store, tiny_chain: Pa
 def test_a_made_model_goes_to_the_bin_and_comes_back(store: Store, house: str):
     place = chains.place(house, store)
     target = between(place)
-    folder = made(place, target, "one")
+    folder = created(place, target, "one")
     chains.update_record(folder, losses={"this": 5.0}, recoveries=[{"made": "a"}])
-    (model,) = chains.made(place)
+    (model,) = chains.created(place)
     assert model.recoveries == ({"made": "a"},)
-    binned = chains.bin_made(model)
-    assert chains.made(place) == [] and chains.made_folders() == [] and chains.made_folder("one") is None
-    assert chains.binned_made(place) == [binned] and binned.model.name == "one"
+    binned = chains.bin_created(model)
+    assert chains.created(place) == [] and chains.created_folders() == [] and chains.created_folder("one") is None
+    assert chains.binned_created(place) == [binned] and binned.model.name == "one"
     with pytest.raises(ModelNotFoundError, match=r"'one' is in the bin of its chain.*Restore it on the Chain page"):
         references.resolve("one", Store())
-    chains.restore_made(binned)
-    assert chains.made(place) == [model] and chains.binned_made(place) == []
+    chains.restore_created(binned)
+    assert chains.created(place) == [model] and chains.binned_created(place) == []
 
 
 def test_a_name_that_was_given_again_keeps_the_older_one_in_the_bin(store: Store, tiny_chain: Path, house: str):
@@ -180,18 +180,18 @@ def test_a_name_that_was_given_again_keeps_the_older_one_in_the_bin(store: Store
     target = between(place)
     binned = []
     for _ in range(2):
-        made(place, target, "one")
-        binned.insert(0, chains.bin_made(chains.made(place)[0]))
-    assert chains.binned_made(place) == binned
-    made(place, target, "one")
-    with pytest.raises(StoreError, match="'one' was made again"):
-        chains.restore_made(binned[0])
-    chains.remove_made(binned[0])
-    assert chains.binned_made(place) == binned[1:]
-    assert len(chains.made(place)) == 1
-    elsewhere = chains.MadeModel("x", tiny_chain, target, "substitution", None, None, {}, 0)
-    for act in (chains.bin_made, lambda model: chains.remove_made(chains.BinnedModel(model, 0.0))):
-        with pytest.raises(StoreError, match="not a made model's folder"):
+        created(place, target, "one")
+        binned.insert(0, chains.bin_created(chains.created(place)[0]))
+    assert chains.binned_created(place) == binned
+    created(place, target, "one")
+    with pytest.raises(StoreError, match="'one' was created again"):
+        chains.restore_created(binned[0])
+    chains.delete_created(binned[0])
+    assert chains.binned_created(place) == binned[1:]
+    assert len(chains.created(place)) == 1
+    elsewhere = chains.CreatedModel("x", tiny_chain, target, "substitution", None, None, {}, 0)
+    for act in (chains.bin_created, lambda model: chains.delete_created(chains.BinnedModel(model, 0.0))):
+        with pytest.raises(StoreError, match="not a created model's folder"):
             act(elsewhere)
     assert tiny_chain.is_dir()
 
@@ -205,5 +205,5 @@ def test_folders_of_the_same_name_keep_their_models_apart(tiny_chain: Path):
 
 def test_an_encoder_is_refused_as_a_chain(store: Store, tmp_path: Path) -> None:
     encoder = save(masked_model(), tmp_path / "encoder")
-    with pytest.raises(CompatibilityError, match=r"fills blanks\. A chain is made of models that predict the next token"):
+    with pytest.raises(CompatibilityError, match=r"predicts masked tokens\. A chain is made of models that predict the next token"):
         chains.place(str(encoder), store)

@@ -14,7 +14,7 @@ from core.recipe_keys import upgraded
 from core.system import units
 from core.system.paths import ASSETS
 from workbench.errors import RunNotFoundError
-from workbench.screens.chain import curve_analysis, figures, made_view, pictures, recovery_view, size_view
+from workbench.screens.chain import created_view, curve_analysis, figures, pictures, recovery_view, size_view
 from workbench.screens.shared import links, results, state, views
 from workbench.screens.shared.live_plotly import live_plotly
 from workbench.store import Store, chains
@@ -59,10 +59,10 @@ def show(place: ChainPlace) -> None:
     chain = _opened(str(place.path), place.name, place.built, _place=place)
     _summary(place, chain)
     teacher = (chain.record.get("config") or {}).get("teacher") or {}
-    st.markdown(pictures.lineage(chain, teacher.get("model", "teacher"), chains.made(place), bridge_of(place, state.store())),
+    st.markdown(pictures.lineage(chain, teacher.get("model", "teacher"), chains.created(place), bridge_of(place, state.store())),
                 unsafe_allow_html=True)
     size_view.sizes(place, chain)
-    made_view.made_models(place, chain)
+    created_view.created_models(place, chain)
     recovery_view.recoveries(place, chain)
     _costs(chain)
 

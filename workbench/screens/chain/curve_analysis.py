@@ -38,22 +38,22 @@ def nearest(options: Sequence[int], requested: int) -> int:
     return min(options, key=lambda option: abs(option - requested))
 
 
-def bracket(chain: Chain, target: Target) -> tuple[Anchor, Anchor]:
+def anchors_around(chain: Chain, target: Target) -> tuple[Anchor, Anchor]:
     """The larger and the smaller of the two anchors that a size lies between."""
-    return chain.anchors[target.bracket], chain.anchors[target.bracket + 1]
+    return chain.anchors[target.larger_anchor], chain.anchors[target.larger_anchor + 1]
 
 
 def anchor_at(chain: Chain, target: Target) -> Anchor | None:
     """The anchor that has exactly these sizes, if one does."""
-    return next((anchor for anchor in bracket(chain, target) if anchor.dimensions == target.dimensions), None)
+    return next((anchor for anchor in anchors_around(chain, target) if anchor.dimensions == target.dimensions), None)
 
 
 def composition(chain: Chain, target: Target) -> list[tuple[int, int] | None]:
     """Return for every block of a model created by substitution: its anchor's number and its block there; None for an identity block."""
     swaps = set(chain.swaps(target))
-    made = [(target.bracket, block) if number in swaps else (target.bracket + 1, number)
-            for number, run in enumerate(chain.runs(target.bracket)) for block in (run if number in swaps else (0,))]
-    return [*made, *[None] * (target.dimensions.layers - len(made))]
+    sources = [(target.larger_anchor, block) if number in swaps else (target.larger_anchor + 1, number)
+            for number, span in enumerate(chain.spans(target.larger_anchor)) for block in (span if number in swaps else (0,))]
+    return [*sources, *[None] * (target.dimensions.layers - len(sources))]
 
 
 # ---------------------------------------------------------------------------------------------------- the curve
@@ -68,7 +68,7 @@ def curve(chain: Chain, method: str) -> pd.DataFrame:
     pieces: list[tuple[float, float]] = []
     for large, small in zip(chain.anchors[-2::-1], chain.anchors[:0:-1], strict=True):
         measured = sorted((point.target.parameters, loss) for point in chain.curve
-                          if point.target.bracket == large.number and (loss := point.losses.get(method)) is not None)
+                          if point.target.larger_anchor == large.number and (loss := point.losses.get(method)) is not None)
         if measured:
             below = [(small.parameters, small.validation_loss)] if method != "alpha_0" else []
             above = [(large.parameters, large.validation_loss)] if method not in EXPANSIONS else []
@@ -84,7 +84,7 @@ def expected_loss(chain: Chain, parameters: int, method: str) -> float | None:
 
 def nearest_point(chain: Chain, target: Target) -> Point | None:
     """The measured size closest to a size, between the same anchors."""
-    points = [point for point in chain.curve if point.target.bracket == target.bracket]
+    points = [point for point in chain.curve if point.target.larger_anchor == target.larger_anchor]
     return min(points, key=lambda point: abs(point.target.parameters - target.parameters), default=None)
 
 
@@ -97,7 +97,7 @@ def interpolation_loss(point: Point) -> float:
 
 def describe_sweep(chain: Chain, point: Point) -> str:
     """Return the result of the alpha sweep at one size, in Markdown."""
-    _, small = bracket(chain, point.target)
+    _, small = anchors_around(chain, point.target)
     level, formula = small.validation_loss, interpolation_loss(point)
     name, size = f"anchor {small.number}", units.count(point.target.parameters)
     alpha, best = min(((float(alpha), loss) for alpha, loss in point.alphas.items()), key=lambda pair: pair[1])

@@ -28,14 +28,14 @@ CURVES = {
 BASELINES = ("best_alpha", "alpha_0", "alpha_1", "copied", "nearest")
 
 
-def size_quality(chain: Chain, *, size: int, expected: float | None, made: Mapping[str, tuple[int, float]], method: str,
+def size_quality(chain: Chain, *, size: int, expected: float | None, created: Mapping[str, tuple[int, float]], method: str,
                  logarithmic: bool = False, baselines: bool = True) -> go.Figure:
     """Validation loss over parameters.
 
     Args:
         size: parameters of the selected size, marked by a line.
         expected: the loss that the measured curve of `method` predicts there.
-        made: models that were created and evaluated: name -> parameters and loss.
+        created: models that were created and evaluated: name -> parameters and loss.
         logarithmic: whether the parameters are.
         baselines: whether the baselines are drawn too.
     """
@@ -51,9 +51,10 @@ def size_quality(chain: Chain, *, size: int, expected: float | None, made: Mappi
     traces.append(_scatter([each.parameters for each in anchors], [each.validation_loss for each in anchors], "anchors", "markers+text",
                            text=[str(each.number) for each in anchors], textposition="middle center",
                            textfont={"color": "#ffffff", "size": 10}, marker={"size": 17, "color": COPPER}))
-    if made:
-        traces.append(_scatter([parameters for parameters, _ in made.values()], [loss for _, loss in made.values()], "created", "markers",
-                               text=list(made), marker={"size": 11, "color": TEAL, "symbol": "diamond"},
+    if created:
+        sizes, losses = zip(*created.values(), strict=True)
+        traces.append(_scatter(list(sizes), list(losses), "created", "markers",
+                               text=list(created), marker={"size": 11, "color": TEAL, "symbol": "diamond"},
                                hovertemplate="%{text}: %{y:.3f}"))
     if expected is not None:
         traces.append(_scatter([size], [expected], "expected here", "markers", showlegend=False,
@@ -78,7 +79,7 @@ def random_level(chain: Chain) -> float | None:
 
 def alpha_sweep(chain: Chain, point: Point) -> go.Figure:
     """Loss over alpha at one measured size, with the levels of both anchors and of substitution."""
-    large, small = curve_analysis.bracket(chain, point.target)
+    large, small = curve_analysis.anchors_around(chain, point.target)
     default = curve_analysis.interpolation_loss(point)
     measured = sorted({**{float(alpha): loss for alpha, loss in point.alphas.items()}, point.alpha: default}.items())
     alphas, losses = zip(*measured, strict=True)

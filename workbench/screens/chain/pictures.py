@@ -16,7 +16,7 @@ from core.system import units
 from workbench.screens.chain import curve_analysis
 from workbench.screens.shared import views
 from workbench.screens.shared.theme import COPPER, TEAL
-from workbench.store.chains import MadeModel
+from workbench.store.chains import CreatedModel
 
 CARD, GAP, HEIGHT = 190.0, 130.0, 66.0  # viewBox units, which are pixels on a wide page
 CHIP_HEIGHT, CHIP_PITCH, MOST_CHIPS = 48.0, 58.0, 3
@@ -25,7 +25,7 @@ BLOCK, ROW = 26.0, 62.0
 LONGEST = 22  # letters of a name in a card
 
 
-def lineage(chain: Chain, teacher: str, made: Sequence[MadeModel], bridge: str = "") -> str:
+def lineage(chain: Chain, teacher: str, created: Sequence[CreatedModel], bridge: str = "") -> str:
     """The teacher and its anchors from left to right, and below each pair of neighbours the models created from them.
 
     Args:
@@ -38,7 +38,7 @@ def lineage(chain: Chain, teacher: str, made: Sequence[MadeModel], bridge: str =
     deepest = 0.0  # chips below one pair of anchors; the line that counts the rest is half a chip
     for large, small in zip(chain.anchors[:-1], chain.anchors[1:], strict=True):
         parts.append(_arrow(lefts[large.number] + CARD, lefts[small.number], _tokens(small)))
-        below = [model for model in made if model.target.bracket == large.number]
+        below = [model for model in created if model.target.larger_anchor == large.number]
         deepest = max(deepest, min(len(below), MOST_CHIPS) + (len(below) > MOST_CHIPS) * 0.5)
         middle = lefts[large.number] + CARD + GAP / 2
         if below:
@@ -54,7 +54,7 @@ def lineage(chain: Chain, teacher: str, made: Sequence[MadeModel], bridge: str =
     height = CHIPS_TOP + deepest * CHIP_PITCH if deepest else TOP + HEIGHT + 8
     words = "; ".join([*filter(None, [bridge]), *(
         f"anchor {each.number}: {_size(each.parameters, each.dimensions)}, {_quality(each.validation_loss)}" for each in chain.anchors),
-        *(f"created: {model.name}" for model in made)])
+        *(f"created: {model.name}" for model in created)])
     return views.scrollable(
         f'<svg viewBox="-2 0 {width + 4:g} {height:g}" role="img" aria-label="Lineage. {html.escape(words)}" '
         f'style="width:100%;min-width:{min(width, 660):g}px;max-width:{width + 4:g}px;height:auto;display:block">{"".join(parts)}</svg>')
@@ -62,15 +62,15 @@ def lineage(chain: Chain, teacher: str, made: Sequence[MadeModel], bridge: str =
 
 def composition(chain: Chain, target: Target) -> str:
     """Where the blocks of a model made by substitution come from: the larger anchor above, the smaller one below."""
-    large, small = curve_analysis.bracket(chain, target)
-    made = curve_analysis.composition(chain, target)
-    rows = {large.number: large.dimensions.layers, None: len(made), small.number: small.dimensions.layers}
+    large, small = curve_analysis.anchors_around(chain, target)
+    sources = curve_analysis.composition(chain, target)
+    rows = {large.number: large.dimensions.layers, None: len(sources), small.number: small.dimensions.layers}
     pitch = min(44.0, 400.0 / max(rows.values()))
     width = pitch * max(rows.values())
     places = {key: [(width - pitch * count) / 2 + (place + 0.5) * pitch for place in range(count)] for key, count in rows.items()}
     tops = {large.number: 16.0, None: 16.0 + ROW, small.number: 16.0 + 2 * ROW}
-    used, parts = {source for source in made if source}, []
-    for place, source in enumerate(made):
+    used, parts = {source for source in sources if source}, []
+    for place, source in enumerate(sources):
         if source is not None:
             number, block = source
             above = number == large.number
@@ -78,7 +78,7 @@ def composition(chain: Chain, target: Target) -> str:
             parts.append(_line(places[number][block], start, places[None][place], end, COPPER if above else TEAL))
     for key in rows:
         for place, x in enumerate(places[key]):
-            source = made[place] if key is None else (key, place) if (key, place) in used else None
+            source = sources[place] if key is None else (key, place) if (key, place) in used else None
             colour = None if source is None else COPPER if source[0] == large.number else TEAL
             parts.append(_block(x, tops[key], pitch * 0.84, str(place) if key is not None else "", colour))
     for key, label in ((large.number, f"anchor {large.number}"), (None, "this size"), (small.number, f"anchor {small.number}")):
@@ -90,14 +90,14 @@ def composition(chain: Chain, target: Target) -> str:
 
 def describe(chain: Chain, target: Target) -> str:
     """The same in words."""
-    large, small = curve_analysis.bracket(chain, target)
-    back, spans = chain.swaps(target), chain.runs(target.bracket)
+    large, small = curve_analysis.anchors_around(chain, target)
+    back, spans = chain.swaps(target), chain.spans(target.larger_anchor)
     if not back:
         return f"All {small.dimensions.layers} blocks of anchor {small.number}, at another inner width."
     swaps = [f"block {block} for {_span(spans[block])}" for block in back]
     listed = " and ".join(filter(None, (", ".join(swaps[:-1]), swaps[-1])))
-    silent = curve_analysis.composition(chain, target).count(None)
-    rest = f" {silent} identity block{'s are' if silent > 1 else ' is'} added." if silent else ""
+    identity = curve_analysis.composition(chain, target).count(None)
+    rest = f" {identity} identity block{'s are' if identity > 1 else ' is'} added." if identity else ""
     return f"Anchor {small.number} with blocks replaced by the blocks of anchor {large.number} they were aligned with: {listed}.{rest}"
 
 
@@ -127,7 +127,7 @@ def _bridge(words: str) -> list[str]:
             _arrow(CARD, CARD + GAP, "read as text", above="bridge")]
 
 
-def _chip(middle: float, top: float, model: MadeModel) -> str:
+def _chip(middle: float, top: float, model: CreatedModel) -> str:
     left = middle - CARD / 2
     loss, way = model.losses.get("this"), "" if model.alpha is None else f"alpha {model.alpha:.2f} · "
     return (f'<rect x="{left:g}" y="{top:g}" width="{CARD:g}" height="{CHIP_HEIGHT:g}" rx="7" fill="{TEAL}" fill-opacity="0.1" '

@@ -1,6 +1,6 @@
 """Recovery training of a created model: the runs that are started together, and what their curves show. No Streamlit.
 
-    made      the model itself
+    made      the created model itself
     random    a random initialisation of the same shape
     nearest   the anchor whose size is nearest, as it is
 
@@ -17,10 +17,10 @@ from core.evaluation.time_to_target import Curve, first_step, time_to_target
 from core.recipes import parse_recipe, read_recipe
 from core.system import units
 from core.system.paths import ASSETS
-from workbench.store.chains import ChainPlace, MadeModel
+from workbench.store.chains import ChainPlace, CreatedModel
 
 RECIPE = ASSETS / "recipes" / "quickstart.yaml"
-MADE, RANDOM, NEAREST = ROLES = ("made", "random", "nearest")
+CREATED, RANDOM, NEAREST = ROLES = ("made", "random", "nearest")
 STEPS = 200  # the default
 EVALUATIONS = 20  # of each training
 LONGEST_NAME = 60  # letters of a created model's name in the names of its runs
@@ -33,7 +33,7 @@ def nearest(chain: Chain, target: Target) -> Anchor:
 
 def names(chain: Chain, target: Target) -> dict[str, str]:
     """Return the label of each run on the page."""
-    return {MADE: "this model", RANDOM: "random initialisation", NEAREST: f"anchor {nearest(chain, target).number}, the nearest"}
+    return {CREATED: "this model", RANDOM: "random initialisation", NEAREST: f"anchor {nearest(chain, target).number}, the nearest"}
 
 
 def tokens_per_step(chain: Chain) -> int:
@@ -42,7 +42,8 @@ def tokens_per_step(chain: Chain) -> int:
     return base.train.per_device_train_batch_size * base.train.gradient_accumulation_steps * base.data.block_length
 
 
-def configs(place: ChainPlace, chain: Chain, model: MadeModel, *, distilled: bool, tokens: int, seed: int) -> dict[str, ExperimentConfig]:
+def configs(place: ChainPlace, chain: Chain, model: CreatedModel, *, distilled: bool, tokens: int,
+            seed: int) -> dict[str, ExperimentConfig]:
     """The three experiments, on the chain's own text.
 
     Args:
@@ -53,13 +54,13 @@ def configs(place: ChainPlace, chain: Chain, model: MadeModel, *, distilled: boo
     plain = _base(chain).to_dict()
     plain["train"] |= {"max_steps": steps, "seed": seed, "save_steps": max(1, steps // 2)}
     plain["evaluation"] |= {"eval_steps": max(1, steps // EVALUATIONS), "sentiment_items": 0, "prompts": []}
-    plain |= {"control": False, "teacher": {"model": f"{place.name}:{model.target.bracket}"}}
+    plain |= {"control": False, "teacher": {"model": f"{place.name}:{model.target.larger_anchor}"}}
     if not distilled:
         plain |= {"kind": "pretrain", "teacher": None, "losses": {"w_kd": 0, "w_hard": 1}}
-    students = {MADE: {"model": str(model.folder)}, RANDOM: {"model": str(model.folder), "init": "random"},
+    students = {CREATED: {"model": str(model.folder)}, RANDOM: {"model": str(model.folder), "init": "random"},
                 NEAREST: {"model": f"{place.name}:{nearest(chain, model.target).number}"}}
     name = f"{model.name[:LONGEST_NAME]}-recovered"
-    return {role: parse_recipe({**plain, "name": name if role == MADE else f"{name}-{role}", "student": student,
+    return {role: parse_recipe({**plain, "name": name if role == CREATED else f"{name}-{role}", "student": student,
                                 "description": f"Recovery of {model.name} and its baselines: {role}."})
             for role, student in students.items()}
 
@@ -102,15 +103,15 @@ def _reached(curve: Curve, other: Curve) -> tuple[str, str]:
 
 def finding(curves: Mapping[str, Curve], called: Mapping[str, str], tokens: int) -> str:
     """Return the conclusion of the three finished runs, in Markdown."""
-    made, random, other = (curves[role] for role in ROLES)
-    last = made[max(made)]
+    created, random, other = (curves[role] for role in ROLES)
+    last = created[max(created)]
     parts = [f"After {units.count(tokens)} tokens this model has a loss of {last:.3f}, {_against(last, random[max(random)])} than a "
              f"random initialisation of its shape and {_against(last, other[max(other)])} than {called[NEAREST]}, trained the same way."]
-    parts.append(_sooner(made, random, "the final loss of the random initialisation"))
-    parts.append(_sooner(made, other, f"the final loss of {called[NEAREST]}"))
-    best = min(made, key=made.__getitem__)
-    if made[best] < last - 0.0005:
-        parts.append(f"Its own best loss was {made[best]:.3f}, after {best:,} steps.")
+    parts.append(_sooner(created, random, "the final loss of the random initialisation"))
+    parts.append(_sooner(created, other, f"the final loss of {called[NEAREST]}"))
+    best = min(created, key=created.__getitem__)
+    if created[best] < last - 0.0005:
+        parts.append(f"Its own best loss was {created[best]:.3f}, after {best:,} steps.")
     return " ".join(parts)
 
 

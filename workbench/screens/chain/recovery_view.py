@@ -13,7 +13,7 @@ from workbench.screens.chain import curve_analysis, recovery
 from workbench.screens.shared import charts, results, state, views
 from workbench.screens.shared.live_plotly import live_plotly
 from workbench.store import chains
-from workbench.store.chains import ChainPlace, MadeModel
+from workbench.store.chains import ChainPlace, CreatedModel
 from workbench.store.records import Run
 
 POLL_SECONDS = 2.0
@@ -21,9 +21,9 @@ METRIC = "eval/cross_entropy"
 SHOWN = "chain.recovery"  # in the session state: the recovery that the panel shows
 
 
-def form(place: ChainPlace, chain: Chain, model: MadeModel) -> None:
+def form(place: ChainPlace, chain: Chain, model: CreatedModel) -> None:
     """Draw the token budget, the teacher, the start of all three runs, and the link to the full form for a single run."""
-    large, _ = curve_analysis.bracket(chain, model.target)
+    large, _ = curve_analysis.anchors_around(chain, model.target)
     key, per_step = f"recovery.{model.name}", recovery.tokens_per_step(chain)
     called = recovery.names(chain, model.target)
     st.markdown(f"Trains **{views.plain(model.name)}** and its baselines, each on the same tokens in the same order: "
@@ -43,7 +43,7 @@ def form(place: ChainPlace, chain: Chain, model: MadeModel) -> None:
         st.switch_page(state.NEW, query_params={"recipe": "quickstart", "set": link(place, model, large.number)})
 
 
-def start(place: ChainPlace, chain: Chain, model: MadeModel, *, distilled: bool, tokens: int, seed: int) -> None:
+def start(place: ChainPlace, chain: Chain, model: CreatedModel, *, distilled: bool, tokens: int, seed: int) -> None:
     """Queue the three runs and record their ids. Raises what `jobs.submit` raises."""
     begun: dict[str, str] = {}
     try:
@@ -55,7 +55,7 @@ def start(place: ChainPlace, chain: Chain, model: MadeModel, *, distilled: bool,
             st.session_state.pop(SHOWN, None)
 
 
-def link(place: ChainPlace, model: MadeModel, teacher: int) -> list[str]:
+def link(place: ChainPlace, model: CreatedModel, teacher: int) -> list[str]:
     """Return what a link sets in the new-experiment form to continue training a created model: a short run from the larger anchor."""
     return [f"name={model.name}-recovered", f"teacher.model={place.name}:{teacher}", f"student.model={model.folder}", "student.layers=null",
             f"train.max_steps={recovery.STEPS}", "control=true"]
@@ -66,11 +66,11 @@ def link(place: ChainPlace, model: MadeModel, teacher: int) -> list[str]:
 
 def recoveries(place: ChainPlace, chain: Chain) -> None:
     """Draw the latest recovery, or the selected one; nothing when there is none."""
-    found = {ids[recovery.MADE]: (model, runs) for model in chains.made(place) for ids in reversed(model.recoveries)
-             if (runs := _runs(ids)).get(recovery.MADE)}
+    found = {ids[recovery.CREATED]: (model, runs) for model in chains.created(place) for ids in reversed(model.recoveries)
+             if (runs := _runs(ids)).get(recovery.CREATED)}
     if not found:
         return
-    newest_first = sorted(found, key=lambda run_id: -found[run_id][1][recovery.MADE].created)
+    newest_first = sorted(found, key=lambda run_id: -found[run_id][1][recovery.CREATED].created)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader("Recovery training", anchor=False, width="content")
         st.space("stretch")
@@ -78,7 +78,7 @@ def recoveries(place: ChainPlace, chain: Chain) -> None:
             st.session_state[SHOWN] = newest_first[0]
         if len(newest_first) > 1:
             st.selectbox("Recovery", newest_first, key=SHOWN, width=320, label_visibility="collapsed",
-                         format_func=lambda run_id: found[run_id][1][recovery.MADE].name)
+                         format_func=lambda run_id: found[run_id][1][recovery.CREATED].name)
     model, runs = found[st.session_state[SHOWN]]
     lives = any(map(state.lives, runs.values()))
     called = recovery.names(chain, model.target)
@@ -124,8 +124,8 @@ def _panel(ids: dict[str, str], called: dict[str, str], was_live: bool) -> None:
             head, rows = recovery.table(curves, called, ended=done)
             views.text_table(head, rows, numbers=True, label="Losses of the three runs and their time-to-target ratios")
             if ended:
-                made = charts.select(tables[recovery.MADE], STUDENT, "tokens")["value"]
-                st.markdown(recovery.finding(curves, called, int(made.iloc[-1]) if len(made) else 0))
+                points = charts.select(tables[recovery.CREATED], STUDENT, "tokens")["value"]
+                st.markdown(recovery.finding(curves, called, int(points.iloc[-1]) if len(points) else 0))
             st.caption("Loss in nats per token. Target: the final loss of the random initialisation. Ratio: its steps over those of the "
                        f"model to the target, from {recovery.EVALUATIONS} evaluations; ≥ where the model starts below it. One seed.")
 

@@ -20,7 +20,7 @@ from workbench.store.chains import ChainPlace
 if TYPE_CHECKING:
     from core.chains.on_demand import Method
 
-CREATED_LAST = "chain.made last"  # in the session state
+CREATED_LAST = "chain.created last"  # in the session state
 METHODS: dict[Method, str] = {SUBSTITUTION: "Substitution", INTERPOLATION: "Interpolation"}
 
 
@@ -82,7 +82,7 @@ def _beginning(chain: Chain) -> int:
 def _answer(chain: Chain, target: Target) -> tuple[Method, float | None]:
     """Show the resolved shape and the method; return the method and alpha."""
     shape, anchor = target.dimensions, curve_analysis.anchor_at(chain, target)
-    large, small = curve_analysis.bracket(chain, target)
+    large, small = curve_analysis.anchors_around(chain, target)
     facts: dict[str, int | str] = {"Blocks": shape.layers, "Width": shape.hidden, "Inner width": shape.intermediate_size,
              "Parameters": units.count(target.parameters), "In 16 bit": units.format_bytes(2 * target.parameters)}
     with st.container(horizontal=True, gap="small", key="answer"):
@@ -107,7 +107,7 @@ def _answer(chain: Chain, target: Target) -> tuple[Method, float | None]:
 
 
 def _method(chain: Chain, target: Target) -> tuple[Method, float | None]:
-    offered: list[Method] = [SUBSTITUTION, INTERPOLATION] if chain.ends(target.bracket) is not None else [INTERPOLATION]
+    offered: list[Method] = [SUBSTITUTION, INTERPOLATION] if chain.ends(target.larger_anchor) is not None else [INTERPOLATION]
     default = round(chain.default_alpha(target), 2)
     with st.expander("Method", icon=":material/tune:", expanded=len(offered) == 1):
         method = st.segmented_control("Method", offered, default=offered[0], required=True, key="chain.method",
@@ -127,8 +127,8 @@ def _method(chain: Chain, target: Target) -> tuple[Method, float | None]:
 
 
 def _make(place: ChainPlace, chain: Chain, target: Target, requested: int, method: Method, alpha: float | None) -> None:
-    name = chains.made_name(place, target, method, alpha)
-    model = chains.read_made(place.generated_dir / name)
+    name = chains.created_name(place, target, method, alpha)
+    model = chains.read_created(place.generated_dir / name)
     there = model is not None and not chains.outdated(model, place)
     if there:
         st.success(f"Created: **{views.plain(name)}**. Its metrics are shown below.", icon=":material/check_circle:")
@@ -143,11 +143,11 @@ def _make(place: ChainPlace, chain: Chain, target: Target, requested: int, metho
 
 def make(place: ChainPlace, chain: Chain, target: Target, requested: int, method: Method, alpha: float | None) -> None:
     """Create a model in the engine process and select it on the page. Raises what the engine raises."""
-    name = chains.made_name(place, target, method, alpha)
+    name = chains.created_name(place, target, method, alpha)
     folder = place.generated_dir / name
-    model = chains.read_made(folder)
+    model = chains.read_created(folder)
     if model is not None and chains.outdated(model, place):
-        chains.bin_made(model)
+        chains.bin_created(model)
     with st.spinner("Creating the model …", show_time=True):
         client.engine().make_size(chain, target, folder, method=method, alpha=alpha)
     chains.update_record(folder, requested_size=requested)
@@ -156,7 +156,7 @@ def make(place: ChainPlace, chain: Chain, target: Target, requested: int, method
     st.session_state[CREATED_LAST] = name
 
 
-def measured(place: ChainPlace, chain: Chain, model: chains.MadeModel) -> dict[str, float] | None:
+def measured(place: ChainPlace, chain: Chain, model: chains.CreatedModel) -> dict[str, float] | None:
     """Return its losses and its baselines'; None while they are being measured."""
     if model.losses:
         return model.losses
@@ -200,13 +200,13 @@ def _curve(place: ChainPlace, chain: Chain, target: Target, method: str) -> None
         logarithmic = st.toggle("Logarithmic", key="chain.logarithmic")
         baselines = st.toggle("Baselines", value=True, key="chain.baselines", help="Measured baselines of each size.")
     expected = curve_analysis.expected_loss(chain, target.parameters, method)
-    made = {model.name: (model.target.parameters, model.losses["this"]) for model in chains.made(place) if model.losses}
-    live_plotly(figures.size_quality(chain, size=target.parameters, expected=expected, made=made, method=method, logarithmic=logarithmic,
-                                     baselines=baselines),
+    created = {model.name: (model.target.parameters, model.losses["this"]) for model in chains.created(place) if model.losses}
+    live_plotly(figures.size_quality(chain, size=target.parameters, expected=expected, created=created, method=method,
+                                     logarithmic=logarithmic, baselines=baselines),
                 key=f"curve.{chain.reference}.{logarithmic}", label=f"Validation loss over parameters of the chain {chain.reference}")
     level = figures.random_level(chain)
     if expected is not None and curve_analysis.anchor_at(chain, target) is None:
-        large, small = curve_analysis.bracket(chain, target)
+        large, small = curve_analysis.anchors_around(chain, target)
         st.markdown(f"Expected loss with {method}: about **{expected:.2f}**, interpolated between measured sizes; "
                     f"anchor {large.number} has {large.validation_loss:.2f} and anchor {small.number} {small.validation_loss:.2f}.")
     if level is not None:

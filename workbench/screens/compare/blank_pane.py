@@ -1,4 +1,4 @@
-"""Fill in the blank: the first words of masked models as bars side by side, with what differs marked in colour and in words."""
+"""Fill-mask: the first words of masked models as bars side by side, with what differs marked in colour and in words."""
 
 from __future__ import annotations
 

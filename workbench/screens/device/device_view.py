@@ -20,7 +20,7 @@ PICKED, REQUESTED = "device.models", "device.requested"  # in the session state
 PANE_HEIGHT = 560  # pixels, until the pane says how high it is
 # The pane sets the frame's height; Streamlit's own boxes around it must not.
 LAYOUT = """<style>
-div:has(> iframe[title="Fill the blank"]), div:has(> div > iframe[title="Fill the blank"]) { height: auto !important; flex: 0 0 auto; }
+div:has(> iframe[title="Fill-mask"]), div:has(> div > iframe[title="Fill-mask"]) { height: auto !important; flex: 0 0 auto; }
 </style>"""
 
 
@@ -109,7 +109,7 @@ def pane(ready: list[Offer]) -> None:
     st.html(LAYOUT)
     address = urlencode({"models": ",".join(offer.folder.name for offer in ready)}, safe=",")
     with st.container(key=f"pane {address}"):  # another frame for other models: see chat_pane
-        st.iframe(f"{on_device_path()}/pane.html?{address}", height=PANE_HEIGHT, alt="Fill the blank")
+        st.iframe(f"{on_device_path()}/pane.html?{address}", height=PANE_HEIGHT, alt="Fill-mask")
 
 
 def _runtime() -> None:

@@ -154,7 +154,7 @@ def control(path: str, errors: dict[str, str], *, keys: bool = True, masked: boo
     """The widget of a leaf, with its key in the help if `keys`, and its error below.
 
     Args:
-        masked: whether the models fill blanks, for whom some leaves have names of their own.
+        masked: whether they are masked language models, for whom some leaves have names of their own.
     """
     look, help_text = CONTROLS[path], helped(path, keys)
     if masked:

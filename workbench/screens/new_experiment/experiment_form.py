@@ -186,7 +186,7 @@ def teacher(errors: Errors, *, keys: bool = False) -> ModelEntry | None:
     chosen = draft()["teacher.model"]
     known = {entry.name: entry for entry in state.models() if kinds.of_model(entry)}
     options = list(known) if chosen in known else [chosen, *known]
-    about = "A model in the list, or type a path or a hub id. One that fills blanks, as BERT does, teaches by DistilBERT's triple loss."
+    about = "A model in the list, or type a path or a hub id. A masked language model such as BERT teaches by DistilBERT's triple loss."
     st.selectbox(CONTROLS["teacher.model"].label, options, accept_new_options=True,
                  help=f"{about}\n\nIn recipes: `teacher.model`" if keys else about,
                  format_func=lambda name: _model_label(name, known), **bound("field.teacher", chosen, _set_teacher))
@@ -237,7 +237,7 @@ def _signal(config: ExperimentConfig | None, errors: Errors) -> None:
 
 
 def _triple_loss(config: ExperimentConfig | None, entry: ModelEntry | None, errors: Errors) -> None:
-    """The three terms of a model that fills blanks, and the way to the published weights."""
+    """The three terms of a masked language model, and the way to the published weights."""
     st.subheader("Losses", anchor=False)
     left, right = st.columns(2, gap="large")
     with left:

@@ -198,7 +198,7 @@ def equation(losses: LossSpec, *, masked: bool = False) -> str:
     """The loss in LaTeX with the numbers of `losses`: p the teacher's distribution, q the student's; terms of weight 0 are left out.
 
     Args:
-        masked: whether the models fill blanks: then the labels are the masked tokens.
+        masked: whether they are masked language models: then the labels are the masked tokens.
     """
     soft = {"forward_kl": r"\mathrm{KL}(p^T \,\|\, q^T)", "reverse_kl": r"\mathrm{KL}(q^T \,\|\, p^T)",
             "jsd": rf"\mathrm{{JSD}}_{{{losses.beta:g}}}(p^T, q^T)"}[losses.divergence]

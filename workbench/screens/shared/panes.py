@@ -35,7 +35,7 @@ class Pane:
 
 
 CHAT = Pane("chat", "causal", "Chat", "forum", "Chat", "Compare in chat")
-BLANKS = Pane("blanks", "masked", "Fill in the blank", "text_select_start", "Fill a blank", "Compare how they fill blanks")
+BLANKS = Pane("blanks", "masked", "Fill-mask", "text_select_start", "Predict masked tokens", "Compare masked-token predictions")
 CLASSES = Pane("classes", "classification", "Classify", "category", "Classify", "Compare how they classify")
 PANES = {pane.key: pane for pane in (CHAT, BLANKS, CLASSES)}
 

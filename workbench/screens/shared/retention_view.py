@@ -105,7 +105,7 @@ def card_csv(card: Card) -> str:
         if row.speed is not None:
             add(row, "latency_seconds", row.speed.latency)
             add(row, "sequences_per_second", row.speed.throughput)
-            add(row, "throughput_ratio", row.speed.more)
+            add(row, "throughput_ratio", row.speed.throughput_gain)
         add(row, "smaller", card.smaller(row))
         add(row, "faster", card.faster(row))
         add(row, "faster_predicted", card.predicted_faster(row))

@@ -46,7 +46,7 @@ def test_the_slider_offers_the_anchors_and_sizes_that_exist(chain: Chain):
 def test_blocks_are_swapped_as_the_engine_swaps_them(chain: Chain):
     for number in range(len(chain.anchors) - 1):
         pair = load_anchor_pair(chain, number)
-        assert chain.runs(number) == pair.runs()
+        assert chain.spans(number) == pair.spans()
         for layers in range(pair.small.dimensions.layers, pair.large.dimensions.layers + 1):
             target = Target(replace(pair.large.dimensions, layers=layers), 0, number)
             assert replace(chain, grid=()).swaps(target) == swap(pair, layers)
@@ -54,7 +54,7 @@ def test_blocks_are_swapped_as_the_engine_swaps_them(chain: Chain):
 
 def test_a_size_is_made_of_runs_blocks_and_silence(chain: Chain):
     ends, gains = [(0, 1, 2, 3), (2, 3)], [(), (-0.1, -0.2)]
-    anchors = [replace(anchor, ends=end, gains=gain) for anchor, end, gain in zip(chain.anchors, ends, gains, strict=False)]
+    anchors = [replace(anchor, ends=end, swap_deltas=gain) for anchor, end, gain in zip(chain.anchors, ends, gains, strict=False)]
     uneven = replace(chain, anchors=tuple(anchors), grid=())
     sizes = Dimensions(2, 32, 4, 2, 8, 32)
     made = {layers: curve_analysis.composition(uneven, Target(replace(sizes, layers=layers), 0, 0)) for layers in (2, 3, 4)}
@@ -106,13 +106,13 @@ def test_a_chain_costs_the_same_for_any_number_of_sizes(measured: Chain):
 
 
 def test_new_weights_do_not_squash_the_figure(measured: Chain):
-    figure = figures.size_quality(measured, size=measured.curve[0].target.parameters, expected=3.2, made={"mine": (10_000, 3.3)},
+    figure = figures.size_quality(measured, size=measured.curve[0].target.parameters, expected=3.2, created={"mine": (10_000, 3.3)},
                                   method="substitution")
     assert max(max(filter(np.isfinite, trace.y)) for trace in figure.data) < PARAMETERS["random"]
     assert figures.random_level(measured) == PARAMETERS["random"]
     names = [trace.name for trace in figure.data]
     assert names[:len(figures.CURVES)] == [label for label, *_ in figures.CURVES.values()]
-    fewer = figures.size_quality(measured, size=10_000, expected=None, made={}, method="substitution", baselines=False)
+    fewer = figures.size_quality(measured, size=10_000, expected=None, created={}, method="substitution", baselines=False)
     assert [trace.name for trace in fewer.data] == ["substitution", "interpolation, default alpha", "anchors"]
 
 

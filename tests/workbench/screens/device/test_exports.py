@@ -51,7 +51,7 @@ def test_weights_that_changed_are_exported_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize("task", ["classification", "question_answering"])
 def test_a_model_without_a_masked_language_head(tmp_path: Path, task: str) -> None:
     entry = catalog.describe(str(save_encoder(tmp_path / "model", "bert", task)))
-    with pytest.raises(CompatibilityError, match="A model that fills blanks was expected"):
+    with pytest.raises(CompatibilityError, match="A model that predicts masked tokens was expected"):
         exports.offer(entry)
     with pytest.raises(CompatibilityError, match="'house-chat' predicts the next token"):
         exports.offer(catalog.describe("house-chat"))

@@ -1,7 +1,7 @@
-"""Cut the inner width of a model and refit, in closed form, what reads the neurons that stay.
+"""Prune the intermediate size of a model and reconstruct its output matrices by least squares, in closed form.
 
 With a_n (F,) what enters the output matrix W (F, D) of a feed-forward part at position n of a calibration slice, and K the
-neurons that are kept, the refitted matrix is the ridge regression of the old output on the kept neurons,
+neurons that are kept, the reconstructed matrix is the ridge regression of the old output on the kept neurons,
 
     W' = argmin_V sum_n |a_n W - a_nK V|^2 + lambda |V|^2 = (G_KK + lambda I)^-1 G_K: W        G = sum_n a_n a_n^T
 
@@ -52,7 +52,7 @@ def neuron_grams(weights: Weights, input_ids: Tensor, batch_size: int = 8) -> di
 
 
 def least_squares_reconstruction(weights: Weights, neurons: int, grams: dict[int, Tensor]) -> Weights:
-    """Return the first neurons of every block, their output matrices refitted to write what all of them wrote."""
+    """Return the first neurons of every block, their output matrices reconstructed to write what all of them wrote."""
     dimensions = weights.dimensions
     cut = resized(weights, replace(dimensions, intermediate_size=neurons))
     tensors = dict(cut.tensors)
@@ -64,8 +64,8 @@ def least_squares_reconstruction(weights: Weights, neurons: int, grams: dict[int
             gram = grams[block]
             kept = gram[:neurons, :neurons]
             ridge = RIDGE * kept.diagonal().mean().clamp_min(1e-12) * torch.eye(neurons, dtype=torch.float32)
-            refitted = torch.linalg.solve(kept + ridge, gram[:neurons] @ matrix_FD).to(tensor.dtype)
-            tensors[name] = refitted if transposed else refitted.T.contiguous()
+            reconstructed = torch.linalg.solve(kept + ridge, gram[:neurons] @ matrix_FD).to(tensor.dtype)
+            tensors[name] = reconstructed if transposed else reconstructed.T.contiguous()
     return Weights(cut.config, tensors, cut.origin)
 
 

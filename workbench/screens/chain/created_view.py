@@ -15,7 +15,7 @@ from core.system import units
 from workbench.screens.chain import curve_analysis, recovery_view, size_view
 from workbench.screens.shared import panes, state, views
 from workbench.store import chains
-from workbench.store.chains import BinnedModel, ChainPlace, MadeModel
+from workbench.store.chains import BinnedModel, ChainPlace, CreatedModel
 
 BINNED = "chain.binned"  # in the session state: the folder of the model that went into the bin last
 # Rows of the table, in this order; {large} and {small} are the numbers of the anchors.
@@ -25,9 +25,9 @@ WHO = {"this": "this model", "larger_anchor": "anchor {large}, the larger one", 
        "random": "random initialisation of this shape"}
 
 
-def made_models(place: ChainPlace, chain: Chain) -> None:
+def created_models(place: ChainPlace, chain: Chain) -> None:
     """Draw one frame per model, the latest one open; then the bin."""
-    models, binned = chains.made(place), chains.binned_made(place)
+    models, binned = chains.created(place), chains.binned_created(place)
     if models or binned:
         st.subheader("Models created from this chain", anchor=False)
     _undo_offer(binned)
@@ -42,13 +42,13 @@ def _undo_offer(binned: list[BinnedModel]) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center", border=True):
         st.markdown(f":material/delete: **{views.plain(last.model.name)}** is in the bin.", width="stretch")
-        if st.button("Undo", key="undo.made", icon=":material/undo:"):
+        if st.button("Undo", key="undo.created", icon=":material/undo:"):
             _restore(last)
 
 
 def _restore(binned: BinnedModel) -> None:
     with views.errors_shown():
-        chains.restore_made(binned)
+        chains.restore_created(binned)
         st.session_state[size_view.CREATED_LAST] = binned.model.name
         state.forget_models()
         st.rerun()
@@ -58,7 +58,7 @@ def _bin(binned: list[BinnedModel]) -> None:
     """Draw the removed models, each to be restored or permanently deleted."""
     if not binned:
         return
-    with st.expander(f"Bin ({len(binned)})", icon=":material/delete:", key="bin.made"):
+    with st.expander(f"Bin ({len(binned)})", icon=":material/delete:", key="bin.created"):
         for each in binned:
             stamp = each.model.folder.parent.name
             with st.container(horizontal=True, vertical_alignment="center"):
@@ -68,11 +68,11 @@ def _bin(binned: list[BinnedModel]) -> None:
                 if st.button("Delete permanently", key=f"purge.{stamp}", icon=":material/delete_forever:",
                              help="Deletes the model folder."):
                     with views.errors_shown():
-                        chains.remove_made(each)
+                        chains.delete_created(each)
                         st.rerun()
 
 
-def _models(place: ChainPlace, chain: Chain, models: list[MadeModel]) -> None:
+def _models(place: ChainPlace, chain: Chain, models: list[CreatedModel]) -> None:
     if not models:
         return
     last = st.session_state.get(size_view.CREATED_LAST, models[0].name)
@@ -80,12 +80,12 @@ def _models(place: ChainPlace, chain: Chain, models: list[MadeModel]) -> None:
         sizes = model.target.dimensions
         loss = f", loss {model.losses['this']:.3f}" if model.losses else ""
         label = f"**{views.plain(model.name)}**  ·  {sizes.layers} blocks × {sizes.hidden} × {sizes.intermediate_size}{loss}"
-        with st.expander(label, expanded=model.name == last, key=f"made.{model.name}"):
+        with st.expander(label, expanded=model.name == last, key=f"created.{model.name}"):
             _model(place, chain, model)
 
 
-def _model(place: ChainPlace, chain: Chain, model: MadeModel) -> None:
-    large, small = curve_analysis.bracket(chain, model.target)
+def _model(place: ChainPlace, chain: Chain, model: CreatedModel) -> None:
+    large, small = curve_analysis.anchors_around(chain, model.target)
     if chains.outdated(model, place):
         st.warning("The chain was rebuilt after this model was created.", icon=":material/history:")
     else:
@@ -104,7 +104,7 @@ def _model(place: ChainPlace, chain: Chain, model: MadeModel) -> None:
                            help="The model folder as a zip file, loadable with Transformers.")
         if st.button("Remove", key=f"remove.{model.name}", icon=":material/delete:", help="Moves it to the bin."):
             with views.errors_shown():
-                st.session_state[BINNED] = str(chains.bin_made(model).model.folder)
+                st.session_state[BINNED] = str(chains.bin_created(model).model.folder)
                 state.forget_models()
                 st.rerun()
     st.caption("Model folder, and the command that recreates it:")
@@ -112,16 +112,16 @@ def _model(place: ChainPlace, chain: Chain, model: MadeModel) -> None:
     st.code(command(place, model), language="bash", wrap_lines=True)
 
 
-def table(losses: dict[str, float], chain: Chain, model: MadeModel) -> list[list[str]]:
+def table(losses: dict[str, float], chain: Chain, model: CreatedModel) -> list[list[str]]:
     """Return the rows of a created model's table: itself, both anchors, the baselines of its size."""
-    large, small = curve_analysis.bracket(chain, model.target)
+    large, small = curve_analysis.anchors_around(chain, model.target)
     counts = {"larger_anchor": large.parameters, "smaller_anchor": small.parameters}
     return [[label.format(large=large.number, small=small.number), units.count(counts.get(who, model.target.parameters)),
              f"{losses[who]:.3f}", f"{math.exp(losses[who]):,.1f}" if losses[who] < 20 else "–"]
             for who, label in WHO.items() if who in losses]
 
 
-def command(place: ChainPlace, model: MadeModel) -> str:
+def command(place: ChainPlace, model: CreatedModel) -> str:
     """Return the command that recreates it."""
     way = [] if model.alpha is None else ["--alpha", f"{model.alpha:.6g}"]
     size = ["--params", str(model.requested_size)]
