@@ -26,7 +26,8 @@ nothing of command lines or widgets: the terminal shows the option that sets the
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -78,7 +79,10 @@ class StillhouseError(Exception):
         self.given, self.expected, self.fix = given, expected, fix
         self.suggestion = suggestion
         self.field = suggestion.field if field is None and isinstance(suggestion, SetField) else field
-        super().__init__(" ".join(part for part in (given, expected, self.advice) if part))
+        super().__init__(given, expected, fix)
+
+    def __str__(self) -> str:
+        return " ".join(part for part in (self.given, self.expected, self.advice) if part)
 
     @property
     def advice(self) -> str:
@@ -100,6 +104,21 @@ class StillhouseError(Exception):
                     suggestion=read_suggestion(plain.get("suggestion")))
 
 
+@contextmanager
+def about(field: str, *kinds: type[StillhouseError]) -> Iterator[None]:
+    """Name the recipe's key that errors are about which are raised inside and name none.
+
+    Args:
+        kinds: of errors (default: all).
+    """
+    try:
+        yield
+    except StillhouseError as error:
+        if not kinds or isinstance(error, kinds):
+            error.field = error.field or field
+        raise
+
+
 def advice(fix: str, field: str | None, suggestion: Suggestion | None, said: str = "") -> str:
     """Return `fix` with the key and the value that it is about, in the words of a recipe.
 
@@ -108,7 +127,9 @@ def advice(fix: str, field: str | None, suggestion: Suggestion | None, said: str
     """
     if isinstance(suggestion, SetField):
         setting = f"{suggestion.field}={json.dumps(suggestion.value, ensure_ascii=False)}"
-        return f"Did you mean {setting}?" if suggestion.guess else f"{fix.rstrip('.')} ({setting})."
+        if suggestion.guess:
+            return f"Did you mean {setting}?"
+        return f"{fix.rstrip('.')} ({setting})." if fix else f"Set {setting}."
     return f"{fix.rstrip('.')} ({field})." if fix and field and field not in f"{said} {fix}" else fix
 
 

@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 
 from core import recipe_keys
 from core.config import KINDS, ORDER, SECTIONS, AnyExperiment, ExperimentConfig, Kind, Ramp
+from core.config.base import InvalidValueError
 from core.errors import ConfigError, SetField
 from core.system.paths import PROJECT
 
@@ -256,6 +257,10 @@ def _explained(detail: Mapping[str, Any], kind: type[ExperimentConfig]) -> Confi
         if part not in known:
             break
         field, known = f"{field}.{part}".lstrip("."), _fields_of(known[part])
+    cause = detail.get("ctx", {}).get("error")
+    suggestion = None
+    if isinstance(cause, InvalidValueError):  # it knows the key better than the place of the validator
+        field, suggestion = cause.field, cause.suggestion
     if detail["type"] == "extra_forbidden":
         near = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.4)
         prefix = ".".join(location[:-1])
@@ -269,7 +274,8 @@ def _explained(detail: Mapping[str, Any], kind: type[ExperimentConfig]) -> Confi
             meaning = describe(path)
     given_text = (f"{path} was not given." if detail["type"] == "missing" else f"{path} was given as {shown}." if shown else
                   f"{path[0].upper()}{path[1:]} cannot be used as given.")
-    return ConfigError(given_text, sentence(detail), f"It means: {meaning}." if meaning else "", field=field or None)
+    return ConfigError(given_text, sentence(detail), f"It means: {meaning}." if meaning and suggestion is None else "", field=field or None,
+                       suggestion=suggestion)
 
 
 PATTERNS = {r"^(auto|cpu|cuda(:\d+)?)$": "auto, cpu, cuda or cuda:N"}  # of fields that are text of a certain form

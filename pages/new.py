@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from workbench.screens.new_experiment import advanced_form, data_view, experiment_form, forms, plan_view
+from workbench.screens.new_experiment import advanced_form, data_view, error_focus, experiment_form, forms, plan_view
 from workbench.screens.new_experiment.controls import SHOWN_ERRORS, draft
 from workbench.screens.new_experiment.data_view import DatasetScan
 from workbench.screens.shared import views
@@ -31,5 +31,7 @@ with views.errors_shown():
         plan_view.plan(drawn.config, drawn.plan, partial=drawn.config is not config and set(errors) != {"name"}, ready=not errors,
                        note=data_view.passes(drawn.config, scan.found or {}))
     experiment_form.start_button(config, start, errors, scan)
+    error_focus.summary(errors)
+    error_focus.focus(errors)
     if config is not None:
         experiment_form.terminal(config, start)

@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from core.config.base import Config
+from core.config.base import Config, InvalidValueError
+from core.errors import SetField
 
 
 class AnchorSpec(Config):
@@ -23,8 +24,8 @@ class AnchorSpec(Config):
     def _one_way(self) -> AnchorSpec:
         sizes = any(value is not None for value in (self.layers, self.hidden, self.intermediate_size))
         if sizes + (self.parameters is not None) + (self.model is not None) != 1:
-            raise ValueError("an anchor is given by its sizes (layers, hidden, intermediate_size), by parameters, or as a model: "
-                             "by one of them")
+            raise InvalidValueError("an anchor is given by its sizes (layers, hidden, intermediate_size), by parameters, or as a model: "
+                                    "by one of them", "chain.anchors")
         return self
 
 
@@ -42,7 +43,8 @@ class ChainSpec(Config):
     @model_validator(mode="after")
     def _beginnings(self) -> ChainSpec:
         if self.mode == "nested" and any(anchor.model for anchor in self.anchors):
-            raise ValueError("anchors of a nested chain begin as parts of their predecessor: set mode to independent to give models")
+            raise InvalidValueError("anchors of a nested chain begin as parts of their predecessor: set mode to independent to give models",
+                                    suggestion=SetField("chain.mode", "independent"))
         return self
 
 

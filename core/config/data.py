@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from core.config.base import Config
+from core.config.base import Config, InvalidValueError
 
 
 class DataSpec(Config):
@@ -47,8 +47,9 @@ class MaskingSpec(Config):
     @model_validator(mode="after")
     def _shares(self) -> MaskingSpec:
         if self.mask_replace_prob + self.random_replace_prob > 1:
-            raise ValueError(f"mask_replace_prob ({self.mask_replace_prob:g}) and random_replace_prob ({self.random_replace_prob:g}) are "
-                             "fractions of the same tokens: together 1 at most")
+            raise InvalidValueError(
+                f"mask_replace_prob ({self.mask_replace_prob:g}) and random_replace_prob ({self.random_replace_prob:g}) are "
+                "fractions of the same tokens: together 1 at most", "masking.random_replace_prob")
         return self
 
 

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import yaml
 from pydantic import Field, field_validator
 
-from core.config.base import Config
+from core.config.base import Config, InvalidValueError
 from core.config.data import DataSpec, MaskingSpec
 from core.config.evaluation import EvaluationSpec
 from core.config.losses import LossSpec
 from core.config.models import StudentSpec, TeacherSpec
 from core.config.training import TrainSpec
+from core.errors import SetField
 from core.recipe_keys import release_shape
 
 SECTIONS = ("teacher", "student", "losses", "data", "masking", "task", "train", "evaluation")
@@ -75,7 +76,7 @@ class ExperimentConfig(Config):
     @classmethod
     def _retention(cls, value: EvaluationSpec) -> EvaluationSpec:
         if value.retention is not None and "evaluation.retention" in cls.excludes:
-            raise ValueError(cls.excludes["evaluation.retention"])
+            raise InvalidValueError(cls.excludes["evaluation.retention"], suggestion=SetField("evaluation.retention", None))
         return value
 
     @classmethod

@@ -7,11 +7,13 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from core.config.base import InvalidValueError
 from core.config.chains import BridgeSpec, ChainSpec
 from core.config.data import DataSpec, MaskingSpec, TaskSpec
 from core.config.experiment import ExperimentConfig
 from core.config.losses import LossSpec, constant
 from core.config.models import StudentSpec, TeacherSpec
+from core.errors import SetField
 
 
 class _WithoutTeacher:
@@ -41,7 +43,9 @@ class _WithoutControl:
 
 def _labels_only(losses: LossSpec) -> LossSpec:
     if losses.needs_teacher():
-        raise ValueError("no teacher, so only w_hard can count: set w_kd, w_hidden and w_hidden_mse to 0")
+        term = next(name for name in ("w_kd", "w_hidden", "w_hidden_mse") if getattr(losses, name) != constant(0.0))
+        raise InvalidValueError("no teacher, so only w_hard can count: set w_kd, w_hidden and w_hidden_mse to 0",
+                                suggestion=SetField(f"losses.{term}", 0))
     return losses
 
 
@@ -59,7 +63,8 @@ class DistillConfig(ExperimentConfig):
     @classmethod
     def _of_the_teacher(cls, value: StudentSpec) -> StudentSpec:
         if value.from_scratch is not None:
-            raise ValueError("an architecture from scratch has a vocabulary of its own and cannot follow a teacher: set teacher to null")
+            raise InvalidValueError("an architecture from scratch has a vocabulary of its own and cannot follow a teacher: "
+                                    "set teacher to null", "student.from_scratch", suggestion=SetField("teacher", None))
         return value
 
 
@@ -84,7 +89,8 @@ class PretrainConfig(_WithoutTeacher, _WithoutControl, ExperimentConfig):
     @classmethod
     def _beginning(cls, value: StudentSpec) -> StudentSpec:
         if value.from_scratch is None and value.model is None:
-            raise ValueError("no teacher and no architecture from scratch: set teacher.model, student.from_scratch or student.model")
+            raise InvalidValueError("no teacher and no architecture from scratch: set teacher.model, student.from_scratch or student.model",
+                                    "student.model")
         return value
 
 
@@ -116,14 +122,16 @@ class FineTuneConfig(_WithoutMasking, _WithoutControl, ExperimentConfig):
     @classmethod
     def _encoder(cls, value: StudentSpec) -> StudentSpec:
         if value.model is None:
-            raise ValueError("fine-tuning begins with a pretrained encoder: set student.model to one")
+            raise InvalidValueError("fine-tuning begins with a pretrained encoder: set student.model to one", "student.model")
         return value
 
     @field_validator("losses")
     @classmethod
     def _outputs_only(cls, value: LossSpec) -> LossSpec:
-        if any(getattr(value, name) != constant(0.0) for name in ("w_hidden", "w_hidden_mse")):
-            raise ValueError("a task is distilled from the teacher's outputs alone: set losses.w_hidden and losses.w_hidden_mse to 0")
+        for name in ("w_hidden", "w_hidden_mse"):
+            if getattr(value, name) != constant(0.0):
+                raise InvalidValueError("a task is distilled from the teacher's outputs alone: set losses.w_hidden and losses.w_hidden_mse "
+                                        "to 0", suggestion=SetField(f"losses.{name}", 0))
         return value
 
     @model_validator(mode="after")
@@ -149,7 +157,7 @@ class ChainConfig(_WithoutMasking, _WithoutControl, ExperimentConfig):
     @classmethod
     def _largest(cls, value: Any) -> Any:
         if value is None:
-            raise ValueError("a chain begins with a teacher: set teacher.model")
+            raise InvalidValueError("a chain begins with a teacher: set teacher.model", "teacher.model")
         return value
 
     @property
@@ -184,7 +192,7 @@ class BridgeConfig(_WithoutTeacher, _WithoutMasking, _WithoutControl, Experiment
     @classmethod
     def _proxy(cls, value: StudentSpec) -> StudentSpec:
         if value.model is None:
-            raise ValueError("a bridge trains student.model on texts alone: set student.model to the proxy")
+            raise InvalidValueError("a bridge trains student.model on texts alone: set student.model to the proxy", "student.model")
         return value
 
 

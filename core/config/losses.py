@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from core.config.base import Config
+from core.config.base import Config, InvalidValueError
 
 
 class Ramp(Config):
@@ -55,7 +55,7 @@ class LossSpec(Config):
     @model_validator(mode="after")
     def _some_weight(self) -> LossSpec:
         if not any(ramp.start or ramp.end for ramp in self.weights().values()):
-            raise ValueError("all loss weights are zero: nothing would be learnt; set w_kd or w_hard above 0")
+            raise InvalidValueError("all loss weights are zero: nothing would be learnt; set w_kd or w_hard above 0", "losses.w_hard")
         return self
 
     def weights(self) -> dict[str, Ramp]:

@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from core.config.base import Config
+from core.config.base import Config, InvalidValueError
+from core.errors import SetField
 
 
 class TeacherSpec(Config):
@@ -40,10 +41,12 @@ class ScratchSpec(Config):
     @model_validator(mode="after")
     def _divisible(self) -> ScratchSpec:
         if self.hidden % self.heads or self.heads % self.key_value_heads:
-            raise ValueError(f"hidden ({self.hidden}) must be a multiple of heads ({self.heads}), "
-                             f"and heads a multiple of key_value_heads ({self.key_value_heads})")
+            raise InvalidValueError(f"hidden ({self.hidden}) must be a multiple of heads ({self.heads}), "
+                                    f"and heads a multiple of key_value_heads ({self.key_value_heads})",
+                                    f"student.from_scratch.{'hidden' if self.hidden % self.heads else 'key_value_heads'}")
         if self.architecture == "bert" and self.key_value_heads != self.heads:
-            raise ValueError(f"in a bert model every head has its own keys and values: set key_value_heads to {self.heads}")
+            raise InvalidValueError(f"in a bert model every head has its own keys and values: set key_value_heads to {self.heads}",
+                                    suggestion=SetField("student.from_scratch.key_value_heads", self.heads))
         return self
 
 
@@ -84,17 +87,18 @@ class StudentSpec(Config):
     @model_validator(mode="after")
     def _consistent(self) -> StudentSpec:
         if isinstance(self.layer_map, tuple) and self.layers not in (None, len(self.layer_map)):
-            raise ValueError(f"layers is {self.layers}, but layer_map lists {len(self.layer_map)} blocks")
+            raise InvalidValueError(f"layers is {self.layers}, but layer_map lists {len(self.layer_map)} blocks",
+                                    suggestion=SetField("student.layers", len(self.layer_map)))
         if self.from_scratch and (self.layers is not None or self.lora is not None or self.narrower or self.architecture != "teacher"):
-            raise ValueError("an architecture from scratch has its own depth and width, no adapters: "
-                             "remove layers, hidden, intermediate_size, architecture and lora")
+            raise InvalidValueError("an architecture from scratch has its own depth and width, no adapters: "
+                                    "remove layers, hidden, intermediate_size, architecture and lora", "student.from_scratch")
         if self.lora and self.init == "random":
-            raise ValueError("adapters change weights that are learnt already, and new ones would stay random: set init to teacher, "
-                             "or remove lora")
+            raise InvalidValueError("adapters change weights that are learnt already, and new ones would stay random: set init to teacher, "
+                                    "or remove lora", suggestion=SetField("student.init", "teacher"))
         if self.model and (self.layers is not None or self.narrower or self.from_scratch or self.layer_map != "uniform"
                            or self.architecture != "teacher"):
-            raise ValueError("a model that is trained on has its own depth and width: remove layers, layer_map, hidden, "
-                             "intermediate_size, architecture and from_scratch")
+            raise InvalidValueError("a model that is trained on has its own depth and width: remove layers, layer_map, hidden, "
+                                    "intermediate_size, architecture and from_scratch", "student.model")
         return self
 
     @property

@@ -100,7 +100,7 @@ def _explained(spec: DataSpec, section: str = "data") -> Iterator[None]:
                            suggestion=SetField(f"{section}.source", "house")) from error
     except DatasetNotFoundError as error:
         raise DataError(f"{_first_line(error)}.", "A file, or the id of a public hub dataset as owner/name, was expected.",
-                        "Check the spelling; for a private or gated dataset set HF_TOKEN.") from error
+                        "Check the spelling; for a private or gated dataset set HF_TOKEN.", field=f"{section}.source") from error
     except (DatasetsError, ValueError, RuntimeError, ImportError, OSError) as error:
         cause = error.__cause__ or error
         if getattr(cause, "errno", None) == errno.ENOSPC or "disk space" in str(cause):
@@ -110,8 +110,8 @@ def _explained(spec: DataSpec, section: str = "data") -> Iterator[None]:
                                 suggestion=streamed) from error
         given = f"subset {spec.subset or '(none)'}" + (f" and split '{spec.split}'" if section == "data" else "")
         raise DataError(f"The dataset '{spec.source}' cannot be read: {_first_line(cause)}.", f"Given was {given}.",
-                        f"Set {'data.subset and data.split' if section == 'data' else f'{section}.subset'} to what the dataset offers."
-                        ) from error
+                        f"Set {'data.subset and data.split' if section == 'data' else f'{section}.subset'} to what the dataset offers.",
+                        field=f"{section}.subset") from error
 
 
 def _first_line(error: BaseException) -> str:

@@ -143,7 +143,7 @@ def prepare(spec: DataSpec, tokenizer: Any, seed: int, cache_dir: Path | None = 
         if blocks.tokens < least or not blocks.counted:
             raise DataError(f"'{spec.source}' holds too little {part} text for blocks of {spec.block_length} tokens.",
                             f"At least one full block is needed (tokens found: {blocks.tokens}, counted: {blocks.counted}).",
-                            "Use more text, a smaller data.block_length, or a larger data.validation_fraction.")
+                            "Use more text, a smaller data.block_length, or a larger data.validation_fraction.", field="data.block_length")
     data = PreparedData.of(train, validation)
     if cached:
         _write(cached, data)
@@ -155,7 +155,7 @@ def held_out_blocks(spec: DataSpec, tokenizer: Any, objective: Objective = "caus
     blocks = _packed_rows(spec, "validation", tokenizer, 0, objective)
     if not blocks.counted:
         raise DataError(f"'{spec.source}' holds no held-out text.", "At least one block with text was expected.",
-                        "Use more text, or a larger data.validation_fraction.")
+                        "Use more text, or a larger data.validation_fraction.", field="data.validation_fraction")
     return blocks
 
 

@@ -19,7 +19,7 @@ from core.data.formats import choose_columns, known_columns, row_format, to_row
 from core.data.hub_datasets import open_hub
 from core.data.rows import Row
 from core.data.tables import READERS, Table, open_file, suffixes
-from core.errors import DataError
+from core.errors import DataError, SetField
 
 # A path that ends like this is a file, here or missing, whether it can be read or not.
 FILE_SUFFIXES = {*READERS, ".json", ".tsv", ".text", ".md", ".ndjson", ".arrow", ".xlsx", ".gz", ".zip", ".zst"}
@@ -97,7 +97,7 @@ def require_end(spec: DataSpec) -> None:
     """Refuse a stream without a limit: a corpus of the size of the web would be read for ever. Raises DataError."""
     if spec.streaming and spec.max_rows is None and is_hub_id(spec.source):
         raise DataError(f"'{spec.source}' is to be read as it arrives, without an end.", "data.streaming needs data.max_rows.",
-                        "Set data.max_rows, for example to 100000.")
+                        "Set data.max_rows, for example to 100000.", suggestion=SetField("data.max_rows", 100_000))
 
 
 def open_source(spec: DataSpec) -> Table:

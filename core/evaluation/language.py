@@ -71,12 +71,14 @@ def evaluate_language(student: Any, blocks: Blocks, teacher: Any = None, *, toke
             tokens += len(targets_N)
     if not tokens:
         raise DataError("No held-out position counts.", "Evaluation needs text whose tokens have a weight above 0.",
-                        "Give more text, a larger data.validation_fraction or a shorter data.block_length.")
+                        "Give more text, a larger data.validation_fraction or a shorter data.block_length.",
+                        field="data.validation_fraction")
     size = text_bytes(blocks, tokenizer)
     cross_entropy = nats / tokens
     if not math.isfinite(cross_entropy + kl):
         raise NonFiniteLossError("The model's predictions on held-out text are not finite.", "Finite log-probabilities were expected.",
-                            "Lower train.learning_rate or train.max_grad_norm, or use train.precision=fp32.")
+                            "Lower train.learning_rate or train.max_grad_norm, or use train.precision=fp32.",
+                            field="train.learning_rate")
     # No model that predicts anything comes near the cap; beyond it exp would overflow.
     result = {"cross_entropy": cross_entropy, "perplexity": math.exp(min(cross_entropy, 700.0))}
     if size:

@@ -53,7 +53,7 @@ def evaluate_masked(student: Any, blocks: Blocks, teacher: Any = None, *, tokeni
     masked = Masker(masking, tokenizer).mask(blocks.input_ids, blocks.weights > 0, HELD_OUT_SEED)
     if not masked.chosen.any():
         raise DataError("No held-out position is masked.", "Evaluation needs text whose tokens have a weight above 0.",
-                        "Give more text, or a larger data.validation_fraction.")
+                        "Give more text, or a larger data.validation_fraction.", field="data.validation_fraction")
     real = blocks.input_ids != padding_id(tokenizer)
     nats = kl = 0.0
     tokens = right = agreed = 0
@@ -77,7 +77,8 @@ def evaluate_masked(student: Any, blocks: Blocks, teacher: Any = None, *, tokeni
     cross_entropy = nats / tokens
     if not math.isfinite(cross_entropy + kl):
         raise NonFiniteLossError("The model's predictions on held-out text are not finite.", "Finite log-probabilities were expected.",
-                            "Lower train.learning_rate or train.max_grad_norm, or use train.precision=fp32.")
+                            "Lower train.learning_rate or train.max_grad_norm, or use train.precision=fp32.",
+                            field="train.learning_rate")
     result = {"cross_entropy": cross_entropy, "perplexity": math.exp(min(cross_entropy, 700.0)), "masked_accuracy": right / tokens}
     if teacher is not None:
         result |= {"kl_to_teacher": kl / tokens, "agreement": agreed / tokens if compared else 1.0}

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from core.data import movie_reviews
 from core.data.chat_template import render
 from core.data.movie_reviews import Review
-from core.errors import CompatibilityError
+from core.errors import CompatibilityError, SetField
 from core.models.forward import eval_mode, last_hidden, output_head
 from core.models.vocabulary import unpadded_width
 
@@ -85,7 +85,8 @@ def encode_prompt(text: str, tokenizer: Any, room: int, words: int) -> list[int]
             return ids
         if words <= SHORTEST_REVIEW:
             raise CompatibilityError(f"The question about a review takes {len(ids)} tokens.", f"The model has room for {room}.",
-                                     "Set evaluation.sentiment_items to 0 for this model.")
+                                     "Set evaluation.sentiment_items to 0 for this model.",
+                                     suggestion=SetField("evaluation.sentiment_items", 0))
         words = max(SHORTEST_REVIEW, min(words - 1, words * room // len(ids)))
 
 

@@ -196,7 +196,8 @@ def _prompts(spec: BridgeSpec, seed: int) -> Iterator[str]:
             count += 1
             yield prompt
     if not count:
-        raise DataError(f"'{spec.prompts}' holds no prompts.", "Rows with a prompt, messages or text were expected.")
+        raise DataError(f"'{spec.prompts}' holds no prompts.", "Rows with a prompt, messages or text were expected.",
+                        "Choose another file.", field="bridge.prompts")
 
 
 def _filtered(raw: Path, target: Path, spec: BridgeSpec) -> SyntheticCorpus:
@@ -206,7 +207,7 @@ def _filtered(raw: Path, target: Path, spec: BridgeSpec) -> SyntheticCorpus:
         quality_filter.take(line)
     if not quality_filter.kept:
         raise DataError(f"Of {spec.texts} texts of '{spec.model}' none can be learnt from.", f"Left out: {dict(quality_filter.left_out)}.",
-                        "Choose another teacher, or a higher bridge.sampling_temperature.")
+                        "Choose another teacher, or a higher bridge.sampling_temperature.", field="bridge.sampling_temperature")
     target.write_text("\n".join(quality_filter.kept) + "\n", encoding="utf-8")
     return SyntheticCorpus(target, len(quality_filter.kept), dict(quality_filter.left_out))
 

@@ -194,7 +194,7 @@ class _Build:
             raise ConfigError(f"An anchor of {wanted.layers} blocks, {wanted.hidden} channels and {wanted.intermediate_size} neurons "
                               "was requested.",
                               f"The anchor above it has {there.layers}, {there.hidden} and {there.intermediate_size}.",
-                              "Give the anchors in descending size.")
+                              "Give the anchors in descending size.", field="chain.anchors")
         narrower = (wanted.hidden, wanted.intermediate_size) != (teacher.dimensions.hidden, teacher.dimensions.intermediate_size)
         return StudentSpec(
             layer_map=layer_map("uniform", teacher.dimensions.layers, wanted.layers), pruning_criterion="first",
@@ -210,7 +210,8 @@ class _Build:
         sizer = self._chain([above]).sizer
         if not sizer(smallest) <= spec.parameters < above.parameters:
             raise ConfigError(f"An anchor of {spec.parameters:,} parameters was requested.",
-                              f"Below the anchor above it there are {sizer(smallest):,} to {above.parameters:,}.")
+                              f"Below the anchor above it there are {sizer(smallest):,} to {above.parameters:,}.",
+                              field="chain.anchors")
         return solve(spec.parameters, smallest, there, sizer)
 
     # ------------------------------------------------------------------------------------------ measuring

@@ -97,7 +97,7 @@ class RunFolder:
         if self.progress.data not in ("", digest):
             raise DataError(f"The data of '{source}' have changed since this run began.",
                             f"The digest was {self.progress.data}, and is {digest} now.",
-                            "Put the old data back, or start the experiment as a new run.")
+                            "Put the old data back, or start the experiment as a new run.", field="data.source")
         self.progress.data = digest
 
     def add_training(self, variant: str, *, steps: int, tokens: int, tokens_per_second: float) -> None:

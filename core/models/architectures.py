@@ -111,7 +111,7 @@ class ArchitectureSpec:
         if relative not in self.axes:
             raise UnsupportedModelError(f"The width of a {self.model_type} model was to be changed.",
                                    f"Widths can be changed in {', '.join(key for key, each in ARCHITECTURE_SPECS.items() if each.axes)}.",
-                                   "Keep the teacher's width, and change the depth alone.")
+                                   "Keep the teacher's width, and change the depth alone.", field="student.hidden")
         return tuple(self.axes[relative].split())
 
     def canonical(self, name: str) -> str | None:
@@ -141,7 +141,7 @@ class ArchitectureSpec:
         if self.first_block_differs and (layer_map[0] != 0 or 0 in layer_map[1:]):
             raise ConfigError(f"The student's blocks were to be the teacher's {list(layer_map)}.",
                               f"The first block of a {self.model_type} model is built differently and can only come first.",
-                              "Let student.layer_map begin with 0.")
+                              "Let student.layer_map begin with 0.", field="student.layer_map")
 
     def is_tied(self, config: Mapping[str, Any]) -> bool:
         """Return whether a plain configuration ties the head to the token embedding's matrix."""

@@ -9,10 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from core.config import DataSpec, ExperimentConfig, LossSpec, MaskingSpec, TaskSpec
-from core.errors import (
-    CompatibilityError,
-    ConfigError,
-)
+from core.errors import CompatibilityError, ConfigError, SetField
 from core.models.architectures import Objective
 from core.models.catalog import LoadedModel, ModelEntry
 from core.models.checkpoints import TASK_DESCRIPTIONS, Task
@@ -25,7 +22,7 @@ if TYPE_CHECKING:
 def no_chat_template_error(model: str) -> CompatibilityError:
     """Return the error for a bridge's teacher that has no chat template, so that no prompt can be put to it."""
     return CompatibilityError(f"The bridge's teacher '{model}' has no chat template.", "A model that answers was expected.",
-                              "Choose an instruction-tuned model.")
+                              "Choose an instruction-tuned model.", field="bridge.model")
 
 
 def require_encoder(model: ModelEntry) -> ModelEntry:
@@ -33,7 +30,7 @@ def require_encoder(model: ModelEntry) -> ModelEntry:
     if model.task == "causal":
         raise CompatibilityError(f"'{model.name}' is a {model.architecture} model: it predicts the next token.",
                                  "An encoder was expected, as BERT, RoBERTa, DistilBERT, ELECTRA or ModernBERT.",
-                                 "Choose a masked-language model for student.model.")
+                                 "Choose a masked-language model for student.model.", field="student.model")
     return model
 
 
@@ -42,7 +39,8 @@ def require_task_teacher(model: ModelEntry) -> ModelEntry:
     if model.task not in ("classification", "question_answering"):
         raise CompatibilityError(f"'{model.name}' is a {model.task} language model.",
                                  "A teacher that was fine-tuned on the task was expected.",
-                                 "Fine-tune it first, as assets/recipes/house-sentiment.yaml does, and name that run.")
+                                 "Fine-tune it first, as assets/recipes/house-sentiment.yaml does, and name that run.",
+                                 field="teacher.model")
     return model
 
 
@@ -68,7 +66,8 @@ def require_same_task(teacher: ModelEntry, student: ModelEntry) -> ModelEntry:
     if teacher.task != student.task:
         raise CompatibilityError(f"The teacher '{teacher.name}' {TASK_DESCRIPTIONS[teacher.task]}, "
                                  f"and '{student.name}' {TASK_DESCRIPTIONS[student.task]}.",
-                                 "Teacher and student must predict the same.", "Choose a student.model of the teacher's kind, or none.")
+                                 "Teacher and student must predict the same.", "Choose a student.model of the teacher's kind, or none.",
+                                 field="student.model")
     return student
 
 
@@ -86,11 +85,13 @@ def require_settings_for(config: ExperimentConfig, kind: Objective) -> str:
         verb = "belongs" if len(masked_only) == 1 else "belong"
         raise CompatibilityError(f"{' and '.join(masked_only)} {verb} to masked-language models, and this one predicts the next token.",
                                  "A BERT-type model with its masked-language head was expected.",
-                                 "Choose another teacher, or remove these settings.")
+                                 "Choose another teacher, or remove these settings.",
+                                 field="teacher.model" if config.teacher is not None else masked_only[0])
     if kind == "masked" and config.evaluation.sentiment_items:
         raise ConfigError(f"evaluation.sentiment_items is {config.evaluation.sentiment_items}.",
                           "A masked language model predicts masked tokens and answers no question.",
-                          "Set it to 0; evaluation.retention fine-tunes the models and measures that.")
+                          "Ask none; evaluation.retention fine-tunes the models and measures that.",
+                          suggestion=SetField("evaluation.sentiment_items", 0))
     return f"The model {TASK_DESCRIPTIONS[kind]}."
 
 
@@ -98,7 +99,7 @@ def require_block_length_fits(spec: DataSpec, context: int) -> str:
     """Check that blocks are no longer than `context`, the tokens of the model's longest sequence."""
     if spec.block_length > context:
         raise CompatibilityError(f"data.block_length is {spec.block_length} tokens.", f"The model reads {context} at most.",
-                                 f"Set data.block_length to {context} or less.")
+                                 f"Set data.block_length to {context} or less.", suggestion=SetField("data.block_length", context))
     return f"{spec.block_length} tokens of the {context:,} that the model reads."
 
 
@@ -122,7 +123,8 @@ def require_equal_widths(losses: LossSpec, teacher: int, student: int) -> str:
     """
     if teacher != student and (losses.w_hidden.start or losses.w_hidden.end):
         raise CompatibilityError(f"losses.w_hidden compares states of {teacher} and {student} channels.", "Equal widths were expected.",
-                                 "Set losses.w_hidden to 0, or use losses.w_hidden_mse, which learns a projection.")
+                                 "Set losses.w_hidden to 0, or use losses.w_hidden_mse, which learns a projection.",
+                                 suggestion=SetField("losses.w_hidden", 0))
     return f"States of {teacher} and {student} channels."
 
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from core.config import StudentSpec
-from core.errors import ConfigError
+from core.errors import ConfigError, SetField, about
 from core.models.architectures import architecture_of
 
 if TYPE_CHECKING:
@@ -120,8 +120,9 @@ def student_dimensions(spec: StudentSpec, teacher: Dimensions) -> Dimensions:
                                 ("intermediate_size", spec.intermediate_size, teacher.intermediate_size)):
         if wanted is not None and wanted > there:
             raise ConfigError(f"student.{name} is {wanted}.", f"The teacher has {there}, so {there} at most was expected.",
-                              f"Set student.{name} to {there} or less.")
-    return teacher.with_width(spec.hidden, spec.intermediate_size)
+                              f"Set student.{name} to {there} or less.", suggestion=SetField(f"student.{name}", there))
+    with about("student.hidden"):
+        return teacher.with_width(spec.hidden, spec.intermediate_size)
 
 
 def with_dimensions(config: PreTrainedConfig, wanted: Dimensions) -> PreTrainedConfig:

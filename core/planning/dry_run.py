@@ -74,7 +74,7 @@ def dry_run(inputs: TrainingInputs) -> DryRunTimings:
             raise
         raise OutOfMemoryError("A training step ran out of memory.", "",
                           "Halve train.per_device_train_batch_size and double train.gradient_accumulation_steps: "
-                          "the gradients stay the same.") from error
+                          "the gradients stay the same.", field="train.per_device_train_batch_size") from error
 
 
 def _measure(inputs: TrainingInputs) -> DryRunTimings:

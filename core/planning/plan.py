@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.config import BridgeConfig, ChainConfig, ExperimentConfig, FineTuneConfig, Kind, StudentSpec, TrainSpec, total_steps
 from core.data import sources
-from core.errors import ConfigError, DeviceError, FetchModel, ModelError, NetworkError
+from core.errors import ConfigError, DeviceError, FetchModel, ModelError, ModelNotFoundError, NetworkError, UnsupportedModelError, about
 from core.models import catalog, compatibility
 from core.models.architectures import Objective as ObjectiveName
 from core.models.architectures import architecture_of
@@ -148,9 +148,9 @@ def _task_plan(config: FineTuneConfig, found: PreflightReport) -> Plan:
     """Return what fine-tuning needs, from headers: an encoder, a teacher that knows the task, the data, the device."""
     reference, spec = config.student.model, config.teacher
     assert reference is not None, "FineTuneConfig refuses others"
-    start = found.take("student", lambda: compatibility.require_encoder(catalog.describe(reference)),
+    start = found.take("student", lambda: compatibility.require_encoder(_described(reference, "student.model")),
                        lambda model: f"Begins as {_about(model)}")
-    teacher = found.take("teacher", lambda: compatibility.require_task_teacher(catalog.describe(spec.model)),
+    teacher = found.take("teacher", lambda: compatibility.require_task_teacher(_described(spec.model, "teacher.model")),
                          _about) if spec is not None else None
     found.take("text", lambda: preflight.require_task_source(config.task))
     here = found.take("device", lambda: preflight.require_device(config.train.device), "Computes on {}.".format)
@@ -225,18 +225,19 @@ def _models(config: ExperimentConfig, found: PreflightReport, kind: Kind) -> _Mo
         return _Models(None, None, shape, None, spec.from_scratch.positions)
     if above is None:
         assert reference is not None, "without a teacher and an architecture, a model is trained on"
-        start = found.take("student", lambda: _allowed(kind, catalog.describe(reference)), lambda model: f"Begins as {_about(model)}")
+        start = found.take("student", lambda: _allowed(kind, _described(reference, "student.model")),
+                           lambda model: f"Begins as {_about(model)}")
         if start is None:
             return None
         found.take("objective", lambda: compatibility.require_settings_for(config, _objective_of(start)))
         return _Models(None, None, memory.shape_of(start), None, start.context)
-    entry = found.take("teacher", lambda: _allowed(kind, catalog.describe(above.model)), _about)
+    entry = found.take("teacher", lambda: _allowed(kind, _described(above.model, "teacher.model")), _about)
     if entry is None:
         return None
     found.take("objective", lambda: compatibility.require_settings_for(config, _objective_of(entry)))
     teacher = memory.shape_of(entry)
     if reference is not None:
-        given = found.take("student", lambda: compatibility.require_same_task(entry, catalog.describe(reference)),
+        given = found.take("student", lambda: compatibility.require_same_task(entry, _described(reference, "student.model")),
                            lambda model: f"Begins as {_about(model)}")
         return _Models(entry, teacher, memory.shape_of(given), None, min(entry.context, given.context)) if given is not None else None
     # Importance is measured when the run starts; until then the first blocks stand for those that it will choose.
@@ -249,6 +250,12 @@ def _models(config: ExperimentConfig, found: PreflightReport, kind: Kind) -> _Mo
     width = f" {student.hidden} of {entry.hidden} channels," if spec.narrower else ""
     found.tell("student", f"{student.layers} of {entry.layers} blocks,{width} {student.parameters:,} parameters.")
     return _Models(entry, teacher, student, None if measured else chosen, entry.context)
+
+
+def _described(reference: str, field: str) -> ModelEntry:
+    """Return a model's description; a reference that leads to no model that can be used is the fault of the recipe's key `field`."""
+    with about(field, ModelNotFoundError, UnsupportedModelError):
+        return catalog.describe(reference)
 
 
 def _allowed(kind: Kind, entry: ModelEntry) -> ModelEntry:
@@ -300,7 +307,7 @@ def _static(config: ExperimentConfig, found: PreflightReport, models: _Models | 
     if not isinstance(config, BridgeConfig):
         found.take("text", lambda: preflight.require_source(data))
     else:
-        found.take("writer", lambda: preflight.require_bridge_teacher(catalog.describe(config.bridge.model)))
+        found.take("writer", lambda: preflight.require_bridge_teacher(_described(config.bridge.model, "bridge.model")))
         found.take("prompts", lambda: preflight.require_source(sources.prompts(config.bridge.prompts)))
     if train.report_to:
         found.take("trackers", lambda: preflight.require_trackers(train.report_to))

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from core.config import DataSpec, ExperimentConfig, FineTuneConfig, RetentionSpec, TaskSpec
 from core.data import movie_reviews, sources
-from core.errors import ConfigError, DeviceError, DiskFullError, OutOfMemoryError, StillhouseError, Suggestion
+from core.errors import ConfigError, DeviceError, DiskFullError, OutOfMemoryError, SetField, StillhouseError, Suggestion
 from core.models.architectures import Objective
 from core.models.catalog import ModelEntry
 from core.models.compatibility import no_chat_template_error, require_causal_lm
@@ -126,7 +126,7 @@ def require_device(name: str) -> str:
     wanted = {"auto": gpus[0] if gpus else "cpu", "cuda": "cuda:0"}.get(name, name)
     if wanted not in ("cpu", *gpus):
         raise DeviceError(f"The device '{name}' was requested.", f"This machine has: {', '.join(['cpu', *gpus])}.",
-                          "Use 'auto' to take the best one.", field="train.device")
+                          "Take the best one.", suggestion=SetField("train.device", "auto"))
     return wanted
 
 
@@ -159,7 +159,7 @@ def require_memory(config: ExperimentConfig, teacher: ModelShape | None, student
 
     if needs(config) > available:
         raise OutOfMemoryError(f"A training step takes about {format_gib(needs(config))}.", f"{format_gib(available)} are free.",
-                          _smaller(config, needs, available))
+                          _smaller(config, needs, available), field="train.per_device_train_batch_size")
     return f"About {format_gib(needs(config))} of the {format_gib(available)} that are free."
 
 

@@ -78,7 +78,8 @@ def check_tasks(spec: RetentionSpec, objective: Literal["causal", "masked"]) -> 
     if objective == "causal" and unknown:
         raise ConfigError(f"evaluation.retention.tasks names {', '.join(unknown)}.",
                           f"A causal model is prompted, without fine-tuning, about: {', '.join(PROMPTED)}.",
-                          "Keep these, or set evaluation.retention.tasks to [] for size and speed alone.")
+                          "Keep these, or set evaluation.retention.tasks to [] for size and speed alone.",
+                          field="evaluation.retention.tasks")
     from core.tasks.data import look
 
     for task in spec.tasks:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from core.config import StudentSpec
-from core.errors import ConfigError
+from core.errors import ConfigError, SetField
 from core.models.architectures import ARCHITECTURE_SPECS
 from core.models.loading import model_from_config
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
 NORM_EPSILON = 1e-12  # of DistilBERT's norms, which no configuration changes
+TEACHERS_OWN = SetField("student.architecture", "teacher")
 
 # What a BERT model calls its parts, and what DistilBERT does: inside a block, and outside.
 IN_BLOCK = {"attention.self.query": "attention.q_lin", "attention.self.key": "attention.k_lin", "attention.self.value": "attention.v_lin",
@@ -46,13 +47,14 @@ def check_student(spec: StudentSpec, model_type: str, activation: str | None) ->
     """
     if model_type != "bert":
         raise ConfigError(f"student.architecture is distilbert, and the teacher is a {model_type} model.",
-                          "A BERT teacher was expected.", "Set student.architecture to teacher.")
+                          "A BERT teacher was expected.", "Build it as the teacher is built.", suggestion=TEACHERS_OWN)
     if activation not in ("gelu", "relu", None):
         raise ConfigError(f"The teacher's activation is {activation}.", "DistilBERT has gelu and relu.",
-                          "Set student.architecture to teacher.")
+                          "Build it as the teacher is built.", suggestion=TEACHERS_OWN)
     if spec.narrower:
         raise ConfigError("A DistilBERT student with a width of its own was requested.", "It keeps its teacher's width.",
-                          "Remove student.hidden and student.intermediate_size.")
+                          "Remove student.hidden and student.intermediate_size.",
+                          field=f"student.{'hidden' if spec.hidden is not None else 'intermediate_size'}")
 
 
 def distilbert_student(teacher: PreTrainedModel, layer_map: Sequence[int], spec: StudentSpec, dtype: torch.dtype) -> PreTrainedModel:
@@ -79,7 +81,7 @@ def distilbert_config(bert: PreTrainedConfig, layers: int, dropout: float | None
     if bert.layer_norm_eps != NORM_EPSILON:
         raise ConfigError(f"The teacher's norms add {bert.layer_norm_eps:g} to the variance.",
                           f"DistilBERT's add {NORM_EPSILON:g}: a copy would not say what the teacher says.",
-                          "Set student.architecture to teacher.")
+                          "Build it as the teacher is built.", suggestion=TEACHERS_OWN)
     rates = {"dropout": bert.hidden_dropout_prob, "attention_dropout": bert.attention_probs_dropout_prob}
     return DistilBertConfig(
         vocab_size=bert.vocab_size, max_position_embeddings=bert.max_position_embeddings, n_layers=layers, n_heads=bert.num_attention_heads,

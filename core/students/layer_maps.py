@@ -13,7 +13,7 @@ from fractions import Fraction
 from typing import Literal
 
 from core.config import LayerRule, StudentSpec
-from core.errors import ConfigError
+from core.errors import ConfigError, SetField
 
 LayerMap = tuple[int, ...]
 
@@ -114,13 +114,14 @@ def _published(teacher_layers: int, student_layers: int) -> LayerMap:
     expected = (f"For {teacher_layers} blocks the published tables have students of {', '.join(depths)} blocks." if depths else
                 f"The published tables have teachers of {', '.join(str(n) for n in sorted({t for t, _ in TABLE}))} blocks.")
     raise ConfigError(f"student.layer_map is 'table' for a student of {student_layers} from a teacher of {teacher_layers} blocks.",
-                      expected, "Use 'uniform', or list the blocks yourself.")
+                      expected, "Use 'uniform', or list the blocks yourself.", suggestion=SetField("student.layer_map", "uniform"))
 
 
 def _checked(blocks: LayerMap, teacher_layers: int, student_layers: int) -> LayerMap:
     if len(blocks) != student_layers or list(blocks) != sorted(set(blocks)) or blocks[0] < 0 or blocks[-1] >= teacher_layers:
         raise ConfigError(f"student.layer_map was given as {list(blocks)}.",
-                          f"{student_layers} ascending block numbers from 0 to {teacher_layers - 1} were expected, each once.")
+                          f"{student_layers} ascending block numbers from 0 to {teacher_layers - 1} were expected, each once.",
+                          field="student.layer_map")
     return blocks
 
 
@@ -128,4 +129,4 @@ def _check_depth(depth: int, teacher_layers: int) -> None:
     if not 1 <= depth <= teacher_layers:
         raise ConfigError(f"A student of {depth} blocks was requested.",
                           f"The teacher has {teacher_layers} blocks, so 1 to {teacher_layers} were expected.",
-                          f"Set student.layers to a number from 1 to {teacher_layers}.")
+                          f"Set student.layers to a number from 1 to {teacher_layers}.", field="student.layers")

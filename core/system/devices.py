@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from core.errors import DeviceError
+from core.errors import DeviceError, SetField
 from core.system import machine
 from core.system.units import GIB
 
@@ -76,7 +76,7 @@ def resolve_device(name: str) -> torch.device:
     index = os.environ.get("LOCAL_RANK", "0") if name in ("auto", "cuda") else name.removeprefix("cuda:")
     if f"cuda:{index}" not in here:
         raise DeviceError(f"The device '{name}' was requested.", f"This machine has: {', '.join(here)}.",
-                          "Use 'auto' to take the best one.")
+                          "Take the best one.", suggestion=SetField("train.device", "auto"))
     return torch.device("cuda", int(index))
 
 

@@ -55,7 +55,8 @@ def source_tables(spec: TaskSpec) -> tuple[Table, Table | None, str]:
         for name in (spec.split, measured):
             if name is not None and name not in splits:
                 raise DataError(f"'{spec.source}' has no split '{name}'.", f"Its splits are: {', '.join(splits)}.",
-                                "Set task.split and task.validation to two of them.")
+                                "Set task.split and task.validation to two of them.",
+                                field="task.split" if name == spec.split else "task.validation")
         return splits[spec.split], splits[measured] if measured and measured != spec.split else None, f"'{spec.source}'"
     first = open_labelled(spec.source)
     return first, open_labelled(spec.validation) if spec.validation else None, first.origin
@@ -231,7 +232,7 @@ def require_several(labels: Sequence[Any], column: str, origin: str) -> None:
     if len(set(labels)) < 2:
         raise DataError(f"The label '{column}' of {origin} is {labels[0]!r} in all {len(labels):,} items that are learnt from.",
                         "At least two classes were expected: with one there is nothing to tell apart.",
-                        "Choose another column or file, or raise task.max_train_items.")
+                        "Choose another column or file, or raise task.max_train_items.", field="task.label_column")
 
 
 def _text(record: Mapping[str, Any], column: str, where: str) -> str:

@@ -27,7 +27,7 @@ from typing import Any, Literal, TypeVar
 from core.config import TaskSpec
 from core.data import movie_reviews, sources
 from core.data.sources import is_hub_id
-from core.errors import DataError
+from core.errors import DataError, SetField
 from core.tasks.columns import (
     Kind,
     Question,
@@ -117,7 +117,8 @@ def load_task(spec: TaskSpec) -> TaskData:
         if not items:
             raise DataError(f"{table.origin} holds no item with a {'question' if columns.kind == 'question_answering' else 'label'}.",
                             "At least one was expected in what is learnt from and in what is measured on.",
-                            "Choose another split or file; test splits often keep their labels back.")
+                            "Choose another split or file; test splits often keep their labels back.",
+                            field="task.split" if table is train else "task.validation")
     name = f"{short_name(spec.source)}:{spec.subset}" if spec.subset else short_name(spec.source)
     if columns.kind == "question_answering":
         return TaskData(name, columns.kind, (), tuple(_drawn(learnt, spec.max_train_items)), tuple(_drawn(measured, spec.max_items)),
@@ -164,7 +165,7 @@ def house_split(spec: TaskSpec) -> Literal["validation", "test"]:
     if spec.validation == "test":
         return "test"
     raise DataError(f"task.validation is '{spec.validation}'.", "The house reviews have two held-out splits: validation and test.",
-                    "Choose one of them.")
+                    "Choose one of them.", suggestion=SetField("task.validation", "validation"))
 
 
 # ---------------------------------------------------------------------------------------------------- split and draw

@@ -100,7 +100,8 @@ def _windows(items: Sequence[Question], first: int, task: TaskData, tokenizer: A
     room = length - limit - tokenizer.num_special_tokens_to_add(pair=True)
     if length < SHORTEST or room < 4:
         raise CompatibilityError(f"Questions were to be read in {length} tokens.", f"At least {SHORTEST} are needed for a question, "
-                                 "special tokens and some context.", "Raise task.max_length, or choose a model with more positions.")
+                                 "special tokens and some context.", "Raise task.max_length, or choose a model with more positions.",
+                                 field="task.max_length")
     encoded = tokenizer([_shortened(item.text, limit, tokenizer) for item in items], [item.context for item in items],
                         truncation="only_second", max_length=length, stride=min(task.doc_stride, room // 2),
                         return_overflowing_tokens=True, return_offsets_mapping=True, verbose=False)

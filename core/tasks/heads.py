@@ -76,7 +76,8 @@ def label_order(teacher: LoadedModel, task: TaskData) -> list[int]:
     if teacher.entry.task != task.kind:
         raise CompatibilityError(f"'{teacher.entry.name}' is a {teacher.entry.task.replace('_', ' ')} model.",
                                  f"A teacher that was fine-tuned for {task.kind.replace('_', ' ')} was expected.",
-                                 "Fine-tune it on the task first, as assets/recipes/house-sentiment.yaml does, and name that run.")
+                                 "Fine-tune it on the task first, as assets/recipes/house-sentiment.yaml does, and name that run.",
+                                 field="teacher.model")
     if task.kind == "question_answering":
         return []
     names = label_names(teacher.model.config)
@@ -88,7 +89,7 @@ def label_order(teacher: LoadedModel, task: TaskData) -> list[int]:
         return list(range(len(names)))
     raise CompatibilityError(f"'{teacher.entry.name}' tells apart {', '.join(names)}.",
                              f"The labels of '{task.name}' are {', '.join(task.labels)}.",
-                             "Choose a teacher that was fine-tuned on this dataset.")
+                             "Choose a teacher that was fine-tuned on this dataset.", field="teacher.model")
 
 
 def check_teacher(teacher: LoadedModel, start: LoadedModel) -> None:
@@ -101,4 +102,4 @@ def check_teacher(teacher: LoadedModel, start: LoadedModel) -> None:
     mine, theirs = (len(loaded.tokenizer.get_vocab()) for loaded in (start, teacher))
     if mine != theirs:
         raise CompatibilityError(f"The tokenizer of '{start.entry.name}' knows {mine:,} tokens, that of '{teacher.entry.name}' {theirs:,}.",
-                                 "Teacher and student must have one tokenizer.", "Choose two models of one family.")
+                                 "Teacher and student must have one tokenizer.", "Choose two models of one family.", field="teacher.model")

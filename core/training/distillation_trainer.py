@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, TrainingArguments
 
 from core.config import LossSpec
 from core.data.packing import Blocks
-from core.errors import CompatibilityError
+from core.errors import CompatibilityError, SetField
 from core.models.architectures import architecture_of, plain_model
 from core.models.architectures import blocks as blocks_of
 from core.models.forward import forward, output_head
@@ -97,7 +97,8 @@ class DistillationTrainer(BaseTrainer):
             raise CompatibilityError(f"losses.w_hidden_mse matches student blocks with the teacher blocks {list(layer_map)}.",
                                      f"At least one pair of blocks of the {layers} that the teacher has was expected; a last block is "
                                      "matched with a last block only.",
-                                     "Set losses.hidden_layers to ends, choose another student.layer_map, or set losses.w_hidden_mse to 0.")
+                                     "Set losses.hidden_layers to ends, choose another student.layer_map, or set losses.w_hidden_mse to 0.",
+                                     suggestion=SetField("losses.hidden_layers", "ends"))
         if match.projections is not None:
             # As a part of the model the projections are optimised, checkpointed and shared between processes with it.
             model.add_module("layer_match", match)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from core import errors
-from core.errors import ConfigError, DataError, FetchModel, ModelNotFoundError, SetField, StillhouseError
+from core.errors import ConfigError, DataError, FetchModel, ModelNotFoundError, SetField, StillhouseError, about
+from core.recipes import describe
 
 CORE = Path(errors.__file__).parent
 
@@ -62,3 +64,38 @@ def test_an_error_of_the_application_is_read_as_the_root() -> None:
 def test_a_suggestion_gives_the_field() -> None:
     assert DataError("a", suggestion=SetField("data.column", "x")).field == "data.column"
     assert DataError("a", field="data", suggestion=SetField("data.column", "x")).field == "data"
+
+
+def named_keys() -> list[tuple[str, str]]:
+    """Where the engine's code names a recipe's key as that of an error, and the key."""
+    found = []
+    for path in sorted(CORE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            name = ast.unparse(node.func)
+            values = [each.value for each in node.keywords if each.arg == "field" and name.endswith("Error")]
+            values += node.args[1:2] if name == "InvalidValueError" else node.args[:1] if name in ("SetField", "about") else []
+            found += [(f"{path.name}:{node.lineno}", each.value) for each in values
+                      if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+    return found
+
+
+def test_every_key_that_an_error_names_is_a_key_of_recipes():
+    keys = named_keys()
+    assert len(keys) > 50
+    for where, key in keys:
+        assert describe(key), where
+
+
+def test_about_names_a_key_where_an_error_names_none():
+    with pytest.raises(ModelNotFoundError) as caught, about("teacher.model"):
+        raise ModelNotFoundError("There is no model 'x'.", "", "Choose another one.")
+    assert caught.value.field == "teacher.model"
+    assert str(caught.value) == "There is no model 'x'. Choose another one (teacher.model)."
+    with pytest.raises(ConfigError) as caught, about("teacher.model"):
+        raise ConfigError("a", field="data.source")
+    assert caught.value.field == "data.source"
+    with pytest.raises(ConfigError) as caught, about("teacher.model", ModelNotFoundError):
+        raise ConfigError("a")
+    assert caught.value.field is None

@@ -79,3 +79,13 @@ def test_the_password_opens_pages_websocket_and_chat(guarded: AppProcess, browse
     settled(page)
     expect(page.get_by_role("heading", name="Runs").first).to_be_visible()
     assert browser.request.get(f"{guarded.url}/chat/").ok
+
+
+def test_the_form_scrolls_to_a_new_error_and_focuses_its_field(server: AppProcess, page: Page) -> None:
+    page.goto(f"{server.url}/new?recipe=quickstart&set=data.block_length%3D4096")
+    settled(page)
+    page.get_by_role("button", name="Show field").click()
+    message = page.locator(".st-key-error-data-block_length")
+    expect(message).to_be_in_viewport()
+    expect(page.get_by_role("spinbutton", name="Block length")).to_be_focused()
+    expect(page.get_by_role("spinbutton", name="Block length")).to_have_value("4096")

@@ -24,7 +24,7 @@ from tests.pages import examples
 from tests.pages.conftest import ROOT, Open, answered, button, fault_free, texts
 from workbench.inference.client import EngineLostError
 from workbench.runs import slots
-from workbench.screens.new_experiment import advanced_form, forms, kinds
+from workbench.screens.new_experiment import advanced_form, error_focus, forms, kinds
 from workbench.screens.shared import background, state
 from workbench.store import Store
 
@@ -71,7 +71,7 @@ def test_the_temperature_moves_equation_and_picture(form: AppTest):
     page = fault_free(form.slider(key="simple.temperature").set_value(4.0).run())
     assert any("4^2" in each.value for each in page.latex)
     assert "at T = 4" in texts(page)
-    assert len(page.get("bidi_component")) == 1
+    assert "temperature" in [each.key for each in page.get("bidi_component")]
 
 
 def test_start_queues_the_run_and_opens_it(form: AppTest, store: Store, teacher: str):
@@ -127,6 +127,37 @@ def test_a_wrong_value_is_shown_beside_its_field(form: AppTest, tab: str, field:
     page = fault_free(form.number_input(key=f"field.{field}").set_value(value).run())
     assert message in page.error[0].value
     assert button(page, "Start").disabled
+
+
+def shown_field(page: AppTest) -> dict:
+    """The request to the browser to scroll to a field's message."""
+    component = next(each for each in page.get("bidi_component") if each.key == "error focus")
+    return json.loads(component.proto.json)
+
+
+def test_a_new_error_is_scrolled_to_once(form: AppTest):
+    assert shown_field(form)["request"] == 0
+    page = fault_free(form.number_input(key="field.train.max_steps").set_value(5).run())
+    page = fault_free(page.text_input(key="start.name").set_value("../x").run())
+    assert shown_field(page) == {"target": "error-name", "request": 1}
+    page = fault_free(page.number_input(key="field.train.max_steps").set_value(6).run())
+    assert shown_field(page) == {"target": "error-name", "request": 1}
+    page.text_input(key="start.name").set_value("fine").run()
+    assert shown_field(fault_free(page.text_input(key="start.name").set_value("../y").run()))["request"] == 2
+
+
+def test_the_field_of_an_error_in_another_tab_is_a_click_away(open_page: Open, teacher: str):
+    page = open_page("new", recipe="quickstart", set=[f"teacher.model={teacher}", "student.layers=2", "student.hidden=4096"])
+    assert "Set 'Student width' to" in texts(page)
+    page = fault_free(button(page, "Show field").click().run())
+    assert page.session_state["advanced tab"] == "Models"
+    assert "Set 'Student width' to" in page.error[0].value
+    assert shown_field(page) == {"target": "error-student-hidden", "request": 1}
+
+
+def test_every_field_has_a_tab():
+    assert {tab for path in forms.LEAVES if (tab := error_focus.tab_of(path))} == set(advanced_form.TABS)
+    assert [path for path in forms.LEAVES if error_focus.tab_of(path) is None] == ["name"]
 
 
 def test_a_name_that_leaves_the_folder_is_refused(form: AppTest, store: Store):

@@ -17,10 +17,13 @@ def fix_text(problem: StillhouseError | Check) -> str:
     match problem.suggestion:
         case SetField(field, value, guess):
             setting = f"--set {shlex.quote(override(field, value))}"
-            return f"Did you mean {setting}?" if guess else f"{problem.fix.rstrip('.')}: {setting}"
+            if guess:
+                return f"Did you mean {setting}?"
+            return f"{problem.fix.rstrip('.')}: {setting}" if problem.fix else f"Use {setting}"
         case FetchModel(model):
             return f"{problem.fix.rstrip('.')}: python -m workbench fetch {shlex.quote(model)}"
     said = f"{problem.given} {problem.expected}" if isinstance(problem, StillhouseError) else problem.message
     if problem.field and problem.fix and problem.field not in f"{said} {problem.fix}":
-        return f"{problem.fix.rstrip('.')}: --set {problem.field}=..."
+        separator = "" if problem.fix.endswith("?") else ":"
+        return f"{problem.fix.rstrip('.')}{separator} --set {problem.field}=..."
     return problem.fix

@@ -160,7 +160,7 @@ def test_an_activation_that_distilbert_lacks_is_reported_at_once(tmp_path, corpu
     model = masked_model()
     model.config.hidden_act = "silu"
     planned = static_plan(experiment(save(model, tmp_path / "silu"), corpus, **DISTILBERT))
-    assert failed(planned) == {"student": "Set student.architecture to teacher."}
+    assert failed(planned) == {"student": "Build it as the teacher is built."}
 
 
 def test_a_classifier_teaches_no_language(tmp_path, corpus):
@@ -260,7 +260,7 @@ def test_nothing_is_loaded_that_would_not_fit(teacher, corpus, monkeypatch):
 
 def test_a_device_that_is_not_there(teacher, corpus):
     planned = plan(experiment(teacher, corpus, train={"device": "cuda:7"}), measure=True)
-    assert failed(planned) == {"device": "Use 'auto' to take the best one."}
+    assert failed(planned) == {"device": "Take the best one."}
     assert planned.student is not None
 
 

@@ -12,6 +12,8 @@ from workbench.terminal.advice import fix_text
 @pytest.mark.parametrize(("problem", "says"), [
     (DataError("a", "b", "Set data.column.", suggestion=SetField("data.column", "my text", guess=True)),
      "Did you mean --set 'data.column=my text'?"),
+    (ConfigError("a", "Set teacher to null.", suggestion=SetField("teacher", None)), "Use --set teacher=null"),
+    (DataError("a", "b", "Did you mean 'x'?", field="teacher.model"), "Did you mean 'x'? --set teacher.model=..."),
     (DataError("a", "b", "Stream it.", suggestion=SetField("data.streaming", True)), "Stream it: --set data.streaming=true"),
     (DataError("a", "b", "Name another column.", field="task.label_column"), "Name another column: --set task.label_column=..."),
     (ConfigError("train.seed is x.", "b", "It means: a seed.", field="train.seed"), "It means: a seed."),

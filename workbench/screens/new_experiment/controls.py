@@ -141,7 +141,13 @@ def section_errors(errors: dict[str, str], *paths: str) -> None:
             if errors[path] == forms.NO_DATA:
                 st.caption(f":material/info: {errors[path]}")
             else:
-                st.error(views.no_images(errors[path]), icon=":material/error:")
+                with st.container(key=error_key(path)):
+                    st.error(views.no_images(errors[path]), icon=":material/error:")
+
+
+def error_key(path: str) -> str:
+    """Return the key of the container that holds the message of a path."""
+    return f"error.{path}"
 
 
 def helped(path: str, keys: bool = True) -> str:

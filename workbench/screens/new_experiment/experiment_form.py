@@ -356,19 +356,6 @@ def start_button(config: ExperimentConfig | None, start: StartingPoint, errors: 
     section_errors(errors, "name")
     if config is not None and scan.waiting is not None:
         background.wait(scan.waiting, f"Reading {views.plain(shown_name(config.data.source))} to its end before the start …")
-    shown = [path for path in errors if path in st.session_state.get(controls.SHOWN_ERRORS, ()) and path != "name"]
-    for path, message in errors.items():
-        if path not in shown and path != "name":  # its field stands in another tab, or in the other form
-            label = f"**{_called(path)}**: " if path else ""
-            st.caption(f":red[:material/error: {label}{views.no_images(message)}]")
-    if shown:
-        st.caption(f":material/arrow_upward: Fix before starting: {', '.join(dict.fromkeys(map(_called, shown)))}.")
-
-
-def _called(path: str) -> str:
-    """How the form calls a field or a section."""
-    path = "student.layer_map" if path == forms.MAP_LIST else path
-    return CONTROLS[path].label if path in CONTROLS else path.split(".")[0].capitalize()
 
 
 def terminal(config: ExperimentConfig, start: StartingPoint) -> None:

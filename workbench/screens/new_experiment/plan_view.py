@@ -49,8 +49,9 @@ def _static(config_json: str) -> Plan:
 
 def _failures(plan: Plan, config: ExperimentConfig) -> dict[str, str]:
     places = PLACES | ({"student": "student.model"} if config.student.model else {})
-    return {check.field or places.get(check.name, ""): wording.in_form(check, config.data.source)
-            for check in plan.checks if not check.ok}
+    # Settings of another kind of model are not offered with this teacher: their message stands beside the teacher.
+    return {places[check.name] if check.name == "objective" else check.field or places.get(check.name, ""):
+            wording.in_form(check, config.data.source) for check in plan.checks if not check.ok}
 
 
 def sizes(config: ExperimentConfig, plan: Plan, *, masked: bool = False) -> None:

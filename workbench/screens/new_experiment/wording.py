@@ -39,6 +39,8 @@ def _fix(problem: StillhouseError | Check, message: str, labels: Mapping[str, st
     match problem.suggestion:
         case SetField(field, value, guess) if guess:
             return f"Did you mean '{value}'? Choose it under '{labels.get(field, field)}'."
+        case SetField(field, value) if isinstance(value, str) and field in labels:
+            return f"{problem.fix.rstrip('.')}: '{value}' under '{labels[field]}'."
         case FetchModel():
             return f"{problem.fix.rstrip('.')}, on the Models page."
     if problem.field and problem.fix and problem.field not in f"{message} {problem.fix}":

@@ -36,9 +36,11 @@ def test_every_leaf_has_a_control_and_a_place_in_the_advanced_form():
     ({"name": "../x"}, "name", "is not a run name"),
     ({"student.layer_map": "explicit", forms.MAP_LIST: "0, 3, 2"}, "student.layer_map", "each once"),
     ({"student.layer_map": "explicit", forms.MAP_LIST: "0, x"}, forms.MAP_LIST, "Block numbers"),
-    ({"student.layer_map": "explicit", forms.MAP_LIST: "0, 1", "student.layers": 3}, "student", "lists 2 blocks"),
-    ({f"losses.{term}.{end}": 0.0 for term in ("w_kd", "w_hard") for end in ("start", "end")}, "losses", "all loss weights are zero"),
-    ({"teacher": False, "losses.w_kd.start": 0.0, "losses.w_kd.end": 0.0}, "student", "No teacher and no architecture from scratch"),
+    ({"student.layer_map": "explicit", forms.MAP_LIST: "0, 1", "student.layers": 3}, "student.layers",
+     "lists 2 blocks"),
+    ({f"losses.{term}.{end}": 0.0 for term in ("w_kd", "w_hard") for end in ("start", "end")}, "losses.w_hard",
+     "all loss weights are zero"),
+    ({"teacher": False, "losses.w_kd.start": 0.0, "losses.w_kd.end": 0.0}, "student.model", "No teacher and no architecture from scratch"),
 ])
 def test_errors_are_reported_by_path(changes: dict, path: str, words: str):
     config, errors = forms.check(forms.to_draft(DistillConfig()) | changes)

@@ -25,7 +25,7 @@ def test_masking_in_one_sentence(spec: MaskingSpec, words: str):
     (DataError("No 'reviw'.", "", "Set data.column.", suggestion=SetField("data.column", "review", guess=True)),
      "No 'reviw'. Did you mean 'review'? Choose it under 'Column'."),
     (DataError("No text.", "", "Name the column.", suggestion=SetField("data.column", "review")),
-     "No text. Name the column under 'Column'."),
+     "No text. Name the column: 'review' under 'Column'."),
     (DataError("No text.", "", "Set data.column to one of them.", field="data.column"), "No text. Set 'Column' to one of them."),
     (ConfigError("Not here.", "", "Fetch it first.", suggestion=FetchModel("bert")), "Not here. Fetch it first, on the Models page."),
     (Check("text", False, "No column.", "Name it.", field="data.column"), "No column. Name it under 'Column'."),
