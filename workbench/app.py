@@ -35,7 +35,7 @@ st.App(SCRIPT)  # the first one pins the folder whose .streamlit/config.toml is 
 
 
 def make_room(run: Run) -> None:
-    """A GPU that a run begins to train on is not shared with models that nobody is asking."""
+    """Unload the idle models of the GPU that a run begins to train on."""
     if (run.device or "").startswith("cuda"):
         client.release()
 

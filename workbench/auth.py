@@ -54,7 +54,7 @@ def is_loopback(host: str) -> bool:
 
 
 def host_of(url: str) -> str:
-    """The host of an absolute URL, which may lack its scheme; empty when there is none to be read."""
+    """Return the host of an absolute URL, which may lack its scheme; empty when there is none to be read."""
     try:
         return urlsplit(url).hostname or ""
     except ValueError:  # an unfinished IPv6 address
@@ -62,7 +62,7 @@ def host_of(url: str) -> str:
 
 
 def read_or_make_key(path: Path) -> bytes:
-    """The key that signs cookies, readable by its owner only; it lasts, so that a restart logs nobody out.
+    """Return the key that signs cookies, readable by its owner only; it is kept, so that a restart logs nobody out.
 
     Raises:
         ServeError: the file can be neither read nor made.
@@ -120,6 +120,7 @@ class LoopbackOnly:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on requests that are local, and refuse all others."""
         if scope["type"] == "lifespan" or self._is_local(scope):
             await self.app(scope, receive, send)
         else:
@@ -152,6 +153,7 @@ class PasswordAuth:
         self._failures: dict[str, list[float]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the login page, pass on requests with a valid cookie, and send all others to log in."""
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
@@ -201,7 +203,7 @@ class PasswordAuth:
 
 
 async def _password_of(request: Request) -> str | None:
-    """What was typed into the form; None for more than a form of this page ever is."""
+    """Return the password that was typed into the form; None where the body is larger than this page's form can be."""
     body = b""
     async for chunk in request.stream():
         body += chunk

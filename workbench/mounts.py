@@ -6,7 +6,7 @@ import streamlit as st
 
 
 def base_path() -> str:
-    """The configured prefix of every address, empty or starting with a slash."""
+    """Return the configured prefix of every address, empty or starting with a slash."""
     base = str(st.get_option("server.baseUrlPath") or "").strip("/")
     return f"/{base}" if base else ""
 

@@ -22,12 +22,12 @@ from core.system import paths as engine
 
 
 def home() -> Path:
-    """The folder of all state, absolute; it need not exist yet."""
+    """Return the folder of all state, absolute; it need not exist yet."""
     return engine.home().absolute()
 
 
 def store_path() -> Path:
-    """The SQLite file of the runs."""
+    """Return the SQLite file of the runs."""
     return home() / "store.sqlite"
 
 
@@ -47,5 +47,5 @@ def exports_dir() -> Path:
 
 
 def engine_log() -> Path:
-    """What the process in which models answer has to say (`workbench.inference`)."""
+    """Return the log file of the process in which models answer (`workbench.inference`)."""
     return home() / "engine.log"

@@ -29,12 +29,12 @@ class Process:
 
     @classmethod
     def current(cls) -> Process:
-        """This process."""
+        """Return this process."""
         return cls.of(os.getpid())
 
     @classmethod
     def of(cls, pid: int) -> Process:
-        """A process of this machine. Raises psutil.NoSuchProcess when there is none."""
+        """Return a process of this machine. Raises psutil.NoSuchProcess when there is none."""
         return cls(pid, _start_time(pid), boot_id())
 
     @property
@@ -79,13 +79,13 @@ def detached() -> dict[str, Any]:
 
 
 def inherited() -> dict[str, str]:
-    """The environment for a process that this one starts: its own, without the settings of the servers that run in it."""
+    """Return the environment for a process that this one starts: its own without the settings of the servers that run in it."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("STREAMLIT_", "GRADIO_"))}
 
 
 @cache
 def boot_id() -> str:
-    """Changes with every boot, and differs between containers that have pids of their own."""
+    """Return an id that changes with every boot, and differs between containers that have pids of their own."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"

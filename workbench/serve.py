@@ -38,14 +38,14 @@ def main(port: int | None = None, host: str | None = None) -> None:
 
 
 def parse_port(given: str | int) -> int:
-    """A port number. Raises ServeError for anything else."""
+    """Return a port number. Raises ServeError for anything else."""
     if str(given).isdecimal() and int(given) < 2**16:
         return int(given)
     raise ServeError(f"The port was given as '{given}'.", "A number from 0 to 65535 was expected.", "For example: make run PORT=8601")
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises ServeError as `main` says."""
+    """Return a listening socket. Raises ServeError as `main` says."""
     if not is_loopback(host) and not settings.PASSWORD.read():
         raise ServeError(f"The address {host} can be reached from other machines.", "A password was expected.",
                          f"Set {settings.PASSWORD.variable}, or listen on {settings.HOST.default}.")

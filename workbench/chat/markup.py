@@ -60,7 +60,7 @@ def _speed(turn: Turn | None) -> list[str]:
 
 
 def lens(positions: Sequence[Mapping[str, Any]], teacher: str, student: str, group: str) -> str:
-    """The teacher's answer, each token marked by how far the student departs from the teacher there.
+    """Return the teacher's answer, each token marked by how far the student departs from the teacher there.
 
     A mark is a colour and an underline, both stronger with the divergence, whose number is in the tooltip. A click on a
     token opens the top five of both: plain ``<details>``, of which one in a `group` is open at a time.

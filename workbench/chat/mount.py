@@ -26,6 +26,7 @@ class ChatMount:
         self._closing = asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request once the pane runs."""
         pane = await asyncio.shield(self.begin())
         await pane(scope, receive, send)
 
@@ -74,6 +75,7 @@ class QuietStart:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, with the style sheet added to the head of an HTML page."""
         start: Message | None = None
         body = b""
 
@@ -98,7 +100,7 @@ class QuietStart:
 
 
 def build_pane() -> FastAPI:
-    """The Gradio pane as an application of its own, without documentation pages and without calls to other hosts."""
+    """Return the Gradio pane as an application of its own, without documentation pages and without calls to other hosts."""
     import gradio
     from fastapi import FastAPI
 

@@ -86,13 +86,13 @@ class Pane:
 
 
 def models_of(request: gr.Request) -> tuple[str, ...]:
-    """The model references in the tab's address, each once, at most three."""
+    """Return the model references in the tab's address, each once, at most three."""
     names = dict(request.query_params).get("models", "").split(",")
     return tuple(dict.fromkeys(name.strip() for name in names if name.strip()))[:MAX_MODELS]
 
 
 def chat_of(request: gr.Request) -> str:
-    """The id of the chat in the tab's address; empty when it has none."""
+    """Return the id of the chat in the tab's address; empty when it has none."""
     identifier = dict(request.query_params).get("c", "")
     return identifier if re.fullmatch(r"[0-9a-f]{32}", identifier) else ""
 
@@ -114,7 +114,7 @@ def open_chat(request: gr.Request) -> list[Any]:
 
 
 def describe(index: int) -> Callable[..., Any]:
-    """The event that loads a column's model and says what it is."""
+    """Return the event handler that loads a column's model and says what it is."""
     def show(history: str, request: gr.Request) -> Iterator[str]:
         models = models_of(request)
         if index >= len(models):
@@ -145,7 +145,7 @@ def ask(text: str, request: gr.Request, event: gr.EventData) -> list[Any]:
 
 
 def answer(index: int) -> Callable[..., Any]:
-    """The event that answers in one column."""
+    """Return the event handler that answers in one column."""
     def stream(question: str, history: str, request: gr.Request, *sampling: float) -> Iterator[tuple[Any, Any, Any]]:
         models = models_of(request)
         if index >= len(models) or not question:
@@ -166,7 +166,7 @@ def answer(index: int) -> Callable[..., Any]:
 
 
 def _grow(name: str, past: Turns, turn: Turn, pending: PendingAnswers) -> Iterator[tuple[Turn, str]]:
-    """An answer step by step: the turn so far, and what to say of it; nothing once it has ended."""
+    """Yield an answer step by step: the turn so far, and its status line; nothing once it has ended."""
     yield turn, "loading the model"
     shown = 0.0
     try:
@@ -194,7 +194,7 @@ def _drawn(values: tuple[float | None, ...]) -> dict[str, float]:
 
 
 def look(index: int) -> Callable[..., Any]:
-    """The event that marks the teacher's last answer as the student of one column sees it."""
+    """Return the event handler that marks the teacher's last answer as the student of one column sees it."""
     def show(wanted: bool, teacher_history: str, request: gr.Request) -> Iterator[Any]:
         models = models_of(request)
         if not wanted or index >= len(models):
@@ -219,7 +219,7 @@ def look(index: int) -> Callable[..., Any]:
 
 
 def reopen_stream() -> None:
-    """The event that follows another a moment later, so that its messages are read: see `REOPENINGS`."""
+    """Do nothing: an event that follows another a moment later makes the browser read its messages; see `REOPENINGS`."""
 
 
 def stop(request: gr.Request) -> None:
@@ -261,7 +261,7 @@ def _column(index: int) -> Pane:
 
 
 def build_chat() -> gr.Blocks:
-    """The whole pane, to be mounted with the theme and style sheet of `workbench.chat.theme`."""
+    """Return the whole pane, to be mounted with the theme and style sheet of `workbench.chat.theme`."""
     with gr.Blocks(title="Side-by-side chat", analytics_enabled=False, fill_width=True) as blocks:
         nothing = gr.HTML(markup.message("No model is chosen yet: pick two or three."), visible=False, elem_id="nothing", js_on_load=None)
         with gr.Row(elem_id="panes", equal_height=False):

@@ -37,12 +37,12 @@ Turns = tuple[Turn, ...]
 
 
 def dumps(turns: Sequence[Turn]) -> str:
-    """Turns as text that `loads` reads: what a tab keeps between two questions."""
+    """Return turns as text that `loads` reads: what a tab keeps between two questions."""
     return json.dumps([asdict(turn) for turn in turns])
 
 
 def loads(text: str) -> Turns:
-    """The turns that `dumps` wrote; none from an empty text."""
+    """Return the turns that `dumps` wrote; none from an empty text."""
     return tuple(_turn(plain) for plain in json.loads(text or "[]"))
 
 
@@ -52,7 +52,7 @@ def _turn(plain: dict[str, Any]) -> Turn:
 
 
 def conversation(turns: Iterable[Turn], question: str) -> list[dict[str, str]]:
-    """The messages a model reads: every question that got an answer, with it, then the new one."""
+    """Return the messages that a model reads: every question that got an answer, with it, then the new one."""
     answered = [turn for turn in turns if turn.text]
     said = [message for turn in answered for message in (_message("user", turn.question), _message("assistant", turn.text))]
     return [*said, _message("user", question)]
@@ -63,7 +63,7 @@ def _message(role: str, content: str) -> dict[str, str]:
 
 
 def display(turns: Iterable[Turn]) -> list[dict[str, Any]]:
-    """The messages of Gradio's Chatbot. An error is a message with a title, in the place of the answer."""
+    """Return the messages of Gradio's Chatbot. An error is a message with a title, in the place of the answer."""
     shown: list[dict[str, Any]] = []
     for turn in turns:
         shown.append(_shown("user", turn.question))

@@ -82,7 +82,7 @@ class Engine:
         return self._call("next_token", model=self._resolve(model), prompt=prompt, count=count)
 
     def blanks(self, models: Sequence[str], text: str, count: int = 10) -> dict[str, Any]:
-        """What masked models, the teacher first, put into the blanks of a text: the first `count` tokens of each.
+        """Return the `count` most likely tokens of each blank of a text, by each masked model, the teacher first.
 
         Returns:
             blanks: `core.evaluation.blanks.compare_blanks` as plain data;
@@ -91,7 +91,7 @@ class Engine:
         return self._call("blanks", models=list(map(self._resolve, models)), text=text, count=count)
 
     def classes(self, models: Sequence[str], text: str, pair: str = "") -> dict[str, Any]:
-        """What classifiers make of a text, or of two.
+        """Return the class probabilities of a text, or of a pair of texts, by each classifier.
 
         Returns:
             classes: for each model `core.evaluation.classes.class_probabilities` as plain data;
@@ -119,7 +119,7 @@ class Engine:
         return self._call("make_size", chain=_chain_record(chain), target=as_record(target), folder=str(folder), method=method, alpha=alpha)
 
     def measure_size(self, chain: Chain, target: Target, folder: Path) -> dict[str, float]:
-        """The validation losses of a made model (``this``) and of all that `core.chains.on_demand.baseline_losses` compares it with."""
+        """Return the validation losses of a created model (``this``) and of its baselines; see `core.chains.on_demand.baseline_losses`."""
         return self._call("measure_size", chain=_chain_record(chain), target=as_record(target), folder=str(folder))
 
     def export(self, model: str, form: str, folder: Path) -> dict[str, Any]:
@@ -207,7 +207,7 @@ class _Request:
                 self.cancel()
 
     def _take(self) -> dict[str, Any]:
-        """The next message. A reader that lags behind gets fewer and longer pieces of an answer, not a longer lag."""
+        """Return the next message. A reader that lags behind gets fewer and longer pieces of an answer, not a longer lag."""
         message, self._held = self._held or self._inbox.get(), None
         while message["kind"] == "piece" and not self._inbox.empty():
             following = self._inbox.get()
@@ -267,7 +267,7 @@ class _Process:
             self._inboxes.pop(number, None)
 
     def wait(self) -> int:
-        """The exit status of a process that is gone, negative for a signal."""
+        """Return the exit status of a process that is gone, negative for a signal."""
         return self._popen.wait()
 
     def end(self) -> None:
@@ -330,7 +330,7 @@ _engine: Engine | None = None
 
 
 def engine() -> Engine:
-    """The application's one engine; `close` ends it. Raises StoreError when the run store cannot be opened."""
+    """Return the application's one engine; `close` ends it. Raises StoreError when the run store cannot be opened."""
     global _engine
     with _lock:
         if _engine is None:

@@ -56,7 +56,7 @@ class ModelPool:
 
     @contextmanager
     def using(self, reference: str) -> Iterator[tuple[LoadedModel, ModelCard]]:
-        """The model that a reference names and what it is, kept in memory for as long as the block runs.
+        """Yield the model that a reference names and its card, kept in memory for as long as the block runs.
 
         Raises:
             ModelError, NetworkError: see `core.models.catalog.load`.

@@ -260,7 +260,7 @@ class Server:
 
 
 def _chain(path: str, name: str) -> Chain:
-    """An opened chain under the name that users know it by."""
+    """Return an opened chain under the name that users know it by."""
     return replace(open_chain(path), reference=name)
 
 

@@ -82,7 +82,7 @@ def receive(stream: IO[bytes]) -> Iterator[dict[str, Any]]:
 
 
 def read_generation(message: Mapping[str, Any]) -> Loaded | Piece | Answer:
-    """A message of a generation as a value."""
+    """Return a message of a generation as a value."""
     fields = {name: value for name, value in message.items() if name not in ("id", "kind")}
     match message["kind"]:
         case "loaded":
@@ -95,7 +95,7 @@ def read_generation(message: Mapping[str, Any]) -> Loaded | Piece | Answer:
 
 
 def write_error(error: StillhouseError) -> dict[str, Any]:
-    """An error as plain data."""
+    """Return an error as plain data."""
     return {"kind": "error", **error.to_dict()}
 
 

@@ -64,7 +64,7 @@ class Files(StaticFiles):
 
 
 def pane() -> Starlette:
-    """The application to mount at `workbench.mounts.on_device_path`."""
+    """Return the application to mount at `workbench.mounts.on_device_path`."""
     return Starlette(routes=[Route("/runtime.json", _libraries), Mount("/runtime", Files(runtime_dir(), RUNTIME, FOR_GOOD)),
                              Mount("/exports", Files(paths.exports_dir(), EXPORTS, REVALIDATE)),
                              Mount("/", Files(Path(__file__).parent, PANE, REVALIDATE))])

@@ -98,7 +98,7 @@ def force_stop(reference: str, store: Store) -> Run:
 
 
 def log_tail(run: Run, limit: int = 16_000) -> str:
-    """The last `limit` bytes of what the worker printed, as a terminal would show it; empty before it printed anything."""
+    """Return the last `limit` bytes of what the worker printed, as a terminal would show it; empty before it printed anything."""
     try:
         with open(run.log_path, "rb") as file:
             size = file.seek(0, os.SEEK_END)

@@ -25,6 +25,7 @@ class ProgressLog:
         self._open_line = False
 
     def log(self, variant: str, step: int, metrics: Mapping[str, float]) -> None:
+        """Print what was evaluated, and a step where the interval has passed."""
         measured = {name.removeprefix("eval/").replace("_", " "): value for name, value in metrics.items() if name.startswith("eval/")}
         if measured:
             self._line(f"  {variant} at step {step}: {', '.join(f'{name} {value:.4g}' for name, value in measured.items())}")
@@ -32,6 +33,7 @@ class ProgressLog:
             self._step(variant, step, metrics)
 
     def event(self, event: Event) -> None:
+        """Print a phase, the parts of a study and warnings."""
         match event:
             case Phase():
                 self._progress = Progress(event.name, event.variant, 0, event.total_steps)
@@ -46,6 +48,7 @@ class ProgressLog:
                 self._line(f"Warning: {event.message}")
 
     def should_stop(self) -> bool:
+        """Return False: whoever waits for the output stops it by a signal."""
         return False
 
     def close(self) -> None:

@@ -58,6 +58,7 @@ class StoreRecorder:
         return self._progress
 
     def log(self, variant: str, step: int, metrics: Mapping[str, float]) -> None:
+        """Keep the numbers of a step, first in the journal."""
         rows: list[MetricRow] = [(variant, step, name, float(value)) for name, value in metrics.items()]
         with self._lock:
             self._journal.metrics(rows)
@@ -68,6 +69,7 @@ class StoreRecorder:
             watcher.log(variant, step, metrics)
 
     def event(self, event: Event) -> None:
+        """Keep an event with its time, first in the journal."""
         row: EventRow = (event.kind, event.to_dict(), time.time())
         with self._lock:
             self._journal.event(row)
@@ -78,6 +80,7 @@ class StoreRecorder:
             watcher.event(event)
 
     def should_stop(self) -> bool:
+        """Return whether a stop was requested."""
         return self._stop
 
     def request_stop(self) -> None:

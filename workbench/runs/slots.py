@@ -17,7 +17,7 @@ ALL = "all"
 
 
 def choose_slot(requested: str, busy: Collection[str]) -> str | None:
-    """The slot for a run whose config asks for device `requested`, or None while every slot that would do is busy."""
+    """Return the slot for a run whose config asks for device `requested`, or None while every slot that would do is busy."""
     if requested in ("auto", "cuda"):
         slots = [f"cuda:{number}" for number in range(len(visible_gpus()))] or ["cpu" if requested == "auto" else "cuda:0"]
     else:
@@ -26,7 +26,7 @@ def choose_slot(requested: str, busy: Collection[str]) -> str | None:
 
 
 def slot_environment(requested: str, slot: str, environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a worker: a run with an open choice is held to its slot, any other counts the GPUs from the first.
+    """Return the environment of a worker: a run with an open choice is restricted to its slot, any other counts the GPUs from the first.
 
     A worker starts the next run too, on any slot, so it also receives which GPUs there were before it was restricted to one.
     """
@@ -40,7 +40,7 @@ def slot_environment(requested: str, slot: str, environment: Mapping[str, str]) 
 
 
 def visible_gpus(environment: Mapping[str, str] = os.environ) -> list[str]:
-    """What CUDA_VISIBLE_DEVICES would call each GPU that runs may have."""
+    """Return what CUDA_VISIBLE_DEVICES calls each GPU that runs may use."""
     return machine.visible_gpus(_mask(environment))
 
 

@@ -122,7 +122,7 @@ def _signals_stop(recorder: StoreRecorder) -> Iterator[None]:
 
 
 def main(arguments: list[str] | None = None, engine: Engine | None = None) -> int:
-    """The worker process; its standard output and error are the run's log. Afterwards it starts the next run in the queue."""
+    """Run the worker process, whose standard output and error are the run's log, then start the next run in the queue."""
     parser = argparse.ArgumentParser(prog="python -m workbench.runs.worker", description="Run one claimed run. The job runner starts this.")
     parser.add_argument("run_id", help="id; a run that was claimed for this process")
     parser.add_argument("--store", type=Path, help="path; the store's SQLite file (default: the one in STILLHOUSE_HOME)")

@@ -31,7 +31,7 @@ def buttons() -> None:
 
 
 def recent() -> None:
-    """The latest runs; redrawn every few seconds while one of them is active."""
+    """Draw the latest runs, again every few seconds while one of them is active."""
     lives = any(map(state.lives, state.store().runs(limit=RECENT)))
     st.fragment(_recent, run_every=POLL_SECONDS if lives else None)()
 
@@ -100,5 +100,5 @@ def _losses(run: Run) -> list[float]:
 
 @st.cache_resource(max_entries=100, show_spinner=False)
 def _final_losses(store_path: str, run_id: str, finished: float | None) -> list[float]:
-    """The same of a run that has ended, read once."""
+    """Return the same of a run that has ended, read once."""
     return _losses(state.store().run(run_id))

@@ -154,7 +154,7 @@ def _progress(run: Run) -> None:
 
 
 def _now(run: Run) -> str:
-    """What the run does, or waits for."""
+    """Return what the run does, or waits for."""
     store = state.store()
     if run.status != "queued":
         return results.progress_text(run, store.events(run.id, kind="phase"))

@@ -24,7 +24,7 @@ MOST_OVERLAID = 8  # number of distinguishable colours
 
 
 def listing(runs: Sequence[Run]) -> list[Run]:
-    """The filter and the table; returns the runs that are ticked."""
+    """Draw the filter and the table, and return the runs that are ticked."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         text = st.text_input("Search", placeholder="name or teacher", key="search", bind="query-params", width=280)
         present = [status for status in views.STATUS_LOOKS if any(run.status == status for run in runs)]
@@ -83,7 +83,7 @@ def actions(runs: Sequence[Run]) -> None:
 
 
 def overlay(runs: Sequence[Run]) -> None:
-    """The curves of the ticked runs over one another, and their final metrics side by side."""
+    """Draw the curves of the ticked runs over one another, and their final metrics side by side."""
     chosen = runs[:MOST_OVERLAID]
     if len(runs) > MOST_OVERLAID:
         st.caption(f"The first {MOST_OVERLAID} of the {len(runs)} selected runs are drawn.")

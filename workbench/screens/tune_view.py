@@ -73,7 +73,7 @@ def form() -> None:
 
 
 def recipe(plain: dict[str, Any], name: str, begun: FineTuneConfig | None = None) -> ExperimentConfig:
-    """The run that is begun from, or the house recipe, with what the form says. Raises ConfigError for what can never be."""
+    """Return the recipe of the run that is begun from, or the house recipe, with the form's values. Raises ConfigError."""
     distilled = plain["teacher"] is not None
     house = read_recipe(STAGE2 if distilled else RECIPE)
     base = (begun or house).to_dict()
@@ -89,8 +89,10 @@ def recipe(plain: dict[str, Any], name: str, begun: FineTuneConfig | None = None
 
 
 def _task_base(begun: FineTuneConfig | None, source: str) -> TaskSpec:
-    """What the fields of a dataset begin with: those of the run that is begun from where it has the same data; the house recipe's
-    limits where the reviews are meant, and none for anything else.
+    """Return what the fields of a dataset begin with.
+
+    They are those of the run that is begun from where it has the same data, the house recipe's limits for the house reviews, and none for
+    anything else.
     """
     if begun is not None and begun.task.source == source:
         return begun.task
@@ -102,7 +104,7 @@ def _task_base(begun: FineTuneConfig | None, source: str) -> TaskSpec:
 
 
 def _begun() -> FineTuneConfig | None:
-    """The configuration of the run that the URL names."""
+    """Return the configuration of the run that the URL names."""
     if "from" not in st.query_params:
         return None
     config = references.duplicate(state.store().run(st.query_params["from"]), state.store())
@@ -119,7 +121,7 @@ def _model(models: Sequence[ModelEntry], linked: str | None) -> str:
 
 
 def _teacher(begun: FineTuneConfig | None) -> tuple[str | None, Any]:
-    """The fine-tuned teacher, or None; and where to say what is wrong with it."""
+    """Draw the choice of a fine-tuned teacher; return it, or None, and where to show its error."""
     known = {entry.name: entry for entry in state.models() if entry.task in ("classification", "question_answering") and entry.present}
     linked = begun.teacher.model if begun and begun.teacher else None
     options = [NO_TEACHER, *([linked] if linked and linked not in known else []), *known]
@@ -155,7 +157,7 @@ def _task(begun: FineTuneConfig | None) -> dict[str, Any]:
 
 
 def _details(begun: FineTuneConfig | None, source: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What is read of the data, and how a step is cut: fields of the task and of the training."""
+    """Draw how much is read and the batch settings; return fields of the task and of the training."""
     base, train = _task_base(begun, source), (begun or read_recipe(RECIPE)).train
     of = "house" if source in HOUSE_SOURCES else OTHER  # each keeps what was typed for it
     task: dict[str, Any] = {}

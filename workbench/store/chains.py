@@ -60,7 +60,7 @@ class ChainPlace:
         return paths.generated_dir() / f"{where.name}{mark}"  # a folder is known by its last name, of which there may be several
 
     def open(self) -> Chain:
-        """Raises ModelNotFoundError for an unfinished chain, CorruptModelError for a damaged one."""
+        """Open the chain. Raises ModelNotFoundError for an unfinished chain, CorruptModelError for a damaged one."""
         return replace(open_chain(str(self.path)), reference=self.name)
 
 
@@ -93,14 +93,17 @@ class BinnedModel:
 
 
 def places(store: Store) -> list[ChainPlace]:
-    """The chains that ship with the project, then those of runs, newest first, finished or not."""
+    """Return the chains that ship with the project, then those of runs, newest first, finished or not."""
     return [*(ChainPlace(name, path) for name, path in house_chains().items()),
             *(ChainPlace(run.name, run.directory, run) for run in store.runs() if run.builds_chain)]
 
 
 def place(reference: str, store: Store) -> ChainPlace:
-    """A chain by its name, its run's id, or its folder. Raises ModelNotFoundError, or CompatibilityError for a model of
-    which no chain can be made.
+    """Return a chain by its name, its run's id, or its folder.
+
+    Raises:
+        ModelNotFoundError: there is none.
+        CompatibilityError: a model of which no chain can be built.
     """
     known = places(store)
     for each in known:
@@ -127,13 +130,13 @@ def _listed(known: list[ChainPlace]) -> str:
 
 
 def created(place: ChainPlace) -> list[CreatedModel]:
-    """The models created from a chain, newest first."""
+    """Return the models created from a chain, newest first."""
     folders = sorted(_folders(place.generated_dir), key=lambda folder: -folder.stat().st_mtime)
     return [model for folder in folders if (model := read_created(folder)) is not None]
 
 
 def created_name(place: ChainPlace, target: Target, method: str, alpha: float | None) -> str:
-    """The name that a model is created under: a readable size, or the exact one where another model of the chain has that name."""
+    """Return the name that a model is created under: a readable size, or the exact one where that name is taken in the chain."""
     way = "" if alpha is None else f"-alpha{alpha:.3g}"
     for size in (units.count(target.parameters), str(target.parameters)):
         name = f"{Path(place.name).name}-{size}{way}"
@@ -171,13 +174,13 @@ def update_record(folder: Path, **known: Any) -> None:
 
 
 def created_folder(name: str) -> Path | None:
-    """The folder of a created model by its name; the newest where several chains have one."""
+    """Return the folder of a created model by its name; the newest where several chains have one."""
     found = [folder for folder in _folders(*_subfolders(paths.generated_dir())) if folder.name == name]
     return max(found, key=lambda folder: folder.stat().st_mtime, default=None)
 
 
 def created_folders() -> list[Path]:
-    """The folders of all created models, newest first."""
+    """Return the folders of all created models, newest first."""
     return sorted(_folders(*_subfolders(paths.generated_dir())), key=lambda folder: -folder.stat().st_mtime)
 
 
@@ -244,7 +247,7 @@ def _subfolders(parent: Path) -> list[Path]:
 
 
 def anchors(place: ChainPlace) -> list[tuple[str, Path]]:
-    """Reference and folder of every anchor that is there; empty for a chain that cannot be read."""
+    """Return reference and folder of every anchor that is there; empty for a chain that cannot be read."""
     if place.complete:
         with suppress(StillhouseError):
             chain = place.open()

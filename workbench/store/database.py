@@ -110,7 +110,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
-        """A connection for queries."""
+        """Yield a connection for queries."""
         connection = None
         try:
             connection = self._connect()
@@ -123,7 +123,7 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """A connection inside one transaction that excludes other writers; committed at the end, or undone on any exception."""
+        """Yield a connection inside one transaction that excludes other writers; committed at the end, rolled back on any exception."""
         with self.read() as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:

@@ -149,7 +149,7 @@ class Run:
 
 
 def run_from_row(row: sqlite3.Row, runs_dir: Path) -> Run:
-    """The value of one row of the table ``runs``."""
+    """Return the value of one row of the table ``runs``."""
     process = Process(row["pid"], row["pid_started"], row["boot_id"]) if row["pid"] is not None else None
     same = ("id", "name", "status", "config_hash", "seed", "command", "git_commit", "created", "started", "finished", "deleted",
             "device", "heartbeat", "stop_requested", "message", "hint")

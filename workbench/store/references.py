@@ -36,19 +36,19 @@ ROLES = {CONTROL: "Control", BEFORE: "Untrained student"}  # of a run's models t
 
 
 def role(number: int, compared: Sequence[str]) -> str:
-    """What a model is among those that are compared: the first is the teacher, a run's control is one wherever it stands."""
+    """Return the role of a model in a comparison: the first is the teacher, a run's control is one wherever it stands."""
     name, _, part = compared[number].rpartition(":")
     own = ROLES.get(part) if name else None
     return own or ("Student" if number else "Teacher" if len(compared) > 1 else "Model")
 
 
 def short(reference: str) -> str:
-    """A model's name where space is short: the last part of a path."""
+    """Return a model's name where space is short: the last part of a path."""
     return reference.rstrip("/").rpartition("/")[2] if reference.startswith(("/", ".", "~")) else reference
 
 
 def resolve(reference: str, store: Store) -> str:
-    """What the catalogue understands: the model folder of a run, an anchor or a created model as a path, anything else unchanged.
+    """Return what the catalogue reads: the folder of a run's model, an anchor or a created model; anything else unchanged.
 
     Raises:
         ModelNotFoundError: the run or the chain is there, but has no such model (yet).
@@ -67,8 +67,10 @@ def describe(reference: str, store: Store) -> ModelEntry:
 
 
 def entries(store: Store, parts: Collection[str] = TRAINED) -> list[ModelEntry]:
-    """Every model that can be picked: the catalogue, the anchors of house chains, then these `parts` and the anchors of the runs,
-    newest first, and what was created from chains.
+    """Return every model that can be picked.
+
+    They are the catalogue, the anchors of house chains, then these `parts` and the anchors of the runs, newest first, and what was created
+    from chains.
     """
     found = catalog.entries()
     known = chains.places(store)
@@ -117,14 +119,15 @@ def freeze_references(config: ExperimentConfig, store: Store) -> tuple[Experimen
 
 
 def _absolute(named: str) -> str:
-    """A labelled dataset that is a file here as an absolute path; any other name unchanged."""
+    """Return a labelled dataset that is a file here as an absolute path; any other name unchanged."""
     path = Path(os.path.expanduser(named))
     return str(path.absolute()) if named not in HOUSE_SOURCES and path.is_file() else named
 
 
 def duplicate(run: Run, store: Store) -> ExperimentConfig:
-    """The configuration of a run with its models as they are called today: a parent may have been renamed since, and another run
-    may have taken its name. `Store.create_run` numbers the run's own name.
+    """Return the configuration of a run with its models as they are called today.
+
+    A parent may have been renamed since, and another run may have taken its name. `Store.create_run` numbers the run's own name.
     """
     config = run.config
     for section, reference in _models_of(config):
@@ -143,14 +146,14 @@ def _current_name(reference: str, parent: str, store: Store) -> str:
 
 
 def resolved(config: ExperimentConfig, store: Store) -> ExperimentConfig:
-    """The same configuration with its models as the engine understands them."""
+    """Return the same configuration with its models as the engine understands them."""
     for section, reference in _models_of(config):
         config = _with_model(config, section, resolve(reference, store))
     return config
 
 
 def _models_of(config: ExperimentConfig) -> Iterator[tuple[str, str]]:
-    """The sections of a configuration that name a model, with the references; an anchor's section is its number."""
+    """Yield the sections of a configuration that name a model, with the references; an anchor's section is its number."""
     for section in ("teacher", "student", "bridge"):
         spec = getattr(config, section, None)
         if spec is not None and spec.model is not None:
@@ -198,8 +201,10 @@ def _run_of(reference: str, store: Store) -> tuple[Run, str] | None:
 
 
 def _of_chain(reference: str) -> Path | None:
-    """The folder of a house chain's anchor or of a created model; None for anything else. Raises ModelNotFoundError for a whole chain, and
-    for a created model that is in the bin.
+    """Return the folder of a house chain's anchor or of a created model; None for anything else.
+
+    Raises:
+        ModelNotFoundError: a whole chain, or a created model that is in the bin.
     """
     if reference in house_chains():
         raise ModelNotFoundError(f"'{reference}' is a chain.", "One model was expected.", f"Name one of its anchors, as {reference}:0.")
@@ -240,7 +245,7 @@ def _chain_entries(found: Iterable[tuple[str, Path]]) -> Iterator[ModelEntry]:
 
 
 def _chain_entry(reference: str, folder: Path) -> ModelEntry:
-    """An anchor of a house chain, or a created model, which has a folder of its own and counts as one."""
+    """Return the entry of a house chain's anchor, or of a created model, which has a folder of its own and counts as one."""
     entry = catalog.describe(str(folder))
     chain, _, number = reference.partition(":")
     if number.isdecimal():

@@ -36,7 +36,7 @@ class RunLog:
 
     def metrics(self, run_id: str, variant: str | None = None, names: Sequence[str] | None = None, *, after_step: int | None = None,
                 after_rowid: int = 0) -> pandas.DataFrame:
-        """Logged numbers as columns ``rowid``, "arm" (the variant), ``step``, ``name``, ``value``, in the order of writing.
+        """Return logged numbers as columns ``rowid``, "arm" (the variant), ``step``, ``name``, ``value``, in the order of writing.
 
         Pass the largest ``rowid`` seen so far to read only what came since. A replaced value comes again under a new rowid:
         append, then ``drop_duplicates(["arm", "name", "step"], keep="last")``.
@@ -61,7 +61,7 @@ class RunLog:
         return frame.astype({"rowid": "int64", "step": "int64", "value": "float64"})
 
     def metric_series_tail(self, run_id: str, name: str, *, variant: str = "student", limit: int = 100) -> list[tuple[int, float]]:
-        """The last points of one curve as (step, value), oldest first."""
+        """Return the last points of one curve as (step, value), oldest first."""
         query = "SELECT step, value FROM metrics WHERE run_id = ? AND arm = ? AND name = ? ORDER BY step DESC LIMIT ?"
         with self._database.read() as connection:
             rows = connection.execute(query, (run_id, variant, name, limit)).fetchall()
@@ -92,13 +92,15 @@ class RunLog:
         return [Event(row["seq"], row["kind"], json.loads(row["payload"]), row["time"]) for row in rows]
 
     def report(self, run_id: str) -> Report | None:
-        """The engine's report of a finished run; None before."""
+        """Return the engine's report of a finished run; None before."""
         reports = self.events(run_id, kind="report")
         return parse_report(reports[-1].payload) if reports else None
 
 
 def insert(connection: sqlite3.Connection, run_id: str, metrics: Iterable[MetricRow], events: Iterable[EventRow]) -> None:
-    """Write rows inside a transaction. What a resumed run logs again replaces the earlier: a number of the same variant, step
+    """Write rows inside a transaction.
+
+    What a resumed run logs again replaces the earlier: a number of the same variant, step
     and name; an event of the same kind whose payload names the same step (and variant, subject, prompt); the same event at the same time
     where a payload names no step. Two that fall into one tick of the clock stay two.
     """

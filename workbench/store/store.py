@@ -53,7 +53,7 @@ class Store(RunLog):
     # ------------------------------------------------------------------------------------------------ finding
 
     def run(self, reference: str) -> Run:
-        """The run of that id, name, or unambiguous beginning of an id (4 characters or more). Raises RunNotFoundError."""
+        """Return the run of that id, name, or unambiguous beginning of an id (4 characters or more). Raises RunNotFoundError."""
         with self._database.read() as connection:
             rows = connection.execute("SELECT * FROM runs WHERE id = ? OR name = ?", (reference, reference)).fetchall()
             if not rows and len(reference) >= 4:
@@ -70,7 +70,7 @@ class Store(RunLog):
 
     def runs(self, *, include_deleted: bool = False, status: Status | Iterable[Status] | None = None,
              limit: int | None = None) -> list[Run]:
-        """Runs, newest first."""
+        """Return runs, newest first."""
         conditions, values = ["1"], []
         if not include_deleted:
             conditions.append("deleted IS NULL")
@@ -83,7 +83,7 @@ class Store(RunLog):
             return [run_from_row(row, self.runs_dir) for row in connection.execute(query, (*values, -1 if limit is None else limit))]
 
     def queue(self) -> list[Run]:
-        """Runs that wait for a device, in the order in which they will be taken."""
+        """Return runs that wait for a device, in the order in which they will be taken."""
         with self._database.read() as connection:
             rows = connection.execute("SELECT * FROM runs WHERE status = 'queued' AND deleted IS NULL ORDER BY queued, id").fetchall()
         return [run_from_row(row, self.runs_dir) for row in rows]

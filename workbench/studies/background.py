@@ -76,7 +76,7 @@ def _launch(job: Job, seeds: int) -> None:
         own = Process.of(process.pid)  # before anything waits for it, so that the pid is surely its own
         state = job.load_state()
         if state is None or state.process != own:  # the worker may have saved its own by now
-            job.save_state(JobState("running", own, time.time()))
+            job.save_state(JobState("running", own, time.time(), total=job.parts(seeds)))
     finally:
         # A child that has ended and is not waited for stays behind as a zombie.
         threading.Thread(target=process.wait, name=f"reap {job.folder.name}", daemon=True).start()

@@ -20,6 +20,7 @@ from core.events import AblationPart, ClaimPart
 from core.recorder import Recorder
 from core.studies.ablation import results
 from core.studies.ablation.run import run_ablation
+from core.studies.ablation.variants import variants
 from core.studies.claims import outcomes, registry
 from core.studies.claims.running import run_claim
 from core.studies.seeds import seeds_of
@@ -40,7 +41,7 @@ class JobState:
         state: ``lost`` when its process vanished without recording an end.
         process: the process that carries it out, or did.
         began: seconds since 1970.
-        done, total: parts (seeds of a claim, trainings of an ablation) that have finished, and all of them; 0 in all: not known yet.
+        done, total: parts (seeds of a claim, trainings of an ablation) that have finished, and all of them; 0 in all: not known.
         text: current activity.
         message, hint: why it ended, and what to do next.
     """
@@ -65,6 +66,10 @@ class Job(ABC):
     KIND: ClassVar[str]  # the word for the worker's command line
     RUNNING: ClassVar[str]  # sentence about a running job, with {} for its name
     RESUME_HINT: ClassVar[str]
+
+    @abstractmethod
+    def parts(self, seeds: int) -> int:
+        """Return the number of its parts, the total of its progress."""
 
     @abstractmethod
     def run(self, seeds: int, recorder: Recorder) -> None:
@@ -120,7 +125,12 @@ class ClaimJob(Job):
         """Return the job of a claim."""
         return cls(outcomes.folder(name))
 
+    def parts(self, seeds: int) -> int:
+        """Return the number of seeds."""
+        return seeds
+
     def run(self, seeds: int, recorder: Recorder) -> None:
+        """Test the claim with as many seeds, resuming after those that have finished."""
         run_claim(self.folder.name, seeds_of(seeds), recorder)
 
 
@@ -130,7 +140,13 @@ class AblationJob(Job):
     STATE_FILE, KIND = "state.json", "ablation"
     RUNNING, RESUME_HINT = "The ablation {} is running", "Finished trainings are kept: start it again to resume after them."
 
+    def parts(self, seeds: int) -> int:
+        """Return the number of trainings: every variant with every seed; 0 where the request cannot be read."""
+        request = results.load_request(self.folder)
+        return 0 if request is None else len(request[1]) * len(variants(request[0]))
+
     def run(self, seeds: int, recorder: Recorder) -> None:
+        """Run the ablation of the folder's request, resuming after trainings that have finished."""
         request = results.load_request(self.folder)
         if request is None:
             raise ConfigError(f"'{self.folder}' holds no ablation.", "A recipe that this release reads was expected.",
@@ -138,6 +154,7 @@ class AblationJob(Job):
         run_ablation(*request, recorder)
 
     def part_name(self, part: ClaimPart | AblationPart) -> str:
+        """Return the variant and the seed of a training."""
         assert isinstance(part, AblationPart)
         return f"{results.WORDS[part.variant]}, seed {part.seed}"
 

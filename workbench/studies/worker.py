@@ -25,17 +25,19 @@ SAVE_SECONDS = 1.0  # between two states that differ in their training step only
 class JobRecorder:
     """A `core.recorder.Recorder` that saves the state of a job and reads stop requests."""
 
-    def __init__(self, job: Job) -> None:
-        self.job, self.state = job, JobState("running", Process.current(), time.time())
+    def __init__(self, job: Job, total: int) -> None:
+        self.job, self.state = job, JobState("running", Process.current(), time.time(), total=total)
         self._stop, self._saved, self._polled = False, 0.0, 0.0
         self._part = self._phase = self._steps = ""
         self._save()
 
     def log(self, variant: str, step: int, metrics: Mapping[str, float]) -> None:
+        """Save the step as the current activity, once a second at most."""
         if time.monotonic() - self._saved > SAVE_SECONDS:
             self._save(text=f"{self._part or self._phase}: step {step:,}{self._steps}")
 
     def event(self, event: Event) -> None:
+        """Save a part or a phase that begins as the current activity."""
         if isinstance(event, ClaimPart | AblationPart):
             self._part = self.job.part_name(event)
             self._save(done=event.done, total=event.total, text=self._part or self.state.text)
@@ -46,6 +48,7 @@ class JobRecorder:
             print(time.strftime("%H:%M:%S"), self.state.text, flush=True)
 
     def should_stop(self) -> bool:
+        """Return whether the stop file is there, or a signal requested a stop."""
         if not self._stop and time.monotonic() - self._polled > SAVE_SECONDS / 2:
             self._stop, self._polled = self.job.stop_file.exists(), time.monotonic()
         return self._stop
@@ -74,7 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
     if hasattr(os, "nice"):
         os.nice(NICENESS)
     job = KINDS[options.kind](options.folder)
-    recorder = JobRecorder(job)
+    recorder = JobRecorder(job, job.parts(options.seeds))
     signal.signal(signal.SIGTERM, recorder.request_stop)
     try:
         job.run(options.seeds, recorder)

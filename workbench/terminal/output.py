@@ -38,7 +38,7 @@ WIDTH = 110  # characters of a line of text
 
 
 def plain(value: Any) -> Any:
-    """The same as strict JSON knows it: paths as text; NaN and infinity, which JSON lacks, as null."""
+    """Return a value as strict JSON has it: paths as text; NaN and infinity, which JSON lacks, as null."""
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -75,7 +75,7 @@ def run_details(run: Run, store: Store) -> dict[str, Any]:
 
 
 def run_table(runs: Sequence[Run]) -> str:
-    """Runs as a table, or what to do when there is none."""
+    """Return runs as a table, or what to do when there is none."""
     if not runs:
         return "No runs yet. Start one: python -m workbench distill assets/recipes/quickstart.yaml"
     rows = [(run.name, run.status, _progress(run), _clock(run.created), run.id) for run in runs]
@@ -83,7 +83,7 @@ def run_table(runs: Sequence[Run]) -> str:
 
 
 def run_text(run: Run, store: Store) -> str:
-    """A run in full, for people."""
+    """Return a run in full, for people."""
     facts = [("run", f"{run.name}  ({run.id})"), ("status", run.status), ("step", _progress(run)), ("device", run.device),
              ("created", _clock(run.created)), ("started", run.started and _clock(run.started)),
              ("finished", run.finished and _clock(run.finished)), ("message", run.message), ("to do", hint(run)),
@@ -98,7 +98,7 @@ def run_text(run: Run, store: Store) -> str:
 
 
 def card_text(card: Card) -> str:
-    """A retention card for people."""
+    """Return a retention card for people."""
     head, rows = retention_card.table(card)
     return "\n\n".join(["retention card", table([each.upper() for each in head], rows),
                         *(textwrap.fill(save_request, WIDTH) for save_request in retention_card.notes(card))])
@@ -110,20 +110,20 @@ def model_document(entry: ModelEntry) -> dict[str, Any]:
 
 
 def model_table(entries: Sequence[ModelEntry]) -> str:
-    """The catalogue as a table."""
+    """Return the catalogue as a table."""
     rows = [(entry.name, entry.kind, entry.layers, entry.hidden, entry.parameters and units.count(entry.parameters),
              "yes" if entry.present else "no", entry.source) for entry in entries]
     return table(("NAME", "KIND", "LAYERS", "WIDTH", "PARAMETERS", "PRESENT", "SOURCE"), rows)
 
 
 def blanks_text(blanks: Sequence[Sequence[Fill]]) -> str:
-    """The fills of every blank, for people."""
+    """Return the fills of every blank, for people."""
     tables = [table(("TOKEN", "PROBABILITY"), [(fill.token, f"{fill.probability:.2%}") for fill in fills]) for fills in blanks]
     return tables[0] if len(tables) == 1 else "\n\n".join(f"blank {number}\n{each}" for number, each in enumerate(tables, start=1))
 
 
 def classes_text(shares: Sequence[ClassShare]) -> str:
-    """The classes of a text, the likeliest first, for people."""
+    """Return the classes of a text, the likeliest first, for people."""
     falling = sorted(shares, key=lambda share: -share.probability)
     return table(("CLASS", "PROBABILITY"), [(share.label, f"{share.probability:.2%}") for share in falling])
 
@@ -156,7 +156,7 @@ def export_document(made: Exported, out: Path) -> dict[str, Any]:
 
 
 def export_text(made: Exported, out: Path) -> str:
-    """An export for people: sizes, times on one thread, and agreement with torch."""
+    """Return an export for people: sizes, times on one thread, and agreement with torch."""
     rows = []
     for form, measured in made.forms.items():
         agreement = measured.agreement
@@ -168,7 +168,7 @@ def export_text(made: Exported, out: Path) -> str:
 
 
 def measurement_document(measured: Measurement) -> dict[str, Any]:
-    """What one model reached on one task."""
+    """Return a model's metrics on one task as plain data."""
     return asdict(measured)
 
 
@@ -187,7 +187,7 @@ def measurement_table(measured: Sequence[Measurement]) -> str:
 
 
 def claim_document(claim: Claim, found: tuple[Outcome, str] | None) -> dict[str, Any]:
-    """A claim and what came of it, if it was checked."""
+    """Return a claim with its outcome, if it was tested, as plain data."""
     known = {key: getattr(claim, key) for key in ("title", "system", "statement", "published", "check", "pitfalls", "seconds")}
     document = {"claim": claim.name, **known, "source": asdict(claim.source), "rule": claim.rule.words, "verdict": None}
     if found is None:
@@ -197,13 +197,13 @@ def claim_document(claim: Claim, found: tuple[Outcome, str] | None) -> dict[str,
 
 
 def outcome_document(claim: Claim, outcome: Outcome) -> dict[str, Any]:
-    """What came of a claim just now."""
+    """Return the outcome of a claim that was tested now, as plain data."""
     return {**outcome.to_dict(), "title": claim.title, "published": claim.published, "source": asdict(claim.source),
             "rule": claim.rule.words}
 
 
 def claim_table(claims: Sequence[tuple[Claim, tuple[Outcome, str] | None]]) -> str:
-    """The claims with their verdicts."""
+    """Return the claims with their verdicts."""
     rows = [(claim.name, found and VERDICT_NAMES[found[0].verdict], found and len(found[0].seeds), found and found[0].date[:10],
              units.duration(claim.seconds * len(claim.default_seeds)), claim.title) for claim, found in claims]
     return table(("NAME", "VERDICT", "SEEDS", "DATE", "TAKES ABOUT", "CLAIM"), rows)
@@ -225,7 +225,7 @@ def outcome_text(claim: Claim, outcome: Outcome) -> str:
 
 
 def ablation_text(found: Ablation) -> str:
-    """An ablation for people: means of the whole recipe, then what leaving out each part changes."""
+    """Return an ablation for people: means of the whole recipe, then what leaving out each part changes."""
     head, rows = results.table(found)
     kind = "; ± half of the 95% CI, Student's t over the seeds" if len(found.seeds) > 1 else ", without an interval"
     facts = (f"{found.name}: what leaving out each part changes; seeds {', '.join(map(str, found.seeds))}, paired{kind}; "

@@ -22,7 +22,7 @@ def settings() -> Iterator[tuple[str, str, Any]]:
 
 
 def settings_text(width: int = 110) -> str:
-    """The same as text for ``--help``."""
+    """Return the same as text for ``--help``."""
     lines = []
     for key, description, default in settings():
         shown = "" if "default:" in description else f" (default: {json.dumps(default)})"
@@ -32,7 +32,7 @@ def settings_text(width: int = 110) -> str:
 
 
 def _default(field: FieldInfo, path: str, defaults: Any) -> Any:
-    """The default of a leaf as plain data; inside a section that is absent by default, the section's own."""
+    """Return the default of a leaf as plain data; inside a section that is absent by default, the section's own."""
     *sections, leaf = path.split(".")
     for section in sections:
         defaults = defaults.get(section)

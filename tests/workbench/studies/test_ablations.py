@@ -38,6 +38,7 @@ def recipe(name: str) -> ExperimentConfig:
 
 def test_it_ends_with_a_result() -> None:
     job = background.start_ablation(recipe("short"), 2, "the command")
+    assert job.parts(2) == 6 and job.load_state().total == 6, "known before the first training begins"
     state = wait_for(job, ended)
     assert (state.state, state.done, state.total, state.message) == ("finished", 6, 6, "")
     found = results.result_of(job.folder)

@@ -21,6 +21,7 @@ from workbench.errors import StudyError
 from workbench.processes import Process
 from workbench.studies import background
 from workbench.studies.jobs import AblationJob, ClaimJob, JobState
+from workbench.studies.worker import JobRecorder
 
 NAMES = ("X1", "ENDLESS", "BROKEN", "KILLED")
 
@@ -41,6 +42,13 @@ def test_a_check_ends_with_an_outcome() -> None:
     outcome, place = outcomes.latest(registry.find("X1"))
     assert (outcome.verdict, outcome.seeds, place) == ("pass", (42, 43, 44, 45), "here")
     assert "Walk" in ClaimJob.of("X1").log_tail()
+
+
+def test_the_total_is_known_from_the_first_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved = []
+    monkeypatch.setattr(ClaimJob, "save_state", lambda job, state: saved.append((state.state, state.done, state.total)))
+    JobRecorder(ClaimJob(tmp_path), ClaimJob(tmp_path).parts(4))
+    assert saved == [("running", 0, 4)]
 
 
 def test_a_check_reports_progress_and_stops_on_request() -> None:

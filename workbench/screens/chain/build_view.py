@@ -38,7 +38,7 @@ def linked() -> bool:
 
 
 def form(*, opened: bool) -> None:
-    """The whole form, folded away unless `opened`."""
+    """Draw the whole form, folded away unless `opened`."""
     with st.expander("Build a chain", icon=":material/add_link:", expanded=opened, key="build"), views.errors_shown():
         st.caption("Each anchor is distilled from the one before it, each of its blocks aligned with a span of the teacher's. "
                    "The chain is built in the background.")
@@ -66,7 +66,7 @@ def form(*, opened: bool) -> None:
 
 
 def beginning() -> tuple[ChainConfig, str]:
-    """What the form begins with, and the name of the run that it is taken from; the house chain's recipe where no link names one."""
+    """Return the form's first configuration and the name of its run; the house chain's recipe where no link names one."""
     reference = st.query_params.get("from")
     if reference is not None:
         with views.errors_shown():
@@ -113,8 +113,9 @@ def _described(reference: str) -> ModelEntry | None:
 
 
 def _anchors(name: str, header: ModelHeader, base: ChainConfig) -> list[Dimensions] | None:
-    """Depth and inner width of every anchor, with the parameters that they give. None for a chain whose anchors have other sizes
-    than these, or are checkpoints: they are shown, and stay as they are.
+    """Draw depth and intermediate size of every anchor, with the parameters that they give, and return the anchors.
+
+    None for a chain whose anchors have other sizes than these, or are checkpoints: they are shown, and stay as they are.
     """
     there, sizer = header.dimensions, header.parameter_counter()
     own = anchors_of(base, there) if "from" in st.query_params else defaults(there, 2)
@@ -142,7 +143,7 @@ def _anchors(name: str, header: ModelHeader, base: ChainConfig) -> list[Dimensio
 
 
 def anchors_of(base: ChainConfig, teacher: Dimensions) -> list[Dimensions] | None:
-    """The anchors of a recipe, where depth and inner width say everything about them."""
+    """Return the anchors of a recipe where depth and intermediate size say everything about them."""
     sizes, above = [], teacher
     for anchor in base.chain.anchors:
         if anchor.model or anchor.parameters or anchor.hidden or base.chain.mode != "nested":
@@ -153,7 +154,7 @@ def anchors_of(base: ChainConfig, teacher: Dimensions) -> list[Dimensions] | Non
 
 
 def given_by(anchor: AnchorSpec) -> str:
-    """An anchor in words."""
+    """Return an anchor in words."""
     given = {key: value for key, value in anchor.model_dump().items() if value is not None}
     return ", ".join(f"{key.replace('_', ' ')} {value:,}" if isinstance(value, int) else f"{key} {value}" for key, value in given.items())
 
@@ -179,7 +180,7 @@ def shrinking_problem(teacher: Dimensions, sizes: list[Dimensions]) -> str:
 
 def recipe(teacher: str, sizes: list[Dimensions] | None, steps: int, seed: int, name: str,
            base: ExperimentConfig | None = None) -> ExperimentConfig:
-    """The recipe of `base`, or the house chain's, with these anchors, or its own. Raises ConfigError for an impossible name."""
+    """Return the recipe of `base`, or the house chain's, with these anchors or its own. Raises ConfigError for an impossible name."""
     plain = (base or read_recipe(RECIPE)).to_dict()
     plain |= {"name": name or None, "description": "", "teacher": {"model": teacher}}
     if sizes is not None:

@@ -28,7 +28,7 @@ LESSON = ASSETS / "lessons" / "chains.md"
 
 
 def pick(known: list[ChainPlace]) -> ChainPlace | None:
-    """The picker, set by ``?chain=`` and written back to it; None when there is no chain at all. Raises ModelNotFoundError."""
+    """Draw the picker, in step with ``?chain=``, and return the chain; None when there is none at all. Raises ModelNotFoundError."""
     linked, names = st.query_params.get("chain"), [place.name for place in known]
     place = chains.place(linked, state.store()) if linked else None
     if place is not None and place.name not in names:

@@ -39,12 +39,12 @@ def nearest(options: Sequence[int], requested: int) -> int:
 
 
 def anchors_around(chain: Chain, target: Target) -> tuple[Anchor, Anchor]:
-    """The larger and the smaller of the two anchors that a size lies between."""
+    """Return the larger and the smaller of the two anchors that a size lies between."""
     return chain.anchors[target.larger_anchor], chain.anchors[target.larger_anchor + 1]
 
 
 def anchor_at(chain: Chain, target: Target) -> Anchor | None:
-    """The anchor that has exactly these sizes, if one does."""
+    """Return the anchor that has exactly these sizes, if one does."""
     return next((anchor for anchor in anchors_around(chain, target) if anchor.dimensions == target.dimensions), None)
 
 
@@ -83,7 +83,7 @@ def expected_loss(chain: Chain, parameters: int, method: str) -> float | None:
 
 
 def nearest_point(chain: Chain, target: Target) -> Point | None:
-    """The measured size closest to a size, between the same anchors."""
+    """Return the measured size closest to a size, between the same anchors."""
     points = [point for point in chain.curve if point.target.larger_anchor == target.larger_anchor]
     return min(points, key=lambda point: abs(point.target.parameters - target.parameters), default=None)
 
@@ -156,7 +156,7 @@ def costs(chain: Chain) -> Costs | None:
 
 
 def describe_costs(spent: Costs, sizes: int) -> str:
-    """The ledger in one sentence, in Markdown."""
+    """Return the ledger in one sentence, in Markdown."""
     tokens, seconds = spent.direct(sizes)
     return (f"Training the {spent.steps} anchors below the largest took {units.count(spent.tokens)} tokens and "
             f"{units.duration(spent.seconds)}, for any number of models created afterwards. {sizes} direct distillations would take "

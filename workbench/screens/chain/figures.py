@@ -30,7 +30,7 @@ BASELINES = ("best_alpha", "alpha_0", "alpha_1", "copied", "nearest")
 
 def size_quality(chain: Chain, *, size: int, expected: float | None, created: Mapping[str, tuple[int, float]], method: str,
                  logarithmic: bool = False, baselines: bool = True) -> go.Figure:
-    """Validation loss over parameters.
+    """Return the figure of validation loss over parameters.
 
     Args:
         size: parameters of the selected size, marked by a line.
@@ -101,7 +101,7 @@ def alpha_sweep(chain: Chain, point: Point) -> go.Figure:
 
 
 def ledger(spent: curve_analysis.Costs, unit: str, most: int) -> go.Figure:
-    """What N sizes cost through the chain and by N direct distillations.
+    """Return the figure of what N sizes cost through the chain and by N direct distillations.
 
     Args:
         unit: ``tokens`` or ``seconds``.

@@ -26,7 +26,7 @@ LONGEST = 22  # letters of a name in a card
 
 
 def lineage(chain: Chain, teacher: str, created: Sequence[CreatedModel], bridge: str = "") -> str:
-    """The teacher and its anchors from left to right, and below each pair of neighbours the models created from them.
+    """Return the teacher and its anchors from left to right, and below each pair of neighbours the models created from it.
 
     Args:
         bridge: the source of the teacher's training texts after bridge distillation, drawn first.
@@ -89,7 +89,7 @@ def composition(chain: Chain, target: Target) -> str:
 
 
 def describe(chain: Chain, target: Target) -> str:
-    """The same in words."""
+    """Return the same in words."""
     large, small = curve_analysis.anchors_around(chain, target)
     back, spans = chain.swaps(target), chain.spans(target.larger_anchor)
     if not back:

@@ -27,7 +27,7 @@ LONGEST_NAME = 60  # letters of a created model's name in the names of its runs
 
 
 def nearest(chain: Chain, target: Target) -> Anchor:
-    """The anchor whose parameter count is nearest to a size."""
+    """Return the anchor whose parameter count is nearest to a size."""
     return min(chain.anchors, key=lambda anchor: abs(anchor.parameters - target.parameters))
 
 
@@ -44,7 +44,7 @@ def tokens_per_step(chain: Chain) -> int:
 
 def configs(place: ChainPlace, chain: Chain, model: CreatedModel, *, distilled: bool, tokens: int,
             seed: int) -> dict[str, ExperimentConfig]:
-    """The three experiments, on the chain's own text.
+    """Return the three experiments, on the chain's own text.
 
     Args:
         distilled: whether the larger of the two neighbouring anchors is the teacher; else training is on text only.
@@ -66,7 +66,7 @@ def configs(place: ChainPlace, chain: Chain, model: CreatedModel, *, distilled: 
 
 
 def _base(chain: Chain) -> ExperimentConfig:
-    """The quickstart's training on the chain's text."""
+    """Return the quickstart's training on the chain's text."""
     plain, own = read_recipe(RECIPE).to_dict(), chain.record.get("config") or {}
     plain |= {key: own[key] for key in ("data",) if key in own}
     plain["evaluation"]["blocks"] = (own.get("evaluation") or plain["evaluation"])["blocks"]

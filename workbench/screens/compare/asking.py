@@ -39,11 +39,12 @@ class Participant:
 
     @property
     def colour(self) -> str:
+        """Return the colour of the model's role."""
         return COLOURS.get(self.role, TEAL)
 
 
 def loaded(models: Sequence[str], pane: Pane) -> list[Participant] | None:
-    """The models in memory, without those that are missing, which the page names.
+    """Return the models in memory, without those that are missing, which the page names.
 
     Returns:
         None while one is being loaded; then the page is drawn again when it is done.
@@ -72,7 +73,7 @@ def loaded(models: Sequence[str], pane: Pane) -> list[Participant] | None:
 
 
 def distinct_roles(models: Sequence[str]) -> list[str]:
-    """The role of each model; where two have the same, the later one is the second."""
+    """Return the role of each model; where two have the same, the later one is the second."""
     roles: list[str] = []
     for number in range(len(models)):
         role = references.role(number, models)
@@ -97,7 +98,7 @@ def heading(participant: Participant, seconds: float | None) -> None:
 
 
 def recipe(name: str, form: str) -> None:
-    """The command that runs a recipe, and the page whose form holds it."""
+    """Draw the command that runs a recipe, and the page whose form holds it."""
     st.code(f"python -m workbench distill assets/recipes/{name}.yaml", language="bash", wrap_lines=True)
     st.page_link(form, label="Open in the experiment form", icon=":material/science:",
                  query_params={"recipe": name} if form == state.NEW else None)

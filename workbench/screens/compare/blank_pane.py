@@ -23,7 +23,7 @@ MARKS = ("▲ ▼ ranks gained or lost against the teacher's list, in a paler ba
 
 
 def show(models: Sequence[str]) -> None:
-    """The sentence, and what the models put into its blanks."""
+    """Draw the sentence, and the tokens that the models predict for its blanks."""
     if not models:
         views.empty_state("Select two or three masked language models (MLM). This trains the house encoder:", panes.BLANKS.icon)
         asking.recipe("house-encoder", state.NEW)
@@ -50,7 +50,7 @@ def show(models: Sequence[str]) -> None:
 
 
 def _sentence() -> tuple[str, bool]:
-    """The text of the field, and whether to query again though it is unchanged."""
+    """Draw the field, and return its text and whether to query again though it is unchanged."""
     links.follow(SENTENCE, "text", EXAMPLES[0])
     with st.container(horizontal=True, vertical_alignment="bottom"):
         sentence = st.text_input("Sentence", key=SENTENCE, placeholder=f"A sentence with {MASK} in place of a word", help=(
@@ -90,7 +90,7 @@ def _blanks(text: str, found: Mapping[str, Any], participants: Sequence[Particip
 
 
 def _with_blank(text: str, number: int) -> str:
-    """The sentence as Markdown, with one of its blanks in bold."""
+    """Return the sentence as Markdown, with one of its blanks in bold."""
     parts = [views.plain(part) for part in text.split(MASK)]
     blanks = [f"**{views.plain(MASK)}**" if each == number else views.plain(MASK) for each in range(len(parts) - 1)]
     return "".join(part + blank for part, blank in zip(parts, [*blanks, ""], strict=True))

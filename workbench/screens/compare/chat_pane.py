@@ -27,7 +27,7 @@ iframe[title="Side-by-side chat"] { color-scheme: normal; }
 
 
 def show(models: list[str]) -> None:
-    """The chat with these models, in a frame of the page's theme; its conversation outlives a reload."""
+    """Draw the chat with these models, in a frame of the page's theme; its conversation outlives a reload."""
     if not models:
         views.empty_state("Select two or three models: a house model, students and controls of runs, any folder or hub id.", "forum")
         return

@@ -19,7 +19,7 @@ EXAMPLES = ("A joy from the first scene to the last.", "Two hours of my life tha
 
 
 def show(models: Sequence[str]) -> None:
-    """The text, and the classes that the models see in it."""
+    """Draw the text, and the classes that the models predict."""
     if not models:
         views.empty_state("Select two or three classifiers. Fine-tuning a pretrained encoder on labelled texts gives one:",
                           panes.CLASSES.icon)
@@ -46,7 +46,7 @@ def show(models: Sequence[str]) -> None:
 
 
 def _texts() -> tuple[str, str, bool]:
-    """The text, the second one if there is one, and whether to query again though they are unchanged."""
+    """Draw the fields, and return the text, the second one if there is one, and whether to query again though they are unchanged."""
     links.follow(TEXT, "text", EXAMPLES[0])
     links.follow(PAIR, "pair", "")
     text = st.text_area("Text", key=TEXT, height=100, placeholder="A sentence or a review")

@@ -12,7 +12,7 @@ SHOW = {CHAT.key: chat_pane.show, BLANKS.key: blank_pane.show, CLASSES.key: clas
 
 
 def show() -> None:
-    """The whole page."""
+    """Draw the whole page."""
     with views.errors_shown():
         with st.container(horizontal=True, vertical_alignment="center"):
             st.title("Compare", anchor=False, width="content")

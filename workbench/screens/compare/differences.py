@@ -23,13 +23,13 @@ Plain = Mapping[str, Any]
 
 
 def word_list(blank: Plain, number: int) -> list[Plain]:
-    """The words of one model for a blank, most likely first."""
+    """Return the words of one model for a blank, most likely first."""
     known = [word for word in blank["words"] if word["places"][number] is not None]
     return sorted(known, key=lambda word: word["places"][number]["rank"])[:FIRST]
 
 
 def marked_words(blank: Plain, number: int, roles: Sequence[str]) -> pd.DataFrame:
-    """What `charts.ranked` draws of one model's list: columns ``label``, ``value`` (probability), ``mark`` and ``note``."""
+    """Return what `charts.ranked` draws of one model's list: columns ``label``, ``value`` (probability), ``mark`` and ``note``."""
     lists = [[word["token"] for word in word_list(blank, each)] for each in range(len(roles))]
     rows = []
     for place, word in enumerate(word_list(blank, number)):
@@ -115,12 +115,12 @@ def same_classes(one: Sequence[Plain], other: Sequence[Plain]) -> bool:
 
 
 def chosen(shares: Sequence[Plain]) -> str:
-    """The class that a model gives the highest probability."""
+    """Return the class that a model gives the highest probability."""
     return max(shares, key=lambda share: share["probability"])["label"]
 
 
 def marked_classes(answers: Sequence[Sequence[Plain]], number: int) -> pd.DataFrame:
-    """What `charts.ranked` draws of one classifier: its classes in the teacher's order, the chosen one marked where it is another."""
+    """Return what `charts.ranked` draws of one classifier: classes in the teacher's order, the chosen one marked where it differs."""
     shares, teacher = answers[number], answers[0]
     comparable = same_classes(teacher, shares)
     if comparable:

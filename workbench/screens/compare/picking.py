@@ -40,7 +40,7 @@ def _switched() -> None:
 
 
 def pick(chosen: Pane) -> list[str]:
-    """The picker, set by ``?models=a,b`` and written back to it; without one, what this session compared last.
+    """Draw the picker, in step with ``?models=a,b``; without that, it holds what this session compared last.
 
     Returns:
         The models that were picked and belong to the pane, as far as that is known; the others are reported.
@@ -64,7 +64,7 @@ def pick(chosen: Pane) -> list[str]:
 
 
 def awaited(models: Sequence[str]) -> list[str]:
-    """The models of runs that are yet to be trained; the page names them, and is drawn again when one is there."""
+    """Return the models of runs that are yet to be trained; the page names them, and is drawn again when one is there."""
     missing = _missing(models)
     if missing:
         st.fragment(_until_there, run_every=WAIT_SECONDS)(tuple(missing))

@@ -25,7 +25,7 @@ div:has(> iframe[title="Fill-mask"]), div:has(> div > iframe[title="Fill-mask"])
 
 
 def pick() -> list[Offer]:
-    """The picker, set by ``?models=`` and written back to it; models that cannot run here are reported, one message each."""
+    """Draw the picker, in step with ``?models=``, and return its models; those that cannot run here are reported, one message each."""
     known = [entry.name for entry in state.models() if entry.present and entry.task == "masked"]
     linked = list(dict.fromkeys(name.strip() for name in st.query_params.get("models", "").split(",") if name.strip()))[:MAX_MODELS]
     if PICKED not in st.session_state:
@@ -53,7 +53,7 @@ def pick() -> list[Offer]:
 
 
 def export_missing(offers: list[Offer]) -> list[Offer]:
-    """The button that exports what is not exported, and how far that is; returns those that are ready."""
+    """Draw the button that exports what is not exported, with its progress, and return the models that are ready."""
     requested: set[str] = st.session_state.setdefault(REQUESTED, set())
     missing = [offer for offer in offers if offer.made is None]
     if not missing:
@@ -102,7 +102,7 @@ def figures(ready: list[Offer]) -> None:
 
 
 def pane(ready: list[Offer]) -> None:
-    """The frame in which the models run, once what runs them is on this machine."""
+    """Draw the frame in which the models run, once what runs them is on this machine."""
     if not all(package.present for package in browser_runtime.PACKAGES):
         _runtime()
         return
@@ -113,7 +113,7 @@ def pane(ready: list[Offer]) -> None:
 
 
 def _runtime() -> None:
-    """What a browser needs to run the files is not here: what it is, and the button that brings it."""
+    """Say that the browser's runtime is missing, and draw the button that fetches it."""
     missing = [package for package in browser_runtime.PACKAGES if not package.present]
     names = " and ".join(f"{package.name} {package.version}" for package in missing)
     amount = format_bytes(sum(package.size_bytes for package in missing))

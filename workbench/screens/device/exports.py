@@ -34,10 +34,10 @@ class Offer:
 
 
 def offer(entry: ModelEntry) -> Offer | None:
-    """What the page has of a model; None of one that must be fetched first.
+    """Return what the page has of a model; None of one that must be fetched first.
 
     Raises:
-        CompatibilityError: a model that fills no blanks.
+        CompatibilityError: a model that is no masked language model.
         CorruptModelError: the folder of its export is damaged.
     """
     compatibility.require_task(entry, "masked")
@@ -48,7 +48,7 @@ def offer(entry: ModelEntry) -> Offer | None:
 
 
 def export_folder(name: str, model: Path) -> Path:
-    """The folder of the export of the model in a folder; changed weights and another release get another one."""
+    """Return the folder of the export of the model in a folder; changed weights and another release get another one."""
     marks = [__version__, *(f"{path.resolve()} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in weight_files(model))]
     stem = re.sub(r"[^A-Za-z0-9.]+", "-", re.split(r"[/\\]", name)[-1])[:40].strip("-.") or "model"
     return paths.exports_dir() / f"{stem}-{hashlib.sha256(' '.join(marks).encode()).hexdigest()[:12]}"

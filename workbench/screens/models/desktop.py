@@ -15,7 +15,7 @@ REFUSAL_SECONDS = 1.0  # a file manager that cannot open a folder ends within th
 
 
 def file_manager() -> list[str] | None:
-    """The command to which a folder is appended to show it, or None without one or without a display."""
+    """Return the command to which a folder is appended to show it, or None without one or without a display."""
     if sys.platform == "win32":
         command = ["explorer"]
     elif sys.platform == "darwin":

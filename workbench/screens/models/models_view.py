@@ -25,7 +25,7 @@ KINDS: dict[Task, tuple[str, BadgeColour, str]] = {  # by the task of its head: 
 
 
 def catalogue() -> None:
-    """The models that ship or can be fetched, then everything that was trained here."""
+    """Draw the models that ship or can be fetched, then everything that was trained here."""
     entries = state.models()
     trained = [entry for entry in entries if entry.kind == "run"]
     made = [entry for entry in entries if entry.kind == "folder"]
@@ -45,7 +45,7 @@ def catalogue() -> None:
 
 
 def any_reference() -> None:
-    """What is known of a model that is not in the list."""
+    """Draw what is known of a model that is not in the list."""
     st.subheader("Any other model", anchor=False)
     reference = st.text_input("Folder, GGUF file or hub id", placeholder="a path, or an id as owner/name", key="any", bind="query-params")
     if reference:
@@ -72,7 +72,7 @@ def _card(entry: ModelEntry) -> None:
 
 
 def facts(entry: ModelEntry) -> list[str]:
-    """What is known, in the order in which people ask."""
+    """Return what is known, the most wanted first."""
     known = [
         entry.architecture, f"{entry.layers} blocks", f"width {entry.hidden}", f"{entry.heads} heads",
         f"{units.count(entry.parameters)} parameters", f"vocabulary {entry.vocabulary:,}", f"context {entry.context:,}",
@@ -82,7 +82,7 @@ def facts(entry: ModelEntry) -> list[str]:
 
 
 def _place(path: Path) -> None:
-    """The path to copy; where the visitor sits at the machine that has it, also a button that opens it."""
+    """Draw the path to copy; where the visitor sits at the machine that has it, also a button that opens it."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.code(str(path), language=None)
         offered = state.visitor_is_here() and desktop.file_manager() is not None

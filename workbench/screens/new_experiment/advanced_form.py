@@ -46,7 +46,7 @@ ELSEWHERE = ("teacher.model", "data.source", "name")  # drawn by `experiment_for
 
 
 def advanced(drawn: Drawn | None, errors: Errors) -> None:
-    """The tabs; only the open one is drawn."""
+    """Draw the tabs; only the open one is drawn."""
     for tab, container in zip(TABS, st.tabs(list(TABS), on_change="rerun", key="advanced tab"), strict=True):
         if container.open:
             with container:
@@ -121,7 +121,7 @@ def _groups(tab: str, drawn: Drawn | None, errors: Errors) -> None:
 
 
 def _group(title: str, paths: tuple[str, ...], errors: Errors) -> None:
-    """A titled group of fields in three columns; none that mean nothing to the models of the form, and no empty group."""
+    """Draw a titled group of fields in three columns, without those that do not apply to the models of the form, and no empty group."""
     offered = _offered(paths)
     if not offered:
         return

@@ -20,7 +20,7 @@ DATA_TYPES = ("txt", "jsonl", "csv", "parquet")
 
 
 def bridge(errors: dict[str, str]) -> None:
-    """The section of both forms."""
+    """Draw the section of both forms."""
     st.subheader("Bridge from another vocabulary", anchor=False)
     st.caption("Sequence-level distillation: a teacher of any vocabulary and architecture generates texts, and the proxy is trained on "
                "them. The proxy can then be the largest anchor of a chain in its own vocabulary.")

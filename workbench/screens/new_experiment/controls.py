@@ -1,5 +1,6 @@
-"""One widget for each leaf of the configuration. The kind of widget follows from the field's type, the help text from its
-description; what the form adds is a label and a sensible range.
+"""One widget for each leaf of the configuration.
+
+The kind of widget follows from the field's type, the help text from its description; what the form adds is a label and a sensible range.
 
 The draft in the session is the state of record: a widget writes into it when it changes, and shows what is in it.
 """
@@ -122,7 +123,7 @@ LAYER_RULE_LABELS = {"uniform": "uniform: spread evenly, first and last kept", "
 
 
 def draft() -> Draft:
-    """The draft of this session."""
+    """Return the draft of this session."""
     return st.session_state[DRAFT]
 
 
@@ -151,13 +152,13 @@ def error_key(path: str) -> str:
 
 
 def helped(path: str, keys: bool = True) -> str:
-    """The help text of a leaf, with its key in recipes if `keys`; the label stays plain, as it also names the help's button."""
+    """Return the help text of a leaf, with its key in recipes if `keys`; the label stays plain, as it also names the help's button."""
     text = LEAVES[path].description or ""
     return f"{text}\n\nIn recipes: `{path}`" if keys else text
 
 
 def control(path: str, errors: dict[str, str], *, keys: bool = True, masked: bool = False) -> None:
-    """The widget of a leaf, with its key in the help if `keys`, and its error below.
+    """Draw the widget of a leaf, with its key in the help if `keys`, and its error below.
 
     Args:
         masked: whether they are masked language models, for whom some leaves have names of their own.
@@ -246,7 +247,7 @@ def _device_label(name: str) -> str:
 
 
 def _kind(path: str) -> tuple[Any, bool]:
-    """The Python type of a leaf, and whether None is a value of it; ``tuple`` for a list of texts."""
+    """Return the Python type of a leaf, and whether None is a value of it; ``tuple`` for a list of texts."""
     annotation = LEAVES[path].annotation
     members = [member for member in get_args(annotation) if member is not NoneType]
     optional = NoneType in get_args(annotation)

@@ -73,7 +73,7 @@ def passes(config: ExperimentConfig, found: Mapping[str, Any]) -> str:
 
 
 def columns(source: str) -> tuple[str, ...]:
-    """The columns of a file with a table; empty for anything else."""
+    """Return the columns of a file with a table; empty for anything else."""
     stamp = _stamp(source)
     return _columns(source, stamp) if stamp and Path(source).suffix.lower() != ".txt" else ()
 
@@ -93,7 +93,7 @@ def _columns(source: str, stamp: str) -> tuple[str, ...]:
 
 
 def _stamp(source: str) -> str:
-    """What changes with a file; empty for what is no file here."""
+    """Return a stamp that changes with a file; empty for what is no file here."""
     path = Path(os.path.expanduser(source))
     if source in ("", HOUSE) or not os.path.isfile(path):
         return ""
@@ -134,7 +134,7 @@ def _found(found: Mapping[str, Any], *, masked: bool) -> None:
 
 
 def row_text(row: Mapping[str, Any]) -> str:
-    """The beginning of a row as one text: its turns by role, its prompt and completion, or its text."""
+    """Return the beginning of a row as one text: its turns by role, its prompt and completion, or its text."""
     if "messages" in row:
         text = "\n".join(f"{turn['role']}: {turn['content']}" for turn in row["messages"])
     elif "prompt" in row:
@@ -145,7 +145,7 @@ def row_text(row: Mapping[str, Any]) -> str:
 
 
 def marked(tokens: Sequence[Mapping[str, Any]]) -> str:
-    """The tokens as HTML; those that count have a background, the stronger the more weight they have."""
+    """Return the tokens as HTML; those that count have a background, the stronger the more weight they have."""
     spans = []
     for token in tokens:
         text = html.escape(token["text"]).replace("\n", "⏎<br>")

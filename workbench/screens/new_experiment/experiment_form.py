@@ -49,7 +49,7 @@ class Drawn:
 
 
 def begin() -> StartingPoint:
-    """The starting point that the URL names; what was typed since is kept as long as the URL stays the same.
+    """Return the starting point that the URL names; what was typed since is kept as long as the URL stays the same.
 
     A link that cannot be followed is explained, and the form begins as it would without it.
     """
@@ -74,7 +74,7 @@ def load(start: StartingPoint, config: ExperimentConfig | None = None) -> None:
 
 
 def starting_point(start: StartingPoint) -> None:
-    """The picker of recipes, and the upload of one."""
+    """Draw the picker of recipes, and the upload of one."""
     names = list(starting_points.shipped())
     options = names if start.label in names else [start.label, *names]
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -97,8 +97,10 @@ def starting_point(start: StartingPoint) -> None:
 
 
 def drawable(config: ExperimentConfig | None, plan: Plan | None, errors: Errors) -> Drawn | None:
-    """What pictures and numbers are drawn from: the form as it is or, while something in it is wrong, with that as it last
-    was valid, so that one field does not take the rest of the page with it.
+    """Return what pictures and numbers are drawn from.
+
+    That is the form as it is or, while something in it is wrong, with that as it last was valid, so that one field does not take the
+    rest of the page with it.
     """
     if config is None or plan is None or plan.student is None:
         before = st.session_state.get(VALID) or forms.to_draft(st.session_state[START].config)
@@ -134,7 +136,7 @@ def kind() -> Objective:
 
 
 def simple(drawn: Drawn | None, errors: Errors) -> None:
-    """What an instructor needs: models, loss mix, temperature, data, budget, control."""
+    """Draw what an instructor needs: models, loss mix, temperature, data, budget, control."""
     if draft()["bridge"]:
         bridge_view.bridge(errors)
         _bridge_budget(errors)
@@ -172,7 +174,7 @@ def _models(drawn: Drawn | None, errors: Errors) -> ModelEntry | None:
 
 
 def _begins_as() -> None:
-    """The student is a model that is trained on: which, and the way back to a copy of the teacher's blocks."""
+    """Draw which model the student continues from, and the way back to a copy of the teacher's blocks."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"Initialised from **{views.plain(draft()['student.model'].rstrip('/').rpartition('/')[2])}**", width="content",
                     help=views.plain(draft()["student.model"]))
@@ -237,7 +239,7 @@ def _signal(config: ExperimentConfig | None, errors: Errors) -> None:
 
 
 def _triple_loss(config: ExperimentConfig | None, entry: ModelEntry | None, errors: Errors) -> None:
-    """The three terms of a masked language model, and the way to the published weights."""
+    """Draw the three terms of a masked language model, and the way to the published weights."""
     st.subheader("Losses", anchor=False)
     left, right = st.columns(2, gap="large")
     with left:
@@ -300,7 +302,7 @@ def _set_mix(percent: int) -> None:
 
 
 def corpus(errors: Errors, *, keys: bool = False) -> None:
-    """The house corpus, an upload, or anything else by its name."""
+    """Draw the choice of the house corpus, an upload, or any other source by its name."""
     source = draft()["data.source"]
     kind = "house" if source == HOUSE else "other"
     st.segmented_control(CONTROLS["data.source"].label, ("house", "other"), required=True, help=helped("data.source", keys),
@@ -359,7 +361,7 @@ def start_button(config: ExperimentConfig | None, start: StartingPoint, errors: 
 
 
 def terminal(config: ExperimentConfig, start: StartingPoint) -> None:
-    """The same experiment as a command, a link and a recipe."""
+    """Draw the same experiment as a command, a link and a recipe."""
     with st.expander("Command line", icon=":material/terminal:"):
         st.code(forms.command(config, start.config, start.recipe), language="bash", wrap_lines=True)
         if start.recipe is not None:

@@ -46,7 +46,7 @@ def is_weight(path: str) -> bool:
 
 
 def to_draft(config: ExperimentConfig) -> Draft:
-    """The draft that `to_plain` turns back into `config`; absent optional sections are filled with their defaults."""
+    """Return the draft that `to_plain` turns back into `config`; absent optional sections are filled with their defaults."""
     draft: Draft = {}
     for path in LEAVES:
         value = _reach(config, path)
@@ -63,7 +63,7 @@ def to_draft(config: ExperimentConfig) -> Draft:
 
 
 def to_plain(draft: Mapping[str, Any]) -> dict[str, Any]:
-    """The draft as a recipe's plain data, not validated yet.
+    """Return the draft as a recipe's plain data, not validated yet.
 
     Raises:
         ConfigError: the explicit layer map is not a list of numbers.
@@ -92,7 +92,7 @@ def to_plain(draft: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check(draft: Mapping[str, Any]) -> tuple[ExperimentConfig | None, dict[str, str]]:
-    """The configuration, or None and the messages by the dotted path of the field (or section) they belong to."""
+    """Return the configuration, or None and the messages by the dotted path of the field (or section) they belong to."""
     try:
         plain = to_plain(draft)
     except ConfigError as error:
@@ -112,7 +112,7 @@ def changes(config: ExperimentConfig, start: ExperimentConfig) -> list[str]:
 
 
 def command(config: ExperimentConfig, start: ExperimentConfig, recipe: Path | None) -> str:
-    """The line that repeats the experiment in a terminal; without a shipped `recipe` it names the downloaded file."""
+    """Return the line that repeats the experiment in a terminal; without a shipped `recipe` it names the downloaded file."""
     words = ["python", "-m", "workbench", "distill", str(recipe) if recipe else f"{config.name or 'experiment'}.yaml"]
     for change in changes(config, start) if recipe else ():
         words += ["--set", change]
@@ -120,8 +120,9 @@ def command(config: ExperimentConfig, start: ExperimentConfig, recipe: Path | No
 
 
 def set_teacher(draft: Draft, there: bool) -> None:
-    """Switch the teacher on or off. Without one only the hard labels of a fresh architecture are left; what that replaces
-    comes back with the teacher.
+    """Switch the teacher on or off.
+
+    Without one only the hard labels of an architecture from scratch are left; what that replaces comes back with the teacher.
     """
     needs_teacher = ("control", RETENTION, "student.lora", "student.layer_map", "student.architecture", "student.dropout",
                      "losses.kd_positions", *(key for key in draft if key.startswith("losses.w_")))
@@ -160,8 +161,9 @@ def set_map_list(draft: Draft, text: str) -> None:
 
 
 def with_invalid_fields_reset(draft: Mapping[str, Any], before: Mapping[str, Any], errors: Collection[str]) -> Iterator[Draft]:
-    """Copies of `draft` in which ever more is as it was in the valid draft `before`: the fields that the messages belong to,
-    their sections, everything.
+    """Yield copies of `draft` in which ever more is as it was in the valid draft `before`.
+
+    Reset are the fields that the messages belong to, then their sections, then everything.
     """
     for group in (lambda path: path in errors or any(path.startswith(f"{error}.") for error in errors if error),
                   lambda path: path.split(".")[0] in {error.split(".")[0] for error in errors},
@@ -182,7 +184,7 @@ def set_weight(value: float, draft: Draft, path: str) -> None:
 
 
 def weights_text(draft: Mapping[str, Any]) -> str:
-    """The weights of soft targets and hard labels as they are, ramps included."""
+    """Return the weights of soft targets and hard labels as they are, ramps included."""
     ends = ((draft[f"losses.{term}.start"], draft[f"losses.{term}.end"]) for term in ("w_kd", "w_hard"))
     soft, hard = (f"{start:g}" if start == end else f"{start:g} → {end:g}" for start, end in ends)
     return f"Weights: {soft} on soft targets, {hard} on hard labels."
@@ -195,7 +197,7 @@ def soft_share(draft: Mapping[str, Any]) -> float:
 
 
 def equation(losses: LossSpec, *, masked: bool = False) -> str:
-    """The loss in LaTeX with the numbers of `losses`: p the teacher's distribution, q the student's; terms of weight 0 are left out.
+    """Return the loss in LaTeX with the numbers of `losses`: p is the teacher's, q the student's distribution; no terms of weight 0.
 
     Args:
         masked: whether they are masked language models: then the labels are the masked tokens.
@@ -223,7 +225,7 @@ def _flat(plain: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _reach(config: ExperimentConfig, path: str) -> Any:
-    """The value at a dotted path; inside an absent optional section, the section's own default."""
+    """Return the value at a dotted path; inside an absent optional section, the section's own default."""
     value: Any = config
     known: Mapping[str, FieldInfo] = fields()
     for key in path.split("."):

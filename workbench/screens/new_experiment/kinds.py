@@ -34,7 +34,7 @@ DEPENDENT = (*CAUSAL_ONLY, *TRIPLE, "evaluation.prompts", "data.block_length")
 
 
 def of_model(entry: ModelEntry) -> Objective | None:
-    """What a model predicts; None for one with a head of a labelled task."""
+    """Return the objective of a model; None for one with a head of a labelled task."""
     return entry.task if entry.task in ("causal", "masked") else None
 
 
@@ -52,8 +52,9 @@ def offered(path: str, kind: Objective) -> bool:
 
 
 def switch_model_type(draft: Draft, before: Objective, entry: ModelEntry) -> None:
-    """Make a draft fit a new teacher: of another kind than before with the settings of that kind, of the same kind with a student
-    that it can have.
+    """Make a draft fit a new teacher.
+
+    One of another kind than before brings the settings of that kind, one of the same kind a student that it can have.
     """
     after = of_model(entry)
     if after is None:
@@ -113,7 +114,7 @@ def is_triple_loss(draft: Draft, entry: ModelEntry) -> bool:
 
 
 def link_to_distil(entry: ModelEntry) -> dict[str, str | list[str]]:
-    """The address of a form that has this model for its teacher, and a recipe of its kind."""
+    """Return the address of a form that has this model for its teacher, and a recipe of its kind."""
     changes = [f"teacher.model={entry.name}", "student.layers=null"]
     if of_model(entry) != "masked":
         return {"set": changes}
@@ -133,7 +134,7 @@ def _triple(entry: ModelEntry) -> Draft:
 
 
 def _keys(draft: Draft, paths: Iterable[str]) -> list[str]:
-    """The entries of a draft that belong to leaves; a weight has two, and so has a layer map."""
+    """Return the entries of a draft that belong to leaves; a weight has two, and so has a layer map."""
     found = []
     for path in paths:
         found += [path] if path in draft else []

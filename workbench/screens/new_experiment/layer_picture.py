@@ -47,7 +47,7 @@ def layer_picture(teacher_layers: int, student_layers: int, layer_map: Sequence[
 
 
 def describe_map(teacher_layers: int, student_layers: int, layer_map: Sequence[int] | None, *, copied: bool = True) -> str:
-    """The same facts in words."""
+    """Return the same facts in words."""
     if not teacher_layers:
         return f"a student of {_blocks(student_layers)} with new weights and no teacher."
     if layer_map is None:

@@ -42,7 +42,7 @@ def layers(config: ExperimentConfig, plan: Plan) -> None:
 
 
 def equation(losses: LossSpec, *, masked: bool = False) -> None:
-    """The loss with the chosen numbers."""
+    """Draw the loss with the chosen numbers."""
     st.latex(forms.equation(losses, masked=masked))
     if masked:
         where = "at every token but padding" if losses.kd_positions == "all" else "where tokens are masked"
@@ -55,7 +55,7 @@ def equation(losses: LossSpec, *, masked: bool = False) -> None:
 
 
 def temperature(config: ExperimentConfig, teacher: str, *, masked: bool = False) -> None:
-    """The teacher's distribution over the first token of an answer, or over a blank, at T = 1 and at the chosen T."""
+    """Draw the teacher's distribution over the first token of an answer, or over a blank, at T = 1 and at the chosen T."""
     prompts = [prompt for prompt in config.evaluation.prompts if not masked or has_blank(prompt)]
     prompt = next(iter(prompts), BLANKS[0] if masked else PROMPT)
     try:
@@ -80,7 +80,7 @@ def temperature(config: ExperimentConfig, teacher: str, *, masked: bool = False)
 
 
 def softened(tokens: list[str], logits: np.ndarray, value: float) -> tuple[pd.DataFrame, tuple[float, float]]:
-    """The most likely tokens with their probabilities at T = 1 and T = `value`, and the entropy (nats) of both distributions."""
+    """Return the most likely tokens with their probabilities at T = 1 and T = `value`, and both entropies in nats."""
     plain, soft = _softmax(logits), _softmax(logits / value)
     shown = [_visible(token) for token in tokens[:TOKENS_SHOWN]]
     table = pd.DataFrame({"token": shown, "plain": plain[: len(shown)], "softened": soft[: len(shown)]})

@@ -35,7 +35,7 @@ def static(config: ExperimentConfig) -> tuple[Plan | None, dict[str, str]]:
 
 
 def _question(config: ExperimentConfig) -> str:
-    """What decides the plan, as text; a name does not."""
+    """Return the configuration that decides the plan, as text, without its name."""
     config = config.model_copy(update={"name": None, "description": ""})
     return json.dumps(references.resolved(config, state.store()).to_dict())
 
@@ -79,7 +79,7 @@ def sizes(config: ExperimentConfig, plan: Plan, *, masked: bool = False) -> None
 
 
 def plan(config: ExperimentConfig, planned: Plan, *, partial: bool, ready: bool, note: str = "") -> None:
-    """What the run will need, and the button that measures how long it takes here.
+    """Draw what the run will need, and the button that measures how long it takes here.
 
     Args:
         partial: whether fields that are marked as wrong are left out.

@@ -34,14 +34,14 @@ class StartingPoint:
 
 @functools.cache
 def shipped() -> dict[str, Path]:
-    """The project's recipes of one student by name, the quickstart first; chains and tasks have pages of their own."""
+    """Return the project's recipes of one student by name, the quickstart first; chains and tasks have pages of their own."""
     read = {path: read_recipe(path) for path in sorted((PROJECT / RECIPES).glob("*.yaml"))}
     found = {path.stem: path.relative_to(PROJECT) for path, config in read.items() if not isinstance(config, (ChainConfig, FineTuneConfig))}
     return {name: found[name] for name in sorted(found, key=lambda name: (name != FIRST, name))}
 
 
 def from_recipe(name: str) -> StartingPoint:
-    """A shipped recipe. Raises ConfigError for a name that is not one."""
+    """Return a shipped recipe. Raises ConfigError for a name that is not one."""
     recipes = shipped()
     if name not in recipes:
         raise ConfigError(f"There is no recipe '{name}'.", f"Recipes here: {', '.join(recipes)}.")
@@ -49,7 +49,7 @@ def from_recipe(name: str) -> StartingPoint:
 
 
 def from_upload(file_name: str, content: bytes) -> StartingPoint:
-    """A recipe somebody uploaded. Raises ConfigError if it is invalid."""
+    """Return an uploaded recipe. Raises ConfigError if it is invalid."""
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -58,13 +58,13 @@ def from_upload(file_name: str, content: bytes) -> StartingPoint:
 
 
 def from_run(reference: str, store: Store) -> StartingPoint:
-    """The configuration of a run. Raises RunNotFoundError."""
+    """Return the configuration of a run. Raises RunNotFoundError."""
     run = store.run(reference)
     return StartingPoint(f"run {run.name}", references.duplicate(run, store))
 
 
 def from_url(parameters: Mapping[str, str], overrides: Sequence[str], store: Store) -> tuple[StartingPoint, ExperimentConfig]:
-    """What a link asks for: ``from`` names a run, ``recipe`` a shipped recipe, each ``set`` a change to it.
+    """Return what a link requests: ``from`` names a run, ``recipe`` a shipped recipe, each ``set`` a change to it.
 
     Returns:
         The starting point, and the configuration with the changes.

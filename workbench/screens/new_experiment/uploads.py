@@ -17,7 +17,7 @@ def is_upload(source: str) -> bool:
 
 
 def shown_name(source: str) -> str:
-    """What a user calls a corpus: an upload by the name that it came with, anything else as it was given."""
+    """Return a corpus's name for users: an upload's file name, anything else as it was given."""
     return re.sub(r"-[0-9a-f]{10}(?=\.\w+$)", "", Path(source).name) if is_upload(source) else source
 
 

@@ -37,13 +37,13 @@ def _pool() -> ThreadPoolExecutor:
 
 @st.cache_resource(max_entries=64, show_spinner=False)
 def next_token(model: str, prompt: str) -> Future[dict[str, Any]]:
-    """What `model` would say next: ``tokens`` and ``logits``, falling."""
+    """Return the most likely next tokens of `model`: ``tokens`` and ``logits``, descending."""
     return _pool().submit(client.engine().next_token_logits, model, prompt)
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
 def measured_plan(config_json: str) -> Future[dict[str, Any]]:
-    """The plan of a configuration with the time of a few real steps."""
+    """Return the plan of a configuration with the time of a few real steps."""
     return _pool().submit(client.engine().plan, parse_recipe(json.loads(config_json)), measure=True)
 
 
@@ -59,7 +59,7 @@ def measured_size(chain: str, name: str, folder: str, _target: Target) -> Future
 
     Args:
         chain, name: the chain's folder and name.
-        folder, _target: of the made model.
+        folder, _target: of the created model.
     """
     place = chains.ChainPlace(name, Path(chain))
     return _pool().submit(client.engine().measure_size, place.open(), _target, Path(folder))
@@ -67,7 +67,7 @@ def measured_size(chain: str, name: str, folder: str, _target: Target) -> Future
 
 @st.cache_resource(max_entries=64, show_spinner=False)
 def exported(model: str, form: str, folder: str) -> Future[dict[str, Any]]:
-    """A model written in another form into a new folder, checked."""
+    """Export a model in another form into a new folder, checked."""
     return _pool().submit(client.engine().export, model, form, Path(folder))
 
 
@@ -79,19 +79,19 @@ def warmed(model: Path) -> Future[Any]:
 
 @st.cache_resource(max_entries=64, show_spinner=False)
 def card(model: str, task: Task, stamp: str) -> Future[ModelCard]:
-    """What a model is, once it is in the engine's memory; `stamp` changes with its weights. Fails for one with another task."""
+    """Return a model's card, once it is in the engine's memory; `stamp` changes with its weights. Fails for one with another task."""
     return _pool().submit(client.engine().info, model, task)
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
 def blanks(models: tuple[str, ...], text: str, count: int, stamps: tuple[str, ...]) -> Future[dict[str, Any]]:
-    """The first `count` tokens that each of several models puts into the blanks of a text; `stamps` change with their weights."""
+    """Return the `count` most likely tokens of each blank of a text by each model; `stamps` change with their weights."""
     return _pool().submit(client.engine().blanks, models, text, count)
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
 def classes(models: tuple[str, ...], text: str, pair: str, stamps: tuple[str, ...]) -> Future[dict[str, Any]]:
-    """What several classifiers make of a text, or of two; `stamps` change with their weights."""
+    """Return the class probabilities of a text, or of a pair, by each classifier; `stamps` change with their weights."""
     return _pool().submit(client.engine().classes, models, text, pair)
 
 
@@ -102,7 +102,7 @@ def scan_dataset(data_json: str, model: str, seed: int, stamp: str) -> Future[di
 
 
 def answer(question: Question, *arguments: Any, meanwhile: str) -> dict[str, Any] | None:
-    """The answer to one of the questions above; None while it is awaited, and then the page is drawn again when it is there.
+    """Return the answer to one of the questions above; None while it is awaited: the page is drawn again when it is there.
 
     Args:
         meanwhile: what the page says until then.

@@ -95,14 +95,14 @@ def evaluation(curves: pd.DataFrame, name: str, *, teacher: float | None = None,
 
 
 def single(curves: pd.DataFrame, name: str) -> go.Figure:
-    """A small figure of one training metric of each variant."""
+    """Return a small figure of one training metric of each variant."""
     found = {variant: downsample(select(curves, variant, name)) for variant in (STUDENT, CONTROL)}
     traces = [_line(curve, variant, ROLE_COLOURS[variant]) for variant, curve in found.items() if len(curve)]
     return figure(traces, height=215, y_title=axis_label(name), legend=len(traces) > 1, y_axis=TICKS.get(name))
 
 
 def overlay(curves: pd.DataFrame, name: str) -> go.Figure:
-    """The same metric of several runs; `curves` has one more column, ``run``, with each run's name."""
+    """Return the figure of one metric of several runs; `curves` has one more column, ``run``, with each run's name."""
     traces = []
     for index, (run, table) in enumerate(curves.groupby("run", sort=False)):
         for variant, dash in ((STUDENT, "solid"), (CONTROL, "dash")):
@@ -115,7 +115,7 @@ def overlay(curves: pd.DataFrame, name: str) -> go.Figure:
 
 
 def temperature(tokens: pd.DataFrame, value: float) -> go.Figure:
-    """A next-token distribution at T = 1 and softened at T = `value`.
+    """Return the figure of a next-token distribution at T = 1 and softened at T = `value`.
 
     Args:
         tokens: columns ``token`` (text), ``plain`` (probability at T = 1) and ``softened`` (probability at T), most likely first.
@@ -221,7 +221,7 @@ def axis_label(name: str, *, masked: bool = False) -> str:
 
 
 def _smoothed(curve: pd.DataFrame, label: str, colour: str, *, dashed: bool = False) -> list[Trace]:
-    """The curve as it was logged, faint, under its moving average; a short curve as it is."""
+    """Return the curve as it was logged, faint, under its moving average; a short curve as it is."""
     dash = "dash" if dashed else "solid"
     if len(curve) < SMOOTHING_FROM:
         return [_line(curve, label, colour, dash=dash)]
@@ -237,7 +237,7 @@ def _line(curve: pd.DataFrame, label: str, colour: str, *, width: float = 2, das
 
 def figure(traces: list[Trace], *, height: int, y_title: str, x_title: str = "step", legend: bool | Trace, logarithmic: bool = False,
            x_axis: Trace | None = None, y_axis: Trace | None = None, **layout: Any) -> go.Figure:
-    """A figure of the project's look, all at once: changing a plotly figure afterwards costs ten times as much as making it.
+    """Return a figure of the project's look, all at once: changing a plotly figure later costs ten times as much as making it.
 
     Args:
         legend: whether there is one; where it stands, if not above the figure.

@@ -11,7 +11,7 @@ POLL_SECONDS = 1.0
 
 
 def fetch_button(name: str, label: str = "Fetch", *, width: int | None = None) -> None:
-    """The button; while it comes, its progress; after a failure, the reason below the button. Once it is here the page reruns.
+    """Draw the button; during the download its progress; after a failure the reason. Once all is here the page reruns.
 
     Args:
         name: as the verb `fetch` takes it.

@@ -52,14 +52,14 @@ def live_plotly(figure: go.Figure, *, key: str, label: str = "") -> None:
 
 
 def figure_json(figure: go.Figure, key: str) -> str:
-    """The figure as plotly.js reads it, with the project's template and a view that is kept under `key`."""
+    """Return the figure as plotly.js reads it, with the project's template and a view that is kept under `key`."""
     spec = figure.to_plotly_json()
     spec["layout"] |= {"template": PLOTLY_TEMPLATE, "uirevision": figure.layout.uirevision or key}
     return to_json_plotly(spec)
 
 
 def script_route() -> Route:
-    """The server's route to plotly.js. Its address names the version, so that browsers may keep it."""
+    """Return the server's route to plotly.js. Its address names the version, so that browsers may keep it."""
     path = Path(plotly.__file__).with_name("package_data") / SCRIPT_NAME
 
     async def script(_request: Request) -> FileResponse:

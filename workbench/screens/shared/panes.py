@@ -41,17 +41,17 @@ PANES = {pane.key: pane for pane in (CHAT, BLANKS, CLASSES)}
 
 
 def of_task(task: Task | None) -> Pane | None:
-    """The pane for models with such a head; there is none yet for those that answer questions about a text."""
+    """Return the pane for models with such a head; there is none yet for those that answer questions about a text."""
     return next((pane for pane in PANES.values() if pane.task == task), None)
 
 
 def of_models(references: Iterable[str]) -> Pane | None:
-    """The pane for these models: that of the first one whose head is known, the chat where none is."""
+    """Return the pane for these models: that of the first one whose head is known, the chat where none is."""
     return of_task(next(filter(None, map(state.task_of, references)), CHAT.task))
 
 
 def chat_id() -> str:
-    """The conversation of this session."""
+    """Return the id of this session's conversation."""
     return st.session_state.setdefault(CHAT_ID, uuid.uuid4().hex)
 
 

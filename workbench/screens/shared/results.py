@@ -69,7 +69,7 @@ def asks_for_card(run: Run) -> bool:
 
 
 def retention_card(store: Store, run: Run) -> Card | None:
-    """The retention card, once it is measured."""
+    """Return the retention card, once it is measured."""
     events = store.events(run.id, kind=Card.kind)
     return Card.from_dict(events[-1].payload) if events else None
 
@@ -128,7 +128,7 @@ def verdict(measured: Measurements) -> str:
 
 
 def terms_now(curves: pd.DataFrame, *, masked: bool) -> str:
-    """The student's loss at its last logged step, term by term with the share of each; empty before the first step, and for one term."""
+    """Return the student's loss at its last logged step by term, with shares; empty before the first step, and for one term."""
     latest = {name: values.iloc[-1] for name in (*(f"loss/{term}" for term in TERMS), "loss")
               if len(values := curves[(curves["name"] == name) & (curves["arm"] == STUDENT)]["value"])}
     shares = [f"{latest[f'loss/{term}']:.3g} {metric(f'raw/{term}', masked=masked).label}" for term in TERMS if latest.get(f"loss/{term}")]
@@ -164,7 +164,7 @@ def share_done(run: Run, phases: Sequence[Event] = ()) -> float:
 
 
 def steps_text(run: Run) -> str:
-    """The steps of every variant, as ``student 150/150, control 52/150``; without a control ``52/150``; empty before the first."""
+    """Return the steps of every variant, as ``student 150/150, control 52/150``; without a control ``52/150``; empty before the first."""
     progress = run.progress
     if not progress.total:
         return ""
@@ -175,7 +175,9 @@ def steps_text(run: Run) -> str:
 
 
 def remaining_seconds(run: Run, phases: Sequence[Event]) -> tuple[float, float] | None:
-    """Return the seconds that the variant in training and all variants still need, evaluations included, from the logged time of its
+    """Return the seconds that the variant in training and all variants still need, evaluations included.
+
+    Estimated from the logged time of its
     steps. None while that is unknown, as after a resume.
 
     Args:
@@ -191,7 +193,7 @@ def remaining_seconds(run: Run, phases: Sequence[Event]) -> tuple[float, float] 
 
 
 def progress_text(run: Run, phases: Sequence[Event] = ()) -> str:
-    """What a run that was started does now, in words."""
+    """Return what a started run does now, in words."""
     progress = run.progress
     if run.status == "starting" or progress.phase is None:
         return "Starting."
@@ -253,7 +255,7 @@ def _compared(name: str, after: Mapping[str, float], other: Mapping[str, float],
 
 
 def details(run: Run) -> dict[str, Any]:
-    """What is needed to trace a run."""
+    """Return what is needed to trace a run."""
     versions = ", ".join(f"{name} {version}" for name, version in run.versions.items())
     return {"id": run.id, "seed": run.seed, "configuration hash": run.config_hash, "commit": run.git_commit or "–",
             "device": run.device or "–", "versions": versions, "folder": run.directory}

@@ -70,7 +70,7 @@ def _headline(label: str, share: Estimate | float | None, published: float, name
 
 
 def retained_points(card: Card) -> pd.DataFrame:
-    """What `charts.intervals` draws: the share of the teacher's score that each row keeps of each task and of all together."""
+    """Return what `charts.intervals` draws: the share of the teacher's score that each row keeps of each task and of all together."""
     found: list[tuple[str, str, Estimate | None]] = []
     for task in card.tasks:
         found += [(retention_card.task_name(task), row.title, card.retained(row, task)) for row in card.rows[1:]]

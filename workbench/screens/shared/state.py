@@ -32,7 +32,7 @@ KEPT_CURVES = 12  # runs; what one session keeps in memory of the curves it look
 
 
 def store() -> Store:
-    """The run store of the home folder. Raises StoreUnavailableError."""
+    """Return the run store of the home folder. Raises StoreUnavailableError."""
     return _open(str(paths.store_path()))
 
 
@@ -42,8 +42,9 @@ def _open(path: str) -> Store:
 
 
 def run_of_url() -> Run | None:
-    """The run that ``?run=`` names, or else the one that this session looked at last: on the way from one page to another Streamlit
-    leaves addresses of this page with the next page's parameters in the browser's history. None for none. Raises RunNotFoundError.
+    """Return the run that ``?run=`` names, or else the one that this session looked at last; None for none. Raises RunNotFoundError.
+
+    On the way from one page to another Streamlit leaves addresses of this page with the next page's parameters in the browser's history.
     """
     reference = st.query_params.get("run") or st.session_state.get(RUN_SHOWN)
     if not reference:
@@ -118,7 +119,7 @@ def take_from_bin(*runs: Run) -> None:
 
 
 def binned() -> list[Run]:
-    """The runs that this session deleted last, those of them that are still in the bin."""
+    """Return the runs that this session deleted last, those of them that are still in the bin."""
     last = st.session_state.get("binned", ())
     return [run for run in store().runs(include_deleted=True) if run.id in last and run.deleted is not None] if last else []
 
@@ -140,13 +141,13 @@ def entry_of(reference: str) -> ModelEntry | None:
 
 
 def task_of(reference: str) -> Task | None:
-    """What a model's head is for; None where that is not known."""
+    """Return what a model's head is for; None where that is not known."""
     entry = entry_of(reference)
     return None if entry is None else entry.task
 
 
 def resolved(reference: str) -> str:
-    """A model reference as the engine process understands it. Raises ModelNotFoundError for a run that has no such model."""
+    """Return a model reference as the engine process understands it. Raises ModelNotFoundError for a run that has no such model."""
     return references.resolve(reference, store())
 
 

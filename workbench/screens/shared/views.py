@@ -48,7 +48,7 @@ def problem(error: StillhouseError) -> None:
 
 
 def queue_warning() -> None:
-    """A warning while the queue cannot be looked after: runs then neither start nor are seen to end."""
+    """Warn while the queue cannot be processed: runs then neither start nor are seen to end."""
     error = jobs.queue_problem()
     if error is not None:
         said = str(error) if isinstance(error, StillhouseError) else f"{type(error).__name__}: {error}"
@@ -62,23 +62,23 @@ def plain(text: str) -> str:
 
 
 def no_images(markdown: str) -> str:
-    """The same Markdown without images: words of others inside it must not make the page ask another host."""
+    """Return the same Markdown without images: text of others must not make the page query another host."""
     return markdown.replace("![", r"!\[")
 
 
 def first_line(text: str) -> str:
-    """The beginning of a longer text, for a heading; plain Markdown."""
+    """Return the beginning of a longer text, for a heading; plain Markdown."""
     return plain(next(iter(text.strip().splitlines()), "(nothing)"))
 
 
 def status_badge(run: Run) -> None:
-    """The run's status as a coloured word with its sign."""
+    """Draw the run's status as a coloured word with its sign."""
     colour, icon = STATUS_LOOKS[run.status]
     st.badge(run.status, color=colour, icon=f":material/{icon}:")
 
 
 def empty_state(text: str, icon: str = "inbox") -> None:
-    """A frame that says what would stand here and what to do next; put the button below it."""
+    """Draw a frame that says what would stand here and what to do next; put the button below it."""
     with st.container(border=True, horizontal_alignment="center"):
         st.space("small")
         st.markdown(f":gray[:material/{icon}:]", width="content")
@@ -87,7 +87,7 @@ def empty_state(text: str, icon: str = "inbox") -> None:
 
 
 def sparkline(values: Sequence[float], label: str) -> None:
-    """A small curve with no axes, in the page's own markup; `label` is its accessible name."""
+    """Draw a small curve with no axes, in the page's own markup; `label` is its accessible name."""
     finite = [value for value in values if math.isfinite(value)]
     if len(finite) < 2:
         st.caption("no curve yet")
@@ -101,7 +101,7 @@ def sparkline(values: Sequence[float], label: str) -> None:
 
 
 def text_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, label: str, numbers: bool = False, first_width: str = "auto") -> None:
-    """A table whose cells are plain text that wraps; nothing in a cell is read as markup.
+    """Draw a table whose cells are plain text that wraps; nothing in a cell is read as markup.
 
     Args:
         label: what the table holds, for screen readers.
@@ -132,7 +132,7 @@ def scrollable(markup: str) -> str:
 
 
 def number(value: float | None, name: str, digits: int = 4) -> str:
-    """A metric as text: shares as percentages, the rest to `digits` figures; a dash when it was not measured."""
+    """Return a metric as text: shares as percentages, the rest to `digits` figures; a dash when it was not measured."""
     if value is None or not math.isfinite(value):
         return "–"
     if name in SHARES:
@@ -148,7 +148,7 @@ def metric(name: str, value: float | None, *, delta: float | None = None, masked
 
 
 def label(name: str, *, masked: bool = False) -> str:
-    """A metric's name for a heading, with its unit."""
+    """Return a metric's name for a heading, with its unit."""
     about = metrics.metric(name, masked=masked)
     text = about.label[0].upper() + about.label[1:]
     return f"{text} ({about.unit})" if about.unit else text
