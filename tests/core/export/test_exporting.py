@@ -175,7 +175,7 @@ def test_a_folder_is_copied(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------------------------------------- refused
 
 
-def refused(error: type[StillhouseError], match: str, tmp_path: Path, source: Path, form: str = "onnx-int8") -> None:
+def check_refused(error: type[StillhouseError], match: str, tmp_path: Path, source: Path, form: str = "onnx-int8") -> None:
     with pytest.raises(error, match=match):
         exporting.export(str(source), form, tmp_path / "out")
     assert {path.name for path in tmp_path.iterdir()} <= {"model"}, "nothing half-written"
@@ -191,7 +191,7 @@ def test_a_graph_that_says_something_else_is_refused(tmp_path: Path, monkeypatch
         return proto
 
     monkeypatch.setattr(graph, "to_onnx", wrong)
-    refused(ExportError, r"logits differ by 0\.01", tmp_path, save_encoder(tmp_path / "model", "bert", layers=1), "onnx")
+    check_refused(ExportError, r"logits differ by 0\.01", tmp_path, save_encoder(tmp_path / "model", "bert", layers=1), "onnx")
 
 
 def test_an_operator_without_a_form_in_onnx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,7 +200,8 @@ def test_an_operator_without_a_form_in_onnx(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(torch.nn.GELU, "forward", forward)
     monkeypatch.setattr("transformers.activations.GELUActivation.forward", forward)
-    refused(ExportError, r"BertForMaskedLM cannot be written as ONNX: .*eig", tmp_path, save_encoder(tmp_path / "model", "bert", layers=1))
+    source = save_encoder(tmp_path / "model", "bert", layers=1)
+    check_refused(ExportError, r"BertForMaskedLM cannot be written as ONNX: .*eig", tmp_path, source)
 
 
 def test_a_step_that_depends_on_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,20 +209,21 @@ def test_a_step_that_depends_on_values(tmp_path: Path, monkeypatch: pytest.Monke
         return values if values.sum() > 0 else -values
 
     monkeypatch.setattr("transformers.activations.GELUActivation.forward", forward)
-    refused(ExportError, "cannot be written as ONNX", tmp_path, save_encoder(tmp_path / "model", "bert", layers=1))
+    check_refused(ExportError, "cannot be written as ONNX", tmp_path, save_encoder(tmp_path / "model", "bert", layers=1))
 
 
 def test_a_head_without_logits(tmp_path: Path) -> None:
-    refused(UnsupportedModelError, "BertForQuestionAnswering", tmp_path, save_encoder(tmp_path / "model", "bert", "question_answering"))
+    source = save_encoder(tmp_path / "model", "bert", "question_answering")
+    check_refused(UnsupportedModelError, "BertForQuestionAnswering", tmp_path, source)
 
 
 def test_a_tokenizer_without_a_mask(tmp_path: Path) -> None:
-    refused(CompatibilityError, "no mask token", tmp_path, save_encoder(tmp_path / "model", "bert", mask=False))
+    check_refused(CompatibilityError, "no mask token", tmp_path, save_encoder(tmp_path / "model", "bert", mask=False))
 
 
 def test_a_model_beyond_two_gigabytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(graph, "LARGEST_FILE", 1000)
-    refused(UnsupportedModelError, "ends at 2 GiB", tmp_path, save_encoder(tmp_path / "model", "bert"))
+    check_refused(UnsupportedModelError, "ends at 2 GiB", tmp_path, save_encoder(tmp_path / "model", "bert"))
 
 
 def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:

@@ -1,18 +1,16 @@
 import copy
-import math
 from dataclasses import replace
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from core.config import LoraSpec, ScratchSpec, StudentSpec
+from core.config import LoraSpec, StudentSpec
 from core.errors import ConfigError
 from core.models.adapters import merge_adapters
 from core.models.architectures import architecture_of, blocks
 from core.models.dimensions import Dimensions
 from core.students.build import block_importance, build_student, student_from_checkpoint
-from core.students.from_scratch import student_from_scratch
 from tests.core.tiny import ARCHITECTURES, logits, tiny_config, tiny_model, token_ids
 
 
@@ -159,25 +157,6 @@ def test_the_importance_map_keeps_what_matters() -> None:
     assert chosen == tuple(sorted(sorted(range(4), key=lambda block: -importance[block])[:3]))
     with pytest.raises(ValueError, match="block_loss is needed"):
         build_student(teacher, spec, seed=0)
-
-
-class _Tokenizer:
-    bos_token_id, eos_token_id, pad_token_id = 0, 0, 1
-
-    def get_vocab(self) -> dict[str, int]:
-        return {str(number): number for number in range(301)}
-
-
-def test_a_fresh_student_is_untrained_and_tied() -> None:
-    spec = ScratchSpec(layers=2, hidden=32, heads=4, key_value_heads=2, intermediate_size=48, vocabulary=301, positions=64)
-    model = student_from_scratch(spec, _Tokenizer(), seed=3)
-    input_ids = token_ids(rows=4)
-    log_probabilities = logits(model, input_ids).log_softmax(-1)
-    assert -log_probabilities.mean().item() == pytest.approx(math.log(301), rel=0.02)
-    assert _is_tied(model)
-    assert model.config.vocab_size == 301
-    assert len(blocks(model)) == 2
-    assert torch.equal(logits(student_from_scratch(spec, _Tokenizer(), seed=3), input_ids), logits(model, input_ids))
 
 
 def test_configurations_are_left_alone() -> None:

@@ -1,4 +1,4 @@
-"""Fine-tuning: heads of every family, one loss however a step is cut, a teacher's answers, adapters, stops and refusals."""
+"""Fine-tuning: what is learnt, a teacher's answers, adapters, stops and refusals."""
 
 from __future__ import annotations
 
@@ -10,93 +10,20 @@ import torch
 import torch.nn.functional as F
 
 from core.config import LoraSpec, LossSpec, TaskSpec, TrainSpec
-from core.data.tokenizers import train_masked_tokenizer
 from core.errors import CompatibilityError
 from core.events import RunWarning
-from core.models import catalog
 from core.models.forward import max_positions
 from core.recorder import STUDENT, ListRecorder
 from core.tasks.data import TaskData, load_task
 from core.tasks.encoding import encode
-from core.tasks.fine_tuning import DISTILBERT_LOSSES, LABELS_ONLY, StopRequested, answers, evaluate_task, fine_tune, fine_tune_and_evaluate
-from core.tasks.heads import label_order, with_head
-from core.tasks.trainer import Collator, TaskTrainer
-from core.training.base_trainer import training_arguments
+from core.tasks.fine_tuning import LABELS_ONLY, StopRequested, evaluate_task, fine_tune, fine_tune_and_evaluate
+from core.tasks.heads import with_head
 from tests.core.tasks.encoders import encoder, questions, sentiment, tokenizer
 from tests.core.tiny import ENCODERS, tiny_model
 
 SPEC = TrainSpec(learning_rate=5e-3, per_device_train_batch_size=8, max_steps=60, lr_scheduler_type="linear", warmup_ratio=0.1,
                  precision="fp32", device="cpu", logging_steps=1, seed=1)
 ONE = SPEC.model_copy(update={"max_steps": 1})
-
-
-# ---------------------------------------------------------------------------------------------------- heads
-
-
-@pytest.mark.parametrize("name", ENCODERS)
-@pytest.mark.parametrize("make", [sentiment, questions])
-def test_every_family_gets_a_head_and_keeps_its_encoder(tmp_path, name, make) -> None:
-    start, task = encoder(tmp_path / name, name), make()
-    model = with_head(start, task, seed=3)
-    theirs, ours = start.model.base_model.state_dict(), model.base_model.state_dict()
-    assert {each for each in ours if each not in theirs} <= {each for each in ours if each.startswith("pooler.")}
-    assert all(torch.equal(ours[each], theirs[each]) for each in theirs if each in ours)
-    again, other = with_head(start, task, seed=3), with_head(start, task, seed=4)
-    weights, same, different = (each.state_dict() for each in (model, again, other))
-    assert all(torch.equal(weights[each], same[each]) for each in weights)
-    assert any(not torch.equal(weights[each], different[each]) for each in weights)
-    # What is saved is read back by anybody's class, labels included.
-    model.save_pretrained(tmp_path / "tuned")
-    tokenizer().save_pretrained(tmp_path / "tuned")
-    loaded = catalog.load(str(tmp_path / "tuned"), dtype=torch.float32)
-    assert loaded.entry.task == task.kind
-    if task.labels:
-        assert loaded.model.config.id2label == {0: "negative", 1: "positive"}
-    tuned = fine_tune(start, task, train=ONE)
-    assert tuned.steps == 1
-
-
-def test_modernbert_keeps_the_transform_that_it_was_trained_with(tmp_path) -> None:
-    start = encoder(tmp_path / "m", "modernbert")
-    assert torch.equal(with_head(start, sentiment(), seed=0).head.dense.weight, start.model.head.dense.weight)
-
-
-def test_a_fine_tuned_model_keeps_its_head(tmp_path) -> None:
-    made, _ = fine_tune_and_evaluate(encoder(tmp_path / "b"), sentiment(), seed=1, spec=ONE)
-    assert torch.equal(with_head(made, sentiment(), seed=9).classifier.weight, made.model.classifier.weight)
-
-
-@pytest.mark.parametrize("name", ENCODERS)
-def test_a_head_is_kept_where_it_names_the_same_labels(tmp_path, name) -> None:
-    start, task = encoder(tmp_path / name, name), sentiment()
-    made, _ = fine_tune_and_evaluate(start, task, seed=1, spec=ONE)
-    features = encode(task.validation, task, tokenizer(), 64)
-    own = answers(made.model, features, tokenizer(), torch.float32)
-    # The same labels in another order: the rows move with their labels.
-    turned = with_head(made, replace(task, labels=("positive", "negative")), seed=9).eval()
-    assert turned.config.id2label == {0: "positive", 1: "negative"}
-    for mine, theirs in zip(answers(turned, features, tokenizer(), torch.float32), own, strict=True):
-        assert mine == pytest.approx(theirs[::-1], abs=1e-5)
-    # Other labels, as many of them: nothing of the old head says anything about them.
-    strange = with_head(made, replace(task, labels=("no", "yes")), seed=9).state_dict()
-    fresh = with_head(start, replace(task, labels=("no", "yes")), seed=9).state_dict()
-    output = "classifier.out_proj.weight" if "classifier.out_proj.weight" in fresh else "classifier.weight"
-    assert torch.equal(strange[output], fresh[output])
-
-
-@pytest.mark.parametrize("name", ENCODERS)
-@pytest.mark.parametrize("labels", [("a", "b"), ("a", "b", "c")])
-def test_questions_after_a_classifier_get_a_head_of_their_own(tmp_path, name, labels) -> None:
-    start, task = encoder(tmp_path / name, name), questions()
-    classifier = replace(start, model=with_head(start, sentiment(labels=labels), seed=1),
-                         entry=replace(start.entry, task="classification"))
-    made, _ = fine_tune_and_evaluate(classifier, task, seed=2, spec=ONE)
-    assert made.model.config.num_labels == 2 and made.model.config.id2label == {0: "LABEL_0", 1: "LABEL_1"}
-    after, fresh = with_head(classifier, task, seed=2).state_dict(), with_head(start, task, seed=2).state_dict()
-    output = "qa_outputs.weight" if "qa_outputs.weight" in fresh else "classifier.weight"
-    assert torch.equal(after[output], fresh[output])
-    again = with_head(made, task, seed=5).state_dict()
-    assert torch.equal(again[output], made.model.state_dict()[output]), "a question answering model keeps its head"
 
 
 def test_roberta_counts_positions_from_behind_its_padding(tmp_path) -> None:
@@ -131,34 +58,6 @@ def test_a_seed_gives_the_same_model_and_another_seed_another(tmp_path) -> None:
     first, again, other = (fine_tune_and_evaluate(start, sentiment(), seed=seed, spec=short)[0].model.state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(first[each], again[each]) for each in first)
     assert any(not torch.equal(first[each], other[each]) for each in first)
-
-
-@pytest.mark.parametrize("make", [sentiment, questions])
-@pytest.mark.parametrize(("batch", "accumulation"), [(4, 2), (2, 4)])
-def test_the_gradient_does_not_depend_on_how_a_step_is_cut(tmp_path, make, batch, accumulation) -> None:
-    task, start = make(train=8), encoder(tmp_path / "b")
-    features = encode(task.train, task, tokenizer(), 64)[:8]
-
-    def gradients(size: int, steps: int) -> dict[str, torch.Tensor]:
-        seen: dict[str, torch.Tensor] = {}
-        model = with_head(start, task, 1)
-        for module in model.modules():
-            if isinstance(module, torch.nn.Dropout):
-                module.p = 0.0
-        teacher_logits = answers(with_head(start, task, 2), features, tokenizer(), torch.float32)
-        spec = ONE.model_copy(update={"per_device_train_batch_size": size, "gradient_accumulation_steps": steps, "max_grad_norm": 1e9})
-        trainer = TaskTrainer(model, DISTILBERT_LOSSES, list(zip(features, teacher_logits, strict=True)), Collator(0, True),
-                              training_arguments(spec, tmp_path / f"{size}", torch.device("cpu"), eval_steps=9), variant=STUDENT,
-                              recorder=ListRecorder(), dtype=torch.float32, evaluate=lambda step: {})
-        trainer.create_optimizer().register_step_pre_hook(lambda *_: seen.update(
-            {each: parameter.grad.clone() for each, parameter in model.named_parameters() if parameter.grad is not None}))
-        trainer.train()
-        return seen
-
-    whole, cut = gradients(8, 1), gradients(batch, accumulation)
-    assert whole.keys() == cut.keys() and len(whole) > 10
-    for name, gradient in whole.items():
-        torch.testing.assert_close(cut[name], gradient, rtol=1e-3, atol=1e-6)
 
 
 # ---------------------------------------------------------------------------------------------------- a teacher
@@ -214,31 +113,6 @@ def test_a_student_follows_its_teacher_against_the_labels(tmp_path) -> None:
     _, metrics = fine_tune_and_evaluate(encoder(tmp_path / "s", seed=2), turned, seed=1, spec=SPEC, teacher=teacher,
                                 losses=LossSpec(w_kd=1.0, w_hard=0.0))
     assert metrics["accuracy"] > 0.9  # the held-out labels are the teacher's
-
-
-def test_labels_are_matched_by_name(tmp_path) -> None:
-    task = sentiment()
-    made, _ = fine_tune_and_evaluate(encoder(tmp_path / "t"), task, seed=1, spec=ONE)
-    made.model.config.id2label = {0: "Positive", 1: "negative"}
-    assert label_order(made, task) == [1, 0]
-    made.model.config.id2label = {0: "LABEL_0", 1: "LABEL_1"}
-    assert label_order(made, task) == [0, 1]
-    made.model.config.id2label = {0: "dog", 1: "cat"}
-    with pytest.raises(CompatibilityError, match=r"tells apart dog, cat.*negative, positive"):
-        label_order(made, task)
-
-
-def test_a_teacher_without_the_head(tmp_path) -> None:
-    start = encoder(tmp_path / "b")
-    with pytest.raises(CompatibilityError, match=r"is a masked model.*fine-tuned for classification"):
-        fine_tune_and_evaluate(start, sentiment(), seed=1, spec=ONE, teacher=start)
-
-
-def test_teacher_and_student_have_one_tokenizer(tmp_path) -> None:
-    made, _ = fine_tune_and_evaluate(encoder(tmp_path / "t"), sentiment(), seed=1, spec=ONE)
-    other = train_masked_tokenizer(({"text": text} for text in ("dogs and cats", "green trees") * 9), 97, 64)
-    with pytest.raises(CompatibilityError, match="tokenizers differ"):
-        fine_tune_and_evaluate(encoder(tmp_path / "s"), sentiment(), seed=1, spec=ONE, teacher=replace(made, tokenizer=other))
 
 
 # ---------------------------------------------------------------------------------------------------- adapters, stops, refusals

@@ -163,21 +163,6 @@ def test_stop_finishes_the_step_and_leaves_a_checkpoint(tmp_path):
     assert json.loads((checkpoint / "trainer_state.json").read_text())["global_step"] == 4
 
 
-def test_an_unfinished_checkpoint_is_not_taken(tmp_path):
-    for step, state in ((9, b"{}"), (10, None), (11, b""), (12, b'{"global_step": 12, "log_hi'), (13, bytes(16))):
-        (tmp_path / f"checkpoint-{step}").mkdir()
-        if state is not None:
-            (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_bytes(state)
-    assert latest_checkpoint(tmp_path).name == "checkpoint-9"
-
-
-def test_the_clock_stops_after_the_step_was_waited_for(tmp_path):
-    """The first look at a loss waits for the GPU; a clock that stops before it measures how fast work is queued."""
-    trainer = make_trainer(tmp_path, spec())
-    order = [type(callback).__name__ for callback in trainer.callback_handler.callbacks]
-    assert order.index("_StopCallback") < order.index("_ThroughputCallback")
-
-
 @pytest.mark.parametrize("layer_map", [(0,), (0, 1, 2, 3, 4)])
 def test_matched_layers_without_a_pair_are_refused(tmp_path, layer_map):
     """A single block that came from the teacher's first has no counterpart; a deeper student asks for blocks that are not there."""

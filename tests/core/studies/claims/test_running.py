@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,9 +11,7 @@ from core.events import ClaimPart
 from core.recorder import ListRecorder, StopRequested
 from core.studies.claims import outcomes, registry, rules
 from core.studies.claims.claim import AllSeeds
-from core.studies.claims.outcomes import Outcome, Rejudgement
 from core.studies.claims.running import run_claim
-from core.system.files import write_json
 from tests.core.studies.claims.fake_claims import Scale, fake, put_in_place, walk
 
 
@@ -39,37 +35,6 @@ def test_an_outcome_says_everything() -> None:
     assert outcome.environment["versions"]["torch"] and outcome.environment["processor"] and outcome.environment["threads"] >= 1
     assert outcome.date.endswith("+00:00") and outcome.seconds >= 0
     assert outcome.setting == {"steps": 5, "fails_at": None}
-
-
-def test_an_outcome_survives_json(home: Path) -> None:
-    outcome = run_claim("X1")
-    assert Outcome.from_dict(json.loads(json.dumps(outcome.to_dict()))) == outcome
-    assert outcomes.latest(registry.find("X1")) == (outcome, "here")
-    assert not (home / "claims" / "X1" / "seeds").exists()
-
-
-@pytest.mark.parametrize(("spread", "stored", "now"), [(0.05, "pass", "pass"), (0.9, "pass", "inconclusive")])
-def test_an_outcome_of_earlier_rules_gets_the_verdict_of_the_present_ones(home: Path, spread: float, stored: str, now: str) -> None:
-    """Two standard errors let it pass; its values stay, and it says which verdict its run had."""
-    claim = registry.find("X1")
-    plain = run_claim("X1", (1, 2, 3)).to_dict()
-    values = (1.0, 1.0 + spread, 1.0 + 2 * spread)  # mean 1 + spread, standard error spread / sqrt(3)
-    plain["numbers"]["gain"] |= {"values": values, "mean": 1 + spread, "standard_error": spread / 3**0.5}
-    for key in ("rules_version", "rejudged"):
-        del plain[key]
-    write_json(home / "claims" / "X1" / "outcome.json", plain | {"verdict": stored})
-    outcome, _ = outcomes.latest(claim)
-    assert outcome.verdict == now and outcome.rejudged == Rejudgement(stored, 1) and outcome.numbers["gain"].values == values
-    assert outcomes.rejudge(outcome, claim) is outcome
-    assert Outcome.from_dict(json.loads(json.dumps(outcome.to_dict()))) == outcome
-
-
-@pytest.mark.parametrize(("stored", "now"), [("glued", "boundary_alpha_fraction"), ("stepwise_loss_wobble", "stepwise_loss_step_std"),
-                                             ("taught_imdb", "with_teacher_imdb"), ("gain_elsewhere", "gain_out_of_domain")])
-def test_numbers_are_read_under_the_names_of_release_0_1_0(stored: str, now: str) -> None:
-    plain = run_claim("X1").to_dict()
-    plain["numbers"] = {stored: plain["numbers"]["gain"]}
-    assert list(Outcome.from_dict(plain).numbers) == [now]
 
 
 def test_seeds_that_ended_are_not_run_again_after_a_crash(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
@@ -141,22 +106,3 @@ def test_a_protocol_of_all_seeds_is_called_once(monkeypatch: pytest.MonkeyPatch)
     put_in_place(monkeypatch, fake(protocol=AllSeeds(together)))
     assert run_claim("X1").numbers["gain"].values == (1.0, 1.1, 1.2, 1.0, 1.1)
     assert calls == [(42, 43, 44, 45, 46)]
-
-
-def test_what_was_made_here_wins_and_what_another_protocol_made_is_not_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    claim = registry.find("X1")
-    outcome = run_claim("X1")
-    monkeypatch.setattr(outcomes, "SHIPPED", tmp_path)
-    shipped = replace(outcome, verdict="fail")
-    write_json(tmp_path / "X1.json", shipped.to_dict())
-    assert outcomes.latest(claim) == (outcome, "here")
-    outcomes.keep(replace(outcome, version=2))
-    assert outcomes.latest(claim) == (shipped, "shipped")
-    (tmp_path / "X1.json").write_text("{")
-    assert outcomes.latest(claim) is None
-
-
-def test_an_unknown_claim_is_refused_with_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
-    put_in_place(monkeypatch, fake("C1"), fake("C2"), fake("D6"))
-    with pytest.raises(ConfigError, match=r"The claims are C1, C2, D6\. Did you mean C"):
-        registry.find("C12")

@@ -43,6 +43,7 @@ def test_a_file_manager_that_stays_is_not_waited_for(stand_in: Path, monkeypatch
     monkeypatch.setattr(desktop, "REFUSAL_SECONDS", 0.05)
     open_folder(folder(stand_in, "slow"))
     wait_until((stand_in / "stays").exists)
+    assert (stand_in / "opened").read_text() == f"{stand_in}/slow\n"
     (stand_in / "leave").touch()
 
 

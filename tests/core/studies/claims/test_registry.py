@@ -1,0 +1,28 @@
+"""All claims: described in full, each name once, and found by name."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.errors import ConfigError
+from core.studies.claims import registry
+from core.studies.claims.claim import Claim
+from core.studies.claims.registry import CLAIMS, SYSTEMS
+from tests.core.studies.claims.fake_claims import fake, put_in_place
+
+
+def test_names_are_given_once() -> None:
+    assert len(CLAIMS) == sum(len(system.CLAIMS) for system in SYSTEMS)
+
+
+@pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS)
+def test_every_claim_is_described_in_full(claim: Claim) -> None:
+    assert all((claim.title, claim.statement, claim.published, claim.check, claim.source.place, claim.figures, claim.pitfalls))
+    assert claim.name == claim.name.upper() and claim.seconds > 0
+    assert any(f"{figure.name} is" in claim.rule.words for figure in claim.figures[:2])
+
+
+def test_an_unknown_claim_is_refused_with_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
+    put_in_place(monkeypatch, fake("C1"), fake("C2"), fake("D6"))
+    with pytest.raises(ConfigError, match=r"The claims are C1, C2, D6\. Did you mean C"):
+        registry.find("C12")

@@ -1,0 +1,151 @@
+"""Every module has a test file of its name, or a line that says where it is tested.
+
+    core/data/packing.py  ->  tests/core/data/test_packing.py
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Modules without a test file of their name, and the files that test them instead. A file imports the module, or opens it through
+# modules of its package: a page that draws it, the command line that calls it.
+TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
+    "core/export/graph.py": ("tests/core/export/test_exporting.py",),
+    "core/export/sessions.py": ("tests/core/export/test_exporting.py",),
+    "core/methods/__init__.py": ("tests/core/methods/test_distillation.py",),
+    "core/methods/evaluator.py": ("tests/core/methods/test_distillation.py",),
+    "core/methods/run_folder.py": ("tests/core/methods/test_distillation.py",),
+    "core/methods/steps.py": ("tests/core/methods/test_distillation.py",),
+    "core/models/dimensions.py": ("tests/core/chains/test_sizes.py", "tests/core/students/test_resizing.py"),
+    "core/studies/claims/chain_protocol.py": ("tests/core/studies/claims/test_chain.py",),
+    "core/studies/claims/small_chain.py": ("tests/core/studies/claims/test_chain.py",),
+    "workbench/app.py": ("tests/workbench/test_serve.py",),
+    "workbench/inference/dataset_scan.py": ("tests/workbench/inference/test_client.py",),
+    "workbench/inference/wire.py": ("tests/workbench/inference/test_client.py",),
+    "workbench/runs/journal.py": ("tests/workbench/runs/test_worker.py",),
+    "workbench/runs/progress.py": ("tests/workbench/runs/test_worker.py",),
+    "workbench/runs/recording.py": ("tests/workbench/runs/test_worker.py",),
+    "workbench/screens/ablation_view.py": ("tests/pages/test_ablation.py",),
+    "workbench/screens/chain/chain_view.py": ("tests/pages/test_chain.py",),
+    "workbench/screens/chain/figures.py": ("tests/workbench/screens/chain/test_curve_analysis.py",),
+    "workbench/screens/chain/made_view.py": ("tests/pages/test_chain.py",),
+    "workbench/screens/chain/pictures.py": ("tests/workbench/screens/chain/test_curve_analysis.py",),
+    "workbench/screens/chain/recovery_view.py": ("tests/pages/test_chain.py",),
+    "workbench/screens/chain/size_view.py": ("tests/pages/test_chain.py",),
+    "workbench/screens/claims_view.py": ("tests/pages/test_claims.py",),
+    "workbench/screens/compare/asking.py": ("tests/pages/test_compare.py", "tests/pages/test_compare_encoders.py"),
+    "workbench/screens/compare/blank_pane.py": ("tests/pages/test_compare_encoders.py",),
+    "workbench/screens/compare/chat_pane.py": ("tests/pages/test_compare.py",),
+    "workbench/screens/compare/class_pane.py": ("tests/pages/test_compare_encoders.py",),
+    "workbench/screens/compare/compare_view.py": ("tests/pages/test_compare.py", "tests/pages/test_compare_encoders.py"),
+    "workbench/screens/compare/picking.py": ("tests/pages/test_compare.py", "tests/pages/test_compare_encoders.py"),
+    "workbench/screens/device/device_view.py": ("tests/pages/test_device.py",),
+    "workbench/screens/home_view.py": ("tests/pages/test_home.py",),
+    "workbench/screens/models/models_view.py": ("tests/pages/test_models.py",),
+    "workbench/screens/new_experiment/advanced_form.py": ("tests/workbench/screens/new_experiment/test_forms.py",),
+    "workbench/screens/new_experiment/bridge_view.py": ("tests/pages/test_new.py",),
+    "workbench/screens/new_experiment/controls.py": ("tests/workbench/screens/new_experiment/test_forms.py",),
+    "workbench/screens/new_experiment/experiment_form.py": ("tests/pages/test_new.py",),
+    "workbench/screens/new_experiment/plan_view.py": ("tests/pages/test_new.py",),
+    "workbench/screens/new_experiment/uploads.py": ("tests/workbench/screens/new_experiment/test_starting_points.py",),
+    "workbench/screens/run_view.py": ("tests/pages/test_run.py",),
+    "workbench/screens/runs_view.py": ("tests/pages/test_runs.py",),
+    "workbench/screens/shared/fetch_button.py": ("tests/pages/test_device.py", "tests/pages/test_models.py"),
+    "workbench/screens/shared/panes.py": ("tests/pages/test_runs.py",),
+    "workbench/screens/tune_view.py": ("tests/pages/test_tune.py",),
+    "workbench/store/database.py": ("tests/workbench/store/test_store.py",),
+    "workbench/store/records.py": ("tests/workbench/store/test_store.py",),
+    "workbench/store/run_log.py": ("tests/workbench/store/test_store.py",),
+    "workbench/studies/background.py": ("tests/workbench/studies/test_ablations.py", "tests/workbench/studies/test_claims.py"),
+    "workbench/studies/jobs.py": ("tests/workbench/studies/test_ablations.py", "tests/workbench/studies/test_claims.py"),
+    "workbench/studies/worker.py": ("tests/workbench/studies/test_ablations.py",),
+    "workbench/terminal/answer.py": ("tests/workbench/terminal/test_models.py",),
+    "workbench/terminal/chains.py": ("tests/workbench/terminal/test_experiments.py",),
+    "workbench/terminal/reference.py": ("tests/test_reference.py",),
+}
+
+
+def has_code(path: Path) -> bool:
+    """Return whether a file defines a function or a class, and not only names."""
+    return any(isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) for node in parsed(path).body)
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def file_of(module: str) -> Path:
+    """Return where the tests of a module stand; those of a package in the file of the package's name, inside it."""
+    path = Path(module)
+    name = path.parent.name if path.name == "__init__.py" else path.stem
+    return ROOT / "tests" / path.parent / f"test_{name}.py"
+
+
+MODULES = {path.relative_to(ROOT).as_posix(): path for folder in ("core", "workbench") for path in sorted((ROOT / folder).rglob("*.py"))}
+NAMES = {module.removesuffix(".py").removesuffix("/__init__").replace("/", "."): module for module in MODULES}
+TO_TEST = [module for module, path in MODULES.items() if has_code(path)]
+
+
+@cache
+def imported(path: Path) -> frozenset[str]:
+    """Return the modules of the project that a file imports; a test also those of the pages that it opens."""
+    names: set[str] = set()
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            names.add(node.value)  # as monkeypatch and subprocesses name a module
+            names |= {node.value.rpartition(".")[0]}
+    found = {NAMES[name] for name in names if name in NAMES}
+    if path.name.startswith("test_"):
+        opened = {path.stem.removeprefix("test_"), *re.findall(r"open_page\(\"(\w+)\"", path.read_text(encoding="utf-8"))}
+        for page in (ROOT / "pages" / f"{name}.py" for name in opened if path.parent.name == "pages"):
+            found |= imported(page) if page.is_file() else frozenset()
+    return frozenset(found)
+
+
+def package_of(module: str) -> list[str]:
+    return module.split("/")[:-1][:2]
+
+
+def reaches(test: Path, module: str) -> bool:
+    """Return whether a test imports a module, itself or through other modules of its package, as a page does and the command line."""
+    package = package_of(module)
+    ahead, seen = list(imported(test)), set()
+    while ahead:
+        each = ahead.pop()
+        if each == module:
+            return True
+        if each not in seen and package_of(each) == package:
+            ahead.extend(imported(MODULES[each]))
+        seen.add(each)
+    return False
+
+
+@pytest.mark.parametrize("module", TO_TEST)
+def test_a_module_has_a_test_file_of_its_name_or_a_line(module: str) -> None:
+    assert file_of(module).is_file() != (module in TESTED_ELSEWHERE), f"{file_of(module).relative_to(ROOT)}, or a line, and not both"
+
+
+@pytest.mark.parametrize("module", TESTED_ELSEWHERE)
+def test_a_line_names_files_that_test_the_module(module: str) -> None:
+    assert module in MODULES
+    for file in TESTED_ELSEWHERE[module]:
+        assert reaches(ROOT / file, module), file
+
+
+@pytest.mark.parametrize("module", [module for module in TO_TEST if module not in TESTED_ELSEWHERE])
+def test_a_file_of_a_modules_name_tests_it(module: str) -> None:
+    if file_of(module).is_file():
+        assert reaches(file_of(module), module)
