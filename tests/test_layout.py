@@ -17,6 +17,15 @@ ROOT = Path(__file__).resolve().parents[1]
 # Modules without a test file of their name, and the files that test them instead. A file imports the module, or opens it through
 # modules of its package: a page that draws it, the command line that calls it.
 TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
+    "core/config/base.py": ("tests/core/test_recipes.py",),
+    "core/config/chains.py": ("tests/core/test_recipes.py",),
+    "core/config/data.py": ("tests/core/test_recipes.py",),
+    "core/config/evaluation.py": ("tests/core/test_recipes.py",),
+    "core/config/experiment.py": ("tests/core/test_config.py",),
+    "core/config/kinds.py": ("tests/core/test_config.py",),
+    "core/config/losses.py": ("tests/core/test_recipes.py",),
+    "core/config/models.py": ("tests/core/test_recipes.py",),
+    "core/config/training.py": ("tests/core/test_recipes.py",),
     "core/export/graph.py": ("tests/core/export/test_exporting.py",),
     "core/export/sessions.py": ("tests/core/export/test_exporting.py",),
     "core/methods/__init__.py": ("tests/core/methods/test_distillation.py",),

@@ -50,8 +50,8 @@ def test_a_stop_is_requested_once_any_variant_has_come_so_far() -> None:
 
 def test_a_recorder_of_nothing_asks_whoever_it_was_given() -> None:
     assert NullRecorder().should_stop() is False
-    asked: list[int] = []
-    recorder = NullRecorder(lambda: bool(asked.append(1) or len(asked) > 1))
+    polls: list[int] = []
+    recorder = NullRecorder(lambda: bool(polls.append(1) or len(polls) > 1))
     recorder.log(STUDENT, 1, {"loss": 1.0})
     recorder.event(Phase("train"))
     stop_if_requested(recorder)

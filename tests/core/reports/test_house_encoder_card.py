@@ -42,10 +42,10 @@ def test_blanks_and_a_longer_reach_are_shown() -> None:
 
 def test_measured_keys_are_those_of_the_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a tiny encoder that reads fewer tokens than the recipe's blocks hold, and a task of seconds."""
-    asked: list[tuple[str, int]] = []
+    given: list[tuple[str, int]] = []
 
     def task(spec: Any) -> TaskData:
-        asked.append((spec.source, spec.max_train_items))
+        given.append((spec.source, spec.max_train_items))
         assert spec.validation == "test"
         return sentiment(train=8, held_out=4)
 
@@ -56,7 +56,7 @@ def test_measured_keys_are_those_of_the_card(tmp_path: Path, monkeypatch: pytest
     folder = save(masked_model(), tmp_path / "encoder")
     config = CONFIG.model_copy(update={"data": CONFIG.data.model_copy(update={"block_length": 32})})
     metrics = measure(folder, config)
-    assert asked == [(task, house_encoder_card.TRAIN_ITEMS) for task in TASKS]
+    assert given == [(task, house_encoder_card.TRAIN_ITEMS) for task in TASKS]
     assert metrics["accuracy_rt"] == [seed / 100 for seed in SEEDS] and metrics["items_rt"] == 4
     assert metrics.keys() == METRICS.keys() | {"longest"} | masked_metrics(catalog.load(str(folder)), config.data).keys()
     assert len(metrics["samples"]) == len(house_encoder_card.SENTENCES)

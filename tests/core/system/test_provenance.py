@@ -64,7 +64,7 @@ def test_the_commit_is_the_checked_out_one_and_changes_show(repository: Path) ->
     assert git_commit() == f"{head}+changes"
 
 
-def test_a_repository_around_the_code_is_not_asked(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repository_around_the_code_is_not_its_own(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inner = repository / "inner"
     inner.mkdir()
     monkeypatch.setattr(provenance, "SOURCE", inner)

@@ -13,8 +13,8 @@ def test_targets_are_the_next_tokens_and_the_last_position_counts_nothing() -> N
     assert batch["input_ids"] is ids and batch["attention_mask"] is None
     assert batch["targets"][:, :2].tolist() == [[6, 7], [9, 3]]
     # A position counts as much as the token that it predicts.
-    assert batch["hard"].tolist() == [[1, 5, 0], [0, 2, 0]]
-    assert torch.equal(batch["soft"], batch["hard"])
+    assert batch["label_weights"].tolist() == [[1, 5, 0], [0, 2, 0]]
+    assert torch.equal(batch["distill_weights"], batch["label_weights"])
 
 
 def test_every_block_is_a_batch_of_its_own() -> None:
@@ -25,4 +25,4 @@ def test_every_block_is_a_batch_of_its_own() -> None:
 
 def test_a_block_of_one_token_predicts_nothing() -> None:
     batch, = causal_lm_batches([{"input_ids": torch.tensor([[4]]), "weights": torch.tensor([[1.0]])}])
-    assert batch["hard"].sum() == 0
+    assert batch["label_weights"].sum() == 0
