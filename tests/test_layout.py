@@ -44,7 +44,7 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "workbench/screens/ablation_view.py": ("tests/pages/test_ablation.py",),
     "workbench/screens/chain/chain_view.py": ("tests/pages/test_chain.py",),
     "workbench/screens/chain/figures.py": ("tests/workbench/screens/chain/test_curve_analysis.py",),
-    "workbench/screens/chain/made_view.py": ("tests/pages/test_chain.py",),
+    "workbench/screens/chain/created_view.py": ("tests/pages/test_chain.py",),
     "workbench/screens/chain/pictures.py": ("tests/workbench/screens/chain/test_curve_analysis.py",),
     "workbench/screens/chain/recovery_view.py": ("tests/pages/test_chain.py",),
     "workbench/screens/chain/size_view.py": ("tests/pages/test_chain.py",),
