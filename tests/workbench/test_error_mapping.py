@@ -13,7 +13,7 @@ from core.errors import DataError, DiskFullError, OutOfMemoryError, RunError
 from workbench import error_mapping
 from workbench.error_mapping import to_user_error
 
-OUT_OF_MEMORY = RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+OUT_OF_MEMORY = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
 
 
 def raised(error: Exception, cause: BaseException | None = None, *, hidden: bool = False) -> Exception:
