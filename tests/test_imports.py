@@ -49,6 +49,7 @@ CORE_FLOORS = (
 # The packages of the workbench and the modules beside them, from the ground up; neighbours on one floor do not know each other.
 FLOORS = (
     ("error_mapping", "errors", "mounts", "paths", "processes", "settings"),
+    ("web",),
     ("auth", "store"),
     ("inference", "runs", "studies"),
     ("chat", "on_device", "screens"),

@@ -28,6 +28,7 @@ from workbench.runs.jobs import Runner  # noqa: E402
 from workbench.screens.shared.live_plotly import script_route  # noqa: E402
 from workbench.store import Store  # noqa: E402
 from workbench.store.records import Run  # noqa: E402
+from workbench.web.headers import internal_error  # noqa: E402
 
 SCRIPT = Path(__file__).with_name("ui.py")
 
@@ -61,4 +62,5 @@ app = st.App(
     lifespan=lifespan,
     routes=[script_route(), Mount(chat_path(), app=chat), Mount(on_device_path(), app=pane())],
     middleware=auth.auth_middleware(paths.home() / "gate.key", base_path()),
+    exception_handlers={Exception: internal_error},
 )

@@ -9,13 +9,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import html
-import ipaddress
 import os
 import secrets
 import time
 import uuid
 from pathlib import Path
-from urllib.parse import parse_qs, quote, urlencode, urlsplit
+from urllib.parse import parse_qs, quote, urlencode
 
 from itsdangerous import TimestampSigner
 from starlette.middleware import Middleware
@@ -25,6 +24,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from workbench import settings
 from workbench.errors import ServeError
+from workbench.web.headers import SecurityHeaders
+from workbench.web.origins import SameOrigin, host_of, is_loopback, refuse
+from workbench.web.proxies import NamedProxies, named_proxies
 
 COOKIE = "stillhouse"
 LOGIN_PATH, HEALTH_PATH = "/login", "/_stcore/health"
@@ -32,33 +34,22 @@ COOKIE_SECONDS = 12 * 3600
 FAILURES_ALLOWED, FAILURE_WINDOW = 10, 60.0  # wrong passwords from one address, within seconds
 LARGEST_FORM = 1 << 14  # bytes
 KEY_BYTES = 32
-REFUSED_BY_POLICY = 1008  # websocket close code
 
 
 def auth_middleware(key_file: Path, base_path: str) -> list[Middleware]:
-    """Return the Starlette middleware that the environment calls for: `PasswordAuth` where a password is set, else `LoopbackOnly`."""
-    password = settings.PASSWORD.read()
+    """Return the Starlette middleware that the environment calls for, from the outside in; at its end stands `PasswordAuth` where a
+    password is set, else `LoopbackOnly`.
+
+    Raises:
+        ServeError: a setting that says something impossible, or a key that cannot be used.
+    """
+    proxies, password = named_proxies(), settings.PASSWORD.read()
     if password:
-        return [Middleware(PasswordAuth, password=password, key=read_or_make_key(key_file), base_path=base_path)]
-    return [Middleware(LoopbackOnly)]
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address means this machine only."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host.lower() == "localhost"
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback
-
-
-def host_of(url: str) -> str:
-    """Return the host of an absolute URL, which may lack its scheme; empty when there is none to be read."""
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:  # an unfinished IPv6 address
-        return ""
+        visitors = Middleware(PasswordAuth, password=password, key=read_or_make_key(key_file), base_path=base_path)
+    else:
+        visitors = Middleware(LoopbackOnly)
+    behind = [Middleware(NamedProxies, proxies=proxies)] if proxies else []
+    return [Middleware(SecurityHeaders), *behind, Middleware(SameOrigin), visitors]
 
 
 def read_or_make_key(path: Path) -> bytes:
@@ -100,20 +91,11 @@ def _make_key(path: Path) -> None:
         aside.unlink(missing_ok=True)
 
 
-async def refuse(scope: Scope, receive: Receive, send: Send, response: Response) -> None:
-    """Answer a request with `response`; close a websocket before it opens."""
-    if scope["type"] == "websocket":
-        await receive()
-        await send({"type": "websocket.close", "code": REFUSED_BY_POLICY})
-    else:
-        await response(scope, receive, send)
-
-
 class LoopbackOnly:
-    """Without a password: only connections made on this machine, to this machine by name, from pages of this machine.
+    """Without a password: only connections made on this machine, to this machine by name.
 
-    The name matters because a page elsewhere can have its own name point to 127.0.0.1 (DNS rebinding), the origin because
-    it can send requests to 127.0.0.1; either way it would use the app through the visitor's browser.
+    The name matters because a page elsewhere can have its own name point to 127.0.0.1 (DNS rebinding) and would then use the app through
+    the visitor's browser. What pages send to 127.0.0.1 under their own name, `SameOrigin` refuses.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -130,9 +112,7 @@ class LoopbackOnly:
     @staticmethod
     def _is_local(scope: Scope) -> bool:
         bound_to, _port = scope.get("server") or ("", None)
-        headers = HTTPConnection(scope).headers
-        addresses = [f"//{headers.get('host', '')}", *headers.getlist("origin")]
-        return is_loopback(bound_to) and all(is_loopback(host_of(address)) for address in addresses)
+        return is_loopback(bound_to) and is_loopback(host_of(f"//{HTTPConnection(scope).headers.get('host', '')}"))
 
 
 class PasswordAuth:

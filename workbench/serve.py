@@ -10,8 +10,8 @@ import socket
 from types import FrameType
 
 from workbench import settings
-from workbench.auth import is_loopback
 from workbench.errors import ServeError
+from workbench.web.origins import is_loopback
 
 STOP_WITHIN = 1  # seconds that open connections get when the server ends
 
@@ -66,6 +66,7 @@ def _serve(listener: socket.socket, host: str) -> None:
     import uvicorn
 
     from workbench.app import app
+    from workbench.web.half_open import LimitedProtocol
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -76,8 +77,9 @@ def _serve(listener: socket.socket, host: str) -> None:
             logging.getLogger("uvicorn.error").addFilter(_is_news)
             await super().shutdown(sockets)
 
-    Server(uvicorn.Config(app, log_level="warning", access_log=False, ws="websockets-sansio", ws_max_size=_message_limit(),
-                          timeout_graceful_shutdown=STOP_WITHIN)).run([listener])
+    # Proxies are believed by the app's own middleware, and only those that are named; uvicorn would believe any on this machine.
+    Server(uvicorn.Config(app, log_level="warning", access_log=False, http=LimitedProtocol, ws="websockets-sansio",
+                          ws_max_size=_message_limit(), proxy_headers=False, timeout_graceful_shutdown=STOP_WITHIN)).run([listener])
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -29,5 +29,7 @@ PORT = Setting("PORT", "TCP port of the app; 0 takes any free one", "8501")
 HOME = Setting("STILLHOUSE_HOME", "folder of runs, uploads and fetched models", "~/.stillhouse")  # read by the engine too
 HOST = Setting("STILLHOUSE_HOST", "address to listen on; one that other machines reach needs a password", "127.0.0.1")
 PASSWORD = Setting("STILLHOUSE_PASSWORD", "password for everything that the app serves; needed behind a proxy as well")
+PROXIES = Setting("STILLHOUSE_PROXIES", "addresses or networks, separated by commas, of the proxies in front of the app: only of these are "
+                  "`X-Forwarded-For`, `-Proto` and `-Host` believed")
 
-SETTINGS = (PORT, HOME, HOST, PASSWORD)
+SETTINGS = (PORT, HOME, HOST, PASSWORD, PROXIES)

@@ -18,6 +18,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from workbench import auth, settings
 from workbench.errors import ServeError
+from workbench.web.origins import REFUSED_BY_POLICY
 
 PASSWORD = "copper kettle"
 STREAM = "ws://127.0.0.1:8501/_stcore/stream"
@@ -109,7 +110,7 @@ def test_without_the_cookie_nothing_is_shown(home: Path, path: str) -> None:
 def test_the_websocket_closes_before_it_opens(home: Path) -> None:
     with pytest.raises(WebSocketDisconnect) as refused, client(application(home)).websocket_connect(STREAM):
         pass
-    assert refused.value.code == auth.REFUSED_BY_POLICY
+    assert refused.value.code == REFUSED_BY_POLICY
 
 
 @pytest.mark.usefixtures("with_password")

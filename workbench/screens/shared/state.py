@@ -15,9 +15,9 @@ from core.metrics import METRICS
 from core.recorder import CONTROL, STUDENT
 from core.system.paths import PROJECT
 from workbench import paths
-from workbench.auth import host_of, is_loopback
 from workbench.store import Store, references
 from workbench.store.records import Run
+from workbench.web.origins import host_of, is_loopback
 
 if TYPE_CHECKING:
     from core.models.catalog import ModelEntry

@@ -1,0 +1,1 @@
+"""What the server does with every request before it reaches a page: headers, origins, proxies, limits. It knows no page."""
