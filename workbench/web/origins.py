@@ -84,10 +84,10 @@ def _parts(origin: str) -> tuple[str, str, int] | None:
     """Scheme, host and port of an origin; None for what is none, as ``null``."""
     try:
         parts = urlsplit(origin)
-        port = parts.port or PORTS.get(parts.scheme)
+        host, port = parts.hostname, parts.port or PORTS.get(parts.scheme)
     except ValueError:
         return None
-    return (parts.scheme, parts.hostname, port) if parts.hostname and port else None
+    return (parts.scheme, host, port) if host and port else None
 
 
 def _is_same(given: tuple[str, str, int] | None, own: tuple[str, str, int]) -> bool:

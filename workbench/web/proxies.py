@@ -49,8 +49,8 @@ class NamedProxies:
             await self._proxies(scope, receive, send)  # type: ignore[arg-type]
 
     def _is_named(self, scope: Scope) -> bool:
-        client = scope.get("client")
-        return bool(client) and client[0] in self._trusted
+        host, _port = scope.get("client") or ("", 0)
+        return host in self._trusted
 
     async def _with_host(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = MutableHeaders(raw=list(scope["headers"]))

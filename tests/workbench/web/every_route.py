@@ -15,6 +15,9 @@ from starlette.routing import BaseRoute, Mount
 def addresses(routes: list[BaseRoute], prefix: str = "") -> Iterator[tuple[str, str]]:
     """Every (method, path), parameters filled in; of a mount also one that it does not know."""
     for route in routes:
+        if hasattr(route, "original_router"):  # FastAPI's, of a router that an application includes
+            yield from addresses(list(route.original_router.routes), prefix)
+            continue
         path = prefix + re.sub(r"\{[^}]*\}", "x", getattr(route, "path", ""))
         if isinstance(route, Mount):
             yield from addresses(list(route.routes), path)
@@ -28,7 +31,11 @@ async def visit(app: Any, method: str, path: str, headers: tuple[tuple[bytes, by
     """Status and headers of a response, whose body is not waited for: some have no end."""
     began: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
 
+    bodies = iter([b"{}"])
+
     async def receive() -> dict[str, Any]:
+        if next(bodies, None) is None:
+            await asyncio.Event().wait()
         return {"type": "http.request", "body": b"{}", "more_body": False}
 
     async def send(message: dict[str, Any]) -> None:
