@@ -77,7 +77,8 @@ def is_same_origin(scope: Scope) -> bool:
 
 
 def _scheme(scope: Scope) -> str:
-    return SCHEMES.get(scope["scheme"], scope["scheme"])
+    scheme: str = scope["scheme"]
+    return SCHEMES.get(scheme, scheme)
 
 
 def _parts(origin: str) -> tuple[str, str, int] | None:

@@ -208,7 +208,7 @@ def test_no_more_than_so_many_wait(served: Served, monkeypatch: pytest.MonkeyPat
         with served.connect(HEAD) as opened:
             assert answered(opened)
         wait_until(lambda: len(LimitedProtocol._unfinished["headers"]) <= 4)
-    assert all(answer.startswith(b"HTTP/1.1 408 ") for answer in answers)
+    assert all(answer.startswith(b"HTTP/1.1 408 ") or answer == b"" for answer in answers)  # closed before its first bytes were read
 
 
 def test_the_limits_are_those_of_real_visitors() -> None:
