@@ -37,8 +37,9 @@ KEY_BYTES = 32
 
 
 def auth_middleware(key_file: Path, base_path: str) -> list[Middleware]:
-    """Return the Starlette middleware that the environment calls for, from the outside in; at its end stands `PasswordAuth` where a
-    password is set, else `LoopbackOnly`.
+    """Return the Starlette middleware that the environment calls for, from the outside in.
+
+    At its end stands `PasswordAuth` where a password is set, else `LoopbackOnly`.
 
     Raises:
         ServeError: a setting that says something impossible, or a key that cannot be used.

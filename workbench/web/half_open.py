@@ -42,27 +42,33 @@ class LimitedProtocol(H11Protocol):
         self._received = 0  # bytes, in this phase and window
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for the headers of a first request."""
         super().connection_made(transport)
         self._enter("headers")
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
         self._enter(None)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        """Take bytes, and follow the request to its next phase."""
         self._received += len(data)
         super().data_received(data)
         self._follow()
 
     def on_response_complete(self) -> None:
+        """Wait for the headers of the next request."""
         super().on_response_complete()
         self._follow()
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """Hand the connection over to the websocket protocol."""
         self._enter(None)  # from here on the connection has another protocol, with pings of its own
         super().handle_websocket_upgrade(event)
 
     def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP, with the headers of every response."""
         self._refuse(400, msg)
 
     def _follow(self) -> None:

@@ -21,6 +21,8 @@ class SecurityHeaders:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the application inside and add the headers to its responses."""
+
         async def with_headers(message: Message) -> None:
             if message["type"] in STARTS:
                 message["headers"] = list(message.get("headers", ()))
@@ -39,7 +41,7 @@ def add_to(headers: MutableHeaders) -> None:
 
 
 async def internal_error(_request: Request, _error: Exception) -> Response:
-    """The response to a request that failed: it is made outside all middleware."""
+    """Return the response to a request that failed: it is made outside all middleware."""
     response = PlainTextResponse("Internal Server Error", 500)
     add_to(response.headers)
     return response

@@ -18,7 +18,7 @@ LONGEST_QUOTE = 200  # characters of a header in a message
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address means this machine only."""
+    """Return whether a host name or address means this machine only."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -28,7 +28,7 @@ def is_loopback(host: str) -> bool:
 
 
 def host_of(url: str) -> str:
-    """The host of an absolute URL, which may lack its scheme; empty when there is none to be read."""
+    """Return the host of an absolute URL, which may lack its scheme; empty when there is none to be read."""
     try:
         return urlsplit(url).hostname or ""
     except ValueError:  # an unfinished IPv6 address
@@ -56,6 +56,7 @@ class SameOrigin:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the application inside, or refuse."""
         if scope["type"] == "lifespan" or is_same_origin(scope):
             await self._app(scope, receive, send)
         else:
@@ -67,7 +68,7 @@ class SameOrigin:
 
 
 def is_same_origin(scope: Scope) -> bool:
-    """Whether every ``Origin`` that a request names is the one that it was sent to; loopback names of one port are the same."""
+    """Return whether every ``Origin`` that a request names is the one that it was sent to; loopback names of one port are the same."""
     headers = HTTPConnection(scope).headers
     named = headers.getlist("origin")
     if not named:
@@ -82,7 +83,7 @@ def _scheme(scope: Scope) -> str:
 
 
 def _parts(origin: str) -> tuple[str, str, int] | None:
-    """Scheme, host and port of an origin; None for what is none, as ``null``."""
+    """Return scheme, host and port of an origin; None for what is none, as ``null``."""
     try:
         parts = urlsplit(origin)
         host, port = parts.hostname, parts.port or PORTS.get(parts.scheme)

@@ -12,7 +12,7 @@ from workbench.errors import ServeError
 
 
 def named_proxies() -> list[str]:
-    """Addresses and networks of the proxies, as the setting names them.
+    """Return the addresses and networks of the proxies, as the setting names them.
 
     Raises:
         ServeError: something there is neither.
@@ -43,6 +43,7 @@ class NamedProxies:
         self._trusted = self._proxies.trusted_hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the application inside with what a named proxy says of the visitor."""
         if scope["type"] == "lifespan" or not self._is_named(scope):
             await self._app(scope, receive, send)
         else:

@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute, Mount
 
 
 def addresses(routes: list[BaseRoute], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Every (method, path), parameters filled in; of a mount also one that it does not know."""
+    """Yield every (method, path), parameters filled in; of a mount also one that it does not know."""
     for route in routes:
         if hasattr(route, "original_router"):  # FastAPI's, of a router that an application includes
             yield from addresses(list(route.original_router.routes), prefix)
