@@ -79,6 +79,7 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "workbench/terminal/answer.py": ("tests/workbench/terminal/test_models.py",),
     "workbench/terminal/chains.py": ("tests/workbench/terminal/test_experiments.py",),
     "workbench/terminal/reference.py": ("tests/test_reference.py",),
+    "workbench/web/proxies.py": ("tests/workbench/web/test_origins.py",),
 }
 
 

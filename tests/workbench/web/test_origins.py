@@ -12,6 +12,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from workbench import auth, settings
 from workbench.errors import ServeError
+from workbench.web.origins import REFUSED_BY_POLICY
+from workbench.web.proxies import named_proxies
 
 PASSWORD = "copper kettle"
 PROXY = "10.0.0.7"
@@ -42,13 +44,14 @@ def visitor(home: Path, address: str, *, client: str = "127.0.0.1") -> TestClien
 def may(visitor: TestClient, origin: str, **headers: str) -> bool:
     """Whether pages of an origin may send; posts, other methods and websockets get the same answer."""
     sent = {"origin": origin, **headers}
+    codes = {REFUSED_BY_POLICY: 403}
     answers = {visitor.request(method, "/x", headers=sent).status_code for method in ("POST", "PUT", "DELETE", "GET")}
     try:
         with visitor.websocket_connect(f"ws{str(visitor.base_url).removeprefix('http')}/stream", headers=sent) as socket:
             assert socket.receive_text() == "hello"
         answers.add(200)
-    except WebSocketDisconnect:
-        answers.add(403)
+    except WebSocketDisconnect as refused:
+        answers.add(codes[refused.code])
     assert len(answers) == 1
     return answers == {200}
 
@@ -125,3 +128,9 @@ def test_what_names_no_proxy(home: Path, monkeypatch: pytest.MonkeyPatch, named:
     monkeypatch.setenv(settings.PROXIES.variable, named)
     with pytest.raises(ServeError, match=r"STILLHOUSE_PROXIES.*Addresses or networks"):
         auth.auth_middleware(home / "gate.key", "")
+
+
+def test_proxies_are_addresses_and_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert named_proxies() == []
+    monkeypatch.setenv(settings.PROXIES.variable, " 127.0.0.1, 10.0.0.0/8 ,2001:db8::/32,")
+    assert named_proxies() == ["127.0.0.1", "10.0.0.0/8", "2001:db8::/32"]
