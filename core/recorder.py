@@ -16,7 +16,7 @@ from core.events import Event
 E = TypeVar("E")
 
 
-class StopRequested(Exception):  # noqa: N818 -- a user's wish, no error
+class StopRequested(Exception):  # noqa: N818 -- a user's request, no error
     """Raised when the user requests a stop. Finished work is kept; calling again resumes.
 
     Attributes:

@@ -1,4 +1,8 @@
-"""Create models of any size from a chain, without training, and compare them with their baselines."""
+"""Create models of any size from a chain, without training, and compare them with their baselines.
+
+Substitution is Boomerang distillation (2510.05064), interpolation Chain-based Distillation's (2605.07783, equation 3); see
+`core.chains.interpolation`.
+"""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def measure_speed(models: Mapping[str, Forward], recorder: Recorder, *, vocabula
         seconds: budget of all rounds; a few rounds are timed whatever it is, so that there is an interval.
         rounds: at most so many of each kind.
         batched: other passes for the throughput, where the number of threads is fixed when a model is loaded.
-        clock: seconds since whenever.
+        clock: a monotonic clock, in seconds.
 
     Raises:
         StopRequested: the recorder requested a stop.
@@ -153,7 +153,7 @@ def quick_latencies(passes: Sequence[Callable[[], object]], seconds: float = 0.3
 
     Args:
         seconds: budget of all rounds; a few are timed whatever it is.
-        clock: seconds since whenever.
+        clock: a monotonic clock, in seconds.
     """
     import torch
 

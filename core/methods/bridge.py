@@ -3,7 +3,7 @@
     L = E_{x, y ~ teacher} [ -log P_proxy(y | x) ]
 
 Distributions over different vocabularies cannot be compared position by position, but text can be read by anybody: sequence-
-level distillation (1606.07947). The proxy, "anchor zero", then speaks the chain's vocabulary and teaches the chain below it.
+level distillation (SeqKD, 1606.07947). The proxy, "anchor zero", then speaks the chain's vocabulary and teaches the chain below it.
 
 The texts are kept as JSON lines in the cache, one conversation a line, under a name made from everything that they depend on.
 Writing resumes where it was interrupted, and is never repeated.

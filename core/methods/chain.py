@@ -10,6 +10,9 @@
 A chain is a run like any other: calling `build_chain` again on the same directory resumes it, within an anchor at its latest
 checkpoint. The result is the folder that `core.chains.folder` opens.
 
+Assistants of intermediate size between teacher and student are TAKD's (1902.03393); pruning a model and distilling it into the pruned
+one is Minitron's (2407.14679).
+
 What the paper leaves open and is decided here: nested anchors are prefixes of one sorted model, so that all share their
 channels, heads and neurons; and when the losses match hidden layers by ``ends``, each student layer is aligned with the last of a
 span of teacher layers, as in Boomerang distillation (2510.05064), which makes the sizes between two anchors usable without training

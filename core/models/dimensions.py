@@ -69,7 +69,7 @@ class Dimensions:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, int]) -> Dimensions:
-        """Read sizes from a chain, a made model's record or the engine's answer; see `as_record`."""
+        """Read sizes from a chain, a created model's record or the engine's answer; see `as_record`."""
         return cls(**{_ATTRIBUTES.get(name, name): value for name, value in plain.items()})
 
     @property

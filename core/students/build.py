@@ -1,4 +1,10 @@
-"""Build a student: from a teacher's blocks, with the teacher's or new weights, whole or as adapters; or from nothing."""
+"""Build a student: from a teacher's blocks, with the teacher's or new weights, whole or as adapters; or from scratch.
+
+A student that starts from its teacher's blocks is PKD's (1908.09355) and DistilBERT's (1910.01108, section 3); layers removed by the
+loss without them are Shortened LLaMA's (2402.02834), where ShortGPT (2403.03853) compares a layer's input with its output; units kept by
+their importance, before distillation, are Minitron's (2407.14679). Replacing modules during training, as BERT-of-Theseus (2002.02925)
+does, is not done here.
+"""
 
 from __future__ import annotations
 

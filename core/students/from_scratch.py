@@ -1,4 +1,4 @@
-"""Build a model and a vocabulary from nothing: how house models begin."""
+"""Build a model and a vocabulary from scratch: how house models begin."""
 
 from __future__ import annotations
 

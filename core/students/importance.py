@@ -1,9 +1,9 @@
-"""Put a model's units in order of importance, so that every prefix of them is a smaller model.
+"""Sort a model's units by importance, so that every prefix of them is a smaller model.
 
 A chain of anchors sorts the units of its largest one once; each smaller anchor is then a prefix, and all of them speak of
-the same channels, heads and neurons (the nested families of 2407.14679 and 2605.07182; what belongs together is cut together, as in
-LLM-Pruner, 2305.11627, section 3.1). Importance is measured on a
-calibration slice, as what a unit adds to the residual stream:
+the same channels, heads and neurons (the nested families of 2605.07182). Ranking units by their activations on a calibration slice,
+pruning and then distilling is Minitron's (2407.14679, section 2.2); structures that belong together are pruned together as in LLM-Pruner
+(2305.11627, section 3.1). Here importance is what a unit adds to the residual stream:
 
     neuron f of a block      sqrt(mean_n a_nf^2) * |W_out[:, f]|          a: what enters the output matrix
     head h of a block        sqrt(mean_n |W_out[:, h] o_nh|^2)            o: the head's output; groups count as a whole

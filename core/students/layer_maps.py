@@ -1,8 +1,8 @@
-"""Which teacher block becomes which student block.
+"""Choose which teacher block becomes which student block.
 
 A layer map is a tuple of teacher block numbers from 0, ascending, one for each student block: ``(0, 2, 5, 7)`` builds a
-student of four blocks from a teacher of eight or more. A student that starts from some of its teacher's blocks is PKD's (1908.09355,
-section 3) and DistilBERT's (1910.01108, section 3); blocks chosen by the loss without them are Shortened LLaMA's (2402.02834), and
+student of four blocks from a teacher of eight or more. A student that starts from some of its teacher's blocks is PKD's (1908.09355)
+and DistilBERT's (1910.01108, section 3); blocks chosen by the loss without them are Shortened LLaMA's (2402.02834), and
 ShortGPT's (2403.03853) by another score.
 """
 

@@ -11,7 +11,8 @@ writes nothing at all. A model that is only expanded therefore computes what it 
 
 Function-preserving expansion is Net2Net's (1511.05641), for language models HyperCloning's (2409.12903), both by other means; in
 2605.07783, section 3, zero-padding is not corrected for norms. Cutting units that belong together as one (a neuron with its rows and
-columns, a head with its group, a channel in every layer) is LLM-Pruner's (2305.11627).
+columns, a head with its group, a channel in every layer) is LLM-Pruner's (2305.11627, section 3.1); ranking them by
+activations is Minitron's (2407.14679, section 2.2).
 
 Shapes: L blocks, D channels, H query heads, K key and value heads, S channels of a head, F neurons.
 """

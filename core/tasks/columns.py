@@ -273,7 +273,7 @@ def _plain(value: Any, beginnings: tuple[str, ...] = ("",)) -> Any:
     if not isinstance(value, str) or not value.strip():
         return None if isinstance(value, str) else value
     if value.lstrip().startswith(beginnings):
-        with contextlib.suppress(ValueError, RecursionError):  # an answer may begin with a bracket
+        with contextlib.suppress(ValueError, RecursionError):  # an answer may begin with [ or {
             return json.loads(value)
     return value
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 LABELS_ONLY = LossSpec(w_kd=0.0, w_hard=1.0)
-DISTILBERT_LOSSES = LossSpec(w_kd=0.5, w_hard=0.5, temperature=2.0)  # as published for DistilBERT (D)
+DISTILBERT_LOSSES = LossSpec(w_kd=0.5, w_hard=0.5, temperature=2.0)  # as published for DistilBERT (1910.01108, section 4)
 DEFAULT_FINE_TUNING = TrainSpec(learning_rate=3e-4, per_device_train_batch_size=32, num_train_epochs=1, lr_scheduler_type="linear",
                                 warmup_ratio=0.1,
                   logging_steps=10)

@@ -11,6 +11,9 @@ Contract of the total: terms on logits taken at temperature T are multiplied by 
 know no temperature are not; every term is a weighted mean over positions whose divisor is the sum of its position weights
 over the whole optimiser step, however that step is cut into batches. A causal model is distilled and labelled at the same
 positions; a masked one is distilled at more positions than it is labelled at (see `core.evaluation.objectives`).
+
+Papers: soft targets 1503.02531; reverse KL MiniLLM, 2306.08543; generalised JSD GKD, 2306.13649; matched hidden states FitNets,
+1412.6550, PKD, 1908.09355, TinyBERT, 1909.10351; cosine loss DistilBERT, 1910.01108.
 """
 
 from __future__ import annotations
@@ -274,8 +277,9 @@ class _LogitLoss(torch.autograd.Function):
 
 
 class HiddenStateMatching(nn.Module):
-    """Mean squared error between the outputs of matched blocks (FitNets, 1412.6550; PKD, 1908.09355; TinyBERT, 1909.10351).
+    """Mean squared error between the outputs of matched blocks.
 
+    It is that of FitNets (1412.6550, section 2.2), for transformers PKD (1908.09355, section 3.2) and TinyBERT (1909.10351, section 3.1).
     A learnt projection maps the student's width to the teacher's where they differ. The output of the last block is
     only seen after the final norm, so the student's last block takes part only where it stands for the teacher's last.
 

@@ -219,7 +219,7 @@ def test_a_fine_tuned_model_scores_as_its_run_reported(release_home: Path, capsy
 # ---------------------------------------------------------------------------------------------------- chains
 
 
-def test_a_size_is_made_from_a_chain(release_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_size_is_created_from_a_chain(release_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = release_home / "runs" / RUNS["chain"]["run_id"]
     shown = answer(capsys, "show", str(folder))
     assert shown["aligned"] and [anchor["layers"] for anchor in shown["anchors"]] == [4, 2, 1]
@@ -233,7 +233,7 @@ def test_a_size_is_made_from_a_chain(release_home: Path, tmp_path: Path, capsys:
     assert mixed["validation_loss"] == pytest.approx(point["losses"]["interpolation"], rel=1e-3)
 
 
-def test_a_made_model_knows_where_it_comes_from(release_home: Path) -> None:
+def test_a_created_model_knows_where_it_comes_from(release_home: Path) -> None:
     from workbench.store import chains
 
     place = chains.place("chain", Store())
@@ -249,7 +249,7 @@ def test_the_selection_slice_is_read_under_its_former_name(release_home: Path) -
     chain = open_chain(str(release_home / "runs" / RUNS["chain"]["run_id"]))
     former = selection_file(chain.path)
     assert former.name == "choosing.npz" and len(read_slice(former)) > 0
-    # The stored deltas, which release 0.1.0 called gains, were measured on that slice.
+    # The stored deltas, which have another name in files, were measured on that slice.
     assert swap_deltas(load_anchor_pair(chain, 0), chain) == pytest.approx(chain.anchors[1].swap_deltas, abs=1e-4)
     former.unlink()
     assert selection_file(chain.path).name == SELECTION == "selection.npz"

@@ -78,15 +78,15 @@ def run_table(runs: Sequence[Run]) -> str:
     """Return runs as a table, or what to do when there is none."""
     if not runs:
         return "No runs yet. Start one: python -m workbench distill assets/recipes/quickstart.yaml"
-    rows = [(run.name, run.status, _progress(run), _clock(run.created), run.id) for run in runs]
+    rows = [(run.name, run.status, _progress(run), _local_time(run.created), run.id) for run in runs]
     return table(("NAME", "STATUS", "STEP", "CREATED", "ID"), rows)
 
 
 def run_text(run: Run, store: Store) -> str:
     """Return a run in full, for people."""
     facts = [("run", f"{run.name}  ({run.id})"), ("status", run.status), ("step", _progress(run)), ("device", run.device),
-             ("created", _clock(run.created)), ("started", run.started and _clock(run.started)),
-             ("finished", run.finished and _clock(run.finished)), ("message", run.message), ("to do", hint(run)),
+             ("created", _local_time(run.created)), ("started", run.started and _local_time(run.started)),
+             ("finished", run.finished and _local_time(run.finished)), ("message", run.message), ("to do", hint(run)),
              ("folder", run.directory), ("log", run.log_path), ("command", run.command)]
     lines = [f"{label:<10}{value}" for label, value in facts if value]
     for variant, values in store.latest_metrics(run.id).items():
@@ -245,5 +245,5 @@ def _progress(run: Run) -> str:
     return f"{run.progress.step}/{run.progress.total}" if run.progress.total else "-"
 
 
-def _clock(seconds: float) -> str:
+def _local_time(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))

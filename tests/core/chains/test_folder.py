@@ -65,11 +65,11 @@ def test_swaps_and_shapes_are_chosen_on_text_that_the_curve_is_not_measured_on(t
     assert chain.anchors[1].swap_deltas[0] == pytest.approx(delta, abs=1e-5)
 
 
-@pytest.mark.parametrize(("wish", "words"), [
+@pytest.mark.parametrize(("requested", "words"), [
     ({"parameters": 10}, "reaches from"), ({"layers": 9}, "reaches from 1 to 4"), ({"layers": 2, "hidden": 8}, "channels")])
-def test_sizes_out_of_range_are_refused_with_the_range(tiny_chain: Path, wish: dict, words: str) -> None:
+def test_sizes_out_of_range_are_refused_with_the_range(tiny_chain: Path, requested: dict, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        open_chain(str(tiny_chain)).target(**wish)
+        open_chain(str(tiny_chain)).target(**requested)
 
 
 def test_anchors_are_models(tiny_chain: Path) -> None:

@@ -44,7 +44,7 @@ def test_a_classifier_is_measured_on_what_it_was_fine_tuned_on(tuned) -> None:
         default_tasks(loaded.entry)
 
 
-def test_a_masked_model_fills_blanks_and_labels_nothing(tmp_path) -> None:
+def test_a_masked_model_predicts_masked_tokens_and_labels_nothing(tmp_path) -> None:
     loaded = encoder(tmp_path / "enc")
     assert default_tasks(loaded.entry) == [LANGUAGE]
     text = tmp_path / "text.txt"

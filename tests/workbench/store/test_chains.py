@@ -123,7 +123,7 @@ def test_models_of_a_recipe_may_be_anchors(store: Store, tiny_chain: Path, house
     assert references.resolved(config, store).chain.anchors[0].model.endswith("anchors/1")
 
 
-def test_made_models_have_readable_names_and_are_references(store: Store, tiny_chain: Path, house: str):
+def test_created_models_have_readable_names_and_are_references(store: Store, tiny_chain: Path, house: str):
     place = chains.place(house, store)
     target = between(place)
     name = chains.created_name(place, target, "substitution", None)
@@ -140,7 +140,7 @@ def test_made_models_have_readable_names_and_are_references(store: Store, tiny_c
     assert config.student.model == str(folder)
 
 
-def test_what_becomes_known_of_a_made_model_is_kept(store: Store, tiny_chain: Path, house: str):
+def test_what_becomes_known_of_a_created_model_is_kept(store: Store, tiny_chain: Path, house: str):
     place = chains.place(house, store)
     target = between(place)
     folder = created(place, target, "one")
@@ -159,7 +159,7 @@ def test_what_becomes_known_of_a_made_model_is_kept(store: Store, tiny_chain: Pa
     assert chains.outdated(model, place)
 
 
-def test_a_made_model_goes_to_the_bin_and_comes_back(store: Store, house: str):
+def test_a_created_model_goes_to_the_bin_and_comes_back(store: Store, house: str):
     place = chains.place(house, store)
     target = between(place)
     folder = created(place, target, "one")

@@ -52,15 +52,15 @@ def test_blocks_are_swapped_as_the_engine_swaps_them(chain: Chain):
             assert replace(chain, grid=()).swaps(target) == swap(pair, layers)
 
 
-def test_a_size_is_made_of_runs_blocks_and_silence(chain: Chain):
-    ends, gains = [(0, 1, 2, 3), (2, 3)], [(), (-0.1, -0.2)]
-    anchors = [replace(anchor, ends=end, swap_deltas=gain) for anchor, end, gain in zip(chain.anchors, ends, gains, strict=False)]
+def test_a_size_is_composed_of_spans_blocks_and_identity_blocks(chain: Chain):
+    ends, deltas = [(0, 1, 2, 3), (2, 3)], [(), (-0.1, -0.2)]
+    anchors = [replace(anchor, ends=end, swap_deltas=delta) for anchor, end, delta in zip(chain.anchors, ends, deltas, strict=False)]
     uneven = replace(chain, anchors=tuple(anchors), grid=())
     sizes = Dimensions(2, 32, 4, 2, 8, 32)
-    made = {layers: curve_analysis.composition(uneven, Target(replace(sizes, layers=layers), 0, 0)) for layers in (2, 3, 4)}
-    assert made[2] == [(1, 0), (0, 3)], "a run of one block costs no depth and gains"
-    assert made[3] == [(1, 0), (0, 3), None], "a run of three blocks would add two"
-    assert made[4] == [(0, 0), (0, 1), (0, 2), (0, 3)]
+    sources = {layers: curve_analysis.composition(uneven, Target(replace(sizes, layers=layers), 0, 0)) for layers in (2, 3, 4)}
+    assert sources[2] == [(1, 0), (0, 3)], "a span of one block costs no depth and adds"
+    assert sources[3] == [(1, 0), (0, 3), None], "a span of three blocks would add two"
+    assert sources[4] == [(0, 0), (0, 1), (0, 2), (0, 3)]
     said = pictures.describe(uneven, Target(replace(sizes, layers=3), 0, 0))
     assert "block 1 for block 3. 1 identity block is added." in said
     assert pictures.composition(uneven, Target(replace(sizes, layers=3), 0, 0)).count("<rect") == 4 + 3 + 2
