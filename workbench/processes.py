@@ -5,12 +5,21 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+from core.system.paths import SOURCE
+
+NICENESS = 5  # of workers: the app stays quick on a machine with few cores
+LOG_BYTES = 16_000  # of the end of a log that is shown
+ENDED_SILENTLY = "Its process ended without a word: killed, out of memory, or crashed."
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +90,50 @@ def detached() -> dict[str, Any]:
 def inherited() -> dict[str, str]:
     """Return the environment for a process that this one starts: its own without the settings of the servers that run in it."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("STREAMLIT_", "GRADIO_"))}
+
+
+def start_detached(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Start a process that outlives this one, in the folder of the project's source; its output is appended to the file `log`.
+
+    Args:
+        environment: its variables; `PYTHONPATH` and `PYTHONUNBUFFERED` are set here.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+    environment = {**environment, "PYTHONUNBUFFERED": "1",
+                   "PYTHONPATH": os.pathsep.join(filter(None, (str(SOURCE), os.environ.get("PYTHONPATH"))))}
+    with open(log, "ab") as output:
+        return subprocess.Popen(command, cwd=SOURCE, env=environment, stdin=subprocess.DEVNULL, stdout=output,
+                                stderr=subprocess.STDOUT, **detached())
+
+
+@contextmanager
+def reaped(process: subprocess.Popen[bytes]) -> Iterator[Process]:
+    """Give a new process before anything waits for it, so that its pid is surely its own; wait for its end in a thread afterwards."""
+    try:
+        yield Process.of(process.pid)
+    finally:
+        # A child that has ended and is not waited for stays behind as a zombie.
+        threading.Thread(target=process.wait, name=f"reap {process.pid}", daemon=True).start()
+
+
+def lower_priority() -> None:
+    """Let the app go first where this process shares a few cores with it."""
+    if hasattr(os, "nice"):
+        os.nice(NICENESS)
+
+
+def log_tail(log: Path, limit: int = LOG_BYTES) -> str:
+    """Return the last `limit` bytes of what a process printed, as a terminal would show it; empty before it printed anything."""
+    try:
+        with open(log, "rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - limit))
+            text = file.read().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ""
+    lines = text.replace("\r\n", "\n").split("\n")
+    return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in lines)  # a progress bar rewrites its line after "\r"
 
 
 @cache

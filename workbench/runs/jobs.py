@@ -7,8 +7,6 @@ There is no daemon. Whoever looks, the app's `Runner` thread, a verb of the comm
 from __future__ import annotations
 
 import logging
-import os
-import subprocess
 import sys
 import threading
 import time
@@ -16,9 +14,9 @@ from collections.abc import Callable
 
 from core.config import ExperimentConfig
 from core.errors import StillhouseError
-from core.system.paths import SOURCE
+from workbench import processes
 from workbench.errors import StoreUnavailableError, WrongStatusError
-from workbench.processes import Process, detached, inherited
+from workbench.processes import ENDED_SILENTLY, inherited, reaped, start_detached
 from workbench.runs.recording import recover
 from workbench.runs.slots import choose_slot, slot_environment
 from workbench.store import Store, references
@@ -97,17 +95,9 @@ def force_stop(reference: str, store: Store) -> Run:
     return store.run(run.id)
 
 
-def log_tail(run: Run, limit: int = 16_000) -> str:
+def log_tail(run: Run, limit: int = processes.LOG_BYTES) -> str:
     """Return the last `limit` bytes of what the worker printed, as a terminal would show it; empty before it printed anything."""
-    try:
-        with open(run.log_path, "rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - limit))
-            text = file.read().decode("utf-8", "replace")
-    except FileNotFoundError:
-        return ""
-    lines = text.replace("\r\n", "\n").split("\n")
-    return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in lines)  # a progress bar rewrites its line after "\r"
+    return processes.log_tail(run.log_path, limit)
 
 
 class Runner:
@@ -189,7 +179,7 @@ def _trouble(run: Run) -> str | None:
     if run.process.alive:
         return None
     if run.process.local:
-        return "Its process ended without a word: killed, out of memory, or crashed."
+        return ENDED_SILENTLY
     if abs(now - (run.heartbeat or run.started)) > SILENT_SECONDS:
         return "The machine was restarted while it ran."
     return None
@@ -198,18 +188,12 @@ def _trouble(run: Run) -> str | None:
 def _spawn(run: Run, store: Store) -> None:
     assert run.device is not None, f"{run.id} was not claimed for a device"
     environment = slot_environment(run.requested_device, run.device, inherited())
-    environment |= {"PYTHONUNBUFFERED": "1", "TQDM_DISABLE": "1", "STILLHOUSE_HOME": str(store.home),
-                    "PYTHONPATH": os.pathsep.join(filter(None, (str(SOURCE), os.environ.get("PYTHONPATH"))))}
+    environment |= {"TQDM_DISABLE": "1", "STILLHOUSE_HOME": str(store.home)}
     try:
-        with open(run.log_path, "ab") as log:
-            process = subprocess.Popen([*WORKER, run.id, "--store", str(store.path)], cwd=SOURCE, env=environment,
-                                       stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, **detached())
+        process = start_detached([*WORKER, run.id, "--store", str(store.path)], run.log_path, environment)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         store.finish(run.id, "failed", f"Its process could not be started: {reason}.", "Put that right, then resume.", attempt=run.started)
         raise StoreUnavailableError(f"The run '{run.name}' could not be started: {reason}.") from error
-    try:
-        store.note_launch(run.id, Process.of(process.pid))  # before anybody waits for it, so that the pid is surely its own
-    finally:
-        # An ended child that nobody waits for stays behind as a zombie.
-        threading.Thread(target=process.wait, name=f"reap {run.id}", daemon=True).start()
+    with reaped(process) as own:
+        store.note_launch(run.id, own)

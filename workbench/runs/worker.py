@@ -24,7 +24,7 @@ from core.recorder import Recorder
 from core.reports.run_report import Report
 from workbench.error_mapping import to_user_error
 from workbench.errors import StoreError, WrongStatusError
-from workbench.processes import Process
+from workbench.processes import Process, lower_priority
 from workbench.runs import jobs
 from workbench.runs.progress import ProgressLog
 from workbench.runs.recording import StoreRecorder
@@ -37,7 +37,6 @@ Ending = tuple[Status, str, str]  # status, message, hint
 FINISHED: Ending = ("finished", "", "")
 RESERVE_BYTES = 1 << 20
 EXIT_ALREADY_CLAIMED = 3  # another worker has the run
-NICENESS = 5  # on a machine with few cores the app stays quick beside a training
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +127,7 @@ def main(arguments: list[str] | None = None, engine: Engine | None = None) -> in
     parser.add_argument("--store", type=Path, help="path; the store's SQLite file (default: the one in STILLHOUSE_HOME)")
     options = parser.parse_args(arguments)
     faulthandler.enable()
-    if hasattr(os, "nice"):
-        os.nice(NICENESS)
+    lower_priority()
     try:
         store = Store(options.store)
         outcome = run_worker(options.run_id, store, engine)

@@ -167,12 +167,7 @@ def _state(job: AblationJob, latest: JobState | None) -> None:
     if latest.state == "running":
         st.fragment(_progress, run_every=POLL_SECONDS)(job, latest.done)
         return
-    box = {"failed": st.error, "lost": st.warning, "stopped": st.info}[latest.state]
-    box(views.no_images(f"**{views.plain(latest.message)}** {views.plain(latest.hint)}"))
-    log = job.log_tail() if latest.state != "stopped" else ""
-    if log:
-        with st.expander("Log", key=f"log.{job.folder.name}"):
-            st.code(log, language=None, height=240)
+    views.study_ended(job, latest)
 
 
 def _progress(job: AblationJob, done: int) -> None:

@@ -102,12 +102,7 @@ def _state(job: ClaimJob, check: JobState | None) -> None:
     if check.state == "running":
         st.fragment(_progress, run_every=POLL_SECONDS)(job)
         return
-    box = {"failed": st.error, "lost": st.warning, "stopped": st.info}[check.state]
-    box(views.no_images(f"**{views.plain(check.message)}** {views.plain(check.hint)}"))
-    log = job.log_tail() if check.state != "stopped" else ""
-    if log:
-        with st.expander("Log", key=f"log.{job.folder.name}"):
-            st.code(log, language=None, height=240)
+    views.study_ended(job, check)
 
 
 def _progress(job: ClaimJob) -> None:

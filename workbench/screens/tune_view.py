@@ -14,7 +14,6 @@ from core.errors import StillhouseError
 from core.recipes import describe, parse_recipe, read_recipe
 from core.system import units
 from core.system.paths import ASSETS
-from workbench.runs import jobs
 from workbench.screens.new_experiment import wording
 from workbench.screens.new_experiment.uploads import is_upload, save_upload, shown_name
 from workbench.screens.shared import state, views
@@ -224,12 +223,7 @@ def _checks(config_json: str) -> tuple[Check, ...]:
 
 def _out(config: ExperimentConfig, *, disabled: bool) -> None:
     if st.button("Start", type="primary", icon=":material/play_arrow:", key="tune.start", disabled=disabled):
-        try:
-            run = jobs.submit(config, state.store())
-        except StillhouseError as error:
-            views.problem(error)
-        else:
-            st.switch_page(state.RUN, query_params={"run": run.id})
+        views.start_run(config)
     with st.expander("Command line", icon=":material/terminal:"):
         file = f"{config.name}.yaml"
         st.code(f"python -m workbench distill {file}", language="bash")

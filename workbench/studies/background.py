@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
-import threading
 import time
 
 from core.config import ExperimentConfig
 from core.studies.ablation import results
 from core.studies.ablation.variants import variants
 from core.studies.seeds import DEFAULT_SEEDS
-from core.system.paths import SOURCE
 from workbench.errors import StudyError
 from workbench.paths import home
-from workbench.processes import Process, detached, inherited
+from workbench.processes import inherited, reaped, start_detached
 from workbench.studies.jobs import LOG, AblationJob, ClaimJob, Job, JobState, jobs
 
 WORKER = (sys.executable, "-m", "workbench.studies.worker")
@@ -64,19 +60,13 @@ def require_idle() -> None:
 def _launch(job: Job, seeds: int) -> None:
     job.folder.mkdir(parents=True, exist_ok=True)
     job.stop_file.unlink(missing_ok=True)
-    environment = inherited() | {"PYTHONUNBUFFERED": "1", "STILLHOUSE_HOME": str(home()),
-                                 "PYTHONPATH": os.pathsep.join(filter(None, (str(SOURCE), os.environ.get("PYTHONPATH"))))}
+    (job.folder / LOG).unlink(missing_ok=True)
     try:
-        with open(job.folder / LOG, "wb") as log:
-            process = subprocess.Popen([*WORKER, job.KIND, str(job.folder), str(seeds)], cwd=SOURCE, env=environment,
-                                       stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, **detached())
+        process = start_detached([*WORKER, job.KIND, str(job.folder), str(seeds)], job.folder / LOG,
+                                 inherited() | {"STILLHOUSE_HOME": str(home())})
     except OSError as error:
         raise StudyError(f"{job.folder.name} could not be started: {(error.strerror or str(error)).lower()}.") from error
-    try:
-        own = Process.of(process.pid)  # before anything waits for it, so that the pid is surely its own
+    with reaped(process) as own:
         state = job.load_state()
         if state is None or state.process != own:  # the worker may have saved its own by now
             job.save_state(JobState("running", own, time.time(), total=job.parts(seeds)))
-    finally:
-        # A child that has ended and is not waited for stays behind as a zombie.
-        threading.Thread(target=process.wait, name=f"reap {job.folder.name}", daemon=True).start()

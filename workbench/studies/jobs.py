@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -25,10 +24,9 @@ from core.studies.claims import outcomes, registry
 from core.studies.claims.running import run_claim
 from core.studies.seeds import seeds_of
 from core.system.files import read_json, write_json
-from workbench.processes import Process
+from workbench.processes import ENDED_SILENTLY, Process, log_tail
 
 LOG, STOP = "log.txt", "stop"
-LOG_BYTES = 16_000  # of the end of a log that a page shows
 
 State = Literal["running", "stopped", "finished", "failed", "lost"]
 
@@ -91,7 +89,7 @@ class Job(ABC):
         except (KeyError, TypeError):
             return None
         if state.state == "running" and not state.process.alive:
-            return replace(state, state="lost", message="Its process ended without a word: killed, out of memory, or crashed.",
+            return replace(state, state="lost", message=ENDED_SILENTLY,
                            hint=self.RESUME_HINT)
         return state
 
@@ -106,12 +104,7 @@ class Job(ABC):
 
     def log_tail(self) -> str:
         """Return the end of its process's output."""
-        try:
-            with open(self.folder / LOG, "rb") as file:
-                file.seek(max(0, file.seek(0, os.SEEK_END) - LOG_BYTES))
-                return file.read().decode("utf-8", "replace")
-        except FileNotFoundError:
-            return ""
+        return log_tail(self.folder / LOG)
 
 
 class ClaimJob(Job):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import time
 import traceback
@@ -15,10 +14,9 @@ from typing import Any
 from core.events import AblationPart, ClaimPart, Event, Phase
 from core.recorder import StopRequested
 from workbench.error_mapping import to_user_error
-from workbench.processes import Process
+from workbench.processes import Process, lower_priority
 from workbench.studies.jobs import KINDS, Job, JobState, State
 
-NICENESS = 5  # keeps the app responsive on a machine with few cores
 SAVE_SECONDS = 1.0  # between two states that differ in their training step only
 
 
@@ -74,8 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("seeds", type=int, help="of a claim; an ablation has them in its folder")
     options = parser.parse_args(arguments)
-    if hasattr(os, "nice"):
-        os.nice(NICENESS)
+    lower_priority()
     job = KINDS[options.kind](options.folder)
     recorder = JobRecorder(job, job.parts(options.seeds))
     signal.signal(signal.SIGTERM, recorder.request_stop)

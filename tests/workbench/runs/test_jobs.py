@@ -20,6 +20,7 @@ from tests.app_process import end_runs
 from tests.waiting import wait_until
 from tests.workbench import fake_engine
 from tests.workbench.fake_engine import config, let_go
+from workbench import processes
 from workbench.errors import StoreUnavailableError, WrongStatusError
 from workbench.processes import Process, boot_id
 from workbench.runs import jobs
@@ -302,7 +303,7 @@ def test_progress_bars_are_disabled_in_the_log_of_a_worker(store: Store, monkeyp
         seen.update(env)
         raise OSError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr(jobs.subprocess, "Popen", started)
+    monkeypatch.setattr(processes.subprocess, "Popen", started)
     with pytest.raises(StoreUnavailableError):
         jobs.submit(config(1), store)
     assert seen["TQDM_DISABLE"] == "1"

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from core.config import AnchorSpec, ChainConfig, ExperimentConfig
-from core.errors import CompatibilityError, ConfigError, ModelError, NetworkError, StillhouseError
+from core.errors import CompatibilityError, ConfigError, ModelError, NetworkError
 from core.models import compatibility
 from core.models.dimensions import Dimensions
 from core.recipes import describe, parse_recipe, read_recipe
 from core.system import units
 from core.system.paths import ASSETS
-from workbench.runs import jobs
 from workbench.screens.shared import state, views
 from workbench.store import references
 
@@ -195,12 +194,7 @@ def _out(config: ExperimentConfig, steps: int, *, disabled: bool) -> None:
         start = st.button("Build chain", type="primary", icon=":material/play_arrow:", key="build.start", disabled=disabled)
         st.caption(f"{units.count(tokens)} tokens per anchor, then the curve is measured.", width="content")
     if start:
-        try:
-            run = jobs.submit(config, state.store())
-        except StillhouseError as error:
-            views.problem(error)
-        else:
-            st.switch_page(state.RUN, query_params={"run": run.id})
+        views.start_run(config)
     file = f"{config.name or 'chain'}.yaml"
     st.caption("Command line, with this recipe:")
     st.code(f"python -m workbench chain {file}", language="bash")

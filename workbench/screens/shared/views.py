@@ -13,11 +13,14 @@ from typing import Literal
 import streamlit as st
 
 from core import metrics
+from core.config import ExperimentConfig
 from core.errors import StillhouseError
 from core.system.units import duration
 from workbench.runs import jobs
+from workbench.screens.shared import state
 from workbench.screens.shared.theme import TEAL, BadgeColour
 from workbench.store.records import Run, Status
+from workbench.studies.jobs import Job, JobState
 
 STATUS_LOOKS: dict[Status, tuple[BadgeColour, str]] = {  # colour, icon
     "queued": ("gray", "schedule"), "starting": ("blue", "hourglass_top"), "running": ("primary", "play_circle"),
@@ -45,6 +48,26 @@ def errors_shown() -> Iterator[None]:
 def problem(error: StillhouseError) -> None:
     """One message: what was given, what was expected, what to do."""
     st.error(no_images(" ".join(part for part in (f"**{error.given}**", error.expected, error.advice) if part)), icon=":material/error:")
+
+
+def start_run(config: ExperimentConfig) -> None:
+    """Queue a run and open its page, or show why it cannot be started."""
+    try:
+        run = jobs.submit(config, state.store())
+    except StillhouseError as error:
+        problem(error)
+    else:
+        st.switch_page(state.RUN, query_params={"run": run.id})
+
+
+def study_ended(job: Job, ending: JobState) -> None:
+    """Say how a claim's test or an ablation ended that did not finish, with the end of its log unless it was stopped."""
+    box = {"failed": st.error, "lost": st.warning, "stopped": st.info}[ending.state]
+    box(no_images(f"**{plain(ending.message)}** {plain(ending.hint)}"))
+    log = job.log_tail() if ending.state != "stopped" else ""
+    if log:
+        with st.expander("Log", key=f"log.{job.folder.name}"):
+            st.code(log, language=None, height=240)
 
 
 def queue_warning() -> None:
