@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
-import json
 import math
 import os
 import signal
@@ -18,15 +16,14 @@ from unittest.mock import Mock
 import pytest
 
 from core.config import ExperimentConfig
-from core.events import Phase, RunWarning, Sample, ScoringTask
+from core.events import Phase, Sample
 from core.recorder import ListRecorder, Recorder
 from tests.waiting import wait_until
 from tests.workbench.fake_engine import config, engine
 from workbench.errors import StoreUnavailableError, WrongStatusError
 from workbench.processes import Process
 from workbench.runs import recording
-from workbench.runs.journal import Journal, read_journal
-from workbench.runs.progress import ProgressLog
+from workbench.runs.journal import read_journal
 from workbench.runs.recording import StoreRecorder, recover
 from workbench.runs.worker import Outcome, run_worker
 from workbench.store import Store, database
@@ -251,50 +248,3 @@ def test_a_step_costs_one_write_and_does_not_wait_for_the_store(store: Store, mo
                 recorder.log("student", step, dict.fromkeys(("loss", "raw/kd", "raw/hard", "learning_rate", "tokens"), 0.5))
         assert [line.count(b"\n") for line in lines] == [1] * 100
     assert len(store.metrics(run.id)) == 500
-
-
-def test_a_partly_written_line_is_completed_or_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    journal = Journal(tmp_path / "journal.jsonl")
-    write = os.write
-    monkeypatch.setattr(os, "write", lambda file, data: write(file, data[:7]))
-    journal.metrics([("student", 1, "loss", 0.5)])
-    journal.close()
-    assert read_journal(tmp_path / "journal.jsonl") == ([("student", 1, "loss", 0.5)], [])
-    assert read_journal(tmp_path / "nothing") == ([], [])
-
-
-# ------------------------------------------------------------------------------------------------ progress as text
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def tell(log: ProgressLog) -> None:
-    log.event(Phase("train", "student", total_steps=3))
-    for step in (1, 2, 3):
-        log.log("student", step, {"loss": 1 / step, "tokens_per_second": 1234.5})
-    log.log("student", 3, {"eval/perplexity": 12.3456, "eval/kl_to_teacher": 0.5})
-    log.event(RunWarning("little data"))
-    log.event(Phase("evaluate", subject="student_after"))
-    log.event(ScoringTask(subject="control", task="rt", seed=7, done=3, total=9))
-    log.close()
-
-
-def test_a_log_has_first_and_last_step_in_lines():
-    stream = io.StringIO()
-    tell(ProgressLog(stream))
-    assert stream.getvalue().splitlines() == [
-        "Train", "  student step 1 of 3  loss 1.0000  1,234 tokens/s",
-        "  student step 3 of 3  loss 0.3333  1,234 tokens/s  about 0 s left",
-        "  student at step 3: perplexity 12.35, kl to teacher 0.5", "Warning: little data",
-        "Evaluate: student after", "Retention 4 of 9: control on rt, seed 7"]
-
-
-def test_a_terminal_rewrites_one_line():
-    stream = Terminal()
-    tell(ProgressLog(stream))
-    assert "\r\x1b[K  student step 3 of 3" in stream.getvalue()
-    assert stream.getvalue().endswith("rt, seed 7\n")
-    assert json.dumps(stream.getvalue().splitlines()[-4]).startswith('"  student at step 3')
