@@ -58,7 +58,20 @@ class FetchModel:
     model: str
 
 
-Suggestion = SetField | FetchModel
+@dataclass(frozen=True, slots=True)
+class RunVerb:
+    """Suggests a verb of the command line, which pages have buttons for.
+
+    Attributes:
+        verb: as ``resume``.
+        subject: what it is about, as a run's name; empty for none.
+    """
+
+    verb: str
+    subject: str = ""
+
+
+Suggestion = SetField | FetchModel | RunVerb
 
 
 class StillhouseError(Exception):
@@ -135,7 +148,9 @@ def advice(fix: str, field: str | None, suggestion: Suggestion | None, said: str
 
 def read_suggestion(plain: Mapping[str, Any] | None) -> Suggestion | None:
     """Return the suggestion of which `dataclasses.asdict` made plain data."""
-    return None if plain is None else SetField(**plain) if "field" in plain else FetchModel(**plain)
+    if plain is None:
+        return None
+    return SetField(**plain) if "field" in plain else RunVerb(**plain) if "verb" in plain else FetchModel(**plain)
 
 
 def _classes(root: type[StillhouseError]) -> list[type[StillhouseError]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from core import errors
-from core.errors import ConfigError, DataError, FetchModel, ModelNotFoundError, SetField, StillhouseError, about
+from core.errors import ConfigError, DataError, FetchModel, ModelNotFoundError, RunVerb, SetField, StillhouseError, about
 from core.recipes import describe
 
 CORE = Path(errors.__file__).parent
@@ -43,8 +43,9 @@ def test_an_error_names_its_key_once(error: StillhouseError, says: str) -> None:
     assert str(error) == says
 
 
-@pytest.mark.parametrize("suggestion", [None, SetField("data.column", "review", guess=True), FetchModel("bert")])
-def test_errors_cross_processes_whole(suggestion: SetField | FetchModel | None) -> None:
+@pytest.mark.parametrize("suggestion", [None, SetField("data.column", "review", guess=True), FetchModel("bert"), RunVerb("runs"),
+                                        RunVerb("resume", "mine")])
+def test_errors_cross_processes_whole(suggestion: SetField | FetchModel | RunVerb | None) -> None:
     error = ModelNotFoundError("a", "b", "c", field="teacher.model", suggestion=suggestion)
     again = StillhouseError.from_dict(json.loads(json.dumps(error.to_dict())))
     assert type(again) is ModelNotFoundError

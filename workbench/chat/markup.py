@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from core.errors import StillhouseError
 from core.system import units
 from workbench.chat.turns import FINISHES, Turn
 from workbench.inference.wire import ModelCard
@@ -33,11 +31,6 @@ def header(name: str, role: str, card: ModelCard | None = None, turn: Turn | Non
         lines.append(f'<p class="facts">{" · ".join(_facts(card))}</p>')
         lines.append(f'<p class="speed" aria-live="polite">{" · ".join(map(escape, speed))}</p>')
     return f'<div class="header">{"".join(lines)}</div>'
-
-
-def on_screen(error: StillhouseError) -> str:
-    """Return the text of an error for a page, without the command lines that help in a terminal."""
-    return re.sub(r"(:|, as in|, or)? *python -m workbench [^.]*?(\.|$)", ".", str(error)).replace("..", ".")
 
 
 def _facts(card: ModelCard | None) -> list[str]:

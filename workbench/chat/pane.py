@@ -125,7 +125,7 @@ def describe(index: int) -> Callable[..., Any]:
         try:
             card = client.engine().info(models[index], "causal")
         except StillhouseError as error:
-            yield markup.header(models[index], role(index, models), error=markup.on_screen(error))
+            yield markup.header(models[index], role(index, models), error=str(error))
         else:
             yield markup.header(models[index], role(index, models), card, past[-1] if past else None)
 
@@ -185,7 +185,7 @@ def _grow(name: str, past: Turns, turn: Turn, pending: PendingAnswers) -> Iterat
                     turn, note = replace(turn, text=part.text, answer=part), ""
             yield turn, note
     except StillhouseError as error:
-        yield replace(turn, error=markup.on_screen(error)), ""
+        yield replace(turn, error=str(error)), ""
 
 
 def _drawn(values: tuple[float | None, ...]) -> dict[str, float]:
@@ -211,7 +211,7 @@ def look(index: int) -> Callable[..., Any]:
         try:
             positions = client.engine().lens(models[0], models[index], messages, past[-1].text)
         except StillhouseError as error:
-            yield gr.update(value=markup.message(markup.on_screen(error)), visible=True)
+            yield gr.update(value=markup.message(str(error)), visible=True)
         else:
             yield gr.update(value=markup.lens(positions, models[0], models[index], f"lens{index}"), visible=True)
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from core.chains.folder import anchor_folder, house_chains
 from core.config import AnchorSpec, BridgeConfig, ChainConfig, ExperimentConfig, FineTuneConfig
 from core.data.movie_reviews import HOUSE, HOUSE_SOURCES
-from core.errors import ModelError, ModelNotFoundError
+from core.errors import ModelError, ModelNotFoundError, RunVerb
 from core.models import catalog
 from core.recorder import CONTROL, STUDENT
 from workbench.errors import RunNotFoundError
@@ -196,7 +196,7 @@ def _run_of(reference: str, store: Store) -> tuple[Run, str] | None:
         return None
     if run.deleted is not None:
         raise ModelNotFoundError(f"The run '{run.name}' is in the bin.", "A run that is not deleted was expected.",
-                            f"Restore it: python -m workbench restore {run.name}")
+                                 "Restore it.", suggestion=RunVerb("restore", run.name))
     return run, part
 
 
@@ -220,9 +220,8 @@ def _folder(run: Run, part: str) -> Path:
         return _anchor(run, part)
     folder = run.directory / part
     if not (folder / "config.json").is_file():
-        fix = "" if run.status == "finished" else f"Let it finish, or resume it: python -m workbench resume {run.name}"
         raise ModelNotFoundError(f"The run '{run.name}' ({run.status}) has no {PARTS[part]}.",
-                            "A run that trained one to its end was expected.", fix)
+                                 "A run that trained one to its end was expected.", **_resuming(run))
     return folder
 
 
@@ -234,8 +233,13 @@ def _anchor(run: Run, part: str) -> Path:
     if not (folder / "config.json").is_file():
         there = ", ".join(reference for reference, _ in chains.anchors(chains.ChainPlace(run.name, run.directory, run)))
         raise ModelNotFoundError(f"The chain '{run.name}' ({run.status}) has no anchor {part}.", f"It has {there or 'none yet'}.",
-                            "" if run.status == "finished" else f"Let it finish, or resume it: python -m workbench resume {run.name}")
+                                 **_resuming(run))
     return folder
+
+
+def _resuming(run: Run) -> dict[str, Any]:
+    """Return the parts of an error that say how an unfinished run gets its models; none for a finished run."""
+    return {} if run.status == "finished" else {"fix": "Let it finish, or resume it.", "suggestion": RunVerb("resume", run.name)}
 
 
 def _chain_entries(found: Iterable[tuple[str, Path]]) -> Iterator[ModelEntry]:

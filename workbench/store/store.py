@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from core.config import BridgeConfig, ChainConfig, ExperimentConfig
-from core.errors import StillhouseError
+from core.errors import RunVerb, StillhouseError
 from core.recipes import parse_recipe
 from core.system.provenance import git_commit, versions
 from workbench import paths
@@ -63,10 +63,11 @@ class Store(RunLog):
             return run_from_row(rows[0], self.runs_dir)
         if rows:
             raise RunNotFoundError(f"More than one run's id begins with '{reference}'.", "A whole id or a name was expected.",
-                              "See: python -m workbench runs")
+                                  "See the list of runs.", suggestion=RunVerb("runs"))
         near = difflib.get_close_matches(reference, names, n=1, cutoff=0.5)
         raise RunNotFoundError(f"There is no run '{reference}'.", "A run's id or name was expected.",
-                          f"Did you mean '{near[0]}'?" if near else "See: python -m workbench runs")
+                              f"Did you mean '{near[0]}'?" if near else "See the list of runs.",
+                              suggestion=None if near else RunVerb("runs"))
 
     def runs(self, *, include_deleted: bool = False, status: Status | Iterable[Status] | None = None,
              limit: int | None = None) -> list[Run]:
@@ -207,7 +208,7 @@ class Store(RunLog):
         expected = f"Only a run that is {', '.join(RESUMABLE[:-1])} or {RESUMABLE[-1]} can be resumed."
         if run.deleted is not None:
             raise WrongStatusError(f"The run '{run.name}' is in the bin.", expected,
-                                   f"Restore it first: python -m workbench restore {run.name}")
+                                   "Restore it first.", suggestion=RunVerb("restore", run.name))
         raise WrongStatusError(f"The run '{run.name}' is {run.status}.", expected, "To train it again, start a new run from its recipe.")
 
     # ------------------------------------------------------------------------------------------------ keeping house
@@ -233,7 +234,7 @@ class Store(RunLog):
         if run.deleted is not None:
             return run
         raise WrongStatusError(f"The run '{run.name}' is {run.status}.", "A run that has ended was expected.",
-                          f"Stop it first: python -m workbench stop {run.name}")
+                              "Stop it first.", suggestion=RunVerb("stop", run.name))
 
     def restore(self, reference: str) -> Run:
         """Take a run out of the bin."""
@@ -250,7 +251,7 @@ class Store(RunLog):
         run = self.run(reference)
         if run.deleted is None:
             raise WrongStatusError(f"The run '{run.name}' is not in the bin.", "Only a deleted run can be purged.",
-                              f"Delete it first: python -m workbench delete {run.name}")
+                                   "Delete it first.", suggestion=RunVerb("delete", run.name))
         if run.directory.parent != self.runs_dir or not RUN_ID.fullmatch(run.id):
             raise StoreError(f"The folder {run.directory} is not a run's folder.", f"A folder directly in {self.runs_dir} was expected.",
                              "The store was changed by hand; nothing was removed.")

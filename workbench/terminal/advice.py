@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from core.errors import FetchModel, SetField, StillhouseError
+from core.errors import FetchModel, RunVerb, SetField, StillhouseError
 from core.recipes import override
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ def fix_text(problem: StillhouseError | Check) -> str:
             return f"{problem.fix.rstrip('.')}: {setting}" if problem.fix else f"Use {setting}"
         case FetchModel(model):
             return f"{problem.fix.rstrip('.')}: python -m workbench fetch {shlex.quote(model)}"
+        case RunVerb(verb, subject):
+            return f"{problem.fix.rstrip('.')}: {shlex.join(filter(None, ('python', '-m', 'workbench', verb, subject)))}"
     said = f"{problem.given} {problem.expected}" if isinstance(problem, StillhouseError) else problem.message
     if problem.field and problem.fix and problem.field not in f"{said} {problem.fix}":
         separator = "" if problem.fix.endswith("?") else ":"

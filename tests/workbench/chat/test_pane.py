@@ -9,10 +9,10 @@ from types import SimpleNamespace
 import gradio as gr
 import pytest
 
-from core.errors import CompatibilityError, ModelNotFoundError
+from core.errors import CompatibilityError, ModelNotFoundError, RunVerb
 from tests.workbench.chat.test_markup import position
 from tests.workbench.chat.test_turns import ANSWER, CARD
-from workbench.chat import markup, pane, turns
+from workbench.chat import pane, turns
 from workbench.chat.sessions import ChatHistory, Tabs
 from workbench.inference import client
 from workbench.inference.client import EngineLostError
@@ -157,8 +157,14 @@ def test_a_control_is_labelled_and_its_absence_reported_without_a_command(engine
     models = ("house-chat", "mine", "mine:control")
     assert [role(index, models) for index in range(3)] == ["Teacher", "Student", "Control"]
     error = ModelNotFoundError("The run 'mine' (stopped) has no control model.", "Another was expected.",
-                          "Let it finish, or resume it: python -m workbench resume mine")
-    assert markup.on_screen(error).endswith("Let it finish, or resume it.")
+                               "Let it finish, or resume it.", suggestion=RunVerb("resume", "mine"))
+
+    def refuse(*_arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr(FakeEngine, "info", refuse)
+    shown = list(pane.describe(0)("", tab()))[-1]
+    assert "Let it finish, or resume it.</p>" in shown and "python -m" not in shown
 
 
 def test_an_example_is_sent_with_its_line_breaks(engine) -> None:

@@ -10,7 +10,7 @@ import pytest
 from core.chains import folder
 from core.chains.folder import Target, open_chain
 from core.chains.on_demand import GeneratedModel
-from core.errors import CompatibilityError, ModelNotFoundError
+from core.errors import CompatibilityError, ModelNotFoundError, RunVerb
 from core.models.dimensions import as_record
 from core.recipes import parse_recipe
 from tests.core.masked_models import masked_model, save
@@ -107,8 +107,9 @@ def test_a_chain_is_not_one_model(store: Store, tiny_chain: Path, house: str):
     for reference in ("walk", house):
         with pytest.raises(ModelNotFoundError, match=f"as {reference}:0"):
             references.resolve(reference, store)
-    with pytest.raises(ModelNotFoundError, match=r"\(stopped\) has no anchor 2.*walk:0, walk:1.*resume walk"):
+    with pytest.raises(ModelNotFoundError, match=r"\(stopped\) has no anchor 2.*walk:0, walk:1.*resume it") as caught:
         references.resolve("walk:2", store)
+    assert caught.value.suggestion == RunVerb("resume", "walk")
     with pytest.raises(ModelNotFoundError, match="anchors 0 to 2"):
         references.resolve(f"{house}:3", store)
     assert [name for name, _ in chains.anchors(chains.place("walk", store))] == ["walk:0", "walk:1"]

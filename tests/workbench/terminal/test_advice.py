@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.errors import ConfigError, DataError, FetchModel, SetField, StillhouseError
+from core.errors import ConfigError, DataError, FetchModel, RunVerb, SetField, StillhouseError
 from core.planning.preflight import Check
 from workbench.terminal.advice import fix_text
 
@@ -19,6 +19,7 @@ from workbench.terminal.advice import fix_text
     (ConfigError("train.seed is x.", "b", "It means: a seed.", field="train.seed"), "It means: a seed."),
     (ConfigError("a", "b", "", field="train.seed"), ""),
     (ConfigError("a", "b", "Fetch it first.", suggestion=FetchModel("bert")), "Fetch it first: python -m workbench fetch bert"),
+    (ConfigError("a", "b", "Resume it.", suggestion=RunVerb("resume", "my run")), "Resume it: python -m workbench resume 'my run'"),
     (Check("text", False, "No column.", "Name the column.", field="data.column"), "Name the column: --set data.column=..."),
 ])
 def test_a_suggestion_is_an_option(problem: StillhouseError | Check, says: str) -> None:

@@ -134,7 +134,7 @@ def test_a_mistake_with_json_is_one_document(run_json: Callable[..., tuple[int, 
     code, document = run_json("show", "nothing")
     assert code == 2
     assert document == {"error": {"given": "There is no run 'nothing'.", "expected": "A run's id or name was expected.",
-                                  "fix": "See: python -m workbench runs"}}
+                                  "fix": "See the list of runs: python -m workbench runs"}}
 
 
 @pytest.mark.parametrize(("number", "said"), [(errno.ENOSPC, "is full"), (errno.EROFS, "read-only"), (errno.EACCES, "permission denied")])
