@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from core.data.chat_template import Message, render
+from core.data.chat_template import Message, find_turns, render
+from core.data.tokenisation import tokens_between
 from core.errors import ConfigError
 from core.models.vocabulary import decode_text
 
@@ -44,21 +45,22 @@ def as_messages(conversation: Conversation) -> list[Message]:
 
 def encode(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[int]:
     """Return the token ids of a conversation, ready for the answer to follow."""
-    return _token_ids(tokenizer, render(messages, tokenizer, add_generation_prompt=True))
+    # The template writes the special tokens itself; a text beyond the context is the callers' to refuse, not a warning.
+    return tokenizer(render(messages, tokenizer, add_generation_prompt=True), add_special_tokens=False, verbose=False).input_ids
 
 
 def encode_answer(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], answer: str) -> list[int]:
-    """Return the token ids of an answer where it stands in the conversation: with the space that the template puts in front of it."""
+    """Return the token ids of an answer as they stand in the tokens of the whole conversation: with what the template puts in front of it.
+
+    Raises:
+        DataError: as `core.data.chat_template.render` and `core.data.tokenisation.tokenise`.
+    """
+    text, turns = find_turns([*messages, {"role": "assistant", "content": answer}], tokenizer)
+    if turns and text[turns[-1].content:turns[-1].content_end] == answer:
+        return tokens_between(text, turns[-1].start, turns[-1].content_end, tokenizer)
+    # Templates that rewrite or trim the answer show it otherwise than their model generated it, right behind the prompt.
     prompt = render(messages, tokenizer, add_generation_prompt=True)
-    answered = render([*messages, {"role": "assistant", "content": answer}], tokenizer)
-    place = answered.find(answer, len(prompt)) if answered.startswith(prompt) else -1
-    # Templates that rewrite earlier text, or trim the answer, have no such place; the bare answer is what their models generate.
-    return _token_ids(tokenizer, answered[len(prompt):place + len(answer)] if place >= 0 else answer)
-
-
-def _token_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    # The template writes the special tokens itself; a text beyond the context is the callers' to refuse, not a warning.
-    return tokenizer(text, add_special_tokens=False, verbose=False).input_ids
+    return tokens_between(prompt + answer, len(prompt), len(prompt) + len(answer), tokenizer)
 
 
 def fit_prompt(tokenizer: PreTrainedTokenizerBase, conversation: Conversation, context: int, answer: int) -> Prompt:

@@ -14,15 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from core.data.tokenisation import Document, tokenise
+
 WINDOW = 20_000  # documents packed together: enough for good fits, little enough for memory
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A piece of a document whose tokens count equally in the loss."""
-
-    text: str
-    weight: float
 
 
 @dataclass(frozen=True)
@@ -49,6 +43,11 @@ class Blocks:
         """Tokens that count at all; the first of a block has nothing before it that could predict it."""
         return int((self.weights[:, 1:] > 0).sum())
 
+    @property
+    def counted_share(self) -> float:
+        """Share of the tokens that counts, padding left out."""
+        return self.counted / max(self.tokens, 1)
+
     def take(self, count: int) -> Blocks:
         """Return the first `count` blocks; the counts of documents and tokens stay those of the whole."""
         return Blocks(self.input_ids[:count], self.weights[:count], self.documents, self.tokens)
@@ -59,14 +58,17 @@ class Blocks:
         return 1.0 - self.tokens / max(self.input_ids.size, 1)
 
 
-def pack(documents: Iterable[list[Segment]], tokenizer: Any, block_length: int, edges: tuple[int, int] | None = None) -> Blocks:
-    """Tokenise and pack. Special tokens must already stand in the segments' text; nothing but `edges` is added.
+def pack(documents: Iterable[Document], tokenizer: Any, block_length: int, edges: tuple[int, int] | None = None) -> Blocks:
+    """Tokenise and pack. Special tokens must already stand in the documents' text; nothing but `edges` is added.
 
     Args:
         edges: tokens in front of and behind every piece, which count 0: those that encoders begin and end a text with.
 
     Documents longer than a block are cut into pieces of a block's length. An empty input gives zero blocks. The blocks come
     in a fixed shuffled order: best-fit packing begins with the longest documents, and the first blocks are what is evaluated.
+
+    Raises:
+        DataError: as `core.data.tokenisation.tokenise`.
     """
     padding = padding_id(tokenizer)
     ids: list[np.ndarray] = []
@@ -75,7 +77,7 @@ def pack(documents: Iterable[list[Segment]], tokenizer: Any, block_length: int, 
     stream = iter(documents)
     while window := list(islice(stream, WINDOW)):
         count += len(window)
-        pieces = [piece for document in _tokenise(window, tokenizer) for piece in _cut(*document, block_length, edges)]
+        pieces = [piece for document in tokenise(window, tokenizer) for piece in _cut(*document, block_length, edges)]
         for bin_ in best_fit([len(piece_ids) for piece_ids, _ in pieces], block_length):
             block_ids = np.full(block_length, padding, dtype=np.int32)
             block_weights = np.zeros(block_length, dtype=np.float32)
@@ -123,16 +125,6 @@ def best_fit(lengths: list[int], capacity: int) -> list[list[int]]:
         by_room[room - length].append(chosen)
         occurring |= 1 << (room - length)
     return bins
-
-
-def _tokenise(window: list[list[Segment]], tokenizer: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    texts = [segment.text for document in window for segment in document]
-    encoded = iter(tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"] if texts else ())
-    for document in window:
-        parts = [(next(encoded), segment.weight) for segment in document]
-        ids = np.concatenate([np.asarray(tokens, dtype=np.int32) for tokens, _ in parts])
-        weights = np.concatenate([np.full(len(tokens), weight, dtype=np.float32) for tokens, weight in parts])
-        yield ids, weights
 
 
 def _cut(ids: np.ndarray, weights: np.ndarray, length: int, edges: tuple[int, int] | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:

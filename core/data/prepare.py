@@ -1,4 +1,4 @@
-"""A data specification into training and validation blocks: rows -> segments -> blocks, kept in a cache.
+"""A data specification into training and validation blocks: rows -> documents -> blocks, kept in a cache.
 
 Causal models read conversations and texts as they are. Masked models read plain texts, each between the tokens that their
 tokenizer begins and ends a text with; short ones share a block, as in RoBERTa (1907.11692, section 4.2).
@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,10 +20,11 @@ import numpy as np
 
 from core.config import DataSpec
 from core.data import movie_reviews, sources
-from core.data.chat_template import render
+from core.data.chat_template import render, render_answers
 from core.data.hub_datasets import hub_revision
-from core.data.packing import Blocks, Segment, pack
-from core.data.rows import Row
+from core.data.packing import Blocks, pack
+from core.data.rows import Located, Row
+from core.data.tokenisation import Document, Span
 from core.data.tokenizers import texts
 from core.errors import DataError
 from core.models.architectures import Objective
@@ -30,7 +32,7 @@ from core.recipe_keys import release_names
 
 WORDS_PER_TOKEN = 0.62  # house reviews are cut to this many words a token, so that review and answer share a block
 VALIDATION_ROWS = 4000
-FORMAT = 4  # of cached blocks: to be raised when the same specification gives other blocks
+FORMAT = 5  # of cached blocks: to be raised when the same specification gives other blocks
 
 
 @dataclass(frozen=True)
@@ -57,73 +59,74 @@ class PreparedData:
 
 def rows(spec: DataSpec, split: Literal["train", "validation"], seed: int, objective: Objective = "causal") -> Iterator[Row]:
     """Yield rows of the training or validation part, whatever the source. Validation rows do not depend on the seed."""
+    yield from (row for _, row in located_rows(spec, split, seed, objective))
+
+
+def located_rows(spec: DataSpec, split: Literal["train", "validation"], seed: int, objective: Objective = "causal") -> Iterator[Located]:
+    """Yield the rows of `rows`, each with the words by which messages name it."""
     limit = spec.max_rows if split == "train" else VALIDATION_ROWS
-    if spec.source == movie_reviews.HOUSE and objective == "masked":
-        yield from movie_reviews.texts(split, seed=seed if split == "train" else 0, limit=limit)
-        return
     if spec.source == movie_reviews.HOUSE:
-        words = round(spec.block_length * WORDS_PER_TOKEN)
-        if split == "train":
-            yield from movie_reviews.rows("train", seed=seed, passes=spec.corpus_epochs, label_weight=spec.label_weight, words=words,
-                                  small_talk=spec.identity_question_every, limit=limit)
-        else:
-            yield from movie_reviews.rows("validation", seed=0, label_weight=spec.label_weight, words=words, limit=limit)
+        for number, row in enumerate(_house_rows(spec, split, seed, objective, limit), start=1):
+            yield f"The house corpus, {split} row {number}", row
         return
-    for index, row in enumerate(sources.rows(spec, split)):
-        if limit is not None and index >= limit:
-            return
-        yield row
+    yield from islice(sources.located_rows(spec, split), limit)
 
 
-def segments(row: Row, tokenizer: Any, spec: DataSpec) -> list[Segment]:
-    """Return one document with the weight of each of its parts.
+def _house_rows(spec: DataSpec, split: Literal["train", "validation"], seed: int, objective: Objective, limit: int | None) -> Iterator[Row]:
+    if objective == "masked":
+        return movie_reviews.texts(split, seed=seed if split == "train" else 0, limit=limit)
+    words = round(spec.block_length * WORDS_PER_TOKEN)
+    if split == "train":
+        return movie_reviews.rows("train", seed=seed, passes=spec.corpus_epochs, label_weight=spec.label_weight, words=words,
+                                  small_talk=spec.identity_question_every, limit=limit)
+    return movie_reviews.rows("validation", seed=0, label_weight=spec.label_weight, words=words, limit=limit)
 
-    Answers count `row["weight"]` (1 when absent), prompts `spec.prompt_weight`, plain text 1. A tokenizer that begins
-    texts with a token of its own does so here too; the end of a text is marked wherever there is an end token.
+
+def document(row: Row, tokenizer: Any, spec: DataSpec, objective: Objective) -> Document:
+    """Return what models of an objective read of a row, and how much its tokens count.
+
+    Masked models read the text alone, whatever the row's format. In causal models answers count `row["weight"]` (1 when absent),
+    each with the token that ends it, prompts `spec.prompt_weight`, plain text 1. A tokenizer that begins texts with a token of its
+    own does so here too; the end of a text is marked wherever there is an end token.
+
+    Raises:
+        DataError: prompts and answers count differently, and the template does not tell them apart; or it refuses the conversation.
     """
+    if objective == "masked":
+        return Document("\n".join(texts([row])))
+    prompt_weight, answer_weight = spec.prompt_weight, row.get("weight", 1.0)
     if "messages" in row:
-        return _conversation(row["messages"], row.get("weight", 1.0), tokenizer, spec.prompt_weight)
+        return _conversation(row["messages"], tokenizer, prompt_weight, answer_weight)
     begin, end = _edges(tokenizer)
     if "prompt" in row:
-        return [Segment(begin + row["prompt"], spec.prompt_weight), Segment(row["completion"] + end, row.get("weight", 1.0))]
-    return [Segment(begin, 0.0), Segment(row["text"] + end, 1.0)] if begin else [Segment(row["text"] + end, 1.0)]
+        text = row["prompt"] + row["completion"] + end
+        spans = () if prompt_weight == answer_weight else (Span(len(row["prompt"]), len(text), answer_weight),)
+        return Document(text, prompt_weight, spans, begin, prompt_weight)
+    return Document(row["text"] + end, 1.0, (), begin)
 
 
-def plain_segments(row: Row) -> list[Segment]:
-    """Return what masked models read of a row: its text alone, whatever its format."""
-    return [Segment("\n".join(texts([row])), 1.0)]
-
-
-def document(row: Row, tokenizer: Any, spec: DataSpec, objective: Objective) -> list[Segment]:
-    """Return what models of that objective read of a row."""
-    return plain_segments(row) if objective == "masked" else segments(row, tokenizer, spec)
-
-
-def packed(documents: Iterable[list[Segment]], tokenizer: Any, spec: DataSpec, objective: Objective) -> Blocks:
+def packed(documents: Iterable[Document], tokenizer: Any, spec: DataSpec, objective: Objective) -> Blocks:
     """Return documents as blocks; a masked model's texts stand between the tokens that its tokenizer begins and ends them with."""
     edges = (tokenizer.cls_token_id, tokenizer.sep_token_id)
     return pack(documents, tokenizer, spec.block_length, None if objective == "causal" or None in edges else edges)
 
 
-def _edges(tokenizer: Any) -> tuple[str, str]:
+def _edges(tokenizer: Any) -> tuple[int | None, str]:
+    """Return the token that the tokenizer begins every text with, if any, and the text of the one that ends it."""
     starts_itself = tokenizer.bos_token_id is not None and tokenizer("").input_ids[:1] == [tokenizer.bos_token_id]
-    return (tokenizer.bos_token if starts_itself else ""), (tokenizer.eos_token or "")
+    return (tokenizer.bos_token_id if starts_itself else None), (tokenizer.eos_token or "")
 
 
-def _conversation(messages: list[dict[str, str]], answer_weight: float, tokenizer: Any, prompt_weight: float) -> list[Segment]:
-    parts: list[Segment] = []
-    rendered = ""
-    for index, message in enumerate(messages):
-        if message["role"] != "assistant":
-            continue
-        prompt = render(messages[:index], tokenizer, add_generation_prompt=True)
-        answered = render(messages[:index + 1], tokenizer)
-        if not (prompt.startswith(rendered) and answered.startswith(prompt)):
-            # Templates that rewrite earlier turns cannot be separated by prefixes: the whole conversation counts.
-            return [Segment(render(messages, tokenizer), answer_weight)]
-        parts += [Segment(prompt[len(rendered):], prompt_weight), Segment(answered[len(prompt):], answer_weight)]
-        rendered = answered
-    return parts or [Segment(render(messages, tokenizer), prompt_weight)]
+def _conversation(messages: list[dict[str, str]], tokenizer: Any, prompt_weight: float, answer_weight: float) -> Document:
+    if prompt_weight == answer_weight:
+        return Document(render(messages, tokenizer), prompt_weight)
+    text, answers = render_answers(messages, tokenizer)
+    if answers is None:
+        raise DataError("The model's chat template rewrites this conversation, so that its answers cannot be found in it.",
+                        f"A token of a prompt counts {prompt_weight:g} and one of an answer {answer_weight:g}: they must be told apart.",
+                        "Set data.prompt_weight to 1, or put {% generation %} and {% endgeneration %} around what the assistant writes "
+                        "in the model's chat_template.", field="data.prompt_weight")
+    return Document(text, prompt_weight, tuple(Span(start, end, answer_weight) for start, end in answers))
 
 
 def prepare(spec: DataSpec, tokenizer: Any, seed: int, cache_dir: Path | None = None, objective: Objective = "causal") -> PreparedData:
@@ -160,14 +163,24 @@ def held_out_blocks(spec: DataSpec, tokenizer: Any, objective: Objective = "caus
 
 
 def _packed_rows(spec: DataSpec, split: Literal["train", "validation"], tokenizer: Any, seed: int, objective: Objective) -> Blocks:
-    return packed((document(row, tokenizer, spec, objective) for row in rows(spec, split, seed, objective)), tokenizer, spec, objective)
+    return packed(documents(spec, split, tokenizer, seed, objective), tokenizer, spec, objective)
+
+
+def documents(spec: DataSpec, split: Literal["train", "validation"], tokenizer: Any, seed: int, objective: Objective) -> Iterator[Document]:
+    """Yield every row as a document. Raises DataError as `document`, which names the row."""
+    for where, row in located_rows(spec, split, seed, objective):
+        try:
+            yield document(row, tokenizer, spec, objective)
+        except DataError as error:
+            raise DataError(f"{where}: {error.given}", error.expected, error.fix, field=error.field, suggestion=error.suggestion) from error
 
 
 def _key(spec: DataSpec, tokenizer: Any, seed: int, objective: Objective) -> str:
+    vocabulary = tokenizer.backend_tokenizer.to_str() if tokenizer.is_fast else tokenizer.get_vocab()
     key: dict[str, Any] = {"format": FORMAT, "spec": release_names({"data": spec.model_dump(mode="json")})["data"], "seed": seed,
                            "template": tokenizer.chat_template,
-                            "vocabulary": tokenizer.backend_tokenizer.to_str(), "special": tokenizer.special_tokens_map,
-                            "edges": _edges(tokenizer)}
+                           "vocabulary": vocabulary, "special": tokenizer.special_tokens_map,
+                           "edges": _edges(tokenizer)}
     if objective == "masked":
         key["objective"] = objective
     file = Path(os.path.expanduser(spec.source))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from core.config import DataSpec
 from core.data import prepare, sources
 from core.data.conversation import Detokenizer
-from core.data.packing import Blocks, Segment, padding_id
+from core.data.packing import Blocks, padding_id
+from core.data.tokenisation import Document
 from core.models.architectures import Objective
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def preview(spec: DataSpec, tokenizer: PreTrainedTokenizerBase, rows: int = 5, s
     Returns:
         source, format, column, columns, total_rows, size: see `sources.Inspection`;
         rows: list of {"row", "tokens", "counted"}; counted are the tokens whose prediction enters the loss, or that can be masked;
+        counted_share: of the tokens of all rows that were read for it, the share (0-1) that counts;
         block: {"tokens": list of {"id", "text", "weight", "counted"}, "counted", "padding", "length"}; padding is left out of
             the list. The texts joined are the decoded block.
 
@@ -32,7 +34,7 @@ def preview(spec: DataSpec, tokenizer: PreTrainedTokenizerBase, rows: int = 5, s
         DataError, NetworkError: as `sources.rows`.
     """
     found = sources.inspect(spec, limit=1)
-    documents: list[list[Segment]] = []
+    documents: list[Document] = []
     shown: list[dict[str, Any]] = []
     characters = 0
     for row in prepare.rows(spec, "train", seed, objective):
@@ -40,13 +42,14 @@ def preview(spec: DataSpec, tokenizer: PreTrainedTokenizerBase, rows: int = 5, s
             break
         document = prepare.document(row, tokenizer, spec, objective)
         documents.append(document)
-        characters += sum(len(segment.text) for segment in document)
+        characters += len(document.text)
         if len(shown) < rows:
             alone = prepare.packed([document], tokenizer, spec, objective)
             shown.append({"row": row, "tokens": alone.tokens, "counted": alone.counted})
+    blocks = prepare.packed(documents, tokenizer, spec, objective)
     return {"source": spec.source, "format": found.format, "column": found.column, "columns": list(found.columns),
-            "total_rows": found.total_rows, "size": found.size, "rows": shown,
-            "block": _first_block(prepare.packed(documents, tokenizer, spec, objective), tokenizer)}
+            "total_rows": found.total_rows, "size": found.size, "rows": shown, "counted_share": blocks.counted_share,
+            "block": _first_block(blocks, tokenizer)}
 
 
 def _first_block(blocks: Blocks, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:

@@ -14,3 +14,4 @@ from __future__ import annotations
 from typing import Any
 
 Row = dict[str, Any]
+Located = tuple[str, Row]  # the words by which messages name a row, as "'reviews.csv', line 7", and the row

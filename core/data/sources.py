@@ -17,7 +17,7 @@ from core.data import movie_reviews, sources
 from core.data.documents import LONGEST, pieces
 from core.data.formats import choose_columns, known_columns, row_format, to_row
 from core.data.hub_datasets import open_hub
-from core.data.rows import Row
+from core.data.rows import Located, Row
 from core.data.tables import READERS, Table, open_file, suffixes
 from core.errors import DataError, SetField
 
@@ -57,22 +57,27 @@ def rows(spec: DataSpec, split: Literal["train", "validation"]) -> Iterator[Row]
         DataError: anything about the source that the user must fix; see `core.data.tables`, `formats` and `hub`.
         NetworkError: the hub cannot be reached.
     """
+    yield from (row for _, row in located_rows(spec, split))
+
+
+def located_rows(spec: DataSpec, split: Literal["train", "validation"]) -> Iterator[Located]:
+    """Yield the rows of `rows`, each with the words by which messages name it."""
     require_end(spec)
     table = open_source(spec)
     columns = choose_columns(table.columns, spec.column, table.origin)
     threshold = _threshold(table, columns, spec.validation_fraction)
     trained = held_out = 0
-    for row in _rows(table, columns):
+    for where, row in _rows(table, columns):
         if spec.max_rows is not None and trained >= spec.max_rows and held_out:
             return
         if position(row) < threshold:
             held_out += 1
             if split == "validation":
-                yield row
+                yield where, row
         else:
             trained += 1
             if split == "train" and trained <= (spec.max_rows or math.inf):
-                yield row
+                yield where, row
 
 
 def inspect(spec: DataSpec, limit: int = 20) -> Inspection:
@@ -87,7 +92,7 @@ def inspect(spec: DataSpec, limit: int = 20) -> Inspection:
         return Inspection("house", None, (), sample, None, movie_reviews.corpus_path().stat().st_size)
     table = open_source(spec)
     columns = choose_columns(table.columns, spec.column, table.origin)
-    sample = list(islice(_rows(table, columns), limit))
+    sample = [row for _, row in islice(_rows(table, columns), limit)]
     if not sample:
         raise _nothing(table)
     return Inspection(row_format(sample[0]), ", ".join(columns), table.columns, sample, table.total_rows, table.size)
@@ -128,13 +133,14 @@ def position(row: Row) -> float:
     return int.from_bytes(hashlib.sha256(words.encode()).digest()[:6], "big") / 2**48
 
 
-def _rows(table: Table, columns: tuple[str, ...]) -> Iterator[Row]:
+def _rows(table: Table, columns: tuple[str, ...]) -> Iterator[Located]:
     for where, record in table.read(columns):
-        row = to_row(record, columns, f"{table.origin}, {where}")
+        where = f"{table.origin}, {where}"
+        row = to_row(record, columns, where)
         if row is not None and len(row.get("text", "")) > LONGEST:
-            yield from ({"text": piece.strip()} for piece in pieces(row["text"]) if piece.strip())
+            yield from ((where, {"text": piece.strip()}) for piece in pieces(row["text"]) if piece.strip())
         elif row is not None:
-            yield row
+            yield where, row
 
 
 def _threshold(table: Table, columns: tuple[str, ...], fraction: float) -> float:
@@ -143,7 +149,7 @@ def _threshold(table: Table, columns: tuple[str, ...], fraction: float) -> float
     Reads until both sides have a row.
     """
     lowest, highest = math.inf, -math.inf
-    for row in _rows(table, columns):
+    for _, row in _rows(table, columns):
         place = position(row)
         lowest, highest = min(lowest, place), max(highest, place)
         if lowest < fraction <= highest:

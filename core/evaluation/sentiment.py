@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.data import movie_reviews
-from core.data.chat_template import render
+from core.data.conversation import encode, encode_answer
 from core.data.movie_reviews import Review
 from core.errors import CompatibilityError, SetField
 from core.models.forward import eval_mode, last_hidden, output_head
@@ -65,22 +65,15 @@ def evaluate_sentiment(model: Any, tokenizer: Any, reviews: Sequence[Review], de
 
 
 def label_tokens(tokenizer: Any) -> list[list[int]]:
-    """Return the label words as token ids, with the space in front of them where the template puts one."""
-    prompt = render(movie_reviews.conversation("?"), tokenizer, add_generation_prompt=True)
-    ids = []
-    for label in movie_reviews.LABELS:
-        answered = render(movie_reviews.conversation("?", label), tokenizer)
-        space = answered[len(prompt):answered.rindex(label)] if answered.startswith(prompt) else ""
-        ids.append(tokenizer(space + label, add_special_tokens=False)["input_ids"])
-    return ids
+    """Return the label words as token ids, as they stand in the tokens of a whole answered question."""
+    return [encode_answer(tokenizer, movie_reviews.conversation("?"), label) for label in movie_reviews.LABELS]
 
 
 def encode_prompt(text: str, tokenizer: Any, room: int, words: int) -> list[int]:
     """Return token ids of the question about at most `words` words of `text`, fewer where it would take more than `room` tokens."""
     words = min(len(text.split()), words)
     while True:
-        prompt = render(movie_reviews.sentiment_prompt(text, words), tokenizer, add_generation_prompt=True)
-        ids = tokenizer(prompt, add_special_tokens=False, verbose=False)["input_ids"]
+        ids = encode(tokenizer, movie_reviews.sentiment_prompt(text, words))
         if len(ids) <= room:
             return ids
         if words <= SHORTEST_REVIEW:

@@ -59,6 +59,7 @@ class Plan:
         layer_map: None for a fresh model, and before importance is measured.
         tokens_per_step: of one optimiser step, padding included.
         total_steps: optimiser steps of each variant; without ``max_steps`` it takes packed data to know.
+        counted_share: share of the training tokens (0-1) that count in the loss; it takes packed data to know.
         memory: the estimate in bytes; in a static plan ``auto`` precision counts as fp32.
         memory_available: bytes free on the device; in a static plan None for a GPU.
         disk_bytes: what the run's folder grows to, in bytes.
@@ -74,6 +75,7 @@ class Plan:
     layer_map: LayerMap | None = None
     tokens_per_step: int = 0
     total_steps: int | None = None
+    counted_share: float | None = None
     memory: Memory | None = None
     memory_available: int | None = None
     disk_bytes: int | None = None
@@ -129,19 +131,29 @@ def plan(config: ExperimentConfig, *, measure: bool, load: Callable[..., LoadedM
 
     # Nothing is loaded that would not fit.
     material = _material(config, found, load, device, dtype) if found.hold else None
+    if material is not None and models.student.architecture.objective == "causal":
+        planned = replace(planned, counted_share=material.data.train.counted_share)
     if material is not None and config.teacher is not None:
         blocks = len(material.data.train)
         steps = total_steps(config.train, blocks)
         planned = replace(planned, total_steps=steps)
         passes = steps * planned.tokens_per_step / (blocks * config.data.block_length)
         found.tell("text", f"{blocks:,} training blocks of {config.data.block_length} tokens, read {passes:.2g} times in "
-                           f"{steps:,} steps; {len(material.data.validation):,} blocks held out.")
+                           f"{steps:,} steps; {len(material.data.validation):,} blocks held out.{counted(planned.counted_share)}")
     if measure and material is not None and found.hold:
         timings = found.take("rehearsal", lambda: dry_run(material))
         if timings is not None:
             seconds = timings.seconds(config, planned.total_steps) if planned.total_steps else None
             planned = replace(planned, seconds=seconds, measured_steps=timings.steps, tokens_per_second=timings.tokens_per_second)
     return _concluded(planned, found)
+
+
+def counted(share: float | None) -> str:
+    """Return a sentence about the share of tokens that count in the loss; empty where it is not known."""
+    if share is None:
+        return ""
+    percent = f"{share:.0%}" if 0.01 <= share <= 0.99 else f"{share:.1%}"
+    return f" {percent} of the tokens count in the loss."
 
 
 def _task_plan(config: FineTuneConfig, found: PreflightReport) -> Plan:
@@ -387,7 +399,9 @@ def _packed(config: ExperimentConfig, found: PreflightReport, tokenizer_source: 
     from core.evaluation.objectives import objective_for
 
     kind, tokenizer = architecture_of(tokenizer_source.model.config).objective, tokenizer_source.tokenizer
-    data = found.take("text", lambda: prepare(config.data, tokenizer, config.train.seed, cache_dir(), kind))
+    data = found.take("text", lambda: prepare(config.data, tokenizer, config.train.seed, cache_dir(), kind), lambda data: (
+        f"{len(data.train):,} training blocks of {config.data.block_length} tokens; {len(data.validation):,} blocks held out."
+        f"{counted(data.train.counted_share if kind == 'causal' else None)}"))
     if data is None:
         return None
     objective = found.take("objective", lambda: objective_for(config, kind, tokenizer, data.train),

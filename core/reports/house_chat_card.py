@@ -24,7 +24,7 @@ from core.config import DistillConfig, ExperimentConfig
 from core.data import movie_reviews
 from core.data.movie_reviews import SENTIMENT_QUESTIONS
 from core.data.packing import Blocks, pack
-from core.data.prepare import segments
+from core.data.prepare import document
 from core.evaluation.language import evaluate_language
 from core.evaluation.sentiment import evaluate_sentiment
 from core.generation.streaming import generate
@@ -53,7 +53,8 @@ def measure(folder: Path, block_length: int) -> dict[str, Any]:
     loaded = catalog.load(str(folder), dtype=torch.float32)
     model, tokenizer = loaded.model, loaded.tokenizer
     reviews = movie_reviews.held_out("test")
-    plain = pack((segments({"text": review.text}, tokenizer, DistillConfig().data) for review in reviews), tokenizer, block_length)
+    texts = (document({"text": review.text}, tokenizer, DistillConfig().data, "causal") for review in reviews)
+    plain = pack(texts, tokenizer, block_length)
     metrics: dict[str, Any] = evaluate_language(model, plain, tokenizer=tokenizer, batch_size=16, device="cpu")
     metrics |= evaluate_sentiment(model, tokenizer, reviews, "cpu")
     metrics |= {"parameters": loaded.entry.parameters, "forward_tokens_per_second": _reading_speed(model, plain)}

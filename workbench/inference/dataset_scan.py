@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from core.config import DataSpec
 from core.data import prepare
-from core.data.packing import Segment
 from core.data.rows import Row
+from core.data.tokenisation import Document
 from core.models.architectures import Objective
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def scan_dataset(spec: DataSpec, tokenizer: PreTrainedTokenizerBase | None, seed
     Raises:
         DataError, NetworkError: as `core.data.sources.rows`, for any row.
     """
-    sampled: list[list[Segment]] = []
+    sampled: list[Document] = []
     characters, total = 0, 0
     count = 0
     for row in prepare.rows(spec, "train", seed, objective):

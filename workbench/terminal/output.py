@@ -142,7 +142,8 @@ def plan_text(plan: Plan) -> str:
         if fix := fix_text(check):
             lines.append(f"    {fix}")
     facts = [("parameters trained", plan.trainable_parameters, "{:,}"), ("layer map", plan.layer_map, "{}"),
-             ("tokens per step", plan.tokens_per_step, "{:,}"), ("steps", plan.total_steps, "{:,}"),
+             ("tokens per step", plan.tokens_per_step, "{:,}"), ("tokens that count", plan.counted_share, "{:.1%}"),
+             ("steps", plan.total_steps, "{:,}"),
              ("memory", plan.memory and units.format_gib(plan.memory.total), "{}"),
              ("memory available", plan.memory_available and units.format_gib(plan.memory_available), "{}"),
              ("disk", plan.disk_bytes and units.format_gib(plan.disk_bytes), "{}"), ("speed", plan.tokens_per_second, "{:,.0f} tokens/s"),

@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.data.packing import Segment, best_fit, pack
+from core.data.packing import best_fit, pack
+from core.data.tokenisation import Document, Span
 from tests.core.chat_models import chat_tokenizer
 
 LENGTH = 16
@@ -27,16 +28,22 @@ def test_best_fit_takes_the_tightest_room():
     assert best_fit([10, 8, 8, 6], LENGTH) == [[0, 3], [1, 2]]
 
 
-def documents() -> list[list[Segment]]:
+def document(number: int, prompt: str, answer: str) -> Document:
+    return Document(prompt + answer, 0.0, (Span(len(prompt), len(prompt + answer), float(number)),))
+
+
+def documents() -> list[Document]:
     words = ["a", "quiet", "film", "with", "a", "very", "good", "script", "that", "is", "never", "dull", "and", "touching"]
-    return [[Segment(" ".join(words[: n % 7 + 1]), 0.0), Segment(f" {words[n % 11]}<|end|>", float(n + 1))] for n in range(30)]
+    return [document(n + 1, " ".join(words[: n % 7 + 1]), f" {words[n % 11]}<|end|>") for n in range(30)]
 
 
 def test_every_token_and_its_weight_survive():
     tokenizer = chat_tokenizer()
     blocks = pack(documents(), tokenizer, LENGTH)
-    expected = sorted((token, segment.weight) for document in documents() for segment in document
-                      for token in tokenizer(segment.text, add_special_tokens=False).input_ids)
+    # In this byte-level vocabulary a word with its space is never joined with what stands before it.
+    expected = sorted((token, weight) for document in documents() for span in document.spans
+                      for text, weight in ((document.text[:span.start], 0.0), (document.text[span.start:], span.weight))
+                      for token in tokenizer(text, add_special_tokens=False).input_ids)
     real = blocks.input_ids != tokenizer.pad_token_id
     assert sorted(zip(blocks.input_ids[real].tolist(), blocks.weights[real].tolist(), strict=True)) == expected
     assert blocks.tokens == len(expected) and blocks.documents == 30
@@ -49,11 +56,11 @@ def test_documents_that_fit_stay_whole_and_long_ones_are_cut():
     text = "good script" * 12
     ids = tokenizer(text, add_special_tokens=False).input_ids
     assert len(ids) > LENGTH
-    blocks = pack([[Segment(text, 1.0)], [Segment("dull", 1.0)]], tokenizer, LENGTH)
+    blocks = pack([Document(text), Document("dull")], tokenizer, LENGTH)
     joined = blocks.input_ids[blocks.input_ids != tokenizer.pad_token_id]
     assert joined[:LENGTH].tolist() == ids[:LENGTH]
     for document in documents():
-        whole = [token for segment in document for token in tokenizer(segment.text, add_special_tokens=False).input_ids]
+        whole = tokenizer(document.text, add_special_tokens=False).input_ids
         packed = pack(documents(), tokenizer, 64)
         windows = np.lib.stride_tricks.sliding_window_view(packed.input_ids, len(whole), axis=1)
         assert (windows == np.array(whole)).all(-1).any()
@@ -61,8 +68,8 @@ def test_documents_that_fit_stay_whole_and_long_ones_are_cut():
 
 def test_the_first_blocks_resemble_the_whole():
     """Best-fit packing begins with the longest documents; what is evaluated is the first blocks."""
-    full = [Segment("good" * LENGTH, 5.0)]  # one token a word: fills a block
-    blocks = pack([full] * 40 + [[Segment("dull", 1.0)]] * 40 * LENGTH, chat_tokenizer(), LENGTH)
+    full = Document("good" * LENGTH, 5.0)  # one token a word: fills a block
+    blocks = pack([full] * 40 + [Document("dull")] * 40 * LENGTH, chat_tokenizer(), LENGTH)
     assert len(blocks) >= 80
     share = [float((blocks.take(count).weights[:, 1] == 5.0).mean()) for count in (len(blocks) // 4, len(blocks))]
     assert abs(share[0] - share[1]) < 0.25
@@ -74,5 +81,5 @@ def test_nothing_gives_no_blocks():
 
 
 def test_the_first_token_of_a_block_never_counts():
-    blocks = pack([[Segment("film", 1.0)]], chat_tokenizer(), LENGTH)
+    blocks = pack([Document("film")], chat_tokenizer(), LENGTH)
     assert blocks.counted == int((blocks.weights > 0).sum()) - 1

@@ -31,5 +31,5 @@ def test_the_key_tells_special_tokens_and_revisions_apart(monkeypatch):
 def test_the_key_tells_whether_texts_begin_with_a_token(monkeypatch):
     edges = module._edges
     with_begin = key(monkeypatch)
-    monkeypatch.setattr(module, "_edges", lambda tokenizer: ("", edges(tokenizer)[1]))
+    monkeypatch.setattr(module, "_edges", lambda tokenizer: (None, edges(tokenizer)[1]))
     assert key(monkeypatch) != with_begin

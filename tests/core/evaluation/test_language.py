@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from core.data.packing import Blocks, Segment, pack
+from core.data.packing import Blocks, pack
+from core.data.tokenisation import Document, Span
 from core.errors import DataError, NonFiniteLossError
 from core.evaluation.language import evaluate_language, text_bytes
 from core.models import chunking
@@ -16,7 +17,7 @@ OPTIONS = {"batch_size": 2, "device": "cpu"}
 
 @pytest.fixture
 def blocks(tokenizer) -> Blocks:
-    documents = [[Segment(text + " ", 0.0), Segment(other + "<|end|>", weight)]
+    documents = [Document(f"{text} {other}<|end|>", 0.0, (Span(len(text) + 1, len(f"{text} {other}<|end|>"), weight),))
                  for text, other, weight in zip(SENTENCES, reversed(SENTENCES), [1.0, 0.5, 3.0, 1.0, 1.0], strict=True)]
     return pack(documents, tokenizer, 48)
 
@@ -82,7 +83,7 @@ def test_padding_and_batch_size_change_nothing(blocks, tokenizer):
 
 def test_bytes_are_those_of_the_text(tokenizer):
     text = "naïve café… " + SENTENCES[0]
-    whole = pack([[Segment("<|end|>", 0.0), Segment(text + "<|end|>", 1.0)]], tokenizer, 128)
+    whole = pack([Document(text + "<|end|>", begin=tokenizer.eos_token_id)], tokenizer, 128)
     assert text_bytes(whole, tokenizer) == len(text.encode("utf-8")) > len(text)
 
 

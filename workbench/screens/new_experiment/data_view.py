@@ -129,6 +129,7 @@ def _found(found: Mapping[str, Any], *, masked: bool) -> None:
     views.text_table(["First rows", "Tokens", "Can be masked" if masked else "Counted"], rows, label="First rows of the corpus")
     block = found["block"]
     counted = "can be masked and are shaded" if masked else "count in the loss and are shaded, the darker the more"
+    st.caption(f"{found['counted_share']:.0%} of the tokens of the first rows {'can be masked' if masked else 'count in the loss'}.")
     st.caption(f"The first packed block: {block['counted']:,} of {block['length']:,} tokens {counted}; {block['padding']:,} are padding.")
     st.html(marked(block["tokens"]))
 

@@ -118,6 +118,8 @@ def _needs(planned: Plan, measured: dict[str, Any] | None) -> None:
     st.metric("Steps", f"{steps:,}" if steps else "by epochs", help="Optimiser steps of each variant.")
     st.metric("Tokens", units.count(planned.tokens_per_step * steps) if steps else f"{planned.tokens_per_step:,} a step",
               help="Training tokens of each variant.")
+    if known.get("counted_share") is not None:
+        st.metric("Tokens that count", f"{known['counted_share']:.0%}", help="Share of the training tokens that count in the loss.")
     if planned.memory is not None:
         memory = sum(known["memory"].values()) if known.get("memory") else planned.memory.total
         st.metric("Memory", units.format_gib(memory), help="Estimate of the peak during a training step.")
