@@ -119,7 +119,7 @@ def _rendered(messages: Sequence[Message], tokenizer: Any, add_generation_prompt
     from transformers.utils.chat_template_utils import render_jinja_template
 
     try:
-        texts, marks = render_jinja_template(
+        rendered: Any = render_jinja_template(  # typed as text alone
             [list(messages)], chat_template=_template(tokenizer), add_generation_prompt=add_generation_prompt,
             return_assistant_tokens_mask=marked, **tokenizer.special_tokens_map)
     # A template is a program by somebody else: on a conversation of an order that it does not know it may fail in any of these ways.
@@ -128,7 +128,8 @@ def _rendered(messages: Sequence[Message], tokenizer: Any, add_generation_prompt
         raise DataError(f"The model's chat template refuses a conversation of {roles}: {error}.",
                         "Most templates expect user and assistant in turns.",
                         "Leave out system messages, or choose another model.") from error
-    return texts[0], [tuple(mark) for mark in marks[0]] if marked else []
+    (text,), marks = rendered
+    return text, [(start, end) for start, end in marks[0]] if marked else []
 
 
 def _turns(text: str, messages: Sequence[Message], tokenizer: Any, pieces_of: Callable[[str, str], Iterator[Piece]]) -> list[Turn] | None:

@@ -59,7 +59,9 @@ def tokenise(documents: Sequence[Document], tokenizer: Any) -> Iterator[tuple[np
     if spanned and tokenizer.is_fast and _trims(tokenizer):
         tokenizer = _untrimmed(tokenizer)
     texts = [document.text for document in documents]
-    encoded = tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False) if texts else {"input_ids": []}
+    if not texts:
+        return
+    encoded = tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False)
     for number, (document, tokens) in enumerate(zip(documents, encoded["input_ids"], strict=True)):
         ids = np.asarray(tokens, dtype=np.int32)
         weights = np.full(len(ids), document.weight, dtype=np.float32)
@@ -111,7 +113,7 @@ def _decoded_range(text: str, tokens: Sequence[int], span: Span, tokenizer: Any)
 
     if agreed(len(tokens)) < len(text):
         raise DataError(f"The tokenizer '{type(tokenizer).__name__}' neither says where its tokens stand nor gives back the text.",
-                        "Prompts and answers count differently, so they must be told apart.",
+                        "Prompts and answers count differently, so they must be distinguished.",
                         "Set data.prompt_weight to 1, or choose a model with a tokenizer.json.", field="data.prompt_weight")
     counts = range(len(tokens) + 1)
     first = min(bisect_left(counts, span.start, key=agreed), bisect_left(counts, span.start + 1, key=agreed) - 1)

@@ -19,7 +19,7 @@ import yaml
 
 from core.config import DataSpec, ExperimentConfig, TaskSpec
 from core.data import movie_reviews
-from core.data.prepare import packed, plain_segments
+from core.data.prepare import document, packed
 from core.evaluation.blanks import fill_blanks
 from core.evaluation.masked import evaluate_masked
 from core.evaluation.statistics import mean, standard_error
@@ -59,8 +59,8 @@ def measure(folder: Path, config: ExperimentConfig) -> dict[str, Any]:
 
 def masked_metrics(loaded: LoadedModel, spec: DataSpec) -> dict[str, float]:
     """Measure how the model fills the test part's reviews, in blocks of the length of `spec`."""
-    texts = ({"text": review.text} for review in movie_reviews.held_out("test"))
-    blocks = packed(map(plain_segments, texts), loaded.tokenizer, spec, "masked")
+    texts = (document({"text": review.text}, loaded.tokenizer, spec, "masked") for review in movie_reviews.held_out("test"))
+    blocks = packed(texts, loaded.tokenizer, spec, "masked")
     return evaluate_masked(loaded.model, blocks, tokenizer=loaded.tokenizer, batch_size=16, device="cpu")
 
 

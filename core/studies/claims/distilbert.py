@@ -101,13 +101,14 @@ def _out_of_domain(folder: str, seed: int, setting: DistilBertProtocolConfig) ->
 
     import torch
 
-    from core.data.prepare import packed, plain_segments
+    from core.data.prepare import document, packed
     from core.evaluation.masked import evaluate_masked
     from core.models import catalog
 
     loaded, spec = catalog.load(folder, dtype=torch.float32), _recipe(seed, setting)
     texts = [{"text": text} for _, text in sorted(pydoc_data.topics.topics.items())]
-    blocks = packed(map(plain_segments, texts), loaded.tokenizer, spec.data, "masked").take(setting.blocks)
+    documents = (document(row, loaded.tokenizer, spec.data, "masked") for row in texts)
+    blocks = packed(documents, loaded.tokenizer, spec.data, "masked").take(setting.blocks)
     return evaluate_masked(loaded.model, blocks, tokenizer=loaded.tokenizer, batch_size=8, device="cpu")["cross_entropy"]
 
 

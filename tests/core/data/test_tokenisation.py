@@ -106,7 +106,7 @@ def test_texts_are_what_the_tokenizer_makes_of_them(kind, variant) -> None:
 @pytest.mark.parametrize("name", TEMPLATES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_answer_continues_its_prompt_as_in_the_whole(kind, name) -> None:
-    """Labels are scored, answers compared and models asked with the tokens that they were trained with."""
+    """Labels are scored, answers compared and models prompted with the tokens that they were trained with."""
     for variant in VARIANTS:
         tokenizer = with_template(kind, variant, name)
         question = [{"role": "user", "content": "is it good?"}]
