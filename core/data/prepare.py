@@ -123,7 +123,7 @@ def _conversation(messages: list[dict[str, str]], tokenizer: Any, prompt_weight:
     text, answers = render_answers(messages, tokenizer)
     if answers is None:
         raise DataError("The model's chat template rewrites this conversation, so that its answers cannot be found in it.",
-                        f"A token of a prompt counts {prompt_weight:g} and one of an answer {answer_weight:g}, so they must be distinguished.",
+                        f"Tokens of prompts count {prompt_weight:g} and those of answers {answer_weight:g}, so they must be distinguished.",
                         "Set data.prompt_weight to 1, or put {% generation %} and {% endgeneration %} around what the assistant writes "
                         "in the model's chat_template.", field="data.prompt_weight")
     return Document(text, prompt_weight, tuple(Span(start, end, answer_weight) for start, end in answers))
