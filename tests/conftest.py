@@ -31,7 +31,8 @@ MOST_WORKERS = 16  # more would only import torch once more each
 os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1",
                   HF_HOME=tempfile.mkdtemp(prefix="stillhouse-tests-"))
 atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
-for variable in ("PORT", "STILLHOUSE_HOST", "STILLHOUSE_PASSWORD", "STILLHOUSE_PROXIES"):
+for variable in ("PORT", "STILLHOUSE_HOST", "STILLHOUSE_PASSWORD", "STILLHOUSE_PROXIES", "STILLHOUSE_UPLOAD_MB",
+                 "STILLHOUSE_VISITOR_UPLOAD_MB"):
     os.environ.pop(variable, None)
 
 settings.register_profile("stillhouse", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is slow, not wrong

@@ -60,7 +60,7 @@ def test_every_verb_has_its_json_keys() -> None:
 
 def test_every_variable_that_the_code_names_is_a_setting() -> None:
     files = [path for folder in ("core", "workbench", "pages") for path in (PROJECT / folder).rglob("*.py")]
-    named = {name for path in files for name in re.findall(r"\bSTILLHOUSE_[A-Z]+\b", path.read_text(encoding="utf-8"))}
+    named = {name for path in files for name in re.findall(r"\bSTILLHOUSE_[A-Z_]+\b", path.read_text(encoding="utf-8"))}
     assert named - INTERNAL == {each.variable for each in SETTINGS} - {PORT.variable}
 
 

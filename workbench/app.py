@@ -17,9 +17,12 @@ if str(ROOT) not in sys.path:  # under `streamlit run` only this folder is on th
     sys.path.insert(0, str(ROOT))
 
 import streamlit as st  # noqa: E402
+from starlette.middleware import Middleware  # noqa: E402
 from starlette.routing import Mount  # noqa: E402
+from streamlit import config, runtime  # noqa: E402
+from streamlit.runtime.stats import CacheStat  # noqa: E402
 
-from workbench import auth, paths  # noqa: E402
+from workbench import auth, paths, settings  # noqa: E402
 from workbench.chat.mount import ChatMount  # noqa: E402
 from workbench.inference import client  # noqa: E402
 from workbench.mounts import base_path, chat_path, on_device_path  # noqa: E402
@@ -29,10 +32,18 @@ from workbench.screens.shared.live_plotly import script_route  # noqa: E402
 from workbench.store import Store  # noqa: E402
 from workbench.store.records import Run  # noqa: E402
 from workbench.web.headers import internal_error  # noqa: E402
+from workbench.web.uploads import UploadLimits, megabytes  # noqa: E402
 
 SCRIPT = Path(__file__).with_name("ui.py")
 
 st.App(SCRIPT)  # the first one pins the folder whose .streamlit/config.toml is read; the routes below depend on it
+config.set_option("server.maxUploadSize", megabytes(settings.UPLOAD))
+
+
+def held_uploads() -> int:
+    """Return the bytes of uploads that Streamlit holds in memory, over all sessions."""
+    families = runtime.get_instance().uploaded_file_mgr.get_stats() if runtime.exists() else {}
+    return sum(stat.byte_length for stats in families.values() for stat in stats if isinstance(stat, CacheStat))
 
 
 def make_room(run: Run) -> None:
@@ -61,6 +72,7 @@ app = st.App(
     SCRIPT,
     lifespan=lifespan,
     routes=[script_route(), Mount(chat_path(), app=chat), Mount(on_device_path(), app=pane())],
-    middleware=auth.auth_middleware(paths.home() / "gate.key", base_path()),
+    middleware=[*auth.auth_middleware(paths.home() / "gate.key", base_path()),
+                Middleware(UploadLimits, base_path=base_path(), held=held_uploads)],
     exception_handlers={Exception: internal_error},
 )

@@ -31,5 +31,7 @@ HOST = Setting("STILLHOUSE_HOST", "address to listen on; one that other machines
 PASSWORD = Setting("STILLHOUSE_PASSWORD", "password for everything that the app serves; needed behind a proxy as well")
 PROXIES = Setting("STILLHOUSE_PROXIES", "addresses or networks, separated by commas, of the proxies in front of the app: only of these are "
                   "`X-Forwarded-For`, `-Proto` and `-Host` believed")
+UPLOAD = Setting("STILLHOUSE_UPLOAD_MB", "MB; the largest file that the browser may upload", "100")
+VISITOR_UPLOADS = Setting("STILLHOUSE_VISITOR_UPLOAD_MB", "MB; what may be uploaded from one address within a day", "1000")
 
-SETTINGS = (PORT, HOME, HOST, PASSWORD, PROXIES)
+SETTINGS = (PORT, HOME, HOST, PASSWORD, PROXIES, UPLOAD, VISITOR_UPLOADS)

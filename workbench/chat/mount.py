@@ -5,16 +5,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
+
+from workbench.web.origins import refuse
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 WARM_UP_AFTER = 4.0  # seconds; leaves the processor to the first page
+
+# What the pane in the browser asks for. Gradio has sixty routes more: uploads, files, a proxy, recordings, an editor of its own source.
+USED = {
+    "GET": re.compile(r"/|/config|/theme\.css|/favicon\.ico|/manifest\.json|/robots\.txt|/(assets|static|svelte)/.*"
+                      r"|/gradio_api/(startup-events|heartbeat/\w+|queue/data)"),
+    "POST": re.compile(r"/gradio_api/(queue/join|run/predict|cancel|reset)"),
+}
 
 
 class ChatMount:
@@ -61,6 +72,25 @@ class ChatMount:
             self._closing.set()
             if self._owner is not None:
                 await self._owner
+
+
+class OnlyUsed:
+    """Answers 404 to whatever the pane does not use."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the pane's own requests, and nothing else."""
+        if scope["type"] == "lifespan" or (scope["type"] == "http" and self._is_used(scope)):
+            await self._app(scope, receive, send)
+        else:
+            await refuse(scope, receive, send, PlainTextResponse("Not Found", 404))
+
+    @staticmethod
+    def _is_used(scope: Scope) -> bool:
+        known = USED.get("GET" if scope["method"] == "HEAD" else scope["method"])
+        return known is not None and known.fullmatch(scope["path"].removeprefix(scope.get("root_path", ""))) is not None
 
 
 class QuietStart:
@@ -110,5 +140,6 @@ def build_pane() -> FastAPI:
     application = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     blocks = build_chat().queue(default_concurrency_limit=8, max_size=64, api_open=False)
     application.add_middleware(QuietStart)
+    application.add_middleware(OnlyUsed)
     gradio.mount_gradio_app(application, blocks, path="/", css=CSS, theme=THEME, footer_links=[], run_history=False, ssr_mode=False)
     return application

@@ -129,3 +129,32 @@ def test_gradios_own_beginning_is_hidden_in_pages_and_nowhere_else() -> None:
     assert "The chat opens" in page.text.partition("</head>")[0]
     assert page.headers["content-length"] == str(len(page.content))
     assert client(PlainTextResponse("</head>")).get("/").text == "</head>"
+
+
+@pytest.mark.parametrize(("method", "path"), [
+    ("POST", "/gradio_api/upload"), ("GET", "/gradio_api/upload_progress"), ("GET", "/gradio_api/file=/etc/hostname"),
+    ("HEAD", "/gradio_api/file=/etc/hostname"), ("GET", "/gradio_api/file/etc/hostname"), ("GET", "/gradio_api/proxy=http://127.0.0.1:1/"),
+    ("POST", "/gradio_api/component_server"), ("POST", "/gradio_api/process_recording"), ("GET", "/gradio_api/vibe-code"),
+    ("POST", "/gradio_api/vibe-code"), ("POST", "/gradio_api/stream/a"), ("POST", "/gradio_api/call/ask"), ("GET", "/gradio_api/info"),
+    ("GET", "/gradio_api/openapi.json"), ("GET", "/openapi.json"), ("GET", "/gradio_api/dev/reload"), ("GET", "/monitoring/summary"),
+    ("GET", "/gradio_api/custom_component/a/client/component/b"), ("POST", "/login"), ("GET", "/gradio_api/runs"), ("PUT", "/config"),
+    ("GET", "/gradio_api/heartbeat/a/../../file=/etc/hostname"), ("GET", "/config\n")])
+def test_what_the_pane_does_not_use_is_closed(method: str, path: str) -> None:
+    """Gradio itself would answer most of these."""
+    reached: list[str] = []
+
+    async def gradio(scope, receive, send) -> None:
+        reached.append(scope["path"])
+
+    async def ask() -> list[dict]:
+        sent: list[dict] = []
+
+        async def send(message: dict) -> None:
+            sent.append(message)
+
+        await mount.OnlyUsed(gradio)({"type": "http", "method": method, "path": f"/chat{path}", "root_path": "/chat", "headers": []}, None,
+                                     send)
+        return sent
+
+    assert asyncio.run(ask())[0]["status"] == 404
+    assert reached == []

@@ -28,6 +28,11 @@ def lacks(headers: list[tuple[str, str]]) -> bool:
                                                          for name, value in EXPECTED)
 
 
+# What the chat pane uses of Gradio, beside its start page; `workbench.chat.mount` closes the other routes.
+OPEN_IN_THE_CHAT = {"assets", "cancel", "config", "favicon.ico", "heartbeat", "join", "predict", "data", "manifest.json", "reset",
+                    "startup-events", "static", "svelte", "theme.css", "robots.txt", ""}
+
+
 @pytest.mark.parametrize("password", ["", "copper kettle"], ids=["open", "password"])
 def test_every_route_has_the_headers(home: Path, password: str) -> None:
     done = subprocess.run([sys.executable, Path(__file__).with_name("every_route.py")], cwd=PROJECT, capture_output=True, text=True,
@@ -37,6 +42,11 @@ def test_every_route_has_the_headers(home: Path, password: str) -> None:
     assert len(answers) > 80
     statuses = {status for status, _ in answers.values()}
     assert statuses >= ({303, 403} if password else {200, 403, 404, 405})
+    if not password:  # with one nothing is reached
+        closed = [status for address, (status, _) in answers.items()
+                  if "/gradio_api/" in address and not set(address.split("/")) & OPEN_IN_THE_CHAT]
+        assert len(closed) > 30 and set(closed) == {404}
+        assert answers["GET /chat/"][0] == answers["GET /chat/config"][0] == 200
     assert [address for address, (_, headers) in answers.items() if lacks([(name, value) for name, value in headers])] == []
 
 
