@@ -11,3 +11,4 @@ st.markdown("Distil a language model into a shallower student, follow the traini
 with views.errors_shown():
     home_view.buttons()
     home_view.recent()
+home_view.sessions_link()

@@ -6,32 +6,36 @@ A password box inside a page would leave all but the page open.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
 import hmac
-import html
 import os
 import secrets
 import time
 import uuid
 from pathlib import Path
-from urllib.parse import parse_qs, quote, urlencode
+from urllib.parse import parse_qs, urlencode
 
-from itsdangerous import TimestampSigner
+from itsdangerous import BadSignature, TimestampSigner
 from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from workbench import settings
 from workbench.errors import ServeError
+from workbench.web.attempts import Attempts
 from workbench.web.headers import SecurityHeaders
-from workbench.web.origins import SameOrigin, host_of, is_loopback, refuse
+from workbench.web.login_pages import login_page, sessions_page
+from workbench.web.origins import REFUSED_BY_POLICY, SameOrigin, host_of, is_loopback, refuse, visitor_of
 from workbench.web.proxies import NamedProxies, named_proxies
+from workbench.web.sessions import SECONDS, Sessions, name_of
 
-COOKIE = "stillhouse"
-LOGIN_PATH, HEALTH_PATH = "/login", "/_stcore/health"
-COOKIE_SECONDS = 12 * 3600
-FAILURES_ALLOWED, FAILURE_WINDOW = 10, 60.0  # wrong passwords from one address, within seconds
+COOKIE, BROWSER_COOKIE = "stillhouse", "stillhouse_browser"
+LOGIN_PATH, LOGOUT_PATH, SESSIONS_PATH, HEALTH_PATH = "/login", "/logout", "/sessions", "/_stcore/health"
+BROWSER_SECONDS = 180 * 24 * 3600
+CHECK_SECONDS = 2.0  # between two looks whether the session of an open websocket has ended
 LARGEST_FORM = 1 << 14  # bytes
 KEY_BYTES = 32
 
@@ -46,7 +50,8 @@ def auth_middleware(key_file: Path, base_path: str) -> list[Middleware]:
     """
     proxies, password = named_proxies(), settings.PASSWORD.read()
     if password:
-        visitors = Middleware(PasswordAuth, password=password, key=read_or_make_key(key_file), base_path=base_path)
+        visitors = Middleware(PasswordAuth, password=password, key=read_or_make_key(key_file), sessions=key_file.with_name("sessions"),
+                              base_path=base_path)
     else:
         visitors = Middleware(LoopbackOnly)
     behind = [Middleware(NamedProxies, proxies=proxies)] if proxies else []
@@ -117,21 +122,29 @@ class LoopbackOnly:
 
 
 class PasswordAuth:
-    """One password for everybody, remembered in a signed cookie for half a day.
+    """One password for everybody; who knows it gets a session of half a day (`workbench.web.sessions`), whose id is in a signed cookie.
+
+    A second cookie, without any right, marks a browser that knew the password: it has attempts of its own (`workbench.web.attempts`).
 
     Args:
         app: the application to protect.
         password: the password.
         key: secret that signs cookies; the password is mixed in, so a new password logs everybody out.
+        sessions: folder of the sessions.
         base_path: prefix of the server's addresses, empty or starting with a slash.
     """
 
-    def __init__(self, app: ASGIApp, password: str, key: bytes, base_path: str = "") -> None:
+    def __init__(self, app: ASGIApp, password: str, key: bytes, sessions: Path, base_path: str = "") -> None:
         self.app, self.base_path = app, base_path
-        self._password = password.encode()
-        self._signer = TimestampSigner(hmac.digest(key, self._password, "sha256"), salt=b"stillhouse login", key_derivation="hmac",
-                                       digest_method=hashlib.sha256)
-        self._failures: dict[str, list[float]] = {}
+        secret = hmac.digest(key, password.encode(), "sha256")
+        self._compared = secrets.token_bytes(KEY_BYTES)  # mixed into both sides of a comparison: their lengths show nothing
+        self._password = hmac.digest(self._compared, password.encode(), "sha256")
+        self._signer, self._browsers = (
+            TimestampSigner(secret, salt=salt, key_derivation="hmac", digest_method=hashlib.sha256)
+            for salt in (b"stillhouse login", b"stillhouse browser"))
+        self.sessions = Sessions(sessions, hmac.digest(secret, b"stillhouse sessions", "sha256").hex()[:16])
+        self._attempts = Attempts()
+        self._pages = {LOGIN_PATH: self._login, LOGOUT_PATH: self._log_out, SESSIONS_PATH: self._list_sessions}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the login page, pass on requests with a valid cookie, and send all others to log in."""
@@ -139,13 +152,43 @@ class PasswordAuth:
             await self.app(scope, receive, send)
             return
         path = scope["path"].removeprefix(self.base_path)
-        if path == LOGIN_PATH and scope["type"] == "http":
-            response = await self._login(Request(scope, receive))
-            await response(scope, receive, send)
-        elif path == HEALTH_PATH or self._is_logged_in(HTTPConnection(scope).cookies.get(COOKIE, "")):
+        session = self._session_of(HTTPConnection(scope))
+        if path == HEALTH_PATH:
             await self.app(scope, receive, send)
+        elif scope["type"] == "http" and path in self._pages and (session or path == LOGIN_PATH):
+            response = await self._pages[path](Request(scope, receive), session)
+            await response(scope, receive, send)
+        elif session:
+            await self._serve(session, scope, receive, send)
         else:
             await refuse(scope, receive, send, self._ask(HTTPConnection(scope)))
+
+    async def _serve(self, session: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on a request; one that lasts, as a websocket, is cut off soon after its session has ended."""
+        pending: asyncio.Future[Message] | None = None
+        checked, ended = time.monotonic(), False
+
+        async def watched() -> Message:
+            nonlocal pending, checked, ended
+            pending = pending or asyncio.ensure_future(receive())
+            while not ended:
+                await asyncio.wait([pending], timeout=CHECK_SECONDS)
+                if time.monotonic() - checked >= CHECK_SECONDS:
+                    checked, ended = time.monotonic(), not self.sessions.is_valid(session)
+                if pending.done() and not ended:
+                    message, pending = pending.result(), None
+                    return message
+            closed: Message = {"type": "http.disconnect"}
+            return {"type": "websocket.disconnect", "code": REFUSED_BY_POLICY} if scope["type"] == "websocket" else closed
+
+        try:
+            await self.app(scope, watched, send)
+        finally:
+            if pending is not None:
+                pending.cancel()
+        if ended and scope["type"] == "websocket":
+            with contextlib.suppress(RuntimeError):  # the application has closed it already
+                await send({"type": "websocket.close", "code": REFUSED_BY_POLICY})
 
     def _ask(self, connection: HTTPConnection) -> Response:
         if "text/html" not in connection.headers.get("accept", ""):
@@ -153,73 +196,80 @@ class PasswordAuth:
         wanted = connection.url.path + (f"?{connection.url.query}" if connection.url.query else "")
         return RedirectResponse(f"{self.base_path}{LOGIN_PATH}?{urlencode({'next': wanted})}", 303)
 
-    def _is_logged_in(self, cookie: str) -> bool:
-        return self._signer.validate(cookie, max_age=COOKIE_SECONDS - 1)  # an age of max_age seconds is still valid
+    def _session_of(self, connection: HTTPConnection) -> str | None:
+        """Return the id of a request's session; None where it has none, or one that has ended."""
+        try:  # an age of max_age seconds is still valid
+            session = self._signer.unsign(connection.cookies.get(COOKIE, ""), max_age=SECONDS - 1).decode("ascii")
+        except (BadSignature, UnicodeDecodeError):
+            return None
+        return session if self.sessions.is_valid(session) else None
 
-    async def _login(self, request: Request) -> Response:
+    def _browser_of(self, request: Request) -> str | None:
+        """Return what marks a browser that knew the password before."""
+        try:
+            return self._browsers.unsign(request.cookies.get(BROWSER_COOKIE, ""), max_age=BROWSER_SECONDS).decode("ascii")
+        except (BadSignature, UnicodeDecodeError):
+            return None
+
+    async def _login(self, request: Request, _session: str | None) -> Response:
         wanted = local_path(request.query_params.get("next", ""), f"{self.base_path}/")
         if request.method != "POST":
             return self._form(wanted)
-        given = await _password_of(request)
+        given = await _field_of(request, "password")
         if given is None:
             return self._form(wanted, "That is too long for a password.", 413)
         # Nothing below awaits, so that requests side by side cannot pass the count together.
-        address = request.client.host if request.client else ""
-        now = time.monotonic()
-        self._failures = {who: recent for who, times in self._failures.items()
-                          if (recent := [then for then in times if now - then < FAILURE_WINDOW])}
-        if len(self._failures.get(address, ())) >= FAILURES_ALLOWED:
+        browser = self._browser_of(request)
+        visitor, known = browser or visitor_of(request.scope), browser is not None
+        if not self._attempts.allowed(visitor, known=known):
             return self._form(wanted, "Too many attempts. Wait a minute, then try again.", 429)
-        if not hmac.compare_digest(given.encode(), self._password):
-            self._failures.setdefault(address, []).append(now)
+        if not hmac.compare_digest(hmac.digest(self._compared, given.encode(), "sha256"), self._password):
+            self._attempts.failed(visitor, known=known)
             return self._form(wanted, "That is not the password.", 403)
+        try:
+            session = self.sessions.begin(request.client.host if request.client else "", request.headers.get("user-agent", ""))
+        except ServeError as error:
+            return self._form(wanted, str(error), 503)
         response = RedirectResponse(wanted, 303)
-        response.set_cookie(COOKIE, self._signer.sign("login").decode(), max_age=COOKIE_SECONDS, httponly=True,
-                            samesite="lax", secure=request.url.scheme == "https", path=self.base_path or "/")
+        self._set_cookie(request, response, COOKIE, self._signer.sign(session).decode(), SECONDS)
+        mark = self._browsers.sign(browser or secrets.token_urlsafe(16)).decode()
+        self._set_cookie(request, response, BROWSER_COOKIE, mark, BROWSER_SECONDS)
         return response
 
+    def _set_cookie(self, request: Request, response: Response, name: str, value: str, seconds: int) -> None:
+        response.set_cookie(name, value, max_age=seconds, httponly=True, samesite="lax", secure=request.url.scheme == "https",
+                            path=self.base_path or "/")
+
+    async def _log_out(self, request: Request, session: str | None) -> Response:
+        if request.method != "POST":  # a link from elsewhere logs nobody out
+            return RedirectResponse(f"{self.base_path}{SESSIONS_PATH}", 303)
+        self.sessions.end(name_of(session or ""))
+        response = RedirectResponse(f"{self.base_path}{LOGIN_PATH}", 303)
+        response.delete_cookie(COOKIE, path=self.base_path or "/")
+        return response
+
+    async def _list_sessions(self, request: Request, session: str | None) -> Response:
+        own, path = name_of(session or ""), f"{self.base_path}{SESSIONS_PATH}"
+        if request.method == "POST":
+            self.sessions.end(await _field_of(request, "session") or "")
+            return RedirectResponse(path, 303)
+        return HTMLResponse(sessions_page(self.sessions.listed(), own, self.base_path, path, f"{self.base_path}{LOGOUT_PATH}"))
+
     def _form(self, wanted: str, message: str = "", status: int = 200) -> Response:
-        action = html.escape(f"{self.base_path}{LOGIN_PATH}?next={quote(wanted)}")
-        return HTMLResponse(LOGIN_PAGE.format(action=action, message=html.escape(message)), status)
+        return HTMLResponse(login_page(f"{self.base_path}{LOGIN_PATH}", wanted, message), status)
 
 
-async def _password_of(request: Request) -> str | None:
-    """Return the password that was typed into the form; None where the body is larger than this page's form can be."""
+async def _field_of(request: Request, name: str) -> str | None:
+    """Return a field of a form; None where the body is larger than the forms of these pages can be."""
     body = b""
     async for chunk in request.stream():
         body += chunk
         if len(body) > LARGEST_FORM:
             return None
-    return parse_qs(body.decode(errors="replace")).get("password", [""])[0]
+    return parse_qs(body.decode(errors="replace")).get(name, [""])[0]
 
 
 def local_path(wanted: str, fallback: str) -> str:
     """`wanted` when it is a path on this server, else `fallback`: a login must not send anybody elsewhere."""
     is_local = wanted.startswith("/") and not wanted.startswith("//") and "\\" not in wanted and wanted.isprintable()
     return wanted if is_local else fallback
-
-
-LOGIN_PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>Stillhouse</title>
-<style>
-  :root {{ color-scheme: light dark; --accent: light-dark(#0b7a75, #0f857a); }}
-  body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 20rem; margin: 18vh auto; padding: 0 1rem;
-         background: light-dark(#fff, #101517); color: light-dark(#1d2527, #e4e9e9); }}
-  h1 {{ font-size: 1.5rem; font-weight: 650; }}
-  input, button {{ font: inherit; width: 100%; box-sizing: border-box; padding: .5rem .7rem; border-radius: .4rem; }}
-  input {{ margin: .3rem 0 .8rem; border: 1px solid light-dark(#8a9699, #7b888c); background: transparent; color: inherit; }}
-  button {{ border: 0; background: var(--accent); color: #fff; cursor: pointer; }}
-  :focus-visible {{ outline: 2px solid var(--accent); outline-offset: 2px; }}
-</style>
-<h1>Stillhouse</h1>
-<form method="post" action="{action}">
-  <label for="password">Password</label>
-  <input id="password" name="password" type="password" autocomplete="current-password" required autofocus>
-  <button>Log in</button>
-</form>
-<p role="alert">{message}</p>
-</html>
-"""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.pages import examples
 from tests.pages.conftest import Open, button, fault_free, texts
 from workbench.store import Store
@@ -40,3 +42,12 @@ def test_a_store_that_cannot_be_opened_is_reported_without_a_traceback(open_page
     home.parent.joinpath("home").write_text("a file where a folder should be")
     page = open_page("home")
     assert "STILLHOUSE_HOME" in page.error[0].value
+
+
+def test_sessions_are_linked_where_there_is_a_password(open_page: Open, monkeypatch: pytest.MonkeyPatch):
+    def links() -> list[str]:
+        return [element.proto.body for element in open_page("home").get("html") if "/sessions" in element.proto.body]
+
+    assert links() == []
+    monkeypatch.setenv("STILLHOUSE_PASSWORD", "copper kettle")
+    assert links() == ['<a href="/sessions" target="_self">Sessions and log out</a>']

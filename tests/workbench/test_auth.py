@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import os
+import re
 import stat
 import threading
 import time
@@ -18,6 +19,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from workbench import auth, settings
 from workbench.errors import ServeError
+from workbench.web import attempts, sessions
 from workbench.web.origins import REFUSED_BY_POLICY
 
 PASSWORD = "copper kettle"
@@ -151,10 +153,10 @@ def test_guessing_is_slowed_down(home: Path, monkeypatch: pytest.MonkeyPatch) ->
     visitor = client(application(home))
     now = 1000.0
     monkeypatch.setattr(auth.time, "monotonic", lambda: now)
-    codes = [visitor.post("/login", data={"password": "guess"}).status_code for _ in range(auth.FAILURES_ALLOWED + 1)]
-    assert codes == [403] * auth.FAILURES_ALLOWED + [429]
+    codes = [visitor.post("/login", data={"password": "guess"}).status_code for _ in range(attempts.ALLOWED + 1)]
+    assert codes == [403] * attempts.ALLOWED + [429]
     assert visitor.post("/login", data={"password": PASSWORD}).status_code == 429
-    now += auth.FAILURE_WINDOW
+    now += attempts.WINDOW
     assert visitor.post("/login", data={"password": PASSWORD}).status_code == 303
 
 
@@ -193,7 +195,7 @@ def test_requests_side_by_side_get_no_more_guesses(home: Path) -> None:
             task.cancel()
 
     asyncio.run(attack())
-    assert sorted(codes) == [403] * auth.FAILURES_ALLOWED + [429] * 13
+    assert sorted(codes) == [403] * attempts.ALLOWED + [429] * 13
 
 
 @pytest.mark.usefixtures("with_password")
@@ -213,11 +215,13 @@ def test_a_forged_cookie_opens_nothing(home: Path, forged: str) -> None:
 @pytest.mark.usefixtures("with_password")
 def test_a_cookie_with_a_signature_of_something_else_opens_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     visitor = client(application(home))
-    visitor.get("/login")  # makes the key
+    visitor.post("/login", data={"password": PASSWORD})  # makes the key, and a session
+    session = visitor.cookies[auth.COOKIE].split(".")[0]
+    visitor.cookies.clear()
     key = hmac.digest((home / "gate.key").read_bytes(), PASSWORD.encode(), "sha256")
 
-    def signed(key: bytes, salt: bytes = b"stillhouse login") -> str:
-        return TimestampSigner(key, salt=salt, key_derivation="hmac", digest_method="sha256").sign("login").decode()
+    def signed(key: bytes, salt: bytes = b"stillhouse login", value: str = session) -> str:
+        return TimestampSigner(key, salt=salt, key_derivation="hmac", digest_method="sha256").sign(value).decode()
 
     def status(cookie: str) -> int:
         return visitor.get("/", headers={"cookie": f"{auth.COOKIE}={cookie}"}).status_code
@@ -229,6 +233,7 @@ def test_a_cookie_with_a_signature_of_something_else_opens_nothing(home: Path, m
     value, moment, signature = genuine.split(".")
     forged = {"another key": signed(b"x" * 32), "the password alone": signed(PASSWORD.encode()), "another salt": signed(key, b"x"),
               "another value": f"admin.{moment}.{signature}", "another time": f"{value}.{of_tomorrow.split('.')[1]}.{signature}",
+              "no session": signed(key, value="login"), "the other cookie's salt": signed(key, b"stillhouse browser"),
               "a time to come": of_tomorrow, "no time": f"{value}.{signature}"}
     assert {name: status(cookie) for name, cookie in forged.items()} == dict.fromkeys(forged, 303)
     assert status(genuine) == 200
@@ -240,7 +245,7 @@ def test_a_cookie_of_an_earlier_release_asks_for_the_password_again(home: Path) 
     visitor = client(application(home))
     visitor.get("/login")  # makes the key
     key = hmac.digest((home / "gate.key").read_bytes(), PASSWORD.encode(), "sha256")
-    expires = str(int(time.time()) + auth.COOKIE_SECONDS)
+    expires = str(int(time.time()) + sessions.SECONDS)
     cookie = f"{expires}.{hmac.new(key, expires.encode(), 'sha256').hexdigest()}"
     answer = visitor.get("/", headers={"cookie": f"{auth.COOKIE}={cookie}"})
     assert (answer.status_code, answer.headers["location"]) == (303, "/login?next=%2F")
@@ -256,7 +261,7 @@ def test_a_login_ends_after_half_a_day_and_with_the_password(home: Path, monkeyp
     monkeypatch.setenv(settings.PASSWORD.variable, "another")
     assert client(application(home)).get("/", headers=cookie).status_code == 303
     monkeypatch.setenv(settings.PASSWORD.variable, PASSWORD)
-    later = auth.time.time() + auth.COOKIE_SECONDS
+    later = auth.time.time() + sessions.SECONDS
     monkeypatch.setattr(auth.time, "time", lambda: later)
     assert client(application(home)).get("/", headers=cookie).status_code == 303
 
@@ -280,6 +285,179 @@ def test_a_prefix_of_all_addresses(home: Path) -> None:
     done = visitor.post("/lab/login", data={"password": PASSWORD})
     assert done.headers["location"] == "/lab/"
     assert visitor.get("/lab/new").status_code == 200
+
+
+# ------------------------------------------------------------------------------------------------ others' guesses
+
+
+def guess(app: Starlette, address: str, password: str = "guess", **headers: str) -> int:
+    """The status of one attempt from an address."""
+    visitor = TestClient(app, base_url="http://127.0.0.1:8501", client=(address, 4000), follow_redirects=False)
+    return visitor.post("/login", data={"password": password}, headers=headers).status_code
+
+
+@pytest.mark.usefixtures("with_password")
+def test_guesses_of_others_lock_nobody_out(home: Path) -> None:
+    """One address, then a network, then two hundred addresses guess; the right password from elsewhere is let in all the while."""
+    app = application(home)
+    assert [guess(app, "203.0.113.9") for _ in range(12)] == [403] * attempts.ALLOWED + [429] * 2
+    assert guess(app, "203.0.113.9", PASSWORD) == 429
+    assert guess(app, "198.51.100.4", PASSWORD) == 303
+    assert {guess(app, f"2001:db8::{number:x}") for number in range(attempts.ALLOWED)} == {403}
+    assert guess(app, "2001:db8::ffff") == 429
+    assert guess(app, "2001:db8:0:1::1", PASSWORD) == 303
+    assert {guess(app, f"10.0.{number}.1") for number in range(200)} == {403}
+    assert guess(app, "10.0.7.1") == 429  # one guess each, since together they guess so much
+    assert guess(app, "198.51.100.5", PASSWORD) == 303
+
+
+@pytest.mark.usefixtures("with_password")
+@pytest.mark.parametrize("header", ["x-forwarded-for", "forwarded", "x-real-ip"])
+def test_an_invented_address_gives_no_more_guesses(home: Path, header: str) -> None:
+    app = application(home)
+    codes = [guess(app, "203.0.113.9", **{header: f"198.51.100.{number}"}) for number in range(attempts.ALLOWED + 2)]
+    assert codes == [403] * attempts.ALLOWED + [429] * 2
+
+
+@pytest.mark.usefixtures("with_password")
+def test_behind_a_named_proxy_visitors_have_their_own_addresses(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(settings.PROXIES.variable, "10.0.0.7")
+    app = application(home)
+    for _ in range(attempts.ALLOWED):
+        assert guess(app, "10.0.0.7", **{"x-forwarded-for": "203.0.113.9"}) == 403
+    assert guess(app, "10.0.0.7", **{"x-forwarded-for": "198.51.100.1, 203.0.113.9"}) == 429
+    assert guess(app, "10.0.0.7", PASSWORD, **{"x-forwarded-for": "203.0.113.9, 198.51.100.4"}) == 303
+
+
+@pytest.mark.usefixtures("with_password")
+def test_a_browser_that_knew_the_password_is_not_locked_out_by_its_own_address(home: Path) -> None:
+    """As where everybody comes through one proxy."""
+    app = application(home)
+    visitor = client(app)
+    visitor.post("/login", data={"password": PASSWORD})
+    mark = visitor.cookies[auth.BROWSER_COOKIE]
+    visitor.post("/logout")
+    assert [client(app).post("/login", data={"password": "guess"}).status_code for _ in range(11)][-1] == 429
+    assert visitor.post("/login", data={"password": PASSWORD}).status_code == 303
+    assert client(app).post("/login", data={"password": PASSWORD}).status_code == 429
+    forged = {"cookie": f"{auth.BROWSER_COOKIE}=x{mark[1:]}"}
+    assert client(app).post("/login", data={"password": PASSWORD}, headers=forged).status_code == 429
+    marked = {"cookie": f"{auth.BROWSER_COOKIE}={mark}"}
+    codes = [client(app).post("/login", data={"password": "guess"}, headers=marked).status_code for _ in range(attempts.ALLOWED + 1)]
+    assert codes == [403] * attempts.ALLOWED + [429]  # it is limited too
+    assert client(app).get("/", headers=marked).status_code == 303  # and opens nothing
+
+
+# ------------------------------------------------------------------------------------------------ sessions
+
+
+def logged_in(app: Starlette, browser: str = "a browser") -> TestClient:
+    visitor = client(app, **{"user-agent": browser})
+    assert visitor.post("/login", data={"password": PASSWORD}).status_code == 303
+    return visitor
+
+
+@pytest.mark.usefixtures("with_password")
+def test_logging_out_ends_the_session_everywhere(home: Path) -> None:
+    app = application(home)
+    visitor = logged_in(app)
+    cookie = {"cookie": f"{auth.COOKIE}={visitor.cookies[auth.COOKIE]}"}
+    assert client(app).get("/", headers=cookie).status_code == 200
+    assert visitor.get("/logout").headers["location"] == "/sessions"  # a link logs nobody out
+    assert visitor.get("/").status_code == 200
+    done = visitor.post("/logout")
+    assert (done.status_code, done.headers["location"]) == (303, "/login")
+    assert auth.COOKIE not in visitor.cookies
+    assert client(app).get("/", headers=cookie).status_code == 303
+    assert client(application(home)).get("/", headers=cookie).status_code == 303  # nor does a restart bring it back
+
+
+@pytest.mark.usefixtures("with_password")
+def test_sessions_are_listed_and_ended(home: Path) -> None:
+    app = application(home)
+    mine, theirs = logged_in(app, "Firefox"), logged_in(app, "<b>Chrome</b>")
+    page = mine.get("/sessions").text
+    assert "Firefox" in page and "&lt;b&gt;Chrome" in page and "<b>" not in page and "this one" in page
+    names = re.findall(r'name="session" value="([0-9a-f]{64})"', page)
+    assert len(names) == 1
+    assert mine.post("/sessions", data={"session": names[0]}).headers["location"] == "/sessions"
+    assert theirs.get("/").status_code == 303
+    assert mine.get("/").status_code == 200
+    assert "Chrome" not in mine.get("/sessions").text
+    assert {path.name.partition(".")[2] for path in (home / "sessions").iterdir()} == {"json"}
+
+
+@pytest.mark.usefixtures("with_password")
+@pytest.mark.parametrize("path", ["/sessions", "/logout"])
+def test_only_those_who_are_logged_in_see_and_end_sessions(home: Path, path: str) -> None:
+    app = application(home)
+    mine = logged_in(app)
+    assert client(app).get(path).headers["location"] == f"/login?next=%2F{path[1:]}"
+    assert client(app).post(path, data={"session": "x"}).status_code == 303
+    assert mine.get("/").status_code == 200
+    assert client(app, origin="http://127.0.0.1:3000", cookie=f"{auth.COOKIE}={mine.cookies[auth.COOKIE]}").post(path).status_code == 403
+    assert mine.get("/").status_code == 200
+
+
+@pytest.mark.usefixtures("with_password")
+def test_sessions_of_another_password_are_not_listed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    logged_in(application(home), "of before")
+    monkeypatch.setenv(settings.PASSWORD.variable, "another")
+    after = client(application(home))
+    after.post("/login", data={"password": "another"})
+    assert "of before" not in after.get("/sessions").text
+
+
+@pytest.mark.usefixtures("with_password")
+@pytest.mark.parametrize("kind", ["websocket", "http"])
+def test_what_is_open_ends_with_its_session(home: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """A page that stays open, and a stream of an answer."""
+    monkeypatch.setattr(auth, "CHECK_SECONDS", 0.01)
+    ended, sent = [], []
+
+    async def lasting(scope, receive, send) -> None:
+        if scope["path"] != "/lasting":
+            return
+        while (message := await receive())["type"] in ("websocket.connect", "http.request"):
+            opened.set()
+        ended.append(message["type"])
+
+    async def send(message: dict) -> None:
+        sent.append(message["type"])
+
+    app = auth.PasswordAuth(lasting, PASSWORD, b"k" * 32, home / "sessions")
+    session = app.sessions.begin("127.0.0.1", "")
+    cookie = f"{auth.COOKIE}={app._signer.sign(session).decode()}".encode()
+    opened = asyncio.Event()
+
+    async def visit() -> None:
+        begins = iter([{"type": "websocket.connect"} if kind == "websocket" else {"type": "http.request"}])
+
+        async def receive() -> dict:
+            for message in begins:
+                return message
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        task = asyncio.create_task(app({"type": kind, "path": "/lasting", "headers": [(b"cookie", cookie)]}, receive, send))
+        await opened.wait()
+        assert not task.done()
+        app.sessions.end(sessions.name_of(session))
+        await task
+
+    asyncio.run(visit())
+    assert ended == [f"{kind}.disconnect"]
+    assert sent == (["websocket.close"] if kind == "websocket" else [])
+
+
+@pytest.mark.usefixtures("with_password")
+def test_a_disk_that_cannot_be_written_is_a_message(home: Path) -> None:
+    app = application(home)
+    client(app).get("/login")
+    (home / "sessions").write_text("no folder")
+    answer = client(app).post("/login", data={"password": PASSWORD})
+    assert answer.status_code == 503
+    assert "session cannot be kept" in answer.text
 
 
 # ------------------------------------------------------------------------------------------------ key

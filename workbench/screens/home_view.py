@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
+from workbench import settings
+from workbench.mounts import base_path
 from workbench.runs import jobs
 from workbench.screens.new_experiment import forms, kinds, plan_view, starting_points
 from workbench.screens.new_experiment.layer_picture import layer_picture
@@ -34,6 +36,12 @@ def recent() -> None:
     """Draw the latest runs, again every few seconds while one of them is active."""
     lives = any(map(state.lives, state.store().runs(limit=RECENT)))
     st.fragment(_recent, run_every=POLL_SECONDS if lives else None)()
+
+
+def sessions_link() -> None:
+    """Draw the way to the list of sessions, and to logging out, where there is a password."""
+    if settings.PASSWORD.read():
+        st.html(f'<a href="{base_path()}/sessions" target="_self">Sessions and log out</a>')
 
 
 def _recent() -> None:

@@ -35,6 +35,18 @@ def host_of(url: str) -> str:
         return ""
 
 
+def visitor_of(scope: Scope) -> str:
+    """Return what stands for one visitor: the address, of IPv6 the network that one customer gets (64 bits)."""
+    host, _port = scope.get("client") or ("", 0)
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return str(host)
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(address.ipv4_mapped or ipaddress.ip_network((int(address) >> 64 << 64, 64)))
+    return str(address)
+
+
 async def refuse(scope: Scope, receive: Receive, send: Send, response: Response) -> None:
     """Answer a request with `response`; close a websocket before it opens."""
     if scope["type"] == "websocket":

@@ -6,7 +6,6 @@ is held at once has a limit too.
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from collections.abc import Callable
 
@@ -17,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from workbench import settings
 from workbench.errors import ServeError
 from workbench.settings import Setting
+from workbench.web.origins import visitor_of
 
 MEGABYTE = 2**20
 UPLOADS = "/_stcore/upload_file/"
@@ -38,18 +38,6 @@ def megabytes(setting: Setting) -> int:
         return int(given)
     raise ServeError(f"{setting.variable} is '{given}'.", "A whole number of MB, from 1, was expected.",
                      f"For example: {setting.variable}={setting.default}")
-
-
-def visitor_of(scope: Scope) -> str:
-    """Return what stands for one visitor: the address, of IPv6 the network that one customer gets (64 bits)."""
-    host, _port = scope.get("client") or ("", 0)
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return str(host)
-    if isinstance(address, ipaddress.IPv6Address):
-        return str(address.ipv4_mapped or ipaddress.ip_network((int(address) >> 64 << 64, 64)))
-    return str(address)
 
 
 class _RefusedError(Exception):

@@ -13,7 +13,8 @@ from starlette.testclient import TestClient
 from workbench import settings
 from workbench.errors import ServeError
 from workbench.web import uploads
-from workbench.web.uploads import MEGABYTE, UploadLimits, megabytes, visitor_of
+from workbench.web.origins import visitor_of
+from workbench.web.uploads import MEGABYTE, UploadLimits, megabytes
 
 UPLOAD = "/_stcore/upload_file/session/file"
 
