@@ -42,6 +42,7 @@ types: $(DEVELOPMENT)
 
 reference: $(DEVELOPMENT)
 	$(PYTHON) -m workbench.terminal.reference
+	$(PYTHON) -m tests.core.families
 
 browser:
 	@sh .ci/browser

@@ -17,13 +17,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from core.data import movie_reviews
 from core.data.conversation import encode, encode_answer
 from core.data.movie_reviews import Review
 from core.errors import CompatibilityError, SetField
-from core.models.forward import eval_mode, last_hidden, output_head
+from core.models.forward import OutputHead, eval_mode, last_hidden, output_head
 from core.models.vocabulary import unpadded_width
 
 # Tokens of one forward pass, padding included: prompts of like length share a pass, short ones in larger numbers.
@@ -97,21 +97,21 @@ def label_scores(model: Any, prompts: Sequence[Sequence[int]], labels: Sequence[
                 hidden = last_hidden(model, input_ids)  # (B, T, D)
                 at_BK = lengths[:, None] + torch.arange(-1 - len(prefix), 0, device=device)  # positions that predict the label's tokens
                 states = hidden.gather(1, at_BK[..., None].expand(-1, -1, hidden.shape[-1]))  # (B, K, D)
-                normaliser_BK = head(states)[..., :width].float().logsumexp(-1)
+                normaliser_BK = head.logits(states, width).logsumexp(-1)
                 for column, label in enumerate(labels):
                     if tuple(label[:-1]) == prefix:
                         scores[batch, column] = (_label_logits(head, states, label) - normaliser_BK).sum(1).cpu()
     return scores
 
 
-def _label_logits(head: nn.Linear, states: Tensor, label: Sequence[int]) -> Tensor:
+def _label_logits(head: OutputHead, states: Tensor, label: Sequence[int]) -> Tensor:
     """Return (B, K), from (B, K, D): the logit of each of the label's tokens where it is predicted, in float32 whatever the model's format.
 
     The two labels' logits are close: rounded to bf16 they would often be equal.
     """
     bias = None if head.bias is None else head.bias[label].float()
     with torch.autocast(states.device.type, enabled=False):
-        return F.linear(states.float(), head.weight[label].float(), bias).diagonal(dim1=1, dim2=2)
+        return head.transform(F.linear(states.float(), head.weight[label].float(), bias).diagonal(dim1=1, dim2=2))
 
 
 def _by_length(prompts: Sequence[Sequence[int]]) -> Iterator[list[int]]:

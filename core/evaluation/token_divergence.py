@@ -112,7 +112,7 @@ def next_token_logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
     else:
         token_ids = fit_prompt(tokenizer, conversation, context_length(model), 1).token_ids
         with torch.inference_mode():
-            last = output_head(model)(_last_states(model, token_ids, 1))[0].float().cpu()
+            last = output_head(model).logits(_last_states(model, token_ids, 1))[0].cpu()
     logits, order = last[: vocabulary_size(tokenizer)].sort(descending=True)  # (V,)
     return NextToken([decode_text(tokenizer, [token_id]) for token_id in order[:count].tolist()], logits.tolist())
 

@@ -22,7 +22,7 @@ from core.evaluation.objectives import Objective, objective_for
 from core.events import Phase
 from core.methods.run_folder import RunFolder
 from core.models import compatibility
-from core.models.architectures import architecture_of, on_device, plain_model
+from core.models.architectures import architecture_of, head_weight, on_device
 from core.models.catalog import LoadedModel
 from core.models.vocabulary import unpadded_width
 from core.recorder import CONTROL, STUDENT, Recorder, StopRequested, stop_if_requested
@@ -165,8 +165,7 @@ def build(inputs: TrainingInputs, *, layer_map: LayerMap | None = None, units: I
                                 block_loss=inputs.teacher_loss, dtype=torch.float32)
     if teacher is not None:
         # The states that are compared are those that the output heads read.
-        compatibility.require_equal_widths(config.losses, *(model.get_output_embeddings().weight.shape[1]
-                                              for model in (teacher.model, plain_model(student.model))))
+        compatibility.require_equal_widths(config.losses, *(head_weight(model).shape[1] for model in (teacher.model, student.model)))
     return student
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from core.config import DataSpec, ExperimentConfig, LossSpec, MaskingSpec, TaskSpec
 from core.errors import CompatibilityError, ConfigError, SetField
-from core.models.architectures import Objective
+from core.models.architectures import Objective, head_weight
 from core.models.catalog import LoadedModel, ModelEntry
 from core.models.checkpoints import TASK_DESCRIPTIONS, Task
 from core.models.vocabulary import unpadded_width, vocabulary_size
@@ -131,7 +131,7 @@ def require_equal_widths(losses: LossSpec, teacher: int, student: int) -> str:
 def require_vocabulary_fits(teacher: LoadedModel) -> str:
     """Check that the output head has a row for every token; padding rows beyond them are cut off in losses and evaluation."""
     tokens = vocabulary_size(teacher.tokenizer)
-    rows = teacher.model.get_output_embeddings().weight.shape[0]
+    rows = len(head_weight(teacher.model))
     if tokens > rows:
         raise CompatibilityError(f"The tokenizer of '{teacher.entry.name}' knows {tokens:,} tokens.", f"The model predicts {rows:,}.",
                                  "Put the tokenizer that the model was trained with into its folder.")

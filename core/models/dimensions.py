@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.config import StudentSpec
 from core.errors import ConfigError, SetField, about
+from core.models.architecture_spec import CHANNELS
 from core.models.architectures import architecture_of
 
 if TYPE_CHECKING:
@@ -62,10 +63,11 @@ class Dimensions:
         architecture = architecture_of(plain)
         keys = (architecture.depth_key, architecture.width_key, architecture.heads_key)
         layers, hidden, heads = (architecture.dimension(plain, key) for key in keys)
+        grouped, sized = architecture.key_value_heads_key, architecture.head_size_key
         return cls(layers, hidden, heads,
-                   key_value_heads=plain.get(architecture.key_value_heads_key) or heads if architecture.key_value_heads_key else heads,
-                   head_size=(plain.get(architecture.head_size_key) if architecture.head_size_key else None) or hidden // heads,
-                   intermediate_size=plain.get(architecture.intermediate_size_key) or 4 * hidden)
+                   key_value_heads=(architecture.value(plain, grouped) if grouped else architecture.key_value_heads) or heads,
+                   head_size=(architecture.value(plain, sized) if sized else None) or hidden // heads,
+                   intermediate_size=architecture.value(plain, architecture.intermediate_size_key) or 4 * hidden)
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, int]) -> Dimensions:
@@ -78,11 +80,13 @@ class Dimensions:
         return self.heads // self.key_value_heads
 
     def axis_length(self, axis: str) -> int:
-        """Return the length of one of `core.models.architectures.AXES`. Raises KeyError for ``-``, which these sizes leave open."""
-        head_channels = self.heads * self.head_size
-        return {"hidden_in": self.hidden, "hidden_out": self.hidden, "norm_weight": self.hidden, "norm_bias": self.hidden,
-                "heads": head_channels, "kv": self.key_value_heads * self.head_size, "qkv": 3 * head_channels,
-                "qkv_head": 3 * head_channels, "intermediate": self.intermediate_size}[axis]
+        """Return the length of one of `core.models.architecture_spec.AXES`. Raises KeyError for ``-``, which these sizes leave open."""
+        if axis in CHANNELS:
+            return self.hidden
+        head_channels, kv_channels = self.heads * self.head_size, self.key_value_heads * self.head_size
+        return {"heads": head_channels, "heads_norm": head_channels, "kv": kv_channels, "kv_norm": kv_channels,
+                "query_heads": self.heads, "kv_heads": self.key_value_heads, "qkv": head_channels + 2 * kv_channels,
+                "qkv_head": 3 * head_channels, "intermediate": self.intermediate_size, "gate_up": 2 * self.intermediate_size}[axis]
 
     def with_width(self, hidden: int | None = None, intermediate_size: int | None = None, layers: int | None = None) -> Dimensions:
         """Return other sizes of the same family: heads keep their size and groups, so the width changes by whole head groups.

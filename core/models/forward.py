@@ -1,6 +1,8 @@
 """A language model in two halves, so that logits need to exist only where they are looked at.
 
-    logits = head(states),    states = hidden_states[-1] in causal models, transform(hidden_states[-1]) in masked ones
+    logits = transform(states W^T + b),    states = hidden_states[-1] in causal models, those that a masked model's head makes of them
+
+`OutputHead` is the second half: whoever needs logits of states asks it, and none multiplies by a head's matrix alone.
 
 Shapes: B blocks, T positions, D width, V vocabulary, N chosen positions.
 """
@@ -14,9 +16,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.models.architectures import architecture_of, plain_model
+from core.models.architecture_spec import LogitTransform
+from core.models.architectures import architecture_of, head_weight, plain_model
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -31,14 +35,43 @@ def last_hidden(model: Any, input_ids: Tensor) -> Tensor:
     return plain_model(model).base_model(input_ids=input_ids, use_cache=False).last_hidden_state
 
 
-def output_head(model: Any) -> nn.Linear:
-    """Return the map from the last hidden states to logits: (N, D) -> (N, V)."""
-    return plain_model(model).get_output_embeddings()
+@dataclass(frozen=True, slots=True)
+class OutputHead:
+    """The map from the last hidden states to logits.
+
+    Attributes:
+        module: the head in the model; where it has no matrix of its own, it multiplies by the token embedding's.
+        weight: (V, D).
+        bias: (V,), or None.
+        transform: what follows the product.
+    """
+
+    module: nn.Module
+    weight: Tensor
+    bias: Tensor | None
+    transform: LogitTransform
+
+    def logits(self, states: Tensor, width: int | None = None) -> Tensor:
+        """Return float32 logits (..., V), the model's own, from states (..., D) in front of the head.
+
+        Args:
+            width: logits beyond it are padding and cut off (default: none are).
+        """
+        products = self.module(states) if isinstance(self.module, nn.Linear) else F.linear(states, self.weight, self.bias)
+        return self.transform(products[..., :width].float())
 
 
-def log_softmax(head: Any, hidden_ND: Tensor, width: int) -> Tensor:
+def output_head(model: Any) -> OutputHead:
+    """Return the second half of a language model, in its wrappers or not."""
+    plain = plain_model(model)
+    architecture = architecture_of(plain.config)
+    module = plain.get_submodule(architecture.head)
+    return OutputHead(module, head_weight(plain), getattr(module, "bias", None), architecture.logit_transform(plain.config))
+
+
+def log_softmax(head: OutputHead, hidden_ND: Tensor, width: int) -> Tensor:
     """Return float32 log-probabilities (N, width) from states in front of the output head; logits beyond `width` are padding."""
-    return torch.log_softmax(head(hidden_ND)[:, :width].float(), dim=-1)
+    return torch.log_softmax(head.logits(hidden_ND, width), dim=-1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +106,8 @@ def forward(model: nn.Module, input_ids: Tensor, attention_mask: Tensor | None =
         all_hidden_states: keep the states of all blocks.
     """
     selected = True if all_hidden_states else [-1]
-    if architecture_of(plain_model(model).config).objective == "causal":
+    architecture = architecture_of(plain_model(model).config)
+    if architecture.objective == "causal":
         hidden = model(input_ids=input_ids, output_hidden_states=selected, logits_to_keep=1, use_cache=False).hidden_states
         return States(hidden, hidden[-1])
     seen: list[Tensor] = []
@@ -82,7 +116,14 @@ def forward(model: nn.Module, input_ids: Tensor, attention_mask: Tensor | None =
         seen.append(inputs[0])
         return (inputs[0][:, :1],)
 
-    handle = output_head(model).register_forward_pre_hook(keep)
+    def keep_output(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        seen.append(output)
+        return output[:, :1]
+
+    if architecture.head_input is None:
+        handle = output_head(model).module.register_forward_pre_hook(keep)
+    else:
+        handle = plain_model(model).get_submodule(architecture.head_input).register_forward_hook(keep_output)
     try:
         hidden = model(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=selected).hidden_states
     finally:

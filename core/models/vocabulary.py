@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from core.models.architectures import head_weight
+
 
 def vocabulary_size(tokenizer: Any) -> int:
     """Return how many rows of logits stand for tokens: the highest token id plus one.
@@ -16,7 +18,7 @@ def vocabulary_size(tokenizer: Any) -> int:
 
 def unpadded_width(tokenizer: Any, *models: Any) -> int:
     """Return the number of logits that count where `models` are trained or compared: families pad their embeddings beyond the tokenizer."""
-    return min(vocabulary_size(tokenizer), *(model.get_output_embeddings().weight.shape[0] for model in models))
+    return min(vocabulary_size(tokenizer), *(len(head_weight(model)) for model in models))
 
 
 def decode_text(tokenizer: Any, token_ids: Sequence[int], **options: bool) -> str:

@@ -8,7 +8,8 @@ With P_t, P_s the parameters of teacher and student, R those that are trained, c
     gradients     4 R
     optimiser     8 R                                           AdamW's two moments
     activations   4 N L_s kept sum(in + out)                    what the student's blocks keep for the backward pass:
-                  + 4 N L_s (3 H T + 2 D_s) where it drops      a multiple of the projections' inputs and outputs; with
+                  + 4 N L_s a H T                               a multiple of the projections' inputs and outputs, and
+                  + 4 N L_s (3 H T + 2 D_s) where it drops      of the scores of attention that is written out; with
                   + c N D_t (L_t + 1)                           dropout also the attention's probabilities, drawn and
                                                                 dropped (3 H T, on the processor: a GPU's kernels draw
                                                                 them again), and what blocks end with; the teacher's
@@ -100,7 +101,8 @@ class Memory:
 
 def shape_of(entry: ModelEntry) -> ModelShape:
     """Return the shape of a model of the catalogue: exact from a header of safetensors, otherwise estimated from its counts."""
-    architecture, header = ARCHITECTURE_SPECS[entry.architecture], entry.header
+    header = entry.header
+    architecture = ARCHITECTURE_SPECS[entry.architecture] if header is None else header.architecture
     if header is not None and header.format == "safetensors":
         projections = _projections(header.parameters, architecture, entry.layers)
         token_types = math.prod(header.parameters.get(f"{architecture.token_types}.weight", (0,)))
@@ -179,6 +181,7 @@ def memory(config: ExperimentConfig, teacher: ModelShape | None, student: ModelS
     trained = trainable(student, config.student.lora)
     rounded = compute_bytes * student.parameters if compute_bytes < FP32 else 0
     kept = student.architecture.activation_factor * sum(student.projections)
+    kept += student.layers * student.architecture.attention_factor * student.heads * length
     if student.drops:
         kept += student.layers * ((0 if on_gpu else 3 * student.heads * length) + 2 * student.hidden)
     teacher_states = compute_bytes * tokens * teacher.hidden * (teacher.layers + 1) if teacher else 0

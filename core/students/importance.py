@@ -80,7 +80,7 @@ def unit_importance(model: PreTrainedModel, batches: Iterable[Tensor]) -> Import
     with ExitStack() as hooks, torch.inference_mode():
         for name, module in model.named_modules():
             axes = _axes(architecture, f"{name}.weight", weights)
-            if axes == {"norm_weight"}:
+            if axes in ({"norm_weight"}, {"norm_excess"}):
                 hook = module.register_forward_hook(leaving)
             elif axes == {"hidden_out", "intermediate"}:
                 hook = module.register_forward_pre_hook(entering)
@@ -98,7 +98,7 @@ def unit_importance(model: PreTrainedModel, batches: Iterable[Tensor]) -> Import
     for name, total in squares.items():
         mean = total / positions
         axes = _axes(architecture, f"{name}.weight", weights)
-        if "norm_weight" in axes:
+        if "norm_weight" in axes or "norm_excess" in axes:
             channels.append(mean.sqrt())
         elif "intermediate" in axes:
             neurons.append(mean.sqrt() * _output_matrix(modules[name], architecture.fan_in_fan_out).norm(dim=1))

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from core.models.architecture_spec import CHANNELS
 from core.models.architectures import ArchitectureSpec, architecture_of, is_tied, plain_model, with_blocks, with_tying
 from core.models.dimensions import Dimensions, with_dimensions
 from core.models.loading import model_from_config
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
 NEW = -1
-_CHANNELS = ("hidden_in", "hidden_out", "norm_weight", "norm_bias")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,26 +134,42 @@ def select(weights: Weights, selection: Selection) -> Weights:
     new = replace(old, layers=len(selection.layers), hidden=len(selection.channels), heads=selection.heads.shape[1],
                   key_value_heads=selection.key_value_heads.shape[1], intermediate_size=selection.neurons.shape[1])
     config = with_dimensions(with_blocks(weights.config, selection.layers), new)
-    scale = math.sqrt(old.hidden / new.hidden) if new.hidden > old.hidden else 1.0
+    gains = _gains(weights, old, new)
     by_block: dict[int, dict[str, Tensor]] = {}
     tensors: dict[str, Tensor] = {}
     for name, tensor in weights.tensors.items():
         block = architecture.block_of(name)
         if block is None:
-            tensors[name] = _cut(tensor, architecture.axes_of(name), selection, 0, old, architecture.norms_subtract_mean, scale)
+            final = architecture.final_norm is not None and name.startswith(f"{architecture.final_norm}.")
+            tensors[name] = _cut(tensor, architecture.axes_of(name), selection, 0, old, architecture.norms_subtract_mean,
+                                 {**gains, "norm_excess": gains["final"]} if final else gains)
         else:
             by_block.setdefault(block, {})[name] = tensor
     for position, block in enumerate(selection.layers):
         for name, tensor in by_block[block].items():
             axes = architecture.axes_of(name)
-            cut = _cut(tensor, axes, selection, position, old, architecture.norms_subtract_mean, scale)
+            cut = _cut(tensor, axes, selection, position, old, architecture.norms_subtract_mean, gains)
             writes_nothing = position in selection.identity and "hidden_out" in axes
             tensors[architecture.with_block(name, position)] = torch.zeros_like(cut) if writes_nothing else cut
     return Weights(config, tensors, tuple(weights.origin[block] for block in selection.layers))
 
 
+def _gains(weights: Weights, old: Dimensions, new: Dimensions) -> dict[str, float]:
+    """Return by what factor the gains of norms change, and embeddings that the model multiplies by the root of its width (Gemma).
+
+    Where such a matrix is the head's too, the final norm takes the factor back.
+    """
+    def of_norm(before: int, after: int) -> float:
+        return math.sqrt(before / after) if after > before else 1.0
+
+    gain, embedded = of_norm(old.hidden, new.hidden), math.sqrt(old.hidden / new.hidden)
+    return {"norm_weight": gain, "norm_excess": gain, "embedded": embedded,
+            "final": gain / embedded if weights.config.tie_word_embeddings else gain,
+            "heads_norm": of_norm(old.heads, new.heads), "kv_norm": of_norm(old.key_value_heads, new.key_value_heads)}
+
+
 def _cut(tensor: Tensor, axes: tuple[str, ...], selection: Selection, position: int, old: Dimensions, norms_subtract_mean: bool,
-         scale: float) -> Tensor:
+         gains: Mapping[str, float]) -> Tensor:
     """Choose along every dimension of one parameter."""
     for dim, axis in enumerate(axes):
         if axis == "-":
@@ -165,11 +181,14 @@ def _cut(tensor: Tensor, axes: tuple[str, ...], selection: Selection, position: 
             fill: Any = 0
             if axis == "hidden_out" and norms_subtract_mean:
                 fill = tensor.mean(dim, keepdim=True)
-            elif axis == "norm_weight":
+            elif axis in ("norm_weight", "heads_norm", "kv_norm"):
                 fill = 1
             shape = [-1 if each == dim else 1 for each in range(tensor.dim())]
             chosen = torch.where(new.view(shape), torch.as_tensor(fill, dtype=tensor.dtype, device=tensor.device), chosen)
-        tensor = chosen * scale if axis == "norm_weight" else chosen
+        gain = gains.get(axis, 1.0)
+        if gain != 1.0:
+            chosen = (1 + chosen) * gain - 1 if axis == "norm_excess" else chosen * gain
+        tensor = chosen
     return tensor.contiguous()
 
 
@@ -195,19 +214,28 @@ def inherited_mask(weights: Weights, selection: Selection) -> dict[str, Tensor]:
 
 def _index(axis: str, selection: Selection, position: int, old: Dimensions) -> Tensor:
     """Return the old place of every new place along an axis."""
-    if axis in _CHANNELS:
+    if axis in CHANNELS:
         return selection.channels
-    if axis == "intermediate":
-        return selection.neurons[position]
-    if axis == "kv":
-        return _spread(selection.key_value_heads[position], old.head_size)
-    heads = selection.heads[position]
-    if axis == "heads":
+    if axis in ("intermediate", "gate_up"):
+        neurons = selection.neurons[position]
+        return neurons if axis == "intermediate" else torch.cat([neurons, _after(neurons, old.intermediate_size)])
+    groups, heads = selection.key_value_heads[position], selection.heads[position]
+    if axis in ("query_heads", "kv_heads"):
+        return heads if axis == "query_heads" else groups
+    if axis in ("kv", "kv_norm"):
+        return _spread(groups, old.head_size)
+    if axis in ("heads", "heads_norm"):
         return _spread(heads, old.head_size)
     if axis == "qkv_head":
         return _spread(heads, 3 * old.head_size)
-    one = _spread(heads, old.head_size)
-    return torch.cat([torch.where(one == NEW, NEW, one + part * old.heads * old.head_size) for part in range(3)])
+    queries, keys = old.heads * old.head_size, old.key_value_heads * old.head_size
+    kv = _spread(groups, old.head_size)
+    return torch.cat([_spread(heads, old.head_size), _after(kv, queries), _after(kv, queries + keys)])
+
+
+def _after(places: Tensor, offset: int) -> Tensor:
+    """Return the same places of a part that begins at `offset`."""
+    return torch.where(places == NEW, NEW, places + offset)
 
 
 def _spread(units: Tensor, size: int) -> Tensor:

@@ -199,4 +199,4 @@ def _width(model: PreTrainedModel) -> int:
 
 def _head(model: nn.Module, states: Tensor) -> Head:
     head = output_head(model)
-    return Head(states, head.weight, head.bias)
+    return Head(states, head.weight, head.bias, head.transform)

@@ -5,7 +5,8 @@ p = softmax(v / T), q = softmax(z / T).
 
 Every term on logits returns its value per position together with its gradient with respect to z. Both come from the same
 probabilities, so the gradient costs one pass instead of a recorded graph, and `head_loss` can work through the positions
-in chunks and never hold more than one chunk of logits (the idea of fused linear losses, Liger Kernel, 2410.10989).
+in chunks and never hold more than one chunk of logits (the idea of fused linear losses, Liger Kernel, 2410.10989). Where a
+model scales or caps its logits, z and v are what comes after that, and the gradient is led back through it.
 
 Contract of the total: terms on logits taken at temperature T are multiplied by T squared (1503.02531, section 2), terms that
 know no temperature are not; every term is a weighted mean over positions whose divisor is the sum of its position weights
@@ -26,9 +27,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.config import LossSpec
+from core.models.architecture_spec import LogitTransform
 from core.models.chunking import CHUNK_ELEMENTS
 
 MASKED_LOGIT = -1e30  # the logit of what cannot be
+NOTHING_FOLLOWS = LogitTransform()
 
 Term = tuple[Tensor, Tensor]  # value (N,), gradient with respect to the student's logits (N, V)
 
@@ -119,11 +122,13 @@ class Head:
         states: (N, D).
         weight: (V, D).
         bias: (V,), or None.
+        transform: what follows the product of states and weight.
     """
 
     states: Tensor
     weight: Tensor
     bias: Tensor | None = None
+    transform: LogitTransform = NOTHING_FOLLOWS
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,12 +162,12 @@ def head_loss(student: Head, teacher: Head | None, targets: Tensor, counts: Posi
     Returns:
         The scalar loss, and (2,) sums over positions: weights times the divergence, weights times the cross-entropy.
     """
-    return _HeadLoss.apply(student.states, student.weight, student.bias, teacher, targets, counts, terms, vocabulary)
+    return _HeadLoss.apply(student.states, student.weight, student.bias, student.transform, teacher, targets, counts, terms, vocabulary)
 
 
 class _HeadLoss(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, states, weight, bias, teacher, targets, counts, terms, vocabulary):  # type: ignore[no-untyped-def]
+    def forward(ctx, states, weight, bias, transform, teacher, targets, counts, terms, vocabulary):  # type: ignore[no-untyped-def]
         soft = terms.soft  # also where its factor is 0, at an end of a ramp: its value is logged all the same
         width = min(vocabulary or len(weight), len(weight), len(teacher.weight) if soft else len(weight))
         matrix = weight[:width].to(states.dtype)
@@ -175,10 +180,11 @@ class _HeadLoss(torch.autograd.Function):
         step = max(1, CHUNK_ELEMENTS // width)
         for start in range(0, len(states), step):
             part = slice(start, start + step)
-            z = _logits(states[part], matrix, shift)
+            z = _logits(states[part], matrix, shift, transform)
             gradient: Tensor | None = None
             if soft:
-                v = _logits(teacher.states[part], teacher.weight[:width], None if teacher.bias is None else teacher.bias[:width].float())
+                v = _logits(teacher.states[part], teacher.weight[:width], None if teacher.bias is None else teacher.bias[:width].float(),
+                            teacher.transform)
                 value, gradient = soft(z, v)
                 sums[0] += (value * counts.soft[part]).sum()
                 gradient.mul_((counts.soft[part] / counts.soft_divisor).unsqueeze(-1) * terms.soft_factor)
@@ -193,6 +199,8 @@ class _HeadLoss(torch.autograd.Function):
                 value = F.cross_entropy(z[rows], targets[part][rows], reduction="none")
             sums[1] += (value * label_weights[rows]).sum()
             assert gradient is not None, "without a divergence the cross-entropy has a gradient"
+            if transform != NOTHING_FOLLOWS:
+                gradient.mul_(transform.derivative(z))
             if shift_gradient is not None:
                 shift_gradient += gradient.sum(0)
             gradient = gradient.to(states.dtype)
@@ -209,13 +217,13 @@ class _HeadLoss(torch.autograd.Function):
         state_gradient, *others = ctx.saved_tensors
         length, dtype = ctx.head
         of_head = (None if gradient is None else _padded((gradient * upstream).to(dtype), length) for gradient in others)
-        return (state_gradient * upstream, *of_head, *[None] * 5)
+        return (state_gradient * upstream, *of_head, *[None] * 6)
 
 
-def _logits(states: Tensor, matrix: Tensor, shift: Tensor | None) -> Tensor:
+def _logits(states: Tensor, matrix: Tensor, shift: Tensor | None, transform: LogitTransform) -> Tensor:
     """(N, D) -> (N, V) in float32."""
-    logits = (states @ matrix.T).float()
-    return logits if shift is None else logits.add_(shift)
+    products = (states @ matrix.T).float()
+    return transform(products if shift is None else products.add_(shift))
 
 
 def _added(gradient: Tensor, rows: Tensor | slice, more: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ def test_what_enters_the_head_gives_the_logits(name, every):
     model = tiny_encoder(name)
     with torch.no_grad():
         states = forward(model, token_ids(), MASK, all_hidden_states=every)
-        torch.testing.assert_close(output_head(model)(states.head_input), logits(model))
+        torch.testing.assert_close(output_head(model).logits(states.head_input), logits(model))
         plain = model(input_ids=token_ids(), attention_mask=MASK, output_hidden_states=True).hidden_states
     torch.testing.assert_close(states.last, plain[-1])
     assert len(states.hidden) == 5 and all((state is not None) == every for state in states.hidden[:-1])

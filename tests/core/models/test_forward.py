@@ -14,7 +14,7 @@ CONFIGS = [Qwen2Config(**SMALL, num_key_value_heads=2), Qwen3Config(**SMALL, num
 def assert_same_logits(model):
     input_ids = torch.randint(0, 60, (2, 9))
     with torch.no_grad():
-        torch.testing.assert_close(output_head(model)(last_hidden(model, input_ids)), model(input_ids).logits)
+        torch.testing.assert_close(output_head(model).logits(last_hidden(model, input_ids)), model(input_ids).logits)
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.model_type)

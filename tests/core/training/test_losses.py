@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.config import LossSpec
+from core.models.architecture_spec import LogitTransform
 from core.training import losses
 from core.training.losses import (
     Head,
@@ -127,6 +128,31 @@ def test_chunked_head_equals_autograd_on_the_definition(monkeypatch, chunk, w_kd
     assert math.isclose(loss.item(), expected.item(), rel_tol=1e-5)
     assert math.isclose(sums[1].item(), (weights * hard).sum().item(), rel_tol=1e-5)
     for one, other in zip(got, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("transform", [LogitTransform(0.25), LogitTransform(softcap=3.0), LogitTransform(1.5, 2.0)],
+                         ids=["scale", "soft cap", "both"])
+@pytest.mark.parametrize("name", ["forward_kl", "reverse_kl", "jsd"])
+def test_gradients_are_led_back_through_scales_and_soft_caps(monkeypatch, name, transform):
+    """Cohere's and Granite's scale, Gemma 2's cap: z = c tanh(s u / c), the teacher's as well."""
+    monkeypatch.setattr(losses, "CHUNK_ELEMENTS", 3 * V)
+    student, head, teacher, teacher_head, targets, weights = head_case()
+    bias = torch.linspace(-1, 1, V, dtype=torch.float64)
+    inputs = [each.requires_grad_() for each in (student, head, bias)]
+    spec = LossSpec(w_kd=0.7, w_hard=0.3, divergence=name, temperature=2.0, beta=0.4)
+    terms = LogitLossTerms(divergence(spec), 0.7 * 4.0, 0.3)
+    loss, _ = head_loss(Head(student, head, bias, transform), Head(teacher, teacher_head, None, LogitTransform(softcap=4.0)), targets,
+                        alike(weights, 25.5), terms)
+    got = torch.autograd.grad(loss, inputs)
+
+    z = (student @ head.T + bias) * transform.scale
+    z = z if transform.softcap is None else transform.softcap * torch.tanh(z / transform.softcap)
+    v = 4.0 * torch.tanh(teacher @ teacher_head.T / 4.0)
+    hard = torch.stack([-torch.log_softmax(z[n], -1)[y] for n, y in enumerate(targets)])
+    expected = (0.7 * 4.0 * (weights * naive(name, z, v, 2.0, 0.4)).sum() + 0.3 * (weights * hard).sum()) / 25.5
+    assert math.isclose(loss.item(), expected.item(), rel_tol=1e-5)
+    for one, other in zip(got, torch.autograd.grad(expected, inputs), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 

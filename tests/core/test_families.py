@@ -1,0 +1,239 @@
+"""Every family: what docs/reference/families.md says of it, its students' configurations, its losses and its answers."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, PreTrainedModel
+
+from core.config import LossSpec, StudentSpec, TrainSpec
+from core.data.packing import Blocks
+from core.errors import UnsupportedModelError
+from core.generation.batched import Candidates, generate_batch
+from core.models.architectures import ARCHITECTURE_SPECS, architecture_of, without_block
+from core.models.checkpoints import loaded_hash, weights_hash
+from core.models.dimensions import Dimensions, ParameterCounter
+from core.models.header import read_model_header
+from core.recorder import STUDENT, ListRecorder
+from core.students.build import build_student
+from core.students.importance import sort_by_importance, unit_importance
+from core.students.resizing import Weights, resized
+from core.training.base_trainer import latest_checkpoint, training_arguments
+from core.training.batches import Batch, Batches, StepSeed, causal_lm_batches
+from core.training.distillation_trainer import DistillationSetup, DistillationTrainer
+from tests.core.families import FAMILIES, LAYERS, OLDER, PAGE, cases_of, family_model, is_causal, measure, own_logits, page
+from tests.core.tiny import VOCABULARY, WIDTH, token_ids
+
+CAUSAL = [case for case in FAMILIES if is_causal(case)]
+WIDE = [case for case in CAUSAL if ARCHITECTURE_SPECS[case.partition(",")[0]].axes]
+LENGTH, ROWS = 10, 4
+
+pytestmark = [
+    # The reference implementation serves; its kernel is for GPUs.
+    pytest.mark.filterwarnings("ignore:.*causal_conv1d.*")]
+
+
+@pytest.mark.parametrize("case", [*FAMILIES, *OLDER])
+def test_the_table_holds(case: str) -> None:
+    found = measure(case)
+    assert found.depth and found.counted and found.adapters >= LAYERS
+    assert found.copy_difference == 0 and found.logits_difference < 1e-5
+    assert found.width == bool(ARCHITECTURE_SPECS[case.partition(",")[0].removesuffix("-350m")].axes)
+
+
+def test_the_page_is_what_was_measured() -> None:
+    assert all(cases_of(model_type) for model_type in ARCHITECTURE_SPECS)
+    assert PAGE.read_text(encoding="utf-8") == page(), "make reference"
+
+
+@pytest.mark.parametrize("case", FAMILIES)
+def test_a_student_that_was_saved_is_its_teacher_without_the_other_blocks(case: str, tmp_path: Path) -> None:
+    """What the configuration says of single blocks is cut along: kinds of attention, windows, positions, experts."""
+    teacher, input_ids = family_model(case), token_ids()
+    with without_block(teacher, 1), without_block(teacher, 2):
+        expected = own_logits(teacher, input_ids)
+    student = build_student(teacher, StudentSpec(layer_map=(0, 3)), seed=0).model
+    torch.testing.assert_close(own_logits(student, input_ids), expected, atol=1e-5, rtol=1e-4)
+    student.save_pretrained(tmp_path)
+    kind = AutoModelForCausalLM if is_causal(case) else AutoModelForMaskedLM
+    reloaded = kind.from_pretrained(tmp_path)
+    assert torch.equal(own_logits(reloaded, input_ids), own_logits(student, input_ids))
+    assert weights_hash(tmp_path) == loaded_hash(reloaded)
+    dimensions = read_model_header(tmp_path).dimensions
+    assert (dimensions.layers, dimensions.hidden, dimensions.heads) == (2, WIDTH, 4)
+
+
+@pytest.mark.parametrize("case", WIDE)
+@pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
+def test_a_wider_and_deeper_model_computes_the_same_and_is_counted_beforehand(case: str, tied: bool) -> None:
+    small = Weights.of(family_model(case, tie_word_embeddings=tied))
+    old, plain = small.dimensions, small.config.to_dict()
+    new = old.with_width(WIDTH * 3 // 2, layers=LAYERS + 1)
+    large = resized(small, new, layers=(0, 1, 1, 2, 3), silent=(2,)).model()
+    expected = own_logits(small.model(), token_ids())
+    assert (own_logits(large, token_ids()) - expected).abs().max() < 1e-3 * max(expected.abs().max(), 1)
+    counter = ParameterCounter({name: tuple(tensor.shape) for name, tensor in small.tensors.items()}, plain)
+    assert (counter(old), counter(new)) == (small.model().num_parameters(), large.num_parameters())
+    assert Dimensions.from_config(large.config) == new
+
+
+@pytest.mark.parametrize("case", WIDE)
+def test_units_in_order_of_importance_compute_the_same(case: str) -> None:
+    model = family_model(case)
+    ordered = sort_by_importance(Weights.of(model), unit_importance(model, [token_ids()])).model()
+    assert not torch.equal(ordered.get_input_embeddings().weight, model.get_input_embeddings().weight)
+    torch.testing.assert_close(own_logits(ordered, token_ids()), own_logits(model, token_ids()), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("case", ["qwen3_moe", "lfm2", "bloom"])
+def test_a_width_that_cannot_be_changed_is_refused_with_its_reason(case: str) -> None:
+    reason = ARCHITECTURE_SPECS[case].width_refusal
+    with pytest.raises(UnsupportedModelError, match=reason):
+        build_student(family_model(case), StudentSpec(layers=2, hidden=16, pruning_criterion="first"), seed=0)
+
+
+# ---------------------------------------------------------------------------------------------------- losses
+
+
+def blocks() -> Blocks:
+    rng = np.random.default_rng(0)
+    ids, weights = rng.integers(5, VOCABULARY, (ROWS, LENGTH)), rng.choice([0.0, 1.0, 2.0], (ROWS, LENGTH))
+    return Blocks(ids.astype(np.int32), weights.astype(np.float32), ROWS, ROWS * LENGTH)
+
+
+def masked_batches(items: Sequence[dict[str, torch.Tensor]], _draw: StepSeed) -> list[Batch]:
+    """Every third token is hidden behind another one and labelled; all are distilled."""
+    made = []
+    for item in items:
+        ids = item["input_ids"]
+        hidden = (torch.arange(ids.shape[1]) % 3 == 0).expand_as(ids)
+        made.append(Batch(input_ids=ids.masked_fill(hidden, 4), attention_mask=torch.ones_like(ids), targets=ids,
+                          soft=item["weights"] + 1, hard=hidden * (item["weights"] + 1)))
+    return made
+
+
+def batches_of(case: str) -> Batches:
+    return causal_lm_batches if is_causal(case) else masked_batches
+
+
+def trainer(case: str, directory: Path, losses: LossSpec, recorder: ListRecorder, **changes: Any) -> DistillationTrainer:
+    teacher = family_model(case)
+    spec = TrainSpec(**{"max_steps": 3, "device": "cpu", "precision": "fp32", "learning_rate": 1e-3, "warmup_ratio": 0.0,
+                        "lr_scheduler_type": "constant_with_warmup", "per_device_train_batch_size": ROWS, "max_grad_norm": 1e9,
+                        "weight_decay": 0.0, **changes})
+    built = build_student(teacher, StudentSpec(layer_map=(0, 3), dropout=None if is_causal(case) else 0.0), seed=1)
+    lesson = DistillationSetup(losses, teacher, built.layer_map)
+    arguments = training_arguments(spec, directory, torch.device("cpu"), eval_steps=1000)
+    return DistillationTrainer(built.model, lesson, blocks(), arguments, variant=STUDENT, recorder=recorder, dtype=torch.float32,
+                               evaluate=lambda step: {"eval/cross_entropy": 0.0}, batches=batches_of(case))
+
+
+def naive_loss(case: str, student: PreTrainedModel, teacher: PreTrainedModel, losses: LossSpec) -> torch.Tensor:
+    """The weighted terms from the definition, on the logits that the models themselves give."""
+    data = blocks()
+    items = [{"input_ids": torch.from_numpy(data.input_ids).long(), "weights": torch.from_numpy(data.weights)}]
+    batch, = batches_of(case)(items, StepSeed(0, 0))
+    mask = torch.ones_like(batch["input_ids"])
+    outputs = student(input_ids=batch["input_ids"], attention_mask=mask, output_hidden_states=True)
+    with torch.no_grad():
+        of_teacher = teacher(input_ids=batch["input_ids"], attention_mask=mask, output_hidden_states=True)
+    p, q = (F.softmax(each.logits / losses.temperature, -1) for each in (of_teacher, outputs))
+
+    def kl(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        return (one * (one.log() - other.log())).sum(-1)
+
+    middle = losses.beta * p + (1 - losses.beta) * q
+    value = {"forward_kl": lambda: kl(p, q), "reverse_kl": lambda: kl(q, p),
+             "jsd": lambda: losses.beta * kl(p, middle) + (1 - losses.beta) * kl(q, middle)}[losses.divergence]()
+    soft, hard = batch["soft"], batch["hard"]
+    nll = -F.log_softmax(outputs.logits, -1).gather(-1, batch["targets"][..., None])[..., 0]
+    cosine = 1 - F.cosine_similarity(outputs.hidden_states[-1], of_teacher.hidden_states[-1], dim=-1)
+    pairs = ((1, 1), (2, 4))
+    squares = sum((outputs.hidden_states[mine] - of_teacher.hidden_states[theirs]).square().mean(-1) for mine, theirs in pairs) / len(pairs)
+    terms = {"kd": (losses.temperature**2 * value, soft), "hard": (nll, hard), "hidden": (cosine, soft), "hidden_mse": (squares, soft)}
+    return sum(losses.weights()[name].start * (term * counts).sum() / counts.sum() for name, (term, counts) in terms.items())
+
+
+@pytest.mark.parametrize("losses", [
+    LossSpec(w_kd=1.0, w_hard=0.5, w_hidden=0.3, w_hidden_mse=0.2, temperature=2.0),
+    LossSpec(w_kd=1.0, w_hard=0.0, divergence="reverse_kl", temperature=1.5),
+    LossSpec(w_kd=1.0, w_hard=0.5, divergence="jsd", beta=0.3, temperature=1.0)], ids=["forward and states", "reverse", "jsd"])
+@pytest.mark.parametrize("case", FAMILIES)
+def test_three_steps_follow_the_gradient_of_the_models_own_logits(case: str, losses: LossSpec, tmp_path: Path) -> None:
+    recorder, seen = ListRecorder(), {}
+    made = trainer(case, tmp_path, losses, recorder)
+    copied = copy.deepcopy(made.model)
+
+    def keep(*_: object) -> None:
+        if not seen:
+            seen.update({name: each.grad.clone() for name, each in made.model.named_parameters() if each.grad is not None})
+
+    made.create_optimizer().register_step_pre_hook(keep)
+    made.train()
+    expected = naive_loss(case, copied, made.lesson.teacher, losses)
+    expected.backward()
+    series = recorder.series(STUDENT, "loss")
+    assert series[1] == pytest.approx(expected.item(), rel=1e-4)
+    assert len(series) == 3 and series[3] < series[1]
+    assert len(seen) > 10
+    for name, parameter in copied.named_parameters():
+        if parameter.grad is not None:
+            torch.testing.assert_close(seen[name], parameter.grad, rtol=2e-3, atol=2e-5, msg=lambda text, name=name: f"{name}: {text}")
+
+
+@pytest.mark.parametrize("case", FAMILIES)
+def test_a_resumed_run_ends_as_an_uninterrupted_one(case: str, tmp_path: Path) -> None:
+    losses = LossSpec(w_kd=1.0, w_hard=0.5)
+    whole = trainer(case, tmp_path / "whole", losses, ListRecorder())
+    whole.train_from(None)
+    trainer(case, tmp_path / "cut", losses, ListRecorder(), max_steps=2, save_steps=2).train_from(None)
+    rest = trainer(case, tmp_path / "cut", losses, ListRecorder())
+    rest.train_from(latest_checkpoint(tmp_path / "cut"))
+    assert rest.state.global_step == 3
+    for name, weights in whole.model.state_dict().items():
+        assert torch.equal(rest.model.state_dict()[name], weights), name
+
+
+# ---------------------------------------------------------------------------------------------------- answers
+
+
+class Numbers:
+    """As much of a tokenizer as generation reads."""
+
+    eos_token_id = VOCABULARY - 1
+
+    def get_vocab(self) -> dict[str, int]:
+        return {str(number): number for number in range(VOCABULARY)}
+
+
+@pytest.mark.parametrize("case", CAUSAL)
+def test_answers_of_a_batch_are_those_without_a_cache(case: str) -> None:
+    model = family_model(case)
+    prompts = [[5, 6, 7, 8, 9, 10, 11], [12, 13, 14]]
+    found = generate_batch(model, Numbers(), prompts, max_new_tokens=5, candidates=Candidates(0, 1, 1.0),
+                           generator=torch.Generator())
+    for prompt, answer in zip(prompts, found, strict=True):
+        ids = list(prompt)
+        for token in answer:
+            with torch.no_grad():
+                best = int(model(torch.tensor([ids]), use_cache=False).logits[0, -1].argmax())
+            assert token == best, (case, prompt, answer)
+            ids.append(token)
+
+
+@pytest.mark.parametrize(("config", "hint"), [
+    ({"model_type": "gemma3", "text_config": {"model_type": "gemma3_text"}}, "gemma3_text model beside other parts"),
+    ({"model_type": "qwen2_moe"}, "as qwen3_moe"), ({"model_type": "gemma"}, "as gemma2"), ({"model_type": "olmo"}, "as olmo2"),
+    ({"model_type": "hunyuan", "num_key_value_heads": 2, "intermediate_size": 8, "rms_norm_eps": 1e-6, "hidden_size": 8,
+      "num_hidden_layers": 2}, "as llama"),
+    ({"model_type": "mamba"}, "of these families\\.$")])
+def test_an_unknown_family_is_refused_with_its_nearest_relative(config: dict[str, Any], hint: str) -> None:
+    with pytest.raises(UnsupportedModelError, match=hint):
+        architecture_of(config)
