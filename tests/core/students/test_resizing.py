@@ -100,7 +100,7 @@ def test_heads_that_do_not_fill_the_width_are_refused_where_they_must() -> None:
 
 def test_widths_that_are_not_described_are_refused() -> None:
     model = tiny_model("opt")
-    with pytest.raises(UnsupportedModelError, match="llama"):
+    with pytest.raises(UnsupportedModelError, match="a width of its own"):
         resized(Weights.of(model), replace(Dimensions.from_config(model.config), intermediate_size=16))
 
 
