@@ -74,7 +74,7 @@ class Variant:
 # What a dimension of a parameter runs over:
 #
 #     hidden_in      channels of the residual stream, as an input    hidden_out    the same as an output
-#     norm_weight    the same, scaled by a norm                      norm_excess   the same, by a norm that stores its gain less 1
+#     norm_weight    the same, scaled by a norm                      norm_excess   the same, by a norm that stores one less than its scale
 #     norm_bias      the same, shifted by a norm                     embedded      the same as an output, scaled by the root of the width
 #     heads          query heads times channels of a head            kv            key or value heads times channels of a head
 #     heads_norm     heads, scaled by a norm over all of them        kv_norm       kv, scaled by a norm over all of them

@@ -134,7 +134,7 @@ def select(weights: Weights, selection: Selection) -> Weights:
     new = replace(old, layers=len(selection.layers), hidden=len(selection.channels), heads=selection.heads.shape[1],
                   key_value_heads=selection.key_value_heads.shape[1], intermediate_size=selection.neurons.shape[1])
     config = with_dimensions(with_blocks(weights.config, selection.layers), new)
-    gains = _gains(weights, old, new)
+    scales = _scales(weights, old, new)
     by_block: dict[int, dict[str, Tensor]] = {}
     tensors: dict[str, Tensor] = {}
     for name, tensor in weights.tensors.items():
@@ -142,34 +142,34 @@ def select(weights: Weights, selection: Selection) -> Weights:
         if block is None:
             final = architecture.final_norm is not None and name.startswith(f"{architecture.final_norm}.")
             tensors[name] = _cut(tensor, architecture.axes_of(name), selection, 0, old, architecture.norms_subtract_mean,
-                                 {**gains, "norm_excess": gains["final"]} if final else gains)
+                                 {**scales, "norm_excess": scales["final"]} if final else scales)
         else:
             by_block.setdefault(block, {})[name] = tensor
     for position, block in enumerate(selection.layers):
         for name, tensor in by_block[block].items():
             axes = architecture.axes_of(name)
-            cut = _cut(tensor, axes, selection, position, old, architecture.norms_subtract_mean, gains)
+            cut = _cut(tensor, axes, selection, position, old, architecture.norms_subtract_mean, scales)
             writes_nothing = position in selection.identity and "hidden_out" in axes
             tensors[architecture.with_block(name, position)] = torch.zeros_like(cut) if writes_nothing else cut
     return Weights(config, tensors, tuple(weights.origin[block] for block in selection.layers))
 
 
-def _gains(weights: Weights, old: Dimensions, new: Dimensions) -> dict[str, float]:
-    """Return by what factor the gains of norms change, and embeddings that the model multiplies by the root of its width (Gemma).
+def _scales(weights: Weights, old: Dimensions, new: Dimensions) -> dict[str, float]:
+    """Return by what factor the scales of norms change, and embeddings that the model multiplies by the root of its width (Gemma).
 
     Where such a matrix is the head's too, the final norm takes the factor back.
     """
     def of_norm(before: int, after: int) -> float:
         return math.sqrt(before / after) if after > before else 1.0
 
-    gain, embedded = of_norm(old.hidden, new.hidden), math.sqrt(old.hidden / new.hidden)
-    return {"norm_weight": gain, "norm_excess": gain, "embedded": embedded,
-            "final": gain / embedded if weights.config.tie_word_embeddings else gain,
+    scale, embedded = of_norm(old.hidden, new.hidden), math.sqrt(old.hidden / new.hidden)
+    return {"norm_weight": scale, "norm_excess": scale, "embedded": embedded,
+            "final": scale / embedded if weights.config.tie_word_embeddings else scale,
             "heads_norm": of_norm(old.heads, new.heads), "kv_norm": of_norm(old.key_value_heads, new.key_value_heads)}
 
 
 def _cut(tensor: Tensor, axes: tuple[str, ...], selection: Selection, position: int, old: Dimensions, norms_subtract_mean: bool,
-         gains: Mapping[str, float]) -> Tensor:
+         scales: Mapping[str, float]) -> Tensor:
     """Choose along every dimension of one parameter."""
     for dim, axis in enumerate(axes):
         if axis == "-":
@@ -185,9 +185,9 @@ def _cut(tensor: Tensor, axes: tuple[str, ...], selection: Selection, position: 
                 fill = 1
             shape = [-1 if each == dim else 1 for each in range(tensor.dim())]
             chosen = torch.where(new.view(shape), torch.as_tensor(fill, dtype=tensor.dtype, device=tensor.device), chosen)
-        gain = gains.get(axis, 1.0)
-        if gain != 1.0:
-            chosen = (1 + chosen) * gain - 1 if axis == "norm_excess" else chosen * gain
+        scale = scales.get(axis, 1.0)
+        if scale != 1.0:
+            chosen = (1 + chosen) * scale - 1 if axis == "norm_excess" else chosen * scale
         tensor = chosen
     return tensor.contiguous()
 

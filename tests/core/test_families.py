@@ -76,7 +76,7 @@ def test_a_wider_and_deeper_model_computes_the_same_and_is_counted_beforehand(ca
     small = Weights.of(family_model(case, tie_word_embeddings=tied))
     old, plain = small.dimensions, small.config.to_dict()
     new = old.with_width(WIDTH * 3 // 2, layers=LAYERS + 1)
-    large = resized(small, new, layers=(0, 1, 1, 2, 3), silent=(2,)).model()
+    large = resized(small, new, layers=(0, 1, 1, 2, 3), identity=(2,)).model()
     expected = own_logits(small.model(), token_ids())
     assert (own_logits(large, token_ids()) - expected).abs().max() < 1e-3 * max(expected.abs().max(), 1)
     counter = ParameterCounter({name: tuple(tensor.shape) for name, tensor in small.tensors.items()}, plain)
@@ -115,7 +115,7 @@ def masked_batches(items: Sequence[dict[str, torch.Tensor]], _draw: StepSeed) ->
         ids = item["input_ids"]
         hidden = (torch.arange(ids.shape[1]) % 3 == 0).expand_as(ids)
         made.append(Batch(input_ids=ids.masked_fill(hidden, 4), attention_mask=torch.ones_like(ids), targets=ids,
-                          soft=item["weights"] + 1, hard=hidden * (item["weights"] + 1)))
+                          distill_weights=item["weights"] + 1, label_weights=hidden * (item["weights"] + 1)))
     return made
 
 
@@ -152,7 +152,7 @@ def naive_loss(case: str, student: PreTrainedModel, teacher: PreTrainedModel, lo
     middle = losses.beta * p + (1 - losses.beta) * q
     value = {"forward_kl": lambda: kl(p, q), "reverse_kl": lambda: kl(q, p),
              "jsd": lambda: losses.beta * kl(p, middle) + (1 - losses.beta) * kl(q, middle)}[losses.divergence]()
-    soft, hard = batch["soft"], batch["hard"]
+    soft, hard = batch["distill_weights"], batch["label_weights"]
     nll = -F.log_softmax(outputs.logits, -1).gather(-1, batch["targets"][..., None])[..., 0]
     cosine = 1 - F.cosine_similarity(outputs.hidden_states[-1], of_teacher.hidden_states[-1], dim=-1)
     pairs = ((1, 1), (2, 4))
@@ -177,7 +177,7 @@ def test_three_steps_follow_the_gradient_of_the_models_own_logits(case: str, los
 
     made.create_optimizer().register_step_pre_hook(keep)
     made.train()
-    expected = naive_loss(case, copied, made.lesson.teacher, losses)
+    expected = naive_loss(case, copied, family_model(case), losses)
     expected.backward()
     series = recorder.series(STUDENT, "loss")
     assert series[1] == pytest.approx(expected.item(), rel=1e-4)
