@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from core.loss_terms import LOSS_TERMS, LossTerm, MaskedWords
+
 
 @dataclass(frozen=True, slots=True)
 class Metric:
@@ -23,18 +25,22 @@ class Metric:
     help: str
 
 
+
+def _weighted(term: LossTerm, words: LossTerm | MaskedWords) -> Metric:
+    factor = f"{term.key} times T squared" if term.softened else term.key
+    return Metric(f"{words.label}, weighted", "", "lower", f"{factor} times the {words.help}.")
+
+
+def _raw(term: LossTerm, words: LossTerm | MaskedWords) -> Metric:
+    text = f"{words.help[0].upper()}{words.help[1:]}{', without T squared' if term.softened else ''}."
+    return Metric(words.label, term.unit, "lower", text)
+
+
 METRICS: dict[str, Metric] = {
     # Training, every logging step. `loss/x` is the weighted share of a term in the total, `raw/x` the term itself.
     "loss": Metric("total loss", "", "lower", "Weighted sum of the terms, mean over the counted positions."),
-    "loss/kd": Metric("soft targets, weighted", "", "lower", "w_kd times T squared times the divergence from the teacher."),
-    "loss/hard": Metric("hard labels, weighted", "", "lower", "w_hard times the cross-entropy with the text itself."),
-    "loss/hidden": Metric("hidden states, weighted", "", "lower", "w_hidden times the mean cosine distance of the last hidden states."),
-    "loss/hidden_mse": Metric("matched layers, weighted", "", "lower", "w_hidden_mse times the mean squared error of matched layers."),
-    "raw/kd": Metric("soft targets", "nats/token", "lower",
-                     "Divergence of the student from the teacher at temperature T, without T squared."),
-    "raw/hard": Metric("hard labels", "nats/token", "lower", "Cross-entropy with the text itself."),
-    "raw/hidden": Metric("hidden states", "", "lower", "Mean of 1 - cosine similarity of the last hidden states."),
-    "raw/hidden_mse": Metric("matched layers", "", "lower", "Mean squared error between matched hidden states."),
+    **{f"loss/{term.name}": _weighted(term, term) for term in LOSS_TERMS},
+    **{f"raw/{term.name}": _raw(term, term) for term in LOSS_TERMS},
     "learning_rate": Metric("learning rate", "", "none", "Step size of the optimiser after warm-up and decay."),
     "grad_norm": Metric("gradient norm", "", "none", "Norm of the gradient before clipping."),
     "tokens": Metric("tokens", "tokens", "none", "Tokens seen by the student so far."),
@@ -61,8 +67,8 @@ METRICS: dict[str, Metric] = {
 
 # What some of them are in runs of masked language models, where the text itself is what stands behind the masks.
 MASKED: dict[str, Metric] = {
-    "loss/hard": Metric("masked tokens, weighted", "", "lower", "w_hard times the cross-entropy with the tokens behind the masks."),
-    "raw/hard": Metric("masked tokens", "nats/token", "lower", "Cross-entropy with the tokens behind the masks."),
+    **{f"loss/{term.name}": _weighted(term, term.masked) for term in LOSS_TERMS if term.masked},
+    **{f"raw/{term.name}": _raw(term, term.masked) for term in LOSS_TERMS if term.masked},
     "eval/cross_entropy": Metric("masked cross-entropy", "nats/token", "lower",
                                  "Mean negative log-likelihood of held-out masked tokens, the same ones every time."),
     "eval/perplexity": Metric("masked perplexity", "", "lower",

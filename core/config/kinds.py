@@ -14,6 +14,7 @@ from core.config.experiment import ExperimentConfig
 from core.config.losses import LossSpec, constant
 from core.config.models import StudentSpec, TeacherSpec
 from core.errors import SetField
+from core.loss_terms import enumerated, keys
 
 
 class _WithoutTeacher:
@@ -43,9 +44,10 @@ class _WithoutControl:
 
 def _labels_only(losses: LossSpec) -> LossSpec:
     if losses.needs_teacher():
-        term = next(name for name in ("w_kd", "w_hidden", "w_hidden_mse") if getattr(losses, name) != constant(0.0))
-        raise InvalidValueError("no teacher, so only w_hard can count: set w_kd, w_hidden and w_hidden_mse to 0",
-                                suggestion=SetField(f"losses.{term}", 0))
+        compared = keys(needs_teacher=True)
+        key = next(each for each in compared if getattr(losses, each) != constant(0.0))
+        raise InvalidValueError(f"no teacher, so only {enumerated(keys(needs_teacher=False))} can count: set {enumerated(compared)} to 0",
+                                suggestion=SetField(f"losses.{key}", 0))
     return losses
 
 
@@ -128,10 +130,12 @@ class FineTuneConfig(_WithoutMasking, _WithoutControl, ExperimentConfig):
     @field_validator("losses")
     @classmethod
     def _outputs_only(cls, value: LossSpec) -> LossSpec:
-        for name in ("w_hidden", "w_hidden_mse"):
-            if getattr(value, name) != constant(0.0):
-                raise InvalidValueError("a task is distilled from the teacher's outputs alone: set losses.w_hidden and losses.w_hidden_mse "
-                                        "to 0", suggestion=SetField(f"losses.{name}", 0))
+        on_states = keys(on="states")
+        for key in on_states:
+            if getattr(value, key) != constant(0.0):
+                raise InvalidValueError("a task is distilled from the teacher's outputs alone: set "
+                                        f"{enumerated(tuple(f'losses.{each}' for each in on_states))} to 0",
+                                        suggestion=SetField(f"losses.{key}", 0))
         return value
 
     @model_validator(mode="after")

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from core.config.base import Config, InvalidValueError
+from core.loss_terms import LOSS_TERMS
 
 
 class Ramp(Config):
@@ -33,7 +34,7 @@ def constant(value: float) -> Ramp:
 
 
 class LossSpec(Config):
-    """Weights and shapes of the loss terms; `core.training.losses` holds the equations."""
+    """Weights and shapes of the loss terms (`core.loss_terms`); `core.training.losses` holds the equations."""
 
     w_kd: Weight = Field(constant(1.0), description=(
         "number or {start, end}; weight of the soft targets, which are also multiplied by T squared"))
@@ -54,14 +55,19 @@ class LossSpec(Config):
 
     @model_validator(mode="after")
     def _some_weight(self) -> LossSpec:
-        if not any(ramp.start or ramp.end for ramp in self.weights().values()):
+        if not any(map(self.uses, self.weights())):
             raise InvalidValueError("all loss weights are zero: nothing would be learnt; set w_kd or w_hard above 0", "losses.w_hard")
         return self
 
     def weights(self) -> dict[str, Ramp]:
         """Return the weight of each term, by name."""
-        return {"kd": self.w_kd, "hard": self.w_hard, "hidden": self.w_hidden, "hidden_mse": self.w_hidden_mse}
+        return {term.name: getattr(self, term.key) for term in LOSS_TERMS}
 
     def needs_teacher(self) -> bool:
-        """Return whether any term other than the hard labels takes part."""
-        return any(ramp.start or ramp.end for term, ramp in self.weights().items() if term != "hard")
+        """Return whether any term that compares with a teacher takes part."""
+        return any(self.uses(term.name) for term in LOSS_TERMS if term.needs_teacher)
+
+    def uses(self, term: str) -> bool:
+        """Return whether a term takes part at any step."""
+        weight = self.weights()[term]
+        return bool(weight.start or weight.end)

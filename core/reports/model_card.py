@@ -18,13 +18,13 @@ from core.config import BridgeConfig, ChainConfig, ExperimentConfig, FineTuneCon
 from core.data.movie_reviews import HOUSE, HOUSE_SOURCES
 from core.evaluation.statistics import interval_words, normal_interval
 from core.events import CONTROL, STUDENT, STUDENT_AFTER
+from core.loss_terms import BY_NAME, LOSS_TERMS
 from core.metrics import METRICS
 from core.reports import retention_card
 from core.reports.run_report import CorpusSummary, RunReport, TaskSummary
 from core.system.provenance import git_commit, versions
 
 COLUMNS = {"teacher": "teacher", "student_before": "student before", "student_after": "student after", "control": "control (no teacher)"}
-TERMS = {"kd": "soft targets", "hard": "hard labels", "hidden": "last hidden states", "hidden_mse": "matched layers"}
 DIVERGENCES = {"forward_kl": "KL(teacher || student)", "reverse_kl": "KL(student || teacher)", "jsd": "generalised Jensen-Shannon"}
 
 
@@ -209,20 +209,18 @@ def cited(config: ExperimentConfig, variant: str) -> dict[str, str]:
     losses, student = config.losses, config.student
     papers: dict[str, str] = {}
 
-    def counts(term: str) -> bool:
-        ramp = losses.weights()[term]
-        return variant == STUDENT and config.teacher is not None and bool(ramp.start or ramp.end)
-
-    if counts("kd"):
-        papers["1503.02531"] = "soft targets at a temperature"
-        papers |= {"reverse_kl": {"2306.08543": "reverse KL (MiniLLM)"}, "jsd": {"2306.13649": "generalised Jensen-Shannon (GKD)"},
-                   "forward_kl": {}}[losses.divergence]
-    if counts("hidden") or student.architecture == "distilbert":
-        papers["1910.01108"] = "DistilBERT: its student, its losses"
-    if counts("hidden_mse"):
-        papers |= {"1412.6550": "matched hidden states (FitNets)", "1908.09355": "matched layers of transformers (PKD)"}
-        if losses.hidden_layers == "ends":
+    from_teacher = variant == STUDENT and config.teacher is not None
+    for term in LOSS_TERMS:
+        if not losses.uses(term.name) or (term.needs_teacher and not from_teacher):
+            continue
+        papers |= term.papers
+        if term.name == "kd":
+            papers |= {"reverse_kl": {"2306.08543": "reverse KL (MiniLLM)"}, "jsd": {"2306.13649": "generalised Jensen-Shannon (GKD)"},
+                       "forward_kl": {}}[losses.divergence]
+        if term.name == "hidden_mse" and losses.hidden_layers == "ends":
             papers["2510.05064"] = "layers aligned with spans of the teacher's layers (Boomerang distillation)"
+    if student.architecture == "distilbert":
+        papers |= BY_NAME["hidden"].papers
     if config.teacher is not None and student.init == "teacher" and student.model is None and student.from_scratch is None:
         papers.setdefault("1910.01108", "a student that starts from its teacher's layers (DistilBERT)")
         if student.layer_map == "importance":
@@ -256,7 +254,7 @@ def _task_making(task: TaskSpec, train: TrainSpec, report: RunReport) -> list[st
 
 def describe_losses(spec: LossSpec) -> str:
     """Return the terms that count, with their weights, in one line."""
-    text = " + ".join(f"{_weight(ramp)} x {TERMS[term]}" for term, ramp in spec.weights().items() if ramp.start or ramp.end)
+    text = " + ".join(f"{_weight(ramp)} x {BY_NAME[term].title}" for term, ramp in spec.weights().items() if ramp.start or ramp.end)
     if spec.w_kd.start or spec.w_kd.end:
         text += f"; soft targets are {DIVERGENCES[spec.divergence]} at temperature T = {spec.temperature:g}, times T squared"
     return f"{text}."

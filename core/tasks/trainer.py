@@ -17,9 +17,11 @@ from torch import Tensor, nn
 from torch.utils.data import Sampler
 
 from core.config import LossSpec
+from core.errors import ConfigError, SetField
+from core.loss_terms import keys
 from core.tasks.encoding import Feature, LengthGroupedSampler, collate
 from core.training.base_trainer import BaseTrainer
-from core.training.losses import LogitLossTerms, divergence, logit_loss, masked_logits
+from core.training.losses import logit_loss, logit_terms, masked_logits
 
 Item = tuple[Feature, np.ndarray | None]  # a sequence and the teacher's logits for it: (C,), or (2, T)
 
@@ -64,8 +66,14 @@ class TaskTrainer(BaseTrainer):
     """
 
     def __init__(self, model: nn.Module, losses: LossSpec, data: Sequence[Item], *arguments: Any, **named: Any) -> None:
+        for key in keys(on="states"):
+            weight = getattr(losses, key)
+            if weight.start or weight.end:
+                raise ConfigError(f"losses.{key} is {weight.start:g}." if weight.start == weight.end else
+                                  f"losses.{key} moves from {weight.start:g} to {weight.end:g}.",
+                                  "A task is learnt from logits alone: terms on hidden states have no part in it.",
+                                  field=f"losses.{key}", suggestion=SetField(f"losses.{key}", 0))
         super().__init__(model, losses, data, *arguments, **named)
-        self.divergence = divergence(self.losses)
         self.lengths = [len(feature) for feature, _ in data]
 
     def _get_train_sampler(self, _dataset: Any = None) -> Sampler:
@@ -80,7 +88,7 @@ class TaskTrainer(BaseTrainer):
 
     def compute_loss(self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False,
                      num_items_in_batch: Tensor | int | None = None) -> Tensor | tuple[Tensor, dict[str, Any]]:
-        """Return w_kd T^2 KL + w_hard CE, each a mean over the rows of the step.
+        """Return the sum of the weighted terms on logits, each a mean over the rows of the step.
 
         Args:
             num_items_in_batch: the divisor from `get_batch_samples`.
@@ -93,11 +101,10 @@ class TaskTrainer(BaseTrainer):
         if len(logits) > len(inputs["input_ids"]):  # places of a span: padding is none
             valid = (inputs["attention_mask"] > 0).repeat(2, 1)
             logits, teacher_logits = masked_logits(logits, valid), None if teacher_logits is None else masked_logits(teacher_logits, valid)
-        distil = teacher_logits is not None and self.uses("kd")
-        terms = LogitLossTerms(self.divergence if distil else None, weights["kd"] * self.losses.temperature**2, weights["hard"])
+        terms = logit_terms(self.losses, weights, teacher=teacher_logits is not None)
         loss, sums = logit_loss(logits.float(), teacher_logits, targets, terms, num_items_in_batch / self.args.world_size)
-        for term, factor, total in zip(("kd", "hard"), (terms.soft_factor, terms.hard_factor), sums, strict=True):
-            self.add_term(term, factor, total, torch.tensor(float(len(targets)), device=total.device))
+        for term, total in zip(terms, sums, strict=True):
+            self.add_term(term.name, term.factor, total, torch.tensor(float(len(targets)), device=total.device))
         return (loss, {}) if return_outputs else loss
 
 

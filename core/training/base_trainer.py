@@ -101,8 +101,7 @@ class BaseTrainer(Trainer):
 
     def uses(self, term: str) -> bool:
         """Whether a term takes part at any step."""
-        weight = self.losses.weights()[term]
-        return bool(weight.start or weight.end)
+        return self.losses.uses(term)
 
     def current_loss_weights(self) -> dict[str, float]:
         """Term -> its weight at this step."""

@@ -22,7 +22,7 @@ from core.models.forward import forward, output_head
 from core.recorder import Recorder
 from core.training.base_trainer import BaseTrainer
 from core.training.batches import Batch, Batches, StepSeed, causal_lm_batches
-from core.training.losses import Head, HiddenStateMatching, LogitLossTerms, PositionWeights, cosine_distance, divergence, head_loss
+from core.training.losses import Head, HiddenStateMatching, PositionWeights, cosine_distance, head_loss, logit_terms
 
 
 class BlockDataset(Dataset):
@@ -82,7 +82,7 @@ class DistillationTrainer(BaseTrainer):
     def __init__(self, student: nn.Module, setup: DistillationSetup, data: Blocks, arguments: TrainingArguments, *, variant: str,
                  recorder: Recorder,
                  dtype: torch.dtype, evaluate: Callable[[int], dict[str, float]], batches: Batches = causal_lm_batches) -> None:
-        self.setup, self.batches, self.divergence = setup, batches, divergence(setup.losses)
+        self.setup, self.batches = setup, batches
         matched = setup.losses.w_hidden_mse
         self.layer_match = self._layer_match(student) if matched.start or matched.end else None
         super().__init__(student, setup.losses, BlockDataset(data), collate, arguments, variant=variant, recorder=recorder, dtype=dtype,
@@ -150,7 +150,8 @@ class DistillationTrainer(BaseTrainer):
         assert num_items_in_batch is not None, "`get_batch_samples` counts them"
         weights, teacher, all_hidden_states = self.current_loss_weights(), self.setup.teacher, self.layer_match is not None
         distill_mask, label_mask = inputs["distill_weights"] > 0, inputs["label_weights"] > 0  # (B, T)
-        if self.uses("kd"):
+        terms = logit_terms(self.losses, weights)
+        if any(term.needs_teacher for term in terms):
             label_mask = label_mask | distill_mask  # the head computes both at once
         # Processes average their gradients, while the divisors count the positions of all of them.
         divisors = num_items_in_batch.clamp_min(1e-6) / self.args.world_size
@@ -165,12 +166,10 @@ class DistillationTrainer(BaseTrainer):
                 teacher_states = forward(teacher, inputs["input_ids"], inputs["attention_mask"], all_hidden_states=all_hidden_states)
             teacher_head = _head(teacher, teacher_states.head_input[label_mask])
 
-        terms = LogitLossTerms(self.divergence if self.uses("kd") else None, weights["kd"] * self.setup.losses.temperature**2,
-                          weights["hard"])
         loss, sums = head_loss(_head(model, states.head_input[label_mask].to(self.dtype)), teacher_head,
                                inputs["targets"][label_mask], counts, terms, self.setup.vocabulary)
-        self.add_term("kd", terms.soft_factor, sums[0], counts.soft.sum())
-        self.add_term("hard", terms.hard_factor, sums[1], counts.hard.sum())
+        for term, total in zip(terms, sums, strict=True):
+            self.add_term(term.name, term.factor, total, counts.of(term)[0].sum())
         if self.uses("hidden"):
             assert teacher_states is not None, "hidden states are compared with a teacher's"
             distances = cosine_distance(states.last[distill_mask], teacher_states.last[distill_mask])

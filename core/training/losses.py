@@ -19,14 +19,16 @@ Papers: soft targets 1503.02531; reverse KL MiniLLM, 2306.08543; generalised JSD
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.config import LossSpec
+from core.loss_terms import BY_NAME
 from core.models.architecture_spec import LogitTransform
 from core.models.chunking import CHUNK_ELEMENTS
 
@@ -100,18 +102,58 @@ def divergence(spec: LossSpec) -> Callable[[Tensor, Tensor], Term]:
 
 
 @dataclass(frozen=True, slots=True)
-class LogitLossTerms:
-    """Which terms on logits take part, and with which factors.
+class LogitLoss:
+    """How a term on logits is made from a recipe.
 
     Attributes:
-        soft: the divergence, or None without a teacher.
-        soft_factor: w_kd times T squared.
-        hard_factor: w_hard.
+        of: returns the term: from the student's logits (N, V), and the teacher's (N, V) or the targets (N,), value and gradient.
+        value: the value alone, where that is cheaper and a weight of 0 needs no gradient.
     """
 
-    soft: Callable[[Tensor, Tensor], Term] | None
-    soft_factor: float
-    hard_factor: float
+    of: Callable[[LossSpec], Callable[[Tensor, Tensor], Term]]
+    value: Callable[[Tensor, Tensor], Tensor] | None = None
+
+
+# Of each term on logits in `core.loss_terms`, which says whether it is compared with the teacher's logits or with the targets.
+LOGIT_LOSSES: Mapping[str, LogitLoss] = {
+    "kd": LogitLoss(divergence),
+    "hard": LogitLoss(lambda spec: cross_entropy, partial(F.cross_entropy, reduction="none")),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LogitTerm:
+    """A term on logits at one step.
+
+    Attributes:
+        name: as in `core.loss_terms`.
+        term: value and gradient, from the student's logits and the teacher's or the targets.
+        factor: its weight, times T squared where it is taken at temperature T.
+        needs_teacher: whether it is compared with the teacher's logits, and counts at the distilled positions; else it is compared with
+            the targets, and counts at the labelled ones.
+        value: as of `LogitLoss`.
+    """
+
+    name: str
+    term: Callable[[Tensor, Tensor], Term]
+    factor: float
+    needs_teacher: bool
+    value: Callable[[Tensor, Tensor], Tensor] | None = None
+
+
+def logit_terms(spec: LossSpec, weights: Mapping[str, float], *, teacher: bool = True) -> tuple[LogitTerm, ...]:
+    """Return the terms on logits that a recipe uses, in the order of `core.loss_terms`; the hard labels always.
+
+    A term whose weight is 0 at an end of its ramp is among them: its value is logged all the same.
+
+    Args:
+        weights: of all terms at this step.
+        teacher: whether there are logits of a teacher.
+    """
+    return tuple(
+        LogitTerm(name, loss.of(spec), weights[name] * spec.temperature**2 if BY_NAME[name].softened else weights[name],
+                  BY_NAME[name].needs_teacher, loss.value)
+        for name, loss in LOGIT_LOSSES.items() if name == "hard" or (spec.uses(name) and (teacher or not BY_NAME[name].needs_teacher)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,17 +178,21 @@ class PositionWeights:
     """How much each position counts.
 
     Attributes:
-        soft, hard: (N,) float32 weights of the divergence, and of the cross-entropy with the targets.
-        soft_divisor, hard_divisor: the sums of weights that the means are taken over.
+        distill, label: (N,) float32 weights of terms that compare with the teacher, and of terms that compare with the targets.
+        distill_divisor, label_divisor: the sums of weights that the means are taken over.
     """
 
-    soft: Tensor
-    hard: Tensor
-    soft_divisor: float | Tensor
-    hard_divisor: float | Tensor
+    distill: Tensor
+    label: Tensor
+    distill_divisor: float | Tensor
+    label_divisor: float | Tensor
+
+    def of(self, term: LogitTerm) -> tuple[Tensor, float | Tensor]:
+        """Return the weights of a term, and their divisor."""
+        return (self.distill, self.distill_divisor) if term.needs_teacher else (self.label, self.label_divisor)
 
 
-def head_loss(student: Head, teacher: Head | None, targets: Tensor, counts: PositionWeights, terms: LogitLossTerms,
+def head_loss(student: Head, teacher: Head | None, targets: Tensor, counts: PositionWeights, terms: Sequence[LogitTerm],
               vocabulary: int | None = None) -> tuple[Tensor, Tensor]:
     """Everything that needs logits, from the hidden states in front of the output heads.
 
@@ -155,12 +201,13 @@ def head_loss(student: Head, teacher: Head | None, targets: Tensor, counts: Posi
 
     Args:
         student: its three tensors are all that receive a gradient.
-        teacher: None without soft targets.
+        teacher: None where no term needs one.
         targets: (N,) the right tokens.
+        terms: at least one.
         vocabulary: rows that stand for tokens (default: all).
 
     Returns:
-        The scalar loss, and (2,) sums over positions: weights times the divergence, weights times the cross-entropy.
+        The scalar loss, and for each term its sum over positions: weights times values.
     """
     return _HeadLoss.apply(student.states, student.weight, student.bias, student.transform, teacher, targets, counts, terms, vocabulary)
 
@@ -168,37 +215,43 @@ def head_loss(student: Head, teacher: Head | None, targets: Tensor, counts: Posi
 class _HeadLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx, states, weight, bias, transform, teacher, targets, counts, terms, vocabulary):  # type: ignore[no-untyped-def]
-        soft = terms.soft  # also where its factor is 0, at an end of a ramp: its value is logged all the same
-        width = min(vocabulary or len(weight), len(weight), len(teacher.weight) if soft else len(weight))
+        # Those with the teacher first: they fill the gradient of every row, to which those at labelled rows alone are added.
+        ordered = sorted(enumerate(terms), key=lambda numbered: not numbered[1].needs_teacher)
+        compared = sum(term.needs_teacher for term in terms)
+        width = min(vocabulary or len(weight), len(weight), len(teacher.weight) if compared else len(weight))
         matrix = weight[:width].to(states.dtype)
         shift = None if bias is None else bias[:width].float()
         state_gradient = torch.empty_like(states)
         head_gradient = torch.zeros(matrix.shape, dtype=torch.float32, device=matrix.device) if weight.requires_grad else None
         shift_gradient = torch.zeros_like(shift) if shift is not None and bias.requires_grad else None
-        sums = torch.zeros(2, dtype=torch.float32, device=states.device)
-        everywhere = not soft or bool(counts.hard.all())
+        sums = torch.zeros(len(terms), dtype=torch.float32, device=states.device)
+        everywhere = not compared or bool(counts.label.all())
         step = max(1, CHUNK_ELEMENTS // width)
         for start in range(0, len(states), step):
             part = slice(start, start + step)
             z = _logits(states[part], matrix, shift, transform)
             gradient: Tensor | None = None
-            if soft:
+            v = None
+            if compared:
                 v = _logits(teacher.states[part], teacher.weight[:width], None if teacher.bias is None else teacher.bias[:width].float(),
                             teacher.transform)
-                value, gradient = soft(z, v)
-                sums[0] += (value * counts.soft[part]).sum()
-                gradient.mul_((counts.soft[part] / counts.soft_divisor).unsqueeze(-1) * terms.soft_factor)
-                del v
-            label_weights = counts.hard[part]
-            rows = slice(None) if everywhere else label_weights.nonzero().squeeze(-1)
-            if terms.hard_factor or not soft:
-                value, hard_gradient = cross_entropy(z[rows], targets[part][rows])
-                hard_gradient.mul_((label_weights[rows] / counts.hard_divisor).unsqueeze(-1) * terms.hard_factor)
-                gradient = hard_gradient if gradient is None else _added(gradient, rows, hard_gradient)
-            else:
-                value = F.cross_entropy(z[rows], targets[part][rows], reduction="none")
-            sums[1] += (value * label_weights[rows]).sum()
-            assert gradient is not None, "without a divergence the cross-entropy has a gradient"
+            labelled = slice(None) if everywhere else counts.label[part].nonzero().squeeze(-1)
+            for index, term in ordered:
+                weights, divisor = counts.of(term)
+                if term.needs_teacher:
+                    rows, against = slice(None), v
+                else:
+                    rows, against, v = labelled, targets[part][labelled], None  # the teacher's logits make room
+                weights = weights[part][rows]
+                if term.factor or gradient is None or term.value is None:
+                    value, own = term.term(z[rows], against)
+                    own.mul_((weights / divisor).unsqueeze(-1) * term.factor)
+                    gradient = own if gradient is None else _added(gradient, rows, own)
+                    del own
+                else:
+                    value = term.value(z[rows], against)
+                sums[index] += (value * weights).sum()
+            assert gradient is not None, "there is at least one term, and the first has a gradient"
             if transform != NOTHING_FOLLOWS:
                 gradient.mul_(transform.derivative(z))
             if shift_gradient is not None:
@@ -210,7 +263,7 @@ class _HeadLoss(torch.autograd.Function):
         ctx.save_for_backward(state_gradient, head_gradient, shift_gradient)
         ctx.head = (len(weight), weight.dtype)
         ctx.mark_non_differentiable(sums)
-        return sums[0] * terms.soft_factor / counts.soft_divisor + sums[1] * terms.hard_factor / counts.hard_divisor, sums
+        return sum(sums[index] * term.factor / counts.of(term)[1] for index, term in enumerate(terms)), sums
 
     @staticmethod
     def backward(ctx, upstream, _):  # type: ignore[no-untyped-def]
@@ -247,19 +300,21 @@ def masked_logits(logits: Tensor, valid: Tensor) -> Tensor:
     return logits.float().masked_fill(~valid, MASKED_LOGIT)
 
 
-def logit_loss(z: Tensor, v: Tensor | None, targets: Tensor, terms: LogitLossTerms, divisor: float | Tensor) -> tuple[Tensor, Tensor]:
-    """Hard labels and soft targets on the logits of a task: of classes, or of the places of a span (1910.01108, section 4).
+def logit_loss(z: Tensor, v: Tensor | None, targets: Tensor, terms: Sequence[LogitTerm],
+               divisor: float | Tensor) -> tuple[Tensor, Tensor]:
+    """Terms on the logits of a task: of classes, or of the places of a span (1910.01108, section 4).
 
-        L = sum_n (w_kd T^2 D(p_n, q_n) + w_hard CE(q_n, y_n)) / divisor
+        L = sum_n (w_kd T^2 D(p_n, q_n) + w_hard CE(q_n, y_n) + ...) / divisor
 
     Beginnings and ends of spans are rows of their own, so a window counts two rows and the divisor counts both.
 
     Args:
-        z: (N, C) the student's logits, float32; v: the teacher's, None without soft targets.
+        z: (N, C) the student's logits, float32; v: the teacher's, None where no term needs them.
         targets: (N,) class or place.
+        terms: at least one.
 
     Returns:
-        The scalar loss, and (2,) sums over rows: the divergence, the cross-entropy.
+        The scalar loss, and for each term its sum over rows.
     """
     return _LogitLoss.apply(z, v, targets, terms, divisor)
 
@@ -267,16 +322,16 @@ def logit_loss(z: Tensor, v: Tensor | None, targets: Tensor, terms: LogitLossTer
 class _LogitLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx, z, v, targets, terms, divisor):  # type: ignore[no-untyped-def]
-        value, gradient = cross_entropy(z, targets)
-        sums = torch.stack([torch.zeros((), dtype=torch.float32, device=z.device), value.sum()])
-        gradient.mul_(terms.hard_factor)
-        if terms.soft:
-            value, soft_gradient = terms.soft(z, v)
-            sums[0] = value.sum()
-            gradient.add_(soft_gradient, alpha=terms.soft_factor)
+        sums = torch.zeros(len(terms), dtype=torch.float32, device=z.device)
+        gradient: Tensor | None = None
+        for index, term in sorted(enumerate(terms), key=lambda numbered: numbered[1].needs_teacher):
+            value, own = term.term(z, v if term.needs_teacher else targets)
+            sums[index] = value.sum()
+            gradient = own.mul_(term.factor) if gradient is None else gradient.add_(own, alpha=term.factor)
+        assert gradient is not None, "there is at least one term"
         ctx.save_for_backward(gradient.div_(divisor))
         ctx.mark_non_differentiable(sums)
-        return (sums[0] * terms.soft_factor + sums[1] * terms.hard_factor) / divisor, sums
+        return sum(sums[index] * term.factor for index, term in enumerate(terms)) / divisor, sums
 
     @staticmethod
     def backward(ctx, upstream, _):  # type: ignore[no-untyped-def]

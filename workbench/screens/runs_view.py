@@ -9,6 +9,7 @@ import streamlit as st
 
 from core.config import BridgeConfig, ChainConfig
 from core.errors import ConfigError
+from core.loss_terms import LOSS_TERMS
 from core.metrics import METRICS
 from workbench.screens.shared import charts, panes, results, state, views
 from workbench.screens.shared.live_plotly import live_plotly
@@ -16,7 +17,8 @@ from workbench.store import references
 from workbench.store.records import Run
 
 OVERLAYS = ("eval/perplexity", "eval/kl_to_teacher", "eval/agreement", "eval/sentiment_accuracy", "eval/masked_accuracy",
-            "eval/bits_per_byte", "eval/accuracy", "eval/answer_f1", "loss", "raw/kd", "raw/hard", "raw/hidden", "tokens_per_second")
+            "eval/bits_per_byte", "eval/accuracy", "eval/answer_f1", "loss",
+            *(f"raw/{term.name}" for term in LOSS_TERMS), "tokens_per_second")
 LISTED = {"perplexity": "Perplexity", "kl_to_teacher": "KL", "agreement": "Agreement", "sentiment_accuracy": "Sentiment",
           "masked_accuracy": "Masked", "accuracy": "Accuracy", "answer_f1": "Answer F1"}
 MOST_COMPARED = 3  # models side by side in the chat

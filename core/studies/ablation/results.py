@@ -20,6 +20,7 @@ from typing import Any
 from core.config import ExperimentConfig
 from core.errors import ConfigError
 from core.evaluation.statistics import Estimate, mean_interval
+from core.loss_terms import LOSS_TERMS
 from core.metrics import METRICS
 from core.recipes import parse_recipe
 from core.studies.ablation.variants import FULL, RANDOM
@@ -28,8 +29,8 @@ from core.system.files import read_json, write_json
 from core.system.paths import home
 
 RECIPE, RESULT = "recipe.json", "result.json"
-WORDS = {FULL: "the whole recipe", "minus_kd": "without soft targets", "minus_hidden": "without hidden states",
-         "minus_hard": "without hard labels", RANDOM: "random initialisation"}
+WORDS = {FULL: "the whole recipe", RANDOM: "random initialisation"} | {f"minus_{term.name}": term.left_out for term in LOSS_TERMS
+                                                                       if term.left_out}
 MEASURED = ("cross_entropy", "kl_to_teacher", "agreement", "masked_accuracy", "sentiment_accuracy")  # shown, where they were measured
 
 # Table 4 of 1910.01108: variant -> change of the GLUE macro score, in points.
@@ -173,8 +174,8 @@ def shown(estimate: Estimate) -> str:
 def table(result: Ablation) -> tuple[list[str], list[list[str]]]:
     """Return head and rows: the whole recipe's means, then each variant's differences."""
     rows = [[WORDS[FULL], *(f"{mean_interval(result.values[FULL][metric]).value:.4g}" for metric in result.metrics), ""]]
-    rows += [[WORDS[variant], *(shown(result.difference(variant, metric)) for metric in result.metrics), f"{PUBLISHED[variant]:+.2f}"]
-             for variant in result.parts]
+    rows += [[WORDS[variant], *(shown(result.difference(variant, metric)) for metric in result.metrics),
+              f"{PUBLISHED[variant]:+.2f}" if variant in PUBLISHED else ""] for variant in result.parts]
     return ["", *map(label, result.metrics), "GLUE points, published"], rows
 
 

@@ -1,10 +1,8 @@
 """What each part of a recipe is worth: the recipe without it, with the same seeds (1910.01108, table 4).
 
-    full           the recipe
-    minus_kd       without the soft targets
-    minus_hard     without the hard labels
-    minus_hidden   without the cosine of the last hidden states
-    random         with new weights in place of the teacher's blocks
+    full      the recipe
+    minus_x   without the loss term x, where `core.loss_terms` says how such a recipe is called
+    random    with new weights in place of the teacher's blocks
 
 A part that a recipe does not use has no variant. What was trained is kept in the cache and found again by its whole configuration,
 so that an ablation resumes where it was stopped, and claims that need the same students share them.
@@ -24,6 +22,7 @@ from filelock import FileLock, Timeout
 
 from core.config import DistillConfig, ExperimentConfig, Ramp
 from core.errors import ConfigError, ModelError, NetworkError
+from core.loss_terms import LOSS_TERMS
 from core.models import catalog, checkpoints
 from core.recorder import Recorder, StopRequested
 from core.reports.run_report import RunReport
@@ -35,7 +34,8 @@ if TYPE_CHECKING:
     from core.methods.steps import Load
 
 FULL, RANDOM = "full", "random"
-TERMS = {"minus_kd": "w_kd", "minus_hidden": "w_hidden", "minus_hard": "w_hard"}
+# Variant -> the weight that is 0 in it; terms without a teacher come last, as in the paper's table.
+TERMS = {f"minus_{term.name}": term.key for term in sorted(LOSS_TERMS, key=lambda term: not term.needs_teacher) if term.left_out}
 NONE = Ramp(start=0, end=0)
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from core.config import TrainSpec
+from core.config import LossSpec, TrainSpec
+from core.errors import ConfigError
+from core.loss_terms import LOSS_TERMS, LossTerm
 from core.recorder import STUDENT, ListRecorder
 from core.tasks.encoding import Feature, encode
 from core.tasks.fine_tuning import DISTILBERT_LOSSES, answers
@@ -47,6 +51,30 @@ def test_the_gradient_does_not_depend_on_how_a_step_is_cut(tmp_path, make, batch
     assert whole.keys() == cut.keys() and len(whole) > 10
     for name, gradient in whole.items():
         torch.testing.assert_close(cut[name], gradient, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("term", LOSS_TERMS, ids=lambda term: term.name)
+def test_a_term_is_trained_and_logged_or_refused(tmp_path: Path, term: LossTerm) -> None:
+    """A weight that a task has no use for ends in an error, and not in training without it."""
+    task, start = sentiment(train=8), encoder(tmp_path / "b")
+    features = encode(task.train, task, tokenizer(), 64)[:8]
+    logits = answers(with_head(start, task, 2), features, tokenizer(), torch.float32) if term.needs_teacher else [None] * len(features)
+    losses = LossSpec(**{**dict.fromkeys((each.key for each in LOSS_TERMS), 0.0), term.key: {"start": 0.0, "end": 1.0}})
+    recorder = ListRecorder()
+
+    def make() -> TaskTrainer:
+        return TaskTrainer(with_head(start, task, 1), losses, list(zip(features, logits, strict=True)), Collator(0, True),
+                           training_arguments(SPEC.model_copy(update={"max_steps": 3}), tmp_path, torch.device("cpu"), eval_steps=9),
+                           variant=STUDENT, recorder=recorder, dtype=torch.float32, evaluate=lambda step: {})
+
+    if term.on == "states":
+        with pytest.raises(ConfigError, match="from 0 to 1") as caught:
+            make()
+        assert caught.value.field == f"losses.{term.key}"
+    else:
+        make().train()
+        assert recorder.series(STUDENT, f"loss/{term.name}")[3] == pytest.approx(
+            recorder.series(STUDENT, f"raw/{term.name}")[3] * (losses.temperature**2 if term.softened else 1.0))
 
 
 def feature(length: int, targets: tuple[int, ...], second: int | None = None) -> Feature:

@@ -15,6 +15,7 @@ from core.config import LossSpec, StudentSpec, TrainSpec
 from core.data.packing import Blocks
 from core.errors import CompatibilityError, NonFiniteLossError
 from core.evaluation.language import evaluate_language
+from core.loss_terms import LOSS_TERMS, LossTerm
 from core.models.vocabulary import unpadded_width
 from core.recorder import STUDENT, ListRecorder
 from core.students.build import build_student
@@ -25,7 +26,8 @@ from tests.core.tiny import VOCABULARY, tiny_model
 
 ROOT = Path(__file__).resolve().parents[3]
 LENGTH = 12
-EVERYTHING = LossSpec(w_kd=1.0, w_hard=0.5, w_hidden=0.3, w_hidden_mse=0.2, temperature=2.0)
+# Every term with a weight of its own.
+EVERYTHING = LossSpec(temperature=2.0, **{term.key: 1.0 / number for number, term in enumerate(LOSS_TERMS, 1)})
 
 
 def make_blocks(count: int = 8) -> Blocks:
@@ -103,12 +105,23 @@ def test_every_term_is_logged_raw_and_weighted(tmp_path):
     recorder = ListRecorder()
     make_trainer(tmp_path, spec(max_steps=2), recorder=recorder).train()
     value = {name: value for _, step, name, value in recorder.rows if step == 1}
-    factors = {"kd": 1.0 * 2.0**2, "hard": 0.5, "hidden": 0.3, "hidden_mse": 0.2}
+    factors = {term.name: EVERYTHING.weights()[term.name].start * (2.0**2 if term.softened else 1.0) for term in LOSS_TERMS}
     for term, factor in factors.items():
         assert value[f"raw/{term}"] > 0
         assert value[f"loss/{term}"] == pytest.approx(factor * value[f"raw/{term}"], rel=1e-5)
     assert value["loss"] == pytest.approx(sum(value[f"loss/{term}"] for term in factors), rel=1e-5)
     assert value["tokens"] == 8 * LENGTH
+
+
+@pytest.mark.parametrize("term", LOSS_TERMS, ids=lambda term: term.name)
+def test_a_term_alone_is_trained_and_logged(term: LossTerm, tmp_path: Path) -> None:
+    recorder = ListRecorder()
+    losses = LossSpec(**{**dict.fromkeys((each.key for each in LOSS_TERMS), 0.0), term.key: 1.0})
+    trainer = make_trainer(tmp_path, spec(max_steps=12, learning_rate=1e-2), losses, recorder)
+    trainer.train()
+    curve = recorder.series(STUDENT, f"raw/{term.name}")
+    assert min(curve.values()) < curve[1], f"core/training/distillation_trainer.py has no gradient of {term.name}"
+    assert {name for _, _, name, _ in recorder.rows if name.startswith("raw/")} == {f"raw/{term.name}"}
 
 
 @pytest.mark.parametrize("init", ["teacher", "random"])

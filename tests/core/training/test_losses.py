@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -11,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.config import LossSpec
+from core.loss_terms import BY_NAME, LOSS_TERMS
 from core.models.architecture_spec import LogitTransform
 from core.training import losses
 from core.training.losses import (
     Head,
     HiddenStateMatching,
-    LogitLossTerms,
+    LogitTerm,
     PositionWeights,
     divergence,
     head_loss,
@@ -79,6 +81,66 @@ def test_identical_logits_give_no_loss_and_no_gradient(name):
     assert value.abs().max() < 1e-12 and gradient.abs().max() < 1e-12
 
 
+@pytest.mark.parametrize("divergence", ["forward_kl", "reverse_kl", "jsd"])
+@pytest.mark.parametrize("name", losses.LOGIT_LOSSES)
+def test_the_gradient_of_every_term_is_the_slope_of_its_value(name: str, divergence: str) -> None:
+    """Central differences in float64, at every logit of every position; and nothing of the inputs is overwritten."""
+    z, v = logits(11)
+    against = v if BY_NAME[name].needs_teacher else torch.arange(N) % V
+    term, kept = losses.LOGIT_LOSSES[name].of(LossSpec(divergence=divergence, temperature=1.5, beta=0.3)), (z.clone(), against.clone())
+    value, gradient = term(z, against)
+    assert value.shape == (N,) and gradient.shape == z.shape
+    assert torch.equal(z, kept[0]) and torch.equal(against, kept[1]), "other terms read these logits too"
+    step = 1e-5 * torch.eye(V, dtype=z.dtype)[:, None]  # (V, 1, V): one logit at a time
+    slopes = torch.stack([(term(z + each, against)[0] - term(z - each, against)[0]) / 2e-5 for each in step], -1)
+    torch.testing.assert_close(gradient, slopes, rtol=1e-4, atol=1e-7)
+    if (cheaper := losses.LOGIT_LOSSES[name].value) is not None:
+        torch.testing.assert_close(cheaper(z, against), value)
+
+
+@pytest.mark.parametrize("name", [name for name in losses.LOGIT_LOSSES if BY_NAME[name].needs_teacher])
+def test_terms_with_a_teacher_are_zero_where_both_agree(name: str) -> None:
+    z, _ = logits(12)
+    value, gradient = losses.LOGIT_LOSSES[name].of(LossSpec(temperature=1.5))(z, z.clone())
+    assert value.abs().max() < 1e-12 and gradient.abs().max() < 1e-12
+
+
+def test_every_term_on_logits_has_its_equation() -> None:
+    on_logits = [term.name for term in LOSS_TERMS if term.on == "logits"]
+    assert list(losses.LOGIT_LOSSES) == on_logits, "LOGIT_LOSSES of core/training/losses.py lacks a term, or has another order"
+
+
+@pytest.mark.parametrize("weights", [{}, {"w_hard": 0.0}, {"w_kd": {"start": 1.0, "end": 0.0}}])
+def test_terms_of_a_recipe_carry_its_weights_and_t_squared(weights: dict) -> None:
+    spec = LossSpec(**{**{term.key: 0.5 for term in LOSS_TERMS}, **weights}, temperature=3.0)
+    at_the_end = {name: ramp.end for name, ramp in spec.weights().items()}
+    found = losses.logit_terms(spec, at_the_end)
+    assert [term.name for term in found] == list(losses.LOGIT_LOSSES)
+    assert [term.factor for term in found] == [at_the_end[term.name] * (9.0 if BY_NAME[term.name].softened else 1.0) for term in found]
+    alone = losses.logit_terms(spec, at_the_end, teacher=False)
+    assert [term.name for term in alone] == [term.name for term in found if not term.needs_teacher]
+
+
+def test_a_third_term_is_added_to_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A squared difference of logits at the distilled positions, and the hard labels twice, in any order."""
+    monkeypatch.setattr(losses, "CHUNK_ELEMENTS", 3 * V)
+    student, head, teacher, teacher_head, targets, _ = head_case()
+    student.requires_grad_(), head.requires_grad_()
+    distill, label = torch.tensor([1.0, 1, 0, 1, 1, 1, 1]), torch.tensor([0.0, 1, 1, 0, 0, 0, 1])
+    soft, hard = kd_and_hard(divergence(LossSpec()), 0.5 * 4.0, 0.4)
+    square = LogitTerm("square", lambda z, v: ((z - v).square().sum(-1), 2 * (z - v)), 0.3, needs_teacher=True)
+    loss, sums = head_loss(Head(student, head), Head(teacher, teacher_head), targets, PositionWeights(distill, label, 6.0, 3.0),
+                           (hard, square, soft, hard))
+    z, v = student @ head.T, teacher @ teacher_head.T
+    kl, ce = naive("forward_kl", z, v, 2.0, 0.5), -torch.log_softmax(z, -1).gather(1, targets[:, None]).squeeze(1)
+    raw = [(ce * label).sum(), ((z - v).square().sum(-1) * distill).sum(), (kl * distill).sum(), (ce * label).sum()]
+    expected = 2 * 0.4 * raw[0] / 3 + 0.3 * raw[1] / 6 + 0.5 * 4 * raw[2] / 6
+    torch.testing.assert_close(sums, torch.stack(raw).float().detach(), rtol=1e-5, atol=1e-5)
+    assert math.isclose(loss.item(), expected.item(), rel_tol=1e-5)
+    for one, other in zip(torch.autograd.grad(loss, (student, head)), torch.autograd.grad(expected, (student, head)), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
 def test_jsd_tends_to_both_kls_at_its_ends():
     z, v = logits(2)
     near_zero, near_one = (losses.generalised_jsd(z.clone(), v.clone(), 1.0, beta)[0] for beta in (1e-6, 1 - 1e-6))
@@ -116,7 +178,7 @@ def test_chunked_head_equals_autograd_on_the_definition(monkeypatch, chunk, w_kd
     student, head, teacher, teacher_head, targets, weights = head_case()
     student.requires_grad_(), head.requires_grad_()
     spec = LossSpec(w_kd=w_kd, w_hard=w_hard, temperature=2.0)
-    terms = LogitLossTerms(divergence(spec), w_kd * 4.0, w_hard)
+    terms = kd_and_hard(divergence(spec), w_kd * 4.0, w_hard)
     loss, sums = head_loss(Head(student, head), Head(teacher, teacher_head), targets, alike(weights, 25.5), terms)
     got = torch.autograd.grad(loss * 3.0, (student, head))
 
@@ -141,7 +203,7 @@ def test_gradients_are_led_back_through_scales_and_soft_caps(monkeypatch, name, 
     bias = torch.linspace(-1, 1, V, dtype=torch.float64)
     inputs = [each.requires_grad_() for each in (student, head, bias)]
     spec = LossSpec(w_kd=0.7, w_hard=0.3, divergence=name, temperature=2.0, beta=0.4)
-    terms = LogitLossTerms(divergence(spec), 0.7 * 4.0, 0.3)
+    terms = kd_and_hard(divergence(spec), 0.7 * 4.0, 0.3)
     loss, _ = head_loss(Head(student, head, bias, transform), Head(teacher, teacher_head, None, LogitTransform(softcap=4.0)), targets,
                         alike(weights, 25.5), terms)
     got = torch.autograd.grad(loss, inputs)
@@ -156,6 +218,12 @@ def test_gradients_are_led_back_through_scales_and_soft_caps(monkeypatch, name, 
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
+def kd_and_hard(divergence: Callable[..., losses.Term] | None, kd: float, hard: float) -> tuple[LogitTerm, LogitTerm]:
+    """Return the two terms with these factors."""
+    return (LogitTerm("kd", divergence, kd, needs_teacher=True),
+            LogitTerm("hard", losses.cross_entropy, hard, needs_teacher=False, value=losses.LOGIT_LOSSES["hard"].value))
+
+
 def alike(weights: torch.Tensor, divisor: float) -> PositionWeights:
     """Return equal weights for distillation and labels, as causal models have."""
     return PositionWeights(weights, weights, divisor, divisor)
@@ -165,7 +233,7 @@ def test_weightless_positions_count_nothing():
     student, head, teacher, teacher_head, targets, weights = head_case()
     student.requires_grad_()
     loss, _ = head_loss(Head(student, head), Head(teacher, teacher_head), targets, alike(weights, 1.0),
-                        LogitLossTerms(divergence(LossSpec()), 4.0, 1.0))
+                        kd_and_hard(divergence(LossSpec()), 4.0, 1.0))
     (gradient,) = torch.autograd.grad(loss, student)
     assert gradient[1].abs().max() == 0 and gradient[0].abs().max() > 0
 
@@ -175,7 +243,7 @@ def test_rows_beyond_the_tokenizer_take_no_part(w_kd):
     student, head, teacher, teacher_head, targets, weights = head_case(V + 9, V + 4)
     targets = targets.clamp_max(V - 1)
     head.requires_grad_()
-    terms = LogitLossTerms(divergence(LossSpec()), 4.0 * w_kd, 1.0)
+    terms = kd_and_hard(divergence(LossSpec()), 4.0 * w_kd, 1.0)
     loss, sums = head_loss(Head(student, head), Head(teacher, teacher_head), targets, alike(weights, 1.0), terms, V)
     expected, cut = head_loss(Head(student, head[:V].detach()), Head(teacher, teacher_head[:V]), targets, alike(weights, 1.0), terms)
     torch.testing.assert_close((loss, sums), (expected, cut))
@@ -187,7 +255,7 @@ def test_rows_beyond_the_tokenizer_take_no_part(w_kd):
 def test_padded_vocabularies_are_cut_to_the_common_width(mine, theirs):
     student, head, teacher, teacher_head, targets, weights = head_case(mine, theirs)
     head.requires_grad_()
-    terms = LogitLossTerms(divergence(LossSpec()), 4.0, 0.0)
+    terms = kd_and_hard(divergence(LossSpec()), 4.0, 0.0)
     loss, _ = head_loss(Head(student, head), Head(teacher, teacher_head), targets, alike(weights, 1.0), terms)
     expected, _ = head_loss(Head(student, head[:V].detach()), Head(teacher, teacher_head[:V]), targets, alike(weights, 1.0), terms)
     torch.testing.assert_close(loss, expected)
@@ -207,7 +275,7 @@ def test_labels_and_distillation_count_at_positions_of_their_own(w_kd, w_hard, m
         tensor.requires_grad_()
     loss, sums = head_loss(Head(student, head, bias), Head(teacher, teacher_head, teacher_bias), targets, PositionWeights(soft, hard,
                                                                                                                           11.0, 3.0),
-                           LogitLossTerms(divergence(LossSpec()), 4 * w_kd, w_hard))
+                           kd_and_hard(divergence(LossSpec()), 4 * w_kd, w_hard))
     z, v = student @ head.T + bias, teacher @ teacher_head.T + teacher_bias
     kl = naive("forward_kl", z, v, 2.0, 0.5)
     ce = -torch.log_softmax(z, -1).gather(1, targets[:, None]).squeeze(1)
@@ -253,7 +321,7 @@ def test_the_loss_of_a_task_against_its_definition(kind):
     valid = torch.arange(7) < lengths[:, None]
     z = torch.where(valid, z, 50.0).requires_grad_()  # whatever padding says has no part
     spec = LossSpec(divergence=kind, temperature=1.7, beta=0.3)
-    terms = LogitLossTerms(divergence(spec), 0.6 * 1.7**2, 0.4)
+    terms = kd_and_hard(divergence(spec), 0.6 * 1.7**2, 0.4)
     loss, sums = logit_loss(masked_logits(z, valid), masked_logits(v, valid), targets, terms, 4.0)
     loss.backward()
 
@@ -277,9 +345,9 @@ def test_the_loss_of_a_task_against_its_definition(kind):
 def test_a_task_without_a_teacher_and_with_an_identical_one():
     z = torch.randn(3, 5, generator=torch.Generator().manual_seed(0)).requires_grad_()
     targets = torch.tensor([0, 4, 2])
-    loss, sums = logit_loss(z, None, targets, LogitLossTerms(None, 0.0, 1.0), 3.0)
+    loss, sums = logit_loss(z, None, targets, kd_and_hard(None, 0.0, 1.0)[1:], 3.0)
     torch.testing.assert_close(loss, F.cross_entropy(z, targets))
-    assert sums[0] == 0
-    same, sums = logit_loss(z, z.detach(), targets, LogitLossTerms(divergence(LossSpec()), 4.0, 0.0), 3.0)
+    torch.testing.assert_close(sums, 3 * loss.detach()[None])
+    same, sums = logit_loss(z, z.detach(), targets, kd_and_hard(divergence(LossSpec()), 4.0, 0.0), 3.0)
     same.backward()
     assert same == 0 and sums[0] == 0 and z.grad.abs().max() < 1e-6

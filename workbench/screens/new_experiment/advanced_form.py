@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from core.loss_terms import LOSS_TERMS
 from workbench.screens.new_experiment import bridge_view, controls, data_view, experiment_form, forms, kinds, pictures, plan_view
 from workbench.screens.new_experiment.controls import bound, control, draft, section_errors
 from workbench.screens.new_experiment.experiment_form import Drawn, Errors
@@ -19,7 +20,7 @@ TABS: dict[str, dict[str, tuple[str, ...]]] = {
         "Fresh architecture": tuple(path for path in forms.LEAVES if path.startswith("student.from_scratch.")),
     },
     "Loss": {
-        "Weights": ("losses.w_kd", "losses.w_hard", "losses.w_hidden", "losses.w_hidden_mse", "losses.hidden_layers"),
+        "Weights": (*(f"losses.{term.key}" for term in LOSS_TERMS), "losses.hidden_layers"),
         "Soft targets": ("losses.temperature", "losses.divergence", "losses.beta", "losses.kd_positions"),
     },
     "Data": {

@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args, get_origin
 import streamlit as st
 from annotated_types import Ge, Le
 
+from core.loss_terms import LOSS_TERMS
 from workbench.runs import slots
 from workbench.screens.new_experiment import forms
 from workbench.screens.new_experiment.forms import LEAVES, Draft
@@ -59,10 +60,7 @@ CONTROLS: dict[str, Control] = {
     "student.from_scratch.intermediate_size": Control("Feed-forward width", step=8),
     "student.from_scratch.vocabulary": Control("Vocabulary", step=256),
     "student.from_scratch.positions": Control("Positions", step=64),
-    "losses.w_kd": Control("Soft targets", step=0.1),
-    "losses.w_hard": Control("Hard labels", step=0.1),
-    "losses.w_hidden": Control("Last hidden state", step=0.1),
-    "losses.w_hidden_mse": Control("Matched layers", step=0.1),
+    **{f"losses.{term.key}": Control(term.title.capitalize(), step=0.1) for term in LOSS_TERMS},
     "losses.hidden_layers": Control("Layer matching"),
     "losses.divergence": Control("Divergence"),
     "losses.beta": Control("Beta", step=0.1),
@@ -116,7 +114,9 @@ CONTROLS: dict[str, Control] = {
     "evaluation.retention.length": Control("Timed sequence length (tokens)", step=32),
     "evaluation.retention.exports": Control("Also measure ONNX exports"),
 }
-MASKED_LABELS = {"losses.w_hard": "Masked tokens", "evaluation.prompts": "Texts with blanks"}  # labels of fields for masked language models
+# Labels of fields for masked language models.
+MASKED_LABELS = {"evaluation.prompts": "Texts with blanks"} | {f"losses.{term.key}": term.masked.label.capitalize() for term in LOSS_TERMS
+                                                                if term.masked}
 LAYER_RULE_LABELS = {"uniform": "uniform: spread evenly, first and last kept", "table": "table: the published maps",
                      "importance": "importance: measured before the run", "first": "first: the first blocks",
                      forms.EXPLICIT: "an explicit list"}

@@ -25,6 +25,7 @@ from pydantic.fields import FieldInfo
 
 from core.config import DistillConfig, ExperimentConfig, LayerRule, LossSpec, Ramp
 from core.errors import ConfigError
+from core.loss_terms import LOSS_TERMS, keys
 from core.recipes import check_recipe, fields, leaves, override, section_of
 from core.students.layer_maps import layer_map
 
@@ -133,8 +134,8 @@ def set_teacher(draft: Draft, there: bool) -> None:
         draft[WITH_TEACHER] = {key: draft[key] for key in needs_teacher}
         draft |= {"control": False, RETENTION: False, "student.lora": False, "student.layer_map": "uniform",
                   "student.architecture": "teacher", "student.dropout": None, "losses.kd_positions": "all"}
-        for term in ("w_kd", "w_hidden", "w_hidden_mse"):
-            draft[f"losses.{term}.start"] = draft[f"losses.{term}.end"] = 0.0
+        for key in keys(needs_teacher=True):
+            draft[f"losses.{key}.start"] = draft[f"losses.{key}.end"] = 0.0
         if not draft["losses.w_hard.start"]:
             draft["losses.w_hard.start"] = draft["losses.w_hard.end"] = 1.0
     draft["teacher"], draft["student.from_scratch"] = there, not there
@@ -204,10 +205,12 @@ def equation(losses: LossSpec, *, masked: bool = False) -> str:
     """
     soft = {"forward_kl": r"\mathrm{KL}(p^T \,\|\, q^T)", "reverse_kl": r"\mathrm{KL}(q^T \,\|\, p^T)",
             "jsd": rf"\mathrm{{JSD}}_{{{losses.beta:g}}}(p^T, q^T)"}[losses.divergence]
-    terms = ((losses.w_kd, rf"{losses.temperature:g}^2\,{soft}", "soft targets"),
-             (losses.w_hard, r"\mathrm{CE}(y, q)", "masked tokens" if masked else "hard labels"),
-             (losses.w_hidden, r"(1-\cos(h_s, h_t))", "hidden states"), (losses.w_hidden_mse, r"\mathrm{MSE}(h_s, h_t)", "matched layers"))
-    shown = [rf"\underbrace{{{_weight(ramp)}\cdot {term}}}_{{\text{{{label}}}}}" for ramp, term, label in terms if ramp.start or ramp.end]
+    weights, shown = losses.weights(), []
+    for term in LOSS_TERMS:
+        if losses.uses(term.name):
+            latex = term.equation.replace("D(p^T, q^T)", soft).replace("T^2", f"{losses.temperature:g}^2")
+            label = (term.masked if masked and term.masked else term).label
+            shown.append(rf"\underbrace{{{_weight(weights[term.name])}\cdot {latex}}}_{{\text{{{label}}}}}")
     if masked and len(shown) > 2:  # one below the other: the line is wider than a phone
         return r"\begin{aligned}\mathcal{L} =\;& " + r" \\[4pt] +\;& ".join(shown) + r"\end{aligned}"
     return r"\mathcal{L} = " + " + ".join(shown)

@@ -15,14 +15,16 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from core.loss_terms import LOSS_TERMS
 from core.metrics import metric
 from core.recorder import CONTROL, STUDENT
-from workbench.screens.shared.theme import BLUE, GREY, ROLE_COLOURS, ROSE, SERIES, TEAL, VIOLET
+from workbench.screens.shared.theme import BLUE, BROWN, GREY, OLIVE, ROLE_COLOURS, ROSE, SERIES, TEAL, VIOLET
 
 Trace = dict[str, Any]  # plain data of a plotly object
 
 POINTS = 1500  # per curve and refresh: more cannot be distinguished on a screen and cost the browser long tasks
-TERM_COLOURS = {"kd": TEAL, "hard": BLUE, "hidden": VIOLET, "hidden_mse": ROSE}
+# Grey is the total's, copper the teacher's.
+TERM_COLOURS = {term.name: colour for term, colour in zip(LOSS_TERMS, (TEAL, BLUE, VIOLET, ROSE, OLIVE, BROWN), strict=False)}
 PERCENT = {"tickformat": ".0%"}
 TICKS: dict[str, Trace] = {
     "learning_rate": {"tickformat": "~g", "nticks": 5},
@@ -70,8 +72,9 @@ def term_losses(curves: pd.DataFrame, *, weighted: bool = True, logarithmic: boo
     total = select(curves, STUDENT, "loss")
     if weighted and len({trace["name"] for trace in traces}) > 1 and len(total):
         traces += _smoothed(total, "total", GREY)
-    states = any(curves["name"].isin(("raw/hidden", "raw/hidden_mse")))  # which are no nats
-    raw = f"nats/{per} (hidden states: no unit)" if states else f"nats/{per}"
+    logged = set(curves["name"])
+    pure = [metric(f"raw/{term.name}", masked=masked).label for term in LOSS_TERMS if not term.unit and f"raw/{term.name}" in logged]
+    raw = f"nats/{per} ({', '.join(pure)}: no unit)" if pure else f"nats/{per}"
     return figure(traces, height=360, y_title="loss" if weighted else raw, logarithmic=logarithmic, legend=True)
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from core.config import ExperimentConfig
 from core.evaluation.statistics import interval_words, level_words, normal_interval, z_critical
 from core.events import CONTROL, STUDENT, STUDENT_AFTER, STUDENT_BEFORE, TEACHER, Evaluation, ScoringTask, WritingTexts
+from core.loss_terms import LOSS_TERMS
 from core.metrics import metric
 from core.reports.retention_card import Card
 from core.system import units
@@ -23,7 +24,7 @@ from workbench.store.records import Event, Run
 COLUMNS = {"teacher": "Teacher", "student_before": "Student before", "student_after": "Student after", "control": "Control"}
 ROWS = ("perplexity", "masked_accuracy", "bits_per_byte", "kl_to_teacher", "agreement", "sentiment_accuracy", "accuracy", "exact_match",
         "answer_f1", "matthews", "f1", "majority_share")
-TERMS = ("kd", "hard", "hidden", "hidden_mse")
+TERMS = tuple(term.name for term in LOSS_TERMS)
 
 # What the engine calls a phase, and whom it measures -> how a page says it.
 PHASES = {"load teacher": "Loading the teacher", "load models": "Loading the models",
