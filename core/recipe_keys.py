@@ -1,13 +1,15 @@
 """The keys of recipes as release 0.1.0 named them, and the shape that its recipes had.
 
 Recipes, stored runs and reports of that release are read under today's names (`upgraded`). Digests and keys of caches are computed over
-the old names and the old shape (`release_shape`), so that a configuration keeps the digest that it was stored under.
+the old names and the old shape (`release_shape`), so that a configuration keeps the digest that it was stored under. A key that is newer than
+that release is left out of them while it has its default (`core.config.base.counted`), so that it changes no digest until it is used.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 # Dotted key of release 0.1.0 -> today's; ``[]`` stands for each element of a list.
@@ -28,6 +30,27 @@ RENAMED = {
 }
 # Today's key -> value of release 0.1.0 -> today's.
 RENAMED_VALUES = {"chain.teacher": {"stepwise": "predecessor", "direct": "largest"}}
+
+# Section -> its keys in release 0.1.0, under their names of then. A record: it stays as it is.
+RELEASE_KEYS: dict[str, str] = {
+    "": "kind name description teacher student losses data masking train evaluation bridge task chain control",
+    "teacher": "model",
+    "student": "layers layer_map hidden feed_forward units architecture dropout init model lora fresh",
+    "student.lora": "rank alpha dropout",
+    "student.fresh": "architecture layers hidden heads key_value_heads feed_forward vocabulary positions",
+    "losses": "w_kd w_hard w_hidden w_hidden_mse hidden_layers divergence beta temperature kd_positions",
+    "data": "source subset split column streaming max_rows passes block_length prompt_weight label_weight small_talk validation_fraction",
+    "masking": "fraction mask random rarity whole_words",
+    "train": "max_steps num_train_epochs per_device_train_batch_size gradient_accumulation_steps learning_rate lr_scheduler_type "
+             "warmup_ratio weight_decay adam_beta2 max_grad_norm precision save_precision device seed logging_steps save_steps report_to",
+    "evaluation": "eval_steps blocks sentiment_items prompts max_new_tokens retention",
+    "evaluation.retention": "tasks train_items epochs learning_rate seeds seconds length exports",
+    "task": "source subset split validation text_column pair_column label_column kind max_length doc_stride max_train_items max_items "
+            "validation_fraction",
+    "chain": "anchors mode order curve_points",
+    "chain.anchors[]": "layers hidden feed_forward parameters model",
+    "bridge": "model prompts texts max_new_tokens batch_size sampling_temperature top_k top_p",
+}
 
 # What a recipe of release 0.1.0 had in the sections that an experiment has no use for, under today's names.
 ABSENT: dict[str, Any] = {
@@ -76,6 +99,12 @@ def today(path: str) -> str:
         if path == old or path.startswith(f"{old}."):
             path = new + path.removeprefix(old)
     return path
+
+
+@cache
+def known_keys() -> frozenset[str]:
+    """Return the dotted keys of release 0.1.0 under today's names; ``[]`` stands for each element of a list."""
+    return frozenset(today(f"{section}.{key}".removeprefix(".")) for section, keys in RELEASE_KEYS.items() for key in keys.split())
 
 
 def release_names(plain: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import yaml
 from pydantic import Field, field_validator
 
-from core.config.base import Config, InvalidValueError
+from core.config.base import Config, InvalidValueError, counted
 from core.config.data import DataSpec, MaskingSpec
 from core.config.evaluation import EvaluationSpec
 from core.config.losses import LossSpec
@@ -98,5 +98,6 @@ class ExperimentConfig(Config):
 
     def digest(self) -> str:
         """Return twelve hexadecimal digits that change with anything but the name and the description; the same as in release 0.1.0."""
-        counted = {key: value for key, value in release_shape(self.to_dict()).items() if key not in ("name", "description")}
-        return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()[:12]
+        plain = release_shape(counted(self, self.to_dict()))
+        plain = {key: value for key, value in plain.items() if key not in ("name", "description")}
+        return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]

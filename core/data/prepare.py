@@ -19,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from core.config import DataSpec
+from core.config.base import counted
 from core.data import movie_reviews, sources
 from core.data.chat_template import render, render_answers
 from core.data.hub_datasets import hub_revision
@@ -177,7 +178,7 @@ def documents(spec: DataSpec, split: Literal["train", "validation"], tokenizer: 
 
 def _key(spec: DataSpec, tokenizer: Any, seed: int, objective: Objective) -> str:
     vocabulary = tokenizer.backend_tokenizer.to_str() if tokenizer.is_fast else tokenizer.get_vocab()
-    key: dict[str, Any] = {"format": FORMAT, "spec": release_names({"data": spec.model_dump(mode="json")})["data"], "seed": seed,
+    key: dict[str, Any] = {"format": FORMAT, "spec": release_names({"data": counted(spec, spec.model_dump(mode="json"), "data")})["data"], "seed": seed,
                            "template": tokenizer.chat_template,
                            "vocabulary": vocabulary, "special": tokenizer.special_tokens_map,
                            "edges": _edges(tokenizer)}

@@ -5,14 +5,30 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import pytest
 
 from core import recipe_keys, recipes
-from core.config import ChainConfig, DistillConfig, FineTuneConfig, PretrainConfig
+from core.config import (
+    KINDS,
+    ORDER,
+    AnchorSpec,
+    ChainConfig,
+    ChainSpec,
+    Config,
+    DataSpec,
+    DistillConfig,
+    FineTuneConfig,
+    LossSpec,
+    PretrainConfig,
+)
+from core.config.base import counted
+from core.config.losses import Weight, constant
+from core.data import prepare
 from core.errors import ConfigError
 from core.recipes import apply_overrides, parse_recipe, read_recipe
+from tests.core.chat_models import chat_tokenizer
 
 PRETRAIN = {"teacher": None, "student": {"model": "x"}}
 SCRATCH: dict[str, Any] = {"teacher": None, "student": {}}
@@ -119,4 +135,86 @@ def test_the_shape_of_the_release_has_all_its_sections(config: Any) -> None:
     ({"student": {"model": "x"}, "task": {"source": "rt"}}, "6c1fb7b5ed33"), (CHAIN, "5644156fb7ac"),
     ({"teacher": None, "student": {"model": "x"}, "losses": {"w_kd": 0}, "bridge": {"model": "y"}}, "79cb7a3aaa21")])
 def test_digests_are_those_of_the_release(plain: dict[str, Any], digest: str) -> None:
-    assert parse_recipe(plain).digest() == digest
+    assert parse_recipe(plain).digest() == digest, (
+        "a key of release 0.1.0 has another name, default or format; RENAMED of core/recipe_keys.py keeps digests of renamed keys")
+
+
+NEW = "a key of release 0.1.0 is gone; where it was renamed, name it in RENAMED of core/recipe_keys.py, and leave RELEASE_KEYS as it is"
+
+
+def test_every_key_of_the_release_is_a_key_of_today() -> None:
+    today = {path for kind in KINDS.values() for path in _paths(kind)}
+    assert recipe_keys.known_keys() <= today, NEW
+
+
+def test_every_section_of_a_kind_has_its_place_in_written_recipes() -> None:
+    sections = {name for kind in KINDS.values() for name in kind.model_fields}
+    assert sections == set(ORDER), "ORDER of core/config/experiment.py lacks a section, which recipes and digests would lose"
+
+
+def _paths(model: Any, section: str = "") -> set[str]:
+    paths: set[str] = set()
+    for name, field in model.model_fields.items():
+        path = f"{section}.{name}".removeprefix(".")
+        paths.add(path)
+        for inner, many in _models(field.annotation):
+            paths |= _paths(inner, f"{path}[]" if many else path)
+    return paths
+
+
+def _models(annotation: Any, many: bool = False) -> list[tuple[Any, bool]]:
+    """Return the sections that a field may hold, and whether it holds a list of them."""
+    if isinstance(annotation, type) and issubclass(annotation, Config):
+        return [(annotation, many)]
+    return [found for each in get_args(annotation) for found in _models(each, many or get_origin(annotation) is tuple)]
+
+
+class _Losses(LossSpec):
+    w_new: Weight = constant(0.0)
+
+
+class _Anchor(AnchorSpec):
+    new: str | None = None
+
+
+class _Chain(ChainSpec):
+    anchors: tuple[_Anchor, ...]
+
+
+class _Section(Config):
+    rank: int = 2
+
+
+class _Data(DataSpec):
+    new: int = 3
+    section: _Section | None = None
+
+
+class _Distill(DistillConfig):
+    losses: _Losses = _Losses()
+    data: _Data = _Data()
+
+
+class _ChainConfig(ChainConfig):
+    chain: _Chain
+
+
+def test_a_new_key_changes_no_digest_until_it_is_used() -> None:
+    released = DistillConfig().digest()
+    assert _Distill().digest() == released
+    changed = [{"losses": _Losses(w_new=constant(0.5))}, {"data": _Data(new=4)}, {"data": _Data(section=_Section())}]
+    digests = {_Distill(**sections).digest() for sections in changed} | {released}
+    assert len(digests) == 4
+    plain = {"anchors": ({"layers": 2},)}
+    released = ChainConfig(chain=plain).digest()
+    assert _ChainConfig(chain=plain).digest() == released != _ChainConfig(chain={"anchors": ({"layers": 2, "new": "x"},)}).digest()
+
+
+def test_a_new_key_changes_no_key_of_the_cache_of_blocks_until_it_is_used() -> None:
+    keys = [prepare._key(spec, chat_tokenizer(), 1, "causal") for spec in (DataSpec(), _Data(), _Data(new=4))]
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_keys_of_the_release_count_with_their_default_too() -> None:
+    plain = DistillConfig().to_dict()
+    assert counted(DistillConfig(), plain) == plain
