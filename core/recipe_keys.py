@@ -1,8 +1,8 @@
 """The keys of recipes as release 0.1.0 named them, and the shape that its recipes had.
 
 Recipes, stored runs and reports of that release are read under today's names (`upgraded`). Digests and keys of caches are computed over
-the old names and the old shape (`release_shape`), so that a configuration keeps the digest that it was stored under. A key that is newer than
-that release is left out of them while it has its default (`core.config.base.counted`), so that it changes no digest until it is used.
+the old names and the old shape (`release_shape`), so that a configuration keeps the digest that it was stored under. A key that is newer
+than that release is left out of them while it has its default (`core.config.base.counted`): it changes no digest until it is used.
 """
 
 from __future__ import annotations
