@@ -178,7 +178,8 @@ def documents(spec: DataSpec, split: Literal["train", "validation"], tokenizer: 
 
 def _key(spec: DataSpec, tokenizer: Any, seed: int, objective: Objective) -> str:
     vocabulary = tokenizer.backend_tokenizer.to_str() if tokenizer.is_fast else tokenizer.get_vocab()
-    key: dict[str, Any] = {"format": FORMAT, "spec": release_names({"data": counted(spec, spec.model_dump(mode="json"), "data")})["data"], "seed": seed,
+    plain = counted(spec, spec.model_dump(mode="json"), "data")
+    key: dict[str, Any] = {"format": FORMAT, "spec": release_names({"data": plain})["data"], "seed": seed,
                            "template": tokenizer.chat_template,
                            "vocabulary": vocabulary, "special": tokenizer.special_tokens_map,
                            "edges": _edges(tokenizer)}
