@@ -26,6 +26,7 @@ nothing of command lines or widgets: the terminal shows the option that sets the
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -74,8 +75,30 @@ class RunVerb:
 Suggestion = SetField | FetchModel | RunVerb
 
 
+LONGEST_QUOTE = 200  # characters of what was given
+LONGEST_GIVEN = 400  # characters of the sentence that quotes it
+# Words may be longer by the marks around a quotation and what follows it, so that a sentence that was cut stays as it is.
+LONG = re.compile(rf"(?<!\w)'[^']{{{LONGEST_QUOTE + 1},}}'(?!\w)|\"[^\"]{{{LONGEST_QUOTE + 1},}}\"|\S{{{LONGEST_QUOTE + 4},}}")
+
+
+def shorten(text: str, most: int = LONGEST_QUOTE) -> str:
+    """Return `text` in at most so many characters: where it is longer, its beginning and its end."""
+    return text if len(text) <= most else f"{text[:most - most // 3]}…{text[len(text) + 1 - most // 3:]}"
+
+
+def _short_quotes(sentence: str) -> str:
+    """Return a sentence with its long quotations cut, and long words outside them."""
+    def cut(found: re.Match[str]) -> str:
+        long, mark = found[0], found[0][0]
+        return f"{mark}{shorten(long[1:-1])}{mark}" if mark in "'\"" and long[-1] == mark else shorten(long)
+
+    return LONG.sub(cut, sentence) if len(sentence) > LONGEST_QUOTE else sentence
+
+
 class StillhouseError(Exception):
     """A mistake or a condition that the user can do something about.
+
+    What its sentences quote is cut to `LONGEST_QUOTE` characters, whoever made them.
 
     Args:
         given: what was passed or what happened, as one sentence.
@@ -89,10 +112,10 @@ class StillhouseError(Exception):
 
     def __init__(self, given: str, expected: str = "", fix: str = "", *, field: str | None = None,
                  suggestion: Suggestion | None = None) -> None:
-        self.given, self.expected, self.fix = given, expected, fix
+        self.given, self.expected, self.fix = shorten(_short_quotes(given), LONGEST_GIVEN), _short_quotes(expected), _short_quotes(fix)
         self.suggestion = suggestion
         self.field = suggestion.field if field is None and isinstance(suggestion, SetField) else field
-        super().__init__(given, expected, fix)
+        super().__init__(self.given, self.expected, self.fix)
 
     def __str__(self) -> str:
         return " ".join(part for part in (self.given, self.expected, self.advice) if part)

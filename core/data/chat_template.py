@@ -10,7 +10,8 @@ from functools import lru_cache
 from itertools import count
 from typing import Any
 
-from core.errors import DataError
+from core.data.template_limits import TemplateFailedError, check, render_within_limits
+from core.errors import DataError, shorten
 
 Message = dict[str, str]
 Piece = tuple[str, tuple[str, ...] | None]  # of a content: a part, and how it may be written if a word replaces it
@@ -107,29 +108,22 @@ def find_turns(messages: Sequence[Message], tokenizer: Any) -> tuple[str, list[T
 
 def _template(tokenizer: Any) -> str:
     try:
-        return tokenizer.get_chat_template() if tokenizer.chat_template else PLAIN_TEMPLATE
-    except ValueError as error:  # several templates, none of them the default
+        return check(tokenizer.get_chat_template()) if tokenizer.chat_template else PLAIN_TEMPLATE
+    except (AttributeError, LookupError, TypeError, ValueError) as error:  # several templates, none of them the default
         raise DataError(f"The model's chat template cannot be used: {error}", "One template, or one called 'default', was expected.",
                         "Name it 'default' in the model's folder, or choose another model.") from error
 
 
 def _rendered(messages: Sequence[Message], tokenizer: Any, add_generation_prompt: bool = False,
               marked: bool = False) -> tuple[str, list[tuple[int, int]]]:
-    from jinja2 import TemplateError
-    from transformers.utils.chat_template_utils import render_jinja_template
-
     try:
-        rendered: Any = render_jinja_template(  # typed as text alone
-            [list(messages)], chat_template=_template(tokenizer), add_generation_prompt=add_generation_prompt,
-            return_assistant_tokens_mask=marked, **tokenizer.special_tokens_map)
-    # A template is a program by somebody else: on a conversation of an order that it does not know it may fail in any of these ways.
-    except (TemplateError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
-        roles = ", ".join(message["role"] for message in messages)
-        raise DataError(f"The model's chat template refuses a conversation of {roles}: {error}.",
+        return render_within_limits(messages, _template(tokenizer), tokenizer.special_tokens_map, marked=marked,
+                                    add_generation_prompt=add_generation_prompt)
+    except TemplateFailedError as error:  # on a conversation of an order that it does not know a template may fail in any way
+        roles = shorten(", ".join(message["role"] for message in messages))
+        raise DataError(f"The model's chat template refuses a conversation of {roles}: {shorten(str(error))}.",
                         "Most templates expect user and assistant in turns.",
                         "Leave out system messages, or choose another model.") from error
-    (text,), marks = rendered
-    return text, [(start, end) for start, end in marks[0]] if marked else []
 
 
 def _turns(text: str, messages: Sequence[Message], tokenizer: Any, pieces_of: Callable[[str, str], Iterator[Piece]]) -> list[Turn] | None:

@@ -5,12 +5,27 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import re
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from core import errors
-from core.errors import ConfigError, DataError, FetchModel, ModelNotFoundError, RunVerb, SetField, StillhouseError, about
+from core.errors import (
+    LONGEST_GIVEN,
+    LONGEST_QUOTE,
+    ConfigError,
+    DataError,
+    FetchModel,
+    ModelNotFoundError,
+    RunVerb,
+    SetField,
+    StillhouseError,
+    about,
+    shorten,
+)
 from core.recipes import describe
 
 CORE = Path(errors.__file__).parent
@@ -100,3 +115,32 @@ def test_about_names_a_key_where_an_error_names_none():
     with pytest.raises(ConfigError) as caught, about("teacher.model", ModelNotFoundError):
         raise ConfigError("a")
     assert caught.value.field is None
+
+
+@given(st.text(), st.sampled_from(["The key was given as '{}'.", 'A file "{}" was named.', "{} is no number.", "Keys: {}, {}"]))
+@example("x" * 5000, "The key was given as '{}'.")
+@example("'" * 5000, "{} is no number.")
+@example("a b " * 5000, "Keys: {}, {}")
+def test_errors_quote_little(text: str, sentence: str) -> None:
+    error = ConfigError(sentence.format(text, text), f"One of '{text}' was expected.", f"Write '{text}'.")
+    assert len(error.given) <= LONGEST_GIVEN
+    for part in (error.given, error.expected, error.fix):
+        assert max(map(len, part.split())) <= LONGEST_QUOTE + 3  # with marks around it and a full stop behind
+        assert not re.search(rf"(?<!\w)'[^']{{{LONGEST_QUOTE + 1},}}'(?!\w)", part)
+
+
+def test_a_short_error_stays_as_it_is_between_processes() -> None:
+    error = ConfigError(f"The key was given as '{'x' * 5000}'.", f"One of '{'y' * 5000}' was expected.")
+    assert str(ConfigError.from_dict(error.to_dict())) == str(error)
+
+
+@given(st.text(min_size=0, max_size=300), st.integers(10, 250))
+def test_shorten(text: str, most: int) -> None:
+    short = shorten(text, most)
+    assert len(short) <= most
+    assert short == text if len(text) <= most else short[:most // 2] == text[:most // 2] and short[-1:] == text[-1:]
+
+
+def test_short_sentences_stay() -> None:
+    for given_sentence in ("The layer map was given as '1 2'.", f"'{'x' * LONGEST_QUOTE}'", "It isn't, and wasn't."):
+        assert ConfigError(given_sentence).given == given_sentence

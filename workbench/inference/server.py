@@ -22,6 +22,7 @@ import torch
 
 from core.chains.folder import Chain, Target, open_chain
 from core.config import DataSpec
+from core.data.template_limits import stopped_by
 from core.errors import OutOfMemoryError, StillhouseError
 from core.evaluation.blanks import compare_blanks, fill_blanks
 from core.evaluation.classes import class_probabilities
@@ -165,7 +166,7 @@ class Server:
         with self._pool.using(model) as (loaded, card):
             require_task(loaded.entry, "causal")
             yield {"kind": "loaded", "card": asdict(card)}
-            with self._cores.share(card.parameters) as adjust_threads:
+            with self._cores.share(card.parameters) as adjust_threads, stopped_by(cancelled.is_set):
                 tokens = stream(loaded.model, loaded.tokenizer, messages, stop=cancelled.is_set, **sampling)
                 pending, flushed = "", 0.0
                 for token in tokens:
