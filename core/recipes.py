@@ -12,15 +12,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from core import recipe_keys
 from core.config import KINDS, ORDER, SECTIONS, AnyExperiment, ExperimentConfig, Kind, Ramp
 from core.config.base import InvalidValueError
-from core.errors import ConfigError, SetField
+from core.errors import ConfigError, SetField, shortened
+from core.system import plain_data
 from core.system.paths import PROJECT
+from core.system.plain_data import MAX_CHARACTERS, MAX_DEPTH, PlainDataError
 
 LOGGER = logging.getLogger(__name__)
 EXPERIMENT: TypeAdapter[Any] = TypeAdapter(AnyExperiment)
@@ -38,41 +39,43 @@ def read_recipe(path: str | Path, overrides: Iterable[str] = ()) -> ExperimentCo
         ConfigError: no such file, not YAML, an unknown key (the nearest valid one is named), a wrong type or value.
     """
     path = Path(path)
-    if not path.exists() and (PROJECT / path).is_file():
-        path = PROJECT / path
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else (error.strerror or "cannot be read").lower()
-        raise ConfigError(f"The recipe '{path}' cannot be used: {reason}.", "A YAML file was expected.",
+        if not path.exists() and (PROJECT / path).is_file():
+            path = PROJECT / path
+        with path.open(encoding="utf-8-sig") as file:
+            text = file.read(MAX_CHARACTERS + 1)
+    except (OSError, ValueError) as error:  # a path with a zero character raises ValueError
+        reason = ("is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else
+                  ((error.strerror if isinstance(error, OSError) else "") or "cannot be read").lower())
+        raise ConfigError(f"The recipe '{shortened(str(path))}' cannot be used: {reason}.", "A YAML file was expected.",
                           "Recipes that ship with the project are in assets/recipes/.") from error
     plain = parse_yaml(text, str(path))
     return parse_recipe(apply_overrides(_today(plain, _warn), overrides))
 
 
-class _RecipeLoader(yaml.SafeLoader):
-    """YAML 1.1 reads 5e-4 as text; people write learning rates that way."""
-
-
-_RecipeLoader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+$"), list("+-0123456789"))
-
-
 def parse_yaml(text: str, origin: str) -> dict[str, Any]:
     """Return plain data from a recipe's text; `origin` names it in messages."""
-    try:
-        plain = yaml.load(text, Loader=_RecipeLoader)
-    except RecursionError as error:
-        raise ConfigError(f"The recipe '{origin}' is nested too deeply to be read.",
-                          "Sections with keys and values were expected.") from error
-    except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        line = f" at line {where.line + 1}" if where else ""
-        raise ConfigError(f"The recipe '{origin}' is not YAML{line}: {getattr(error, 'problem', None) or error}.",
-                          "Keys and values were expected, as in 'student: {layers: 4}'.") from error
+    plain = _plain_data(text, f"The recipe '{shortened(origin)}'", "Write each value out, with a key that is text and is there once.")
     if not isinstance(plain, dict):
-        raise ConfigError(f"The recipe '{origin}' holds {'nothing' if plain is None else type(plain).__name__}.",
+        raise ConfigError(f"The recipe '{shortened(origin)}' holds {'nothing' if plain is None else type(plain).__name__}.",
                           f"Sections were expected: {', '.join(SECTIONS)}.")
     return plain
+
+
+def _plain_data(text: str, what: str, fix: str, skipped: int = 0) -> Any:
+    """Return the plain data of a YAML text. Raises ConfigError with the place in it.
+
+    Args:
+        skipped: characters at the beginning of the first line that are not a user's.
+    """
+    try:
+        return plain_data.parse_yaml(text)
+    except PlainDataError as error:
+        if error.line == 1 and error.column is not None:
+            error.column = max(1, error.column - skipped)
+        raise ConfigError(f"{what} is not YAML as recipes have it{error.place}: {error.problem}.",
+                          "Keys and values were expected, as in 'student: {layers: 4}', without anchors, aliases and tags.",
+                          fix) from error
 
 
 def apply_overrides(plain: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
@@ -86,18 +89,22 @@ def apply_overrides(plain: Mapping[str, Any], overrides: Iterable[str]) -> dict[
     for override in overrides:
         path, separator, text = override.partition("=")
         if not separator or not path.strip():
-            raise ConfigError(f"The setting '{override}' was given.", "'section.key=value' was expected.",
+            raise ConfigError(f"The setting '{shortened(override)}' was given.", "'section.key=value' was expected.",
                               "Name the key and its value", suggestion=SetField("student.layers", 3))
         path = recipe_keys.today(path.strip())
         if path != override.partition("=")[0].strip():
             _warn(override.partition("=")[0].strip(), path)
         *parents, leaf = path.split(".")
+        if len(parents) > MAX_DEPTH:
+            raise ConfigError(f"The setting '{shortened(override)}' was given.", "A key lies in two sections at most.",
+                              "Name the key and its value", suggestion=SetField("student.layers", 3))
         place = result
         for parent in parents:
             if not isinstance(place.setdefault(parent, {}), dict):
                 place[parent] = {}
             place = place[parent]
-        value = parse_yaml(f"value: {text}", override)["value"]
+        value = _plain_data(f"value: {text}", f"The setting '{shortened(override)}'", "Put text with special characters in quotes.",
+                            len("value: "))["value"]
         place[leaf] = text.strip() if _is_text(path) and isinstance(value, (int, float)) else value
     return result
 
@@ -113,8 +120,15 @@ def _kind_by_sections(plain: dict[str, Any]) -> dict[str, Any]:
 
 def override(path: str, value: Any) -> str:
     """Return ``path=value`` that `apply_overrides` reads back to `value`."""
-    plain_text = isinstance(value, str) and value and "\n" not in value and yaml.safe_load(value) == value
+    plain_text = isinstance(value, str) and value and "\n" not in value and _reads_as_itself(value)
     return f"{path}={value if plain_text else json.dumps(value, ensure_ascii=False)}"
+
+
+def _reads_as_itself(text: str) -> bool:
+    try:
+        return bool(plain_data.parse_yaml(f"value: {text}") == {"value": text})
+    except PlainDataError:
+        return False
 
 
 def _is_text(path: str) -> bool:
@@ -158,8 +172,8 @@ def kind_of(plain: Mapping[str, Any]) -> Kind:
     """
     kind = plain.get("kind")
     if kind is not None:
-        if kind not in KINDS:
-            raise ConfigError(f"kind was given as {json.dumps(kind, default=str)}.", f"One of {', '.join(KINDS)} was expected.",
+        if not isinstance(kind, str) or kind not in KINDS:
+            raise ConfigError(f"kind was given as {shortened(json.dumps(kind, default=str))}.", f"One of {', '.join(KINDS)} was expected.",
                               field="kind")
         return kind
     by_section: tuple[tuple[str, Kind], ...] = (("task", "fine_tune"), ("chain", "chain"), ("bridge", "bridge"))
@@ -265,8 +279,8 @@ def _explained(detail: Mapping[str, Any], kind: type[ExperimentConfig]) -> Confi
         near = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.4)
         prefix = ".".join(location[:-1])
         fix = f"Did you mean '{prefix + '.' if prefix else ''}{near[0]}'?" if near else ""
-        return ConfigError(f"Unknown key '{path}'.", f"Valid keys there: {', '.join(known)}.", fix, field=field or None)
-    shown = json.dumps(given, default=str) if not isinstance(given, (dict, BaseModel)) else ""
+        return ConfigError(f"Unknown key '{shortened(path)}'.", f"Valid keys there: {', '.join(known)}.", fix, field=field or None)
+    shown = shortened(json.dumps(given, default=str)) if not isinstance(given, (dict, BaseModel)) else ""
     meaning = ""
     # A message about a whole section or an element of a list has no description of its own.
     if not isinstance(given, (dict, BaseModel)):

@@ -22,8 +22,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import yaml
-
 from core.errors import CompatibilityError, CorruptModelError, ModelError, ModelNotFoundError
 from core.models import checkpoints, gguf, hub, pypi
 from core.models.architectures import architecture_of
@@ -33,6 +31,7 @@ from core.models.header import ModelHeader, read_model_header
 from core.models.loading import model_from_pretrained
 from core.system.files import atomic_directory
 from core.system.paths import HOUSE_MODELS, models_dir
+from core.system.plain_data import MAX_CHARACTERS, PlainDataError, parse_yaml
 
 if TYPE_CHECKING:
     import torch
@@ -304,15 +303,16 @@ def _tokenizer(folder: Path, reference: str) -> PreTrainedTokenizerBase:
 def _card(folder: Path) -> tuple[str, str]:
     """Return the licence and first paragraph of a model card (README.md); empty where it does not say."""
     try:
-        text = (folder / "README.md").read_text(encoding="utf-8")
+        with (folder / "README.md").open(encoding="utf-8-sig") as file:
+            text = file.read(MAX_CHARACTERS)
     except (OSError, UnicodeDecodeError):
         return "", ""
     front, licence = re.match(r"---\n(.*?)\n---\n?", text, re.DOTALL), ""
     if front:
         text = text[front.end():]
         try:
-            matter = yaml.safe_load(front[1])
-        except yaml.YAMLError:
+            matter = parse_yaml(front[1])
+        except PlainDataError:  # a card is written for people: what is wrong with it is no reason to refuse the model
             matter = None
         licence = str(matter.get("license") or "") if isinstance(matter, dict) else ""
     paragraphs = [paragraph.strip() for paragraph in text.split("\n\n")]
