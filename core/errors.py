@@ -140,14 +140,6 @@ class StillhouseError(Exception):
                     suggestion=read_suggestion(plain.get("suggestion")))
 
 
-LONGEST_QUOTE = 200  # characters of what was given that a message repeats
-
-
-def shortened(text: str) -> str:
-    """Return a text as messages quote it: at most `LONGEST_QUOTE` characters of it."""
-    return text if len(text) <= LONGEST_QUOTE else f"{text[:LONGEST_QUOTE - 1]}…"
-
-
 @contextmanager
 def about(field: str, *kinds: type[StillhouseError]) -> Iterator[None]:
     """Name the recipe's key that errors are about which are raised inside and name none.

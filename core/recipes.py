@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 from core import recipe_keys
 from core.config import KINDS, ORDER, SECTIONS, AnyExperiment, ExperimentConfig, Kind, Ramp
 from core.config.base import InvalidValueError
-from core.errors import ConfigError, SetField, shortened
+from core.errors import ConfigError, SetField
 from core.system import plain_data
 from core.system.paths import PROJECT
 from core.system.plain_data import MAX_CHARACTERS, MAX_DEPTH, PlainDataError
@@ -47,7 +47,7 @@ def read_recipe(path: str | Path, overrides: Iterable[str] = ()) -> ExperimentCo
     except (OSError, ValueError) as error:  # a path with a zero character raises ValueError
         reason = ("is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else
                   ((error.strerror if isinstance(error, OSError) else "") or "cannot be read").lower())
-        raise ConfigError(f"The recipe '{shortened(str(path))}' cannot be used: {reason}.", "A YAML file was expected.",
+        raise ConfigError(f"The recipe '{path}' cannot be used: {reason}.", "A YAML file was expected.",
                           "Recipes that ship with the project are in assets/recipes/.") from error
     plain = parse_yaml(text, str(path))
     return parse_recipe(apply_overrides(_today(plain, _warn), overrides))
@@ -55,9 +55,9 @@ def read_recipe(path: str | Path, overrides: Iterable[str] = ()) -> ExperimentCo
 
 def parse_yaml(text: str, origin: str) -> dict[str, Any]:
     """Return plain data from a recipe's text; `origin` names it in messages."""
-    plain = _plain_data(text, f"The recipe '{shortened(origin)}'", "Write each value out, with a key that is text and is there once.")
+    plain = _plain_data(text, f"The recipe '{origin}'", "Write each value out, with a key that is text and is there once.")
     if not isinstance(plain, dict):
-        raise ConfigError(f"The recipe '{shortened(origin)}' holds {'nothing' if plain is None else type(plain).__name__}.",
+        raise ConfigError(f"The recipe '{origin}' holds {'nothing' if plain is None else type(plain).__name__}.",
                           f"Sections were expected: {', '.join(SECTIONS)}.")
     return plain
 
@@ -89,21 +89,21 @@ def apply_overrides(plain: Mapping[str, Any], overrides: Iterable[str]) -> dict[
     for override in overrides:
         path, separator, text = override.partition("=")
         if not separator or not path.strip():
-            raise ConfigError(f"The setting '{shortened(override)}' was given.", "'section.key=value' was expected.",
+            raise ConfigError(f"The setting '{override}' was given.", "'section.key=value' was expected.",
                               "Name the key and its value", suggestion=SetField("student.layers", 3))
         path = recipe_keys.today(path.strip())
         if path != override.partition("=")[0].strip():
             _warn(override.partition("=")[0].strip(), path)
         *parents, leaf = path.split(".")
         if len(parents) > MAX_DEPTH:
-            raise ConfigError(f"The setting '{shortened(override)}' was given.", "A key lies in two sections at most.",
+            raise ConfigError(f"The setting '{override}' was given.", "A key lies in two sections at most.",
                               "Name the key and its value", suggestion=SetField("student.layers", 3))
         place = result
         for parent in parents:
             if not isinstance(place.setdefault(parent, {}), dict):
                 place[parent] = {}
             place = place[parent]
-        value = _plain_data(f"value: {text}", f"The setting '{shortened(override)}'", "Put text with special characters in quotes.",
+        value = _plain_data(f"value: {text}", f"The setting '{override}'", "Put text with special characters in quotes.",
                             len("value: "))["value"]
         place[leaf] = text.strip() if _is_text(path) and isinstance(value, (int, float)) else value
     return result
@@ -172,8 +172,8 @@ def kind_of(plain: Mapping[str, Any]) -> Kind:
     """
     kind = plain.get("kind")
     if kind is not None:
-        if not isinstance(kind, str) or kind not in KINDS:
-            raise ConfigError(f"kind was given as {shortened(json.dumps(kind, default=str))}.", f"One of {', '.join(KINDS)} was expected.",
+        if str(kind) not in KINDS:
+            raise ConfigError(f"kind was given as {json.dumps(kind, default=str)}.", f"One of {', '.join(KINDS)} was expected.",
                               field="kind")
         return kind
     by_section: tuple[tuple[str, Kind], ...] = (("task", "fine_tune"), ("chain", "chain"), ("bridge", "bridge"))
@@ -279,8 +279,8 @@ def _explained(detail: Mapping[str, Any], kind: type[ExperimentConfig]) -> Confi
         near = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.4)
         prefix = ".".join(location[:-1])
         fix = f"Did you mean '{prefix + '.' if prefix else ''}{near[0]}'?" if near else ""
-        return ConfigError(f"Unknown key '{shortened(path)}'.", f"Valid keys there: {', '.join(known)}.", fix, field=field or None)
-    shown = shortened(json.dumps(given, default=str)) if not isinstance(given, (dict, BaseModel)) else ""
+        return ConfigError(f"Unknown key '{path}'.", f"Valid keys there: {', '.join(known)}.", fix, field=field or None)
+    shown = json.dumps(given, default=str) if not isinstance(given, (dict, BaseModel)) else ""
     meaning = ""
     # A message about a whole section or an element of a list has no description of its own.
     if not isinstance(given, (dict, BaseModel)):
@@ -302,6 +302,7 @@ SENTENCES = {
     "string_too_short": "something must be given here", "missing": "something must be given here",
     "literal_error": "one of {expected} was expected", "string_pattern_mismatch": "one of {pattern} was expected",
     "tuple_type": "a list was expected", "too_short": "a list of at least {min_length} was expected",
+    "too_long": "a list of at most {max_length} was expected",
     "model_type": "a section with keys and values was expected", "model_attributes_type": "a section with keys and values was expected",
 }
 

@@ -34,7 +34,8 @@ def test_every_key_of_a_recipe_is_listed_once() -> None:
 def test_types_bounds_and_defaults_of_recipe_keys_are_shown() -> None:
     page = reference.recipes()
     assert "| `train.seed` | integer ≥ 0, < 4294967296 | `42` |" in page
-    assert "| `student.layers` | integer ≥ 1 or null | half of it | blocks; depth of the student, from 1 to the teacher's |" in page
+    assert ("| `student.layers` | integer ≥ 1, ≤ 10000 or null | half of it | blocks; depth of the student, from 1 to the teacher's |"
+            in page)
     assert "| `losses.w_kd` | number, or {start, end} | `1.0` |" in page
     assert "| `bridge.model` | text | required |" in page
 

@@ -10,6 +10,18 @@ from pydantic import BaseModel, ConfigDict
 from core.errors import SetField
 from core.recipe_keys import known_keys
 
+# No model, corpus or machine comes near these. They stand for values that would fill the memory before anything else refuses them.
+MAX_LAYERS = 10_000  # blocks; the deepest published language models have a few hundred
+MAX_HEADS = 100_000  # of one block
+MAX_WIDTH = 1_000_000  # channels of the residual stream; the widest published models have some 20,000
+MAX_INTERMEDIATE = 10_000_000  # neurons of a feed-forward layer
+MAX_VOCABULARY = 100_000_000  # tokens
+MAX_POSITIONS = 1_000_000_000  # tokens of a sequence; ten million are published
+MAX_COUNT = 10**12  # rows, steps, items
+MAX_BATCH = 1_000_000  # sequences of one forward pass
+MAX_LISTED = 10_000  # entries of a list in a recipe
+MAX_FACTOR = 1e30  # weights, rates, passes, seconds; products of a few of them are finite numbers
+
 
 class Config(BaseModel):
     """Base of all configuration: frozen, no unknown keys, no silent conversion from text to numbers."""

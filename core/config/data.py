@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from core.config.base import Config, InvalidValueError
+from core.config.base import MAX_COUNT, MAX_FACTOR, MAX_POSITIONS, Config, InvalidValueError
 
 
 class DataSpec(Config):
@@ -18,13 +18,14 @@ class DataSpec(Config):
     split: str = Field("train", min_length=1, description="name; split of a hub dataset")
     column: str | None = Field(None, description="name; column that holds the text or the messages (default: found by name)")
     streaming: bool = Field(False, description="switch; read a hub dataset as it arrives instead of downloading it first")
-    max_rows: int | None = Field(None, ge=1, description="rows; read at most this many training rows (default: all)")
-    corpus_epochs: int = Field(1, ge=1, description="epochs; house corpus: uses of each review, each time in another conversation")
-    block_length: int = Field(256, ge=8, description="tokens; length of the packed training blocks")
-    prompt_weight: float = Field(1.0, ge=0, description=(
+    max_rows: int | None = Field(None, ge=1, le=MAX_COUNT, description="rows; read at most this many training rows (default: all)")
+    corpus_epochs: int = Field(1, ge=1, le=MAX_COUNT, description=(
+        "epochs; house corpus: uses of each review, each time in another conversation"))
+    block_length: int = Field(256, ge=8, le=MAX_POSITIONS, description="tokens; length of the packed training blocks")
+    prompt_weight: float = Field(1.0, ge=0, le=MAX_FACTOR, description=(
         "number; how much a token of a prompt counts in the loss, where an answer's token counts 1"))
-    label_weight: float = Field(1.0, ge=0, description="number; how much a one-word label answer of the house corpus counts")
-    identity_question_every: int = Field(100, ge=1, description=(
+    label_weight: float = Field(1.0, ge=0, le=MAX_FACTOR, description="number; how much a one-word label answer of the house corpus counts")
+    identity_question_every: int = Field(100, ge=1, le=MAX_COUNT, description=(
         "reviews; house corpus: number of reviews between two questions about the model itself"))
     validation_fraction: float = Field(0.05, gt=0, lt=1, description=(
         "fraction (0-1) of the texts held out for validation, by hash of the text (the house corpus has its own fixed split)"))
@@ -40,7 +41,7 @@ class MaskingSpec(Config):
     mask_replace_prob: float = Field(0.8, ge=0, le=1, description="fraction (0-1) of masked tokens replaced by [MASK]")
     random_replace_prob: float = Field(0.1, ge=0, le=1, description=(
         "fraction (0-1) of masked tokens replaced by a random token; the rest is left unchanged"))
-    mlm_smoothing: float = Field(0.7, ge=0, description=(
+    mlm_smoothing: float = Field(0.7, ge=0, le=1000, description=(
         "exponent; tokens are masked in proportion to their count to the power of minus this (0: uniformly)"))
     whole_word_mask: bool = Field(False, description="switch; mask all tokens of a word together")
 
@@ -69,10 +70,10 @@ class TaskSpec(Config):
     label_column: str | None = Field(None, description="name; column of the label, or of the answers (default: by name)")
     kind: Literal["auto", "classification", "question_answering"] = Field("auto", description=(
         "rule; classification, or question_answering by a span of a context; auto tells by the columns"))
-    max_length: int = Field(128, ge=8, description=(
+    max_length: int = Field(128, ge=8, le=MAX_POSITIONS, description=(
         "tokens; most of an item that is read. Longer single texts lose their middle, pairs their ends; contexts are read in windows"))
-    doc_stride: int = Field(64, ge=0, description="tokens; shared by two neighbouring windows of a long context")
-    max_train_items: int | None = Field(None, ge=2, description="items; learn from this many, drawn at random (default: all)")
-    max_items: int | None = Field(None, ge=1, description="items; measure on this many, drawn at random (default: all)")
+    doc_stride: int = Field(64, ge=0, le=MAX_POSITIONS, description="tokens; shared by two neighbouring windows of a long context")
+    max_train_items: int | None = Field(None, ge=2, le=MAX_COUNT, description="items; learn from this many, drawn at random (default: all)")
+    max_items: int | None = Field(None, ge=1, le=MAX_COUNT, description="items; measure on this many, drawn at random (default: all)")
     validation_fraction: float = Field(0.1, gt=0, lt=1, description=(
         "fraction (0-1) of a single file held out for validation, by hash of the text"))

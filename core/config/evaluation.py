@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, field_validator
 
-from core.config.base import Config, as_tuple
+from core.config.base import MAX_COUNT, MAX_FACTOR, MAX_LISTED, MAX_POSITIONS, Config, as_tuple
 
 
 class RetentionSpec(Config):
@@ -14,13 +14,13 @@ class RetentionSpec(Config):
 
     tasks: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = Field(("imdb", "rt"), description=(
         "names; labelled tasks on which each model is fine-tuned and scored ([]: size and speed alone)"))
-    train_items: int = Field(2000, ge=1, description="items; of a task's training part, at most")
-    epochs: float = Field(2.0, gt=0, description="passes; over them in one fine-tuning")
-    learning_rate: float = Field(3e-4, gt=0, description=(
+    train_items: int = Field(2000, ge=1, le=MAX_COUNT, description="items; of a task's training part, at most")
+    epochs: float = Field(2.0, gt=0, le=1e9, description="passes; over them in one fine-tuning")
+    learning_rate: float = Field(3e-4, gt=0, le=MAX_FACTOR, description=(
         "number; peak step size of a fine-tuning, the same for all models (3e-5 suits encoders of 100 million parameters and more)"))
-    seeds: int = Field(3, ge=1, description="seeds; fine-tunings of each model on each task, paired between the models")
-    seconds: float = Field(60.0, gt=0, description="seconds; for timing the models beside each other")
-    length: int = Field(128, ge=1, description="tokens; of the sequences that are timed")
+    seeds: int = Field(3, ge=1, le=MAX_LISTED, description="seeds; fine-tunings of each model on each task, paired between the models")
+    seconds: float = Field(60.0, gt=0, le=1e9, description="seconds; for timing the models beside each other")
+    length: int = Field(128, ge=1, le=MAX_POSITIONS, description="tokens; of the sequences that are timed")
     exports: bool = Field(False, description="switch; also export teacher and student to ONNX, in float32 and in int8, and time those")
 
     @field_validator("tasks")
@@ -34,10 +34,11 @@ class RetentionSpec(Config):
 class EvaluationSpec(Config):
     """What is measured on held-out items, and how often."""
 
-    eval_steps: int = Field(50, ge=1, description="optimiser steps; between two evaluations")
-    blocks: int = Field(32, ge=1, description="blocks; held-out text for perplexity, KL and agreement")
-    sentiment_items: int = Field(0, ge=0, description="reviews; held-out reviews for sentiment accuracy before and after (0: none)")
-    prompts: tuple[str, ...] = Field(("Write a positive one-line review.",), description=(
+    eval_steps: int = Field(50, ge=1, le=MAX_COUNT, description="optimiser steps; between two evaluations")
+    blocks: int = Field(32, ge=1, le=MAX_COUNT, description="blocks; held-out text for perplexity, KL and agreement")
+    sentiment_items: int = Field(0, ge=0, le=MAX_COUNT, description=(
+        "reviews; held-out reviews for sentiment accuracy before and after (0: none)"))
+    prompts: tuple[str, ...] = Field(("Write a positive one-line review.",), max_length=MAX_LISTED, description=(
         "texts; answered at every evaluation, or filled in where a text holds a [MASK]"))
-    max_new_tokens: int = Field(40, ge=1, description="tokens; longest sampled answer")
+    max_new_tokens: int = Field(40, ge=1, le=MAX_POSITIONS, description="tokens; longest sampled answer")
     retention: RetentionSpec | None = Field(None, description="card; what the student keeps of its teacher (default: not measured)")

@@ -6,15 +6,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from core.config.base import Config, InvalidValueError
+from core.config.base import MAX_FACTOR, Config, InvalidValueError
 from core.loss_terms import LOSS_TERMS
 
 
 class Ramp(Config):
     """A weight that moves linearly from `start` at the first step to `end` at the last."""
 
-    start: float = Field(ge=0, description="number; at the first step")
-    end: float = Field(ge=0, description="number; at the last step")
+    start: float = Field(ge=0, le=MAX_FACTOR, description="number; at the first step")
+    end: float = Field(ge=0, le=MAX_FACTOR, description="number; at the last step")
 
     def at(self, progress: float) -> float:
         """Return the weight at `progress` in [0, 1] of training."""
@@ -49,7 +49,7 @@ class LossSpec(Config):
         "rule; forward_kl = KL(teacher || student), reverse_kl = KL(student || teacher), jsd = generalised Jensen-Shannon"))
     beta: float = Field(0.5, gt=0, lt=1, description=(
         "number between 0 and 1; jsd only: towards 0 it behaves as forward KL, towards 1 as reverse KL"))
-    temperature: float = Field(2.0, gt=0, description="number above 0; T of the soft targets, for teacher and student alike")
+    temperature: float = Field(2.0, gt=0, le=MAX_FACTOR, description="number above 0; T of the soft targets, for teacher and student alike")
     kd_positions: Literal["all", "masked"] = Field("all", description=(
         "rule; masked models only: where teacher and student are compared, at all tokens but padding or at the masked ones alone"))
 

@@ -6,7 +6,17 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from core.config.base import Config, InvalidValueError
+from core.config.base import (
+    MAX_FACTOR,
+    MAX_HEADS,
+    MAX_INTERMEDIATE,
+    MAX_LAYERS,
+    MAX_POSITIONS,
+    MAX_VOCABULARY,
+    MAX_WIDTH,
+    Config,
+    InvalidValueError,
+)
 from core.errors import SetField
 
 
@@ -20,8 +30,8 @@ class TeacherSpec(Config):
 class LoraSpec(Config):
     """Low-rank adapters trained in place of the student's weights (2106.09685)."""
 
-    rank: int = Field(8, ge=1, description="integer; rank of each adapter")
-    alpha: float = Field(16.0, gt=0, description="number; the adapter's output is scaled by alpha / rank")
+    rank: int = Field(8, ge=1, le=MAX_WIDTH, description="integer; rank of each adapter")
+    alpha: float = Field(16.0, gt=0, le=MAX_FACTOR, description="number; the adapter's output is scaled by alpha / rank")
     dropout: float = Field(0.0, ge=0, lt=1, description="probability; dropout in front of each adapter")
 
 
@@ -30,13 +40,14 @@ class ScratchSpec(Config):
 
     architecture: Literal["llama", "bert"] = Field("llama", description=(
         "name; llama: reads to the left, RMSNorm, rotary positions, gated MLP; bert: predicts masked tokens, LayerNorm, learnt positions"))
-    layers: int = Field(8, ge=1, description="blocks; depth")
-    hidden: int = Field(192, ge=8, description="channels; width of the residual stream")
-    heads: int = Field(4, ge=1, description="heads; query heads, the width is divided among them")
-    key_value_heads: int = Field(4, ge=1, description="heads; key and value heads shared by groups of query heads")
-    intermediate_size: int = Field(512, ge=8, description="neurons; width of the feed-forward layers")
-    vocabulary: int = Field(4096, ge=300, description="tokens; size of the vocabulary, byte-level BPE (llama) or WordPiece (bert)")
-    positions: int = Field(1024, ge=16, description="tokens; longest sequence")
+    layers: int = Field(8, ge=1, le=MAX_LAYERS, description="blocks; depth")
+    hidden: int = Field(192, ge=8, le=MAX_WIDTH, description="channels; width of the residual stream")
+    heads: int = Field(4, ge=1, le=MAX_HEADS, description="heads; query heads, the width is divided among them")
+    key_value_heads: int = Field(4, ge=1, le=MAX_HEADS, description="heads; key and value heads shared by groups of query heads")
+    intermediate_size: int = Field(512, ge=8, le=MAX_INTERMEDIATE, description="neurons; width of the feed-forward layers")
+    vocabulary: int = Field(4096, ge=300, le=MAX_VOCABULARY, description=(
+        "tokens; size of the vocabulary, byte-level BPE (llama) or WordPiece (bert)"))
+    positions: int = Field(1024, ge=16, le=MAX_POSITIONS, description="tokens; longest sequence")
 
     @model_validator(mode="after")
     def _divisible(self) -> ScratchSpec:
@@ -56,13 +67,14 @@ LayerRule = Literal["uniform", "table", "importance", "first"]
 class StudentSpec(Config):
     """How the student is built from the teacher."""
 
-    layers: int | None = Field(None, ge=1, description="blocks; depth of the student, from 1 to the teacher's (default: half of it)")
+    layers: int | None = Field(None, ge=1, le=MAX_LAYERS, description=(
+        "blocks; depth of the student, from 1 to the teacher's (default: half of it)"))
     layer_map: LayerRule | tuple[int, ...] = Field("uniform", description=(
         "rule or list; which teacher block becomes which student block: uniform (first and last kept), table (the published "
         "maps), importance (measured), first, or an explicit list of block numbers from 0"))
-    hidden: int | None = Field(None, ge=8, description=(
+    hidden: int | None = Field(None, ge=8, le=MAX_WIDTH, description=(
         "channels; width of the student, in whole groups of attention heads (default: the teacher's)"))
-    intermediate_size: int | None = Field(None, ge=8, description=(
+    intermediate_size: int | None = Field(None, ge=8, le=MAX_INTERMEDIATE, description=(
         "neurons; width of the student's feed-forward layers (default: the teacher's ratio to the width)"))
     pruning_criterion: Literal["importance", "first"] = Field("importance", description=(
         "rule; channels, heads and neurons that a narrower student keeps: the most important ones by activations, or the first"))
@@ -82,6 +94,8 @@ class StudentSpec(Config):
     def _ascending(cls, value: Any) -> Any:
         if isinstance(value, tuple) and (not value or value[0] < 0 or list(value) != sorted(set(value))):
             raise ValueError(f"an explicit layer map lists block numbers from 0 upwards, each once: got {list(value)}")
+        if isinstance(value, tuple) and (len(value) > MAX_LAYERS or value[-1] >= MAX_LAYERS):
+            raise ValueError(f"an explicit layer map lists block numbers below {MAX_LAYERS:,}: got {list(value)}")
         return value
 
     @model_validator(mode="after")

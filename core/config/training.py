@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from core.config.base import Config, as_tuple
+from core.config.base import MAX_BATCH, MAX_COUNT, MAX_FACTOR, Config, as_tuple
 
 Tracker = Literal["tensorboard", "wandb", "trackio", "mlflow"]
 
@@ -15,25 +15,25 @@ Tracker = Literal["tensorboard", "wandb", "trackio", "mlflow"]
 class TrainSpec(Config):
     """Optimisation, on what, and what is kept."""
 
-    max_steps: int | None = Field(None, ge=1, description="optimiser steps; overrides num_train_epochs")
-    num_train_epochs: float = Field(1.0, gt=0, description="passes; over the training blocks")
-    per_device_train_batch_size: int = Field(8, ge=1, description="blocks; in one forward pass")
-    gradient_accumulation_steps: int = Field(1, ge=1, description="forward passes; added up before each optimiser step")
-    learning_rate: float = Field(5e-4, gt=0, description="number; peak step size of AdamW")
+    max_steps: int | None = Field(None, ge=1, le=MAX_COUNT, description="optimiser steps; overrides num_train_epochs")
+    num_train_epochs: float = Field(1.0, gt=0, le=1e9, description="passes; over the training blocks")
+    per_device_train_batch_size: int = Field(8, ge=1, le=MAX_BATCH, description="blocks; in one forward pass")
+    gradient_accumulation_steps: int = Field(1, ge=1, le=MAX_BATCH, description="forward passes; added up before each optimiser step")
+    learning_rate: float = Field(5e-4, gt=0, le=MAX_FACTOR, description="number; peak step size of AdamW")
     lr_scheduler_type: Literal["linear", "cosine", "constant_with_warmup"] = Field("cosine", description=(
         "rule; how the step size decays after warm-up"))
     warmup_ratio: float = Field(0.05, ge=0, le=1, description="fraction (0-1) of the steps over which the learning rate grows from 0")
-    weight_decay: float = Field(0.01, ge=0, description="number; decoupled weight decay")
+    weight_decay: float = Field(0.01, ge=0, le=MAX_FACTOR, description="number; decoupled weight decay")
     adam_beta2: float = Field(0.98, gt=0, lt=1, description="number; AdamW's second-moment decay")
-    max_grad_norm: float = Field(1.0, gt=0, description="norm; gradients are clipped to it")
+    max_grad_norm: float = Field(1.0, gt=0, le=MAX_FACTOR, description="norm; gradients are clipped to it")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description=(
         "format; auto takes bf16 where the processor or GPU computes it natively"))
     save_precision: Literal["fp32", "bf16"] = Field("fp32", description=(
         "format; of the saved weights, which are trained in fp32 whatever they are saved in"))
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="name; auto, cpu, cuda or cuda:N")
     seed: int = Field(42, ge=0, lt=2**32, description="integer; of initialisation, data order and dropout")
-    logging_steps: int = Field(1, ge=1, description="optimiser steps; between two points of the training curves")
-    save_steps: int = Field(200, ge=1, description="optimiser steps; between two checkpoints")
+    logging_steps: int = Field(1, ge=1, le=MAX_COUNT, description="optimiser steps; between two points of the training curves")
+    save_steps: int = Field(200, ge=1, le=MAX_COUNT, description="optimiser steps; between two checkpoints")
     report_to: Annotated[tuple[Tracker, ...], BeforeValidator(as_tuple)] = Field((), description=(
         "names; trackers to report to as well: tensorboard, wandb, trackio, mlflow"))
 

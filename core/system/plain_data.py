@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Hashable
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -105,11 +105,6 @@ def _at(mark: yaml.Mark | None, problem: str) -> PlainDataError:
 class _Loader(yaml.SafeLoader):
     """Compose and construct plain data alone, each part checked at the event that begins it."""
 
-    # YAML 1.1 reads 5e-4 as text; people write learning rates that way.
-    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag in _PLAIN_TAGS]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()}
-
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self._depth = self._nodes = 0
@@ -168,5 +163,8 @@ class _Loader(yaml.SafeLoader):
         return text
 
 
+_Loader.yaml_implicit_resolvers = {first: [(tag, pattern) for tag, pattern in resolvers if tag in _PLAIN_TAGS]
+                                   for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()}
 _Loader.add_constructor(f"{_YAML_TAG}str", _Loader.construct_yaml_str)
+# YAML 1.1 reads 5e-4 as text; people write learning rates that way.
 _Loader.add_implicit_resolver(f"{_YAML_TAG}float", re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+$"), list("+-0123456789"))

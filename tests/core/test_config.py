@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from annotated_types import Le, Lt
+from pydantic import BaseModel
 
 from core.config import (
     KINDS,
@@ -16,11 +18,12 @@ from core.config import (
     FineTuneConfig,
     Kind,
     PretrainConfig,
+    Ramp,
     StudentSpec,
     TeacherSpec,
 )
 from core.errors import ConfigError
-from core.recipes import parse_recipe, parse_yaml, read_recipe
+from core.recipes import apply_overrides, parse_recipe, parse_yaml, read_recipe
 
 RECIPES = Path(__file__).resolve().parents[2] / "assets" / "recipes"
 
@@ -103,3 +106,32 @@ def test_a_chains_steps_are_distillations():
     chain = parse_recipe({"chain": {"anchors": [{"layers": 2}]}, "losses": {"w_hard": 0.25}, "train": {"seed": 3}})
     step = chain.step(TeacherSpec(model="x"), StudentSpec(layers=2), "one")
     assert (step.kind, step.name, step.losses, step.train) == ("distill", "one", chain.losses, chain.train)
+
+
+# ---------------------------------------------------------------------------------------------------- bounds
+
+
+def test_every_number_of_a_recipe_has_an_upper_bound():
+    """One number may not fill the memory: whoever adds a field says what no model, corpus or machine reaches."""
+    sections, unbounded, numbers = [*KINDS.values(), Ramp], [], 0
+    for section in sections:
+        for name, field in section.model_fields.items():
+            members = {field.annotation, *get_args(field.annotation)}
+            sections += [each for each in members if isinstance(each, type) and issubclass(each, BaseModel) and each not in sections]
+            sections += [each for member in members for each in get_args(member)
+                         if isinstance(each, type) and issubclass(each, BaseModel) and each not in sections]
+            if {int, float} & members:
+                numbers += 1
+                unbounded += [f"{section.__name__}.{name}"] if not any(isinstance(each, (Le, Lt)) for each in field.metadata) else []
+    assert numbers > 60
+    assert not unbounded
+
+
+@pytest.mark.parametrize(("setting", "says"), [
+    ("student.fresh.layers=1000000000", "at most 10000 was expected"), ("student.layers=1000000000", "at most 10000 was expected"),
+    ("student.layer_map=[0, 1000000000]", "below 10,000"), ("train.num_train_epochs=1e308", "at most"),
+    ("evaluation.retention={seeds: 1000000000}", "at most 10000 was expected"),
+    (f"student.hidden={'9' * 90}", "at most 1000000 was expected")])
+def test_a_number_that_would_fill_the_memory_is_refused(setting: str, says: str):
+    with pytest.raises(ConfigError, match=says):
+        parse_recipe(apply_overrides({}, ["teacher=null", setting] if "fresh" in setting else [setting]))
