@@ -24,7 +24,7 @@ def preview(spec: DataSpec, tokenizer: PreTrainedTokenizerBase, rows: int = 5, s
     Training packs all rows together, so its own first block may hold others; how they are cut and counted is the same.
 
     Returns:
-        source, format, column, columns, total_rows, size: see `sources.Inspection`;
+        source, format, column, columns, total_rows, size, note: see `sources.Inspection`;
         rows: list of {"row", "tokens", "counted"}; counted are the tokens whose prediction enters the loss, or that can be masked;
         counted_share: of the tokens of all rows that were read for it, the share (0-1) that counts;
         block: {"tokens": list of {"id", "text", "weight", "counted"}, "counted", "padding", "length"}; padding is left out of
@@ -48,7 +48,7 @@ def preview(spec: DataSpec, tokenizer: PreTrainedTokenizerBase, rows: int = 5, s
             shown.append({"row": row, "tokens": alone.tokens, "counted": alone.counted})
     blocks = prepare.packed(documents, tokenizer, spec, objective)
     return {"source": spec.source, "format": found.format, "column": found.column, "columns": list(found.columns),
-            "total_rows": found.total_rows, "size": found.size, "rows": shown, "counted_share": blocks.counted_share,
+            "total_rows": found.total_rows, "size": found.size, "note": found.note, "rows": shown, "counted_share": blocks.counted_share,
             "block": _first_block(blocks, tokenizer)}
 
 

@@ -7,13 +7,13 @@ import difflib
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
-from core.data.documents import documents
+from core.data.documents import PROBE, division, documents
 from core.data.formats import known_columns
 from core.errors import DataError
 
@@ -23,6 +23,8 @@ DELIMITERS = ",;\t|"
 LONGEST_FIELD = 1 << 26  # characters; a longer CSV field is a quotation mark that was never closed
 HEAD = 1 << 16  # what is looked at before a file is read: bytes, or characters of a CSV file
 BATCH_ROWS = 64  # rows of a Parquet file decoded at a time
+LOOK = 1000  # records of a JSON file whose keys are its columns
+LOOK_FOR = 100_000  # records that are read to find a column that a user names
 
 
 @dataclass(frozen=True)
@@ -31,11 +33,14 @@ class Table:
 
     Attributes:
         origin: names the source in messages.
-        columns: what a record holds; of a JSONL file, what its first one holds.
+        columns: what a record holds; of a JSON file, what any of its first `LOOK` records holds, those of the first one in front.
         read: yields every record, again for each call; it needs to hold the given columns only.
         total_rows: how many records there are, where that is known without reading them all.
         size: bytes, where known.
         classes: column -> the names of its numbered values, where the source declares them.
+        optional: columns that a record may lack: of a JSON file, those that its first record lacks.
+        loose: whether records may have columns that are not known before all are read, as those of a JSON file.
+        note: how it was divided into records, where that was found by a look; a part of a sentence, may be empty.
     """
 
     origin: str
@@ -44,10 +49,22 @@ class Table:
     total_rows: int | None
     size: int | None
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    optional: frozenset[str] = frozenset()
+    loose: bool = False
+    note: str = ""
+
+    def with_column(self, name: str | None) -> Table:
+        """Return the table with a column that only later records have, if one of the first `LOOK_FOR` has it."""
+        if name is None or not self.loose or name in self.columns:
+            return self
+        with suppress(DataError):
+            if any(name in record for _, record in islice(self.read((name,)), LOOK_FOR)):
+                return replace(self, columns=(*self.columns, name), optional=self.optional | {name})
+        return self
 
 
 def open_file(path: Path) -> Table:
-    """Recognise a .txt, .jsonl, .csv, .tsv or .parquet file by its name.
+    """Recognise a .txt, .jsonl, .json, .csv, .tsv or .parquet file by its name.
 
     Raises:
         DataError: no such file, another kind of file, an empty or unreadable one, not UTF-8, no header. Reading the table
@@ -84,19 +101,59 @@ def _text_table(path: Path) -> Table:
             for number, document in enumerate(documents(file), start=1):
                 yield f"document {number}", {"text": document}
 
-    return Table(f"'{path}'", ("text",), read, None, path.stat().st_size)
+    with _open_text(path) as file:
+        note = division(file.read(PROBE)).value
+    return Table(f"'{path}'", ("text",), read, None, path.stat().st_size, note=note)
 
 
-def _jsonl_table(path: Path) -> Table:
+def _json_table(path: Path) -> Table:
+    """Read one object on each line, or an array of objects, whichever of them a file's name says."""
     _check_text(path)
     with _open_text(path) as file:
         if file.read(HEAD).lstrip().startswith("["):
-            raise DataError(f"'{path}' holds one JSON list.", "A JSONL file holds one object on each line.",
-                            f"Convert it, for example with: jq -c '.[]' '{path.name}' > '{path.stem}-lines.jsonl'")
-    first = next(_json_lines(path), None)
+            return _records_table(path, _json_items)
+    return _records_table(path, _json_lines)
+
+
+def _json_items(path: Path) -> Iterator[Record]:
+    """Yield the objects of a JSON array, of which no more than one and what was read ahead is in memory."""
+    decoder = json.JSONDecoder()
+    with _open_text(path) as file:
+        buffer, number = file.read(HEAD).lstrip()[1:], 0
+        while True:
+            buffer = buffer.lstrip()
+            if number and buffer.startswith(","):
+                buffer = buffer[1:].lstrip()
+            if buffer.startswith("]"):
+                return
+            try:
+                item, end = decoder.raw_decode(buffer)
+            except (ValueError, RecursionError) as error:
+                more = file.read(max(len(buffer), HEAD)) if len(buffer) < LONGEST_FIELD and not isinstance(error, RecursionError) else ""
+                if not more:
+                    raise DataError(f"'{path}', item {number + 1} is not JSON: {error}.", "A list of objects was expected, [{...}, {...}].",
+                                    "Correct that item, or remove it.") from error
+                buffer += more
+                continue
+            number += 1
+            if not isinstance(item, dict):
+                raise DataError(f"'{path}', item {number} holds {type(item).__name__}, not an object.",
+                                'An object was expected, as in [{"text": "..."}].', "Correct that item, or remove it.")
+            yield f"item {number}", item
+            buffer = buffer[end:] or file.read(HEAD)
+
+
+def _records_table(path: Path, records: Callable[[Path], Iterator[Record]]) -> Table:
+    looked = islice(records(path), LOOK)
+    first = next(looked, None)
     if first is None:
         raise _empty(path)
-    return Table(f"'{path}'", tuple(first[1]), lambda _columns: _json_lines(path), None, path.stat().st_size)
+    columns = dict.fromkeys(first[1])
+    with suppress(DataError):  # what is wrong with a later record is said when it is read, if it is
+        for _, record in looked:
+            columns |= dict.fromkeys(record)
+    return Table(f"'{path}'", tuple(columns), lambda _columns: records(path), None, path.stat().st_size,
+                 optional=frozenset(columns) - frozenset(first[1]), loose=True)
 
 
 def _json_lines(path: Path) -> Iterator[Record]:
@@ -222,8 +279,8 @@ def _parquet_table(path: Path) -> Table:
         raise damaged(error) from error
 
 
-READERS: dict[str, Callable[[Path], Table]] = {".txt": _text_table, ".jsonl": _jsonl_table, ".csv": _csv_table, ".tsv": _tsv_table,
-                                               ".parquet": _parquet_table}
+READERS: dict[str, Callable[[Path], Table]] = {".txt": _text_table, ".jsonl": _json_table, ".json": _json_table, ".csv": _csv_table,
+                                               ".tsv": _tsv_table, ".parquet": _parquet_table}
 
 
 # ---------------------------------------------------------------------------------------------------- text files

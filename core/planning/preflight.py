@@ -91,7 +91,7 @@ def require_source(spec: DataSpec) -> str:
     if sources.is_hub_id(spec.source):
         return f"'{spec.source}' is taken for a hub dataset."
     found = sources.inspect(spec, limit=1)
-    return f"'{Path(spec.source).name}' reads as {found.format}, from {found.column}."
+    return f"'{Path(spec.source).name}' reads as {found.format}, from {found.column}{found.note and f'; {found.note}'}."
 
 
 def require_bridge_teacher(model: ModelEntry) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from core.config import DataSpec, TaskSpec
 from core.data import movie_reviews, sources
 from core.data.hub_datasets import open_splits
-from core.data.tables import READERS, Table, open_file
+from core.data.tables import HEAD, READERS, Table, open_file
 from core.errors import DataError, SetField
 
 Kind = Literal["classification", "question_answering"]
@@ -65,7 +65,7 @@ def source_tables(spec: TaskSpec) -> tuple[Table, Table | None, str]:
 def open_labelled(source: str) -> Table:
     """Return a file, or SQuAD's own format. Raises DataError when it is neither."""
     path = Path(os.path.expanduser(source))
-    if path.suffix.lower() == ".json" and path.is_file():
+    if path.suffix.lower() == ".json" and path.is_file() and _holds_object(path):
         return _squad_table(path)
     if path.suffix.lower() in READERS or path.exists() or re.search(r"[/\\]", source):
         return open_file(path)
@@ -73,6 +73,13 @@ def open_labelled(source: str) -> Table:
                     f"Expected: {', '.join(map(repr, movie_reviews.HOUSE_SOURCES))}, a .csv, .tsv, .jsonl or .parquet file, "
                     "or owner/name on the hub.",
                     "Check the path; it counts from the current folder.")
+
+
+def _holds_object(path: Path) -> bool:
+    """Return whether a .json file is one object, as SQuAD's, and not a list or one object on each line."""
+    with path.open("rb") as file:
+        beginning = file.read(HEAD).lstrip(b"\xef\xbb\xbf \t\r\n")
+    return beginning.startswith(b"{") and (b'"data"' in beginning or b"\n" not in beginning.strip())
 
 
 def _squad_table(path: Path) -> Table:

@@ -378,7 +378,7 @@ def test_a_plan_that_cannot_be_measured_says_why_and_can_be_retried(form: AppTes
 
 def test_the_preview_shows_rows_and_marks_what_counts(form: AppTest, monkeypatch: pytest.MonkeyPatch):
     tokens = [{"id": 0, "text": "<s>", "weight": 1.0, "counted": False}, {"id": 7, "text": "film", "weight": 1.0, "counted": True}]
-    found = {"format": "text", "column": "text", "total_rows": 12, "size": 3000,
+    found = {"format": "text", "column": "text", "total_rows": 12, "size": 3000, "note": "",
              "rows": [{"row": {"text": "A film."}, "tokens": 3, "counted": 2}],
              "counted_share": 0.5, "block": {"tokens": tokens, "counted": 1, "padding": 0, "length": 2}}
     monkeypatch.setattr(background, "preview", lambda data, model: answered(found))
@@ -538,7 +538,7 @@ def test_the_three_weights_move_the_equation_and_the_way_back_is_the_preset(mask
 
 def test_the_preview_of_an_encoder_shows_what_can_be_masked(masked_form: AppTest, monkeypatch: pytest.MonkeyPatch):
     tokens = [{"id": 0, "text": "[CLS]", "weight": 0.0, "counted": False}, {"id": 7, "text": "film", "weight": 1.0, "counted": True}]
-    found = {"format": "text", "column": "text", "total_rows": 12, "size": 3000, "rows": [],
+    found = {"format": "text", "column": "text", "total_rows": 12, "size": 3000, "note": "", "rows": [],
              "counted_share": 0.5, "block": {"tokens": tokens, "counted": 1, "padding": 0, "length": 2}}
     monkeypatch.setattr(background, "preview", lambda data, model: answered(found))
     masked_form.session_state["data preview"] = True

@@ -69,6 +69,43 @@ def test_messages_may_stand_in_a_column_of_any_name() -> None:
     assert row(("turns",), turns=[USER, ANSWER]) == {"messages": [USER, ANSWER]}
 
 
+def test_contents_in_parts_are_joined() -> None:
+    parts = [{"type": "text", "text": "Hel"}, "lo", {"text": ""}]
+    assert row(messages=[{"role": "user", "content": parts}, {**ANSWER, "content": [{"type": "text", "text": "Hi."}]}]) == {
+        "messages": [USER, ANSWER]}
+
+
+def test_sharegpt() -> None:
+    turns = [{"from": "system", "value": "Be brief."}, {"from": "human", "value": "Hello"}, {"from": "GPT", "value": "Hi.", "weight": 1}]
+    assert choose_columns(["id", "conversations"], None, "'x.json'") == ("conversations",)
+    assert row(("conversations",), conversations=turns) == {"messages": [SYSTEM, USER, ANSWER]}
+    assert row(("Conversations",), Conversations='[{"from": "human", "value": "Hello"}]') == {"messages": [USER]}
+    assert row(("conversations",), conversations=[USER, ANSWER]) == {"messages": [USER, ANSWER]}
+
+
+def test_alpaca() -> None:
+    columns = ("Instruction", "input", "output")
+    assert choose_columns(["output", "input", "Instruction", "id"], None, "'x.json'") == columns
+    assert choose_columns(["instruction", "output"], None, "'x.json'") == ("instruction", "output")
+    # A first record without an input leaves no later one unread.
+    assert choose_columns(["instruction", "output", "input"], None, "'x.json'", {"input"}) == ("instruction", "input", "output")
+    question = {"role": "user", "content": "Say hello.\n\nTo Ada."}
+    assert row(columns, Instruction="Say hello.", input="To Ada.", output="Hi.") == {"messages": [question, ANSWER]}
+    for absent in ({"input": " "}, {"input": None}, {}):
+        assert row(columns, Instruction="Hello", output="Hi.", **absent) == {"messages": [USER, ANSWER]}
+    assert row(columns, Instruction="Hello", input="", output="") is None
+    with pytest.raises(DataError, match="line 7: 'output' is missing"):
+        row(columns, Instruction="Hello", input="")
+    with pytest.raises(DataError, match="line 7: 'output' holds a number"):
+        row(columns, Instruction="Hello", output=4)
+
+
+def test_a_record_may_lack_an_optional_column() -> None:
+    assert to_row({"id": 1}, ("review",), "line 1", {"review"}) is None
+    assert choose_columns(["id", "text"], None, "'x.jsonl'", {"text"}) == ("text",)
+    assert choose_columns(["text", "messages"], None, "'x.jsonl'", {"messages"}) == ("text",)
+
+
 def test_messages_as_json_text() -> None:
     assert row(messages='[{"role": "user", "content": "Hello"}]') == {"messages": [USER]}
     assert row(messages="") is None
@@ -87,12 +124,17 @@ def test_an_empty_conversation_is_no_row() -> None:
 @pytest.mark.parametrize(("messages", "problem"), [
     (["Hello"], "message 1 is text"),
     ([USER, {"role": "assistant"}], "message 2 has no 'content' (its keys: role)"),
-    ([{"from": "human", "value": "Hello"}], "message 1 has no 'role' (its keys: from, value)"),
+    ([{"from": "human", "text": "Hello"}], "message 1 has no 'value' (its keys: from, text)"),
+    ([{"from": "function_call", "value": "Hello"}], 'message 1 has the role "function_call"'),
+    ([{"by": "human", "value": "Hello"}], "message 1 has no 'role' (its keys: by, value)"),
     ([{"role": "bot", "content": "x"}], 'message 1 has the role "bot"'),
     ([{"role": ["user"], "content": "x"}], 'message 1 has the role ["user"]'),
     ([USER, ANSWER, SYSTEM], "message 3 is a system message"),
     ([USER, {"role": "assistant", "content": None}], "message 2: the content is nothing"),
-    ([{"role": "user", "content": [{"type": "text", "text": "x"}]}], "message 1: the content is a list"),
+    ([{"role": "user", "content": {"text": "x"}}], "message 1: the content is an object"),
+    ([USER, {"role": "assistant", "content": ["x", {"type": "image", "url": "y"}]}], 'message 2: part 2 of the content is of the type "image"'),
+    ([{"role": "user", "content": [4]}], "message 1: part 1 of the content is a number"),
+    ([{"role": "user", "content": [{"type": "text", "text": None}]}], 'message 1: part 1 of the content is of the type "text"'),
 ])
 def test_malformed_messages_name_row_and_message(messages, problem) -> None:
     with pytest.raises(DataError, match=re.escape(problem)) as caught:

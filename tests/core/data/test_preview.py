@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from core.config import DataSpec
-from core.data import prepare
+from core.data import prepare, sources
 from core.data.preview import preview
 from core.errors import DataError
 from tests.core.chat_models import chat_tokenizer
@@ -79,7 +79,7 @@ def test_a_block_that_ends_within_a_character_shows_so(tmp_path, tokenizer) -> N
 
 
 def test_few_rows_are_read_of_a_long_source(tmp_path, tokenizer) -> None:
-    path = jsonl(tmp_path, [{"text": f"Film {number}."} for number in range(100)])
+    path = jsonl(tmp_path, [{"text": f"Film {number}."} for number in range(sources.FEW + 1)])
     with Path(path).open("a") as file:
         file.write("not JSON\n")
     assert preview(DataSpec(source=path, block_length=16, validation_fraction=0.2), tokenizer, rows=2)["rows"]

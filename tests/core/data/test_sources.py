@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,79 @@ def test_a_single_text_cannot_be_divided(jsonl, texts) -> None:
     assert "blank lines" in caught.value.fix
 
 
+LINES = {"short": lambda n: f"short line {n} about the river 😀", "chinese": lambda n: f"安静的河流在桥边缓缓流过，第{n}号花园里有一盏旧灯。",
+         "uneven": lambda n: f"Line {n}" + " of the quiet river" * (n * n % 23), "long": lambda n: f"Line {n}." + " The river is quiet." * 30}
+
+
+def share(train: list[str], validation: list[str]) -> float:
+    learnt, measured = (sum(map(len, side)) for side in (train, validation))
+    return measured / (learnt + measured)
+
+
+@pytest.mark.parametrize("count", [40, 300, 1500, 3000])
+@pytest.mark.parametrize("kind", LINES)
+def test_lines_are_divided_by_the_amount_of_text_alike_in_both_kinds_of_files(tmp_path, jsonl, kind, count) -> None:
+    lines = [LINES[kind](number) for number in range(count)]
+    path = tmp_path / "a.txt"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    train, validation = sides(path)
+    assert sorted(train + validation) == sorted(lines)
+    assert 0.038 < share(train, validation) < 0.065
+    assert (train, validation) == sides(jsonl(lines))
+
+
+@pytest.mark.parametrize("length", [2500, 12_000, 60_000, 400_000])
+def test_one_text_is_divided_by_its_amount(tmp_path, length) -> None:
+    sentence = "the quiet river holds a small lamp near the bridge and nobody in the town has asked who lit it there last night, or why. "
+    text = textwrap.fill((sentence * (length // len(sentence) + 1))[:length], 76)
+    path = tmp_path / "a.txt"
+    path.write_text(text)
+    train, validation = sides(path)
+    assert 0.03 < share(train, validation) < 0.07
+    assert sum(len("".join(part.split())) for part in train + validation) == len("".join(text.split()))
+    found = sources.inspect(DataSpec(source=str(path)))
+    assert found.note == "the whole file is one text"
+
+
+def test_of_few_texts_the_ends_are_held_out(jsonl) -> None:
+    texts = [f"Story {number}. " + "The quiet river holds a small lamp. " * (200 + number) for number in range(3)]
+    train, validation = sides(jsonl([*texts, "too short to be cut"]))
+    assert [f"{before} {end}" for before, end in zip(train[:3], validation, strict=True)] == [text.strip() for text in texts]
+    assert train[3] == "too short to be cut"
+    assert 0.04 < share(train, validation) < 0.06
+
+
+def test_conversations_are_never_cut(jsonl) -> None:
+    rows = [{"messages": [{"role": "user", "content": "long " * 3000}, {"role": "assistant", "content": f"{number}"}]} for number in range(3)]
+    train, validation = sides(jsonl(rows))
+    assert sorted([*train, *validation], key=str) == sorted(rows, key=str)
+    assert len(validation) == 1
+
+
+def test_a_column_that_the_first_line_lacks_can_be_named(jsonl) -> None:
+    path = jsonl([{"id": 1}, {"id": 2, "review": "one"}, {"id": 3}, {"id": 4, "review": "two"}])
+    train, validation = sides(path, column="review")
+    assert sorted(train + validation) == ["one", "two"]
+    with pytest.raises(DataError, match="has no column 'reviews'") as caught:
+        sides(path, column="reviews")
+    assert caught.value.suggestion.value == "review"
+
+
+@pytest.mark.parametrize(("name", "content"), [
+    ("a.json", json.dumps([{"text": "one"}, {"text": "two"}])), ("a.tsv", "id\ttext\n1\tone\n2\ttwo\n")])
+def test_json_lists_and_tab_separated_files_are_sources(tmp_path, name, content) -> None:
+    path = tmp_path / name
+    path.write_text(content)
+    train, validation = sides(path)
+    assert sorted(train + validation) == ["one", "two"]
+
+
+def test_rows_are_located(jsonl) -> None:
+    path = jsonl(["one", "", "two", "three"])
+    found = [where for side in ("train", "validation") for where, _ in sources.located_rows(DataSpec(source=str(path)), side)]
+    assert sorted(found) == [f"'{path}', line {number}" for number in (1, 3, 4)]
+
+
 def test_rows_without_text_are_left_out(jsonl) -> None:
     train, validation = sides(jsonl(["one", "", {"text": None}, "  ", "two"]))
     assert sorted(train + validation) == ["one", "two"]
@@ -137,7 +211,7 @@ def test_inspection_of_files(tmp_path, name, content, rows) -> None:
 def test_inspection_reads_no_more_than_its_limit(jsonl) -> None:
     path = jsonl([{"review": "one"}, {"review": "two"}, "no review here"])
     found = sources.inspect(DataSpec(source=str(path), column="review"), limit=2)
-    assert (found.column, found.columns, len(found.rows)) == ("review", ("review",), 2)
+    assert (found.column, found.columns, len(found.rows)) == ("review", ("review", "text"), 2)
     with pytest.raises(DataError, match="line 3: 'review' is missing"):
         sources.inspect(DataSpec(source=str(path), column="review"))
 

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from core.data import tables
 from core.data.tables import BATCH_ROWS, open_file
 from core.errors import DataError
 
@@ -69,8 +70,58 @@ def test_a_broken_json_line_is_named(make, line, problem) -> None:
     assert problem in refusal(make("a.jsonl", '{"text": "one"}\n' + line)).given
 
 
-def test_a_json_list_is_recognised(make) -> None:
-    assert "jq" in refusal(make("a.jsonl", '\n[{"text": "one"},\n {"text": "two"}]')).fix
+def test_a_column_that_the_first_line_lacks(make) -> None:
+    lines = [{"id": number} for number in range(1500)]
+    lines[700]["review"], lines[1400]["late"] = "one", "two"
+    table = open_file(make("a.jsonl", "\n".join(map(json.dumps, lines))))
+    assert (table.columns, table.optional) == (("id", "review"), {"review"})
+    assert table.with_column("review") is table
+    assert (table.with_column("late").columns, table.with_column("late").optional) == (("id", "review", "late"), {"review", "late"})
+    assert table.with_column("absent") is table
+    assert table.with_column(None) is table
+
+
+# ---------------------------------------------------------------------------------------------------- .json
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
+def test_a_json_list(make, name) -> None:
+    path = make(name, BOM + b'\n[{"text": "one [1, 2]"},\n\n {"text": "two", "more": {"a": [1]}}\n]\n')
+    table = open_file(path)
+    assert (table.columns, table.optional) == (("text", "more"), {"more"})
+    assert list(table.read(("text",))) == [("item 1", {"text": "one [1, 2]"}), ("item 2", {"text": "two", "more": {"a": [1]}})]
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.dictionaries(st.text(max_size=3), st.text(max_size=9) | st.integers() | st.none() | st.lists(st.booleans(), max_size=2))))
+def test_any_json_list_is_what_json_says(tmp_path, monkeypatch, items) -> None:
+    monkeypatch.setattr(tables, "HEAD", 7)  # items are longer than what is read at once
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(items, indent=1))
+    assert [item for _, item in tables._json_items(path)] == items
+
+
+def test_a_json_list_is_read_an_item_at_a_time(make) -> None:
+    path = make("a.json", json.dumps([{"text": "x" * 1000, "number": number} for number in range(20_000)]))
+    table = open_file(path)
+    tracemalloc.start()
+    assert sum(1 for _ in table.read(("text",))) == 20_000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2_000_000 < path.stat().st_size
+
+
+@pytest.mark.parametrize(("content", "given"), [
+    ("[]", "is empty"), ('[{"text": "one"}, 5]', "item 2 holds int"), ('[{"text": "one"}, {"text": }]', "item 2 is not JSON"),
+    ('[{"text": "one"}', "item 2 is not JSON"), ('{"text": "one"}\nthree', "line 2 is not JSON"), ("[" * 100_000, "item 1 is not JSON"),
+    ('{\n "text": "one"\n}', "line 1 is not JSON"),
+])
+def test_json_that_cannot_be_read(make, content, given) -> None:
+    assert given in refusal(make("a.json", content)).given
+
+
+def test_json_may_hold_an_object_on_each_line(make) -> None:
+    assert records(make("a.json", '{"text": "one"}\n{"text": "two"}\n')) == [{"text": "one"}, {"text": "two"}]
 
 
 # ---------------------------------------------------------------------------------------------------- .csv

@@ -101,7 +101,7 @@ def test_squads_own_file(tmp_path) -> None:
         {"context": CONTEXT, "qas": questions_of}, {"context": f"{CONTEXT} Yes.", "qas": questions_of}]}]}))
     task = load_task(TaskSpec(source=str(path)))
     assert len(task.train) + len(task.validation) == 6 and task.train[0].answers == (("Ben", 23), ("Ben", 23))
-    path.write_text(json.dumps([1]))
+    path.write_text(json.dumps({"data": 1}))
     with pytest.raises(DataError, match="cannot be read as a SQuAD file"):
         load_task(TaskSpec(source=str(path)))
 

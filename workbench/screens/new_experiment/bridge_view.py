@@ -16,7 +16,7 @@ from workbench.screens.new_experiment.uploads import is_upload, save_upload, sho
 from workbench.screens.shared import state, views
 
 UPLOADED = "uploaded prompts"  # in the session state
-DATA_TYPES = ("txt", "jsonl", "csv", "parquet")
+DATA_TYPES = ("txt", "jsonl", "json", "csv", "tsv", "parquet")
 
 
 def bridge(errors: dict[str, str]) -> None:

@@ -123,7 +123,7 @@ def preview(config: ExperimentConfig | None, errors: Mapping[str, str]) -> None:
 
 def _found(found: Mapping[str, Any], *, masked: bool) -> None:
     facts = [found["format"], found["column"] and f"from {found['column']}", found["total_rows"] and f"{found['total_rows']:,} rows",
-             found["size"] and units.format_bytes(found["size"])]
+             found["size"] and units.format_bytes(found["size"]), found["note"]]
     st.caption("  ·  ".join(filter(None, facts)))
     rows = [[row_text(each["row"]), f"{each['tokens']:,}", f"{each['counted']:,}"] for each in found["rows"]]
     views.text_table(["First rows", "Tokens", "Can be masked" if masked else "Counted"], rows, label="First rows of the corpus")

@@ -33,7 +33,7 @@ START, URL, UPLOADED, VALID = "starting point", "form URL", "uploaded file", "va
 SIMPLE, ADVANCED = MODES = ("Simple", "Advanced")
 TRIPLE_HELP = ("Soft targets, masked tokens and the direction of the last hidden states, weighted 5, 2 and 1 at T = 2; half the blocks; "
                "15 % of the tokens selected, 80 % of them masked, 10 % replaced at random: weights, temperature and shares of 1910.01108.")
-DATA_TYPES = ("txt", "jsonl", "csv", "parquet")
+DATA_TYPES = ("txt", "jsonl", "json", "csv", "tsv", "parquet")
 Errors = dict[str, str]
 
 
