@@ -10,7 +10,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
@@ -79,8 +79,9 @@ def _plain_data(text: str, what: str, fix: str, skipped: int = 0) -> Any:
 
 
 def apply_overrides(plain: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """Return a copy of `plain` with every ``a.b=c`` set; the value is read as YAML, so ``null`` and ``[0, 3]`` work.
+    """Return a copy of `plain` with every ``a.b=c`` set.
 
+    The value of a field that holds text is the text as it is (see `_text`); any other is read as YAML, so ``null`` and ``[0, 3]`` work.
     A section may be overridden with one of another kind of experiment: the kind that a recipe names follows its sections.
     """
     result, overrides = json.loads(json.dumps(_today(plain), default=str)), list(overrides)
@@ -103,9 +104,10 @@ def apply_overrides(plain: Mapping[str, Any], overrides: Iterable[str]) -> dict[
             if not isinstance(place.setdefault(parent, {}), dict):
                 place[parent] = {}
             place = place[parent]
-        value = _plain_data(f"value: {text}", f"The setting '{override}'", "Put text with special characters in quotes.",
-                            len("value: "))["value"]
-        place[leaf] = text.strip() if _is_text(path) and isinstance(value, (int, float)) else value
+        # As people write it with spaces around the sign, the space behind it is no part of the text.
+        text = text.strip() if override.partition("=")[0].endswith(" ") else text
+        place[leaf] = _text(path, text) if _is_text(path) else _plain_data(
+            f"value: {text}", f"The setting '{override}'", "Put text with special characters in quotes.", len("value: "))["value"]
     return result
 
 
@@ -120,21 +122,47 @@ def _kind_by_sections(plain: dict[str, Any]) -> dict[str, Any]:
 
 def override(path: str, value: Any) -> str:
     """Return ``path=value`` that `apply_overrides` reads back to `value`."""
-    plain_text = isinstance(value, str) and value and "\n" not in value and _reads_as_itself(value)
-    return f"{path}={value if plain_text else json.dumps(value, ensure_ascii=False)}"
+    as_it_is = isinstance(value, str) and (_text(path, value) == value if _is_text(path) else _reads_as_itself(value))
+    return f"{path}={value if as_it_is else json.dumps(value, ensure_ascii=False)}"
+
+
+def _text(path: str, text: str) -> str | None:
+    """Return the value of a field that holds text: the text as it is.
+
+    Nothing at all and ``null`` are the absence of text where a field may be absent. Text that means something else in YAML may stand
+    between double quotes, as links and commands of release 0.1.0 have it: ``"null"`` and ``"run #2"`` are text without the quotes.
+    """
+    field = _field(path)
+    if text in ("", "null") and field is not None and type(None) in get_args(field.annotation):
+        return None
+    if text.startswith('"') and text.endswith('"'):
+        with contextlib.suppress(ValueError):
+            quoted = json.loads(text)
+            return text if _reads_as_itself(quoted) else quoted
+    return text
 
 
 def _reads_as_itself(text: str) -> bool:
+    """Return whether YAML reads a text, on a line of its own, as that text."""
     try:
-        return bool(plain_data.parse_yaml(f"value: {text}") == {"value": text})
+        return bool(text) and "\n" not in text and bool(plain_data.parse_yaml(f"value: {text}") == {"value": text})
     except PlainDataError:
         return False
 
 
 def _is_text(path: str) -> bool:
-    """Return whether the field at a dotted path holds text, which YAML must not read as a number or a switch."""
-    field = dict(leaves()).get(path)
-    return field is not None and str in (field.annotation, *get_args(field.annotation)) and int not in get_args(field.annotation)
+    """Return whether the field at a dotted path holds text, or text or nothing."""
+    field = _field(path)
+    return field is not None and {field.annotation, *(() if get_origin(field.annotation) is tuple else get_args(field.annotation))} >= {str}
+
+
+def _field(path: str) -> FieldInfo | None:
+    """Return the field at a dotted path, if there is one."""
+    *parents, leaf = path.split(".")
+    known = fields()
+    for parent in parents:
+        known = _fields_of(known[parent]) if parent in known else {}
+    return known.get(leaf)
 
 
 def parse_recipe(plain: Mapping[str, Any]) -> ExperimentConfig:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from core.config import (
     Ramp,
 )
 from core.errors import ConfigError
-from core.recipes import PATTERNS, apply_overrides, describe, leaves, parse_recipe, parse_yaml, read_recipe
+from core.recipes import PATTERNS, apply_overrides, describe, leaves, override, parse_recipe, parse_yaml, read_recipe
 
 RECIPES = Path(__file__).resolve().parents[2] / "assets" / "recipes"
 
@@ -48,11 +51,11 @@ def test_overrides(override, path, value):
     (["losses.w_kd={start: 1}"], "losses.w_kd.end was not given. Something must be given here."),
     (["evaluation.prompts=[1]"], "Text was expected: put it in quotes"),
     (["evaluation.prompts=1"], "A list was expected"),
-    (["teacher.model=null"], "Text was expected."),
+    (["teacher.model="], "Something must be given here"),
     (["train=null"], "A section with keys and values was expected"),
     (["chain.anchors=[]"], "A list of at least 1 was expected"),
     (["train.warmup_ratio=2"], "A number of at most 1 was expected"),
-    (["data.source=''"], "Something must be given here"),
+    (["data.source="], "Something must be given here"),
     (["name=../escape"], "not a run name"),
     (["teacher=null"], "no architecture from scratch"),
     (["losses"], "section.key=value"),
@@ -97,6 +100,39 @@ def test_leaves_are_the_keys_of_a_recipe_with_every_section_there():
     assert {"losses.w_kd", "student.lora.rank", "student.from_scratch.heads"} <= set(known), "a weight is one leaf; optional sections count"
     assert not {"losses", "losses.w_kd.start", "student.lora"} & set(known)
     assert known["losses.temperature"].description == describe("losses.temperature")
+
+
+ODD = ("epoch=3-step=10", "/x/run #2", "model: final", "[v2] best", "{x}", "*star", "&amp", "!bang", "@home", "%1", "'quoted'", '"double"', "colon:",
+       "~tilde", "~", "back\\slash", "模型 ünï", "2024-01-01", "1e5", "- dash", "yes", "a, b", "? q", "| pipe", "> more", "007", " edged ", "'")
+
+
+@pytest.mark.parametrize("path", ["teacher.model", "student.model", "data.source", "data.column", "bridge.model", "bridge.prompts",
+                                  "task.label_column", "description"])
+@pytest.mark.parametrize("text", ODD)
+def test_fields_of_text_take_it_as_it_is(path, text):
+    section, key = path.split(".") if "." in path else ("", path)
+    plain = apply_overrides({}, [f"{path}={text}"])
+    assert (plain[section] if section else plain)[key] == text
+
+
+@pytest.mark.parametrize(("override", "value"), [
+    ("data.column=null", None), ("data.column=", None), ('data.column="null"', "null"), ("data.column = stars", "stars"),
+    ("teacher.model=null", "null"), ('data.source="run #2"', "run #2"), ('data.source="it"', '"it"')])
+def test_the_absence_of_text_and_quotes(override, value):
+    (key, found), = next(iter(apply_overrides({}, [override]).values())).items()
+    assert (key, found) == (override.partition("=")[0].strip().partition(".")[2], value)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(["teacher.model", "data.column", "bridge.model", "description"]), st.text() | st.sampled_from(ODD) | st.none()
+       | st.sampled_from(["null", '"null"', '"run #2"', '"', '""', "a\nb"]))
+def test_an_override_is_read_back(path, value):
+    if value is None and path != "data.column":
+        return  # these cannot be absent
+    place: Any = apply_overrides({}, [override(path, value)])
+    for key in path.split("."):
+        place = place[key]
+    assert place == value
 
 
 @pytest.mark.parametrize("name", ["1e5", "007", "true", "x1"])

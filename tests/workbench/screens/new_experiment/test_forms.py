@@ -64,7 +64,7 @@ def test_changes_lead_from_one_configuration_to_the_other(before: dict, after: d
 def test_only_what_differs_is_a_change():
     start = DistillConfig()
     goal = parse_recipe({"student": {"layers": 3}, "description": "true"})
-    assert forms.changes(goal, start) == ['description="true"', "student.layers=3"]
+    assert forms.changes(goal, start) == ["description=true", "student.layers=3"]
 
 
 def test_the_command_names_the_recipe_and_the_changes():
