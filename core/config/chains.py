@@ -67,7 +67,7 @@ class BridgeSpec(Config):
 
     model: str = Field(min_length=1, description="model reference; the teacher that writes, with a chat template of its own")
     prompts: str = Field("house", min_length=1, description=(
-        "source; 'house' (requests about film reviews), or a .txt, .jsonl, .csv or .parquet file whose prompts are taken"))
+        "source; 'house' (requests about film reviews), or a .txt, .jsonl, .json, .csv, .tsv or .parquet file whose prompts are taken"))
     texts: int = Field(2000, ge=1, le=MAX_COUNT, description="texts; that the teacher writes, before any is left out")
     max_new_tokens: int = Field(64, ge=1, le=MAX_POSITIONS, description="tokens; longest answer, in the teacher's vocabulary")
     batch_size: int = Field(32, ge=1, le=MAX_BATCH, description="prompts; answered in one pass")

@@ -13,7 +13,7 @@ class DataSpec(Config):
     """The corpus, how it is read and how it is cut into blocks."""
 
     source: str = Field("house", min_length=1, description=(
-        "corpus; 'house' (film reviews), a .txt, .jsonl, .csv or .parquet file, or a hub dataset id"))
+        "corpus; 'house' (film reviews), a .txt, .jsonl, .json, .csv, .tsv or .parquet file, or a hub dataset id"))
     subset: str | None = Field(None, description="name; subset (configuration) of a hub dataset, where it has several")
     split: str = Field("train", min_length=1, description="name; split of a hub dataset")
     column: str | None = Field(None, description="name; column that holds the text or the messages (default: found by name)")
@@ -28,7 +28,8 @@ class DataSpec(Config):
     identity_question_every: int = Field(100, ge=1, le=MAX_COUNT, description=(
         "reviews; house corpus: number of reviews between two questions about the model itself"))
     validation_fraction: float = Field(0.05, gt=0, lt=1, description=(
-        "fraction (0-1) of the texts held out for validation, by hash of the text (the house corpus has its own fixed split)"))
+        "fraction (0-1) of the text held out for validation: texts by their hash, or the ends of very few texts (the house corpus has its "
+        "own fixed split)"))
 
 
 class MaskingSpec(Config):
@@ -58,7 +59,7 @@ class TaskSpec(Config):
     """A labelled dataset that a pretrained encoder is fine-tuned on, with or without a fine-tuned teacher (1910.01108, section 4)."""
 
     source: str = Field("house", min_length=1, description=(
-        "dataset; 'house' (labelled film reviews), 'imdb' or 'rt' (those of one origin), a .csv, .tsv, .jsonl or .parquet file, "
+        "dataset; 'house' (labelled film reviews), 'imdb' or 'rt' (those of one origin), a .csv, .tsv, .jsonl, .json or .parquet file, "
         "SQuAD's own .json, or a hub dataset id"))
     subset: str | None = Field(None, description="name; subset of a hub dataset, as sst2 of nyu-mll/glue")
     split: str = Field("train", min_length=1, description="name; split of a hub dataset that is learnt from")

@@ -22,7 +22,8 @@ from typing import Any
 from core.data.rows import Row
 from core.errors import DataError, SetField
 
-KNOWN = (("messages",), ("prompt", "completion"), ("text",), ("conversations",), ("instruction", "input", "output"), ("instruction", "output"))
+KNOWN = (("messages",), ("prompt", "completion"), ("text",), ("conversations",), ("instruction", "input", "output"),
+         ("instruction", "output"))
 ROLES = ("system", "user", "assistant")
 # What ShareGPT's files and their descendants call the roles.
 SPEAKERS = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "chatgpt": "assistant", "model": "assistant",

@@ -164,16 +164,17 @@ def held_out_blocks(spec: DataSpec, tokenizer: Any, objective: Objective = "caus
 
 
 def _packed_rows(spec: DataSpec, split: Literal["train", "validation"], tokenizer: Any, seed: int, objective: Objective) -> Blocks:
-    return packed(documents(spec, split, tokenizer, seed, objective), tokenizer, spec, objective)
+    rows = located_rows(spec, split, seed, objective)
+    return packed((located_document(row, tokenizer, spec, objective) for row in rows), tokenizer, spec, objective)
 
 
-def documents(spec: DataSpec, split: Literal["train", "validation"], tokenizer: Any, seed: int, objective: Objective) -> Iterator[Document]:
-    """Yield every row as a document. Raises DataError as `document`, which names the row."""
-    for where, row in located_rows(spec, split, seed, objective):
-        try:
-            yield document(row, tokenizer, spec, objective)
-        except DataError as error:
-            raise DataError(f"{where}: {error.given}", error.expected, error.fix, field=error.field, suggestion=error.suggestion) from error
+def located_document(located: Located, tokenizer: Any, spec: DataSpec, objective: Objective) -> Document:
+    """Return a row as a document. Raises DataError as `document`, which names the row."""
+    where, row = located
+    try:
+        return document(row, tokenizer, spec, objective)
+    except DataError as error:
+        raise DataError(f"{where}: {error.given}", error.expected, error.fix, field=error.field, suggestion=error.suggestion) from error
 
 
 def _key(spec: DataSpec, tokenizer: Any, seed: int, objective: Objective) -> str:

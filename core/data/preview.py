@@ -37,10 +37,10 @@ def preview(spec: DataSpec, tokenizer: PreTrainedTokenizerBase, rows: int = 5, s
     documents: list[Document] = []
     shown: list[dict[str, Any]] = []
     characters = 0
-    for row in prepare.rows(spec, "train", seed, objective):
+    for where, row in prepare.located_rows(spec, "train", seed, objective):
         if len(shown) >= rows and characters >= CHARACTERS_PER_TOKEN * spec.block_length:
             break
-        document = prepare.document(row, tokenizer, spec, objective)
+        document = prepare.located_document((where, row), tokenizer, spec, objective)
         documents.append(document)
         characters += len(document.text)
         if len(shown) < rows:

@@ -8,8 +8,8 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -70,7 +70,7 @@ def open_labelled(source: str) -> Table:
     if path.suffix.lower() in READERS or path.exists() or re.search(r"[/\\]", source):
         return open_file(path)
     raise DataError(f"'{source}' is no file here and no hub id.",
-                    f"Expected: {', '.join(map(repr, movie_reviews.HOUSE_SOURCES))}, a .csv, .tsv, .jsonl or .parquet file, "
+                    f"Expected: {', '.join(map(repr, movie_reviews.HOUSE_SOURCES))}, a .csv, .tsv, .jsonl, .json or .parquet file, "
                     "or owner/name on the hub.",
                     "Check the path; it counts from the current folder.")
 
@@ -171,7 +171,7 @@ class Labelled:
 
 
 def labelled(table: Table, columns: Columns) -> list[Labelled]:
-    """Return every record with its label; those whose declared label is kept back are left out. Raises DataError."""
+    """Return every record with its label as it stands there; those whose declared label is kept back are left out. Raises DataError."""
     declared = columns.label in table.classes
     items = []
     for where, record in table.read(tuple(name for name in columns.names if name)):
@@ -183,36 +183,59 @@ def labelled(table: Table, columns: Columns) -> list[Labelled]:
         if label is None or (isinstance(label, str) and not label.strip()):
             raise DataError(f"{where}: the label '{columns.label}' is missing.", "Every item needs one.",
                             "Complete that row, or remove it.")
+        if not isinstance(label, (str, int, float)):
+            raise DataError(f"{where}: the label '{columns.label}' holds {type(label).__name__}.",
+                            "A word or a whole number was expected.", "Name another column.", field="task.label_column")
         if text.strip() or (pair or "").strip():
             items.append(Labelled(text, pair, label.strip() if isinstance(label, str) else label, where))
-    return _as_numbers(items, columns.label)
+    return items
 
 
-def _as_numbers(items: list[Labelled], column: str) -> list[Labelled]:
-    """Convert labels that are all numbers, as text files hold them, to numbers; text and numbers mixed are refused."""
+def as_classes(learnt: list[Labelled], measured: list[Labelled], column: str) -> tuple[list[Labelled], list[Labelled]]:
+    """Convert labels that are all whole numbers, as text files hold them, to numbers. Labels that are written differently stay different.
+
+    Text with a leading zero is a code, as 00123, and no number; nor are numbers of which one is written in two ways, as 1 and 1.0.
+
+    Raises:
+        DataError: text and numbers are mixed, or the numbers are measurements.
+    """
+    items = [*learnt, *measured]
     first: dict[bool, Labelled] = {}
     for item in items:
-        if not isinstance(item.label, (str, int, float)):
-            raise DataError(f"{item.where}: the label '{column}' holds {type(item.label).__name__}.",
-                            "A word or a whole number was expected.", "Name another column.", field="task.label_column")
         first.setdefault(_number(item.label) is not None, item)
     if len(first) == 2:
         raise DataError(f"The labels in '{column}' mix text and numbers: {first[False].label!r} ({first[False].where}) and "
                         f"{first[True].label!r} ({first[True].where}).", "One kind of label was expected.",
                         "Write the same label the same way everywhere.")
     if False in first or not items:
-        return items
-    numbers = [float(item.label) for item in items]
-    fractional = next((item for item, number in zip(items, numbers, strict=True) if number != int(number)), None)
+        return learnt, measured
+    fractional = next((item for item in items if not isinstance(item.label, int) and not float(item.label).is_integer()), None)
     if fractional is not None:
         raise DataError(f"The label '{column}' is a measurement: {fractional.label} ({fractional.where}).",
                         "Classes were expected; scores, as in STS-B, are not learnt here.", "Choose a dataset with classes.")
-    return [Labelled(item.text, item.pair, int(number), item.where) for item, number in zip(items, numbers, strict=True)]
+    written = {item.label for item in items if isinstance(item.label, str)}
+    codes = any(re.match(r"[+-]?0\d", label) for label in written) or len(set(map(_as_integer, written))) < len(written)
+    convert = _as_text if codes else _as_integer
+    return _relabelled(learnt, convert), _relabelled(measured, convert)
+
+
+def _relabelled(items: list[Labelled], label: Callable[[Any], Any]) -> list[Labelled]:
+    return [replace(item, label=label(item.label)) for item in items]
+
+
+def _as_text(label: Any) -> str:
+    return label if isinstance(label, str) else f"{label:g}" if isinstance(label, float) else str(label)
+
+
+def _as_integer(label: Any) -> int:
+    return int(float(label)) if isinstance(label, str) and "." in label else int(label)
 
 
 def _number(label: Any) -> float | None:
     if isinstance(label, str) and not re.fullmatch(r"[+-]?\d+(\.\d+)?", label):
         return None
+    if isinstance(label, int):
+        return label
     number = float(label)
     return number if math.isfinite(number) else None
 

@@ -31,6 +31,7 @@ from core.errors import DataError, SetField
 from core.tasks.columns import (
     Kind,
     Question,
+    as_classes,
     choose,
     labelled,
     open_labelled,
@@ -123,6 +124,7 @@ def load_task(spec: TaskSpec) -> TaskData:
     if columns.kind == "question_answering":
         return TaskData(name, columns.kind, (), tuple(_drawn(learnt, spec.max_train_items)), tuple(_drawn(measured, spec.max_items)),
                         spec.max_length, spec.doc_stride)
+    learnt, measured = as_classes(learnt, measured, columns.label)
     labels = ordered_labels(learnt, measured, train.classes.get(columns.label), columns.label)
     learnt, measured = _drawn(learnt, spec.max_train_items), _drawn(measured, spec.max_items)
     require_several([item.label for item in learnt], columns.label, origin)

@@ -29,11 +29,11 @@ def scan_dataset(spec: DataSpec, tokenizer: PreTrainedTokenizerBase | None, seed
     sampled: list[Document] = []
     characters, total = 0, 0
     count = 0
-    for row in prepare.rows(spec, "train", seed, objective):
+    for where, row in prepare.located_rows(spec, "train", seed, objective):
         count += 1
         total += _length(row)
         if len(sampled) < SAMPLE and tokenizer is not None:
-            sampled.append(prepare.document(row, tokenizer, spec, objective))
+            sampled.append(prepare.located_document((where, row), tokenizer, spec, objective))
             characters += _length(row)
     held_out = sum(1 for _ in prepare.rows(spec, "validation", seed, objective))
     blocks = None

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 RECIPE = ASSETS / "recipes" / "house-sentiment.yaml"  # the source of everything that is not in the form
 STAGE2 = ASSETS / "recipes" / "house-sentiment-stage2.yaml"  # with its weights and temperature
 HELD_OUT = ("validation", "test")  # of the house reviews
-DATA_TYPES = ("csv", "tsv", "jsonl", "parquet", "json")  # .json: SQuAD's own file
+DATA_TYPES = ("csv", "tsv", "jsonl", "parquet", "json")  # .json: also SQuAD's own file
 OTHER = "other"
 SOURCES = {"house": "All film reviews", "imdb": "IMDb", "rt": "Rotten Tomatoes", OTHER: "My own data"}
 NO_TEACHER = "No teacher: hard labels only"

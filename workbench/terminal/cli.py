@@ -89,7 +89,8 @@ def _add_experiments(add_verb: AddVerb) -> None:
         verb.lists_settings = True
         verb.add_argument("recipe", metavar="RECIPE", help="YAML file of a recipe, as those in assets/recipes/")
         verb.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=(
-            "override a key of the recipe, as train.max_steps=100; may be repeated (default: none)"))
+            "override a key of the recipe, as train.max_steps=100; text is taken as it is, anything else as YAML; may be repeated "
+            "(default: none)"))
         verb.add_argument("--name", help="name of the run (default: the recipe's, else its file's)")
         if action is ablate:
             verb.add_argument("--seeds", type=int, default=DEFAULT_SEEDS, metavar="N", help=(

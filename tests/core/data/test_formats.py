@@ -132,7 +132,7 @@ def test_an_empty_conversation_is_no_row() -> None:
     ([USER, ANSWER, SYSTEM], "message 3 is a system message"),
     ([USER, {"role": "assistant", "content": None}], "message 2: the content is nothing"),
     ([{"role": "user", "content": {"text": "x"}}], "message 1: the content is an object"),
-    ([USER, {"role": "assistant", "content": ["x", {"type": "image", "url": "y"}]}], 'message 2: part 2 of the content is of the type "image"'),
+    ([USER, {**ANSWER, "content": ["x", {"type": "image", "url": "y"}]}], 'message 2: part 2 of the content is of the type "image"'),
     ([{"role": "user", "content": [4]}], "message 1: part 1 of the content is a number"),
     ([{"role": "user", "content": [{"type": "text", "text": None}]}], 'message 1: part 1 of the content is of the type "text"'),
 ])

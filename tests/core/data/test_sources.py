@@ -80,8 +80,9 @@ def test_a_single_text_cannot_be_divided(jsonl, texts) -> None:
     assert "blank lines" in caught.value.fix
 
 
-LINES = {"short": lambda n: f"short line {n} about the river 😀", "chinese": lambda n: f"安静的河流在桥边缓缓流过，第{n}号花园里有一盏旧灯。",
-         "uneven": lambda n: f"Line {n}" + " of the quiet river" * (n * n % 23), "long": lambda n: f"Line {n}." + " The river is quiet." * 30}
+LINES = {"short": lambda n: f"short line {n} about the river 😀", "chinese": lambda n: f"安静的河流在桥边缓缓流过，第{n}号花园。",
+         "uneven": lambda n: f"Line {n}" + " of the quiet river" * (n * n % 23),
+         "long": lambda n: f"Line {n}." + " The river is quiet." * 30}
 
 
 def share(train: list[str], validation: list[str]) -> float:
@@ -123,7 +124,8 @@ def test_of_few_texts_the_ends_are_held_out(jsonl) -> None:
 
 
 def test_conversations_are_never_cut(jsonl) -> None:
-    rows = [{"messages": [{"role": "user", "content": "long " * 3000}, {"role": "assistant", "content": f"{number}"}]} for number in range(3)]
+    rows = [{"messages": [{"role": "user", "content": "long " * 3000}, {"role": "assistant", "content": f"{number}"}]}
+            for number in range(3)]
     train, validation = sides(jsonl(rows))
     assert sorted([*train, *validation], key=str) == sorted(rows, key=str)
     assert len(validation) == 1

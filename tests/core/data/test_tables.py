@@ -93,7 +93,7 @@ def test_a_json_list(make, name) -> None:
 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.dictionaries(st.text(max_size=3), st.text(max_size=9) | st.integers() | st.none() | st.lists(st.booleans(), max_size=2))))
+@given(st.lists(st.dictionaries(st.text(max_size=3), st.text(max_size=9) | st.integers() | st.none() | st.lists(st.booleans()))))
 def test_any_json_list_is_what_json_says(tmp_path, monkeypatch, items) -> None:
     monkeypatch.setattr(tables, "HEAD", 7)  # items are longer than what is read at once
     path = tmp_path / "a.json"

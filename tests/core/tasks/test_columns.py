@@ -28,6 +28,34 @@ def test_numbers_are_in_the_order_of_numbers(tmp_path) -> None:
     assert load_task(TaskSpec(source=lines(tmp_path / "a.jsonl", records))).labels == ("2", "9", "10")
 
 
+@pytest.mark.parametrize(("written", "labels"), [
+    (("00123", "123"), ("00123", "123")), (("00123", "7"), ("00123", "7")), (("1", "1.0"), ("1", "1.0")), (("+1", "1"), ("+1", "1")),
+    (("1.0", "2.0"), ("1", "2")), (("-1", "10", "9"), ("-1", "9", "10")), (("0", "1"), ("0", "1")),
+    (("90000000000000000001", "90000000000000000002"), ("90000000000000000001", "90000000000000000002"))])
+def test_labels_that_are_written_differently_stay_different(tmp_path, written, labels) -> None:
+    records = [{"text": f"text {number}", "label": written[number % len(written)]} for number in range(30)]
+    task = load_task(TaskSpec(source=table(tmp_path / "a.csv", records)))
+    assert task.labels == labels
+    assert all(written[int(item.text.split()[1]) % len(written)].removesuffix(".0") == task.labels[item.label].removesuffix(".0")
+               for item in task.train)
+    assert load_task(TaskSpec(source=lines(tmp_path / "a.jsonl", records))).labels == labels
+
+
+def test_labels_of_two_files_are_read_alike(tmp_path) -> None:
+    learnt = [{"text": f"text {number}", "label": ("00123", "123")[number % 2]} for number in range(30)]
+    measured = [{"text": f"other {number}", "label": "123"} for number in range(5)]
+    task = load_task(TaskSpec(source=table(tmp_path / "a.csv", learnt), validation=table(tmp_path / "b.csv", measured)))
+    assert task.labels == ("00123", "123")
+    assert {item.label for item in task.validation} == {1}
+
+
+def test_json_lists_and_lines_that_are_called_json(tmp_path) -> None:
+    records = [{"text": f"text {number}", "label": number % 2} for number in range(30)]
+    for name, content in (("a.json", json.dumps(records, indent=1)), ("b.json", "\n".join(map(json.dumps, records)))):
+        (tmp_path / name).write_text(content)
+        assert load_task(TaskSpec(source=str(tmp_path / name))).labels == ("0", "1")
+
+
 def test_columns_by_name(tmp_path) -> None:
     records = [{"note": "x", "words": f"w {number}", "kind": number % 2} for number in range(10)]
     source = lines(tmp_path / "a.jsonl", records)

@@ -74,7 +74,7 @@ def _prompts(errors: dict[str, str]) -> None:
                          format_func={"house": "Requests about films (house)", "other": "My own"}.__getitem__,
                          **bound("bridge.prompts kind", "house" if source == HOUSE else "other", _set_prompts_kind))
     if source != HOUSE:
-        st.text_input("File with prompts", placeholder="a path to .txt, .jsonl, .csv or .parquet",
+        st.text_input("File with prompts", placeholder="a path to .txt, .jsonl, .json, .csv, .tsv or .parquet",
                       **bound("bridge.prompts", "" if is_upload(source) else source, _set_prompts))
         file = st.file_uploader("Upload prompts", type=list(DATA_TYPES), key="prompts file")
         if file is not None and st.session_state.get(UPLOADED) != file.file_id:
