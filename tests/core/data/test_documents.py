@@ -24,7 +24,7 @@ def test_long_lines_without_a_blank_line_are_documents() -> None:
     assert read("\n".join(lines) + "\n") == lines
 
 
-PROSE = ("the quiet river holds a small lamp near the bridge and nobody knows who lit it, although many people of the town have asked. "
+PROSE = ("the quiet river holds a small lamp near the bridge and nobody knows who lit it, although many people of the town wonder. "
          "It was there before the mill was built. Some say that it will be there when the mill is gone, and some say nothing. ") * 40
 
 
@@ -73,7 +73,7 @@ def test_huge_lines_that_are_documents_stay_apart_and_keep_their_words_whole() -
 
 
 def test_a_huge_document_of_short_lines_is_cut_between_lines() -> None:
-    line = "a line of wrapped prose that is as long as all of the others, and goes on"
+    line = "a line of wrapped prose that is as long as all of the others, and more follow"
     found = read("\n".join([line] * 3000))
     assert 20 < len(found) < 100
     assert "\n".join(found).split("\n") == [line] * 3000

@@ -104,7 +104,7 @@ def test_lines_are_divided_by_the_amount_of_text_alike_in_both_kinds_of_files(tm
 
 @pytest.mark.parametrize("length", [2500, 12_000, 60_000, 400_000])
 def test_one_text_is_divided_by_its_amount(tmp_path, length) -> None:
-    sentence = "the quiet river holds a small lamp near the bridge and nobody in the town has asked who lit it there last night, or why. "
+    sentence = "the quiet river holds a small lamp near the bridge and nobody in the town ever found who lit it there last night, or why. "
     text = textwrap.fill((sentence * (length // len(sentence) + 1))[:length], 76)
     path = tmp_path / "a.txt"
     path.write_text(text)
