@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from starlette.routing import Mount  # noqa: E402
 from streamlit import config, runtime  # noqa: E402
 from streamlit.runtime.stats import CacheStat  # noqa: E402
 
+from core.system import reach  # noqa: E402
 from workbench import auth, paths, settings  # noqa: E402
 from workbench.chat.mount import ChatMount  # noqa: E402
 from workbench.inference import client  # noqa: E402
@@ -37,6 +39,8 @@ from workbench.web.uploads import UploadLimits, megabytes  # noqa: E402
 SCRIPT = Path(__file__).with_name("ui.py")
 
 st.App(SCRIPT)  # the first one pins the folder whose .streamlit/config.toml is read; the routes below depend on it
+if settings.PASSWORD.read():
+    os.environ.update(reach.limited_to(paths.visitors_folders()))
 config.set_option("server.maxUploadSize", megabytes(settings.UPLOAD))
 
 

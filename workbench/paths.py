@@ -18,9 +18,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from core.system import paths as engine
+from core.system import reach
 
 
 def home() -> Path:
@@ -46,6 +48,13 @@ def generated_dir() -> Path:
 def exports_dir() -> Path:
     """Models exported for the browser: a folder each."""
     return home() / "exports"
+
+
+def visitors_folders() -> list[Path]:
+    """Return the folders from which visitors may name data and models: those of this home and what ships, then those of the setting."""
+    own = [uploads_dir(), home() / "runs", home() / "models", generated_dir(), exports_dir(), engine.ASSETS]
+    named = os.environ.get(reach.FOLDERS, "").split(os.pathsep)
+    return own + [Path(folder).expanduser().absolute() for folder in named if folder]
 
 
 def engine_log() -> Path:

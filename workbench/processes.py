@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 
+from core.system import reach
 from core.system.paths import SOURCE
 
 NICENESS = 5  # of workers: the app stays quick on a machine with few cores
@@ -88,8 +89,8 @@ def detached() -> dict[str, Any]:
 
 
 def inherited() -> dict[str, str]:
-    """Return the environment for a process that this one starts: its own without the settings of the servers that run in it."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("STREAMLIT_", "GRADIO_"))}
+    """Return the environment for a process that this one starts: its own without the settings and limits of the servers that run in it."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("STREAMLIT_", "GRADIO_", reach.VARIABLE))}
 
 
 def start_detached(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:

@@ -25,6 +25,7 @@ from core.errors import ConfigError, CorruptModelError, ModelNotFoundError
 from core.models.dimensions import Dimensions, ParameterCounter, from_record
 from core.models.header import read_model_header
 from core.students.layer_maps import layer_spans, span_ends
+from core.system import reach
 from core.system.paths import HOUSE_MODELS
 
 FILE, VALIDATION, SELECTION, CALIBRATION = "chain.json", "validation.npz", "selection.npz", "calibration.npz"
@@ -235,6 +236,8 @@ def open_chain(reference: str) -> Chain:
         ModelNotFoundError: no chain has that reference.
         CorruptModelError: an anchor is missing or half-trained, or the record cannot be read.
     """
+    if reference not in house_chains() and (outside := reach.refusal(reference)):
+        raise ModelNotFoundError(*outside)
     path = house_chains().get(reference) or Path(reference).expanduser()
     if not (path / FILE).is_file():
         unfinished = (path / "anchors").is_dir()

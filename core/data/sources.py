@@ -25,6 +25,7 @@ from core.data.hub_datasets import open_hub
 from core.data.rows import Located, Row
 from core.data.tables import READERS, Table, open_file, suffixes
 from core.errors import DataError, SetField
+from core.system import reach
 
 FEW = 2000  # rows; of more, those that the hash holds out are about the fraction
 SHORTEST_END = 100  # characters; the end of a text that is worth holding out
@@ -132,6 +133,8 @@ def require_end(spec: DataSpec) -> None:
 
 def open_source(spec: DataSpec) -> Table:
     """Return the file or hub dataset that `spec.source` names. Raises DataError when it can be neither."""
+    if outside := reach.refusal(spec.source):
+        raise DataError(*outside)
     path = Path(os.path.expanduser(spec.source))
     if is_hub_id(spec.source):
         return open_hub(spec)

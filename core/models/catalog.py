@@ -29,6 +29,7 @@ from core.models.checkpoints import ParameterCount, Task
 from core.models.dimensions import Dimensions, as_record
 from core.models.header import ModelHeader, read_model_header
 from core.models.loading import model_from_pretrained
+from core.system import reach
 from core.system.files import atomic_directory
 from core.system.paths import HOUSE_MODELS, models_dir
 from core.system.plain_data import MAX_CHARACTERS, PlainDataError, parse_yaml
@@ -127,6 +128,8 @@ def describe(reference: str) -> ModelEntry:
         return _packaged(pypi.PACKAGES[reference])
     # Unlike their namesakes in pathlib, these answer to anything that was typed, as to names that are too long.
     path = os.path.expanduser(reference)
+    if outside := reach.refusal(reference):
+        raise ModelNotFoundError(*outside)
     if os.path.isdir(path):
         return _folder(Path(path), reference, "folder")
     if os.path.isfile(path):

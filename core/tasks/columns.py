@@ -18,6 +18,7 @@ from core.data import movie_reviews, sources
 from core.data.hub_datasets import open_splits
 from core.data.tables import HEAD, READERS, Table, open_file
 from core.errors import DataError, SetField
+from core.system import reach
 
 Kind = Literal["classification", "question_answering"]
 MEASURED = ("validation", "validation_matched", "dev", "test")  # splits of hub datasets, the first that is there
@@ -64,6 +65,8 @@ def source_tables(spec: TaskSpec) -> tuple[Table, Table | None, str]:
 
 def open_labelled(source: str) -> Table:
     """Return a file, or SQuAD's own format. Raises DataError when it is neither."""
+    if outside := reach.refusal(source):
+        raise DataError(*outside)
     path = Path(os.path.expanduser(source))
     if path.suffix.lower() == ".json" and path.is_file() and _holds_object(path):
         return _squad_table(path)

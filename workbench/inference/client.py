@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import os
 import queue
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from core.config import DataSpec, ExperimentConfig, TeacherSpec
 from core.errors import StillhouseError
 from core.models.dimensions import as_record
+from core.system import reach
 from core.system.paths import SOURCE
 from workbench import paths
 from workbench.inference import wire
@@ -222,7 +224,10 @@ class _Process:
     """A running server and the inboxes of those who wait for its messages."""
 
     def __init__(self) -> None:
-        environment = inherited() | {"GOMP_SPINCOUNT": SPIN, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(SOURCE), "TQDM_DISABLE": "1"}
+        # What visitors name is read there: the process has the limits of this one.
+        limits = {name: os.environ[name] for name in (reach.VARIABLE,) if name in os.environ}
+        environment = inherited() | limits | {"GOMP_SPINCOUNT": SPIN, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(SOURCE),
+                                              "TQDM_DISABLE": "1"}
         with _open_log() as log:
             self._popen = subprocess.Popen([sys.executable, "-m", "workbench.inference.server"], env=environment,
                                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,

@@ -22,7 +22,7 @@ from typing import Any
 from core.chains.folder import FILE, Chain, Target, house_chains, open_chain
 from core.errors import ModelError, ModelNotFoundError, StillhouseError
 from core.models import catalog, compatibility
-from core.system import units
+from core.system import reach, units
 from workbench import paths
 from workbench.errors import RunNotFoundError, StoreError
 from workbench.store.records import Run
@@ -109,6 +109,8 @@ def place(reference: str, store: Store) -> ChainPlace:
     for each in known:
         if reference == each.name or (each.run and reference == each.run.id):
             return each
+    if outside := reach.refusal(reference):
+        raise ModelNotFoundError(*outside)
     path = Path(reference).expanduser()
     if (path / FILE).is_file():
         return ChainPlace(reference, path.absolute())

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 from core.chains.folder import anchor_folder, house_chains
 from core.config import AnchorSpec, BridgeConfig, ChainConfig, ExperimentConfig, FineTuneConfig
 from core.data.movie_reviews import HOUSE, HOUSE_SOURCES
-from core.errors import ModelError, ModelNotFoundError, RunVerb
+from core.errors import ConfigError, ModelError, ModelNotFoundError, RunVerb
 from core.models import catalog
 from core.recorder import CONTROL, STUDENT
+from core.system import reach
 from workbench.errors import RunNotFoundError
 from workbench.store import chains
 from workbench.store.records import Run
@@ -91,19 +92,26 @@ def freeze_references(config: ExperimentConfig, store: Store) -> tuple[Experimen
 
     Raises:
         ModelError, NetworkError: a model that it names is not there or cannot be used.
+        ConfigError: it names a file that the one who asks may not read (`core.system.reach`).
     """
+    _require_within_reach("data.source", config.data.source)
     source = Path(os.path.expanduser(config.data.source))
     if config.data.source != HOUSE and source.is_file():
         config = config.model_copy(update={"data": config.data.model_copy(update={"source": str(source.absolute())})})
     if isinstance(config, BridgeConfig):
+        _require_within_reach("bridge.prompts", config.bridge.prompts)
         prompts = Path(os.path.expanduser(config.bridge.prompts))
         if config.bridge.prompts != HOUSE and prompts.is_file():
             config = config.model_copy(update={"bridge": config.bridge.model_copy(update={"prompts": str(prompts.absolute())})})
     if isinstance(config, FineTuneConfig):
+        for name in ("source", "validation"):
+            _require_within_reach(f"task.{name}", getattr(config.task, name) or "")
         absolute = {name: _absolute(named) for name in ("source", "validation") if (named := getattr(config.task, name))}
         config = config.model_copy(update={"task": config.task.model_copy(update=absolute)})
     retention = config.evaluation.retention
     if retention is not None:
+        for task in retention.tasks:
+            _require_within_reach("evaluation.retention.tasks", task)
         retention = retention.model_copy(update={"tasks": tuple(map(_absolute, retention.tasks))})
         config = config.model_copy(update={"evaluation": config.evaluation.model_copy(update={"retention": retention})})
     parents: dict[str, str] = {}
@@ -116,6 +124,11 @@ def freeze_references(config: ExperimentConfig, store: Store) -> tuple[Experimen
         elif entry.kind in ("folder", "gguf"):
             config = _with_model(config, section, str(chains.created_folder(reference) or Path(os.path.expanduser(reference)).absolute()))
     return config, parents
+
+
+def _require_within_reach(field: str, named: str) -> None:
+    if named and named not in (HOUSE, *HOUSE_SOURCES) and (outside := reach.refusal(named)):
+        raise ConfigError(*outside, field=field)
 
 
 def _absolute(named: str) -> str:

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import ModelNotFoundError
+from core.errors import ConfigError, ModelNotFoundError
 from core.models import catalog
 from core.recipes import parse_recipe
 from core.recorder import CONTROL
+from core.system import reach
 from tests.core.chat_models import save_chat_model
-from workbench.processes import Process
+from workbench import paths
+from workbench.processes import Process, inherited
 from workbench.store import Store, references
 from workbench.store.records import Run
 
@@ -163,3 +165,54 @@ def test_who_is_the_teacher_and_who_the_student_among_those_compared():
 def test_a_path_is_short_by_its_last_part():
     assert [references.short(name) for name in ("/home/me/mine/", "./mine", "owner/name", "walk:control")] == [
         "mine", "mine", "owner/name", "walk:control"]
+
+
+@pytest.mark.parametrize(("recipe", "field"), [
+    ({"data": {"source": "{}/data.txt"}}, "data.source"),
+    ({"data": {"source": "requirements.txt"}}, "data.source"),
+    ({"kind": "fine_tune", "student": {"model": "{model}"}, "task": {"kind": "classification", "source": "{}/data.csv"}}, "task.source"),
+    ({"kind": "fine_tune", "student": {"model": "{model}"},
+      "task": {"kind": "classification", "source": "house-reviews", "validation": "{}/data.csv"}}, "task.validation"),
+    ({"evaluation": {"retention": {"tasks": ["{}/data.csv"]}}}, "evaluation.retention.tasks"),
+    ({"kind": "bridge", "student": {"model": "{model}"}, "bridge": {"model": "{model}", "prompts": "{}/data.jsonl"}}, "bridge.prompts"),
+    ({"teacher": {"model": "{}/model"}}, None),
+    ({"kind": "fine_tune", "student": {"model": "{}/model"}, "task": {"kind": "classification", "source": "house-reviews"}}, None)])
+def test_what_visitors_may_not_read_is_not_submitted(store: Store, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                     recipe: dict, field: str | None):
+    """The same recipe is submitted by whoever sits at this machine."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    for name in ("data.txt", "data.csv", "data.jsonl"):
+        (outside / name).write_text("a,b\nc,d\n")
+    shutil.copytree(model, outside / "model")
+
+    def filled(plain: object) -> object:
+        if isinstance(plain, dict):
+            return {key: filled(value) for key, value in plain.items()}
+        return [filled(each) for each in plain] if isinstance(plain, list) else str(plain).replace("{model}", str(model)).replace(
+            "{}", str(outside))
+
+    config = parse_recipe(filled(recipe))
+    references.freeze_references(config, store)
+    for name, value in reach.limited_to([*paths.visitors_folders(), model]).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises((ConfigError, ModelNotFoundError), match="not in a folder that visitors") as refused:
+        references.freeze_references(config, store)
+    assert refused.value.field == field
+
+
+def test_visitors_use_runs_uploads_and_what_ships(store: Store, model: Path, monkeypatch: pytest.MonkeyPatch):
+    run = trained(store, model)
+    paths.uploads_dir().mkdir()
+    upload = paths.uploads_dir() / "data.txt"
+    upload.write_text("One.\n\nTwo.\n")
+    for name, value in reach.limited_to(paths.visitors_folders()).items():
+        monkeypatch.setenv(name, value)
+    assert references.describe("walk", store).kind == "run"
+    assert references.describe(str(run.directory / "student"), store).present
+    assert "walk" in [entry.name for entry in references.entries(store)]
+    config = parse_recipe({"data": {"source": str(upload)}, "teacher": {"model": "walk"}})
+    assert references.freeze_references(config, store)[0].data.source == str(upload)
+    with pytest.raises(ModelNotFoundError, match="STILLHOUSE_FOLDERS"):
+        references.describe(str(model), store)
+    assert "STILLHOUSE_REACH" not in inherited()  # a worker trusts what was submitted
