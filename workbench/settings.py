@@ -34,6 +34,6 @@ PROXIES = Setting("STILLHOUSE_PROXIES", "addresses or networks, separated by com
 UPLOAD = Setting("STILLHOUSE_UPLOAD_MB", "MB; the largest file that the browser may upload", "100")
 VISITOR_UPLOADS = Setting("STILLHOUSE_VISITOR_UPLOAD_MB", "MB; what may be uploaded from one address within a day", "1000")
 FOLDERS = Setting("STILLHOUSE_FOLDERS", "folders, separated as in PATH, from which visitors may name data and models where a password "
-                  "is set, beside uploads, runs and models in the home folder; without a password they may name whatever this account reads")
+                  "is set, beside uploads, runs and models of the home folder; without one they may name whatever this account reads")
 
 SETTINGS = (PORT, HOME, HOST, PASSWORD, PROXIES, UPLOAD, VISITOR_UPLOADS, FOLDERS)
