@@ -76,7 +76,7 @@ Suggestion = SetField | FetchModel | RunVerb
 
 
 LONGEST_QUOTE = 200  # characters of what was given
-LONGEST_GIVEN = 400  # characters of the sentence that quotes it
+LONGEST_GIVEN = 300  # characters of the sentence that quotes it
 # Words may be longer by the marks around a quotation and what follows it, so that a sentence that was cut stays as it is.
 LONG = re.compile(rf"(?<!\w)'[^']{{{LONGEST_QUOTE + 1},}}'(?!\w)|\"[^\"]{{{LONGEST_QUOTE + 1},}}\"|\S{{{LONGEST_QUOTE + 4},}}")
 

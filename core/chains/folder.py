@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -239,8 +240,8 @@ def open_chain(reference: str) -> Chain:
     if reference not in house_chains() and (outside := reach.refusal(reference)):
         raise ModelNotFoundError(*outside)
     path = house_chains().get(reference) or Path(reference).expanduser()
-    if not (path / FILE).is_file():
-        unfinished = (path / "anchors").is_dir()
+    if not os.path.isfile(path / FILE):  # unlike pathlib's, it takes names of any length
+        unfinished = os.path.isdir(path / "anchors")
         raise ModelNotFoundError(f"There is no chain '{reference}'." if not unfinished else f"The chain '{reference}' is not complete.",
                             f"One of {', '.join(house_chains()) or 'no house chains'}, a chain's run or folder was expected.",
                             "Resume its run until every anchor is trained." if unfinished else "")

@@ -70,7 +70,7 @@ def open_labelled(source: str) -> Table:
     path = Path(os.path.expanduser(source))
     if path.suffix.lower() == ".json" and path.is_file() and _holds_object(path):
         return _squad_table(path)
-    if path.suffix.lower() in READERS or path.exists() or re.search(r"[/\\]", source):
+    if path.suffix.lower() in READERS or os.path.exists(path) or re.search(r"[/\\]", source):
         return open_file(path)
     raise DataError(f"'{source}' is no file here and no hub id.",
                     f"Expected: {', '.join(map(repr, movie_reviews.HOUSE_SOURCES))}, a .csv, .tsv, .jsonl, .json or .parquet file, "

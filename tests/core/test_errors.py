@@ -6,6 +6,7 @@ import ast
 import inspect
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from core import errors
+from core.chains.folder import open_chain
+from core.config import DataSpec
+from core.data import sources
 from core.errors import (
     LONGEST_GIVEN,
     LONGEST_QUOTE,
@@ -26,7 +30,8 @@ from core.errors import (
     about,
     shorten,
 )
-from core.recipes import describe
+from core.models import catalog
+from core.recipes import apply_overrides, describe, parse_recipe, parse_yaml
 
 CORE = Path(errors.__file__).parent
 
@@ -127,6 +132,35 @@ def test_errors_quote_little(text: str, sentence: str) -> None:
     for part in (error.given, error.expected, error.fix):
         assert max(map(len, part.split())) <= LONGEST_QUOTE + 3  # with marks around it and a full stop behind
         assert not re.search(rf"(?<!\w)'[^']{{{LONGEST_QUOTE + 1},}}'(?!\w)", part)
+
+
+DOORS: dict[str, Callable[[str], object]] = {
+    "a value": lambda text: parse_recipe({"train": {"max_steps": text, "device": text}}),
+    "a text": lambda text: parse_recipe({"name": text}),
+    "a key": lambda text: parse_recipe({"train": {f"k{re.sub('[][()]', '', text)}": 1}}),
+    "a section": lambda text: parse_recipe({f"k{re.sub('[][()]', '', text)}": {}}),
+    "a kind": lambda text: parse_recipe({"kind": text}),
+    "an override": lambda text: apply_overrides({}, [text]),
+    "a recipe": lambda text: parse_recipe(parse_yaml(text, "uploaded.yaml")),
+    "a file's name": lambda text: parse_yaml("{", text),
+    "a model": catalog.describe,
+    "a source": lambda text: sources.open_source(DataSpec(source=text)),
+    "a chain": open_chain,
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+@given(st.text(min_size=1, max_size=20), st.integers(300, 3000))
+@example("it's so ", 3000)
+@example("a b\n", 3000)
+def test_what_comes_from_outside_is_quoted_in_part(door: str, text: str, length: int) -> None:
+    text = (text * length)[:length]
+    try:
+        DOORS[door](text)
+    except StillhouseError as error:
+        said = str(error)
+        assert not any(text[start:start + LONGEST_QUOTE + 1] in said for start in range(0, length - LONGEST_QUOTE, 20)), said
+        assert len(said) < 3 * LONGEST_GIVEN
 
 
 def test_a_short_error_stays_as_it_is_between_processes() -> None:

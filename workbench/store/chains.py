@@ -112,13 +112,13 @@ def place(reference: str, store: Store) -> ChainPlace:
     if outside := reach.refusal(reference):
         raise ModelNotFoundError(*outside)
     path = Path(reference).expanduser()
-    if (path / FILE).is_file():
+    if os.path.isfile(path / FILE):  # unlike pathlib's, it takes names of any length
         return ChainPlace(reference, path.absolute())
     with suppress(RunNotFoundError):
         run = store.run(reference)
         raise ModelNotFoundError(f"The run '{run.name}' is in the bin." if run.builds_chain else f"The run '{run.name}' builds no chain.",
                             f"One of {_listed(known)} was expected.")
-    if path.is_dir() or any(reference == entry.name for entry in catalog.entries()):
+    if os.path.isdir(path) or any(reference == entry.name for entry in catalog.entries()):
         with suppress(ModelError):  # no model either: only chains are named then
             compatibility.require_causal_lm(catalog.describe(reference), "chain")
     raise ModelNotFoundError(f"There is no chain '{reference}'.", f"One of {_listed(known)}, or a chain's folder, was expected.")

@@ -7,6 +7,7 @@ and then holds memory and file descriptors of the server for as long as they lik
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from typing import Any, ClassVar, Literal
 
 import h11
@@ -118,6 +119,7 @@ class LimitedProtocol(H11Protocol):
             self.cycle.message_event.set()
         fields = MutableHeaders({"content-type": "text/plain; charset=utf-8", "connection": "close"})
         headers.add_to(fields)
-        for event in (h11.Response(status_code=status, headers=fields.raw), h11.Data(data=text.encode("ascii")), h11.EndOfMessage()):
+        response = h11.Response(status_code=status, headers=fields.raw, reason=HTTPStatus(status).phrase.encode())
+        for event in (response, h11.Data(data=text.encode("ascii")), h11.EndOfMessage()):
             self.transport.write(self.conn.send(event))
         self.transport.close()
