@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from core.chains.folder import Chain, open_chain
+from core.models.architectures import ARCHITECTURE_SPECS
 from core.recipes import read_recipe
 from tests.benchmarks import size_quality
 from workbench.terminal import cli
@@ -83,6 +84,13 @@ def test_what_the_readme_links_to_is_there() -> None:
         targets = [target for target in re.findall(r"\]\(([^)#\s]+)\)", page) if "://" not in target]
         assert targets
         assert not [target for target in targets if not (folder / target).exists()]
+
+
+def test_every_family_of_models_is_named_or_in_the_table_that_the_readme_links_to() -> None:
+    table = (ROOT / "docs" / "reference" / "families.md").read_text(encoding="utf-8")
+    assert "(docs/reference/families.md)" in README
+    assert f"[{len(ARCHITECTURE_SPECS)} families]" in README, "the number of families in README.md"
+    assert not [name for name, spec in ARCHITECTURE_SPECS.items() if f"| {spec.family} | `{name}` |" not in table], "make reference"
 
 
 def test_the_readme_is_short() -> None:

@@ -95,6 +95,10 @@ def is_causal(case: str) -> bool:
     return architecture_of(family_config(case)).objective == "causal"
 
 
+# Cases whose width can be changed.
+WIDE = tuple(case for case in (*FAMILIES, *OLDER) if is_causal(case) and architecture_of(family_config(case)).axes)
+
+
 def family_model(case: str, seed: int = 0, spread: float = 0.2, **settings: Any) -> PreTrainedModel:
     """A model in evaluation mode whose every parameter is random."""
     config = family_config(case)

@@ -28,11 +28,11 @@ from core.students.resizing import Weights, resized
 from core.training.base_trainer import latest_checkpoint, training_arguments
 from core.training.batches import Batch, Batches, StepSeed, causal_lm_batches
 from core.training.distillation_trainer import DistillationSetup, DistillationTrainer
-from tests.core.families import FAMILIES, LAYERS, OLDER, PAGE, cases_of, family_model, is_causal, measure, own_logits, page
+from tests.core.families import FAMILIES, LAYERS, OLDER, PAGE, WIDE, cases_of, family_model, is_causal, measure, own_logits, page
 from tests.core.tiny import VOCABULARY, WIDTH, token_ids
 
 CAUSAL = [case for case in FAMILIES if is_causal(case)]
-WIDE = [case for case in CAUSAL if ARCHITECTURE_SPECS[case.partition(",")[0]].axes]
+EXPANDED = [case for case in WIDE if case in FAMILIES]
 LENGTH, ROWS = 10, 4
 
 pytestmark = [
@@ -70,7 +70,7 @@ def test_a_student_that_was_saved_is_its_teacher_without_the_other_blocks(case: 
     assert (dimensions.layers, dimensions.hidden, dimensions.heads) == (2, WIDTH, 4)
 
 
-@pytest.mark.parametrize("case", WIDE)
+@pytest.mark.parametrize("case", EXPANDED)
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
 def test_a_wider_and_deeper_model_computes_the_same_and_is_counted_beforehand(case: str, tied: bool) -> None:
     small = Weights.of(family_model(case, tie_word_embeddings=tied))
@@ -84,7 +84,7 @@ def test_a_wider_and_deeper_model_computes_the_same_and_is_counted_beforehand(ca
     assert Dimensions.from_config(large.config) == new
 
 
-@pytest.mark.parametrize("case", WIDE)
+@pytest.mark.parametrize("case", EXPANDED)
 def test_units_in_order_of_importance_compute_the_same(case: str) -> None:
     model = family_model(case)
     ordered = sort_by_importance(Weights.of(model), unit_importance(model, [token_ids()])).model()
