@@ -74,7 +74,7 @@ class ListRecorder:
     """Keeps everything in two lists; for tests, notebooks and scripts.
 
     Args:
-        stop_after: request a stop once this many steps have been logged for any variant (None: never).
+        stop_after: request a stop once this many steps have been logged for any variant (0: at once; None: never).
     """
 
     def __init__(self, stop_after: int | None = None) -> None:
@@ -96,7 +96,7 @@ class ListRecorder:
 
     def should_stop(self) -> bool:
         """Return whether any variant has logged `stop_after` steps."""
-        return self.stop_after is not None and any(step >= self.stop_after for _, step, _, _ in self.rows)
+        return self.stop_after is not None and max((step for _, step, _, _ in self.rows), default=0) >= self.stop_after
 
     def series(self, variant: str, name: str) -> dict[int, float]:
         """Return the curve of one metric: step -> last value logged at that step."""

@@ -48,6 +48,11 @@ def test_a_stop_is_requested_once_any_variant_has_come_so_far() -> None:
     assert not recorder.should_stop()
 
 
+def test_a_stop_after_no_step_is_requested_at_once() -> None:
+    with pytest.raises(StopRequested):
+        stop_if_requested(ListRecorder(stop_after=0))
+
+
 def test_a_recorder_of_nothing_asks_whoever_it_was_given() -> None:
     assert NullRecorder().should_stop() is False
     polls: list[int] = []

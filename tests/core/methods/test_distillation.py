@@ -175,8 +175,15 @@ def test_hard_labels_alone_do_not_run_the_teacher(teacher, corpus, tmp_path, mon
     assert report.student_after["kl_to_teacher"] > 0
 
 
+class StopOnceMeasured(ListRecorder):
+    """Requests a stop after the measurement before training, which is logged as step 0."""
+
+    def should_stop(self) -> bool:
+        return bool(self.rows)
+
+
 def test_a_stop_before_the_first_step_trains_nothing(teacher, corpus, tmp_path):
-    recorder = ListRecorder(stop_after=0)  # step 0 is the measurement before training
+    recorder = StopOnceMeasured()
     report = run_experiment(experiment(teacher, corpus, control=True), recorder, tmp_path / "run", load=catalog.load)
     assert report.stopped and report.student_before and not recorder.series(STUDENT, "loss")
     assert not (tmp_path / "run" / CONTROL).exists()

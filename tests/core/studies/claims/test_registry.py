@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+from types import ModuleType
+
 import pytest
 
 from core.errors import ConfigError
@@ -20,6 +24,17 @@ def test_every_claim_is_described_in_full(claim: Claim) -> None:
     assert all((claim.title, claim.statement, claim.published, claim.check, claim.source.place, claim.figures, claim.pitfalls))
     assert claim.name == claim.name.upper() and claim.seconds > 0
     assert any(f"{figure.name} is" in claim.rule.words for figure in claim.figures[:2])
+
+
+@pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.__name__)
+def test_the_protocols_of_a_module_have_a_test_file(system: ModuleType) -> None:
+    name = system.__name__.rpartition(".")[2]
+    path = Path(__file__).with_name(f"test_{name}.py")
+    assert path.is_file(), f"tests/core/studies/claims/{path.name}"
+    tests = path.read_text(encoding="utf-8")
+    imported = re.search(rf"^from core\.studies\.claims(\.{name}\b| import .*\b{name}\b)", tests, re.MULTILINE)
+    missing = [claim.name for claim in system.CLAIMS if not re.search(rf'"{claim.name}"', tests)]
+    assert imported or not missing, f"{path.name} neither imports {system.__name__} nor runs {missing}"
 
 
 def test_an_unknown_claim_is_refused_with_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,9 +25,11 @@ def test_a_draft_gives_back_the_configuration(plain: dict):
 
 
 def test_every_leaf_has_a_control_and_a_place_in_the_advanced_form():
-    assert set(controls.CONTROLS) == set(forms.LEAVES)
-    placed = [path for groups in advanced_form.TABS.values() for paths in groups.values() for path in paths]
-    assert sorted([*placed, *advanced_form.ELSEWHERE]) == sorted(forms.LEAVES)
+    leaves = set(forms.LEAVES)
+    assert set(controls.CONTROLS) == leaves, f"name in CONTROLS of controls.py: {set(controls.CONTROLS) ^ leaves}"
+    placed = [*advanced_form.ELSEWHERE, *(path for groups in advanced_form.TABS.values() for paths in groups.values() for path in paths)]
+    assert set(placed) == leaves, f"give a place in TABS of advanced_form.py: {set(placed) ^ leaves}"
+    assert len(set(placed)) == len(placed), f"twice in TABS of advanced_form.py: {[path for path in leaves if placed.count(path) > 1]}"
 
 
 @pytest.mark.parametrize(("changes", "path", "words"), [
