@@ -28,6 +28,7 @@ from workbench.studies.jobs import AblationJob, JobState
 
 POLL_SECONDS = 1.5
 FIRST = "distilbert"  # the recipe whose parts the paper took away
+UNLISTED = ("smoke",)  # for trying a change of the code
 RECIPES = Path("assets", "recipes")  # relative to the project's folder, as commands name them
 DIFFERENCE = "difference"
 LOOKS: dict[str, tuple[BadgeColour, str]] = {
@@ -53,6 +54,8 @@ def recipes() -> dict[str, ExperimentConfig]:
     found = {}
     for path in sorted((PROJECT / RECIPES).glob("*.yaml")):
         config = read_recipe(path)
+        if path.stem in UNLISTED:
+            continue
         try:
             variants(config)
         except ConfigError:

@@ -20,6 +20,7 @@ from workbench.store import Store
 def test_the_quickstart_comes_first_and_every_recipe_is_valid():
     recipes = starting_points.shipped()
     assert next(iter(recipes)) == starting_points.FIRST
+    assert "smoke" not in recipes
     for name, path in recipes.items():
         assert starting_points.from_recipe(name).config == read_recipe(PROJECT / path)
 
