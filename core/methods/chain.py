@@ -31,11 +31,11 @@ from typing import Any
 
 import torch
 
-from core.chains.folder import CALIBRATION, FILE, FORMAT, SELECTION, VALIDATION, Anchor, Chain, Target, open_chain, selection_file
-from core.chains.interpolation import substitute
+from core.chains.folder import CALIBRATION, FILE, FORMAT, SELECTION, VALIDATION, Anchor, Chain, Point, Target, open_chain, selection_file
+from core.chains.interpolation import AnchorPair, substitute
 from core.chains.on_demand import load_anchor, load_anchor_pair, loss_of, measure_point, read_slice, swap_deltas, write_slice
 from core.chains.sizes import solve, valid_shapes
-from core.config import AnchorSpec, ChainConfig, ChainSpec, StudentSpec, TeacherSpec
+from core.config import AnchorSpec, ChainConfig, StudentSpec, TeacherSpec
 from core.data.packing import Blocks
 from core.data.prepare import prepare
 from core.errors import ConfigError
@@ -76,14 +76,14 @@ def build_chain(config: ChainConfig, recorder: Recorder, directory: Path, *, loa
         StillhouseError: whatever the user can fix; an anchor is there whole or not at all.
     """
     folder = RunFolder(directory)
-    build = _Build(config, folder, recorder, load)
-    anchors = [build.largest()]
-    with folder.stop_reported(lambda: _report(build, anchors, command, stopped=True)):
+    inputs = ChainInputs(config, folder, recorder, load)
+    anchors = [make_largest(inputs)]
+    with folder.stop_reported(lambda: _report(inputs, anchors, command, stopped=True)):
         for number, spec in enumerate(config.chain.anchors, 1):
             stop_if_requested(recorder)
-            anchors.append(build.train_anchor(number, spec, anchors))
-        chain = build.measure(anchors, command)
-    report = _report(build, chain.anchors, command, stopped=False, curve_points=len(chain.curve))
+            anchors.append(train_anchor(inputs, number, spec, anchors))
+        chain = measure(inputs, anchors, command)
+    report = _report(inputs, chain.anchors, command, stopped=False, curve_points=len(chain.curve))
     recorder.event(report)
     return report
 
@@ -117,178 +117,204 @@ class _StepRecorder:
         return self.recorder.should_stop()
 
 
-@dataclass(frozen=True)
-class _Build:
-    """The steps of building a chain."""
+@dataclass(frozen=True, slots=True)
+class ChainInputs:
+    """What every step of building a chain reads."""
 
     config: ChainConfig
     folder: RunFolder
     recorder: Recorder
     load: Load
 
-    @property
-    def directory(self) -> Path:
-        return self.folder.path
 
-    @property
-    def chain(self) -> ChainSpec:
-        return self.config.chain
+# ---------------------------------------------------------------------------------------------------- anchors
 
-    # ------------------------------------------------------------------------------------------ anchors
 
-    def largest(self) -> Anchor:
-        """Make anchor 0: the teacher with its units sorted by importance; unchanged in an independent chain."""
-        folder = self.directory / "anchors" / "0"
-        if not folder.is_dir():
-            self._phase("load teacher")
-            loaded = self.load(self.config.teacher.model, device=resolve_device(self.config.train.device), dtype=torch.float32)
-            compatibility.require_causal_lm(loaded.entry, "chain")
-            compatibility.require_vocabulary_fits(loaded)
-            weights = Weights.of(loaded.model)
-            self._keep_slices(loaded.tokenizer)
-            if self.chain.mode == "nested":
-                self._phase("order units")
-                ids = torch.from_numpy(read_slice(self.directory / CALIBRATION).input_ids).long()
-                importance = unit_importance(loaded.model, ids.split(self.config.train.per_device_train_batch_size))
-                weights = sort_by_importance(weights, importance)
-            model = weights.model()
-            model.generation_config = loaded.model.generation_config
-            self.folder.save_model("anchors/0", model, loaded.tokenizer, self.config.train.save_precision)
-        elif not selection_file(self.directory).is_file():  # begun by a release that chose and measured on one slice
-            self._keep_slices(catalog.load(str(folder)).tokenizer)
-        layers = tuple(range(read_model_header(folder).dimensions.layers))
-        return self._anchor(0, origin=layers, ends=layers)
+def make_largest(inputs: ChainInputs) -> Anchor:
+    """Make anchor 0: the teacher with its units sorted by importance; unchanged in an independent chain."""
+    folder = inputs.folder.path / "anchors" / "0"
+    if not folder.is_dir():
+        _phase(inputs, "load teacher")
+        loaded = inputs.load(inputs.config.teacher.model, device=resolve_device(inputs.config.train.device), dtype=torch.float32)
+        compatibility.require_causal_lm(loaded.entry, "chain")
+        compatibility.require_vocabulary_fits(loaded)
+        weights = Weights.of(loaded.model)
+        _save_slices(inputs, loaded.tokenizer)
+        if inputs.config.chain.mode == "nested":
+            _phase(inputs, "order units")
+            ids = torch.from_numpy(read_slice(inputs.folder.path / CALIBRATION).input_ids).long()
+            importance = unit_importance(loaded.model, ids.split(inputs.config.train.per_device_train_batch_size))
+            weights = sort_by_importance(weights, importance)
+        model = weights.model()
+        model.generation_config = loaded.model.generation_config
+        inputs.folder.save_model("anchors/0", model, loaded.tokenizer, inputs.config.train.save_precision)
+    elif not selection_file(inputs.folder.path).is_file():  # begun by a release that chose and measured on one slice
+        _save_slices(inputs, catalog.load(str(folder)).tokenizer)
+    layers = tuple(range(read_model_header(folder).dimensions.layers))
+    return _anchor(inputs, 0, origin=layers, ends=layers)
 
-    def train_anchor(self, number: int, spec: AnchorSpec, anchors: list[Anchor]) -> Anchor:
-        """Train one anchor. Raises StopRequested after saving a checkpoint."""
-        teacher = anchors[-1] if self.chain.teacher == "predecessor" else anchors[0]
-        student = self.student(spec, teacher, anchors[-1])
-        folder, work = self.directory / "anchors" / str(number), self.directory / "steps" / str(number)
-        cost: dict[str, Any] = {"tokens": 0, "seconds": 0.0}
-        if not folder.is_dir():
-            config = self.config.step(TeacherSpec(model=str(self.directory / teacher.folder)), student,
-                                      f"{self.config.name or 'chain'}-{number}")
-            recorder = _StepRecorder(self.recorder, number, len(self.chain.anchors), (number - 1) * (self.config.train.max_steps or 0))
-            report = distill(config, recorder, work, load=self.load)
-            (work / STUDENT / "cost.json").write_text(json.dumps({"tokens": report.tokens, "seconds": report.seconds}))
-            os.replace(work / STUDENT, folder)
-            shutil.rmtree(work)
-        if (folder / "cost.json").is_file():
-            cost = json.loads((folder / "cost.json").read_text())
-        apart = self.chain.mode == "independent"
-        depth = read_model_header(folder).dimensions.layers
-        kept = student.layer_map if isinstance(student.layer_map, tuple) else tuple(range(depth))
-        aligned = self.config.losses.w_hidden_mse.start > 0 and self.config.losses.hidden_layers == "ends"
-        ends = span_ends(teacher.dimensions.layers, depth) if aligned and depth <= teacher.dimensions.layers else ()
-        return replace(self._anchor(number, origin=() if apart else tuple(teacher.origin[block] for block in kept),
-                                    ends=tuple(teacher.ends[block] for block in ends)), **cost)
 
-    def student(self, spec: AnchorSpec, teacher: Anchor, above: Anchor) -> StudentSpec:
-        """Return how an anchor is built from the anchors above it.
+def train_anchor(inputs: ChainInputs, number: int, spec: AnchorSpec, anchors: list[Anchor]) -> Anchor:
+    """Train one anchor. Raises StopRequested after saving a checkpoint."""
+    teacher = anchors[-1] if inputs.config.chain.teacher == "predecessor" else anchors[0]
+    student = student_of(inputs, spec, teacher, anchors[-1])
+    folder, work = inputs.folder.path / "anchors" / str(number), inputs.folder.path / "steps" / str(number)
+    cost: dict[str, Any] = {"tokens": 0, "seconds": 0.0}
+    if not folder.is_dir():
+        config = inputs.config.step(TeacherSpec(model=str(inputs.folder.path / teacher.folder)), student,
+                                    f"{inputs.config.name or 'chain'}-{number}")
+        recorder = _StepRecorder(inputs.recorder, number, len(inputs.config.chain.anchors),
+                                 (number - 1) * (inputs.config.train.max_steps or 0))
+        report = distill(config, recorder, work, load=inputs.load)
+        (work / STUDENT / "cost.json").write_text(json.dumps({"tokens": report.tokens, "seconds": report.seconds}))
+        os.replace(work / STUDENT, folder)
+        shutil.rmtree(work)
+    if (folder / "cost.json").is_file():
+        cost = json.loads((folder / "cost.json").read_text())
+    apart = inputs.config.chain.mode == "independent"
+    depth = read_model_header(folder).dimensions.layers
+    kept = student.layer_map if isinstance(student.layer_map, tuple) else tuple(range(depth))
+    aligned = inputs.config.losses.w_hidden_mse.start > 0 and inputs.config.losses.hidden_layers == "ends"
+    ends = span_ends(teacher.dimensions.layers, depth) if aligned and depth <= teacher.dimensions.layers else ()
+    return replace(_anchor(inputs, number, origin=() if apart else tuple(teacher.origin[block] for block in kept),
+                           ends=tuple(teacher.ends[block] for block in ends)), **cost)
 
-        Raises:
-            ConfigError: it is not smaller than the anchor above it.
-        """
-        if spec.model is not None:
-            return StudentSpec(model=spec.model)
-        wanted = self._wanted(spec, above)
-        there = above.dimensions
-        if wanted == there or any(getattr(wanted, name) > getattr(there, name) for name in ("layers", "hidden", "intermediate_size")):
-            raise ConfigError(f"An anchor of {wanted.layers} blocks, {wanted.hidden} channels and {wanted.intermediate_size} neurons "
-                              "was requested.",
-                              f"The anchor above it has {there.layers}, {there.hidden} and {there.intermediate_size}.",
-                              "Give the anchors in descending size.", field="chain.anchors")
-        narrower = (wanted.hidden, wanted.intermediate_size) != (teacher.dimensions.hidden, teacher.dimensions.intermediate_size)
-        return StudentSpec(
-            layer_map=layer_map("uniform", teacher.dimensions.layers, wanted.layers), pruning_criterion="first",
-            hidden=wanted.hidden if narrower else None, intermediate_size=wanted.intermediate_size if narrower else None,
-            init="teacher" if self.chain.mode == "nested" else "random")
 
-    def _wanted(self, spec: AnchorSpec, above: Anchor) -> Dimensions:
-        there = above.dimensions
-        if spec.parameters is None:
-            return there.with_width(spec.hidden, spec.intermediate_size, spec.layers) if spec.hidden else replace(
-                there, layers=spec.layers or there.layers, intermediate_size=spec.intermediate_size or there.intermediate_size)
-        smallest = there.with_width(there.width_step, layers=1)
-        sizer = self._chain([above]).sizer
-        if not sizer(smallest) <= spec.parameters < above.parameters:
-            raise ConfigError(f"An anchor of {spec.parameters:,} parameters was requested.",
-                              f"Below the anchor above it there are {sizer(smallest):,} to {above.parameters:,}.",
-                              field="chain.anchors")
-        return solve(spec.parameters, smallest, there, sizer)
+def student_of(inputs: ChainInputs, spec: AnchorSpec, teacher: Anchor, above: Anchor) -> StudentSpec:
+    """Return how an anchor is built from the anchors above it.
 
-    # ------------------------------------------------------------------------------------------ measuring
+    Raises:
+        ConfigError: it is not smaller than the anchor above it.
+    """
+    if spec.model is not None:
+        return StudentSpec(model=spec.model)
+    wanted = _wanted(inputs, spec, above)
+    there = above.dimensions
+    if wanted == there or any(getattr(wanted, name) > getattr(there, name) for name in ("layers", "hidden", "intermediate_size")):
+        raise ConfigError(f"An anchor of {wanted.layers} blocks, {wanted.hidden} channels and {wanted.intermediate_size} neurons "
+                          "was requested.",
+                          f"The anchor above it has {there.layers}, {there.hidden} and {there.intermediate_size}.",
+                          "Give the anchors in descending size.", field="chain.anchors")
+    narrower = (wanted.hidden, wanted.intermediate_size) != (teacher.dimensions.hidden, teacher.dimensions.intermediate_size)
+    return StudentSpec(
+        layer_map=layer_map("uniform", teacher.dimensions.layers, wanted.layers), pruning_criterion="first",
+        hidden=wanted.hidden if narrower else None, intermediate_size=wanted.intermediate_size if narrower else None,
+        init="teacher" if inputs.config.chain.mode == "nested" else "random")
 
-    def measure(self, anchors: list[Anchor], command: str) -> Chain:
-        """Measure every anchor's loss, every swap and the curve, and write the record that makes the folder a chain.
 
-        Raises:
-            StopRequested: measuring then begins again at the next call.
-        """
-        if (self.directory / FILE).is_file():
-            return open_chain(str(self.directory))
-        self._phase("measure anchors")
-        chain = self._chain(anchors)
-        anchors = [replace(anchor, validation_loss=loss_of(load_anchor(chain, anchor.number), chain)) for anchor in anchors]
-        points, grid = [], []
-        for number in range(len(anchors) - 1):
-            chain = self._chain(anchors)
-            pair = load_anchor_pair(chain, number)
-            if chain.ends(number) is not None:
-                deltas = tuple(round(delta, 5) for delta in swap_deltas(pair, chain))
-                anchors[number + 1], pair = replace(anchors[number + 1], swap_deltas=deltas), replace(pair, swap_deltas=deltas)
-                selection = read_slice(selection_file(self.directory))
-                for shape in _grid(pair.small.dimensions, pair.large.dimensions):
-                    self._phase("measure shapes", layers=shape.layers, feed_forward=shape.intermediate_size)
-                    stop_if_requested(self.recorder)
-                    grid.append((shape, loss_of(substitute(pair, shape), chain, selection)))
-            chain = replace(self._chain(anchors), grid=tuple(grid))
-            for target in self._targets(chain, number):
-                self._phase("measure curve", parameters=target.parameters)
-                stop_if_requested(self.recorder)
-                points.append(measure_point(chain, target, pair))
-        record = {"format": FORMAT, "name": self.config.name, "anchors": [as_record(anchor) for anchor in anchors],
-                  "curve": [as_record(point) for point in points], "grid": [(as_record(shape), round(loss, 5)) for shape, loss in grid],
-                  "config": self.config.to_dict(), "command": command,
-                  "versions": versions(), "git_commit": git_commit()}
-        self.folder.make_once(FILE, lambda partial: partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8"))
-        return open_chain(str(self.directory))
+def _wanted(inputs: ChainInputs, spec: AnchorSpec, above: Anchor) -> Dimensions:
+    there = above.dimensions
+    if spec.parameters is None:
+        return there.with_width(spec.hidden, spec.intermediate_size, spec.layers) if spec.hidden else replace(
+            there, layers=spec.layers or there.layers, intermediate_size=spec.intermediate_size or there.intermediate_size)
+    smallest = there.with_width(there.width_step, layers=1)
+    sizer = _chain(inputs, [above]).sizer
+    if not sizer(smallest) <= spec.parameters < above.parameters:
+        raise ConfigError(f"An anchor of {spec.parameters:,} parameters was requested.",
+                          f"Below the anchor above it there are {sizer(smallest):,} to {above.parameters:,}.",
+                          field="chain.anchors")
+    return solve(spec.parameters, smallest, there, sizer)
 
-    def _targets(self, chain: Chain, number: int) -> list[Target]:
-        """Sizes evenly between two anchors, nearest first to the larger one; those that no shape comes near to are left out."""
-        large, small = chain.anchors[number], chain.anchors[number + 1]
-        counts = {chain.sizer(shape) for shape in valid_shapes(small.dimensions, large.dimensions, chain.sizer)}
-        found: dict[Dimensions, Target] = {}
-        for place in range(1, self.chain.curve_points + 1):
-            wanted = large.parameters + (small.parameters - large.parameters) * place / (self.chain.curve_points + 1)
-            target = chain.target(parameters=min(counts, key=lambda count: abs(count - wanted)))
-            if target.dimensions not in (large.dimensions, small.dimensions):
-                found[target.dimensions] = target
-        return list(found.values())
 
-    # ------------------------------------------------------------------------------------------ small things
+# ---------------------------------------------------------------------------------------------------- measuring
 
-    def _anchor(self, number: int, *, origin: tuple[int, ...], ends: tuple[int, ...]) -> Anchor:
-        folder = self.directory / "anchors" / str(number)
-        header = read_model_header(folder)
-        return Anchor(number, f"anchors/{number}", header.counts.total, header.dimensions, origin, ends, (), float("nan"))
 
-    def _chain(self, anchors: list[Anchor]) -> Chain:
-        return Chain(self.config.name or "chain", self.directory, tuple(anchors), (), {})
+def measure(inputs: ChainInputs, anchors: list[Anchor], command: str) -> Chain:
+    """Measure every anchor's loss, every swap and the curve, and write the record that makes the folder a chain.
 
-    def _keep_slices(self, tokenizer: Any) -> None:
-        """Save the slices of the chain: validation, selection and calibration.
+    Raises:
+        StopRequested: measuring then begins again at the next call.
+    """
+    if (inputs.folder.path / FILE).is_file():
+        return open_chain(str(inputs.folder.path))
+    anchors, points, grid = measure_anchors(inputs, anchors), [], []
+    for number in range(len(anchors) - 1):
+        pair = load_anchor_pair(_chain(inputs, anchors), number)
+        if _chain(inputs, anchors).ends(number) is not None:
+            deltas = tuple(round(delta, 5) for delta in swap_deltas(pair, _chain(inputs, anchors)))
+            anchors[number + 1], pair = replace(anchors[number + 1], swap_deltas=deltas), replace(pair, swap_deltas=deltas)
+            grid += measure_shapes(inputs, anchors, pair)
+        points += measure_curve(inputs, replace(_chain(inputs, anchors), grid=tuple(grid)), number, pair)
+    write_record(inputs, anchors, points, grid, command)
+    return open_chain(str(inputs.folder.path))
 
-        Held-out blocks on which everything is measured, others on which swaps and shapes are chosen, and training blocks for calibration.
-        """
-        self._phase("prepare data")
-        data = prepare(self.config.data, tokenizer, self.config.train.seed, cache_dir())
-        validation, selection = _halves(data.validation, self.config.evaluation.blocks)
-        for name, blocks in ((VALIDATION, validation), (SELECTION, selection), (CALIBRATION, data.train.take(CALIBRATION_BLOCKS))):
-            write_slice(self.directory / name, blocks)
 
-    def _phase(self, name: str, **details: Any) -> None:
-        self.recorder.event(Phase(name, details=details))
+def measure_anchors(inputs: ChainInputs, anchors: list[Anchor]) -> list[Anchor]:
+    """Return the anchors with their loss on the validation slice."""
+    _phase(inputs, "measure anchors")
+    chain = _chain(inputs, anchors)
+    return [replace(anchor, validation_loss=loss_of(load_anchor(chain, anchor.number), chain)) for anchor in anchors]
+
+
+def measure_shapes(inputs: ChainInputs, anchors: list[Anchor], pair: AnchorPair) -> list[tuple[Dimensions, float]]:
+    """Return the loss of substituted shapes between two anchors, on the slice that shapes are chosen on. Raises StopRequested."""
+    selection, losses = read_slice(selection_file(inputs.folder.path)), []
+    for shape in _grid(pair.small.dimensions, pair.large.dimensions):
+        _phase(inputs, "measure shapes", layers=shape.layers, feed_forward=shape.intermediate_size)
+        stop_if_requested(inputs.recorder)
+        losses.append((shape, loss_of(substitute(pair, shape), _chain(inputs, anchors), selection)))
+    return losses
+
+
+def measure_curve(inputs: ChainInputs, chain: Chain, number: int, pair: AnchorPair) -> list[Point]:
+    """Return the points of the curve between anchor `number` and the next. Raises StopRequested."""
+    points = []
+    for target in _targets(inputs, chain, number):
+        _phase(inputs, "measure curve", parameters=target.parameters)
+        stop_if_requested(inputs.recorder)
+        points.append(measure_point(chain, target, pair))
+    return points
+
+
+def write_record(inputs: ChainInputs, anchors: Sequence[Anchor], points: Sequence[Point],
+                 grid: Sequence[tuple[Dimensions, float]], command: str) -> None:
+    """Write what makes the folder a chain."""
+    record = {"format": FORMAT, "name": inputs.config.name, "anchors": [as_record(anchor) for anchor in anchors],
+              "curve": [as_record(point) for point in points], "grid": [(as_record(shape), round(loss, 5)) for shape, loss in grid],
+              "config": inputs.config.to_dict(), "command": command, "versions": versions(), "git_commit": git_commit()}
+    inputs.folder.make_once(FILE, lambda partial: partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8"))
+
+
+def _targets(inputs: ChainInputs, chain: Chain, number: int) -> list[Target]:
+    """Sizes evenly between two anchors, nearest first to the larger one; those that no shape comes near to are left out."""
+    large, small = chain.anchors[number], chain.anchors[number + 1]
+    counts = {chain.sizer(shape) for shape in valid_shapes(small.dimensions, large.dimensions, chain.sizer)}
+    found: dict[Dimensions, Target] = {}
+    for place in range(1, inputs.config.chain.curve_points + 1):
+        wanted = large.parameters + (small.parameters - large.parameters) * place / (inputs.config.chain.curve_points + 1)
+        target = chain.target(parameters=min(counts, key=lambda count: abs(count - wanted)))
+        if target.dimensions not in (large.dimensions, small.dimensions):
+            found[target.dimensions] = target
+    return list(found.values())
+
+
+# ---------------------------------------------------------------------------------------------------- small things
+
+
+def _anchor(inputs: ChainInputs, number: int, *, origin: tuple[int, ...], ends: tuple[int, ...]) -> Anchor:
+    folder = inputs.folder.path / "anchors" / str(number)
+    header = read_model_header(folder)
+    return Anchor(number, f"anchors/{number}", header.counts.total, header.dimensions, origin, ends, (), float("nan"))
+
+
+def _chain(inputs: ChainInputs, anchors: list[Anchor]) -> Chain:
+    return Chain(inputs.config.name or "chain", inputs.folder.path, tuple(anchors), (), {})
+
+
+def _save_slices(inputs: ChainInputs, tokenizer: Any) -> None:
+    """Save the slices of the chain: validation, selection and calibration.
+
+    Held-out blocks on which everything is measured, others on which swaps and shapes are chosen, and training blocks for calibration.
+    """
+    _phase(inputs, "prepare data")
+    data = prepare(inputs.config.data, tokenizer, inputs.config.train.seed, cache_dir())
+    validation, selection = _halves(data.validation, inputs.config.evaluation.blocks)
+    for name, blocks in ((VALIDATION, validation), (SELECTION, selection), (CALIBRATION, data.train.take(CALIBRATION_BLOCKS))):
+        write_slice(inputs.folder.path / name, blocks)
+
+
+def _phase(inputs: ChainInputs, name: str, **details: Any) -> None:
+    inputs.recorder.event(Phase(name, details=details))
 
 
 def _halves(held_out: Blocks, count: int) -> tuple[Blocks, Blocks]:
@@ -307,11 +333,11 @@ def _grid(small: Dimensions, large: Dimensions) -> list[Dimensions]:
     return [replace(large, layers=layers, intermediate_size=width) for layers in range(small.layers, large.layers + 1) for width in widths]
 
 
-def _report(build: _Build, anchors: Sequence[Anchor], command: str, *, stopped: bool, curve_points: int = 0) -> ChainReport:
+def _report(inputs: ChainInputs, anchors: Sequence[Anchor], command: str, *, stopped: bool, curve_points: int = 0) -> ChainReport:
     """Return everything known of a chain."""
-    tokens, seconds, top = sum(anchor.tokens for anchor in anchors), build.folder.seconds, anchors[0]
+    tokens, seconds, top = sum(anchor.tokens for anchor in anchors), inputs.folder.seconds, anchors[0]
     return ChainReport(
-        str(build.directory), ModelSummary(build.config.teacher.model, top.parameters, top.dimensions.layers),
+        str(inputs.folder.path), ModelSummary(inputs.config.teacher.model, top.parameters, top.dimensions.layers),
         tuple(map(_summary, anchors)), curve_points, tokens, round(seconds, 1), round(tokens / seconds, 1), stopped, command)
 
 
