@@ -44,6 +44,21 @@ def set_longest_answer(chat: FrameLocator, tokens: int) -> None:
     field.press("Tab")
 
 
+def test_emptied_number_boxes_do_not_stop_the_chat(server: AppProcess, page: Page, models: list[str]) -> None:
+    chat = open_chat(page, server, models)
+    set_longest_answer(chat, 8)
+    boxes = [*chat.get_by_label(re.compile("^number input for ")).all(), chat.get_by_label("Seed")]
+    for box in boxes:
+        box.fill("3")
+        box.fill("")
+        box.press("Tab")
+    ask(chat, "Is it good?")
+    for column in (0, 1):
+        expect(chat.locator(f"#header{column}")).to_contain_text(ANSWERED)
+    expect(chat.locator(".toast-wrap .error")).to_have_count(0)
+    assert "Traceback" not in server.log.read_text()
+
+
 def test_two_models_answer_and_the_lens_marks_where_they_differ(server: AppProcess, page: Page, models: list[str]) -> None:
     chat = open_chat(page, server, models)
     for column in (0, 1):

@@ -46,8 +46,10 @@ def variants(config: ExperimentConfig) -> dict[str, DistillConfig]:
         ConfigError: a recipe without a teacher, or one that uses a single part.
     """
     if not isinstance(config, DistillConfig):
-        raise ConfigError("The recipe distils no single student from a teacher.", "A teacher, and losses that use it, were expected.",
-                          "See assets/recipes/distilbert.yaml.")
+        does = {"pretrain": "trains a model without a teacher", "fine_tune": "fine-tunes a model on a labelled task",
+                "chain": "builds a chain of anchors", "bridge": "trains a model on a teacher's texts"}[config.kind]
+        raise ConfigError(f"The recipe {does}.", "An ablation leaves parts out of a recipe that distils one student from a teacher.",
+                          "Take such a recipe, as assets/recipes/distilbert.yaml.", field="kind")
     plain = config.model_copy(update={"control": False, "evaluation": config.evaluation.model_copy(update={"retention": None})})
     made = {FULL: plain}
     for name, weight in TERMS.items():

@@ -42,6 +42,17 @@ def test_nothing_to_leave_out_is_reported(recipe):
         variants(parse_recipe(recipe))
 
 
+@pytest.mark.parametrize(("recipe", "says"), [
+    ({"task": {}, "student": {"model": "house-encoder"}}, "The recipe fine-tunes a model on a labelled task."),
+    ({"teacher": None, "student": {"model": "house-chat"}}, "The recipe trains a model without a teacher."),
+    ({"chain": {"anchors": [{"layers": 2}]}}, "The recipe builds a chain of anchors."),
+    ({"bridge": {"model": "x"}, "student": {"model": "house-chat"}}, "The recipe trains a model on a teacher's texts.")])
+def test_a_recipe_of_another_kind_is_refused_by_its_kind(recipe, says):
+    with pytest.raises(ConfigError) as caught:
+        variants(parse_recipe(recipe))
+    assert caught.value.given == says
+
+
 def test_what_was_trained_is_found_again(tmp_path, monkeypatch):
     monkeypatch.setenv("STILLHOUSE_HOME", str(tmp_path))
     calls = []
