@@ -15,7 +15,7 @@ EXEMPT = re.compile(r"^(tests/compatibility/(release_0_1_0|json_shapes)/|CHANGEL
                     r"assets/models/.*/tokenizer|assets/results/claims/)")
 # Names that stand on disks, and texts that models were trained on or are prompted with: files -> the words that stay.
 KEPT = {
-    r"workbench/store/(database|run_log|store)\.py$|tests/workbench/store/test_store\.py$": {"arm"},
+    r"workbench/store/(database|run_log|store)\.py$|tests/workbench/store/test_(store|run_log|database)\.py$": {"arm"},
     r"core/studies/claims/outcomes\.py$|tests/core/studies/claims/test_outcomes\.py$": {"wobble"},
     r"core/data/movie_reviews\.py$": {"go on"},
     r"assets/recipes/house-base\.yaml$": {"told"},

@@ -37,6 +37,11 @@ def test_the_protocols_of_a_module_have_a_test_file(system: ModuleType) -> None:
     assert imported or not missing, f"{path.name} neither imports {system.__name__} nor runs {missing}"
 
 
+@pytest.mark.parametrize("name", CLAIMS)
+def test_a_claim_is_found_in_capitals_or_not(name: str) -> None:
+    assert registry.find(name) is registry.find(name.lower()) is CLAIMS[name]
+
+
 def test_an_unknown_claim_is_refused_with_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
     put_in_place(monkeypatch, fake("C1"), fake("C2"), fake("D6"))
     with pytest.raises(ConfigError, match=r"The claims are C1, C2, D6\. Did you mean C"):
