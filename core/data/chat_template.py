@@ -26,7 +26,8 @@ PLAIN_TEMPLATE = (
 MARKED = re.compile(r"\{%-?\s*generation\s*-?%\}")  # a template that says itself what the assistant writes
 # What templates look for in a message, as the tags around a reasoning; only those that the template names matter.
 REASONING = re.compile(r"</?[A-Za-z_][\w-]*>")
-TAG = re.compile(REASONING.pattern + r"|<\|[^<>|\s]+\|>|\[/?[A-Z_]+\]")
+MARK = re.compile(r"<\|[^<>|\s]+\|>")
+TAG = re.compile(rf"{REASONING.pattern}|{MARK.pattern}|\[/?[A-Z_]+\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +94,21 @@ def find_turns(messages: Sequence[Message], tokenizer: Any) -> tuple[str, list[T
     The conversation is rendered a second time with a unique word in place of each answer. What stands between these words is
     the template's own text and the prompts, also where it writes earlier turns otherwise than the last one; the first text must
     consist of it and of the answers, as they are or trimmed. Where it does not, the template may take answers apart at tags, as
-    at ``</think>``: then the words replace what stands between these. An answer that the template drops has no turn. None where
-    this does not add up either.
+    at ``</think>``: then the words replace what stands between these. An answer that the template drops has no turn, nor has a
+    blank one that it writes in a way of its own. None where this does not add up either, or where all answers are dropped.
 
     Raises:
         DataError: as `render`.
     """
     text = render(messages, tokenizer)
-    if all(message["role"] != "assistant" for message in messages):
+    answers = [message["content"] for message in messages if message["role"] == "assistant"]
+    if not answers:
         return text, []
-    turns = _turns(text, messages, tokenizer, _whole)
-    return text, _turns(text, messages, tokenizer, _between_tags) if turns is None else turns
+    for pieces_of in (_whole, _between_tags, _not_blank):
+        turns = _turns(text, messages, tokenizer, pieces_of)
+        if turns or (turns is not None and not "".join(answers).strip()):
+            return text, turns
+    return text, None
 
 
 def _template(tokenizer: Any) -> str:
@@ -179,6 +184,11 @@ def _between_tags(content: str, template: str) -> Iterator[Piece]:
             yield part, _written_as(part)
 
 
+def _not_blank(content: str, template: str) -> Iterator[Piece]:
+    """Yield a content as `_between_tags` does, and a blank one as it is: some templates leave out more than the content then."""
+    yield from _between_tags(content, template) if content.strip() else [(content, None)]
+
+
 def _written_as(content: str) -> tuple[str, ...]:
     """Return the forms in which templates write a content: as it is, or trimmed."""
     return tuple(dict.fromkeys((content, content.strip(), content.lstrip(), content.rstrip(), content.strip("\n"), content.lstrip("\n"),
@@ -216,7 +226,8 @@ def _framing(tokenizer: Any, template: str, special: str) -> Framing:
     before, found, closing = whole.rpartition(answer)
     if not found:
         return Framing("", "", "")
-    tokens = {*tokenizer.all_special_tokens, *(str(token) for token in tokenizer.added_tokens_decoder.values())} - {""}
+    added = (str(token) for token in tokenizer.added_tokens_decoder.values())
+    tokens = {*tokenizer.all_special_tokens, *added, *MARK.findall(closing)} - {""}
     ends = [(closing.find(token), -len(token)) for token in tokens if token in closing]
     if ends:
         at, length = min(ends)

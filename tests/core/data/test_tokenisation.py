@@ -171,6 +171,34 @@ def test_answers_that_cannot_be_found_are_refused_and_never_count_as_all() -> No
     assert (alike.weight, alike.spans) == (1.0, ())
 
 
+def test_blank_answers_that_are_left_out_with_their_surroundings_have_no_turn() -> None:
+    tokenizer = with_template("byte-level BPE", 0, "chatml")
+    tokenizer.chat_template = TEMPLATES["chatml"].replace("{{ m['content']", "{{ (m['content'] if m['content'].strip() else 'nothing')")
+    question, blank = {"role": "user", "content": "is it?"}, {"role": "assistant", "content": " "}
+    for messages, found in (([question, blank, question, {"role": "assistant", "content": "it is"}], ["it is<|im_end|>"]),
+                            ([question, blank], [])):
+        text, turns = find_turns(messages, tokenizer)
+        assert [text[turn.start:turn.end] for turn in turns] == found
+
+
+def test_a_template_that_drops_every_answer_is_refused() -> None:
+    tokenizer = with_template("byte-level BPE", 0, "chatml")
+    tokenizer.chat_template = TEMPLATES["chatml"].replace("m['content']", "m['content'][:0]")  # as those that want lists of parts
+    row = {"messages": [{"role": "user", "content": "is it?"}, {"role": "assistant", "content": "it is"}]}
+    with pytest.raises(DataError, match="cannot be found"):
+        document(row, tokenizer, ANSWERS_ONLY, "causal")
+
+
+def test_the_token_that_ends_a_turn_counts_once_in_every_turn() -> None:
+    """As Phi-3's, which ends turns with one token and conversations with another; and unlike what only looks like it."""
+    tokenizer = with_template("byte-level BPE", 0, "chatml")
+    tokenizer.chat_template = ("{% for m in messages %}<|{{ m['role'] }}|>\n{{ m['content'] }}<|end|>\n{% endfor %}"
+                               "{% if add_generation_prompt %}<|assistant|>\n{% else %}{{ eos_token }}{% endif %}")
+    exchange = [{"role": "user", "content": "is it?"}, {"role": "assistant", "content": "it is"}]
+    text, turns = find_turns(exchange * 2, tokenizer)
+    assert [text[turn.start:turn.end] for turn in turns] == ["it is<|end|>"] * 2
+
+
 def test_an_answer_that_is_dropped_has_no_turn() -> None:
     tokenizer = with_template("byte-level BPE", 0, "chatml")
     tokenizer.chat_template = TEMPLATES["chatml"].replace("{% for m in messages %}", "{% for m in messages[-2:] %}")
