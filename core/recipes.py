@@ -129,16 +129,15 @@ def override(path: str, value: Any) -> str:
 def _text(path: str, text: str) -> str | None:
     """Return the value of a field that holds text: the text as it is.
 
-    Nothing at all and ``null`` are the absence of text where a field may be absent. Text that means something else in YAML may stand
-    between double quotes, as links and commands of release 0.1.0 have it: ``"null"`` and ``"run #2"`` are text without the quotes.
+    Nothing at all and ``null`` are the absence of text where a field may be absent. Text may stand between double quotes, as in links and
+    commands of release 0.1.0: ``"null"`` and ``"run #2"`` are text without the quotes.
     """
     field = _field(path)
     if text in ("", "null") and field is not None and type(None) in get_args(field.annotation):
         return None
     if text.startswith('"') and text.endswith('"'):
-        with contextlib.suppress(ValueError):
-            quoted = json.loads(text)
-            return text if _reads_as_itself(quoted) else quoted
+        with contextlib.suppress(ValueError):  # it only looks like it, as "one" and "two"
+            return str(json.loads(text))
     return text
 
 

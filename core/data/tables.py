@@ -148,10 +148,13 @@ def _records_table(path: Path, records: Callable[[Path], Iterator[Record]]) -> T
     first = next(looked, None)
     if first is None:
         raise _empty(path)
-    columns = dict.fromkeys(first[1])
+    columns, size = dict.fromkeys(first[1]), 0
     with suppress(DataError):  # what is wrong with a later record is said when it is read, if it is
         for _, record in looked:
             columns |= dict.fromkeys(record)
+            size += sum(len(value) for value in record.values() if isinstance(value, (str, list)))
+            if size > PROBE:
+                break
     return Table(f"'{path}'", tuple(columns), lambda _columns: records(path), None, path.stat().st_size,
                  optional=frozenset(columns) - frozenset(first[1]), loose=True)
 
