@@ -12,7 +12,7 @@ from core.errors import CompatibilityError, ConfigError
 from core.students.layer_maps import span_ends
 from core.students.resizing import Weights, resized
 from tests.core.masked_models import masked_model
-from tests.core.students.test_resizing import WIDE
+from tests.core.students.test_resizing import TINY_WIDE
 from tests.core.tiny import logits, tiny_model, token_ids
 
 
@@ -25,7 +25,7 @@ def anchor_pair(name: str = "llama", *, tied: bool = True, width: int = 16, laye
     return AnchorPair(Weights(small.config, moved, small.origin), large, ends=(1, 3))
 
 
-@pytest.mark.parametrize("name", WIDE)
+@pytest.mark.parametrize("name", TINY_WIDE)
 @pytest.mark.parametrize("tied", [True, False])
 def test_alpha_one_with_identity_blocks_is_the_small_anchor(name: str, tied: bool) -> None:
     pair = anchor_pair(name, tied=tied)
@@ -34,7 +34,7 @@ def test_alpha_one_with_identity_blocks_is_the_small_anchor(name: str, tied: boo
     assert (logits(made, token_ids()) - logits(pair.small.model(), token_ids())).abs().max() < 1e-3
 
 
-@pytest.mark.parametrize("name", WIDE)
+@pytest.mark.parametrize("name", TINY_WIDE)
 def test_alpha_zero_is_the_large_anchor_cut_down(name: str) -> None:
     pair = anchor_pair(name)
     target = pair.large.dimensions.with_width(16, layers=3)
@@ -85,7 +85,7 @@ def test_aware_support_takes_the_large_anchors_weights_where_the_small_one_has_n
     assert torch.equal(kept.tensors[key][:, :16], literal.tensors[key][:, :16])
 
 
-@pytest.mark.parametrize("name", WIDE)
+@pytest.mark.parametrize("name", TINY_WIDE)
 def test_substitution_puts_runs_of_the_large_anchor_in(name: str) -> None:
     pair = anchor_pair(name, width=32)
     architecture = pair.small.architecture

@@ -8,11 +8,11 @@ import torch
 from core.models.architectures import blocks
 from core.students.importance import sort_by_importance, unit_importance
 from core.students.resizing import Weights, resized
-from tests.core.students.test_resizing import WIDE
+from tests.core.students.test_resizing import TINY_WIDE
 from tests.core.tiny import logits, tiny_model, token_ids
 
 
-@pytest.mark.parametrize("name", WIDE)
+@pytest.mark.parametrize("name", TINY_WIDE)
 def test_a_sorted_model_is_the_same_model(name: str) -> None:
     model = tiny_model(name)
     weights = Weights.of(model)
@@ -23,7 +23,7 @@ def test_a_sorted_model_is_the_same_model(name: str) -> None:
         assert (importance.diff(dim=1) <= 1e-4 * importance.max()).all()
 
 
-@pytest.mark.parametrize("name", WIDE)
+@pytest.mark.parametrize("name", TINY_WIDE)
 def test_units_that_write_nothing_come_last(name: str) -> None:
     model = tiny_model(name)
     dead_neuron, dead_head, size = 5, 1, Weights.of(model).dimensions.head_size

@@ -11,13 +11,13 @@ from core.chains.interpolation import AnchorPair, substitute
 from core.students.layer_maps import span_ends
 from core.students.reconstruction import least_squares_reconstruction, neuron_grams
 from core.students.resizing import Weights, resized
-from tests.core.students.test_resizing import WIDE
+from tests.core.students.test_resizing import TINY_WIDE
 from tests.core.tiny import logits, tiny_model, token_ids
 
 IDS = token_ids(rows=16, length=24)
 
 
-@pytest.mark.parametrize("name", WIDE)
+@pytest.mark.parametrize("name", TINY_WIDE)
 def test_neurons_that_repeat_others_cost_nothing(name: str) -> None:
     """Every neuron of the second half is a copy of one of the first: a plain cut loses half of each sum, a reconstruction nothing."""
     weights = Weights.of(tiny_model(name))
@@ -35,7 +35,7 @@ def test_neurons_that_repeat_others_cost_nothing(name: str) -> None:
     assert lost[0] < 0.15 * lost[1]
 
 
-@pytest.mark.parametrize("name", WIDE)
+@pytest.mark.parametrize("name", TINY_WIDE)
 def test_a_reconstruction_is_the_regression_of_its_definition(name: str) -> None:
     weights = Weights.of(tiny_model(name, layers=1))
     kept = weights.dimensions.intermediate_size // 2
