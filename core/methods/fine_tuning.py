@@ -113,7 +113,7 @@ def _load_inputs(config: FineTuneConfig, folder: RunFolder, recorder: Recorder, 
     device = resolve_device(config.train.device)
     dtype = resolve_precision(config.train.precision, device)
     recorder.event(Phase("load models"))
-    start, teacher = load(config.student.model, device=device, dtype=torch.float32), None
+    start, teacher = load(config.student.model, device=device, dtype=torch.float32, needs_head=False), None
     compatibility.require_encoder(start.entry)
     if config.teacher is not None:
         teacher = load(config.teacher.model, device=device, dtype=dtype)

@@ -18,7 +18,7 @@ where most heads are a matrix and nothing follows; `LogitTransform` says what fo
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -122,6 +122,10 @@ class ArchitectureSpec:
         non_base_modules: names of modules outside `base`, besides the head: the transform in front of it, and the heads of labelled
             tasks.
         aliases: other name in checkpoints -> canonical name, of single parameters.
+        head_transform: the first module between the blocks and a masked language model's head, which a checkpoint without that head
+            lacks; None where the head alone follows the blocks.
+        answers_questions: whether Transformers has a head for extractive questions.
+        head_advice: what to do about a checkpoint whose head is there and not read; empty where there is no such case.
         unused_pattern: pattern of checkpoint entries that the language model leaves out (heads of other training objectives).
         first_block_differs: whether block 0 lacks a part that the others have, so that only itself can take its place.
         blocks_return_tuples: whether a block returns its output and its attention's probabilities, and not the output alone.
@@ -174,6 +178,9 @@ class ArchitectureSpec:
     first_block_differs: bool = False
     blocks_return_tuples: bool = False
     padding_offsets_positions: bool = False
+    head_transform: str | None = None
+    head_advice: str = ""
+    answers_questions: bool = True
     head_input: str | None = None
     logit_scale_key: str | None = None
     logit_divisor_key: str | None = None
@@ -201,6 +208,13 @@ class ArchitectureSpec:
 
         scale = (setting(self.logit_scale_key, 1.0) or 1.0) / (setting(self.logit_divisor_key, 1.0) or 1.0)
         return LogitTransform(scale, setting(self.logit_softcap_key, None))
+
+    def has_language_head(self, names: Iterable[str], config: Mapping[str, Any]) -> bool:
+        """Return whether a checkpoint with parameters of these names holds a language model's head, and not the blocks alone."""
+        if self.objective == "causal" or (self.head_transform is None and self.is_tied(config)):
+            return True
+        head = f"{self.head_transform or self.head}."
+        return any(name.startswith(head) for name in names)
 
     def axes_of(self, name: str) -> tuple[str, ...]:
         """Return the axes of a (canonical) parameter. Raises UnsupportedModelError where they are not described."""

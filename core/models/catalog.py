@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from core.errors import CompatibilityError, CorruptModelError, ModelError, ModelNotFoundError
 from core.models import checkpoints, gguf, hub, pypi
-from core.models.architectures import architecture_of
+from core.models.architectures import ArchitectureSpec, architecture_of
 from core.models.checkpoints import ParameterCount, Task
 from core.models.dimensions import Dimensions, as_record
 from core.models.header import ModelHeader, read_model_header
@@ -90,11 +90,16 @@ class ModelEntry:
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model in evaluation mode, its tokenizer and its entry."""
+    """A model in evaluation mode, its tokenizer and its entry.
+
+    Attributes:
+        initialised: parameters that the files lack, so that they are random: of a masked-language head that was not needed.
+    """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     entry: ModelEntry
+    initialised: frozenset[str] = frozenset()
 
     @property
     def header(self) -> ModelHeader:
@@ -161,11 +166,12 @@ def fetch(reference: str, progress: Callable[[int, int], None] | None = None) ->
     return describe(reference)
 
 
-def load(reference: str, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> LoadedModel:
+def load(reference: str, device: torch.device | str = "cpu", dtype: torch.dtype | None = None, *, needs_head: bool = True) -> LoadedModel:
     """Load a model in evaluation mode, with its tokenizer; fetched or converted first if need be.
 
     Args:
         dtype: of the weights; by default the format that the device computes fastest (see `core.system.devices`).
+        needs_head: whether an encoder without a masked-language head is refused; a new one takes its place otherwise.
 
     Raises:
         ModelError, NetworkError, DiskFullError: as `fetch` does; also CorruptModelError for weights that do not fit the architecture.
@@ -189,14 +195,21 @@ def load(reference: str, device: torch.device | str = "cpu", dtype: torch.dtype 
     wrong = sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])})
     architecture = architecture_of(model.config)
     of_head = tuple(f"{part}." for part in (*architecture.non_base_modules, architecture.head))
-    if wrong and entry.task == "masked" and all(key.startswith(of_head) for key in report["missing_keys"]):
-        raise CompatibilityError(f"'{reference}' has no masked-language head: it cannot fill a blank.",
-                                 "A checkpoint with the head that its encoder was trained with was expected.",
-                                 "Choose one that was saved as a masked-language model.")
-    if wrong:
+    lacks_head = bool(wrong) and entry.task == "masked" and all(key.startswith(of_head) for key in wrong)
+    if lacks_head and needs_head:
+        raise no_language_head_error(reference, architecture)
+    if wrong and not lacks_head:
         raise CorruptModelError(f"'{reference}' lacks {len(wrong)} weights of the right shape, as {wrong[0]}.",
                            f"The architecture {entry.architecture} needs them.", "Download or export the model again.")
-    return LoadedModel(model.to(device).eval(), _tokenizer(folder, reference), entry)
+    return LoadedModel(model.to(device).eval(), _tokenizer(folder, reference), entry, frozenset(wrong))
+
+
+def no_language_head_error(reference: str, architecture: ArchitectureSpec) -> CompatibilityError:
+    """Return the error for an encoder without the head that it was trained with (of sentence-transformers, an ELECTRA discriminator)."""
+    return CompatibilityError(f"'{reference}' has no masked-language head: it cannot fill a blank.",
+                              "A checkpoint with the head that its encoder was trained with was expected.",
+                              "Choose one that was saved as a masked-language model; fine-tuning on a labelled task needs no such head."
+                              f" {architecture.head_advice}".rstrip())
 
 
 # ---------------------------------------------------------------------------------------------------- one kind each

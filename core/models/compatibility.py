@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from core.config import DataSpec, ExperimentConfig, LossSpec, MaskingSpec, TaskSpec
 from core.errors import CompatibilityError, ConfigError, SetField
-from core.models.architectures import Objective, head_weight
-from core.models.catalog import LoadedModel, ModelEntry
+from core.models.architectures import ARCHITECTURE_SPECS, Objective, head_weight
+from core.models.catalog import LoadedModel, ModelEntry, no_language_head_error
 from core.models.checkpoints import TASK_DESCRIPTIONS, Task
 from core.models.vocabulary import unpadded_width, vocabulary_size
 
@@ -25,13 +25,25 @@ def no_chat_template_error(model: str) -> CompatibilityError:
                               "Choose an instruction-tuned model.", field="bridge.model")
 
 
+_ENCODER_FAMILIES = [spec.family for spec in ARCHITECTURE_SPECS.values() if spec.objective == "masked"]
+
+
 def require_encoder(model: ModelEntry) -> ModelEntry:
     """Return the model if it is an encoder: masked, or fine-tuned from one."""
     if model.task == "causal":
         raise CompatibilityError(f"'{model.name}' is a {model.architecture} model: it predicts the next token.",
-                                 "An encoder was expected, as BERT, RoBERTa, DistilBERT, ELECTRA or ModernBERT.",
+                                 f"An encoder was expected, as {', '.join(_ENCODER_FAMILIES[:-1])} or {_ENCODER_FAMILIES[-1]}.",
                                  "Choose a masked-language model for student.model.", field="student.model")
     return model
+
+
+def require_head_for(model: ModelEntry, task: Task) -> None:
+    """Check that the model's family has a head for a labelled task; Transformers has none for some questions."""
+    spec = ARCHITECTURE_SPECS[model.architecture]
+    if task == "question_answering" and not spec.answers_questions:
+        raise CompatibilityError(f"'{model.name}' is a {spec.family} model.",
+                                 "Transformers has no head for extractive questions on it.",
+                                 "Choose an encoder of another family, or classify texts.", field="student.model")
 
 
 def require_task_teacher(model: ModelEntry) -> ModelEntry:
@@ -49,6 +61,8 @@ def require_language_model(entry: ModelEntry) -> ModelEntry:
     if entry.task not in ("causal", "masked"):
         raise CompatibilityError(f"'{entry.name}' {TASK_DESCRIPTIONS[entry.task]}.", "A model that predicts tokens was expected.",
                                  "Choose the language model that it was made from. A classifier teaches its own task: give one in 'task'.")
+    if entry.header is not None and not entry.header.has_language_head:
+        raise no_language_head_error(entry.name, entry.header.architecture)
     return entry
 
 

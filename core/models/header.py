@@ -70,6 +70,11 @@ class ModelHeader:
         """All sizes that depth and width depend on."""
         return Dimensions.from_config(self.config)
 
+    @cached_property
+    def has_language_head(self) -> bool:
+        """Whether the files hold a head that predicts tokens; encoders are also published without one."""
+        return self.format == "gguf" or self.architecture.has_language_head(self.parameters, self.config)
+
     @property
     def vocabulary(self) -> int:
         """Rows of the token embedding, padding included."""

@@ -160,8 +160,13 @@ def _task_plan(config: FineTuneConfig, found: PreflightReport) -> Plan:
     """Return what fine-tuning needs, from headers: an encoder, a teacher that knows the task, the data, the device."""
     reference, spec = config.student.model, config.teacher
     assert reference is not None, "FineTuneConfig refuses others"
-    start = found.take("student", lambda: compatibility.require_encoder(_described(reference, "student.model")),
-                       lambda model: f"Begins as {_about(model)}")
+    def encoder() -> ModelEntry:
+        entry = compatibility.require_encoder(_described(reference, "student.model"))
+        if config.task.kind != "auto":
+            compatibility.require_head_for(entry, config.task.kind)
+        return entry
+
+    start = found.take("student", encoder, lambda model: f"Begins as {_about(model)}")
     teacher = found.take("teacher", lambda: compatibility.require_task_teacher(_described(spec.model, "teacher.model")),
                          _about) if spec is not None else None
     found.take("text", lambda: preflight.require_task_source(config.task))

@@ -83,7 +83,7 @@ def fine_tune_and_evaluate(model: LoadedModel | str | Path, task: TaskData, *, s
         Stopped: the recorder requested it.
         CompatibilityError: a model that is no encoder, a teacher with other labels or another tokenizer.
     """
-    start = model if isinstance(model, LoadedModel) else catalog.load(str(model), dtype=torch.float32)
+    start = model if isinstance(model, LoadedModel) else catalog.load(str(model), dtype=torch.float32, needs_head=False)
     tuned = fine_tune(start, task, train=spec.model_copy(update={"seed": seed}),
                       losses=losses or (DISTILBERT_LOSSES if teacher else LABELS_ONLY),
                       teacher=teacher, lora=lora, recorder=recorder)

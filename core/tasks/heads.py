@@ -27,9 +27,10 @@ def with_head(start: LoadedModel, task: TaskData, seed: int) -> PreTrainedModel:
     was made for other labels is initialised again.
 
     Raises:
-        CompatibilityError: a model that is no encoder.
+        CompatibilityError: a model that is no encoder, or one of a family that has no head for the task.
     """
     compatibility.require_encoder(start.entry)
+    compatibility.require_head_for(start.entry, task.kind)
     config = copy.deepcopy(start.model.config)
     if task.kind == "classification":
         labels, config.problem_type = task.labels, "single_label_classification"
@@ -38,7 +39,8 @@ def with_head(start: LoadedModel, task: TaskData, seed: int) -> PreTrainedModel:
     config.num_labels = len(labels)
     config.id2label, config.label2id = dict(enumerate(labels)), {label: number for number, label in enumerate(labels)}
     model = model_from_config(config, task.kind, torch.float32, seed)
-    ours, theirs = model.state_dict(), dict(start.model.state_dict())
+    ours = model.state_dict()
+    theirs = {name: tensor for name, tensor in start.model.state_dict().items() if name not in start.initialised}
     rows = _kept_rows(start, task)
     for name in _output(model):
         if rows is None:

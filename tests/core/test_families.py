@@ -11,24 +11,30 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import transformers
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, PreTrainedModel
 
 from core.config import LossSpec, StudentSpec, TrainSpec
 from core.data.packing import Blocks
-from core.errors import UnsupportedModelError
+from core.errors import CompatibilityError, CorruptModelError, UnsupportedModelError
 from core.generation.batched import Candidates, generate_batch
+from core.models import catalog
 from core.models.architectures import ARCHITECTURE_SPECS, architecture_of, without_block
 from core.models.checkpoints import loaded_hash, weights_hash
+from core.models.compatibility import require_language_model
 from core.models.dimensions import Dimensions, ParameterCounter
 from core.models.header import read_model_header
 from core.recorder import STUDENT, ListRecorder
 from core.students.build import build_student
 from core.students.importance import sort_by_importance, unit_importance
 from core.students.resizing import Weights, resized
+from core.tasks.fine_tuning import fine_tune_and_evaluate
 from core.training.base_trainer import latest_checkpoint, training_arguments
 from core.training.batches import Batch, Batches, StepSeed, causal_lm_batches
 from core.training.distillation_trainer import DistillationSetup, DistillationTrainer
 from tests.core.families import FAMILIES, LAYERS, OLDER, PAGE, WIDE, cases_of, family_model, is_causal, measure, own_logits, page
+from tests.core.tasks.encoders import questions, sentiment, tokenizer
 from tests.core.tiny import VOCABULARY, WIDTH, token_ids
 
 CAUSAL = [case for case in FAMILIES if is_causal(case)]
@@ -237,3 +243,70 @@ def test_answers_of_a_batch_are_those_without_a_cache(case: str) -> None:
 def test_an_unknown_family_is_refused_with_its_nearest_relative(config: dict[str, Any], hint: str) -> None:
     with pytest.raises(UnsupportedModelError, match=hint):
         architecture_of(config)
+
+
+# ---------------------------------------------------------------------------------------------------- encoders
+
+
+ENCODERS = [case for case in (*FAMILIES, *OLDER) if not is_causal(case)]
+TASK_SPEC = TrainSpec(learning_rate=5e-3, per_device_train_batch_size=8, max_steps=2, precision="fp32", device="cpu", seed=1)
+
+
+def saved_encoder(case: str, folder: Path, *, head: bool) -> Path:
+    """A folder as users have it, with a masked-language head or the encoder alone, as sentence-transformers' models are."""
+    model = family_model(case, vocab_size=len(tokenizer()), pad_token_id=tokenizer().pad_token_id)
+    (model if head else model.base_model).save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("make", [sentiment, questions])
+@pytest.mark.parametrize("case", ENCODERS)
+def test_an_encoder_without_a_head_is_fine_tuned(case: str, make: Any, tmp_path: Path) -> None:
+    """What a task needs of the head alone, ModernBERT's layer in front of it, comes from the seed."""
+    folder, task = saved_encoder(case, tmp_path / "encoder", head=False), make(train=8, held_out=4)
+    if case == "eurobert" and task.kind == "question_answering":
+        with pytest.raises(CompatibilityError, match="no head for extractive questions"):
+            fine_tune_and_evaluate(str(folder), task, seed=1, spec=TASK_SPEC)
+        return
+    tuned, _ = fine_tune_and_evaluate(str(folder), task, seed=1, spec=TASK_SPEC)
+    other = folder if case == "modernbert" else saved_encoder(case, tmp_path / "language_model", head=True)
+    again, _ = fine_tune_and_evaluate(str(other), task, seed=1, spec=TASK_SPEC)
+    for name, weights in again.model.state_dict().items():
+        assert torch.equal(tuned.model.state_dict()[name], weights), name
+    tuned.model.save_pretrained(tmp_path / "tuned")
+    tokenizer().save_pretrained(tmp_path / "tuned")
+    entry = catalog.describe(str(tmp_path / "tuned"))
+    assert (entry.task, entry.parameters) == (task.kind, tuned.model.num_parameters())
+
+
+@pytest.mark.parametrize("case", ENCODERS)
+def test_an_encoder_without_a_head_is_refused_from_its_header_where_tokens_are_predicted(case: str, tmp_path: Path) -> None:
+    with_head, without = (catalog.describe(str(saved_encoder(case, tmp_path / str(head), head=head))) for head in (True, False))
+    assert require_language_model(with_head) is with_head
+    assert with_head.header.has_language_head
+    if case == "deberta":
+        with pytest.raises(CompatibilityError, match='"legacy": false'):
+            require_language_model(without)
+    with pytest.raises(CompatibilityError, match=r"has no masked-language head.*fine-tuning on a labelled task needs no such head"):
+        require_language_model(without)
+
+
+def test_an_electra_discriminator_is_fine_tuned_and_not_distilled(tmp_path: Path) -> None:
+    config = family_model("electra", vocab_size=len(tokenizer())).config
+    transformers.ElectraForPreTraining(config).save_pretrained(tmp_path)
+    tokenizer().save_pretrained(tmp_path)
+    with pytest.raises(CompatibilityError, match="no masked-language head"):
+        require_language_model(catalog.describe(str(tmp_path)))
+    tuned, _ = fine_tune_and_evaluate(str(tmp_path), sentiment(train=8, held_out=4), seed=1, spec=TASK_SPEC)
+    assert type(tuned.model).__name__ == "ElectraForSequenceClassification"
+
+
+def test_a_damaged_body_is_refused_whether_a_head_is_needed_or_not(tmp_path: Path) -> None:
+    saved_encoder("xlm-roberta", tmp_path, head=False)
+    weights = load_file(tmp_path / "model.safetensors")
+    name = "encoder.layer.1.output.dense.weight"
+    weights[name] = weights[name][:8].contiguous()
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(CorruptModelError, match="lacks"):
+        catalog.load(str(tmp_path), needs_head=False)

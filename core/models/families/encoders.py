@@ -27,7 +27,7 @@ def _bert_like(model_type: str, family: str, head: str, base: str | None = None,
 def _roberta_like(model_type: str, family: str, base: str = "roberta", **differences: Any) -> ArchitectureSpec:
     """Describe a BERT whose positions start after the padding token's id (1907.11692)."""
     return _bert_like(model_type, family, head="lm_head.decoder", base=base, **{
-        "non_base_modules": ("lm_head", *_TASK_HEADS), "unused_pattern": rf"^{base}\.pooler\.",
+        "head_transform": "lm_head", "non_base_modules": ("lm_head", *_TASK_HEADS), "unused_pattern": rf"^{base}\.pooler\.",
         "aliases": {"lm_head.bias": "lm_head.decoder.bias"}, "padding_offsets_positions": True, **differences})
 
 
@@ -38,11 +38,13 @@ def _deberta(model_type: str, family: str, attention: tuple[str, ...], **differe
     Two heads exist: BERT's, which Transformers calls legacy, and the one that these models were trained with, which multiplies by
     the token embedding's matrix.
     """
-    trained_head = {"head": "lm_predictions.lm_head", "head_input": "lm_predictions.lm_head.LayerNorm", "aliases": {},
+    trained_head = {"head": "lm_predictions.lm_head", "head_transform": "lm_predictions",
+                    "head_input": "lm_predictions.lm_head.LayerNorm", "head_advice": "", "aliases": {},
                     "non_base_modules": ("lm_predictions", "mask_predictions", "cls", "pooler", *_TASK_HEADS),
                     "unused_pattern": r"^mask_predictions\.|^cls\."}
     return _bert_like(
-        model_type, family, head="cls.predictions.decoder", base="deberta",
+        model_type, family, head="cls.predictions.decoder", head_transform="cls.predictions", base="deberta",
+        head_advice='The head that a DeBERTa was trained with is read where its config.json says "legacy": false.',
         projections=(*attention, "attention.output.dense", *_BERT_MLP), aliases={"cls.predictions.bias": "cls.predictions.decoder.bias"},
         non_base_modules=("cls", "lm_predictions", "mask_predictions", "pooler", *_TASK_HEADS),
         unused_pattern=r"^mask_predictions\.|^lm_predictions\.", blocks_return_tuples=True,
@@ -51,7 +53,7 @@ def _deberta(model_type: str, family: str, attention: tuple[str, ...], **differe
 
 
 ENCODERS = (
-    _bert_like("bert", "BERT", head="cls.predictions.decoder", non_base_modules=("cls", *_TASK_HEADS),
+    _bert_like("bert", "BERT", head="cls.predictions.decoder", head_transform="cls.predictions", non_base_modules=("cls", *_TASK_HEADS),
                unused_pattern=r"^bert\.pooler\.|^cls\.seq_relationship\.",
                aliases={"cls.predictions.bias": "cls.predictions.decoder.bias"}),
     _roberta_like("roberta", "RoBERTa"),
@@ -59,8 +61,8 @@ ENCODERS = (
     _roberta_like("camembert", "CamemBERT"),
     _roberta_like("mpnet", "MPNet", base="mpnet", token_types=None, blocks_return_tuples=True, attention_factor=1.0, projections=(
         "attention.attn.q", "attention.attn.k", "attention.attn.v", "attention.attn.o", *_BERT_MLP)),
-    _bert_like("electra", "ELECTRA", head="generator_lm_head", non_base_modules=("generator_predictions", *_TASK_HEADS),
-               unused_pattern=r"^discriminator_predictions\."),
+    _bert_like("electra", "ELECTRA", head="generator_lm_head", head_transform="generator_predictions",
+               non_base_modules=("generator_predictions", *_TASK_HEADS), unused_pattern=r"^discriminator_predictions\."),
     _deberta("deberta", "DeBERTa", ("attention.self.in_proj", "attention.self.pos_proj", "attention.self.pos_q_proj"),
              activation_factor=1.35, attention_factor=5.6),
     _deberta("deberta-v2", "DeBERTa v2, v3", (
@@ -69,7 +71,7 @@ ENCODERS = (
     ArchitectureSpec(
         "distilbert", "DistilBERT", base="distilbert", blocks="distilbert.transformer.layer",
         embeddings="distilbert.embeddings.word_embeddings", positions="distilbert.embeddings.position_embeddings", final_norm=None,
-        head="vocab_projector", tied_by_default=True,
+        head="vocab_projector", head_transform="vocab_transform", tied_by_default=True,
         projections=("attention.q_lin", "attention.k_lin", "attention.v_lin", "attention.out_lin", "ffn.lin1", "ffn.lin2"),
         depth_key="n_layers", width_key="dim", heads_key="n_heads", intermediate_size_key="hidden_dim",
         norms_subtract_mean=True, objective="masked", dropout_keys=("dropout", "attention_dropout"), activation_factor=0.9,
@@ -77,7 +79,7 @@ ENCODERS = (
         width_refusal=_WIDTH),
     ArchitectureSpec(
         "modernbert", "ModernBERT", base="model", blocks="model.layers", embeddings="model.embeddings.tok_embeddings", positions=None,
-        final_norm="model.final_norm", head="decoder", tied_by_default=True,
+        final_norm="model.final_norm", head="decoder", head_transform="head", tied_by_default=True,
         projections=("attn.Wqkv", "attn.Wo", "mlp.Wi", "mlp.Wo"), per_block_keys=("layer_types",), norms_subtract_mean=True,
         objective="masked", activation_factor=1.4, non_base_modules=("head", *_TASK_HEADS),
         dropout_keys=("attention_dropout", "mlp_dropout", "embedding_dropout"), first_block_differs=True, width_refusal=_WIDTH),
@@ -86,5 +88,5 @@ ENCODERS = (
         final_norm="model.norm", objective="masked", key_value_heads_key="num_key_value_heads", head_size_key="head_dim",
         projections=("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj",
                      "mlp.down_proj"),
-        non_base_modules=("dense", *_TASK_HEADS), width_refusal=_WIDTH),
+        non_base_modules=("dense", *_TASK_HEADS), answers_questions=False, width_refusal=_WIDTH),
 )
