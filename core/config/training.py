@@ -28,8 +28,9 @@ class TrainSpec(Config):
     max_grad_norm: float = Field(1.0, gt=0, le=MAX_FACTOR, description="norm; gradients are clipped to it")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description=(
         "format; auto takes bf16 where the processor or GPU computes it natively"))
-    save_precision: Literal["fp32", "bf16"] = Field("fp32", description=(
-        "format; of the saved weights, which are trained in fp32 whatever they are saved in"))
+    save_precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description=(
+        "format; of the saved weights, which are trained in fp32 whatever they are saved in; auto takes the teacher's, without one that "
+        "of the model that the student starts from, and fp32 for a new one"))
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="name; auto, cpu, cuda or cuda:N")
     seed: int = Field(42, ge=0, lt=2**32, description="integer; of initialisation, data order and dropout")
     logging_steps: int = Field(1, ge=1, le=MAX_COUNT, description="optimiser steps; between two points of the training curves")

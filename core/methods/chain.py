@@ -45,7 +45,7 @@ from core.methods.run_folder import RunFolder
 from core.methods.steps import CALIBRATION_BLOCKS, Load
 from core.models import catalog, compatibility
 from core.models.dimensions import Dimensions, as_record
-from core.models.header import read_model_header
+from core.models.header import precision_of, read_model_header
 from core.recorder import STUDENT, Recorder, stop_if_requested
 from core.reports.run_report import AnchorSummary, ChainReport, ModelSummary, RunReport
 from core.students.importance import sort_by_importance, unit_importance
@@ -147,7 +147,8 @@ def make_largest(inputs: ChainInputs) -> Anchor:
             weights = sort_by_importance(weights, importance)
         model = weights.model()
         model.generation_config = loaded.model.generation_config
-        inputs.folder.save_model("anchors/0", model, loaded.tokenizer, inputs.config.train.save_precision)
+        precision = precision_of(inputs.config.train.save_precision, loaded.entry.header)
+        inputs.folder.save_model("anchors/0", model, loaded.tokenizer, precision)
     elif not selection_file(inputs.folder.path).is_file():  # begun by a release that chose and measured on one slice
         _save_slices(inputs, catalog.load(str(folder)).tokenizer)
     layers = tuple(range(read_model_header(folder).dimensions.layers))

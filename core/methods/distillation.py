@@ -76,10 +76,10 @@ def distill(config: ExperimentConfig, recorder: Recorder, directory: Path, *, lo
             if variant == STUDENT:
                 _evaluate(evaluator, evaluation, STUDENT_BEFORE, student.model)
                 if inputs.teacher is not None:
-                    folder.save_model(BEFORE, merge_adapters(student.model), inputs.tokenizer, config.train.save_precision)
+                    folder.save_model(BEFORE, merge_adapters(student.model), inputs.tokenizer, inputs.save_precision)
             if not folder.has_model(variant):
                 train(inputs, student, variant, folder, recorder, _curve(inputs, evaluator, evaluation, variant, student))
-                folder.save_model(variant, merge_adapters(student.model), inputs.tokenizer, config.train.save_precision)
+                folder.save_model(variant, merge_adapters(student.model), inputs.tokenizer, inputs.save_precision)
             # What is evaluated is what was saved: read back, in whatever precision it was saved in.
             saved = model_from_pretrained(folder.path / variant, inputs.objective.name, torch.float32).to(inputs.device)
             _evaluate(evaluator, evaluation, TRAINED[variant], saved)

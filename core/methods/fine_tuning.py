@@ -28,6 +28,7 @@ from core.models.adapters import merge_adapters
 from core.models.architectures import plain_model
 from core.models.catalog import LoadedModel
 from core.models.forward import max_positions
+from core.models.header import precision_of
 from core.models.loading import model_from_pretrained
 from core.recorder import STUDENT, Recorder, stop_if_requested
 from core.reports.model_card import write_folder_documents
@@ -68,7 +69,8 @@ def tune(config: FineTuneConfig, recorder: Recorder, directory: Path, *, load: L
         stop_if_requested(recorder)
         if not folder.has_model(STUDENT):
             tuned = _train(inputs, folder, recorder, evaluator)
-            folder.save_model(STUDENT, tuned.model, inputs.start.tokenizer, config.train.save_precision)
+            origins = (loaded.entry.header for loaded in (teacher, inputs.start) if loaded is not None)
+            folder.save_model(STUDENT, tuned.model, inputs.start.tokenizer, precision_of(config.train.save_precision, *origins))
         # What is evaluated is what was saved: read back, in whatever precision it was saved in.
         saved = inputs.saved(folder.path / STUDENT)
         evaluator.evaluate(STUDENT_AFTER, lambda: evaluate_task(saved, inputs.task, dtype=inputs.dtype),

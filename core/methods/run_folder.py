@@ -128,10 +128,15 @@ class RunFolder:
         """Save a model folder atomically, unless it is there already; return its path.
 
         Args:
-            precision: ``bf16`` rounds the saved weights; `model` itself is not changed.
+            precision: ``bf16`` and ``fp16`` round the saved weights; `model` itself is not changed.
         """
         def write(partial: Path) -> None:
-            (copy.deepcopy(model).bfloat16() if precision == "bf16" else model).save_pretrained(partial)
+            rounded = model if precision == "fp32" else copy.deepcopy(model)
+            if precision == "bf16":
+                rounded.bfloat16()
+            elif precision == "fp16":
+                rounded.half()
+            rounded.save_pretrained(partial)
             tokenizer.save_pretrained(partial)
 
         return self.make_once(name, write)

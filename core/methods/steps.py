@@ -24,6 +24,7 @@ from core.methods.run_folder import RunFolder
 from core.models import compatibility
 from core.models.architectures import architecture_of, head_weight, on_device
 from core.models.catalog import LoadedModel
+from core.models.header import precision_of
 from core.models.vocabulary import unpadded_width
 from core.recorder import CONTROL, STUDENT, Recorder, StopRequested, stop_if_requested
 from core.reports.run_report import ModelSummary
@@ -54,6 +55,7 @@ class TrainingInputs:
         data: packed blocks, for training and held out.
         objective: causal or masked.
         teacher: None where a model is trained on text alone.
+        save_precision: format of the saved weights.
     """
 
     config: ExperimentConfig
@@ -64,6 +66,7 @@ class TrainingInputs:
     data: PreparedData
     objective: Objective
     teacher: LoadedModel | None = None
+    save_precision: str = "fp32"
 
     def calibration(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield token ids (B, T) and their weights (B, T) of a few held-out blocks."""
@@ -114,7 +117,8 @@ def load_inputs(config: ExperimentConfig, folder: RunFolder, recorder: Recorder,
     compatibility.require_settings_for(config, kind)
     data = prepare(config.data, tokenizer, config.train.seed, cache_dir(), kind)
     folder.require_unchanged_data(data.digest, config.data.source)
-    return TrainingInputs(config, load, device, dtype, tokenizer, data, objective_for(config, kind, tokenizer, data.train), teacher)
+    return TrainingInputs(config, load, device, dtype, tokenizer, data, objective_for(config, kind, tokenizer, data.train), teacher,
+                          precision_of(config.train.save_precision, source.entry.header if source else None))
 
 
 def _train_tokenizer(config: ExperimentConfig, folder: RunFolder) -> Any:

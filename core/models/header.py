@@ -70,6 +70,11 @@ class ModelHeader:
         """All sizes that depth and width depend on."""
         return Dimensions.from_config(self.config)
 
+    @property
+    def precision(self) -> str:
+        """Number format of most weights, as recipes name it; fp32 where it is another, or not known."""
+        return {"F16": "fp16", "BF16": "bf16"}.get(self.dtype, "fp32")
+
     @cached_property
     def has_language_head(self) -> bool:
         """Whether the files hold a head that predicts tokens; encoders are also published without one."""
@@ -93,6 +98,16 @@ class ModelHeader:
     def parameter_counter(self) -> ParameterCounter:
         """Return a counter of parameters at any sizes of this model's family."""
         return ParameterCounter(self.parameters, self.config)
+
+
+def precision_of(requested: str, *origins: ModelHeader | None) -> str:
+    """Return the number format that a student is saved in: the requested one, or for ``auto`` that of the first of `origins` there is.
+
+    Args:
+        origins: headers of the teacher, and of the model that the student starts from; None for one that is not there.
+    """
+    found = next((header.precision for header in origins if header is not None), "fp32")
+    return found if requested == "auto" else requested
 
 
 def read_model_header(path: Path) -> ModelHeader:

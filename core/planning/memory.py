@@ -199,10 +199,19 @@ def memory(config: ExperimentConfig, teacher: ModelShape | None, student: ModelS
     return Memory(**parts, total=sum(parts.values()))
 
 
-def disk(config: ExperimentConfig, student: ModelShape) -> int:
-    """Bytes that the run's folder grows to, at most."""
+def stored_bytes(precision: str) -> int:
+    """Bytes of a number of a saved model: 4 in fp32, 2 in bf16 and fp16."""
+    return FP32 if precision == "fp32" else 2
+
+
+def disk(config: ExperimentConfig, student: ModelShape, precision: str = "fp32") -> int:
+    """Bytes that the run's folder grows to, at most.
+
+    Args:
+        precision: of the saved weights, as `core.models.header.precision_of` gives it.
+    """
     variants = 2 if config.control else 1
     trained = trainable(student, config.student.lora)
     checkpoint = FP32 * (trained if config.student.lora else student.parameters) + 2 * FP32 * trained
-    saved = (FP32 if config.train.save_precision == "fp32" else 2) * student.parameters
+    saved = stored_bytes(precision) * student.parameters
     return (2 * variants + 1) * checkpoint + (variants + 1) * saved

@@ -20,6 +20,7 @@ from core.models.architectures import Objective as ObjectiveName
 from core.models.architectures import architecture_of
 from core.models.catalog import LoadedModel, ModelEntry
 from core.models.dimensions import student_dimensions
+from core.models.header import precision_of
 from core.planning import memory, preflight
 from core.planning.memory import Memory, ModelShape
 from core.planning.preflight import Check, PreflightReport
@@ -177,7 +178,8 @@ def _task_plan(config: FineTuneConfig, found: PreflightReport) -> Plan:
                    * config.task.max_length, total_steps=config.train.max_steps,
                    teacher=_size_of(teacher))
     if start is not None:
-        disk_bytes = memory.disk(config, memory.shape_of(start))
+        origins = (entry.header for entry in (teacher, start) if entry is not None)
+        disk_bytes = memory.disk(config, memory.shape_of(start), precision_of(config.train.save_precision, *origins))
         found.take("disk", lambda: preflight.require_disk(disk_bytes))
         planned = replace(planned, student=ModelSize(config.name or "student", start.parameters, start.layers), disk_bytes=disk_bytes,
                           trainable_parameters=memory.trainable(memory.shape_of(start), config.student.lora))
@@ -222,13 +224,18 @@ def first_step(config: ExperimentConfig) -> ExperimentConfig:
 
 @dataclass(frozen=True, slots=True)
 class _Models:
-    """The models of a run before they are loaded. Entry and teacher are None where a model is built from nothing."""
+    """The models of a run before they are loaded. Entry and teacher are None where a model is built from nothing.
+
+    Attributes:
+        origin: the teacher, or without one the model that the student starts from.
+    """
 
     entry: ModelEntry | None
     teacher: ModelShape | None
     student: ModelShape
     layer_map: LayerMap | None
     context: int
+    origin: ModelEntry | None = None
 
 
 def _models(config: ExperimentConfig, found: PreflightReport, kind: Kind) -> _Models | None:
@@ -247,16 +254,18 @@ def _models(config: ExperimentConfig, found: PreflightReport, kind: Kind) -> _Mo
         if start is None:
             return None
         found.take("objective", lambda: compatibility.require_settings_for(config, _objective_of(start)))
-        return _Models(None, None, memory.shape_of(start), None, start.context)
+        return _Models(None, None, memory.shape_of(start), None, start.context, start)
     entry = found.take("teacher", lambda: _allowed(kind, _described(above.model, "teacher.model")), _about)
     if entry is None:
         return None
     found.take("objective", lambda: compatibility.require_settings_for(config, _objective_of(entry)))
     teacher = memory.shape_of(entry)
     if reference is not None:
-        given = found.take("student", lambda: compatibility.require_same_task(entry, _described(reference, "student.model")),
-                           lambda model: f"Begins as {_about(model)}")
-        return _Models(entry, teacher, memory.shape_of(given), None, min(entry.context, given.context)) if given is not None else None
+        given = found.take(
+            "student", lambda: compatibility.require_language_model(
+                compatibility.require_same_task(entry, _described(reference, "student.model"))),
+            lambda model: f"Begins as {_about(model)}")
+        return _Models(entry, teacher, memory.shape_of(given), None, min(entry.context, given.context), entry) if given else None
     # Importance is measured when the run starts; until then the first blocks stand for those that it will choose.
     measured = spec.layer_map == "importance"
     chosen = found.take("student", lambda: tuple(range(student_depth(spec, entry.layers))) if measured
@@ -266,7 +275,7 @@ def _models(config: ExperimentConfig, found: PreflightReport, kind: Kind) -> _Mo
         return None
     width = f" {student.hidden} of {entry.hidden} channels," if spec.narrower else ""
     found.tell("student", f"{student.layers} of {entry.layers} blocks,{width} {student.parameters:,} parameters.")
-    return _Models(entry, teacher, student, None if measured else chosen, entry.context)
+    return _Models(entry, teacher, student, None if measured else chosen, entry.context, entry)
 
 
 def _described(reference: str, field: str) -> ModelEntry:
@@ -333,9 +342,10 @@ def _static(config: ExperimentConfig, found: PreflightReport, models: _Models | 
     if models is None:
         return planned
     entry, teacher, student = models.entry, models.teacher, models.student
-    disk_bytes = memory.disk(config, student)
+    precision = precision_of(train.save_precision, models.origin.header if models.origin is not None else None)
+    disk_bytes = memory.disk(config, student, precision)
     if isinstance(whole, ChainConfig) and teacher is not None:  # anchors that stay beside the step; none is larger than the teacher
-        disk_bytes += len(whole.chain.anchors) * teacher.parameters * (4 if config.train.save_precision == "fp32" else 2)
+        disk_bytes += len(whole.chain.anchors) * teacher.parameters * memory.stored_bytes(precision)
     found.take("block length", lambda: compatibility.require_block_length_fits(data, models.context))
     trained = entry.trained_length if entry is not None else None
     if entry is not None and trained is not None and trained < data.block_length <= models.context:

@@ -19,6 +19,7 @@ from core.events import Evaluation, Phase, Sample, ScoringTask
 from core.methods import distillation, evaluator, run_experiment, run_folder, steps
 from core.methods.distillation import distill
 from core.models import catalog
+from core.models.header import read_model_header
 from core.recipes import parse_recipe
 from core.recorder import CONTROL, STUDENT, ListRecorder, StopRequested
 from core.students import build, from_scratch
@@ -74,6 +75,15 @@ def test_the_curves_end_with_what_the_report_says(teacher, corpus, tmp_path):
             assert recorder.series(variant, f"eval/{name}")[STEPS] == report.metrics[who][name]
         answers = [sample for sample in recorder.of(Sample) if (sample.variant, sample.step) == (variant, STEPS)]
         assert len(answers) == 1
+
+
+@pytest.mark.parametrize(("requested", "expected"), [("auto", "BF16"), ("fp32", "F32"), ("fp16", "F16")])
+def test_a_student_is_saved_in_its_teachers_precision_unless_another_is_requested(corpus, tmp_path, requested, expected):
+    chat_model(layers=3).bfloat16().save_pretrained(tmp_path / "teacher")
+    chat_tokenizer().save_pretrained(tmp_path / "teacher")
+    config = experiment(tmp_path / "teacher", corpus, train={"save_precision": requested})
+    distill(config, ListRecorder(), tmp_path / "run")
+    assert read_model_header(tmp_path / "run" / STUDENT).dtype == expected
 
 
 def test_both_variants_learn_from_the_tokens_alone(corpus, tmp_path, monkeypatch):

@@ -68,6 +68,12 @@ def test_a_model_is_saved_once_and_the_one_in_memory_is_not_rounded(tmp_path: Pa
     assert torch.equal(AutoModelForCausalLM.from_pretrained(path).get_input_embeddings().weight, saved.get_input_embeddings().weight)
 
 
+@pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)])
+def test_a_model_is_saved_in_each_precision(tmp_path: Path, precision: str, dtype: torch.dtype) -> None:
+    path = RunFolder(tmp_path).save_model("student", chat_model(layers=1), chat_tokenizer(), precision)
+    assert AutoModelForCausalLM.from_pretrained(path).dtype == dtype
+
+
 def test_what_fails_half_way_is_made_again(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
 

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from core.errors import CorruptModelError, ModelNotFoundError, UnsupportedModelError
 from core.models import checkpoints
 from core.models.dimensions import Dimensions
-from core.models.header import ModelHeader, read_model_header
+from core.models.header import ModelHeader, precision_of, read_model_header
 from core.planning.plan import static_plan
 from core.recipes import parse_recipe
 from tests.core.chat_models import chat_model, save_chat_model
@@ -34,6 +34,13 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
     monkeypatch.setattr(checkpoints, "read_config", counted)
     return found
+
+
+def test_a_student_takes_the_precision_of_the_first_model_there_is() -> None:
+    teacher, start, other = (ModelHeader({}, {}, 0, dtype=dtype) for dtype in ("BF16", "F16", "F64"))
+    assert precision_of("auto", teacher, start) == "bf16" and precision_of("auto", None, start) == "fp16"
+    assert precision_of("auto") == precision_of("auto", None) == precision_of("auto", other) == "fp32"
+    assert precision_of("fp32", teacher) == "fp32"
 
 
 def test_a_folder_gives_what_the_loaded_model_holds(tmp_path: Path) -> None:

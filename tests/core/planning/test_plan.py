@@ -312,7 +312,7 @@ def test_a_chain_is_planned_as_its_first_step_with_room_for_all_anchors():
     step = static_plan(parse_recipe({"student": {"layers": 4, "intermediate_size": 384}}))
     assert chain.fits
     assert chain.student.parameters == step.student.parameters
-    assert chain.disk_bytes == step.disk_bytes + 2 * 4 * chain.teacher.parameters
+    assert chain.disk_bytes == step.disk_bytes + 2 * 2 * chain.teacher.parameters
     assert static_plan(parse_recipe({"chain": {"anchors": [{"intermediate_size": 256}]}})).student.layers == chain.teacher.layers
     too_deep = static_plan(parse_recipe({"chain": {"anchors": [{"layers": 99}]}}))
     assert "student" in [check.name for check in too_deep.checks if not check.ok]

@@ -9,6 +9,8 @@ import streamlit as st
 
 from core.config import BridgeConfig, ExperimentConfig
 from core.errors import StillhouseError
+from core.models.header import precision_of
+from core.planning.memory import stored_bytes
 from core.recipes import parse_recipe
 from core.system import units
 from workbench.screens.new_experiment import wording
@@ -54,13 +56,19 @@ def _failures(plan: Plan, config: ExperimentConfig) -> dict[str, str]:
             wording.in_form(check, config.data.source) for check in plan.checks if not check.ok}
 
 
+def _save_precision(config: ExperimentConfig) -> str:
+    """Return the format that the student will be saved in, as far as its teacher or start is known."""
+    known = (state.entry_of(spec.model) for spec in (config.teacher, config.student) if spec is not None and spec.model)
+    return precision_of(config.train.save_precision, *(entry.header for entry in known if entry is not None))
+
+
 def sizes(config: ExperimentConfig, plan: Plan, *, masked: bool = False) -> None:
     """How large the student is, and how much less it computes; `masked` says whether they are masked language models."""
     if plan.student is None:
         return
     with st.container(horizontal=True):
         st.metric("Student's parameters", units.count(plan.student.parameters))
-        width = 2 if config.train.save_precision == "bf16" else 4
+        width = stored_bytes(_save_precision(config))
         st.metric(f"Weights, {8 * width} bit", units.format_bytes(width * plan.student.parameters),
                   help="On disk. 'Saved weights' in the advanced form chooses between 32 and 16 bits.")
         if plan.teacher and masked and config.student.model is None:
