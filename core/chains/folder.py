@@ -21,7 +21,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from core.chains.sizes import NEAR, cheapest_swaps, default_alpha, interpolate_shape, solve, valid_shapes
+from core.chains.sizes import NEAR, cheapest_swaps, default_alpha, interpolate_shape, neighbours, solve, valid_shapes
 from core.errors import ConfigError, CorruptModelError, ModelNotFoundError
 from core.models.dimensions import Dimensions, ParameterCounter, from_record
 from core.models.header import read_model_header
@@ -139,6 +139,7 @@ class Chain:
                feed_forward: int | None = None) -> Target:
         """Return the target size, given as a parameter count or by its sizes.
 
+        A count that exists is given exactly; of any other, the nearest that exists.
         Sizes that are left out are those of a straight line between the two anchors around the depth.
 
         Raises:
@@ -161,17 +162,43 @@ class Chain:
         return Target(shape, self.sizer(shape), larger)
 
     def _best(self, parameters: int, larger: int) -> Dimensions:
-        """Return, of the shapes near a count, the one with the lowest expected loss; where nothing was measured, the solver's."""
-        small, large = self.anchors[larger + 1], self.anchors[larger]
-        solved = solve(parameters, small.dimensions, large.dimensions, self.sizer)
-        if solved in (small.dimensions, large.dimensions):
+        """Return, of the shapes with the nearest count, the one with the lowest expected loss; where nothing was measured, the solver's."""
+        small, large = self.anchors[larger + 1].dimensions, self.anchors[larger].dimensions
+        solved = solve(parameters, small, large, self.sizer)
+        if solved in (small, large):
             return solved
-        near = [(loss, shape) for shape in valid_shapes(small.dimensions, large.dimensions, self.sizer)
-                if abs(self.sizer(shape) - parameters) <= NEAR * parameters and (loss := self.expected(shape)) is not None]
-        if not near:
-            return solved
-        ceiling = self._anchor_loss(small)
-        return min(near, key=lambda each: (round(min(each[0], ceiling), 3), abs(self.sizer(each[1]) - parameters)))[1]
+        alike = [(loss, shape != solved, shape) for shape in self._shapes[larger]
+                 if self.sizer(shape) == self.sizer(solved) and (loss := self._attained(shape, larger)) is not None]
+        return min(alike)[2] if alike else solved
+
+    def neighbours(self, target: Target) -> tuple[int | None, int | None]:
+        """Return the next smaller and the next larger parameter count that the chain can give; None at its ends."""
+        return neighbours(target.parameters, {self.sizer(shape) for shapes in self._shapes for shape in shapes})
+
+    def better_nearby(self, target: Target) -> Target | None:
+        """Return the size with the lowest expected loss within 3% of a size, between the same anchors.
+
+        None where none is expected to be better by a thousandth of a nat, and where nothing was measured.
+        """
+        larger, own = target.larger_anchor, self._attained(target.dimensions, target.larger_anchor)
+        near = [(loss, abs(self.sizer(shape) - target.parameters), shape) for shape in self._shapes[larger]
+                if abs(self.sizer(shape) - target.parameters) <= NEAR * target.parameters
+                and (loss := self._attained(shape, larger)) is not None]
+        if own is None or not near or min(near)[0] >= own:
+            return None
+        shape = min(near)[2]
+        return Target(shape, self.sizer(shape), larger)
+
+    @cached_property
+    def _shapes(self) -> tuple[tuple[Dimensions, ...], ...]:
+        """Valid shapes below each anchor but the last."""
+        return tuple(tuple(valid_shapes(small.dimensions, large.dimensions, self.sizer))
+                     for large, small in zip(self.anchors[:-1], self.anchors[1:], strict=True))
+
+    def _attained(self, shape: Dimensions, larger: int) -> float | None:
+        """Return the expected loss of a shape, rounded; at most the smaller anchor's, which no created model exceeds (see `swaps`)."""
+        expected = self.expected(shape)
+        return None if expected is None else round(min(expected, self._anchor_loss(self.anchors[larger + 1])), 3)
 
     def spans(self, number: int) -> list[range]:
         """Return the blocks of anchor `number` that each block of the next one stands for."""

@@ -5,7 +5,7 @@ No torch: forms move a slider over these.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from core.errors import ConfigError
@@ -13,7 +13,7 @@ from core.models.dimensions import Dimensions, ParameterCounter
 
 TOLERANCE = 0.05  # relative; a parameter count that no shape comes this near to is refused
 NEURON_STEP = 8  # neurons
-NEAR = 0.03  # relative; among shapes this near to a requested count, a chain chooses by what it measured
+NEAR = 0.03  # relative; a size this near to a requested one is offered in its place where it is expected to be better
 
 
 def default_alpha(small: int, target: int, large: int) -> float:
@@ -46,10 +46,13 @@ def _inner_widths(small: Dimensions, large: Dimensions, wide: Dimensions) -> Seq
     return (*range(small.intermediate_size, large.intermediate_size, NEURON_STEP), large.intermediate_size)
 
 
-def solve(parameters: int, small: Dimensions, large: Dimensions, sizer: ParameterCounter) -> Dimensions:
+def solve(parameters: int, small: Dimensions, large: Dimensions, sizer: ParameterCounter, slack: float = 0.0) -> Dimensions:
     """Return the sizes between two anchors whose parameter count is nearest.
 
-    Among equally near ones (within 1%), those that grow depth and width together, as a straight line between the anchors does.
+    Among shapes of equally near counts, the one in which depth and width grow together most, as on a straight line between the anchors.
+
+    Args:
+        slack: relative; counts that are this much farther away than the nearest count as equally near, unless one is met exactly.
 
     Raises:
         ConfigError: no shape comes within `TOLERANCE`; the nearest two are named.
@@ -57,16 +60,21 @@ def solve(parameters: int, small: Dimensions, large: Dimensions, sizer: Paramete
     shapes = sorted(valid_shapes(small, large, sizer), key=lambda shape: abs(sizer(shape) - parameters))
     best = abs(sizer(shapes[0]) - parameters)
     if best > TOLERANCE * parameters:
-        counts = sorted({sizer(shape) for shape in shapes})
-        below, above = (next((count for count in side if test(count)), None) for side, test in (
-            (reversed(counts), lambda count: count <= parameters), (counts, lambda count: count > parameters)))
+        below, above = neighbours(parameters, {sizer(shape) for shape in shapes})
         raise ConfigError(f"{parameters:,} parameters were requested.",
                           f"The nearest sizes between these anchors are {' and '.join(f'{each:,}' for each in (below, above) if each)}.",
                           "Ask for one of them, or give the depth and width.")
-    slack = 0.01 * parameters if best else 0  # a count that exists is given exactly, so that asking for it again changes nothing
-    near = [shape for shape in shapes if abs(sizer(shape) - parameters) <= best + slack]
+    farthest = best + slack * parameters if best else 0  # a count that exists is given exactly, so that asking for it again changes nothing
+    near = [shape for shape in shapes if abs(sizer(shape) - parameters) <= farthest]
     share = (parameters - sizer(small)) / max(sizer(large) - sizer(small), 1)
     return min(near, key=lambda shape: (_distance_from_line(shape, small, large, share), abs(sizer(shape) - parameters)))
+
+
+def neighbours(parameters: int, counts: Iterable[int]) -> tuple[int | None, int | None]:
+    """Return the next smaller and the next larger of some parameter counts; None where there is none."""
+    counts = list(counts)
+    return (max((count for count in counts if count < parameters), default=None),
+            min((count for count in counts if count > parameters), default=None))
 
 
 def _distance_from_line(shape: Dimensions, small: Dimensions, large: Dimensions, share: float) -> float:

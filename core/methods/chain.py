@@ -214,7 +214,7 @@ def _wanted(inputs: ChainInputs, spec: AnchorSpec, above: Anchor) -> Dimensions:
         raise ConfigError(f"An anchor of {spec.parameters:,} parameters was requested.",
                           f"Below the anchor above it there are {sizer(smallest):,} to {above.parameters:,}.",
                           field="chain.anchors")
-    return solve(spec.parameters, smallest, there, sizer)
+    return solve(spec.parameters, smallest, there, sizer, slack=0.01)
 
 
 # ---------------------------------------------------------------------------------------------------- measuring
@@ -284,6 +284,7 @@ def _targets(inputs: ChainInputs, chain: Chain, number: int) -> list[Target]:
     for place in range(1, inputs.config.chain.curve_points + 1):
         wanted = large.parameters + (small.parameters - large.parameters) * place / (inputs.config.chain.curve_points + 1)
         target = chain.target(parameters=min(counts, key=lambda count: abs(count - wanted)))
+        target = chain.better_nearby(target) or target
         if target.dimensions not in (large.dimensions, small.dimensions):
             found[target.dimensions] = target
     return list(found.values())

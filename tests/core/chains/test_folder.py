@@ -100,7 +100,7 @@ def test_recipes_that_describe_no_chain_are_refused(tmp_path: Path, chain: dict,
 
 
 def test_a_size_is_never_worse_than_the_smaller_anchor(tiny_chain: Path) -> None:
-    """Where what was measured speaks aswap_deltast swapping, nothing is swapped and the rest is the identity."""
+    """Where what was measured speaks against swapping, nothing is swapped and the rest is the identity."""
     chain = open_chain(str(tiny_chain))
     target = chain.target(layers=3)
     assert chain.expected(target.dimensions) is not None
@@ -109,12 +109,38 @@ def test_a_size_is_never_worse_than_the_smaller_anchor(tiny_chain: Path) -> None
     assert good.swaps(target) and bad.swaps(target) == ()
 
 
-def test_a_count_is_answered_by_the_best_measured_shape_near_it(tiny_chain: Path) -> None:
+def test_a_count_is_given_exactly_by_its_best_measured_shape(tiny_chain: Path) -> None:
     chain = open_chain(str(tiny_chain))
-    shapes = valid_shapes(chain.anchors[1].dimensions, chain.anchors[0].dimensions, chain.sizer)
-    wanted = shapes[len(shapes) // 2]
-    near = [shape for shape in shapes if abs(chain.sizer(shape) - chain.sizer(wanted)) <= 0.03 * chain.sizer(wanted)]
-    for best in near:
+    anchors = {anchor.dimensions for anchor in chain.anchors}
+    shapes = [shape for shape in valid_shapes(chain.anchors[1].dimensions, chain.anchors[0].dimensions, chain.sizer) if shape not in anchors]
+    for best in shapes:
         measured = replace(chain, grid=tuple((shape, 1.0 if shape == best else 2.0) for shape in shapes))
-        if best not in (chain.anchors[0].dimensions, chain.anchors[1].dimensions):
-            assert measured.target(parameters=chain.sizer(wanted)).dimensions == best
+        assert measured.target(parameters=chain.sizer(best)).dimensions == best
+        assert measured.better_nearby(measured.target(parameters=chain.sizer(best))) is None
+
+
+def test_every_count_that_the_house_chain_lists_is_given_exactly() -> None:
+    chain = open_chain("house-chain")
+    for parameters in {2_133_696, *(point.target.parameters for point in chain.curve), *(anchor.parameters for anchor in chain.anchors)}:
+        assert chain.target(parameters=parameters).parameters == parameters
+
+
+def test_what_lies_beside_a_size(tiny_chain: Path) -> None:
+    chain = open_chain(str(tiny_chain))
+    counts = sorted({chain.sizer(shape) for large, small in zip(chain.anchors[:-1], chain.anchors[1:], strict=True)
+                     for shape in valid_shapes(small.dimensions, large.dimensions, chain.sizer)})
+    for below, count, above in zip([None, *counts[:-1]], counts, [*counts[1:], None], strict=True):
+        target = chain.target(parameters=count)
+        assert target.parameters == count and chain.neighbours(target) == (below, above)
+
+
+def test_a_better_size_nearby_is_offered_and_not_taken() -> None:
+    chain = open_chain("house-chain")
+    shapes = [shape for shape in valid_shapes(chain.anchors[1].dimensions, chain.anchors[0].dimensions, chain.sizer) if shape.layers == 6]
+    near, far = (shape for shape in shapes if shape.intermediate_size in (448, 456))
+    measured = replace(chain, grid=((near, 3.6), (far, 3.5)))
+    target = measured.target(parameters=chain.sizer(near))
+    assert target.dimensions == near
+    offered = measured.better_nearby(target)
+    assert offered is not None and offered.dimensions == far and offered.parameters == chain.sizer(far)
+    assert measured.better_nearby(offered) is None
