@@ -167,9 +167,10 @@ class Chain:
         solved = solve(parameters, small, large, self.sizer)
         if solved in (small, large):
             return solved
-        alike = [(loss, shape != solved, shape) for shape in self._shapes[larger]
-                 if self.sizer(shape) == self.sizer(solved) and (loss := self._attained(shape, larger)) is not None]
-        return min(alike)[2] if alike else solved
+        count = self.sizer(solved)
+        measured = [(loss, shape != solved, shape) for shape in self._shapes[larger]
+                    if self.sizer(shape) == count and (loss := self.attained(Target(shape, count, larger))) is not None]
+        return min(measured)[2] if measured else solved
 
     def neighbours(self, target: Target) -> tuple[int | None, int | None]:
         """Return the next smaller and the next larger parameter count that the chain can give; None at its ends."""
@@ -180,14 +181,14 @@ class Chain:
 
         None where none is expected to be better by a thousandth of a nat, and where nothing was measured.
         """
-        larger, own = target.larger_anchor, self._attained(target.dimensions, target.larger_anchor)
-        near = [(loss, abs(self.sizer(shape) - target.parameters), shape) for shape in self._shapes[larger]
-                if abs(self.sizer(shape) - target.parameters) <= NEAR * target.parameters
-                and (loss := self._attained(shape, larger)) is not None]
-        if own is None or not near or min(near)[0] >= own:
+        own, larger = self.attained(target), target.larger_anchor
+        sizes = [Target(shape, self.sizer(shape), larger) for shape in self._shapes[larger]
+                 if abs(self.sizer(shape) - target.parameters) <= NEAR * target.parameters]
+        measured = [(loss, abs(size.parameters - target.parameters), size) for size in sizes if (loss := self.attained(size)) is not None]
+        if own is None or not measured:
             return None
-        shape = min(near)[2]
-        return Target(shape, self.sizer(shape), larger)
+        loss, _, best = min(measured, key=lambda each: each[:2])
+        return best if loss < own else None
 
     @cached_property
     def _shapes(self) -> tuple[tuple[Dimensions, ...], ...]:
@@ -195,10 +196,13 @@ class Chain:
         return tuple(tuple(valid_shapes(small.dimensions, large.dimensions, self.sizer))
                      for large, small in zip(self.anchors[:-1], self.anchors[1:], strict=True))
 
-    def _attained(self, shape: Dimensions, larger: int) -> float | None:
-        """Return the expected loss of a shape, rounded; at most the smaller anchor's, which no created model exceeds (see `swaps`)."""
-        expected = self.expected(shape)
-        return None if expected is None else round(min(expected, self._anchor_loss(self.anchors[larger + 1])), 3)
+    def attained(self, target: Target) -> float | None:
+        """Return the loss that a size is expected to have, in nats per token, rounded to thousandths; None where nothing was measured.
+
+        It is at most the smaller anchor's, which no created model exceeds (see `swaps`).
+        """
+        expected = self.expected(target.dimensions)
+        return None if expected is None else round(min(expected, self._anchor_loss(self.anchors[target.larger_anchor + 1])), 3)
 
     def spans(self, number: int) -> list[range]:
         """Return the blocks of anchor `number` that each block of the next one stands for."""

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.chains.folder import FILE, Anchor, Chain, house_chains
+from core.chains.folder import FILE, Anchor, Chain, Target, house_chains
 from core.errors import ConfigError
 from core.models.dimensions import as_record
 from core.system import units
@@ -65,7 +65,7 @@ def interpolate(options: argparse.Namespace, store: Store) -> tuple[dict[str, An
     from core.chains.on_demand import create
 
     created = create(chain, target, Path(options.out).expanduser(), method=method, alpha=share)
-    return created_document(created, chain, options.out), created_text(created, options.out)
+    return created_document(created, chain, options.out), f"{created_text(created, options.out)}\n\n{nearby_text(chain, target)}"
 
 
 def created_document(created: GeneratedModel, chain: Chain, out: str) -> dict[str, Any]:
@@ -85,6 +85,15 @@ def created_text(created: GeneratedModel, out: str) -> str:
     rows = [(name.replace("_", " "), f"{loss:.4f}") for name, loss in created.losses.items()]
     return (f"{out}: {created.target.parameters:,} parameters, {sizes.layers} blocks x {sizes.hidden} x {sizes.intermediate_size}, "
             f"by {created.method} ({how}), {created.seconds:.2f} s\n\n{output.table(('MODEL', 'VALIDATION LOSS'), rows)}")
+
+
+def nearby_text(chain: Chain, target: Target) -> str:
+    """Return which sizes lie beside one, and the one within 3% that is expected to be better."""
+    beside = " and ".join(f"{count:,}" for count in chain.neighbours(target) if count is not None)
+    better = chain.better_nearby(target)
+    offer = "" if better is None else (f"\nExpected to be better: --params {better.parameters} (loss {chain.attained(better):.3f}, "
+                                       f"estimated from measured shapes, in place of {chain.attained(target):.3f})")
+    return f"Next sizes: {beside} parameters{offer}"
 
 
 def chain_document(chain: Chain) -> dict[str, Any]:

@@ -112,7 +112,8 @@ def test_a_size_is_never_worse_than_the_smaller_anchor(tiny_chain: Path) -> None
 def test_a_count_is_given_exactly_by_its_best_measured_shape(tiny_chain: Path) -> None:
     chain = open_chain(str(tiny_chain))
     anchors = {anchor.dimensions for anchor in chain.anchors}
-    shapes = [shape for shape in valid_shapes(chain.anchors[1].dimensions, chain.anchors[0].dimensions, chain.sizer) if shape not in anchors]
+    between = valid_shapes(chain.anchors[1].dimensions, chain.anchors[0].dimensions, chain.sizer)
+    shapes = [shape for shape in between if shape not in anchors]
     for best in shapes:
         measured = replace(chain, grid=tuple((shape, 1.0 if shape == best else 2.0) for shape in shapes))
         assert measured.target(parameters=chain.sizer(best)).dimensions == best

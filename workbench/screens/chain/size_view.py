@@ -33,11 +33,12 @@ def sizes(place: ChainPlace, chain: Chain) -> None:
 
 def _sizes(place: ChainPlace, chain: Chain) -> None:
     with views.errors_shown():
-        requested = _slider(chain, _selectable_sizes(str(place.path), place.built, _chain=chain))
+        requested = _slider(chain, place, _selectable_sizes(str(place.path), place.built, _chain=chain))
         target = target_of(chain, place, requested)
         left, right = st.columns([5, 7], gap="large")
         with left:
             method, alpha = _answer(chain, target)
+            _nearby(chain, target)
             _make(place, chain, target, requested, method, alpha)
         with right:
             _figures(place, chain, target, method)
@@ -58,15 +59,19 @@ def _selectable_sizes(path: str, built: float, _chain: Chain) -> list[int]:
     return curve_analysis.selectable_sizes(_chain)
 
 
-def _slider(chain: Chain, options: list[int]) -> int:
+def _slider(chain: Chain, place: ChainPlace, options: list[int]) -> int:
     """Return the requested parameter count, which the page's address carries."""
+    def existing(parameters: int) -> int:
+        low, high = options[0], options[-1]
+        return target_of(chain, place, min(max(parameters, low), high)).parameters
+
     key = f"size.{chain.reference}"
     links.follow(key, "size", curve_analysis.nearest(options, _beginning(chain)),
-                 lambda text: curve_analysis.nearest(options, int(text)) if text.isdecimal() else None)
-    if st.session_state[key] not in options:  # the chain was rebuilt
-        st.session_state[key] = curve_analysis.nearest(options, st.session_state[key])
-    requested = st.select_slider("Parameters", options, key=key, format_func=units.count,
-                             help="From the smallest to the largest anchor. The closest valid shape is used.")
+                 lambda text: existing(int(text)) if text.isdecimal() else None)
+    st.session_state[key] = existing(st.session_state[key])  # the chain may have been rebuilt
+    # A size from a link or an offer may stand between the slider's.
+    requested = st.select_slider("Parameters", sorted({*options, st.session_state[key]}), key=key, format_func=units.count,
+                                 help="From the smallest to the largest anchor; every step is a size that exists.")
     links.keep(key, "size", requested, str(requested))
     return requested
 
@@ -104,6 +109,25 @@ def _answer(chain: Chain, target: Target) -> tuple[Method, float | None]:
             st.latex(rf"\theta = {alpha:.2f}\,\mathrm{{Trans}}(\theta_{{\mathrm{{anchor\ {small.number}}}}}) + "
                      rf"{1 - alpha:.2f}\,\mathrm{{Trans}}(\theta_{{\mathrm{{anchor\ {large.number}}}}})")
     return method, alpha
+
+
+def _nearby(chain: Chain, target: Target) -> None:
+    """Say which sizes lie beside this one, and offer one within 3% that is expected to be better."""
+    below, above = chain.neighbours(target)
+    beside = " and ".join(f"{count:,}" for count in (below, above) if count is not None)
+    st.caption(f"Next sizes: {beside} parameters.")
+    better = chain.better_nearby(target)
+    if better is None:
+        return
+    there, here = chain.attained(better), chain.attained(target)
+    st.button(f"Use {better.parameters:,} instead", key="better", icon=":material/trending_down:", type="tertiary",
+              on_click=_request, args=(chain, better.parameters),
+              help=f"Within 3% of this size; expected loss {there:.3f} in place of {here:.3f} nats per token, "
+                   "estimated from measured shapes.")
+
+
+def _request(chain: Chain, parameters: int) -> None:
+    st.session_state[f"size.{chain.reference}"] = parameters
 
 
 def _method(chain: Chain, target: Target) -> tuple[Method, float | None]:
