@@ -15,7 +15,7 @@ from tests.pages.conftest import Open, answered, button, fault_free, texts
 from tests.tiny_chains import chain_recipe
 from workbench.inference import client
 from workbench.processes import Process
-from workbench.screens.chain import recovery, recovery_view
+from workbench.screens.chain import curve_analysis, recovery, recovery_view
 from workbench.screens.shared import background, state, views
 from workbench.store import Store, chains, references
 from workbench.store.records import Progress, Run
@@ -127,6 +127,19 @@ def test_a_slider_that_was_moved_again_before_the_address_came_stays_where_it_is
     page.query_params["size"] = first  # as the browser sends it while it has heard of nothing newer
     fault_free(page.run())
     assert page.select_slider[0].value == largest and page.query_params["size"] == str(largest)
+
+
+def test_a_link_gives_a_count_exactly_and_the_page_offers_a_better_one_beside_it(open_page: Open, house: str, store: Store, monkeypatch):
+    chain = chains.place(house, store).open()
+    first, other = (point.target for point in chain.curve[:2])
+    monkeypatch.setattr(Chain, "better_nearby", lambda _, target: other if target.parameters == first.parameters else None)
+    monkeypatch.setattr(curve_analysis, "SLIDER_STEPS", 1)  # the slider alone offers the anchors
+    page = open_page("chain", chain=house, size=str(first.parameters))
+    assert page.select_slider[0].value == first.parameters and page.query_params["size"] == str(first.parameters)
+    below, above = chain.neighbours(first)
+    assert f"Next sizes: {below:,} and {above:,} parameters." in texts(page)
+    fault_free(button(page, f"Use {other.parameters:,} instead").click().run())
+    assert page.select_slider[0].value == other.parameters and page.query_params["size"] == str(other.parameters)
 
 
 def test_a_size_is_made_shown_and_removed(open_page: Open, house: str, store: Store):
