@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from workbench.screens import run_view
+from workbench.screens.run import run_view
 from workbench.screens.shared import state, views
 
 with views.errors_shown():

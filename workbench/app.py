@@ -30,6 +30,8 @@ from workbench.inference import client  # noqa: E402
 from workbench.mounts import base_path, chat_path, on_device_path  # noqa: E402
 from workbench.on_device.mount import pane  # noqa: E402
 from workbench.runs.jobs import Runner  # noqa: E402
+from workbench.screens.run.feed import Feed  # noqa: E402
+from workbench.screens.shared.live import feed_script_route  # noqa: E402
 from workbench.screens.shared.live_plotly import script_route  # noqa: E402
 from workbench.store import Store  # noqa: E402
 from workbench.store.records import Run  # noqa: E402
@@ -56,7 +58,8 @@ def make_room(run: Run) -> None:
         client.release()
 
 
-runner = Runner(Store(paths.store_path()), begun=make_room)
+store = Store(paths.store_path())
+runner = Runner(store, begun=make_room)
 chat = ChatMount()
 
 
@@ -75,7 +78,8 @@ async def lifespan(_app: st.App) -> AsyncIterator[dict[str, Any]]:
 app = st.App(
     SCRIPT,
     lifespan=lifespan,
-    routes=[script_route(), Mount(chat_path(), app=chat), Mount(on_device_path(), app=pane())],
+    routes=[script_route(), feed_script_route(), Feed(store).route(), Mount(chat_path(), app=chat),
+            Mount(on_device_path(), app=pane())],
     middleware=[*auth.auth_middleware(paths.home() / "gate.key", base_path()),
                 Middleware(UploadLimits, base_path=base_path(), held=held_uploads)],
     exception_handlers={Exception: internal_error},

@@ -21,6 +21,11 @@ def on_device_path() -> str:
     return f"{base_path()}/on-device"
 
 
+def live_path() -> str:
+    """Where pages hear of a run's changes, by websocket: `/live?run=ID`."""
+    return f"{base_path()}/live"
+
+
 def asset_path(name: str) -> str:
     """Address of a file that pages load from this server: `plotly.min.js`."""
     return f"{base_path()}/assets/{name}"

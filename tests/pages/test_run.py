@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -12,8 +14,9 @@ from tests.core.evaluation.cards import card
 from tests.pages import examples
 from tests.pages.conftest import Open, button, fault_free, texts
 from workbench.processes import Process
-from workbench.screens import run_view, runs_view
+from workbench.screens import runs_view
 from workbench.screens.new_experiment import starting_points
+from workbench.screens.run import run_view
 from workbench.screens.shared import results, state
 from workbench.store import Store
 from workbench.store.records import Progress, Run
@@ -21,6 +24,15 @@ from workbench.store.records import Progress, Run
 
 def labels(page) -> list[str]:
     return [each.label for each in page.button]
+
+
+def mounted(page) -> list[dict[str, Any]]:
+    """What the page's own components were given."""
+    return [json.loads(each.proto.json) for each in page.get("bidi_component")]
+
+
+def figures(page) -> list[dict[str, Any]]:
+    return [each for each in mounted(page) if "figure" in each]
 
 
 def tab(page, run: Run, name: str):
@@ -64,7 +76,7 @@ def test_a_running_run_shows_progress_curves_and_numbers(open_page: Open, store:
     assert "Training the student: step 200 of 400" in progress.proto.text
     assert progress.proto.value == 25  # the control is to come
     assert {metric.label for metric in page.metric} >= {"Held-out perplexity", "Agreement", "Speed (tokens/s)"}
-    assert len(page.get("bidi_component")) == 7  # loss, three held-out metrics, three of the machine
+    assert len(figures(page)) == 7  # loss, three held-out metrics, three of the machine
 
 
 def test_the_progress_of_a_control_counts_both_variants(open_page: Open, store: Store):
@@ -123,7 +135,7 @@ def test_the_results_can_be_downloaded(store: Store):
     lines = results.final_csv(results.measurements(store, run)).splitlines()
     assert lines[0] == "model,metric,value"
     assert "control,kl_to_teacher,0.6" in lines
-    curves = results.curves_csv(state.Curves().fetch(store, run.id)).splitlines()
+    curves = results.curves_csv(state.curves(run.id)).splitlines()
     assert curves[0] == "arm,step,metric,value"
     assert sum(line.startswith("control,") and ",loss," in line for line in curves) == examples.STEPS
 
@@ -245,7 +257,7 @@ def test_a_masked_run_shows_its_three_terms_and_speaks_of_blanks(open_page: Open
     assert "Held-out masked tokens" in said
     shown = {each.label: each.value for each in page.metric}
     assert (shown["Masked accuracy"], shown["Masked perplexity"], shown["Agreement"]) == ("40.0%", "7.39", "70.0%")
-    assert len(page.get("bidi_component")) == 1 + 4 + 3  # the terms, what is held out, the machine
+    assert len(figures(page)) == 1 + 4 + 3  # the terms, what is held out, the machine
 
 
 def test_a_masked_run_tells_what_was_filled_and_measured(open_page: Open, store: Store):

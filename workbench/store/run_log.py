@@ -60,6 +60,12 @@ class RunLog:
         frame = pandas.DataFrame(rows, columns=["rowid", "arm", "step", "name", "value"])
         return frame.astype({"rowid": "int64", "step": "int64", "value": "float64"})
 
+    def last_rowid(self) -> int:
+        """Return the largest rowid that a number of any run ever had: while it stays the same, `metrics` has nothing new."""
+        with self._database.read() as connection:
+            row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'metrics'").fetchone()
+        return 0 if row is None else row["seq"]
+
     def metric_series_tail(self, run_id: str, name: str, *, variant: str = "student", limit: int = 100) -> list[tuple[int, float]]:
         """Return the last points of one curve as (step, value), oldest first."""
         query = "SELECT step, value FROM metrics WHERE run_id = ? AND arm = ? AND name = ? ORDER BY step DESC LIMIT ?"
@@ -90,6 +96,11 @@ class RunLog:
         with self._database.read() as connection:
             rows = connection.execute(query, (run_id, after, kind, kind)).fetchall()
         return [Event(row["seq"], row["kind"], json.loads(row["payload"]), row["time"]) for row in rows]
+
+    def last_event(self, run_id: str) -> int:
+        """Return the largest `seq` of a run's events; 0 for none."""
+        with self._database.read() as connection:
+            return connection.execute("SELECT max(seq) FROM events WHERE run_id = ?", (run_id,)).fetchone()[0] or 0
 
     def report(self, run_id: str) -> Report | None:
         """Return the engine's report of a finished run; None before."""

@@ -139,6 +139,7 @@ def test_what_is_read_costs_no_more_for_what_is_not(store: Store, monkeypatch: p
         store.log_metrics(run.id, [("student", 20_000 + steps[0], "loss", 0.5)])
 
         def read(last: int = last) -> None:
+            assert store.last_rowid() == last + 1
             assert len(store.metrics(run.id, after_rowid=last)) == 1
             assert len(store.latest_metrics(run.id)["student"]) == 3
 
@@ -146,3 +147,11 @@ def test_what_is_read_costs_no_more_for_what_is_not(store: Store, monkeypatch: p
     assert len(store.metrics(run.id, "student", ["loss"])) == 10_002
     few, many = costs
     assert many <= few + 2
+
+
+def test_the_last_event_is_that_of_the_run(store: Store):
+    run, other = make(store), make(store)
+    assert store.last_event(run.id) == 0
+    store.log_events(run.id, [("phase", {"name": "train"}, 1.0), ("phase", {"name": "steps"}, 2.0)])
+    store.log_events(other.id, [("phase", {"name": "train"}, 3.0)])
+    assert store.last_event(run.id) == store.events(run.id)[-1].seq

@@ -63,7 +63,7 @@ def term_losses(curves: pd.DataFrame, *, weighted: bool = True, logarithmic: boo
         per: what raw terms are a mean over.
     """
     traces: list[Trace] = []
-    for variant in (STUDENT, CONTROL):
+    for variant in (variant for variant in (STUDENT, CONTROL) if (curves["arm"] == variant).any()):
         for term, colour in TERM_COLOURS.items():
             curve = select(curves, variant, f"{'loss' if weighted else 'raw'}/{term}")
             if curve["value"].any():
@@ -72,7 +72,7 @@ def term_losses(curves: pd.DataFrame, *, weighted: bool = True, logarithmic: boo
     total = select(curves, STUDENT, "loss")
     if weighted and len({trace["name"] for trace in traces}) > 1 and len(total):
         traces += _smoothed(total, "total", GREY)
-    logged = set(curves["name"])
+    logged = set(curves["name"].unique())
     pure = [metric(f"raw/{term.name}", masked=masked).label for term in LOSS_TERMS if not term.unit and f"raw/{term.name}" in logged]
     raw = f"nats/{per} ({', '.join(pure)}: no unit)" if pure else f"nats/{per}"
     return figure(traces, height=360, y_title="loss" if weighted else raw, logarithmic=logarithmic, legend=True)
@@ -213,8 +213,12 @@ def select(curves: pd.DataFrame, variant: str, name: str) -> pd.DataFrame:
 
 
 def smooth(curve: pd.DataFrame) -> pd.DataFrame:
-    """Exponential moving average over about a fiftieth of the curve."""
-    return curve.assign(value=curve["value"].ewm(span=max(len(curve) / 50, 2)).mean())
+    """Exponential moving average over about a fiftieth of the curve.
+
+    The span grows in steps of a fifth, so that between two of them new points leave the earlier ones where they are.
+    """
+    span = 1.2 ** math.floor(math.log(max(len(curve) / 50, 2), 1.2))
+    return curve.assign(value=curve["value"].ewm(span=max(span, 2)).mean())
 
 
 def axis_label(name: str, *, masked: bool = False) -> str:

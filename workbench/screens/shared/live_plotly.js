@@ -64,36 +64,88 @@ function viewKey(figure) {
   return `figure ${figure.layout.uirevision} ${figure.layout.yaxis?.type ?? ""} ${figure.layout.yaxis?.title?.text ?? ""}`;
 }
 
-export default function ({ data, parentElement }) {
-  const element = parentElement.querySelector(".live-plotly");
-  const figure = JSON.parse(data.figure);
-  const layout = withThemeColours(figure.layout, parentElement);
+// Arrays come as text in base 64 (plotly's own notation); points can only be added to plain ones.
+const ARRAYS = { i1: Int8Array, u1: Uint8Array, i2: Int16Array, u2: Uint16Array, i4: Int32Array, u4: Uint32Array, f4: Float32Array, f8: Float64Array };
+
+function plain(values) {
+  if (!values?.bdata) return values;
+  const bytes = Uint8Array.from(atob(values.bdata), (character) => character.charCodeAt(0));
+  return Array.from(new ARRAYS[values.dtype](bytes.buffer));
+}
+
+// For each trace: how many points stay, and the coordinates of those that follow.
+function extend(figure, tails) {
+  figure.data = figure.data.map((trace, index) => {
+    const [stay, x, y] = tails[index];
+    return { ...trace, x: plain(trace.x).slice(0, stay).concat(x), y: plain(trace.y).slice(0, stay).concat(y) };
+  });
+}
+
+function draw(element, parentElement) {
+  const { data, figure } = element.shown;
+  const layout = withThemeColours(structuredClone(figure.layout), parentElement);
   element.style.height = `${data.height}px`;
   element.setAttribute("aria-label", data.label);
   element.dataset.view = viewKey(figure);
   for (const [axis, range] of Object.entries(keptView(element.dataset.view))) {
     layout[axis] = { ...layout[axis], range, autorange: false };
   }
-  let mounted = true;
   loadPlotly(data.plotly).then((Plotly) => {
-    if (mounted) {
-      Plotly.react(element, figure.data, layout, {
-        responsive: true,
-        displaylogo: false,
-        // Fingers zoom without it; on a narrow page it would lie over the legend.
-        displayModeBar: !window.matchMedia("(hover: none)").matches && element.clientWidth >= NARROW,
-        modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d", "sendChartToCloud"],
-      });
-      if (!element.keepsView) {
-        element.keepsView = true;
-        element.on("plotly_relayout", (change) => keepView(element.dataset.view, change));
-        // Plotly itself follows the window only; one drawn where it had no width, as in a closed tab, is 700 pixels wide.
-        new ResizeObserver(() => fit(Plotly, element)).observe(element);
-      }
+    if (element.shown?.figure !== figure || !element.isConnected) return;
+    Plotly.react(element, figure.data, layout, {
+      responsive: true,
+      displaylogo: false,
+      // Fingers zoom without it; on a narrow page it would lie over the legend.
+      displayModeBar: !window.matchMedia("(hover: none)").matches && element.clientWidth >= NARROW,
+      modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d", "sendChartToCloud"],
+    });
+    if (!element.keepsView) {
+      element.keepsView = true;
+      element.on("plotly_relayout", (change) => keepView(element.dataset.view, change));
+      // Plotly itself follows the window only; one drawn where it had no width, as in a closed tab, is 700 pixels wide.
+      new ResizeObserver(() => fit(Plotly, element)).observe(element);
     }
   });
+}
+
+function receive(element, parentElement, following, news) {
+  const shown = element.shown;
+  if (news.version === shown.version) return;
+  if (news.figure) {
+    shown.figure = JSON.parse(news.figure);
+  } else if (news.since === shown.version) {
+    shown.figure = { ...shown.figure };
+    extend(shown.figure, news.tails);
+  } else {
+    following.shows(""); // something was missed: ask for the whole figure
+    following.report();
+    return;
+  }
+  shown.version = news.version;
+  following.shows(news.version);
+  draw(element, parentElement);
+}
+
+export default function ({ data, parentElement }) {
+  const element = parentElement.querySelector(".live-plotly");
+  // A change of theme runs this again with the data of the last rerun: points that the feed brought since then stay.
+  if (element.shown?.data.figure !== data.figure) {
+    element.shown = { figure: JSON.parse(data.figure), version: data.live?.version };
+  }
+  element.shown.data = data;
+  draw(element, parentElement);
+  let following;
+  let mounted = true;
+  if (data.live) {
+    import(new URL(data.live.script, window.location.origin).href).then(({ follow }) => {
+      if (!mounted) return;
+      const live = { ...data.live, version: element.shown.version };
+      following = follow(live, (news) => receive(element, parentElement, following, news));
+    });
+  }
   // No Plotly.purge: this also runs before every update.
   return () => {
     mounted = false;
+    following?.end();
   };
 }

@@ -1,15 +1,20 @@
 """Figures that keep their zoom while they refresh.
 
 `st.plotly_chart` of the pinned Streamlit makes a new chart, with a new view, whenever its data change. This component
-updates the one that is there, with the copy of plotly.js that the plotly package carries.
+updates the one that is there, with the copy of plotly.js that the plotly package carries. A live one hears of new points by a websocket
+of its own (`live`), without a rerun of the script.
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import plotly
 import streamlit as st
 from plotly.io.json import to_json_plotly
@@ -18,6 +23,7 @@ from starlette.responses import FileResponse
 from starlette.routing import Route
 
 from workbench.mounts import asset_path
+from workbench.screens.shared.live import Live
 from workbench.screens.shared.theme import PLOTLY_TEMPLATE
 
 if TYPE_CHECKING:
@@ -25,6 +31,8 @@ if TYPE_CHECKING:
 
 DEFAULT_HEIGHT = 360  # pixels
 SCRIPT_NAME = "plotly.min.js"
+COORDINATES = ("x", "y")
+LONGEST_TAIL = 400  # points; an update with more of them is sent as a whole figure, whose arrays are smaller than their digits
 
 _mount = st.components.v2.component(
     "stillhouse_live_plotly",
@@ -34,28 +42,70 @@ _mount = st.components.v2.component(
 )
 
 
-def live_plotly(figure: go.Figure, *, key: str, label: str = "") -> None:
+@dataclass(frozen=True)
+class Drawn:
+    """A figure as browsers get it.
+
+    Attributes:
+        json: the whole figure, as plotly.js reads it.
+        version: names what it shows.
+        height: in pixels.
+        title: its title, or empty.
+        frame: all of it but the coordinates of its traces.
+        curves: the coordinates of each trace, x and y; None for one that has no such two arrays.
+    """
+
+    json: str
+    version: str
+    height: int
+    title: str
+    frame: str
+    curves: tuple[tuple[np.ndarray, np.ndarray] | None, ...]
+
+    def since(self, before: Drawn) -> list[Any] | None:
+        """Return what has to be added to an earlier figure to give this one.
+
+        That is for each trace how many points stay, the x of those after them, and their y. None where more changed than ends of curves,
+        or so much that the whole figure is shorter.
+        """
+        if self.frame != before.frame or None in self.curves:
+            return None
+        tails = [_tail(old, new) for old, new in zip(before.curves, self.curves, strict=True) if old is not None and new is not None]
+        return tails if sum(len(x) for _, x, _ in tails) <= LONGEST_TAIL else None
+
+
+def draw(figure: go.Figure, key: str) -> Drawn:
+    """Prepare a figure for browsers, with the project's template and a view that is kept under `key`."""
+    spec = figure.to_plotly_json()
+    spec["layout"] |= {"template": PLOTLY_TEMPLATE, "uirevision": figure.layout.uirevision or key}
+    text = to_json_plotly(spec)
+    frame = spec | {"data": [{name: value for name, value in trace.items() if name not in COORDINATES} for trace in spec["data"]]}
+    return Drawn(text, hashlib.blake2b(text.encode(), digest_size=9).hexdigest(), int(figure.layout.height or DEFAULT_HEIGHT),
+                 figure.layout.title.text or "", to_json_plotly(frame), tuple(_coordinates(trace) for trace in figure.data))
+
+
+def live_plotly(figure: go.Figure | Drawn, *, key: str, label: str = "", live: Live | None = None) -> None:
     """Draw `figure` where it stands on the page, or bring the one already there up to date.
 
     Args:
-        figure: any plotly figure; its template is replaced by the project's.
+        figure: any plotly figure, whose template is replaced by the project's; or one that is `draw`n already.
         key: identity of the figure on the page; zoom is kept as long as it stays the same.
         label: what the figure shows, for screen readers; its title when empty.
+        live: what to follow for its new points.
     """
-    height = figure.layout.height or DEFAULT_HEIGHT
-    _mount(key=key, height=int(height), data={  # what stands below it has its place before the figure is drawn
-        "figure": figure_json(figure, key),
-        "height": height,
-        "label": label or figure.layout.title.text or "figure",
-        "plotly": f"{asset_path(SCRIPT_NAME)}?{importlib.metadata.version('plotly')}",
+    drawn = figure if isinstance(figure, Drawn) else draw(figure, key)
+    _mount(key=key, height=drawn.height, data={  # what stands below it has its place before the figure is drawn
+        "figure": drawn.json,
+        "height": drawn.height,
+        "label": label or drawn.title or "figure",
+        "plotly": _script_address(),
+        "live": live and live.of(drawn.version),
     })
 
 
 def figure_json(figure: go.Figure, key: str) -> str:
     """Return the figure as plotly.js reads it, with the project's template and a view that is kept under `key`."""
-    spec = figure.to_plotly_json()
-    spec["layout"] |= {"template": PLOTLY_TEMPLATE, "uirevision": figure.layout.uirevision or key}
-    return to_json_plotly(spec)
+    return draw(figure, key).json
 
 
 def script_route() -> Route:
@@ -66,3 +116,26 @@ def script_route() -> Route:
         return FileResponse(path, headers={"Cache-Control": "public, max-age=31536000, immutable"})
 
     return Route(asset_path(SCRIPT_NAME), script)
+
+
+@cache
+def _script_address() -> str:
+    return f"{asset_path(SCRIPT_NAME)}?{importlib.metadata.version('plotly')}"
+
+
+def _coordinates(trace: Any) -> tuple[np.ndarray, np.ndarray] | None:
+    x, y = getattr(trace, "x", None), getattr(trace, "y", None)
+    if not isinstance(x, np.ndarray) or not isinstance(y, np.ndarray) or len(x) != len(y):
+        return None
+    return (x, y) if x.dtype.kind in "if" and y.dtype.kind in "if" else None
+
+
+def _tail(old: tuple[np.ndarray, np.ndarray], new: tuple[np.ndarray, np.ndarray]) -> tuple[int, list[float], list[float | None]]:
+    """How many points stay, and the coordinates of those after them, gaps as None."""
+    shorter = min(len(old[0]), len(new[0]))
+    same = np.ones(shorter, dtype=bool)
+    for before, after in zip(old, new, strict=True):
+        same &= (before[:shorter] == after[:shorter]) | (np.isnan(before[:shorter]) & np.isnan(after[:shorter]))
+    stay = shorter if same.all() else int(same.argmin())
+    x, y = (values[stay:].tolist() for values in new)
+    return stay, x, [value if np.isfinite(value) else None for value in y]

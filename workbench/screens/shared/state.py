@@ -1,34 +1,31 @@
-"""What pages remember: the store, the run that the URL names, the curves read so far, the last run put into the bin."""
+"""What pages remember: the store, the run that the URL names, the last run put into the bin."""
 
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import pandas as pd
 import streamlit as st
 
 from core.errors import StillhouseError
-from core.metrics import METRICS
-from core.recorder import CONTROL, STUDENT
 from core.system.paths import PROJECT
 from workbench import paths
+from workbench.screens.shared.curves import CURVES
 from workbench.store import Store, references
 from workbench.store.records import Run
 from workbench.web.origins import host_of, is_loopback
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from core.models.catalog import ModelEntry
     from core.models.checkpoints import Task
 
 HOME, NEW, TUNE, CHAIN, RUNS, RUN, COMPARE, DEVICE, MODELS, CLAIMS, CHECKS, ABLATION = (
     str(PROJECT / "pages" / f"{name}.py")
     for name in ("home", "new", "tune", "chain", "runs", "run", "compare", "device", "models", "claims", "checks", "ablation"))
-VARIANTS, NAMES = pd.CategoricalDtype([STUDENT, CONTROL]), pd.CategoricalDtype(list(METRICS))  # ten times faster to select by than text
 RUN_SHOWN = "run.shown"  # in the session state
-KEPT_CURVES = 12  # runs; what one session keeps in memory of the curves it looked at
 
 
 def store() -> Store:
@@ -58,49 +55,9 @@ def lives(run: Run) -> bool:
     return run.active or run.status == "queued"
 
 
-@dataclass
-class Curves:
-    """Every number of one run that was read so far; `fetch` reads only what is new.
-
-    Attributes:
-        table: columns ``rowid``, "arm" (the variant), ``step``, ``name``, ``value``; steps ascend within each curve.
-        last: the largest rowid read.
-        ends: (variant, name) -> the last step of that curve.
-    """
-
-    table: pd.DataFrame | None = None
-    last: int = 0
-    ends: dict[tuple[str, str], int] = field(default_factory=dict)
-
-    def fetch(self, source: Store, run_id: str) -> pd.DataFrame:
-        """Read what came since the last call, and return the whole table."""
-        new = source.metrics(run_id, after_rowid=self.last).astype({"arm": VARIANTS, "name": NAMES})
-        if self.table is not None and new.empty:
-            return self.table
-        # Steps come again after a resume: their new values replace the old ones.
-        spans = new.groupby(["arm", "name"], observed=True)["step"].agg(["min", "max"]).reset_index()
-        curves = list(zip(spans["arm"], spans["name"], strict=True))
-        again = any(first <= self.ends.get(curve, -1) for curve, first in zip(curves, spans["min"], strict=True))
-        if self.table is None:
-            self.table = new.sort_values("step", kind="stable", ignore_index=True)
-        else:
-            self.table = pd.concat([self.table, new], ignore_index=True)
-            if again:
-                newest = self.table.drop_duplicates(["arm", "name", "step"], keep="last")
-                self.table = newest.sort_values("step", kind="stable", ignore_index=True)
-        for curve, last_step in zip(curves, spans["max"], strict=True):
-            self.ends[curve] = max(last_step, self.ends.get(curve, -1))
-        self.last = int(new["rowid"].max()) if len(new) else self.last
-        return self.table
-
-
 def curves(run_id: str) -> pd.DataFrame:
-    """All numbers of a run, for `charts`; this session's own copy, brought up to date."""
-    kept: dict[str, Curves] = st.session_state.setdefault("curves", {})
-    kept[run_id] = kept.pop(run_id) if run_id in kept else Curves()  # the one used last stands last
-    while len(kept) > KEPT_CURVES:
-        kept.pop(next(iter(kept)))
-    return kept[run_id].fetch(store(), run_id)
+    """Return all numbers of a run, for `charts`; the table is every session's, so nobody writes into it."""
+    return CURVES.of(store(), run_id).fetch(store(), run_id)
 
 
 def put_into_bin(*runs: Run) -> None:

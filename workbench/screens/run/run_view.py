@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlencode
 
 import pandas as pd
 import streamlit as st
@@ -13,39 +15,80 @@ import streamlit as st
 from core.config import BridgeConfig, ChainConfig, FineTuneConfig
 from core.errors import ConfigError
 from core.events import CONTROL, STUDENT, BridgeCorpus, Sample
+from workbench.errors import StoreUnavailableError
+from workbench.mounts import live_path
 from workbench.runs import jobs
 from workbench.screens.new_experiment.uploads import shown_name
+from workbench.screens.run.moment import (
+    EVALUATIONS,
+    LOG,
+    MACHINE,
+    NUMBERS,
+    OF_BLANKS,
+    RAW,
+    STATE,
+    TASK_EVALUATIONS,
+    TERMS,
+    WEIGHTED,
+    Moment,
+    look,
+    loss_figure,
+)
 from workbench.screens.shared import charts, panes, results, retention_view, state, views
+from workbench.screens.shared.live import Live, live_text, rerun_when_changed
 from workbench.screens.shared.live_plotly import live_plotly
 from workbench.store import references
 from workbench.store.records import ACTIVE, Run
 
-POLL_SECONDS = 1.5
-EVALUATIONS = ("eval/perplexity", "eval/kl_to_teacher", "eval/agreement")
-OF_BLANKS = ("eval/masked_accuracy", *EVALUATIONS)  # of masked language models
-TASK_EVALUATIONS = ("eval/accuracy", "eval/exact_match", "eval/answer_f1", "eval/matthews", "eval/f1")  # those that the task has
-MACHINE = ("learning_rate", "tokens_per_second", "memory_gib")
-WEIGHTED, RAW = "weighted", "raw"
+# Of many who open the page at once, two are served at a time: side by side all of them would wait for the last.
+DRAWING = threading.Semaphore(2)
 MESSAGE_BOX = {"failed": st.error, "lost": st.warning, "stopped": st.info}
 
 
 def show(run: Run) -> None:
-    """Draw the whole page, redrawn every second or so while the run is active."""
-    live = state.lives(run)
-    st.fragment(_body, run_every=POLL_SECONDS if live else None)(run.id, live)
+    """Draw the whole page.
+
+    While the run is active its parts follow the feed, see `feed`: figures get their new points without a rerun of this script, and what
+    is said in words is drawn again when it changed.
+    """
+    st.fragment(_body)(run.id, state.lives(run))
 
 
 def _body(run_id: str, was_live: bool) -> None:
+    with views.errors_shown(), DRAWING:
+        moment = _followed(run_id, STATE)
+        if was_live != state.lives(moment.run):
+            st.rerun()  # whether a page follows the feed is decided when it is drawn
+        _header(moment.run)
+        st.fragment(_now_and_numbers)(run_id)
+        _tabs(moment)
+
+
+def _now_and_numbers(run_id: str) -> None:
     with views.errors_shown():
-        run = state.store().run(run_id)
-        if was_live != state.lives(run):
-            st.rerun()  # the timer of a fragment is set when the page is drawn
-        _header(run)
-        table = state.curves(run.id)
-        masked = results.is_masked(results.measurements(state.store(), run))
-        _progress(run)
-        _numbers(table, masked=masked)
-        _tabs(run, table, masked=masked)
+        moment = _followed(run_id, NUMBERS)
+        _progress(moment.run)
+        _numbers(moment)
+
+
+def _followed(run_id: str, name: str) -> Moment:
+    """Look at the run, and have the fragment in which this is called drawn again when that version is another one, while it is active."""
+    try:
+        moment = look(state.store(), run_id)
+    except StoreUnavailableError:
+        rerun_when_changed("", key=f"rerun.{name}", live=_address(run_id, name))  # tried again as soon as the feed can read the store
+        raise
+    if state.lives(moment.run):
+        rerun_when_changed(moment.version(name), key=f"rerun.{name}", live=_address(run_id, name))
+    return moment
+
+
+def _address(run_id: str, name: str) -> Live:
+    return Live(f"{live_path()}?{urlencode({'run': run_id})}", name)
+
+
+def _live(run: Run, name: str) -> Live | None:
+    return _address(run.id, name) if state.lives(run) else None
 
 
 # ------------------------------------------------------------------------------------------------ head
@@ -168,25 +211,28 @@ def queue_text(run: Run, queue: Sequence[Run], active: Sequence[Run]) -> str:
     return f"{ends} Position {place} of {len(queue)} in the queue: one run at a time on each device."
 
 
-def _numbers(table: pd.DataFrame, *, masked: bool) -> None:
-    if table.empty:
+def _numbers(moment: Moment) -> None:
+    if moment.table.empty:
         return
     with st.container(horizontal=True, key="numbers"):
-        shown = (*(OF_BLANKS if masked else EVALUATIONS), *TASK_EVALUATIONS)
+        shown = (*(OF_BLANKS if moment.masked else EVALUATIONS), *TASK_EVALUATIONS)
         for name in (*shown, "tokens_per_second", "memory_gib"):
-            curve = charts.select(table, STUDENT, name)["value"]
+            if name not in moment.revisions:
+                continue
+            curve = charts.select(moment.table, STUDENT, name)["value"]
             if len(curve):
                 change = curve.iloc[-1] - curve.iloc[0] if name in shown and len(curve) > 1 else None
-                views.metric(name, curve.iloc[-1], delta=change, masked=masked)
+                views.metric(name, curve.iloc[-1], delta=change, masked=moment.masked)
 
 
 # ------------------------------------------------------------------------------------------------ tabs
 
 
-def _tabs(run: Run, table: pd.DataFrame, *, masked: bool) -> None:
+def _tabs(moment: Moment) -> None:
+    run = moment.run
     card = {"Retention": lambda: _retention(run)} if results.asks_for_card(run) else {}
-    draw = {"Curves": lambda: _curves(run, table, masked=masked), "Results": lambda: _results(run, table), **card,
-            "Samples": lambda: _samples(run), "Log": lambda: _log(run), "Recipe": lambda: _recipe(run)}
+    draw = {"Curves": lambda: _curves(moment), "Results": lambda: _results(run, moment.table), **card,
+            "Samples": lambda: _samples(run), "Log": lambda: st.fragment(_log)(run.id), "Recipe": lambda: _recipe(run)}
     first = {"finished": "Results", "failed": "Log", "lost": "Log"}.get(run.status, "Curves")
     # Only the open tab is drawn: figures in a hidden one would be sized wrongly, and cost time at every refresh.
     key, linked = f"tab.{run.id}", st.query_params.get("tab")
@@ -198,8 +244,9 @@ def _tabs(run: Run, table: pd.DataFrame, *, masked: bool) -> None:
                 draw[name]()
 
 
-def _curves(run: Run, table: pd.DataFrame, *, masked: bool) -> None:
-    if table.empty:
+def _curves(moment: Moment) -> None:
+    run = moment.run
+    if moment.table.empty:
         doing = f"{views.plain(_now(run))} " if run.active else ""
         views.empty_state(f"{doing}No step has been logged yet. The curves appear here during training.", "show_chart")
         return
@@ -208,23 +255,30 @@ def _curves(run: Run, table: pd.DataFrame, *, masked: bool) -> None:
         terms = st.segmented_control("Terms", (WEIGHTED, RAW), default=WEIGHTED, required=True, key="terms", label_visibility="collapsed")
         logarithmic = st.toggle("Logarithmic", key="logarithmic")
     st.caption("Weighted terms, which add up to the total loss." if terms == WEIGHTED else "Unweighted terms, without T squared.")
-    task = [name for name in TASK_EVALUATIONS if len(charts.select(table, STUDENT, name))]
-    live_plotly(charts.term_losses(table, weighted=terms == WEIGHTED, logarithmic=logarithmic, masked=masked,
-                                   per="item" if task else "token"), key=f"loss.{run.id}", label="Loss terms over the steps")
-    if now := results.terms_now(table, masked=masked):
-        st.caption(f"At the last step: {now}.")
-    st.subheader("Held-out items" if task else "Held-out masked tokens" if masked else "Held-out text", anchor=False)
-    teacher = results.measurements(state.store(), run).get("teacher", {})
-    shown = task or (OF_BLANKS if masked else EVALUATIONS)
+    _figure(moment, loss_figure(terms, logarithmic=logarithmic), key="loss", label="Loss terms over the steps")
+    _terms(moment)
+    st.subheader("Held-out items" if moment.task else "Held-out masked tokens" if moment.masked else "Held-out text", anchor=False)
+    shown = moment.task or (OF_BLANKS if moment.masked else EVALUATIONS)
     for column, name in zip(st.columns(max(len(shown), 3)), shown, strict=False):
-        level = teacher.get(name.removeprefix("eval/")) if task or name in ("eval/perplexity", "eval/masked_accuracy") else None
         with column:
-            live_plotly(charts.evaluation(table, name, teacher=level, masked=masked), key=f"{name}.{run.id}",
-                        label=f"{charts.axis_label(name, masked=masked)} over the steps")
+            _figure(moment, name, label=f"{charts.axis_label(name, masked=moment.masked)} over the steps")
     st.subheader("System", anchor=False)
     for column, name in zip(st.columns(3), MACHINE, strict=True):
         with column:
-            live_plotly(charts.single(table, name), key=f"{name}.{run.id}", label=f"{charts.axis_label(name)} over the steps")
+            _figure(moment, name, label=f"{charts.axis_label(name)} over the steps")
+
+
+def _figure(moment: Moment, name: str, *, label: str, key: str = "") -> None:
+    live_plotly(moment.figure(name), key=f"{key or name}.{moment.run.id}", label=label, live=_live(moment.run, name))
+
+
+def _terms(moment: Moment) -> None:
+    if not moment.terms:
+        return
+    if (live := _live(moment.run, TERMS)) is not None:
+        live_text(moment.terms, key="terms now", live=live)
+    else:
+        st.caption(moment.terms)
 
 
 def _results(run: Run, table: pd.DataFrame) -> None:
@@ -280,12 +334,13 @@ def _samples(run: Run) -> None:
         views.text_table(["Step", *(variant.capitalize() for variant in variants)], rows, label=f"Samples of: {prompt}", first_width="5rem")
 
 
-def _log(run: Run) -> None:
-    text = jobs.log_tail(run)
-    if text:
-        st.code(text, language=None, height=420, wrap_lines=True)
-    else:
-        views.empty_state("No output yet.", "terminal")
+def _log(run_id: str) -> None:
+    with views.errors_shown():
+        text = jobs.log_tail(_followed(run_id, LOG).run)
+        if text:
+            st.code(text, language=None, height=420, wrap_lines=True)
+        else:
+            views.empty_state("No output yet.", "terminal")
 
 
 def _recipe(run: Run) -> None:

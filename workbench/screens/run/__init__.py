@@ -1,0 +1,1 @@
+"""The page of one run, and the feed that keeps it up to date."""
