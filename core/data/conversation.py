@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from core.data.chat_template import Message, find_turns, render
 from core.data.tokenisation import tokens_between
 from core.errors import ConfigError
+from core.models.architectures import architecture_of
 from core.models.vocabulary import decode_text
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Prompt:
 
 def context_length(model: PreTrainedModel) -> int:
     """Return the length, in tokens, of the longest sequence that the model was built for."""
-    return model.config.get_text_config(decoder=True).max_position_embeddings
+    return architecture_of(model.config).context(model.config.to_dict())
 
 
 def as_messages(conversation: Conversation) -> list[Message]:

@@ -23,7 +23,7 @@ from core.data import movie_reviews
 from core.data.conversation import encode, encode_answer
 from core.data.movie_reviews import Review
 from core.errors import CompatibilityError, SetField
-from core.models.forward import OutputHead, eval_mode, last_hidden, output_head
+from core.models.forward import OutputHead, eval_mode, last_hidden, max_positions, output_head
 from core.models.vocabulary import unpadded_width
 
 # Tokens of one forward pass, padding included: prompts of like length share a pass, short ones in larger numbers.
@@ -51,7 +51,7 @@ def evaluate_sentiment(model: Any, tokenizer: Any, reviews: Sequence[Review], de
     if not reviews:
         raise ValueError("sentiment needs at least one review")
     labels = label_tokens(tokenizer)
-    room = model.config.max_position_embeddings - max(map(len, labels))
+    room = max_positions(model) - max(map(len, labels))
     prompts = [encode_prompt(review.text, tokenizer, room, words) for review in reviews]
     scores = label_scores(model, prompts, labels, torch.device(device), unpadded_width(tokenizer, model), dtype)  # (reviews, 2)
     correct = [bool(positive > negative) == review.positive for (positive, negative), review in zip(scores.tolist(), reviews, strict=True)]

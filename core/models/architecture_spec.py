@@ -127,6 +127,7 @@ class ArchitectureSpec:
         answers_questions: whether Transformers has a head for extractive questions.
         head_advice: what to do about a checkpoint whose head is there and not read; empty where there is no such case.
         unused_pattern: pattern of checkpoint entries that the language model leaves out (heads of other training objectives).
+        needed_kind: a list of `per_block_keys`, and the kind of block in it that a model needs one of; None for none.
         first_block_differs: whether block 0 lacks a part that the others have, so that only itself can take its place.
         blocks_return_tuples: whether a block returns its output and its attention's probabilities, and not the output alone.
         padding_offsets_positions: whether position ids start after the padding token's id (RoBERTa), which costs that many positions.
@@ -175,6 +176,7 @@ class ArchitectureSpec:
     non_base_modules: tuple[str, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
     unused_pattern: str = r"^$"
+    needed_kind: tuple[str, str] | None = None
     first_block_differs: bool = False
     blocks_return_tuples: bool = False
     padding_offsets_positions: bool = False
@@ -249,8 +251,24 @@ class ArchitectureSpec:
         """Return the same parameter's (canonical) name in block number `block`."""
         return re.sub(rf"^({re.escape(self.blocks)})\.\d+\.", rf"\1.{block}.", name)
 
-    def require_valid_layer_map(self, layer_map: Sequence[int]) -> None:
-        """Check that a first block that differs from the others comes first in the student, and once. Raises ConfigError."""
+    def require_valid_layer_map(self, layer_map: Sequence[int], config: Mapping[str, Any]) -> None:
+        """Check that a student can be built of these blocks.
+
+        A first block that differs from the others comes first, and once; a kind of block that is needed is among them.
+
+        Args:
+            config: the teacher's plain configuration, as far as it is known.
+
+        Raises:
+            ConfigError: it cannot.
+        """
+        key, kind = self.needed_kind or ("", "")
+        kinds = config.get(key)
+        if isinstance(kinds, list) and not any(kinds[block] == kind for block in layer_map if block < len(kinds)):
+            having = [block for block, each in enumerate(kinds) if each == kind]
+            raise ConfigError(f"The student's blocks were to be the teacher's {list(layer_map)}.",
+                              f"At least one block of the kind {kind} was expected: {', '.join(map(str, having))}.",
+                              "Put one of them into student.layer_map.", field="student.layer_map")
         if self.first_block_differs and (layer_map[0] != 0 or 0 in layer_map[1:]):
             raise ConfigError(f"The student's blocks were to be the teacher's {list(layer_map)}.",
                               f"The first block of a {self.model_type} model is built differently and can only come first.",

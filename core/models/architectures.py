@@ -72,7 +72,7 @@ def with_blocks(config: PreTrainedConfig, layer_map: Sequence[int]) -> PreTraine
         ConfigError: as `ArchitectureSpec.require_valid_layer_map`.
     """
     architecture, result = architecture_of(config), copy.deepcopy(config)
-    architecture.require_valid_layer_map(layer_map)
+    architecture.require_valid_layer_map(layer_map, config.to_dict())
     setattr(result, architecture.depth_key, len(layer_map))
     for key in architecture.per_block_keys:
         listed = getattr(config, key, None)

@@ -256,7 +256,19 @@ def weights_hash(folder: Path) -> str:
 def loaded_hash(model: PreTrainedModel) -> str:
     """Return the same digits for the weights that a model holds in memory now; see `weights_hash`."""
     weights = dict(canonical_parameters(model.state_dict(), model.config.to_dict()))
-    return _digest((name, partial(_values, weight)) for name, weight in weights.items())
+    return _digest((part, partial(_values, values)) for name, weight in weights.items() for part, values in _by_expert(name, weight))
+
+
+def _by_expert(name: str, weight: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield a parameter as files hold it: experts one by one, their gates apart from what they gate; any other as it is."""
+    experts, _, part = name.rpartition(".experts.")
+    if not experts:
+        yield name, weight
+        return
+    for number, matrix in enumerate(weight):  # (E, out, in)
+        halves = zip(("gate_proj", "up_proj"), matrix.chunk(2), strict=True) if part == "gate_up_proj" else [(part, matrix)]
+        for projection, values in halves:
+            yield f"{experts}.experts.{number}.{projection}.weight", values
 
 
 def _digest(weights: Iterable[tuple[str, Callable[[], np.ndarray]]]) -> str:

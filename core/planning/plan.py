@@ -303,7 +303,7 @@ def _size_of(entry: ModelEntry | None) -> ModelSize | None:
 
 def _student(entry: ModelEntry, teacher: ModelShape, spec: StudentSpec, chosen: LayerMap) -> ModelShape:
     """Return the shape of the student that will be built of a teacher's blocks."""
-    teacher.architecture.require_valid_layer_map(chosen)
+    teacher.architecture.require_valid_layer_map(chosen, entry.header.config if entry.header is not None else {})
     distilbert = spec.architecture == "distilbert" and entry.task == "masked" and entry.architecture != "distilbert"
     if distilbert:
         check_student(spec, entry.architecture, entry.header.config.get("hidden_act") if entry.header is not None else None)

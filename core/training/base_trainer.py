@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import Dataset
-from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments
+from transformers import PreTrainedModel, PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments
 
 from core.config import LossSpec, TrainSpec
 from core.errors import NonFiniteLossError
@@ -131,6 +132,18 @@ class BaseTrainer(Trainer):
         if self.is_world_process_zero():  # the sums are those of all processes
             self._sums = {name.removeprefix("sums."): tensor.to(self.args.device) for name, tensor in own.items()
                           if name.startswith("sums.") and len(tensor) == 3}
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        """Save a checkpoint under the model's own names: resuming reads no others, and published ones of experts differ."""
+        plain = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
+        if not isinstance(plain, PreTrainedModel):
+            super()._save(output_dir, state_dict)
+            return
+        vars(plain)["save_pretrained"] = partial(plain.save_pretrained, save_original_format=False)
+        try:
+            super()._save(output_dir, state_dict)
+        finally:
+            del vars(plain)["save_pretrained"]
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Save the model and what else training resumes from."""

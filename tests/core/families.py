@@ -50,7 +50,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "gemma3_text": ("Gemma3TextConfig", {**_GEMMA, "sliding_window_pattern": 2}),
     "phi3": ("Phi3Config", _GATED),
     "qwen3_moe": ("Qwen3MoeConfig", {**_GATED, "head_dim": 16, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16,
-                                     "decoder_sparse_step": 2, "mlp_only_layers": [3]}),
+                                     "decoder_sparse_step": 2, "mlp_only_layers": [1]}),
     "smollm3": ("SmolLM3Config", {**_GATED, **_WINDOW, "use_sliding_window": True, "no_rope_layer_interval": 2}),
     "olmo2": ("Olmo2Config", _GATED),
     "granite": ("GraniteConfig", {**_GATED, "embedding_multiplier": 3.0, "logits_scaling": 2.0, "residual_multiplier": 0.5,

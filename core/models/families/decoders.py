@@ -66,7 +66,7 @@ DECODERS = (
     _llama_like("lfm2", "LFM2", tied_by_default=True, activation_factor=1.3, final_norm="model.embedding_norm",
                 projections=("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj", "conv.in_proj",
                              "conv.out_proj", "feed_forward.w1", "feed_forward.w2", "feed_forward.w3"),
-                per_block_keys=("layer_types",), further_keys=_attention_positions, axes={},
+                per_block_keys=("layer_types",), needed_kind=("layer_types", "full_attention"), further_keys=_attention_positions, axes={},
                 width_refusal="Its convolutions are not described channel by channel.", head_size_key=None, dropout_keys=()),
     _llama_like("stablelm", "StableLM", activation_factor=1.1, norms_subtract_mean=True, head_size_key=None,
                 dropout_keys=("attention_dropout", "hidden_dropout")),
