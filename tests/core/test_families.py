@@ -26,7 +26,7 @@ from core.evaluation.token_divergence import next_token_logits
 from core.generation.batched import Candidates, generate_batch
 from core.generation.streaming import generate
 from core.models import catalog
-from core.models.architectures import ARCHITECTURE_SPECS, architecture_of, without_block
+from core.models.architectures import ARCHITECTURE_SPECS, architecture_of, with_blocks, without_block
 from core.models.checkpoints import loaded_hash, weights_hash
 from core.models.compatibility import require_language_model
 from core.models.dimensions import Dimensions, ParameterCounter
@@ -86,6 +86,14 @@ def test_a_student_that_was_saved_is_its_teacher_without_the_other_blocks(case: 
     assert weights_hash(tmp_path) == loaded_hash(reloaded)
     dimensions = read_model_header(tmp_path).dimensions
     assert (dimensions.layers, dimensions.hidden, dimensions.heads) == (2, WIDTH, 4)
+
+
+def test_both_lists_of_a_configuration_that_speak_of_single_blocks_are_cut() -> None:
+    """Other releases of Transformers read GPT-Neo's kinds of attention from the one, or LFM2's from the other."""
+    neo = with_blocks(family_model("gpt_neo").config, (0, 2, 3))
+    assert neo.attention_layers == neo.expand_attention_types_params(neo.attention_types) == ["global", "global", "local"]
+    lfm2 = with_blocks(family_model("lfm2").config, (0, 2, 3))
+    assert (lfm2.layer_types, lfm2.full_attn_idxs) == (["conv", "conv", "full_attention"], [2])
 
 
 @pytest.mark.parametrize("case", EXPANDED)
