@@ -126,11 +126,12 @@ class Server:
         # An unexpected exception also goes to the log; whoever waits gets this message.
         outcome = wire.write_error(StillhouseError(f"The engine failed at '{op}'.", "", f"Its log shows where: {paths.engine_log()}"))
         try:
-            for message in self._operations[op](self._cancelled[number], **arguments):
-                if message["kind"] in wire.LAST:
-                    outcome = message
-                else:
-                    self._send(number, message)
+            with stopped_by(self._cancelled[number].is_set):  # a model's chat template too
+                for message in self._operations[op](self._cancelled[number], **arguments):
+                    if message["kind"] in wire.LAST:
+                        outcome = message
+                    else:
+                        self._send(number, message)
         except StillhouseError as error:
             outcome = wire.write_error(error)
         except (MemoryError, RuntimeError) as error:
@@ -166,7 +167,7 @@ class Server:
         with self._pool.using(model) as (loaded, card):
             require_task(loaded.entry, "causal")
             yield {"kind": "loaded", "card": asdict(card)}
-            with self._cores.share(card.parameters) as adjust_threads, stopped_by(cancelled.is_set):
+            with self._cores.share(card.parameters) as adjust_threads:
                 tokens = stream(loaded.model, loaded.tokenizer, messages, stop=cancelled.is_set, **sampling)
                 pending, flushed = "", 0.0
                 for token in tokens:

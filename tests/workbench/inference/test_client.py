@@ -2,6 +2,7 @@
 
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,8 +17,10 @@ from typing import Any
 import psutil
 import pytest
 
-from core.errors import CompatibilityError, ConfigError, ModelNotFoundError
+from core.config import DataSpec
+from core.errors import CompatibilityError, ConfigError, DataError, ModelNotFoundError
 from core.recipes import parse_recipe
+from core.system import reach
 from core.system.paths import PROJECT
 from tests.core.chat_models import save_chat_model
 from tests.core.export.encoders import save_encoder
@@ -248,3 +251,46 @@ def test_answers_share_the_cores_and_small_models_take_one() -> None:
             assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
+
+
+def stopped_once_loaded(generation: Generation) -> list:
+    """Press Stop as soon as the model is there, and read on."""
+    parts = []
+    for part in generation:
+        parts.append(part)
+        generation.stop()
+    return parts
+
+
+def test_a_template_without_end_is_stopped_and_the_engine_stays(engine, folders, tmp_path: Path) -> None:
+    """Twice: whoever presses Stop is not kept waiting, and whoever does not gets a message."""
+    shutil.copytree(folders["student"], tmp_path / "hostile")
+    (tmp_path / "hostile" / "chat_template.jinja").write_text(
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}")
+    engine.info(folders["student"])
+    pid = engine.pid
+    generation = engine.generate(str(tmp_path / "hostile"), QUESTION, max_new_tokens=5)
+    with pytest.raises(DataError, match=r"until it was stopped|seconds of processor time"):
+        stopped_once_loaded(generation)
+    with pytest.raises(DataError, match=r"seconds of processor time|until it was stopped"):
+        ask(engine, str(tmp_path / "hostile"))
+    assert ask(engine, folders["student"])[-1].tokens > 0
+    assert engine.pid == pid
+
+
+def test_the_engine_of_a_limited_server_is_limited(folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What visitors name is read there."""
+    (tmp_path / "data.txt").write_text("One text.\n\nAnother text.\n")
+    for name, value in reach.limited_to([Path(folders["student"])]).items():
+        monkeypatch.setenv(name, value)
+    engine = Engine(lambda reference: reference)
+    try:
+        assert engine.info(folders["student"]).parameters
+        with pytest.raises(ModelNotFoundError, match="not in a folder that visitors"):
+            engine.info(folders["teacher"])
+        with pytest.raises(DataError, match="not in a folder that visitors"):
+            engine.scan_dataset(DataSpec(source=str(tmp_path / "data.txt")), None, 0)
+        with pytest.raises(DataError, match="not in a folder that visitors"):
+            engine.preview(DataSpec(source=str(tmp_path / "data.txt")), folders["student"])
+    finally:
+        engine.close()
