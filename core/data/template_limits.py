@@ -86,6 +86,10 @@ def render_within_limits(messages: Sequence[Mapping[str, Any]], template: str, s
     return answer["text"], [(start, end) for start, end in answer["marks"]]
 
 
+class _StoppedError(Exception):
+    """Nobody waits for a process that is starting."""
+
+
 class _Process:
     """One process that renders, and the thread that reads its answers."""
 
@@ -100,8 +104,11 @@ class _Process:
         self._send({"memory": MEMORY, "seconds": SECONDS, "characters": LONGEST_TEXT})
 
     def begin(self) -> None:
-        """Wait until it is ready. Raises DataError if it cannot be."""
-        if "ready" not in self._receive():
+        """Wait until it is ready. Raises DataError if it cannot be, and _StoppedError if nobody waits any more."""
+        answer = self._receive()
+        if answer.get("limit") == "stopped":
+            raise _StoppedError
+        if "ready" not in answer:
             raise DataError("The process that renders chat templates did not start.", "A process with 300 MB of memory was expected.",
                             "Close other programs, then try again.")
 
@@ -155,7 +162,10 @@ class _Processes:
 
     def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Have a request answered; whatever happens, no process is left that is busy with it."""
-        process, reusable = self._take(), False
+        try:
+            process, reusable = self._take(), False
+        except _StoppedError:
+            return {"limit": "stopped"}
         try:
             answer = process.answer(request)
             reusable = "limit" not in answer

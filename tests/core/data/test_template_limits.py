@@ -110,6 +110,13 @@ def test_stop_ends_it() -> None:
     assert rendered("x")[0] == "x"
 
 
+def test_stop_while_a_process_starts() -> None:
+    template_limits._processes.end()
+    with stopped_by(lambda: True), pytest.raises(DataError, match="until it was stopped"):
+        rendered("x")
+    assert rendered("x")[0] == "x"
+
+
 def test_a_process_that_dies_is_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
     rendered("x")
     process = template_limits._processes._idle[-1]

@@ -270,9 +270,9 @@ def test_a_template_without_end_is_stopped_and_the_engine_stays(engine, folders,
     engine.info(folders["student"])
     pid = engine.pid
     generation = engine.generate(str(tmp_path / "hostile"), QUESTION, max_new_tokens=5)
-    with pytest.raises(DataError, match=r"until it was stopped|seconds of processor time"):
+    with pytest.raises(DataError, match="until it was stopped"):
         stopped_once_loaded(generation)
-    with pytest.raises(DataError, match=r"seconds of processor time|until it was stopped"):
+    with pytest.raises(DataError, match="seconds of processor time"):
         ask(engine, str(tmp_path / "hostile"))
     assert ask(engine, folders["student"])[-1].tokens > 0
     assert engine.pid == pid
