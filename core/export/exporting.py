@@ -173,7 +173,12 @@ def _make(loaded: LoadedModel, work: Path, forms: tuple[str, ...], say: Progress
         say("Quantising")
         quantisation.quantise(work / FILES["onnx"], work / FILES["onnx-int8"])
     say("Comparing with torch")
-    models = {form: OnnxModel(work / FILES[form], threads) for form in forms}
+    try:
+        models = {form: OnnxModel(work / FILES[form], threads) for form in forms}
+    except CorruptModelError as error:  # an operator that is written and that onnxruntime does not have
+        raise ExportError(f"The ONNX graph of a {type(model).__name__} cannot be run: {error.given}",
+                          "A model whose every operator onnxruntime has was expected.",
+                          "Export it as a folder: --format folder") from error
     reference = agreement.torch_predict(model)
     given = list(agreement.batches(loaded.tokenizer, entry.task, entry.context))
     found = dict(zip(forms, agreement.compare(reference, list(models.values()), entry.task, given), strict=True))

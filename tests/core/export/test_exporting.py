@@ -19,6 +19,7 @@ from core.export.sessions import OnnxModel
 from core.models import catalog
 from tests.core.chat_models import chat_model, chat_tokenizer
 from tests.core.export.encoders import VOCABULARY, save_encoder
+from tests.core.families import family_model
 from tests.core.tiny import ENCODERS
 
 TEXTS = ("A film about nothing, and a good one.", "I liked it.")
@@ -148,6 +149,25 @@ def test_a_pair_of_texts_keeps_its_types(tmp_path: Path) -> None:
     ids, mask, types = (pair[name].numpy() for name in ("input_ids", "attention_mask", "token_type_ids"))
     assert np.abs(exported(ids, mask, types) - expected).max() < 1e-4
     assert np.abs(exported(ids, mask) - expected).max() > 1e-3
+
+
+def save_family(folder: Path, case: str) -> Path:
+    family_model(case, spread=0.1, vocab_size=len(chat_tokenizer()), eos_token_id=chat_tokenizer().eos_token_id).save_pretrained(folder)
+    chat_tokenizer().save_pretrained(folder)
+    return folder
+
+
+def test_a_soft_cap_is_exported(tmp_path: Path) -> None:
+    made = exporting.export(str(save_family(tmp_path / "model", "gemma2")), "onnx", tmp_path / "out")
+    assert made.forms["onnx"].agreement.top1 == 1 and made.forms["onnx"].agreement.logit_difference < 1e-4
+
+
+@pytest.mark.parametrize("case", ["falcon, RW", "qwen3_moe"])
+def test_operators_without_a_form_or_a_kernel_are_refused(tmp_path: Path, case: str) -> None:
+    """Falcon's slopes of ALiBi are multiplied in bf16, which onnxruntime's processor kernels do not have; experts have no ONNX form."""
+    with pytest.raises(ExportError, match="--format folder"):
+        exporting.export(str(save_family(tmp_path / "model", case)), "onnx", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("name", ["gpt2", "llama", "qwen3", "gpt_neox", "opt"])
