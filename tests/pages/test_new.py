@@ -352,12 +352,13 @@ def test_what_was_typed_survives_other_pages(form: AppTest):
 def test_the_measured_plan_tells_time_and_checks(form: AppTest, monkeypatch: pytest.MonkeyPatch):
     checks = [{"name": "memory", "ok": True, "message": "About 1 GiB of the 8 GiB that are free.", "fix": "", "caution": False}]
     measured = {"total_steps": 150, "memory": {"student": 5 * 10**8}, "seconds": 240.0, "measured_steps": 3, "tokens_per_second": 1234.0,
-                "checks": checks}
+                "counted_share": 0.25, "checks": checks}
     requests = []
     monkeypatch.setattr(background, "measured_plan", lambda question: requests.append(question) or answered(measured))
     page = fault_free(button(form, "Measure on this machine").click().run())
     shown = {each.label: each.value for each in page.metric}
     assert (shown["Time"], shown["Training speed"], shown["Memory"]) == ("4 min", "1,234 tokens/s", "477 MiB")
+    assert shown["Tokens that count"] == "25%"
     assert "8 GiB that are free" in texts(page)
     page = fault_free(page.text_input(key="start.name").set_value("another-name").run())
     assert len(set(requests)) == 1  # the same plan under another name
@@ -386,6 +387,7 @@ def test_the_preview_shows_rows_and_marks_what_counts(form: AppTest, monkeypatch
     page = fault_free(form.run())
     rows, block = (each.proto.body for each in page.get("html") if "<style>" not in each.proto.body)
     assert "A film." in rows
+    assert "50% of the tokens of the first rows count in the loss" in texts(page)
     assert block.count("<mark") == 1
 
 

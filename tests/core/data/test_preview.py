@@ -55,6 +55,9 @@ def test_only_answers_count_when_prompts_weigh_nothing(tmp_path, tokenizer) -> N
     first = shown["rows"][0]
     assert first["counted"] == len(tokenizer("It is good.<|end|>", add_special_tokens=False).input_ids)
     assert first["tokens"] > first["counted"]
+    whole = preview(DataSpec(source=jsonl(tmp_path, records), block_length=128), tokenizer, rows=2)
+    assert 0.1 < shown["counted_share"] < 0.6 < whole["counted_share"] < 1
+    assert shown["counted_share"] == pytest.approx(first["counted"] / first["tokens"], abs=0.03)  # all rows are alike
 
 
 def test_the_first_token_of_a_block_is_never_predicted(tmp_path, tokenizer) -> None:
@@ -89,6 +92,12 @@ def test_the_house_corpus(tokenizer) -> None:
     shown = preview(DataSpec(block_length=64), tokenizer, rows=4)
     assert (shown["format"], len(shown["rows"])) == ("house", 4)
     assert shown["block"]["counted"] > 0
+
+
+def test_how_a_text_file_is_divided_is_said(tmp_path, tokenizer) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("".join(f"Film {number} is good.\n" for number in range(50)))
+    assert preview(DataSpec(source=str(path), block_length=32), tokenizer)["note"] == "each of its lines is a text"
 
 
 def test_errors_of_the_source_arrive(tmp_path, tokenizer) -> None:

@@ -248,6 +248,8 @@ def test_a_complete_plan_without_a_rehearsal_knows_the_steps(teacher, corpus):
     blocks = int(text.split()[0].replace(",", ""))
     assert planned.total_steps == 2 * -(-blocks // 2)
     assert "read 2 times" in text
+    assert 0.9 < planned.counted_share < 1
+    assert f"{planned.counted_share:.0%} of the tokens count" in text or f"{planned.counted_share:.1%} of the tokens count" in text
     assert (planned.seconds, planned.tokens_per_second) == (None, None)
 
 
