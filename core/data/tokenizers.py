@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from core.data.rows import Row
@@ -35,18 +35,27 @@ def train_masked_tokenizer(rows: Iterable[Row], vocabulary: int, positions: int)
         positions: longest sequence of the model that it is for, in tokens.
 
     Returns:
-        A `PreTrainedTokenizerFast` that puts every text between ``[CLS]`` and ``[SEP]`` and knows ``[MASK]``.
+        The same for the same rows: a `PreTrainedTokenizerFast` that puts every text between ``[CLS]`` and ``[SEP]`` and knows ``[MASK]``.
     """
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    special, all_texts = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"], list(texts(rows))
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+
+    def train(size: int, first: Sequence[str]) -> None:
+        tokenizer.train_from_iterator(all_texts, trainers.WordPieceTrainer(vocab_size=size, special_tokens=[*first], show_progress=False))
+
+    # The trainer numbers the characters inside words ("##a") in the order of a hash map, a different one in each call, and decides between
+    # equally frequent pairs by these numbers. It keeps the numbers of special tokens, so they get theirs as such in a second training.
+    train(0, special)
+    train(vocabulary, [*special, *sorted(token for token in tokenizer.get_vocab() if token.startswith("##"))])
+    trained, tokenizer = tokenizer, Tokenizer(tokenizer.model)  # without added tokens: "##a" in a text is no token
+    tokenizer.normalizer, tokenizer.pre_tokenizer = trained.normalizer, trained.pre_tokenizer
+    tokenizer.add_special_tokens(special)
     tokenizer.decoder = decoders.WordPiece()
-    tokenizer.train_from_iterator(texts(rows), trainers.WordPieceTrainer(
-        vocab_size=vocabulary, special_tokens=special, show_progress=False))
     begin, end = ((token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]"))
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[begin, end])

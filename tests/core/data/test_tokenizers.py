@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+from string import ascii_lowercase
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,9 +52,18 @@ def test_the_vocabulary_is_as_large_as_requested(train, vocabulary: int) -> None
     assert len(tokenizer) == vocabulary and tokenizer.model_max_length == 32
 
 
-def test_the_same_rows_give_the_same_byte_level_vocabulary() -> None:
-    rows = [{"text": "a quiet film with a very good script and a dull plot " * 3}] * 4
-    assert train_tokenizer(rows, 280, 32).get_vocab() == train_tokenizer(rows, 280, 32).get_vocab()
+@pytest.mark.parametrize(("train", "vocabulary"), [(train_tokenizer, 400), (train_masked_tokenizer, 200)])
+def test_the_same_rows_give_the_same_vocabulary(train, vocabulary: int) -> None:
+    generator = random.Random(0)  # words of random letters: many pairs of them are equally frequent
+    words = ["".join(generator.choices(ascii_lowercase, k=6)) for _ in range(300)]
+    first, *others = (train([{"text": " ".join(words)}], vocabulary, 32).get_vocab() for _ in range(4))
+    assert all(other == first for other in others)
+
+
+def test_only_special_tokens_are_special() -> None:
+    tokenizer = masked_tokenizer()
+    assert {str(token) for token in tokenizer.added_tokens_decoder.values()} == {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"}
+    assert "##m" in tokenizer.get_vocab() and "##m" not in tokenizer.tokenize("##m")
 
 
 def test_masked_texts_stand_between_their_tokens_in_lower_case() -> None:
