@@ -136,6 +136,9 @@ def describe(reference: str) -> ModelEntry:
     if outside := reach.refusal(reference):
         raise ModelNotFoundError(*outside)
     if os.path.isdir(path):
+        if snapshots := _snapshots(Path(path)):
+            raise ModelNotFoundError(f"'{reference}' is the hub cache's folder of a model.", "The folder of one snapshot was expected.",
+                                     f"Give {' or '.join(map(str, snapshots))}")
         return _folder(Path(path), reference, "folder")
     if os.path.isfile(path):
         return _file(Path(path), reference)
@@ -221,6 +224,14 @@ def _house_folders() -> dict[str, Path]:
 
 def _house(name: str) -> ModelEntry:
     return replace(_folder(_house_folders()[name], name, "house"), source="shipped with Stillhouse")
+
+
+def _snapshots(folder: Path) -> list[Path]:
+    """Return the model folders in a folder of the hub's cache (``models--owner--name/snapshots/HASH``), or in its snapshots."""
+    if (folder / "config.json").exists():
+        return []
+    return sorted(path.parent for pattern in ("snapshots/*/config.json", "*/config.json") if "snapshots" in (folder / pattern).parts
+                  for path in folder.glob(pattern))[:3]
 
 
 def _packaged(model: pypi.PackagedModel) -> ModelEntry:

@@ -221,8 +221,17 @@ def count_parameters(shapes: Mapping[str, Sequence[int]], config: Mapping[str, A
             other += numbers
     if not embeddings or not all(blocks) or len(blocks) != depth:
         raise CorruptModelError(f"The weights hold {sum(map(bool, blocks))} blocks{'' if embeddings else ' and no embeddings'}.",
-                           f"The configuration announces {depth}.", "Download or export the model again.")
+                           f"The configuration announces {depth}.", _way_out(shapes, architecture.blocks))
     return ParameterCount(embeddings, tuple(blocks), head, other)
+
+
+def _way_out(names: Iterable[str], blocks: str) -> str:
+    """Return what helps where the blocks are not found: their names may have a prefix, which wrappers for training put in front."""
+    prefix = next((name[:place] for name in names if (place := name.find(f"{blocks}.")) > 0), "")
+    if not prefix:
+        return "Download or export the model again."
+    return (f"Its tensors are named '{prefix[:100]}{blocks}...': save the model inside the wrapper with save_pretrained, "
+            f"or its tensors without '{prefix[:100]}'.")
 
 
 def canonical_parameters(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:

@@ -202,5 +202,6 @@ def require_shared_vocabulary(teacher: PreTrainedTokenizerBase, student: PreTrai
         raise CompatibilityError(
             f"The tokenizers differ: {len(different):,} of {shared:,} numbers stand for different tokens "
             f"({len(mine):,} tokens in one, {len(theirs):,} in the other).", "Both models must have one tokenizer.",
-            "Choose two models of one family, or a student made from this teacher.")
+            "Choose two models of one family, or a student made from this teacher. A bridge distils across vocabularies: the teacher "
+            "writes texts (bridge.model), and a model with the other vocabulary learns from them.")
     return shared

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from core.errors import CorruptModelError, ModelNotFoundError, StillhouseError, UnsafeModelError
 from core.models import catalog, checkpoints, pypi
@@ -115,6 +116,24 @@ def test_similar_names_are_offered(reference: str, house: Path) -> None:
 def test_what_leads_nowhere_is_not_found(reference: str, house: Path) -> None:
     with pytest.raises(ModelNotFoundError, match="There is no model"):
         catalog.load(reference)
+
+
+@pytest.mark.parametrize("given", [".", "snapshots"])
+def test_the_folder_of_the_hubs_cache_is_refused_with_its_snapshot(given: str, tmp_path: Path) -> None:
+    root = tmp_path / "models--owner--name"
+    snapshot = save_chat_model(root / "snapshots" / "0123abcd")
+    with pytest.raises(ModelNotFoundError, match=r"snapshots/0123abcd$"):
+        catalog.describe(str(root / given))
+    assert catalog.describe(str(snapshot)).layers == 2
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "base_model.model.", "model."])
+def test_weights_with_a_prefix_are_refused_by_it(prefix: str, tmp_path: Path) -> None:
+    folder = save_chat_model(tmp_path / "model")
+    tensors = load_file(folder / "model.safetensors")
+    save_file({prefix + name: tensor for name, tensor in tensors.items()}, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(CorruptModelError, match=f"its tensors without '{prefix}'"):
+        catalog.describe(str(folder))
 
 
 def test_files_that_are_no_models(tmp_path: Path) -> None:
