@@ -31,8 +31,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from core.chains.anchors import PlannedAnchor, require_neighbours
 from core.chains.sizes import cheapest_swaps
-from core.errors import CompatibilityError, ConfigError
+from core.errors import ConfigError
 from core.models.dimensions import Dimensions
 from core.students.layer_maps import layer_spans, span_ends
 from core.students.reconstruction import least_squares_reconstruction, neuron_grams
@@ -68,20 +69,8 @@ class AnchorPair:
         return least_squares_reconstruction(weights, neurons, self._grams[id(weights)])
 
     def __post_init__(self) -> None:
-        small, large = self.small.dimensions, self.large.dimensions
-        for anchor in (self.large, self.small):
-            if anchor.architecture.objective != "causal":
-                raise CompatibilityError(f"One of the anchors is a {anchor.config.model_type} model, a masked language model.",
-                                         "Models are created between two that predict the next token.",
-                                         "Distil a masked-language model into the depth that you want.")
-        if self.small.config.model_type != self.large.config.model_type or small.head_size != large.head_size:
-            raise CompatibilityError(
-                f"The anchors are a {self.small.config.model_type} with heads of {small.head_size} channels and a "
-                f"{self.large.config.model_type} with heads of {large.head_size}.",
-                "Anchors of one chain share architecture and head size.")
-        if self.small.config.vocab_size != self.large.config.vocab_size:
-            raise CompatibilityError(f"The anchors know {self.small.config.vocab_size:,} and {self.large.config.vocab_size:,} tokens.",
-                                     "Anchors of one chain share their vocabulary.", "Bridge to the other vocabulary first.")
+        require_neighbours(*(PlannedAnchor(each.config.to_dict(), each.dimensions, frozenset(each.tensors))
+                             for each in (self.large, self.small)))
 
     @property
     def kept(self) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ No torch: forms move a slider over these.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from core.errors import ConfigError
@@ -13,6 +13,7 @@ from core.models.dimensions import Dimensions, ParameterCounter
 
 TOLERANCE = 0.05  # relative; a parameter count that no shape comes this near to is refused
 NEURON_STEP = 8  # neurons
+WIDTH_STEP = 8  # channels; of widths between anchors whose heads do not follow the width
 NEAR = 0.03  # relative; a size this near to a requested one is offered in its place where it is expected to be better
 
 
@@ -26,19 +27,70 @@ def default_alpha(small: int, target: int, large: int) -> float:
 
 
 def valid_shapes(small: Dimensions, large: Dimensions, sizer: ParameterCounter) -> list[Dimensions]:
-    """Return all sizes between two anchors: any depth, widths in whole groups of heads, inner widths in even steps.
-
-    Where the anchors differ in width, the inner width keeps its ratio to it (table 8 of 2605.07783).
-    """
-    shapes = {small, large}
-    for layers in range(small.layers, large.layers + 1):
-        for hidden in range(small.hidden, large.hidden + 1, large.width_step):
-            wide = large.with_width(hidden, layers=layers)
-            shapes |= {replace(wide, intermediate_size=neurons) for neurons in _inner_widths(small, large, wide)}
+    """Return all sizes between two anchors: any depth, and the widths of `_widths`."""
+    widths = list(_widths(small, large))
+    shapes = {small, large, *(replace(wide, layers=layers) for layers in range(small.layers, large.layers + 1) for wide in widths)}
     return sorted(shape for shape in shapes if sizer(small) <= sizer(shape) <= sizer(large))
 
 
+def heads_follow_width(small: Dimensions, large: Dimensions) -> bool:
+    """Return whether both anchors have as many heads for their width, in groups of one size, as nested anchors do."""
+    return (small.key_value_heads * large.hidden == large.key_value_heads * small.hidden and small.group_size == large.group_size
+            and not small.hidden % large.width_step)
+
+
+def _widths(small: Dimensions, large: Dimensions) -> Iterator[Dimensions]:
+    """Yield all widths between two anchors, at the depth of the larger one.
+
+    Where heads follow the width, it changes by whole groups of heads; elsewhere in even steps, and the heads lie on the straight line
+    between the anchors, in whole groups (those of both, where they have the same). Where anchors of one width differ in heads, all
+    numbers of heads between theirs are there. Inner widths: see `_inner_widths`.
+    """
+    follow = heads_follow_width(small, large)
+    step = large.width_step if follow else WIDTH_STEP
+    for hidden in {*range(small.hidden, large.hidden, step), large.hidden}:
+        if follow:
+            choices = [large.with_width(hidden)]
+        elif small.hidden != large.hidden:
+            choices = [_on_line(hidden, small, large)]
+        else:
+            choices = [replace(large, heads=heads, key_value_heads=key_value_heads) for heads, key_value_heads in _heads(small, large)]
+        for wide in choices:
+            yield from (replace(wide, intermediate_size=neurons) for neurons in _inner_widths(small, large, wide))
+
+
+def _on_line(hidden: int, small: Dimensions, large: Dimensions) -> Dimensions:
+    """Return the sizes at a width, with heads and inner width on the straight line between anchors of two widths."""
+    share = (hidden - small.hidden) / (large.hidden - small.hidden)
+    heads, key_value_heads = _nearest_heads(share, small, large)
+    return replace(large, hidden=hidden, heads=heads, key_value_heads=key_value_heads,
+                   intermediate_size=_stepped(share, small.intermediate_size, large.intermediate_size))
+
+
+def _stepped(share: float, low: int, high: int) -> int:
+    """Return an inner width on the line from `low` to `high`, in even steps from either."""
+    return high if share == 1 else min(low + round(share * (high - low) / NEURON_STEP) * NEURON_STEP, high)
+
+
+def _heads(small: Dimensions, large: Dimensions) -> list[tuple[int, int]]:
+    """Return all numbers of query heads, and of key and value heads, between two anchors: in whole groups, of sizes between theirs."""
+    groups = sorted((small.group_size, large.group_size))
+    return [(key_value_heads * group, key_value_heads) for key_value_heads in range(small.key_value_heads, large.key_value_heads + 1)
+            for group in range(groups[0], groups[1] + 1) if small.heads <= key_value_heads * group <= large.heads]
+
+
+def _nearest_heads(share: float, small: Dimensions, large: Dimensions) -> tuple[int, int]:
+    """Return the numbers of heads nearest to the straight line between two anchors."""
+    def distance(heads: tuple[int, int]) -> tuple[float, float]:
+        ends = (small.heads, large.heads), (small.key_value_heads, large.key_value_heads)
+        query, key_value = (abs(low + share * (high - low) - each) for each, (low, high) in zip(heads, ends, strict=True))
+        return query, key_value
+
+    return min(_heads(small, large), key=distance)
+
+
 def _inner_widths(small: Dimensions, large: Dimensions, wide: Dimensions) -> Sequence[int]:
+    """Where the anchors differ in width, the inner width keeps its ratio to it (table 8 of 2605.07783), or lies between both ratios."""
     if small.hidden != large.hidden:
         return (min(max(wide.intermediate_size, small.intermediate_size), large.intermediate_size),)
     if small.intermediate_size == large.intermediate_size:
@@ -93,13 +145,21 @@ def interpolate_shape(layers: int, small: Dimensions, large: Dimensions, hidden:
     """
     span = large.layers - small.layers
     share = (layers - small.layers) / span if span else 1.0
+    follow = heads_follow_width(small, large)
     if hidden is None:
-        step = large.width_step
+        step = large.width_step if follow else WIDTH_STEP
         hidden = small.hidden + round(share * (large.hidden - small.hidden) / step) * step
+        hidden = large.hidden if share == 1 else min(hidden, large.hidden)
     if not small.hidden <= hidden <= large.hidden:
         raise ConfigError(f"A width of {hidden} channels was requested.", f"Around {layers} blocks the chain has {small.hidden} to "
                           f"{large.hidden}.", "Ask for a width between them.")
-    wide = large.with_width(hidden, layers=layers)
+    if follow:
+        wide = large.with_width(hidden, layers=layers)
+    elif small.hidden != large.hidden:
+        wide = replace(_on_line(hidden, small, large), layers=layers)
+    else:
+        heads, key_value_heads = _nearest_heads(share, small, large)
+        wide = replace(large, layers=layers, heads=heads, key_value_heads=key_value_heads)
     low, high = small.intermediate_size, large.intermediate_size
     if intermediate_size is None:
         intermediate_size = wide.intermediate_size if small.hidden != large.hidden else low + round(share * (high - low))

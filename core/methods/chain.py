@@ -1,6 +1,7 @@
 """Chain-based distillation (2605.07783): anchors in descending size, each distilled from its predecessor.
 
     largest = teacher, its units sorted by importance              nested chains (2605.07783, appendix C.6)
+    try every later stage in small                                 core.methods.chain_rehearsal
     for each anchor:
         student = prefix of its predecessor, or a checkpoint       core.students.build
         distil from the predecessor                                core.methods.distillation; reverse KL as published (equation 1)
@@ -31,6 +32,7 @@ from typing import Any
 
 import torch
 
+from core.chains.anchors import requested_dimensions
 from core.chains.folder import CALIBRATION, FILE, FORMAT, SELECTION, VALIDATION, Anchor, Chain, Point, Target, open_chain, selection_file
 from core.chains.interpolation import AnchorPair, substitute
 from core.chains.on_demand import load_anchor, load_anchor_pair, loss_of, measure_point, read_slice, swap_deltas, write_slice
@@ -40,6 +42,7 @@ from core.data.packing import Blocks
 from core.data.prepare import prepare
 from core.errors import ConfigError
 from core.events import Evaluation, Event, Phase, Sample
+from core.methods.chain_rehearsal import rehearse
 from core.methods.distillation import distill
 from core.methods.run_folder import RunFolder
 from core.methods.steps import CALIBRATION_BLOCKS, Load
@@ -79,6 +82,9 @@ def build_chain(config: ChainConfig, recorder: Recorder, directory: Path, *, loa
     inputs = ChainInputs(config, folder, recorder, load)
     anchors = [make_largest(inputs)]
     with folder.stop_reported(lambda: _report(inputs, anchors, command, stopped=True)):
+        if not all(folder.has_model(f"anchors/{number}") for number in range(len(config.chain.anchors) + 1)):
+            _phase(inputs, "try later stages")
+            rehearse(config, folder.path, anchors[0], load, aligned=_aligned(config))
         for number, spec in enumerate(config.chain.anchors, 1):
             stop_if_requested(recorder)
             anchors.append(train_anchor(inputs, number, spec, anchors))
@@ -175,8 +181,7 @@ def train_anchor(inputs: ChainInputs, number: int, spec: AnchorSpec, anchors: li
     apart = inputs.config.chain.mode == "independent"
     depth = read_model_header(folder).dimensions.layers
     kept = student.layer_map if isinstance(student.layer_map, tuple) else tuple(range(depth))
-    aligned = inputs.config.losses.w_hidden_mse.start > 0 and inputs.config.losses.hidden_layers == "ends"
-    ends = span_ends(teacher.dimensions.layers, depth) if aligned and depth <= teacher.dimensions.layers else ()
+    ends = span_ends(teacher.dimensions.layers, depth) if _aligned(inputs.config) and depth <= teacher.dimensions.layers else ()
     return replace(_anchor(inputs, number, origin=() if apart else tuple(teacher.origin[block] for block in kept),
                            ends=tuple(teacher.ends[block] for block in ends)), **cost)
 
@@ -189,32 +194,12 @@ def student_of(inputs: ChainInputs, spec: AnchorSpec, teacher: Anchor, above: An
     """
     if spec.model is not None:
         return StudentSpec(model=spec.model)
-    wanted = _wanted(inputs, spec, above)
-    there = above.dimensions
-    if wanted == there or any(getattr(wanted, name) > getattr(there, name) for name in ("layers", "hidden", "intermediate_size")):
-        raise ConfigError(f"An anchor of {wanted.layers} blocks, {wanted.hidden} channels and {wanted.intermediate_size} neurons "
-                          "was requested.",
-                          f"The anchor above it has {there.layers}, {there.hidden} and {there.intermediate_size}.",
-                          "Give the anchors in descending size.", field="chain.anchors")
+    wanted = requested_dimensions(spec, above.dimensions, _chain(inputs, [above]).sizer)
     narrower = (wanted.hidden, wanted.intermediate_size) != (teacher.dimensions.hidden, teacher.dimensions.intermediate_size)
     return StudentSpec(
         layer_map=layer_map("uniform", teacher.dimensions.layers, wanted.layers), pruning_criterion="first",
         hidden=wanted.hidden if narrower else None, intermediate_size=wanted.intermediate_size if narrower else None,
         init="teacher" if inputs.config.chain.mode == "nested" else "random")
-
-
-def _wanted(inputs: ChainInputs, spec: AnchorSpec, above: Anchor) -> Dimensions:
-    there = above.dimensions
-    if spec.parameters is None:
-        return there.with_width(spec.hidden, spec.intermediate_size, spec.layers) if spec.hidden else replace(
-            there, layers=spec.layers or there.layers, intermediate_size=spec.intermediate_size or there.intermediate_size)
-    smallest = there.with_width(there.width_step, layers=1)
-    sizer = _chain(inputs, [above]).sizer
-    if not sizer(smallest) <= spec.parameters < above.parameters:
-        raise ConfigError(f"An anchor of {spec.parameters:,} parameters was requested.",
-                          f"Below the anchor above it there are {sizer(smallest):,} to {above.parameters:,}.",
-                          field="chain.anchors")
-    return solve(spec.parameters, smallest, there, sizer, slack=0.01)
 
 
 # ---------------------------------------------------------------------------------------------------- measuring
@@ -297,6 +282,11 @@ def _anchor(inputs: ChainInputs, number: int, *, origin: tuple[int, ...], ends: 
     folder = inputs.folder.path / "anchors" / str(number)
     header = read_model_header(folder)
     return Anchor(number, f"anchors/{number}", header.counts.total, header.dimensions, origin, ends, (), float("nan"))
+
+
+def _aligned(config: ChainConfig) -> bool:
+    """Whether the hidden states of neighbours are aligned, so that blocks can be swapped."""
+    return config.losses.w_hidden_mse.start > 0 and config.losses.hidden_layers == "ends"
 
 
 def _chain(inputs: ChainInputs, anchors: list[Anchor]) -> Chain:

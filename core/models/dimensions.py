@@ -91,22 +91,31 @@ class Dimensions:
     def with_width(self, hidden: int | None = None, intermediate_size: int | None = None, layers: int | None = None) -> Dimensions:
         """Return other sizes of the same family: heads keep their size and groups, so the width changes by whole head groups.
 
-        The feed-forward part keeps its ratio to the width where `intermediate_size` is not given.
+        Where the heads do not fill the width (Qwen3's 4B: 32 heads of 128 channels, a width of 2,560), it may take any value:
+        at one that is no multiple of `width_step` all heads stay. The feed-forward part keeps its ratio to the width where
+        `intermediate_size` is not given.
 
         Raises:
-            ConfigError: a width that no whole number of head groups fills.
+            ConfigError: a width that no whole number of head groups fills, in a model whose heads do.
         """
         hidden = self.hidden if hidden is None else hidden
         step = self.width_step
+        in_proportion = max(1, round(self.intermediate_size * hidden / self.hidden))
+        if hidden % step and hidden > 0 and not self.heads_fill_width:
+            return replace(self, hidden=hidden, intermediate_size=intermediate_size or in_proportion, layers=layers or self.layers)
         if hidden < step or hidden % step:
             lower, upper = max(step, hidden // step * step), (hidden // step + 1) * step
             raise ConfigError(f"A width of {hidden} channels was requested.",
                               f"Heads of {self.head_size} channels in groups of {self.group_size} need a multiple of {step}.",
                               f"Use {lower} or {upper}.")
         key_value_heads = self.key_value_heads * hidden // self.hidden
-        in_proportion = max(1, round(self.intermediate_size * hidden / self.hidden))
         return replace(self, hidden=hidden, key_value_heads=key_value_heads, heads=key_value_heads * self.group_size,
                        intermediate_size=intermediate_size or in_proportion, layers=layers or self.layers)
+
+    @property
+    def heads_fill_width(self) -> bool:
+        """Whether the channels of all query heads are as many as those of the residual stream."""
+        return self.heads * self.head_size == self.hidden
 
     @property
     def width_step(self) -> int:
