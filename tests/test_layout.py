@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # Modules without a test file of their name, and the files that test them instead. A file imports the module, or opens it through
 # modules of its package: a page that draws it, the command line that calls it.
 TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
+    "core/chains/anchors.py": ("tests/core/methods/test_chain_rehearsal.py",),
     "core/config/base.py": ("tests/core/test_recipes.py",),
     "core/config/chains.py": ("tests/core/test_recipes.py",),
     "core/config/data.py": ("tests/core/test_recipes.py",),

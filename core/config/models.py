@@ -73,7 +73,8 @@ class StudentSpec(Config):
         "rule or list; which teacher block becomes which student block: uniform (first and last kept), table (the published "
         "maps), importance (measured), first, or an explicit list of block numbers from 0"))
     hidden: int | None = Field(None, ge=8, le=MAX_WIDTH, description=(
-        "channels; width of the student, in whole groups of attention heads (default: the teacher's)"))
+        "channels; width of the student, in whole groups of attention heads; where the teacher's heads do not fill its width any number, "
+        "and all heads are kept (default: the teacher's)"))
     intermediate_size: int | None = Field(None, ge=8, le=MAX_INTERMEDIATE, description=(
         "neurons; width of the student's feed-forward layers (default: the teacher's ratio to the width)"))
     pruning_criterion: Literal["importance", "first"] = Field("importance", description=(

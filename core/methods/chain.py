@@ -36,11 +36,10 @@ from core.chains.anchors import requested_dimensions
 from core.chains.folder import CALIBRATION, FILE, FORMAT, SELECTION, VALIDATION, Anchor, Chain, Point, Target, open_chain, selection_file
 from core.chains.interpolation import AnchorPair, substitute
 from core.chains.on_demand import load_anchor, load_anchor_pair, loss_of, measure_point, read_slice, swap_deltas, write_slice
-from core.chains.sizes import solve, valid_shapes
+from core.chains.sizes import valid_shapes
 from core.config import AnchorSpec, ChainConfig, StudentSpec, TeacherSpec
 from core.data.packing import Blocks
 from core.data.prepare import prepare
-from core.errors import ConfigError
 from core.events import Evaluation, Event, Phase, Sample
 from core.methods.chain_rehearsal import rehearse
 from core.methods.distillation import distill

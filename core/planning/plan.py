@@ -341,6 +341,8 @@ def _static(config: ExperimentConfig, found: PreflightReport, models: _Models | 
                    total_steps=train.max_steps)
     if models is None:
         return planned
+    if isinstance(whole, ChainConfig):
+        found.take("anchors", lambda: preflight.require_anchors(whole))
     entry, teacher, student = models.entry, models.teacher, models.student
     precision = precision_of(train.save_precision, models.origin.header if models.origin is not None else None)
     disk_bytes = memory.disk(config, student, precision)

@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from core.config import DataSpec, ExperimentConfig, FineTuneConfig, RetentionSpec, TaskSpec
+from core.chains.anchors import PlannedAnchor, planned_anchors
+from core.config import ChainConfig, DataSpec, ExperimentConfig, FineTuneConfig, RetentionSpec, TaskSpec
 from core.data import movie_reviews, sources
-from core.errors import ConfigError, DeviceError, DiskFullError, OutOfMemoryError, SetField, StillhouseError, Suggestion
+from core.errors import ConfigError, DeviceError, DiskFullError, OutOfMemoryError, SetField, StillhouseError, Suggestion, about
+from core.models import catalog
 from core.models.architectures import Objective
 from core.models.catalog import ModelEntry
 from core.models.compatibility import no_chat_template_error, require_causal_lm
@@ -33,7 +35,7 @@ class Check:
     """The outcome of one check.
 
     Attributes:
-        name: teacher, student, objective, writer, prompts, text, trackers, block length, trained length, retention tasks, disk, device,
+        name: teacher, student, anchors, objective, writer, prompts, text, trackers, block length, trained length, retention tasks, disk, device,
             memory; in a complete plan also vocabulary, rehearsal.
         message: what was found; when it is not `ok`, what was expected too.
         fix: what to change; may be empty.
@@ -118,6 +120,23 @@ def require_retention_tasks(spec: RetentionSpec, objective: Objective) -> str:
 
     check_tasks(spec, objective)
     return f"The retention card is measured on {', '.join(spec.tasks)}." if spec.tasks else "The retention card has no tasks."
+
+
+def require_anchors(config: ChainConfig) -> str:
+    """Whether models can be created between the anchors of a chain, and each given model is one that can neighbour the one above it."""
+    def described(reference: str) -> ModelEntry:
+        return require_causal_lm(catalog.describe(reference), "chain")
+
+    teacher = described(config.teacher.model).header
+    with about("chain.anchors"):
+        headers = {spec.model: described(spec.model).header for spec in config.chain.anchors if spec.model is not None}
+        known = {reference: PlannedAnchor.of(header) for reference, header in headers.items() if header is not None}
+        if teacher is None or len(known) < len(headers):
+            return "The anchors are compared once their files are here."
+        sizer = teacher.parameter_counter() if teacher.format == "safetensors" else None
+        planned = planned_anchors(PlannedAnchor.of(teacher), config.chain.anchors, sizer, known.__getitem__)
+    return "; ".join(f"{each.dimensions.layers} blocks, {each.dimensions.hidden} channels, {each.dimensions.heads} heads, "
+                     f"{each.dimensions.intermediate_size} neurons" for each in planned) + "."
 
 
 def require_device(name: str) -> str:

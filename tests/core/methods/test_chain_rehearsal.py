@@ -17,6 +17,7 @@ from core.errors import CompatibilityError, ConfigError, StillhouseError
 from core.methods import chain_rehearsal
 from core.methods.chain import build_chain
 from core.models.dimensions import Dimensions
+from core.planning.plan import static_plan
 from core.recorder import ListRecorder
 from tests.core.chat_models import chat_tokenizer
 from tests.tiny_chains import chain_recipe
@@ -73,7 +74,7 @@ def test_a_chain_of_anchors_whose_heads_do_not_follow_the_width(tmp_path: Path, 
         shapes = valid_shapes(small.dimensions, large.dimensions, chain.sizer)
         assert {shape.hidden for shape in shapes} == {*range(small.dimensions.hidden, large.dimensions.hidden + 1, 8)}
         assert {shape.heads for shape in shapes} == {large.dimensions.heads, small.dimensions.heads}
-        for shape in (shapes[1], shapes[-2]):
+        for shape in {shapes[1], shapes[-2]}:
             target = chain.target(parameters=chain.sizer(shape))
             assert target.parameters == chain.sizer(shape) and target.larger_anchor == number
             created = on_demand.create(chain, target, tmp_path / f"created-{number}-{shapes.index(shape)}", measure=False)
@@ -113,6 +114,22 @@ def test_anchors_that_cannot_neighbour_are_refused_at_the_start(tmp_path: Path, 
     large, small = save(tmp_path / "large", **LARGE), save(tmp_path / "small", kind, **MIDDLE | changes)
     error = refused(recipe(tmp_path, large, small), tmp_path / "run", message)
     assert isinstance(error, CompatibilityError) and error.field == "chain.anchors"
+    planned = next(check for check in static_plan(recipe(tmp_path, large, small)).checks if check.name == "anchors")
+    assert not planned.ok and planned.field == "chain.anchors" and error.given in planned.message
+
+
+def test_a_plan_names_the_sizes_of_all_anchors(tmp_path: Path, anchors: list[Path]) -> None:
+    check = next(check for check in static_plan(recipe(tmp_path, *anchors)).checks if check.name == "anchors")
+    assert check.ok and check.message.count("blocks") == 3 and "16 channels, 2 heads, 48 neurons" in check.message
+
+
+def test_a_student_of_such_a_teacher_has_any_width(tmp_path: Path, anchors: list[Path]) -> None:
+    from core.config import StudentSpec
+    from core.students.build import build_student
+
+    teacher = AutoModelForCausalLM.from_pretrained(anchors[0])
+    student = build_student(teacher, StudentSpec(layers=2, hidden=24, pruning_criterion="first"), seed=0).model
+    assert (student.config.hidden_size, student.config.num_attention_heads, student.config.head_dim) == (24, 4, HEAD)
 
 
 def test_heads_that_fill_the_width_keep_their_groups(tmp_path: Path) -> None:

@@ -54,6 +54,13 @@ def test_a_width_that_no_heads_fill_is_refused_with_the_nearest(hidden: int, nea
     assert all(each in caught.value.fix for each in nearest)
 
 
+def test_heads_that_do_not_fill_the_width_stay_at_any_width() -> None:
+    apart = replace(GROUPED, hidden=80)
+    assert apart.width_step == 80 and not apart.heads_fill_width
+    assert apart.with_width(56) == replace(apart, hidden=56, intermediate_size=70)
+    assert student_dimensions(StudentSpec(hidden=24, intermediate_size=40), apart) == replace(apart, hidden=24, intermediate_size=40)
+
+
 @pytest.mark.parametrize(("spec", "there"), [({"hidden": 48}, "32"), ({"intermediate_size": 49}, "48")])
 def test_a_student_is_no_wider_than_its_teacher(spec: dict, there: str) -> None:
     with pytest.raises(ConfigError, match=there):
