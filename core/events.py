@@ -7,8 +7,8 @@
     RunWarning                          ``warning``      something that the user should know
     ClaimPart, AblationPart             ``claim``, ``ablation``   a part of a study begins
 
-`core.reports.run_report` (``report``) and `core.reports.retention_card` (``retention``) are events too. `parse_event` reads stored
-events back, also those of release 0.1.0. Stored records keep the names of that release: `RECORD_KEYS`.
+`core.reports.run_report` (``report``) and `core.reports.retention_card` (``retention``) are events too. ``from_dict`` of each type and
+`parse_phase` read stored events back, also those of release 0.1.0. Stored records keep the names of that release: `RECORD_KEYS`.
 """
 
 from __future__ import annotations
@@ -225,7 +225,6 @@ class AblationPart(_Record):
 
 
 PHASES: tuple[type[WritingTexts] | type[ScoringTask], ...] = (WritingTexts, ScoringTask)
-TYPES = {each.kind: each for each in (Evaluation, Sample, BridgeCorpus, RunWarning, ClaimPart, AblationPart)}
 
 
 def parse_phase(record: Mapping[str, Any]) -> Phase:

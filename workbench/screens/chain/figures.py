@@ -28,13 +28,13 @@ CURVES = {
 BASELINES = ("best_alpha", "alpha_0", "alpha_1", "copied", "nearest")
 
 
-def size_quality(chain: Chain, *, size: int, expected: float | None, created: Mapping[str, tuple[int, float]], method: str,
+def size_quality(chain: Chain, *, size: int, expected: float | None, created: Mapping[str, tuple[int, float]],
                  logarithmic: bool = False, baselines: bool = True) -> go.Figure:
     """Return the figure of validation loss over parameters.
 
     Args:
         size: parameters of the selected size, marked by a line.
-        expected: the loss that the measured curve of `method` predicts there.
+        expected: the loss that the measured curve of the selected method predicts there.
         created: models that were created and evaluated: name -> parameters and loss.
         logarithmic: whether the parameters are.
         baselines: whether the baselines are drawn too.

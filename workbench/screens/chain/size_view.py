@@ -225,7 +225,7 @@ def _curve(place: ChainPlace, chain: Chain, target: Target, method: str) -> None
         baselines = st.toggle("Baselines", value=True, key="chain.baselines", help="Measured baselines of each size.")
     expected = curve_analysis.expected_loss(chain, target.parameters, method)
     created = {model.name: (model.target.parameters, model.losses["this"]) for model in chains.created(place) if model.losses}
-    live_plotly(figures.size_quality(chain, size=target.parameters, expected=expected, created=created, method=method,
+    live_plotly(figures.size_quality(chain, size=target.parameters, expected=expected, created=created,
                                      logarithmic=logarithmic, baselines=baselines),
                 key=f"curve.{chain.reference}.{logarithmic}", label=f"Validation loss over parameters of the chain {chain.reference}")
     level = figures.random_level(chain)

@@ -103,11 +103,6 @@ def live_plotly(figure: go.Figure | Drawn, *, key: str, label: str = "", live: L
     })
 
 
-def figure_json(figure: go.Figure, key: str) -> str:
-    """Return the figure as plotly.js reads it, with the project's template and a view that is kept under `key`."""
-    return draw(figure, key).json
-
-
 def script_route() -> Route:
     """Return the server's route to plotly.js. Its address names the version, so that browsers may keep it."""
     path = Path(plotly.__file__).with_name("package_data") / SCRIPT_NAME

@@ -106,13 +106,12 @@ def test_a_chain_costs_the_same_for_any_number_of_sizes(measured: Chain):
 
 
 def test_new_weights_do_not_squash_the_figure(measured: Chain):
-    figure = figures.size_quality(measured, size=measured.curve[0].target.parameters, expected=3.2, created={"mine": (10_000, 3.3)},
-                                  method="substitution")
+    figure = figures.size_quality(measured, size=measured.curve[0].target.parameters, expected=3.2, created={"mine": (10_000, 3.3)})
     assert max(max(filter(np.isfinite, trace.y)) for trace in figure.data) < PARAMETERS["random"]
     assert figures.random_level(measured) == PARAMETERS["random"]
     names = [trace.name for trace in figure.data]
     assert names[:len(figures.CURVES)] == [label for label, *_ in figures.CURVES.values()]
-    fewer = figures.size_quality(measured, size=10_000, expected=None, created={}, method="substitution", baselines=False)
+    fewer = figures.size_quality(measured, size=10_000, expected=None, created={}, baselines=False)
     assert [trace.name for trace in fewer.data] == ["substitution", "interpolation, default alpha", "anchors"]
 
 

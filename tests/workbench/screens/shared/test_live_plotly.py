@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 from streamlit.testing.v1 import AppTest
 
-from workbench.screens.shared.live_plotly import figure_json
+from workbench.screens.shared.live_plotly import draw
 from workbench.screens.shared.theme import PLOTLY_TEMPLATE
 
 
@@ -16,7 +16,7 @@ def figure() -> go.Figure:
 
 
 def test_the_figure_is_whole_and_has_the_projects_template() -> None:
-    spec = json.loads(figure_json(figure(), "loss"))
+    spec = json.loads(draw(figure(), "loss").json)
     assert spec["data"][0]["y"] == [0.5, None, 0.25]  # a gap, as plotly.js reads it
     assert spec["layout"]["template"] == PLOTLY_TEMPLATE
     assert spec["layout"]["yaxis"]["title"]["text"] == "nats/token"
@@ -24,15 +24,15 @@ def test_the_figure_is_whole_and_has_the_projects_template() -> None:
 
 def test_the_view_is_kept_under_the_key_unless_the_figure_says_otherwise() -> None:
     made = figure()
-    assert json.loads(figure_json(made, "loss"))["layout"]["uirevision"] == "loss"
+    assert json.loads(draw(made, "loss").json)["layout"]["uirevision"] == "loss"
     made.update_layout(uirevision="run-7")
-    assert json.loads(figure_json(made, "loss"))["layout"]["uirevision"] == "run-7"
+    assert json.loads(draw(made, "loss").json)["layout"]["uirevision"] == "run-7"
 
 
 def test_drawing_changes_neither_the_figure_nor_the_template() -> None:
     made, before = figure(), json.dumps(PLOTLY_TEMPLATE)
     plain = made.to_json()
-    figure_json(made, "loss")
+    draw(made, "loss")
     assert made.to_json() == plain
     assert json.dumps(PLOTLY_TEMPLATE) == before
 
