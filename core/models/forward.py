@@ -80,7 +80,7 @@ class States:
 
     Attributes:
         hidden: (B, T, D) of the embedding and of every block; all but the last are None unless they were requested.
-        before_head: (B, T, D'); what the output head multiplies.
+        head_input: (B, T, D'); what the output head multiplies.
     """
 
     hidden: tuple[Tensor | None, ...]

@@ -48,7 +48,7 @@ def unit_importance(model: PreTrainedModel, batches: Iterable[Tensor]) -> Import
     """Measure on a calibration slice.
 
     Args:
-        model: any architecture whose widths are described (`core.models.architectures.AXES`).
+        model: any architecture whose widths are described (`core.models.architecture_spec.AXES`).
         batches: token ids (B, T) each, without padding on the left.
 
     Raises:

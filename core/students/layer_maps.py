@@ -65,7 +65,7 @@ def layer_map(rule: LayerRule | LayerMap, teacher_layers: int, student_layers: i
             blocks whose removal costs most; ``first`` keeps the first ones; a tuple is checked and returned as it is.
             At equal depth every rule keeps all blocks.
         importance: one number a teacher block, higher is more important; only for the rule ``importance``
-            (see `core.students.build.build.block_importance`).
+            (see `core.students.build.block_importance`).
 
     Raises:
         ConfigError: a depth below 1 or above the teacher's, block numbers that do not exist, a pair that the table lacks.

@@ -80,7 +80,7 @@ def fine_tune_and_evaluate(model: LoadedModel | str | Path, task: TaskData, *, s
         The fine-tuned model, which can teach, and what `evaluate_task` gives.
 
     Raises:
-        Stopped: the recorder requested it.
+        StopRequested: the user requested a stop.
         CompatibilityError: a model that is no encoder, a teacher with other labels or another tokenizer.
     """
     start = model if isinstance(model, LoadedModel) else catalog.load(str(model), dtype=torch.float32, needs_head=False)
@@ -105,7 +105,7 @@ def fine_tune(start: LoadedModel, task: TaskData, *, train: TrainSpec, losses: L
         name: what trackers call this training.
 
     Raises:
-        Stopped: the recorder requested it.
+        StopRequested: the user requested a stop.
         CompatibilityError: as `fine_tune_and_evaluate`; also questions for a model that reads too little.
     """
     recorder, device = recorder or ListRecorder(), start.model.device
@@ -226,7 +226,7 @@ def answers(model: nn.Module, features: Sequence[Feature], tokenizer: Any, dtype
         stop: called before every batch.
 
     Raises:
-        Stopped: it said so.
+        StopRequested: it said so.
     """
     plain = plain_model(model)
     device, token_types = plain.device, uses_token_types(plain)

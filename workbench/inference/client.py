@@ -117,7 +117,7 @@ class Engine:
 
     def make_size(self, chain: Chain, target: Target, folder: Path, *, method: Method | None = None,
                   alpha: float | None = None) -> dict[str, Any]:
-        """`core.chains.on_demand.make` without its measurements, as plain data; `folder` then holds the model."""
+        """`core.chains.on_demand.create` without its measurements, as plain data; `folder` then holds the model."""
         return self._call("make_size", chain=_chain_record(chain), target=as_record(target), folder=str(folder), method=method, alpha=alpha)
 
     def measure_size(self, chain: Chain, target: Target, folder: Path) -> dict[str, float]:
