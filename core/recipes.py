@@ -291,7 +291,10 @@ def leaves(known: Mapping[str, FieldInfo] | None = None, prefix: str = "") -> It
 def _explained(detail: Mapping[str, Any], kind: type[ExperimentConfig]) -> ConfigError:
     """Return one finding of pydantic as an error."""
     # The tag of the kind comes first; members of a union put their own name into the path, and only keys are a user's words.
-    location = [str(part) for part in detail["loc"][1:] if not re.search(r"[\[\]()]|^(constrained|literal|function|Ramp)", str(part))]
+    unknown = detail["type"] == "extra_forbidden"  # its last part is a user's word, whatever it looks like
+    *parts, last = map(str, detail["loc"][1:] or ("",))
+    location = [part for part in (*parts, *([] if unknown else [last]))
+                if part and not re.search(r"[\[\]()]|^(constrained|literal|function|Ramp)", part)] + ([last] if unknown else [])
     path, given = ".".join(location) or "the recipe", detail.get("input")
     known, field = dict(kind.model_fields), ""
     for part in location:
@@ -302,8 +305,8 @@ def _explained(detail: Mapping[str, Any], kind: type[ExperimentConfig]) -> Confi
     suggestion = None
     if isinstance(cause, InvalidValueError):  # it knows the key better than the place of the validator
         field, suggestion = cause.field, cause.suggestion
-    if detail["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.4)
+    if unknown:
+        near = difflib.get_close_matches(last[:100], known, n=1, cutoff=0.4)
         prefix = ".".join(location[:-1])
         fix = f"Did you mean '{prefix + '.' if prefix else ''}{near[0]}'?" if near else ""
         return ConfigError(f"Unknown key '{path}'.", f"Valid keys there: {', '.join(known)}.", fix, field=field or None)
