@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from transformers import AutoTokenizer, GenerationConfig, PreTrainedModel
+from transformers import GenerationConfig, PreTrainedModel
 
 from core.chains.folder import CALIBRATION, VALIDATION, Chain, Point, Target, selection_file
 from core.chains.interpolation import AnchorPair, interpolate, substitute
@@ -25,7 +25,8 @@ from core.errors import ConfigError
 from core.evaluation.language import evaluate_language
 from core.models import catalog
 from core.models.dimensions import as_record
-from core.models.loading import model_from_config
+from core.models.loading import model_from_config, tokenizer_from_pretrained
+from core.models.model_files import refuse_damaged
 from core.students.resizing import Weights
 from core.system.devices import resolve_precision
 from core.system.files import atomic_directory
@@ -116,9 +117,10 @@ def model_card(created: GeneratedModel) -> str:
 
 def save_model(model: PreTrainedModel, folder: Path, *, like: Path) -> None:
     """Save weights into `folder`, with the tokenizer and the generation settings of the model folder `like`."""
-    model.generation_config = GenerationConfig.from_pretrained(like)
+    with refuse_damaged(f"The generation settings of '{like}'"):
+        model.generation_config = GenerationConfig.from_pretrained(like)
     model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(like, local_files_only=True).save_pretrained(folder)
+    tokenizer_from_pretrained(like).save_pretrained(folder)
 
 
 def load_anchor_pair(chain: Chain, number: int) -> AnchorPair:
@@ -159,7 +161,7 @@ def write_slice(path: Path, blocks: Blocks) -> None:
 
 @lru_cache(maxsize=4)
 def _tokenizer(folder: Path) -> Any:
-    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    return tokenizer_from_pretrained(folder)
 
 
 def baseline_losses(chain: Chain, target: Target, pair: AnchorPair) -> dict[str, float]:

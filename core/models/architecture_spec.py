@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from core.config.base import MAX_LAYERS, MAX_POSITIONS
 from core.errors import ConfigError, CorruptModelError, UnsupportedModelError
 
 if TYPE_CHECKING:
@@ -245,7 +246,8 @@ class ArchitectureSpec:
     def block_of(self, name: str) -> int | None:
         """Return the number of the block that a (canonical) parameter belongs to; None outside the blocks."""
         found = re.match(rf"{re.escape(self.blocks)}\.(\d+)\.", name)
-        return int(found[1]) if found else None
+        # The first ten digits of a number without end are too large for any depth already.
+        return int(found[1][:10]) if found else None
 
     def with_block(self, name: str, block: int) -> str:
         """Return the same parameter's (canonical) name in block number `block`."""
@@ -280,7 +282,8 @@ class ArchitectureSpec:
 
     def context(self, config: Mapping[str, Any]) -> int:
         """Return the longest sequence in tokens, from a plain configuration. Raises CorruptModelError if it is not there."""
-        taken = (config.get("pad_token_id") or 0) + 1 if self.padding_offsets_positions else 0
+        padding = config.get("pad_token_id")
+        taken = (padding if isinstance(padding, int) else 0) + 1 if self.padding_offsets_positions else 0
         if self.default_context is not None and self.value(config, self.context_key) is None:
             return self.default_context
         return self.dimension(config, self.context_key) - taken
@@ -291,9 +294,11 @@ class ArchitectureSpec:
         return config.get(self.synonyms[key]) if found is None and key in self.synonyms else found
 
     def dimension(self, config: Mapping[str, Any], key: str) -> int:
-        """Return a size from a plain configuration. Raises CorruptModelError if it is not there."""
+        """Return a size from a plain configuration. Raises CorruptModelError if it is not there, or is one that no model has."""
         value = self.value(config, key)
-        if not isinstance(value, int) or value < 1:
-            raise CorruptModelError(f"The configuration's '{key}' is {value!r}.", f"A {self.model_type} model needs a whole number there.",
+        most = MAX_LAYERS if key == self.depth_key else MAX_POSITIONS
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+            raise CorruptModelError(f"The configuration's '{key}' is {value!r}.",
+                               f"A {self.model_type} model needs a whole number there, from 1 to {most:,}.",
                                "Download or export the model again.")
         return value

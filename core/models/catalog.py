@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import json
 import os
 import re
 from collections.abc import Callable
@@ -22,13 +21,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from core.config.base import MAX_POSITIONS
 from core.errors import CompatibilityError, CorruptModelError, ModelError, ModelNotFoundError
 from core.models import checkpoints, gguf, hub, pypi
 from core.models.architectures import ArchitectureSpec, architecture_of
 from core.models.checkpoints import ParameterCount, Task
 from core.models.dimensions import Dimensions, as_record
 from core.models.header import ModelHeader, read_model_header
-from core.models.loading import model_from_pretrained
+from core.models.loading import model_from_pretrained, require_size, tokenizer_from_pretrained
+from core.models.model_files import read_json, refuse_damaged
 from core.system import reach
 from core.system.files import atomic_directory
 from core.system.paths import HOUSE_MODELS, models_dir
@@ -180,7 +181,6 @@ def load(reference: str, device: torch.device | str = "cpu", dtype: torch.dtype 
         ModelError, NetworkError, DiskFullError: as `fetch` does; also CorruptModelError for weights that do not fit the architecture.
     """
     import torch
-    from huggingface_hub.errors import StrictDataclassError
 
     from core.system.devices import resolve_precision
 
@@ -188,13 +188,10 @@ def load(reference: str, device: torch.device | str = "cpu", dtype: torch.dtype 
     assert entry.path is not None, "what was fetched is present"
     folder = _converted(entry, entry.path) if entry.kind == "gguf" else entry.path
     device = torch.device(device)
-    try:
-        model, report = model_from_pretrained(
-            folder, entry.task, dtype or resolve_precision("auto", device), use_safetensors=True, trust_remote_code=False,
-            local_files_only=True, ignore_mismatched_sizes=True, output_loading_info=True)
-    except (StrictDataclassError, ValueError, KeyError, TypeError, OSError) as error:
-        raise CorruptModelError(f"'{reference}' cannot be loaded: {str(error).strip().splitlines()[0]}", "",
-                           "Download or export the model again.") from error
+    require_size(folder, entry.task, entry.parameters, reference)
+    model, report = model_from_pretrained(
+        folder, entry.task, dtype or resolve_precision("auto", device), use_safetensors=True, trust_remote_code=False,
+        local_files_only=True, ignore_mismatched_sizes=True, output_loading_info=True)
     wrong = sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])})
     architecture = architecture_of(model.config)
     of_head = tuple(f"{part}." for part in (*architecture.non_base_modules, architecture.head))
@@ -204,7 +201,9 @@ def load(reference: str, device: torch.device | str = "cpu", dtype: torch.dtype 
     if wrong and not lacks_head:
         raise CorruptModelError(f"'{reference}' lacks {len(wrong)} weights of the right shape, as {wrong[0]}.",
                            f"The architecture {entry.architecture} needs them.", "Download or export the model again.")
-    return LoadedModel(model.to(device).eval(), _tokenizer(folder, reference), entry, frozenset(wrong))
+    model = model.to(device).eval()
+    _require_computes(model, reference)
+    return LoadedModel(model, tokenizer_from_pretrained(folder), entry, frozenset(wrong))
 
 
 def no_language_head_error(reference: str, architecture: ArchitectureSpec) -> CompatibilityError:
@@ -259,11 +258,11 @@ def _folder(path: Path, name: str, kind: Kind) -> ModelEntry:
 def _trained_length(folder: Path) -> int | None:
     """Return the trained length from the record that Stillhouse saves with a model; None where there is none, or one of a labelled task."""
     try:
-        config = json.loads((folder / "stillhouse.json").read_text(encoding="utf-8"))["config"]
+        config = read_json(folder / "stillhouse.json")["config"]
         length = config["data"]["block_length"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (CorruptModelError, KeyError, TypeError):
         return None
-    return length if isinstance(length, int) and length > 0 and not config.get("task") else None
+    return length if isinstance(length, int) and 0 < length <= MAX_POSITIONS and not config.get("task") else None
 
 
 def _file(path: Path, name: str) -> ModelEntry:
@@ -273,7 +272,7 @@ def _file(path: Path, name: str) -> ModelEntry:
         raise ModelNotFoundError(f"'{path}' is a file.", "A model's folder or a .gguf file was expected.",
                             f"Give its folder: {path.parent}" if path.suffix == ".safetensors" else "")
     header = read_model_header(path)
-    return _entry(header, name=name, kind="gguf", licence=header.metadata.get("general.license", ""), source=str(path), present=True,
+    return _entry(header, name=name, kind="gguf", licence=str(header.metadata.get("general.license", "")), source=str(path), present=True,
                   path=path, description=str(header.metadata.get("general.name", "")))
 
 
@@ -317,14 +316,16 @@ def _converted(entry: ModelEntry, file: Path) -> Path:
     return folder
 
 
-def _tokenizer(folder: Path, reference: str) -> PreTrainedTokenizerBase:
-    from transformers import AutoTokenizer
+def _require_computes(model: PreTrainedModel, reference: str) -> None:
+    """Run a model over two tokens: a configuration may be read, and yet describe what cannot be computed.
 
-    try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise CorruptModelError(f"The tokenizer of '{reference}' cannot be read: {str(error).strip().splitlines()[0]}", "",
-                           "Download or export the model again.") from error
+    Raises:
+        CorruptModelError: it fails.
+    """
+    import torch
+
+    with refuse_damaged(f"The model '{reference}' computes nothing from two tokens, so its files"), torch.inference_mode():
+        model(input_ids=torch.zeros(1, 2, dtype=torch.long, device=model.device))
 
 
 def _card(folder: Path) -> tuple[str, str]:

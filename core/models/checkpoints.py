@@ -7,9 +7,10 @@ its type, shape and offsets. That is enough to count the parameters of a student
 from __future__ import annotations
 
 import hashlib
-import json
 import math
+import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +19,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from core.errors import CorruptModelError, ModelError, ModelNotFoundError, UnsafeModelError, UnsupportedModelError
 from core.models.architectures import architecture_of
+from core.models.config_checks import require_sound, require_typed
+from core.models.model_files import read_json
+from core.system.plain_data import PlainDataError, parse_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,9 +35,15 @@ TASK_DESCRIPTIONS: dict[Task, str] = {"causal": "predicts the next token", "mask
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model", "vocab.txt", "sentencepiece.bpe.model", "spm.model")
 
-_MAX_HEADER_BYTES = 100 * 2**20  # the format's own limit
+MAX_HEADER_BYTES = 1 << 25  # 32 MiB, for 200,000 tensors in one file; the format's own limit is 100 MB
+MAX_TENSORS = 500_000  # of a model; mixtures of experts with a trillion parameters have 140,000
+LONGEST_NAME = 512  # characters of a tensor's name
+# Bits of a number, by the names that the format has for its types; https://github.com/huggingface/safetensors.
+DTYPE_BITS = {"BOOL": 8, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8,
+              "F8_E5M2FNUZ": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16, "I32": 32, "U32": 32, "F32": 32, "C64": 64, "F64": 64,
+              "I64": 64, "U64": 64}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +88,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises:
         ModelNotFoundError: the folder holds no model.
         ModelError: it holds adapters, alone or beside a model.
-        CorruptModelError: not JSON.
+        CorruptModelError: not JSON, or values that no model has.
         UnsupportedModelError: an architecture that is not described, or quantised weights.
     """
     path = folder / "config.json"
@@ -92,10 +102,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise ModelNotFoundError(f"'{folder}' holds no model: there is no config.json.",
                             "A folder that a Transformers model was saved to was expected.",
                             f"Give the GGUF file itself: {files[0]}" if files else "")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CorruptModelError(f"'{path}' is not JSON.", "", "Download or export the model again.") from error
+    config = read_json(path)
     check_config(config, str(folder))
     return config
 
@@ -106,12 +113,12 @@ def check_config(config: Any, model: str) -> None:
     Raises:
         CorruptModelError, UnsupportedModelError: as `read_config` does.
     """
-    if not isinstance(config, dict):
-        raise CorruptModelError(f"The config.json of '{model}' holds no configuration.", "", "Download or export the model again.")
+    require_typed(config, model)
     task_of(config)
     if config.get("quantization_config"):
         raise UnsupportedModelError(f"The weights of '{model}' are quantised.", "Plain weights in 16 or 32 bits were expected.",
                                "Use the model's unquantised version, or a GGUF file of it.")
+    require_sound(config, model)
 
 
 def task_of(config: Mapping[str, Any]) -> Task:
@@ -143,13 +150,17 @@ def weight_files(folder: Path) -> list[Path]:
     if (folder / WEIGHTS).is_file():
         return [folder / WEIGHTS]
     if (folder / INDEX).is_file():
-        try:
-            names = sorted(set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
-            missing = [name for name in names if Path(name).name != name or not (folder / name).is_file()]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CorruptModelError(f"'{folder / INDEX}' is no index of weights.", "", "Download or export the model again.") from error
+        plain = read_json(folder / INDEX)
+        listed = plain.get("weight_map") if isinstance(plain, dict) else None
+        if not isinstance(listed, dict) or not listed or not all(isinstance(name, str) for name in listed.values()):
+            raise CorruptModelError(f"'{folder / INDEX}' is no index of weights.",
+                                    "Under 'weight_map', a file for each tensor was expected.", "Download or export the model again.")
+        names = sorted(set(listed.values()))
+        # A name with a folder in it would lead out of this one; one that no file can have is missing too.
+        missing = [name for name in names if Path(name).name != name or not os.path.isfile(folder / name)]
         if missing:
-            raise CorruptModelError(f"'{folder}' lacks {', '.join(missing)}.", f"The index lists {len(names)} files of weights.",
+            shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+            raise CorruptModelError(f"'{folder}' lacks {shown}.", f"The index lists {len(names)} files of weights.",
                                "Download the model again.")
         return [folder / name for name in names]
     pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLE_SUFFIXES)
@@ -176,22 +187,59 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
         if start == b"version ":
             raise CorruptModelError(f"'{path}' is a Git LFS pointer, not the weights.", "", "Run 'git lfs pull' in its repository.")
         length = int.from_bytes(start, "little")
-        text = file.read(length) if len(start) == 8 and 2 <= length <= min(size - 8, _MAX_HEADER_BYTES) else b""
+        text = file.read(length) if len(start) == 8 and 2 <= length <= min(size - 8, MAX_HEADER_BYTES) else b""
     try:
-        tensors = {name: TensorInfo(entry["dtype"], tuple(entry["shape"]), *(8 + length + offset for offset in entry["data_offsets"]))
-                   for name, entry in json.loads(text).items() if name != "__metadata__"}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CorruptModelError(f"'{path}' is not a safetensors file, or only the beginning of one ({size} bytes).", "",
-                           "Download or export the model again.") from error
+        entries = parse_json(text)
+        if not isinstance(entries, dict):
+            raise PlainDataError("its header holds no tensors")
+        tensors = {name: _tensor(name, entry, 8 + length) for name, entry in entries.items() if name != "__metadata__"}
+    except PlainDataError as error:
+        raise CorruptModelError(f"'{path}' is not a safetensors file, or only the beginning of one ({size} bytes): {error.problem}.",
+                                "A file that safetensors wrote was expected.", "Download or export the model again.") from error
     end = max((tensor.end for tensor in tensors.values()), default=0)
     if end != size:
         raise CorruptModelError(f"'{path}' has {size} bytes.", f"Its header describes {end} bytes.", "Download or export the model again.")
+    place = 8 + length
+    for name, tensor in sorted(tensors.items(), key=lambda item: (item[1].start, item[1].end)):
+        if tensor.start != place:
+            raise CorruptModelError(f"'{path}' has the tensor '{name}' at byte {tensor.start}.", f"The one before it ends at byte {place}.",
+                                    "Download or export the model again.")
+        place = tensor.end
     return tensors
+
+
+def _tensor(name: str, entry: Any, start: int) -> TensorInfo:
+    """Return one entry of a header, whose offsets count from byte `start`. Raises PlainDataError for what no tensor has."""
+    if len(name) > LONGEST_NAME:
+        raise PlainDataError(f"a tensor's name has {len(name):,} characters")
+    shown = f"the tensor '{name[:100]}'"
+    if not isinstance(entry, dict) or not all(key in entry for key in ("dtype", "shape", "data_offsets")):
+        raise PlainDataError(f"{shown} lacks its type, shape or offsets")
+    dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in DTYPE_BITS:
+        raise PlainDataError(f"{shown} has the type {str(dtype)[:40]!r}")
+    whole = isinstance(shape, list) and isinstance(offsets, list) and all(type(each) is int and each >= 0 for each in (*shape, *offsets))
+    if not whole or len(shape) > 16 or len(offsets) != 2 or any(each >= 2**63 for each in (*shape, *offsets)):
+        raise PlainDataError(f"{shown} has no shape or no offsets")
+    if math.prod(shape) * DTYPE_BITS[dtype] != 8 * (offsets[1] - offsets[0]):
+        raise PlainDataError(f"{shown} of shape {shape} stands in {offsets[1] - offsets[0]} bytes")
+    return TensorInfo(sys.intern(dtype), tuple(shape), start + offsets[0], start + offsets[1])
 
 
 def parameter_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     """Read the shape of every tensor in a model folder, from the headers alone. Raises as `weight_files` and `read_header` do."""
-    return {name: tensor.shape for path in weight_files(folder) for name, tensor in read_header(path).items()}
+    return {name: tensor.shape for name, tensor in read_headers(weight_files(folder)).items()}
+
+
+def read_headers(paths: Iterable[Path]) -> dict[str, TensorInfo]:
+    """Read the tensors of the files of one model. Raises CorruptModelError as `read_header` does, and for more than `MAX_TENSORS`."""
+    tensors: dict[str, TensorInfo] = {}
+    for path in paths:
+        tensors |= read_header(path)
+        if len(tensors) > MAX_TENSORS:
+            raise CorruptModelError(f"The files up to '{path}' hold {len(tensors):,} tensors.", f"{MAX_TENSORS:,} at most were expected.",
+                                    "Use another version of the model.")
+    return tensors
 
 
 def count_parameters(shapes: Mapping[str, Sequence[int]], config: Mapping[str, Any]) -> ParameterCount:
@@ -208,10 +256,12 @@ def count_parameters(shapes: Mapping[str, Sequence[int]], config: Mapping[str, A
     depth = architecture.dimension(config, architecture.depth_key)
     looked_up = tuple(f"{part}." for part in (architecture.embeddings, architecture.positions, architecture.token_types) if part)
     blocks, embeddings, head, other = [0] * depth, 0, 0, 0
+    beyond: set[int] = set()
     for name, shape in canonical_parameters(shapes, config):
         block, numbers = architecture.block_of(name), math.prod(shape)
-        if block is not None:
-            blocks += [0] * (block + 1 - len(blocks))
+        if block is not None and block >= depth:
+            beyond.add(block)
+        elif block is not None:
             blocks[block] += numbers
         elif name.startswith(f"{architecture.head}."):
             head += numbers
@@ -219,8 +269,9 @@ def count_parameters(shapes: Mapping[str, Sequence[int]], config: Mapping[str, A
             embeddings += numbers
         else:
             other += numbers
-    if not embeddings or not all(blocks) or len(blocks) != depth:
-        raise CorruptModelError(f"The weights hold {sum(map(bool, blocks))} blocks{'' if embeddings else ' and no embeddings'}.",
+    if not embeddings or not all(blocks) or beyond:
+        found = sum(map(bool, blocks)) + len(beyond)
+        raise CorruptModelError(f"The weights hold {found} blocks{'' if embeddings else ' and no embeddings'}.",
                            f"The configuration announces {depth}.", _way_out(shapes, architecture.blocks))
     return ParameterCount(embeddings, tuple(blocks), head, other)
 

@@ -16,13 +16,23 @@ from typing import Any
 
 from core.errors import CorruptModelError, UnsupportedModelError
 from core.models.architectures import ARCHITECTURE_SPECS, ArchitectureSpec
+from core.models.config_checks import require_sound
 from core.models.loading import model_from_pretrained
+from core.models.model_files import refuse_damaged
 
 # Those of ARCHITECTURE_SPECS that the GGUF format and Transformers' reader share, under the same name in both.
 ARCHITECTURES = ("llama", "qwen2", "qwen3", "gpt2")
 
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
+
+# A header's numbers of things are checked before anything is read by them. Published files stay far below.
+MAX_ENTRIES = 100_000  # metadata, or tensors
+MAX_DIMENSIONS = 4  # of a tensor, as in ggml
+MAX_ITEMS = 10_000_000  # of all arrays whose items have to be walked over: texts of vocabularies and merges
+MAX_TEXT = 1 << 20  # bytes of one text that is kept; chat templates are the longest
+MAX_TEXTS = 1 << 24  # bytes of all of them
+MAX_DEPTH = 4  # arrays inside each other
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +92,14 @@ def read_header(path: Path) -> GgufHeader:
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             header, end = _parse(data)
-    except (struct.error, ValueError, KeyError, IndexError) as error:  # mmap refuses an empty file with ValueError
-        raise CorruptModelError(f"'{path}' is not a GGUF file, or only the beginning of one ({size} bytes).",
+    except (struct.error, ValueError, KeyError, IndexError, OverflowError) as error:  # mmap refuses an empty file with ValueError
+        reason = f": {error}" if type(error) is ValueError else ""
+        raise CorruptModelError(f"'{path}' is not a GGUF file, or only the beginning of one ({size} bytes){reason}.",
                            "A file of GGUF version 2 or 3 was expected.", "Download it again.") from error
     if end > size:
         raise CorruptModelError(f"'{path}' has {size} bytes.", f"Its header describes at least {end} bytes.", "Download it again.")
     _check_faithful(path, header)
+    require_sound(header.config(), str(path))
     return header
 
 
@@ -100,7 +112,8 @@ def convert(source: Path, folder: Path) -> None:
     import torch
     from transformers import AutoTokenizer, GgufConfig
 
-    tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
+    with refuse_damaged(f"The tokenizer in '{source}'"):
+        tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
     _set_pre_tokenizer(tokenizer, read_header(source).metadata.get("tokenizer.ggml.pre"))
     # Dequantised while it loads, the model is a plain one; otherwise it would refuse to be saved.
     model, report = model_from_pretrained(
@@ -124,7 +137,7 @@ def _set_pre_tokenizer(tokenizer: Any, name: str | None) -> None:
 
 def _check_faithful(path: Path, header: GgufHeader) -> None:
     architecture = header.metadata.get("general.architecture")
-    if architecture not in ARCHITECTURES:
+    if not isinstance(architecture, str) or architecture not in ARCHITECTURES:
         raise UnsupportedModelError(f"'{path}' holds a model of the architecture '{architecture}'.",
                                f"One of {', '.join(ARCHITECTURES)} was expected of a GGUF file.", "Use the model's safetensors instead.")
     # The reader ignores these, so the converted model would answer differently from the one in the file.
@@ -141,14 +154,18 @@ def _parse(data: mmap.mmap) -> tuple[GgufHeader, int]:
     magic, version, tensor_count, entry_count = struct.unpack_from("<4sIQQ", data, 0)
     if magic != b"GGUF" or version not in (2, 3):
         raise ValueError("no GGUF file of a known version")
-    place, metadata, shapes, ends = 24, {}, {}, [0]
+    if max(tensor_count, entry_count) > MAX_ENTRIES:
+        raise ValueError(f"it announces {entry_count:,} keys and {tensor_count:,} tensors")
+    place, metadata, shapes, ends, budget = 24, {}, {}, [0], _Budget(MAX_TEXTS, MAX_ITEMS)
     for _ in range(entry_count):
-        key, place = _string(data, place)
+        key, place = _string(data, place, budget)
         (kind,) = struct.unpack_from("<I", data, place)
-        metadata[key], place = _value(data, place + 4, kind)
+        metadata[key], place = _value(data, place + 4, kind, budget)
     for _ in range(tensor_count):
-        name, place = _string(data, place)
+        name, place = _string(data, place, budget)
         (dimensions,) = struct.unpack_from("<I", data, place)
+        if dimensions > MAX_DIMENSIONS:
+            raise ValueError(f"the tensor '{name[:100]}' has {dimensions:,} dimensions")
         *shape, kind, offset = struct.unpack_from(f"<{dimensions}QIQ", data, place + 4)
         place += 4 + 8 * dimensions + 12
         shapes[name] = tuple(reversed(shape))
@@ -160,14 +177,25 @@ def _parse(data: mmap.mmap) -> tuple[GgufHeader, int]:
     return GgufHeader(metadata, shapes), math.ceil(place / alignment) * alignment + max(ends)
 
 
-def _string(data: mmap.mmap, place: int) -> tuple[str, int]:
+@dataclass(slots=True)
+class _Budget:
+    """What reading one header may still take: bytes of texts that are kept, and items that are walked over."""
+
+    text: int
+    items: int
+
+
+def _string(data: mmap.mmap, place: int, budget: _Budget) -> tuple[str, int]:
     (length,) = struct.unpack_from("<Q", data, place)
+    budget.text -= length
+    if length > MAX_TEXT or budget.text < 0:
+        raise ValueError(f"a text of {length:,} bytes stands at byte {place}")
     return data[place + 8:place + 8 + length].decode(), place + 8 + length
 
 
-def _value(data: mmap.mmap, place: int, kind: int) -> tuple[Any, int]:
+def _value(data: mmap.mmap, place: int, kind: int, budget: _Budget, depth: int = 0) -> tuple[Any, int]:
     if kind == _STRING:
-        return _string(data, place)
+        return _string(data, place, budget)
     if kind != _ARRAY:
         code = f"<{_SCALARS[kind]}"
         return struct.unpack_from(code, data, place)[0], place + struct.calcsize(code)
@@ -175,9 +203,12 @@ def _value(data: mmap.mmap, place: int, kind: int) -> tuple[Any, int]:
     place += 12
     if item_kind in _SCALARS:
         return length, place + length * struct.calcsize(f"<{_SCALARS[item_kind]}")
+    budget.items -= length
+    if budget.items < 0 or depth == MAX_DEPTH:
+        raise ValueError(f"an array of {length:,} items {depth + 1} deep stands at byte {place - 12}")
     for _ in range(length):
         if item_kind == _STRING:  # a vocabulary: skipped unread
             place += 8 + struct.unpack_from("<Q", data, place)[0]
         else:
-            _, place = _value(data, place, item_kind)
+            _, place = _value(data, place, item_kind, budget, depth + 1)
     return length, place

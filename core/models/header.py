@@ -145,7 +145,7 @@ def _read(path: Path, _fingerprint: Fingerprint) -> ModelHeader:
 
 def _read_folder(folder: Path) -> ModelHeader:
     config, files = checkpoints.read_config(folder), checkpoints.weight_files(folder)
-    tensors = {name: tensor for file in files for name, tensor in checkpoints.read_header(file).items()}
+    tensors = checkpoints.read_headers(files)
     bytes_by_dtype: Counter[str] = Counter()
     for tensor in tensors.values():
         bytes_by_dtype[tensor.dtype] += tensor.end - tensor.start

@@ -6,7 +6,6 @@ safetensors are ever requested: no pickle, and no code.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,11 +15,13 @@ from typing import Any
 
 from core.errors import CorruptModelError, ModelError, ModelNotFoundError, NetworkError
 from core.models.checkpoints import INDEX, PICKLE_SUFFIXES, TOKENIZER_FILES, WEIGHTS, check_config, unsafe_weights_error, weight_files
+from core.models.model_files import read_json
 
 ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 
 _BESIDE_THE_WEIGHTS = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model",
-                       "spiece.model", "vocab.json", "merges.txt", "special_tokens_map.json", "added_tokens.json",
+                       "spiece.model", "sentencepiece.bpe.model", "spm.model", "vocab.txt", "vocab.json", "merges.txt",
+                       "special_tokens_map.json", "added_tokens.json",
                        "chat_template.jinja", "README.md")
 
 
@@ -73,7 +74,7 @@ def inspect(repository: str) -> RemoteModel:
         api = HfApi()
         info = api.model_info(repository, files_metadata=True)
         files = _wanted({file.rfilename: file.size or 0 for file in info.siblings or ()}, repository)
-        config = json.loads(Path(hf_hub_download(repository, "config.json")).read_text(encoding="utf-8"))
+        config = read_json(Path(hf_hub_download(repository, "config.json")))
         check_config(config, repository)
         metadata = api.get_safetensors_metadata(repository)
     shapes = {name: tuple(tensor.shape) for file in metadata.files_metadata.values() for name, tensor in file.tensors.items()}
@@ -133,7 +134,7 @@ def _explained(repository: str) -> Iterator[None]:
             raise _incomplete(repository, error) from error
         raise NetworkError(f"'{repository}' is not on this machine, and the hub cannot be reached.", "",
                            "Connect to the network (and unset HF_HUB_OFFLINE), or use a house model or a local folder.") from error
-    except (errors.NotASafetensorsRepoError, errors.SafetensorsParsingError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (errors.NotASafetensorsRepoError, errors.SafetensorsParsingError) as error:
         raise _incomplete(repository, error) from error
 
 

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.models.checkpoints import Task
+from core.models.model_files import refuse_damaged
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedConfig, PreTrainedModel
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 MODEL_INIT_LOCK = threading.Lock()
 
@@ -46,9 +47,23 @@ def model_from_pretrained(folder: Path, task: Task, dtype: torch.dtype, **option
     """Return what `from_pretrained` gives for that folder and these options.
 
     It is a model in evaluation mode, with its loading report if one is requested.
+
+    Raises:
+        CorruptModelError: whatever Transformers, safetensors or torch find wrong with the files.
     """
-    with MODEL_INIT_LOCK:
+    with MODEL_INIT_LOCK, refuse_damaged(f"The model in '{folder}'"):
         return _auto_class(task).from_pretrained(folder, dtype=dtype, **options)
+
+
+def tokenizer_from_pretrained(folder: Path) -> PreTrainedTokenizerBase:
+    """Return the tokenizer of a folder. Raises CorruptModelError for whatever its library finds wrong with the files."""
+    from transformers import AutoTokenizer
+
+    with refuse_damaged(f"The tokenizer of '{folder}'"):
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        if not tokenizer.get_vocab():
+            raise ValueError("it knows no tokens")
+        return tokenizer
 
 
 def _auto_class(task: Task) -> Any:

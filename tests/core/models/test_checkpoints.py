@@ -123,7 +123,7 @@ def test_pickles_are_refused(folder: Path) -> None:
 def test_a_broken_index(index: str, folder: Path) -> None:
     (folder / "model.safetensors").unlink()
     (folder / "model.safetensors.index.json").write_text(index)
-    with pytest.raises(CorruptModelError, match="no index of weights"):
+    with pytest.raises(CorruptModelError, match=r"no index of weights|is not JSON at line 1, column 2"):
         checkpoints.weight_files(folder)
 
 
