@@ -8,10 +8,11 @@ A model folder's header is its ``config.json`` with the headers of its safetenso
 from __future__ import annotations
 
 import os
-from collections import Counter
+import threading
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +22,9 @@ from core.models.checkpoints import ParameterCount, Task
 from core.models.dimensions import Dimensions, ParameterCounter
 
 Shape = tuple[int, ...]
+
+KEPT_HEADERS = 256
+KEPT_TENSORS = 200_000  # of all headers that are kept: some 100 MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +122,7 @@ def read_model_header(path: Path) -> ModelHeader:
             `core.models.checkpoints.read_config`,
             `weight_files` and `read_header` there, and `core.models.gguf.read_header`.
     """
-    return _read(path, _fingerprint(path))
+    return _HEADERS.get(path, _fingerprint(path))
 
 
 Fingerprint = tuple[tuple[str, int, int, int], ...]
@@ -135,8 +139,36 @@ def _fingerprint(path: Path) -> Fingerprint:
     return tuple(sorted((name, stat.st_ino, stat.st_size, stat.st_mtime_ns) for name, stat in found))
 
 
-@lru_cache(maxsize=256)
-def _read(path: Path, _fingerprint: Fingerprint) -> ModelHeader:
+class _Headers:
+    """Keeps headers that were read, the latest used ones, with at most `KEPT_TENSORS` tensors in all. Several threads may ask."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[Path, Fingerprint], ModelHeader] = OrderedDict()
+        self._tensors = 0
+        self._lock = threading.Lock()
+
+    def get(self, path: Path, fingerprint: Fingerprint) -> ModelHeader:
+        """Return a header, read now if it is not kept."""
+        key = path, fingerprint
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        header = _read(path)
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = header
+                self._tensors += len(header.shapes)
+            header = self._kept[key]
+            while len(self._kept) > KEPT_HEADERS or self._tensors > KEPT_TENSORS and len(self._kept) > 1:
+                self._tensors -= len(self._kept.popitem(last=False)[1].shapes)
+        return header
+
+
+_HEADERS = _Headers()
+
+
+def _read(path: Path) -> ModelHeader:
     if path.is_dir():
         return _read_folder(path)
     header = gguf.read_header(path)

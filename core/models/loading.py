@@ -63,6 +63,7 @@ def tokenizer_from_pretrained(folder: Path) -> PreTrainedTokenizerBase:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         if not tokenizer.get_vocab():
             raise ValueError("it knows no tokens")
+        tokenizer("a")  # some settings are looked at only when a text is tokenised
         return tokenizer
 
 

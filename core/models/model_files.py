@@ -69,7 +69,8 @@ def _is_full(error: BaseException) -> bool:
 def _reason(error: BaseException) -> str:
     """Return the first line of a library's message, with the kind of error where that alone says nothing."""
     lines = str(error).strip().splitlines()
-    said = lines[0][:LONGEST_REASON] if lines else "no reason given"
+    first = " ".join(map(str.strip, lines[:2])) if lines and lines[0].endswith(":") else "".join(lines[:1])
+    said = first[:LONGEST_REASON] or "no reason given"
     if isinstance(error, (KeyError, IndexError, AttributeError, TypeError, AssertionError)) or not lines:
         said = f"{type(error).__name__}: {said}"
     return said if said.endswith((".", "!", "?")) else f"{said}."
