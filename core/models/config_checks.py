@@ -14,6 +14,8 @@ from core.errors import CorruptModelError, UnsupportedModelError
 from core.models.architectures import ARCHITECTURE_SPECS, architecture_of
 from core.models.model_files import AGAIN
 
+MAX_LABELS = 100_000  # of a classifier: Transformers makes a name for each when it reads a configuration
+
 
 def require_typed(config: Any, model: str) -> None:
     """Check what everything else asks first: the kinds of values under the keys that say what the model is.
@@ -63,6 +65,9 @@ def require_sound(config: Mapping[str, Any], model: str) -> None:
         listed = config.get(key)
         if depth and listed is not None and not (isinstance(listed, list) and len(listed) == depth):
             raise _wrong(model, key, listed, f"a list of {depth} entries, one a block")
+    labels = config.get("num_labels")
+    if isinstance(labels, int) and labels > MAX_LABELS:
+        raise _wrong(model, "num_labels", labels, f"{MAX_LABELS:,} classes at most")
     _require_ids(config, model, sizes.get("vocab_size", MAX_VOCABULARY))
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from core.errors import CorruptModelError, UnsupportedModelError
 from core.models.architectures import ARCHITECTURE_SPECS, ArchitectureSpec
 from core.models.config_checks import require_sound
-from core.models.loading import model_from_pretrained
+from core.models.loading import model_from_pretrained, require_size
 from core.models.model_files import refuse_damaged
 
 # Those of ARCHITECTURE_SPECS that the GGUF format and Transformers' reader share, under the same name in both.
@@ -115,6 +115,7 @@ def convert(source: Path, folder: Path) -> None:
     with refuse_damaged(f"The tokenizer in '{source}'"):
         tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
     _set_pre_tokenizer(tokenizer, read_header(source).metadata.get("tokenizer.ggml.pre"))
+    require_size(source.parent, "causal", sum(map(math.prod, read_header(source).shapes.values())), str(source), gguf_file=source.name)
     # Dequantised while it loads, the model is a plain one; otherwise it would refuse to be saved.
     model, report = model_from_pretrained(
         source.parent, "causal", torch.float16, gguf_file=source.name, quantization_config=GgufConfig(dequantize=True),

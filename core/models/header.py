@@ -160,7 +160,7 @@ class _Headers:
                 self._kept[key] = header
                 self._tensors += len(header.shapes)
             header = self._kept[key]
-            while len(self._kept) > KEPT_HEADERS or self._tensors > KEPT_TENSORS and len(self._kept) > 1:
+            while len(self._kept) > KEPT_HEADERS or (self._tensors > KEPT_TENSORS and len(self._kept) > 1):
                 self._tensors -= len(self._kept.popitem(last=False)[1].shapes)
         return header
 

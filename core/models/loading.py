@@ -16,14 +16,16 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.errors import CorruptModelError
 from core.models.checkpoints import Task
-from core.models.model_files import refuse_damaged
+from core.models.model_files import AGAIN, refuse_damaged
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 MODEL_INIT_LOCK = threading.Lock()
+SMALL = 1_000_000  # parameters that cost nothing to draw, as those of a head that the files lack
 
 
 def model_from_config(config: PreTrainedConfig, task: Task, dtype: torch.dtype, seed: int | None = None) -> PreTrainedModel:
@@ -53,6 +55,30 @@ def model_from_pretrained(folder: Path, task: Task, dtype: torch.dtype, **option
     """
     with MODEL_INIT_LOCK, refuse_damaged(f"The model in '{folder}'"):
         return _auto_class(task).from_pretrained(folder, dtype=dtype, **options)
+
+
+def require_size(folder: Path, task: Task, held: int, what: str, **options: Any) -> None:
+    """Check, without memory for a weight, that a configuration describes a model about as large as its files.
+
+    Weights that the files lack are drawn anew when a model is loaded, before anything says that they are lacking.
+
+    Args:
+        held: parameters in the files.
+        what: names the model in messages.
+        options: of `AutoConfig.from_pretrained`.
+
+    Raises:
+        CorruptModelError: a model more than twice as large, or a configuration that describes none.
+    """
+    import torch
+    from transformers import AutoConfig
+    from transformers.initialization import no_init_weights
+
+    with MODEL_INIT_LOCK, refuse_damaged(f"The configuration of '{what}'"), torch.device("meta"), no_init_weights():
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
+        described = sum(parameter.numel() for parameter in _auto_class(task).from_config(config).parameters())
+    if described > 2 * held + SMALL:
+        raise CorruptModelError(f"The configuration of '{what}' describes {described:,} parameters.", f"Its files hold {held:,}.", AGAIN)
 
 
 def tokenizer_from_pretrained(folder: Path) -> PreTrainedTokenizerBase:

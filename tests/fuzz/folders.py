@@ -20,21 +20,30 @@ from tests.core.masked_models import masked_model, save
 
 HUGE = 10**9
 VALUES: tuple[Any, ...] = (
-    None, True, False, 0, 1, -1, 3, HUGE, 10**18, 10**30, -HUGE, 0.5, 4.0, float("nan"), float("inf"), "", "4", "x" * 3000, "\ud800", [], [1], [[]],
-    ["a"], {}, {"a": 1}, {"model_type": "llama"}, [None], "../../etc/passwd", "llama", "bert", "float99", "bfloat16", [HUGE] * 3, "2026-02-31",
+    None, True, False, 0, 1, -1, 3, HUGE, 10**18, 10**30, -HUGE, 0.5, 4.0, float("nan"), float("inf"), "", "4", "x" * 3000, "\ud800",
+    [], [1], [[]],
+    ["a"], {}, {"a": 1}, {"model_type": "llama"}, [None], "../../etc/passwd", "llama", "bert", "float99", "bfloat16", [HUGE] * 3,
+    "2026-02-31",
 )
 KEYS = (
     "num_hidden_layers", "hidden_size", "num_attention_heads", "num_key_value_heads", "head_dim", "intermediate_size", "vocab_size",
-    "max_position_embeddings", "architectures", "model_type", "pad_token_id", "eos_token_id", "bos_token_id", "tie_word_embeddings", "hidden_act",
-    "rms_norm_eps", "rope_parameters", "rope_scaling", "rope_theta", "dtype", "torch_dtype", "quantization_config", "layer_types", "id2label",
+    "max_position_embeddings", "architectures", "model_type", "pad_token_id", "eos_token_id", "bos_token_id", "tie_word_embeddings",
+    "hidden_act",
+    "rms_norm_eps", "rope_parameters", "rope_scaling", "rope_theta", "dtype", "torch_dtype", "quantization_config", "layer_types",
+    "id2label",
     "attention_dropout", "auto_map", "text_config", "num_labels", "problem_type", "layer_norm_eps", "type_vocab_size", "attention_bias",
 )
-FILES = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "stillhouse.json", "README.md", "model.safetensors",
+FILES = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "stillhouse.json", "README.md",
+    "model.safetensors",
          "model.safetensors.index.json", "special_tokens_map.json", "chat_template.jinja", "adapter_config.json")
-TEXTS = ("", "{", "[]", "null", "5", '"a"', "[" * 100_000, '{"a": ' * 50_000, "1" * 5000, '{"a": ' + "1" * 5000 + "}", "\ud800".encode("utf-8", "surrogatepass"),
-         b"\xff\xfe", b"\0" * 100, '{"weight_map": {"a": "../x"}}', '{"weight_map": {"a": 3}}', '{"weight_map": {}}', '{"weight_map": {"a": "no"}}',
-         '{"weight_map": {"a": "a\\u0000b"}}', "---\nlicense: 2026-02-31\n---\n", "---\nlicense: &a [*a]\n---\n", "---\na: !!python/name:x\n---\nx",
-         "---\nlicense: [mit]\n---\nA model.", "{% for m in %}", '{"config": 3}', '{"config": {"data": {"block_length": 1e400}}}', "[" + "[]," * 900_000 + "1]")
+TEXTS = ("", "{", "[]", "null", "5", '"a"', "[" * 100_000, '{"a": ' * 50_000, "1" * 5000, '{"a": ' + "1" * 5000 + "}",
+    "\ud800".encode("utf-8", "surrogatepass"),
+         b"\xff\xfe", b"\0" * 100, '{"weight_map": {"a": "../x"}}', '{"weight_map": {"a": 3}}', '{"weight_map": {}}',
+         '{"weight_map": {"a": "no"}}',
+         '{"weight_map": {"a": "a\\u0000b"}}', "---\nlicense: 2026-02-31\n---\n", "---\nlicense: &a [*a]\n---\n",
+         "---\na: !!python/name:x\n---\nx",
+         "---\nlicense: [mit]\n---\nA model.", "{% for m in %}", '{"config": 3}', '{"config": {"data": {"block_length": 1e400}}}',
+         "[" + "[]," * 900_000 + "1]")
 
 
 @cache
@@ -152,7 +161,8 @@ def _damage_weights(folder: Path, draw: random.Random) -> None:
     elif change == 2 and isinstance(entry, dict):
         entry["data_offsets"] = draw.choice(([0, 0], [5, 1], [-5, 3], [0, HUGE], [0], [0, 1, 2], "ab", None, [0.5, 1], [2**64, 2**65]))
     elif change == 3:
-        header[draw.choice(("model.layers.9999999999.x", f"model.layers.{'9' * 5000}.x", "", "x" * 100_000, "model.layers.-1.x", "layers.2.x"))] = header.pop(name)
+        header[draw.choice(("model.layers.9999999999.x", f"model.layers.{'9' * 5000}.x", "", "x" * 100_000, "model.layers.-1.x",
+        "layers.2.x"))] = header.pop(name)
     elif change == 4:
         header[name] = draw.choice(VALUES)
     elif change == 5:
@@ -175,7 +185,8 @@ def _damaged_gguf(content: bytearray, draw: random.Random) -> bytes:
         place = bytes(content).find(key)
         if place >= 0:
             place += len(key)
-            struct.pack_into("<I", content, place, draw.choice((4, 8, 9, 6, 99)) if draw.random() < 0.3 else struct.unpack_from("<I", content, place)[0])
+            struct.pack_into("<I", content, place, draw.choice((4, 8, 9, 6, 99)) if draw.random() < 0.3 else struct.unpack_from("<I",
+            content, place)[0])
             struct.pack_into("<I", content, place + 4, draw.choice((0, 1, 3, HUGE, 2**32 - 1, 9)))
     else:
         nested = struct.pack("<IQ", 9, 1) * draw.choice((3, 5000)) + struct.pack("<IQ", 4, 0)
