@@ -60,7 +60,7 @@ def model_from_pretrained(folder: Path, task: Task, dtype: torch.dtype, **option
 def require_size(folder: Path, task: Task, held: int, what: str, **options: Any) -> None:
     """Check, without memory for a weight, that a configuration describes a model about as large as its files.
 
-    Weights that the files lack are drawn anew when a model is loaded, before anything says that they are lacking.
+    Weights that the files lack are drawn again when a model is loaded, before anything says that they are lacking.
 
     Args:
         held: parameters in the files.
