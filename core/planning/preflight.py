@@ -35,8 +35,8 @@ class Check:
     """The outcome of one check.
 
     Attributes:
-        name: teacher, student, anchors, objective, writer, prompts, text, trackers, block length, trained length, retention tasks, disk, device,
-            memory; in a complete plan also vocabulary, rehearsal.
+        name: teacher, student, anchors, objective, writer, prompts, text, trackers, block length, trained length, retention tasks, disk,
+            device, memory; in a complete plan also vocabulary, rehearsal.
         message: what was found; when it is not `ok`, what was expected too.
         fix: what to change; may be empty.
         field: dotted path of the recipe's key to change, where there is one.

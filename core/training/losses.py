@@ -45,7 +45,7 @@ def forward_kl(z: Tensor, v: Tensor, temperature: float) -> Term:
     """
     log_q, log_p = torch.log_softmax(z / temperature, -1), torch.log_softmax(v / temperature, -1)
     p = log_p.exp()
-    value = log_p.sub_(log_q).mul_(p).sum(-1)
+    value = _weighted(log_p.sub_(log_q), p).sum(-1)
     return value, log_q.exp_().sub_(p).div_(temperature)
 
 
@@ -57,8 +57,8 @@ def reverse_kl(z: Tensor, v: Tensor, temperature: float) -> Term:
     log_q, log_p = torch.log_softmax(z / temperature, -1), torch.log_softmax(v / temperature, -1)
     q = log_q.exp()
     ratio = log_q.sub_(log_p)
-    value = (q * ratio).sum(-1)
-    return value, ratio.sub_(value.unsqueeze(-1)).mul_(q).div_(temperature)
+    value = _weighted(ratio.clone(), q).sum(-1)
+    return value, _weighted(ratio.sub_(value.unsqueeze(-1)), q).div_(temperature)
 
 
 def generalised_jsd(z: Tensor, v: Tensor, temperature: float, beta: float) -> Term:
@@ -71,9 +71,14 @@ def generalised_jsd(z: Tensor, v: Tensor, temperature: float, beta: float) -> Te
     p, q = log_p.exp(), log_q.exp()
     log_m = (beta * p + (1 - beta) * q).clamp_min_(torch.finfo(z.dtype).tiny).log_()
     towards_q = log_q.sub_(log_m)
-    inner = (q * towards_q).sum(-1)
-    value = beta * log_p.sub_(log_m).mul_(p).sum(-1) + (1 - beta) * inner
-    return value, towards_q.sub_(inner.unsqueeze(-1)).mul_(q).mul_((1 - beta) / temperature)
+    inner = _weighted(towards_q.clone(), q).sum(-1)
+    value = beta * _weighted(log_p.sub_(log_m), p).sum(-1) + (1 - beta) * inner
+    return value, _weighted(towards_q.sub_(inner.unsqueeze(-1)), q).mul_((1 - beta) / temperature)
+
+
+def _weighted(logs: Tensor, probabilities: Tensor) -> Tensor:
+    """Multiply logarithms by probabilities, in place: 0 log 0 is 0, whatever the other logarithm, as in the limit."""
+    return logs.mul_(probabilities).masked_fill_(probabilities == 0, 0.0)
 
 
 def cross_entropy(z: Tensor, targets: Tensor) -> Term:

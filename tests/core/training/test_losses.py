@@ -351,3 +351,35 @@ def test_a_task_without_a_teacher_and_with_an_identical_one():
     same, sums = logit_loss(z, z.detach(), targets, kd_and_hard(divergence(LossSpec()), 4.0, 0.0), 3.0)
     same.backward()
     assert same == 0 and sums[0] == 0 and z.grad.abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("name", ["forward_kl", "reverse_kl", "jsd"])
+@pytest.mark.parametrize("both", [True, False])
+def test_what_cannot_be_adds_nothing(name: str, both: bool) -> None:
+    """Logits of minus infinity of the teacher, and of the student too: as if these tokens were not in the vocabulary."""
+    if name == "reverse_kl" and not both:
+        pytest.skip("a student that gives a probability to what the teacher excludes is infinitely far from it")
+    z, v = logits(3)
+    v[:, 4] = v[2, 7:9] = -math.inf
+    if both:
+        z[v == -math.inf] = -math.inf
+    value, gradient = divergence(LossSpec(divergence=name, temperature=1.5, beta=0.3))(z.clone(), v.clone())
+    for row in range(N):
+        kept = v[row] > -math.inf if both else torch.ones(V, dtype=torch.bool)
+        finite = v[row].masked_fill(v[row] == -math.inf, -1e5)  # its probability is exactly 0
+        part = z[row, kept].unsqueeze(0).requires_grad_()
+        p, q = torch.softmax(finite[kept] / 1.5, -1), torch.softmax(part / 1.5, -1)[0]
+        m = 0.3 * p + 0.7 * q
+        expected = {"forward_kl": torch.xlogy(p, p) - p * q.log(), "reverse_kl": q * q.log() - torch.xlogy(q, p),
+                    "jsd": 0.3 * (torch.xlogy(p, p) - p * m.log()) + 0.7 * q * (q / m).log()}[name].sum()
+        expected.backward()
+        torch.testing.assert_close(value[row], expected.detach())
+        torch.testing.assert_close(gradient[row, kept], part.grad[0])
+        assert not gradient[row, ~kept].any()
+
+
+def test_a_student_outside_what_the_teacher_allows_is_infinitely_far_in_reverse() -> None:
+    z, v = logits(3)
+    v[0, 4] = -math.inf
+    value, _ = divergence(LossSpec(divergence="reverse_kl"))(z, v)
+    assert value[0] == math.inf and torch.isfinite(value[1:]).all()
