@@ -51,7 +51,8 @@ class LossSpec(Config):
         "number between 0 and 1; jsd only: towards 0 it behaves as forward KL, towards 1 as reverse KL"))
     temperature: float = Field(2.0, gt=0, le=MAX_FACTOR, description="number above 0; T of the soft targets, for teacher and student alike")
     kd_positions: Literal["all", "masked"] = Field("all", description=(
-        "rule; masked models only: where teacher and student are compared, at all tokens but padding or at the masked ones alone"))
+        "rule; masked models only: where the soft targets are compared, at all tokens but padding or at the masked ones alone; "
+        "hidden states are compared at all tokens"))
 
     @model_validator(mode="after")
     def _some_weight(self) -> LossSpec:

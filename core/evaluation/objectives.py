@@ -4,7 +4,7 @@ An objective turns packed blocks into batches that say what counts where, so tha
 
     causal    position t predicts token t + 1, and is compared with the teacher there, with that token's weight
     masked    selected positions predict the token that was there; teacher and student are compared at all tokens but
-              padding, or at the selected ones alone (1910.01108 does the former in its code)
+              padding; their predictions at the selected ones alone, if requested (1910.01108 offers both in its code)
 
 Shapes: B blocks, T positions.
 """
@@ -94,7 +94,7 @@ class MaskedLanguage:
 
     Attributes:
         masker: of training; held-out text is masked as `core.evaluation.masked` says, whatever training does.
-        compared: where models are compared, ``losses.kd_positions``.
+        compared: where predictions are compared; hidden states are at all tokens; ``losses.kd_positions``.
     """
 
     tokenizer: Any
@@ -119,9 +119,10 @@ class MaskedLanguage:
         distill_weights = label_weights if self.compared == "masked" else real
         sizes, device = [len(each["input_ids"]) for each in blocks], blocks[0]["input_ids"].device
         parts = (torch.from_numpy(whole).to(device).split(sizes) for whole in (
-            masked.input_ids, real.astype(np.int64), ids, distill_weights.astype(np.float32), label_weights.astype(np.float32)))
-        return [Batch(input_ids=inputs, attention_mask=attention, targets=targets, distill_weights=distilled, label_weights=labelled)
-                for inputs, attention, targets, distilled, labelled in zip(*parts, strict=True)]
+            masked.input_ids, real.astype(np.int64), ids, distill_weights.astype(np.float32), label_weights.astype(np.float32),
+            real.astype(np.float32)))
+        return [Batch(input_ids=inputs, attention_mask=attention, targets=targets, distill_weights=distilled, label_weights=labelled,
+                      state_weights=compared) for inputs, attention, targets, distilled, labelled, compared in zip(*parts, strict=True)]
 
     def measure(self, model: Any, blocks: Blocks, teacher: Any, *, batch_size: int, device: torch.device,
                 dtype: torch.dtype) -> dict[str, float]:

@@ -15,8 +15,8 @@ class Batch(TypedDict):
     input_ids: (B, T) int64, as the models see them.
     attention_mask: (B, T) int64, 1 at tokens; None where padding cannot be seen.
     targets: (B, T) int64; the target token of each labelled position.
-    distill_weights, label_weights: (B, T) float32; weight of each position in the distillation loss, and in the cross-entropy with the
-        targets.
+    distill_weights, label_weights, state_weights: (B, T) float32; weight of each position in the distillation loss, in the cross-entropy
+        with the targets, and where hidden states are compared.
     """
 
     input_ids: Tensor
@@ -24,6 +24,7 @@ class Batch(TypedDict):
     targets: Tensor
     distill_weights: Tensor
     label_weights: Tensor
+    state_weights: Tensor
 
 
 class StepSeed(NamedTuple):
@@ -43,5 +44,5 @@ def causal_lm_batches(blocks: Sequence[dict[str, Tensor]], _draw: StepSeed | Non
     for block in blocks:
         targets, counts = (F.pad(block[part][:, 1:], (0, 1)) for part in ("input_ids", "weights"))
         batches.append(Batch(input_ids=block["input_ids"], attention_mask=None, targets=targets, distill_weights=counts,
-                             label_weights=counts))
+                             label_weights=counts, state_weights=counts))
     return batches

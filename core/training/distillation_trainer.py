@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -60,6 +60,7 @@ class DistillationSetup:
     vocabulary: int | None = None
 
 
+WEIGHTS: tuple[Literal["distill_weights", "label_weights", "state_weights"], ...] = ("distill_weights", "label_weights", "state_weights")
 HARD_LABELS_ONLY = DistillationSetup(LossSpec(w_kd=0.0, w_hard=1.0))  # no teacher: the text alone
 
 
@@ -84,11 +85,11 @@ class DistillationTrainer(BaseTrainer):
                  dtype: torch.dtype, evaluate: Callable[[int], dict[str, float]], batches: Batches = causal_lm_batches) -> None:
         self.setup, self.batches = setup, batches
         matched = setup.losses.w_hidden_mse
-        self.layer_match = self._layer_match(student) if matched.start or matched.end else None
+        self.layer_match = self._layer_match(student, arguments.world_size) if matched.start or matched.end else None
         super().__init__(student, setup.losses, BlockDataset(data), collate, arguments, variant=variant, recorder=recorder, dtype=dtype,
                          evaluate=evaluate)
 
-    def _layer_match(self, student: nn.Module) -> HiddenStateMatching:
+    def _layer_match(self, student: nn.Module, processes: int) -> HiddenStateMatching:
         teacher, layer_map, model = self.setup.teacher, self.setup.layer_map, plain_model(student)
         assert teacher is not None and layer_map is not None, "layers are matched with those of a teacher"
         layers = len(blocks_of(teacher))
@@ -102,13 +103,18 @@ class DistillationTrainer(BaseTrainer):
         if match.projections is not None:
             # As a part of the model the projections are optimised, checkpointed and shared between processes with it.
             model.add_module("layer_match", match)
+            if processes > 1:
+                model.register_forward_hook(_with_projections)
         return match
 
     def train_from(self, checkpoint: Path | None) -> None:
         """Train as `BaseTrainer.train_from` does, and leave the student without the projections of matched layers."""
         super().train_from(checkpoint)
         assert self.model is not None
-        plain_model(self.model)._modules.pop("layer_match", None)  # projections are no part of the student
+        model = plain_model(self.model)
+        if model._modules.pop("layer_match", None) is not None:  # projections are no part of the student
+            for number in [number for number, hook in model._forward_hooks.items() if hook is _with_projections]:
+                del model._forward_hooks[number]
 
     def extra_state(self) -> dict[str, Tensor]:
         """Return the projections too, which checkpoints of adapters leave out."""
@@ -128,13 +134,13 @@ class DistillationTrainer(BaseTrainer):
                           device: torch.device) -> tuple[list[Batch], Tensor]:
         """Return the forward passes of one optimiser step, and the divisors of its terms.
 
-        The divisors (2,) are the sums of the distillation weights and of the label weights over all processes.
+        The divisors (3,) are the sums of the distillation weights, of the label weights and of the state weights over all processes.
         """
         blocks = list(islice(epoch_iterator, num_batches))
         # What is drawn depends on the step alone, so a resumed run draws what an uninterrupted one would have drawn.
         batches = self.batches(blocks, StepSeed(self.args.seed, self.state.global_step, self.args.process_index)) if blocks else []
         nothing = torch.zeros((), dtype=torch.float32, device=device)
-        totals = torch.stack([sum((batch[part].sum() for batch in batches), nothing) for part in ("distill_weights", "label_weights")])
+        totals = torch.stack([sum((batch[part].sum() for batch in batches), nothing) for part in WEIGHTS])
         return batches, self.accelerator.reduce(totals, "sum") if self.args.world_size > 1 else totals
 
     # Trainer passes on what `get_batch_samples` returns: a batch of this trainer's own type, and the divisors as a tensor.
@@ -149,15 +155,15 @@ class DistillationTrainer(BaseTrainer):
         """
         assert num_items_in_batch is not None, "`get_batch_samples` counts them"
         weights, teacher, all_hidden_states = self.current_loss_weights(), self.setup.teacher, self.layer_match is not None
-        distill_mask, label_mask = inputs["distill_weights"] > 0, inputs["label_weights"] > 0  # (B, T)
+        distill_mask, label_mask, state_mask = (inputs[part] > 0 for part in WEIGHTS)  # (B, T) each
         terms = logit_terms(self.losses, weights)
         if any(term.needs_teacher for term in terms):
             label_mask = label_mask | distill_mask  # the head computes both at once
         # Processes average their gradients, while the divisors count the positions of all of them.
         divisors = num_items_in_batch.clamp_min(1e-6) / self.args.world_size
-        counts = PositionWeights(inputs["distill_weights"][label_mask], inputs["label_weights"][label_mask], *divisors)
+        counts = PositionWeights(inputs["distill_weights"][label_mask], inputs["label_weights"][label_mask], *divisors[:2])
 
-        distill_weights = inputs["distill_weights"][distill_mask]
+        state_weights = inputs["state_weights"][state_mask]
         with torch.autocast(label_mask.device.type, self.dtype, enabled=self.dtype != torch.float32):
             states = forward(model, inputs["input_ids"], inputs["attention_mask"], all_hidden_states=all_hidden_states)
         teacher_states = teacher_head = None
@@ -172,18 +178,26 @@ class DistillationTrainer(BaseTrainer):
             self.add_term(term.name, term.factor, total, counts.of(term)[0].sum())
         if self.uses("hidden"):
             assert teacher_states is not None, "hidden states are compared with a teacher's"
-            distances = cosine_distance(states.last[distill_mask], teacher_states.last[distill_mask])
-            loss = loss + self._weighted("hidden", weights["hidden"], distances, distill_weights, divisors[0])
+            distances = cosine_distance(states.last[state_mask], teacher_states.last[state_mask])
+            loss = loss + self._weighted("hidden", weights["hidden"], distances, state_weights, divisors[2])
         if self.layer_match is not None:
             assert teacher_states is not None
-            distances = self.layer_match(states.hidden, teacher_states.hidden, distill_mask)
-            loss = loss + self._weighted("hidden_mse", weights["hidden_mse"], distances, distill_weights, divisors[0])
+            distances = self.layer_match(states.hidden, teacher_states.hidden, state_mask)
+            loss = loss + self._weighted("hidden_mse", weights["hidden_mse"], distances, state_weights, divisors[2])
         return (loss, {}) if return_outputs else loss
 
     def _weighted(self, term: str, weight: float, values: Tensor, counts: Tensor, divisor: Tensor) -> Tensor:
         total = (values * counts).sum()
         self.add_term(term, weight, total.detach(), counts.sum())
         return weight * total / divisor
+
+
+def _with_projections(model: nn.Module, _inputs: Any, output: Any) -> None:
+    """Let the output depend on the projections of matched layers, by nothing.
+
+    What several processes share their gradients of is found from the output of the model, while the projections are used after it.
+    """
+    output.logits = output.logits + 0 * sum(weight.sum() for weight in model.get_submodule("layer_match").parameters())
 
 
 def _width(model: PreTrainedModel) -> int:

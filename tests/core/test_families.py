@@ -38,7 +38,7 @@ from core.students.resizing import Weights, resized
 from core.tasks.fine_tuning import fine_tune_and_evaluate
 from core.training.base_trainer import latest_checkpoint, training_arguments
 from core.training.batches import Batch, Batches, StepSeed, causal_lm_batches
-from core.training.distillation_trainer import DistillationSetup, DistillationTrainer
+from core.training.distillation_trainer import WEIGHTS, DistillationSetup, DistillationTrainer
 from tests.core.chat_models import SENTENCES, chat_tokenizer
 from tests.core.families import FAMILIES, LAYERS, OLDER, PAGE, WIDE, cases_of, family_model, is_causal, measure, own_logits, page
 from tests.core.tasks.encoders import questions, sentiment, tokenizer
@@ -141,7 +141,8 @@ def masked_batches(items: Sequence[dict[str, torch.Tensor]], _draw: StepSeed) ->
         ids = item["input_ids"]
         hidden = (torch.arange(ids.shape[1]) % 3 == 0).expand_as(ids)
         made.append(Batch(input_ids=ids.masked_fill(hidden, 4), attention_mask=torch.ones_like(ids), targets=ids,
-                          distill_weights=item["weights"] + 1, label_weights=hidden * (item["weights"] + 1)))
+                          distill_weights=item["weights"] + 1, label_weights=hidden * (item["weights"] + 1),
+                          state_weights=torch.ones_like(item["weights"])))
     return made
 
 
@@ -178,12 +179,13 @@ def naive_loss(case: str, student: PreTrainedModel, teacher: PreTrainedModel, lo
     middle = losses.beta * p + (1 - losses.beta) * q
     value = {"forward_kl": lambda: kl(p, q), "reverse_kl": lambda: kl(q, p),
              "jsd": lambda: losses.beta * kl(p, middle) + (1 - losses.beta) * kl(q, middle)}[losses.divergence]()
-    soft, hard = batch["distill_weights"], batch["label_weights"]
+    soft, hard, compared = (batch[part] for part in WEIGHTS)
     nll = -F.log_softmax(outputs.logits, -1).gather(-1, batch["targets"][..., None])[..., 0]
     cosine = 1 - F.cosine_similarity(outputs.hidden_states[-1], of_teacher.hidden_states[-1], dim=-1)
     pairs = ((1, 1), (2, 4))
     squares = sum((outputs.hidden_states[mine] - of_teacher.hidden_states[theirs]).square().mean(-1) for mine, theirs in pairs) / len(pairs)
-    terms = {"kd": (losses.temperature**2 * value, soft), "hard": (nll, hard), "hidden": (cosine, soft), "hidden_mse": (squares, soft)}
+    terms = {"kd": (losses.temperature**2 * value, soft), "hard": (nll, hard), "hidden": (cosine, compared),
+             "hidden_mse": (squares, compared)}
     return sum(losses.weights()[name].start * (term * counts).sum() / counts.sum() for name, (term, counts) in terms.items())
 
 

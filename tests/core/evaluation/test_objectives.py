@@ -66,6 +66,7 @@ def test_texts_stand_between_their_tokens_and_padding_is_not_seen(tmp_path):
 def test_models_may_be_compared_at_the_masked_tokens_alone(tmp_path):
     (batch,) = batches_of(packed(tmp_path), (4,), LossSpec(kd_positions="masked"))
     assert torch.equal(batch["distill_weights"], batch["label_weights"])
+    assert torch.equal(batch["state_weights"], batch["attention_mask"].float())  # hidden states at all tokens all the same
 
 
 def test_masks_do_not_depend_on_how_a_step_is_cut(tmp_path):

@@ -39,9 +39,10 @@ def make_blocks(count: int = 8) -> Blocks:
 
 
 def make_trainer(directory: Path, spec: TrainSpec, losses: LossSpec = EVERYTHING, recorder: ListRecorder | None = None,
-                 blocks: Blocks | None = None, lora: dict[str, int] | None = None) -> DistillationTrainer:
+                 blocks: Blocks | None = None, lora: dict[str, int] | None = None, hidden: int | None = None) -> DistillationTrainer:
     teacher = tiny_model("llama", layers=4)
-    student = build_student(teacher, StudentSpec(layers=2, lora=lora), seed=1)
+    torch.manual_seed(0)  # projections between two widths are drawn
+    student = build_student(teacher, StudentSpec(layers=2, lora=lora, hidden=hidden, pruning_criterion="first"), seed=1)
     arguments = training_arguments(spec, directory, torch.device("cpu"), eval_steps=1000)
     setup = DistillationSetup(losses, teacher if losses.needs_teacher() else None, student.layer_map)
     return DistillationTrainer(student.model, setup, blocks or make_blocks(), arguments, variant=STUDENT,
@@ -73,14 +74,18 @@ def test_gradient_does_not_depend_on_how_a_step_is_cut(tmp_path, batch, accumula
         torch.testing.assert_close(cut[name], gradient, rtol=1e-4, atol=1e-6, msg=lambda text, name=name: f"{name}: {text}")
 
 
-def test_two_processes_train_as_one(tmp_path):
+PROJECTED = {"losses": LossSpec(w_hidden_mse=1.0), "hidden": 16}  # a narrower student, with projections to the teacher's width
+
+
+@pytest.mark.parametrize("setting", ["{}", "PROJECTED"])
+def test_two_processes_train_as_one(tmp_path: Path, setting: str) -> None:
     """Two CPU processes (gloo) with half the batch each end with the same weights as one process."""
-    alone = make_trainer(tmp_path / "alone", spec(per_device_train_batch_size=8, max_steps=2))
+    alone = make_trainer(tmp_path / "alone", spec(per_device_train_batch_size=8, max_steps=2), **(PROJECTED if setting != "{}" else {}))
     alone.train()
     (tmp_path / "train.py").write_text(
         "import os, sys; from pathlib import Path; import torch\n"
-        "from tests.core.training.test_distillation_trainer import make_trainer, spec\n"
-        "trainer = make_trainer(Path(sys.argv[1]), spec(per_device_train_batch_size=4, max_steps=2))\n"
+        "from tests.core.training.test_distillation_trainer import PROJECTED, make_trainer, spec\n"
+        f"trainer = make_trainer(Path(sys.argv[1]), spec(per_device_train_batch_size=4, max_steps=2), **{setting})\n"
         "trainer.train()\n"
         "weights = trainer.accelerator.unwrap_model(trainer.model).state_dict()\n"
         "if trainer.is_world_process_zero(): torch.save(weights, sys.argv[1] + '.pt')\n"
@@ -93,6 +98,7 @@ def test_two_processes_train_as_one(tmp_path):
     together = torch.load(tmp_path / "together.pt", weights_only=True)
     for name, weights in alone.model.state_dict().items():
         torch.testing.assert_close(together[name], weights, rtol=1e-4, atol=1e-5)
+    assert any(name.startswith("layer_match.") for name in together) == (setting != "{}")
 
 
 def _environment() -> dict[str, str]:
