@@ -353,12 +353,9 @@ def test_a_task_without_a_teacher_and_with_an_identical_one():
     assert same == 0 and sums[0] == 0 and z.grad.abs().max() < 1e-6
 
 
-@pytest.mark.parametrize("name", ["forward_kl", "reverse_kl", "jsd"])
-@pytest.mark.parametrize("both", [True, False])
+@pytest.mark.parametrize(("name", "both"), [("forward_kl", True), ("forward_kl", False), ("reverse_kl", True), ("jsd", True), ("jsd", False)])
 def test_what_cannot_be_adds_nothing(name: str, both: bool) -> None:
     """Logits of minus infinity of the teacher, and of the student too: as if these tokens were not in the vocabulary."""
-    if name == "reverse_kl" and not both:
-        pytest.skip("a student that gives a probability to what the teacher excludes is infinitely far from it")
     z, v = logits(3)
     v[:, 4] = v[2, 7:9] = -math.inf
     if both:
