@@ -106,6 +106,7 @@ def load_inputs(config: ExperimentConfig, folder: RunFolder, recorder: Recorder,
     source = teacher or (load(spec.model, device=device, dtype=torch.float32) if spec.model else None)
     if source is not None and teacher is None:
         compatibility.require_language_model(source.entry)
+        compatibility.require_tokenizers(None, source)
     recorder.event(Phase("prepare data"))
     tokenizer = source.tokenizer if source else _train_tokenizer(config, folder)
     if source is not None:
@@ -159,7 +160,7 @@ def build(inputs: TrainingInputs, *, layer_map: LayerMap | None = None, units: I
         start = inputs.load(spec.model, device=inputs.device, dtype=torch.float32)
         if teacher is not None:
             compatibility.require_same_task(teacher.entry, start.entry)
-            compatibility.require_compatible(teacher, start)
+            compatibility.require_tokenizers(teacher, start)
         student = student_from_checkpoint(start.model, (teacher or start).entry.layers, spec, seed=seed)
     else:
         if layer_map is not None:

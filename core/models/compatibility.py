@@ -153,6 +153,19 @@ def require_vocabulary_fits(teacher: LoadedModel) -> str:
     return f"Teacher and student share {tokens:,} tokens{padding}."
 
 
+def require_tokenizers(teacher: LoadedModel | None, start: LoadedModel | None) -> str:
+    """Check the tokenizers of what a run trains with: no more tokens than a model has rows, and one vocabulary of both.
+
+    Args:
+        teacher: None where a model is trained on text alone.
+        start: what the student begins as; None where it is made of the teacher.
+    """
+    found = [require_vocabulary_fits(each) for each in (teacher, start) if each is not None]
+    if teacher is not None and start is not None:
+        require_compatible(teacher, start)
+    return found[0]
+
+
 EXAMPLES: dict[Task, str] = {"causal": "a causal language model, as house-chat", "masked": "a masked-language model, as house-encoder",
                              "classification": "a model that was fine-tuned on labelled texts",
                              "question_answering": "a model that was fine-tuned on questions"}

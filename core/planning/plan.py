@@ -401,10 +401,13 @@ def _material(config: ExperimentConfig, found: PreflightReport, load: Callable[.
 
         assert reference is not None, "without a teacher and an architecture, a model is trained on"
         start = found.take("student", lambda: load(reference, device=device, dtype=torch.float32), lambda loaded: _about(loaded.entry))
-        packed = _packed(config, found, start) if start is not None else None
+        if start is None or not found.take("vocabulary", lambda: compatibility.require_tokenizers(None, start)):
+            return None
+        packed = _packed(config, found, start)
         return TrainingInputs(config, load, device, dtype, *packed) if packed is not None else None
     teacher = found.take("teacher", lambda: load(spec.model, device=device, dtype=dtype), lambda loaded: _about(loaded.entry))
-    if teacher is None or not found.take("vocabulary", lambda: compatibility.require_vocabulary_fits(teacher)):
+    if teacher is None or not found.take("vocabulary", lambda: compatibility.require_tokenizers(
+            teacher, load(reference, device="cpu") if reference is not None else None)):
         return None
     packed = _packed(config, found, teacher)
     return TrainingInputs(config, load, device, dtype, *packed, teacher) if packed is not None else None

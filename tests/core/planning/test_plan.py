@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from core.config import ExperimentConfig, TrainSpec, total_steps
 from core.data.packing import Blocks
+from core.errors import CompatibilityError
 from core.models import catalog
 from core.planning.plan import GIB, Plan, plan, static_plan
 from core.recipes import parse_recipe
@@ -19,7 +20,7 @@ from core.students.build import build_student
 from core.system import devices, machine
 from core.training.base_trainer import training_arguments
 from core.training.distillation_trainer import DistillationSetup, DistillationTrainer
-from tests.core.chat_models import save_chat_model
+from tests.core.chat_models import chat_tokenizer, save_chat_model
 from tests.core.masked_models import masked_model, masked_tokenizer, save
 from tests.core.tiny import tiny_encoder
 from tests.interpreters import heavy_modules
@@ -318,3 +319,23 @@ def test_a_chain_is_planned_as_its_first_step_with_room_for_all_anchors():
     assert static_plan(parse_recipe({"chain": {"anchors": [{"intermediate_size": 256}]}})).student.layers == chain.teacher.layers
     too_deep = static_plan(parse_recipe({"chain": {"anchors": [{"layers": 99}]}}))
     assert "student" in [check.name for check in too_deep.checks if not check.ok]
+
+
+@pytest.mark.parametrize("with_teacher", [True, False])
+def test_a_plan_refuses_the_tokenizers_that_a_run_refuses(with_teacher: bool, teacher: Path, corpus: Path, tmp_path: Path) -> None:
+    """A student's folder whose tokenizer gives one token more than the model has rows."""
+    from core.methods.distillation import distill
+
+    start = save_chat_model(tmp_path / "start", layers=2, seed=1, positions=64)
+    tokenizer = chat_tokenizer()
+    larger = AutoTokenizer.from_pretrained(start)
+    larger.add_tokens(["<one-more>"])
+    larger.save_pretrained(start)
+    changes = {} if with_teacher else {"teacher": None, "losses": {"w_kd": 0, "w_hard": 1}}
+    config = experiment(teacher, corpus, student={"layers": None, "model": str(start)}, **changes)
+    planned = plan(config, measure=False)
+    assert not planned.fits and "vocabulary" in failed(planned)
+    recorder = ListRecorder()
+    with pytest.raises(CompatibilityError, match=f"knows {len(tokenizer) + 1:,} tokens"):
+        distill(config, recorder, tmp_path / "run")
+    assert not recorder.series(STUDENT, "loss")

@@ -353,7 +353,8 @@ def test_a_task_without_a_teacher_and_with_an_identical_one():
     assert same == 0 and sums[0] == 0 and z.grad.abs().max() < 1e-6
 
 
-@pytest.mark.parametrize(("name", "both"), [("forward_kl", True), ("forward_kl", False), ("reverse_kl", True), ("jsd", True), ("jsd", False)])
+@pytest.mark.parametrize(("name", "both"), [
+    ("forward_kl", True), ("forward_kl", False), ("reverse_kl", True), ("jsd", True), ("jsd", False)])
 def test_what_cannot_be_adds_nothing(name: str, both: bool) -> None:
     """Logits of minus infinity of the teacher, and of the student too: as if these tokens were not in the vocabulary."""
     z, v = logits(3)
