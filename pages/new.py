@@ -15,6 +15,7 @@ with views.errors_shown():
                                     bind="query-params", label_visibility="collapsed")
     start = experiment_form.begin()
     experiment_form.starting_point(start)
+    forms.follow_start(draft(), start.config)
     config, errors = forms.check(draft())
     plan, failed = plan_view.static(config) if config else (None, {})
     errors |= failed

@@ -134,7 +134,11 @@ def _summary(config: ExperimentConfig, report: RunReport, variant: str) -> str:
         text = f"A student of {size}, {f'{begun}, with {origin} as teacher' if begun else f'built from {origin} with {weights}'}"
         text += " and distilled from it" if _is_distilled(config, variant) else " and trained on the text alone"
         text += ", as the control of a distillation," if variant == CONTROL else ""
-    return f"{text} with Stillhouse, on {_shown(config.data.source)}.{' ' + config.description if config.description else ''}"
+    compared = ""
+    if _is_distilled(config, variant):
+        compared = (" Its control is the same student, trained for the same tokens without a teacher." if config.control else
+                    " No control was trained.")
+    return f"{text} with Stillhouse, on {_shown(config.data.source)}.{compared}{' ' + config.description if config.description else ''}"
 
 
 def _task_summary(config: ExperimentConfig, report: RunReport) -> str:

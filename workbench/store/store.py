@@ -109,7 +109,7 @@ class Store(RunLog):
         try:
             directory.mkdir(parents=True)
             with self._database.write() as connection:
-                config = config.model_copy(update={"name": _free_name(connection, config.name or _default_name(config))})
+                config = config.model_copy(update={"name": _free_name(connection, config.name or default_name(config))})
                 _write_durably(recipe, config.to_yaml())
                 now = time.time()
                 connection.execute(
@@ -308,7 +308,8 @@ def _write_durably(path: Path, text: str) -> None:
         os.fsync(file.fileno())
 
 
-def _default_name(config: ExperimentConfig) -> str:
+def default_name(config: ExperimentConfig) -> str:
+    """Return the name of a run whose recipe gives none, made from its teacher and its student's depth."""
     teacher = config.bridge if isinstance(config, BridgeConfig) else config.teacher
     if teacher is None:
         return "fresh"

@@ -88,6 +88,12 @@ def test_the_card_says_what_was_done(report):
     assert report["output_dir"] not in text
 
 
+@pytest.mark.parametrize(("control", "said"), [(True, "Its control is the same student"), (False, "No control was trained.")])
+def test_the_card_says_whether_there_is_a_control(report, control: bool, said: str):
+    assert said in model_card(config(control=control), report)
+    assert said not in model_card(config(control=control), report, variant=CONTROL)
+
+
 def test_a_model_from_nothing_has_no_base_model(report):
     fresh = parse_recipe({"teacher": None, "student": {"from_scratch": {}}, "losses": {"w_kd": 0, "w_hard": 1}})
     report["teacher"] = report["student"]["layer_map"] = None

@@ -24,6 +24,7 @@ from workbench.screens.new_experiment.data_view import DatasetScan
 from workbench.screens.new_experiment.starting_points import StartingPoint
 from workbench.screens.new_experiment.uploads import is_upload, save_upload, shown_name
 from workbench.screens.shared import background, state, views
+from workbench.store.store import default_name
 
 if TYPE_CHECKING:
     from core.models.catalog import ModelEntry
@@ -348,10 +349,12 @@ def _set_source(text: str) -> None:
 def start_button(config: ExperimentConfig | None, start: StartingPoint, errors: Errors, scan: DatasetScan) -> None:
     """Name and start; the run's page opens at once. Nothing starts while something is wrong, or before a file was read."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.text_input("Name", placeholder="generated from the settings", width=280, **bound("start.name", draft()["name"] or "", _set_name))
+        made = "generated from the settings" if config is None else default_name(config)
+        st.text_input("Name", placeholder=made, width=280, **bound("start.name", draft()["name"] or "", _set_name))
         if st.button("Start", type="primary", icon=":material/play_arrow:", key="start",
                      disabled=config is None or bool(errors) or scan.waiting is not None) and config is not None:
             with views.errors_shown():
+                config = _named(config, start)
                 command = forms.command(config, start.config, start.recipe) if start.recipe else None
                 run = jobs.submit(config, state.store(), command)
                 st.switch_page(state.RUN, query_params={"run": run.id})
@@ -363,15 +366,21 @@ def start_button(config: ExperimentConfig | None, start: StartingPoint, errors: 
 def terminal(config: ExperimentConfig, start: StartingPoint) -> None:
     """Draw the same experiment as a command, a link and a recipe."""
     with st.expander("Command line", icon=":material/terminal:"):
-        st.code(forms.command(config, start.config, start.recipe), language="bash", wrap_lines=True)
+        named = _named(config, start)
+        st.code(forms.command(named, start.config, start.recipe), language="bash", wrap_lines=True)
         if start.recipe is not None:
             st.caption("Link to this form with its settings")
             changed = [("set", change) for change in forms.changes(config, start.config)]
             st.code(f"{state.origin()}{base_path()}/new?{urlencode([('recipe', start.label), *changed])}", language=None, wrap_lines=True)
         st.caption("Full configuration")
-        st.code(config.to_yaml(), language="yaml", height=320)
-        st.download_button("Download YAML", config.to_yaml(), file_name=f"{config.name or 'experiment'}.yaml", mime="application/yaml",
+        st.code(named.to_yaml(), language="yaml", height=320)
+        st.download_button("Download YAML", named.to_yaml(), file_name=f"{named.name or 'experiment'}.yaml", mime="application/yaml",
                            icon=":material/download:", on_click="ignore")
+
+
+def _named(config: ExperimentConfig, start: StartingPoint) -> ExperimentConfig:
+    """Return the configuration with the name that its run gets, where it left out that of the recipe: a command would take the file's."""
+    return config.model_copy(update={"name": default_name(config)}) if config.name is None and start.config.name else config
 
 
 def _set_name(text: str) -> None:

@@ -9,6 +9,7 @@ Keys are dotted paths, as ``train.learning_rate``. What is not a plain leaf has 
     student.layer_map                         a rule, or ``explicit``; then student.layer_map.list is the text "0, 3, 7"
     student.layer_map.note                    what to say beside the list, after the form changed it
     with teacher                              after the teacher was switched off: what to restore when it comes back
+    words left out                            which of name and description stand empty because they no longer fit what is run
 
 No Streamlit here: `controls` draws the widgets.
 """
@@ -33,6 +34,10 @@ Draft = dict[str, Any]
 EXPLICIT, MAP_LIST = "explicit", "student.layer_map.list"
 WITH_TEACHER = "with teacher"
 MAP_NOTE = "student.layer_map.note"
+WORDS, WORDS_LEFT_OUT = ("name", "description"), "words left out"
+# What the words of a recipe are about: who is trained from what, on what, for how long, and what it is compared with.
+DESCRIBED = ("teacher", "student", "losses.w_", "data", "masking", "bridge", "task", "chain", "control", "train.max_steps",
+             "train.num_train_epochs")
 NO_DATA = "Upload a file, or name one, or a dataset of the hub."
 LAYER_RULES = (*get_args(LayerRule), EXPLICIT)
 RETENTION = "evaluation.retention"
@@ -102,6 +107,23 @@ def check(draft: Mapping[str, Any]) -> tuple[ExperimentConfig | None, dict[str, 
     if config is not None:
         return config, {}
     return None, {_place(error.field): error.expected for error in errors} | ({} if draft["data.source"] else {"data.source": NO_DATA})
+
+
+def follow_start(draft: Draft, start: ExperimentConfig) -> None:
+    """Empty the name and the description that the form began with once what they describe was changed.
+
+    They come back when the change is undone. What somebody wrote stays: only words equal to those of `start` are taken out.
+    """
+    before = to_draft(start)
+    fits = not any(key.startswith(DESCRIBED) and draft.get(key) != value for key, value in before.items())
+    left_out = draft.setdefault(WORDS_LEFT_OUT, set())
+    for key in WORDS:
+        if fits and key in left_out:
+            draft[key] = draft[key] or before[key]
+            left_out.discard(key)
+        elif not fits and before[key] and draft[key] == before[key]:
+            draft[key] = "" if key == "description" else None
+            left_out.add(key)
 
 
 def changes(config: ExperimentConfig, start: ExperimentConfig) -> list[str]:

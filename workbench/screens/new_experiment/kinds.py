@@ -67,9 +67,7 @@ def switch_model_type(draft: Draft, before: Objective, entry: ModelEntry) -> Non
 
 def _change_kind(draft: Draft, before: Objective, after: Objective, entry: ModelEntry) -> None:
     stashed, recipe = draft.setdefault(STASHED_SETTINGS, {}), DISTILBERT if after == "masked" else starting_points.FIRST
-    words = draft["description"]
-    stashed[before] = {key: draft[key] for key in (*_keys(draft, DEPENDENT), "description")}
-    draft["description"] = starting_points.from_recipe(recipe).config.description
+    stashed[before] = {key: draft[key] for key in _keys(draft, DEPENDENT)}
     if after in stashed:
         draft |= stashed.pop(after)
     elif after == "masked":
@@ -80,17 +78,11 @@ def _change_kind(draft: Draft, before: Objective, after: Objective, entry: Model
     draft["student.layers"] = None
     if after == "masked":
         draft["data.block_length"] = min(draft["data.block_length"], _reads(entry))
-    if not _is_shipped(words):  # somebody's own
-        draft["description"] = words
 
 
 def _reads(entry: ModelEntry) -> int:
     """Tokens of the longest sequence that a model is used to."""
     return entry.trained_length or entry.context
-
-
-def _is_shipped(description: str) -> bool:
-    return any(description == starting_points.from_recipe(name).config.description for name in starting_points.shipped())
 
 
 def has_distilbert(entry: ModelEntry) -> bool:

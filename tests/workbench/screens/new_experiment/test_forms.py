@@ -63,6 +63,37 @@ def test_changes_lead_from_one_configuration_to_the_other(before: dict, after: d
     assert parse_recipe(apply_overrides(start.to_dict(), forms.changes(goal, start))) == goal
 
 
+START = {"name": "lesson", "description": "House chat, half its depth, with a control.", "teacher": {"model": "house-chat"},
+         "student": {"layers": 4}, "control": True}
+
+
+@pytest.mark.parametrize("changed", [{"teacher.model": "gpt2"}, {"student.layers": 2}, {"data.source": "mine.csv"}, {"control": False},
+                                     {"losses.w_hard.start": 3.0}, {"train.max_steps": 7}])
+def test_words_of_the_start_leave_with_what_they_describe_and_come_back_with_it(changed: dict):
+    start = parse_recipe(START)
+    draft = forms.to_draft(start)
+    before = {key: draft[key] for key in changed}
+    draft |= changed
+    forms.follow_start(draft, start)
+    assert (draft["name"], draft["description"]) == (None, "")
+    draft |= before
+    forms.follow_start(draft, start)
+    assert forms.check(draft) == (start, {})
+
+
+def test_words_that_still_fit_and_those_that_somebody_wrote_stay():
+    start = parse_recipe(START)
+    seeded = forms.to_draft(start) | {"train.seed": 7, "losses.temperature": 5.0}
+    forms.follow_start(seeded, start)
+    assert (seeded["name"], seeded["description"]) == ("lesson", START["description"])
+    own = forms.to_draft(start) | {"teacher.model": "gpt2", "name": "mine", "description": "My words."}
+    forms.follow_start(own, start)
+    assert (own["name"], own["description"]) == ("mine", "My words.")
+    own |= {"teacher.model": "house-chat"}
+    forms.follow_start(own, start)
+    assert (own["name"], own["description"]) == ("mine", "My words.")
+
+
 def test_only_what_differs_is_a_change():
     start = DistillConfig()
     goal = parse_recipe({"student": {"layers": 3}, "description": "true"})
