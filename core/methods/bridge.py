@@ -38,6 +38,7 @@ from core.recorder import STUDENT, Recorder, StopRequested
 from core.reports.run_report import RunReport, StudentSummary
 from core.system.devices import resolve_device
 from core.system.paths import cache_dir
+from core.training.trackers import require_trackers
 
 SHORTEST = 3  # words; a shorter answer says nothing
 REPEATED = 4  # words in a row; an answer of which a third or more repeats such a run is left out
@@ -83,6 +84,7 @@ def bridge_distill(config: BridgeConfig, recorder: Recorder, directory: Path, *,
     proxy = config.student.model
     assert proxy is not None, "BridgeConfig refuses others"
     _require_causal_lm(proxy, load)
+    require_trackers(config.train.report_to)
     with folder.stop_reported(lambda: _report(config, folder, command)):
         corpus = write_texts(config.bridge, recorder, cache_dir(), seed=config.train.seed, device=config.train.device, load=load)
     recorder.event(BridgeCorpus(corpus.kept, corpus.left_out))

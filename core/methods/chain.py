@@ -56,6 +56,7 @@ from core.students.resizing import Weights
 from core.system.devices import resolve_device
 from core.system.paths import cache_dir
 from core.system.provenance import git_commit, versions
+from core.training.trackers import require_trackers
 
 GRID_WIDTHS = 4  # steps of the inner width between two anchors at which shapes are measured
 
@@ -79,6 +80,7 @@ def build_chain(config: ChainConfig, recorder: Recorder, directory: Path, *, loa
     """
     folder = RunFolder(directory)
     inputs = ChainInputs(config, folder, recorder, load)
+    require_trackers(config.train.report_to)
     anchors = [make_largest(inputs)]
     with folder.stop_reported(lambda: _report(inputs, anchors, command, stopped=True)):
         if not all(folder.has_model(f"anchors/{number}") for number in range(len(config.chain.anchors) + 1)):

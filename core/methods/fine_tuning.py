@@ -38,7 +38,7 @@ from core.tasks.data import TaskData, load_task
 from core.tasks.encoding import encode
 from core.tasks.fine_tuning import FineTuned, evaluate_task, fine_tune, measure_items, shown_answers
 from core.tasks.heads import check_teacher, label_order
-from core.training.trackers import tracked
+from core.training.trackers import require_trackers, tracked
 
 SHOWN = 4  # held-out items whose answers are shown before and after
 LONGEST_SHOWN = 600  # characters of such an item
@@ -112,6 +112,7 @@ class _TaskInputs:
 
 
 def _load_inputs(config: FineTuneConfig, folder: RunFolder, recorder: Recorder, load: Load) -> _TaskInputs:
+    require_trackers(config.train.report_to)
     device = resolve_device(config.train.device)
     dtype = resolve_precision(config.train.precision, device)
     recorder.event(Phase("load models"))

@@ -36,7 +36,7 @@ from core.system.devices import resolve_device, resolve_precision
 from core.system.paths import cache_dir
 from core.training.base_trainer import latest_checkpoint, training_arguments
 from core.training.distillation_trainer import HARD_LABELS_ONLY, DistillationSetup, DistillationTrainer
-from core.training.trackers import tracked
+from core.training.trackers import require_trackers, tracked
 
 CALIBRATION_BLOCKS = 16  # held-out blocks on which the importance of blocks and units is measured
 TOKENIZER_ROWS = 40_000  # rows at most that a new vocabulary is trained on
@@ -94,6 +94,7 @@ def load_inputs(config: ExperimentConfig, folder: RunFolder, recorder: Recorder,
         CompatibilityError: models that do not fit each other, the data or the losses.
         DataError: data that cannot be read, or are not those that the run began with.
     """
+    require_trackers(config.train.report_to)
     device = resolve_device(config.train.device)
     dtype = resolve_precision(config.train.precision, device)
     spec, teacher = config.student, None

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from core.errors import ConfigError
+
 PLACES = ("TENSORBOARD_LOGGING_DIR", "WANDB_DIR")  # the others write to a place of their own, outside the run
+
+
+def require_trackers(names: Collection[str]) -> None:
+    """Import all trackers, which an installation that lacks a part of one does not survive. Raises ConfigError."""
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise ConfigError(f"train.report_to names '{name}'.", f"It cannot be imported: {error}.",
+                              f"Install it (pip install {name}), or leave it out.", field="train.report_to") from error
 
 
 @contextmanager

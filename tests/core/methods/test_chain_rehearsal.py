@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,14 @@ def test_a_late_stage_that_fails_ends_the_run_before_training(stage: str, tmp_pa
 
     monkeypatch.setattr(chain_rehearsal, stage, broken)
     refused(recipe(tmp_path, *anchors), tmp_path / "run", f"{stage} is broken")
+
+
+def test_a_tracker_that_cannot_be_imported_is_refused_at_the_start(tmp_path: Path, anchors: list[Path],
+                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    config = recipe(tmp_path, *anchors)
+    config = config.model_copy(update={"train": config.train.model_copy(update={"report_to": ("wandb",)})})
+    assert refused(config, tmp_path / "run", "cannot be imported").field == "train.report_to"
 
 
 def test_an_anchor_of_another_vocabulary_is_refused_at_the_start(tmp_path: Path, anchors: list[Path]) -> None:

@@ -6,7 +6,9 @@ import copy
 import errno
 import json
 import os
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -256,6 +258,7 @@ def test_trackers_have_a_folder_and_a_name_for_each_variant(teacher, corpus, tmp
 
     monkeypatch.setattr(steps, "DistillationTrainer", Spy)
     monkeypatch.delenv("TENSORBOARD_LOGGING_DIR", raising=False)
+    monkeypatch.setitem(sys.modules, "tensorboard", ModuleType("tensorboard"))
     config = experiment(teacher, corpus, name="films", control=True, train={"max_steps": 1, "report_to": ["tensorboard"]})
     distill(config, ListRecorder(), tmp_path / "run")
     assert seen == [(["tensorboard"], f"films-{variant}", str(tmp_path / "run" / "logs" / variant)) for variant in (STUDENT, CONTROL)]
