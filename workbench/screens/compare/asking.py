@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,7 +43,35 @@ class Participant:
         return COLOURS.get(self.role, TEAL)
 
 
-def loaded(models: Sequence[str], pane: Pane) -> list[Participant] | None:
+def query(models: Sequence[str], pane: Pane, question: Question, given: Callable[[], tuple[Any, ...]], *, again: bool,
+          meanwhile: str) -> tuple[list[Participant], dict[str, Any]] | None:
+    """Load the models and query them; what is wrong, or awaited, is drawn where this is called.
+
+    Args:
+        given: what `question` takes between their names and their stamps; errors that it raises are drawn too.
+        again: whether to query again though nothing changed.
+        meanwhile: what the page says while they answer.
+
+    Returns:
+        Who answered what; None while it is awaited, or where nobody can answer.
+    """
+    with st.container():
+        try:
+            between = given()
+            participants = _loaded(models, pane)
+            if not participants:
+                return None
+            arguments = (tuple(each.name for each in participants), *between, tuple(each.stamp for each in participants))
+            if again:
+                question.clear(*arguments)
+            found = _answers(question, *arguments, meanwhile=meanwhile)
+        except StillhouseError as error:
+            views.problem(error)
+            return None
+    return None if found is None else (participants, found)
+
+
+def _loaded(models: Sequence[str], pane: Pane) -> list[Participant] | None:
     """Return the models in memory, without those that are missing, which the page names.
 
     Returns:
@@ -81,7 +109,7 @@ def distinct_roles(models: Sequence[str]) -> list[str]:
     return roles
 
 
-def answers(question: Question, *arguments: Any, meanwhile: str) -> dict[str, Any] | None:
+def _answers(question: Question, *arguments: Any, meanwhile: str) -> dict[str, Any] | None:
     """As `background.answer`, for questions that are mostly answered at once: the page then has the answer without being drawn twice."""
     concurrent.futures.wait([question(*arguments)], PATIENCE)
     return background.answer(question, *arguments, meanwhile=meanwhile)

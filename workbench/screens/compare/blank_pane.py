@@ -8,7 +8,6 @@ from typing import Any
 import streamlit as st
 
 from core.data.masking import BLANKS, MASK, blanked
-from core.errors import StillhouseError
 from workbench.screens.compare import asking, differences
 from workbench.screens.compare.asking import Participant
 from workbench.screens.compare.differences import FIRST
@@ -29,21 +28,11 @@ def show(models: Sequence[str]) -> None:
         asking.recipe("house-encoder", state.NEW)
         return
     sentence, again = _sentence()
-    with st.container():  # what is wrong, or awaited, stands beside the field
-        try:
-            text = blanked(sentence)
-            participants = asking.loaded(models, panes.BLANKS)
-            if not participants:
-                return
-            question = (tuple(each.name for each in participants), text, FIRST, tuple(each.stamp for each in participants))
-            if again:
-                background.blanks.clear(*question)
-            found = asking.answers(background.blanks, *question, meanwhile="Filling in …")
-        except StillhouseError as error:
-            views.problem(error)
-            return
-    if found is not None:
-        _blanks(text, found, participants)
+    answered = asking.query(models, panes.BLANKS, background.blanks, lambda: (blanked(sentence), FIRST), again=again,
+                            meanwhile="Filling in …")
+    if answered is not None:
+        participants, found = answered
+        _blanks(blanked(sentence), found, participants)
         if len(models) == 1:
             st.caption(":material/add: Add a second model above to compare. This trains a student of the first:")
             asking.recipe("distilbert", state.NEW)

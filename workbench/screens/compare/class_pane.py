@@ -7,7 +7,6 @@ from typing import Any
 
 import streamlit as st
 
-from core.errors import StillhouseError
 from workbench.screens.compare import asking, differences
 from workbench.screens.compare.asking import Participant
 from workbench.screens.shared import background, charts, links, panes, state, views
@@ -26,19 +25,9 @@ def show(models: Sequence[str]) -> None:
         asking.recipe("house-sentiment", state.TUNE)
         return
     text, pair, again = _texts()
-    with st.container():  # what is wrong, or awaited, stands beside the field
-        try:
-            participants = asking.loaded(models, panes.CLASSES)
-            if not participants:
-                return
-            question = (tuple(each.name for each in participants), text, pair, tuple(each.stamp for each in participants))
-            if again:
-                background.classes.clear(*question)
-            found = asking.answers(background.classes, *question, meanwhile="Classifying …")
-        except StillhouseError as error:
-            views.problem(error)
-            return
-    if found is not None:
+    answered = asking.query(models, panes.CLASSES, background.classes, lambda: (text, pair), again=again, meanwhile="Classifying …")
+    if answered is not None:
+        participants, found = answered
         _classes(found, participants)
         if len(models) == 1:
             st.caption(":material/add: Add a second model above to compare. This trains a student of the first:")
