@@ -65,7 +65,6 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "workbench/screens/new_experiment/error_focus.py": ("tests/pages/test_new.py",),
     "workbench/screens/new_experiment/experiment_form.py": ("tests/pages/test_new.py",),
     "workbench/screens/new_experiment/plan_view.py": ("tests/pages/test_new.py",),
-    "workbench/screens/new_experiment/uploads.py": ("tests/workbench/screens/new_experiment/test_starting_points.py",),
     "workbench/screens/run/moment.py": ("tests/workbench/screens/run/test_feed.py",),
     "workbench/screens/run/run_view.py": ("tests/pages/test_run.py",),
     "workbench/screens/runs_view.py": ("tests/pages/test_runs.py",),

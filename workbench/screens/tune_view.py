@@ -15,8 +15,8 @@ from core.recipes import describe, parse_recipe, read_recipe
 from core.system import units
 from core.system.paths import ASSETS
 from workbench.screens.new_experiment import wording
-from workbench.screens.new_experiment.uploads import is_upload, save_upload, shown_name
 from workbench.screens.shared import state, views
+from workbench.screens.shared.uploads import is_upload, save_upload, show_upload
 from workbench.store import references
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def _task(begun: FineTuneConfig | None) -> dict[str, Any]:
         "Rows with a text (or a pair) and a label, or with context, question and answers. A tenth is held out by hash of the text."))
     if file is not None:
         source = str(save_upload(file.name, file.getvalue()))
-        st.caption(f":material/description: {views.plain(shown_name(source))}")
+        show_upload(source)
     elif typed or not is_upload(source):
         source = typed
     return {"source": source}

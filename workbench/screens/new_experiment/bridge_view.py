@@ -12,11 +12,8 @@ from core.recipes import describe
 from core.system import units
 from workbench.screens.new_experiment import wording
 from workbench.screens.new_experiment.controls import bound, draft, section_errors
-from workbench.screens.new_experiment.uploads import is_upload, save_upload, shown_name
-from workbench.screens.shared import state, views
-
-UPLOADED = "uploaded prompts"  # in the session state
-DATA_TYPES = ("txt", "jsonl", "json", "csv", "tsv", "parquet")
+from workbench.screens.shared import state
+from workbench.screens.shared.uploads import is_upload, upload_button
 
 
 def bridge(errors: dict[str, str]) -> None:
@@ -76,13 +73,7 @@ def _prompts(errors: dict[str, str]) -> None:
     if source != HOUSE:
         st.text_input("File with prompts", placeholder="a path to .txt, .jsonl, .json, .csv, .tsv or .parquet",
                       **bound("bridge.prompts", "" if is_upload(source) else source, _set_prompts))
-        file = st.file_uploader("Upload prompts", type=list(DATA_TYPES), key="prompts file")
-        if file is not None and st.session_state.get(UPLOADED) != file.file_id:
-            _set_prompts(str(save_upload(file.name, file.getvalue())))
-            st.session_state[UPLOADED] = file.file_id
-            st.rerun()
-        if is_upload(source):
-            st.caption(f":material/description: {views.plain(shown_name(source))}")
+        upload_button("Upload prompts", "prompts file", source, _set_prompts)
     section_errors(errors, "bridge.prompts")
 
 

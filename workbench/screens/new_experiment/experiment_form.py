@@ -22,19 +22,18 @@ from workbench.screens.new_experiment import bridge_view, controls, data_view, f
 from workbench.screens.new_experiment.controls import CONTROLS, MASKED_LABELS, bound, control, draft, helped, keep, section_errors
 from workbench.screens.new_experiment.data_view import DatasetScan
 from workbench.screens.new_experiment.starting_points import StartingPoint
-from workbench.screens.new_experiment.uploads import is_upload, save_upload, shown_name
 from workbench.screens.shared import background, state, views
+from workbench.screens.shared.uploads import is_upload, shown_name, upload_button
 from workbench.store.store import default_name
 
 if TYPE_CHECKING:
     from core.models.catalog import ModelEntry
     from core.planning.plan import Plan
 
-START, URL, UPLOADED, VALID = "starting point", "form URL", "uploaded file", "valid draft"
+START, URL, VALID = "starting point", "form URL", "valid draft"
 SIMPLE, ADVANCED = MODES = ("Simple", "Advanced")
 TRIPLE_HELP = ("Soft targets, masked tokens and the direction of the last hidden states, weighted 5, 2 and 1 at T = 2; half the blocks; "
                "15 % of the tokens selected, 80 % of them masked, 10 % replaced at random: weights, temperature and shares of 1910.01108.")
-DATA_TYPES = ("txt", "jsonl", "json", "csv", "tsv", "parquet")
 Errors = dict[str, str]
 
 
@@ -312,14 +311,7 @@ def corpus(errors: Errors, *, keys: bool = False) -> None:
     if kind == "other":
         st.text_input("File or hub dataset", placeholder="a path, or an id as owner/name",
                       **bound("field.data.source", "" if is_upload(source) else source, _set_source))
-        file = st.file_uploader("Upload", type=list(DATA_TYPES), key="data file",
-                                help="Text, or rows with text, messages, or prompt and completion.")
-        if file is not None and st.session_state.get(UPLOADED) != file.file_id:
-            _set_source(str(save_upload(file.name, file.getvalue())))
-            st.session_state[UPLOADED] = file.file_id
-            st.rerun()
-        if is_upload(source):
-            st.caption(f":material/description: {views.plain(shown_name(source))}")
+        upload_button("Upload", "data file", source, _set_source, "Text, or rows with text, messages, or prompt and completion.")
         if not keys and (draft()["data.column"] or data_view.column_is_ambiguous(source)):
             _column(source)
     section_errors(errors, "data", "data.source", "data.column")

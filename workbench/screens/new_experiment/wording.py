@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from core.config import MaskingSpec
 from core.errors import FetchModel, SetField, StillhouseError
 from workbench.screens.new_experiment.controls import CONTROLS
-from workbench.screens.new_experiment.uploads import shown_name
+from workbench.screens.shared.uploads import shown_name
 
 if TYPE_CHECKING:
     from core.planning.preflight import Check

@@ -18,7 +18,6 @@ from core.events import CONTROL, STUDENT, BridgeCorpus, Sample
 from workbench.errors import StoreUnavailableError
 from workbench.mounts import live_path
 from workbench.runs import jobs
-from workbench.screens.new_experiment.uploads import shown_name
 from workbench.screens.run.moment import (
     EVALUATIONS,
     LOG,
@@ -37,6 +36,7 @@ from workbench.screens.run.moment import (
 from workbench.screens.shared import charts, panes, results, retention_view, state, views
 from workbench.screens.shared.live import Live, live_text, rerun_when_changed
 from workbench.screens.shared.live_plotly import live_plotly
+from workbench.screens.shared.uploads import shown_name
 from workbench.store import references
 from workbench.store.records import ACTIVE, Run
 

@@ -5,10 +5,38 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
+from collections.abc import Callable
 from pathlib import Path
+
+import streamlit as st
 
 from workbench import paths
 from workbench.errors import StoreUnavailableError
+from workbench.screens.shared import views
+
+DATA_TYPES = ("txt", "jsonl", "json", "csv", "tsv", "parquet")
+
+
+def upload_button(label: str, key: str, source: str, set_source: Callable[[str], None], help: str | None = None) -> None:
+    """Draw the upload of a data file, and the name of the one that is chosen.
+
+    Args:
+        source: what is chosen now, an upload or not.
+        set_source: receives the path of a new upload, after which the page is drawn again.
+    """
+    handled = f"{key} handled"  # in the session state: a removed file does not come back with the next rerun
+    file = st.file_uploader(label, type=list(DATA_TYPES), key=key, help=help)
+    if file is not None and st.session_state.get(handled) != file.file_id:
+        set_source(str(save_upload(file.name, file.getvalue())))
+        st.session_state[handled] = file.file_id
+        st.rerun()
+    if is_upload(source):
+        show_upload(source)
+
+
+def show_upload(source: str) -> None:
+    """Draw the name of an uploaded file."""
+    st.caption(f":material/description: {views.plain(shown_name(source))}")
 
 
 def is_upload(source: str) -> bool:

@@ -1,8 +1,6 @@
-"""Recipes, uploads, runs and links as the beginning of a form; uploaded corpora."""
+"""Recipes, uploads, runs and links as the beginning of a form."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import pytest
 
@@ -10,10 +8,8 @@ from core.errors import ConfigError
 from core.recipes import read_recipe
 from core.system.paths import PROJECT
 from tests.pages import examples
-from workbench import paths
-from workbench.errors import RunNotFoundError, StoreUnavailableError
+from workbench.errors import RunNotFoundError
 from workbench.screens.new_experiment import starting_points
-from workbench.screens.new_experiment.uploads import save_upload
 from workbench.store import Store
 
 
@@ -48,21 +44,3 @@ def test_a_link_names_a_run_or_a_recipe_with_changes():
     assert config == start.config
     with pytest.raises(RunNotFoundError):
         starting_points.from_url({"from": "nothing"}, [], store)
-
-
-def test_an_upload_keeps_its_kind_and_leaves_its_path_behind():
-    saved = save_upload("../../My data!.JSONL", b"{}")
-    assert saved.parent == paths.uploads_dir()
-    assert saved.name.startswith("My-data-")
-    assert saved.suffix == ".jsonl"
-    assert saved.read_bytes() == b"{}"
-    assert save_upload("../../My data!.JSONL", b"{}") == saved
-    assert save_upload("../../My data!.JSONL", b"[]") != saved
-    assert sorted(saved.parent.iterdir()) == sorted({saved, save_upload("../../My data!.JSONL", b"[]")})
-
-
-def test_an_upload_that_cannot_be_kept_says_so(home: Path):
-    home.mkdir()
-    (home / "uploads").write_text("in the way")
-    with pytest.raises(StoreUnavailableError, match="cannot be kept"):
-        save_upload("data.txt", b"text")
