@@ -67,7 +67,8 @@ def test_final_metrics_have_one_row_a_model(store: Store, open_page: Open):
 
 def ticked(page, rows: list[int]):
     """The page with these rows of the list ticked."""
-    page.session_state["chosen"] = {"selection": {"rows": rows, "columns": [], "cells": []}}
+    *_, key = page.dataframe[0].proto.id.split("-", 2)  # $$ID-hash-key
+    page.session_state[key] = {"selection": {"rows": rows, "columns": [], "cells": []}}
     return fault_free(page.run())
 
 
@@ -83,6 +84,35 @@ def test_ticked_runs_go_into_the_bin_and_come_back(open_page: Open, store: Store
     assert [store.run(run.id).deleted is not None for run in runs] == [True, False, True]
     fault_free(page.button(key="undo").click().run())
     assert [run.deleted for run in store.runs()] == [None, None, None]
+
+
+def test_only_a_run_that_was_ticked_goes_into_the_bin(open_page: Open, store: Store):
+    ticked_run = examples.finished(store, "mine")
+    page = ticked(open_page("runs"), [0])
+    newer = examples.finished(store, "newer")
+    fault_free(page.run())
+    assert list(page.dataframe[0].value["name"]) == ["newer", "mine"]
+    fault_free(page.button(key="bin ticked").click().run())
+    assert store.run(ticked_run.id).deleted is not None
+    assert store.run(newer.id).deleted is None
+    assert "bin ticked" not in [each.key for each in page.button]
+
+
+def test_a_ticked_run_stays_ticked_under_a_filter_that_shows_it(open_page: Open, store: Store):
+    alpha = examples.finished(store, "alpha")
+    examples.finished(store, "beta")
+    page = ticked(open_page("runs"), [1])
+    fault_free(page.text_input(key="search").set_value("alpha").run())
+    fault_free(page.button(key="bin ticked").click().run())
+    assert store.run(alpha.id).deleted is not None
+
+
+def test_a_run_that_a_filter_hides_is_not_binned(open_page: Open, store: Store):
+    runs = [examples.finished(store, "alpha"), examples.finished(store, "beta")]
+    page = ticked(open_page("runs"), [0])
+    fault_free(page.text_input(key="search").set_value("alpha").run())
+    assert "bin ticked" not in [each.key for each in page.button]
+    assert [store.run(run.id).deleted for run in runs] == [None, None]
 
 
 def test_the_models_of_ticked_runs_are_compared(open_page: Open, store: Store):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import pandas as pd
@@ -23,6 +24,7 @@ LISTED = {"perplexity": "Perplexity", "kl_to_teacher": "KL", "agreement": "Agree
           "masked_accuracy": "Masked", "accuracy": "Accuracy", "answer_f1": "Answer F1"}
 MOST_COMPARED = 3  # models side by side in the chat
 MOST_OVERLAID = 8  # number of distinguishable colours
+TICKED = "ticked runs"  # the ids of the runs that are ticked, kept by the session
 
 
 def listing(runs: Sequence[Run]) -> list[Run]:
@@ -35,9 +37,14 @@ def listing(runs: Sequence[Run]) -> list[Run]:
     if not shown:
         views.empty_state("No run matches. Change the search or the status.", "search_off")
         return []
-    table = summary(shown)
+    table, ids = summary(shown), [run.id for run in shown]
+    # Streamlit keeps a selection as positions of rows, under the table's key: a table of other rows has another key, and begins with the
+    # runs of the earlier one that it shows.
+    key = f"chosen.{hashlib.blake2b(' '.join(ids).encode(), digest_size=9).hexdigest()}"
+    ticked: set[str] = st.session_state.get(TICKED, set())
     event = st.dataframe(
-        table, hide_index=True, on_select="rerun", selection_mode="multi-row", key="chosen", placeholder="",
+        table, hide_index=True, on_select=lambda: _tick(ids, st.session_state[key].selection.rows), selection_mode="multi-row", key=key,
+        selection_default={"selection": {"rows": [row for row, each in enumerate(ids) if each in ticked]}}, placeholder="",
         column_config={
             "name": st.column_config.ButtonColumn("Name", type="tertiary", key="open", on_click=lambda: _open(shown), pinned=True,
                                                   alignment="left"),
@@ -49,6 +56,7 @@ def listing(runs: Sequence[Run]) -> list[Run]:
             **{name: st.column_config.NumberColumn(short, help=f"{views.label(f'eval/{name}')}: {METRICS[f'eval/{name}'].help}", width=85,
                                                    format="percent" if f"eval/{name}" in views.SHARES else "%.4g")
                for name, short in LISTED.items()}})
+    _tick(ids, event.selection.rows)
     return [shown[row] for row in event.selection.rows]
 
 
@@ -80,7 +88,7 @@ def actions(runs: Sequence[Run]) -> None:
         if st.button("Move to the bin", icon=":material/delete:", key="bin ticked", disabled=not idle, help=(
                 "Active runs are skipped; stop them first." if len(idle) < len(runs) else "Can be undone.")):
             state.put_into_bin(*idle)
-            st.session_state.pop("chosen", None)
+            st.session_state.pop(TICKED, None)
             st.rerun()
 
 
@@ -140,6 +148,11 @@ def undo_offer() -> None:
         if st.button("Undo", key="undo", icon=":material/undo:"):
             state.take_from_bin(*runs)
             st.rerun()
+
+
+def _tick(ids: Sequence[str], rows: Sequence[int]) -> None:
+    """Keep which of the runs `ids` are ticked, the table's rows in their order; those that it does not show stay as they are."""
+    st.session_state[TICKED] = st.session_state.get(TICKED, set()) - set(ids) | {ids[row] for row in rows}
 
 
 def _open(shown: Sequence[Run]) -> None:
