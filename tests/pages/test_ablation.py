@@ -55,6 +55,15 @@ def test_the_form_says_what_it_would_train(open_page: Open) -> None:
     assert "python -m workbench ablate assets/recipes/quickstart.yaml --set train.max_steps=7 --seeds 2" in said
 
 
+@pytest.mark.parametrize("key", ["seeds", "steps.quickstart"])
+def test_a_number_below_one_is_refused(open_page: Open, key: str) -> None:
+    page = open_page("ablation", recipe="quickstart")
+    assert not page.number_input(key=key).proto.has_min
+    page = fault_free(page.number_input(key=key).set_value(0).run())
+    assert "must be 1 or more" in page.error[0].value
+    assert not [each for each in page.button if each.label == "Start"]
+
+
 def test_start_hands_over_the_recipe_that_the_form_shows(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[tuple[ExperimentConfig, int, str]] = []
     monkeypatch.setattr(background, "start_ablation", lambda *given: started.append(given))

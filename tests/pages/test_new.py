@@ -146,6 +146,18 @@ def test_a_new_error_is_scrolled_to_once(form: AppTest):
     assert shown_field(fault_free(page.text_input(key="start.name").set_value("../y").run()))["request"] == 2
 
 
+@pytest.mark.parametrize(("tab", "field"), [("Training", "train.max_steps"), ("Training", "train.learning_rate"),
+                                            ("Loss", "losses.w_kd.start")])
+def test_a_number_out_of_bounds_is_refused_and_not_kept_back_by_the_browser(form: AppTest, tab: str, field: str):
+    """A number field with bounds of its own never sends what lies outside them: the run would start with the value before."""
+    form.button_group(key="form").set_value("Advanced").run()
+    form.session_state["advanced tab"] = tab
+    page = fault_free(form.run())
+    assert not page.number_input(key=f"field.{field}").proto.has_min and not page.number_input(key=f"field.{field}").proto.has_max
+    page = fault_free(page.number_input(key=f"field.{field}").set_value(-5).run())
+    assert button(page, "Start").disabled
+
+
 def test_the_field_of_an_error_in_another_tab_is_a_click_away(open_page: Open, teacher: str):
     page = open_page("new", recipe="quickstart", set=[f"teacher.model={teacher}", "student.layers=2", "student.hidden=4096"])
     assert "Set 'Student width' to" in texts(page)

@@ -72,9 +72,12 @@ def _form(busy: str | None) -> None:
         name = left.selectbox("Recipe", list(known), index=list(known).index(linked) if linked in known else 0, key="recipe",
                               help="One student, a teacher, and parts that can be left out.")
         usual = known[name].train.max_steps
-        steps = middle.number_input("Steps of each training", min_value=1, value=usual, step=50, key=f"steps.{name}",
+        steps = middle.number_input("Steps of each training", value=usual, step=50, key=f"steps.{name}",
                                     placeholder="as in the recipe", help="In recipes: `train.max_steps`")
-        seeds = right.number_input("Seeds", min_value=1, value=DEFAULT_SEEDS, key="seeds", help=f"{SEEDS_HELP[0].upper()}{SEEDS_HELP[1:]}.")
+        seeds = right.number_input("Seeds", value=DEFAULT_SEEDS, key="seeds", help=f"{SEEDS_HELP[0].upper()}{SEEDS_HELP[1:]}.")
+        if (steps is not None and steps < 1) or seeds < 1:  # without bounds in the widgets, which keep what lies outside them to themselves
+            st.error("Steps and seeds must be 1 or more.", icon=":material/error:")
+            return
         config = with_steps(known[name], name, steps)
         made = variants(config)
         left_out = ", ".join(WORDS[each] for each in made if each != FULL)

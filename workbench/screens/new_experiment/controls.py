@@ -13,7 +13,6 @@ from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
 import streamlit as st
-from annotated_types import Ge, Le
 
 from core.loss_terms import LOSS_TERMS
 from workbench.runs import slots
@@ -174,7 +173,7 @@ def control(path: str, errors: dict[str, str], *, keys: bool = True, masked: boo
     elif path == "train.device":
         _device(path, look.label, help_text)
     elif path == "student.layers":
-        st.number_input(look.label, value=None, step=1, min_value=1, help=help_text, placeholder=look.placeholder, format="%d",
+        st.number_input(look.label, value=None, step=1, help=help_text, placeholder=look.placeholder, format="%d",
                         **bound(f"field.{path}", draft()[path], set_depth))
     else:
         _plain(path, look.label, help_text, look)
@@ -187,8 +186,9 @@ def _plain(path: str, label: str, help_text: str | None, look: Control) -> None:
     if kind is bool:
         st.toggle(label, help=help_text, **bound(f"field.{path}", value, keep, path))
     elif kind in (int, float):
+        # Without bounds: a browser keeps what lies outside them to itself, and the run would start with the value before.
         st.number_input(label, value=None if optional else "min", step=kind(look.step or 1), help=help_text, placeholder=look.placeholder,
-                        format="%d" if kind is int else "%g", **_range(path, kind), **bound(f"field.{path}", value, keep, path))
+                        format="%d" if kind is int else "%g", **bound(f"field.{path}", value, keep, path))
     elif get_origin(kind) is Literal:
         st.selectbox(label, get_args(kind), help=help_text, **bound(f"field.{path}", value, keep, path))
     elif kind is tuple and (options := get_args(get_args(LEAVES[path].annotation)[0])):
@@ -203,7 +203,7 @@ def _weight(path: str, label: str, help_text: str | None) -> None:
     first, last = st.columns(2)
     for column, end, when in ((first, "start", "first step"), (last, "end", "last step")):
         key = f"{path}.{end}"
-        column.number_input(label if end == "start" else f"… at the {when}", min_value=0.0, step=CONTROLS[path].step, format="%g",
+        column.number_input(label if end == "start" else f"… at the {when}", step=CONTROLS[path].step, format="%g",
                             help=help_text, **bound(f"field.{key}", draft()[key], keep, key))
 
 
@@ -253,14 +253,6 @@ def _kind(path: str) -> tuple[Any, bool]:
     optional = NoneType in get_args(annotation)
     kind = members[0] if optional else annotation
     return (tuple if get_origin(kind) is tuple else kind), optional
-
-
-def _range(path: str, kind: type) -> dict[str, Any]:
-    """Inclusive bounds of the field; an exclusive one is left to the validation, which says why."""
-    bounds = LEAVES[path].metadata
-    low = next((kind(each.ge) for each in bounds if isinstance(each, Ge)), None)
-    high = next((kind(each.le) for each in bounds if isinstance(each, Le)), None)
-    return {"min_value": low, "max_value": high}
 
 
 def keep(value: Any, path: str) -> None:

@@ -247,7 +247,7 @@ def _triple_loss(config: ExperimentConfig | None, entry: ModelEntry | None, erro
             _preset(entry)
         for column, path in zip(st.columns(3), ("losses.w_kd", "losses.w_hard", "losses.w_hidden"), strict=True):
             with column:
-                st.number_input(MASKED_LABELS.get(path, CONTROLS[path].label), min_value=0.0, step=0.5, format="%g",
+                st.number_input(MASKED_LABELS.get(path, CONTROLS[path].label), step=0.5, format="%g",
                                 help=helped(path, keys=False),
                                 **bound(f"simple.{path}", float(draft()[f"{path}.start"]), forms.set_weight, draft(), path))
         _temperature(errors)
