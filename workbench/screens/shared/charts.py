@@ -25,7 +25,10 @@ Trace = dict[str, Any]  # plain data of a plotly object
 POINTS = 1500  # per curve and refresh: more cannot be distinguished on a screen and cost the browser long tasks
 # Grey is the total's, copper the teacher's.
 TERM_COLOURS = {term.name: colour for term, colour in zip(LOSS_TERMS, (TEAL, BLUE, VIOLET, ROSE, OLIVE, BROWN), strict=False)}
-PERCENT = {"tickformat": ".0%"}
+AIR = 0.03  # room outside the ends of an axis, in shares of it
+# Shares lie between nothing and everything: plotly scales within that, to both sides of a single point too.
+PERCENT = {"tickformat": ".0%", "autorangeoptions": {"clipmin": -AIR, "clipmax": 1 + AIR}}
+FROM_STEP_0: Trace = {"autorangeoptions": {"clipmin": 0}}
 TICKS: dict[str, Trace] = {
     "learning_rate": {"tickformat": "~g", "nticks": 5},
     **dict.fromkeys(("eval/agreement", "eval/sentiment_accuracy", "eval/masked_accuracy", "eval/accuracy", "eval/exact_match",
@@ -250,7 +253,7 @@ def figure(traces: list[Trace], *, height: int, y_title: str, x_title: str = "st
         legend: whether there is one; where it stands, if not above the figure.
     """
     layout |= {"legend": legend} if isinstance(legend, dict) else {}
-    x_axis = {"title": {"text": x_title, "font": {"size": 12}}} | (x_axis or {})
+    x_axis = {"title": {"text": x_title, "font": {"size": 12}}} | (FROM_STEP_0 if x_title == "step" else {}) | (x_axis or {})
     scale = {"type": "log", "tickformat": "~g"} if logarithmic else {"type": "linear"}  # else minor ticks are single digits
     y_axis = {"title": {"text": y_title, "font": {"size": 12}}} | scale | (y_axis or {})
     margin = {"l": 8, "r": 8, "t": TOOLBAR + (LEGEND if legend is True else 0), "b": 8}

@@ -87,6 +87,15 @@ def test_overlaid_runs_keep_their_names_and_colours():
     assert figure.data[0].line.color != figure.data[1].line.color
 
 
+@pytest.mark.parametrize("draw", [charts.evaluation, lambda curves, name: charts.overlay(curves.assign(run="one"), name)])
+def test_axes_end_where_shares_and_steps_do(draw):
+    figure = draw(table(student__eval_per_agreement=[0.5]), "eval/agreement")
+    ends = figure.layout.yaxis.autorangeoptions
+    assert -0.05 <= ends.clipmin < 0 and 1 < ends.clipmax <= 1.05
+    assert figure.layout.xaxis.autorangeoptions.clipmin == 0
+    assert draw(table(student__eval_per_perplexity=[50.0]), "eval/perplexity").layout.yaxis.autorangeoptions.clipmax is None
+
+
 def test_two_tokens_that_read_the_same_keep_their_own_bars():
     tokens = pd.DataFrame({"token": ["a", "a"], "plain": [0.9, 0.1], "softened": [0.7, 0.3]})
     figure = charts.temperature(tokens, 2.5)
