@@ -7,7 +7,12 @@ t distribution with k degrees of freedom, the interval of level c (Student 1908,
 
 Few seeds make it wide: t is 4.30 for three seeds and 2.78 for five at 95%, where the normal distribution has 1.96. Timings, whose
 distribution has a long tail, take the percentile bootstrap of their median instead (Efron and Tibshirani 1993, chapter 13).
-A share of many items takes the normal approximation of its own standard error; that interval is about the items, not about seeds.
+A share p of n items takes Wilson's score interval (Wilson 1927, doi:10.2307/2276774), which does not shrink to a point at 0 and 1 and
+stays between them; with z the normal quantile it is
+
+    (p + z^2 / 2n ± z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n)
+
+Another mean over many items takes the normal approximation of its standard error. Both are about the items, not about seeds.
 An `Estimate` carries its level, n and method, so that whoever shows it can say them.
 """
 
@@ -20,9 +25,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-Method = Literal["student_t", "bootstrap", "normal", "two_standard_errors"]
+Method = Literal["student_t", "bootstrap", "normal", "wilson", "two_standard_errors"]
 
-METHOD_NAMES = {"student_t": "Student's t", "bootstrap": "bootstrap", "normal": "normal approximation"}
+METHOD_NAMES = {"student_t": "Student's t", "bootstrap": "bootstrap", "normal": "normal approximation", "wilson": "Wilson"}
 LEVEL = 0.95  # of every confidence interval, unless another is given
 RESAMPLES = 2000
 BATCH_ELEMENTS = 1 << 20  # values drawn at once
@@ -103,8 +108,8 @@ class Estimate:
         low, high: ends of the interval; None where there is a single value and no interval.
         level: confidence level from 0 to 1; None where there is no interval, or where it was not chosen by its level.
         n: values that the interval was computed from; None where it is not known.
-        method: ``student_t``, ``bootstrap``, ``normal``, or ``two_standard_errors``, which releases up to 0.1.0 took for intervals
-            over seeds (82% at three seeds); empty without an interval.
+        method: ``student_t``, ``bootstrap``, ``normal``, ``wilson``, or ``two_standard_errors``, which releases up to 0.1.0 took for
+            intervals over seeds (82% at three seeds); empty without an interval.
         over: what the n values are: seeds, rounds of a timing, items.
     """
 
@@ -186,6 +191,40 @@ def normal_interval(value: float, error: float, n: int | None = None, level: flo
     """
     margin = z_critical(level) * error
     return Estimate(value, value - margin, value + margin, level, n, "normal", over)
+
+
+def wilson_interval(share: float, n: int, level: float = LEVEL, over: str = "items") -> Estimate:
+    """Return a share of n items with its score interval (Wilson 1927, doi:10.2307/2276774).
+
+    Raises:
+        ValueError: no items, or a share outside [0, 1].
+    """
+    if n < 1 or not 0 <= share <= 1:
+        raise ValueError(f"a share from 0 to 1 of at least 1 item is expected, not {share} of {n}")
+    z = z_critical(level)
+    shrunk = 1 + z * z / n
+    middle = (share + z * z / (2 * n)) / shrunk
+    margin = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / shrunk
+    # Rounding must not put the value outside of its own interval at 0 and 1.
+    return Estimate(share, max(0.0, min(middle - margin, share)), min(1.0, max(middle + margin, share)), level, n, "wilson", over)
+
+
+# A metric that is a share of items that are right or wrong -> the metric that counts the items.
+SHARES_OF_ITEMS = {"accuracy": "items", "exact_match": "items", "sentiment_accuracy": "sentiment_items"}
+
+
+def item_interval(name: str, metrics: Mapping[str, float]) -> Estimate | None:
+    """Return a metric over items with its interval: Wilson's of a share, else the normal one; None where it has no interval.
+
+    Args:
+        name: of one of `metrics`, as they are recorded of a model.
+    """
+    counted = SHARES_OF_ITEMS.get(name)
+    if counted is not None and counted in metrics:
+        return wilson_interval(metrics[name], int(metrics[counted]), over="reviews" if counted == "sentiment_items" else "items")
+    if name in (*SHARES_OF_ITEMS, "answer_f1") and "stderr" in metrics:
+        return normal_interval(metrics[name], metrics["stderr"])
+    return None
 
 
 def _student_t(value: float, error: float | None, n: int, level: float, over: str) -> Estimate:

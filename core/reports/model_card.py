@@ -16,7 +16,7 @@ import yaml
 
 from core.config import BridgeConfig, ChainConfig, ExperimentConfig, FineTuneConfig, LossSpec, Ramp, TaskSpec, TrainSpec
 from core.data.movie_reviews import HOUSE, HOUSE_SOURCES
-from core.evaluation.statistics import interval_words, normal_interval
+from core.evaluation.statistics import item_interval
 from core.events import CONTROL, STUDENT, STUDENT_AFTER
 from core.loss_terms import BY_NAME, LOSS_TERMS
 from core.metrics import METRICS
@@ -169,9 +169,9 @@ def _table(metrics: Mapping[str, Mapping[str, float] | None]) -> str:
 
 def _footnotes(config: ExperimentConfig, after: Mapping[str, float]) -> str:
     if isinstance(config, FineTuneConfig):
-        score = "accuracy" if "accuracy" in after else "answer F1"
+        name = "accuracy" if "accuracy" in after else "answer_f1"
         recalls = [f"{name.removeprefix('recall_')} {value:.1%}" for name, value in after.items() if name.startswith("recall_")]
-        return (f"{after['items']:,} held-out items; {score} {_item_margin(after)} ({interval_words('normal', over='items')})."
+        return (f"{after['items']:,} held-out items; {METRICS[f'eval/{name}'].label} {_item_range(name, after)}."
                 + (f" Recall of each label: {', '.join(recalls[:10])}." if recalls else ""))
     if "bytes" in after:
         notes = [f"Text: {after['tokens']:,} tokens ({after['bytes']:,} bytes) of the validation part. Perplexity compares only within one "
@@ -181,12 +181,16 @@ def _footnotes(config: ExperimentConfig, after: Mapping[str, float]) -> str:
                  "within one tokenizer."]
     if "sentiment_items" in after:
         notes.append(f"Sentiment: {after['sentiment_items']:,} reviews of the validation part of movie-reviews, scored by label "
-                     f"log-probability; accuracy {_item_margin(after)} ({interval_words('normal', over='reviews')}).")
+                     f"log-probability; accuracy {_item_range('sentiment_accuracy', after)}.")
     return " ".join(notes)
 
 
-def _item_margin(metrics: Mapping[str, float]) -> str:
-    return f"± {normal_interval(0.0, metrics['stderr']).margin:.3f}"
+def _item_range(name: str, metrics: Mapping[str, float]) -> str:
+    """Return a score over items with its interval: "0.8100, between 0.7767 and 0.8394 (95% CI, Wilson over 600 items)"."""
+    found = item_interval(name, metrics)
+    if found is None or found.low is None:
+        return f"{metrics[name]:.4f}"
+    return f"{found.value:.4f}, between {found.low:.4f} and {found.high:.4f} ({found.interval_words})"
 
 
 def _making(config: ExperimentConfig, report: RunReport, variant: str) -> str:

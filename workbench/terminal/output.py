@@ -7,11 +7,11 @@ import math
 import textwrap
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.evaluation.statistics import interval_words, normal_interval
+from core.evaluation.statistics import item_interval
 from core.models.dimensions import as_record
 from core.reports import retention_card
 from core.reports.retention_card import Card
@@ -175,16 +175,17 @@ def measurement_document(measured: Measurement) -> dict[str, Any]:
 
 def measurement_table(measured: Sequence[Measurement]) -> str:
     """Return one line a model and task: the headline score with its interval over the items, then the others."""
-    rows = []
+    rows, methods = [], dict[str, None]()
     for each in measured:
         others = [f"{name} {value:.4g}" for name, value in each.metrics.items()
                   if name not in (each.headline, "stderr", "tokens", "bytes") and "items" not in name]
-        error = f" ± {normal_interval(0.0, each.metrics['stderr']).margin:.3f}" if "stderr" in each.metrics else ""
+        found = item_interval(each.headline, each.metrics)
+        error = "" if found is None or found.low is None else f" ({found.low:.3f} to {found.high:.3f})"
+        methods |= {} if found is None else {replace(found, n=None).interval_words: None}
         rows.append((each.model, each.task, f"{each.headline} {each.metrics[each.headline]:.4g}{error}", f"{each.counted:,} {each.unit}",
                      ", ".join(others)))
-    note = f"± half of the {interval_words('normal', over='items')}"
     return "\n".join([table(("MODEL", "TASK", "SCORE", "MEASURED ON", "ALSO"), rows),
-                      *([note] if any("stderr" in each.metrics for each in measured) else [])])
+                      *([f"in brackets {' or '.join(methods)}"] if methods else [])])
 
 
 def claim_document(claim: Claim, found: tuple[Outcome, str] | None) -> dict[str, Any]:

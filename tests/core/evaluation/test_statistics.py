@@ -15,10 +15,12 @@ from core.evaluation.statistics import (
     Estimate,
     bootstrap_median,
     interval_words,
+    item_interval,
     mean_interval,
     normal_interval,
     ratio_of_means,
     t_critical,
+    wilson_interval,
 )
 
 
@@ -132,3 +134,32 @@ def test_the_interval_of_a_share_of_items_is_the_normal_one() -> None:
     found = normal_interval(0.8, 0.02, 400)
     assert (found.low, found.high) == pytest.approx(stats.norm.interval(0.95, 0.8, 0.02))
     assert found.interval_words == "95% CI, normal approximation over 400 items"
+
+
+@pytest.mark.parametrize(("right", "n"), [(28, 28), (0, 28), (27, 28), (1, 1), (0, 1), (300, 400), (5, 10**6)])
+@pytest.mark.parametrize("level", [0.5, 0.95, 0.99])
+def test_wilsons_interval_is_that_of_scipy(right: int, n: int, level: float) -> None:
+    found = wilson_interval(right / n, n, level)
+    expected = stats.binomtest(right, n).proportion_ci(level, method="wilson")
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert 0 <= found.low <= found.value <= found.high <= 1
+    assert (found.level, found.n, found.method) == (level, n, "wilson")
+
+
+def test_all_items_right_is_no_certainty() -> None:
+    found = item_interval("accuracy", {"accuracy": 1.0, "stderr": 0.0, "items": 28})
+    assert found is not None and found.low == pytest.approx(0.879, abs=5e-4) and found.high == 1.0
+    assert found.interval_words == "95% CI, Wilson over 28 items"
+
+
+def test_only_shares_of_items_have_wilsons_interval() -> None:
+    metrics = {"answer_f1": 0.8, "exact_match": 0.7, "stderr": 0.02, "items": 400, "perplexity": 3.0}
+    assert item_interval("answer_f1", metrics) == normal_interval(0.8, 0.02)
+    assert item_interval("exact_match", metrics) == wilson_interval(0.7, 400)
+    assert item_interval("perplexity", metrics) is None
+
+
+@pytest.mark.parametrize(("share", "n"), [(0.5, 0), (-0.1, 5), (1.1, 5)])
+def test_a_share_that_cannot_be_is_refused(share: float, n: int) -> None:
+    with pytest.raises(ValueError, match="a share from 0 to 1"):
+        wilson_interval(share, n)

@@ -83,7 +83,7 @@ def test_the_card_says_what_was_done(report):
     text = model_card(config(description="For the first lesson."), report)
     for said in ("4 blocks and 2,400,000 parameters", "house-chat (8 blocks, 4,200,000 parameters)", "0, 2, 5, 7", "460,800 tokens",
                  "seed 42", "temperature T = 3", "600 reviews",
-                 "accuracy ± 0.031 (95% CI, normal approximation over reviews)", "For the first lesson.", report["command"]):
+                 "(95% CI, Wilson over 600 reviews)", "For the first lesson.", report["command"]):
         assert said in text
     assert report["output_dir"] not in text
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from core.config import ExperimentConfig
-from core.evaluation.statistics import interval_words, level_words, normal_interval, z_critical
+from core.evaluation.statistics import item_interval, level_words, z_critical
 from core.events import CONTROL, STUDENT, STUDENT_AFTER, STUDENT_BEFORE, TEACHER, Evaluation, ScoringTask, WritingTexts
 from core.loss_terms import LOSS_TERMS
 from core.metrics import metric
@@ -220,7 +221,8 @@ def progress_text(run: Run, phases: Sequence[Event] = ()) -> str:
 
 def _cell(metrics: Mapping[str, float], name: str) -> str:
     text = number(metrics.get(name), f"eval/{name}")
-    return f"{text} ± {normal_interval(0.0, metrics['stderr']).margin:.1%}" if name in COUNTED and "stderr" in metrics else text
+    found = item_interval(name, metrics) if name in metrics else None
+    return text if found is None or found.low is None else f"{text} ({found.low:.1%} to {found.high:.1%})"
 
 
 def _items(measured: Measurements, name: str) -> str:
@@ -229,8 +231,8 @@ def _items(measured: Measurements, name: str) -> str:
     if any("items" in metrics for metrics in measured.values()):
         key = unit = "items"
     counts = {int(metrics[key]) for metrics in measured.values() if key in metrics}
-    has_error = name in COUNTED and any("stderr" in metrics for metrics in measured.values())
-    spread = f" (± {interval_words('normal', over='')})" if has_error else ""
+    found = next((found for metrics in measured.values() if name in metrics and (found := item_interval(name, metrics))), None)
+    spread = f" ({replace(found, n=None, over='').interval_words})" if found else ""
     return f"{', '.join(f'{each:,}' for each in sorted(counts))} {unit}{spread}" if counts else ""
 
 
