@@ -1,9 +1,10 @@
-"""What the command line shows of a run that has a retention card."""
+"""What the command line shows of a retention card and of scores."""
 
 from __future__ import annotations
 
 import time
 
+from core.reports.measure import Measurement
 from tests.core.evaluation.cards import card
 from tests.pages import examples
 from workbench.store import Store
@@ -24,3 +25,10 @@ def test_a_run_is_shown_with_its_retention_card() -> None:
 def test_lines_of_a_card_fit_a_terminal() -> None:
     text = output.card_text(card())
     assert max(map(len, text.splitlines())) <= 120
+
+
+def test_a_score_over_items_has_wilsons_interval_in_brackets() -> None:
+    measured = Measurement("small", "rt", "accuracy", 28, "items", {"accuracy": 1.0, "stderr": 0.0, "items": 28})
+    text = output.measurement_table([measured])
+    assert "accuracy 1 (0.879 to 1.000)" in text
+    assert text.splitlines()[-1] == "in brackets 95% CI, Wilson over items"
