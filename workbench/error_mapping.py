@@ -10,6 +10,9 @@ from pathlib import Path
 from core.errors import DiskFullError, OutOfMemoryError, RunError, StillhouseError
 from core.system.devices import is_out_of_memory
 
+TOO_LITTLE = "There was not enough memory"
+LESS_TO_TRAIN = ("Lower train.per_device_train_batch_size (and raise train.gradient_accumulation_steps as much), "
+                 "data.block_length or student.layers, or close other programs.")
 CROWDED_BYTES = 1 << 20  # with less than this left on the disk, a failed write is a full disk
 
 
@@ -22,13 +25,22 @@ def to_user_error(error: Exception, directory: Path) -> StillhouseError:
         return DiskFullError(f"The disk that holds {directory} is full.", "",
                         "Free some space, then resume: everything up to the last checkpoint is kept.")
     if any(map(is_out_of_memory, causes)):
-        return OutOfMemoryError("There was not enough memory.", "",
-                           "Lower train.per_device_train_batch_size (and raise train.gradient_accumulation_steps as much), "
-                           "data.block_length or student.layers, or close other programs.")
+        return OutOfMemoryError(f"{TOO_LITTLE}.", "", LESS_TO_TRAIN)
     if isinstance(error, OSError):
         return RunError(f"{error.filename or 'A file'} cannot be read or written: {(error.strerror or str(error)).lower()}.", "",
                         "Put that right, then resume.")
     return RunError(f"The run failed: {type(error).__name__}: {error}", "", "The end of its log shows where.")
+
+
+def memory_error(error: BaseException, task: str, advice: str) -> OutOfMemoryError | None:
+    """Return the user-facing error where memory was refused, directly or as the cause of `error`; None for any other exception.
+
+    Args:
+        task: what there was not enough memory for, as an infinitive.
+        advice: how to get by with less.
+    """
+    refused = any(map(is_out_of_memory, _chain(error)))
+    return OutOfMemoryError(f"{TOO_LITTLE} to {task}.", "", advice) if refused else None
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -272,12 +272,16 @@ def _parquet_table(path: Path) -> Table:
                     for record in batch.to_pylist():
                         number += 1
                         yield f"row {number}", record
+        except MemoryError:  # Arrow's is an ArrowException too
+            raise
         except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
             raise damaged(error) from error
 
     try:
         with ParquetFile(path) as file:
             return Table(f"'{path}'", tuple(file.schema_arrow.names), read, file.metadata.num_rows, path.stat().st_size)
+    except MemoryError:
+        raise
     except (pyarrow.ArrowException, OSError) as error:
         raise damaged(error) from error
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from core.errors import CorruptModelError
 from core.export.graph import OUTPUT
+from core.system.devices import is_out_of_memory
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,6 +38,8 @@ class OnnxModel:
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its exceptions have no common root of their own
+            if is_out_of_memory(error):
+                raise
             raise CorruptModelError(f"'{path}' is no ONNX file that can be run: {str(error).strip().splitlines()[0][:300]}", "",
                                "Export the model again.") from error
         self.path, self.bytes = path, path.stat().st_size

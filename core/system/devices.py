@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import platform
@@ -19,15 +20,21 @@ if TYPE_CHECKING:
     from transformers import TrainingArguments
 
 
-# What a RuntimeError says when memory was refused: torch's allocator on the processor, and on Windows; CUDA; cuBLAS.
-REFUSED = ("can't allocate memory", "not enough memory: you tried to allocate", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+# What an exception of a library says when memory was refused: torch's allocator on the processor, and on Windows; a file that cannot be
+# mapped; CUDA; cuBLAS; onnxruntime.
+REFUSED = ("can't allocate memory", "not enough memory: you tried to allocate", "Cannot allocate memory", "CUDA error: out of memory",
+           "CUBLAS_STATUS_ALLOC_FAILED", "Failed to allocate memory", "bad_alloc")
+# Exceptions of safetensors and onnxruntime, which are no RuntimeError. By name: whoever asks need not have imported the library.
+NATIVE = ("SafetensorError", "RuntimeException", "Fail")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether the machine or the device had no memory left."""
-    # By name: whoever asks need not have imported torch.
-    return (isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-            or (isinstance(error, RuntimeError) and any(words in str(error) for words in REFUSED)))
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    kind = type(error).__name__
+    return (isinstance(error, MemoryError) or kind == "OutOfMemoryError"
+            or ((isinstance(error, RuntimeError) or kind in NATIVE) and any(words in str(error) for words in REFUSED)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ import torch
 from core.chains.folder import Chain, Target, open_chain
 from core.config import DataSpec
 from core.data.template_limits import stopped_by
-from core.errors import OutOfMemoryError, StillhouseError
+from core.errors import StillhouseError
 from core.evaluation.blanks import compare_blanks, fill_blanks
 from core.evaluation.classes import class_probabilities
 from core.evaluation.speed import quick_latencies
@@ -38,7 +38,7 @@ from core.models.compatibility import require_compatible, require_task
 from core.models.dimensions import as_record
 from core.recipes import parse_recipe
 from workbench import paths
-from workbench.error_mapping import is_out_of_memory
+from workbench.error_mapping import memory_error
 from workbench.inference import wire
 from workbench.inference.model_pool import ModelPool, free_memory
 
@@ -134,11 +134,11 @@ class Server:
                         self._send(number, message)
         except StillhouseError as error:
             outcome = wire.write_error(error)
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
+        except Exception as error:  # libraries refuse by exceptions of their own, which have no common root
+            refused = memory_error(error, "answer", "Choose a smaller model, compare fewer models, or close other programs.")
+            if refused is None:
                 raise
-            outcome = wire.write_error(OutOfMemoryError("There was not enough memory to answer.", "",
-                                                   "Choose a smaller model, compare fewer models, or close other programs."))
+            outcome = wire.write_error(refused)
         finally:
             del self._cancelled[number]
             self._send(number, outcome)

@@ -27,6 +27,7 @@ from workbench.terminal.runs import delete, restore, resume, runs, show, stop
 from workbench.terminal.studies import claim
 
 TEXT_OPTIONS = ("--prompt", "--name", "--set")  # any text may follow them, "--json" as well
+TRAINING = ("distill", "chain", "ablate", "plan", "claim")  # verbs that need less memory where a recipe asks for less
 AddVerb = Callable[[Callable[[argparse.Namespace], Answer], str], "_Parser"]
 
 
@@ -176,9 +177,10 @@ def _add_studies(add_verb: AddVerb) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    wants_json = False
+    wants_json, verb = False, None
     try:
         options = _parse(arguments)
+        verb = options.verb
         wants_json = getattr(options, "json", False)
         with contextlib.redirect_stdout(sys.stderr) if wants_json else contextlib.nullcontext():
             answer = _run(options)
@@ -187,11 +189,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         answer = about_error(error, error.exit_code)
     except StillhouseError as error:
         answer = about_error(error, error.exit_code)
-    except OSError as error:
-        from workbench import paths
-        from workbench.error_mapping import to_user_error
-
-        answer = about_error(to_user_error(error, paths.home()), 2)
+    except Exception as error:
+        unexpected = _user_error(error, verb)
+        if unexpected is None:
+            raise
+        answer = about_error(*unexpected)
     except KeyboardInterrupt:
         answer = Answer({"error": {"given": "Interrupted."}}, "", INTERRUPTED)
     try:
@@ -216,6 +218,16 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         usage.wants_json = any(word == "--json" and before not in TEXT_OPTIONS
                                for before, word in zip(["", *options], options, strict=False))
         raise usage from error
+
+
+def _user_error(error: Exception, verb: str | None) -> tuple[StillhouseError, int] | None:
+    """Return what a user can do about an exception of no kind of ours, with the exit code; None for a fault of the program."""
+    from workbench import error_mapping, paths
+
+    advice = error_mapping.LESS_TO_TRAIN if verb in TRAINING else "Choose a smaller model, or close other programs."
+    if refused := error_mapping.memory_error(error, "finish this command", advice):
+        return refused, refused.exit_code
+    return (error_mapping.to_user_error(error, paths.home()), 2) if isinstance(error, OSError) else None
 
 
 def _run(options: argparse.Namespace) -> Answer:

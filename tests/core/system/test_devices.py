@@ -1,5 +1,10 @@
+import errno
+import os
+
 import pytest
 import torch
+from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
+from safetensors import SafetensorError
 
 from core.errors import DeviceError
 from core.system import devices
@@ -62,6 +67,11 @@ def test_this_machine() -> None:
     (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
     (RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes"), True),
     (RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 99 bytes"), True),
+    (RuntimeError("unable to mmap 1258404080 bytes from file <model.safetensors>: Cannot allocate memory (12)"), True),
+    (SafetensorError("Error while serializing: I/O error: Cannot allocate memory (os error 12)"), True),
+    (RuntimeException("[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Exception during initialization: std::bad_alloc"), True),
+    (OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)), True), (OSError(errno.ENOENT, os.strerror(errno.ENOENT)), False),
+    (SafetensorError("Error while deserializing header: invalid header"), False),
     (RuntimeError("CUDA error: device-side assert triggered"), False), (ValueError("can't allocate memory"), False)])
 def test_running_out_of_memory_is_known_by_all_its_names(error, expected) -> None:
     assert devices.is_out_of_memory(error) == expected

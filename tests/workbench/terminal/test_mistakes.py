@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -155,6 +156,24 @@ def test_a_disk_that_refuses_gets_a_message(number: int, said: str, recipe: Call
     assert all(line.startswith("error: ") for line in errors)
     assert os.strerror(number).lower() in errors[0]
     assert said in errors[1]
+
+
+@pytest.mark.parametrize(("verb", "fix"), [(("distill", "RECIPE"), "per_device_train_batch_size"),
+                                           (("generate", "house-chat", "--prompt", "x"), "smaller model")])
+@pytest.mark.parametrize("error", [
+    MemoryError(), RuntimeError("unable to mmap 1258404080 bytes from file <model.safetensors>: Cannot allocate memory (12)"),
+    OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))], ids=lambda error: type(error).__name__)
+def test_too_little_memory_gets_a_message(verb: tuple[str, ...], fix: str, error: Exception, recipe: Callable[..., str],
+                                          capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_arguments: Any, **_options: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(Store, "__init__", refuse)
+    assert cli.main([recipe(3) if word == "RECIPE" else word for word in verb] + ["--json"]) == 1
+    output = capsys.readouterr()
+    document = json.loads(output.out)["error"]
+    assert document["given"] == "There was not enough memory to finish this command." and fix in document["fix"]
+    assert len(output.err.splitlines()) == 1
 
 
 def test_a_home_that_is_a_file_gets_a_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
