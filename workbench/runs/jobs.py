@@ -15,6 +15,7 @@ from collections.abc import Callable
 from core.config import ExperimentConfig
 from core.errors import StillhouseError
 from workbench import processes
+from workbench.error_mapping import LESS_TO_TRAIN
 from workbench.errors import StoreUnavailableError, WrongStatusError
 from workbench.processes import ENDED_SILENTLY, inherited, reaped, start_detached
 from workbench.runs.recording import recover
@@ -76,6 +77,8 @@ def reconcile(store: Store) -> list[Run]:
             continue
         recover(store, run)
         hint = "Resume continues from the last checkpoint. The end of the log may say more."
+        if problem == ENDED_SILENTLY:
+            hint += f" If it says nothing, the system probably ended the process for lack of memory. {LESS_TO_TRAIN}"
         if store.finish(run.id, "lost", problem, hint, attempt=run.started):
             ended.append(store.run(run.id))
     return ended
@@ -175,7 +178,8 @@ def _trouble(run: Run) -> str | None:
     assert run.started is not None, f"{run.id} is {run.status} and has no start"  # it is written together with the status
     now = time.time()
     if run.process is None:
-        return "Its process was never started." if now - run.started > START_SECONDS else None
+        # Not only later: a clock that was set back would have it hold its device until the clock has caught up.
+        return "Its process was never started." if abs(now - run.started) > START_SECONDS else None
     if run.process.alive:
         return None
     if run.process.local:

@@ -1,6 +1,7 @@
 """The run store: configurations, statuses and every number that was logged. Safe to share between processes.
 
 Each change of status is one guarded UPDATE, so of two processes that try, one succeeds. Times are seconds since 1970.
+The clock can be set back: the order of runs is that of their rows, and the queue's never goes back.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ from workbench.store.run_log import RunLog, insert
 
 RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{4,8}")
 IS_ACTIVE, IS_RESUMABLE = f"status IN {ACTIVE}", f"status IN {RESUMABLE} AND deleted IS NULL"
+# When a run is queued, given the time: behind all that wait, also where the clock was set back since. A microsecond is kept at this size.
+LAST_IN_QUEUE = "max(?, (SELECT coalesce(max(queued) + 1e-6, 0) FROM runs WHERE status = 'queued'))"
 
 
 class Store(RunLog):
@@ -79,7 +82,7 @@ class Store(RunLog):
             wanted = [status] if isinstance(status, str) else list(status)
             conditions.append(f"status IN ({', '.join('?' * len(wanted))})")
             values += wanted
-        query = f"SELECT * FROM runs WHERE {' AND '.join(conditions)} ORDER BY created DESC, id DESC LIMIT ?"
+        query = f"SELECT * FROM runs WHERE {' AND '.join(conditions)} ORDER BY rowid DESC LIMIT ?"  # as made: a clock can be set back
         with self._database.read() as connection:
             return [run_from_row(row, self.runs_dir) for row in connection.execute(query, (*values, -1 if limit is None else limit))]
 
@@ -114,7 +117,7 @@ class Store(RunLog):
                 now = time.time()
                 connection.execute(
                     "INSERT INTO runs (id, name, status, config, config_hash, seed, command, parents, versions, git_commit, created,"
-                    " queued) VALUES (?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    f" queued) VALUES (?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, {LAST_IN_QUEUE})",
                     (run_id, config.name, json.dumps(config.to_dict()), config.digest(), config.train.seed, command,
                      json.dumps(dict(parents or {})), *code, now, now))
                 if device is not None:
@@ -201,8 +204,8 @@ class Store(RunLog):
     def requeue(self, reference: str) -> Run:
         """Queue a stopped, failed or lost run again under its own id; it resumes from its last checkpoint. Raises WrongStatusError."""
         run = self.run(reference)
-        if self._update(run.id, IS_RESUMABLE, status="queued", queued=time.time(), finished=None, message=None, hint=None, error=None,
-                        stop_requested=None, heartbeat=None):
+        if self._execute(f"UPDATE runs SET status = 'queued', queued = {LAST_IN_QUEUE}, finished = NULL, message = NULL, hint = NULL,"
+                         f" error = NULL, stop_requested = NULL, heartbeat = NULL WHERE id = ? AND {IS_RESUMABLE}", time.time(), run.id):
             return self.run(run.id)
         run = self.run(run.id)
         expected = f"Only a run that is {', '.join(RESUMABLE[:-1])} or {RESUMABLE[-1]} can be resumed."

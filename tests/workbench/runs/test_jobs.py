@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -161,6 +162,7 @@ def test_kill_9_is_found_loses_nothing_and_can_be_resumed(store: Store, monkeypa
     assert lost.status == "lost"
     assert lost.resumable
     assert "without a word" in lost.message
+    assert "lack of memory" in lost.hint and "per_device_train_batch_size" in lost.hint
     kept = curve(store, run)
     assert sorted(kept) == list(range(1, 13)), "the journal gave back what the store had not seen"
     assert jobs.reconcile(store) == []
@@ -192,11 +194,13 @@ def test_a_run_of_an_earlier_boot_is_lost_once_it_has_been_silent(store: Store, 
     assert [lost.message for lost in jobs.reconcile(store)] == ["The machine was restarted while it ran."]
 
 
-def test_a_launcher_that_died_between_claim_and_start(store: Store, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("later", [jobs.START_SECONDS + 1, -3600], ids=["a minute later", "the clock was set back"])
+def test_a_launcher_that_died_between_claim_and_start(later: float, store: Store, monkeypatch: pytest.MonkeyPatch):
     run = store.create_run(config())
     store.claim(run.id, "cpu")
     assert jobs.reconcile(store) == []
-    monkeypatch.setattr(jobs, "START_SECONDS", -1.0)
+    now = time.time()
+    monkeypatch.setattr(jobs.time, "time", lambda: now + later)
     assert [lost.message for lost in jobs.reconcile(store)] == ["Its process was never started."]
     assert wait_for(store, jobs.resume(run.id, store), "finished")
 

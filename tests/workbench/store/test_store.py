@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,21 @@ def test_listing_is_newest_first_and_filtered(store: Store):
     assert [run.name for run in store.runs(status=("finished", "queued"))] == ["c", "a"]
     assert [run.name for run in store.runs(include_deleted=True)] == ["c", "b", "a"]
     assert third.config_hash == first.config_hash
+
+
+def test_a_clock_that_is_set_back_changes_no_order(store: Store, monkeypatch: pytest.MonkeyPatch):
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 3600)
+    run_through(store, make(store, "failed"), "failed")
+    make(store, "first")
+    monkeypatch.setattr(time, "time", lambda: now)
+    make(store, "second")
+    store.requeue("failed")
+    make(store, "third")
+    assert [run.name for run in store.runs()] == ["third", "second", "first", "failed"]
+    assert [run.name for run in store.queue()] == ["first", "second", "failed", "third"]
+    assert store.run("third").created == now
+    assert store.claim_next(lambda device, busy: "cpu").name == "first"
 
 
 def test_a_config_that_a_later_release_refuses_does_not_hide_the_run(store: Store):

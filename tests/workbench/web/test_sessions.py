@@ -45,6 +45,16 @@ def test_it_is_over_after_its_time(known: Sessions, tmp_path: Path, monkeypatch:
     assert list((tmp_path / "sessions").iterdir()) == []
 
 
+def test_one_that_began_under_a_clock_far_ahead_is_over(known: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time()
+    monkeypatch.setattr(sessions.time, "time", lambda: now + 400 * 86_400)
+    far = known.begin("203.0.113.9", "")
+    monkeypatch.setattr(sessions.time, "time", lambda: now + 60)
+    near = known.begin("203.0.113.9", "")
+    monkeypatch.setattr(sessions.time, "time", lambda: now)
+    assert known.is_valid(near) and not known.is_valid(far)
+
+
 def test_its_last_use_is_noted(known: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = known.begin("a", "first"), known.begin("b", "second")
     now = time.time()

@@ -180,4 +180,6 @@ def label(name: str, *, masked: bool = False) -> str:
 def ago(when: float) -> str:
     """How long ago a moment (seconds since 1970) was."""
     passed = time.time() - when
-    return "just now" if passed < 10 else f"{duration(passed)} ago" if passed < 86_400 else time.strftime("%d %b %Y", time.localtime(when))
+    if abs(passed) >= 86_400:  # also ahead: the clock was wrong then, or is now
+        return time.strftime("%d %b %Y", time.localtime(when))
+    return "just now" if passed < 10 else f"{duration(passed)} ago"

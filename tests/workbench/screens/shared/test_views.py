@@ -25,3 +25,12 @@ def test_the_first_line_of_anything(text: str, shown: str):
     (None, "loss", "–"), (float("nan"), "loss", "–"), (float("inf"), "eval/perplexity", "–"), (-0.5, "loss", "-0.5")])
 def test_numbers_as_people_read_them(value: float | None, name: str, text: str):
     assert views.number(value, name) == text
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(3, "just now"), (-60, "just now"), (300, "5 min ago"), (90_000, "09 Mar 2001"),
+                                                (-400 * 86_400, "14 Apr 2002")])
+def test_moments_of_a_clock_that_was_ahead(seconds: float, shown: str, monkeypatch: pytest.MonkeyPatch):
+    now = 984_128_400.0 + 86_400  # 10 March 2001
+    monkeypatch.setattr(views.time, "time", lambda: now)
+    monkeypatch.setattr(views.time, "localtime", views.time.gmtime)
+    assert views.ago(now - seconds) == shown
