@@ -11,18 +11,21 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from core.data.documents import PROBE, division, documents
 from core.data.formats import known_columns
+from core.data.parquet_pages import pages
 from core.errors import DataError
+from core.system.units import format_bytes
 
 Record = tuple[str, Mapping[str, Any]]  # where it stands ("line 7", "row 7"), and its values by column
 
 DELIMITERS = ",;\t|"
 LONGEST_FIELD = 1 << 26  # characters; a longer CSV field is a quotation mark that was never closed
 HEAD = 1 << 16  # what is looked at before a file is read: bytes, or characters of a CSV file
-BATCH_ROWS = 64  # rows of a Parquet file decoded at a time
+BATCH_ROWS = 64  # rows of a Parquet file decoded at a time, at most
+PARQUET_BYTES = 1 << 27  # 128 MiB; what a page of a Parquet file may unpack to, and what rows that are decoded together take
 LOOK = 1000  # records of a JSON file whose keys are its columns
 LOOK_FOR = 100_000  # records that are read to find a column that a user names
 
@@ -267,14 +270,18 @@ def _parquet_table(path: Path) -> Table:
         number = 0
         try:
             # Otherwise a whole row group is fetched at once, and that may be the whole file.
-            with ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
-                for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=list(columns)):
-                    for record in batch.to_pylist():
-                        number += 1
-                        yield f"row {number}", record
+            with ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file, path.open("rb") as raw:
+                for group in range(file.metadata.num_row_groups):
+                    rows = _rows_at_once(path, raw, file.metadata.row_group(group), columns)
+                    for batch in file.iter_batches(batch_size=rows, row_groups=[group], columns=list(columns)):
+                        for row in range(batch.num_rows):
+                            number += 1
+                            record = {name: column[row].as_py() for name, column in zip(batch.schema.names, batch.columns, strict=True)}
+                            _check_lengths(path, number, record)
+                            yield f"row {number}", record
         except MemoryError:  # Arrow's is an ArrowException too
             raise
-        except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        except (pyarrow.ArrowException, OSError, ValueError) as error:  # UnicodeDecodeError is a ValueError
             raise damaged(error) from error
 
     try:
@@ -284,6 +291,35 @@ def _parquet_table(path: Path) -> Table:
         raise
     except (pyarrow.ArrowException, OSError) as error:
         raise damaged(error) from error
+
+
+def _rows_at_once(path: Path, raw: BinaryIO, group: Any, columns: tuple[str, ...]) -> int:
+    """Return how many rows of a group may be decoded together: so many that they take `PARQUET_BYTES` at most.
+
+    A row's text stands in one page, or in the dictionary, so it takes no more than the larger of the two.
+
+    Raises:
+        DataError: a page that unpacks to more than `PARQUET_BYTES`.
+        ValueError: no Parquet file.
+    """
+    largest = 1
+    for number in range(group.num_columns):
+        chunk = group.column(number)
+        if any(chunk.path_in_schema == name or chunk.path_in_schema.startswith(f"{name}.") for name in columns):
+            for page in pages(raw, chunk):
+                if page.unpacked > PARQUET_BYTES:
+                    raise DataError(f"'{path}', column '{chunk.path_in_schema}' has a page of {format_bytes(page.unpacked)}.",
+                                    f"Pages of {format_bytes(PARQUET_BYTES)} at most are unpacked.",
+                                    "Write the file with fewer rows a page (pyarrow's write_batch_size=16), or save it as .jsonl.")
+                largest = max(largest, page.unpacked)
+    return max(1, min(BATCH_ROWS, PARQUET_BYTES // largest))
+
+
+def _check_lengths(path: Path, number: int, record: Mapping[str, Any]) -> None:
+    for name, value in record.items():
+        if isinstance(value, (str, bytes)) and len(value) > LONGEST_FIELD:
+            raise DataError(f"'{path}', row {number} has a text of {len(value):,} characters in '{name}'.",
+                            f"{LONGEST_FIELD:,} at most were expected of one text.", "Cut it into several rows.")
 
 
 READERS: dict[str, Callable[[Path], Table]] = {".txt": _text_table, ".jsonl": _json_table, ".json": _json_table, ".csv": _csv_table,

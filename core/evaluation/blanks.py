@@ -21,7 +21,7 @@ from core.models.architectures import architecture_of
 from core.models.catalog import LoadedModel
 from core.models.compatibility import require_compatible, same_vocabulary
 from core.models.forward import eval_mode
-from core.models.vocabulary import decode_text, unpadded_width
+from core.models.vocabulary import decode_text, require_rows, unpadded_width
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -133,6 +133,7 @@ def blank_logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, tex
     The head computes the whole text: hooks that keep it from other positions would not be safe where threads share a model.
     """
     ids, blanks = encode_blanks(model, tokenizer, text)
+    require_rows(ids[0].tolist(), tokenizer, model)
     with eval_mode(model):
         logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0, blanks]
         logits = logits[:, :unpadded_width(tokenizer, model)].float().cpu()

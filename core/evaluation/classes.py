@@ -12,6 +12,7 @@ from core.errors import CompatibilityError, DataError
 from core.evaluation.blanks import check_finite
 from core.models.architectures import label_names
 from core.models.forward import eval_mode, max_positions, uses_token_types
+from core.models.vocabulary import require_rows
 
 if TYPE_CHECKING:
     import torch
@@ -60,4 +61,5 @@ def encode_text(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text
     count, room = inputs["input_ids"].shape[1], max_positions(model)
     if count > room:
         raise DataError(f"The text takes {count} tokens.", f"The model reads {room} at most.", "Shorten it.")
+    require_rows(inputs["input_ids"][0].tolist(), tokenizer, model)
     return {name: tensor.to(model.device) for name, tensor in inputs.items()}

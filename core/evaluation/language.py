@@ -27,7 +27,7 @@ from core.data.packing import Blocks
 from core.errors import DataError, NonFiniteLossError
 from core.models.chunking import chunks
 from core.models.forward import eval_mode, last_hidden, log_softmax, output_head
-from core.models.vocabulary import unpadded_width
+from core.models.vocabulary import require_rows, unpadded_width
 
 
 def evaluate_language(student: Any, blocks: Blocks, teacher: Any = None, *, tokenizer: Any, batch_size: int,
@@ -50,6 +50,7 @@ def evaluate_language(student: Any, blocks: Blocks, teacher: Any = None, *, toke
     device = torch.device(device)
     compared = teacher is not None and teacher is not student
     models = (student, teacher) if compared else (student,)
+    require_rows(np.unique(blocks.input_ids), tokenizer, *models)
     width = unpadded_width(tokenizer, *models)
     heads = [output_head(model) for model in models]
     special = torch.tensor(sorted(_special_ids(tokenizer)), device=device)

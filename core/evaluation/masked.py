@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -27,7 +28,7 @@ from core.data.packing import Blocks, padding_id
 from core.errors import DataError, NonFiniteLossError
 from core.models.chunking import chunks
 from core.models.forward import eval_mode, forward, log_softmax, output_head
-from core.models.vocabulary import unpadded_width
+from core.models.vocabulary import require_rows, unpadded_width
 
 HELD_OUT = MaskingSpec(mlm_smoothing=0)
 HELD_OUT_SEED = (0, 0)  # of the masks of held-out text: no training step's
@@ -49,6 +50,7 @@ def evaluate_masked(student: Any, blocks: Blocks, teacher: Any = None, *, tokeni
     device = torch.device(device)
     compared = teacher is not None and teacher is not student
     models = (student, teacher) if compared else (student,)
+    require_rows(np.unique(blocks.input_ids), tokenizer, *models)
     width = unpadded_width(tokenizer, *models)
     masked = Masker(masking, tokenizer).mask(blocks.input_ids, blocks.weights > 0, HELD_OUT_SEED)
     if not masked.chosen.any():

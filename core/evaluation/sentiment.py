@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -24,7 +25,7 @@ from core.data.conversation import encode, encode_answer
 from core.data.movie_reviews import Review
 from core.errors import CompatibilityError, SetField
 from core.models.forward import OutputHead, eval_mode, last_hidden, max_positions, output_head
-from core.models.vocabulary import unpadded_width
+from core.models.vocabulary import require_rows, unpadded_width
 
 # Tokens of one forward pass, padding included: prompts of like length share a pass, short ones in larger numbers.
 BATCH_TOKENS = 4096
@@ -53,6 +54,7 @@ def evaluate_sentiment(model: Any, tokenizer: Any, reviews: Sequence[Review], de
     labels = label_tokens(tokenizer)
     room = max_positions(model) - max(map(len, labels))
     prompts = [encode_prompt(review.text, tokenizer, room, words) for review in reviews]
+    require_rows(chain(*prompts, *labels), tokenizer, model)
     scores = label_scores(model, prompts, labels, torch.device(device), unpadded_width(tokenizer, model), dtype)  # (reviews, 2)
     correct = [bool(positive > negative) == review.positive for (positive, negative), review in zip(scores.tolist(), reviews, strict=True)]
     accuracy = sum(correct) / len(correct)

@@ -13,7 +13,7 @@ from core.evaluation.blanks import blank_logits
 from core.models.architectures import architecture_of
 from core.models.chunking import chunks
 from core.models.forward import last_hidden, log_softmax, output_head
-from core.models.vocabulary import decode_text, vocabulary_size
+from core.models.vocabulary import decode_text, require_rows, vocabulary_size
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -81,6 +81,7 @@ def compare_positions(teacher: PreTrainedModel, student: PreTrainedModel, tokeni
     context = min(context_length(teacher), context_length(student))
     prompt_ids = fit_prompt(tokenizer, conversation, context, len(answer_ids)).token_ids
     answer_ids = answer_ids[: context - len(prompt_ids)]
+    require_rows(prompt_ids + answer_ids, tokenizer, teacher, student)
     vocabulary = vocabulary_size(tokenizer) if vocabulary is None else vocabulary
     # The token in front of an answer token predicts it, so the last answer token is not read.
     states = [_last_states(model, prompt_ids + answer_ids[:-1], len(answer_ids)) for model in (teacher, student)]  # (N, D) each
@@ -111,6 +112,7 @@ def next_token_logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
         last = blank_logits(model, tokenizer, conversation)[0]
     else:
         token_ids = fit_prompt(tokenizer, conversation, context_length(model), 1).token_ids
+        require_rows(token_ids, tokenizer, model)
         with torch.inference_mode():
             last = output_head(model).logits(_last_states(model, token_ids, 1))[0].cpu()
     logits, order = last[: vocabulary_size(tokenizer)].sort(descending=True)  # (V,)

@@ -16,6 +16,7 @@ from core.errors import CompatibilityError, ConfigError, CorruptModelError, Expo
 from core.export import FORMS, Form
 from core.export.agreement import Agreement
 from core.models import catalog
+from core.models.vocabulary import require_tokenizer_fits
 from core.system.devices import torch_threads
 from core.system.files import atomic_directory
 from core.system.provenance import git_commit, versions
@@ -135,7 +136,9 @@ def _load(reference: str, say: ProgressCallback) -> LoadedModel:
     import torch
 
     say("Loading the model")
-    return _with_mask(catalog.load(reference, dtype=torch.float32))
+    loaded = catalog.load(reference, dtype=torch.float32)
+    require_tokenizer_fits(loaded.tokenizer, loaded.model, loaded.entry.name)
+    return _with_mask(loaded)
 
 
 def _with_mask(loaded: LoadedModel) -> LoadedModel:

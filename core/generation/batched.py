@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from core.generation.streaming import end_token_ids
-from core.models.vocabulary import vocabulary_size
+from core.models.vocabulary import require_rows, vocabulary_size
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -46,6 +47,7 @@ def generate_batch(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, p
     Returns:
         B lists of token ids without end tokens; None when it was stopped.
     """
+    require_rows(chain.from_iterable(prompts), tokenizer, model)
     ends = torch.tensor(sorted(end_token_ids(model, tokenizer)), device=model.device)
     longest = max(map(len, prompts))
     input_ids = torch.full((len(prompts), longest), int(ends[0]) if len(ends) else 0, dtype=torch.long)

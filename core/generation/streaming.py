@@ -16,7 +16,7 @@ import torch
 
 from core.data.conversation import Conversation, Detokenizer, context_length, fit_prompt
 from core.errors import ConfigError, CorruptModelError
-from core.models.vocabulary import vocabulary_size
+from core.models.vocabulary import require_rows, vocabulary_size
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -129,6 +129,7 @@ class TokenStream:
         self._model, self._tokenizer, self._sampling, self._stop = model, tokenizer, sampling, stop
         context = context_length(model)
         self._prompt = fit_prompt(tokenizer, conversation, context, min(sampling.max_new_tokens, context // 2))
+        require_rows(self._prompt.token_ids, tokenizer, model)
         self._room = min(sampling.max_new_tokens, context - len(self._prompt.token_ids))
         self._text: list[str] = []
         self._tokens = 0

@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from core.config import DataSpec, ExperimentConfig, LossSpec, MaskingSpec, TaskSpec
-from core.errors import CompatibilityError, ConfigError, SetField
+from core.errors import CompatibilityError, ConfigError, SetField, about
 from core.models.architectures import ARCHITECTURE_SPECS, Objective, head_weight
 from core.models.catalog import LoadedModel, ModelEntry, no_language_head_error
 from core.models.checkpoints import TASK_DESCRIPTIONS, Task
-from core.models.vocabulary import unpadded_width, vocabulary_size
+from core.models.vocabulary import require_tokenizer_fits, unpadded_width, vocabulary_size
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -163,6 +163,8 @@ def require_tokenizers(teacher: LoadedModel | None, start: LoadedModel | None) -
     found = [require_vocabulary_fits(each) for each in (teacher, start) if each is not None]
     if teacher is not None and start is not None:
         require_compatible(teacher, start)
+        with about("student.model"):  # the student reads what the teacher's tokenizer gives
+            require_tokenizer_fits(teacher.tokenizer, start.model, start.entry.name)
     return found[0]
 
 

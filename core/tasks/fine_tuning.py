@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ from core.models.adapters import add_task_adapters, merge_adapters
 from core.models.architectures import plain_model
 from core.models.catalog import LoadedModel
 from core.models.forward import eval_mode, max_positions, uses_token_types
+from core.models.vocabulary import require_rows, require_tokenizer_fits
 from core.recorder import STUDENT, ListRecorder, Recorder, StopRequested
 from core.system.devices import resolve_precision
 from core.tasks.data import Example, Question, TaskData, majority_share, of_type
@@ -114,6 +116,7 @@ def fine_tune(start: LoadedModel, task: TaskData, *, train: TrainSpec, losses: L
     if teacher is not None:
         order = label_order(teacher, task)
         check_teacher(teacher, start)
+    require_tokenizer_fits(start.tokenizer, start.model, start.entry.name)
     headed = with_head(start, task, train.seed)
     model = headed if lora is None else add_task_adapters(headed, lora, train.seed)
     reads = max_positions(*(each.model for each in (start, teacher) if each))
@@ -230,6 +233,7 @@ def answers(model: nn.Module, features: Sequence[Feature], tokenizer: Any, dtype
     """
     plain = plain_model(model)
     device, token_types = plain.device, uses_token_types(plain)
+    require_rows(chain([tokenizer.pad_token_id], *(feature.input_ids for feature in features)), tokenizer, model)
     found: list[np.ndarray] = [np.empty(0)] * len(features)
     with eval_mode(model), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
         for batch in by_length(features):
