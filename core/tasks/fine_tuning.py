@@ -116,8 +116,8 @@ def fine_tune(start: LoadedModel, task: TaskData, *, train: TrainSpec, losses: L
     if teacher is not None:
         order = label_order(teacher, task)
         check_teacher(teacher, start)
-    require_tokenizer_fits(start.tokenizer, start.model, start.entry.name)
     headed = with_head(start, task, train.seed)
+    require_tokenizer_fits(start.tokenizer, start.model, start.entry.name)
     model = headed if lora is None else add_task_adapters(headed, lora, train.seed)
     reads = max_positions(*(each.model for each in (start, teacher) if each))
     if task.max_length > reads:
