@@ -124,7 +124,7 @@ def read_exported(folder: Path) -> Exported:
         forms = {form: Measured(measured["bytes"], measured["milliseconds"], measured["agreement"] and Agreement(**measured["agreement"]))
                  for form, measured in plain["forms"].items()}
         return Exported(**{**plain, "forms": forms})
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CorruptModelError(f"'{folder}' holds no export.", f"A readable file {RECORD} was expected.",
                            "Remove that folder, and export the model again.") from error
 

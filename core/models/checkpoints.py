@@ -37,7 +37,7 @@ WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model", "vocab.txt", "sentencepiece.bpe.model", "spm.model")
 
-MAX_HEADER_BYTES = 1 << 25  # 32 MiB, for 200,000 tensors in one file; the format's own limit is 100 MB
+MAX_HEADER_BYTES = 1 << 25  # 32 MiB, for 120,000 tensors in one file; the format's own limit is 100 MB
 MAX_TENSORS = 500_000  # of a model; mixtures of experts with a trillion parameters have 140,000
 LONGEST_NAME = 512  # characters of a tensor's name
 # Bits of a number, by the names that the format has for its types; https://github.com/huggingface/safetensors.

@@ -101,7 +101,7 @@ def require_bridge_teacher(model: ModelEntry) -> str:
     folder = require_causal_lm(model, "bridge").path
     if folder is not None and folder.is_dir() and not any(folder.glob("chat_template*")):
         settings = folder / "tokenizer_config.json"
-        if settings.is_file() and '"chat_template"' not in settings.read_text(encoding="utf-8"):
+        if settings.is_file() and '"chat_template"' not in settings.read_text(encoding="utf-8", errors="replace"):
             raise no_chat_template_error(model.name)
     download = "" if model.present else f" It will be downloaded first ({format_bytes(model.size_bytes)})."
     return f"{model.name} writes the texts.{download}"

@@ -66,7 +66,7 @@ def _recorded_task(entry: ModelEntry) -> TaskSpec | None:
         return None
     try:
         config = parse_recipe(json.loads((entry.path / "stillhouse.json").read_text(encoding="utf-8"))["config"])
-    except (OSError, ValueError, KeyError, TypeError, StillhouseError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, StillhouseError):
         return None
     return config.task if isinstance(config, FineTuneConfig) else None
 

@@ -28,7 +28,7 @@ def read_json(path: Path) -> Any | None:
     """Return plain data; None where there is no such file, or none that can be read."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 

@@ -162,7 +162,7 @@ def read_created(folder: Path) -> CreatedModel | None:
         return CreatedModel(folder.name, folder, target, plain["method"], plain["alpha"], swapped if swapped is None else tuple(swapped),
                          plain["losses"], plain.get("requested_size", plain.get("asked", target.parameters)),  # "asked" in 0.1.0
                          tuple(plain.get("recoveries", ())))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 

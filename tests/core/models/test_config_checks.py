@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import shutil
 import struct
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from core.errors import CorruptModelError, ModelError, UnsupportedModelError
+from core.errors import CompatibilityError, CorruptModelError, ModelError, UnsupportedModelError
+from core.export import exporting
 from core.models import catalog, checkpoints, gguf, header
 from core.models.header import read_model_header
+from core.planning import preflight
 from core.planning.plan import static_plan
 from core.recipes import parse_recipe
+from core.reports import measure
 from tests.core.chat_models import save_chat_model
 from tests.core.gguf_models import save_gguf
+from workbench.store import chains
 
 
 @pytest.fixture(scope="module")
@@ -179,3 +184,18 @@ def test_an_index_that_names_no_file_is_refused(folder: Path):
         (folder / checkpoints.INDEX).write_text(json.dumps({"weight_map": {"a": name}}))
         with pytest.raises(ModelError, match="lacks"):
             checkpoints.weight_files(folder)
+
+
+@pytest.mark.parametrize("content", [
+    "[" * 100_000, "1" * 5000, "[]", "5", '{"forms": []}', '{"made_from": []}', '{"config": []}', "\udcff"])
+def test_records_beside_a_model_that_cannot_be_read_are_none(content: str, folder: Path):
+    for name in (exporting.RECORD, chains.RECORD, "tokenizer_config.json"):
+        (folder / name).write_bytes(content.encode("utf-8", "surrogateescape"))
+    with pytest.raises(CorruptModelError, match="holds no export"):
+        exporting.read_exported(folder)
+    assert chains.read_created(folder) is None
+    entry = catalog.describe(str(folder))
+    assert entry.trained_length is None
+    assert measure._recorded_task(entry) is None
+    with suppress(CompatibilityError):  # no template: what is no text has none
+        preflight.require_bridge_teacher(entry)

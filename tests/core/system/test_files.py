@@ -48,7 +48,7 @@ def _writes_half(path: Path, text: str, **_: object) -> int:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-@pytest.mark.parametrize("content", [None, b"", b"{", b"\xff\xfe", b'{"a": 1} 2'])
+@pytest.mark.parametrize("content", [None, b"", b"{", b"\xff\xfe", b'{"a": 1} 2', b"[" * 100_000])
 def test_what_cannot_be_read_is_none(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         (tmp_path / "a.json").write_bytes(content)
