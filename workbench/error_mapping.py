@@ -23,7 +23,7 @@ def to_user_error(error: Exception, directory: Path) -> StillhouseError:
     causes = list(_chain(error))
     if any(_is_disk_full(cause, directory) for cause in causes):
         return DiskFullError(f"The disk that holds {directory} is full.", "",
-                        "Free some space, then resume: everything up to the last checkpoint is kept.")
+                             "Free some space, then resume: everything up to the last checkpoint is kept.")
     if any(map(is_out_of_memory, causes)):
         return OutOfMemoryError(f"{TOO_LITTLE}.", "", LESS_TO_TRAIN)
     if isinstance(error, OSError):

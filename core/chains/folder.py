@@ -274,8 +274,8 @@ def open_chain(reference: str) -> Chain:
     if not os.path.isfile(path / FILE):  # unlike pathlib's, it takes names of any length
         unfinished = os.path.isdir(path / "anchors")
         raise ModelNotFoundError(f"There is no chain '{reference}'." if not unfinished else f"The chain '{reference}' is not complete.",
-                            f"One of {', '.join(house_chains()) or 'no house chains'}, a chain's run or folder was expected.",
-                            "Resume its run until every anchor is trained." if unfinished else "")
+                                 f"One of {', '.join(house_chains()) or 'no house chains'}, a chain's run or folder was expected.",
+                                 "Resume its run until every anchor is trained." if unfinished else "")
     try:
         record = json.loads((path / FILE).read_text(encoding="utf-8"))
         anchors = tuple(_anchor(each) for each in record["anchors"])
@@ -286,7 +286,7 @@ def open_chain(reference: str) -> Chain:
     for anchor in anchors:
         if not (path / anchor.folder / "config.json").is_file():
             raise CorruptModelError(f"Anchor {anchor.number} of the chain '{reference}' is missing.",
-                               f"A model folder was expected at {path / anchor.folder}.", "Resume the chain's run, or build it again.")
+                                    f"A model folder was expected at {path / anchor.folder}.", "Resume the chain's run, or build it again.")
     return Chain(reference, path, anchors, curve, record, grid)
 
 

@@ -145,7 +145,7 @@ def check_finite(logits: torch.Tensor) -> None:
     """Raise CorruptModelError for logits that are not numbers."""
     if not logits.isfinite().all():
         raise CorruptModelError("The model answers with values that are not numbers.", "Finite logits were expected.",
-                           "Its weights are damaged or its training diverged: choose another model.")
+                                "Its weights are damaged or its training diverged: choose another model.")
 
 
 def _divergence(teacher: torch.Tensor, student: torch.Tensor) -> float:

@@ -78,8 +78,8 @@ def evaluate_language(student: Any, blocks: Blocks, teacher: Any = None, *, toke
     cross_entropy = nats / tokens
     if not math.isfinite(cross_entropy + kl):
         raise NonFiniteLossError("The model's predictions on held-out text are not finite.", "Finite log-probabilities were expected.",
-                            "Lower train.learning_rate or train.max_grad_norm, or use train.precision=fp32.",
-                            field="train.learning_rate")
+                                 "Lower train.learning_rate or train.max_grad_norm, or use train.precision=fp32.",
+                                 field="train.learning_rate")
     # No model that predicts anything comes near the cap; beyond it exp would overflow.
     result = {"cross_entropy": cross_entropy, "perplexity": math.exp(min(cross_entropy, 700.0))}
     if size:

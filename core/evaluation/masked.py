@@ -79,8 +79,8 @@ def evaluate_masked(student: Any, blocks: Blocks, teacher: Any = None, *, tokeni
     cross_entropy = nats / tokens
     if not math.isfinite(cross_entropy + kl):
         raise NonFiniteLossError("The model's predictions on held-out text are not finite.", "Finite log-probabilities were expected.",
-                            "Lower train.learning_rate or train.max_grad_norm, or use train.precision=fp32.",
-                            field="train.learning_rate")
+                                 "Lower train.learning_rate or train.max_grad_norm, or use train.precision=fp32.",
+                                 field="train.learning_rate")
     result = {"cross_entropy": cross_entropy, "perplexity": math.exp(min(cross_entropy, 700.0)), "masked_accuracy": right / tokens}
     if teacher is not None:
         result |= {"kl_to_teacher": kl / tokens, "agreement": agreed / tokens if compared else 1.0}

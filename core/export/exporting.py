@@ -126,7 +126,7 @@ def read_exported(folder: Path) -> Exported:
         return Exported(**{**plain, "forms": forms})
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CorruptModelError(f"'{folder}' holds no export.", f"A readable file {RECORD} was expected.",
-                           "Remove that folder, and export the model again.") from error
+                                "Remove that folder, and export the model again.") from error
 
 
 # ---------------------------------------------------------------------------------------------------- ONNX

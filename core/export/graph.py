@@ -53,11 +53,11 @@ def to_onnx(model: PreTrainedModel, task: Task, inputs: tuple[str, ...]) -> onnx
 
     if task not in EXPORTED:
         raise UnsupportedModelError(f"The model is a {type(model).__name__}.", f"One of these heads was expected: {', '.join(EXPORTED)}.",
-                               "Export it as a folder: --format folder")
+                                    "Export it as a folder: --format folder")
     weights = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
     if weights > LARGEST_FILE:
         raise UnsupportedModelError(f"The model's weights take {weights / 2**30:.1f} GiB.", "An ONNX file ends at 2 GiB.",
-                               "Export a smaller model, or use --format folder.")
+                                    "Export a smaller model, or use --format folder.")
     example = tuple(torch.ones(BATCH, LENGTH, dtype=torch.int64) for _ in inputs)
     with MODEL_INIT_LOCK, torch.no_grad(), _plain_attention(model), _quiet():
         try:

@@ -41,7 +41,7 @@ class OnnxModel:
             if is_out_of_memory(error):
                 raise
             raise CorruptModelError(f"'{path}' is no ONNX file that can be run: {str(error).strip().splitlines()[0][:300]}", "",
-                               "Export the model again.") from error
+                                    "Export the model again.") from error
         self.path, self.bytes = path, path.stat().st_size
         self.inputs = tuple(given.name for given in self._session.get_inputs())
 

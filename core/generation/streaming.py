@@ -224,4 +224,4 @@ def _check_finite(best: torch.Tensor) -> None:
     # Not-a-number counts as the largest in max, topk and sort, so the first place shows it.
     if not torch.isfinite(best):
         raise CorruptModelError("The model answers with values that are not numbers.", "Finite logits were expected.",
-                           "Its weights are damaged or its training diverged: choose another model.")
+                                "Its weights are damaged or its training diverged: choose another model.")

@@ -299,6 +299,6 @@ class ArchitectureSpec:
         most = MAX_LAYERS if key == self.depth_key else MAX_POSITIONS
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
             raise CorruptModelError(f"The configuration's '{key}' is {value!r}.",
-                               f"A {self.model_type} model needs a whole number there, from 1 to {most:,}.",
-                               "Download or export the model again.")
+                                    f"A {self.model_type} model needs a whole number there, from 1 to {most:,}.",
+                                    "Download or export the model again.")
         return value

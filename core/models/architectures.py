@@ -38,8 +38,8 @@ def architecture_of(config: PreTrainedConfig | Mapping[str, Any]) -> Architectur
     if spec is None:
         sibling = _sibling(model_type, config if isinstance(config, Mapping) else config.to_dict())
         raise UnsupportedModelError(f"The model's architecture is '{model_type}'.",
-                               f"One of {', '.join(sorted(ARCHITECTURE_SPECS))} was expected.",
-                               f"Choose a model of one of these families{sibling}.")
+                                    f"One of {', '.join(sorted(ARCHITECTURE_SPECS))} was expected.",
+                                    f"Choose a model of one of these families{sibling}.")
     return spec.variant_of(config if isinstance(config, Mapping) else config.to_dict()) if spec.variants else spec
 
 

@@ -200,7 +200,7 @@ def load(reference: str, device: torch.device | str = "cpu", dtype: torch.dtype 
         raise no_language_head_error(reference, architecture)
     if wrong and not lacks_head:
         raise CorruptModelError(f"'{reference}' lacks {len(wrong)} weights of the right shape, as {wrong[0]}.",
-                           f"The architecture {entry.architecture} needs them.", "Download or export the model again.")
+                                f"The architecture {entry.architecture} needs them.", "Download or export the model again.")
     model = model.to(device).eval()
     _require_computes(model, reference)
     return LoadedModel(model, tokenizer_from_pretrained(folder), entry, frozenset(wrong))
@@ -251,7 +251,7 @@ def _folder(path: Path, name: str, kind: Kind) -> ModelEntry:
                    description=description, trained_length=_trained_length(path))
     if not any((path / file).is_file() for file in checkpoints.TOKENIZER_FILES):
         raise CorruptModelError(f"'{path}' has no tokenizer.", f"One of {', '.join(checkpoints.TOKENIZER_FILES)} was expected.",
-                           "Save the tokenizer into the same folder.")
+                                "Save the tokenizer into the same folder.")
     return entry
 
 
@@ -270,7 +270,7 @@ def _file(path: Path, name: str) -> ModelEntry:
         raise checkpoints.unsafe_weights_error(f"'{path}' is a pickle file.")
     if path.suffix != ".gguf":
         raise ModelNotFoundError(f"'{path}' is a file.", "A model's folder or a .gguf file was expected.",
-                            f"Give its folder: {path.parent}" if path.suffix == ".safetensors" else "")
+                                 f"Give its folder: {path.parent}" if path.suffix == ".safetensors" else "")
     header = read_model_header(path)
     return _entry(header, name=name, kind="gguf", licence=str(header.metadata.get("general.license", "")), source=str(path), present=True,
                   path=path, description=str(header.metadata.get("general.name", "")))

@@ -100,8 +100,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         files = sorted(folder.glob("*.gguf"))
         raise ModelNotFoundError(f"'{folder}' holds no model: there is no config.json.",
-                            "A folder that a Transformers model was saved to was expected.",
-                            f"Give the GGUF file itself: {files[0]}" if files else "")
+                                 "A folder that a Transformers model was saved to was expected.",
+                                 f"Give the GGUF file itself: {files[0]}" if files else "")
     config = read_json(path)
     check_config(config, str(folder))
     return config
@@ -117,7 +117,7 @@ def check_config(config: Any, model: str) -> None:
     task_of(config)
     if config.get("quantization_config"):
         raise UnsupportedModelError(f"The weights of '{model}' are quantised.", "Plain weights in 16 or 32 bits were expected.",
-                               "Use the model's unquantised version, or a GGUF file of it.")
+                                    "Use the model's unquantised version, or a GGUF file of it.")
     require_sound(config, model)
 
 
@@ -136,7 +136,7 @@ def task_of(config: Mapping[str, Any]) -> Task:
         return "causal"
     if name and (known is None or objective == "causal"):
         raise UnsupportedModelError(f"The model is a {name}.", "A language model, a sequence classifier or an extractive question answerer "
-                               "was expected.", "Choose another checkpoint of this family.")
+                                    "was expected.", "Choose another checkpoint of this family.")
     return known or objective
 
 
@@ -161,7 +161,7 @@ def weight_files(folder: Path) -> list[Path]:
         if missing:
             shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
             raise CorruptModelError(f"'{folder}' lacks {shown}.", f"The index lists {len(names)} files of weights.",
-                               "Download the model again.")
+                                    "Download the model again.")
         return [folder / name for name in names]
     pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLE_SUFFIXES)
     if pickles:
@@ -172,7 +172,7 @@ def weight_files(folder: Path) -> list[Path]:
 def unsafe_weights_error(given: str) -> UnsafeModelError:
     """Return the error for weights that could run code when they are read."""
     return UnsafeModelError(given, "Only safetensors and GGUF are read, because a pickle can run any code.",
-                       "Ask for the model's safetensors files, or save it again with save_pretrained.")
+                            "Ask for the model's safetensors files, or save it again with save_pretrained.")
 
 
 def read_header(path: Path) -> dict[str, TensorInfo]:
@@ -272,7 +272,7 @@ def count_parameters(shapes: Mapping[str, Sequence[int]], config: Mapping[str, A
     if not embeddings or not all(blocks) or beyond:
         found = sum(map(bool, blocks)) + len(beyond)
         raise CorruptModelError(f"The weights hold {found} blocks{'' if embeddings else ' and no embeddings'}.",
-                           f"The configuration announces {depth}.", _way_out(shapes, architecture.blocks))
+                                f"The configuration announces {depth}.", _way_out(shapes, architecture.blocks))
     return ParameterCount(embeddings, tuple(blocks), head, other)
 
 
@@ -353,7 +353,7 @@ def _read_tensor(path: Path, tensor: TensorInfo) -> np.ndarray:
     stored = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}.get(tensor.dtype)
     if stored is None:
         raise UnsupportedModelError(f"'{path}' holds weights of type {tensor.dtype}.", "Plain weights in 16 or 32 bits were expected.",
-                               "Use the model's unquantised version.")
+                                    "Use the model's unquantised version.")
     array = np.fromfile(path, stored, count=math.prod(tensor.shape), offset=tensor.start).reshape(tensor.shape)
     if tensor.dtype == "BF16":  # the upper half of an fp32
         return (array.astype("<u4") << 16).view("<f4")

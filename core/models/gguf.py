@@ -95,7 +95,7 @@ def read_header(path: Path) -> GgufHeader:
     except (struct.error, ValueError, KeyError, IndexError, OverflowError) as error:  # mmap refuses an empty file with ValueError
         reason = f": {error}" if type(error) is ValueError else ""
         raise CorruptModelError(f"'{path}' is not a GGUF file, or only the beginning of one ({size} bytes){reason}.",
-                           "A file of GGUF version 2 or 3 was expected.", "Download it again.") from error
+                                "A file of GGUF version 2 or 3 was expected.", "Download it again.") from error
     if end > size:
         raise CorruptModelError(f"'{path}' has {size} bytes.", f"Its header describes at least {end} bytes.", "Download it again.")
     _check_faithful(path, header)
@@ -122,7 +122,7 @@ def convert(source: Path, folder: Path) -> None:
         output_loading_info=True)
     if report["missing_keys"]:
         raise CorruptModelError(f"'{source}' lacks {len(report['missing_keys'])} weights, as {sorted(report['missing_keys'])[0]}.", "",
-                           "Use another conversion of this model to GGUF.")
+                                "Use another conversion of this model to GGUF.")
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
@@ -145,7 +145,7 @@ def _check_faithful(path: Path, header: GgufHeader) -> None:
     scaled = header.metadata.get(f"{architecture}.rope.scaling.type", "none") != "none" or "rope_freqs.weight" in header.shapes
     if scaled or header.metadata.get(f"{architecture}.expert_count"):
         raise UnsupportedModelError(f"'{path}' has {'scaled rotary positions' if scaled else 'a mixture of experts'}.",
-                               "These are not converted from GGUF.", "Use the model's safetensors instead.")
+                                    "These are not converted from GGUF.", "Use the model's safetensors instead.")
 
 
 def _parse(data: mmap.mmap) -> tuple[GgufHeader, int]:

@@ -128,7 +128,7 @@ def _explained(repository: str) -> Iterator[None]:
                          "Accept its terms on its hub page, then set HF_TOKEN.") from error
     except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
         raise ModelNotFoundError(f"The hub has no model '{repository}', or only a private one.", "",
-                            "Check the spelling; set HF_TOKEN for a private model.") from error
+                                 "Check the spelling; set HF_TOKEN for a private model.") from error
     except (errors.HTTPError, errors.LocalEntryNotFoundError, errors.FileMetadataError, ConnectionError, TimeoutError) as error:
         if isinstance(error, errors.RemoteEntryNotFoundError):
             raise _incomplete(repository, error) from error

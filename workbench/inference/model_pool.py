@@ -112,8 +112,8 @@ class ModelPool:
                 idle = [reference for reference, pooled in self._models.items() if not pooled.users]
                 if not idle:
                     raise OutOfMemoryError(f"The model needs about {needed_gib * ROOM:.1f} GiB of memory to answer.",
-                                      f"{max(free - RESERVE_GIB, 0):.1f} GiB can be used on {device}.",
-                                      "Choose a smaller model, compare fewer models, or close other programs.")
+                                           f"{max(free - RESERVE_GIB, 0):.1f} GiB can be used on {device}.",
+                                           "Choose a smaller model, compare fewer models, or close other programs.")
                 del self._models[min(idle, key=lambda reference: self._models[reference].used)]
             free_memory()
 

@@ -91,7 +91,7 @@ def force_stop(reference: str, store: Store) -> Run:
         run.process.kill()
         if run.process.alive:
             raise WrongStatusError(f"The process of the run '{run.name}' (pid {run.process.pid}) does not end.", "",
-                              "It hangs in the operating system, as in a driver; wait, or restart the machine.")
+                                   "It hangs in the operating system, as in a driver; wait, or restart the machine.")
     recover(store, run)
     store.finish(run.id, "stopped", f"Ended by force at step {run.progress.step}.", "Resume continues from the last checkpoint.",
                  attempt=run.started)

@@ -117,7 +117,7 @@ def place(reference: str, store: Store) -> ChainPlace:
     with suppress(RunNotFoundError):
         run = store.run(reference)
         raise ModelNotFoundError(f"The run '{run.name}' is in the bin." if run.builds_chain else f"The run '{run.name}' builds no chain.",
-                            f"One of {_listed(known)} was expected.")
+                                 f"One of {_listed(known)} was expected.")
     if os.path.isdir(path) or any(reference == entry.name for entry in catalog.entries()):
         with suppress(ModelError):  # no model either: only chains are named then
             compatibility.require_causal_lm(catalog.describe(reference), "chain")

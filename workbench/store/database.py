@@ -166,10 +166,10 @@ class Database:
             return StoreUnavailableError(f"The disk is full: {self.path} cannot be written.", "", "Free some space and try again.")
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             return StoreUnavailableError(f"The file {self.path} is damaged or is not a run store.", "A SQLite file was expected.",
-                                    "Move it away to start with an empty store; the folders of the runs stay where they are.")
+                                         "Move it away to start with an empty store; the folders of the runs stay where they are.")
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return StoreUnavailableError(f"The store {self.path} stayed locked for {BUSY_SECONDS:.0f} seconds.", "",
-                                    "Another process is writing a lot or hangs; try again.")
+                                         "Another process is writing a lot or hangs; try again.")
         reasons = {sqlite3.SQLITE_READONLY: "read-only file system or file", sqlite3.SQLITE_CANTOPEN: "it cannot be opened",
                    sqlite3.SQLITE_IOERR: "the disk reports an error", sqlite3.SQLITE_PERM: "permission denied"}
         return _unavailable(self.path, reasons[code]) if code in reasons else error
@@ -181,4 +181,4 @@ def _version(connection: sqlite3.Connection) -> int:
 
 def _unavailable(path: Path, reason: str) -> StoreUnavailableError:
     return StoreUnavailableError(f"The store {path} cannot be used: {reason}.", f"A writable folder was expected: {path.parent}.",
-                            "Set STILLHOUSE_HOME to a folder of yours on a local disk.")
+                                 "Set STILLHOUSE_HOME to a folder of yours on a local disk.")

@@ -224,7 +224,7 @@ def _of_chain(reference: str) -> Path | None:
     folder = anchor_folder(reference) or chains.created_folder(reference)
     if folder is None and chains.is_binned(reference):
         raise ModelNotFoundError(f"'{reference}' is in the bin of its chain.", "A model that was not removed was expected.",
-                            "Restore it on the Chain page.")
+                                 "Restore it on the Chain page.")
     return folder
 
 
@@ -241,7 +241,7 @@ def _folder(run: Run, part: str) -> Path:
 def _anchor(run: Run, part: str) -> Path:
     if not part.isdecimal():
         raise ModelNotFoundError(f"The run '{run.name}' builds a chain.", "One model was expected.",
-                            f"Name one of its anchors, as {run.name}:0.")
+                                 f"Name one of its anchors, as {run.name}:0.")
     folder = run.directory / "anchors" / part
     if not (folder / "config.json").is_file():
         there = ", ".join(reference for reference, _ in chains.anchors(chains.ChainPlace(run.name, run.directory, run)))

@@ -66,11 +66,11 @@ class Store(RunLog):
             return run_from_row(rows[0], self.runs_dir)
         if rows:
             raise RunNotFoundError(f"More than one run's id begins with '{reference}'.", "A whole id or a name was expected.",
-                                  "See the list of runs.", suggestion=RunVerb("runs"))
+                                   "See the list of runs.", suggestion=RunVerb("runs"))
         near = difflib.get_close_matches(reference, names, n=1, cutoff=0.5)
         raise RunNotFoundError(f"There is no run '{reference}'.", "A run's id or name was expected.",
-                              f"Did you mean '{near[0]}'?" if near else "See the list of runs.",
-                              suggestion=None if near else RunVerb("runs"))
+                               f"Did you mean '{near[0]}'?" if near else "See the list of runs.",
+                               suggestion=None if near else RunVerb("runs"))
 
     def runs(self, *, include_deleted: bool = False, status: Status | Iterable[Status] | None = None,
              limit: int | None = None) -> list[Run]:
@@ -125,8 +125,8 @@ class Store(RunLog):
         except OSError as error:
             shutil.rmtree(directory, ignore_errors=True)
             raise StoreUnavailableError(f"The run's folder {directory} cannot be made: {(error.strerror or str(error)).lower()}.",
-                                   "A folder that can be written, with free space, was expected.",
-                                   "Free some space, or set STILLHOUSE_HOME to another folder.") from error
+                                        "A folder that can be written, with free space, was expected.",
+                                        "Free some space, or set STILLHOUSE_HOME to another folder.") from error
         except StoreError:
             shutil.rmtree(directory, ignore_errors=True)
             raise
@@ -237,7 +237,7 @@ class Store(RunLog):
         if run.deleted is not None:
             return run
         raise WrongStatusError(f"The run '{run.name}' is {run.status}.", "A run that has ended was expected.",
-                              "Stop it first.", suggestion=RunVerb("stop", run.name))
+                               "Stop it first.", suggestion=RunVerb("stop", run.name))
 
     def restore(self, reference: str) -> Run:
         """Take a run out of the bin."""
@@ -270,7 +270,7 @@ class Store(RunLog):
                     leftover.unlink() if leftover.is_symlink() else shutil.rmtree(leftover)
         except OSError as error:
             raise StoreUnavailableError(f"The folder of '{run.name}' cannot be removed: {(error.strerror or str(error)).lower()}.", "",
-                                   f"Close what uses {error.filename or run.directory} and purge again.") from error
+                                        f"Close what uses {error.filename or run.directory} and purge again.") from error
 
     # ------------------------------------------------------------------------------------------------
 

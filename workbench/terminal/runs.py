@@ -68,7 +68,7 @@ def delete(options: argparse.Namespace) -> Answer:
     run = store.run(options.run)
     if run.deleted is not None and not options.purge:
         raise WrongStatusError(f"The run '{run.name}' is in the bin already.", "A run that is not in it was expected.",
-                          f"To delete it permanently: python -m workbench delete {run.name} --purge")
+                               f"To delete it permanently: python -m workbench delete {run.name} --purge")
     run = store.delete(run.id)
     document = output.run_document(run)
     if options.purge:
@@ -86,5 +86,5 @@ def restore(options: argparse.Namespace) -> Answer:
     run = store.run(options.run)
     if run.deleted is None:
         raise WrongStatusError(f"The run '{run.name}' is not in the bin.", "A run that was deleted was expected.",
-                          "See: python -m workbench runs --deleted")
+                               "See: python -m workbench runs --deleted")
     return about_run(store.restore(run.id))

@@ -64,6 +64,6 @@ def save_upload(name: str, content: bytes) -> Path:
         with contextlib.suppress(OSError):
             partial.unlink()
         raise StoreUnavailableError(f"'{name}' cannot be kept in {path.parent}: {(error.strerror or str(error)).lower()}.",
-                               "A folder that can be written, with free space, was expected.",
-                               "Free some space and upload it again.") from error
+                                    "A folder that can be written, with free space, was expected.",
+                                    "Free some space and upload it again.") from error
     return path
