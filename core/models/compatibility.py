@@ -147,8 +147,7 @@ def require_vocabulary_fits(teacher: LoadedModel) -> str:
     tokens = vocabulary_size(teacher.tokenizer)
     rows = len(head_weight(teacher.model))
     if tokens > rows:
-        raise CompatibilityError(f"The tokenizer of '{teacher.entry.name}' knows {tokens:,} tokens.", f"The model predicts {rows:,}.",
-                                 "Put the tokenizer that the model was trained with into its folder.")
+        raise _more_tokens_error(teacher.entry.name, tokens, rows)
     padding = f"; {rows - tokens:,} rows of the model are padding" if rows > tokens else ""
     return f"Teacher and student share {tokens:,} tokens{padding}."
 
@@ -166,6 +165,22 @@ def require_tokenizers(teacher: LoadedModel | None, start: LoadedModel | None) -
         with about("student.model"):  # the student reads what the teacher's tokenizer gives
             require_tokenizer_fits(teacher.tokenizer, start.model, start.entry.name)
     return found[0]
+
+
+def require_tokenizer_rows(entry: ModelEntry) -> str:
+    """Check, before the weights are loaded, that a model has a row for every token of its tokenizer. Imports Transformers."""
+    from core.models.loading import tokenizer_from_pretrained
+
+    assert entry.path is not None, "a model that is here"
+    tokens = vocabulary_size(tokenizer_from_pretrained(entry.path))
+    if tokens > entry.vocabulary:
+        raise _more_tokens_error(entry.name, tokens, entry.vocabulary)
+    return f"{tokens:,} tokens."
+
+
+def _more_tokens_error(name: str, tokens: int, rows: int) -> CompatibilityError:
+    return CompatibilityError(f"The tokenizer of '{name}' knows {tokens:,} tokens.", f"The model predicts {rows:,}.",
+                              "Put the tokenizer that the model was trained with into its folder.")
 
 
 EXAMPLES: dict[Task, str] = {"causal": "a causal language model, as house-chat", "masked": "a masked-language model, as house-encoder",

@@ -85,13 +85,20 @@ class Plan:
     tokens_per_second: float | None = None
 
 
-def static_plan(config: ExperimentConfig) -> Plan:
-    """Return what is known at once: of a GPU only its presence is checked, and no hub dataset is requested."""
+def static_plan(config: ExperimentConfig, *, read_tokenizers: bool = False) -> Plan:
+    """Return what is known at once: of a GPU only its presence is checked, and no hub dataset is requested.
+
+    Args:
+        read_tokenizers: also compare the tokenizer of the model that the student is made of with its rows; imports Transformers.
+    """
     found = PreflightReport()
     if isinstance(config, FineTuneConfig):
         return _task_plan(config, found)
     whole, config = config, first_step(config)
     models = _models(config, found, whole.kind)
+    origin = models.origin if models is not None else None
+    if read_tokenizers and origin is not None and origin.path is not None and origin.path.is_dir():
+        found.take("vocabulary", lambda: compatibility.require_tokenizer_rows(origin))
     planned = _static(config, found, models, whole)
     here = found.take("device", lambda: preflight.require_device(config.train.device), "Computes on {}.".format)
     if models is not None and here == "cpu":

@@ -54,7 +54,7 @@ def plan(options: argparse.Namespace) -> Answer:
     from workbench.terminal import output
 
     config = references.resolved(_read_experiment(options), Store())
-    planned = plan.plan(config, measure=True) if options.measure else plan.static_plan(config)
+    planned = plan.plan(config, measure=True) if options.measure else plan.static_plan(config, read_tokenizers=True)
     return Answer(output.plan_document(planned), output.plan_text(planned), 0 if planned.fits else 2)
 
 

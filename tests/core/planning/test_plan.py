@@ -339,3 +339,17 @@ def test_a_plan_refuses_the_tokenizers_that_a_run_refuses(with_teacher: bool, te
     with pytest.raises(CompatibilityError, match=f"knows {len(tokenizer) + 1:,} tokens"):
         distill(config, recorder, tmp_path / "run")
     assert not recorder.series(STUDENT, "loss")
+
+
+def test_a_tokenizer_with_more_tokens_than_rows_does_not_fit(tmp_path: Path) -> None:
+    folder = save_chat_model(tmp_path / "teacher")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_special_tokens({"pad_token": "[PAD]"})
+    config = parse_recipe({"teacher": {"model": str(folder)}, "student": {"layers": 1}})
+    assert static_plan(config, read_tokenizers=True).fits
+    tokenizer.save_pretrained(folder)
+    assert static_plan(config).fits  # forms look at headers alone; their complete plan loads the tokenizer too
+    found = static_plan(config, read_tokenizers=True)
+    assert not found.fits
+    failed, = (check for check in found.checks if not check.ok)
+    assert failed.name == "vocabulary" and "knows 301 tokens" in failed.message
