@@ -70,7 +70,7 @@ def test_messages_may_stand_in_a_column_of_any_name() -> None:
 
 
 def test_contents_in_parts_are_joined() -> None:
-    parts = [{"type": "text", "text": "Hel"}, "lo", {"text": ""}]
+    parts = [{"type": "text", "text": "H"}, "ello", {"text": ""}]
     assert row(messages=[{"role": "user", "content": parts}, {**ANSWER, "content": [{"type": "text", "text": "Hi."}]}]) == {
         "messages": [USER, ANSWER]}
 
