@@ -276,10 +276,10 @@ def test_a_chain_is_duplicated_in_its_own_form(open_page: Open, store: Store, ti
 
 def test_anchors_that_the_form_cannot_show_are_kept(open_page: Open, store: Store, tiny_chain: Path):
     config = chain_recipe(tiny_chain.parent, "counted").to_dict()
-    config["chain"]["anchors"] = [{"parameters": 20_000}]
+    config["chain"]["anchors"] = [{"parameters": 25_120}]
     run = store.create_run(parse_recipe(config))
     page = open_page("chain", **{"from": run.id})
-    assert any("parameters 20,000" in each.proto.body for each in page.get("html"))
+    assert any("parameters 25,120" in each.proto.body for each in page.get("html"))
     fault_free(button(page, "Build chain").click().run())
     assert store.runs()[0].config.chain == run.config.chain and len(store.runs()) == 2
 
