@@ -126,6 +126,7 @@ def test_a_connection_that_says_nothing(served: Served) -> None:
 def test_headers_a_byte_at_a_time(served: Served) -> None:
     with served.connect(b"GET / HTTP/1.1\r\nX: ") as opened:
         drip(opened, b"x")
+    assert served.bodies == []  # the page was never called
 
 
 def test_a_second_request_a_byte_at_a_time(served: Served) -> None:
@@ -147,6 +148,7 @@ def test_a_body_a_byte_at_a_time(served: Served) -> None:
     with served.connect(POST % 10**6) as opened:
         drip(opened, b"x")
     wait_until(lambda: served.left)
+    assert served.bodies == []
 
 
 def test_a_body_that_comes_steadily_may_take_its_time(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
