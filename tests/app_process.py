@@ -65,7 +65,11 @@ def end_runs(home: Path) -> None:
     """End every run of this home, workers included: they are detached and outlive the app."""
     if not (home / "store.sqlite").exists():
         return
-    store = Store(home / "store.sqlite")
+    end_runs_of(Store(home / "store.sqlite"))
+
+
+def end_runs_of(store: Store) -> None:
+    """End every run of this store, whatever it is doing."""
     for run in store.runs(status=("queued", *ACTIVE), include_deleted=True):
         with contextlib.suppress(WrongStatusError):  # it ended in the meantime
             jobs.force_stop(run.id, store)

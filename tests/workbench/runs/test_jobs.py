@@ -17,7 +17,7 @@ import pytest
 from core.errors import ModelNotFoundError
 from core.recipes import parse_recipe
 from core.system.paths import PROJECT
-from tests.app_process import end_runs
+from tests.app_process import end_runs, end_runs_of
 from tests.waiting import wait_until
 from tests.workbench import fake_engine
 from tests.workbench.fake_engine import config, let_go
@@ -38,8 +38,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     monkeypatch.setattr(jobs, "WORKER", FAKE_WORKER)
     store = Store()
     yield store
-    for run in store.runs(status=("queued", *ACTIVE), include_deleted=True):
-        jobs.force_stop(run.id, store)
+    end_runs_of(store)
 
 
 def wait(store: Store, run: Run, reached: Callable[[Run], bool]) -> Run:

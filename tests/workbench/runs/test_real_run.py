@@ -14,6 +14,7 @@ from core.events import Sample
 from core.methods.distillation import distill
 from core.recipes import parse_recipe
 from core.recorder import CONTROL, STUDENT, ListRecorder
+from tests.app_process import end_runs_of
 from tests.core.chat_models import save_chat_model
 from workbench.runs import jobs
 from workbench.runs.journal import read_journal
@@ -59,8 +60,7 @@ def test_kill_9_and_resume_give_the_undisturbed_curves(tmp_path: Path):
             run = store.run(run.id)
         assert run.status == "finished", jobs.log_tail(run)
     finally:
-        if store.run(run.id).status in ACTIVE:
-            jobs.force_stop(run.id, store)
+        end_runs_of(store)
     undisturbed = ListRecorder()
     distill(config, undisturbed, tmp_path / "undisturbed")
     frame = store.metrics(run.id)
