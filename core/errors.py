@@ -10,6 +10,7 @@
     │   └── ExportError               it cannot be written in the requested format
     ├── CompatibilityError            two models that cannot be distilled or compared
     ├── DataError                     a dataset that cannot be read or holds too little
+    ├── CorruptSignalsError           kept answers of a teacher that are damaged, or another's
     ├── DeviceError                   a device that is not there
     ├── NetworkError                  a download that failed
     └── RunError                      a run that failed during training or evaluation
@@ -214,6 +215,10 @@ class CompatibilityError(StillhouseError):
 
 class DataError(StillhouseError):
     """A dataset that cannot be read or holds too little."""
+
+
+class CorruptSignalsError(StillhouseError):
+    """Kept answers of a teacher that are damaged, incomplete or another teacher's."""
 
 
 class DeviceError(StillhouseError):

@@ -36,6 +36,8 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "core/models/families/axes.py": ("tests/core/test_families.py",),
     "core/models/families/decoders.py": ("tests/core/test_families.py",),
     "core/models/families/encoders.py": ("tests/core/test_families.py",),
+    "core/signals/source.py": ("tests/core/signals/test_cached.py",),
+    "core/signals/targets.py": ("tests/core/signals/test_forms.py",),
     "core/studies/claims/chain_protocol.py": ("tests/core/studies/claims/test_chain.py",),
     "core/studies/claims/small_chain.py": ("tests/core/studies/claims/test_chain.py",),
     "workbench/app.py": ("tests/workbench/test_serve.py",),

@@ -11,12 +11,12 @@ from core.config.evaluation import EvaluationSpec, RetentionSpec
 from core.config.experiment import ORDER, SECTIONS, ExperimentConfig, Kind
 from core.config.kinds import KINDS, AnyExperiment, BridgeConfig, ChainConfig, DistillConfig, FineTuneConfig, PretrainConfig
 from core.config.losses import LossSpec, Ramp
-from core.config.models import LayerRule, LoraSpec, ScratchSpec, StudentSpec, TeacherSpec
+from core.config.models import LayerRule, LoraSpec, ScratchSpec, SignalSpec, StudentSpec, TeacherSpec
 from core.config.training import Tracker, TrainSpec, total_steps
 
 __all__ = [
     "KINDS", "ORDER", "SECTIONS", "AnchorSpec", "AnyExperiment", "BridgeConfig", "BridgeSpec", "ChainConfig", "ChainSpec", "Config",
     "DataSpec", "DistillConfig", "EvaluationSpec", "ExperimentConfig", "FineTuneConfig", "Kind", "LayerRule", "LoraSpec", "LossSpec",
-    "MaskingSpec", "PretrainConfig", "Ramp", "RetentionSpec", "ScratchSpec", "StudentSpec", "TaskSpec", "TeacherSpec", "Tracker",
-    "TrainSpec", "total_steps",
+    "MaskingSpec", "PretrainConfig", "Ramp", "RetentionSpec", "ScratchSpec", "SignalSpec", "StudentSpec", "TaskSpec", "TeacherSpec",
+    "Tracker", "TrainSpec", "total_steps",
 ]

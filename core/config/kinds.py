@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -14,7 +14,7 @@ from core.config.experiment import ExperimentConfig
 from core.config.losses import LossSpec, constant
 from core.config.models import StudentSpec, TeacherSpec
 from core.errors import SetField
-from core.loss_terms import enumerated, keys
+from core.loss_terms import LOSS_TERMS, enumerated, keys
 
 
 class _WithoutTeacher:
@@ -51,7 +51,34 @@ def _labels_only(losses: LossSpec) -> LossSpec:
     return losses
 
 
-class DistillConfig(ExperimentConfig):
+class _WithSignals:
+    """Where a teacher's answers are kept, they have to be what the losses compare with."""
+
+    teacher: TeacherSpec
+    losses: LossSpec
+
+    @model_validator(mode="after")
+    def _answers(self) -> Self:
+        spec, losses, form = self.teacher.signals, self.losses, self.teacher.signals.form
+        if form in ("auto", "live"):
+            return self
+        for term in LOSS_TERMS:
+            held = form == "hidden" and term.name == "hidden"  # the last hidden states are what is kept
+            if term.needs_teacher and term.on == "states" and losses.uses(term.name) and not held:
+                raise InvalidValueError(f"{form} answers hold no states that losses.{term.key} could compare: set it to 0, or "
+                                        "teacher.signals.form to live", suggestion=SetField("teacher.signals.form", "live"))
+        if losses.divergence != "forward_kl":
+            if form == "sampled":
+                raise InvalidValueError("tokens drawn from the teacher estimate its probabilities, which only the forward KL is linear in: "
+                                        "set losses.divergence to forward_kl", suggestion=SetField("losses.divergence", "forward_kl"))
+            if form == "top_k" and not spec.tail:
+                raise InvalidValueError(f"{losses.divergence} over the likeliest tokens alone falls when mass moves off them, so it is no "
+                                        "divergence: set teacher.signals.tail to true",
+                                        suggestion=SetField("teacher.signals.tail", True))
+        return self
+
+
+class DistillConfig(_WithSignals, ExperimentConfig):
     """One student is distilled from a teacher (1503.02531; 1910.01108 for masked language models)."""
 
     kind: Literal["distill"] = Field("distill", description="kind; one student is distilled from a teacher")
@@ -127,6 +154,14 @@ class FineTuneConfig(_WithoutMasking, _WithoutControl, ExperimentConfig):
             raise InvalidValueError("fine-tuning begins with a pretrained encoder: set student.model to one", "student.model")
         return value
 
+    @field_validator("teacher")
+    @classmethod
+    def _queried_live(cls, value: TeacherSpec | None) -> TeacherSpec | None:
+        if value is not None and value.signals.form not in ("auto", "live"):
+            raise InvalidValueError("the teacher of a task answers at every step: set teacher.signals.form to live",
+                                    suggestion=SetField("teacher.signals.form", "live"))
+        return value
+
     @field_validator("losses")
     @classmethod
     def _outputs_only(cls, value: LossSpec) -> LossSpec:
@@ -145,7 +180,7 @@ class FineTuneConfig(_WithoutMasking, _WithoutControl, ExperimentConfig):
         return self
 
 
-class ChainConfig(_WithoutMasking, _WithoutControl, ExperimentConfig):
+class ChainConfig(_WithSignals, _WithoutMasking, _WithoutControl, ExperimentConfig):
     """A chain of anchors is trained below the teacher, each from the one above it or from the largest (2605.07783)."""
 
     kind: Literal["chain"] = Field("chain", description="kind; a chain of anchors is trained below the teacher")

@@ -20,11 +20,26 @@ from core.config.base import (
 from core.errors import SetField
 
 
+class SignalSpec(Config):
+    """How the teacher is queried: again at every step, or once, with its answers kept on disk (`core.signals`)."""
+
+    form: Literal["auto", "live", "hidden", "top_k", "sampled"] = Field("auto", description=(
+        "rule; live: the teacher answers at every step. hidden, top_k, sampled: it answers once for each block and its answers are kept: "
+        "its last hidden states, its likeliest tokens, or tokens drawn from it. auto: hidden states where they are kept already for "
+        "every block, else live"))
+    samples: int = Field(50, ge=1, le=127, description="draws; sampled only: tokens drawn at each position, with replacement (2503.16870)")
+    top_k: int = Field(12, ge=1, le=MAX_VOCABULARY, description="tokens; top_k only: likeliest tokens that are kept of each position")
+    tail: bool = Field(True, description=(
+        "switch; top_k only: what is left for all other tokens counts as one more outcome; off, the kept ones are renormalised, which "
+        "inflates them"))
+
+
 class TeacherSpec(Config):
-    """The model whose outputs are the targets."""
+    """The model whose outputs are the targets, and how it is queried."""
 
     model: str = Field("house-chat", min_length=1, description=(
         "model reference; a house model, a run, a local folder, a GGUF file, a hub id or a model carried by a package"))
+    signals: SignalSpec = Field(SignalSpec(), description="signals; whether the teacher's answers are kept on disk, and in which form")
 
 
 class LoraSpec(Config):

@@ -34,7 +34,7 @@ from core.recorder import CONTROL, STUDENT, Recorder, stop_if_requested
 from core.reports.model_card import write_folder_documents
 from core.reports.retention_card import Card
 from core.reports.retention_run import measure_retention
-from core.reports.run_report import CorpusSummary, RunReport, StudentSummary
+from core.reports.run_report import CorpusSummary, RunReport, SignalsSummary, StudentSummary
 from core.reports.task_scores import Scoring, scoring
 from core.students.build import Student
 
@@ -152,4 +152,5 @@ def _report(inputs: TrainingInputs, folder: RunFolder, command: str, *, stopped:
         str(folder.path / STUDENT), summary_of(inputs.teacher), StudentSummary.from_dict(student),
         {subject: progress.measurements.get(subject) for subject in (TEACHER, STUDENT_BEFORE, STUDENT_AFTER, CONTROL)},
         CorpusSummary(data.digest, len(data.train), data.train.documents, round(data.train.padding, 4)), round(folder.seconds, 1),
-        progress.tokens.get(STUDENT, 0), round(progress.speed.get(STUDENT, 0.0), 1), stopped, command)
+        progress.tokens.get(STUDENT, 0), round(progress.speed.get(STUDENT, 0.0), 1), stopped, command,
+        signals=SignalsSummary.from_dict(progress.kept_answers) if progress.kept_answers else None)

@@ -17,7 +17,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from transformers import PreTrainedModel
 
 from core.errors import DataError, DeviceError
 from core.recorder import StopRequested
-from core.reports.run_report import Report, RunReport
+from core.reports.run_report import Report, RunReport, SignalsSummary
 from core.system.files import write_json
 
 
@@ -39,6 +39,8 @@ class Progress:
         steps, tokens, speed: variant -> optimiser steps, tokens seen, tokens per second.
         layer_map: where it was measured; kept, so that both variants and every call build the same student.
         shape: sizes of the student (parameters, trainable_parameters, layers, layer_map).
+        signals: source of the teacher's answers, which no later call changes: ``live``, or the key of a cache.
+        kept_answers: what the report says of kept answers (`core.reports.run_report.SignalsSummary`).
         seconds: working time of all calls so far.
     """
 
@@ -50,6 +52,8 @@ class Progress:
     speed: dict[str, float] = field(default_factory=dict)
     layer_map: list[int] | None = None
     shape: dict[str, Any] = field(default_factory=dict)
+    signals: str = ""
+    kept_answers: dict[str, Any] | None = None
     seconds: float = 0.0
 
     @classmethod
@@ -104,6 +108,17 @@ class RunFolder:
         """Save how far the training of a variant has come; a speed of 0 keeps the earlier one."""
         self.progress.steps[variant], self.progress.tokens[variant] = steps, tokens
         self.progress.speed[variant] = tokens_per_second or self.progress.speed.get(variant, 0.0)
+        self.save_progress()
+
+    def keep_summary(self, summary: SignalsSummary | None) -> None:
+        """Save what the report says of kept answers; the counts of earlier calls are added."""
+        if summary is None:
+            return
+        before = self.progress.kept_answers
+        if before is not None:
+            summary = replace(summary, queried=summary.queried + before["queried"], reused=summary.reused + before["reused"],
+                              seconds=round(summary.seconds + before["seconds"], 2))
+        self.progress.kept_answers = summary.to_dict()
         self.save_progress()
 
     # ------------------------------------------------------------------------------------------ checkpoints and models

@@ -21,13 +21,15 @@ from core.data.prepare import PreparedData, prepare, rows
 from core.evaluation.objectives import Objective, objective_for
 from core.events import Phase
 from core.methods.run_folder import RunFolder
+from core.methods.teacher_signals import summary, teacher_signals
 from core.models import compatibility
-from core.models.architectures import architecture_of, head_weight, on_device
+from core.models.architectures import architecture_of, head_weight, on_device, plain_model
 from core.models.catalog import LoadedModel
 from core.models.header import precision_of
 from core.models.vocabulary import unpadded_width
 from core.recorder import CONTROL, STUDENT, Recorder, StopRequested, stop_if_requested
 from core.reports.run_report import ModelSummary
+from core.signals.source import LocalTeacher, TeacherSignals
 from core.students.build import Student, build_student, student_from_checkpoint
 from core.students.from_scratch import objective_from_scratch, student_from_scratch, tokenizer_from_scratch
 from core.students.importance import Importance, unit_importance
@@ -202,14 +204,18 @@ def _unit_importance(inputs: TrainingInputs, folder: RunFolder) -> Importance:
 
 
 def make_trainer(inputs: TrainingInputs, student: Student, variant: str, arguments: TrainingArguments, recorder: Recorder,
-                 evaluate: Evaluate) -> DistillationTrainer:
-    """Return the trainer of a variant: the student has the teacher's signal, the control hard labels only."""
+                 evaluate: Evaluate, signals: TeacherSignals | None = None) -> DistillationTrainer:
+    """Return the trainer of a variant: the student has the teacher's signal, the control hard labels only.
+
+    Args:
+        signals: what the teacher says (default: the teacher in memory is queried).
+    """
     setup, teacher = HARD_LABELS_ONLY, inputs.teacher
     if variant == STUDENT:
         setup = DistillationSetup(inputs.config.losses)
         if teacher is not None and inputs.config.losses.needs_teacher():  # a teacher that no term needs would only cost time
             matched = student.layer_map and matched_blocks(inputs.config.losses.hidden_layers, student.layer_map, teacher.entry.layers)
-            setup = replace(setup, teacher=teacher.model, layer_map=matched)
+            setup = replace(setup, teacher=signals or LocalTeacher(teacher.model), layer_map=matched)
     # The control is trained on the very logits that it is evaluated on, as the student is.
     models = (student.model, teacher.model) if teacher else (student.model,)
     setup = replace(setup, vocabulary=unpadded_width(inputs.tokenizer, *models))
@@ -231,15 +237,26 @@ def train(inputs: TrainingInputs, student: Student, variant: str, folder: RunFol
     stop_if_requested(recorder)
     arguments = training_arguments(config.train, checkpoints, inputs.device, eval_steps=config.evaluation.eval_steps,
                                    run_name=f"{config.name or folder.path.name}-{variant}")
+    source, teacher = None, inputs.teacher
+    if teacher is not None and variant == STUDENT and config.losses.needs_teacher():
+        source = teacher_signals(config, teacher, inputs.tokenizer, inputs.data.train, folder)
     with tracked(config.train.report_to, folder.logs(variant)):
-        trainer = make_trainer(inputs, student, variant, arguments, recorder, evaluate)
+        trainer = make_trainer(inputs, student, variant, arguments, recorder, evaluate, source)
         recorder.event(Phase("steps", variant, total_steps=steps_of(inputs)))
         trainer.train_from(latest_checkpoint(checkpoints))
     state = trainer.state
     folder.add_training(variant, steps=state.global_step, tokens=int(state.num_input_tokens_seen),
                         tokens_per_second=trainer.clock.tokens_per_second(state))
+    if source is not None and teacher is not None:
+        folder.keep_summary(summary(
+            source, plain_model(student.model).num_parameters(), teacher, inputs.data.train, tokens_per_step=_tokens_per_step(config),
+            batch=config.train.per_device_train_batch_size, tokens_per_second=trainer.clock.tokens_per_second(state), device=inputs.device))
     if state.global_step < state.max_steps:
         raise StopRequested
+
+
+def _tokens_per_step(config: ExperimentConfig) -> int:
+    return config.train.per_device_train_batch_size * config.train.gradient_accumulation_steps * config.data.block_length
 
 
 def steps_of(inputs: TrainingInputs) -> int:

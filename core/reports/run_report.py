@@ -95,6 +95,50 @@ class TaskSummary:
 
 
 @dataclass(frozen=True)
+class SignalsSummary:
+    """Where the teacher's answers came from, where they were kept.
+
+    Attributes:
+        form: ``hidden``, ``top_k`` or ``sampled``.
+        cache: its key.
+        queried, reused: blocks that the teacher answered in this run, and blocks whose answers were read.
+        bytes: of the cache.
+        seconds: that the teacher took in this run.
+        ratio: r, the student's parameters over the teacher's.
+        bound: most that a step can become faster where the teacher is not queried, (1 + 3r) / 3r: forward and backward of the student cost
+            6r of what the teacher's forward costs 2.
+        tokens_per_second: of the run; 0 where no step was timed.
+        live_tokens_per_second: estimate for the same run with a live teacher; None where the teacher was queried.
+    """
+
+    form: str
+    cache: str
+    queried: int
+    reused: int
+    bytes: int
+    seconds: float
+    ratio: float
+    bound: float
+    tokens_per_second: float
+    live_tokens_per_second: float | None = None
+
+    @property
+    def speedup(self) -> float | None:
+        """How many times faster than with a live teacher."""
+        return self.tokens_per_second / self.live_tokens_per_second if self.live_tokens_per_second else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record, with the speed-up and its share of the bound."""
+        speedup = self.speedup
+        return asdict(self) | {"speedup": speedup and round(speedup, 4), "share_of_bound": speedup and round(speedup / self.bound, 4)}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Self:
+        """Read a record back."""
+        return cls(**{name: record[name] for name in cls.__dataclass_fields__ if name in record})
+
+
+@dataclass(frozen=True)
 class RunReport:
     """What a run came to.
 
@@ -107,6 +151,7 @@ class RunReport:
         stopped: whether the user stopped it; then everything is as far as it is known.
         command: the command line that repeats the run.
         retention: of language models only.
+        signals: where the teacher's answers were kept; None for a live teacher.
     """
 
     kind: ClassVar[str] = "report"
@@ -121,6 +166,7 @@ class RunReport:
     stopped: bool
     command: str
     retention: Card | None = None
+    signals: SignalsSummary | None = None
 
     def of(self, subject: str) -> Metrics:
         """Return the metrics of a subject; none where it was not measured."""
@@ -149,19 +195,21 @@ class RunReport:
                    "command": self.command}
         if isinstance(self.data, CorpusSummary):
             record["retention"] = self.retention and self.retention.to_dict()
+        if self.signals is not None:
+            record["signals"] = self.signals.to_dict()
         return record
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Self:
         """Read a record back. What a record of another release lacks is empty; what this release does not know is left out."""
-        teacher, data, card = record.get("teacher"), record.get("data"), record.get("retention")
+        teacher, data, card, signals = (record.get(part) for part in ("teacher", "data", "retention", "signals"))
         if data is not None:
             data = TaskSummary(**data | {"labels": tuple(data["labels"])}) if "task" in data else CorpusSummary(**data)
         return cls(
             record.get("output_dir", ""), teacher and ModelSummary(**teacher),
             StudentSummary.from_dict(record.get("student", {"name": ""})), record.get("metrics", {}), data,
             record.get("seconds", 0.0), record.get("tokens", 0), record.get("tokens_per_second", 0.0), record.get("stopped", False),
-            record.get("command", ""), card and Card.from_dict(card))
+            record.get("command", ""), card and Card.from_dict(card), signals and SignalsSummary.from_dict(signals))
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,15 @@ def read_json(path: Path) -> Any | None:
         return None
 
 
+def require_free_disk(folder: Path, needed_bytes: int) -> None:
+    """Raise DiskFullError if the disk of a folder, which need not exist yet, has less room than that."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if free < needed_bytes:
+        raise DiskFullError(f"The disk of '{there}' has {format_gib(free)} left.", f"{format_gib(needed_bytes)} are needed.",
+                            "Make room, or set STILLHOUSE_HOME to a folder on a larger disk.")
+
+
 @contextmanager
 def atomic_directory(target: Path, needed_bytes: int) -> Iterator[Path]:
     """Provide an empty folder that becomes `target` if the block ends well, and vanishes if it does not.
@@ -51,10 +60,7 @@ def atomic_directory(target: Path, needed_bytes: int) -> Iterator[Path]:
         partial = target.parent / f".{target.name}.{uuid.uuid4().hex}"
         partial.mkdir()
     try:
-        free = shutil.disk_usage(partial).free
-        if free < needed_bytes:
-            raise DiskFullError(f"'{target.parent}' has {format_gib(free)} left.", f"{format_gib(needed_bytes)} are needed.",
-                                "Make room, or set STILLHOUSE_HOME to a folder on a larger disk.")
+        require_free_disk(partial, needed_bytes)
         with _writable(target.parent):
             yield partial
         if not target.exists():

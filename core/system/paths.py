@@ -27,3 +27,6 @@ def cache_dir() -> Path:
     return home() / "cache"
 
 
+def signals_dir() -> Path:
+    """Return the folder of what teachers answered: it can be made again, at the price of asking them."""
+    return home() / "signals"

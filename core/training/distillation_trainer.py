@@ -20,9 +20,11 @@ from core.models.architectures import architecture_of, plain_model
 from core.models.architectures import blocks as blocks_of
 from core.models.forward import forward, output_head
 from core.recorder import Recorder
+from core.signals.source import LocalTeacher, TeacherSignals
+from core.signals.targets import Head
 from core.training.base_trainer import BaseTrainer
 from core.training.batches import Batch, Batches, StepSeed, causal_lm_batches
-from core.training.losses import Head, HiddenStateMatching, PositionWeights, cosine_distance, head_loss, logit_terms
+from core.training.losses import HiddenStateMatching, PositionWeights, cosine_distance, head_loss, logit_terms
 
 
 class BlockDataset(Dataset):
@@ -49,13 +51,13 @@ class DistillationSetup:
 
     Attributes:
         losses: the terms and their weights.
-        teacher: in evaluation mode, on the student's device; None where only hard labels count.
+        teacher: what is queried for the targets; None where only hard labels count.
         layer_map: teacher block of each student block; needed for matched layers only.
         vocabulary: logits that stand for tokens, as `core.models.vocabulary.unpadded_width` counts them (default: all).
     """
 
     losses: LossSpec
-    teacher: PreTrainedModel | None = None
+    teacher: TeacherSignals | None = None
     layer_map: tuple[int, ...] | None = None
     vocabulary: int | None = None
 
@@ -91,9 +93,9 @@ class DistillationTrainer(BaseTrainer):
 
     def _layer_match(self, student: nn.Module, processes: int) -> HiddenStateMatching:
         teacher, layer_map, model = self.setup.teacher, self.setup.layer_map, plain_model(student)
-        assert teacher is not None and layer_map is not None, "layers are matched with those of a teacher"
-        layers = len(blocks_of(teacher))
-        match = HiddenStateMatching(layer_map, layers, _width(model), _width(teacher)).to(model.device)
+        assert isinstance(teacher, LocalTeacher) and layer_map is not None, "layers are matched with those of a teacher in memory"
+        layers = len(blocks_of(teacher.model))
+        match = HiddenStateMatching(layer_map, layers, _width(model), _width(teacher.model)).to(model.device)
         if not match.pairs or max(layer_map) >= layers:
             raise CompatibilityError(f"losses.w_hidden_mse matches student blocks with the teacher blocks {list(layer_map)}.",
                                      f"At least one pair of blocks of the {layers} that the teacher has was expected; a last block is "
@@ -110,11 +112,21 @@ class DistillationTrainer(BaseTrainer):
     def train_from(self, checkpoint: Path | None) -> None:
         """Train as `BaseTrainer.train_from` does, and leave the student without the projections of matched layers."""
         super().train_from(checkpoint)
+        self._flush()
         assert self.model is not None
         model = plain_model(self.model)
         if model._modules.pop("layer_match", None) is not None:  # projections are no part of the student
             for number in [number for number, hook in model._forward_hooks.items() if hook is _with_projections]:
                 del model._forward_hooks[number]
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Save as `BaseTrainer.save_model` does, and what the teacher answered so far."""
+        self._flush()
+        super().save_model(output_dir, _internal_call)
+
+    def _flush(self) -> None:
+        if self.setup.teacher is not None:
+            self.setup.teacher.flush()
 
     def extra_state(self) -> dict[str, Tensor]:
         """Return the projections too, which checkpoints of adapters leave out."""
@@ -166,23 +178,22 @@ class DistillationTrainer(BaseTrainer):
         state_weights = inputs["state_weights"][state_mask]
         with torch.autocast(label_mask.device.type, self.dtype, enabled=self.dtype != torch.float32):
             states = forward(model, inputs["input_ids"], inputs["attention_mask"], all_hidden_states=all_hidden_states)
-        teacher_states = teacher_head = None
+        answer = None
         if teacher is not None:
-            with torch.no_grad():
-                teacher_states = forward(teacher, inputs["input_ids"], inputs["attention_mask"], all_hidden_states=all_hidden_states)
-            teacher_head = _head(teacher, teacher_states.head_input[label_mask])
+            answer = teacher.answer(inputs["input_ids"], inputs["attention_mask"], label_mask, all_hidden_states=all_hidden_states)
 
-        loss, sums = head_loss(_head(model, states.head_input[label_mask].to(self.dtype)), teacher_head,
-                               inputs["targets"][label_mask], counts, terms, self.setup.vocabulary)
+        head = Head.of(output_head(model), states.head_input[label_mask].to(self.dtype))
+        loss, sums = head_loss(head, answer.targets if answer is not None else None, inputs["targets"][label_mask], counts, terms,
+                               self.setup.vocabulary)
         for term, total in zip(terms, sums, strict=True):
             self.add_term(term.name, term.factor, total, counts.of(term)[0].sum())
         if self.uses("hidden"):
-            assert teacher_states is not None, "hidden states are compared with a teacher's"
-            distances = cosine_distance(states.last[state_mask], teacher_states.last[state_mask])
+            assert answer is not None and answer.states is not None, "hidden states are compared with a teacher's"
+            distances = cosine_distance(states.last[state_mask], answer.states.last[state_mask])
             loss = loss + self._weighted("hidden", weights["hidden"], distances, state_weights, divisors[2])
         if self.layer_match is not None:
-            assert teacher_states is not None
-            distances = self.layer_match(states.hidden, teacher_states.hidden, state_mask)
+            assert answer is not None and answer.states is not None, "layers are matched with a teacher's"
+            distances = self.layer_match(states.hidden, answer.states.hidden, state_mask)
             loss = loss + self._weighted("hidden_mse", weights["hidden_mse"], distances, state_weights, divisors[2])
         return (loss, {}) if return_outputs else loss
 
@@ -208,8 +219,3 @@ def _width(model: PreTrainedModel) -> int:
     weight = model.get_input_embeddings().weight
     assert isinstance(weight, Tensor)
     return weight.shape[1]
-
-
-def _head(model: nn.Module, states: Tensor) -> Head:
-    head = output_head(model)
-    return Head(states, head.weight, head.bias, head.transform)

@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -29,13 +30,14 @@ from torch import Tensor, nn
 
 from core.config import LossSpec
 from core.loss_terms import BY_NAME
-from core.models.architecture_spec import LogitTransform
 from core.models.chunking import CHUNK_ELEMENTS
+from core.signals.targets import NOTHING_FOLLOWS, Head, Sampled, Targets, TopK, logits
+from core.training.sparse_losses import bucketed, sparse_kl
 
 MASKED_LOGIT = -1e30  # the logit of what cannot be
-NOTHING_FOLLOWS = LogitTransform()
 
 Term = tuple[Tensor, Tensor]  # value (N,), gradient with respect to the student's logits (N, V)
+Against = Tensor | TopK | Sampled  # the teacher's logits (N, V), or what stands for them; or targets (N,)
 
 
 def forward_kl(z: Tensor, v: Tensor, temperature: float) -> Term:
@@ -98,8 +100,24 @@ def cosine_distance(student: Tensor, teacher: Tensor) -> Tensor:
     return 1 - F.cosine_similarity(student.float(), teacher.float(), dim=-1)
 
 
-def divergence(spec: LossSpec) -> Callable[[Tensor, Tensor], Term]:
-    """Return the chosen soft-target term at the chosen temperature."""
+def divergence(spec: LossSpec) -> Callable[[Tensor, Against], Term]:
+    """Return the chosen soft-target term at the chosen temperature, for whatever form the teacher's answers have.
+
+    A sparse distribution has a forward KL alone: `core.config` refuses the others.
+    """
+    dense = _dense_divergence(spec)
+
+    def term(z: Tensor, v: Against) -> Term:
+        if isinstance(v, TopK):
+            return bucketed(dense, z, v, spec.temperature)
+        if isinstance(v, Sampled):
+            return sparse_kl(z, v, spec.temperature)
+        return dense(z, v)
+
+    return term
+
+
+def _dense_divergence(spec: LossSpec) -> Callable[[Tensor, Tensor], Term]:
     if spec.divergence == "jsd":
         return lambda z, v: generalised_jsd(z, v, spec.temperature, spec.beta)
     term = forward_kl if spec.divergence == "forward_kl" else reverse_kl
@@ -115,7 +133,7 @@ class LogitLoss:
         value: the value alone, where that is cheaper and a weight of 0 needs no gradient.
     """
 
-    of: Callable[[LossSpec], Callable[[Tensor, Tensor], Term]]
+    of: Callable[[LossSpec], Callable[[Tensor, Any], Term]]
     value: Callable[[Tensor, Tensor], Tensor] | None = None
 
 
@@ -140,7 +158,7 @@ class LogitTerm:
     """
 
     name: str
-    term: Callable[[Tensor, Tensor], Term]
+    term: Callable[[Tensor, Any], Term]
     factor: float
     needs_teacher: bool
     value: Callable[[Tensor, Tensor], Tensor] | None = None
@@ -162,23 +180,6 @@ def logit_terms(spec: LossSpec, weights: Mapping[str, float], *, teacher: bool =
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
-    """States in front of an output head, and the head.
-
-    Attributes:
-        states: (N, D).
-        weight: (V, D).
-        bias: (V,), or None.
-        transform: what follows the product of states and weight.
-    """
-
-    states: Tensor
-    weight: Tensor
-    bias: Tensor | None = None
-    transform: LogitTransform = NOTHING_FOLLOWS
-
-
-@dataclass(frozen=True, slots=True)
 class PositionWeights:
     """How much each position counts.
 
@@ -197,7 +198,7 @@ class PositionWeights:
         return (self.distill, self.distill_divisor) if term.needs_teacher else (self.label, self.label_divisor)
 
 
-def head_loss(student: Head, teacher: Head | None, targets: Tensor, counts: PositionWeights, terms: Sequence[LogitTerm],
+def head_loss(student: Head, teacher: Targets | None, targets: Tensor, counts: PositionWeights, terms: Sequence[LogitTerm],
               vocabulary: int | None = None) -> tuple[Tensor, Tensor]:
     """Everything that needs logits, from the hidden states in front of the output heads.
 
@@ -223,7 +224,7 @@ class _HeadLoss(torch.autograd.Function):
         # Those with the teacher first: they fill the gradient of every row, to which those at labelled rows alone are added.
         ordered = sorted(enumerate(terms), key=lambda numbered: not numbered[1].needs_teacher)
         compared = sum(term.needs_teacher for term in terms)
-        width = min(vocabulary or len(weight), len(weight), len(teacher.weight) if compared else len(weight))
+        width = min(vocabulary or len(weight), len(weight), (compared and teacher.rows) or len(weight))
         matrix = weight[:width].to(states.dtype)
         shift = None if bias is None else bias[:width].float()
         state_gradient = torch.empty_like(states)
@@ -234,12 +235,9 @@ class _HeadLoss(torch.autograd.Function):
         step = max(1, CHUNK_ELEMENTS // width)
         for start in range(0, len(states), step):
             part = slice(start, start + step)
-            z = _logits(states[part], matrix, shift, transform)
+            z = logits(states[part], matrix, shift, transform)
             gradient: Tensor | None = None
-            v = None
-            if compared:
-                v = _logits(teacher.states[part], teacher.weight[:width], None if teacher.bias is None else teacher.bias[:width].float(),
-                            teacher.transform)
+            v = teacher.at(part, width) if compared else None
             labelled = slice(None) if everywhere else counts.label[part].nonzero().squeeze(-1)
             for index, term in ordered:
                 weights, divisor = counts.of(term)
@@ -276,12 +274,6 @@ class _HeadLoss(torch.autograd.Function):
         length, dtype = ctx.head
         of_head = (None if gradient is None else _padded((gradient * upstream).to(dtype), length) for gradient in others)
         return (state_gradient * upstream, *of_head, *[None] * 6)
-
-
-def _logits(states: Tensor, matrix: Tensor, shift: Tensor | None, transform: LogitTransform) -> Tensor:
-    """(N, D) -> (N, V) in float32."""
-    products = (states @ matrix.T).float()
-    return transform(products if shift is None else products.add_(shift))
 
 
 def _added(gradient: Tensor, rows: Tensor | slice, more: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 from core.config import LossSpec, StudentSpec, TrainSpec
 from core.data.packing import Blocks
 from core.recorder import STUDENT, ListRecorder
+from core.signals.source import LocalTeacher
 from core.students.build import build_student
 from core.system.devices import resolve_precision
 from core.training.base_trainer import training_arguments
@@ -52,7 +53,7 @@ def engine_speed(teacher: PreTrainedModel, blocks: Blocks, steps: int) -> float:
         arguments = training_arguments(spec, Path(folder), torch.device("cpu"), eval_steps=10**6)
         arguments.save_strategy = arguments.eval_strategy = "no"
         recorder = ListRecorder()
-        setup = DistillationSetup(LossSpec(w_kd=1.0, w_hard=0.5, temperature=TEMPERATURE), teacher, student.layer_map)
+        setup = DistillationSetup(LossSpec(w_kd=1.0, w_hard=0.5, temperature=TEMPERATURE), LocalTeacher(teacher), student.layer_map)
         trainer = DistillationTrainer(student.model, setup, blocks, arguments, variant=STUDENT, recorder=recorder, dtype=torch.float32,
                                       evaluate=lambda step: {"eval/cross_entropy": 0.0})
         trainer.train()

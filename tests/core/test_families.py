@@ -32,6 +32,7 @@ from core.models.compatibility import require_language_model
 from core.models.dimensions import Dimensions, ParameterCounter
 from core.models.header import read_model_header
 from core.recorder import STUDENT, ListRecorder
+from core.signals.source import LocalTeacher
 from core.students.build import build_student
 from core.students.importance import sort_by_importance, unit_importance
 from core.students.resizing import Weights, resized
@@ -156,7 +157,7 @@ def trainer(case: str, directory: Path, losses: LossSpec, recorder: ListRecorder
                         "lr_scheduler_type": "constant_with_warmup", "per_device_train_batch_size": ROWS, "max_grad_norm": 1e9,
                         "weight_decay": 0.0, **changes})
     built = build_student(teacher, StudentSpec(layer_map=(0, 3), dropout=None if is_causal(case) else 0.0), seed=1)
-    lesson = DistillationSetup(losses, teacher, built.layer_map)
+    lesson = DistillationSetup(losses, LocalTeacher(teacher), built.layer_map)
     arguments = training_arguments(spec, directory, torch.device("cpu"), eval_steps=1000)
     return DistillationTrainer(built.model, lesson, blocks(), arguments, variant=STUDENT, recorder=recorder, dtype=torch.float32,
                                evaluate=lambda step: {"eval/cross_entropy": 0.0}, batches=batches_of(case))

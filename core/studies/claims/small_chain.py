@@ -37,6 +37,7 @@ from core.evaluation.language import evaluate_language
 from core.events import Event, Phase
 from core.models.dimensions import Dimensions, ParameterCounter
 from core.recorder import STUDENT, Recorder, StopRequested
+from core.signals.source import LocalTeacher
 from core.students.from_scratch import student_from_scratch
 from core.students.importance import sort_by_importance, unit_importance
 from core.students.layer_maps import layer_map
@@ -258,7 +259,7 @@ class SmallChain:
     def _train(self, folder: Path, name: str, begin: Weights, teacher: Weights | None, steps: int, seed: int, followed: bool) -> None:
         model, watch = begin.model(), _LossHistory(self.recorder)
         setup = HARD_LABELS_ONLY if teacher is None else DistillationSetup(LossSpec(divergence="reverse_kl", temperature=1),
-                                                                            teacher.model())
+                                                                            LocalTeacher(teacher.model()))
         spec = TrainSpec(max_steps=steps, per_device_train_batch_size=self.setting.batch, device="cpu", precision="fp32", seed=seed,
                          learning_rate=self.setting.text_rate if teacher is None else self.setting.distil_rate)
         held_out = {0: self._cross_entropy(model, "test")} if followed else {}

@@ -18,6 +18,7 @@ from core.events import Sample
 from core.methods.distillation import distill
 from core.recipes import parse_recipe
 from core.recorder import CONTROL, STUDENT, ListRecorder, StopRequested
+from core.signals.source import LocalTeacher
 from core.students.build import build_student
 from core.training.base_trainer import training_arguments
 from core.training.batches import StepSeed, causal_lm_batches
@@ -93,7 +94,7 @@ def test_the_triple_loss_equals_its_definition_term_by_term(tmp_path):
 
     before = copy.deepcopy(student).eval()
     arguments = training_arguments(spec, tmp_path / "run", torch.device("cpu"), eval_steps=9)
-    DistillationTrainer(student, DistillationSetup(losses, teacher), blocks, arguments, variant=STUDENT, recorder=recorder,
+    DistillationTrainer(student, DistillationSetup(losses, LocalTeacher(teacher)), blocks, arguments, variant=STUDENT, recorder=recorder,
                         dtype=torch.float32, evaluate=lambda _: {}, batches=batches).train()
     (batch,) = seen
     with torch.no_grad():

@@ -19,6 +19,7 @@ from core.planning import memory
 from core.planning.memory import ModelShape
 from core.recipes import parse_recipe
 from core.recorder import STUDENT, ListRecorder
+from core.signals.source import LocalTeacher
 from core.students.build import build_student
 from core.students.from_scratch import student_from_scratch
 from core.training.base_trainer import latest_checkpoint, training_arguments
@@ -219,7 +220,7 @@ def test_disk_is_what_checkpoints_take(tmp_path, lora):
     config = experiment(student={"lora": lora, "layers": 8}, train={"max_steps": 1, "device": "cpu", "per_device_train_batch_size": 1})
     student = build_student(teacher, config.student, seed=0)
     data = Blocks(np.full((2, 16), 5, np.int32), np.ones((2, 16), np.float32), 2, 32)
-    trainer = DistillationTrainer(student.model, DistillationSetup(config.losses, teacher, student.layer_map), data,
+    trainer = DistillationTrainer(student.model, DistillationSetup(config.losses, LocalTeacher(teacher), student.layer_map), data,
                                   training_arguments(config.train, tmp_path / "run", torch.device("cpu"), eval_steps=9), variant=STUDENT,
                                   recorder=ListRecorder(), dtype=torch.float32, evaluate=lambda _: {"eval/cross_entropy": 0.0})
     trainer.train()

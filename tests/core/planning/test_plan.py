@@ -16,6 +16,7 @@ from core.models import catalog
 from core.planning.plan import GIB, Plan, plan, static_plan
 from core.recipes import parse_recipe
 from core.recorder import STUDENT, ListRecorder
+from core.signals.source import LocalTeacher
 from core.students.build import build_student
 from core.system import devices, machine
 from core.training.base_trainer import training_arguments
@@ -295,7 +296,7 @@ def test_total_steps_are_those_that_trainer_takes(tmp_path, teacher, corpus, acc
     model = catalog.load(str(teacher)).model
     blocks = Blocks(np.full((5, 8), 9, np.int32), np.ones((5, 8), np.float32), 5, 40)
     arguments = training_arguments(spec, tmp_path / "run", torch.device("cpu"), eval_steps=99)
-    student, setup = build_student(model, config.student, seed=0).model, DistillationSetup(config.losses, model, (0, 3))
+    student, setup = build_student(model, config.student, seed=0).model, DistillationSetup(config.losses, LocalTeacher(model), (0, 3))
     trainer = DistillationTrainer(student, setup, blocks, arguments, variant=STUDENT, recorder=ListRecorder(), dtype=torch.float32,
                                   evaluate=lambda _: {"eval/cross_entropy": 0.0})
     trainer.train()

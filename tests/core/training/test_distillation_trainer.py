@@ -18,6 +18,7 @@ from core.evaluation.language import evaluate_language
 from core.loss_terms import LOSS_TERMS, LossTerm
 from core.models.vocabulary import unpadded_width
 from core.recorder import STUDENT, ListRecorder
+from core.signals.source import LocalTeacher
 from core.students.build import build_student
 from core.training.base_trainer import latest_checkpoint, training_arguments
 from core.training.distillation_trainer import DistillationSetup, DistillationTrainer
@@ -44,7 +45,7 @@ def make_trainer(directory: Path, spec: TrainSpec, losses: LossSpec = EVERYTHING
     torch.manual_seed(0)  # projections between two widths are drawn
     student = build_student(teacher, StudentSpec(layers=2, lora=lora, hidden=hidden, pruning_criterion="first"), seed=1)
     arguments = training_arguments(spec, directory, torch.device("cpu"), eval_steps=1000)
-    setup = DistillationSetup(losses, teacher if losses.needs_teacher() else None, student.layer_map)
+    setup = DistillationSetup(losses, LocalTeacher(teacher) if losses.needs_teacher() else None, student.layer_map)
     return DistillationTrainer(student.model, setup, blocks or make_blocks(), arguments, variant=STUDENT,
                                recorder=recorder or ListRecorder(), dtype=torch.float32, evaluate=lambda step: {"eval/cross_entropy": 0.0})
 
@@ -139,7 +140,7 @@ def test_training_and_evaluation_agree_about_a_padded_model(tmp_path, init):
     student = build_student(teacher, StudentSpec(layers=2, init=init), seed=1).model
     measured = evaluate_language(student, blocks, teacher, tokenizer=tokenizer, batch_size=8, device="cpu")
     padding = student.get_output_embeddings().weight[len(tokenizer):].detach().clone()
-    setup = DistillationSetup(LossSpec(w_kd=1.0, w_hard=0.5, temperature=1.0), teacher,
+    setup = DistillationSetup(LossSpec(w_kd=1.0, w_hard=0.5, temperature=1.0), LocalTeacher(teacher),
                                vocabulary=unpadded_width(tokenizer, student, teacher))
     DistillationTrainer(student, setup, blocks, training_arguments(spec(weight_decay=0.0), tmp_path, torch.device("cpu"), eval_steps=99),
                         variant=STUDENT, recorder=recorder, dtype=torch.float32, evaluate=lambda step: {"eval/cross_entropy": 0.0}).train()
@@ -188,9 +189,8 @@ def test_matched_layers_without_a_pair_are_refused(tmp_path, layer_map):
     teacher, student = tiny_model("llama", layers=4), tiny_model("llama", layers=len(layer_map))
     arguments = training_arguments(spec(), tmp_path, torch.device("cpu"), eval_steps=9)
     with pytest.raises(CompatibilityError, match="w_hidden_mse"):
-        DistillationTrainer(student, DistillationSetup(LossSpec(w_hidden_mse=1.0), teacher, layer_map), make_blocks(), arguments,
-                            variant=STUDENT,
-                            recorder=ListRecorder(), dtype=torch.float32, evaluate=lambda step: {})
+        DistillationTrainer(student, DistillationSetup(LossSpec(w_hidden_mse=1.0), LocalTeacher(teacher), layer_map), make_blocks(),
+                            arguments, variant=STUDENT, recorder=ListRecorder(), dtype=torch.float32, evaluate=lambda step: {})
 
 
 def test_a_loss_that_is_no_number_ends_training(tmp_path):

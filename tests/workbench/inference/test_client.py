@@ -203,7 +203,7 @@ def test_one_process_whoever_asks_first_and_close_frees_whoever_waits(folders) -
     engine, pids, lost = Engine(lambda reference: reference), set(), []
 
     def run() -> None:
-        try:  # a question that is asked after the close is refused at once
+        try:  # a question after the close is refused at once
             generation = engine.generate(folders["teacher"], QUESTION, **ENDLESS)
             pids.add(engine.pid)
             list(generation)

@@ -1,0 +1,8 @@
+"""What the teacher says of a text: one interface, and the sources behind it (papers: docs/references.md).
+
+    targets    the answer at the positions that count: states with a head, the top k with their tail, or a sample
+    source     `TeacherSignals`, which the trainer asks, and the teacher in memory
+    forms      answers as arrays that are stored, and back
+    cache      those arrays on disk: shards, a manifest, a key
+    cached     a teacher that is queried once: from a cache, else from another source whose answer is kept
+"""

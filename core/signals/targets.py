@@ -1,0 +1,120 @@
+"""What a teacher says at N positions, in the forms that losses are computed from.
+
+    Head       states in front of an output head, and the head: exact, logits are made chunk by chunk
+    TopK       the k likeliest tokens and what is left for all others
+    Sampled    a sparse distribution that stands for the whole: drawn from it, or its likeliest tokens renormalised
+
+Shapes: N positions, V vocabulary, D width, K tokens at most that a position lists.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from core.models.architecture_spec import LogitTransform
+from core.models.forward import OutputHead
+
+NOTHING_FOLLOWS = LogitTransform()
+
+
+class Targets(Protocol):
+    """What all forms have."""
+
+    def __len__(self) -> int:
+        """Return N."""
+
+    def at(self, part: slice, width: int) -> Tensor | TopK | Sampled:
+        """Return what terms compare the student's logits (n, width) with, for a slice of the positions."""
+
+    @property
+    def rows(self) -> int | None:
+        """How many logits the teacher has; None where only those that stand for tokens are listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """States in front of an output head, and the head.
+
+    Attributes:
+        states: (N, D).
+        weight: (V, D).
+        bias: (V,), or None.
+        transform: what follows the product of states and weight.
+    """
+
+    states: Tensor
+    weight: Tensor
+    bias: Tensor | None = None
+    transform: LogitTransform = NOTHING_FOLLOWS
+
+    @classmethod
+    def of(cls, head: OutputHead, states: Tensor) -> Head:
+        """Return a model's head with the states in front of it."""
+        return cls(states, head.weight, head.bias, head.transform)
+
+    def __len__(self) -> int:
+        return len(self.states)
+
+    @property
+    def rows(self) -> int:
+        """How many logits there are."""
+        return len(self.weight)
+
+    def at(self, part: slice, width: int) -> Tensor:
+        """Return float32 logits (n, width)."""
+        return logits(self.states[part], self.weight[:width], None if self.bias is None else self.bias[:width].float(), self.transform)
+
+
+@dataclass(frozen=True, slots=True)
+class TopK:
+    """The likeliest tokens of each position, at the temperature of the loss, and the mass of all others in one bucket.
+
+    Attributes:
+        ids: (N, K) int64, each token once.
+        log_p: (N, K) float32 log-probabilities.
+        log_tail: (N,) float32, log of 1 - sum of the listed; minus infinity where all tokens are listed.
+    """
+
+    ids: Tensor
+    log_p: Tensor
+    log_tail: Tensor
+    rows: None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def at(self, part: slice, width: int) -> TopK:
+        """Return the slice; ids are below any width that the student is trained at."""
+        return TopK(self.ids[part], self.log_p[part], self.log_tail[part])
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """A sparse distribution in place of the teacher's, at the temperature of the loss.
+
+    Attributes:
+        ids: (N, K) int64; places that are not used hold id 0 with weight 0.
+        weights: (N, K) float32, together 1 at each position.
+        entropy: (N,) float32 nats, of the distribution that it stands for: what a cross-entropy with it has above the divergence.
+    """
+
+    ids: Tensor
+    weights: Tensor
+    entropy: Tensor
+    rows: None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def at(self, part: slice, width: int) -> Sampled:
+        """Return the slice; ids are below any width that the student is trained at."""
+        return Sampled(self.ids[part], self.weights[part], self.entropy[part])
+
+
+def logits(states: Tensor, matrix: Tensor, bias: Tensor | None, transform: LogitTransform) -> Tensor:
+    """Return float32 logits (N, V) from states (N, D) and a head's matrix (V, D) and float32 bias (V,)."""
+    products = (states @ matrix.T).float()
+    return transform(products if bias is None else products.add_(bias))
