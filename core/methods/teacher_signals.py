@@ -43,12 +43,10 @@ def teacher_signals(config: ExperimentConfig, teacher: LoadedModel, tokenizer: A
     began = folder.progress.signals
     if form == "live" or began == "live":
         return local
-    if architecture_of(teacher.model.config).objective == "masked":
-        if form == "auto":
-            return local
-        raise CompatibilityError(f"teacher.signals.form is {form}, and the teacher predicts masked tokens.",
-                                 "Masks are drawn again at every step, so that nothing would be queried twice.",
-                                 "Let the teacher answer at every step.", suggestion=SetField("teacher.signals.form", "live"))
+    if form != "auto":
+        require_keepable(config, teacher)
+    elif architecture_of(teacher.model.config).objective == "masked":
+        return local
     if form == "auto" and not began and not _may_be_kept(train):
         folder.progress.signals = "live"
         return local
@@ -58,6 +56,15 @@ def teacher_signals(config: ExperimentConfig, teacher: LoadedModel, tokenizer: A
         return local
     folder.progress.signals = cache.key.digest
     return CachedTeacher(cache, stored, local)
+
+
+def require_keepable(config: ExperimentConfig, teacher: LoadedModel) -> None:
+    """Raise CompatibilityError if no answer of a teacher would be read twice."""
+    if architecture_of(teacher.model.config).objective == "masked":
+        assert config.teacher is not None, "answers are a teacher's"
+        raise CompatibilityError(f"teacher.signals.form is {config.teacher.signals.form}, and the teacher predicts masked tokens.",
+                                 "Masks are drawn again at every step, so that no answer would be read twice.",
+                                 "Let the teacher answer at every step.", suggestion=SetField("teacher.signals.form", "live"))
 
 
 def open_cache(config: ExperimentConfig, teacher: LoadedModel, tokenizer: Any, train: Blocks) -> tuple[SignalCache, StoredForm]:

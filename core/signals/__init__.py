@@ -5,4 +5,9 @@
     forms      answers as arrays that are stored, and back
     cache      those arrays on disk: shards, a manifest, a key
     cached     a teacher that is queried once: from a cache, else from another source whose answer is kept
+    fidelity   how far kept answers are from the live teacher
+    manager    caches that are listed, deleted and restored
 """
+
+# What the command line does with caches, and what each action is about.
+ACTIONS = {"build": "recipe", "list": "", "show": "key", "verify": "key", "delete": "key", "restore": "key"}

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -259,9 +258,9 @@ class SignalCache:
                 for shard, place in (self._places[block] for block in blocks)]
 
     def sample(self, count: int) -> tuple[Tensor, list[Arrays]]:
-        """Return so many blocks at most, spread over the cache: their token ids (B, T) int64 and arrays."""
+        """Return so many blocks at most of those on disk, of which there are some, spread: token ids (B, T) int64 and arrays."""
         places = sorted(place for place in self._places.values() if place[0])
-        chosen = places[::max(1, len(places) // count)][:count] if places else []
+        chosen = places[::max(1, len(places) // count)][:count]
         return (torch.stack([self._shard(shard)["input_ids"][place] for shard, place in chosen]).long(),
                 [_block(self._shard(shard), place) for shard, place in chosen])
 
@@ -334,11 +333,6 @@ def remove_unlisted(folder: Path) -> None:
                 path.unlink()
     for path in folder.glob("*.partial"):
         path.unlink(missing_ok=True)
-
-
-def delete(folder: Path) -> None:
-    """Delete a cache for good."""
-    shutil.rmtree(folder)
 
 
 def _joined(arrays: Sequence[Arrays]) -> Arrays:

@@ -18,7 +18,7 @@ def bucketed(term: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], z: Tensor,
     """Return a divergence over K + 1 outcomes: each listed token, and any other one.
 
     It is a divergence between two distributions, and at most that over the vocabulary (data processing inequality). Without the last
-    outcome it would be none: it can be lowered by moving mass off the listed tokens, or below 0 (2503.16870, section 3.1).
+    outcome it would be none: it can be lowered by moving mass off the listed tokens, or below 0 (2503.16870).
     Gradient: with b(j) the outcome of token j, q_j / q_b(j) times that of the outcome's logit T log q_b.
 
     Args:
@@ -38,7 +38,7 @@ def sparse_kl(z: Tensor, v: Sampled, temperature: float) -> tuple[Tensor, Tensor
     """Return -sum_i t_i log q_i - H, for a sparse distribution t that stands for one whose entropy is H.
 
     Where t is drawn from the teacher's p, counts over draws, value and gradient are unbiased estimates of those of KL(p || q) (RS-KD,
-    2503.16870, section 3.3); where t is the likeliest tokens renormalised, it is KL(t || q), which inflates what is kept (section 3.1).
+    2503.16870); where t is the likeliest tokens renormalised, it is KL(t || q), which inflates what is kept.
     Gradient: (q - t) / T.
     """
     log_q = torch.log_softmax(z / temperature, -1)

@@ -26,7 +26,7 @@ from workbench.terminal import cli
 
 SHAPES = Path(__file__).parent / "json_shapes"
 VERBS = ("distill", "submit", "plan", "chain", "ablate", "interpolate", "runs", "show", "stop", "resume", "delete", "restore", "models",
-         "fetch", "generate", "export", "evaluate", "claim")
+         "signals", "fetch", "generate", "export", "evaluate", "claim")
 
 SHORT = ["--set", "train.max_steps=2", "--set", "data.max_rows=60"]
 BUSY = "cpu_in_use"  # a run of this process: what is queued meanwhile stays queued
@@ -65,6 +65,8 @@ CASES: dict[tuple[str, str], tuple[list[str], int, tuple[str, ...]]] = {
     ("delete", "purged"): (["deleted", "--purge"], 0, ()),
     ("restore", "binned"): (["deleted"], 0, ()),
     ("models", "all"): ([], 0, ()),
+    ("signals", "built"): (["build", "{recipes}/distill.yaml"], 0, ()),
+    ("signals", "listed"): (["list"], 0, ("kept_answers",)),
     ("fetch", "run"): (["distilled"], 0, ()),
     ("fetch", "house model"): (["house-chat"], 0, ()),
     ("fetch", "browser runtime"): (["browser-runtime"], 0, ("browser_runtime",)),
@@ -102,6 +104,12 @@ def interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
             signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(ProgressLog, "log", interrupting)
+
+
+@pytest.fixture
+def kept_answers(release_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["signals", "build", str(RELEASE / "recipes" / "distill.yaml")]) == 0
+    capsys.readouterr()
 
 
 @pytest.fixture

@@ -18,16 +18,18 @@ from core import __version__
 from core.errors import ConfigError, StillhouseError
 from core.export import FORMS
 from core.export.browser_runtime import RUNTIME
+from core.signals import ACTIONS
 from core.studies.seeds import DEFAULT_SEEDS, SEEDS_HELP
 from workbench.settings import HOST, PASSWORD, PORT, Setting
 from workbench.terminal.answer import INTERRUPTED, Answer, about_error
 from workbench.terminal.experiments import ablate, chain, distill, interpolate, plan, submit
 from workbench.terminal.models import evaluate, export, fetch, generate, models
 from workbench.terminal.runs import delete, restore, resume, runs, show, stop
+from workbench.terminal.signals import signals
 from workbench.terminal.studies import claim
 
 TEXT_OPTIONS = ("--prompt", "--name", "--set")  # any text may follow them, "--json" as well
-TRAINING = ("distill", "chain", "ablate", "plan", "claim")  # verbs that need less memory where a recipe asks for less
+TRAINING = ("distill", "chain", "ablate", "plan", "claim", "signals")  # verbs that need less memory where a recipe asks for less
 AddVerb = Callable[[Callable[[argparse.Namespace], Answer], str], "_Parser"]
 
 
@@ -70,6 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_experiments(add_verb)
     _add_runs(add_verb)
     _add_models(add_verb)
+    _add_signals(add_verb)
     _add_studies(add_verb)
     return parser
 
@@ -163,6 +166,18 @@ def _add_models(add_verb: AddVerb) -> None:
     verb.add_argument("--items", type=int, metavar="N", help=(
         "maximum number of labelled items (default: all), or of blocks of held-out text (default: 64)"))
     verb.add_argument("--text", default="house", metavar="SOURCE", help="corpus of the task language (default: %(default)s)")
+
+
+def _add_signals(add_verb: AddVerb) -> None:
+    verb = add_verb(signals, "Query a recipe's teacher once and keep its answers (build), which later runs with the same teacher and text "
+                             "then learn from; list, show, verify, delete and restore what is kept. Ctrl-C stops a build; the same command "
+                             "continues.")
+    verb.add_argument("action_name", metavar="ACTION", choices=tuple(ACTIONS), help=", ".join(ACTIONS))
+    verb.add_argument("subject", metavar="SUBJECT", nargs="?", help="YAML file of a recipe (build), or a key or the beginning of one")
+    verb.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=(
+        "build: override a key of the recipe, as teacher.signals.form=sampled; may be repeated (default: none)"))
+    verb.add_argument("--deleted", action="store_true", help="list: include what is in the bin")
+    verb.add_argument("--purge", action="store_true", help="delete: permanently")
 
 
 def _add_studies(add_verb: AddVerb) -> None:
