@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from core.config import LossSpec
 from core.loss_terms import BY_NAME, LOSS_TERMS
 from core.models.architecture_spec import LogitTransform
+from core.signals.targets import Sampled, TopK
 from core.training import losses
 from core.training.losses import (
     Head,
@@ -103,6 +104,22 @@ def test_terms_with_a_teacher_are_zero_where_both_agree(name: str) -> None:
     z, _ = logits(12)
     value, gradient = losses.LOGIT_LOSSES[name].of(LossSpec(temperature=1.5))(z, z.clone())
     assert value.abs().max() < 1e-12 and gradient.abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("form", ["top_k", "sampled"])
+@pytest.mark.parametrize("name", [name for name in losses.LOGIT_LOSSES if BY_NAME[name].needs_teacher])
+def test_terms_with_a_teacher_take_its_kept_answers(name: str, form: str) -> None:
+    """Value and gradient of what stands for the teacher's logits, at every logit by central differences."""
+    z, v = logits(13)
+    kept, ids = torch.log_softmax(v / 1.5, -1).topk(5, -1)
+    against = TopK(ids, kept, (1 - kept.exp().sum(-1)).log()) if form == "top_k" else Sampled(
+        ids, (weights := kept.softmax(-1)), -torch.xlogy(weights, weights).sum(-1))
+    term = losses.LOGIT_LOSSES[name].of(LossSpec(temperature=1.5))
+    value, gradient = term(z, against)
+    assert value.shape == (N,) and gradient.shape == z.shape
+    step = 1e-5 * torch.eye(V, dtype=z.dtype)[:, None]  # (V, 1, V): one logit at a time
+    slopes = torch.stack([(term(z + each, against)[0] - term(z - each, against)[0]) / 2e-5 for each in step], -1)
+    torch.testing.assert_close(gradient, slopes, rtol=1e-4, atol=1e-7)
 
 
 def test_every_term_on_logits_has_its_equation() -> None:
