@@ -23,9 +23,11 @@ from core.config import (
     TeacherSpec,
 )
 from core.errors import ConfigError
+from core.loss_terms import enumerated, keys
 from core.recipes import apply_overrides, parse_recipe, parse_yaml, read_recipe
 
 RECIPES = Path(__file__).resolve().parents[2] / "assets" / "recipes"
+LABELS = enumerated(keys(needs_teacher=False))
 
 
 @pytest.mark.parametrize("recipe", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
@@ -78,12 +80,12 @@ def test_every_kind_is_a_member_of_the_union():
     ({"task": {}, **STUDENT, "control": True}, "control", "A task is fine-tuned by itself"),
     ({"task": {}}, "student.model", "Fine-tuning begins with a pretrained encoder"),
     ({"task": {}, **STUDENT, "losses": {"w_hidden": 1}}, "losses.w_hidden", "the teacher's outputs alone"),
-    ({"task": {}, **STUDENT, "losses": {"w_kd": 1}}, "losses.w_kd", "no teacher, so only w_hard can count"),
+    ({"task": {}, **STUDENT, "losses": {"w_kd": 1}}, "losses.w_kd", f"no teacher, so only {LABELS} can count"),
     ({"task": {}, **STUDENT, "evaluation": {"retention": {}}}, "evaluation.retention", "of a language model's student"),
     ({"bridge": {"model": "x"}, "teacher": {"model": "y"}, **STUDENT}, "teacher", "A bridge trains student.model on texts alone"),
     ({"bridge": {"model": "x"}}, "student.model", "A bridge trains student.model on texts alone"),
     ({"teacher": None, **STUDENT, "control": True}, "control", "the run is its own control"),
-    ({"teacher": None, **STUDENT, "losses": {"w_kd": 1}}, "losses.w_kd", "no teacher, so only w_hard can count"),
+    ({"teacher": None, **STUDENT, "losses": {"w_kd": 1}}, "losses.w_kd", f"no teacher, so only {LABELS} can count"),
     ({"teacher": None, **STUDENT, "evaluation": {"retention": {}}}, "evaluation.retention", "nothing to retain"),
     ({"student": {"from_scratch": {}}}, "student.from_scratch", "cannot follow a teacher"),
     ({"kind": "distill", "task": {"source": "rt"}}, "task", "Its keys are: kind, name, description, teacher, student"),

@@ -171,8 +171,10 @@ def test_activations_of_further_families_are_those_that_autograd_keeps(tmp_path,
     for blocks_kept in ((0, 1), (0, 1, 2, 3)):
         kept.append(kept_bytes(kind.from_config(with_blocks(config, blocks_kept)).train(), input_ids))
         estimated.append(memory.memory(plan, None, shape.with_blocks(blocks_kept), 4).activations)
+    ratio = (estimated[1] - estimated[0]) / (kept[1] - kept[0])
+    fitting = shape.architecture.activation_factor / ratio  # where attention keeps no scores, which are estimated apart
     # An estimate for the experts of published sizes is high for tiny ones.
-    assert 0.9 < (estimated[1] - estimated[0]) / (kept[1] - kept[0]) < (1.6 if case == "qwen3_moe" else 1.3)
+    assert 0.9 < ratio < (1.6 if case == "qwen3_moe" else 1.3), f"activation_factor={fitting:.2f} fits where attention_factor is 0"
 
 
 def test_a_gpu_keeps_no_probabilities_of_attention(tmp_path):
