@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -135,3 +136,31 @@ def test_the_bin_restores_and_empties(open_page: Open, store: Store):
     assert [run.name for run in store.runs(include_deleted=True)] == ["first"]
     assert store.run("first").deleted is None
     assert "Delete permanently" not in [each.label for each in page.button]
+
+
+def test_perplexities_of_different_texts_are_kept_apart(open_page: Open, store: Store, tmp_path: Path):
+    own = tmp_path / "own.txt"
+    own.write_text("Some text.", encoding="utf-8")
+    for name, data in (("one", {}), ("two", {}), ("other-text", {"source": str(own)})):
+        examples.finished(store, name, data=data)
+    page = ticked(open_page("runs"), [0, 1, 2])
+    page.selectbox(key="overlaid").set_value("eval/perplexity").run()
+    said = texts(fault_free(page))
+    assert "does not compare between these runs" in said
+    assert "own.txt" in said
+    assert "rows do not compare: held-out perplexity" in said
+    page.selectbox(key="overlaid").set_value("tokens_per_second").run()
+    assert "does not compare between these runs" not in texts(fault_free(page))
+
+
+def test_perplexities_of_one_text_share_a_figure(open_page: Open, store: Store):
+    for name in ("one", "two"):
+        examples.finished(store, name)
+    page = ticked(open_page("runs"), [0, 1])
+    said = texts(page)
+    assert "compare" not in said.lower().replace("compare their models", "")
+
+
+def test_unfinished_runs_have_a_word_in_place_of_final_metrics(open_page: Open, store: Store):
+    examples.running(store)
+    assert "None of these runs has been evaluated after training" in texts(ticked(open_page("runs"), [0]))

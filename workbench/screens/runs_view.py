@@ -12,7 +12,7 @@ from core.config import BridgeConfig, ChainConfig
 from core.errors import ConfigError
 from core.loss_terms import LOSS_TERMS
 from core.metrics import METRICS
-from workbench.screens.shared import charts, panes, results, state, views
+from workbench.screens.shared import charts, comparability, panes, results, state, views
 from workbench.screens.shared.live_plotly import live_plotly
 from workbench.store import references
 from workbench.store.records import Run
@@ -103,10 +103,33 @@ def overlay(runs: Sequence[Run]) -> None:
         views.empty_state("These runs have not logged anything yet.", "show_chart")
         return
     name = st.selectbox("Metric", logged, format_func=charts.axis_label, key="overlaid", width=320)
-    live_plotly(charts.overlay(tables, name), key="overlay", label=f"{charts.axis_label(name)} of {', '.join(run.name for run in chosen)}")
+    _figures(chosen, tables, name)
     st.subheader("Final metrics", anchor=False)
     head, rows = final_table(chosen)
+    if not rows:
+        views.empty_state("None of these runs has been evaluated after training. Their metrics stand here when they finish.", "table_chart")
+        return
     views.text_table(head, rows, numbers=True, label="Final metrics of the selected runs")
+    apart = [METRICS[each].label for each in map("eval/{}".format, results.ROWS)
+             if METRICS[each].label in head and len(comparability.groups(chosen, each, state.store())) > 1]
+    if apart:
+        st.caption(f":material/warning: Measured on different texts, vocabularies, teachers or tasks, so that rows do not compare: "
+                   f"{', '.join(apart)}.")
+
+
+def _figures(runs: Sequence[Run], tables: pd.DataFrame, name: str) -> None:
+    """Draw one figure for each group of runs whose values compare with each other."""
+    logged = set(tables.loc[tables["name"] == name, "run"])
+    groups = comparability.groups([run for run in runs if run.name in logged], name, state.store())
+    if len(groups) > 1:
+        st.caption(f":material/warning: {charts.axis_label(name)} does not compare between these runs, which differ in what it is "
+                   "measured on or against: a figure for each.")
+    for number, (basis, members) in enumerate(groups.items()):
+        names = [run.name for run in members]
+        if len(groups) > 1:
+            st.markdown(f"**{views.plain(basis)}**")
+        live_plotly(charts.overlay(tables[tables["run"].isin(names)], name), key=f"overlay.{number}",
+                    label=f"{charts.axis_label(name)} of {', '.join(names)}")
 
 
 def final_table(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:

@@ -117,7 +117,10 @@ def overlay(curves: pd.DataFrame, name: str) -> go.Figure:
                 curve = downsample(smooth(curve) if len(curve) >= SMOOTHING_FROM else curve)
                 label = str(run) if variant == STUDENT else f"{run} (control)"
                 traces.append(_line(curve, label, SERIES[index % len(SERIES)], dash=dash))
-    return figure(traces, height=380, y_title=axis_label(name), legend=True, logarithmic=name == "eval/perplexity", y_axis=TICKS.get(name))
+    # Below the figure, where names of any length have room: above it the second line of them would lie on the curves.
+    return figure(traces, height=360 + LEGEND * len(traces), y_title=axis_label(name), logarithmic=name == "eval/perplexity",
+                  y_axis=TICKS.get(name), legend={"orientation": "v", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0},
+                  margin={"l": 8, "r": 8, "t": TOOLBAR, "b": 56 + LEGEND * len(traces)})
 
 
 def temperature(tokens: pd.DataFrame, value: float) -> go.Figure:
