@@ -1,4 +1,4 @@
-"""An exported student in the visitor's own browser: a sentence, its blank filled, its milliseconds. ``?models=a,b`` names models."""
+"""An exported student in the visitor's own browser: a sentence, its blank or its class, milliseconds. ``?models=a,b`` names models."""
 
 import streamlit as st
 
@@ -6,7 +6,7 @@ from workbench.screens.device import device_view
 from workbench.screens.shared import views
 
 st.title("On device", anchor=False)
-st.caption("Export a distilled masked language model (MLM) and run it in this browser, on your own device.")
+st.caption("Export a distilled masked language model (MLM) or a classifier and run it in this browser, on your own device.")
 with views.errors_shown():
     ready = device_view.export_missing(device_view.pick())
     if ready:

@@ -54,7 +54,7 @@ FLOORS = (
     ("web",),
     ("auth", "store"),
     ("inference", "runs", "studies"),
-    ("chat", "on_device", "screens"),
+    ("chat", "downloads", "on_device", "screens"),
     ("app",),
     ("serve",),
     ("terminal",),

@@ -26,6 +26,7 @@ from streamlit.runtime.stats import CacheStat  # noqa: E402
 from core.system import reach  # noqa: E402
 from workbench import auth, paths, settings  # noqa: E402
 from workbench.chat.mount import ChatMount  # noqa: E402
+from workbench.downloads import mount as downloads  # noqa: E402
 from workbench.inference import client  # noqa: E402
 from workbench.mounts import base_path, chat_path, on_device_path  # noqa: E402
 from workbench.on_device.mount import pane  # noqa: E402
@@ -78,7 +79,7 @@ async def lifespan(_app: st.App) -> AsyncIterator[dict[str, Any]]:
 app = st.App(
     SCRIPT,
     lifespan=lifespan,
-    routes=[script_route(), feed_script_route(), Feed(store).route(), Mount(chat_path(), app=chat),
+    routes=[script_route(), feed_script_route(), Feed(store).route(), downloads.route(store), Mount(chat_path(), app=chat),
             Mount(on_device_path(), app=pane())],
     middleware=[*auth.auth_middleware(paths.home() / "gate.key", base_path()),
                 Middleware(UploadLimits, base_path=base_path(), held=held_uploads)],

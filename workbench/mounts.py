@@ -26,6 +26,11 @@ def live_path() -> str:
     return f"{base_path()}/live"
 
 
+def download_path() -> str:
+    """Where a model is downloaded as one file: `/download/model.zip?model=NAME&form=folder`."""
+    return f"{base_path()}/download/model.zip"
+
+
 def asset_path(name: str) -> str:
     """Address of a file that pages load from this server: `plotly.min.js`."""
     return f"{base_path()}/assets/{name}"

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 import shutil
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from playwright.sync_api import BrowserContext, FrameLocator, Page, expect
-from transformers import AutoTokenizer
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from core.errors import NetworkError
 from core.export import browser_runtime
@@ -111,6 +112,34 @@ def test_a_sentence_without_a_blank_is_reported(app: AppProcess, page: Page, mod
     sentence.fill("A ___ film.")
     expect(pane.get_by_role("status")).to_be_empty()
     expect(pane.locator("li")).to_have_count(10)
+
+
+def test_a_classifier_runs_in_the_browser_and_its_zip_loads_elsewhere(app: AppProcess, page: Page, tmp_path: Path) -> None:
+    model = save_encoder(tmp_path / "judge", "distilbert", "classification", layers=1)
+    page.goto(f"{app.url}/device?models={model}")
+    settled(page)
+    page.get_by_role("button", name="Export", exact=True).click()
+    pane = page.frame_locator("iframe[title='Classify']")
+    lines = pane.locator("section ol[aria-label=Classes] li")
+    expect(lines).to_have_count(2)
+    pane.get_by_label("A text").fill("A very fine film.")
+    pane.get_by_role("button", name="Classify").click()
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    tokens = len(tokenizer("A very fine film.")["input_ids"])
+    expect(pane.locator("section .time")).to_contain_text(f"for {tokens} tokens")
+    export, = (folder for folder in (app.home / "exports").iterdir() if folder.name.startswith("judge"))
+    encoded = tokenizer("A very fine film.", return_tensors="np")
+    logits = OnnxModel(export / "model.int8.onnx")(encoded["input_ids"].astype(np.int64), encoded["attention_mask"].astype(np.int64))[0]
+    shares = 100 * np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
+    found = [float(share.removesuffix("%")) for share in lines.locator(".share").all_text_contents()]
+    assert found == pytest.approx(sorted(shares, reverse=True), abs=0.06)
+    page.get_by_text("Take", exact=False).filter(has_text="along").first.click()
+    with page.expect_download() as download:
+        page.get_by_role("link", name=re.compile(r"Download \(zip")).click()
+    with zipfile.ZipFile(download.value.path()) as archive:
+        archive.extractall(tmp_path / "elsewhere")
+    loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path / "elsewhere" / "judge")
+    assert loaded.num_parameters() == AutoModelForSequenceClassification.from_pretrained(model).num_parameters()
 
 
 def test_a_model_that_cannot_be_loaded_does_not_hold_up_the_others(app: AppProcess, page: Page) -> None:

@@ -55,7 +55,7 @@ def runtime(home: Path) -> None:
 def test_no_masked_model_yet(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device_view.state, "models", lambda: [])
     page = open_page("device")
-    assert "No masked language model yet" in texts(page)
+    assert "No masked language model and no classifier yet" in texts(page)
     assert not page.button
 
 
@@ -126,7 +126,7 @@ def test_a_download_that_failed(open_page: Open, exported: Path, encoder: str, m
 
 def test_an_exported_model_runs_in_the_frame(open_page: Open, exported: Path, encoder: str, runtime: None) -> None:
     page = open_page("device", models=encoder)
-    assert page.get("iframe")[0].proto.src == f"/on-device/pane.html?models={exported.name}"
+    assert page.get("iframe")[0].proto.src == f"/on-device/pane.html?models={exported.name}&task=masked"
     said = texts(page)
     assert "in int8 takes" in said
     assert f"export {encoder} --format onnx-int8 --out FOLDER" in said

@@ -42,6 +42,9 @@ def test_a_finished_run_leaves_its_student_here(open_page: Open, store: Store, t
     shutil.copytree(teacher, run.output_dir)
     page = open_page("models")
     assert "#### done" in texts(page)
+    assert str(run.output_dir) not in [code.value for code in page.code], "paths stand there on request only"
+    fault_free(page.toggle(key="more.done").set_value(True).run())
+    assert any('pipeline("text-generation", model="./done")' in code.value for code in page.code)
     assert str(run.output_dir) in [code.value for code in page.code]
     fault_free(page.button(key="delete.done").click().run())
     assert store.run(run.id).deleted is not None
@@ -85,14 +88,18 @@ def test_the_folder_opens_on_the_desktop_of_whoever_sits_there(
     shutil.copytree(teacher, run.output_dir)
     monkeypatch.setattr(desktop, "file_manager", lambda: ["true"])
     key = f"open.{run.output_dir}"
-    assert key not in [each.key for each in open_page("models").button], "the request names no host"
+
+    def opened_page():
+        return fault_free(open_page("models").toggle(key="more.done").set_value(True).run())
+
+    assert key not in [each.key for each in opened_page().button], "the request names no host"
     monkeypatch.setattr(state, "visitor_is_here", lambda: True)
     opened: list[Path] = []
     monkeypatch.setattr(desktop, "open_folder", opened.append)
-    fault_free(open_page("models").button(key=key).click().run())
+    fault_free(opened_page().button(key=key).click().run())
     assert opened == [run.output_dir]
     monkeypatch.setattr(desktop, "file_manager", lambda: None)
-    assert key not in [each.key for each in open_page("models").button]
+    assert key not in [each.key for each in opened_page().button]
 
 
 def test_fetching_shows_its_progress(open_page: Open, monkeypatch: pytest.MonkeyPatch):

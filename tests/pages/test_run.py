@@ -17,7 +17,7 @@ from workbench.processes import Process
 from workbench.screens import runs_view
 from workbench.screens.new_experiment import starting_points
 from workbench.screens.run import run_view
-from workbench.screens.shared import results, state
+from workbench.screens.shared import portable, results, state
 from workbench.store import Store
 from workbench.store.records import Progress, Run
 
@@ -158,7 +158,7 @@ def test_samples_are_shown_as_plain_text(open_page: Open, store: Store):
 def test_the_recipe_tab_repeats_the_run(open_page: Open, store: Store):
     run = examples.finished(store)
     shown = [code.value for code in tab(open_page("run", run=run.id), run, "Recipe").code]
-    assert shown[0] == run.command
+    assert shown[0] == portable.command(run)
     assert "max_steps: 400" in shown[1]
 
 

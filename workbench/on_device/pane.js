@@ -1,12 +1,16 @@
-// The pane around the worker: a sentence in, a card of bars for each model out. ?models=ID,ID names the exports.
+// The pane around the worker: a sentence in, a card of bars for each model out. ?models=ID,ID names the exports, which fill blanks
+// or, with &task=classification, give classes.
 
-const EXAMPLES = ["This film was absolutely [MASK].", "The acting is [MASK] but the story is too long.", "I would [MASK] recommend it to my friends."];
+const parameters = new URLSearchParams(location.search);
+const classifies = parameters.get("task") === "classification";
+const EXAMPLES = classifies ? ["A joy from the first scene to the last.", "Two hours of my life that nobody will give back to me.",
+  "The plot is thin, but the two leads are a joy to watch."] : ["This film was absolutely [MASK].", "The acting is [MASK] but the story is too long.", "I would [MASK] recommend it to my friends."];
 const PAUSE = 350;  // milliseconds without a key after which the sentence is filled
 
 const {sentence, message, models, device, ask, insert, examples} = Object.fromEntries(
   ["sentence", "message", "models", "device", "ask", "insert", "examples"].map((id) => [id, document.getElementById(id)]));
 const worker = new Worker("worker.js", {type: "module"});
-let names = (new URLSearchParams(location.search).get("models") ?? "").split(",").filter((name) => /^[\w.-]+$/.test(name));
+let names = (parameters.get("models") ?? "").split(",").filter((name) => /^[\w.-]+$/.test(name));
 const cards = new Map(names.map((name) => [name, models.appendChild(document.createElement("section"))]));
 let number = 0, waiting = 0, again = false, pause;
 
@@ -54,7 +58,7 @@ function show(card, {blanks, ids, milliseconds, tokenising, runs}) {
   spent.append(make("strong", time(milliseconds)), ` for ${ids.length} tokens, median of ${runs} · tokenisation ${time(tokenising)}`);
   answer.replaceChildren(spent, ...blanks.flatMap((fills, index) => {
     const list = make("ol");
-    list.setAttribute("aria-label", `Fills of blank ${index + 1}`);
+    list.setAttribute("aria-label", classifies ? "Classes" : `Fills of blank ${index + 1}`);
     list.append(...fills.map(({text, share}) => {
       const line = make("li"), bar = make("span", "", "bar");
       bar.style.width = `${100 * share}%`;
@@ -120,6 +124,12 @@ for (const text of EXAMPLES) {
   const example = examples.appendChild(make("button", text));
   example.type = "button";
   example.addEventListener("click", () => { sentence.value = text; fill(); });
+}
+if (classifies) {
+  document.title = "Classify";
+  document.querySelector("label[for=sentence]").textContent = "A text";
+  document.getElementById("fill").textContent = "Classify";
+  insert.hidden = true;
 }
 sentence.value = EXAMPLES[0];
 device.textContent = thisDevice();

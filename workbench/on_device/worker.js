@@ -3,6 +3,7 @@
 //
 //   in    {kind: "load", model}            out   {kind: "loaded", model, record, mask, milliseconds}
 //         {kind: "fill", model, text, number}    {kind: "filled", model, number, ids, blanks, milliseconds, tokenising, runs}
+//                                                `blanks` has a list of answers for each blank; of a classifier one list, its classes
 //                                                {kind: "wrong", model, number, text}
 
 const SHOWN = 10;  // fills of a blank
@@ -29,20 +30,21 @@ onmessage = async ({data: {kind, model, text, number}}) => {
 
 async function load(model) {
   const start = performance.now();
-  const [{ort, Tokenizer}, record, tokenizer, config] = await Promise.all([
-    libraries, ...["export.json", "tokenizer.json", "tokenizer_config.json"].map((name) => fetchJson(`exports/${model}/${name}`))]);
-  if (record.task !== "masked") throw new Error(`${record.model} has no masked-language head: it cannot fill a blank.`);
+  const [{ort, Tokenizer}, record, tokenizer, config, {id2label}] = await Promise.all([
+    libraries, ...["export.json", "tokenizer.json", "tokenizer_config.json", "config.json"].map((name) => fetchJson(`exports/${model}/${name}`))]);
+  if (!["masked", "classification"].includes(record.task)) throw new Error(`${record.model} neither fills blanks nor classifies texts.`);
   const graph = await (await answered(`exports/${model}/${record.file}`)).arrayBuffer();
   const session = await ort.InferenceSession.create(new Uint8Array(graph), {executionProviders: ["wasm"]});
   const mask = config.mask_token?.content ?? config.mask_token;
   const milliseconds = performance.now() - start;
-  return {ort, record, session, mask, tokenizer: new Tokenizer(tokenizer, config), milliseconds};
+  return {ort, record, session, mask, labels: id2label, tokenizer: new Tokenizer(tokenizer, config), milliseconds};
 }
 
-async function fill({ort, record, session, mask, tokenizer}, text) {
-  const sentence = text.replace(BLANK, mask);
+async function fill({ort, record, session, mask, labels, tokenizer}, text) {
+  const classifies = record.task === "classification";
+  const sentence = classifies ? text : text.replace(BLANK, mask);
   const {ids, token_type_ids: types} = tokenizer.encode(sentence, {return_token_type_ids: true});
-  const places = ids.flatMap((id, place) => (id === tokenizer.token_to_id(mask) ? [place] : []));
+  const places = classifies ? [0] : ids.flatMap((id, place) => (id === tokenizer.token_to_id(mask) ? [place] : []));
   if (!places.length) throw new Error(`There is no blank in the sentence. Put ${mask} or ___ where a word is missing.`);
   if (ids.length > record.context) throw new Error(`The sentence is ${ids.length} tokens long; ${record.model} reads at most ${record.context}.`);
 
@@ -56,16 +58,17 @@ async function fill({ort, record, session, mask, tokenizer}, text) {
     ({logits} = await session.run(feeds));
     times.push(performance.now() - start);
   }
-  const vocabulary = logits.dims[2];
-  const blanks = places.map((place) => likeliest(logits.data.subarray(place * vocabulary, (place + 1) * vocabulary), tokenizer));
+  const outputs = logits.dims[logits.dims.length - 1];
+  const name = classifies ? (id) => labels?.[id] ?? `LABEL_${id}` : (id) => tokenizer.decode([id]).trim() || tokenizer.id_to_token(id);
+  const blanks = places.map((place) => likeliest(logits.data.subarray(place * outputs, (place + 1) * outputs), name));
   return {ids, blanks, runs: times.length, milliseconds: median(times), tokenising: timed(() => tokenizer.encode(sentence))};
 }
 
-function likeliest(logits, tokenizer) {
+function likeliest(logits, name) {
   const highest = logits.reduce((most, logit) => Math.max(most, logit), -Infinity);
   const total = logits.reduce((sum, logit) => sum + Math.exp(logit - highest), 0);
   const order = Array.from(logits.keys()).sort((a, b) => logits[b] - logits[a]).slice(0, SHOWN);
-  return order.map((id) => ({id, text: tokenizer.decode([id]).trim() || tokenizer.id_to_token(id), share: Math.exp(logits[id] - highest) / total}));
+  return order.map((id) => ({id, text: name(id), share: Math.exp(logits[id] - highest) / total}));
 }
 
 function timed(work) {  // milliseconds of something shorter than the clock's grain

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core import __version__
+from core.errors import CompatibilityError
 from core.export.exporting import Exported, read_exported
-from core.models import compatibility
-from core.models.checkpoints import weight_files
+from core.models.checkpoints import TASK_DESCRIPTIONS, Task
 from core.system.units import format_bytes
-from workbench import paths
+from workbench.store.exports import FORM, export_folder
 
 if TYPE_CHECKING:
     from core.export.agreement import Agreement
     from core.models.catalog import ModelEntry
 
-FORM = "onnx-int8"  # what a browser runs
+TASKS: tuple[Task, ...] = ("masked", "classification")  # whose exports run in the pane
 NAMES = {"torch": "Transformers folder, run by torch", "onnx": "ONNX, float32", "onnx-int8": "ONNX, int8"}
 HEAD = ("Model and form", "Size", "One text", "Same top-1", "Largest difference", "Mean difference")
 
@@ -37,21 +34,17 @@ def offer(entry: ModelEntry) -> Offer | None:
     """Return what the page has of a model; None of one that must be fetched first.
 
     Raises:
-        CompatibilityError: a model that is no masked language model.
+        CompatibilityError: a model that is neither a masked language model nor a classifier.
         CorruptModelError: the folder of its export is damaged.
     """
-    compatibility.require_task(entry, "masked")
+    if entry.task not in TASKS:
+        raise CompatibilityError(f"'{entry.name}' {TASK_DESCRIPTIONS[entry.task]}.",
+                                 "A model that predicts masked tokens, or classifies texts, was expected.",
+                                 "Choose an encoder, or a classifier that was fine-tuned from one.")
     if entry.path is None:
         return None
     folder = export_folder(entry.name, entry.path)
     return Offer(entry, folder, read_exported(folder) if folder.is_dir() else None)
-
-
-def export_folder(name: str, model: Path) -> Path:
-    """Return the folder of the export of the model in a folder; changed weights and another release get another one."""
-    marks = [__version__, *(f"{path.resolve()} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in weight_files(model))]
-    stem = re.sub(r"[^A-Za-z0-9.]+", "-", re.split(r"[/\\]", name)[-1])[:40].strip("-.") or "model"
-    return paths.exports_dir() / f"{stem}-{hashlib.sha256(' '.join(marks).encode()).hexdigest()[:12]}"
 
 
 def rows(exports: list[Exported]) -> list[tuple[str, ...]]:
@@ -74,6 +67,7 @@ def headline(exports: list[Exported]) -> str:
     assert figures.agreement is not None  # torch alone is not compared with itself
     ratio = largest.forms["torch"].bytes / figures.bytes
     whose = "its own float32 folder" if largest is smallest else f"the float32 folder of {largest.model}"
+    where, what = (("texts of", "class") if smallest.task == "classification" else ("blanks in", "word"))
     return (f"{smallest.model} in int8 takes {format_bytes(figures.bytes)}, {ratio:.1f} times less than {whose}. "
-            f"At {figures.agreement.positions} blanks "
-            f"in held-out film reviews its most likely word is the same as in float32 {figures.agreement.top1:.1%} of the time.")
+            f"At {figures.agreement.positions} {where} "
+            f"held-out film reviews its most likely {what} is the same as in float32 {figures.agreement.top1:.1%} of the time.")

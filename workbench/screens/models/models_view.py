@@ -11,7 +11,7 @@ from core.models.checkpoints import Task
 from core.system import units
 from workbench.screens.models import desktop
 from workbench.screens.new_experiment import kinds
-from workbench.screens.shared import panes, state, views
+from workbench.screens.shared import panes, state, take_home, views
 from workbench.screens.shared.fetch_button import fetch_button
 from workbench.screens.shared.theme import BadgeColour
 
@@ -67,7 +67,8 @@ def _card(entry: ModelEntry) -> None:
         if entry.description:
             st.text(entry.description)
         st.caption(views.plain("  ·  ".join(facts(entry))))
-        if entry.path is not None:
+        if entry.path is not None and st.toggle("Download and path", key=f"more.{entry.name}"):
+            take_home.downloads(entry)
             _place(entry.path)
 
 

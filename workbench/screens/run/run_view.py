@@ -33,7 +33,7 @@ from workbench.screens.run.moment import (
     look,
     loss_figure,
 )
-from workbench.screens.shared import charts, panes, results, retention_view, state, views
+from workbench.screens.shared import charts, panes, portable, results, retention_view, state, take_home, views
 from workbench.screens.shared.live import Live, live_text, rerun_when_changed
 from workbench.screens.shared.live_plotly import live_plotly
 from workbench.screens.shared.uploads import shown_name
@@ -305,6 +305,9 @@ def _results(run: Run, table: pd.DataFrame) -> None:
         st.caption("Chain folder; each anchor in it is a Transformers model folder:" if run.builds_chain else
                    "Model folder, loadable with Transformers:")
         st.code(str(run.directory if run.builds_chain else run.output_dir), language=None)
+        for entry in (entry for entry in state.models() if entry.kind == "run" and entry.name.partition(":")[0] == run.name):
+            with st.expander(f"Take {entry.name} along", icon=":material/download:", key=f"take.{entry.name}"):
+                take_home.downloads(entry)
 
 
 def _retention(run: Run) -> None:
@@ -344,10 +347,11 @@ def _log(run_id: str) -> None:
 
 
 def _recipe(run: Run) -> None:
-    st.caption("Reproduce this run")
-    st.code(run.command, language="bash", wrap_lines=True)
+    st.caption("Reproduce this run: download the YAML below, then")
+    st.code(portable.command(run), language="bash", wrap_lines=True)
     recipe = Path(run.directory, "recipe.yaml")
     text = recipe.read_text(encoding="utf-8") if recipe.is_file() else run.config.to_yaml()
+    text = portable.recipe(text)
     st.caption("Full configuration")
     st.code(text, language="yaml", height=360)
     st.download_button("Download YAML", text, file_name=f"{run.name}.yaml", mime="application/yaml", icon=":material/download:",

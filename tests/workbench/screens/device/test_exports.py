@@ -48,10 +48,12 @@ def test_weights_that_changed_are_exported_again(tmp_path: Path) -> None:
     assert exports.export_folder(entry.name, source) != first
 
 
-@pytest.mark.parametrize("task", ["classification", "question_answering"])
-def test_a_model_without_a_masked_language_head(tmp_path: Path, task: str) -> None:
-    entry = catalog.describe(str(save_encoder(tmp_path / "model", "bert", task)))
-    with pytest.raises(CompatibilityError, match="A model that predicts masked tokens was expected"):
-        exports.offer(entry)
+def test_classifiers_are_offered_and_other_heads_are_not(tmp_path: Path) -> None:
+    entry = catalog.describe(str(save_encoder(tmp_path / "model", "bert", "classification")))
+    offered = exports.offer(entry)
+    assert offered is not None
+    assert offered.made is None
+    with pytest.raises(CompatibilityError, match="A model that predicts masked tokens, or classifies texts, was expected"):
+        exports.offer(catalog.describe(str(save_encoder(tmp_path / "answers", "bert", "question_answering"))))
     with pytest.raises(CompatibilityError, match="'house-chat' predicts the next token"):
         exports.offer(catalog.describe("house-chat"))
