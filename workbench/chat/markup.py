@@ -8,12 +8,13 @@ from html import escape
 from typing import Any
 
 from core.system import units
-from workbench.chat.turns import FINISHES, Turn
+from workbench.chat.turns import FINISHES, Turn, asks_for_label
 from workbench.inference.wire import ModelCard
 from workbench.store.references import short
 
 # Nats at which a token is marked more strongly; below the first it is not marked.
 LEVELS = (0.1, 0.5, 1.0, 2.0)
+LOADING_SHOWN = 0.5  # seconds from which on the wait for a model is named
 
 
 def header(name: str, role: str, card: ModelCard | None = None, turn: Turn | None = None, *, note: str = "", error: str = "") -> str:
@@ -44,7 +45,12 @@ def _speed(turn: Turn | None) -> list[str]:
     if turn is None or turn.answer is None:
         return []
     answer = turn.answer
-    said = [f"first token {answer.seconds_to_first_token:.2f} s", f"{answer.tokens_per_second:.1f} tokens/s", f"{answer.tokens} tokens"]
+    first = answer.seconds_to_first_token if turn.waited is None else turn.waited
+    loading = first - answer.seconds_to_first_token
+    waiting = f" (of which {loading:.1f} s loading)" if loading >= LOADING_SHOWN else ""
+    said = [f"first token {first:.2f} s{waiting}", f"{answer.tokens_per_second:.1f} tokens/s", f"{answer.tokens} tokens"]
+    if turn.sampling and not turn.sampling.get("sampling_temperature") and asks_for_label(turn.question):
+        said.append("greedy, since the answer is a label")
     if answer.finish in FINISHES:
         said.append(FINISHES[answer.finish])
     if answer.left_out:

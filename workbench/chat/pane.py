@@ -146,14 +146,14 @@ def ask(text: str, request: gr.Request, event: gr.EventData) -> list[Any]:
 
 def answer(index: int) -> Callable[..., Any]:
     """Return the event handler that answers in one column."""
-    def stream(question: str, history: str, request: gr.Request, *sampling: float) -> Iterator[tuple[Any, Any, Any]]:
+    def stream(question: str, history: str, remembers: bool, request: gr.Request, *sampling: float) -> Iterator[tuple[Any, Any, Any]]:
         models = models_of(request)
         if index >= len(models) or not question:
             yield gr.skip(), gr.skip(), gr.skip()
             return
         name, past = models[index], turns.loads(history)
         with tabs.answering(str(request.session_hash)) as pending:
-            for turn, note in _grow(name, past, Turn(question, sampling=_drawn(sampling)), pending):
+            for turn, note in _grow(name, past, Turn(question, sampling=_drawn(sampling, question), remembers=bool(remembers)), pending):
                 if pending.dropped:
                     return
                 shown, text = (*past, turn), gr.skip()
@@ -168,16 +168,18 @@ def answer(index: int) -> Callable[..., Any]:
 def _grow(name: str, past: Turns, turn: Turn, pending: PendingAnswers) -> Iterator[tuple[Turn, str]]:
     """Yield an answer step by step: the turn so far, and its status line; nothing once it has ended."""
     yield turn, "loading the model"
-    shown = 0.0
+    shown, sent = 0.0, time.monotonic()
     try:
-        generation = client.engine().generate(name, turns.conversation(past, turn.question), **(turn.sampling or {}))
+        read = past if turn.remembers else ()
+        generation = client.engine().generate(name, turns.conversation(read, turn.question), **(turn.sampling or {}))
         pending.follow(generation)
         for part in generation:
             match part:
                 case Loaded():
                     turn, note = replace(turn, card=part.card), "reading the question"
                 case Piece():
-                    turn, note = replace(turn, text=turn.text + part.text), "answering"
+                    waited = time.monotonic() - sent if turn.waited is None else turn.waited
+                    turn, note = replace(turn, text=turn.text + part.text, waited=waited), "answering"
                     if time.monotonic() - shown < REDRAW_SECONDS:
                         continue
                     shown = time.monotonic()
@@ -188,9 +190,11 @@ def _grow(name: str, past: Turns, turn: Turn, pending: PendingAnswers) -> Iterat
         yield replace(turn, error=str(error)), ""
 
 
-def _drawn(values: tuple[float | None, ...]) -> dict[str, float]:
+def _drawn(values: tuple[float | None, ...], question: str) -> dict[str, float]:
+    """Return how the tokens of an answer are drawn: as set, or the most likely ones where the answer is a label."""
     # An emptied number field sends None.
-    return {name: int(value or 0) if name in WHOLE_NUMBERS else value or 0.0 for name, value in zip(SAMPLING, values, strict=True)}
+    drawn = {name: int(value or 0) if name in WHOLE_NUMBERS else value or 0.0 for name, value in zip(SAMPLING, values, strict=True)}
+    return drawn | {"sampling_temperature": 0.0} if turns.asks_for_label(question) else drawn
 
 
 def look(index: int) -> Callable[..., Any]:
@@ -207,7 +211,7 @@ def look(index: int) -> Callable[..., Any]:
             yield gr.update(value=markup.message("The teacher's answer will be marked here, token by token."), visible=True)
             return
         yield gr.update(value=markup.message("Comparing token by token …"), visible=True)
-        messages = turns.conversation(past[:-1], past[-1].question)
+        messages = turns.conversation(past[:-1] if past[-1].remembers else (), past[-1].question)
         try:
             positions = client.engine().lens(models[0], models[index], messages, past[-1].text)
         except StillhouseError as error:
@@ -274,7 +278,8 @@ def build_chat() -> gr.Blocks:
             send = gr.Button("Ask", variant="primary", elem_id="send", scale=0, min_width=88)
             halt = gr.Button("Stop", elem_id="stop", scale=0, min_width=88)
         with gr.Row(elem_id="tools"):
-            wanted = gr.Checkbox(label="Highlight differences from the teacher", elem_id="mark", container=False, scale=6)
+            wanted = gr.Checkbox(label="Highlight differences in the teacher's last answer", elem_id="mark", container=False, scale=4)
+            remembers = gr.Checkbox(label="Models read earlier turns", elem_id="remember", container=False, scale=4)
             clearing = gr.Button("Clear", size="sm", elem_id="clear", scale=0, min_width=88)
             saving = gr.Button("Export", size="sm", elem_id="export", scale=0, min_width=88)
         with gr.Accordion("Sampling, the same for every model", open=False, elem_id="sampling"), gr.Row():
@@ -294,8 +299,9 @@ def build_chat() -> gr.Blocks:
         question_sent.success(None, [box, question], [box], js=EMPTIED, **quiet)
         # "multiple": an answer's last view is on the screen a moment before its event has ended, and by default a question sent
         # right then would start no event of that column. That a tab answers one question at a time is the business of `tabs`.
-        answers = [question_sent.success(answer(index), [question, pane.history, *sampling], [pane.header, pane.chat, pane.history],
-                                 trigger_mode="multiple", **streamed) for index, pane in enumerate(panes)]
+        answers = [question_sent.success(answer(index), [question, pane.history, remembers, *sampling],
+                                 [pane.header, pane.chat, pane.history], trigger_mode="multiple", **streamed)
+                   for index, pane in enumerate(panes)]
         # Through the queue, as the answers are: what they sent before cannot arrive after it.
         emptied = [example_row, *(part for pane in panes for part in (pane.chat, pane.history, pane.lens))]
         cleared = clearing.click(clear, None, emptied, **streamed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -23,6 +24,8 @@ class Turn:
         card: the model that answered, once it was loaded.
         answer: how the answer ended; None while it is under way or when it failed.
         sampling: how its tokens were drawn, by the names of `core.generation.streaming.Sampling`.
+        waited: seconds from the question to the first text, with the loading of the model.
+        remembers: whether the model read the turns before it too.
     """
 
     question: str
@@ -31,7 +34,11 @@ class Turn:
     card: ModelCard | None = None
     answer: Answer | None = None
     sampling: Mapping[str, float] | None = None
+    waited: float | None = None
+    remembers: bool = False
 
+
+CHOICE = re.compile(r"\b(is|are|was|were|does|do)\b.*\b\w+ or \w+\s*\?\s*$|^\s*classify\b", re.IGNORECASE)
 
 Turns = tuple[Turn, ...]
 
@@ -56,6 +63,14 @@ def conversation(turns: Iterable[Turn], question: str) -> list[dict[str, str]]:
     answered = [turn for turn in turns if turn.text]
     said = [message for turn in answered for message in (_message("user", turn.question), _message("assistant", turn.text))]
     return [*said, _message("user", question)]
+
+
+def asks_for_label(question: str) -> bool:
+    """Whether a question names the answers to choose from, as "Is this review positive or negative?" or "Classify ...".
+
+    Drawn at random, the labels of two models differ by luck where their probabilities hardly do.
+    """
+    return any(CHOICE.search(line) for line in question.splitlines())
 
 
 def _message(role: str, content: str) -> dict[str, str]:
@@ -117,4 +132,5 @@ def _measured(turn: Turn) -> list[str]:
         return []
     answer = turn.answer
     finish = f", {FINISHES[answer.finish]}" if answer.finish in FINISHES else ""
-    return [f"{answer.tokens} tokens, first after {answer.seconds_to_first_token:.2f} s, {answer.tokens_per_second:.1f} tokens/s{finish}"]
+    first = answer.seconds_to_first_token if turn.waited is None else turn.waited
+    return [f"{answer.tokens} tokens, first after {first:.2f} s, {answer.tokens_per_second:.1f} tokens/s{finish}"]

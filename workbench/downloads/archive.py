@@ -85,6 +85,9 @@ class _Sink:
     def flush(self) -> None:
         """Do nothing: what was written is there."""
 
+    def close(self) -> None:
+        """Do nothing: there is nothing to close."""
+
     def take(self) -> bytes:
         """Return what was written since the last call."""
         taken = b"".join(self._pieces)

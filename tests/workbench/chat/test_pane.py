@@ -12,7 +12,7 @@ import pytest
 from core.errors import CompatibilityError, ModelNotFoundError, RunVerb
 from tests.workbench.chat.test_markup import position
 from tests.workbench.chat.test_turns import ANSWER, CARD
-from workbench.chat import pane, turns
+from workbench.chat import markup, pane, turns
 from workbench.chat.sessions import ChatHistory, Tabs
 from workbench.inference import client
 from workbench.inference.client import EngineLostError
@@ -75,8 +75,9 @@ def tab(models: str = "house-chat,mine", name: str = "tab") -> SimpleNamespace:
     return SimpleNamespace(query_params={"models": models, "c": CHAT}, session_hash=name)
 
 
-def answer(index: int, question: str = "Is it good?", said: str = "", request: SimpleNamespace | None = None) -> list:
-    return list(pane.answer(index)(question, said, request or tab(), *SAMPLING))
+def answer(index: int, question: str = "Is it good?", said: str = "", request: SimpleNamespace | None = None,
+           remembers: bool = False, sampling: tuple = SAMPLING) -> list:
+    return list(pane.answer(index)(question, said, remembers, request or tab(), *sampling))
 
 
 def test_the_address_names_at_most_three_models_each_once() -> None:
@@ -90,7 +91,7 @@ def test_an_answer_grows_and_is_kept(engine) -> None:
     shown = [display[-1]["content"][0]["text"] for _, display, _ in steps]
     assert shown == ["…", "…", "It ", "It is."]
     header, _, said = steps[-1]
-    assert "first token 0.25 s" in header
+    assert "first token" in header
     assert turns.loads(said)[0].card == CARD
     assert pane.saved_chats.read(CHAT, ["house-chat", "mine"]) == ["", said]
 
@@ -110,9 +111,31 @@ def test_every_model_gets_the_same_question_seed_and_sampling(engine) -> None:
     assert same[1] == {"sampling_temperature": 0.0, "top_p": 0.95, "top_k": 50, "max_new_tokens": 128, "seed": 0}  # an emptied field is 0
 
 
-def test_the_next_question_carries_what_was_said(engine) -> None:
+def test_a_label_is_answered_greedily_and_anything_else_as_set(engine) -> None:
+    warm = (0.7, *SAMPLING[1:])
+    header = answer(0, "Is this review positive or negative?\n\nThe plot is thin.", sampling=warm)[-1][0]
+    assert engine.requests[-1][2]["sampling_temperature"] == 0.0
+    assert "greedy, since the answer is a label" in header
+    header = answer(0, "Write a review, good or bad.", sampling=warm)[-1][0]
+    assert engine.requests[-1][2]["sampling_temperature"] == 0.7
+    assert "greedy" not in header
+
+
+def test_the_first_token_counts_the_loading(engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter(range(0, 10_000, 2))
+    monkeypatch.setattr(pane.time, "monotonic", lambda: float(next(now)))
+    said = answer(0)[-1][2]
+    turn, = turns.loads(said)
+    assert turn.waited is not None
+    assert turn.waited >= 2.0
+    assert f"first token {turn.waited:.2f} s (of which {turn.waited - 0.25:.1f} s loading)" in markup.header("a", "Model", CARD, turn)
+
+
+def test_the_next_question_carries_what_was_said_only_where_asked_to(engine) -> None:
     said = answer(0)[-1][2]
     answer(0, "Why?", said)
+    assert [message["content"] for message in engine.requests[-1][1]] == ["Why?"]
+    answer(0, "Why?", said, remembers=True)
     assert [message["content"] for message in engine.requests[-1][1]] == ["Is it good?", "It is.", "Why?"]
 
 
@@ -200,7 +223,7 @@ def test_a_reload_shows_what_was_said_and_clear_forgets_it(engine) -> None:
 
 
 def test_after_clear_an_answer_under_way_shows_nothing_more(engine) -> None:
-    steps = pane.answer(0)("Is it good?", "", tab(), *SAMPLING)
+    steps = pane.answer(0)("Is it good?", "", False, tab(), *SAMPLING)
     next(steps), next(steps)
     waiting = threading.Thread(target=pane.clear, args=[tab()])
     waiting.start()
