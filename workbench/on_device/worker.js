@@ -32,7 +32,7 @@ async function load(model) {
   const start = performance.now();
   const [{ort, Tokenizer}, record, tokenizer, config, {id2label}] = await Promise.all([
     libraries, ...["export.json", "tokenizer.json", "tokenizer_config.json", "config.json"].map((name) => fetchJson(`exports/${model}/${name}`))]);
-  if (!["masked", "classification"].includes(record.task)) throw new Error(`${record.model} neither fills blanks nor classifies texts.`);
+  if (!["masked", "classification"].includes(record.task)) throw new Error(`${record.model} neither predicts masked tokens nor classifies texts.`);
   const graph = await (await answered(`exports/${model}/${record.file}`)).arrayBuffer();
   const session = await ort.InferenceSession.create(new Uint8Array(graph), {executionProviders: ["wasm"]});
   const mask = config.mask_token?.content ?? config.mask_token;

@@ -95,13 +95,23 @@ def interpolation_loss(point: Point) -> float:
     return loss
 
 
+def advice(chain: Chain, target: Target, expected: float) -> str:
+    """Return the sentence that compares the expected loss of a size with the anchor closest to it, in Markdown."""
+    anchor = min(anchors_around(chain, target), key=lambda each: abs(each.parameters - target.parameters))
+    size, loss = units.count(anchor.parameters), anchor.validation_loss
+    if loss < expected - 0.0005:
+        return (f"**The nearest anchor is better**: anchor {anchor.number} ({size} parameters) has {loss:.3f} nats/token, "
+                f"{expected - loss:.3f} less. Create this size only if you need it.")
+    return f"The nearest anchor, {anchor.number} ({size} parameters), has {loss:.3f} nats/token, {_against(expected, loss)} here."
+
+
 def describe_sweep(chain: Chain, point: Point) -> str:
     """Return the result of the alpha sweep at one size, in Markdown."""
     _, small = anchors_around(chain, point.target)
     level, formula = small.validation_loss, interpolation_loss(point)
     name, size = f"anchor {small.number}", units.count(point.target.parameters)
     alpha, best = min(((float(alpha), loss) for alpha, loss in point.alphas.items()), key=lambda pair: pair[1])
-    parts = [f"At {size} parameters the published formula with alpha = {point.alpha:.2f} has a loss of {formula:.3f}, "
+    parts = [f"At {size} parameters the published formula with alpha = {point.alpha:.2f} has a loss of {formula:.3f} nats/token, "
              f"**{_against(formula, level)} than {name} itself** ({level:.3f})."]
     if best < level - 0.0005:
         parts.append(f"The best alpha of the sweep, {alpha:g}, is {_against(best, level)} than {name}.")

@@ -25,11 +25,11 @@ CURVES = {
     "copied": ("smaller anchor expanded by duplication", GREY, "dashdot", 1.3),
     "nearest": ("nearest anchor, unchanged", GREY, "solid", 1.3),
 }
-BASELINES = ("best_alpha", "alpha_0", "alpha_1", "copied", "nearest")
+ALWAYS = "nearest"  # what a created model has to beat
 
 
 def size_quality(chain: Chain, *, size: int, expected: float | None, created: Mapping[str, tuple[int, float]],
-                 logarithmic: bool = False, baselines: bool = True) -> go.Figure:
+                 method: str = curve_analysis.SUBSTITUTION, logarithmic: bool = False, everything: bool = False) -> go.Figure:
     """Return the figure of validation loss over parameters.
 
     Args:
@@ -37,25 +37,27 @@ def size_quality(chain: Chain, *, size: int, expected: float | None, created: Ma
         expected: the loss that the measured curve of the selected method predicts there.
         created: models that were created and evaluated: name -> parameters and loss.
         logarithmic: whether the parameters are.
-        baselines: whether the baselines are drawn too.
+        method: whose curve is drawn; interpolation's where this one was not measured.
+        everything: whether the curves of all other methods and baselines are drawn too.
     """
     traces: list[Trace] = []
+    drawn = {method if len(curve_analysis.curve(chain, method)) else curve_analysis.INTERPOLATION, ALWAYS}
     for name, (label, colour, dash, width) in CURVES.items():
         table = curve_analysis.curve(chain, name)
-        if len(table) and (baselines or name not in BASELINES):
+        if len(table) and (everything or name in drawn):
             steps = {"shape": "hvh"} if name == "nearest" else {}
             mode = "lines+markers" if name in ("substitution", "interpolation") else "lines"
             traces.append(_scatter(table["parameters"], table["loss"], label, mode, marker={"size": 5},
                                    line={"color": colour, "dash": dash, "width": width, **steps}))
     anchors = chain.anchors
-    traces.append(_scatter([each.parameters for each in anchors], [each.validation_loss for each in anchors], "anchors", "markers+text",
-                           text=[str(each.number) for each in anchors], textposition="middle center",
+    traces.append(_scatter([each.parameters for each in anchors], [each.validation_loss for each in anchors], "anchors, trained directly",
+                           "markers+text", text=[str(each.number) for each in anchors], textposition="middle center",
                            textfont={"color": "#ffffff", "size": 10}, marker={"size": 17, "color": COPPER}))
     if created:
         sizes, losses = zip(*created.values(), strict=True)
         traces.append(_scatter(list(sizes), list(losses), "created", "markers",
                                text=list(created), marker={"size": 11, "color": TEAL, "symbol": "diamond"},
-                               hovertemplate="%{text}: %{y:.3f}"))
+                               hovertemplate="%{text}: %{y:.3f} nats/token"))
     if expected is not None:
         traces.append(_scatter([size], [expected], "expected here", "markers", showlegend=False,
                                marker={"size": 12, "color": TEAL, "symbol": "circle-open", "line": {"width": 2.5}}))
@@ -64,7 +66,7 @@ def size_quality(chain: Chain, *, size: int, expected: float | None, created: Ma
     shapes = [_level(level, COPPER), {"type": "line", "x0": size, "x1": size, "yref": "paper", "y0": 0, "y1": 1,
                                       "line": {"color": TEAL, "width": 1.2, "dash": "dot"}}]
     notes = [_note("teacher", COPPER, x=0, xref="paper", xanchor="left", y=level, yanchor="top"),
-             _note(f"expected {expected:.2f}" if expected is not None else "", TEAL, x=place, y=1, yref="paper", yanchor="top",
+             _note(f"expected {expected:.2f} nats/token" if expected is not None else "", TEAL, x=place, y=1, yref="paper", yanchor="top",
                    xanchor="left" if size < (anchors[0].parameters + anchors[-1].parameters) / 2 else "right")]
     return figure(traces, height=460, y_title=LOSS, x_title="parameters", legend={"y": -0.16, "yanchor": "top"},
                   shapes=shapes, annotations=notes, hovermode="closest",

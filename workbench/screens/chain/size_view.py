@@ -120,10 +120,10 @@ def _nearby(chain: Chain, target: Target) -> None:
     if better is None:
         return
     there, here = chain.attained(better), chain.attained(target)
+    st.caption(f"{better.parameters:,} parameters, within 3% of this size, are expected to be better: {there:.3f} in place of {here:.3f} "
+               "nats/token, estimated from measured shapes.")
     st.button(f"Use {better.parameters:,} instead", key="better", icon=":material/trending_down:", type="tertiary",
-              on_click=_request, args=(chain, better.parameters),
-              help=f"Within 3% of this size; expected loss {there:.3f} in place of {here:.3f} nats per token, "
-                   "estimated from measured shapes.")
+              on_click=_request, args=(chain, better.parameters))
 
 
 def _request(chain: Chain, parameters: int) -> None:
@@ -222,17 +222,19 @@ def _sweep(chain: Chain, target: Target) -> None:
 def _curve(place: ChainPlace, chain: Chain, target: Target, method: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         logarithmic = st.toggle("Logarithmic", key="chain.logarithmic")
-        baselines = st.toggle("Baselines", value=True, key="chain.baselines", help="Measured baselines of each size.")
+        everything = st.toggle("All methods and baselines", key="chain.everything",
+                               help="Off: the chosen method, the smaller anchor unchanged, and the anchors.")
     expected = curve_analysis.expected_loss(chain, target.parameters, method)
     created = {model.name: (model.target.parameters, model.losses["this"]) for model in chains.created(place) if model.losses}
     live_plotly(figures.size_quality(chain, size=target.parameters, expected=expected, created=created,
-                                     logarithmic=logarithmic, baselines=baselines),
+                                     method=method, logarithmic=logarithmic, everything=everything),
                 key=f"curve.{chain.reference}.{logarithmic}", label=f"Validation loss over parameters of the chain {chain.reference}")
     level = figures.random_level(chain)
     if expected is not None and curve_analysis.anchor_at(chain, target) is None:
         large, small = curve_analysis.anchors_around(chain, target)
-        st.markdown(f"Expected loss with {method}: about **{expected:.2f}**, interpolated between measured sizes; "
-                    f"anchor {large.number} has {large.validation_loss:.2f} and anchor {small.number} {small.validation_loss:.2f}.")
+        st.markdown(f"Expected loss with {method}: about **{expected:.2f} nats/token**, interpolated between measured sizes; "
+                    f"anchor {large.number} has {large.validation_loss:.2f} and anchor {small.number} {small.validation_loss:.2f}. "
+                    f"{curve_analysis.advice(chain, target, expected)}")
     if level is not None:
-        st.caption(f"Only the anchors are trained. Randomly initialised models of the same shapes have a loss of {level:.2f}, off the "
-                   "scale of this figure.")
+        st.caption(f"Only the anchors are trained. Randomly initialised models of the same shapes have a loss of {level:.2f} nats/token, "
+                   "off the scale of this figure.")

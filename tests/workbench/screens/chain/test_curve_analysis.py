@@ -106,13 +106,28 @@ def test_a_chain_costs_the_same_for_any_number_of_sizes(measured: Chain):
 
 
 def test_new_weights_do_not_squash_the_figure(measured: Chain):
-    figure = figures.size_quality(measured, size=measured.curve[0].target.parameters, expected=3.2, created={"mine": (10_000, 3.3)})
+    figure = figures.size_quality(measured, size=measured.curve[0].target.parameters, expected=3.2, created={"mine": (10_000, 3.3)},
+                                  everything=True)
     assert max(max(filter(np.isfinite, trace.y)) for trace in figure.data) < PARAMETERS["random"]
     assert figures.random_level(measured) == PARAMETERS["random"]
     names = [trace.name for trace in figure.data]
     assert names[:len(figures.CURVES)] == [label for label, *_ in figures.CURVES.values()]
-    fewer = figures.size_quality(measured, size=10_000, expected=None, created={}, baselines=False)
-    assert [trace.name for trace in fewer.data] == ["substitution", "interpolation, default alpha", "anchors"]
+
+
+def test_three_lines_are_drawn_unless_more_are_asked_for(measured: Chain):
+    figure = figures.size_quality(measured, size=10_000, expected=None, created={})
+    assert [trace.name for trace in figure.data] == ["substitution", "nearest anchor, unchanged", "anchors, trained directly"]
+    figure = figures.size_quality(measured, size=10_000, expected=None, created={}, method=curve_analysis.INTERPOLATION)
+    assert figure.data[0].name == "interpolation, default alpha"
+
+
+def test_a_nearest_anchor_that_is_better_is_recommended(measured: Chain):
+    target = measured.curve[0].target
+    anchor = min(curve_analysis.anchors_around(measured, target), key=lambda each: abs(each.parameters - target.parameters))
+    assert "The nearest anchor is better" in curve_analysis.advice(measured, target, anchor.validation_loss + 0.1)
+    said = curve_analysis.advice(measured, target, anchor.validation_loss - 0.1)
+    assert said.endswith("0.100 better here.")
+    assert "nearest anchor is better" not in said
 
 
 def test_the_sweep_and_the_ledger_draw_what_was_measured(measured: Chain):
