@@ -131,7 +131,7 @@ def test_the_first_token_counts_the_loading(engine, monkeypatch: pytest.MonkeyPa
     assert f"first token {turn.waited:.2f} s (of which {turn.waited - 0.25:.1f} s loading)" in markup.header("a", "Model", CARD, turn)
 
 
-def test_the_next_question_carries_what_was_said_only_where_asked_to(engine) -> None:
+def test_the_next_question_carries_what_was_said_only_on_request(engine) -> None:
     said = answer(0)[-1][2]
     answer(0, "Why?", said)
     assert [message["content"] for message in engine.requests[-1][1]] == ["Why?"]

@@ -114,7 +114,7 @@ def test_new_weights_do_not_squash_the_figure(measured: Chain):
     assert names[:len(figures.CURVES)] == [label for label, *_ in figures.CURVES.values()]
 
 
-def test_three_lines_are_drawn_unless_more_are_asked_for(measured: Chain):
+def test_three_lines_are_drawn_unless_all_are_requested(measured: Chain):
     figure = figures.size_quality(measured, size=10_000, expected=None, created={})
     assert [trace.name for trace in figure.data] == ["substitution", "nearest anchor, unchanged", "anchors, trained directly"]
     figure = figures.size_quality(measured, size=10_000, expected=None, created={}, method=curve_analysis.INTERPOLATION)
