@@ -86,7 +86,7 @@ def test_no_line_joins_a_baseline_across_anchors(measured: Chain):
 def test_the_sweep_is_described_by_its_numbers(measured: Chain):
     point = measured.curve[0]
     said = curve_analysis.describe_sweep(measured, point)
-    assert "loss of 3.900, **0.100 better than anchor 1 itself** (4.000)" in said
+    assert "loss of 3.900 nats/token, **0.100 better than anchor 1 itself** (4.000)" in said
     assert "The best alpha of the sweep, 0.3, is 0.500 better" in said
     assert "Substitution has 3.200, 0.800 better than anchor 1 and 0.300 better than the best alpha" in said
     worse = replace(point, losses=PARAMETERS | {"interpolation": 4.25, "substitution": None}, alphas={"0": 4.1, "1": 4.0})
