@@ -50,7 +50,7 @@ def size_quality(chain: Chain, *, size: int, expected: float | None, created: Ma
             traces.append(_scatter(table["parameters"], table["loss"], label, mode, marker={"size": 5},
                                    line={"color": colour, "dash": dash, "width": width, **steps}))
     anchors = chain.anchors
-    traces.append(_scatter([each.parameters for each in anchors], [each.validation_loss for each in anchors], "anchors, trained directly",
+    traces.append(_scatter([each.parameters for each in anchors], [each.validation_loss for each in anchors], "anchors",
                            "markers+text", text=[str(each.number) for each in anchors], textposition="middle center",
                            textfont={"color": "#ffffff", "size": 10}, marker={"size": 17, "color": COPPER}))
     if created:

@@ -223,7 +223,7 @@ def _curve(place: ChainPlace, chain: Chain, target: Target, method: str) -> None
     with st.container(horizontal=True, vertical_alignment="center"):
         logarithmic = st.toggle("Logarithmic", key="chain.logarithmic")
         everything = st.toggle("All methods and baselines", key="chain.everything",
-                               help="Off: the chosen method, the smaller anchor unchanged, and the anchors.")
+                               help="Off: the chosen method, the nearest anchor unchanged, and the anchors.")
     expected = curve_analysis.expected_loss(chain, target.parameters, method)
     created = {model.name: (model.target.parameters, model.losses["this"]) for model in chains.created(place) if model.losses}
     live_plotly(figures.size_quality(chain, size=target.parameters, expected=expected, created=created,

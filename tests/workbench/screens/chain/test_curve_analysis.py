@@ -116,7 +116,7 @@ def test_new_weights_do_not_squash_the_figure(measured: Chain):
 
 def test_three_lines_are_drawn_unless_all_are_requested(measured: Chain):
     figure = figures.size_quality(measured, size=10_000, expected=None, created={})
-    assert [trace.name for trace in figure.data] == ["substitution", "nearest anchor, unchanged", "anchors, trained directly"]
+    assert [trace.name for trace in figure.data] == ["substitution", "nearest anchor, unchanged", "anchors"]
     figure = figures.size_quality(measured, size=10_000, expected=None, created={}, method=curve_analysis.INTERPOLATION)
     assert figure.data[0].name == "interpolation, default alpha"
 
