@@ -44,6 +44,8 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "workbench/inference/dataset_scan.py": ("tests/workbench/inference/test_client.py",),
     "workbench/inference/wire.py": ("tests/workbench/inference/test_client.py",),
     "workbench/runs/recording.py": ("tests/workbench/runs/test_worker.py",),
+    "workbench/screens/signals_view.py": ("tests/pages/test_signals.py",),
+    "core/signals/manifest.py": ("tests/core/signals/test_cache.py",),
     "workbench/screens/ablation_view.py": ("tests/pages/test_ablation.py",),
     "workbench/screens/chain/chain_view.py": ("tests/pages/test_chain.py",),
     "workbench/screens/chain/figures.py": ("tests/workbench/screens/chain/test_curve_analysis.py",),

@@ -23,6 +23,7 @@ PAGES = [  # name, title, whether the menu shows it
     ("compare", "Compare", True),
     ("device", "On device", True),
     ("models", "Models", True),
+    ("signals", "Teacher signals", True),
     ("ablation", "Ablation", True),
     ("claims", "Claims", True),
     ("checks", "Claims", False),  # the address of release 0.1.0 leads to that of today

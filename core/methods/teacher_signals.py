@@ -23,9 +23,10 @@ from core.models.catalog import LoadedModel
 from core.models.checkpoints import loaded_hash
 from core.models.vocabulary import unpadded_width
 from core.reports.run_report import SignalsSummary
-from core.signals.cache import Key, SignalCache, block_keys, list_caches
+from core.signals.cache import SignalCache, block_keys
 from core.signals.cached import CachedTeacher
 from core.signals.forms import StoredForm, stored_form
+from core.signals.manifest import Key, list_caches
 from core.signals.source import LocalTeacher, TeacherSignals
 from core.system.paths import signals_dir
 

@@ -3,7 +3,8 @@
     targets    the answer at the positions that count: states with a head, the top k with their tail, or a sample
     source     `TeacherSignals`, which the trainer asks, and the teacher in memory
     forms      answers as arrays that are stored, and back
-    cache      those arrays on disk: shards, a manifest, a key
+    manifest   what a cache says of itself: whose answers, in which form, its shards
+    cache      those arrays on disk
     cached     a teacher that is queried once: from a cache, else from another source whose answer is kept
     fidelity   how far kept answers are from the live teacher
     manager    caches that are listed, deleted and restored

@@ -1,7 +1,7 @@
 """A teacher's answers on disk: shards of blocks, a manifest that says whose answers they are, and nothing that is there by half.
 
     signals/<key>/
-        manifest.json         teacher, form, shards with their sizes and sha256
+        manifest.json         teacher, form, shards with their sizes and sha256 (`core.signals.manifest`)
         head.safetensors      the teacher's output head, where hidden states are kept
         <shard>.safetensors   blocks: their token ids and the arrays of `core.signals.forms`, memory-mapped when read
 
@@ -14,11 +14,10 @@ Shapes: B blocks, T positions.
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,106 +27,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from core.errors import CorruptSignalsError
 from core.models.architecture_spec import LogitTransform
 from core.signals.forms import Arrays
+from core.signals.manifest import FORMAT, Key, Manifest, Shard, corrupt
 from core.signals.targets import Head
-from core.system.files import read_json, require_free_disk, write_json
+from core.system.files import require_free_disk
 
-FORMAT = 1
 SHARD_BYTES = 64 << 20  # a shard is written when so much waits
 RAGGED = ("words",)  # arrays whose length differs between blocks: concatenated, with offsets
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """Whose answers a cache holds. Answers under one key are the same, whoever asks.
-
-    Attributes:
-        teacher: its name, for people; not a part of the key.
-        weights: digest of the teacher's weights, or the address and the model of a server.
-        tokenizer: digest of the tokenizer.
-        form: as `StoredForm.describe`.
-        dtype: in which the teacher computed.
-        block_length: T.
-        vocabulary: logits that stand for tokens.
-    """
-
-    teacher: str
-    weights: str
-    tokenizer: str
-    form: Mapping[str, Any]
-    dtype: str
-    block_length: int
-    vocabulary: int
-
-    @property
-    def digest(self) -> str:
-        """Twelve hexadecimal digits over all but the name."""
-        plain = {name: value for name, value in asdict(self).items() if name != "teacher"}
-        return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]
-
-    def differences(self, other: Key) -> list[str]:
-        """Return what differs, in words; the name does not count."""
-        mine, theirs = asdict(self), asdict(other)
-        return [f"{name} {theirs[name]} in place of {mine[name]}" for name in mine if name != "teacher" and mine[name] != theirs[name]]
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """A finished file of a cache.
-
-    Attributes:
-        blocks: how many it holds.
-        size: bytes.
-    """
-
-    file: str
-    blocks: int
-    size: int
-    sha256: str
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """The content of ``manifest.json``.
-
-    Attributes:
-        transform: what follows the head's product, where a head is kept.
-        seconds: that the teacher took for all answers.
-        error: the measured difference from the live teacher, as `core.signals.fidelity` gives it; None before it was measured.
-    """
-
-    key: Key
-    created: float
-    transform: Mapping[str, Any] | None = None
-    shards: tuple[Shard, ...] = ()
-    seconds: float = 0.0
-    error: Mapping[str, float] | None = None
-    format: int = FORMAT
-
-    @property
-    def blocks(self) -> int:
-        """How many blocks the cache holds."""
-        return sum(shard.blocks for shard in self.shards)
-
-    @property
-    def size(self) -> int:
-        """Bytes of all shards."""
-        return sum(shard.size for shard in self.shards)
-
-    @classmethod
-    def read(cls, folder: Path) -> Manifest:
-        """Read the manifest of a cache. Raises CorruptSignalsError where there is none that can be read."""
-        plain = read_json(folder / "manifest.json") or {}
-        try:
-            return cls(**{**plain, "key": Key(**plain["key"]), "shards": tuple(Shard(**shard) for shard in plain["shards"])})
-        except (KeyError, TypeError) as error:
-            raise _corrupt(folder, "its manifest.json cannot be read") from error
-
-    def write(self, folder: Path) -> None:
-        """Replace the manifest of a cache."""
-        write_json(folder / "manifest.json", asdict(self))
 
 
 @dataclass
@@ -194,7 +101,7 @@ class SignalCache:
             with safe_open(self.folder / "head.safetensors", "pt") as file:
                 parts = {name: file.get_tensor(name).to(device) for name in file.keys()}  # noqa: SIM118 -- no dictionary
         except (OSError, SafetensorError) as error:
-            raise _corrupt(self.folder, "head.safetensors cannot be read") from error
+            raise corrupt(self.folder, "head.safetensors cannot be read") from error
         weight = parts["weight"]
         return Head(weight.new_zeros(0, weight.shape[1]), weight, parts.get("bias"), LogitTransform(**self._manifest.transform))
 
@@ -275,7 +182,7 @@ class SignalCache:
         return FileLock(self.folder / ".lock")
 
     def _update(self, **changes: Any) -> None:
-        self._manifest = Manifest(**{**{name: getattr(self._manifest, name) for name in self._manifest.__dataclass_fields__}, **changes})
+        self._manifest = replace(self._manifest, **changes)
         self._manifest.write(self.folder)
 
     def _refresh(self) -> None:
@@ -284,9 +191,9 @@ class SignalCache:
             return
         found = Manifest.read(self.folder)
         if found.format != FORMAT:
-            raise _corrupt(self.folder, f"its format is {found.format}, where this release reads {FORMAT}")
+            raise corrupt(self.folder, f"its format is {found.format}, where this release reads {FORMAT}")
         if different := self.key.differences(found.key):
-            raise _corrupt(self.folder, f"it holds the answers of '{found.key.teacher}': {', '.join(different)}")
+            raise corrupt(self.folder, f"it holds the answers of '{found.key.teacher}': {', '.join(different)}")
         known = {shard.file for shard in self._manifest.shards} if self._places else set()
         self._manifest = found
         for shard in found.shards:
@@ -300,9 +207,9 @@ class SignalCache:
             shard = next(each for each in self._manifest.shards if each.file == name)
             path = self.folder / name
             if not path.is_file():
-                raise _corrupt(self.folder, f"{name} is not there")
+                raise corrupt(self.folder, f"{name} is not there")
             if path.stat().st_size != shard.size or _sha256(path) != shard.sha256:
-                raise _corrupt(self.folder, f"{name} is not what was written: size or sha256 differ")
+                raise corrupt(self.folder, f"{name} is not what was written: size or sha256 differ")
             with safe_open(path, "pt") as file:
                 self._open[name] = {part: file.get_tensor(part) for part in file.keys()}  # noqa: SIM118 -- no dictionary
         return self._open[name]
@@ -311,17 +218,6 @@ class SignalCache:
 def block_keys(ids: Tensor) -> list[bytes]:
     """Return what each block is found by: sixteen bytes over its token ids (B, T)."""
     return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in ids.to(torch.int32).cpu().numpy()]
-
-
-def list_caches(root: Path) -> Iterator[tuple[Path, Manifest]]:
-    """Yield the caches under a folder with their manifests, newest first; what cannot be read is left out."""
-    found = []
-    for path in root.glob("*/manifest.json") if root.is_dir() else ():
-        try:
-            found.append((path.parent, Manifest.read(path.parent)))
-        except CorruptSignalsError:
-            continue
-    yield from sorted(found, key=lambda pair: pair[1].created, reverse=True)
 
 
 def remove_unlisted(folder: Path) -> None:
@@ -369,9 +265,3 @@ def _write_whole(path: Path, tensors: Arrays) -> None:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _corrupt(folder: Path, what: str) -> CorruptSignalsError:
-    return CorruptSignalsError(f"The teacher's answers in '{folder}' cannot be used: {what}.",
-                               "Whole answers of the same teacher to the same text were expected.",
-                               f"Delete them (signals delete {folder.name}): the teacher answers again.", field="teacher.signals.form")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import ConfigError
-from core.signals.cache import Manifest, list_caches
+from core.signals.manifest import Manifest, list_caches
 
 BIN = "bin"
 

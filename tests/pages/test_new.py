@@ -98,6 +98,7 @@ def keys_shown(form: AppTest) -> str:
 def test_the_advanced_form_shows_every_key_that_counts(form: AppTest):
     shown = keys_shown(form)
     idle = [path for path in forms.LEAVES if path.startswith(("student.lora.", "student.from_scratch.", f"{forms.RETENTION}."))]
+    idle += ["teacher.signals.samples", "teacher.signals.top_k", "teacher.signals.tail"]  # of forms other than the default
     for path in forms.LEAVES:
         assert (f"`{path}`" in shown) == (path not in (*idle, *kinds.MASKED_ONLY, "losses.beta", "name")), path
 

@@ -6,14 +6,11 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
 from core.errors import ConfigError
 from core.signals import ACTIONS
+from workbench.store.kept_answers import document, uses
 from workbench.terminal.answer import INTERRUPTED, Answer
-
-if TYPE_CHECKING:
-    from core.signals.manager import StoredCache
 
 
 def signals(options: argparse.Namespace) -> Answer:
@@ -94,29 +91,6 @@ def _restore(options: argparse.Namespace) -> Answer:
 
     found = restore_cache(signals_dir(), options.subject)
     return Answer(document(found, uses()), f"{found.name} is back.")
-
-
-def uses() -> dict[str, list[str]]:
-    """Return the names of the runs that read each cache, by its key."""
-    from core.system.files import read_json
-    from workbench.store import Store
-
-    found: dict[str, list[str]] = {}
-    for run in Store().runs():
-        key = (read_json(run.directory / "progress.json") or {}).get("signals", "")
-        if key not in ("", "live"):
-            found.setdefault(key, []).append(run.name)
-    return found
-
-
-def document(cache: StoredCache, used: dict[str, list[str]]) -> dict[str, Any]:
-    """Return a cache as plain data, with the runs that read it."""
-    manifest = cache.manifest
-    return {"cache": cache.name, "folder": str(cache.folder), "teacher": manifest.key.teacher, **manifest.key.form,
-            "dtype": manifest.key.dtype, "block_length": manifest.key.block_length, "vocabulary": manifest.key.vocabulary,
-            "blocks": manifest.blocks, "bytes": manifest.size, "seconds": round(manifest.seconds, 2), "error": manifest.error,
-            "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(manifest.created)), "deleted": cache.deleted,
-            "runs": used.get(cache.name, [])}
 
 
 class _BuildProgress:

@@ -13,8 +13,9 @@ import torch
 from core.errors import CorruptSignalsError, DiskFullError
 from core.models.architecture_spec import LogitTransform
 from core.signals import cache as cache_module
-from core.signals.cache import Key, Manifest, SignalCache, block_keys, list_caches, remove_unlisted
+from core.signals.cache import SignalCache, block_keys, remove_unlisted
 from core.signals.forms import Arrays
+from core.signals.manifest import Key, Manifest, list_caches
 from core.signals.targets import Head
 from core.system import files
 

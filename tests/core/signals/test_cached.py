@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from core.errors import CorruptSignalsError
-from core.signals.cache import Key, SignalCache
+from core.signals.cache import SignalCache
 from core.signals.cached import CachedTeacher
 from core.signals.forms import DrawnTokens, HiddenStates, LikeliestTokens, StoredForm
+from core.signals.manifest import Key
 from core.signals.source import LocalTeacher
 from tests.core.chat_models import chat_model, chat_tokenizer
 

@@ -22,6 +22,7 @@ TABS: dict[str, dict[str, tuple[str, ...]]] = {
     "Loss": {
         "Weights": (*(f"losses.{term.key}" for term in LOSS_TERMS), "losses.hidden_layers"),
         "Soft targets": ("losses.temperature", "losses.divergence", "losses.beta", "losses.kd_positions"),
+        "Query the teacher once": tuple(path for path in forms.LEAVES if path.startswith("teacher.signals.")),
     },
     "Data": {
         "Reading": ("data.split", "data.subset", "data.column", "data.streaming", "data.max_rows", "data.corpus_epochs",
@@ -43,6 +44,9 @@ TABS: dict[str, dict[str, tuple[str, ...]]] = {
         "Retention card": tuple(path for path in forms.LEAVES if path.startswith(f"{forms.RETENTION}.")),
     },
 }
+# Form of the teacher's answers -> fields that mean something to it.
+SIGNAL_FIELDS = {"": ("teacher.signals.form",), "sampled": ("teacher.signals.form", "teacher.signals.samples"),
+                 "top_k": ("teacher.signals.form", "teacher.signals.top_k", "teacher.signals.tail")}
 ELSEWHERE = ("teacher.model", "data.source", "name")  # drawn by `experiment_form`
 
 
@@ -88,6 +92,9 @@ def _loss(tab: str, drawn: Drawn | None, errors: Errors) -> None:
     with right:
         idle = () if draft()["losses.divergence"] == "jsd" else ("losses.beta",)
         _fields([path for path in TABS[tab]["Soft targets"] if path not in idle], errors)
+        if draft()["teacher"]:
+            form = draft()["teacher.signals.form"]
+            _fields([path for path in TABS[tab]["Query the teacher once"] if path in SIGNAL_FIELDS.get(form, SIGNAL_FIELDS[""])], errors)
         if drawn is not None:
             masked, teacher = experiment_form.kind() == "masked", drawn.config.teacher
             pictures.equation(drawn.config.losses, masked=masked)

@@ -25,7 +25,8 @@ STASHED_SETTINGS = "settings of other kinds"  # in a draft: kind -> what was set
 # Answers and questions, the weights of their tokens, widths that no encoder's architecture spec describes.
 CAUSAL_ONLY = ("student.hidden", "student.intermediate_size", "student.pruning_criterion", "data.corpus_epochs", "data.prompt_weight",
                "data.label_weight",
-               "data.identity_question_every", "evaluation.sentiment_items", "evaluation.max_new_tokens")
+               "data.identity_question_every", "evaluation.sentiment_items", "evaluation.max_new_tokens",
+               *(path for path in LEAVES if path.startswith("teacher.signals.")))
 MASKED_ONLY = ("student.architecture", "student.dropout", "losses.kd_positions", *(path for path in LEAVES if path.startswith("masking.")))
 # What the triple loss says, as its recipe has it; the rest of the experiment stays.
 TRIPLE = (*(path for path in LEAVES if path.startswith(("losses.", "masking."))), "student.layers", "student.layer_map", "student.init",
