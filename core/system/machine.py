@@ -5,10 +5,15 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
 
 import psutil
+
+from core.errors import OutOfMemoryError
+from core.system.units import format_gib
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 CGROUP = Path("/sys/fs/cgroup")
@@ -43,8 +48,51 @@ def gpu_count() -> int:
 
 
 def memory_available() -> int:
-    """Return the bytes that can still be allocated without swapping: of the machine, or of the container where that has less."""
-    return min([psutil.virtual_memory().available, *(max(0, limit - used) for limit, used in _cgroup_memory())])
+    """Return the bytes that can still be allocated without swapping: of the machine, its container or this process, what has least."""
+    limits = [*_cgroup_memory(), *((each.limit, each.used) for each in process_limits())]
+    return min([psutil.virtual_memory().available, *(max(0, limit - used) for limit, used in limits)])
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessLimit:
+    """What one process may allocate, as ``ulimit`` sets it. Processes that it starts have the same limit.
+
+    Attributes:
+        name: for people.
+        limit, used: bytes.
+        libraries: bytes that torch and Transformers take of it once they are imported, measured on two cores.
+    """
+
+    name: str
+    limit: int
+    used: int
+    libraries: int
+
+
+def process_limits() -> list[ProcessLimit]:
+    """Return the limits of this process's memory; empty where it has none, and on systems that enforce none."""
+    if sys.platform != "linux":
+        return []
+    import resource
+
+    now = psutil.Process().memory_info()
+    kinds = (("private memory (ulimit -d)", resource.RLIMIT_DATA, now.data, 2**29),
+             ("address space (ulimit -v)", resource.RLIMIT_AS, now.vms, 5 * 2**28))
+    return [ProcessLimit(name, soft, used, libraries) for name, number, used, libraries in kinds
+            if (soft := resource.getrlimit(number)[0]) != resource.RLIM_INFINITY]
+
+
+def require_room_for_libraries() -> None:
+    """Refuse a process that could not even import torch: OpenBLAS, which comes with SciPy, asks for its memory forever.
+
+    Raises:
+        OutOfMemoryError: a limit below what the libraries take.
+    """
+    for each in process_limits():
+        if each.limit < each.libraries:
+            raise OutOfMemoryError(f"A process may use {format_gib(each.limit)} of {each.name}.",
+                                   f"Without any model, torch and Transformers take about {format_gib(each.libraries)}.",
+                                   "Raise that limit where Stillhouse is started, or remove it.")
 
 
 def _cgroup_memory() -> list[tuple[int, int]]:

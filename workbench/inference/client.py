@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from core.config import DataSpec, ExperimentConfig, TeacherSpec
 from core.errors import StillhouseError
 from core.models.dimensions import as_record
-from core.system import reach
+from core.system import machine, reach
 from core.system.paths import SOURCE
 from workbench import paths
 from workbench.inference import wire
@@ -224,6 +224,7 @@ class _Process:
     """A running server and the inboxes of those who wait for its messages."""
 
     def __init__(self) -> None:
+        machine.require_room_for_libraries()
         # What visitors name is read there: the process has the limits of this one.
         limits = {name: os.environ[name] for name in (reach.VARIABLE,) if name in os.environ}
         environment = inherited() | limits | {"GOMP_SPINCOUNT": SPIN, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(SOURCE),

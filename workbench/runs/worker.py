@@ -22,6 +22,7 @@ from core.errors import StillhouseError
 from core.methods import run_experiment
 from core.recorder import Recorder
 from core.reports.run_report import Report
+from core.system.machine import require_room_for_libraries
 from workbench.error_mapping import to_user_error
 from workbench.errors import StoreError, WrongStatusError
 from workbench.processes import Process, lower_priority
@@ -71,6 +72,7 @@ def run_worker(run_id: str, store: Store, engine: Engine | None = None, *, watch
               StoreRecorder(store, run, process, (ProgressLog(log), *watchers)) as recorder,
               _reserved_space(run.directory), _signals_stop(recorder)):
             if run.stop_requested is None:
+                require_room_for_libraries()  # the engine imports them
                 train = engine or run_experiment
                 report = train(run.config, recorder, run.directory, load=references.loader(run, store), command=run.command)
         finished = report is not None and not report.stopped

@@ -20,6 +20,7 @@ from core.export import FORMS
 from core.export.browser_runtime import RUNTIME
 from core.signals import ACTIONS
 from core.studies.seeds import DEFAULT_SEEDS, SEEDS_HELP
+from core.system.machine import require_room_for_libraries
 from workbench.settings import HOST, PASSWORD, PORT, Setting
 from workbench.terminal.answer import INTERRUPTED, Answer, about_error
 from workbench.terminal.experiments import ablate, chain, distill, interpolate, plan, submit
@@ -30,6 +31,7 @@ from workbench.terminal.studies import claim
 
 TEXT_OPTIONS = ("--prompt", "--name", "--set")  # any text may follow them, "--json" as well
 TRAINING = ("distill", "chain", "ablate", "plan", "claim", "signals")  # verbs that need less memory where a recipe asks for less
+COMPUTING = ("distill", "chain", "ablate", "interpolate", "generate", "export", "evaluate")  # verbs that always import torch
 AddVerb = Callable[[Callable[[argparse.Namespace], Answer], str], "_Parser"]
 
 
@@ -245,8 +247,15 @@ def _user_error(error: Exception, verb: str | None) -> tuple[StillhouseError, in
     return (error_mapping.to_user_error(error, paths.home()), 2) if isinstance(error, OSError) else None
 
 
+def _computes(options: argparse.Namespace) -> bool:
+    """Whether a verb imports torch."""
+    return options.verb in COMPUTING or (options.verb == "plan" and options.measure) or (options.verb == "claim" and bool(options.names))
+
+
 def _run(options: argparse.Namespace) -> Answer:
     if options.verb is not None:
+        if _computes(options):
+            require_room_for_libraries()
         return options.action(options)
     from workbench import serve
 

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from core.errors import OutOfMemoryError
 from core.system import machine
 
 FREE = 8 * 2**30
@@ -58,3 +59,37 @@ def test_a_group_over_its_limit_leaves_nothing(groups: Path):
     (groups / "own").write_text("0::/\n")
     write(groups / "cgroup", memory_max=100, memory_current=200, memory_stat="inactive_file 0")
     assert machine.memory_available() == 0
+
+
+@pytest.fixture
+def limits(groups: Path, monkeypatch: pytest.MonkeyPatch) -> dict[int, int]:
+    """What this process may allocate, by the number of the limit; it uses 100 bytes of private memory and 300 of address space."""
+    resource = pytest.importorskip("resource", reason="such limits are those of Linux")
+    given: dict[int, int] = {}
+    monkeypatch.setattr(machine.sys, "platform", "linux")
+    monkeypatch.setattr(resource, "getrlimit", lambda number: (given.get(number, resource.RLIM_INFINITY), resource.RLIM_INFINITY))
+    monkeypatch.setattr(machine.psutil, "Process", lambda: SimpleNamespace(memory_info=lambda: SimpleNamespace(data=100, vms=300)))
+    return given
+
+
+def test_a_limit_of_the_process_counts(limits: dict[int, int]):
+    import resource
+
+    assert machine.process_limits() == [] and machine.memory_available() == FREE
+    machine.require_room_for_libraries()
+    limits[resource.RLIMIT_DATA] = 1000
+    assert machine.memory_available() == 900
+    limits[resource.RLIMIT_AS] = 800
+    assert machine.memory_available() == 500
+
+
+@pytest.mark.parametrize(("kind", "enough", "named"), [("RLIMIT_DATA", 2**29, "ulimit -d"), ("RLIMIT_AS", 5 * 2**28, "ulimit -v")])
+def test_a_process_that_cannot_import_torch_is_refused(kind: str, enough: int, named: str, limits: dict[int, int]):
+    import resource
+
+    limits[getattr(resource, kind)] = enough
+    machine.require_room_for_libraries()
+    limits[getattr(resource, kind)] = enough - 1
+    with pytest.raises(OutOfMemoryError, match=f"may use .*{named}.*torch and Transformers take") as refused:
+        machine.require_room_for_libraries()
+    assert "Raise that limit" in refused.value.fix

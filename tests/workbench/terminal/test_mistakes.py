@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -188,3 +190,15 @@ def test_a_recipe_nested_without_end_is_a_mistake(tmp_path: Path, capsys: pytest
     path.write_text("student: " + "[" * 5000)
     assert cli.main(["plan", str(path)]) == 2
     assert "nested too deeply" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not hold processes to such limits")
+@pytest.mark.parametrize("verb", [("distill", "assets/recipes/smoke.yaml"), ("generate", "house-chat", "--prompt", "A film")])
+def test_less_memory_than_the_libraries_take_is_refused_at_once(verb: tuple[str, ...]):
+    """Under such a limit OpenBLAS asks for memory without end when it is imported, and takes no signal meanwhile."""
+    limited = "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_DATA, (300 << 20,) * 2); sys.argv[0] = 'workbench'; " \
+              "runpy.run_module('workbench', run_name='__main__')"
+    ended = subprocess.run([sys.executable, "-c", limited, *verb], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1 and "Traceback" not in ended.stderr
+    assert "error: A process may use 300 MiB of private memory (ulimit -d)." in ended.stderr
+    assert Store().runs(include_deleted=True) == []
