@@ -35,6 +35,17 @@ def input_names(model: PreTrainedModel) -> tuple[str, ...]:
     return ("input_ids", "attention_mask", *(("token_type_ids",) if types else ()))
 
 
+def require_exportable(model: PreTrainedModel, task: Task) -> None:
+    """Check what shows without writing the graph. Raises UnsupportedModelError: a head without logits, or too large for an ONNX file."""
+    if task not in EXPORTED:
+        raise UnsupportedModelError(f"The model is a {type(model).__name__}.", f"One of these heads was expected: {', '.join(EXPORTED)}.",
+                                    "Export it as a folder: --format folder")
+    weights = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+    if weights > LARGEST_FILE:
+        raise UnsupportedModelError(f"The model's weights take {weights / 2**30:.1f} GiB.", "An ONNX file ends at 2 GiB.",
+                                    "Export a smaller model, or use --format folder.")
+
+
 def to_onnx(model: PreTrainedModel, task: Task, inputs: tuple[str, ...]) -> onnx.ModelProto:
     """Return the float32 graph of a model on the processor in float32 and evaluation mode.
 
@@ -47,17 +58,11 @@ def to_onnx(model: PreTrainedModel, task: Task, inputs: tuple[str, ...]) -> onnx
 
     Raises:
         ExportError: an operator, or a step that depends on values, has no form in ONNX.
-        UnsupportedModelError: a head without logits, or larger than one ONNX file can be.
+        UnsupportedModelError: as `require_exportable`.
     """
     import torch
 
-    if task not in EXPORTED:
-        raise UnsupportedModelError(f"The model is a {type(model).__name__}.", f"One of these heads was expected: {', '.join(EXPORTED)}.",
-                                    "Export it as a folder: --format folder")
-    weights = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
-    if weights > LARGEST_FILE:
-        raise UnsupportedModelError(f"The model's weights take {weights / 2**30:.1f} GiB.", "An ONNX file ends at 2 GiB.",
-                                    "Export a smaller model, or use --format folder.")
+    require_exportable(model, task)
     example = tuple(torch.ones(BATCH, LENGTH, dtype=torch.int64) for _ in inputs)
     with MODEL_INIT_LOCK, torch.no_grad(), _plain_attention(model), _quiet():
         try:

@@ -29,10 +29,14 @@ from core.errors import DataError, ModelNotFoundError
 from core.events import BridgeCorpus, Phase, WritingTexts
 from core.generation.batched import Candidates, generate_batch
 from core.methods.distillation import distill
+from core.methods.rehearsal import rehearse_saving
+from core.methods.room import require_room, run_bytes
 from core.methods.run_folder import RunFolder
 from core.methods.steps import Load
 from core.models import catalog, compatibility
-from core.models.catalog import LoadedModel
+from core.models.catalog import LoadedModel, ModelEntry
+from core.models.header import precision_of
+from core.models.loading import tokenizer_from_pretrained
 from core.models.vocabulary import decode_text
 from core.recorder import STUDENT, Recorder, StopRequested
 from core.reports.run_report import RunReport, StudentSummary
@@ -83,8 +87,9 @@ def bridge_distill(config: BridgeConfig, recorder: Recorder, directory: Path, *,
     folder = RunFolder(directory)
     proxy = config.student.model
     assert proxy is not None, "BridgeConfig refuses others"
-    _require_causal_lm(proxy, load)
+    entry = _causal_lm(proxy, load)
     require_trackers(config.train.report_to)
+    _rehearse(config, folder, entry)
     with folder.stop_reported(lambda: _report(config, folder, command)):
         corpus = write_texts(config.bridge, recorder, cache_dir(), seed=config.train.seed, device=config.train.device, load=load)
     recorder.event(BridgeCorpus(corpus.kept, corpus.left_out))
@@ -98,13 +103,25 @@ def _report(config: BridgeConfig, folder: RunFolder, command: str) -> RunReport:
                      seconds=0.0, tokens=0, tokens_per_second=0.0, stopped=True, command=command)
 
 
-def _require_causal_lm(proxy: str, load: Load) -> None:
-    """Refuse a proxy that cannot learn the next token before anything is written for it."""
+def _causal_lm(proxy: str, load: Load) -> ModelEntry:
+    """Return the proxy's description; one that cannot learn the next token is refused before anything is written for it."""
     try:
         entry = catalog.describe(proxy)
     except ModelNotFoundError:  # a run's model, which only `load` knows
         entry = load(proxy).entry
-    compatibility.require_causal_lm(entry, "bridge")
+    return compatibility.require_causal_lm(entry, "bridge")
+
+
+def _rehearse(config: BridgeConfig, folder: RunFolder, proxy: ModelEntry) -> None:
+    """Try what comes after the texts, as far as the proxy's files show: writing takes hours."""
+    compatibility.require_block_length_fits(config.data, proxy.context)
+    compatibility.require_settings_for(config, "causal")
+    adapters = config.student.lora is not None
+    require_room(folder.path, run_bytes(proxy.parameters, 0 if adapters else proxy.parameters, adapters=adapters, variants=1,
+                                        precision=precision_of(config.train.save_precision, proxy.header)), within=folder.path)
+    if proxy.path is not None and proxy.path.is_dir():
+        compatibility.require_tokenizer_rows(proxy)
+        rehearse_saving(folder.path, tokenizer_from_pretrained(proxy.path))
 
 
 def write_texts(spec: BridgeSpec, recorder: Recorder, cache: Path, *, seed: int, device: str = "auto",

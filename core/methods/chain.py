@@ -43,8 +43,10 @@ from core.data.prepare import prepare
 from core.events import Evaluation, Event, Phase, Sample
 from core.methods.chain_rehearsal import rehearse
 from core.methods.distillation import distill
+from core.methods.rehearsal import rehearse_saving
+from core.methods.room import require_room, run_bytes, stored_bytes
 from core.methods.run_folder import RunFolder
-from core.methods.steps import CALIBRATION_BLOCKS, Load
+from core.methods.steps import CALIBRATION_BLOCKS, Load, variants_of
 from core.models import catalog, compatibility
 from core.models.dimensions import Dimensions, as_record
 from core.models.header import precision_of, read_model_header
@@ -85,7 +87,7 @@ def build_chain(config: ChainConfig, recorder: Recorder, directory: Path, *, loa
     with folder.stop_reported(lambda: _report(inputs, anchors, command, stopped=True)):
         if not all(folder.has_model(f"anchors/{number}") for number in range(len(config.chain.anchors) + 1)):
             _phase(inputs, "try later stages")
-            rehearse(config, folder.path, anchors[0], load, aligned=_aligned(config))
+            _require_room(inputs, anchors[0], rehearse(config, folder.path, anchors[0], load, aligned=_aligned(config)))
         for number, spec in enumerate(config.chain.anchors, 1):
             stop_if_requested(recorder)
             anchors.append(train_anchor(inputs, number, spec, anchors))
@@ -145,6 +147,7 @@ def make_largest(inputs: ChainInputs) -> Anchor:
         loaded = inputs.load(inputs.config.teacher.model, device=resolve_device(inputs.config.train.device), dtype=torch.float32)
         compatibility.require_causal_lm(loaded.entry, "chain")
         compatibility.require_vocabulary_fits(loaded)
+        rehearse_saving(inputs.folder.path, loaded.tokenizer, loaded.model)
         weights = Weights.of(loaded.model)
         _save_slices(inputs, loaded.tokenizer)
         if inputs.config.chain.mode == "nested":
@@ -304,6 +307,15 @@ def _save_slices(inputs: ChainInputs, tokenizer: Any) -> None:
     validation, selection = _halves(data.validation, inputs.config.evaluation.blocks)
     for name, blocks in ((VALIDATION, validation), (SELECTION, selection), (CALIBRATION, data.train.take(CALIBRATION_BLOCKS))):
         write_slice(inputs.folder.path / name, blocks)
+
+
+def _require_room(inputs: ChainInputs, largest: Anchor, sizes: Sequence[Dimensions]) -> None:
+    """Check that there is room for every anchor, beside the training of the largest that is trained."""
+    counts, config = [_chain(inputs, [largest]).sizer(size) for size in sizes], inputs.config
+    header = read_model_header(inputs.folder.path / largest.folder)
+    precision = precision_of(config.train.save_precision, header)
+    training = run_bytes(counts[1], counts[1], adapters=False, variants=len(variants_of(config)), precision=precision)
+    require_room(inputs.folder.path, stored_bytes(precision) * sum(counts) + training, within=inputs.folder.path)
 
 
 def _phase(inputs: ChainInputs, name: str, **details: Any) -> None:

@@ -23,13 +23,17 @@ from typing import Any
 import torch
 
 from core.config import ExperimentConfig
-from core.events import STUDENT_AFTER, STUDENT_BEFORE, TEACHER
+from core.events import STUDENT_AFTER, STUDENT_BEFORE, TEACHER, Phase
 from core.methods.evaluator import TRAINED, Evaluator, LanguageEvaluation, curve_metrics
+from core.methods.rehearsal import one_block, rehearse_documents, rehearse_exports, rehearse_saving
+from core.methods.room import require_room, run_bytes
 from core.methods.run_folder import RunFolder
 from core.methods.steps import Evaluate, Load, TrainingInputs, build_or_rebuild, load_inputs, steps_of, summary_of, train, variants_of
 from core.models import catalog
 from core.models.adapters import merge_adapters
+from core.models.architectures import plain_model
 from core.models.loading import model_from_pretrained
+from core.models.vocabulary import decode_text
 from core.recorder import CONTROL, STUDENT, Recorder, stop_if_requested
 from core.reports.model_card import write_folder_documents
 from core.reports.retention_card import Card
@@ -73,10 +77,15 @@ def distill(config: ExperimentConfig, recorder: Recorder, directory: Path, *, lo
             torch.manual_seed(config.train.seed)
             student = build_or_rebuild(inputs, folder)
             folder.progress.shape = _shape(student)
+            begins = variant == STUDENT and not folder.has_model(STUDENT)
+            if begins:
+                _require_saving(inputs, folder, student)
             if variant == STUDENT:
                 _evaluate(evaluator, evaluation, STUDENT_BEFORE, student.model)
                 if inputs.teacher is not None:
                     folder.save_model(BEFORE, merge_adapters(student.model), inputs.tokenizer, inputs.save_precision)
+            if begins:
+                _rehearse(inputs, folder, recorder, student, retention)
             if not folder.has_model(variant):
                 train(inputs, student, variant, folder, recorder, _curve(inputs, evaluator, evaluation, variant, student))
                 folder.save_model(variant, merge_adapters(student.model), inputs.tokenizer, inputs.save_precision)
@@ -84,6 +93,31 @@ def distill(config: ExperimentConfig, recorder: Recorder, directory: Path, *, lo
             saved = model_from_pretrained(folder.path / variant, inputs.objective.name, torch.float32).to(inputs.device)
             _evaluate(evaluator, evaluation, TRAINED[variant], saved)
         return _finish(inputs, folder, recorder, command, retention)
+
+
+def _require_saving(inputs: TrainingInputs, folder: RunFolder, student: Student) -> None:
+    """Check that there is room for what the run keeps, and that what lies beside the weights can be saved and read again."""
+    needed = run_bytes(student.model.num_parameters(), student.trainable_parameters, adapters=inputs.config.student.lora is not None,
+                       variants=len(variants_of(inputs.config)), precision=inputs.save_precision)
+    require_room(folder.path, needed, within=folder.path)
+    seen = decode_text(inputs.tokenizer, inputs.data.validation.input_ids[0].tolist())
+    rehearse_saving(folder.path, inputs.tokenizer, plain_model(student.model), (seen,))
+
+
+def _rehearse(inputs: TrainingInputs, folder: RunFolder, recorder: Recorder, student: Student, retention: Scoring | None) -> None:
+    """Try in small what comes after training."""
+    recorder.event(Phase("try later stages"))
+    cuda = [inputs.device] if inputs.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda):  # the student's own draws stay what they are
+        rehearse_documents(folder.path, inputs.config, _report(inputs, folder, "", stopped=False), variants_of(inputs.config))
+        teacher, spec = inputs.teacher, inputs.config.evaluation.retention
+        if retention is None or spec is None or teacher is None:
+            return
+        whole = {TEACHER: teacher, STUDENT: replace(teacher, model=plain_model(student.model))}
+        small = {who: one_block(teacher, each.model, who) for who, each in whole.items()}
+        retention.rehearse(small[STUDENT])
+        if spec.exports:
+            rehearse_exports(whole, small, recorder)
 
 
 def _evaluate(evaluator: Evaluator, evaluation: LanguageEvaluation, subject: str, model: torch.nn.Module) -> None:

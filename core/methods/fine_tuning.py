@@ -21,6 +21,8 @@ from torch import nn
 from core.config import FineTuneConfig
 from core.events import STUDENT_AFTER, STUDENT_BEFORE, TEACHER, Phase
 from core.methods.evaluator import Evaluator
+from core.methods.rehearsal import rehearse_documents, rehearse_saving
+from core.methods.room import require_room, run_bytes
 from core.methods.run_folder import RunFolder
 from core.methods.steps import Load, summary_of
 from core.models import catalog, compatibility
@@ -69,8 +71,7 @@ def tune(config: FineTuneConfig, recorder: Recorder, directory: Path, *, load: L
         stop_if_requested(recorder)
         if not folder.has_model(STUDENT):
             tuned = _train(inputs, folder, recorder, evaluator)
-            origins = (loaded.entry.header for loaded in (teacher, inputs.start) if loaded is not None)
-            folder.save_model(STUDENT, tuned.model, inputs.start.tokenizer, precision_of(config.train.save_precision, *origins))
+            folder.save_model(STUDENT, tuned.model, inputs.start.tokenizer, inputs.save_precision)
         # What is evaluated is what was saved: read back, in whatever precision it was saved in.
         saved = inputs.saved(folder.path / STUDENT)
         evaluator.evaluate(STUDENT_AFTER, lambda: evaluate_task(saved, inputs.task, dtype=inputs.dtype),
@@ -98,6 +99,12 @@ class _TaskInputs:
     start: LoadedModel
     teacher: LoadedModel | None
     task: TaskData
+
+    @property
+    def save_precision(self) -> str:
+        """Return the format of the saved weights."""
+        origins = (loaded.entry.header for loaded in (self.teacher, self.start) if loaded is not None)
+        return precision_of(self.config.train.save_precision, *origins)
 
     def saved(self, folder: Path) -> LoadedModel:
         """Load the fine-tuned model."""
@@ -135,12 +142,18 @@ def _train(inputs: _TaskInputs, folder: RunFolder, recorder: Recorder, evaluator
 
     def before(model: nn.Module, max_length: int) -> None:
         plain = merge_adapters(model)
+        trainable = sum(each.numel() for each in model.parameters() if each.requires_grad)
+        require_room(folder.path, run_bytes(plain.num_parameters(), trainable, adapters=config.student.lora is not None, variants=1,
+                                            precision=inputs.save_precision), within=folder.path)
+        rehearse_saving(folder.path, tokenizer, plain)
         folder.progress.shape = {
             "parameters": plain.num_parameters(), "layers": inputs.start.entry.layers, "layer_map": None,
-            "trainable_parameters": sum(each.numel() for each in model.parameters() if each.requires_grad)}
+            "trainable_parameters": trainable}
         evaluator.evaluate(STUDENT_BEFORE, lambda: measure_items(
             model, encode(task.validation, task, tokenizer, max_length), task, tokenizer, inputs.dtype),
             lambda: inputs.samples(model, max_length))
+        recorder.event(Phase("try later stages"))
+        rehearse_documents(folder.path, config, _report(inputs, folder, "", stopped=False), (STUDENT,))
 
     recorder.event(Phase("train", STUDENT))
     with tracked(config.train.report_to, folder.logs(STUDENT)):

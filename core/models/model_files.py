@@ -42,13 +42,14 @@ def read_json(path: Path) -> Any:
 
 
 @contextmanager
-def refuse_damaged(what: str) -> Iterator[None]:
+def refuse_damaged(what: str, done: str = "read") -> Iterator[None]:
     """Turn whatever a library raises inside into `CorruptModelError`.
 
     Errors of this project, a user's request to stop, and a machine without memory or disk are no fault of the files, and pass.
 
     Args:
         what: is read there, as words that a sentence begins with: "The tokenizer of 'x'".
+        done: what is done with it.
     """
     try:
         yield
@@ -59,7 +60,7 @@ def refuse_damaged(what: str) -> Iterator[None]:
         is_panic = type(error).__name__ == "PanicException"
         if not (isinstance(error, Exception) or is_panic) or is_out_of_memory(error) or _is_full(error):
             raise
-        raise CorruptModelError(f"{what} cannot be read: {_reason(error)}", "Complete files of one model were expected.", AGAIN) from error
+        raise CorruptModelError(f"{what} cannot be {done}: {_reason(error)}", "Complete files of one model were expected.", AGAIN) from error
 
 
 def _is_full(error: BaseException) -> bool:

@@ -30,6 +30,7 @@ from dataclasses import dataclass, replace
 
 from core.config import ExperimentConfig, LoraSpec, ScratchSpec
 from core.errors import FetchModel, ModelError
+from core.methods.room import FP32, run_bytes
 from core.models import checkpoints
 from core.models.architectures import ARCHITECTURE_SPECS, ArchitectureSpec
 from core.models.catalog import ModelEntry
@@ -37,7 +38,6 @@ from core.models.checkpoints import ParameterCount
 from core.models.chunking import CHUNK_ELEMENTS
 from core.models.dimensions import Dimensions, shapes_at
 
-FP32 = 4
 PROGRAM = 3 * 2**28  # 0.75 GiB: torch, Transformers and the packed house corpus
 
 
@@ -199,19 +199,11 @@ def memory(config: ExperimentConfig, teacher: ModelShape | None, student: ModelS
     return Memory(**parts, total=sum(parts.values()))
 
 
-def stored_bytes(precision: str) -> int:
-    """Bytes of a number of a saved model: 4 in fp32, 2 in bf16 and fp16."""
-    return FP32 if precision == "fp32" else 2
-
-
 def disk(config: ExperimentConfig, student: ModelShape, precision: str = "fp32") -> int:
     """Bytes that the run's folder grows to, at most.
 
     Args:
         precision: of the saved weights, as `core.models.header.precision_of` gives it.
     """
-    variants = 2 if config.control else 1
-    trained = trainable(student, config.student.lora)
-    checkpoint = FP32 * (trained if config.student.lora else student.parameters) + 2 * FP32 * trained
-    saved = stored_bytes(precision) * student.parameters
-    return (2 * variants + 1) * checkpoint + (variants + 1) * saved
+    return run_bytes(student.parameters, trainable(student, config.student.lora), adapters=config.student.lora is not None,
+                     variants=2 if config.control else 1, precision=precision)

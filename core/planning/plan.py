@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from core.config import BridgeConfig, ChainConfig, ExperimentConfig, FineTuneConfig, Kind, StudentSpec, TrainSpec, total_steps
 from core.data import sources
 from core.errors import ConfigError, DeviceError, FetchModel, ModelError, ModelNotFoundError, NetworkError, UnsupportedModelError, about
+from core.methods.room import stored_bytes
 from core.models import catalog, compatibility
 from core.models.architectures import Objective as ObjectiveName
 from core.models.architectures import architecture_of
@@ -354,7 +355,7 @@ def _static(config: ExperimentConfig, found: PreflightReport, models: _Models | 
     precision = precision_of(train.save_precision, models.origin.header if models.origin is not None else None)
     disk_bytes = memory.disk(config, student, precision)
     if isinstance(whole, ChainConfig) and teacher is not None:  # anchors that stay beside the step; none is larger than the teacher
-        disk_bytes += len(whole.chain.anchors) * teacher.parameters * memory.stored_bytes(precision)
+        disk_bytes += len(whole.chain.anchors) * teacher.parameters * stored_bytes(precision)
     found.take("block length", lambda: compatibility.require_block_length_fits(data, models.context))
     trained = entry.trained_length if entry is not None else None
     if entry is not None and trained is not None and trained < data.block_length <= models.context:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,8 @@ from typing import TypeVar
 from core.chains.anchors import PlannedAnchor, planned_anchors
 from core.config import ChainConfig, DataSpec, ExperimentConfig, FineTuneConfig, RetentionSpec, TaskSpec
 from core.data import movie_reviews, sources
-from core.errors import ConfigError, DeviceError, DiskFullError, OutOfMemoryError, SetField, StillhouseError, Suggestion, about
+from core.errors import ConfigError, DeviceError, OutOfMemoryError, SetField, StillhouseError, Suggestion, about
+from core.methods.room import require_room
 from core.models import catalog
 from core.models.architectures import Objective
 from core.models.catalog import ModelEntry
@@ -160,14 +160,7 @@ def require_trackers(names: Sequence[str]) -> str:
 
 def require_disk(needed: int) -> str:
     """`needed`: bytes in the home folder."""
-    folder = home()
-    while not folder.exists():
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise DiskFullError(f"The run writes up to {format_gib(needed)} of checkpoints and models.",
-                            f"'{folder}' has {format_gib(free)} left.", "Make room, or set STILLHOUSE_HOME to a folder on a larger disk.")
-    return f"{format_gib(needed)} at most for checkpoints and models; {format_gib(free)} are free."
+    return require_room(home(), needed)
 
 
 def require_memory(config: ExperimentConfig, teacher: ModelShape | None, student: ModelShape, compute_bytes: int, available: int, *,

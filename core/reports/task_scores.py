@@ -10,10 +10,10 @@ A task is named by its source: ``imdb`` and ``rt`` (the house reviews), a file, 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from core.config import RetentionSpec
+from core.config import RetentionSpec, TrainSpec
 from core.data import movie_reviews
 from core.errors import ConfigError
 from core.models import catalog
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from core.tasks.data import TaskData
 
 Load = Callable[..., LoadedModel]
+FEW = 4  # items of a rehearsal
 PROMPTED = ("imdb", "rt")  # tasks that a causal model can be prompted for
 
 
@@ -39,11 +40,13 @@ class Scoring:
         score: (model reference, task, seed) -> what it reached; raises `core.recorder.StopRequested` soon after a stop is requested.
         seeds: for each of which every model is scored; one where nothing is drawn.
         tuned: whether the models are fine-tuned on the tasks.
+        rehearse: scores a model on a few items of every task, and raises what would stop a task.
     """
 
     score: Callable[[str, str, int], Score]
     seeds: tuple[int, ...]
     tuned: bool = True
+    rehearse: Callable[[LoadedModel], None] = lambda _: None
 
 
 def scoring(spec: RetentionSpec, objective: Literal["causal", "masked"], recorder: Recorder, *, seed: int,
@@ -64,7 +67,8 @@ def scoring(spec: RetentionSpec, objective: Literal["causal", "masked"], recorde
     from core.tasks.data import load_task
 
     tasks = {name: load_task(task_spec(name, spec.train_items)) for name in spec.tasks}
-    return Scoring(_FineTuned(spec, tasks, NullRecorder(recorder.should_stop), device, load), tuple(range(seed, seed + spec.seeds)))
+    tuned = _FineTuned(spec, tasks, NullRecorder(recorder.should_stop), device, load)
+    return Scoring(tuned, tuple(range(seed, seed + spec.seeds)), rehearse=tuned.rehearse)
 
 
 def check_tasks(spec: RetentionSpec, objective: Literal["causal", "masked"]) -> None:
@@ -94,13 +98,24 @@ class _FineTuned:
     def __call__(self, reference: str, task: str, seed: int) -> Score:
         import torch
 
-        from core.tasks.fine_tuning import DEFAULT_FINE_TUNING, fine_tune_and_evaluate
+        from core.tasks.fine_tuning import DEFAULT_FINE_TUNING
 
         train = DEFAULT_FINE_TUNING.model_copy(update={"learning_rate": self.spec.learning_rate, "num_train_epochs": self.spec.epochs})
-        start = self.load(reference, device=self.device, dtype=torch.float32)
-        _, metrics = fine_tune_and_evaluate(start, self.tasks[task], seed=seed, spec=train, recorder=self.recorder)
-        metric = headline_metric(self.tasks[task])
-        return Score(metrics[metric], len(self.tasks[task].validation), metric)
+        return self._score(self.load(reference, device=self.device, dtype=torch.float32), self.tasks[task], seed, train)
+
+    def rehearse(self, small: LoadedModel) -> None:
+        from core.tasks.fine_tuning import DEFAULT_FINE_TUNING
+
+        once = DEFAULT_FINE_TUNING.model_copy(update={"max_steps": 1, "per_device_train_batch_size": FEW})
+        for task in self.tasks.values():
+            self._score(small, replace(task, train=task.train[:FEW], validation=task.validation[:FEW]), 0, once)
+
+    def _score(self, start: LoadedModel, task: TaskData, seed: int, train: TrainSpec) -> Score:
+        from core.tasks.fine_tuning import fine_tune_and_evaluate
+
+        _, metrics = fine_tune_and_evaluate(start, task, seed=seed, spec=train, recorder=self.recorder)
+        metric = headline_metric(task)
+        return Score(metrics[metric], len(task.validation), metric)
 
 
 def _prompted(spec: RetentionSpec, seed: int, device: torch.device | str, load: Load) -> Scoring:
@@ -115,4 +130,8 @@ def _prompted(spec: RetentionSpec, seed: int, device: torch.device | str, load: 
         measured = evaluate_sentiment(loaded.model, loaded.tokenizer, reviews[task], device)
         return Score(measured["sentiment_accuracy"], int(measured["sentiment_items"]))
 
-    return Scoring(score, (seed,), tuned=False)
+    def rehearse(small: LoadedModel) -> None:
+        for some in reviews.values():
+            evaluate_sentiment(small.model, small.tokenizer, some[:FEW], device)
+
+    return Scoring(score, (seed,), tuned=False, rehearse=rehearse)

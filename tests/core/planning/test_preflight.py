@@ -5,6 +5,7 @@ import pytest
 from core.config import DataSpec, ScratchSpec
 from core.data import sources
 from core.errors import ConfigError, DataError, DeviceError, DiskFullError, OutOfMemoryError
+from core.methods import room
 from core.models import compatibility
 from core.planning import memory, preflight
 from core.planning.preflight import PreflightReport
@@ -83,7 +84,7 @@ def test_trackers_are_installed(monkeypatch):
 
 def test_disk(monkeypatch, home):
     assert not home.exists()
-    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda folder: SimpleNamespace(free=2**30))
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda folder: SimpleNamespace(free=2**30))
     assert preflight.require_disk(2**30) == "1.0 GiB at most for checkpoints and models; 1.0 GiB are free."
     with pytest.raises(DiskFullError, match="STILLHOUSE_HOME"):
         preflight.require_disk(2**30 + 1)

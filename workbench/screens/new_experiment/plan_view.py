@@ -10,7 +10,7 @@ import streamlit as st
 from core.config import BridgeConfig, ExperimentConfig
 from core.errors import StillhouseError
 from core.models.header import precision_of
-from core.planning.memory import stored_bytes
+from core.methods.room import stored_bytes
 from core.recipes import parse_recipe
 from core.system import units
 from workbench.screens.new_experiment import wording

@@ -31,7 +31,8 @@ TERMS = tuple(term.name for term in LOSS_TERMS)
 PHASES = {"load teacher": "Loading the teacher", "load models": "Loading the models",
           "load bridge teacher": "Loading the writing teacher",
           "prepare data": "Reading the data and cutting it into blocks", "ask teacher": "Running the teacher",
-          "train": "Preparing training", "steps": "Training", "evaluate": "Evaluating {who} on held-out text",
+          "try later stages": "Trying in small what comes after training", "train": "Preparing training",
+          "steps": "Training", "evaluate": "Evaluating {who} on held-out text",
           "time one sequence": "Timing the models, one sequence at a time", "time a batch": "Timing the models, a batch at a time",
           "retention": "Scoring {who} on a labelled task{place}"}
 MEASURED = {"teacher": "the teacher", "student": "the student", "student_before": "the student before training",
