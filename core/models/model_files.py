@@ -60,7 +60,8 @@ def refuse_damaged(what: str, done: str = "read") -> Iterator[None]:
         is_panic = type(error).__name__ == "PanicException"
         if not (isinstance(error, Exception) or is_panic) or is_out_of_memory(error) or _is_full(error):
             raise
-        raise CorruptModelError(f"{what} cannot be {done}: {_reason(error)}", "Complete files of one model were expected.", AGAIN) from error
+        raise CorruptModelError(f"{what} cannot be {done}: {_reason(error)}",
+                                "Complete files of one model were expected.", AGAIN) from error
 
 
 def _is_full(error: BaseException) -> bool:

@@ -9,8 +9,8 @@ import streamlit as st
 
 from core.config import BridgeConfig, ExperimentConfig
 from core.errors import StillhouseError
-from core.models.header import precision_of
 from core.methods.room import stored_bytes
+from core.models.header import precision_of
 from core.recipes import parse_recipe
 from core.system import units
 from workbench.screens.new_experiment import wording
