@@ -5,7 +5,7 @@
     Sample                              ``samples``      a model answered a prompt
     BridgeCorpus                        ``bridge``       a teacher has written its texts
     RunWarning                          ``warning``      something that the user should know
-    ClaimPart, AblationPart             ``claim``, ``ablation``   a part of a study begins
+    ClaimPart, AblationPart, StudyPart  ``claim``, ``ablation``, ``part``   a part of a study begins
 
 `core.reports.run_report` (``report``) and `core.reports.retention_card` (``retention``) are events too. ``from_dict`` of each type and
 `parse_phase` read stored events back, also those of release 0.1.0. Stored records keep the names of that release: `RECORD_KEYS`.
@@ -220,6 +220,16 @@ class AblationPart(_Record):
     kind: ClassVar[str] = "ablation"
     variant: str
     seed: int
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class StudyPart(_Record):
+    """A part of a study begins, as the scoring of one form of a model."""
+
+    kind: ClassVar[str] = "part"
+    name: str
     done: int
     total: int
 

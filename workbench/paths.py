@@ -10,6 +10,7 @@
     ├── exports/<name>/     models exported for the browser (`core.export`)
     ├── browser/            what runs them there (`core.export.browser_runtime`)
     ├── claims/<NAME>/      what came of a claim that was checked here (`core.studies.claims.outcomes`)
+    ├── deployments/<name>/ what became of a comparison of a model's forms (`core.reports.deployment`)
     ├── gate.key            signs the cookies of those who logged in
     ├── sessions/           who is logged in, a file each (`workbench.web.sessions`)
     ├── engine.log          what the process in which models answer has to say

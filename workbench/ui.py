@@ -20,7 +20,9 @@ PAGES = [  # name, title, whether the menu shows it
     ("chain", "Chain", True),
     ("runs", "Runs", True),
     ("run", "Run", False),  # reached from a run's name, as /run?run=...
+    ("recipes", "Recipes", True),
     ("compare", "Compare", True),
+    ("deploy", "Deploy", True),
     ("device", "On device", True),
     ("models", "Models", True),
     ("signals", "Teacher signals", True),

@@ -15,7 +15,7 @@ Shapes: B blocks, T positions, D width, V vocabulary, N counted positions of a b
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from torch import Tensor
 
 from core.data.packing import Blocks
 from core.errors import DataError, NonFiniteLossError
+from core.evaluation.bootstrap import with_block_intervals
 from core.models.chunking import chunks
 from core.models.forward import eval_mode, last_hidden, log_softmax, output_head
 from core.models.vocabulary import require_rows, unpadded_width
@@ -33,6 +34,8 @@ from core.models.vocabulary import require_rows, unpadded_width
 def evaluate_language(student: Any, blocks: Blocks, teacher: Any = None, *, tokenizer: Any, batch_size: int,
                       device: torch.device | str, dtype: torch.dtype = torch.float32) -> dict[str, float]:
     """Return the metrics above, with the counts ``tokens`` (N) and ``bytes``.
+
+    Perplexity, KL and agreement have their intervals over ``blocks`` beside them (`core.evaluation.bootstrap`).
 
     A teacher is compared with itself by definition (KL 0, agreement 1) when `teacher is student`. With no teacher the two
     comparisons are left out, as are bits per byte where no target is text. Where vocabularies are padded to different
@@ -54,22 +57,25 @@ def evaluate_language(student: Any, blocks: Blocks, teacher: Any = None, *, toke
     width = unpadded_width(tokenizer, *models)
     heads = [output_head(model) for model in models]
     special = torch.tensor(sorted(_special_ids(tokenizer)), device=device)
-    nats = text_nats = kl = 0.0
-    tokens = agreed = 0
+    sums = {name: np.zeros(len(blocks)) for name in ("cross_entropy", "bits_per_byte", "kl_to_teacher", "agreement")}
+    counted = np.zeros(len(blocks))
     with eval_mode(*models), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-        for input_ids, counts in _batches(blocks, batch_size, device):
+        for start, input_ids, counts in _batches(blocks, batch_size, device):
+            rows_N = start + counts.nonzero()[:, 0].cpu().numpy()
             targets_N = input_ids[:, 1:][counts]
             hidden = [last_hidden(model, input_ids)[:, :-1][counts] for model in models]  # (N, D) each; D may differ
             for span in chunks(len(targets_N), width):
                 logq_NV = log_softmax(heads[0], hidden[0][span], width)
                 nll_N = -logq_NV.gather(1, targets_N[span, None]).squeeze(1)
-                nats += nll_N.sum(dtype=torch.float64).item()
-                text_nats += nll_N[~torch.isin(targets_N[span], special)].sum(dtype=torch.float64).item()
+                found = {"cross_entropy": nll_N, "bits_per_byte": nll_N * ~torch.isin(targets_N[span], special)}
                 if compared:
                     logp_NV = log_softmax(heads[1], hidden[1][span], width)
-                    kl += F.kl_div(logq_NV, logp_NV, log_target=True, reduction="sum").item()
-                    agreed += int((logq_NV.argmax(1) == logp_NV.argmax(1)).sum())
-            tokens += len(targets_N)
+                    found |= {"kl_to_teacher": F.kl_div(logq_NV, logp_NV, log_target=True, reduction="none").sum(1),
+                              "agreement": logq_NV.argmax(1) == logp_NV.argmax(1)}
+                add_by_block(sums, rows_N[span], found)
+            counted += np.bincount(rows_N, minlength=len(blocks))
+    tokens = int(counted.sum())
+    nats, text_nats, kl = (float(sums[name].sum()) for name in ("cross_entropy", "bits_per_byte", "kl_to_teacher"))
     if not tokens:
         raise DataError("No held-out position counts.", "Evaluation needs text whose tokens have a weight above 0.",
                         "Give more text, a larger data.validation_fraction or a shorter data.block_length.",
@@ -80,13 +86,26 @@ def evaluate_language(student: Any, blocks: Blocks, teacher: Any = None, *, toke
         raise NonFiniteLossError("The model's predictions on held-out text are not finite.", "Finite log-probabilities were expected.",
                                  "Lower train.learning_rate or train.max_grad_norm, or use train.precision=fp32.",
                                  field="train.learning_rate")
-    # No model that predicts anything comes near the cap; beyond it exp would overflow.
-    result = {"cross_entropy": cross_entropy, "perplexity": math.exp(min(cross_entropy, 700.0))}
+    result = {"cross_entropy": cross_entropy, "perplexity": perplexity(cross_entropy)}
     if size:
         result["bits_per_byte"] = text_nats / math.log(2) / size
     if teacher is not None:
-        result |= {"kl_to_teacher": kl / tokens, "agreement": agreed / tokens if compared else 1.0}
-    return result | {"tokens": tokens, "bytes": size}
+        result |= {"kl_to_teacher": kl / tokens, "agreement": float(sums["agreement"].sum()) / tokens if compared else 1.0}
+    result |= {"tokens": tokens, "bytes": size}
+    named = ("kl_to_teacher", "agreement") if compared else ()
+    return with_block_intervals(result, {"perplexity": sums["cross_entropy"], **{name: sums[name] for name in named}}, counted,
+                                {"perplexity": perplexity})
+
+
+def perplexity(cross_entropy: float) -> float:
+    """Return exp of a cross-entropy. No model that predicts anything comes near the cap; beyond it exp would overflow."""
+    return math.exp(min(cross_entropy, 700.0))
+
+
+def add_by_block(sums: Mapping[str, np.ndarray], rows_N: np.ndarray, found: Mapping[str, Tensor]) -> None:
+    """Add what was found at positions to the sums (B,) of their blocks; `rows_N` are their blocks."""
+    for name, values in found.items():
+        sums[name] += np.bincount(rows_N, values.double().cpu().numpy(), len(sums[name]))
 
 
 def text_bytes(blocks: Blocks, tokenizer: Any) -> int:
@@ -111,12 +130,12 @@ def _special_ids(tokenizer: Any) -> set[int]:
     return {*tokenizer.all_special_ids, *(index for index, token in tokenizer.added_tokens_decoder.items() if token.special)}
 
 
-def _batches(blocks: Blocks, batch_size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
-    """Return (input_ids (B, T), counts (B, T-1)): which targets count; cut after the last one that does in the batch."""
+def _batches(blocks: Blocks, batch_size: int, device: torch.device) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Yield (first block, input_ids (B, T), counts (B, T-1)): which targets count; cut after the last one that does in the batch."""
     for start in range(0, len(blocks), batch_size):
         counts = blocks.weights[start:start + batch_size, 1:] > 0
         if not counts.any():
             continue
         end = int(np.flatnonzero(counts.any(0))[-1]) + 1
         ids = blocks.input_ids[start:start + batch_size, :end + 1]
-        yield (torch.from_numpy(ids.astype(np.int64)).to(device), torch.from_numpy(counts[:, :end]).to(device))
+        yield (start, torch.from_numpy(ids.astype(np.int64)).to(device), torch.from_numpy(counts[:, :end]).to(device))

@@ -26,6 +26,8 @@ from core.config import MaskingSpec
 from core.data.masking import Masker
 from core.data.packing import Blocks, padding_id
 from core.errors import DataError, NonFiniteLossError
+from core.evaluation.bootstrap import with_block_intervals
+from core.evaluation.language import add_by_block, perplexity
 from core.models.chunking import chunks
 from core.models.forward import eval_mode, forward, log_softmax, output_head
 from core.models.vocabulary import require_rows, unpadded_width
@@ -36,7 +38,9 @@ HELD_OUT_SEED = (0, 0)  # of the masks of held-out text: no training step's
 
 def evaluate_masked(student: Any, blocks: Blocks, teacher: Any = None, *, tokenizer: Any, batch_size: int, device: torch.device | str,
                     dtype: torch.dtype = torch.float32, masking: MaskingSpec = HELD_OUT) -> dict[str, float]:
-    """Return the metrics above, with the count ``tokens`` (N). A teacher is compared with itself by definition when `teacher is student`.
+    """Return the metrics above, with the count ``tokens`` (N) and the intervals of `core.evaluation.bootstrap` over ``blocks``.
+
+    A teacher is compared with itself by definition when `teacher is student`.
 
     Args:
         student: a masked-language model on `device`, with or without adapters.
@@ -57,31 +61,38 @@ def evaluate_masked(student: Any, blocks: Blocks, teacher: Any = None, *, tokeni
         raise DataError("No held-out position is masked.", "Evaluation needs text whose tokens have a weight above 0.",
                         "Give more text, or a larger data.validation_fraction.", field="data.validation_fraction")
     real = blocks.input_ids != padding_id(tokenizer)
-    nats = kl = 0.0
-    tokens = right = agreed = 0
+    sums = {name: np.zeros(len(blocks)) for name in ("cross_entropy", "masked_accuracy", "kl_to_teacher", "agreement")}
+    counts = masked.chosen.sum(1).astype(float)  # (blocks,)
     with eval_mode(*models), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
         for start in range(0, len(blocks), batch_size):
             part = slice(start, start + batch_size)
             ids, mask, chosen, truth = (torch.from_numpy(each[part]).to(device)
                                         for each in (masked.input_ids, real, masked.chosen, blocks.input_ids))
             targets_N = truth[chosen].long()
+            rows_N = start + chosen.nonzero()[:, 0].cpu().numpy()
             states = [forward(model, ids, mask.long()).head_input[chosen] for model in models]  # (N, D) each; D may differ
             for span in chunks(len(targets_N), width):
                 logq_NV = log_softmax(output_head(student), states[0][span], width)
-                nats -= logq_NV.gather(1, targets_N[span, None]).sum(dtype=torch.float64).item()
+                found = {"cross_entropy": -logq_NV.gather(1, targets_N[span, None]).squeeze(1)}
                 guess_N = logq_NV.argmax(1)
-                right += int((guess_N == targets_N[span]).sum())
+                found["masked_accuracy"] = guess_N == targets_N[span]
                 if compared:
                     logp_NV = log_softmax(output_head(teacher), states[1][span], width)
-                    kl += F.kl_div(logq_NV, logp_NV, log_target=True, reduction="sum").item()
-                    agreed += int((guess_N == logp_NV.argmax(1)).sum())
-            tokens += len(targets_N)
-    cross_entropy = nats / tokens
+                    found |= {"kl_to_teacher": F.kl_div(logq_NV, logp_NV, log_target=True, reduction="none").sum(1),
+                              "agreement": guess_N == logp_NV.argmax(1)}
+                add_by_block(sums, rows_N[span], found)
+    tokens = int(counts.sum())
+    nats, kl = sums["cross_entropy"].sum(), sums["kl_to_teacher"].sum()
+    cross_entropy = float(nats) / tokens
     if not math.isfinite(cross_entropy + kl):
         raise NonFiniteLossError("The model's predictions on held-out text are not finite.", "Finite log-probabilities were expected.",
                                  "Lower train.learning_rate or train.max_grad_norm, or use train.precision=fp32.",
                                  field="train.learning_rate")
-    result = {"cross_entropy": cross_entropy, "perplexity": math.exp(min(cross_entropy, 700.0)), "masked_accuracy": right / tokens}
+    result = {"cross_entropy": cross_entropy, "perplexity": perplexity(cross_entropy),
+              "masked_accuracy": float(sums["masked_accuracy"].sum()) / tokens}
     if teacher is not None:
-        result |= {"kl_to_teacher": kl / tokens, "agreement": agreed / tokens if compared else 1.0}
-    return result | {"tokens": tokens}
+        result |= {"kl_to_teacher": float(kl) / tokens, "agreement": float(sums["agreement"].sum()) / tokens if compared else 1.0}
+    result |= {"tokens": tokens}
+    named = ("masked_accuracy", *(("kl_to_teacher", "agreement") if compared else ()))
+    return with_block_intervals(result, {"perplexity": sums["cross_entropy"], **{name: sums[name] for name in named}}, counts,
+                                {"perplexity": perplexity})

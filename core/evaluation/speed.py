@@ -21,7 +21,8 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from core.evaluation.statistics import LEVEL, Estimate, bootstrap_median
+from core.evaluation.bootstrap import bootstrap_median
+from core.evaluation.statistics import LEVEL, Estimate
 from core.events import Phase
 from core.recorder import ListRecorder, Recorder, StopRequested
 from core.system.devices import torch_threads
@@ -145,6 +146,27 @@ def measure_speed(models: Mapping[str, Forward], recorder: Recorder, *, vocabula
                                bootstrap_median(_ratios(one[first], one[name])), bootstrap_median(_ratios(many[first], many[name])))
               for name in models}
     return Speed(speeds, length, batch, threads, len(one[first]), len(many[first]), devices()[-1].description)
+
+
+def latencies(passes: Mapping[str, Callable[[], object]], recorder: Recorder, *, seconds: float = SECONDS, rounds: int = MOST_ROUNDS,
+              clock: Callable[[], float] = time.perf_counter) -> dict[str, list[float]]:
+    """Return the seconds of every pass of each by name, on one thread, timed round by round in a newly drawn order.
+
+    Args:
+        recorder: queried for a stop before every pass.
+        seconds: budget of all rounds; a few are timed whatever it is.
+        rounds: at most so many.
+        clock: a monotonic clock, in seconds.
+
+    Raises:
+        StopRequested: the recorder requested a stop.
+    """
+    import torch
+
+    named: dict[str, Forward] = {name: lambda *_, run=run: run() for name, run in passes.items()}
+    nothing = torch.empty(0)
+    with torch.inference_mode(), torch_threads(1):
+        return _rounds(named, (nothing, nothing), seconds, rounds, recorder, torch.Generator().manual_seed(0), clock)
 
 
 def quick_latencies(passes: Sequence[Callable[[], object]], seconds: float = 0.3, rounds: int = 15,

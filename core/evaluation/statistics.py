@@ -6,11 +6,15 @@ t distribution with k degrees of freedom, the interval of level c (Student 1908,
     m = 1/n sum_s x_s        SE = sqrt(sum_s (x_s - m)^2 / (n (n - 1)))        m ± t((1 + c) / 2, n - 1) SE
 
 Few seeds make it wide: t is 4.30 for three seeds and 2.78 for five at 95%, where the normal distribution has 1.96. Timings, whose
-distribution has a long tail, take the percentile bootstrap of their median instead (Efron and Tibshirani 1993, chapter 13).
+distribution has a long tail, and ratios of sums take the percentile bootstrap instead (`core.evaluation.bootstrap`).
 A share p of n items takes Wilson's score interval (Wilson 1927, doi:10.2307/2276774), which does not shrink to a point at 0 and 1 and
 stays between them; with z the normal quantile it is
 
     (p + z^2 / 2n ± z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n)
+
+Items of equal text get the same answer, so repeating them adds nothing: with c_k items of the k-th distinct text, n is replaced by the
+effective size (sum_k c_k)^2 / sum_k c_k^2 (Kish 1965, section 11.7). The difference of two models' shares on the same items takes the
+adjusted Wald interval (Bonett and Price 2012, doi:10.3102/1076998611411915), which does not shrink to a point where they never differ.
 
 Another mean over many items takes the normal approximation of its standard error. Both are about the items, not about seeds.
 An `Estimate` carries its level, n and method, so that whoever shows it can say them.
@@ -25,12 +29,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-Method = Literal["student_t", "bootstrap", "normal", "wilson", "two_standard_errors"]
+Method = Literal["student_t", "welch", "bootstrap", "normal", "wilson", "paired_wald", "two_standard_errors"]
 
-METHOD_NAMES = {"student_t": "Student's t", "bootstrap": "bootstrap", "normal": "normal approximation", "wilson": "Wilson"}
+METHOD_NAMES = {"student_t": "Student's t", "welch": "Welch's t", "bootstrap": "bootstrap", "normal": "normal approximation",
+                "wilson": "Wilson", "paired_wald": "adjusted Wald, paired"}
 LEVEL = 0.95  # of every confidence interval, unless another is given
-RESAMPLES = 2000
-BATCH_ELEMENTS = 1 << 20  # values drawn at once
 MOST_TERMS = 1000  # degrees of freedom up to which the distribution is summed; beyond, its expansion is exact to 1e-12
 BISECTIONS = 100
 
@@ -108,8 +111,8 @@ class Estimate:
         low, high: ends of the interval; None where there is a single value and no interval.
         level: confidence level from 0 to 1; None where there is no interval, or where it was not chosen by its level.
         n: values that the interval was computed from; None where it is not known.
-        method: ``student_t``, ``bootstrap``, ``normal``, ``wilson``, or ``two_standard_errors``, which releases up to 0.1.0 took for
-            intervals over seeds (82% at three seeds); empty without an interval.
+        method: ``student_t``, ``welch``, ``bootstrap``, ``normal``, ``wilson``, ``paired_wald``, or ``two_standard_errors``, which
+            releases up to 0.1.0 took for intervals over seeds (82% at three seeds); empty without an interval.
         over: what the n values are: seeds, rounds of a timing, items.
     """
 
@@ -193,20 +196,64 @@ def normal_interval(value: float, error: float, n: int | None = None, level: flo
     return Estimate(value, value - margin, value + margin, level, n, "normal", over)
 
 
-def wilson_interval(share: float, n: int, level: float = LEVEL, over: str = "items") -> Estimate:
+def wilson_interval(share: float, n: int, level: float = LEVEL, over: str = "items", effective: float | None = None) -> Estimate:
     """Return a share of n items with its score interval (Wilson 1927, doi:10.2307/2276774).
+
+    Args:
+        effective: items that it is worth, where some are equal (`core.tasks.metrics.effective_size`); `n` is what the estimate says.
 
     Raises:
         ValueError: no items, or a share outside [0, 1].
     """
     if n < 1 or not 0 <= share <= 1:
         raise ValueError(f"a share from 0 to 1 of at least 1 item is expected, not {share} of {n}")
-    z = z_critical(level)
-    shrunk = 1 + z * z / n
-    middle = (share + z * z / (2 * n)) / shrunk
-    margin = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / shrunk
+    z, size = z_critical(level), effective or n
+    shrunk = 1 + z * z / size
+    middle = (share + z * z / (2 * size)) / shrunk
+    margin = z * math.sqrt(share * (1 - share) / size + z * z / (4 * size * size)) / shrunk
     # Rounding must not put the value outside of its own interval at 0 and 1.
     return Estimate(share, max(0.0, min(middle - margin, share)), min(1.0, max(middle + margin, share)), level, n, "wilson", over)
+
+
+def paired_difference(first: Sequence[bool], second: Sequence[bool], level: float = LEVEL, over: str = "items",
+                      effective: float | None = None) -> Estimate:
+    """Return the share of `first` minus that of `second`, of the same items, with its adjusted Wald interval (Bonett and Price 2012).
+
+    With f the items that only the first has and g those that only the second has, a = (f + 1) / (n + 2) and b = (g + 1) / (n + 2), it is
+    a - b ± z sqrt((a + b - (a - b)^2) / (n + 2)).
+
+    Args:
+        effective: items that they are worth, where some are equal (`core.tasks.metrics.effective_size`).
+
+    Raises:
+        ValueError: no items, or not the same number.
+    """
+    if not len(first) or len(first) != len(second):
+        raise ValueError(f"the same items are expected, at least one, not {len(first)} and {len(second)}")
+    n = effective or len(first)
+    gained, lost = (sum(bool(mine) > bool(theirs) for mine, theirs in zip(*pair, strict=True)) / len(first)
+                    for pair in ((first, second), (second, first)))
+    a, b = (gained * n + 1) / (n + 2), (lost * n + 1) / (n + 2)
+    margin = z_critical(level) * math.sqrt((a + b - (a - b) ** 2) / (n + 2))
+    value = gained - lost
+    return Estimate(value, max(-1.0, min(a - b - margin, value)), min(1.0, max(a - b + margin, value)), level, len(first), "paired_wald",
+                    over)
+
+
+def welch_difference(first: Sequence[float], second: Sequence[float], level: float = LEVEL, over: str = "seeds") -> Estimate:
+    """Return mean(first) - mean(second) of two independent samples, with Welch's interval (1947, doi:10.2307/2332510).
+
+    The degrees of freedom are those of Satterthwaite, rounded down, which widens the interval; none with fewer than two values on a side.
+    """
+    difference, errors = mean(first) - mean(second), (standard_error(first), standard_error(second))
+    if errors[0] is None or errors[1] is None:
+        return Estimate(difference)
+    squares = [error**2 for error in errors if error is not None]
+    spread = math.fsum(squares)
+    below = math.fsum(square**2 / (len(values) - 1) for square, values in zip(squares, (first, second), strict=True))
+    freedom = max(1, math.floor(spread**2 / below)) if below else len(first) + len(second) - 2
+    margin = t_critical(freedom + 1, level) * math.sqrt(spread)
+    return Estimate(difference, difference - margin, difference + margin, level, len(first) + len(second), "welch", over)
 
 
 # A metric that is a share of items that are right or wrong -> the metric that counts the items.
@@ -214,13 +261,22 @@ SHARES_OF_ITEMS = {"accuracy": "items", "exact_match": "items", "sentiment_accur
 
 
 def item_interval(name: str, metrics: Mapping[str, float]) -> Estimate | None:
-    """Return a metric over items with its interval: Wilson's of a share, else the normal one; None where it has no interval.
+    """Return a metric over items or blocks with its interval; None where it has no interval.
+
+    A share of items takes Wilson's, over the distinct texts where the metrics count them (``distinct``, ``effective``); what was
+    bootstrapped when it was measured has it beside it, as ``perplexity_low`` and ``perplexity_high``; another mean takes the normal one.
 
     Args:
         name: of one of `metrics`, as they are recorded of a model.
     """
+    if f"{name}_low" in metrics and f"{name}_high" in metrics:
+        blocks = metrics.get("blocks")
+        return Estimate(metrics[name], metrics[f"{name}_low"], metrics[f"{name}_high"], LEVEL, None if blocks is None else int(blocks),
+                        "bootstrap", "blocks of text")
     counted = SHARES_OF_ITEMS.get(name)
     if counted is not None and counted in metrics:
+        if "distinct" in metrics and metrics["distinct"] < metrics[counted]:
+            return wilson_interval(metrics[name], int(metrics["distinct"]), over="distinct texts", effective=metrics["effective"])
         return wilson_interval(metrics[name], int(metrics[counted]), over="reviews" if counted == "sentiment_items" else "items")
     if name in (*SHARES_OF_ITEMS, "answer_f1") and "stderr" in metrics:
         return normal_interval(metrics[name], metrics["stderr"])
@@ -232,20 +288,3 @@ def _student_t(value: float, error: float | None, n: int, level: float, over: st
         return Estimate(value)
     margin = t_critical(n, level) * error
     return Estimate(value, value - margin, value + margin, level, n, "student_t", over)
-
-
-def bootstrap_median(values: Sequence[float], seed: int = 0, level: float = LEVEL, over: str = "rounds") -> Estimate:
-    """Return the median with its percentile bootstrap interval; the same values give the same interval."""
-    import numpy as np
-
-    array = np.asarray(values, dtype=float)
-    middle = float(np.median(array))
-    if len(array) < 2:
-        return Estimate(middle)
-    generator = np.random.default_rng(seed)
-    drawn, rows = [], max(1, BATCH_ELEMENTS // len(array))
-    for start in range(0, RESAMPLES, rows):
-        picks = generator.integers(len(array), size=(min(rows, RESAMPLES - start), len(array)))
-        drawn.append(np.median(array[picks], axis=1))
-    low, high = np.quantile(np.concatenate(drawn), [(1 - level) / 2, (1 + level) / 2])
-    return Estimate(middle, float(low), float(high), level, len(array), "bootstrap", over)

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from core.config import DataSpec, FineTuneConfig, TaskSpec
+from core.config import DataSpec, ExperimentConfig, FineTuneConfig, TaskSpec
 from core.data import movie_reviews
 from core.errors import CompatibilityError, ConfigError, DataError, StillhouseError
 from core.models.architectures import Objective
@@ -62,13 +62,18 @@ def default_tasks(entry: ModelEntry) -> list[str | TaskSpec]:
 
 def _recorded_task(entry: ModelEntry) -> TaskSpec | None:
     """Return the task that a model was fine-tuned on, from the record in its folder; None where there is none."""
+    config = recorded_config(entry)
+    return config.task if isinstance(config, FineTuneConfig) else None
+
+
+def recorded_config(entry: ModelEntry) -> ExperimentConfig | None:
+    """Return the recipe that a model was trained by, from the record in its folder; None where there is none."""
     if entry.path is None:
         return None
     try:
-        config = parse_recipe(json.loads((entry.path / "stillhouse.json").read_text(encoding="utf-8"))["config"])
+        return parse_recipe(json.loads((entry.path / "stillhouse.json").read_text(encoding="utf-8"))["config"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError, StillhouseError):
         return None
-    return config.task if isinstance(config, FineTuneConfig) else None
 
 
 def check(name: str, entry: ModelEntry, task: str | TaskSpec) -> None:

@@ -43,6 +43,8 @@ from core.tasks.columns import (
 )
 
 HOUSE_LABELS = ("negative", "positive")
+FEW_ITEMS = 100  # held-out texts; below, an interval at 95% is wider than ten points to either side
+SKEW = 0.1  # difference of a label's share between both parts that is worth a warning
 
 # What GLUE reports beside accuracy (1804.07461, section 3), by its subset's name.
 GLUE_METRICS: dict[str, tuple[str, ...]] = {"cola": ("matthews",), "mrpc": ("f1",), "qqp": ("f1",)}
@@ -196,6 +198,35 @@ def majority_share(train: Sequence[Example], validation: Sequence[Example]) -> f
     """Return the share of held-out items in the class that most items that are learnt from have: what a model that reads nothing gets."""
     most = Counter(item.label for item in train).most_common(1)[0][0]
     return sum(item.label == most for item in validation) / len(validation)
+
+
+def distinct_texts(items: Sequence[Example]) -> Counter[tuple[str, str | None]]:
+    """Return how often each text, or pair of texts, stands among the items."""
+    return Counter((item.text, item.pair) for item in items)
+
+
+def data_warnings(task: TaskData) -> list[str]:
+    """Return sentences about held-out items that weaken what is measured on them: few, equal, also learnt from, or skewed."""
+    if task.kind != "classification":
+        return []
+    train, measured = of_type(task.train, Example), of_type(task.validation, Example)
+    copies, learnt = distinct_texts(measured), distinct_texts(train)
+    found = []
+    if (repeated := len(measured) - len(copies)):
+        found.append(f"{repeated:,} of {len(measured):,} held-out items repeat a text: intervals count {len(copies):,} distinct texts.")
+    if (shared := sum(key in learnt for key in copies)):
+        found.append(f"{shared:,} held-out texts are also trained on: accuracy on them says little about new texts.")
+    if len(copies) < FEW_ITEMS:
+        found.append(f"Only {len(copies)} distinct texts are held out: accuracy is known to about "
+                     f"±{98 / math.sqrt(len(copies)):.0f} points at best.")
+    shares = [{label: count / len(items) for label, count in Counter(task.labels[item.label] for item in items).items()}
+              for items in (train, measured)]
+    apart = max(task.labels, key=lambda label: abs(shares[0].get(label, 0.0) - shares[1].get(label, 0.0)))
+    one, other = (share.get(apart, 0.0) for share in shares)
+    spread = math.sqrt(one * (1 - one) / len(measured)) if 0 < one < 1 else 0.0
+    if abs(one - other) > max(SKEW, 3 * spread):
+        found.append(f"The split is skewed: '{apart}' is {one:.0%} of what is trained on and {other:.0%} of what is held out.")
+    return found
 
 
 def task_spec(name: str, train_items: int | None) -> TaskSpec:

@@ -182,8 +182,8 @@ def measure_items(model: nn.Module, features: Sequence[Feature], task: TaskData,
         return _answered(logits, features, task)
     predicted = np.stack(logits)[:, list(order)] if order else np.stack(logits)
     right = np.array([feature.targets[0] for feature in features])
-    metrics = classification_metrics(predicted.argmax(1), right, task.labels, task.metrics)
     train, measured = of_type(task.train, Example), of_type(task.validation[:len(features)], Example)
+    metrics = classification_metrics(predicted.argmax(1), right, task.labels, task.metrics, [(item.text, item.pair) for item in measured])
     return metrics | {"majority_share": majority_share(train, measured)}
 
 

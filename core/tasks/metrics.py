@@ -17,7 +17,7 @@ import math
 import re
 import string
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 
 import numpy as np
 
@@ -25,17 +25,28 @@ NBEST = 20  # likeliest beginnings and ends that are combined
 LONGEST_ANSWER = 30  # tokens
 
 
-def classification_metrics(predicted: np.ndarray, right: np.ndarray, labels: Sequence[str], extra: Sequence[str] = ()) -> dict[str, float]:
+def classification_metrics(predicted: np.ndarray, right: np.ndarray, labels: Sequence[str], extra: Sequence[str] = (),
+                           texts: Sequence[Hashable] = ()) -> dict[str, float]:
     """Return ``accuracy``, ``stderr``, ``items``, the recall of each label that occurs, and those of `extra` (matthews, f1).
 
     Args:
         predicted, right: (items,) numbers of labels.
+        texts: of the items; where some are equal, the metrics say how many are ``distinct``, and what number of different ones they are
+            worth, ``effective``.
     """
     accuracy = float((predicted == right).mean())
     metrics = {"accuracy": accuracy, "stderr": math.sqrt(accuracy * (1 - accuracy) / len(right)), "items": len(right)}
+    if 0 < len(copies := Counter(texts)) < len(texts):
+        metrics |= {"distinct": len(copies), "effective": effective_size(copies.values())}
     metrics |= {name: {"matthews": matthews, "f1": f1}[name](predicted, right) for name in extra}
     return metrics | {f"recall_{label}": float((predicted[right == number] == number).mean())
                       for number, label in enumerate(labels) if (right == number).any()}
+
+
+def effective_size(counts: Iterable[int]) -> float:
+    """Return how many different items so many copies of each are worth: (sum c)^2 / sum c^2 (Kish 1965, section 11.7)."""
+    counts = list(counts)
+    return sum(counts) ** 2 / sum(count * count for count in counts) if counts else 0.0
 
 
 def matthews(predicted: np.ndarray, right: np.ndarray) -> float:

@@ -6,13 +6,15 @@ import sys
 import time
 
 from core.config import ExperimentConfig
+from core.reports.deployment import store as deployments
+from core.reports.deployment.record import DeploymentRequest
 from core.studies.ablation import results
 from core.studies.ablation.variants import variants
 from core.studies.seeds import DEFAULT_SEEDS
 from workbench.errors import StudyError
 from workbench.paths import home
 from workbench.processes import inherited, reaped, start_detached
-from workbench.studies.jobs import LOG, AblationJob, ClaimJob, Job, JobState, jobs
+from workbench.studies.jobs import LOG, AblationJob, ClaimJob, DeploymentJob, Job, JobState, jobs
 
 WORKER = (sys.executable, "-m", "workbench.studies.worker")
 
@@ -44,6 +46,18 @@ def start_ablation(config: ExperimentConfig, seeds: int, command: str = "") -> A
     return job
 
 
+def start_deployment(request: DeploymentRequest) -> DeploymentJob:
+    """Compare the forms of a model in the background; an export that has ended before a stop is used again.
+
+    Raises:
+        StudyError: another study is running, or the process cannot be started.
+    """
+    require_idle()
+    job = DeploymentJob(deployments.save_request(request))
+    _launch(job, 1)
+    return job
+
+
 def running_job() -> str | None:
     """Return what runs now, as a sentence without its full stop; None while nothing does."""
     return next((job.RUNNING.format(job.folder.name) for job in jobs() if (state := job.load_state()) and state.state == "running"), None)
@@ -53,7 +67,7 @@ def require_idle() -> None:
     """Raise StudyError while a study is running."""
     running = running_job()
     if running is not None:
-        raise StudyError(f"{running}.", "One check or ablation runs at a time: they would slow each other down.",
+        raise StudyError(f"{running}.", "One check, ablation or comparison runs at a time: they would slow each other down.",
                          "Wait for it, or stop it.")
 
 

@@ -1,9 +1,10 @@
-"""A study as a background job: its state in a file that any page finds again after a reload, and in what claims and ablations differ.
+"""A study as a background job: its state in a file that any page finds again after a reload, and in what the kinds differ.
 
     <home>/claims/<NAME>/check.json           state of the check of a claim
     <home>/ablations/<folder>/state.json      state of an ablation
-    <folder of either>/log.txt                output of its process
-    <folder of either>/stop                   exists while a stop is requested
+    <home>/deployments/<folder>/state.json    state of a comparison of a model's forms
+    <folder of any>/log.txt                   output of its process
+    <folder of any>/stop                      exists while a stop is requested
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from core.errors import ConfigError
-from core.events import AblationPart, ClaimPart
+from core.events import AblationPart, ClaimPart, StudyPart
 from core.recorder import Recorder
+from core.reports.deployment import store as deployments
+from core.reports.deployment.record import PARTS
 from core.studies.ablation import results
 from core.studies.ablation.run import run_ablation
 from core.studies.ablation.variants import variants
@@ -73,7 +76,7 @@ class Job(ABC):
     def run(self, seeds: int, recorder: Recorder) -> None:
         """Carry it out in this process, resuming after parts that have finished. Raises StopRequested on request."""
 
-    def part_name(self, part: ClaimPart | AblationPart) -> str:
+    def part_name(self, part: ClaimPart | AblationPart | StudyPart) -> str:
         """Return what the state calls a part of this job that begins."""
         return ""
 
@@ -146,16 +149,42 @@ class AblationJob(Job):
                               "Start the ablation again from its recipe.")
         run_ablation(*request, recorder)
 
-    def part_name(self, part: ClaimPart | AblationPart) -> str:
+    def part_name(self, part: ClaimPart | AblationPart | StudyPart) -> str:
         """Return the variant and the seed of a training."""
         assert isinstance(part, AblationPart)
         return f"{results.WORDS[part.variant]}, seed {part.seed}"
 
 
-KINDS: Mapping[str, type[Job]] = {kind.KIND: kind for kind in (ClaimJob, AblationJob)}
+class DeploymentJob(Job):
+    """The comparison of a model's forms whose request lies in its folder."""
+
+    STATE_FILE, KIND = "state.json", "deployment"
+    RUNNING, RESUME_HINT = "The comparison {} is running", "A finished export is kept: measure again to resume after it."
+
+    def parts(self, seeds: int) -> int:
+        """Return the parts of a comparison's progress, which are percent; nothing in it is drawn by the seed."""
+        return PARTS
+
+    def run(self, seeds: int, recorder: Recorder) -> None:
+        """Carry out the request of the folder, and keep the result there."""
+        from core.reports.deployment.measure import measure_deployment
+
+        request = deployments.load_request(self.folder)
+        if request is None:
+            raise ConfigError(f"'{self.folder}' holds no comparison.", "A request that this release reads was expected.",
+                              "Start it again from the page Deploy.")
+        deployments.save_result(self.folder, measure_deployment(request, self.folder, recorder))
+
+    def part_name(self, part: ClaimPart | AblationPart | StudyPart) -> str:
+        """Return what the part does."""
+        return part.name if isinstance(part, StudyPart) else ""
+
+
+KINDS: Mapping[str, type[Job]] = {kind.KIND: kind for kind in (ClaimJob, AblationJob, DeploymentJob)}
 
 
 def jobs() -> Iterator[Job]:
-    """Yield the job of every claim, and of every ablation that was begun here."""
+    """Yield the job of every claim, and of every ablation and comparison that was begun here."""
     yield from map(ClaimJob.of, registry.CLAIMS)
     yield from map(AblationJob, results.folders())
+    yield from map(DeploymentJob, deployments.folders())

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from core.events import AblationPart, ClaimPart, Event, Phase
+from core.events import AblationPart, ClaimPart, Event, Phase, StudyPart
 from core.recorder import StopRequested
 from workbench.error_mapping import to_user_error
 from workbench.processes import Process, lower_priority
@@ -36,7 +36,7 @@ class JobRecorder:
 
     def event(self, event: Event) -> None:
         """Save a part or a phase that begins as the current activity."""
-        if isinstance(event, ClaimPart | AblationPart):
+        if isinstance(event, ClaimPart | AblationPart | StudyPart):
             self._part = self.job.part_name(event)
             self._save(done=event.done, total=event.total, text=self._part or self.state.text)
         elif isinstance(event, Phase):

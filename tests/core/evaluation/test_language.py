@@ -44,12 +44,17 @@ def naive(student, teacher, blocks: Blocks, tokenizer, width: int) -> dict[str, 
             "kl_to_teacher": sum(kl) / len(kl), "agreement": sum(same) / len(same), "tokens": len(nats), "bytes": size}
 
 
+def without_intervals(found):
+    """The metrics alone: their intervals are those of tests/core/reports/deployment/test_language.py."""
+    return {name: value for name, value in found.items() if name != "blocks" and not name.endswith(("_low", "_high"))}
+
+
 @pytest.mark.parametrize("chunk", [300, 7 * 300, 1 << 24])
 def test_equals_the_definition_however_it_is_chunked(blocks, tokenizer, monkeypatch, chunk):
     monkeypatch.setattr(chunking, "CHUNK_ELEMENTS", chunk)
     student, teacher = make_llama(seed=1), make_gpt2(seed=2)
     found = evaluate_language(student, blocks, teacher, tokenizer=tokenizer, **OPTIONS)
-    assert found == pytest.approx(naive(student, teacher, blocks, tokenizer, 300), rel=1e-4)
+    assert without_intervals(found) == pytest.approx(naive(student, teacher, blocks, tokenizer, 300), rel=1e-4)
     assert len(blocks) > 2
     assert 0 < found["tokens"] < blocks.input_ids.size
 
@@ -57,7 +62,7 @@ def test_equals_the_definition_however_it_is_chunked(blocks, tokenizer, monkeypa
 def test_vocabularies_padded_to_different_widths_are_cut_to_the_real_one(blocks, tokenizer):
     student, teacher = make_llama(320, seed=1), make_llama(304, seed=2)
     found = evaluate_language(student, blocks, teacher, tokenizer=tokenizer, **OPTIONS)
-    assert found == pytest.approx(naive(student, teacher, blocks, tokenizer, len(tokenizer)), rel=1e-4)
+    assert without_intervals(found) == pytest.approx(naive(student, teacher, blocks, tokenizer, len(tokenizer)), rel=1e-4)
 
 
 def test_a_teacher_agrees_with_itself_and_a_copy_does_too(blocks, tokenizer):
@@ -65,7 +70,7 @@ def test_a_teacher_agrees_with_itself_and_a_copy_does_too(blocks, tokenizer):
     itself = evaluate_language(teacher, blocks, teacher, tokenizer=tokenizer, **OPTIONS)
     copy = evaluate_language(make_llama(seed=1), blocks, teacher, tokenizer=tokenizer, **OPTIONS)
     assert (itself["kl_to_teacher"], itself["agreement"]) == (0.0, 1.0)
-    assert copy == pytest.approx(itself, abs=1e-6)
+    assert without_intervals(copy) == pytest.approx(without_intervals(itself), abs=1e-6)
 
 
 def test_without_a_teacher_nothing_is_compared(blocks, tokenizer):

@@ -10,18 +10,21 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from core.evaluation.bootstrap import bootstrap_median
 from core.evaluation.statistics import (
     MOST_TERMS,
     Estimate,
-    bootstrap_median,
     interval_words,
     item_interval,
     mean_interval,
     normal_interval,
+    paired_difference,
     ratio_of_means,
     t_critical,
+    welch_difference,
     wilson_interval,
 )
+from core.tasks.metrics import effective_size
 
 
 @pytest.mark.parametrize("n", [2, 3, 4, 5, 6, 7, 10, 31, 100, MOST_TERMS, MOST_TERMS + 1, MOST_TERMS + 2, MOST_TERMS + 3, 10**6])
@@ -74,25 +77,9 @@ def test_intervals_that_an_earlier_release_stored_say_what_they_are() -> None:
     assert Estimate.from_dict(dataclasses.asdict(found)) == found
 
 
-def test_the_median_lies_in_its_interval_and_more_values_narrow_it() -> None:
-    generator = random.Random(0)
-    few, many = ([generator.gauss(10, 1) for _ in range(count)] for count in (9, 400))
-    narrow, wide = bootstrap_median(many), bootstrap_median(few)
-    assert narrow.low <= narrow.value == np.median(many) <= narrow.high
-    assert narrow.high - narrow.low < (wide.high - wide.low) / 3
-
-
-def test_the_bootstrap_covers_the_true_median_about_as_often_as_it_says() -> None:
-    generator = random.Random(1)
-    covered = sum(estimate.low <= 0 <= estimate.high
-                  for estimate in (bootstrap_median([generator.gauss(0, 1) for _ in range(31)]) for _ in range(200)))
-    assert 0.88 <= covered / 200 <= 0.99
-
-
 def test_one_value_has_no_interval_and_equal_values_a_point() -> None:
-    assert bootstrap_median([3.0]) == mean_interval([3.0]) == Estimate(3.0)
+    assert mean_interval([3.0]) == Estimate(3.0)
     assert ratio_of_means([2.0], [4.0]) == Estimate(0.5)
-    assert bootstrap_median([3.0] * 5) == Estimate(3.0, 3.0, 3.0, 0.95, 5, "bootstrap", "rounds")
     assert mean_interval([3.0] * 5) == Estimate(3.0, 3.0, 3.0, 0.95, 5, "student_t", "seeds")
     assert mean_interval([1.0, math.nan]).low is None
 
@@ -163,3 +150,49 @@ def test_only_shares_of_items_have_wilsons_interval() -> None:
 def test_a_share_that_cannot_be_is_refused(share: float, n: int) -> None:
     with pytest.raises(ValueError, match="a share from 0 to 1"):
         wilson_interval(share, n)
+
+
+def test_copies_of_an_item_are_worth_one() -> None:
+    assert effective_size([1] * 28) == 28 and effective_size([4] * 9) == 9 and effective_size([]) == 0
+    assert 1 < effective_size([10, 1, 1]) < 3
+    alone, copied = wilson_interval(1.0, 9), wilson_interval(1.0, 9, effective=effective_size([4] * 9))
+    assert alone == copied and copied.low < 0.75, "28 right answers to 9 texts prove no more than 9"
+
+
+def test_the_difference_of_two_models_on_the_same_items_is_never_a_point() -> None:
+    same = paired_difference([True] * 28, [True] * 28)
+    assert same.value == 0 and same.low == pytest.approx(-same.high) and same.high > 0.05
+    one, other = [True] * 60 + [False] * 40, [True] * 50 + [False] * 50
+    found = paired_difference(one, other)
+    assert found.value == pytest.approx(0.1) and found.low < 0.1 < found.high
+    apart = paired_difference(one, [*other[50:], *other[:50]])  # the same shares, with many items that only one of them has
+    assert apart.value == pytest.approx(0.1) and apart.high - apart.low > 2 * (found.high - found.low)
+    with pytest.raises(ValueError, match="same items"):
+        paired_difference([True], [])
+
+
+def test_paired_differences_cover_the_true_one_as_often_as_they_say() -> None:
+    generator, covered = np.random.default_rng(0), []
+    for _ in range(600):
+        kind = generator.choice(4, size=60, p=[0.7, 0.08, 0.05, 0.17])  # both, the first alone, the second alone, neither
+        found = paired_difference((kind < 2).tolist(), np.isin(kind, (0, 2)).tolist())
+        covered.append(found.low <= 0.03 <= found.high)
+    assert np.mean(covered) == pytest.approx(0.955, abs=0.03)
+
+
+def test_welchs_difference_is_that_of_scipy_with_its_freedom_rounded_down() -> None:
+    one, other = [3.0, 3.4, 2.9, 3.3], [2.0, 2.9, 2.4]
+    found = welch_difference(one, other)
+    exact = stats.ttest_ind(one, other, equal_var=False).confidence_interval(0.95)
+    assert found.value == pytest.approx(np.mean(one) - np.mean(other))
+    assert found.low <= exact.low and found.high >= exact.high and found.high - found.value < 1.4 * (exact.high - found.value)
+    assert welch_difference([1.0], [2.0, 3.0]) == Estimate(-1.5) and welch_difference([1.0, 1.0], [2.0, 2.0]).low == -1.0
+
+
+def test_intervals_beside_metrics_are_read_with_their_blocks() -> None:
+    metrics = {"perplexity": 20.0, "perplexity_low": 18.0, "perplexity_high": 23.0, "blocks": 64}
+    found = item_interval("perplexity", metrics)
+    assert (found.low, found.high) == (18.0, 23.0) and found.interval_words == "95% CI, bootstrap over 64 blocks of text"
+    copied = item_interval("accuracy", {"accuracy": 1.0, "items": 28, "distinct": 9, "effective": 8.5})
+    assert copied.interval_words == "95% CI, Wilson over 9 distinct texts" and copied.low < item_interval(
+        "accuracy", {"accuracy": 1.0, "items": 28}).low

@@ -1,0 +1,1 @@
+"""The Recipes page: runs grouped by configuration, compared over seeds, and bundled to be reproduced elsewhere."""
