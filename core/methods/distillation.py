@@ -97,11 +97,12 @@ def distill(config: ExperimentConfig, recorder: Recorder, directory: Path, *, lo
 
 def _require_saving(inputs: TrainingInputs, folder: RunFolder, student: Student) -> None:
     """Check that there is room for what the run keeps, and that what lies beside the weights can be saved and read again."""
-    needed = run_bytes(student.model.num_parameters(), student.trainable_parameters, adapters=inputs.config.student.lora is not None,
+    model = plain_model(student.model)
+    needed = run_bytes(model.num_parameters(), student.trainable_parameters, adapters=inputs.config.student.lora is not None,
                        variants=len(variants_of(inputs.config)), precision=inputs.save_precision)
     require_room(folder.path, needed, within=folder.path)
     seen = decode_text(inputs.tokenizer, inputs.data.validation.input_ids[0].tolist())
-    rehearse_saving(folder.path, inputs.tokenizer, plain_model(student.model), (seen,))
+    rehearse_saving(folder.path, inputs.tokenizer, model, (seen,))
 
 
 def _rehearse(inputs: TrainingInputs, folder: RunFolder, recorder: Recorder, student: Student, retention: Scoring | None) -> None:

@@ -21,7 +21,7 @@ from core.config import ExperimentConfig
 from core.errors import CompatibilityError, ExportError, UnsupportedModelError
 from core.events import STUDENT_AFTER, STUDENT_BEFORE, RunWarning
 from core.methods.evaluator import TRAINED
-from core.models.architectures import with_blocks
+from core.models.architectures import on_device, with_blocks
 from core.models.catalog import LoadedModel
 from core.models.loading import model_from_config, tokenizer_from_pretrained
 from core.models.model_files import refuse_damaged
@@ -79,7 +79,7 @@ def one_block(loaded: LoadedModel, model: PreTrainedModel, name: str) -> LoadedM
     """
     made = model_from_config(with_blocks(model.config, (0,)), loaded.entry.task, torch.float32, seed=0)
     entry = replace(loaded.entry, name=name, architecture=made.config.model_type, layers=1)
-    return LoadedModel(made.to(model.device).eval(), loaded.tokenizer, entry)
+    return LoadedModel(on_device(made, model.device).eval(), loaded.tokenizer, entry)
 
 
 def rehearse_exports(models: Mapping[str, LoadedModel], small: Mapping[str, LoadedModel], recorder: Recorder) -> None:
