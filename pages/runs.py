@@ -17,6 +17,7 @@ with views.errors_shown():
             runs_view.overlay(chosen)
         else:
             st.caption("Click a name to open a run, or select several to overlay their curves.")
+            st.page_link(state.RECIPES, label="Runs by recipe, over seeds", icon=":material/table_chart:")
     else:
         views.empty_state("No runs yet. Started experiments appear here and are kept after the app is closed.", "science")
         st.page_link(state.NEW, label="New experiment", icon=":material/add:")

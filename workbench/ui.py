@@ -20,12 +20,12 @@ PAGES = [  # name, title, whether the menu shows it
     ("chain", "Chain", True),
     ("runs", "Runs", True),
     ("run", "Run", False),  # reached from a run's name, as /run?run=...
-    ("recipes", "Recipes", True),
+    ("recipes", "Recipes", False),  # reached from Runs
     ("compare", "Compare", True),
-    ("deploy", "Deploy", True),
+    ("deploy", "Deploy", False),  # reached from On device and Models
     ("device", "On device", True),
     ("models", "Models", True),
-    ("signals", "Teacher signals", True),
+    ("signals", "Teacher signals", False),  # reached from Models
     ("ablation", "Ablation", True),
     ("claims", "Claims", True),
     ("checks", "Claims", False),  # the address of release 0.1.0 leads to that of today
