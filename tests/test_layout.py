@@ -48,6 +48,7 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "workbench/inference/wire.py": ("tests/workbench/inference/test_client.py",),
     "workbench/runs/recording.py": ("tests/workbench/runs/test_worker.py",),
     "workbench/screens/signals_view.py": ("tests/pages/test_signals.py",),
+    "core/methods/room.py": ("tests/core/methods/test_rehearsal.py",),
     "core/signals/manifest.py": ("tests/core/signals/test_cache.py",),
     "workbench/screens/ablation_view.py": ("tests/pages/test_ablation.py",),
     "workbench/screens/chain/chain_view.py": ("tests/pages/test_chain.py",),
