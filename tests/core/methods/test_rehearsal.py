@@ -163,7 +163,7 @@ def test_a_card_that_cannot_be_made(method: str, request: pytest.FixtureRequest,
     refused(request.getfixturevalue(method), tmp_path / "run", DataError, "This stage is broken")
 
 
-def test_a_task_that_a_causal_student_cannot_be_asked(distillation: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_task_that_a_causal_student_cannot_answer(distillation: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sentiment, "label_scores", broken)
     distillation["evaluation"] = EVALUATION | {"retention": {"tasks": ["rt"], "seconds": 0.1}}
     refused(distillation, tmp_path / "run", DataError, "This stage is broken")
