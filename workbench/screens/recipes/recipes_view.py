@@ -13,7 +13,7 @@ from workbench.screens.recipes.grouping import Group
 from workbench.screens.shared import results, state, views
 from workbench.store import bundles
 
-FIRST_METRICS = 4  # columns before others are asked for
+FIRST_METRICS = 4  # columns unless others are chosen
 SUBJECTS = {"student_after": "Student", "control": "Control", "student_before": "Student before", "teacher": "Teacher"}
 HELP_MEAN = "Mean over seeds ± half of its 95% interval by Student's t; one seed has no interval."
 
