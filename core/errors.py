@@ -11,6 +11,7 @@
     ├── CompatibilityError            two models that cannot be distilled or compared
     ├── DataError                     a dataset that cannot be read or holds too little
     ├── CorruptSignalsError           kept answers of a teacher that are damaged, or another's
+    ├── TeacherServerError            a teacher's server that is not there, or whose answers cannot be used
     ├── DeviceError                   a device that is not there
     ├── NetworkError                  a download that failed
     └── RunError                      a run that failed during training or evaluation
@@ -219,6 +220,10 @@ class DataError(StillhouseError):
 
 class CorruptSignalsError(StillhouseError):
     """Kept answers of a teacher that are damaged, incomplete or another teacher's."""
+
+
+class TeacherServerError(StillhouseError):
+    """A teacher's server that cannot be reached, refuses, or gives answers that cannot be used."""
 
 
 class DeviceError(StillhouseError):

@@ -53,7 +53,7 @@ FLOORS = (
     ("error_mapping", "errors", "mounts", "paths", "processes", "settings"),
     ("web",),
     ("auth", "store"),
-    ("inference", "runs", "studies"),
+    ("inference", "runs", "studies", "teacher_server"),
     ("chat", "downloads", "on_device", "screens"),
     ("app",),
     ("serve",),

@@ -49,6 +49,11 @@ def listen(host: str, port: int) -> socket.socket:
     if not is_loopback(host) and not settings.PASSWORD.read():
         raise ServeError(f"The address {host} can be reached from other machines.", "A password was expected.",
                          f"Set {settings.PASSWORD.variable}, or listen on {settings.HOST.default}.")
+    return open_socket(host, port)
+
+
+def open_socket(host: str, port: int) -> socket.socket:
+    """Return a listening socket at any address of this machine. Raises ServeError as `main` says."""
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=2048)

@@ -36,4 +36,10 @@ VISITOR_UPLOADS = Setting("STILLHOUSE_VISITOR_UPLOAD_MB", "MB; what may be uploa
 FOLDERS = Setting("STILLHOUSE_FOLDERS", "folders, separated as in PATH, from which visitors may name data and models where a password "
                   "is set, beside uploads, runs and models of the home folder; without one they may name whatever this account reads")
 
-SETTINGS = (PORT, HOME, HOST, PASSWORD, PROXIES, UPLOAD, VISITOR_UPLOADS, FOLDERS)
+# Both are read by the engine too (`core.signals.server_client`).
+TEACHER_KEY = Setting("STILLHOUSE_TEACHER_KEY", "key that a teacher's server at an address is sent, as a bearer token; and that "
+                      "`serve-teacher` asks for, which it needs on an address that other machines reach. It is never stored or logged")
+TEACHERS = Setting("STILLHOUSE_TEACHERS", "addresses, separated by commas, of teachers' servers: with it the key is sent to no other, and "
+                   "where a password is set visitors may name no other")
+
+SETTINGS = (PORT, HOME, HOST, PASSWORD, PROXIES, UPLOAD, VISITOR_UPLOADS, FOLDERS, TEACHER_KEY, TEACHERS)

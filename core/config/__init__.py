@@ -4,6 +4,7 @@ The first words of every field's description are its unit or its kind: forms and
 Widget ranges do not live here: this package only refuses what can never be right.
 """
 
+from core.config.addresses import ServedAddress, is_address
 from core.config.base import Config
 from core.config.chains import AnchorSpec, BridgeSpec, ChainSpec
 from core.config.data import DataSpec, MaskingSpec, TaskSpec
@@ -11,12 +12,12 @@ from core.config.evaluation import EvaluationSpec, RetentionSpec
 from core.config.experiment import ORDER, SECTIONS, ExperimentConfig, Kind
 from core.config.kinds import KINDS, AnyExperiment, BridgeConfig, ChainConfig, DistillConfig, FineTuneConfig, PretrainConfig
 from core.config.losses import LossSpec, Ramp
-from core.config.models import LayerRule, LoraSpec, ScratchSpec, SignalSpec, StudentSpec, TeacherSpec
+from core.config.models import LayerRule, LoraSpec, ScratchSpec, ServerSpec, SignalSpec, StudentSpec, TeacherSpec
 from core.config.training import Tracker, TrainSpec, total_steps
 
 __all__ = [
     "KINDS", "ORDER", "SECTIONS", "AnchorSpec", "AnyExperiment", "BridgeConfig", "BridgeSpec", "ChainConfig", "ChainSpec", "Config",
     "DataSpec", "DistillConfig", "EvaluationSpec", "ExperimentConfig", "FineTuneConfig", "Kind", "LayerRule", "LoraSpec", "LossSpec",
-    "MaskingSpec", "PretrainConfig", "Ramp", "RetentionSpec", "ScratchSpec", "SignalSpec", "StudentSpec", "TaskSpec", "TeacherSpec",
-    "Tracker", "TrainSpec", "total_steps",
+    "MaskingSpec", "PretrainConfig", "Ramp", "RetentionSpec", "ScratchSpec", "ServedAddress", "ServerSpec", "SignalSpec", "StudentSpec",
+    "TaskSpec", "TeacherSpec", "Tracker", "TrainSpec", "is_address", "total_steps",
 ]

@@ -51,6 +51,12 @@ def _labels_only(losses: LossSpec) -> LossSpec:
     return losses
 
 
+def _require_loaded(teacher: TeacherSpec, what: str) -> None:
+    if teacher.address is not None:
+        raise InvalidValueError(f"{what} needs a teacher that is loaded, not one at an address: set teacher.model to a model",
+                                "teacher.model")
+
+
 class _WithSignals:
     """Where a teacher's answers are kept, they have to be what the losses compare with."""
 
@@ -60,13 +66,20 @@ class _WithSignals:
     @model_validator(mode="after")
     def _answers(self) -> Self:
         spec, losses, form = self.teacher.signals, self.losses, self.teacher.signals.form
+        if self.teacher.address is not None:
+            if form not in ("auto", "top_k"):
+                raise InvalidValueError(f"a teacher at an address gives its likeliest tokens, and they are kept: {form} is for models that "
+                                        "are loaded; set teacher.signals.form to top_k",
+                                        suggestion=SetField("teacher.signals.form", "top_k"))
+            form = "top_k"
         if form in ("auto", "live"):
             return self
         for term in LOSS_TERMS:
             held = form == "hidden" and term.name == "hidden"  # the last hidden states are what is kept
             if term.needs_teacher and term.on == "states" and losses.uses(term.name) and not held:
-                raise InvalidValueError(f"{form} answers hold no states that losses.{term.key} could compare: set it to 0, or "
-                                        "teacher.signals.form to live", suggestion=SetField("teacher.signals.form", "live"))
+                live = "" if self.teacher.address is not None else ", or teacher.signals.form to live"
+                raise InvalidValueError(f"{form} answers hold no states that losses.{term.key} could compare: set it to 0{live}",
+                                        suggestion=SetField("teacher.signals.form", "live") if live else SetField(f"losses.{term.key}", 0))
         if losses.divergence != "forward_kl":
             if form == "sampled":
                 raise InvalidValueError("tokens drawn from the teacher estimate its probabilities, which only the forward KL is linear in: "
@@ -95,6 +108,19 @@ class DistillConfig(_WithSignals, ExperimentConfig):
             raise InvalidValueError("an architecture from scratch has a vocabulary of its own and cannot follow a teacher: "
                                     "set teacher to null", "student.from_scratch", suggestion=SetField("teacher", None))
         return value
+
+    @model_validator(mode="after")
+    def _served(self) -> Self:
+        if self.teacher.address is None:
+            return self
+        if self.student.model is None:
+            raise InvalidValueError("a teacher at an address has no blocks here that a student could be made of: set student.model to a "
+                                    "model with the same tokenizer", "student.model",
+                                    suggestion=SetField("student.model", "house-chat"))
+        if self.evaluation.retention is not None:
+            raise InvalidValueError("the retention card measures a teacher that is loaded, not one at an address: set evaluation.retention "
+                                    "to null", suggestion=SetField("evaluation.retention", None))
+        return self
 
 
 class PretrainConfig(_WithoutTeacher, _WithoutControl, ExperimentConfig):
@@ -160,6 +186,8 @@ class FineTuneConfig(_WithoutMasking, _WithoutControl, ExperimentConfig):
         if value is not None and value.signals.form not in ("auto", "live"):
             raise InvalidValueError("the teacher of a task answers at every step: set teacher.signals.form to live",
                                     suggestion=SetField("teacher.signals.form", "live"))
+        if value is not None:
+            _require_loaded(value, "a task")
         return value
 
     @field_validator("losses")
@@ -197,6 +225,12 @@ class ChainConfig(_WithSignals, _WithoutMasking, _WithoutControl, ExperimentConf
     def _largest(cls, value: Any) -> Any:
         if value is None:
             raise InvalidValueError("a chain begins with a teacher: set teacher.model", "teacher.model")
+        return value
+
+    @field_validator("teacher")
+    @classmethod
+    def _loaded(cls, value: TeacherSpec) -> TeacherSpec:
+        _require_loaded(value, "a chain")
         return value
 
     @property

@@ -6,7 +6,9 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from core.config.addresses import ServedAddress, is_address, parse_address
 from core.config.base import (
+    MAX_COUNT,
     MAX_FACTOR,
     MAX_HEADS,
     MAX_INTERMEDIATE,
@@ -34,12 +36,37 @@ class SignalSpec(Config):
         "inflates them"))
 
 
+class ServerSpec(Config):
+    """How a teacher at an address is queried. Its key is in the environment (STILLHOUSE_TEACHER_KEY), never in a recipe."""
+
+    concurrency: int = Field(8, ge=1, le=256, description="requests; that are open at once")
+    timeout: float = Field(120.0, gt=0, le=MAX_FACTOR, description="seconds; that an answer may take before it is requested again")
+    patience: float = Field(600.0, ge=0, le=MAX_FACTOR, description=(
+        "seconds; that a run waits for a server that does not answer, or is busy, before it ends; it can be resumed then"))
+    budget: int | None = Field(None, ge=1, le=MAX_COUNT, description=(
+        "tokens; most that are sent between the start and the end, or a stop, of a run (default: as many as it takes)"))
+
+
 class TeacherSpec(Config):
     """The model whose outputs are the targets, and how it is queried."""
 
     model: str = Field("house-chat", min_length=1, description=(
-        "model reference; a house model, a run, a local folder, a GGUF file, a hub id or a model carried by a package"))
+        "model reference; a house model, a run, a local folder, a GGUF file, a hub id or a model carried by a package; or the address of a "
+        "server that answers as vLLM does, http://host:port or http://host:port#model, which needs student.model"))
     signals: SignalSpec = Field(SignalSpec(), description="signals; whether the teacher's answers are kept on disk, and in which form")
+    server: ServerSpec = Field(ServerSpec(), description="server; how a teacher at an address is queried")
+
+    @field_validator("model")
+    @classmethod
+    def _without_credentials(cls, value: str) -> str:
+        if is_address(value):
+            parse_address(value)
+        return value
+
+    @property
+    def address(self) -> ServedAddress | None:
+        """Where the teacher answers; None for a model that is loaded."""
+        return parse_address(self.model) if is_address(self.model) else None
 
 
 class LoraSpec(Config):

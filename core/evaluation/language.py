@@ -29,6 +29,10 @@ from core.evaluation.bootstrap import with_block_intervals
 from core.models.chunking import chunks
 from core.models.forward import eval_mode, last_hidden, log_softmax, output_head
 from core.models.vocabulary import require_rows, unpadded_width
+from core.signals.cached import CachedTeacher
+from core.signals.targets import TopK
+from core.training.losses import forward_kl
+from core.training.sparse_losses import bucketed
 
 
 def evaluate_language(student: Any, blocks: Blocks, teacher: Any = None, *, tokenizer: Any, batch_size: int,
@@ -43,6 +47,8 @@ def evaluate_language(student: Any, blocks: Blocks, teacher: Any = None, *, toke
 
     Args:
         student: a causal language model on `device`, with or without adapters.
+        teacher: a model, or the kept answers of one at an address. Those list some tokens: the divergence is that over them and any
+            other one, which is exact where they are all and at most the whole one else.
         batch_size: blocks in one forward pass.
         dtype: the format of the matrix products; log-softmax is always float32.
 
@@ -52,15 +58,17 @@ def evaluate_language(student: Any, blocks: Blocks, teacher: Any = None, *, toke
     """
     device = torch.device(device)
     compared = teacher is not None and teacher is not student
-    models = (student, teacher) if compared else (student,)
+    served = teacher if isinstance(teacher, CachedTeacher) else None
+    models = (student, teacher) if compared and served is None else (student,)
     require_rows(np.unique(blocks.input_ids), tokenizer, *models)
     width = unpadded_width(tokenizer, *models)
     heads = [output_head(model) for model in models]
-    special = torch.tensor(sorted(_special_ids(tokenizer)), device=device)
+    special = torch.tensor(sorted(special_ids(tokenizer)), device=device)
     sums = {name: np.zeros(len(blocks)) for name in ("cross_entropy", "bits_per_byte", "kl_to_teacher", "agreement")}
     counted = np.zeros(len(blocks))
     with eval_mode(*models), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-        for start, input_ids, counts in _batches(blocks, batch_size, device):
+        for start, input_ids, counts in batches(blocks, batch_size, device):
+            listed = listed_at(served, blocks, start, counts) if served is not None else None
             rows_N = start + counts.nonzero()[:, 0].cpu().numpy()
             targets_N = input_ids[:, 1:][counts]
             hidden = [last_hidden(model, input_ids)[:, :-1][counts] for model in models]  # (N, D) each; D may differ
@@ -68,12 +76,18 @@ def evaluate_language(student: Any, blocks: Blocks, teacher: Any = None, *, toke
                 logq_NV = log_softmax(heads[0], hidden[0][span], width)
                 nll_N = -logq_NV.gather(1, targets_N[span, None]).squeeze(1)
                 found = {"cross_entropy": nll_N, "bits_per_byte": nll_N * ~torch.isin(targets_N[span], special)}
-                if compared:
+                if listed is not None:
+                    part = listed.at(span, width)
+                    found |= {"kl_to_teacher": bucketed(lambda z, v: forward_kl(z, v, 1.0), logq_NV, part, 1.0)[0],
+                              "agreement": logq_NV.argmax(1) == part.ids[:, 0]}
+                elif compared:
                     logp_NV = log_softmax(heads[1], hidden[1][span], width)
                     found |= {"kl_to_teacher": F.kl_div(logq_NV, logp_NV, log_target=True, reduction="none").sum(1),
                               "agreement": logq_NV.argmax(1) == logp_NV.argmax(1)}
                 add_by_block(sums, rows_N[span], found)
             counted += np.bincount(rows_N, minlength=len(blocks))
+    if served is not None:
+        served.flush()
     tokens = int(counted.sum())
     nats, text_nats, kl = (float(sums[name].sum()) for name in ("cross_entropy", "bits_per_byte", "kl_to_teacher"))
     if not tokens:
@@ -114,7 +128,7 @@ def text_bytes(blocks: Blocks, tokenizer: Any) -> int:
     Every run of counted targets is decoded as one piece, so a character that is cut at a run's edge counts as the
     replacement character's three bytes: at most two bytes too many for each edge.
     """
-    special = np.array(sorted(_special_ids(tokenizer)))
+    special = np.array(sorted(special_ids(tokenizer)))
     texts = (tokenizer.decode(run[~np.isin(run, special)].tolist(), clean_up_tokenization_spaces=False)
              for row, weights in zip(blocks.input_ids, blocks.weights, strict=True) for run in _runs(row[1:], weights[1:] > 0))
     return sum(len(text.encode("utf-8")) for text in texts)
@@ -126,11 +140,26 @@ def _runs(row: np.ndarray, counts: np.ndarray) -> Iterator[np.ndarray]:
         yield row[start:stop]
 
 
-def _special_ids(tokenizer: Any) -> set[int]:
+def listed_at(teacher: CachedTeacher, blocks: Blocks, start: int, counts: Tensor) -> TopK:
+    """Return what a teacher at an address lists at the counted positions of the blocks from `start` on.
+
+    Args:
+        counts: (B, t) bool, of the first t positions.
+    """
+    ids = torch.from_numpy(blocks.input_ids[start:start + len(counts)].astype(np.int64)).to(counts.device)
+    positions = torch.zeros(ids.shape, dtype=torch.bool, device=ids.device)
+    positions[:, :counts.shape[1]] = counts
+    targets = teacher.answer(ids, None, positions).targets
+    assert isinstance(targets, TopK), "a server lists tokens"
+    return targets
+
+
+def special_ids(tokenizer: Any) -> set[int]:
+    """Return the ids of tokens that carry no text."""
     return {*tokenizer.all_special_ids, *(index for index, token in tokenizer.added_tokens_decoder.items() if token.special)}
 
 
-def _batches(blocks: Blocks, batch_size: int, device: torch.device) -> Iterator[tuple[int, Tensor, Tensor]]:
+def batches(blocks: Blocks, batch_size: int, device: torch.device) -> Iterator[tuple[int, Tensor, Tensor]]:
     """Yield (first block, input_ids (B, T), counts (B, T-1)): which targets count; cut after the last one that does in the batch."""
     for start in range(0, len(blocks), batch_size):
         counts = blocks.weights[start:start + batch_size, 1:] > 0

@@ -73,6 +73,9 @@ def build_signals(config: ExperimentConfig, recorder: Recorder, report: Report, 
     if config.teacher is None or config.kind != "distill":
         raise ConfigError(f"A recipe of the kind {config.kind} was given.", "The recipe of a distillation was expected.",
                           "Name a recipe with a teacher, as assets/recipes/quickstart.yaml.", field="kind")
+    if config.teacher.address is not None:
+        raise ConfigError(f"The teacher answers at {config.teacher.address.name}.", "A model that is loaded was expected.",
+                          "Start the run: each of its answers is kept as it comes, and none is requested twice.", field="teacher.model")
     if config.teacher.signals.form == "live":
         raise ConfigError("teacher.signals.form is live.", "A form in which answers are kept was expected.", "Keep hidden states.",
                           suggestion=SetField("teacher.signals.form", "hidden"))

@@ -28,7 +28,7 @@ from core.methods.evaluator import TRAINED, Evaluator, LanguageEvaluation, curve
 from core.methods.rehearsal import one_block, rehearse_documents, rehearse_exports, rehearse_saving
 from core.methods.room import require_room, run_bytes
 from core.methods.run_folder import RunFolder
-from core.methods.steps import Evaluate, Load, TrainingInputs, build_or_rebuild, load_inputs, steps_of, summary_of, train, variants_of
+from core.methods.steps import Evaluate, Load, TrainingInputs, build_or_rebuild, load_inputs, steps_of, train, variants_of
 from core.models import catalog
 from core.models.adapters import merge_adapters
 from core.models.architectures import plain_model
@@ -72,6 +72,8 @@ def distill(config: ExperimentConfig, recorder: Recorder, directory: Path, *, lo
         teacher = inputs.teacher
         if teacher is not None:
             evaluator.evaluate(TEACHER, lambda: evaluation.metrics(teacher.model))
+        elif inputs.served is not None:
+            evaluator.evaluate(TEACHER, evaluation.served)
         for variant in variants_of(config):
             stop_if_requested(recorder)  # evaluation takes a while too
             torch.manual_seed(config.train.seed)
@@ -82,7 +84,7 @@ def distill(config: ExperimentConfig, recorder: Recorder, directory: Path, *, lo
                 _require_saving(inputs, folder, student)
             if variant == STUDENT:
                 _evaluate(evaluator, evaluation, STUDENT_BEFORE, student.model)
-                if inputs.teacher is not None:
+                if config.teacher is not None:
                     folder.save_model(BEFORE, merge_adapters(student.model), inputs.tokenizer, inputs.save_precision)
             if begins:
                 _rehearse(inputs, folder, recorder, student, retention)
@@ -184,7 +186,7 @@ def _report(inputs: TrainingInputs, folder: RunFolder, command: str, *, stopped:
     config, progress, data = inputs.config, folder.progress, inputs.data
     student = {"name": config.name or STUDENT, **progress.shape}
     return RunReport(
-        str(folder.path / STUDENT), summary_of(inputs.teacher), StudentSummary.from_dict(student),
+        str(folder.path / STUDENT), inputs.teacher_summary(), StudentSummary.from_dict(student),
         {subject: progress.measurements.get(subject) for subject in (TEACHER, STUDENT_BEFORE, STUDENT_AFTER, CONTROL)},
         CorpusSummary(data.digest, len(data.train), data.train.documents, round(data.train.padding, 4)), round(folder.seconds, 1),
         progress.tokens.get(STUDENT, 0), round(progress.speed.get(STUDENT, 0.0), 1), stopped, command,

@@ -19,11 +19,13 @@ from core.data.movie_reviews import Review
 from core.data.packing import Blocks
 from core.evaluation.objectives import Objective
 from core.evaluation.sentiment import evaluate_sentiment
+from core.evaluation.served import evaluate_served
 from core.events import STAGES, SUBJECTS, TEACHER, Evaluation, Phase, Sample
 from core.methods.run_folder import RunFolder
 from core.methods.steps import TrainingInputs
 from core.metrics import METRICS
 from core.recorder import CONTROL, STUDENT, Recorder
+from core.signals.cached import CachedTeacher
 
 Metrics = dict[str, float]
 Samples = Iterable[tuple[str, str]]  # prompts with their answers
@@ -104,7 +106,7 @@ class LanguageEvaluation:
     held_out: Blocks
     reviews: Sequence[Review]
     prompts: tuple[str, ...]
-    teacher: PreTrainedModel | None
+    teacher: PreTrainedModel | CachedTeacher | None
     batch_size: int
     max_new_tokens: int
     seed: int
@@ -116,7 +118,9 @@ class LanguageEvaluation:
         """Return what the recipe of a run asks to be measured."""
         spec, train = inputs.config.evaluation, inputs.config.train
         reviews = movie_reviews.held_out("validation", spec.sentiment_items) if spec.sentiment_items else []
-        teacher = inputs.teacher.model if inputs.teacher is not None else None
+        teacher: PreTrainedModel | CachedTeacher | None = inputs.served.held_out if inputs.served is not None else None
+        if inputs.teacher is not None:
+            teacher = inputs.teacher.model
         return cls(inputs.objective, inputs.tokenizer, inputs.data.validation.take(spec.blocks), reviews,
                    inputs.objective.prompts(spec.prompts), teacher, train.per_device_train_batch_size, spec.max_new_tokens, train.seed,
                    inputs.device, inputs.dtype)
@@ -128,6 +132,11 @@ class LanguageEvaluation:
     def metrics(self, model: nn.Module) -> Metrics:
         """Measure everything but samples."""
         return self.language(model) | self.sentiment(model)
+
+    def served(self) -> Metrics:
+        """Measure the teacher at its address, on the held-out blocks."""
+        assert isinstance(self.teacher, CachedTeacher), "its answers are kept"
+        return evaluate_served(self.teacher, self.held_out, tokenizer=self.tokenizer, batch_size=self.batch_size)
 
     def language(self, model: nn.Module) -> Metrics:
         """Measure cross-entropy and the like on the held-out blocks."""

@@ -21,6 +21,7 @@ from core.data.prepare import PreparedData, prepare, rows
 from core.evaluation.objectives import Objective, objective_for
 from core.events import Phase
 from core.methods.run_folder import RunFolder
+from core.methods.served_teachers import Served, connect
 from core.methods.teacher_signals import summary, teacher_signals
 from core.models import compatibility
 from core.models.architectures import architecture_of, head_weight, on_device, plain_model
@@ -41,6 +42,7 @@ from core.training.distillation_trainer import HARD_LABELS_ONLY, DistillationSet
 from core.training.trackers import require_trackers, tracked
 
 CALIBRATION_BLOCKS = 16  # held-out blocks on which the importance of blocks and units is measured
+SERVED = "run whose teacher is at an address"
 TOKENIZER_ROWS = 40_000  # rows at most that a new vocabulary is trained on
 
 Load = Callable[..., LoadedModel]
@@ -58,6 +60,7 @@ class TrainingInputs:
         objective: causal or masked.
         teacher: None where a model is trained on text alone.
         save_precision: format of the saved weights.
+        served: a teacher at an address; then `teacher` is None.
     """
 
     config: ExperimentConfig
@@ -69,6 +72,11 @@ class TrainingInputs:
     objective: Objective
     teacher: LoadedModel | None = None
     save_precision: str = "fp32"
+    served: Served | None = None
+
+    def teacher_summary(self) -> ModelSummary | None:
+        """Return the teacher as reports hold it."""
+        return self.served.summary if self.served is not None else summary_of(self.teacher)
 
     def calibration(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield token ids (B, T) and their weights (B, T) of a few held-out blocks."""
@@ -100,16 +108,19 @@ def load_inputs(config: ExperimentConfig, folder: RunFolder, recorder: Recorder,
     device = resolve_device(config.train.device)
     dtype = resolve_precision(config.train.precision, device)
     spec, teacher = config.student, None
-    if config.teacher is not None:
+    address = config.teacher.address if config.teacher is not None else None
+    if config.teacher is not None and address is None:
         recorder.event(Phase("load teacher"))
         teacher = load(config.teacher.model, device=device, dtype=dtype)
         compatibility.require_language_model(teacher.entry)
         compatibility.require_vocabulary_fits(teacher)
-    # Without a teacher, the checkpoint that the student starts from brings the vocabulary.
+    # Without a teacher here, the checkpoint that the student starts from brings the vocabulary.
     source = teacher or (load(spec.model, device=device, dtype=torch.float32) if spec.model else None)
     if source is not None and teacher is None:
         compatibility.require_language_model(source.entry)
         compatibility.require_tokenizers(None, source)
+        if address is not None:
+            compatibility.require_causal_lm(source.entry, SERVED)
     recorder.event(Phase("prepare data"))
     tokenizer = source.tokenizer if source else _train_tokenizer(config, folder)
     if source is not None:
@@ -121,8 +132,13 @@ def load_inputs(config: ExperimentConfig, folder: RunFolder, recorder: Recorder,
     compatibility.require_settings_for(config, kind)
     data = prepare(config.data, tokenizer, config.train.seed, cache_dir(), kind)
     folder.require_unchanged_data(data.digest, config.data.source)
+    served = None
+    if address is not None:
+        assert source is not None, "a teacher at an address has a student that is loaded"
+        recorder.event(Phase("load teacher"))
+        served = connect(config, tokenizer, source.model, data, recorder)
     return TrainingInputs(config, load, device, dtype, tokenizer, data, objective_for(config, kind, tokenizer, data.train), teacher,
-                          precision_of(config.train.save_precision, source.entry.header if source else None))
+                          precision_of(config.train.save_precision, source.entry.header if source else None), served)
 
 
 def _train_tokenizer(config: ExperimentConfig, folder: RunFolder) -> Any:
@@ -211,11 +227,15 @@ def make_trainer(inputs: TrainingInputs, student: Student, variant: str, argumen
         signals: what the teacher says (default: the teacher in memory is queried).
     """
     setup, teacher = HARD_LABELS_ONLY, inputs.teacher
+    if inputs.served is not None:
+        signals = signals or inputs.served.training
     if variant == STUDENT:
         setup = DistillationSetup(inputs.config.losses)
         if teacher is not None and inputs.config.losses.needs_teacher():  # a teacher that no term needs would only cost time
             matched = student.layer_map and matched_blocks(inputs.config.losses.hidden_layers, student.layer_map, teacher.entry.layers)
             setup = replace(setup, teacher=signals or LocalTeacher(teacher.model), layer_map=matched)
+        elif inputs.served is not None and inputs.config.losses.needs_teacher():
+            setup = replace(setup, teacher=signals)
     # The control is trained on the very logits that it is evaluated on, as the student is.
     models = (student.model, teacher.model) if teacher else (student.model,)
     setup = replace(setup, vocabulary=unpadded_width(inputs.tokenizer, *models))
@@ -237,13 +257,19 @@ def train(inputs: TrainingInputs, student: Student, variant: str, folder: RunFol
     stop_if_requested(recorder)
     arguments = training_arguments(config.train, checkpoints, inputs.device, eval_steps=config.evaluation.eval_steps,
                                    run_name=f"{config.name or folder.path.name}-{variant}")
-    source, teacher = None, inputs.teacher
+    source, teacher, served = None, inputs.teacher, inputs.served
     if teacher is not None and variant == STUDENT and config.losses.needs_teacher():
         source = teacher_signals(config, teacher, inputs.tokenizer, inputs.data.train, folder)
+    elif served is not None and variant == STUDENT and config.losses.needs_teacher():
+        source, folder.progress.signals = served.training, served.training.cache.key.digest
     with tracked(config.train.report_to, folder.logs(variant)):
         trainer = make_trainer(inputs, student, variant, arguments, recorder, evaluate, source)
         recorder.event(Phase("steps", variant, total_steps=steps_of(inputs)))
-        trainer.train_from(latest_checkpoint(checkpoints))
+        try:
+            trainer.train_from(latest_checkpoint(checkpoints))
+        finally:
+            if source is not None:
+                source.flush()  # what the teacher answered is kept, whatever ended the training
     state = trainer.state
     folder.add_training(variant, steps=state.global_step, tokens=int(state.num_input_tokens_seen),
                         tokens_per_second=trainer.clock.tokens_per_second(state))
@@ -251,6 +277,8 @@ def train(inputs: TrainingInputs, student: Student, variant: str, folder: RunFol
         folder.keep_summary(summary(
             source, plain_model(student.model).num_parameters(), teacher, inputs.data.train, tokens_per_step=_tokens_per_step(config),
             batch=config.train.per_device_train_batch_size, tokens_per_second=trainer.clock.tokens_per_second(state), device=inputs.device))
+    elif source is not None and served is not None:
+        folder.keep_summary(served.signals(trainer.clock.tokens_per_second(state)))
     if state.global_step < state.max_steps:
         raise StopRequested
 

@@ -72,7 +72,7 @@ def open_cache(config: ExperimentConfig, teacher: LoadedModel, tokenizer: Any, t
     """Return the cache of a teacher's answers to blocks of a recipe, and the form in which they are kept. Raises CorruptSignalsError."""
     assert config.teacher is not None, "answers are a teacher's"
     form = stored_form(config.teacher.signals, config.losses.temperature)
-    key = Key(teacher.entry.name, loaded_hash(teacher.model), _tokenizer_digest(tokenizer), form.describe(),
+    key = Key(teacher.entry.name, loaded_hash(teacher.model), tokenizer_digest(tokenizer), form.describe(),
               str(teacher.model.dtype).removeprefix("torch."), train.input_ids.shape[1], unpadded_width(tokenizer, teacher.model))
     return SignalCache(signals_dir() / key.digest, key), form
 
@@ -126,6 +126,7 @@ def _may_be_kept(train: Blocks) -> bool:
                and manifest.blocks >= len({row.tobytes() for row in train.input_ids}) for _, manifest in list_caches(signals_dir()))
 
 
-def _tokenizer_digest(tokenizer: Any) -> str:
+def tokenizer_digest(tokenizer: Any) -> str:
+    """Return what answers are kept under: twelve hexadecimal digits over a vocabulary."""
     vocabulary = tokenizer.backend_tokenizer.to_str() if tokenizer.is_fast else json.dumps(tokenizer.get_vocab(), sort_keys=True)
     return hashlib.sha256(vocabulary.encode()).hexdigest()[:12]

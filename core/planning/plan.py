@@ -25,6 +25,7 @@ from core.models.header import precision_of
 from core.planning import memory, preflight
 from core.planning.memory import Memory, ModelShape
 from core.planning.preflight import Check, PreflightReport
+from core.recorder import NullRecorder
 from core.students.distilbert import check_student
 from core.students.layer_maps import LayerMap, student_depth, student_map
 from core.system import machine, units
@@ -255,9 +256,12 @@ def _models(config: ExperimentConfig, found: PreflightReport, kind: Kind) -> _Mo
         found.tell("student", f"{shape.layers} blocks, {shape.parameters:,} parameters, built from nothing.")
         found.take("objective", lambda: compatibility.require_settings_for(config, shape.architecture.objective))
         return _Models(None, None, shape, None, spec.from_scratch.positions)
-    if above is None:
+    address = above.address if above is not None else None
+    if above is None or address is not None:
         assert reference is not None, "without a teacher and an architecture, a model is trained on"
-        start = found.take("student", lambda: _allowed(kind, _described(reference, "student.model")),
+        if address is not None:
+            found.tell("teacher", f"Answers at {address.name}; the measured plan asks it.")
+        start = found.take("student", lambda: _allowed("chain" if address is not None else kind, _described(reference, "student.model")),
                            lambda model: f"Begins as {_about(model)}")
         if start is None:
             return None
@@ -404,7 +408,7 @@ def _material(config: ExperimentConfig, found: PreflightReport, load: Callable[.
     if spec is None and config.student.from_scratch is not None:
         packed = found.take("text", lambda: _sample(config), lambda _: "The vocabulary and the blocks are made when the run starts.")
         return TrainingInputs(config, load, device, dtype, *packed) if packed is not None else None
-    if spec is None:
+    if spec is None or spec.address is not None:
         import torch
 
         assert reference is not None, "without a teacher and an architecture, a model is trained on"
@@ -412,7 +416,14 @@ def _material(config: ExperimentConfig, found: PreflightReport, load: Callable[.
         if start is None or not found.take("vocabulary", lambda: compatibility.require_tokenizers(None, start)):
             return None
         packed = _packed(config, found, start)
-        return TrainingInputs(config, load, device, dtype, *packed) if packed is not None else None
+        if packed is None or spec is None:
+            return TrainingInputs(config, load, device, dtype, *packed) if packed is not None else None
+        from core.methods.served_teachers import connect
+
+        tokenizer, data, _ = packed
+        served = found.take("teacher", lambda: connect(config, tokenizer, start.model, data, NullRecorder()),
+                            lambda served: served.describe(data.train.input_ids.size))
+        return TrainingInputs(config, load, device, dtype, *packed, served=served) if served is not None else None
     teacher = found.take("teacher", lambda: load(spec.model, device=device, dtype=dtype), lambda loaded: _about(loaded.entry))
     if teacher is None or not found.take("vocabulary", lambda: compatibility.require_tokenizers(
             teacher, load(reference, device="cpu") if reference is not None else None)):

@@ -74,6 +74,8 @@ def front_matter(config: ExperimentConfig, report: RunReport, name: str, variant
     """Return the card's metadata: ``library_name``, ``base_model``, ``tags`` and a ``model-index`` of the variant's own measurements."""
     tags = ["stillhouse", *(["distillation"] if _is_distilled(config, variant) else []), *(["control"] if variant == CONTROL else [])]
     base = report.student.started or (report.teacher and report.teacher.name)
+    if config.teacher is not None and config.teacher.address is not None:
+        base = config.student.model  # what is there, and is what the weights come from
     origin = {"base_model": _shown(base)} if base else {}
     metrics = report.of(STUDENT_AFTER if variant == STUDENT else CONTROL)
     return {"library_name": "transformers", "pipeline_tag": _pipeline(metrics), **origin, "tags": tags,
@@ -130,7 +132,8 @@ def _summary(config: ExperimentConfig, report: RunReport, variant: str) -> str:
         text = f"A {kind} model of {size}, {f'{begun}, trained on text' if begun else 'trained from nothing'}"
     else:
         weights = "its weights" if config.student.init == "teacher" else "new weights"
-        origin = f"{_shown(teacher.name)} ({teacher.layers} blocks, {teacher.parameters:,} parameters)"
+        size_of_teacher = "at an address" if teacher.parameters is None else f"{teacher.layers} blocks, {teacher.parameters:,} parameters"
+        origin = f"{_shown(teacher.name)} ({size_of_teacher})"
         text = f"A student of {size}, {f'{begun}, with {origin} as teacher' if begun else f'built from {origin} with {weights}'}"
         text += " and distilled from it" if _is_distilled(config, variant) else " and trained on the text alone"
         text += ", as the control of a distillation," if variant == CONTROL else ""
@@ -147,7 +150,7 @@ def _task_summary(config: ExperimentConfig, report: RunReport) -> str:
     what = f"A classifier ({', '.join(data.labels)})" if data.labels else "A model that answers questions by a span of a context,"
     distilled = ""
     if _is_distilled(config, STUDENT):
-        assert teacher is not None, "a distilled model has a teacher"
+        assert teacher is not None and teacher.parameters is not None, "a task's model has a teacher that was loaded"
         distilled = f", distilled from {_shown(teacher.name)} ({teacher.parameters:,} parameters)"
     assert student.started is not None, "a model for a task starts from a pretrained one"
     return (f"{what} of {student.layers} blocks and {student.parameters:,} parameters: {_shown(student.started)}, fine-tuned with "

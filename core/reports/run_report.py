@@ -20,11 +20,11 @@ Metrics = Mapping[str, float]
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """A model by its name and sizes."""
+    """A model by its name and sizes, which are None for one at an address."""
 
     name: str
-    parameters: int
-    layers: int
+    parameters: int | None
+    layers: int | None
 
 
 @dataclass(frozen=True)
@@ -104,11 +104,12 @@ class SignalsSummary:
         queried, reused: blocks that the teacher answered in this run, and blocks whose answers were read.
         bytes: of the cache.
         seconds: that the teacher took in this run.
-        ratio: r, the student's parameters over the teacher's.
+        ratio: r, the student's parameters over the teacher's; None, as the bound, where the teacher does not say how large it is.
         bound: most that a step can become faster where the teacher is not queried, (1 + 3r) / 3r: forward and backward of the student cost
             6r of what the teacher's forward costs 2.
         tokens_per_second: of the run; 0 where no step was timed.
         live_tokens_per_second: estimate for the same run with a live teacher; None where the teacher was queried.
+        server: of a teacher at an address: address, model, requests, tokens, retries, seconds, latency, positions that listed too few.
     """
 
     form: str
@@ -117,10 +118,11 @@ class SignalsSummary:
     reused: int
     bytes: int
     seconds: float
-    ratio: float
-    bound: float
+    ratio: float | None
+    bound: float | None
     tokens_per_second: float
     live_tokens_per_second: float | None = None
+    server: Mapping[str, Any] | None = None
 
     @property
     def speedup(self) -> float | None:
@@ -129,8 +131,11 @@ class SignalsSummary:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record, with the speed-up and its share of the bound."""
-        speedup = self.speedup
-        return asdict(self) | {"speedup": speedup and round(speedup, 4), "share_of_bound": speedup and round(speedup / self.bound, 4)}
+        speedup, plain = self.speedup, asdict(self)
+        if self.server is None:
+            del plain["server"]
+        return plain | {"speedup": speedup and round(speedup, 4),
+                        "share_of_bound": round(speedup / self.bound, 4) if speedup and self.bound else None}
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Self:

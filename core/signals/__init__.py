@@ -6,6 +6,8 @@
     manifest   what a cache says of itself: whose answers, in which form, its shards
     cache      those arrays on disk
     cached     a teacher that is queried once: from a cache, else from another source whose answer is kept
+    served     a teacher at an address; `server_client` asks its server, `handshake` checks it first
+    answering  what a server of our own answers with
     fidelity   how far kept answers are from the live teacher
     manager    caches that are listed, deleted and restored
 """

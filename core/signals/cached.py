@@ -5,6 +5,7 @@ Shapes: B blocks, T positions.
 
 from __future__ import annotations
 
+import math
 import time
 
 import torch
@@ -25,17 +26,19 @@ class CachedTeacher:
         cache: of that teacher, in that form.
         form: how answers are kept.
         source: queried for blocks that are not kept; None where all are.
+        flush_seconds: answers that wait longer are written: what was paid for is not lost with the process.
 
     Attributes:
         queried, reused: blocks that the source answered, and blocks that were read, so far.
         seconds: that the source took.
     """
 
-    def __init__(self, cache: SignalCache, form: StoredForm, source: TeacherSignals | None) -> None:
-        self.cache, self.stored, self.source = cache, form, source
+    def __init__(self, cache: SignalCache, form: StoredForm, source: TeacherSignals | None, *, flush_seconds: float = math.inf) -> None:
+        self.cache, self.stored, self.source, self.flush_seconds = cache, form, source, flush_seconds
         self.queried = self.reused = 0
         self.seconds = 0.0
         self._head: Head | None = None
+        self._flushed = time.monotonic()
 
     @property
     def form(self) -> Form:
@@ -74,6 +77,7 @@ class CachedTeacher:
     def flush(self) -> None:
         """Write what is not on disk yet."""
         self.cache.flush()
+        self._flushed = time.monotonic()
 
     def _ask(self, input_ids: Tensor) -> None:
         if self.source is None:
@@ -90,6 +94,8 @@ class CachedTeacher:
         took = time.perf_counter() - started
         self.seconds += took
         self.cache.add(input_ids, arrays, took)
+        if time.monotonic() - self._flushed > self.flush_seconds:
+            self.flush()
 
     def _head_on(self, device: torch.device) -> Head | None:
         if self._head is None and self.stored.name == "hidden":

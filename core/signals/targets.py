@@ -73,7 +73,7 @@ class TopK:
     """The likeliest tokens of each position, at the temperature of the loss, and the mass of all others in one bucket.
 
     Attributes:
-        ids: (N, K) int64, each token once.
+        ids: (N, K) int64, each token once; a place that is not used repeats the first id, with log-probability minus infinity.
         log_p: (N, K) float32 log-probabilities.
         log_tail: (N,) float32, log of 1 - sum of the listed; minus infinity where all tokens are listed.
     """
@@ -85,6 +85,13 @@ class TopK:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def unused(self) -> Tensor:
+        """Places that hold no token, (N, K) bool."""
+        repeated = self.ids == self.ids[:, :1]
+        repeated[:, 0] = False
+        return repeated
 
     def at(self, part: slice, width: int) -> TopK:
         """Return the slice; ids are below any width that the student is trained at."""

@@ -16,6 +16,7 @@ VARIABLE = "STILLHOUSE_REACH"  # folders, separated as in PATH; without it a pro
 SUFFIXES = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".text", ".md", ".arrow", ".xlsx", ".gz", ".zip", ".zst",
             ".gguf", ".safetensors", ".bin", ".pt", ".npz", ".yaml", ".yml", ".sqlite", ".log")
 FOLDERS = "STILLHOUSE_FOLDERS"  # the setting by which an owner adds some, for messages
+ADDRESSES = "STILLHOUSE_TEACHERS"  # addresses of teachers' servers, separated by commas
 
 
 def limited_to(folders: Iterable[Path]) -> dict[str, str]:
@@ -34,6 +35,19 @@ def refusal(named: str) -> tuple[str, str, str] | None:
         return None
     return (f"'{named}' is not in a folder that visitors of this app may read.", "An upload, or a file in a folder that its owner names, "
             "was expected.", f"Upload it, or have the owner add its folder to {FOLDERS}.")
+
+
+def allowed_addresses() -> list[str]:
+    """Return the addresses of teachers' servers that the owner of this process lists; none where no list was made."""
+    return [each.strip().rstrip("/") for each in os.environ.get(ADDRESSES, "").split(",") if each.strip()]
+
+
+def address_refusal(url: str) -> tuple[str, str, str] | None:
+    """Return why this process asks no server at an address, as the three parts of an error; None for one that it may ask."""
+    if VARIABLE not in os.environ or url in allowed_addresses():
+        return None
+    return (f"The server at {url} is none that visitors of this app may have queried.", "An address that its owner lists was expected.",
+            f"Have the owner add it to {ADDRESSES}.")
 
 
 def _is_path(named: str) -> bool:

@@ -25,13 +25,14 @@ def bucketed(term: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], z: Tensor,
         term: divergence of two sets of logits (N, K + 1) at `temperature`.
     """
     log_q = torch.log_softmax(z / temperature, -1)
-    listed = log_q.gather(-1, v.ids)
+    listed = log_q.gather(-1, v.ids).masked_fill_(v.unused, -torch.inf)
     others = log_q.scatter(-1, v.ids, -torch.inf)
     tail = others.logsumexp(-1, keepdim=True)  # summed, not subtracted from 1: exact where little is left
     outcomes = torch.cat([listed, tail], -1).mul_(temperature)
     value, gradient = term(outcomes, torch.cat([v.log_p, v.log_tail.unsqueeze(-1)], -1).mul_(temperature))
     shares = others.sub_(torch.where(tail.isfinite(), tail, 0.0)).exp_()  # of each token in the tail; 0 for those listed
-    return value, shares.mul_(gradient[:, -1:]).scatter_(-1, v.ids, gradient[:, :-1])
+    # Unused places add 0 to the first listed token.
+    return value, shares.mul_(gradient[:, -1:]).scatter_add_(-1, v.ids, gradient[:, :-1].masked_fill(v.unused, 0.0))
 
 
 def sparse_kl(z: Tensor, v: Sampled, temperature: float) -> tuple[Tensor, Tensor]:

@@ -26,7 +26,7 @@ from workbench.terminal import cli
 
 SHAPES = Path(__file__).parent / "json_shapes"
 VERBS = ("distill", "submit", "plan", "chain", "ablate", "interpolate", "runs", "show", "stop", "resume", "delete", "restore", "models",
-         "signals", "fetch", "generate", "export", "evaluate", "claim")
+         "signals", "serve-teacher", "fetch", "generate", "export", "evaluate", "claim")
 
 SHORT = ["--set", "train.max_steps=2", "--set", "data.max_rows=60"]
 BUSY = "cpu_in_use"  # a run of this process: what is queued meanwhile stays queued
@@ -67,6 +67,7 @@ CASES: dict[tuple[str, str], tuple[list[str], int, tuple[str, ...]]] = {
     ("models", "all"): ([], 0, ()),
     ("signals", "built"): (["build", "{recipes}/distill.yaml"], 0, ()),
     ("signals", "listed"): (["list"], 0, ("kept_answers",)),
+    ("serve-teacher", "ended"): (["whole", "--port", "0"], 0, ("ended_server",)),
     ("fetch", "run"): (["distilled"], 0, ()),
     ("fetch", "house model"): (["house-chat"], 0, ()),
     ("fetch", "browser runtime"): (["browser-runtime"], 0, ("browser_runtime",)),
@@ -110,6 +111,11 @@ def interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
 def kept_answers(release_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["signals", "build", str(RELEASE / "recipes" / "distill.yaml")]) == 0
     capsys.readouterr()
+
+
+@pytest.fixture
+def ended_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workbench.teacher_server.serve", lambda *_: None)
 
 
 @pytest.fixture

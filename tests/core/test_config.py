@@ -22,6 +22,7 @@ from core.config import (
     StudentSpec,
     TeacherSpec,
 )
+from core.config.addresses import parse_address
 from core.errors import ConfigError
 from core.loss_terms import enumerated, keys
 from core.recipes import apply_overrides, parse_recipe, parse_yaml, read_recipe
@@ -137,3 +138,12 @@ def test_every_number_of_a_recipe_has_an_upper_bound():
 def test_a_number_that_would_fill_the_memory_is_refused(setting: str, says: str):
     with pytest.raises(ConfigError, match=says):
         parse_recipe(apply_overrides({}, ["teacher=null", setting] if "fresh" in setting else [setting]))
+
+
+@pytest.mark.parametrize(("written", "url", "model"), [
+    ("http://127.0.0.1:8000", "http://127.0.0.1:8000", ""), ("HTTP://Host:80/v1/", "http://host:80", ""),
+    ("https://host/teachers/v1#Qwen/Qwen3-4B", "https://host/teachers", "Qwen/Qwen3-4B"),
+    ("http://[::1]:8000#a", "http://[::1]:8000", "a")])
+def test_an_address_has_a_host_and_perhaps_a_model(written, url, model):
+    found = parse_address(written)
+    assert (found.url, found.model) == (url, model) and parse_address(found.name) == found

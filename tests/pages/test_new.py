@@ -99,8 +99,18 @@ def test_the_advanced_form_shows_every_key_that_counts(form: AppTest):
     shown = keys_shown(form)
     idle = [path for path in forms.LEAVES if path.startswith(("student.lora.", "student.from_scratch.", f"{forms.RETENTION}."))]
     idle += ["teacher.signals.samples", "teacher.signals.top_k", "teacher.signals.tail"]  # of forms other than the default
+    idle += [path for path in forms.LEAVES if path.startswith("teacher.server.")]  # of a teacher at an address
     for path in forms.LEAVES:
         assert (f"`{path}`" in shown) == (path not in (*idle, *kinds.MASKED_ONLY, "losses.beta", "name")), path
+
+
+def test_a_teacher_at_an_address_has_its_servers_fields_and_no_model_to_look_into(open_page: Open):
+    page = fault_free(open_page("new", recipe="quickstart", set=["teacher.model=http://127.0.0.1:9", "student.model=house-chat",
+                                                                 "student.layers=null"]))
+    assert any("A server answers for the teacher" in caption.value for caption in page.caption) and not page.error
+    shown = keys_shown(page)
+    assert all(f"`{path}`" in shown for path in forms.LEAVES if path.startswith(("teacher.server.", "teacher.signals.top_k")))
+    assert "`teacher.signals.samples`" not in shown
 
 
 def test_trackers_are_picked_from_those_there_are(form: AppTest):

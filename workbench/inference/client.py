@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from core.config import DataSpec, ExperimentConfig, TeacherSpec
+from core.config import DataSpec, ExperimentConfig
 from core.errors import StillhouseError
 from core.models.dimensions import as_record
 from core.system import machine, reach
@@ -112,7 +112,8 @@ class Engine:
     def plan(self, config: ExperimentConfig, *, measure: bool) -> dict[str, Any]:
         """`core.planning.plan.plan` as plain data."""
         if config.teacher is not None:
-            config = config.model_copy(update={"teacher": TeacherSpec(model=self._resolve(config.teacher.model))})
+            model = config.teacher.model if config.teacher.address is not None else self._resolve(config.teacher.model)
+            config = config.model_copy(update={"teacher": config.teacher.model_copy(update={"model": model})})
         return self._call("plan", config=config.to_dict(), measure=measure)
 
     def make_size(self, chain: Chain, target: Target, folder: Path, *, method: Method | None = None,

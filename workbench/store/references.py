@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.chains.folder import anchor_folder, house_chains
-from core.config import AnchorSpec, BridgeConfig, ChainConfig, ExperimentConfig, FineTuneConfig
+from core.config import AnchorSpec, BridgeConfig, ChainConfig, ExperimentConfig, FineTuneConfig, is_address
 from core.data.movie_reviews import HOUSE, HOUSE_SOURCES
 from core.errors import ConfigError, ModelError, ModelNotFoundError, RunVerb
 from core.models import catalog
@@ -94,6 +94,9 @@ def freeze_references(config: ExperimentConfig, store: Store) -> tuple[Experimen
         ModelError, NetworkError: a model that it names is not there or cannot be used.
         ConfigError: it names a file that the one who asks may not read (`core.system.reach`).
     """
+    address = config.teacher.address if config.teacher is not None else None
+    if address is not None and (outside := reach.address_refusal(address.url)):
+        raise ConfigError(*outside, field="teacher.model")
     _require_within_reach("data.source", config.data.source)
     source = Path(os.path.expanduser(config.data.source))
     if config.data.source != HOUSE and source.is_file():
@@ -169,7 +172,7 @@ def _models_of(config: ExperimentConfig) -> Iterator[tuple[str, str]]:
     """Yield the sections of a configuration that name a model, with the references; an anchor's section is its number."""
     for section in ("teacher", "student", "bridge"):
         spec = getattr(config, section, None)
-        if spec is not None and spec.model is not None:
+        if spec is not None and spec.model is not None and not is_address(spec.model):
             yield section, spec.model
     for number, anchor in enumerate(config.chain.anchors if isinstance(config, ChainConfig) else ()):
         if anchor.model is not None:

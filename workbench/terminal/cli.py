@@ -21,11 +21,12 @@ from core.export.browser_runtime import RUNTIME
 from core.signals import ACTIONS
 from core.studies.seeds import DEFAULT_SEEDS, SEEDS_HELP
 from core.system.machine import require_room_for_libraries
-from workbench.settings import HOST, PASSWORD, PORT, Setting
+from workbench.settings import HOST, PASSWORD, PORT, TEACHER_KEY, Setting
 from workbench.terminal.answer import INTERRUPTED, Answer, about_error
 from workbench.terminal.experiments import ablate, chain, distill, interpolate, plan, submit
 from workbench.terminal.models import evaluate, export, fetch, generate, models
 from workbench.terminal.runs import delete, restore, resume, runs, show, stop
+from workbench.terminal.serving import serve_teacher
 from workbench.terminal.signals import signals
 from workbench.terminal.studies import claim
 
@@ -66,7 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", title="verbs", metavar="VERB")
 
     def add_verb(action: Callable[[argparse.Namespace], Answer], text: str) -> _Parser:
-        verb = verbs.add_parser(action.__name__, help=text, description=text)
+        verb = verbs.add_parser(action.__name__.replace("_", "-"), help=text, description=text)
         verb.set_defaults(action=action)
         verb.add_argument("--json", action="store_true", help="print exactly one JSON document on standard output")
         return verb
@@ -180,6 +181,13 @@ def _add_signals(add_verb: AddVerb) -> None:
         "build: override a key of the recipe, as teacher.signals.form=sampled; may be repeated (default: none)"))
     verb.add_argument("--deleted", action="store_true", help="list: include what is in the bin")
     verb.add_argument("--purge", action="store_true", help="delete: permanently")
+
+    verb = add_verb(serve_teacher, "Serve a causal model's log-probabilities to runs elsewhere, in vLLM's wire format: teacher.model is "
+                                   "then the address that is printed. Ctrl-C or SIGTERM ends it.")
+    verb.add_argument("model", metavar="MODEL", help="name of a model or a run, a folder, a GGUF file, or a hub id")
+    verb.add_argument("--port", default="8600", help="TCP port; 0 takes any free one (default: %(default)s)")
+    verb.add_argument("--host", default=HOST.default, help=(
+        f"address to listen on; one that other machines reach needs {TEACHER_KEY.variable} (default: %(default)s)"))
 
 
 def _add_studies(add_verb: AddVerb) -> None:

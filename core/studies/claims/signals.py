@@ -142,6 +142,7 @@ def near_the_bound(seed: int, setting: SignalsProtocolConfig, recorder: Recorder
             with tempfile.TemporaryDirectory() as folder:
                 report = _distilled(timed, recorder, Path(folder))
             if form == "hidden" and report.signals is not None:
+                assert report.signals.ratio is not None and report.signals.bound is not None, "the teacher is loaded"
                 numbers |= {f"{name}_ratio": report.signals.ratio, f"{name}_bound": report.signals.bound}
                 if report.signals.queried:  # the first one fills the cache, and is not timed
                     continue

@@ -9,7 +9,12 @@ from core.data.packing import Blocks, pack
 from core.data.tokenisation import Document, Span
 from core.errors import DataError, NonFiniteLossError
 from core.evaluation.language import evaluate_language, text_bytes
+from core.evaluation.served import evaluate_served
 from core.models import chunking
+from core.signals.cache import Key, SignalCache
+from core.signals.cached import CachedTeacher
+from core.signals.forms import LikeliestTokens
+from core.signals.source import LocalTeacher
 from tests.core.evaluation.conftest import SENTENCES, make_gpt2, make_llama
 
 OPTIONS = {"batch_size": 2, "device": "cpu"}
@@ -119,3 +124,34 @@ def test_text_of_special_tokens_alone_has_no_bits_per_byte(blocks, tokenizer):
     found = evaluate_language(make_llama(), only_ends, tokenizer=tokenizer, **OPTIONS)
     assert found["bytes"] == 0 < found["tokens"]
     assert "bits_per_byte" not in found
+
+
+def listed(teacher, blocks: Blocks, tokenizer, folder, k: int) -> CachedTeacher:
+    form, length = LikeliestTokens(k, 1.0), blocks.input_ids.shape[1]
+    key = Key("t", "w", "k", form.describe(), "float32", length, len(tokenizer))
+    return CachedTeacher(SignalCache(folder, key), form, LocalTeacher(teacher))
+
+
+def test_a_teacher_whose_tokens_are_all_listed_is_the_teacher(blocks, tokenizer, tmp_path):
+    student, teacher = make_gpt2(len(tokenizer), seed=0), make_gpt2(len(tokenizer), seed=1)
+    options = {"tokenizer": tokenizer, "batch_size": 2}
+    whole = listed(teacher, blocks, tokenizer, tmp_path / "all", len(tokenizer))
+    expected = evaluate_language(student, blocks, teacher, device="cpu", **options)
+    assert evaluate_language(student, blocks, whole, device="cpu", **options) == pytest.approx(expected, rel=1e-5)
+    expected = evaluate_language(teacher, blocks, teacher, device="cpu", **options)
+    assert evaluate_served(whole, blocks, **options) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_few_listed_tokens_bound_the_divergence_and_show_the_agreement(blocks, tokenizer, tmp_path):
+    student, teacher = make_gpt2(len(tokenizer), seed=0), make_gpt2(len(tokenizer), seed=1)
+    full = evaluate_language(student, blocks, teacher, tokenizer=tokenizer, batch_size=2, device="cpu")
+    few = evaluate_language(student, blocks, listed(teacher, blocks, tokenizer, tmp_path / "few", 3), tokenizer=tokenizer, batch_size=2,
+                            device="cpu")
+    assert 0 < few["kl_to_teacher"] < full["kl_to_teacher"]
+    assert few["agreement"] == full["agreement"] and few["cross_entropy"] == full["cross_entropy"]
+
+
+def test_nothing_counted_is_the_users_to_know_of_a_served_teacher_too(blocks, tokenizer, tmp_path):
+    whole = listed(make_gpt2(len(tokenizer)), blocks, tokenizer, tmp_path / "all", 3)
+    with pytest.raises(DataError, match="No held-out position counts"):
+        evaluate_served(whole, replace(blocks, weights=np.zeros_like(blocks.weights)), tokenizer=tokenizer, batch_size=2)

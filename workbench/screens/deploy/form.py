@@ -93,7 +93,7 @@ def teacher_of(student: str) -> str | None:
     """Return the teacher that a run's student was distilled from; None where it had none or is no run's."""
     with suppress(StillhouseError):
         config = references.duplicate(state.store().run(student.partition(":")[0]), state.store())
-        if not isinstance(config, BridgeConfig) and config.teacher is not None:
+        if not isinstance(config, BridgeConfig) and config.teacher is not None and config.teacher.address is None:
             return config.teacher.model
     return None
 

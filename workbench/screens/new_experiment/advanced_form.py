@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from core.config import is_address
 from core.loss_terms import LOSS_TERMS
 from workbench.screens.new_experiment import bridge_view, controls, data_view, experiment_form, forms, kinds, pictures, plan_view
 from workbench.screens.new_experiment.controls import bound, control, draft, section_errors
@@ -23,6 +24,7 @@ TABS: dict[str, dict[str, tuple[str, ...]]] = {
         "Weights": (*(f"losses.{term.key}" for term in LOSS_TERMS), "losses.hidden_layers"),
         "Soft targets": ("losses.temperature", "losses.divergence", "losses.beta", "losses.kd_positions"),
         "Query the teacher once": tuple(path for path in forms.LEAVES if path.startswith("teacher.signals.")),
+        "Teacher's server": tuple(path for path in forms.LEAVES if path.startswith("teacher.server.")),
     },
     "Data": {
         "Reading": ("data.split", "data.subset", "data.column", "data.streaming", "data.max_rows", "data.corpus_epochs",
@@ -93,12 +95,14 @@ def _loss(tab: str, drawn: Drawn | None, errors: Errors) -> None:
         idle = () if draft()["losses.divergence"] == "jsd" else ("losses.beta",)
         _fields([path for path in TABS[tab]["Soft targets"] if path not in idle], errors)
         if draft()["teacher"]:
-            form = draft()["teacher.signals.form"]
+            served = is_address(draft()["teacher.model"])
+            form = "top_k" if served else draft()["teacher.signals.form"]
             _fields([path for path in TABS[tab]["Query the teacher once"] if path in SIGNAL_FIELDS.get(form, SIGNAL_FIELDS[""])], errors)
+            _fields(TABS[tab]["Teacher's server"] if served else (), errors)
         if drawn is not None:
             masked, teacher = experiment_form.kind() == "masked", drawn.config.teacher
             pictures.equation(drawn.config.losses, masked=masked)
-            if teacher is not None:
+            if teacher is not None and teacher.address is None:
                 pictures.temperature(drawn.config, teacher.model, masked=masked)
 
 

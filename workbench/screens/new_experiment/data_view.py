@@ -46,7 +46,7 @@ def scan(config: ExperimentConfig) -> DatasetScan:
     if not stamp or isinstance(config, BridgeConfig):
         return DatasetScan()
     try:
-        teacher = "" if config.teacher is None else config.teacher.model
+        teacher = _reader(config)
         here = teacher and state.describe(teacher).present
         question = (config.data.model_dump_json(), state.resolved(teacher) if here else "", config.train.seed, stamp)
         future = background.scan_dataset(*question)
@@ -101,6 +101,13 @@ def _stamp(source: str) -> str:
     return f"{about.st_mtime_ns} {about.st_size}"
 
 
+def _reader(config: ExperimentConfig) -> str:
+    """Return the model whose tokenizer cuts the text: the teacher, or the student of one at an address; empty for none."""
+    if config.teacher is None:
+        return ""
+    return config.teacher.model if config.teacher.address is None else config.student.model or ""
+
+
 def preview(config: ExperimentConfig | None, errors: Mapping[str, str]) -> None:
     """Show an expander that requests the preview when it is opened."""
     if config is None or config.teacher is None or any(path.split(".")[0] == "data" for path in errors):
@@ -109,11 +116,11 @@ def preview(config: ExperimentConfig | None, errors: Mapping[str, str]) -> None:
         if not expander.open:
             return
         try:
-            teacher = state.describe(config.teacher.model)
+            teacher = state.describe(_reader(config))
             if not teacher.present:
                 st.caption("The tokens are shown here once the teacher, which cuts them, is on this machine.")
                 return
-            found = background.answer(background.preview, config.data.model_dump_json(), state.resolved(config.teacher.model),
+            found = background.answer(background.preview, config.data.model_dump_json(), state.resolved(_reader(config)),
                                       meanwhile="Reading the corpus and cutting it into tokens …")
             if found is not None:
                 _found(found, masked=teacher.task == "masked")

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from core.config import ExperimentConfig
+from core.config import ExperimentConfig, is_address
 from core.data.movie_reviews import HOUSE
 from core.errors import StillhouseError
 from core.models.architectures import Objective
@@ -188,11 +188,16 @@ def teacher(errors: Errors, *, keys: bool = False) -> ModelEntry | None:
     chosen = draft()["teacher.model"]
     known = {entry.name: entry for entry in state.models() if kinds.of_model(entry)}
     options = list(known) if chosen in known else [chosen, *known]
-    about = "A model in the list, or type a path or a hub id. A masked language model such as BERT teaches by DistilBERT's triple loss."
+    about = ("A model in the list, or type a path, a hub id or the address of a server (http://…). A masked language model such as BERT "
+             "teaches by DistilBERT's triple loss.")
     st.selectbox(CONTROLS["teacher.model"].label, options, accept_new_options=True,
                  help=f"{about}\n\nIn recipes: `teacher.model`" if keys else about,
                  format_func=lambda name: _model_label(name, known), **bound("field.teacher", chosen, _set_teacher))
     section_errors(errors, "teacher.model")
+    if is_address(chosen):
+        st.caption(":material/dns: A server answers for the teacher: its likeliest tokens are what the student learns from. The student is "
+                   "a model of its own with the same tokenizer (`student.model`).")
+        return None
     try:
         entry = state.describe(chosen)
     except StillhouseError as error:
@@ -234,7 +239,7 @@ def _signal(config: ExperimentConfig | None, errors: Errors) -> None:
         if config is not None:
             pictures.equation(config.losses)
     with right:
-        if config is not None and config.teacher is not None:
+        if config is not None and config.teacher is not None and config.teacher.address is None:
             pictures.temperature(config, config.teacher.model)
 
 

@@ -26,7 +26,7 @@ STASHED_SETTINGS = "settings of other kinds"  # in a draft: kind -> what was set
 CAUSAL_ONLY = ("student.hidden", "student.intermediate_size", "student.pruning_criterion", "data.corpus_epochs", "data.prompt_weight",
                "data.label_weight",
                "data.identity_question_every", "evaluation.sentiment_items", "evaluation.max_new_tokens",
-               *(path for path in LEAVES if path.startswith("teacher.signals.")))
+               *(path for path in LEAVES if path.startswith(("teacher.signals.", "teacher.server."))))
 MASKED_ONLY = ("student.architecture", "student.dropout", "losses.kd_positions", *(path for path in LEAVES if path.startswith("masking.")))
 # What the triple loss says, as its recipe has it; the rest of the experiment stays.
 TRIPLE = (*(path for path in LEAVES if path.startswith(("losses.", "masking."))), "student.layers", "student.layer_map", "student.init",

@@ -182,7 +182,7 @@ def _compared_models(run: Run) -> list[str]:
     if isinstance(run.config, ChainConfig):
         return [f"{run.name}:{number}" for number in range(1 + len(run.config.chain.anchors))][:3]
     config = references.duplicate(run, state.store())
-    teacher = [config.teacher.model] if config.teacher else []
+    teacher = [config.teacher.model] if config.teacher and config.teacher.address is None else []  # a server only says what it thinks
     return [*teacher, run.name, *([f"{run.name}:control"] if config.control else [])][:3]
 
 

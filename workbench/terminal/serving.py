@@ -1,0 +1,40 @@
+"""The verb that serves a teacher to other processes and machines."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+from types import FrameType
+
+from workbench import settings
+from workbench.terminal.answer import Answer
+
+
+def serve_teacher(options: argparse.Namespace) -> Answer:
+    """Serve a model's log-probabilities until it is ended."""
+    from core.models.compatibility import require_causal_lm, require_language_model, require_vocabulary_fits
+    from workbench.serve import open_socket, parse_port
+    from workbench.store import Store, references
+    from workbench.teacher_server import require_key, serve
+
+    host, port = options.host or settings.HOST.default, parse_port(options.port)
+    require_key(host)
+    store = Store()
+    require_causal_lm(require_language_model(references.describe(options.model, store)), "server of teachers' answers")
+    listener = open_socket(host, port)
+    signal.signal(signal.SIGTERM, _end_quietly)
+    try:
+        from core.models import catalog
+
+        teacher = catalog.load(references.resolve(options.model, store))
+        require_vocabulary_fits(teacher)
+        serve(teacher, references.short(options.model), listener, host)
+    except KeyboardInterrupt:
+        pass  # the server has already shut down in order and passes the signal on
+    finally:
+        listener.close()
+    return Answer({"model": options.model, "stopped": True}, "")
+
+
+def _end_quietly(_signal: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
