@@ -122,8 +122,9 @@ def _form(config: ExperimentConfig) -> str:
 
 def _may_be_kept(train: Blocks) -> bool:
     """Return whether any cache of hidden states could hold these blocks: the teacher's weights are hashed only then."""
-    return any(manifest.key.form["form"] == "hidden" and manifest.key.block_length == train.input_ids.shape[1]
-               and manifest.blocks >= len({row.tobytes() for row in train.input_ids}) for _, manifest in list_caches(signals_dir()))
+    most = max((manifest.blocks for _, manifest in list_caches(signals_dir())
+                if manifest.key.form["form"] == "hidden" and manifest.key.block_length == train.input_ids.shape[1]), default=0)
+    return most > 0 and most >= len(set(block_keys(torch.from_numpy(train.input_ids))))
 
 
 def tokenizer_digest(tokenizer: Any) -> str:

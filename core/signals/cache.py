@@ -143,8 +143,8 @@ class SignalCache:
             self._refresh()
             self._update(shards=(*self._manifest.shards, shard), seconds=self._manifest.seconds + waiting.seconds)
         self._waiting = _Waiting()
-        for place, row in enumerate(waiting.ids):
-            self._places[block_keys(row[None])[0]] = (shard.file, place)
+        for place, block in enumerate(block_keys(torch.stack(waiting.ids))):
+            self._places[block] = (shard.file, place)
 
     def note_error(self, error: Mapping[str, float]) -> None:
         """Keep the measured difference from the live teacher."""
@@ -198,8 +198,8 @@ class SignalCache:
         self._manifest = found
         for shard in found.shards:
             if shard.file not in known:
-                for place, row in enumerate(self._shard(shard.file)["input_ids"]):
-                    self._places.setdefault(block_keys(row[None])[0], (shard.file, place))
+                for place, block in enumerate(block_keys(self._shard(shard.file)["input_ids"])):
+                    self._places.setdefault(block, (shard.file, place))
 
     def _shard(self, name: str) -> Arrays:
         """Return the arrays of a shard, memory-mapped; checked when it is opened first."""

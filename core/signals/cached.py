@@ -14,7 +14,7 @@ from torch import Tensor
 from core.errors import CorruptSignalsError
 from core.models.forward import States
 from core.signals.cache import SignalCache, block_keys
-from core.signals.forms import StoredForm
+from core.signals.forms import HiddenStates, StoredForm
 from core.signals.source import Answer, Form, TeacherSignals
 from core.signals.targets import Head, Sampled, TopK
 
@@ -60,11 +60,11 @@ class CachedTeacher:
         self.queried += len(missing)
         self.reused += len(blocks) - len(missing)
         rows = self.cache.read(blocks)
-        targets = self.stored.decode(rows, positions, self._head_on(positions.device), self.cache.key.vocabulary)
-        if not isinstance(targets, Head):
-            return Answer(targets)
-        states = torch.stack([row["states"] for row in rows]).to(positions.device)
-        return Answer(targets, States((states,), states))
+        head = self._head_on(positions.device)
+        if isinstance(self.stored, HiddenStates):
+            states = self.stored.whole(rows, positions.device)
+            return Answer(self.stored.at(states, positions, head), States((states,), states))
+        return Answer(self.stored.decode(rows, positions, head, self.cache.key.vocabulary))
 
     def fill(self, input_ids: Tensor) -> int:
         """Ask for the blocks (B, T) that are not kept yet. Returns how many there were."""

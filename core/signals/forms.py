@@ -79,9 +79,16 @@ class HiddenStates:
 
     def decode(self, rows: Sequence[Mapping[str, Tensor]], positions: Tensor, head: Head | None, vocabulary: int) -> Head:
         """Return the states with the head."""
+        return self.at(self.whole(rows, positions.device), positions, head)
+
+    def whole(self, rows: Sequence[Mapping[str, Tensor]], device: torch.device) -> Tensor:
+        """Return the states of all positions, (B, T, D) in bf16."""
+        return torch.stack([row["states"] for row in rows]).to(device)
+
+    def at(self, states: Tensor, positions: Tensor, head: Head | None) -> Head:
+        """Return the states (B, T, D) at the chosen positions with the head, in its format."""
         assert head is not None, "the head is kept with the states"
-        states = torch.stack([row["states"] for row in rows]).to(positions.device)[positions].to(head.weight.dtype)
-        return Head(states, head.weight, head.bias, head.transform)
+        return Head(states[positions].to(head.weight.dtype), head.weight, head.bias, head.transform)
 
 
 @dataclass(frozen=True)
