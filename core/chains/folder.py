@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -130,6 +131,11 @@ class Chain:
     def sizer(self) -> ParameterCounter:
         """Counts parameters at any sizes of this family."""
         return read_model_header(self.folder(0)).parameter_counter()
+
+    @property
+    def digest(self) -> str:
+        """The build of this chain; it changes when the chain is built again."""
+        return hashlib.sha256(json.dumps(self.record, sort_keys=True).encode()).hexdigest()
 
     def folder(self, number: int) -> Path:
         """Return the model folder of an anchor."""

@@ -87,7 +87,8 @@ def create(chain: Chain, target: Target, folder: Path, *, method: Method | None 
     created = GeneratedModel(chain.reference, target, method, alpha, swapped, losses, round(seconds, 3))
     with atomic_directory(folder.absolute(), 5 * target.parameters) as partial:
         save_model(model, partial, like=chain.folder(0))
-        (partial / "stillhouse.json").write_text(json.dumps({"made_from": as_record(created)}, indent=2) + "\n", encoding="utf-8")
+        record = {"made_from": {**as_record(created), "chain_digest": chain.digest}}
+        (partial / "stillhouse.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         (partial / "README.md").write_text(model_card(created), encoding="utf-8")
     return created
 

@@ -71,6 +71,7 @@ class CreatedModel:
     Attributes:
         requested_size: the requested parameter count, for which the solver gives this size.
         recoveries: the trainings that began with it and their baselines: role -> run id, oldest first.
+        chain_digest: `core.chains.folder.Chain.digest` of the chain at that time; None in release 0.1.0.
     """
 
     name: str
@@ -82,6 +83,7 @@ class CreatedModel:
     losses: dict[str, float]
     requested_size: int
     recoveries: tuple[dict[str, str], ...] = ()
+    chain_digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,9 @@ def created_name(place: ChainPlace, target: Target, method: str, alpha: float | 
 
 def outdated(model: CreatedModel, place: ChainPlace) -> bool:
     """Return whether the chain was rebuilt since the model was created from it."""
-    return model.folder.stat().st_mtime < place.built
+    if model.chain_digest is None:
+        return model.folder.stat().st_mtime < place.built
+    return model.chain_digest != place.open().digest
 
 
 def read_created(folder: Path) -> CreatedModel | None:
@@ -161,7 +165,7 @@ def read_created(folder: Path) -> CreatedModel | None:
         swapped = plain["swapped"]
         return CreatedModel(folder.name, folder, target, plain["method"], plain["alpha"], swapped if swapped is None else tuple(swapped),
                          plain["losses"], plain.get("requested_size", plain.get("asked", target.parameters)),  # "asked" in 0.1.0
-                         tuple(plain.get("recoveries", ())))
+                         tuple(plain.get("recoveries", ())), plain.get("chain_digest"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 

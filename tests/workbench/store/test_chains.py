@@ -157,6 +157,23 @@ def test_what_becomes_known_of_a_created_model_is_kept(store: Store, tiny_chain:
     assert chains.read_created(folder).requested_size == 15_000, "as release 0.1.0 wrote it"
     assert not chains.outdated(model, place)
     os.utime(folder, (0, 0))
+    assert chains.outdated(model, place), "by the files' times, as release 0.1.0 left it"
+
+
+def test_a_model_is_outdated_when_its_chain_was_built_again_whatever_the_clock_says(store: Store, tiny_chain: Path, tmp_path: Path):
+    path = tmp_path / "chain"
+    shutil.copytree(tiny_chain, path)
+    place = chains.place(str(path), store)
+    folder = created(place, between(place), "one")
+    record = json.loads((folder / chains.RECORD).read_text())
+    record["made_from"]["chain_digest"] = place.open().digest
+    (folder / chains.RECORD).write_text(json.dumps(record))
+    os.utime(folder, (0, 0))
+    (model,) = chains.created(place)
+    assert not chains.outdated(model, place)
+    built = json.loads((path / chains.FILE).read_text())
+    (path / chains.FILE).write_text(json.dumps(built | {"seconds": built.get("seconds", 0) + 1}))
+    os.utime(folder)
     assert chains.outdated(model, place)
 
 
