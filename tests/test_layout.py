@@ -29,6 +29,8 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "core/config/models.py": ("tests/core/test_recipes.py",),
     "core/config/training.py": ("tests/core/test_recipes.py",),
     "core/data/template_renderer.py": ("tests/core/data/test_template_limits.py",),
+    "core/planning/inputs.py": ("tests/core/planning/test_plan.py",),
+    "core/planning/models.py": ("tests/core/planning/test_plan.py",),
     "core/export/graph.py": ("tests/core/export/test_exporting.py",),
     "core/methods/__init__.py": ("tests/core/methods/test_distillation.py",),
     "core/methods/evaluator.py": ("tests/core/methods/test_distillation.py",),

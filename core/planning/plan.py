@@ -10,47 +10,22 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
 
-from core.config import BridgeConfig, ChainConfig, ExperimentConfig, FineTuneConfig, Kind, StudentSpec, TrainSpec, total_steps
+from core.config import BridgeConfig, ChainConfig, ExperimentConfig, FineTuneConfig, StudentSpec, TrainSpec, total_steps
 from core.data import sources
-from core.errors import ConfigError, DeviceError, FetchModel, ModelError, ModelNotFoundError, NetworkError, UnsupportedModelError, about
+from core.errors import DeviceError, ModelError, NetworkError
 from core.methods.room import stored_bytes
 from core.models import catalog, compatibility
-from core.models.architectures import Objective as ObjectiveName
-from core.models.architectures import architecture_of
 from core.models.catalog import LoadedModel, ModelEntry
-from core.models.dimensions import student_dimensions
 from core.models.header import precision_of
 from core.planning import memory, preflight
-from core.planning.memory import Memory, ModelShape
+from core.planning.inputs import counted, planned_inputs
+from core.planning.memory import Memory
+from core.planning.models import ModelSize, PlannedModels, described, planned_models, size_of, summary
 from core.planning.preflight import Check, PreflightReport
-from core.recorder import NullRecorder
-from core.students.distilbert import check_student
-from core.students.layer_maps import LayerMap, student_depth, student_map
-from core.system import machine, units
-from core.system.paths import cache_dir
+from core.students.layer_maps import LayerMap
+from core.system import machine
 from core.system.units import GIB
-
-if TYPE_CHECKING:
-    import torch
-
-    from core.data.prepare import PreparedData
-    from core.evaluation.objectives import Objective
-    from core.methods.steps import TrainingInputs
-
-    Packed = tuple[Any, PreparedData, Objective]  # tokenizer, data, what is predicted
-
-SAMPLE_ROWS = 2000  # rows that stand for the corpus where its vocabulary does not exist yet
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSize:
-    """A model of the plan: its name, parameters and blocks."""
-
-    name: str
-    parameters: int
-    layers: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +72,7 @@ def static_plan(config: ExperimentConfig, *, read_tokenizers: bool = False) -> P
     if isinstance(config, FineTuneConfig):
         return _task_plan(config, found)
     whole, config = config, first_step(config)
-    models = _models(config, found, whole.kind)
+    models = planned_models(config, found, whole.kind)
     origin = models.origin if models is not None else None
     if read_tokenizers and origin is not None and origin.path is not None and origin.path.is_dir():
         found.take("vocabulary", lambda: compatibility.require_tokenizer_rows(origin))
@@ -127,7 +102,7 @@ def plan(config: ExperimentConfig, *, measure: bool, load: Callable[..., LoadedM
     if isinstance(config, FineTuneConfig):
         return _task_plan(config, found)
     whole, config = config, first_step(config)
-    models = _models(config, found, whole.kind)
+    models = planned_models(config, found, whole.kind)
     planned = _static(config, found, models, whole)
     device = found.take("device", lambda: resolve_device(config.train.device))
     if models is None or device is None:
@@ -140,30 +115,22 @@ def plan(config: ExperimentConfig, *, measure: bool, load: Callable[..., LoadedM
     planned = replace(planned, memory=memory.memory(*sizes, on_gpu=on_gpu), memory_available=available)
 
     # Nothing is loaded that would not fit.
-    material = _material(config, found, load, device, dtype) if found.hold else None
-    if material is not None and models.student.architecture.objective == "causal":
-        planned = replace(planned, counted_share=material.data.train.counted_share)
-    if material is not None and config.teacher is not None:
-        blocks = len(material.data.train)
+    inputs = planned_inputs(config, found, load, device, dtype) if found.hold else None
+    if inputs is not None and models.student.architecture.objective == "causal":
+        planned = replace(planned, counted_share=inputs.data.train.counted_share)
+    if inputs is not None and config.teacher is not None:
+        blocks = len(inputs.data.train)
         steps = total_steps(config.train, blocks)
         planned = replace(planned, total_steps=steps)
         passes = steps * planned.tokens_per_step / (blocks * config.data.block_length)
         found.tell("text", f"{blocks:,} training blocks of {config.data.block_length} tokens, read {passes:.2g} times in "
-                           f"{steps:,} steps; {len(material.data.validation):,} blocks held out.{counted(planned.counted_share)}")
-    if measure and material is not None and found.hold:
-        timings = found.take("rehearsal", lambda: dry_run(material))
+                           f"{steps:,} steps; {len(inputs.data.validation):,} blocks held out.{counted(planned.counted_share)}")
+    if measure and inputs is not None and found.hold:
+        timings = found.take("rehearsal", lambda: dry_run(inputs))
         if timings is not None:
             seconds = timings.seconds(config, planned.total_steps) if planned.total_steps else None
             planned = replace(planned, seconds=seconds, measured_steps=timings.steps, tokens_per_second=timings.tokens_per_second)
     return _concluded(planned, found)
-
-
-def counted(share: float | None) -> str:
-    """Return a sentence about the share of tokens that count in the loss; empty where it is not known."""
-    if share is None:
-        return ""
-    percent = f"{share:.0%}" if 0.01 <= share <= 0.99 else f"{share:.1%}"
-    return f" {percent} of the tokens count in the loss."
 
 
 def _task_plan(config: FineTuneConfig, found: PreflightReport) -> Plan:
@@ -171,21 +138,21 @@ def _task_plan(config: FineTuneConfig, found: PreflightReport) -> Plan:
     reference, spec = config.student.model, config.teacher
     assert reference is not None, "FineTuneConfig refuses others"
     def encoder() -> ModelEntry:
-        entry = compatibility.require_encoder(_described(reference, "student.model"))
+        entry = compatibility.require_encoder(described(reference, "student.model"))
         if config.task.kind != "auto":
             compatibility.require_head_for(entry, config.task.kind)
         return entry
 
-    start = found.take("student", encoder, lambda model: f"Begins as {_about(model)}")
-    teacher = found.take("teacher", lambda: compatibility.require_task_teacher(_described(spec.model, "teacher.model")),
-                         _about) if spec is not None else None
+    start = found.take("student", encoder, lambda model: f"Begins as {summary(model)}")
+    teacher = found.take("teacher", lambda: compatibility.require_task_teacher(described(spec.model, "teacher.model")),
+                         summary) if spec is not None else None
     found.take("text", lambda: preflight.require_task_source(config.task))
     here = found.take("device", lambda: preflight.require_device(config.train.device), "Computes on {}.".format)
     if config.train.report_to:
         found.take("trackers", lambda: preflight.require_trackers(config.train.report_to))
     planned = Plan(tokens_per_step=config.train.per_device_train_batch_size * config.train.gradient_accumulation_steps
                    * config.task.max_length, total_steps=config.train.max_steps,
-                   teacher=_size_of(teacher))
+                   teacher=size_of(teacher))
     if start is not None:
         origins = (entry.header for entry in (teacher, start) if entry is not None)
         disk_bytes = memory.disk(config, memory.shape_of(start), precision_of(config.train.save_precision, *origins))
@@ -231,121 +198,12 @@ def first_step(config: ExperimentConfig) -> ExperimentConfig:
     return config.step(config.teacher, student)
 
 
-@dataclass(frozen=True, slots=True)
-class _Models:
-    """The models of a run before they are loaded. Entry and teacher are None where a model is built from nothing.
-
-    Attributes:
-        origin: the teacher, or without one the model that the student starts from.
-    """
-
-    entry: ModelEntry | None
-    teacher: ModelShape | None
-    student: ModelShape
-    layer_map: LayerMap | None
-    context: int
-    origin: ModelEntry | None = None
-
-
-def _models(config: ExperimentConfig, found: PreflightReport, kind: Kind) -> _Models | None:
-    """Return what the run will train, from headers alone; None when it cannot be built."""
-    spec, above = config.student, config.teacher
-    reference = spec.model
-    if spec.from_scratch:
-        shape = memory.shape_from_scratch(spec.from_scratch)
-        found.tell("student", f"{shape.layers} blocks, {shape.parameters:,} parameters, built from nothing.")
-        found.take("objective", lambda: compatibility.require_settings_for(config, shape.architecture.objective))
-        return _Models(None, None, shape, None, spec.from_scratch.positions)
-    address = above.address if above is not None else None
-    if above is None or address is not None:
-        assert reference is not None, "without a teacher and an architecture, a model is trained on"
-        if address is not None:
-            found.tell("teacher", f"Answers at {address.name}; the measured plan asks it.")
-        start = found.take("student", lambda: _allowed("chain" if address is not None else kind, _described(reference, "student.model")),
-                           lambda model: f"Begins as {_about(model)}")
-        if start is None:
-            return None
-        found.take("objective", lambda: compatibility.require_settings_for(config, _objective_of(start)))
-        return _Models(None, None, memory.shape_of(start), None, start.context, start)
-    entry = found.take("teacher", lambda: _allowed(kind, _described(above.model, "teacher.model")), _about)
-    if entry is None:
-        return None
-    found.take("objective", lambda: compatibility.require_settings_for(config, _objective_of(entry)))
-    teacher = memory.shape_of(entry)
-    if reference is not None:
-        given = found.take(
-            "student", lambda: compatibility.require_language_model(
-                compatibility.require_same_task(entry, _described(reference, "student.model"))),
-            lambda model: f"Begins as {_about(model)}")
-        return _Models(entry, teacher, memory.shape_of(given), None, min(entry.context, given.context), entry) if given else None
-    # Importance is measured when the run starts; until then the first blocks stand for those that it will choose.
-    measured = spec.layer_map == "importance"
-    chosen = found.take("student", lambda: tuple(range(student_depth(spec, entry.layers))) if measured
-                        else student_map(spec, entry.layers))
-    student = found.take("student", lambda: _student(entry, teacher, spec, chosen)) if chosen is not None else None
-    if student is None:
-        return None
-    width = f" {student.hidden} of {entry.hidden} channels," if spec.narrower else ""
-    found.tell("student", f"{student.layers} of {entry.layers} blocks,{width} {student.parameters:,} parameters.")
-    return _Models(entry, teacher, student, None if measured else chosen, entry.context, entry)
-
-
-def _described(reference: str, field: str) -> ModelEntry:
-    """Return a model's description; a reference that leads to no model that can be used is the fault of the recipe's key `field`."""
-    with about(field, ModelNotFoundError, UnsupportedModelError):
-        return catalog.describe(reference)
-
-
-def _allowed(kind: Kind, entry: ModelEntry) -> ModelEntry:
-    """Return the same model where an experiment can be made with models of its kind."""
-    if kind in ("chain", "bridge"):
-        return compatibility.require_causal_lm(entry, kind)
-    return compatibility.require_language_model(entry)
-
-
-def _objective_of(entry: ModelEntry) -> ObjectiveName:
-    """Return the objective of a model that `_allowed` let through."""
-    assert entry.task in ("causal", "masked")
-    return entry.task
-
-
-def _size_of(entry: ModelEntry | None) -> ModelSize | None:
-    return ModelSize(entry.name, entry.parameters, entry.layers) if entry is not None else None
-
-
-def _student(entry: ModelEntry, teacher: ModelShape, spec: StudentSpec, chosen: LayerMap) -> ModelShape:
-    """Return the shape of the student that will be built of a teacher's blocks."""
-    teacher.architecture.require_valid_layer_map(chosen, entry.header.config if entry.header is not None else {})
-    distilbert = spec.architecture == "distilbert" and entry.task == "masked" and entry.architecture != "distilbert"
-    if distilbert:
-        check_student(spec, entry.architecture, entry.header.config.get("hidden_act") if entry.header is not None else None)
-    student = _widths(entry, teacher, spec).with_blocks(chosen)
-    if spec.dropout is not None:
-        student = replace(student, drops=spec.dropout > 0)
-    return student.as_distilbert() if distilbert else student
-
-
-def _widths(entry: ModelEntry, teacher: ModelShape, spec: StudentSpec) -> ModelShape:
-    """Return the teacher's shape at the student's widths."""
-    if not spec.narrower:
-        return teacher
-    if entry.dimensions is None:
-        raise ConfigError("A narrower student was requested.", f"The sizes of '{entry.name}' are known once it is here.",
-                          "Fetch it first.", field="student.hidden", suggestion=FetchModel(entry.name))
-    return memory.narrowed(entry, student_dimensions(spec, entry.dimensions))
-
-
-def _about(entry: ModelEntry) -> str:
-    download = "" if entry.present else f" It will be downloaded first ({units.format_bytes(entry.size_bytes)})."
-    return f"{entry.name}: {entry.layers} blocks, {entry.parameters:,} parameters.{download}"
-
-
-def _static(config: ExperimentConfig, found: PreflightReport, models: _Models | None, whole: ExperimentConfig) -> Plan:
+def _static(config: ExperimentConfig, found: PreflightReport, models: PlannedModels | None, whole: ExperimentConfig) -> Plan:
     train, data = config.train, config.data
     if not isinstance(config, BridgeConfig):
         found.take("text", lambda: preflight.require_source(data))
     else:
-        found.take("writer", lambda: preflight.require_bridge_teacher(_described(config.bridge.model, "bridge.model")))
+        found.take("writer", lambda: preflight.require_bridge_teacher(described(config.bridge.model, "bridge.model")))
         found.take("prompts", lambda: preflight.require_source(sources.prompts(config.bridge.prompts)))
     if train.report_to:
         found.take("trackers", lambda: preflight.require_trackers(train.report_to))
@@ -373,7 +231,7 @@ def _static(config: ExperimentConfig, found: PreflightReport, models: _Models | 
     if teacher is not None and teacher.hidden != student.hidden:
         found.take("widths", lambda: compatibility.require_equal_widths(config.losses, teacher.hidden, student.hidden))
     return replace(
-        planned, teacher=_size_of(entry), layer_map=models.layer_map,
+        planned, teacher=size_of(entry), layer_map=models.layer_map,
         student=ModelSize(config.name or "student", student.parameters, student.layers),
         trainable_parameters=memory.trainable(student, config.student.lora), disk_bytes=disk_bytes,
         memory=memory.memory(config, teacher, student, _compute_bytes(train), on_gpu=_on_gpu(train)))
@@ -394,69 +252,3 @@ def _on_gpu(train: TrainSpec) -> bool:
 
 def _concluded(planned: Plan, found: PreflightReport) -> Plan:
     return replace(planned, fits=found.hold, checks=tuple(found.by_name.values()))
-
-
-def _material(config: ExperimentConfig, found: PreflightReport, load: Callable[..., LoadedModel], device: torch.device,
-              dtype: torch.dtype) -> TrainingInputs | None:
-    """Load and pack what the run will train with; None when something stands in the way."""
-    from core.methods.steps import TrainingInputs
-
-    if isinstance(config, BridgeConfig):
-        found.tell("text", f"Up to {config.bridge.texts:,} texts, which {config.bridge.model} writes when the run starts.")
-        return None
-    spec, reference = config.teacher, config.student.model
-    if spec is None and config.student.from_scratch is not None:
-        packed = found.take("text", lambda: _sample(config), lambda _: "The vocabulary and the blocks are made when the run starts.")
-        return TrainingInputs(config, load, device, dtype, *packed) if packed is not None else None
-    if spec is None or spec.address is not None:
-        import torch
-
-        assert reference is not None, "without a teacher and an architecture, a model is trained on"
-        start = found.take("student", lambda: load(reference, device=device, dtype=torch.float32), lambda loaded: _about(loaded.entry))
-        if start is None or not found.take("vocabulary", lambda: compatibility.require_tokenizers(None, start)):
-            return None
-        packed = _packed(config, found, start)
-        if packed is None or spec is None:
-            return TrainingInputs(config, load, device, dtype, *packed) if packed is not None else None
-        from core.methods.served_teachers import connect
-
-        tokenizer, data, _ = packed
-        served = found.take("teacher", lambda: connect(config, tokenizer, start.model, data, NullRecorder()),
-                            lambda served: served.describe(data.train.input_ids.size))
-        return TrainingInputs(config, load, device, dtype, *packed, served=served) if served is not None else None
-    teacher = found.take("teacher", lambda: load(spec.model, device=device, dtype=dtype), lambda loaded: _about(loaded.entry))
-    if teacher is None or not found.take("vocabulary", lambda: compatibility.require_tokenizers(
-            teacher, load(reference, device="cpu") if reference is not None else None)):
-        return None
-    packed = _packed(config, found, teacher)
-    return TrainingInputs(config, load, device, dtype, *packed, teacher) if packed is not None else None
-
-
-def _packed(config: ExperimentConfig, found: PreflightReport, tokenizer_source: LoadedModel) -> Packed | None:
-    """Return a model's tokenizer, the data in its vocabulary, and what it is to predict."""
-    from core.data.prepare import prepare
-    from core.evaluation.objectives import objective_for
-
-    kind, tokenizer = architecture_of(tokenizer_source.model.config).objective, tokenizer_source.tokenizer
-    data = found.take("text", lambda: prepare(config.data, tokenizer, config.train.seed, cache_dir(), kind), lambda data: (
-        f"{len(data.train):,} training blocks of {config.data.block_length} tokens; {len(data.validation):,} blocks held out."
-        f"{counted(data.train.counted_share if kind == 'causal' else None)}"))
-    if data is None:
-        return None
-    objective = found.take("objective", lambda: objective_for(config, kind, tokenizer, data.train),
-                           lambda _: compatibility.require_settings_for(config, kind))
-    return (tokenizer, data, objective) if objective is not None else None
-
-
-def _sample(config: ExperimentConfig) -> Packed:
-    """Return enough rows to stand for the corpus, with a vocabulary of their own: the real one takes the whole corpus."""
-    from core.data.prepare import prepare, rows
-    from core.evaluation.objectives import objective_for
-    from core.students.from_scratch import objective_from_scratch, tokenizer_from_scratch
-
-    spec, seed, fresh = config.data.model_copy(update={"max_rows": SAMPLE_ROWS}), config.train.seed, config.student.from_scratch
-    assert fresh is not None, "only the vocabulary of a model from scratch does not exist yet"
-    kind = objective_from_scratch(fresh)
-    tokenizer = tokenizer_from_scratch(fresh, rows(spec, "train", seed, kind))
-    data = prepare(spec, tokenizer, seed, objective=kind)
-    return tokenizer, data, objective_for(config, kind, tokenizer, data.train)
