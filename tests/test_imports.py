@@ -43,7 +43,7 @@ CORE_FLOORS = (
     ("export", "generation", "signals", "students"),
     ("training",),
     ("evaluation", "tasks"),
-    ("chains", "reports"),
+    ("chains", "classification", "reports"),
     ("methods",),
     ("planning", "studies"),
 )

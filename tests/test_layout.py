@@ -18,12 +18,15 @@ ROOT = Path(__file__).resolve().parents[1]
 # modules of its package: a page that draws it, the command line that calls it.
 TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "core/chains/anchors.py": ("tests/core/methods/test_chain_rehearsal.py",),
+    "core/classification/items.py": ("tests/core/classification/test_training.py",),
+    "core/classification/predicting.py": ("tests/core/classification/test_training.py",),
     "core/config/addresses.py": ("tests/core/test_config.py",),
     "core/config/base.py": ("tests/core/test_recipes.py",),
     "core/config/chains.py": ("tests/core/test_recipes.py",),
     "core/config/data.py": ("tests/core/test_recipes.py",),
     "core/config/evaluation.py": ("tests/core/test_recipes.py",),
     "core/config/experiment.py": ("tests/core/test_config.py",),
+    "core/config/images.py": ("tests/core/classification/test_images.py",),
     "core/config/kinds.py": ("tests/core/test_config.py",),
     "core/config/losses.py": ("tests/core/test_recipes.py",),
     "core/config/models.py": ("tests/core/test_recipes.py",),
@@ -36,6 +39,7 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "core/methods/evaluator.py": ("tests/core/methods/test_distillation.py",),
     "core/methods/steps.py": ("tests/core/methods/test_distillation.py",),
     "core/evaluation/served.py": ("tests/core/evaluation/test_language.py",),
+    "core/models/image_mlp.py": ("tests/core/classification/test_models.py",),
     "core/models/architecture_spec.py": ("tests/core/models/test_architectures.py", "tests/core/test_families.py"),
     "core/models/families/axes.py": ("tests/core/test_families.py",),
     "core/models/families/decoders.py": ("tests/core/test_families.py",),

@@ -10,14 +10,47 @@ from core.config.chains import AnchorSpec, BridgeSpec, ChainSpec
 from core.config.data import DataSpec, MaskingSpec, TaskSpec
 from core.config.evaluation import EvaluationSpec, RetentionSpec
 from core.config.experiment import ORDER, SECTIONS, ExperimentConfig, Kind
+from core.config.images import ImagesSpec, MlpSpec
 from core.config.kinds import KINDS, AnyExperiment, BridgeConfig, ChainConfig, DistillConfig, FineTuneConfig, PretrainConfig
 from core.config.losses import LossSpec, Ramp
 from core.config.models import LayerRule, LoraSpec, ScratchSpec, ServerSpec, SignalSpec, StudentSpec, TeacherSpec
 from core.config.training import Tracker, TrainSpec, total_steps
 
 __all__ = [
-    "KINDS", "ORDER", "SECTIONS", "AnchorSpec", "AnyExperiment", "BridgeConfig", "BridgeSpec", "ChainConfig", "ChainSpec", "Config",
-    "DataSpec", "DistillConfig", "EvaluationSpec", "ExperimentConfig", "FineTuneConfig", "Kind", "LayerRule", "LoraSpec", "LossSpec",
-    "MaskingSpec", "PretrainConfig", "Ramp", "RetentionSpec", "ScratchSpec", "ServedAddress", "ServerSpec", "SignalSpec", "StudentSpec",
-    "TaskSpec", "TeacherSpec", "Tracker", "TrainSpec", "is_address", "total_steps",
+    "KINDS",
+    "ORDER",
+    "SECTIONS",
+    "AnchorSpec",
+    "AnyExperiment",
+    "BridgeConfig",
+    "BridgeSpec",
+    "ChainConfig",
+    "ChainSpec",
+    "Config",
+    "DataSpec",
+    "DistillConfig",
+    "EvaluationSpec",
+    "ExperimentConfig",
+    "FineTuneConfig",
+    "ImagesSpec",
+    "Kind",
+    "LayerRule",
+    "LoraSpec",
+    "LossSpec",
+    "MaskingSpec",
+    "MlpSpec",
+    "PretrainConfig",
+    "Ramp",
+    "RetentionSpec",
+    "ScratchSpec",
+    "ServedAddress",
+    "ServerSpec",
+    "SignalSpec",
+    "StudentSpec",
+    "TaskSpec",
+    "TeacherSpec",
+    "Tracker",
+    "TrainSpec",
+    "is_address",
+    "total_steps",
 ]

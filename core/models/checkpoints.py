@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 Tensor = TypeVar("Tensor")
-Task = Literal["causal", "masked", "classification", "question_answering"]  # of a model's head
+Task = Literal["causal", "masked", "classification", "question_answering", "image_classification"]  # of a model's head
 TASK_DESCRIPTIONS: dict[Task, str] = {"causal": "predicts the next token", "masked": "predicts masked tokens",
-                                      "classification": "classifies texts", "question_answering": "finds answers in a text"}
+                                      "classification": "classifies texts", "question_answering": "finds answers in a text",
+                                      "image_classification": "classifies images"}
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")

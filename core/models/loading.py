@@ -96,6 +96,10 @@ def tokenizer_from_pretrained(folder: Path) -> PreTrainedTokenizerBase:
 def _auto_class(task: Task) -> Any:
     import transformers
 
+    if task == "image_classification":
+        from core.models import image_mlp  # noqa: F401 -- registers the architecture
+
     return {"causal": transformers.AutoModelForCausalLM, "masked": transformers.AutoModelForMaskedLM,
             "classification": transformers.AutoModelForSequenceClassification,
-            "question_answering": transformers.AutoModelForQuestionAnswering}[task]
+            "question_answering": transformers.AutoModelForQuestionAnswering,
+            "image_classification": transformers.AutoModelForImageClassification}[task]
