@@ -78,7 +78,7 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "workbench/screens/home_view.py": ("tests/pages/test_home.py",),
     "workbench/screens/models/models_view.py": ("tests/pages/test_models.py",),
     "workbench/screens/new_experiment/advanced_form.py": ("tests/workbench/screens/new_experiment/test_forms.py",),
-    "workbench/screens/new_experiment/bridge_view.py": ("tests/pages/test_new.py",),
+    "workbench/screens/new_experiment/bridge_view.py": ("tests/pages/test_new_bridge.py",),
     "workbench/screens/new_experiment/controls.py": ("tests/workbench/screens/new_experiment/test_forms.py",),
     "workbench/screens/new_experiment/error_focus.py": ("tests/pages/test_new.py",),
     "workbench/screens/new_experiment/experiment_form.py": ("tests/pages/test_new.py",),

@@ -7,16 +7,19 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
+import yaml
 from streamlit.testing.v1 import AppTest
 
 from tests.core.chat_models import save_chat_model
 from tests.core.masked_models import masked_model, save
 from tests.waiting import PATIENCE
 from workbench.runs import jobs
+from workbench.screens.new_experiment import advanced_form
 from workbench.screens.shared import background, state
 from workbench.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
+QUICKSTART = ROOT / "assets" / "recipes" / "quickstart.yaml"
 Open = Callable[..., AppTest]
 
 
@@ -59,6 +62,29 @@ def open_page() -> Open:
         return fault_free(test.run())
 
     return opened
+
+
+@pytest.fixture
+def form(open_page: Open, teacher: str) -> AppTest:
+    """The simple form with the tiny teacher."""
+    return open_page("new", recipe="quickstart", set=[f"teacher.model={teacher}", "student.layers=2"])
+
+
+def written(page: AppTest) -> dict:
+    """The configuration at the bottom of the page."""
+    return yaml.safe_load(page.code[-1].value)
+
+
+def keys_shown(form: AppTest) -> str:
+    """The help of every field of the advanced form."""
+    page = fault_free(form.button_group(key="form").set_value("Advanced").run())
+    widgets, shown = ("number_input", "selectbox", "toggle", "text_input", "text_area", "button_group", "multiselect"), ""
+    for tab in advanced_form.TABS:
+        page.session_state["advanced tab"] = tab
+        page = fault_free(page.run())
+        shown += " ".join(each.help or "" for widget in widgets for each in page.get(widget))
+        assert not [each.label for widget in widgets for each in page.get(widget) if "`" in each.label]  # it names the help's button
+    return shown
 
 
 def answered(value: dict) -> Future:
