@@ -30,7 +30,7 @@ TOPICS: Mapping[str, str] = {
 }
 CLASSES_PER_TOPIC = 4
 LENGTH, NOISE = 10, 0.15
-CONCENTRATION = 0.7
+CONCENTRATION = 1.5
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,99 @@
+"""What specialists are judged by (1503.02531, tables 3 and 4).
+
+    conditional accuracy   items of the special classes alone, predictions restricted to those classes
+    overall accuracy       all items, all classes
+    coverage               both answers, by how many specialists have the right class among theirs
+
+Shapes: N items, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from core.evaluation.statistics import Estimate, paired_difference
+from core.specialists.panel import PanelAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """A specialist beside its generalist, on the items of its classes.
+
+    Attributes:
+        classes: their numbers.
+        items: test items of these classes.
+        generalist, specialist: conditional accuracy, 0 to 1.
+        difference: specialist minus generalist, with its interval over the items; None without items.
+    """
+
+    classes: tuple[int, ...]
+    items: int
+    generalist: float
+    specialist: float
+    difference: Estimate | None
+
+
+@dataclass(frozen=True, slots=True)
+class CoverageRow:
+    """Items whose right class so many specialists have.
+
+    Attributes:
+        covering: specialists that have the right class.
+        items: test items.
+        generalist, combined: that each gets right.
+    """
+
+    covering: int
+    items: int
+    generalist: int
+    combined: int
+
+    @property
+    def relative_change(self) -> float | None:
+        """Return the change of the accuracy relative to the generalist's; None where it gets none right."""
+        return (self.combined - self.generalist) / self.generalist if self.generalist else None
+
+
+def specialist_gain(answer: PanelAnswer, number: int, targets: np.ndarray) -> Gain:
+    """Return the conditional accuracies of one specialist and of the generalist.
+
+    Args:
+        number: of the specialist, from 0.
+        targets: (N,) right classes.
+    """
+    opinion = answer.opinions[number]
+    classes = np.asarray(opinion.classes)
+    own = np.isin(targets, classes)
+    right = [classes[said[own].argmax(axis=1)] == targets[own] for said in (opinion.probabilities[:, :-1], answer.generalist[:, classes])]
+    if not own.any():
+        return Gain(opinion.classes, 0, float("nan"), float("nan"), None)
+    specialist, generalist = (each.tolist() for each in right)
+    return Gain(opinion.classes, int(own.sum()), float(right[1].mean()), float(right[0].mean()), paired_difference(specialist, generalist))
+
+
+def conditional_accuracies(gains: Sequence[Gain]) -> tuple[float, float]:
+    """Return the generalist's and the specialists' conditional accuracy over the items of all specialists together."""
+    items = [each.items for each in gains if each.items]
+    return tuple(float(np.average([getattr(each, name) for each in gains if each.items], weights=items))  # type: ignore[return-value]
+                 for name in ("generalist", "specialist"))
+
+
+def accuracy(probabilities: np.ndarray, targets: np.ndarray) -> float:
+    """Return the share of items whose likeliest class is the right one."""
+    return float((probabilities.argmax(axis=1) == targets).mean())
+
+
+def coverage_table(answer: PanelAnswer, coverage: np.ndarray, targets: np.ndarray) -> tuple[CoverageRow, ...]:
+    """Return a row for each number of covering specialists that occurs.
+
+    Args:
+        coverage: (C,) specialists that have each class.
+        targets: (N,) right classes.
+    """
+    covering = coverage[targets]
+    general, combined = (each.argmax(axis=1) == targets for each in (answer.generalist, answer.combined.probabilities))
+    return tuple(CoverageRow(int(count), int((covering == count).sum()), int(general[covering == count].sum()),
+                             int(combined[covering == count].sum())) for count in np.unique(covering))
