@@ -44,6 +44,7 @@ CORE_FLOORS = (
     ("training",),
     ("evaluation", "tasks"),
     ("chains", "classification", "reports"),
+    ("specialists",),
     ("methods",),
     ("planning", "studies"),
 )

@@ -53,7 +53,8 @@ class Trained:
 
 def train_classifier(model: PreTrainedModel, items: Items, *, train: TrainSpec, losses: LossSpec = LABELS_ONLY,
                      soft_targets: Tensor | None = None, held_out: Items | None = None, every: int = 1, orders: Orders | None = None,
-                     augment: Augment | None = None, recorder: Recorder | None = None, variant: str = STUDENT) -> Trained:
+                     augment: Augment | None = None, recorder: Recorder | None = None, variant: str = STUDENT,
+                     after_epoch: Callable[[int], bool] | None = None) -> Trained:
     """Train a classifier in place, on the device on which it is.
 
     Args:
@@ -63,6 +64,7 @@ def train_classifier(model: PreTrainedModel, items: Items, *, train: TrainSpec, 
         held_out: measured after every `every` epochs, and after the last one.
         orders: draws the order of an epoch (default: all items, shuffled).
         augment: changes a batch before it is trained on.
+        after_epoch: called with the number of each epoch; training ends where it returns false.
         recorder: receives the loss and the held-out metrics under `variant`, and is polled for stop requests.
 
     Raises:
@@ -115,6 +117,8 @@ def train_classifier(model: PreTrainedModel, items: Items, *, train: TrainSpec, 
                 curve[epoch] = measure(predict_logits(model, held_out), held_out.targets)
                 logged |= {f"eval/{name}": value for name, value in curve[epoch].items()}
             recorder.log(variant, step, logged | {"learning_rate": float(scheduler.get_last_lr()[0])})
+            if after_epoch is not None and not after_epoch(epoch):
+                break
     model.eval()
     return Trained(step, seen, seconds, curve)
 

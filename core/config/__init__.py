@@ -14,6 +14,7 @@ from core.config.images import ImagesSpec, MlpSpec
 from core.config.kinds import KINDS, AnyExperiment, BridgeConfig, ChainConfig, DistillConfig, FineTuneConfig, PretrainConfig
 from core.config.losses import LossSpec, Ramp
 from core.config.models import LayerRule, LoraSpec, ScratchSpec, ServerSpec, SignalSpec, StudentSpec, TeacherSpec
+from core.config.specialists import SpecialistsSpec
 from core.config.training import Tracker, TrainSpec, total_steps
 
 __all__ = [
@@ -45,7 +46,7 @@ __all__ = [
     "ScratchSpec",
     "ServedAddress",
     "ServerSpec",
-    "SignalSpec",
+    "SignalSpec", "SpecialistsSpec",
     "StudentSpec",
     "TaskSpec",
     "TeacherSpec",

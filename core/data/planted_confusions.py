@@ -41,13 +41,14 @@ class PlantedTexts:
         labels: names of the classes, as "cooking 1".
         groups: topic of each class, by its number.
         texts, classes: N texts, and the class of each.
+        best: (N,) the likeliest class of each text under the distributions that wrote it.
     """
 
     labels: tuple[str, ...]
     groups: tuple[int, ...]
     texts: tuple[str, ...]
     classes: np.ndarray
-    best: np.ndarray  # (N,) the likeliest class of each text under the distributions that wrote it
+    best: np.ndarray
 
     @property
     def best_accuracy(self) -> float:
@@ -74,9 +75,12 @@ def planted_texts(count: int, seed: int, *, structure_seed: int = 0) -> PlantedT
     generator = np.random.default_rng([seed, 2])
     classes = generator.integers(0, len(groups), count)
     cumulative = theta.cumsum(axis=1)
-    drawn = np.stack([np.searchsorted(cumulative[number] / cumulative[number, -1], generator.random(LENGTH)) for number in classes]) \
-        if count else np.zeros((0, LENGTH), dtype=int)  # (N, LENGTH)
-    likelihood = np.log(theta)[:, drawn].sum(axis=2) if count else np.zeros((len(groups), 0))  # (C, N)
+    cumulative /= cumulative[:, -1:]
+    drawn = np.empty((count, LENGTH), dtype=np.int64)  # (N, LENGTH) words
+    for number in range(len(groups)):
+        own = classes == number
+        drawn[own] = np.searchsorted(cumulative[number], generator.random((int(own.sum()), LENGTH)))
+    likelihood = np.stack([log[drawn].sum(axis=1) for log in np.log(theta)])  # (C, N)
     names = [f"{topic} {number + 1}" for topic in TOPICS for number in range(CLASSES_PER_TOPIC)]
     return PlantedTexts(tuple(names), tuple(int(group) for group in groups), tuple(" ".join(vocabulary[word] for word in text) for text in drawn),
                         classes, likelihood.argmax(axis=0))

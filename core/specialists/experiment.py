@@ -1,0 +1,282 @@
+"""One repetition of the experiment: generalist, clusters, specialists, panel, and what is distilled from it.
+
+    generalist     trained on hard labels
+    clusters       of its predictions on the held-out items
+    specialist-m   for each set, from the generalist
+    panel          all of them; measured on the test items
+    member-j       more generalists of other seeds, as many as an ensemble has that trains on as many items as the panel did
+    student-*      one network each from the generalist, the panel, the ensemble, and on the labels alone: same start, order and steps
+
+Each trained network is a folder that appears whole or not at all, so that a repetition that was stopped resumes after the last one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.classification.predicting import predict_logits
+from core.classification.training import LABELS_ONLY, train_classifier
+from core.config import LossSpec, SpecialistsSpec, TrainSpec
+from core.evaluation.statistics import Estimate
+from core.events import Phase, RunWarning, StudyPart
+from core.models.loading import model_from_pretrained
+from core.recorder import Recorder, stop_if_requested
+from core.specialists import measuring
+from core.specialists.clusters import Clusters, find_clusters, purity, random_labels
+from core.specialists.measuring import CoverageRow, Gain
+from core.specialists.networks import SpecialistData, new_network
+from core.specialists.panel import Panel, PanelAnswer, Specialist, Task, mean_probabilities
+from core.specialists.training import SpecialistTraining, train_specialist
+from core.system.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+STUDENTS = ("generalist", "specialists", "ensemble", "labels")  # what a student is distilled from; the last is the control
+RANDOM_CLUSTERINGS = 100  # draws of the purity that chance gives
+MEMBER_SEED, STUDENT_SEED = 10_007, 20_011  # added to a repetition's seed for the ensemble's members and the students
+LEAST = 1e-30  # probability whose logarithm is passed on as a logit
+TRAINED = "trained.json"  # in a network's folder: the items that it was trained on
+
+
+@dataclass(frozen=True)
+class SeedResult:
+    """What one repetition came to; accuracies from 0 to 1.
+
+    Attributes:
+        sets: classes of each specialist.
+        single: classes without one.
+        order: classes with each cluster's side by side; `clusters`: number of each class's cluster.
+        purity, random_purity: of the clusters against the planted groups, and its mean for random clusters of the same sizes; None where
+            nothing was planted.
+        gains: conditional accuracy of each specialist beside the generalist's.
+        conditional_generalist, conditional_specialists: over the items of all specialists.
+        generalist, combined: overall accuracy.
+        heard: share of the test items for which a specialist was relevant.
+        coverage: by the number of specialists that have the right class.
+        rounds: of the fixed point.
+        members, ensemble: of the ensemble of equal compute, and its accuracy; None without distillation.
+        students: source -> accuracy of the network distilled from it.
+        items: network -> items that it was trained on, repetitions counted.
+    """
+
+    seed: int
+    sets: tuple[tuple[int, ...], ...]
+    single: tuple[int, ...]
+    order: tuple[int, ...]
+    clusters: tuple[int, ...]
+    purity: float | None
+    random_purity: float | None
+    gains: tuple[Gain, ...]
+    conditional_generalist: float
+    conditional_specialists: float
+    generalist: float
+    combined: float
+    heard: float
+    coverage: tuple[CoverageRow, ...]
+    rounds: int
+    items: Mapping[str, int]
+    members: int | None = None
+    ensemble: float | None = None
+    students: Mapping[str, float] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data, which `from_dict` reads."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
+        """Read plain data back."""
+        gains = tuple(Gain(**{**each, "classes": tuple(each["classes"]),
+                              "difference": each["difference"] and Estimate.from_dict(each["difference"])}) for each in plain["gains"])
+        tuples = {name: tuple(plain[name]) for name in ("single", "order", "clusters")}
+        return cls(**{**plain, **tuples, "sets": tuple(map(tuple, plain["sets"])), "gains": gains,
+                      "coverage": tuple(CoverageRow(**each) for each in plain["coverage"])})
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """A repetition with one seed.
+
+    Attributes:
+        folder: of the repetition; trained networks appear in it.
+        train: of generalists and students; `losses` of the students.
+        device: on which networks are trained.
+        parts: of the whole experiment before this repetition, and in all, for progress; specialists are counted as one a cluster.
+    """
+
+    data: SpecialistData
+    spec: SpecialistsSpec
+    train: TrainSpec
+    losses: LossSpec
+    seed: int
+    folder: Path
+    recorder: Recorder
+    device: torch.device = torch.device("cpu")
+    parts: tuple[int, int] = (0, 0)
+
+    def run(self) -> SeedResult:
+        """Train and measure everything, or what is missing.
+
+        Raises:
+            StopRequested: what was trained so far is kept.
+            StillhouseError: clusters that cannot be, data that do not suffice.
+        """
+        path = self.folder / "result.json"
+        if (plain := read_json(path)) is not None:
+            return SeedResult.from_dict(plain)
+        generalist, trained = self._generalist(self.seed, "generalist", 0)
+        clusters = self._clusters(generalist)
+        items, specialists = {"generalist": trained}, []
+        for number, classes in enumerate(clusters.sets, start=1):
+            specialist, count = self._specialist(generalist, classes, number)
+            specialists.append(specialist)
+            items[f"specialist-{number}"] = count
+        panel = Panel(self.data.data.labels, generalist, tuple(specialists), self.spec.top, self.data.tokenizer)
+        self._save_panel(panel, clusters)
+        stop_if_requested(self.recorder)
+        result = self._measured(panel, clusters, items)
+        if self.spec.distil:
+            result = self._distilled(panel, result)
+        write_json(path, result.to_dict())
+        return result
+
+    # ------------------------------------------------------------------------------------------ the panel
+
+    def _generalist(self, seed: int, name: str, part: int) -> tuple[PreTrainedModel, int]:
+        def make() -> tuple[PreTrainedModel, int]:
+            model = new_network(self.data, self.spec.embedding, self.spec.hidden, seed).to(self.device)
+            trained = train_classifier(model, self.data.data.train, train=self.train.model_copy(update={"seed": seed}),
+                                       recorder=self.recorder, variant=self._variant(name))
+            return model, trained.items
+
+        return self._kept(name, part, make)
+
+    def _clusters(self, generalist: PreTrainedModel) -> Clusters:
+        predictions = predict_logits(generalist, self.data.data.validation).double().softmax(1).numpy()
+        found = find_clusters(predictions, self.spec.clusters, size=self.spec.size, seed=self.seed)
+        if found.single:
+            names = ", ".join(self.data.data.labels[each] for each in found.single[:8])
+            self.recorder.event(RunWarning(
+                f"With seed {self.seed} nothing is confused with {names}{' and more' if len(found.single) > 8 else ''}: a cluster of one class "
+                "gets no specialist, and the generalist answers for it."))
+        return found
+
+    def _specialist(self, generalist: PreTrainedModel, classes: tuple[int, ...], number: int) -> tuple[Specialist, int]:
+        how = SpecialistTraining(self.spec.guard, self.spec.epochs, self.spec.patience, self.train.model_copy(
+            update={"seed": self.seed + number, "learning_rate": self.spec.learning_rate}))
+        share = float(np.isin(self.data.data.train.targets.numpy(), classes).mean())
+
+        def make() -> tuple[PreTrainedModel, int]:
+            trained = train_specialist(generalist, classes, self.data.data.train, self.data.data.validation, how, recorder=self.recorder,
+                                       variant=self._variant(f"specialist-{number}"))
+            return trained.model, trained.items
+
+        model, items = self._kept(f"specialist-{number}", number, make)
+        return Specialist(model, classes, share, self.spec.guard), items
+
+    def _save_panel(self, panel: Panel, clusters: Clusters) -> None:
+        target = self.folder / "panel"
+        if not target.exists():
+            partial = self.folder / "panel.partial"
+            shutil.rmtree(partial, ignore_errors=True)
+            panel.save(partial)
+            np.save(partial / "covariance.npy", clusters.covariance)
+            os.replace(partial, target)
+
+    def _measured(self, panel: Panel, clusters: Clusters, items: Mapping[str, int]) -> SeedResult:
+        test = self.data.data.test
+        targets, answer = test.targets.numpy(), panel.answer(test)
+        gains = tuple(measuring.specialist_gain(answer, number, targets) for number in range(len(panel.specialists)))
+        conditional = measuring.conditional_accuracies(gains)
+        groups = self.data.groups
+        found = chance = None
+        if groups is not None:
+            found = purity(clusters.labels, groups)
+            chance = float(np.mean([purity(random_labels(clusters.labels, seed), groups) for seed in range(RANDOM_CLUSTERINGS)]))
+        return SeedResult(
+            self.seed, clusters.sets, clusters.single, clusters.order, tuple(clusters.labels.tolist()), found, chance, gains, *conditional,
+            measuring.accuracy(answer.generalist, targets), measuring.accuracy(answer.combined.probabilities, targets), _heard(answer),
+            measuring.coverage_table(answer, clusters.coverage, targets), answer.combined.rounds, dict(items))
+
+    # ------------------------------------------------------------------------------------------ one network again
+
+    def _distilled(self, panel: Panel, result: SeedResult) -> SeedResult:
+        train, test = self.data.data.train, self.data.data.test
+        targets = test.targets.numpy()
+        # As many members as have seen, together, the items that the generalist and all specialists have seen.
+        count = max(2, round(sum(result.items.values()) / result.items["generalist"]))
+        members, items = [panel.generalist], dict(result.items)
+        base = 1 + self.spec.clusters
+        for number in range(2, count + 1):
+            member, seen = self._generalist(self.seed + MEMBER_SEED * (number - 1), f"member-{number}", base + number - 2)
+            members.append(member)
+            items[f"member-{number}"] = seen
+        sources: dict[str, Callable[[], Tensor]] = {
+            "generalist": lambda: predict_logits(panel.generalist, train),
+            "specialists": lambda: panel.answer(train).soft_targets,
+            "ensemble": lambda: torch.from_numpy(np.log(np.maximum(mean_probabilities(members, train), LEAST))).float()}
+        accuracies = {}
+        for number, name in enumerate(STUDENTS):
+            soft = sources.get(name)
+            student, items[f"student-{name}"] = self._student(name, soft, base + count - 1 + number)
+            accuracies[name] = float((predict_logits(student, test).argmax(1).numpy() == targets).mean())
+        return SeedResult(**{**vars(result), "items": items, "members": count, "students": accuracies,
+                             "ensemble": measuring.accuracy(mean_probabilities(members, test), targets)})
+
+    def _student(self, name: str, soft: Callable[[], Tensor] | None, part: int) -> tuple[PreTrainedModel, int]:
+        spec, seed = self.spec, self.seed + STUDENT_SEED
+
+        def make() -> tuple[PreTrainedModel, int]:
+            embedding = spec.embedding if spec.student_embedding is None else spec.student_embedding
+            hidden = spec.hidden if spec.student_hidden is None else spec.student_hidden
+            model = new_network(self.data, embedding, hidden, seed).to(self.device)  # the same start for every source
+            trained = train_classifier(model, self.data.data.train, train=self.train.model_copy(update={"seed": seed}),
+                                       losses=LABELS_ONLY if soft is None else self.losses, soft_targets=None if soft is None else soft(),
+                                       recorder=self.recorder, variant=self._variant(f"student-{name}"))
+            return model, trained.items
+
+        return self._kept(f"student-{name}", part, make)
+
+    # ------------------------------------------------------------------------------------------ kept networks
+
+    def _kept(self, name: str, part: int, make: Callable[[], tuple[PreTrainedModel, int]]) -> tuple[PreTrainedModel, int]:
+        """Return a network and the items that it was trained on: from its folder, or made and saved there."""
+        target = self.folder / name
+        if target.exists():
+            from core.models import image_mlp, word_average  # noqa: F401 -- registers the architectures
+
+            task: Task = "image_classification" if self.data.tokenizer is None else "classification"
+            model = model_from_pretrained(target, task, torch.float32, local_files_only=True).to(self.device).eval()
+            return model, read_json(target / TRAINED)["items"]  # type: ignore[index] -- written before the folder appeared
+        stop_if_requested(self.recorder)
+        self.recorder.event(StudyPart(self._variant(name), self.parts[0] + part, self.parts[1]))
+        self.recorder.event(Phase("train", self._variant(name)))
+        model, items = make()
+        partial = target.with_name(f"{name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        model.save_pretrained(partial)
+        write_json(partial / TRAINED, {"items": items})
+        os.replace(partial, target)
+        return model.eval(), items
+
+    def _variant(self, name: str) -> str:
+        return name if self.seed == self.train.seed else f"{name} (seed {self.seed})"
+
+
+def _heard(answer: PanelAnswer) -> float:
+    return float(np.any([each.relevant for each in answer.opinions], axis=0).mean())
+
+
+def parts_of(spec: SpecialistsSpec) -> int:
+    """Return about how many networks a repetition trains, for progress: the ensemble's members are counted as two."""
+    return 1 + spec.clusters + (2 + len(STUDENTS) if spec.distil else 0)
