@@ -54,6 +54,6 @@ class SpecialistsSpec(Config):
     @model_validator(mode="after")
     def _distilled(self) -> SpecialistsSpec:
         if not self.distil and (self.student_embedding is not None or self.student_hidden is not None):
-            raise InvalidValueError("without distillation there is no student: remove student_embedding and student_hidden, or set distil to "
-                                    "true", suggestion=SetField("specialists.distil", True))
+            raise InvalidValueError("without distillation there is no student: remove student_embedding and student_hidden, or set distil "
+                                    "to true", suggestion=SetField("specialists.distil", True))
         return self

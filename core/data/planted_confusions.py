@@ -82,5 +82,5 @@ def planted_texts(count: int, seed: int, *, structure_seed: int = 0) -> PlantedT
         drawn[own] = np.searchsorted(cumulative[number], generator.random((int(own.sum()), LENGTH)))
     likelihood = np.stack([log[drawn].sum(axis=1) for log in np.log(theta)])  # (C, N)
     names = [f"{topic} {number + 1}" for topic in TOPICS for number in range(CLASSES_PER_TOPIC)]
-    return PlantedTexts(tuple(names), tuple(int(group) for group in groups), tuple(" ".join(vocabulary[word] for word in text) for text in drawn),
-                        classes, likelihood.argmax(axis=0))
+    texts = tuple(" ".join(vocabulary[word] for word in text) for text in drawn)
+    return PlantedTexts(tuple(names), tuple(int(group) for group in groups), texts, classes, likelihood.argmax(axis=0))

@@ -10,7 +10,7 @@ Shapes: B texts, T tokens, D embedding width.
 
 from __future__ import annotations
 
-from typing import ClassVar
+import itertools
 
 import torch
 from huggingface_hub.dataclasses import strict
@@ -48,15 +48,14 @@ class WordAverage(PreTrainedModel):
     config_class = WordAverageConfig
     base_model_prefix = "layers"
     main_input_name = "input_ids"
-    _no_split_modules: ClassVar[list[str]] = []
 
     def __init__(self, config: WordAverageConfig) -> None:
         super().__init__(config)
         widths = [config.embedding_size, *config.hidden_sizes]
         self.embedding = nn.Embedding(config.vocab_size, config.embedding_size)
         self.dropout = nn.Dropout(config.hidden_dropout)
-        self.layers = nn.ModuleList(nn.Linear(before, after) for before, after in zip(widths, widths[1:], strict=False))
-        self.classifier = nn.Linear(widths[-1], config.num_labels)
+        self.layers = nn.ModuleList(nn.Linear(before, after) for before, after in itertools.pairwise(widths))
+        self.classifier = nn.Linear(widths[-1], len(config.id2label or {}))
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:

@@ -80,7 +80,7 @@ def find_clusters(predictions: np.ndarray, count: int, *, size: int | None = Non
     """
     covariance = prediction_covariance(predictions)
     classes = len(covariance)
-    _require_possible(count, size, classes)
+    require_possible(count, size, classes)
     columns = covariance.T
     # Not at the top: reading a recipe or drawing a page does not wait for it.
     from sklearn.cluster import KMeans
@@ -90,7 +90,8 @@ def find_clusters(predictions: np.ndarray, count: int, *, size: int | None = Non
         warnings.simplefilter("ignore", ConvergenceWarning)  # equal columns leave clusters empty; that is refused or dropped below
         found = KMeans(count, n_init=RESTARTS, random_state=seed).fit(columns)
     labels = _by_first_class(found.labels_)
-    sets, single = [], []
+    sets: list[tuple[int, ...]] = []
+    single: list[int] = []
     for cluster in range(labels.max() + 1):
         members = np.flatnonzero(labels == cluster)
         if size is not None:
@@ -101,14 +102,15 @@ def find_clusters(predictions: np.ndarray, count: int, *, size: int | None = Non
             sets.append(tuple(sorted(int(each) for each in members)))
     if not sets:
         raise ConfigError(f"{count} clusters of {classes} classes were requested, and each of them has one class.",
-                          "A specialist needs at least two classes to tell apart.", "Request fewer clusters.",
+                          "A specialist needs at least two classes to tell apart.", "Request fewer clusters, or give specialists a size.",
                           suggestion=SetField("specialists.clusters", max(1, classes // 2)))
     return Clusters(covariance, labels, tuple(sets), tuple(single))
 
 
-def _require_possible(count: int, size: int | None, classes: int) -> None:
+def require_possible(count: int, size: int | None, classes: int) -> None:
+    """Raise ConfigError for more clusters than classes, and for a size that no set can have."""
     if count > classes:
-        raise ConfigError(f"{count} clusters were requested of {classes} classes.", f"At most {classes // 2} clusters have two classes each.",
+        raise ConfigError(f"{count} clusters were requested of {classes} classes.", f"At most {classes // 2} have two classes each.",
                           "Request fewer clusters.", suggestion=SetField("specialists.clusters", max(1, classes // 2)))
     if size is not None and not 2 <= size <= classes - 1:
         raise ConfigError(f"Specialists of {size} classes were requested of {classes} classes.",
@@ -117,7 +119,7 @@ def _require_possible(count: int, size: int | None, classes: int) -> None:
 
 
 def _by_first_class(labels: np.ndarray) -> np.ndarray:
-    """Number clusters by their first class, so that the number does not depend on the order in which k-means found them."""
+    """Return clusters numbered by their first class: the number does not depend on the order in which k-means found them."""
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[inverse]
 

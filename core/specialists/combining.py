@@ -60,7 +60,7 @@ class Combined:
 def is_relevant(generalist: np.ndarray, classes: Sequence[int], top: int = 1) -> np.ndarray:
     """Return (N,) whether one of the generalist's `top` likeliest classes is among a specialist's (the paper: 1)."""
     likeliest = np.argsort(-generalist, axis=1, kind="stable")[:, :top]  # (N, top)
-    return np.isin(likeliest, classes).any(axis=1)
+    return np.asarray(np.isin(likeliest, classes).any(axis=1))
 
 
 def combine(generalist: np.ndarray, opinions: Sequence[Opinion]) -> Combined:

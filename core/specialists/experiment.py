@@ -28,10 +28,11 @@ from core.classification.training import LABELS_ONLY, train_classifier
 from core.config import LossSpec, SpecialistsSpec, TrainSpec
 from core.evaluation.statistics import Estimate
 from core.events import Phase, RunWarning, StudyPart
+from core.models.architectures import on_device
 from core.models.loading import model_from_pretrained
 from core.recorder import Recorder, stop_if_requested
 from core.specialists import measuring
-from core.specialists.clusters import Clusters, find_clusters, purity, random_labels
+from core.specialists.clusters import Clusters, find_clusters, purity, random_labels, require_possible
 from core.specialists.measuring import CoverageRow, Gain
 from core.specialists.networks import SpecialistData, new_network
 from core.specialists.panel import Panel, PanelAnswer, Specialist, Task, mean_probabilities
@@ -121,7 +122,7 @@ class Repetition:
     seed: int
     folder: Path
     recorder: Recorder
-    device: torch.device = torch.device("cpu")
+    device: str = "cpu"
     parts: tuple[int, int] = (0, 0)
 
     def run(self) -> SeedResult:
@@ -134,6 +135,7 @@ class Repetition:
         path = self.folder / "result.json"
         if (plain := read_json(path)) is not None:
             return SeedResult.from_dict(plain)
+        require_possible(self.spec.clusters, self.spec.size, len(self.data.data.labels))
         generalist, trained = self._generalist(self.seed, "generalist", 0)
         clusters = self._clusters(generalist)
         items, specialists = {"generalist": trained}, []
@@ -154,7 +156,7 @@ class Repetition:
 
     def _generalist(self, seed: int, name: str, part: int) -> tuple[PreTrainedModel, int]:
         def make() -> tuple[PreTrainedModel, int]:
-            model = new_network(self.data, self.spec.embedding, self.spec.hidden, seed).to(self.device)
+            model = on_device(new_network(self.data, self.spec.embedding, self.spec.hidden, seed), self.device)
             trained = train_classifier(model, self.data.data.train, train=self.train.model_copy(update={"seed": seed}),
                                        recorder=self.recorder, variant=self._variant(name))
             return model, trained.items
@@ -167,8 +169,8 @@ class Repetition:
         if found.single:
             names = ", ".join(self.data.data.labels[each] for each in found.single[:8])
             self.recorder.event(RunWarning(
-                f"With seed {self.seed} nothing is confused with {names}{' and more' if len(found.single) > 8 else ''}: a cluster of one class "
-                "gets no specialist, and the generalist answers for it."))
+                f"With seed {self.seed} nothing is confused with {names}{' and more' if len(found.single) > 8 else ''}: a cluster of one "
+                "class gets no specialist, and the generalist answers for it."))
         return found
 
     def _specialist(self, generalist: PreTrainedModel, classes: tuple[int, ...], number: int) -> tuple[Specialist, int]:
@@ -239,7 +241,7 @@ class Repetition:
         def make() -> tuple[PreTrainedModel, int]:
             embedding = spec.embedding if spec.student_embedding is None else spec.student_embedding
             hidden = spec.hidden if spec.student_hidden is None else spec.student_hidden
-            model = new_network(self.data, embedding, hidden, seed).to(self.device)  # the same start for every source
+            model = on_device(new_network(self.data, embedding, hidden, seed), self.device)  # the same start for every source
             trained = train_classifier(model, self.data.data.train, train=self.train.model_copy(update={"seed": seed}),
                                        losses=LABELS_ONLY if soft is None else self.losses, soft_targets=None if soft is None else soft(),
                                        recorder=self.recorder, variant=self._variant(f"student-{name}"))
@@ -257,7 +259,9 @@ class Repetition:
 
             task: Task = "image_classification" if self.data.tokenizer is None else "classification"
             model = model_from_pretrained(target, task, torch.float32, local_files_only=True).to(self.device).eval()
-            return model, read_json(target / TRAINED)["items"]  # type: ignore[index] -- written before the folder appeared
+            plain = read_json(target / TRAINED)
+            assert plain is not None, "written before the folder appeared"
+            return model, plain["items"]
         stop_if_requested(self.recorder)
         self.recorder.event(StudyPart(self._variant(name), self.parts[0] + part, self.parts[1]))
         self.recorder.event(Phase("train", self._variant(name)))

@@ -41,7 +41,8 @@ def special_items(labels: np.ndarray, classes: Sequence[int]) -> np.ndarray:
     if special.all() or not special.any():
         which = "All items" if special.all() else "None of the items"
         raise DataError(f"{which} of the training data are of the specialist's classes {sorted(classes)}.",
-                        "Half of a batch is drawn from them and half from the others.", "Train on items of all classes.", field="data.source")
+                        "Half of a batch is drawn from them and half from the others.", "Train on items of all classes.",
+                        field="data.source")
     return special
 
 

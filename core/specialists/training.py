@@ -28,6 +28,7 @@ from core.classification.predicting import predict_logits
 from core.classification.training import LABELS_ONLY, train_classifier
 from core.config import LossSpec, TrainSpec
 from core.errors import UnsupportedModelError
+from core.models.architectures import label_names
 from core.recorder import Recorder
 from core.specialists.heads import specialist_head
 from core.specialists.sampling import half_and_half, special_items
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 Guard = Literal["early_stopping", "soft_targets"]
 SOFT_AND_HARD = LossSpec(w_kd=1.0, w_hard=0.0, temperature=1.0)  # hard labels are soft targets with all mass at one class
+DUSTBIN = "other"  # label of the last output
 NOWHERE = -1e30  # logit of a class without probability
 
 
@@ -106,8 +108,9 @@ def train_specialist(generalist: PreTrainedModel, classes: Sequence[int], items:
     soft: Tensor | None = None
     if how.guard == "early_stopping":
         model.classifier = specialist_head(head, classes)
-        model.config.id2label = {**{number: f"{generalist.config.id2label[each]}" for number, each in enumerate(classes)}, len(classes): "other"}
-        model.config.label2id = {label: number for number, label in model.config.id2label.items()}
+        names = label_names(generalist.config)
+        labels = [*(names[each] for each in classes), DUSTBIN]
+        model.config.id2label, model.config.label2id = dict(enumerate(labels)), {label: number for number, label in enumerate(labels)}
         items, held = renumbered(items, classes, head.out_features), renumbered(held_out, classes, head.out_features)
     else:
         soft, held = mixed_targets(predict_logits(generalist, items), items.targets, classes), held_out

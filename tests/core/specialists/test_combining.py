@@ -58,7 +58,7 @@ def test_the_objective_is_the_sum_of_divergences() -> None:
 
 def test_specialists_that_are_certain_of_other_classes_leave_finite_probabilities() -> None:
     generalist = np.eye(CLASSES)[[0]]
-    certain = [Opinion((0, 1), np.array([[0.0, 1.0, 0.0]]), np.array([True])), Opinion((2, 3), np.array([[1.0, 0.0, 0.0]]), np.array([True]))]
+    certain = [Opinion(classes, np.array([said]), np.array([True])) for classes, said in (((0, 1), [0.0, 1, 0]), ((2, 3), [1.0, 0, 0]))]
     found = combine(generalist, certain).probabilities
     assert np.isfinite(found).all() and found.sum() == pytest.approx(1)
     assert found[0, [0, 1, 2]] == pytest.approx([1 / 3] * 3)

@@ -31,7 +31,7 @@ def test_the_correction_gives_the_natural_posterior() -> None:
     likelihood, share = np.array([0.02, 0.05]), 0.1
     trained = np.log(likelihood * 0.5)
     natural = likelihood * np.array([share, 1 - share])
-    corrected = np.exp(trained + [0, dustbin_shift(share)])
+    corrected = np.exp(trained + np.array([0, dustbin_shift(share)]))
     assert corrected / corrected.sum() == pytest.approx(natural / natural.sum())
     assert dustbin_shift(0.5) == 0 and dustbin_shift(0.01) == pytest.approx(math.log(99))
 
