@@ -5,7 +5,7 @@ from the same words and differ in how often they use each:
 
     theta_c ~ Dirichlet(concentration) over the topic's words,  a text = `LENGTH` words, each from theta_c or, with `NOISE`, from any topic
 
-So which class of its topic wrote a text is told by weighing all of its words, and some texts nobody can place: `best_accuracy` is that
+So all words of a text count for which class of its topic wrote it, and some texts nobody can place: `best_accuracy` is that
 of the classifier that knows every theta (Bayes).
 """
 

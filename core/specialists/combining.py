@@ -23,7 +23,7 @@ import numpy as np
 
 TOLERANCE = 1e-12  # largest change of a probability in the last round
 MAX_ROUNDS = 20_000  # some ten are usual; many where specialists contradict each other with certainty
-FLOOR = 1e-300  # of a probability in a quotient or a logarithm; below it nothing can be told from 0 in float64
+FLOOR = 1e-300  # of a probability in a quotient or a logarithm; below it float64 has no normal numbers
 GRADIENT_TOLERANCE = 1e-10  # largest slope at which gradient descent ends
 
 

@@ -59,7 +59,7 @@ class SeedResult:
         order: classes with each cluster's side by side; `clusters`: number of each class's cluster.
         purity, random_purity: of the clusters against the planted groups, and its mean for random clusters of the same sizes; None where
             nothing was planted.
-        gains: conditional accuracy of each specialist beside the generalist's.
+        improvements: conditional accuracy of each specialist beside the generalist's.
         conditional_generalist, conditional_specialists: over the items of all specialists.
         generalist, combined: overall accuracy.
         heard: share of the test items for which a specialist was relevant.
@@ -77,7 +77,7 @@ class SeedResult:
     clusters: tuple[int, ...]
     purity: float | None
     random_purity: float | None
-    gains: tuple[Gain, ...]
+    improvements: tuple[Gain, ...]
     conditional_generalist: float
     conditional_specialists: float
     generalist: float
@@ -97,10 +97,11 @@ class SeedResult:
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Self:
         """Read plain data back."""
-        gains = tuple(Gain(**{**each, "classes": tuple(each["classes"]),
-                              "difference": each["difference"] and Estimate.from_dict(each["difference"])}) for each in plain["gains"])
+        improvements = tuple(
+            Gain(**{**each, "classes": tuple(each["classes"]), "difference": each["difference"] and Estimate.from_dict(each["difference"])})
+            for each in plain["improvements"])
         tuples = {name: tuple(plain[name]) for name in ("single", "order", "clusters")}
-        return cls(**{**plain, **tuples, "sets": tuple(map(tuple, plain["sets"])), "gains": gains,
+        return cls(**{**plain, **tuples, "sets": tuple(map(tuple, plain["sets"])), "improvements": improvements,
                       "coverage": tuple(CoverageRow(**each) for each in plain["coverage"])})
 
 
@@ -198,15 +199,16 @@ class Repetition:
     def _measured(self, panel: Panel, clusters: Clusters, items: Mapping[str, int]) -> SeedResult:
         test = self.data.data.test
         targets, answer = test.targets.numpy(), panel.answer(test)
-        gains = tuple(measuring.specialist_gain(answer, number, targets) for number in range(len(panel.specialists)))
-        conditional = measuring.conditional_accuracies(gains)
+        improvements = tuple(measuring.specialist_gain(answer, number, targets) for number in range(len(panel.specialists)))
+        conditional = measuring.conditional_accuracies(improvements)
         groups = self.data.groups
         found = chance = None
         if groups is not None:
             found = purity(clusters.labels, groups)
             chance = float(np.mean([purity(random_labels(clusters.labels, seed), groups) for seed in range(RANDOM_CLUSTERINGS)]))
         return SeedResult(
-            self.seed, clusters.sets, clusters.single, clusters.order, tuple(clusters.labels.tolist()), found, chance, gains, *conditional,
+            self.seed, clusters.sets, clusters.single, clusters.order, tuple(clusters.labels.tolist()), found, chance, improvements,
+            *conditional,
             measuring.accuracy(answer.generalist, targets), measuring.accuracy(answer.combined.probabilities, targets), _heard(answer),
             measuring.coverage_table(answer, clusters.coverage, targets), answer.combined.rounds, dict(items))
 

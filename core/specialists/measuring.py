@@ -74,10 +74,10 @@ def specialist_gain(answer: PanelAnswer, number: int, targets: np.ndarray) -> Ga
     return Gain(opinion.classes, int(own.sum()), float(right[1].mean()), float(right[0].mean()), paired_difference(specialist, generalist))
 
 
-def conditional_accuracies(gains: Sequence[Gain]) -> tuple[float, float]:
+def conditional_accuracies(improvements: Sequence[Gain]) -> tuple[float, float]:
     """Return the generalist's and the specialists' conditional accuracy over the items of all specialists together."""
-    items = [each.items for each in gains if each.items]
-    return tuple(float(np.average([getattr(each, name) for each in gains if each.items], weights=items))  # type: ignore[return-value]
+    items = [each.items for each in improvements if each.items]
+    return tuple(float(np.average([getattr(each, name) for each in improvements if each.items], weights=items))  # type: ignore[return-value]
                  for name in ("generalist", "specialist"))
 
 

@@ -38,7 +38,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Repetition, Seed
 
 def test_everything_is_measured(finished: tuple[Repetition, SeedResult]) -> None:
     whole, result = finished
-    assert [len(each) for each in result.sets] == [4] * len(result.sets) and len(result.gains) == len(result.sets)
+    assert [len(each) for each in result.sets] == [4] * len(result.sets) and len(result.improvements) == len(result.sets)
     assert 0.3 < result.generalist <= 1 and 0.3 < result.combined <= 1
     assert set(result.students or {}) == set(STUDENTS)
     assert sum(row.items for row in result.coverage) == len(whole.data.data.test)
@@ -63,7 +63,7 @@ def test_a_saved_panel_answers_as_it_was_measured(finished: tuple[Repetition, Se
 def test_a_gain_is_that_of_its_definition(finished: tuple[Repetition, SeedResult]) -> None:
     whole, result = finished
     panel, test = load_panel(whole.folder / "panel"), whole.data.data.test
-    gain, specialist = result.gains[0], panel.specialists[0]
+    gain, specialist = result.improvements[0], panel.specialists[0]
     own = [item for item in range(len(test)) if int(test.targets[item]) in gain.classes]
     with torch.no_grad():
         said = specialist.model(**test.batch(torch.tensor(own), torch.device("cpu"))).logits[:, :-1]
