@@ -17,6 +17,15 @@ ROOT = Path(__file__).resolve().parents[1]
 # Modules without a test file of their name, and the files that test them instead. A file imports the module, or opens it through
 # modules of its package: a page that draws it, the command line that calls it.
 TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
+    "workbench/lessons/__init__.py": ("tests/workbench/lessons/test_parser.py",),
+    "workbench/lessons/blocks.py": ("tests/workbench/lessons/test_parser.py",),
+    "workbench/screens/learn/answers.py": ("tests/pages/test_learn.py",),
+    "workbench/screens/learn/figures.py": ("tests/pages/test_learn.py",),
+    "workbench/screens/learn/lesson_view.py": ("tests/pages/test_learn.py",),
+    "workbench/screens/learn/questions.py": ("tests/pages/test_learn.py",),
+    "workbench/screens/learn/reader.py": ("tests/pages/test_learn.py",),
+    "workbench/screens/learn/runs.py": ("tests/pages/test_learn.py",),
+    "workbench/screens/search_view.py": ("tests/pages/test_learn.py",),
     "core/chains/anchors.py": ("tests/core/methods/test_chain_rehearsal.py",),
     "core/classification/items.py": ("tests/core/classification/test_training.py",),
     "core/classification/predicting.py": ("tests/core/classification/test_training.py",),

@@ -88,7 +88,7 @@ def test_the_wheel_holds_every_file_of_the_packages_and_no_other(wheel: Path) ->
         held = {info.filename: info.file_size for info in archive.infolist() if ".dist-info/" not in info.filename}
     assert held == {name: path.stat().st_size for name, path in project_files().items()}
     assert {"stillhouse/assets/models/house-chat/model.safetensors", "stillhouse/assets/recipes/quickstart.yaml",
-            "stillhouse/assets/logo.svg", "stillhouse/assets/lessons/chains.md", "stillhouse/pages/home.py",
+            "stillhouse/assets/logo.svg", "stillhouse/assets/lessons/any-size.md", "stillhouse/pages/home.py",
             "workbench/.streamlit/config.toml", "workbench/on_device/pane.html", "workbench/screens/shared/pages.css"} <= held.keys()
 
 

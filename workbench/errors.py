@@ -3,6 +3,9 @@
     StillhouseError (core.errors)
     ├── StudyError                a check of a claim, or an ablation, cannot be started
     ├── DesktopError              the file manager cannot show a folder
+    ├── LessonError               a lesson that cannot be read; it names the line
+    ├── LinkError                 a link to an experiment that is damaged, too long or of another release
+    ├── ClassError                what a class does not allow, or a class that is not there
     ├── ServeError                the app cannot answer at the requested address
     └── StoreError                anything the run store refuses
         ├── StoreUnavailableError      the store cannot be read or written: read-only, full, locked, broken, too new
@@ -22,6 +25,18 @@ class StudyError(StillhouseError):
 
 class DesktopError(StillhouseError):
     """The file manager cannot show a folder."""
+
+
+class LessonError(StillhouseError):
+    """A lesson that cannot be read; it names the line."""
+
+
+class LinkError(StillhouseError):
+    """A link to an experiment that is damaged, too long or of another release."""
+
+
+class ClassError(StillhouseError):
+    """What a class does not allow, or a class that is not there."""
 
 
 class ServeError(StillhouseError):

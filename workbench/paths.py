@@ -11,6 +11,8 @@
     ├── browser/            what runs them there (`core.export.browser_runtime`)
     ├── claims/<NAME>/      what came of a claim that was checked here (`core.studies.claims.outcomes`)
     ├── deployments/<name>/ what became of a comparison of a model's forms (`core.reports.deployment`)
+    ├── lessons.json            what was guessed and run in lessons (`workbench.lessons.guesses`)
+    ├── classes/<id>.sqlite     a class: who takes part, guesses, runs, votes (`workbench.classroom`)
     ├── gate.key            signs the cookies of those who logged in
     ├── sessions/           who is logged in, a file each (`workbench.web.sessions`)
     ├── engine.log          what the process in which models answer has to say
@@ -49,6 +51,16 @@ def generated_dir() -> Path:
 def exports_dir() -> Path:
     """Models exported for the browser: a folder each."""
     return home() / "exports"
+
+
+def lessons_path() -> Path:
+    """Return the file of what was guessed and run in lessons."""
+    return home() / "lessons.json"
+
+
+def classes_dir() -> Path:
+    """Classes: a SQLite file each."""
+    return home() / "classes"
 
 
 def visitors_folders() -> list[Path]:

@@ -12,32 +12,33 @@ if str(ROOT) not in sys.path:  # Streamlit puts only this folder on the path
 import streamlit as st  # noqa: E402
 
 from core.system.paths import ASSETS, PROJECT  # noqa: E402
+from workbench.screens.search_view import search_button  # noqa: E402
 
-PAGES = [  # name, title, whether the menu shows it
-    ("home", "Home", True),
-    ("new", "New experiment", True),
-    ("tune", "Fine-tune", True),
-    ("chain", "Chain", True),
-    ("runs", "Runs", True),
-    ("run", "Run", False),  # reached from a run's name, as /run?run=...
-    ("recipes", "Recipes", False),  # reached from Runs
-    ("compare", "Compare", True),
-    ("deploy", "Deploy", False),  # reached from On device and Models
-    ("device", "On device", True),
-    ("models", "Models", True),
-    ("signals", "Teacher signals", False),  # reached from Models
-    ("ablation", "Ablation", True),
-    ("claims", "Claims", True),
-    ("checks", "Claims", False),  # the address of release 0.1.0 leads to that of today
+# Section -> name, title and icon of its pages. Pages without a section stand before them; those of HIDDEN are reached by links alone.
+MENU = {
+    "": [("home", "Home", "home")],
+    "Learn": [("learn", "Lessons", "school")],
+    "Train": [("new", "New experiment", "add"), ("tune", "Fine-tune", "tune"), ("chain", "Chain", "link")],
+    "Runs": [("runs", "All runs", "list"), ("recipes", "Recipes over seeds", "menu_book")],
+    "Compare": [("compare", "Side by side", "forum"), ("device", "On device", "smartphone"), ("deploy", "Deploy", "package_2")],
+    "Models": [("models", "Catalogue", "inventory_2"), ("signals", "Teacher signals", "sensors")],
+    "Evidence": [("claims", "Claims", "fact_check"), ("ablation", "Ablation", "science")],
+}
+HIDDEN = [
+    ("run", "Run"),  # as /run?run=...
+    ("checks", "Claims"),  # the address of release 0.1.0 leads to that of today
 ]
 
 ACCENT_AS_TEXT = "button[role=radio][aria-checked=true], [data-testid=stTab][aria-selected=true], [data-testid=stSliderThumbValue]"
 
 st.logo(ASSETS / "logo.svg", size="large")
-page = st.navigation([st.Page(PROJECT / "pages" / f"{name}.py", title=title, default=name == "home",
-                              visibility="visible" if shown else "hidden") for name, title, shown in PAGES], position="top")
+sections = {section: [st.Page(PROJECT / "pages" / f"{name}.py", title=title, icon=f":material/{icon}:", default=name == "home")
+                      for name, title, icon in pages] for section, pages in MENU.items() if pages}
+sections[""] += [st.Page(PROJECT / "pages" / f"{name}.py", title=title, visibility="hidden") for name, title in HIDDEN]
+page = st.navigation(sections, position="top")
 st.set_page_config(page_title=f"{page.title} · Stillhouse", page_icon=ASSETS / "mark.svg", layout="wide")
 st.html(ROOT / "workbench" / "screens" / "shared" / "pages.css")
+search_button([page for pages in sections.values() for page in pages if page.visibility == "visible"])
 if st.context.theme.type == "dark":  # the accent carries white labels there, and is too dark to be text itself
     st.html(f"<style>:is({ACCENT_AS_TEXT}) p {{ color: {st.get_option('theme.dark.linkColor')}; }}</style>")
 page.run()

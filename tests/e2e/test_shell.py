@@ -11,8 +11,10 @@ from playwright.sync_api import BrowserContext, Page, Route, expect
 from tests.app_process import AppProcess, running_app
 from tests.e2e.conftest import SETTLED, measure_overflow, settled, widest_overflow
 
-ADDRESSES = ["/", "/new", "/chain", "/runs", "/run", "/compare", "/device", "/models", "/claims", "/checks"]
-MENU = ["Home", "New experiment", "Chain", "Runs", "Compare", "On device", "Models", "Claims"]
+ADDRESSES = ["/", "/learn", "/learn?lesson=temperature", "/new", "/chain", "/runs", "/run", "/compare", "/device", "/models", "/claims",
+             "/checks"]
+MENU = {"Learn": ["Lessons"], "Train": ["New experiment", "Fine-tune", "Chain"], "Runs": ["All runs", "Recipes over seeds"],
+        "Compare": ["Side by side", "On device", "Deploy"], "Models": ["Catalogue", "Teacher signals"], "Evidence": ["Claims", "Ablation"]}
 PASSWORD = "copper kettle"
 STYLE_SCRIPT = re.compile(r"/static/js/Html\.")  # draws what `st.html` sent, the pages' own style sheet among it
 
@@ -51,11 +53,19 @@ def test_no_page_is_ever_wider_than_a_phone(server: AppProcess, page: Page, addr
 
 def test_the_menu_leads_everywhere(server: AppProcess, page: Page) -> None:
     page.goto(server.url)
-    for name in MENU:
-        page.get_by_test_id("stHeader").get_by_role("link", name=name, exact=True).click()
-        settled(page)
-        expect(page).to_have_title(f"{name} · Stillhouse")
-        expect(page.locator("[data-testid=stException]")).to_have_count(0)
+    header = page.get_by_test_id("stHeader")
+    for section, names in MENU.items():
+        for name in names:
+            header.get_by_role("button", name=section, exact=True).click()
+            page.get_by_role("menuitem", name=name, exact=True).click()
+            settled(page)
+            expect(page).to_have_title(f"{name} · Stillhouse")
+            expect(page.locator("[data-testid=stException]")).to_have_count(0)
+    page.keyboard.press("Control+k")
+    page.get_by_role("dialog").get_by_role("combobox").fill("Half the depth")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("lesson=half-the-depth"))
+    expect(page.get_by_role("heading", name="Half the depth")).to_be_visible()
 
 
 @pytest.fixture

@@ -110,8 +110,8 @@ def test_a_finished_run_is_a_chain_and_its_page_leads_here(open_page: Open, stor
 
 
 def test_the_lesson_is_at_hand(open_page: Open, house: str):
-    said = texts(open_page("chain", chain=house))
-    assert "#### Any size on demand: what worked and what did not" in said and "##### What did not work" in said
+    links = [link.proto for link in open_page("chain", chain=house).get("page_link")]
+    assert any("a lesson" in link.label and link.query_string == "lesson=any-size" for link in links)
 
 
 def test_an_unknown_chain_is_a_message(open_page: Open, house: str):

@@ -1,4 +1,4 @@
-"""The first page: ways to begin, and what ran lately."""
+"""The first page: where one left off, and ways in."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ def test_an_empty_store_says_what_to_do(open_page: Open):
     assert page.title[0].value == "Stillhouse"
     assert "No runs yet" in texts(page)
     assert "<svg" in texts(page)  # the quickstart's layers
-    assert [each.label for each in page.button][:3] == ["Run the quickstart", "New experiment", "Compare models"]
+    labels = [each.label for each in page.button]
+    assert labels == ["Search", "Run the quickstart", "Open the lessons", "New experiment", "Compare models"]
 
 
 def test_recent_runs_show_status_curve_and_numbers(open_page: Open, store: Store):

@@ -44,15 +44,31 @@ def _card(claim: Claim, busy: str | None) -> None:
             _button(claim, found is not None, job, check, busy)
         st.markdown(views.plain(claim.statement))
         _state(job, check)
-        paper, ours = st.columns(2, gap="medium")
-        with paper:
-            st.caption("Paper")
-            st.markdown(views.plain(claim.published))
-            st.caption(f"[arXiv {claim.source.arxiv}]({claim.source.url}), {views.plain(claim.source.place)}")
-        with ours:
-            st.caption("Ours")
-            _ours(claim, found)
+        _numbers(claim, found)
         _details(claim, found and found[0])
+
+
+def summary(claim: Claim) -> None:
+    """Draw a claim for other pages: the statement, the published number, ours, the verdict."""
+    found = outcomes.latest(claim)
+    with st.container(border=True, key=f"claim-summary-{claim.name}"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"**{claim.name} · {views.plain(claim.title)}**", width="content")
+            _verdict(found and found[0], None)
+        st.markdown(views.plain(claim.statement))
+        _numbers(claim, found)
+
+
+def _numbers(claim: Claim, found: tuple[Outcome, str] | None) -> None:
+    """Draw the published number beside ours."""
+    paper, ours = st.columns(2, gap="medium")
+    with paper:
+        st.caption("Paper")
+        st.markdown(views.plain(claim.published))
+        st.caption(f"[arXiv {claim.source.arxiv}]({claim.source.url}), {views.plain(claim.source.place)}")
+    with ours:
+        st.caption("Ours")
+        _ours(claim, found)
 
 
 def rejudged_words(earlier: Rejudgement) -> str:

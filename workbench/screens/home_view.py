@@ -1,10 +1,11 @@
-"""The first page: three ways to begin, and what ran lately."""
+"""The first page: where one left off, and three ways in."""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from workbench import settings
+from workbench import lessons, settings
+from workbench.lessons import guesses
 from workbench.mounts import base_path
 from workbench.runs import jobs
 from workbench.screens.new_experiment import forms, kinds, plan_view, starting_points
@@ -12,24 +13,52 @@ from workbench.screens.new_experiment.layer_picture import layer_picture
 from workbench.screens.shared import results, state, views
 from workbench.store.records import Run
 
-RECENT = 6
+RECENT = 5
 POLL_SECONDS = 3.0
 CURVE_POINTS, MOST_STEPS = 120, 100_000
 SHOWN = {"eval/masked_accuracy": "masked accuracy", "eval/perplexity": "perplexity", "eval/kl_to_teacher": "KL",
          "eval/agreement": "agreement", "eval/accuracy": "accuracy", "eval/answer_f1": "answer F1"}
 
 
-def buttons() -> None:
-    """Run the quickstart, fill in a form, or talk to models."""
-    with st.container(horizontal=True, key="ways"):
+def ways() -> None:
+    """Draw three ways in: see it, learn it, do it."""
+    see, learn, do = st.columns(3, gap="medium")
+    with see, st.container(border=True, height="stretch", key="see"):
+        st.markdown("**See it** :gray[· a few minutes]")
+        st.markdown("Distil the house model into half its depth with live curves, then ask teacher and student the same question.")
         if st.button("Run the quickstart", type="primary", icon=":material/play_arrow:", key="quickstart"):
             start = starting_points.from_recipe(starting_points.FIRST)
             run = jobs.submit(start.config, state.store(), forms.command(start.config, start.config, start.recipe))
             st.switch_page(state.RUN, query_params={"run": run.id})
-        if st.button("New experiment", icon=":material/add:", key="new"):
-            st.switch_page(state.NEW)
-        if st.button("Compare models", icon=":material/forum:", key="compare"):
-            st.switch_page(state.COMPARE)
+    with learn, st.container(border=True, height="stretch", key="learn"):
+        st.markdown("**Learn it** :gray[· ten minutes]")
+        st.markdown("Lessons with live figures and experiments of seconds. You guess first, and see what comes out.")
+        found = lessons.listed()[0]
+        left = next((each for each in found if each.slug == guesses.last()), None)
+        if left is None:
+            if st.button("Open the lessons", icon=":material/school:", key="lessons"):
+                st.switch_page(state.LEARN)
+        elif st.button("Continue the lesson", help=left.title, icon=":material/school:", key="lessons"):
+            st.switch_page(state.LEARN, query_params={"lesson": left.slug})
+    with do, st.container(border=True, height="stretch", key="do"):
+        st.markdown("**Do it** :gray[· your own data]")
+        st.markdown("Choose a teacher, a loss and a corpus, your own or one that ships, and start. Or compare models that are there.")
+        with st.container(horizontal=True):
+            if st.button("New experiment", icon=":material/add:", key="new"):
+                st.switch_page(state.NEW)
+            if st.button("Compare models", icon=":material/forum:", key="compare"):
+                st.switch_page(state.COMPARE)
+
+
+def begin() -> None:
+    """Draw the ways in, and where one left off: that first as soon as there is something."""
+    if state.store().runs(limit=1):
+        recent()
+        st.subheader("Three ways in", anchor=False)
+        ways()
+    else:
+        ways()
+        recent()
 
 
 def recent() -> None:
@@ -51,7 +80,7 @@ def _recent() -> None:
         if not runs:
             _what_will_happen()
             return
-        st.subheader("Recent runs", anchor=False)
+        st.subheader("Where you left off", anchor=False)
         for run in runs:
             _row(run)
         st.page_link(state.RUNS, label="All runs", icon=":material/arrow_forward:")

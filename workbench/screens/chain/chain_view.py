@@ -12,7 +12,6 @@ from core.errors import ConfigError
 from core.events import BridgeCorpus
 from core.recipe_keys import upgraded
 from core.system import units
-from core.system.paths import ASSETS
 from workbench.errors import RunNotFoundError
 from workbench.screens.chain import created_view, curve_analysis, figures, pictures, recovery_view, size_view
 from workbench.screens.shared import links, results, state, views
@@ -24,7 +23,7 @@ from workbench.store.records import Run
 POLL_SECONDS = 2.0
 PICKED = "chain.picked"  # in the session state
 MOST_SIZES = 12  # of the cost figure
-LESSON = ASSETS / "lessons" / "chains.md"
+LESSON = "any-size"
 
 
 def pick(known: list[ChainPlace]) -> ChainPlace | None:
@@ -99,10 +98,8 @@ def _summary(place: ChainPlace, chain: Chain) -> None:
 
 
 def lesson() -> None:
-    """Draw the lesson on what works and what does not, collapsed."""
-    with st.expander("What works and what does not", icon=":material/school:", key="lesson"):
-        title, _, text = LESSON.read_text(encoding="utf-8").partition("\n")
-        st.markdown(f"#### {title.removeprefix('# ')}\n" + text.replace("\n## ", "\n##### "), width=820)
+    """Draw the way to the lesson on what works and what does not."""
+    st.page_link(state.LEARN, label="What works and what does not: a lesson", icon=":material/school:", query_params={"lesson": LESSON})
 
 
 # ------------------------------------------------------------------------------------------------ unfinished chains

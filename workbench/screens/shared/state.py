@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from core.models.catalog import ModelEntry
     from core.models.checkpoints import Task
 
-HOME, NEW, TUNE, CHAIN, RUNS, RUN, RECIPES, COMPARE, DEPLOY, DEVICE, MODELS, SIGNALS, CLAIMS, CHECKS, ABLATION = (
+HOME, LEARN, NEW, TUNE, CHAIN, RUNS, RUN, RECIPES, COMPARE, DEPLOY, DEVICE, MODELS, SIGNALS, CLAIMS, CHECKS, ABLATION = (
     str(PROJECT / "pages" / f"{name}.py")
-    for name in ("home", "new", "tune", "chain", "runs", "run", "recipes", "compare", "deploy", "device", "models", "signals", "claims",
-                 "checks", "ablation"))
+    for name in ("home", "learn", "new", "tune", "chain", "runs", "run", "recipes", "compare", "deploy", "device", "models", "signals",
+                 "claims", "checks", "ablation"))
 RUN_SHOWN = "run.shown"  # in the session state
 
 
