@@ -14,15 +14,16 @@ import streamlit as st  # noqa: E402
 from core.system.paths import ASSETS, PROJECT  # noqa: E402
 from workbench.screens.search_view import search_button  # noqa: E402
 
-# Section -> name, title and icon of its pages. Pages without a section stand before them; those of HIDDEN are reached by links alone.
+# Section -> name and title of its pages. Pages without a section stand before them; those of HIDDEN are reached by links alone. They have
+# no icons: Streamlit would make one the browser's, and fetch it from another host.
 MENU = {
-    "": [("home", "Home", "home")],
-    "Learn": [("learn", "Lessons", "school")],
-    "Train": [("new", "New experiment", "add"), ("tune", "Fine-tune", "tune"), ("chain", "Chain", "link")],
-    "Runs": [("runs", "All runs", "list"), ("recipes", "Recipes over seeds", "menu_book")],
-    "Compare": [("compare", "Side by side", "forum"), ("device", "On device", "smartphone"), ("deploy", "Deploy", "package_2")],
-    "Models": [("models", "Catalogue", "inventory_2"), ("signals", "Teacher signals", "sensors")],
-    "Evidence": [("claims", "Claims", "fact_check"), ("ablation", "Ablation", "science")],
+    "": [("home", "Home")],
+    "Learn": [("learn", "Lessons")],
+    "Train": [("new", "New experiment"), ("tune", "Fine-tune"), ("chain", "Chain")],
+    "Runs": [("runs", "All runs"), ("recipes", "Recipes over seeds")],
+    "Compare": [("compare", "Side by side"), ("device", "On device"), ("deploy", "Deploy")],
+    "Models": [("models", "Catalogue"), ("signals", "Teacher signals")],
+    "Evidence": [("claims", "Claims"), ("ablation", "Ablation")],
 }
 HIDDEN = [
     ("run", "Run"),  # as /run?run=...
@@ -32,8 +33,8 @@ HIDDEN = [
 ACCENT_AS_TEXT = "button[role=radio][aria-checked=true], [data-testid=stTab][aria-selected=true], [data-testid=stSliderThumbValue]"
 
 st.logo(ASSETS / "logo.svg", size="large")
-sections = {section: [st.Page(PROJECT / "pages" / f"{name}.py", title=title, icon=f":material/{icon}:", default=name == "home")
-                      for name, title, icon in pages] for section, pages in MENU.items() if pages}
+sections = {section: [st.Page(PROJECT / "pages" / f"{name}.py", title=title, default=name == "home")
+                      for name, title in pages] for section, pages in MENU.items() if pages}
 sections[""] += [st.Page(PROJECT / "pages" / f"{name}.py", title=title, visibility="hidden") for name, title in HIDDEN]
 page = st.navigation(sections, position="top")
 st.set_page_config(page_title=f"{page.title} · Stillhouse", page_icon=ASSETS / "mark.svg", layout="wide")

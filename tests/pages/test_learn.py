@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -9,6 +11,7 @@ from tests.pages import examples
 from tests.pages.conftest import Open, button, fault_free, texts
 from workbench.lessons import guesses
 from workbench.lessons.blocks import Question
+from workbench.screens import search_view
 from workbench.screens.learn.answers import shuffled
 from workbench.screens.learn.questions import comment
 from workbench.store import Store
@@ -73,6 +76,11 @@ def test_a_number_is_close_within_a_tenth_of_the_range():
 def test_blind_answers_have_an_order_that_depends_on_the_prompt():
     orders = {tuple(shuffled(["teacher", "student"], f"prompt {number}")) for number in range(20)}
     assert len(orders) == 2
+
+
+def test_a_search_without_a_store_still_finds_pages_and_lessons(home: Path, fresh_streamlit_caches: None):
+    home.write_text("a file where a folder should be")
+    assert next(hit.label for hit in search_view.hits([])).startswith("Lesson")
 
 
 def test_the_search_finds_pages_lessons_runs_and_models(open_page: Open, store: Store):

@@ -89,5 +89,5 @@ def results(name: str, metric: str, key: str) -> None:
         st.caption(f"{views.plain(other)} minus {views.plain(first)}, within each seed: {change.value:+.3g} ± {margin:.2g} "
                    f"(95% CI, Student's t, {len(paired)} seeds).{noise}")
     seconds = kept["seconds"]
-    st.caption(f"Measured {kept['date']}: the first loss takes {seconds['first_loss']:.1f} s of one core, a whole run {seconds['run']:.0f} s "
-               "(median over seeds; libraries loaded, data packed before).")
+    st.caption(f"Measured {kept['date']}: the first loss takes {seconds['first_loss']:.1f} s of one core, a whole run "
+               f"{seconds['run']:.0f} s (median over seeds; libraries loaded, data packed before).")
