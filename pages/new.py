@@ -11,7 +11,7 @@ with views.errors_shown():
     with st.container(horizontal=True, vertical_alignment="center"):
         st.title("New experiment", anchor=False, width="content")
         st.space("stretch")
-        mode = st.segmented_control("Form", experiment_form.MODES, default=experiment_form.SIMPLE, required=True, key="form",
+        mode = st.segmented_control("Form", experiment_form.modes(), default=experiment_form.SIMPLE, required=True, key="form",
                                     bind="query-params", label_visibility="collapsed")
     start = experiment_form.begin()
     experiment_form.starting_point(start)

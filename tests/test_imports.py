@@ -53,7 +53,7 @@ CORE_FLOORS = (
 FLOORS = (
     ("error_mapping", "errors", "mounts", "paths", "processes", "settings"),
     ("web",),
-    ("auth", "lessons", "store"),
+    ("auth", "lessons", "sharing", "store"),
     ("inference", "runs", "studies", "teacher_server"),
     ("chat", "downloads", "on_device", "screens"),
     ("app",),

@@ -13,6 +13,7 @@ import streamlit as st  # noqa: E402
 
 from core.system.paths import ASSETS, PROJECT  # noqa: E402
 from workbench.screens.search_view import search_button  # noqa: E402
+from workbench.screens.shared import share  # noqa: E402
 
 # Section -> name and title of its pages. Pages without a section stand before them; those of HIDDEN are reached by links alone. They have
 # no icons: Streamlit would make one the browser's, and fetch it from another host.
@@ -34,7 +35,12 @@ ACCENT_AS_TEXT = "button[role=radio][aria-checked=true], [data-testid=stTab][ari
 
 st.logo(ASSETS / "logo.svg", size="large")
 sections = {section: [st.Page(PROJECT / "pages" / f"{name}.py", title=title, default=name == "home")
-                      for name, title in pages] for section, pages in MENU.items() if pages}
+                      for name, title in pages] for section, pages in MENU.items()}
+hidden = share.fixed().hidden  # by an instructor's link: the pages are there, and the menu does not show them
+for section in hidden:
+    if section in sections:
+        sections[""] += [st.Page(PROJECT / "pages" / f"{name}.py", title=title, visibility="hidden") for name, title in MENU[section]]
+        del sections[section]
 sections[""] += [st.Page(PROJECT / "pages" / f"{name}.py", title=title, visibility="hidden") for name, title in HIDDEN]
 page = st.navigation(sections, position="top")
 st.set_page_config(page_title=f"{page.title} · Stillhouse", page_icon=ASSETS / "mark.svg", layout="wide")

@@ -54,7 +54,7 @@ class Stopwatch:
 
 def sources() -> dict[str, tuple[Lesson, Recipe]]:
     """Return the lesson and the recipe block of each result that a figure shows: the last recipe block before the figure."""
-    found = {}
+    found: dict[str, tuple[Lesson, Recipe]] = {}
     for lesson in lessons.listed()[0]:
         last = None
         for part in lesson.parts:

@@ -45,9 +45,9 @@ def script(config: ExperimentConfig) -> str:
 def notebook(config: ExperimentConfig) -> str:
     """Return the same as a Jupyter notebook (nbformat 4.5), as JSON."""
     name = config.name or "experiment"
-    cells = [_cell("markdown", f"# {name}\n\n{config.description or ''}\n\n{WHERE.format(version=__version__)}".replace("\n\n\n\n", "\n\n")),
-             _cell("code", IMPORTS), _cell("code", _recipe(config)), _cell("code", RUN.format(name=name)), _cell("code", SHOW),
-             _cell("code", CURVE)]
+    words = [f"# {name}", config.description, WHERE.format(version=__version__)]
+    code = (IMPORTS, _recipe(config), RUN.format(name=name), SHOW, CURVE)
+    cells = [_cell("markdown", "\n\n".join(filter(None, words))), *(_cell("code", text) for text in code)]
     plain = {"cells": [{"id": f"cell-{number}", **cell} for number, cell in enumerate(cells)], "nbformat": 4, "nbformat_minor": 5,
              "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
                           "language_info": {"name": "python"}}}

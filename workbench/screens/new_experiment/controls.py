@@ -18,7 +18,7 @@ from core.loss_terms import LOSS_TERMS
 from workbench.runs import slots
 from workbench.screens.new_experiment import forms
 from workbench.screens.new_experiment.forms import LEAVES, Draft
-from workbench.screens.shared import views
+from workbench.screens.shared import share, views
 
 DRAFT = "draft"
 SHOWN_ERRORS = "shown errors"  # paths whose message the page being drawn shows beside their field
@@ -138,7 +138,20 @@ def bound(key: str, value: Any, on_change: Callable[..., None], *args: Any) -> d
     """Arguments that make a widget show `value` and call `on_change(new value, *args)` when a user changes it."""
     if st.session_state.get(key) != value:
         st.session_state[key] = value
-    return {"key": key, "on_change": lambda: on_change(st.session_state[key], *args)}
+    return {"key": key, "on_change": lambda: on_change(st.session_state[key], *args), "disabled": _locked(key)}
+
+
+SIMPLE_KEYS = {"simple.depth": "student.layers", "simple.temperature": "losses.temperature", "field.teacher": "teacher.model",
+               "simple.mix": "losses.w_kd", "corpus kind": "data.source"}  # widgets that set a key, and are not named after it
+
+
+def _locked(key: str) -> bool:
+    """Whether a followed link fixes what a widget sets: it is shown, and not movable."""
+    paths = share.fixed().paths
+    if not paths:
+        return False
+    own = SIMPLE_KEYS.get(key, key.removeprefix("field.").removeprefix("simple."))
+    return own.removesuffix(".start").removesuffix(".end") in paths
 
 
 def section_errors(errors: dict[str, str], *paths: str) -> None:

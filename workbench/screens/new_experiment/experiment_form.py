@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode
 
 import streamlit as st
 
@@ -16,20 +15,21 @@ from core.errors import StillhouseError
 from core.models.architectures import Objective
 from core.models.checkpoints import TASK_DESCRIPTIONS
 from core.system import units
-from workbench.mounts import base_path
 from workbench.runs import jobs
 from workbench.screens.new_experiment import bridge_view, controls, data_view, forms, kinds, pictures, plan_view, starting_points, wording
 from workbench.screens.new_experiment.controls import CONTROLS, MASKED_LABELS, bound, control, draft, helped, keep, section_errors
 from workbench.screens.new_experiment.data_view import DatasetScan
 from workbench.screens.new_experiment.starting_points import StartingPoint
-from workbench.screens.shared import background, state, views
+from workbench.screens.shared import background, share, state, views
 from workbench.screens.shared.uploads import is_upload, shown_name, upload_button
+from workbench.sharing import packed, restrictions
 from workbench.store.store import default_name
 
 if TYPE_CHECKING:
     from core.models.catalog import ModelEntry
     from core.planning.plan import Plan
 
+LINKED = ("from", "recipe", packed.KIND, packed.PACKED, packed.CHECKSUM, *packed.MAIN)
 START, URL, VALID = "starting point", "form URL", "valid draft"
 SIMPLE, ADVANCED = MODES = ("Simple", "Advanced")
 TRIPLE_HELP = ("Soft targets, masked tokens and the direction of the last hidden states, weighted 5, 2 and 1 at T = 2; half the blocks; "
@@ -53,10 +53,11 @@ def begin() -> StartingPoint:
 
     A link that cannot be followed is explained, and the form begins as it would without it.
     """
-    linked = {key: st.query_params[key] for key in ("from", "recipe") if key in st.query_params}
+    linked = {key: st.query_params[key] for key in LINKED if key in st.query_params}
     overrides = st.query_params.get_all("set")
     if (linked or overrides) and st.session_state.get(URL) != (linked, overrides):
         try:
+            share.follow()
             load(*starting_points.from_url(linked, overrides, state.store()))
             st.session_state[URL] = (linked, overrides)
         except StillhouseError as error:
@@ -64,6 +65,13 @@ def begin() -> StartingPoint:
     if controls.DRAFT not in st.session_state:
         load(starting_points.from_recipe(starting_points.FIRST))
     return st.session_state[START]
+
+
+def modes() -> tuple[str, ...]:
+    """Return the forms that are offered: an instructor's link may hide the advanced one."""
+    with suppress(StillhouseError):  # `begin` says what is wrong with the link
+        share.follow()
+    return (SIMPLE,) if restrictions.ADVANCED in share.fixed().hidden else MODES
 
 
 def load(start: StartingPoint, config: ExperimentConfig | None = None) -> None:
@@ -351,6 +359,7 @@ def start_button(config: ExperimentConfig | None, start: StartingPoint, errors: 
         if st.button("Start", type="primary", icon=":material/play_arrow:", key="start",
                      disabled=config is None or bool(errors) or scan.waiting is not None) and config is not None:
             with views.errors_shown():
+                share.require_allowed(config)
                 config = _named(config, start)
                 command = forms.command(config, start.config, start.recipe) if start.recipe else None
                 run = jobs.submit(config, state.store(), command)
@@ -361,18 +370,10 @@ def start_button(config: ExperimentConfig | None, start: StartingPoint, errors: 
 
 
 def terminal(config: ExperimentConfig, start: StartingPoint) -> None:
-    """Draw the same experiment as a command, a link and a recipe."""
-    with st.expander("Command line", icon=":material/terminal:"):
+    """Draw the ways to share the same experiment: link, command, recipe, script and notebook."""
+    with st.expander("Share", icon=":material/share:", key="share"):
         named = _named(config, start)
-        st.code(forms.command(named, start.config, start.recipe), language="bash", wrap_lines=True)
-        if start.recipe is not None:
-            st.caption("Link to this form with its settings")
-            changed = [("set", change) for change in forms.changes(config, start.config)]
-            st.code(f"{state.origin()}{base_path()}/new?{urlencode([('recipe', start.label), *changed])}", language=None, wrap_lines=True)
-        st.caption("Full configuration")
-        st.code(named.to_yaml(), language="yaml", height=320)
-        st.download_button("Download YAML", named.to_yaml(), file_name=f"{named.name or 'experiment'}.yaml", mime="application/yaml",
-                           icon=":material/download:", on_click="ignore")
+        share.share(named, forms.command(named, start.config, start.recipe), "new")
 
 
 def _named(config: ExperimentConfig, start: StartingPoint) -> ExperimentConfig:

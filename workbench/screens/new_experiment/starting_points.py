@@ -11,6 +11,7 @@ from core.config import ChainConfig, ExperimentConfig, FineTuneConfig
 from core.errors import ConfigError
 from core.recipes import apply_overrides, parse_recipe, parse_yaml, read_recipe
 from core.system.paths import PROJECT
+from workbench.sharing import packed
 from workbench.store import Store, references
 
 RECIPES = Path("assets", "recipes")  # relative to the project's folder, as commands name them
@@ -68,9 +69,15 @@ def from_run(reference: str, store: Store) -> StartingPoint:
 def from_url(parameters: Mapping[str, str], overrides: Sequence[str], store: Store) -> tuple[StartingPoint, ExperimentConfig]:
     """Return what a link requests: ``from`` names a run, ``recipe`` a shipped recipe, each ``set`` a change to it.
 
+    A link may hold the recipe itself instead (`workbench.sharing.packed`).
+
     Returns:
         The starting point, and the configuration with the changes.
     """
+    if packed.is_link(parameters):
+        linked = packed.from_query(parameters)
+        start = StartingPoint("link", linked)
+        return start, parse_recipe(apply_overrides(linked.to_dict(), overrides)) if overrides else linked
     start = from_run(parameters["from"], store) if "from" in parameters else from_recipe(parameters.get("recipe", FIRST))
     config = parse_recipe(apply_overrides(start.config.to_dict(), overrides)) if overrides else start.config
     return start, config

@@ -33,7 +33,7 @@ from workbench.screens.run.moment import (
     look,
     loss_figure,
 )
-from workbench.screens.shared import charts, panes, portable, results, retention_view, state, take_home, views
+from workbench.screens.shared import charts, panes, portable, results, retention_view, share, state, take_home, views
 from workbench.screens.shared.live import Live, live_text, rerun_when_changed
 from workbench.screens.shared.live_plotly import live_plotly
 from workbench.screens.shared.uploads import shown_name
@@ -356,4 +356,6 @@ def _recipe(run: Run) -> None:
     st.code(text, language="yaml", height=360)
     st.download_button("Download YAML", text, file_name=f"{run.name}.yaml", mime="application/yaml", icon=":material/download:",
                        on_click="ignore")
+    with st.expander("Share", icon=":material/share:", key="share run"):
+        share.share(run.config, portable.command(run), "run")
     views.text_table(["", ""], [[name, str(value)] for name, value in results.details(run).items()], label="Details")
