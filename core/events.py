@@ -1,6 +1,6 @@
 """What a recorder receives besides numbers: one frozen type for each kind of event.
 
-    Phase, WritingTexts, ScoringTask    ``phase``        what the run does now
+    Phase, WritingTexts, ScoringTask, Annotating   ``phase``   what the run does now
     Evaluation                          ``evaluation``   a model was measured
     Sample                              ``samples``      a model answered a prompt
     BridgeCorpus                        ``bridge``       a teacher has written its texts
@@ -133,6 +133,25 @@ class ScoringTask(Phase):
 
 
 @dataclass(frozen=True)
+class Annotating(Phase):
+    """A reading teacher takes notes of sentences.
+
+    Attributes:
+        behaviour: entities or questions.
+        done, sentences: sentences that are answered, also by earlier calls, and all of them.
+        valid, dropped: answers of this call of which something is left, and those of which nothing is.
+    """
+
+    NAME: ClassVar[str] = "take notes"
+    name: str = NAME
+    behaviour: str = ""
+    done: int = 0
+    sentences: int = 0
+    valid: int = 0
+    dropped: int = 0
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """A model was measured on held-out items.
 
@@ -234,7 +253,7 @@ class StudyPart(_Record):
     total: int
 
 
-PHASES: tuple[type[WritingTexts] | type[ScoringTask], ...] = (WritingTexts, ScoringTask)
+PHASES: tuple[type[WritingTexts] | type[ScoringTask] | type[Annotating], ...] = (WritingTexts, ScoringTask, Annotating)
 
 
 def parse_phase(record: Mapping[str, Any]) -> Phase:

@@ -56,6 +56,8 @@ METRICS: dict[str, Metric] = {
     "eval/agreement": Metric("agreement", "", "higher", "Share of positions where student and teacher have the same most likely token."),
     "eval/sentiment_accuracy": Metric("sentiment accuracy", "", "higher",
                                       "Share of held-out reviews whose label gets the higher log-probability."),
+    "eval/reading_accuracy": Metric("reading accuracy", "", "higher", (
+        "Mean accuracy over tasks that are never trained on, by the mean log-probability of the candidates.")),
     "eval/accuracy": Metric("accuracy", "", "higher", "Share of held-out items that got the right label."),
     "eval/majority_share": Metric("most frequent label", "", "none",
                                   "Accuracy of always giving the label that is most frequent in training."),

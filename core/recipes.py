@@ -203,7 +203,7 @@ def kind_of(plain: Mapping[str, Any]) -> Kind:
             raise ConfigError(f"kind was given as {json.dumps(kind, default=str)}.", f"One of {', '.join(KINDS)} was expected.",
                               field="kind")
         return kind
-    by_section: tuple[tuple[str, Kind], ...] = (("task", "fine_tune"), ("chain", "chain"), ("bridge", "bridge"))
+    by_section: tuple[tuple[str, Kind], ...] = (("task", "fine_tune"), ("chain", "chain"), ("bridge", "bridge"), ("reading", "reading"))
     found = next((kind for section, kind in by_section if plain.get(section) is not None), None)
     return found or ("pretrain" if "teacher" in plain and plain["teacher"] is None else "distill")
 
@@ -228,7 +228,7 @@ def _own_sections(kind: type[ExperimentConfig], plain: Mapping[str, Any]) -> tup
 
 def _says_nothing(key: str, value: Any) -> bool:
     """Return whether a section of another kind has its default values, as every recipe of release 0.1.0 that was written out has them."""
-    default = recipe_keys.ABSENT[key]
+    default = recipe_keys.ABSENT.get(key)
     return value is None or value is False or (isinstance(value, Mapping) and isinstance(default, Mapping)
                                                and {**default, **value} == default)
 
@@ -276,10 +276,10 @@ def section_of(field: FieldInfo) -> type[BaseModel] | None:
 def leaves(known: Mapping[str, FieldInfo] | None = None, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
     """Yield every leaf of the configuration with its dotted path, in the order of the recipe; a weight counts as one leaf.
 
-    Kind, chains and bridges are left out: they have forms of their own.
+    Kind, chains, bridges and reading are left out: they have forms of their own.
     """
     for name, field in (fields() if known is None else known).items():
-        if prefix == "" and name in ("kind", "chain", "bridge"):
+        if prefix == "" and name in ("kind", "chain", "bridge", "reading"):
             continue
         section = section_of(field)
         if section is None or section is Ramp:

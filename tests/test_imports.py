@@ -43,7 +43,7 @@ CORE_FLOORS = (
     ("export", "generation", "signals", "students"),
     ("training",),
     ("evaluation", "tasks"),
-    ("chains", "classification", "reports"),
+    ("chains", "classification", "reading", "reports"),
     ("specialists",),
     ("methods",),
     ("planning", "studies"),

@@ -1,4 +1,4 @@
-"""One frozen value that says everything about an experiment: the five kinds (`kinds`) and the sections that they are made of.
+"""One frozen value that says everything about an experiment: the six kinds (`kinds`) and the sections that they are made of.
 
 The first words of every field's description are its unit or its kind: forms and ``--help`` show the same text.
 Widget ranges do not live here: this package only refuses what can never be right.
@@ -11,9 +11,19 @@ from core.config.data import DataSpec, MaskingSpec, TaskSpec
 from core.config.evaluation import EvaluationSpec, RetentionSpec
 from core.config.experiment import ORDER, SECTIONS, ExperimentConfig, Kind
 from core.config.images import ImagesSpec, MlpSpec
-from core.config.kinds import KINDS, AnyExperiment, BridgeConfig, ChainConfig, DistillConfig, FineTuneConfig, PretrainConfig
+from core.config.kinds import (
+    KINDS,
+    AnyExperiment,
+    BridgeConfig,
+    ChainConfig,
+    DistillConfig,
+    FineTuneConfig,
+    PretrainConfig,
+    ReadingConfig,
+)
 from core.config.losses import LossSpec, Ramp
 from core.config.models import LayerRule, LoraSpec, ScratchSpec, ServerSpec, SignalSpec, StudentSpec, TeacherSpec
+from core.config.reading import ChatServerSpec, ReadingSpec
 from core.config.specialists import SpecialistsSpec
 from core.config.training import Tracker, TrainSpec, total_steps
 
@@ -27,6 +37,7 @@ __all__ = [
     "BridgeSpec",
     "ChainConfig",
     "ChainSpec",
+    "ChatServerSpec",
     "Config",
     "DataSpec",
     "DistillConfig",
@@ -42,11 +53,14 @@ __all__ = [
     "MlpSpec",
     "PretrainConfig",
     "Ramp",
+    "ReadingConfig",
+    "ReadingSpec",
     "RetentionSpec",
     "ScratchSpec",
     "ServedAddress",
     "ServerSpec",
-    "SignalSpec", "SpecialistsSpec",
+    "SignalSpec",
+    "SpecialistsSpec",
     "StudentSpec",
     "TaskSpec",
     "TeacherSpec",

@@ -1,4 +1,4 @@
-"""What the five kinds of experiments share: their name, losses, optimisation and measurement, and how they are written out."""
+"""What the six kinds of experiments share: their name, losses, optimisation and measurement, and how they are written out."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from core.errors import SetField
 from core.recipe_keys import release_shape
 
 SECTIONS = ("teacher", "student", "losses", "data", "masking", "task", "train", "evaluation")
-Kind = Literal["distill", "pretrain", "fine_tune", "chain", "bridge"]
-ORDER = ("kind", "name", "description", "teacher", "student", "losses", "data", "masking", "train", "evaluation", "bridge", "task", "chain",
-         "control")  # of keys in a recipe that is written out
+Kind = Literal["distill", "pretrain", "fine_tune", "chain", "bridge", "reading"]
+ORDER = ("kind", "name", "description", "teacher", "student", "losses", "data", "masking", "train", "evaluation", "bridge", "reading",
+         "task", "chain", "control")  # of keys in a recipe that is written out
 
 
 class ExperimentConfig(Config):

@@ -1,4 +1,4 @@
-"""The five kinds of experiments, each with the sections that it has."""
+"""The six kinds of experiments, each with the sections that it has."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from core.config.data import DataSpec, MaskingSpec, TaskSpec
 from core.config.experiment import ExperimentConfig
 from core.config.losses import LossSpec, constant
 from core.config.models import StudentSpec, TeacherSpec
+from core.config.reading import ReadingSpec
 from core.errors import SetField
 from core.loss_terms import LOSS_TERMS, enumerated, keys
 
@@ -269,6 +270,44 @@ class BridgeConfig(_WithoutTeacher, _WithoutMasking, _WithoutControl, Experiment
         return value
 
 
-AnyExperiment = Annotated[DistillConfig | PretrainConfig | FineTuneConfig | ChainConfig | BridgeConfig, Field(discriminator="kind")]
+class ReadingConfig(_WithoutMasking, _WithoutControl, ExperimentConfig):
+    """A student learns to read from a teacher's notes on plain text, alone or while it is distilled (Basic Reading Distillation)."""
+
+    kind: Literal["reading"] = Field("reading", description="kind; a student is trained on a reading teacher's notes on plain text")
+    reading: ReadingSpec = Field(description="reading; the teacher that takes notes, and how they are read")
+    teacher: TeacherSpec | None = Field(None, description="model; distilled into the student on the same streams (default: none)")
+    student: StudentSpec = Field(StudentSpec(), validate_default=True, description="model; what is trained")
+    data: DataSpec = Field(DataSpec(), description="corpus; plain text for the reading teacher, which an oracle writes itself")
+
+    excludes: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("control", "evaluation.retention"),
+        "a reading run has controls of its own, reading.notes: remove control and evaluation.retention")
+
+    @classmethod
+    def default_weights(cls, plain: Mapping[str, Any]) -> Mapping[str, float]:
+        """Return the cross-entropy alone without a teacher that is distilled."""
+        return {"w_kd": 0.0, "w_hard": 1.0} if plain.get("teacher") is None else {}
+
+    @model_validator(mode="after")
+    def _answers(self) -> Self:
+        if self.teacher is None:
+            _labels_only(self.losses)
+            if self.student.model is None and self.student.from_scratch is None:
+                raise InvalidValueError("a reading run trains a model: set student.model, student.from_scratch, or teacher.model and "
+                                        "student.layers", "student.model")
+            return self
+        _require_loaded(self.teacher, "a reading run")
+        if self.student.from_scratch is not None:
+            raise InvalidValueError("an architecture from scratch has a vocabulary of its own and cannot follow a teacher: "
+                                    "set teacher to null", "student.from_scratch", suggestion=SetField("teacher", None))
+        if self.teacher.signals.form not in ("auto", "live"):
+            raise InvalidValueError("the teacher of a reading run answers at every step: set teacher.signals.form to live",
+                                    suggestion=SetField("teacher.signals.form", "live"))
+        return self
+
+
+AnyExperiment = Annotated[DistillConfig | PretrainConfig | FineTuneConfig | ChainConfig | BridgeConfig | ReadingConfig,
+                          Field(discriminator="kind")]
 KINDS: Mapping[str, type[ExperimentConfig]] = {
-    each.model_fields["kind"].default: each for each in (DistillConfig, PretrainConfig, FineTuneConfig, ChainConfig, BridgeConfig)}
+    each.model_fields["kind"].default: each for each in (DistillConfig, PretrainConfig, FineTuneConfig, ChainConfig, BridgeConfig,
+                                                                 ReadingConfig)}

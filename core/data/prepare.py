@@ -98,7 +98,7 @@ def document(row: Row, tokenizer: Any, spec: DataSpec, objective: Objective) -> 
     prompt_weight, answer_weight = spec.prompt_weight, row.get("weight", 1.0)
     if "messages" in row:
         return _conversation(row["messages"], tokenizer, prompt_weight, answer_weight)
-    begin, end = _edges(tokenizer)
+    begin, end = text_edges(tokenizer)
     if "prompt" in row:
         text = row["prompt"] + row["completion"] + end
         spans = () if prompt_weight == answer_weight else (Span(len(row["prompt"]), len(text), answer_weight),)
@@ -112,7 +112,7 @@ def packed(documents: Iterable[Document], tokenizer: Any, spec: DataSpec, object
     return pack(documents, tokenizer, spec.block_length, None if objective == "causal" or None in edges else edges)
 
 
-def _edges(tokenizer: Any) -> tuple[int | None, str]:
+def text_edges(tokenizer: Any) -> tuple[int | None, str]:
     """Return the token that the tokenizer begins every text with, if any, and the text of the one that ends it."""
     starts_itself = tokenizer.bos_token_id is not None and tokenizer("").input_ids[:1] == [tokenizer.bos_token_id]
     return (tokenizer.bos_token_id if starts_itself else None), (tokenizer.eos_token or "")
@@ -183,7 +183,7 @@ def _key(spec: DataSpec, tokenizer: Any, seed: int, objective: Objective) -> str
     key: dict[str, Any] = {"format": FORMAT, "spec": release_names({"data": plain})["data"], "seed": seed,
                            "template": tokenizer.chat_template,
                            "vocabulary": vocabulary, "special": tokenizer.special_tokens_map,
-                           "edges": _edges(tokenizer)}
+                           "edges": text_edges(tokenizer)}
     if objective == "masked":
         key["objective"] = objective
     file = Path(os.path.expanduser(spec.source))

@@ -10,7 +10,7 @@ Shapes: B prompts, T positions, V vocabulary, K candidates.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -36,19 +36,21 @@ class Candidates:
 
 @torch.inference_mode()
 def generate_batch(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Sequence[int]], *, max_new_tokens: int,
-                   candidates: Candidates, generator: torch.Generator, stop: Callable[[], bool] = lambda: False) -> list[list[int]] | None:
+                   candidates: Candidates, generator: torch.Generator, stop: Callable[[], bool] = lambda: False,
+                   end_ids: Collection[int] = ()) -> list[list[int]] | None:
     """Answer prompts, given as token ids.
 
     Args:
         prompts: B lists of token ids, none empty.
         generator: where all random numbers of the batch come from.
         stop: called before every position.
+        end_ids: tokens that end an answer besides the model's own end tokens, as those of a line end.
 
     Returns:
         B lists of token ids without end tokens; None when it was stopped.
     """
     require_rows(chain.from_iterable(prompts), tokenizer, model)
-    ends = torch.tensor(sorted(end_token_ids(model, tokenizer)), device=model.device)
+    ends = torch.tensor(sorted({*end_token_ids(model, tokenizer), *end_ids}), device=model.device)
     longest = max(map(len, prompts))
     input_ids = torch.full((len(prompts), longest), int(ends[0]) if len(ends) else 0, dtype=torch.long)
     mask = torch.zeros(len(prompts), longest + max_new_tokens, dtype=torch.long)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.config import BridgeConfig, ChainConfig, ExperimentConfig, FineTuneConfig
+from core.config import BridgeConfig, ChainConfig, ExperimentConfig, FineTuneConfig, ReadingConfig
 from core.recorder import Recorder, StopRequested
 from core.reports.run_report import ChainReport, Report, RunReport
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def method_for(config: ExperimentConfig) -> Callable[..., Report]:
     """Return the method that carries out an experiment.
 
-    It builds a chain, crosses a bridge, fine-tunes on a task, or distils one student. All have the signature of
+    It builds a chain, crosses a bridge, fine-tunes on a task, trains on notes, or distils one student. All have the signature of
     `core.methods.distillation.distill`.
     """
     if isinstance(config, ChainConfig):
@@ -28,6 +28,10 @@ def method_for(config: ExperimentConfig) -> Callable[..., Report]:
         from core.methods.bridge import bridge_distill
 
         return bridge_distill
+    if isinstance(config, ReadingConfig):
+        from core.methods.reading import read_and_train
+
+        return read_and_train
     if isinstance(config, FineTuneConfig):
         from core.methods.fine_tuning import tune
 

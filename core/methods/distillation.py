@@ -28,7 +28,7 @@ from core.methods.evaluator import TRAINED, Evaluator, LanguageEvaluation, curve
 from core.methods.rehearsal import one_block, rehearse_documents, rehearse_exports, rehearse_saving
 from core.methods.room import require_room, run_bytes
 from core.methods.run_folder import RunFolder
-from core.methods.steps import Evaluate, Load, TrainingInputs, build_or_rebuild, load_inputs, steps_of, train, variants_of
+from core.methods.steps import Corpus, Evaluate, Load, TrainingInputs, build_or_rebuild, load_inputs, steps_of, train, variants_of
 from core.models import catalog
 from core.models.adapters import merge_adapters
 from core.models.architectures import plain_model
@@ -46,7 +46,7 @@ BEFORE = "before"  # the folder of the untrained student
 
 
 def distill(config: ExperimentConfig, recorder: Recorder, directory: Path, *, load: Load = catalog.load,
-            command: str = "") -> RunReport:
+            command: str = "", corpus: Corpus | None = None) -> RunReport:
     """Run an experiment, or resume it.
 
     Args:
@@ -54,6 +54,7 @@ def distill(config: ExperimentConfig, recorder: Recorder, directory: Path, *, lo
         directory: where everything of this run is kept; made if it does not exist.
         load: loads the model of a reference.
         command: the command line that repeats the run, for the model card.
+        corpus: what is trained on, in place of ``data.source``.
 
     Returns:
         The report: ``output_dir``, ``teacher``, ``student``, ``metrics``, ``data``, ``seconds``, ``tokens``, ``tokens_per_second``,
@@ -65,7 +66,7 @@ def distill(config: ExperimentConfig, recorder: Recorder, directory: Path, *, lo
         DeviceError: this process is one of several.
     """
     folder = RunFolder(directory)
-    inputs = load_inputs(config, folder, recorder, load)
+    inputs = load_inputs(config, folder, recorder, load, corpus)
     evaluation, evaluator = LanguageEvaluation.of(inputs), Evaluator(folder, recorder, variants_of(config))
     retention = _scoring(inputs, recorder)  # read now, so that a task that cannot be read fails before any training
     with folder.stop_reported(lambda: _report(inputs, folder, command, stopped=True)):

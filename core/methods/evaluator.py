@@ -22,7 +22,7 @@ from core.evaluation.sentiment import evaluate_sentiment
 from core.evaluation.served import evaluate_served
 from core.events import STAGES, SUBJECTS, TEACHER, Evaluation, Phase, Sample
 from core.methods.run_folder import RunFolder
-from core.methods.steps import TrainingInputs
+from core.methods.steps import Corpus, TrainingInputs
 from core.metrics import METRICS
 from core.recorder import CONTROL, STUDENT, Recorder
 from core.signals.cached import CachedTeacher
@@ -99,6 +99,7 @@ class LanguageEvaluation:
         batch_size: blocks in a forward pass.
         max_new_tokens: longest answer.
         seed: of the sampled answers.
+        corpus: measures more, where a method made it.
     """
 
     objective: Objective
@@ -112,6 +113,7 @@ class LanguageEvaluation:
     seed: int
     device: torch.device
     dtype: torch.dtype
+    corpus: Corpus | None = None
 
     @classmethod
     def of(cls, inputs: TrainingInputs) -> LanguageEvaluation:
@@ -123,7 +125,7 @@ class LanguageEvaluation:
             teacher = inputs.teacher.model
         return cls(inputs.objective, inputs.tokenizer, inputs.data.validation.take(spec.blocks), reviews,
                    inputs.objective.prompts(spec.prompts), teacher, train.per_device_train_batch_size, spec.max_new_tokens, train.seed,
-                   inputs.device, inputs.dtype)
+                   inputs.device, inputs.dtype, inputs.corpus)
 
     def shortened(self, *, blocks: int, reviews: int, prompts: int) -> LanguageEvaluation:
         """Return the same with so many items at most."""
@@ -131,7 +133,8 @@ class LanguageEvaluation:
 
     def metrics(self, model: nn.Module) -> Metrics:
         """Measure everything but samples."""
-        return self.language(model) | self.sentiment(model)
+        more = {} if self.corpus is None else self.corpus.measure(model, self.tokenizer, self.device, self.dtype)
+        return self.language(model) | self.sentiment(model) | more
 
     def served(self) -> Metrics:
         """Measure the teacher at its address, on the held-out blocks."""

@@ -8,9 +8,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -18,6 +18,7 @@ from transformers import AutoTokenizer, TrainingArguments
 
 from core.config import ExperimentConfig, total_steps
 from core.data.prepare import PreparedData, prepare, rows
+from core.data.rows import Row
 from core.evaluation.objectives import Objective, objective_for
 from core.events import Phase
 from core.methods.run_folder import RunFolder
@@ -46,7 +47,21 @@ SERVED = "run whose teacher is at an address"
 TOKENIZER_ROWS = 40_000  # rows at most that a new vocabulary is trained on
 
 Load = Callable[..., LoadedModel]
+Metrics = dict[str, float]
 Evaluate = Callable[[int], dict[str, float]]  # optimiser step -> point of the held-out curves
+
+
+class Corpus(Protocol):
+    """What a run is trained on, where a method makes it itself in place of reading `data.source`."""
+
+    def rows(self) -> Iterable[Row]:
+        """Yield the rows that a new vocabulary is trained on."""
+
+    def prepare(self, tokenizer: Any) -> PreparedData:
+        """Return packed blocks."""
+
+    def measure(self, model: torch.nn.Module, tokenizer: Any, device: torch.device, dtype: torch.dtype) -> Metrics:
+        """Return what is measured of a model besides held-out text."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +76,7 @@ class TrainingInputs:
         teacher: None where a model is trained on text alone.
         save_precision: format of the saved weights.
         served: a teacher at an address; then `teacher` is None.
+        corpus: where the data are not those of ``data.source``.
     """
 
     config: ExperimentConfig
@@ -73,6 +89,7 @@ class TrainingInputs:
     teacher: LoadedModel | None = None
     save_precision: str = "fp32"
     served: Served | None = None
+    corpus: Corpus | None = None
 
     def teacher_summary(self) -> ModelSummary | None:
         """Return the teacher as reports hold it."""
@@ -97,8 +114,12 @@ def variants_of(config: ExperimentConfig) -> tuple[str, ...]:
     return (STUDENT, CONTROL) if config.control else (STUDENT,)
 
 
-def load_inputs(config: ExperimentConfig, folder: RunFolder, recorder: Recorder, load: Load) -> TrainingInputs:
+def load_inputs(config: ExperimentConfig, folder: RunFolder, recorder: Recorder, load: Load,
+                corpus: Corpus | None = None) -> TrainingInputs:
     """Load the teacher, load or train the tokenizer, and pack the data.
+
+    Args:
+        corpus: in place of ``data.source``.
 
     Raises:
         CompatibilityError: models that do not fit each other, the data or the losses.
@@ -122,7 +143,7 @@ def load_inputs(config: ExperimentConfig, folder: RunFolder, recorder: Recorder,
         if address is not None:
             compatibility.require_causal_lm(source.entry, SERVED)
     recorder.event(Phase("prepare data"))
-    tokenizer = source.tokenizer if source else _train_tokenizer(config, folder)
+    tokenizer = source.tokenizer if source else _train_tokenizer(config, folder, corpus)
     if source is not None:
         context, kind = source.entry.context, architecture_of(source.model.config).objective
     else:
@@ -130,7 +151,7 @@ def load_inputs(config: ExperimentConfig, folder: RunFolder, recorder: Recorder,
         context, kind = spec.from_scratch.positions, objective_from_scratch(spec.from_scratch)
     compatibility.require_block_length_fits(config.data, context)
     compatibility.require_settings_for(config, kind)
-    data = prepare(config.data, tokenizer, config.train.seed, cache_dir(), kind)
+    data = corpus.prepare(tokenizer) if corpus is not None else prepare(config.data, tokenizer, config.train.seed, cache_dir(), kind)
     folder.require_unchanged_data(data.digest, config.data.source)
     served = None
     if address is not None:
@@ -138,16 +159,17 @@ def load_inputs(config: ExperimentConfig, folder: RunFolder, recorder: Recorder,
         recorder.event(Phase("load teacher"))
         served = connect(config, tokenizer, source.model, data, recorder)
     return TrainingInputs(config, load, device, dtype, tokenizer, data, objective_for(config, kind, tokenizer, data.train), teacher,
-                          precision_of(config.train.save_precision, source.entry.header if source else None), served)
+                          precision_of(config.train.save_precision, source.entry.header if source else None), served, corpus)
 
 
-def _train_tokenizer(config: ExperimentConfig, folder: RunFolder) -> Any:
+def _train_tokenizer(config: ExperimentConfig, folder: RunFolder, corpus: Corpus | None) -> Any:
     """Train a vocabulary on the corpus, once for all calls."""
     def write(partial: Any) -> None:
         limit = min(config.data.max_rows or TOKENIZER_ROWS, TOKENIZER_ROWS)
         spec, data = config.student.from_scratch, config.data.model_copy(update={"max_rows": limit})
         assert spec is not None, "a vocabulary is trained for a model from scratch"
-        tokenizer_from_scratch(spec, rows(data, "train", config.train.seed, objective_from_scratch(spec))).save_pretrained(partial)
+        source = corpus.rows() if corpus is not None else rows(data, "train", config.train.seed, objective_from_scratch(spec))
+        tokenizer_from_scratch(spec, source).save_pretrained(partial)
 
     return AutoTokenizer.from_pretrained(folder.make_once("tokenizer", write))
 

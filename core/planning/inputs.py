@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from core.config import BridgeConfig, ExperimentConfig
+from core.config import BridgeConfig, ExperimentConfig, ReadingConfig
 from core.models import compatibility
 from core.models.architectures import architecture_of
 from core.models.catalog import LoadedModel
@@ -41,6 +41,9 @@ def planned_inputs(config: ExperimentConfig, found: PreflightReport, load: Calla
 
     if isinstance(config, BridgeConfig):
         found.tell("text", f"Up to {config.bridge.texts:,} texts, which {config.bridge.model} writes when the run starts.")
+        return None
+    if isinstance(config, ReadingConfig):
+        found.tell("text", f"Up to {config.reading.paragraphs:,} paragraphs, which {config.reading.model} reads when the run starts.")
         return None
     spec, reference = config.teacher, config.student.model
     if spec is None and config.student.from_scratch is not None:

@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from core.config import BridgeConfig, ChainConfig, ExperimentConfig, FineTuneConfig, StudentSpec, TrainSpec, total_steps
+from core.config import BridgeConfig, ChainConfig, ExperimentConfig, FineTuneConfig, ReadingConfig, StudentSpec, TrainSpec, total_steps
 from core.data import sources
 from core.errors import DeviceError, ModelError, NetworkError
 from core.methods.room import stored_bytes
@@ -200,7 +200,9 @@ def first_step(config: ExperimentConfig) -> ExperimentConfig:
 
 def _static(config: ExperimentConfig, found: PreflightReport, models: PlannedModels | None, whole: ExperimentConfig) -> Plan:
     train, data = config.train, config.data
-    if not isinstance(config, BridgeConfig):
+    if isinstance(config, ReadingConfig):
+        found.take("writer", lambda: preflight.require_reading_teacher(config))
+    elif not isinstance(config, BridgeConfig):
         found.take("text", lambda: preflight.require_source(data))
     else:
         found.take("writer", lambda: preflight.require_bridge_teacher(described(config.bridge.model, "bridge.model")))

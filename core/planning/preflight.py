@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from core.chains.anchors import PlannedAnchor, planned_anchors
-from core.config import ChainConfig, DataSpec, ExperimentConfig, FineTuneConfig, RetentionSpec, TaskSpec
+from core.config import ChainConfig, DataSpec, ExperimentConfig, FineTuneConfig, ReadingConfig, RetentionSpec, TaskSpec
+from core.config.reading import ORACLE
 from core.data import movie_reviews, sources
 from core.errors import ConfigError, DeviceError, OutOfMemoryError, SetField, StillhouseError, Suggestion, about
 from core.methods.room import require_room
@@ -105,6 +106,20 @@ def require_bridge_teacher(model: ModelEntry) -> str:
             raise no_chat_template_error(model.name)
     download = "" if model.present else f" It will be downloaded first ({format_bytes(model.size_bytes)})."
     return f"{model.name} writes the texts.{download}"
+
+
+def require_reading_teacher(config: ReadingConfig) -> str:
+    """Whether a reading teacher is there: an oracle always, a model by its files, a server when the run starts; and its text."""
+    spec = config.reading
+    if spec.model == ORACLE:
+        return f"An oracle writes {spec.paragraphs:,} paragraphs of templated text with exact notes."
+    text = require_source(config.data)
+    if spec.address is not None:
+        return f"{spec.address.name} takes notes of up to {spec.paragraphs:,} paragraphs. {text}"
+    with about("reading.model"):
+        model = require_causal_lm(catalog.describe(spec.model), "reading")
+    download = "" if model.present else f" It will be downloaded first ({format_bytes(model.size_bytes)})."
+    return f"{model.name} takes notes of up to {spec.paragraphs:,} paragraphs.{download} {text}"
 
 
 def require_task_source(spec: TaskSpec) -> str:

@@ -14,7 +14,19 @@ from typing import Any
 
 import yaml
 
-from core.config import BridgeConfig, ChainConfig, ExperimentConfig, FineTuneConfig, LossSpec, Ramp, TaskSpec, TrainSpec
+from core.config import (
+    BridgeConfig,
+    ChainConfig,
+    ExperimentConfig,
+    FineTuneConfig,
+    LossSpec,
+    Ramp,
+    ReadingConfig,
+    ReadingSpec,
+    TaskSpec,
+    TrainSpec,
+)
+from core.config.reading import ORACLE
 from core.data.movie_reviews import HOUSE, HOUSE_SOURCES
 from core.evaluation.statistics import item_interval
 from core.events import CONTROL, STUDENT, STUDENT_AFTER
@@ -96,7 +108,7 @@ def _is_distilled(config: ExperimentConfig, variant: str) -> bool:
 
 def _results(config: ExperimentConfig, metrics: Mapping[str, float]) -> list[dict[str, Any]]:
     reviews = "movie-reviews"
-    corpus = reviews if config.data.source == HOUSE else _shown(config.data.source)
+    corpus = reviews if config.data.source == HOUSE and not _of_oracle(config) else _corpus(config)
     labelled = (_shown(config.task.source) if isinstance(config, FineTuneConfig) and config.task.source not in HOUSE_SOURCES else
                 reviews)
     results = []
@@ -108,6 +120,15 @@ def _results(config: ExperimentConfig, metrics: Mapping[str, float]) -> list[dic
         if values:
             results.append({"task": {"type": task}, "dataset": {"type": dataset, "name": dataset}, "metrics": values})
     return results
+
+
+def _of_oracle(config: ExperimentConfig) -> bool:
+    return isinstance(config, ReadingConfig) and config.reading.model == ORACLE
+
+
+def _corpus(config: ExperimentConfig) -> str:
+    """Return what the text is that a model was trained on."""
+    return "templated text of an oracle" if _of_oracle(config) else _shown(config.data.source)
 
 
 def _shown(reference: str) -> str:
@@ -141,7 +162,7 @@ def _summary(config: ExperimentConfig, report: RunReport, variant: str) -> str:
     if _is_distilled(config, variant):
         compared = (" Its control is the same student, trained for the same tokens without a teacher." if config.control else
                     " No control was trained.")
-    return f"{text} with Stillhouse, on {_shown(config.data.source)}.{compared}{' ' + config.description if config.description else ''}"
+    return f"{text} with Stillhouse, on {_corpus(config)}.{compared}{' ' + config.description if config.description else ''}"
 
 
 def _task_summary(config: ExperimentConfig, report: RunReport) -> str:
@@ -185,6 +206,10 @@ def _footnotes(config: ExperimentConfig, after: Mapping[str, float]) -> str:
     if "sentiment_items" in after:
         notes.append(f"Sentiment: {after['sentiment_items']:,} reviews of the validation part of movie-reviews, scored by label "
                      f"log-probability; accuracy {_item_range('sentiment_accuracy', after)}.")
+    tasks = {name.removeprefix("reading_"): value for name, value in after.items() if name.startswith("reading_")}
+    if tasks:
+        accuracy = ", ".join(f"{name.replace('_', ' ')} {value:.1%}" for name, value in tasks.items() if name != "accuracy")
+        notes.append(f"Reading: tasks that were never trained on, by the mean log-probability of their candidates: {accuracy}.")
     return " ".join(notes)
 
 
@@ -207,12 +232,24 @@ def _making(config: ExperimentConfig, report: RunReport, variant: str) -> str:
     if isinstance(config, FineTuneConfig):
         return "\n".join(f"- {fact}" for fact in (*facts, *_task_making(config.task, config.train, report)))
     assert isinstance(data, CorpusSummary)
-    facts.append(f"Data: {_shown(config.data.source)}, {data.documents:,} documents in {data.blocks:,} blocks of "
+    facts.append(f"Data: {_corpus(config)}, {data.documents:,} documents in {data.blocks:,} blocks of "
                  f"{config.data.block_length} tokens.")
+    if isinstance(config, ReadingConfig):
+        facts.append(_notes(config.reading))
     step = train.per_device_train_batch_size * train.gradient_accumulation_steps
     facts.append(f"Training: {report.tokens:,} tokens, {step} blocks a step, AdamW with peak learning rate {train.learning_rate:g}, "
                  f"{train.lr_scheduler_type} decay, seed {train.seed}.")
     return "\n".join(f"- {fact}" for fact in facts)
+
+
+def _notes(spec: ReadingSpec) -> str:
+    """Return whose notes a student was trained on, and how."""
+    if spec.notes == "none":
+        return "Notes: none, a control for further training on the same text."
+    whose = "exact notes of an oracle, which is no language model" if spec.model == ORACLE else f"notes of {_shown(spec.model)}"
+    behind = ", each behind another sentence than its own (a control)" if spec.notes == "shuffled" else ""
+    return (f"Notes: {whose} on {spec.paragraphs:,} paragraphs{behind}; original text, entities and questions {spec.original:g} : "
+            f"{spec.entities:g} : {spec.questions:g} by {spec.unit}, loss on {'all tokens' if spec.loss_on == 'all' else 'notes'}.")
 
 
 def cited(config: ExperimentConfig, variant: str) -> dict[str, str]:
@@ -242,6 +279,8 @@ def cited(config: ExperimentConfig, variant: str) -> dict[str, str]:
         papers["2106.09685"] = "low-rank adapters (LoRA)"
     if isinstance(config, BridgeConfig):
         papers["1606.07947"] = "sequence-level distillation (SeqKD)"
+    if isinstance(config, ReadingConfig) and config.reading.notes != "none":
+        papers["2507.19741"] = "notes of a reading teacher (Basic Reading Distillation)"
     if isinstance(config, ChainConfig):
         papers["2605.07783"] = "a chain of anchors (Chain-based Distillation)"
     return papers

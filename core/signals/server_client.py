@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from core.config import ServedAddress, ServerSpec
+from core.config import ChatServerSpec, ServedAddress, ServerSpec
 from core.errors import ConfigError, SetField, StillhouseError, TeacherServerError, shorten
 from core.system.reach import ADDRESSES, allowed_addresses
 
@@ -69,6 +69,8 @@ class _LaterError(Exception):
 class ServerClient:
     """Asks a server.
 
+    Class variables say how messages name it: `FIELD` and `SECTION`, keys of the recipe; `STARTED`, how one is started.
+
     Args:
         address: of the server.
         spec: concurrency, timeout, patience, budget.
@@ -83,7 +85,12 @@ class ServerClient:
         use: what was queried so far.
     """
 
-    def __init__(self, address: ServedAddress, spec: ServerSpec, troubled: Callable[[str], None] = lambda what: None) -> None:
+    FIELD, SECTION = FIELD, "teacher.server"
+    WHO = "The teacher's server"
+    EXPECTED, STARTED = "A server that answers as vLLM does was expected.", "Start it, as with: python -m workbench serve-teacher MODEL"
+
+    def __init__(self, address: ServedAddress, spec: ServerSpec | ChatServerSpec,
+                 troubled: Callable[[str], None] = lambda what: None) -> None:
         self.address, self.spec, self.troubled = address, spec, troubled
         self.model, self.use = address.model, ServerUse()
         self._sent = 0
@@ -215,27 +222,26 @@ class ServerClient:
 
     def _gave_up(self, failure: _LaterError, waited: float, patience: float) -> StillhouseError:
         if not patience:
-            return TeacherServerError(f"The teacher's server at {self.address.url} {failure}.", "A server that answers as vLLM does was "
-                                      "expected.", "Start it, as with: python -m workbench serve-teacher MODEL", field=FIELD)
-        return TeacherServerError(f"The teacher's server at {self.address.url} {failure}, for {waited:.0f} s.",
-                                  f"An answer within {patience:g} s was expected (teacher.server.patience).",
-                                  "What was answered is kept: start the server again, then resume the run.", field=FIELD)
+            return TeacherServerError(f"{self.WHO} at {self.address.url} {failure}.", self.EXPECTED, self.STARTED, field=self.FIELD)
+        return TeacherServerError(f"{self.WHO} at {self.address.url} {failure}, for {waited:.0f} s.",
+                                  f"An answer within {patience:g} s was expected ({self.SECTION}.patience).",
+                                  "What was answered is kept: start the server again, then resume the run.", field=self.FIELD)
 
     def _refused(self, response: httpx.Response, path: str) -> StillhouseError:
         said = self._said(response)
         if response.status_code in (401, 403):
-            return TeacherServerError(f"The teacher's server at {self.address.url} refuses {'the' if self._key else 'a request without a'} "
+            return TeacherServerError(f"{self.WHO} at {self.address.url} refuses {'the' if self._key else 'a request without a'} "
                                       f"key ({response.status_code}).", f"The server's key was expected in {KEY}.",
                                       f"Set the environment variable {KEY}; an address that {ADDRESSES} does not list is sent none."
-                                      if allowed_addresses() else f"Set the environment variable {KEY}.", field=FIELD)
+                                      if allowed_addresses() else f"Set the environment variable {KEY}.", field=self.FIELD)
         if response.status_code < 500 and "logprobs" in said:
             return TeacherServerError(f"The teacher's server refuses so many log-probabilities: {said}",
                                       "One that lists teacher.signals.top_k tokens of each position was expected.",
                                       "Start vLLM with --max-logprobs -1, or ask for fewer",
                                       suggestion=SetField("teacher.signals.top_k", 20))
         what = f"{response.status_code} to {path}{said and f': {said}'}"
-        return TeacherServerError(f"The teacher's server at {self.address.url} answers {what}.",
-                                  "A server that answers as vLLM does was expected.", "Look at its log, and at the address.", field=FIELD)
+        return TeacherServerError(f"{self.WHO} at {self.address.url} answers {what}.", self.EXPECTED,
+                                  "Look at its log, and at the address.", field=self.FIELD)
 
     def _said(self, response: httpx.Response) -> str:
         """Return the server's own message, without the key."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import TextIO
 
-from core.events import AblationPart, ClaimPart, Event, Phase, RunWarning, ScoringTask
+from core.events import AblationPart, Annotating, ClaimPart, Event, Phase, RunWarning, ScoringTask
 from core.system import units
 from workbench.store.records import Progress
 
@@ -85,4 +85,7 @@ def _phase(phase: Phase) -> str:
     text, subject = phase.name.capitalize(), (phase.subject or "").replace("_", " ")
     if isinstance(phase, ScoringTask):
         return f"{text} {phase.done + 1} of {phase.total}: {subject} on {phase.task}, seed {phase.seed}"
+    if isinstance(phase, Annotating):
+        return (f"{text}: {phase.behaviour}, {phase.done:,} of {phase.sentences:,} sentences, {phase.valid:,} answers valid and "
+                f"{phase.dropped:,} dropped so far")
     return f"{text}: {subject}" if subject else text

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from core.config import BridgeConfig, ChainConfig
+from core.config import BridgeConfig, ChainConfig, ReadingConfig
 from core.errors import ConfigError
 from core.loss_terms import LOSS_TERMS
 from core.metrics import METRICS
@@ -187,6 +187,7 @@ def _settings(run: Run) -> dict[str, object]:
         config = references.duplicate(run, state.store())
     except ConfigError:  # written by another release
         return {}
-    teacher = config.bridge if isinstance(config, BridgeConfig) else config.teacher
+    teacher = (config.bridge if isinstance(config, BridgeConfig) else config.reading if isinstance(config, ReadingConfig) else
+               config.teacher)
     return {"teacher": teacher.model if teacher else "none", "temperature": config.losses.temperature if config.teacher else None,
             "depth": None if isinstance(config, ChainConfig) else results.student_depth(config)}

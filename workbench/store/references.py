@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.chains.folder import anchor_folder, house_chains
-from core.config import AnchorSpec, BridgeConfig, ChainConfig, ExperimentConfig, FineTuneConfig, is_address
+from core.config import AnchorSpec, BridgeConfig, ChainConfig, ExperimentConfig, FineTuneConfig, ReadingConfig, is_address
+from core.config.reading import HOUSE_TASK, ORACLE, ORACLE_TASKS
 from core.data.movie_reviews import HOUSE, HOUSE_SOURCES
 from core.errors import ConfigError, ModelError, ModelNotFoundError, RunVerb
 from core.models import catalog
@@ -106,6 +107,13 @@ def freeze_references(config: ExperimentConfig, store: Store) -> tuple[Experimen
         prompts = Path(os.path.expanduser(config.bridge.prompts))
         if config.bridge.prompts != HOUSE and prompts.is_file():
             config = config.model_copy(update={"bridge": config.bridge.model_copy(update={"prompts": str(prompts.absolute())})})
+    if isinstance(config, ReadingConfig):
+        if (server := config.reading.address) is not None and (outside := reach.address_refusal(server.url)):
+            raise ConfigError(*outside, field="reading.model")
+        for task in config.reading.exam:
+            _require_within_reach("reading.tasks", "" if task in (*ORACLE_TASKS, HOUSE_TASK) else task)
+        tasks = tuple(each if each in (*ORACLE_TASKS, HOUSE_TASK) else _absolute(each) for each in config.reading.tasks)
+        config = config.model_copy(update={"reading": config.reading.model_copy(update={"tasks": tasks})})
     if isinstance(config, FineTuneConfig):
         for name in ("source", "validation"):
             _require_within_reach(f"task.{name}", getattr(config.task, name) or "")
@@ -170,9 +178,9 @@ def resolved(config: ExperimentConfig, store: Store) -> ExperimentConfig:
 
 def _models_of(config: ExperimentConfig) -> Iterator[tuple[str, str]]:
     """Yield the sections of a configuration that name a model, with the references; an anchor's section is its number."""
-    for section in ("teacher", "student", "bridge"):
+    for section in ("teacher", "student", "bridge", "reading"):
         spec = getattr(config, section, None)
-        if spec is not None and spec.model is not None and not is_address(spec.model):
+        if spec is not None and spec.model is not None and not is_address(spec.model) and (section, spec.model) != ("reading", ORACLE):
             yield section, spec.model
     for number, anchor in enumerate(config.chain.anchors if isinstance(config, ChainConfig) else ()):
         if anchor.model is not None:

@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from core.config import BridgeConfig, ChainConfig, ExperimentConfig
+from core.config import BridgeConfig, ChainConfig, ExperimentConfig, ReadingConfig
 from core.errors import RunVerb, StillhouseError
 from core.recipes import parse_recipe
 from core.system.provenance import git_commit, versions
@@ -313,6 +313,8 @@ def _write_durably(path: Path, text: str) -> None:
 
 def default_name(config: ExperimentConfig) -> str:
     """Return the name of a run whose recipe gives none, made from its teacher and its student's depth."""
+    if isinstance(config, ReadingConfig):
+        return "reading"
     teacher = config.bridge if isinstance(config, BridgeConfig) else config.teacher
     if teacher is None:
         return "fresh"

@@ -25,6 +25,7 @@ from workbench.settings import HOST, PASSWORD, PORT, TEACHER_KEY, Setting
 from workbench.terminal.answer import INTERRUPTED, Answer, about_error
 from workbench.terminal.experiments import ablate, chain, distill, interpolate, plan, submit
 from workbench.terminal.models import evaluate, export, fetch, generate, models
+from workbench.terminal.reading import annotate
 from workbench.terminal.runs import delete, restore, resume, runs, show, stop
 from workbench.terminal.serving import serve_teacher
 from workbench.terminal.signals import signals
@@ -32,7 +33,7 @@ from workbench.terminal.studies import claim
 
 TEXT_OPTIONS = ("--prompt", "--name", "--set")  # any text may follow them, "--json" as well
 TRAINING = ("distill", "chain", "ablate", "plan", "claim", "signals")  # verbs that need less memory where a recipe asks for less
-COMPUTING = ("distill", "chain", "ablate", "interpolate", "generate", "export", "evaluate")  # verbs that always import torch
+COMPUTING = ("distill", "chain", "ablate", "interpolate", "generate", "export", "evaluate", "annotate")  # verbs that always import torch
 AddVerb = Callable[[Callable[[argparse.Namespace], Answer], str], "_Parser"]
 
 
@@ -76,6 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_runs(add_verb)
     _add_models(add_verb)
     _add_signals(add_verb)
+    _add_reading(add_verb)
     _add_studies(add_verb)
     return parser
 
@@ -188,6 +190,15 @@ def _add_signals(add_verb: AddVerb) -> None:
     verb.add_argument("--port", default="8600", help="TCP port; 0 takes any free one (default: %(default)s)")
     verb.add_argument("--host", default=HOST.default, help=(
         f"address to listen on; one that other machines reach needs {TEACHER_KEY.variable} (default: %(default)s)"))
+
+
+def _add_reading(add_verb: AddVerb) -> None:
+    verb = add_verb(annotate, "Take a reading teacher's notes of a text: entities, questions and answers, checked against its sentences. "
+                              "Ctrl-C stops; the same command resumes, and no answer is paid for twice.")
+    verb.add_argument("recipe", metavar="RECIPE", help="YAML file of a recipe of kind reading, as assets/recipes/reading.yaml")
+    verb.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=(
+        "override a key of the recipe, as reading.model=smollm2-135m-instruct; may be repeated (default: none)"))
+    verb.add_argument("--out", metavar="DIR", help="folder to write the notes to, as an Arrow dataset (default: they stay in the cache)")
 
 
 def _add_studies(add_verb: AddVerb) -> None:

@@ -47,7 +47,8 @@ def variants(config: ExperimentConfig) -> dict[str, DistillConfig]:
     """
     if not isinstance(config, DistillConfig):
         does = {"pretrain": "trains a model without a teacher", "fine_tune": "fine-tunes a model on a labelled task",
-                "chain": "builds a chain of anchors", "bridge": "trains a model on a teacher's texts"}[config.kind]
+                "chain": "builds a chain of anchors", "bridge": "trains a model on a teacher's texts",
+                "reading": "trains a model on a teacher's notes"}[config.kind]
         raise ConfigError(f"The recipe {does}.", "An ablation leaves parts out of a recipe that distils one student from a teacher.",
                           "Take such a recipe, as assets/recipes/distilbert.yaml.", field="kind")
     plain = config.model_copy(update={"control": False, "evaluation": config.evaluation.model_copy(update={"retention": None})})

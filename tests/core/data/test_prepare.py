@@ -77,7 +77,7 @@ def test_answers_that_cannot_be_found_refuse_the_run_and_name_the_row(tmp_path) 
 
 
 def test_the_key_tells_whether_texts_begin_with_a_token(monkeypatch):
-    edges = module._edges
+    edges = module.text_edges
     with_begin = key(monkeypatch)
-    monkeypatch.setattr(module, "_edges", lambda tokenizer: (None, edges(tokenizer)[1]))
+    monkeypatch.setattr(module, "text_edges", lambda tokenizer: (None, edges(tokenizer)[1]))
     assert key(monkeypatch) != with_begin

@@ -12,7 +12,7 @@ from typing import Any
 
 import streamlit as st
 
-from core.config import BridgeConfig, DataSpec, ExperimentConfig
+from core.config import BridgeConfig, DataSpec, ExperimentConfig, ReadingConfig
 from core.data import sources
 from core.data.formats import known_columns
 from core.data.movie_reviews import HOUSE
@@ -43,7 +43,7 @@ class DatasetScan:
 def scan(config: ExperimentConfig) -> DatasetScan:
     """Have a file read by the engine process, once for each file and settings."""
     stamp = _stamp(config.data.source)
-    if not stamp or isinstance(config, BridgeConfig):
+    if not stamp or isinstance(config, BridgeConfig | ReadingConfig):
         return DatasetScan()
     try:
         teacher = _reader(config)

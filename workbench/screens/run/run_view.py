@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import pandas as pd
 import streamlit as st
 
-from core.config import BridgeConfig, ChainConfig, FineTuneConfig
+from core.config import BridgeConfig, ChainConfig, FineTuneConfig, ReadingConfig
 from core.errors import ConfigError
 from core.events import CONTROL, STUDENT, BridgeCorpus, Sample
 from workbench.errors import StoreUnavailableError
@@ -121,6 +121,9 @@ def _summary(run: Run) -> str:
         return f"{config.student.model} fine-tuned on {data}  ·  {teacher}  ·  {when}"
     if isinstance(config, BridgeConfig):
         return "  ·  ".join((f"texts by {config.bridge.model}", f"proxy {config.student.model}", when))
+    if isinstance(config, ReadingConfig):
+        notes = {"own": "notes by", "shuffled": "shuffled notes by", "none": "no notes, text of"}[config.reading.notes]
+        return "  ·  ".join((f"{notes} {config.reading.model}", f"student {config.student.model or 'from scratch'}", when))
     depth = None if isinstance(config, ChainConfig) else results.student_depth(config)
     trained = (f"chain of {1 + len(config.chain.anchors)} anchors" if isinstance(config, ChainConfig) else
                f"{'shape of ' if config.student.init == 'random' else ''}{config.student.model.rstrip('/').rpartition('/')[2]} trained on"

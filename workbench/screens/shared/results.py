@@ -12,7 +12,7 @@ import pandas as pd
 
 from core.config import ExperimentConfig
 from core.evaluation.statistics import item_interval, level_words, z_critical
-from core.events import CONTROL, STUDENT, STUDENT_AFTER, STUDENT_BEFORE, TEACHER, Evaluation, ScoringTask, WritingTexts
+from core.events import CONTROL, STUDENT, STUDENT_AFTER, STUDENT_BEFORE, TEACHER, Annotating, Evaluation, ScoringTask, WritingTexts
 from core.loss_terms import LOSS_TERMS
 from core.metrics import metric
 from core.reports.retention_card import Card
@@ -214,6 +214,8 @@ def progress_text(run: Run, phases: Sequence[Event] = ()) -> str:
         return (f"{texts.done:,} of {texts.texts:,} texts generated, {texts.kept:,} kept"
                 + (f"; filtered: {left_out}" if left_out else ""))
     last = phases[-1].phase if phases else None
+    if isinstance(last, Annotating) and last.name == progress.phase:
+        return f"Notes of {last.behaviour}: {last.done:,} of {last.sentences:,} sentences, {last.dropped:,} answers dropped"
     subject = last.subject if last is not None and last.name == progress.phase else None
     words = PHASES.get(progress.phase, f"{progress.phase[0].upper()}{progress.phase[1:]}")
     place = f", {last.done + 1} of {last.total}" if isinstance(last, ScoringTask) and last.name == progress.phase else ""
