@@ -44,7 +44,6 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "core/config/reading.py": ("tests/core/methods/test_reading.py",),
     "core/config/training.py": ("tests/core/test_recipes.py",),
     "core/reading/answer_cache.py": ("tests/core/reading/test_annotation.py",),
-    "core/reading/corpus.py": ("tests/core/methods/test_reading.py",),
     "core/reading/decontamination.py": ("tests/core/reading/test_tasks.py",),
     "core/reading/items.py": ("tests/core/reading/test_scoring.py",),
     "core/reading/notes.py": ("tests/core/reading/test_streams.py",),

@@ -26,7 +26,7 @@ from workbench.terminal import cli
 
 SHAPES = Path(__file__).parent / "json_shapes"
 VERBS = ("distill", "submit", "plan", "chain", "ablate", "interpolate", "runs", "show", "stop", "resume", "delete", "restore", "models",
-         "signals", "serve-teacher", "fetch", "generate", "export", "evaluate", "claim")
+         "signals", "serve-teacher", "fetch", "generate", "export", "evaluate", "annotate", "claim")
 
 SHORT = ["--set", "train.max_steps=2", "--set", "data.max_rows=60"]
 BUSY = "cpu_in_use"  # a run of this process: what is queued meanwhile stays queued
@@ -80,6 +80,9 @@ CASES: dict[tuple[str, str], tuple[list[str], int, tuple[str, ...]]] = {
     ("evaluate", "masked language"): (["encoder", "--items", "2"], 0, ()),
     ("evaluate", "labels"): (["tuned"], 0, ()),
     ("evaluate", "zero-shot labels"): (["whole", "--tasks", "rt", "--items", "4"], 0, ()),
+    ("annotate", "exact"): (["assets/recipes/reading.yaml", "--set", "reading.paragraphs=3", "--out", "{out}"], 0, ()),
+    ("annotate", "kept"): (["assets/recipes/reading.yaml", "--set", "reading.paragraphs=2", "--set", "reading.model=whole", "--set",
+                           "reading.notes=none"], 0, ()),
     ("claim", "one"): (["X1"], 0, ("claims",)),
     ("claim", "two"): (["X1", "X2", "--seeds", "2"], 0, ("claims",)),
     ("claim", "list"): ([], 0, ("checked_claim",)),

@@ -1,0 +1,37 @@
+"""A reading corpus: packed streams, held-out text without notes, one vocabulary for all controls."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.config import DataSpec, ReadingSpec
+from core.errors import DataError
+from core.reading.corpus import ReadingCorpus, held_out_texts
+from core.reading.oracle import oracle_paragraphs
+from tests.core.chat_models import chat_tokenizer
+
+
+def corpus(block_length: int = 64, count: int = 4, **spec) -> ReadingCorpus:
+    reading = ReadingSpec(**spec)
+    return ReadingCorpus(reading, DataSpec(block_length=block_length), list(oracle_paragraphs(count, 0)),
+                         held_out_texts(reading, DataSpec())[:3], (), seed=0)
+
+
+def test_training_blocks_hold_notes_and_held_out_ones_none() -> None:
+    tokenizer = chat_tokenizer()
+    data = corpus().prepare(tokenizer)
+    train, held_out = ("".join(tokenizer.batch_decode(blocks.input_ids)) for blocks in (data.train, data.validation))
+    assert "Question:" in train and "Entities:" in train and "Question:" not in held_out
+    assert data.train.documents == 12 and data.validation.documents == 3
+    shuffled, further = (corpus(notes=notes).prepare(tokenizer) for notes in ("shuffled", "none"))
+    assert shuffled.train.tokens == data.train.tokens and len({data.digest, shuffled.digest, further.digest}) == 3
+
+
+def test_a_vocabulary_is_trained_on_the_same_text_whatever_is_read() -> None:
+    assert list(corpus().rows()) == list(corpus(notes="none").rows()) == list(corpus(notes="shuffled", entities=0.0).rows())
+
+
+def test_less_than_a_block_is_refused() -> None:
+    with pytest.raises(DataError, match="too little for one block") as refused:
+        corpus(4096, 2).prepare(chat_tokenizer())
+    assert refused.value.field == "reading.paragraphs"
