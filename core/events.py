@@ -1,6 +1,7 @@
 """What a recorder receives besides numbers: one frozen type for each kind of event.
 
-    Phase, WritingTexts, ScoringTask, Annotating   ``phase``   what the run does now
+    Phase, WritingTexts, ScoringTask, Annotating,
+    TrainingNetwork                     ``phase``        what the run does now
     Evaluation                          ``evaluation``   a model was measured
     Sample                              ``samples``      a model answered a prompt
     BridgeCorpus                        ``bridge``       a teacher has written its texts
@@ -152,6 +153,24 @@ class Annotating(Phase):
 
 
 @dataclass(frozen=True)
+class TrainingNetwork(Phase):
+    """A small network of an ensemble is trained: a member, the student, or the same student from hard labels.
+
+    Attributes:
+        network: ``member 2``, ``student``, ``student of hard labels``.
+        seed: of the repetition.
+        done, total: networks of the run, before this one and in all.
+    """
+
+    NAME: ClassVar[str] = "train networks"
+    name: str = NAME
+    network: str = ""
+    seed: int = 0
+    done: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """A model was measured on held-out items.
 
@@ -253,7 +272,8 @@ class StudyPart(_Record):
     total: int
 
 
-PHASES: tuple[type[WritingTexts] | type[ScoringTask] | type[Annotating], ...] = (WritingTexts, ScoringTask, Annotating)
+PHASES: tuple[type[WritingTexts] | type[ScoringTask] | type[Annotating] | type[TrainingNetwork], ...] = (
+    WritingTexts, ScoringTask, Annotating, TrainingNetwork)
 
 
 def parse_phase(record: Mapping[str, Any]) -> Phase:

@@ -25,13 +25,12 @@ import numpy as np
 import torch
 
 from core.classification.items import ClassificationData, Items
+from core.classification.sources import kind_of
 from core.classification.splits import balanced, split_items
 from core.config import DataSpec, ImagesSpec
 from core.data import hub_datasets
-from core.data.sources import is_hub_id
 from core.data.tables import Table, open_file
-from core.errors import DataError, SetField
-from core.system import reach
+from core.errors import DataError
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".pgm", ".ppm")
 IMAGE_COLUMNS, LABEL_COLUMNS = ("image", "img", "picture", "pixels"), ("label", "labels", "fine_label", "class", "target", "y")
@@ -55,8 +54,6 @@ def load_images(spec: ImagesSpec) -> ClassificationData:
         DataError: anything about the source that the user must fix: images of several shapes, no labels, a single class, too many pixels.
         NetworkError, DiskFullError: a hub dataset that cannot be fetched.
     """
-    if outside := reach.refusal(spec.source):
-        raise DataError(*outside, field="images.source")
     train, test, declared = _read(spec)
     labels = _labels([*train.labels, *(test.labels if test else [])], declared, spec.source)
     numbers = {label: number for number, label in enumerate(labels)}
@@ -83,25 +80,19 @@ def load_images(spec: ImagesSpec) -> ClassificationData:
 
 def _read(spec: ImagesSpec) -> tuple[_Part, _Part | None, Sequence[str] | None]:
     """Return what a source holds to train on, to measure on where it says so, and the names of its classes where it declares them."""
-    path = os.path.expanduser(spec.source)
-    if spec.source == "digits":
+    path, kind = Path(os.path.expanduser(spec.source)), kind_of(spec)
+    if kind == "digits":
         from sklearn.datasets import load_digits
 
         found = load_digits()
         return _Part((found.images[:, None] / 16).astype(np.float32), found.target.tolist()), None, None
-    if os.path.isdir(path):
-        return *_folder(Path(path)), None
-    if path.lower().endswith(".npz"):
-        return *_npz(Path(path)), None
-    if os.path.isfile(path) and path.lower().endswith((".csv", ".tsv")):
-        return _pixel_table(open_file(Path(path)), spec), None, None
-    if os.path.isfile(path) and path.lower().endswith(".parquet"):
-        return _picture_table(open_file(Path(path)), spec), None, None
-    if not os.path.exists(path) and is_hub_id(spec.source):
-        return _hub(spec)
-    raise DataError(f"'{spec.source}' is no data set of images.",
-                    "'digits', a folder, an .npz, .csv or .parquet file, or a hub id as owner/name was expected.",
-                    "Check the spelling, or take the digits that are here.", suggestion=SetField("images.source", "digits"))
+    if kind == "folder":
+        return *_folder(path), None
+    if kind == "npz":
+        return *_npz(path), None
+    if kind == "table":
+        return _pixel_table(open_file(path), spec), None, None
+    return _hub(spec) if kind == "hub" else (_picture_table(open_file(path), spec), None, None)
 
 
 def _npz(path: Path) -> tuple[_Part, _Part | None]:

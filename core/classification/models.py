@@ -11,8 +11,8 @@ from core.classification.items import ClassificationData
 from core.config import MlpSpec
 from core.errors import CompatibilityError
 from core.models.architectures import label_names
+from core.models.image_networks import is_image_network
 from core.models.loading import model_from_config, model_from_pretrained
-from core.models.model_files import read_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -40,10 +40,7 @@ def load_image_classifier(folder: Path) -> PreTrainedModel:
         CompatibilityError: the folder holds another kind of model.
         CorruptModelError: its files cannot be read.
     """
-    from core.models.image_mlp import MODEL_TYPE
-
-    config = read_json(folder / "config.json")
-    if not isinstance(config, dict) or config.get("model_type") != MODEL_TYPE:
+    if not is_image_network(folder):
         raise CompatibilityError(f"'{folder}' holds no classifier of images.", "A network that Stillhouse trained on images was expected.",
                                  "Name the folder of a member or student of such a run.")
     return model_from_pretrained(folder, "image_classification", torch.float32, local_files_only=True).eval()

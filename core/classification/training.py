@@ -29,6 +29,7 @@ from core.training.losses import logit_loss, logit_terms
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+POINTS = 20  # of a held-out curve
 LABELS_ONLY = LossSpec(w_kd=0.0, w_hard=1.0)
 Orders = Callable[[torch.Generator], Tensor]  # an epoch's items, in the order in which they are trained on
 Augment = Callable[[Mapping[str, Tensor], torch.Generator], Mapping[str, Tensor]]  # a batch's arguments -> those that are trained on
@@ -52,16 +53,16 @@ class Trained:
 
 
 def train_classifier(model: PreTrainedModel, items: Items, *, train: TrainSpec, losses: LossSpec = LABELS_ONLY,
-                     soft_targets: Tensor | None = None, held_out: Items | None = None, every: int = 1, orders: Orders | None = None,
-                     augment: Augment | None = None, recorder: Recorder | None = None, variant: str = STUDENT,
-                     after_epoch: Callable[[int], bool] | None = None) -> Trained:
+                     soft_targets: Tensor | None = None, held_out: Items | None = None, every: int | None = None,
+                     orders: Orders | None = None, augment: Augment | None = None, recorder: Recorder | None = None,
+                     variant: str = STUDENT, after_epoch: Callable[[int], bool] | None = None) -> Trained:
     """Train a classifier in place, on the device on which it is.
 
     Args:
         train: epochs or steps, batch, learning rate and its schedule, weight decay and clipping; its seed is that of order and dropout.
         losses: weights, divergence and temperature.
         soft_targets: (N, C) logits whose softmax at the temperature is compared with; needed where `losses` use them.
-        held_out: measured after every `every` epochs, and after the last one.
+        held_out: measured after every `every` epochs (default: about twenty times in all), and after the last one.
         orders: draws the order of an epoch (default: all items, shuffled).
         augment: changes a batch before it is trained on.
         after_epoch: called with the number of each epoch; training ends where it returns false.
@@ -83,6 +84,7 @@ def train_classifier(model: PreTrainedModel, items: Items, *, train: TrainSpec, 
     size = train.per_device_train_batch_size * train.gradient_accumulation_steps
     epoch_steps = max(1, math.ceil(len(draw(torch.Generator().manual_seed(train.seed))) / size))
     total = train.max_steps or max(1, math.ceil(train.num_train_epochs * epoch_steps))
+    every = every or max(1, round(total / epoch_steps / POINTS))
     optimiser, scheduler = _optimiser(model, train, total)
     curve: dict[int, Mapping[str, float]] = {}
     step = seen = epoch = 0
@@ -157,6 +159,6 @@ def _optimiser(model: PreTrainedModel, train: TrainSpec, total: int) -> tuple[to
     matrices = [each for each in model.parameters() if each.requires_grad and each.dim() > 1]
     vectors = [each for each in model.parameters() if each.requires_grad and each.dim() < 2]
     optimiser = torch.optim.AdamW([{"params": matrices, "weight_decay": train.weight_decay}, {"params": vectors, "weight_decay": 0.0}],
-                                  lr=train.learning_rate, betas=(0.9, train.adam_beta2))
+                                  lr=train.learning_rate, betas=(0.9, train.adam_beta2), fused=True)
     return optimiser, get_scheduler(train.lr_scheduler_type, optimiser, num_warmup_steps=math.ceil(train.warmup_ratio * total),
                                     num_training_steps=total)

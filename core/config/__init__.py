@@ -1,4 +1,4 @@
-"""One frozen value that says everything about an experiment: the six kinds (`kinds`) and the sections that they are made of.
+"""One frozen value that says everything about an experiment: the kinds (`kinds`) and the sections that they are made of.
 
 The first words of every field's description are its unit or its kind: forms and ``--help`` show the same text.
 Widget ranges do not live here: this package only refuses what can never be right.
@@ -8,6 +8,7 @@ from core.config.addresses import ServedAddress, is_address
 from core.config.base import Config
 from core.config.chains import AnchorSpec, BridgeSpec, ChainSpec
 from core.config.data import DataSpec, MaskingSpec, TaskSpec
+from core.config.ensembles import EnsembleSpec, MemberSpec
 from core.config.evaluation import EvaluationSpec, RetentionSpec
 from core.config.experiment import ORDER, SECTIONS, ExperimentConfig, Kind
 from core.config.images import ImagesSpec, MlpSpec
@@ -17,6 +18,7 @@ from core.config.kinds import (
     BridgeConfig,
     ChainConfig,
     DistillConfig,
+    EnsembleConfig,
     FineTuneConfig,
     PretrainConfig,
     ReadingConfig,
@@ -41,6 +43,8 @@ __all__ = [
     "Config",
     "DataSpec",
     "DistillConfig",
+    "EnsembleConfig",
+    "EnsembleSpec",
     "EvaluationSpec",
     "ExperimentConfig",
     "FineTuneConfig",
@@ -50,6 +54,7 @@ __all__ = [
     "LoraSpec",
     "LossSpec",
     "MaskingSpec",
+    "MemberSpec",
     "MlpSpec",
     "PretrainConfig",
     "Ramp",

@@ -1,4 +1,4 @@
-"""What the six kinds of experiments share: their name, losses, optimisation and measurement, and how they are written out."""
+"""What the kinds of experiments share: their name, losses, optimisation and measurement, and how they are written out."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from core.config.training import TrainSpec
 from core.errors import SetField
 from core.recipe_keys import release_shape
 
-SECTIONS = ("teacher", "student", "losses", "data", "masking", "task", "train", "evaluation")
-Kind = Literal["distill", "pretrain", "fine_tune", "chain", "bridge", "reading"]
+SECTIONS = ("teacher", "student", "losses", "data", "masking", "task", "images", "train", "evaluation")
+Kind = Literal["distill", "pretrain", "fine_tune", "chain", "bridge", "reading", "ensemble"]
 ORDER = ("kind", "name", "description", "teacher", "student", "losses", "data", "masking", "train", "evaluation", "bridge", "reading",
-         "task", "chain", "control")  # of keys in a recipe that is written out
+         "task", "chain", "ensemble", "images", "control")  # of keys in a recipe that is written out
 
 
 class ExperimentConfig(Config):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import Field, field_validator
+from typing import Annotated
+
+from pydantic import Field
 
 from core.config.base import MAX_COUNT, MAX_INTERMEDIATE, MAX_LAYERS, Config
+
+Units = Annotated[int, Field(ge=1, le=MAX_INTERMEDIATE)]  # of a hidden layer
 
 
 class ImagesSpec(Config):
@@ -29,14 +33,7 @@ class ImagesSpec(Config):
 class MlpSpec(Config):
     """A multilayer perceptron for images: rectified linear units with dropout (1503.02531, section 3)."""
 
-    hidden: tuple[int, ...] = Field((32,), max_length=MAX_LAYERS, description="units; of each hidden layer ([]: a linear classifier)")
+    hidden: tuple[Units, ...] = Field((32,), max_length=MAX_LAYERS, description="units; of each hidden layer ([]: a linear classifier)")
     dropout: float = Field(0.0, ge=0, lt=1, description="probability; dropout of the hidden units in training")
     input_dropout: float = Field(0.0, ge=0, lt=1, description="probability; dropout of the pixels in training")
     jitter: int = Field(0, ge=0, le=64, description="pixels; each training image is moved by up to so many in both directions")
-
-    @field_validator("hidden")
-    @classmethod
-    def _positive(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        if any(not 1 <= each <= MAX_INTERMEDIATE for each in value):
-            raise ValueError(f"each hidden layer has from 1 to {MAX_INTERMEDIATE:,} units: got {list(value)}")
-        return value

@@ -1,4 +1,4 @@
-"""The six kinds of experiments, each with the sections that it has."""
+"""The kinds of experiments, each with the sections that it has."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from pydantic import Field, field_validator, model_validator
 from core.config.base import InvalidValueError
 from core.config.chains import BridgeSpec, ChainSpec
 from core.config.data import DataSpec, MaskingSpec, TaskSpec
+from core.config.ensembles import EnsembleSpec
 from core.config.experiment import ExperimentConfig
+from core.config.images import ImagesSpec
 from core.config.losses import LossSpec, constant
 from core.config.models import StudentSpec, TeacherSpec
 from core.config.reading import ReadingSpec
@@ -49,6 +51,16 @@ def _labels_only(losses: LossSpec) -> LossSpec:
         key = next(each for each in compared if getattr(losses, each) != constant(0.0))
         raise InvalidValueError(f"no teacher, so only {enumerated(keys(needs_teacher=False))} can count: set {enumerated(compared)} to 0",
                                 suggestion=SetField(f"losses.{key}", 0))
+    return losses
+
+
+def _logits_alone(losses: LossSpec, what: str) -> LossSpec:
+    on_states = keys(on="states")
+    for key in on_states:
+        if getattr(losses, key) != constant(0.0):
+            raise InvalidValueError(f"{what} is distilled from the teacher's outputs alone: set "
+                                    f"{enumerated(tuple(f'losses.{each}' for each in on_states))} to 0",
+                                    suggestion=SetField(f"losses.{key}", 0))
     return losses
 
 
@@ -194,13 +206,7 @@ class FineTuneConfig(_WithoutMasking, _WithoutControl, ExperimentConfig):
     @field_validator("losses")
     @classmethod
     def _outputs_only(cls, value: LossSpec) -> LossSpec:
-        on_states = keys(on="states")
-        for key in on_states:
-            if getattr(value, key) != constant(0.0):
-                raise InvalidValueError("a task is distilled from the teacher's outputs alone: set "
-                                        f"{enumerated(tuple(f'losses.{each}' for each in on_states))} to 0",
-                                        suggestion=SetField(f"losses.{key}", 0))
-        return value
+        return _logits_alone(value, "a task")
 
     @model_validator(mode="after")
     def _targets(self) -> FineTuneConfig:
@@ -306,8 +312,45 @@ class ReadingConfig(_WithoutMasking, _WithoutControl, ExperimentConfig):
         return self
 
 
-AnyExperiment = Annotated[DistillConfig | PretrainConfig | FineTuneConfig | ChainConfig | BridgeConfig | ReadingConfig,
+class EnsembleConfig(_WithoutTeacher, _WithoutMasking, _WithoutControl, ExperimentConfig):
+    """Networks for images are trained or named, and their mean is distilled into one (1503.02531, sections 2 and 3)."""
+
+    losses: LossSpec = Field(LossSpec(w_kd=constant(1.0), w_hard=constant(0.1)), validate_default=True, description=(
+        "loss; of the student that learns from the mean"))
+    kind: Literal["ensemble"] = Field("ensemble", description="kind; the mean of several classifiers of images is distilled into one")
+    ensemble: EnsembleSpec = Field(EnsembleSpec(), description="ensemble; its members, their mean, and the student")
+    images: ImagesSpec = Field(ImagesSpec(), description="images; the labelled data set")
+
+    excludes: ClassVar[Mapping[str, str]] = {
+        "teacher": "the ensemble is the teacher: name its members in ensemble.members",
+        "student": "the student of an ensemble is a network for images: describe it in ensemble.student",
+        "control": "the same student is always trained on hard labels too: set control to false",
+        "evaluation.retention": "the retention card is of a language model's student: set evaluation.retention to null",
+    }
+
+    @classmethod
+    def default_weights(cls, plain: Mapping[str, Any]) -> Mapping[str, float]:
+        """Return the soft targets, and a considerably lower weight of the hard labels (1503.02531, section 2)."""
+        return {"w_kd": 1.0, "w_hard": 0.1}
+
+    @property
+    def student(self) -> StudentSpec:
+        """The defaults: networks for images are described in ``ensemble``."""
+        return StudentSpec()
+
+    @property
+    def data(self) -> DataSpec:
+        """The defaults: images are no text."""
+        return DataSpec()
+
+    @field_validator("losses")
+    @classmethod
+    def _outputs_only(cls, value: LossSpec) -> LossSpec:
+        return _logits_alone(value, "an ensemble")
+
+
+AnyExperiment = Annotated[DistillConfig | PretrainConfig | FineTuneConfig | ChainConfig | BridgeConfig | ReadingConfig | EnsembleConfig,
                           Field(discriminator="kind")]
 KINDS: Mapping[str, type[ExperimentConfig]] = {
-    each.model_fields["kind"].default: each for each in (DistillConfig, PretrainConfig, FineTuneConfig, ChainConfig, BridgeConfig,
-                                                                 ReadingConfig)}
+    each.model_fields["kind"].default: each for each in (
+        DistillConfig, PretrainConfig, FineTuneConfig, ChainConfig, BridgeConfig, ReadingConfig, EnsembleConfig)}

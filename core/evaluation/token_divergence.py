@@ -111,12 +111,17 @@ def next_token_logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
         assert isinstance(conversation, str), "a masked model reads one text"
         last = blank_logits(model, tokenizer, conversation)[0]
     else:
-        token_ids = fit_prompt(tokenizer, conversation, context_length(model), 1).token_ids
-        require_rows(token_ids, tokenizer, model)
-        with torch.inference_mode():
-            last = output_head(model).logits(_last_states(model, token_ids, 1))[0].cpu()
+        last = prompt_logits(model, tokenizer, conversation)
     logits, order = last[: vocabulary_size(tokenizer)].sort(descending=True)  # (V,)
     return NextToken([decode_text(tokenizer, [token_id]) for token_id in order[:count].tolist()], logits.tolist())
+
+
+def prompt_logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, conversation: Conversation) -> torch.Tensor:
+    """Return float32 logits (V,) of the first token of an answer, on the processor. Raises ConfigError as `next_token_logits`."""
+    token_ids = fit_prompt(tokenizer, conversation, context_length(model), 1).token_ids
+    require_rows(token_ids, tokenizer, model)
+    with torch.inference_mode():
+        return output_head(model).logits(_last_states(model, token_ids, 1))[0, : vocabulary_size(tokenizer)].cpu()
 
 
 @torch.inference_mode()

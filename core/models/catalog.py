@@ -19,11 +19,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from core.config.base import MAX_POSITIONS
 from core.errors import CompatibilityError, CorruptModelError, ModelError, ModelNotFoundError
-from core.models import checkpoints, gguf, hub, pypi
+from core.models import checkpoints, gguf, hub, image_networks, pypi
 from core.models.architectures import ArchitectureSpec, architecture_of
 from core.models.checkpoints import ParameterCount, Task
 from core.models.dimensions import Dimensions, as_record
@@ -186,6 +186,8 @@ def load(reference: str, device: torch.device | str = "cpu", dtype: torch.dtype 
 
     entry = fetch(reference)
     assert entry.path is not None, "what was fetched is present"
+    if entry.task == "image_classification":
+        return _loaded_image_network(entry, torch.device(device))
     folder = _converted(entry, entry.path) if entry.kind == "gguf" else entry.path
     device = torch.device(device)
     require_size(folder, entry.task, entry.parameters, reference)
@@ -204,6 +206,15 @@ def load(reference: str, device: torch.device | str = "cpu", dtype: torch.dtype 
     model = model.to(device).eval()
     _require_computes(model, reference)
     return LoadedModel(model, tokenizer_from_pretrained(folder), entry, frozenset(wrong))
+
+
+def _loaded_image_network(entry: ModelEntry, device: torch.device) -> LoadedModel:
+    """Load a network for images, which has no tokenizer: whatever reads texts refuses its task before it looks for one."""
+    import torch
+
+    assert entry.path is not None, "a network for images is a folder"
+    model = model_from_pretrained(entry.path, entry.task, torch.float32, use_safetensors=True, local_files_only=True)
+    return LoadedModel(model.to(device).eval(), cast("PreTrainedTokenizerBase", None), entry)
 
 
 def no_language_head_error(reference: str, architecture: ArchitectureSpec) -> CompatibilityError:
@@ -247,12 +258,23 @@ def _packaged(model: pypi.PackagedModel) -> ModelEntry:
 
 def _folder(path: Path, name: str, kind: Kind) -> ModelEntry:
     licence, description = _card(path)
+    if image_networks.is_image_network(path):
+        return _image_network(path, name=name, kind=kind, licence=licence, description=description)
     entry = _entry(read_model_header(path), name=name, kind=kind, licence=licence, source=str(path), present=True, path=path,
                    description=description, trained_length=_trained_length(path))
     if not any((path / file).is_file() for file in checkpoints.TOKENIZER_FILES):
         raise CorruptModelError(f"'{path}' has no tokenizer.", f"One of {', '.join(checkpoints.TOKENIZER_FILES)} was expected.",
                                 "Save the tokenizer into the same folder.")
     return entry
+
+
+def _image_network(path: Path, *, name: str, kind: Kind, licence: str, description: str) -> ModelEntry:
+    """Return the entry of a network for images, which has no vocabulary, no heads and no sequence."""
+    sizes = image_networks.read_sizes(path)
+    return ModelEntry(
+        name=name, kind=kind, architecture=image_networks.MODEL_TYPE, layers=len(sizes.hidden), hidden=max(sizes.hidden, default=0),
+        heads=0, parameters=sizes.counts.total, vocabulary=0, context=0, licence=licence, source=str(path), size_bytes=sizes.size_bytes,
+        present=True, path=path, description=description, counts=sizes.counts, task="image_classification")
 
 
 def _trained_length(folder: Path) -> int | None:

@@ -30,6 +30,9 @@ _ENCODER_FAMILIES = [spec.family for spec in ARCHITECTURE_SPECS.values() if spec
 
 def require_encoder(model: ModelEntry) -> ModelEntry:
     """Return the model if it is an encoder: masked, or fine-tuned from one."""
+    if model.task == "image_classification":
+        raise CompatibilityError(f"'{model.name}' {TASK_DESCRIPTIONS[model.task]}.", "An encoder of texts was expected.",
+                                 "Choose a masked-language model for student.model.", field="student.model")
     if model.task == "causal":
         raise CompatibilityError(f"'{model.name}' is a {model.architecture} model: it predicts the next token.",
                                  f"An encoder was expected, as {', '.join(_ENCODER_FAMILIES[:-1])} or {_ENCODER_FAMILIES[-1]}.",
@@ -185,7 +188,8 @@ def _more_tokens_error(name: str, tokens: int, rows: int) -> CompatibilityError:
 
 EXAMPLES: dict[Task, str] = {"causal": "a causal language model, as house-chat", "masked": "a masked-language model, as house-encoder",
                              "classification": "a model that was fine-tuned on labelled texts",
-                             "question_answering": "a model that was fine-tuned on questions"}
+                             "question_answering": "a model that was fine-tuned on questions",
+                             "image_classification": "a network of an ensemble of image classifiers"}
 
 
 def require_task(entry: ModelEntry, task: Task) -> None:

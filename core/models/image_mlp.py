@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForImageClassification, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import ImageClassifierOutput
 
-MODEL_TYPE = "image_mlp"
+from core.models.image_networks import MODEL_TYPE
 
 
 @strict

@@ -11,7 +11,17 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from core.config import BridgeConfig, ChainConfig, ExperimentConfig, FineTuneConfig, ReadingConfig, StudentSpec, TrainSpec, total_steps
+from core.config import (
+    BridgeConfig,
+    ChainConfig,
+    EnsembleConfig,
+    ExperimentConfig,
+    FineTuneConfig,
+    ReadingConfig,
+    StudentSpec,
+    TrainSpec,
+    total_steps,
+)
 from core.data import sources
 from core.errors import DeviceError, ModelError, NetworkError
 from core.methods.room import stored_bytes
@@ -19,6 +29,7 @@ from core.models import catalog, compatibility
 from core.models.catalog import LoadedModel, ModelEntry
 from core.models.header import precision_of
 from core.planning import memory, preflight
+from core.planning.ensembles import check_ensemble
 from core.planning.inputs import counted, planned_inputs
 from core.planning.memory import Memory
 from core.planning.models import ModelSize, PlannedModels, described, planned_models, size_of, summary
@@ -71,6 +82,8 @@ def static_plan(config: ExperimentConfig, *, read_tokenizers: bool = False) -> P
     found = PreflightReport()
     if isinstance(config, FineTuneConfig):
         return _task_plan(config, found)
+    if isinstance(config, EnsembleConfig):
+        return _ensemble_plan(config, found)
     whole, config = config, first_step(config)
     models = planned_models(config, found, whole.kind)
     origin = models.origin if models is not None else None
@@ -101,6 +114,8 @@ def plan(config: ExperimentConfig, *, measure: bool, load: Callable[..., LoadedM
     found = PreflightReport()
     if isinstance(config, FineTuneConfig):
         return _task_plan(config, found)
+    if isinstance(config, EnsembleConfig):
+        return _ensemble_plan(config, found)
     whole, config = config, first_step(config)
     models = planned_models(config, found, whole.kind)
     planned = _static(config, found, models, whole)
@@ -131,6 +146,12 @@ def plan(config: ExperimentConfig, *, measure: bool, load: Callable[..., LoadedM
             seconds = timings.seconds(config, planned.total_steps) if planned.total_steps else None
             planned = replace(planned, seconds=seconds, measured_steps=timings.steps, tokens_per_second=timings.tokens_per_second)
     return _concluded(planned, found)
+
+
+def _ensemble_plan(config: EnsembleConfig, found: PreflightReport) -> Plan:
+    """Return what an ensemble needs; its networks are small, and how many images there are is known once they are read."""
+    check_ensemble(config, found)
+    return _concluded(Plan(total_steps=config.train.max_steps), found)
 
 
 def _task_plan(config: FineTuneConfig, found: PreflightReport) -> Plan:

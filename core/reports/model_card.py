@@ -17,6 +17,7 @@ import yaml
 from core.config import (
     BridgeConfig,
     ChainConfig,
+    EnsembleConfig,
     ExperimentConfig,
     FineTuneConfig,
     LossSpec,
@@ -86,6 +87,8 @@ def front_matter(config: ExperimentConfig, report: RunReport, name: str, variant
     """Return the card's metadata: ``library_name``, ``base_model``, ``tags`` and a ``model-index`` of the variant's own measurements."""
     tags = ["stillhouse", *(["distillation"] if _is_distilled(config, variant) else []), *(["control"] if variant == CONTROL else [])]
     base = report.student.started or (report.teacher and report.teacher.name)
+    if isinstance(config, EnsembleConfig):
+        base = None  # a mean of several models has no name
     if config.teacher is not None and config.teacher.address is not None:
         base = config.student.model  # what is there, and is what the weights come from
     origin = {"base_model": _shown(base)} if base else {}
@@ -96,6 +99,8 @@ def front_matter(config: ExperimentConfig, report: RunReport, name: str, variant
 
 def _pipeline(metrics: Mapping[str, float]) -> str:
     """Return the use of a model as hubs call it, from what was measured of it."""
+    if "errors" in metrics:
+        return "image-classification"
     for name, use in (("masked_accuracy", "fill-mask"), ("accuracy", "text-classification"), ("exact_match", "question-answering")):
         if name in metrics:
             return use
@@ -109,8 +114,11 @@ def _is_distilled(config: ExperimentConfig, variant: str) -> bool:
 def _results(config: ExperimentConfig, metrics: Mapping[str, float]) -> list[dict[str, Any]]:
     reviews = "movie-reviews"
     corpus = reviews if config.data.source == HOUSE and not _of_oracle(config) else _corpus(config)
-    labelled = (_shown(config.task.source) if isinstance(config, FineTuneConfig) and config.task.source not in HOUSE_SOURCES else
-                reviews)
+    labelled = reviews
+    if isinstance(config, EnsembleConfig):
+        labelled = _shown(config.images.source)
+    elif isinstance(config, FineTuneConfig) and config.task.source not in HOUSE_SOURCES:
+        labelled = _shown(config.task.source)
     results = []
     for task, dataset, names in (
             (_pipeline(metrics), labelled, ("accuracy", "matthews", "f1", "exact_match", "answer_f1")),
@@ -144,6 +152,8 @@ def _summary(config: ExperimentConfig, report: RunReport, variant: str) -> str:
     student, teacher = report.student, report.teacher
     if isinstance(config, FineTuneConfig):
         return _task_summary(config, report)
+    if isinstance(config, EnsembleConfig):
+        return _ensemble_summary(config, report)
     size = f"{student.layers} blocks and {student.parameters:,} parameters"
     given = config.student.model
     begun = given and (f"begun as {_shown(given)}" if config.student.init == "teacher" else
@@ -178,6 +188,15 @@ def _task_summary(config: ExperimentConfig, report: RunReport) -> str:
             f"Stillhouse on {data.task}{distilled}.{' ' + config.description if config.description else ''}")
 
 
+def _ensemble_summary(config: EnsembleConfig, report: RunReport) -> str:
+    data = report.data
+    assert isinstance(data, TaskSummary)
+    return (f"A classifier of images ({', '.join(data.labels)}): a multilayer perceptron of {report.student.parameters:,} parameters with "
+            f"{', '.join(map(str, config.ensemble.student.hidden)) or 'no'} hidden units, distilled with Stillhouse from the "
+            f"{config.ensemble.mean} mean of {config.ensemble.size} classifiers on {_shown(data.task)}."
+            f"{' ' + config.description if config.description else ''}")
+
+
 def _table(metrics: Mapping[str, Mapping[str, float] | None]) -> str:
     measured = {who: values for who, values in metrics.items() if values}
     lines = [["", *(COLUMNS[who] for who in measured)], ["---", *("---:" for _ in measured)]]
@@ -192,6 +211,11 @@ def _table(metrics: Mapping[str, Mapping[str, float] | None]) -> str:
 
 
 def _footnotes(config: ExperimentConfig, after: Mapping[str, float]) -> str:
+    if isinstance(config, EnsembleConfig):
+        seeds = config.ensemble.seeds
+        repeated = f"; all but the student before training are means over {seeds} repetitions" if seeds > 1 else ""
+        return (f"{after['items']:,.0f} images that nothing was trained or chosen on. Teacher is the ensemble, control the same network on "
+                f"hard labels{repeated}.")
     if isinstance(config, FineTuneConfig):
         name = "accuracy" if "accuracy" in after else "answer_f1"
         recalls = [f"{name.removeprefix('recall_')} {value:.1%}" for name, value in after.items() if name.startswith("recall_")]
@@ -231,6 +255,11 @@ def _making(config: ExperimentConfig, report: RunReport, variant: str) -> str:
     facts.append(f"Loss: {'hard labels only.' if variant == CONTROL else describe_losses(config.losses)}")
     if isinstance(config, FineTuneConfig):
         return "\n".join(f"- {fact}" for fact in (*facts, *_task_making(config.task, config.train, report)))
+    if isinstance(config, EnsembleConfig):
+        seeds = config.ensemble.seeds
+        facts.append(f"Training: AdamW with peak learning rate {train.learning_rate:g}, {train.lr_scheduler_type} decay, "
+                     f"seed {train.seed}{f'; the first of {seeds} repetitions' if seeds > 1 else ''}.")
+        return "\n".join(f"- {fact}" for fact in facts)
     assert isinstance(data, CorpusSummary)
     facts.append(f"Data: {_corpus(config)}, {data.documents:,} documents in {data.blocks:,} blocks of "
                  f"{config.data.block_length} tokens.")
@@ -257,7 +286,7 @@ def cited(config: ExperimentConfig, variant: str) -> dict[str, str]:
     losses, student = config.losses, config.student
     papers: dict[str, str] = {}
 
-    from_teacher = variant == STUDENT and config.teacher is not None
+    from_teacher = variant == STUDENT and (config.teacher is not None or isinstance(config, EnsembleConfig))
     for term in LOSS_TERMS:
         if not losses.uses(term.name) or (term.needs_teacher and not from_teacher):
             continue
@@ -315,6 +344,12 @@ def _weight(ramp: Ramp) -> str:
 
 
 def _usage(metrics: Mapping[str, float]) -> str:
+    if _pipeline(metrics) == "image-classification":
+        return ("Pixels from 0 to 1, flattened; `config.json` names the hidden layers, `model.safetensors` holds their weights.\n\n"
+                "```python\nimport torch\nfrom safetensors.torch import load_file\n\nweights = load_file(\"model.safetensors\")\n"
+                "hidden = pixels.flatten(1)\nfor layer in range(sum(name.startswith(\"layers.\") for name in weights) // 2):\n"
+                "    hidden = torch.relu(hidden @ weights[f\"layers.{layer}.weight\"].T + weights[f\"layers.{layer}.bias\"])\n"
+                "logits = hidden @ weights[\"classifier.weight\"].T + weights[\"classifier.bias\"]\n```")
     loader = {"fill-mask": "AutoModelForMaskedLM", "text-classification": "AutoModelForSequenceClassification",
               "question-answering": "AutoModelForQuestionAnswering"}.get(_pipeline(metrics), "AutoModelForCausalLM")
     return (f"```python\nfrom transformers import {loader}, AutoTokenizer\n\n"

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Self
 
 from core.events import STUDENT_AFTER, STUDENT_BEFORE
+from core.reports.ensemble_report import EnsembleSummary
 from core.reports.retention_card import Card
 
 Metrics = Mapping[str, float]
@@ -157,6 +158,7 @@ class RunReport:
         command: the command line that repeats the run.
         retention: of language models only.
         signals: where the teacher's answers were kept; None for a live teacher.
+        ensemble: of an ensemble of classifiers only; its students are those of all repetitions.
     """
 
     kind: ClassVar[str] = "report"
@@ -172,6 +174,7 @@ class RunReport:
     command: str
     retention: Card | None = None
     signals: SignalsSummary | None = None
+    ensemble: EnsembleSummary | None = None
 
     def of(self, subject: str) -> Metrics:
         """Return the metrics of a subject; none where it was not measured."""
@@ -202,19 +205,22 @@ class RunReport:
             record["retention"] = self.retention and self.retention.to_dict()
         if self.signals is not None:
             record["signals"] = self.signals.to_dict()
+        if self.ensemble is not None:
+            record["ensemble"] = self.ensemble.to_dict()
         return record
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Self:
         """Read a record back. What a record of another release lacks is empty; what this release does not know is left out."""
-        teacher, data, card, signals = (record.get(part) for part in ("teacher", "data", "retention", "signals"))
+        teacher, data, card, signals, ensemble = (record.get(part) for part in ("teacher", "data", "retention", "signals", "ensemble"))
         if data is not None:
             data = TaskSummary(**data | {"labels": tuple(data["labels"])}) if "task" in data else CorpusSummary(**data)
         return cls(
             record.get("output_dir", ""), teacher and ModelSummary(**teacher),
             StudentSummary.from_dict(record.get("student", {"name": ""})), record.get("metrics", {}), data,
             record.get("seconds", 0.0), record.get("tokens", 0), record.get("tokens_per_second", 0.0), record.get("stopped", False),
-            record.get("command", ""), card and Card.from_dict(card), signals and SignalsSummary.from_dict(signals))
+            record.get("command", ""), card and Card.from_dict(card), signals and SignalsSummary.from_dict(signals),
+            ensemble and EnsembleSummary.from_dict(ensemble))
 
 
 @dataclass(frozen=True)

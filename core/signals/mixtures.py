@@ -40,3 +40,36 @@ def mixed_logits(members: Iterable[Tensor], weights: Sequence[float], mean: Mean
     if mean == "geometric":
         total = torch.log_softmax(total, -1)
     return total.mul_(temperature)
+
+
+def fitted_weights(members: Sequence[Tensor], targets: Tensor, mean: Mean) -> tuple[float, ...]:
+    """Return the weights under which held-out labels are likeliest: the cross-entropy of the mean at T = 1 is convex in them.
+
+    Args:
+        members: (N, V) logits each, of items that no member was trained on.
+        targets: (N,) their labels; N is at least 1.
+    """
+    import numpy as np
+    from scipy.optimize import minimize
+
+    log_p = torch.stack([torch.log_softmax(logits.double(), -1) for logits in members])  # (M, N, V)
+    right = log_p.gather(-1, targets.expand(len(log_p), -1).unsqueeze(-1)).squeeze(-1)  # (M, N)
+
+    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        w = torch.from_numpy(weights)
+        if mean == "geometric":
+            total = torch.einsum("m,mnv->nv", w, log_p)
+            value = torch.logsumexp(total, -1) - w @ right
+            q = torch.softmax(total, -1)
+            slope = torch.einsum("nv,mnv->m", q, log_p) / len(targets) - right.mean(1)
+        else:
+            p = right.exp()
+            mixed = (w @ p).clamp_min(1e-300)
+            value, slope = -mixed.log(), -(p / mixed).mean(1)
+        return float(value.mean()), slope.numpy()
+
+    count = len(members)
+    found = minimize(loss, np.full(count, 1 / count), jac=True, method="SLSQP", bounds=[(0.0, 1.0)] * count,
+                     constraints={"type": "eq", "fun": lambda w: w.sum() - 1, "jac": lambda w: np.ones_like(w)})
+    weights = np.clip(found.x, 0.0, None)
+    return tuple(float(each) for each in weights / weights.sum())

@@ -83,6 +83,10 @@ class Engine:
         """`core.evaluation.token_divergence.next_token_logits` as plain data: ``tokens`` (texts) and ``logits`` (all, falling)."""
         return self._call("next_token", model=self._resolve(model), prompt=prompt, count=count)
 
+    def example(self, kind: str, text: str, models: Sequence[str], count: int = 20) -> dict[str, Any]:
+        """`core.classification.examples.example_logits` of a teacher, and of a student where two are named, as plain data."""
+        return self._call("example", kind=kind, text=text, models=list(map(self._resolve, models)), count=count)
+
     def blanks(self, models: Sequence[str], text: str, count: int = 10) -> dict[str, Any]:
         """Return the `count` most likely tokens of each blank of a text, by each masked model, the teacher first.
 

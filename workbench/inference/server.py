@@ -44,11 +44,12 @@ from workbench.inference.model_pool import ModelPool, free_memory
 
 if TYPE_CHECKING:
     from core.chains.on_demand import Method
+    from core.classification.examples import ExampleKind
 
 FLUSH_SECONDS = 0.05  # between two pieces of an answer: no eye sees more of them, and each costs both processes time
 TIDY_SECONDS = 30.0  # between two looks for models that nobody uses
 # Operations on models of the pool; the others load their own.
-POOLED = ("info", "generate", "lens", "next_token", "blanks", "classes", "preview")
+POOLED = ("info", "generate", "lens", "next_token", "example", "blanks", "classes", "preview")
 
 # Imported before the first request: two threads that import parts of Transformers at once break each other's imports.
 BEFOREHAND = ("transformers.models.auto.modeling_auto", "core.chains.on_demand", "core.planning.dry_run")
@@ -105,7 +106,8 @@ class Server:
         self._cancelled: dict[int, threading.Event] = {}
         self._operations: dict[str, Callable[..., Iterator[Message]]] = {
             "info": self._info, "generate": self._generate, "lens": self._lens, "next_token": self._next_token, "blanks": self._blanks,
-            "classes": self._classes, "preview": self._preview, "scan_dataset": self._scan_dataset, "plan": self._plan,
+            "classes": self._classes, "example": self._example, "preview": self._preview, "scan_dataset": self._scan_dataset,
+            "plan": self._plan,
             "make_size": self._make_size, "measure_size": self._measure_size, "export": self._export}
 
     def serve(self) -> None:
@@ -192,6 +194,15 @@ class Server:
         with self._pool.using(model) as (loaded, card), self._cores.share(card.parameters):
             predicted = next_token_logits(loaded.model, loaded.tokenizer, prompt, count)
             yield _value({"tokens": predicted.tokens, "logits": [round(logit, 3) for logit in predicted.logits]})
+
+    def _example(self, _cancelled: threading.Event, kind: ExampleKind, text: str, models: list[str], count: int) -> Iterator[Message]:
+        from core.classification.examples import example_logits
+
+        with contextlib.ExitStack() as stack:
+            pooled = [stack.enter_context(self._pool.using(model)) for model in models]
+            stack.enter_context(self._cores.share(max(card.parameters for _, card in pooled)))
+            teacher, student = pooled[0][0], pooled[1][0] if len(pooled) > 1 else None
+            yield _value(asdict(example_logits(kind, text, teacher, student, count)))
 
     def _blanks(self, _cancelled: threading.Event, models: list[str], text: str, count: int) -> Iterator[Message]:
         with self._loaded(models, "masked") as loaded:

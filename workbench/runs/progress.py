@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import TextIO
 
-from core.events import AblationPart, Annotating, ClaimPart, Event, Phase, RunWarning, ScoringTask
+from core.events import AblationPart, Annotating, ClaimPart, Event, Phase, RunWarning, ScoringTask, TrainingNetwork
 from core.system import units
 from workbench.store.records import Progress
 
@@ -88,4 +88,6 @@ def _phase(phase: Phase) -> str:
     if isinstance(phase, Annotating):
         return (f"{text}: {phase.behaviour}, {phase.done:,} of {phase.sentences:,} sentences, {phase.valid:,} answers valid and "
                 f"{phase.dropped:,} dropped so far")
+    if isinstance(phase, TrainingNetwork):
+        return f"Train network {phase.done + 1} of {phase.total}: {phase.network}, seed {phase.seed}"
     return f"{text}: {subject}" if subject else text

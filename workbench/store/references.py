@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.chains.folder import anchor_folder, house_chains
-from core.config import AnchorSpec, BridgeConfig, ChainConfig, ExperimentConfig, FineTuneConfig, ReadingConfig, is_address
+from core.config import AnchorSpec, BridgeConfig, ChainConfig, EnsembleConfig, ExperimentConfig, FineTuneConfig, ReadingConfig, is_address
 from core.config.reading import HOUSE_TASK, ORACLE, ORACLE_TASKS
 from core.data.movie_reviews import HOUSE, HOUSE_SOURCES
 from core.errors import ConfigError, ModelError, ModelNotFoundError, RunVerb
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 BEFORE = "before"  # the untrained student, kept by the engine beside the trained ones
 TRAINED = (STUDENT, CONTROL)
 PARTS = {STUDENT: "student model", CONTROL: "control model", BEFORE: "student from before training"}  # folder -> its model
+DIGITS = "digits"  # the images that are here whatever the folder
 ROLES = {CONTROL: "Control", BEFORE: "Untrained student"}  # of a run's models that are compared
 
 
@@ -119,6 +120,11 @@ def freeze_references(config: ExperimentConfig, store: Store) -> tuple[Experimen
             _require_within_reach(f"task.{name}", getattr(config.task, name) or "")
         absolute = {name: _absolute(named) for name in ("source", "validation") if (named := getattr(config.task, name))}
         config = config.model_copy(update={"task": config.task.model_copy(update=absolute)})
+    if isinstance(config, EnsembleConfig):
+        _require_within_reach("images.source", config.images.source if config.images.source != DIGITS else "")
+        images = Path(os.path.expanduser(config.images.source))
+        if config.images.source != DIGITS and images.exists():
+            config = config.model_copy(update={"images": config.images.model_copy(update={"source": str(images.absolute())})})
     retention = config.evaluation.retention
     if retention is not None:
         for task in retention.tasks:
@@ -182,6 +188,9 @@ def _models_of(config: ExperimentConfig) -> Iterator[tuple[str, str]]:
         spec = getattr(config, section, None)
         if spec is not None and spec.model is not None and not is_address(spec.model) and (section, spec.model) != ("reading", ORACLE):
             yield section, spec.model
+    for number, member in enumerate(config.ensemble.members if isinstance(config, EnsembleConfig) else ()):
+        if member.model is not None:
+            yield str(number), member.model
     for number, anchor in enumerate(config.chain.anchors if isinstance(config, ChainConfig) else ()):
         if anchor.model is not None:
             yield str(number), anchor.model
@@ -192,6 +201,10 @@ def _with_model(config: ExperimentConfig, section: str, reference: str) -> Exper
         anchors = list(config.chain.anchors)
         anchors[int(section)] = AnchorSpec(model=reference)
         return config.model_copy(update={"chain": config.chain.model_copy(update={"anchors": tuple(anchors)})})
+    if isinstance(config, EnsembleConfig):
+        members = list(config.ensemble.members)
+        members[int(section)] = members[int(section)].model_copy(update={"model": reference})
+        return config.model_copy(update={"ensemble": config.ensemble.model_copy(update={"members": tuple(members)})})
     spec = getattr(config, section).model_copy(update={"model": reference})
     return config.model_copy(update={section: spec})
 

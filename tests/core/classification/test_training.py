@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from core.classification.augmenting import jitter
 from core.classification.images import load_images
 from core.classification.items import ClassificationData, Items
 from core.classification.models import new_mlp
@@ -25,7 +26,7 @@ def digits() -> ClassificationData:
 def test_labels_are_learnt_and_logged_by_the_names_of_other_trainings(digits: ClassificationData) -> None:
     model, recorder = new_mlp(MlpSpec(), digits, 0), ListRecorder()
     before = measure(predict_logits(model, digits.test), digits.test.targets)["accuracy"]
-    done = train_classifier(model, digits.train, train=FEW, held_out=digits.validation, recorder=recorder)
+    done = train_classifier(model, digits.train, train=FEW, held_out=digits.validation, every=1, recorder=recorder)
     assert measure(predict_logits(model, digits.test), digits.test.targets)["accuracy"] > max(0.7, before + 0.4)
     assert done.steps == 30 and done.items == 900 and list(done.curve) == [1, 2, 3]
     assert {"loss", "raw/hard", "loss/hard", "learning_rate", "eval/accuracy"} <= {name for _, _, name, _ in recorder.rows}
@@ -78,6 +79,20 @@ def test_a_stop_an_empty_set_and_a_loss_that_is_no_number_end_it(digits: Classif
         model.classifier.bias.fill_(float("nan"))
     with pytest.raises(NonFiniteLossError):
         train_classifier(model, digits.train, train=FEW)
+
+
+def test_jitter_moves_whole_images_and_leaves_zeros_behind() -> None:
+    images = torch.rand(40, 1, 6, 6, generator=torch.Generator().manual_seed(0))
+    move = jitter(1)
+    assert jitter(0) is None and move is not None
+    moved = move({"pixel_values": images}, torch.Generator().manual_seed(1))["pixel_values"]
+    padded = torch.nn.functional.pad(images, (1, 1, 1, 1))
+    seen = set()
+    for before, after in zip(padded, moved, strict=True):
+        found = [(down, right) for down in range(3) for right in range(3) if torch.equal(before[:, down:down + 6, right:right + 6], after)]
+        assert len(found) == 1
+        seen.add(found[0])
+    assert len(seen) > 5
 
 
 def test_recall_counts_the_items_of_one_class() -> None:

@@ -354,3 +354,13 @@ def test_a_tokenizer_with_more_tokens_than_rows_does_not_fit(tmp_path: Path) -> 
     assert not found.fits
     failed, = (check for check in found.checks if not check.ok)
     assert failed.name == "vocabulary" and "knows 301 tokens" in failed.message
+
+
+def test_an_ensemble_is_planned_from_its_members_and_images(tmp_path: Path) -> None:
+    planned = static_plan(parse_recipe({"kind": "ensemble", "train": {"max_steps": 7}}))
+    assert planned.fits and planned.total_steps == 7 and {"images", "members", "device"} <= {check.name for check in planned.checks}
+    alone = static_plan(parse_recipe({"kind": "ensemble", "ensemble": {"members": [{"count": 1}]}}))
+    assert alone.fits and any(check.caution and "one member" in check.message for check in alone.checks)
+    wrong = plan(parse_recipe({"kind": "ensemble", "ensemble": {"members": [{"model": "house-chat"}]}, "images": {"source": "nowhere"}}),
+                 measure=False)
+    assert set(failed(wrong)) == {"images", "members"} and not wrong.fits

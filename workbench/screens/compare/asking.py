@@ -78,7 +78,7 @@ def _loaded(models: Sequence[str], pane: Pane) -> list[Participant] | None:
         None while one is being loaded; then the page is drawn again when it is done.
     """
     missing = picking.awaited(models)
-    queried = [(name, pane.task, _stamp(name)) for name in models if name not in missing]
+    queried = [(name, pane.task, state.weights_stamp(name)) for name in models if name not in missing]
     cards = [background.card(*each) for each in queried]
     concurrent.futures.wait(cards, PATIENCE)
     loading = [number for number, card in enumerate(cards) if not card.done()]
@@ -130,12 +130,3 @@ def recipe(name: str, form: str) -> None:
     st.code(f"python -m workbench distill assets/recipes/{name}.yaml", language="bash", wrap_lines=True)
     st.page_link(form, label="Open in the experiment form", icon=":material/science:",
                  query_params={"recipe": name} if form == state.NEW else None)
-
-
-def _stamp(name: str) -> str:
-    """When the weights of a model last changed; empty where there are no files to look at yet."""
-    entry = state.entry_of(name)
-    if entry is None or entry.path is None:
-        return ""
-    files = entry.path.glob("*.safetensors") if entry.path.is_dir() else (entry.path,)
-    return str(max((file.stat().st_mtime_ns for file in files), default=0))

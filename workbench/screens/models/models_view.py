@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 PROGRESS_WIDTH = 240  # pixels
 KINDS: dict[Task, tuple[str, BadgeColour, str]] = {  # by the task of its head: words, colour, icon
     "causal": ("causal LM", "gray", "forum"), "masked": ("masked LM", "blue", "text_select_start"),
-    "classification": ("classifier", "violet", "label"), "question_answering": ("question answering", "violet", "find_in_page")}
+    "classification": ("classifier", "violet", "label"), "question_answering": ("question answering", "violet", "find_in_page"),
+    "image_classification": ("image classifier", "violet", "image")}
 
 
 def catalogue() -> None:
@@ -74,9 +75,12 @@ def _card(entry: ModelEntry) -> None:
 
 def facts(entry: ModelEntry) -> list[str]:
     """Return what is known, the most wanted first."""
+    of_text = (f"{entry.layers} blocks", f"width {entry.hidden}", f"{entry.heads} heads",
+               f"vocabulary {entry.vocabulary:,}", f"context {entry.context:,}")
+    of_images = (f"{entry.layers} hidden layers", f"up to {entry.hidden} units")
+    sizes = of_images if entry.task == "image_classification" else of_text
     known = [
-        entry.architecture, f"{entry.layers} blocks", f"width {entry.hidden}", f"{entry.heads} heads",
-        f"{units.count(entry.parameters)} parameters", f"vocabulary {entry.vocabulary:,}", f"context {entry.context:,}",
+        entry.architecture, *sizes[:3], f"{units.count(entry.parameters)} parameters", *sizes[3:],
         f"licence {entry.licence}" if entry.licence else "",
         f"{units.format_bytes(entry.size_bytes)} {'on disk' if entry.present else 'to fetch'}", entry.source]
     return [fact for fact in known if fact]
@@ -100,6 +104,9 @@ def _actions(entry: ModelEntry) -> None:
         if entry.task == "masked" and st.button("Fine-tune", key=f"tune.{entry.name}", icon=":material/tune:",
                                                 help="Train it on a labelled task."):
             st.switch_page(state.TUNE, query_params={"model": entry.name})
+        if entry.task == "image_classification" and st.button("Temperature", key=f"temperature.{entry.name}", icon=":material/thermostat:",
+                                                              help="Look at its answers to digits, softened by a temperature."):
+            st.switch_page(state.TEMPERATURE, query_params={"example": "digit", "teacher": entry.name})
         if kinds.of_model(entry) and st.button("Distil", key=f"distil.{entry.name}", icon=":material/science:",
                                                help="Use it as the teacher of an experiment."):
             st.switch_page(state.NEW, query_params=kinds.link_to_distil(entry))

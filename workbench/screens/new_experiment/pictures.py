@@ -75,6 +75,8 @@ def temperature(config: ExperimentConfig, teacher: str, *, masked: bool = False)
                 label=f"The teacher's distribution over the {'blank' if masked else 'next token'} at T = 1 and T = {value:g}")
     if charts.is_cut(tokens):
         st.caption("Bars with ↑ are truncated; their probability is printed on them.")
+    st.page_link(state.TEMPERATURE, label="Turn the temperature", icon=":material/thermostat:",
+                 query_params={"example": "blank" if masked else "token", "teacher": teacher})
     st.caption(f"{FIRST_BLANK if masked else FIRST_TOKEN} “{views.first_line(prompt)}” Entropy {entropies[0]:.2f} nats at T = 1, "
                f"{entropies[1]:.2f} at T = {value:g}.")
 

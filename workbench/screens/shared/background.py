@@ -42,6 +42,12 @@ def next_token(model: str, prompt: str) -> Future[dict[str, Any]]:
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
+def example(kind: str, text: str, models: tuple[str, ...], count: int, stamps: tuple[str, ...]) -> Future[dict[str, Any]]:
+    """Return the logits of a teacher, and of a student, for one example; `stamps` change with their weights."""
+    return _pool().submit(client.engine().example, kind, text, models, count)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
 def measured_plan(config_json: str) -> Future[dict[str, Any]]:
     """Return the plan of a configuration with the time of a few real steps."""
     return _pool().submit(client.engine().plan, parse_recipe(json.loads(config_json)), measure=True)

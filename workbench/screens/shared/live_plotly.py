@@ -98,7 +98,7 @@ def live_plotly(figure: go.Figure | Drawn, *, key: str, label: str = "", live: L
         "figure": drawn.json,
         "height": drawn.height,
         "label": label or drawn.title or "figure",
-        "plotly": _script_address(),
+        "plotly": script_address(),
         "live": live and live.of(drawn.version),
     })
 
@@ -114,7 +114,8 @@ def script_route() -> Route:
 
 
 @cache
-def _script_address() -> str:
+def script_address() -> str:
+    """Return where browsers get plotly.js."""
     return f"{asset_path(SCRIPT_NAME)}?{importlib.metadata.version('plotly')}"
 
 

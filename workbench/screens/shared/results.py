@@ -12,7 +12,18 @@ import pandas as pd
 
 from core.config import ExperimentConfig
 from core.evaluation.statistics import item_interval, level_words, z_critical
-from core.events import CONTROL, STUDENT, STUDENT_AFTER, STUDENT_BEFORE, TEACHER, Annotating, Evaluation, ScoringTask, WritingTexts
+from core.events import (
+    CONTROL,
+    STUDENT,
+    STUDENT_AFTER,
+    STUDENT_BEFORE,
+    TEACHER,
+    Annotating,
+    Evaluation,
+    ScoringTask,
+    TrainingNetwork,
+    WritingTexts,
+)
 from core.loss_terms import LOSS_TERMS
 from core.metrics import metric
 from core.reports.retention_card import Card
@@ -159,6 +170,9 @@ def share_done(run: Run, phases: Sequence[Event] = ()) -> float:
     progress, texts = run.progress, written(phases)
     if texts is not None and progress.phase == WritingTexts.NAME:
         return min(texts.done / texts.texts, 1.0)
+    last = phases[-1].phase if phases else None
+    if isinstance(last, TrainingNetwork):
+        return last.done / last.total
     if not progress.total:
         return 0.0
     variants = 2 if has_control(run) else 1
@@ -216,6 +230,8 @@ def progress_text(run: Run, phases: Sequence[Event] = ()) -> str:
     last = phases[-1].phase if phases else None
     if isinstance(last, Annotating) and last.name == progress.phase:
         return f"Notes of {last.behaviour}: {last.done:,} of {last.sentences:,} sentences, {last.dropped:,} answers dropped"
+    if isinstance(last, TrainingNetwork) and progress.phase == TrainingNetwork.NAME:
+        return f"Training the {last.network} of seed {last.seed}: network {last.done + 1} of {last.total} …"
     subject = last.subject if last is not None and last.name == progress.phase else None
     words = PHASES.get(progress.phase, f"{progress.phase[0].upper()}{progress.phase[1:]}")
     place = f", {last.done + 1} of {last.total}" if isinstance(last, ScoringTask) and last.name == progress.phase else ""

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from core.models.catalog import ModelEntry
     from core.models.checkpoints import Task
 
-HOME, LEARN, NEW, TUNE, CHAIN, RUNS, RUN, RECIPES, COMPARE, DEPLOY, DEVICE, MODELS, SIGNALS, CLAIMS, CHECKS, ABLATION = (
+HOME, LEARN, NEW, TUNE, CHAIN, RUNS, RUN, RECIPES, COMPARE, DEPLOY, DEVICE, MODELS, SIGNALS, CLAIMS, CHECKS, ABLATION, TEMPERATURE = (
     str(PROJECT / "pages" / f"{name}.py")
     for name in ("home", "learn", "new", "tune", "chain", "runs", "run", "recipes", "compare", "deploy", "device", "models", "signals",
-                 "claims", "checks", "ablation"))
+                 "claims", "checks", "ablation", "temperature"))
 RUN_SHOWN = "run.shown"  # in the session state
 
 
@@ -102,6 +102,15 @@ def task_of(reference: str) -> Task | None:
     """Return what a model's head is for; None where that is not known."""
     entry = entry_of(reference)
     return None if entry is None else entry.task
+
+
+def weights_stamp(reference: str) -> str:
+    """Return when the weights of a model last changed, in nanoseconds; empty where there are no files to look at yet."""
+    entry = entry_of(reference)
+    if entry is None or entry.path is None:
+        return ""
+    files = entry.path.glob("*.safetensors") if entry.path.is_dir() else (entry.path,)
+    return str(max((file.stat().st_mtime_ns for file in files), default=0))
 
 
 def resolved(reference: str) -> str:

@@ -29,10 +29,13 @@ def downloads(entry: ModelEntry) -> None:
     """Draw what can be taken of a model, and how it is loaded elsewhere; nothing for one that is no folder here."""
     if entry.path is None or not entry.path.is_dir():
         return
-    pipeline, example, in_javascript = PIPELINES[entry.task]
     name = folder_name(entry.name)
     st.link_button(f"Download (zip, {format_bytes(entry.size_bytes)})", _address(entry.name, "folder"), icon=":material/download:",
                    help="The Transformers folder: weights, tokenizer, configuration and card. Nothing is uploaded anywhere.")
+    if entry.task == "image_classification":
+        st.caption("A multilayer perceptron of this project: `config.json` has its sizes, `model.safetensors` its weights.")
+        return
+    pipeline, example, in_javascript = PIPELINES[entry.task]
     st.caption("Python: `pip install transformers torch`, unzip, then")
     st.code(python_lines(entry.task, name), language="python")
     if not in_javascript:

@@ -1,0 +1,1 @@
+"""The page that shows what temperature does to a teacher's answer."""
