@@ -78,7 +78,7 @@ def dry_run(inputs: TrainingInputs) -> DryRunTimings:
 
 
 def _measure(inputs: TrainingInputs) -> DryRunTimings:
-    student = build(_without_importance(inputs))
+    student = build(without_importance(inputs))
     trainers = {variant: _train(inputs, student, variant) for variant in variants_of(inputs.config)}
     whole = LanguageEvaluation.of(inputs)
     part = whole.shortened(blocks=whole.batch_size, reviews=SENTIMENT_ITEMS, prompts=1)
@@ -93,8 +93,8 @@ def _measure(inputs: TrainingInputs) -> DryRunTimings:
         tokens_per_second=trained.clock.tokens_per_second(trained.state))
 
 
-def _without_importance(inputs: TrainingInputs) -> TrainingInputs:
-    """Choose any blocks and units: all cost alike, and measuring importance takes long."""
+def without_importance(inputs: TrainingInputs) -> TrainingInputs:
+    """Return the inputs of a student of any blocks and units: all cost alike, and measuring importance takes long."""
     spec = inputs.config.student
     if inputs.teacher is None or spec.model is not None or spec.from_scratch is not None:
         return inputs
@@ -116,18 +116,19 @@ def _train(inputs: TrainingInputs, student: Student, variant: str) -> Distillati
         arguments = training_arguments(spec, Path(folder), inputs.device, eval_steps=STEPS)
         arguments.save_strategy = arguments.eval_strategy = "no"
         trainer = make_trainer(inputs, student, variant, arguments, NullRecorder(), lambda _: {})
-        trainer.add_callback(_Deadline())
+        trainer.add_callback(Deadline())
         trainer.train_from(None)
     return trainer
 
 
-class _Deadline(TrainerCallback):
-    """Ends training after LONGEST seconds, not before two steps."""
+class Deadline(TrainerCallback):
+    """End training after LONGEST seconds, not before two steps."""
 
     def __init__(self) -> None:
         self._started = time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Set `control.should_training_stop` once the time is over."""
         if state.global_step >= 2 and time.monotonic() - self._started > LONGEST:
             control.should_training_stop = True
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from core.config import (
     BridgeConfig,
@@ -24,6 +25,7 @@ from core.config import (
 )
 from core.data import sources
 from core.errors import DeviceError, ModelError, NetworkError
+from core.evaluation.teacher_help import TeacherHelp
 from core.methods.room import stored_bytes
 from core.models import catalog, compatibility
 from core.models.catalog import LoadedModel, ModelEntry
@@ -37,6 +39,9 @@ from core.planning.preflight import Check, PreflightReport
 from core.students.layer_maps import LayerMap
 from core.system import machine
 from core.system.units import GIB
+
+if TYPE_CHECKING:
+    from core.methods.steps import TrainingInputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,7 @@ class Plan:
         disk_bytes: what the run's folder grows to, in bytes.
         seconds: of training and evaluation of all variants, projected from `measured_steps` real steps of each variant.
         tokens_per_second: of the student's training steps.
+        teacher_help: what the teacher knows of the held-out text beside the student; None where it was not measured.
     """
 
     fits: bool = False
@@ -71,6 +77,11 @@ class Plan:
     seconds: float | None = None
     measured_steps: int = 0
     tokens_per_second: float | None = None
+    teacher_help: TeacherHelp | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data."""
+        return asdict(self) | {"teacher_help": self.teacher_help.to_dict() if self.teacher_help is not None else None}
 
 
 def static_plan(config: ExperimentConfig, *, read_tokenizers: bool = False) -> Plan:
@@ -145,6 +156,7 @@ def plan(config: ExperimentConfig, *, measure: bool, load: Callable[..., LoadedM
         if timings is not None:
             seconds = timings.seconds(config, planned.total_steps) if planned.total_steps else None
             planned = replace(planned, seconds=seconds, measured_steps=timings.steps, tokens_per_second=timings.tokens_per_second)
+        planned = replace(planned, teacher_help=_teacher_help(found, inputs))
     return _concluded(planned, found)
 
 
@@ -152,6 +164,19 @@ def _ensemble_plan(config: EnsembleConfig, found: PreflightReport) -> Plan:
     """Return what an ensemble needs; its networks are small, and how many images there are is known once they are read."""
     check_ensemble(config, found)
     return _concluded(Plan(total_steps=config.train.max_steps), found)
+
+
+def _teacher_help(found: PreflightReport, inputs: TrainingInputs) -> TeacherHelp | None:
+    """Measure whether the teacher can help, and warn where it is unlikely to."""
+    from core.planning.teacher_pilot import measure_teacher_help
+
+    if inputs.teacher is None:
+        return None
+    measured = found.take("teacher's lead", lambda: measure_teacher_help(inputs), lambda known: (
+        str(known) if known is not None else "Too little text is held out to compare the teacher with the student."))
+    if measured is not None and measured.verdict != "helps":
+        found.warn("teacher's lead", str(measured), "Fine-tune the teacher on this text first, or take one that knows it.")
+    return measured
 
 
 def _task_plan(config: FineTuneConfig, found: PreflightReport) -> Plan:

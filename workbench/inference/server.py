@@ -247,7 +247,7 @@ class Server:
         from core.planning import plan
 
         with self._alone if measure else contextlib.nullcontext(), self._cores.share():
-            yield _value(asdict(plan.plan(parse_recipe(config), measure=measure)))
+            yield _value(plan.plan(parse_recipe(config), measure=measure).to_dict())
 
     def _make_size(self, _cancelled: threading.Event, chain: dict[str, str], target: dict[str, Any], folder: str,
                    method: Method | None, alpha: float | None) -> Iterator[Message]:

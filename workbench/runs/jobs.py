@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from core.config import ExperimentConfig
 from core.errors import StillhouseError
+from core.recorder import STUDENT
 from workbench import processes
 from workbench.error_mapping import LESS_TO_TRAIN
 from workbench.errors import StoreUnavailableError, WrongStatusError
@@ -40,6 +41,24 @@ def submit(config: ExperimentConfig, store: Store, command: str | None = None) -
     """
     config, parents = _checked(config, store)
     run = store.create_run(config, command, parents)
+    launch_next(store)
+    return store.run(run.id)
+
+
+def submit_after(first: Run, config: ExperimentConfig, store: Store, command: str | None = None) -> Run:
+    """Queue a new run whose teacher is the student of the queued run `first`; it waits until that one has finished.
+
+    Args:
+        config: with the teacher that `first` trains, whose shape the new one has: by it the recipe is checked.
+
+    Raises:
+        StillhouseError: as `submit`; `first` stays queued.
+    """
+    config, parents = _checked(config, store)
+    assert config.teacher is not None, "the teacher is what it waits for"
+    parents = {reference: parent for reference, parent in parents.items() if reference != config.teacher.model}
+    config = config.model_copy(update={"teacher": config.teacher.model_copy(update={"model": first.name})})
+    run = store.create_run(config, command, parents | {first.name: f"{first.id}:{STUDENT}"})
     launch_next(store)
     return store.run(run.id)
 

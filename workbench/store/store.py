@@ -138,15 +138,19 @@ class Store(RunLog):
             return _claim(connection, run_id, device)
 
     def claim_next(self, choose_slot: Callable[[str, set[str]], str | None]) -> Run | None:
-        """Take the queued run that waits longest among those whose device is free.
+        """Take the queued run that waits longest among those whose device is free and whose parents are not still to be trained.
 
         Args:
             choose_slot: (device requested in the config, slots in use) -> the slot to occupy, or None while none is free.
         """
         with self._database.write() as connection:
             busy = {row["device"] for row in connection.execute(f"SELECT device FROM runs WHERE {IS_ACTIVE}")}
-            queued = connection.execute("SELECT id, config FROM runs WHERE status = 'queued' AND deleted IS NULL ORDER BY queued, id")
-            for row in queued.fetchall():
+            queued = connection.execute("SELECT id, config, parents FROM runs WHERE status = 'queued' AND deleted IS NULL"
+                                        " ORDER BY queued, id").fetchall()
+            coming = {row["id"] for row in connection.execute(f"SELECT id FROM runs WHERE {IS_ACTIVE}")} | {row["id"] for row in queued}
+            for row in queued:
+                if coming & {parent.partition(":")[0] for parent in json.loads(row["parents"]).values()}:
+                    continue
                 slot = choose_slot(json.loads(row["config"])["train"]["device"], busy)
                 if slot is not None and _claim(connection, row["id"], slot):
                     break

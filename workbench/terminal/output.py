@@ -130,7 +130,7 @@ def classes_text(shares: Sequence[ClassShare]) -> str:
 
 def plan_document(plan: Plan) -> dict[str, Any]:
     """Return a plan as plain data."""
-    return asdict(plan) | {"checks": [asdict(check) | {"fix": fix_text(check)} for check in plan.checks]}
+    return plan.to_dict() | {"checks": [asdict(check) | {"fix": fix_text(check)} for check in plan.checks]}
 
 
 def plan_text(plan: Plan) -> str:

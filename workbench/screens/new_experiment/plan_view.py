@@ -9,10 +9,13 @@ import streamlit as st
 
 from core.config import BridgeConfig, ExperimentConfig
 from core.errors import StillhouseError
+from core.evaluation.teacher_help import TeacherHelp
 from core.methods.room import stored_bytes
 from core.models.header import precision_of
+from core.planning.teacher_tuning import fine_tuning_of_teacher
 from core.recipes import parse_recipe
 from core.system import units
+from workbench.runs import jobs
 from workbench.screens.new_experiment import wording
 from workbench.screens.shared import background, state, views
 from workbench.store import references
@@ -117,7 +120,23 @@ def plan(config: ExperimentConfig, planned: Plan, *, partial: bool, ready: bool,
     if note:
         st.caption(note)
     if measured is not None:
+        if measured.get("teacher_help"):
+            _teacher_help(config, TeacherHelp.from_dict(measured["teacher_help"]))
         _checks(measured["checks"])
+
+
+def _teacher_help(config: ExperimentConfig, known: TeacherHelp) -> None:
+    """Say whether the teacher can help on this text, and offer to fine-tune it first where that is unlikely."""
+    if known.verdict == "helps":
+        st.success(str(known), icon=":material/school:")
+        return
+    st.warning(str(known), icon=":material/school:")
+    if st.button("Fine-tune the teacher first", icon=":material/model_training:", key="tune teacher", help=(
+            "Queues two runs: the teacher is trained on this text, then this experiment starts with it as its teacher.")):
+        with views.errors_shown():
+            first = jobs.submit(fine_tuning_of_teacher(config), state.store())
+            jobs.submit_after(first, config, state.store())
+            st.switch_page(state.RUN, query_params={"run": first.id})
 
 
 def _needs(planned: Plan, measured: dict[str, Any] | None) -> None:

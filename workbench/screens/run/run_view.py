@@ -213,6 +213,9 @@ def _now(run: Run) -> str:
 def queue_text(run: Run, queue: Sequence[Run], active: Sequence[Run]) -> str:
     """Return which runs a queued one waits for, and its position in the queue."""
     place = next((number for number, each in enumerate(queue, start=1) if each.id == run.id), 1)
+    parents = {parent.partition(":")[0] for parent in run.parents.values()}
+    if coming := [views.plain(each.name) for each in (*active, *queue) if each.id in parents]:
+        return f"Waiting for {' and '.join(coming)}, whose model it takes. Position {place} of {len(queue)} in the queue."
     ends = f"Waiting for {' and '.join(views.plain(each.name) for each in active)} to finish." if active else "Queued."
     return f"{ends} Position {place} of {len(queue)} in the queue: one run at a time on each device."
 
@@ -302,6 +305,8 @@ def _results(run: Run, table: pd.DataFrame) -> None:
         st.caption("Each anchor against its teacher, before and after training, on held-out text.")
     elif summary := results.verdict(measured):
         st.markdown(summary)
+    if lead := results.teacher_lead(measured):
+        st.caption(lead)
     with st.container(horizontal=True):
         st.download_button("Final metrics (CSV)", lambda: results.final_csv(measured), file_name=f"{run.name}-results.csv", mime="text/csv",
                            icon=":material/download:", on_click="ignore", key="results csv")

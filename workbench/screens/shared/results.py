@@ -141,6 +141,20 @@ def verdict(measured: Measurements) -> str:
     return f"Compared with {against}:\n\n" + "\n".join(lines) + note
 
 
+def teacher_lead(measured: Measurements) -> str:
+    """Return how the teacher's loss on the held-out text compares with the student's before training; empty while that is not known."""
+    losses = [item_interval("perplexity", measured.get(subject, {})) for subject in (TEACHER, STUDENT_BEFORE)]
+    if any(each is None or each.low is None for each in losses):
+        return ""
+    teacher, student = (each for each in losses if each is not None)
+    assert teacher.high is not None and student.low is not None
+    words = [f"{number(each.value, 'eval/perplexity')} ({number(each.low, 'eval/perplexity')} to {number(each.high, 'eval/perplexity')})"
+             for each in (teacher, student)]
+    judged = ("The teacher knew this text better than the student did" if teacher.high < student.low else
+              "The teacher knew this text no better than the student did: fine-tune it on the text first, or take another")
+    return f"Perplexity before training: teacher {words[0]}, student {words[1]}. {judged}."
+
+
 def terms_now(curves: pd.DataFrame, *, masked: bool) -> str:
     """Return the student's loss at its last logged step by term, with shares; empty before the first step, and for one term."""
     latest = {name: values.iloc[-1] for name in (*(f"loss/{term}" for term in TERMS), "loss")
