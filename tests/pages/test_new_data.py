@@ -11,9 +11,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.errors import DataError
+from core.evaluation.statistics import Estimate
+from core.evaluation.teacher_help import TeacherHelp
 from tests.pages.conftest import answered, button, fault_free, texts, written
 from workbench.inference.client import EngineLostError
 from workbench.screens.shared import background
+from workbench.store import Store
 
 
 def test_a_missing_file_is_shown_beside_the_corpus(form: AppTest, tmp_path: Path):
@@ -97,6 +100,20 @@ def test_the_measured_plan_tells_time_and_checks(form: AppTest, monkeypatch: pyt
     assert len(set(requests)) == 1  # the same plan under another name
     page = fault_free(page.slider(key="simple.depth").set_value(1).run())
     assert "Time" not in {each.label for each in page.metric}
+
+
+def test_a_teacher_that_knows_no_more_can_be_fine_tuned_first(form: AppTest, store: Store, teacher: str, monkeypatch: pytest.MonkeyPatch):
+    level = Estimate(3.0, 2.9, 3.1, 0.95, 5, "student_t", "groups of blocks")
+    known = TeacherHelp(level, level, Estimate(0.0, -0.1, 0.1, 0.95, 5, "student_t", "groups of blocks"))
+    measured = {"total_steps": 150, "seconds": 1.0, "measured_steps": 3, "checks": [], "teacher_help": known.to_dict()}
+    monkeypatch.setattr(background, "measured_plan", lambda question: answered(measured))
+    page = fault_free(button(form, "Measure on this machine").click().run())
+    assert "no better than the student" in texts(page)
+    page = fault_free(button(page, "Fine-tune the teacher first").click().run())
+    second, first = store.runs()
+    assert first.config.student.model == teacher and first.config.teacher is None
+    assert second.config.teacher.model == first.name
+    assert page.title[0].value == first.name
 
 
 def test_a_plan_that_cannot_be_measured_says_why_and_can_be_retried(form: AppTest, monkeypatch: pytest.MonkeyPatch):

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from core.errors import ModelNotFoundError
+from core.planning.teacher_tuning import fine_tuning_of_teacher
 from core.recipes import parse_recipe
 from core.system.paths import PROJECT
 from tests.app_process import end_runs, end_runs_of
@@ -26,7 +27,7 @@ from workbench.errors import StoreUnavailableError, WrongStatusError
 from workbench.processes import Process, boot_id
 from workbench.runs import jobs
 from workbench.runs.journal import read_journal
-from workbench.store import Store
+from workbench.store import Store, references
 from workbench.store.records import ACTIVE, Run
 
 FAKE_WORKER = (sys.executable, "-m", "tests.workbench.fake_engine")
@@ -319,6 +320,16 @@ def test_the_runs_of_a_home_are_ended_with_their_processes(store: Store):
     end_runs(store.home)
     assert not working.process.alive
     assert [store.run(run.id).status for run in (working, waiting)] == ["stopped", "stopped"]
+
+
+def test_a_run_can_be_queued_behind_the_training_of_its_teacher(store: Store, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(jobs, "launch_next", lambda store: [])
+    wanted = parse_recipe({"name": "wanted", "teacher": {"model": "house-chat"}, "student": {"layers": 2}})
+    first = jobs.submit(fine_tuning_of_teacher(wanted), store)
+    second = jobs.submit_after(first, wanted, store)
+    assert (first.name, first.config.student.model) == ("house-chat-tuned", "house-chat")
+    assert second.config.teacher.model == "house-chat-tuned" and second.parents == {"house-chat-tuned": f"{first.id}:student"}
+    assert references.duplicate(second, store).teacher.model == "house-chat-tuned"
 
 
 def test_a_teacher_that_is_not_there_queues_nothing(store: Store):

@@ -156,6 +156,19 @@ def test_claim_next_takes_turns_among_free_devices(store: Store):
     assert store.claim_next(own_device).name == "b"
 
 
+def test_a_run_waits_until_the_run_whose_model_it_takes_has_ended(store: Store):
+    def every_device(requested: str, busy: set[str]) -> str:
+        return f"cuda:{len(busy)}"
+
+    first = make(store, "first")
+    later = store.create_run(parse_recipe({"name": "later"}), parents={"first": f"{first.id}:student"})
+    assert store.claim_next(every_device).id == first.id
+    assert store.claim_next(every_device) is None, "a device is free, but its teacher is still in training"
+    store.mark_running(first.id, Process.current())
+    store.finish(first.id, "finished")
+    assert store.claim_next(every_device).id == later.id
+
+
 def test_stop_of_a_queued_run_cancels_it(store: Store):
     run = store.request_stop(make(store).id)
     assert run.status == "stopped"

@@ -32,6 +32,15 @@ def test_a_difference_within_chance_is_no_difference():
     assert "sentiment accuracy: 71.2% against 70.2%, no difference beyond chance (95%, over the items)" in said
 
 
+@pytest.mark.parametrize(("teacher", "said"), [(30.0, "knew this text better"), (59.0, "knew this text no better")])
+def test_the_teachers_lead_before_training_is_judged_by_its_intervals(teacher: float, said: str):
+    measured = {subject: {"perplexity": value, "perplexity_low": value - 3, "perplexity_high": value + 3, "blocks": 40}
+                for subject, value in (("teacher", teacher), ("student_before", 60.0))}
+    assert said in results.teacher_lead(measured)
+    assert "student 60 (57 to 63)" in results.teacher_lead(measured)
+    assert results.teacher_lead({"teacher": measured["teacher"]}) == ""
+
+
 @pytest.mark.parametrize(("tokens", "said"), [(1207, "no difference beyond chance"), (120_700, "better")])
 def test_shares_of_tokens_differ_by_chance_too(tokens: int, said: str):
     after, control = ({"masked_accuracy": share, "tokens": tokens} for share in (0.31, 0.30))
