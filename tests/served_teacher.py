@@ -34,7 +34,7 @@ class TeacherProcess:
         """Start the process and wait until it answers."""
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "workbench", "serve-teacher", str(self.model), "--port", str(port)], cwd=ROOT,
+                [sys.executable, "-m", "workbench", "serve-teacher", str(self.model), "--port", str(port), "--precision", "fp32"], cwd=ROOT,
                 stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **self.environment})
         self.url = wait_until(self._address, lambda: f"the server's address in its log:\n{self.log.read_text()}")[0]
 

@@ -190,6 +190,9 @@ def _add_signals(add_verb: AddVerb) -> None:
     verb.add_argument("--port", default="8600", help="TCP port; 0 takes any free one (default: %(default)s)")
     verb.add_argument("--host", default=HOST.default, help=(
         f"address to listen on; one that other machines reach needs {TEACHER_KEY.variable} (default: %(default)s)"))
+    verb.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N; auto is the first GPU (default: %(default)s)")
+    verb.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto", help=(
+        "format of the weights; auto is bf16 where the device computes it natively (default: %(default)s)"))
 
 
 def _add_reading(add_verb: AddVerb) -> None:

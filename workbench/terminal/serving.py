@@ -13,6 +13,7 @@ from workbench.terminal.answer import Answer
 def serve_teacher(options: argparse.Namespace) -> Answer:
     """Serve a model's log-probabilities until it is ended."""
     from core.models.compatibility import require_causal_lm, require_language_model, require_vocabulary_fits
+    from core.system.devices import resolve_device, resolve_precision
     from workbench.serve import open_socket, parse_port
     from workbench.store import Store, references
     from workbench.teacher_server import require_key, serve
@@ -26,7 +27,8 @@ def serve_teacher(options: argparse.Namespace) -> Answer:
     try:
         from core.models import catalog
 
-        teacher = catalog.load(references.resolve(options.model, store))
+        device = resolve_device(options.device)
+        teacher = catalog.load(references.resolve(options.model, store), device=device, dtype=resolve_precision(options.precision, device))
         require_vocabulary_fits(teacher)
         serve(teacher, references.short(options.model), listener, host)
     except KeyboardInterrupt:
