@@ -1,7 +1,7 @@
 """Whether a teacher can help, from losses measured before the run (`core.planning.teacher_pilot`); imports no torch.
 
 A teacher that knows the text no better than its student makes a worse student than fine-tuning does. A short fine-tuning of the teacher on
-the text mends that: teacher correction (2408.11796).
+the text helps then: teacher correction (2408.11796).
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def test_a_student_that_starts_as_its_teacher_knows_as_much(config: ExperimentCo
     assert abs(found.lead.value) < NOTICEABLE, "no more than the rounding of a teacher in bf16"
 
 
-def test_a_teacher_that_was_trained_on_the_text_leads_and_one_that_was_not_gains_by_it(config: ExperimentConfig, monkeypatch):
+def test_a_teacher_that_was_trained_on_the_text_leads_and_one_that_was_not_learns_it(config: ExperimentConfig, monkeypatch):
     monkeypatch.setattr(teacher_pilot, "TUNING_STEPS", 30)
     config = changed(config, train={"learning_rate": 0.05}, evaluation={"blocks": 12})
     material = inputs(config)
