@@ -14,6 +14,7 @@ from core.events import STUDENT as STUDENT
 from core.events import Event
 
 E = TypeVar("E")
+Advance = Callable[[int, int], None]  # items that are done, items in all (0: not known); it may raise `StopRequested`
 
 
 class StopRequested(Exception):  # noqa: N818 -- a user's request, no error
@@ -51,6 +52,10 @@ def stop_if_requested(recorder: Recorder) -> None:
     """Raise `StopRequested` if the user has requested a stop."""
     if recorder.should_stop():
         raise StopRequested
+
+
+def unwatched(done: int, total: int) -> None:
+    """Be what `Advance` is where nobody follows."""
 
 
 class NullRecorder:

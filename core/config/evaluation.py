@@ -34,11 +34,17 @@ class RetentionSpec(Config):
 class EvaluationSpec(Config):
     """What is measured on held-out items, and how often."""
 
-    eval_steps: int = Field(50, ge=1, le=MAX_COUNT, description="optimiser steps; between two evaluations")
+    eval_steps: int = Field(50, ge=1, le=MAX_COUNT, description="optimiser steps; between two evaluations, at most")
+    min_evaluations: int = Field(8, ge=1, le=MAX_COUNT, description=(
+        "evaluations; after the first step and spread over the others, however few there are"))
     blocks: int = Field(32, ge=1, le=MAX_COUNT, description="blocks; held-out text for perplexity, KL and agreement")
     sentiment_items: int = Field(0, ge=0, le=MAX_COUNT, description=(
-        "reviews; held-out reviews for sentiment accuracy before and after (0: none)"))
+        "reviews; held-out reviews for sentiment accuracy before and after, where the data are film reviews (0: none)"))
     prompts: tuple[str, ...] = Field(("Write a positive one-line review.",), max_length=MAX_LISTED, description=(
         "texts; answered at every evaluation, or filled in where a text holds a [MASK]"))
     max_new_tokens: int = Field(40, ge=1, le=MAX_POSITIONS, description="tokens; longest sampled answer")
     retention: RetentionSpec | None = Field(None, description="card; what the student keeps of its teacher (default: not measured)")
+
+    def interval(self, steps: int) -> int:
+        """Return the optimiser steps between two evaluations of a training of so many steps; the last step is one of them."""
+        return max(1, min(self.eval_steps, steps // self.min_evaluations))

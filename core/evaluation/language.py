@@ -15,7 +15,8 @@ Shapes: B blocks, T positions, D width, V vocabulary, N counted positions of a b
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from core.evaluation.bootstrap import with_block_intervals
 from core.models.chunking import chunks
 from core.models.forward import eval_mode, last_hidden, log_softmax, output_head
 from core.models.vocabulary import require_rows, unpadded_width
+from core.recorder import Advance, unwatched
 from core.signals.cached import CachedTeacher
 from core.signals.targets import TopK
 from core.training.losses import forward_kl
@@ -36,7 +38,8 @@ from core.training.sparse_losses import bucketed
 
 
 def evaluate_language(student: Any, blocks: Blocks, teacher: Any = None, *, tokenizer: Any, batch_size: int,
-                      device: torch.device | str, dtype: torch.dtype = torch.float32) -> dict[str, float]:
+                      device: torch.device | str, dtype: torch.dtype = torch.float32, advance: Advance = unwatched,
+                      states: dict[int, Tensor] | None = None) -> dict[str, float]:
     """Return the metrics above, with the counts ``tokens`` (N) and ``bytes``.
 
     Perplexity, KL and agreement have their intervals over ``blocks`` beside them (`core.evaluation.bootstrap`).
@@ -51,6 +54,9 @@ def evaluate_language(student: Any, blocks: Blocks, teacher: Any = None, *, toke
             other one, which is exact where they are all and at most the whole one else.
         batch_size: blocks in one forward pass.
         dtype: the format of the matrix products; log-softmax is always float32.
+        advance: called before every forward pass with the blocks that are done; a stop that it raises leaves nothing behind.
+        states: what the teacher's head reads, by the first block of a pass: filled by the first call, and read by later ones with the same
+            teacher, blocks, batch size and format in place of running the teacher.
 
     Raises:
         DataError: no position of the blocks counts.
@@ -68,10 +74,13 @@ def evaluate_language(student: Any, blocks: Blocks, teacher: Any = None, *, toke
     counted = np.zeros(len(blocks))
     with eval_mode(*models), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
         for start, input_ids, counts in batches(blocks, batch_size, device):
+            advance(start, len(blocks))
             listed = listed_at(served, blocks, start, counts) if served is not None else None
             rows_N = start + counts.nonzero()[:, 0].cpu().numpy()
             targets_N = input_ids[:, 1:][counts]
-            hidden = [last_hidden(model, input_ids)[:, :-1][counts] for model in models]  # (N, D) each; D may differ
+            hidden = [_states(student, input_ids, counts)]  # (N, D) each; D may differ
+            if len(models) == 2:
+                hidden.append(_once(states, start, partial(_states, teacher, input_ids, counts)))
             for span in chunks(len(targets_N), width):
                 logq_NV = log_softmax(heads[0], hidden[0][span], width)
                 nll_N = -logq_NV.gather(1, targets_N[span, None]).squeeze(1)
@@ -114,6 +123,20 @@ def evaluate_language(student: Any, blocks: Blocks, teacher: Any = None, *, toke
 def perplexity(cross_entropy: float) -> float:
     """Return exp of a cross-entropy. No model that predicts anything comes near the cap; beyond it exp would overflow."""
     return math.exp(min(cross_entropy, 700.0))
+
+
+def _states(model: Any, input_ids: Tensor, counts: Tensor) -> Tensor:
+    """Return what the head reads (N, D) where targets count (B, T-1)."""
+    return last_hidden(model, input_ids)[:, :-1][counts]
+
+
+def _once(states: dict[int, Tensor] | None, place: int, compute: Callable[[], Tensor]) -> Tensor:
+    """Return what is kept at a place; computed, and kept where anything is, if it is not there."""
+    if states is None:
+        return compute()
+    if place not in states:
+        states[place] = compute()
+    return states[place]
 
 
 def add_by_block(sums: Mapping[str, np.ndarray], rows_N: np.ndarray, found: Mapping[str, Tensor]) -> None:

@@ -31,13 +31,15 @@ from core.evaluation.language import add_by_block, perplexity
 from core.models.chunking import chunks
 from core.models.forward import eval_mode, forward, log_softmax, output_head
 from core.models.vocabulary import require_rows, unpadded_width
+from core.recorder import Advance, unwatched
 
 HELD_OUT = MaskingSpec(mlm_smoothing=0)
 HELD_OUT_SEED = (0, 0)  # of the masks of held-out text: no training step's
 
 
 def evaluate_masked(student: Any, blocks: Blocks, teacher: Any = None, *, tokenizer: Any, batch_size: int, device: torch.device | str,
-                    dtype: torch.dtype = torch.float32, masking: MaskingSpec = HELD_OUT) -> dict[str, float]:
+                    dtype: torch.dtype = torch.float32, masking: MaskingSpec = HELD_OUT,
+                    advance: Advance = unwatched) -> dict[str, float]:
     """Return the metrics above, with the count ``tokens`` (N) and the intervals of `core.evaluation.bootstrap` over ``blocks``.
 
     A teacher is compared with itself by definition when `teacher is student`.
@@ -46,6 +48,7 @@ def evaluate_masked(student: Any, blocks: Blocks, teacher: Any = None, *, tokeni
         student: a masked-language model on `device`, with or without adapters.
         dtype: the format of the matrix products; log-softmax is always float32.
         masking: how text is masked. What is masked depends on the blocks alone, not on `batch_size`.
+        advance: called before every forward pass with the blocks that are done; a stop that it raises leaves nothing behind.
 
     Raises:
         DataError: no position of the blocks is masked.
@@ -65,6 +68,7 @@ def evaluate_masked(student: Any, blocks: Blocks, teacher: Any = None, *, tokeni
     counts = masked.chosen.sum(1).astype(float)  # (blocks,)
     with eval_mode(*models), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
         for start in range(0, len(blocks), batch_size):
+            advance(start, len(blocks))
             part = slice(start, start + batch_size)
             ids, mask, chosen, truth = (torch.from_numpy(each[part]).to(device)
                                         for each in (masked.input_ids, real, masked.chosen, blocks.input_ids))

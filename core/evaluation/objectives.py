@@ -29,6 +29,7 @@ from core.evaluation.masked import evaluate_masked
 from core.generation.streaming import generate
 from core.models import architectures, compatibility
 from core.models.vocabulary import vocabulary_size
+from core.recorder import Advance, unwatched
 from core.training.batches import Batch, StepSeed, causal_lm_batches
 
 if TYPE_CHECKING:
@@ -52,8 +53,13 @@ class Objective(Protocol):
         """
 
     def measure(self, model: Any, blocks: Blocks, teacher: Any, *, batch_size: int, device: torch.device,
-                dtype: torch.dtype) -> dict[str, float]:
-        """Return the metrics of a model on held-out blocks, with ``cross_entropy`` among them."""
+                dtype: torch.dtype, advance: Advance = unwatched, states: dict[int, Tensor] | None = None) -> dict[str, float]:
+        """Return the metrics of a model on held-out blocks, with ``cross_entropy`` among them.
+
+        Args:
+            advance: called before every forward pass.
+            states: as in `core.evaluation.language.evaluate_language`; where the objective keeps none, it stays empty.
+        """
 
     def answer(self, model: PreTrainedModel, prompt: str, *, max_new_tokens: int, seed: int) -> str:
         """Return what the model makes of a prompt, to be looked at during training."""
@@ -74,9 +80,10 @@ class Causal:
         return causal_lm_batches(blocks, draw)
 
     def measure(self, model: Any, blocks: Blocks, teacher: Any, *, batch_size: int, device: torch.device,
-                dtype: torch.dtype) -> dict[str, float]:
+                dtype: torch.dtype, advance: Advance = unwatched, states: dict[int, Tensor] | None = None) -> dict[str, float]:
         """Return the metrics of `core.evaluation.language.evaluate_language`."""
-        return evaluate_language(model, blocks, teacher, tokenizer=self.tokenizer, batch_size=batch_size, device=device, dtype=dtype)
+        return evaluate_language(model, blocks, teacher, tokenizer=self.tokenizer, batch_size=batch_size, device=device, dtype=dtype,
+                                 advance=advance, states=states)
 
     def answer(self, model: PreTrainedModel, prompt: str, *, max_new_tokens: int, seed: int) -> str:
         """Return a sampled answer to the prompt as a chat message."""
@@ -125,9 +132,10 @@ class MaskedLanguage:
                       state_weights=compared) for inputs, attention, targets, distilled, labelled, compared in zip(*parts, strict=True)]
 
     def measure(self, model: Any, blocks: Blocks, teacher: Any, *, batch_size: int, device: torch.device,
-                dtype: torch.dtype) -> dict[str, float]:
+                dtype: torch.dtype, advance: Advance = unwatched, states: dict[int, Tensor] | None = None) -> dict[str, float]:
         """Return the metrics of `core.evaluation.masked.evaluate_masked`."""
-        return evaluate_masked(model, blocks, teacher, tokenizer=self.tokenizer, batch_size=batch_size, device=device, dtype=dtype)
+        return evaluate_masked(model, blocks, teacher, tokenizer=self.tokenizer, batch_size=batch_size, device=device, dtype=dtype,
+                               advance=advance)
 
     def answer(self, model: PreTrainedModel, prompt: str, *, max_new_tokens: int, seed: int) -> str:
         """Return the most likely tokens of each blank with their probabilities, one line."""

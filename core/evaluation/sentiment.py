@@ -26,6 +26,7 @@ from core.data.movie_reviews import Review
 from core.errors import CompatibilityError, SetField
 from core.models.forward import OutputHead, eval_mode, last_hidden, max_positions, output_head
 from core.models.vocabulary import require_rows, unpadded_width
+from core.recorder import Advance, unwatched
 
 # Tokens of one forward pass, padding included: prompts of like length share a pass, short ones in larger numbers.
 BATCH_TOKENS = 4096
@@ -34,7 +35,7 @@ SHORTEST_REVIEW = 4  # words; a context that holds fewer is too short for the qu
 
 
 def evaluate_sentiment(model: Any, tokenizer: Any, reviews: Sequence[Review], device: torch.device | str, *,
-                       words: int = 200, dtype: torch.dtype = torch.float32) -> dict[str, float]:
+                       words: int = 200, dtype: torch.dtype = torch.float32, advance: Advance = unwatched) -> dict[str, float]:
     """Return the share of `reviews` whose own label scores higher.
 
     Returns:
@@ -45,6 +46,7 @@ def evaluate_sentiment(model: Any, tokenizer: Any, reviews: Sequence[Review], de
         model: a causal language model on `device`.
         words: longer reviews lose their middle (`house.fit`), and more of it where the model's context is shorter still.
         dtype: the format of the matrix products, as for language: models with weights in several formats are compared in one.
+        advance: called before every forward pass with the reviews that are done; a stop that it raises leaves nothing behind.
 
     Raises:
         CompatibilityError: the model's context is too short for the question.
@@ -53,9 +55,12 @@ def evaluate_sentiment(model: Any, tokenizer: Any, reviews: Sequence[Review], de
         raise ValueError("sentiment needs at least one review")
     labels = label_tokens(tokenizer)
     room = max_positions(model) - max(map(len, labels))
-    prompts = [encode_prompt(review.text, tokenizer, room, words) for review in reviews]
+    prompts = []
+    for review in reviews:
+        advance(0, len(reviews))
+        prompts.append(encode_prompt(review.text, tokenizer, room, words))
     require_rows(chain(*prompts, *labels), tokenizer, model)
-    scores = label_scores(model, prompts, labels, torch.device(device), unpadded_width(tokenizer, model), dtype)  # (reviews, 2)
+    scores = label_scores(model, prompts, labels, torch.device(device), unpadded_width(tokenizer, model), dtype, advance)  # (reviews, 2)
     correct = [bool(positive > negative) == review.positive for (positive, negative), review in zip(scores.tolist(), reviews, strict=True)]
     accuracy = sum(correct) / len(correct)
     result = {"sentiment_accuracy": accuracy, "sentiment_items": len(correct),
@@ -86,14 +91,17 @@ def encode_prompt(text: str, tokenizer: Any, room: int, words: int) -> list[int]
 
 
 def label_scores(model: Any, prompts: Sequence[Sequence[int]], labels: Sequence[Sequence[int]], device: torch.device,
-                 width: int | None = None, dtype: torch.dtype = torch.float32) -> Tensor:
+                 width: int | None = None, dtype: torch.dtype = torch.float32, advance: Advance = unwatched) -> Tensor:
     """Return summed log-probabilities of labels after prompts: (prompts, labels), on the CPU; logits beyond `width` are padding."""
     scores = torch.zeros(len(prompts), len(labels), dtype=torch.float32)
     head = output_head(model)
     # What is fed is the prompt and all but the last token of a label: one pass serves all labels of a single token.
     prefixes = sorted({tuple(label[:-1]) for label in labels})
     with eval_mode(model), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+        done = 0
         for batch in _by_length(prompts):
+            advance(done, len(prompts))
+            done += len(batch)
             for prefix in prefixes:
                 input_ids, lengths = _right_padded([[*prompts[index], *prefix] for index in batch], device)
                 hidden = last_hidden(model, input_ids)  # (B, T, D)

@@ -14,15 +14,18 @@ from core.data.packing import Blocks
 from core.errors import DataError
 from core.evaluation.bootstrap import with_block_intervals
 from core.evaluation.language import add_by_block, batches, listed_at, perplexity, special_ids, text_bytes
+from core.recorder import Advance, unwatched
 from core.signals.cached import CachedTeacher
 
 
-def evaluate_served(teacher: CachedTeacher, blocks: Blocks, *, tokenizer: object, batch_size: int) -> dict[str, float]:
+def evaluate_served(teacher: CachedTeacher, blocks: Blocks, *, tokenizer: object, batch_size: int,
+                    advance: Advance = unwatched) -> dict[str, float]:
     """Return the metrics of a teacher that a server answers for; compared with itself by definition.
 
     Args:
         teacher: at temperature 1, listing the text's own tokens.
         batch_size: blocks that are requested at once.
+        advance: called before every request with the blocks that are done.
 
     Raises:
         DataError: no position counts.
@@ -31,6 +34,7 @@ def evaluate_served(teacher: CachedTeacher, blocks: Blocks, *, tokenizer: object
     special = torch.tensor(sorted(special_ids(tokenizer)))
     sums, counted = {name: np.zeros(len(blocks)) for name in ("cross_entropy", "bits_per_byte")}, np.zeros(len(blocks))
     for start, input_ids, counts in batches(blocks, batch_size, torch.device("cpu")):
+        advance(start, len(blocks))
         rows_N = start + counts.nonzero()[:, 0].numpy()
         targets_N, listed = input_ids[:, 1:][counts], listed_at(teacher, blocks, start, counts)
         own = (listed.ids == targets_N.unsqueeze(-1)) & ~listed.unused

@@ -1,7 +1,8 @@
 """Knowledge distillation of a language model (1503.02531, for pretrained encoders 1910.01108), and training on text alone.
 
-`distill` reads as its steps: load and prepare, evaluate the teacher, then for each variant build, evaluate, train, save and evaluate;
-finish with model cards, the retention card and the report. Everything that takes long leaves its result in the run's folder
+`distill` reads as its steps: load and prepare, then for each variant build, train, save and evaluate; finish with model cards, the
+retention card and the report. Teacher and untrained student are measured beside the first steps (`core.methods.first_measurements`), or
+not at all where another run has measured the same. Everything that takes long leaves its result in the run's folder
 (`core.methods.run_folder`), so calling `distill` again on the same folder resumes a stopped, killed or lost run:
 
     directory/
@@ -17,6 +18,7 @@ finish with model cards, the retention card and the report. Everything that take
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ import torch
 from core.config import ExperimentConfig
 from core.events import STUDENT_AFTER, STUDENT_BEFORE, TEACHER, Phase
 from core.methods.evaluator import TRAINED, Evaluator, LanguageEvaluation, curve_metrics
+from core.methods.first_measurements import FirstMeasurements
 from core.methods.rehearsal import one_block, rehearse_documents, rehearse_exports, rehearse_saving
 from core.methods.room import require_room, run_bytes
 from core.methods.run_folder import RunFolder
@@ -41,8 +44,6 @@ from core.reports.retention_run import measure_retention
 from core.reports.run_report import CorpusSummary, RunReport, SignalsSummary, StudentSummary
 from core.reports.task_scores import Scoring, scoring
 from core.students.build import Student
-
-BEFORE = "before"  # the folder of the untrained student
 
 
 def distill(config: ExperimentConfig, recorder: Recorder, directory: Path, *, load: Load = catalog.load,
@@ -67,14 +68,10 @@ def distill(config: ExperimentConfig, recorder: Recorder, directory: Path, *, lo
     """
     folder = RunFolder(directory)
     inputs = load_inputs(config, folder, recorder, load, corpus)
-    evaluation, evaluator = LanguageEvaluation.of(inputs), Evaluator(folder, recorder, variants_of(config))
+    evaluation, evaluator = LanguageEvaluation.of(inputs, recorder), Evaluator(folder, recorder, variants_of(config))
     retention = _scoring(inputs, recorder)  # read now, so that a task that cannot be read fails before any training
     with folder.stop_reported(lambda: _report(inputs, folder, command, stopped=True)):
-        teacher = inputs.teacher
-        if teacher is not None:
-            evaluator.evaluate(TEACHER, lambda: evaluation.metrics(teacher.model))
-        elif inputs.served is not None:
-            evaluator.evaluate(TEACHER, evaluation.served)
+        first = FirstMeasurements(inputs, folder, evaluator, evaluation)
         for variant in variants_of(config):
             stop_if_requested(recorder)  # evaluation takes a while too
             torch.manual_seed(config.train.seed)
@@ -84,17 +81,16 @@ def distill(config: ExperimentConfig, recorder: Recorder, directory: Path, *, lo
             if begins:
                 _require_saving(inputs, folder, student)
             if variant == STUDENT:
-                _evaluate(evaluator, evaluation, STUDENT_BEFORE, student.model)
-                if config.teacher is not None:
-                    folder.save_model(BEFORE, merge_adapters(student.model), inputs.tokenizer, inputs.save_precision)
+                first.begin(student.model)
             if begins:
-                _rehearse(inputs, folder, recorder, student, retention)
+                _rehearse(inputs, folder, recorder, student, evaluation, retention)
             if not folder.has_model(variant):
-                train(inputs, student, variant, folder, recorder, _curve(inputs, evaluator, evaluation, variant, student))
+                train(inputs, student, variant, folder, recorder, _curve(inputs, recorder, evaluator, evaluation, first, variant, student))
+                first.measure()
                 folder.save_model(variant, merge_adapters(student.model), inputs.tokenizer, inputs.save_precision)
             # What is evaluated is what was saved: read back, in whatever precision it was saved in.
             saved = model_from_pretrained(folder.path / variant, inputs.objective.name, torch.float32).to(inputs.device)
-            _evaluate(evaluator, evaluation, TRAINED[variant], saved)
+            evaluator.evaluate(TRAINED[variant], partial(evaluation.metrics, saved), partial(evaluation.samples, saved))
         return _finish(inputs, folder, recorder, command, retention)
 
 
@@ -108,12 +104,14 @@ def _require_saving(inputs: TrainingInputs, folder: RunFolder, student: Student)
     rehearse_saving(folder.path, inputs.tokenizer, model, (seen,))
 
 
-def _rehearse(inputs: TrainingInputs, folder: RunFolder, recorder: Recorder, student: Student, retention: Scoring | None) -> None:
+def _rehearse(inputs: TrainingInputs, folder: RunFolder, recorder: Recorder, student: Student, evaluation: LanguageEvaluation,
+              retention: Scoring | None) -> None:
     """Try in small what comes after training."""
     recorder.event(Phase("try later stages"))
     cuda = [inputs.device] if inputs.device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):  # the student's own draws stay what they are
-        rehearse_documents(folder.path, inputs.config, _report(inputs, folder, "", stopped=False), variants_of(inputs.config))
+        measured = evaluation.rehearse(student.model)
+        rehearse_documents(folder.path, inputs.config, _report(inputs, folder, "", stopped=False), variants_of(inputs.config), measured)
         teacher, spec = inputs.teacher, inputs.config.evaluation.retention
         if retention is None or spec is None or teacher is None:
             return
@@ -124,16 +122,16 @@ def _rehearse(inputs: TrainingInputs, folder: RunFolder, recorder: Recorder, stu
             rehearse_exports(whole, small, recorder)
 
 
-def _evaluate(evaluator: Evaluator, evaluation: LanguageEvaluation, subject: str, model: torch.nn.Module) -> None:
-    evaluator.evaluate(subject, lambda: evaluation.metrics(model), lambda: evaluation.samples(model))
-
-
-def _curve(inputs: TrainingInputs, evaluator: Evaluator, evaluation: LanguageEvaluation, variant: str, student: Student) -> Evaluate:
+def _curve(inputs: TrainingInputs, recorder: Recorder, evaluator: Evaluator, evaluation: LanguageEvaluation, first: FirstMeasurements,
+           variant: str, student: Student) -> Evaluate:
     """Return what measures the held-out curves of a variant during its training."""
     def point(step: int) -> dict[str, float]:
+        if first.measure():
+            recorder.event(Phase("steps", variant, total_steps=steps_of(inputs)))  # the evaluations are over
+        if step >= steps_of(inputs):  # the last point and the last answers are those of the saved student
+            return {}
         metrics = evaluation.language(student.model)
-        if step < steps_of(inputs):  # the last answers are those of the saved student
-            evaluator.show(variant, step, evaluation.samples(student.model))
+        evaluator.show(variant, step, evaluation.samples(student.model))
         return curve_metrics(metrics)
 
     return point

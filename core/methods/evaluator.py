@@ -7,13 +7,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from core.config import BridgeConfig, ExperimentConfig
 from core.data import movie_reviews
 from core.data.movie_reviews import Review
 from core.data.packing import Blocks
@@ -21,14 +22,20 @@ from core.evaluation.objectives import Objective
 from core.evaluation.sentiment import evaluate_sentiment
 from core.evaluation.served import evaluate_served
 from core.events import STAGES, SUBJECTS, TEACHER, Evaluation, Phase, Sample
+from core.methods.kept_measurements import KeptMeasurements, Metrics, arithmetic, blocks_digest
 from core.methods.run_folder import RunFolder
 from core.methods.steps import Corpus, TrainingInputs
+from core.methods.teacher_signals import tokenizer_digest
 from core.metrics import METRICS
-from core.recorder import CONTROL, STUDENT, Recorder
+from core.models.checkpoints import loaded_hash
+from core.recorder import CONTROL, STUDENT, NullRecorder, Recorder, stop_if_requested
 from core.signals.cached import CachedTeacher
+from core.system.paths import cache_dir
 
-Metrics = dict[str, float]
 Samples = Iterable[tuple[str, str]]  # prompts with their answers
+
+SHORT_REVIEW = Review("A film like any other.", False, "rt", "validation")
+STATES_BYTES = 1 << 28  # of a teacher's states on held-out text that are kept between evaluations
 
 TRAINED = {STUDENT: SUBJECTS[STUDENT, "after"], CONTROL: SUBJECTS[CONTROL, "after"]}  # variant -> subject after its training
 
@@ -93,19 +100,22 @@ class LanguageEvaluation:
         objective: causal or masked.
         tokenizer: of all models of the run.
         held_out: blocks of the validation part.
-        reviews: held-out reviews for the sentiment accuracy; may be empty.
+        sentiment_items: held-out reviews for the sentiment accuracy; may be 0.
         prompts: answered as samples.
         teacher: compared with, where there is one.
         batch_size: blocks in a forward pass.
         max_new_tokens: longest answer.
         seed: of the sampled answers.
+        recorder: polled for stop requests, which end a measurement within a forward pass and leave nothing of it.
+        states: what the teacher's head reads on the held-out blocks, which all evaluations of a run share; None where they would take
+            more than STATES_BYTES.
         corpus: measures more, where a method made it.
     """
 
     objective: Objective
     tokenizer: Any
     held_out: Blocks
-    reviews: Sequence[Review]
+    sentiment_items: int
     prompts: tuple[str, ...]
     teacher: PreTrainedModel | CachedTeacher | None
     batch_size: int
@@ -113,49 +123,120 @@ class LanguageEvaluation:
     seed: int
     device: torch.device
     dtype: torch.dtype
+    recorder: Recorder = field(default_factory=NullRecorder)
+    states: dict[int, torch.Tensor] | None = None
     corpus: Corpus | None = None
+    _teacher_hash: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, inputs: TrainingInputs) -> LanguageEvaluation:
+    def of(cls, inputs: TrainingInputs, recorder: Recorder | None = None) -> LanguageEvaluation:
         """Return what the recipe of a run asks to be measured."""
         spec, train = inputs.config.evaluation, inputs.config.train
-        reviews = movie_reviews.held_out("validation", spec.sentiment_items) if spec.sentiment_items else []
+        reviews = inputs.corpus is None and reads_reviews(inputs.config)
+        held_out, states = inputs.data.validation.take(spec.blocks), cast("dict[int, torch.Tensor] | None", None)
         teacher: PreTrainedModel | CachedTeacher | None = inputs.served.held_out if inputs.served is not None else None
         if inputs.teacher is not None:
             teacher = inputs.teacher.model
-        return cls(inputs.objective, inputs.tokenizer, inputs.data.validation.take(spec.blocks), reviews,
+            width = teacher.config.get_text_config().hidden_size
+            states = {} if 4 * held_out.input_ids.size * width <= STATES_BYTES else None
+        return cls(inputs.objective, inputs.tokenizer, held_out, spec.sentiment_items if reviews else 0,
                    inputs.objective.prompts(spec.prompts), teacher, train.per_device_train_batch_size, spec.max_new_tokens, train.seed,
-                   inputs.device, inputs.dtype, inputs.corpus)
+                   inputs.device, inputs.dtype, recorder or NullRecorder(), states, inputs.corpus)
+
+    @property
+    def reviews(self) -> Sequence[Review]:
+        """The held-out reviews."""
+        return movie_reviews.held_out("validation", self.sentiment_items) if self.sentiment_items else []
 
     def shortened(self, *, blocks: int, reviews: int, prompts: int) -> LanguageEvaluation:
         """Return the same with so many items at most."""
-        return replace(self, held_out=self.held_out.take(blocks), reviews=self.reviews[:reviews], prompts=self.prompts[:prompts])
+        return replace(self, held_out=self.held_out.take(blocks), sentiment_items=min(self.sentiment_items, reviews),
+                       prompts=self.prompts[:prompts], states=None)
 
     def metrics(self, model: nn.Module) -> Metrics:
         """Measure everything but samples."""
         more = {} if self.corpus is None else self.corpus.measure(model, self.tokenizer, self.device, self.dtype)
         return self.language(model) | self.sentiment(model) | more
 
+    def shared_metrics(self, model: nn.Module, weights: str) -> Metrics:
+        """Return `metrics`, taken from the measurements that are kept where they are there, and kept there otherwise.
+
+        Args:
+            weights: what distinguishes the model from any other, as `core.models.checkpoints.loaded_hash` gives it.
+        """
+        if not self._shareable:
+            return self.metrics(model)
+        language, sentiment = self._keys(weights)
+        kept = KeptMeasurements(cache_dir() / "measurements")
+        found = kept.of(language, lambda: self.language(model))
+        return found | (kept.of(sentiment, lambda: self.sentiment(model)) if self.sentiment_items else {})
+
+    def known(self, weights: str) -> bool:
+        """Return whether `shared_metrics` has nothing to measure for a model."""
+        if not self._shareable:
+            return False
+        language, sentiment = self._keys(weights)
+        kept = KeptMeasurements(cache_dir() / "measurements")
+        return kept.find(language) is not None and (not self.sentiment_items or kept.find(sentiment) is not None)
+
+    def rehearse(self, model: nn.Module) -> Metrics:
+        """Return `metrics` of next to nothing, so that what cannot be measured is found before the first step."""
+        found = self.shortened(blocks=1, reviews=0, prompts=0).language(model)
+        if not self.sentiment_items:
+            return found
+        return found | evaluate_sentiment(model, self.tokenizer, [SHORT_REVIEW], self.device, dtype=self.dtype)
+
+    def teacher_hash(self) -> str:
+        """Return the digest of the teacher's weights; empty without one in memory."""
+        if isinstance(self.teacher, PreTrainedModel) and not self._teacher_hash:
+            self._teacher_hash.append(loaded_hash(self.teacher))
+        return "".join(self._teacher_hash)
+
+    @property
+    def _shareable(self) -> bool:
+        """Whether weights and items say all: not what a server answers, nor what a method measures besides."""
+        return self.corpus is None and not isinstance(self.teacher, CachedTeacher)
+
+    def _keys(self, weights: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what the two parts of `metrics` are kept under."""
+        model = {"weights": weights, "tokenizer": tokenizer_digest(self.tokenizer)} | arithmetic(self.device, self.dtype)
+        language = {"measured": self.objective.name, "teacher": self.teacher_hash(), "blocks": blocks_digest(self.held_out),
+                    "batch": self.batch_size}
+        return model | language, model | {"measured": "sentiment", "items": self.sentiment_items,
+                                          "template": self.tokenizer.chat_template, "corpus": movie_reviews.version()}
+
     def served(self) -> Metrics:
         """Measure the teacher at its address, on the held-out blocks."""
         assert isinstance(self.teacher, CachedTeacher), "its answers are kept"
-        return evaluate_served(self.teacher, self.held_out, tokenizer=self.tokenizer, batch_size=self.batch_size)
+        return evaluate_served(self.teacher, self.held_out, tokenizer=self.tokenizer, batch_size=self.batch_size,
+                               advance=self._advance)
 
     def language(self, model: nn.Module) -> Metrics:
         """Measure cross-entropy and the like on the held-out blocks."""
-        return self.objective.measure(model, self.held_out, self.teacher, batch_size=self.batch_size, device=self.device, dtype=self.dtype)
+        return self.objective.measure(model, self.held_out, self.teacher, batch_size=self.batch_size, device=self.device, dtype=self.dtype,
+                                      advance=self._advance, states=self.states)
 
     def sentiment(self, model: nn.Module) -> Metrics:
         """Measure the sentiment accuracy; nothing without reviews."""
-        if not self.reviews:
+        if not self.sentiment_items:
             return {}
-        return evaluate_sentiment(model, self.tokenizer, self.reviews, self.device, dtype=self.dtype)
+        return evaluate_sentiment(model, self.tokenizer, self.reviews, self.device, dtype=self.dtype, advance=self._advance)
 
     def samples(self, model: nn.Module) -> Iterator[tuple[str, str]]:
         """Yield every prompt with the model's answer; the model is in training mode again afterwards if it was before."""
         training = model.training
         model.eval()
         for prompt in self.prompts:
+            stop_if_requested(self.recorder)
             # A model with adapters is called like the one that it wraps.
             yield prompt, self.objective.answer(cast(PreTrainedModel, model), prompt, max_new_tokens=self.max_new_tokens, seed=self.seed)
         model.train(training)
+
+    def _advance(self, done: int, total: int) -> None:
+        stop_if_requested(self.recorder)
+
+
+def reads_reviews(config: ExperimentConfig) -> bool:
+    """Return whether what is trained on are film reviews: of the house corpus, or written to its requests."""
+    requests = config.bridge.prompts if isinstance(config, BridgeConfig) else None
+    return movie_reviews.HOUSE in (config.data.source, requests)

@@ -67,14 +67,14 @@ def tune(config: FineTuneConfig, recorder: Recorder, directory: Path, *, load: L
     with folder.stop_reported(lambda: _report(inputs, folder, command, stopped=True)):
         teacher = inputs.teacher
         if teacher is not None:
-            evaluator.evaluate(TEACHER, lambda: evaluate_task(teacher, inputs.task, dtype=inputs.dtype))
+            evaluator.evaluate(TEACHER, lambda: evaluate_task(teacher, inputs.task, dtype=inputs.dtype, stop=recorder.should_stop))
         stop_if_requested(recorder)
         if not folder.has_model(STUDENT):
             tuned = _train(inputs, folder, recorder, evaluator)
             folder.save_model(STUDENT, tuned.model, inputs.start.tokenizer, inputs.save_precision)
         # What is evaluated is what was saved: read back, in whatever precision it was saved in.
         saved = inputs.saved(folder.path / STUDENT)
-        evaluator.evaluate(STUDENT_AFTER, lambda: evaluate_task(saved, inputs.task, dtype=inputs.dtype),
+        evaluator.evaluate(STUDENT_AFTER, lambda: evaluate_task(saved, inputs.task, dtype=inputs.dtype, stop=recorder.should_stop),
                            lambda: inputs.samples(saved.model, max_positions(saved.model)))
     folder.remove_checkpoints()
     report = _report(inputs, folder, command, stopped=False)
@@ -150,15 +150,17 @@ def _train(inputs: _TaskInputs, folder: RunFolder, recorder: Recorder, evaluator
             "parameters": plain.num_parameters(), "layers": inputs.start.entry.layers, "layer_map": None,
             "trainable_parameters": trainable}
         evaluator.evaluate(STUDENT_BEFORE, lambda: measure_items(
-            model, encode(task.validation, task, tokenizer, max_length), task, tokenizer, inputs.dtype),
+            model, encode(task.validation, task, tokenizer, max_length), task, tokenizer, inputs.dtype,
+            stop=recorder.should_stop),
             lambda: inputs.samples(model, max_length))
         recorder.event(Phase("try later stages"))
-        rehearse_documents(folder.path, config, _report(inputs, folder, "", stopped=False), (STUDENT,))
+        rehearse_documents(folder.path, config, _report(inputs, folder, "", stopped=False), (STUDENT,),
+                           folder.progress.measurements[STUDENT_BEFORE])
 
     recorder.event(Phase("train", STUDENT))
     with tracked(config.train.report_to, folder.logs(STUDENT)):
         tuned = fine_tune(inputs.start, task, train=config.train, losses=config.losses, teacher=inputs.teacher, lora=config.student.lora,
-                          recorder=recorder, directory=folder.checkpoints(STUDENT), eval_steps=config.evaluation.eval_steps,
+                          recorder=recorder, directory=folder.checkpoints(STUDENT), eval_steps=config.evaluation.interval,
                           before=before, name=f"{config.name or folder.path.name}-{STUDENT}")
     folder.add_training(STUDENT, steps=tuned.steps, tokens=tuned.tokens, tokens_per_second=tuned.tokens_per_second)
     return tuned

@@ -19,7 +19,7 @@ from transformers import AutoConfig, PreTrainedModel
 
 from core.config import ExperimentConfig
 from core.errors import CompatibilityError, ExportError, UnsupportedModelError
-from core.events import STUDENT_AFTER, STUDENT_BEFORE, RunWarning
+from core.events import STUDENT_AFTER, STUDENT_BEFORE, TEACHER, RunWarning
 from core.methods.evaluator import TRAINED
 from core.models.architectures import on_device, with_blocks
 from core.models.catalog import LoadedModel
@@ -61,10 +61,15 @@ def rehearse_saving(folder: Path, tokenizer: Any, model: PreTrainedModel | None 
                                      "The student's tokenizer must be its teacher's.", RESAVE)
 
 
-def rehearse_documents(folder: Path, config: ExperimentConfig, report: RunReport, variants: Sequence[str]) -> None:
-    """Write the documents of every variant as if it had been measured like the student before training; nothing stays."""
-    measured = report.metrics[STUDENT_BEFORE]
-    finished = replace(report, metrics={**report.metrics, STUDENT_AFTER: measured, **{TRAINED[variant]: measured for variant in variants}})
+def rehearse_documents(folder: Path, config: ExperimentConfig, report: RunReport, variants: Sequence[str],
+                       measured: Mapping[str, float]) -> None:
+    """Write the documents of every variant as if every model had been measured like the untrained student; nothing stays.
+
+    Args:
+        measured: of the student before its first step, on as few items as may be.
+    """
+    subjects = (STUDENT_BEFORE, STUDENT_AFTER, *(TRAINED[variant] for variant in variants), *([TEACHER] if report.teacher else []))
+    finished = replace(report, metrics={**report.metrics, **{subject: dict(measured) for subject in subjects}})
     for variant in variants:
         with _work(folder) as work:
             write_folder_documents(work, config, finished, variant=variant)

@@ -277,7 +277,7 @@ def train(inputs: TrainingInputs, student: Student, variant: str, folder: RunFol
     config, checkpoints = inputs.config, folder.checkpoints(variant)
     recorder.event(Phase("train", variant))
     stop_if_requested(recorder)
-    arguments = training_arguments(config.train, checkpoints, inputs.device, eval_steps=config.evaluation.eval_steps,
+    arguments = training_arguments(config.train, checkpoints, inputs.device, eval_steps=config.evaluation.interval(steps_of(inputs)),
                                    run_name=f"{config.name or folder.path.name}-{variant}")
     source, teacher, served = None, inputs.teacher, inputs.served
     if teacher is not None and variant == STUDENT and config.losses.needs_teacher():

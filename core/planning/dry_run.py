@@ -20,7 +20,7 @@ from core.recorder import STUDENT, NullRecorder
 from core.students.build import Student
 from core.students.layer_maps import student_depth
 from core.system.devices import is_out_of_memory
-from core.training.base_trainer import training_arguments
+from core.training.base_trainer import points_between, training_arguments
 from core.training.distillation_trainer import DistillationTrainer
 
 STEPS = 5  # the first of which warms up and is not timed
@@ -52,7 +52,7 @@ class DryRunTimings:
         Counted are the evaluations between the steps, and those of the teacher and of every variant before and after.
         """
         variants = len(self.step)
-        between = -(-total_steps // config.evaluation.eval_steps) * variants
+        between = points_between(config.evaluation.interval(total_steps), total_steps) * variants
         whole = (2 if config.teacher else 1) + variants  # teacher, student before, each variant after
         return (total_steps * sum(self.step.values()) + between * (self.language + self.answers)
                 + whole * (self.language + self.sentiment + self.answers))
@@ -88,7 +88,7 @@ def _measure(inputs: TrainingInputs) -> DryRunTimings:
         steps=min(trainer.state.global_step for trainer in trainers.values()),
         step={variant: repeated * trainer.clock.seconds / (trainer.state.global_step - 1) for variant, trainer in trainers.items()},
         language=len(whole.held_out) / len(part.held_out) * _timed(lambda: part.language(model)),
-        sentiment=len(whole.reviews) / len(part.reviews) * _timed(lambda: part.sentiment(model)) if part.reviews else 0.0,
+        sentiment=whole.sentiment_items / part.sentiment_items * _timed(lambda: part.sentiment(model)) if part.sentiment_items else 0.0,
         answers=len(whole.prompts) * _timed(lambda: list(part.samples(model))) if part.prompts else 0.0,
         tokens_per_second=trained.clock.tokens_per_second(trained.state))
 

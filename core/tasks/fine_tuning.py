@@ -95,14 +95,16 @@ def fine_tune_and_evaluate(model: LoadedModel | str | Path, task: TaskData, *, s
 
 def fine_tune(start: LoadedModel, task: TaskData, *, train: TrainSpec, losses: LossSpec = LABELS_ONLY, teacher: LoadedModel | None = None,
               lora: LoraSpec | None = None, recorder: Recorder | None = None, directory: Path | None = None, variant: str = STUDENT,
-              eval_steps: int | None = None, before: Callable[[nn.Module, int], None] | None = None, name: str | None = None) -> FineTuned:
+              eval_steps: Callable[[int], int] | None = None, before: Callable[[nn.Module, int], None] | None = None,
+              name: str | None = None) -> FineTuned:
     """Put a head on a pretrained encoder and train both, or resume.
 
     Args:
         start: on the device on which it is trained; it is not changed.
         teacher: on any device; run once on every training item.
         directory: of checkpoints; without one nothing is written, and a stop loses what was learnt.
-        eval_steps: optimiser steps between two points of the held-out curve (default: none).
+        eval_steps: from the steps of the training, those between two points of the held-out curve (default: none). The last step has no
+            point: whoever saves the model measures what was saved.
         before: called with the model before its first step, and the tokens of an item that are read.
         name: what trackers call this training.
 
@@ -134,13 +136,17 @@ def fine_tune(start: LoadedModel, task: TaskData, *, train: TrainSpec, losses: L
     curve = encode(task.validation[:CURVE_ITEMS], task, start.tokenizer, reads)
     torch.manual_seed(train.seed)  # of dropout
 
-    def measure(_step: int) -> dict[str, float]:
-        metrics = measure_items(model, curve, task, start.tokenizer, dtype)
+    steps = total_steps(train, len(learnt))
+
+    def measure(step: int) -> dict[str, float]:
+        if step >= steps:
+            return {}
+        metrics = measure_items(model, curve, task, start.tokenizer, dtype, stop=recorder.should_stop)
         return {f"eval/{each}": value for each, value in metrics.items() if each in ("accuracy", "exact_match", "answer_f1")}
 
     with TemporaryDirectory() as elsewhere:
-        steps = total_steps(train, len(learnt))
-        arguments = training_arguments(train, directory or Path(elsewhere), device, eval_steps=eval_steps or steps, run_name=name)
+        arguments = training_arguments(train, directory or Path(elsewhere), device, eval_steps=eval_steps(steps) if eval_steps else steps,
+                                       run_name=name)
         if directory is None:
             arguments.save_strategy = "no"
         if eval_steps is None:
@@ -156,28 +162,31 @@ def fine_tune(start: LoadedModel, task: TaskData, *, train: TrainSpec, losses: L
                  trainer.clock.tokens_per_second(trainer.state))
 
 
-def evaluate_task(loaded: LoadedModel, task: TaskData, *, dtype: torch.dtype = torch.float32, items: int | None = None) -> dict[str, float]:
+def evaluate_task(loaded: LoadedModel, task: TaskData, *, dtype: torch.dtype = torch.float32, items: int | None = None,
+                  stop: Callable[[], bool] = lambda: False) -> dict[str, float]:
     """Measure a fine-tuned model on the held-out items; see `core.tasks.metrics`.
 
     Args:
         items: the first so many only.
+        stop: as in `answers`.
 
     Raises:
         CompatibilityError: a model without such a head, or with other labels.
     """
     order = label_order(loaded, task)
     features = encode(task.validation[:items], task, loaded.tokenizer, max_positions(loaded.model))
-    return measure_items(loaded.model, features, task, loaded.tokenizer, dtype, order)
+    return measure_items(loaded.model, features, task, loaded.tokenizer, dtype, order, stop)
 
 
 def measure_items(model: nn.Module, features: Sequence[Feature], task: TaskData, tokenizer: Any, dtype: torch.dtype,
-                  order: Sequence[int] | None = None) -> dict[str, float]:
+                  order: Sequence[int] | None = None, stop: Callable[[], bool] = lambda: False) -> dict[str, float]:
     """Measure any model with the task's head on encoded held-out items.
 
     Args:
         order: for each label the number that the model gives it (default: the task's own).
+        stop: as in `answers`.
     """
-    logits = answers(model, features, tokenizer, dtype)
+    logits = answers(model, features, tokenizer, dtype, stop)
     if task.kind == "question_answering":
         return _answered(logits, features, task)
     predicted = np.stack(logits)[:, list(order)] if order else np.stack(logits)

@@ -17,15 +17,26 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import Dataset
-from transformers import PreTrainedModel, PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments
+from transformers import (
+    IntervalStrategy,
+    PreTrainedModel,
+    PrinterCallback,
+    ProgressCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerState,
+    TrainingArguments,
+)
 
 from core.config import LossSpec, TrainSpec
 from core.errors import NonFiniteLossError
-from core.recorder import Recorder
+from core.recorder import Recorder, StopRequested
 from core.system.devices import memory_in_use, use_only
 
 STATE_FILE = "trainer_state.json"  # the last file of a checkpoint that Trainer writes
 EXTRA_STATE = "stillhouse.safetensors"  # in a checkpoint: what Trainer does not know of
+UNMEASURED = "unmeasured"  # in it: an evaluation at its step was stopped
+FIRST_EVALUATION = 20  # steps at most before the first point of the held-out curves
 
 
 def training_arguments(spec: TrainSpec, directory: Path, device: torch.device, *, eval_steps: int,
@@ -50,6 +61,11 @@ def training_arguments(spec: TrainSpec, directory: Path, device: torch.device, *
 def _warmup(ratio: float) -> float:
     # Trainer reads numbers below 1 as a share of the steps and others as a count.
     return min(ratio, 0.999)
+
+
+def points_between(interval: int, steps: int) -> int:
+    """Return the points of a held-out curve before the last step, where one is due at every `interval` steps."""
+    return (steps - 1) // interval + (min(interval, steps) > FIRST_EVALUATION)
 
 
 def latest_checkpoint(directory: Path) -> Path | None:
@@ -79,7 +95,8 @@ class BaseTrainer(Trainer):
         collator: makes a batch of items of `data`.
         variant: the name under which everything is recorded.
         dtype: format of the matrix products.
-        evaluate: called with the optimiser step every `eval_steps`; returns metrics to record.
+        evaluate: called with the optimiser step every `eval_steps` and early on; returns metrics to record, or none. A `StopRequested` that
+            it raises ends training with a checkpoint, and resuming calls it again for that step.
     """
 
     _sums: dict[str, Tensor]  # term -> as in `_totals`, of this process
@@ -88,7 +105,7 @@ class BaseTrainer(Trainer):
                  arguments: TrainingArguments, *, variant: str, recorder: Recorder, dtype: torch.dtype,
                  evaluate: Callable[[int], dict[str, float]]) -> None:
         self.losses, self.variant, self.recorder, self.dtype = losses, variant, recorder, dtype
-        self.measure = evaluate
+        self.measure, self._unmeasured = evaluate, False
         super().__init__(model=model, args=arguments, train_dataset=data, eval_dataset=data, data_collator=collator)
         # The loss is divided by what counts in the whole step already: Trainer must not divide by the number of batches.
         self.loss_is_scaled_for_ga = True
@@ -97,6 +114,7 @@ class BaseTrainer(Trainer):
         self.clock = _ThroughputCallback()
         # In this order: `_StopCallback` waits for the GPU to finish the step, and the clock must not stop before that.
         self.add_callback(_StopCallback(self))
+        self.add_callback(_EvaluationCallback(self))
         self.add_callback(self.clock)
         self._reset_accumulators()
 
@@ -125,10 +143,12 @@ class BaseTrainer(Trainer):
 
     def extra_state(self) -> dict[str, Tensor]:
         """Return what a checkpoint holds beside model, optimiser and random states."""
-        return {f"sums.{name}": total for name, total in self._totals().items()}
+        return {f"sums.{name}": total for name, total in self._totals().items()} | (
+            {UNMEASURED: torch.ones(1)} if self._unmeasured else {})
 
     def load_extra_state(self, own: dict[str, Tensor]) -> None:
         """Take up `extra_state`; empty where a checkpoint of an earlier release lacks it."""
+        self._unmeasured = UNMEASURED in own
         if self.is_world_process_zero():  # the sums are those of all processes
             self._sums = {name.removeprefix("sums."): tensor.to(self.args.device) for name, tensor in own.items()
                           if name.startswith("sums.") and len(tensor) == 3}
@@ -197,14 +217,27 @@ class BaseTrainer(Trainer):
         super().log(logs)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Return the experiment's own measurement, in place of Trainer's loop."""
-        metrics = self.measure(self.state.global_step)
-        if self.is_world_process_zero():
+        """Return the experiment's own measurement, in place of Trainer's loop; where it is stopped, none."""
+        self.control.should_evaluate = False  # the end of an epoch would evaluate once more
+        try:
+            return self.evaluate_now()
+        except StopRequested:
+            self._unmeasured = self.control.should_save = self.control.should_training_stop = True
+            return {}
+
+    def evaluate_now(self) -> dict[str, float]:
+        """Measure and log a point of the held-out curves. Raises what the measurement raises."""
+        assert self.model is not None
+        try:
+            metrics = self.measure(self.state.global_step)
+        finally:
+            self.model.train()
+        self._unmeasured = False
+        if metrics and self.is_world_process_zero():
             self.recorder.log(self.variant, self.state.global_step, metrics)
         logged = {f"eval_{name.removeprefix('eval/')}": value for name, value in metrics.items()}
-        super().log(logged)
-        assert self.model is not None
-        self.model.train()
+        if logged:
+            super().log(logged)
         return logged
 
 
@@ -243,3 +276,18 @@ class _StopCallback(TrainerCallback):
                                      field="train.learning_rate")
         if self.trainer.recorder.should_stop() and state.global_step < state.max_steps:
             control.should_save = control.should_training_stop = True
+
+
+class _EvaluationCallback(TrainerCallback):
+    """Evaluates early in long trainings too, and after a resume what a stop kept from being evaluated."""
+
+    def __init__(self, trainer: BaseTrainer) -> None:
+        self.trainer = trainer
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self.trainer._unmeasured:
+            self.trainer.evaluate_now()  # stopped again, the checkpoint still says so
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if args.eval_strategy == IntervalStrategy.STEPS and state.global_step == FIRST_EVALUATION < state.eval_steps:
+            control.should_evaluate = True

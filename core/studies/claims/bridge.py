@@ -48,7 +48,7 @@ def across_vocabularies(seed: int, setting: BridgeProtocolConfig, recorder: Reco
     from core.system.paths import cache_dir
 
     recipe = read_recipe(RECIPE, [f"bridge.texts={setting.texts}", f"train.max_steps={setting.steps}", "evaluation.sentiment_items=0",
-                                  "evaluation.prompts=[]", f"evaluation.eval_steps={setting.steps}"])
+                                  "evaluation.prompts=[]", f"evaluation.eval_steps={setting.steps}", "evaluation.min_evaluations=1"])
     assert isinstance(recipe, BridgeConfig) and recipe.student.model is not None, f"{RECIPE} is a recipe of the bridge"
     # The same texts for every seed: the seed is that of the training.
     corpus = write_texts(recipe.bridge, recorder, cache_dir(), seed=recipe.train.seed)

@@ -58,7 +58,8 @@ def _recipe(seed: int, setting: DistilBertProtocolConfig) -> ExperimentConfig:
 
     return read_recipe(RECIPE, [
         f"teacher.model={setting.teacher}", f"student.layers={setting.layers}", f"train.max_steps={setting.steps}", f"train.seed={seed}",
-        f"evaluation.eval_steps={setting.steps}", f"evaluation.blocks={setting.blocks}", "evaluation.prompts=[]",
+        f"evaluation.eval_steps={setting.steps}", "evaluation.min_evaluations=1",
+        f"evaluation.blocks={setting.blocks}", "evaluation.prompts=[]",
         "evaluation.retention=null", "control=false"])
 
 

@@ -56,6 +56,7 @@ def _recipe(seed: int, setting: SignalsProtocolConfig, signals: dict[str, Any] |
     plain = read_recipe(RECIPE, [
         f"teacher.model={setting.teacher}", f"student.layers={setting.layers}", f"train.max_steps={setting.steps}", f"train.seed={seed}",
         f"train.save_steps={setting.steps}", f"data.max_rows={setting.rows}", f"evaluation.eval_steps={setting.steps}",
+        "evaluation.min_evaluations=1",
         f"evaluation.blocks={setting.blocks}", "evaluation.prompts=[]", "evaluation.sentiment_items=0", "control=false"]).to_dict()
     return parse_recipe({**plain, "teacher": {**plain["teacher"], "signals": signals or {"form": "live"}},
                          "losses": {"w_kd": 1.0, "w_hard": 0.0, "temperature": 1.0, **losses}})

@@ -6,6 +6,7 @@ import copy
 import errno
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -18,8 +19,9 @@ from core.config import ExperimentConfig
 from core.data import movie_reviews
 from core.errors import CompatibilityError, ConfigError, DataError, DeviceError
 from core.events import Evaluation, Phase, Sample, ScoringTask
-from core.methods import distillation, evaluator, run_experiment, run_folder, steps
+from core.methods import evaluator, run_experiment, run_folder, steps
 from core.methods.distillation import distill
+from core.methods.first_measurements import BEFORE
 from core.models import catalog
 from core.models.header import read_model_header
 from core.recipes import parse_recipe
@@ -67,8 +69,14 @@ def test_an_experiment_leaves_a_student_that_anybody_can_load(teacher, corpus, t
     assert {sample.variant for sample in recorder.of(Sample)} == {STUDENT, CONTROL}
 
 
-def test_the_curves_end_with_what_the_report_says(teacher, corpus, tmp_path):
-    """The saved student is rounded to bf16 here, so the trainer's own last evaluation measures something else."""
+@pytest.fixture
+def film_reviews(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The corpus counts as film reviews, which packing the house corpus for would take long."""
+    monkeypatch.setattr(evaluator, "reads_reviews", lambda config: True)
+
+
+def test_the_curves_end_with_what_the_report_says(teacher, corpus, tmp_path, film_reviews):
+    """The saved student is rounded to bf16 here, so that an evaluation before it was saved would measure something else."""
     recorder = ListRecorder()
     config = experiment(teacher, corpus, control=True, train={"save_precision": "bf16"}, evaluation={"sentiment_items": 6})
     report = distill(config, recorder, tmp_path / "run")
@@ -187,18 +195,77 @@ def test_hard_labels_alone_do_not_run_the_teacher(teacher, corpus, tmp_path, mon
     assert report.student_after["kl_to_teacher"] > 0
 
 
-class StopOnceMeasured(ListRecorder):
-    """Requests a stop after the measurement before training, which is logged as step 0."""
-
-    def should_stop(self) -> bool:
-        return bool(self.rows)
-
-
 def test_a_stop_before_the_first_step_trains_nothing(teacher, corpus, tmp_path):
-    recorder = StopOnceMeasured()
+    recorder = ListRecorder(stop_after=0)
     report = run_experiment(experiment(teacher, corpus, control=True), recorder, tmp_path / "run", load=catalog.load)
-    assert report.stopped and report.student_before and not recorder.series(STUDENT, "loss")
+    assert report.stopped and not report.student_before and not recorder.series(STUDENT, "loss")
     assert not (tmp_path / "run" / CONTROL).exists()
+
+
+def test_the_first_loss_comes_before_the_first_measurements_unless_another_run_made_them(teacher, corpus, tmp_path):
+    class Order(ListRecorder):
+        def log(self, variant, step, metrics):
+            super().log(variant, step, metrics)
+            self.events.append((variant, step, sorted(metrics)[0]))
+
+        def place(self, wanted):
+            return next(place for place, event in enumerate(self.events) if wanted(event))
+
+    config = experiment(teacher, corpus)
+    first, second, other = Order(), Order(), Order()
+    reports = [distill(config, recorder, tmp_path / name) for name, recorder in (("first", first), ("second", second))]
+    reports.append(distill(experiment(teacher, corpus, student={"layers": 1}), other, tmp_path / "other"))
+    losses, measured = [], []
+    for recorder in (first, second, other):
+        losses.append(recorder.place(lambda event: isinstance(event, tuple) and event[1] == 1))
+        measured.append([recorder.place(lambda event, who=who: isinstance(event, Evaluation) and event.subject == who)
+                         for who in ("teacher", "student_before")])
+    assert losses[0] < min(measured[0]) and max(measured[1]) < losses[1]
+    assert measured[2][0] < losses[2] < measured[2][1]  # the same teacher, another student
+    assert reports[0].metrics["student_before"] == reports[1].metrics["student_before"]
+    assert reports[0].metrics["teacher"] == reports[1].metrics["teacher"] == reports[2].metrics["teacher"]
+    assert reports[0].metrics["student_before"] != reports[2].metrics["student_before"]
+
+
+def test_a_student_that_is_measured_after_steps_is_the_untrained_one(teacher, corpus, tmp_path, home):
+    config = experiment(teacher, corpus, train={"max_steps": 4}, evaluation={"min_evaluations": 1, "eval_steps": 4})
+    report = distill(config, ListRecorder(), tmp_path / "run")
+    shutil.rmtree(home / "cache" / "measurements")
+    again = distill(experiment(teacher, corpus), ListRecorder(), tmp_path / "again")
+    assert report.student_before == again.student_before != report.student_after
+
+
+@pytest.mark.parametrize("subject", ["teacher", "student_before", "student_after", None])
+def test_a_stop_inside_an_evaluation_keeps_what_was_trained_and_a_resume_repeats_it(teacher, corpus, tmp_path, home, subject):
+    class StopInside(ListRecorder):
+        """Requests a stop at the second forward pass of an evaluation of `subject`; None: of a point of a curve."""
+
+        polls = 0
+
+        def should_stop(self):
+            phase = self.of(Phase)[-1] if self.of(Phase) else None
+            inside = phase is not None and phase.subject == subject and (subject or 4 in self.series(STUDENT, "loss"))
+            self.polls += bool(inside)
+            return self.polls > (1 if subject else 3)
+
+    config = experiment(teacher, corpus, evaluation={"prompts": [], "eval_steps": 2})
+    whole, parts, rest = ListRecorder(), StopInside(), ListRecorder()
+    expected = distill(config, whole, tmp_path / "whole")
+    shutil.rmtree(home / "cache" / "measurements")
+    with pytest.raises(StopRequested) as stopped:
+        distill(config, parts, tmp_path / "parts")
+    assert subject not in stopped.value.report.metrics or stopped.value.report.metrics[subject] is None
+    report = distill(config, rest, tmp_path / "parts")
+    assert report.metrics == expected.metrics
+    rows = {row[:3]: row[3] for row in (*parts.rows, *rest.rows) if row[2].startswith(("eval/", "loss"))}
+    assert rows == {row[:3]: row[3] for row in whole.rows if row[2].startswith(("eval/", "loss"))}
+
+
+def test_no_step_is_evaluated_twice(teacher, corpus, tmp_path):
+    recorder = ListRecorder()
+    distill(experiment(teacher, corpus, control=True), recorder, tmp_path / "run")
+    points = [row[:3] for row in recorder.rows if row[2] == "eval/perplexity"]
+    assert len(points) == len(set(points))
 
 
 def test_a_finished_run_is_not_trained_again(teacher, corpus, tmp_path):
@@ -283,7 +350,7 @@ def test_several_processes_are_refused(teacher, corpus, tmp_path, monkeypatch):
 
 def test_the_untrained_student_is_kept(teacher, corpus, tmp_path):
     report = distill(experiment(teacher, corpus), ListRecorder(), tmp_path / "run")
-    before = AutoModelForCausalLM.from_pretrained(tmp_path / "run" / distillation.BEFORE)
+    before = AutoModelForCausalLM.from_pretrained(tmp_path / "run" / BEFORE)
     teacher_model = AutoModelForCausalLM.from_pretrained(teacher)
     assert before.num_parameters() == report.student.parameters
     assert torch.equal(before.model.layers[1].mlp.up_proj.weight, teacher_model.model.layers[2].mlp.up_proj.weight)
@@ -340,19 +407,19 @@ def test_bf16_computes_and_keeps_its_weights_in_fp32(teacher, corpus, tmp_path):
         assert recorder.series(STUDENT, "loss")[step] != loss
 
 
-def test_sentiment_is_evaluated_in_the_runs_format(teacher, corpus, tmp_path, monkeypatch):
+def test_sentiment_is_evaluated_in_the_runs_format(teacher, corpus, tmp_path, monkeypatch, film_reviews):
     dtypes, evaluate = [], evaluator.evaluate_sentiment
     monkeypatch.setattr(evaluator, "evaluate_sentiment",
                         lambda *given, **more: (dtypes.append(more["dtype"]), evaluate(*given, **more))[1])
     config = experiment(teacher, corpus, train={"max_steps": 1, "precision": "bf16"}, evaluation={"sentiment_items": 2, "prompts": []})
     distill(config, ListRecorder(), tmp_path / "run")
-    assert dtypes == [torch.bfloat16] * 3  # teacher, student before, student after
+    assert dtypes == [torch.bfloat16] * 4  # one review before the first step; teacher, student before, student after
 
 
 def test_states_of_unequal_widths_are_refused_before_the_first_step(teacher, corpus, tmp_path):
     with pytest.raises(CompatibilityError, match="states of 32 and 16 channels"):
         distill(experiment(teacher, corpus, student={"hidden": 16, "units": "first"}), ListRecorder(), tmp_path / "run")
-    assert not (tmp_path / "run" / distillation.BEFORE).exists()
+    assert not (tmp_path / "run" / BEFORE).exists()
 
 
 def test_impossible_experiments_end_before_anything_is_made(teacher, corpus, tmp_path):

@@ -59,7 +59,7 @@ def test_a_run_leaves_a_model_that_anybody_can_load(tmp_path, films) -> None:
     assert {"accuracy", "stderr", "items", "majority_share"} <= report.student_after.keys()
     assert (report.data.labels, report.data.task, report.data.kind) == (("bad", "good"), "films", "classification")
     assert report.student.parameters == sum(each.numel() for each in model.parameters())
-    assert recorder.series(STUDENT, "eval/accuracy").keys() == {0, 3, 6}
+    assert recorder.series(STUDENT, "eval/accuracy").keys() == set(range(7))
     assert recorder.series(STUDENT, "eval/accuracy")[6] == report.student_after["accuracy"]
     assert {name for _, _, name, _ in recorder.rows} <= {*METRICS, "epoch"}
     samples = recorder.of(Sample)
@@ -106,7 +106,7 @@ def test_questions(tmp_path) -> None:
     recorder = ListRecorder()
     report = tune(config, recorder, tmp_path / "run")
     assert {"exact_match", "answer_f1", "stderr", "items"} == report.student_after.keys()
-    assert recorder.series(STUDENT, "eval/answer_f1").keys() == {0, 3, 6}
+    assert recorder.series(STUDENT, "eval/answer_f1").keys() == set(range(7))
     model = AutoModelForQuestionAnswering.from_pretrained(tmp_path / "run" / STUDENT)
     assert model.config.architectures == ["BertForQuestionAnswering"]
     assert "pipeline_tag: question-answering" in (tmp_path / "run" / STUDENT / "README.md").read_text()

@@ -134,7 +134,8 @@ def test_a_stop_without_a_directory_and_one_with_it(tmp_path) -> None:
     start = encoder(tmp_path / "b")
     with pytest.raises(StopRequested):
         fine_tune_and_evaluate(start, sentiment(), seed=1, spec=SPEC, recorder=ListRecorder(stop_after=2))
-    whole = fine_tune(start, sentiment(), train=SPEC.model_copy(update={"max_steps": 8}), directory=tmp_path / "whole", eval_steps=4)
+    whole = fine_tune(start, sentiment(), train=SPEC.model_copy(update={"max_steps": 8}), directory=tmp_path / "whole",
+                      eval_steps=lambda steps: steps // 2)
     spec = SPEC.model_copy(update={"max_steps": 8})
     with pytest.raises(StopRequested):
         fine_tune(start, sentiment(), train=spec, directory=tmp_path / "cut", recorder=ListRecorder(stop_after=3))

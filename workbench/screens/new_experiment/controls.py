@@ -108,6 +108,7 @@ CONTROLS: dict[str, Control] = {
     "train.save_steps": Control("Checkpoint interval (steps)", step=50),
     "train.report_to": Control("Also report to"),
     "evaluation.eval_steps": Control("Evaluation interval (steps)", step=10),
+    "evaluation.min_evaluations": Control("Evaluations at least"),
     "evaluation.blocks": Control("Held-out blocks", step=8),
     "evaluation.sentiment_items": Control("Held-out reviews", step=100),
     "evaluation.prompts": Control("Prompts"),
