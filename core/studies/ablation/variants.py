@@ -37,6 +37,10 @@ FULL, RANDOM = "full", "random"
 # Variant -> the weight that is 0 in it; terms without a teacher come last, as in the paper's table.
 TERMS = {f"minus_{term.name}": term.key for term in sorted(LOSS_TERMS, key=lambda term: not term.needs_teacher) if term.left_out}
 NONE = Ramp(start=0, end=0)
+OTHER_KINDS = {
+    "pretrain": "trains a model without a teacher", "fine_tune": "fine-tunes a model on a labelled task",
+    "chain": "builds a chain of anchors", "bridge": "trains a model on a teacher's texts", "reading": "trains a model on a teacher's notes",
+    "ensemble": "trains an ensemble and a student of it", "specialists": "trains specialists of confusable classes"}
 
 
 def variants(config: ExperimentConfig) -> dict[str, DistillConfig]:
@@ -46,10 +50,7 @@ def variants(config: ExperimentConfig) -> dict[str, DistillConfig]:
         ConfigError: a recipe without a teacher, or one that uses a single part.
     """
     if not isinstance(config, DistillConfig):
-        does = {"pretrain": "trains a model without a teacher", "fine_tune": "fine-tunes a model on a labelled task",
-                "chain": "builds a chain of anchors", "bridge": "trains a model on a teacher's texts",
-                "reading": "trains a model on a teacher's notes"}[config.kind]
-        raise ConfigError(f"The recipe {does}.", "An ablation leaves parts out of a recipe that distils one student from a teacher.",
+        raise ConfigError(f"The recipe {OTHER_KINDS[config.kind]}.", "An ablation leaves parts out of a recipe that distils one student from a teacher.",
                           "Take such a recipe, as assets/recipes/distilbert.yaml.", field="kind")
     plain = config.model_copy(update={"control": False, "evaluation": config.evaluation.model_copy(update={"retention": None})})
     made = {FULL: plain}

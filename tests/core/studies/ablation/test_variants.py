@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 from filelock import FileLock
 
+from core.config.experiment import Kind
 from core.errors import ConfigError
 from core.methods import distillation
 from core.recipes import parse_recipe
 from core.recorder import ListRecorder, StopRequested
 from core.reports.run_report import RunReport
-from core.studies.ablation.variants import TERMS, folder_of, trained, variants, with_seed
+from core.studies.ablation.variants import OTHER_KINDS, TERMS, folder_of, trained, variants, with_seed
 from tests.core.masked_models import masked_model, save
 
 TRIPLE = {"losses": {"w_kd": 5, "w_hard": 2, "w_hidden": 1}, "control": True}
@@ -40,6 +43,10 @@ def test_parts_that_a_recipe_does_not_use_have_no_variant(recipe, names):
 def test_nothing_to_leave_out_is_reported(recipe):
     with pytest.raises(ConfigError):
         variants(parse_recipe(recipe))
+
+
+def test_every_other_kind_has_its_words():
+    assert {*OTHER_KINDS, "distill"} >= set(get_args(Kind))
 
 
 @pytest.mark.parametrize(("recipe", "says"), [
