@@ -50,7 +50,8 @@ def variants(config: ExperimentConfig) -> dict[str, DistillConfig]:
         ConfigError: a recipe without a teacher, or one that uses a single part.
     """
     if not isinstance(config, DistillConfig):
-        raise ConfigError(f"The recipe {OTHER_KINDS[config.kind]}.", "An ablation leaves parts out of a recipe that distils one student from a teacher.",
+        raise ConfigError(f"The recipe {OTHER_KINDS[config.kind]}.",
+                          "An ablation leaves parts out of a recipe that distils one student from a teacher.",
                           "Take such a recipe, as assets/recipes/distilbert.yaml.", field="kind")
     plain = config.model_copy(update={"control": False, "evaluation": config.evaluation.model_copy(update={"retention": None})})
     made = {FULL: plain}
