@@ -12,8 +12,6 @@ Each trained network is a folder that appears whole or not at all, so that a rep
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -37,7 +35,7 @@ from core.specialists.measuring import CoverageRow, Gain
 from core.specialists.networks import SpecialistData, new_network
 from core.specialists.panel import Panel, PanelAnswer, Specialist, Task, mean_probabilities
 from core.specialists.training import SpecialistTraining, train_specialist
-from core.system.files import read_json, write_json
+from core.system.files import atomic_directory, read_json, write_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -46,6 +44,8 @@ STUDENTS = ("generalist", "specialists", "ensemble", "labels")  # what a student
 RANDOM_CLUSTERINGS = 100  # draws of the purity that chance gives
 MEMBER_SEED, STUDENT_SEED = 10_007, 20_011  # added to a repetition's seed for the ensemble's members and the students
 LEAST = 1e-30  # probability whose logarithm is passed on as a logit
+PANEL, COVARIANCE = "panel", "covariance.npy"  # of a repetition: the folder of its panel; in it (C, C) of the predictions
+NETWORK_BYTES = 64 << 20  # room on the disk for a panel or a network, generously
 TRAINED = "trained.json"  # in a network's folder: the items that it was trained on
 
 
@@ -134,7 +134,7 @@ class Repetition:
             StillhouseError: clusters that cannot be, data that do not suffice.
         """
         path = self.folder / "result.json"
-        if (plain := read_json(path)) is not None:
+        if (plain := read_json(path)) is not None and (plain["students"] is not None or not self.spec.distil):
             return SeedResult.from_dict(plain)
         require_possible(self.spec.clusters, self.spec.size, len(self.data.data.labels))
         generalist, trained = self._generalist(self.seed, "generalist", 0)
@@ -188,13 +188,11 @@ class Repetition:
         return Specialist(model, classes, share, self.spec.guard), items
 
     def _save_panel(self, panel: Panel, clusters: Clusters) -> None:
-        target = self.folder / "panel"
+        target = self.folder / PANEL
         if not target.exists():
-            partial = self.folder / "panel.partial"
-            shutil.rmtree(partial, ignore_errors=True)
-            panel.save(partial)
-            np.save(partial / "covariance.npy", clusters.covariance)
-            os.replace(partial, target)
+            with atomic_directory(target, NETWORK_BYTES) as partial:
+                panel.save(partial)
+                np.save(partial / COVARIANCE, clusters.covariance)
 
     def _measured(self, panel: Panel, clusters: Clusters, items: Mapping[str, int]) -> SeedResult:
         test = self.data.data.test
@@ -268,11 +266,9 @@ class Repetition:
         self.recorder.event(StudyPart(self._variant(name), self.parts[0] + part, self.parts[1]))
         self.recorder.event(Phase("train", self._variant(name)))
         model, items = make()
-        partial = target.with_name(f"{name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        model.save_pretrained(partial)
-        write_json(partial / TRAINED, {"items": items})
-        os.replace(partial, target)
+        with atomic_directory(target, NETWORK_BYTES) as partial:
+            model.save_pretrained(partial)
+            write_json(partial / TRAINED, {"items": items})
         return model.eval(), items
 
     def _variant(self, name: str) -> str:

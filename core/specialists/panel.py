@@ -106,8 +106,8 @@ class Panel:
         return PanelAnswer(general, opinions, combine(general, opinions))
 
     def save(self, folder: Path) -> None:
-        """Write the panel into a new folder; see the module's docstring."""
-        folder.mkdir(parents=True)
+        """Write the panel into an empty folder; see the module's docstring."""
+        folder.mkdir(parents=True, exist_ok=True)
         names = [GENERALIST, *(f"specialist-{number}" for number in range(1, len(self.specialists) + 1))]
         for name, model in zip(names, [self.generalist, *(each.model for each in self.specialists)], strict=True):
             model.save_pretrained(folder / name)

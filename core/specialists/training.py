@@ -27,6 +27,7 @@ from core.classification.items import Items
 from core.classification.predicting import predict_logits
 from core.classification.training import LABELS_ONLY, train_classifier
 from core.config import LossSpec, TrainSpec
+from core.config.losses import constant
 from core.errors import UnsupportedModelError
 from core.models.architectures import label_names
 from core.recorder import Recorder
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 Guard = Literal["early_stopping", "soft_targets"]
-SOFT_AND_HARD = LossSpec(w_kd=1.0, w_hard=0.0, temperature=1.0)  # hard labels are soft targets with all mass at one class
+SOFT_AND_HARD = LossSpec(w_kd=constant(1.0), w_hard=constant(0.0), temperature=1.0)  # a hard label has all mass at one class
 DUSTBIN = "other"  # label of the last output
 NOWHERE = -1e30  # logit of a class without probability
 
