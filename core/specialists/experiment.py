@@ -13,9 +13,9 @@ Each trained network is a folder that appears whole or not at all, so that a rep
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -24,14 +24,13 @@ from torch import Tensor
 from core.classification.predicting import predict_logits
 from core.classification.training import LABELS_ONLY, train_classifier
 from core.config import LossSpec, SpecialistsSpec, TrainSpec
-from core.evaluation.statistics import Estimate
 from core.events import Phase, RunWarning, StudyPart
 from core.models.architectures import on_device
 from core.models.loading import model_from_pretrained
 from core.recorder import Recorder, stop_if_requested
+from core.reports.specialists_report import STUDENTS, SeedResult
 from core.specialists import measuring
 from core.specialists.clusters import Clusters, find_clusters, purity, random_labels, require_possible
-from core.specialists.measuring import CoverageRow, Gain
 from core.specialists.networks import SpecialistData, new_network
 from core.specialists.panel import Panel, PanelAnswer, Specialist, Task, mean_probabilities
 from core.specialists.training import SpecialistTraining, train_specialist
@@ -40,69 +39,12 @@ from core.system.files import atomic_directory, read_json, write_json
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-STUDENTS = ("generalist", "specialists", "ensemble", "labels")  # what a student is distilled from; the last is the control
 RANDOM_CLUSTERINGS = 100  # draws of the purity that chance gives
 MEMBER_SEED, STUDENT_SEED = 10_007, 20_011  # added to a repetition's seed for the ensemble's members and the students
 LEAST = 1e-30  # probability whose logarithm is passed on as a logit
 PANEL, COVARIANCE = "panel", "covariance.npy"  # of a repetition: the folder of its panel; in it (C, C) of the predictions
 NETWORK_BYTES = 64 << 20  # room on the disk for a panel or a network, generously
 TRAINED = "trained.json"  # in a network's folder: the items that it was trained on
-
-
-@dataclass(frozen=True)
-class SeedResult:
-    """What one repetition came to; accuracies from 0 to 1.
-
-    Attributes:
-        sets: classes of each specialist.
-        single: classes without one.
-        order: classes with each cluster's side by side; `clusters`: number of each class's cluster.
-        purity, random_purity: of the clusters against the planted groups, and its mean for random clusters of the same sizes; None where
-            nothing was planted.
-        improvements: conditional accuracy of each specialist beside the generalist's.
-        conditional_generalist, conditional_specialists: over the items of all specialists.
-        generalist, combined: overall accuracy.
-        heard: share of the test items for which a specialist was relevant.
-        coverage: by the number of specialists that have the right class.
-        rounds: of the fixed point.
-        members, ensemble: of the ensemble of equal compute, and its accuracy; None without distillation.
-        students: source -> accuracy of the network distilled from it.
-        items: network -> items that it was trained on, repetitions counted.
-    """
-
-    seed: int
-    sets: tuple[tuple[int, ...], ...]
-    single: tuple[int, ...]
-    order: tuple[int, ...]
-    clusters: tuple[int, ...]
-    purity: float | None
-    random_purity: float | None
-    improvements: tuple[Gain, ...]
-    conditional_generalist: float
-    conditional_specialists: float
-    generalist: float
-    combined: float
-    heard: float
-    coverage: tuple[CoverageRow, ...]
-    rounds: int
-    items: Mapping[str, int]
-    members: int | None = None
-    ensemble: float | None = None
-    students: Mapping[str, float] | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data, which `from_dict` reads."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
-        """Read plain data back."""
-        improvements = tuple(
-            Gain(**{**each, "classes": tuple(each["classes"]), "difference": each["difference"] and Estimate.from_dict(each["difference"])})
-            for each in plain["improvements"])
-        tuples = {name: tuple(plain[name]) for name in ("single", "order", "clusters")}
-        return cls(**{**plain, **tuples, "sets": tuple(map(tuple, plain["sets"])), "improvements": improvements,
-                      "coverage": tuple(CoverageRow(**each) for each in plain["coverage"])})
 
 
 @dataclass(frozen=True)

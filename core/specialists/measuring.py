@@ -10,51 +10,12 @@ Shapes: N items, C classes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from core.evaluation.statistics import Estimate, paired_difference
+from core.evaluation.statistics import paired_difference
+from core.reports.specialists_report import CoverageRow, Gain
 from core.specialists.panel import PanelAnswer
-
-
-@dataclass(frozen=True, slots=True)
-class Gain:
-    """A specialist beside its generalist, on the items of its classes.
-
-    Attributes:
-        classes: their numbers.
-        items: test items of these classes.
-        generalist, specialist: conditional accuracy, 0 to 1.
-        difference: specialist minus generalist, with its interval over the items; None without items.
-    """
-
-    classes: tuple[int, ...]
-    items: int
-    generalist: float
-    specialist: float
-    difference: Estimate | None
-
-
-@dataclass(frozen=True, slots=True)
-class CoverageRow:
-    """Items whose right class so many specialists have.
-
-    Attributes:
-        covering: specialists that have the right class.
-        items: test items.
-        generalist, combined: that each gets right.
-    """
-
-    covering: int
-    items: int
-    generalist: int
-    combined: int
-
-    @property
-    def relative_change(self) -> float | None:
-        """Return the change of the accuracy relative to the generalist's; None where it gets none right."""
-        return (self.combined - self.generalist) / self.generalist if self.generalist else None
 
 
 def specialist_gain(answer: PanelAnswer, number: int, targets: np.ndarray) -> Gain:
