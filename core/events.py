@@ -154,7 +154,7 @@ class Annotating(Phase):
 
 @dataclass(frozen=True)
 class TrainingNetwork(Phase):
-    """A small network of an ensemble is trained: a member, the student, or the same student from hard labels.
+    """A small network is trained: a member of an ensemble, a generalist, a specialist, or a student of them.
 
     Attributes:
         network: ``member 2``, ``student``, ``student of hard labels``.

@@ -204,7 +204,7 @@ def kind_of(plain: Mapping[str, Any]) -> Kind:
                               field="kind")
         return kind
     by_section: tuple[tuple[str, Kind], ...] = (("task", "fine_tune"), ("chain", "chain"), ("bridge", "bridge"), ("reading", "reading"),
-                                                 ("ensemble", "ensemble"))
+                                                 ("ensemble", "ensemble"), ("specialists", "specialists"))
     found = next((kind for section, kind in by_section if plain.get(section) is not None), None)
     return found or ("pretrain" if "teacher" in plain and plain["teacher"] is None else "distill")
 
@@ -277,10 +277,10 @@ def section_of(field: FieldInfo) -> type[BaseModel] | None:
 def leaves(known: Mapping[str, FieldInfo] | None = None, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
     """Yield every leaf of the configuration with its dotted path, in the order of the recipe; a weight counts as one leaf.
 
-    Kind, chains, bridges, reading, ensembles and images are left out: they have forms of their own.
+    Kind, chains, bridges, reading, ensembles, images and specialists are left out: they have forms of their own.
     """
     for name, field in (fields() if known is None else known).items():
-        if prefix == "" and name in ("kind", "chain", "bridge", "reading", "ensemble", "images"):
+        if prefix == "" and name in ("kind", "chain", "bridge", "reading", "ensemble", "images", "specialists"):
             continue
         section = section_of(field)
         if section is None or section is Ramp:

@@ -22,6 +22,7 @@ from core.config.kinds import (
     FineTuneConfig,
     PretrainConfig,
     ReadingConfig,
+    SpecialistsConfig,
 )
 from core.config.losses import LossSpec, Ramp
 from core.config.models import LayerRule, LoraSpec, ScratchSpec, ServerSpec, SignalSpec, StudentSpec, TeacherSpec
@@ -65,6 +66,7 @@ __all__ = [
     "ServedAddress",
     "ServerSpec",
     "SignalSpec",
+    "SpecialistsConfig",
     "SpecialistsSpec",
     "StudentSpec",
     "TaskSpec",

@@ -21,9 +21,9 @@ from core.errors import SetField
 from core.recipe_keys import release_shape
 
 SECTIONS = ("teacher", "student", "losses", "data", "masking", "task", "images", "train", "evaluation")
-Kind = Literal["distill", "pretrain", "fine_tune", "chain", "bridge", "reading", "ensemble"]
+Kind = Literal["distill", "pretrain", "fine_tune", "chain", "bridge", "reading", "ensemble", "specialists"]
 ORDER = ("kind", "name", "description", "teacher", "student", "losses", "data", "masking", "train", "evaluation", "bridge", "reading",
-         "task", "chain", "ensemble", "images", "control")  # of keys in a recipe that is written out
+         "task", "chain", "ensemble", "images", "specialists", "control")  # of keys in a recipe that is written out
 
 
 class ExperimentConfig(Config):

@@ -16,6 +16,7 @@ from core.config.images import ImagesSpec
 from core.config.losses import LossSpec, constant
 from core.config.models import StudentSpec, TeacherSpec
 from core.config.reading import ReadingSpec
+from core.config.specialists import SpecialistsSpec
 from core.errors import SetField
 from core.loss_terms import LOSS_TERMS, enumerated, keys
 
@@ -349,8 +350,44 @@ class EnsembleConfig(_WithoutTeacher, _WithoutMasking, _WithoutControl, Experime
         return _logits_alone(value, "an ensemble")
 
 
-AnyExperiment = Annotated[DistillConfig | PretrainConfig | FineTuneConfig | ChainConfig | BridgeConfig | ReadingConfig | EnsembleConfig,
-                          Field(discriminator="kind")]
+class SpecialistsConfig(_WithoutTeacher, _WithoutMasking, _WithoutControl, ExperimentConfig):
+    """A generalist, specialists for the classes that it confuses, and one network distilled from both (1503.02531, section 5)."""
+
+    losses: LossSpec = Field(LossSpec(w_kd=constant(1.0), w_hard=constant(0.1)), validate_default=True, description=(
+        "loss; of the networks that are distilled from generalist, specialists and ensemble"))
+    kind: Literal["specialists"] = Field("specialists", description="kind; specialists for the classes that a generalist confuses")
+    specialists: SpecialistsSpec = Field(SpecialistsSpec(), description="specialists; data set, networks, clusters and their training")
+
+    excludes: ClassVar[Mapping[str, str]] = {
+        "teacher": "generalist and specialists are the teacher, and are trained: describe them in specialists",
+        "student": "the student of specialists is a small classifier: describe it in specialists.student_embedding and student_hidden",
+        "control": "the same student is always trained on hard labels too: set control to false",
+        "evaluation.retention": "the retention card is of a language model's student: set evaluation.retention to null",
+    }
+
+    @classmethod
+    def default_weights(cls, plain: Mapping[str, Any]) -> Mapping[str, float]:
+        """Return the soft targets, and a considerably lower weight of the hard labels (1503.02531, section 2)."""
+        return {"w_kd": 1.0, "w_hard": 0.1}
+
+    @property
+    def student(self) -> StudentSpec:
+        """The defaults: small classifiers are described in ``specialists``."""
+        return StudentSpec()
+
+    @property
+    def data(self) -> DataSpec:
+        """The defaults: items with labels are no corpus."""
+        return DataSpec()
+
+    @field_validator("losses")
+    @classmethod
+    def _outputs_only(cls, value: LossSpec) -> LossSpec:
+        return _logits_alone(value, "a network of specialists")
+
+
+AnyExperiment = Annotated[DistillConfig | PretrainConfig | FineTuneConfig | ChainConfig | BridgeConfig | ReadingConfig | EnsembleConfig |
+                          SpecialistsConfig, Field(discriminator="kind")]
 KINDS: Mapping[str, type[ExperimentConfig]] = {
     each.model_fields["kind"].default: each for each in (
-        DistillConfig, PretrainConfig, FineTuneConfig, ChainConfig, BridgeConfig, ReadingConfig, EnsembleConfig)}
+        DistillConfig, PretrainConfig, FineTuneConfig, ChainConfig, BridgeConfig, ReadingConfig, EnsembleConfig, SpecialistsConfig)}

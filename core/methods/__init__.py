@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.config import BridgeConfig, ChainConfig, EnsembleConfig, ExperimentConfig, FineTuneConfig, ReadingConfig
+from core.config import BridgeConfig, ChainConfig, EnsembleConfig, ExperimentConfig, FineTuneConfig, ReadingConfig, SpecialistsConfig
 from core.recorder import Recorder, StopRequested
 from core.reports.run_report import ChainReport, Report, RunReport
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def method_for(config: ExperimentConfig) -> Callable[..., Report]:
     """Return the method that carries out an experiment.
 
-    It builds a chain, crosses a bridge, fine-tunes on a task, trains on notes, distils an ensemble, or distils one student. All have the
-    signature of `core.methods.distillation.distill`.
+    It builds a chain, crosses a bridge, fine-tunes on a task, trains on notes, distils an ensemble, trains specialists, or distils one
+    student. All have the signature of `core.methods.distillation.distill`.
     """
     if isinstance(config, ChainConfig):
         from core.methods.chain import build_chain
@@ -36,6 +36,10 @@ def method_for(config: ExperimentConfig) -> Callable[..., Report]:
         from core.methods.fine_tuning import tune
 
         return tune
+    if isinstance(config, SpecialistsConfig):
+        from core.methods.specialists import train_specialists
+
+        return train_specialists
     if isinstance(config, EnsembleConfig):
         from core.methods.ensemble import distill_ensemble
 

@@ -19,6 +19,7 @@ from core.config import (
     ExperimentConfig,
     FineTuneConfig,
     ReadingConfig,
+    SpecialistsConfig,
     StudentSpec,
     TrainSpec,
     total_steps,
@@ -36,6 +37,7 @@ from core.planning.inputs import counted, planned_inputs
 from core.planning.memory import Memory
 from core.planning.models import ModelSize, PlannedModels, described, planned_models, size_of, summary
 from core.planning.preflight import Check, PreflightReport
+from core.planning.specialists import check_specialists
 from core.students.layer_maps import LayerMap
 from core.system import machine
 from core.system.units import GIB
@@ -93,8 +95,8 @@ def static_plan(config: ExperimentConfig, *, read_tokenizers: bool = False) -> P
     found = PreflightReport()
     if isinstance(config, FineTuneConfig):
         return _task_plan(config, found)
-    if isinstance(config, EnsembleConfig):
-        return _ensemble_plan(config, found)
+    if isinstance(config, EnsembleConfig | SpecialistsConfig):
+        return _classifiers_plan(config, found)
     whole, config = config, first_step(config)
     models = planned_models(config, found, whole.kind)
     origin = models.origin if models is not None else None
@@ -125,8 +127,8 @@ def plan(config: ExperimentConfig, *, measure: bool, load: Callable[..., LoadedM
     found = PreflightReport()
     if isinstance(config, FineTuneConfig):
         return _task_plan(config, found)
-    if isinstance(config, EnsembleConfig):
-        return _ensemble_plan(config, found)
+    if isinstance(config, EnsembleConfig | SpecialistsConfig):
+        return _classifiers_plan(config, found)
     whole, config = config, first_step(config)
     models = planned_models(config, found, whole.kind)
     planned = _static(config, found, models, whole)
@@ -160,9 +162,12 @@ def plan(config: ExperimentConfig, *, measure: bool, load: Callable[..., LoadedM
     return _concluded(planned, found)
 
 
-def _ensemble_plan(config: EnsembleConfig, found: PreflightReport) -> Plan:
-    """Return what an ensemble needs; its networks are small, and how many images there are is known once they are read."""
-    check_ensemble(config, found)
+def _classifiers_plan(config: EnsembleConfig | SpecialistsConfig, found: PreflightReport) -> Plan:
+    """Return what an ensemble or specialists need; networks are small, and how many items there are is known once they are read."""
+    if isinstance(config, EnsembleConfig):
+        check_ensemble(config, found)
+    else:
+        check_specialists(config, found)
     return _concluded(Plan(total_steps=config.train.max_steps), found)
 
 

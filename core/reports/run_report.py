@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Self
 from core.events import STUDENT_AFTER, STUDENT_BEFORE
 from core.reports.ensemble_report import EnsembleSummary
 from core.reports.retention_card import Card
+from core.reports.specialists_report import SpecialistsSummary
 
 Metrics = Mapping[str, float]
 
@@ -158,6 +159,7 @@ class RunReport:
         command: the command line that repeats the run.
         retention: of language models only.
         signals: where the teacher's answers were kept; None for a live teacher.
+        specialists: of a generalist with specialists only.
         ensemble: of an ensemble of classifiers only; its students are those of all repetitions.
     """
 
@@ -175,6 +177,7 @@ class RunReport:
     retention: Card | None = None
     signals: SignalsSummary | None = None
     ensemble: EnsembleSummary | None = None
+    specialists: SpecialistsSummary | None = None
 
     def of(self, subject: str) -> Metrics:
         """Return the metrics of a subject; none where it was not measured."""
@@ -207,12 +210,15 @@ class RunReport:
             record["signals"] = self.signals.to_dict()
         if self.ensemble is not None:
             record["ensemble"] = self.ensemble.to_dict()
+        if self.specialists is not None:
+            record["specialists"] = self.specialists.to_dict()
         return record
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Self:
         """Read a record back. What a record of another release lacks is empty; what this release does not know is left out."""
-        teacher, data, card, signals, ensemble = (record.get(part) for part in ("teacher", "data", "retention", "signals", "ensemble"))
+        teacher, data, card, signals, ensemble, specialists = (
+            record.get(part) for part in ("teacher", "data", "retention", "signals", "ensemble", "specialists"))
         if data is not None:
             data = TaskSummary(**data | {"labels": tuple(data["labels"])}) if "task" in data else CorpusSummary(**data)
         return cls(
@@ -220,7 +226,7 @@ class RunReport:
             StudentSummary.from_dict(record.get("student", {"name": ""})), record.get("metrics", {}), data,
             record.get("seconds", 0.0), record.get("tokens", 0), record.get("tokens_per_second", 0.0), record.get("stopped", False),
             record.get("command", ""), card and Card.from_dict(card), signals and SignalsSummary.from_dict(signals),
-            ensemble and EnsembleSummary.from_dict(ensemble))
+            ensemble and EnsembleSummary.from_dict(ensemble), specialists and SpecialistsSummary.from_dict(specialists))
 
 
 @dataclass(frozen=True)

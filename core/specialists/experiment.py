@@ -24,10 +24,10 @@ from torch import Tensor
 from core.classification.predicting import predict_logits
 from core.classification.training import LABELS_ONLY, train_classifier
 from core.config import LossSpec, SpecialistsSpec, TrainSpec
-from core.events import Phase, RunWarning, StudyPart
+from core.events import CONTROL, STUDENT, RunWarning, TrainingNetwork
 from core.models.architectures import on_device
 from core.models.loading import model_from_pretrained
-from core.recorder import Recorder, stop_if_requested
+from core.recorder import NullRecorder, Recorder, stop_if_requested
 from core.reports.specialists_report import STUDENTS, SeedResult
 from core.specialists import measuring
 from core.specialists.clusters import Clusters, find_clusters, purity, random_labels, require_possible
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 RANDOM_CLUSTERINGS = 100  # draws of the purity that chance gives
+SHOWN = {"specialists": STUDENT, "labels": CONTROL}  # students of the first repetition whose curves are logged
 MEMBER_SEED, STUDENT_SEED = 10_007, 20_011  # added to a repetition's seed for the ensemble's members and the students
 LEAST = 1e-30  # probability whose logarithm is passed on as a logit
 PANEL, COVARIANCE = "panel", "covariance.npy"  # of a repetition: the folder of its panel; in it (C, C) of the predictions
@@ -101,7 +102,7 @@ class Repetition:
         def make() -> tuple[PreTrainedModel, int]:
             model = on_device(new_network(self.data, self.spec.embedding, self.spec.hidden, seed), self.device)
             trained = train_classifier(model, self.data.data.train, train=self.train.model_copy(update={"seed": seed}),
-                                       recorder=self.recorder, variant=self._variant(name))
+                                       recorder=self._silent, variant=name)
             return model, trained.items
 
         return self._kept(name, part, make)
@@ -122,8 +123,8 @@ class Repetition:
         share = float(np.isin(self.data.data.train.targets.numpy(), classes).mean())
 
         def make() -> tuple[PreTrainedModel, int]:
-            trained = train_specialist(generalist, classes, self.data.data.train, self.data.data.validation, how, recorder=self.recorder,
-                                       variant=self._variant(f"specialist-{number}"))
+            trained = train_specialist(generalist, classes, self.data.data.train, self.data.data.validation, how, recorder=self._silent,
+                                       variant=f"specialist-{number}")
             return trained.model, trained.items
 
         model, items = self._kept(f"specialist-{number}", number, make)
@@ -179,6 +180,7 @@ class Repetition:
 
     def _student(self, name: str, soft: Callable[[], Tensor] | None, part: int) -> tuple[PreTrainedModel, int]:
         spec, seed = self.spec, self.seed + STUDENT_SEED
+        shown = name in SHOWN and self.seed == self.train.seed
 
         def make() -> tuple[PreTrainedModel, int]:
             embedding = spec.embedding if spec.student_embedding is None else spec.student_embedding
@@ -186,7 +188,8 @@ class Repetition:
             model = on_device(new_network(self.data, embedding, hidden, seed), self.device)  # the same start for every source
             trained = train_classifier(model, self.data.data.train, train=self.train.model_copy(update={"seed": seed}),
                                        losses=LABELS_ONLY if soft is None else self.losses, soft_targets=None if soft is None else soft(),
-                                       recorder=self.recorder, variant=self._variant(f"student-{name}"))
+                                       held_out=self.data.data.validation if shown else None,
+                                       recorder=self.recorder if shown else self._silent, variant=SHOWN.get(name, name))
             return model, trained.items
 
         return self._kept(f"student-{name}", part, make)
@@ -205,16 +208,18 @@ class Repetition:
             assert plain is not None, "written before the folder appeared"
             return model, plain["items"]
         stop_if_requested(self.recorder)
-        self.recorder.event(StudyPart(self._variant(name), self.parts[0] + part, self.parts[1]))
-        self.recorder.event(Phase("train", self._variant(name)))
+        self.recorder.event(TrainingNetwork(network=name.replace("-", " "), seed=self.seed, done=min(self.parts[0] + part, self.parts[1]),
+                                            total=self.parts[1]))
         model, items = make()
         with atomic_directory(target, NETWORK_BYTES) as partial:
             model.save_pretrained(partial)
             write_json(partial / TRAINED, {"items": items})
         return model.eval(), items
 
-    def _variant(self, name: str) -> str:
-        return name if self.seed == self.train.seed else f"{name} (seed {self.seed})"
+    @property
+    def _silent(self) -> NullRecorder:
+        """What networks report to whose curves nobody looks at; it is polled for a stop."""
+        return NullRecorder(self.recorder.should_stop)
 
 
 def _heard(answer: PanelAnswer) -> float:

@@ -16,7 +16,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.chains.folder import anchor_folder, house_chains
-from core.config import AnchorSpec, BridgeConfig, ChainConfig, EnsembleConfig, ExperimentConfig, FineTuneConfig, ReadingConfig, is_address
+from core.config import (
+    AnchorSpec,
+    BridgeConfig,
+    ChainConfig,
+    EnsembleConfig,
+    ExperimentConfig,
+    FineTuneConfig,
+    ReadingConfig,
+    SpecialistsConfig,
+    is_address,
+)
 from core.config.reading import HOUSE_TASK, ORACLE, ORACLE_TASKS
 from core.data.movie_reviews import HOUSE, HOUSE_SOURCES
 from core.errors import ConfigError, ModelError, ModelNotFoundError, RunVerb
@@ -35,6 +45,7 @@ BEFORE = "before"  # the untrained student, kept by the engine beside the traine
 TRAINED = (STUDENT, CONTROL)
 PARTS = {STUDENT: "student model", CONTROL: "control model", BEFORE: "student from before training"}  # folder -> its model
 DIGITS = "digits"  # the images that are here whatever the folder
+PLACELESS = ("planted", DIGITS)  # data sets of classifiers that are no files
 ROLES = {CONTROL: "Control", BEFORE: "Untrained student"}  # of a run's models that are compared
 
 
@@ -120,6 +131,10 @@ def freeze_references(config: ExperimentConfig, store: Store) -> tuple[Experimen
             _require_within_reach(f"task.{name}", getattr(config.task, name) or "")
         absolute = {name: _absolute(named) for name in ("source", "validation") if (named := getattr(config.task, name))}
         config = config.model_copy(update={"task": config.task.model_copy(update=absolute)})
+    if isinstance(config, SpecialistsConfig) and config.specialists.source not in PLACELESS:
+        _require_within_reach("specialists.source", config.specialists.source)
+        spec = config.specialists.model_copy(update={"source": _absolute(config.specialists.source)})
+        config = config.model_copy(update={"specialists": spec})
     if isinstance(config, EnsembleConfig):
         _require_within_reach("images.source", config.images.source if config.images.source != DIGITS else "")
         images = Path(os.path.expanduser(config.images.source))

@@ -13,7 +13,7 @@ import torch
 from core.classification.items import ClassificationData
 from core.config import LossSpec, SpecialistsSpec, TrainSpec
 from core.errors import ConfigError, CorruptModelError, DataError, ModelNotFoundError
-from core.events import RunWarning, StudyPart
+from core.events import RunWarning, TrainingNetwork
 from core.recorder import ListRecorder, StopRequested
 from core.specialists import measuring, networks
 from core.specialists.experiment import STUDENTS, Repetition, SeedResult
@@ -82,7 +82,7 @@ def test_a_stopped_repetition_resumes_after_its_last_network(tmp_path: Path) -> 
     assert sorted(each.name for each in tmp_path.iterdir()) == ["generalist", "specialist-1"]
     again = ListRecorder()
     result = repetition(tmp_path, again, spec, data).run()
-    assert next(part.name for part in again.of(StudyPart)) == "specialist-2"
+    assert next(part.network for part in again.of(TrainingNetwork)) == "specialist 2"
     assert result.students is None and result == repetition(tmp_path, ListRecorder(), spec, data).run()
 
 
@@ -94,7 +94,7 @@ class _StopsAfter(ListRecorder):
         self.networks = networks
 
     def should_stop(self) -> bool:
-        return len(self.of(StudyPart)) > self.networks
+        return len(self.of(TrainingNetwork)) > self.networks
 
 
 def test_a_deleted_member_and_a_changed_one_are_named(finished: tuple[Repetition, SeedResult], tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import pandas as pd
 import streamlit as st
 
-from core.config import BridgeConfig, ChainConfig, EnsembleConfig, FineTuneConfig, ReadingConfig
+from core.config import BridgeConfig, ChainConfig, EnsembleConfig, FineTuneConfig, ReadingConfig, SpecialistsConfig
 from core.errors import ConfigError
 from core.events import CONTROL, STUDENT, BridgeCorpus, Sample
 from workbench.errors import StoreUnavailableError
@@ -124,6 +124,9 @@ def _summary(run: Run) -> str:
     if isinstance(config, ReadingConfig):
         notes = {"own": "notes by", "shuffled": "shuffled notes by", "none": "no notes, text of"}[config.reading.notes]
         return "  ·  ".join((f"{notes} {config.reading.model}", f"student {config.student.model or 'from scratch'}", when))
+    if isinstance(config, SpecialistsConfig):
+        distilled = f"T = {config.losses.temperature:g}" if config.specialists.distil else ""
+        return "  ·  ".join(filter(None, (f"specialists of {shown_name(config.specialists.source)}", distilled, when)))
     if isinstance(config, EnsembleConfig):
         return "  ·  ".join((f"{config.ensemble.mean} mean of {config.ensemble.size} classifiers on {shown_name(config.images.source)}",
                              f"T = {config.losses.temperature:g}", when))
