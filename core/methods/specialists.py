@@ -11,7 +11,7 @@ Networks that are trained are kept: called again on the same directory, a run tr
 
     <folder>/repetitions/<seed>/generalist/, specialist-1/, ..., student-specialists/, ..., result.json
     <folder>/panel/     generalist and specialists of the first repetition, with the covariance of the predictions
-    <folder>/items.json a few test items of it, for the page that shows opinions
+    <folder>/items.json what they say of a few test items
 """
 
 from __future__ import annotations
@@ -29,17 +29,16 @@ from core.methods.steps import Load
 from core.models import catalog
 from core.recorder import STUDENT, Recorder
 from core.reports.run_report import ModelSummary, RunReport, StudentSummary, TaskSummary
+from core.reports.specialist_items import KeptOpinion, ShownItems, rounded
 from core.reports.specialists_report import SeedResult, SpecialistsSummary
 from core.specialists.clusters import require_possible
 from core.specialists.experiment import NETWORK_BYTES, PANEL, Repetition, parts_of
 from core.specialists.networks import SpecialistData, load_data, new_network
 from core.specialists.panel import load_panel
 from core.system.devices import resolve_device
-from core.system.files import write_json
 from core.training.trackers import require_trackers
 
 SHOWN_ITEMS = 200  # test items that the page offers
-ITEMS = "items.json"
 BYTES_A_NUMBER = 4
 
 
@@ -120,14 +119,21 @@ class _Run:
             shutil.copytree(first / PANEL, unfinished)
 
         self.folder.make_once(PANEL, write_panel)
-        targets = self.data.data.test.targets[:SHOWN_ITEMS].tolist()
-        pixels = [] if self.data.tokenizer is not None else self.data.data.test.inputs["pixel_values"][:SHOWN_ITEMS].tolist()
-        write_json(self.folder.path / ITEMS, {"texts": list(self.data.texts[:SHOWN_ITEMS]), "pixels": pixels, "targets": targets})
+        self._shown_items().save(self.folder.path)
         numbers, items = self.summary().numbers, float(len(self.data.data.test))
         evaluator = Evaluator(self.folder, self.recorder, (STUDENT, CONTROL))
         for subject, name in ((TEACHER, "combined"), (STUDENT_AFTER, "student_of_specialists"), (CONTROL, "student_of_labels")):
             if name in numbers:
                 evaluator.evaluate(subject, partial(dict, accuracy=numbers[name].value, items=items))
+
+    def _shown_items(self) -> ShownItems:
+        test = self.data.data.test.take(slice(0, SHOWN_ITEMS))
+        answer = load_panel(self.folder.path / PANEL).answer(test)
+        opinions = tuple(KeptOpinion(each.classes, rounded(each.probabilities), each.relevant.tolist()) for each in answer.opinions)
+        # Colours become their mean: a picture shows what it is of.
+        pixels = [] if self.data.tokenizer is not None else test.inputs["pixel_values"].mean(1).tolist()
+        return ShownItems(self.data.texts[:SHOWN_ITEMS], pixels, test.targets.tolist(), rounded(answer.generalist),
+                          rounded(answer.combined.probabilities), opinions)
 
     def summary(self) -> SpecialistsSummary:
         """Return what the report says of the repetitions that are done; there is at least one."""
