@@ -1,0 +1,137 @@
+"""A run of specialists: its report, what it leaves, a stop, and what cannot be."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.config import SpecialistsConfig
+from core.errors import ConfigError, CorruptModelError, ModelNotFoundError
+from core.events import TrainingNetwork
+from core.methods import run_experiment
+from core.models import catalog
+from core.planning.plan import static_plan
+from core.recipes import check_recipe, parse_recipe
+from core.recorder import ListRecorder
+from core.reports.run_report import RunReport, parse_report
+from core.reports.specialist_items import ITEMS, ShownItems, heard
+from core.specialists.panel import load_panel
+from core.system.paths import ASSETS
+
+QUICK: dict[str, Any] = {
+    "kind": "specialists", "name": "digits",
+    "specialists": {"source": "digits", "train_items": 300, "test_items": 120, "hidden": [8], "clusters": 3, "size": 4, "epochs": 1.0,
+                    "seeds": 2, "student_hidden": [6]},
+    "train": {"num_train_epochs": 3.0, "per_device_train_batch_size": 32, "learning_rate": 0.02, "device": "cpu", "seed": 0}}
+
+
+def config(**changes: Any) -> SpecialistsConfig:
+    found = parse_recipe({**QUICK, "specialists": {**QUICK["specialists"], **changes}})
+    assert isinstance(found, SpecialistsConfig)
+    return found
+
+
+def carry_out(spec: SpecialistsConfig, folder: Path, recorder: ListRecorder | None = None) -> RunReport:
+    report = run_experiment(spec, recorder or ListRecorder(), folder, load=catalog.load, command="again")
+    assert isinstance(report, RunReport)
+    return report
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunReport, ListRecorder]:
+    folder, recorder = tmp_path_factory.mktemp("run"), ListRecorder()
+    return folder, carry_out(config(), folder, recorder), recorder
+
+
+def test_the_report_has_every_specialist_and_the_students_with_intervals(done: tuple[Path, RunReport, ListRecorder]) -> None:
+    folder, report, recorder = done
+    assert parse_report(json.loads((folder / "report.json").read_text())) == report
+    record = report.to_dict()["specialists"]
+    numbers, first = record["numbers"], record["repetitions"][0]
+    assert all(numbers[name]["n"] == 2 and numbers[name]["method"] == "student_t" for name in (
+        "combined", "overall_change", "conditional_change", "student_of_specialists_over_generalist",
+        "student_of_specialists_over_ensemble"))
+    assert numbers["overall_change"]["value"] == pytest.approx(numbers["combined"]["value"] - numbers["generalist"]["value"])
+    over = [each["students"]["specialists"] - each["students"]["generalist"] for each in record["repetitions"]]
+    assert numbers["student_of_specialists_over_generalist"]["value"] == pytest.approx(sum(over) / 2)
+    assert len(record["specialists"]) == len(first["sets"]) and {"classes", "gain", "items"} <= set(record["specialists"][0])
+    assert sum(row["items"] for row in record["coverage"]) == 120 == record["items"]
+    assert "purity" not in numbers and not record["planted"]
+    assert report.metrics["teacher"] == {"accuracy": numbers["combined"]["value"], "items": 120.0}
+    assert recorder.series("student", "loss/kd") and not recorder.series("control", "loss/kd")
+    parts = recorder.of(TrainingNetwork)
+    assert {part.seed for part in parts} == {0, 1} and all(part.done <= part.total for part in parts)
+
+
+def test_the_kept_items_are_those_of_the_panel(done: tuple[Path, RunReport, ListRecorder]) -> None:
+    folder, _, _ = done
+    items, panel = ShownItems.load(folder), load_panel(folder / "panel")
+    assert len(items.targets) == 120 == len(items.pixels) and len(items.pixels[0]) == 8
+    for item in range(120):
+        assert sum(items.combined[item]) == pytest.approx(1, abs=1e-4)
+        if not heard(items.opinions, item):
+            assert items.combined[item] == items.generalist[item]
+        for number, opinion in heard(items.opinions, item).items():
+            assert tuple(opinion.classes) == panel.specialists[number - 1].classes
+
+
+def test_a_stopped_run_resumes_to_the_same_numbers(done: tuple[Path, RunReport, ListRecorder], tmp_path: Path) -> None:
+    class Stops(ListRecorder):
+        def should_stop(self) -> bool:
+            return len(self.of(TrainingNetwork)) > 3
+
+    stopped = carry_out(config(), tmp_path, Stops())
+    assert stopped.stopped and stopped.specialists is None and not (tmp_path / "panel").exists()
+    again = ListRecorder()
+    assert carry_out(config(), tmp_path, again).specialists == done[1].specialists
+    assert len(again.of(TrainingNetwork)) < len(done[2].of(TrainingNetwork))
+
+
+def test_a_member_that_was_deleted_later_is_named(done: tuple[Path, RunReport, ListRecorder], tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(done[0], folder)
+    shutil.rmtree(folder / "panel" / "specialist-1")
+    with pytest.raises(ModelNotFoundError, match="The member 'specialist-1'"):
+        load_panel(folder / "panel")
+    (folder / ITEMS).write_text('{"texts": []}')
+    with pytest.raises(CorruptModelError, match="is damaged"):
+        ShownItems.load(folder)
+    (folder / ITEMS).unlink()
+    with pytest.raises(ModelNotFoundError, match="holds no opinions"):
+        ShownItems.load(folder)
+
+
+def test_impossible_clusters_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    recorder = ListRecorder()
+    with pytest.raises(ConfigError, match="11 clusters") as caught:
+        carry_out(config(clusters=11, size=None), tmp_path, recorder)
+    assert caught.value.field == "specialists.clusters" and not recorder.of(TrainingNetwork)
+    planned = static_plan(config(clusters=11, size=None))
+    assert not planned.fits and static_plan(config()).fits
+
+
+def test_the_plan_describes_sources(tmp_path: Path) -> None:
+    file = tmp_path / "intents.csv"
+    file.write_text("text,label\nlate parcel,delivery\nmoney back,refund\n")
+    said = [next(check.message for check in static_plan(config(source=source)).checks if check.name == "data")
+            for source in ("planted", "digits", str(file))]
+    assert "40 classes" in said[0] and "digits" in said[1] and "labels from 'label'" in said[2]
+    assert not static_plan(config(source=str(tmp_path / "nowhere.csv"))).fits
+
+
+def test_recipes_of_specialists_say_what_they_have_no_use_for() -> None:
+    for wrong, words in (({"teacher": {"model": "house-chat"}}, "are the teacher"), ({"losses": {"w_hidden": 1.0}}, "outputs alone"),
+                         ({"specialists": {"distil": False, "student_hidden": [3]}}, "there is no student")):
+        found, errors = check_recipe({"kind": "specialists", **wrong})
+        assert found is None and words in " ".join(map(str, errors)), errors
+    assert isinstance(parse_recipe({"specialists": {"clusters": 4}}), SpecialistsConfig)
+
+
+def test_the_shipped_recipe_fits() -> None:
+    from core.recipes import read_recipe
+
+    assert static_plan(read_recipe(str(ASSETS / "recipes" / "specialists.yaml"), [])).fits
