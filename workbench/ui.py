@@ -30,6 +30,7 @@ HIDDEN = [
     ("run", "Run"),  # as /run?run=...
     ("checks", "Claims"),  # the address of release 0.1.0 leads to that of today
     ("temperature", "Temperature"),  # from New experiment and Models
+    ("specialists", "Specialists"),  # from New experiment, and from their runs
 ]
 
 ACCENT_AS_TEXT = "button[role=radio][aria-checked=true], [data-testid=stTab][aria-selected=true], [data-testid=stSliderThumbValue]"

@@ -151,6 +151,9 @@ def _actions(run: Run) -> None:
     if run.resumable and st.button("Resume", type="primary", icon=":material/play_arrow:", key="resume"):
         jobs.resume(run.id, store)
         st.rerun()
+    if run.status == "finished" and isinstance(run.config, SpecialistsConfig) and st.button(
+            "Open specialists", type="primary", icon=":material/groups:", key="specialists"):
+        st.switch_page(state.SPECIALISTS, query_params={"run": run.id})
     if run.status == "finished" and run.builds_chain and st.button("Open chain", type="primary", icon=":material/link:", key="chain"):
         st.switch_page(state.CHAIN, query_params={"chain": run.name})
     if run.status == "finished" and run.crosses_bridge and st.button(
@@ -170,7 +173,8 @@ def _actions(run: Run) -> None:
                 disabled=run.status != "finished", help="The untrained student next to the trained one."):
             panes.open_with([untrained, run.name], pane or panes.CHAT)
         if st.button("Duplicate as new", icon=":material/content_copy:", key="duplicate", width="stretch"):
-            form = state.CHAIN if run.builds_chain else state.TUNE if isinstance(run.config, FineTuneConfig) else state.NEW
+            form = (state.CHAIN if run.builds_chain else state.TUNE if isinstance(run.config, FineTuneConfig) else
+                    state.SPECIALISTS if isinstance(run.config, SpecialistsConfig) else state.NEW)
             st.switch_page(form, query_params={"from": run.id})
         if st.button("Delete", icon=":material/delete:", key="delete", width="stretch", disabled=run.active or run.deleted is not None,
                      help="Stop it first." if run.active else "Moves it to the bin."):

@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from core.models.catalog import ModelEntry
     from core.models.checkpoints import Task
 
-HOME, LEARN, NEW, TUNE, CHAIN, RUNS, RUN, RECIPES, COMPARE, DEPLOY, DEVICE, MODELS, SIGNALS, CLAIMS, CHECKS, ABLATION, TEMPERATURE = (
+(HOME, LEARN, NEW, TUNE, CHAIN, RUNS, RUN, RECIPES, COMPARE, DEPLOY, DEVICE, MODELS, SIGNALS, CLAIMS, CHECKS, ABLATION, TEMPERATURE,
+ SPECIALISTS) = (
     str(PROJECT / "pages" / f"{name}.py")
     for name in ("home", "learn", "new", "tune", "chain", "runs", "run", "recipes", "compare", "deploy", "device", "models", "signals",
-                 "claims", "checks", "ablation", "temperature"))
+                 "claims", "checks", "ablation", "temperature", "specialists"))
 RUN_SHOWN = "run.shown"  # in the session state
 
 
