@@ -151,7 +151,8 @@ class _Run:
                                       "layers": len(self.config.ensemble.student.hidden), "layer_map": None}
         evaluator = Evaluator(self.folder, self.recorder, (STUDENT, CONTROL))
         evaluator.evaluate(STUDENT_BEFORE, lambda: self._metrics(predict_logits(student, self.data.test)))
-        rehearse_documents(self.folder.path, self.config, self.report(stopped=False), (STUDENT,))
+        rehearse_documents(self.folder.path, self.config, self.report(stopped=False), (STUDENT,),
+                           self.folder.progress.measurements[STUDENT_BEFORE])
 
     def repeat(self, repetition: int) -> Repetition:
         """Carry out one repetition, as far as it is not done."""
