@@ -55,6 +55,7 @@ FLOORS = (
     ("web",),
     ("auth", "lessons", "sharing", "store"),
     ("inference", "runs", "studies", "teacher_server"),
+    ("classroom",),
     ("chat", "downloads", "on_device", "screens"),
     ("app",),
     ("serve",),

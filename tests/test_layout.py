@@ -17,6 +17,14 @@ ROOT = Path(__file__).resolve().parents[1]
 # Modules without a test file of their name, and the files that test them instead. A file imports the module, or opens it through
 # modules of its package: a page that draws it, the command line that calls it.
 TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
+    "workbench/classroom/__init__.py": ("tests/workbench/classroom/test_store.py",),
+    "workbench/classroom/ballots.py": ("tests/workbench/classroom/test_board.py",),
+    "workbench/classroom/handout.py": ("tests/workbench/classroom/test_board.py",),
+    "workbench/classroom/records.py": ("tests/workbench/classroom/test_queue.py",),
+    "workbench/screens/classroom/board_view.py": ("tests/pages/test_classroom.py",),
+    "workbench/screens/classroom/instructor_view.py": ("tests/pages/test_classroom.py",),
+    "workbench/screens/classroom/seat_view.py": ("tests/pages/test_classroom.py",),
+    "workbench/screens/classroom/seats.py": ("tests/pages/test_classroom.py",),
     "workbench/lessons/__init__.py": ("tests/workbench/lessons/test_parser.py",),
     "workbench/lessons/blocks.py": ("tests/workbench/lessons/test_parser.py",),
     "workbench/screens/learn/answers.py": ("tests/pages/test_learn.py",),

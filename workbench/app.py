@@ -26,6 +26,8 @@ from streamlit.runtime.stats import CacheStat  # noqa: E402
 from core.system import reach  # noqa: E402
 from workbench import auth, paths, settings  # noqa: E402
 from workbench.chat.mount import ChatMount  # noqa: E402
+from workbench.classroom.gate import ClassGate  # noqa: E402
+from workbench.classroom.queue import Dispatcher  # noqa: E402
 from workbench.downloads import mount as downloads  # noqa: E402
 from workbench.inference import client  # noqa: E402
 from workbench.mounts import base_path, chat_path, on_device_path  # noqa: E402
@@ -62,17 +64,23 @@ def make_room(run: Run) -> None:
 store = Store(paths.store_path())
 runner = Runner(store, begun=make_room)
 chat = ChatMount()
+dispatcher = Dispatcher(settings.CLASS.read(), store) if settings.CLASS.read() else None
+gate = [Middleware(ClassGate, class_id=settings.CLASS.read(), base_path=base_path())] if settings.CLASS.read() else []
 
 
 @contextlib.asynccontextmanager
 async def lifespan(_app: st.App) -> AsyncIterator[dict[str, Any]]:
     """Everything that runs beside the pages for as long as the server runs."""
     runner.start()
+    if dispatcher is not None:
+        dispatcher.start()
     try:
         async with chat.running():
             yield {}
     finally:
         await asyncio.to_thread(client.close)
+        if dispatcher is not None:
+            dispatcher.stop()
         runner.stop()
 
 
@@ -81,7 +89,7 @@ app = st.App(
     lifespan=lifespan,
     routes=[script_route(), feed_script_route(), Feed(store).route(), downloads.route(store), Mount(chat_path(), app=chat),
             Mount(on_device_path(), app=pane())],
-    middleware=[*auth.auth_middleware(paths.home() / "gate.key", base_path()),
+    middleware=[*auth.auth_middleware(paths.home() / "gate.key", base_path(), gate),
                 Middleware(UploadLimits, base_path=base_path(), held=held_uploads)],
     exception_handlers={Exception: internal_error},
 )

@@ -14,6 +14,8 @@ import os
 import secrets
 import time
 import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode
 
@@ -40,22 +42,44 @@ LARGEST_FORM = 1 << 14  # bytes
 KEY_BYTES = 32
 
 
-def auth_middleware(key_file: Path, base_path: str) -> list[Middleware]:
+GUEST = "stillhouse.guest"  # in the scope of a request: who it comes from that knows no password, a `Guest`
+PARTICIPANT_HEADER = "x-stillhouse-participant"  # added here for the pages, and taken out of what browsers send
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """Somebody who is let in without the password, by a middleware in front of it.
+
+    Attributes:
+        participant: their id; None for a request that they may not make.
+        stays: whether they still are; polled while a request lasts.
+    """
+
+    participant: str | None
+    stays: Callable[[], bool]
+
+
+def auth_middleware(key_file: Path, base_path: str, guests: Sequence[Middleware] = ()) -> list[Middleware]:
     """Return the Starlette middleware that the environment calls for, from the outside in.
 
     At its end stands `PasswordAuth` where a password is set, else `LoopbackOnly`.
+
+    Args:
+        key_file: secret that signs cookies.
+        base_path: prefix of the server's addresses.
+        guests: let others in beside those who know the password (`GUEST`); they stand right in front of it.
 
     Raises:
         ServeError: a setting that says something impossible, or a key that cannot be used.
     """
     proxies, password = named_proxies(), settings.PASSWORD.read()
     if password:
-        visitors = Middleware(PasswordAuth, password=password, key=read_or_make_key(key_file), sessions=key_file.with_name("sessions"),
-                              base_path=base_path)
+        visitors = [*guests, Middleware(PasswordAuth, password=password, key=read_or_make_key(key_file),
+                                        sessions=key_file.with_name("sessions"), base_path=base_path)]
     else:
-        visitors = Middleware(LoopbackOnly)
+        visitors = [Middleware(LoopbackOnly)]
     behind = [Middleware(NamedProxies, proxies=proxies)] if proxies else []
-    return [Middleware(SecurityHeaders), *behind, Middleware(SameOrigin), visitors]
+    return [Middleware(SecurityHeaders), *behind, Middleware(SameOrigin), *visitors]
 
 
 def read_or_make_key(path: Path) -> bytes:
@@ -153,17 +177,25 @@ class PasswordAuth:
             return
         path = scope["path"].removeprefix(self.base_path)
         session = self._session_of(HTTPConnection(scope))
+        guest: Guest | None = scope.get(GUEST)
+        if scope["type"] in ("http", "websocket"):
+            scope["headers"] = [pair for pair in scope["headers"] if pair[0].lower() != PARTICIPANT_HEADER.encode()]
         if path == HEALTH_PATH:
             await self.app(scope, receive, send)
         elif scope["type"] == "http" and path in self._pages and (session or path == LOGIN_PATH):
             response = await self._pages[path](Request(scope, receive), session)
             await response(scope, receive, send)
         elif session:
-            await self._serve(session, scope, receive, send)
+            await self._serve(lambda: self.sessions.is_valid(session), scope, receive, send)
+        elif guest is not None and guest.participant is None:
+            await refuse(scope, receive, send, PlainTextResponse("Participants of the class may not do this.", 403))
+        elif guest is not None and guest.participant is not None:
+            scope["headers"] = [*scope["headers"], (PARTICIPANT_HEADER.encode(), guest.participant.encode())]
+            await self._serve(guest.stays, scope, receive, send)
         else:
             await refuse(scope, receive, send, self._ask(HTTPConnection(scope)))
 
-    async def _serve(self, session: str, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve(self, is_valid: Callable[[], bool], scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on a request; one that lasts, as a websocket, is cut off soon after its session has ended."""
         pending: asyncio.Future[Message] | None = None
         checked, ended = time.monotonic(), False
@@ -174,7 +206,7 @@ class PasswordAuth:
             while not ended:
                 await asyncio.wait([pending], timeout=CHECK_SECONDS)
                 if time.monotonic() - checked >= CHECK_SECONDS:
-                    checked, ended = time.monotonic(), not self.sessions.is_valid(session)
+                    checked, ended = time.monotonic(), not is_valid()
                 if pending.done() and not ended:
                     message, pending = pending.result(), None
                     return message

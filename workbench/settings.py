@@ -35,6 +35,7 @@ UPLOAD = Setting("STILLHOUSE_UPLOAD_MB", "MB; the largest file that the browser 
 VISITOR_UPLOADS = Setting("STILLHOUSE_VISITOR_UPLOAD_MB", "MB; what may be uploaded from one address within a day", "1000")
 FOLDERS = Setting("STILLHOUSE_FOLDERS", "folders, separated as in PATH, from which visitors may name data and models where a password "
                   "is set, beside uploads, runs and models of the home folder; without one they may name whatever this account reads")
+CLASS = Setting("STILLHOUSE_CLASS", "id of the class that the app holds; `python -m workbench classroom` sets it")
 LESSONS = Setting("STILLHOUSE_LESSONS", "folder of lessons of one's own, Markdown files beside those that ship")
 
 # Both are read by the engine too (`core.signals.server_client`).
@@ -43,4 +44,4 @@ TEACHER_KEY = Setting("STILLHOUSE_TEACHER_KEY", "key that a teacher's server at 
 TEACHERS = Setting("STILLHOUSE_TEACHERS", "addresses, separated by commas, of teachers' servers: with it the key is sent to no other, and "
                    "where a password is set visitors may name no other")
 
-SETTINGS = (PORT, HOME, HOST, PASSWORD, PROXIES, UPLOAD, VISITOR_UPLOADS, FOLDERS, LESSONS, TEACHER_KEY, TEACHERS)
+SETTINGS = (PORT, HOME, HOST, PASSWORD, PROXIES, UPLOAD, VISITOR_UPLOADS, FOLDERS, LESSONS, CLASS, TEACHER_KEY, TEACHERS)

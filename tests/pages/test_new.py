@@ -27,7 +27,7 @@ def test_it_begins_with_the_recipe_unchanged(open_page: Open):
 def test_a_link_carries_changes(form: AppTest):
     assert written(form)["student"]["layers"] == 2
     assert "--set student.layers=2" in form.code[0].value
-    assert "set=student.layers%3D2" in form.code[1].value
+    assert "layers=2" in form.code[1].value
 
 
 def test_the_depth_changes_map_and_sizes(form: AppTest):

@@ -143,8 +143,8 @@ def test_the_results_can_be_downloaded(store: Store):
 def test_the_address_names_the_tab(open_page: Open, store: Store):
     run = examples.finished(store)
     page = open_page("run", run=run.id, tab="Recipe")
-    assert "Reproduce this run" in texts(page)
-    assert "Reproduce this run" not in texts(open_page("run", run=run.id))
+    assert "In a terminal" in texts(page)
+    assert "In a terminal" not in texts(open_page("run", run=run.id))
 
 
 def test_samples_are_shown_as_plain_text(open_page: Open, store: Store):
@@ -159,7 +159,8 @@ def test_the_recipe_tab_repeats_the_run(open_page: Open, store: Store):
     run = examples.finished(store)
     shown = [code.value for code in tab(open_page("run", run=run.id), run, "Recipe").code]
     assert shown[0] == portable.command(run)
-    assert "max_steps: 400" in shown[1]
+    assert "steps=400" in shown[1]  # the link
+    assert "max_steps: 400" in shown[2]
 
 
 def test_stop_asks_the_run_to_stop(open_page: Open, store: Store):

@@ -95,13 +95,14 @@ class Database:
 
     Args:
         path: the file; it and its folder are made when missing.
+        migrations: statements that lead from one version of the file to the next (default: those of the run store).
 
     Raises:
         StoreUnavailableError: it cannot be made or written, is not a store, or was made by a newer release.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, migrations: tuple[str, ...] = MIGRATIONS) -> None:
+        self.path, self._migrations = path, migrations
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -148,17 +149,18 @@ class Database:
 
     def _migrate(self) -> None:
         with self.read() as connection:
-            if _version(connection) == len(MIGRATIONS):
+            if _version(connection) == len(self._migrations):
                 return
         with self.write() as connection:
             version = _version(connection)  # again: another process may have migrated in between
-            if version > len(MIGRATIONS):
-                raise StoreUnavailableError(f"The store {self.path} has version {version}; this release knows up to {len(MIGRATIONS)}.",
+            if version > len(self._migrations):
+                raise StoreUnavailableError(f"The store {self.path} has version {version}; this release knows up to "
+                                            f"{len(self._migrations)}.",
                                        "It was made by a newer release.", "Update this release, or set STILLHOUSE_HOME to another folder.")
-            for migration in MIGRATIONS[version:]:
+            for migration in self._migrations[version:]:
                 for statement in filter(str.strip, migration.split(";")):  # executescript() would commit behind our back
                     connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+            connection.execute(f"PRAGMA user_version = {len(self._migrations)}")
 
     def _readable(self, error: sqlite3.Error) -> sqlite3.Error | StoreUnavailableError:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF  # the low byte is the primary code

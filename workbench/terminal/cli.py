@@ -27,7 +27,7 @@ from workbench.terminal.experiments import ablate, chain, distill, interpolate, 
 from workbench.terminal.models import evaluate, export, fetch, generate, models
 from workbench.terminal.reading import annotate
 from workbench.terminal.runs import delete, restore, resume, runs, show, stop
-from workbench.terminal.serving import serve_teacher
+from workbench.terminal.serving import classroom, serve_teacher
 from workbench.terminal.signals import signals
 from workbench.terminal.studies import claim
 
@@ -79,6 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_signals(add_verb)
     _add_reading(add_verb)
     _add_studies(add_verb)
+    _add_classroom(add_verb)
     return parser
 
 
@@ -211,6 +212,15 @@ def _add_studies(add_verb: AddVerb) -> None:
     verb.add_argument("names", nargs="*", metavar="NAME", help="name of a claim, as C1 (default: list all)")
     verb.add_argument("--seeds", type=int, default=DEFAULT_SEEDS, metavar="N", help=(
         f"number of seeds, from 42 on; {SEEDS_HELP} (default: %(default)s)"))
+
+
+def _add_classroom(add_verb: AddVerb) -> None:
+    verb = add_verb(classroom, "Start the app with a class: an instructor's password, and a code with which participants join by a "
+                               "nickname. The same name opens the same class again. Ctrl-C ends the app; the class stays until it is "
+                               "deleted on its page.")
+    verb.add_argument("--name", default="Class", help="name of the class (default: %(default)s)")
+    verb.add_argument("--port", help=f"TCP port; 0 takes any free one (default: {_environment(PORT)})")
+    verb.add_argument("--host", help=f"address to listen on; 0.0.0.0 lets other machines join (default: {_environment(HOST)})")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

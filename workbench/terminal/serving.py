@@ -1,9 +1,12 @@
-"""The verb that serves a teacher to other processes and machines."""
+"""The verbs that serve: a teacher to other processes and machines, the app to a class."""
 
 from __future__ import annotations
 
 import argparse
+import os
+import secrets
 import signal
+import sys
 from types import FrameType
 
 from workbench import settings
@@ -36,6 +39,22 @@ def serve_teacher(options: argparse.Namespace) -> Answer:
     finally:
         listener.close()
     return Answer({"model": options.model, "stopped": True}, "")
+
+
+def classroom(options: argparse.Namespace) -> Answer:
+    """Serve the app with a class until it is ended."""
+    from workbench import serve
+    from workbench.classroom import store
+
+    room = store.create(options.name)
+    given = settings.PASSWORD.read()
+    password = given or secrets.token_urlsafe(9)
+    os.environ |= {settings.PASSWORD.variable: password, settings.CLASS.variable: room.id}
+    print(f"Class {room.name}: participants join at /join with the code {room.code}", file=sys.stderr)
+    print(f"Instructor: log in at /login with the password {f'of {settings.PASSWORD.variable}' if given else password}",
+          file=sys.stderr, flush=True)
+    serve.main(options.port, options.host)
+    return Answer({"class": room.name, "deleted": not store.exists(room.id), "stopped": True}, "")
 
 
 def _end_quietly(_signal: int, _frame: FrameType | None) -> None:

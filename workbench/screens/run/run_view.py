@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from itertools import groupby
-from pathlib import Path
 from typing import Literal
 from urllib.parse import urlencode
 
@@ -365,15 +364,5 @@ def _log(run_id: str) -> None:
 
 
 def _recipe(run: Run) -> None:
-    st.caption("Reproduce this run: download the YAML below, then")
-    st.code(portable.command(run), language="bash", wrap_lines=True)
-    recipe = Path(run.directory, "recipe.yaml")
-    text = recipe.read_text(encoding="utf-8") if recipe.is_file() else run.config.to_yaml()
-    text = portable.recipe(text)
-    st.caption("Full configuration")
-    st.code(text, language="yaml", height=360)
-    st.download_button("Download YAML", text, file_name=f"{run.name}.yaml", mime="application/yaml", icon=":material/download:",
-                       on_click="ignore")
-    with st.expander("Share", icon=":material/share:", key="share run"):
-        share.share(run.config, portable.command(run), "run")
+    share.share(run.config, portable.command(run), "run")
     views.text_table(["", ""], [[name, str(value)] for name, value in results.details(run).items()], label="Details")

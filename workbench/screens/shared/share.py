@@ -14,7 +14,6 @@ from workbench.sharing import packed, qr, restrictions, scripts
 from workbench.sharing.restrictions import Restrictions
 
 RESTRICTED = "restrictions"  # in the session state: what a followed link fixes, and what it held
-FORMS = ("Link", "Command", "YAML", "Python", "Notebook")
 
 
 def share(config: ExperimentConfig, command: str, key: str) -> None:
@@ -24,25 +23,20 @@ def share(config: ExperimentConfig, command: str, key: str) -> None:
         command: the line that repeats it in a terminal.
     """
     name = config.name or "experiment"
-    form = st.segmented_control("Share as", FORMS, default=FORMS[0], required=True, key=f"share.{key}")
-    if form == "Link":
-        _link(config, key)
-    elif form == "Command":
-        st.code(command, language="bash", wrap_lines=True)
-    elif form == "YAML":
-        text = portable.recipe(config.to_yaml())
-        st.code(text, language="yaml", height=320)
-        st.download_button("Download YAML", text, file_name=f"{name}.yaml", mime="application/yaml", icon=":material/download:",
-                           on_click="ignore", key=f"share.yaml.{key}")
-    elif form == "Python":
-        st.caption("Runs the same without the app, from the project's folder.")
-        st.code(scripts.script(config), language="python", height=320)
-        st.download_button("Download script", scripts.script(config), file_name=f"{name}.py", mime="text/x-python",
+    st.caption("In a terminal")
+    st.code(command, language="bash", wrap_lines=True)
+    _link(config, key)
+    st.caption("Without the app: a Python script, or a notebook for Jupyter, that run the same from the project's folder")
+    with st.container(horizontal=True):
+        st.download_button("Download script", lambda: scripts.script(config), file_name=f"{name}.py", mime="text/x-python",
                            icon=":material/download:", on_click="ignore", key=f"share.script.{key}")
-    else:
-        st.caption("Runs the same without the app: open it with Jupyter, from the project's folder.")
-        st.download_button("Download notebook", scripts.notebook(config), file_name=f"{name}.ipynb", mime="application/x-ipynb+json",
+        st.download_button("Download notebook", lambda: scripts.notebook(config), file_name=f"{name}.ipynb", mime="application/json",
                            icon=":material/download:", on_click="ignore", key=f"share.notebook.{key}")
+    text = portable.recipe(config.to_yaml())
+    st.caption("Full configuration")
+    st.code(text, language="yaml", height=320)
+    st.download_button("Download YAML", text, file_name=f"{name}.yaml", mime="application/yaml", icon=":material/download:",
+                       on_click="ignore", key=f"share.yaml.{key}")
 
 
 def _link(config: ExperimentConfig, key: str) -> None:
@@ -51,7 +45,7 @@ def _link(config: ExperimentConfig, key: str) -> None:
     except StillhouseError as error:
         views.problem(error)
         return
-    st.caption("It opens exactly these settings; the main ones can be read in it, and a checksum says if it was cut or changed.")
+    st.caption("A link that opens exactly these settings; a checksum in it says if it was cut or changed")
     fixed = Restrictions()
     if st.toggle("For a class: fix or hide something", key=f"share.fix.{key}"):
         fixed = _restrictions(config, key)
@@ -63,7 +57,8 @@ def link_and_code(path: str, label: str) -> None:
     address = f"{state.origin()}{base_path()}{path}"
     st.code(address, language=None, wrap_lines=True)
     try:
-        st.html(qr.svg(address, label=label, scale=4))
+        with st.expander("QR code", icon=":material/qr_code_2:"):
+            st.markdown(qr.svg(address, label=label, scale=4), unsafe_allow_html=True)
     except StillhouseError as error:
         st.caption(views.plain(str(error)))
 

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from core.models.checkpoints import Task
 
 (HOME, LEARN, NEW, TUNE, CHAIN, RUNS, RUN, RECIPES, COMPARE, DEPLOY, DEVICE, MODELS, SIGNALS, CLAIMS, CHECKS, ABLATION, TEMPERATURE,
- SPECIALISTS) = (
+ SPECIALISTS, CLASS, BOARD) = (
     str(PROJECT / "pages" / f"{name}.py")
     for name in ("home", "learn", "new", "tune", "chain", "runs", "run", "recipes", "compare", "deploy", "device", "models", "signals",
-                 "claims", "checks", "ablation", "temperature", "specialists"))
+                 "claims", "checks", "ablation", "temperature", "specialists", "classroom", "board"))
 RUN_SHOWN = "run.shown"  # in the session state
 
 

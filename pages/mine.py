@@ -1,0 +1,7 @@
+"""A participant's own results."""
+
+from workbench.screens.classroom import seat_view
+from workbench.screens.shared import views
+
+with views.errors_shown():
+    seat_view.mine()

@@ -1,0 +1,7 @@
+"""The blind vote, for a participant."""
+
+from workbench.screens.classroom import seat_view
+from workbench.screens.shared import views
+
+with views.errors_shown():
+    seat_view.vote()

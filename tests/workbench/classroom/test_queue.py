@@ -1,0 +1,153 @@
+"""The fair queue: round-robin, equal recipes once, caps, place and waiting time, and what the instructor decides."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from core.config import ExperimentConfig
+from core.errors import StillhouseError
+from core.recipes import parse_recipe
+from tests.pages import examples
+from workbench.classroom import queue
+from workbench.classroom import store as class_store
+from workbench.classroom.records import Item, Participant
+from workbench.classroom.store import ClassStore
+from workbench.runs import jobs
+from workbench.store import Store
+
+
+@pytest.fixture
+def room(home: Path) -> ClassStore:
+    return class_store.create("Tuesday")
+
+
+@pytest.fixture
+def store(home: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.setattr(jobs, "launch_next", lambda store: [])
+    return Store()
+
+
+def recipe(temperature: float = 2.0, steps: int = 20, layers: int = 2) -> ExperimentConfig:
+    return parse_recipe({"name": f"t{temperature:g}", "teacher": {"model": "house-chat"}, "student": {"layers": layers},
+                         "losses": {"temperature": temperature}, "train": {"max_steps": steps}})
+
+
+def join(room: ClassStore, *names: str) -> list[Participant]:
+    return [room.join(name, room.code) for name in names]
+
+
+def item(number: int, participant: str, digest: str, *, first: bool = False) -> Item:
+    return Item(number, participant, "l", "r", "", "{}", digest, float(number), "waiting", None, "", first, False, False)
+
+
+def test_turns_go_round():
+    waiting = [item(1, "a", "1"), item(2, "a", "2"), item(3, "a", "3"), item(4, "b", "4"), item(5, "c", "5"), item(6, "b", "6")]
+    assert [each.id for each in queue.order(waiting, {})] == [1, 4, 5, 2, 6, 3]
+    assert [each.id for each in queue.order(waiting, {"a": 2})] == [4, 5, 6, 1, 2, 3]
+
+
+def test_what_was_put_first_goes_first_and_equal_recipes_take_one_turn():
+    waiting = [item(1, "a", "same"), item(2, "b", "other"), item(3, "c", "same"), item(4, "d", "last", first=True)]
+    assert [each.id for each in queue.order(waiting, {})] == [4, 1, 2]
+
+
+def test_one_run_is_under_way_and_an_equal_recipe_shares_it(room: ClassStore, store: Store):
+    ada, bea, cid = join(room, "Ada", "Bea", "Cid")
+    for who, temperature in ((ada, 1.0), (bea, 4.0), (cid, 1.0)):
+        queue.submit(room, who.id, "temperature", "r", {"": recipe(temperature)})
+    run = queue.dispatch(room, store)
+    assert run is not None and run.config.losses.temperature == 1.0
+    assert [(each.participant, each.state, each.shared) for each in room.items()] == [
+        (ada.id, "placed", False), (bea.id, "waiting", False), (cid.id, "placed", True)]
+    assert queue.dispatch(room, store) is None  # one at a time
+    place, seconds = queue.places(room, store)[room.items(bea.id)[0].id]
+    assert (place, seconds) == (1, queue.USUAL_SECONDS)
+    store.request_stop(run.id)
+    second = queue.dispatch(room, store)
+    assert second is not None and second.config.losses.temperature == 4.0
+    # A run that was stopped is not what anybody else gets.
+    store.request_stop(second.id)
+    queue.submit(room, cid.id, "temperature", "r", {"": recipe(1.0)})
+    assert room.items(cid.id)[-1].state == "waiting"
+
+
+def test_a_finished_run_serves_later_equal_recipes_at_once_unless_they_want_their_own(room: ClassStore, store: Store):
+    ada, bea = join(room, "Ada", "Bea")
+    queue.submit(room, ada.id, "temperature", "r", {"": recipe()})
+    done = examples.finished(store)
+    room.place(room.items()[0], done.id)
+    queue.submit(room, bea.id, "temperature", "r", {"": recipe()})
+    assert (room.items(bea.id)[0].run_id, room.items(bea.id)[0].shared) == (done.id, True)
+    queue.submit(room, bea.id, "temperature", "r", {"": recipe()}, fresh=True)
+    assert room.items(bea.id)[1].state == "waiting"
+    run = queue.dispatch(room, store)
+    assert run is not None and run.id != done.id
+
+
+def test_one_waiting_submission_each(room: ClassStore):
+    ada, = join(room, "Ada")
+    queue.submit(room, ada.id, "temperature", "r", {"a": recipe(1.0), "b": recipe(4.0)})
+    with pytest.raises(StillhouseError, match="still waits"):
+        queue.submit(room, ada.id, "temperature", "r", {"": recipe(3.0)})
+    room.withdraw(ada.id)
+    queue.submit(room, ada.id, "temperature", "r", {"": recipe(3.0)})
+
+
+@pytest.mark.parametrize("config", [recipe(steps=61), recipe(layers=9), recipe().model_copy(update={
+    "train": recipe().train.model_copy(update={"max_steps": None})})])
+def test_the_caps_hold_on_the_server(room: ClassStore, config: ExperimentConfig):
+    ada, = join(room, "Ada")
+    with pytest.raises(StillhouseError, match=r"At most|half"):
+        queue.submit(room, ada.id, "temperature", "r", {"": config})
+    assert not room.items()
+
+
+def test_who_is_not_in_the_class_submits_nothing(room: ClassStore):
+    with pytest.raises(StillhouseError, match="no longer"):
+        queue.submit(room, "somebody", "temperature", "r", {"": recipe()})
+
+
+def test_seeds_of_their_own_make_recipes_differ(room: ClassStore):
+    room.change(own_seeds=True)
+    for who in join(room, "Ada", "Bea"):
+        queue.submit(room, who.id, "temperature", "r", {"": recipe()})
+    assert [json.loads(each.config_json)["train"]["seed"] for each in room.items()] == [queue.FIRST_SEED + 1, queue.FIRST_SEED + 2]
+    assert len({each.digest for each in room.items()}) == 2
+
+
+def test_a_paused_queue_starts_nothing_and_stop_all_ends_all(room: ClassStore, store: Store):
+    ada, bea = join(room, "Ada", "Bea")
+    queue.submit(room, ada.id, "temperature", "r", {"": recipe(1.0)})
+    room.change(paused=True)
+    assert queue.dispatch(room, store) is None
+    room.change(paused=False)
+    run = queue.dispatch(room, store)
+    queue.submit(room, bea.id, "temperature", "r", {"": recipe(4.0)})
+    assert run is not None and queue.stop_all(room, store) == 1
+    assert store.run(run.id).status == "stopped" and not room.items(state="waiting")
+
+
+def test_a_recipe_that_cannot_start_says_why_and_does_not_hold_the_others(room: ClassStore, store: Store):
+    ada, bea = join(room, "Ada", "Bea")
+    room.submit(ada.id, "temperature", "r", [("", json.dumps(recipe().to_dict() | {"teacher": {"model": "nothing-here"}}), "d")])
+    queue.submit(room, bea.id, "temperature", "r", {"": recipe()})
+    assert queue.dispatch(room, store) is not None
+    broken, = room.items(ada.id)
+    assert broken.state == "failed" and "nothing-here" in broken.message
+
+
+def test_the_dispatcher_starts_runs_and_survives_the_end_of_the_class(room: ClassStore, store: Store):
+    from tests.waiting import wait_until
+
+    ada, = join(room, "Ada")
+    queue.submit(room, ada.id, "temperature", "r", {"": recipe()})
+    dispatcher = queue.Dispatcher(room.id, store)
+    dispatcher.start()
+    try:
+        wait_until(lambda: room.run_ids(), lambda: "a run")
+        class_store.remove_files(room.id)
+    finally:
+        dispatcher.stop()
