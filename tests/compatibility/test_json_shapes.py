@@ -26,7 +26,8 @@ from workbench.terminal import cli
 
 SHAPES = Path(__file__).parent / "json_shapes"
 VERBS = ("distill", "submit", "plan", "chain", "ablate", "interpolate", "runs", "show", "stop", "resume", "delete", "restore", "models",
-         "signals", "serve-teacher", "fetch", "generate", "export", "evaluate", "annotate", "claim")
+         "signals", "serve-teacher", "fetch", "generate", "export", "evaluate", "annotate", "claim",
+         "classroom")
 
 SHORT = ["--set", "train.max_steps=2", "--set", "data.max_rows=60"]
 BUSY = "cpu_in_use"  # a run of this process: what is queued meanwhile stays queued
@@ -68,6 +69,7 @@ CASES: dict[tuple[str, str], tuple[list[str], int, tuple[str, ...]]] = {
     ("signals", "built"): (["build", "{recipes}/distill.yaml"], 0, ()),
     ("signals", "listed"): (["list"], 0, ("kept_answers",)),
     ("serve-teacher", "ended"): (["whole", "--port", "0"], 0, ("ended_server",)),
+    ("classroom", "ended"): (["--name", "Tuesday"], 0, ("ended_class",)),
     ("fetch", "run"): (["distilled"], 0, ()),
     ("fetch", "house model"): (["house-chat"], 0, ()),
     ("fetch", "browser runtime"): (["browser-runtime"], 0, ("browser_runtime",)),
@@ -119,6 +121,13 @@ def kept_answers(release_home: Path, capsys: pytest.CaptureFixture[str]) -> None
 @pytest.fixture
 def ended_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workbench.teacher_server.serve", lambda *_: None)
+
+
+@pytest.fixture
+def ended_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workbench.serve.main", lambda *_: None)
+    for variable in ("STILLHOUSE_PASSWORD", "STILLHOUSE_CLASS"):  # set by the verb
+        monkeypatch.setenv(variable, "")
 
 
 @pytest.fixture
