@@ -11,9 +11,11 @@ from tests.pages import examples
 from tests.pages.conftest import Open, button, fault_free, texts
 from tests.waiting import PATIENCE
 from workbench.classroom import store as class_store
+from workbench.classroom.board import Tally
 from workbench.classroom.records import Participant
 from workbench.classroom.store import ClassStore
-from workbench.screens.classroom import seat_view, seats
+from workbench.lessons.blocks import Question
+from workbench.screens.classroom import board_view, seat_view, seats
 from workbench.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -100,6 +102,12 @@ def test_the_board_shows_guesses_points_and_ranks_and_hides_names(room: ClassSto
     assert "T = 4: 1" in texts(page) and "Ada" in table(page)
     room.change(names_hidden=True)
     assert "Ada" not in table(opened("board"))
+
+
+def test_guessed_numbers_are_a_histogram_with_what_was_measured_as_lines():
+    question = Question(name="q", text="How many?", unit="nats", answer=1.0)
+    figure = board_view.numbers(Tally(question, {}, [1.0, 2.0, 2.0], {}, [1.5]))
+    assert list(figure.data[0].x) == [1.0, 2.0, 2.0] and [line.x0 for line in figure.layout.shapes] == [1.5]
 
 
 def test_the_instructor_pauses_stops_and_deletes(open_page: Open, room: ClassStore, store: Store):
