@@ -153,6 +153,11 @@ def plan(config: ExperimentConfig, *, measure: bool, load: Callable[..., LoadedM
         passes = steps * planned.tokens_per_step / (blocks * config.data.block_length)
         found.tell("text", f"{blocks:,} training blocks of {config.data.block_length} tokens, read {passes:.2g} times in "
                            f"{steps:,} steps; {len(inputs.data.validation):,} blocks held out.{counted(planned.counted_share)}")
+        if inputs.teacher is not None and inputs.objective.name == "causal" and config.losses.needs_teacher():
+            from core.planning.signals_cost import signals_cost
+
+            parameters = models.student.parameters
+            found.take("kept answers", lambda: signals_cost(inputs, parameters, passes))
     if measure and inputs is not None and found.hold:
         timings = found.take("rehearsal", lambda: dry_run(inputs))
         if timings is not None:

@@ -37,7 +37,8 @@ class Check:
 
     Attributes:
         name: teacher, student, anchors, objective, writer, prompts, text, trackers, block length, trained length, retention tasks, disk,
-            device, images, members, ensemble, memory, vocabulary; in a complete plan also rehearsal and teacher's lead.
+            device, images, members, ensemble, memory, vocabulary; in a complete plan also kept answers, rehearsal and
+            teacher's lead.
         message: what was found; when it is not `ok`, what was expected too.
         fix: what to change; may be empty.
         field: dotted path of the recipe's key to change, where there is one.

@@ -235,8 +235,8 @@ def test_a_complete_plan_with_a_rehearsal(teacher, corpus):
     planned = plan(config, measure=True)
     assert planned.fits
     assert [check.name for check in planned.checks] == [
-        "teacher", "objective", "student", "text", "block length", "disk", "device", "memory", "vocabulary", "rehearsal",
-        "teacher's lead"]
+        "teacher", "objective", "student", "text", "block length", "disk", "device", "memory", "vocabulary", "kept answers",
+        "rehearsal", "teacher's lead"]
     assert planned.measured_steps == 5
     assert planned.total_steps > 5
     assert planned.seconds > 0
