@@ -64,7 +64,6 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "core/planning/inputs.py": ("tests/core/planning/test_plan.py",),
     "core/planning/models.py": ("tests/core/planning/test_plan.py",),
     "core/evaluation/teacher_help.py": ("tests/core/planning/test_teacher_help.py",),
-    "core/planning/signals_cost.py": ("tests/core/planning/test_signals_cost.py",),
     "core/planning/teacher_pilot.py": ("tests/core/planning/test_teacher_help.py",),
     "core/planning/teacher_tuning.py": ("tests/core/planning/test_teacher_help.py",),
     "core/export/graph.py": ("tests/core/export/test_exporting.py",),
