@@ -105,6 +105,8 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "workbench/screens/signals_view.py": ("tests/pages/test_signals.py",),
     "core/methods/room.py": ("tests/core/methods/test_rehearsal.py",),
     "core/signals/manifest.py": ("tests/core/signals/test_cache.py",),
+    "workbench/screens/ensemble_view.py": ("tests/pages/test_ensemble.py",),
+    "workbench/screens/run/ensemble_results.py": ("tests/pages/test_ensemble.py",),
     "workbench/screens/temperature/figure.py": ("tests/pages/test_temperature.py",),
     "workbench/screens/temperature/temperature_view.py": ("tests/pages/test_temperature.py",),
     "workbench/screens/ablation_view.py": ("tests/pages/test_ablation.py",),

@@ -6,7 +6,7 @@ The way of the data, from a data set to a trained student:
     texts.encode_task(task, tokenizer)  a labelled task of texts    -> ClassificationData
     models.new_mlp(spec, data, seed)    a new network for images    -> a Transformers model with ``.logits``
     predicting.predict_logits(model, items)                         -> logits (N, C)
-    core.signals.mixtures.mixed_logits([logits, ...], ...)          -> soft targets of an ensemble, as logits (N, C)
+    core.models.mixtures.mixed_logits([logits, ...], ...)          -> soft targets of an ensemble, as logits (N, C)
     training.train_classifier(model, items, soft_targets=...)       -> the model, trained in place
     predicting.measure(logits, targets)                             -> errors, accuracy, cross-entropy
 

@@ -43,11 +43,11 @@ from core.methods.steps import Load
 from core.models import catalog
 from core.models.architectures import on_device
 from core.models.catalog import LoadedModel
+from core.models.mixtures import fitted_weights, mixed_logits
 from core.recorder import STUDENT, NullRecorder, Recorder, stop_if_requested
 from core.reports.ensemble_report import EnsembleSummary, Omitted, Repetition
 from core.reports.model_card import write_folder_documents
 from core.reports.run_report import ModelSummary, RunReport, StudentSummary, TaskSummary
-from core.signals.mixtures import fitted_weights, mixed_logits
 from core.system.devices import resolve_device
 from core.training.trackers import require_trackers
 

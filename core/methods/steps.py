@@ -19,19 +19,22 @@ from transformers import AutoTokenizer, TrainingArguments
 from core.config import ExperimentConfig, total_steps
 from core.data.prepare import PreparedData, prepare, rows
 from core.data.rows import Row
+from core.errors import CompatibilityError, SetField
 from core.evaluation.objectives import Objective, objective_for
 from core.events import Phase
+from core.loss_terms import keys
 from core.methods.run_folder import RunFolder
 from core.methods.served_teachers import Served, connect
 from core.methods.teacher_signals import summary, teacher_signals
 from core.models import compatibility
 from core.models.architectures import architecture_of, head_weight, on_device, plain_model
 from core.models.catalog import LoadedModel
+from core.models.ensembles import members_of
 from core.models.header import precision_of
 from core.models.vocabulary import unpadded_width
 from core.recorder import CONTROL, STUDENT, Recorder, StopRequested, stop_if_requested
 from core.reports.run_report import ModelSummary
-from core.signals.source import LocalTeacher, TeacherSignals
+from core.signals.source import TeacherSignals, local_teacher
 from core.students.build import Student, build_student, student_from_checkpoint
 from core.students.from_scratch import objective_from_scratch, student_from_scratch, tokenizer_from_scratch
 from core.students.importance import Importance, unit_importance
@@ -135,6 +138,7 @@ def load_inputs(config: ExperimentConfig, folder: RunFolder, recorder: Recorder,
         teacher = load(config.teacher.model, device=device, dtype=dtype)
         compatibility.require_language_model(teacher.entry)
         compatibility.require_vocabulary_fits(teacher)
+        _require_no_states(config, teacher)
     # Without a teacher here, the checkpoint that the student starts from brings the vocabulary.
     source = teacher or (load(spec.model, device=device, dtype=torch.float32) if spec.model else None)
     if source is not None and teacher is None:
@@ -160,6 +164,16 @@ def load_inputs(config: ExperimentConfig, folder: RunFolder, recorder: Recorder,
         served = connect(config, tokenizer, source.model, data, recorder)
     return TrainingInputs(config, load, device, dtype, tokenizer, data, objective_for(config, kind, tokenizer, data.train), teacher,
                           precision_of(config.train.save_precision, source.entry.header if source else None), served, corpus)
+
+
+def _require_no_states(config: ExperimentConfig, teacher: LoadedModel) -> None:
+    """Raise CompatibilityError if states are compared with those of an ensemble, which has as many as members."""
+    for key in keys(on="states"):
+        weight = getattr(config.losses, key)
+        if members_of(teacher.model) and (weight.start or weight.end):
+            raise CompatibilityError(f"losses.{key} compares hidden states, and the teacher is an ensemble.",
+                                     "An ensemble is distilled from the mean of its outputs alone.",
+                                     f"Set losses.{key} to 0.", suggestion=SetField(f"losses.{key}", 0))
 
 
 def _train_tokenizer(config: ExperimentConfig, folder: RunFolder, corpus: Corpus | None) -> Any:
@@ -207,7 +221,8 @@ def build(inputs: TrainingInputs, *, layer_map: LayerMap | None = None, units: I
         if layer_map is not None:
             spec = spec.model_copy(update={"layer_map": tuple(layer_map)})
         assert teacher is not None, "a student without a teacher starts from nothing or from a model"
-        student = build_student(teacher.model, spec, seed=seed, calibration=inputs.calibration, units=units,
+        origin = next(iter(members_of(teacher.model)), teacher.model)  # of an ensemble, the first member
+        student = build_student(origin, spec, seed=seed, calibration=inputs.calibration, units=units,
                                 block_loss=inputs.teacher_loss, dtype=torch.float32)
     if teacher is not None:
         # The states that are compared are those that the output heads read.
@@ -255,7 +270,8 @@ def make_trainer(inputs: TrainingInputs, student: Student, variant: str, argumen
         setup = DistillationSetup(inputs.config.losses)
         if teacher is not None and inputs.config.losses.needs_teacher():  # a teacher that no term needs would only cost time
             matched = student.layer_map and matched_blocks(inputs.config.losses.hidden_layers, student.layer_map, teacher.entry.layers)
-            setup = replace(setup, teacher=signals or LocalTeacher(teacher.model), layer_map=matched)
+            setup = replace(setup, teacher=signals or local_teacher(teacher.model, inputs.config.losses.temperature),
+                            layer_map=matched)
         elif inputs.served is not None and inputs.config.losses.needs_teacher():
             setup = replace(setup, teacher=signals)
     # The control is trained on the very logits that it is evaluated on, as the student is.

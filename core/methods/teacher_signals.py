@@ -21,13 +21,14 @@ from core.methods.run_folder import RunFolder
 from core.models.architectures import architecture_of
 from core.models.catalog import LoadedModel
 from core.models.checkpoints import loaded_hash
+from core.models.ensembles import members_of
 from core.models.vocabulary import unpadded_width
 from core.reports.run_report import SignalsSummary
 from core.signals.cache import SignalCache, block_keys
 from core.signals.cached import CachedTeacher
 from core.signals.forms import StoredForm, stored_form
 from core.signals.manifest import Key, list_caches
-from core.signals.source import LocalTeacher, TeacherSignals
+from core.signals.source import TeacherSignals, local_teacher
 from core.system.paths import signals_dir
 
 PAIRS = 3  # answers that are timed, from the cache and from the live teacher in turns
@@ -40,7 +41,7 @@ def teacher_signals(config: ExperimentConfig, teacher: LoadedModel, tokenizer: A
         CompatibilityError: answers are to be kept where they cannot be.
         CorruptSignalsError: a cache that cannot be used.
     """
-    local, form = LocalTeacher(teacher.model), _form(config)
+    local, form = local_teacher(teacher.model, config.losses.temperature), _form(config, teacher)
     began = folder.progress.signals
     if form == "live" or began == "live":
         return local
@@ -94,7 +95,7 @@ def summary(source: TeacherSignals, student_parameters: int, teacher: LoadedMode
     if not queried and tokens_per_second:
         kept = [place for place, block in enumerate(block_keys(torch.from_numpy(train.input_ids))) if block in source.cache][:batch]
         ids = torch.from_numpy(train.input_ids[kept]).long().to(device)
-        more = _slower(source, LocalTeacher(teacher.model), ids) * tokens_per_step / ids.numel()
+        more = _slower(source, local_teacher(teacher.model, 1.0), ids) * tokens_per_step / ids.numel()
         live = round(tokens_per_step / (tokens_per_step / tokens_per_second + more), 1)
     return SignalsSummary(form=source.cache.key.form["form"], cache=source.cache.key.digest, queried=queried, reused=reused,
                           bytes=source.cache.manifest.size, seconds=round(source.seconds, 2), ratio=round(ratio, 4),
@@ -102,7 +103,7 @@ def summary(source: TeacherSignals, student_parameters: int, teacher: LoadedMode
                           live_tokens_per_second=live)
 
 
-def _slower(cached: CachedTeacher, live: LocalTeacher, ids: torch.Tensor) -> float:
+def _slower(cached: CachedTeacher, live: TeacherSignals, ids: torch.Tensor) -> float:
     """Return the median seconds that the live teacher takes longer for a batch (B, T)."""
     everywhere, took = torch.ones_like(ids, dtype=torch.bool), []
     for _ in range(PAIRS):
@@ -114,9 +115,15 @@ def _slower(cached: CachedTeacher, live: LocalTeacher, ids: torch.Tensor) -> flo
     return sorted(took)[PAIRS // 2]
 
 
-def _form(config: ExperimentConfig) -> str:
+def _form(config: ExperimentConfig, teacher: LoadedModel) -> str:
     assert config.teacher is not None, "answers are a teacher's"
     form = config.teacher.signals.form
+    if members_of(teacher.model) and form in ("auto", "hidden"):
+        if form == "auto":
+            return "live"
+        raise CompatibilityError("teacher.signals.form is hidden, and the teacher is an ensemble.",
+                                 "The states of several models are as large as all of them together.",
+                                 "Keep its likeliest tokens.", suggestion=SetField("teacher.signals.form", "top_k"))
     return "live" if form == "auto" and config.losses.uses("hidden_mse") else form  # inner states are not kept
 
 

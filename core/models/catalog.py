@@ -6,6 +6,7 @@
     ./folder                   folder    any folder that a Transformers model was saved to, trained students included
     ./model.gguf               gguf      converted once into the home folder
     owner/name                 hub       the hub's own cache
+    arithmetic(a, b)           ensemble  where its members are; also geometric(0.7 a, 0.3 b), see `core.models.ensembles`
 
 Only safetensors and GGUF are read, never a pickle, and no code that comes with a model is ever run.
 """
@@ -24,9 +25,10 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from core.config.base import MAX_POSITIONS
 from core.errors import CompatibilityError, CorruptModelError, ModelError, ModelNotFoundError
 from core.models import checkpoints, gguf, hub, image_networks, pypi
-from core.models.architectures import ArchitectureSpec, architecture_of
+from core.models.architectures import ArchitectureSpec, architecture_of, label_names
 from core.models.checkpoints import ParameterCount, Task
 from core.models.dimensions import Dimensions, as_record
+from core.models.ensembles import EnsembleReference, ensemble_model, parse_ensemble, require_one_kind, require_same_tokens
 from core.models.header import ModelHeader, read_model_header
 from core.models.loading import model_from_pretrained, require_size, tokenizer_from_pretrained
 from core.models.model_files import read_json, refuse_damaged
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-Kind = Literal["house", "package", "folder", "gguf", "hub", "run"]
+Kind = Literal["house", "package", "folder", "gguf", "hub", "run", "ensemble"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,8 @@ def describe(reference: str) -> ModelEntry:
     if reference in pypi.PACKAGES:
         return _packaged(pypi.PACKAGES[reference])
     # Unlike their namesakes in pathlib, these answer to anything that was typed, as to names that are too long.
+    if ensemble := parse_ensemble(reference):
+        return _ensemble(ensemble, reference)
     path = os.path.expanduser(reference)
     if outside := reach.refusal(reference):
         raise ModelNotFoundError(*outside)
@@ -160,6 +164,9 @@ def fetch(reference: str, progress: Callable[[int, int], None] | None = None) ->
         ModelError: as `describe` does.
     """
     entry = describe(reference)
+    if ensemble := parse_ensemble(reference):
+        for member in ensemble.members:
+            fetch(member, progress)
     if entry.kind == "package":
         pypi.fetch(pypi.PACKAGES[entry.name], progress)
     elif entry.kind == "hub" and not entry.present:
@@ -184,6 +191,8 @@ def load(reference: str, device: torch.device | str = "cpu", dtype: torch.dtype 
 
     from core.system.devices import resolve_precision
 
+    if ensemble := parse_ensemble(reference):
+        return _loaded_ensemble(ensemble, reference, device, dtype)
     entry = fetch(reference)
     assert entry.path is not None, "what was fetched is present"
     if entry.task == "image_classification":
@@ -275,6 +284,29 @@ def _image_network(path: Path, *, name: str, kind: Kind, licence: str, descripti
         name=name, kind=kind, architecture=image_networks.MODEL_TYPE, layers=len(sizes.hidden), hidden=max(sizes.hidden, default=0),
         heads=0, parameters=sizes.counts.total, vocabulary=0, context=0, licence=licence, source=str(path), size_bytes=sizes.size_bytes,
         present=True, path=path, description=description, counts=sizes.counts, task="image_classification")
+
+
+def _ensemble(ensemble: EnsembleReference, reference: str) -> ModelEntry:
+    """Return the entry of an ensemble: that of its first member, with the sizes of all together."""
+    members = [describe(member) for member in ensemble.members]
+    require_one_kind(ensemble.members, [member.task for member in members], [member.vocabulary for member in members])
+    return replace(members[0], name=reference, kind="ensemble", parameters=sum(member.parameters for member in members),
+                   context=min(member.context for member in members), size_bytes=sum(member.size_bytes for member in members),
+                   present=all(member.present for member in members), source=f"{ensemble.mean} mean of {len(members)} models", path=None,
+                   description="")
+
+
+def _loaded_ensemble(ensemble: EnsembleReference, reference: str, device: torch.device | str, dtype: torch.dtype | None) -> LoadedModel:
+    """Load the members of an ensemble as one model. Raises CompatibilityError for members with different tokens or labels."""
+    entry = _ensemble(ensemble, reference)
+    members = [load(member, device, dtype) for member in ensemble.members]
+    for name, member in zip(ensemble.members[1:], members[1:], strict=True):
+        require_same_tokens(ensemble.members[0], members[0].tokenizer.get_vocab(), name, member.tokenizer.get_vocab())
+        if entry.task == "classification" and label_names(member.model.config) != label_names(members[0].model.config):
+            raise CompatibilityError(f"'{name}' tells apart {', '.join(label_names(member.model.config))}.",
+                                     f"'{ensemble.members[0]}' tells apart {', '.join(label_names(members[0].model.config))}.",
+                                     "Choose members that were fine-tuned on the same labels.")
+    return LoadedModel(ensemble_model([member.model for member in members], ensemble), members[0].tokenizer, entry)
 
 
 def _trained_length(folder: Path) -> int | None:

@@ -320,6 +320,10 @@ def weights_hash(folder: Path) -> str:
 
 def loaded_hash(model: PreTrainedModel) -> str:
     """Return the same digits for the weights that a model holds in memory now; see `weights_hash`."""
+    members: Sequence[PreTrainedModel] = getattr(model, "members", ())
+    if len(members):  # an ensemble: its members, and how they are averaged
+        parts = [loaded_hash(member) for member in members]
+        return hashlib.sha256(repr((parts, getattr(model, "reference", None))).encode()).hexdigest()[:12]
     weights = dict(canonical_parameters(model.state_dict(), model.config.to_dict()))
     return _digest((part, partial(_values, values)) for name, weight in weights.items() for part, values in _by_expert(name, weight))
 

@@ -13,14 +13,17 @@ import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from core.config.ensembles import MixtureMean
 from core.models.architecture_spec import LogitTransform
 from core.models.architectures import architecture_of, head_weight, plain_model
+from core.models.ensembles import EnsembleReference, members_of
+from core.models.mixtures import mixed_logits
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -61,9 +64,37 @@ class OutputHead:
         return self.transform(products[..., :width].float())
 
 
+@dataclass(frozen=True, slots=True)
+class MixtureHead(OutputHead):
+    """The heads of an ensemble: states of the members stand beside each other, and the mean of what they say is given.
+
+    Attributes:
+        heads: of the members; module, weight, bias and transform are those of the first.
+        weights, mean: as of `core.models.mixtures.mixed_logits`.
+    """
+
+    heads: tuple[OutputHead, ...] = ()
+    weights: tuple[float, ...] = ()
+    mean: MixtureMean = "arithmetic"
+
+    def split(self, states: Tensor) -> tuple[Tensor, ...]:
+        """Return the states (..., D_m) of each member."""
+        return states.split([head.weight.shape[1] for head in self.heads], -1)
+
+    def logits(self, states: Tensor, width: int | None = None, temperature: float = 1.0) -> Tensor:
+        """Return float32 logits (..., V) whose softmax at a temperature is the mean of the members' at that temperature."""
+        members = (head.logits(part, width).flatten(0, -2) for head, part in zip(self.heads, self.split(states), strict=True))
+        mixed = mixed_logits(members, self.weights, self.mean, temperature)
+        return mixed.view(*states.shape[:-1], mixed.shape[-1])
+
+
 def output_head(model: Any) -> OutputHead:
     """Return the second half of a language model, in its wrappers or not."""
     plain = plain_model(model)
+    if members := members_of(plain):
+        heads = tuple(output_head(member) for member in members)
+        first, reference = heads[0], cast(EnsembleReference, plain.reference)
+        return MixtureHead(first.module, first.weight, first.bias, first.transform, heads, reference.weights, reference.mean)
     architecture = architecture_of(plain.config)
     module = plain.get_submodule(architecture.head)
     return OutputHead(module, head_weight(plain), getattr(module, "bias", None), architecture.logit_transform(plain.config))
@@ -105,6 +136,10 @@ def forward(model: nn.Module, input_ids: Tensor, attention_mask: Tensor | None =
             right, where causal attention cannot see it from a real position.
         all_hidden_states: keep the states of all blocks.
     """
+    if members := members_of(plain_model(model)):
+        each = [forward(member, input_ids, attention_mask) for member in members]
+        joined = torch.cat([states.head_input for states in each], -1)
+        return States((joined,), joined)
     selected = True if all_hidden_states else [-1]
     architecture = architecture_of(plain_model(model).config)
     if architecture.objective == "causal":

@@ -16,7 +16,7 @@ from core.models.forward import States
 from core.signals.cache import SignalCache, block_keys
 from core.signals.forms import HiddenStates, StoredForm
 from core.signals.source import Answer, Form, TeacherSignals
-from core.signals.targets import Head, Sampled, TopK
+from core.signals.targets import Head, Mixture, Sampled, TopK
 
 
 class CachedTeacher:
@@ -86,7 +86,7 @@ class CachedTeacher:
                                       "Build the cache again with its teacher.", field="teacher.signals.form")
         started = time.perf_counter()
         whole = self.source.answer(input_ids, None, torch.ones_like(input_ids, dtype=torch.bool)).targets
-        assert isinstance(whole, (Head, TopK)) and not isinstance(whole, Sampled), "a source answers in full"
+        assert isinstance(whole, (Head, Mixture, TopK)) and not isinstance(whole, Sampled), "a source answers in full"
         if isinstance(whole, Head) and self.stored.name == "hidden":
             self.cache.keep_head(whole)
         seeds = [int.from_bytes(block[:7], "little") for block in block_keys(input_ids)]

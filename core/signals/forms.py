@@ -20,7 +20,7 @@ from torch import Tensor
 from core.config import SignalSpec
 from core.models.chunking import chunks
 from core.signals.source import Form
-from core.signals.targets import Head, Sampled, Targets, TopK
+from core.signals.targets import Head, Mixture, Sampled, Targets, TopK
 
 Arrays = dict[str, Tensor]
 SHORT_IDS = 1 << 16  # ids below it are kept in two bytes
@@ -39,7 +39,7 @@ class StoredForm(Protocol):
     def bytes_per_token(self, width: int, vocabulary: int) -> float:
         """Return the size on disk, of token ids too, for a teacher of that width and vocabulary."""
 
-    def encode(self, answers: Head | TopK, blocks: int, vocabulary: int, seeds: Sequence[int]) -> list[Arrays]:
+    def encode(self, answers: Head | Mixture | TopK, blocks: int, vocabulary: int, seeds: Sequence[int]) -> list[Arrays]:
         """Return the arrays of each block.
 
         Args:
@@ -72,7 +72,7 @@ class HiddenStates:
         """Return two bytes a channel, and the id."""
         return 2.0 * width + 4
 
-    def encode(self, answers: Head | TopK, blocks: int, vocabulary: int, seeds: Sequence[int]) -> list[Arrays]:
+    def encode(self, answers: Head | Mixture | TopK, blocks: int, vocabulary: int, seeds: Sequence[int]) -> list[Arrays]:
         """Return ``states`` (T, D) of each block."""
         assert isinstance(answers, Head), "hidden states are a local teacher's"
         return [{"states": states} for states in answers.states.to(torch.bfloat16).cpu().view(blocks, -1, answers.states.shape[-1])]
@@ -117,14 +117,14 @@ class LikeliestTokens:
         k = min(self.k, vocabulary)
         return k * (4 + (2 if vocabulary <= SHORT_IDS else 4)) + 8
 
-    def encode(self, answers: Head | TopK, blocks: int, vocabulary: int, seeds: Sequence[int]) -> list[Arrays]:
+    def encode(self, answers: Head | Mixture | TopK, blocks: int, vocabulary: int, seeds: Sequence[int]) -> list[Arrays]:
         """Return ``ids`` (T, k), ``log_p`` (T, k) and ``log_tail`` (T,) of each block."""
         kept = answers if isinstance(answers, TopK) else self._likeliest(answers, vocabulary)
         ids = kept.ids.to(torch.int16 if vocabulary <= SHORT_IDS else torch.int32).cpu()
         parts = {"ids": ids, "log_p": kept.log_p.float().cpu(), "log_tail": kept.log_tail.float().cpu()}
         return _by_block(parts, blocks)
 
-    def _likeliest(self, head: Head, vocabulary: int) -> TopK:
+    def _likeliest(self, head: Head | Mixture, vocabulary: int) -> TopK:
         def of(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             log_p = torch.log_softmax(logits / self.temperature, -1)
             kept, ids = log_p.topk(min(self.k, vocabulary), -1)
@@ -161,9 +161,9 @@ class DrawnTokens:
         """Return an estimate: of 50 draws about 12 differ, as published for language models."""
         return _word_bytes(vocabulary, self.samples) * min(self.samples, 12 * (self.samples / 50) ** 0.5, vocabulary) + 9
 
-    def encode(self, answers: Head | TopK, blocks: int, vocabulary: int, seeds: Sequence[int]) -> list[Arrays]:
+    def encode(self, answers: Head | Mixture | TopK, blocks: int, vocabulary: int, seeds: Sequence[int]) -> list[Arrays]:
         """Return of each block ``words`` (id and count of each token drawn, little-endian), ``counts`` (T,) and ``entropy`` (T,)."""
-        assert isinstance(answers, Head), "tokens are drawn from the whole distribution"
+        assert not isinstance(answers, TopK), "tokens are drawn from the whole distribution"
         length, size = len(answers) // blocks, _word_bytes(vocabulary, self.samples)
         found = []
         for block, seed in enumerate(seeds):
@@ -176,7 +176,7 @@ class DrawnTokens:
                 return torch.multinomial(p, self.samples, replacement=True, generator=generator), entropy
 
             part = slice(block * length, (block + 1) * length)
-            draws, entropy = _in_chunks(Head(answers.states[part], answers.weight, answers.bias, answers.transform), vocabulary, of)
+            draws, entropy = _in_chunks(answers.cut(part), vocabulary, of)
             words, counts = _packed(draws.sort(-1).values.cpu(), self.samples, size)
             found.append({"words": words, "counts": counts, "entropy": entropy.float().cpu()})
         return found
@@ -210,7 +210,7 @@ def stored_form(spec: SignalSpec, temperature: float) -> StoredForm:
     return HiddenStates()
 
 
-def _in_chunks(head: Head, vocabulary: int, of: Callable[[Tensor], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+def _in_chunks(head: Head | Mixture, vocabulary: int, of: Callable[[Tensor], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
     """Apply a function of logits (n, V) to all positions of a head, a few at a time."""
     parts = [of(head.at(part, vocabulary)) for part in chunks(len(head), vocabulary)]
     return tuple(torch.cat(part) for part in zip(*parts, strict=True))

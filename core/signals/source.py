@@ -1,4 +1,4 @@
-"""The interface that trainers ask, and its first source: a teacher in memory.
+"""The interface that trainers ask, and its first sources: a teacher in memory, and an ensemble of them.
 
 Shapes: B blocks, T positions, N chosen positions, D width.
 """
@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from core.models.forward import States, forward, output_head
-from core.signals.targets import Head, Targets
+from core.models.ensembles import members_of
+from core.models.forward import MixtureHead, States, forward, output_head
+from core.signals.targets import Head, Mixture, Targets
 
 Form = Literal["hidden", "top_k", "sampled"]  # of answers: `Head`, `TopK`, `Sampled`
 
@@ -77,3 +78,33 @@ class LocalTeacher:
 
     def flush(self) -> None:
         """Do nothing: nothing is kept."""
+
+
+@dataclass(frozen=True)
+class EnsembleTeacher:
+    """Several teachers in memory, one after the other for each batch: the mean of what they say (1503.02531, section 2).
+
+    Attributes:
+        model: `core.models.ensembles.ensemble_model`, on the device of the batches.
+        temperature: of the loss; the members' distributions are averaged at it.
+    """
+
+    model: PreTrainedModel
+    temperature: float
+    form: Literal["hidden"] = "hidden"
+
+    @torch.no_grad()
+    def answer(self, input_ids: Tensor, attention_mask: Tensor | None, positions: Tensor, *, all_hidden_states: bool = False) -> Answer:
+        """Return the states of all members at the chosen positions, with their heads; an ensemble has no states to compare."""
+        assert not all_hidden_states, "states of several models are not compared with one's"
+        head = output_head(self.model)
+        assert isinstance(head, MixtureHead), "an ensemble has the heads of its members"
+        return Answer(Mixture(forward(self.model, input_ids, attention_mask).head_input[positions], head, self.temperature))
+
+    def flush(self) -> None:
+        """Do nothing: nothing is kept."""
+
+
+def local_teacher(model: PreTrainedModel, temperature: float) -> LocalTeacher | EnsembleTeacher:
+    """Return the source of a model in memory, one or several."""
+    return EnsembleTeacher(model, temperature) if members_of(model) else LocalTeacher(model)

@@ -1,6 +1,7 @@
 """What a teacher says at N positions, in the forms that losses are computed from.
 
     Head       states in front of an output head, and the head: exact, logits are made chunk by chunk
+    Mixture    the same of an ensemble: the mean of its members' distributions
     TopK       the k likeliest tokens and what is left for all others
     Sampled    a sparse distribution that stands for the whole: drawn from it, or its likeliest tokens renormalised
 
@@ -15,7 +16,7 @@ from typing import Protocol
 from torch import Tensor
 
 from core.models.architecture_spec import LogitTransform
-from core.models.forward import OutputHead
+from core.models.forward import MixtureHead, OutputHead
 
 NOTHING_FOLLOWS = LogitTransform()
 
@@ -62,6 +63,10 @@ class Head:
     def rows(self) -> int:
         """How many logits there are."""
         return len(self.weight)
+
+    def cut(self, part: slice) -> Head:
+        """Return the same at a slice of the positions."""
+        return Head(self.states[part], self.weight, self.bias, self.transform)
 
     def at(self, part: slice, width: int) -> Tensor:
         """Return float32 logits (n, width)."""
@@ -119,6 +124,37 @@ class Sampled:
     def at(self, part: slice, width: int) -> Sampled:
         """Return the slice; ids are below any width that the student is trained at."""
         return Sampled(self.ids[part], self.weights[part], self.entropy[part])
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """States of an ensemble's members, and their heads: logits of the mean at a temperature are made chunk by chunk.
+
+    Attributes:
+        states: (N, sum of D_m).
+        head: of the ensemble.
+        temperature: of the loss, at which the members' distributions are averaged.
+    """
+
+    states: Tensor
+    head: MixtureHead
+    temperature: float
+
+    def __len__(self) -> int:
+        return len(self.states)
+
+    @property
+    def rows(self) -> int:
+        """How many logits there are."""
+        return min(len(head.weight) for head in self.head.heads)
+
+    def at(self, part: slice, width: int) -> Tensor:
+        """Return float32 logits (n, width) whose softmax at the temperature is the mean."""
+        return self.head.logits(self.states[part], width, self.temperature)
+
+    def cut(self, part: slice) -> Mixture:
+        """Return the same at a slice of the positions."""
+        return Mixture(self.states[part], self.head, self.temperature)
 
 
 def logits(states: Tensor, matrix: Tensor, bias: Tensor | None, transform: LogitTransform) -> Tensor:

@@ -16,7 +16,7 @@ MENU = {
     "": [("home", "Home")],
     "Learn": [("learn", "Lessons"), ("classroom", "Class")],
     "Train": [("new", "New experiment"), ("tune", "Fine-tune"), ("chain", "Chain"), ("temperature", "Temperature"),
-              ("specialists", "Specialists")],
+              ("ensemble", "Ensemble"), ("specialists", "Specialists")],
     "Runs": [("runs", "All runs"), ("recipes", "Recipes over seeds")],
     "Compare": [("compare", "Side by side"), ("device", "On device"), ("deploy", "Deploy")],
     "Models": [("models", "Catalogue"), ("signals", "Teacher signals")],

@@ -31,6 +31,7 @@ from core.config.reading import HOUSE_TASK, ORACLE, ORACLE_TASKS
 from core.data.movie_reviews import HOUSE, HOUSE_SOURCES
 from core.errors import ConfigError, ModelError, ModelNotFoundError, RunVerb
 from core.models import catalog
+from core.models.ensembles import parse_ensemble
 from core.recorder import CONTROL, STUDENT
 from core.system import reach
 from workbench.errors import RunNotFoundError
@@ -67,12 +68,16 @@ def resolve(reference: str, store: Store) -> str:
     Raises:
         ModelNotFoundError: the run or the chain is there, but has no such model (yet).
     """
+    if ensemble := parse_ensemble(reference):
+        return ensemble.with_members([resolve(member, store) for member in ensemble.members])
     found = _run_of(reference, store)
     return str(_folder(*found)) if found else str(_of_chain(reference) or reference)
 
 
 def describe(reference: str, store: Store) -> ModelEntry:
     """Describe a reference without loading its weights; a run's model carries the run's name."""
+    if parse_ensemble(reference) is not None:
+        return replace(catalog.describe(resolve(reference, store)), name=reference)
     found = _run_of(reference, store)
     if found is not None:
         return _entry(*found)
@@ -149,6 +154,9 @@ def freeze_references(config: ExperimentConfig, store: Store) -> tuple[Experimen
     parents: dict[str, str] = {}
     for section, reference in _models_of(config):
         entry = describe(reference, store)
+        if ensemble := parse_ensemble(reference):
+            config = _with_model(config, section, ensemble.with_members([_frozen(member, store) for member in ensemble.members]))
+            continue
         found = _run_of(reference, store)
         if found is not None:
             run, part = found
@@ -156,6 +164,15 @@ def freeze_references(config: ExperimentConfig, store: Store) -> tuple[Experimen
         elif entry.kind in ("folder", "gguf"):
             config = _with_model(config, section, str(chains.created_folder(reference) or Path(os.path.expanduser(reference)).absolute()))
     return config, parents
+
+
+def _frozen(reference: str, store: Store) -> str:
+    """Return a member of an ensemble by its run's id, or by an absolute path; a name of the catalogue unchanged."""
+    found = _run_of(reference, store)
+    if found is not None:
+        return f"{found[0].id}:{found[1]}"
+    path = Path(os.path.expanduser(reference))
+    return str(chains.created_folder(reference) or path.absolute()) if path.exists() else reference
 
 
 def _require_within_reach(field: str, named: str) -> None:
@@ -227,6 +244,8 @@ def _with_model(config: ExperimentConfig, section: str, reference: str) -> Exper
 def loader(run: Run, store: Store) -> Callable[..., LoadedModel]:
     """`core.models.catalog.load` that also understands the references of this run's configuration."""
     def load(reference: str, **options: Any) -> LoadedModel:
+        if parse_ensemble(reference) is not None:
+            return replace(catalog.load(resolve(reference, store), **options), entry=describe(reference, store))
         found = _run_of(run.parents.get(reference, reference), store)
         if found is None:
             folder = _of_chain(reference)

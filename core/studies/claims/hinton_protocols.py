@@ -38,7 +38,7 @@ class HintonProtocolConfig(ProtocolConfig):
     few: int = 30
     share: int = 3
     temperature: float = 4.0
-    omitted_temperature: float = 8.0
+    omitted_temperature: float = 2.0
     teacher_epochs: int = 40
     epochs: int = 40
     few_steps: int = 400
@@ -209,7 +209,7 @@ def soft_targets_regularise(seed: int, setting: HintonProtocolConfig, recorder: 
 def one_student_keeps_the_gain(seed: int, setting: HintonProtocolConfig, recorder: Recorder) -> Numbers:
     """Measure B7: an ensemble against one of its kind, and a student of the same size that learns from its mean."""
     from core.classification.predicting import measure, predict_logits
-    from core.signals.mixtures import mixed_logits
+    from core.models.mixtures import mixed_logits
 
     data = _digits(setting.member_items)
     members = [_trained(data, data.train, setting.member, 100 * seed + number, recorder, epochs=4 * setting.epochs)

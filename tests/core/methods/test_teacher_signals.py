@@ -139,3 +139,28 @@ def test_weights_are_hashed_only_where_answers_are_kept(teacher, corpus, tmp_pat
     """It takes seconds for a large teacher."""
     monkeypatch.setattr(teacher_signals, "loaded_hash", lambda model: pytest.fail("hashed"))
     run(experiment(teacher, corpus), tmp_path / "run")
+
+
+@pytest.fixture
+def ensemble(teacher: Path, tmp_path: Path) -> Path:
+    other = save_chat_model(tmp_path / "other", layers=1, seed=1, positions=64)
+    return Path(f"arithmetic({teacher}, {other})")
+
+
+def test_an_ensemble_is_a_teacher_like_any_other_and_its_answers_can_be_kept(ensemble, teacher, corpus, tmp_path):
+    live = run(experiment(ensemble, corpus, temperature=2.0), tmp_path / "live")
+    alone = run(experiment(teacher, corpus, temperature=2.0), tmp_path / "alone")
+    assert live.teacher.parameters > alone.teacher.parameters and live.signals is None
+    assert live.metrics["teacher"]["cross_entropy"] != alone.metrics["teacher"]["cross_entropy"]
+    assert live.student_after != alone.student_after and live.student_before["cross_entropy"] == alone.student_before["cross_entropy"]
+    kept = run(experiment(ensemble, corpus, {"form": "top_k", "top_k": 400}, temperature=2.0), tmp_path / "kept")
+    assert kept.student_after["cross_entropy"] == pytest.approx(live.student_after["cross_entropy"], abs=2e-3), "all tokens are listed"
+    drawn = run(experiment(ensemble, corpus, {"form": "sampled"}, temperature=2.0), tmp_path / "drawn")
+    assert drawn.signals.form == "sampled"
+
+
+def test_states_of_an_ensemble_are_neither_compared_nor_kept(ensemble, corpus, tmp_path):
+    with pytest.raises(CompatibilityError, match="w_hidden compares hidden states, and the teacher is an ensemble"):
+        run(experiment(ensemble, corpus, w_hidden=1.0), tmp_path / "compared")
+    with pytest.raises(CompatibilityError, match="form is hidden, and the teacher is an ensemble"):
+        run(experiment(ensemble, corpus, {"form": "hidden"}), tmp_path / "kept")

@@ -216,3 +216,17 @@ def test_visitors_use_runs_uploads_and_what_ships(store: Store, model: Path, mon
     with pytest.raises(ModelNotFoundError, match="STILLHOUSE_FOLDERS"):
         references.describe(str(model), store)
     assert "STILLHOUSE_REACH" not in inherited()  # a worker trusts what was submitted
+
+
+def test_members_of_an_ensemble_are_runs_and_folders(store: Store, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    run = trained(store, model, "walk")
+    shutil.copytree(model, tmp_path / "other")
+    monkeypatch.chdir(tmp_path)
+    written = "arithmetic(3 walk, 1 ./other)"
+    assert references.resolve(written, store) == f"arithmetic(0.75 {run.directory / 'student'}, 0.25 ./other)"
+    assert references.describe(written, store).name == written
+    config, _ = references.freeze_references(parse_recipe({"teacher": {"model": written}, "student": {"layers": 1}}), store)
+    assert config.teacher.model == f"arithmetic(0.75 {run.id}:student, 0.25 {tmp_path / 'other'})"
+    store.rename("walk", "renamed")
+    loaded = references.loader(store.create_run(config), store)(config.teacher.model)
+    assert loaded.entry.kind == "ensemble" and loaded.entry.parameters == 2 * catalog.describe(str(model)).parameters

@@ -94,6 +94,7 @@ def starting_point(start: StartingPoint) -> None:
                 with views.errors_shown():
                     load(starting_points.from_upload(file.name, file.getvalue()))
                     st.rerun()
+        st.page_link(state.ENSEMBLE, label="An ensemble of image classifiers", icon=":material/groups:")
     if start.config.description:
         st.caption(views.plain(start.config.description))
     if draft()["chain"]:

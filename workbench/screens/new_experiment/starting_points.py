@@ -57,7 +57,11 @@ def from_upload(file_name: str, content: bytes) -> StartingPoint:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ConfigError(f"'{file_name}' is not UTF-8 text.", "A YAML recipe was expected.") from error
-    return StartingPoint(file_name, parse_recipe(parse_yaml(text, file_name)))
+    config = parse_recipe(parse_yaml(text, file_name))
+    if isinstance(config, EnsembleConfig):
+        raise ConfigError(f"'{file_name}' describes an ensemble of classifiers of images.", "A recipe of one student was expected.",
+                          "Train it with the command line, or fill in the page Ensemble.")
+    return StartingPoint(file_name, config)
 
 
 def from_run(reference: str, store: Store) -> StartingPoint:

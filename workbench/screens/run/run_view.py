@@ -17,6 +17,7 @@ from core.events import CONTROL, STUDENT, BridgeCorpus, Sample
 from workbench.errors import StoreUnavailableError
 from workbench.mounts import live_path
 from workbench.runs import jobs
+from workbench.screens.run import ensemble_results
 from workbench.screens.run.moment import (
     EVALUATIONS,
     LOG,
@@ -172,13 +173,21 @@ def _actions(run: Run) -> None:
                 disabled=run.status != "finished", help="The untrained student next to the trained one."):
             panes.open_with([untrained, run.name], pane or panes.CHAT)
         if st.button("Duplicate as new", icon=":material/content_copy:", key="duplicate", width="stretch"):
-            form = (state.CHAIN if run.builds_chain else state.TUNE if isinstance(run.config, FineTuneConfig) else
-                    state.SPECIALISTS if isinstance(run.config, SpecialistsConfig) else state.NEW)
+            form = state.CHAIN if run.builds_chain else _form_of(run)
             st.switch_page(form, query_params={"from": run.id})
         if st.button("Delete", icon=":material/delete:", key="delete", width="stretch", disabled=run.active or run.deleted is not None,
                      help="Stop it first." if run.active else "Moves it to the bin."):
             state.put_into_bin(run)
             st.switch_page(state.RUNS)
+
+
+def _form_of(run: Run) -> str:
+    """Return the page whose form holds a run's recipe; a chain has one of its own."""
+    if isinstance(run.config, EnsembleConfig):
+        return state.ENSEMBLE
+    if isinstance(run.config, SpecialistsConfig):
+        return state.SPECIALISTS
+    return state.TUNE if isinstance(run.config, FineTuneConfig) else state.NEW
 
 
 def _rename(run: Run) -> None:
@@ -304,6 +313,9 @@ def _results(run: Run, table: pd.DataFrame) -> None:
     if not evaluations:
         views.empty_state("No evaluation yet. The teacher is evaluated first, then the student before and after training.",
                           "table_chart")
+        return
+    if (ensemble := ensemble_results.summary_of(state.store(), run)) is not None:
+        ensemble_results.show(run, ensemble)
         return
     head, rows = results.chain_table(evaluations) if run.builds_chain else results.result_table(measured)
     views.text_table(head, rows, numbers=True, label="Results")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from core.signals.mixtures import fitted_weights, mixed_logits
+from core.models.mixtures import fitted_weights, mixed_logits
 
 LOGITS = torch.randn(3, 5, 7, generator=torch.Generator().manual_seed(0)) * 3
 WEIGHTS = [0.5, 0.3, 0.2]

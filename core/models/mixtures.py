@@ -9,15 +9,14 @@ Shapes: M members, N positions or items, V outcomes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-Mean = Literal["arithmetic", "geometric"]
+from core.config.ensembles import MixtureMean
 
 
-def mixed_logits(members: Iterable[Tensor], weights: Sequence[float], mean: Mean, temperature: float) -> Tensor:
+def mixed_logits(members: Iterable[Tensor], weights: Sequence[float], mean: MixtureMean, temperature: float) -> Tensor:
     """Return logits (N, V), float32, whose softmax at the temperature is the members' mean at that temperature.
 
     Each is T times the mean's log-probability. Members are taken one after the other: one is held beside what is added up.
@@ -42,7 +41,7 @@ def mixed_logits(members: Iterable[Tensor], weights: Sequence[float], mean: Mean
     return total.mul_(temperature)
 
 
-def fitted_weights(members: Sequence[Tensor], targets: Tensor, mean: Mean) -> tuple[float, ...]:
+def fitted_weights(members: Sequence[Tensor], targets: Tensor, mean: MixtureMean) -> tuple[float, ...]:
     """Return the weights under which held-out labels are likeliest: the cross-entropy of the mean at T = 1 is convex in them.
 
     Args:
