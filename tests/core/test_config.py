@@ -71,7 +71,7 @@ def test_every_kind_is_a_member_of_the_union():
 
 
 @pytest.mark.parametrize(("plain", "field", "says"), [
-    ({"kind": "distil"}, "kind", "One of distill, pretrain, fine_tune, chain, bridge, reading, ensemble was expected"),
+    ({"kind": "distil"}, "kind", "One of distill, pretrain, fine_tune, chain, bridge, reading, ensemble, specialists was expected"),
     ({"chain": {"anchors": [{"layers": 2}]}, "control": True}, "control", "A chain describes its students itself"),
     ({"chain": {"anchors": [{"layers": 2}]}, "student": {"layers": 3}}, "student", "A chain describes its students itself"),
     ({"chain": {"anchors": [{"layers": 2}]}, "evaluation": {"retention": {}}}, "evaluation.retention",
