@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from core.config.base import MAX_COUNT, MAX_FACTOR, MAX_INTERMEDIATE, MAX_LAYERS, MAX_LISTED, MAX_WIDTH, Config, InvalidValueError
+from core.config.base import MAX_COUNT, MAX_FACTOR, MAX_LAYERS, MAX_LISTED, MAX_WIDTH, Config, InvalidValueError
+from core.config.images import Units
 from core.errors import SetField
 
 
@@ -21,7 +22,7 @@ class SpecialistsSpec(Config):
     train_items: int = Field(12_000, ge=2, le=MAX_COUNT, description="items; to train on, at most")
     test_items: int = Field(4_000, ge=1, le=MAX_COUNT, description="items; that are measured on, at most")
     embedding: int = Field(6, ge=1, le=MAX_WIDTH, description="numbers; that the generalist has for each word of a text")
-    hidden: tuple[int, ...] = Field((), max_length=MAX_LAYERS, description=(
+    hidden: tuple[Units, ...] = Field((), max_length=MAX_LAYERS, description=(
         "units; of each hidden layer of the generalist ([]: none; images then have a linear classifier)"))
     clusters: int = Field(10, ge=1, le=MAX_COUNT, description=(
         "clusters; of classes that are predicted together, by k-means on the columns of the covariance of the predictions"))
@@ -40,16 +41,9 @@ class SpecialistsSpec(Config):
         "from an ensemble of equal compute, and trained on the labels"))
     student_embedding: int | None = Field(None, ge=1, le=MAX_WIDTH, description=(
         "numbers; that the distilled network has for each word (default: as the generalist)"))
-    student_hidden: tuple[int, ...] | None = Field(None, max_length=MAX_LAYERS, description=(
+    student_hidden: tuple[Units, ...] | None = Field(None, max_length=MAX_LAYERS, description=(
         "units; of each hidden layer of the distilled network (default: as the generalist)"))
     seeds: int = Field(3, ge=1, le=MAX_LISTED, description="seeds; repetitions of everything, counted up from train.seed")
-
-    @field_validator("hidden", "student_hidden")
-    @classmethod
-    def _positive(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
-        if any(not 1 <= each <= MAX_INTERMEDIATE for each in value or ()):
-            raise ValueError(f"each hidden layer has from 1 to {MAX_INTERMEDIATE:,} units: got {list(value or ())}")
-        return value
 
     @model_validator(mode="after")
     def _distilled(self) -> SpecialistsSpec:
