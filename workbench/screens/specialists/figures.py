@@ -13,7 +13,7 @@ from workbench.screens.shared import charts
 from workbench.screens.shared.theme import GREY, TEAL
 
 MOST_NAMED = 60  # classes whose names fit along the axes
-LARGEST_SIDE = 760  # pixels
+TALLEST = 760  # pixels
 BEYOND = 50  # one covariance in so many is beyond the ends of the colours
 # Blue below 0, red above, readable on light and dark alike: what is near 0 fades into the page.
 SCALE = [[0.0, "#3f78c4"], [0.5, "rgba(128,138,140,0.12)"], [1.0, "#c34f78"]]
@@ -38,12 +38,12 @@ def confusions(covariance: np.ndarray, order: Sequence[int], clusters: Sequence[
              "customdata": pairs, "hovertemplate": "%{customdata[1]} and %{customdata[0]}<br>covariance %{z:.2e}<extra></extra>",
              "hoverongaps": False,
              "colorbar": {"title": {"text": "covariance", "side": "right"}, "thickness": 12, "len": 0.8, "tickformat": ".0e", "nticks": 5}}
-    axis = {"tickvals": places, "ticktext": names, "showgrid": False, "constrain": "domain"} if len(order) <= MOST_NAMED else {
-        "showticklabels": False, "showgrid": False, "constrain": "domain"}
-    side = min(LARGEST_SIDE, 190 + 13 * len(order))
-    return charts.figure([trace], height=side, x_title="", y_title="", legend=False, hovermode="closest",
+    named = {"tickvals": places, "ticktext": names} if len(order) <= MOST_NAMED else {"showticklabels": False}
+    axis = {**named, "showgrid": False}
+    # As wide as its column, so not always a square: on a phone one would be too small to read.
+    return charts.figure([trace], height=min(TALLEST, 150 + 12 * len(order)), x_title="", y_title="", legend=False, hovermode="closest",
                          shapes=[_outline(first, last) for first, last in _runs([clusters[each] for each in order])],
-                         x_axis={**axis, "tickangle": -90}, y_axis={**axis, "autorange": "reversed", "scaleanchor": "x"})
+                         x_axis={**axis, "tickangle": -90}, y_axis={**axis, "autorange": "reversed"})
 
 
 def _runs(values: Sequence[int]) -> list[tuple[int, int]]:

@@ -77,12 +77,17 @@ def _summary(run: Run) -> SpecialistsSummary:
     return report.specialists
 
 
-def percent(estimate: Estimate, *, signed: bool = False) -> str:
-    """Return an accuracy, or a difference of two, with its interval."""
-    sign = "+" if signed else ""
+def percent(estimate: Estimate) -> str:
+    """Return an accuracy with its interval."""
     if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:{sign}.1%}"
-    return f"{estimate.value:{sign}.1%} ({estimate.low:{sign}.1%} to {estimate.high:{sign}.1%})"
+        return f"{estimate.value:.1%}"
+    return f"{estimate.value:.1%} ({estimate.low:.1%} to {estimate.high:.1%})"
+
+
+def points(estimate: Estimate) -> str:
+    """Return the difference of two accuracies in percentage points, with its interval."""
+    value, low, high = (None if each is None else 100 * each for each in (estimate.value, estimate.low, estimate.high))
+    return f"{value:+.1f} points" if low is None or high is None else f"{value:+.1f} points ({low:+.1f} to {high:+.1f})"
 
 
 def _numbers(summary: SpecialistsSummary) -> None:
@@ -97,8 +102,8 @@ def _numbers(summary: SpecialistsSummary) -> None:
         if summary.best_accuracy is not None:
             st.metric("Best possible", f"{summary.best_accuracy:.1%}", border=True,
                       help="The classifier that knows how the texts were drawn; no network exceeds it but by chance.")
-    said = [f"Combined minus generalist: {percent(numbers['overall_change'], signed=True)}.",
-            f"Specialists minus generalist on their classes: {percent(numbers['conditional_change'], signed=True)}."]
+    said = [f"Combined minus generalist: {points(numbers['overall_change'])}.",
+            f"Specialists minus generalist on their classes: {points(numbers['conditional_change'])}."]
     interval = numbers["combined"].interval_words
     st.caption(" ".join([*said, f"{interval}." if interval else "One seed, so no interval.",
                          "The classes are planted: confusable by design." if summary.planted else ""]))
@@ -133,20 +138,20 @@ def _confusions(run: Run, summary: SpecialistsSummary, first: SeedResult) -> Non
 
 def _improvements(summary: SpecialistsSummary, first: SeedResult) -> None:
     st.subheader("Each specialist beside the generalist", anchor=False)
-    points = pd.DataFrame([{"label": f"{number}: {_few(summary, gain.classes)}", "value": gain.difference.value, "low": gain.difference.low,
+    dots = pd.DataFrame([{"label": f"{number}: {_few(summary, gain.classes)}", "value": gain.difference.value, "low": gain.difference.low,
                             "high": gain.difference.high}
-                           for number, gain in enumerate(first.improvements, start=1) if gain.difference is not None])
+                         for number, gain in enumerate(first.improvements, start=1) if gain.difference is not None])
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        if len(points):
-            live_plotly(figures.improvements(points), key="improvements",
+        if len(dots):
+            live_plotly(figures.improvements(dots), key="improvements",
                         label="Conditional accuracy of each specialist minus the generalist's")
             st.caption(f"{interval_words('paired_wald', over='its items')}; first seed.")
         else:
             views.empty_state("No test item is of a specialist's classes.", "rule")
     with right:
         rows = [(str(number), f"{gain.items:,}", f"{gain.generalist:.1%}", f"{gain.specialist:.1%}",
-                 percent(gain.difference, signed=True) if gain.difference else "no items")
+                 points(gain.difference) if gain.difference else "no items")
                 for number, gain in enumerate(first.improvements, start=1)]
         views.text_table(("", "Items", "Generalist", "Specialist", "Difference"), rows, label="Conditional accuracies", numbers=True)
 
@@ -170,14 +175,14 @@ def _students(summary: SpecialistsSummary) -> None:
     numbers, members = summary.numbers, summary.repetitions[0].members
     lines = [("generalist", "generalist"), ("combined", "generalist and specialists"), ("ensemble", f"ensemble of {members} generalists"),
              *((f"student_of_{name}", f"one network {words}") for name, words in STUDENT_WORDS.items())]
-    points = pd.DataFrame([{"label": words, "value": numbers[key].value, "low": numbers[key].low, "high": numbers[key].high}
-                           for key, words in lines]).astype({"low": float, "high": float})
+    dots = pd.DataFrame([{"label": words, "value": numbers[key].value, "low": numbers[key].low, "high": numbers[key].high}
+                         for key, words in lines]).astype({"low": float, "high": float})
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        live_plotly(figures.accuracies(points), key="students", label="Accuracy of each answer and of each distilled network")
+        live_plotly(figures.accuracies(dots), key="students", label="Accuracy of each answer and of each distilled network")
     with right:
         views.text_table(("", "Accuracy"), [(words, percent(numbers[key])) for key, words in lines], label="Accuracies", numbers=True)
-    over = [f"{percent(numbers[f'student_of_specialists_over_{name}'], signed=True)} against the one {STUDENT_WORDS[name]}"
+    over = [f"{points(numbers[f'student_of_specialists_over_{name}'])} against the one {STUDENT_WORDS[name]}"
             for name in ("generalist", "ensemble", "labels")]
     st.caption(f"The network distilled from generalist and specialists: {'; '.join(over)}. Same start, order and steps; the ensemble was "
                f"trained on about as many items as generalist and specialists together. T = {summary.temperature:g}.")
