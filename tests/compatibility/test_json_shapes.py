@@ -42,6 +42,9 @@ CASES: dict[tuple[str, str], tuple[list[str], int, tuple[str, ...]]] = {
     ("distill", "stopped"): (["{recipes}/interrupted.yaml"], 130, ("interrupted",)),
     ("distill", "failed"): (["{recipes}/interrupted.yaml", "--set", "train.learning_rate=1e30"], 1, ()),
     ("distill", "refused"): (["{recipes}/interrupted.yaml", "--set", "student.layers=9"], 2, ()),
+    ("distill", "specialists"): (["assets/recipes/specialists.yaml", *(word for change in (
+        "source=digits", "train_items=150", "test_items=60", "hidden=[4]", "clusters=2", "size=3", "epochs=1", "seeds=2") for word in (
+        "--set", f"specialists.{change}")), "--set", "train.num_train_epochs=1"], 0, ()),
     ("submit", "queued"): (["{recipes}/interrupted.yaml"], 0, (BUSY,)),
     ("plan", "distillation"): (["{recipes}/distill.yaml"], 0, ()),
     ("plan", "measured"): (["{recipes}/interrupted.yaml", "--measure"], 0, ()),

@@ -17,8 +17,8 @@ from workbench.screens.shared.live_plotly import live_plotly
 from workbench.screens.specialists import figures, opinions_view, start_form
 from workbench.store.records import Run
 
-STUDENT_WORDS = {"generalist": "distilled from the generalist", "specialists": "distilled from generalist and specialists",
-                 "ensemble": "distilled from the ensemble", "labels": "trained on the labels alone"}
+STUDENT_WORDS = {"generalist": "network of the generalist", "specialists": "network of the specialists",
+                 "ensemble": "network of the ensemble", "labels": "network of the labels alone"}
 
 
 def show() -> None:
@@ -84,10 +84,10 @@ def percent(estimate: Estimate) -> str:
     return f"{estimate.value:.1%} ({estimate.low:.1%} to {estimate.high:.1%})"
 
 
-def points(estimate: Estimate) -> str:
-    """Return the difference of two accuracies in percentage points, with its interval."""
+def points(estimate: Estimate, unit: str = " points") -> str:
+    """Return the difference of two accuracies in percentage points, with its interval; a table has the unit in its head."""
     value, low, high = (None if each is None else 100 * each for each in (estimate.value, estimate.low, estimate.high))
-    return f"{value:+.1f} points" if low is None or high is None else f"{value:+.1f} points ({low:+.1f} to {high:+.1f})"
+    return f"{value:+.1f}{unit}" if low is None or high is None else f"{value:+.1f}{unit} ({low:+.1f} to {high:+.1f})"
 
 
 def _numbers(summary: SpecialistsSummary) -> None:
@@ -151,9 +151,10 @@ def _improvements(summary: SpecialistsSummary, first: SeedResult) -> None:
             views.empty_state("No test item is of a specialist's classes.", "rule")
     with right:
         rows = [(str(number), f"{gain.items:,}", f"{gain.generalist:.1%}", f"{gain.specialist:.1%}",
-                 points(gain.difference) if gain.difference else "no items")
+                 points(gain.difference, "") if gain.difference else "no items")
                 for number, gain in enumerate(first.improvements, start=1)]
-        views.text_table(("", "Items", "Generalist", "Specialist", "Difference"), rows, label="Conditional accuracies", numbers=True)
+        views.text_table(("", "Items", "Generalist", "Specialist", "Difference, points"), rows, numbers=True,
+                         label="Conditional accuracies")
 
 
 def _few(summary: SpecialistsSummary, classes: tuple[int, ...]) -> str:
@@ -174,7 +175,7 @@ def _students(summary: SpecialistsSummary) -> None:
     st.subheader("Back into one network", anchor=False)
     numbers, members = summary.numbers, summary.repetitions[0].members
     lines = [("generalist", "generalist"), ("combined", "generalist and specialists"), ("ensemble", f"ensemble of {members} generalists"),
-             *((f"student_of_{name}", f"one network {words}") for name, words in STUDENT_WORDS.items())]
+             *((f"student_of_{name}", words) for name, words in STUDENT_WORDS.items())]
     dots = pd.DataFrame([{"label": words, "value": numbers[key].value, "low": numbers[key].low, "high": numbers[key].high}
                          for key, words in lines]).astype({"low": float, "high": float})
     left, right = st.columns([3, 2], gap="medium")
@@ -182,7 +183,7 @@ def _students(summary: SpecialistsSummary) -> None:
         live_plotly(figures.accuracies(dots), key="students", label="Accuracy of each answer and of each distilled network")
     with right:
         views.text_table(("", "Accuracy"), [(words, percent(numbers[key])) for key, words in lines], label="Accuracies", numbers=True)
-    over = [f"{points(numbers[f'student_of_specialists_over_{name}'])} against the one {STUDENT_WORDS[name]}"
+    over = [f"{points(numbers[f'student_of_specialists_over_{name}'])} against the {STUDENT_WORDS[name]}"
             for name in ("generalist", "ensemble", "labels")]
-    st.caption(f"The network distilled from generalist and specialists: {'; '.join(over)}. Same start, order and steps; the ensemble was "
-               f"trained on about as many items as generalist and specialists together. T = {summary.temperature:g}.")
+    st.caption(f"The network distilled from generalist and specialists: {'; '.join(over)}. All had the same start, order and steps; the "
+               f"ensemble was trained on about as many items as generalist and specialists together. T = {summary.temperature:g}.")
