@@ -181,7 +181,8 @@ def eval_mode(*models: Any) -> Iterator[None]:
 
 
 def uses_token_types(model: PreTrainedModel) -> bool:
-    """Return whether the model tells two texts of a pair apart by a type of their tokens."""
+    """Return whether the model tells two texts of a pair apart by a type of their tokens; of an ensemble, whether its first member does."""
+    model = next(iter(members_of(model)), model)
     return "token_type_ids" in inspect.signature(model.forward).parameters and getattr(model.config, "type_vocab_size", 0) > 1
 
 

@@ -9,14 +9,15 @@ import torch
 
 from core.data.packing import Blocks
 from core.errors import CompatibilityError, ModelNotFoundError
+from core.evaluation.classes import class_probabilities
 from core.evaluation.language import evaluate_language
 from core.generation.streaming import generate
 from core.models import catalog
 from core.models.checkpoints import loaded_hash
 from core.models.ensembles import members_of, parse_ensemble
-from core.models.forward import forward, output_head
+from core.models.forward import forward, output_head, uses_token_types
 from tests.core.chat_models import save_chat_model
-from tests.core.masked_models import masked_model, save
+from tests.core.masked_models import classifier, masked_model, save
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +88,16 @@ def test_members_that_do_not_fit_say_which_differ(members: list[str], tmp_path: 
         catalog.describe(f"arithmetic({members[0]}, house-chat)")
     with pytest.raises(ModelNotFoundError, match=r"no model '\./gone'"):
         catalog.load(f"arithmetic({members[0]}, ./gone)")
+
+
+def test_classifiers_of_texts_are_averaged_too_and_other_labels_are_named(tmp_path: Path) -> None:
+    folders = [str(save(classifier(seed=seed), tmp_path / str(seed))) for seed in (0, 1)]
+    loaded = catalog.load(f"arithmetic({', '.join(folders)})", dtype=torch.float32)
+    alone = [catalog.load(each, dtype=torch.float32) for each in folders]
+    assert uses_token_types(loaded.model) == uses_token_types(alone[0].model)
+    shares = [[each.probability for each in class_probabilities(one.model, one.tokenizer, "a good film", "a bad one")]
+              for one in (loaded, *alone)]
+    assert shares[0] == pytest.approx([(first + second) / 2 for first, second in zip(*shares[1:], strict=True)], abs=1e-5)
+    other = save(classifier(("ham", "spam")), tmp_path / "other")
+    with pytest.raises(CompatibilityError, match="tells apart ham, spam"):
+        catalog.load(f"arithmetic({folders[0]}, {other})")
