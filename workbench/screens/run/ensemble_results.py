@@ -73,8 +73,8 @@ def figure(rows: list[tuple[str, Estimate]]) -> go.Figure:
     """Return bars of errors with their intervals."""
     margins = [each.margin or 0.0 for _, each in rows]
     drawn = go.Figure(go.Bar(x=[each.value for _, each in rows], y=[name for name, _ in rows], orientation="h",
-                             marker_color=[COLOURS.get(name, GREY) for name, _ in rows],
-                             error_x={"type": "data", "array": margins, "thickness": 1.5},
+                             marker={"color": [COLOURS.get(name, GREY) for name, _ in rows], "opacity": 0.6},
+                             error_x={"type": "data", "array": margins, "thickness": 1.5, "color": GREY},
                              hovertext=[f"{name}: {interval(each)}" for name, each in rows], hoverinfo="text"))
     drawn.update_layout(height=90 + 34 * len(rows), hovermode="closest", margin={"t": 12})
     drawn.update_yaxes(autorange="reversed", automargin=True)
