@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import BrowserContext, BrowserType, Page, expect, sync_playwright
 
 from tests.app_process import AppProcess, end_runs, running_app
 
@@ -40,20 +40,41 @@ def find_browser() -> str | None:
 
 
 @pytest.fixture(scope="session")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext]:
-    """Chromium with a fresh profile."""
+def chromium() -> Iterator[tuple[BrowserType, str]]:
+    """What starts Chromium, and where it lies."""
     executable = find_browser()
     if executable is None:
         reason = "no Chromium found: install it (Debian: apt-get install chromium) or name it in CHROME"
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
     with sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            str(tmp_path_factory.mktemp("profile")), executable_path=executable, args=ARGUMENTS, headless=True,
-            viewport={"width": 1360, "height": 900})
-        context.set_default_timeout(PATIENCE)
         expect.set_options(timeout=PATIENCE)
-        yield context
-        context.close()
+        yield playwright.chromium, executable
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: tuple[BrowserType, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext]:
+    """Chromium with a fresh profile."""
+    starter, executable = chromium
+    context = starter.launch_persistent_context(str(tmp_path_factory.mktemp("profile")), executable_path=executable, args=ARGUMENTS,
+                                                headless=True, viewport={"width": 1360, "height": 900})
+    context.set_default_timeout(PATIENCE)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def people(chromium: tuple[BrowserType, str]) -> Iterator[Callable[[], Page]]:
+    """Makes a tab of somebody else, with cookies of their own, at each call."""
+    starter, executable = chromium
+    others = starter.launch(executable_path=executable, args=ARGUMENTS, headless=True)
+
+    def somebody() -> Page:
+        context = others.new_context(viewport={"width": 1280, "height": 800})
+        context.set_default_timeout(PATIENCE)
+        return context.new_page()
+
+    yield somebody
+    others.close()
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ def test_two_models_fill_the_same_blank(server: AppProcess, page: Page, models: 
     page.goto(f"{server.url}/compare?{urlencode({'models': ','.join(models['blanks'])})}")
     settled(page)
     expect(page.get_by_role("radio", name="Fill-mask")).to_be_checked()
-    expect(page.get_by_role("img", name=re.compile("Blank 1, Student: "))).to_be_visible()
+    expect(page.get_by_role("figure", name=re.compile("Blank 1, Student: "))).to_be_visible()
     page.wait_for_function("() => document.querySelectorAll('.live-plotly .bars .point').length === 20")
     expect(page.get_by_text(re.compile(r"KL\(teacher ‖ student\) [\d.]+ nats"))).to_be_visible()
     expect(page.get_by_text(re.compile(r"weights [0-9a-f]{12} · [\d.]+ ms"))).to_have_count(2)
@@ -54,7 +54,7 @@ def test_two_classifiers_judge_the_same_text_and_the_chat_leads_to_them(server: 
     expect(page.get_by_role("alert")).to_contain_text("classifies texts")
     page.get_by_role("button", name="Classify with judge").click()
     expect(page).to_have_url(re.compile("pane=classes"))
-    expect(page.get_by_role("img", name=re.compile("Model: negative [0-9.]+%, positive"))).to_be_visible()
+    expect(page.get_by_role("figure", name=re.compile("Model: negative [0-9.]+%, positive"))).to_be_visible()
 
     page.goto(f"{server.url}/compare?{urlencode({'models': ','.join(models['classes'])})}")
     settled(page)

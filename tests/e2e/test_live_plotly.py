@@ -146,6 +146,6 @@ def test_it_has_a_name_and_asks_no_other_host(address: str, page: Page) -> None:
     hosts = set()
     page.on("request", lambda request: hosts.add(request.url.split("/")[2]))
     page.goto(address)
-    expect(page.get_by_role("img", name="loss by step")).to_be_visible()
+    expect(page.get_by_role("figure", name="loss by step")).to_be_visible()
     expect(page.locator(f"{FIGURE} .xtick").first).to_be_visible()
     assert {host.partition(":")[0] for host in hosts} == {"127.0.0.1"}

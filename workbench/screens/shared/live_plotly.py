@@ -36,7 +36,7 @@ LONGEST_TAIL = 400  # points; an update with more of them is sent as a whole fig
 
 _mount = st.components.v2.component(
     "stillhouse_live_plotly",
-    html='<div class="live-plotly" role="img" style="overflow:hidden"></div>',  # a figure never makes the page wider
+    html='<div class="live-plotly" role="figure" style="overflow:hidden"></div>',  # never wider than the page; no img: it has buttons
     js=Path(__file__).with_suffix(".js").read_text(encoding="utf-8"),
     isolate_styles=False,  # plotly.js puts its own style sheet into the page's head
 )
