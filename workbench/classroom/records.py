@@ -31,7 +31,7 @@ class Settings:
     lesson: str = "temperature"
     paused: bool = False
     names_hidden: bool = False
-    most_steps: int = 60
+    most_steps: int = 400
     most_layers: int = 8
     own_seeds: bool = False
     models: tuple[str, ...] = ("house-chat",)

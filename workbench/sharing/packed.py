@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from core.config import KINDS, ChainConfig, DistillConfig, ExperimentConfig, FineTuneConfig
+from core.config import DistillConfig, ExperimentConfig
 from core.recipes import apply_overrides, override, parse_recipe
 from core.system import plain_data
 from core.system.plain_data import PlainDataError
@@ -27,6 +27,7 @@ MAIN = {  # in the order in which they stand in the address
     "data": "data.source", "steps": "train.max_steps", "lr": "train.learning_rate", "seed": "train.seed"}
 SHOWN = ("teacher", "layers", "T", "steps")  # stand in every link that has them
 PACKED, CHECKSUM, KIND = "r", "c", "kind"
+LINKED = ("distill", "pretrain", "bridge")  # kinds that the page New experiment has a form for
 LONGEST = 6000  # characters of a query; servers and messengers cut longer addresses
 LARGEST = 1 << 17  # bytes of what is packed
 CHECKSUM_DIGITS = 8
@@ -39,8 +40,8 @@ def to_query(config: ExperimentConfig) -> dict[str, str]:
     Raises:
         LinkError: it is a chain or a task, which have no such links, or it is too long.
     """
-    if isinstance(config, (ChainConfig, FineTuneConfig)):
-        raise LinkError("Chains and fine-tuning have no link that holds the whole recipe.", "", YAML_INSTEAD)
+    if config.kind not in LINKED:
+        raise LinkError(f"A recipe of kind '{config.kind}' has no link that holds the whole of it.", "", YAML_INSTEAD)
     plain, usual = _flat(config.to_dict()), _flat(_defaults(config.kind))
     query: dict[str, str] = {} if config.kind == "distill" else {KIND: config.kind}
     for short, path in MAIN.items():
@@ -73,8 +74,8 @@ def from_query(query: Mapping[str, str]) -> ExperimentConfig:
     if length > 2 * LONGEST:
         raise LinkError(f"The link has {length:,} characters.", f"At most {LONGEST:,} were expected.", YAML_INSTEAD)
     kind = query.get(KIND, "distill")
-    if kind not in KINDS or issubclass(KINDS[kind], (ChainConfig, FineTuneConfig)):
-        raise LinkError(f"The link names the kind '{kind}'.", "An experiment with one student was expected.", YAML_INSTEAD)
+    if kind not in LINKED:
+        raise LinkError(f"The link names the kind '{kind}'.", f"Of these: {', '.join(LINKED)}.", YAML_INSTEAD)
     plain = _defaults(kind)
     for path, value in (_unpacked(query[PACKED]) if PACKED in query else {}).items():
         _put(plain, path, value)

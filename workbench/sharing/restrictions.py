@@ -78,20 +78,24 @@ def check(config: ExperimentConfig, given: Restrictions, linked: ExperimentConfi
         raise LinkError(f"train.max_steps was given as {'no limit' if steps is None else steps}.",
                         f"At most {given.most_steps} steps are allowed here.", field="train.max_steps")
     layers = depth_of(config)
-    if given.most_layers is not None and (layers is None or layers > given.most_layers):
+    named = getattr(getattr(config, "student", None), "model", None) is not None  # a model that is there already, however deep
+    if given.most_layers is not None and not named and (layers is None or layers > given.most_layers):
         raise LinkError(f"The student would have {layers or 'half of its teacher’s'} blocks.",
                         f"At most {given.most_layers} are allowed here.", "Set student.layers.", field="student.layers")
 
 
 def depth_of(config: ExperimentConfig) -> int | None:
     """Return the most blocks that a run trains, as the configuration says it; None where that depends on a model."""
+    student = getattr(config, "student", None)
     if isinstance(config, ChainConfig):
         return None
-    if config.student.from_scratch is not None:
-        return config.student.from_scratch.layers
-    if isinstance(config.student.layer_map, tuple):
-        return len(config.student.layer_map)
-    return None if config.student.model is not None else config.student.layers
+    if student is None:
+        return 0  # networks without blocks, for images
+    if student.from_scratch is not None:
+        return int(student.from_scratch.layers)
+    if isinstance(student.layer_map, tuple):
+        return len(student.layer_map)
+    return None if student.model is not None else student.layers
 
 
 def _names(query: Mapping[str, str], key: str, known: tuple[str, ...]) -> tuple[str, ...]:

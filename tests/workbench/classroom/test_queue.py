@@ -96,7 +96,7 @@ def test_one_waiting_submission_each(room: ClassStore):
     queue.submit(room, ada.id, "temperature", "r", {"": recipe(3.0)})
 
 
-@pytest.mark.parametrize("config", [recipe(steps=61), recipe(layers=9), recipe().model_copy(update={
+@pytest.mark.parametrize("config", [recipe(steps=401), recipe(layers=9), recipe().model_copy(update={
     "train": recipe().train.model_copy(update={"max_steps": None})})])
 def test_the_caps_hold_on_the_server(room: ClassStore, config: ExperimentConfig):
     ada, = join(room, "Ada")

@@ -77,7 +77,7 @@ def test_too_long_links_are_refused_on_both_sides():
 
 @pytest.mark.parametrize("name", ["house-chain", "sst2"])
 def test_chains_and_tasks_have_no_link(name: str):
-    with pytest.raises(StillhouseError, match="no link"):
+    with pytest.raises(StillhouseError, match="has no link"):
         packed.to_query(read_recipe(ASSETS / "recipes" / f"{name}.yaml"))
     with pytest.raises(StillhouseError, match="kind"):
         packed.from_query({"kind": "chain", "c": "00000000"})

@@ -43,7 +43,7 @@ def _link(config: ExperimentConfig, key: str) -> None:
     try:
         query = packed.to_query(config)
     except StillhouseError as error:
-        views.problem(error)
+        st.caption(views.plain(str(error)))
         return
     st.caption("A link that opens exactly these settings; a checksum in it says if it was cut or changed")
     fixed = Restrictions()
@@ -64,7 +64,7 @@ def link_and_code(path: str, label: str) -> None:
 
 
 def _restrictions(config: ExperimentConfig, key: str) -> Restrictions:
-    names = [name for name, path in packed.MAIN.items() if not (path.startswith("teacher.") and config.teacher is None)]
+    names = [name for name, path in packed.MAIN.items() if not (path.startswith("teacher.") and getattr(config, "teacher", None) is None)]
     locked = st.multiselect("Shown, not movable", names, key=f"share.lock.{key}", format_func=lambda name: f"{name} ({packed.MAIN[name]})")
     hidden = st.multiselect("Hidden", restrictions.HIDEABLE, key=f"share.hide.{key}")
     steps, layers = st.columns(2)
