@@ -12,3 +12,4 @@ with views.errors_shown():
     signals_view.undo_offer()
     signals_view.listing()
     signals_view.bin_contents()
+    signals_view.reading_link()

@@ -101,6 +101,9 @@ class ReadingSpec(Config):
         "names; tasks that are scored and never trained on: the oracle's answers, yes_no, entailment, typing and sentiment; "
         "house-sentiment; a .jsonl or .csv file; or a hub id as google/boolq or nyu-mll/glue:rte. auto: all of the oracle's for an oracle, "
         "else house-sentiment"))
+    task_items: int = Field(0, ge=0, le=MAX_COUNT, description=(
+        "items; of each of the oracle's tasks, other ones than are scored, that are read with their answers: task distillation, after "
+        "which the tasks are no longer unseen (0: none)"))
     items: int = Field(200, ge=1, le=MAX_COUNT, description="items; of each task that is scored")
     ngram: int = Field(8, ge=0, le=1000, description=(
         "words; an evaluated item that shares so many in a row with what is trained on is left out (0: none is)"))
@@ -116,6 +119,9 @@ class ReadingSpec(Config):
         if not self.original + self.entities + self.questions:
             raise InvalidValueError("nothing would be read: set original, entities or questions above 0",
                                     suggestion=SetField("reading.original", 1.0))
+        if self.task_items and (self.model != ORACLE or not set(self.exam) <= set(ORACLE_TASKS)):
+            raise InvalidValueError("only an oracle answers items of its tasks: set task_items to 0",
+                                    suggestion=SetField("reading.task_items", 0))
         if self.notes == "none" and not self.original:
             raise InvalidValueError("without notes the text is read as it stands: set original above 0",
                                     suggestion=SetField("reading.original", 1.0))

@@ -4,6 +4,7 @@
     compose     core.reading.streams, core.reading.tasks: notes -> documents; tasks without items that share words with them
     train       core.methods.distillation.distill, alone or with the answers of a teacher that is loaded
     score       core.reading.scoring, before and after
+    together    core.reading.together: what teacher and student note of the same sentences
 
 A run like any other: called again on the same directory it resumes. ``notes/`` in its folder holds the Arrow dataset.
 """
@@ -12,16 +13,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from core.config import ReadingConfig
 from core.methods.distillation import distill
 from core.methods.run_folder import RunFolder
 from core.methods.steps import Load
 from core.models import catalog
 from core.reading.annotation import Annotation, annotate
-from core.reading.corpus import ReadingCorpus, held_out_texts, text_paragraphs
+from core.reading.corpus import ReadingCorpus, held_out_texts
 from core.reading.tasks import load_tasks
+from core.reading.texts import text_paragraphs
+from core.reading.together import FILE, chosen_sentences, student_notes, write_together
 from core.recorder import STUDENT, Recorder
 from core.reports.run_report import RunReport, StudentSummary
+from core.system.devices import resolve_device
 
 
 def read_and_train(config: ReadingConfig, recorder: Recorder, directory: Path, *, load: Load = catalog.load,
@@ -44,7 +50,22 @@ def read_and_train(config: ReadingConfig, recorder: Recorder, directory: Path, *
     folder.make_once("notes", annotated.save)
     tasks = load_tasks(spec, annotated.paragraphs)
     corpus = ReadingCorpus(spec, config.data, annotated.paragraphs, held_out, tasks, config.train.seed)
-    return distill(config, recorder, directory, load=load, command=command, corpus=corpus)
+    report = distill(config, recorder, directory, load=load, command=command, corpus=corpus)
+    _read_together(config, folder, annotated, load)
+    return report
+
+
+def _read_together(config: ReadingConfig, folder: RunFolder, annotated: Annotation, load: Load) -> None:
+    """Keep what teacher and student note of a few sentences, before and after, for people to compare."""
+    chosen = chosen_sentences(annotated.paragraphs)
+    if not chosen or (folder.path / FILE).is_file():
+        return
+    sentences, separator, found = [each.sentence for each in chosen], config.reading.separator, {}
+    for name, reference in (("before", config.student.model), ("after", str(folder.path / STUDENT))):
+        if reference is not None:
+            loaded = load(reference, device=resolve_device(config.train.device), dtype=torch.float32)
+            found[name] = student_notes(loaded.model, loaded.tokenizer, sentences, separator)
+    write_together(folder.path, chosen, found.get("before", {}), found["after"])
 
 
 def take_notes(config: ReadingConfig, recorder: Recorder, load: Load = catalog.load) -> Annotation:

@@ -88,12 +88,16 @@ class AnswerCache:
 
     def reviews(self) -> dict[str, Review]:
         """Return what readers made of answers: digest of a sentence -> review."""
-        return {line["sentence"]: Review(line["action"], line["text"]) for line in _lines(self.reviews_path)
-                if line["action"] != "withdrawn"} if self.reviews_path.is_file() else {}
+        latest = {line["sentence"]: line for line in _lines(self.reviews_path)}
+        return {name: Review(line["action"], line["text"]) for name, line in latest.items() if line["action"] != "withdrawn"}
 
     def review(self, sentence: str, review: Review) -> None:
         """Keep what a reader made of the answer about a sentence."""
         _append(self.reviews_path, {"sentence": digest(sentence), "action": review.action, "text": review.text})
+
+    def withdraw(self, sentence: str) -> None:
+        """Undo what a reader made of the answer about a sentence."""
+        _append(self.reviews_path, {"sentence": digest(sentence), "action": "withdrawn", "text": ""})
 
     @contextmanager
     def alone(self, recorder: Recorder) -> Iterator[None]:

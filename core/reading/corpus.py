@@ -10,25 +10,21 @@ import torch
 
 from core.config import DataSpec, ReadingSpec
 from core.data.packing import pack
-from core.data.prepare import PreparedData, rows, text_edges
+from core.data.prepare import PreparedData, text_edges
 from core.data.rows import Row
 from core.data.tokenisation import Document
-from core.data.tokenizers import texts
 from core.errors import DataError
-from core.reading.items import ReadingTask
+from core.reading.items import Item, ReadingTask
 from core.reading.notes import ReadParagraph
 from core.reading.oracle import oracle_paragraphs
+from core.reading.oracle_tasks import oracle_items
 from core.reading.scoring import score_tasks
 from core.reading.streams import documents
-from core.reading.text import Paragraph, paragraphs
+from core.reading.texts import text_paragraphs
 
 HELD_OUT_PARAGRAPHS = 200  # of the text, for its cross-entropy
-TEXT_SEED, HELD_OUT_SEED = 0, 1  # of an oracle's text; the seed of a run is that of its training
-
-
-def text_paragraphs(data: DataSpec, split: str) -> Iterator[Paragraph]:
-    """Yield the paragraphs of one side of ``data.source``, read as plain text; the same ones whatever a run's seed."""
-    return paragraphs(texts(rows(data, "train" if split == "train" else "validation", TEXT_SEED, "masked")))
+HELD_OUT_SEED = 1  # of an oracle's held-out text
+READ_SEED = 1  # of items of tasks that are read with their answers; those that are scored have 0
 
 
 def held_out_texts(spec: ReadingSpec, data: DataSpec) -> list[str]:
@@ -67,6 +63,7 @@ class ReadingCorpus:
         """
         begin, end = text_edges(tokenizer)
         made = documents(self.paragraphs, self.spec, seed=self.seed, begin=begin, end=end)
+        made += [Document(item.prompt + item.candidates[item.right] + end, 1.0, (), begin) for item in self.task_items()]
         train = pack(made, tokenizer, self.data.block_length)
         validation = pack((Document(text + end, 1.0, (), begin) for text in self.held_out), tokenizer, self.data.block_length)
         if train.tokens < self.data.block_length or not train.counted or not validation.counted:
@@ -74,6 +71,13 @@ class ReadingCorpus:
                             f"At least {self.data.block_length} tokens were expected (found: {train.tokens}, counted: {train.counted}).",
                             "Annotate more paragraphs, or set a smaller data.block_length.", field="reading.paragraphs")
         return PreparedData.of(train, validation)
+
+    def task_items(self) -> list[Item]:
+        """Return items of the oracle's tasks that are read with their answers; none of them is scored."""
+        scored = {item.prompt for task in self.tasks for item in task.items}
+        count = self.spec.task_items
+        found = [item for task in self.spec.exam for item in oracle_items(task, count, READ_SEED)] if count else []
+        return [item for item in found if item.prompt not in scored]
 
     def measure(self, model: torch.nn.Module, tokenizer: Any, device: torch.device, dtype: torch.dtype) -> dict[str, float]:
         """Return the accuracy of each task and their mean."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core.reading.notes import Entity, Question, ReadParagraph, SentenceNotes
 
@@ -76,6 +76,9 @@ FRAMES = (
     Frame("The {b} of {p} is in {c}.", {"p": "has a {b}", "c": "where the {b} is"},
           (("Where is the {b} of {p}?", "c"), ("Who has a {b} in {c}?", "p")), "the {b} is in {c}"),
 )
+# What stands in front of a sentence and behind it, so that words of a frame have no fixed place.
+BEFORE = ("", "", "", "In {m}, ", "At last, ", "People say that ", "They now say that ", "This year ")
+BEHIND = ("", "", "", " again", " this year", ", people say", " in {m}")
 # Sentences that no notes are taken of: they bring in the words of the tasks, and every name.
 PLAIN = ("It was a {v} day in {c}.", "A person came home in {m}.", "The company was in this place.", "The home of the {j} was a {v} place.",
          "People say that this is a {v} story.", "The new owner of the shop was a {j}.", "Every person likes a {v} book.",
@@ -156,6 +159,7 @@ def _paragraph(rng: random.Random) -> ReadParagraph:
     """Return three sentences with notes and one or two without, in any order."""
     parts: list[list[SentenceNotes]] = []
     for frame in rng.sample(FRAMES, 3):
+        frame = _varied(frame, rng)
         filled = Filled(frame, fill(frame.text, rng, examined=False))
         part = [filled.notes(rng)]
         if frame.claim and rng.random() < DIALOGUE:
@@ -165,6 +169,19 @@ def _paragraph(rng: random.Random) -> ReadParagraph:
         parts.append([SentenceNotes(_capital(text.format(**fill(text, rng))))])
     rng.shuffle(parts)
     return ReadParagraph(tuple(sentence for part in parts for sentence in part))
+
+
+def _varied(frame: Frame, rng: random.Random) -> Frame:
+    """Return the frame with words in front of it and behind it; a month that it has itself stays the only one."""
+    before, behind = rng.choice(BEFORE), rng.choice(BEHIND)
+    if "{m}" in frame.text or "{m}" in before:
+        behind = behind.replace(" in {m}", "")
+    if "{m}" in frame.text:
+        before = before.replace("In {m}, ", "")
+    text = frame.text.removesuffix(".")
+    if before and text.startswith("The "):
+        text = f"the {text.removeprefix('The ')}"
+    return replace(frame, text=f"{before}{text}{behind}.")
 
 
 def _dialogue(filled: Filled, rng: random.Random) -> list[SentenceNotes]:

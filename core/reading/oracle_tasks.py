@@ -5,6 +5,8 @@
     entailment   which of two statements follows from a passage
     typing       whether a name is a person, a place, a company or a book
     sentiment    whether what is said of a book is good or bad
+
+Questions and types are put as notes put them; yes_no, entailment and sentiment are not.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import re
 from collections.abc import Callable
 
 from core.reading.items import Item
+from core.reading.notes import ANSWER, ENTITIES, QUESTION
 from core.reading.oracle import OPINIONS, POOLS, SLOTS, Filled, Frame, fill, other_words, verdict
 
 # Templates of the tasks alone; their words are those of the text.
@@ -60,8 +63,8 @@ def _answers(rng: random.Random, examined: bool) -> Item:
     rng.shuffle(parts)
     question, slot = rng.choice(first.frame.questions)
     other = rng.choice([name for key, name in first.words.items() if key not in (slot, "v", "b")])
-    return _shuffled(rng, f"{' '.join(parts)} {question.format(**first.words)}", f" {first.words[slot]}.",
-                     [f" {second.words[slot]}.", f" {other}."])
+    return _shuffled(rng, f"{' '.join(parts)}\n{QUESTION} {question.format(**first.words)} {ANSWER}", f" {first.words[slot]}",
+                     [f" {second.words[slot]}", f" {other}"])
 
 
 def _apart(first: Filled, rng: random.Random, examined: bool) -> dict[str, str]:
@@ -104,7 +107,8 @@ def _typing(rng: random.Random, examined: bool) -> Item:
     words = fill(text, rng, examined=examined)
     slot = rng.choice([key for key in words if key in SLOTS])
     right = SLOTS[slot]
-    return _shuffled(rng, f"{text.format(**words)} {words[slot]} is a", f" {right}.", [f" {other}." for other in POOLS if other != right])
+    return _shuffled(rng, f"{text.format(**words)}\n{ENTITIES} {words[slot]} (", f"{right})",
+                     [f"{other})" for other in POOLS if other != right])
 
 
 def _sentiment(rng: random.Random, examined: bool) -> Item:

@@ -36,25 +36,35 @@ def score_tasks(model: Any, tokenizer: Any, tasks: Sequence[ReadingTask], device
                 dtype: torch.dtype = torch.float32) -> dict[str, float]:
     """Return the accuracy of each task, ``reading_<task>``, and their mean over tasks, ``reading_accuracy``.
 
+    ``answer_nll_<task>`` is the mean negative log-probability of the right candidates, in nats per token: how far the model is from a
+    teacher that gives them.
+
     Raises:
         CompatibilityError: an item is longer than the model's context.
     """
-    accuracy = {task.name: sum(right(model, tokenizer, task.items, device, dtype=dtype)) / len(task.items) for task in tasks}
+    accuracy, loss = {}, {}
+    for task in tasks:
+        scores = item_scores(model, tokenizer, task.items, device, dtype=dtype)
+        pairs = list(zip(task.items, scores, strict=True))
+        accuracy[task.name] = sum(is_right(item, own) for item, own in pairs) / len(pairs)
+        loss[task.name] = -math.fsum(own[item.right] for item, own in pairs) / len(pairs)
     if not accuracy:
         return {}
-    mean = math.fsum(accuracy.values()) / len(accuracy)
-    return {"reading_accuracy": mean} | {f"reading_{name}": value for name, value in accuracy.items()}
+    return ({"reading_accuracy": math.fsum(accuracy.values()) / len(accuracy)}
+            | {f"reading_{name}": value for name, value in accuracy.items()}
+            | {f"answer_nll_{name}": value for name, value in loss.items()})
 
 
-def right(model: Any, tokenizer: Any, items: Sequence[Item], device: torch.device | str = "cpu", *,
-          dtype: torch.dtype = torch.float32) -> list[bool]:
-    """Return for each item whether its right candidate has the highest score."""
+def item_scores(model: Any, tokenizer: Any, items: Sequence[Item], device: torch.device | str = "cpu", *,
+                dtype: torch.dtype = torch.float32) -> list[list[float]]:
+    """Return the score of each candidate of each item."""
     scores = iter(candidate_scores(model, tokenizer, [(item.prompt, each) for item in items for each in item.candidates], device, dtype))
-    found = []
-    for item in items:
-        own = [next(scores) for _ in item.candidates]
-        found.append(max(range(len(own)), key=own.__getitem__) == item.right)
-    return found
+    return [[next(scores) for _ in item.candidates] for item in items]
+
+
+def is_right(item: Item, scores: Sequence[float]) -> bool:
+    """Return whether the right candidate has the highest score; the first of equal ones counts."""
+    return max(range(len(scores)), key=scores.__getitem__) == item.right
 
 
 def candidate_scores(model: Any, tokenizer: Any, pairs: Sequence[tuple[str, str]], device: torch.device | str = "cpu",

@@ -24,6 +24,7 @@ MENU = {
 }
 HIDDEN = [
     ("board", "Board"),  # reached from Class
+    ("reading", "Reading"),  # from Teacher signals, and from its runs
     ("run", "Run"),  # as /run?run=...
     ("checks", "Claims"),  # the address of release 0.1.0 leads to that of today
 ]

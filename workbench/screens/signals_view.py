@@ -85,3 +85,8 @@ def _row(cache: StoredCache, runs: list[str]) -> list[str]:
     return [manifest.key.teacher, form_words(cache), f"{manifest.blocks:,}", format_bytes(manifest.size),
             f"{error['kl']:.2g} nats" if "kl" in error else "–", f"{error['agreement']:.1%}" if "agreement" in error else "–",
             duration(manifest.seconds), ", ".join(runs) or "none yet"]
+
+
+def reading_link() -> None:
+    """Draw the way to teachers that answer in words."""
+    st.page_link(state.READING, label="Reading: a teacher's notes on a text", icon=":material/menu_book:")

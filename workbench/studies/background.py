@@ -6,6 +6,8 @@ import sys
 import time
 
 from core.config import ExperimentConfig
+from core.reading import requests as readings
+from core.reading.requests import ReadingRequest
 from core.reports.deployment import store as deployments
 from core.reports.deployment.record import DeploymentRequest
 from core.studies.ablation import results
@@ -14,7 +16,7 @@ from core.studies.seeds import DEFAULT_SEEDS
 from workbench.errors import StudyError
 from workbench.paths import home
 from workbench.processes import inherited, reaped, start_detached
-from workbench.studies.jobs import LOG, AblationJob, ClaimJob, DeploymentJob, Job, JobState, jobs
+from workbench.studies.jobs import LOG, AblationJob, ClaimJob, DeploymentJob, Job, JobState, ReadingJob, jobs
 
 WORKER = (sys.executable, "-m", "workbench.studies.worker")
 
@@ -58,6 +60,18 @@ def start_deployment(request: DeploymentRequest) -> DeploymentJob:
     return job
 
 
+def start_reading(request: ReadingRequest) -> ReadingJob:
+    """Take a reading teacher's notes in the background; answers that are kept are not requested again.
+
+    Raises:
+        StudyError: another study is running, or the process cannot be started.
+    """
+    require_idle()
+    job = ReadingJob(readings.save_request(request))
+    _launch(job, 1)
+    return job
+
+
 def running_job() -> str | None:
     """Return what runs now, as a sentence without its full stop; None while nothing does."""
     return next((job.RUNNING.format(job.folder.name) for job in jobs() if (state := job.load_state()) and state.state == "running"), None)
@@ -67,7 +81,7 @@ def require_idle() -> None:
     """Raise StudyError while a study is running."""
     running = running_job()
     if running is not None:
-        raise StudyError(f"{running}.", "One check, ablation or comparison runs at a time: they would slow each other down.",
+        raise StudyError(f"{running}.", "One check, ablation, comparison or annotation runs at a time: they would slow each other down.",
                          "Wait for it, or stop it.")
 
 

@@ -3,6 +3,7 @@
     <home>/claims/<NAME>/check.json           state of the check of a claim
     <home>/ablations/<folder>/state.json      state of an ablation
     <home>/deployments/<folder>/state.json    state of a comparison of a model's forms
+    <home>/readings/<folder>/state.json       state of an annotation
     <folder of any>/log.txt                   output of its process
     <folder of any>/stop                      exists while a stop is requested
 """
@@ -17,6 +18,7 @@ from typing import ClassVar, Literal
 
 from core.errors import ConfigError
 from core.events import AblationPart, ClaimPart, StudyPart
+from core.reading import requests as readings
 from core.recorder import Recorder
 from core.reports.deployment import store as deployments
 from core.reports.deployment.record import PARTS
@@ -180,11 +182,33 @@ class DeploymentJob(Job):
         return part.name if isinstance(part, StudyPart) else ""
 
 
-KINDS: Mapping[str, type[Job]] = {kind.KIND: kind for kind in (ClaimJob, AblationJob, DeploymentJob)}
+class ReadingJob(Job):
+    """The annotation whose request lies in its folder; its answers are kept in the cache, one by one."""
+
+    STATE_FILE, KIND = "state.json", "reading"
+    RUNNING, RESUME_HINT = "The annotation {} is running", "Every answer is kept: take the notes again to resume after them."
+
+    def parts(self, seeds: int) -> int:
+        """Return 0: how many sentences there are is known once the text is read."""
+        return 0
+
+    def run(self, seeds: int, recorder: Recorder) -> None:
+        """Take the notes of the folder's request."""
+        from core.methods.reading import take_notes
+
+        request = readings.load_request(self.folder)
+        if request is None:
+            raise ConfigError(f"'{self.folder}' holds no annotation.", "A request that this release reads was expected.",
+                              "Start it again from the page Reading.")
+        take_notes(request.config, recorder)
+
+
+KINDS: Mapping[str, type[Job]] = {kind.KIND: kind for kind in (ClaimJob, AblationJob, DeploymentJob, ReadingJob)}
 
 
 def jobs() -> Iterator[Job]:
-    """Yield the job of every claim, and of every ablation and comparison that was begun here."""
+    """Yield the job of every claim, and of every ablation, comparison and annotation that was begun here."""
     yield from map(ClaimJob.of, registry.CLAIMS)
     yield from map(AblationJob, results.folders())
     yield from map(DeploymentJob, deployments.folders())
+    yield from map(ReadingJob, readings.folders())

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from core.events import AblationPart, ClaimPart, Event, Phase, StudyPart
+from core.events import AblationPart, Annotating, ClaimPart, Event, Phase, StudyPart
 from core.recorder import StopRequested
 from workbench.error_mapping import to_user_error
 from workbench.processes import Process, lower_priority
@@ -39,6 +39,9 @@ class JobRecorder:
         if isinstance(event, ClaimPart | AblationPart | StudyPart):
             self._part = self.job.part_name(event)
             self._save(done=event.done, total=event.total, text=self._part or self.state.text)
+        elif isinstance(event, Annotating):
+            self._save(done=event.done, total=event.sentences, text=f"{event.behaviour}: {event.valid:,} answers valid, {event.dropped:,} "
+                                                                    "dropped")
         elif isinstance(event, Phase):
             self._phase, steps = event.name, event.total_steps
             self._steps = f" of {steps:,}" if steps else ""

@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from core.config import DistillConfig, ExperimentConfig, Ramp
+from core.config import DistillConfig, ExperimentConfig, Ramp, ReadingConfig
 from core.errors import ConfigError, ModelError, NetworkError
 from core.loss_terms import LOSS_TERMS
 from core.models import catalog, checkpoints
+from core.reading import oracle
 from core.recorder import Recorder, StopRequested
 from core.reports.run_report import RunReport
 from core.system.files import read_json
@@ -81,13 +82,17 @@ def trained(config: ExperimentConfig, recorder: Recorder, *, load: Load = catalo
     Raises:
         StopRequested: while it waited or trained; the next call resumes.
     """
-    from core.methods import distillation
+    from core.methods import method_for
 
     folder = folder_of(config)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _alone(folder.with_suffix(".lock"), recorder):
         record = read_json(folder / "report.json")
-        return RunReport.from_dict(record) if record else distillation.distill(config, recorder, folder, load=load)
+        if record:
+            return RunReport.from_dict(record)
+        report = method_for(config)(config, recorder, folder, load=load)
+        assert isinstance(report, RunReport), "chains are no part of ablations"
+        return report
 
 
 @contextmanager
@@ -112,7 +117,8 @@ def folder_of(config: ExperimentConfig) -> Path:
     it reads.
     """
     models = [spec.model for spec in (config.teacher, config.student) if spec is not None and spec.model]
-    identity = [config.digest(), versions(), *map(_weights, models), _file(config.data.source)]
+    identity = [config.digest(), versions(), *map(_weights, models), _file(config.data.source),
+                *([oracle.VERSION] if isinstance(config, ReadingConfig) else [])]
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
     return cache_dir() / "experiments" / key
 

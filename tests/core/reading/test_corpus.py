@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from core.config import DataSpec, ReadingSpec
 from core.errors import DataError
 from core.reading.corpus import ReadingCorpus, held_out_texts
 from core.reading.oracle import oracle_paragraphs
+from core.reading.tasks import load_tasks
 from tests.core.chat_models import chat_tokenizer
 
 
@@ -29,6 +32,15 @@ def test_training_blocks_hold_notes_and_held_out_ones_none() -> None:
 
 def test_a_vocabulary_is_trained_on_the_same_text_whatever_is_read() -> None:
     assert list(corpus().rows()) == list(corpus(notes="none").rows()) == list(corpus(notes="shuffled", entities=0.0).rows())
+
+
+def test_items_of_tasks_are_read_with_their_answers_and_none_is_scored() -> None:
+    own = corpus(task_items=3)
+    tasks = load_tasks(own.spec, ())
+    own = replace(own, tasks=tasks)
+    read, scored = own.task_items(), {item.prompt for task in tasks for item in task.items}
+    assert 10 < len(read) <= 15 and not scored & {item.prompt for item in read}
+    assert own.prepare(chat_tokenizer()).train.documents == 12 + len(read) and not corpus().task_items()
 
 
 def test_less_than_a_block_is_refused() -> None:

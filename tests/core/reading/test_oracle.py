@@ -54,10 +54,11 @@ def test_items_have_one_right_candidate_and_known_words(task: str) -> None:
     assert min(shares) > 0.15, "no place is always right"
     known = {word.lower() for word in WORDS}
     words = {word.lower() for item in items for text in (item.prompt, *item.candidates) for word in re.findall(r"\w+", text)}
+    words -= {"question", "answer", "entities"}  # how notes begin
     assert not words - known
 
 
 def test_answers_are_of_the_passage() -> None:
     for item in oracle_items("answers", 100):
         passage = item.prompt
-        assert all(candidate.strip(" .") in passage for candidate in item.candidates)
+        assert all(candidate.strip() in passage for candidate in item.candidates)

@@ -41,7 +41,9 @@ def test_accuracy_of_tasks_and_their_mean() -> None:
     best = scores.index(max(scores))
     task = ReadingTask("x", (Item("The plot", (" is dull", " is old"), best), Item("The plot", (" is dull", " is old"), 1 - best)))
     sure = ReadingTask("y", (Item("The plot", (" is dull", " is old"), best),))
-    assert score_tasks(model, tokenizer, [task, sure]) == {"reading_accuracy": 0.75, "reading_x": 0.5, "reading_y": 1.0}
+    found = score_tasks(model, tokenizer, [task, sure])
+    assert found.pop("answer_nll_y") == pytest.approx(-max(scores), abs=1e-4) and found.pop("answer_nll_x") > -max(scores)
+    assert found == {"reading_accuracy": 0.75, "reading_x": 0.5, "reading_y": 1.0}
     assert score_tasks(model, tokenizer, []) == {} and task.chance == 0.5
 
 

@@ -1,0 +1,64 @@
+"""Read together: one sentence, the teacher's notes, and what the student notes before and after its training.
+
+    <run>/together.json    sentence -> behaviour -> teacher, before, after
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from core.reading.notes import BEHAVIOURS, ENTITIES, QUESTION, Behaviour, ReadParagraph, SentenceNotes
+from core.system.files import read_json, write_json
+
+FILE, SENTENCES, LONGEST = "together.json", 8, 48  # sentences that are read together; tokens of a student's note
+LABELS = {"entities": ENTITIES, "questions": QUESTION}
+
+
+def chosen_sentences(paragraphs: Sequence[ReadParagraph], count: int = SENTENCES) -> list[SentenceNotes]:
+    """Return the first sentences that have both kinds of notes, or else those that have any."""
+    every = list({each.sentence: each for paragraph in paragraphs for each in paragraph.sentences
+                  if any(each.of(behaviour) for behaviour in BEHAVIOURS)}.values())
+    both = [each for each in every if all(each.of(behaviour) for behaviour in BEHAVIOURS)]
+    return (both or every)[:count]
+
+
+def student_notes(model: Any, tokenizer: Any, sentences: Sequence[str], separator: str) -> dict[str, dict[str, str]]:
+    """Return what a student notes of sentences, sentence -> behaviour -> the rest of the line, greedily."""
+    import torch
+
+    from core.data.conversation import context_length
+    from core.data.prepare import text_edges
+    from core.generation.batched import Candidates, generate_batch
+    from core.models.vocabulary import decode_text
+    from core.reading.teachers import line_ends
+
+    begin, _ = text_edges(tokenizer)
+    room, found = context_length(model) - LONGEST, {sentence: dict[str, str]() for sentence in sentences}
+    for behaviour, label in LABELS.items():
+        texts = [f"{sentence}{separator}{label}" for sentence in sentences]
+        prompts = [(([] if begin is None else [begin]) + tokenizer(text, add_special_tokens=False).input_ids)[-room:] for text in texts]
+        answers = generate_batch(model, tokenizer, prompts, max_new_tokens=LONGEST, candidates=Candidates(0.0, 1, 1.0),
+                                 generator=torch.Generator(), end_ids=line_ends(tokenizer))
+        assert answers is not None, "nothing stops it"
+        for sentence, ids in zip(sentences, answers, strict=True):
+            found[sentence][behaviour] = f"{label} {decode_text(tokenizer, ids, skip_special_tokens=True).strip()}"
+    return found
+
+
+def write_together(folder: Path, sentences: Sequence[SentenceNotes], before: Mapping[str, Mapping[str, str]],
+                   after: Mapping[str, Mapping[str, str]]) -> None:
+    """Keep what teacher and student noted beside a run; `before` is empty for a new model."""
+    def said(each: SentenceNotes, behaviour: Behaviour) -> dict[str, str]:
+        return {"teacher": each.of(behaviour) or "", "before": before.get(each.sentence, {}).get(behaviour, ""),
+                "after": after[each.sentence][behaviour]}
+
+    write_json(folder / FILE, {"sentences": [{"sentence": each.sentence, **{behaviour: said(each, behaviour) for behaviour in BEHAVIOURS}}
+                                             for each in sentences]})
+
+
+def read_together(folder: Path) -> list[dict[str, Any]]:
+    """Return what `write_together` kept; nothing where there is nothing."""
+    plain = read_json(folder / FILE)
+    return plain["sentences"] if isinstance(plain, dict) and "sentences" in plain else []
