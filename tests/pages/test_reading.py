@@ -136,6 +136,8 @@ def test_teacher_and_student_are_read_together(open_page: Open, store: Store, te
     notes = SentenceNotes("Ann left Rome.", (Entity("Ann", "person", "", 0),), (Question("Who left?", "Ann", 0),))
     write_together(run.directory, [notes], {"Ann left Rome.": {"entities": "Entities: zzz", "questions": "Question: hm"}},
                    {"Ann left Rome.": {"entities": "Entities: Ann", "questions": "Question: Who?"}})
+    page = open_page("run", run=run.id)
+    assert button(page, "Read together") and "notes by" in texts(page)
     said = texts(open_page("reading", run=run.id))
     assert all(part in said for part in ("Read together", "Ann (person)", "zzz", "Student before", "Student after"))
 

@@ -154,6 +154,10 @@ def _actions(run: Run) -> None:
     if run.status == "finished" and isinstance(run.config, SpecialistsConfig) and st.button(
             "Open specialists", type="primary", icon=":material/groups:", key="specialists"):
         st.switch_page(state.SPECIALISTS, query_params={"run": run.id})
+    if run.status == "finished" and isinstance(run.config, ReadingConfig) and st.button(
+            "Read together", type="primary", icon=":material/menu_book:", key="reading",
+            help="Teacher's and student's notes side by side."):
+        st.switch_page(state.READING, query_params={"run": run.id})
     if run.status == "finished" and run.builds_chain and st.button("Open chain", type="primary", icon=":material/link:", key="chain"):
         st.switch_page(state.CHAIN, query_params={"chain": run.name})
     if run.status == "finished" and run.crosses_bridge and st.button(
@@ -187,6 +191,8 @@ def _form_of(run: Run) -> str:
         return state.ENSEMBLE
     if isinstance(run.config, SpecialistsConfig):
         return state.SPECIALISTS
+    if isinstance(run.config, ReadingConfig):
+        return state.READING
     return state.TUNE if isinstance(run.config, FineTuneConfig) else state.NEW
 
 
