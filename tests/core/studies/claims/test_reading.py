@@ -21,7 +21,7 @@ def test_claims_measure_what_their_figures_name_and_share_students(home) -> None
         recorder = ListRecorder()
         outcome = run_claim(name, (42,), recorder, setting=SMALL)
         assert {figure.name for figure in CLAIMS[name].figures} <= set(outcome.numbers) and outcome.verdict == "inconclusive"
-        trained.append(sum(event.name == "steps" for event in recorder.of(Phase)))
+        trained.append(sum(event.name == "train" for event in recorder.of(Phase)))
         if name == "D1":
             assert 0.5 < outcome.numbers["tokens_ratio"].mean < 2
     assert trained == [3, 1, 0], "the base, own and FURTHER; SHUFFLED; nothing"
