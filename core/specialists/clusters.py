@@ -2,7 +2,12 @@
 
 The generalist's predictions P (N items, C classes) on held-out items need no labels. Classes that are often predicted together have
 large covariances, so the columns of K = cov(P) (C, C) are clustered by k-means. The paper's sets overlap and have 300 classes each,
-without saying how: here each set is filled up to a size with the classes nearest to its centroid, or cut down to it.
+without saying how: here each set is filled up to a size with the classes that are predicted together with the cluster's most often beyond
+chance, or cut down to those:
+
+    affinity of i = mean over the cluster's j of K_ij / (mean P_i mean P_j)
+
+(The distance to the centroid would choose the same rare classes for every set: columns near 0 are near every centroid.)
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ import numpy as np
 
 from core.errors import ConfigError, DataError, SetField
 
+LEAST = 1e-30  # of a denominator
 RESTARTS = 10  # of k-means from other centroids; the one with the least inertia is kept
 
 
@@ -71,7 +77,7 @@ def find_clusters(predictions: np.ndarray, count: int, *, size: int | None = Non
     Args:
         predictions: (N, C) probabilities of the generalist on held-out items.
         count: clusters.
-        size: classes of every set, filled up or cut by the distance of their columns to the centroid (default: clusters as they are).
+        size: classes of every set, filled up or cut by their affinity to the cluster (default: clusters as they are).
         seed: of the first centroids.
 
     Raises:
@@ -95,7 +101,7 @@ def find_clusters(predictions: np.ndarray, count: int, *, size: int | None = Non
     for cluster in range(labels.max() + 1):
         members = np.flatnonzero(labels == cluster)
         if size is not None:
-            members = _nearest(columns, columns[members].mean(axis=0), members, size)
+            members = _closest(covariance, predictions.mean(axis=0), members, size)
         if len(members) < 2:
             single.extend(int(each) for each in members)
         else:
@@ -124,12 +130,13 @@ def _by_first_class(labels: np.ndarray) -> np.ndarray:
     return np.argsort(np.argsort(first))[inverse]
 
 
-def _nearest(columns: np.ndarray, centroid: np.ndarray, members: np.ndarray, size: int) -> np.ndarray:
-    """Return `size` classes: a cluster's own before others, the nearest to its centroid first; equally far ones by their number."""
-    distance = np.linalg.norm(columns - centroid, axis=1)
-    foreign = np.ones(len(columns), dtype=bool)
+def _closest(covariance: np.ndarray, means: np.ndarray, members: np.ndarray, size: int) -> np.ndarray:
+    """Return `size` classes: a cluster's own before others, those with the largest affinity first; equal ones by their number."""
+    shared = covariance / np.maximum(np.outer(means, means), LEAST)
+    np.fill_diagonal(shared, 0)  # a class is not confused with itself
+    foreign = np.ones(len(covariance), dtype=bool)
     foreign[members] = False
-    return np.lexsort((np.arange(len(columns)), distance, foreign))[:size]
+    return np.lexsort((np.arange(len(covariance)), -shared[:, members].mean(axis=1), foreign))[:size]
 
 
 def purity(labels: np.ndarray, planted: Sequence[int]) -> float:

@@ -90,3 +90,11 @@ def test_a_run_in_training_is_linked_and_a_deleted_panel_is_explained(open_page:
     page = open_page("specialists")
     assert "second** is being trained" in texts(page) and "is not there any more" in texts(page)
     fault_free(page.button(key=f"open.{waiting.id}").click().run())
+
+
+@pytest.mark.parametrize("name", ["run", "runs", "recipes", "home", "models"])
+def test_other_pages_show_such_a_run(open_page: Open, finished: Run, name: str) -> None:
+    page = open_page(name, **({"run": finished.id} if name == "run" else {}))
+    assert "Traceback" not in texts(page)
+    if name == "run":
+        assert "specialists of digits" in texts(page) and button(page, "Open specialists")

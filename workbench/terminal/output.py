@@ -11,11 +11,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.evaluation.statistics import item_interval
+from core.evaluation.statistics import Estimate, item_interval
 from core.models.dimensions import as_record
 from core.reports import retention_card
 from core.reports.retention_card import Card
 from core.reports.run_report import RunReport
+from core.reports.specialists_report import SpecialistsSummary
 from core.studies.ablation import results
 from core.studies.ablation.results import Ablation
 from core.studies.claims.rules import VERDICT_NAMES
@@ -93,8 +94,24 @@ def run_text(run: Run, store: Store) -> str:
         lines += ["", f"{variant}, latest values"]
         lines += [f"  {name:<26}{value:.6g}" for name, value in sorted(values.items())]
     report = store.report(run.id)
-    card = report.retention if isinstance(report, RunReport) else None
-    return "\n".join([*lines, *(["", card_text(card)] if card else [])])
+    if isinstance(report, RunReport):
+        lines += ["", card_text(report.retention)] if report.retention else []
+        lines += ["", specialists_text(report.specialists)] if report.specialists else []
+    return "\n".join(lines)
+
+
+def specialists_text(summary: SpecialistsSummary) -> str:
+    """Return what generalist and specialists came to, for people."""
+    def interval(value: Estimate) -> str:
+        return "" if value.low is None or value.high is None else f"{100 * value.low:.1f} to {100 * value.high:.1f}"
+
+    seeds, first = len(summary.repetitions), summary.repetitions[0]
+    numbers = [(name.replace("_", " "), f"{100 * value.value:.1f}", interval(value)) for name, value in summary.numbers.items()]
+    each = [(", ".join(summary.labels[number] for number in gain.classes), gain.items, f"{100 * gain.generalist:.1f}",
+             f"{100 * gain.specialist:.1f}", interval(gain.difference) if gain.difference else "") for gain in first.improvements]
+    return "\n\n".join([f"specialists, percent and points, means over {seeds} seed{'s' if seeds > 1 else ''}",
+                        table(("", "MEAN", "95% CI"), numbers), "each specialist on its classes, first seed",
+                        table(("CLASSES", "ITEMS", "GENERALIST", "SPECIALIST", "95% CI OF THE DIFFERENCE"), each)])
 
 
 def card_text(card: Card) -> str:

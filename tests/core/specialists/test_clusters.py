@@ -38,6 +38,18 @@ def test_sets_are_filled_up_and_cut_to_a_size() -> None:
     assert (larger.labels == smaller.labels).all(), "the clusters themselves stay"
 
 
+def test_a_rare_class_fills_no_set_that_it_is_not_confused_with() -> None:
+    rare = np.concatenate([predictions() * (1 - 1e-9), np.full((600, 1), 1e-9)], axis=1)
+    rare[:6] = np.eye(10)[9]  # predicted for a few items of its own, and nowhere else
+    confused = rare[:, 0] > 0.5
+    rare[confused] = 0.8 * rare[confused] + 0.2 * np.eye(10)[4]  # 4 with 0, across their groups
+    clusters = [set(np.flatnonzero(find_clusters(rare, 3).labels == number)) for number in range(3)]
+    own = next(each for each in clusters if {0, 3, 6} <= each)
+    assert [set(each) for each in find_clusters(rare, 3, size=len(own) + 1).sets if own <= set(each)] == [own | {4}]
+    filled = [set(each) for each in find_clusters(rare, 3, size=4).sets]
+    assert sum(9 in each for each in filled) == sum(9 in each for each in clusters), "no set takes it in but that of its cluster"
+
+
 def test_a_cluster_of_one_class_gets_no_specialist() -> None:
     alone = np.concatenate([predictions() * 0.999, np.full((600, 1), 0.001)], axis=1)
     alone[:40] = np.eye(10)[9]
