@@ -95,6 +95,7 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "workbench/screens/specialists/start_form.py": ("tests/pages/test_specialists.py",),
     "core/specialists/measuring.py": ("tests/core/specialists/test_experiment.py",),
     "core/specialists/networks.py": ("tests/core/specialists/test_experiment.py",),
+    "core/specialists/opinions.py": ("tests/core/methods/test_specialists.py",),
     "core/specialists/panel.py": ("tests/core/specialists/test_experiment.py",),
     "core/signals/source.py": ("tests/core/signals/test_cached.py",),
     "core/signals/targets.py": ("tests/core/signals/test_forms.py",),

@@ -27,7 +27,8 @@ class SpecialistsSpec(Config):
     clusters: int = Field(10, ge=1, le=MAX_COUNT, description=(
         "clusters; of classes that are predicted together, by k-means on the columns of the covariance of the predictions"))
     size: int | None = Field(None, ge=2, le=MAX_COUNT, description=(
-        "classes; of every specialist: clusters are filled up with the classes most confused with theirs, or cut (default: clusters as they are)"))
+        "classes; of every specialist: clusters are filled up with the classes most confused with theirs, or cut (default: as they "
+        "are)"))
     top: int = Field(1, ge=1, le=MAX_COUNT, description=(
         "classes; a specialist is heard where one of the generalist's so many likeliest classes is its own (the paper: 1)"))
     guard: Literal["early_stopping", "soft_targets"] = Field("early_stopping", description=(

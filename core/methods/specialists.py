@@ -29,11 +29,12 @@ from core.methods.steps import Load
 from core.models import catalog
 from core.recorder import STUDENT, Recorder
 from core.reports.run_report import ModelSummary, RunReport, StudentSummary, TaskSummary
-from core.reports.specialist_items import KeptOpinion, ShownItems, rounded
+from core.reports.specialist_items import ShownItems
 from core.reports.specialists_report import SeedResult, SpecialistsSummary
 from core.specialists.clusters import require_possible
 from core.specialists.experiment import NETWORK_BYTES, PANEL, Repetition, parts_of
 from core.specialists.networks import SpecialistData, load_data, new_network
+from core.specialists.opinions import shown_items
 from core.specialists.panel import load_panel
 from core.system.devices import resolve_device
 from core.training.trackers import require_trackers
@@ -128,12 +129,9 @@ class _Run:
 
     def _shown_items(self) -> ShownItems:
         test = self.data.data.test.take(slice(0, SHOWN_ITEMS))
-        answer = load_panel(self.folder.path / PANEL).answer(test)
-        opinions = tuple(KeptOpinion(each.classes, rounded(each.probabilities), each.relevant.tolist()) for each in answer.opinions)
         # Colours become their mean: a picture shows what it is of.
         pixels = [] if self.data.tokenizer is not None else test.inputs["pixel_values"].mean(1).tolist()
-        return ShownItems(self.data.texts[:SHOWN_ITEMS], pixels, test.targets.tolist(), rounded(answer.generalist),
-                          rounded(answer.combined.probabilities), opinions)
+        return shown_items(load_panel(self.folder.path / PANEL), test, self.data.texts[:SHOWN_ITEMS], pixels)
 
     def summary(self) -> SpecialistsSummary:
         """Return what the report says of the repetitions that are done; there is at least one."""

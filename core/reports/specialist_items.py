@@ -55,6 +55,11 @@ class ShownItems:
         write_json(folder / ITEMS, asdict(self))
 
     @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
+        """Read plain data back."""
+        return cls(**{**plain, "opinions": tuple(KeptOpinion(**each) for each in plain["opinions"])})
+
+    @classmethod
     def load(cls, folder: Path) -> Self:
         """Read the items of a folder.
 
@@ -67,7 +72,7 @@ class ShownItems:
             raise ModelNotFoundError(f"'{folder}' holds no opinions of specialists.", "A run that trained them to its end was expected.",
                                      "Resume the run, or repeat it.")
         try:
-            return cls(**{**plain, "opinions": tuple(KeptOpinion(**each) for each in plain["opinions"])})
+            return cls.from_dict(plain)
         except (KeyError, TypeError) as error:
             raise CorruptModelError(f"'{folder / ITEMS}' is damaged.", "The opinions of a finished run were expected.",
                                     "Repeat the run.") from error

@@ -6,6 +6,7 @@
     combining   the distribution that agrees best with the generalist and the relevant specialists: a monotone fixed point
     training    a specialist from the generalist, with early stopping or with soft targets for the other classes
     panel       generalist and specialists together: opinions, the combined answer, saved and loaded as one folder
+    opinions    what a panel says of items, as plain data
     networks    the data set as items, and new networks that read it
     measuring   conditional and overall accuracy, and accuracy by how many specialists cover the right class
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,11 @@ import pytest
 from core.methods import run_experiment
 from core.recipes import parse_recipe
 from core.recorder import NullRecorder
-from core.reports.specialist_items import ShownItems
+from core.reports.specialist_items import KeptOpinion, ShownItems
 from tests.core.methods.test_specialists import QUICK
 from tests.pages import examples
-from tests.pages.conftest import Open, button, fault_free, texts
+from tests.pages.conftest import Open, answered, button, fault_free, texts
+from workbench.screens.shared import background
 from workbench.store import Store
 from workbench.store.records import Run
 
@@ -98,3 +100,17 @@ def test_other_pages_show_such_a_run(open_page: Open, finished: Run, name: str) 
     assert "Traceback" not in texts(page)
     if name == "run":
         assert "specialists of digits" in texts(page) and button(page, "Open specialists")
+
+
+def test_a_text_of_ones_own_is_answered_by_the_engine(open_page: Open, finished: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    items = ShownItems.load(finished.directory)
+    replace(items, texts=["some words"] * len(items.targets), pixels=[]).save(finished.directory)
+    one = [KeptOpinion(each.classes, each.probabilities[:1], [True]) for each in items.opinions]
+    said = asdict(replace(items, texts=["mine"], pixels=[], targets=[-1], generalist=items.generalist[:1], combined=items.combined[:1],
+                          opinions=tuple(one)))
+    questions: list[tuple[str, str]] = []
+    monkeypatch.setattr(background, "opinions", lambda folder, text: questions.append((folder, text)) or answered(said))
+    page = open_page("specialists")
+    page = fault_free(page.text_input(key="specialists.text").set_value("mine").run())
+    assert questions[-1] == (str(finished.directory / "panel"), "mine")
+    assert "(right)" not in tables(page) and "Specialist 1" in texts(page)

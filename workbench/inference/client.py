@@ -87,6 +87,10 @@ class Engine:
         """`core.classification.examples.example_logits` of a teacher, and of a student where two are named, as plain data."""
         return self._call("example", kind=kind, text=text, models=list(map(self._resolve, models)), count=count)
 
+    def opinions(self, folder: Path, text: str) -> dict[str, Any]:
+        """`core.specialists.opinions.opinions_on` of the panel in a folder, as plain data."""
+        return self._call("opinions", folder=str(folder), text=text)
+
     def blanks(self, models: Sequence[str], text: str, count: int = 10) -> dict[str, Any]:
         """Return the `count` most likely tokens of each blank of a text, by each masked model, the teacher first.
 

@@ -107,7 +107,7 @@ class Server:
         self._operations: dict[str, Callable[..., Iterator[Message]]] = {
             "info": self._info, "generate": self._generate, "lens": self._lens, "next_token": self._next_token, "blanks": self._blanks,
             "classes": self._classes, "example": self._example, "preview": self._preview, "scan_dataset": self._scan_dataset,
-            "plan": self._plan,
+            "opinions": self._opinions, "plan": self._plan,
             "make_size": self._make_size, "measure_size": self._measure_size, "export": self._export}
 
     def serve(self) -> None:
@@ -203,6 +203,12 @@ class Server:
             stack.enter_context(self._cores.share(max(card.parameters for _, card in pooled)))
             teacher, student = pooled[0][0], pooled[1][0] if len(pooled) > 1 else None
             yield _value(asdict(example_logits(kind, text, teacher, student, count)))
+
+    def _opinions(self, _cancelled: threading.Event, folder: str, text: str) -> Iterator[Message]:
+        from core.specialists.opinions import opinions_on
+
+        with self._cores.share():
+            yield _value(asdict(opinions_on(Path(folder), text)))
 
     def _blanks(self, _cancelled: threading.Event, models: list[str], text: str, count: int) -> Iterator[Message]:
         with self._loaded(models, "masked") as loaded:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from core.config import SpecialistsConfig
-from core.errors import ConfigError, CorruptModelError, ModelNotFoundError
+from core.errors import CompatibilityError, ConfigError, CorruptModelError, DataError, ModelNotFoundError
 from core.events import TrainingNetwork
 from core.methods import run_experiment
 from core.models import catalog
@@ -19,6 +20,7 @@ from core.recipes import check_recipe, parse_recipe
 from core.recorder import ListRecorder
 from core.reports.run_report import RunReport, parse_report
 from core.reports.specialist_items import ITEMS, ShownItems, heard
+from core.specialists.opinions import opinions_on
 from core.specialists.panel import load_panel
 from core.system.paths import ASSETS
 
@@ -135,3 +137,21 @@ def test_the_shipped_recipe_fits() -> None:
     from core.recipes import read_recipe
 
     assert static_plan(read_recipe(str(ASSETS / "recipes" / "specialists.yaml"), [])).fits
+
+
+def test_a_text_of_ones_own_is_answered_by_a_saved_panel(done: tuple[Path, RunReport, ListRecorder], tmp_path: Path) -> None:
+    rows = [f"{word} number {number},{word}" for number in range(40) for word in ("refund", "delivery", "return", "parcel")]
+    (tmp_path / "intents.csv").write_text("\n".join(["text,label", *rows]))
+    spec = config(source=str(tmp_path / "intents.csv"), clusters=2, size=2, hidden=[], embedding=4, seeds=1, distil=False,
+                  student_hidden=None, train_items=200)
+    carry_out(spec, tmp_path / "run")
+    said = opinions_on(tmp_path / "run" / "panel", "my refund")
+    assert said.targets == [-1] and said.texts == ("my refund",) and sum(said.combined[0]) == pytest.approx(1, abs=1e-4)
+    assert ShownItems.from_dict(asdict(said)) == said
+    with pytest.raises(DataError, match="No text"):
+        opinions_on(tmp_path / "run" / "panel", " ")
+    with pytest.raises(CompatibilityError, match="reads images"):
+        opinions_on(done[0] / "panel", "seven")
+    shutil.rmtree(tmp_path / "run" / "panel")
+    with pytest.raises(ModelNotFoundError):
+        opinions_on(tmp_path / "run" / "panel", "my refund")

@@ -48,6 +48,12 @@ def example(kind: str, text: str, models: tuple[str, ...], count: int, stamps: t
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
+def opinions(folder: str, text: str) -> Future[dict[str, Any]]:
+    """Return what generalist and specialists in a folder say of a text."""
+    return _pool().submit(client.engine().opinions, Path(folder), text)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
 def measured_plan(config_json: str) -> Future[dict[str, Any]]:
     """Return the plan of a configuration with the time of a few real steps."""
     return _pool().submit(client.engine().plan, parse_recipe(json.loads(config_json)), measure=True)

@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.reports.specialist_items import ShownItems, heard
 from core.reports.specialists_report import SpecialistsSummary
-from workbench.screens.shared import views
+from workbench.screens.shared import background, views
 from workbench.screens.shared.live_plotly import live_plotly
 from workbench.screens.shared.theme import COPPER, TEAL, VIOLET
 from workbench.screens.specialists import figures
@@ -16,14 +16,21 @@ from workbench.store.records import Run
 
 NAMED = 6  # likeliest outcomes that are drawn
 OTHERS = "all others"
-DIFFERENT = "only items whose answer the specialists change"
+DIFFERENT = "Only items whose answer the specialists change"
+PANEL = "panel"  # folder of a run
 
 
 def draw(run: Run, summary: SpecialistsSummary) -> None:
     """Draw the choice of an item, and the opinions about it."""
     st.subheader("Opinions about one item", anchor=False)
     items = ShownItems.load(run.directory)
-    only = st.toggle(DIFFERENT[0].upper() + DIFFERENT[1:], key="specialists.different")
+    own = st.text_input("Own text", key="specialists.text", placeholder="a few words, in place of a test item") if items.texts else ""
+    if own:
+        answer = background.answer(background.opinions, str(run.directory / PANEL), own, meanwhile="Generalist and specialists answer …")
+        if answer is not None:
+            _draw(summary, ShownItems.from_dict(answer), 0)
+        return
+    only = st.toggle(DIFFERENT, key="specialists.different")
     numbers = [number for number in range(len(items.targets)) if not only or _likeliest(items.generalist[number]) != _likeliest(
         items.combined[number])]
     if not numbers:
@@ -33,7 +40,11 @@ def draw(run: Run, summary: SpecialistsSummary) -> None:
     index = numbers.index(int(linked)) if linked.isdecimal() and int(linked) in numbers else 0
     item = st.selectbox("Item", numbers, index=index, format_func=lambda each: _words(items, summary, each), key=f"specialists.item.{only}")
     st.query_params["item"] = str(item)
-    right = summary.labels[items.targets[item]]
+    _draw(summary, items, item)
+
+
+def _draw(summary: SpecialistsSummary, items: ShownItems, item: int) -> None:
+    right = summary.labels[items.targets[item]] if items.targets[item] >= 0 else ""
     if items.pixels:
         live_plotly(figures.picture(items.pixels[item]), key="specialists.picture", label=f"An image of {right}")
     voices = [("Generalist", list(summary.labels), items.generalist[item], COPPER)]
