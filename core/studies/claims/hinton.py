@@ -48,7 +48,8 @@ CLAIMS = (
         r"$(\max - \min)/\max$ of $\|T^2 \partial C/\partial z\|$ over $T = 2, 5, 10, 20$.",
         (Figure("limit_error", "relative difference of the gradient at T = 100 and the limit"),
          Figure("norm_spread", "relative spread of the gradient's norm over T from 2 to 20"),
-         Figure("norm_t1", "norm at T = 1"), Figure("norm_t2", "norm at T = 2"), Figure("norm_t20", "norm at T = 20")),
+         Figure("norm_t1", "norm at T = 1"), Figure("norm_t2", "norm at T = 2"), Figure("norm_t5", "norm at T = 5"),
+         Figure("norm_t10", "norm at T = 10"), Figure("norm_t20", "norm at T = 20")),
         every(always("limit_error", lambda value: value < 0.01, "is below 0.01"),
               always("norm_spread", lambda value: value < 0.15, "is below 0.15")),
         HintonProtocolConfig(), 0.1, high_temperature_matches_logits,
@@ -73,6 +74,7 @@ CLAIMS = (
         "accuracy on "
         "the images that are chosen on.",
         (Figure("middle", "1 where the best temperature is neither 1 nor 20"), Figure("best", "best temperature"),
+         Figure("at_best", f"{ACCURACIES} at the best temperature", "%"),
          *(Figure(f"t{temperature:g}", f"{ACCURACIES} at T = {temperature:g}", "%") for temperature in TEMPERATURES)),
         trend("middle", lambda value: value > 0.5, "is 1"), HintonProtocolConfig(), 45.0,
         a_tiny_student_prefers_a_middle_temperature,
