@@ -29,7 +29,7 @@ MOST_WORKERS = 16  # more would only import torch once more each
 # Before torch, a tokenizer or the hub's client is imported: tiny models run fastest on one thread, and tests ask no other host and leave
 # nothing in the user's cache.
 os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1",
-                  HF_HOME=tempfile.mkdtemp(prefix="stillhouse-tests-"))
+                  HF_HOME=tempfile.mkdtemp(prefix="stillhouse-tests-"), STILLHOUSE_READY_WORKER_MB="0")
 atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
 for variable in ("PORT", "STILLHOUSE_HOST", "STILLHOUSE_PASSWORD", "STILLHOUSE_PROXIES", "STILLHOUSE_UPLOAD_MB",
                  "STILLHOUSE_VISITOR_UPLOAD_MB", "STILLHOUSE_FOLDERS", "STILLHOUSE_REACH"):

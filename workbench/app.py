@@ -32,7 +32,7 @@ from workbench.downloads import mount as downloads  # noqa: E402
 from workbench.inference import client  # noqa: E402
 from workbench.mounts import base_path, chat_path, on_device_path  # noqa: E402
 from workbench.on_device.mount import pane  # noqa: E402
-from workbench.runs.jobs import Runner  # noqa: E402
+from workbench.runs.jobs import Runner, ready_worker  # noqa: E402
 from workbench.screens.run.feed import Feed  # noqa: E402
 from workbench.screens.shared.live import feed_script_route  # noqa: E402
 from workbench.screens.shared.live_plotly import script_route  # noqa: E402
@@ -62,7 +62,7 @@ def make_room(run: Run) -> None:
 
 
 store = Store(paths.store_path())
-runner = Runner(store, begun=make_room)
+runner = Runner(store, begun=make_room, ready=ready_worker(store, megabytes(settings.READY, least=0) * 2**20))
 chat = ChatMount()
 dispatcher = Dispatcher(settings.CLASS.read(), store) if settings.CLASS.read() else None
 gate = [Middleware(ClassGate, class_id=settings.CLASS.read(), base_path=base_path())] if settings.CLASS.read() else []

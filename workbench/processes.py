@@ -93,20 +93,26 @@ def inherited() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(("STREAMLIT_", "GRADIO_", reach.VARIABLE))}
 
 
-def start_detached(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def detached_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of a detached process: `environment` with `PYTHONPATH` and `PYTHONUNBUFFERED`."""
+    return {**environment, "PYTHONUNBUFFERED": "1",
+            "PYTHONPATH": os.pathsep.join(dict.fromkeys(filter(None, (str(SOURCE), *environment.get("PYTHONPATH", "").split(os.pathsep)))))}
+
+
+def start_detached(command: Sequence[str], log: Path, environment: Mapping[str, str], *, waits: bool = False) -> subprocess.Popen[bytes]:
     """Start a process that outlives this one, in the folder of the project's source; its output is appended to the file `log`.
 
     Args:
-        environment: its variables; `PYTHONPATH` and `PYTHONUNBUFFERED` are set here.
+        environment: its variables, as `detached_environment` completes them.
+        waits: its standard input is a pipe from this process, else it is empty.
 
     Raises:
         OSError: it cannot be started.
     """
-    environment = {**environment, "PYTHONUNBUFFERED": "1",
-                   "PYTHONPATH": os.pathsep.join(filter(None, (str(SOURCE), os.environ.get("PYTHONPATH"))))}
     with open(log, "ab") as output:
-        return subprocess.Popen(command, cwd=SOURCE, env=environment, stdin=subprocess.DEVNULL, stdout=output,
-                                stderr=subprocess.STDOUT, **detached())
+        return subprocess.Popen(command, cwd=SOURCE, env=detached_environment(environment),
+                                stdin=subprocess.PIPE if waits else subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+                                **detached())
 
 
 @contextmanager

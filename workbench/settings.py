@@ -38,10 +38,13 @@ FOLDERS = Setting("STILLHOUSE_FOLDERS", "folders, separated as in PATH, from whi
 CLASS = Setting("STILLHOUSE_CLASS", "id of the class that the app holds; `python -m workbench classroom` sets it")
 LESSONS = Setting("STILLHOUSE_LESSONS", "folder of lessons of one's own, Markdown files beside those that ship")
 
+READY = Setting("STILLHOUSE_READY_WORKER_MB", "MB; memory that must be free for a worker process to be kept ready with the engine's "
+                "libraries imported (it holds about 400 MB itself), so that a run begins seconds sooner; 0: none is kept", "3000")
+
 # Both are read by the engine too (`core.signals.server_client`).
 TEACHER_KEY = Setting("STILLHOUSE_TEACHER_KEY", "key that a teacher's server at an address is sent, as a bearer token; and that "
                       "`serve-teacher` asks for, which it needs on an address that other machines reach. It is never stored or logged")
 TEACHERS = Setting("STILLHOUSE_TEACHERS", "addresses, separated by commas, of teachers' servers: with it the key is sent to no other, and "
                    "where a password is set visitors may name no other")
 
-SETTINGS = (PORT, HOME, HOST, PASSWORD, PROXIES, UPLOAD, VISITOR_UPLOADS, FOLDERS, LESSONS, CLASS, TEACHER_KEY, TEACHERS)
+SETTINGS = (PORT, HOME, HOST, PASSWORD, PROXIES, UPLOAD, VISITOR_UPLOADS, FOLDERS, LESSONS, CLASS, READY, TEACHER_KEY, TEACHERS)

@@ -19,6 +19,7 @@ from workbench import processes
 from workbench.error_mapping import LESS_TO_TRAIN
 from workbench.errors import StoreUnavailableError, WrongStatusError
 from workbench.processes import ENDED_SILENTLY, inherited, reaped, start_detached
+from workbench.runs.ready import ReadyWorker
 from workbench.runs.recording import recover
 from workbench.runs.slots import choose_slot, slot_environment
 from workbench.store import Store, references
@@ -127,10 +128,12 @@ class Runner:
 
     Args:
         begun: called with every run that was started, by whomever, while its worker is still loading.
+        ready: keeps a worker waiting for the next run.
     """
 
-    def __init__(self, store: Store, interval: float = 1.0, begun: Callable[[Run], None] | None = None) -> None:
-        self._store, self._interval, self._begun = store, interval, begun
+    def __init__(self, store: Store, interval: float = 1.0, begun: Callable[[Run], None] | None = None,
+                 ready: ReadyWorker | None = None) -> None:
+        self._store, self._interval, self._begun, self.ready = store, interval, begun, ready
         self._known: set[tuple[str, float | None]] = set()  # attempts that `begun` was called with
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="job-runner", daemon=True)
@@ -143,9 +146,11 @@ class Runner:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop looking after it; no process is touched."""
+        """Stop looking after it; no process of a run is touched."""
         self._done.set()
         self._thread.join()
+        if self.ready is not None:
+            self.ready.close()
 
     def _watch(self) -> None:
         while True:
@@ -153,6 +158,8 @@ class Runner:
                 launch_next(self._store)
                 if self._begun is not None:
                     self._announce_new(self._begun)
+                if self.ready is not None:
+                    self.ready.tend(lambda: not self._store.runs(status=ACTIVE))
                 self.problem = None
             except Exception as error:  # a full disk may have room again at the next look, and a queue that nobody minds is worse
                 if str(error) != str(self.problem):
@@ -208,12 +215,23 @@ def _trouble(run: Run) -> str | None:
     return None
 
 
+def ready_worker(store: Store, memory: int) -> ReadyWorker:
+    """Return what keeps a worker of the processor ready for the store's next run, where so many bytes are free."""
+    return ReadyWorker((*WORKER, "--wait"), _environment("auto", "cpu", store), memory, store.home / "ready-worker.log")
+
+
+def _environment(requested: str, slot: str, store: Store) -> dict[str, str]:
+    """Return the environment of a worker for a device."""
+    return slot_environment(requested, slot, inherited()) | {"TQDM_DISABLE": "1", "STILLHOUSE_HOME": str(store.home)}
+
+
 def _spawn(run: Run, store: Store) -> None:
     assert run.device is not None, f"{run.id} was not claimed for a device"
-    environment = slot_environment(run.requested_device, run.device, inherited())
-    environment |= {"TQDM_DISABLE": "1", "STILLHOUSE_HOME": str(store.home)}
+    environment = _environment(run.requested_device, run.device, store)
+    ready = _runner.ready if _runner is not None else None
     try:
-        process = start_detached([*WORKER, run.id, "--store", str(store.path)], run.log_path, environment)
+        process = (ready.take(run.id, store.path, run.log_path, environment) if ready is not None else None) or start_detached(
+            [*WORKER, run.id, "--store", str(store.path)], run.log_path, environment)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         store.finish(run.id, "failed", f"Its process could not be started: {reason}.", "Put that right, then resume.", attempt=run.started)

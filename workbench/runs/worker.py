@@ -28,6 +28,7 @@ from workbench.errors import StoreError, WrongStatusError
 from workbench.processes import Process, lower_priority
 from workbench.runs import jobs
 from workbench.runs.progress import ProgressLog
+from workbench.runs.ready import await_run, import_engine
 from workbench.runs.recording import StoreRecorder
 from workbench.store import Store, references
 from workbench.store.records import Run, Status
@@ -125,14 +126,21 @@ def _signals_stop(recorder: StoreRecorder) -> Iterator[None]:
 def main(arguments: list[str] | None = None, engine: Engine | None = None) -> int:
     """Run the worker process, whose standard output and error are the run's log, then start the next run in the queue."""
     parser = argparse.ArgumentParser(prog="python -m workbench.runs.worker", description="Run one claimed run. The job runner starts this.")
-    parser.add_argument("run_id", help="id; a run that was claimed for this process")
+    parser.add_argument("run_id", nargs="?", help="id; a run that was claimed for this process")
+    parser.add_argument("--wait", action="store_true", help="switch; wait for a run, see workbench.runs.ready")
     parser.add_argument("--store", type=Path, help="path; the store's SQLite file (default: the one in STILLHOUSE_HOME)")
     options = parser.parse_args(arguments)
     faulthandler.enable()
     lower_priority()
+    run_id, path = options.run_id, options.store
+    if options.wait:
+        given = await_run(import_engine if engine is None else None)
+        if given is None:
+            return 0
+        run_id, path = given
     try:
-        store = Store(options.store)
-        outcome = run_worker(options.run_id, store, engine)
+        store = Store(path)
+        outcome = run_worker(run_id, store, engine)
         jobs.launch_next(store)
     except StoreError as error:
         print(error, flush=True)

@@ -27,16 +27,16 @@ DAY = 24 * 3600.0  # seconds
 MOST_VISITORS = 10_000  # remembered
 
 
-def megabytes(setting: Setting) -> int:
+def megabytes(setting: Setting, least: int = 1) -> int:
     """Return a setting in MB.
 
     Raises:
-        ServeError: it is no whole number from 1.
+        ServeError: it is no whole number from `least`.
     """
     given = setting.read()
-    if given.isascii() and given.isdecimal() and len(given) < 9 and int(given) > 0:
+    if given.isascii() and given.isdecimal() and len(given) < 9 and int(given) >= least:
         return int(given)
-    raise ServeError(f"{setting.variable} is '{given}'.", "A whole number of MB, from 1, was expected.",
+    raise ServeError(f"{setting.variable} is '{given}'.", f"A whole number of MB, from {least}, was expected.",
                      f"For example: {setting.variable}={setting.default}")
 
 
