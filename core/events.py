@@ -2,6 +2,7 @@
 
     Phase, WritingTexts, ScoringTask, Annotating,
     TrainingNetwork                     ``phase``        what the run does now
+    Headway                             ``headway``      how far the run is
     Evaluation                          ``evaluation``   a model was measured
     Sample                              ``samples``      a model answered a prompt
     BridgeCorpus                        ``bridge``       a teacher has written its texts
@@ -166,6 +167,23 @@ class TrainingNetwork(Phase):
     name: str = NAME
     network: str = ""
     seed: int = 0
+    done: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True)
+class Headway(_Record):
+    """How far a run is; the next one replaces it, so that it is not stored among the events.
+
+    Attributes:
+        share: of the run's time that is over, 0 to 1.
+        seconds_left: of the whole run; None while nothing of it was measured.
+        done, total: items of the present phase, as far as it has any.
+    """
+
+    kind: ClassVar[str] = "headway"
+    share: float
+    seconds_left: float | None = None
     done: int = 0
     total: int = 0
 

@@ -70,6 +70,7 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "core/planning/teacher_pilot.py": ("tests/core/planning/test_teacher_help.py",),
     "core/planning/teacher_tuning.py": ("tests/core/planning/test_teacher_help.py",),
     "core/export/graph.py": ("tests/core/export/test_exporting.py",),
+    "core/methods/distillation_schedule.py": ("tests/core/methods/test_distillation.py",),
     "core/methods/first_measurements.py": ("tests/core/methods/test_distillation.py",),
     "core/methods/__init__.py": ("tests/core/methods/test_distillation.py",),
     "core/methods/evaluator.py": ("tests/core/methods/test_distillation.py",),

@@ -40,7 +40,7 @@ from core.chains.sizes import valid_shapes
 from core.config import AnchorSpec, ChainConfig, StudentSpec, TeacherSpec
 from core.data.packing import Blocks
 from core.data.prepare import prepare
-from core.events import Evaluation, Event, Phase, Sample
+from core.events import Evaluation, Event, Headway, Phase, Sample
 from core.methods.chain_rehearsal import rehearse
 from core.methods.distillation import distill
 from core.methods.rehearsal import rehearse_saving
@@ -116,6 +116,11 @@ class _StepRecorder:
         if isinstance(event, Phase):
             event = replace(event, anchor=self.number, anchors=self.anchors,
                             total_steps=event.total_steps and event.total_steps * self.anchors)
+        elif isinstance(event, Headway):
+            share, left = event.share, event.seconds_left
+            if left is not None:  # the anchors to come take about as long as this one
+                left += (self.anchors - self.number) * (left / (1 - share) if share < 1 else 0.0)
+            event = replace(event, share=(self.number - 1 + share) / self.anchors, seconds_left=left)
         elif isinstance(event, Evaluation):
             event = replace(event, anchor=self.number)
         elif isinstance(event, Sample):

@@ -26,11 +26,13 @@ import torch
 
 from core.config import ExperimentConfig
 from core.events import STUDENT_AFTER, STUDENT_BEFORE, TEACHER, Phase
+from core.methods.distillation_schedule import schedule_of
 from core.methods.evaluator import TRAINED, Evaluator, LanguageEvaluation, curve_metrics
 from core.methods.first_measurements import FirstMeasurements
 from core.methods.rehearsal import one_block, rehearse_documents, rehearse_exports, rehearse_saving
 from core.methods.room import require_room, run_bytes
 from core.methods.run_folder import RunFolder
+from core.methods.schedule import ScheduledRecorder
 from core.methods.steps import Corpus, Evaluate, Load, TrainingInputs, build_or_rebuild, load_inputs, steps_of, train, variants_of
 from core.models import catalog
 from core.models.adapters import merge_adapters
@@ -66,7 +68,7 @@ def distill(config: ExperimentConfig, recorder: Recorder, directory: Path, *, lo
         StillhouseError: whatever the user can fix; nothing half-made stays under ``student/``.
         DeviceError: this process is one of several.
     """
-    folder = RunFolder(directory)
+    folder, recorder = RunFolder(directory), ScheduledRecorder(recorder)
     inputs = load_inputs(config, folder, recorder, load, corpus)
     evaluation, evaluator = LanguageEvaluation.of(inputs, recorder), Evaluator(folder, recorder, variants_of(config))
     retention = _scoring(inputs, recorder)  # read now, so that a task that cannot be read fails before any training
@@ -81,6 +83,7 @@ def distill(config: ExperimentConfig, recorder: Recorder, directory: Path, *, lo
             if begins:
                 _require_saving(inputs, folder, student)
             if variant == STUDENT:
+                recorder.schedule, recorder.step_amount = schedule_of(inputs, folder, evaluation, folder.progress.shape["parameters"])
                 first.begin(student.model)
             if begins:
                 _rehearse(inputs, folder, recorder, student, evaluation, retention)

@@ -24,16 +24,19 @@ from core.evaluation.served import evaluate_served
 from core.events import STAGES, SUBJECTS, TEACHER, Evaluation, Phase, Sample
 from core.methods.kept_measurements import KeptMeasurements, Metrics, arithmetic, blocks_digest
 from core.methods.run_folder import RunFolder
+from core.methods.schedule import counted, skipped
 from core.methods.steps import Corpus, TrainingInputs
 from core.methods.teacher_signals import tokenizer_digest
 from core.metrics import METRICS
+from core.models.architectures import plain_model
 from core.models.checkpoints import loaded_hash
-from core.recorder import CONTROL, STUDENT, NullRecorder, Recorder, stop_if_requested
+from core.recorder import CONTROL, STUDENT, NullRecorder, Recorder
 from core.signals.cached import CachedTeacher
 from core.system.paths import cache_dir
 
 Samples = Iterable[tuple[str, str]]  # prompts with their answers
 
+LANGUAGE, SENTIMENT, ANSWERS = "language", "sentiment", "answers"  # parts of a run's schedule
 SHORT_REVIEW = Review("A film like any other.", False, "rt", "validation")
 STATES_BYTES = 1 << 28  # of a teacher's states on held-out text that are kept between evaluations
 
@@ -168,8 +171,10 @@ class LanguageEvaluation:
             return self.metrics(model)
         language, sentiment = self._keys(weights)
         kept = KeptMeasurements(cache_dir() / "measurements")
-        found = kept.of(language, lambda: self.language(model))
-        return found | (kept.of(sentiment, lambda: self.sentiment(model)) if self.sentiment_items else {})
+        parameters = plain_model(model).num_parameters()
+        found = kept.of(language, lambda: self.language(model), lambda: skipped(self.recorder, LANGUAGE, self.language_flop(parameters)))
+        return found | (kept.of(sentiment, lambda: self.sentiment(model), lambda: skipped(
+            self.recorder, SENTIMENT, self.sentiment_flop(parameters))) if self.sentiment_items else {})
 
     def known(self, weights: str) -> bool:
         """Return whether `shared_metrics` has nothing to measure for a model."""
@@ -181,7 +186,7 @@ class LanguageEvaluation:
 
     def rehearse(self, model: nn.Module) -> Metrics:
         """Return `metrics` of next to nothing, so that what cannot be measured is found before the first step."""
-        found = self.shortened(blocks=1, reviews=0, prompts=0).language(model)
+        found = replace(self.shortened(blocks=1, reviews=0, prompts=0), recorder=NullRecorder()).language(model)
         if not self.sentiment_items:
             return found
         return found | evaluate_sentiment(model, self.tokenizer, [SHORT_REVIEW], self.device, dtype=self.dtype)
@@ -208,32 +213,55 @@ class LanguageEvaluation:
     def served(self) -> Metrics:
         """Measure the teacher at its address, on the held-out blocks."""
         assert isinstance(self.teacher, CachedTeacher), "its answers are kept"
-        return evaluate_served(self.teacher, self.held_out, tokenizer=self.tokenizer, batch_size=self.batch_size,
-                               advance=self._advance)
+        with counted(self.recorder, LANGUAGE, 0.0) as advance:
+            return evaluate_served(self.teacher, self.held_out, tokenizer=self.tokenizer, batch_size=self.batch_size, advance=advance)
 
     def language(self, model: nn.Module) -> Metrics:
         """Measure cross-entropy and the like on the held-out blocks."""
-        return self.objective.measure(model, self.held_out, self.teacher, batch_size=self.batch_size, device=self.device, dtype=self.dtype,
-                                      advance=self._advance, states=self.states)
+        flop = self.language_flop(plain_model(model).num_parameters())
+        if self.states == {} and model is not self.teacher:
+            flop += self.states_flop
+        with counted(self.recorder, LANGUAGE, flop) as advance:
+            return self.objective.measure(model, self.held_out, self.teacher, batch_size=self.batch_size, device=self.device,
+                                          dtype=self.dtype, advance=advance, states=self.states)
 
     def sentiment(self, model: nn.Module) -> Metrics:
         """Measure the sentiment accuracy; nothing without reviews."""
         if not self.sentiment_items:
             return {}
-        return evaluate_sentiment(model, self.tokenizer, self.reviews, self.device, dtype=self.dtype, advance=self._advance)
+        with counted(self.recorder, SENTIMENT, self.sentiment_flop(plain_model(model).num_parameters())) as advance:
+            return evaluate_sentiment(model, self.tokenizer, self.reviews, self.device, dtype=self.dtype, advance=advance)
 
     def samples(self, model: nn.Module) -> Iterator[tuple[str, str]]:
         """Yield every prompt with the model's answer; the model is in training mode again afterwards if it was before."""
         training = model.training
         model.eval()
-        for prompt in self.prompts:
-            stop_if_requested(self.recorder)
-            # A model with adapters is called like the one that it wraps.
-            yield prompt, self.objective.answer(cast(PreTrainedModel, model), prompt, max_new_tokens=self.max_new_tokens, seed=self.seed)
+        with counted(self.recorder, ANSWERS, self.answers_flop(plain_model(model).num_parameters())) as advance:
+            for number, prompt in enumerate(self.prompts):
+                advance(number, len(self.prompts))
+                # A model with adapters is called like the one that it wraps.
+                yield prompt, self.objective.answer(cast(PreTrainedModel, model), prompt, max_new_tokens=self.max_new_tokens,
+                                                    seed=self.seed)
         model.train(training)
 
-    def _advance(self, done: int, total: int) -> None:
-        stop_if_requested(self.recorder)
+    def language_flop(self, parameters: int) -> float:
+        """FLOP of `language` for a model of so many parameters, without the teacher's states that are kept."""
+        again = self.teacher.num_parameters() if isinstance(self.teacher, PreTrainedModel) and self.states is None else 0
+        return 2.0 * (parameters + again) * self.held_out.input_ids.size
+
+    @property
+    def states_flop(self) -> float:
+        """FLOP of the teacher's states on the held-out blocks, where they are kept; 0 where they are not."""
+        kept = isinstance(self.teacher, PreTrainedModel) and self.states is not None
+        return 2.0 * cast(PreTrainedModel, self.teacher).num_parameters() * self.held_out.input_ids.size if kept else 0.0
+
+    def sentiment_flop(self, parameters: int) -> float:
+        """FLOP of `sentiment`; a review counts as many tokens as a block."""
+        return 2.0 * parameters * self.sentiment_items * self.held_out.input_ids.shape[1]
+
+    def answers_flop(self, parameters: int) -> float:
+        """FLOP of `samples`."""
+        return 2.0 * parameters * len(self.prompts) * self.max_new_tokens
 
 
 def reads_reviews(config: ExperimentConfig) -> bool:

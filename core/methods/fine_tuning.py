@@ -154,8 +154,7 @@ def _train(inputs: _TaskInputs, folder: RunFolder, recorder: Recorder, evaluator
             stop=recorder.should_stop),
             lambda: inputs.samples(model, max_length))
         recorder.event(Phase("try later stages"))
-        rehearse_documents(folder.path, config, _report(inputs, folder, "", stopped=False), (STUDENT,),
-                           folder.progress.measurements[STUDENT_BEFORE])
+        rehearse_documents(folder.path, config, _report(inputs, folder, "", stopped=False), (STUDENT,))
 
     recorder.event(Phase("train", STUDENT))
     with tracked(config.train.report_to, folder.logs(STUDENT)):

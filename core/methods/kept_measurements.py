@@ -41,10 +41,16 @@ class KeptMeasurements:
         metrics = record.get("metrics") if isinstance(record, dict) else None
         return metrics if isinstance(metrics, dict) else None
 
-    def of(self, key: Mapping[str, Any], measure: Callable[[], Metrics]) -> Metrics:
-        """Return the metrics that are kept under a key; those that `measure` gives, which are kept then, where there are none."""
+    def of(self, key: Mapping[str, Any], measure: Callable[[], Metrics], found_again: Callable[[], object] = lambda: None) -> Metrics:
+        """Return the metrics that are kept under a key; those that `measure` gives, which are kept then, where there are none.
+
+        Args:
+            found_again: called where there are.
+        """
         found = self.find(key)
-        if found is None:
+        if found is not None:
+            found_again()
+        else:
             found = measure()
             write_json(self._path(key), {"key": dict(key), "metrics": found})
         return found

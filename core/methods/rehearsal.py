@@ -62,12 +62,14 @@ def rehearse_saving(folder: Path, tokenizer: Any, model: PreTrainedModel | None 
 
 
 def rehearse_documents(folder: Path, config: ExperimentConfig, report: RunReport, variants: Sequence[str],
-                       measured: Mapping[str, float]) -> None:
+                       measured: Mapping[str, float] | None = None) -> None:
     """Write the documents of every variant as if every model had been measured like the untrained student; nothing stays.
 
     Args:
-        measured: of the student before its first step, on as few items as may be.
+        measured: of the student before its first step, on as few items as may be (default: what the report has of it).
     """
+    measured = report.metrics[STUDENT_BEFORE] if measured is None else measured
+    assert measured is not None, "the untrained student was measured"
     subjects = (STUDENT_BEFORE, STUDENT_AFTER, *(TRAINED[variant] for variant in variants), *([TEACHER] if report.teacher else []))
     finished = replace(report, metrics={**report.metrics, **{subject: dict(measured) for subject in subjects}})
     for variant in variants:

@@ -313,7 +313,7 @@ def train(inputs: TrainingInputs, student: Student, variant: str, folder: RunFol
                         tokens_per_second=trainer.clock.tokens_per_second(state))
     if source is not None and teacher is not None:
         folder.keep_summary(summary(
-            source, plain_model(student.model).num_parameters(), teacher, inputs.data.train, tokens_per_step=_tokens_per_step(config),
+            source, plain_model(student.model).num_parameters(), teacher, inputs.data.train, tokens_per_step=tokens_per_step(config),
             batch=config.train.per_device_train_batch_size, tokens_per_second=trainer.clock.tokens_per_second(state), device=inputs.device))
     elif source is not None and served is not None:
         folder.keep_summary(served.signals(trainer.clock.tokens_per_second(state)))
@@ -321,7 +321,8 @@ def train(inputs: TrainingInputs, student: Student, variant: str, folder: RunFol
         raise StopRequested
 
 
-def _tokens_per_step(config: ExperimentConfig) -> int:
+def tokens_per_step(config: ExperimentConfig) -> int:
+    """Return the tokens of one optimiser step, padding included."""
     return config.train.per_device_train_batch_size * config.train.gradient_accumulation_steps * config.data.block_length
 
 

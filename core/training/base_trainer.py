@@ -73,6 +73,12 @@ def latest_checkpoint(directory: Path) -> Path | None:
     return next((path for path in sorted(directory.glob("checkpoint-*"), key=_step_of, reverse=True) if _is_complete(path)), None)
 
 
+def latest_step(directory: Path) -> int:
+    """Return the step of the newest checkpoint that was written to its end; 0 where there is none."""
+    checkpoint = latest_checkpoint(directory)
+    return _step_of(checkpoint) if checkpoint is not None else 0
+
+
 def _is_complete(checkpoint: Path) -> bool:
     # The file is there before all of it is: a crash or a full disk may leave it empty or cut.
     try:

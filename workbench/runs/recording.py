@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import TracebackType
 
-from core.events import Event, Phase
+from core.events import Event, Headway, Phase
 from core.recorder import Recorder
 from workbench.errors import StoreError
 from workbench.processes import Process
@@ -36,7 +36,7 @@ class StoreRecorder:
         self._journal.clear()
         self._metrics: list[MetricRow] = []
         self._events: list[EventRow] = []
-        self._progress = run.progress
+        self._progress, self._said = run.progress, time.monotonic()
         self._lock = threading.Lock()
         self._stop = False  # a plain flag, since a signal handler sets it and may not wait for a lock
         self._done = threading.Event()
@@ -69,7 +69,15 @@ class StoreRecorder:
             watcher.log(variant, step, metrics)
 
     def event(self, event: Event) -> None:
-        """Keep an event with its time, first in the journal."""
+        """Keep an event with its time, first in the journal; of how far the run is, the latest alone."""
+        if isinstance(event, Headway):
+            with self._lock:
+                self._progress = replace(self._progress, share=event.share, seconds_left=event.seconds_left, done=event.done,
+                                         items=event.total)
+                self._said = time.monotonic()
+            for watcher in self._watchers:
+                watcher.event(event)
+            return
         row: EventRow = (event.kind, event.to_dict(), time.time())
         with self._lock:
             self._journal.event(row)
@@ -90,7 +98,7 @@ class StoreRecorder:
     def flush(self) -> None:
         """Hand everything to the store. Raises StoreUnavailableError, and keeps the rows for the next time."""
         with self._lock:
-            metrics, events, progress = list(self._metrics), list(self._events), self._progress
+            metrics, events, progress = list(self._metrics), list(self._events), passed(self._progress, time.monotonic() - self._said)
         stop = self._store.record(self._run.id, self._process, metrics, events, progress)
         with self._lock:
             del self._metrics[:len(metrics)], self._events[:len(events)]
@@ -106,6 +114,15 @@ class StoreRecorder:
                 print(f"The store could not be written, trying again: {error}", flush=True)
 
 
+def passed(progress: Progress, seconds: float) -> Progress:
+    """Return how far a run is so many seconds after it said so, as during a long forward pass; a tenth of what was left always remains."""
+    left, share = progress.seconds_left, progress.share
+    if not left or share is None:
+        return progress
+    now = max(left - seconds, left / 10)
+    return replace(progress, seconds_left=now, share=1 - (1 - share) * now / left)
+
+
 def recover(store: Store, run: Run) -> None:
     """Bring into the store what a killed worker had noted and not yet handed over; does no harm a second time."""
     metrics, events = read_journal(run.journal_path)
@@ -115,4 +132,5 @@ def recover(store: Store, run: Run) -> None:
 
 def _entered(progress: Progress, phase: Phase) -> Progress:
     variant = phase.variant or progress.variant
-    return Progress(phase.name, variant, progress.step if variant == progress.variant else 0, phase.total_steps or progress.total)
+    return Progress(phase.name, variant, progress.step if variant == progress.variant else 0, phase.total_steps or progress.total,
+                    progress.share, progress.seconds_left)

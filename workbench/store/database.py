@@ -85,6 +85,13 @@ MIGRATIONS = (
     """
     ALTER TABLE runs ADD COLUMN error TEXT;
     """,
+    # How far an active run is, as `core.events.Headway` says it.
+    """
+    ALTER TABLE runs ADD COLUMN share REAL;
+    ALTER TABLE runs ADD COLUMN seconds_left REAL;
+    ALTER TABLE runs ADD COLUMN done INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE runs ADD COLUMN items INTEGER NOT NULL DEFAULT 0;
+    """,
 )
 
 BUSY_SECONDS = 15.0

@@ -35,12 +35,19 @@ class Progress:
         variant: ``student`` or ``control``; None outside training.
         step: optimiser steps done of this variant.
         total: optimiser steps to do of this variant; None while unknown.
+        share: of the run's time that is over, 0 to 1; None while unknown.
+        seconds_left: of the whole run, when it was last written; None while unknown.
+        done, items: items of the present phase, as blocks of an evaluation, that are done, and all; 0 where it has none.
     """
 
     phase: str | None
     variant: str | None
     step: int
     total: int | None
+    share: float | None = None
+    seconds_left: float | None = None
+    done: int = 0
+    items: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,4 +162,5 @@ def run_from_row(row: sqlite3.Row, runs_dir: Path) -> Run:
             "device", "heartbeat", "stop_requested", "message", "hint")
     return Run(**{column: row[column] for column in same}, config_json=row["config"], error_json=row["error"],
                parents=json.loads(row["parents"]), versions=json.loads(row["versions"]), process=process, directory=runs_dir / row["id"],
-               progress=Progress(row["phase"], row["arm"], row["step"], row["total_steps"]))
+               progress=Progress(row["phase"], row["arm"], row["step"], row["total_steps"], row["share"], row["seconds_left"], row["done"],
+                                 row["items"]))

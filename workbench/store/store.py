@@ -178,9 +178,11 @@ class Store(RunLog):
         with self._database.write() as connection:
             insert(connection, run_id, metrics, events)
             owned = connection.execute(
-                "UPDATE runs SET heartbeat = ?, phase = ?, arm = ?, step = ?, total_steps = ?"
+                "UPDATE runs SET heartbeat = ?, phase = ?, arm = ?, step = ?, total_steps = ?, share = ?, seconds_left = ?,"
+                " done = ?, items = ?"
                 f" WHERE id = ? AND pid = ? AND {IS_ACTIVE} RETURNING stop_requested",
-                (time.time(), progress.phase, progress.variant, progress.step, progress.total, run_id, process.pid)).fetchone()
+                (time.time(), progress.phase, progress.variant, progress.step, progress.total, progress.share, progress.seconds_left,
+                 progress.done, progress.items, run_id, process.pid)).fetchone()
         return owned is None or owned["stop_requested"] is not None
 
     def finish(self, run_id: str, status: Status, message: str = "", hint: str = "", *, attempt: float | None = None,
@@ -209,7 +211,8 @@ class Store(RunLog):
         """Queue a stopped, failed or lost run again under its own id; it resumes from its last checkpoint. Raises WrongStatusError."""
         run = self.run(reference)
         if self._execute(f"UPDATE runs SET status = 'queued', queued = {LAST_IN_QUEUE}, finished = NULL, message = NULL, hint = NULL,"
-                         f" error = NULL, stop_requested = NULL, heartbeat = NULL WHERE id = ? AND {IS_RESUMABLE}", time.time(), run.id):
+                         f" error = NULL, stop_requested = NULL, heartbeat = NULL, share = NULL, seconds_left = NULL,"
+                         f" done = 0, items = 0 WHERE id = ? AND {IS_RESUMABLE}", time.time(), run.id):
             return self.run(run.id)
         run = self.run(run.id)
         expected = f"Only a run that is {', '.join(RESUMABLE[:-1])} or {RESUMABLE[-1]} can be resumed."

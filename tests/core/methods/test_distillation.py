@@ -18,8 +18,8 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from core.config import ExperimentConfig
 from core.data import movie_reviews
 from core.errors import CompatibilityError, ConfigError, DataError, DeviceError
-from core.events import Evaluation, Phase, Sample, ScoringTask
-from core.methods import evaluator, run_experiment, run_folder, steps
+from core.events import Evaluation, Headway, Phase, Sample, ScoringTask
+from core.methods import distillation, distillation_schedule, evaluator, run_experiment, run_folder, schedule, steps
 from core.methods.distillation import distill
 from core.methods.first_measurements import BEFORE
 from core.models import catalog
@@ -259,6 +259,35 @@ def test_a_stop_inside_an_evaluation_keeps_what_was_trained_and_a_resume_repeats
     assert report.metrics == expected.metrics
     rows = {row[:3]: row[3] for row in (*parts.rows, *rest.rows) if row[2].startswith(("eval/", "loss"))}
     assert rows == {row[:3]: row[3] for row in whole.rows if row[2].startswith(("eval/", "loss"))}
+
+
+@pytest.mark.parametrize("stop", [None, 3])
+def test_a_schedule_counts_what_a_run_does(teacher, corpus, tmp_path, stop):
+    """At the end everything is done, and nothing more than that, in a resumed run too."""
+    schedules, config = [], experiment(teacher, corpus, control=True)
+
+    class Seen(ListRecorder):
+        def event(self, event):
+            super().event(event)
+            if isinstance(event, Headway):
+                shares.append(event.share)
+
+    def seen(*given):
+        schedules.append(distillation_schedule.schedule_of(*given))
+        return schedules[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(schedule, "SAY", 0.0)
+        patch.setattr(distillation, "schedule_of", seen)
+        if stop:
+            with pytest.raises(StopRequested):
+                distill(config, ListRecorder(stop_after=stop), tmp_path / "run")
+        shares: list[float] = []
+        distill(config, Seen(), tmp_path / "run")
+    for name, part in schedules[-1][0].parts.items():
+        # A point of the curves that the stop cut off was counted as done, and is measured after all.
+        assert part.done == pytest.approx(part.amount, rel=0.15 if stop else 1e-6), name
+    assert shares == sorted(shares) and shares[-1] > 0.9
 
 
 def test_no_step_is_evaluated_twice(teacher, corpus, tmp_path):

@@ -16,7 +16,7 @@ from unittest.mock import Mock
 import pytest
 
 from core.config import ExperimentConfig
-from core.events import Phase, Sample
+from core.events import Headway, Phase, Sample
 from core.recorder import ListRecorder, Recorder
 from tests.waiting import wait_until
 from tests.workbench.fake_engine import config, engine
@@ -24,10 +24,10 @@ from workbench.errors import StoreUnavailableError, WrongStatusError
 from workbench.processes import Process
 from workbench.runs import recording
 from workbench.runs.journal import read_journal
-from workbench.runs.recording import StoreRecorder, recover
+from workbench.runs.recording import StoreRecorder, passed, recover
 from workbench.runs.worker import Outcome, run_worker
 from workbench.store import Store, database
-from workbench.store.records import Run
+from workbench.store.records import Progress, Run
 
 
 @pytest.fixture
@@ -248,3 +248,24 @@ def test_a_step_costs_one_write_and_does_not_wait_for_the_store(store: Store, mo
                 recorder.log("student", step, dict.fromkeys(("loss", "raw/kd", "raw/hard", "learning_rate", "tokens"), 0.5))
         assert [line.count(b"\n") for line in lines] == [1] * 100
     assert len(store.metrics(run.id)) == 500
+
+
+def test_time_passes_while_a_run_says_nothing() -> None:
+    said = Progress("steps", "student", 3, 9, share=0.5, seconds_left=100.0)
+    assert passed(said, 40.0).seconds_left == 60.0 and passed(said, 40.0).share == pytest.approx(0.7)
+    assert passed(said, 1000.0).seconds_left == 10.0, "it is not over before it says so"
+    assert passed(Progress("steps", "student", 3, 9), 40.0).seconds_left is None
+
+
+def test_how_far_a_run_is_stands_in_the_store_and_not_among_its_events(store: Store) -> None:
+    run = store.create_run(config(3, name="walk"))
+    process = Process.current()
+    assert store.claim_next(lambda *_: "cpu") is not None and store.mark_running(run.id, process)
+    with StoreRecorder(store, store.run(run.id), process) as recorder:
+        recorder.event(Headway(0.25, 30.0, 2, 8))
+    found = store.run(run.id).progress
+    assert found.share == pytest.approx(0.25, abs=0.01) and found.seconds_left == pytest.approx(30, abs=1)
+    assert (found.done, found.items) == (2, 8) and not store.events(run.id, kind="headway")
+    store.finish(run.id, "stopped")
+    store.requeue(run.id)
+    assert store.run(run.id).progress.seconds_left is None

@@ -30,7 +30,7 @@ from core.reports.retention_card import Card
 from core.system import units
 from workbench.screens.shared.views import number
 from workbench.store import Store
-from workbench.store.records import Event, Run
+from workbench.store.records import Event, Progress, Run
 
 # Who is measured, in the order of the columns, and how the table calls it.
 COLUMNS = {"teacher": "Teacher", "student_before": "Student before", "student_after": "Student after", "control": "Control"}
@@ -180,15 +180,20 @@ def left_out_text(left_out: Mapping[str, int]) -> str:
 
 
 def share_done(run: Run, phases: Sequence[Event] = ()) -> float:
-    """How much of the steps of all variants is done, from 0 to 1; while a bridge's teacher writes, how much of its texts."""
+    """How much of a run's time is over, from 0 to 1; while that is unknown, how much of its steps or of the items of its phase.
+
+    While a bridge's teacher writes it is how much of its texts are written.
+    """
     progress, texts = run.progress, written(phases)
     if texts is not None and progress.phase == WritingTexts.NAME:
         return min(texts.done / texts.texts, 1.0)
     last = phases[-1].phase if phases else None
     if isinstance(last, TrainingNetwork):
         return last.done / last.total
+    if progress.share is not None and progress.seconds_left is not None:
+        return min(progress.share, 1.0)
     if not progress.total:
-        return 0.0
+        return min(progress.done / progress.items, 1.0) if progress.items else 0.0
     variants = 2 if has_control(run) else 1
     before = progress.total if progress.variant == CONTROL else 0
     return min((before + progress.step) / (variants * progress.total), 1.0)
@@ -230,7 +235,9 @@ def progress_text(run: Run, phases: Sequence[Event] = ()) -> str:
         return "Starting."
     if progress.phase in ("steps", "train") and progress.total:
         left, seconds = "", remaining_seconds(run, phases)
-        if seconds is not None:
+        if progress.seconds_left is not None:
+            left = _left(progress)
+        elif seconds is not None:
             here, everything = map(units.duration, seconds)
             left = f", about {here} left with its evaluations" + (f", {everything} with the control" if everything != here else "")
         in_control = progress.variant == CONTROL
@@ -249,7 +256,15 @@ def progress_text(run: Run, phases: Sequence[Event] = ()) -> str:
     subject = last.subject if last is not None and last.name == progress.phase else None
     words = PHASES.get(progress.phase, f"{progress.phase[0].upper()}{progress.phase[1:]}")
     place = f", {last.done + 1} of {last.total}" if isinstance(last, ScoringTask) and last.name == progress.phase else ""
-    return f"{words.format(who=MEASURED.get(subject or '', 'a model'), place=place)} …"
+    place = place or (f", {progress.done:,} of {progress.items:,}" if progress.items else "")
+    place = f"{place}{_left(progress)}"
+    doing = words.format(who=MEASURED.get(subject or "", "a model"), place=place)
+    return f"{doing if '{place}' in words else f'{doing}{place}'} …"
+
+
+def _left(progress: Progress) -> str:
+    """Return what a run still needs, all variants and evaluations included; empty while that is unknown."""
+    return "" if progress.seconds_left is None else f", about {units.duration(progress.seconds_left)} left in all"
 
 
 def _cell(metrics: Mapping[str, float], name: str) -> str:
