@@ -71,6 +71,16 @@ def test_a_gain_is_that_of_its_definition(finished: tuple[Repetition, SeedResult
     assert gain.items == len(own) and gain.specialist == pytest.approx(right / len(own))
 
 
+def test_a_specialist_speaks_with_the_natural_prior(finished: tuple[Repetition, SeedResult]) -> None:
+    whole, _ = finished
+    specialist, test = load_panel(whole.folder / "panel").specialists[0], whole.data.data.test
+    share = float(np.isin(whole.data.data.train.targets, specialist.classes).mean())
+    with torch.no_grad():
+        trained = specialist.model(**test.inputs).logits.double().softmax(1).numpy()
+    natural = trained * np.array([*[share / 0.5] * 4, (1 - share) / 0.5])  # Bayes: half and half becomes the natural share
+    assert np.allclose(specialist.probabilities(test), natural / natural.sum(axis=1, keepdims=True), atol=1e-6)
+
+
 def test_a_stopped_repetition_resumes_after_its_last_network(tmp_path: Path) -> None:
     spec = SPEC.model_copy(update={"distil": False})
     with pytest.raises(StopRequested):

@@ -95,6 +95,7 @@ def starting_point(start: StartingPoint) -> None:
                     load(starting_points.from_upload(file.name, file.getvalue()))
                     st.rerun()
         st.page_link(state.ENSEMBLE, label="An ensemble of image classifiers", icon=":material/groups:")
+        st.page_link(state.SPECIALISTS, label="Specialists for confused classes", icon=":material/diversity_3:")
     if start.config.description:
         st.caption(views.plain(start.config.description))
     if draft()["chain"]:

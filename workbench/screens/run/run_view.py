@@ -152,7 +152,7 @@ def _actions(run: Run) -> None:
         jobs.resume(run.id, store)
         st.rerun()
     if run.status == "finished" and isinstance(run.config, SpecialistsConfig) and st.button(
-            "Open specialists", type="primary", icon=":material/groups:", key="specialists"):
+            "Open specialists", type="primary", icon=":material/diversity_3:", key="specialists"):
         st.switch_page(state.SPECIALISTS, query_params={"run": run.id})
     if run.status == "finished" and isinstance(run.config, ReadingConfig) and st.button(
             "Read together", type="primary", icon=":material/menu_book:", key="reading",

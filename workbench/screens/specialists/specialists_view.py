@@ -33,7 +33,8 @@ def show() -> None:
                     st.switch_page(state.RUN, query_params={"run": run.id})
     if not finished:
         views.empty_state("No specialists yet. The recipe trains a generalist for 40 confusable classes, finds what it confuses, trains a "
-                          "specialist for each cluster, and distils all of them into one network. Some minutes on two cores.", "groups")
+                          "specialist for each cluster, and distils all of them into one network. Some minutes on two cores.",
+                          "diversity_3")
     start_form.draw(expanded=not finished)
     if finished:
         _draw(_chosen(finished))

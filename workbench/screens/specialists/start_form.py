@@ -26,7 +26,7 @@ def draw(*, expanded: bool) -> None:
     recipe = read_recipe(str(RECIPE), [])
     assert isinstance(recipe, SpecialistsConfig), "the project's recipe is of this kind"
     spec = recipe.specialists
-    with st.expander("Train specialists", icon=":material/groups:", expanded=expanded):
+    with st.expander("Train specialists", icon=":material/diversity_3:", expanded=expanded):
         left, middle, right = st.columns(3, gap="medium")
         source = left.selectbox("Data", list(SOURCES), format_func=SOURCES.__getitem__, key="specialists.source",
                                 help=describe("specialists.source"))
