@@ -95,9 +95,11 @@ def train(config: ExperimentConfig) -> tuple[dict[str, Any], float, float]:
     """Train once; returns what was measured, the seconds to the first loss, and those of the whole run."""
     from core.methods import run_experiment
     from core.models import catalog
+    from workbench.store import Store, references
 
-    recorder = Stopwatch()
     with tempfile.TemporaryDirectory() as folder:
+        config = references.resolved(config, Store(Path(folder) / "store.sqlite"))
+        recorder = Stopwatch()
         report: Any = run_experiment(config, recorder, Path(folder) / "run", load=catalog.load)
     return dict(report.metrics), recorder.first_loss or 0.0, time.process_time() - recorder.began
 

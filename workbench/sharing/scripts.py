@@ -15,11 +15,13 @@ from core.methods import run_experiment
 from core.models import catalog
 from core.recipes import parse_recipe, parse_yaml
 from core.recorder import ListRecorder
+from workbench.store import Store, references
 """
 RUN = """\
 config = parse_recipe(parse_yaml(RECIPE, "{name}"))
 recorder = ListRecorder()
-report = run_experiment(config, recorder, Path("{name}-run"), load=catalog.load)
+store = Store()  # finds models of runs and of chains by their names
+report = run_experiment(references.resolved(config, store), recorder, Path("{name}-run"), load=catalog.load)
 """
 SHOW = """\
 for subject, metrics in report.metrics.items():
@@ -30,8 +32,7 @@ CURVE = """\
 # Step -> loss of the student; "control" is the other variant.
 recorder.series("student", "loss")
 """
-WHERE = ("It needs Stillhouse {version} in the environment: `pip install .` in the project's folder, or run it there. Models of runs are "
-         "named by their folders.")
+WHERE = ("It needs Stillhouse {version} in the environment: `pip install .` in the project's folder, or run it there.")
 
 
 def script(config: ExperimentConfig) -> str:
