@@ -20,9 +20,8 @@ AXE = NpmPackage(
 SEVERE = ("serious", "critical")
 
 
-def fetched(user_home: Path, own_home: Path) -> Path:
-    """Return the script, from the user's home where it was fetched before; skips the test where it is not there and cannot be."""
-    kept = user_home / browser_runtime.runtime_dir().relative_to(own_home) / AXE.folder.name
+def fetched(kept: Path) -> Path:
+    """Return the script, from the folder `kept` where it was fetched before; skips the test where it is not there and cannot be."""
     if kept.is_dir() and not AXE.folder.is_dir():
         shutil.copytree(kept, AXE.folder)
     try:
