@@ -9,6 +9,7 @@ from core.config import ReadingSpec
 from core.config.reading import ORACLE
 from core.errors import CompatibilityError, ModelError, NetworkError, about
 from core.models import catalog, checkpoints, compatibility
+from core.models.pypi import PACKAGES
 from core.reading.answer_cache import Answer
 from core.signals.chat_client import ChatClient
 
@@ -31,16 +32,23 @@ class ReadingTeacher(Protocol):
 
 
 def identity_of(spec: ReadingSpec) -> str:
-    """Return what a teacher's answers are kept under: the digest of its weights, or its name at a server. Needs no torch."""
+    """Return what a teacher's answers are kept under: its weights' digest, its package's release, or its name. Needs no torch."""
     if spec.model == ORACLE:
         return ORACLE
     if spec.address is not None:
         return f"server:{spec.address.model or spec.address.url}"
+    if spec.model in PACKAGES:  # the same before and after it was fetched
+        return f"package:{spec.model}-{PACKAGES[spec.model].version}"
     try:
-        path = catalog.describe(spec.model).path
+        entry = catalog.describe(spec.model)
     except (ModelError, NetworkError):
-        path = None
-    return f"model:{checkpoints.weights_hash(path)}" if path is not None and path.is_dir() else f"model:{spec.model}"
+        return f"model:{spec.model}"
+    if entry.path is None or entry.kind == "hub":
+        return f"model:{spec.model}"
+    if entry.path.is_dir():
+        return f"model:{checkpoints.weights_hash(entry.path)}"
+    stat = entry.path.stat()
+    return f"file:{entry.path.name}-{stat.st_size}-{stat.st_mtime_ns}"
 
 
 def reading_teacher(spec: ReadingSpec, load: Callable[..., LoadedModel], device: str = "auto") -> ReadingTeacher:

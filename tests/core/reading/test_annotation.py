@@ -17,9 +17,11 @@ from core.errors import DataError
 from core.events import Annotating, RunWarning
 from core.reading.annotation import Annotation, annotate, caches, kept_notes
 from core.reading.answer_cache import Answer, Review
+from core.reading.teachers import identity_of
 from core.reading.text import Paragraph, paragraphs
 from core.reading.validation import REJECTED
 from core.recorder import ListRecorder, StopRequested
+from tests.core.chat_models import save_chat_model
 from tests.waiting import wait_until
 
 TEXT = "Ann left Rome. Bob met Ann in Oslo.\n\nOh. Carl wrote a long book."
@@ -145,6 +147,15 @@ def test_readers_reject_and_edit(tmp_path: Path) -> None:
     rows = found.table().to_pylist()
     assert [row["entities_review"] for row in rows[:2]] == ["rejected", "edited"] and rows[0]["entities_answer"] == "Ann (person)"
     assert rows[0]["identity"] == "someone:1" and not rows[0]["exact"] and rows[2]["entities_answer"] is None
+
+
+def test_a_teacher_is_known_by_its_weights_its_release_or_its_name(tmp_path: Path, home: Path) -> None:
+    folders = [str(save_chat_model(tmp_path / name, seed=seed)) for name, seed in (("a", 0), ("b", 0), ("c", 1))]
+    same, again, other = (identity_of(SPEC.model_copy(update={"model": folder})) for folder in folders)
+    assert same == again != other and same.startswith("model:")
+    assert identity_of(SPEC.model_copy(update={"model": "smollm2-135m-instruct"})) == "package:smollm2-135m-instruct-0.1.2"
+    for address in ("http://127.0.0.1:9#reader", "http://127.0.0.1:8#reader"):
+        assert identity_of(SPEC.model_copy(update={"model": address})) == "server:reader"
 
 
 def test_what_is_not_read_is_not_queried(tmp_path: Path) -> None:

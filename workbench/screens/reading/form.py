@@ -20,7 +20,7 @@ from workbench.store import references
 from workbench.studies import background
 from workbench.studies.jobs import JobState, ReadingJob
 
-PASTE, REVIEWS, FILE = "Paste a text", "Film reviews of the house corpus", "A file or a dataset of the hub"
+PASTE, REVIEWS, FILE = "Paste", "Film reviews", "File or dataset"
 LOCAL = "smollm2-135m-instruct"  # small enough for two cores, and carried by a package
 STUDENT = "house-chat"
 POLL_SECONDS = 1.0
