@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import TracebackType
 
@@ -17,6 +17,11 @@ from workbench.store import Store
 from workbench.store.records import EventRow, MetricRow, Progress, Run
 
 FLUSH_SECONDS = 1.0
+PATIENCE = 3.0  # seconds that a phase gets to answer a request to stop
+# Phases of which nothing is half-made on the disk wherever they end, and after which a resumed run repeats what was lost. Some are one call
+# of a library that hears nothing: a download, an export, a fine-tuning of the retention card.
+REPEATABLE = frozenset({"load teacher", "load models", "load bridge teacher", "prepare data", "try later stages", "ask teacher", "export",
+                        "time one sequence", "time a batch", "retention", "measure anchors", "measure shapes", "measure curve"})
 
 
 class StoreRecorder:
@@ -27,10 +32,13 @@ class StoreRecorder:
 
     Args:
         watchers: recorders that receive the same, as a progress line.
+        abandon: called where a phase of REPEATABLE does not answer a request to stop; it ends the process.
     """
 
-    def __init__(self, store: Store, run: Run, process: Process, watchers: tuple[Recorder, ...] = ()) -> None:
-        self._store, self._run, self._process, self._watchers = store, run, process, watchers
+    def __init__(self, store: Store, run: Run, process: Process, watchers: tuple[Recorder, ...] = (),
+                 abandon: Callable[[], None] | None = None) -> None:
+        self._store, self._run, self._process, self._watchers, self._abandon = store, run, process, watchers, abandon
+        self._stop_seen: float | None = None
         recover(store, run)
         self._journal = Journal(run.journal_path)
         self._journal.clear()
@@ -112,6 +120,11 @@ class StoreRecorder:
                 self.flush()
             except StoreError as error:
                 print(f"The store could not be written, trying again: {error}", flush=True)
+                continue
+            if self._stop and self._abandon is not None:
+                self._stop_seen = self._stop_seen or time.monotonic()
+                if self._progress.phase in REPEATABLE and time.monotonic() - self._stop_seen >= PATIENCE:
+                    self._abandon()
 
 
 def passed(progress: Progress, seconds: float) -> Progress:

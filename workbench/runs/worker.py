@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -37,7 +38,7 @@ Engine = Callable[..., Report]  # the signature of `core.methods.distillation.di
 
 Ending = tuple[Status, str, str]  # status, message, hint
 FINISHED: Ending = ("finished", "", "")
-RESERVE_BYTES = 1 << 20
+RESERVE, RESERVE_BYTES = ".reserve", 1 << 20
 EXIT_ALREADY_CLAIMED = 3  # another worker has the run
 
 
@@ -50,7 +51,8 @@ class Outcome:
     error: StillhouseError | None
 
 
-def run_worker(run_id: str, store: Store, engine: Engine | None = None, *, watchers: tuple[Recorder, ...] = ()) -> Outcome:
+def run_worker(run_id: str, store: Store, engine: Engine | None = None, *, watchers: tuple[Recorder, ...] = (),
+               may_end: bool = False) -> Outcome:
     """Carry out a claimed run in this process, and set its final status.
 
     SIGTERM, and Ctrl-C once, request a stop with a checkpoint; Ctrl-C again ends it at the last checkpoint.
@@ -58,6 +60,7 @@ def run_worker(run_id: str, store: Store, engine: Engine | None = None, *, watch
     Args:
         engine: what trains (default: what `core.methods` has for the run's configuration).
         watchers: recorders that receive everything too, as a progress line.
+        may_end: whether this process may end itself where a phase that can be repeated does not answer a request to stop.
 
     Raises:
         WrongStatusError: the run was not waiting for a worker.
@@ -70,7 +73,8 @@ def run_worker(run_id: str, store: Store, engine: Engine | None = None, *, watch
     report, error = None, None
     try:
         with (open(run.log_path, "a", buffering=1, encoding="utf-8") as log,
-              StoreRecorder(store, run, process, (ProgressLog(log), *watchers)) as recorder,
+              StoreRecorder(store, run, process, (ProgressLog(log), *watchers),
+                            partial(_abandon, run, store) if may_end else None) as recorder,
               _reserved_space(run.directory), _signals_stop(recorder)):
             if run.stop_requested is None:
                 require_room_for_libraries()  # the engine imports them
@@ -89,6 +93,14 @@ def run_worker(run_id: str, store: Store, engine: Engine | None = None, *, watch
     return Outcome(store.run(run_id), report, error)
 
 
+def _abandon(run: Run, store: Store) -> None:
+    """End this process in the middle of a phase that a resumed run repeats."""
+    if store.finish(run.id, *_stopped("Stopped", store.run(run.id)), attempt=run.started):
+        (run.directory / RESERVE).unlink(missing_ok=True)
+        jobs.launch_next(store)
+        os._exit(0)
+
+
 def _stopped(how: str, run: Run) -> Ending:
     total = f" of {run.progress.total}" if run.progress.total else ""
     return "stopped", f"{how} at step {run.progress.step}{total}.", "Resume continues from the last checkpoint."
@@ -97,7 +109,7 @@ def _stopped(how: str, run: Run) -> Ending:
 @contextmanager
 def _reserved_space(directory: Path) -> Iterator[None]:
     """Reserve a little disk space, so that the final status can be written even when the disk is full."""
-    reserve = directory / ".reserve"
+    reserve = directory / RESERVE
     try:
         reserve.write_bytes(os.urandom(RESERVE_BYTES))  # random: a file system that compresses would keep zeros for nothing
         yield
@@ -140,7 +152,7 @@ def main(arguments: list[str] | None = None, engine: Engine | None = None) -> in
         run_id, path = given
     try:
         store = Store(path)
-        outcome = run_worker(run_id, store, engine)
+        outcome = run_worker(run_id, store, engine, may_end=True)
         jobs.launch_next(store)
     except StoreError as error:
         print(error, flush=True)

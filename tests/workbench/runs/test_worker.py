@@ -22,7 +22,7 @@ from tests.waiting import wait_until
 from tests.workbench.fake_engine import config, engine
 from workbench.errors import StoreUnavailableError, WrongStatusError
 from workbench.processes import Process
-from workbench.runs import recording
+from workbench.runs import recording, worker
 from workbench.runs.journal import read_journal
 from workbench.runs.recording import StoreRecorder, passed, recover
 from workbench.runs.worker import Outcome, run_worker
@@ -269,3 +269,30 @@ def test_how_far_a_run_is_stands_in_the_store_and_not_among_its_events(store: St
     store.finish(run.id, "stopped")
     store.requeue(run.id)
     assert store.run(run.id).progress.seconds_left is None
+
+
+@pytest.mark.parametrize(("phase", "left"), [("prepare data", True), ("export", True), ("steps", False), ("evaluate", False)])
+def test_a_phase_that_does_not_answer_a_stop_is_left_where_nothing_is_lost(store: Store, monkeypatch: pytest.MonkeyPatch, phase: str,
+                                                                         left: bool) -> None:
+    monkeypatch.setattr(recording, "FLUSH_SECONDS", 0.01)
+    monkeypatch.setattr(recording, "PATIENCE", 0.03)
+    run, process, calls, looks = store.create_run(config(3, name="walk")), Process.current(), [], []
+    assert store.claim_next(lambda *_: "cpu") is not None and store.mark_running(run.id, process)
+    monkeypatch.setattr(store, "record", lambda *_: looks.append(1) or True)
+    with StoreRecorder(store, store.run(run.id), process, abandon=lambda: calls.append(1)) as recorder:
+        recorder.event(Phase(phase))
+        wait_until(lambda: calls if left else len(looks) > 20, lambda: f"{len(calls)} calls, {len(looks)} looks")
+    assert bool(calls) == left
+
+
+def test_a_deaf_phase_ends_with_its_process_and_can_be_resumed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = store.create_run(config(3, name="walk"))
+    assert store.claim_next(lambda *_: "cpu") is not None and store.mark_running(run.id, Process.current())
+    monkeypatch.setattr(worker.os, "_exit", lambda code: (_ for _ in ()).throw(SystemExit(code)))
+    monkeypatch.setattr(worker.jobs, "launch_next", lambda _store: [])
+    (run.directory / worker.RESERVE).write_bytes(b"kept")
+    with pytest.raises(SystemExit):
+        worker._abandon(store.run(run.id), store)
+    ended = store.run(run.id)
+    assert ended.status == "stopped" and ended.resumable and not (run.directory / worker.RESERVE).exists()
+    worker._abandon(ended, store)  # it has ended already: nothing more
