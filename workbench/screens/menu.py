@@ -16,7 +16,7 @@ MENU = {
     "": [("home", "Home")],
     "Learn": [("learn", "Lessons"), ("classroom", "Class")],
     "Train": [("new", "New experiment"), ("tune", "Fine-tune"), ("chain", "Chain"), ("temperature", "Temperature"),
-              ("ensemble", "Ensemble"), ("specialists", "Specialists")],
+              ("ensemble", "Ensemble"), ("specialists", "Specialists"), ("reading", "Reading")],
     "Runs": [("runs", "All runs"), ("recipes", "Recipes over seeds")],
     "Compare": [("compare", "Side by side"), ("device", "On device"), ("deploy", "Deploy")],
     "Models": [("models", "Catalogue"), ("signals", "Teacher signals")],
@@ -24,7 +24,6 @@ MENU = {
 }
 HIDDEN = [
     ("board", "Board"),  # reached from Class
-    ("reading", "Reading"),  # from Teacher signals, and from its runs
     ("run", "Run"),  # as /run?run=...
     ("checks", "Claims"),  # the address of release 0.1.0 leads to that of today
 ]
