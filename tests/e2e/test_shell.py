@@ -13,7 +13,8 @@ from tests.e2e.conftest import SETTLED, measure_overflow, settled, widest_overfl
 
 ADDRESSES = ["/", "/learn", "/learn?lesson=temperature", "/new", "/chain", "/runs", "/run", "/compare", "/device", "/models", "/claims",
              "/checks"]
-MENU = {"Learn": ["Lessons", "Class"], "Train": ["New experiment", "Fine-tune", "Chain", "Temperature", "Ensemble", "Specialists", "Reading"],
+MENU = {"Learn": ["Lessons", "Class"],
+        "Train": ["New experiment", "Fine-tune", "Chain", "Temperature", "Ensemble", "Specialists", "Reading"],
         "Runs": ["All runs", "Recipes over seeds"],
         "Compare": ["Side by side", "On device", "Deploy"], "Models": ["Catalogue", "Teacher signals"], "Evidence": ["Claims", "Ablation"]}
 PASSWORD = "copper kettle"

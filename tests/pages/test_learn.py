@@ -57,7 +57,7 @@ def test_a_guess_comes_before_the_run_and_stands_beside_the_outcome(open_page: O
     assert guesses.guess("temperature", "which-temperature") == "T = 4"
 
 
-@pytest.mark.parametrize("lesson", ["half-the-depth", "did-the-teacher-help", "triple-loss", "any-size"])
+@pytest.mark.parametrize("lesson", ["half-the-depth", "did-the-teacher-help", "triple-loss", "any-size", "ensembles"])
 def test_a_lesson_is_drawn_with_claims_and_results(open_page: Open, lesson: str):
     said = texts(open_page("learn", lesson=lesson))
     assert "Paper" in said and "95% CI" in said
