@@ -213,6 +213,7 @@ def build(inputs: TrainingInputs, *, layer_map: LayerMap | None = None, units: I
         return Student(model, None, model.num_parameters(), model.num_parameters())
     if spec.model is not None:
         start = inputs.load(spec.model, device=inputs.device, dtype=torch.float32)
+        compatibility.require_single(start.entry, "student.model")
         if teacher is not None:
             compatibility.require_same_task(teacher.entry, start.entry)
             compatibility.require_tokenizers(teacher, start)

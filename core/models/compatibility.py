@@ -75,7 +75,16 @@ def require_causal_lm(entry: ModelEntry, what: str) -> ModelEntry:
         raise CompatibilityError(f"'{entry.name}' {TASK_DESCRIPTIONS[entry.task]}.",
                                  f"A {what} is made of models that predict the next token.",
                                  f"Choose another model for the {what}, or distil '{entry.name}' into one student.")
+    if what == "chain":
+        require_single(entry, "teacher.model")
     return entry
+
+
+def require_single(entry: ModelEntry, field: str) -> None:
+    """Check that a model is no ensemble, whose weights are those of several models."""
+    if entry.kind == "ensemble":
+        raise CompatibilityError(f"'{entry.name}' is an ensemble.", "A single model was expected: an ensemble teaches, and is not trained.",
+                                 "Distil it into one student first.", field=field)
 
 
 def require_same_task(teacher: ModelEntry, student: ModelEntry) -> ModelEntry:

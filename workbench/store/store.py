@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from core.config import BridgeConfig, ChainConfig, ExperimentConfig, ReadingConfig
+from core.config import BridgeConfig, ChainConfig, EnsembleConfig, ExperimentConfig, ReadingConfig
 from core.errors import RunVerb, StillhouseError
 from core.recipes import parse_recipe
 from core.system.provenance import git_commit, versions
@@ -322,6 +322,8 @@ def default_name(config: ExperimentConfig) -> str:
     """Return the name of a run whose recipe gives none, made from its teacher and its student's depth."""
     if isinstance(config, ReadingConfig):
         return "reading"
+    if isinstance(config, EnsembleConfig):
+        return "ensemble"
     teacher = config.bridge if isinstance(config, BridgeConfig) else config.teacher
     if teacher is None:
         return "fresh"

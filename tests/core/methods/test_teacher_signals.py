@@ -10,6 +10,8 @@ from core.config import ExperimentConfig
 from core.errors import CompatibilityError, ConfigError, CorruptSignalsError
 from core.methods import teacher_signals
 from core.methods.distillation import distill
+from core.models import catalog
+from core.models.compatibility import require_causal_lm
 from core.recipes import parse_recipe
 from core.recorder import STUDENT, ListRecorder, StopRequested
 from core.reports.run_report import RunReport
@@ -164,3 +166,12 @@ def test_states_of_an_ensemble_are_neither_compared_nor_kept(ensemble, corpus, t
         run(experiment(ensemble, corpus, w_hidden=1.0), tmp_path / "compared")
     with pytest.raises(CompatibilityError, match="form is hidden, and the teacher is an ensemble"):
         run(experiment(ensemble, corpus, {"form": "hidden"}), tmp_path / "kept")
+
+
+def test_an_ensemble_teaches_and_is_not_trained(ensemble, teacher, corpus, tmp_path):
+    config = experiment(teacher, corpus)
+    trained = config.model_copy(update={"student": config.student.model_copy(update={"layers": None, "model": str(ensemble)})})
+    with pytest.raises(CompatibilityError, match="is an ensemble"):
+        run(trained, tmp_path / "trained")
+    with pytest.raises(CompatibilityError, match="is an ensemble"):
+        require_causal_lm(catalog.describe(str(ensemble)), "chain")
