@@ -12,14 +12,12 @@ from core.system.paths import ASSETS
 from workbench.lessons import experiments, measure
 from workbench.lessons.blocks import Slider
 
-MEASURED = sorted(path.stem for path in (ASSETS / "results" / "lessons").glob("*.json"))
 
-
-@pytest.mark.parametrize("name", MEASURED)
+@pytest.mark.parametrize("name", measure.sources())
 def test_what_ships_was_measured_with_the_recipe_that_ships(name: str):
     lesson, block = measure.sources()[name]
     kept = read_json(ASSETS / "results" / "lessons" / f"{name}.json")
-    assert kept is not None
+    assert kept is not None, f"python -m workbench.lessons.measure {name}"
     configs = experiments.configs(lesson, block, {slider.name: slider.value for slider in lesson.of(Slider)})
     assert kept["digests"] == {label: config.digest() for label, config in configs.items()}
     assert all(len(seeds) == len(measure.SEEDS) for variants in kept["values"].values() for seeds in variants.values())
