@@ -40,7 +40,7 @@ teacher: {model: house-chat}
 student: {layers: 1}
 data: {source: house, max_rows: 60, block_length: 32}
 train: {max_steps: 2, per_device_train_batch_size: 2, logging_steps: 1, save_steps: 2}
-evaluation: {blocks: 2, eval_steps: 2, prompts: []}
+evaluation: {blocks: 2, eval_steps: 2, prompts: [], sentiment_items: 0}
 control: true
 """
 

@@ -56,7 +56,7 @@ def test_no_masked_model_yet(open_page: Open, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(device_view.state, "models", lambda: [])
     page = open_page("device")
     assert "No masked language model and no classifier yet" in texts(page)
-    assert not page.button
+    assert [each.label for each in page.button] == ["Search"], "the menu's alone"
 
 
 def test_a_model_that_fills_no_blanks(open_page: Open) -> None:

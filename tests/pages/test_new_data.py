@@ -78,11 +78,13 @@ def test_a_table_without_a_known_column_asks_for_one(form: AppTest, tmp_path: Pa
     assert not button(page, "Start").disabled
 
 
-def test_an_upload_becomes_the_corpus(form: AppTest):
+def test_an_upload_becomes_the_corpus(form: AppTest, store: Store):
     form.button_group(key="corpus kind").set_value("other").run()
     page = fault_free(form.file_uploader(key="data file").set_value(("reviews.jsonl", b'{"text": "A film."}\n', "application/json")).run())
-    assert written(page)["data"]["source"].endswith(".jsonl")
-    assert Path(written(page)["data"]["source"]).read_bytes() == b'{"text": "A film."}\n'
+    assert written(page)["data"]["source"] == "reviews.jsonl", "elsewhere the file lies beside the recipe"
+    fault_free(button(page, "Start").click().run())
+    run, = store.runs()
+    assert Path(run.config.data.source).read_bytes() == b'{"text": "A film."}\n'
 
 
 def test_the_measured_plan_tells_time_and_checks(form: AppTest, monkeypatch: pytest.MonkeyPatch):

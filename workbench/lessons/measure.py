@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core.config import ExperimentConfig
 from core.events import CONTROL, STUDENT_AFTER, Event
@@ -28,6 +28,9 @@ from workbench.lessons import experiments
 from workbench.lessons.blocks import Figure, Recipe
 from workbench.lessons.experiments import SINGLE
 from workbench.lessons.parser import Lesson
+
+if TYPE_CHECKING:
+    from core.models.catalog import LoadedModel
 
 SEEDS = (42, 43, 44, 45, 46)
 
@@ -94,14 +97,19 @@ def measure(lesson: Lesson, block: Recipe, seeds: Sequence[int] = SEEDS) -> dict
 def train(config: ExperimentConfig) -> tuple[dict[str, Any], float, float]:
     """Train once; returns what was measured, the seconds to the first loss, and those of the whole run."""
     from core.methods import run_experiment
-    from core.models import catalog
-    from workbench.store import Store, references
 
     with tempfile.TemporaryDirectory() as folder:
-        config = references.resolved(config, Store(Path(folder) / "store.sqlite"))
         recorder = Stopwatch()
-        report: Any = run_experiment(config, recorder, Path(folder) / "run", load=catalog.load)
+        report: Any = run_experiment(config, recorder, Path(folder) / "run", load=_load)
     return dict(report.metrics), recorder.first_loss or 0.0, time.process_time() - recorder.began
+
+
+def _load(reference: str, **options: Any) -> LoadedModel:
+    """Load a model as the catalogue does, or an anchor of a chain that ships."""
+    from core.chains.folder import anchor_folder
+    from core.models import catalog
+
+    return catalog.load(str(anchor_folder(reference) or reference), **options)
 
 
 def _sliders(lesson: Lesson) -> list[Any]:

@@ -108,8 +108,8 @@ class Database:
         StoreUnavailableError: it cannot be made or written, is not a store, or was made by a newer release.
     """
 
-    def __init__(self, path: Path, migrations: tuple[str, ...] = MIGRATIONS) -> None:
-        self.path, self._migrations = path, migrations
+    def __init__(self, path: Path, migrations: tuple[str, ...] | None = None) -> None:
+        self.path, self._migrations = path, MIGRATIONS if migrations is None else migrations
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
