@@ -32,6 +32,25 @@ class _WithoutTeacher:
         return {"w_kd": 0.0}
 
 
+class _OfClassifiers(_WithoutTeacher):
+    """Classifiers are trained and distilled into one of their own size; no corpus is read, and no language model is the student."""
+
+    @classmethod
+    def default_weights(cls, plain: Mapping[str, Any]) -> Mapping[str, float]:
+        """Return the soft targets, and a considerably lower weight of the hard labels (1503.02531, section 2)."""
+        return {"w_kd": 1.0, "w_hard": 0.1}
+
+    @property
+    def student(self) -> StudentSpec:
+        """The defaults: these networks are described in a section of their own."""
+        return StudentSpec()
+
+    @property
+    def data(self) -> DataSpec:
+        """The defaults: items with labels are no corpus."""
+        return DataSpec()
+
+
 class _WithoutMasking:
     """Models of these kinds predict the next token, or are fine-tuned on a task."""
 
@@ -313,7 +332,7 @@ class ReadingConfig(_WithoutMasking, _WithoutControl, ExperimentConfig):
         return self
 
 
-class EnsembleConfig(_WithoutTeacher, _WithoutMasking, _WithoutControl, ExperimentConfig):
+class EnsembleConfig(_OfClassifiers, _WithoutMasking, _WithoutControl, ExperimentConfig):
     """Networks for images are trained or named, and their mean is distilled into one (1503.02531, sections 2 and 3)."""
 
     losses: LossSpec = Field(LossSpec(w_kd=constant(1.0), w_hard=constant(0.1)), validate_default=True, description=(
@@ -329,28 +348,13 @@ class EnsembleConfig(_WithoutTeacher, _WithoutMasking, _WithoutControl, Experime
         "evaluation.retention": "the retention card is of a language model's student: set evaluation.retention to null",
     }
 
-    @classmethod
-    def default_weights(cls, plain: Mapping[str, Any]) -> Mapping[str, float]:
-        """Return the soft targets, and a considerably lower weight of the hard labels (1503.02531, section 2)."""
-        return {"w_kd": 1.0, "w_hard": 0.1}
-
-    @property
-    def student(self) -> StudentSpec:
-        """The defaults: networks for images are described in ``ensemble``."""
-        return StudentSpec()
-
-    @property
-    def data(self) -> DataSpec:
-        """The defaults: images are no text."""
-        return DataSpec()
-
     @field_validator("losses")
     @classmethod
     def _outputs_only(cls, value: LossSpec) -> LossSpec:
         return _logits_alone(value, "an ensemble")
 
 
-class SpecialistsConfig(_WithoutTeacher, _WithoutMasking, _WithoutControl, ExperimentConfig):
+class SpecialistsConfig(_OfClassifiers, _WithoutMasking, _WithoutControl, ExperimentConfig):
     """A generalist, specialists for the classes that it confuses, and one network distilled from both (1503.02531, section 5)."""
 
     losses: LossSpec = Field(LossSpec(w_kd=constant(1.0), w_hard=constant(0.1)), validate_default=True, description=(
@@ -364,21 +368,6 @@ class SpecialistsConfig(_WithoutTeacher, _WithoutMasking, _WithoutControl, Exper
         "control": "the same student is always trained on hard labels too: set control to false",
         "evaluation.retention": "the retention card is of a language model's student: set evaluation.retention to null",
     }
-
-    @classmethod
-    def default_weights(cls, plain: Mapping[str, Any]) -> Mapping[str, float]:
-        """Return the soft targets, and a considerably lower weight of the hard labels (1503.02531, section 2)."""
-        return {"w_kd": 1.0, "w_hard": 0.1}
-
-    @property
-    def student(self) -> StudentSpec:
-        """The defaults: small classifiers are described in ``specialists``."""
-        return StudentSpec()
-
-    @property
-    def data(self) -> DataSpec:
-        """The defaults: items with labels are no corpus."""
-        return DataSpec()
 
     @field_validator("losses")
     @classmethod
