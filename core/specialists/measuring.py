@@ -37,9 +37,10 @@ def specialist_gain(answer: PanelAnswer, number: int, targets: np.ndarray) -> Ga
 
 def conditional_accuracies(improvements: Sequence[Gain]) -> tuple[float, float]:
     """Return the generalist's and the specialists' conditional accuracy over the items of all specialists together."""
-    items = [each.items for each in improvements if each.items]
-    return tuple(float(np.average([getattr(each, name) for each in improvements if each.items], weights=items))  # type: ignore[return-value]
-                 for name in ("generalist", "specialist"))
+    measured = [each for each in improvements if each.items]
+    items = [each.items for each in measured]
+    return (float(np.average([each.generalist for each in measured], weights=items)),
+            float(np.average([each.specialist for each in measured], weights=items)))
 
 
 def accuracy(probabilities: np.ndarray, targets: np.ndarray) -> float:
