@@ -1,17 +1,6 @@
 // Draws a figure in place: zoom, pan and hidden legend entries stay while new points arrive. The zoom also outlives the
 // element, which goes with its tab, and a reload of the page.
 
-function loadPlotly(url) {
-  window.stillhousePlotly ??= new Promise((resolve, reject) => {
-    const script = document.createElement("script");
-    script.src = url;
-    script.onload = () => resolve(window.Plotly);
-    script.onerror = () => reject(new Error(`could not load ${url}`));
-    document.head.appendChild(script);
-  });
-  return window.stillhousePlotly;
-}
-
 // The page's theme reaches a component as CSS variables; a change of theme runs the component again.
 function withThemeColours(layout, element) {
   const css = getComputedStyle(element);

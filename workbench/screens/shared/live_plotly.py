@@ -34,10 +34,16 @@ SCRIPT_NAME = "plotly.min.js"
 COORDINATES = ("x", "y")
 LONGEST_TAIL = 400  # points; an update with more of them is sent as a whole figure, whose arrays are smaller than their digits
 
+
+def with_loader(script: Path) -> str:
+    """Return a component's script with ``loadPlotly`` in front of it, which loads plotly.js once for all components of a page."""
+    return "".join(path.read_text(encoding="utf-8") for path in (Path(__file__).with_name("load_plotly.js"), script))
+
+
 _mount = st.components.v2.component(
     "stillhouse_live_plotly",
     html='<div class="live-plotly" role="figure" style="overflow:hidden"></div>',  # never wider than the page; no img: it has buttons
-    js=Path(__file__).with_suffix(".js").read_text(encoding="utf-8"),
+    js=with_loader(Path(__file__).with_suffix(".js")),
     isolate_styles=False,  # plotly.js puts its own style sheet into the page's head
 )
 

@@ -2,17 +2,6 @@
 
 const STEPS = 1000; // of the slider, which is logarithmic
 
-function loadPlotly(url) {
-  window.stillhousePlotly ??= new Promise((resolve, reject) => {
-    const script = document.createElement("script");
-    script.src = url;
-    script.onload = () => resolve(window.Plotly);
-    script.onerror = () => reject(new Error(`could not load ${url}`));
-    document.head.appendChild(script);
-  });
-  return window.stillhousePlotly;
-}
-
 function softmax(logits, temperature) {
   const highest = logits.reduce((most, value) => Math.max(most, value), -Infinity);
   const powers = logits.map((value) => Math.exp((value - highest) / temperature));

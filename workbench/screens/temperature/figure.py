@@ -16,7 +16,7 @@ from typing import Any
 
 import streamlit as st
 
-from workbench.screens.shared.live_plotly import script_address
+from workbench.screens.shared.live_plotly import script_address, with_loader
 from workbench.screens.shared.theme import COPPER, GREY, TEAL
 
 HEIGHT = 540  # pixels, of the figure
@@ -27,7 +27,7 @@ _mount = st.components.v2.component(
     "stillhouse_temperature",
     html='<section class="temperature"></section>',
     css=(Path(__file__).with_name("figure.css")).read_text(encoding="utf-8"),
-    js=(Path(__file__).with_name("figure.js")).read_text(encoding="utf-8"),
+    js=with_loader(Path(__file__).with_name("figure.js")),
     isolate_styles=False,  # plotly.js puts its own style sheet into the page's head
 )
 
