@@ -104,7 +104,7 @@ def _digit(kind: Kind) -> str:
     if not isinstance(st.session_state[key], int):
         linked = str(st.session_state[key])
         st.session_state[key] = min(int(linked), DIGITS - 1) if linked.isdecimal() else int(kind.first)
-    number = st.number_input("Digit", 0, DIGITS - 1, key=key, help="Its number among the digits that nothing was trained on.")
+    number = st.number_input("Image number", 0, DIGITS - 1, key=key, help="Among the images of digits that nothing was trained on.")
     links.keep(key, "digit", str(number))
     return str(number)
 
