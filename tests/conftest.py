@@ -46,11 +46,18 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put browser tests last, since Playwright keeps an event loop running in this thread until the session ends; they may take longer."""
+    """Put browser tests last, since Playwright keeps an event loop running in this thread until the session ends; they may take longer.
+
+    The coverage of core/ is that of tests/core: tracing doubles what other tests cost, and nearly all that they run of core/ is in
+    processes of its own, which it does not see.
+    """
     items.sort(key=lambda item: "e2e" in item.path.parts)
     for item in items:
-        if "e2e" in item.path.parts:
+        part = item.path.relative_to(Path(__file__).parent).parts[0]
+        if part == "e2e":
             item.add_marker(pytest.mark.timeout(BROWSER_SECONDS))
+        if part != "core":
+            item.add_marker("no_cover")
 
 
 @pytest.hookimpl(trylast=True)

@@ -41,6 +41,15 @@ def server(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[T
     assert KEY not in log.read_text()
 
 
+@pytest.fixture(scope="module")
+def mortal(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TeacherProcess]:
+    """A server that tests kill; each starts it again before its end."""
+    log = tmp_path_factory.mktemp("mortal") / "server.log"
+    process = TeacherProcess(models / "teacher", log, {"STILLHOUSE_HOME": str(log.parent)})
+    yield process
+    assert process.end() == 0
+
+
 @pytest.fixture(autouse=True)
 def key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STILLHOUSE_TEACHER_KEY", KEY)
@@ -106,11 +115,9 @@ class _KillsTheServer(ListRecorder):
             self.process.start(self.process.port)
 
 
-def test_a_server_that_dies_in_the_middle_is_waited_for(models, corpus, tmp_path):
-    process = TeacherProcess(models / "teacher", tmp_path / "server.log", {"STILLHOUSE_HOME": str(tmp_path / "server")})
-    recorder = _KillsTheServer(process, step=1)
-    report = run(experiment(process.url, models, corpus), tmp_path / "run", recorder)
-    assert process.end() == 0
+def test_a_server_that_dies_in_the_middle_is_waited_for(mortal, models, corpus, tmp_path):
+    recorder = _KillsTheServer(mortal, step=1)
+    report = run(experiment(mortal.url, models, corpus), tmp_path / "run", recorder)
     assert recorder.killed and recorder.restarted and report.signals.server["retries"] > 0
     assert any("The run waits for it" in event.message for event in recorder.of(RunWarning))
     local = run(experiment(str(models / "teacher"), models, corpus), tmp_path / "local")
@@ -118,16 +125,14 @@ def test_a_server_that_dies_in_the_middle_is_waited_for(models, corpus, tmp_path
         assert report.student_after[name] == pytest.approx(value, abs=1e-4, rel=1e-4), name
 
 
-def test_a_server_that_stays_away_ends_the_run_which_can_be_resumed(models, corpus, tmp_path):
-    process = TeacherProcess(models / "teacher", tmp_path / "server.log", {"STILLHOUSE_HOME": str(tmp_path / "server")})
-    config = experiment(process.url, models, corpus, server={"patience": 0.2})
-    recorder = _KillsTheServer(process, step=1)
+def test_a_server_that_stays_away_ends_the_run_which_can_be_resumed(mortal, models, corpus, tmp_path):
+    config = experiment(mortal.url, models, corpus, server={"patience": 0.2})
+    recorder = _KillsTheServer(mortal, step=1)
     recorder.restarted = True  # nobody does
     with pytest.raises(TeacherServerError, match=r"An answer within 0\.2 s was expected"):
         run(config, tmp_path / "run", recorder)
-    process.start(process.port)
+    mortal.start(mortal.port)
     report = run(config, tmp_path / "run")
-    assert process.end() == 0
     assert report.signals.queried <= report.data.blocks, "what was answered before is not requested again"
 
 
@@ -138,15 +143,13 @@ class _StopsWhileItWaits(_KillsTheServer):
         return bool(self.of(RunWarning))
 
 
-def test_a_stop_is_heard_while_the_run_waits(models, corpus, tmp_path):
-    process = TeacherProcess(models / "teacher", tmp_path / "server.log", {"STILLHOUSE_HOME": str(tmp_path / "server")})
-    recorder, config = _StopsWhileItWaits(process, step=1), experiment(process.url, models, corpus)
+def test_a_stop_is_heard_while_the_run_waits(mortal, models, corpus, tmp_path):
+    recorder, config = _StopsWhileItWaits(mortal, step=1), experiment(mortal.url, models, corpus)
     recorder.restarted = True  # nobody does before the stop
     with pytest.raises(StopRequested):
         run(config, tmp_path / "run", recorder)
-    process.start(process.port)
+    mortal.start(mortal.port)
     report = run(config, tmp_path / "run")
-    assert process.end() == 0
     assert not report.stopped and report.signals.queried <= report.data.blocks
 
 
