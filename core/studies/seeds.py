@@ -7,6 +7,6 @@ DEFAULT_SEEDS, FIRST_SEED = 5, 42
 SEEDS_HELP = "fewer than 3 give no verdict, and 5 give 95 percent intervals half as wide as 3"
 
 
-def seeds_of(count: int) -> tuple[int, ...]:
-    """Return the first so many seeds; the same for every claim, so that claims share what was trained for a seed."""
-    return tuple(range(FIRST_SEED, FIRST_SEED + count))
+def seeds_of(count: int, first: int = FIRST_SEED) -> tuple[int, ...]:
+    """Return so many seeds; by default the same for every claim, so that claims share what was trained for a seed."""
+    return tuple(range(first, first + count))

@@ -18,6 +18,7 @@ class ChainProtocolConfig(ProtocolConfig):
         anchor_steps, chain_steps, recovery_steps: optimiser steps of a model trained from nothing, of one step down the chain,
             and the small token budget of a model between two anchors.
         text_rate, distil_rate: peak learning rates on text alone, the same whatever a model began from, and under a teacher.
+        recovery_alphas: shares at which models are trained on for the token budget.
         evaluation_blocks: held-out blocks on which alpha is chosen, and as many others on which the result is measured.
     """
 
@@ -36,3 +37,9 @@ class ChainProtocolConfig(ProtocolConfig):
     calibration_blocks: int = 16
     evaluation_blocks: int = 32
     alphas: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+    recovery_alphas: tuple[float, ...] = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
+
+    @property
+    def inner_alphas(self) -> tuple[float, ...]:
+        """Return the shares strictly between the anchors."""
+        return tuple(alpha for alpha in self.alphas if 0 < alpha < 1)

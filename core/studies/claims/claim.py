@@ -10,7 +10,7 @@ from typing import Any
 
 from core.recorder import Recorder
 from core.studies.claims.rules import Rule
-from core.studies.seeds import DEFAULT_SEEDS, seeds_of
+from core.studies.seeds import DEFAULT_SEEDS, FIRST_SEED, seeds_of
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,12 @@ class Claim:
         seconds: working time of one seed at full scale on one quiet core, roughly.
         protocol: measures; raises `StopRequested` soon after the recorder asks for it.
         pitfalls: what would make the number mean something else, and what is done about it.
-        version: to be raised when the protocol or its rule measures something else; older outcomes are shown no more.
+        version: to be raised when the protocol or its rule measures something else; outcomes of earlier ones are shown as such.
+        reasons: why each version after the first was made, the second's first.
+        published_unit: of the published number; empty where none is published.
+        sanity_check: it could hardly fail, and shows that the machinery works rather than that the paper is right.
+        power: what the spread that was seen before lets the default seeds tell.
+        first_seed: of the default seeds; another one where a rule was made after the outcome of the first ones was known.
     """
 
     name: str
@@ -106,10 +111,27 @@ class Claim:
     protocol: SeedProtocol | AllSeeds
     pitfalls: tuple[str, ...] = ()
     version: int = 1
+    reasons: tuple[str, ...] = ()
+    published_unit: str = ""
+    sanity_check: bool = False
+    power: str = ""
+    first_seed: int = FIRST_SEED
 
     @property
     def default_seeds(self) -> tuple[int, ...]:
         """Return the seeds that a claim is tested with unless others are given."""
-        return seeds_of(DEFAULT_SEEDS)
+        return self.seeds(DEFAULT_SEEDS)
 
+    def seeds(self, count: int) -> tuple[int, ...]:
+        """Return the first so many seeds of the claim."""
+        return seeds_of(count, self.first_seed)
 
+    @property
+    def units(self) -> str:
+        """Return the units of the published number and of ours, and whether the two can be compared."""
+        ours = self.figures[0].unit or "a pure number"
+        if not self.published_unit:
+            return f"no number is published; ours in {ours}"
+        if self.published_unit == ours:
+            return f"both in {ours}"
+        return f"published in {self.published_unit}, ours in {ours}: the two cannot be compared"

@@ -2,6 +2,7 @@
 
     assets/results/claims/<NAME>.json       shipped with the project
     <home>/claims/<NAME>/outcome.json       made here; wins over the shipped one
+    .../earlier/<NAME>-v<version>.json      in both places: outcomes of earlier versions of a protocol, with the verdicts of their rules
     <home>/claims/<NAME>/seeds/<key>.json   numbers of one seed, while others are still to be run
 
 An outcome keeps the value of every seed. Where the rules have changed since it was stored (`core.studies.claims.rules.VERSION`), its
@@ -29,6 +30,7 @@ RENAMED_NUMBERS = {
     **{f"{name}_loss_wobble": f"{name}_loss_step_std" for name in ("stepwise", "direct", "direct_same_compute")}}
 
 SHIPPED = ASSETS / "results" / "claims"
+EARLIER = "earlier"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +125,25 @@ def folder(name: str) -> Path:
 
 
 def keep(outcome: Outcome) -> Path:
-    """Write an outcome under the home folder; `latest` returns it from now on."""
+    """Write an outcome under the home folder; `latest` returns it from now on, and `earlier` the one of another version before it."""
     path = folder(outcome.claim) / "outcome.json"
+    before = _parsed(path)
+    if before is not None and before.version != outcome.version:
+        write_json(path.parent / EARLIER / f"{outcome.claim}-v{before.version}.json", before.to_dict())
     write_json(path, outcome.to_dict())
     return path
+
+
+def earlier(claim: Claim) -> list[Outcome]:
+    """Return the outcomes of earlier versions of a protocol, newest version first; of each that made here, or else the shipped one.
+
+    They keep the verdict that they had: the rule of today speaks of other numbers.
+    """
+    here = folder(claim.name)
+    paths = [SHIPPED / f"{claim.name}.json", *sorted((SHIPPED / EARLIER).glob(f"{claim.name}-v*.json")),
+             *sorted((here / EARLIER).glob(f"{claim.name}-v*.json")), here / "outcome.json"]
+    found = {outcome.version: outcome for path in paths if (outcome := _parsed(path)) is not None and outcome.version < claim.version}
+    return [found[version] for version in sorted(found, reverse=True)]
 
 
 def shipped(claim: Claim) -> Outcome | None:
@@ -146,8 +163,12 @@ def latest(claim: Claim) -> tuple[Outcome, Literal["here", "shipped"]] | None:
 
 
 def _read(path: Path, claim: Claim) -> Outcome | None:
+    outcome = _parsed(path)
+    return rejudge(outcome, claim) if outcome is not None and outcome.version == claim.version else None
+
+
+def _parsed(path: Path) -> Outcome | None:
     try:
-        outcome = Outcome.from_dict(read_json(path) or {})
+        return Outcome.from_dict(read_json(path) or {})
     except (KeyError, TypeError, AttributeError):
         return None
-    return rejudge(outcome, claim) if outcome.version == claim.version else None

@@ -17,8 +17,9 @@ from typing import Literal
 
 from core.evaluation.statistics import level_words, mean_interval
 
-Verdict = Literal["pass", "fail", "inconclusive"]
-VERDICT_NAMES: dict[Verdict, str] = {"pass": "reproduced", "fail": "not reproduced", "inconclusive": "inconclusive"}
+Verdict = Literal["pass", "fail", "inconclusive", "measured"]
+VERDICT_NAMES: dict[Verdict, str] = {"pass": "reproduced", "fail": "not reproduced", "inconclusive": "inconclusive",
+                                     "measured": "measured, no verdict"}
 Measured = Mapping[str, Sequence[float]]  # name of a number -> its value for each seed
 
 VERSION = 2  # to be raised when the same values may get another verdict
@@ -70,6 +71,11 @@ def trend(name: str, holds: Callable[[float], bool] = lambda value: value > 0, w
 def always(name: str, holds: Callable[[float], bool], words: str) -> Rule:
     """Return an exact statement: every seed shows it, or it is false. One seed is enough."""
     return Rule(f"{name} {words} for every seed", lambda measured: "pass" if all(map(holds, measured[name])) else "fail")
+
+
+def measurement(name: str) -> Rule:
+    """Return the rule of what nobody has stated an order of: it is measured and gets no verdict."""
+    return Rule(f"no order is published: {name} is measured and gets no verdict", lambda measured: "measured")
 
 
 def every(*rules: Rule) -> Rule:

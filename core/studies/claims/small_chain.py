@@ -1,10 +1,10 @@
 """What the claims about chains share: tiny anchors of one family, trained on first use and kept in the cache.
 
     largest      a new decoder trained on film reviews; its units are then sorted by importance (`core.students.importance`)
-    anchor k     the first units and evenly spread blocks of anchor k - 1, distilled from it with reverse KL
+    anchor k     the first units and evenly spread blocks of anchor k - 1, distilled from it with reverse KL alone
     direct       the last anchor's shape, cut from the largest and distilled from it
-    independent  the second anchor's shape trained from nothing, with a seed of its own
-    recovered    a model between two anchors after a small budget of text
+    independent  the second anchor's shape trained from nothing, with a seed of its own, and distilled from the largest after that
+    recovered    a model of some beginning after a small budget of text
 
 Everything depends on the setting, the seed and the releases of the libraries, and is found again by them.
 """
@@ -27,7 +27,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel
 
-from core.chains.interpolation import AnchorPair, interpolate
+from core.chains.interpolation import AnchorPair, Depth, interpolate
 from core.chains.sizes import default_alpha, solve, valid_shapes
 from core.config import DataSpec, LossSpec, ScratchSpec, TrainSpec
 from core.data.packing import Blocks
@@ -49,7 +49,7 @@ from core.system.provenance import versions
 from core.training.base_trainer import training_arguments
 from core.training.distillation_trainer import HARD_LABELS_ONLY, DistillationSetup, DistillationTrainer
 
-FORMAT = 1  # of what is cached: to be raised when the same setting gives other models
+FORMAT = 2  # of what is cached: to be raised when the same setting gives other models
 DATA_SEED = 0  # tokenizer and blocks are the same for all seeds; the order of the blocks is the seed's
 INDEPENDENT_SEED_OFFSET = 10_000  # added to the seed of a model that shall share nothing with the others
 EVALUATIONS = 20  # of a recovery, evenly spread
@@ -57,7 +57,8 @@ CPU = torch.device("cpu")
 TENSORS, HISTORY = "model.safetensors", "history.json"  # of a kept model: its weights; where its blocks come from, and its curves
 MODEL_BYTES = 64 << 20  # room on the disk for one of these models, generously
 
-Start = Literal["interpolated", "random", "nearest", "alone", "mixed"]
+# The published objective of a step: reverse KL by itself, at T = 1. `LossSpec` counts hard labels too where nothing is said of them.
+REVERSE_KL = LossSpec(divergence="reverse_kl", temperature=1, w_hard=0)
 Part = Literal["selection", "test"]  # alpha is selected on one half of the held-out blocks, results are measured on the other
 
 
@@ -119,18 +120,30 @@ class SmallChain:
         """Return the largest and the smallest alone, that one distilled straight from the largest."""
         return AnchorPair(self.direct(steps).weights, self.largest)
 
-    def independent_pair(self) -> AnchorPair:
-        """Return the two largest shapes, trained apart."""
+    def independent(self, *, distilled: bool) -> AnchorPair:
+        """Return the two largest shapes, trained apart; the smaller one then distilled from the larger, as public checkpoints are."""
         seed = self.seed + INDEPENDENT_SEED_OFFSET
         made = self._trained("independent", lambda: self._fresh(self._dimensions(1), seed), self.setting.anchor_steps, seed=seed)
+        if distilled:
+            apart = made.weights
+            made = self._trained("independent distilled", lambda: apart, self.setting.chain_steps, teacher=lambda: self.largest)
         # Its blocks come from no block of the largest, though they are numbered alike.
         return AnchorPair(Weights(made.weights.config, made.weights.tensors, (NEW,) * made.weights.dimensions.layers), self.largest)
 
+    def equal_compute_steps(self) -> int:
+        """Return how many steps straight from the largest to the smallest anchor cost what the whole chain costs.
+
+        A step costs 2 P_teacher + 6 P_student operations a token: one forward pass of the teacher, three of the student's worth.
+        """
+        sizes = [self.sizer(self._dimensions(number)) for number in range(len(self.setting.sizes))]
+        chain = sum(2 * teacher + 6 * student for teacher, student in pairwise(sizes))
+        return round(self.setting.chain_steps * chain / (2 * sizes[0] + 6 * sizes[-1]))
+
     # ------------------------------------------------------------------------------------------ between anchors
 
-    def target(self) -> Dimensions:
-        """Return the shape in the middle between the second and the third anchor."""
-        return self._middle(self._dimensions(2), self._dimensions(1))
+    def target(self, large: int = 1) -> Dimensions:
+        """Return the shape in the middle between an anchor and the next one, by default the second and the third."""
+        return self._middle(self._dimensions(large + 1), self._dimensions(large))
 
     def middle(self, pair: AnchorPair) -> Dimensions:
         """Return the shape in the middle of a pair."""
@@ -140,16 +153,14 @@ class SmallChain:
         """Return all shapes strictly between two anchors, ascending in parameters."""
         return self._between(pair.small.dimensions, pair.large.dimensions)
 
-    def interpolated(self) -> Weights:
-        """Return the target at the default alpha, without training."""
-        small, large = self._dimensions(2), self._dimensions(1)
-        alpha = default_alpha(*(self.sizer(each) for each in (small, self.target(), large)))
-        return self.between(self.pair(1, 2), self.target(), alpha)
+    def alpha(self) -> float:
+        """Return the default alpha of the target, by relative distance in parameters."""
+        return default_alpha(*(self.sizer(each) for each in (self._dimensions(2), self.target(), self._dimensions(1))))
 
-    def between(self, pair: AnchorPair, shape: Dimensions, alpha: float) -> Weights:
-        """Return equation 3, with identity blocks where the small anchor has none."""
+    def between(self, pair: AnchorPair, shape: Dimensions, alpha: float, depth: Depth = "identity") -> Weights:
+        """Return equation 3, with identity blocks where the small anchor has none, unless its blocks are to be replicated there."""
         self._raise_if_stopped()
-        return interpolate(pair, shape, alpha)
+        return interpolate(pair, shape, alpha, depth=depth)
 
     def sweep(self, pair: AnchorPair, shape: Dimensions, part: Part, alphas: Sequence[float] | None = None) -> dict[float, float]:
         """Return the cross-entropy of the interpolated model for each alpha."""
@@ -161,26 +172,21 @@ class SmallChain:
         curve = self.sweep(pair, shape, "selection", alphas)
         return min(curve, key=curve.__getitem__)
 
-    def recovered(self, start: Start, *, alpha: float | None = None) -> Trained:
-        """Return the target after the token budget, from one of several beginnings; ``nearest`` keeps that anchor's own shape.
+    def at_alpha(self, alpha: float) -> Weights:
+        """Return the target between the second and the third anchor."""
+        return self.between(self.pair(1, 2), self.target(), alpha)
+
+    def random(self, shape: Dimensions) -> Weights:
+        """Return new weights."""
+        return self._fresh(shape, self.seed + 1)
+
+    def recovered(self, name: str, begin: Callable[[], Weights]) -> Trained:
+        """Return a model after the token budget on text alone, from one of several beginnings.
 
         Args:
-            alpha: of ``alone`` and ``mixed``.
+            name: of the beginning; it is cached under it.
         """
-        def begin() -> Weights:
-            match start:
-                case "random":
-                    return self._fresh(self.target(), self.seed + 1)
-                case "interpolated":
-                    return self.interpolated()
-                case "nearest":
-                    near = min((1, 2), key=lambda number: abs(self.sizer(self._dimensions(number)) - self.sizer(self.target())))
-                    return self.anchor(near).weights
-            assert alpha is not None, f"the start '{start}' interpolates at a given alpha"
-            return self.between(self.pair(1, 2), self.target(), alpha)
-
-        name = f"recovered {start}" + ("" if alpha is None else f" {alpha:g}")
-        return self._trained(name, begin, self.setting.recovery_steps, followed=True)
+        return self._trained(f"recovered {name}", begin, self.setting.recovery_steps, followed=True)
 
     # ------------------------------------------------------------------------------------------ measuring
 
@@ -243,25 +249,27 @@ class SmallChain:
         return self._trained(name, begin, steps, teacher=teacher)
 
     def _trained(self, name: str, begin: Callable[[], Weights], steps: int, *, teacher: Callable[[], Weights] | None = None,
-                 seed: int | None = None, followed: bool = False) -> Trained:
+                 seed: int | None = None, followed: bool = False, losses: LossSpec = REVERSE_KL, ends: tuple[int, ...] | None = None,
+                 ) -> Trained:
         """Return the model of that name: from the cache, or trained now, on the text alone where it has no teacher.
 
         Args:
             followed: measure it on held-out text along the way.
+            losses: under a teacher.
+            ends: the teacher's block that each block is matched with, where `losses` matches hidden states.
         """
         if name not in self._found:
             folder = self._cache("model", self.setting.to_dict(), self.seed, name)
             if not folder.is_dir():
-                self._train(folder, name, begin(), teacher and teacher(), steps, self.seed if seed is None else seed, followed)
+                signal = HARD_LABELS_ONLY if teacher is None else DistillationSetup(losses, LocalTeacher(teacher().model()), ends)
+                self._train(folder, name, begin(), signal, steps, self.seed if seed is None else seed, followed)
             self._found[name] = _read(folder)
         return self._found[name]
 
-    def _train(self, folder: Path, name: str, begin: Weights, teacher: Weights | None, steps: int, seed: int, followed: bool) -> None:
+    def _train(self, folder: Path, name: str, begin: Weights, setup: DistillationSetup, steps: int, seed: int, followed: bool) -> None:
         model, watch = begin.model(), _LossHistory(self.recorder)
-        setup = HARD_LABELS_ONLY if teacher is None else DistillationSetup(LossSpec(divergence="reverse_kl", temperature=1),
-                                                                            LocalTeacher(teacher.model()))
         spec = TrainSpec(max_steps=steps, per_device_train_batch_size=self.setting.batch, device="cpu", precision="fp32", seed=seed,
-                         learning_rate=self.setting.text_rate if teacher is None else self.setting.distil_rate)
+                         learning_rate=self.setting.text_rate if setup.teacher is None else self.setting.distil_rate)
         held_out = {0: self._cross_entropy(model, "test")} if followed else {}
 
         def measure(step: int) -> dict[str, float]:
