@@ -112,7 +112,28 @@ def test_a_verdict_of_earlier_rules_says_what_it_was(open_page: Open) -> None:
     assert outcome.verdict == "inconclusive"
     outcomes.keep(replace(outcome, verdict="pass", rules_version=1))
     said = texts(open_page("claims"))
-    assert "2 claims: 0 reproduced, 0 not reproduced, 1 inconclusive, 1 not run yet." in said
+    assert "2 claims: 0 reproduced, 0 not reproduced, 1 inconclusive, 0 measured, no verdict, 1 not run as they stand now." in said
     assert said.count("Reproduced by the rules of its run (two standard errors)") == 2  # on the card and in the expander
     outcomes.keep(replace(outcome, verdict="inconclusive", rules_version=1))
     assert texts(open_page("claims")).count("by the rules of its run") == 1  # in the expander alone
+
+
+def test_one_table_of_all_verdicts(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_in_place(monkeypatch, fake("X1", published_unit="miles"), fake("X2", sanity_check=True))
+    finished()
+    page = open_page("claims")
+    table = page.dataframe[0].value
+    assert list(table["claim"]) == ["X1", "X2"] and list(table["verdict"]) == ["reproduced", "not run yet (sanity check)"]
+    assert table["ours"][0] == "1.1 ± 0.25 m: walking - standing" and table["units"][0].endswith("the two cannot be compared")
+    assert (table["seeds"][0], table["minutes"][0], table["expected"][1]) == (3, 1.4, 5.0)
+    assert page.get("download_button") and "claim --all" in texts(page)
+
+
+def test_a_new_version_shows_the_earlier_outcome_as_such(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    finished()
+    put_in_place(monkeypatch, fake("X1", version=2, reasons=("Walks were too short.",)), fake("X2"))
+    page = open_page("claims")
+    said = texts(page)
+    assert "not run under version 2" in said and "**Version 2.** Walks were too short." in said
+    assert "**Outcome under version 1:** reproduced, 3 seeds" in said and ":green-badge" not in said
+    assert list(page.dataframe[0].value["verdict"]) == ["not run under version 2", "not run yet"]

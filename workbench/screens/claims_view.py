@@ -8,10 +8,12 @@ import streamlit as st
 
 from core.evaluation.statistics import level_words
 from core.studies.claims import outcomes, registry
-from core.studies.claims.claim import Claim, Figure
-from core.studies.claims.outcomes import Number, Outcome, Rejudgement
+from core.studies.claims.claim import Claim
+from core.studies.claims.outcomes import Outcome, Rejudgement
 from core.studies.claims.rules import VERDICT_NAMES, VERSION, VERSIONS
 from core.system.units import duration
+from workbench.screens import claims_table
+from workbench.screens.claims_table import expected_minutes, interval
 from workbench.screens.shared import views
 from workbench.screens.shared.theme import BadgeColour
 from workbench.studies import background
@@ -19,13 +21,14 @@ from workbench.studies.jobs import ClaimJob, JobState
 
 POLL_SECONDS = 1.5
 VERDICT_LOOKS: dict[str, tuple[BadgeColour, str]] = {
-    "pass": ("green", "check_circle"), "fail": ("red", "cancel"), "inconclusive": ("orange", "help")}
+    "pass": ("green", "check_circle"), "fail": ("red", "cancel"), "inconclusive": ("orange", "help"), "measured": ("blue", "straighten")}
 HEADLINES = 2  # figures of a claim on its card; all of them stand in the expander below
 
 
 def claims() -> None:
-    """Show a card for each claim, system by system, below a count of the verdicts."""
+    """Show a table of all claims, and a card for each, system by system, below a count of the verdicts."""
     _tally()
+    claims_table.table()
     busy = background.running_job()
     for system, members in groupby(registry.CLAIMS.values(), key=lambda claim: claim.system):
         st.subheader(system, anchor=False)
@@ -39,7 +42,7 @@ def _card(claim: Claim, busy: str | None) -> None:
     with st.container(border=True, key=f"claim-{claim.name}"):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**{claim.name} · {views.plain(claim.title)}**", width="content")
-            _verdict(found and found[0], check)
+            _verdict(claim, found and found[0], check)
             st.space("stretch")
             _button(claim, found is not None, job, check, busy)
         st.markdown(views.plain(claim.statement))
@@ -54,7 +57,7 @@ def summary(claim: Claim) -> None:
     with st.container(border=True, key=f"claim-summary-{claim.name}"):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**{claim.name} · {views.plain(claim.title)}**", width="content")
-            _verdict(found and found[0], None)
+            _verdict(claim, found and found[0], None)
         st.markdown(views.plain(claim.statement))
         _numbers(claim, found)
 
@@ -69,6 +72,7 @@ def _numbers(claim: Claim, found: tuple[Outcome, str] | None) -> None:
     with ours:
         st.caption("Ours")
         _ours(claim, found)
+    st.caption(f"Units: {views.plain(claim.units)}.")
 
 
 def rejudged_words(earlier: Rejudgement) -> str:
@@ -81,17 +85,19 @@ def _tally() -> None:
     """Count the verdicts in one line."""
     found = [known[0].verdict for claim in registry.CLAIMS.values() if (known := outcomes.latest(claim)) is not None]
     counts = [f"{found.count(verdict)} {words}" for verdict, words in VERDICT_NAMES.items()]
-    st.markdown(f"{len(registry.CLAIMS)} claims: {', '.join(counts)}, {len(registry.CLAIMS) - len(found)} not run yet.")
+    st.markdown(f"{len(registry.CLAIMS)} claims: {', '.join(counts)}, {len(registry.CLAIMS) - len(found)} not run as they stand now.")
 
 
-def _verdict(outcome: Outcome | None, check: JobState | None) -> None:
+def _verdict(claim: Claim, outcome: Outcome | None, check: JobState | None) -> None:
     if check is not None and check.state == "running":
         st.badge("running", color="primary", icon=":material/play_circle:")
     elif outcome is None:
-        st.badge("not run yet", color="gray", icon=":material/schedule:")
+        st.badge(outcomes.verdict_words(claim, None), color="gray", icon=":material/schedule:")
     else:
         colour, icon = VERDICT_LOOKS[outcome.verdict]
         st.badge(VERDICT_NAMES[outcome.verdict], color=colour, icon=f":material/{icon}:")
+    if claim.sanity_check:
+        st.badge("sanity check", color="gray")
 
 
 def _button(claim: Claim, checked: bool, job: ClaimJob, check: JobState | None, busy: str | None) -> None:
@@ -103,7 +109,7 @@ def _button(claim: Claim, checked: bool, job: ClaimJob, check: JobState | None, 
         return
     label = "Resume" if check is not None and check.state in ("stopped", "lost") else "Check again" if checked else "Check"
     seeds = len(claim.default_seeds)
-    takes = (f"About {duration(claim.seconds * seeds)} for {seeds} seeds on one idle core, less where another claim has trained its "
+    takes = (f"About {duration(60 * expected_minutes(claim))} for {seeds} seeds on one idle core, less where another claim has trained its "
              "models. With 5 seeds a 95% interval is half as wide as with 3.")
     if st.button(label, icon=":material/play_arrow:", key=f"check.{claim.name}", disabled=busy is not None,
                  help=f"{busy}, one at a time." if busy else takes):
@@ -133,11 +139,13 @@ def _progress(job: ClaimJob) -> None:
 
 def _ours(claim: Claim, found: tuple[Outcome, str] | None) -> None:
     if found is None:
-        st.markdown("No outcome yet. A check runs in the background; the page may be closed meanwhile.")
+        st.markdown(f"No outcome of version {claim.version}; it takes about {duration(60 * expected_minutes(claim))} on one idle core. A "
+                    f"check "
+                    "runs in the background; the page may be closed meanwhile.")
         return
     outcome, place = found
     for figure in claim.figures[:HEADLINES]:
-        st.markdown(f"**{views.plain(interval(outcome.numbers[figure.name], figure))}**  :gray[{views.plain(figure.words)}]")
+        st.markdown(f"**{views.plain(interval(outcome.numbers[figure.name], figure.unit))}**  :gray[{views.plain(figure.words)}]")
     kind = next(iter(outcome.numbers.values())).interval.interval_words
     seeds = f"± {kind}" if kind else "1 seed, no interval"
     if outcome.rejudged is not None and outcome.rejudged.verdict != outcome.verdict:
@@ -145,22 +153,16 @@ def _ours(claim: Claim, found: tuple[Outcome, str] | None) -> None:
     st.caption(f"{seeds} · {outcome.date[:10]} · {'checked here' if place == 'here' else 'shipped with the app'}")
 
 
-def interval(number: Number, figure: Figure) -> str:
-    """Return the mean with half the width of its 95% interval (Student's t over the seeds)."""
-    margin = number.interval.margin
-    error = "" if margin is None else f" ± {margin:.2g}"
-    mean = f"{number.mean:,.0f}" if abs(number.mean) >= 1000 else f"{number.mean:.3g}"
-    return f"{mean}{error} {figure.unit}".strip()
-
-
 def _details(claim: Claim, outcome: Outcome | None) -> None:
     with st.expander("How it is checked", key=f"details.{claim.name}"):
         st.markdown(views.plain(claim.check))
         st.markdown(f"**Reproduced if** {_readable_rule(claim)}.")
+        if claim.power:
+            st.markdown(f"**What the seeds can tell.** {views.plain(claim.power)}")
         for pitfall in claim.pitfalls:
             st.markdown(f"- {views.plain(pitfall)}")
         if outcome is not None:
-            rows = [[figure.words, interval(outcome.numbers[figure.name], figure)] for figure in claim.figures]
+            rows = [[figure.words, interval(outcome.numbers[figure.name], figure.unit)] for figure in claim.figures]
             views.text_table(["Number", f"Mean ± {level_words()} CI"], rows, numbers=True, label=f"Numbers of {claim.name}",
                              first_width="62%")
             if outcome.rejudged is not None:
@@ -168,7 +170,20 @@ def _details(claim: Claim, outcome: Outcome | None) -> None:
             versions = outcome.environment["versions"]
             st.caption(views.plain(f"{outcome.environment['processor']}, torch {versions.get('torch')}, transformers "
                                    f"{versions.get('transformers')}, {duration(outcome.seconds)} of work"))
+        _versions(claim)
         st.code(f"python -m workbench claim {claim.name}", language="bash")
+
+
+def _versions(claim: Claim) -> None:
+    """Say why the protocol was changed, and what came out before: numbers of an earlier version are no outcome of this one."""
+    for number, reason in reversed(list(enumerate(claim.reasons, start=2))):
+        st.markdown(f"**Version {number}.** {views.plain(reason)}")
+    for outcome in outcomes.earlier(claim):
+        st.markdown(f"**Outcome under version {outcome.version}:** {VERDICT_NAMES[outcome.verdict]}, {len(outcome.seeds)} seeds, "
+                    f"{outcome.date[:10]}, {duration(outcome.seconds)} of work")
+        views.text_table(["Number of that version", f"Mean ± {level_words()} CI"],
+                         [[name.replace("_", " "), interval(number, "")] for name, number in outcome.numbers.items()], numbers=True,
+                         label=f"Numbers of {claim.name}, version {outcome.version}", first_width="62%")
 
 
 def _readable_rule(claim: Claim) -> str:

@@ -27,7 +27,6 @@ from core.studies.ablation.run import run_ablation
 from core.studies.ablation.variants import variants
 from core.studies.claims import outcomes, registry
 from core.studies.claims.running import run_claim
-from core.studies.seeds import seeds_of
 from core.system.files import read_json, write_json
 from workbench.processes import ENDED_SILENTLY, Process, log_tail
 
@@ -129,7 +128,7 @@ class ClaimJob(Job):
 
     def run(self, seeds: int, recorder: Recorder) -> None:
         """Test the claim with as many seeds, resuming after those that have finished."""
-        run_claim(self.folder.name, seeds_of(seeds), recorder)
+        run_claim(self.folder.name, registry.find(self.folder.name).seeds(seeds), recorder)
 
 
 class AblationJob(Job):

@@ -210,8 +210,10 @@ def _add_studies(add_verb: AddVerb) -> None:
                            "Verdicts are reproduced, not reproduced and inconclusive (pass, fail and inconclusive in JSON); each is "
                            "a result: the exit code is 0.")
     verb.add_argument("names", nargs="*", metavar="NAME", help="name of a claim, as C1 (default: list all)")
+    verb.add_argument("--all", action="store_true", help=(
+        "check every claim that was not checked here yet, saying how long that takes; the same command resumes (default: no)"))
     verb.add_argument("--seeds", type=int, default=DEFAULT_SEEDS, metavar="N", help=(
-        f"number of seeds, from 42 on; {SEEDS_HELP} (default: %(default)s)"))
+        f"number of seeds, from 42 on unless a claim says otherwise; {SEEDS_HELP} (default: %(default)s)"))
 
 
 def _add_classroom(add_verb: AddVerb) -> None:
@@ -281,7 +283,8 @@ def _user_error(error: Exception, verb: str | None) -> tuple[StillhouseError, in
 
 def _computes(options: argparse.Namespace) -> bool:
     """Whether a verb imports torch."""
-    return options.verb in COMPUTING or (options.verb == "plan" and options.measure) or (options.verb == "claim" and bool(options.names))
+    return options.verb in COMPUTING or (options.verb == "plan" and options.measure) or (
+        options.verb == "claim" and bool(options.names or options.all))
 
 
 def _run(options: argparse.Namespace) -> Answer:

@@ -19,6 +19,7 @@ from core.reports.run_report import RunReport
 from core.reports.specialists_report import SpecialistsSummary
 from core.studies.ablation import results
 from core.studies.ablation.results import Ablation
+from core.studies.claims import outcomes
 from core.studies.claims.rules import VERDICT_NAMES
 from core.system import units
 from workbench.store import Store
@@ -208,7 +209,8 @@ def measurement_table(measured: Sequence[Measurement]) -> str:
 def claim_document(claim: Claim, found: tuple[Outcome, str] | None) -> dict[str, Any]:
     """Return a claim with its outcome, if it was tested, as plain data."""
     known = {key: getattr(claim, key) for key in ("title", "system", "statement", "published", "check", "pitfalls", "seconds")}
-    document = {"claim": claim.name, **known, "source": asdict(claim.source), "rule": claim.rule.words, "verdict": None}
+    document = {"claim": claim.name, **known, "source": asdict(claim.source), "rule": claim.rule.words, "verdict": None,
+                "version": claim.version, "units": claim.units, "earlier": [each.to_dict() for each in outcomes.earlier(claim)]}
     if found is None:
         return document
     outcome, place = found
@@ -223,7 +225,7 @@ def outcome_document(claim: Claim, outcome: Outcome) -> dict[str, Any]:
 
 def claim_table(claims: Sequence[tuple[Claim, tuple[Outcome, str] | None]]) -> str:
     """Return the claims with their verdicts."""
-    rows = [(claim.name, found and VERDICT_NAMES[found[0].verdict], found and len(found[0].seeds), found and found[0].date[:10],
+    rows = [(claim.name, outcomes.verdict_words(claim, found and found[0]), found and len(found[0].seeds), found and found[0].date[:10],
              units.duration(claim.seconds * len(claim.default_seeds)), claim.title) for claim, found in claims]
     return table(("NAME", "VERDICT", "SEEDS", "DATE", "TAKES ABOUT", "CLAIM"), rows)
 
@@ -233,7 +235,7 @@ def outcome_text(claim: Claim, outcome: Outcome) -> str:
     intervals = {figure.name: outcome.numbers[figure.name].interval for figure in claim.figures}
     kind = next(iter(intervals.values())).interval_words
     lines = [f"{claim.name}  {claim.title}: {VERDICT_NAMES[outcome.verdict]}", f"rule      {claim.rule.words}",
-             f"paper     {claim.published} ({claim.source.arxiv}, {claim.source.place})",
+             f"paper     {claim.published} ({claim.source.arxiv}, {claim.source.place})", f"units     {claim.units}",
              f"seeds     {', '.join(map(str, outcome.seeds))}; {units.duration(outcome.seconds)}",
              f"numbers   mean{f' ± half of its {kind}' if kind else ' of one seed, without an interval'}", ""]
     for figure in claim.figures:

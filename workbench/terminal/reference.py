@@ -15,6 +15,7 @@ from core.config import KINDS, ORDER
 from core.metrics import MASKED, METRICS
 from core.recipe_keys import RENAMED
 from core.studies.claims import outcomes
+from core.studies.claims.claim import Claim
 from core.studies.claims.registry import CLAIMS
 from core.studies.claims.rules import VERDICT_NAMES
 from core.system.paths import PROJECT
@@ -208,7 +209,7 @@ def claims() -> str:
         outcome = outcomes.shipped(claim)
         source = f"[{claim.source.arxiv}]({claim.source.url}), {claim.source.place}"
         if outcome is None:
-            rows.append((claim.name, claim.title, source, "not checked", "", ""))
+            rows.append((claim.name, claim.title, source, outcomes.verdict_words(claim, None), "", _earlier(claim)))
             continue
         figure = claim.figures[0]
         number = outcome.numbers[figure.name].interval
@@ -219,6 +220,12 @@ def claims() -> str:
                  "run. Brackets hold 95% "
                  "confidence intervals, Student's t over the seeds. `python -m workbench claim NAME` repeats one.",
                  _table(("claim", "statement", "source", "verdict", "seeds", "decisive number"), rows))
+
+
+def _earlier(claim: Claim) -> str:
+    """Return what the last outcome of an earlier version said; empty where there is none."""
+    earlier = outcomes.earlier(claim)
+    return f"under version {earlier[0].version}: {VERDICT_NAMES[earlier[0].verdict]}" if earlier else ""
 
 
 REFERENCES: Mapping[str, Callable[[], str]] = {

@@ -113,5 +113,6 @@ CLAIMS = (
          Figure("rouge_before", "Rouge-L before"), Figure("rouge_after", "Rouge-L after"), Figure("texts", "texts kept of the teacher")),
         every(above("gain"), above("rouge_gain")), BridgeProtocolConfig(), 300, across_vocabularies,
         ("Prompts are drawn from one set of templates: held-out texts answer like questions, and duplicates are left out.",
-         "The teacher's texts are the same for every seed; seeds differ in the order in which the proxy reads them.")),
+         "The teacher's texts are the same for every seed; seeds differ in the order in which the proxy reads them."),
+        published_unit="Rouge-L"),
 )

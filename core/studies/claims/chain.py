@@ -32,9 +32,10 @@ NATS = "nats/token"
 SETTING = ChainProtocolConfig()
 SAME_CORPUS = ("The anchors have seen the corpus that the random model is trained on, for more steps. The paper's public checkpoints had "
                "seen far more, so that its comparison is not at equal compute either.")
-REVERSE_KL_ALONE = ("Anchors were distilled with reverse KL and half a cross-entropy, which was a default left standing: the paper, and what "
-                    "was said here, is reverse KL alone.")
-BASELINE_WORDS = {"smaller": "the smaller anchor", "expansion": "the smaller anchor expanded", "pruning": "the larger anchor cut to the size"}
+REVERSE_KL_ALONE = ("Anchors were distilled with reverse KL and half a cross-entropy, which was a default left standing: the paper, and "
+                    "what was said here, is reverse KL alone.")
+BASELINE_WORDS = {"smaller": "the smaller anchor", "expansion": "the smaller anchor expanded",
+                  "pruning": "the larger anchor cut to the size"}
 SPREAD = "Differences of a seed spread by 0.005 to 0.02 nats in version 1: five seeds tell a mean of 0.006 to 0.025 from none."
 ROUGE = "Rouge-L"
 
@@ -48,7 +49,8 @@ CLAIMS = (
         "anchor as it is, of the smaller one expanded by replicated blocks, and of the larger one cut to the size. Random weights after "
         "their token budget, with which the paper compares, stand beside them.",
         (*(Figure(f"over_{name}", f"CE of {BASELINE_WORDS[name]} - CE of the interpolated model", NATS) for name in BASELINES),
-         Figure("interpolated", "CE, interpolated, step 0", NATS), *(Figure(name, f"CE, {BASELINE_WORDS[name]}", NATS) for name in BASELINES),
+         Figure("interpolated", "CE, interpolated, step 0", NATS),
+         *(Figure(name, f"CE, {BASELINE_WORDS[name]}", NATS) for name in BASELINES),
          Figure("alpha", "alpha by relative distance"), Figure("random_after", "CE, random, after the budget", NATS),
          Figure("random_before", "CE, random, step 0", NATS), Figure("uniform", "ln V", NATS)),
         every(*(above(f"over_{name}") for name in BASELINES)), SETTING, 60, before_training,
@@ -60,8 +62,8 @@ CLAIMS = (
         "Started from an interpolated model, training on the same tokens ends better and gets there sooner than from random weights.",
         "Mean over five tasks, 138M, 78M tokens: 46.33 against 39.67 (Rouge-L); 500M tokens are said to be 217.86 times faster than random",
         Source(PAPER, "main results, source GPT2-XL"),
-        "CE after one token budget from the beginnings of C1 - CE from the interpolated model. Random weights, the paper's comparison, with "
-        "the time-to-target ratio = steps of random / steps of interpolated until the CE where random ends, stand beside them.",
+        "CE after one token budget from the beginnings of C1 - CE from the interpolated model. Random weights, the paper's comparison, "
+        "with the time-to-target ratio = steps of random / steps of interpolated until the CE where random ends, stand beside them.",
         (*(Figure(f"over_{name}", f"CE of {BASELINE_WORDS[name]}, trained on - CE of interpolated", NATS) for name in BASELINES),
          Figure("over_random", "CE of random - CE of interpolated, whole budget", NATS), Figure("time_ratio", "time-to-target ratio"),
          *(Figure(f"{start}_{share}", f"CE, {start}, {share}% of the budget", NATS)
@@ -104,8 +106,8 @@ CLAIMS = (
         "More anchors, and so smaller gaps, give a better model of the same size.",
         "Pythia, 113.63M: 47.58 with four anchors, 46.24 with two (Rouge-L)",
         Source(PAPER, "chain density"),
-        "CE of one target between the smallest and the largest of four anchors - its CE between the smallest and the next one: the smallest "
-        "anchor is the same model, and alpha, strictly between 0 and 1, is chosen for each on other text.",
+        "CE of one target between the smallest and the largest of four anchors - its CE between the smallest and the next one: the "
+        "smallest anchor is the same model, and alpha, strictly between 0 and 1, is chosen for each on other text.",
         (Figure("gain", "CE, wide gap - CE, narrow gap", NATS),
          Figure("gain_same_compute", "the same, the small anchor of two distilled straight from the largest at equal compute", NATS),
          Figure("over_smaller", "CE of the smallest anchor as it is - CE, narrow gap", NATS),
@@ -116,7 +118,8 @@ CLAIMS = (
         above("gain"), SETTING, 60, denser_chain,
         ("A better mixture may still be worse than the smallest anchor as it is: that difference is shown.",
          "A chain of four also gives its smallest anchor smaller steps: C6 and C10 measure that."), version=2,
-        reasons=("alpha* was 1 in every arm, so that a larger anchor was compared with a smaller one: the numbers were those of C4 and C6. "
+        reasons=("alpha* was 1 in every case, so that a larger anchor was compared with a smaller one: the numbers were those of C4 and "
+                 "C6. "
                  f"{REVERSE_KL_ALONE}",), published_unit=ROUGE, power=SPREAD),
     Claim(
         "C6", "Stepwise beats direct distillation, at equal updates", SYSTEM,
@@ -145,20 +148,22 @@ CLAIMS = (
         (Figure("barrier_independent", "barrier, trained apart, then distilled", NATS), Figure("barrier_nested", "barrier, nested", NATS),
          Figure("barrier_undistilled", "barrier, trained apart alone", NATS),
          *(Figure(f"{kind}_{end}", f"CE, {words}, {where}", NATS)
-           for kind, words in (("independent", "trained apart, then distilled"), ("nested", "nested"), ("undistilled", "trained apart alone"))
+           for kind, words in (("independent", "trained apart, then distilled"), ("nested", "nested"),
+                               ("undistilled", "trained apart alone"))
            for end, where in (("large", "alpha = 0"), ("half", "alpha = 1/2"), ("small", "alpha = 1")))),
         every(above("barrier_independent"), below("barrier_nested")), SETTING, 110, barrier,
         ("The models trained apart differ in seed and size alone: same corpus, tokenizer and family.",
          "Both smaller anchors had as many steps under the larger one."), version=2,
         reasons=("The models trained apart were never distilled down the chain, which the paper's public checkpoints are. "
-                 f"{REVERSE_KL_ALONE}",), power="Barriers spread by 0.006 to 0.1 nats in version 1: five seeds tell 0.008 to 0.13 from none."),
+                 f"{REVERSE_KL_ALONE}",), power="Barriers spread by 0.006 to 0.1 nats in version 1: five seeds tell 0.008 to 0.13 from "
+                                                "none."),
     Claim(
         "C10", "Stepwise beats direct distillation, at equal compute", SYSTEM,
         "The smallest anchor is better when distilled through the chain than directly from the largest.",
         "Dolly, GPT-2 XL to B: 26.02 step by step, 23.30 direct (Rouge-L); both with 5,000 updates of the smallest",
         Source(PAPER, "stepwise and direct distillation"),
-        "CE of the smallest anchor distilled from the largest - CE of the same shape distilled through the chain; direct takes as many steps "
-        "as cost what the whole chain costs, at 2 P of the teacher and 6 P of the student a token.",
+        "CE of the smallest anchor distilled from the largest - CE of the same shape distilled through the chain; direct takes as many "
+        "steps as cost what the whole chain costs, at 2 P of the teacher and 6 P of the student a token.",
         (Figure("gain", "CE, direct - CE, step by step", NATS), Figure("stepwise", "CE, step by step", NATS),
          Figure("direct", "CE, direct", NATS), Figure("direct_steps", "steps, direct", "steps"),
          Figure("stepwise_loss_step_std", "standard deviation of the loss from step to step, step by step", NATS),
@@ -169,10 +174,11 @@ CLAIMS = (
     Claim(
         "C11", "Two anchors beat one cloned", SYSTEM,
         "A mixture of two anchors is better than the smaller one expanded; HyperCloning (2409.12903) expands exactly by repeating units.",
-        "277M from GPT2-XL: 36.47 for the chain, 34.71 from a single anchor (Rouge-L); HyperCloning: 2 to 4 times faster than random weights",
+        "277M from GPT2-XL: 36.47 for the chain, 34.71 from a single anchor (Rouge-L); HyperCloning: 2 to 4 times faster than random "
+        "weights",
         Source(PAPER, "comparison with single expansion"),
-        "At twice the width of the smallest anchor: CE of it cloned - CE of the best mixture with the largest anchor, alpha strictly between "
-        "0 and 1, after the same tokens.",
+        "At twice the width of the smallest anchor: CE of it cloned - CE of the best mixture with the largest anchor, alpha strictly "
+        "between 0 and 1, after the same tokens.",
         (Figure("over_cloned", "CE, cloned - CE, mixed, after the budget", NATS),
          Figure("over_expansion", "CE, expanded by zeros - CE, mixed, after the budget", NATS),
          Figure("over_pruning", "CE, largest cut - CE, mixed, after the budget", NATS), Figure("alpha", "alpha*"),

@@ -31,7 +31,7 @@ def _chain(seed: int, setting: ChainProtocolConfig, recorder: Recorder) -> Small
     return SmallChain(setting, seed, recorder)
 
 
-def _gains(found: Mapping[str, float], name: str) -> dict[str, float]:
+def _leads(found: Mapping[str, float], name: str) -> dict[str, float]:
     """Return by how much a model's CE is below that of each baseline."""
     return {f"over_{baseline}": found[baseline] - found[name] for baseline in BASELINES}
 
@@ -48,7 +48,7 @@ def before_training(seed: int, setting: ChainProtocolConfig, recorder: Recorder)
              "expansion": chain.cross_entropy(chain.between(pair, shape, 1.0, "replicate")),
              "pruning": chain.cross_entropy(chain.at_alpha(0.0))}
     random = chain.recovered("random", lambda: chain.random(shape)).held_out
-    return {**_gains(found, "interpolated"), **found, "alpha": chain.alpha(), "random_before": random[0],
+    return {**_leads(found, "interpolated"), **found, "alpha": chain.alpha(), "random_before": random[0],
             "random_after": random[setting.recovery_steps], "uniform": chain.uniform_cross_entropy()}
 
 
@@ -67,7 +67,7 @@ def equal_tokens(seed: int, setting: ChainProtocolConfig, recorder: Recorder) ->
     budget = setting.recovery_steps
     at = {share: min(curves["random"], key=lambda step: abs(step - budget * share / 100)) for share in SHARES}
     ends = {name: curve[budget] for name, curve in curves.items()}
-    return {**_gains(ends, "interpolated"), "over_random": ends["random"] - ends["interpolated"],
+    return {**_leads(ends, "interpolated"), "over_random": ends["random"] - ends["interpolated"],
             "time_ratio": time_to_target(curves["interpolated"], curves["random"]),
             **{f"{name}_{share}": curve[at[share]] for name, curve in curves.items() for share in SHARES}}
 
@@ -140,7 +140,8 @@ def step_by_step_equal_compute(seed: int, setting: ChainProtocolConfig, recorder
 def _against_direct(chain: SmallChain, direct: Trained) -> dict[str, float]:
     ways = {"stepwise": chain.anchor(len(chain.setting.sizes) - 1), "direct": direct}
     found = {name: chain.cross_entropy(way.weights) for name, way in ways.items()}
-    return {"gain": found["direct"] - found["stepwise"], **found, **{f"{name}_loss_step_std": way.loss_step_std for name, way in ways.items()}}
+    return {"gain": found["direct"] - found["stepwise"], **found,
+            **{f"{name}_loss_step_std": way.loss_step_std for name, way in ways.items()}}
 
 
 def barrier(seed: int, setting: ChainProtocolConfig, recorder: Recorder) -> Numbers:
@@ -179,8 +180,8 @@ def against_cloning(seed: int, setting: ChainProtocolConfig, recorder: Recorder)
         return resized(wide, shape, (*range(last + 1), *[last] * added), identity=range(last + 1, shape.layers))
 
     alpha = chain.best_alpha(pair, shape, setting.inner_alphas)
-    beginnings = {"mixed": lambda: chain.between(pair, shape, alpha), "cloned": cloned, "expansion": lambda: chain.between(pair, shape, 1.0),
-                  "pruning": lambda: chain.between(pair, shape, 0.0)}
+    beginnings = {"mixed": lambda: chain.between(pair, shape, alpha), "cloned": cloned,
+                  "expansion": lambda: chain.between(pair, shape, 1.0), "pruning": lambda: chain.between(pair, shape, 0.0)}
     before = {f"{name}_before": chain.cross_entropy(begin()) for name, begin in beginnings.items()}
     names = {name: f"doubled {name}" + (f" {alpha:g}" if name == "mixed" else "") for name in beginnings}
     after = {name: chain.recovered(names[name], begin).held_out[setting.recovery_steps] for name, begin in beginnings.items()}

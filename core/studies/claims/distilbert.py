@@ -1,262 +1,98 @@
 """The claims about DistilBERT (1910.01108), with the house encoder as the teacher, at a scale of minutes on one core.
 
-Students have half its blocks and follow assets/recipes/distilbert.yaml for fewer steps; `core.studies.ablation.variants` keeps what was
-trained, so that claims share students. CE is cross-entropy at the masked positions of held-out reviews, in nats per token, lower is
-better; *out of domain* is the same on technical English: the reference of Python's language, which every installation carries. Accuracies
-are of the models fine-tuned on film reviews.
+CE is cross-entropy at the masked positions of held-out reviews, in nats per token, lower is better; accuracies are of the models fine-tuned
+on film reviews: see `core.studies.claims.distilbert_protocols`.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
 
-from core.evaluation.statistics import mean
-from core.events import Phase
-from core.recorder import Recorder
-from core.reports.run_report import RunReport
-from core.studies.claims.claim import Claim, Figure, Numbers, ProtocolConfig, Source
-from core.studies.claims.rules import above, below, every, trend
-from core.system.paths import ASSETS
-
-if TYPE_CHECKING:
-    from core.config import ExperimentConfig
-    from core.models.catalog import LoadedModel
+from core.studies.claims.claim import Claim, Figure, Source
+from core.studies.claims.distilbert_protocols import (
+    MAPS,
+    STUDENTS,
+    DistilBertProtocolConfig,
+    GeometryProtocolConfig,
+    ablation_order,
+    better_than_copied,
+    copied_blocks,
+    published_map,
+    retained,
+    second_distillation,
+    smaller_and_faster,
+    where_compared,
+)
+from core.studies.claims.rules import Rule, above, always, every, measurement, trend
 
 SYSTEM = "DistilBERT"
 PAPER = "1910.01108"
-RECIPE = ASSETS / "recipes" / "distilbert.yaml"
 NATS = "nats/token"
-PARTS = ("random", "minus_kd", "minus_hidden", "minus_hard")  # of the ablation, in the order of the paper's losses
-
-
-@dataclass(frozen=True)
-class DistilBertProtocolConfig(ProtocolConfig):
-    """Sizes and steps of the students.
-
-    Attributes:
-        steps: optimiser steps of every student.
-        blocks: held-out blocks of 128 tokens.
-        tasks: that models are fine-tuned on; `core.config.TaskSpec` names them.
-        train_items, items: reviews that are learnt from, and those that are measured on.
-        speed_seconds: that a pair of models is timed.
-    """
-
-    teacher: str = "house-encoder"
-    layers: int = 3
-    steps: int = 150
-    blocks: int = 64
-    tasks: tuple[str, ...] = ("imdb", "rt")
-    train_items: int = 3000
-    items: int = 1000
-    speed_seconds: float = 20.0
-
-
-def _recipe(seed: int, setting: DistilBertProtocolConfig) -> ExperimentConfig:
-    from core.recipes import read_recipe
-
-    return read_recipe(RECIPE, [
-        f"teacher.model={setting.teacher}", f"student.layers={setting.layers}", f"train.max_steps={setting.steps}", f"train.seed={seed}",
-        f"evaluation.eval_steps={setting.steps}", "evaluation.min_evaluations=1",
-        f"evaluation.blocks={setting.blocks}", "evaluation.prompts=[]",
-        "evaluation.retention=null", "control=false"])
-
-
-def _variant(seed: int, name: str, setting: DistilBertProtocolConfig) -> ExperimentConfig:
-    """Return one of `core.studies.ablation.variants.variants`, or one of two more.
-
-        scratch     new weights and the text alone: no teacher in any way
-        at_masked   teacher and student compared at the masked tokens alone
-    """
-    from core.studies.ablation.variants import variants
-
-    config = _recipe(seed, setting)
-    student: dict[str, Any]
-    losses: dict[str, Any]
-    if name == "scratch":
-        student, losses = {"init": "random"}, {"w_kd": 0, "w_hidden": 0, "w_hard": 1}
-    elif name == "at_masked":
-        student, losses = {}, {"kd_positions": "masked"}
-    else:
-        return variants(config)[name]
-    from core.recipes import parse_recipe
-
-    plain = config.to_dict()
-    return parse_recipe({**plain, "student": {**plain["student"], **student}, "losses": {**plain["losses"], **losses}})
-
-
-def _trained(seed: int, name: str, setting: DistilBertProtocolConfig, recorder: Recorder) -> RunReport:
-    from core.studies.ablation.variants import trained
-
-    return trained(_variant(seed, name, setting), recorder)
-
-
-def _cross_entropy(report: RunReport) -> float:
-    return report.student_after["cross_entropy"]
-
-
-def _out_of_domain(folder: str, seed: int, setting: DistilBertProtocolConfig) -> float:
-    """Return the CE of a model on text that is no film review."""
-    import pydoc_data.topics
-
-    import torch
-
-    from core.data.prepare import document, packed
-    from core.evaluation.masked import evaluate_masked
-    from core.models import catalog
-
-    loaded, spec = catalog.load(folder, dtype=torch.float32), _recipe(seed, setting)
-    texts = [{"text": text} for _, text in sorted(pydoc_data.topics.topics.items())]
-    documents = (document(row, loaded.tokenizer, spec.data, "masked") for row in texts)
-    blocks = packed(documents, loaded.tokenizer, spec.data, "masked").take(setting.blocks)
-    return evaluate_masked(loaded.model, blocks, tokenizer=loaded.tokenizer, batch_size=8, device="cpu")["cross_entropy"]
-
-
-def _fine_tuned(model: str, task: str, seed: int, setting: DistilBertProtocolConfig, recorder: Recorder,
-                teacher: LoadedModel | None = None) -> tuple[LoadedModel, float]:
-    """Return fine-tune a model on a task; return it and its accuracy."""
-    from core.config import TaskSpec
-    from core.tasks.data import load_task
-    from core.tasks.fine_tuning import fine_tune_and_evaluate
-
-    recorder.event(Phase(f"Fine-tune on {task}"))
-    data = load_task(TaskSpec(source=task, max_train_items=setting.train_items, max_items=setting.items, validation="test"))
-    tuned, metrics = fine_tune_and_evaluate(model, data, seed=seed, teacher=teacher, recorder=recorder)
-    return tuned, metrics["accuracy"]
-
-
-# ---------------------------------------------------------------------------------------------------- protocols
-
-
-def better_than_scratch(seed: int, setting: DistilBertProtocolConfig, recorder: Recorder) -> Numbers:
-    """Measure A1: the distilled student and one of the same size that never saw the teacher, after the same steps on the same text."""
-    numbers: dict[str, float] = {}
-    for name, variant in (("distilled", "full"), ("scratch", "scratch")):
-        report = _trained(seed, variant, setting, recorder)
-        numbers |= {name: _cross_entropy(report), f"{name}_out_of_domain": _out_of_domain(report.output_dir, seed, setting)}
-        accuracies = {task: _fine_tuned(report.output_dir, task, seed, setting, recorder)[1] for task in setting.tasks}
-        numbers |= {f"{name}_{task}": accuracy for task, accuracy in accuracies.items()}
-        numbers[f"{name}_tasks"] = mean(list(accuracies.values()))
-    return {"gain": numbers["scratch"] - numbers["distilled"],
-            "gain_out_of_domain": numbers["scratch_out_of_domain"] - numbers["distilled_out_of_domain"],
-            "gain_tasks": numbers["distilled_tasks"] - numbers["scratch_tasks"], **numbers}
-
-
-def ablation_order(seed: int, setting: DistilBertProtocolConfig, recorder: Recorder) -> Numbers:
-    """Measure A2: what each part of the recipe is worth: CE without it less CE with all."""
-    full = _cross_entropy(_trained(seed, "full", setting, recorder))
-    worth = {name: _cross_entropy(_trained(seed, name, setting, recorder)) - full for name in PARTS}
-    others = [worth[name] for name in PARTS[1:]]
-    return {"random_is_worst": worth["random"] - max(others),
-            "masked_loss_matters_least": min(abs(worth["minus_kd"]), abs(worth["minus_hidden"])) - abs(worth["minus_hard"]),
-            "soft_targets_before_cosine": worth["minus_kd"] - worth["minus_hidden"], "full": full,
-            **{f"worth_{name}": value for name, value in worth.items()}}
-
-
-def copied_blocks(seed: int, setting: DistilBertProtocolConfig, recorder: Recorder) -> Numbers:
-    """Measure A3: Blocks copied from the teacher against new ones: before training, and after the budget."""
-    copied, new = (_trained(seed, name, setting, recorder) for name in ("full", "random"))
-    uniform = _uniform(setting)
-    values = {f"{name}_{when}": report.of(f"student_{when}")["cross_entropy"]
-              for name, report in (("copied", copied), ("new", new)) for when in ("before", "after")}
-    return {"margin_to_uniform": uniform - 0.5 - values["copied_before"], "gain_before": values["new_before"] - values["copied_before"],
-            "gain_after": values["new_after"] - values["copied_after"], "uniform": uniform, **values}
-
-
-def smaller_and_faster(seed: int, setting: DistilBertProtocolConfig, recorder: Recorder) -> Numbers:
-    """Measure A4: parameters and latency of the student beside the teacher, and what their operations predict."""
-    import torch
-
-    from core.evaluation.flops import forward_flops
-    from core.evaluation.speed import LENGTH, forward_of, measure_speed
-    from core.models import catalog
-
-    report = _trained(seed, "full", setting, recorder)
-    teacher, student = (catalog.load(model, dtype=torch.float32) for model in (setting.teacher, report.output_dir))
-    speed = measure_speed({"teacher": forward_of(teacher.model), "student": forward_of(student.model)}, recorder,
-                          vocabulary=teacher.entry.vocabulary, length=min(LENGTH, teacher.entry.context), seconds=setting.speed_seconds,
-                          seed=seed)
-    measured = speed.models["student"].latency_speedup.value
-    large, small = (forward_flops(loaded.header, length=speed.length) for loaded in (teacher, student))
-    predicted = large.total / small.total
-    return {"off_prediction": abs(measured / predicted - 1), "faster": measured, "predicted": predicted,
-            "predicted_blocks": large.blocks / small.blocks,
-            "smaller": 1 - student.entry.parameters / teacher.entry.parameters,
-            "smaller_blocks": 1 - sum(student.entry.counts.blocks) / sum(teacher.entry.counts.blocks)}
-
-
-def second_distillation(seed: int, setting: DistilBertProtocolConfig, recorder: Recorder) -> Numbers:
-    """Measure A5: The student fine-tuned on a task alone, and with the fine-tuned teacher's soft targets beside the labels."""
-    student = _trained(seed, "full", setting, recorder).output_dir
-    numbers: dict[str, float] = {}
-    for task in setting.tasks:
-        teacher, numbers[f"teacher_{task}"] = _fine_tuned(setting.teacher, task, seed, setting, recorder)
-        numbers[f"alone_{task}"] = _fine_tuned(student, task, seed, setting, recorder)[1]
-        numbers[f"with_teacher_{task}"] = _fine_tuned(student, task, seed, setting, recorder, teacher)[1]
-    alone, with_teacher = (mean([numbers[f"{how}_{task}"] for task in setting.tasks]) for how in ("alone", "with_teacher"))
-    return {"gain": with_teacher - alone, "alone": alone, "with_teacher": with_teacher, **numbers}
-
-
-def where_compared(seed: int, setting: DistilBertProtocolConfig, recorder: Recorder) -> Numbers:
-    """Measure A6: Teacher and student compared at all tokens but padding, or at the masked ones alone."""
-    everywhere, masked = (_trained(seed, name, setting, recorder).student_after for name in ("full", "at_masked"))
-    return {"gain": masked["cross_entropy"] - everywhere["cross_entropy"],
-            "gain_kl": masked["kl_to_teacher"] - everywhere["kl_to_teacher"],
-            "all": everywhere["cross_entropy"], "masked": masked["cross_entropy"], "all_kl": everywhere["kl_to_teacher"],
-            "masked_kl": masked["kl_to_teacher"], "all_agreement": everywhere["agreement"], "masked_agreement": masked["agreement"]}
-
-
-def _uniform(setting: DistilBertProtocolConfig) -> float:
-    """Return ln V, the cross-entropy of a uniform prediction."""
-    from core.models import catalog
-
-    return math.log(catalog.describe(setting.teacher).vocabulary)
-
-
-# ---------------------------------------------------------------------------------------------------- claims
-
+GLUE = "GLUE points"
 SETTING = DistilBertProtocolConfig()
+LONGER = replace(SETTING, steps=300)  # the recipe's own budget, for claims that fine-tune
 SMALL = ("The teacher is a model of 4.3 million parameters trained on film reviews, not BERT-base on Wikipedia and books, and students see "
          "some 300,000 tokens.")
 TWO_TASKS = "Two tasks of sentiment stand for the nine of GLUE."
+TASKS = (("imdb", "IMDb"), ("rt", "Rotten Tomatoes"))
+PUBLISHED_PARAMETERS = {"teacher": 110e6, "student": 66e6}
+STUDENT_WORDS = {"distilled": "copied and distilled", "copied": "copied alone", "random": "random alone"}
+ORDER = ("initialisation_over_soft_targets", "soft_targets_over_cosine", "cosine_over_masked_loss")
+ORDER_WORDS = ("worth of the initialisation - worth of the soft targets", "worth of the soft targets - worth of the cosine",
+               "worth of the cosine - worth of the masked loss")
+MAP_WORDS = {"first": "the first blocks", "last": "the last blocks", "uniform": "evenly spread blocks", "importance": "the most important "
+ "blocks"}
+
+
+def _near(name: str, count: float) -> Rule:
+    return always(name, lambda value: abs(value / count - 1) < 0.01, f"is within 1% of {count / 1e6:.0f} million")
+
 
 CLAIMS = (
     Claim(
-        "A1", "Distilled beats trained alone", SYSTEM,
-        "A student that is distilled is better than one of the same size that is trained on the text alone.",
+        "A1", "Distilled beats copied alone", SYSTEM,
+        "A student that is distilled is better than one of the same size that learns from the text alone.",
         "GLUE macro 77.0 for DistilBERT, 68.7 for ELMo; no student of the same size without a teacher is shown",
         Source(PAPER, "table 1"),
-        "CE of a randomly initialised student, trained on the text alone - CE of the distilled one, after equal steps: on held-out reviews "
-        "and out of domain (technical English); and the mean accuracy of both after fine-tuning.",
-        (Figure("gain", "CE, alone - CE, distilled", NATS), Figure("gain_out_of_domain", "the same out of domain", NATS),
-         Figure("gain_tasks", "mean accuracy, distilled - alone"), Figure("distilled_tasks", "mean accuracy, distilled"),
-         Figure("scratch_tasks", "mean accuracy, alone"), Figure("distilled", "CE, distilled", NATS),
-         Figure("scratch", "CE, alone", NATS), Figure("distilled_out_of_domain", "CE out of domain, distilled", NATS),
-         Figure("scratch_out_of_domain", "CE out of domain, alone", NATS), Figure("distilled_imdb", "IMDb, distilled"),
-         Figure("scratch_imdb", "IMDb, alone"), Figure("distilled_rt", "Rotten Tomatoes, distilled"),
-         Figure("scratch_rt", "Rotten Tomatoes, alone")),
-        every(above("gain"), above("gain_out_of_domain"), above("gain_tasks")), SETTING, 500, better_than_scratch,
-        (SMALL, TWO_TASKS,
-         "The distilled student is initialised from the teacher's blocks, the other randomly: A2 and A3 tell the two apart."),
-        version=2),
+        "Three students of one size, random alone, copied alone, copied and distilled, after equal steps of the recipe's own budget: CE of "
+        "copied alone - CE of copied and distilled, on held-out reviews and out of domain (technical English); and the difference of their "
+        "mean accuracies after fine-tuning.",
+        (Figure("gain", "CE, copied alone - CE, distilled", NATS), Figure("gain_out_of_domain", "the same out of domain", NATS),
+         Figure("gain_tasks", "mean accuracy, distilled - copied alone"),
+         Figure("copied_gain", "CE, random alone - CE, copied alone", NATS),
+         Figure("random_above_chance", "mean accuracy, random alone - 0.5"),
+         *(Figure(student, f"CE, {STUDENT_WORDS[student]}", NATS) for student in STUDENTS),
+         *(Figure(f"{student}_out_of_domain", f"CE out of domain, {STUDENT_WORDS[student]}", NATS) for student in STUDENTS),
+         *(Figure(f"{student}_{task}", f"{words}, {STUDENT_WORDS[student]}") for student in STUDENTS for task, words in (*TASKS,
+          ("tasks", "mean accuracy")))),
+        every(above("gain"), above("gain_out_of_domain"), above("gain_tasks")), LONGER, 300, better_than_copied, (SMALL, TWO_TASKS),
+        version=3, reasons=("Judged by Student's t over five seeds, with accuracies after fine-tuning in the rule.",
+                            "Of the 2.26 nats between its students 2.04 were the copied blocks (A2), and the one without a teacher began "
+                            "at "
+                            "random and stayed near chance. Now the teacher's answers alone differ, at twice the steps."),
+        published_unit=GLUE, power="Accuracies of the same student spread by 0.01 over seeds in A5: five seeds tell a mean difference of "
+        "about 0.015 from none. That of two differently trained students has not been seen; at twice the spread they tell 0.03."),
     Claim(
         "A2", "Initialisation, soft targets, cosine, masked loss", SYSTEM,
         "Initialisation from the teacher matters most, then the soft targets, then the cosine; the masked-language loss hardly matters.",
         "GLUE macro without the soft targets -2.96, the cosine -1.46, the masked loss -0.31; from random weights -3.69",
         Source(PAPER, "table 4"),
-        "CE without a part - CE of the whole recipe, with the same seeds: random weights are worst, and the masked loss matters least.",
-        (Figure("random_is_worst", "worth of the initialisation - the largest of the others", NATS),
-         Figure("masked_loss_matters_least", "smaller of the others' absolute worths - that of the masked loss", NATS),
-         Figure("soft_targets_before_cosine", "worth of the soft targets - worth of the cosine", NATS),
+        "Worth = CE without a part - CE of the whole recipe, with the same seeds; each part is worth more than the next.",
+        (*(Figure(name, words, NATS) for name, words in zip(ORDER, ORDER_WORDS, strict=True)),
          Figure("worth_random", "worth of the initialisation", NATS), Figure("worth_minus_kd", "worth of the soft targets", NATS),
          Figure("worth_minus_hidden", "worth of the cosine", NATS), Figure("worth_minus_hard", "worth of the masked loss", NATS),
          Figure("full", "CE, whole recipe", NATS)),
-        every(above("random_is_worst"), above("masked_loss_matters_least")), SETTING, 800, ablation_order,
+        every(*map(above, ORDER)), SETTING, 160, ablation_order,
         (SMALL, "The paper measures GLUE after fine-tuning; CE at the masked tokens is what the masked loss itself trains, which speaks "
-         "against its mattering least.", "The paper shows no spread over seeds."), version=2),
+         "against its mattering least.", "The paper shows no spread over seeds.",
+         "The rule was written when the outcome of seeds 42 to 46 was known: it is judged on other seeds, from 47 on."), version=3,
+        reasons=("Judged by Student's t over five seeds.",
+                 "Worths were compared by their absolute values seed by seed, so that noise counted as worth; soft targets before the "
+                 "cosine was measured and was no part of the rule."), published_unit=GLUE, first_seed=47,
+        power="In version 2 the worths of cosine and masked loss differed by 0.002 to 0.02 nats, with a standard deviation of 0.008: five "
+        "seeds tell a difference of 0.010."),
     Claim(
-        "A3", "Initialisation from the teacher beats random", SYSTEM,
+        "A3", "Sanity check: initialisation from the teacher beats random", SYSTEM,
         "A student initialised with every other block of its teacher is ahead of a randomly initialised one.",
         "GLUE macro -3.69 from random weights", Source(PAPER, "table 4 and section 3"),
         "CE at step 0 below ln V - 0.5 and below that of random weights, and CE after the budget below that of random weights.",
@@ -265,19 +101,28 @@ CLAIMS = (
          Figure("margin_to_uniform", "ln V - 0.5 - CE, copied, step 0", NATS),
          *(Figure(f"{name}_{when}", f"CE, {name}, {words}", NATS) for name in ("copied", "new")
            for when, words in (("before", "step 0"), ("after", "after the budget"))), Figure("uniform", "ln V", NATS)),
-        every(above("margin_to_uniform"), above("gain_before"), above("gain_after")), SETTING, 320, copied_blocks, (SMALL,)),
+        every(above("margin_to_uniform"), above("gain_before"), above("gain_after")), SETTING, 60, copied_blocks,
+        (SMALL, "A trained copy against new weights can hardly fail: this shows that copying works, not that the paper is right. A8 asks "
+                "which "
+         "blocks."), sanity_check=True, published_unit=GLUE),
     Claim(
         "A4", "Smaller and faster", SYSTEM,
-        "Half the blocks make a model 40% smaller and 60% faster.",
+        "Half the blocks of BERT-base make a model 40% smaller and 60% faster.",
         "66 of 110 million parameters; 410 s in place of 668 s for STS-B at batch 1 on a processor (1.63 times as fast)",
         Source(PAPER, "table 3"),
-        "Latency of one sequence of 128 tokens on one thread, teacher over student, within 15% of the ratio of their operations.",
-        (Figure("off_prediction", "|measured / predicted - 1|"), Figure("faster", "latency, teacher / student"),
-         Figure("predicted", "operations, teacher / student"), Figure("predicted_blocks", "operations of the blocks alone"),
-         Figure("smaller", "share of the parameters saved"), Figure("smaller_blocks", "share of the blocks' parameters saved")),
-        every(below("off_prediction", 0.15), above("faster", 1.0), above("smaller")), SETTING, 200, smaller_and_faster,
-        ("Embeddings do not shrink and the head is as wide as the vocabulary: in small models half the blocks save less.",
-         "Seeds are repetitions of the timing; the weights make no difference to it.")),
+        "The published geometry with random weights, 12 blocks against 6 of 768 channels: parameters of both encoders, and the median "
+        "ratio of their latencies for one sequence of 128 tokens on one thread, both timed in turns in one run: at least 1.6.",
+        (Figure("faster", "latency, BERT-base / DistilBERT", "times"), Figure("smaller", "share of the parameters saved"),
+         Figure("parameters_teacher", "parameters, BERT-base with its pooler"), Figure("parameters_student", "parameters, DistilBERT"),
+         Figure("faster_low", "lower end of the run's own 95% interval"), Figure("faster_high", "its upper end"),
+         Figure("rounds", "rounds of the run")),
+        every(above("faster", 1.6), *(_near(f"parameters_{name}", count) for name, count in PUBLISHED_PARAMETERS.items())),
+        GeometryProtocolConfig(), 40, smaller_and_faster,
+        ("Weights make no difference to time: they are random. Seeds are repetitions of the timing.",
+         "Sequences of STS-B are shorter than 128 tokens, and the paper's time includes what surrounds the model: both make its ratio "
+         "less."),
+        version=2, reasons=("It stated 40% and 60% and tested whether the house student's speed agrees with a count of operations.",),
+        published_unit="times", power="Ratios of interleaved runs spread by 0.01: three seeds tell 0.03."),
     Claim(
         "A5", "A second distillation helps the task", SYSTEM,
         "Fine-tuned with the fine-tuned teacher's soft targets, the student is better on the task than fine-tuned alone.",
@@ -287,16 +132,49 @@ CLAIMS = (
          Figure("alone", "mean accuracy, alone"),
          *(Figure(f"{how}_{task}", f"{words}, {how.replace('_', ' ')}") for task, words in (("imdb", "IMDb"), ("rt", "Rotten Tomatoes"))
            for how in ("teacher", "with_teacher", "alone"))),
-        trend("gain"), SETTING, 450, second_distillation, (SMALL, "Classification of reviews stands for answering questions.")),
+        trend("gain"), SETTING, 140, second_distillation, (SMALL, "Classification of reviews stands for answering questions."),
+        published_unit="EM and F1 on SQuAD"),
     Claim(
         "A6", "KL at all tokens, or at masked tokens alone", SYSTEM,
         "Teacher and student are compared at all tokens but padding: the published code's default, which the paper does not say.",
         "no order is published", Source(PAPER, "its code"),
-        "CE of a student compared at the masked tokens alone - CE of one compared at all tokens, after equal steps.",
+        "CE of a student compared at the masked tokens alone - CE of one compared at all tokens, after equal steps; hidden states are "
+        "compared at all tokens in both, as the published flag leaves them.",
         (Figure("gain", "CE, masked alone - CE, all", NATS), Figure("gain_kl", "the same for the KL to the teacher", NATS),
          Figure("all", "CE, all tokens", NATS), Figure("masked", "CE, masked alone", NATS), Figure("all_kl", "KL, all tokens", NATS),
          Figure("masked_kl", "KL, masked alone", NATS), Figure("all_agreement", "agreement, all tokens"),
          Figure("masked_agreement", "agreement, masked alone")),
-        trend("gain"), SETTING, 320, where_compared,
-        (SMALL, "Held-out CE is measured at masked tokens, where one of the two was compared alone.")),
+        measurement("gain"), SETTING, 60, where_compared,
+        (SMALL, "Held-out CE is measured at masked tokens, where one of the two was compared alone."), version=2,
+        reasons=("No order is published, so there is nothing to reproduce; and the flag moved the cosine too, which the published one does "
+                 "not.",)),
+    Claim(
+        "A7", "Keeps 97% of its teacher", SYSTEM,
+        "DistilBERT keeps 97% of BERT's score, with 40% fewer parameters.",
+        "GLUE macro 77.0 of 79.5: 96.9%; no student of the same size without a teacher is shown", Source(PAPER, "table 1"),
+        "Mean accuracy of the student after fine-tuning in percent of the fine-tuned teacher's: above 95; and above that of a student of "
+        "the same size and blocks without a teacher.",
+        (Figure("retained", "retained, distilled", "percent of the teacher's score"),
+         Figure("gain", "retained, distilled - copied alone", "points"),
+         Figure("without_teacher", "retained, copied alone", "percent of the teacher's score"),
+         *(Figure(f"{who}_{task}", f"{words}, {who_words}") for who, who_words in (
+             ("teacher", "teacher"), ("distilled", "distilled"), ("copied", "copied alone"))
+           for task, words in (*TASKS, ("tasks", "mean accuracy")))),
+        every(above("retained", 95.0), above("gain")), LONGER, 320, retained,
+        (SMALL, TWO_TASKS, "Where chance is 50%, a retained share says less than its number: the accuracies stand beside it."),
+        published_unit="percent of the teacher's score", power="Accuracies spread by 0.01 over seeds: five seeds tell a retained share to "
+                                                               "2 "
+        "points, and a difference of 2 points; one point would take 13 seeds or more."),
+    Claim(
+        "A8", "The published choice of blocks", SYSTEM,
+        "The student takes one block out of two of its teacher, the first and the last among them.",
+        "no other choice is shown; the published map of a teacher of 6 blocks for a student of 4 is 0, 1, 3, 5",
+        Source(PAPER, "section 3 and its code"),
+        "CE of students of 4 of 6 blocks after equal steps: other choices - the published map; the first blocks, the last, evenly spread "
+        "ones, and those whose removal costs most.",
+        (*(Figure(f"over_{rule}", f"CE of {MAP_WORDS[rule]} - CE of the published map", NATS) for rule in MAPS),
+         Figure("table", "CE, published map", NATS), *(Figure(rule, f"CE, {MAP_WORDS[rule]}", NATS) for rule in MAPS)),
+        every(*(above(f"over_{rule}") for rule in MAPS)), replace(SETTING, layers=4), 180, published_map,
+        (SMALL, "At 3 of 6 blocks the published map is the evenly spread one; at 4 they differ in one block."),
+        power="CE of one student spreads by 0.007 nats over seeds, less within a seed: five seeds tell 0.009 or less."),
 )

@@ -65,7 +65,8 @@ CLAIMS = (
          Figure("hard", "with hard labels", "%"), Figure("teacher", "of the teacher", "%")),
         above("gain"), HintonProtocolConfig(), 8.0, soft_targets_help_a_small_student,
         ("The teacher has seen all training images: what it hands over is knowledge of images that the student never sees.",
-         "The 30 images are the same for all seeds: seeds differ in teacher, initial weights and order.")),
+         "The 30 images are the same for all seeds: seeds differ in teacher, initial weights and order."), published_unit="errors on "
+          "MNIST"),
     Claim(
         "B3", "A tiny student prefers a middle temperature", SYSTEM,
         "With 300 units or more all temperatures above 8 give similar results; with 30 units, temperatures of 2.5 to 4 work best.",
@@ -80,7 +81,7 @@ CLAIMS = (
         a_tiny_student_prefers_a_middle_temperature,
         ("Three of the five temperatures lie between the ends, so that chance alone passes three seeds in 65% of checks:"
          " look at the curve.",
-         "Where several are as good, the lowest temperature counts.")),
+         "Where several are as good, the lowest temperature counts."), published_unit="temperatures"),
     Claim(
         "B4", "A student learns a class that it never saw", SYSTEM,
         "Without any threes in the transfer set the student makes 133 errors on the 1,010 threes of the test set; with a higher bias "
@@ -109,7 +110,9 @@ CLAIMS = (
          "The temperature says how much is left for the bias to do. The first version measured at T = 8: there a student recalls 0.88 of "
          "the threes before any shift and 0.96 after it, so that a rise of 0.3 had no room. T = 2 was chosen on two other seeds.",
          "A far larger shift may find threes in the control too, since they look less like the other digits than those do: what it reaches "
-         "with a shift of its own is reported, and is no part of the rule."), version=2),
+         "with a shift of its own is reported, and is no part of the rule."), version=2,
+        reasons=("At T = 8 a student recalls 0.88 of the threes before any shift, so that a rise of 0.3 had no room; now T = 2.",),
+        published_unit="percent of threes"),
     Claim(
         "B5", "Two classes teach ten", SYSTEM,
         "With only sevens and eights in the transfer set the student makes 47.3% errors on all digits, and 13.2% once the biases of the "
@@ -123,7 +126,8 @@ CLAIMS = (
          Figure("b", "shift of both biases", "nats")),
         every(above("after", 20.0), above("rise", 20.0)), HintonProtocolConfig(), 15.0, two_classes_teach_ten,
         ("20% is what the two classes alone would give.", "The student takes as many steps as on all digits, over fewer images.",
-         "The first version measured at T = 8: 79% before the shift of -2.8 and 89% after it, a rise of 10 points; see B4."), version=2),
+         "The first version measured at T = 8: 79% before the shift of -2.8 and 89% after it, a rise of 10 points; see B4."), version=2,
+        reasons=("At T = 8 the rise had no room, as in B4; now T = 2.",), published_unit="percent of errors"),
     Claim(
         "B6", "Soft targets regularise", SYSTEM,
         "With 3% of the data hard targets overfit severely even with early stopping, while soft targets reach almost the accuracy of all "
@@ -140,7 +144,8 @@ CLAIMS = (
               trend("hard_fall", lambda value: value > 1.0, "is above 1")),
         HintonProtocolConfig(), 10.0, soft_targets_regularise,
         ("Curves are looked at on the measured images to say how far they fall; nothing is chosen by them.",
-         "A small network on few digits may reach a plateau without falling: the rule asks that the hard curve falls, as in the paper.")),
+         "A small network on few digits may reach a plateau without falling: the rule asks that the hard curve falls, as in the paper."),
+          published_unit="percent of speech frames"),
     Claim(
         "B7", "One network keeps most of an ensemble's gain", SYSTEM,
         "A single distilled network keeps most of the gain that an ensemble of ten has over a single one.",
@@ -153,5 +158,6 @@ CLAIMS = (
          Figure("hard", "same network on hard labels", "%"), Figure("member", "mean of the members", "%")),
         _only_with_a_gain(above("half_kept")), HintonProtocolConfig(), 40.0, one_student_keeps_the_gain,
         ("Without a gain beyond chance there is no share of it to keep: the verdict is then inconclusive.",
-         "Member and student see the same images; the paper's transfer set was its training set too.")),
+         "Member and student see the same images; the paper's transfer set was its training set too."), published_unit="percent of speech "
+          "frames"),
 )

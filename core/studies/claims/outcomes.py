@@ -19,7 +19,7 @@ from typing import Any, Literal
 from core.evaluation.statistics import Estimate, mean_interval
 from core.studies.claims import rules
 from core.studies.claims.claim import Claim
-from core.studies.claims.rules import Verdict
+from core.studies.claims.rules import VERDICT_NAMES, Verdict
 from core.system.files import read_json, write_json
 from core.system.paths import ASSETS, home
 
@@ -151,15 +151,27 @@ def shipped(claim: Claim) -> Outcome | None:
     return _read(SHIPPED / f"{claim.name}.json", claim)
 
 
+def made_here(claim: Claim) -> Outcome | None:
+    """Return the outcome of this version that was made here, judged by the present rules; None where there is none."""
+    return _read(folder(claim.name) / "outcome.json", claim)
+
+
 def latest(claim: Claim) -> tuple[Outcome, Literal["here", "shipped"]] | None:
     """Return the outcome to show and where it was made; None where the claim, as it stands now, was never checked.
 
     Unreadable files and outcomes of another version of the protocol count as none. The verdict is that of the present rules.
     """
-    if (here := _read(folder(claim.name) / "outcome.json", claim)) is not None:
+    if (here := made_here(claim)) is not None:
         return here, "here"
     outcome = shipped(claim)
     return None if outcome is None else (outcome, "shipped")
+
+
+def verdict_words(claim: Claim, outcome: Outcome | None) -> str:
+    """Return an outcome's verdict for people, or that a claim was not run, and under which version if it is not the first."""
+    if outcome is not None:
+        return VERDICT_NAMES[outcome.verdict]
+    return "not run yet" if claim.version == 1 else f"not run under version {claim.version}"
 
 
 def _read(path: Path, claim: Claim) -> Outcome | None:

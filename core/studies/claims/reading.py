@@ -167,7 +167,7 @@ CLAIMS = (
         every(above("over_further"), above("over_base"), trend("tasks_better", lambda value: value >= MOST, f"is at least {MOST}")),
         SETTING, 400, reading_beats_further_training,
         (SMALL, FORMAT, "Sentence templates, wordings of questions and half of the names of the tasks are in no note; their words are in "
-         "the text of every student.")),
+         "the text of every student."), published_unit="percent of items"),
     Claim(
         "D2", "Questions count more than entities, and both count", SYSTEM,
         "Without question raising and answering the accuracy falls at least as much as without named entities, and falls without either.",
@@ -178,7 +178,7 @@ CLAIMS = (
          Figure("without_entities", "accuracy without entities"), Figure("without_questions", "accuracy without questions")),
         every(trend("cost_of_entities"), trend("difference", lambda value: value >= 0, "is at least 0")), SETTING, 500,
         both_behaviours_count,
-        (SMALL, "Steps are equal: without one behaviour the other streams are read more often.")),
+        (SMALL, "Steps are equal: without one behaviour the other streams are read more often."), published_unit="percent of items"),
     Claim(
         "D3", "Paragraphs in their order beat sentences by themselves", SYSTEM,
         "Notes between the sentences of a paragraph in its order teach more than sentences with their notes by themselves.",
@@ -187,7 +187,8 @@ CLAIMS = (
         (Figure("over_sentences", "accuracy, paragraphs - sentences"), Figure("paragraph", "accuracy, paragraphs"),
          Figure("sentence", "accuracy, sentences")),
         trend("over_sentences"), SETTING, 450, paragraphs_beat_sentences,
-        (SMALL, "The oracle's sentences of a paragraph share no names, so their order says less than that of prose.")),
+        (SMALL, "The oracle's sentences of a paragraph share no names, so their order says less than that of prose."),
+         published_unit="percent of items"),
     Claim(
         "D4", "Content counts, not format", SYSTEM,
         "What reading brings comes from what notes say of their sentence: behind other sentences the same notes bring little.",
@@ -208,7 +209,8 @@ CLAIMS = (
          Figure("kd_reading", "accuracy, distillation and reading"), Figure("td", "accuracy, tasks"),
          Figure("td_reading", "accuracy, tasks and reading")),
         every(trend("over_kd"), trend("over_td")), SETTING, 1200, reading_adds_to_distillation,
-        (SMALL, "The teacher that is distilled has read the notes itself; the answers to the tasks are the oracle's.")),
+        (SMALL, "The teacher that is distilled has read the notes itself; the answers to the tasks are the oracle's."),
+         published_unit="percent of items"),
     Claim(
         "D6", "Reading moves a student towards its teacher", SYSTEM,
         "The cross-entropy of the teacher's answers under the student falls on most tasks.",

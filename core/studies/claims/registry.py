@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 
 from core.errors import ConfigError
-from core.studies.claims import bridge, chain, distilbert, expansion, hinton, reading, signals, specialists
+from core.studies.claims import bridge, chain, distilbert, expansion, hinton, patching, reading, signals, specialists
 from core.studies.claims.claim import Claim
 
-SYSTEMS = (chain, bridge, expansion, distilbert, hinton, specialists, signals, reading)
+SYSTEMS = (chain, bridge, expansion, patching, distilbert, hinton, specialists, signals, reading)
 
 CLAIMS: dict[str, Claim] = {claim.name: claim for system in SYSTEMS for claim in system.CLAIMS}
 

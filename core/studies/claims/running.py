@@ -17,7 +17,7 @@ from core.events import ClaimPart
 from core.recorder import NullRecorder, Recorder, stop_if_requested
 from core.studies.claims import registry, rules
 from core.studies.claims.claim import AllSeeds, Claim, ProtocolConfig, SeedProtocol
-from core.studies.claims.outcomes import Number, Outcome, folder, keep
+from core.studies.claims.outcomes import Number, Outcome, folder, keep, made_here
 from core.system.files import read_json, write_json
 from core.system.provenance import git_commit, versions
 
@@ -50,6 +50,17 @@ def run_claim(name: str, seeds: Sequence[int] | None = None, recorder: Recorder 
         keep(outcome)
     shutil.rmtree(_seeds_dir(claim), ignore_errors=True)  # the outcome holds them; the next run measures again
     return outcome
+
+
+def outstanding(count: int) -> list[Claim]:
+    """Return the claims that were not checked here, as they stand now, with as many seeds and these releases of the libraries."""
+    present = versions()
+
+    def checked(claim: Claim) -> bool:
+        outcome = made_here(claim)
+        return outcome is not None and set(claim.seeds(count)) <= set(outcome.seeds) and outcome.environment["versions"] == present
+
+    return [claim for claim in registry.CLAIMS.values() if not checked(claim)]
 
 
 def evaluate_claim(claim: Claim, numbers: Mapping[int, Mapping[str, float]], setting: ProtocolConfig, seconds: float) -> Outcome:

@@ -233,7 +233,8 @@ CLAIMS = (
          *(Figure(name, f"CE, {words}", NATS) for name, words in FORMS), *(Figure(f"{name}_ece", f"ECE, {words}") for name, words in FORMS),
          *(Figure(f"{name}_kl", f"KL to the teacher, {words}", NATS) for name, words in FORMS)),
         every(below("sampled_excess", 0.02), above("top_excess"), above("renormalised_excess")), SETTING, 400, sampled_is_enough,
-        (SMALL, "Students begin with the teacher's blocks; the paper trains them from random weights on billions of tokens.")),
+        (SMALL, "Students begin with the teacher's blocks; the paper trains them from random weights on billions of tokens."),
+         published_unit="nats/token"),
     Claim(
         "F2", "Kept hidden states train the same model", SYSTEM,
         "The teacher's last hidden states, kept in 16 bits, train the same model as the live teacher.",

@@ -14,18 +14,15 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import statistics
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoTokenizer, PreTrainedModel
+from transformers import AutoTokenizer, PreTrainedModel
 
 from core.chains.interpolation import AnchorPair, Depth, interpolate
 from core.chains.sizes import default_alpha, solve, valid_shapes
@@ -34,7 +31,7 @@ from core.data.packing import Blocks
 from core.data.prepare import PreparedData, prepare, rows
 from core.data.tokenizers import train_tokenizer
 from core.evaluation.language import evaluate_language
-from core.events import Event, Phase
+from core.events import Phase
 from core.models.dimensions import Dimensions, ParameterCounter
 from core.recorder import STUDENT, Recorder, StopRequested
 from core.signals.source import LocalTeacher
@@ -43,6 +40,7 @@ from core.students.importance import sort_by_importance, unit_importance
 from core.students.layer_maps import layer_map
 from core.students.resizing import NEW, Weights, resized
 from core.studies.claims.chain_protocol import ChainProtocolConfig
+from core.studies.claims.trained_models import MODEL_BYTES, LossHistory, Trained, read, write
 from core.system.files import atomic_directory
 from core.system.paths import cache_dir
 from core.system.provenance import versions
@@ -54,32 +52,10 @@ DATA_SEED = 0  # tokenizer and blocks are the same for all seeds; the order of t
 INDEPENDENT_SEED_OFFSET = 10_000  # added to the seed of a model that shall share nothing with the others
 EVALUATIONS = 20  # of a recovery, evenly spread
 CPU = torch.device("cpu")
-TENSORS, HISTORY = "model.safetensors", "history.json"  # of a kept model: its weights; where its blocks come from, and its curves
-MODEL_BYTES = 64 << 20  # room on the disk for one of these models, generously
 
 # The published objective of a step: reverse KL by itself, at T = 1. `LossSpec` counts hard labels too where nothing is said of them.
 REVERSE_KL = LossSpec(divergence="reverse_kl", temperature=1, w_hard=0)
 Part = Literal["selection", "test"]  # alpha is selected on one half of the held-out blocks, results are measured on the other
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A model after its training.
-
-    Attributes:
-        losses: of each optimiser step.
-        held_out: step -> CE on the test half, where it was followed.
-    """
-
-    weights: Weights
-    losses: tuple[float, ...]
-    held_out: Mapping[int, float]
-
-    @property
-    def loss_step_std(self) -> float:
-        """Standard deviation of the loss's change from one step to the next, over the second half of the training."""
-        later = self.losses[len(self.losses) // 2:]
-        return statistics.pstdev([after - before for before, after in pairwise(later)])
 
 
 class SmallChain:
@@ -263,11 +239,11 @@ class SmallChain:
             if not folder.is_dir():
                 signal = HARD_LABELS_ONLY if teacher is None else DistillationSetup(losses, LocalTeacher(teacher().model()), ends)
                 self._train(folder, name, begin(), signal, steps, self.seed if seed is None else seed, followed)
-            self._found[name] = _read(folder)
+            self._found[name] = read(folder)
         return self._found[name]
 
     def _train(self, folder: Path, name: str, begin: Weights, setup: DistillationSetup, steps: int, seed: int, followed: bool) -> None:
-        model, watch = begin.model(), _LossHistory(self.recorder)
+        model, watch = begin.model(), LossHistory(self.recorder)
         spec = TrainSpec(max_steps=steps, per_device_train_batch_size=self.setting.batch, device="cpu", precision="fp32", seed=seed,
                          learning_rate=self.setting.text_rate if setup.teacher is None else self.setting.distil_rate)
         held_out = {0: self._cross_entropy(model, "test")} if followed else {}
@@ -287,12 +263,7 @@ class SmallChain:
             raise StopRequested
         if followed and steps not in held_out:
             measure(steps)
-        made = Weights.of(model, begin.origin)
-        with atomic_directory(folder, MODEL_BYTES) as partial:
-            made.config.save_pretrained(partial)
-            save_file(dict(made.tensors), partial / TENSORS)
-            history = {"origin": made.origin, "losses": watch.losses, "held_out": held_out}
-            (partial / HISTORY).write_text(json.dumps(history), encoding="utf-8")
+        write(folder, Trained(Weights.of(model, begin.origin), tuple(watch.losses), held_out))
 
     def _fresh(self, shape: Dimensions, seed: int) -> Weights:
         spec = ScratchSpec(layers=shape.layers, hidden=shape.hidden, heads=shape.heads, key_value_heads=shape.key_value_heads,
@@ -327,31 +298,6 @@ class SmallChain:
     def _raise_if_stopped(self) -> None:
         if self.recorder.should_stop():
             raise StopRequested
-
-
-class _LossHistory:
-    """Passes on what a training tells, and keeps its losses."""
-
-    def __init__(self, recorder: Recorder) -> None:
-        self.recorder = recorder
-        self.losses: list[float] = []
-
-    def log(self, variant: str, step: int, metrics: Mapping[str, float]) -> None:
-        if "loss" in metrics:
-            self.losses.append(metrics["loss"])
-        self.recorder.log(variant, step, metrics)
-
-    def event(self, event: Event) -> None:
-        self.recorder.event(event)
-
-    def should_stop(self) -> bool:
-        return self.recorder.should_stop()
-
-
-def _read(folder: Path) -> Trained:
-    history = json.loads((folder / HISTORY).read_text(encoding="utf-8"))
-    weights = Weights(AutoConfig.from_pretrained(folder), load_file(folder / TENSORS), tuple(history["origin"]))
-    return Trained(weights, tuple(history["losses"]), {int(step): value for step, value in history["held_out"].items()})
 
 
 def _words(shape: Dimensions) -> str:

@@ -153,7 +153,8 @@ CLAIMS = (
         every(above("conditional_change"), always("fixed_point_gap", lambda value: value < CLOSE, f"is below {CLOSE:g}"),
               always("empty_gap", lambda value: value == 0, "is 0"), above("purity_change")),
         SETTING, 40, specialists_help,
-        (SMALL, LIMITED, "The items that epochs and clusters are chosen on are not those that are measured on.")),
+        (SMALL, LIMITED, "The items that epochs and clusters are chosen on are not those that are measured on."), published_unit="percent "
+         "of JFT images"),
     Claim(
         "B9", "Specialists can be distilled back into one network", SYSTEM,
         "Left open: the paper has not shown that specialists can be distilled back into a single network.",

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from core.errors import ConfigError
 from core.studies.claims import outcomes
 from core.studies.claims.claim import Claim
 from tests.core.studies.claims.fake_claims import Scale, fake, put_in_place
@@ -107,3 +108,22 @@ def test_help_says_units_and_defaults(capsys: pytest.CaptureFixture[str]) -> Non
         cli.main(["claim", "--help"])
     text = " ".join(capsys.readouterr().out.split())
     assert "number of seeds, from 42 on" in text and "(default: 5)" in text and "name of a claim" in text
+
+
+def test_all_resumes_and_goes_past_a_claim_that_cannot_be_checked(monkeypatch: pytest.MonkeyPatch, run_json: RunJson,
+                                                                  capsys: pytest.CaptureFixture[str]) -> None:
+    def broken(*_: Any) -> dict[str, float]:
+        raise ConfigError("There is no ground.", "Ground was expected.")
+
+    put_in_place(monkeypatch, fake("X1", protocol=broken), fake("X2"), fake("Y7"))
+    run_json("X2")
+    assert cli.main(["claim", "--all"]) != 0
+    said = capsys.readouterr().err
+    assert "2 of 3 claims are still to be checked, about 10 min" in said and "X1 could not be checked: There is no ground." in said
+    assert outcomes.made_here(fake("Y7")) is not None
+    put_in_place(monkeypatch, fake("X1"), fake("X2"), fake("Y7"))
+    code, documents = run_json("--all")
+    assert code == 0 and [each["claim"] for each in documents] == ["X1", "X2", "Y7"]
+    assert cli.main(["claim", "--all"]) == 0
+    assert "0 of 3 claims" in capsys.readouterr().err
+    assert cli.main(["claim", "--all", "X1"]) != 0

@@ -20,7 +20,8 @@ from core.studies.claims.registry import CLAIMS
 from core.studies.claims.running import run_claim
 
 TINY = ChainProtocolConfig(sizes=((4, 32), (3, 24), (2, 16), (1, 8)), feed_forward=48, vocabulary=300, block_length=32, rows=200, batch=4,
-                    anchor_steps=6, chain_steps=4, recovery_steps=4, calibration_blocks=4, evaluation_blocks=4, alphas=(0.0, 0.5, 1.0), recovery_alphas=(0.0, 0.5, 1.0))
+                    anchor_steps=6, chain_steps=4, recovery_steps=4, calibration_blocks=4, evaluation_blocks=4, alphas=(0.0, 0.5, 1.0),
+                     recovery_alphas=(0.0, 0.5, 1.0))
 # The smallest anchor has half the width of the largest.
 WIDE = replace(TINY, sizes=((3, 32), (2, 24), (1, 16)))
 

@@ -11,6 +11,7 @@ import pytest
 from core.studies.claims import outcomes, registry
 from core.studies.claims.outcomes import Outcome, Rejudgement
 from core.studies.claims.registry import CLAIMS
+from core.studies.claims.rules import below
 from core.studies.claims.running import run_claim
 from core.system.files import write_json
 from tests.core.studies.claims.fake_claims import fake, put_in_place
@@ -72,3 +73,23 @@ def test_what_was_made_here_wins_and_what_another_protocol_made_is_not_shown(mon
     assert outcomes.latest(claim) == (shipped, "shipped")
     (tmp_path / "X1.json").write_text("{")
     assert outcomes.latest(claim) is None
+
+
+def test_outcomes_of_earlier_versions_stay_readable_with_their_verdict(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(outcomes, "SHIPPED", tmp_path)
+    first = run_claim("X1")
+    write_json(tmp_path / "earlier" / "X1-v1.json", replace(first, seeds=(1, 2, 3)).to_dict())
+    second = replace(fake(), version=2, reasons=("Walks were too short.",), rule=below("paces"))  # a number that version 1 lacks
+    assert outcomes.latest(second) is None and outcomes.earlier(second) == [first]  # what was made here wins over the shipped one
+    assert outcomes.verdict_words(second, None) == "not run under version 2" and outcomes.verdict_words(fake(), None) == "not run yet"
+    outcomes.keep(replace(first, version=2))
+    assert outcomes.earlier(second) == [first] and outcomes.made_here(second).version == 2
+    outcomes.keep(replace(first, version=3))
+    assert [each.version for each in outcomes.earlier(replace(second, version=4))] == [3, 2, 1]
+
+
+@pytest.mark.parametrize("path", sorted((outcomes.SHIPPED / "earlier").glob("*.json")), ids=lambda path: path.stem)
+def test_shipped_outcomes_of_earlier_versions_are_read(path: Path) -> None:
+    name, _, version = path.stem.partition("-v")
+    assert int(version) < CLAIMS[name].version
+    assert int(version) in [each.version for each in outcomes.earlier(CLAIMS[name])]

@@ -26,6 +26,19 @@ def test_every_claim_is_described_in_full(claim: Claim) -> None:
     assert any(f"{figure.name} is" in claim.rule.words for figure in claim.figures[:2])
 
 
+@pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS)
+def test_every_version_says_why_and_every_published_number_has_a_unit(claim: Claim) -> None:
+    assert len(claim.reasons) == claim.version - 1 and all(claim.reasons)
+    numbers = [word for word in re.split(r"[^\d.,%]+", claim.published) if any(map(str.isdigit, word))]
+    assert claim.published_unit or not numbers or claim.published.startswith("no "), "published_unit"
+
+
+def test_units_that_differ_are_said_to_be_no_comparison() -> None:
+    assert fake(published_unit="m").units == "both in m"
+    assert fake(published_unit="miles").units == "published in miles, ours in m: the two cannot be compared"
+    assert fake().units == "no number is published; ours in m"
+
+
 @pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.__name__)
 def test_the_protocols_of_a_module_have_a_test_file(system: ModuleType) -> None:
     name = system.__name__.rpartition(".")[2]

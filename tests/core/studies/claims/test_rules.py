@@ -7,7 +7,7 @@ import statistics
 import pytest
 
 from core.evaluation.statistics import mean, standard_error, t_critical
-from core.studies.claims.rules import above, always, below, every, trend
+from core.studies.claims.rules import above, always, below, every, measurement, trend
 
 
 def test_mean_and_standard_error_are_those_of_the_textbook() -> None:
@@ -80,3 +80,7 @@ def test_of_several_rules_the_worst_counts() -> None:
     assert rule.judge({"a": good, "b": good}) == "pass"
     assert rule.judge({"a": good, "b": open_}) == "inconclusive"
     assert rule.judge({"a": open_, "b": bad}) == "fail"
+
+
+def test_a_measurement_gets_no_verdict_whatever_it_shows() -> None:
+    assert {measurement("a").judge({"a": values}) for values in ((1.0,), (-1.0, -1.0, -1.0), (0.0,) * 5)} == {"measured"}

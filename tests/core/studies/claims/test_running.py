@@ -11,7 +11,7 @@ from core.events import ClaimPart
 from core.recorder import ListRecorder, StopRequested
 from core.studies.claims import outcomes, registry, rules
 from core.studies.claims.claim import AllSeeds
-from core.studies.claims.running import run_claim
+from core.studies.claims.running import outstanding, run_claim
 from tests.core.studies.claims.fake_claims import Scale, fake, put_in_place, walk
 
 
@@ -106,3 +106,14 @@ def test_a_protocol_of_all_seeds_is_called_once(monkeypatch: pytest.MonkeyPatch)
     put_in_place(monkeypatch, fake(protocol=AllSeeds(together)))
     assert run_claim("X1").numbers["gain"].values == (1.0, 1.1, 1.2, 1.0, 1.1)
     assert calls == [(42, 43, 44, 45, 46)]
+
+
+def test_outstanding_are_those_without_an_outcome_of_so_many_seeds_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    put_in_place(monkeypatch, fake("X1"), fake("X2"))
+    assert [claim.name for claim in outstanding(3)] == ["X1", "X2"]
+    run_claim("X1", (42, 43, 44))
+    assert [claim.name for claim in outstanding(3)] == ["X2"] and [claim.name for claim in outstanding(5)] == ["X1", "X2"]
+    put_in_place(monkeypatch, fake("X1", version=2), fake("X2"))
+    assert [claim.name for claim in outstanding(3)] == ["X1", "X2"]
+    put_in_place(monkeypatch, fake("X1", first_seed=47), fake("X2"))
+    assert [claim.name for claim in outstanding(3)] == ["X1", "X2"]
