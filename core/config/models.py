@@ -53,7 +53,7 @@ class TeacherSpec(Config):
     model: str = Field("house-chat", min_length=1, description=(
         "model reference; a house model, a run, a local folder, a GGUF file, a hub id or a model carried by a package; the "
         "mean of several of one vocabulary, arithmetic(a, b) or geometric(0.7 a, 0.3 b); or the address of a "
-        "server that answers as vLLM does, http://host:port or http://host:port#model, which needs student.model"))
+        "server that answers as vLLM or SGLang does, http://host:port or http://host:port#model, which needs student.model"))
     signals: SignalSpec = Field(SignalSpec(), description="signals; whether the teacher's answers are kept on disk, and in which form")
     server: ServerSpec = Field(ServerSpec(), description="server; how a teacher at an address is queried")
 

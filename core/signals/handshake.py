@@ -20,7 +20,8 @@ from core.errors import CompatibilityError, SetField, TeacherServerError
 from core.models.vocabulary import decode_text
 from core.signals.cache import SignalCache
 from core.signals.served import ServedTeacher, listing
-from core.signals.server_client import FIELD, ServerClient
+from core.signals.server_client import ServerClient
+from core.signals.wire import FIELD, wire_format
 
 TEXTS, LONGEST_TEXT = 20, 64  # texts that are tokenised on both sides, of so many tokens
 PROBE = 12  # tokens of a position that is queried twice
@@ -45,7 +46,7 @@ class ServerFacts:
 
 
 def choose_model(client: ServerClient, block_length: int) -> ServerFacts:
-    """Return the model that the recipe means; the client asks for it from now on.
+    """Return the model that the recipe means; the client asks for it from now on, in its server's wire format.
 
     Raises:
         TeacherServerError: the server is not there, refuses, or has no such model, or several.
@@ -60,7 +61,9 @@ def choose_model(client: ServerClient, block_length: int) -> ServerFacts:
             f"One of these was expected: {', '.join(names)}." if names else "A model was expected.", "Name it",
             suggestion=SetField(FIELD, f"{client.address.url}#{names[0]}") if names else None, field=FIELD)
     client.model = wanted or names[0]
-    context = listed[names.index(client.model)].get("max_model_len")
+    chosen = listed[names.index(client.model)]
+    client.wire = wire_format(chosen)
+    context = chosen.get("max_model_len")
     if isinstance(context, int) and block_length + 1 > context:
         raise CompatibilityError(f"data.block_length is {block_length} tokens.",
                                  f"The teacher's server reads {context} at most, one that it writes among them.",
@@ -124,7 +127,7 @@ def require_answers_as_requested(teacher: ServedTeacher, tokenizer: Any, row: Se
     if shared and max(abs(mine[token] - theirs[token]) for token in shared) < SAME:
         raise TeacherServerError("The teacher's server gives the same log-probabilities at two temperatures.",
                                  f"Those at losses.temperature = {teacher.temperature:g} were expected; raw ones are at 1.",
-                                 "Stock vLLM applies no temperature to a prompt's: serve the model with serve-teacher, or compare at "
+                                 "Stock vLLM and SGLang apply none to a prompt's: serve the model with serve-teacher, or compare at "
                                  "temperature 1",
                                  suggestion=SetField("losses.temperature", 1.0))
 

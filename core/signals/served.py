@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 
 from core.errors import TeacherServerError
-from core.signals.server_client import FIELD, ServerClient
+from core.signals.server_client import ServerClient
 from core.signals.source import Answer
 from core.signals.targets import TopK
+from core.signals.wire import FIELD
 
 LEAST_TAIL = 2.0 ** -24  # probability of what is not listed, where rounding leaves none: half of float32's resolution at 1
 TOO_MUCH = 1e-3  # by which listed probabilities may exceed 1
@@ -138,4 +139,4 @@ def listing(entry: Mapping[str, Any] | None, own: int, teacher: ServedTeacher) -
 
 def _unusable(what: str) -> TeacherServerError:
     return TeacherServerError(f"The teacher's server {what}.", "For each position the k likeliest tokens with their log-probabilities were "
-                              "expected, as vLLM gives them.", "Ask another server, or look at this one's log.", field=FIELD)
+                              "expected, as vLLM and SGLang give them.", "Ask another server, or look at this one's log.", field=FIELD)

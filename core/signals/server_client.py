@@ -1,8 +1,8 @@
-"""What a teacher's server is sent and what it answers, in the wire format of stock vLLM: retries, back-off, concurrency, a budget.
+"""What a teacher's server is sent and what it answers: retries, back-off, concurrency, a budget.
 
     GET  /v1/models
-    POST /v1/completions    prompt: token ids, max_tokens: 1, prompt_logprobs: k, temperature: T
-    POST /tokenize          where there is one
+    POST /v1/completions, or /generate of SGLang    what is expected at each position of a prompt (`core.signals.wire`)
+    POST /tokenize                                  where there is one
 
 The key is read from the environment, is sent as a header to the address alone, redirects are not followed, and no message repeats it.
 """
@@ -23,10 +23,10 @@ import httpx
 
 from core.config import ChatServerSpec, ServedAddress, ServerSpec
 from core.errors import ConfigError, SetField, StillhouseError, TeacherServerError, shorten
+from core.signals.wire import FIELD, VLLM, Entry, WireFormat
 from core.system.reach import ADDRESSES, allowed_addresses
 
 KEY = "STILLHOUSE_TEACHER_KEY"
-FIELD = "teacher.model"
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds between two tries; doubled after each
 POLL = 0.25  # seconds between two looks at a stop
 BUSY = (408, 425, 429, 500, 502, 503, 504)  # what goes away by itself
@@ -82,17 +82,20 @@ class ServerClient:
 
     Attributes:
         model: as the server calls it; the address's until `core.signals.handshake` has found the only one.
+        wire: how the server is spoken to; likewise.
         use: what was queried so far.
     """
 
     FIELD, SECTION = FIELD, "teacher.server"
     WHO = "The teacher's server"
-    EXPECTED, STARTED = "A server that answers as vLLM does was expected.", "Start it, as with: python -m workbench serve-teacher MODEL"
+    EXPECTED = "A server that answers as vLLM or SGLang does was expected."
+    STARTED = "Start it, as with: python -m workbench serve-teacher MODEL"
 
     def __init__(self, address: ServedAddress, spec: ServerSpec | ChatServerSpec,
                  troubled: Callable[[str], None] = lambda what: None) -> None:
         self.address, self.spec, self.troubled = address, spec, troubled
         self.model, self.use = address.model, ServerUse()
+        self.wire: WireFormat = VLLM()
         self._sent = 0
         self._lock, self._ended, self._trouble = threading.Lock(), threading.Event(), ""
         allowed = allowed_addresses()
@@ -116,7 +119,7 @@ class ServerClient:
         return self._call("POST", "/tokenize", {"model": self.model, "prompt": text, "add_special_tokens": False},
                           lambda answer: [int(each) for each in answer["tokens"]], absent=None)
 
-    def listed(self, prompts: Sequence[Sequence[int]], k: int, temperature: float) -> list[list[dict[str, Any] | None]]:
+    def listed(self, prompts: Sequence[Sequence[int]], k: int, temperature: float) -> list[list[Entry | None]]:
         """Return, for each prompt, what the server lists at each of its positions: token id -> ``logprob`` and more.
 
         Entry t of a prompt says what was expected at t, given what stands before; the first is None.
@@ -152,19 +155,15 @@ class ServerClient:
             if self._trouble:
                 self.troubled(self._trouble)
 
-    def _completion(self, prompt: list[int], k: int, temperature: float) -> list[dict[str, Any] | None]:
-        def read(answer: Any) -> list[dict[str, Any] | None]:
-            found = answer["choices"][0]["prompt_logprobs"]
-            if not isinstance(found, list):
-                raise TeacherServerError("The server's answer has no prompt_logprobs.", "vLLM's /v1/completions was expected.",
-                                         "llama.cpp's server and vendors' interfaces give none: take vLLM, or serve-teacher.", field=FIELD)
+    def _completion(self, prompt: list[int], k: int, temperature: float) -> list[Entry | None]:
+        def read(answer: Any) -> list[Entry | None]:
+            found = self.wire.entries(answer)
             if len(found) != len(prompt):
                 raise _LaterError(f"answered {len(found)} of {len(prompt)} positions")
             return found
 
         started = time.monotonic()
-        found = self._call("POST", "/v1/completions", {"model": self.model, "prompt": prompt, "max_tokens": 1, "prompt_logprobs": k,
-                                                       "temperature": temperature}, read)
+        found = self._call("POST", self.wire.PATH, self.wire.body(self.model, prompt, k, temperature), read)
         with self._lock:
             self.use.requests += 1
             self.use.tokens += len(prompt)

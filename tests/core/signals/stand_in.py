@@ -25,6 +25,7 @@ class StandIn:
         refusals: statuses with headers, sent before anything else, one a request.
         tokenises: whether there is /tokenize.
         models: what is listed.
+        sglang: whether it speaks as SGLang does.
         temperature: what a position is answered at, from what was requested.
         offset: added to token ids of /tokenize.
         seen: paths, headers and bodies of all requests.
@@ -36,6 +37,7 @@ class StandIn:
     refusals: list[tuple[int, dict[str, str], str]] = field(default_factory=list)
     tokenises: bool = True
     models: tuple[str, ...] = (NAME,)
+    sglang: bool = False
     temperature: Callable[[float], float] = float
     offset: int = 0
     seen: list[tuple[str, dict[str, str], Any]] = field(default_factory=list)
@@ -45,12 +47,26 @@ class StandIn:
     def answer(self, path: str, body: Any) -> tuple[int, Any]:
         """Return status and body."""
         if path == "/v1/models":
-            return 200, {"data": [{"id": name, "max_model_len": 64} for name in self.models]}
+            kind = {"owned_by": "sglang"} if self.sglang else {}
+            return 200, {"data": [{"id": name, "max_model_len": 64, **kind} for name in self.models]}
         if path == "/tokenize":
             ids = self.teacher.tokenizer(body["prompt"], add_special_tokens=False)["input_ids"]
             return (200, {"tokens": [each + self.offset for each in ids]}) if self.tokenises else (404, {"detail": "Not Found"})
+        if path == "/generate":
+            return 200, self.spoil(self._generated(body))
         said = answers(self.teacher, [Question(tuple(body["prompt"]), body["prompt_logprobs"], self.temperature(body["temperature"]))])
         return 200, self.spoil({"choices": [{"prompt_logprobs": said[0].listed}]})
+
+    def _generated(self, body: Any) -> dict[str, Any]:
+        """Return what SGLang answers: lists of (log-probability, token id, text)."""
+        ids, k = body["input_ids"], body["top_logprobs_num"]
+        question = Question(tuple(ids), k, self.temperature(body["sampling_params"]["temperature"]))
+        listed = answers(self.teacher, [question])[0].listed[1:]
+        found = [entry for entry in listed if entry]
+        top = [sorted(([said["logprob"], int(token), None] for token, said in entry.items()), reverse=True)[:k] for entry in found]
+        own = [[entry[str(token)]["logprob"], token, None] for entry, token in zip(found, ids[1:], strict=True)]
+        return {"text": "x", "meta_info": {"prompt_tokens": len(ids), "input_token_logprobs": [[None, ids[0], None], *own],
+                                           "input_top_logprobs": [None, *top]}}
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -63,7 +79,7 @@ class _Handler(BaseHTTPRequestHandler):
         own.seen.append((self.path, dict(self.headers), body))
         own.held.wait(30)
         headers: dict[str, str] = {}
-        if own.refusals and self.path == "/v1/completions":
+        if own.refusals and self.path in ("/v1/completions", "/generate"):
             status, headers, said = own.refusals.pop(0)
             answer: Any = {"message": said}
         else:
