@@ -13,5 +13,5 @@ with views.errors_shown():
     runs_view.undo_offer()
     models_view.catalogue()
     models_view.any_reference()
-    st.page_link(state.DEPLOY, label="Deploy: a student against limits of quality, size and latency", icon=":material/rocket_launch:")
+    st.page_link(state.DEPLOY, label="Deploy: a student against limits", icon=":material/rocket_launch:")
     st.page_link(state.SIGNALS, label="Teachers' answers on disk", icon=":material/database:")

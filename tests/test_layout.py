@@ -145,6 +145,7 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "workbench/screens/deploy/result_view.py": ("tests/pages/test_deploy.py",),
     "workbench/screens/home_view.py": ("tests/pages/test_home.py",),
     "workbench/screens/models/models_view.py": ("tests/pages/test_models.py",),
+    "workbench/screens/models/quality.py": ("tests/pages/test_models.py",),
     "workbench/screens/new_experiment/advanced_form.py": ("tests/workbench/screens/new_experiment/test_forms.py",),
     "workbench/screens/new_experiment/bridge_view.py": ("tests/pages/test_new_bridge.py",),
     "workbench/screens/new_experiment/controls.py": ("tests/workbench/screens/new_experiment/test_forms.py",),

@@ -144,3 +144,27 @@ def test_distilling_an_encoder_opens_the_triple_loss(open_page: Open, store: Sto
     plain = yaml.safe_load(page.code[-1].value)
     assert (plain["teacher"]["model"], plain["student"]["architecture"], plain["data"]["block_length"]) == ("filler", "distilbert", 48)
     assert not button(page, "Start").disabled
+
+
+def test_ones_own_models_stand_first_with_what_was_measured_and_can_be_sorted(open_page: Open, store: Store, teacher: str):
+    for name in ("zeta", "alpha"):
+        run = examples.finished(store, name)
+        for part in ("student", "control"):
+            shutil.copytree(teacher, run.directory / part)
+    page = open_page("models")
+    heads = [each.value for each in page.markdown if each.value.startswith("#### ")]
+    assert heads[:4] == [f"#### {views.plain(name)}" for name in ("alpha", "alpha:control", "zeta", "zeta:control")]
+    house = next(each for each in page.expander if "ship or can be fetched" in each.label)
+    assert not house.proto.expanded and "#### house-chat" in [each.value for each in house.markdown]
+    assert not any("#### house-chat" == each for each in heads[:4])
+    fault_free(page.selectbox(key="models.order").set_value("Quality").run())
+    shown = [each.value for each in page.markdown]
+    quality = [each for each in shown if "perplexity" in each]
+    assert len(quality) == 4 and quality == sorted(quality, key=lambda words: float(words.split()[2].strip("*")))
+    # The controls of `examples` are worse than the students.
+    assert [each.value for each in page.markdown if each.value.startswith("#### ")][:2] == ["#### alpha", "#### zeta"]
+    fault_free(page.text_input(key="models.search").set_value("zeta").run())
+    assert "#### alpha" not in texts(page) and "#### zeta" in texts(page)
+    fault_free(page.text_input(key="models.search").set_value("nothing so").run())
+    assert "No model matches" in texts(page)
+    assert open_page("models", house="1").expander[-1].proto.expanded

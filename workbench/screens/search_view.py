@@ -67,5 +67,5 @@ def _open_model(name: str) -> None:
     entry = state.entry_of(name)
     pane = panes.of_task(entry.task) if entry is not None and entry.present else None
     if pane is None:
-        st.switch_page(state.MODELS)
+        st.switch_page(state.MODELS, query_params={"house": "1"})
     panes.open_with([name], pane)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from core.models.checkpoints import Task
+from core.recorder import STUDENT
 from core.system import units
-from workbench.screens.models import desktop
+from workbench.screens.models import desktop, quality
+from workbench.screens.models.quality import Quality
 from workbench.screens.new_experiment import kinds
 from workbench.screens.shared import panes, state, take_home, views
 from workbench.screens.shared.fetch_button import fetch_button
@@ -19,6 +22,12 @@ if TYPE_CHECKING:
     from core.models.catalog import ModelEntry
 
 PROGRESS_WIDTH = 240  # pixels
+NEWEST, BEST, SMALLEST, NAME = ORDERS = ("Newest", "Quality", "Size", "Name")
+OWN = ("run", "folder")  # kinds of entries: students and anchors of runs, and what was created from chains
+UNSORTED = 3  # so few models need neither a search nor an order
+PAGE = 12  # cards at a time: each has half a dozen widgets
+MORE = "models.more"  # in the session state: cards beyond the first page
+HOUSE = "house"  # in the address: opens the models that ship or can be fetched
 KINDS: dict[Task, tuple[str, BadgeColour, str]] = {  # by the task of its head: words, colour, icon
     "causal": ("causal LM", "gray", "forum"), "masked": ("masked LM", "blue", "text_select_start"),
     "classification": ("classifier", "violet", "label"), "question_answering": ("question answering", "violet", "find_in_page"),
@@ -26,23 +35,70 @@ KINDS: dict[Task, tuple[str, BadgeColour, str]] = {  # by the task of its head: 
 
 
 def catalogue() -> None:
-    """Draw the models that ship or can be fetched, then everything that was trained here."""
+    """Draw everything that was trained or created here, then the models that ship or can be fetched."""
     entries = state.models()
-    trained = [entry for entry in entries if entry.kind == "run"]
-    made = [entry for entry in entries if entry.kind == "folder"]
-    for entry in entries:
-        if entry.kind not in ("run", "folder"):
-            _card(entry)
-    st.subheader("Trained here", anchor=False)
-    for entry in trained:
-        _card(entry)
-    if not trained:
+    own = [entry for entry in entries if entry.kind in OWN]
+    others = [entry for entry in entries if entry.kind not in OWN]
+    found = qualities(entries)
+    if own:
+        _own(own, found)
+    else:
         views.empty_state("No student yet. Each finished run saves one here, as a Transformers model folder.", "school")
         st.page_link(state.NEW, label="New experiment", icon=":material/add:")
-    if made:
-        st.subheader("Created from chains", anchor=False)
-        for entry in made:
-            _card(entry)
+    absent = sum(not entry.present for entry in others)
+    fetched = f", {absent} of them to fetch" if absent else ""
+    with st.expander(f"{len(others)} models that ship or can be fetched{fetched}", icon=":material/inventory_2:", key="house models",
+                     expanded=not own or HOUSE in st.query_params):
+        for entry in others:
+            _card(entry, found.get(entry.name))
+
+
+def _own(entries: Sequence[ModelEntry], found: Mapping[str, Quality]) -> None:
+    kinds_there = list(dict.fromkeys(entry.task for entry in entries))
+    chosen, order, text = None, NEWEST, ""
+    with st.container(horizontal=True, vertical_alignment="bottom", key="models sorting"):
+        st.subheader("Trained here", anchor=False, width="stretch")
+        if len(entries) > UNSORTED:
+            text = st.text_input("Search", key="models.search", placeholder="name", width=180)
+            order = st.selectbox("Sort by", ORDERS, key="models.order", width=150, bind="query-params")
+            if len(kinds_there) > 1:
+                chosen = st.selectbox("Kind", kinds_there, index=None, placeholder="all kinds", key="models.kind", width=190,
+                                      format_func=lambda task: KINDS[task][0])
+    shown = [entry for entry in entries if text.lower().strip() in entry.name.lower() and chosen in (None, entry.task)]
+    if order == BEST:
+        st.caption("Best first, metric by metric; what was not measured comes last. Perplexities and losses compare only within one "
+                   "tokenizer and one text.")
+    if not shown:
+        views.empty_state("No model matches. Change the search or the kind.", "search_off")
+    more = st.session_state.get(MORE, 0)
+    for entry in ordered(shown, order, found)[:PAGE + more]:
+        _card(entry, found.get(entry.name))
+    if (rest := len(shown) - PAGE - more) > 0 and st.button(f"Show {min(rest, PAGE)} more of {rest}", key="more models",
+                                                            icon=":material/expand_more:"):
+        st.session_state[MORE] = more + PAGE
+        st.rerun()
+
+
+def ordered(entries: Sequence[ModelEntry], order: str, found: Mapping[str, Quality]) -> list[ModelEntry]:
+    """Return models in one of `ORDERS`; as they come is the newest first."""
+    if order == BEST:
+        return sorted(entries, key=lambda entry: found[entry.name].rank if entry.name in found else ("~", 0.0))
+    if order == SMALLEST:
+        return sorted(entries, key=lambda entry: entry.parameters)
+    return sorted(entries, key=lambda entry: entry.name.lower()) if order == NAME else list(entries)
+
+
+def qualities(entries: Sequence[ModelEntry]) -> dict[str, Quality]:
+    """Return what was measured of these models, by their names; those of which nothing was are left out."""
+    store = state.store()
+    found = quality.of_chains(store)
+    runs = {run.name: run for run in store.runs()}
+    for entry in entries:
+        name, _, part = entry.name.partition(":")
+        if entry.kind == "run" and entry.name not in found and name in runs:
+            known = quality.of_run(store, runs[name], part or STUDENT, entry.task)
+            found |= {entry.name: known} if known else {}
+    return found
 
 
 def any_reference() -> None:
@@ -54,7 +110,7 @@ def any_reference() -> None:
             _card(state.describe(reference.strip()))
 
 
-def _card(entry: ModelEntry) -> None:
+def _card(entry: ModelEntry, measured: Quality | None = None) -> None:
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
             with st.container(horizontal=True, vertical_alignment="center", width="content"):
@@ -65,6 +121,8 @@ def _card(entry: ModelEntry) -> None:
                     st.badge("not on this machine", color="orange", icon=":material/cloud_download:")
             with st.container(horizontal=True, width="content"):  # they stay together where the line is too short
                 _actions(entry)
+        if measured is not None:
+            st.markdown(f"**{views.plain(f'{measured.words[0].upper()}{measured.words[1:]}')}**")
         if entry.description:
             st.text(entry.description)
         st.caption(views.plain("  ·  ".join(facts(entry))))

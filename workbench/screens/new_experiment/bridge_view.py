@@ -54,7 +54,8 @@ def _model(label: str, path: str, chosen: str | None, keep: Any, errors: dict[st
         return
     if not entry.present:
         st.caption(f":material/cloud_download: {units.format_bytes(entry.size_bytes)} will be downloaded when the run starts.")
-        st.page_link(state.MODELS, label="Fetch it now on the Models page", icon=":material/arrow_forward:")
+        st.page_link(state.MODELS, label="Fetch it now on the Models page", icon=":material/arrow_forward:",
+                     query_params={"house": "1"})
 
 
 def _label(name: str, known: dict[str, Any]) -> str:

@@ -216,7 +216,8 @@ def teacher(errors: Errors, *, keys: bool = False) -> ModelEntry | None:
         return None
     if not entry.present:
         st.caption(f":material/cloud_download: {units.format_bytes(entry.size_bytes)} will be downloaded when the run starts.")
-        st.page_link(state.MODELS, label="Fetch it now on the Models page", icon=":material/arrow_forward:")
+        st.page_link(state.MODELS, label="Fetch it now on the Models page", icon=":material/arrow_forward:",
+                     query_params={"house": "1"})
     return entry
 
 

@@ -52,7 +52,8 @@ MEASURED = {"teacher": "the teacher", "student": "the student", "student_before"
 COUNTED = ("sentiment_accuracy", "accuracy", "answer_f1")  # shares of items: their standard error is the measurement's own
 OF_TOKENS = ("masked_accuracy", "agreement")  # shares of tokens
 
-Measurements = Mapping[str, Mapping[str, float]]
+Metrics = Mapping[str, float]
+Measurements = Mapping[str, Metrics]
 
 
 def student_depth(config: ExperimentConfig) -> int | None:
@@ -96,7 +97,7 @@ def result_table(measured: Measurements) -> tuple[list[str], list[list[str]]]:
         if any(name in measured[each] for each in who):
             about = metric(f"eval/{name}", masked=is_masked(measured))
             label = f"{about.label} ({about.unit})" if about.unit else about.label
-            rows.append([label, *(_cell(measured[each], name) for each in who), _items(measured, name)])
+            rows.append([label, *(cell(measured[each], name) for each in who), _items(measured, name)])
     return ["", *(COLUMNS[each] for each in who), "Measured on"], rows
 
 
@@ -107,8 +108,8 @@ def chain_table(measured: Sequence[Evaluation]) -> tuple[list[str], list[list[st
     rows = []
     for each in sorted({each.anchor for each in measured if each.anchor is not None}):
         before, after = (found.get((each, subject), {}) for subject in (STUDENT_BEFORE, STUDENT_AFTER))
-        rows.append([f"Anchor {each}", *(f"{_cell(before, name)} → {_cell(after, name)}" for name in names),
-                     _cell(found.get((each, TEACHER), {}), "perplexity")])
+        rows.append([f"Anchor {each}", *(f"{cell(before, name)} → {cell(after, name)}" for name in names),
+                     cell(found.get((each, TEACHER), {}), "perplexity")])
     return ["", *(metric(f"eval/{name}").label.capitalize() for name in names), "Its teacher's perplexity"], rows
 
 
@@ -267,10 +268,13 @@ def _left(progress: Progress) -> str:
     return "" if progress.seconds_left is None else f", about {units.duration(progress.seconds_left)} left in all"
 
 
-def _cell(metrics: Mapping[str, float], name: str) -> str:
+def cell(metrics: Mapping[str, float], name: str) -> str:
+    """Return a metric as text, with its interval where it has one; a dash where it was not measured."""
     text = number(metrics.get(name), f"eval/{name}")
     found = item_interval(name, metrics) if name in metrics else None
-    return text if found is None or found.low is None else f"{text} ({found.low:.1%} to {found.high:.1%})"
+    if found is None or found.low is None:
+        return text
+    return f"{text} ({number(found.low, f'eval/{name}')} to {number(found.high, f'eval/{name}')})"
 
 
 def _items(measured: Measurements, name: str) -> str:
