@@ -21,6 +21,7 @@ from torch import nn
 from core.config import FineTuneConfig
 from core.events import STUDENT_AFTER, STUDENT_BEFORE, TEACHER, Phase
 from core.methods.evaluator import Evaluator
+from core.methods.kept_logits import KeptLogits
 from core.methods.rehearsal import rehearse_documents, rehearse_saving
 from core.methods.room import require_room, run_bytes
 from core.methods.run_folder import RunFolder
@@ -42,6 +43,7 @@ from core.tasks.fine_tuning import FineTuned, evaluate_task, fine_tune, measure_
 from core.tasks.heads import check_teacher, label_order
 from core.training.trackers import require_trackers, tracked
 
+LOGITS = "logits"  # in the run's folder until the report is made
 SHOWN = 4  # held-out items whose answers are shown before and after
 LONGEST_SHOWN = 600  # characters of such an item
 
@@ -63,19 +65,24 @@ def tune(config: FineTuneConfig, recorder: Recorder, directory: Path, *, load: L
     """
     folder = RunFolder(directory)
     inputs = _load_inputs(config, folder, recorder, load)
-    evaluator = Evaluator(folder, recorder, (STUDENT,))
+    evaluator, kept = Evaluator(folder, recorder, (STUDENT,)), KeptLogits(folder.path / LOGITS)
     with folder.stop_reported(lambda: _report(inputs, folder, command, stopped=True)):
         teacher = inputs.teacher
         if teacher is not None:
-            evaluator.evaluate(TEACHER, lambda: evaluate_task(teacher, inputs.task, dtype=inputs.dtype, stop=recorder.should_stop))
+            evaluator.evaluate(TEACHER, lambda: evaluate_task(teacher, inputs.task, dtype=inputs.dtype, stop=recorder.should_stop,
+                                                              keep=kept.keeper(TEACHER)))
         stop_if_requested(recorder)
         if not folder.has_model(STUDENT):
             tuned = _train(inputs, folder, recorder, evaluator)
             folder.save_model(STUDENT, tuned.model, inputs.start.tokenizer, inputs.save_precision)
         # What is evaluated is what was saved: read back, in whatever precision it was saved in.
         saved = inputs.saved(folder.path / STUDENT)
-        evaluator.evaluate(STUDENT_AFTER, lambda: evaluate_task(saved, inputs.task, dtype=inputs.dtype, stop=recorder.should_stop),
+        evaluator.evaluate(STUDENT_AFTER, lambda: evaluate_task(saved, inputs.task, dtype=inputs.dtype, stop=recorder.should_stop,
+                                                                keep=kept.keeper(STUDENT_AFTER)),
                            lambda: inputs.samples(saved.model, max_positions(saved.model)))
+    if (found := kept.report(inputs.task)) is not None:
+        recorder.event(found)
+    kept.remove()
     folder.remove_checkpoints()
     report = _report(inputs, folder, command, stopped=False)
     write_folder_documents(folder.path / STUDENT, config, report)

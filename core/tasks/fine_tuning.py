@@ -163,33 +163,37 @@ def fine_tune(start: LoadedModel, task: TaskData, *, train: TrainSpec, losses: L
 
 
 def evaluate_task(loaded: LoadedModel, task: TaskData, *, dtype: torch.dtype = torch.float32, items: int | None = None,
-                  stop: Callable[[], bool] = lambda: False) -> dict[str, float]:
+                  stop: Callable[[], bool] = lambda: False, keep: Callable[[np.ndarray], None] = lambda _: None) -> dict[str, float]:
     """Measure a fine-tuned model on the held-out items; see `core.tasks.metrics`.
 
     Args:
         items: the first so many only.
         stop: as in `answers`.
+        keep: as in `measure_items`.
 
     Raises:
         CompatibilityError: a model without such a head, or with other labels.
     """
     order = label_order(loaded, task)
     features = encode(task.validation[:items], task, loaded.tokenizer, max_positions(loaded.model))
-    return measure_items(loaded.model, features, task, loaded.tokenizer, dtype, order, stop)
+    return measure_items(loaded.model, features, task, loaded.tokenizer, dtype, order, stop, keep)
 
 
 def measure_items(model: nn.Module, features: Sequence[Feature], task: TaskData, tokenizer: Any, dtype: torch.dtype,
-                  order: Sequence[int] | None = None, stop: Callable[[], bool] = lambda: False) -> dict[str, float]:
+                  order: Sequence[int] | None = None, stop: Callable[[], bool] = lambda: False,
+                  keep: Callable[[np.ndarray], None] = lambda _: None) -> dict[str, float]:
     """Measure any model with the task's head on encoded held-out items.
 
     Args:
         order: for each label the number that the model gives it (default: the task's own).
         stop: as in `answers`.
+        keep: called with the logits of a classification, (items, labels) in the task's order.
     """
     logits = answers(model, features, tokenizer, dtype, stop)
     if task.kind == "question_answering":
         return _answered(logits, features, task)
     predicted = np.stack(logits)[:, list(order)] if order else np.stack(logits)
+    keep(predicted)
     right = np.array([feature.targets[0] for feature in features])
     train, measured = of_type(task.train, Example), of_type(task.validation[:len(features)], Example)
     metrics = classification_metrics(predicted.argmax(1), right, task.labels, task.metrics, [(item.text, item.pair) for item in measured])

@@ -156,7 +156,7 @@ def test_ones_own_models_stand_first_with_what_was_measured_and_can_be_sorted(op
     assert heads[:4] == [f"#### {views.plain(name)}" for name in ("alpha", "alpha:control", "zeta", "zeta:control")]
     house = next(each for each in page.expander if "ship or can be fetched" in each.label)
     assert not house.proto.expanded and "#### house-chat" in [each.value for each in house.markdown]
-    assert not any("#### house-chat" == each for each in heads[:4])
+    assert not any(each == "#### house-chat" for each in heads[:4])
     fault_free(page.selectbox(key="models.order").set_value("Quality").run())
     shown = [each.value for each in page.markdown]
     quality = [each for each in shown if "perplexity" in each]

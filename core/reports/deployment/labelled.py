@@ -15,6 +15,7 @@ import numpy as np
 
 from core.evaluation.statistics import Estimate, paired_difference, wilson_interval
 from core.models.forward import max_positions
+from core.reports.class_scores import ClassScores, class_scores
 from core.reports.deployment.forms import ModelForm
 from core.reports.deployment.record import Group, WorstItem
 from core.tasks.data import Example, TaskData, data_warnings, of_type
@@ -116,6 +117,10 @@ class LabelledScores:
                                    {name: self.task.labels[int(values[row].argmax())] for name, values in self.log_probabilities.items()},
                                    {name: float(values[row]) for name, values in probability.items()}))
         return shown
+
+    def classes(self) -> dict[str, ClassScores]:
+        """Return the scores of each form by class."""
+        return {form: class_scores(values, self.labels, self.task.labels, self.keys) for form, values in self.log_probabilities.items()}
 
     def warnings(self) -> list[str]:
         """Return what weakens the figures: equal texts, a skewed split."""

@@ -87,7 +87,8 @@ def measure_deployment(request: DeploymentRequest, folder: Path, recorder: Recor
         metric="accuracy" if isinstance(scores, LabelledScores) else "perplexity", items=items, distinct=distinct, unit=unit,
         length=scores.length, forms=figures, groups=tuple(scores.groups()), worst=tuple(scores.worst(INT8, baseline, WORST)),
         warnings=tuple(scores.warnings()), file=FILES["onnx-int8"], processor=devices()[-1].description, versions=versions(),
-        date=time.strftime("%Y-%m-%d %H:%M"), seconds=round(time.monotonic() - began, 1))
+        date=time.strftime("%Y-%m-%d %H:%M"), seconds=round(time.monotonic() - began, 1),
+        classes=scores.classes() if isinstance(scores, LabelledScores) else {})
 
 
 class Progress:

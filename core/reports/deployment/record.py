@@ -7,10 +7,11 @@ form: accuracy of the baseline minus that of the form, from -1 to 1; or perplexi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
 from core.evaluation.statistics import Estimate
+from core.reports.class_scores import ClassScores
 
 TEACHER, STUDENT, INT8 = "teacher", "student", "int8"
 FORM_NAMES = {TEACHER: "Teacher", STUDENT: "Student", INT8: "Student, int8"}
@@ -125,6 +126,7 @@ class Deployment:
         warnings: sentences about the data that weaken what is said.
         file: name of the int8 file in the export's folder.
         processor, versions, date, seconds: how it was measured.
+        classes: of a classifier, form -> its scores by class; none in what earlier releases kept.
     """
 
     student: str
@@ -145,6 +147,7 @@ class Deployment:
     versions: Mapping[str, str]
     date: str
     seconds: float
+    classes: Mapping[str, ClassScores] = field(default_factory=dict)
 
     @property
     def baseline(self) -> str:
@@ -160,4 +163,5 @@ class Deployment:
         """Return the value of plain data. Raises KeyError or TypeError for that of another release."""
         return cls(**{**plain, "forms": {name: FormFigures.from_dict(each) for name, each in plain["forms"].items()},
                       "groups": tuple(map(Group.from_dict, plain["groups"])), "warnings": tuple(plain["warnings"]),
-                      "worst": tuple(WorstItem(**each) for each in plain["worst"])})
+                      "worst": tuple(WorstItem(**each) for each in plain["worst"]),
+                      "classes": {form: ClassScores.from_dict(each) for form, each in plain.get("classes", {}).items()}})

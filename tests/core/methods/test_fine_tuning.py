@@ -19,6 +19,7 @@ from core.metrics import METRICS
 from core.planning.plan import plan, static_plan
 from core.recipes import parse_recipe
 from core.recorder import STUDENT, ListRecorder, StopRequested
+from core.reports.class_scores import ClassReport
 from core.system import machine
 from tests.core.tasks.encoders import BAD, GOOD, encoder, questions
 from tests.core.tiny import tiny_model
@@ -62,6 +63,9 @@ def test_a_run_leaves_a_model_that_anybody_can_load(tmp_path, films) -> None:
     assert recorder.series(STUDENT, "eval/accuracy").keys() == set(range(7))
     assert recorder.series(STUDENT, "eval/accuracy")[6] == report.student_after["accuracy"]
     assert {name for _, _, name, _ in recorder.rows} <= {*METRICS, "epoch"}
+    by_class, = recorder.of(ClassReport)
+    assert by_class.scores.keys() == {"student_after"}
+    assert by_class.scores["student_after"].accuracy.value == pytest.approx(report.student_after["accuracy"])
     samples = recorder.of(Sample)
     assert {sample.step for sample in samples} == {0, 6} and all("(right: " in sample.answer for sample in samples)
     card = (folder / "README.md").read_text()
@@ -88,6 +92,10 @@ def test_stage_two_with_adapters_stopped_and_resumed(tmp_path, films) -> None:
     logged = first.series(STUDENT, "loss/kd") | second.series(STUDENT, "loss/kd")
     assert logged == pytest.approx(whole.series(STUDENT, "loss/kd"), rel=1e-4) and len(logged) == STEPS
     assert [event.subject for event in second.of(Evaluation)] == ["student_after"]
+    (resumed,), (at_once,) = second.of(ClassReport), whole.of(ClassReport)
+    assert not first.of(ClassReport) and resumed.scores["teacher"] == at_once.scores["teacher"], "what the teacher said was kept"
+    assert resumed.scores["student_after"].confusion == at_once.scores["student_after"].confusion
+    assert not (tmp_path / "cut" / "logits").exists()
     assert report.metrics["teacher"]["items"] == report.student_after["items"]
     weights = [AutoModelForSequenceClassification.from_pretrained(tmp_path / name / STUDENT).state_dict() for name in ("whole", "cut")]
     for name, tensor in weights[0].items():

@@ -18,7 +18,7 @@ from core.reports.deployment import store as deployments
 from core.reports.deployment.acceptance import Limits, Verdict
 from core.reports.deployment.record import EXPORT, FORM_NAMES, INT8, ITEMS, Deployment, FormFigures
 from core.system import units
-from workbench.screens.shared import charts, views
+from workbench.screens.shared import charts, class_scores_view, views
 from workbench.screens.shared.live_plotly import live_plotly
 from workbench.screens.shared.theme import ROLE_COLOURS, VIOLET, BadgeColour
 
@@ -166,6 +166,8 @@ def _losses(found: Deployment) -> None:
         head, rows = group_table(found, by)
         st.markdown(f"**By {by}**")
         views.text_table(head, rows, numbers=True, label=f"{found.metric} by {by}", first_width="12rem")
+    if found.classes:
+        class_scores_view.show({FORM_NAMES[form]: each for form, each in found.classes.items()}, FORM_NAMES[INT8], key="deploy")
     st.markdown("**Worst items**")
     if not found.worst:
         st.caption("None: the int8 form gives every right answer at least the probability that the baseline gives it.")

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from itertools import groupby
 from typing import Literal
 from urllib.parse import urlencode
 
-import pandas as pd
 import streamlit as st
 
 from core.config import BridgeConfig, ChainConfig, EnsembleConfig, FineTuneConfig, ReadingConfig, SpecialistsConfig
 from core.errors import ConfigError
-from core.events import CONTROL, STUDENT, BridgeCorpus, Sample
+from core.events import STUDENT
 from workbench.errors import StoreUnavailableError
 from workbench.mounts import live_path
 from workbench.runs import jobs
-from workbench.screens.run import ensemble_results
+from workbench.screens.run import outcome
 from workbench.screens.run.moment import (
     EVALUATIONS,
     LOG,
@@ -33,7 +31,7 @@ from workbench.screens.run.moment import (
     look,
     loss_figure,
 )
-from workbench.screens.shared import charts, panes, portable, results, retention_view, share, state, take_home, views
+from workbench.screens.shared import charts, panes, portable, results, share, state, views
 from workbench.screens.shared.live import Live, live_text, rerun_when_changed
 from workbench.screens.shared.live_plotly import live_plotly
 from workbench.screens.shared.uploads import shown_name
@@ -260,9 +258,9 @@ def _numbers(moment: Moment) -> None:
 
 def _tabs(moment: Moment) -> None:
     run = moment.run
-    card = {"Retention": lambda: _retention(run)} if results.asks_for_card(run) else {}
-    draw = {"Curves": lambda: _curves(moment), "Results": lambda: _results(run, moment.table), **card,
-            "Samples": lambda: _samples(run), "Log": lambda: st.fragment(_log)(run.id), "Recipe": lambda: _recipe(run)}
+    card = {"Retention": lambda: outcome.retention_tab(run, _now(run))} if results.asks_for_card(run) else {}
+    draw = {"Curves": lambda: _curves(moment), "Results": lambda: outcome.results_tab(run, moment.table), **card,
+            "Samples": lambda: outcome.samples_tab(run), "Log": lambda: st.fragment(_log)(run.id), "Recipe": lambda: _recipe(run)}
     first = {"finished": "Results", "failed": "Log", "lost": "Log"}.get(run.status, "Curves")
     # Only the open tab is drawn: figures in a hidden one would be sized wrongly, and cost time at every refresh.
     key, linked = f"tab.{run.id}", st.query_params.get("tab")
@@ -309,67 +307,6 @@ def _terms(moment: Moment) -> None:
         live_text(moment.terms, key="terms now", live=live)
     else:
         st.caption(moment.terms)
-
-
-def _results(run: Run, table: pd.DataFrame) -> None:
-    for texts in [BridgeCorpus.from_dict(event.payload) for event in state.store().events(run.id, kind=BridgeCorpus.kind)][-1:]:
-        left_out = results.left_out_text(texts.left_out)
-        st.markdown(f"Trained on **{texts.kept:,} texts**; filtered: {left_out or 'none'}.")
-    measured, evaluations = results.measurements(state.store(), run), results.evaluations(state.store(), run)
-    if not evaluations:
-        views.empty_state("No evaluation yet. The teacher is evaluated first, then the student before and after training.",
-                          "table_chart")
-        return
-    if (ensemble := ensemble_results.summary_of(state.store(), run)) is not None:
-        ensemble_results.show(run, ensemble)
-        return
-    head, rows = results.chain_table(evaluations) if run.builds_chain else results.result_table(measured)
-    views.text_table(head, rows, numbers=True, label="Results")
-    if run.builds_chain:
-        st.caption("Each anchor against its teacher, before and after training, on held-out text.")
-    elif summary := results.verdict(measured):
-        st.markdown(summary)
-    if lead := results.teacher_lead(measured):
-        st.caption(lead)
-    with st.container(horizontal=True):
-        st.download_button("Final metrics (CSV)", lambda: results.final_csv(measured), file_name=f"{run.name}-results.csv", mime="text/csv",
-                           icon=":material/download:", on_click="ignore", key="results csv")
-        st.download_button("Curves (CSV)", lambda: results.curves_csv(table), file_name=f"{run.name}-curves.csv", mime="text/csv",
-                           icon=":material/download:", on_click="ignore", key="curves csv", disabled=table.empty)
-    if run.status == "finished":
-        st.caption("Chain folder; each anchor in it is a Transformers model folder:" if run.builds_chain else
-                   "Model folder, loadable with Transformers:")
-        st.code(str(run.directory if run.builds_chain else run.output_dir), language=None)
-        for entry in (entry for entry in state.models() if entry.kind == "run" and entry.name.partition(":")[0] == run.name):
-            with st.expander(f"Take {entry.name} along", icon=":material/download:", key=f"take.{entry.name}"):
-                take_home.downloads(entry)
-
-
-def _retention(run: Run) -> None:
-    card = results.retention_card(state.store(), run)
-    if card is None:
-        doing = f"{views.plain(_now(run))} " if run.active else ""
-        views.empty_state(f"{doing}The card is measured once teacher, student and control are trained: size, latency, then the "
-                          "scores on each task.", "fact_check")
-    else:
-        retention_view.show(card, name=run.name)
-
-
-def _samples(run: Run) -> None:
-    samples = [Sample.from_dict(event.payload) for event in state.store().events(run.id, kind=Sample.kind)]
-    if not samples:
-        views.empty_state("No samples yet. At every evaluation the prompts of the recipe are completed, or their masked tokens "
-                          "predicted.", "chat")
-        return
-    variants = [variant for variant in (STUDENT, CONTROL) if any(sample.variant == variant for sample in samples)]
-    for prompt in dict.fromkeys(sample.prompt for sample in samples):
-        st.subheader(views.first_line(prompt), anchor=False)
-        answers = sorted((sample for sample in samples if sample.prompt == prompt), key=lambda sample: -sample.step)
-        rows = []
-        for step, together in groupby(answers, key=lambda sample: sample.step):
-            said = {sample.variant: sample.answer for sample in together}
-            rows.append([f"{step:,}", *(said.get(variant, "") for variant in variants)])
-        views.text_table(["Step", *(variant.capitalize() for variant in variants)], rows, label=f"Samples of: {prompt}", first_width="5rem")
 
 
 def _log(run_id: str) -> None:
