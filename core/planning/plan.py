@@ -126,7 +126,8 @@ def plan(config: ExperimentConfig, *, measure: bool, load: Callable[..., LoadedM
 
     found = PreflightReport()
     if isinstance(config, FineTuneConfig):
-        return _task_plan(config, found)
+        planned = _task_plan(config, found)
+        return _measured_task(config, found, planned, load) if measure and found.hold else planned
     if isinstance(config, EnsembleConfig | SpecialistsConfig):
         return _classifiers_plan(config, found)
     whole, config = config, first_step(config)
@@ -218,6 +219,34 @@ def _task_plan(config: FineTuneConfig, found: PreflightReport) -> Plan:
         reads = min(entry.context for entry in (start, teacher) if entry is not None)
         found.tell("block length", compatibility.describe_task_length(config.task, reads))
         planned = _task_memory(config, found, planned, start, teacher, min(config.task.max_length, reads), here)
+    return _concluded(planned, found)
+
+
+def _measured_task(config: FineTuneConfig, found: PreflightReport, planned: Plan, load: Callable[..., LoadedModel]) -> Plan:
+    """Return the plan with the time of a few real steps, once models and items are loaded."""
+    from core.planning.task_dry_run import describe_items, dry_run_task, warn_of_items
+    from core.system.devices import resolve_device, resolve_precision
+    from core.tasks.data import load_task
+
+    device = found.take("device", lambda: resolve_device(config.train.device), "Computes on {}.".format)
+    task = found.take("text", lambda: load_task(config.task), describe_items)
+    if device is None or task is None:
+        return _concluded(planned, found)
+    import torch
+
+    dtype, spec = resolve_precision(config.train.precision, device), config.teacher
+    start = found.take("student", lambda: load(config.student.model, device=device, dtype=torch.float32, needs_head=False),
+                       lambda loaded: f"Begins as {summary(loaded.entry)}")
+    teacher = found.take("teacher", lambda: load(spec.model, device=device, dtype=dtype),
+                         lambda loaded: summary(loaded.entry)) if spec is not None else None
+    if start is None or not found.hold:
+        return _concluded(planned, found)
+    warn_of_items(task, found)
+    timings = found.take("rehearsal", lambda: dry_run_task(config, start, teacher, task, dtype))
+    if timings is not None:
+        items, held_out = len(task.train), len(task.validation)
+        planned = replace(planned, seconds=timings.seconds(config, items, held_out), measured_steps=timings.steps,
+                          tokens_per_second=timings.tokens_per_second, total_steps=total_steps(config.train, items))
     return _concluded(planned, found)
 
 

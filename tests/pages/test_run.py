@@ -8,9 +8,15 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
+from core.recipes import parse_recipe
+from core.reports.class_scores import ClassReport, class_scores, mistakes
+from core.reports.deployment import store as deployments
+from core.reports.deployment.record import DeploymentRequest
 from tests.core.evaluation.cards import card
+from tests.core.reports.deployment.examples import deployment
 from tests.pages import examples
 from tests.pages.conftest import Open, button, fault_free, texts
 from workbench.processes import Process
@@ -276,3 +282,32 @@ def test_models_that_fill_blanks_are_compared_by_filling_them(open_page: Open, s
     assert "Compare in chat" not in [each.label for each in page.button]
     fault_free(button(page, "Compare masked-token predictions").click().run())
     assert page.query_params["pane"] == "blanks"
+
+
+def test_a_classifier_shows_classes_calibration_and_mistakes_beside_its_int8_file(open_page: Open, store: Store):
+    run = store.create_run(parse_recipe({"name": "judge", "student": {"model": "house-encoder"}, "task": {"source": "rt"},
+                                         "teacher": {"model": "house-encoder"}}))
+    store.claim(run.id, "cpu")
+    generator = np.random.default_rng(0)
+    right, reviews = np.arange(400) % 2, [f"review {number}" for number in range(400)]
+    said = {who: generator.normal(size=(400, 2)) + sharp * np.eye(2)[right] for who, sharp in (("teacher", 3), ("student_after", 2))}
+    said = {who: logits - np.logaddexp.reduce(logits, axis=1, keepdims=True) for who, logits in said.items()}
+    scores = {who: class_scores(values, right, ("no", "yes"), reviews) for who, values in said.items()}
+    report = ClassReport(scores, mistakes(said, "student_after", right, ("no", "yes"), reviews))
+    events = [("evaluation", {"who": who, "metrics": {"accuracy": each.accuracy.value, "stderr": 0.01, "items": 400}}, 1.0)
+              for who, each in scores.items()]
+    store.log_events(run.id, [*events, (report.kind, report.to_dict(), 2.0)])
+    store.finish(run.id, "finished")
+    page = open_page("run", run=run.id)
+    table, by_class, wrong = (each.proto.body for each in page.get("html")[:3])
+    assert "Macro F1" in table and "Calibration error (points)" in table and "int8" not in table
+    assert "Teacher: recall" in by_class and "yes" in by_class and f"{scores['student_after'].classes[1].f1:.1%}" in by_class
+    assert "% sure" in wrong and wrong.count("review ") == len(report.worst)
+    assert "by chance up to" in texts(page) and len(figures(page)) == 2, "confusions and reliability"
+    assert any("Measure the int8 file" in each.proto.label for each in page.get("page_link"))
+    folder = deployments.save_request(DeploymentRequest(str(run.output_dir), None, ("judge", None)))
+    deployments.save_result(folder, deployment(classes={"int8": scores["teacher"]}))
+    page = open_page("run", run=run.id)
+    table = page.get("html")[0].proto.body
+    assert "Student, int8" in table and "6 MB" in table and "3 ms" in table and "84.0%" in table
+    assert "Student, int8: recall" in page.get("html")[1].proto.body

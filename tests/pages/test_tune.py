@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from core.recipes import parse_recipe
+from core.system import units
 from tests.core.tasks.encoders import encoder, sentiment
-from tests.pages.conftest import Open, button, fault_free, texts
-from workbench.screens.shared import state
+from tests.pages.conftest import Open, answered, button, fault_free, texts
+from workbench.screens.shared import background, state
 from workbench.store import Store
 
 
@@ -149,3 +150,26 @@ def test_models_that_answer_one_task_are_not_offered_for_chat_and_as_teachers(op
     labels = [each.label for each in page.button]
     assert "Fine-tune" in labels
     assert page.get_by_key(f"tune.{masked}").label == "Fine-tune"
+
+
+def test_before_it_starts_the_labels_are_counted_and_the_time_is_measured(open_page: Open, masked: str,
+                                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = {"name": "house", "kind": "classification", "train_items": 8000, "items": 1000, "warnings": ["The split is skewed."],
+            "labels": [{"label": "negative", "train": 2000, "held_out": 500}, {"label": "positive", "train": 6000, "held_out": 500}],
+            "rows": [{"text": "A <b>fine</b> film.", "label": "positive"}]}
+    monkeypatch.setattr(background, "preview_task", lambda task, stamp: answered(seen))
+    plan = {"checks": [{"name": "text", "ok": True, "message": "8,000 items.", "fix": "", "caution": False}], "seconds": 90.0,
+            "measured_steps": 5, "total_steps": 500, "tokens_per_second": 3000.0}
+    monkeypatch.setattr(background, "measured_plan", lambda config: answered(plan))
+    page = open_page("tune", model=masked)
+    assert "negative" not in "".join(each.proto.body for each in page.get("html")), "the data are read on request"
+    page.session_state["task preview"] = True
+    fault_free(page.run())
+    labels, items = (each.proto.body for each in page.get("html") if "<table" in each.proto.body)
+    assert labels.index("positive") < labels.index("negative") and "6,000 (75.0%)" in labels and "500 (50.0%)" in labels
+    assert "A &lt;b&gt;fine&lt;/b&gt; film." in items and "The split is skewed" in texts(page)
+    assert "Time" not in [metric.label for metric in page.metric]
+    fault_free(button(page, "Measure on this machine").click().run())
+    shown = {metric.label: metric.value for metric in page.metric}
+    assert shown["Time"] == units.duration(90.0)
+    assert shown["Steps"] == "500" and "tokens/s" in shown["Training speed"]

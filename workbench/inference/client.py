@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from core.config import DataSpec, ExperimentConfig
+from core.config import DataSpec, ExperimentConfig, TaskSpec
 from core.errors import StillhouseError
 from core.models.dimensions import as_record
 from core.system import machine, reach
@@ -112,6 +112,10 @@ class Engine:
     def preview(self, data: DataSpec, model: str, rows: int = 5) -> dict[str, Any]:
         """`core.data.preview.preview` with the tokenizer of `model`."""
         return self._call("preview", data=data.model_dump(mode="json"), model=self._resolve(model), rows=rows)
+
+    def preview_task(self, task: TaskSpec) -> dict[str, Any]:
+        """`core.tasks.preview.preview_task`."""
+        return self._call("preview_task", task=task.model_dump(mode="json"))
 
     def scan_dataset(self, data: DataSpec, model: str | None, seed: int) -> dict[str, Any]:
         """`workbench.inference.dataset_scan.scan_dataset`, with the tokenizer of `model` if one is named."""

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import torch
 
 from core.chains.folder import Chain, Target, open_chain
-from core.config import DataSpec
+from core.config import DataSpec, TaskSpec
 from core.data.template_limits import stopped_by
 from core.errors import StillhouseError
 from core.evaluation.blanks import compare_blanks, fill_blanks
@@ -106,9 +106,9 @@ class Server:
         self._cancelled: dict[int, threading.Event] = {}
         self._operations: dict[str, Callable[..., Iterator[Message]]] = {
             "info": self._info, "generate": self._generate, "lens": self._lens, "next_token": self._next_token, "blanks": self._blanks,
-            "classes": self._classes, "example": self._example, "preview": self._preview, "scan_dataset": self._scan_dataset,
-            "opinions": self._opinions, "plan": self._plan,
-            "make_size": self._make_size, "measure_size": self._measure_size, "export": self._export}
+            "classes": self._classes, "example": self._example, "preview": self._preview, "preview_task": self._preview_task,
+            "scan_dataset": self._scan_dataset, "opinions": self._opinions, "plan": self._plan, "make_size": self._make_size,
+            "measure_size": self._measure_size, "export": self._export}
 
     def serve(self) -> None:
         """Start a thread for every request; return when there can be no more."""
@@ -238,6 +238,11 @@ class Server:
         with self._pool.using(model) as (loaded, _):
             objective = architecture_of(loaded.model.config).objective
             yield _value(preview(DataSpec.model_validate(data), loaded.tokenizer, rows, objective=objective))
+
+    def _preview_task(self, _cancelled: threading.Event, task: dict[str, Any]) -> Iterator[Message]:
+        from core.tasks.preview import preview_task
+
+        yield _value(preview_task(TaskSpec.model_validate(task)))
 
     def _scan_dataset(self, _cancelled: threading.Event, data: dict[str, Any], model: str | None, seed: int) -> Iterator[Message]:
         from workbench.inference.dataset_scan import scan_dataset

@@ -14,10 +14,14 @@ LOG_SECONDS, TERMINAL_SECONDS = 10.0, 0.5  # between two reports of a step
 
 
 class ProgressLog:
-    """A `core.recorder.Recorder` that prints phases, evaluations and now and then a step."""
+    """A `core.recorder.Recorder` that prints phases, evaluations and now and then a step.
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    Args:
+        times: whether each line begins with the date and time of this machine, as in a log that is read later.
+    """
+
+    def __init__(self, stream: TextIO, *, times: bool = False) -> None:
+        self._stream, self._times = stream, times
         self._rewrites = stream.isatty()
         self._interval = TERMINAL_SECONDS if self._rewrites else LOG_SECONDS
         self._progress = Progress(None, None, 0, None)
@@ -77,7 +81,7 @@ class ProgressLog:
             self._open_line = True
             return
         self.close()
-        print(text, file=self._stream, flush=True)
+        print(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}" if self._times else text, file=self._stream, flush=True)
 
 
 def _phase(phase: Phase) -> str:

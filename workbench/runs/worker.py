@@ -73,7 +73,7 @@ def run_worker(run_id: str, store: Store, engine: Engine | None = None, *, watch
     report, error = None, None
     try:
         with (open(run.log_path, "a", buffering=1, encoding="utf-8") as log,
-              StoreRecorder(store, run, process, (ProgressLog(log), *watchers),
+              StoreRecorder(store, run, process, (ProgressLog(log, times=True), *watchers),
                             partial(_abandon, run, store) if may_end else None) as recorder,
               _reserved_space(run.directory), _signals_stop(recorder)):
             if run.stop_requested is None:

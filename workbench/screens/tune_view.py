@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -14,20 +16,21 @@ from core.errors import StillhouseError
 from core.recipes import describe, parse_recipe, read_recipe
 from core.system import units
 from core.system.paths import ASSETS
-from workbench.screens.new_experiment import wording
-from workbench.screens.shared import state, views
+from workbench.screens.new_experiment import plan_view, wording
+from workbench.screens.shared import background, state, views
 from workbench.screens.shared.uploads import is_upload, save_upload, show_upload
 from workbench.store import references
 
 if TYPE_CHECKING:
     from core.models.catalog import ModelEntry
-    from core.planning.preflight import Check
+    from core.planning.plan import Plan
 
 RECIPE = ASSETS / "recipes" / "house-sentiment.yaml"  # the source of everything that is not in the form
 STAGE2 = ASSETS / "recipes" / "house-sentiment-stage2.yaml"  # with its weights and temperature
 HELD_OUT = ("validation", "test")  # of the house reviews
 DATA_TYPES = ("csv", "tsv", "jsonl", "parquet", "json")  # .json: also SQuAD's own file
 OTHER = "other"
+MOST_LABELS = 20  # rows of the preview
 SOURCES = {"house": "All film reviews", "imdb": "IMDb", "rt": "Rotten Tomatoes", OTHER: "My own data"}
 NO_TEACHER = "No teacher: hard labels only"
 COLUMNS = {"text_column": "Text column", "pair_column": "Second text column", "label_column": "Label column"}
@@ -62,12 +65,15 @@ def form() -> None:
     places = {"student": below_model, "teacher": below_teacher, "text": below_data}
     try:
         config = recipe(plain, name, begun)
-        problems = _problems(config, plain["task"]["source"])
+        planned, problems = _plan(config, plain["task"]["source"])
     except StillhouseError as error:
         views.problem(error)
         return
     for check, message in problems.items():
         places.get(check, st.container()).caption(f":red[:material/error: {views.no_images(message)}]")
+    with below_data:
+        _preview(config)
+    plan_view.plan(config, planned, partial=False, ready=not problems)
     _out(config, disabled=bool(problems))
 
 
@@ -207,18 +213,55 @@ def _budget(begun: FineTuneConfig | None) -> dict[str, Any]:
     return {"num_train_epochs": float(passes), "learning_rate": float(learning_rate)}
 
 
-def _problems(config: ExperimentConfig, source: str) -> dict[str, str]:
-    """Return the failed checks of the plan by name, in the words of the form."""
+def _plan(config: ExperimentConfig, source: str) -> tuple[Plan, dict[str, str]]:
+    """Return the plan without measurements, and its failed checks by name, in the words of the form."""
     resolved = references.resolved(config, state.store())
-    checks = _checks(json.dumps(resolved.model_copy(update={"name": None}).to_dict()))
-    return {check.name: wording.in_form(check, source, LABELS) for check in checks if not check.ok}
+    planned = _static(json.dumps(resolved.model_copy(update={"name": None}).to_dict()))
+    return planned, {check.name: wording.in_form(check, source, LABELS) for check in planned.checks if not check.ok}
 
 
 @st.cache_resource(ttl=20, max_entries=50, show_spinner=False)
-def _checks(config_json: str) -> tuple[Check, ...]:
+def _static(config_json: str) -> Plan:
     from core.planning.plan import static_plan
 
-    return static_plan(parse_recipe(json.loads(config_json))).checks
+    return static_plan(parse_recipe(json.loads(config_json)))
+
+
+def _preview(config: ExperimentConfig) -> None:
+    """Draw an expander that reads the items when it is opened: how often each label occurs, and the first of them."""
+    assert isinstance(config, FineTuneConfig), "the form makes no other"
+    with st.expander("Preview the data", icon=":material/visibility:", key="task preview", on_change="rerun") as expander:
+        if not expander.open:
+            return
+        try:
+            found = background.answer(background.preview_task, config.task.model_dump_json(), _stamp(config.task),
+                                      meanwhile="Reading the items and counting their labels …")
+        except StillhouseError as error:
+            st.error(views.no_images(wording.in_form(error, config.task.source, LABELS)), icon=":material/error:")
+            return
+        if found is not None:
+            _found(found)
+
+
+def _found(found: Mapping[str, Any]) -> None:
+    st.caption(f"{found['train_items']:,} items to train on, {found['items']:,} held out.")
+    for warning in found["warnings"]:
+        st.caption(f":material/warning: {views.plain(warning)}")
+    if found["labels"]:
+        shown = sorted(found["labels"], key=lambda each: -each["train"])
+        rows = [[each["label"], *(f"{each[part]:,} ({each[part] / max(total, 1):.1%})" for part, total in (
+            ("train", found["train_items"]), ("held_out", found["items"])))] for each in shown[:MOST_LABELS]]
+        views.text_table(["Label", "Training items", "Held out"], rows, numbers=True, label="How often each label occurs")
+        if len(shown) > MOST_LABELS:
+            st.caption(f"The {MOST_LABELS} most frequent of {len(shown)} labels.")
+    views.text_table(["First items", "Label" if found["labels"] else "Answer"], [[each["text"], each["label"]] for each in found["rows"]],
+                     label="The first training items")
+
+
+def _stamp(task: TaskSpec) -> str:
+    """Return what changes with the files of a dataset; empty for one that is no file here."""
+    files = [Path(os.path.expanduser(each)) for each in (task.source, task.validation) if each]
+    return " ".join(f"{path.stat().st_mtime_ns} {path.stat().st_size}" for path in files if path.is_file())
 
 
 def _out(config: ExperimentConfig, *, disabled: bool) -> None:

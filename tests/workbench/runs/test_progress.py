@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 
 import pytest
 
@@ -69,3 +70,11 @@ def test_steps_between_two_reports_are_not_printed_and_the_time_left_follows_the
     lines = [line for line in stream.getvalue().splitlines() if "step" in line]
     assert [line.split()[2] for line in lines] == ["1", "6", "11"]
     assert lines[-1].endswith(f"about {units.duration(90 * progress.LOG_SECONDS / 5)} left")
+
+
+def test_a_log_that_is_read_later_has_times() -> None:
+    stream = io.StringIO()
+    run_through(ProgressLog(stream, times=True))
+    lines = stream.getvalue().splitlines()
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  \S.*|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d    student.*", line) for line in lines)
+    assert lines[0].endswith("  Train")

@@ -99,7 +99,7 @@ class Moment:
         revision = max((last for metric, last in self.revisions.items()
                         if (metric.startswith(("loss", "raw/")) if of_loss else metric == name)), default=0)
         key = f"{'loss' if of_loss else name}.{self.run.id}"
-        return self._shared(name, (revision, self.masked, self.task, self._level(name)), lambda: draw(self._figure(name), key))
+        return self._shared(name, (revision, self.masked, self.task, self._level(name), self._ahead), lambda: draw(self._figure(name), key))
 
     @property
     def terms(self) -> str:
@@ -136,14 +136,20 @@ class Moment:
         shown = name in self.task or name in ("eval/perplexity", "eval/masked_accuracy")
         return self.measured.get("teacher", {}).get(name.removeprefix("eval/")) if shown else None
 
+    @property
+    def _ahead(self) -> charts.Ahead:
+        """What the figures keep a place for while the run is active."""
+        run = self.run
+        return charts.Ahead(results.has_control(run), run.progress.total) if run.active and not run.builds_chain else charts.NOTHING_AHEAD
+
     def _figure(self, name: str) -> go.Figure:
         if name in LOSS_FIGURES:
             weighted, logarithmic = LOSS_FIGURES[name]
             return charts.term_losses(self.table, weighted=weighted, logarithmic=logarithmic, masked=self.masked,
-                                      per="item" if self.task else "token")
+                                      per="item" if self.task else "token", ahead=self._ahead)
         if name in MACHINE:
             return charts.single(self.table, name)
-        return charts.evaluation(self.table, name, teacher=self._level(name), masked=self.masked)
+        return charts.evaluation(self.table, name, teacher=self._level(name), masked=self.masked, ahead=self._ahead)
 
     def _shared(self, name: str, source: Any, work_out: Callable[[], Any]) -> Any:
         return SHARED.of(self.store, self.run.id).of(name, source, work_out)

@@ -313,7 +313,8 @@ def _log(run_id: str) -> None:
     with views.errors_shown():
         text = jobs.log_tail(_followed(run_id, LOG).run)
         if text:
-            st.code(text, language=None, height=420, wrap_lines=True)
+            with st.container(height=420, autoscroll=True, border=False, key="log"):  # opened at its end, where the news is
+                st.code(text, language=None, wrap_lines=True)
             run = state.store().run(run_id)
             st.download_button("Download log", run.log_path.read_bytes, file_name=f"{run.name}-log.txt", mime="text/plain",
                                icon=":material/download:", on_click="ignore", key="log file", help="The whole log; shown is its end.")

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import streamlit as st
 
 from core.chains.folder import Target
-from core.config import DataSpec
+from core.config import DataSpec, TaskSpec
 from core.models.checkpoints import Task
 from core.recipes import parse_recipe
 from workbench.inference import client
@@ -63,6 +63,12 @@ def measured_plan(config_json: str) -> Future[dict[str, Any]]:
 def preview(data_json: str, model: str) -> Future[dict[str, Any]]:
     """Rows of a corpus and its first packed block, decoded."""
     return _pool().submit(client.engine().preview, DataSpec.model_validate_json(data_json), model)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def preview_task(task_json: str, stamp: str) -> Future[dict[str, Any]]:
+    """Labels and first items of a labelled dataset; `stamp` changes with its file."""
+    return _pool().submit(client.engine().preview_task, TaskSpec.model_validate_json(task_json))
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)

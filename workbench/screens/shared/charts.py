@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -57,9 +58,37 @@ def downsample(curve: pd.DataFrame, points: int = POINTS) -> pd.DataFrame:
     return curve.iloc[keep[keep < count]]
 
 
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What a run has not logged yet, so that its place is seen from the first point on.
+
+    Attributes:
+        control: whether a control is trained after the student.
+        steps: of each variant; None while that is not known.
+    """
+
+    control: bool = False
+    steps: int | None = None
+
+    def place_of(self, curves: pd.DataFrame) -> list[Trace]:
+        """Return an entry of the legend for a control of which there is no point."""
+        if not self.control or (curves["arm"] == CONTROL).any():
+            return []
+        return [{"type": "scatter", "mode": "lines", "x": np.full(1, np.nan), "y": np.full(1, np.nan), "name": "control: after the student",
+                 "line": {"color": ROLE_COLOURS["control"], "width": 2, "dash": "dash"}, "hoverinfo": "skip"}]
+
+    @property
+    def x_axis(self) -> Trace:
+        """The axis of steps, to the last one that will be."""
+        return {} if self.steps is None else {"autorangeoptions": {**FROM_STEP_0["autorangeoptions"], "include": [0, self.steps]}}
+
+
+NOTHING_AHEAD = Ahead()
+
+
 def term_losses(curves: pd.DataFrame, *, weighted: bool = True, logarithmic: bool = False, masked: bool = False,
-                per: str = "token") -> go.Figure:
-    """One curve per loss term, and their sum when `weighted`; the control's dashed.
+                per: str = "token", ahead: Ahead = NOTHING_AHEAD) -> go.Figure:
+    """One curve per loss term, and their sum when `weighted`; the control's dashed, over the same steps.
 
     Args:
         masked: as in `core.metrics.metric`.
@@ -75,19 +104,22 @@ def term_losses(curves: pd.DataFrame, *, weighted: bool = True, logarithmic: boo
     total = select(curves, STUDENT, "loss")
     if weighted and len({trace["name"] for trace in traces}) > 1 and len(total):
         traces += _smoothed(total, "total", GREY)
+    traces += ahead.place_of(curves)
     logged = set(curves["name"].unique())
     pure = [metric(f"raw/{term.name}", masked=masked).label for term in LOSS_TERMS if not term.unit and f"raw/{term.name}" in logged]
     raw = f"nats/{per} ({', '.join(pure)}: no unit)" if pure else f"nats/{per}"
-    return figure(traces, height=360, y_title="loss" if weighted else raw, logarithmic=logarithmic, legend=True)
+    return figure(traces, height=360, y_title="loss" if weighted else raw, logarithmic=logarithmic, legend=True, x_axis=ahead.x_axis)
 
 
-def evaluation(curves: pd.DataFrame, name: str, *, teacher: float | None = None, masked: bool = False) -> go.Figure:
+def evaluation(curves: pd.DataFrame, name: str, *, teacher: float | None = None, masked: bool = False,
+               ahead: Ahead = NOTHING_AHEAD) -> go.Figure:
     """One held-out metric over the steps: the student, the control when there is one, the teacher's level dotted."""
     traces = []
     for variant, dash in ((STUDENT, "solid"), (CONTROL, "dash")):
         curve = select(curves, variant, name)
         if len(curve):
             traces.append(_line(curve, variant, ROLE_COLOURS[variant], dash=dash) | {"mode": "lines+markers", "marker": {"size": 5}})
+    traces += ahead.place_of(curves) if traces else []
     logarithmic = name == "eval/perplexity"  # its logarithm is the cross-entropy
     level: Trace = {}
     if teacher is not None:
@@ -97,7 +129,7 @@ def evaluation(curves: pd.DataFrame, name: str, *, teacher: float | None = None,
                                  "showarrow": False, "font": {"color": ROLE_COLOURS["teacher"], "size": 11},
                                  "y": math.log10(teacher) if logarithmic else teacher}]
     return figure(traces, height=250, y_title=axis_label(name, masked=masked), legend=len(traces) > 1, logarithmic=logarithmic,
-                   y_axis=TICKS.get(name), **level)
+                   y_axis=TICKS.get(name), x_axis=ahead.x_axis, **level)
 
 
 def single(curves: pd.DataFrame, name: str) -> go.Figure:

@@ -52,6 +52,20 @@ def test_each_term_has_its_curve_and_the_control_its_own():
     assert trace(figure, "hard labels (control)").line.dash == "dash"
 
 
+def test_a_control_has_its_place_before_its_first_point():
+    ahead = charts.Ahead(control=True, steps=40)
+    before = table(student__loss=[3, 2], student__loss_per_hard=[3, 2], **{"student__eval_per_agreement": [0.5, 0.6]})
+    figure = charts.term_losses(before, ahead=ahead)
+    awaited = trace(figure, "control: after the student")
+    assert np.isnan(awaited.y).all() and awaited.line.dash == "dash"
+    assert list(figure.layout.xaxis.autorangeoptions.include) == [0, 40] and figure.layout.xaxis.autorangeoptions.clipmin == 0
+    assert trace(charts.evaluation(before, "eval/agreement", ahead=ahead), "control: after the student")
+    begun = pd.concat([before, table(control__loss_per_hard=[4.0])])
+    names = {each.name for each in charts.term_losses(begun, ahead=ahead).data}
+    assert "hard labels (control)" in names and "control: after the student" not in names
+    assert "control: after the student" not in {each.name for each in charts.term_losses(before).data}
+
+
 def test_raw_terms_have_no_total_and_a_unit():
     figure = charts.term_losses(table(student__loss=[3, 2], student__raw_per_kd=[0.5, 0.4], student__raw_per_hard=[1, 1]), weighted=False)
     assert {each.name for each in figure.data} == {"soft targets", "hard labels"}
