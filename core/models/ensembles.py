@@ -70,6 +70,12 @@ def parse_ensemble(reference: str) -> EnsembleReference | None:
     return EnsembleReference(cast(MixtureMean, found[1]), members, tuple(weight / sum(weights) for weight in weights))
 
 
+def split_references(text: str) -> list[str]:
+    """Return the references of a list with commas between them, each once; those inside an ensemble's parentheses do not count."""
+    parts = (part.strip() for part in re.split(r",(?![^()]*\))", text))
+    return list(dict.fromkeys(part for part in parts if part))
+
+
 def require_one_kind(names: Sequence[str], tasks: Sequence[str], vocabularies: Sequence[int]) -> None:
     """Check that members can be averaged, as far as their headers tell. Raises CompatibilityError that says which differ."""
     for name, task, vocabulary in zip(names, tasks, vocabularies, strict=True):

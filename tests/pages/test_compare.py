@@ -131,3 +131,16 @@ def test_with_nothing_picked_it_says_what_to_do() -> None:
     assert not test.get("iframe")
     assert any("Select two or three models" in text.value for text in test.markdown)
     assert not test.run().get("iframe")
+
+
+def test_the_mean_of_several_models_is_one_of_them(store: Store, teacher: str) -> None:
+    keeping(examples.finished(store), teacher, STUDENT, CONTROL)
+    test = page(models="done,geometric(0.7 done, 0.3 done:control)")
+    assert test.multiselect[0].value == ["done", "geometric(0.7 done, 0.3 done:control)"]
+    assert frame(test)["models"] == "done,geometric(0.7 done, 0.3 done:control)"
+    test.multiselect(key="average.members.chat").set_value(["done", "done:control"]).run()
+    test.button(key="average.add.chat").click().run()
+    assert not test.exception and not test.error
+    assert test.multiselect[0].value[-1] == "arithmetic(done, done:control)"
+    assert test.query_params["models"] == "done,geometric(0.7 done, 0.3 done:control),arithmetic(done, done:control)"
+    assert test.button(key="average.add.chat").disabled, "three are compared at most"

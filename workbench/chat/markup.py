@@ -59,16 +59,19 @@ def _speed(turn: Turn | None) -> list[str]:
 
 
 def lens(positions: Sequence[Mapping[str, Any]], teacher: str, student: str, group: str) -> str:
-    """Return the teacher's answer, each token marked by how far the student departs from the teacher there.
+    """Return the teacher's answer, each token marked by how far the student departs from the teacher there, on the same prefix.
 
-    A mark is a colour and an underline, both stronger with the divergence, whose number is in the tooltip. A click on a
-    token opens the top five of both: plain ``<details>``, of which one in a `group` is open at a time.
+    Where the student's first choice is another token, it stands above that token. A mark is a colour and an underline, both stronger
+    with the divergence, whose number is in the tooltip. A click on a token opens the top five of both: plain ``<details>``, of which one
+    in a `group` is open at a time.
     """
     teacher, student = short(teacher), short(student)
     mean = sum(position["kl"] for position in positions) / len(positions)
     largest = max(position["kl"] for position in positions)
     tokens = "".join(_token(position, teacher, student, group) for position in positions)
-    return (f'<div class="lens"><p class="facts">The answer of {escape(teacher)}, highlighted where {escape(student)} differs: '
+    same = sum(not _own_choice(position) for position in positions)
+    return (f'<div class="lens"><p class="facts">The answer of {escape(teacher)}, read by {escape(student)} token by token: it would write '
+            f'{same} of {len(positions)} tokens itself, the others have its choice above them. '
             f'KL(teacher ‖ student) {mean:.2f} nats a token, {largest:.2f} at most</p>'
             f'<div class="tokens">{tokens}</div>{_legend()}</div>')
 
@@ -91,9 +94,18 @@ def _token(position: Mapping[str, Any], teacher: str, student: str, group: str) 
     head = "".join(f'<th colspan="2">{escape(name)}</th>' for name in (teacher, student))
     table = (f'<div class="top"><p>In front of <b>{shown}</b>: {position["kl"]:.3f} nats</p>'
              f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>")
+    own = _own_choice(position)
+    above = f'<rt aria-label="{escape(student)} would write">{escape(own)}</rt>' if own else ""
+    shown = f"<ruby>{shown}{above}</ruby>" if above else shown
     line_end = "<br>" if "\n" in text else ""
     mark = f'class="l{level(position["kl"])}" title="{position["kl"]:.3f} nats"'
     return f'<details name="{escape(group)}"><summary {mark}>{shown}</summary>{table}</details>{line_end}'
+
+
+def _own_choice(position: Mapping[str, Any]) -> str:
+    """Return the token that the student finds likeliest in this place; empty where it is the one that stands there."""
+    chosen = position["student_top5"][0]["token"]
+    return "" if chosen == position["token"] else chosen.replace("\n", "⏎").strip() or "▫"
 
 
 def _candidate(candidate: Mapping[str, Any]) -> str:

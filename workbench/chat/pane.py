@@ -15,6 +15,7 @@ from typing import Any
 import gradio as gr
 
 from core.errors import StillhouseError
+from core.models.ensembles import split_references
 from workbench.chat import markup, turns
 from workbench.chat.sessions import ChatHistory, PendingAnswers, Tabs
 from workbench.chat.theme import FOLLOW_PAGE
@@ -87,8 +88,7 @@ class Pane:
 
 def models_of(request: gr.Request) -> tuple[str, ...]:
     """Return the model references in the tab's address, each once, at most three."""
-    names = dict(request.query_params).get("models", "").split(",")
-    return tuple(dict.fromkeys(name.strip() for name in names if name.strip()))[:MAX_MODELS]
+    return tuple(split_references(dict(request.query_params).get("models", "")))[:MAX_MODELS]
 
 
 def chat_of(request: gr.Request) -> str:
@@ -278,7 +278,8 @@ def build_chat() -> gr.Blocks:
             send = gr.Button("Ask", variant="primary", elem_id="send", scale=0, min_width=88)
             halt = gr.Button("Stop", elem_id="stop", scale=0, min_width=88)
         with gr.Row(elem_id="tools"):
-            wanted = gr.Checkbox(label="Highlight differences in the teacher's last answer", elem_id="mark", container=False, scale=4)
+            wanted = gr.Checkbox(label="Same prefix: the teacher's last answer, with what each student would write", elem_id="mark",
+                                 container=False, scale=4)
             remembers = gr.Checkbox(label="Models read earlier turns", elem_id="remember", container=False, scale=4)
             clearing = gr.Button("Clear", size="sm", elem_id="clear", scale=0, min_width=88)
             saving = gr.Button("Export", size="sm", elem_id="export", scale=0, min_width=88)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import gc
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import OutOfMemoryError
 from core.models import catalog
-from core.models.catalog import LoadedModel
+from core.models.catalog import LoadedModel, ModelEntry
 from core.models.checkpoints import loaded_hash
+from core.models.ensembles import parse_ensemble
 from core.system import devices
 from core.system.units import GIB
 from workbench.inference.wire import ModelCard
@@ -32,7 +34,7 @@ class PooledModel:
     """A loaded model.
 
     Attributes:
-        path: the files that it was read from, None for a model that was downloaded just now.
+        paths: what it was read from, of an ensemble all members'; none for a model that was downloaded just now.
         stamp: when they last changed; a run that trained on has newer ones.
         users: how many requests are using it now; 0 means that it may be dropped.
         used: when a request last used it, in seconds of the monotonic clock.
@@ -40,7 +42,7 @@ class PooledModel:
 
     loaded: LoadedModel
     card: ModelCard
-    path: Path | None
+    paths: tuple[Path, ...]
     stamp: int
     users: int = 0
     used: float = 0.0
@@ -85,7 +87,7 @@ class ModelPool:
     def _take(self, reference: str) -> PooledModel | None:
         with self._lock:
             pooled = self._models.get(reference)
-            if pooled is None or pooled.stamp != _stamp(pooled.path):
+            if pooled is None or pooled.stamp != _stamp(pooled.paths):
                 return None
             pooled.users, pooled.used = pooled.users + 1, time.monotonic()
             return pooled
@@ -97,11 +99,12 @@ class ModelPool:
         with self._lock:
             self._models.pop(reference, None)  # an outdated copy; whoever still uses it keeps it until done
         self._make_room(entry.parameters * dtype.itemsize / GIB, device)
-        stamp = _stamp(entry.path)  # before reading: files that change meanwhile make this copy outdated
+        paths = _paths(reference, entry)
+        stamp = _stamp(paths)  # before reading: files that change meanwhile make this copy outdated
         loaded = catalog.load(reference, device=device, dtype=dtype)
         card = ModelCard(parameters=loaded.model.num_parameters(), layers=loaded.entry.layers, context=loaded.entry.context,
                          weights=loaded_hash(loaded.model), device=str(device))
-        pooled = PooledModel(loaded, card, entry.path, stamp, users=1, used=time.monotonic())
+        pooled = PooledModel(loaded, card, paths, stamp, users=1, used=time.monotonic())
         with self._lock:
             self._models[reference] = pooled
         return pooled
@@ -126,9 +129,14 @@ def free_memory() -> None:
     torch.cuda.empty_cache()  # does nothing where there is no GPU
 
 
-def _stamp(path: Path | None) -> int:
+def _paths(reference: str, entry: ModelEntry) -> tuple[Path, ...]:
+    """Return the folders or files that a reference is read from."""
+    ensemble = parse_ensemble(reference)
+    found = [entry] if ensemble is None else map(catalog.describe, ensemble.members)
+    return tuple(each.path for each in found if each.path is not None)
+
+
+def _stamp(paths: Iterable[Path]) -> int:
     """When a model's weights last changed, in nanoseconds; 0 where there are none to look at."""
-    if path is None:
-        return 0
-    files = path.glob("*.safetensors") if path.is_dir() else path.parent.glob(path.name)
+    files = chain.from_iterable(path.glob("*.safetensors") if path.is_dir() else path.parent.glob(path.name) for path in paths)
     return max((file.stat().st_mtime_ns for file in files), default=0)

@@ -14,7 +14,7 @@ from core.evaluation.language import evaluate_language
 from core.generation.streaming import generate
 from core.models import catalog
 from core.models.checkpoints import loaded_hash
-from core.models.ensembles import members_of, parse_ensemble
+from core.models.ensembles import members_of, parse_ensemble, split_references
 from core.models.forward import forward, output_head, uses_token_types
 from tests.core.chat_models import save_chat_model
 from tests.core.masked_models import classifier, masked_model, save
@@ -101,3 +101,9 @@ def test_classifiers_of_texts_are_averaged_too_and_other_labels_are_named(tmp_pa
     other = save(classifier(("ham", "spam")), tmp_path / "other")
     with pytest.raises(CompatibilityError, match="tells apart ham, spam"):
         catalog.load(f"arithmetic({folders[0]}, {other})")
+
+
+def test_a_list_of_references_is_cut_between_them_alone() -> None:
+    assert split_references(" house-chat, arithmetic(a, 0.5 b) ,geometric(c,d),, house-chat") == [
+        "house-chat", "arithmetic(a, 0.5 b)", "geometric(c,d)"]
+    assert split_references("") == []

@@ -60,3 +60,10 @@ def test_the_lens_holds_every_token_with_the_top_five_of_both() -> None:
     assert "⏎" in html
     assert "▫" in html
     assert "50.0%" in html
+
+
+def test_where_the_student_would_write_another_token_it_stands_above() -> None:
+    same = position(" word4", 0.0)  # the student's list begins with it
+    html = markup.lens([same, position(" film", 1.0)], "a", "b", "lens1")
+    assert "it would write 1 of 2 tokens itself" in html
+    assert html.count("<rt") == 1 and '<ruby> film<rt aria-label="b would write">word4</rt></ruby>' in html

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import io
 import json
+import os
 import weakref
+from pathlib import Path
 
 import pytest
 
@@ -66,3 +68,16 @@ def test_a_plan_hands_its_memory_back(freed: list[None], monkeypatch: pytest.Mon
         answering._answer(7, op, {})
         assert json.loads(messages.getvalue().splitlines()[-1]) == {"id": 7, "kind": "value", "value": 1}
         assert len(freed) == 1, "a model of the pool stays where it is"
+
+
+def test_an_ensemble_is_loaded_again_when_a_member_has_other_weights(folder: str, tmp_path: Path, freed: list[None]) -> None:
+    other = save_chat_model(tmp_path / "other")
+    pool, reference = ModelPool(), f"arithmetic({folder}, {other})"
+    with pool.using(reference) as (first, card):
+        assert card.parameters == 2 * first.model.members[0].num_parameters()
+    with pool.using(reference) as (again, _):
+        assert again is first
+    weights = other / "model.safetensors"
+    os.utime(weights, ns=(weights.stat().st_atime_ns, weights.stat().st_mtime_ns + 10**12))
+    with pool.using(reference) as (reloaded, _):
+        assert reloaded is not first

@@ -7,14 +7,17 @@ from contextlib import suppress
 
 import streamlit as st
 
+from core.config.ensembles import MixtureMean
 from core.errors import CompatibilityError, ModelNotFoundError
 from core.models.compatibility import require_task
+from core.models.ensembles import split_references
 from workbench.errors import RunNotFoundError
 from workbench.screens.shared import links, panes, state, views
 from workbench.screens.shared.panes import CHAT, PANES, Pane
 from workbench.store import references
 
 MAX_MODELS = 3
+MEANS: tuple[MixtureMean, ...] = ("arithmetic", "geometric")
 PANE = "compare.pane"  # in the session state
 OF_PANE = ("models", "text", "pair", "c")  # of the address, given up when another pane is chosen
 WAIT_SECONDS = 4.0  # between two looks whether a model is there
@@ -58,9 +61,29 @@ def pick(chosen: Pane) -> list[str]:
         "Models", list(dict.fromkeys([*names, *st.session_state[key]])), key=key, max_selections=MAX_MODELS,
         accept_new_options=True, placeholder="Select two or three, or enter a folder, a GGUF file or a hub id", select_all=False,
         help="The first one is the teacher: differences of the students are marked. `run` is the student of a run, "
-             "`run:control` its control, `run:before` the student before training.")
+             "`run:control` its control, `run:before` the student before training, `arithmetic(a, b)` the mean of two models.")
     links.keep(key, "models", picked, ",".join(picked))
+    if len(names) > 1:
+        _ensembles(chosen, names, key)
     return [name for name in picked if _fits(name, chosen)]
+
+
+def _ensembles(chosen: Pane, names: Sequence[str], key: str) -> None:
+    """Offer the mean of several models as one that is compared."""
+    with st.popover("Average models", icon=":material/merge:", key=f"average.{chosen.key}",
+                    help="Their mean answers as one model (1503.02531, section 2)."):
+        members = st.multiselect("Members", names, key=f"average.members.{chosen.key}", select_all=False,
+                                 placeholder="Two or more of one vocabulary")
+        mean = st.segmented_control("Mean", MEANS, default=MEANS[0], required=True, key=f"average.mean.{chosen.key}", help=(
+            "Arithmetic: of probabilities. Geometric: of log-probabilities, renormalised."))
+        full = len(st.session_state[key]) >= MAX_MODELS
+        st.button("Add", key=f"average.add.{chosen.key}", icon=":material/add:", disabled=len(members) < 2 or full, on_click=_add,
+                  args=(key, f"{mean}({', '.join(members)})"),
+                  help=f"{MAX_MODELS} models are compared at most: remove one first." if full else None)
+
+
+def _add(key: str, reference: str) -> None:
+    st.session_state[key] = list(dict.fromkeys([*st.session_state[key], reference]))
 
 
 def awaited(models: Sequence[str]) -> list[str]:
@@ -122,4 +145,4 @@ def _models_key(chosen: Pane) -> str:
 
 
 def _names(text: str) -> list[str]:
-    return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))[:MAX_MODELS]
+    return split_references(text)[:MAX_MODELS]

@@ -42,15 +42,15 @@ def table(measured: Measurements, report: ClassReport, deployed: Deployment | No
     columns = [each for each in results.COLUMNS if each in measured]
     found = report.scores
     rows = [*rows,
-            ["Macro F1", *(share(found[each].macro_f1).replace("\n", " ") if each in found else NOT_MEASURED for each in columns),
+            ["Macro F1", *(share(found[each].macro_f1) if each in found else NOT_MEASURED for each in columns),
              "bootstrap over items"],
             ["Calibration error (points)", *(f"{100 * found[each].ece:.1f}" if each in found else NOT_MEASURED for each in columns),
              f"by chance up to {100 * found[STUDENT_AFTER].ece_by_chance:.1f}"]]
     if deployed is None:
         return head, rows
-    added = {"Accuracy": share(deployed.forms[INT8].quality).replace("\n", " ")}
+    added = {"Accuracy": share(deployed.forms[INT8].quality)}
     if (exported := deployed.classes.get(INT8)) is not None:
-        added |= {"Macro F1": share(exported.macro_f1).replace("\n", " "), "Calibration error (points)": f"{100 * exported.ece:.1f}"}
+        added |= {"Macro F1": share(exported.macro_f1), "Calibration error (points)": f"{100 * exported.ece:.1f}"}
     rows = [[*row[:-1], added.get(row[0].capitalize() if row[0] == "accuracy" else row[0], NOT_MEASURED), row[-1]] for row in rows]
     forms = {"teacher": deployed.forms.get("teacher"), "student_after": deployed.forms["student"]}
     for label, text in (("Size", lambda form: units.format_bytes(form.bytes)), ("Latency, p95", lambda form: f"{form.p95.value:.3g} ms")):

@@ -242,8 +242,8 @@ def queue_text(run: Run, queue: Sequence[Run], active: Sequence[Run]) -> str:
 def _numbers(moment: Moment) -> None:
     if moment.table.empty:
         return
+    shown = (*(OF_BLANKS if moment.masked else EVALUATIONS), *TASK_EVALUATIONS)
     with st.container(horizontal=True, key="numbers"):
-        shown = (*(OF_BLANKS if moment.masked else EVALUATIONS), *TASK_EVALUATIONS)
         for name in (*shown, "tokens_per_second", "memory_gib"):
             if name not in moment.revisions:
                 continue
@@ -251,6 +251,11 @@ def _numbers(moment: Moment) -> None:
             if len(curve):
                 change = curve.iloc[-1] - curve.iloc[0] if name in shown and len(curve) > 1 else None
                 views.metric(name, curve.iloc[-1], delta=change, masked=moment.masked)
+    measured = [charts.select(moment.table, STUDENT, name)["step"] for name in shown if name in moment.revisions]
+    if steps := [curve.iloc[-1] for curve in measured if len(curve)]:
+        first = min(curve.iloc[0] for curve in measured if len(curve))
+        since = f", with the change since step {first:,}" if first < max(steps) else ""
+        st.caption(f"The student's held-out metrics at step {max(steps):,}{since}.")
 
 
 # ------------------------------------------------------------------------------------------------ tabs
@@ -282,7 +287,8 @@ def _curves(moment: Moment) -> None:
         st.subheader("Loss", anchor=False, width="content")
         terms = st.segmented_control("Terms", (WEIGHTED, RAW), default=WEIGHTED, required=True, key="terms", label_visibility="collapsed")
         logarithmic = st.toggle("Logarithmic", key="logarithmic")
-    st.caption("Weighted terms, which add up to the total loss." if terms == WEIGHTED else "Unweighted terms, without T squared.")
+    alone = " The control learns from hard labels alone, at weight 1: raw terms compare." if results.has_control(run) else ""
+    st.caption(f"Weighted terms, which add up to the total loss.{alone}" if terms == WEIGHTED else "Unweighted terms, without T squared.")
     _figure(moment, loss_figure(terms, logarithmic=logarithmic), key="loss", label="Loss terms over the steps")
     _terms(moment)
     st.subheader("Held-out items" if moment.task else "Held-out masked tokens" if moment.masked else "Held-out text", anchor=False)

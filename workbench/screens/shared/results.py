@@ -97,7 +97,7 @@ def result_table(measured: Measurements) -> tuple[list[str], list[list[str]]]:
         if any(name in measured[each] for each in who):
             about = metric(f"eval/{name}", masked=is_masked(measured))
             label = f"{about.label} ({about.unit})" if about.unit else about.label
-            rows.append([label, *(cell(measured[each], name) for each in who), _items(measured, name)])
+            rows.append([label, *(cell(measured[each], name).replace(" (", "\n(") for each in who), _items(measured, name)])
     return ["", *(COLUMNS[each] for each in who), "Measured on"], rows
 
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import streamlit as st
 
 from core.errors import StillhouseError
+from core.models.ensembles import parse_ensemble
 from core.system.paths import PROJECT
 from workbench import paths
 from workbench.screens.shared.curves import CURVES
@@ -108,6 +109,8 @@ def task_of(reference: str) -> Task | None:
 
 def weights_stamp(reference: str) -> str:
     """Return when the weights of a model last changed, in nanoseconds; empty where there are no files to look at yet."""
+    if ensemble := parse_ensemble(reference):
+        return " ".join(map(weights_stamp, ensemble.members))
     entry = entry_of(reference)
     if entry is None or entry.path is None:
         return ""

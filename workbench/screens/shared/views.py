@@ -166,7 +166,10 @@ def number(value: float | None, name: str, digits: int = 4) -> str:
 def metric(name: str, value: float | None, *, delta: float | None = None, masked: bool = False) -> None:
     """One number with its label and meaning; `delta` is the change since training began, `masked` as in `core.metrics.metric`."""
     about = metrics.metric(name, masked=masked)
-    change = None if delta is None or not math.isfinite(delta) else f"{'+' if delta >= 0 else '-'}{number(abs(delta), name, 3)}"
+    change = None
+    if delta is not None and math.isfinite(delta):
+        size = f"{100 * abs(delta):.1f} points" if name in SHARES else number(abs(delta), name, 3)
+        change = f"{'+' if delta >= 0 else '-'}{size}"
     st.metric(label(name, masked=masked), number(value, name, 3), delta=change, delta_color=DELTA_COLOURS[about.better], help=about.help)
 
 
