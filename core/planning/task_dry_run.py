@@ -46,9 +46,8 @@ class TaskTimings:
         """Return the seconds of all steps and evaluations, and of the teacher's answers to the training items."""
         steps = total_steps(config.train, train_items)
         curve = points_between(config.evaluation.interval(steps), steps) * min(CURVE_ITEMS, held_out)
-        asked = train_items if config.losses.needs_teacher() else 0
-        return (steps * self.step + (SUBJECTS * held_out + curve) * self.item
-                + (held_out + asked) * self.teacher_item)
+        queried = held_out + (train_items if config.losses.needs_teacher() else 0)
+        return steps * self.step + (SUBJECTS * held_out + curve) * self.item + queried * self.teacher_item
 
     def __str__(self) -> str:
         return f"{self.steps} steps taken, {self.step:.2g} s each, {self.tokens_per_second:,.0f} tokens/s."

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import time
+from concurrent.futures import Future
 from pathlib import Path
 
 import pandas as pd
@@ -15,12 +17,14 @@ from core.recipes import parse_recipe
 from core.studies.ablation import results
 from core.studies.ablation.results import RESULT
 from core.system.files import write_json
+from core.system.units import duration
 from tests.core.ablations import result
-from tests.pages.conftest import Open, button, fault_free, texts
+from tests.pages.conftest import Open, answered, button, fault_free, texts
 from tests.pages.examples import GONE
 from workbench.errors import StudyError
 from workbench.processes import Process
 from workbench.screens import ablation_view
+from workbench.screens.shared import background as questions
 from workbench.studies import background
 from workbench.studies.jobs import AblationJob, JobState
 
@@ -53,6 +57,24 @@ def test_the_form_says_what_it_would_train(open_page: Open) -> None:
     said = texts(fault_free(page.run()))
     assert "= 8 trainings" in said
     assert "python -m workbench ablate assets/recipes/quickstart.yaml --set train.max_steps=7 --seeds 2" in said
+
+
+def test_the_time_of_all_trainings_is_known_before_the_start(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    requested: list[dict] = []
+
+    def measured(config: str) -> Future:
+        requested.append(json.loads(config))
+        return answered({"seconds": 60.0, "measured_steps": 5, "checks": []})
+
+    monkeypatch.setattr(questions, "measured_plan", measured)
+    page = open_page("ablation", recipe="quickstart")
+    assert not requested, "measured on request"
+    fault_free(page.button(key="measure").click().run())
+    assert f"About **{duration(20 * 60.0)}** on this machine: 20 trainings" in texts(page)
+    assert requested[0]["control"] is False and requested[0]["train"]["max_steps"] == 150
+    page.number_input(key="steps.quickstart").set_value(7)
+    fault_free(page.run())
+    assert "on this machine" not in texts(page) and page.button(key="measure"), "of other steps nothing is known"
 
 
 @pytest.mark.parametrize("key", ["seeds", "steps.quickstart"])

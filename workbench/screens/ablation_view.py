@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import shlex
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from core.config import ExperimentConfig
-from core.errors import ConfigError
+from core.errors import ConfigError, StillhouseError
 from core.metrics import METRICS
 from core.recipes import parse_recipe, read_recipe
 from core.studies.ablation import results
@@ -19,6 +20,7 @@ from core.studies.ablation.variants import variants
 from core.studies.seeds import DEFAULT_SEEDS, SEEDS_HELP
 from core.system.paths import PROJECT
 from core.system.units import duration
+from workbench.screens.shared import background as questions
 from workbench.screens.shared import charts, state, views
 from workbench.screens.shared.live_plotly import live_plotly
 from workbench.screens.shared.theme import TEAL, BadgeColour
@@ -31,6 +33,7 @@ FIRST = "distilbert"  # the recipe whose parts the paper took away
 UNLISTED = ("smoke",)  # for trying a change of the code
 RECIPES = Path("assets", "recipes")  # relative to the project's folder, as commands name them
 DIFFERENCE = "difference"
+MEASURING = "ablation.measured"  # in the session state: the configuration whose time was requested
 LOOKS: dict[str, tuple[BadgeColour, str]] = {
     "running": ("primary", "play_circle"), "finished": ("green", "check_circle"), "stopped": ("gray", "stop_circle"),
     "failed": ("red", "error"), "lost": ("orange", "link_off")}
@@ -84,6 +87,8 @@ def _form(busy: str | None) -> None:
         st.caption(f"{len(made)} variants × {seeds} seed{'s' if seeds > 1 else ''} = {len(made) * seeds} trainings with "
                    f"{views.plain(_teacher(config))} as the teacher: {WORDS[FULL]}, {left_out}.")
         line = command(name, None if steps == usual else steps, seeds)
+        with views.errors_shown():
+            _time(made[FULL], len(made) * seeds)
         if st.button("Start", type="primary", icon=":material/play_arrow:", key="start", disabled=busy is not None,
                      help=f"{busy}, one at a time." if busy else None):
             with views.errors_shown():
@@ -91,6 +96,31 @@ def _form(busy: str | None) -> None:
                 background.start_ablation(references.resolved(frozen, state.store()), seeds, line)
                 st.rerun()
         st.code(line, language="bash", wrap_lines=True)
+
+
+def _time(config: ExperimentConfig, trainings: int) -> None:
+    """Draw how long all trainings take, from a few real steps of one; they are taken on request."""
+    question = json.dumps(references.resolved(config.model_copy(update={"name": None, "description": ""}), state.store()).to_dict())
+    if st.session_state.get(MEASURING) != question:
+        if st.button("Measure the time", icon=":material/timer:", key="measure", help=(
+                "Loads the models, packs the data and takes a few training steps, which are discarded.")):
+            st.session_state[MEASURING] = question
+            st.rerun()
+        return
+    try:
+        found = questions.answer(questions.measured_plan, question, meanwhile="Loading the models and training a few steps …")
+    except StillhouseError:
+        del st.session_state[MEASURING]  # the next click measures again
+        raise
+    if found is None:
+        return
+    if found.get("seconds"):
+        st.markdown(f":material/timer: About **{duration(trainings * found['seconds'])}** on this machine: {trainings} trainings of about "
+                    f"{duration(found['seconds'])}, projected from {found['measured_steps']} steps. Trainings that are kept take no time.")
+        return
+    for check in found["checks"]:
+        if not check["ok"]:
+            st.error(f"**{check['name'].capitalize()}.** {views.plain(check['message'] + ' ' + check['fix'])}", icon=":material/error:")
 
 
 def _teacher(config: ExperimentConfig) -> str:
