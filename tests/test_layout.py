@@ -120,6 +120,7 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "workbench/screens/run/outcome.py": ("tests/pages/test_run.py",),
     "workbench/screens/shared/class_scores_view.py": ("tests/pages/test_run.py",),
     "core/tasks/preview.py": ("tests/core/planning/test_task_dry_run.py",),
+    "core/reports/specialists_card.py": ("tests/core/methods/test_specialists.py",),
     "core/methods/room.py": ("tests/core/methods/test_rehearsal.py",),
     "core/signals/manifest.py": ("tests/core/signals/test_cache.py",),
     "workbench/screens/ensemble_view.py": ("tests/pages/test_ensemble.py",),

@@ -12,6 +12,7 @@ Networks that are trained are kept: called again on the same directory, a run tr
     <folder>/repetitions/<seed>/generalist/, specialist-1/, ..., student-specialists/, ..., result.json
     <folder>/panel/     generalist and specialists of the first repetition, with the covariance of the predictions
     <folder>/items.json what they say of a few test items
+    <folder>/student/, control/     the students of both and of labels of the first repetition, as any run's models
 """
 
 from __future__ import annotations
@@ -30,9 +31,10 @@ from core.models import catalog
 from core.recorder import STUDENT, Recorder
 from core.reports.run_report import ModelSummary, RunReport, StudentSummary, TaskSummary
 from core.reports.specialist_items import ShownItems
+from core.reports.specialists_card import write_student_documents
 from core.reports.specialists_report import SeedResult, SpecialistsSummary
 from core.specialists.clusters import require_possible
-from core.specialists.experiment import NETWORK_BYTES, PANEL, Repetition, parts_of
+from core.specialists.experiment import NETWORK_BYTES, PANEL, TRAINED, Repetition, parts_of
 from core.specialists.networks import SpecialistData, load_data, new_network
 from core.specialists.opinions import shown_items
 from core.specialists.panel import load_panel
@@ -126,6 +128,16 @@ class _Run:
         for subject, name in ((TEACHER, "combined"), (STUDENT_AFTER, "student_of_specialists"), (CONTROL, "student_of_labels")):
             if name in numbers:
                 evaluator.evaluate(subject, partial(dict, accuracy=numbers[name].value, items=items))
+        if self.config.specialists.distil:
+            for variant, name in ((STUDENT, "student-specialists"), (CONTROL, "student-labels")):
+                self.folder.make_once(variant, partial(self._write_student, first / name, variant))
+
+    def _write_student(self, trained: Path, variant: str, unfinished: Path) -> None:
+        """Put a network of the first repetition, which is kept, where a run's models stand."""
+        shutil.copytree(trained, unfinished, ignore=shutil.ignore_patterns(TRAINED))
+        if self.data.tokenizer is not None:
+            self.data.tokenizer.save_pretrained(unfinished)
+        write_student_documents(unfinished, self.config, self.report(stopped=False), variant)
 
     def _shown_items(self) -> ShownItems:
         test = self.data.data.test.take(slice(0, SHOWN_ITEMS))

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from core.config.base import MAX_POSITIONS
 from core.errors import CompatibilityError, CorruptModelError, ModelError, ModelNotFoundError
-from core.models import checkpoints, gguf, hub, image_networks, pypi
+from core.models import checkpoints, gguf, hub, image_networks, pypi, text_networks
 from core.models.architectures import ArchitectureSpec, architecture_of, label_names
 from core.models.checkpoints import ParameterCount, Task
 from core.models.dimensions import Dimensions, as_record
@@ -197,6 +197,8 @@ def load(reference: str, device: torch.device | str = "cpu", dtype: torch.dtype 
     assert entry.path is not None, "what was fetched is present"
     if entry.task == "image_classification":
         return _loaded_image_network(entry, torch.device(device))
+    if entry.architecture == text_networks.MODEL_TYPE:
+        return _loaded_text_network(entry, torch.device(device))
     folder = _converted(entry, entry.path) if entry.kind == "gguf" else entry.path
     device = torch.device(device)
     require_size(folder, entry.task, entry.parameters, reference)
@@ -224,6 +226,15 @@ def _loaded_image_network(entry: ModelEntry, device: torch.device) -> LoadedMode
     assert entry.path is not None, "a network for images is a folder"
     model = model_from_pretrained(entry.path, entry.task, torch.float32, use_safetensors=True, local_files_only=True)
     return LoadedModel(model.to(device).eval(), cast("PreTrainedTokenizerBase", None), entry)
+
+
+def _loaded_text_network(entry: ModelEntry, device: torch.device) -> LoadedModel:
+    """Load a deep averaging network with its tokenizer."""
+    import torch
+
+    assert entry.path is not None, "a network for texts is a folder"
+    model = model_from_pretrained(entry.path, entry.task, torch.float32, use_safetensors=True, local_files_only=True)
+    return LoadedModel(model.to(device).eval(), tokenizer_from_pretrained(entry.path), entry)
 
 
 def no_language_head_error(reference: str, architecture: ArchitectureSpec) -> CompatibilityError:
@@ -269,8 +280,15 @@ def _folder(path: Path, name: str, kind: Kind) -> ModelEntry:
     licence, description = _card(path)
     if image_networks.is_image_network(path):
         return _image_network(path, name=name, kind=kind, licence=licence, description=description)
+    if text_networks.is_text_network(path):
+        return _with_tokenizer(_text_network(path, name=name, kind=kind, licence=licence, description=description), path)
     entry = _entry(read_model_header(path), name=name, kind=kind, licence=licence, source=str(path), present=True, path=path,
                    description=description, trained_length=_trained_length(path))
+    return _with_tokenizer(entry, path)
+
+
+def _with_tokenizer(entry: ModelEntry, path: Path) -> ModelEntry:
+    """Return the entry of a folder. Raises CorruptModelError where no tokenizer lies beside the weights."""
     if not any((path / file).is_file() for file in checkpoints.TOKENIZER_FILES):
         raise CorruptModelError(f"'{path}' has no tokenizer.", f"One of {', '.join(checkpoints.TOKENIZER_FILES)} was expected.",
                                 "Save the tokenizer into the same folder.")
@@ -307,6 +325,15 @@ def _loaded_ensemble(ensemble: EnsembleReference, reference: str, device: torch.
                                      f"'{ensemble.members[0]}' tells apart {', '.join(label_names(members[0].model.config))}.",
                                      "Choose members that were fine-tuned on the same labels.")
     return LoadedModel(ensemble_model([member.model for member in members], ensemble), members[0].tokenizer, entry)
+
+
+def _text_network(path: Path, *, name: str, kind: Kind, licence: str, description: str) -> ModelEntry:
+    """Return the entry of a deep averaging network, which has no heads."""
+    sizes = text_networks.read_sizes(path)
+    return ModelEntry(
+        name=name, kind=kind, architecture=text_networks.MODEL_TYPE, layers=len(sizes.hidden), hidden=sizes.embedding, heads=0,
+        parameters=sizes.counts.total, vocabulary=sizes.vocabulary, context=sizes.context, licence=licence, source=str(path),
+        size_bytes=sizes.size_bytes, present=True, path=path, description=description, counts=sizes.counts, task="classification")
 
 
 def _trained_length(folder: Path) -> int | None:

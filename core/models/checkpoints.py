@@ -35,6 +35,7 @@ TASK_DESCRIPTIONS: dict[Task, str] = {"causal": "predicts the next token", "mask
                                       "image_classification": "classifies images"}
 
 IMAGE_MODEL_TYPE = "image_mlp"  # of networks for images, `core.models.image_mlp`
+TEXT_MODEL_TYPE = "word_average"  # of small classifiers of texts, `core.models.word_average`
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model", "vocab.txt", "sentencepiece.bpe.model", "spm.model")
@@ -289,7 +290,7 @@ def _way_out(names: Iterable[str], blocks: str) -> str:
 
 def canonical_parameters(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
     """Yield the parameters among a checkpoint's tensors by canonical name: no buffers, tied weights once, no parts of other heads."""
-    if config.get("model_type") == IMAGE_MODEL_TYPE:  # nothing is tied in it, and it has no other head
+    if config.get("model_type") in (IMAGE_MODEL_TYPE, TEXT_MODEL_TYPE):  # nothing is tied in it, and it has no other head
         yield from tensors.items()
         return
     architecture = architecture_of(config)

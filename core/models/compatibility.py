@@ -12,7 +12,7 @@ from core.config import DataSpec, ExperimentConfig, LossSpec, MaskingSpec, TaskS
 from core.errors import CompatibilityError, ConfigError, SetField, about
 from core.models.architectures import ARCHITECTURE_SPECS, Objective, head_weight
 from core.models.catalog import LoadedModel, ModelEntry, no_language_head_error
-from core.models.checkpoints import TASK_DESCRIPTIONS, Task
+from core.models.checkpoints import TASK_DESCRIPTIONS, TEXT_MODEL_TYPE, Task
 from core.models.vocabulary import require_tokenizer_fits, unpadded_width, vocabulary_size
 
 if TYPE_CHECKING:
@@ -56,6 +56,10 @@ def require_task_teacher(model: ModelEntry) -> ModelEntry:
                                  "A teacher that was fine-tuned on the task was expected.",
                                  "Fine-tune it first, as assets/recipes/house-sentiment.yaml does, and name that run.",
                                  field="teacher.model")
+    if model.architecture == TEXT_MODEL_TYPE:
+        raise CompatibilityError(f"'{model.name}' is a small network over averaged words, and no encoder.",
+                                 "A teacher that reads a text as its student does was expected.",
+                                 "Fine-tune an encoder on the task, and name that run.", field="teacher.model")
     return model
 
 

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from core.config.ensembles import MixtureMean
 from core.models.architecture_spec import LogitTransform
 from core.models.architectures import architecture_of, head_weight, plain_model
+from core.models.checkpoints import TEXT_MODEL_TYPE
 from core.models.ensembles import EnsembleReference, members_of
 from core.models.mixtures import mixed_logits
 
@@ -188,4 +189,10 @@ def uses_token_types(model: PreTrainedModel) -> bool:
 
 def max_positions(*models: Any) -> int:
     """Return the length, in tokens, of the longest sequence that all of them read."""
-    return min(architecture_of(model.config).context(model.config.to_dict()) for model in models)
+    return min(_positions(model.config) for model in models)
+
+
+def _positions(config: Any) -> int:
+    if config.model_type == TEXT_MODEL_TYPE:  # no architecture of `core.models.families`
+        return int(config.max_position_embeddings)
+    return architecture_of(config).context(config.to_dict())

@@ -98,6 +98,8 @@ def _auto_class(task: Task) -> Any:
 
     if task == "image_classification":
         from core.models import image_mlp  # noqa: F401 -- registers the architecture
+    if task == "classification":
+        from core.models import word_average  # noqa: F401 -- registers the architecture
 
     return {"causal": transformers.AutoModelForCausalLM, "masked": transformers.AutoModelForMaskedLM,
             "classification": transformers.AutoModelForSequenceClassification,

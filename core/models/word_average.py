@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-MODEL_TYPE = "word_average"
+from core.models.text_networks import MODEL_TYPE
 
 
 @strict
@@ -57,6 +57,10 @@ class WordAverage(PreTrainedModel):
         self.layers = nn.ModuleList(nn.Linear(before, after) for before, after in itertools.pairwise(widths))
         self.classifier = nn.Linear(widths[-1], len(config.id2label or {}))
         self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        """Return the vectors of the words."""
+        return self.embedding
 
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, nn.Linear):  # He et al., 1502.01852

@@ -127,7 +127,8 @@ def _model(models: Sequence[ModelEntry], linked: str | None) -> str:
 
 def _teacher(begun: FineTuneConfig | None) -> tuple[str | None, Any]:
     """Draw the choice of a fine-tuned teacher; return it, or None, and where to show its error."""
-    known = {entry.name: entry for entry in state.models() if entry.task in ("classification", "question_answering") and entry.present}
+    known = {entry.name: entry for entry in state.models() if entry.task in ("classification", "question_answering") and entry.present
+             and entry.header is not None}  # small networks of specialists read no subwords of an encoder
     linked = begun.teacher.model if begun and begun.teacher else None
     options = [NO_TEACHER, *([linked] if linked and linked not in known else []), *known]
     chosen = st.selectbox("Teacher", options, index=options.index(linked) if linked else 0, key="tune.teacher", accept_new_options=True,

@@ -69,6 +69,20 @@ def test_the_report_has_every_specialist_and_the_students_with_intervals(done: t
     assert {part.seed for part in parts} == {0, 1} and all(part.done <= part.total for part in parts)
 
 
+def test_the_students_are_models_as_any_other(done: tuple[Path, RunReport, ListRecorder]) -> None:
+    folder, report, _ = done
+    for variant, name in (("student", "student-specialists"), ("control", "student-labels")):
+        entry = catalog.describe(str(folder / variant))
+        assert entry.task == "image_classification" and entry.parameters == report.student.parameters
+        assert (folder / variant / "model.safetensors").read_bytes() == (
+            folder / "repetitions" / "0" / name / "model.safetensors").read_bytes()
+        card = (folder / variant / "README.md").read_text()
+        assert ("1503.02531" if variant == "student" else "hard labels alone") in card
+        assert "means over 2 repetitions" in card and str(folder) not in card and "A classifier (0, 1" in entry.description
+        assert {"recipe.yaml", "stillhouse.json"} <= {path.name for path in (folder / variant).iterdir()}
+    assert catalog.load(str(folder / "student")).model.config.id2label[0]
+
+
 def test_the_kept_items_are_those_of_the_panel(done: tuple[Path, RunReport, ListRecorder]) -> None:
     folder, _, _ = done
     items, panel = ShownItems.load(folder), load_panel(folder / "panel")

@@ -29,7 +29,7 @@ POLL_SECONDS = 1.0
 
 def show() -> None:
     """Draw the form; after a start, the page shows the new comparison."""
-    known = {entry.name: entry for entry in state.models() if entry.present and entry.task in TASKS}
+    known = {entry.name: entry for entry in state.models() if entry.present and entry.task in TASKS and entry.heads}
     linked = st.query_params.get("student")
     options = list(dict.fromkeys([*([linked] if linked else []), *_own_first(known)]))
     busy = background.running_job()

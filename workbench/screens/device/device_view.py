@@ -29,7 +29,7 @@ div:has(> div > iframe:is([title="Fill-mask"], [title="Classify"])) { height: au
 
 def pick() -> list[Offer]:
     """Draw the picker, in step with ``?models=``, and return its models; those that cannot run here are reported, one message each."""
-    known = [entry.name for entry in state.models() if entry.present and entry.task in exports.TASKS]
+    known = [entry.name for entry in state.models() if entry.present and entry.task in exports.TASKS and entry.heads]
     linked = list(dict.fromkeys(name.strip() for name in st.query_params.get("models", "").split(",") if name.strip()))[:MAX_MODELS]
     if PICKED not in st.session_state:
         st.session_state[PICKED] = linked or known[:1]

@@ -135,8 +135,10 @@ def facts(entry: ModelEntry) -> list[str]:
     """Return what is known, the most wanted first."""
     of_text = (f"{entry.layers} blocks", f"width {entry.hidden}", f"{entry.heads} heads",
                f"vocabulary {entry.vocabulary:,}", f"context {entry.context:,}")
+    of_averages = (f"{entry.layers} hidden layers", f"word vectors of {entry.hidden}", "", f"vocabulary {entry.vocabulary:,}",
+                   f"context {entry.context:,}")
     of_images = (f"{entry.layers} hidden layers", f"up to {entry.hidden} units")
-    sizes = of_images if entry.task == "image_classification" else of_text
+    sizes = of_images if entry.task == "image_classification" else of_text if entry.heads else of_averages
     known = [
         entry.architecture, *sizes[:3], f"{units.count(entry.parameters)} parameters", *sizes[3:],
         f"licence {entry.licence}" if entry.licence else "",

@@ -35,6 +35,9 @@ def downloads(entry: ModelEntry) -> None:
     if entry.task == "image_classification":
         st.caption("A multilayer perceptron of this project: `config.json` has its sizes, `model.safetensors` its weights.")
         return
+    if not entry.heads:
+        st.caption("A deep averaging network of this project: importing `core.models.word_average` makes Transformers know it.")
+        return
     pipeline, example, in_javascript = PIPELINES[entry.task]
     st.caption("Python: `pip install transformers torch`, unzip, then")
     st.code(python_lines(entry.task, name), language="python")
