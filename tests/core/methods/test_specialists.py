@@ -20,6 +20,7 @@ from core.recipes import check_recipe, parse_recipe
 from core.recorder import ListRecorder
 from core.reports.run_report import RunReport, parse_report
 from core.reports.specialist_items import ITEMS, ShownItems, heard
+from core.reports.specialists_card import student_card
 from core.specialists.opinions import opinions_on
 from core.specialists.panel import load_panel
 from core.system.paths import ASSETS
@@ -77,6 +78,7 @@ def test_the_students_are_models_as_any_other(done: tuple[Path, RunReport, ListR
         assert (folder / variant / "model.safetensors").read_bytes() == (
             folder / "repetitions" / "0" / name / "model.safetensors").read_bytes()
         card = (folder / variant / "README.md").read_text()
+        assert card == student_card(config(), report, variant)
         assert ("1503.02531" if variant == "student" else "hard labels alone") in card
         assert "means over 2 repetitions" in card and str(folder) not in card and "A classifier (0, 1" in entry.description
         assert {"recipe.yaml", "stillhouse.json"} <= {path.name for path in (folder / variant).iterdir()}

@@ -54,8 +54,8 @@ def test_the_parts_add_up(tmp_path: Path, films: str) -> None:
     # 100 items in batches of 8, twice: 26 steps; all 20 held-out items before and after; the rest are points of the curve.
     points = (timings.seconds(alone, 100, 20) - 26 * 2.0 - 2 * 20 * 0.5 - 20 * 0.25) / (20 * 0.5)
     assert points == round(points) >= 0
-    taught = recipe(tmp_path / "enc", films, evaluation={"eval_steps": 1000, "min_evaluations": 1}, teacher={"model": "other"})
-    assert timings.seconds(taught, 100, 20) == pytest.approx(timings.seconds(alone, 100, 20) + 100 * 0.25)
+    distilled = recipe(tmp_path / "enc", films, evaluation={"eval_steps": 1000, "min_evaluations": 1}, teacher={"model": "other"})
+    assert timings.seconds(distilled, 100, 20) == pytest.approx(timings.seconds(alone, 100, 20) + 100 * 0.25)
 
 
 def test_a_preview_counts_labels(tmp_path: Path, films: str) -> None:

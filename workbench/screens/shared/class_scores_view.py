@@ -17,6 +17,7 @@ from workbench.screens.shared.theme import GREY, ROLE_COLOURS, SERIES, VIOLET
 
 MOST_SQUARES = 20  # classes of a confusion matrix that can be read; of more, the most frequent confusions are listed
 LISTED = 12  # confusions in the list
+FIRST, SHOWN_CHARACTERS = 5, 180  # mistakes before those on request, and characters of each
 COLOURS = {"Teacher": ROLE_COLOURS["teacher"], "Student": ROLE_COLOURS["student"], "Student, int8": VIOLET}
 CALIBRATION_HELP = ("Expected calibration error over 15 bins (1706.04599): the mean distance between how sure a classifier is and how "
                     "often it is right. It is above 0 by chance alone; beside it stands what 95 of 100 perfectly calibrated classifiers "
@@ -110,12 +111,14 @@ def confusion(scores: ClassScores) -> go.Figure:
     for right, given, count in scores.confusion:
         counts[right, given] = count
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    # The number lies on the shade: both themes keep it readable, since the shade never hides the page.
-    trace = {"type": "heatmap", "z": shares, "x": labels, "y": labels, "text": counts, "texttemplate": "%{text:,}", "showscale": False,
-             "zmin": 0, "zmax": 1, "xgap": 2, "ygap": 2, "colorscale": [[0, "rgba(123,133,140,0.08)"], [1, "rgba(15,133,122,0.55)"]],
-             "hovertemplate": "%{y} taken for %{x}: %{text:,}, %{z:.1%} of its class<extra></extra>"}
-    return charts.figure([trace], height=min(110 + 44 * size, 640), x_title="given", y_title="right", legend=False, hovermode="closest",
-                         x_axis={"type": "category", "side": "bottom"}, y_axis={"type": "category", "autorange": "reversed"})
+    squares = {"type": "heatmap", "z": shares, "x": labels, "y": labels, "text": counts, "showscale": False, "zmin": 0, "zmax": 1,
+               "xgap": 2, "ygap": 2, "colorscale": [[0, "rgba(123,133,140,0.08)"], [1, "rgba(15,133,122,0.55)"]],
+               "hovertemplate": "%{y} taken for %{x}: %{text:,}, %{z:.1%} of its class<extra></extra>"}
+    # Texts of their own take the theme's colour; those of a heatmap take one against shades that let the page through.
+    numbers = {"type": "scatter", "mode": "text", "x": labels * size, "y": [label for label in labels for _ in labels],
+               "text": [f"{count:,}" for count in counts.flat], "hoverinfo": "skip"}
+    return charts.figure([squares, numbers], height=min(130 + 56 * size, 640), x_title="given", y_title="right", legend=False,
+                         hovermode="closest", x_axis={"type": "category"}, y_axis={"type": "category", "autorange": "reversed"})
 
 
 # ---------------------------------------------------------------------------------------------------- calibration
@@ -152,5 +155,14 @@ def mistakes(found: Sequence[Mistake], names: Mapping[str, str]) -> None:
         st.caption("None: every held-out item gets its label.")
         return
     who = [subject for subject in names if subject in found[0].given]
-    rows = [[each.text, each.right, *(f"{each.given[subject]}\n{each.confidence[subject]:.0%} sure" for subject in who)] for each in found]
-    views.text_table(["Text", "Right", *(names[subject] for subject in who)], rows, label="The most confident mistakes", first_width="55%")
+    rows = [[_cut(each.text), each.right, *(f"{each.given[subject]}\n{each.confidence[subject]:.0%} sure" for subject in who)]
+            for each in found]
+    head = ["Text", "Right", *(names[subject] for subject in who)]
+    views.text_table(head, rows[:FIRST], label="The most confident mistakes", first_width="55%")
+    if rest := rows[FIRST:]:
+        with st.expander(f"{len(rest)} more", key="more mistakes"):
+            views.text_table(head, rest, label="Further mistakes", first_width="55%")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS].rstrip()} …"
