@@ -7,7 +7,7 @@ from workbench.screens.shared import state, views
 
 st.title("On device", anchor=False)
 st.caption("Export a distilled masked language model (MLM) or a classifier and run it in this browser, on your own device.")
-st.page_link(state.DEPLOY, label="Deploy: a student against limits of quality, size and latency", icon=":material/rocket_launch:")
+st.page_link(state.DEPLOY, label="Deploy: a student against limits", icon=":material/rocket_launch:")
 with views.errors_shown():
     ready = device_view.export_missing(device_view.pick())
     if ready:

@@ -114,12 +114,17 @@ class LoadedModel:
 def entries() -> list[ModelEntry]:
     """Return the house models, then the packaged ones, downloaded or not; without those that are broken, as `describe` explains."""
     found = []
-    for name in (*_house_folders(), *pypi.PACKAGES):
+    for name in names():
         try:
             found.append(describe(name))
         except ModelError:
             continue
     return found
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of house models and packaged ones, which no run can take; nothing is read."""
+    return (*_house_folders(), *pypi.PACKAGES)
 
 
 def describe(reference: str) -> ModelEntry:

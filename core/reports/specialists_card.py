@@ -44,7 +44,7 @@ def student_card(config: SpecialistsConfig, report: RunReport, variant: str) -> 
     }, sort_keys=False, allow_unicode=True)
     seeds = config.specialists.seeds
     origin = (f"distilled at T = {config.losses.temperature:g} from a generalist with specialists for the classes that it confuses "
-              "([1503.02531](https://arxiv.org/abs/1503.02531), section 5)" if variant == STUDENT else
+              "(arXiv 1503.02531, section 5)" if variant == STUDENT else
               "trained on hard labels alone, as the control of a distillation")
     rows = "\n".join(f"| {who} | {values['accuracy']:.4f} |" for who, subject in (
         ("generalist with specialists", TEACHER), ("student of both", STUDENT_AFTER), ("same network on hard labels", "control"))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from core.config import BridgeConfig, ChainConfig, ReadingConfig
+from core.config import BridgeConfig, ChainConfig, EnsembleConfig, ReadingConfig, SpecialistsConfig
 from core.errors import ConfigError
 from core.loss_terms import LOSS_TERMS
 from core.metrics import METRICS
@@ -51,7 +51,7 @@ def listing(runs: Sequence[Run]) -> list[Run]:
             "status": st.column_config.TextColumn("Status", width=80), "teacher": "Teacher",
             "depth": st.column_config.NumberColumn("Depth", help="Blocks of the student.", width=60),
             "temperature": st.column_config.NumberColumn("T", format="%g", help="Temperature of the soft targets.", width=45),
-            "steps": st.column_config.TextColumn("Steps", help="Completed steps of each variant."),
+            "steps": st.column_config.TextColumn("Steps", help="Completed steps of each variant.", width=150),
             "created": st.column_config.DatetimeColumn("Created", format="distance", width=110),
             **{name: st.column_config.NumberColumn(short, help=f"{views.label(f'eval/{name}')}: {METRICS[f'eval/{name}'].help}", width=85,
                                                    format="percent" if f"eval/{name}" in views.SHARES else "%.4g")
@@ -189,5 +189,7 @@ def _settings(run: Run) -> dict[str, object]:
         return {}
     teacher = (config.bridge if isinstance(config, BridgeConfig) else config.reading if isinstance(config, ReadingConfig) else
                config.teacher)
-    return {"teacher": teacher.model if teacher else "none", "temperature": config.losses.temperature if config.teacher else None,
+    several = (f"{config.ensemble.size} classifiers" if isinstance(config, EnsembleConfig) else
+               "specialists" if isinstance(config, SpecialistsConfig) else "none")
+    return {"teacher": teacher.model if teacher else several, "temperature": config.losses.temperature if config.teacher else None,
             "depth": None if isinstance(config, ChainConfig) else results.student_depth(config)}

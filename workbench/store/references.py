@@ -263,7 +263,7 @@ def _run_of(reference: str, store: Store) -> tuple[Run, str] | None:
         run = store.run(name)
     except RunNotFoundError:
         return None
-    if any(entry.name == reference for entry in catalog.entries()):
+    if reference in catalog.names():
         return None
     if run.deleted is not None:
         raise ModelNotFoundError(f"The run '{run.name}' is in the bin.", "A run that is not deleted was expected.",

@@ -114,7 +114,7 @@ def _card(left: float, anchor: Anchor, name: str) -> str:
     return (f'<rect x="{left:g}" y="{TOP:g}" width="{CARD:g}" height="{HEIGHT:g}" rx="7" fill="{COPPER}" fill-opacity="0.1" '
             f'stroke="{COPPER}" stroke-width="1.4"/>'
             + _text(left + 11, TOP + 19, name, size=12.5, weight=600, opacity=1)
-            + _text(left + 11, TOP + 37, f"{_size(anchor.parameters, sizes)}", opacity=0.85)
+            + _text(left + 11, TOP + 37, _size(anchor.parameters, sizes), opacity=0.85)
             + _text(left + 11, TOP + 54, _quality(anchor.validation_loss), opacity=0.85))
 
 
@@ -132,16 +132,16 @@ def _chip(middle: float, top: float, model: CreatedModel) -> str:
     loss, way = model.losses.get("this"), "" if model.alpha is None else f"alpha {model.alpha:.2f} · "
     return (f'<rect x="{left:g}" y="{top:g}" width="{CARD:g}" height="{CHIP_HEIGHT:g}" rx="7" fill="{TEAL}" fill-opacity="0.1" '
             f'stroke="{TEAL}" stroke-width="1.2"/>'
-            + _text(left + 11, top + 19, f"{_size(model.target.parameters, model.target.dimensions)}", weight=600, opacity=1)
-            + _text(left + 11, top + 36, f"{way}{_quality(loss)}" if loss is not None else model.method, opacity=0.85))
+            + _text(left + 11, top + 19, _size(model.target.parameters, model.target.dimensions), weight=600, opacity=1)
+            + _text(left + 11, top + 36, f"{way}{_quality(loss, perplexity=not way)}" if loss is not None else model.method, opacity=0.85))
 
 
 def _size(parameters: int, sizes: Dimensions) -> str:
-    return f"{units.count(parameters)} · {sizes.layers} × {sizes.hidden} × {sizes.intermediate_size}"
+    return f"{units.count(parameters)} parameters · {sizes.layers} blocks"
 
 
-def _quality(loss: float) -> str:
-    return f"loss {loss:.3f}" if loss > 20 else f"loss {loss:.2f} · ppl {math.exp(loss):.3g}"
+def _quality(loss: float, *, perplexity: bool = True) -> str:
+    return f"{loss:.2f} nats/token" + (f" · ppl {math.exp(loss):.3g}" if perplexity and loss <= 20 else "")
 
 
 def _short(name: str) -> str:

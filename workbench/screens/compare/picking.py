@@ -50,11 +50,10 @@ def pick(chosen: Pane) -> list[str]:
     """
     known = [entry for entry in state.models(tuple(references.PARTS)) if entry.present and entry.task == chosen.task]
     names = [entry.name for entry in known]
-    default = names[:1]
-    if chosen is not CHAT:  # a shipped model and the newest student; where either is missing, the first two
-        shipped = [entry.name for entry in known if entry.kind == "house"]
-        students = [entry.name for entry in known if entry.kind == "run" and ":" not in entry.name]
-        default = list(dict.fromkeys([*shipped[:1], *students[:1], *names]))[:2]
+    # A shipped model and the newest student; where either is missing the first two, but of chat models the shipped one alone.
+    shipped = [entry.name for entry in known if entry.kind == "house"]
+    students = [entry.name for entry in known if entry.kind == "run" and ":" not in entry.name]
+    default = list(dict.fromkeys([*shipped[:1], *students[:1], *(names if chosen is not CHAT else names[:1])]))[:2]
     key = _models_key(chosen)
     links.follow(key, "models", default, _names)
     picked = st.multiselect(

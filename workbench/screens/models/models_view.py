@@ -56,9 +56,9 @@ def catalogue() -> None:
 def _own(entries: Sequence[ModelEntry], found: Mapping[str, Quality]) -> None:
     kinds_there = list(dict.fromkeys(entry.task for entry in entries))
     chosen, order, text = None, NEWEST, ""
-    with st.container(horizontal=True, vertical_alignment="bottom", key="models sorting"):
-        st.subheader("Trained here", anchor=False, width="stretch")
-        if len(entries) > UNSORTED:
+    st.subheader("Trained here", anchor=False)
+    if len(entries) > UNSORTED:
+        with st.container(horizontal=True, vertical_alignment="bottom", key="models sorting"):
             text = st.text_input("Search", key="models.search", placeholder="name", width=180)
             order = st.selectbox("Sort by", ORDERS, key="models.order", width=150, bind="query-params")
             if len(kinds_there) > 1:
@@ -135,9 +135,10 @@ def facts(entry: ModelEntry) -> list[str]:
     """Return what is known, the most wanted first."""
     of_text = (f"{entry.layers} blocks", f"width {entry.hidden}", f"{entry.heads} heads",
                f"vocabulary {entry.vocabulary:,}", f"context {entry.context:,}")
-    of_averages = (f"{entry.layers} hidden layers", f"word vectors of {entry.hidden}", "", f"vocabulary {entry.vocabulary:,}",
+    depth = f"{entry.layers or 'no'} hidden layer{'' if entry.layers == 1 else 's'}"
+    of_averages = (depth, f"word vectors of {entry.hidden}", "", f"vocabulary {entry.vocabulary:,}",
                    f"context {entry.context:,}")
-    of_images = (f"{entry.layers} hidden layers", f"up to {entry.hidden} units")
+    of_images = (depth, f"up to {entry.hidden} units")
     sizes = of_images if entry.task == "image_classification" else of_text if entry.heads else of_averages
     known = [
         entry.architecture, *sizes[:3], f"{units.count(entry.parameters)} parameters", *sizes[3:],

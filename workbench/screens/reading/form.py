@@ -14,7 +14,7 @@ from core.reading import requests as readings
 from core.reading.requests import ReadingRequest
 from core.reading.teachers import identity_of
 from core.recipes import parse_recipe
-from core.system import reach
+from core.system import reach, units
 from workbench.screens.shared import state, views
 from workbench.store import references
 from workbench.studies import background
@@ -43,6 +43,10 @@ def show() -> None:
         teacher = right.selectbox("Reading teacher", list(dict.fromkeys([LOCAL, *causal])), key="reading.teacher", accept_new_options=True,
                                   help="A model, a folder, a GGUF file, or the address of a chat server, as "
                                        "http://127.0.0.1:11434#llama3.2. A server's key is read from STILLHOUSE_TEACHER_KEY.")
+        here = state.entry_of(teacher) if teacher and not is_address(teacher) else None
+        if here is not None and not here.present:
+            right.caption(f":material/cloud_download: Not on this machine yet: {units.format_bytes(here.size_bytes)} to fetch.")
+            right.page_link(state.MODELS, label="Fetch it on the Models page", icon=":material/arrow_forward:", query_params={"house": "1"})
         count = right.number_input("Paragraphs", min_value=2, value=5, step=5, key="reading.paragraphs", help="From the text's beginning.")
         with st.expander("Prompts", icon=":material/edit_note:"):
             entity = st.text_area("Entities", ENTITY_PROMPT, key="reading.entity_prompt", height=240,

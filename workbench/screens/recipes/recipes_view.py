@@ -14,6 +14,7 @@ from workbench.screens.shared import results, state, views
 from workbench.store import bundles
 
 FIRST_METRICS = 4  # columns unless others are chosen
+MOST_KEYS, LONGEST_VALUE = 8, 40  # keys in which two recipes differ that are named, and characters of a value
 SUBJECTS = {"student_after": "Student", "control": "Control", "student_before": "Student before", "teacher": "Teacher"}
 HELP_MEAN = "Mean over seeds ± half of its 95% interval by Student's t; one seed has no interval."
 
@@ -62,7 +63,8 @@ def _columns(groups: Sequence[Group]) -> tuple[str, list[str], list[str]]:
     left, middle, right = st.columns([1, 2, 2], gap="medium")
     subject = left.selectbox("Model", who, format_func=lambda each: SUBJECTS[each], key="recipes.subject")
     names = [name for name in results.ROWS if any(group.values(subject, name) for group in groups)]
-    metrics = middle.multiselect("Metrics", names, default=names[:FIRST_METRICS], key=f"recipes.metrics.{subject}",
+    most = sorted(names, key=lambda name: -sum(bool(group.values(subject, name)) for group in groups))[:FIRST_METRICS]
+    metrics = middle.multiselect("Metrics", names, default=[name for name in names if name in most], key=f"recipes.metrics.{subject}",
                                  format_func=lambda name: METRICS[f"eval/{name}"].label)
     keys = list(dict.fromkeys(key for group in groups for key in group.keys))
     linked = [key for key in st.query_params.get("by", "").split(",") if key in keys]
@@ -107,16 +109,26 @@ def _difference(groups: Sequence[Group], subject: str, metrics: Sequence[str]) -
     labels = grouping.labels_of(groups)
     left, right = st.columns(2, gap="medium")
     first = left.selectbox("First", range(len(groups)), format_func=lambda number: labels[number], key="recipes.first")
-    second = right.selectbox("Second", range(len(groups)), index=1, format_func=lambda number: labels[number], key="recipes.second")
+    alike = (number for number, group in enumerate(groups) if number != first and group.keys.get("kind") == groups[first].keys.get("kind"))
+    second = right.selectbox("Second", range(len(groups)), index=next(alike, int(first == 0)), format_func=lambda number: labels[number],
+                             key="recipes.second")
     if first == second:
         st.caption(":material/info: Choose two different recipes.")
         return
     one, other = groups[first], groups[second]
     head, rows = difference_table(one, other, subject, metrics)
-    views.text_table(head, rows, label=f"{labels[first]} minus {labels[second]}", first_width="12rem")
-    apart = grouping.differing_keys([one, other])
-    st.caption("They differ in " + (", ".join(views.plain(f"{key} ({grouping.cell(one.keys.get(key))} and "
-                                                          f"{grouping.cell(other.keys.get(key))})") for key in apart) or "nothing") + ".")
+    if rows:
+        views.text_table(head, rows, label=f"{labels[first]} minus {labels[second]}", first_width="12rem")
+    else:
+        st.caption(":material/info: No chosen metric was measured of both.")
+    apart = [f"{key} ({_value(one, key)} and {_value(other, key)})" for key in grouping.differing_keys([one, other])]
+    more = f", and {len(apart) - MOST_KEYS} more keys" if len(apart) > MOST_KEYS else ""
+    st.caption(f"They differ in {views.plain(', '.join(apart[:MOST_KEYS]) or 'nothing')}{more}.")
+
+
+def _value(group: Group, key: str) -> str:
+    text = str(grouping.cell(group.keys.get(key)))
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]} …"
 
 
 def difference_table(one: Group, other: Group, subject: str, metrics: Sequence[str]) -> tuple[list[str], list[list[str]]]:
@@ -148,10 +160,15 @@ def verdict(estimate: Estimate, name: str) -> str:
 # ---------------------------------------------------------------------------------------------------- bundle
 
 
+def count_of_seeds(group: Group) -> str:
+    """Return how many seeds a recipe was run with, in words."""
+    return f"{len(group.runs)} seed{'s' if len(group.runs) > 1 else ''}"
+
+
 def _bundle(groups: Sequence[Group]) -> None:
     st.subheader("Reproduce elsewhere", anchor=False)
     labels = grouping.labels_of(groups)
-    number = st.selectbox("Recipe", range(len(groups)), format_func=lambda each: f"{labels[each]}, {len(groups[each].runs)} seeds",
+    number = st.selectbox("Recipe", range(len(groups)), format_func=lambda each: f"{labels[each]}, {count_of_seeds(groups[each])}",
                           key="recipes.bundled")
     whole = st.toggle("Include the data and local models", key="recipes.data",
                       help="Without them the bundle names the files by their SHA-256, and whoever reproduces it brings them.")

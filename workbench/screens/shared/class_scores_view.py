@@ -73,7 +73,7 @@ def share(found: Estimate | None) -> str:
     """Return a share with its interval; a dash where there is nothing to divide by."""
     if found is None:
         return "–"
-    return _percent(found.value) if found.low is None else f"{found.value:.1%}\n({found.low:.1%} to {found.high:.1%})"
+    return _percent(found.value) if found.low is None else f"{found.value:.1%}\n({found.low:.1%}\u00a0to\u00a0{found.high:.1%})"
 
 
 def _percent(value: float | None) -> str:

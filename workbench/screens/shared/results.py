@@ -97,7 +97,7 @@ def result_table(measured: Measurements) -> tuple[list[str], list[list[str]]]:
         if any(name in measured[each] for each in who):
             about = metric(f"eval/{name}", masked=is_masked(measured))
             label = f"{about.label} ({about.unit})" if about.unit else about.label
-            rows.append([label, *(cell(measured[each], name).replace(" (", "\n(") for each in who), _items(measured, name)])
+            rows.append([label, *(on_two_lines(cell(measured[each], name)) for each in who), _items(measured, name)])
     return ["", *(COLUMNS[each] for each in who), "Measured on"], rows
 
 
@@ -266,6 +266,11 @@ def progress_text(run: Run, phases: Sequence[Event] = ()) -> str:
 def _left(progress: Progress) -> str:
     """Return what a run still needs, all variants and evaluations included; empty while that is unknown."""
     return "" if progress.seconds_left is None else f", about {units.duration(progress.seconds_left)} left in all"
+
+
+def on_two_lines(text: str) -> str:
+    """Return a value with its interval below it, in one piece."""
+    return text.replace(" (", "\n(").replace(" to ", "\u00a0to\u00a0")
 
 
 def cell(metrics: Mapping[str, float], name: str) -> str:

@@ -37,11 +37,13 @@ def confusions(covariance: np.ndarray, order: Sequence[int], clusters: Sequence[
     trace = {"type": "heatmap", "z": shown, "x": places, "y": places, "colorscale": SCALE, "zmin": -limit, "zmax": limit,
              "customdata": pairs, "hovertemplate": "%{customdata[1]} and %{customdata[0]}<br>covariance %{z:.2e}<extra></extra>",
              "hoverongaps": False,
-             "colorbar": {"title": {"text": "covariance", "side": "right"}, "thickness": 12, "len": 0.8, "tickformat": ".0e", "nticks": 5}}
+             "colorbar": {"title": {"text": "covariance", "side": "top"}, "orientation": "h", "y": 1.0, "yanchor": "bottom",
+                          "thickness": 12, "tickformat": ".0e", "nticks": 5}}
     named = {"tickvals": places, "ticktext": names} if len(order) <= MOST_NAMED else {"showticklabels": False}
     axis = {**named, "showgrid": False}
     # As wide as its column, so not always a square: on a phone one would be too small to read.
-    return charts.figure([trace], height=min(TALLEST, 150 + 12 * len(order)), x_title="", y_title="", legend=False, hovermode="closest",
+    return charts.figure([trace], height=min(TALLEST, 190 + 12 * len(order)), x_title="", y_title="", legend=False, hovermode="closest",
+                         margin={"l": 8, "r": 8, "t": 80, "b": 8},
                          shapes=[_outline(first, last) for first, last in _runs([clusters[each] for each in order])],
                          x_axis={**axis, "tickangle": -90}, y_axis={**axis, "autorange": "reversed"})
 
@@ -58,8 +60,9 @@ def _outline(first: int, last: int) -> dict[str, object]:
 
 def improvements(points: pd.DataFrame) -> go.Figure:
     """Return each specialist's conditional accuracy minus the generalist's, with its interval; columns label, value, low and high."""
-    return charts.intervals(points.assign(series="specialist"), x_title="conditional accuracy, specialist minus generalist",
-                            colours={"specialist": TEAL}, reference=0.0, tick_format="+.1%")
+    in_points = points.assign(series="specialist", **{name: 100 * points[name] for name in ("value", "low", "high")})
+    return charts.intervals(in_points, x_title="conditional accuracy, specialist minus generalist (points)",
+                            colours={"specialist": TEAL}, reference=0.0, tick_format="+.1f")
 
 
 def accuracies(points: pd.DataFrame) -> go.Figure:

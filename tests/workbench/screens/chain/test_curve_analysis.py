@@ -143,7 +143,7 @@ def test_the_lineage_names_everybody_and_shows_words_as_they_are(measured: Chain
     drawn = pictures.lineage(measured, "<b>owner</b>/teacher", [])
     assert drawn.count("<rect") == 3
     assert "<b>" not in drawn
-    assert "loss 4.00 · ppl 54.6" in drawn
+    assert "4.00 nats/token · ppl 54.6" in drawn
     crossed = pictures.lineage(measured, "proxy", [], "<i>writer</i> wrote 2,731 texts")
     assert crossed.count("<rect") == 4 and "<i>" not in crossed
     assert ">wrote 2,731 texts<" in crossed and ">bridge<" in crossed
