@@ -17,7 +17,14 @@ def test_the_table_says_what_was_measured_on_how_much():
     head, rows = results.result_table(measured)
     assert head == ["", "Teacher", "Student after", "Measured on"]
     assert rows[0] == ["held-out perplexity", "20.09", "24.53", "8,160 tokens"]
-    assert rows[-1] == ["sentiment accuracy", "85.0% (81.2% to 88.2%)", "78.7% (74.4% to 82.4%)", "400 reviews (95% CI, Wilson)"]
+    assert rows[-1] == ["sentiment accuracy", *map(results.on_two_lines, ("85.0% (81.2% to 88.2%)", "78.7% (74.4% to 82.4%)")),
+                        "400 reviews (95% CI, Wilson)"]
+    assert rows[-1][1].split("\n")[1] == "(81.2%\u00a0to\u00a088.2%)", "in one piece"
+
+
+def test_an_interval_is_in_the_unit_of_its_metric():
+    assert results.cell({"perplexity": 8.6, "perplexity_low": 8.2, "perplexity_high": 9.1}, "perplexity") == "8.6 (8.2 to 9.1)"
+    assert results.cell({"agreement": 0.5, "agreement_low": 0.4, "agreement_high": 0.6}, "agreement") == "50.0% (40.0% to 60.0%)"
 
 
 def test_a_student_that_lost_to_its_control_is_reported():
@@ -89,7 +96,8 @@ def test_a_task_is_reported_in_shares_of_its_items() -> None:
                      for value in (0.5, 0.8))
     head, rows = results.result_table({"student_before": before, "student_after": after})
     assert head == ["", "Student before", "Student after", "Measured on"]
-    assert rows == [["accuracy", "50.0% (45.6% to 54.4%)", "80.0% (76.3% to 83.3%)", "500 items (95% CI, Wilson)"],
+    assert rows == [["accuracy", *map(results.on_two_lines, ("50.0% (45.6% to 54.4%)", "80.0% (76.3% to 83.3%)")),
+                     "500 items (95% CI, Wilson)"],
                     ["most frequent label", "52.0%", "52.0%", "500 items"]]
     said = results.verdict({"student_before": before, "student_after": after})
     assert "accuracy: 80.0% against 50.0%, better" in said and "teacher" not in said and "frequent" not in said
