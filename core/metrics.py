@@ -81,6 +81,10 @@ MASKED: dict[str, Metric] = {
                              "Share of held-out masked tokens for which student and teacher have the same first guess."),
 }
 
+# What results are shown by, without ``eval/``: the first that a run has measured heads its tables.
+RESULTS = ("perplexity", "masked_accuracy", "bits_per_byte", "kl_to_teacher", "agreement", "sentiment_accuracy", "accuracy", "exact_match",
+           "answer_f1", "matthews", "f1", "majority_share")
+
 
 def metric(name: str, *, masked: bool = False) -> Metric:
     """Return one metric; `masked` says whether the run's models are masked language models."""

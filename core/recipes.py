@@ -25,6 +25,7 @@ from core.system.plain_data import MAX_CHARACTERS, MAX_DEPTH, PlainDataError
 
 LOGGER = logging.getLogger(__name__)
 EXPERIMENT: TypeAdapter[Any] = TypeAdapter(AnyExperiment)
+REPETITION_KEYS = ("name", "description", "train.seed", "train.device", "train.report_to")  # what two runs of one recipe may differ in
 IGNORED = ("data", "masking")  # sections that release 0.1.0 took in recipes that have no use for them
 
 
@@ -153,6 +154,19 @@ def _is_text(path: str) -> bool:
     """Return whether the field at a dotted path holds text, or text or nothing."""
     field = _field(path)
     return field is not None and {field.annotation, *(() if get_origin(field.annotation) is tuple else get_args(field.annotation))} >= {str}
+
+
+def flattened(plain: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return a configuration as dotted keys with their values; lists are values."""
+    found: dict[str, Any] = {}
+    for key, value in plain.items():
+        found |= flattened(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return found
+
+
+def has_key(path: str) -> bool:
+    """Return whether recipes of any kind have a key at a dotted path; a section is one too."""
+    return _field(path) is not None
 
 
 def _field(path: str) -> FieldInfo | None:

@@ -10,6 +10,7 @@
     └── StoreError                anything the run store refuses
         ├── StoreUnavailableError      the store cannot be read or written: read-only, full, locked, broken, too new
         ├── RunNotFoundError           no run of that id or name
+        ├── SweepNotFoundError         no sweep of that id or name
         ├── RunNameTakenError          another run has the name
         └── WrongStatusError           the run is not in a state that allows it, as deleting while it trains
 """
@@ -53,6 +54,10 @@ class StoreUnavailableError(StoreError):
 
 class RunNotFoundError(StoreError):
     """No run of that id or name."""
+
+
+class SweepNotFoundError(StoreError):
+    """No sweep of that id or name."""
 
 
 class RunNameTakenError(StoreError):

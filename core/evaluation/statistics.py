@@ -256,6 +256,27 @@ def welch_difference(first: Sequence[float], second: Sequence[float], level: flo
     return Estimate(difference, difference - margin, difference + margin, level, len(first) + len(second), "welch", over)
 
 
+PAIRED_SEEDS = 2  # common seeds from which on two samples are compared seed by seed
+
+
+def difference_over_seeds(first: Mapping[int, float], second: Mapping[int, float], level: float = LEVEL) -> tuple[Estimate, str] | None:
+    """Return the mean of the first sample minus that of the second, and how it was taken; None where one of them is empty.
+
+    Seed by seed where both have at least `PAIRED_SEEDS` seeds in common, else as independent samples (Welch).
+
+    Args:
+        first, second: seed -> value.
+    """
+    if not first or not second:
+        return None
+    common = sorted(first.keys() & second.keys())
+    if len(common) >= PAIRED_SEEDS:
+        paired = mean_interval([first[seed] - second[seed] for seed in common], level)
+        return paired, f"paired, {len(common)} common seeds"
+    return (welch_difference(list(first.values()), list(second.values()), level),
+            f"independent, {len(first)} and {len(second)} seeds")
+
+
 # A metric that is a share of items that are right or wrong -> the metric that counts the items.
 SHARES_OF_ITEMS = {"accuracy": "items", "exact_match": "items", "sentiment_accuracy": "sentiment_items"}
 

@@ -1,8 +1,14 @@
-"""Trackers that Trainer reports to beside the recorder: where they write, and their end."""
+"""Trackers that Trainer reports to beside the recorder: where they write, what groups their runs, and their end.
+
+What is a group differs: wandb and trackio have groups within a project; mlflow has experiments, and tags to filter by; tensorboard shows
+the folders that it is given, which the pages do for all runs of a sweep.
+"""
 
 from __future__ import annotations
 
+import functools
 import importlib
+import json
 import os
 import sys
 from collections.abc import Collection, Iterator
@@ -11,7 +17,21 @@ from pathlib import Path
 
 from core.errors import ConfigError
 
+GROUP = "STILLHOUSE_GROUP"  # in a process that trains: what its runs belong to, as the name of a sweep
 PLACES = ("TENSORBOARD_LOGGING_DIR", "WANDB_DIR")  # the others write to a place of their own, outside the run
+
+
+@contextmanager
+def grouped(name: str | None) -> Iterator[None]:
+    """Inside the context trackers show what is trained as a part of a group, unless the environment names one; None: of none."""
+    if name is None or GROUP in os.environ:
+        yield
+        return
+    os.environ[GROUP] = name
+    try:
+        yield
+    finally:
+        os.environ.pop(GROUP, None)
 
 
 def require_trackers(names: Collection[str]) -> None:
@@ -36,12 +56,47 @@ def tracked(names: Collection[str], folder: Path) -> Iterator[None]:
     places = {place: str(folder) for place in PLACES if names and place not in os.environ}
     if places:
         folder.mkdir(parents=True, exist_ok=True)  # wandb takes no folder that is not there
-    os.environ.update(places)
+    given = places | _group_variables(names, os.environ.get(GROUP))
+    before = {name: os.environ.get(name) for name in given}
+    os.environ.update(given)
     try:
-        yield
+        with _trackio_group(names, os.environ.get(GROUP)):
+            yield
     finally:
-        for place in places:
-            os.environ.pop(place, None)
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
         # The others are closed by Trainer when training ends.
         if "wandb" in names and "wandb" in sys.modules:
             sys.modules["wandb"].finish()
+
+
+def _group_variables(names: Collection[str], group: str | None) -> dict[str, str]:
+    """Return what the environment says of a group to wandb and mlflow, without what the user has set."""
+    if group is None:
+        return {}
+    found = {}
+    if "wandb" in names and "WANDB_RUN_GROUP" not in os.environ:
+        found["WANDB_RUN_GROUP"] = group
+    if "mlflow" in names:
+        if not {"MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID"} & set(os.environ):
+            found["MLFLOW_EXPERIMENT_NAME"] = group
+        found["MLFLOW_TAGS"] = json.dumps({"group": group} | json.loads(os.environ.get("MLFLOW_TAGS") or "{}"))
+    return found
+
+
+@contextmanager
+def _trackio_group(names: Collection[str], group: str | None) -> Iterator[None]:
+    """Give every run that trackio begins a group: it reads none from the environment, and Trainer's callback passes none."""
+    if "trackio" not in names or group is None:
+        yield
+        return
+    trackio = importlib.import_module("trackio")
+    own = trackio.init
+    trackio.init = functools.partial(own, group=group)
+    try:
+        yield
+    finally:
+        trackio.init = own

@@ -19,6 +19,7 @@ from jsonschema import Draft202012Validator
 from tests.compatibility.conftest import RELEASE
 from tests.compatibility.json_schemas import schema_of
 from tests.core.studies.claims.fake_claims import fake, put_in_place
+from tests.workbench.runs.test_sweeps import finish
 from workbench.processes import Process
 from workbench.runs.progress import ProgressLog
 from workbench.store import Store
@@ -27,7 +28,7 @@ from workbench.terminal import cli
 SHAPES = Path(__file__).parent / "json_shapes"
 VERBS = ("distill", "submit", "plan", "chain", "ablate", "interpolate", "runs", "show", "stop", "resume", "delete", "restore", "models",
          "signals", "serve-teacher", "fetch", "generate", "export", "evaluate", "annotate", "claim",
-         "classroom")
+         "classroom", "sweep", "sweeps")
 
 SHORT = ["--set", "train.max_steps=2", "--set", "data.max_rows=60"]
 BUSY = "cpu_in_use"  # a run of this process: what is queued meanwhile stays queued
@@ -91,6 +92,12 @@ CASES: dict[tuple[str, str], tuple[list[str], int, tuple[str, ...]]] = {
     ("claim", "one"): (["X1"], 0, ("claims",)),
     ("claim", "two"): (["X1", "X2", "--seeds", "2"], 0, ("claims",)),
     ("claim", "list"): ([], 0, ("checked_claim",)),
+    ("sweep", "queued"): (["{recipes}/interrupted.yaml", "--grid", "losses.temperature=1,2,-1", "--seeds", "2", "--skip-invalid",
+                           "--no-measure"], 0, (BUSY,)),
+    ("sweep", "measured"): (["{recipes}/interrupted.yaml", "--seeds", "2", "--dry-run"], 0, ()),
+    ("sweeps", "list"): (["list"], 0, ("measured_sweep",)),
+    ("sweeps", "show"): (["show", "swept"], 0, ("measured_sweep",)),
+    ("sweeps", "delete"): (["delete", "swept"], 0, ("measured_sweep",)),
 }
 
 
@@ -142,6 +149,18 @@ def claims(monkeypatch: pytest.MonkeyPatch) -> None:
 def checked_claim(claims: None, release_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["claim", "X1"]) == 0
     capsys.readouterr()
+
+
+@pytest.fixture
+def measured_sweep(cpu_in_use: None, capsys: pytest.CaptureFixture[str]) -> None:
+    """A sweep of two settings and two seeds, all finished."""
+    recipe = str(RELEASE / "recipes" / "interrupted.yaml")
+    assert cli.main(["sweep", recipe, "--grid", "losses.temperature=1,2", "--seeds", "2", "--no-measure", "--name", "swept"]) == 0
+    capsys.readouterr()
+    store = Store()
+    store.finish(store.run("ahead").id, "stopped")
+    for number, each in enumerate(store.sweep_runs(store.sweep("swept").id)):
+        finish(store, each.run, perplexity=4.0 + number)
 
 
 @pytest.fixture

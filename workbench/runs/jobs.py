@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from core.config import ExperimentConfig
 from core.errors import StillhouseError
@@ -24,6 +25,9 @@ from workbench.runs.recording import recover
 from workbench.runs.slots import choose_slot, slot_environment
 from workbench.store import Store, references
 from workbench.store.records import ACTIVE, Run
+
+if TYPE_CHECKING:
+    from core.planning.plan import Plan
 
 LOGGER = logging.getLogger(__name__)
 WORKER = (sys.executable, "-m", "workbench.runs.worker")
@@ -40,7 +44,7 @@ def submit(config: ExperimentConfig, store: Store, command: str | None = None) -
     Raises:
         StillhouseError: it cannot work, as far as is known without loading anything; nothing is queued then.
     """
-    config, parents = _checked(config, store)
+    config, parents, _ = checked(config, store)
     run = store.create_run(config, command, parents)
     launch_next(store)
     return store.run(run.id)
@@ -55,7 +59,7 @@ def submit_after(first: Run, config: ExperimentConfig, store: Store, command: st
     Raises:
         StillhouseError: as `submit`; `first` stays queued.
     """
-    config, parents = _checked(config, store)
+    config, parents, _ = checked(config, store)
     assert config.teacher is not None, "the teacher is what it waits for"
     parents = {reference: parent for reference, parent in parents.items() if reference != config.teacher.model}
     config = config.model_copy(update={"teacher": config.teacher.model_copy(update={"model": first.name})})
@@ -66,7 +70,7 @@ def submit_after(first: Run, config: ExperimentConfig, store: Store, command: st
 
 def start_here(config: ExperimentConfig, store: Store, command: str | None = None) -> Run:
     """Claim a new run for this process, whatever else is running on its device. Raises as `submit` does."""
-    config, parents = _checked(config, store)
+    config, parents, _ = checked(config, store)
     return store.create_run(config, command, parents, device=choose_slot(config.train.device, ()))
 
 
@@ -183,8 +187,8 @@ def queue_problem() -> Exception | None:
     return _runner.problem if _runner is not None else None
 
 
-def _checked(config: ExperimentConfig, store: Store) -> tuple[ExperimentConfig, dict[str, str]]:
-    """Return the configuration with frozen references, and its parents.
+def checked(config: ExperimentConfig, store: Store) -> tuple[ExperimentConfig, dict[str, str], Plan]:
+    """Return the configuration with frozen references, its parents, and what is known at once of its needs.
 
     Raises:
         StillhouseError: a model cannot be used, or a check of the plan fails.
@@ -193,10 +197,11 @@ def _checked(config: ExperimentConfig, store: Store) -> tuple[ExperimentConfig, 
 
     config, parents = references.freeze_references(config, store)
     waits = bool(store.runs(status=ACTIVE))  # what works now gives its memory back before this one starts
-    for check in static_plan(references.resolved(config, store)).checks:
+    plan = static_plan(references.resolved(config, store))
+    for check in plan.checks:
         if not check.ok and not (waits and check.name == "memory"):
             raise StillhouseError(check.message, "", check.fix, field=check.field, suggestion=check.suggestion)
-    return config, parents
+    return config, parents, plan
 
 
 def _trouble(run: Run) -> str | None:

@@ -24,6 +24,7 @@ from core.methods import run_experiment
 from core.recorder import Recorder
 from core.reports.run_report import Report
 from core.system.machine import require_room_for_libraries
+from core.training.trackers import grouped
 from workbench.error_mapping import to_user_error
 from workbench.errors import StoreError, WrongStatusError
 from workbench.processes import Process, lower_priority
@@ -79,7 +80,9 @@ def run_worker(run_id: str, store: Store, engine: Engine | None = None, *, watch
             if run.stop_requested is None:
                 require_room_for_libraries()  # the engine imports them
                 train = engine or run_experiment
-                report = train(run.config, recorder, run.directory, load=references.loader(run, store), command=run.command)
+                swept = store.sweeps_of_runs(run_id).get(run_id)
+                with grouped(swept.name if swept is not None else None):
+                    report = train(run.config, recorder, run.directory, load=references.loader(run, store), command=run.command)
         finished = report is not None and not report.stopped
         ending = FINISHED if finished else _stopped("Stopped", store.run(run_id))
     except KeyboardInterrupt:

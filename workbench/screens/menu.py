@@ -15,7 +15,7 @@ from workbench.screens.shared import share
 MENU = {
     "": [("home", "Home")],
     "Learn": [("learn", "Lessons"), ("classroom", "Class")],
-    "Train": [("new", "New experiment"), ("tune", "Fine-tune"), ("chain", "Chain"), ("temperature", "Temperature"),
+    "Train": [("new", "New experiment"), ("sweep", "Sweep"), ("tune", "Fine-tune"), ("chain", "Chain"), ("temperature", "Temperature"),
               ("ensemble", "Ensemble"), ("specialists", "Specialists"), ("reading", "Reading")],
     "Runs": [("runs", "All runs"), ("recipes", "Recipes over seeds")],
     "Compare": [("compare", "Side by side"), ("device", "On device"), ("deploy", "Deploy")],

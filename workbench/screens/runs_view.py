@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import streamlit as st
@@ -14,8 +14,10 @@ from core.loss_terms import LOSS_TERMS
 from core.metrics import METRICS
 from workbench.screens.shared import charts, comparability, panes, results, state, views
 from workbench.screens.shared.live_plotly import live_plotly
+from workbench.screens.shared.sweep_line import sweep_line
 from workbench.store import references
 from workbench.store.records import Run
+from workbench.store.sweeps import Sweep
 
 OVERLAYS = ("eval/perplexity", "eval/kl_to_teacher", "eval/agreement", "eval/sentiment_accuracy", "eval/masked_accuracy",
             "eval/bits_per_byte", "eval/accuracy", "eval/answer_f1", "loss",
@@ -33,11 +35,21 @@ def listing(runs: Sequence[Run]) -> list[Run]:
         text = st.text_input("Search", placeholder="name or teacher", key="search", bind="query-params", width=280)
         present = [status for status in views.STATUS_LOOKS if any(run.status == status for run in runs)]
         wanted = st.pills("Status", present, selection_mode="multi", key="statuses", format_func=str.capitalize) if len(present) > 1 else []
+        swept = state.store().sweeps_of_runs()
+        grouped = st.toggle("Group sweeps", value=True, key="grouped", help=(
+            "On: the runs of a sweep stand behind its line. Off: each is a row of the table.")) if swept else False
     shown = [run for run in runs if matches(run, text, wanted)]
+    if grouped:
+        behind = {sweep.id: sweep for run in shown if (sweep := swept.get(run.id)) is not None}
+        for sweep in behind.values():
+            sweep_line(sweep)
+        shown = [run for run in shown if run.id not in swept]
+        if behind and not shown:
+            return []
     if not shown:
         views.empty_state("No run matches. Change the search or the status.", "search_off")
         return []
-    table, ids = summary(shown), [run.id for run in shown]
+    table, ids = summary(shown, {} if grouped else swept), [run.id for run in shown]
     # Streamlit keeps a selection as positions of rows, under the table's key: a table of other rows has another key, and begins with the
     # runs of the earlier one that it shows.
     key = f"chosen.{hashlib.blake2b(' '.join(ids).encode(), digest_size=9).hexdigest()}"
@@ -48,7 +60,7 @@ def listing(runs: Sequence[Run]) -> list[Run]:
         column_config={
             "name": st.column_config.ButtonColumn("Name", type="tertiary", key="open", on_click=lambda: _open(shown), pinned=True,
                                                   alignment="left"),
-            "status": st.column_config.TextColumn("Status", width=80), "teacher": "Teacher",
+            "status": st.column_config.TextColumn("Status", width=80), "sweep": "Sweep", "teacher": "Teacher",
             "depth": st.column_config.NumberColumn("Depth", help="Blocks of the student.", width=60),
             "temperature": st.column_config.NumberColumn("T", format="%g", help="Temperature of the soft targets.", width=45),
             "steps": st.column_config.TextColumn("Steps", help="Completed steps of each variant.", width=150),
@@ -66,12 +78,17 @@ def matches(run: Run, text: str, statuses: Sequence[str]) -> bool:
     return (not statuses or run.status in statuses) and text.lower().strip() in known
 
 
-def summary(runs: Sequence[Run]) -> pd.DataFrame:
-    """One row a run: its settings and the last held-out metrics of its student."""
+def summary(runs: Sequence[Run], swept: Mapping[str, Sweep]) -> pd.DataFrame:
+    """One row a run: its settings and the last held-out metrics of its student.
+
+    Args:
+        swept: run id -> the sweep that queued it.
+    """
     rows, all_latest = [], state.store().latest_of_all([f"eval/{name}" for name in LISTED])
     for run in runs:
         latest = all_latest.get(run.id, {})
-        rows.append({"name": run.name, "status": run.status, **_settings(run), "steps": results.steps_text(run) or None,
+        rows.append({"name": run.name, "status": run.status,
+                     "sweep": swept[run.id].name if run.id in swept else None, **_settings(run), "steps": results.steps_text(run) or None,
                      **{name: latest.get(f"eval/{name}") for name in LISTED}, "created": pd.Timestamp(run.created, unit="s", tz="UTC")})
     return pd.DataFrame(rows).dropna(axis="columns", how="all")
 

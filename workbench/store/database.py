@@ -92,6 +92,29 @@ MIGRATIONS = (
     ALTER TABLE runs ADD COLUMN done INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE runs ADD COLUMN items INTEGER NOT NULL DEFAULT 0;
     """,
+    # Sweeps and their runs; `cell` counts the settings from 1, and a run that was there before is not the sweep's own.
+    # `after`: the run that a queued one waits for, because both would query the same teacher for the same answers.
+    """
+    CREATE TABLE sweeps (
+        id TEXT PRIMARY KEY,
+        name TEXT NOT NULL COLLATE NOCASE UNIQUE,
+        spec TEXT NOT NULL,
+        left_out TEXT NOT NULL,
+        command TEXT NOT NULL,
+        created REAL NOT NULL,
+        deleted REAL
+    );
+    CREATE TABLE sweep_runs (
+        sweep_id TEXT NOT NULL REFERENCES sweeps (id) ON DELETE CASCADE,
+        run_id TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+        cell INTEGER NOT NULL,
+        chosen TEXT NOT NULL,
+        own INTEGER NOT NULL,
+        PRIMARY KEY (sweep_id, run_id)
+    ) WITHOUT ROWID;
+    CREATE INDEX sweep_runs_by_run ON sweep_runs (run_id);
+    ALTER TABLE runs ADD COLUMN after TEXT;
+    """,
 )
 
 BUSY_SECONDS = 15.0

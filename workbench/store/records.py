@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -65,6 +65,25 @@ class Event:
         return parse_phase(self.payload)
 
 
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A run that is to be queued.
+
+    Attributes:
+        config: its name, or one derived from its models, is made unique by a number.
+        command: the line that repeats it; None for one that names the recipe in its folder.
+        parents: model reference in the config -> the same reference by run id.
+        device: claimed for a worker in this process on that device; the queue never sees it.
+        after: place of the run, among those queued together, that ends before this one starts.
+    """
+
+    config: ExperimentConfig
+    command: str | None = None
+    parents: Mapping[str, str] = field(default_factory=dict)
+    device: str | None = None
+    after: int | None = None
+
+
 @dataclass(frozen=True)
 class Run:
     """One row of the store. All times are seconds since 1970, or None when it has not happened.
@@ -75,6 +94,7 @@ class Run:
         device: the slot it occupies or occupied, as ``cpu`` or ``cuda:0``; None before the first start.
         started: when the current attempt began, after a resume the resumed one.
         heartbeat: when the worker last wrote.
+        after: id of the run that a queued one waits for, since both need the same answers of a teacher.
         message: how it ended, in one sentence; `hint`: what to do about it.
     """
 
@@ -100,6 +120,7 @@ class Run:
     message: str | None
     hint: str | None
     error_json: str | None
+    after: str | None
     directory: Path
 
     @cached_property
@@ -159,7 +180,7 @@ def run_from_row(row: sqlite3.Row, runs_dir: Path) -> Run:
     """Return the value of one row of the table ``runs``."""
     process = Process(row["pid"], row["pid_started"], row["boot_id"]) if row["pid"] is not None else None
     same = ("id", "name", "status", "config_hash", "seed", "command", "git_commit", "created", "started", "finished", "deleted",
-            "device", "heartbeat", "stop_requested", "message", "hint")
+            "device", "heartbeat", "stop_requested", "message", "hint", "after")
     return Run(**{column: row[column] for column in same}, config_json=row["config"], error_json=row["error"],
                parents=json.loads(row["parents"]), versions=json.loads(row["versions"]), process=process, directory=runs_dir / row["id"],
                progress=Progress(row["phase"], row["arm"], row["step"], row["total_steps"], row["share"], row["seconds_left"], row["done"],

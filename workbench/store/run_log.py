@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from core.events import Evaluation
 from core.reports.run_report import Report, parse_report
 from workbench.store.database import Database
 from workbench.store.records import Event, EventRow, MetricRow
@@ -96,6 +97,11 @@ class RunLog:
         with self._database.read() as connection:
             rows = connection.execute(query, (run_id, after, kind, kind)).fetchall()
         return [Event(row["seq"], row["kind"], json.loads(row["payload"]), row["time"]) for row in rows]
+
+    def measurements(self, run_id: str) -> dict[str, Mapping[str, float]]:
+        """Return subject -> metrics, of everything that a run has measured so far; anchors of a chain are left out."""
+        found = (Evaluation.from_dict(event.payload) for event in self.events(run_id, kind=Evaluation.kind))
+        return {each.subject: each.metrics for each in found if each.anchor is None}
 
     def last_event(self, run_id: str) -> int:
         """Return the largest `seq` of a run's events; 0 for none."""

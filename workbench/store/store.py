@@ -10,12 +10,11 @@ import difflib
 import json
 import os
 import re
-import secrets
 import shlex
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,8 +27,10 @@ from workbench import paths
 from workbench.errors import RunNameTakenError, RunNotFoundError, StoreError, StoreUnavailableError, WrongStatusError
 from workbench.processes import Process
 from workbench.store.database import Database
-from workbench.store.records import ACTIVE, RESUMABLE, EventRow, MetricRow, Progress, Run, Status, run_from_row
-from workbench.store.run_log import RunLog, insert
+from workbench.store.names import free_name, new_ids, taken
+from workbench.store.records import ACTIVE, RESUMABLE, EventRow, MetricRow, NewRun, Progress, Run, Status, run_from_row
+from workbench.store.run_log import insert
+from workbench.store.sweeps import SweepTable
 
 RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{4,8}")
 IS_ACTIVE, IS_RESUMABLE = f"status IN {ACTIVE}", f"status IN {RESUMABLE} AND deleted IS NULL"
@@ -37,7 +38,7 @@ IS_ACTIVE, IS_RESUMABLE = f"status IN {ACTIVE}", f"status IN {RESUMABLE} AND del
 LAST_IN_QUEUE = "max(?, (SELECT coalesce(max(queued) + 1e-6, 0) FROM runs WHERE status = 'queued'))"
 
 
-class Store(RunLog):
+class Store(SweepTable):
     """All runs of one home folder.
 
     Args:
@@ -50,8 +51,7 @@ class Store(RunLog):
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or paths.store_path()
         self.home = self.path.parent
-        self.runs_dir = self.home / "runs"
-        super().__init__(Database(self.path))
+        super().__init__(Database(self.path), self.home / "runs")
 
     # ------------------------------------------------------------------------------------------------ finding
 
@@ -104,33 +104,49 @@ class Store(RunLog):
             parents: model reference in the config -> the same reference by run id.
             device: claim it at once, for a worker in this process on that device; the queue never sees it.
         """
-        run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
-        directory = self.runs_dir / run_id
-        recipe = directory / "recipe.yaml"
-        command = command or f"python -m workbench {'chain' if isinstance(config, ChainConfig) else 'distill'} {shlex.quote(str(recipe))}"
+        return self.create_runs([NewRun(config, command, parents or {}, device)])[0]
+
+    def create_runs(self, new: Sequence[NewRun], also: Callable[[sqlite3.Connection, list[str]], None] | None = None) -> list[Run]:
+        """Queue new runs, all of them or none.
+
+        Args:
+            also: called with the ids in the same transaction; what it raises undoes all.
+        """
+        ids = new_ids(len(new), self.runs_dir)
         code = json.dumps(versions()), git_commit()
         try:
-            directory.mkdir(parents=True)
+            for run_id in ids:
+                (self.runs_dir / run_id).mkdir(parents=True)
             with self._database.write() as connection:
-                config = config.model_copy(update={"name": _free_name(connection, config.name or default_name(config))})
-                _write_durably(recipe, config.to_yaml())
-                now = time.time()
-                connection.execute(
-                    "INSERT INTO runs (id, name, status, config, config_hash, seed, command, parents, versions, git_commit, created,"
-                    f" queued) VALUES (?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, {LAST_IN_QUEUE})",
-                    (run_id, config.name, json.dumps(config.to_dict()), config.digest(), config.train.seed, command,
-                     json.dumps(dict(parents or {})), *code, now, now))
-                if device is not None:
-                    _claim(connection, run_id, device)
-        except OSError as error:
-            shutil.rmtree(directory, ignore_errors=True)
-            raise StoreUnavailableError(f"The run's folder {directory} cannot be made: {(error.strerror or str(error)).lower()}.",
+                for run_id, each in zip(ids, new, strict=True):
+                    self._insert(connection, run_id, each, code, None if each.after is None else ids[each.after])
+                if also is not None:
+                    also(connection, ids)
+        except BaseException as error:
+            for run_id in ids:
+                shutil.rmtree(self.runs_dir / run_id, ignore_errors=True)
+            if not isinstance(error, OSError):
+                raise
+            raise StoreUnavailableError(f"The run's folder {self.runs_dir / ids[0]} cannot be made: "
+                                        f"{(error.strerror or str(error)).lower()}.",
                                         "A folder that can be written, with free space, was expected.",
                                         "Free some space, or set STILLHOUSE_HOME to another folder.") from error
-        except StoreError:
-            shutil.rmtree(directory, ignore_errors=True)
-            raise
-        return self.run(run_id)
+        return [self.run(run_id) for run_id in ids]
+
+    def _insert(self, connection: sqlite3.Connection, run_id: str, new: NewRun, code: tuple[str, str | None], after: str | None) -> None:
+        recipe = self.runs_dir / run_id / "recipe.yaml"
+        verb = "chain" if isinstance(new.config, ChainConfig) else "distill"
+        config = new.config.model_copy(update={"name": free_name(connection, new.config.name or default_name(new.config))})
+        _write_durably(recipe, config.to_yaml())
+        now = time.time()
+        connection.execute(
+            "INSERT INTO runs (id, name, status, config, config_hash, seed, command, parents, versions, git_commit, created,"
+            f" queued, after) VALUES (?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, {LAST_IN_QUEUE}, ?)",
+            (run_id, config.name, json.dumps(config.to_dict()), config.digest(), config.train.seed,
+             new.command or f"python -m workbench {verb} {shlex.quote(str(recipe))}", json.dumps(dict(new.parents)), *code, now, now,
+             after))
+        if new.device is not None:
+            _claim(connection, run_id, new.device)
 
     def claim(self, run_id: str, device: str) -> bool:
         """Take a queued run for this device: ``queued`` -> ``starting``. False if somebody else was faster."""
@@ -138,18 +154,18 @@ class Store(RunLog):
             return _claim(connection, run_id, device)
 
     def claim_next(self, choose_slot: Callable[[str, set[str]], str | None]) -> Run | None:
-        """Take the queued run that waits longest among those whose device is free and whose parents are not still to be trained.
+        """Take the queued run that waits longest among those whose device is free and that wait for no other run.
 
         Args:
             choose_slot: (device requested in the config, slots in use) -> the slot to occupy, or None while none is free.
         """
         with self._database.write() as connection:
             busy = {row["device"] for row in connection.execute(f"SELECT device FROM runs WHERE {IS_ACTIVE}")}
-            queued = connection.execute("SELECT id, config, parents FROM runs WHERE status = 'queued' AND deleted IS NULL"
+            queued = connection.execute("SELECT id, config, parents, after FROM runs WHERE status = 'queued' AND deleted IS NULL"
                                         " ORDER BY queued, id").fetchall()
             coming = {row["id"] for row in connection.execute(f"SELECT id FROM runs WHERE {IS_ACTIVE}")} | {row["id"] for row in queued}
             for row in queued:
-                if coming & {parent.partition(":")[0] for parent in json.loads(row["parents"]).values()}:
+                if coming & {row["after"], *(parent.partition(":")[0] for parent in json.loads(row["parents"]).values())}:
                     continue
                 slot = choose_slot(json.loads(row["config"])["train"]["device"], busy)
                 if slot is not None and _claim(connection, row["id"], slot):
@@ -229,7 +245,7 @@ class Store(RunLog):
         parse_recipe({"name": name})  # raises ConfigError for an invalid name
         config = json.loads(run.config_json) | {"name": name}
         with self._database.write() as connection:
-            if _taken(connection, name, except_id=run.id):
+            if taken(connection, name, except_id=run.id):
                 raise RunNameTakenError(f"Another run is called '{name}'.", "Names are unique, the bin included.", "Choose another name.")
             connection.execute("UPDATE runs SET name = ?, config = ? WHERE id = ?", (name, json.dumps(config), run.id))
         return self.run(run.id)
@@ -295,20 +311,6 @@ def _claim(connection: sqlite3.Connection, run_id: str, device: str) -> bool:
     return connection.execute(
         "UPDATE runs SET status = 'starting', device = ?, started = ? WHERE id = ? AND status = 'queued' AND deleted IS NULL",
         (device, time.time(), run_id)).rowcount == 1
-
-
-def _taken(connection: sqlite3.Connection, name: str, except_id: str = "") -> bool:
-    return connection.execute("SELECT 1 FROM runs WHERE (name = ? OR id = ?) AND id != ?", (name, name, except_id)).fetchone() is not None
-
-
-def _free_name(connection: sqlite3.Connection, wanted: str) -> str:
-    numbered = re.search(r"(?<=.)-(\d{1,4})\Z", wanted)
-    stem, count = (wanted[:numbered.start()], int(numbered[1])) if numbered else (wanted, 1)
-    name = wanted
-    while _taken(connection, name):
-        count += 1
-        name = f"{stem[:74]}-{count}"
-    return name
 
 
 def _write_durably(path: Path, text: str) -> None:

@@ -30,9 +30,11 @@ from workbench.terminal.runs import delete, restore, resume, runs, show, stop
 from workbench.terminal.serving import classroom, serve_teacher
 from workbench.terminal.signals import signals
 from workbench.terminal.studies import claim
+from workbench.terminal.sweeps import ACTIONS as SWEEP_ACTIONS
+from workbench.terminal.sweeps import sweep, sweeps
 
-TEXT_OPTIONS = ("--prompt", "--name", "--set")  # any text may follow them, "--json" as well
-TRAINING = ("distill", "chain", "ablate", "plan", "claim", "signals")  # verbs that need less memory where a recipe asks for less
+TEXT_OPTIONS = ("--prompt", "--name", "--set", "--grid")  # any text may follow them, "--json" as well
+TRAINING = ("distill", "chain", "ablate", "plan", "sweep", "claim", "signals")  # verbs that need less memory where a recipe asks for less
 COMPUTING = ("distill", "chain", "ablate", "interpolate", "generate", "export", "evaluate", "annotate")  # verbs that always import torch
 AddVerb = Callable[[Callable[[argparse.Namespace], Answer], str], "_Parser"]
 
@@ -74,6 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
         return verb
 
     _add_experiments(add_verb)
+    _add_sweeps(add_verb)
     _add_runs(add_verb)
     _add_models(add_verb)
     _add_signals(add_verb)
@@ -107,6 +110,34 @@ def _add_experiments(add_verb: AddVerb) -> None:
                 f"number of seeds, from 42 on, with which each variant is trained; {SEEDS_HELP} (default: %(default)s)"))
         if action is plan:
             verb.add_argument("--measure", action="store_true", help="load the models and time a few real steps")
+
+
+def _add_sweeps(add_verb: AddVerb) -> None:
+    verb = add_verb(sweep, "Queue a recipe with several values of some of its keys, each over several seeds, and return at once. Every "
+                           "setting is checked first: none is queued where one cannot be trained.")
+    verb.lists_settings = True
+    verb.add_argument("recipe", metavar="RECIPE", help="YAML file of a recipe, as those in assets/recipes/")
+    verb.add_argument("--grid", action="append", default=[], metavar="KEY=VALUES", help=(
+        "values of a key, separated by commas, as losses.temperature=1,2,4; may be repeated: every combination is trained. With --random "
+        "also a range, as train.learning_rate=1e-4..1e-2:log (default: none, the seeds alone)"))
+    verb.add_argument("--seeds", type=int, default=3, metavar="N", help=(
+        f"number of seeds of each setting, from the recipe's own on; {SEEDS_HELP} (default: %(default)s)"))
+    verb.add_argument("--random", type=int, metavar="N", help="draw so many settings at random in place of all (default: the whole grid)")
+    verb.add_argument("--skip-invalid", action="store_true", help="leave out settings that cannot be trained, and queue the others")
+    verb.add_argument("--dry-run", action="store_true", help="print the settings, the number of runs and the time, and queue nothing")
+    verb.add_argument("--no-measure", action="store_true", help=(
+        "do not time a few steps for the expected time, where no earlier run of the recipe tells it"))
+    verb.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=(
+        "override a key of the recipe for all settings; may be repeated (default: none)"))
+    verb.add_argument("--name", help="name of the sweep, with which its runs' names begin (default: the recipe's, with -sweep)")
+
+    verb = add_verb(sweeps, "List sweeps, show the results of one with intervals over its seeds, stop, resume, retry, delete or restore "
+                            "all its runs together.")
+    verb.add_argument("action_name", metavar="ACTION", choices=tuple(SWEEP_ACTIONS), help=", ".join(SWEEP_ACTIONS))
+    verb.add_argument("subject", metavar="NAME", nargs="?", help="name or id of a sweep")
+    verb.add_argument("--metric", metavar="NAME", help="show: by which the best is chosen, as perplexity (default: the first measured)")
+    verb.add_argument("--deleted", action="store_true", help="list: include what is in the bin")
+    verb.add_argument("--purge", action="store_true", help="delete: permanently")
 
 
 def _add_runs(add_verb: AddVerb) -> None:
@@ -284,6 +315,7 @@ def _user_error(error: Exception, verb: str | None) -> tuple[StillhouseError, in
 def _computes(options: argparse.Namespace) -> bool:
     """Whether a verb imports torch."""
     return options.verb in COMPUTING or (options.verb == "plan" and options.measure) or (
+        options.verb == "sweep" and not options.no_measure) or (
         options.verb == "claim" and bool(options.names or options.all))
 
 

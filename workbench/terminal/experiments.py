@@ -25,7 +25,7 @@ def distill(options: argparse.Namespace) -> Answer:
     from workbench.store import Store
 
     store = Store()
-    run = jobs.start_here(_read_experiment(options), store, _command(options))
+    run = jobs.start_here(read_experiment(options), store, _command(options))
     print(f"Run {run.name} ({run.id}) in {run.directory}", file=sys.stderr)
     progress = ProgressLog(sys.stderr)
     try:
@@ -44,7 +44,7 @@ def submit(options: argparse.Namespace) -> Answer:
     from workbench.runs import jobs
     from workbench.store import Store
 
-    return about_run(jobs.submit(_read_experiment(options), Store(), _command(options)))
+    return about_run(jobs.submit(read_experiment(options), Store(), _command(options)))
 
 
 def plan(options: argparse.Namespace) -> Answer:
@@ -53,7 +53,7 @@ def plan(options: argparse.Namespace) -> Answer:
     from workbench.store import Store, references
     from workbench.terminal import output
 
-    config = references.resolved(_read_experiment(options), Store())
+    config = references.resolved(read_experiment(options), Store())
     planned = plan.plan(config, measure=True) if options.measure else plan.static_plan(config, read_tokenizers=True)
     return Answer(output.plan_document(planned), output.plan_text(planned), 0 if planned.fits else 2)
 
@@ -82,7 +82,7 @@ def ablate(options: argparse.Namespace) -> Answer:
     if options.seeds < 1:
         raise ConfigError(f"--seeds {options.seeds} was given.", "1 or more were expected; fewer than 3 say little about chance.")
     store, progress = Store(), ProgressLog(sys.stderr)
-    config, _ = references.freeze_references(_read_experiment(options), store)  # a missing model is reported before anything is written
+    config, _ = references.freeze_references(read_experiment(options), store)  # a missing model is reported before anything is written
     config = references.resolved(config, store)
     variants(config)
     try:
@@ -104,7 +104,8 @@ def interpolate(options: argparse.Namespace) -> Answer:
     return Answer(*chains.interpolate(options, Store()))
 
 
-def _read_experiment(options: argparse.Namespace) -> ExperimentConfig:
+def read_experiment(options: argparse.Namespace) -> ExperimentConfig:
+    """Return the configuration of a recipe's file with its overrides, under a name. Raises ConfigError."""
     from core.recipes import parse_recipe, read_recipe
 
     config = read_recipe(options.recipe, options.set)

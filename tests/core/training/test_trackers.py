@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from types import SimpleNamespace
 
 import pytest
 
-from core.training.trackers import PLACES, tracked
+from core.training.trackers import GROUP, PLACES, grouped, tracked
 
 
 @pytest.fixture(autouse=True)
 def unset(monkeypatch: pytest.MonkeyPatch) -> None:
-    for place in PLACES:
+    for place in (*PLACES, GROUP, "WANDB_RUN_GROUP", "MLFLOW_TAGS", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID"):
         monkeypatch.delenv(place, raising=False)
 
 
@@ -44,3 +45,34 @@ def test_wandb_is_closed_even_when_training_fails(tmp_path, monkeypatch, names):
     with pytest.raises(RuntimeError, match="diverged"), tracked(names, tmp_path):
         raise RuntimeError("diverged")
     assert bool(ended) == ("wandb" in names)
+
+
+def test_a_sweep_is_the_group_of_each_tracker_that_is_reported_to_and_only_inside(tmp_path, monkeypatch):
+    began = []
+    monkeypatch.setitem(sys.modules, "trackio", trackio := SimpleNamespace(init=lambda **given: began.append(given)))
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(finish=lambda: None))
+    own = trackio.init
+    with grouped("my-sweep"), tracked(("wandb", "mlflow", "trackio"), tmp_path):
+        trackio.init(project="huggingface")
+        assert os.environ["WANDB_RUN_GROUP"] == os.environ["MLFLOW_EXPERIMENT_NAME"] == "my-sweep"
+        assert json.loads(os.environ["MLFLOW_TAGS"]) == {"group": "my-sweep"}
+    assert began == [{"project": "huggingface", "group": "my-sweep"}]
+    assert trackio.init is own
+    assert not {"WANDB_RUN_GROUP", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_TAGS", GROUP} & set(os.environ)
+
+
+def test_a_group_that_the_user_names_stays_and_tags_are_added_to(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_RUN_GROUP", "mine")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "7")
+    monkeypatch.setenv("MLFLOW_TAGS", '{"who": "me"}')
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(finish=lambda: None))
+    with grouped("my-sweep"), tracked(("wandb", "mlflow"), tmp_path):
+        assert os.environ["WANDB_RUN_GROUP"] == "mine"
+        assert "MLFLOW_EXPERIMENT_NAME" not in os.environ
+        assert json.loads(os.environ["MLFLOW_TAGS"]) == {"group": "my-sweep", "who": "me"}
+    assert os.environ["MLFLOW_TAGS"] == '{"who": "me"}'
+
+
+def test_a_run_of_no_sweep_has_no_group(tmp_path):
+    with grouped(None), tracked(("tensorboard", "mlflow"), tmp_path):
+        assert not {"WANDB_RUN_GROUP", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_TAGS", GROUP} & set(os.environ)

@@ -14,8 +14,10 @@ from core.data.movie_reviews import HOUSE
 from core.errors import StillhouseError
 from core.models.architectures import Objective
 from core.models.checkpoints import TASK_DESCRIPTIONS
+from core.studies.seeds import SEEDS_HELP
+from core.studies.sweeps.cells import SweepSpec, seeds_from
 from core.system import units
-from workbench.runs import jobs
+from workbench.runs import jobs, sweeps
 from workbench.screens.new_experiment import bridge_view, controls, data_view, forms, kinds, pictures, plan_view, starting_points, wording
 from workbench.screens.new_experiment.controls import CONTROLS, MASKED_LABELS, bound, control, draft, helped, keep, section_errors
 from workbench.screens.new_experiment.data_view import DatasetScan
@@ -359,17 +361,29 @@ def start_button(config: ExperimentConfig | None, start: StartingPoint, errors: 
     with st.container(horizontal=True, vertical_alignment="bottom"):
         made = "generated from the settings" if config is None else default_name(config)
         st.text_input("Name", placeholder=made, width=280, **bound("start.name", draft()["name"] or "", _set_name))
+        seeds = st.number_input("Seeds", value=1, step=1, width=120, key="start.seeds", disabled=bool(draft()["chain"]), help=(
+            "More than 1: the same experiment with as many seeds, from its own on, and a mean with its interval in place of one number. "
+            f"{SEEDS_HELP[0].upper()}{SEEDS_HELP[1:]}."))
         if st.button("Start", type="primary", icon=":material/play_arrow:", key="start",
                      disabled=config is None or bool(errors) or scan.waiting is not None) and config is not None:
             with views.errors_shown():
                 share.require_allowed(config)
                 config = _named(config, start)
                 command = forms.command(config, start.config, start.recipe) if start.recipe else None
+                if seeds != 1:
+                    _start_seeds(config, seeds)
                 run = jobs.submit(config, state.store(), command)
                 st.switch_page(state.RUN, query_params={"run": run.id})
     section_errors(errors, "name")
     if config is not None and scan.waiting is not None:
         background.wait(scan.waiting, f"Reading {views.plain(shown_name(config.data.source))} to its end before the start …")
+
+
+def _start_seeds(config: ExperimentConfig, seeds: int) -> None:
+    """Queue the experiment once a seed, and open the page of all of them. Raises StillhouseError as `sweeps.plan_sweep`."""
+    planned = sweeps.plan_sweep(SweepSpec(config, (), seeds_from(config.train.seed, seeds)), state.store())
+    name = f"{(config.name or default_name(config))[:70]}-seeds"
+    st.switch_page(state.SWEEP, query_params={"sweep": sweeps.start_sweep(planned, state.store(), name=name).id})
 
 
 def terminal(config: ExperimentConfig, start: StartingPoint) -> None:

@@ -14,13 +14,10 @@ from typing import Any
 import pandas as pd
 
 from core.errors import ConfigError
-from core.evaluation.statistics import Estimate, mean_interval, welch_difference
+from core.evaluation.statistics import Estimate, difference_over_seeds, mean_interval
+from core.recipes import REPETITION_KEYS, flattened
 from workbench.screens.shared.results import COLUMNS
 from workbench.store.records import Run
-
-SEED = "train.seed"
-LEFT_OUT = ("name", "description", SEED, "train.device", "train.report_to")  # what two runs of one recipe may differ in
-PAIRED_SEEDS = 2  # common seeds from which on two recipes are compared seed by seed
 
 Measured = Mapping[str, Mapping[str, float]]  # subject -> metrics
 
@@ -62,14 +59,6 @@ class Group:
         return mean_interval(values) if values else None
 
 
-def flattened(plain: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return a configuration as dotted keys with their values; lists are values."""
-    found: dict[str, Any] = {}
-    for key, value in plain.items():
-        found |= flattened(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return found
-
-
 def keys_of(run: Run) -> dict[str, Any]:
     """Return the recipe of a run as dotted keys; as it was stored where this release does not read it."""
     try:
@@ -90,7 +79,7 @@ def grouped(runs: Iterable[Run], measured: Mapping[str, Measured]) -> list[Group
     for run in runs:
         if run.id not in measured:
             continue
-        shared = {key: value for key, value in keys_of(run).items() if key not in LEFT_OUT}
+        shared = {key: value for key, value in keys_of(run).items() if key not in REPETITION_KEYS}
         digest = json.dumps(shared, sort_keys=True)
         keys[digest] = shared
         found.setdefault(digest, {}).setdefault(run.seed, run)  # newest first: the first of a seed counts
@@ -121,15 +110,9 @@ def labels_of(groups: Sequence[Group]) -> list[str]:
 def difference(first: Group, second: Group, subject: str, metric: str) -> tuple[Estimate, str] | None:
     """Return the mean of the first group minus that of the second, and how it was taken; None where either was not measured.
 
-    Seed by seed where both have at least `PAIRED_SEEDS` seeds in common, else as independent samples (Welch).
+    Seed by seed where both have seeds in common, else as independent samples (`core.evaluation.statistics.difference_over_seeds`).
     """
-    one, other = first.values(subject, metric), second.values(subject, metric)
-    if not one or not other:
-        return None
-    common = sorted(one.keys() & other.keys())
-    if len(common) >= PAIRED_SEEDS:
-        return mean_interval([one[seed] - other[seed] for seed in common]), f"paired, {len(common)} common seeds"
-    return welch_difference(list(one.values()), list(other.values())), f"independent, {len(one)} and {len(other)} seeds"
+    return difference_over_seeds(first.values(subject, metric), second.values(subject, metric))
 
 
 def run_table(groups: Sequence[Group], keys: Sequence[str], metrics: Sequence[str], subject: str) -> pd.DataFrame:

@@ -15,7 +15,6 @@ from workbench.store import bundles
 
 FIRST_METRICS = 4  # columns unless others are chosen
 MOST_KEYS, LONGEST_VALUE = 8, 40  # keys in which two recipes differ that are named, and characters of a value
-SUBJECTS = {"student_after": "Student", "control": "Control", "student_before": "Student before", "teacher": "Teacher"}
 HELP_MEAN = "Mean over seeds ± half of its 95% interval by Student's t; one seed has no interval."
 
 
@@ -59,9 +58,9 @@ def _found(groups: Sequence[Group]) -> list[Group]:
 
 def _columns(groups: Sequence[Group]) -> tuple[str, list[str], list[str]]:
     """Draw the choice of the model, the metrics and the keys that are columns."""
-    who = [each for each in SUBJECTS if any(each in measured for group in groups for measured in group.measured)]
+    who = [each for each in results.SUBJECTS if any(each in measured for group in groups for measured in group.measured)]
     left, middle, right = st.columns([1, 2, 2], gap="medium")
-    subject = left.selectbox("Model", who, format_func=lambda each: SUBJECTS[each], key="recipes.subject")
+    subject = left.selectbox("Model", who, format_func=lambda each: results.SUBJECTS[each], key="recipes.subject")
     names = [name for name in results.ROWS if any(group.values(subject, name) for group in groups)]
     most = sorted(names, key=lambda name: -sum(bool(group.values(subject, name)) for group in groups))[:FIRST_METRICS]
     metrics = middle.multiselect("Metrics", names, default=[name for name in names if name in most], key=f"recipes.metrics.{subject}",
@@ -76,11 +75,12 @@ def _columns(groups: Sequence[Group]) -> tuple[str, list[str], list[str]]:
 
 def mean_table(groups: Sequence[Group], subject: str, metrics: Sequence[str], keys: Sequence[str]) -> tuple[list[str], list[list[str]]]:
     """Return head and rows: a recipe a row, with its keys, seeds and means."""
-    head = ["Recipe", *keys, "Seeds", *(f"{views.label(f'eval/{name}')}{ARROWS[METRICS[f'eval/{name}'].better]}" for name in metrics)]
+    head = ["Recipe", *keys, "Seeds",
+            *(f"{views.label(f'eval/{name}')}{results.ARROWS[METRICS[f'eval/{name}'].better]}" for name in metrics)]
     rows = []
     for label, group in zip(grouping.labels_of(groups), groups, strict=True):
         seeds = f"{len(group.runs)} ({', '.join(map(str, group.seeds))})"
-        means = [shown(mean, name) if (mean := group.mean(subject, name)) else "–" for name in metrics]
+        means = [results.mean_text(mean, name) if (mean := group.mean(subject, name)) else "–" for name in metrics]
         rows.append([label, *(_shown_key(group, key) for key in keys), seeds, *means])
     return head, rows
 
@@ -88,17 +88,6 @@ def mean_table(groups: Sequence[Group], subject: str, metrics: Sequence[str], ke
 def _shown_key(group: Group, key: str) -> str:
     value = group.keys.get(key)
     return "–" if value is None else str(grouping.cell(value))
-
-
-ARROWS = {"lower": " ↓", "higher": " ↑", "none": ""}
-
-
-def shown(mean: Estimate, name: str, *, signed: bool = False) -> str:
-    """Return a mean with its margin; shares in percent, their margins and differences in points."""
-    share = f"eval/{name}" in views.SHARES
-    scale, unit = (100, " points" if signed else "%") if share else (1, "")
-    value = f"{mean.value * scale:{'+' if signed else ''}.{3 if signed else 4}g}{unit}"
-    return value if mean.margin is None else f"{value}\n± {mean.margin * scale:.2g}{' points' if share and not signed else ''}"
 
 
 # ---------------------------------------------------------------------------------------------------- difference of two
@@ -139,9 +128,10 @@ def difference_table(one: Group, other: Group, subject: str, metrics: Sequence[s
         if found is None:
             continue
         estimate, how = found
-        means = [shown(mean, name) if (mean := group.mean(subject, name)) else "–" for group in (one, other)]
+        means = [results.mean_text(mean, name) if (mean := group.mean(subject, name)) else "–" for group in (one, other)]
         kind = f"{estimate.interval_words}; {how}" if estimate.method else f"one seed, no interval; {how}"
-        rows.append([METRICS[f"eval/{name}"].label.capitalize(), *means, shown(estimate, name, signed=True), verdict(estimate, name), kind])
+        rows.append([METRICS[f"eval/{name}"].label.capitalize(), *means, results.mean_text(estimate, name, signed=True),
+                     verdict(estimate, name), kind])
     return ["Metric", "First", "Second", "First minus second", "The first is", "Interval"], rows
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from core.config import ExperimentConfig
-from core.evaluation.statistics import item_interval, level_words, z_critical
+from core.evaluation.statistics import Estimate, item_interval, level_words, z_critical
 from core.events import (
     CONTROL,
     STUDENT,
@@ -25,17 +25,18 @@ from core.events import (
     WritingTexts,
 )
 from core.loss_terms import LOSS_TERMS
-from core.metrics import metric
+from core.metrics import RESULTS, metric
 from core.reports.retention_card import Card
 from core.system import units
-from workbench.screens.shared.views import number
+from workbench.screens.shared.views import SHARES, number
 from workbench.store import Store
 from workbench.store.records import Event, Progress, Run
 
 # Who is measured, in the order of the columns, and how the table calls it.
 COLUMNS = {"teacher": "Teacher", "student_before": "Student before", "student_after": "Student after", "control": "Control"}
-ROWS = ("perplexity", "masked_accuracy", "bits_per_byte", "kl_to_teacher", "agreement", "sentiment_accuracy", "accuracy", "exact_match",
-        "answer_f1", "matthews", "f1", "majority_share")
+ROWS = RESULTS
+ARROWS = {"lower": " ↓", "higher": " ↑", "none": ""}  # behind a metric's name: where better lies
+SUBJECTS = {"student_after": "Student", "control": "Control", "student_before": "Student before", "teacher": "Teacher"}
 TERMS = tuple(term.name for term in LOSS_TERMS)
 
 # What the engine calls a phase, and whom it measures -> how a page says it.
@@ -56,6 +57,14 @@ Metrics = Mapping[str, float]
 Measurements = Mapping[str, Metrics]
 
 
+def mean_text(mean: Estimate, name: str, *, signed: bool = False) -> str:
+    """Return a mean with its margin; shares in percent, their margins and differences in points."""
+    share = f"eval/{name}" in SHARES
+    scale, unit = (100, " points" if signed else "%") if share else (1, "")
+    value = f"{mean.value * scale:{'+' if signed else ''}.{3 if signed else 4}g}{unit}"
+    return value if mean.margin is None else f"{value}\n± {mean.margin * scale:.2g}{' points' if share and not signed else ''}"
+
+
 def student_depth(config: ExperimentConfig) -> int | None:
     """Blocks of the student as the configuration says it; None for half of the teacher's."""
     if config.student.from_scratch is not None:
@@ -70,7 +79,7 @@ def evaluations(store: Store, run: Run) -> list[Evaluation]:
 
 def measurements(store: Store, run: Run) -> dict[str, Mapping[str, float]]:
     """Subject -> metrics, of everything that has been measured so far; nothing for a chain, see `evaluations`."""
-    return {each.subject: each.metrics for each in evaluations(store, run) if each.anchor is None}
+    return store.measurements(run.id)
 
 
 def is_masked(measured: Measurements) -> bool:

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from core.models.checkpoints import Task
 
 (HOME, LEARN, NEW, TUNE, CHAIN, RUNS, RUN, RECIPES, COMPARE, DEPLOY, DEVICE, MODELS, SIGNALS, CLAIMS, CHECKS, ABLATION, TEMPERATURE,
- SPECIALISTS, CLASS, BOARD, ENSEMBLE, READING) = (
+ SPECIALISTS, CLASS, BOARD, ENSEMBLE, READING, SWEEP) = (
     str(PROJECT / "pages" / f"{name}.py")
     for name in ("home", "learn", "new", "tune", "chain", "runs", "run", "recipes", "compare", "deploy", "device", "models", "signals",
                  "claims", "checks", "ablation", "temperature", "specialists", "classroom", "board",
-                 "ensemble", "reading"))
+                 "ensemble", "reading", "sweep"))
 RUN_SHOWN = "run.shown"  # in the session state
 
 

@@ -96,8 +96,13 @@ def first_line(text: str) -> str:
 
 def status_badge(run: Run) -> None:
     """Draw the run's status as a coloured word with its sign."""
-    colour, icon = STATUS_LOOKS[run.status]
-    st.badge(run.status, color=colour, icon=f":material/{icon}:")
+    word_badge(run.status)
+
+
+def word_badge(status: Status) -> None:
+    """Draw a status as a coloured word with its sign."""
+    colour, icon = STATUS_LOOKS[status]
+    st.badge(status, color=colour, icon=f":material/{icon}:")
 
 
 def empty_state(text: str, icon: str = "inbox") -> None:
