@@ -174,6 +174,8 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "workbench/studies/jobs.py": ("tests/workbench/studies/test_ablations.py", "tests/workbench/studies/test_claims.py"),
     "workbench/studies/worker.py": ("tests/workbench/studies/test_ablations.py",),
     "workbench/runs/sweep_estimate.py": ("tests/workbench/runs/test_sweeps.py",),
+    "workbench/screens/run/repetitions.py": ("tests/pages/test_sweep.py",),
+    "workbench/screens/shared/tracker_buttons.py": ("tests/pages/test_tracker_buttons.py",),
     "workbench/screens/shared/sweep_line.py": ("tests/pages/test_sweep.py",),
     "workbench/screens/sweep/figures.py": ("tests/pages/test_sweep.py",),
     "workbench/screens/sweep/form.py": ("tests/pages/test_sweep.py",),

@@ -15,7 +15,10 @@ from core.recipes import parse_recipe
 from tests.app_process import AppProcess
 from tests.core.chat_models import save_chat_model
 from tests.e2e.conftest import settled
+from workbench.processes import Process
+from workbench.runs.worker import run_worker
 from workbench.store import Store
+from workbench.store.records import Run
 from workbench.terminal import cli
 
 TEMPERATURES, DEPTHS, SEEDS = ("1", "4"), ("1", "2"), (42, 43)
@@ -38,6 +41,21 @@ def by_hand(name: str, capsys: pytest.CaptureFixture[str]) -> tuple[str, str, fl
     return f"{config['losses']['temperature']:g}", str(config["student"]["layers"]), report["metrics"]["student_after"]["perplexity"]
 
 
+def held(store: Store) -> Run:
+    """A run of this process that keeps the processor, so that the app's queue waits."""
+    run = store.create_run(parse_recipe({"name": "ahead", "train": {"device": "cpu"}}), device="cpu")
+    assert store.mark_running(run.id, Process.current())
+    return run
+
+
+def train(store: Store) -> None:
+    """Train what is queued in this process, which has imported the libraries already: eight processes would do so once each."""
+    for run in store.queue():
+        assert store.claim(run.id, "cpu")
+        outcome = run_worker(run.id, store)
+        assert outcome.run.status == "finished", outcome.run.message
+
+
 def test_a_sweep_is_planned_trained_and_compared(server: AppProcess, page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                                  capsys: pytest.CaptureFixture[str]) -> None:
     store = Store(server.home / "store.sqlite")
@@ -47,6 +65,8 @@ def test_a_sweep_is_planned_trained_and_compared(server: AppProcess, page: Page,
         "data": {"max_rows": 60, "block_length": 16}, "train": {"max_steps": 2, "per_device_train_batch_size": 2, "device": "cpu"},
         "evaluation": {"eval_steps": 2, "min_evaluations": 1, "blocks": 2, "sentiment_items": 0, "prompts": []}}), device="cuda:7")
     store.finish(start.id, "stopped")  # never trained: its recipe is what the sweep begins with
+    monkeypatch.setenv("STILLHOUSE_HOME", str(server.home))
+    ahead = held(store)
     page.goto(f"{server.url}/sweep?from={start.id}")
     settled(page)
     page.get_by_role("combobox", name="Keys").fill("student.layers")
@@ -59,10 +79,12 @@ def test_a_sweep_is_planned_trained_and_compared(server: AppProcess, page: Page,
     expect(page.get_by_test_id("stMetric").filter(has_text="Runs")).to_contain_text(str(RUNS))
     page.get_by_role("button", name="Start").click()
     expect(page.get_by_role("heading", name="swept-sweep")).to_be_visible()
+    expect(page.get_by_text(f"0 of {RUNS} runs finished, {RUNS} queued")).to_be_visible()
+    train(store)
+    store.finish(ahead.id, "stopped")
     expect(page.get_by_text(f"{RUNS} of {RUNS} runs finished")).to_be_visible()
     settled(page)
 
-    monkeypatch.setenv("STILLHOUSE_HOME", str(server.home))
     members = [each.run.name for each in store.sweep_runs(store.sweep("swept-sweep").id)]
     assert len(members) == RUNS
     values: dict[tuple[str, str], list[float]] = {}

@@ -78,7 +78,7 @@ def matches(run: Run, text: str, statuses: Sequence[str]) -> bool:
     return (not statuses or run.status in statuses) and text.lower().strip() in known
 
 
-def summary(runs: Sequence[Run], swept: Mapping[str, Sweep]) -> pd.DataFrame:
+def summary(runs: Sequence[Run], swept: Mapping[str, Sweep] | None = None) -> pd.DataFrame:
     """One row a run: its settings and the last held-out metrics of its student.
 
     Args:
@@ -88,7 +88,8 @@ def summary(runs: Sequence[Run], swept: Mapping[str, Sweep]) -> pd.DataFrame:
     for run in runs:
         latest = all_latest.get(run.id, {})
         rows.append({"name": run.name, "status": run.status,
-                     "sweep": swept[run.id].name if run.id in swept else None, **_settings(run), "steps": results.steps_text(run) or None,
+                     "sweep": swept[run.id].name if swept and run.id in swept else None, **_settings(run),
+                     "steps": results.steps_text(run) or None,
                      **{name: latest.get(f"eval/{name}") for name in LISTED}, "created": pd.Timestamp(run.created, unit="s", tz="UTC")})
     return pd.DataFrame(rows).dropna(axis="columns", how="all")
 

@@ -14,8 +14,8 @@ from core.errors import ConfigError
 from core.events import STUDENT
 from workbench.errors import StoreUnavailableError
 from workbench.mounts import live_path
-from workbench.runs import jobs, sweeps
-from workbench.screens.run import outcome
+from workbench.runs import jobs
+from workbench.screens.run import outcome, repetitions
 from workbench.screens.run.moment import (
     EVALUATIONS,
     LOG,
@@ -34,13 +34,13 @@ from workbench.screens.run.moment import (
 from workbench.screens.shared import charts, panes, portable, results, share, state, views
 from workbench.screens.shared.live import Live, live_text, rerun_when_changed
 from workbench.screens.shared.live_plotly import live_plotly
+from workbench.screens.shared.tracker_buttons import tracker_buttons
 from workbench.screens.shared.uploads import shown_name
 from workbench.store import references
 from workbench.store.records import ACTIVE, Run
 
 # Of many who open the page at once, two are served at a time: side by side all of them would wait for the last.
 DRAWING = threading.Semaphore(2)
-MORE_SEEDS = 2  # with the run itself three, the fewest whose interval says something
 MESSAGE_BOX = {"failed": st.error, "lost": st.warning, "stopped": st.info}
 
 
@@ -101,8 +101,7 @@ def _header(run: Run) -> None:
         with st.container(horizontal=True, width="content"):  # the buttons wrap together
             _actions(run)
     st.caption(views.plain(_summary(run)))
-    if (swept := state.store().sweeps_of_runs(run.id).get(run.id)) is not None:
-        st.page_link(state.SWEEP, label=f"Sweep {views.plain(swept.name)}", query_params={"sweep": swept.id}, icon=":material/grid_on:")
+    repetitions.link(run)
     if run.deleted is not None:
         st.info("This run is in the bin. Restore it from the Runs page to keep it.", icon=":material/delete:")
     if run.message and run.status in MESSAGE_BOX:
@@ -180,27 +179,12 @@ def _actions(run: Run) -> None:
         if st.button("Duplicate as new", icon=":material/content_copy:", key="duplicate", width="stretch"):
             form = state.CHAIN if run.builds_chain else _form_of(run)
             st.switch_page(form, query_params={"from": run.id})
-        _repetitions(run)
+        repetitions.show(run)
+        tracker_buttons([run], run.id)
         if st.button("Delete", icon=":material/delete:", key="delete", width="stretch", disabled=run.active or run.deleted is not None,
                      help="Stop it first." if run.active else "Moves it to the bin."):
             state.put_into_bin(run)
             st.switch_page(state.RUNS)
-
-
-def _repetitions(run: Run) -> None:
-    """Draw the ways from a run to several: the same recipe with more seeds, and a sweep that begins with it."""
-    if run.builds_chain or run.deleted is not None:
-        return
-    more = st.number_input("More seeds", value=MORE_SEEDS, step=1, key=f"more.{run.id}",
-                           help="Runs of this recipe that are there already, one a seed, count with the new ones.")
-    if st.button("Repeat with more seeds", icon=":material/repeat:", key="repeat", width="stretch",
-                 help="Queues the recipe with further seeds: a mean with its interval in place of one number."):
-        with views.errors_shown():
-            share.require_allowed(run.config)
-            st.switch_page(state.SWEEP, query_params={"sweep": sweeps.repeat(run, more, state.store()).id})
-    if st.button("Sweep from here", icon=":material/grid_on:", key="sweep", width="stretch",
-                 help="This recipe with several values of its keys."):
-        st.switch_page(state.SWEEP, query_params={"from": run.id})
 
 
 def _form_of(run: Run) -> str:

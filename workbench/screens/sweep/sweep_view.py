@@ -14,6 +14,7 @@ from workbench.runs.sweep_estimate import seconds_left
 from workbench.runs.sweeps import SweepProgress
 from workbench.screens.shared import results, state, views
 from workbench.screens.shared.live_plotly import live_plotly
+from workbench.screens.shared.tracker_buttons import tracker_buttons
 from workbench.screens.sweep import figures, list_view
 from workbench.screens.sweep.form import left_out
 from workbench.store.records import RESUMABLE
@@ -43,6 +44,7 @@ def show(sweep: Sweep) -> None:
     left_out(sweep.left_out)
     _results(sweep, runs)
     _runs(sweep, runs)
+    tracker_buttons([each.run for each in runs], sweep.id)
     if sweep.command:
         st.code(sweep.command, language="bash", wrap_lines=True)
 
