@@ -14,6 +14,7 @@ import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from core.errors import ConfigError
 
@@ -93,7 +94,7 @@ def _trackio_group(names: Collection[str], group: str | None) -> Iterator[None]:
     if "trackio" not in names or group is None:
         yield
         return
-    trackio = importlib.import_module("trackio")
+    trackio: Any = importlib.import_module("trackio")
     own = trackio.init
     trackio.init = functools.partial(own, group=group)
     try:
