@@ -112,7 +112,7 @@ def test_a_verdict_of_earlier_rules_says_what_it_was(open_page: Open) -> None:
     assert outcome.verdict == "inconclusive"
     outcomes.keep(replace(outcome, verdict="pass", rules_version=1))
     said = texts(open_page("claims"))
-    assert "2 claims: 0 reproduced, 0 not reproduced, 1 inconclusive, 0 measured, no verdict, 1 not run as they stand now." in said
+    assert "2 claims: 0 reproduced, 0 not reproduced, 1 inconclusive, 0 measured without a verdict, 1 not run as they stand now." in said
     assert said.count("Reproduced by the rules of its run (two standard errors)") == 2  # on the card and in the expander
     outcomes.keep(replace(outcome, verdict="inconclusive", rules_version=1))
     assert texts(open_page("claims")).count("by the rules of its run") == 1  # in the expander alone

@@ -13,8 +13,8 @@ from core.system.units import duration
 
 COLUMNS = {
     "claim": "Claim", "verdict": "Verdict", "system": "System", "statement": "Statement", "published": "Published", "ours": "Ours",
-    "units": "Units", "seeds": "Seeds", "minutes": "Minutes", "expected": "Expected minutes"}
-HEIGHT = 420  # pixels: a dozen rows, so that what follows is seen to follow
+    "seeds": "Seeds", "minutes": "Minutes", "expected": "Expected", "units": "Units"}
+ROW, HEIGHT = 76, 540  # pixels: rows in which text wraps to three lines, and seven of them, so that what follows is seen to follow
 
 
 def interval(number: Number, unit: str) -> str:
@@ -41,26 +41,26 @@ def rows() -> pd.DataFrame:
             "claim": claim.name, "verdict": outcomes.verdict_words(claim, outcome) + (" (sanity check)" if claim.sanity_check else ""),
             "system": claim.system, "statement": claim.statement, "published": claim.published,
             "ours": f"{interval(outcome.numbers[figure.name], figure.unit)}: {figure.words}" if outcome else "",
-            "units": claim.units, "seeds": len(outcome.seeds) if outcome else None,
-            "minutes": round(outcome.seconds / 60, 1) if outcome else None, "expected": round(expected_minutes(claim), 1)})
+            "seeds": len(outcome.seeds) if outcome else None, "minutes": round(outcome.seconds / 60, 1) if outcome else None,
+            "expected": round(expected_minutes(claim), 1), "units": claim.units})
     return pd.DataFrame(found).astype({"seeds": "Int64"})
 
 
 def table() -> None:
     """Draw the table, its download, and how long all of it takes."""
     data = rows()
-    st.dataframe(data, hide_index=True, height=HEIGHT, key="claims.table", column_config={
-        "claim": st.column_config.TextColumn(COLUMNS["claim"], width=60, pinned=True),
-        "verdict": st.column_config.TextColumn(COLUMNS["verdict"], width=170),
-        "system": st.column_config.TextColumn(COLUMNS["system"], width=130),
-        "statement": st.column_config.TextColumn(COLUMNS["statement"], width=380),
-        "published": st.column_config.TextColumn(COLUMNS["published"], width=300),
-        "ours": st.column_config.TextColumn(COLUMNS["ours"], width=300, help=f"Mean ± half of its {level_words()} interval over the "
+    st.dataframe(data, hide_index=True, height=HEIGHT, row_height=ROW, key="claims.table", column_config={
+        "claim": st.column_config.TextColumn(COLUMNS["claim"], width=55, pinned=True),
+        "verdict": st.column_config.TextColumn(COLUMNS["verdict"], width=130),
+        "system": st.column_config.TextColumn(COLUMNS["system"], width=110),
+        "statement": st.column_config.TextColumn(COLUMNS["statement"], width=300),
+        "published": st.column_config.TextColumn(COLUMNS["published"], width=250),
+        "ours": st.column_config.TextColumn(COLUMNS["ours"], width=230, help=f"Mean ± half of its {level_words()} interval over the "
                                                                              f"seeds."),
-        "units": st.column_config.TextColumn(COLUMNS["units"], width=220),
         "seeds": st.column_config.NumberColumn(COLUMNS["seeds"], width=60),
-        "minutes": st.column_config.NumberColumn(COLUMNS["minutes"], format="%.1f", help="Working time of the outcome shown."),
-        "expected": st.column_config.NumberColumn(COLUMNS["expected"], format="%.1f", help="Of all its seeds on one idle core.")})
+        "minutes": st.column_config.NumberColumn(COLUMNS["minutes"], format="%.1f", width=75, help="Working time of the outcome shown."),
+        "expected": st.column_config.NumberColumn(COLUMNS["expected"], format="%.1f", width=75, help="Of all its seeds on one idle core."),
+        "units": st.column_config.TextColumn(COLUMNS["units"], width=230)})
     with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button("All claims (CSV)", lambda: data.rename(columns=COLUMNS).to_csv(index=False), file_name="claims.csv",
                            mime="text/csv", icon=":material/download:", on_click="ignore", key="claims.csv")

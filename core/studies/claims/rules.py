@@ -19,7 +19,7 @@ from core.evaluation.statistics import level_words, mean_interval
 
 Verdict = Literal["pass", "fail", "inconclusive", "measured"]
 VERDICT_NAMES: dict[Verdict, str] = {"pass": "reproduced", "fail": "not reproduced", "inconclusive": "inconclusive",
-                                     "measured": "measured, no verdict"}
+                                     "measured": "measured without a verdict"}
 Measured = Mapping[str, Sequence[float]]  # name of a number -> its value for each seed
 
 VERSION = 2  # to be raised when the same values may get another verdict
