@@ -14,7 +14,7 @@ from core.system.units import duration
 COLUMNS = {
     "claim": "Claim", "verdict": "Verdict", "system": "System", "statement": "Statement", "published": "Published", "ours": "Ours",
     "seeds": "Seeds", "minutes": "Minutes", "expected": "Expected", "units": "Units"}
-ROW, HEIGHT = 76, 540  # pixels: rows in which text wraps to three lines, and seven of them, so that what follows is seen to follow
+ROW, HEIGHT = 90, 580  # pixels: rows in which text wraps to four lines, and six of them, so that what follows is seen to follow
 
 
 def interval(number: Number, unit: str) -> str:
@@ -49,7 +49,7 @@ def rows() -> pd.DataFrame:
 def table() -> None:
     """Draw the table, its download, and how long all of it takes."""
     data = rows()
-    st.dataframe(data, hide_index=True, height=HEIGHT, row_height=ROW, key="claims.table", column_config={
+    st.dataframe(data, hide_index=True, height=HEIGHT, row_height=ROW, placeholder="–", key="claims.table", column_config={
         "claim": st.column_config.TextColumn(COLUMNS["claim"], width=55, pinned=True),
         "verdict": st.column_config.TextColumn(COLUMNS["verdict"], width=130),
         "system": st.column_config.TextColumn(COLUMNS["system"], width=110),
