@@ -28,6 +28,7 @@ from workbench import auth, paths, settings  # noqa: E402
 from workbench.chat.mount import ChatMount  # noqa: E402
 from workbench.classroom.gate import ClassGate  # noqa: E402
 from workbench.classroom.queue import Dispatcher  # noqa: E402
+from workbench.classroom.routes import handouts  # noqa: E402
 from workbench.downloads import mount as downloads  # noqa: E402
 from workbench.inference import client  # noqa: E402
 from workbench.mounts import base_path, chat_path, on_device_path  # noqa: E402
@@ -65,6 +66,7 @@ store = Store(paths.store_path())
 runner = Runner(store, begun=make_room, ready=ready_worker(store, megabytes(settings.READY, least=0) * 2**20))
 chat = ChatMount()
 dispatcher = Dispatcher(settings.CLASS.read(), store) if settings.CLASS.read() else None
+of_class = [handouts(settings.CLASS.read(), store)] if settings.CLASS.read() else []
 gate = [Middleware(ClassGate, class_id=settings.CLASS.read(), base_path=base_path())] if settings.CLASS.read() else []
 
 
@@ -87,8 +89,8 @@ async def lifespan(_app: st.App) -> AsyncIterator[dict[str, Any]]:
 app = st.App(
     SCRIPT,
     lifespan=lifespan,
-    routes=[script_route(), feed_script_route(), Feed(store).route(), downloads.route(store), Mount(chat_path(), app=chat),
-            Mount(on_device_path(), app=pane())],
+    routes=[script_route(), feed_script_route(), Feed(store).route(), downloads.route(store), *of_class,
+            Mount(chat_path(), app=chat), Mount(on_device_path(), app=pane())],
     middleware=[*auth.auth_middleware(paths.home() / "gate.key", base_path(), gate),
                 Middleware(UploadLimits, base_path=base_path(), held=held_uploads)],
     exception_handlers={Exception: internal_error},

@@ -34,3 +34,8 @@ def download_path() -> str:
 def asset_path(name: str) -> str:
     """Address of a file that pages load from this server: `plotly.min.js`."""
     return f"{base_path()}/assets/{name}"
+
+
+def handout_path(name: str) -> str:
+    """Where the results of a class are downloaded: `/handout/class.html`."""
+    return f"{base_path()}/handout/{name}"

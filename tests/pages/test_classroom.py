@@ -19,6 +19,30 @@ from workbench.screens.classroom import board_view, seat_view, seats
 from workbench.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
+LOCKED = """---
+title: Locked
+---
+```slider
+name: T
+label: Temperature
+min: 1
+max: 8
+value: 2
+```
+```slider
+name: steps
+label: Steps
+min: 2
+max: 40
+value: 20
+```
+```recipe
+name: r
+recipe: micro
+label: Train
+set: {losses.temperature: $T, train.max_steps: $steps}
+```
+"""
 
 
 @pytest.fixture
@@ -128,3 +152,19 @@ def test_the_instructor_pauses_stops_and_deletes(open_page: Open, room: ClassSto
     fault_free(button(page, "Delete the class").click().run())
     assert not class_store.exists(room.id)
     assert "holds no class" in texts(open_page("class"))
+
+
+def test_a_locked_slider_is_shown_and_does_not_move(room: ClassStore, ada: Participant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "temperature.md").write_text(LOCKED)
+    (tmp_path / "micro.yaml").write_text("teacher: {model: house-chat}\nstudent: {layers: 2}\ntrain: {max_steps: 20}\n")
+    monkeypatch.setenv("STILLHOUSE_LESSONS", str(tmp_path))
+    page = opened("lesson")
+    page = fault_free(page.slider[0].set_value(5).run())  # moved before the instructor locks it
+    room.change(locked=("T",))
+    page = fault_free(page.run())
+    assert [(slider.value, slider.disabled) for slider in page.slider] == [(2, True), (20, False)]
+    page.session_state["slider.temperature.0.fixed"] = 7.0  # as a message past the page would
+    fault_free(page.slider[1].set_value(10).run())
+    fault_free(button(page, "Train").click().run())
+    item, = room.items(ada.id)
+    assert '"temperature": 2.0' in item.config_json and '"max_steps": 10' in item.config_json

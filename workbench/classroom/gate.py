@@ -31,7 +31,7 @@ JOIN_PATH, LEAVE_PATH = "/join", "/leave"
 LARGEST_FORM = 1 << 12  # bytes
 PAGES = ("", "lesson", "board", "vote", "ask", "mine")  # addresses of the pages for participants; see `workbench/ui.py`
 READABLE = re.compile(rf"/({'|'.join(PAGES)})/?|(/({'|'.join(PAGES)}))?/_stcore/(health|host-config)"
-                      r"|/(static|component|media|assets)/.*|/favicon\.(ico|png)|/robots\.txt")
+                      r"|/(static|component|media|assets)/.*|/handout/mine\.html|/favicon\.(ico|png)|/robots\.txt")
 STREAM = "/_stcore/stream"
 PAGE = """<h1>{title}</h1>
 <form method="post" action="{action}">

@@ -16,9 +16,11 @@ from collections.abc import Mapping, Sequence
 from core.config import ExperimentConfig
 from core.errors import StillhouseError
 from core.recipes import parse_recipe
+from workbench import lessons
 from workbench.classroom.records import Item, Settings
 from workbench.classroom.store import ClassStore
-from workbench.errors import RunNotFoundError
+from workbench.errors import ClassError, RunNotFoundError
+from workbench.lessons import experiments
 from workbench.runs import jobs
 from workbench.sharing import restrictions
 from workbench.sharing.restrictions import Restrictions
@@ -38,11 +40,17 @@ def submit(room: ClassStore, participant_id: str, lesson: str, recipe: str, runs
 
     Raises:
         ClassError: who is not in the class, or has something waiting.
-        LinkError: a run beyond the caps of the class.
+        LinkError: a run beyond the caps of the class, or with a setting that the class has locked.
+        LessonError: settings are locked, and the lesson or its recipe is not there to compare with.
     """
     participant, settings = room.participant(participant_id), room.settings()
     prepared = []
+    fixed = experiments.of_lesson(lessons.lesson(lesson), recipe) if settings.locked else {}
     for label, config in runs.items():
+        if settings.locked:
+            if label not in fixed:
+                raise ClassError(f"The lesson's recipe has no run '{label}'.", "", "Open the lesson again.")
+            restrictions.check(config, Restrictions(settings.locked), fixed[label])
         if settings.own_seeds:
             seed = FIRST_SEED + participant.number
             config = config.model_copy(update={"train": config.train.model_copy(update={"seed": seed})})
@@ -52,7 +60,7 @@ def submit(room: ClassStore, participant_id: str, lesson: str, recipe: str, runs
 
 
 def caps(settings: Settings) -> Restrictions:
-    """Return the caps of a class as restrictions."""
+    """Return the caps of a class as restrictions; what it locks depends on the lesson."""
     return Restrictions(most_steps=settings.most_steps, most_layers=settings.most_layers)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # without those that look alike on a projector
 CODE_LENGTH = 6
@@ -24,6 +24,7 @@ class Settings:
         paused: no waiting run is started.
         names_hidden: the board shows no nicknames.
         most_steps, most_layers: caps of a run.
+        locked: settings (`workbench.sharing.packed.MAIN`) that stay as the lesson has them.
         own_seeds: every participant's runs have a seed of their own; otherwise equal recipes are computed once for all.
         models: references that participants may send prompts to, beside their own students.
     """
@@ -35,6 +36,12 @@ class Settings:
     most_layers: int = 8
     own_seeds: bool = False
     models: tuple[str, ...] = ("house-chat",)
+    locked: tuple[str, ...] = ()
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> Settings:
+        """Return settings as a class keeps them; those that it does not have yet are as usual."""
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()})
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,14 +68,13 @@ class ClassStore:
 
     def settings(self) -> Settings:
         """Return what the instructor has set."""
-        plain = json.loads(self._one("SELECT settings FROM class")["settings"])
-        return Settings(**plain | {"models": tuple(plain["models"])})
+        return Settings.from_dict(json.loads(self._one("SELECT settings FROM class")["settings"]))
 
     def change(self, **changes: Any) -> Settings:
         """Change settings, and return them all."""
         with self._database.write() as connection:
             plain = json.loads(connection.execute("SELECT settings FROM class").fetchone()["settings"])
-            changed = replace(Settings(**plain | {"models": tuple(plain["models"])}), **changes)
+            changed = replace(Settings.from_dict(plain), **changes)
             connection.execute("UPDATE class SET settings = ?", (json.dumps(asdict(changed)),))
         return changed
 

@@ -11,7 +11,7 @@ from core.config import ExperimentConfig
 from core.recipes import override, read_recipe
 from core.system.paths import ASSETS
 from workbench.errors import LessonError
-from workbench.lessons.blocks import Outcome, Question, Recipe
+from workbench.lessons.blocks import Outcome, Question, Recipe, Slider
 from workbench.lessons.parser import Lesson
 
 SINGLE = ""  # the label of the one run of a block without `runs`
@@ -47,6 +47,25 @@ def configs(lesson: Lesson, block: Recipe, sliders: Mapping[str, float]) -> dict
         words = re.sub(r"[^A-Za-z0-9.]+", "-", f"{lesson.slug}-{label}").strip("-.").lower()
         found[label] = read_recipe(path, [*settings, override("name", words[:60])])
     return found
+
+
+def of_lesson(lesson: Lesson, recipe: str) -> dict[str, ExperimentConfig]:
+    """Return the configurations of a recipe block with every slider as the lesson has it, by label.
+
+    Raises:
+        LessonError: the lesson has no such block.
+        ConfigError: as `configs` raises.
+    """
+    block = next((each for each in lesson.of(Recipe) if each.name == recipe), None)
+    if block is None:
+        raise LessonError(f"The lesson '{lesson.slug}' has no recipe '{recipe}'.", "", "Open the lesson again.")
+    return configs(lesson, block, {slider.name: slider.value for slider in lesson.of(Slider)})
+
+
+def moved_by(lesson: Lesson, slider: str) -> set[str]:
+    """Return the keys of recipes that a slider of a lesson sets."""
+    changes = [changes for block in lesson.of(Recipe) for changes in (block.set, *block.runs.values())]
+    return {key for each in changes for key, value in each.items() if value == f"${slider}"}
 
 
 def recipe_path(lesson: Lesson, name: str) -> Path:

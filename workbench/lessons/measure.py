@@ -75,7 +75,7 @@ def measure(lesson: Lesson, block: Recipe, seeds: Sequence[int] = SEEDS) -> dict
 
     values: dict[str, dict[str, dict[str, float]]] = {}
     firsts, wholes = [], []
-    configs = experiments.configs(lesson, block, {slider.name: slider.value for slider in _sliders(lesson)})
+    configs = experiments.of_lesson(lesson, block.name)
     train(next(iter(configs.values())))  # what is read once is read before anything is timed
     for seed in seeds:
         for label, config in configs.items():
@@ -110,12 +110,6 @@ def _load(reference: str, **options: Any) -> LoadedModel:
     from core.models import catalog
 
     return catalog.load(str(anchor_folder(reference) or reference), **options)
-
-
-def _sliders(lesson: Lesson) -> list[Any]:
-    from workbench.lessons.blocks import Slider
-
-    return lesson.of(Slider)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -21,7 +21,7 @@ from core.studies.seeds import DEFAULT_SEEDS, SEEDS_HELP
 from core.system.paths import PROJECT
 from core.system.units import duration
 from workbench.screens.shared import background as questions
-from workbench.screens.shared import charts, state, views
+from workbench.screens.shared import charts, fragments, state, views
 from workbench.screens.shared.live_plotly import live_plotly
 from workbench.screens.shared.theme import TEAL, BadgeColour
 from workbench.store import references
@@ -201,7 +201,7 @@ def _state(job: AblationJob, latest: JobState | None) -> None:
     if latest is None or latest.state == "finished":
         return
     if latest.state == "running":
-        st.fragment(_progress, run_every=POLL_SECONDS)(job, latest.done)
+        fragments.fragment(_progress, run_every=POLL_SECONDS)(job, latest.done)
         return
     views.study_ended(job, latest)
 

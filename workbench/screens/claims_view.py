@@ -14,7 +14,7 @@ from core.studies.claims.rules import VERDICT_NAMES, VERSION, VERSIONS
 from core.system.units import duration
 from workbench.screens import claims_table
 from workbench.screens.claims_table import expected_minutes, interval
-from workbench.screens.shared import views
+from workbench.screens.shared import fragments, views
 from workbench.screens.shared.theme import BadgeColour
 from workbench.studies import background
 from workbench.studies.jobs import ClaimJob, JobState
@@ -122,7 +122,7 @@ def _state(job: ClaimJob, check: JobState | None) -> None:
     if check is None or check.state == "finished":
         return
     if check.state == "running":
-        st.fragment(_progress, run_every=POLL_SECONDS)(job)
+        fragments.fragment(_progress, run_every=POLL_SECONDS)(job)
         return
     views.study_ended(job, check)
 

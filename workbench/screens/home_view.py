@@ -10,7 +10,7 @@ from workbench.mounts import base_path
 from workbench.runs import jobs
 from workbench.screens.new_experiment import forms, kinds, plan_view, starting_points
 from workbench.screens.new_experiment.layer_picture import layer_picture
-from workbench.screens.shared import results, state, views
+from workbench.screens.shared import fragments, results, state, views
 from workbench.store.records import Run
 
 RECENT = 5
@@ -64,7 +64,7 @@ def begin() -> None:
 def recent() -> None:
     """Draw the latest runs, again every few seconds while one of them is active."""
     lives = any(map(state.lives, state.store().runs(limit=RECENT)))
-    st.fragment(_recent, run_every=POLL_SECONDS if lives else None)()
+    fragments.fragment(_recent, run_every=POLL_SECONDS if lives else None)()
 
 
 def sessions_link() -> None:

@@ -72,7 +72,8 @@ def check(config: ExperimentConfig, given: Restrictions, linked: ExperimentConfi
         path = MAIN[name]
         mine, fixed = _reach(config, path), _reach(linked, path)
         if mine != fixed:
-            raise LinkError(f"{path} was given as {mine}.", f"The instructor fixed it at {fixed}.", "Open the link again.", field=path)
+            raise LinkError(f"{path} was given as {mine}.", f"The instructor fixed it at {fixed}.",
+                            "Set it back, or open the link or lesson again.", field=path)
     steps = config.train.max_steps
     if given.most_steps is not None and (steps is None or steps > given.most_steps):
         raise LinkError(f"train.max_steps was given as {'no limit' if steps is None else steps}.",

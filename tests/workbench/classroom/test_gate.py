@@ -22,11 +22,13 @@ from workbench.classroom.store import ClassStore
 PASSWORD = "copper kettle"
 ADDRESS, WEBSOCKET = "http://127.0.0.1:8501", "ws://127.0.0.1:8501"
 ALLOWED = ["/", "/lesson", "/board", "/vote", "/ask", "/mine", "/static/js/index.js", "/component/x/y.js", "/media/abc.png",
-           "/assets/plotly.min.js", "/_stcore/health", "/_stcore/host-config", "/lesson/_stcore/host-config"]
+           "/assets/plotly.min.js", "/_stcore/health", "/_stcore/host-config", "/lesson/_stcore/host-config",
+           "/handout/mine.html"]
 FORBIDDEN = [
     ("GET", "/runs"), ("GET", "/run?run=x"), ("GET", "/new"), ("GET", "/models"), ("GET", "/classroom"), ("GET", "/learn"),
     ("GET", "/chat/"), ("GET", "/chat/config"), ("POST", "/chat/gradio_api/queue/join"), ("POST", "/chat/gradio_api/run/predict"),
     ("GET", "/on-device/"), ("GET", "/download/model.zip?model=house-chat&form=folder"),
+    ("GET", "/handout/class.html"), ("GET", "/handout/class.csv"), ("POST", "/handout/mine.html"),
     ("PUT", "/_stcore/upload_file/a/b"), ("POST", "/_stcore/upload_file/a/b"), ("DELETE", "/_stcore/upload_file/a/b"),
     ("POST", "/_stcore/agent/interact"), ("GET", "/_stcore/metrics"), ("POST", "/"), ("DELETE", "/media/abc.png"), ("PUT", "/static/x"),
     ("GET", "/sessions"), ("POST", "/sessions"), ("POST", "/logout"), ("GET", "//runs"), ("GET", "/lesson/../runs"), ("GET", "/LESSON"),

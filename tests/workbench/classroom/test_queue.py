@@ -11,10 +11,14 @@ from core.config import ExperimentConfig
 from core.errors import StillhouseError
 from core.recipes import parse_recipe
 from tests.pages import examples
+from workbench import lessons, settings
 from workbench.classroom import queue
 from workbench.classroom import store as class_store
 from workbench.classroom.records import Item, Participant
 from workbench.classroom.store import ClassStore
+from workbench.lessons import experiments
+from workbench.lessons.blocks import Recipe
+from workbench.lessons.parser import Lesson
 from workbench.runs import jobs
 from workbench.store import Store
 
@@ -151,3 +155,55 @@ def test_the_dispatcher_starts_runs_and_survives_the_end_of_the_class(room: Clas
         class_store.remove_files(room.id)
     finally:
         dispatcher.stop()
+
+
+LESSON = """---
+title: Locked
+---
+```slider
+name: T
+label: Temperature
+min: 1
+max: 8
+value: 2
+```
+
+```recipe
+name: r
+recipe: micro
+set: {losses.temperature: $T}
+```
+"""
+
+
+@pytest.fixture
+def with_slider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lesson:
+    """A lesson whose slider sets the temperature of its recipe."""
+    (tmp_path / "locked.md").write_text(LESSON)
+    (tmp_path / "micro.yaml").write_text("teacher: {model: house-chat}\nstudent: {layers: 2}\ntrain: {max_steps: 20}\n")
+    monkeypatch.setenv(settings.LESSONS.variable, str(tmp_path))
+    return lessons.lesson("locked")
+
+
+def test_a_locked_setting_is_refused_by_the_server_and_the_others_pass(room: ClassStore, with_slider: Lesson):
+    ada, = join(room, "Ada")
+    room.change(locked=("T", "seed"))
+    block, = with_slider.of(Recipe)
+    moved = experiments.configs(with_slider, block, {"T": 4.0})
+    with pytest.raises(StillhouseError, match=r"losses.temperature was given as 4.*fixed it at 2"):
+        queue.submit(room, ada.id, "locked", "r", moved)
+    with pytest.raises(StillhouseError, match="has no recipe 'another'"):
+        queue.submit(room, ada.id, "locked", "another", moved)
+    with pytest.raises(StillhouseError, match="no run 'of mine'"):
+        queue.submit(room, ada.id, "locked", "r", {"of mine": moved[""]})
+    assert not room.items()
+    room.change(own_seeds=True)  # the class's seeds are no change of the participant's
+    queue.submit(room, ada.id, "locked", "r", experiments.of_lesson(with_slider, "r"))
+    assert len(room.items()) == 1
+
+
+def test_a_class_of_before_locks_has_none(room: ClassStore):
+    plain = json.loads(room._one("SELECT settings FROM class")["settings"])
+    del plain["locked"]
+    room._execute("UPDATE class SET settings = ?", json.dumps(plain))
+    assert room.settings().locked == () and room.change(locked=("T",)).locked == ("T",) == room.settings().locked

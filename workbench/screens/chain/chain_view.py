@@ -14,7 +14,7 @@ from core.recipe_keys import upgraded
 from core.system import units
 from workbench.errors import RunNotFoundError
 from workbench.screens.chain import created_view, curve_analysis, figures, pictures, recovery_view, size_view
-from workbench.screens.shared import links, results, state, views
+from workbench.screens.shared import fragments, links, results, state, views
 from workbench.screens.shared.live_plotly import live_plotly
 from workbench.store import Store, chains
 from workbench.store.chains import ChainPlace
@@ -110,7 +110,7 @@ def _unfinished(place: ChainPlace) -> None:
         views.empty_state("This folder holds no finished chain.", "link_off")
         return
     lives = state.lives(place.run)
-    st.fragment(_progress, run_every=POLL_SECONDS if lives else None)(place.run.id, lives)
+    fragments.fragment(_progress, run_every=POLL_SECONDS if lives else None)(place.run.id, lives)
 
 
 def _progress(run_id: str, was_live: bool) -> None:

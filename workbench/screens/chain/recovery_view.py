@@ -10,7 +10,7 @@ from core.recorder import STUDENT
 from workbench.errors import RunNotFoundError
 from workbench.runs import jobs
 from workbench.screens.chain import curve_analysis, recovery
-from workbench.screens.shared import charts, results, state, views
+from workbench.screens.shared import charts, fragments, results, state, views
 from workbench.screens.shared.live_plotly import live_plotly
 from workbench.store import chains
 from workbench.store.chains import ChainPlace, CreatedModel
@@ -82,7 +82,7 @@ def recoveries(place: ChainPlace, chain: Chain) -> None:
     model, runs = found[st.session_state[SHOWN]]
     lives = any(map(state.lives, runs.values()))
     called = recovery.names(chain, model.target)
-    st.fragment(_panel, run_every=POLL_SECONDS if lives else None)({role: run.id for role, run in runs.items()}, called, lives)
+    fragments.fragment(_panel, run_every=POLL_SECONDS if lives else None)({role: run.id for role, run in runs.items()}, called, lives)
 
 
 def _runs(ids: dict[str, str]) -> dict[str, Run]:

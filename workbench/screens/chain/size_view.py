@@ -12,7 +12,7 @@ from core.system import units
 from workbench.inference import client
 from workbench.screens.chain import curve_analysis, figures, pictures
 from workbench.screens.chain.curve_analysis import INTERPOLATION, SUBSTITUTION
-from workbench.screens.shared import background, links, state, views
+from workbench.screens.shared import background, fragments, links, state, views
 from workbench.screens.shared.live_plotly import live_plotly
 from workbench.store import chains
 from workbench.store.chains import ChainPlace
@@ -28,7 +28,7 @@ def sizes(place: ChainPlace, chain: Chain) -> None:
     """Draw the section; moving the slider redraws only this part."""
     background.warmed(chain.folder(len(chain.anchors) - 1))  # the first size then does not wait for torch
     st.subheader("Any size between the anchors", anchor=False)
-    st.fragment(_sizes)(place, chain)
+    fragments.fragment(_sizes)(place, chain)
 
 
 def _sizes(place: ChainPlace, chain: Chain) -> None:

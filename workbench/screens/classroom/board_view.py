@@ -13,7 +13,7 @@ from workbench.classroom import handout
 from workbench.classroom.board import QUALITIES, Board, Tally, leaderboard
 from workbench.errors import ClassError
 from workbench.screens.classroom import seats
-from workbench.screens.shared import charts, state, views
+from workbench.screens.shared import charts, fragments, state, views
 from workbench.screens.shared.live_plotly import live_plotly
 from workbench.screens.shared.theme import SERIES
 
@@ -39,7 +39,7 @@ def show() -> None:
             parameters = st.number_input("Parameters at most", 0, None, None, step=100_000, key="board.parameters", placeholder="any",
                                          width=200)
             seconds = st.number_input("Seconds at most", 0.0, None, None, step=1.0, key="board.seconds", placeholder="any", width=160)
-        st.fragment(_board, run_every=POLL_SECONDS)(metric, axis, parameters, seconds)
+        fragments.fragment(_board, run_every=POLL_SECONDS)(metric, axis, parameters, seconds)
 
 
 def _board(metric: str, axis: str, parameters: float | None, seconds: float | None) -> None:

@@ -10,8 +10,10 @@ from workbench.classroom.board import Board
 from workbench.classroom.store import ClassStore
 from workbench.errors import ClassError
 from workbench.inference import client
+from workbench.mounts import handout_path
 from workbench.screens.classroom import seats
-from workbench.screens.shared import share, state, views
+from workbench.screens.shared import fragments, share, state, views
+from workbench.sharing import packed
 
 POLL_SECONDS = 2.0
 SEED = 7
@@ -38,9 +40,9 @@ def show() -> None:
         share.link_and_code(f"/join?code={room.code}", "QR code of the address to join the class")
         _settings(room)
     with right:
-        st.fragment(_live, run_every=POLL_SECONDS)()
+        fragments.fragment(_live, run_every=POLL_SECONDS)()
         _vote(room)
-        _handouts(room)
+        _handouts()
         _end(room)
 
 
@@ -51,12 +53,17 @@ def _settings(room: ClassStore) -> None:
                           format_func=found.__getitem__, key="class.lesson")
     steps = st.number_input("Steps of a run at most", 1, 10_000, settings.most_steps, key="class.steps")
     layers = st.number_input("Student blocks at most", 1, 200, settings.most_layers, key="class.layers")
+    locked = st.multiselect("Shown, not movable", list(packed.MAIN), list(settings.locked), key="class.locked",
+                            format_func=lambda name: f"{name} ({packed.MAIN[name]})", placeholder="nothing", help=(
+                                "Sliders of a lesson that set one of these stay where the lesson has them, and a run that has another "
+                                "value is refused."))
     seeds = st.toggle("A seed of their own for everybody", settings.own_seeds, key="class.seeds", help=(
         "Then the class's runs show how much a seed matters, and none is shared; otherwise equal recipes are computed once for all."))
     names = [entry.name for entry in state.models() if entry.present and entry.task == "causal"]
     allowed = st.multiselect("Models that participants may ask", sorted({*names, *settings.models}), list(settings.models),
                              key="class.models")
-    changed = {"lesson": chosen, "most_steps": int(steps), "most_layers": int(layers), "own_seeds": seeds, "models": tuple(allowed)}
+    changed = {"lesson": chosen, "most_steps": int(steps), "most_layers": int(layers), "own_seeds": seeds, "models": tuple(allowed),
+               "locked": tuple(locked)}
     if any(getattr(settings, key) != value for key, value in changed.items()):
         room.change(**changed)
 
@@ -118,7 +125,7 @@ def _vote(room: ClassStore) -> None:
     if opened:
         with views.errors_shown(), st.spinner("The models answer …"):
             ballots.hold(room, chosen, prompt, lambda model, text: ballots.answer(client.engine(), state.resolved(model), text, SEED))
-    st.fragment(_tally, run_every=POLL_SECONDS)()
+    fragments.fragment(_tally, run_every=POLL_SECONDS)()
 
 
 def _tally() -> None:
@@ -136,13 +143,11 @@ def _tally() -> None:
             st.rerun()
 
 
-def _handouts(room: ClassStore) -> None:
+def _handouts() -> None:
     st.subheader("Hand-outs", anchor=False)
     with st.container(horizontal=True):
-        st.download_button("Class (HTML)", lambda: handout.page(Board(room, state.store()), state.store()), file_name=f"{room.name}.html",
-                           mime="text/html", icon=":material/download:", on_click="ignore", key="handout html")
-        st.download_button("Class (CSV)", lambda: handout.csv(Board(room, state.store())), file_name=f"{room.name}.csv", mime="text/csv",
-                           icon=":material/download:", on_click="ignore", key="handout csv")
+        st.link_button("Class (HTML)", handout_path("class.html"), icon=":material/download:")
+        st.link_button("Class (CSV)", handout_path("class.csv"), icon=":material/download:")
 
 
 def _end(room: ClassStore) -> None:

@@ -15,10 +15,10 @@ from workbench.classroom.records import LONGEST_TEXT, Participant
 from workbench.classroom.store import ClassStore
 from workbench.inference import client
 from workbench.inference.wire import Answer, Piece
-from workbench.mounts import base_path
+from workbench.mounts import base_path, handout_path
 from workbench.screens.classroom import seats
 from workbench.screens.learn import lesson_view
-from workbench.screens.shared import state, views
+from workbench.screens.shared import fragments, state, views
 
 POLL_SECONDS = 3.0
 
@@ -27,7 +27,7 @@ def lesson() -> None:
     """Draw the lesson that the instructor has chosen; the page changes when they choose another."""
     room, participant = seats.seat()
     chosen = room.settings().lesson
-    st.fragment(_follow, run_every=POLL_SECONDS)(chosen)
+    fragments.fragment(_follow, run_every=POLL_SECONDS)(chosen)
     st.caption(f"{views.plain(room.name)} · you are **{views.plain(participant.nickname)}**")
     st.checkbox("Train mine even if somebody has the same result already", key="class.fresh")
     lesson_view.lesson_page(lessons.lesson(chosen), seats.Seat(room, participant))
@@ -91,7 +91,7 @@ def _stream(model: str, prompt: str) -> Iterator[str]:
 def vote() -> None:
     """Draw the vote that is open, or the last one with its result."""
     st.title("Blind vote", anchor=False)
-    st.fragment(_vote, run_every=POLL_SECONDS)()
+    fragments.fragment(_vote, run_every=POLL_SECONDS)()
 
 
 def _vote() -> None:
@@ -139,8 +139,7 @@ def mine() -> None:
     for item in board.items:
         if item.participant == participant.id and item.state == "failed":
             st.warning(views.plain(item.message))
-    st.download_button("Take my results along (HTML)", lambda: handout.page(board, state.store(), participant.id),
-                       file_name=f"{participant.nickname}.html", mime="text/html", icon=":material/download:", on_click="ignore")
+    st.link_button("Take my results along (HTML)", handout_path("mine.html"), icon=":material/download:")
     st.html(f'<form method="post" action="{base_path()}/leave"><button>Leave the class on this browser</button></form>')
 
 

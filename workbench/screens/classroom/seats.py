@@ -15,6 +15,7 @@ from workbench.classroom.store import ClassStore
 from workbench.errors import ClassError
 from workbench.screens.learn.reader import LessonRun
 from workbench.screens.shared import state
+from workbench.sharing.restrictions import Restrictions
 
 
 def participant_id() -> str | None:
@@ -41,6 +42,10 @@ class Seat:
 
     def __init__(self, room: ClassStore, participant: Participant) -> None:
         self._room, self._participant = room, participant
+
+    def locked(self) -> tuple[str, ...]:
+        """Return the keys of recipes that the instructor has fixed for the class."""
+        return Restrictions(self._room.settings().locked).paths
 
     def guess(self, lesson: str, question: str) -> str | float | None:
         """Return what was guessed."""

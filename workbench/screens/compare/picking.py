@@ -12,7 +12,7 @@ from core.errors import CompatibilityError, ModelNotFoundError
 from core.models.compatibility import require_task
 from core.models.ensembles import split_references
 from workbench.errors import RunNotFoundError
-from workbench.screens.shared import links, panes, state, views
+from workbench.screens.shared import fragments, links, panes, state, views
 from workbench.screens.shared.panes import CHAT, PANES, Pane
 from workbench.store import references
 
@@ -89,7 +89,7 @@ def awaited(models: Sequence[str]) -> list[str]:
     """Return the models of runs that are yet to be trained; the page names them, and is drawn again when one is there."""
     missing = _missing(models)
     if missing:
-        st.fragment(_until_there, run_every=WAIT_SECONDS)(tuple(missing))
+        fragments.fragment(_until_there, run_every=WAIT_SECONDS)(tuple(missing))
     return missing
 
 

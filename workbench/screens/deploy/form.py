@@ -14,7 +14,7 @@ from core.reports.deployment import store as deployments
 from core.reports.deployment.record import DeploymentRequest
 from core.reports.measure import BLOCKS
 from core.system import reach
-from workbench.screens.shared import state, views
+from workbench.screens.shared import fragments, state, views
 from workbench.store import references
 from workbench.studies import background
 from workbench.studies.jobs import DeploymentJob, JobState
@@ -131,7 +131,7 @@ def _state(job: DeploymentJob) -> None:
         return
     if latest.state == "running":
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.fragment(_progress, run_every=POLL_SECONDS)(job, latest.state)
+            fragments.fragment(_progress, run_every=POLL_SECONDS)(job, latest.state)
             if st.button("Stop", icon=":material/stop:", key="deploy.stop", disabled=job.stop_file.exists(),
                          help="Stops between two passes of a model. A finished export is kept."):
                 job.stop_file.touch()

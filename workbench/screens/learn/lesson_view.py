@@ -9,19 +9,21 @@ import streamlit as st
 from core.errors import StillhouseError
 from core.studies.claims import registry
 from workbench import lessons
-from workbench.lessons import guesses
+from workbench.lessons import experiments, guesses
 from workbench.lessons.blocks import Claim, Compare, Figure, Placed, Question, Recipe, Slider, Text
 from workbench.lessons.parser import Lesson
 from workbench.screens import claims_view
 from workbench.screens.learn import answers, figures, questions, runs
 from workbench.screens.learn.reader import Alone, Reader
-from workbench.screens.shared import state, views
+from workbench.screens.shared import share, state, views
 
 CARDS = 2  # side by side
 
 
 def show() -> None:
     """Draw the lesson that the address names, or the list of all."""
+    with views.errors_shown():
+        share.follow()
     slug = st.query_params.get("lesson")
     if slug:
         try:
@@ -82,8 +84,7 @@ def parts(lesson: Lesson, reader: Reader) -> None:
 def _block(part: Placed, lesson: Lesson, reader: Reader, sliders: dict[str, float], recipes: Mapping[str, Recipe], key: str) -> None:
     block = part.block
     if isinstance(block, Slider):
-        sliders[block.name] = st.slider(block.label, float(block.min), float(block.max), float(block.value), float(block.step),
-                                        key=f"slider.{key}", format="%g")
+        sliders[block.name] = _slider(block, lesson, reader, key)
     elif isinstance(block, Figure):
         figures.figure(block, sliders, key)
     elif isinstance(block, Question):
@@ -96,6 +97,14 @@ def _block(part: Placed, lesson: Lesson, reader: Reader, sliders: dict[str, floa
         answers.compare(block, lesson, reader, key)
     elif isinstance(block, Claim):
         claims_view.summary(registry.find(block.name))
+
+
+def _slider(block: Slider, lesson: Lesson, reader: Reader, key: str) -> float:
+    """Draw a slider, one that an instructor has fixed where the lesson has it; return where it stands."""
+    fixed = any(path in reader.locked() for path in experiments.moved_by(lesson, block.name))
+    found = st.slider(block.label, float(block.min), float(block.max), float(block.value), float(block.step), format="%g", disabled=fixed,
+                      key=f"slider.{key}{'.fixed' if fixed else ''}", help="Fixed by the instructor." if fixed else None)
+    return float(block.value) if fixed else float(found)
 
 
 def _start_over(lesson: Lesson) -> None:

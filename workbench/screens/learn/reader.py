@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from core.config import ExperimentConfig
-from workbench.lessons import guesses
+from workbench import lessons
+from workbench.lessons import experiments, guesses
 from workbench.runs import jobs
-from workbench.screens.shared import state
+from workbench.screens.shared import share, state
+from workbench.sharing import restrictions
 from workbench.store.records import Run
 
 
@@ -38,6 +40,9 @@ class Reader(Protocol):
     may_open_runs: bool
     may_start_over: bool
 
+    def locked(self) -> tuple[str, ...]:
+        """Return the keys of recipes that an instructor has fixed: shown, not movable."""
+
     def guess(self, lesson: str, question: str) -> str | float | None:
         """Return what was guessed; None where nothing was yet."""
 
@@ -60,6 +65,10 @@ class Alone:
     may_open_runs = True
     may_start_over = True
 
+    def locked(self) -> tuple[str, ...]:
+        """Return the keys of recipes that a link fixes which this session followed."""
+        return share.fixed().paths
+
     def guess(self, lesson: str, question: str) -> str | float | None:
         """Return what was guessed."""
         return guesses.guess(lesson, question)
@@ -69,7 +78,11 @@ class Alone:
         guesses.commit(lesson, question, value)
 
     def start(self, lesson: str, recipe: str, runs: dict[str, ExperimentConfig]) -> None:
-        """Queue the runs. Raises StillhouseError."""
+        """Queue the runs. Raises StillhouseError, for one that a link does not allow too."""
+        fixed = share.fixed()
+        linked = experiments.of_lesson(lessons.lesson(lesson), recipe) if fixed else {}
+        for label, config in runs.items():
+            restrictions.check(config, fixed, linked.get(label))
         for label, config in runs.items():
             guesses.note_run(lesson, recipe, label, jobs.submit(config, state.store()).id)
 

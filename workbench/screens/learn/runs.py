@@ -15,7 +15,7 @@ from workbench.lessons.blocks import Recipe
 from workbench.lessons.experiments import SINGLE, Measured
 from workbench.lessons.parser import Lesson
 from workbench.screens.learn.reader import LessonRun, Reader
-from workbench.screens.shared import charts, results, state, views
+from workbench.screens.shared import charts, fragments, results, state, views
 from workbench.screens.shared.live_plotly import live_plotly
 from workbench.store.records import Run
 
@@ -69,7 +69,7 @@ def _what(configs: Mapping[str, ExperimentConfig]) -> str:
 
 def _live(block: Recipe, lesson: Lesson, reader: Reader, key: str) -> None:
     lives = any(each.lives for each in reader.runs(lesson.slug, block.name, experiments.labels(block)).values())
-    st.fragment(_runs, run_every=POLL_SECONDS if lives else None)(block, lesson, reader, key, lives)
+    fragments.fragment(_runs, run_every=POLL_SECONDS if lives else None)(block, lesson, reader, key, lives)
 
 
 def _runs(block: Recipe, lesson: Lesson, reader: Reader, key: str, lived: bool) -> None:

@@ -15,7 +15,7 @@ from core.reading.requests import ReadingRequest
 from core.reading.teachers import identity_of
 from core.recipes import parse_recipe
 from core.system import reach, units
-from workbench.screens.shared import state, views
+from workbench.screens.shared import fragments, state, views
 from workbench.store import references
 from workbench.studies import background
 from workbench.studies.jobs import JobState, ReadingJob
@@ -123,7 +123,7 @@ def _state(job: ReadingJob) -> None:
         return
     if latest.state == "running":
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.fragment(_progress, run_every=POLL_SECONDS)(job, latest.done)
+            fragments.fragment(_progress, run_every=POLL_SECONDS)(job, latest.done)
             if st.button("Stop", icon=":material/stop:", key="reading.stop", disabled=job.stop_file.exists(),
                          help="Stops between two answers. All of them are kept."):
                 job.stop_file.touch()

@@ -31,7 +31,7 @@ from workbench.screens.run.moment import (
     look,
     loss_figure,
 )
-from workbench.screens.shared import charts, panes, portable, results, share, state, views
+from workbench.screens.shared import charts, fragments, panes, portable, results, share, state, views
 from workbench.screens.shared.live import Live, live_text, rerun_when_changed
 from workbench.screens.shared.live_plotly import live_plotly
 from workbench.screens.shared.tracker_buttons import tracker_buttons
@@ -50,7 +50,7 @@ def show(run: Run) -> None:
     While the run is active its parts follow the feed, see `feed`: figures get their new points without a rerun of this script, and what
     is said in words is drawn again when it changed.
     """
-    st.fragment(_body)(run.id, state.lives(run))
+    fragments.fragment(_body)(run.id, state.lives(run))
 
 
 def _body(run_id: str, was_live: bool) -> None:
@@ -59,7 +59,7 @@ def _body(run_id: str, was_live: bool) -> None:
         if was_live != state.lives(moment.run):
             st.rerun()  # whether a page follows the feed is decided when it is drawn
         _header(moment.run)
-        st.fragment(_now_and_numbers)(run_id)
+        fragments.fragment(_now_and_numbers)(run_id)
         _tabs(moment)
 
 
@@ -272,7 +272,7 @@ def _tabs(moment: Moment) -> None:
     run = moment.run
     card = {"Retention": lambda: outcome.retention_tab(run, _now(run))} if results.asks_for_card(run) else {}
     draw = {"Curves": lambda: _curves(moment), "Results": lambda: outcome.results_tab(run, moment.table), **card,
-            "Samples": lambda: outcome.samples_tab(run), "Log": lambda: st.fragment(_log)(run.id), "Recipe": lambda: _recipe(run)}
+            "Samples": lambda: outcome.samples_tab(run), "Log": lambda: fragments.fragment(_log)(run.id), "Recipe": lambda: _recipe(run)}
     first = {"finished": "Results", "failed": "Log", "lost": "Log"}.get(run.status, "Curves")
     # Only the open tab is drawn: figures in a hidden one would be sized wrongly, and cost time at every refresh.
     key, linked = f"tab.{run.id}", st.query_params.get("tab")

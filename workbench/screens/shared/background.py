@@ -15,6 +15,7 @@ from core.models.checkpoints import Task
 from core.recipes import parse_recipe
 from workbench.inference import client
 from workbench.inference.wire import ModelCard
+from workbench.screens.shared import fragments
 from workbench.store import chains
 
 POLL_SECONDS = 0.7
@@ -139,7 +140,7 @@ def answer(question: Question, *arguments: Any, meanwhile: str) -> dict[str, Any
 
 def wait(future: Future, meanwhile: str) -> None:
     """Say `meanwhile`, and draw the page again when there is an answer."""
-    st.fragment(_wait, run_every=POLL_SECONDS)(future, meanwhile)
+    fragments.fragment(_wait, run_every=POLL_SECONDS)(future, meanwhile)
 
 
 def _wait(future: Future, meanwhile: str) -> None:

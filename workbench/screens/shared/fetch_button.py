@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from workbench.screens.shared import state, views
+from workbench.screens.shared import fragments, state, views
 from workbench.screens.shared.fetching import Fetch
 
 POLL_SECONDS = 1.0
@@ -21,7 +21,7 @@ def fetch_button(name: str, label: str = "Fetch", *, width: int | None = None) -
     fetch = fetches.get(name)
     failure = None if fetch is None else fetch.error
     if fetch is not None and failure is None:
-        st.fragment(_progress, run_every=POLL_SECONDS)(name, width)
+        fragments.fragment(_progress, run_every=POLL_SECONDS)(name, width)
         return
     if st.button(label, key=f"fetch.{name}", type="primary", icon=":material/download:"):
         fetches[name] = Fetch(name)
