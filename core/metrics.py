@@ -46,6 +46,10 @@ METRICS: dict[str, Metric] = {
     "tokens": Metric("tokens", "tokens", "none", "Tokens seen by the student so far."),
     "tokens_per_second": Metric("speed", "tokens/s", "higher", "Tokens trained per second, evaluation excluded."),
     "memory_gib": Metric("memory", "GiB", "lower", "Resident memory of the worker, or memory allocated on the GPU."),
+    # A teacher that a server answers for, every logging step.
+    "teacher/latency": Metric("teacher's latency", "s", "lower", "Seconds from a request to its answer, mean since the last point."),
+    "teacher/tokens": Metric("tokens sent to the teacher", "", "none", "Tokens that the teacher's server answered for so far."),
+    "teacher/retries": Metric("teacher's failures", "", "lower", "Requests so far that got no answer and were sent again."),
     # Evaluation on held-out items.
     "eval/cross_entropy": Metric("held-out cross-entropy", "nats/token", "lower", "Mean negative log-likelihood of held-out text."),
     "eval/perplexity": Metric("held-out perplexity", "", "lower", "exp of the held-out cross-entropy; compare only within one tokenizer."),

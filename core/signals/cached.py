@@ -79,6 +79,10 @@ class CachedTeacher:
         self.cache.flush()
         self._flushed = time.monotonic()
 
+    def metrics(self) -> dict[str, float]:
+        """Return the metrics of the source that fills the cache."""
+        return self.source.metrics() if self.source is not None else {}
+
     def _ask(self, input_ids: Tensor) -> None:
         if self.source is None:
             raise CorruptSignalsError(f"The teacher's answers in '{self.cache.folder}' lack a block of this text.",

@@ -67,6 +67,10 @@ class ServedTeacher:
     def flush(self) -> None:
         """Do nothing: nothing is kept here."""
 
+    def metrics(self) -> dict[str, float]:
+        """Return the server's latency since the last call, where it answered; tokens and failures so far."""
+        return self.client.use_since_last()
+
     def _block(self, prompt: Sequence[int], listed: Sequence[Mapping[str, Any] | None]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return ids (T, K), log-probabilities (T, K) and tails (T,) of a block; at its last position what says nothing."""
         length, places = len(prompt), self.places

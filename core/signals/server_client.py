@@ -96,7 +96,7 @@ class ServerClient:
         self.address, self.spec, self.troubled = address, spec, troubled
         self.model, self.use = address.model, ServerUse()
         self.wire: WireFormat = VLLM()
-        self._sent = 0
+        self._sent, self._shown = 0, (0, 0.0)
         self._lock, self._ended, self._trouble = threading.Lock(), threading.Event(), ""
         allowed = allowed_addresses()
         self._key = _key() if not allowed or address.url in allowed else ""
@@ -145,6 +145,14 @@ class ServerClient:
                     each.cancel()
                 raise
         return [each.result() for each in requested]
+
+    def use_since_last(self) -> dict[str, float]:
+        """Return the metrics ``teacher/...``: mean latency since the last call, where there were answers; tokens and failures so far."""
+        with self._lock:
+            requests, seconds = self.use.requests - self._shown[0], self.use.seconds - self._shown[1]
+            self._shown = self.use.requests, self.use.seconds
+            latency = {"teacher/latency": seconds / requests} if requests else {}
+            return latency | {"teacher/tokens": float(self.use.tokens), "teacher/retries": float(self.use.retries)}
 
     def _wait(self, requested: Sequence[Future[Any]]) -> None:
         pending = set(requested)

@@ -58,6 +58,9 @@ class TeacherSignals(Protocol):
     def flush(self) -> None:
         """Write what is not on disk yet; called before a checkpoint and at the end of training."""
 
+    def metrics(self) -> dict[str, float]:
+        """Return what the curves show of the source, by names of `core.metrics.METRICS`; called at each logging step."""
+
 
 @dataclass(frozen=True)
 class LocalTeacher:
@@ -78,6 +81,10 @@ class LocalTeacher:
 
     def flush(self) -> None:
         """Do nothing: nothing is kept."""
+
+    def metrics(self) -> dict[str, float]:
+        """Return nothing: the run's own speed says it."""
+        return {}
 
 
 @dataclass(frozen=True)
@@ -103,6 +110,10 @@ class EnsembleTeacher:
 
     def flush(self) -> None:
         """Do nothing: nothing is kept."""
+
+    def metrics(self) -> dict[str, float]:
+        """Return nothing: the run's own speed says it."""
+        return {}
 
 
 def local_teacher(model: PreTrainedModel, temperature: float) -> LocalTeacher | EnsembleTeacher:

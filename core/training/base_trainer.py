@@ -217,10 +217,14 @@ class BaseTrainer(Trainer):
             logs |= self._term_metrics()
             self._reset_accumulators()
             logs |= {"tokens": float(self.state.num_input_tokens_seen), "tokens_per_second": self.clock.tokens_per_second(self.state),
-                     "memory_gib": memory_in_use(self.args.device)}
+                     "memory_gib": memory_in_use(self.args.device), **self.source_metrics()}
             if self.is_world_process_zero():
                 self.recorder.log(self.variant, self.state.global_step, {name: value for name, value in logs.items() if name != "epoch"})
         super().log(logs)
+
+    def source_metrics(self) -> dict[str, float]:
+        """Return what a logging step records of where the targets come from; a trainer with a teacher has more to say."""
+        return {}
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Return the experiment's own measurement, in place of Trainer's loop; where it is stopped, none."""

@@ -124,6 +124,10 @@ class DistillationTrainer(BaseTrainer):
         self._flush()
         super().save_model(output_dir, _internal_call)
 
+    def source_metrics(self) -> dict[str, float]:
+        """Return the metrics of the teacher's signals."""
+        return self.setup.teacher.metrics() if self.setup.teacher is not None else {}
+
     def _flush(self) -> None:
         if self.setup.teacher is not None:
             self.setup.teacher.flush()

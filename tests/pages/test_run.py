@@ -312,3 +312,15 @@ def test_a_classifier_shows_classes_calibration_and_mistakes_beside_its_int8_fil
     table = page.get("html")[0].proto.body
     assert "Student, int8" in table and "6 MB" in table and "3 ms" in table and "84.0%" in table
     assert "Student, int8: recall" in page.get("html")[1].proto.body
+
+
+def test_a_served_teacher_is_followed(open_page: Open, store: Store):
+    run = examples.running(store)
+    page = tab(open_page("run", run=run.id), run, "Curves")
+    assert "The teacher's server" not in [each.value for each in page.subheader]
+    store.log_metrics(run.id, [("student", 5, f"teacher/{name}", value)
+                               for name, value in (("latency", 0.25), ("tokens", 4096.0), ("retries", 2.0))])
+    page = tab(open_page("run", run=run.id), run, "Curves")
+    assert "The teacher's server" in [each.value for each in page.subheader]
+    shown = {each.label: each.value for each in page.metric}
+    assert {"Teacher's latency (s)": "0.25", "Tokens sent to the teacher": "4,096", "Teacher's failures": "2"}.items() <= shown.items()

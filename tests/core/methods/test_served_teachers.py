@@ -89,6 +89,10 @@ def test_a_few_tokens_train_and_report(server, models, corpus, tmp_path):
     assert RunReport.from_dict(json.loads(json.dumps(report.to_dict()))) == report
     assert 0 < report.student_after["kl_to_teacher"] < report.student_before["kl_to_teacher"]
     assert not recorder.of(RunWarning)
+    curves = {name: [value for variant, _, metric, value in recorder.rows if (variant, metric) == (STUDENT, name)]
+              for name in ("teacher/latency", "teacher/tokens", "teacher/retries")}
+    assert min(curves["teacher/latency"]) > 0 and set(curves["teacher/retries"]) == {0}
+    assert curves["teacher/tokens"][-1] <= report.signals.server["tokens"] and curves["teacher/tokens"][0] > 0
     card = (tmp_path / "run" / "student" / "README.md").read_text()
     assert "at an address" in card
     kept = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]

@@ -22,6 +22,7 @@ from workbench.store.records import ACTIVE, Run
 EVALUATIONS = ("eval/perplexity", "eval/kl_to_teacher", "eval/agreement")
 OF_BLANKS = ("eval/masked_accuracy", *EVALUATIONS)  # of masked language models
 TASK_EVALUATIONS = ("eval/accuracy", "eval/exact_match", "eval/answer_f1", "eval/matthews", "eval/f1")  # those that the task has
+SERVED = ("teacher/latency", "teacher/tokens", "teacher/retries")  # of a teacher that a server answers for
 MACHINE = ("learning_rate", "tokens_per_second", "memory_gib")
 WEIGHTED, RAW = "weighted", "raw"
 
@@ -39,7 +40,7 @@ def loss_figure(terms: str, *, logarithmic: bool) -> str:
 
 LOSS_FIGURES = {loss_figure(terms, logarithmic=logarithmic): (terms == WEIGHTED, logarithmic)
                 for terms in (WEIGHTED, RAW) for logarithmic in (False, True)}
-FIGURES = frozenset({*LOSS_FIGURES, *OF_BLANKS, *TASK_EVALUATIONS, *MACHINE})
+FIGURES = frozenset({*LOSS_FIGURES, *OF_BLANKS, *TASK_EVALUATIONS, *MACHINE, *SERVED})
 NAMES = FIGURES | {TERMS, NUMBERS, STATE, LOG}  # what a page may follow
 
 
@@ -147,7 +148,7 @@ class Moment:
             weighted, logarithmic = LOSS_FIGURES[name]
             return charts.term_losses(self.table, weighted=weighted, logarithmic=logarithmic, masked=self.masked,
                                       per="item" if self.task else "token", ahead=self._ahead)
-        if name in MACHINE:
+        if name in (*MACHINE, *SERVED):
             return charts.single(self.table, name)
         return charts.evaluation(self.table, name, teacher=self._level(name), masked=self.masked, ahead=self._ahead)
 

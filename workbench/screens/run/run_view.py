@@ -23,6 +23,7 @@ from workbench.screens.run.moment import (
     NUMBERS,
     OF_BLANKS,
     RAW,
+    SERVED,
     STATE,
     TASK_EVALUATIONS,
     TERMS,
@@ -251,7 +252,7 @@ def _numbers(moment: Moment) -> None:
         return
     shown = (*(OF_BLANKS if moment.masked else EVALUATIONS), *TASK_EVALUATIONS)
     with st.container(horizontal=True, key="numbers"):
-        for name in (*shown, "tokens_per_second", "memory_gib"):
+        for name in (*shown, "tokens_per_second", "memory_gib", *SERVED):
             if name not in moment.revisions:
                 continue
             curve = charts.select(moment.table, STUDENT, name)["value"]
@@ -304,7 +305,14 @@ def _curves(moment: Moment) -> None:
         with column:
             _figure(moment, name, label=f"{charts.axis_label(name, masked=moment.masked)} over the steps")
     st.subheader("System", anchor=False)
-    for column, name in zip(st.columns(3), MACHINE, strict=True):
+    _machine(moment, MACHINE)
+    if any(name in moment.revisions for name in SERVED):
+        st.subheader("The teacher's server", anchor=False)
+        _machine(moment, SERVED)
+
+
+def _machine(moment: Moment, names: tuple[str, ...]) -> None:
+    for column, name in zip(st.columns(3), names, strict=True):
         with column:
             _figure(moment, name, label=f"{charts.axis_label(name)} over the steps")
 
