@@ -9,7 +9,7 @@ import streamlit as st
 from workbench.processes import log_tail
 from workbench.runs import tracker_servers
 from workbench.runs.tracker_servers import TITLES, TrackerServer
-from workbench.screens.shared import state, views
+from workbench.screens.shared import fragments, state, views
 from workbench.store.records import Run
 
 POLL_SECONDS = 1.0
@@ -37,7 +37,7 @@ def _opened(server: TrackerServer, key: str) -> None:
         st.error(f"**{title} has ended.** The end of its log:", icon=":material/error:")
         st.code(log_tail(server.log) or "(nothing)", language=None, height=160)
     elif address is None:
-        st.fragment(_wait, run_every=POLL_SECONDS)(server, title)
+        fragments.fragment(_wait, run_every=POLL_SECONDS)(server, title)
     elif state.visitor_is_here():
         st.link_button(f"{title} at {address}", address, icon=":material/open_in_new:", width="stretch")
     else:

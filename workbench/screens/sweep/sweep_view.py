@@ -12,7 +12,7 @@ from core.system import units
 from workbench.runs import sweeps
 from workbench.runs.sweep_estimate import seconds_left
 from workbench.runs.sweeps import SweepProgress
-from workbench.screens.shared import results, state, views
+from workbench.screens.shared import fragments, results, state, views
 from workbench.screens.shared.live_plotly import live_plotly
 from workbench.screens.shared.tracker_buttons import tracker_buttons
 from workbench.screens.sweep import figures, list_view
@@ -37,7 +37,7 @@ def show(sweep: Sweep) -> None:
     progress = sweeps.progress_of(runs)
     _header(sweep, runs, progress)
     if progress.pending:
-        st.fragment(_progress, run_every=POLL_SECONDS)(sweep.id, dict(progress.counts))
+        fragments.fragment(_progress, run_every=POLL_SECONDS)(sweep.id, dict(progress.counts))
     else:
         st.caption(views.plain(progress.text))
     _failures(runs)
