@@ -14,8 +14,8 @@ from torch import Tensor
 from core.models.chunking import chunks
 from core.signals.cache import SignalCache
 from core.signals.forms import StoredForm
-from core.signals.source import LocalTeacher
-from core.signals.targets import Head, Sampled, TopK
+from core.signals.source import EnsembleTeacher, LocalTeacher
+from core.signals.targets import Head, Mixture, Sampled, TopK
 
 POSITIONS = 1000  # that are compared
 
@@ -38,7 +38,7 @@ class Fidelity:
     positions: int
 
 
-def measure_fidelity(cache: SignalCache, form: StoredForm, teacher: LocalTeacher, temperature: float,
+def measure_fidelity(cache: SignalCache, form: StoredForm, teacher: LocalTeacher | EnsembleTeacher, temperature: float,
                      positions: int = POSITIONS) -> Fidelity:
     """Compare kept answers with the teacher's present ones, on blocks spread over the cache.
 
@@ -57,7 +57,7 @@ def measure_fidelity(cache: SignalCache, form: StoredForm, teacher: LocalTeacher
     live = teacher.answer(ids.to(device), None, chosen).targets
     kept = form.decode(rows, chosen, cache.head(device), cache.key.vocabulary)
     total = torch.zeros(3, dtype=torch.float64)
-    assert isinstance(live, Head), "a teacher in memory answers with its head"
+    assert isinstance(live, (Head, Mixture)), "teachers in memory answer with their heads"
     for part in chunks(len(live), cache.key.vocabulary):
         values = _compared(kept.at(part, cache.key.vocabulary), live.at(part, cache.key.vocabulary), temperature)
         total += torch.stack([value.double().sum().cpu() for value in values])

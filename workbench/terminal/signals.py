@@ -40,8 +40,12 @@ def _build(options: argparse.Namespace) -> Answer:
         print("\nWhat was answered is kept: the same command continues after it.", file=sys.stderr)
         return Answer({"stopped": True, "blocks": progress.total, "kept": progress.done}, "", INTERRUPTED)
     text = (f"{built.cache}: {built.blocks:,} blocks as {built.form}, {format_bytes(built.bytes)}; {built.queried:,} were queried in "
-            f"{built.seconds:.1f} s.\nAgainst the live teacher at {built.error.positions:,} positions: KL {built.error.kl:.2g} nats, "
-            f"same likeliest token at {built.error.agreement:.1%}, {built.error.mass:.1%} of the probability kept.")
+            f"{built.seconds:.1f} s.")
+    if built.error is not None:
+        text += (f"\nAgainst the live teacher at {built.error.positions:,} positions: KL {built.error.kl:.2g} nats, "
+                 f"same likeliest token at {built.error.agreement:.1%}, {built.error.mass:.1%} of the probability kept.")
+    if built.server is not None:
+        text += f"\nThe server answered {built.server['requests']:,} requests for {built.server['tokens']:,} tokens."
     return Answer(built.to_dict() | {"stopped": False}, text)
 
 

@@ -60,3 +60,14 @@ def test_recipes_without_answers_to_keep_are_refused(teacher, corpus, tmp_path):
         build_signals(parse_recipe({"teacher": None, "student": {"from_scratch": {}}}), NullRecorder(), nothing)
     with pytest.raises(CompatibilityError, match="Masks are drawn again"):
         build_signals(experiment(save(masked_model(2), tmp_path / "masked"), corpus), NullRecorder(), nothing)
+
+
+@pytest.mark.parametrize("signals", [{"form": "top_k", "top_k": 6}, {"form": "sampled", "samples": 8}], ids=str)
+def test_an_ensemble_is_queried_ahead_as_well(teacher, corpus, tmp_path, signals):
+    other = save_chat_model(tmp_path / "other", layers=2, positions=64, seed=3)
+    plain = experiment(f"arithmetic({teacher}, {other})", corpus, signals).model_dump(mode="json", exclude_unset=True)
+    config = parse_recipe(plain | {"student": {"model": str(other)}})
+    built = build_signals(config, NullRecorder(), nothing)
+    assert built.queried == built.blocks and built.server is None
+    assert built.error.kl < (1e-4 if signals["form"] == "top_k" else 5), "eight draws from a flat distribution hold little of it"
+    assert distill(config, ListRecorder(), tmp_path / "run").signals.queried == 0

@@ -12,10 +12,11 @@ import pytest
 from core.config import ExperimentConfig
 from core.errors import ConfigError, TeacherServerError
 from core.events import RunWarning
+from core.methods.building_signals import build_signals
 from core.methods.distillation import distill
 from core.planning.plan import plan, static_plan
 from core.recipes import parse_recipe
-from core.recorder import STUDENT, ListRecorder, StopRequested
+from core.recorder import STUDENT, ListRecorder, NullRecorder, StopRequested
 from core.reports.run_report import RunReport
 from tests.core.chat_models import save_chat_model
 from tests.served_teacher import TeacherProcess
@@ -168,6 +169,15 @@ def test_plans_ask_only_where_they_measure(server, models, corpus):
     gone = plan(experiment("http://127.0.0.1:9", models, corpus), measure=False)
     refused = next(check for check in gone.checks if check.name == "teacher")
     assert not refused.ok and "cannot be reached" in refused.message and refused.field == "teacher.model"
+
+
+def test_a_server_is_queried_ahead_and_paid_once(server, models, corpus, tmp_path):
+    config = experiment(server.url, models, corpus, top_k=6)
+    built = build_signals(config, NullRecorder(), lambda kept, blocks: None)
+    assert built.error is None and built.queried == built.blocks and built.server["requests"] >= built.blocks
+    again = build_signals(config, NullRecorder(), lambda kept, blocks: None)
+    assert again.queried == 0 and again.server["tokens"] < 100, "the handshake alone"
+    assert run(config, tmp_path / "run").signals.queried == 0
 
 
 def test_another_key_is_refused_before_the_first_step(server, models, corpus, tmp_path, monkeypatch):
