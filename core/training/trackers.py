@@ -18,6 +18,7 @@ from typing import Any
 
 from core.errors import ConfigError
 
+PREFIXES = ("TENSORBOARD_", "WANDB_", "MLFLOW_", "TRACKIO_")  # of the variables that trackers read and write
 GROUP = "STILLHOUSE_GROUP"  # in a process that trains: what its runs belong to, as the name of a sweep
 PLACES = ("TENSORBOARD_LOGGING_DIR", "WANDB_DIR")  # the others write to a place of their own, outside the run
 
@@ -57,18 +58,18 @@ def tracked(names: Collection[str], folder: Path) -> Iterator[None]:
     places = {place: str(folder) for place in PLACES if names and place not in os.environ}
     if places:
         folder.mkdir(parents=True, exist_ok=True)  # wandb takes no folder that is not there
-    given = places | _group_variables(names, os.environ.get(GROUP))
-    before = {name: os.environ.get(name) for name in given}
-    os.environ.update(given)
+    before = dict(os.environ)
+    os.environ.update(places | _group_variables(names, os.environ.get(GROUP)))
     try:
         with _trackio_group(names, os.environ.get(GROUP)):
             yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
+        # What they left there too: wandb the address of its service, which has ended when a worker that this one starts looks for it.
+        for name in [name for name in os.environ if name.startswith(PREFIXES) and os.environ[name] != before.get(name)]:
+            if name in before:
+                os.environ[name] = before[name]
             else:
-                os.environ[name] = value
+                del os.environ[name]
         # The others are closed by Trainer when training ends.
         if "wandb" in names and "wandb" in sys.modules:
             sys.modules["wandb"].finish()

@@ -73,6 +73,16 @@ def test_a_group_that_the_user_names_stays_and_tags_are_added_to(tmp_path, monke
     assert os.environ["MLFLOW_TAGS"] == '{"who": "me"}'
 
 
+def test_what_a_tracker_leaves_in_the_environment_is_not_for_the_next_run(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(finish=lambda: None))
+    monkeypatch.setenv("WANDB_PROJECT", "mine")
+    with tracked(("wandb",), tmp_path):
+        os.environ["WANDB_SERVICE"] = "3-1-unix-/tmp/socket"  # as wandb does: a worker that is started from this process would inherit it
+        os.environ["WANDB_PROJECT"] = "other"
+    assert "WANDB_SERVICE" not in os.environ
+    assert os.environ["WANDB_PROJECT"] == "mine"
+
+
 def test_a_run_of_no_sweep_has_no_group(tmp_path):
     with grouped(None), tracked(("tensorboard", "mlflow"), tmp_path):
         assert not {"WANDB_RUN_GROUP", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_TAGS", GROUP} & set(os.environ)

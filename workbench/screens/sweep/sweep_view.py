@@ -7,6 +7,7 @@ import streamlit as st
 
 from core.evaluation.statistics import interval_words
 from core.metrics import METRICS
+from core.reports.run_report import RunReport
 from core.studies.sweeps.ranking import CellScores, Ranking, rank
 from core.system import units
 from workbench.runs import sweeps
@@ -44,7 +45,8 @@ def show(sweep: Sweep) -> None:
     left_out(sweep.left_out)
     _results(sweep, runs)
     _runs(sweep, runs)
-    tracker_buttons([each.run for each in runs], sweep.id)
+    with st.container(horizontal=True):
+        tracker_buttons([each.run for each in runs], sweep.id)
     if sweep.command:
         st.code(sweep.command, language="bash", wrap_lines=True)
 
@@ -140,11 +142,23 @@ def _results(sweep: Sweep, runs: list[SweepRun]) -> None:
             st.caption(f"Line: mean over seeds; band: {interval_words('student_t')}; small dots: single runs.")
     if ranking.note:
         st.caption(f":material/balance: {views.plain(ranking.note)}")
+    if kept := signals_text(runs):
+        st.caption(f":material/database: {kept}")
     with st.container(horizontal=True):
         st.download_button("Settings (CSV)", lambda: settings_csv(cells, sweep.keys, names), file_name=f"{sweep.name}-settings.csv",
                            mime="text/csv", icon=":material/download:", on_click="ignore", key="sweep.csv")
         st.download_button("Runs (CSV)", lambda: runs_csv(runs, measured, sweep.keys), file_name=f"{sweep.name}-runs.csv", mime="text/csv",
                            icon=":material/download:", on_click="ignore", key="sweep.runs csv")
+
+
+def signals_text(runs: list[SweepRun]) -> str:
+    """Return how often the teacher was queried for answers that are kept, all runs together; empty where none are."""
+    reports = [state.store().report(each.run.id) for each in runs if each.run.status == "finished" and each.own]
+    found = [report.signals for report in reports if isinstance(report, RunReport) and report.signals is not None]
+    if not found:
+        return ""
+    queried, reused = sum(each.queried for each in found), sum(each.reused for each in found)
+    return f"The teacher answered {queried:,} blocks once; {reused:,} times an answer that was kept was read in place of it."
 
 
 def _best(ranking: Ranking) -> None:
