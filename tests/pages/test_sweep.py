@@ -13,9 +13,10 @@ from core.recipes import read_recipe
 from core.studies.sweeps.axes import parse_axes
 from core.studies.sweeps.cells import Search, SweepSpec, seeds_from
 from tests.pages import examples
-from tests.pages.conftest import QUICKSTART, Open, button, fault_free, texts
+from tests.pages.conftest import QUICKSTART, Open, answered, button, fault_free, texts
 from tests.workbench.runs.test_sweeps import finish
 from workbench.runs import sweeps
+from workbench.screens.shared import background
 from workbench.screens.sweep import figures, sweep_view
 from workbench.store import Store
 from workbench.store.sweeps import Sweep
@@ -69,6 +70,15 @@ def test_a_value_out_of_range_is_named_and_may_be_left_out(open_page: Open, stor
     assert "1 setting is left out" in page.warning[0].value
     button(page, "Start").click().run()
     assert store.sweeps()[0].left_out[0]["cell"] == "losses.temperature=-1"
+
+
+def test_a_measured_setting_gives_the_time_of_all(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = {"ok": False, "message": "The text is too short.", "fix": "Bring more."}
+    monkeypatch.setattr(background, "measured_plan", lambda question: answered({"seconds": 100.0, "checks": [failed]}))
+    page = open_page("sweep")
+    page = fault_free(button(page, "Measure on this machine").click().run())
+    assert next(each.value for each in page.metric if each.label == "Time") == "16 min"  # 9 runs of 100 s, and their starts
+    assert "The text is too short" in page.error[0].value
 
 
 def test_random_search_draws_within_a_budget(open_page: Open) -> None:

@@ -188,6 +188,14 @@ def test_results_are_those_of_the_finished_runs(store: Store, teacher: str) -> N
     assert best.values == {"losses.temperature": "2"}
 
 
+def test_a_run_that_has_not_finished_gives_no_value(store: Store, teacher: str) -> None:
+    sweep = started(store, base(teacher), seeds=1)
+    (member,) = store.sweep_runs(sweep.id)
+    store.log_events(member.run.id, [(Evaluation.kind, Evaluation.of(STUDENT_AFTER, {"perplexity": 4.0}).to_dict(), time.time())])
+    store.request_stop(member.run.id)
+    assert scores(store, sweep)[0].measured == {}
+
+
 # ------------------------------------------------------------------------------------------------ time
 
 
