@@ -13,7 +13,8 @@ from tests.app_process import AppProcess
 from tests.e2e import axe
 from tests.e2e.conftest import ARGUMENTS, PATIENCE, settled
 
-ADDRESSES = ["/", "/learn", "/learn?lesson=temperature", "/new", "/runs", "/sweep", "/chain", "/compare", "/models", "/claims", "/classroom"]
+ADDRESSES = ["/", "/learn", "/learn?lesson=temperature", "/new", "/runs",
+             "/sweep", "/chain", "/compare", "/models", "/claims", "/classroom"]
 
 
 @pytest.fixture(scope="module")
