@@ -32,9 +32,11 @@ def show(scores: Mapping[str, ClassScores], chosen: str, *, key: str) -> None:
         chosen: whose confusions are shown first.
         key: tells the widgets from those of others.
     """
-    st.subheader("By class", anchor=False)
-    head, rows = class_table(scores)
+    st.subheader("Precision, recall and F1", anchor=False)
+    head, rows = class_table(scores, chosen)
     views.text_table(head, rows, numbers=True, label="Precision, recall and F1 by class", first_width="9rem")
+    if (classes := len(scores[chosen].classes)) > MOST_SQUARES:
+        st.caption(f"The {MOST_SQUARES} of {classes} classes with the lowest F1 of the {chosen.lower()}.")
     st.caption("In brackets: 95% intervals (Wilson over distinct texts). Precision: right among the items that get the label; recall: "
                "right among those that have it; F1: their harmonic mean.")
     left, right = st.columns(2, gap="large")
@@ -58,15 +60,24 @@ def calibration_words(scores: ClassScores) -> str:
     return f"ECE {100 * scores.ece:.1f} points, by chance up to {100 * scores.ece_by_chance:.1f}: {verdict}"
 
 
-def class_table(scores: Mapping[str, ClassScores]) -> tuple[list[str], list[list[str]]]:
-    """Return head and rows: each class with its items, and precision, recall and F1 of each classifier; the macro mean last."""
-    known = list(scores.values())
-    head = ["Class", "Items", *(f"{name}: {what}" for name in scores for what in ("precision", "recall", "F1"))]
-    rows = [[each.label, f"{each.items:,}", *(text for one in known for text in (
-        share(one.classes[number].precision), share(one.classes[number].recall), _percent(one.classes[number].f1)))]
-        for number, each in enumerate(known[0].classes)]
-    return head, [*rows, ["Macro F1", f"{sum(each.items for each in known[0].classes):,}",
-                          *(text for one in known for text in ("", "", share(one.macro_f1)))]]
+def class_table(scores: Mapping[str, ClassScores], chosen: str) -> tuple[list[str], list[list[str]]]:
+    """Return head and rows: each class with precision, recall and F1 of each classifier, the macro mean first.
+
+    Args:
+        chosen: by whose F1 classes are ordered where there are too many to show all, the lowest first.
+    """
+    order = list(range(len(scores[chosen].classes)))
+    if len(order) > MOST_SQUARES:
+        order = sorted(order, key=lambda number: scores[chosen].classes[number].f1 or 0.0)[:MOST_SQUARES]
+    total = sum(each.items for each in scores[chosen].classes)
+    rows = [["All, macro" if first else "", f"{total:,}" if first else "", name, "", "", share(one.macro_f1)]
+            for first, (name, one) in zip((True, *[False] * len(scores)), scores.items(), strict=False)]
+    for number in order:
+        for first, (name, one) in zip((True, *[False] * len(scores)), scores.items(), strict=False):
+            each = one.classes[number]
+            rows.append([each.label if first else "", f"{each.items:,}" if first else "", name, share(each.precision), share(each.recall),
+                         _percent(each.f1)])
+    return ["Class", "Items", "Classifier", "Precision", "Recall", "F1"], rows
 
 
 def share(found: Estimate | None) -> str:
