@@ -24,6 +24,9 @@ sections = menu.sections()
 page = st.navigation(sections, position="top")
 st.set_page_config(page_title=f"{page.title} · Stillhouse", page_icon=ASSETS / "mark.svg", layout="wide")
 st.html(ROOT / "workbench" / "screens" / "shared" / "pages.css")
+if (place := menu.current_section(sections, page)) is not None:  # Streamlit marks the page in its section's list alone
+    item = f"[data-testid=stTopNav] > .rc-overflow-item:nth-child({place}) > [data-testid=stTopNavSection]"
+    st.html(f"<style>{item} {{ background: light-dark(#e6ecee, #222b2e); }} {item} p {{ font-weight: 700; }}</style>")
 if seats.participant_id() is None:
     search_button([page for pages in sections.values() for page in pages if page.visibility == "visible"])
 if st.context.theme.type == "dark":  # the accent carries white labels there, and is too dark to be text itself

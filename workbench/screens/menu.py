@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -28,6 +29,8 @@ HIDDEN = [
     ("checks", "Claims"),  # the address of release 0.1.0 leads to that of today
 ]
 
+UNDER = {"board": "Learn", "run": "Runs", "checks": "Evidence"}  # pages of HIDDEN -> the section that one is in on them
+
 # All that there is for participants of a class: the addresses stand in `workbench.classroom.gate` too.
 SEAT = [("lesson", "Lesson"), ("board", "Board"), ("vote", "Vote"), ("ask", "Ask"), ("mine", "My results")]
 
@@ -45,3 +48,17 @@ def sections() -> dict[str, list[Any]]:
 
 def _page(name: str, title: str, *, default: bool = False, shown: bool = True) -> Any:
     return st.Page(PROJECT / "pages" / f"{name}.py", title=title, default=default, visibility="visible" if shown else "hidden")
+
+
+def current_section(found: Mapping[str, Sequence[Any]], page: Any) -> int | None:
+    """Return which item of the menu, counted from 1, is the section of a page; None for a page that is an item itself.
+
+    Args:
+        found: as `sections` returns it.
+    """
+    alone = sum(each.visibility == "visible" for each in found.get("", ()))
+    shown = [section for section, pages in found.items() if section and any(each.visibility == "visible" for each in pages)]
+    for place, section in enumerate(shown, start=1 + alone):
+        if UNDER.get(page.url_path) == section or any(each.url_path == page.url_path for each in found[section]):
+            return place
+    return None

@@ -50,3 +50,15 @@ def test_a_participant_has_their_pages_and_no_other(monkeypatch: pytest.MonkeyPa
     pages, = menu.sections().values()
     assert {page.name for page in pages} == {name for name, _ in menu.SEAT}
     assert set(gate.PAGES) == {"", *(name for name, _ in menu.SEAT)}
+
+
+def test_the_section_that_one_is_in_is_known(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(st, "Page", lambda path, **look: SimpleNamespace(name=path.stem, url_path=path.stem, **look))
+    found = menu.sections()
+    pages = {page.url_path: page for each in found.values() for page in each}
+    titles = ["Home", *filter(None, menu.MENU)]  # the items of the menu
+    places = {name: menu.current_section(found, page) for name, page in pages.items()}
+    assert places["home"] is None and titles[places["tune"] - 1] == "Train" and titles[places["claims"] - 1] == "Evidence"
+    assert titles[places["run"] - 1] == "Runs" and titles[places["board"] - 1] == "Learn", "pages without an item of their own"
+    monkeypatch.setattr(share, "fixed", lambda: Restrictions(hidden=("Learn",)))
+    assert menu.current_section(menu.sections(), pages["tune"]) == places["tune"] - 1, "what is hidden is no item"
