@@ -278,7 +278,7 @@ def build_chat() -> gr.Blocks:
             send = gr.Button("Ask", variant="primary", elem_id="send", scale=0, min_width=88)
             halt = gr.Button("Stop", elem_id="stop", scale=0, min_width=88)
         with gr.Row(elem_id="tools"):
-            wanted = gr.Checkbox(label="Same prefix: the teacher's last answer, with what each student would write", elem_id="mark",
+            wanted = gr.Checkbox(label="Same prefix: the teacher's answer, read by students", elem_id="mark",
                                  container=False, scale=4)
             remembers = gr.Checkbox(label="Models read earlier turns", elem_id="remember", container=False, scale=4)
             clearing = gr.Button("Clear", size="sm", elem_id="clear", scale=0, min_width=88)

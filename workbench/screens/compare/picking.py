@@ -56,14 +56,15 @@ def pick(chosen: Pane) -> list[str]:
     default = list(dict.fromkeys([*shipped[:1], *students[:1], *(names if chosen is not CHAT else names[:1])]))[:2]
     key = _models_key(chosen)
     links.follow(key, "models", default, _names)
-    picked = st.multiselect(
-        "Models", list(dict.fromkeys([*names, *st.session_state[key]])), key=key, max_selections=MAX_MODELS,
-        accept_new_options=True, placeholder="Select two or three, or enter a folder, a GGUF file or a hub id", select_all=False,
-        help="The first one is the teacher: differences of the students are marked. `run` is the student of a run, "
-             "`run:control` its control, `run:before` the student before training, `arithmetic(a, b)` the mean of two models.")
+    with st.container(horizontal=True, vertical_alignment="bottom", key="compared-models"):
+        picked = st.multiselect(
+            "Models", list(dict.fromkeys([*names, *st.session_state[key]])), key=key, max_selections=MAX_MODELS,
+            accept_new_options=True, placeholder="Select two or three, or enter a folder, a GGUF file or a hub id", select_all=False,
+            help="The first one is the teacher: differences of the students are marked. `run` is the student of a run, "
+                 "`run:control` its control, `run:before` the student before training, `arithmetic(a, b)` the mean of two models.")
+        if len(names) > 1:
+            _ensembles(chosen, names, key)
     links.keep(key, "models", picked, ",".join(picked))
-    if len(names) > 1:
-        _ensembles(chosen, names, key)
     return [name for name in picked if _fits(name, chosen)]
 
 
