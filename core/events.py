@@ -3,6 +3,7 @@
     Phase, WritingTexts, ScoringTask, Annotating,
     TrainingNetwork                     ``phase``        what the run does now
     Headway                             ``headway``      how far the run is
+    Processes                           ``processes``    speed and memory of each of several processes
     Evaluation                          ``evaluation``   a model was measured
     Sample                              ``samples``      a model answered a prompt
     BridgeCorpus                        ``bridge``       a teacher has written its texts
@@ -16,7 +17,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Protocol, Self
 
@@ -186,6 +187,23 @@ class Headway(_Record):
     seconds_left: float | None = None
     done: int = 0
     total: int = 0
+
+
+@dataclass(frozen=True)
+class Processes(_Record):
+    """How fast each of the processes is that train together, and what it holds, by rank.
+
+    Attributes:
+        tokens_per_second: of each process's own share.
+        memory_gib: resident memory, or memory allocated on its GPU.
+    """
+
+    kind: ClassVar[str] = "processes"
+    RECORD_KEYS: ClassVar[Mapping[str, str]] = {"variant": "arm"}
+    variant: str
+    step: int
+    tokens_per_second: Sequence[float]
+    memory_gib: Sequence[float]
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from core.data.tokenizers import texts
 from core.errors import DataError
 from core.models.architectures import Objective
 from core.recipe_keys import release_names
+from core.system.files import unique_suffix
 
 WORDS_PER_TOKEN = 0.62  # house reviews are cut to this many words a token, so that review and answer share a block
 VALIDATION_ROWS = 4000
@@ -140,7 +141,7 @@ def prepare(spec: DataSpec, tokenizer: Any, seed: int, cache_dir: Path | None = 
     """
     cached = cache_dir / f"blocks-{_key(spec, tokenizer, seed, objective)}.npz" if cache_dir else None
     if cached and cached.is_file():
-        return _read(cached)
+        return read_blocks(cached)
     train, validation = (_packed_rows(spec, split, tokenizer, seed, objective) for split in ("train", "validation"))
     for part, blocks, least in (("training", train, spec.block_length), ("validation", validation, 2)):
         if blocks.tokens < least or not blocks.counted:
@@ -197,16 +198,22 @@ def _key(spec: DataSpec, tokenizer: Any, seed: int, objective: Objective) -> str
 
 def _write(path: Path, data: PreparedData) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    with partial.open("wb") as file:
+    partial = path.with_suffix(f".{unique_suffix()}.partial")
+    write_blocks(partial, data)
+    partial.replace(path)
+
+
+def write_blocks(path: Path, data: PreparedData) -> None:
+    """Write blocks to a file, whatever its name ends with."""
+    with path.open("wb") as file:
         np.savez(file, train_ids=data.train.input_ids, train_weights=data.train.weights, train_documents=data.train.documents,
                  validation_ids=data.validation.input_ids, validation_weights=data.validation.weights,
                  validation_documents=data.validation.documents,
                  train_tokens=data.train.tokens, validation_tokens=data.validation.tokens)
-    partial.replace(path)
 
 
-def _read(path: Path) -> PreparedData:
+def read_blocks(path: Path) -> PreparedData:
+    """Read what `write_blocks` wrote."""
     with np.load(path, allow_pickle=False) as held:
         parts = {part: Blocks(held[f"{part}_ids"], held[f"{part}_weights"], int(held[f"{part}_documents"]),
                               int(held[f"{part}_tokens"])) for part in ("train", "validation")}

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.config import BridgeConfig, ChainConfig, EnsembleConfig, ExperimentConfig, FineTuneConfig, ReadingConfig, SpecialistsConfig
+from core.methods.orders import dismiss
 from core.recorder import Recorder, StopRequested
 from core.reports.run_report import ChainReport, Report, RunReport
+from core.system import ranks
 
 if TYPE_CHECKING:
     from core.methods.steps import Load
@@ -52,15 +54,26 @@ def method_for(config: ExperimentConfig) -> Callable[..., Report]:
 def run_experiment(config: ExperimentConfig, recorder: Recorder, directory: Path, *, load: Load, command: str = "") -> Report:
     """Carry out an experiment, or resume it.
 
+    Of several processes that were started together, rank 0 does, and the others train with it; they neither record nor write.
+
+    Args:
+        recorder: of rank 0; the others' are not used.
+
     Returns:
-        The report of the method; where the user requested a stop, of what is known so far, with ``stopped`` set.
+        The report of the method, in every process; where the user requested a stop, of what is known so far, with ``stopped`` set.
 
     Raises:
         StillhouseError: whatever the user can fix.
     """
+    ranks.join(config.train.device)
+    if ranks.rank():
+        from core.methods.following import follow
+
+        return follow(load)
     try:
-        return method_for(config)(config, recorder, directory, load=load, command=command)
+        report = method_for(config)(config, recorder, directory, load=load, command=command)
     except StopRequested as stop:
         report = stop.report
-    assert isinstance(report, RunReport | ChainReport), "every method attaches its report"
+    assert isinstance(report, RunReport | ChainReport), "every method attaches its report to a stop"
+    dismiss(report.to_dict())
     return report

@@ -66,7 +66,7 @@ def distill(config: ExperimentConfig, recorder: Recorder, directory: Path, *, lo
     Raises:
         StopRequested: with the report of what is known so far.
         StillhouseError: whatever the user can fix; nothing half-made stays under ``student/``.
-        DeviceError: this process is one of several.
+        DeviceError: this process is one of several that have not joined; `core.methods.run_experiment` has them join.
     """
     folder, recorder = RunFolder(directory), ScheduledRecorder(recorder)
     inputs = load_inputs(config, folder, recorder, load, corpus)

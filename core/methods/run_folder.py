@@ -26,6 +26,7 @@ from transformers import PreTrainedModel
 from core.errors import DataError, DeviceError
 from core.recorder import StopRequested
 from core.reports.run_report import Report, RunReport, SignalsSummary
+from core.system import ranks
 from core.system.files import write_json
 
 
@@ -74,14 +75,14 @@ class RunFolder:
         path: made if it does not exist.
 
     Raises:
-        DeviceError: this process is one of several.
+        DeviceError: this process is one of several that have not joined (`core.system.ranks`).
 
     Attributes:
         progress: see `Progress`; call `save_progress` after changing it.
     """
 
     def __init__(self, path: Path) -> None:
-        _require_one_process()
+        _require_joined()
         path.mkdir(parents=True, exist_ok=True)
         self.path, self.progress = path, Progress.of(path)
         self._started = time.monotonic() - self.progress.seconds
@@ -92,9 +93,10 @@ class RunFolder:
         return time.monotonic() - self._started
 
     def save_progress(self) -> None:
-        """Write ``progress.json``."""
-        self.progress.seconds = self.seconds
-        self.progress.save()
+        """Write ``progress.json``; of several processes rank 0 does."""
+        if ranks.rank() == 0:
+            self.progress.seconds = self.seconds
+            self.progress.save()
 
     def require_unchanged_data(self, digest: str, source: str) -> None:
         """Raise DataError if the run began with other data; remember the digest otherwise."""
@@ -161,7 +163,7 @@ class RunFolder:
         target = self.path / name
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
-            partial = target.with_name(f"{target.name}.partial")
+            partial = target.with_name(f"{target.name}.{ranks.rank()}.partial" if ranks.rank() else f"{target.name}.partial")
             shutil.rmtree(partial, ignore_errors=True)
             write(partial)
             os.replace(partial, target)
@@ -182,10 +184,9 @@ class RunFolder:
             raise StopRequested(report()) from stop
 
 
-def _require_one_process() -> None:
-    """Raise DeviceError if several processes were launched: they would write, and remove, the same files."""
-    processes = os.environ.get("WORLD_SIZE", "1")
-    if processes not in ("", "1"):
-        raise DeviceError(f"This process is one of {processes} that were started together (WORLD_SIZE).",
-                          "An experiment runs in one process, on one device.",
-                          "Start it without accelerate launch or torchrun, and choose the GPU with train.device.")
+def _require_joined() -> None:
+    """Raise DeviceError if several processes were started that do not know of each other: they would write, and remove, the same files."""
+    if ranks.started_together() > 1 and not ranks.joined():
+        raise DeviceError(f"This process is one of {ranks.started_together()} that were started together (WORLD_SIZE).",
+                          "Processes that share a run join each other first.",
+                          "Call core.methods.run_experiment, which does, or start one process.")

@@ -3,7 +3,7 @@
     load_inputs     teacher, tokenizer, packed data, objective
     build           a variant before its training
     make_trainer    the trainer of a variant
-    train           all optimiser steps of a variant, from its latest checkpoint
+    train           all optimiser steps of a variant, from its latest checkpoint; `fit` is what every process of a run does of it
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, TrainingArguments
 
 from core.config import ExperimentConfig, total_steps
-from core.data.prepare import PreparedData, prepare, rows
+from core.data.prepare import PreparedData, prepare, rows, write_blocks
 from core.data.rows import Row
 from core.errors import CompatibilityError, SetField
 from core.evaluation.objectives import Objective, objective_for
 from core.events import Phase
 from core.loss_terms import keys
+from core.methods.orders import Order, leading
 from core.methods.run_folder import RunFolder
 from core.methods.served_teachers import Served, connect
 from core.methods.teacher_signals import summary, teacher_signals
@@ -34,11 +35,13 @@ from core.models.header import precision_of
 from core.models.vocabulary import unpadded_width
 from core.recorder import CONTROL, STUDENT, Recorder, StopRequested, stop_if_requested
 from core.reports.run_report import ModelSummary
+from core.signals.cached import CachedTeacher
 from core.signals.source import TeacherSignals, local_teacher
 from core.students.build import Student, build_student, student_from_checkpoint
 from core.students.from_scratch import objective_from_scratch, student_from_scratch, tokenizer_from_scratch
 from core.students.importance import Importance, unit_importance
 from core.students.layer_maps import LayerMap, matched_blocks
+from core.system import ranks
 from core.system.devices import resolve_device, resolve_precision
 from core.system.paths import cache_dir
 from core.training.base_trainer import latest_checkpoint, training_arguments
@@ -291,24 +294,12 @@ def train(inputs: TrainingInputs, student: Student, variant: str, folder: RunFol
     Raises:
         StopRequested: after a checkpoint was saved.
     """
-    config, checkpoints = inputs.config, folder.checkpoints(variant)
+    config = inputs.config
     recorder.event(Phase("train", variant))
     stop_if_requested(recorder)
-    arguments = training_arguments(config.train, checkpoints, inputs.device, eval_steps=config.evaluation.interval(steps_of(inputs)),
-                                   run_name=f"{config.name or folder.path.name}-{variant}")
-    source, teacher, served = None, inputs.teacher, inputs.served
-    if teacher is not None and variant == STUDENT and config.losses.needs_teacher():
-        source = teacher_signals(config, teacher, inputs.tokenizer, inputs.data.train, folder)
-    elif served is not None and variant == STUDENT and config.losses.needs_teacher():
-        source, folder.progress.signals = served.training, served.training.cache.key.digest
-    with tracked(config.train.report_to, folder.logs(variant)):
-        trainer = make_trainer(inputs, student, variant, arguments, recorder, evaluate, source)
-        recorder.event(Phase("steps", variant, total_steps=steps_of(inputs)))
-        try:
-            trainer.train_from(latest_checkpoint(checkpoints))
-        finally:
-            if source is not None:
-                source.flush()  # what the teacher answered is kept, whatever ended the training
+    source, teacher, served = answers_for(inputs, variant, folder), inputs.teacher, inputs.served
+    with leading(_order(inputs, variant, folder)):
+        trainer = fit(inputs, student, variant, folder, recorder, evaluate, source)
     state = trainer.state
     folder.add_training(variant, steps=state.global_step, tokens=int(state.num_input_tokens_seen),
                         tokens_per_second=trainer.clock.tokens_per_second(state))
@@ -320,6 +311,49 @@ def train(inputs: TrainingInputs, student: Student, variant: str, folder: RunFol
         folder.keep_summary(served.signals(trainer.clock.tokens_per_second(state)))
     if state.global_step < state.max_steps:
         raise StopRequested
+
+
+def answers_for(inputs: TrainingInputs, variant: str, folder: RunFolder) -> TeacherSignals | None:
+    """Return what a variant learns from; None for the text alone. Kept answers are named in the run's progress."""
+    if variant != STUDENT or not inputs.config.losses.needs_teacher():
+        return None
+    if inputs.teacher is not None:
+        return teacher_signals(inputs.config, inputs.teacher, inputs.tokenizer, inputs.data.train, folder)
+    if inputs.served is not None:
+        folder.progress.signals = inputs.served.training.cache.key.digest
+        return inputs.served.training
+    return None
+
+
+def fit(inputs: TrainingInputs, student: Student, variant: str, folder: RunFolder, recorder: Recorder, evaluate: Evaluate,
+        source: TeacherSignals | None) -> DistillationTrainer:
+    """Take the optimiser steps of a variant from its latest checkpoint, in every process of a run; return the trainer.
+
+    Args:
+        source: what the teacher says.
+    """
+    config, checkpoints, steps = inputs.config, folder.checkpoints(variant), steps_of(inputs)
+    arguments = training_arguments(config.train, checkpoints, inputs.device, eval_steps=config.evaluation.interval(steps),
+                                   run_name=f"{config.name or folder.path.name}-{variant}")
+    with tracked(config.train.report_to, folder.logs(variant)):
+        trainer = make_trainer(inputs, student, variant, arguments, recorder, evaluate, source)
+        recorder.event(Phase("steps", variant, total_steps=steps))
+        try:
+            trainer.train_from(latest_checkpoint(checkpoints))
+        finally:
+            if source is not None:
+                source.flush()  # what the teacher answered is kept, whatever ended the training
+    if isinstance(source, CachedTeacher) and trainer.shared:
+        source.queried, source.reused = (round(sum(each)) for each in zip(*ranks.gather([source.queried, source.reused]), strict=True))
+    return trainer
+
+
+def _order(inputs: TrainingInputs, variant: str, folder: RunFolder) -> Order:
+    """Return what the other processes of a run need to train a variant too."""
+    blocks = None
+    if inputs.corpus is not None and ranks.world() > 1:
+        blocks = str(folder.make_once("blocks.npz", lambda partial: write_blocks(partial, inputs.data)))
+    return Order(inputs.config.to_dict(), str(folder.path.absolute()), variant, folder.progress.layer_map, folder.progress.signals, blocks)
 
 
 def tokens_per_step(config: ExperimentConfig) -> int:

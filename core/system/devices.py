@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import functools
-import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from core.errors import DeviceError, SetField
-from core.system import machine
+from core.system import machine, ranks
 from core.system.units import GIB
 
 if TYPE_CHECKING:
@@ -80,7 +79,7 @@ def resolve_device(name: str) -> torch.device:
         return torch.device("cpu")
     here = ["cpu", *(f"cuda:{index}" for index in range(count))]
     # Of processes that were started together each has its own GPU.
-    index = os.environ.get("LOCAL_RANK", "0") if name in ("auto", "cuda") else name.removeprefix("cuda:")
+    index = str(ranks.local_rank()) if name in ("auto", "cuda") else name.removeprefix("cuda:")
     if f"cuda:{index}" not in here:
         raise DeviceError(f"The device '{name}' was requested.", f"This machine has: {', '.join(here)}.",
                           "Take the best one.", suggestion=SetField("train.device", "auto"))
@@ -90,7 +89,7 @@ def resolve_device(name: str) -> torch.device:
 def use_only(device: torch.device, arguments: TrainingArguments) -> None:
     """Make Trainer use this GPU and no other: by itself it takes the first one and spreads over all that it sees.
 
-    Processes started together (``accelerate launch``) have a device each already, and keep it.
+    Processes that train together have a device each already, and keep it.
     """
     import torch
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import platform
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -13,13 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import DiskFullError, StillhouseError
+from core.system import ranks
 from core.system.units import format_gib
+
+
+def unique_suffix() -> str:
+    """Return what tells the unfinished files of processes apart, on several machines too, with the rank among those of a run."""
+    return f"{ranks.rank()}.{platform.node()}.{os.getpid()}"
 
 
 def write_json(path: Path, plain: Any) -> None:
     """Write plain data, in place of what was there; folders are made as needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
+    partial = path.with_suffix(f".{unique_suffix()}.partial")
     partial.write_text(json.dumps(plain, indent=1), encoding="utf-8")
     os.replace(partial, path)
 

@@ -22,7 +22,9 @@ from core.loss_terms import keys
 from core.tasks.encoding import Feature, LengthGroupedSampler, collate
 from core.training.base_trainer import BaseTrainer
 from core.training.losses import logit_loss, logit_terms, masked_logits
+from core.training.sharing import Share
 
+IDLE = "idle"  # in a batch whose rows count nowhere
 Item = tuple[Feature, np.ndarray | None]  # a sequence and the teacher's logits for it: (C,), or (2, T)
 
 
@@ -81,10 +83,18 @@ class TaskTrainer(BaseTrainer):
 
     def get_batch_samples(self, epoch_iterator: Iterator[dict[str, Tensor]], num_batches: int,
                           device: torch.device) -> tuple[list[dict[str, Tensor]], Tensor]:
-        """Return the forward passes of one optimiser step, and its rows in all processes."""
+        """Return the forward passes of one optimiser step, of several processes those of this one, and the rows of the whole step."""
         batches = list(islice(epoch_iterator, num_batches))
         rows = torch.tensor(float(sum(len(batch["targets"]) for batch in batches)), device=device)
-        return batches, self.accelerator.reduce(rows, "sum") if self.args.world_size > 1 else rows
+        return (self._own(batches) if self.shared else batches), rows
+
+    def _own(self, batches: Sequence[dict[str, Tensor]]) -> list[dict[str, Tensor]]:
+        """Return the forward passes of this process; `{}` where it has none."""
+        shares = self.share([len(batch["input_ids"]) for batch in batches])
+        passes = [rows_of(batches[share.batch], share) if not share.empty else {} for share in shares]
+        self.count_tokens(sum(batch["input_ids"].numel() for batch in batches), sum(
+            batch["input_ids"].numel() for batch, share in zip(passes, shares, strict=True) if batch and not share.idle))
+        return passes
 
     def compute_loss(self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False,
                      num_items_in_batch: Tensor | int | None = None) -> Tensor | tuple[Tensor, dict[str, Any]]:
@@ -95,6 +105,7 @@ class TaskTrainer(BaseTrainer):
         """
         assert num_items_in_batch is not None, "the loss is divided by the rows of its step"
         weights, inputs = self.current_loss_weights(), dict(inputs)
+        idle = inputs.pop(IDLE, None) is not None
         targets, teacher_logits = inputs.pop("targets"), inputs.pop("teacher_logits", None)
         with torch.autocast(targets.device.type, self.dtype, enabled=self.dtype != torch.float32):
             logits = logits_of(model, inputs)
@@ -102,10 +113,20 @@ class TaskTrainer(BaseTrainer):
             valid = (inputs["attention_mask"] > 0).repeat(2, 1)
             logits, teacher_logits = masked_logits(logits, valid), None if teacher_logits is None else masked_logits(teacher_logits, valid)
         terms = logit_terms(self.losses, weights, teacher=teacher_logits is not None)
+        # Processes average their gradients, while the divisor counts the rows of all of them.
         loss, sums = logit_loss(logits.float(), teacher_logits, targets, terms, num_items_in_batch / self.args.world_size)
+        if idle:
+            return (0 * loss, {}) if return_outputs else 0 * loss
         for term, total in zip(terms, sums, strict=True):
             self.add_term(term.name, term.factor, total, torch.tensor(float(len(targets)), device=total.device))
         return (loss, {}) if return_outputs else loss
+
+
+def rows_of(batch: dict[str, Tensor], share: Share) -> dict[str, Tensor]:
+    """Return rows of a batch; of a span's rows, beginnings first, those of both halves."""
+    size = len(batch["input_ids"])
+    parts = {name: torch.cat([half[share.start:share.stop] for half in value.split(size)]) for name, value in batch.items()}
+    return parts | ({IDLE: torch.ones(())} if share.idle else {})
 
 
 def logits_of(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:

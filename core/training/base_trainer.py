@@ -7,6 +7,7 @@ What is trained on and what the loss is, subclasses say: `core.training.distilla
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -14,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.data_loader import BatchSamplerShard
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 from transformers import (
     IntervalStrategy,
     PreTrainedModel,
@@ -30,12 +32,16 @@ from transformers import (
 
 from core.config import LossSpec, TrainSpec
 from core.errors import NonFiniteLossError
+from core.events import Processes
 from core.recorder import Recorder, StopRequested
+from core.system import ranks
 from core.system.devices import memory_in_use, use_only
+from core.training.sharing import Share, share_of
 
 STATE_FILE = "trainer_state.json"  # the last file of a checkpoint that Trainer writes
 EXTRA_STATE = "stillhouse.safetensors"  # in a checkpoint: what Trainer does not know of
 UNMEASURED = "unmeasured"  # in it: an evaluation at its step was stopped
+TELL_SECONDS = 5.0  # between two records of the speed of each process
 FIRST_EVALUATION = 20  # steps at most before the first point of the held-out curves
 
 
@@ -94,6 +100,9 @@ def _step_of(checkpoint: Path) -> int:
 class BaseTrainer(Trainer):
     """Trains one variant of an experiment; `compute_loss` of a subclass adds up its terms with `add_term`.
 
+    Of several processes each reads every step whole and trains on its share of the rows (`core.training.sharing`), so that a step is the
+    same whatever their number. Rank 0 alone records and evaluates.
+
     Args:
         model: what is trained; its parameters stay float32.
         losses: terms and weights.
@@ -144,6 +153,49 @@ class BaseTrainer(Trainer):
 
     def _last_step(self) -> int:
         return self.set_initial_training_values(self.args, self.get_train_dataloader())[-1]
+
+    # ------------------------------------------------------------------------------------------ several processes
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes train the same model with this one."""
+        return self.args.world_size > 1
+
+    def agree(self, *flags: bool) -> list[bool]:
+        """Return of each flag whether any process raises it."""
+        return ranks.agree(flags) if self.shared else list(flags)
+
+    def share(self, sizes: Sequence[int]) -> list[Share]:
+        """Return what this process trains on of batches of so many rows, which are one optimiser step: one share a batch."""
+        return share_of(sizes, self.args.process_index, self.args.world_size)
+
+    def get_train_dataloader(self) -> DataLoader:
+        """Return the batches of an epoch: all of them to each process, which takes its rows of a step itself."""
+        loader = super().get_train_dataloader()
+        if self.shared:
+            # accelerate would cut an epoch by batches, and fill its last step up with items of the first.
+            shard = loader.batch_sampler
+            assert isinstance(shard, BatchSamplerShard), "accelerate wraps the batches of a data set with a length"
+            shard.num_processes, shard.process_index, shard.even_batches = 1, 0, False
+        return loader
+
+    def training_step(self, model: nn.Module, inputs: dict[str, Any], *rest: Any, **named: Any) -> Tensor:
+        """Return the loss of one forward pass, after its backward pass; an empty one is skipped."""
+        return super().training_step(model, inputs, *rest, **named) if inputs else torch.zeros((), device=self.args.device)
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """Return the FLOP of a forward and backward pass."""
+        return super().floating_point_ops(inputs) if inputs else 0
+
+    def _track_num_input_tokens(self, inputs: dict[str, Any]) -> None:
+        if not self.shared:
+            super()._track_num_input_tokens(inputs)
+
+    def count_tokens(self, tokens: int, own: int) -> None:
+        """Count what a step reads in all processes, and in this one; where there is one, Trainer does."""
+        if self.shared:
+            self.state.num_input_tokens_seen += tokens
+            self.clock.own_tokens += own
 
     # ------------------------------------------------------------------------------------------ checkpoints
 
@@ -220,11 +272,20 @@ class BaseTrainer(Trainer):
                      "memory_gib": memory_in_use(self.args.device), **self.source_metrics()}
             if self.is_world_process_zero():
                 self.recorder.log(self.variant, self.state.global_step, {name: value for name, value in logs.items() if name != "epoch"})
+            self._tell_processes()
         super().log(logs)
 
     def source_metrics(self) -> dict[str, float]:
         """Return what a logging step records of where the targets come from; a trainer with a teacher has more to say."""
         return {}
+
+    def _tell_processes(self) -> None:
+        """Record speed and memory of each process, where there are several."""
+        if self.shared:
+            found = ranks.gather([self.clock.own_tokens_per_second, memory_in_use(self.args.device)])
+            if self.is_world_process_zero() and self.clock.due():
+                speeds, memory = zip(*found, strict=True)
+                self.recorder.event(Processes(self.variant, self.state.global_step, speeds, memory))
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Return the experiment's own measurement, in place of Trainer's loop; where it is stopped, none."""
@@ -236,12 +297,18 @@ class BaseTrainer(Trainer):
             return {}
 
     def evaluate_now(self) -> dict[str, float]:
-        """Measure and log a point of the held-out curves. Raises what the measurement raises."""
+        """Measure and log a point of the held-out curves, by rank 0. Raises what the measurement raises, a stop in every process."""
         assert self.model is not None
+        metrics, stopped = dict[str, float](), False
         try:
-            metrics = self.measure(self.state.global_step)
+            if self.is_world_process_zero():
+                metrics = self.measure(self.state.global_step)
+        except StopRequested:
+            stopped = True
         finally:
             self.model.train()
+        if any(self.agree(stopped)):
+            raise StopRequested
         self._unmeasured = False
         if metrics and self.is_world_process_zero():
             self.recorder.log(self.variant, self.state.global_step, metrics)
@@ -252,24 +319,43 @@ class BaseTrainer(Trainer):
 
 
 class _ThroughputCallback(TrainerCallback):
-    """Training speed without evaluation, saving and the first step, which warms up."""
+    """Training speed without evaluation, saving and the first step, which warms up.
+
+    Attributes:
+        own_tokens: that this process has read, where it is one of several.
+    """
 
     def __init__(self) -> None:
         self.seconds = self._began = 0.0
         self._tokens_before: float | None = None
+        self.own_tokens = self._own_before = 0
+        self._told = -math.inf
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._began = time.perf_counter()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if self._tokens_before is None:
-            self._tokens_before = float(state.num_input_tokens_seen)
+            self._tokens_before, self._own_before = float(state.num_input_tokens_seen), self.own_tokens
         else:
             self.seconds += time.perf_counter() - self._began
 
     def tokens_per_second(self, state: Any) -> float:
         """Tokens a second since the second step of this session; 0 before there is one."""
         return (state.num_input_tokens_seen - (self._tokens_before or 0.0)) / self.seconds if self.seconds else 0.0
+
+    @property
+    def own_tokens_per_second(self) -> float:
+        """The same of this process's share; 0 where it is alone."""
+        return (self.own_tokens - self._own_before) / self.seconds if self.seconds else 0.0
+
+    def due(self) -> bool:
+        """Return whether the speed of each process was not recorded for a while."""
+        now = time.monotonic()
+        if now - self._told < TELL_SECONDS:
+            return False
+        self._told = now
+        return True
 
 
 class _StopCallback(TrainerCallback):
@@ -279,12 +365,14 @@ class _StopCallback(TrainerCallback):
         self.trainer = trainer
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if not all(torch.isfinite(total).all() for total in self.trainer._sums.values()):
+        finite = all(torch.isfinite(total).all() for total in self.trainer._sums.values())
+        diverged, stop = self.trainer.agree(not finite, self.trainer.recorder.should_stop())  # all processes end at the same step
+        if diverged:
             raise NonFiniteLossError(f"The loss of variant '{self.trainer.variant}' is not a number any more at step {state.global_step}.",
                                      "A finite loss was expected.",
                                      "Lower train.learning_rate or train.max_grad_norm, or use train.precision=fp32.",
                                      field="train.learning_rate")
-        if self.trainer.recorder.should_stop() and state.global_step < state.max_steps:
+        if stop and state.global_step < state.max_steps:
             control.should_save = control.should_training_stop = True
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple, TypedDict, cast
 
 import torch.nn.functional as F
 from torch import Tensor
+
+from core.training.sharing import Share
 
 
 class Batch(TypedDict):
@@ -28,11 +30,11 @@ class Batch(TypedDict):
 
 
 class StepSeed(NamedTuple):
-    """What everything that is drawn for a step depends on: the run's seed, the optimiser step and the process."""
+    """What everything that is drawn for a step depends on: the run's seed and the optimiser step, whichever process draws it."""
 
     seed: int
     step: int
-    process: int = 0
+    stream: int = 0
 
 
 Batches = Callable[[Sequence[dict[str, Tensor]], StepSeed], list[Batch]]
@@ -46,3 +48,11 @@ def causal_lm_batches(blocks: Sequence[dict[str, Tensor]], _draw: StepSeed | Non
         batches.append(Batch(input_ids=block["input_ids"], attention_mask=None, targets=targets, distill_weights=counts,
                              label_weights=counts, state_weights=counts))
     return batches
+
+
+def rows_of(batch: Batch, share: Share) -> Batch:
+    """Return rows of a batch; those of an idle share count nowhere."""
+    rows = {part: value[share.start:share.stop] if isinstance(value, Tensor) else None for part, value in batch.items()}
+    if share.idle:
+        rows |= {part: value * 0 for part, value in rows.items() if part.endswith("_weights") and value is not None}
+    return cast(Batch, rows)

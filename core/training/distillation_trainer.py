@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,7 @@ from core.recorder import Recorder
 from core.signals.source import LocalTeacher, TeacherSignals
 from core.signals.targets import Head
 from core.training.base_trainer import BaseTrainer
-from core.training.batches import Batch, Batches, StepSeed, causal_lm_batches
+from core.training.batches import Batch, Batches, StepSeed, causal_lm_batches, rows_of
 from core.training.losses import HiddenStateMatching, PositionWeights, cosine_distance, head_loss, logit_terms
 
 
@@ -150,14 +150,23 @@ class DistillationTrainer(BaseTrainer):
                           device: torch.device) -> tuple[list[Batch], Tensor]:
         """Return the forward passes of one optimiser step, and the divisors of its terms.
 
-        The divisors (3,) are the sums of the distillation weights, of the label weights and of the state weights over all processes.
+        The divisors (3,) are the sums of the distillation weights, of the label weights and of the state weights over the whole step. Of
+        several processes each makes the passes of its own rows.
         """
         blocks = list(islice(epoch_iterator, num_batches))
         # What is drawn depends on the step alone, so a resumed run draws what an uninterrupted one would have drawn.
-        batches = self.batches(blocks, StepSeed(self.args.seed, self.state.global_step, self.args.process_index)) if blocks else []
+        batches = self.batches(blocks, StepSeed(self.args.seed, self.state.global_step)) if blocks else []
         nothing = torch.zeros((), dtype=torch.float32, device=device)
         totals = torch.stack([sum((batch[part].sum() for batch in batches), nothing) for part in WEIGHTS])
-        return batches, self.accelerator.reduce(totals, "sum") if self.args.world_size > 1 else totals
+        return (self._own(batches) if self.shared else batches), totals
+
+    def _own(self, batches: Sequence[Batch]) -> list[Batch]:
+        """Return the forward passes of this process; `{}` where it has none."""
+        shares, tokens = self.share([len(batch["input_ids"]) for batch in batches]), sum(batch["input_ids"].numel() for batch in batches)
+        passes = [rows_of(batches[share.batch], share) if not share.empty else cast(Batch, {}) for share in shares]
+        self.count_tokens(tokens, sum(batch["input_ids"].numel() for batch, share in zip(passes, shares, strict=True)
+                                      if batch and not share.idle))
+        return passes
 
     # Trainer passes on what `get_batch_samples` returns: a batch of this trainer's own type, and the divisors as a tensor.
     def compute_loss(self, model: nn.Module, inputs: Batch, return_outputs: bool = False,  # type: ignore[override]  # as said above

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +22,8 @@ from core.training.base_trainer import latest_checkpoint, training_arguments
 from core.training.distillation_trainer import DistillationSetup, DistillationTrainer
 from tests.core.chat_models import chat_model, chat_tokenizer
 from tests.core.tiny import VOCABULARY, tiny_model
+from tests.ranks import run_ranks
 
-ROOT = Path(__file__).resolve().parents[3]
 LENGTH = 12
 # Every term with a weight of its own.
 EVERYTHING = LossSpec(temperature=2.0, **{term.key: 1.0 / number for number, term in enumerate(LOSS_TERMS, 1)})
@@ -78,34 +76,26 @@ def test_gradient_does_not_depend_on_how_a_step_is_cut(tmp_path, batch, accumula
 PROJECTED = {"losses": LossSpec(w_hidden_mse=1.0), "hidden": 16}  # a narrower student, with projections to the teacher's width
 
 
-@pytest.mark.parametrize("setting", ["{}", "PROJECTED"])
-def test_two_processes_train_as_one(tmp_path: Path, setting: str) -> None:
-    """Two CPU processes (gloo) with half the batch each end with the same weights as one process."""
-    alone = make_trainer(tmp_path / "alone", spec(per_device_train_batch_size=8, max_steps=2), **(PROJECTED if setting != "{}" else {}))
-    alone.train()
-    (tmp_path / "train.py").write_text(
-        "import os, sys; from pathlib import Path; import torch\n"
-        "from tests.core.training.test_distillation_trainer import PROJECTED, make_trainer, spec\n"
-        f"trainer = make_trainer(Path(sys.argv[1]), spec(per_device_train_batch_size=4, max_steps=2), **{setting})\n"
-        "trainer.train()\n"
-        "weights = trainer.accelerator.unwrap_model(trainer.model).state_dict()\n"
-        "if trainer.is_world_process_zero(): torch.save(weights, sys.argv[1] + '.pt')\n"
-        # The interpreter must not be torn down: gloo's threads, which the wrapped model keeps, may still run then and abort it.
-        "os._exit(0)\n")
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", "--local-addr=127.0.0.1",
-               str(tmp_path / "train.py"), str(tmp_path / "together")]
-    done = subprocess.run(command, cwd=ROOT, env=_environment(), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    together = torch.load(tmp_path / "together.pt", weights_only=True)
-    for name, weights in alone.model.state_dict().items():
+def train_two_steps(directory: Path, changes: dict[str, object]) -> None:
+    """Two steps of which the second has a single row, which cannot be shared out; the weights are saved by rank 0."""
+    trainer = make_trainer(directory, spec(max_steps=2), blocks=make_blocks(9), **changes)
+    trainer.train()
+    if trainer.is_world_process_zero():
+        torch.save(trainer.accelerator.unwrap_model(trainer.model).state_dict(), f"{directory}.pt")
+        Path(f"{directory}.tokens").write_text(str(trainer.state.num_input_tokens_seen))
+
+
+@pytest.mark.parametrize("changes", [{}, PROJECTED], ids=["plain", "projected"])
+def test_two_processes_train_as_one(tmp_path: Path, changes: dict[str, object]) -> None:
+    """Two CPU processes (gloo) end with the same weights as one process."""
+    train_two_steps(tmp_path / "alone", changes)
+    codes = run_ranks(2, train_two_steps, tmp_path / "together", changes, log=tmp_path / "log")
+    assert codes == [0, 0], [Path(f"{tmp_path}/log.{rank}").read_text()[-2000:] for rank in (0, 1)]
+    alone, together = (torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("alone", "together"))
+    for name, weights in alone.items():
         torch.testing.assert_close(together[name], weights, rtol=1e-4, atol=1e-5)
-    assert any(name.startswith("layer_match.") for name in together) == (setting != "{}")
-
-
-def _environment() -> dict[str, str]:
-    import os
-
-    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    assert any(name.startswith("layer_match.") for name in together) == bool(changes)
+    assert (tmp_path / "together.tokens").read_text() == (tmp_path / "alone.tokens").read_text() == str(9 * LENGTH)
 
 
 def test_every_term_is_logged_raw_and_weighted(tmp_path):

@@ -1,0 +1,49 @@
+"""What rank 0 tells the other processes of a run to train with it (`core.system.ranks`, `core.methods.following`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from core.system import ranks
+
+
+@dataclass(frozen=True)
+class Order:
+    """A training that begins.
+
+    Attributes:
+        config: the whole configuration, as plain data.
+        folder: of the run.
+        variant: what is trained.
+        layer_map: where rank 0 measured it.
+        signals: the source of the teacher's answers, as `core.methods.run_folder.Progress` has it.
+        blocks: file of the packed blocks, where a method made them; None where ``data.source`` is read.
+    """
+
+    config: Mapping[str, Any]
+    folder: str
+    variant: str
+    layer_map: list[int] | None = None
+    signals: str = ""
+    blocks: str | None = None
+
+    @classmethod
+    def of(cls, message: Mapping[str, Any]) -> Self | None:
+        """Read what `leading` or `dismiss` sent; None where nothing more is trained."""
+        return cls(**message["train"]) if "train" in message else None
+
+
+@contextmanager
+def leading(order: Order) -> Iterator[None]:
+    """Train, inside the block, together with the other processes, if there are any."""
+    ranks.send({"train": asdict(order)})
+    with ranks.together():
+        yield
+
+
+def dismiss(report: Mapping[str, Any]) -> None:
+    """Tell the others that nothing more is trained, and what the run came to."""
+    ranks.send({"report": dict(report)})

@@ -1,0 +1,89 @@
+"""The same experiment in one process and in two: equal losses, one record, one folder that either resumes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.events import Processes
+from core.methods import run_experiment
+from core.models import catalog
+from core.recipes import parse_recipe
+from core.recorder import CONTROL, STUDENT, ListRecorder
+from core.system import ranks
+from tests.core.chat_models import save_chat_model
+from tests.core.masked_models import masked_model, save
+from tests.ranks import run_ranks
+
+STEPS = 6
+Rows = dict[str, float]  # "variant step name" -> value
+
+
+def recipe(folder: Path, teacher: Path, **changes: Any) -> dict[str, Any]:
+    """A run of two variants over an epoch that no step divides, with a masked or a causal model."""
+    corpus = folder / "reviews.txt"
+    corpus.write_text("\n\n".join(f"Film number {n} has a quiet script and {n % 7} good jokes, I think." for n in range(60)))
+    return {"name": "shared", "teacher": {"model": str(teacher)}, "student": {"layers": 1}, "control": True,
+            "data": {"source": str(corpus), "block_length": 24, "validation_fraction": 0.2},
+            "train": {"max_steps": STEPS, "per_device_train_batch_size": 3, "gradient_accumulation_steps": 3, "save_steps": 3,
+                      "device": "cpu", "precision": "fp32"},
+            "evaluation": {"eval_steps": 3, "blocks": 2, "prompts": [], "sentiment_items": 0}, **changes}
+
+
+def carry_out(plain: dict[str, Any], directory: Path, stop_after: int | None = None) -> None:
+    """Run a recipe; rank 0, or the only process, leaves what was recorded in ``<directory>.json``, any other that it recorded nothing."""
+    recorder = ListRecorder(stop_after)
+    report = run_experiment(parse_recipe(plain), recorder, directory, load=catalog.load)
+    assert report.stopped == (stop_after is not None)
+    if ranks.rank():
+        assert not recorder.rows and not recorder.events
+        return
+    rows = {f"{variant} {step} {name}": value for variant, step, name, value in recorder.rows}
+    speeds = [len(each.memory_gib) for each in recorder.of(Processes)]
+    Path(f"{directory}.json").write_text(json.dumps({"rows": rows, "speeds": speeds, "report": report.to_dict()}))
+
+
+def recorded(directory: Path) -> dict[str, Any]:
+    return json.loads(Path(f"{directory}.json").read_text())
+
+
+def in_two(directory: Path, plain: dict[str, Any], stop_after: int | None = None) -> dict[str, Any]:
+    codes = run_ranks(2, carry_out, plain, directory, stop_after, log=directory.with_suffix(".log"))
+    assert codes == [0, 0], [Path(f"{directory.with_suffix('.log')}.{rank}").read_text()[-3000:] for rank in (0, 1)]
+    return recorded(directory)
+
+
+def compared(rows: Rows) -> Rows:
+    """Everything but times and memory."""
+    return {name: value for name, value in rows.items() if not name.endswith(("tokens_per_second", "memory_gib"))}
+
+
+@pytest.mark.parametrize("kind", ["causal", "masked"])
+def test_two_processes_log_the_losses_of_one(tmp_path: Path, kind: str) -> None:
+    folder = tmp_path / "teacher"
+    plain = recipe(tmp_path, save_chat_model(folder, layers=2) if kind == "causal" else save(masked_model(2), folder))
+    carry_out(plain, tmp_path / "alone")
+    alone, together = recorded(tmp_path / "alone"), in_two(tmp_path / "together", plain)
+    assert compared(together["rows"]) == pytest.approx(compared(alone["rows"]), rel=1e-5, abs=1e-5)
+    assert {f"{variant} {step} loss" for variant in (STUDENT, CONTROL) for step in range(1, STEPS + 1)} <= together["rows"].keys()
+    assert alone["speeds"] == [] and together["speeds"] and set(together["speeds"]) == {2}
+    assert together["report"]["tokens"] == alone["report"]["tokens"]
+    assert sorted(path.name for path in (tmp_path / "together").iterdir()) == sorted(path.name for path in (tmp_path / "alone").iterdir())
+
+
+def test_a_run_of_two_is_resumed_by_one_and_the_other_way_round(tmp_path: Path) -> None:
+    plain = recipe(tmp_path, save_chat_model(tmp_path / "teacher", layers=2), control=False)
+    carry_out(plain, tmp_path / "alone")
+    undisturbed = compared(recorded(tmp_path / "alone")["rows"])
+    for name, first, second in (("shrinks", in_two, None), ("grows", None, in_two)):
+        rows: Rows = {}
+        for each, stop in ((first, 4), (second, None)):
+            if each is not None:
+                each(tmp_path / name, plain, stop)
+            else:
+                carry_out(plain, tmp_path / name, stop)
+            rows |= recorded(tmp_path / name)["rows"]
+        assert compared(rows) == pytest.approx(undisturbed, rel=1e-5, abs=1e-5), name
