@@ -19,12 +19,12 @@ DEVELOPMENT := $(VENV)/.development
 PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 COVERAGE := --cov --cov-report=term:skip-covered
 
-.PHONY: run test check bench lint types reference browser
+.PHONY: run test check bench lint types reference browser slurm
 
 run: $(RUNTIME)
 	@$(PYTHON) -m workbench
 
-test: $(DEVELOPMENT) browser
+test: $(DEVELOPMENT) browser slurm
 	$(PYTHON) -m pytest $(PARALLEL) $(or $(ARGS),$(COVERAGE))
 
 bench: $(DEVELOPMENT) browser
@@ -46,6 +46,9 @@ reference: $(DEVELOPMENT)
 
 browser:
 	@sh .ci/browser
+
+slurm:
+	@sh .ci/slurm
 
 $(RUNTIME): requirements.txt constraints.txt
 	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; python3 is " + sys.version.split()[0])'

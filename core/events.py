@@ -4,6 +4,7 @@
     TrainingNetwork                     ``phase``        what the run does now
     Headway                             ``headway``      how far the run is
     Processes                           ``processes``    speed and memory of each of several processes
+    JobState                            ``job``          how the job is that carries the run out elsewhere
     Evaluation                          ``evaluation``   a model was measured
     Sample                              ``samples``      a model answered a prompt
     BridgeCorpus                        ``bridge``       a teacher has written its texts
@@ -204,6 +205,14 @@ class Processes(_Record):
     step: int
     tokens_per_second: Sequence[float]
     memory_gib: Sequence[float]
+
+
+@dataclass(frozen=True)
+class JobState(_Record):
+    """A job elsewhere has come into another state, in the words of its place."""
+
+    kind: ClassVar[str] = "job"
+    text: str
 
 
 @dataclass(frozen=True)

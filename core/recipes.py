@@ -25,7 +25,8 @@ from core.system.plain_data import MAX_CHARACTERS, MAX_DEPTH, PlainDataError
 
 LOGGER = logging.getLogger(__name__)
 EXPERIMENT: TypeAdapter[Any] = TypeAdapter(AnyExperiment)
-REPETITION_KEYS = ("name", "description", "train.seed", "train.device", "train.report_to")  # what two runs of one recipe may differ in
+REPETITION_KEYS = ("name", "description", "train.seed", "train.device", "train.processes",
+                   "train.report_to")  # what two runs of one recipe may differ in
 IGNORED = ("data", "masking")  # sections that release 0.1.0 took in recipes that have no use for them
 
 

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from workbench.screens.new_experiment import advanced_form, data_view, error_focus, experiment_form, forms, plan_view
+from workbench.screens.new_experiment import advanced_form, data_view, error_focus, experiment_form, forms, launch_view, plan_view
 from workbench.screens.new_experiment.controls import SHOWN_ERRORS, draft
 from workbench.screens.new_experiment.data_view import DatasetScan
 from workbench.screens.shared import views
@@ -17,7 +17,7 @@ with views.errors_shown():
     experiment_form.starting_point(start)
     forms.follow_start(draft(), start.config)
     config, errors = forms.check(draft())
-    plan, failed = plan_view.static(config) if config else (None, {})
+    plan, failed = plan_view.static(config, elsewhere=launch_view.elsewhere()) if config else (None, {})
     errors |= failed
     scan = data_view.scan(config) if config and not failed else DatasetScan()
     if scan.problem:
@@ -31,7 +31,8 @@ with views.errors_shown():
     if drawn is not None:
         plan_view.plan(drawn.config, drawn.plan, partial=drawn.config is not config and set(errors) != {"name"}, ready=not errors,
                        note=data_view.passes(drawn.config, scan.found or {}))
-    experiment_form.start_button(config, start, errors, scan)
+    launch = launch_view.launcher(config)
+    experiment_form.start_button(config, start, errors, scan, launch)
     error_focus.summary(errors)
     error_focus.focus(errors)
     if config is not None:

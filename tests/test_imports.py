@@ -53,7 +53,7 @@ CORE_FLOORS = (
 FLOORS = (
     ("error_mapping", "errors", "mounts", "paths", "processes", "settings"),
     ("web",),
-    ("auth", "lessons", "sharing", "store"),
+    ("auth", "launch", "lessons", "sharing", "store"),
     ("inference", "runs", "studies", "teacher_server"),
     ("classroom",),
     ("chat", "downloads", "on_device", "screens"),

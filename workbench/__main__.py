@@ -4,6 +4,7 @@ import io
 import os
 import sys
 
+from core.system import ranks
 from workbench.terminal.cli import main
 
 
@@ -14,7 +15,9 @@ def run() -> int:
             stream.reconfigure(errors="replace")  # a terminal without UTF-8 shows a question mark instead of ending the command
     # Bars of the libraries, as for loading weights, write over the progress line; tqdm reads this when it is imported.
     os.environ.setdefault("TQDM_DISABLE", "1")
-    return main()
+    code = main()
+    ranks.leave(code)
+    return code
 
 
 if __name__ == "__main__":

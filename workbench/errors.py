@@ -6,6 +6,7 @@
     ├── LessonError               a lesson that cannot be read; it names the line
     ├── LinkError                 a link to an experiment that is damaged, too long or of another release
     ├── ClassError                what a class does not allow, or a class that is not there
+    ├── LaunchError               a place outside this machine that refuses a run, or does not answer
     ├── ServeError                the app cannot answer at the requested address
     └── StoreError                anything the run store refuses
         ├── StoreUnavailableError      the store cannot be read or written: read-only, full, locked, broken, too new
@@ -38,6 +39,10 @@ class LinkError(StillhouseError):
 
 class ClassError(StillhouseError):
     """What a class does not allow, or a class that is not there."""
+
+
+class LaunchError(StillhouseError):
+    """A place outside this machine, as a cluster, that refuses a run or does not answer."""
 
 
 class ServeError(StillhouseError):

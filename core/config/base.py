@@ -19,6 +19,7 @@ MAX_VOCABULARY = 100_000_000  # tokens
 MAX_POSITIONS = 1_000_000_000  # tokens of a sequence; ten million are published
 MAX_COUNT = 10**12  # rows, steps, items
 MAX_BATCH = 1_000_000  # sequences of one forward pass
+MAX_PROCESSES = 100_000  # that train together
 MAX_LISTED = 10_000  # entries of a list in a recipe
 MAX_FACTOR = 1e30  # weights, rates, passes, seconds; products of a few of them are finite numbers
 

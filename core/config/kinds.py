@@ -17,6 +17,7 @@ from core.config.losses import LossSpec, constant
 from core.config.models import StudentSpec, TeacherSpec
 from core.config.reading import ReadingSpec
 from core.config.specialists import SpecialistsSpec
+from core.config.training import TrainSpec
 from core.errors import SetField
 from core.loss_terms import LOSS_TERMS, enumerated, keys
 
@@ -39,6 +40,14 @@ class _OfClassifiers(_WithoutTeacher):
     def default_weights(cls, plain: Mapping[str, Any]) -> Mapping[str, float]:
         """Return the soft targets, and a considerably lower weight of the hard labels (1503.02531, section 2)."""
         return {"w_kd": 1.0, "w_hard": 0.1}
+
+    @field_validator("train", check_fields=False)
+    @classmethod
+    def _in_one_process(cls, value: TrainSpec) -> TrainSpec:
+        if value.processes != 1:
+            raise InvalidValueError("networks of classifiers are small and trained one after the other: set train.processes to 1",
+                                    suggestion=SetField("train.processes", 1))
+        return value
 
     @property
     def student(self) -> StudentSpec:

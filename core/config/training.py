@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from core.config.base import MAX_BATCH, MAX_COUNT, MAX_FACTOR, Config, as_tuple
+from core.config.base import MAX_BATCH, MAX_COUNT, MAX_FACTOR, MAX_PROCESSES, Config, as_tuple
 
 Tracker = Literal["tensorboard", "wandb", "trackio", "mlflow"]
 
@@ -31,6 +31,8 @@ class TrainSpec(Config):
     save_precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description=(
         "format; of the saved weights, which are trained in fp32 whatever they are saved in; auto takes the teacher's, without one that "
         "of the model that the student starts from, and fp32 for a new one"))
+    processes: Annotated[int, Field(ge=1, le=MAX_PROCESSES)] | Literal["auto"] = Field(1, description=(
+        "processes; that share the blocks of each step, on a GPU each or on the processor, with the losses of one; auto: one a GPU"))
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="name; auto, cpu, cuda or cuda:N")
     seed: int = Field(42, ge=0, lt=2**32, description="integer; of initialisation, data order and dropout")
     logging_steps: int = Field(1, ge=1, le=MAX_COUNT, description="optimiser steps; between two points of the training curves")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.config import BridgeConfig, ChainConfig, EnsembleConfig, ExperimentConfig, FineTuneConfig, ReadingConfig, SpecialistsConfig
+from core.events import Event
 from core.methods.orders import dismiss
 from core.recorder import Recorder, StopRequested
 from core.reports.run_report import ChainReport, Report, RunReport
@@ -70,6 +71,7 @@ def run_experiment(config: ExperimentConfig, recorder: Recorder, directory: Path
         from core.methods.following import follow
 
         return follow(load)
+    report: Event | None
     try:
         report = method_for(config)(config, recorder, directory, load=load, command=command)
     except StopRequested as stop:

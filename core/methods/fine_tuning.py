@@ -11,7 +11,7 @@ A run like any other: called again on the same directory it resumes, and it leav
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from core.config import FineTuneConfig
 from core.events import STUDENT_AFTER, STUDENT_BEFORE, TEACHER, Phase
 from core.methods.evaluator import Evaluator
 from core.methods.kept_logits import KeptLogits
+from core.methods.orders import Order, leading
 from core.methods.rehearsal import rehearse_documents, rehearse_saving
 from core.methods.room import require_room, run_bytes
 from core.methods.run_folder import RunFolder
@@ -64,7 +65,7 @@ def tune(config: FineTuneConfig, recorder: Recorder, directory: Path, *, load: L
         StillhouseError: whatever the user can fix; nothing half-made stays under ``student/``.
     """
     folder = RunFolder(directory)
-    inputs = _load_inputs(config, folder, recorder, load)
+    inputs = load_task_inputs(config, folder, recorder, load)
     evaluator, kept = Evaluator(folder, recorder, (STUDENT,)), KeptLogits(folder.path / LOGITS)
     with folder.stop_reported(lambda: _report(inputs, folder, command, stopped=True)):
         teacher = inputs.teacher
@@ -92,7 +93,7 @@ def tune(config: FineTuneConfig, recorder: Recorder, directory: Path, *, load: L
 
 
 @dataclass(frozen=True)
-class _TaskInputs:
+class TaskInputs:
     """What a model is fine-tuned from and on.
 
     Attributes:
@@ -125,7 +126,8 @@ class _TaskInputs:
             yield prompt[:LONGEST_SHOWN], answer
 
 
-def _load_inputs(config: FineTuneConfig, folder: RunFolder, recorder: Recorder, load: Load) -> _TaskInputs:
+def load_task_inputs(config: FineTuneConfig, folder: RunFolder, recorder: Recorder, load: Load) -> TaskInputs:
+    """Load the encoder, the teacher and the task. Raises as `tune`."""
     require_trackers(config.train.report_to)
     device = resolve_device(config.train.device)
     dtype = resolve_precision(config.train.precision, device)
@@ -140,10 +142,10 @@ def _load_inputs(config: FineTuneConfig, folder: RunFolder, recorder: Recorder, 
     folder.require_unchanged_data(task.digest, config.task.source)
     if teacher is not None:
         label_order(teacher, task)
-    return _TaskInputs(config, device, dtype, start, teacher, task)
+    return TaskInputs(config, device, dtype, start, teacher, task)
 
 
-def _train(inputs: _TaskInputs, folder: RunFolder, recorder: Recorder, evaluator: Evaluator) -> FineTuned:
+def _train(inputs: TaskInputs, folder: RunFolder, recorder: Recorder, evaluator: Evaluator) -> FineTuned:
     """Train head and encoder from the latest checkpoint; raises StopRequested after saving one."""
     config, task, tokenizer = inputs.config, inputs.task, inputs.start.tokenizer
 
@@ -164,15 +166,26 @@ def _train(inputs: _TaskInputs, folder: RunFolder, recorder: Recorder, evaluator
         rehearse_documents(folder.path, config, _report(inputs, folder, "", stopped=False), (STUDENT,))
 
     recorder.event(Phase("train", STUDENT))
-    with tracked(config.train.report_to, folder.logs(STUDENT)):
-        tuned = fine_tune(inputs.start, task, train=config.train, losses=config.losses, teacher=inputs.teacher, lora=config.student.lora,
-                          recorder=recorder, directory=folder.checkpoints(STUDENT), eval_steps=config.evaluation.interval,
-                          before=before, name=f"{config.name or folder.path.name}-{STUDENT}")
+    with leading(Order(config.to_dict(), str(folder.path.absolute()), STUDENT)):
+        tuned = fit(inputs, folder, recorder, before)
     folder.add_training(STUDENT, steps=tuned.steps, tokens=tuned.tokens, tokens_per_second=tuned.tokens_per_second)
     return tuned
 
 
-def _report(inputs: _TaskInputs, folder: RunFolder, command: str, *, stopped: bool) -> RunReport:
+def fit(inputs: TaskInputs, folder: RunFolder, recorder: Recorder, before: Callable[[nn.Module, int], None] | None = None) -> FineTuned:
+    """Take the optimiser steps from the latest checkpoint, in every process of a run.
+
+    Args:
+        before: as in `core.tasks.fine_tuning.fine_tune`.
+    """
+    config = inputs.config
+    with tracked(config.train.report_to, folder.logs(STUDENT)):
+        return fine_tune(inputs.start, inputs.task, train=config.train, losses=config.losses, teacher=inputs.teacher,
+                         lora=config.student.lora, recorder=recorder, directory=folder.checkpoints(STUDENT),
+                         eval_steps=config.evaluation.interval, before=before, name=f"{config.name or folder.path.name}-{STUDENT}")
+
+
+def _report(inputs: TaskInputs, folder: RunFolder, command: str, *, stopped: bool) -> RunReport:
     """Return everything known of a run."""
     config, progress, task = inputs.config, folder.progress, inputs.task
     student = {"name": config.name or STUDENT, "started": inputs.start.entry.name, **progress.shape}

@@ -17,6 +17,7 @@ import torch
 from core.config import ExperimentConfig, FineTuneConfig
 from core.data.prepare import PreparedData, read_blocks
 from core.data.rows import Row
+from core.methods import fine_tuning
 from core.methods.orders import Order
 from core.methods.run_folder import RunFolder
 from core.methods.steps import Load, TrainingInputs, answers_for, build_or_rebuild, fit, load_inputs
@@ -67,7 +68,11 @@ class _Follower:
         config = config.model_copy(update={"train": config.train.model_copy(update={"report_to": ()})})  # rank 0 reports
         folder = RunFolder(Path(order.folder))
         folder.progress.layer_map, folder.progress.signals = order.layer_map, order.signals
-        assert not isinstance(config, FineTuneConfig), "tasks are not shared yet"
+        if isinstance(config, FineTuneConfig):
+            task = fine_tuning.load_task_inputs(config, folder, NullRecorder(), self._load)
+            with ranks.together():
+                fine_tuning.fit(task, folder, NullRecorder())
+            return
         inputs = self._inputs(config, folder, order)
         torch.manual_seed(config.train.seed)
         student = build_or_rebuild(inputs, folder)

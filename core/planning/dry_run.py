@@ -46,15 +46,18 @@ class DryRunTimings:
     answers: float
     tokens_per_second: float
 
-    def seconds(self, config: ExperimentConfig, total_steps: int) -> float:
+    def seconds(self, config: ExperimentConfig, total_steps: int, shared: int = 1) -> float:
         """Return the seconds of all steps and evaluations.
+
+        Args:
+            shared: devices that share a step; evaluations take place on one.
 
         Counted are the evaluations between the steps, and those of the teacher and of every variant before and after.
         """
         variants = len(self.step)
         between = points_between(config.evaluation.interval(total_steps), total_steps) * variants
         whole = (2 if config.teacher else 1) + variants  # teacher, student before, each variant after
-        return (total_steps * sum(self.step.values()) + between * (self.language + self.answers)
+        return (total_steps * sum(self.step.values()) / shared + between * (self.language + self.answers)
                 + whole * (self.language + self.sentiment + self.answers))
 
     def __str__(self) -> str:

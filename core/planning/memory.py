@@ -169,15 +169,17 @@ def trainable(student: ModelShape, lora: LoraSpec | None) -> int:
 
 
 def memory(config: ExperimentConfig, teacher: ModelShape | None, student: ModelShape, compute_bytes: int, *,
-           on_gpu: bool = False) -> Memory:
-    """Return the estimate of the module's docstring.
+           on_gpu: bool = False, processes: int = 1) -> Memory:
+    """Return the estimate of the module's docstring: of a GPU, or of the processor's memory for all processes.
 
     Args:
+        processes: that share the blocks of a step; each holds both models.
         compute_bytes: c; of a number in the format of the matrix products.
         on_gpu: whether a GPU computes, whose attention keeps no probabilities.
     """
     length = config.data.block_length
-    tokens = config.train.per_device_train_batch_size * length
+    rows = config.train.per_device_train_batch_size
+    tokens = min(rows, math.ceil(rows * config.train.gradient_accumulation_steps / processes)) * length
     trained = trainable(student, config.student.lora)
     rounded = compute_bytes * student.parameters if compute_bytes < FP32 else 0
     kept = student.architecture.activation_factor * sum(student.projections)
@@ -196,6 +198,8 @@ def memory(config: ExperimentConfig, teacher: ModelShape | None, student: ModelS
         "logits": 8 * FP32 * chunk * student.vocabulary + head,
         "program": PROGRAM,
     }
+    if not on_gpu:
+        parts = {name: processes * size for name, size in parts.items()}
     return Memory(**parts, total=sum(parts.values()))
 
 

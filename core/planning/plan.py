@@ -54,12 +54,14 @@ class Plan:
         fits: whether every check holds.
         layer_map: None for a fresh model, and before importance is measured.
         tokens_per_step: of one optimiser step, padding included.
+        processes: that share each step.
         total_steps: optimiser steps of each variant; without ``max_steps`` it takes packed data to know.
         counted_share: share of the training tokens (0-1) that count in the loss; it takes packed data to know.
-        memory: the estimate in bytes; in a static plan ``auto`` precision counts as fp32.
+        memory: the estimate in bytes, of each GPU or of all processes on the processor; in a static plan ``auto`` precision counts as fp32.
         memory_available: bytes free on the device; in a static plan None for a GPU.
         disk_bytes: what the run's folder grows to, in bytes.
-        seconds: of training and evaluation of all variants, projected from `measured_steps` real steps of each variant.
+        seconds: of training and evaluation of all variants, projected from `measured_steps` real steps of each variant;
+            GPUs are taken to share a step without loss.
         tokens_per_second: of the student's training steps.
         teacher_help: what the teacher knows of the held-out text beside the student; None where it was not measured.
     """
@@ -71,6 +73,7 @@ class Plan:
     trainable_parameters: int | None = None
     layer_map: LayerMap | None = None
     tokens_per_step: int = 0
+    processes: int = 1
     total_steps: int | None = None
     counted_share: float | None = None
     memory: Memory | None = None
@@ -104,6 +107,7 @@ def static_plan(config: ExperimentConfig, *, read_tokenizers: bool = False) -> P
         found.take("vocabulary", lambda: compatibility.require_tokenizer_rows(origin))
     planned = _static(config, found, models, whole)
     here = found.take("device", lambda: preflight.require_device(config.train.device), "Computes on {}.".format)
+    preflight.check_processes(found, config.train)
     if models is not None and here == "cpu":
         available = machine.memory_available()
         found.take("memory", lambda: preflight.require_memory(config, models.teacher, models.student, _compute_bytes(config.train),
@@ -134,6 +138,7 @@ def plan(config: ExperimentConfig, *, measure: bool, load: Callable[..., LoadedM
     models = planned_models(config, found, whole.kind)
     planned = _static(config, found, models, whole)
     device = found.take("device", lambda: resolve_device(config.train.device))
+    preflight.check_processes(found, config.train)
     if models is None or device is None:
         return _concluded(planned, found)
     dtype = resolve_precision(config.train.precision, device)
@@ -141,7 +146,7 @@ def plan(config: ExperimentConfig, *, measure: bool, load: Callable[..., LoadedM
     available, on_gpu = int(memory_available(device) * GIB), device.type != "cpu"
     sizes = (config, models.teacher, models.student, dtype.itemsize)
     found.take("memory", lambda: preflight.require_memory(*sizes, available, on_gpu=on_gpu))
-    planned = replace(planned, memory=memory.memory(*sizes, on_gpu=on_gpu), memory_available=available)
+    planned = replace(planned, memory=memory.memory(*sizes, on_gpu=on_gpu, processes=planned.processes), memory_available=available)
 
     # Nothing is loaded that would not fit.
     inputs = planned_inputs(config, found, load, device, dtype) if found.hold else None
@@ -162,7 +167,8 @@ def plan(config: ExperimentConfig, *, measure: bool, load: Callable[..., LoadedM
     if measure and inputs is not None and found.hold:
         timings = found.take("rehearsal", lambda: dry_run(inputs))
         if timings is not None:
-            seconds = timings.seconds(config, planned.total_steps) if planned.total_steps else None
+            shared = planned.processes if on_gpu else 1  # on the processor one process computes on all cores too
+            seconds = timings.seconds(config, planned.total_steps, shared) if planned.total_steps else None
             planned = replace(planned, seconds=seconds, measured_steps=timings.steps, tokens_per_second=timings.tokens_per_second)
         planned = replace(planned, teacher_help=_teacher_help(found, inputs))
     return _concluded(planned, found)
@@ -205,10 +211,11 @@ def _task_plan(config: FineTuneConfig, found: PreflightReport) -> Plan:
                          summary) if spec is not None else None
     found.take("text", lambda: preflight.require_task_source(config.task))
     here = found.take("device", lambda: preflight.require_device(config.train.device), "Computes on {}.".format)
+    preflight.check_processes(found, config.train)
     if config.train.report_to:
         found.take("trackers", lambda: preflight.require_trackers(config.train.report_to))
     planned = Plan(tokens_per_step=config.train.per_device_train_batch_size * config.train.gradient_accumulation_steps
-                   * config.task.max_length, total_steps=config.train.max_steps,
+                   * config.task.max_length, total_steps=config.train.max_steps, processes=preflight.processes_of(config.train),
                    teacher=size_of(teacher))
     if start is not None:
         origins = (entry.header for entry in (teacher, start) if entry is not None)
@@ -259,7 +266,7 @@ def _task_memory(config: FineTuneConfig, found: PreflightReport, planned: Plan, 
     config = config.model_copy(update={"task": config.task.model_copy(update={"max_length": length})})
     student = replace(memory.shape_of(start), vocabulary=1)
     sizes = config, memory.shape_of(teacher) if teacher is not None else None, student, _compute_bytes(config.train)
-    planned = replace(planned, memory=memory.memory(*sizes, on_gpu=_on_gpu(config.train)))
+    planned = replace(planned, memory=memory.memory(*sizes, on_gpu=_on_gpu(config.train), processes=planned.processes))
     if here == "cpu":
         available = machine.memory_available()
         found.take("memory", lambda: preflight.require_memory(*sizes, available))
@@ -295,7 +302,7 @@ def _static(config: ExperimentConfig, found: PreflightReport, models: PlannedMod
     if train.report_to:
         found.take("trackers", lambda: preflight.require_trackers(train.report_to))
     planned = Plan(tokens_per_step=train.per_device_train_batch_size * train.gradient_accumulation_steps * data.block_length,
-                   total_steps=train.max_steps)
+                   total_steps=train.max_steps, processes=preflight.processes_of(train))
     if models is None:
         return planned
     if isinstance(whole, ChainConfig):
@@ -321,7 +328,7 @@ def _static(config: ExperimentConfig, found: PreflightReport, models: PlannedMod
         planned, teacher=size_of(entry), layer_map=models.layer_map,
         student=ModelSize(config.name or "student", student.parameters, student.layers),
         trainable_parameters=memory.trainable(student, config.student.lora), disk_bytes=disk_bytes,
-        memory=memory.memory(config, teacher, student, _compute_bytes(train), on_gpu=_on_gpu(train)))
+        memory=memory.memory(config, teacher, student, _compute_bytes(train), on_gpu=_on_gpu(train), processes=planned.processes))
 
 
 def _compute_bytes(train: TrainSpec) -> int:

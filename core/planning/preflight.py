@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from core.chains.anchors import PlannedAnchor, planned_anchors
-from core.config import ChainConfig, DataSpec, ExperimentConfig, FineTuneConfig, ReadingConfig, RetentionSpec, TaskSpec
+from core.config import (
+    ChainConfig,
+    DataSpec,
+    ExperimentConfig,
+    FineTuneConfig,
+    ReadingConfig,
+    RetentionSpec,
+    TaskSpec,
+    TrainSpec,
+)
 from core.config.reading import ORACLE
 from core.data import movie_reviews, sources
 from core.errors import ConfigError, DeviceError, OutOfMemoryError, SetField, StillhouseError, Suggestion, about
@@ -24,7 +33,7 @@ from core.models.catalog import ModelEntry
 from core.models.compatibility import no_chat_template_error, require_causal_lm
 from core.planning.memory import ModelShape
 from core.planning.memory import memory as training_memory
-from core.system import machine
+from core.system import machine, units
 from core.system.paths import home
 from core.system.units import format_bytes, format_gib
 
@@ -37,7 +46,7 @@ class Check:
 
     Attributes:
         name: teacher, student, anchors, objective, writer, prompts, text, trackers, block length, trained length, retention tasks, disk,
-            device, images, members, ensemble, memory, vocabulary; in a complete plan also kept answers, rehearsal and
+            device, processes, images, members, ensemble, memory, vocabulary; in a complete plan also kept answers, rehearsal and
             teacher's lead.
         message: what was found; when it is not `ok`, what was expected too.
         fix: what to change; may be empty.
@@ -165,6 +174,41 @@ def require_device(name: str) -> str:
     return wanted
 
 
+def check_processes(found: PreflightReport, train: TrainSpec) -> None:
+    """Record whether a run of several processes can have them."""
+    if train.processes != 1:
+        found.take("processes", lambda: require_processes(train))
+
+
+def require_processes(train: TrainSpec) -> str:
+    """Whether there are devices, cores and blocks for all processes of a run."""
+    gpus, cores = len(machine.visible_gpus(os.environ.get(machine.VISIBLE))), machine.cores()
+    count = machine.process_count(train.processes, train.device, gpus)
+    rows = train.per_device_train_batch_size * train.gradient_accumulation_steps
+    if count == 1:
+        return "One process trains: there is one GPU at most."
+    if train.device.startswith("cuda:"):
+        raise DeviceError(f"train.processes is {train.processes}, and train.device names one GPU, {train.device}.",
+                          "Each process has a GPU of its own.", "Let them take any.", suggestion=SetField("train.device", "cuda"))
+    if rows < count:
+        raise ConfigError(f"train.processes is {train.processes}, and a step has {units.counted(rows, 'item')}.",
+                          f"At least one for each of {count} processes was expected.",
+                          "Raise train.per_device_train_batch_size or train.gradient_accumulation_steps, or take fewer processes.",
+                          suggestion=SetField("train.processes", rows))
+    on_gpu = train.device == "cuda" or (train.device == "auto" and gpus > 0)
+    most, what = (gpus, "GPU") if on_gpu else (cores, "core")
+    if count > most:
+        raise DeviceError(f"train.processes is {train.processes}, and there {'is' if most == 1 else 'are'} {units.counted(most, what)}.",
+                          f"At most one process on each {what} was expected.", "Take as many as there are.",
+                          suggestion=SetField("train.processes", max(most, 1)))
+    return f"{count} processes share each step, {f'on {count} GPUs' if on_gpu else f'on {cores} cores of the processor'}."
+
+
+def processes_of(train: TrainSpec) -> int:
+    """Return how many processes a recipe starts here."""
+    return machine.process_count(train.processes, train.device, len(machine.visible_gpus(os.environ.get(machine.VISIBLE))))
+
+
 def require_trackers(names: Sequence[str]) -> str:
     """Whether everything that a run shall report to is installed."""
     for name in names:
@@ -182,13 +226,16 @@ def require_disk(needed: int) -> str:
 def require_memory(config: ExperimentConfig, teacher: ModelShape | None, student: ModelShape, compute_bytes: int, available: int, *,
            on_gpu: bool = False) -> str:
     """`available`: bytes free on the device; the others as in `core.planning.memory.memory`."""
+    count = processes_of(config.train)
+    where = "" if count == 1 else " on each GPU" if on_gpu else f" in {count} processes"
+
     def needs(config: ExperimentConfig) -> int:
-        return training_memory(config, teacher, student, compute_bytes, on_gpu=on_gpu).total
+        return training_memory(config, teacher, student, compute_bytes, on_gpu=on_gpu, processes=count).total
 
     if needs(config) > available:
-        raise OutOfMemoryError(f"A training step takes about {format_gib(needs(config))}.", f"{format_gib(available)} are free.",
+        raise OutOfMemoryError(f"A training step takes about {format_gib(needs(config))}{where}.", f"{format_gib(available)} are free.",
                                _smaller(config, needs, available), field="train.per_device_train_batch_size")
-    return f"About {format_gib(needs(config))} of the {format_gib(available)} that are free."
+    return f"About {format_gib(needs(config))}{where} of the {format_gib(available)} that are free."
 
 
 def _smaller(config: ExperimentConfig, needs: Callable[[ExperimentConfig], int], available: int) -> str:

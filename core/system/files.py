@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import json
 import os
 import platform
@@ -29,6 +30,19 @@ def write_json(path: Path, plain: Any) -> None:
     partial = path.with_suffix(f".{unique_suffix()}.partial")
     partial.write_text(json.dumps(plain, indent=1), encoding="utf-8")
     os.replace(partial, path)
+
+
+@functools.cache
+def file_system(folder: Path) -> str:
+    """Return the kind of file system that a folder lies on, as the kernel calls it (ext4, nfs4); empty where that is not known.
+
+    Args:
+        folder: absolute, without links.
+    """
+    import psutil
+
+    mounted = [part for part in psutil.disk_partitions(all=True) if folder.is_relative_to(part.mountpoint)]
+    return max(mounted, key=lambda part: len(Path(part.mountpoint).parts)).fstype if mounted else ""
 
 
 def read_json(path: Path) -> Any | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -45,6 +46,23 @@ def gpu_count() -> int:
     except (OSError, subprocess.SubprocessError):
         return 0
     return len(re.findall(r"^GPU \d+:", listed, re.MULTILINE))
+
+
+def cores() -> int:
+    """Return the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def process_count(processes: int | str, device: str, gpus: int) -> int:
+    """Return how many processes a recipe starts on a machine.
+
+    Args:
+        processes, device: ``train.processes`` and ``train.device``.
+        gpus: that a run may use.
+    """
+    if isinstance(processes, int):
+        return processes
+    return max(1, gpus) if device in ("auto", "cuda") else 1
 
 
 def memory_available() -> int:

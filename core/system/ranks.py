@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -61,6 +62,17 @@ def join(device: str) -> None:
     _group = _Group(torch.distributed.get_rank(), torch.distributed.get_world_size(), local_rank, found)
     for name in found:
         del os.environ[name]
+
+
+def leave(code: int) -> None:
+    """End this process with an exit code, without tearing the interpreter down, where it has joined others; else do nothing.
+
+    Threads of a wrapped model, which exchange gradients, may still run and would abort it.
+    """
+    if _group is not None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def joined() -> bool:

@@ -16,6 +16,11 @@ def count(value: float | None) -> str:
     return f"{value:.0f}"
 
 
+def counted(number: int, what: str) -> str:
+    """Return a number of things: 1 GPU, 2 GPUs."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def format_bytes(count_of_bytes: float | None) -> str:
     """Return the bytes of a file as text, in decimal units as hubs and file managers show them."""
     if count_of_bytes is None:

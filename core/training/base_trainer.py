@@ -7,8 +7,6 @@ What is trained on and what the loss is, subclasses say: `core.training.distilla
 from __future__ import annotations
 
 import json
-import math
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -37,11 +35,11 @@ from core.recorder import Recorder, StopRequested
 from core.system import ranks
 from core.system.devices import memory_in_use, use_only
 from core.training.sharing import Share, share_of
+from core.training.throughput import ThroughputCallback
 
 STATE_FILE = "trainer_state.json"  # the last file of a checkpoint that Trainer writes
 EXTRA_STATE = "stillhouse.safetensors"  # in a checkpoint: what Trainer does not know of
 UNMEASURED = "unmeasured"  # in it: an evaluation at its step was stopped
-TELL_SECONDS = 5.0  # between two records of the speed of each process
 FIRST_EVALUATION = 20  # steps at most before the first point of the held-out curves
 
 
@@ -126,7 +124,7 @@ class BaseTrainer(Trainer):
         self.loss_is_scaled_for_ga = True
         self.remove_callback(PrinterCallback)
         self.remove_callback(ProgressCallback)
-        self.clock = _ThroughputCallback()
+        self.clock = ThroughputCallback()
         # In this order: `_StopCallback` waits for the GPU to finish the step, and the clock must not stop before that.
         self.add_callback(_StopCallback(self))
         self.add_callback(_EvaluationCallback(self))
@@ -272,14 +270,14 @@ class BaseTrainer(Trainer):
                      "memory_gib": memory_in_use(self.args.device), **self.source_metrics()}
             if self.is_world_process_zero():
                 self.recorder.log(self.variant, self.state.global_step, {name: value for name, value in logs.items() if name != "epoch"})
-            self._tell_processes()
+            self._record_processes()
         super().log(logs)
 
     def source_metrics(self) -> dict[str, float]:
         """Return what a logging step records of where the targets come from; a trainer with a teacher has more to say."""
         return {}
 
-    def _tell_processes(self) -> None:
+    def _record_processes(self) -> None:
         """Record speed and memory of each process, where there are several."""
         if self.shared:
             found = ranks.gather([self.clock.own_tokens_per_second, memory_in_use(self.args.device)])
@@ -316,46 +314,6 @@ class BaseTrainer(Trainer):
         if logged:
             super().log(logged)
         return logged
-
-
-class _ThroughputCallback(TrainerCallback):
-    """Training speed without evaluation, saving and the first step, which warms up.
-
-    Attributes:
-        own_tokens: that this process has read, where it is one of several.
-    """
-
-    def __init__(self) -> None:
-        self.seconds = self._began = 0.0
-        self._tokens_before: float | None = None
-        self.own_tokens = self._own_before = 0
-        self._told = -math.inf
-
-    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._began = time.perf_counter()
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if self._tokens_before is None:
-            self._tokens_before, self._own_before = float(state.num_input_tokens_seen), self.own_tokens
-        else:
-            self.seconds += time.perf_counter() - self._began
-
-    def tokens_per_second(self, state: Any) -> float:
-        """Tokens a second since the second step of this session; 0 before there is one."""
-        return (state.num_input_tokens_seen - (self._tokens_before or 0.0)) / self.seconds if self.seconds else 0.0
-
-    @property
-    def own_tokens_per_second(self) -> float:
-        """The same of this process's share; 0 where it is alone."""
-        return (self.own_tokens - self._own_before) / self.seconds if self.seconds else 0.0
-
-    def due(self) -> bool:
-        """Return whether the speed of each process was not recorded for a while."""
-        now = time.monotonic()
-        if now - self._told < TELL_SECONDS:
-            return False
-        self._told = now
-        return True
 
 
 class _StopCallback(TrainerCallback):

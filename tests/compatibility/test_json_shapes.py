@@ -47,6 +47,7 @@ CASES: dict[tuple[str, str], tuple[list[str], int, tuple[str, ...]]] = {
         "source=digits", "train_items=150", "test_items=60", "hidden=[4]", "clusters=2", "size=3", "epochs=1", "seeds=2") for word in (
         "--set", f"specialists.{change}")), "--set", "train.num_train_epochs=1"], 0, ()),
     ("submit", "queued"): (["{recipes}/interrupted.yaml"], 0, (BUSY,)),
+    ("submit", "script"): (["{recipes}/distill.yaml", "--launcher", "slurm", "--nodes", "2", "--dry-run"], 0, ()),
     ("plan", "distillation"): (["{recipes}/distill.yaml"], 0, ()),
     ("plan", "measured"): (["{recipes}/interrupted.yaml", "--measure"], 0, ()),
     ("plan", "fresh"): (["{recipes}/pretrain.yaml"], 0, ()),

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 from core.models import pypi
 from core.planning.plan import static_plan
 from core.recipes import parse_recipe, read_recipe
-from core.system import units
+from core.system import machine, units
 from tests.pages import examples
 from tests.pages.conftest import QUICKSTART, Open, button, fault_free, keys_shown, texts, written
 from workbench.runs import slots
@@ -296,3 +296,21 @@ def test_a_chain_in_the_form_is_said_in_both_of_its_ways(open_page: Open, store:
     assert "This recipe builds a chain" in texts(page)
     page = fault_free(page.button_group(key="form").set_value("Advanced").run())
     assert "This recipe builds a chain" in texts(page)
+
+
+def test_a_run_for_a_cluster_shows_its_settings_and_its_script(form: AppTest, store: Store):
+    assert not [each for each in form.number_input if each.key == "launch.nodes"]
+    page = fault_free(form.button_group(key="launch.place").set_value("SLURM cluster").run())
+    page = fault_free(page.number_input(key="launch.nodes").set_value(3).run())
+    page = fault_free(page.toggle(key="launch.script").set_value(True).run())
+    assert "#SBATCH --nodes=3" in page.code[0].value and not button(page, "Start").disabled
+    page = page.number_input(key="launch.minutes").set_value(1).run()
+    assert "no time is left" in page.error[0].value and button(page, "Start").disabled
+    assert not store.runs()
+
+
+def test_what_this_machine_lacks_is_no_obstacle_on_a_cluster(open_page: Open, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(machine, "gpu_count", lambda: 0)
+    page = open_page("new", recipe="quickstart", set="train.device=cuda:1")
+    assert button(page, "Start").disabled
+    assert not button(fault_free(page.button_group(key="launch.place").set_value("SLURM cluster").run()), "Start").disabled

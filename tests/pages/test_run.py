@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from core.events import Processes
 from core.recipes import parse_recipe
 from core.reports.class_scores import ClassReport, class_scores, mistakes
 from core.reports.deployment import store as deployments
@@ -83,6 +84,16 @@ def test_a_running_run_shows_progress_curves_and_numbers(open_page: Open, store:
     assert progress.proto.value == 25  # the control is to come
     assert {metric.label for metric in page.metric} >= {"Held-out perplexity", "Agreement", "Speed (tokens/s)"}
     assert len(figures(page)) == 7  # loss, three held-out metrics, three of the machine
+
+
+def test_a_run_of_several_processes_shows_each(open_page: Open, store: Store):
+    run = examples.running(store)
+    assert not open_page("run", run=run.id).dataframe
+    payload = Processes("student", 12, [410.0, 395.5], [1.25, 1.5]).to_dict()
+    store.log_events(run.id, [("processes", payload, time.time())])
+    page = open_page("run", run=run.id)
+    assert "2 processes" in [each.label for each in page.expander]
+    assert page.dataframe[0].value.to_numpy().tolist() == [[0, "410", "1.25"], [1, "396", "1.50"]]
 
 
 def test_the_progress_of_a_control_counts_both_variants(open_page: Open, store: Store):

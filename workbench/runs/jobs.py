@@ -13,16 +13,20 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from core.config import ExperimentConfig
-from core.errors import StillhouseError
+from core.config import EnsembleConfig, ExperimentConfig, SpecialistsConfig
+from core.errors import ConfigError, SetField, StillhouseError
 from core.recorder import STUDENT
+from core.system import units
 from workbench import processes
 from workbench.error_mapping import LESS_TO_TRAIN
 from workbench.errors import StoreUnavailableError, WrongStatusError
+from workbench.launch.job import FOLDER, Job
+from workbench.launch.launcher import SlurmSpec, job_id_file, read_spec
+from workbench.launch.slurm import Slurm
 from workbench.processes import ENDED_SILENTLY, inherited, reaped, start_detached
 from workbench.runs.ready import ReadyWorker
 from workbench.runs.recording import recover
-from workbench.runs.slots import choose_slot, slot_environment
+from workbench.runs.slots import choose_slot, slot_environment, suitable
 from workbench.store import Store, references
 from workbench.store.records import ACTIVE, Run
 
@@ -35,19 +39,31 @@ START_SECONDS = 60.0  # how long a launcher may take from claiming a run to nami
 SILENT_SECONDS = 60.0  # after this silence a worker on another boot or machine counts as gone
 
 
-def submit(config: ExperimentConfig, store: Store, command: str | None = None) -> Run:
-    """Queue a new run and start it at once if its device is free.
+def submit(config: ExperimentConfig, store: Store, command: str | None = None, launch: SlurmSpec | None = None) -> Run:
+    """Queue a new run and start it at once if its device is free, or submit it elsewhere.
 
     Args:
         command: the line that repeats it (default: one that names the recipe in the run's folder).
+        launch: where it is carried out (default: in the queue of this machine).
 
     Raises:
         StillhouseError: it cannot work, as far as is known without loading anything; nothing is queued then.
     """
-    config, parents, _ = checked(config, store)
-    run = store.create_run(config, command, parents)
+    config, parents, _ = checked(config, store, launch)
+    run = store.create_run(config, command, parents, launch=launch.model_dump(mode="json") if launch is not None else None)
     launch_next(store)
     return store.run(run.id)
+
+
+def script_of(config: ExperimentConfig, store: Store, launch: SlurmSpec) -> str:
+    """Return the script that `submit` would send, without submitting anything. Raises as `submit` does."""
+    config, _, _ = checked(config, store, launch)
+    return Slurm(launch).script(Job(store.runs_dir / "RUN", config, {}, ""))
+
+
+def launcher_of(run: Run) -> Slurm | None:
+    """Return where a run is carried out; None for this machine."""
+    return Slurm(read_spec(run.launch)) if run.launch is not None else None
 
 
 def submit_after(first: Run, config: ExperimentConfig, store: Store, command: str | None = None) -> Run:
@@ -71,7 +87,12 @@ def submit_after(first: Run, config: ExperimentConfig, store: Store, command: st
 def start_here(config: ExperimentConfig, store: Store, command: str | None = None) -> Run:
     """Claim a new run for this process, whatever else is running on its device. Raises as `submit` does."""
     config, parents, _ = checked(config, store)
-    return store.create_run(config, command, parents, device=choose_slot(config.train.device, ()))
+    return store.create_run(config, command, parents, device=choose_slot(config.train.device, (), config.train.processes))
+
+
+def job_of(run: Run, store: Store) -> Job:
+    """Return what other processes of a run are given. Raises ModelError where one of its models is not there."""
+    return Job(run.directory, run.config, references.places(run, store), run.command)
 
 
 def resume(reference: str, store: Store) -> Run:
@@ -86,7 +107,7 @@ def launch_next(store: Store) -> list[Run]:
     """Start queued runs, longest waiting first, for as long as there is one whose device is free."""
     reconcile(store)
     launched = []
-    while run := store.claim_next(choose_slot):
+    while run := store.claim_next(choose_slot, suitable):
         _spawn(run, store)
         launched.append(store.run(run.id))
     return launched
@@ -103,6 +124,8 @@ def reconcile(store: Store) -> list[Run]:
         hint = "Resume continues from the last checkpoint. The end of the log may say more."
         if problem == ENDED_SILENTLY:
             hint += f" If it says nothing, the system probably ended the process for lack of memory. {LESS_TO_TRAIN}"
+        if run.launch is not None:
+            hint = "The job itself may be under way; Resume looks after it again, or submits it from the last checkpoint."
         if store.finish(run.id, "lost", problem, hint, attempt=run.started):
             ended.append(store.run(run.id))
     return ended
@@ -111,6 +134,8 @@ def reconcile(store: Store) -> list[Run]:
 def force_stop(reference: str, store: Store) -> Run:
     """End a run's process without waiting for its checkpoint; the run is then stopped and can be resumed. Raises WrongStatusError."""
     run = store.request_stop(reference)
+    if (launcher := launcher_of(run)) is not None and job_id_file(run.directory).is_file():
+        launcher.cancel(job_id_file(run.directory).read_text().strip())
     if run.process is not None:
         run.process.kill()
         if run.process.alive:
@@ -123,8 +148,11 @@ def force_stop(reference: str, store: Store) -> Run:
 
 
 def log_tail(run: Run, limit: int = processes.LOG_BYTES) -> str:
-    """Return the last `limit` bytes of what the worker printed, as a terminal would show it; empty before it printed anything."""
-    return processes.log_tail(run.log_path, limit)
+    """Return the last `limit` bytes of what the worker printed, as a terminal would show it, and what each of several processes did."""
+    parts = [processes.log_tail(run.log_path, limit)]
+    logs = sorted((run.directory / FOLDER).glob("[0-9]*.log"), key=lambda path: int(path.stem))
+    parts += [f"--- process {path.stem} ---\n{text}" for path in logs if (text := processes.log_tail(path, limit // len(logs)))]
+    return "\n".join(filter(None, parts))
 
 
 class Runner:
@@ -187,7 +215,10 @@ def queue_problem() -> Exception | None:
     return _runner.problem if _runner is not None else None
 
 
-def checked(config: ExperimentConfig, store: Store) -> tuple[ExperimentConfig, dict[str, str], Plan]:
+ELSEWHERE = ("memory", "device", "processes")  # checks of this machine
+
+
+def checked(config: ExperimentConfig, store: Store, launch: SlurmSpec | None = None) -> tuple[ExperimentConfig, dict[str, str], Plan]:
     """Return the configuration with frozen references, its parents, and what is known at once of its needs.
 
     Raises:
@@ -195,13 +226,34 @@ def checked(config: ExperimentConfig, store: Store) -> tuple[ExperimentConfig, d
     """
     from core.planning.plan import static_plan
 
+    if launch is not None:
+        _require_shareable(config, launch)
     config, parents = references.freeze_references(config, store)
     waits = bool(store.runs(status=ACTIVE))  # what works now gives its memory back before this one starts
     plan = static_plan(references.resolved(config, store))
     for check in plan.checks:
+        if launch is not None and check.name in ELSEWHERE:
+            continue
         if not check.ok and not (waits and check.name == "memory"):
             raise StillhouseError(check.message, "", check.fix, field=check.field, suggestion=check.suggestion)
     return config, parents, plan
+
+
+def _require_shareable(config: ExperimentConfig, launch: SlurmSpec) -> None:
+    """Raise ConfigError if the processes of a job cannot share a run."""
+    if config.train.processes != 1:
+        raise ConfigError(f"train.processes is {config.train.processes}, and the run is a job elsewhere.",
+                          "Its processes are those of the launcher: nodes times processes_per_node.", "Leave train.processes at one.",
+                          suggestion=SetField("train.processes", 1))
+    items = config.train.per_device_train_batch_size * config.train.gradient_accumulation_steps
+    if isinstance(config, EnsembleConfig | SpecialistsConfig) and launch.processes > 1:
+        raise ConfigError(f"The job has {launch.processes} processes.", "Networks of classifiers are small and trained in one.",
+                          "Set the launcher's nodes and processes_per_node to 1.")
+    if items < launch.processes:
+        raise ConfigError(f"The job has {launch.processes} processes, and a step {units.counted(items, 'item')}.",
+                          "At least one item for each process was expected.",
+                          "Raise train.per_device_train_batch_size or train.gradient_accumulation_steps, or take fewer processes.",
+                          field="train.per_device_train_batch_size")
 
 
 def _trouble(run: Run) -> str | None:
@@ -233,7 +285,7 @@ def _environment(requested: str, slot: str, store: Store) -> dict[str, str]:
 def _spawn(run: Run, store: Store) -> None:
     assert run.device is not None, f"{run.id} was not claimed for a device"
     environment = _environment(run.requested_device, run.device, store)
-    ready = _runner.ready if _runner is not None else None
+    ready = _runner.ready if _runner is not None and run.launch is None else None
     try:
         process = (ready.take(run.id, store.path, run.log_path, environment) if ready is not None else None) or start_detached(
             [*WORKER, run.id, "--store", str(store.path)], run.log_path, environment)

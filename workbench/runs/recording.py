@@ -11,6 +11,8 @@ from types import TracebackType
 from core.events import Event, Headway, Phase
 from core.recorder import Recorder
 from workbench.errors import StoreError
+from workbench.launch.job import FOLDER
+from workbench.launch.records import RecordsReader
 from workbench.processes import Process
 from workbench.runs.journal import Journal, read_journal
 from workbench.store import Store
@@ -76,8 +78,12 @@ class StoreRecorder:
         for watcher in self._watchers:
             watcher.log(variant, step, metrics)
 
-    def event(self, event: Event) -> None:
-        """Keep an event with its time, first in the journal; of how far the run is, the latest alone."""
+    def event(self, event: Event, at: float | None = None) -> None:
+        """Keep an event with its time, first in the journal; of how far the run is, the latest alone.
+
+        Args:
+            at: when it happened, in seconds since 1970 (default: now).
+        """
         if isinstance(event, Headway):
             with self._lock:
                 self._progress = replace(self._progress, share=event.share, seconds_left=event.seconds_left, done=event.done,
@@ -86,7 +92,7 @@ class StoreRecorder:
             for watcher in self._watchers:
                 watcher.event(event)
             return
-        row: EventRow = (event.kind, event.to_dict(), time.time())
+        row: EventRow = (event.kind, event.to_dict(), at or time.time())
         with self._lock:
             self._journal.event(row)
             self._events.append(row)
@@ -139,8 +145,31 @@ def passed(progress: Progress, seconds: float) -> Progress:
 def recover(store: Store, run: Run) -> None:
     """Bring into the store what a killed worker had noted and not yet handed over; does no harm a second time."""
     metrics, events = read_journal(run.journal_path)
-    store.log_metrics(run.id, metrics)
-    store.log_events(run.id, events)
+    left = Leftover()
+    RecordsReader(run.directory / FOLDER).pass_on(left)  # of the processes that it looked after
+    store.log_metrics(run.id, [*left.metrics, *metrics])
+    store.log_events(run.id, [*left.events, *events])
+
+
+class Leftover:
+    """Takes what processes of a run have recorded, as rows."""
+
+    def __init__(self) -> None:
+        self.metrics: list[MetricRow] = []
+        self.events: list[EventRow] = []
+
+    def log(self, variant: str, step: int, metrics: Mapping[str, float]) -> None:
+        """Keep numbers."""
+        self.metrics += [(variant, step, name, value) for name, value in metrics.items()]
+
+    def event(self, event: Event, at: float | None = None) -> None:
+        """Keep an event; of how far a run was, nothing."""
+        if not isinstance(event, Headway):
+            self.events.append((event.kind, event.to_dict(), at or time.time()))
+
+    def should_stop(self) -> bool:
+        """Return False: nothing runs any more."""
+        return False
 
 
 def _entered(progress: Progress, phase: Phase) -> Progress:

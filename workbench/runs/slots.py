@@ -1,7 +1,7 @@
 """Which device a queued run may take: one run a device, found without importing torch.
 
-A slot is named as torch names the device: ``cpu``, ``cuda:0``, ``cuda:1``. A run that leaves the choice open gets the
-first free GPU and sees no other, so that its own ``auto`` finds exactly that one.
+A slot is named as torch names the device: ``cpu``, ``cuda:0``; ``cuda:0,cuda:1`` for a run of several processes. A run that leaves the
+choice open gets the first free GPU and sees no other, so that its own ``auto`` finds exactly that one.
 """
 
 from __future__ import annotations
@@ -16,13 +16,30 @@ GPUS = "STILLHOUSE_GPUS"  # in a worker: CUDA_VISIBLE_DEVICES of whoever began t
 ALL = "all"
 
 
-def choose_slot(requested: str, busy: Collection[str]) -> str | None:
-    """Return the slot for a run whose config asks for device `requested`, or None while every slot that would do is busy."""
+def choose_slot(requested: str, busy: Collection[str], processes: int | str = 1) -> str | None:
+    """Return the slot for a run, of several GPUs where it trains in several processes, or None while too few are free.
+
+    Args:
+        requested, processes: ``train.device`` and ``train.processes`` of its recipe.
+        busy: devices that other runs have.
+    """
+    slots, count = suitable(requested), machine.process_count(processes, requested, len(visible_gpus()))
+    free = [slot for slot in slots if slot not in busy]
+    if slots == ["cpu"] or len(slots) < count:  # the processor is one device; and of too many processes the engine will say so
+        count = 1
+    return ",".join(free[:count]) if len(free) >= count else None
+
+
+def suitable(requested: str) -> list[str]:
+    """Return the devices that a run may take. While it waits for them, no run behind it takes one: large runs would wait for ever."""
     if requested in ("auto", "cuda"):
-        slots = [f"cuda:{number}" for number in range(len(visible_gpus()))] or ["cpu" if requested == "auto" else "cuda:0"]
-    else:
-        slots = [requested]
-    return next((slot for slot in slots if slot not in busy), None)
+        return [f"cuda:{number}" for number in range(len(visible_gpus()))] or ["cpu" if requested == "auto" else "cuda:0"]
+    return [requested]
+
+
+def devices_of(slot: str) -> list[str]:
+    """Return the devices of a slot."""
+    return slot.split(",")
 
 
 def slot_environment(requested: str, slot: str, environment: Mapping[str, str]) -> dict[str, str]:
@@ -33,7 +50,7 @@ def slot_environment(requested: str, slot: str, environment: Mapping[str, str]) 
     mask, gpus = _mask(environment), visible_gpus(environment)
     changed = {key: value for key, value in environment.items() if key != VISIBLE}
     if requested in ("auto", "cuda") and slot.startswith("cuda:") and gpus:
-        changed[VISIBLE] = gpus[int(slot.removeprefix("cuda:"))]
+        changed[VISIBLE] = ",".join(gpus[int(device.removeprefix("cuda:"))] for device in devices_of(slot))
     elif mask is not None:
         changed[VISIBLE] = mask
     return changed | {GPUS: ALL if mask is None else mask}

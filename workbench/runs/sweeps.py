@@ -22,6 +22,7 @@ from core.recipes import REPETITION_KEYS, flattened
 from core.studies.sweeps.cells import Cell, SweepSpec, cells_of, require_all, seeds_from
 from core.studies.sweeps.ranking import CellScores
 from workbench.errors import WrongStatusError
+from workbench.launch.launcher import SlurmSpec
 from workbench.runs import jobs
 from workbench.store import Store, references
 from workbench.store.records import ACTIVE, RESUMABLE, NewRun, Run, Status
@@ -45,6 +46,7 @@ class PlannedSweep:
         parents: of each cell, as `workbench.store.references.freeze_references` gives them.
         plans: of each cell, without measurements.
         errors: number of a setting -> why it cannot be trained; settings with an entry are in `all_cells` alone.
+        place: where the runs are carried out; None for the queue of this machine.
     """
 
     spec: SweepSpec
@@ -53,6 +55,7 @@ class PlannedSweep:
     parents: Mapping[int, Mapping[str, str]]
     plans: Mapping[int, Plan]
     errors: Mapping[int, StillhouseError] = field(default_factory=dict)
+    place: SlurmSpec | None = None
 
     @property
     def runs(self) -> int:
@@ -71,11 +74,12 @@ class PlannedSweep:
                 for cell in self.all_cells if (error := self.errors.get(cell.number)) is not None]
 
 
-def plan_sweep(spec: SweepSpec, store: Store, *, skip_invalid: bool = False) -> PlannedSweep:
+def plan_sweep(spec: SweepSpec, store: Store, *, skip_invalid: bool = False, place: SlurmSpec | None = None) -> PlannedSweep:
     """Check every setting as far as is known without loading anything. Nothing is written.
 
     Args:
         skip_invalid: leave out settings that cannot be trained, where another can.
+        place: where the runs are carried out (default: in the queue of this machine).
 
     Raises:
         ConfigError: the sweep itself is wrong, or a setting cannot be trained and is not left out; the message says which.
@@ -88,15 +92,16 @@ def plan_sweep(spec: SweepSpec, store: Store, *, skip_invalid: bool = False) -> 
         if cell.config is None:
             continue
         try:
-            frozen, parents[cell.number], plans[cell.number] = jobs.checked(cell.config, store)
+            frozen, parents[cell.number], plans[cell.number] = jobs.checked(cell.config, store, place)
         except StillhouseError as error:
             errors[cell.number] = error
         else:
             good.append(replace(cell, config=frozen))
     if errors and (not skip_invalid or not good):
         require_all(cells, errors)
-    planned = PlannedSweep(spec, tuple(cells), tuple(good), parents, plans, errors)
-    require_disk(planned.disk_bytes)
+    planned = PlannedSweep(spec, tuple(cells), tuple(good), parents, plans, errors, place)
+    if place is None or place.folder is None:
+        require_disk(planned.disk_bytes)
     return planned
 
 
@@ -123,7 +128,8 @@ def start_sweep(planned: PlannedSweep, store: Store, *, name: str | None = None,
             config = cell.config.model_copy(update={"name": f"{name[:66]}{number}-s{seed}",
                                                     "train": cell.config.train.model_copy(update={"seed": seed})})
             signals = _signals_key(config)
-            new.append(NewRun(config, None, planned.parents[cell.number], after=None if signals is None else first.get(signals)))
+            new.append(NewRun(config, None, planned.parents[cell.number], after=None if signals is None else first.get(signals),
+                              launch=planned.place.model_dump(mode="json") if planned.place is not None else None))
             if signals is not None:
                 first.setdefault(signals, len(new) - 1)
             cells.append(cell)

@@ -21,12 +21,16 @@ from types import FrameType
 
 from core.errors import StillhouseError
 from core.methods import run_experiment
+from core.planning.preflight import processes_of
 from core.recorder import Recorder
 from core.reports.run_report import Report
 from core.system.machine import require_room_for_libraries
+from core.system.ranks import started_together
 from core.training.trackers import grouped
 from workbench.error_mapping import to_user_error
 from workbench.errors import StoreError, WrongStatusError
+from workbench.launch.local import LocalProcesses
+from workbench.launch.watching import watch
 from workbench.processes import Process, lower_priority
 from workbench.runs import jobs
 from workbench.runs.progress import ProgressLog
@@ -35,11 +39,13 @@ from workbench.runs.recording import StoreRecorder
 from workbench.store import Store, references
 from workbench.store.records import Run, Status
 
-Engine = Callable[..., Report]  # the signature of `core.methods.distillation.distill`
+Engine = Callable[..., Report | None]  # the signature of `core.methods.distillation.distill`
 
 Ending = tuple[Status, str, str]  # status, message, hint
 FINISHED: Ending = ("finished", "", "")
 RESERVE, RESERVE_BYTES = ".reserve", 1 << 20
+REMOTE_POLL = 2.0  # seconds between two questions to a cluster
+LOCAL_POLL = 0.1  # seconds between two looks at what processes of this machine have recorded
 EXIT_ALREADY_CLAIMED = 3  # another worker has the run
 
 
@@ -78,8 +84,9 @@ def run_worker(run_id: str, store: Store, engine: Engine | None = None, *, watch
                             partial(_abandon, run, store) if may_end else None) as recorder,
               _reserved_space(run.directory), _signals_stop(recorder)):
             if run.stop_requested is None:
-                require_room_for_libraries()  # the engine imports them
-                train = engine or run_experiment
+                if run.launch is None:
+                    require_room_for_libraries()  # the engine imports them
+                train = engine or _engine_of(run, store)
                 swept = store.sweeps_of_runs(run_id).get(run_id)
                 with grouped(swept.name if swept is not None else None):
                     report = train(run.config, recorder, run.directory, load=references.loader(run, store), command=run.command)
@@ -94,6 +101,16 @@ def run_worker(run_id: str, store: Store, engine: Engine | None = None, *, watch
             traceback.print_exception(failure, file=log)
     store.finish(run_id, *ending, attempt=run.started, error=error)
     return Outcome(store.run(run_id), report, error)
+
+
+def _engine_of(run: Run, store: Store) -> Engine:
+    """Return what trains a run here: this process, or several that it starts and looks after."""
+    if (launcher := jobs.launcher_of(run)) is not None:
+        return partial(watch, job=jobs.job_of(run, store), launcher=launcher, poll=REMOTE_POLL)
+    processes = 1 if started_together() > 1 else processes_of(run.config.train)
+    if processes == 1:
+        return run_experiment
+    return partial(watch, job=jobs.job_of(run, store), launcher=LocalProcesses(processes), poll=LOCAL_POLL)
 
 
 def _abandon(run: Run, store: Store) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from core.system.files import file_system
 from workbench.errors import StoreUnavailableError
 
 # Append only: a released migration is never edited, because stores made with it exist. Entry n leads to version n + 1.
@@ -115,9 +116,14 @@ MIGRATIONS = (
     CREATE INDEX sweep_runs_by_run ON sweep_runs (run_id);
     ALTER TABLE runs ADD COLUMN after TEXT;
     """,
+    # Where a run is carried out, if not on this machine, as `workbench.launch.launcher` writes it.
+    """
+    ALTER TABLE runs ADD COLUMN launch TEXT;
+    """,
 )
 
 BUSY_SECONDS = 15.0
+SHARED = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "fuse.sshfs")  # file systems of other machines, as the kernel calls them
 
 
 class Database:
@@ -137,6 +143,12 @@ class Database:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _unavailable(path, (error.strerror or str(error)).lower()) from error
+        kind = file_system(path.parent.resolve())
+        if kind in SHARED:
+            raise StoreUnavailableError(
+                f"The store {path} would lie on a file system of another machine ({kind}).",
+                "SQLite needs a local disk: over a network its locks fail, and two writers damage the file.",
+                "Set STILLHOUSE_HOME to a folder on a local disk; run folders of a cluster's jobs go where the launcher's folder says.")
         self._migrate()
 
     @contextmanager

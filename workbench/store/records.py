@@ -75,6 +75,7 @@ class NewRun:
         parents: model reference in the config -> the same reference by run id.
         device: claimed for a worker in this process on that device; the queue never sees it.
         after: place of the run, among those queued together, that ends before this one starts.
+        launch: where it is carried out, if not on this machine, as `Run.launch`.
     """
 
     config: ExperimentConfig
@@ -82,6 +83,7 @@ class NewRun:
     parents: Mapping[str, str] = field(default_factory=dict)
     device: str | None = None
     after: int | None = None
+    launch: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ class Run:
         heartbeat: when the worker last wrote.
         after: id of the run that a queued one waits for, since both need the same answers of a teacher.
         message: how it ended, in one sentence; `hint`: what to do about it.
+        launch: where it is carried out, as `workbench.launch.launcher.SlurmSpec` in plain data; None for this machine.
     """
 
     id: str
@@ -122,6 +125,7 @@ class Run:
     error_json: str | None
     after: str | None
     directory: Path
+    launch: Mapping[str, Any] | None = None
 
     @cached_property
     def config(self) -> ExperimentConfig:
@@ -183,5 +187,6 @@ def run_from_row(row: sqlite3.Row, runs_dir: Path) -> Run:
             "device", "heartbeat", "stop_requested", "message", "hint", "after")
     return Run(**{column: row[column] for column in same}, config_json=row["config"], error_json=row["error"],
                parents=json.loads(row["parents"]), versions=json.loads(row["versions"]), process=process, directory=runs_dir / row["id"],
+               launch=json.loads(row["launch"]) if row["launch"] else None,
                progress=Progress(row["phase"], row["arm"], row["step"], row["total_steps"], row["share"], row["seconds_left"], row["done"],
                                  row["items"]))

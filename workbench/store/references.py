@@ -256,6 +256,21 @@ def loader(run: Run, store: Store) -> Callable[..., LoadedModel]:
     return load
 
 
+def places(run: Run, store: Store) -> dict[str, dict[str, Any]]:
+    """Return where the models of a run's configuration lie and how they are called, for processes that do not open the store.
+
+    Returns:
+        Reference -> path (what `core.models.catalog.load` takes), name, kind, source and description.
+    """
+    found = {}
+    for _, reference in _models_of(run.config):
+        stored = run.parents.get(reference, reference)
+        entry = describe(stored, store)
+        found[reference] = {"path": resolve(stored, store), "name": entry.name, "kind": entry.kind, "source": entry.source,
+                            "description": entry.description}
+    return found
+
+
 def _run_of(reference: str, store: Store) -> tuple[Run, str] | None:
     named = re.search(rf":({'|'.join(PARTS)}|\d+)\Z", reference)
     name, part = (reference[:named.start()], named[1]) if named else (reference, STUDENT)

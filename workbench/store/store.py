@@ -95,7 +95,7 @@ class Store(SweepTable):
     # ------------------------------------------------------------------------------------------------ a run's life
 
     def create_run(self, config: ExperimentConfig, command: str | None = None, parents: Mapping[str, str] | None = None, *,
-                   device: str | None = None) -> Run:
+                   device: str | None = None, launch: Mapping[str, Any] | None = None) -> Run:
         """Queue a new run, with a folder that holds its recipe.
 
         Args:
@@ -103,8 +103,9 @@ class Store(SweepTable):
             command: the line that repeats it (default: one that names the recipe in its folder).
             parents: model reference in the config -> the same reference by run id.
             device: claim it at once, for a worker in this process on that device; the queue never sees it.
+            launch: where it is carried out, if not on this machine; its ``folder`` is where the run's folder lies, and is linked to.
         """
-        return self.create_runs([NewRun(config, command, parents or {}, device)])[0]
+        return self.create_runs([NewRun(config, command, parents or {}, device, launch=launch)])[0]
 
     def create_runs(self, new: Sequence[NewRun], also: Callable[[sqlite3.Connection, list[str]], None] | None = None) -> list[Run]:
         """Queue new runs, all of them or none.
@@ -115,8 +116,8 @@ class Store(SweepTable):
         ids = new_ids(len(new), self.runs_dir)
         code = json.dumps(versions()), git_commit()
         try:
-            for run_id in ids:
-                (self.runs_dir / run_id).mkdir(parents=True)
+            for run_id, each in zip(ids, new, strict=True):
+                _make_directory(self.runs_dir / run_id, each.launch)
             with self._database.write() as connection:
                 for run_id, each in zip(ids, new, strict=True):
                     self._insert(connection, run_id, each, code, None if each.after is None else ids[each.after])
@@ -124,7 +125,7 @@ class Store(SweepTable):
                     also(connection, ids)
         except BaseException as error:
             for run_id in ids:
-                shutil.rmtree(self.runs_dir / run_id, ignore_errors=True)
+                _remove_directory(self.runs_dir / run_id)
             if not isinstance(error, OSError):
                 raise
             raise StoreUnavailableError(f"The run's folder {self.runs_dir / ids[0]} cannot be made: "
@@ -140,11 +141,11 @@ class Store(SweepTable):
         _write_durably(recipe, config.to_yaml())
         now = time.time()
         connection.execute(
-            "INSERT INTO runs (id, name, status, config, config_hash, seed, command, parents, versions, git_commit, created,"
-            f" queued, after) VALUES (?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, {LAST_IN_QUEUE}, ?)",
+            "INSERT INTO runs (id, name, status, config, config_hash, seed, command, parents, versions, git_commit, launch,"
+            f" created, queued, after) VALUES (?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, {LAST_IN_QUEUE}, ?)",
             (run_id, config.name, json.dumps(config.to_dict()), config.digest(), config.train.seed,
-             new.command or f"python -m workbench {verb} {shlex.quote(str(recipe))}", json.dumps(dict(new.parents)), *code, now, now,
-             after))
+             new.command or f"python -m workbench {verb} {shlex.quote(str(recipe))}", json.dumps(dict(new.parents)), *code,
+             json.dumps(dict(new.launch)) if new.launch else None, now, now, after))
         if new.device is not None:
             _claim(connection, run_id, new.device)
 
@@ -153,23 +154,35 @@ class Store(SweepTable):
         with self._database.write() as connection:
             return _claim(connection, run_id, device)
 
-    def claim_next(self, choose_slot: Callable[[str, set[str]], str | None]) -> Run | None:
-        """Take the queued run that waits longest among those whose device is free and that wait for no other run.
+    def claim_next(self, choose_slot: Callable[[str, set[str], int | str], str | None],
+                   suitable: Callable[[str], Iterable[str]]) -> Run | None:
+        """Take the queued run that waits longest among those whose devices are free and that wait for no other run.
+
+        What a run that has to wait could use is kept from those behind it.
 
         Args:
-            choose_slot: (device requested in the config, slots in use) -> the slot to occupy, or None while none is free.
+            choose_slot: (device and processes requested in the config, devices in use) -> the slot to occupy, or None while too few
+                are free.
+            suitable: device requested in the config -> the devices that would do.
         """
         with self._database.write() as connection:
-            busy = {row["device"] for row in connection.execute(f"SELECT device FROM runs WHERE {IS_ACTIVE}")}
-            queued = connection.execute("SELECT id, config, parents, after FROM runs WHERE status = 'queued' AND deleted IS NULL"
+            active = connection.execute(f"SELECT device FROM runs WHERE {IS_ACTIVE}")
+            busy = {device for row in active for device in row["device"].split(",")}
+            queued = connection.execute("SELECT id, config, parents, after, launch FROM runs WHERE status = 'queued' AND deleted IS NULL"
                                         " ORDER BY queued, id").fetchall()
             coming = {row["id"] for row in connection.execute(f"SELECT id FROM runs WHERE {IS_ACTIVE}")} | {row["id"] for row in queued}
             for row in queued:
                 if coming & {row["after"], *(parent.partition(":")[0] for parent in json.loads(row["parents"]).values())}:
                     continue
-                slot = choose_slot(json.loads(row["config"])["train"]["device"], busy)
+                if row["launch"] is not None:  # it takes no device of this machine
+                    if _claim(connection, row["id"], json.loads(row["launch"])["launcher"]):
+                        break
+                    continue
+                train = json.loads(row["config"])["train"]
+                slot = choose_slot(train["device"], busy, train.get("processes", 1))
                 if slot is not None and _claim(connection, row["id"], slot):
                     break
+                busy.update(suitable(train["device"]))
             else:
                 return None
         return self.run(row["id"])
@@ -290,7 +303,11 @@ class Store(SweepTable):
                     os.replace(run.directory, bin_dir / run.id)  # one step: no half-removed folder is ever a run's
             for leftover in bin_dir.iterdir():  # also what an earlier, interrupted purge left behind
                 with suppress(FileNotFoundError):  # another process may be at it too
-                    leftover.unlink() if leftover.is_symlink() else shutil.rmtree(leftover)
+                    if leftover.is_symlink():
+                        shutil.rmtree(leftover.resolve(), ignore_errors=True)
+                        leftover.unlink()
+                    else:
+                        shutil.rmtree(leftover)
         except OSError as error:
             raise StoreUnavailableError(f"The folder of '{run.name}' cannot be removed: {(error.strerror or str(error)).lower()}.", "",
                                         f"Close what uses {error.filename or run.directory} and purge again.") from error
@@ -305,6 +322,18 @@ class Store(SweepTable):
         """One UPDATE in a transaction of its own; whether it found its run."""
         with self._database.write() as connection:
             return connection.execute(statement, values).rowcount == 1
+
+
+def _make_directory(directory: Path, launch: Mapping[str, Any] | None) -> None:
+    """Make a run's folder, or a link to one on the file system that it shares with other machines."""
+    shared = launch.get("folder") if launch is not None else None
+    if shared is None:
+        directory.mkdir(parents=True)
+        return
+    place = Path(shared).expanduser() / directory.name
+    place.mkdir(parents=True)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    directory.symlink_to(place.absolute(), target_is_directory=True)
 
 
 def _claim(connection: sqlite3.Connection, run_id: str, device: str) -> bool:
@@ -335,3 +364,11 @@ def default_name(config: ExperimentConfig) -> str:
     if isinstance(config, ChainConfig):
         return f"{model[:60]}-chain"
     return f"{model[:60]}-{config.student.layers}-layers" if config.student.layers else f"{model[:60]}-student"
+
+
+def _remove_directory(directory: Path) -> None:
+    """Remove what `_make_directory` made."""
+    if directory.is_symlink():
+        shutil.rmtree(directory.resolve(), ignore_errors=True)
+        directory.unlink()
+    shutil.rmtree(directory, ignore_errors=True)

@@ -12,6 +12,7 @@ from workbench.terminal.advice import fix_text
 if TYPE_CHECKING:
     from workbench.store.records import Run
 
+NOTHING = object()  # a document that is not printed: another process of the same command prints its own
 INTERRUPTED = 130  # exit code of a program that Ctrl-C ended
 
 

@@ -21,8 +21,9 @@ from core.export.browser_runtime import RUNTIME
 from core.signals import ACTIONS
 from core.studies.seeds import DEFAULT_SEEDS, SEEDS_HELP
 from core.system.machine import require_room_for_libraries
+from workbench.launch.launcher import SlurmSpec
 from workbench.settings import HOST, PASSWORD, PORT, TEACHER_KEY, Setting
-from workbench.terminal.answer import INTERRUPTED, Answer, about_error
+from workbench.terminal.answer import INTERRUPTED, NOTHING, Answer, about_error
 from workbench.terminal.experiments import ablate, chain, distill, interpolate, plan, submit
 from workbench.terminal.models import evaluate, export, fetch, generate, models
 from workbench.terminal.reading import annotate
@@ -96,7 +97,7 @@ def _add_experiments(add_verb: AddVerb) -> None:
                                  "with a checkpoint."),
                          (ablate, "Train a recipe, and again without each of its parts, over paired seeds, and report what each part is "
                                   "worth. Ctrl-C stops; the same command resumes."),
-                         (submit, "Queue an experiment for the background and return at once."),
+                         (submit, "Queue an experiment for the background, here or on a SLURM cluster, and return at once."),
                          (plan, "Estimate memory, disk and time of an experiment without starting it. Exit code 2 where it does not fit.")):
         verb = add_verb(action, text)
         verb.lists_settings = True
@@ -108,6 +109,14 @@ def _add_experiments(add_verb: AddVerb) -> None:
         if action is ablate:
             verb.add_argument("--seeds", type=int, default=DEFAULT_SEEDS, metavar="N", help=(
                 f"number of seeds, from 42 on, with which each variant is trained; {SEEDS_HELP} (default: %(default)s)"))
+        if action is submit:
+            verb.add_argument("--launcher", choices=("local", "slurm"), default="local", help=(
+                "where it is carried out: in the queue of this machine, or as a job of a SLURM cluster (default: %(default)s)"))
+            verb.add_argument("--nodes", type=int, metavar="N", help="machines of the cluster that the job takes (default: 1)")
+            verb.add_argument("--launch", action="append", default=[], metavar="KEY=VALUE", help=(
+                f"set what the cluster is told of the job, as partition=gpu; keys: {', '.join(list(SlurmSpec.model_fields)[1:])}; may be "
+                "repeated (default: what the app's form has kept)"))
+            verb.add_argument("--dry-run", action="store_true", help="print the script of the job, and submit nothing")
         if action is plan:
             verb.add_argument("--measure", action="store_true", help="load the models and time a few real steps")
 
@@ -279,6 +288,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         answer = Answer({"error": {"given": "Interrupted."}}, "", INTERRUPTED)
     try:
+        if answer.document is NOTHING:
+            return answer.exit_code
         if wants_json:
             from workbench.terminal.output import plain
 

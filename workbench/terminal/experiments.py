@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import ConfigError
-from workbench.terminal.answer import INTERRUPTED, Answer, about_run, print_error
+from workbench.terminal.answer import INTERRUPTED, NOTHING, Answer, about_run, print_error
 
 if TYPE_CHECKING:
     from core.config import ExperimentConfig
@@ -18,14 +18,25 @@ if TYPE_CHECKING:
 
 
 def distill(options: argparse.Namespace) -> Answer:
-    """Train in the foreground; Ctrl-C stops with a checkpoint."""
+    """Train in the foreground; Ctrl-C stops with a checkpoint.
+
+    Of processes that torchrun or accelerate launch started, the first does, and the others train with it.
+    """
+    from core.system import ranks
+    from workbench.launch.job import Job
     from workbench.runs import jobs
     from workbench.runs.progress import ProgressLog
     from workbench.runs.worker import run_worker
     from workbench.store import Store
 
-    store = Store()
-    run = jobs.start_here(read_experiment(options), store, _command(options))
+    store, config = Store(), read_experiment(options)
+    ranks.join(config.train.device)
+    if ranks.rank():
+        Job.follow()
+        return Answer(NOTHING, "")
+    run = jobs.start_here(config, store, _command(options))
+    if ranks.world() > 1:
+        jobs.job_of(run, store).send()
     print(f"Run {run.name} ({run.id}) in {run.directory}", file=sys.stderr)
     progress = ProgressLog(sys.stderr)
     try:
@@ -40,11 +51,22 @@ def distill(options: argparse.Namespace) -> Answer:
 
 
 def submit(options: argparse.Namespace) -> Answer:
-    """Queue for the background."""
+    """Queue for the background, or submit to a cluster."""
+    from workbench.launch import settings
     from workbench.runs import jobs
     from workbench.store import Store
 
-    return about_run(jobs.submit(read_experiment(options), Store(), _command(options)))
+    store, launch = Store(), None
+    if options.launcher == "slurm":
+        launch = settings.overridden(settings.kept(store.home), options.launch, nodes=options.nodes)
+    elif options.dry_run or options.launch or options.nodes is not None:
+        raise ConfigError("--nodes, --launch or --dry-run was given for the queue of this machine.", "They are settings of a cluster.",
+                          "Add --launcher slurm.")
+    config = read_experiment(options)
+    if launch is not None and options.dry_run:
+        script = jobs.script_of(config, store, launch)
+        return Answer({"launcher": launch.launcher, "script": script}, script)
+    return about_run(jobs.submit(config, store, _command(options), launch))
 
 
 def plan(options: argparse.Namespace) -> Answer:

@@ -16,6 +16,7 @@ from core.recorder import CONTROL, STUDENT, ListRecorder
 from core.system import ranks
 from tests.core.chat_models import save_chat_model
 from tests.core.masked_models import masked_model, save
+from tests.core.tasks.encoders import encoder
 from tests.ranks import run_ranks
 
 STEPS = 6
@@ -61,6 +62,20 @@ def compared(rows: Rows) -> Rows:
     return {name: value for name, value in rows.items() if not name.endswith(("tokens_per_second", "memory_gib"))}
 
 
+def task(folder: Path) -> dict[str, Any]:
+    """A fine-tuning of an encoder; its batches hold items of like length."""
+    encoder(folder / "encoder")
+    settings = folder / "encoder" / "config.json"
+    no_dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}  # what is dropped, each process draws
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | no_dropout))
+    items = [{"text": f"the film was {' '.join(['very'] * (n % 4))} {'good' if n % 2 else 'bad'} {n}", "label": n % 2} for n in range(40)]
+    (folder / "films.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
+    return {"name": "task", "student": {"model": str(folder / "encoder")},
+            "task": {"source": str(folder / "films.jsonl"), "max_length": 32},
+            "train": {"max_steps": STEPS, "per_device_train_batch_size": 3, "save_steps": 3, "device": "cpu", "precision": "fp32"},
+            "evaluation": {"eval_steps": 3}}
+
+
 @pytest.mark.parametrize("kind", ["causal", "masked"])
 def test_two_processes_log_the_losses_of_one(tmp_path: Path, kind: str) -> None:
     folder = tmp_path / "teacher"
@@ -72,6 +87,14 @@ def test_two_processes_log_the_losses_of_one(tmp_path: Path, kind: str) -> None:
     assert alone["speeds"] == [] and together["speeds"] and set(together["speeds"]) == {2}
     assert together["report"]["tokens"] == alone["report"]["tokens"]
     assert sorted(path.name for path in (tmp_path / "together").iterdir()) == sorted(path.name for path in (tmp_path / "alone").iterdir())
+
+
+def test_two_processes_fine_tune_as_one(tmp_path: Path) -> None:
+    plain = task(tmp_path)
+    carry_out(plain, tmp_path / "alone")
+    alone, together = recorded(tmp_path / "alone"), in_two(tmp_path / "together", plain)
+    assert compared(together["rows"]) == pytest.approx(compared(alone["rows"]), rel=1e-5, abs=1e-5)
+    assert together["report"]["metrics"]["student_after"] == pytest.approx(alone["report"]["metrics"]["student_after"])
 
 
 def test_a_run_of_two_is_resumed_by_one_and_the_other_way_round(tmp_path: Path) -> None:

@@ -101,3 +101,33 @@ def test_memory_that_does_not_fit_says_which_batch_would():
     with pytest.raises(OutOfMemoryError) as error:
         preflight.require_memory(config, SHAPE, SHAPE, 4, memory.PROGRAM)
     assert "smaller teacher" in error.value.fix
+
+
+@pytest.mark.parametrize(("gpus", "train", "outcome"), [
+    (0, {"processes": 2, "device": "cpu"}, "2 processes share each step, on 4 cores"),
+    (0, {"processes": 5, "device": "cpu"}, "train.processes is 5, and there are 4 cores."),
+    (2, {"processes": 2}, "2 processes share each step, on 2 GPUs"),
+    (2, {"processes": "auto"}, "2 processes share each step, on 2 GPUs"),
+    (0, {"processes": "auto"}, "One process trains"),
+    (1, {"processes": 2}, "train.processes is 2, and there is 1 GPU."),
+    (2, {"processes": 2, "device": "cuda:1"}, "names one GPU, cuda:1"),
+    (0, {"processes": 3, "device": "cpu", "per_device_train_batch_size": 1, "gradient_accumulation_steps": 2}, "a step has 2 items"),
+])
+def test_processes_need_a_device_or_a_core_and_an_item_each(monkeypatch, gpus, train, outcome):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(machine, "gpu_count", lambda: gpus)
+    monkeypatch.setattr(machine, "cores", lambda: 4)
+    spec = experiment(**train).train
+    try:
+        said = preflight.require_processes(spec)
+    except (ConfigError, DeviceError) as error:
+        said = error.given
+    assert outcome in said
+
+
+def test_processes_share_the_memory_of_a_step(monkeypatch):
+    monkeypatch.setattr(machine, "gpu_count", lambda: 2)
+    alone, shared = ({gpu: memory.memory(experiment(), SHAPE, SHAPE, 4, on_gpu=gpu, processes=count) for gpu in (True, False)}
+                     for count in (1, 2))
+    assert shared[True].activations < 0.6 * alone[True].activations and shared[True].optimiser == alone[True].optimiser
+    assert shared[False].optimiser == 2 * alone[False].optimiser, "the processor's memory holds every process's"

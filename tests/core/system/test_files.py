@@ -7,7 +7,9 @@ import json
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from core.errors import DiskFullError, StillhouseError
@@ -130,3 +132,13 @@ def test_a_move_that_fails_for_another_reason_is_an_error(tmp_path: Path, monkey
     with pytest.raises(OSError, match="broken"), atomic_directory(tmp_path / "target", 0):
         monkeypatch.setattr(files.Path, "rename", refuse)
     assert names(tmp_path) == set()
+
+
+def test_the_file_system_of_a_folder_is_that_of_the_mount_closest_to_it(tmp_path, monkeypatch):
+    mounts = {"/": "ext4", str(tmp_path): "nfs4", f"{tmp_path}/a": "tmpfs"}
+    monkeypatch.setattr(psutil, "disk_partitions", lambda all: [
+        SimpleNamespace(mountpoint=place, fstype=kind) for place, kind in mounts.items()])
+    for folder, kind in ((tmp_path / "b", "nfs4"), (tmp_path / "a" / "c", "tmpfs"), (tmp_path.parent, "ext4")):
+        files.file_system.cache_clear()
+        assert files.file_system(folder) == kind
+    files.file_system.cache_clear()

@@ -24,6 +24,15 @@ def test_an_open_choice_takes_the_first_free_gpu():
     assert choose_slot("auto", {"cuda:0", "cuda:1"}) is None
 
 
+def test_several_processes_take_as_many_gpus(machine: pytest.MonkeyPatch):
+    assert choose_slot("auto", (), 2) == choose_slot("cuda", (), "auto") == "cuda:0,cuda:1"
+    assert choose_slot("auto", {"cuda:1"}, 2) is None
+    assert slot_environment("auto", "cuda:0,cuda:1", {})["CUDA_VISIBLE_DEVICES"] == "0,1"
+    assert choose_slot("cpu", (), 2) == "cpu"
+    machine.setattr(hardware, "gpu_count", lambda: 0)
+    assert choose_slot("auto", (), 2) == choose_slot("auto", (), "auto") == "cpu"
+
+
 def test_a_named_device_waits_for_itself():
     assert choose_slot("cuda:1", {"cuda:0"}) == "cuda:1"
     assert choose_slot("cuda:1", {"cuda:1"}) is None

@@ -260,7 +260,7 @@ def test_time_passes_while_a_run_says_nothing() -> None:
 def test_how_far_a_run_is_stands_in_the_store_and_not_among_its_events(store: Store) -> None:
     run = store.create_run(config(3, name="walk"))
     process = Process.current()
-    assert store.claim_next(lambda *_: "cpu") is not None and store.mark_running(run.id, process)
+    assert store.claim_next(lambda *_: "cpu", list) is not None and store.mark_running(run.id, process)
     with StoreRecorder(store, store.run(run.id), process) as recorder:
         recorder.event(Headway(0.25, 30.0, 2, 8))
     found = store.run(run.id).progress
@@ -277,7 +277,7 @@ def test_a_phase_that_does_not_answer_a_stop_is_left_where_nothing_is_lost(store
     monkeypatch.setattr(recording, "FLUSH_SECONDS", 0.01)
     monkeypatch.setattr(recording, "PATIENCE", 0.03)
     run, process, calls, looks = store.create_run(config(3, name="walk")), Process.current(), [], []
-    assert store.claim_next(lambda *_: "cpu") is not None and store.mark_running(run.id, process)
+    assert store.claim_next(lambda *_: "cpu", list) is not None and store.mark_running(run.id, process)
     monkeypatch.setattr(store, "record", lambda *_: looks.append(1) or True)
     with StoreRecorder(store, store.run(run.id), process, abandon=lambda: calls.append(1)) as recorder:
         recorder.event(Phase(phase))
@@ -287,7 +287,7 @@ def test_a_phase_that_does_not_answer_a_stop_is_left_where_nothing_is_lost(store
 
 def test_a_deaf_phase_ends_with_its_process_and_can_be_resumed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     run = store.create_run(config(3, name="walk"))
-    assert store.claim_next(lambda *_: "cpu") is not None and store.mark_running(run.id, Process.current())
+    assert store.claim_next(lambda *_: "cpu", list) is not None and store.mark_running(run.id, Process.current())
     monkeypatch.setattr(worker.os, "_exit", lambda code: (_ for _ in ()).throw(SystemExit(code)))
     monkeypatch.setattr(worker.jobs, "launch_next", lambda _store: [])
     (run.directory / worker.RESERVE).write_bytes(b"kept")

@@ -137,7 +137,7 @@ def _write_steps(path: Path, run_id: str, variant: str) -> None:
 
 def _claim_all(path: Path, rival: int, won: multiprocessing.Queue) -> None:
     store, claimed = Store(path), []
-    while run := store.claim_next(lambda _requested, _busy: f"slot {rival}"):
+    while run := store.claim_next(lambda *_: f"slot {rival}", list):
         claimed.append(run.id)
     won.put(claimed)
 
@@ -165,3 +165,10 @@ def test_processes_that_claim_the_same_runs_share_them(store: Store):
     for rival in rivals:
         rival.join()
     assert sorted(claimed) == sorted(ids)
+
+
+def test_a_store_on_a_file_system_of_another_machine_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(database, "file_system", lambda folder: "nfs4")
+    with pytest.raises(StoreUnavailableError, match="nfs4") as error:
+        Database(tmp_path / "store.sqlite")
+    assert "STILLHOUSE_HOME" in error.value.fix and not (tmp_path / "store.sqlite").exists()

@@ -109,7 +109,7 @@ def test_a_clock_that_is_set_back_changes_no_order(store: Store, monkeypatch: py
     assert [run.name for run in store.runs()] == ["third", "second", "first", "failed"]
     assert [run.name for run in store.queue()] == ["first", "second", "failed", "third"]
     assert store.run("third").created == now
-    assert store.claim_next(lambda device, busy: "cpu").name == "first"
+    assert store.claim_next(lambda device, busy, processes: "cpu", list).name == "first"
 
 
 def test_a_config_that_a_later_release_refuses_does_not_hide_the_run(store: Store):
@@ -147,26 +147,42 @@ def test_claim_next_takes_turns_among_free_devices(store: Store):
     for name, device in (("a", "cpu"), ("b", "cpu"), ("c", "cuda:0")):
         make(store, name, train={"device": device})
 
-    def own_device(requested: str, busy: set[str]) -> str | None:
+    def own_device(requested: str, busy: set[str], processes: int | str) -> str | None:
         return None if requested in busy else requested
 
-    assert [run and run.name for run in (store.claim_next(own_device) for _ in range(3))] == ["a", "c", None]
+    assert [run and run.name for run in (store.claim_next(own_device, lambda device: [device]) for _ in range(3))] == ["a", "c", None]
     store.mark_running(store.run("a").id, Process.current())
     store.finish(store.run("a").id, "finished")
-    assert store.claim_next(own_device).name == "b"
+    assert store.claim_next(own_device, lambda device: [device]).name == "b"
+
+
+def test_what_a_large_run_waits_for_is_kept_for_it(store: Store):
+    gpus = ["cuda:0", "cuda:1"]
+
+    def choose(requested: str, busy: set[str], processes: int | str) -> str | None:
+        free = [gpu for gpu in gpus if gpu not in busy]
+        return ",".join(free[:processes]) if len(free) >= processes else None
+
+    for name, processes in (("one", 1), ("both", 2), ("small", 1)):
+        make(store, name, train={"processes": processes})
+    assert store.claim_next(choose, lambda device: gpus).device == "cuda:0"
+    assert store.claim_next(choose, lambda device: gpus) is None, "small would do with cuda:1, and both would never start"
+    store.finish(store.run("one").id, "finished")
+    assert store.claim_next(choose, lambda device: gpus).device == "cuda:0,cuda:1"
+    assert store.claim_next(choose, lambda device: gpus) is None
 
 
 def test_a_run_waits_until_the_run_whose_model_it_takes_has_ended(store: Store):
-    def every_device(requested: str, busy: set[str]) -> str:
+    def every_device(requested: str, busy: set[str], processes: int | str) -> str:
         return f"cuda:{len(busy)}"
 
     first = make(store, "first")
     later = store.create_run(parse_recipe({"name": "later"}), parents={"first": f"{first.id}:student"})
-    assert store.claim_next(every_device).id == first.id
-    assert store.claim_next(every_device) is None, "a device is free, but its teacher is still in training"
+    assert store.claim_next(every_device, lambda device: []).id == first.id
+    assert store.claim_next(every_device, lambda device: []) is None, "a device is free, but its teacher is still in training"
     store.mark_running(first.id, Process.current())
     store.finish(first.id, "finished")
-    assert store.claim_next(every_device).id == later.id
+    assert store.claim_next(every_device, lambda device: []).id == later.id
 
 
 def test_stop_of_a_queued_run_cancels_it(store: Store):
@@ -305,7 +321,7 @@ def test_deleting_an_active_run_asks_to_stop_it_first(store: Store, status: str)
 def test_a_deleted_queued_run_never_starts(store: Store):
     run = store.delete(make(store).id)
     assert not store.claim(run.id, "cpu")
-    assert store.claim_next(lambda requested, busy: "cpu") is None
+    assert store.claim_next(lambda requested, busy, processes: "cpu", list) is None
     assert store.restore(run.id).status == "stopped"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shlex
 import signal
@@ -13,8 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from core.system import ranks
 from core.system.paths import PROJECT
+from tests.core.chat_models import save_chat_model
+from tests.ranks import run_ranks
 from tests.workbench.fake_engine import engine
 from workbench.runs import worker
 from workbench.store import Store
@@ -132,3 +137,25 @@ def test_chain_refuses_a_recipe_of_one_student(tmp_path: Path, capsys: pytest.Ca
     (tmp_path / "one.yaml").write_text("student: {layers: 2}\n")
     assert cli.main(["chain", str(tmp_path / "one.yaml")]) == 2
     assert "describes no chain" in capsys.readouterr().err
+
+
+def _distill_json(recipe: str, folder: str) -> None:
+    """The verb, as torchrun starts it; what it prints to standard output is kept for each process."""
+    sys.stdout = io.StringIO()
+    assert cli.main(["distill", recipe, "--json"]) == 0
+    Path(folder, f"{ranks.rank()}.out").write_text(sys.stdout.getvalue())
+
+
+def test_processes_that_torchrun_starts_make_one_run(tmp_path: Path) -> None:
+    corpus = tmp_path / "reviews.txt"
+    corpus.write_text("\n\n".join(f"Film number {n} has a quiet script and {n % 7} good jokes, I think." for n in range(40)))
+    plain = {"teacher": {"model": str(save_chat_model(tmp_path / "teacher"))}, "student": {"layers": 1},
+             "data": {"source": str(corpus), "block_length": 24, "validation_fraction": 0.2},
+             "train": {"max_steps": 2, "per_device_train_batch_size": 2, "device": "cpu", "precision": "fp32"},
+             "evaluation": {"blocks": 2, "prompts": [], "sentiment_items": 0}}
+    (tmp_path / "pair.yaml").write_text(yaml.safe_dump(plain))
+    codes = run_ranks(2, _distill_json, str(tmp_path / "pair.yaml"), str(tmp_path), log=tmp_path / "log")
+    assert codes == [0, 0], [(tmp_path / f"log.{rank}").read_text()[-2000:] for rank in (0, 1)]
+    assert json.loads((tmp_path / "0.out").read_text())["status"] == "finished" and (tmp_path / "1.out").read_text() == ""
+    run, = Store().runs()
+    assert run.name == "pair" and Store().metrics(run.id, "student", ["loss"]).step.tolist() == [1, 2]

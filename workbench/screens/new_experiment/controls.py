@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args, get_origin
 import streamlit as st
 
 from core.loss_terms import LOSS_TERMS
+from core.system import machine
 from workbench.runs import slots
 from workbench.screens.new_experiment import forms
 from workbench.screens.new_experiment.forms import LEAVES, Draft
@@ -103,6 +104,7 @@ CONTROLS: dict[str, Control] = {
     "train.precision": Control("Precision"),
     "train.save_precision": Control("Saved weights"),
     "train.device": Control("Device"),
+    "train.processes": Control("Processes"),
     "train.seed": Control("Seed"),
     "train.logging_steps": Control("Logging interval (steps)"),
     "train.save_steps": Control("Checkpoint interval (steps)", step=50),
@@ -194,6 +196,8 @@ def control(path: str, errors: dict[str, str], *, keys: bool = True, masked: boo
         section_errors(errors, forms.MAP_LIST)
     elif path == "train.device":
         _device(path, look.label, help_text)
+    elif path == "train.processes":
+        _processes(path, look.label, help_text)
     elif path == "student.layers":
         st.number_input(look.label, value=None, step=1, help=help_text, placeholder=look.placeholder, format="%d",
                         **bound(f"field.{path}", draft()[path], set_depth))
@@ -260,6 +264,17 @@ def _device(path: str, label: str, help_text: str | None) -> None:
     here = ["auto", "cpu", *(f"cuda:{number}" for number in range(len(slots.visible_gpus())))]
     st.selectbox(label, here if chosen in here else [*here, chosen], format_func=_device_label, help=help_text,
                  **bound(f"field.{path}", chosen, keep, path))
+
+
+def _processes(path: str, label: str, help_text: str | None) -> None:
+    chosen, most = draft()[path], max(len(slots.visible_gpus()), machine.cores())
+    here: list[int | str] = [1, "auto", *range(2, most + 1)]
+    st.selectbox(label, here if chosen in here else [*here, chosen], format_func=_processes_label, help=help_text,
+                 **bound(f"field.{path}", chosen, keep, path))
+
+
+def _processes_label(number: int | str) -> str:
+    return {1: "one", "auto": "auto: one for each GPU"}.get(number, str(number))
 
 
 def _device_label(name: str) -> str:

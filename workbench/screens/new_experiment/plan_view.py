@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -30,13 +31,17 @@ MEASURING = "measured plan"  # in the session state: the configuration to measur
 STATIC_SECONDS = 60  # lifetime of a cached plan: a hub id costs a request, a file may be fixed
 
 
-def static(config: ExperimentConfig) -> tuple[Plan | None, dict[str, str]]:
-    """Return the plan without measurements, and the messages of its failed checks by field. No plan where a model is missing."""
+def static(config: ExperimentConfig, *, elsewhere: bool = False) -> tuple[Plan | None, dict[str, str]]:
+    """Return the plan without measurements, and the messages of its failed checks by field. No plan where a model is missing.
+
+    Args:
+        elsewhere: the run is carried out elsewhere, so that what this machine lacks does not count.
+    """
     try:
         plan = _static(_question(config))
     except StillhouseError as error:
         return None, {"bridge.model" if isinstance(config, BridgeConfig) else "teacher.model": wording.in_form(error)}
-    return plan, _failures(plan, config)
+    return plan, _failures(plan, config, jobs.ELSEWHERE if elsewhere else ())
 
 
 def _question(config: ExperimentConfig) -> str:
@@ -52,11 +57,11 @@ def _static(config_json: str) -> Plan:
     return static_plan(parse_recipe(json.loads(config_json)))
 
 
-def _failures(plan: Plan, config: ExperimentConfig) -> dict[str, str]:
+def _failures(plan: Plan, config: ExperimentConfig, left_out: Sequence[str]) -> dict[str, str]:
     places = PLACES | ({"student": "student.model"} if config.student.model else {})
     # Settings of another kind of model are not offered with this teacher: their message stands beside the teacher.
     return {places[check.name] if check.name == "objective" else check.field or places.get(check.name, ""):
-            wording.in_form(check, config.data.source) for check in plan.checks if not check.ok}
+            wording.in_form(check, config.data.source) for check in plan.checks if not check.ok and check.name not in left_out}
 
 
 def _save_precision(config: ExperimentConfig) -> str:

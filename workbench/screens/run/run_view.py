@@ -32,6 +32,7 @@ from workbench.screens.run.moment import (
     look,
     loss_figure,
 )
+from workbench.screens.run.processes_view import job_text, processes
 from workbench.screens.shared import charts, fragments, panes, portable, results, share, state, views
 from workbench.screens.shared.live import Live, live_text, rerun_when_changed
 from workbench.screens.shared.live_plotly import live_plotly
@@ -230,7 +231,8 @@ def _now(run: Run) -> str:
     """Return what the run does, or waits for."""
     store = state.store()
     if run.status != "queued":
-        return results.progress_text(run, store.events(run.id, kind="phase"))
+        here = results.progress_text(run, store.events(run.id, kind="phase"))
+        return f"{job}. {here}" if run.active and (job := job_text(run)) else here
     return queue_text(run, store.queue(), store.runs(status=ACTIVE))
 
 
@@ -264,6 +266,7 @@ def _numbers(moment: Moment) -> None:
         first = min(curve.iloc[0] for curve in measured if len(curve))
         since = f", with the change since step {first:,}" if first < max(steps) else ""
         st.caption(f"The student's held-out metrics at step {max(steps):,}{since}.")
+    processes(moment.run)
 
 
 # ------------------------------------------------------------------------------------------------ tabs

@@ -1,0 +1,125 @@
+"""Where the processes of a run are started: four verbs, and what each place needs to know.
+
+    local    several processes of this machine      `workbench.launch.local`
+    slurm    a job of a SLURM cluster               `workbench.launch.slurm`
+
+A worker of this machine submits the run, reads what rank 0 records in the run's folder, and ends when the job does
+(`workbench.launch.watching`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Protocol, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from core.config.base import MAX_PROCESSES, Config
+from core.errors import ConfigError
+from workbench.launch.job import Job
+
+State = Literal["waiting", "running", "ended"]
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """How a job is.
+
+    Attributes:
+        state: what the watching worker does about it.
+        text: in the words of the place, as ``PENDING (Resources)``.
+        failure: why it ended without a report, as far as the place knows; empty for a job that was cancelled.
+        cancelled: whether somebody ended it on purpose.
+    """
+
+    state: State
+    text: str
+    failure: str = ""
+    cancelled: bool = False
+
+
+class Launcher(Protocol):
+    """A place where runs are carried out. Job ids mean something to it alone, also to a later process.
+
+    Attributes:
+        outlives: whether a job goes on where the process that watches it ends, and a later one may watch it again.
+    """
+
+    @property
+    def outlives(self) -> bool:
+        """Return whether it does."""
+
+    def submit(self, job: Job) -> str:
+        """Start the processes of a run, or queue them; return the id of the job.
+
+        Raises:
+            LaunchError: it was refused; nothing is submitted then.
+        """
+
+    def status(self, job_id: str) -> JobStatus:
+        """Return how a job is. Raises LaunchError where that cannot be known now."""
+
+    def cancel(self, job_id: str) -> None:
+        """End a job, whatever it is doing; nothing where it has ended."""
+
+    def log(self, job_id: str) -> str:
+        """Return the end of what it printed that is not in the run's own log."""
+
+
+class SlurmSpec(Config):
+    """What a SLURM cluster is told of a job; the names are those of sbatch."""
+
+    launcher: Literal["slurm"] = Field("slurm", description="place; a SLURM cluster")
+    partition: str | None = Field(None, description="name; of the partition (default: the cluster's own)")
+    nodes: int = Field(1, ge=1, le=MAX_PROCESSES, description="machines; that the run takes")
+    processes_per_node: int = Field(1, ge=1, le=MAX_PROCESSES, description="processes; on each machine, one for each of its GPUs")
+    gpus_per_node: int = Field(0, ge=0, le=MAX_PROCESSES, description="GPUs; of each machine (0: it computes on processors)")
+    cpus_per_task: int = Field(1, ge=1, le=MAX_PROCESSES, description="cores; of each process")
+    memory_gib: Annotated[float, Field(gt=0, le=1e6)] | None = Field(None, description=(
+        "GiB; of memory on each machine (default: the cluster's own)"))
+    minutes: int = Field(60, ge=1, le=10**6, description="minutes; after which the job saves a checkpoint and queues again")
+    warning_seconds: int = Field(90, ge=1, le=10**5, description="seconds; before that limit, for the checkpoint")
+    account: str | None = Field(None, description="name; that the job is charged to")
+    folder: str | None = Field(None, description="path; shared by all machines, where run folders lie (default: the home)")
+    setup: tuple[str, ...] = Field((), max_length=100, description="lines; of the shell that each job begins with, as module load cuda")
+    extra: dict[str, str | int] = Field({}, description="options; further ones of sbatch, as constraint: a100")
+
+    @field_validator("extra")
+    @classmethod
+    def _plain_options(cls, value: dict[str, str | int]) -> dict[str, str | int]:
+        for name, given in value.items():
+            if not name.replace("-", "").replace("_", "").isalnum() or "\n" in str(given):
+                raise ValueError(f"{name!r} is no option of sbatch: write constraint: a100 for --constraint=a100")
+        return value
+
+    @model_validator(mode="after")
+    def _time_for_a_checkpoint(self) -> Self:
+        if 60 * self.minutes <= self.warning_seconds:
+            raise ValueError(f"minutes is {self.minutes}, and warning_seconds {self.warning_seconds}: no time is left to train in; "
+                             "set minutes to more")
+        return self
+
+    @property
+    def processes(self) -> int:
+        """Of the whole job."""
+        return self.nodes * self.processes_per_node
+
+
+def read_spec(plain: Mapping[str, Any]) -> SlurmSpec:
+    """Return what a launcher is told of a run. Raises ConfigError, which names the setting."""
+    try:
+        return SlurmSpec(**plain)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = next((str(part) for part in first["loc"] if part in SlurmSpec.model_fields), "")
+        said = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"The launcher's setting {name} was given as {first.get('input')!r}." if name else "The launcher's settings.",
+                          f"{said[:1].upper()}{said[1:].rstrip('.')}.", SlurmSpec.model_fields[name].description or "" if name else ""
+                          ) from error
+
+
+def job_id_file(directory: Path) -> Path:
+    """Return where the id of a run's job is kept while it may be under way."""
+    return directory / "ranks" / "job-id"

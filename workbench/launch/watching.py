@@ -1,0 +1,106 @@
+"""The one process of this machine that looks after a run elsewhere: submits it, hands on what it records, and asks how the job is."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from core.errors import RunError, StillhouseError
+from core.events import JobState, RunWarning
+from core.reports.run_report import Report
+from core.system.files import read_json
+from workbench.errors import LaunchError
+from workbench.launch.job import STOP, Job
+from workbench.launch.launcher import JobStatus, Launcher, job_id_file
+from workbench.launch.records import RecordsReader, TimedRecorder
+
+RESUME = "Resume continues from the last checkpoint."
+PATIENCE = 600.0  # seconds that a place may not answer before the run counts as failed
+
+
+def watch(config: Any, recorder: TimedRecorder, directory: Path, *, job: Job, launcher: Launcher, poll: float,
+          **_: Any) -> Report | None:
+    """Carry a run out with a launcher, or take up the job that an earlier process has left under way.
+
+    Args:
+        config: of the run, as other engines are given it; what counts is in `job`.
+        job: what the processes are given.
+        poll: seconds between two looks.
+
+    Returns:
+        The report, as `core.methods.run_experiment`; None where the job was cancelled before it had one.
+
+    Raises:
+        StillhouseError: what ended it.
+    """
+    job_id = _submitted(job, launcher)
+    reader, text, silent = RecordsReader(job.folder), "", 0.0
+    try:
+        while True:
+            reader.pass_on(recorder)
+            if recorder.should_stop():
+                (job.folder / STOP).touch()
+            try:
+                status, silent = launcher.status(job_id), 0.0
+            except LaunchError as error:
+                silent += poll
+                if silent > PATIENCE:
+                    raise
+                status = JobStatus("running", f"{error.given} Trying again.")
+            if status.text != text:
+                text = status.text
+                if launcher.outlives:
+                    recorder.event(JobState(text))
+            if status.state == "ended":
+                break
+            if status.state == "waiting" and recorder.should_stop():
+                launcher.cancel(job_id)  # it has nothing to save
+            time.sleep(poll)
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) or not launcher.outlives:
+            launcher.cancel(job_id)
+        raise
+    reader.pass_on(recorder)
+    job_id_file(job.directory).unlink(missing_ok=True)
+    if reader.report is not None:
+        return reader.report
+    if status.cancelled:
+        return None
+    if printed := launcher.log(job_id):
+        recorder.event(RunWarning(f"The job printed at its end: {printed}"))
+    raise failure_of(job.folder, status)
+
+
+def _submitted(job: Job, launcher: Launcher) -> str:
+    """Return the id of a run's job: of one that is under way, or of a new one."""
+    file = job_id_file(job.directory)
+    if file.is_file():
+        job_id = file.read_text().strip()
+        if launcher.status(job_id).state != "ended":
+            return job_id
+    shutil.rmtree(job.folder, ignore_errors=True)  # of an earlier attempt
+    job.write()
+    job_id = launcher.submit(job)
+    file.write_text(job_id)
+    return job_id
+
+
+def failure_of(folder: Path, status: JobStatus) -> StillhouseError:
+    """Return what ended the processes of a run: what the place says of one that ended without a word, or the first error.
+
+    What the others say, as of a lost connection, only follows from that.
+
+    Args:
+        folder: ``ranks/`` of the run.
+    """
+    errors = sorted((plain["time"], int(path.name.partition(".")[0]), plain["error"]) for path in folder.glob("*.error.json")
+                    if (plain := read_json(path)))
+    if errors and not status.failure:
+        _, rank, plain = errors[0]
+        error = StillhouseError.from_dict(plain)
+        if rank:
+            error.given = f"Process {rank}: {error.given}"
+        return error
+    return RunError(status.failure or f"The job has ended ({status.text}) and left no report.", "", RESUME)

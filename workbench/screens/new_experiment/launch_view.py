@@ -1,0 +1,86 @@
+"""Where a new experiment is carried out: in the queue of this machine, or as a job of a SLURM cluster."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any, Literal, get_args
+
+import streamlit as st
+import yaml
+from pydantic.fields import FieldInfo
+
+from core.config import ExperimentConfig
+from core.errors import ConfigError
+from workbench.launch import settings
+from workbench.launch.launcher import SlurmSpec, read_spec
+from workbench.runs import jobs
+from workbench.screens.shared import state, views
+
+HERE, CLUSTER = "this machine", "SLURM cluster"
+PLACE = "launch.place"
+LABELS = {"partition": "Partition", "nodes": "Machines", "processes_per_node": "Processes on each", "gpus_per_node": "GPUs of each",
+          "cpus_per_task": "Cores of each process", "memory_gib": "Memory of each (GiB)", "minutes": "Time (minutes)",
+          "warning_seconds": "Warning before its end (s)", "account": "Account", "folder": "Shared folder",
+          "setup": "Lines of the shell first", "extra": "Further options of sbatch"}
+
+
+def elsewhere() -> bool:
+    """Return whether a cluster is chosen: what this machine lacks is no obstacle then."""
+    return bool(st.session_state.get(PLACE) == CLUSTER)
+
+
+def launcher(config: ExperimentConfig | None) -> SlurmSpec | Literal["wrong"] | None:
+    """Draw the choice, and what the cluster is told; return it, None for this machine, ``wrong`` where a setting cannot be.
+
+    Args:
+        config: of the experiment; None while something in it is wrong.
+    """
+    with st.expander("Where it runs", icon=":material/dns:", expanded=elsewhere()):
+        st.segmented_control("Where it runs", (HERE, CLUSTER), default=HERE, required=True, key=PLACE, label_visibility="collapsed")
+        if not elsewhere():
+            st.caption("In the queue of this machine: one run at a time on each device.")
+            return None
+        if shutil.which("sbatch") is None:
+            st.warning("`sbatch` is not here: Stillhouse has to run where jobs of the cluster are submitted, as on its login node.",
+                       icon=":material/warning:")
+        plain = _fields(settings.kept(state.store().home))
+        try:
+            spec = read_spec(plain)
+        except ConfigError as error:
+            st.error(views.no_images(f"{error.given} {error.expected}"), icon=":material/error:")
+            return "wrong"
+        if config is not None and st.toggle("Show the script", key="launch.script"):
+            with views.errors_shown():
+                st.code(jobs.script_of(config, state.store(), spec), language="bash")
+        return spec
+
+
+def _fields(kept: SlurmSpec) -> dict[str, Any]:
+    """Draw a widget for each setting, and return what stands in them."""
+    plain: dict[str, Any] = {}
+    columns = st.columns(3, gap="medium")
+    for number, (name, label) in enumerate(LABELS.items()):
+        with columns[number % 3]:
+            plain[name] = _field(name, label, SlurmSpec.model_fields[name], getattr(kept, name))
+    return plain
+
+
+def _field(name: str, label: str, field: FieldInfo, value: Any) -> Any:
+    key, text = f"launch.{name}", f"{field.description}\n\nFor `--launch`: `{name}`"
+    if name == "setup":
+        return [line for line in st.text_area(label, "\n".join(value), height=90, key=key, help=text).splitlines() if line.strip()]
+    if name == "extra":
+        lines = "\n".join(f"{option}: {given}" for option, given in value.items())
+        return _options(st.text_area(label, lines, height=90, key=key, help=f"{text}. One a line."))
+    if field.annotation is int:
+        return st.number_input(label, value=value, step=1, key=key, help=text)
+    if str in get_args(field.annotation):
+        return st.text_input(label, value or "", key=key, help=text).strip() or None
+    return st.number_input(label, value=value, step=1.0, key=key, help=text, placeholder="the cluster's own")
+
+
+def _options(text: str) -> Any:
+    try:
+        return yaml.safe_load(text) or {}
+    except yaml.YAMLError:
+        return text  # which is refused, with what was expected
