@@ -192,7 +192,6 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "workbench/launch/job.py": ("tests/workbench/launch/test_slurm.py",),
     "workbench/launch/settings.py": ("tests/workbench/launch/test_slurm.py",),
     "workbench/launch/launcher.py": ("tests/workbench/launch/test_slurm.py",),
-    "workbench/launch/watching.py": ("tests/workbench/launch/test_local.py",),
     "workbench/launch/rank.py": ("tests/workbench/launch/test_local.py",),
     "core/training/throughput.py": ("tests/core/training/test_base_trainer.py",),
     "workbench/screens/new_experiment/launch_view.py": ("tests/pages/test_new.py",),

@@ -303,11 +303,9 @@ class Store(SweepTable):
                     os.replace(run.directory, bin_dir / run.id)  # one step: no half-removed folder is ever a run's
             for leftover in bin_dir.iterdir():  # also what an earlier, interrupted purge left behind
                 with suppress(FileNotFoundError):  # another process may be at it too
-                    if leftover.is_symlink():
-                        shutil.rmtree(leftover.resolve(), ignore_errors=True)
-                        leftover.unlink()
-                    else:
-                        shutil.rmtree(leftover)
+                    leftover.unlink() if leftover.is_symlink() else shutil.rmtree(leftover)
+            if (shared := _shared_folder(run.directory, run.launch)) is not None and shared.is_dir():
+                shutil.rmtree(shared)
         except OSError as error:
             raise StoreUnavailableError(f"The folder of '{run.name}' cannot be removed: {(error.strerror or str(error)).lower()}.", "",
                                         f"Close what uses {error.filename or run.directory} and purge again.") from error
@@ -326,14 +324,19 @@ class Store(SweepTable):
 
 def _make_directory(directory: Path, launch: Mapping[str, Any] | None) -> None:
     """Make a run's folder, or a link to one on the file system that it shares with other machines."""
-    shared = launch.get("folder") if launch is not None else None
+    shared = _shared_folder(directory, launch)
     if shared is None:
         directory.mkdir(parents=True)
         return
-    place = Path(shared).expanduser() / directory.name
-    place.mkdir(parents=True)
+    shared.mkdir(parents=True)
     directory.parent.mkdir(parents=True, exist_ok=True)
-    directory.symlink_to(place.absolute(), target_is_directory=True)
+    directory.symlink_to(shared, target_is_directory=True)
+
+
+def _shared_folder(directory: Path, launch: Mapping[str, Any] | None) -> Path | None:
+    """Return where a run's folder really lies, if not among the others."""
+    folder = launch.get("folder") if launch is not None else None
+    return Path(folder).expanduser().absolute() / directory.name if folder else None
 
 
 def _claim(connection: sqlite3.Connection, run_id: str, device: str) -> bool:

@@ -18,10 +18,12 @@ from workbench.screens.shared import state, views
 
 HERE, CLUSTER = "this machine", "SLURM cluster"
 PLACE = "launch.place"
-LABELS = {"partition": "Partition", "nodes": "Machines", "processes_per_node": "Processes on each", "gpus_per_node": "GPUs of each",
-          "cpus_per_task": "Cores of each process", "memory_gib": "Memory of each (GiB)", "minutes": "Time (minutes)",
-          "warning_seconds": "Warning before its end (s)", "account": "Account", "folder": "Shared folder",
-          "setup": "Lines of the shell first", "extra": "Further options of sbatch"}
+LABELS = {"partition": "Partition", "nodes": "Nodes", "processes_per_node": "Processes per node", "gpus_per_node": "GPUs per node",
+          "cpus_per_task": "Cores per process", "memory_gib": "Memory per node (GiB)", "minutes": "Time limit (minutes)",
+          "warning_seconds": "Checkpoint before its end (s)", "account": "Account", "folder": "Shared folder",
+          "setup": "Shell lines before the run", "extra": "Further options of sbatch"}
+PLACEHOLDERS = {"folder": "the home folder", "setup": "module load cuda", "extra": "constraint: a100"}
+ROW = 3  # fields beside each other
 
 
 def elsewhere() -> bool:
@@ -58,25 +60,26 @@ def launcher(config: ExperimentConfig | None) -> SlurmSpec | Literal["wrong"] | 
 def _fields(kept: SlurmSpec) -> dict[str, Any]:
     """Draw a widget for each setting, and return what stands in them."""
     plain: dict[str, Any] = {}
-    columns = st.columns(3, gap="medium")
-    for number, (name, label) in enumerate(LABELS.items()):
-        with columns[number % 3]:
-            plain[name] = _field(name, label, SlurmSpec.model_fields[name], getattr(kept, name))
+    for first in range(0, len(LABELS), ROW):
+        for column, (name, label) in zip(st.columns(ROW, gap="medium"), list(LABELS.items())[first:first + ROW], strict=True):
+            with column:
+                plain[name] = _field(name, label, SlurmSpec.model_fields[name], getattr(kept, name))
     return plain
 
 
 def _field(name: str, label: str, field: FieldInfo, value: Any) -> Any:
-    key, text = f"launch.{name}", f"{field.description}\n\nFor `--launch`: `{name}`"
+    key, text, empty = f"launch.{name}", f"{field.description}\n\nFor `--launch`: `{name}`", PLACEHOLDERS.get(name, "the cluster's own")
     if name == "setup":
-        return [line for line in st.text_area(label, "\n".join(value), height=90, key=key, help=text).splitlines() if line.strip()]
+        lines = st.text_area(label, "\n".join(value), height=90, key=key, help=f"{text}. One a line.", placeholder=empty).splitlines()
+        return [line for line in lines if line.strip()]
     if name == "extra":
-        lines = "\n".join(f"{option}: {given}" for option, given in value.items())
-        return _options(st.text_area(label, lines, height=90, key=key, help=f"{text}. One a line."))
+        options = "\n".join(f"{option}: {given}" for option, given in value.items())
+        return _options(st.text_area(label, options, height=90, key=key, help=f"{text}. One a line.", placeholder=empty))
     if field.annotation is int:
         return st.number_input(label, value=value, step=1, key=key, help=text)
     if str in get_args(field.annotation):
-        return st.text_input(label, value or "", key=key, help=text).strip() or None
-    return st.number_input(label, value=value, step=1.0, key=key, help=text, placeholder="the cluster's own")
+        return st.text_input(label, value or "", key=key, help=text, placeholder=empty).strip() or None
+    return st.number_input(label, value=value, step=1.0, key=key, help=text, placeholder=empty)
 
 
 def _options(text: str) -> Any:
