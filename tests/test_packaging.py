@@ -96,7 +96,8 @@ def test_the_wheel_holds_every_file_of_the_packages_and_no_other(wheel: Path) ->
 def test_the_wheel_requires_what_requirements_name(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         metadata = archive.read(f"stillhouse-{__version__}.dist-info/METADATA").decode()
-    required = {line.removeprefix("Requires-Dist: ") for line in metadata.splitlines() if line.startswith("Requires-Dist: ")}
+    required = {line.removeprefix("Requires-Dist: ") for line in metadata.splitlines()
+                if line.startswith("Requires-Dist: ") and "; extra ==" not in line}
     pinned = {line for line in (PROJECT / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")}
     assert required == pinned
     assert f"\nVersion: {__version__}\n" in metadata

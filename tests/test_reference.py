@@ -14,7 +14,7 @@ from workbench.paths import home
 from workbench.settings import HOME, PORT, SETTINGS, Setting
 from workbench.terminal import reference
 
-INTERNAL = {"STILLHOUSE_GPUS", "STILLHOUSE_GROUP", "STILLHOUSE_REACH"}  # passed on to workers, not for users
+INTERNAL = {"STILLHOUSE_GPUS", "STILLHOUSE_GROUP", "STILLHOUSE_PARENT", "STILLHOUSE_REACH"}  # passed on to workers, not for users
 
 
 @pytest.mark.parametrize("name", reference.REFERENCES)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from core.system import ranks
+
+HEARING_SECONDS = 10.0  # that the others get to hear of the end
 
 
 @dataclass(frozen=True)
@@ -45,5 +48,10 @@ def leading(order: Order) -> Iterator[None]:
 
 
 def dismiss(report: Mapping[str, Any]) -> None:
-    """Tell the others that nothing more is trained, and what the run came to."""
-    ranks.send({"report": dict(report)})
+    """Tell the others that nothing more is trained, and what the run came to.
+
+    Where the run was stopped just as a training began they wait for that, and do not hear it; they end with this process then.
+    """
+    teller = threading.Thread(target=ranks.send, args=({"report": dict(report)},), name="dismiss", daemon=True)
+    teller.start()
+    teller.join(HEARING_SECONDS)

@@ -44,7 +44,7 @@ class Launcher(Protocol):
     """A place where runs are carried out. Job ids mean something to it alone, also to a later process.
 
     Attributes:
-        outlives: whether a job goes on where the process that watches it ends, and a later one may watch it again.
+        outlives: whether a job continues where the process that watches it ends, and a later one may watch it again.
     """
 
     @property
@@ -69,7 +69,7 @@ class Launcher(Protocol):
 
 
 class SlurmSpec(Config):
-    """What a SLURM cluster is told of a job; the names are those of sbatch."""
+    """What is said to a SLURM cluster of a job; the names are those of sbatch."""
 
     launcher: Literal["slurm"] = Field("slurm", description="place; a SLURM cluster")
     partition: str | None = Field(None, description="name; of the partition (default: the cluster's own)")
@@ -108,7 +108,7 @@ class SlurmSpec(Config):
 
 
 def read_spec(plain: Mapping[str, Any]) -> SlurmSpec:
-    """Return what a launcher is told of a run. Raises ConfigError, which names the setting."""
+    """Return the settings of a launcher. Raises ConfigError, which names the setting."""
     try:
         return SlurmSpec(**plain)
     except ValidationError as error:

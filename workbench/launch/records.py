@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any, Protocol
 
 from core.events import BridgeCorpus, Evaluation, Event, Headway, Processes, RunWarning, Sample, parse_phase
+from core.reports.class_scores import ClassReport
 from core.reports.retention_card import Card
 from core.reports.run_report import Report, parse_report
 from workbench.launch.job import STOP
@@ -22,7 +23,7 @@ from workbench.launch.job import STOP
 FILE = "records.jsonl"
 LOOK_SECONDS = 0.5  # between two looks for a request to stop
 READERS: Mapping[str, Callable[[Mapping[str, Any]], Event]] = {
-    "phase": parse_phase, "report": parse_report, "retention": Card.from_dict, **{
+    "phase": parse_phase, "report": parse_report, "retention": Card.from_dict, "classes": ClassReport.from_dict, **{
         kind.kind: kind.from_dict for kind in (Headway, Processes, Evaluation, Sample, BridgeCorpus, RunWarning)}}
 
 

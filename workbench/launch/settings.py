@@ -1,4 +1,4 @@
-"""What a cluster was told last: the form keeps it, and every later submission begins with it.
+"""The settings of the last job: the form keeps them, and every later submission begins with it.
 
     <home>/launchers.json    launcher -> its settings
 """

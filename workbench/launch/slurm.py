@@ -37,7 +37,7 @@ class Slurm:
     """Submits jobs to the cluster that `sbatch` of this machine knows.
 
     Args:
-        spec: what the cluster is told of them.
+        spec: settings of its jobs.
     """
 
     outlives = True

@@ -114,7 +114,7 @@ def _add_experiments(add_verb: AddVerb) -> None:
                 "where it is carried out: in the queue of this machine, or as a job of a SLURM cluster (default: %(default)s)"))
             verb.add_argument("--nodes", type=int, metavar="N", help="machines of the cluster that the job takes (default: 1)")
             verb.add_argument("--launch", action="append", default=[], metavar="KEY=VALUE", help=(
-                f"set what the cluster is told of the job, as partition=gpu; keys: {', '.join(list(SlurmSpec.model_fields)[1:])}; may be "
+                f"change a setting of the job, as partition=gpu; keys: {', '.join(list(SlurmSpec.model_fields)[1:])}; may be "
                 "repeated (default: what the app's form has kept)"))
             verb.add_argument("--dry-run", action="store_true", help="print the script of the job, and submit nothing")
         if action is plan:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from core.events import Evaluation, Event, Headway, Phase, Processes, RunWarning, Sample, ScoringTask
 from core.recorder import ListRecorder
 from core.reports.run_report import RunReport, StudentSummary
+from core.system.paths import PROJECT
 from workbench.launch import records
 from workbench.launch.records import RecordsReader, RecordsWriter
 
@@ -16,6 +18,12 @@ class _Timed(ListRecorder):
     def event(self, event: Event, at: float | None = None) -> None:
         assert at is not None
         super().event(event)
+
+
+def test_every_kind_of_event_that_a_run_records_can_be_read() -> None:
+    source = "\n".join(path.read_text(encoding="utf-8") for path in (PROJECT / "core").rglob("*.py"))
+    kinds = set(re.findall(r'kind: ClassVar\[str\] = "(\w+)"', source)) - {"claim", "ablation", "part"}  # of studies, and of watchers
+    assert kinds - {"job"} == set(records.READERS)
 
 
 def test_what_one_process_records_another_reads_while_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,7 @@ def elsewhere() -> bool:
 
 
 def launcher(config: ExperimentConfig | None) -> SlurmSpec | Literal["wrong"] | None:
-    """Draw the choice, and what the cluster is told; return it, None for this machine, ``wrong`` where a setting cannot be.
+    """Draw the choice, and the settings of the job; return them, None for this machine, ``wrong`` where a setting cannot be.
 
     Args:
         config: of the experiment; None while something in it is wrong.
