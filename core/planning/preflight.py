@@ -190,13 +190,13 @@ def require_processes(train: TrainSpec) -> str:
     if train.device.startswith("cuda:"):
         raise DeviceError(f"train.processes is {train.processes}, and train.device names one GPU, {train.device}.",
                           "Each process has a GPU of its own.", "Let them take any.", suggestion=SetField("train.device", "cuda"))
+    on_gpu = train.device == "cuda" or (train.device == "auto" and gpus > 0)
+    most, what = (gpus, "GPU") if on_gpu else (cores, "core")
     if rows < count:
         raise ConfigError(f"train.processes is {train.processes}, and a step has {units.counted(rows, 'item')}.",
                           f"At least one for each of {count} processes was expected.",
                           "Raise train.per_device_train_batch_size or train.gradient_accumulation_steps, or take fewer processes.",
-                          suggestion=SetField("train.processes", rows))
-    on_gpu = train.device == "cuda" or (train.device == "auto" and gpus > 0)
-    most, what = (gpus, "GPU") if on_gpu else (cores, "core")
+                          suggestion=SetField("train.processes", max(1, min(rows, most))))
     if count > most:
         raise DeviceError(f"train.processes is {train.processes}, and there {'is' if most == 1 else 'are'} {units.counted(most, what)}.",
                           f"At most one process on each {what} was expected.", "Take as many as there are.",

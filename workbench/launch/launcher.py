@@ -96,7 +96,7 @@ class SlurmSpec(Config):
 
     @model_validator(mode="after")
     def _time_for_a_checkpoint(self) -> Self:
-        if 60 * self.minutes <= self.warning_seconds:
+        if 60 * self.minutes <= self.warning_seconds + 60:  # SLURM may send the signal a minute early
             raise ValueError(f"minutes is {self.minutes}, and warning_seconds {self.warning_seconds}: no time is left to train in; "
                              "set minutes to more")
         return self
