@@ -94,7 +94,7 @@ def test_a_run_waits_for_the_one_it_was_queued_after(store: Store) -> None:
     first, second, third = (each.run for each in store.sweep_runs(sweep.id))
 
     def claim() -> str | None:
-        found = store.claim_next(lambda requested, busy: requested if len(busy) < 2 else f"{requested}:{len(busy)}")
+        found = store.claim_next(lambda requested, busy, _: requested if len(busy) < 2 else f"{requested}:{len(busy)}", lambda device: [])
         return found.name if found else None
 
     assert [claim(), claim(), claim()] == ["first", "third", None]
