@@ -100,7 +100,7 @@ def cells_of(spec: SweepSpec) -> list[Cell]:
     """
     if isinstance(spec.config, ChainConfig):
         raise ConfigError("The recipe builds a chain.", "A recipe of one student was expected: a chain has no single result to compare.",
-                          "Sweep a distillation, as assets/recipes/quickstart.yaml.", field="kind")
+                          "Sweep a distillation, as assets/recipes/quickstart.yaml.")
     for axis in spec.axes:
         _require_key(spec.config, axis)
     if spec.search == "random":
@@ -130,8 +130,8 @@ def require_all(cells: Sequence[Cell], errors: Mapping[int, StillhouseError]) ->
         return
     wrong = [cell for cell in cells if cell.number in errors]
     first = errors[wrong[0].number]
-    if len(wrong) == 1 and len(cells) == 1:
-        raise first
+    if len(wrong) == len(cells) and all(str(error) == str(first) for error in errors.values()):
+        raise first  # the recipe itself cannot be trained, whatever its settings
     others = f" The others: {'; '.join(cell.label for cell in wrong[1:])}." if len(wrong) > 1 else ""
     raise ConfigError(f"{len(wrong)} of {len(cells)} settings cannot be trained. {wrong[0].label}: {first.given}",
                       f"{first.expected}{others}".strip(), first.advice, field=first.field)

@@ -74,6 +74,13 @@ def test_a_value_out_of_range_in_one_setting_is_named() -> None:
     assert "losses.temperature=-1, student.layers=4" in text
 
 
+def test_what_is_wrong_with_the_recipe_itself_is_said_of_no_setting() -> None:
+    cells = cells_of(spec("losses.temperature=1,2"))
+    with pytest.raises(ConfigError) as refusal:
+        require_all(cells, {number: ConfigError("There is no model 'gone'.") for number in (1, 2)})
+    assert str(refusal.value) == "There is no model 'gone'."
+
+
 def test_seeds_begin_with_the_recipes_own() -> None:
     assert seeds_from(7, 3) == (7, 8, 9)
     for first, count in ((42, 0), (2**32 - 1, 2)):
