@@ -76,7 +76,8 @@ class Outcome:
         setting: the scale, as plain data.
         environment: releases of the libraries, the processor, threads, the commit of this code.
         date: when it ended, UTC, in ISO 8601.
-        seconds: working time of all seeds; a model that claims share counts for the claim that trained it.
+        seconds: working time of all seeds, by the processor (by the clock up to 2026-11-30); a model that claims share counts for the
+            claim that trained it.
         version: of the protocol.
         rules_version: of the rules that gave the verdict (`core.studies.claims.rules.VERSION`).
         rejudged: the verdict of the run, where it was given by an earlier version of the rules; None otherwise.

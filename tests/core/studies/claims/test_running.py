@@ -9,7 +9,7 @@ import pytest
 from core.errors import ConfigError
 from core.events import ClaimPart
 from core.recorder import ListRecorder, StopRequested
-from core.studies.claims import outcomes, registry, rules
+from core.studies.claims import outcomes, registry, rules, running
 from core.studies.claims.claim import AllSeeds
 from core.studies.claims.running import outstanding, run_claim
 from tests.core.studies.claims.fake_claims import Scale, fake, put_in_place, walk
@@ -117,3 +117,9 @@ def test_outstanding_are_those_without_an_outcome_of_so_many_seeds_here(monkeypa
     assert [claim.name for claim in outstanding(3)] == ["X1", "X2"]
     put_in_place(monkeypatch, fake("X1", first_seed=47), fake("X2"))
     assert [claim.name for claim in outstanding(3)] == ["X1", "X2"]
+
+
+def test_working_time_is_the_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    used = iter(range(0, 60, 3))
+    monkeypatch.setattr(running.time, "process_time", lambda: next(used))
+    assert run_claim("X1").seconds == 15.0  # three at each of five seeds
