@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core.errors import OutOfMemoryError
 from tests.pages import examples
 from tests.pages.conftest import Open, button, fault_free, texts
 from workbench.lessons import guesses
@@ -14,6 +17,7 @@ from workbench.lessons.blocks import Question
 from workbench.screens import search_view
 from workbench.screens.learn.answers import shuffled
 from workbench.screens.learn.questions import comment
+from workbench.screens.shared import background
 from workbench.store import Store
 
 
@@ -89,3 +93,49 @@ def test_the_search_finds_pages_lessons_runs_and_models(open_page: Open, store: 
     found = page.selectbox[-1].options if page.selectbox else []
     for label in ("Page · Lessons", "Lesson · Half the depth", "Run · walk (finished)", "Model · house-chat"):
         assert label in found
+
+
+def test_steps_are_taken_one_at_a_time_and_begin_again(open_page: Open, monkeypatch: pytest.MonkeyPatch):
+    """The engine's part is tested in tests/workbench/inference/test_server.py and tests/core/methods/test_stepping.py."""
+    wanted: list[tuple[str, int]] = []
+
+    def training_step(config_json: str, number: int) -> Future:
+        wanted.append((json.loads(config_json)["losses"]["temperature"], number))
+        answer: Future = Future()
+        answer.set_result({
+            "number": number, "total": 40, "blocks": 8, "positions": 400, "text": "The film was", "target": " bad", "temperature": 1.0,
+            "tokens": [" good", " bad"], "teacher": [0.6, 0.2], "before": [0.1, 0.3], "after": [0.2, 0.25], "divergence": (1.5, 1.25),
+            "terms": [{"name": "kd", "raw": 2.0, "weighted": 4.0}], "loss": 4.0, "gradient_norm": 3.0, "learning_rate": 1e-3 * number,
+            "update": 0.5, "weights": 50.0})
+        return answer
+
+    monkeypatch.setattr(background, "training_step", training_step)
+    page = fault_free(button(open_page("learn", lesson="temperature"), "Take a step").click().run())
+    assert wanted == [(1.0, 1)] and "KL(teacher, student) there: 1.5 nats before the step, 1.25 after it" in texts(page)
+    assert "moved the weights by 1.00% of their length" in texts(page)
+    tables = " ".join(element.proto.body for element in page.get("html"))
+    assert "soft targets" in tables and "60.00%" in tables and "Student after" in tables
+    for _ in range(9):
+        page = fault_free(button(page, "Take the next step").click().run())
+    assert wanted[-1] == (1.0, 10) and button(page, "Take the next step").disabled
+    page = fault_free(button(page, "Begin again").click().run())
+    page = fault_free(page.run())
+    assert not button(page, "Take a step").disabled
+
+
+def test_a_step_that_fails_is_a_message_and_can_be_taken_again(open_page: Open, monkeypatch: pytest.MonkeyPatch):
+    answers: list[Future] = [Future(), Future()]
+    answers[0].set_exception(OutOfMemoryError("It ran out of memory."))
+
+    class Question:
+        def __call__(self, *_: object) -> Future:
+            return answers[0]
+
+        def clear(self, *_: object) -> None:
+            answers.pop(0)
+
+    monkeypatch.setattr(background, "training_step", Question())
+    page = fault_free(button(open_page("learn", lesson="temperature"), "Take a step").click().run())
+    assert "It ran out of memory." in page.error[0].value
+    page = fault_free(button(fault_free(page.run()), "Take a step").click().run())
+    assert "Step 1: the models are loaded first" in texts(page)

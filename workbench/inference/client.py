@@ -123,10 +123,18 @@ class Engine:
 
     def plan(self, config: ExperimentConfig, *, measure: bool) -> dict[str, Any]:
         """`core.planning.plan.plan` as plain data."""
-        if config.teacher is not None:
-            model = config.teacher.model if config.teacher.address is not None else self._resolve(config.teacher.model)
-            config = config.model_copy(update={"teacher": config.teacher.model_copy(update={"model": model})})
-        return self._call("plan", config=config.to_dict(), measure=measure)
+        return self._call("plan", config=self._with_teacher(config).to_dict(), measure=measure)
+
+    def step(self, config: ExperimentConfig, number: int) -> dict[str, Any]:
+        """Return an optimiser step of a configuration's student, `core.methods.stepping.TrainingStep` as plain data."""
+        return self._call("step", config=self._with_teacher(config).to_dict(), number=number)
+
+    def _with_teacher(self, config: ExperimentConfig) -> ExperimentConfig:
+        """Return the configuration with its teacher as the engine knows it."""
+        if config.teacher is None:
+            return config
+        model = config.teacher.model if config.teacher.address is not None else self._resolve(config.teacher.model)
+        return config.model_copy(update={"teacher": config.teacher.model_copy(update={"model": model})})
 
     def make_size(self, chain: Chain, target: Target, folder: Path, *, method: Method | None = None,
                   alpha: float | None = None) -> dict[str, Any]:

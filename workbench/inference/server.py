@@ -45,14 +45,16 @@ from workbench.inference.model_pool import ModelPool, free_memory
 if TYPE_CHECKING:
     from core.chains.on_demand import Method
     from core.classification.examples import ExampleKind
+    from core.methods.stepping import Stepper
 
+MOST_STEPPERS = 2  # trainings that are held between two steps, each with its models in memory
 FLUSH_SECONDS = 0.05  # between two pieces of an answer: no eye sees more of them, and each costs both processes time
 TIDY_SECONDS = 30.0  # between two looks for models that nobody uses
 # Operations on models of the pool; the others load their own.
 POOLED = ("info", "generate", "lens", "next_token", "example", "blanks", "classes", "preview")
 
 # Imported before the first request: two threads that import parts of Transformers at once break each other's imports.
-BEFOREHAND = ("transformers.models.auto.modeling_auto", "core.chains.on_demand", "core.planning.dry_run")
+BEFOREHAND = ("transformers.models.auto.modeling_auto", "core.chains.on_demand", "core.planning.dry_run", "core.methods.stepping")
 
 Message = dict[str, Any]
 
@@ -103,12 +105,13 @@ class Server:
         # Held by exports and by trial steps of training: torch's exporter and its optimisers share a state of the process, and two
         # exports at once would spoil each other's times and need the memory of both.
         self._alone = threading.Lock()
+        self._steppers: dict[str, Stepper] = {}  # by the digest of their configuration, the one that was used last at the end
         self._cancelled: dict[int, threading.Event] = {}
         self._operations: dict[str, Callable[..., Iterator[Message]]] = {
             "info": self._info, "generate": self._generate, "lens": self._lens, "next_token": self._next_token, "blanks": self._blanks,
             "classes": self._classes, "example": self._example, "preview": self._preview, "preview_task": self._preview_task,
             "scan_dataset": self._scan_dataset, "opinions": self._opinions, "plan": self._plan, "make_size": self._make_size,
-            "measure_size": self._measure_size, "export": self._export}
+            "measure_size": self._measure_size, "export": self._export, "step": self._step}
 
     def serve(self) -> None:
         """Start a thread for every request; return when there can be no more."""
@@ -259,6 +262,30 @@ class Server:
 
         with self._alone if measure else contextlib.nullcontext(), self._cores.share():
             yield _value(plan.plan(parse_recipe(config), measure=measure).to_dict())
+
+    def _step(self, _cancelled: threading.Event, config: dict[str, Any], number: int) -> Iterator[Message]:
+        from core.methods.stepping import Stepper
+
+        parsed = parse_recipe(config)
+        key = parsed.digest()
+        with self._alone, self._cores.share():
+            stepper = self._steppers.pop(key, None)
+            if stepper is not None and stepper.number >= number:  # somebody is further: the steps are the same again
+                stepper.close()
+                stepper = None
+            if stepper is None:
+                while len(self._steppers) >= MOST_STEPPERS:
+                    self._steppers.pop(next(iter(self._steppers))).close()
+                stepper = Stepper(parsed, catalog.load)
+            try:
+                step = stepper.step()
+                while step.number < number:
+                    step = stepper.step()
+            except BaseException:
+                stepper.close()
+                raise
+            self._steppers[key] = stepper
+        yield _value(asdict(step))
 
     def _make_size(self, _cancelled: threading.Event, chain: dict[str, str], target: dict[str, Any], folder: str,
                    method: Method | None, alpha: float | None) -> Iterator[Message]:

@@ -111,6 +111,13 @@ class Recipe(Block):
     after: tuple[str, ...] = Field((), description="list of questions that have to be answered first")
 
 
+class Steps(Block):
+    """The first optimiser steps of a recipe, one at a click."""
+
+    recipe: str = Field(description="name of a recipe block of this lesson; of several runs the first")
+    most: int = Field(10, ge=1, le=40, description="number of steps that can be looked at")
+
+
 class Compare(Block):
     """The same prompt to several models, side by side."""
 
@@ -127,9 +134,9 @@ class Claim(Block):
     name: str = Field(min_length=2, description="name of a claim, as C1")
 
 
-LiveBlock = Slider | Figure | Question | Recipe | Compare | Claim
-BLOCKS: dict[str, type[LiveBlock]] = {"figure": Figure, "slider": Slider, "question": Question, "recipe": Recipe, "compare": Compare,
-                                      "claim": Claim}
+LiveBlock = Slider | Figure | Question | Recipe | Steps | Compare | Claim
+BLOCKS: dict[str, type[LiveBlock]] = {"figure": Figure, "slider": Slider, "question": Question, "recipe": Recipe, "steps": Steps,
+                                      "compare": Compare, "claim": Claim}
 
 
 @dataclass(frozen=True, slots=True)

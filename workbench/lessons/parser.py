@@ -16,7 +16,7 @@ from core.recipes import sentence
 from core.system import plain_data
 from core.system.plain_data import PlainDataError
 from workbench.errors import LessonError
-from workbench.lessons.blocks import BLOCKS, Block, Compare, Figure, Placed, Question, Recipe, Slider, Text
+from workbench.lessons.blocks import BLOCKS, Block, Compare, Figure, Placed, Question, Recipe, Slider, Steps, Text
 
 FENCE = re.compile(r"^(`{3,}|~{3,})\s*([^\s`]*)\s*$")
 LARGEST = 1 << 18  # bytes of a lesson
@@ -197,6 +197,9 @@ def _check_names(lesson: Lesson) -> None:
                              f"Names of a {kind} were expected: {', '.join(sorted(known)) or 'there is none'}.")
         if isinstance(block, Question) and block.outcome is not None and block.outcome.recipe not in recipes:
             raise _error(name, line, f"The outcome names the recipe '{block.outcome.recipe}'.",
+                         f"Recipes of this lesson: {', '.join(sorted(recipes)) or 'there is none'}.")
+        if isinstance(block, Steps) and block.recipe not in recipes:
+            raise _error(name, line, f"The steps are of the recipe '{block.recipe}'.",
                          f"Recipes of this lesson: {', '.join(sorted(recipes)) or 'there is none'}.")
         for wanted in block.after if isinstance(block, Recipe) else ():
             if wanted not in questions:

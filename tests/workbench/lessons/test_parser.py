@@ -72,6 +72,7 @@ RECIPE = "{name: r, recipe: micro}"
     (block("question", "name: q\ntext: Which?\noutcome: {recipe: r, metric: loss}"), 4, "Recipes of this lesson: there is none"),
     (block("question", "name: q\ntext: Which?\noutcome:\n  recipe: r\n  metrik: loss"), 7, "metric"),
     (block("recipe", "name: r\nrecipe: micro\nafter: [q]"), 4, "Questions of this lesson"),
+    (block("steps", "recipe: r"), 4, "Recipes of this lesson: there is none"),
     (block("compare", "models: [house-chat, $r]\nprompt: Hi"), 4, "recipe"),
     (block("claim", ""), 5, "no 'name'"),
     ("```recipe\nname: r", 4, "does not end"),

@@ -10,10 +10,10 @@ from core.errors import StillhouseError
 from core.studies.claims import registry
 from workbench import lessons
 from workbench.lessons import experiments, guesses
-from workbench.lessons.blocks import Claim, Compare, Figure, Placed, Question, Recipe, Slider, Text
+from workbench.lessons.blocks import Claim, Compare, Figure, Placed, Question, Recipe, Slider, Steps, Text
 from workbench.lessons.parser import Lesson
 from workbench.screens import claims_view
-from workbench.screens.learn import answers, figures, questions, runs
+from workbench.screens.learn import answers, figures, questions, runs, steps
 from workbench.screens.learn.reader import Alone, Reader
 from workbench.screens.shared import share, state, views
 
@@ -93,6 +93,8 @@ def _block(part: Placed, lesson: Lesson, reader: Reader, sliders: dict[str, floa
         questions.question(block, lesson.slug, reader, measured, key)
     elif isinstance(block, Recipe):
         runs.recipe(block, lesson, reader, sliders, key)
+    elif isinstance(block, Steps):
+        steps.steps(block, lesson, recipes[block.recipe], sliders, key)
     elif isinstance(block, Compare):
         answers.compare(block, lesson, reader, key)
     elif isinstance(block, Claim):

@@ -96,6 +96,12 @@ def warmed(model: Path) -> Future[Any]:
     return _pool().submit(client.engine().info, str(model))
 
 
+@st.cache_resource(max_entries=256, show_spinner=False)
+def training_step(config_json: str, number: int) -> Future[dict[str, Any]]:
+    """Return an optimiser step of a configuration, the same for all who look at it; one may be wanted after that before it."""
+    return _pool().submit(client.engine().step, parse_recipe(json.loads(config_json)), number)
+
+
 @st.cache_resource(max_entries=64, show_spinner=False)
 def card(model: str, task: Task, stamp: str) -> Future[ModelCard]:
     """Return a model's card, once it is in the engine's memory; `stamp` changes with its weights. Fails for one with another task."""
