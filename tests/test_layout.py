@@ -33,6 +33,7 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "workbench/screens/learn/questions.py": ("tests/pages/test_learn.py",),
     "workbench/screens/learn/reader.py": ("tests/pages/test_learn.py",),
     "workbench/screens/learn/runs.py": ("tests/pages/test_learn.py",),
+    "workbench/screens/learn/steps.py": ("tests/pages/test_learn.py",),
     "workbench/screens/shared/share.py": ("tests/pages/test_sharing.py",),
     "workbench/screens/search_view.py": ("tests/pages/test_learn.py",),
     "core/chains/anchors.py": ("tests/core/methods/test_chain_rehearsal.py",),
