@@ -40,7 +40,7 @@ from core.chains.sizes import valid_shapes
 from core.config import AnchorSpec, ChainConfig, StudentSpec, TeacherSpec
 from core.data.packing import Blocks
 from core.data.prepare import prepare
-from core.events import Evaluation, Event, Headway, Phase, Sample
+from core.events import Evaluation, Event, Headway, Phase, Processes, Sample
 from core.methods.chain_rehearsal import rehearse
 from core.methods.distillation import distill
 from core.methods.rehearsal import rehearse_saving
@@ -123,7 +123,7 @@ class _StepRecorder:
             event = replace(event, share=(self.number - 1 + share) / self.anchors, seconds_left=left)
         elif isinstance(event, Evaluation):
             event = replace(event, anchor=self.number)
-        elif isinstance(event, Sample):
+        elif isinstance(event, Sample | Processes):
             event = replace(event, step=event.step + self.steps_before)
         self.recorder.event(event)
 

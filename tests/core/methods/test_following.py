@@ -18,6 +18,7 @@ from tests.core.chat_models import save_chat_model
 from tests.core.masked_models import masked_model, save
 from tests.core.tasks.encoders import encoder
 from tests.ranks import run_ranks
+from tests.tiny_chains import chain_recipe
 
 STEPS = 6
 Rows = dict[str, float]  # "variant step name" -> value
@@ -95,6 +96,23 @@ def test_two_processes_fine_tune_as_one(tmp_path: Path) -> None:
     alone, together = recorded(tmp_path / "alone"), in_two(tmp_path / "together", plain)
     assert compared(together["rows"]) == pytest.approx(compared(alone["rows"]), rel=1e-5, abs=1e-5)
     assert together["report"]["metrics"]["student_after"] == pytest.approx(alone["report"]["metrics"]["student_after"])
+
+
+def reading(folder: Path) -> dict[str, Any]:
+    """Training on notes that rank 0 takes, and packs, alone."""
+    return {"reading": {"model": "oracle", "paragraphs": 12, "items": 4}, "teacher": None, "data": {"block_length": 64},
+            "student": {"model": str(save_chat_model(folder / "student", layers=2))},
+            "train": {"max_steps": 3, "per_device_train_batch_size": 2, "precision": "fp32", "device": "cpu"},
+            "evaluation": {"eval_steps": 100, "blocks": 2, "prompts": []}}
+
+
+@pytest.mark.parametrize("method", ["chain", "reading"])
+def test_methods_that_train_several_times_or_make_their_text_do_it_in_two_processes_too(tmp_path: Path, method: str) -> None:
+    plain = chain_recipe(tmp_path).to_dict() if method == "chain" else reading(tmp_path)
+    carry_out(plain, tmp_path / "alone")
+    alone, together = recorded(tmp_path / "alone"), in_two(tmp_path / "together", plain)
+    assert compared(together["rows"]) == pytest.approx(compared(alone["rows"]), rel=1e-5, abs=1e-5)
+    assert set(together["speeds"]) == {2}
 
 
 def test_a_run_of_two_is_resumed_by_one_and_the_other_way_round(tmp_path: Path) -> None:
