@@ -14,9 +14,11 @@ from core.system.files import read_json
 from workbench.errors import LaunchError
 from workbench.launch.job import STOP, Job
 from workbench.launch.launcher import JobStatus, Launcher, job_id_file
+from workbench.launch.local import last_lines
 from workbench.launch.records import RecordsReader, TimedRecorder
 
 RESUME = "Resume continues from the last checkpoint."
+LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "NCCL")  # in what a process says that misses another
 PATIENCE = 600.0  # seconds that a place may not answer before the run counts as failed
 
 
@@ -99,6 +101,10 @@ def failure_of(folder: Path, status: JobStatus) -> StillhouseError:
                     if (plain := read_json(path)))
     if errors and not status.failure:
         _, rank, plain = errors[0]
+        silent = sorted({int(log.stem) for log in folder.glob("[0-9]*.log")} - {number for _, number, _ in errors})
+        if silent and any(words in plain["given"] for words in LOST):
+            return RunError(f"Process {silent[0]} ended without a word, and the others lost it: killed, out of memory, or crashed.",
+                            last_lines(folder / f"{silent[0]}.log"), RESUME)
         error = StillhouseError.from_dict(plain)
         if rank:
             error.given = f"Process {rank}: {error.given}"

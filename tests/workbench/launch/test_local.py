@@ -105,6 +105,13 @@ def test_the_first_error_is_the_one_that_is_raised(folder: Path) -> None:
     assert type(error).__name__ == "OutOfMemoryError" and error.given == "Process 1: There was not enough memory."
 
 
+def test_a_process_of_which_its_place_says_nothing_is_found_by_its_silence(folder: Path) -> None:
+    error = failure_of(folder, JobStatus("ended", "FAILED"))
+    assert "Process 1 ended without a word" in error.given and error.expected == "Its last lines: a line | the last line"
+    (folder / "0.error.json").write_text((folder / "0.error.json").read_text().replace("Connection closed by peer", "a mistake"))
+    assert failure_of(folder, JobStatus("ended", "FAILED")).given == "The run failed: a mistake."
+
+
 def test_processes_that_never_started_say_where_to_look(tmp_path: Path) -> None:
     (tmp_path / "agent.log").write_text("ImportError: no torch\n")
     assert "ImportError: no torch" in failed(tmp_path).given
