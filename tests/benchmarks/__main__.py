@@ -1,4 +1,4 @@
-"""Measure everything and print one table: python -m tests.benchmarks [engine] [first_loss] [app] [watchers] [chat]"""
+"""Measure everything and print one table: python -m tests.benchmarks [engine] [first_loss] [app] [watchers] [chat] [classroom]"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from core.system.devices import devices
 from core.system.provenance import versions
 from tests.benchmarks.table import markdown
 
-PARTS = ("engine", "first_loss", "app", "watchers", "chat")
+PARTS = ("engine", "first_loss", "app", "watchers", "chat", "classroom")
 
 
 def main(wanted: list[str]) -> None:

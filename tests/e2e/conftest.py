@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import BrowserContext, BrowserType, Page, expect, sync_playwright
+from playwright.sync_api import BrowserContext, BrowserType, Page, ViewportSize, expect, sync_playwright
 
 from tests.app_process import AppProcess, end_runs, running_app
 
@@ -105,3 +105,16 @@ def measure_overflow(page: Page) -> None:
 def widest_overflow(page: Page) -> int:
     """The pixels that `measure_overflow` has seen, the frame that is shown now included."""
     return page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(window.widestOverflow))))")
+
+
+TWICE: ViewportSize = {"width": 640, "height": 450}  # a window of 1280 x 900 at 200% zoom
+
+
+def outside(page: Page) -> list[str]:
+    """Return what cannot be reached at this width: controls outside the window that lie in no box that scrolls, and not in the menu."""
+    return page.evaluate("""() => [...document.querySelectorAll("button, a[href], input, [role=slider], [role=radio]")].filter(element => {
+      const box = element.getBoundingClientRect();
+      if (!box.width || !box.height || element.matches("[href='#stMain']")) return false;
+      if (element.closest(".wide, [data-testid=stCode], [data-testid=stSidebar], [aria-hidden=true]")) return false;
+      return box.right > document.documentElement.clientWidth + 1 || box.left < -1;
+    }).map(element => element.outerHTML.slice(0, 200))""")

@@ -1,4 +1,4 @@
-"""Pages without serious findings of axe-core in either theme, and by the keyboard alone through a lesson."""
+"""Pages without serious findings of axe-core in either theme, by the keyboard alone through a lesson and a run, and at 200% zoom."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from playwright.sync_api import BrowserType, Page, expect
 from core.system import paths
 from tests.app_process import AppProcess
 from tests.e2e import axe
-from tests.e2e.conftest import ARGUMENTS, PATIENCE, settled
+from tests.e2e.conftest import ARGUMENTS, PATIENCE, TWICE, outside, settled
+from workbench.store import Store
 
 ADDRESSES = ["/", "/learn", "/learn?lesson=temperature", "/new", "/runs",
              "/sweep", "/chain", "/compare", "/models", "/claims", "/classroom"]
@@ -46,18 +47,44 @@ def test_no_serious_finding(server: AppProcess, themed: Page, script: Path, addr
     assert not found, "\n".join(found)
 
 
-def test_a_guess_is_committed_by_the_keyboard_alone(server: AppProcess, page: Page) -> None:
+def tab_to(page: Page, wanted: str) -> None:
+    """Press Tab until the button of that name has the focus, and shows that it has."""
+    name = ""
+    for _ in range(80):
+        name = page.evaluate("document.activeElement.tagName === 'BUTTON' ? document.activeElement.innerText : ''")
+        outlined = page.evaluate("(style => style.outlineStyle + style.boxShadow)(getComputedStyle(document.activeElement))")
+        if wanted in name:
+            break
+        page.keyboard.press("Tab")
+    assert wanted in name and outlined != "nonenone"
+
+
+def test_a_guess_is_committed_and_a_run_started_and_stopped_by_the_keyboard_alone(server: AppProcess, page: Page) -> None:
     page.goto(f"{server.url}/learn?lesson=half-the-depth")
     settled(page)
     page.get_by_role("button", name="Commit this guess").first.wait_for()
     page.locator("body").press("Tab")
-    name = ""
-    for _ in range(60):
-        name = page.evaluate("document.activeElement.tagName === 'BUTTON' ? document.activeElement.innerText : ''")
-        outlined = page.evaluate("(style => style.outlineStyle + style.boxShadow)(getComputedStyle(document.activeElement))")
-        if "Commit this guess" in name:
-            break
-        page.keyboard.press("Tab")
-    assert "Commit this guess" in name and outlined != "nonenone"
+    tab_to(page, "Commit this guess")
     page.keyboard.press("Enter")
     expect(page.get_by_text("Committed.").first).to_be_visible()
+    settled(page)
+    tab_to(page, "Train")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Run it again").first).to_be_disabled()
+    for run in Store(server.home / "store.sqlite").runs():
+        page.goto(f"{server.url}/run?run={run.id}")
+        expect(page.get_by_role("heading", name=run.name)).to_be_visible()
+        settled(page)
+        page.locator("body").press("Tab")
+        tab_to(page, "Stop")
+        page.keyboard.press("Enter")
+        expect(page.get_by_text("stopp").first).to_be_visible()
+
+
+@pytest.mark.parametrize("address", ["/learn", "/learn?lesson=temperature", "/classroom"])
+def test_twice_as_large_nothing_is_lost(server: AppProcess, page: Page, address: str) -> None:
+    page.set_viewport_size(TWICE)
+    page.goto(server.url + address)
+    settled(page)
+    expect(page.get_by_role("heading").first).to_be_visible()
+    assert not outside(page)

@@ -16,7 +16,7 @@ from playwright.sync_api import Page, WebSocketRoute, expect
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from tests.app_process import COMMAND, AppProcess, end_runs, running_app
-from tests.e2e.conftest import settled
+from tests.e2e.conftest import TWICE, outside, settled
 from tests.pages import examples
 from tests.waiting import wait_until
 from workbench.classroom.store import ClassStore
@@ -78,11 +78,12 @@ def compute_once(room: AppProcess, lesson: Lesson) -> None:
     classes, store = ClassStore(next((room.home / "classes").glob("*.sqlite")).stem), Store(room.home / "store.sqlite")
     config = experiments.configs(lesson, lesson.of(Recipe)[0], {})[experiments.SINGLE]
     first = classes.join("First", classes.code)
-    classes.change(paused=True)  # the app starts nothing meanwhile
-    classes.submit(first.id, lesson.slug, "both", [("", json.dumps(config.to_dict()), config.digest())])
-    classes.place(classes.items(first.id)[0], examples.finished(store, config.name).id)
+    run = examples.finished(store, config.name)
+    # At once: what waits, if only for a moment, the app may start.
+    classes._execute("INSERT INTO items (participant, lesson, recipe, label, config, digest, submitted, state, run_id)"
+                     " VALUES (?, ?, 'both', '', ?, ?, 0, 'placed', ?)",
+                     first.id, lesson.slug, json.dumps(config.to_dict()), config.digest(), run.id)
     classes.remove(first.id)
-    classes.change(paused=False)
 
 
 def join(page: Page, room: AppProcess, name: str) -> None:
@@ -194,11 +195,20 @@ def test_fifty_minutes_in_short(room: AppProcess, people: Callable[[], Page], mo
         participants[1].get_by_role("link", name="Take my results along (HTML)").click()
     assert "My guess: the student" in Path(download.value.path()).read_text()
 
+    # Twice as large, nothing of the class's pages is out of reach.
+    for page, names in ((participants[0], ("lesson", "board", "vote", "ask", "mine")), (instructor, ("classroom", "board"))):
+        page.set_viewport_size(TWICE)
+        for name in names:
+            page.goto(f"{room.url}/{name}")
+            settled(page)
+            assert not outside(page), name
+
     # What a participant may not do is refused by the server.
     for method, path in FORBIDDEN:
         assert participants[-1].request.fetch(room.url + path, method=method).status == 403, path
 
     # One switch deletes it all, and everybody is out.
+    instructor.goto(f"{room.url}/classroom")
     instructor.get_by_text("End the class").click()
     instructor.get_by_label("Type the name of the class to confirm").fill("Tuesday")
     instructor.keyboard.press("Enter")
