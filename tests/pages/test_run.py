@@ -62,7 +62,9 @@ def test_an_address_with_the_next_page_s_parameters_shows_the_run_of_before(open
 
 def test_an_unknown_run_is_named_in_the_message(open_page: Open, store: Store):
     examples.queued(store, "known")
-    assert "There is no run 'knowm'" in open_page("run", run="knowm").error[0].value
+    page = open_page("run", run="knowm")
+    assert "There is no run 'knowm'" in page.error[0].value
+    assert [each.proto.label for each in page.get("page_link")] == ["All runs"], "no dead end"
 
 
 @pytest.mark.parametrize(("make", "status", "offered"), [

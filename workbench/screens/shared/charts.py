@@ -70,11 +70,15 @@ class Ahead:
     control: bool = False
     steps: int | None = None
 
+    def awaits(self, curves: pd.DataFrame) -> bool:
+        """Return whether the control has not begun; what it is measured at before its first step is the student's."""
+        return self.control and not ((curves["arm"] == CONTROL) & (curves["step"] > 0)).any()
+
     def place_of(self, curves: pd.DataFrame) -> list[Trace]:
-        """Return an entry of the legend for a control of which there is no point."""
-        if not self.control or (curves["arm"] == CONTROL).any():
+        """Return an entry of the legend for a control that has not begun."""
+        if not self.awaits(curves):
             return []
-        return [{"type": "scatter", "mode": "lines", "x": np.full(1, np.nan), "y": np.full(1, np.nan), "name": "control: after the student",
+        return [{"type": "scatter", "mode": "lines", "x": np.full(1, np.nan), "y": np.full(1, np.nan), "name": AWAITED,
                  "line": {"color": ROLE_COLOURS["control"], "width": 2, "dash": "dash"}, "hoverinfo": "skip"}]
 
     @property
@@ -84,6 +88,7 @@ class Ahead:
 
 
 NOTHING_AHEAD = Ahead()
+AWAITED = "control: after the student"
 
 
 def term_losses(curves: pd.DataFrame, *, weighted: bool = True, logarithmic: bool = False, masked: bool = False,
@@ -118,8 +123,10 @@ def evaluation(curves: pd.DataFrame, name: str, *, teacher: float | None = None,
     for variant, dash in ((STUDENT, "solid"), (CONTROL, "dash")):
         curve = select(curves, variant, name)
         if len(curve):
-            traces.append(_line(curve, variant, ROLE_COLOURS[variant], dash=dash) | {"mode": "lines+markers", "marker": {"size": 5}})
-    traces += ahead.place_of(curves) if traces else []
+            label = AWAITED if variant == CONTROL and ahead.awaits(curves) else variant
+            traces.append(_line(curve, label, ROLE_COLOURS[variant], dash=dash) | {"mode": "lines+markers", "marker": {"size": 5}})
+    if traces and AWAITED not in {trace["name"] for trace in traces}:
+        traces += ahead.place_of(curves)
     logarithmic = name == "eval/perplexity"  # its logarithm is the cross-entropy
     level: Trace = {}
     if teacher is not None:

@@ -60,6 +60,11 @@ def test_a_control_has_its_place_before_its_first_point():
     assert np.isnan(awaited.y).all() and awaited.line.dash == "dash"
     assert list(figure.layout.xaxis.autorangeoptions.include) == [0, 40] and figure.layout.xaxis.autorangeoptions.clipmin == 0
     assert trace(charts.evaluation(before, "eval/agreement", ahead=ahead), "control: after the student")
+    # Before its first step the control is the student, and is measured with it.
+    measured = pd.concat([before, table(control__eval_per_agreement=[0.5]).assign(step=0)])
+    assert trace(charts.term_losses(measured, ahead=ahead), "control: after the student")
+    assert [each.name for each in charts.evaluation(measured, "eval/agreement", ahead=ahead).data] == [
+        "student", "control: after the student"]
     begun = pd.concat([before, table(control__loss_per_hard=[4.0])])
     names = {each.name for each in charts.term_losses(begun, ahead=ahead).data}
     assert "hard labels (control)" in names and "control: after the student" not in names
