@@ -2,10 +2,10 @@
 
 import streamlit as st
 
-from workbench.screens.new_experiment import advanced_form, data_view, error_focus, experiment_form, forms, launch_view, plan_view
+from workbench.screens.new_experiment import advanced_form, data_view, error_focus, experiment_form, forms, plan_view
 from workbench.screens.new_experiment.controls import SHOWN_ERRORS, draft
 from workbench.screens.new_experiment.data_view import DatasetScan
-from workbench.screens.shared import views
+from workbench.screens.shared import launch_view, views
 
 with views.errors_shown():
     with st.container(horizontal=True, vertical_alignment="center"):

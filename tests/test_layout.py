@@ -195,7 +195,7 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "workbench/launch/launcher.py": ("tests/workbench/launch/test_slurm.py",),
     "workbench/launch/rank.py": ("tests/workbench/launch/test_local.py",),
     "core/training/throughput.py": ("tests/core/training/test_base_trainer.py",),
-    "workbench/screens/new_experiment/launch_view.py": ("tests/pages/test_new.py",),
+    "workbench/screens/shared/launch_view.py": ("tests/pages/test_new.py",),
     "workbench/screens/run/processes_view.py": ("tests/pages/test_run.py",),
     "workbench/web/proxies.py": ("tests/workbench/web/test_origins.py",),
 }

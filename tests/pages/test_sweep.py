@@ -45,6 +45,16 @@ def filled(page: AppTest, key: str, text: str) -> AppTest:
 # ------------------------------------------------------------------------------------------------ form
 
 
+def test_a_sweep_for_a_cluster_shows_its_settings(open_page: Open, store: Store) -> None:
+    page = fault_free(open_page("sweep").button_group(key="launch.place").set_value("SLURM cluster").run())
+    assert page.code[-1].value.endswith("--launcher slurm")
+    page = page.number_input(key="launch.minutes").set_value(1).run()
+    assert button(page, "Start").disabled and not store.runs()
+    page = fault_free(page.number_input(key="launch.minutes").set_value(30).run())
+    button(page, "Start").click().run()
+    assert {run.launch["minutes"] for run in store.runs()} == {30}
+
+
 def test_a_sweep_is_planned_and_started_from_the_form(open_page: Open, store: Store) -> None:
     page = open_page("sweep")
     assert {each.label: each.value for each in page.metric} | {"Disk": ""} == {"Settings": "3", "Runs": "9", "Time": "–", "Disk": ""}

@@ -47,6 +47,7 @@ class Slurm:
 
     def script(self, job: Job) -> str:
         """Return the script that `submit` hands to sbatch. Raises LaunchError where submitit is not installed."""
+        _leave_logging_alone()
         try:
             from submitit.slurm.slurm import _make_sbatch_string  # the part of its executor that pickles nothing
         except ImportError as error:
@@ -143,9 +144,15 @@ def enter() -> None:
     for name in [name for name in os.environ if name.startswith(("PMI_", "OMPI_COMM_WORLD_", "MV2_COMM_WORLD_"))]:
         del os.environ[name]  # by which libraries would take a task for one of an MPI program
     if os.environ.get("SLURM_NTASKS", "1") != "1":
+        _leave_logging_alone()
         from submitit.helpers import TorchDistributedEnvironment
 
         TorchDistributedEnvironment().export(set_cuda_visible_devices=False)
+
+
+def _leave_logging_alone() -> None:
+    """Keep submitit from configuring logging when it is imported: that closes the handlers of everybody else in this process."""
+    os.environ.setdefault("SUBMITIT_LOG_LEVEL", "NOCONFIG")
 
 
 def in_job() -> bool:

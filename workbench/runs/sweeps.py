@@ -10,7 +10,7 @@ import itertools
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from core.recipes import REPETITION_KEYS, flattened
 from core.studies.sweeps.cells import Cell, SweepSpec, cells_of, require_all, seeds_from
 from core.studies.sweeps.ranking import CellScores
 from workbench.errors import WrongStatusError
-from workbench.launch.launcher import SlurmSpec
+from workbench.launch.launcher import SlurmSpec, read_spec
 from workbench.runs import jobs
 from workbench.store import Store, references
 from workbench.store.records import ACTIVE, RESUMABLE, NewRun, Run, Status
@@ -32,7 +32,6 @@ from workbench.store.sweeps import Sweep, SweepRun
 if TYPE_CHECKING:
     from core.planning.plan import Plan
 
-Launch = Callable[[Store], object]  # starts what waits in the store: where a launcher other than the queue of this machine is chosen
 KEPT = ("hidden", "top_k", "sampled")  # forms of a teacher's answers that one run can read after another
 PENDING: tuple[Status, ...] = ("queued", *ACTIVE)
 
@@ -105,14 +104,13 @@ def plan_sweep(spec: SweepSpec, store: Store, *, skip_invalid: bool = False, pla
     return planned
 
 
-def start_sweep(planned: PlannedSweep, store: Store, *, name: str | None = None, command: str = "", adopted: Sequence[Run] = (),
-                launch: Launch | None = None) -> Sweep:
+def start_sweep(planned: PlannedSweep, store: Store, *, name: str | None = None, command: str = "",
+                adopted: Sequence[Run] = ()) -> Sweep:
     """Queue every run of a sweep, or none of them.
 
     Args:
         name: of the sweep and the beginning of its runs' names (default: the recipe's, with ``-sweep``).
         adopted: finished runs of its only setting, as repetitions that are there already.
-        launch: starts what waits (default: the queue of this machine).
 
     Raises:
         StoreUnavailableError: the store cannot be written; nothing is queued then.
@@ -141,12 +139,12 @@ def start_sweep(planned: PlannedSweep, store: Store, *, name: str | None = None,
         made.append(store.insert_sweep(connection, name, planned.spec, planned.left_out, command, [*own, *others]))
 
     store.create_runs(new, write)
-    (launch or jobs.launch_next)(store)
+    jobs.launch_next(store)
     return store.sweep(made[0])
 
 
-def repeat(run: Run, more: int, store: Store, launch: Launch | None = None) -> Sweep:
-    """Queue a run's recipe with more seeds, and take in what it has reached: its other finished runs too, one a seed.
+def repeat(run: Run, more: int, store: Store) -> Sweep:
+    """Queue a run's recipe with more seeds, where it was carried out itself, and take in its other finished runs, one a seed.
 
     Raises:
         StillhouseError: as `plan_sweep`.
@@ -160,8 +158,8 @@ def repeat(run: Run, more: int, store: Store, launch: Launch | None = None) -> S
                 there.setdefault(other.seed, other)
     free = (seed for seed in itertools.count(run.seed + 1) if seed not in there)
     seeds = tuple(itertools.islice(free, more)) if more > 0 else seeds_from(run.seed, more)
-    planned = plan_sweep(SweepSpec(config, (), seeds), store)
-    return start_sweep(planned, store, name=f"{run.name[:70]}-seeds", adopted=[there[seed] for seed in sorted(there)], launch=launch)
+    planned = plan_sweep(SweepSpec(config, (), seeds), store, place=None if run.launch is None else read_spec(run.launch))
+    return start_sweep(planned, store, name=f"{run.name[:70]}-seeds", adopted=[there[seed] for seed in sorted(there)])
 
 
 def repetition_digest(config: ExperimentConfig) -> str:
@@ -247,7 +245,7 @@ def stop_all(sweep: Sweep, store: Store) -> int:
     return stopped
 
 
-def resume(sweep: Sweep, store: Store, statuses: Sequence[Status] = RESUMABLE, launch: Launch | None = None) -> int:
+def resume(sweep: Sweep, store: Store, statuses: Sequence[Status] = RESUMABLE) -> int:
     """Queue the runs of a sweep again that ended in one of these statuses; each continues from its checkpoint. Returns how many.
 
     Raises:
@@ -265,13 +263,13 @@ def resume(sweep: Sweep, store: Store, statuses: Sequence[Status] = RESUMABLE, l
     if not queued:
         raise WrongStatusError(f"No run of the sweep '{sweep.name}' is {' or '.join(statuses)}.",
                                "A run that ended so was expected.", "See its runs.")
-    (launch or jobs.launch_next)(store)
+    jobs.launch_next(store)
     return queued
 
 
-def retry_failed(sweep: Sweep, store: Store, launch: Launch | None = None) -> int:
+def retry_failed(sweep: Sweep, store: Store) -> int:
     """Queue the failed and lost runs of a sweep again. Raises WrongStatusError if there is none."""
-    return resume(sweep, store, ("failed", "lost"), launch)
+    return resume(sweep, store, ("failed", "lost"))
 
 
 def purge(sweep: Sweep, store: Store) -> None:

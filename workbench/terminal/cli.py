@@ -110,15 +110,19 @@ def _add_experiments(add_verb: AddVerb) -> None:
             verb.add_argument("--seeds", type=int, default=DEFAULT_SEEDS, metavar="N", help=(
                 f"number of seeds, from 42 on, with which each variant is trained; {SEEDS_HELP} (default: %(default)s)"))
         if action is submit:
-            verb.add_argument("--launcher", choices=("local", "slurm"), default="local", help=(
-                "where it is carried out: in the queue of this machine, or as a job of a SLURM cluster (default: %(default)s)"))
-            verb.add_argument("--nodes", type=int, metavar="N", help="machines of the cluster that the job takes (default: 1)")
-            verb.add_argument("--launch", action="append", default=[], metavar="KEY=VALUE", help=(
-                f"change a setting of the job, as partition=gpu; keys: {', '.join(list(SlurmSpec.model_fields)[1:])}; may be "
-                "repeated (default: what the app's form has kept)"))
+            _add_launcher(verb)
             verb.add_argument("--dry-run", action="store_true", help="print the script of the job, and submit nothing")
         if action is plan:
             verb.add_argument("--measure", action="store_true", help="load the models and time a few real steps")
+
+
+def _add_launcher(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--launcher", choices=("local", "slurm"), default="local", help=(
+        "where a run is carried out: in the queue of this machine, or as a job of a SLURM cluster (default: %(default)s)"))
+    verb.add_argument("--nodes", type=int, metavar="N", help="machines of the cluster that a job takes (default: 1)")
+    verb.add_argument("--launch", action="append", default=[], metavar="KEY=VALUE", help=(
+        f"change a setting of the job, as partition=gpu; keys: {', '.join(list(SlurmSpec.model_fields)[1:])}; may be repeated "
+        "(default: what the app's form has kept)"))
 
 
 def _add_sweeps(add_verb: AddVerb) -> None:
@@ -139,6 +143,7 @@ def _add_sweeps(add_verb: AddVerb) -> None:
     verb.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=(
         "override a key of the recipe for all settings; may be repeated (default: none)"))
     verb.add_argument("--name", help="name of the sweep, with which its runs' names begin (default: the recipe's, with -sweep)")
+    _add_launcher(verb)
 
     verb = add_verb(sweeps, "List sweeps, show the results of one with intervals over its seeds, stop, resume, retry, delete or restore "
                             "all its runs together.")

@@ -14,6 +14,7 @@ from workbench.terminal.answer import INTERRUPTED, NOTHING, Answer, about_run, p
 
 if TYPE_CHECKING:
     from core.config import ExperimentConfig
+    from workbench.launch.launcher import SlurmSpec
     from workbench.runs.worker import Outcome
 
 
@@ -52,21 +53,31 @@ def distill(options: argparse.Namespace) -> Answer:
 
 def submit(options: argparse.Namespace) -> Answer:
     """Queue for the background, or submit to a cluster."""
-    from workbench.launch import settings
     from workbench.runs import jobs
     from workbench.store import Store
 
-    store, launch = Store(), None
-    if options.launcher == "slurm":
-        launch = settings.overridden(settings.kept(store.home), options.launch, nodes=options.nodes)
-    elif options.dry_run or options.launch or options.nodes is not None:
-        raise ConfigError("--nodes, --launch or --dry-run was given for the queue of this machine.", "They are settings of a cluster.",
-                          "Add --launcher slurm.")
+    store = Store()
+    place = read_place(options, store.home)
+    if place is None and options.dry_run:
+        raise ConfigError("--dry-run was given for the queue of this machine.", "It prints the script of a cluster's job.",
+                          "Add --launcher slurm, or see what a run needs: python -m workbench plan RECIPE")
     config = read_experiment(options)
-    if launch is not None and options.dry_run:
-        script = jobs.script_of(config, store, launch)
-        return Answer({"launcher": launch.launcher, "script": script}, script)
-    return about_run(jobs.submit(config, store, _command(options), launch))
+    if place is not None and options.dry_run:
+        script = jobs.script_of(config, store, place)
+        return Answer({"launcher": place.launcher, "script": script}, script)
+    return about_run(jobs.submit(config, store, _command(options), place))
+
+
+def read_place(options: argparse.Namespace, home: Path) -> SlurmSpec | None:
+    """Return the settings of a cluster's jobs; None for the queue of this machine. Raises ConfigError."""
+    from workbench.launch import settings
+
+    if options.launcher == "slurm":
+        return settings.overridden(settings.kept(home), options.launch, nodes=options.nodes)
+    if options.launch or options.nodes is not None:
+        raise ConfigError("--nodes or --launch was given for the queue of this machine.", "They are settings of a cluster.",
+                          "Add --launcher slurm.")
+    return None
 
 
 def plan(options: argparse.Namespace) -> Answer:

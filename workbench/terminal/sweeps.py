@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from core.errors import ConfigError, StillhouseError
 from workbench.terminal.answer import Answer
-from workbench.terminal.experiments import read_experiment
+from workbench.terminal.experiments import read_experiment, read_place
 
 if TYPE_CHECKING:
     from workbench.runs.sweeps import PlannedSweep
@@ -32,7 +32,7 @@ def sweep(options: argparse.Namespace) -> Answer:
     store, config = Store(), read_experiment(options)
     spec = SweepSpec(config, parse_axes(options.grid), seeds_from(config.train.seed, options.seeds),
                      "grid" if options.random is None else "random", options.random)
-    planned = plan_sweep(spec, store, skip_invalid=options.skip_invalid)
+    planned = plan_sweep(spec, store, skip_invalid=options.skip_invalid, place=read_place(options, store.home))
     time = expected_time(planned, store)
     if time.seconds is None and not options.no_measure:
         time = expected_time(planned, store, _measured(planned, store))

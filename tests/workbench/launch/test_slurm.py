@@ -14,6 +14,7 @@ from core.recipes import parse_recipe
 from core.recorder import STUDENT, ListRecorder
 from tests.app_process import end_runs_of
 from tests.core.chat_models import save_chat_model
+from tests.interpreters import heavy_modules
 from tests.workbench.launch.cluster import NODES, Cluster, cluster
 from workbench.errors import LaunchError
 from workbench.launch import settings, slurm
@@ -167,3 +168,19 @@ def _preempt(made: Cluster, folder: Path) -> str:
 def wait_for_state(made: Cluster, job_id: str, state: str) -> None:
     while made.state(job_id) != state:
         time.sleep(0.1)
+
+
+def test_other_log_handlers_stay_open_when_submitit_is_imported() -> None:
+    program = """
+import io, logging
+from pathlib import Path
+from core.recipes import parse_recipe
+from workbench.launch.job import Job
+from workbench.launch.launcher import SlurmSpec
+from workbench.launch.slurm import Slurm
+logging.basicConfig(stream=io.StringIO())
+before = list(logging._handlerList)
+Slurm(SlurmSpec()).script(Job(Path("run"), parse_recipe({}), {}, ""))
+assert "submitit" in sys.modules and logging._handlerList == before
+"""
+    heavy_modules(program)

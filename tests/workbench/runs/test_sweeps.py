@@ -16,6 +16,7 @@ from core.studies.sweeps.cells import SweepSpec, seeds_from
 from core.studies.sweeps.ranking import rank
 from tests.core.chat_models import save_chat_model
 from workbench.errors import WrongStatusError
+from workbench.launch.launcher import SlurmSpec
 from workbench.processes import Process
 from workbench.runs import jobs, sweeps
 from workbench.runs.sweep_estimate import START_SECONDS, expected_time, seconds_left
@@ -71,10 +72,13 @@ def test_every_setting_is_queued_with_every_seed_seed_by_seed(store: Store, teac
     assert sweep.name == "walk-sweep"
 
 
-def test_the_launcher_may_be_another_one(store: Store, teacher: str) -> None:
-    launched: list[Store] = []
-    started(store, base(teacher), "losses.temperature=1,2", launch=launched.append)
-    assert launched == [store]
+def test_the_runs_may_be_jobs_of_a_cluster_and_are_repeated_there(store: Store, teacher: str) -> None:
+    place = SlurmSpec(partition="gpu")
+    planned = sweeps.plan_sweep(spec(base(teacher), "losses.temperature=1,2", seeds=1), store, place=place)
+    sweep = sweeps.start_sweep(planned, store)
+    assert [each.run.launch["partition"] for each in store.sweep_runs(sweep.id)] == ["gpu", "gpu"]
+    again = sweeps.repeat(store.sweep_runs(sweep.id)[0].run, 2, store)
+    assert {each.run.launch["partition"] for each in store.sweep_runs(again.id)} == {"gpu"}
 
 
 @pytest.mark.parametrize(("axes", "said"), [

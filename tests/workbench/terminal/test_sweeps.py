@@ -114,3 +114,11 @@ def test_a_name_is_required_and_must_be_known(run_json: RunJson) -> None:
     assert "needs the name" in run_json("sweeps", "show")[1]["error"]["given"]
     code, document = run_json("sweeps", "stop", "nothing")
     assert (code, document["error"]["fix"]) == (2, "See the list of sweeps: python -m workbench sweeps list")
+
+
+def test_a_sweep_may_run_on_a_cluster(recipe: Callable[..., str], run_json: RunJson) -> None:
+    words = ("--seeds", "2", "--no-measure", "--launch", "partition=gpu")
+    code, document = run_json("sweep", recipe(3), *words)
+    assert code == 2 and document["error"]["fix"] == "Add --launcher slurm."
+    code, document = run_json("sweep", recipe(3), *words, "--launcher", "slurm", "--dry-run")
+    assert code == 0 and not document["started"] and not Store().runs()

@@ -15,13 +15,15 @@ from core.studies.seeds import SEEDS_HELP
 from core.studies.sweeps.axes import SEED, parse_axes
 from core.studies.sweeps.cells import SweepSpec, seeds_from
 from core.system import units
+from workbench.launch import settings
+from workbench.launch.launcher import SlurmSpec
 from workbench.runs import sweeps
 from workbench.runs.sweep_estimate import SweepTime, expected_time
 from workbench.runs.sweeps import PlannedSweep
 from workbench.screens.new_experiment import starting_points
 from workbench.screens.new_experiment.controls import CONTROLS
 from workbench.screens.new_experiment.starting_points import StartingPoint
-from workbench.screens.shared import background, share, state, views
+from workbench.screens.shared import background, launch_view, share, state, views
 from workbench.store import references
 from workbench.store.sweeps import Sweep
 
@@ -52,7 +54,7 @@ def show() -> None:
         try:
             spec = SweepSpec(start.config, parse_axes([f"{key}={texts[key]}" for key in keys]), seeds_from(start.config.train.seed, seeds),
                              "random" if search == RANDOM else "grid", budget)
-            planned = _planned(json.dumps(spec.to_dict()), skip, str(state.store().path))
+            planned = _planned(json.dumps(spec.to_dict()), skip, str(state.store().path), elsewhere=launch_view.elsewhere())
             if isinstance(planned, StillhouseError):
                 raise planned
             for cell in planned.cells:
@@ -62,19 +64,22 @@ def show() -> None:
             views.problem(error)
             return
         _needs(planned)
-        line = command(spec, start, skip=skip, name=name.strip())
-        if st.button("Start", type="primary", icon=":material/play_arrow:", key="sweep.start"):
+        place = launch_view.launcher(planned.cells[0].config)
+        line = command(spec, start, skip=skip, name=name.strip(), cluster=place is not None)
+        pressed = st.button("Start", type="primary", icon=":material/play_arrow:", key="sweep.start", disabled=place == "wrong")
+        if pressed and place != "wrong":
             with views.errors_shown():
-                _start(spec, skip=skip, name=name.strip() or None, line=line)
+                _start(spec, skip=skip, name=name.strip() or None, line=line, place=place)
         st.code(line, language="bash", wrap_lines=True)
 
 
-def command(spec: SweepSpec, start: StartingPoint, *, skip: bool, name: str) -> str:
-    """Return the command that does the same in a terminal."""
+def command(spec: SweepSpec, start: StartingPoint, *, skip: bool, name: str, cluster: bool) -> str:
+    """Return the command that does the same in a terminal; on a cluster, with the settings that were last kept."""
     words = ["python", "-m", "workbench", "sweep", str(start.recipe or f"{start.config.name or 'experiment'}.yaml")]
     words += [word for axis in spec.axes for word in ("--grid", str(axis))] + ["--seeds", str(len(spec.seeds))]
     words += [] if spec.budget is None else ["--random", str(spec.budget)]
-    return shlex.join([*words, *(["--skip-invalid"] if skip else []), *(["--name", name] if name else [])])
+    words += [*(["--skip-invalid"] if skip else []), *(["--name", name] if name else []), *(["--launcher", "slurm"] if cluster else [])]
+    return shlex.join(words)
 
 
 def _starting_point() -> StartingPoint | None:
@@ -133,9 +138,10 @@ def _described(key: str) -> bool:
 
 
 @st.cache_resource(ttl=STATIC_SECONDS, max_entries=20, show_spinner="Checking every setting …")
-def _planned(spec_json: str, skip: bool, _store: str) -> PlannedSweep | StillhouseError:
+def _planned(spec_json: str, skip: bool, _store: str, *, elsewhere: bool) -> PlannedSweep | StillhouseError:
+    place = settings.kept(state.store().home) if elsewhere else None  # the job's own are checked at the start
     try:
-        return sweeps.plan_sweep(SweepSpec.from_dict(json.loads(spec_json)), state.store(), skip_invalid=skip)
+        return sweeps.plan_sweep(SweepSpec.from_dict(json.loads(spec_json)), state.store(), skip_invalid=skip, place=place)
     except StillhouseError as error:
         return error  # cached too: the form asks for it again at every change
 
@@ -191,8 +197,10 @@ def left_out(found: list[dict[str, Any]]) -> None:
         st.warning(views.no_images(f"**{len(found)} {words} left out.**\n\n{lines}"), icon=":material/warning:")
 
 
-def _start(spec: SweepSpec, *, skip: bool, name: str | None, line: str) -> None:
-    planned = sweeps.plan_sweep(spec, state.store(), skip_invalid=skip)
+def _start(spec: SweepSpec, *, skip: bool, name: str | None, line: str, place: SlurmSpec | None) -> None:
+    planned = sweeps.plan_sweep(spec, state.store(), skip_invalid=skip, place=place)
+    if place is not None:
+        settings.keep(state.store().home, place)
     made: Sweep = sweeps.start_sweep(planned, state.store(), name=name, command=line)
     st.session_state.pop(MEASURING, None)
     st.switch_page(state.SWEEP, query_params={"sweep": made.id})

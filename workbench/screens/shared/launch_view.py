@@ -1,4 +1,4 @@
-"""Where a new experiment is carried out: in the queue of this machine, or as a job of a SLURM cluster."""
+"""Where a new experiment or the runs of a sweep are carried out: in the queue of this machine, or as jobs of a SLURM cluster."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def launcher(config: ExperimentConfig | None) -> SlurmSpec | Literal["wrong"] | 
     """Draw the choice, and the settings of the job; return them, None for this machine, ``wrong`` where a setting cannot be.
 
     Args:
-        config: of the experiment; None while something in it is wrong.
+        config: of the experiment, or of a sweep's first run; None while something in it is wrong.
     """
     with st.expander("Where it runs", icon=":material/dns:", expanded=elsewhere()):
         st.segmented_control("Where it runs", (HERE, CLUSTER), default=HERE, required=True, key=PLACE, label_visibility="collapsed")
