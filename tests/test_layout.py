@@ -193,6 +193,7 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "workbench/launch/job.py": ("tests/workbench/launch/test_slurm.py",),
     "workbench/launch/settings.py": ("tests/workbench/launch/test_slurm.py",),
     "workbench/launch/launcher.py": ("tests/workbench/launch/test_slurm.py",),
+    "core/models/entries.py": ("tests/core/models/test_catalog.py",),
     "workbench/launch/rank.py": ("tests/workbench/launch/test_local.py",),
     "core/training/throughput.py": ("tests/core/training/test_base_trainer.py",),
     "workbench/screens/shared/launch_view.py": ("tests/pages/test_new.py",),

@@ -32,7 +32,7 @@ from workbench.errors import ServeError
 from workbench.web.origins import is_loopback
 
 if TYPE_CHECKING:
-    from core.models.catalog import LoadedModel
+    from core.models.entries import LoadedModel
     from core.signals.answering import Question, Said
 
 MAX_BODY = 8 << 20  # bytes of a request

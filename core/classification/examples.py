@@ -25,8 +25,8 @@ from core.evaluation.classes import encode_text
 from core.evaluation.sentiment import encode_prompt, label_scores, label_tokens
 from core.evaluation.token_divergence import prompt_logits
 from core.models.architectures import label_names
-from core.models.catalog import LoadedModel
 from core.models.compatibility import require_compatible
+from core.models.entries import LoadedModel
 from core.models.forward import eval_mode, max_positions
 from core.models.vocabulary import decode_text, unpadded_width
 

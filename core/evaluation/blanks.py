@@ -18,8 +18,8 @@ import torch
 from core.data.masking import blanked
 from core.errors import CompatibilityError, CorruptModelError, DataError
 from core.models.architectures import architecture_of
-from core.models.catalog import LoadedModel
 from core.models.compatibility import require_compatible, same_vocabulary
+from core.models.entries import LoadedModel
 from core.models.forward import eval_mode
 from core.models.vocabulary import decode_text, require_rows, unpadded_width
 

@@ -23,7 +23,7 @@ from core.system.provenance import git_commit, versions
 
 if TYPE_CHECKING:
     from core.export.sessions import OnnxModel
-    from core.models.catalog import LoadedModel, ModelEntry
+    from core.models.entries import LoadedModel, ModelEntry
 
 FILES = {"onnx": "model.onnx", "onnx-int8": "model.int8.onnx"}
 RECORD = "export.json"

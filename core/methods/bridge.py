@@ -34,7 +34,7 @@ from core.methods.room import require_room, run_bytes
 from core.methods.run_folder import RunFolder
 from core.methods.steps import Load
 from core.models import catalog, compatibility
-from core.models.catalog import LoadedModel, ModelEntry
+from core.models.entries import LoadedModel, ModelEntry
 from core.models.header import precision_of
 from core.models.loading import tokenizer_from_pretrained
 from core.models.vocabulary import decode_text

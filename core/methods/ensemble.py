@@ -42,7 +42,7 @@ from core.methods.run_folder import RunFolder
 from core.methods.steps import Load
 from core.models import catalog
 from core.models.architectures import on_device
-from core.models.catalog import LoadedModel
+from core.models.entries import LoadedModel
 from core.models.mixtures import fitted_weights, mixed_logits
 from core.recorder import STUDENT, NullRecorder, Recorder, stop_if_requested
 from core.reports.ensemble_report import EnsembleSummary, Omitted, Repetition

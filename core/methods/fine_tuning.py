@@ -30,7 +30,7 @@ from core.methods.steps import Load, summary_of
 from core.models import catalog, compatibility
 from core.models.adapters import merge_adapters
 from core.models.architectures import plain_model
-from core.models.catalog import LoadedModel
+from core.models.entries import LoadedModel
 from core.models.forward import max_positions
 from core.models.header import precision_of
 from core.models.loading import model_from_pretrained

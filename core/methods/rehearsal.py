@@ -22,7 +22,7 @@ from core.errors import CompatibilityError, ExportError, UnsupportedModelError
 from core.events import STUDENT_AFTER, STUDENT_BEFORE, TEACHER, RunWarning
 from core.methods.evaluator import TRAINED
 from core.models.architectures import on_device, with_blocks
-from core.models.catalog import LoadedModel
+from core.models.entries import LoadedModel
 from core.models.loading import model_from_config, tokenizer_from_pretrained
 from core.models.model_files import refuse_damaged
 from core.recorder import Recorder

@@ -29,8 +29,8 @@ from core.methods.served_teachers import Served, connect
 from core.methods.teacher_signals import summary, teacher_signals
 from core.models import compatibility
 from core.models.architectures import architecture_of, head_weight, on_device, plain_model
-from core.models.catalog import LoadedModel
 from core.models.ensembles import members_of
+from core.models.entries import LoadedModel
 from core.models.header import precision_of
 from core.models.vocabulary import unpadded_width
 from core.recorder import CONTROL, STUDENT, Recorder, StopRequested, stop_if_requested

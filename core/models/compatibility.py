@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from core.config import DataSpec, ExperimentConfig, LossSpec, MaskingSpec, TaskSpec
 from core.errors import CompatibilityError, ConfigError, SetField, about
 from core.models.architectures import ARCHITECTURE_SPECS, Objective, head_weight
-from core.models.catalog import LoadedModel, ModelEntry, no_language_head_error
+from core.models.catalog import no_language_head_error
 from core.models.checkpoints import TASK_DESCRIPTIONS, TEXT_MODEL_TYPE, Task
+from core.models.entries import LoadedModel, ModelEntry
 from core.models.vocabulary import require_tokenizer_fits, unpadded_width, vocabulary_size
 
 if TYPE_CHECKING:

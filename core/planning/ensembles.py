@@ -5,7 +5,7 @@ from __future__ import annotations
 from core.classification.sources import describe_source
 from core.config import EnsembleConfig
 from core.errors import CompatibilityError
-from core.models.catalog import ModelEntry
+from core.models.entries import ModelEntry
 from core.planning import preflight
 from core.planning.models import described
 from core.planning.preflight import PreflightReport

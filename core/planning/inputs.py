@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from core.config import BridgeConfig, ExperimentConfig, ReadingConfig
 from core.models import compatibility
 from core.models.architectures import architecture_of
-from core.models.catalog import LoadedModel
+from core.models.entries import LoadedModel
 from core.planning.models import summary
 from core.planning.preflight import PreflightReport
 from core.recorder import NullRecorder

@@ -33,10 +33,10 @@ from core.errors import FetchModel, ModelError
 from core.methods.room import FP32, run_bytes
 from core.models import checkpoints
 from core.models.architectures import ARCHITECTURE_SPECS, ArchitectureSpec
-from core.models.catalog import ModelEntry
 from core.models.checkpoints import ParameterCount
 from core.models.chunking import CHUNK_ELEMENTS
 from core.models.dimensions import Dimensions, shapes_at
+from core.models.entries import ModelEntry
 
 PROGRAM = 3 * 2**28  # 0.75 GiB: torch, Transformers and the packed house corpus
 

@@ -8,8 +8,8 @@ from core.config import ExperimentConfig, Kind, StudentSpec
 from core.errors import ConfigError, FetchModel, ModelNotFoundError, UnsupportedModelError, about
 from core.models import catalog, compatibility
 from core.models.architectures import Objective as ObjectiveName
-from core.models.catalog import ModelEntry
 from core.models.dimensions import student_dimensions
+from core.models.entries import ModelEntry
 from core.planning import memory
 from core.planning.memory import ModelShape
 from core.planning.preflight import PreflightReport

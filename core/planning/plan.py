@@ -29,7 +29,7 @@ from core.errors import DeviceError, ModelError, NetworkError
 from core.evaluation.teacher_help import TeacherHelp
 from core.methods.room import stored_bytes
 from core.models import catalog, compatibility
-from core.models.catalog import LoadedModel, ModelEntry
+from core.models.entries import LoadedModel, ModelEntry
 from core.models.header import precision_of
 from core.planning import memory, preflight
 from core.planning.ensembles import check_ensemble

@@ -29,8 +29,8 @@ from core.errors import ConfigError, DeviceError, OutOfMemoryError, SetField, St
 from core.methods.room import require_room
 from core.models import catalog
 from core.models.architectures import Objective
-from core.models.catalog import ModelEntry
 from core.models.compatibility import no_chat_template_error, require_causal_lm
+from core.models.entries import ModelEntry
 from core.planning.memory import ModelShape
 from core.planning.memory import memory as training_memory
 from core.system import machine, units

@@ -11,7 +11,7 @@ import torch
 
 from core.config import FineTuneConfig, total_steps
 from core.errors import OutOfMemoryError
-from core.models.catalog import LoadedModel
+from core.models.entries import LoadedModel
 from core.models.forward import max_positions
 from core.planning.preflight import PreflightReport
 from core.recorder import NullRecorder

@@ -14,7 +14,7 @@ from core.reading.answer_cache import Answer
 from core.signals.chat_client import ChatClient
 
 if TYPE_CHECKING:
-    from core.models.catalog import LoadedModel
+    from core.models.entries import LoadedModel
 
 Keep = Callable[[int, Answer], None]  # number of the prompt, its answer
 

@@ -24,7 +24,7 @@ from core.evaluation.blanks import fill_blanks
 from core.evaluation.masked import evaluate_masked
 from core.evaluation.statistics import mean, standard_error
 from core.models import catalog
-from core.models.catalog import LoadedModel
+from core.models.entries import LoadedModel
 from core.recipes import read_recipe
 from core.reports.house_chat_card import stage
 from core.system.devices import devices

@@ -17,7 +17,7 @@ from core.config import DataSpec, ExperimentConfig, FineTuneConfig, TaskSpec
 from core.data import movie_reviews
 from core.errors import CompatibilityError, ConfigError, DataError, StillhouseError
 from core.models.architectures import Objective
-from core.models.catalog import LoadedModel, ModelEntry
+from core.models.entries import LoadedModel, ModelEntry
 from core.recipes import parse_recipe
 from core.tasks.data import headline_metric, task_spec
 

@@ -24,7 +24,7 @@ from core.evaluation.flops import forward_flops
 from core.evaluation.speed import Forward, Speed, forward_of, measure_speed
 from core.events import Phase, RunWarning, ScoringTask
 from core.models import catalog
-from core.models.catalog import LoadedModel, ModelEntry
+from core.models.entries import LoadedModel, ModelEntry
 from core.recorder import Recorder, StopRequested
 from core.reports.retention_card import Card, Row, Score, TaskScores, Timing
 from core.reports.task_scores import Load, Scoring

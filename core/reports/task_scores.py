@@ -17,7 +17,7 @@ from core.config import RetentionSpec, TrainSpec
 from core.data import movie_reviews
 from core.errors import ConfigError
 from core.models import catalog
-from core.models.catalog import LoadedModel
+from core.models.entries import LoadedModel
 from core.recorder import NullRecorder, Recorder
 from core.reports.retention_card import Score
 from core.tasks.data import headline_metric, task_spec

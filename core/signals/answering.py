@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from core.errors import CompatibilityError
-from core.models.catalog import LoadedModel
 from core.models.chunking import chunks
+from core.models.entries import LoadedModel
 from core.models.forward import forward, output_head
 from core.models.vocabulary import require_rows, unpadded_width
 from core.signals.targets import Head

@@ -27,7 +27,7 @@ from core.events import Phase, RunWarning
 from core.models import catalog
 from core.models.adapters import add_task_adapters, merge_adapters
 from core.models.architectures import plain_model
-from core.models.catalog import LoadedModel
+from core.models.entries import LoadedModel
 from core.models.forward import eval_mode, max_positions, uses_token_types
 from core.models.vocabulary import require_rows, require_tokenizer_fits
 from core.recorder import STUDENT, ListRecorder, Recorder, StopRequested

@@ -11,7 +11,7 @@ from torch import nn
 from core.errors import CompatibilityError
 from core.models import compatibility
 from core.models.architectures import architecture_of, label_names, on_device
-from core.models.catalog import LoadedModel
+from core.models.entries import LoadedModel
 from core.models.loading import model_from_config
 from core.tasks.data import TaskData
 

@@ -9,6 +9,7 @@ import torch
 
 from core.data.chat_template import render
 from core.models import catalog
+from core.models.entries import LoadedModel
 from tests.benchmarks.table import Figure
 from workbench.inference import client
 from workbench.inference.wire import Answer
@@ -27,7 +28,7 @@ def streamed_speed(seed: int) -> tuple[float, int]:
     return tokens / (time.perf_counter() - began), tokens
 
 
-def bare_speed(loaded: catalog.LoadedModel, tokens: int) -> float:
+def bare_speed(loaded: LoadedModel, tokens: int) -> float:
     """Tokens per second of `generate` with the same sampling for an answer of the same length."""
     prompt = render(MESSAGES, loaded.tokenizer, add_generation_prompt=True)
     ids = torch.tensor([loaded.tokenizer(prompt, add_special_tokens=False).input_ids])

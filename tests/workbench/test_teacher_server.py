@@ -12,7 +12,7 @@ import torch
 from starlette.testclient import TestClient
 
 from core.models import catalog
-from core.models.catalog import LoadedModel
+from core.models.entries import LoadedModel
 from core.signals import answering
 from core.signals.answering import Question
 from tests.core.chat_models import save_chat_model

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from core.errors import OutOfMemoryError
 from core.models import catalog
-from core.models.catalog import LoadedModel, ModelEntry
 from core.models.checkpoints import loaded_hash
 from core.models.ensembles import parse_ensemble
+from core.models.entries import LoadedModel, ModelEntry
 from core.system import devices
 from core.system.units import GIB
 from workbench.inference.wire import ModelCard

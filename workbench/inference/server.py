@@ -32,10 +32,10 @@ from core.export import Form
 from core.generation.streaming import stream
 from core.models import catalog
 from core.models.architectures import architecture_of
-from core.models.catalog import LoadedModel
 from core.models.checkpoints import Task
 from core.models.compatibility import require_compatible, require_task
 from core.models.dimensions import as_record
+from core.models.entries import LoadedModel
 from core.recipes import parse_recipe
 from workbench import paths
 from workbench.error_mapping import memory_error

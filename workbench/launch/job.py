@@ -23,7 +23,7 @@ from core.system.files import read_json, write_json
 from workbench.errors import StoreError
 
 if TYPE_CHECKING:
-    from core.models.catalog import LoadedModel
+    from core.models.entries import LoadedModel
 
 FOLDER, STOP = "ranks", "stop"
 SHOWN = ("name", "kind", "source", "description")  # of a model's entry: how the run's own store calls it

@@ -30,7 +30,7 @@ from workbench.lessons.experiments import SINGLE
 from workbench.lessons.parser import Lesson
 
 if TYPE_CHECKING:
-    from core.models.catalog import LoadedModel
+    from core.models.entries import LoadedModel
 
 SEEDS = (42, 43, 44, 45, 46)
 

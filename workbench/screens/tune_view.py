@@ -22,7 +22,7 @@ from workbench.screens.shared.uploads import is_upload, save_upload, show_upload
 from workbench.store import references
 
 if TYPE_CHECKING:
-    from core.models.catalog import ModelEntry
+    from core.models.entries import ModelEntry
     from core.planning.plan import Plan
 
 RECIPE = ASSETS / "recipes" / "house-sentiment.yaml"  # the source of everything that is not in the form

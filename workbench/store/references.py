@@ -40,7 +40,7 @@ from workbench.store.records import Run
 from workbench.store.store import Store
 
 if TYPE_CHECKING:
-    from core.models.catalog import LoadedModel, ModelEntry
+    from core.models.entries import LoadedModel, ModelEntry
 
 BEFORE = "before"  # the untrained student, kept by the engine beside the trained ones
 TRAINED = (STUDENT, CONTROL)

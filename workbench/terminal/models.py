@@ -12,7 +12,7 @@ from core.models import compatibility
 from workbench.terminal.answer import Answer
 
 if TYPE_CHECKING:
-    from core.models.catalog import LoadedModel
+    from core.models.entries import LoadedModel
 
 
 def models(_options: argparse.Namespace) -> Answer:

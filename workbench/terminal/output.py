@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from core.evaluation.blanks import Fill
     from core.evaluation.classes import ClassShare
     from core.export.exporting import Exported
-    from core.models.catalog import ModelEntry
+    from core.models.entries import ModelEntry
     from core.planning.plan import Plan
     from core.reports.measure import Measurement
     from core.studies.claims.claim import Claim

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.export import exporting
-from core.models.catalog import LoadedModel
+from core.models.entries import LoadedModel
 from core.models.forward import uses_token_types
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from core.events import StudyPart
 from core.export.exporting import FILES
 from core.models import catalog, compatibility
 from core.models.architectures import Objective
-from core.models.catalog import LoadedModel
+from core.models.entries import LoadedModel
 from core.recorder import Recorder, stop_if_requested
 from core.reports.deployment.forms import ModelForm, int8_form, torch_form
 from core.reports.deployment.labelled import LabelledScores, labelled_scores, score_examples

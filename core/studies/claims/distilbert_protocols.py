@@ -27,7 +27,7 @@ from core.system.provenance import versions
 
 if TYPE_CHECKING:
     from core.config import ExperimentConfig
-    from core.models.catalog import LoadedModel
+    from core.models.entries import LoadedModel
 
 RECIPE = ASSETS / "recipes" / "distilbert.yaml"
 PARTS = ("random", "minus_kd", "minus_hidden", "minus_hard")  # of the ablation, in the order of the paper's losses

@@ -11,7 +11,7 @@ from core.config import ImagesSpec
 from core.errors import CompatibilityError, DataError
 from core.evaluation.sentiment import encode_prompt, label_scores, label_tokens
 from core.models import catalog
-from core.models.catalog import LoadedModel
+from core.models.entries import LoadedModel
 
 
 @pytest.fixture(scope="module")

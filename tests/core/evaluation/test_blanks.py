@@ -10,7 +10,7 @@ import torch
 from core.data.tokenizers import train_masked_tokenizer
 from core.errors import CompatibilityError, CorruptModelError, DataError
 from core.evaluation.blanks import Place, compare_blanks, fill_blanks
-from core.models.catalog import LoadedModel
+from core.models.entries import LoadedModel
 from tests.core.chat_models import chat_tokenizer
 from tests.core.masked_models import POSITIONS, TEXTS, masked_model, masked_tokenizer
 

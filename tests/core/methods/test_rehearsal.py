@@ -19,7 +19,7 @@ from core.export import graph
 from core.methods import bridge, method_for, rehearsal, room
 from core.methods.rehearsal import one_block, rehearse_exports
 from core.models import catalog
-from core.models.catalog import LoadedModel
+from core.models.entries import LoadedModel
 from core.recipes import parse_recipe
 from core.recorder import STUDENT, ListRecorder, StopRequested
 from core.reports import model_card

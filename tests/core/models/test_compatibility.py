@@ -12,7 +12,7 @@ from core.config import DataSpec, LossSpec, TaskSpec
 from core.data.tokenizers import train_tokenizer
 from core.errors import CompatibilityError, ConfigError
 from core.models import catalog, compatibility
-from core.models.catalog import ModelEntry
+from core.models.entries import ModelEntry
 from core.recipes import parse_recipe
 from tests.core.chat_models import SENTENCES, chat_model, chat_tokenizer, save_chat_model
 

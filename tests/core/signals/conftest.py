@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from core.models import catalog
-from core.models.catalog import LoadedModel
+from core.models.entries import LoadedModel
 from tests.core.chat_models import save_chat_model
 from tests.core.signals.stand_in import StandIn, standing_in
 

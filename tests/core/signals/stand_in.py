@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from core.models.catalog import LoadedModel
+from core.models.entries import LoadedModel
 from core.signals.answering import Question, answers
 
 NAME = "stand-in"

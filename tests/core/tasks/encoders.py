@@ -11,7 +11,7 @@ from transformers import AutoModelForMaskedLM
 
 from core.data.tokenizers import train_masked_tokenizer
 from core.models import catalog
-from core.models.catalog import LoadedModel
+from core.models.entries import LoadedModel
 from core.tasks.data import Example, Question, TaskData
 from tests.core.tiny import tiny_encoder_config
 

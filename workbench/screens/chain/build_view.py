@@ -22,7 +22,7 @@ from workbench.screens.shared import state, views
 from workbench.store import references
 
 if TYPE_CHECKING:
-    from core.models.catalog import ModelEntry
+    from core.models.entries import ModelEntry
     from core.models.header import ModelHeader
 
 RECIPE = ASSETS / "recipes" / "house-chain.yaml"

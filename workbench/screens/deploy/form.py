@@ -20,7 +20,7 @@ from workbench.studies import background
 from workbench.studies.jobs import DeploymentJob, JobState
 
 if TYPE_CHECKING:
-    from core.models.catalog import ModelEntry
+    from core.models.entries import ModelEntry
 
 TASKS = ("classification", "masked", "causal")  # of heads whose models are exported
 NO_TEACHER = "No teacher: the student itself is the baseline"

@@ -14,7 +14,7 @@ from workbench.store.exports import FORM, export_folder
 
 if TYPE_CHECKING:
     from core.export.agreement import Agreement
-    from core.models.catalog import ModelEntry
+    from core.models.entries import ModelEntry
 
 TASKS: tuple[Task, ...] = ("masked", "classification")  # whose exports run in the pane
 NAMES = {"torch": "Transformers folder, run by torch", "onnx": "ONNX, float32", "onnx-int8": "ONNX, int8"}

@@ -19,7 +19,7 @@ from workbench.screens.shared.fetch_button import fetch_button
 from workbench.screens.shared.theme import BadgeColour
 
 if TYPE_CHECKING:
-    from core.models.catalog import ModelEntry
+    from core.models.entries import ModelEntry
 
 PROGRESS_WIDTH = 240  # pixels
 NEWEST, BEST, SMALLEST, NAME = ORDERS = ("Newest", "Quality", "Size", "Name")

@@ -30,7 +30,7 @@ from workbench.sharing import packed, restrictions
 from workbench.store.store import default_name
 
 if TYPE_CHECKING:
-    from core.models.catalog import ModelEntry
+    from core.models.entries import ModelEntry
     from core.planning.plan import Plan
 
 LINKED = ("from", "recipe", packed.KIND, packed.PACKED, packed.CHECKSUM, *packed.MAIN)

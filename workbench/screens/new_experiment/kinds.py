@@ -18,7 +18,7 @@ from workbench.screens.new_experiment import forms, starting_points
 from workbench.screens.new_experiment.forms import LEAVES, Draft
 
 if TYPE_CHECKING:
-    from core.models.catalog import ModelEntry
+    from core.models.entries import ModelEntry
 
 DISTILBERT = "distilbert"  # the recipe of the triple loss, and the architecture
 STASHED_SETTINGS = "settings of other kinds"  # in a draft: kind -> what was set for it

@@ -20,8 +20,8 @@ from workbench.web.origins import host_of, is_loopback
 if TYPE_CHECKING:
     import pandas as pd
 
-    from core.models.catalog import ModelEntry
     from core.models.checkpoints import Task
+    from core.models.entries import ModelEntry
 
 (HOME, LEARN, NEW, TUNE, CHAIN, RUNS, RUN, RECIPES, COMPARE, DEPLOY, DEVICE, MODELS, SIGNALS, CLAIMS, CHECKS, ABLATION, TEMPERATURE,
  SPECIALISTS, CLASS, BOARD, ENSEMBLE, READING, SWEEP) = (

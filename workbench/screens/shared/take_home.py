@@ -15,7 +15,7 @@ from workbench.screens.shared import background, views
 from workbench.store.exports import FORM, export_folder, folder_name
 
 if TYPE_CHECKING:
-    from core.models.catalog import ModelEntry
+    from core.models.entries import ModelEntry
 
 # task -> its pipeline, an input, whether Transformers.js runs its export (it asks text generation for a key-value cache)
 PIPELINES: dict[Task, tuple[str, str, bool]] = {

@@ -17,7 +17,7 @@ from workbench.screens.shared import background, links, state, views
 from workbench.screens.temperature import figure
 
 if TYPE_CHECKING:
-    from core.models.catalog import ModelEntry
+    from core.models.entries import ModelEntry
 
 UNTRAINED = "An untrained student (all logits equal)"
 DIGITS = 449  # that the house digits are measured on

@@ -8,7 +8,7 @@ import pytest
 
 from core.config import DistillConfig
 from core.models import catalog
-from core.models.catalog import ModelEntry
+from core.models.entries import ModelEntry
 from core.recipes import parse_recipe, read_recipe
 from core.system.paths import PROJECT
 from tests.core.masked_models import masked_model, save
