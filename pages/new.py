@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from workbench.screens.new_experiment import advanced_form, data_view, error_focus, experiment_form, forms, plan_view
+from workbench.screens.new_experiment import advanced_form, data_view, error_focus, experiment_form, forms, plan_view, submission
 from workbench.screens.new_experiment.controls import SHOWN_ERRORS, draft
 from workbench.screens.new_experiment.data_view import DatasetScan
 from workbench.screens.shared import launch_view, views
@@ -32,8 +32,8 @@ with views.errors_shown():
         plan_view.plan(drawn.config, drawn.plan, partial=drawn.config is not config and set(errors) != {"name"}, ready=not errors,
                        note=data_view.passes(drawn.config, scan.found or {}))
     launch = launch_view.launcher(config)
-    experiment_form.start_button(config, start, errors, scan, launch)
+    submission.start_button(config, start, errors, scan, launch)
     error_focus.summary(errors)
     error_focus.focus(errors)
     if config is not None:
-        experiment_form.terminal(config, start)
+        submission.sharing(config, start)

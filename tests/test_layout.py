@@ -158,6 +158,7 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "workbench/screens/new_experiment/controls.py": ("tests/workbench/screens/new_experiment/test_forms.py",),
     "workbench/screens/new_experiment/error_focus.py": ("tests/pages/test_new.py",),
     "workbench/screens/new_experiment/experiment_form.py": ("tests/pages/test_new.py",),
+    "workbench/screens/new_experiment/submission.py": ("tests/pages/test_new.py",),
     "workbench/screens/new_experiment/plan_view.py": ("tests/pages/test_new.py",),
     "workbench/screens/recipes/recipes_view.py": ("tests/pages/test_recipes.py",),
     "workbench/screens/run/moment.py": ("tests/workbench/screens/run/test_feed.py",),
