@@ -45,6 +45,13 @@ def pytest_xdist_auto_num_workers() -> int:
     return max(1, min(cores, memory_available() // WORKER_BYTES, MOST_WORKERS))
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Stop what pytest-cov measures in a worker before it knows that it is one: it would trace on where the mark `no_cover` pauses."""
+    cov = config.pluginmanager.getplugin("_cov")
+    if hasattr(config, "workerinput") and cov is not None and cov.cov_controller is not None:
+        cov.cov_controller.cov.stop()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put browser tests last, since Playwright keeps an event loop running in this thread until the session ends; they may take longer.
 

@@ -194,6 +194,7 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "workbench/launch/job.py": ("tests/workbench/launch/test_slurm.py",),
     "workbench/launch/settings.py": ("tests/workbench/launch/test_slurm.py",),
     "workbench/launch/launcher.py": ("tests/workbench/launch/test_slurm.py",),
+    "core/config/traits.py": ("tests/core/test_config.py",),
     "core/models/entries.py": ("tests/core/models/test_catalog.py",),
     "workbench/launch/rank.py": ("tests/workbench/launch/test_local.py",),
     "core/training/throughput.py": ("tests/core/training/test_base_trainer.py",),

@@ -17,123 +17,20 @@ from core.config.losses import LossSpec, constant
 from core.config.models import StudentSpec, TeacherSpec
 from core.config.reading import ReadingSpec
 from core.config.specialists import SpecialistsSpec
-from core.config.training import TrainSpec
+from core.config.traits import (
+    OfClassifiers,
+    WithoutControl,
+    WithoutMasking,
+    WithoutTeacher,
+    WithSignals,
+    labels_only,
+    logits_alone,
+    require_loaded,
+)
 from core.errors import SetField
-from core.loss_terms import LOSS_TERMS, enumerated, keys
 
 
-class _WithoutTeacher:
-    @property
-    def teacher(self) -> None:
-        return None
-
-    @classmethod
-    def default_weights(cls, plain: Mapping[str, Any]) -> Mapping[str, float]:
-        """Return no weight for soft targets: there are none."""
-        return {"w_kd": 0.0}
-
-
-class _OfClassifiers(_WithoutTeacher):
-    """Classifiers are trained and distilled into one of their own size; no corpus is read, and no language model is the student."""
-
-    @classmethod
-    def default_weights(cls, plain: Mapping[str, Any]) -> Mapping[str, float]:
-        """Return the soft targets, and a considerably lower weight of the hard labels (1503.02531, section 2)."""
-        return {"w_kd": 1.0, "w_hard": 0.1}
-
-    @field_validator("train", check_fields=False)
-    @classmethod
-    def _in_one_process(cls, value: TrainSpec) -> TrainSpec:
-        if value.processes != 1:
-            raise InvalidValueError("networks of classifiers are small and trained one after the other: set train.processes to 1",
-                                    suggestion=SetField("train.processes", 1))
-        return value
-
-    @property
-    def student(self) -> StudentSpec:
-        """The defaults: these networks are described in a section of their own."""
-        return StudentSpec()
-
-    @property
-    def data(self) -> DataSpec:
-        """The defaults: items with labels are no corpus."""
-        return DataSpec()
-
-
-class _WithoutMasking:
-    """Models of these kinds predict the next token, or are fine-tuned on a task."""
-
-    @property
-    def masking(self) -> MaskingSpec:
-        return MaskingSpec()
-
-
-class _WithoutControl:
-    @property
-    def control(self) -> bool:
-        return False
-
-
-def _labels_only(losses: LossSpec) -> LossSpec:
-    if losses.needs_teacher():
-        compared = keys(needs_teacher=True)
-        key = next(each for each in compared if getattr(losses, each) != constant(0.0))
-        raise InvalidValueError(f"no teacher, so only {enumerated(keys(needs_teacher=False))} can count: set {enumerated(compared)} to 0",
-                                suggestion=SetField(f"losses.{key}", 0))
-    return losses
-
-
-def _logits_alone(losses: LossSpec, what: str) -> LossSpec:
-    on_states = keys(on="states")
-    for key in on_states:
-        if getattr(losses, key) != constant(0.0):
-            raise InvalidValueError(f"{what} is distilled from the teacher's outputs alone: set "
-                                    f"{enumerated(tuple(f'losses.{each}' for each in on_states))} to 0",
-                                    suggestion=SetField(f"losses.{key}", 0))
-    return losses
-
-
-def _require_loaded(teacher: TeacherSpec, what: str) -> None:
-    if teacher.address is not None:
-        raise InvalidValueError(f"{what} needs a teacher that is loaded, not one at an address: set teacher.model to a model",
-                                "teacher.model")
-
-
-class _WithSignals:
-    """Where a teacher's answers are kept, they have to be what the losses compare with."""
-
-    teacher: TeacherSpec
-    losses: LossSpec
-
-    @model_validator(mode="after")
-    def _answers(self) -> Self:
-        spec, losses, form = self.teacher.signals, self.losses, self.teacher.signals.form
-        if self.teacher.address is not None:
-            if form not in ("auto", "top_k"):
-                raise InvalidValueError(f"a teacher at an address gives its likeliest tokens, and they are kept: {form} is for models that "
-                                        "are loaded; set teacher.signals.form to top_k",
-                                        suggestion=SetField("teacher.signals.form", "top_k"))
-            form = "top_k"
-        if form in ("auto", "live"):
-            return self
-        for term in LOSS_TERMS:
-            held = form == "hidden" and term.name == "hidden"  # the last hidden states are what is kept
-            if term.needs_teacher and term.on == "states" and losses.uses(term.name) and not held:
-                live = "" if self.teacher.address is not None else ", or teacher.signals.form to live"
-                raise InvalidValueError(f"{form} answers hold no states that losses.{term.key} could compare: set it to 0{live}",
-                                        suggestion=SetField("teacher.signals.form", "live") if live else SetField(f"losses.{term.key}", 0))
-        if losses.divergence != "forward_kl":
-            if form == "sampled":
-                raise InvalidValueError("tokens drawn from the teacher estimate its probabilities, which only the forward KL is linear in: "
-                                        "set losses.divergence to forward_kl", suggestion=SetField("losses.divergence", "forward_kl"))
-            if form == "top_k" and not spec.tail:
-                raise InvalidValueError(f"{losses.divergence} over the likeliest tokens alone falls when mass moves off them, so it is no "
-                                        "divergence: set teacher.signals.tail to true",
-                                        suggestion=SetField("teacher.signals.tail", True))
-        return self
-
-
-class DistillConfig(_WithSignals, ExperimentConfig):
+class DistillConfig(WithSignals, ExperimentConfig):
     """One student is distilled from a teacher (1503.02531; 1910.01108 for masked language models)."""
 
     kind: Literal["distill"] = Field("distill", description="kind; one student is distilled from a teacher")
@@ -165,7 +62,7 @@ class DistillConfig(_WithSignals, ExperimentConfig):
         return self
 
 
-class PretrainConfig(_WithoutTeacher, _WithoutControl, ExperimentConfig):
+class PretrainConfig(WithoutTeacher, WithoutControl, ExperimentConfig):
     """A model is trained on text alone: one from scratch, or one that is there (continued pretraining)."""
 
     losses: LossSpec = Field(LossSpec(w_kd=constant(0.0)), description="loss; cross-entropy with the text")
@@ -180,7 +77,7 @@ class PretrainConfig(_WithoutTeacher, _WithoutControl, ExperimentConfig):
         "evaluation.retention": "without a teacher there is nothing to retain: set evaluation.retention to null",
     }
 
-    _losses = field_validator("losses")(_labels_only)
+    _losses = field_validator("losses")(labels_only)
 
     @field_validator("student")
     @classmethod
@@ -191,7 +88,7 @@ class PretrainConfig(_WithoutTeacher, _WithoutControl, ExperimentConfig):
         return value
 
 
-class FineTuneConfig(_WithoutMasking, _WithoutControl, ExperimentConfig):
+class FineTuneConfig(WithoutMasking, WithoutControl, ExperimentConfig):
     """A pretrained encoder is fine-tuned on a labelled task, with or without a fine-tuned teacher (1910.01108, section 4)."""
 
     losses: LossSpec = Field(LossSpec(w_kd=constant(0.0), w_hard=constant(1.0)), description="loss; terms and temperature")
@@ -229,22 +126,22 @@ class FineTuneConfig(_WithoutMasking, _WithoutControl, ExperimentConfig):
             raise InvalidValueError("the teacher of a task answers at every step: set teacher.signals.form to live",
                                     suggestion=SetField("teacher.signals.form", "live"))
         if value is not None:
-            _require_loaded(value, "a task")
+            require_loaded(value, "a task")
         return value
 
     @field_validator("losses")
     @classmethod
     def _outputs_only(cls, value: LossSpec) -> LossSpec:
-        return _logits_alone(value, "a task")
+        return logits_alone(value, "a task")
 
     @model_validator(mode="after")
     def _targets(self) -> FineTuneConfig:
         if self.teacher is None:
-            _labels_only(self.losses)
+            labels_only(self.losses)
         return self
 
 
-class ChainConfig(_WithSignals, _WithoutMasking, _WithoutControl, ExperimentConfig):
+class ChainConfig(WithSignals, WithoutMasking, WithoutControl, ExperimentConfig):
     """A chain of anchors is trained below the teacher, each from the one above it or from the largest (2605.07783)."""
 
     kind: Literal["chain"] = Field("chain", description="kind; a chain of anchors is trained below the teacher")
@@ -266,7 +163,7 @@ class ChainConfig(_WithSignals, _WithoutMasking, _WithoutControl, ExperimentConf
     @field_validator("teacher")
     @classmethod
     def _loaded(cls, value: TeacherSpec) -> TeacherSpec:
-        _require_loaded(value, "a chain")
+        require_loaded(value, "a chain")
         return value
 
     @property
@@ -280,7 +177,7 @@ class ChainConfig(_WithSignals, _WithoutMasking, _WithoutControl, ExperimentConf
                              data=self.data, train=self.train, evaluation=self.evaluation)
 
 
-class BridgeConfig(_WithoutTeacher, _WithoutMasking, _WithoutControl, ExperimentConfig):
+class BridgeConfig(WithoutTeacher, WithoutMasking, WithoutControl, ExperimentConfig):
     """A teacher of any vocabulary writes the texts that ``student.model`` is trained on (sequence-level distillation, 1606.07947)."""
 
     losses: LossSpec = Field(LossSpec(w_kd=constant(0.0)), description="loss; cross-entropy with the texts")
@@ -295,7 +192,7 @@ class BridgeConfig(_WithoutTeacher, _WithoutMasking, _WithoutControl, Experiment
         "evaluation.retention": "without a teacher there is nothing to retain: set evaluation.retention to null",
     }
 
-    _losses = field_validator("losses")(_labels_only)
+    _losses = field_validator("losses")(labels_only)
 
     @field_validator("student")
     @classmethod
@@ -305,7 +202,7 @@ class BridgeConfig(_WithoutTeacher, _WithoutMasking, _WithoutControl, Experiment
         return value
 
 
-class ReadingConfig(_WithoutMasking, _WithoutControl, ExperimentConfig):
+class ReadingConfig(WithoutMasking, WithoutControl, ExperimentConfig):
     """A student learns to read from a teacher's notes on plain text, alone or while it is distilled (Basic Reading Distillation)."""
 
     kind: Literal["reading"] = Field("reading", description="kind; a student is trained on a reading teacher's notes on plain text")
@@ -326,12 +223,12 @@ class ReadingConfig(_WithoutMasking, _WithoutControl, ExperimentConfig):
     @model_validator(mode="after")
     def _answers(self) -> Self:
         if self.teacher is None:
-            _labels_only(self.losses)
+            labels_only(self.losses)
             if self.student.model is None and self.student.from_scratch is None:
                 raise InvalidValueError("a reading run trains a model: set student.model, student.from_scratch, or teacher.model and "
                                         "student.layers", "student.model")
             return self
-        _require_loaded(self.teacher, "a reading run")
+        require_loaded(self.teacher, "a reading run")
         if self.student.from_scratch is not None:
             raise InvalidValueError("an architecture from scratch has a vocabulary of its own and cannot follow a teacher: "
                                     "set teacher to null", "student.from_scratch", suggestion=SetField("teacher", None))
@@ -341,7 +238,7 @@ class ReadingConfig(_WithoutMasking, _WithoutControl, ExperimentConfig):
         return self
 
 
-class EnsembleConfig(_OfClassifiers, _WithoutMasking, _WithoutControl, ExperimentConfig):
+class EnsembleConfig(OfClassifiers, WithoutMasking, WithoutControl, ExperimentConfig):
     """Networks for images are trained or named, and their mean is distilled into one (1503.02531, sections 2 and 3)."""
 
     losses: LossSpec = Field(LossSpec(w_kd=constant(1.0), w_hard=constant(0.1)), validate_default=True, description=(
@@ -360,10 +257,10 @@ class EnsembleConfig(_OfClassifiers, _WithoutMasking, _WithoutControl, Experimen
     @field_validator("losses")
     @classmethod
     def _outputs_only(cls, value: LossSpec) -> LossSpec:
-        return _logits_alone(value, "an ensemble")
+        return logits_alone(value, "an ensemble")
 
 
-class SpecialistsConfig(_OfClassifiers, _WithoutMasking, _WithoutControl, ExperimentConfig):
+class SpecialistsConfig(OfClassifiers, WithoutMasking, WithoutControl, ExperimentConfig):
     """A generalist, specialists for the classes that it confuses, and one network distilled from both (1503.02531, section 5)."""
 
     losses: LossSpec = Field(LossSpec(w_kd=constant(1.0), w_hard=constant(0.1)), validate_default=True, description=(
@@ -381,7 +278,7 @@ class SpecialistsConfig(_OfClassifiers, _WithoutMasking, _WithoutControl, Experi
     @field_validator("losses")
     @classmethod
     def _outputs_only(cls, value: LossSpec) -> LossSpec:
-        return _logits_alone(value, "a network of specialists")
+        return logits_alone(value, "a network of specialists")
 
 
 AnyExperiment = Annotated[DistillConfig | PretrainConfig | FineTuneConfig | ChainConfig | BridgeConfig | ReadingConfig | EnsembleConfig |
