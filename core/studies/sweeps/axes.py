@@ -1,6 +1,6 @@
 """Keys of a recipe with the values that a sweep gives them, as people write them: ``losses.temperature=1,2,4``.
 
-    losses.temperature=1,2,4             values, each as ``--set`` takes it; commas inside brackets and quotes part nothing
+    losses.temperature=1,2,4             values, each as a recipe is changed by hand; commas inside brackets and quotes part nothing
     train.learning_rate=1e-4..1e-2:log   a range to draw from at random, on a logarithmic scale
     student.hidden=64..256               a range; drawn are whole numbers where both ends are
 """
@@ -28,7 +28,7 @@ class Axis:
 
     Attributes:
         key: dotted, under today's name.
-        values: texts as ``--set`` takes them; none where it is a range.
+        values: texts, as they are written; none where it is a range.
         low, high: ends of a range, both included.
         logarithmic: whether a range is drawn from evenly in its logarithm.
         whole: whether a range holds whole numbers alone.
