@@ -10,6 +10,7 @@ from core.errors import CorruptModelError
 from core.models import checkpoints
 from core.models.checkpoints import ParameterCount
 from core.models.model_files import AGAIN, read_json
+from core.models.small_networks import count_parameters, is_of_type
 
 MODEL_TYPE = checkpoints.IMAGE_MODEL_TYPE
 
@@ -35,12 +36,7 @@ class ImageNetworkSizes:
 
 def is_image_network(folder: Path) -> bool:
     """Return whether a folder holds such a network, by its configuration."""
-    path = folder / "config.json"
-    try:
-        config = read_json(path) if path.is_file() else None
-    except CorruptModelError:
-        return False  # whoever reads the folder as another model says so
-    return isinstance(config, dict) and config.get("model_type") == MODEL_TYPE
+    return is_of_type(folder, MODEL_TYPE)
 
 
 def read_sizes(folder: Path) -> ImageNetworkSizes:
@@ -49,8 +45,7 @@ def read_sizes(folder: Path) -> ImageNetworkSizes:
     Raises:
         CorruptModelError: the two differ, or either cannot be read.
     """
-    config, files = read_json(folder / "config.json"), checkpoints.weight_files(folder)
-    shapes = {name: tensor.shape for name, tensor in checkpoints.read_headers(files).items()}
+    config = read_json(folder / "config.json")
     try:
         hidden = tuple(int(each) for each in config["hidden_sizes"])
         image = (int(config["num_channels"]), *(int(each) for each in config["image_size"]))
@@ -58,15 +53,5 @@ def read_sizes(folder: Path) -> ImageNetworkSizes:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CorruptModelError(f"The configuration of '{folder}' lacks sizes of a network for images.", "Those of one were expected.",
                                 AGAIN) from error
-    widths = [math.prod(image), *hidden]
-    expected = {f"layers.{layer}.weight": (after, before) for layer, (before, after) in enumerate(zip(widths, hidden, strict=False))}
-    expected["classifier.weight"] = (len(names), widths[-1])
-    wrong = [name for name, shape in expected.items() if shapes.get(name) != shape]
-    if wrong:
-        raise CorruptModelError(f"'{folder}' lacks the weights {wrong[0]} of the shape {expected[wrong[0]]}.",
-                                "Its configuration announces them.", AGAIN)
-    blocks = tuple(sum(math.prod(shape) for name, shape in shapes.items() if name.startswith(f"layers.{layer}."))
-                   for layer in range(len(hidden)))
-    head = sum(math.prod(shape) for name, shape in shapes.items() if name.startswith("classifier."))
-    return ImageNetworkSizes(hidden, image, tuple(names[number] for number in sorted(names)),
-                             ParameterCount(0, blocks, head, 0), sum(file.stat().st_size for file in files))
+    counts, size = count_parameters(folder, (math.prod(image), *hidden), len(names))
+    return ImageNetworkSizes(hidden, image, tuple(names[number] for number in sorted(names)), counts, size)

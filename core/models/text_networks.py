@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from core.errors import CorruptModelError
 from core.models import checkpoints
 from core.models.checkpoints import ParameterCount
 from core.models.model_files import AGAIN, read_json
+from core.models.small_networks import count_parameters, is_of_type
 
 MODEL_TYPE = checkpoints.TEXT_MODEL_TYPE
 
@@ -35,12 +35,7 @@ class TextNetworkSizes:
 
 def is_text_network(folder: Path) -> bool:
     """Return whether a folder holds such a network, by its configuration."""
-    path = folder / "config.json"
-    try:
-        config = read_json(path) if path.is_file() else None
-    except CorruptModelError:
-        return False  # whoever reads the folder as another model says so
-    return isinstance(config, dict) and config.get("model_type") == MODEL_TYPE
+    return is_of_type(folder, MODEL_TYPE)
 
 
 def read_sizes(folder: Path) -> TextNetworkSizes:
@@ -49,24 +44,12 @@ def read_sizes(folder: Path) -> TextNetworkSizes:
     Raises:
         CorruptModelError: the two differ, or either cannot be read.
     """
-    config, files = read_json(folder / "config.json"), checkpoints.weight_files(folder)
-    shapes = {name: tensor.shape for name, tensor in checkpoints.read_headers(files).items()}
+    config = read_json(folder / "config.json")
     try:
         embedding, vocabulary, context = (int(config[key]) for key in ("embedding_size", "vocab_size", "max_position_embeddings"))
         hidden, labels = tuple(int(each) for each in config["hidden_sizes"]), len(config["id2label"])
     except (KeyError, TypeError, ValueError) as error:
         raise CorruptModelError(f"The configuration of '{folder}' lacks sizes of a network for texts.", "Those of one were expected.",
                                 AGAIN) from error
-    widths = [embedding, *hidden]
-    expected = {f"layers.{layer}.weight": (after, before) for layer, (before, after) in enumerate(zip(widths, hidden, strict=False))}
-    expected |= {"embedding.weight": (vocabulary, embedding), "classifier.weight": (labels, widths[-1])}
-    wrong = [name for name, shape in expected.items() if shapes.get(name) != shape]
-    if wrong:
-        raise CorruptModelError(f"'{folder}' lacks the weights {wrong[0]} of the shape {expected[wrong[0]]}.",
-                                "Its configuration announces them.", AGAIN)
-
-    def count(prefix: str) -> int:
-        return sum(math.prod(shape) for name, shape in shapes.items() if name.startswith(prefix))
-
-    counts = ParameterCount(count("embedding."), tuple(count(f"layers.{layer}.") for layer in range(len(hidden))), count("classifier."), 0)
-    return TextNetworkSizes(embedding, hidden, vocabulary, context, counts, sum(file.stat().st_size for file in files))
+    counts, size = count_parameters(folder, (embedding, *hidden), labels, {"embedding.weight": (vocabulary, embedding)})
+    return TextNetworkSizes(embedding, hidden, vocabulary, context, counts, size)

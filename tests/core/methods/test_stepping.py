@@ -67,4 +67,8 @@ def test_another_kind_has_none(config: ExperimentConfig):
 
 
 def test_one_that_was_never_stepped_ends_too(config: ExperimentConfig):
-    Stepper(config, catalog.load).close()
+    stepper = Stepper(config, catalog.load)
+    folder = Path(stepper._folder.name)
+    assert folder.is_dir()
+    stepper.close()
+    assert not folder.exists()

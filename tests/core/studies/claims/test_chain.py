@@ -26,19 +26,6 @@ TINY = ChainProtocolConfig(sizes=((4, 32), (3, 24), (2, 16), (1, 8)), feed_forwa
 WIDE = replace(TINY, sizes=((3, 32), (2, 24), (1, 16)))
 
 
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("claims")
-
-
-@pytest.fixture
-def shared_home(kept: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """One home for all: the claims share their models and blocks. Little text is held out."""
-    monkeypatch.setattr("core.data.prepare.VALIDATION_ROWS", 200)
-    monkeypatch.setenv("STILLHOUSE_HOME", str(kept))
-    return kept
-
-
 @pytest.mark.usefixtures("shared_home")
 @pytest.mark.parametrize("name", [claim.name for claim in chain.CLAIMS])
 def test_a_protocol_gives_the_numbers_that_its_claim_names(name: str) -> None:

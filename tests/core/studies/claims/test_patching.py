@@ -25,17 +25,6 @@ TINY = PatchingProtocolConfig(sizes=((6, 16), (3, 16)), feed_forward=24, spans=(
 DECODERS = [claim for claim in patching.CLAIMS if claim.name != "E6"]
 
 
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("claims")
-
-
-@pytest.fixture
-def shared_home(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.data.prepare.VALIDATION_ROWS", 200)
-    monkeypatch.setenv("STILLHOUSE_HOME", str(kept))
-
-
 def verdict(claim: Claim, numbers: Any) -> str:
     return claim.rule.judge({name: (value,) * 3 for name, value in numbers.items()})
 
