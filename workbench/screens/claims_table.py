@@ -51,10 +51,10 @@ def table() -> None:
     data = rows()
     st.dataframe(data, hide_index=True, height=HEIGHT, row_height=ROW, placeholder="–", key="claims.table", column_config={
         "claim": st.column_config.TextColumn(COLUMNS["claim"], width=55, pinned=True),
-        "verdict": st.column_config.TextColumn(COLUMNS["verdict"], width=130),
-        "system": st.column_config.TextColumn(COLUMNS["system"], width=110),
-        "statement": st.column_config.TextColumn(COLUMNS["statement"], width=300),
-        "published": st.column_config.TextColumn(COLUMNS["published"], width=250),
+        "verdict": st.column_config.TextColumn(COLUMNS["verdict"], width=120),
+        "system": st.column_config.TextColumn(COLUMNS["system"], width=90),
+        "statement": st.column_config.TextColumn(COLUMNS["statement"], width=270),
+        "published": st.column_config.TextColumn(COLUMNS["published"], width=270),
         "ours": st.column_config.TextColumn(COLUMNS["ours"], width=230, help=f"Mean ± half of its {level_words()} interval over the "
                                                                              f"seeds."),
         "seeds": st.column_config.NumberColumn(COLUMNS["seeds"], width=60),

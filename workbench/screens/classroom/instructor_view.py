@@ -27,7 +27,8 @@ def show() -> None:
     if room is None:
         st.title("Class", anchor=False)
         views.empty_state("This app holds no class. Start one on the machine that serves it:", "co_present")
-        st.code('python -m workbench classroom --name "Distillation, Tuesday" --host 0.0.0.0', language="bash")
+        st.code('python -m workbench classroom --name "Distillation, Tuesday" --host 0.0.0.0', language="bash", wrap_lines=True)
+        st.page_link(state.LEARN, label="Lessons, for one alone", icon=":material/school:")
         return
     st.title(room.name, anchor=False)
     with st.container(horizontal=True):

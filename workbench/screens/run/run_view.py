@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Literal
 from urllib.parse import urlencode
 
@@ -254,19 +254,27 @@ def _numbers(moment: Moment) -> None:
         return
     shown = (*(OF_BLANKS if moment.masked else EVALUATIONS), *TASK_EVALUATIONS)
     with st.container(horizontal=True, key="numbers"):
-        for name in (*shown, "tokens_per_second", "memory_gib", *SERVED):
-            if name not in moment.revisions:
-                continue
-            curve = charts.select(moment.table, STUDENT, name)["value"]
-            if len(curve):
-                change = curve.iloc[-1] - curve.iloc[0] if name in shown and len(curve) > 1 else None
-                views.metric(name, curve.iloc[-1], delta=change, masked=moment.masked)
+        _latest(moment, (*shown, "tokens_per_second", "memory_gib"), changes=shown)
     measured = [charts.select(moment.table, STUDENT, name)["step"] for name in shown if name in moment.revisions]
     if steps := [curve.iloc[-1] for curve in measured if len(curve)]:
         first = min(curve.iloc[0] for curve in measured if len(curve))
         since = f", with the change since step {first:,}" if first < max(steps) else ""
         st.caption(f"The student's held-out metrics at step {max(steps):,}{since}.")
+    if any(name in moment.revisions for name in SERVED):
+        with st.container(horizontal=True, key="served"):
+            _latest(moment, SERVED)
     processes(moment.run)
+
+
+def _latest(moment: Moment, names: Iterable[str], changes: Collection[str] = ()) -> None:
+    """Draw the student's last value of each metric that it has, for some with the change since the first."""
+    for name in names:
+        if name not in moment.revisions:
+            continue
+        curve = charts.select(moment.table, STUDENT, name)["value"]
+        if len(curve):
+            change = curve.iloc[-1] - curve.iloc[0] if name in changes and len(curve) > 1 else None
+            views.metric(name, curve.iloc[-1], delta=change, masked=moment.masked)
 
 
 # ------------------------------------------------------------------------------------------------ tabs
