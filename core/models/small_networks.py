@@ -46,8 +46,9 @@ def count_parameters(folder: Path, widths: Sequence[int], labels: int, embedding
     files = checkpoints.weight_files(folder)
     shapes = {name: tensor.shape for name, tensor in checkpoints.read_headers(files).items()}
     before = dict(embedding or {})
-    expected: dict[str, Shape] = {**before, "classifier.weight": (labels, widths[-1])}
-    expected |= {f"layers.{layer}.weight": (after, width) for layer, (width, after) in enumerate(itertools.pairwise(widths))}
+    layers = enumerate(itertools.pairwise(widths))
+    expected: dict[str, Shape] = {f"layers.{layer}.weight": (after, width) for layer, (width, after) in layers}
+    expected |= {**before, "classifier.weight": (labels, widths[-1])}
     wrong = [name for name, shape in expected.items() if shapes.get(name) != shape]
     if wrong:
         raise CorruptModelError(f"'{folder}' lacks the weights {wrong[0]} of the shape {expected[wrong[0]]}.",
