@@ -27,6 +27,7 @@ from workbench.store import Store
 from workbench.store.records import ACTIVE, Run
 
 STEPS = 30
+ACCUMULATION = 32  # steps so long that the fastest machine has not taken them all when a process is killed
 
 
 @pytest.mark.timeout(900)  # torch is imported seven times; a busy machine takes minutes for it
@@ -35,7 +36,8 @@ def test_kill_9_of_a_rank_fails_the_run_and_resume_gives_the_undisturbed_curve(t
     corpus.write_text("\n\n".join(f"Film number {n} has a quiet script and {n % 7} good jokes, I think." for n in range(120)))
     plain = {"name": "pair", "teacher": {"model": str(save_chat_model(tmp_path / "teacher", layers=2))}, "student": {"layers": 1},
              "data": {"source": str(corpus), "block_length": 24, "validation_fraction": 0.2},
-             "train": {"max_steps": STEPS, "per_device_train_batch_size": 2, "save_steps": 5, "device": "cpu", "precision": "fp32"},
+             "train": {"max_steps": STEPS, "per_device_train_batch_size": 2, "gradient_accumulation_steps": ACCUMULATION, "save_steps": 5,
+                       "device": "cpu", "precision": "fp32"},
              "evaluation": {"eval_steps": 10, "blocks": 2, "prompts": [], "sentiment_items": 0}}
     store = Store()
     run = jobs.submit(parse_recipe({**plain, "train": {**plain["train"], "processes": 2}}), store)

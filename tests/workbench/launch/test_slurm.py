@@ -26,6 +26,7 @@ from workbench.store import Store
 from workbench.store.records import ACTIVE, Run
 
 STEPS = 60
+ACCUMULATION = 32  # steps so long that the fastest machine has not taken them all when the job is preempted
 
 
 def test_the_script_says_what_the_settings_say(tmp_path: Path) -> None:
@@ -102,7 +103,8 @@ def experiment(folder: Path, name: str) -> dict[str, object]:
     teacher = folder / "teacher"
     return {"name": name, "teacher": {"model": str(teacher if teacher.exists() else save_chat_model(teacher, layers=2))},
             "student": {"layers": 1}, "data": {"source": str(corpus), "block_length": 24, "validation_fraction": 0.2},
-            "train": {"max_steps": STEPS, "per_device_train_batch_size": 2, "save_steps": 5, "device": "cpu", "precision": "fp32"},
+            "train": {"max_steps": STEPS, "per_device_train_batch_size": 2, "gradient_accumulation_steps": ACCUMULATION, "save_steps": 5,
+                      "device": "cpu", "precision": "fp32"},
             "evaluation": {"eval_steps": 30, "blocks": 2, "prompts": [], "sentiment_items": 0}}
 
 
@@ -166,7 +168,8 @@ def _preempt(made: Cluster, folder: Path) -> str:
 
 
 def wait_for_state(made: Cluster, job_id: str, state: str) -> None:
-    while made.state(job_id) != state:
+    while (now := made.state(job_id)) != state:
+        assert now in ("RUNNING", "COMPLETING", "PENDING"), f"The job has ended as {now} before it was {state}."
         time.sleep(0.1)
 
 
