@@ -151,7 +151,8 @@ def test_the_instructor_pauses_stops_and_deletes(open_page: Open, room: ClassSto
     page.text_input(key="end.name").set_value("Tuesday").run()
     fault_free(button(page, "Delete the class").click().run())
     assert not class_store.exists(room.id)
-    assert "holds no class" in texts(open_page("class"))
+    for name in ("class", "board"):
+        assert "holds no class" in texts(open_page(name))
 
 
 def test_a_locked_slider_is_shown_and_does_not_move(room: ClassStore, ada: Participant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -14,7 +14,7 @@ from core.system.units import duration
 COLUMNS = {
     "claim": "Claim", "verdict": "Verdict", "system": "System", "statement": "Statement", "published": "Published", "ours": "Ours",
     "seeds": "Seeds", "minutes": "Minutes", "expected": "Expected", "units": "Units"}
-ROW, HEIGHT = 90, 580  # pixels: rows in which text wraps to four lines, and six of them, so that what follows is seen to follow
+ROW, HEIGHT = 110, 590  # pixels: rows in which text wraps to five lines, and five of them, so that what follows is seen to follow
 
 
 def interval(number: Number, unit: str) -> str:

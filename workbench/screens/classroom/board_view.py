@@ -28,7 +28,10 @@ PROJECTOR = """<style>
 def show() -> None:
     """Draw the board."""
     if classroom.current() is None:
-        raise ClassError("This app holds no class.", "", "Start one: python -m workbench classroom")
+        st.title("Board", anchor=False)
+        views.empty_state("This app holds no class, and so no runs of one.", "bar_chart")
+        st.page_link(state.CLASS, label="How to start a class", icon=":material/co_present:")
+        return
     if st.query_params.get("projector"):
         st.html(PROJECTOR)
     with st.container(key="board"):
