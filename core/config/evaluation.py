@@ -44,6 +44,9 @@ class EvaluationSpec(Config):
         "texts; answered at every evaluation, or filled in where a text holds a [MASK]"))
     max_new_tokens: int = Field(40, ge=1, le=MAX_POSITIONS, description="tokens; longest sampled answer")
     retention: RetentionSpec | None = Field(None, description="card; what the student keeps of its teacher (default: not measured)")
+    ensemble_seeds: int | None = Field(None, ge=1, le=MAX_LISTED, description=(
+        "seeds; of an ensemble's student, its control, and the same student of the first member alone: what the student keeps of the "
+        "ensemble's gain (default: not compared)"))
 
     def interval(self, steps: int) -> int:
         """Return the optimiser steps between two evaluations of a training of so many steps; the last step is one of them."""

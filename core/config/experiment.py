@@ -42,6 +42,7 @@ class ExperimentConfig(Config):
 
     # Section of another kind -> why this one has none.
     excludes: ClassVar[Mapping[str, str]] = {}
+    compares_ensembles: ClassVar[bool] = False  # whether evaluation.ensemble_seeds means something
 
     if TYPE_CHECKING:
         @property
@@ -77,6 +78,9 @@ class ExperimentConfig(Config):
     def _retention(cls, value: EvaluationSpec) -> EvaluationSpec:
         if value.retention is not None and "evaluation.retention" in cls.excludes:
             raise InvalidValueError(cls.excludes["evaluation.retention"], suggestion=SetField("evaluation.retention", None))
+        if value.ensemble_seeds is not None and not cls.compares_ensembles:
+            raise InvalidValueError("only a student that is distilled from an ensemble of language models is compared over seeds in this "
+                                    "way: set evaluation.ensemble_seeds to null", suggestion=SetField("evaluation.ensemble_seeds", None))
         return value
 
     @classmethod

@@ -40,6 +40,20 @@ class DistillConfig(WithSignals, ExperimentConfig):
     masking: MaskingSpec = Field(MaskingSpec(), description="masking; of the text that masked language models are trained on")
     control: bool = Field(False, description="switch; also train the same student for the same tokens with no teacher")
 
+    compares_ensembles: ClassVar[bool] = True
+
+    @model_validator(mode="after")
+    def _compared(self) -> Self:
+        if self.evaluation.ensemble_seeds is None:
+            return self
+        if not self.control:
+            raise InvalidValueError("an ensemble's gain is counted from the same student on hard labels: set control to true",
+                                    "control", suggestion=SetField("control", True))
+        if self.train.processes != 1:
+            raise InvalidValueError("the students of an ensemble are compared in one process: set train.processes to 1",
+                                    suggestion=SetField("train.processes", 1))
+        return self
+
     @field_validator("student")
     @classmethod
     def _of_the_teacher(cls, value: StudentSpec) -> StudentSpec:

@@ -6,7 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.config import BridgeConfig, ChainConfig, EnsembleConfig, ExperimentConfig, FineTuneConfig, ReadingConfig, SpecialistsConfig
+from core.config import (
+    BridgeConfig,
+    ChainConfig,
+    DistillConfig,
+    EnsembleConfig,
+    ExperimentConfig,
+    FineTuneConfig,
+    ReadingConfig,
+    SpecialistsConfig,
+)
 from core.events import Event
 from core.methods.orders import dismiss
 from core.recorder import Recorder, StopRequested
@@ -21,7 +30,7 @@ def method_for(config: ExperimentConfig) -> Callable[..., Report]:
     """Return the method that carries out an experiment.
 
     It builds a chain, crosses a bridge, fine-tunes on a task, trains on notes, distils an ensemble, trains specialists, or distils one
-    student. All have the signature of `core.methods.distillation.distill`.
+    student, which is compared over seeds where the recipe asks for it. All have the signature of `core.methods.distillation.distill`.
     """
     if isinstance(config, ChainConfig):
         from core.methods.chain import build_chain
@@ -47,6 +56,10 @@ def method_for(config: ExperimentConfig) -> Callable[..., Report]:
         from core.methods.ensemble import distill_ensemble
 
         return distill_ensemble
+    if isinstance(config, DistillConfig) and config.evaluation.ensemble_seeds is not None:
+        from core.methods.ensemble_comparison import distill_and_compare
+
+        return distill_and_compare
     from core.methods.distillation import distill
 
     return distill

@@ -42,6 +42,7 @@ from core.methods.run_folder import RunFolder
 from core.methods.steps import Load
 from core.models import catalog
 from core.models.architectures import on_device
+from core.models.ensembles import ONE_MEMBER
 from core.models.entries import LoadedModel
 from core.models.mixtures import fitted_weights, mixed_logits
 from core.recorder import STUDENT, NullRecorder, Recorder, stop_if_requested
@@ -133,7 +134,7 @@ class _Run:
                             "At least one was expected, since b is chosen there.", "Hold more images out.",
                             field="images.validation_fraction")
         if config.ensemble.size == 1:
-            recorder.event(RunWarning("The ensemble has one member: its mean is that member, and this is a plain distillation."))
+            recorder.event(RunWarning(ONE_MEMBER))
         return run
 
     @property

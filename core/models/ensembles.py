@@ -19,11 +19,12 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 from core.config.ensembles import MixtureMean
-from core.errors import CompatibilityError, ModelNotFoundError
+from core.errors import CompatibilityError, ConfigError, ModelNotFoundError, SetField
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+ONE_MEMBER = "The ensemble has one member: its mean is that member, and this is a plain distillation."
 PATTERN = re.compile(r"(arithmetic|geometric)\((.*)\)", re.DOTALL)
 
 
@@ -68,6 +69,16 @@ def parse_ensemble(reference: str) -> EnsembleReference | None:
         raise ModelNotFoundError(f"'{reference}' has an ensemble as a member.", "Single models were expected.", "Name their members.")
     weights = [float(each) for each in given] or [1.0] * len(members)
     return EnsembleReference(cast(MixtureMean, found[1]), members, tuple(weight / sum(weights) for weight in weights))
+
+
+def require_ensemble(reference: str, field: str) -> EnsembleReference:
+    """Return what a teacher's reference to an ensemble says. Raises ConfigError for a single model, about the optional key `field`."""
+    found = parse_ensemble(reference)
+    if found is None:
+        raise ConfigError(f"{field} was given, and the teacher '{reference}' is a single model.",
+                          "An ensemble was expected, as arithmetic(house-chat, my-run).", f"Name an ensemble, or remove {field}.",
+                          field=field, suggestion=SetField(field, None))
+    return found
 
 
 def split_references(text: str) -> list[str]:

@@ -1,10 +1,13 @@
-"""What an ensemble of classifiers of images needs, as far as it is known before anything is read."""
+"""What an ensemble needs, of classifiers of images or as a language model's teacher, as far as it is known before anything is read."""
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from core.classification.sources import describe_source
-from core.config import EnsembleConfig
-from core.errors import CompatibilityError
+from core.config import EnsembleConfig, ExperimentConfig
+from core.errors import CompatibilityError, ModelNotFoundError
+from core.models.ensembles import ONE_MEMBER, parse_ensemble, require_ensemble
 from core.models.entries import ModelEntry
 from core.planning import preflight
 from core.planning.models import described
@@ -18,11 +21,26 @@ def check_ensemble(config: EnsembleConfig, found: PreflightReport) -> None:
     trained = sum(member.count for member in config.ensemble.members if member.model is None)
     found.take("members", lambda: _members(named, trained))
     if config.ensemble.size == 1:
-        found.warn("ensemble", "The ensemble has one member: its mean is that member, and this is a plain distillation.",
+        found.warn("ensemble", ONE_MEMBER,
                    "Add members, or raise ensemble.members[0].count.")
     found.take("device", lambda: preflight.require_device(config.train.device), "Computes on {}.".format)
     if config.train.report_to:
         found.take("trackers", lambda: preflight.require_trackers(config.train.report_to))
+
+
+def check_ensemble_teacher(config: ExperimentConfig, found: PreflightReport) -> None:
+    """Check that a student that is compared over seeds has an ensemble as its teacher, and say where that has a single member."""
+    seeds = config.evaluation.ensemble_seeds
+    if config.teacher is None or config.teacher.address is not None:
+        return
+    if seeds is not None:
+        found.take("ensemble", lambda: require_ensemble(config.teacher.model, "evaluation.ensemble_seeds"), lambda known: (
+            f"Students of {len(known.members)} members, of labels alone and of {known.members[0]} alone are compared over "
+            f"{seeds} seed{'s' if seeds > 1 else ''}."))
+    with suppress(ModelNotFoundError):  # the check of the teacher says so
+        reference = parse_ensemble(config.teacher.model)
+        if reference is not None and len(reference.members) == 1:
+            found.warn("ensemble", ONE_MEMBER, "Name more members in teacher.model.")
 
 
 def _members(named: list[str], trained: int) -> str:

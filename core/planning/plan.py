@@ -32,7 +32,7 @@ from core.models import catalog, compatibility
 from core.models.entries import LoadedModel, ModelEntry
 from core.models.header import precision_of
 from core.planning import memory, preflight
-from core.planning.ensembles import check_ensemble
+from core.planning.ensembles import check_ensemble, check_ensemble_teacher
 from core.planning.inputs import counted, planned_inputs
 from core.planning.memory import Memory
 from core.planning.models import ModelSize, PlannedModels, described, planned_models, size_of, summary
@@ -101,6 +101,7 @@ def static_plan(config: ExperimentConfig, *, read_tokenizers: bool = False) -> P
     if isinstance(config, EnsembleConfig | SpecialistsConfig):
         return _classifiers_plan(config, found)
     whole, config = config, first_step(config)
+    check_ensemble_teacher(config, found)
     models = planned_models(config, found, whole.kind)
     origin = models.origin if models is not None else None
     if read_tokenizers and origin is not None and origin.path is not None and origin.path.is_dir():
@@ -135,6 +136,7 @@ def plan(config: ExperimentConfig, *, measure: bool, load: Callable[..., LoadedM
     if isinstance(config, EnsembleConfig | SpecialistsConfig):
         return _classifiers_plan(config, found)
     whole, config = config, first_step(config)
+    check_ensemble_teacher(config, found)
     models = planned_models(config, found, whole.kind)
     planned = _static(config, found, models, whole)
     device = found.take("device", lambda: resolve_device(config.train.device))
@@ -169,6 +171,8 @@ def plan(config: ExperimentConfig, *, measure: bool, load: Callable[..., LoadedM
         if timings is not None:
             shared = planned.processes if on_gpu else 1  # on the processor one process computes on all cores too
             seconds = timings.seconds(config, planned.total_steps, shared) if planned.total_steps else None
+            if seconds is not None and config.evaluation.ensemble_seeds is not None:  # student, control and a third of one member
+                seconds *= 1.5 * config.evaluation.ensemble_seeds
             planned = replace(planned, seconds=seconds, measured_steps=timings.steps, tokens_per_second=timings.tokens_per_second)
         planned = replace(planned, teacher_help=_teacher_help(found, inputs))
     return _concluded(planned, found)

@@ -263,7 +263,9 @@ def places(run: Run, store: Store) -> dict[str, dict[str, Any]]:
         Reference -> path (what `core.models.catalog.load` takes), name, kind, source and description.
     """
     found = {}
-    for _, reference in _models_of(run.config):
+    references = [reference for _, reference in _models_of(run.config)]
+    members = [member for reference in references if (ensemble := parse_ensemble(reference)) for member in ensemble.members]
+    for reference in dict.fromkeys([*references, *members]):  # a comparison of an ensemble loads its members alone too
         stored = run.parents.get(reference, reference)
         entry = describe(stored, store)
         found[reference] = {"path": resolve(stored, store), "name": entry.name, "kind": entry.kind, "source": entry.source,

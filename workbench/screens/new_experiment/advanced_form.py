@@ -41,7 +41,8 @@ TABS: dict[str, dict[str, tuple[str, ...]]] = {
         "Records": ("train.logging_steps", "train.save_steps", "train.report_to"),
     },
     "Evaluation": {
-        "Held-out items": ("evaluation.eval_steps", "evaluation.min_evaluations", "evaluation.blocks", "evaluation.sentiment_items"),
+        "Held-out items": ("evaluation.eval_steps", "evaluation.min_evaluations", "evaluation.blocks", "evaluation.sentiment_items",
+                           "evaluation.ensemble_seeds"),
         "Samples": ("evaluation.prompts", "evaluation.max_new_tokens", "description"),
         "Retention card": tuple(path for path in forms.LEAVES if path.startswith(f"{forms.RETENTION}.")),
     },

@@ -115,6 +115,7 @@ CONTROLS: dict[str, Control] = {
     "evaluation.sentiment_items": Control("Held-out reviews", step=100),
     "evaluation.prompts": Control("Prompts"),
     "evaluation.max_new_tokens": Control("Max new tokens", step=10),
+    "evaluation.ensemble_seeds": Control("Seeds of an ensemble's comparison", placeholder="not compared"),
     "evaluation.retention.tasks": Control("Tasks"),
     "evaluation.retention.train_items": Control("Training items", step=500),
     "evaluation.retention.epochs": Control("Fine-tuning epochs", step=1.0),

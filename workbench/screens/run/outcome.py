@@ -25,7 +25,8 @@ def results_tab(run: Run, table: pd.DataFrame) -> None:
         return
     if (ensemble := ensemble_results.summary_of(state.store(), run)) is not None:
         ensemble_results.show(run, ensemble)
-        return
+        if ensemble.measure == "errors":
+            return
     by_class = class_results.report_of(state.store(), run)
     deployed = class_results.deployment_of(run, measured) if by_class is not None else None
     head, rows = (results.chain_table(evaluations) if run.builds_chain else results.result_table(measured) if by_class is None else
