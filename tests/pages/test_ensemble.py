@@ -60,3 +60,27 @@ def test_the_runs_page_shows_errors_and_the_share_of_the_gain(open_page: Open, s
 def test_a_gain_that_is_none_has_no_share(ensemble: tuple[float, ...]) -> None:
     repetitions: Any = tuple(Repetition(number, (14.0,), value, 15.0, 20.0, (1.0,)) for number, value in enumerate(ensemble))
     assert "no gain beyond chance" in ensemble_results.sentence(EnsembleSummary(("a",), "geometric", 1.0, 100, 10, repetitions))
+
+
+LANGUAGE = EnsembleSummary(("house-chat", "mine"), "arithmetic", 2.0, 9000, 245_760, tuple(
+    Repetition(seed, (3.4, 3.5), 3.3, student, labels, (0.5, 0.5), one_member=alone) for seed, student, labels, alone in (
+        (1, 3.6, 3.8, 3.65), (2, 3.61, 3.82, 3.67), (3, 3.6, 3.81, 3.66))), "cross_entropy")
+
+
+def test_an_ensemble_of_language_models_is_shown_in_nats_beside_one_of_its_members(open_page: Open, store: Store) -> None:
+    run = store.create_run(config("spoken"))
+    store.log_events(run.id, [("evaluation", {"who": "student_after", "metrics": {"cross_entropy": 3.6}}, 1.0),
+                              ("report", {"output_dir": "", "student": {"name": "x"}, "ensemble": LANGUAGE.to_dict()}, 2.0)])
+    said = texts(open_page("run", run="spoken", tab="Results"))
+    assert "One student keeps **41%**" in said and "0.5100 nats a token" in said
+    assert "the ensemble teaches better" in said and "245,760 tokens for each student" in said
+    assert EnsembleSummary.from_dict(LANGUAGE.to_dict()) == LANGUAGE
+
+
+def test_what_one_seed_or_an_equal_teacher_says_is_worded_with_care() -> None:
+    one = EnsembleSummary(("a",), "geometric", 1.0, 9, 9, LANGUAGE.repetitions[:1], "cross_entropy")
+    assert "one seed does not tell" in ensemble_results.beside_one_member(one)
+    equal: Any = tuple(Repetition(seed, (3.0,), 2.9, 3.5, 3.8, (1.0,), one_member=3.5 + shift) for seed, shift in enumerate((-0.1, 0.1, 0)))
+    assert "no difference beyond chance" in ensemble_results.beside_one_member(EnsembleSummary(("a",), "geometric", 1.0, 9, 9, equal,
+                                                                                               "cross_entropy"))
+    assert not ensemble_results.beside_one_member(KEPT)
