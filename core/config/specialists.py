@@ -19,6 +19,9 @@ class SpecialistsSpec(Config):
         "(scikit-learn's), or a .csv, .tsv, .jsonl, .json or .parquet file of texts with labels"))
     text_column: str | None = Field(None, description="name; column of the text, of a file (default: by name)")
     label_column: str | None = Field(None, description="name; column of the label, of a file (default: by name)")
+    model: str | None = Field(None, min_length=1, description=(
+        "model reference; an encoder, or a classifier of texts made from one, that is fine-tuned as the generalist in place of a new "
+        "network (default: a new one of embedding and hidden)"))
     train_items: int = Field(12_000, ge=2, le=MAX_COUNT, description="items; to train on, at most")
     test_items: int = Field(4_000, ge=1, le=MAX_COUNT, description="items; that are measured on, at most")
     embedding: int = Field(6, ge=1, le=MAX_WIDTH, description="numbers; that the generalist has for each word of a text")
@@ -45,6 +48,13 @@ class SpecialistsSpec(Config):
     student_hidden: tuple[Units, ...] | None = Field(None, max_length=MAX_LAYERS, description=(
         "units; of each hidden layer of the distilled network (default: as the generalist)"))
     seeds: int = Field(3, ge=1, le=MAX_LISTED, description="seeds; repetitions of everything, counted up from train.seed")
+
+    @model_validator(mode="after")
+    def _reads_texts(self) -> SpecialistsSpec:
+        if self.model is not None and self.source == "digits":
+            raise InvalidValueError("an encoder reads texts, and digits are images: remove specialists.model, or name texts",
+                                    suggestion=SetField("specialists.model", None))
+        return self
 
     @model_validator(mode="after")
     def _distilled(self) -> SpecialistsSpec:

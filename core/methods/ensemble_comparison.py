@@ -121,8 +121,8 @@ class _Comparison:
         for member in self.reference.members:
             if member not in plain:
                 stop_if_requested(self.recorder)
-                inputs = load_inputs(self._variant(self.config.train.seed, member, control=False), RunFolder(self.directory), NullRecorder(),
-                                     self.load)
+                config = self._variant(self.config.train.seed, member, control=False)
+                inputs = load_inputs(config, RunFolder(self.directory), NullRecorder(), self.load)
                 assert inputs.teacher is not None, "a member is loaded"
                 evaluation = LanguageEvaluation.of(inputs, NullRecorder(self.recorder.should_stop))
                 plain = {**plain, member: evaluation.language(inputs.teacher.model)[ERRORS]}

@@ -35,7 +35,7 @@ from core.reports.specialists_card import write_student_documents
 from core.reports.specialists_report import SeedResult, SpecialistsSummary
 from core.specialists.clusters import require_possible
 from core.specialists.experiment import NETWORK_BYTES, PANEL, TRAINED, Repetition, parts_of
-from core.specialists.networks import SpecialistData, load_data, new_network
+from core.specialists.networks import SpecialistData, load_data, new_generalist, new_student
 from core.specialists.opinions import shown_items
 from core.specialists.panel import load_panel
 from core.system.devices import resolve_device
@@ -50,7 +50,7 @@ def train_specialists(config: SpecialistsConfig, recorder: Recorder, directory: 
     """Train a generalist and its specialists, and distil one network from both; or resume it.
 
     Args:
-        load: not called: no model is there before the run.
+        load: loads the encoder that a generalist is fine-tuned from, where the recipe names one.
         recorder, directory, command: as in `core.methods.distillation.distill`.
 
     Returns:
@@ -61,7 +61,7 @@ def train_specialists(config: SpecialistsConfig, recorder: Recorder, directory: 
         StillhouseError: items, classes or clusters that cannot be; nothing half-made stays.
     """
     folder = RunFolder(directory)
-    run = _Run.load(config, folder, recorder, command)
+    run = _Run.load(config, folder, recorder, command, load)
     with folder.stop_reported(lambda: run.report(stopped=True)):
         run.rehearse()
         for number in range(config.specialists.seeds):
@@ -84,12 +84,12 @@ class _Run:
         self.results: list[SeedResult] = []
 
     @classmethod
-    def load(cls, config: SpecialistsConfig, folder: RunFolder, recorder: Recorder, command: str) -> _Run:
+    def load(cls, config: SpecialistsConfig, folder: RunFolder, recorder: Recorder, command: str, load: Load) -> _Run:
         """Read the items, and refuse what no training could put right."""
         require_trackers(config.train.report_to)
         device = resolve_device(config.train.device)
         recorder.event(Phase("prepare data"))
-        data = load_data(config.specialists)
+        data = load_data(config.specialists, load)
         folder.require_unchanged_data(data.data.digest, config.specialists.source)
         require_possible(config.specialists.clusters, config.specialists.size, len(data.data.labels))
         return cls(config, folder, recorder, command, data, str(device))
@@ -97,12 +97,12 @@ class _Run:
     def rehearse(self) -> None:
         """Check the room on the disk, and note the size of the student."""
         spec = self.config.specialists
-        student = new_network(self.data, spec.embedding if spec.student_embedding is None else spec.student_embedding,
-                              spec.hidden if spec.student_hidden is None else spec.student_hidden, 0)
+        student, generalist = new_student(self.data, spec, 0), new_generalist(self.data, spec, 0)
         parameters, networks = student.num_parameters(), spec.seeds * (parts_of(spec) + spec.clusters)
-        require_room(self.folder.path, BYTES_A_NUMBER * parameters * networks + NETWORK_BYTES, within=self.folder.path)
-        self.folder.progress.shape = {"parameters": parameters, "trainable_parameters": parameters, "layers": 1 + len(spec.hidden),
-                                      "layer_map": None}
+        largest = max(parameters, generalist.num_parameters())
+        require_room(self.folder.path, BYTES_A_NUMBER * largest * networks + NETWORK_BYTES, within=self.folder.path)
+        layers = getattr(student.config, "num_hidden_layers", None) or 1 + len(student.config.hidden_sizes)
+        self.folder.progress.shape = {"parameters": parameters, "trainable_parameters": parameters, "layers": layers, "layer_map": None}
 
     def repetition(self, number: int) -> Repetition:
         """Return one repetition, whose networks are kept in its folder."""

@@ -41,6 +41,17 @@ def require_encoder(model: ModelEntry) -> ModelEntry:
     return model
 
 
+def require_generalist(model: ModelEntry) -> ModelEntry:
+    """Return the model if it can be fine-tuned as the generalist of specialists: a Transformers encoder, with whatever head."""
+    spec = ARCHITECTURE_SPECS.get(model.architecture)
+    if spec is None or spec.objective != "masked":
+        raise CompatibilityError(f"'{model.name}' is a {model.architecture} model.",
+                                 "An encoder, or a classifier of texts that was made from one, was expected as the generalist.",
+                                 f"Name one of the families {', '.join(_ENCODER_FAMILIES)}, or remove specialists.model.",
+                                 field="specialists.model")
+    return model
+
+
 def require_head_for(model: ModelEntry, task: Task) -> None:
     """Check that the model's family has a head for a labelled task; Transformers has none for some questions."""
     spec = ARCHITECTURE_SPECS[model.architecture]

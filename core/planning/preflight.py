@@ -46,7 +46,8 @@ class Check:
 
     Attributes:
         name: teacher, student, anchors, objective, writer, prompts, text, trackers, block length, trained length, retention tasks, disk,
-            device, processes, images, members, ensemble, memory, vocabulary; in a complete plan also kept answers, rehearsal and
+            device, processes, images, members, ensemble, generalist,
+            memory, vocabulary; in a complete plan also kept answers, rehearsal and
             teacher's lead.
         message: what was found; when it is not `ok`, what was expected too.
         fix: what to change; may be empty.

@@ -5,7 +5,9 @@ from __future__ import annotations
 from core.config import SpecialistsConfig, TaskSpec
 from core.data.planted_confusions import CLASSES_PER_TOPIC, TOPICS
 from core.errors import DataError, about
+from core.models.compatibility import require_generalist
 from core.planning import preflight
+from core.planning.models import described, summary
 from core.planning.preflight import PreflightReport
 from core.specialists.clusters import require_possible
 
@@ -15,6 +17,9 @@ KNOWN_CLASSES = {"planted": CLASSES_PER_TOPIC * len(TOPICS), "digits": 10}
 def check_specialists(config: SpecialistsConfig, found: PreflightReport) -> None:
     """Check the source of the items, the number of clusters where the classes are known, and the device."""
     found.take("data", lambda: describe_source(config))
+    if (model := config.specialists.model) is not None:
+        found.take("generalist", lambda: require_generalist(described(model, "specialists.model")), lambda entry: (
+            f"Generalists are fine-tuned from {summary(entry)}"))
     found.take("clusters", lambda: _clusters(config))
     found.take("device", lambda: preflight.require_device(config.train.device), "Computes on {}.".format)
     if config.train.report_to:

@@ -14,7 +14,6 @@ from typing import Any, Literal, Self
 
 from core.evaluation.statistics import Estimate, mean_interval, ratio_of_means
 
-
 Measure = Literal["errors", "cross_entropy"]
 
 
@@ -91,7 +90,8 @@ class EnsembleSummary:
             who: ``ensemble``, ``student``, ``hard_labels`` or, where there is one, ``one_member``.
         """
         found = [float(getattr(each, who)) for each in self.repetitions]
-        return mean_interval(found) if self.measure == "errors" else _over_seeds(found)  # language models of an ensemble are there
+        # The members that language models have are there already, and their mean is the same in all repetitions.
+        return mean_interval(found) if self.measure == "errors" else _over_seeds(found)
 
     def member(self, number: int) -> Estimate:
         """Return the errors of a member; without an interval where it is the same network in all repetitions."""

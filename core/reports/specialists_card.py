@@ -19,6 +19,7 @@ from transformers import AutoModelForSequenceClassification
 
 model, tokenizer = AutoModelForSequenceClassification.from_pretrained("."), AutoTokenizer.from_pretrained(".")
 ```"""
+TRANSFORMERS = LOADING.replace("import core.models.word_average  # of Stillhouse: registers the architecture\n", "")
 IMAGES = "A multilayer perceptron: `config.json` names the hidden layers, `model.safetensors` holds their weights; pixels are from 0 to 1."
 
 
@@ -42,7 +43,8 @@ def student_card(config: SpecialistsConfig, report: RunReport, variant: str) -> 
                                                     "dataset": {"type": data.task, "name": data.task},
                                                     "metrics": [{"type": "accuracy", "name": "accuracy", "value": accuracy}]}]}],
     }, sort_keys=False, allow_unicode=True)
-    seeds = config.specialists.seeds
+    seeds, spec = config.specialists.seeds, config.specialists
+    of_encoder = spec.model is not None and spec.student_embedding is None and spec.student_hidden is None
     origin = (f"distilled at T = {config.losses.temperature:g} from a generalist with specialists for the classes that it confuses "
               "(arXiv 1503.02531, section 5)" if variant == STUDENT else
               "trained on hard labels alone, as the control of a distillation")
@@ -56,5 +58,5 @@ def student_card(config: SpecialistsConfig, report: RunReport, variant: str) -> 
         "## Measured on held-out items", f"| | accuracy |\n| --- | ---: |\n{rows}",
         f"{data.items:,} items that nothing was trained or chosen on"
         + (f"; means over {seeds} repetitions, of which this network is the first." if seeds > 1 else "."),
-        "## Use", LOADING if texts else IMAGES,
+        "## Use", (TRANSFORMERS if of_encoder else LOADING) if texts else IMAGES,
         "## Repeat", f"```\n{report.command or 'python -m workbench distill recipe.yaml'}\n```"]) + "\n"

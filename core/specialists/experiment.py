@@ -31,7 +31,7 @@ from core.recorder import NullRecorder, Recorder, stop_if_requested
 from core.reports.specialists_report import STUDENTS, SeedResult
 from core.specialists import measuring
 from core.specialists.clusters import Clusters, find_clusters, purity, random_labels, require_possible
-from core.specialists.networks import SpecialistData, new_network
+from core.specialists.networks import SpecialistData, new_generalist, new_student
 from core.specialists.panel import Panel, PanelAnswer, Specialist, Task, mean_probabilities
 from core.specialists.training import SpecialistTraining, train_specialist
 from core.system.files import atomic_directory, read_json, write_json
@@ -100,7 +100,7 @@ class Repetition:
 
     def _generalist(self, seed: int, name: str, part: int) -> tuple[PreTrainedModel, int]:
         def make() -> tuple[PreTrainedModel, int]:
-            model = on_device(new_network(self.data, self.spec.embedding, self.spec.hidden, seed), self.device)
+            model = on_device(new_generalist(self.data, self.spec, seed), self.device)
             trained = train_classifier(model, self.data.data.train, train=self.train.model_copy(update={"seed": seed}),
                                        recorder=self._silent, variant=name)
             return model, trained.items
@@ -183,9 +183,7 @@ class Repetition:
         shown = name in SHOWN and self.seed == self.train.seed
 
         def make() -> tuple[PreTrainedModel, int]:
-            embedding = spec.embedding if spec.student_embedding is None else spec.student_embedding
-            hidden = spec.hidden if spec.student_hidden is None else spec.student_hidden
-            model = on_device(new_network(self.data, embedding, hidden, seed), self.device)  # the same start for every source
+            model = on_device(new_student(self.data, spec, seed), self.device)  # the same start for every source
             trained = train_classifier(model, self.data.data.train, train=self.train.model_copy(update={"seed": seed}),
                                        losses=LABELS_ONLY if soft is None else self.losses, soft_targets=None if soft is None else soft(),
                                        held_out=self.data.data.validation if shown else None,

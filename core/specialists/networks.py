@@ -4,12 +4,12 @@
     digits    scikit-learn's handwritten digits, by a multilayer perceptron
     a file    texts with labels, as topics or intents
 
-Texts are read by a deep averaging network over the word pieces of the house encoder's tokenizer.
+Texts are read by a deep averaging network over the word pieces of the house encoder's tokenizer, or by a Transformers encoder with its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +20,15 @@ from core.classification.items import ClassificationData, Items
 from core.classification.models import new_mlp
 from core.config import ImagesSpec, MlpSpec, SpecialistsSpec, TaskSpec
 from core.data.planted_confusions import planted_texts
-from core.errors import DataError, about
+from core.errors import CompatibilityError, DataError, ModelNotFoundError, UnsupportedModelError, about
+from core.models.compatibility import require_generalist
+from core.models.entries import LoadedModel
+from core.models.forward import max_positions
 from core.models.loading import model_from_config, tokenizer_from_pretrained
+from core.models.vocabulary import require_tokenizer_fits
 from core.system.paths import ASSETS
-from core.tasks.data import Example, load_task
+from core.tasks.data import Example, TaskData, load_task
+from core.tasks.heads import with_head
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -44,6 +49,7 @@ class SpecialistData:
         texts: the test part as texts, in the order of its items; none for images.
         groups: planted group of each class; None where nothing was planted.
         best_accuracy: that no classifier exceeds but by chance, 0 to 1; None where it is not known.
+        start: the encoder that generalists are fine-tuned from; None where they are new networks.
     """
 
     data: ClassificationData
@@ -51,35 +57,71 @@ class SpecialistData:
     texts: tuple[str, ...] = ()
     groups: tuple[int, ...] | None = None
     best_accuracy: float | None = None
+    start: LoadedModel | None = None
 
     def encode(self, texts: Sequence[str]) -> Items:
         """Return texts as items whose targets are all 0."""
         return encode_texts(self.tokenizer, texts)
 
 
-def load_data(spec: SpecialistsSpec) -> SpecialistData:
+def load_data(spec: SpecialistsSpec, load: Callable[..., LoadedModel] | None = None) -> SpecialistData:
     """Read a data set, a fifth of whose training items are held out.
+
+    Args:
+        load: loads the encoder of a reference; needed where `spec` names one.
 
     Raises:
         DataError: what `core.tasks.data.load_task` refuses, or a class that is in none of the training items.
+        CompatibilityError: a model that is no encoder.
     """
     if spec.source == "digits":
         images = ImagesSpec(source="digits", max_train_items=spec.train_items, max_items=spec.test_items)
         return _checked(SpecialistData(load_images(images)), spec)
-    tokenizer = tokenizer_from_pretrained(TOKENIZER)
+    start = None if spec.model is None else _start(spec.model, load)
+    tokenizer = tokenizer_from_pretrained(TOKENIZER) if start is None else start.tokenizer
     if spec.source == "planted":
         learnt, measured = planted_texts(spec.train_items, TRAIN_SEED), planted_texts(spec.test_items, TEST_SEED)
         train, validation = split_items(_items(tokenizer, learnt.texts, learnt.classes.tolist()), HELD_OUT)
         data = ClassificationData("planted", learnt.labels, train, validation,
                                   _items(tokenizer, measured.texts, measured.classes.tolist()))
-        return _checked(SpecialistData(data, tokenizer, measured.texts, measured.groups, measured.best_accuracy), spec)
+        return _checked(SpecialistData(data, tokenizer, measured.texts, measured.groups, measured.best_accuracy, start), spec)
     with about("specialists.source"):
         task = load_task(TaskSpec(source=spec.source, text_column=spec.text_column, label_column=spec.label_column, kind="classification",
                                   max_train_items=spec.train_items, max_items=spec.test_items))
     items = [_items(tokenizer, [_text(item) for item in part], [_label(item) for item in part]) for part in (task.train, task.validation)]
     train, validation = split_items(items[0], HELD_OUT)
     data = ClassificationData(task.name, task.labels, train, validation, items[1])
-    return _checked(SpecialistData(data, tokenizer, tuple(_text(item) for item in task.validation)), spec)
+    return _checked(SpecialistData(data, tokenizer, tuple(_text(item) for item in task.validation), start=start), spec)
+
+
+def _start(reference: str, load: Callable[..., LoadedModel] | None) -> LoadedModel:
+    """Load the encoder that generalists start from; its tokenizer cuts texts to what it reads."""
+    assert load is not None, "whoever names a model says how it is loaded"
+    with about("specialists.model", ModelNotFoundError, CompatibilityError, UnsupportedModelError):
+        loaded = load(reference, device="cpu", dtype=torch.float32, needs_head=False)
+        require_generalist(loaded.entry)
+        require_tokenizer_fits(loaded.tokenizer, loaded.model, loaded.entry.name)
+    loaded.tokenizer.model_max_length = min(LONGEST_TEXT, max_positions(loaded.model))
+    return loaded
+
+
+def new_generalist(data: SpecialistData, spec: SpecialistsSpec, seed: int) -> PreTrainedModel:
+    """Return a generalist before its training: a new network, or the encoder with a head for the classes.
+
+    Args:
+        seed: of the weights; of an encoder, those of its head.
+    """
+    if data.start is None:
+        return new_network(data, spec.embedding, spec.hidden, seed)
+    return with_head(data.start, TaskData(data.data.name, "classification", data.data.labels, (), ()), seed)
+
+
+def new_student(data: SpecialistData, spec: SpecialistsSpec, seed: int) -> PreTrainedModel:
+    """Return a student before its training: as the generalist, or a new network of sizes of its own."""
+    if spec.student_embedding is None and spec.student_hidden is None:
+        return new_generalist(data, spec, seed)
+    return new_network(data, spec.embedding if spec.student_embedding is None else spec.student_embedding,
+                       spec.hidden if spec.student_hidden is None else spec.student_hidden, seed)
 
 
 def new_network(data: SpecialistData, embedding: int, hidden: Sequence[int], seed: int) -> PreTrainedModel:
@@ -108,7 +150,8 @@ def _items(tokenizer: Any, texts: Sequence[str], targets: Sequence[int]) -> Item
     if not texts:
         return Items({name: torch.empty(0, 1, dtype=torch.int64) for name in ("input_ids", "attention_mask")},
                      torch.empty(0, dtype=torch.int64))
-    found = tokenizer(list(texts), padding=True, truncation=True, max_length=LONGEST_TEXT, return_tensors="pt", return_token_type_ids=False)
+    longest = min(LONGEST_TEXT, tokenizer.model_max_length)
+    found = tokenizer(list(texts), padding=True, truncation=True, max_length=longest, return_tensors="pt", return_token_type_ids=False)
     return Items({"input_ids": found["input_ids"], "attention_mask": found["attention_mask"]}, torch.tensor(targets, dtype=torch.int64))
 
 

@@ -79,13 +79,20 @@ class TrainedSpecialist:
     kept_epoch: int
 
 
-def require_linear_head(model: nn.Module) -> nn.Linear:
-    """Return the last layer of a classifier. Raises UnsupportedModelError where ``classifier`` is not linear."""
-    head = getattr(model, "classifier", None)
-    if not isinstance(head, nn.Linear):
-        raise UnsupportedModelError(f"The classifier of a {type(model).__name__} is no single linear layer.",
+def require_linear_head(model: PreTrainedModel) -> tuple[str, nn.Linear]:
+    """Return the last layer of a classifier and its name: ``classifier``, or ``classifier.out_proj`` and the like of other families.
+
+    Raises:
+        UnsupportedModelError: no linear layer with an output for each class, or one without biases, which the dustbin's start needs.
+    """
+    classes, found = len(label_names(model.config)), None
+    for name, module in model.named_modules():
+        of_head = isinstance(module, nn.Linear) and module.out_features == classes and not name.startswith(f"{model.base_model_prefix}.")
+        found = (name, module) if of_head else found
+    if found is None or found[1].bias is None:
+        raise UnsupportedModelError(f"The classifier of a {type(model).__name__} does not end in a linear layer with biases.",
                                     "Rows of the generalist's head become the specialist's.", "Choose another architecture.")
-    return head
+    return found
 
 
 def train_specialist(generalist: PreTrainedModel, classes: Sequence[int], items: Items, held_out: Items, how: SpecialistTraining, *,
@@ -105,10 +112,11 @@ def train_specialist(generalist: PreTrainedModel, classes: Sequence[int], items:
     """
     special = special_items(items.targets.numpy(), classes)
     model = copy.deepcopy(generalist)
-    head = require_linear_head(model)
+    name, head = require_linear_head(model)
     soft: Tensor | None = None
     if how.guard == "early_stopping":
-        model.classifier = specialist_head(head, classes)
+        parent, _, leaf = name.rpartition(".")
+        setattr(model.get_submodule(parent), leaf, specialist_head(head, classes))
         names = label_names(generalist.config)
         labels = [*(names[each] for each in classes), DUSTBIN]
         model.config.id2label, model.config.label2id = dict(enumerate(labels)), {label: number for number, label in enumerate(labels)}

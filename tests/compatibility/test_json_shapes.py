@@ -47,7 +47,8 @@ CASES: dict[tuple[str, str], tuple[list[str], int, tuple[str, ...]]] = {
         "source=digits", "train_items=150", "test_items=60", "hidden=[4]", "clusters=2", "size=3", "epochs=1", "seeds=2") for word in (
         "--set", f"specialists.{change}")), "--set", "train.num_train_epochs=1"], 0, ()),
     ("distill", "ensemble"): (["assets/recipes/ensemble-digits.yaml", *(word for change in (
-        "ensemble.seeds=2", "images.max_train_items=60", "images.max_items=60", "train.max_steps=2") for word in ("--set", change))], 0, ()),
+        "ensemble.seeds=2", "images.max_train_items=60", "images.max_items=60", "train.max_steps=2") for word in (
+            "--set", change))], 0, ()),
     ("distill", "compared ensemble"): (["{recipes}/distill.yaml", *(word for change in (
         "teacher.model=arithmetic(pretrained, pretrained)", "student.intermediate_size=null", "losses.w_hidden=0",
         "losses.w_hidden_mse=0", "train.max_steps=2", "evaluation.retention=null",

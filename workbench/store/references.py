@@ -216,7 +216,7 @@ def resolved(config: ExperimentConfig, store: Store) -> ExperimentConfig:
 
 def _models_of(config: ExperimentConfig) -> Iterator[tuple[str, str]]:
     """Yield the sections of a configuration that name a model, with the references; an anchor's section is its number."""
-    for section in ("teacher", "student", "bridge", "reading"):
+    for section in ("teacher", "student", "bridge", "reading", "specialists"):
         spec = getattr(config, section, None)
         if spec is not None and spec.model is not None and not is_address(spec.model) and (section, spec.model) != ("reading", ORACLE):
             yield section, spec.model

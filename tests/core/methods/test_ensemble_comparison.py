@@ -125,5 +125,6 @@ def test_a_single_model_is_refused_and_one_member_is_said(members: list[str], co
     ({"kind": "pretrain", "teacher": None, "control": None, "losses": {"w_kd": 0}, "student": {"model": "house-chat"}},
      "distilled from an ensemble")])
 def test_recipes_that_cannot_be_compared_say_why(changes: dict[str, Any], words: str) -> None:
-    found, errors = check_recipe({"teacher": {"model": "arithmetic(a, b)"}, "control": True, "evaluation": {"ensemble_seeds": 3}, **changes})
+    plain = {"teacher": {"model": "arithmetic(a, b)"}, "control": True, "evaluation": {"ensemble_seeds": 3}}
+    found, errors = check_recipe({**plain, **changes})
     assert found is None and words in " ".join(map(str, errors)), errors

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, RobertaConfig
 
 from core.config import SpecialistsConfig
 from core.errors import CompatibilityError, ConfigError, CorruptModelError, DataError, ModelNotFoundError
@@ -24,6 +26,7 @@ from core.reports.specialists_card import student_card
 from core.specialists.opinions import opinions_on
 from core.specialists.panel import load_panel
 from core.system.paths import ASSETS
+from tests.core.masked_models import POSITIONS, masked_model, masked_tokenizer, save
 
 QUICK: dict[str, Any] = {
     "kind": "specialists", "name": "digits",
@@ -171,3 +174,55 @@ def test_a_text_of_ones_own_is_answered_by_a_saved_panel(done: tuple[Path, RunRe
     shutil.rmtree(tmp_path / "run" / "panel")
     with pytest.raises(ModelNotFoundError):
         opinions_on(tmp_path / "run" / "panel", "my refund")
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta"])
+def test_a_transformers_classifier_is_the_generalist_of_specialists(tmp_path: Path, family: str) -> None:
+    """Its head lies directly in the model (BERT) or inside a part of it (RoBERTa); specialists and students are such models too."""
+    classes = ("refund", "delivery", "return", "parcel")
+    rows = [f"{word} number {number},{word}" for number in range(30) for word in classes]
+    (tmp_path / "intents.csv").write_text("\n".join(["text,label", *rows]))
+    start = _encoder(family, tmp_path / "encoder")
+    spec = config(source=str(tmp_path / "intents.csv"), model=str(start), clusters=2, size=2, hidden=[], seeds=1, student_hidden=None,
+                  train_items=90, test_items=30, epochs=0.5)
+    spec = spec.model_copy(update={"train": spec.train.model_copy(update={"num_train_epochs": 1.0, "learning_rate": 2e-3})})
+    report = carry_out(spec, tmp_path / "run")
+    assert report.specialists is not None and report.student.layers == 2
+    panel = load_panel(tmp_path / "run" / "panel")
+    assert {type(each).__name__ for each in (panel.generalist, *(one.model for one in panel.specialists))} == {
+        type(panel.generalist).__name__} and family in type(panel.generalist).__name__.lower()
+    assert all(one.model.config.num_labels == 3 for one in panel.specialists) and panel.generalist.config.num_labels == 4
+    said = opinions_on(tmp_path / "run" / "panel", "my refund " * 60)
+    assert sum(said.combined[0]) == pytest.approx(1, abs=1e-4)
+    loaded = catalog.load(str(tmp_path / "run" / "student"))
+    assert loaded.entry.task == "classification" and tuple(loaded.model.config.id2label.values()) == tuple(sorted(classes))
+    assert "word_average" not in (tmp_path / "run" / "student" / "README.md").read_text()
+
+
+def _encoder(family: str, folder: Path) -> Path:
+    """Save a tiny encoder: a masked BERT, or a RoBERTa that was fine-tuned on other labels."""
+    if family == "bert":
+        return save(masked_model(2), folder)
+    tokenizer = masked_tokenizer()
+    torch.manual_seed(0)
+    model = AutoModelForSequenceClassification.from_config(RobertaConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=48, num_attention_heads=4, num_hidden_layers=2,
+        max_position_embeddings=POSITIONS + 2 + tokenizer.pad_token_id, pad_token_id=tokenizer.pad_token_id, num_labels=2))
+    return save(model, folder)
+
+
+@pytest.mark.parametrize(("model", "error", "words"), [
+    ("house-chat", CompatibilityError, "is a llama model"), ("house-digits", CompatibilityError, "An encoder"),
+    ("./deleted-since", ModelNotFoundError, "no model './deleted-since'")])
+def test_what_is_no_encoder_is_no_generalist(tmp_path: Path, model: str, error: type[Exception], words: str) -> None:
+    spec = config(source="planted", model=model, hidden=[], student_hidden=None)
+    with pytest.raises(error, match=words) as caught:
+        carry_out(spec, tmp_path)
+    assert getattr(caught.value, "field", None) == "specialists.model" and not (tmp_path / "repetitions").exists()
+    planned = static_plan(spec)
+    assert not planned.fits and "specialists.model" in [check.field for check in planned.checks]
+
+
+def test_an_encoder_reads_no_images() -> None:
+    found, errors = check_recipe({"specialists": {"source": "digits", "model": "house-encoder"}})
+    assert found is None and "digits are images" in " ".join(map(str, errors))

@@ -12,6 +12,7 @@ from core.errors import DataError, UnsupportedModelError
 from core.recorder import NullRecorder
 from core.specialists.networks import load_data, new_network
 from core.specialists.training import SpecialistTraining, mixed_targets, renumbered, require_linear_head, train_specialist
+from tests.core.masked_models import classifier, masked_model
 
 HOW = SpecialistTraining("early_stopping", 80.0, 1, TrainSpec(learning_rate=5e-2, per_device_train_batch_size=16, seed=1))
 
@@ -53,5 +54,9 @@ def test_an_empty_transfer_set_is_refused() -> None:
 
 
 def test_a_head_that_is_not_linear_is_refused() -> None:
-    with pytest.raises(UnsupportedModelError, match="no single linear layer"):
-        require_linear_head(nn.Linear(2, 2))
+    for model in (masked_model(1), classifier()):
+        if hasattr(model, "classifier"):
+            model.classifier = nn.Linear(32, 2, bias=False)
+        with pytest.raises(UnsupportedModelError, match="does not end in a linear layer"):
+            require_linear_head(model)
+    assert require_linear_head(classifier())[0] == "classifier"

@@ -62,8 +62,8 @@ def sentence(found: EnsembleSummary) -> str:
     if share is None or (gain.low is not None and gain.low <= 0):
         known = "" if gain.low is None else f" ({_number(gain.low, found, '+')} to {_number(gain.high, found, '+')})"
         advice = "Fewer images, smaller networks" if found.measure == "errors" else "Less text, a smaller student"
-        return (f"The ensemble saves **{_amount(gain.value, found)}** over hard labels{known}: no gain beyond chance, so that a share of it "
-                f"says little. {advice} or more seeds may show one.")
+        return (f"The ensemble saves **{_amount(gain.value, found)}** over hard labels{known}: no gain beyond chance, so that a share of "
+                f"it says little. {advice} or more seeds may show one.")
     within = "" if share.low is None else f" ({share.low:.0%} to {share.high:.0%})"
     return (f"One student keeps **{share.value:.0%}**{within} of the {_amount(gain.value, found)} that the ensemble saves over hard "
             "labels.")

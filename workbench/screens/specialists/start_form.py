@@ -32,6 +32,8 @@ def draw(*, expanded: bool) -> None:
                                 help=describe("specialists.source"))
         path = left.text_input("File", key="specialists.file", placeholder="/path/to/intents.csv") if source == "file" else ""
         usual = DIGITS if source == "digits" else spec.model_dump()
+        model = left.text_input("Encoder", key="specialists.model", placeholder="a new small network",
+                                help=describe("specialists.model")) if source != "digits" else ""
         clusters = middle.number_input("Clusters", 1, value=usual["clusters"], key=f"specialists.clusters.{source}",
                                        help=describe("specialists.clusters"))
         size = middle.number_input("Classes of each specialist", 2, value=usual["size"], placeholder="as clustered",
@@ -44,8 +46,8 @@ def draw(*, expanded: bool) -> None:
         missing = source == "file" and not path
         if st.button("Train", type="primary", icon=":material/play_arrow:", key="specialists.start", disabled=missing):
             with views.errors_shown():
-                changes = {"source": path.strip() if source == "file" else source, "clusters": int(clusters), "guard": guard,
-                           "size": None if size is None else int(size), "seeds": int(seeds), "distil": distil}
+                changes = {"source": path.strip() if source == "file" else source, "clusters": int(clusters),
+                           "guard": guard, "model": model.strip() or None, "size": None if size is None else int(size), "seeds": int(seeds), "distil": distil}
                 views.start_run(configured(recipe, source, changes))
 
 
