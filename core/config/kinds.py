@@ -282,6 +282,8 @@ class SpecialistsConfig(OfClassifiers, WithoutMasking, WithoutControl, Experimen
     kind: Literal["specialists"] = Field("specialists", description="kind; specialists for the classes that a generalist confuses")
     specialists: SpecialistsSpec = Field(SpecialistsSpec(), description="specialists; data set, networks, clusters and their training")
 
+    several_processes: ClassVar[bool] = True
+
     excludes: ClassVar[Mapping[str, str]] = {
         "teacher": "generalist and specialists are the teacher, and are trained: describe them in specialists",
         "student": "the student of specialists is a small classifier: describe it in specialists.student_embedding and student_hidden",

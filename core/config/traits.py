@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import field_validator, model_validator
 
@@ -37,10 +37,12 @@ class OfClassifiers(WithoutTeacher):
         """Return the soft targets, and a considerably lower weight of the hard labels (1503.02531, section 2)."""
         return {"w_kd": 1.0, "w_hard": 0.1}
 
+    several_processes: ClassVar[bool] = False  # whether networks are trained at once
+
     @field_validator("train", check_fields=False)
     @classmethod
     def _in_one_process(cls, value: TrainSpec) -> TrainSpec:
-        if value.processes != 1:
+        if value.processes != 1 and not cls.several_processes:
             raise InvalidValueError("networks of classifiers are small and trained one after the other: set train.processes to 1",
                                     suggestion=SetField("train.processes", 1))
         return value

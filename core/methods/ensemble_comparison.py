@@ -19,6 +19,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from core.config import DistillConfig
 from core.events import CONTROL, STUDENT, STUDENT_AFTER, TEACHER, Event, Headway, RunWarning, TrainingNetwork
@@ -34,7 +35,7 @@ from core.reports.run_report import RunReport
 from core.system.files import read_json, write_json
 
 EACH = 3  # trainings of a seed: the student, its control, the student of one member
-ERRORS = "cross_entropy"
+ERRORS: Literal["cross_entropy"] = "cross_entropy"
 REPORT, MEMBERS = "report.json", "members.json"
 
 

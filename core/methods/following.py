@@ -24,6 +24,7 @@ from core.methods.steps import Load, TrainingInputs, answers_for, build_or_rebui
 from core.recipes import parse_recipe
 from core.recorder import NullRecorder, StopRequested
 from core.reports.run_report import Report, parse_report
+from core.specialists.sharing import Helper
 from core.system import ranks
 
 
@@ -49,8 +50,12 @@ def follow(load: Load) -> Report:
     Args:
         load: loads the model of a reference.
     """
-    follower = _Follower(load)
-    while (order := Order.of(message := ranks.receive())) is not None:
+    follower, helper = _Follower(load), Helper(load)
+    while "report" not in (message := ranks.receive()):
+        if "networks" in message:
+            helper.train(message["networks"])
+            continue
+        order = Order.of(message)
         with suppress(StopRequested):  # rank 0 has heard it too, and goes its way
             follower.train(order)
     return parse_report(message["report"])

@@ -34,9 +34,9 @@ class Order:
     blocks: str | None = None
 
     @classmethod
-    def of(cls, message: Mapping[str, Any]) -> Self | None:
-        """Read what `leading` or `dismiss` sent; None where nothing more is trained."""
-        return cls(**message["train"]) if "train" in message else None
+    def of(cls, message: Mapping[str, Any]) -> Self:
+        """Read what `leading` sent."""
+        return cls(**message["train"])
 
 
 @contextmanager

@@ -30,15 +30,15 @@ def check_ensemble(config: EnsembleConfig, found: PreflightReport) -> None:
 
 def check_ensemble_teacher(config: ExperimentConfig, found: PreflightReport) -> None:
     """Check that a student that is compared over seeds has an ensemble as its teacher, and say where that has a single member."""
-    seeds = config.evaluation.ensemble_seeds
-    if config.teacher is None or config.teacher.address is not None:
+    seeds, teacher = config.evaluation.ensemble_seeds, config.teacher
+    if teacher is None or teacher.address is not None:
         return
     if seeds is not None:
-        found.take("ensemble", lambda: require_ensemble(config.teacher.model, "evaluation.ensemble_seeds"), lambda known: (
+        found.take("ensemble", lambda: require_ensemble(teacher.model, "evaluation.ensemble_seeds"), lambda known: (
             f"Students of {len(known.members)} members, of labels alone and of {known.members[0]} alone are compared over "
             f"{seeds} seed{'s' if seeds > 1 else ''}."))
     with suppress(ModelNotFoundError):  # the check of the teacher says so
-        reference = parse_ensemble(config.teacher.model)
+        reference = parse_ensemble(teacher.model)
         if reference is not None and len(reference.members) == 1:
             found.warn("ensemble", ONE_MEMBER, "Name more members in teacher.model.")
 

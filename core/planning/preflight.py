@@ -175,13 +175,13 @@ def require_device(name: str) -> str:
     return wanted
 
 
-def check_processes(found: PreflightReport, train: TrainSpec) -> None:
-    """Record whether a run of several processes can have them."""
+def check_processes(found: PreflightReport, train: TrainSpec, shared: str = "each step") -> None:
+    """Record whether a run of several processes can have them. What they share is named in the message."""
     if train.processes != 1:
-        found.take("processes", lambda: require_processes(train))
+        found.take("processes", lambda: require_processes(train, shared))
 
 
-def require_processes(train: TrainSpec) -> str:
+def require_processes(train: TrainSpec, shared: str = "each step") -> str:
     """Whether there are devices, cores and blocks for all processes of a run."""
     gpus, cores = len(machine.visible_gpus(os.environ.get(machine.VISIBLE))), machine.cores()
     count = machine.process_count(train.processes, train.device, gpus)
@@ -202,7 +202,7 @@ def require_processes(train: TrainSpec) -> str:
         raise DeviceError(f"train.processes is {train.processes}, and there {'is' if most == 1 else 'are'} {units.counted(most, what)}.",
                           f"At most one process on each {what} was expected.", "Take as many as there are.",
                           suggestion=SetField("train.processes", max(most, 1)))
-    return f"{count} processes share each step, {f'on {count} GPUs' if on_gpu else f'on {cores} cores of the processor'}."
+    return f"{count} processes share {shared}, {f'on {count} GPUs' if on_gpu else f'on {cores} cores of the processor'}."
 
 
 def processes_of(train: TrainSpec) -> int:

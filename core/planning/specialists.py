@@ -22,6 +22,7 @@ def check_specialists(config: SpecialistsConfig, found: PreflightReport) -> None
             f"Generalists are fine-tuned from {summary(entry)}"))
     found.take("clusters", lambda: _clusters(config))
     found.take("device", lambda: preflight.require_device(config.train.device), "Computes on {}.".format)
+    preflight.check_processes(found, config.train, "the specialists")
     if config.train.report_to:
         found.take("trackers", lambda: preflight.require_trackers(config.train.report_to))
 

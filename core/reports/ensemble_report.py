@@ -127,8 +127,8 @@ class EnsembleSummary:
                         for number, name in enumerate(self.names)],
             "ensemble": {"errors": asdict(self.errors("ensemble"))}, "student": {"errors": asdict(self.errors("student"))},
             "hard_labels": {"errors": asdict(self.errors("hard_labels"))}, **alone, "gain": asdict(self.gain),
-            "share_of_gain": share and asdict(share), "measure": self.measure, "mean": self.mean, "temperature": self.temperature, "items": self.items,
-            "images": self.images, "repetitions": [asdict(each) for each in self.repetitions]}
+            "share_of_gain": share and asdict(share), "measure": self.measure, "mean": self.mean, "temperature": self.temperature,
+            "items": self.items, "images": self.images, "repetitions": [asdict(each) for each in self.repetitions]}
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Self:

@@ -12,10 +12,10 @@ Each trained network is a folder that appears whole or not at all, so that a rep
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from torch import Tensor
 
 from core.classification.predicting import predict_logits
 from core.classification.training import LABELS_ONLY, train_classifier
-from core.config import LossSpec, SpecialistsSpec, TrainSpec
+from core.config import LossSpec, SpecialistsConfig, SpecialistsSpec, TrainSpec
 from core.events import CONTROL, STUDENT, RunWarning, TrainingNetwork
 from core.models.architectures import on_device
 from core.models.loading import model_from_pretrained
@@ -33,6 +33,7 @@ from core.specialists import measuring
 from core.specialists.clusters import Clusters, find_clusters, purity, random_labels, require_possible
 from core.specialists.networks import SpecialistData, new_generalist, new_student
 from core.specialists.panel import Panel, PanelAnswer, Specialist, Task, mean_probabilities
+from core.specialists.sharing import Share, names_of, places, save_here, train_shared
 from core.specialists.training import SpecialistTraining, train_specialist
 from core.system.files import atomic_directory, read_json, write_json
 
@@ -83,6 +84,8 @@ class Repetition:
         generalist, trained = self._generalist(self.seed, "generalist", 0)
         clusters = self._clusters(generalist)
         items, specialists = {"generalist": trained}, []
+        self._together("specialist", len(clusters.sets), {"sets": [list(each) for each in clusters.sets]}, lambda number: self._specialist(
+            generalist, clusters.sets[number - 1], number))
         for number, classes in enumerate(clusters.sets, start=1):
             specialist, count = self._specialist(generalist, classes, number)
             specialists.append(specialist)
@@ -95,6 +98,22 @@ class Repetition:
             result = self._distilled(panel, result)
         write_json(path, result.to_dict())
         return result
+
+    def help(self, names: Sequence[str], details: Mapping[str, Any]) -> None:
+        """Train this process's share of the networks that rank 0 told of. Raises StopRequested."""
+        generalist, _ = self._generalist(self.seed, "generalist", 0)  # is there
+        for place in places(len(names)):
+            kind, _, number = names[place].partition("-")
+            if kind == "member":
+                self._member(int(number))
+            else:
+                self._specialist(generalist, tuple(details["sets"][int(number) - 1]), int(number))
+
+    def _together(self, kind: str, count: int, details: Mapping[str, Any], train: Callable[[int], object], first: int = 1) -> None:
+        """Train numbered networks that do not depend on each other, with the other processes of the run if there are any."""
+        config = SpecialistsConfig(specialists=self.spec, train=self.train, losses=self.losses)
+        names = names_of(kind, range(first, first + count))
+        train_shared(Share(config, self.seed, self.folder, names, details), lambda place: train(first + place), self.recorder)
 
     # ------------------------------------------------------------------------------------------ the panel
 
@@ -162,8 +181,9 @@ class Repetition:
         count = max(2, round(sum(result.items.values()) / result.items["generalist"]))
         members, items = [panel.generalist], dict(result.items)
         base = 1 + self.spec.clusters
+        self._together("member", count - 1, {}, self._member, first=2)
         for number in range(2, count + 1):
-            member, seen = self._generalist(self.seed + MEMBER_SEED * (number - 1), f"member-{number}", base + number - 2)
+            member, seen = self._member(number)
             members.append(member)
             items[f"member-{number}"] = seen
         sources: dict[str, Callable[[], Tensor]] = {
@@ -177,6 +197,10 @@ class Repetition:
             accuracies[name] = float((predict_logits(student, test).argmax(1).numpy() == targets).mean())
         return SeedResult(**{**vars(result), "items": items, "members": count, "students": accuracies,
                              "ensemble": measuring.accuracy(mean_probabilities(members, test), targets)})
+
+    def _member(self, number: int) -> tuple[PreTrainedModel, int]:
+        """Return a member of the ensemble, from 2: the first one is the generalist."""
+        return self._generalist(self.seed + MEMBER_SEED * (number - 1), f"member-{number}", self.spec.clusters + number - 1)
 
     def _student(self, name: str, soft: Callable[[], Tensor] | None, part: int) -> tuple[PreTrainedModel, int]:
         spec, seed = self.spec, self.seed + STUDENT_SEED
@@ -210,7 +234,7 @@ class Repetition:
                                             total=self.parts[1]))
         model, items = make()
         with atomic_directory(target, NETWORK_BYTES) as partial:
-            model.save_pretrained(partial)
+            save_here(model, partial)
             write_json(partial / TRAINED, {"items": items})
         return model.eval(), items
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from core.config import EnsembleConfig, ExperimentConfig, SpecialistsConfig
+from core.config import EnsembleConfig, ExperimentConfig
 from core.errors import ConfigError, SetField, StillhouseError
 from core.recorder import STUDENT
 from core.system import units
@@ -246,7 +246,7 @@ def _require_shareable(config: ExperimentConfig, launch: SlurmSpec) -> None:
                           "Its processes are those of the launcher: nodes times processes_per_node.", "Leave train.processes at one.",
                           suggestion=SetField("train.processes", 1))
     items = config.train.per_device_train_batch_size * config.train.gradient_accumulation_steps
-    if isinstance(config, EnsembleConfig | SpecialistsConfig) and launch.processes > 1:
+    if isinstance(config, EnsembleConfig) and launch.processes > 1:
         raise ConfigError(f"The job has {launch.processes} processes.", "Networks of classifiers are small and trained in one.",
                           "Set the launcher's nodes and processes_per_node to 1.")
     if items < launch.processes:

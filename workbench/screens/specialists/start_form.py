@@ -47,7 +47,8 @@ def draw(*, expanded: bool) -> None:
         if st.button("Train", type="primary", icon=":material/play_arrow:", key="specialists.start", disabled=missing):
             with views.errors_shown():
                 changes = {"source": path.strip() if source == "file" else source, "clusters": int(clusters),
-                           "guard": guard, "model": model.strip() or None, "size": None if size is None else int(size), "seeds": int(seeds), "distil": distil}
+                           "guard": guard, "model": model.strip() or None, "size": None if size is None else int(size),
+                           "seeds": int(seeds), "distil": distil}
                 views.start_run(configured(recipe, source, changes))
 
 
