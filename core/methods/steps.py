@@ -225,13 +225,17 @@ def build(inputs: TrainingInputs, *, layer_map: LayerMap | None = None, units: I
         if layer_map is not None:
             spec = spec.model_copy(update={"layer_map": tuple(layer_map)})
         assert teacher is not None, "a student without a teacher starts from nothing or from a model"
-        origin = next(iter(members_of(teacher.model)), teacher.model)  # of an ensemble, the first member
-        student = build_student(origin, spec, seed=seed, calibration=inputs.calibration, units=units,
+        student = build_student(_origin(teacher), spec, seed=seed, calibration=inputs.calibration, units=units,
                                 block_loss=inputs.teacher_loss, dtype=torch.float32)
     if teacher is not None:
         # The states that are compared are those that the output heads read.
         compatibility.require_equal_widths(config.losses, *(head_weight(model).shape[1] for model in (teacher.model, student.model)))
     return student
+
+
+def _origin(teacher: LoadedModel) -> Any:
+    """Return the model whose blocks and units a student is made of: the teacher, or of an ensemble the first member."""
+    return next(iter(members_of(teacher.model)), teacher.model)
 
 
 def build_or_rebuild(inputs: TrainingInputs, folder: RunFolder) -> Student:
@@ -253,7 +257,7 @@ def _unit_importance(inputs: TrainingInputs, folder: RunFolder) -> Importance:
     teacher = inputs.teacher
     assert teacher is not None, "units are a teacher's"
     kept = folder.make_once("units.safetensors", lambda partial: save_file(
-        asdict(unit_importance(teacher.model, (input_ids for input_ids, _ in inputs.calibration()))), partial))
+        asdict(unit_importance(_origin(teacher), (input_ids for input_ids, _ in inputs.calibration()))), partial))
     return Importance(**load_file(kept))
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from core.config.ensembles import MixtureMean
 from core.errors import CompatibilityError, ConfigError, ModelNotFoundError, SetField
+from core.models.checkpoints import TASK_DESCRIPTIONS, Task
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -62,7 +63,7 @@ def parse_ensemble(reference: str) -> EnsembleReference | None:
     given = [each[1] for each in named if each is not None and each[1] is not None]
     if not all(named) or (given and len(given) < len(parts)) or (given and not sum(map(float, given))):
         raise ModelNotFoundError(f"'{reference}' names no ensemble.",
-                                 "Members were expected, each with a weight or none: arithmetic(house-chat, my-run).",
+                                 "Members were expected, all with a weight or all without: arithmetic(house-chat, my-run).",
                                  "Name each member, separated by commas.")
     members = tuple(each[2] for each in named if each is not None)
     if any("(" in member for member in members):
@@ -87,11 +88,15 @@ def split_references(text: str) -> list[str]:
     return list(dict.fromkeys(part for part in parts if part))
 
 
-def require_one_kind(names: Sequence[str], tasks: Sequence[str], vocabularies: Sequence[int]) -> None:
+def require_one_kind(names: Sequence[str], tasks: Sequence[Task], vocabularies: Sequence[int]) -> None:
     """Check that members can be averaged, as far as their headers tell. Raises CompatibilityError that says which differ."""
     for name, task, vocabulary in zip(names, tasks, vocabularies, strict=True):
-        if task != tasks[0] or task not in ("causal", "masked", "classification"):
-            raise CompatibilityError(f"'{name}' is a {task.replace('_', ' ')} model, '{names[0]}' a {tasks[0].replace('_', ' ')} one.",
+        if task not in ("causal", "masked", "classification"):
+            raise CompatibilityError(f"'{name}' {TASK_DESCRIPTIONS[task]}.",
+                                     "Members that read texts and do the same were expected: language models, or classifiers of texts.",
+                                     "Classifiers of images are averaged by a recipe with a section 'ensemble'.")
+        if task != tasks[0]:
+            raise CompatibilityError(f"'{name}' is a {task} model, '{names[0]}' a {tasks[0]} one.",
                                      "Members of one kind were expected: language models, or classifiers of texts.",
                                      "Classifiers of images are averaged by a recipe with a section 'ensemble'.")
         if vocabulary != vocabularies[0]:

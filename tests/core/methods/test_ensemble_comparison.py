@@ -128,3 +128,9 @@ def test_recipes_that_cannot_be_compared_say_why(changes: dict[str, Any], words:
     plain = {"teacher": {"model": "arithmetic(a, b)"}, "control": True, "evaluation": {"ensemble_seeds": 3}}
     found, errors = check_recipe({**plain, **changes})
     assert found is None and words in " ".join(map(str, errors)), errors
+
+
+def test_a_narrower_student_is_made_of_the_first_member(members: list[str], corpus: Path, tmp_path: Path) -> None:
+    spec = config(members, corpus, student={"layers": 1, "intermediate_size": 8}, control=False, evaluation={"blocks": 2, "prompts": []})
+    report = carry_out(spec, tmp_path)
+    assert catalog.load(str(tmp_path / "student")).model.config.intermediate_size == 8 and report.ensemble is None

@@ -86,6 +86,8 @@ def test_members_that_do_not_fit_say_which_differ(members: list[str], tmp_path: 
         catalog.describe(f"arithmetic({members[0]}, {encoder})")
     with pytest.raises(CompatibilityError, match=r"knows 4,096 tokens"):
         catalog.describe(f"arithmetic({members[0]}, house-chat)")
+    with pytest.raises(CompatibilityError, match=r"'house-digits' .*images"):
+        catalog.describe(f"arithmetic({members[0]}, house-digits)")
     with pytest.raises(ModelNotFoundError, match=r"no model '\./gone'"):
         catalog.load(f"arithmetic({members[0]}, ./gone)")
 
