@@ -96,6 +96,7 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "workbench/screens/specialists/opinions_view.py": ("tests/pages/test_specialists.py",),
     "workbench/screens/specialists/specialists_view.py": ("tests/pages/test_specialists.py",),
     "workbench/screens/specialists/start_form.py": ("tests/pages/test_specialists.py",),
+    "core/specialists/helping.py": ("tests/core/specialists/test_sharing.py",),
     "core/specialists/measuring.py": ("tests/core/specialists/test_experiment.py",),
     "core/specialists/networks.py": ("tests/core/specialists/test_experiment.py",),
     "core/specialists/opinions.py": ("tests/core/methods/test_specialists.py",),

@@ -24,7 +24,7 @@ from core.methods.steps import Load, TrainingInputs, answers_for, build_or_rebui
 from core.recipes import parse_recipe
 from core.recorder import NullRecorder, StopRequested
 from core.reports.run_report import Report, parse_report
-from core.specialists.sharing import Helper
+from core.specialists.helping import Helper
 from core.system import ranks
 
 

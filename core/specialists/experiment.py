@@ -100,7 +100,7 @@ class Repetition:
         return result
 
     def help(self, names: Sequence[str], details: Mapping[str, Any]) -> None:
-        """Train this process's share of the networks that rank 0 told of. Raises StopRequested."""
+        """Train this process's share of the networks that rank 0 has sent. Raises StopRequested."""
         generalist, _ = self._generalist(self.seed, "generalist", 0)  # is there
         for place in places(len(names)):
             kind, _, number = names[place].partition("-")

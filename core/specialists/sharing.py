@@ -9,21 +9,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.config import SpecialistsConfig
-from core.recipes import parse_recipe
-from core.recorder import NullRecorder, Recorder, StopRequested, stop_if_requested
+from core.recorder import Recorder, StopRequested, stop_if_requested
 from core.system import ranks
-from core.system.devices import resolve_device
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-    from core.specialists.networks import SpecialistData
 
 STOPPING = "stopping"  # is there while the other processes shall stop
 POLL = 0.05  # seconds between two looks at the folders of the others
@@ -54,7 +49,7 @@ def train_shared(share: Share, train: Callable[[int], object], recorder: Recorde
         recorder: polled for a stop.
 
     Raises:
-        StopRequested: the others have been told to stop.
+        StopRequested: the others stop too.
     """
     stopping = share.folder / STOPPING
     stopping.unlink(missing_ok=True)  # of a call that was killed
@@ -83,38 +78,6 @@ def save_here(model: PreTrainedModel, folder: Path) -> None:
     if ranks.rank():
         vars(model)["should_save_on_this_rank"] = lambda is_main_process: is_main_process
     model.save_pretrained(folder)
-
-
-class Helper:
-    """What a process other than rank 0 does: it trains its share, and keeps the data for the next one.
-
-    Args:
-        load: loads the model of a reference.
-    """
-
-    def __init__(self, load: Callable[..., Any]) -> None:
-        self._load = load
-        self._held: tuple[str, SpecialistData] | None = None
-
-    def train(self, order: Mapping[str, Any]) -> None:
-        """Train the share of what `train_shared` sent."""
-        from core.specialists.experiment import Repetition
-
-        config, folder = parse_recipe(dict(order["config"])), Path(order["folder"])
-        assert isinstance(config, SpecialistsConfig), "rank 0 has sent it"
-        recorder = NullRecorder((folder / STOPPING).exists)
-        repetition = Repetition(self._data(config), config.specialists, config.train, config.losses, order["seed"], folder, recorder,
-                                str(resolve_device(config.train.device)))
-        with suppress(StopRequested):  # rank 0 has heard it first
-            repetition.help(order["names"], order["details"])
-
-    def _data(self, config: SpecialistsConfig) -> SpecialistData:
-        from core.specialists.networks import load_data
-
-        key = config.to_yaml()
-        if self._held is None or self._held[0] != key:
-            self._held = key, load_data(config.specialists, self._load)
-        return self._held[1]
 
 
 def names_of(kind: str, numbers: Sequence[int]) -> tuple[str, ...]:
