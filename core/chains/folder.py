@@ -276,7 +276,7 @@ def open_chain(reference: str) -> Chain:
     """
     if reference not in house_chains() and (outside := reach.refusal(reference)):
         raise ModelNotFoundError(*outside)
-    path = house_chains().get(reference) or Path(reference).expanduser()
+    path = house_chains().get(reference) or Path(os.path.expanduser(reference))  # any text, as of a user who is none
     if not os.path.isfile(path / FILE):  # unlike pathlib's, it takes names of any length
         unfinished = os.path.isdir(path / "anchors")
         raise ModelNotFoundError(f"There is no chain '{reference}'." if not unfinished else f"The chain '{reference}' is not complete.",
@@ -307,7 +307,7 @@ def anchor_folder(reference: str) -> Path | None:
     found = re.fullmatch(r"(.+):(\d+)", reference, re.DOTALL)
     if found is None:
         return None
-    path = house_chains().get(found[1]) or Path(found[1]).expanduser()
+    path = house_chains().get(found[1]) or Path(os.path.expanduser(found[1]))
     if not (path / FILE).is_file():
         return None
     chain = open_chain(found[1])

@@ -16,7 +16,8 @@ from core.models import catalog
 from core.recipes import check_recipe, parse_recipe
 from core.recorder import ListRecorder
 from core.reports.run_report import RunReport
-from core.specialists.sharing import places
+from core.specialists.helping import Helper
+from core.specialists.sharing import STOPPING, places
 from core.system import ranks
 from tests.ranks import run_ranks
 
@@ -88,6 +89,13 @@ def test_shares_are_disjoint_and_cover_all(monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setattr(ranks, "rank", lambda rank=rank: rank)
         shares.append(list(places(5)))
     assert shares == [[0, 2, 4], [1, 3]]
+
+
+def test_a_helper_that_hears_of_a_stop_trains_nothing(tmp_path: Path) -> None:
+    (tmp_path / STOPPING).touch()
+    Helper(catalog.load).train({"config": parse_recipe(QUICK).to_dict(), "seed": 0, "folder": str(tmp_path), "names": ["specialist-1"],
+                                "details": {"sets": [[0, 1]]}})
+    assert [path.name for path in tmp_path.iterdir()] == [STOPPING]
 
 
 def test_specialists_may_have_several_processes_and_ensembles_of_images_not() -> None:
