@@ -129,7 +129,9 @@ def plain_model(model: nn.Module) -> PreTrainedModel:
     from peft import PeftModel
     from transformers import PreTrainedModel
 
-    inner = extract_model_from_parallel(model, keep_torch_compile=False)
+    if isinstance(model, PreTrainedModel):  # every step asks; what looks for wrappers searches the packages on disk for DeepSpeed
+        return model
+    inner = model if isinstance(model, PeftModel) else extract_model_from_parallel(model, keep_torch_compile=False)
     plain = inner.get_base_model() if isinstance(inner, PeftModel) else inner
     assert isinstance(plain, PreTrainedModel)
     return plain

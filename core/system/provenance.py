@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+from functools import cache
 
 from core import __version__
 from core.system.paths import PROJECT, SOURCE
@@ -17,12 +18,16 @@ LIBRARIES = ("torch", "transformers", "datasets", "accelerate", "peft", "tokeniz
 def versions() -> dict[str, str]:
     """Return the release of every library by its name, without importing anything heavy; libraries that are not installed are left out."""
     found = {"stillhouse": __version__, "python": platform.python_version()}
-    for library in LIBRARIES:
-        try:
-            found[library] = importlib.metadata.version(library)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    return found | {library: release for library in LIBRARIES if (release := _release(library)) is not None}
+
+
+@cache
+def _release(library: str) -> str | None:
+    """Return the release of a library, None where it is not installed; every record of a run asks, and the answer is read from disk."""
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def git_commit() -> str | None:
