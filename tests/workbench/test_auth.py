@@ -1,9 +1,10 @@
+"""Who is let in: this machine alone, or whoever knows the password; and the key that signs cookies."""
+
 from __future__ import annotations
 
 import asyncio
 import hmac
 import os
-import re
 import stat
 import threading
 import time
@@ -11,44 +12,13 @@ from pathlib import Path
 
 import pytest
 from itsdangerous import TimestampSigner
-from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse
-from starlette.routing import Mount, Route, WebSocketRoute
-from starlette.testclient import TestClient
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocketDisconnect
 
+from tests.workbench.auth_app import PASSWORD, PROTECTED, STREAM, application, client
 from workbench import auth, settings
 from workbench.errors import ServeError
 from workbench.web import attempts, sessions
 from workbench.web.origins import REFUSED_BY_POLICY
-
-PASSWORD = "copper kettle"
-STREAM = "ws://127.0.0.1:8501/_stcore/stream"
-PROTECTED = ["/", "/new", "/chat/", "/chat/config", "/assets/plotly.min.js", "/_stcore/upload_file/x", "/media/x.png"]
-
-
-def application(home: Path, base_path: str = "") -> Starlette:
-    def page(request):
-        return PlainTextResponse(f"page {request.url.path}")
-
-    async def echo(socket: WebSocket) -> None:
-        await socket.accept()
-        await socket.send_text("hello")
-        await socket.close()
-
-    chat = Starlette(routes=[Route("/{rest:path}", page)])
-    routes = [WebSocketRoute("/_stcore/stream", echo), Mount("/chat", chat), Route("/{rest:path}", page)]
-    return Starlette(routes=routes, middleware=auth.auth_middleware(home / "gate.key", base_path))
-
-
-def client(app: Starlette, address: str = "http://127.0.0.1:8501", **headers: str) -> TestClient:
-    return TestClient(app, base_url=address, headers={"accept": "text/html", **headers}, follow_redirects=False)
-
-
-@pytest.fixture
-def with_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(settings.PASSWORD.variable, PASSWORD)
-
 
 # ------------------------------------------------------------------------------------------------ this machine only
 
@@ -285,179 +255,6 @@ def test_a_prefix_of_all_addresses(home: Path) -> None:
     done = visitor.post("/lab/login", data={"password": PASSWORD})
     assert done.headers["location"] == "/lab/"
     assert visitor.get("/lab/new").status_code == 200
-
-
-# ------------------------------------------------------------------------------------------------ others' guesses
-
-
-def guess(app: Starlette, address: str, password: str = "guess", **headers: str) -> int:
-    """The status of one attempt from an address."""
-    visitor = TestClient(app, base_url="http://127.0.0.1:8501", client=(address, 4000), follow_redirects=False)
-    return visitor.post("/login", data={"password": password}, headers=headers).status_code
-
-
-@pytest.mark.usefixtures("with_password")
-def test_guesses_of_others_lock_nobody_out(home: Path) -> None:
-    """One address, then a network, then two hundred addresses guess; the right password from elsewhere is let in all the while."""
-    app = application(home)
-    assert [guess(app, "203.0.113.9") for _ in range(12)] == [403] * attempts.ALLOWED + [429] * 2
-    assert guess(app, "203.0.113.9", PASSWORD) == 429
-    assert guess(app, "198.51.100.4", PASSWORD) == 303
-    assert {guess(app, f"2001:db8::{number:x}") for number in range(attempts.ALLOWED)} == {403}
-    assert guess(app, "2001:db8::ffff") == 429
-    assert guess(app, "2001:db8:0:1::1", PASSWORD) == 303
-    assert {guess(app, f"10.0.{number}.1") for number in range(200)} == {403}
-    assert guess(app, "10.0.7.1") == 429  # one guess each, since together they guess so much
-    assert guess(app, "198.51.100.5", PASSWORD) == 303
-
-
-@pytest.mark.usefixtures("with_password")
-@pytest.mark.parametrize("header", ["x-forwarded-for", "forwarded", "x-real-ip"])
-def test_an_invented_address_gives_no_more_guesses(home: Path, header: str) -> None:
-    app = application(home)
-    codes = [guess(app, "203.0.113.9", **{header: f"198.51.100.{number}"}) for number in range(attempts.ALLOWED + 2)]
-    assert codes == [403] * attempts.ALLOWED + [429] * 2
-
-
-@pytest.mark.usefixtures("with_password")
-def test_behind_a_named_proxy_visitors_have_their_own_addresses(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(settings.PROXIES.variable, "10.0.0.7")
-    app = application(home)
-    for _ in range(attempts.ALLOWED):
-        assert guess(app, "10.0.0.7", **{"x-forwarded-for": "203.0.113.9"}) == 403
-    assert guess(app, "10.0.0.7", **{"x-forwarded-for": "198.51.100.1, 203.0.113.9"}) == 429
-    assert guess(app, "10.0.0.7", PASSWORD, **{"x-forwarded-for": "203.0.113.9, 198.51.100.4"}) == 303
-
-
-@pytest.mark.usefixtures("with_password")
-def test_a_browser_that_knew_the_password_is_not_locked_out_by_its_own_address(home: Path) -> None:
-    """As where everybody comes through one proxy."""
-    app = application(home)
-    visitor = client(app)
-    visitor.post("/login", data={"password": PASSWORD})
-    mark = visitor.cookies[auth.BROWSER_COOKIE]
-    visitor.post("/logout")
-    assert [client(app).post("/login", data={"password": "guess"}).status_code for _ in range(11)][-1] == 429
-    assert visitor.post("/login", data={"password": PASSWORD}).status_code == 303
-    assert client(app).post("/login", data={"password": PASSWORD}).status_code == 429
-    forged = {"cookie": f"{auth.BROWSER_COOKIE}=x{mark[1:]}"}
-    assert client(app).post("/login", data={"password": PASSWORD}, headers=forged).status_code == 429
-    marked = {"cookie": f"{auth.BROWSER_COOKIE}={mark}"}
-    codes = [client(app).post("/login", data={"password": "guess"}, headers=marked).status_code for _ in range(attempts.ALLOWED + 1)]
-    assert codes == [403] * attempts.ALLOWED + [429]  # it is limited too
-    assert client(app).get("/", headers=marked).status_code == 303  # and opens nothing
-
-
-# ------------------------------------------------------------------------------------------------ sessions
-
-
-def logged_in(app: Starlette, browser: str = "a browser") -> TestClient:
-    visitor = client(app, **{"user-agent": browser})
-    assert visitor.post("/login", data={"password": PASSWORD}).status_code == 303
-    return visitor
-
-
-@pytest.mark.usefixtures("with_password")
-def test_logging_out_ends_the_session_everywhere(home: Path) -> None:
-    app = application(home)
-    visitor = logged_in(app)
-    cookie = {"cookie": f"{auth.COOKIE}={visitor.cookies[auth.COOKIE]}"}
-    assert client(app).get("/", headers=cookie).status_code == 200
-    assert visitor.get("/logout").headers["location"] == "/sessions"  # a link logs nobody out
-    assert visitor.get("/").status_code == 200
-    done = visitor.post("/logout")
-    assert (done.status_code, done.headers["location"]) == (303, "/login")
-    assert auth.COOKIE not in visitor.cookies
-    assert client(app).get("/", headers=cookie).status_code == 303
-    assert client(application(home)).get("/", headers=cookie).status_code == 303  # nor does a restart bring it back
-
-
-@pytest.mark.usefixtures("with_password")
-def test_sessions_are_listed_and_ended(home: Path) -> None:
-    app = application(home)
-    mine, theirs = logged_in(app, "Firefox"), logged_in(app, "<b>Chrome</b>")
-    page = mine.get("/sessions").text
-    assert "Firefox" in page and "&lt;b&gt;Chrome" in page and "<b>" not in page and "this one" in page
-    names = re.findall(r'name="session" value="([0-9a-f]{64})"', page)
-    assert len(names) == 1
-    assert mine.post("/sessions", data={"session": names[0]}).headers["location"] == "/sessions"
-    assert theirs.get("/").status_code == 303
-    assert mine.get("/").status_code == 200
-    assert "Chrome" not in mine.get("/sessions").text
-    assert {path.name.partition(".")[2] for path in (home / "sessions").iterdir()} == {"json"}
-
-
-@pytest.mark.usefixtures("with_password")
-@pytest.mark.parametrize("path", ["/sessions", "/logout"])
-def test_only_those_who_are_logged_in_see_and_end_sessions(home: Path, path: str) -> None:
-    app = application(home)
-    mine = logged_in(app)
-    assert client(app).get(path).headers["location"] == f"/login?next=%2F{path[1:]}"
-    assert client(app).post(path, data={"session": "x"}).status_code == 303
-    assert mine.get("/").status_code == 200
-    assert client(app, origin="http://127.0.0.1:3000", cookie=f"{auth.COOKIE}={mine.cookies[auth.COOKIE]}").post(path).status_code == 403
-    assert mine.get("/").status_code == 200
-
-
-@pytest.mark.usefixtures("with_password")
-def test_sessions_of_another_password_are_not_listed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    logged_in(application(home), "of before")
-    monkeypatch.setenv(settings.PASSWORD.variable, "another")
-    after = client(application(home))
-    after.post("/login", data={"password": "another"})
-    assert "of before" not in after.get("/sessions").text
-
-
-@pytest.mark.usefixtures("with_password")
-@pytest.mark.parametrize("kind", ["websocket", "http"])
-def test_what_is_open_ends_with_its_session(home: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    """A page that stays open, and a stream of an answer."""
-    monkeypatch.setattr(auth, "CHECK_SECONDS", 0.01)
-    ended, sent = [], []
-
-    async def lasting(scope, receive, send) -> None:
-        if scope["path"] != "/lasting":
-            return
-        while (message := await receive())["type"] in ("websocket.connect", "http.request"):
-            opened.set()
-        ended.append(message["type"])
-
-    async def send(message: dict) -> None:
-        sent.append(message["type"])
-
-    app = auth.PasswordAuth(lasting, PASSWORD, b"k" * 32, home / "sessions")
-    session = app.sessions.begin("127.0.0.1", "")
-    cookie = f"{auth.COOKIE}={app._signer.sign(session).decode()}".encode()
-    opened = asyncio.Event()
-
-    async def visit() -> None:
-        begins = iter([{"type": "websocket.connect"} if kind == "websocket" else {"type": "http.request"}])
-
-        async def receive() -> dict:
-            for message in begins:
-                return message
-            await asyncio.Event().wait()
-            raise AssertionError
-
-        task = asyncio.create_task(app({"type": kind, "path": "/lasting", "headers": [(b"cookie", cookie)]}, receive, send))
-        await opened.wait()
-        assert not task.done()
-        app.sessions.end(sessions.name_of(session))
-        await task
-
-    asyncio.run(visit())
-    assert ended == [f"{kind}.disconnect"]
-    assert sent == (["websocket.close"] if kind == "websocket" else [])
-
-
-@pytest.mark.usefixtures("with_password")
-def test_a_disk_that_cannot_be_written_is_a_message(home: Path) -> None:
-    app = application(home)
-    client(app).get("/login")
-    (home / "sessions").write_text("no folder")
-    answer = client(app).post("/login", data={"password": PASSWORD})
-    assert answer.status_code == 503
-    assert "session cannot be kept" in answer.text
 
 
 # ------------------------------------------------------------------------------------------------ key
