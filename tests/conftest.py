@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import importlib
 import os
 import shutil
 import sys
@@ -25,6 +26,9 @@ from core.system.paths import home as home_folder
 WORKER_BYTES = 1_500_000_000  # of a process with torch, its models, and the processes that its tests start
 BROWSER_SECONDS = 1200  # for one test with a browser, an app and its engine
 MOST_WORKERS = 16  # more would only import torch once more each
+# The browser's files that take longest, begun first: the last file of all should be a short one, since only one process runs it.
+LONGEST = ("test_accessibility.py", "test_main_path.py", "test_classroom.py", "test_chat.py", "test_shell.py", "test_device.py")
+FOREIGN = ("torch", "transformers.trainer", "datasets", "peft", "streamlit.testing.v1", "plotly.graph_objects")  # seconds to import
 
 # Before torch, a tokenizer or the hub's client is imported: tiny models run fastest on one thread, and tests ask no other host and leave
 # nothing in the user's cache.
@@ -46,25 +50,44 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Stop what pytest-cov measures in a worker before it knows that it is one: it would trace on where the mark `no_cover` pauses."""
+    """Stop what pytest-cov measures in a worker before it knows that it is one: it would trace on where tests are not measured.
+
+    What is large and not ours is imported meanwhile: traced, it takes half as long again.
+    """
     cov = config.pluginmanager.getplugin("_cov")
     if hasattr(config, "workerinput") and cov is not None and cov.cov_controller is not None:
         cov.cov_controller.cov.stop()
+        for name in FOREIGN:
+            importlib.import_module(name)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put browser tests last, since Playwright keeps an event loop running in this thread until the session ends; they may take longer.
+    """Put browser tests last, since Playwright keeps an event loop running in this thread until the session ends; they may take longer."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: (_part(item) == "e2e") * (1 + places.get(item.path.name, len(LONGEST))))
+    for item in items:
+        if _part(item) == "e2e":
+            item.add_marker(pytest.mark.timeout(BROWSER_SECONDS))
+
+
+def _part(item: pytest.Item) -> str:
+    """The folder of tests/ that a test lies in."""
+    return item.path.relative_to(Path(__file__).parent).parts[0]
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[object]:
+    """Measure a test and what prepares it, or neither of them.
 
     The coverage of core/ is that of tests/core: tracing doubles what other tests cost, and nearly all that they run of core/ is in
-    processes of its own, which it does not see.
+    processes of its own, which it does not see. The mark `no_cover` alone would pause no fixture.
     """
-    items.sort(key=lambda item: "e2e" in item.path.parts)
-    for item in items:
-        part = item.path.relative_to(Path(__file__).parent).parts[0]
-        if part == "e2e":
-            item.add_marker(pytest.mark.timeout(BROWSER_SECONDS))
-        if part != "core":
-            item.add_marker("no_cover")
+    controller = getattr(item.config.pluginmanager.getplugin("_cov"), "cov_controller", None)
+    if controller is not None:
+        measured = _part(item) == "core" and item.get_closest_marker("no_cover") is None
+        if measured != controller.started:
+            controller.resume() if measured else controller.pause()
+    return (yield)
 
 
 @pytest.hookimpl(trylast=True)

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["core.methods.following", "core.methods.distillation"])
+context = multiprocessing.get_context("forkserver")
+context.set_forkserver_preload(["core.methods.following", "core.methods.distillation"])
 
 
 def run_ranks(count: int, work: Callable[..., None], *arguments: Any, log: Path) -> list[int | None]:
@@ -23,7 +23,7 @@ def run_ranks(count: int, work: Callable[..., None], *arguments: Any, log: Path)
         log: where what each prints is written, with the rank behind its name.
     """
     port = _free_port()
-    processes = [_context.Process(target=_rank, args=(rank, count, port, Path(f"{log}.{rank}"), dict(os.environ), work, arguments))
+    processes = [context.Process(target=_rank, args=(rank, count, port, Path(f"{log}.{rank}"), dict(os.environ), work, arguments))
                  for rank in range(count)]
     for process in processes:
         process.start()

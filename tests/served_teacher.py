@@ -1,18 +1,19 @@
-"""A teacher's server as a user starts it, for tests: a process of its own that can be killed and started again at its port."""
+"""A teacher's server for tests: a process of its own that can be killed and started again at its port.
+
+It is forked from one that has imported the engine: importing it takes longer than most of what such a test does.
+"""
 
 from __future__ import annotations
 
 import os
 import re
 import signal
-import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests.ranks import context
 from tests.waiting import PATIENCE, wait_until
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 class TeacherProcess:
@@ -32,14 +33,14 @@ class TeacherProcess:
 
     def start(self, port: int) -> None:
         """Start the process and wait until it answers."""
-        with self.log.open("wb") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "workbench", "serve-teacher", str(self.model), "--port", str(port), "--precision", "fp32"], cwd=ROOT,
-                stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **self.environment})
+        words = ("serve-teacher", str(self.model), "--port", str(port), "--precision", "fp32")
+        self.log.write_bytes(b"")
+        self.process = context.Process(target=_serve, args=(words, self.log, {**os.environ, **self.environment}))
+        self.process.start()
         self.url = wait_until(self._address, lambda: f"the server's address in its log:\n{self.log.read_text()}")[0]
 
     def _address(self) -> re.Match[str] | None:
-        assert self.process.poll() is None, f"the server did not start:\n{self.log.read_text()}"
+        assert self.process.is_alive(), f"the server did not start:\n{self.log.read_text()}"
         return re.search(r"http://[\w.:\[\]]+", self.log.read_text())
 
     @property
@@ -50,10 +51,31 @@ class TeacherProcess:
     def kill(self) -> None:
         """End it as a crash does."""
         self.process.kill()
-        self.process.wait(PATIENCE)
+        self._wait()
 
     def end(self) -> int:
         """End it in order, and return its exit code."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(PATIENCE)
+        if self.process.is_alive():
+            os.kill(self.process.pid, signal.SIGTERM)
+        return self._wait()
+
+    def _wait(self) -> int:
+        self.process.join(PATIENCE)
+        assert self.process.exitcode is not None, f"the server did not end in {PATIENCE:g} s:\n{self.log.read_text()}"
+        return self.process.exitcode
+
+
+def _serve(words: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
+    """Run the command line as a process of its own would, its output in a file."""
+    from workbench.__main__ import run
+
+    with log.open("w") as output:
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = ["workbench", *words]
+    code = run()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # as in `tests/ranks.py`: no interpreter is torn down around torch's threads

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from core.errors import CompatibilityError, ConfigError, DiskFullError
@@ -16,11 +14,6 @@ from core.system import files
 from tests.core.chat_models import save_chat_model
 from tests.core.masked_models import masked_model, save
 from tests.core.methods.test_teacher_signals import experiment
-
-
-@pytest.fixture
-def teacher(tmp_path: Path) -> Path:
-    return save_chat_model(tmp_path / "teacher", layers=3, positions=64)
 
 
 def nothing(done: int, total: int) -> None:

@@ -1,9 +1,8 @@
-"""A whole experiment on a tiny teacher and a small text: its files, how it resumes, what repeats exactly."""
+"""A whole experiment on a tiny teacher and a small text: its files, its curves, what repeats exactly, what is refused."""
 
 from __future__ import annotations
 
 import copy
-import errno
 import json
 import os
 import shutil
@@ -15,38 +14,19 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
-from core.config import ExperimentConfig
-from core.data import movie_reviews
 from core.errors import CompatibilityError, ConfigError, DataError, DeviceError
-from core.events import Evaluation, Headway, Phase, Sample, ScoringTask
-from core.methods import distillation, distillation_schedule, evaluator, run_experiment, run_folder, schedule, steps
+from core.events import Evaluation, Headway, Sample
+from core.methods import distillation, distillation_schedule, evaluator, schedule, steps
 from core.methods.distillation import distill
 from core.methods.first_measurements import BEFORE
-from core.models import catalog
 from core.models.header import read_model_header
 from core.recipes import parse_recipe
 from core.recorder import CONTROL, STUDENT, ListRecorder, StopRequested
-from core.students import build, from_scratch
+from core.students import from_scratch
 from core.training import distillation_trainer
 from tests.core.chat_models import chat_model, chat_tokenizer, save_chat_model
 from tests.core.masked_models import masked_model, masked_tokenizer, save
-
-STEPS = 6
-
-
-@pytest.fixture
-def teacher(tmp_path: Path) -> Path:
-    return save_chat_model(tmp_path / "teacher", layers=3, positions=64)
-
-
-def experiment(teacher: Path, corpus: Path, **changes: object) -> ExperimentConfig:
-    plain = {"teacher": {"model": str(teacher)}, "student": {"layers": 2}, "losses": {"w_hidden": 0.2},
-             "data": {"source": str(corpus), "block_length": 24, "validation_fraction": 0.2},
-             "train": {"max_steps": STEPS, "per_device_train_batch_size": 2, "save_steps": 2, "device": "cpu", "precision": "fp32"},
-             "evaluation": {"eval_steps": 3, "blocks": 4, "prompts": ["A film"], "max_new_tokens": 4}}
-    for section, values in changes.items():
-        plain[section] = {**plain[section], **values} if isinstance(values, dict) and section in plain else values
-    return parse_recipe(plain)
+from tests.core.methods.distillations import RETENTION, STEPS, experiment
 
 
 def test_an_experiment_leaves_a_student_that_anybody_can_load(teacher, corpus, tmp_path):
@@ -119,71 +99,6 @@ def test_the_control_starts_from_the_same_weights(teacher, corpus, tmp_path):
     assert "raw/kd" not in {name for variant, _, name, _ in recorder.rows if variant == CONTROL}
 
 
-@pytest.mark.parametrize("student", [{}, {"init": "random"}, {"lora": {"rank": 2, "dropout": 0.1}}, {"layer_map": "importance"}])
-def test_a_resumed_run_equals_an_uninterrupted_one(teacher, corpus, tmp_path, student):
-    config = experiment(teacher, corpus, control=True, student=student)
-    whole, parts = ListRecorder(), ListRecorder(stop_after=3)
-    distill(config, whole, tmp_path / "whole")
-    with pytest.raises(StopRequested):
-        distill(config, parts, tmp_path / "parts")
-    assert not (tmp_path / "parts" / STUDENT).exists()
-    parts.stop_after = None
-    report = distill(config, parts, tmp_path / "parts")
-    assert not report.stopped
-    for variant in (STUDENT, CONTROL):
-        assert parts.series(variant, "loss") == whole.series(variant, "loss")
-        assert parts.series(variant, "eval/perplexity") == whole.series(variant, "eval/perplexity")
-        one, other = (AutoModelForCausalLM.from_pretrained(tmp_path / run / variant).state_dict() for run in ("whole", "parts"))
-        assert all(torch.equal(one[name], other[name]) for name in one)
-
-
-@pytest.mark.parametrize(("student", "module", "measure"), [
-    ({"layer_map": "importance"}, build, "block_importance"),
-    ({"hidden": 16, "lora": {"rank": 2}}, steps, "unit_importance")])
-def test_importance_is_measured_once_for_both_variants_and_all_calls(teacher, corpus, tmp_path, monkeypatch, student, module, measure):
-    config = experiment(teacher, corpus, control=True, student=student, losses={"w_hidden": 0}, evaluation={"prompts": []})
-    calls, original = [], getattr(module, measure)
-    monkeypatch.setattr(module, measure, lambda *given: (calls.append(given), original(*given))[1])
-    recorder = ListRecorder(stop_after=3)
-    with pytest.raises(StopRequested):
-        distill(config, recorder, tmp_path / "run")
-    recorder.stop_after = None
-    report = distill(config, recorder, tmp_path / "run")
-    assert not report.stopped and len(calls) == 1
-    assert recorder.series(STUDENT, "raw/hard")[1] == pytest.approx(recorder.series(CONTROL, "raw/hard")[1], rel=1e-6)
-
-
-class StopsAfter(ListRecorder):
-    """Requests a stop after so many optimiser steps, whether they are logged or not."""
-
-    def __init__(self, steps: int) -> None:
-        super().__init__()
-        self.polls, self.steps = 0, steps
-
-    def should_stop(self) -> bool:
-        self.polls += 1  # twice before the first step, then after each
-        return self.polls == self.steps + 2
-
-
-@pytest.mark.parametrize(("student", "losses", "logging_steps", "stop"), [
-    ({}, {}, 10, 7),  # the sums of seven steps are carried to the tenth
-    # Projections are no part of the adapters' checkpoints.
-    ({"hidden": 16, "units": "first", "layer_map": [0, 2], "lora": {"rank": 2}}, {"w_hidden": 0, "w_hidden_mse": 1.0}, 1, 3)])
-def test_what_trainer_does_not_keep_is_kept(teacher, corpus, tmp_path, student, losses, logging_steps, stop):
-    config = experiment(teacher, corpus, student=student, losses=losses, evaluation={"prompts": [], "eval_steps": 50},
-                        train={"max_steps": 10, "logging_steps": logging_steps, "save_steps": 50})
-    whole, parts = ListRecorder(), StopsAfter(stop)
-    distill(config, whole, tmp_path / "whole")
-    with pytest.raises(StopRequested):
-        distill(config, parts, tmp_path / "parts")
-    assert not distill(config, parts, tmp_path / "parts").stopped
-    for name in ("loss", "raw/hard", "raw/hidden_mse", "raw/hidden"):
-        assert parts.series(STUDENT, name) == whole.series(STUDENT, name)
-    assert 10 in whole.series(STUDENT, "loss")
-    one, other = (AutoModelForCausalLM.from_pretrained(tmp_path / run / STUDENT).state_dict() for run in ("whole", "parts"))
-    assert all(torch.equal(one[name], other[name]) for name in one)
-
-
 def test_hard_labels_alone_do_not_run_the_teacher(teacher, corpus, tmp_path, monkeypatch):
     """Evaluation still compares with it."""
     forwarded, forward = [], distillation_trainer.forward
@@ -193,13 +108,6 @@ def test_hard_labels_alone_do_not_run_the_teacher(teacher, corpus, tmp_path, mon
     report = distill(config, ListRecorder(), tmp_path / "run")
     assert len(forwarded) == 2 and forwarded[0] is forwarded[1]
     assert report.student_after["kl_to_teacher"] > 0
-
-
-def test_a_stop_before_the_first_step_trains_nothing(teacher, corpus, tmp_path):
-    recorder = ListRecorder(stop_after=0)
-    report = run_experiment(experiment(teacher, corpus, control=True), recorder, tmp_path / "run", load=catalog.load)
-    assert report.stopped and not report.student_before and not recorder.series(STUDENT, "loss")
-    assert not (tmp_path / "run" / CONTROL).exists()
 
 
 def test_the_first_loss_comes_before_the_first_measurements_unless_another_run_made_them(teacher, corpus, tmp_path):
@@ -233,32 +141,6 @@ def test_a_student_that_is_measured_after_steps_is_the_untrained_one(teacher, co
     shutil.rmtree(home / "cache" / "measurements")
     again = distill(experiment(teacher, corpus), ListRecorder(), tmp_path / "again")
     assert report.student_before == again.student_before != report.student_after
-
-
-@pytest.mark.parametrize("subject", ["teacher", "student_before", "student_after", None])
-def test_a_stop_inside_an_evaluation_keeps_what_was_trained_and_a_resume_repeats_it(teacher, corpus, tmp_path, home, subject):
-    class StopInside(ListRecorder):
-        """Requests a stop at the second forward pass of an evaluation of `subject`; None: of a point of a curve."""
-
-        polls = 0
-
-        def should_stop(self):
-            phase = self.of(Phase)[-1] if self.of(Phase) else None
-            inside = phase is not None and phase.subject == subject and (subject or 4 in self.series(STUDENT, "loss"))
-            self.polls += bool(inside)
-            return self.polls > (1 if subject else 3)
-
-    config = experiment(teacher, corpus, evaluation={"prompts": [], "eval_steps": 2})
-    whole, parts, rest = ListRecorder(), StopInside(), ListRecorder()
-    expected = distill(config, whole, tmp_path / "whole")
-    shutil.rmtree(home / "cache" / "measurements")
-    with pytest.raises(StopRequested) as stopped:
-        distill(config, parts, tmp_path / "parts")
-    assert subject not in stopped.value.report.metrics or stopped.value.report.metrics[subject] is None
-    report = distill(config, rest, tmp_path / "parts")
-    assert report.metrics == expected.metrics
-    rows = {row[:3]: row[3] for row in (*parts.rows, *rest.rows) if row[2].startswith(("eval/", "loss"))}
-    assert rows == {row[:3]: row[3] for row in whole.rows if row[2].startswith(("eval/", "loss"))}
 
 
 @pytest.mark.parametrize("stop", [None, 3])
@@ -297,52 +179,6 @@ def test_no_step_is_evaluated_twice(teacher, corpus, tmp_path):
     assert len(points) == len(set(points))
 
 
-def test_a_finished_run_is_not_trained_again(teacher, corpus, tmp_path):
-    config = experiment(teacher, corpus)
-    first = distill(config, ListRecorder(), tmp_path / "run")
-    recorder = ListRecorder()
-    again = distill(config, recorder, tmp_path / "run")
-    assert again.metrics == first.metrics and not recorder.rows
-
-
-def test_a_run_that_dies_between_its_last_step_and_saving_takes_no_step_more(teacher, corpus, tmp_path, monkeypatch):
-    config, run = experiment(teacher, corpus, train={"lr_scheduler_type": "constant_with_warmup"}), tmp_path / "run"
-    whole = ListRecorder()
-    distill(config, whole, tmp_path / "whole")
-    save, recorder = run_folder.RunFolder.save_model, ListRecorder()
-
-    def fails(self, name, *given):
-        if name == STUDENT:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return save(self, name, *given)
-
-    monkeypatch.setattr(run_folder.RunFolder, "save_model", fails)
-    with pytest.raises(OSError, match="No space"):
-        distill(config, recorder, run)
-    monkeypatch.setattr(run_folder.RunFolder, "save_model", save)
-    assert not distill(config, recorder, run).stopped
-    assert recorder.series(STUDENT, "loss") == whole.series(STUDENT, "loss")
-    one, other = (AutoModelForCausalLM.from_pretrained(folder / STUDENT).state_dict() for folder in (run, tmp_path / "whole"))
-    assert all(torch.equal(one[name], other[name]) for name in one)
-
-
-@pytest.mark.parametrize("kind", ["evaluation", "samples"])
-def test_what_was_not_logged_when_a_run_died_is_logged_when_it_resumes(teacher, corpus, tmp_path, kind):
-    class Dies(ListRecorder):
-        def event(self, event):
-            if event.kind == kind:
-                raise KeyboardInterrupt
-            super().event(event)
-
-    config, recorder = experiment(teacher, corpus, train={"max_steps": 1}), ListRecorder()
-    with pytest.raises(KeyboardInterrupt):
-        distill(config, Dies(), tmp_path / "run")
-    distill(config, recorder, tmp_path / "run")
-    logged = {event.subject for event in recorder.of(Evaluation)} if kind == "evaluation" else {event.step for event in recorder.of(Sample)}
-    assert logged >= ({"teacher", "student_before"} if kind == "evaluation" else {0})
-    assert 0 in recorder.series(STUDENT, "eval/perplexity")
-
-
 def test_trackers_have_a_folder_and_a_name_for_each_variant(teacher, corpus, tmp_path, monkeypatch):
     seen = []
 
@@ -359,15 +195,6 @@ def test_trackers_have_a_folder_and_a_name_for_each_variant(teacher, corpus, tmp
     distill(config, ListRecorder(), tmp_path / "run")
     assert seen == [(["tensorboard"], f"films-{variant}", str(tmp_path / "run" / "logs" / variant)) for variant in (STUDENT, CONTROL)]
     assert (tmp_path / "run" / "logs" / CONTROL).is_dir()
-
-
-def test_a_corpus_that_changed_is_not_trained_on_unnoticed(teacher, corpus, tmp_path):
-    config = experiment(teacher, corpus)
-    with pytest.raises(StopRequested):
-        distill(config, ListRecorder(stop_after=2), tmp_path / "run")
-    corpus.write_text(corpus.read_text().replace("quiet", "loud"))
-    with pytest.raises(DataError, match="changed since this run began"):
-        distill(config, ListRecorder(), tmp_path / "run")
 
 
 def test_several_processes_are_refused(teacher, corpus, tmp_path, monkeypatch):
@@ -461,15 +288,6 @@ def test_impossible_experiments_end_before_anything_is_made(teacher, corpus, tmp
     assert not (tmp_path / "long" / STUDENT).exists() and not (tmp_path / "short" / STUDENT).exists()
 
 
-RETENTION = {"retention": {"tasks": ["imdb", "rt"], "seconds": 0.2, "length": 16}}
-
-
-@pytest.fixture
-def few_reviews(monkeypatch: pytest.MonkeyPatch) -> None:
-    held_out = movie_reviews.held_out
-    monkeypatch.setattr(movie_reviews, "held_out", lambda split, limit=None: held_out(split, 20))
-
-
 def test_a_retention_card_is_measured_of_what_was_saved(teacher, corpus, tmp_path, few_reviews):
     recorder = ListRecorder()
     report = distill(experiment(teacher, corpus, control=True, name="small", evaluation=RETENTION), recorder, tmp_path / "run")
@@ -479,23 +297,6 @@ def test_a_retention_card_is_measured_of_what_was_saved(teacher, corpus, tmp_pat
     assert "## What it keeps, and what it saves" in (tmp_path / "run" / "student" / "README.md").read_text()
     assert json.loads((tmp_path / "run" / "student" / "stillhouse.json").read_text())["retention"] == report.retention.to_dict()
     assert distill(experiment(teacher, corpus), ListRecorder(), tmp_path / "without").retention is None
-
-
-def test_a_run_stopped_while_its_card_is_measured_resumes_with_it(teacher, corpus, tmp_path, few_reviews):
-    class Impatient(ListRecorder):
-        def should_stop(self) -> bool:
-            return bool(self.of(ScoringTask))
-
-    config = experiment(teacher, corpus, evaluation=RETENTION)
-    with pytest.raises(StopRequested) as stop:
-        distill(config, Impatient(), tmp_path / "run")
-    assert stop.value.report.stopped and stop.value.report.retention is None
-    assert not (tmp_path / "run" / "report.json").exists()
-    again = ListRecorder()
-    report = distill(config, again, tmp_path / "run")
-    assert not report.stopped and report.retention.rows[1].scores
-    assert not again.series(STUDENT, "loss"), "nothing is trained again"
-    assert not any(phase.name.startswith("time ") for phase in again.of(Phase)), "nothing is timed again"
 
 
 def test_a_task_that_cannot_be_scored_zero_shot_is_refused_before_training(teacher, corpus, tmp_path):

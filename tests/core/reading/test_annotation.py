@@ -21,7 +21,6 @@ from core.reading.teachers import identity_of
 from core.reading.text import Paragraph, paragraphs
 from core.reading.validation import REJECTED
 from core.recorder import ListRecorder, StopRequested
-from tests.core.chat_models import save_chat_model
 from tests.waiting import wait_until
 
 TEXT = "Ann left Rome. Bob met Ann in Oslo.\n\nOh. Carl wrote a long book."
@@ -89,16 +88,19 @@ def test_a_failure_or_a_stop_loses_nothing(tmp_path: Path) -> None:
 def test_a_killed_annotation_resumes_and_asks_nothing_twice(tmp_path: Path) -> None:
     sentences = " ".join(f"Person{number} came to the house." for number in range(30))
     program = textwrap.dedent(f"""
-        import sys, time
+        import threading
         from pathlib import Path
         from tests.core.reading.test_annotation import Fake, take
-        class Slow(Fake):
+        kept = []
+        class Stuck(Fake):
             def answer(self, prompts, keep, stop):
-                def slowly(number, answer):
+                def stuck(number, answer):
                     keep(number, answer)
-                    time.sleep(0.05)
-                return super().answer(prompts, slowly, stop)
-        take(Slow(), Path({str(tmp_path)!r}), text={sentences!r})
+                    kept.append(number)
+                    if len(kept) == 5:
+                        threading.Event().wait()  # until the kill
+                return super().answer(prompts, stuck, stop)
+        take(Stuck(), Path({str(tmp_path)!r}), text={sentences!r})
     """)
     process = subprocess.Popen([sys.executable, "-c", program], cwd=Path(__file__).parents[3])
     path = caches(SPEC, "someone:1", tmp_path)["entities"].path
@@ -150,6 +152,8 @@ def test_readers_reject_and_edit(tmp_path: Path) -> None:
 
 
 def test_a_teacher_is_known_by_its_weights_its_release_or_its_name(tmp_path: Path, home: Path) -> None:
+    from tests.core.chat_models import save_chat_model  # torch, which the process that is killed above would import too
+
     folders = [str(save_chat_model(tmp_path / name, seed=seed)) for name, seed in (("a", 0), ("b", 0), ("c", 1))]
     same, again, other = (identity_of(SPEC.model_copy(update={"model": folder})) for folder in folders)
     assert same == again != other and same.startswith("model:")
