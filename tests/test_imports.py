@@ -13,6 +13,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,12 @@ FLOORS = (
 )
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    """The syntax tree of a file, read once for all tests."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imported(path: Path, *, module_level: bool = False) -> set[str]:
     """Dotted names that a file imports; with `module_level`, leaving out imports inside functions and for type checkers."""
     names: set[str] = set()
@@ -79,14 +86,14 @@ def imported(path: Path, *, module_level: bool = False) -> set[str]:
             for child in ast.iter_child_nodes(node):
                 visit(child)
 
-    visit(ast.parse(path.read_text(encoding="utf-8")))
+    visit(parsed(path))
     return names
 
 
 def own_modules(path: Path, modules: set[str]) -> set[str]:
     """Those of `modules` that a file imports anywhere, ``from workbench.store import records`` as the module it names."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -199,7 +206,7 @@ def test_charts_take_tables_and_nothing_else() -> None:
 
 def test_models_are_made_and_read_in_one_place() -> None:
     def makes_models(path: Path) -> bool:
-        tree = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        tree = list(ast.walk(parsed(path)))
         owners = {ast.unparse(node.value) for node in tree if isinstance(node, ast.Attribute)
                   and node.attr in ("from_pretrained", "from_config")}
         return bool(owners - {"AutoTokenizer", "AutoConfig", "Dimensions", "GenerationConfig"})
