@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from core.data.conversation import encode
+from core.generation import batched
 from core.generation.batched import Candidates, draw_batch, generate_batch
 from core.generation.streaming import Sampling, draw, generate
 from tests.core.chat_models import chat_model, chat_tokenizer
@@ -22,6 +23,23 @@ def test_a_batch_gives_the_answers_of_its_prompts_alone(name: str) -> None:
     answers = generate_batch(model, tokenizer, prompts, max_new_tokens=12, candidates=GREEDY, generator=torch.Generator())
     alone = [generate(model, tokenizer, question, max_new_tokens=12, sampling_temperature=0).text for question in QUESTIONS]
     assert [tokenizer.decode(answer, skip_special_tokens=True) for answer in answers] == alone
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2", "gpt_neox", "qwen3", "mistral", "gemma2"])
+def test_what_prompts_share_is_read_once_and_changes_no_answer(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, tokenizer = chat_model(name, positions=128), chat_tokenizer()
+    prompts = [tokenizer(f"Write a positive one-line review. Is this review positive or negative? {question}").input_ids
+               for question in QUESTIONS]
+    read: list[tuple[int, int]] = []
+    handle = model.register_forward_pre_hook(lambda _module, given, named: read.append(tuple((given or [named["input_ids"]])[0].shape)),
+                                             with_kwargs=True)
+    once = generate_batch(model, tokenizer, prompts, max_new_tokens=12, candidates=GREEDY, generator=torch.Generator())
+    beginning = read[0]
+    handle.remove()
+    monkeypatch.setattr(batched, "SHARED", 1000)
+    assert once == generate_batch(model, tokenizer, prompts, max_new_tokens=12, candidates=GREEDY, generator=torch.Generator())
+    # Layers with a window read every prompt whole.
+    assert (beginning[0] == 1) == (name not in ("gemma2", "mistral"))
 
 
 def test_answers_end_at_their_end_token() -> None:
