@@ -2,8 +2,8 @@
 
 `core.generation.streaming` answers one conversation token by token for a reader; here throughput counts. Prompts of a batch are
 padded on the left and share one key-value cache; rows that have ended are computed on until the batch has, so prompts of like length
-should share a batch. What all of them begin with, as the examples of a few-shot prompt, is read once. Of the vocabulary only the top k are ever sorted: a full sort of 49,152 numbers for each of 64 rows costs
-more, on a processor, than a small model that made them.
+should share a batch. What all of them begin with, as the examples of a few-shot prompt, is read once. Of the vocabulary only the top
+k are ever sorted: a full sort of 49,152 numbers for each of 64 rows costs more, on a processor, than a small model that made them.
 
 Shapes: B prompts, T positions, V vocabulary, K candidates.
 """

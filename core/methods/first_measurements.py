@@ -29,7 +29,7 @@ class FirstMeasurements:
 
     Args:
         inputs: of the run.
-        folder: holds the untrained student; without a teacher only until it is measured.
+        folder: holds the untrained student; until it is measured only, where it is a model that is there anyway, or nobody compares it.
         evaluator: reports and remembers both.
         evaluation: measures them.
     """
@@ -44,7 +44,7 @@ class FirstMeasurements:
         Args:
             student: before its first step, as it was built.
         """
-        if self._done(STUDENT_BEFORE) and (self.folder.has_model(BEFORE) or self.inputs.config.teacher is None):
+        if self._done(STUDENT_BEFORE) and (self.folder.has_model(BEFORE) or not self._kept):
             return
         plain = merge_adapters(student)
         self.folder.save_model(BEFORE, plain, self.inputs.tokenizer, self.inputs.save_precision)
@@ -73,8 +73,14 @@ class FirstMeasurements:
     def _measure_student(self, model: nn.Module) -> None:
         self.evaluator.evaluate(STUDENT_BEFORE, lambda: self.evaluation.shared_metrics(model, self._untrained),
                                 partial(self.evaluation.samples, model))
-        if self.inputs.config.teacher is None:
+        if not self._kept:
             shutil.rmtree(self.folder.path / BEFORE, ignore_errors=True)
+
+    @property
+    def _kept(self) -> bool:
+        """Whether the untrained student stays: beside a teacher, or as a new model that a method reads with before and after."""
+        config = self.inputs.config
+        return config.teacher is not None or (self.inputs.corpus is not None and config.student.model is None)
 
     def _done(self, subject: str) -> bool:
         return subject in self.folder.progress.measurements

@@ -17,6 +17,7 @@ import torch
 
 from core.config import ReadingConfig
 from core.methods.distillation import distill
+from core.methods.first_measurements import BEFORE
 from core.methods.run_folder import RunFolder
 from core.methods.steps import Load
 from core.models import catalog
@@ -61,7 +62,8 @@ def _read_together(config: ReadingConfig, folder: RunFolder, annotated: Annotati
     if not chosen or (folder.path / FILE).is_file():
         return
     sentences, separator, found = [each.sentence for each in chosen], config.reading.separator, {}
-    for name, reference in (("before", config.student.model), ("after", str(folder.path / STUDENT))):
+    before = str(folder.path / BEFORE) if folder.has_model(BEFORE) else config.student.model
+    for name, reference in (("before", before), ("after", str(folder.path / STUDENT))):
         if reference is not None:
             loaded = load(reference, device=resolve_device(config.train.device), dtype=torch.float32)
             found[name] = student_notes(loaded.model, loaded.tokenizer, sentences, separator)

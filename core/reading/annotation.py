@@ -15,7 +15,7 @@ from core.config.reading import ORACLE, SENTENCE
 from core.errors import DataError, shorten
 from core.events import Annotating, RunWarning
 from core.reading.answer_cache import Answer, AnswerCache, Review, digest
-from core.reading.notes import BEHAVIOURS, Behaviour, ReadParagraph, SentenceNotes
+from core.reading.notes import BEHAVIOURS, Behaviour, Entity, Question, ReadParagraph, SentenceNotes
 from core.reading.oracle import NAME, VERSION, oracle_paragraphs
 from core.reading.text import Paragraph, require_usable, usable
 from core.reading.validation import REJECTED, Validated, ValidationStatistics, statistics_of, validate
@@ -126,6 +126,22 @@ class Annotation:
         with pa.OSFile(str(folder / "notes.arrow"), "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
             writer.write_table(table)
         (folder / "notes.json").write_text(json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def load_paragraphs(folder: Path) -> list[ReadParagraph]:
+    """Return the paragraphs and notes that `Annotation.save` wrote; none where there is no such file. Needs no torch."""
+    import pyarrow as pa
+
+    path, found = folder / "notes.arrow", dict[int, list[SentenceNotes]]()
+    if not path.is_file():
+        return []
+    with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as reader:
+        rows = reader.read_all().select(["paragraph", "sentence", "entities", "questions"]).to_pylist()
+    for row in rows:
+        entities = None if row["entities"] is None else tuple(Entity(**each) for each in row["entities"])
+        questions = None if row["questions"] is None else tuple(Question(**each) for each in row["questions"])
+        found.setdefault(row["paragraph"], []).append(SentenceNotes(row["sentence"], entities, questions))
+    return [ReadParagraph(tuple(sentences)) for sentences in found.values()]
 
 
 def annotate(spec: ReadingSpec, texts: Callable[[], Iterable[Paragraph]], recorder: Recorder, teacher: Callable[[], ReadingTeacher],

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from core.config import ReadingConfig
-from core.errors import DataError
+from core.errors import DataError, StillhouseError
 from core.reading import requests as readings
-from core.reading.annotation import caches
+from core.reading.annotation import Annotation, Source, caches
 from core.reading.answer_cache import Answer
-from core.reading.notes import Entity, Question, SentenceNotes
+from core.reading.notes import BEHAVIOURS, Entity, Question, ReadParagraph, SentenceNotes
 from core.reading.requests import ReadingRequest
 from core.reading.together import write_together
 from core.recipes import parse_recipe
 from tests.pages.conftest import Open, button, fault_free, texts
 from tests.pages.examples import GONE, finished
+from tests.waiting import wait_until
+from workbench.inference import client
+from workbench.inference.wire import Note
 from workbench.processes import Process
 from workbench.screens.reading import form, notes_view
+from workbench.screens.reading.live_reading import LiveReading
 from workbench.store import Store
 from workbench.studies import background
 from workbench.studies.jobs import JobState, ReadingJob
@@ -138,8 +143,77 @@ def test_teacher_and_student_are_read_together(open_page: Open, store: Store, te
                    {"Ann left Rome.": {"entities": "Entities: Ann", "questions": "Question: Who?"}})
     page = open_page("run", run=run.id)
     assert button(page, "Read together") and "notes by" in texts(page)
-    said = texts(open_page("reading", run=run.id))
-    assert all(part in said for part in ("Read together", "Ann (person)", "zzz", "Student before", "Student after"))
+    page = open_page("reading", run=run.id)
+    said, cells = texts(page), drawn(page)
+    assert all(part in said for part in ("Read together", "2 of 2 notes hold", "0 of 2 notes hold"))
+    assert all(part in cells for part in ("Ann (person)", "zzz", "(malformed)", "Student before", "Student after"))
+
+
+class Written:
+    """An engine whose models have written all their notes, or fail."""
+
+    def __init__(self, error: StillhouseError | None = None) -> None:
+        self.error, self.requested, self.stops = error, [], 0
+
+    def read(self, models: Sequence[str], sentences: Sequence[str], separator: str) -> Written:
+        self.requested.append((tuple(models), tuple(sentences), separator))
+        return self
+
+    def stop(self) -> None:
+        self.stops += 1
+
+    def __iter__(self) -> Iterator[Note]:
+        if self.error is not None:
+            raise self.error
+        for number in range(len(self.requested[-1][1])):
+            for behaviour in BEHAVIOURS:
+                for reader in (0, 1):
+                    yield Note(reader, number, behaviour, ("Entities: none", "Entities: Zoe (person)")[reader]
+                               if behaviour == "entities" else f"Question: Who came? Answer: {'Zoe' if reader else 'Ann'}")
+
+
+def settled(reading: LiveReading) -> LiveReading:
+    wait_until(lambda: not reading.running, "the reading to end")
+    return reading
+
+
+def test_a_paragraph_is_read_now_by_the_student_as_it_was_and_as_it_is(open_page: Open, store: Store, teacher: str,
+                                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    run = finished(store, "reader", kind="reading", reading={"model": teacher, "separator": " | "}, teacher=None,
+                   student={"model": teacher}, control=False)
+    notes = SentenceNotes("Ann came.", (Entity("Ann", "person", "", 0),), (Question("Who came?", "Ann", 0),))
+    Annotation((ReadParagraph((notes, SentenceNotes("Oh."))),), Source(teacher, "model:1", "", "", False)).save(run.directory / "notes")
+    write_together(run.directory, [notes], {}, {"Ann came.": {"entities": "Entities: none", "questions": "Question: Who?"}})
+    engine = Written()
+    monkeypatch.setattr(client, "engine", lambda: engine)
+    page = open_page("reading", run=run.id)
+    page = fault_free(page.selectbox(key=f"reading.paragraph.{run.id}").set_value("Ann came. Oh.").run())
+    page = fault_free(button(page, "Read").click().run())
+    settled(page.session_state["reading.live"][1])
+    page = fault_free(page.run())
+    # The run kept no untrained student: the model that it began as is read with.
+    assert engine.requested == [((teacher, run.id), ("Ann came.", "Oh."), " | ")]
+    assert "Teacher**: 2 of 2 notes hold · **Student before**: 3 of 4 notes hold · **Student after**: 0 of 4" in texts(page)
+    assert '<u style' in drawn(page) and "entity not in its sentence" in drawn(page)
+
+
+def test_a_reading_is_stopped_and_an_error_is_shown() -> None:
+    failed = settled(LiveReading(Written(DataError("It is gone.")), {"before": "a", "after": "b"}, ["Ann came."], "\n"))
+    assert str(failed.error) == "It is gone." and not failed.notes and failed.total == 4
+    engine = Written()
+    reading = settled(LiveReading(engine, {"before": "a", "after": "b"}, ["Ann came."], "\n"))
+    reading.stop()
+    assert engine.stops == 1 and reading.stopped and reading.notes["before", 0, "questions"].endswith("Ann")
+
+
+def test_annotations_of_like_names_are_distinguished(open_page: Open, noted: Path, teacher: str) -> None:
+    request = readings.load_request(noted)
+    assert request is not None and "“Ann left Rome." in form.label(noted)
+    changed = request.config.model_copy(update={"reading": request.config.reading.model_copy(update={"max_new_tokens": 9})})
+    other = readings.save_request(ReadingRequest(changed, request.identity))
+    assert form.label(other) == form.label(noted)
+    options = open_page("reading", notes=noted.name).selectbox(key="reading.shown").options
+    assert len(set(options)) == 2 and any(noted.name in each for each in options)
 
 
 def test_a_pasted_text_keeps_its_paragraphs_or_is_divided(home: Path) -> None:

@@ -28,7 +28,7 @@ from core.system import machine, reach
 from core.system.paths import SOURCE
 from workbench import paths
 from workbench.inference import wire
-from workbench.inference.wire import Answer, Loaded, ModelCard, Piece
+from workbench.inference.wire import Answer, Loaded, ModelCard, Note, Piece
 from workbench.processes import detached, inherited
 from workbench.store import Store, references
 
@@ -74,6 +74,14 @@ class Engine:
             sampling: the fields of `core.generation.streaming.Sampling`.
         """
         return Generation(self._ask("generate", model=self._resolve(model), messages=list(messages), sampling=sampling))
+
+    def read(self, models: Sequence[str], sentences: Sequence[str], separator: str) -> Reading:
+        """Let models note what they can of sentences; the notes are the iteration over what is returned.
+
+        Args:
+            separator: between a sentence and its notes, as the models were trained (``reading.separator``).
+        """
+        return Reading(self._ask("read", models=list(map(self._resolve, models)), sentences=list(sentences), separator=separator))
 
     def lens(self, teacher: str, student: str, messages: Sequence[Mapping[str, str]], answer: str) -> list[dict[str, Any]]:
         """`core.evaluation.token_divergence.compare_positions` as plain data."""
@@ -197,6 +205,20 @@ class Generation:
 
     def stop(self) -> None:
         """End it within a token, from any thread: the iteration continues to the `Answer`, which then is shorter."""
+        self._request.cancel()
+
+
+class Reading:
+    """Notes under way, each as it is written, of all models in turn. Leaving the iteration early ends them too."""
+
+    def __init__(self, request: _Request) -> None:
+        self._request = request
+
+    def __iter__(self) -> Iterator[Note]:
+        return (wire.read_note(message) for message in self._request.messages() if message["kind"] == "note")
+
+    def stop(self) -> None:
+        """End it within a token, from any thread: the iteration ends."""
         self._request.cancel()
 
 

@@ -51,7 +51,7 @@ MOST_STEPPERS = 2  # trainings that are held between two steps, each with its mo
 FLUSH_SECONDS = 0.05  # between two pieces of an answer: no eye sees more of them, and each costs both processes time
 TIDY_SECONDS = 30.0  # between two looks for models that nobody uses
 # Operations on models of the pool; the others load their own.
-POOLED = ("info", "generate", "lens", "next_token", "example", "blanks", "classes", "preview")
+POOLED = ("info", "generate", "read", "lens", "next_token", "example", "blanks", "classes", "preview")
 
 # Imported before the first request: two threads that import parts of Transformers at once break each other's imports.
 BEFOREHAND = ("transformers.models.auto.modeling_auto", "core.chains.on_demand", "core.planning.dry_run", "core.methods.stepping")
@@ -108,8 +108,9 @@ class Server:
         self._steppers: dict[str, Stepper] = {}  # by the digest of their configuration, the one that was used last at the end
         self._cancelled: dict[int, threading.Event] = {}
         self._operations: dict[str, Callable[..., Iterator[Message]]] = {
-            "info": self._info, "generate": self._generate, "lens": self._lens, "next_token": self._next_token, "blanks": self._blanks,
-            "classes": self._classes, "example": self._example, "preview": self._preview, "preview_task": self._preview_task,
+            "info": self._info, "generate": self._generate, "read": self._read, "lens": self._lens, "next_token": self._next_token,
+            "blanks": self._blanks, "classes": self._classes, "example": self._example, "preview": self._preview,
+            "preview_task": self._preview_task,
             "scan_dataset": self._scan_dataset, "opinions": self._opinions, "plan": self._plan, "make_size": self._make_size,
             "measure_size": self._measure_size, "export": self._export, "step": self._step}
 
@@ -183,6 +184,16 @@ class Server:
                         yield {"kind": "piece", "text": pending, "tokens": token.index + 1}
                         pending, flushed = "", time.perf_counter()
                 yield {"kind": "answer", **asdict(tokens.result())}
+
+    def _read(self, cancelled: threading.Event, models: list[str], sentences: list[str], separator: str) -> Iterator[Message]:
+        from core.reading.together import live_notes
+
+        with self._loaded(models, "causal") as loaded:
+            readers = [live_notes(each.model, each.tokenizer, sentences, separator, cancelled.is_set) for each in loaded]
+            for notes in zip(*readers, strict=False):  # side by side; one that is stopped ends all
+                for reader, (sentence, behaviour, text) in enumerate(notes):
+                    yield {"kind": "note", "reader": reader, "sentence": sentence, "behaviour": behaviour, "text": text}
+            yield _value({"stopped": cancelled.is_set()})
 
     def _lens(self, _cancelled: threading.Event, teacher: str, student: str, messages: list[dict[str, str]],
               answer: str) -> Iterator[Message]:

@@ -4,6 +4,7 @@
                 {"id": 0, "op": "release"}                                    nobody answers: unused models go
     message     {"id": 7, "kind": "loaded", "card": {...}}                    the model is ready
                 {"id": 7, "kind": "piece", "text": " a film", "tokens": 2}    more of an answer
+                {"id": 7, "kind": "note", "reader": 0, ...}                   what a model notes of a sentence
                 {"id": 7, "kind": "answer", ...}                              last: the answer is complete
                 {"id": 7, "kind": "value", "value": ...}                      last: the result of any other request
                 {"id": 7, "kind": "error", "error": "ModelNotFoundError", ...}     last: it failed
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from core.errors import StillhouseError
+from core.reading.notes import Behaviour
 
 LAST = ("answer", "value", "error", "lost")
 
@@ -68,6 +70,22 @@ class Answer:
     finish: str
 
 
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What a model notes of a sentence.
+
+    Attributes:
+        reader, sentence: numbers of the model and of the sentence, as they were requested.
+        behaviour: as of `core.reading.notes`.
+        text: with its label.
+    """
+
+    reader: int
+    sentence: int
+    behaviour: Behaviour
+    text: str
+
+
 def send(stream: IO[bytes], message: Mapping[str, Any]) -> None:
     """Write one object. Callers hold a lock: two lines must not mix."""
     stream.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
@@ -81,9 +99,14 @@ def receive(stream: IO[bytes]) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
+def read_note(message: Mapping[str, Any]) -> Note:
+    """Return a note as a value."""
+    return Note(**_fields(message))
+
+
 def read_generation(message: Mapping[str, Any]) -> Loaded | Piece | Answer:
     """Return a message of a generation as a value."""
-    fields = {name: value for name, value in message.items() if name not in ("id", "kind")}
+    fields = _fields(message)
     match message["kind"]:
         case "loaded":
             return Loaded(ModelCard(**fields["card"]))
@@ -92,6 +115,10 @@ def read_generation(message: Mapping[str, Any]) -> Loaded | Piece | Answer:
         case "answer":
             return Answer(**fields)
     raise ValueError(message["kind"])
+
+
+def _fields(message: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in message.items() if name not in ("id", "kind")}
 
 
 def write_error(error: StillhouseError) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from core.config import ReadingConfig
 from core.errors import ConfigError, DataError
 from core.methods import run_experiment
 from core.models import catalog
+from core.reading.annotation import load_paragraphs
 from core.reading.together import read_together
 from core.recipes import parse_recipe
 from core.recorder import STUDENT, ListRecorder, StopRequested
@@ -44,8 +45,9 @@ def test_a_new_model_reads_and_is_scored_before_and_after(tmp_path: Path) -> Non
         rows = reader.read_all().to_pylist()
     assert {"oracle"} == {row["teacher"] for row in rows} and all(row["exact"] for row in rows)
     assert sum(row["entities"] is not None for row in rows) == 36
+    assert sum(each.entities is not None for paragraph in load_paragraphs(tmp_path / "notes") for each in paragraph.sentences) == 36
     together = read_together(tmp_path)
-    assert len(together) == 8 and together[0]["entities"]["teacher"].startswith("Entities:") and not together[0]["entities"]["before"]
+    assert len(together) == 8 and together[0]["entities"]["teacher"].startswith("Entities:") and together[0]["entities"]["before"]
     assert together[0]["questions"]["after"].startswith("Question:")
     card = (tmp_path / "student" / "README.md").read_text()
     assert "2507.19741" in card and "oracle" in card

@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.config import is_address
 from core.loss_terms import LOSS_TERMS
-from workbench.screens.new_experiment import bridge_view, controls, data_view, experiment_form, forms, kinds, pictures, plan_view
+from workbench.screens.new_experiment import controls, data_view, experiment_form, forms, kinds, pictures, plan_view
 from workbench.screens.new_experiment.controls import bound, control, draft, section_errors
 from workbench.screens.new_experiment.experiment_form import Drawn, Errors
 
@@ -50,7 +50,7 @@ TABS: dict[str, dict[str, tuple[str, ...]]] = {
 # Form of the teacher's answers -> fields that mean something to it.
 SIGNAL_FIELDS = {"": ("teacher.signals.form",), "sampled": ("teacher.signals.form", "teacher.signals.samples"),
                  "top_k": ("teacher.signals.form", "teacher.signals.top_k", "teacher.signals.tail")}
-ELSEWHERE = ("teacher.model", "data.source", "name")  # drawn by `experiment_form`
+ELSEWHERE = ("teacher.model", "data.source", "name")  # drawn by `experiment_form`, `data_view` and `submission`
 
 
 def advanced(drawn: Drawn | None, errors: Errors) -> None:
@@ -62,8 +62,8 @@ def advanced(drawn: Drawn | None, errors: Errors) -> None:
 
 
 def _models(tab: str, drawn: Drawn | None, errors: Errors) -> None:
-    if draft()["bridge"]:
-        bridge_view.bridge(errors)
+    if (own := experiment_form.own_section()) is not None:
+        own(errors)
         return
     left, right = st.columns(2, gap="large")
     with left:
@@ -108,7 +108,7 @@ def _loss(tab: str, drawn: Drawn | None, errors: Errors) -> None:
 
 
 def _data(tab: str, drawn: Drawn | None, errors: Errors) -> None:
-    experiment_form.corpus(errors, keys=True)
+    data_view.corpus(errors, keys=True)
     _groups(tab, drawn, errors)
     data_view.preview(None if drawn is None else drawn.config, errors)
 

@@ -1,4 +1,4 @@
-"""What training will see: rows of the corpus, and one packed block with the tokens that count marked."""
+"""Which corpus, and what training will see of it: its rows, and one packed block with the tokens that count marked."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from core.data.movie_reviews import HOUSE
 from core.errors import StillhouseError
 from core.system import units
 from workbench.screens.new_experiment import wording
+from workbench.screens.new_experiment.controls import CONTROLS, bound, draft, helped, keep, section_errors
 from workbench.screens.shared import background, state, views
+from workbench.screens.shared.uploads import is_upload, upload_button
 
 SHADE, DARKEST = 0.2, 0.5  # opacity of the mark of a token of weight 1, and at most
 ROW_CHARACTERS = 240  # of a row that are shown
@@ -163,3 +165,37 @@ def marked(tokens: Sequence[Mapping[str, Any]]) -> str:
         else:
             spans.append(f'<span style="opacity:0.55">{text}</span>')
     return f'<div style="max-height:260px;overflow-y:auto;line-height:1.7;overflow-wrap:anywhere">{"".join(spans)}</div>'
+
+
+def corpus(errors: dict[str, str], *, keys: bool = False) -> None:
+    """Draw the choice of the house corpus, an upload, or any other source by its name."""
+    source = draft()["data.source"]
+    kind = "house" if source == HOUSE else "other"
+    st.segmented_control(CONTROLS["data.source"].label, ("house", "other"), required=True, help=helped("data.source", keys),
+                         format_func={"house": "Film reviews (house)", "other": "My own data"}.__getitem__,
+                         **bound("corpus kind", kind, _set_corpus_kind))
+    if kind == "other":
+        st.text_input("File or hub dataset", placeholder="a path, or an id as owner/name",
+                      **bound("field.data.source", "" if is_upload(source) else source, _set_source))
+        upload_button("Upload", "data file", source, _set_source, "Text, or rows with text, messages, or prompt and completion.")
+        if not keys and (draft()["data.column"] or column_is_ambiguous(source)):
+            _column(source)
+    section_errors(errors, "data", "data.source", "data.column")
+
+
+def _set_corpus_kind(kind: str) -> None:
+    draft()["data.source"] = HOUSE if kind == "house" else ""
+
+
+def _column(source: str) -> None:
+    """Select the text column of a table whose column names are ambiguous."""
+    chosen, found = draft()["data.column"], columns(source)
+    st.selectbox(CONTROLS["data.column"].label, found if chosen is None or chosen in found else [chosen, *found], index=None,
+                 placeholder="Choose the column with the text", help=helped("data.column", keys=False),
+                 **bound("simple.column", chosen, keep, "data.column"))
+
+
+def _set_source(text: str) -> None:
+    draft()["data.source"] = text.strip()
+    if draft()["data.column"] not in columns(text.strip()):
+        draft()["data.column"] = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,16 +10,26 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from core.config import ExperimentConfig, is_address
-from core.data.movie_reviews import HOUSE
+from core.config.reading import ORACLE
 from core.errors import StillhouseError
 from core.models.architectures import Objective
 from core.models.checkpoints import TASK_DESCRIPTIONS
 from core.system import units
-from workbench.screens.new_experiment import bridge_view, controls, data_view, forms, kinds, pictures, plan_view, starting_points, wording
+from workbench.screens.new_experiment import (
+    bridge_view,
+    controls,
+    data_view,
+    forms,
+    kinds,
+    pictures,
+    plan_view,
+    reading_form,
+    starting_points,
+    wording,
+)
 from workbench.screens.new_experiment.controls import CONTROLS, MASKED_LABELS, bound, control, draft, helped, keep, section_errors
 from workbench.screens.new_experiment.starting_points import StartingPoint
 from workbench.screens.shared import share, state, views
-from workbench.screens.shared.uploads import is_upload, upload_button
 from workbench.sharing import packed, restrictions
 
 if TYPE_CHECKING:
@@ -144,9 +154,9 @@ def kind() -> Objective:
 
 def simple(drawn: Drawn | None, errors: Errors) -> None:
     """Draw what an instructor needs: models, loss mix, temperature, data, budget, control."""
-    if draft()["bridge"]:
-        bridge_view.bridge(errors)
-        _bridge_budget(errors)
+    if (own := own_section()) is not None:
+        own(errors)
+        _texts_budget(errors)
         return
     if not draft()["teacher"]:
         st.info("This recipe trains a model from scratch, without a teacher. Its fields are in the advanced form.", icon=":material/info:")
@@ -292,7 +302,7 @@ def _budget(config: ExperimentConfig | None, errors: Errors) -> None:
     st.subheader("Data and budget", anchor=False)
     left, right = st.columns(2, gap="large")
     with left:
-        corpus(errors)
+        data_view.corpus(errors)
     with right:
         control("train.max_steps", errors, keys=False)
         control("train.device", errors, keys=False)
@@ -300,8 +310,15 @@ def _budget(config: ExperimentConfig | None, errors: Errors) -> None:
     data_view.preview(config, errors)
 
 
-def _bridge_budget(errors: Errors) -> None:
+def own_section() -> Callable[[Errors], None] | None:
+    """Return what draws a kind that has a section of its own in place of teacher and losses."""
+    return bridge_view.bridge if draft()["bridge"] else reading_form.reading if draft()["reading"] else None
+
+
+def _texts_budget(errors: Errors) -> None:
     st.subheader("Training on the texts", anchor=False)
+    if draft()["reading"] and draft()["reading"]["model"] != ORACLE:
+        data_view.corpus(errors)
     for column, path in zip(st.columns(2, gap="large"), ("train.max_steps", "train.device"), strict=True):
         with column:
             control(path, errors, keys=False)
@@ -309,40 +326,3 @@ def _bridge_budget(errors: Errors) -> None:
 
 def _set_mix(percent: int) -> None:
     forms.set_mix(draft(), percent / 100)
-
-
-# ------------------------------------------------------------------------------------------------ data
-
-
-def corpus(errors: Errors, *, keys: bool = False) -> None:
-    """Draw the choice of the house corpus, an upload, or any other source by its name."""
-    source = draft()["data.source"]
-    kind = "house" if source == HOUSE else "other"
-    st.segmented_control(CONTROLS["data.source"].label, ("house", "other"), required=True, help=helped("data.source", keys),
-                         format_func={"house": "Film reviews (house)", "other": "My own data"}.__getitem__,
-                         **bound("corpus kind", kind, _set_corpus_kind))
-    if kind == "other":
-        st.text_input("File or hub dataset", placeholder="a path, or an id as owner/name",
-                      **bound("field.data.source", "" if is_upload(source) else source, _set_source))
-        upload_button("Upload", "data file", source, _set_source, "Text, or rows with text, messages, or prompt and completion.")
-        if not keys and (draft()["data.column"] or data_view.column_is_ambiguous(source)):
-            _column(source)
-    section_errors(errors, "data", "data.source", "data.column")
-
-
-def _set_corpus_kind(kind: str) -> None:
-    draft()["data.source"] = HOUSE if kind == "house" else ""
-
-
-def _column(source: str) -> None:
-    """Select the text column of a table whose column names are ambiguous."""
-    chosen, found = draft()["data.column"], data_view.columns(source)
-    st.selectbox(CONTROLS["data.column"].label, found if chosen is None or chosen in found else [chosen, *found], index=None,
-                 placeholder="Choose the column with the text", help=helped("data.column", keys=False),
-                 **bound("simple.column", chosen, keep, "data.column"))
-
-
-def _set_source(text: str) -> None:
-    draft()["data.source"] = text.strip()
-    if draft()["data.column"] not in data_view.columns(text.strip()):
-        draft()["data.column"] = None

@@ -5,7 +5,7 @@ Keys are dotted paths, as ``train.learning_rate``. What is not a plain leaf has 
     teacher, student.lora, student.from_scratch,
     evaluation.retention                      True when that optional section is there; its leaves are always kept
     losses.w_kd.start, losses.w_kd.end        the two ends of a weight; equal when it is constant
-    chain, bridge, task                       the sections as they are; no field of this form belongs to them
+    chain, bridge, reading, task              the sections as they are; no field of this form belongs to them
     student.layer_map                         a rule, or ``explicit``; then student.layer_map.list is the text "0, 3, 7"
     student.layer_map.note                    what to say beside the list, after the form changed it
     with teacher                              after the teacher was switched off: what to restore when it comes back
@@ -36,13 +36,13 @@ WITH_TEACHER = "with teacher"
 MAP_NOTE = "student.layer_map.note"
 WORDS, WORDS_LEFT_OUT = ("name", "description"), "words left out"
 # What the words of a recipe are about: who is trained from what, on what, for how long, and what it is compared with.
-DESCRIBED = ("teacher", "student", "losses.w_", "data", "masking", "bridge", "task", "chain", "control", "train.max_steps",
+DESCRIBED = ("teacher", "student", "losses.w_", "data", "masking", "bridge", "reading", "task", "chain", "control", "train.max_steps",
              "train.num_train_epochs")
 NO_DATA = "Upload a file, or name one, or a dataset of the hub."
 LAYER_RULES = (*get_args(LayerRule), EXPLICIT)
 RETENTION = "evaluation.retention"
 OPTIONAL_SECTIONS = ("teacher", "student.lora", "student.from_scratch", RETENTION)
-WHOLE_SECTIONS = ("chain", "bridge", "task")
+WHOLE_SECTIONS = ("chain", "bridge", "reading", "task")
 LEAVES: dict[str, FieldInfo] = {path: field for path, field in leaves() if not path.startswith("task.")}
 
 
@@ -271,4 +271,6 @@ def _block_numbers(text: str) -> list[int]:
 def _place(field: str | None) -> str:
     """Return the field of the form beside which the error of a recipe's field stands; of a whole section the section."""
     section, *rest = (field or "").removesuffix(".start").removesuffix(".end").split(".")
-    return ".".join([section, *rest[:1]]) if section == "bridge" else section if section in WHOLE_SECTIONS else ".".join([section, *rest])
+    if section in ("bridge", "reading"):  # their forms have fields of their own
+        return ".".join([section, *rest[:1]])
+    return section if section in WHOLE_SECTIONS else ".".join([section, *rest])

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.config import ChainConfig, EnsembleConfig, ExperimentConfig, FineTuneConfig, ReadingConfig, SpecialistsConfig
+from core.config import ChainConfig, EnsembleConfig, ExperimentConfig, FineTuneConfig, SpecialistsConfig
 from core.errors import ConfigError
 from core.recipes import apply_overrides, parse_recipe, parse_yaml, read_recipe
 from core.system.paths import PROJECT
@@ -39,7 +39,7 @@ def shipped() -> dict[str, Path]:
     """Return the project's recipes of one student by name, the quickstart first; other kinds have pages of their own."""
     read = {path: read_recipe(path) for path in sorted((PROJECT / RECIPES).glob("*.yaml"))}
     found = {path.stem: path.relative_to(PROJECT) for path, config in read.items()
-             if not isinstance(config, (ChainConfig, EnsembleConfig, FineTuneConfig, ReadingConfig, SpecialistsConfig))
+             if not isinstance(config, (ChainConfig, EnsembleConfig, FineTuneConfig, SpecialistsConfig))
              and path.stem not in UNLISTED}
     return {name: found[name] for name in sorted(found, key=lambda name: (name != FIRST, name))}
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import streamlit as st
 
 from core.config import ReadingConfig, is_address
 from core.config.reading import ENTITY_PROMPT, QUESTION_PROMPT
-from core.errors import ConfigError
+from core.errors import ConfigError, shorten
 from core.planning import preflight
 from core.reading import requests as readings
 from core.reading.requests import ReadingRequest
@@ -24,13 +25,14 @@ PASTE, REVIEWS, FILE = "Paste", "Film reviews", "File or dataset"
 LOCAL = "smollm2-135m-instruct"  # small enough for two cores, and carried by a package
 STUDENT = "house-chat"
 POLL_SECONDS = 1.0
+WORDS = 40  # characters of a pasted text by which it is known
 SHOWN = "reading.shown"
 
 
 def show() -> None:
-    """Draw the form; after a start, the page shows the new annotation."""
+    """Draw the form, folded away where there are notes to look at; after a start, the page shows the new annotation."""
     busy = background.running_job()
-    with st.container(border=True, key="reading form"):
+    with st.expander("Text and teacher", expanded=not readings.folders(), icon=":material/edit_note:", key="reading form"):
         left, right = st.columns(2, gap="medium")
         kind = left.segmented_control("Text", (PASTE, REVIEWS, FILE), default=PASTE, key="reading.text", required=True)
         pasted = source = ""
@@ -47,11 +49,14 @@ def show() -> None:
         if here is not None and not here.present:
             right.caption(f":material/cloud_download: Not on this machine yet: {units.format_bytes(here.size_bytes)} to fetch.")
             right.page_link(state.MODELS, label="Fetch it on the Models page", icon=":material/arrow_forward:", query_params={"house": "1"})
-        count = right.number_input("Paragraphs", min_value=2, value=5, step=5, key="reading.paragraphs", help="From the text's beginning.")
-        with st.expander("Prompts", icon=":material/edit_note:"):
-            entity = st.text_area("Entities", ENTITY_PROMPT, key="reading.entity_prompt", height=240,
-                                  help="{sentence} stands for the sentence. Another prompt has answers of its own.")
-            question = st.text_area("Questions", QUESTION_PROMPT, key="reading.question_prompt", height=240)
+        count = right.number_input("Paragraphs", min_value=2, value=5, step=5, key="reading.paragraphs", help=(
+            "From the text's beginning. A twentieth of the text, one paragraph at least, is held out: no notes are taken of it, and the "
+            "student is measured on it."))
+        with st.expander("Prompts", icon=":material/tune:"):
+            about, ask = st.columns(2, gap="medium")
+            entity = about.text_area("Prompt for entities", ENTITY_PROMPT, key="reading.entity_prompt", height=260,
+                                     help="{sentence} stands for the sentence. Another prompt has answers of its own.")
+            question = ask.text_area("Prompt for questions", QUESTION_PROMPT, key="reading.question_prompt", height=260)
         if st.button("Take notes", type="primary", icon=":material/edit_note:", key="reading.start", disabled=busy is not None,
                      help=f"{busy}, one at a time." if busy else "Answers are kept: no sentence is shown to the same teacher twice."):
             with views.errors_shown():
@@ -100,7 +105,10 @@ def chosen_annotation() -> Path | None:
         st.session_state[SHOWN] = linked
     if st.session_state.get(SHOWN) not in folders:
         st.session_state[SHOWN] = next(iter(folders))
-    chosen = st.selectbox("Notes", list(folders), key=SHOWN, format_func=lambda name: label(folders[name]))
+    labels = {name: label(folder) for name, folder in folders.items()}
+    twice = {text for text, count in Counter(labels.values()).items() if count > 1}  # a choice is known by its label
+    chosen = st.selectbox("Notes", list(folders), key=SHOWN, format_func=lambda name: (
+        f"{labels[name]} ({name})" if labels[name] in twice else labels[name]))
     st.query_params["notes"] = chosen
     _state(ReadingJob(folders[chosen]))
     return folders[chosen]
@@ -113,8 +121,17 @@ def label(folder: Path) -> str:
         return folder.name
     source = request.config.data.source
     pasted = Path(source).parent == folder.parent / "texts"
-    text = "a pasted text" if pasted else "film reviews" if source == "house" else Path(source).name
+    text = _beginning(source) if pasted else "film reviews" if source == "house" else Path(source).name
     return f"{references.short(request.config.reading.model)} on {text}, {request.config.reading.paragraphs} paragraphs"
+
+
+def _beginning(source: str) -> str:
+    """Return the first words of a pasted text."""
+    try:
+        words = Path(source).read_text(encoding="utf-8").split()
+    except OSError:  # it was taken away since
+        return "a pasted text"
+    return f"“{shorten(' '.join(words), WORDS)}”"
 
 
 def _state(job: ReadingJob) -> None:

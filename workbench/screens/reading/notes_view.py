@@ -108,19 +108,19 @@ def _review(number: int, behaviour: Behaviour, sentence: str, answer: Answer, re
     key = f"reading.{behaviour}.{digest(sentence)}.{number}"
     text = st.text_area("The teacher's answer", review.text if review is not None and review.action == "edited" else answer.text,
                         key=f"{key}.text", height=90, label_visibility="collapsed")
-    accept, edit, reject, undo = st.columns(4)
-    if accept.button("Accept", key=f"{key}.accept", help="It was read and is right."):
+    row = st.container(horizontal=True)
+    if row.button("Accept", key=f"{key}.accept", help="It was read and is right."):
         _keep(cache, sentence, Review("accepted"))
-    if edit.button("Save", key=f"{key}.edit", help="Takes the text above in place of the teacher's answer."):
+    if row.button("Save", key=f"{key}.edit", help="Takes the text above in place of the teacher's answer."):
         with views.errors_shown():
             checked = validate(behaviour, sentence, text)
             if checked.notes is None:
                 raise StillhouseError(f"This is no note of the sentence: {', '.join(checked.dropped)}.",
                                       "Entities as 'name (type): note; ...', or a question? Answer: words of the sentence.")
             _keep(cache, sentence, Review("edited", text))
-    if reject.button("Reject", key=f"{key}.reject", help="The student does not read it."):
+    if row.button("Reject", key=f"{key}.reject", help="The student does not read it."):
         _keep(cache, sentence, Review("rejected"))
-    if undo.button("Undo", key=f"{key}.undo", disabled=review is None, help="As the teacher wrote it."):
+    if row.button("Undo", key=f"{key}.undo", disabled=review is None, help="As the teacher wrote it."):
         cache.withdraw(sentence)
         st.rerun()
 

@@ -195,8 +195,6 @@ def _form_of(run: Run) -> str:
         return state.ENSEMBLE
     if isinstance(run.config, SpecialistsConfig):
         return state.SPECIALISTS
-    if isinstance(run.config, ReadingConfig):
-        return state.READING
     return state.TUNE if isinstance(run.config, FineTuneConfig) else state.NEW
 
 
