@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode
 
-from itsdangerous import BadSignature, TimestampSigner
+from itsdangerous import TimestampSigner
 from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
@@ -28,6 +28,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from workbench import settings
 from workbench.errors import ServeError
 from workbench.web.attempts import Attempts
+from workbench.web.cookies import signed_within
 from workbench.web.headers import SecurityHeaders
 from workbench.web.login_pages import login_page, sessions_page
 from workbench.web.origins import REFUSED_BY_POLICY, SameOrigin, host_of, is_loopback, refuse, visitor_of
@@ -230,18 +231,12 @@ class PasswordAuth:
 
     def _session_of(self, connection: HTTPConnection) -> str | None:
         """Return the id of a request's session; None where it has none, or one that has ended."""
-        try:  # an age of max_age seconds is still valid
-            session = self._signer.unsign(connection.cookies.get(COOKIE, ""), max_age=SECONDS - 1).decode("ascii")
-        except (BadSignature, UnicodeDecodeError):
-            return None
-        return session if self.sessions.is_valid(session) else None
+        session = signed_within(self._signer, connection.cookies.get(COOKIE, ""), SECONDS)
+        return session if session is not None and self.sessions.is_valid(session) else None
 
     def _browser_of(self, request: Request) -> str | None:
         """Return what marks a browser that knew the password before."""
-        try:
-            return self._browsers.unsign(request.cookies.get(BROWSER_COOKIE, ""), max_age=BROWSER_SECONDS).decode("ascii")
-        except (BadSignature, UnicodeDecodeError):
-            return None
+        return signed_within(self._browsers, request.cookies.get(BROWSER_COOKIE, ""), BROWSER_SECONDS)
 
     async def _login(self, request: Request, _session: str | None) -> Response:
         wanted = local_path(request.query_params.get("next", ""), f"{self.base_path}/")

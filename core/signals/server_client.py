@@ -280,6 +280,8 @@ def _retry_after(response: httpx.Response) -> float | None:
     if said.replace(".", "", 1).isdecimal():
         return float(said)
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(said).timestamp() - time.time())
+        # Against the server's own clock, where it says what that shows: ours may have been set, or be another.
+        now = email.utils.parsedate_to_datetime(date).timestamp() if (date := response.headers.get("Date")) else time.time()
+        return max(0.0, email.utils.parsedate_to_datetime(said).timestamp() - now)
     except (TypeError, ValueError):
         return None

@@ -236,6 +236,15 @@ def test_a_login_ends_after_half_a_day_and_with_the_password(home: Path, monkeyp
     assert client(application(home)).get("/", headers=cookie).status_code == 303
 
 
+@pytest.mark.usefixtures("with_password")
+def test_nobody_is_logged_out_by_a_clock_that_is_set_back(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    visitor = client(application(home))
+    visitor.post("/login", data={"password": PASSWORD})
+    earlier = auth.time.time() - 3600
+    monkeypatch.setattr(auth.time, "time", lambda: earlier)
+    assert visitor.get("/").status_code == 200
+
+
 @pytest.mark.parametrize("wanted", ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:x", "", "/\t/evil.example"])
 def test_a_login_never_leads_elsewhere(wanted: str) -> None:
     assert auth.local_path(wanted, "/home") == "/home"

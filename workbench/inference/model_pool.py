@@ -28,6 +28,8 @@ ROOM = 1.5  # times the weights: reading them and answering takes memory beside 
 RESERVE_GIB = 0.5  # never taken, for the rest of the machine
 IDLE_SECONDS = 600.0  # a model without requests for this long is unloaded, to free memory for training
 
+Stamp = tuple[tuple[str, int, int], ...]
+
 
 @dataclass(eq=False)
 class PooledModel:
@@ -35,7 +37,7 @@ class PooledModel:
 
     Attributes:
         paths: what it was read from, of an ensemble all members'; none for a model that was downloaded just now.
-        stamp: when they last changed; a run that trained on has newer ones.
+        stamp: what tells these weights from those that a run has trained on from them.
         users: how many requests are using it now; 0 means that it may be dropped.
         used: when a request last used it, in seconds of the monotonic clock.
     """
@@ -43,7 +45,7 @@ class PooledModel:
     loaded: LoadedModel
     card: ModelCard
     paths: tuple[Path, ...]
-    stamp: int
+    stamp: Stamp
     users: int = 0
     used: float = 0.0
 
@@ -136,7 +138,7 @@ def _paths(reference: str, entry: ModelEntry) -> tuple[Path, ...]:
     return tuple(each.path for each in found if each.path is not None)
 
 
-def _stamp(paths: Iterable[Path]) -> int:
-    """When a model's weights last changed, in nanoseconds; 0 where there are none to look at."""
+def _stamp(paths: Iterable[Path]) -> Stamp:
+    """Return what changes with a model's weights: of each file its name, size and time. A newer file may have an older time."""
     files = chain.from_iterable(path.glob("*.safetensors") if path.is_dir() else path.parent.glob(path.name) for path in paths)
-    return max((file.stat().st_mtime_ns for file in files), default=0)
+    return tuple(sorted((str(file), (about := file.stat()).st_size, about.st_mtime_ns) for file in files))

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger(__name__)
 WORKER = (sys.executable, "-m", "workbench.runs.worker")
 START_SECONDS = 60.0  # how long a launcher may take from claiming a run to naming its process
+BEATS_SECONDS = 3.0  # in which a living worker writes more than once; see `workbench.runs.recording.FLUSH_SECONDS`
+RESTARTED = "The machine was restarted while it ran."
 SILENT_SECONDS = 60.0  # after this silence a worker on another boot or machine counts as gone
 
 
@@ -116,10 +118,12 @@ def launch_next(store: Store) -> list[Run]:
 def reconcile(store: Store) -> list[Run]:
     """End runs whose process is gone, keeping everything that it logged. Cheap and safe to call at any time."""
     ended = []
-    for run in store.runs(status=ACTIVE):
-        problem = _trouble(run)
-        if problem is None:
-            continue
+    found = [(run, problem) for run in store.runs(status=ACTIVE) if (problem := _trouble(run)) is not None]
+    if any(problem == RESTARTED for _run, problem in found):
+        time.sleep(BEATS_SECONDS)
+    for run, problem in found:
+        if problem == RESTARTED and store.run(run.id).heartbeat != run.heartbeat:
+            continue  # it lives elsewhere, and this clock was set forward: until its next beat it looked as if it had long been silent
         recover(store, run)
         hint = "Resume continues from the last checkpoint. The end of the log may say more."
         if problem == ENDED_SILENTLY:
@@ -268,7 +272,7 @@ def _trouble(run: Run) -> str | None:
     if run.process.local:
         return ENDED_SILENTLY
     if abs(now - (run.heartbeat or run.started)) > SILENT_SECONDS:
-        return "The machine was restarted while it ran."
+        return RESTARTED
     return None
 
 

@@ -64,8 +64,7 @@ def expected_time(planned: PlannedSweep, store: Store, measured: float | None = 
 
 def seconds_left(runs: Sequence[SweepRun]) -> float | None:
     """Return the seconds until the last run of a sweep ends, by those of it that have finished; None before the first has."""
-    took = [each.run.finished - each.run.started for each in runs
-            if each.run.status == "finished" and each.own and each.run.finished is not None and each.run.started is not None]
+    took = [seconds for each in runs if each.run.status == "finished" and each.own and (seconds := each.run.seconds) is not None]
     if not took:
         return None
     pending = [1.0 - (each.run.progress.share or 0.0) for each in runs if each.run.status in PENDING]
@@ -91,7 +90,7 @@ def _earlier(planned: PlannedSweep, store: Store) -> float | None:
     varying = (*(axis.key for axis in planned.spec.axes), *REPETITION_KEYS)
     wanted = _without(planned.cells[0].config, varying)
     for run in store.runs(status="finished", limit=RECENT):
-        if run.started is None or run.finished is None:
+        if not run.seconds:
             continue
         try:
             if _without(run.config, varying) != wanted:
@@ -100,7 +99,7 @@ def _earlier(planned: PlannedSweep, store: Store) -> float | None:
         except StillhouseError:  # of another release, or its models are gone
             continue
         if work:
-            return (run.finished - run.started) / work
+            return run.seconds / work
     return None
 
 

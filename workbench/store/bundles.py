@@ -48,9 +48,9 @@ def bundle(runs: Sequence[Run], store: Store, *, whole: bool = False) -> bytes:
     for run in runs:
         made.add(run)
     target = io.BytesIO()
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive:
         for path, text in made.documents(whole).items():
-            archive.writestr(path, text)
+            archive.writestr(zipfile.ZipInfo(path), text, zipfile.ZIP_DEFLATED)  # its date is fixed: a clock may be before 1980
         for name, place in made.files.items() if whole else ():
             archive.write(place, name)
     return target.getvalue()

@@ -140,6 +140,12 @@ class Run:
         return StillhouseError(self.message or "", "", self.hint or "") if self.status == "failed" else None
 
     @property
+    def seconds(self) -> float | None:
+        """Return how long its last attempt took; None before its end, and where the clock was set back meanwhile."""
+        took = self.finished - self.started if self.finished is not None and self.started is not None else -1.0
+        return took if took >= 0 else None
+
+    @property
     def requested_device(self) -> str:
         """Return the device requested by the configuration; readable even when `config` is not."""
         return json.loads(self.config_json)["train"]["device"]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 
 from core.config import ServerSpec
 from core.config.addresses import parse_address
 from core.errors import ConfigError, StillhouseError, TeacherServerError
 from core.signals import server_client
-from core.signals.server_client import ServerClient
+from core.signals.server_client import ServerClient, _retry_after
 from tests.core.signals.stand_in import StandIn
 
 PROMPT = [1, 5, 9, 7]
@@ -49,6 +50,12 @@ def test_the_time_that_a_server_names_is_waited(stand_in, monkeypatch):
     stand_in.refusals = [(429, {"Retry-After": "7"}, ""), (429, {}, "")]
     own.listed([PROMPT], 3, 1.0)
     assert waits[0] == 7 and waits[1] < 1
+
+
+def test_a_date_that_a_server_names_is_taken_by_its_own_clock():
+    """Ours may have been set back, or be another machine's."""
+    headers = {"Date": "Mon, 01 Jan 2001 10:00:00 GMT", "Retry-After": "Mon, 01 Jan 2001 10:00:05 GMT"}
+    assert _retry_after(httpx.Response(429, headers=headers)) == 5
 
 
 @pytest.mark.parametrize("spoil", [lambda body: b'{"choices": [{"prompt_logpro', lambda body: {"choices": []}, lambda body: [1],

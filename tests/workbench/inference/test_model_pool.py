@@ -81,3 +81,15 @@ def test_an_ensemble_is_loaded_again_when_a_member_has_other_weights(folder: str
     os.utime(weights, ns=(weights.stat().st_atime_ns, weights.stat().st_mtime_ns + 10**12))
     with pool.using(reference) as (reloaded, _):
         assert reloaded is not first
+
+
+def test_weights_that_were_replaced_while_the_clock_was_behind_are_read(tmp_path: Path) -> None:
+    pool = ModelPool()
+    model = save_chat_model(tmp_path / "tiny")
+    (model / "other.safetensors").write_bytes(b"")  # a newer file beside it
+    os.utime(model / "other.safetensors", (2e9, 2e9))
+    with pool.using(str(model)) as (before, _):
+        pass
+    os.utime(model / "model.safetensors", (1e9, 1e9))
+    with pool.using(str(model)) as (after, _):
+        assert after is not before

@@ -191,7 +191,29 @@ def test_a_run_of_an_earlier_boot_is_lost_once_it_has_been_silent(store: Store, 
     store.mark_running(run.id, replace(Process.current(), boot_id="another boot"))
     assert jobs.reconcile(store) == [], "another container on this machine may be at it"
     monkeypatch.setattr(jobs, "SILENT_SECONDS", -1.0)
+    monkeypatch.setattr(jobs, "BEATS_SECONDS", 0.0)
     assert [lost.message for lost in jobs.reconcile(store)] == ["The machine was restarted while it ran."]
+
+
+@pytest.mark.parametrize("shift", [3600, -3600], ids=["forward", "back"])
+def test_a_run_elsewhere_is_not_lost_when_the_clock_is_set(shift: float, store: Store, monkeypatch: pytest.MonkeyPatch):
+    """Another container writes on; until its next beat its last one looks as old as the clock was set."""
+    run, elsewhere = store.create_run(config()), replace(Process.current(), boot_id="another boot")
+    store.claim(run.id, "cpu")
+    store.mark_running(run.id, elsewhere)
+    now, waits = time.time(), []
+    monkeypatch.setattr(time, "time", lambda: now + shift)
+
+    def beat(seconds: float) -> None:
+        waits.append(seconds)
+        store.record(run.id, elsewhere, [], [], store.run(run.id).progress)
+
+    monkeypatch.setattr(jobs.time, "sleep", beat)
+    assert jobs.reconcile(store) == [] and waits == [jobs.BEATS_SECONDS]
+    assert jobs.reconcile(store) == [] and len(waits) == 1, "its beats have the new time"
+    monkeypatch.setattr(time, "time", lambda: now + 3 * shift)
+    monkeypatch.setattr(jobs.time, "sleep", waits.append)
+    assert [lost.id for lost in jobs.reconcile(store)] == [run.id], "it beats no more"
 
 
 @pytest.mark.parametrize("later", [jobs.START_SECONDS + 1, -3600], ids=["a minute later", "the clock was set back"])

@@ -231,6 +231,15 @@ def test_an_earlier_run_of_the_recipe_says_it_without_a_measurement(store: Store
     assert found.ahead == 1
 
 
+def test_a_run_over_which_the_clock_was_set_back_says_nothing_of_time(store: Store, teacher: str) -> None:
+    sweep = started(store, base(teacher), "losses.temperature=1,2", seeds=2)
+    first, second, *_ = (each.run for each in store.sweep_runs(sweep.id))
+    finish(store, first, -3600.0)
+    assert store.run(first.id).seconds is None and seconds_left(store.sweep_runs(sweep.id)) is None
+    finish(store, second, 10.0)
+    assert seconds_left(store.sweep_runs(sweep.id)) == pytest.approx(20.0)
+
+
 def test_what_is_left_follows_the_runs_that_have_finished(store: Store, teacher: str) -> None:
     sweep = started(store, base(teacher), "losses.temperature=1,2", seeds=2)
     assert seconds_left(store.sweep_runs(sweep.id)) is None

@@ -131,7 +131,7 @@ def command(place: ChainPlace, model: CreatedModel) -> str:
 def zipped(folder: Path) -> bytes:
     """Return a model folder as an uncompressed zip archive: weights do not compress."""
     archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED, strict_timestamps=False) as file:
         for path in sorted(folder.iterdir()):
             file.write(path, f"{folder.name}/{path.name}")
     return archive.getvalue()

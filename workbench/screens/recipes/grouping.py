@@ -133,7 +133,7 @@ def everything_csv(groups: Sequence[Group]) -> str:
             row |= {f"{subject}.{metric}": value for subject in COLUMNS for metric, value in each.get(subject, {}).items()}
             row |= {f"version.{name}": value for name, value in run.versions.items()}
             rows.append(row | {"commit": run.git_commit, "device": run.device, "command": run.command,
-                               "seconds": None if run.finished is None or run.started is None else round(run.finished - run.started, 1)})
+                               "seconds": None if run.seconds is None else round(run.seconds, 1)})
     return pd.DataFrame(rows).to_csv(index=False)
 
 

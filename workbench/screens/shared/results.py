@@ -234,6 +234,8 @@ def remaining_seconds(run: Run, phases: Sequence[Event]) -> tuple[float, float] 
     if not (progress.total and progress.step and run.heartbeat and len(began) == 1):
         return None
     pace = (run.heartbeat - began[0].time) / progress.step
+    if pace <= 0:  # the clock was set back meanwhile
+        return None
     here = pace * (progress.total - progress.step)
     return here, here + (pace * progress.total if progress.variant == STUDENT and has_control(run) else 0.0)
 

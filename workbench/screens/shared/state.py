@@ -108,14 +108,15 @@ def task_of(reference: str) -> Task | None:
 
 
 def weights_stamp(reference: str) -> str:
-    """Return when the weights of a model last changed, in nanoseconds; empty where there are no files to look at yet."""
+    """Return what changes with the weights of a model; empty where there are no files to look at yet."""
     if ensemble := parse_ensemble(reference):
         return " ".join(map(weights_stamp, ensemble.members))
     entry = entry_of(reference)
     if entry is None or entry.path is None:
         return ""
     files = entry.path.glob("*.safetensors") if entry.path.is_dir() else (entry.path,)
-    return str(max((file.stat().st_mtime_ns for file in files), default=0))
+    # The latest time of all would stay where a file is replaced while the clock is behind.
+    return " ".join(f"{file.name}:{(about := file.stat()).st_size}:{about.st_mtime_ns}" for file in sorted(files))
 
 
 def resolved(reference: str) -> str:

@@ -71,6 +71,7 @@ def test_what_is_left_counts_the_control_too():
     began = steps_phase(run.heartbeat - 200)  # 2 seconds a step
     assert results.remaining_seconds(run, [began]) == pytest.approx((300 * 2.0, (300 + 400) * 2.0))
     assert results.remaining_seconds(run, []) is None
+    assert results.remaining_seconds(run, [steps_phase(run.heartbeat + 3600)]) is None, "the clock was set back"
     assert results.remaining_seconds(run, [began, began]) is None  # resumed: how many steps it took since is not known
 
 
