@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import html
 import re
+import time
 from http.cookies import SimpleCookie
 from urllib.parse import parse_qs, urlencode
 
-from itsdangerous import BadSignature, TimestampSigner
+from itsdangerous import TimestampSigner
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -23,10 +24,12 @@ from workbench import auth
 from workbench.classroom import store as class_store
 from workbench.classroom.store import ClassStore
 from workbench.web.attempts import Attempts
+from workbench.web.cookies import signed_within
 from workbench.web.login_pages import STYLE
 from workbench.web.origins import visitor_of
 
 COOKIE, HOURS = "stillhouse_seat", 12
+READ_AGAIN = 2.0  # seconds: two changes within one tick of the clock of the file system may look like one
 JOIN_PATH, LEAVE_PATH = "/join", "/leave"
 LARGEST_FORM = 1 << 12  # bytes
 PAGES = ("", "lesson", "board", "vote", "ask", "mine")  # addresses of the pages for participants; see `workbench/ui.py`
@@ -58,7 +61,7 @@ class ClassGate:
 
     def __init__(self, app: ASGIApp, class_id: str, base_path: str = "") -> None:
         self._app, self._class_id, self._base = app, class_id, base_path
-        self._attempts = Attempts()
+        self._attempts, self._roll = Attempts(), _Roll(class_id)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Mark a participant's request as theirs where they may make it, and refuse it elsewhere; answer /join and /leave."""
@@ -94,19 +97,17 @@ class ClassGate:
     def _has_session(connection: HTTPConnection) -> bool:
         return auth.COOKIE in connection.cookies  # whether it is valid is decided behind this
 
-    def _signer(self, room: ClassStore) -> TimestampSigner:
-        return TimestampSigner(room.secret, salt=b"stillhouse seat", key_derivation="hmac", digest_method=hashlib.sha256)
-
     def _participant_of(self, connection: HTTPConnection) -> str | None:
         """Return the id of the participant whose cookie a request has; None where it has none, or they are no longer in the class."""
         cookie = SimpleCookie(connection.headers.get("cookie", "")).get(COOKIE)
         if cookie is None:
             return None
         try:
-            room = ClassStore(self._class_id)
-            return room.participant(self._signer(room).unsign(cookie.value, max_age=HOURS * 3600).decode("ascii")).id
-        except (BadSignature, UnicodeDecodeError, StillhouseError):
+            secret, present = self._roll.read()
+        except StillhouseError:
             return None
+        found = signed_within(_signer(secret), cookie.value, HOURS * 3600)
+        return found if found in present else None
 
     async def _join(self, request: Request) -> Response:
         room = ClassStore(self._class_id)
@@ -125,7 +126,7 @@ class ClassGate:
                 self._attempts.failed(visitor, known=False)
             return self._form(room, form.get("code", ""), str(error), 403)
         response = RedirectResponse(f"{self._base}/", 303)
-        response.set_cookie(COOKIE, self._signer(room).sign(participant.id).decode(), max_age=HOURS * 3600, path=self._base or "/",
+        response.set_cookie(COOKIE, _signer(room.secret).sign(participant.id).decode(), max_age=HOURS * 3600, path=self._base or "/",
                             httponly=True, samesite="lax", secure=request.url.scheme == "https")
         return response
 
@@ -140,6 +141,26 @@ class ClassGate:
         page = PAGE.format(title=html.escape(room.name), action=f"{self._base}{JOIN_PATH}", code=html.escape(code[:12], quote=True),
                            message=html.escape(message), login=html.escape(login, quote=True))
         return HTMLResponse(STYLE + page, status)
+
+
+class _Roll:
+    """Who is in a class, read again when its file has changed: a page is some thirty requests, and each opening of SQLite milliseconds."""
+
+    def __init__(self, class_id: str) -> None:
+        self._class_id = class_id
+        self._found: tuple[object, float, tuple[bytes, frozenset[str]]] | None = None
+
+    def read(self) -> tuple[bytes, frozenset[str]]:
+        """Return the secret that signs seats, and the ids of the participants. Raises ClassError where the class is over."""
+        state, now = class_store.state(self._class_id), time.monotonic()
+        if self._found is None or self._found[0] != state or now - self._found[1] > READ_AGAIN:
+            room = ClassStore(self._class_id)
+            self._found = state, now, (room.secret, frozenset(each.id for each in room.participants()))
+        return self._found[2]
+
+
+def _signer(secret: bytes) -> TimestampSigner:
+    return TimestampSigner(secret, salt=b"stillhouse seat", key_derivation="hmac", digest_method=hashlib.sha256)
 
 
 async def _form_of(request: Request) -> dict[str, str] | None:

@@ -72,7 +72,7 @@ def order(waiting: Sequence[Item], served: Mapping[str, int]) -> list[Item]:
     """
     left, counts, found = list(waiting), Counter(served), []
     while left:
-        item = min(left, key=lambda each: (not each.first, counts[each.participant], each.submitted, each.id))
+        item = min(left, key=lambda each: (not each.first, counts[each.participant], each.id))
         left.remove(item)
         counts[item.participant] += 1
         found.append(item)
@@ -91,7 +91,7 @@ def places(room: ClassStore, store: Store) -> dict[int, tuple[int, float]]:
     if not waiting:
         return {}
     runs = class_runs(room, store)
-    times = [run.finished - run.started for run in runs if run.status == "finished" and run.finished and run.started]
+    times = [seconds for run in runs if run.status == "finished" and (seconds := run.seconds) is not None]
     each = statistics.median(times) if times else USUAL_SECONDS
     busy = sum(run.active or run.status == "queued" for run in runs)
     ordered = order(waiting, served(room))

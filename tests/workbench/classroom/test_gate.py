@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from workbench.classroom import gate as gate_module
 from workbench.classroom import store as class_store
 from workbench.classroom.gate import ClassGate
 from workbench.classroom.store import ClassStore
+from workbench.store.database import Database
 
 PASSWORD = "copper kettle"
 ADDRESS, WEBSOCKET = "http://127.0.0.1:8501", "ws://127.0.0.1:8501"
@@ -150,6 +152,25 @@ def test_who_was_taken_out_or_whose_class_is_over_is_out_at_once(app: Starlette,
     assert ada.get("/lesson").status_code == 303 and bea.get("/lesson").status_code == 200
     class_store.remove_files(room.id)
     assert bea.get("/lesson").headers["location"].startswith("/login")
+
+
+def test_nobody_loses_their_seat_by_a_clock_that_is_set(app: Starlette, room: ClassStore, monkeypatch: pytest.MonkeyPatch):
+    client, now = joined(app, room), time.time()
+    for shift in (-3600, 3600):
+        monkeypatch.setattr(time, "time", lambda shift=shift: now + shift)
+        assert client.get("/lesson").status_code == 200
+
+
+def test_requests_do_not_open_the_class(app: Starlette, room: ClassStore, monkeypatch: pytest.MonkeyPatch):
+    client, opened = joined(app, room), []
+    monkeypatch.setattr(gate_module, "READ_AGAIN", 1e9)
+    connect = Database._connect
+    monkeypatch.setattr(Database, "_connect", lambda self: opened.append(self.path) or connect(self))
+    for _ in range(20):
+        assert client.get("/lesson").status_code == 200
+    assert len(opened) <= 4, "once, which is a look at its version, at the class and at who is in it"
+    bea = joined(app, room, "Bea")
+    assert bea.get("/lesson").status_code == 200 and client.get("/lesson").status_code == 200
 
 
 def test_an_open_websocket_ends_with_the_participants_stay(app: Starlette, room: ClassStore, monkeypatch: pytest.MonkeyPatch):

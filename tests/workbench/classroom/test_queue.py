@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,11 @@ def join(room: ClassStore, *names: str) -> list[Participant]:
 
 def item(number: int, participant: str, digest: str, *, first: bool = False) -> Item:
     return Item(number, participant, "l", "r", "", "{}", digest, float(number), "waiting", None, "", first, False, False)
+
+
+def test_who_came_first_is_first_though_the_clock_was_set_back():
+    late = replace(item(2, "b", "y"), submitted=-3600.0)
+    assert [each.id for each in queue.order([late, item(1, "a", "x")], {})] == [1, 2]
 
 
 def test_turns_go_round():
