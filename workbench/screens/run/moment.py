@@ -63,6 +63,16 @@ class _Shared:
 SHARED = RunCache(_Shared, kept=24)  # seven figures of 100 KB each
 
 
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """The first and the last number of a curve, with their steps."""
+
+    first_step: int
+    first: float
+    last_step: int
+    last: float
+
+
 @dataclass(frozen=True)
 class Moment:
     """One run as the store has it now.
@@ -92,7 +102,19 @@ class Moment:
     @property
     def task(self) -> tuple[str, ...]:
         """The held-out metrics of a labelled task; empty where there is none."""
-        return tuple(name for name in TASK_EVALUATIONS if name in self.revisions and len(charts.select(self.table, STUDENT, name)))
+        return tuple(name for name in TASK_EVALUATIONS if self.ends(name) is not None)
+
+    def ends(self, name: str) -> Ends | None:
+        """Return the student's first and last number of a metric, found once for each change of it; None where there is none."""
+        def find() -> Ends | None:
+            curve = charts.select(self.table, STUDENT, name)
+            if not len(curve):
+                return None
+            (first, before), (last, now) = (curve[["step", "value"]].iloc[place] for place in (0, -1))
+            return Ends(int(first), float(before), int(last), float(now))
+
+        revision = self.revisions.get(name)
+        return None if revision is None else self._shared(f"ends of {name}", revision, find)
 
     def figure(self, name: str) -> Drawn:
         """Return a figure of `FIGURES`, drawn once for each change of its metrics."""

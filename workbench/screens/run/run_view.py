@@ -11,7 +11,6 @@ import streamlit as st
 
 from core.config import BridgeConfig, ChainConfig, EnsembleConfig, FineTuneConfig, ReadingConfig, SpecialistsConfig
 from core.errors import ConfigError
-from core.events import STUDENT
 from workbench.errors import StoreUnavailableError
 from workbench.mounts import live_path
 from workbench.runs import jobs
@@ -253,11 +252,10 @@ def _numbers(moment: Moment) -> None:
     shown = (*(OF_BLANKS if moment.masked else EVALUATIONS), *TASK_EVALUATIONS)
     with st.container(horizontal=True, key="numbers"):
         _latest(moment, (*shown, "tokens_per_second", "memory_gib"), changes=shown)
-    measured = [charts.select(moment.table, STUDENT, name)["step"] for name in shown if name in moment.revisions]
-    if steps := [curve.iloc[-1] for curve in measured if len(curve)]:
-        first = min(curve.iloc[0] for curve in measured if len(curve))
-        since = f", with the change since step {first:,}" if first < max(steps) else ""
-        st.caption(f"The student's held-out metrics at step {max(steps):,}{since}.")
+    if measured := [ends for name in shown if (ends := moment.ends(name)) is not None]:
+        first, last = min(ends.first_step for ends in measured), max(ends.last_step for ends in measured)
+        since = f", with the change since step {first:,}" if first < last else ""
+        st.caption(f"The student's held-out metrics at step {last:,}{since}.")
     if any(name in moment.revisions for name in SERVED):
         with st.container(horizontal=True, key="served"):
             _latest(moment, SERVED)
@@ -267,12 +265,9 @@ def _numbers(moment: Moment) -> None:
 def _latest(moment: Moment, names: Iterable[str], changes: Collection[str] = ()) -> None:
     """Draw the student's last value of each metric that it has, for some with the change since the first."""
     for name in names:
-        if name not in moment.revisions:
-            continue
-        curve = charts.select(moment.table, STUDENT, name)["value"]
-        if len(curve):
-            change = curve.iloc[-1] - curve.iloc[0] if name in changes and len(curve) > 1 else None
-            views.metric(name, curve.iloc[-1], delta=change, masked=moment.masked)
+        if (ends := moment.ends(name)) is not None:
+            change = ends.last - ends.first if name in changes and ends.last_step > ends.first_step else None
+            views.metric(name, ends.last, delta=change, masked=moment.masked)
 
 
 # ------------------------------------------------------------------------------------------------ tabs
