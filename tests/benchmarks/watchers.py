@@ -101,7 +101,7 @@ class Piece:
 
     version: str
     fragment: str
-    steps: list[list[int]] | None = None
+    steps: list[list[float]] | None = None
 
 
 @dataclass
@@ -215,11 +215,11 @@ class Watcher:
         piece.version = news["version"]
         if piece.steps is not None:
             piece.steps = steps_of(news["figure"]) if "figure" in news else [
-                [*steps[:stay], *map(int, x)] for steps, (stay, x, _y) in zip(piece.steps, news["tails"], strict=True)]
+                [*steps[:stay], *map(as_step, x)] for steps, (stay, x, _y) in zip(piece.steps, news["tails"], strict=True)]
             self._see(piece.steps)
 
-    def _see(self, steps: list[list[int]]) -> None:
-        self.drawn.append((max(each[-1] for each in steps), time.time()))
+    def _see(self, steps: list[list[float]]) -> None:
+        self.drawn.append((int(max(step for each in steps for step in each[-2:] if math.isfinite(step))), time.time()))
 
     def _start_timer(self, fragment: str, seconds: float) -> None:
         async def tick() -> None:
@@ -237,9 +237,14 @@ class Watcher:
         self._timers.clear()
 
 
-def steps_of(figure: str) -> list[list[int]]:
-    """The steps of each trace of a figure."""
-    return [[int(step) for step in numbers(trace["x"])] for trace in json.loads(figure)["data"]]
+def steps_of(figure: str) -> list[list[float]]:
+    """The steps of each trace of a figure; NaN where a curve has a gap."""
+    return [[as_step(step) for step in numbers(trace["x"])] for trace in json.loads(figure)["data"]]
+
+
+def as_step(given: float | None) -> float:
+    """A step as it stands in JSON, where a gap is null."""
+    return math.nan if given is None else float(given)
 
 
 def numbers(values: Sequence | dict) -> Sequence:
@@ -261,6 +266,7 @@ class Watched:
         processor: share of one core that the app's process used while they watched.
         load: the machine's load average of the last minute, at the end.
         kilobytes: received by a watcher in a second, on average.
+        opening: seconds of a processor that the app's process used for one first page, also where others kept it from the processor.
     """
 
     watchers: int
@@ -270,22 +276,25 @@ class Watched:
     processor: float
     load: float
     kilobytes: float
+    opening: float
 
     def __str__(self) -> str:
         def pair(values: list[float]) -> str:
             return f"{statistics.median(values):.2f} / {np.quantile(values, 0.95, method='higher'):.2f} s" if values else "none"
 
-        return (f"{self.watchers} watchers: first page {pair(self.pages)} ({len(self.pages)} got it), figure late {pair(self.delays)}, "
-                f"text late {pair(self.texts)}, {self.processor:.1%} of a core, {self.kilobytes:.1f} KB/s each, load {self.load:.1f}")
+        return (f"{self.watchers} watchers: first page {pair(self.pages)} ({len(self.pages)} got it, {self.opening:.2f} s of a core each), "
+                f"figure late {pair(self.delays)}, text late {pair(self.texts)}, {self.processor:.1%} of a core, "
+                f"{self.kilobytes:.1f} KB/s each, load {self.load:.1f}")
 
 
 async def observe(count: int, url: str, run: str, server: psutil.Process, log: Path) -> Watched:
     """Let `count` watchers open the page at once, then watch for a while."""
     watchers = [Watcher(url, run) for _ in range(count)]
     tasks = [asyncio.create_task(watcher.watch()) for watcher in watchers]
-    deadline = time.monotonic() + FIRST_PAGE_WITHIN
+    deadline, idle = time.monotonic() + FIRST_PAGE_WITHIN, _processor_seconds(server)
     while time.monotonic() < deadline and not all(watcher.complete for watcher in watchers):
         await asyncio.sleep(0.05)
+    opening = (_processor_seconds(server) - idle) / count
     await asyncio.sleep(3)  # what the first pages left to be done
     for watcher in watchers:
         watcher.received = 0
@@ -307,7 +316,7 @@ async def observe(count: int, url: str, run: str, server: psutil.Process, log: P
 
     return Watched(count, sorted(watcher.complete - watcher.opened for watcher in watchers if watcher.complete),
                    [late for watcher in watchers for late in lateness(watcher.drawn)],
-                   [late for watcher in watchers for late in lateness(watcher.words)], share, os.getloadavg()[0], received)
+                   [late for watcher in watchers for late in lateness(watcher.words)], share, os.getloadavg()[0], received, opening)
 
 
 def _processor_seconds(process: psutil.Process) -> float:
