@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 from core.data import template_limits, template_renderer
 from core.data.template_limits import TemplateFailedError, check, render_within_limits, stopped_by
 from core.errors import DataError
+from core.system.paths import SOURCE
 from tests.waiting import wait_until
 
 MESSAGES = [{"role": "user", "content": "Hello"}]
@@ -142,3 +145,25 @@ def test_what_is_no_template(template: object, said: str) -> None:
     with pytest.raises(DataError, match=said):
         check(template)
     assert check("x") == "x"
+
+
+def in_a_process(lines: str) -> str:
+    code = f"import sys\nfrom core.data import template_renderer\n{lines}"
+    return subprocess.run([sys.executable, "-c", code], cwd=SOURCE, capture_output=True, text=True, check=True).stdout
+
+
+MARKED = "{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}"
+RENDER = (f"print(template_renderer.renderer()([[{{'role': 'user', 'content': 'hi'}}]], chat_template={MARKED!r}, "
+          "return_assistant_tokens_mask=True))\n")
+
+
+def test_the_process_that_renders_imports_little_to_begin_with() -> None:
+    found = in_a_process(f"{RENDER}print(any(name in sys.modules for name in ('torch', 'transformers.configuration_utils', 'httpx')))\n"
+                         "print(hasattr(sys.modules['transformers'], 'AutoModel'))")
+    assert found.splitlines() == ["(['hi'], [[(0, 2)]])", "False", "False"]
+
+
+def test_it_imports_all_where_that_little_is_not_enough() -> None:
+    found = in_a_process("def bare(name):\n    raise ImportError(name)\ntemplate_renderer._bare = bare\n"
+                         f"{RENDER}print(hasattr(sys.modules['transformers'], 'AutoModel'))")
+    assert found.splitlines() == ["(['hi'], [[(0, 2)]])", "True"]
