@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import shutil
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,8 +21,8 @@ from core.system.units import format_gib
 
 
 def unique_suffix() -> str:
-    """Return what tells the unfinished files of processes apart, on several machines too, with the rank among those of a run."""
-    return f"{ranks.rank()}.{platform.node()}.{os.getpid()}"
+    """Return what tells the unfinished files of threads and processes apart, on several machines too, with the rank in a run."""
+    return f"{ranks.rank()}.{platform.node()}.{os.getpid()}.{threading.get_ident()}"
 
 
 def write_json(path: Path, plain: Any) -> None:

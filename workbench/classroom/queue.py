@@ -17,6 +17,7 @@ from core.config import ExperimentConfig
 from core.errors import StillhouseError
 from core.recipes import parse_recipe
 from workbench import lessons
+from workbench.classroom import store as class_store
 from workbench.classroom.records import Item, Settings
 from workbench.classroom.store import ClassStore
 from workbench.errors import ClassError, RunNotFoundError
@@ -107,7 +108,12 @@ def class_runs(room: ClassStore, store: Store) -> list[Run]:
 
 
 def dispatch(room: ClassStore, store: Store) -> Run | None:
-    """Start the next run if none of the class is under way; returns it."""
+    """Start the next run if none of the class is under way, unless another app is about to; returns it."""
+    with class_store.alone(room.id) as mine:
+        return _dispatch(room, store) if mine else None
+
+
+def _dispatch(room: ClassStore, store: Store) -> Run | None:
     runs = class_runs(room, store)
     for run in runs:
         if run.status in ENDED_WITHOUT:

@@ -15,10 +15,13 @@ import re
 import secrets
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from workbench import paths
 from workbench.classroom.records import LONGEST_NICKNAME, LONGEST_TEXT, Ballot, Guess, HandedIn, Item, Participant, Settings, join_code
@@ -296,9 +299,24 @@ def state(class_id: str) -> tuple[tuple[int, int, int], ...]:
     return tuple(found)
 
 
+@contextmanager
+def alone(class_id: str) -> Iterator[bool]:
+    """Yield whether nobody else has the queue of a class in hand, as another app that holds it; nobody gets it meanwhile."""
+    lock = FileLock(f"{_path(class_id)}.lock", blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
 def remove_files(class_id: str) -> None:
     """Remove the file of a class, and what SQLite keeps beside it."""
-    for suffix in ("", "-wal", "-shm"):
+    for suffix in ("", "-wal", "-shm", ".lock"):
         Path(f"{_path(class_id)}{suffix}").unlink(missing_ok=True)
 
 

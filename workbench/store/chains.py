@@ -23,6 +23,7 @@ from core.chains.folder import FILE, Chain, Target, house_chains, open_chain
 from core.errors import ModelError, ModelNotFoundError, StillhouseError
 from core.models import catalog, compatibility
 from core.system import reach, units
+from core.system.files import unique_suffix
 from workbench import paths
 from workbench.errors import RunNotFoundError, StoreError
 from workbench.store.records import Run
@@ -174,7 +175,7 @@ def update_record(folder: Path, **known: Any) -> None:
     """Add to the record of a created model: its ``losses``, ``requested_size``, ``recoveries``."""
     record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     record["made_from"] |= known
-    partial = folder / f"{RECORD}.partial"
+    partial = folder / f"{RECORD}.{unique_suffix()}.partial"
     partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     partial.replace(folder / RECORD)
 

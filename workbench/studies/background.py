@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from filelock import FileLock, Timeout
 
 from core.config import ExperimentConfig
 from core.reading import requests as readings
@@ -19,6 +23,7 @@ from workbench.processes import inherited, reaped, start_detached
 from workbench.studies.jobs import LOG, AblationJob, ClaimJob, DeploymentJob, Job, JobState, ReadingJob, jobs
 
 WORKER = (sys.executable, "-m", "workbench.studies.worker")
+LOCK, PATIENCE = "studies.lock", 30.0  # seconds
 
 
 def start_claim(name: str, seeds: int = DEFAULT_SEEDS) -> None:
@@ -27,8 +32,9 @@ def start_claim(name: str, seeds: int = DEFAULT_SEEDS) -> None:
     Raises:
         StudyError: another study is running, or the process cannot be started.
     """
-    require_idle()
-    _launch(ClaimJob.of(name), seeds)
+    with _alone():
+        require_idle()
+        _launch(ClaimJob.of(name), seeds)
 
 
 def start_ablation(config: ExperimentConfig, seeds: int, command: str = "") -> AblationJob:
@@ -42,9 +48,10 @@ def start_ablation(config: ExperimentConfig, seeds: int, command: str = "") -> A
         StudyError: another study is running, or the process cannot be started.
     """
     variants(config)
-    require_idle()
-    job = AblationJob(results.save_request(config, seeds, command))
-    _launch(job, seeds)
+    with _alone():
+        require_idle()
+        job = AblationJob(results.save_request(config, seeds, command))
+        _launch(job, seeds)
     return job
 
 
@@ -54,9 +61,10 @@ def start_deployment(request: DeploymentRequest) -> DeploymentJob:
     Raises:
         StudyError: another study is running, or the process cannot be started.
     """
-    require_idle()
-    job = DeploymentJob(deployments.save_request(request))
-    _launch(job, 1)
+    with _alone():
+        require_idle()
+        job = DeploymentJob(deployments.save_request(request))
+        _launch(job, 1)
     return job
 
 
@@ -66,9 +74,10 @@ def start_reading(request: ReadingRequest) -> ReadingJob:
     Raises:
         StudyError: another study is running, or the process cannot be started.
     """
-    require_idle()
-    job = ReadingJob(readings.save_request(request))
-    _launch(job, 1)
+    with _alone():
+        require_idle()
+        job = ReadingJob(readings.save_request(request))
+        _launch(job, 1)
     return job
 
 
@@ -83,6 +92,22 @@ def require_idle() -> None:
     if running is not None:
         raise StudyError(f"{running}.", "One check, ablation, comparison or annotation runs at a time: they would slow each other down.",
                          "Wait for it, or stop it.")
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Let nobody else look whether something runs before what begins here has its state: another session, or another app of this home.
+
+    Raises:
+        StudyError: others take too long.
+    """
+    path = home() / LOCK
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path, timeout=PATIENCE):
+            yield
+    except Timeout as error:
+        raise StudyError("Another study is being started.", "", "Try again in a moment.") from error
 
 
 def _launch(job: Job, seeds: int) -> None:

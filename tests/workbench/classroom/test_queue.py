@@ -22,6 +22,7 @@ from workbench.lessons.blocks import Recipe
 from workbench.lessons.parser import Lesson
 from workbench.runs import jobs
 from workbench.store import Store
+from workbench.store.records import Run
 
 
 @pytest.fixture
@@ -213,3 +214,19 @@ def test_a_class_of_before_locks_has_none(room: ClassStore):
     del plain["locked"]
     room._execute("UPDATE class SET settings = ?", json.dumps(plain))
     assert room.settings().locked == () and room.change(locked=("T",)).locked == ("T",) == room.settings().locked
+
+
+def test_two_apps_that_hold_a_class_start_each_run_once(room: ClassStore, store: Store, monkeypatch: pytest.MonkeyPatch):
+    """The other looks while this one checks the recipe, which takes seconds."""
+    ada, = join(room, "Ada")
+    queue.submit(room, ada.id, "temperature", "with-control", {"": recipe()})
+    submit, others = jobs.submit, []
+
+    def slowly(config: ExperimentConfig, store: Store) -> Run:
+        others.append(queue.dispatch(ClassStore(room.id), Store()))
+        return submit(config, store)
+
+    monkeypatch.setattr(jobs, "submit", slowly)
+    started = queue.dispatch(room, store)
+    assert others == [None] and [run.id for run in store.runs()] == [started.id]
+    assert [each.run_id for each in room.items(state="placed")] == [started.id]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -126,3 +127,27 @@ def test_a_state_that_cannot_be_read_is_none(content: str) -> None:
     outcomes.folder("X1").mkdir(parents=True)
     (outcomes.folder("X1") / "check.json").write_text(content)
     assert ClaimJob.of("X1").load_state() is None
+
+
+def test_of_two_apps_that_start_a_check_at_once_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other looks while this one has looked and started nothing yet."""
+    launch, said = background._launch, []
+
+    def slowly(job: ClaimJob, seeds: int) -> None:
+        def other() -> None:
+            try:
+                background.start_claim("BROKEN")
+            except StudyError as error:
+                said.append(str(error))
+
+        monkeypatch.setattr(background, "_launch", launch)
+        thread = threading.Thread(target=other)
+        thread.start()
+        launch(job, seeds)
+        threads.append(thread)
+
+    threads: list[threading.Thread] = []
+    monkeypatch.setattr(background, "_launch", slowly)
+    background.start_claim("ENDLESS")
+    threads[0].join()
+    assert len(said) == 1 and "ENDLESS is being checked" in said[0] and ClaimJob.of("BROKEN").load_state() is None

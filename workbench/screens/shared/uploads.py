@@ -10,6 +10,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from core.system.files import unique_suffix
 from workbench import paths
 from workbench.errors import StoreUnavailableError
 from workbench.screens.shared import views
@@ -55,7 +56,7 @@ def save_upload(name: str, content: bytes) -> Path:
     path = paths.uploads_dir() / f"{stem}-{hashlib.sha256(content).hexdigest()[:10]}{Path(name).suffix.lower()}"
     if path.exists():
         return path
-    partial = path.with_suffix(".partial")
+    partial = path.with_suffix(f".{unique_suffix()}.partial")  # two may upload the same at once
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.write_bytes(content)
