@@ -13,6 +13,7 @@ from typing import Any
 
 from core.events import AblationPart, Annotating, ClaimPart, Event, Phase, StudyPart
 from core.recorder import StopRequested
+from core.system.machine import require_room_for_libraries
 from workbench.error_mapping import to_user_error
 from workbench.processes import Process, lower_priority
 from workbench.studies.jobs import KINDS, Job, JobState, State
@@ -80,6 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
     recorder = JobRecorder(job, job.parts(options.seeds))
     signal.signal(signal.SIGTERM, recorder.request_stop)
     try:
+        require_room_for_libraries()  # a study imports them
         job.run(options.seeds, recorder)
     except StopRequested:
         recorder.end("stopped", message="Stopped.", hint=job.RESUME_HINT)

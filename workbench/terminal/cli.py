@@ -36,7 +36,8 @@ from workbench.terminal.sweeps import sweep, sweeps
 
 TEXT_OPTIONS = ("--prompt", "--name", "--set", "--grid")  # any text may follow them, "--json" as well
 TRAINING = ("distill", "chain", "ablate", "plan", "sweep", "claim", "signals")  # verbs that need less memory where a recipe asks for less
-COMPUTING = ("distill", "chain", "ablate", "interpolate", "generate", "export", "evaluate", "annotate")  # verbs that always import torch
+COMPUTING = ("distill", "chain", "ablate", "interpolate", "generate", "export", "evaluate", "annotate",
+             "serve-teacher")  # verbs that always import torch
 AddVerb = Callable[[Callable[[argparse.Namespace], Answer], str], "_Parser"]
 
 
@@ -332,6 +333,7 @@ def _computes(options: argparse.Namespace) -> bool:
     """Whether a verb imports torch."""
     return options.verb in COMPUTING or (options.verb == "plan" and options.measure) or (
         options.verb == "sweep" and not options.no_measure) or (
+        options.verb == "signals" and options.action_name == "build") or (
         options.verb == "claim" and bool(options.names or options.all))
 
 

@@ -193,7 +193,8 @@ def test_a_recipe_nested_without_end_is_a_mistake(tmp_path: Path, capsys: pytest
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not hold processes to such limits")
-@pytest.mark.parametrize("verb", [("distill", "assets/recipes/smoke.yaml"), ("generate", "house-chat", "--prompt", "A film")])
+@pytest.mark.parametrize("verb", [("distill", "assets/recipes/smoke.yaml"), ("generate", "house-chat", "--prompt", "A film"),
+                                  ("signals", "build", "assets/recipes/smoke.yaml"), ("serve-teacher", "house-chat")])
 def test_less_memory_than_the_libraries_take_is_refused_at_once(verb: tuple[str, ...]):
     """Under such a limit OpenBLAS asks for memory without end when it is imported, and takes no signal meanwhile."""
     limited = "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_DATA, (300 << 20,) * 2); sys.argv[0] = 'workbench'; " \
